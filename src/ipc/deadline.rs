@@ -1,0 +1,40 @@
+//! One moment on the monotonic clock up to which a whole operation may take, however many waits it is made of.
+
+use std::time::Duration;
+
+use crate::sys::clock::monotonic_ns;
+
+/// When to give up: a moment, or never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Deadline(Option<u64>);
+
+impl Deadline {
+    /// Never gives up.
+    pub(crate) const NEVER: Deadline = Deadline(None);
+
+    /// Gives up `timeout` from now. One that lies beyond the clock's range (centuries) is never.
+    pub(crate) fn after(timeout: Duration) -> Self {
+        let timeout_ns = u64::try_from(timeout.as_nanos()).ok();
+        Deadline(timeout_ns.and_then(|timeout_ns| monotonic_ns().checked_add(timeout_ns)))
+    }
+
+    /// The moment in nanoseconds on the monotonic clock.
+    pub(crate) fn at_ns(self) -> Option<u64> {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_more_than_the_clock_counts_is_never() {
+        assert_eq!(Deadline::after(Duration::MAX), Deadline::NEVER);
+    }
+
+    #[test]
+    fn after_a_hundred_years_is_a_moment() {
+        assert!(Deadline::after(Duration::from_secs(100 * 365 * 24 * 3600)).at_ns().is_some());
+    }
+}

@@ -1,0 +1,208 @@
+//! How a handle gets from one process into another: named by a [`Slot`] in the worker's role, and by nothing else.
+//!
+//! The parent packs the descriptors that a role names while it makes the role ([`Give`]); the worker unpacks each exactly
+//! once ([`Inherited`]). A worker has no other descriptor of its parent's.
+//!
+//! # Standard
+//! Python passes a spawned child "exactly the descriptors collected while it was serialised"
+//! (`Lib/multiprocessing/popen_spawn_posix.py`); here they are named instead of collected by side effect.
+
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, Result, os};
+use super::family::Seat;
+use crate::sys::exec::FIRST_DESCRIPTOR;
+use crate::sys::fd::duplicate;
+
+/// A place in a role for a handle that its worker is given.
+///
+/// Made by [`Give::share`] in the parent, turned back into the handle by [`Inherited::take`] in the worker.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent, bound = "")]
+pub struct Slot<T> {
+    index: u32,
+    #[serde(skip)]
+    handle: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Slot<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Slot<T> {}
+
+/// A handle that can be given to a worker.
+///
+/// Implemented by everything in this library that processes share, and by [`OwnedFd`] for a descriptor of any kind. A
+/// handle made of others implements it by lending and adopting its parts in the same order.
+pub trait Share: Sized {
+    /// What it is, for the check in the worker and for error messages.
+    const KIND: &'static str;
+
+    /// Puts what the worker needs into `parcel`.
+    ///
+    /// # Errors
+    /// Whatever keeps the handle from being given, such as running out of descriptors.
+    fn lend(&self, parcel: &mut Parcel) -> Result<()>;
+
+    /// Makes the handle from what [`Share::lend`] put in.
+    ///
+    /// # Errors
+    /// Whatever keeps the handle from being used here, such as shared memory of another version.
+    fn adopt(parcel: &mut Adopted) -> Result<Self>;
+}
+
+/// What a slot of the parent's parcel holds: written into the boot record.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SlotRecord {
+    kind: String,
+    descriptors: usize,
+}
+
+impl SlotRecord {
+    pub(crate) fn descriptors(&self) -> usize {
+        self.descriptors
+    }
+}
+
+/// The descriptors on their way to a worker.
+#[derive(Debug)]
+pub struct Parcel {
+    pub(crate) descriptors: Vec<OwnedFd>,
+    recipient: Seat,
+}
+
+impl Parcel {
+    /// Adds a copy of `descriptor`. The original stays open here.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if this process cannot have another descriptor.
+    pub fn add(&mut self, descriptor: BorrowedFd<'_>) -> Result<()> {
+        let copy = duplicate(descriptor, FIRST_DESCRIPTOR).map_err(os("copy a descriptor for a worker"))?;
+        self.descriptors.push(copy);
+        Ok(())
+    }
+
+    /// The process that the parcel is for.
+    #[expect(dead_code, reason = "shared objects that know their participants register the worker here")]
+    pub(crate) fn recipient(&self) -> Seat {
+        self.recipient
+    }
+}
+
+/// Collects what a worker is given, while its role is made.
+#[derive(Debug)]
+pub struct Give {
+    pub(crate) parcel: Parcel,
+    pub(crate) slots: Vec<SlotRecord>,
+    failure: Option<Error>,
+}
+
+impl Give {
+    pub(crate) fn to(recipient: Seat, first: Vec<OwnedFd>) -> Self {
+        Give { parcel: Parcel { descriptors: first, recipient }, slots: Vec::new(), failure: None }
+    }
+
+    /// Gives the worker a share of `handle`; this process keeps its own.
+    ///
+    /// A handle that cannot be given makes the start of the worker fail with that error.
+    pub fn share<T: Share>(&mut self, handle: &T) -> Slot<T> {
+        let before = self.parcel.descriptors.len();
+        if let Err(error) = handle.lend(&mut self.parcel) {
+            self.failure.get_or_insert(error);
+        }
+        let descriptors = self.parcel.descriptors.len() - before;
+        self.slots.push(SlotRecord { kind: T::KIND.to_owned(), descriptors });
+        Slot { index: self.slots.len() as u32 - 1, handle: PhantomData }
+    }
+
+    /// Gives the worker `handle`; this process no longer has it.
+    ///
+    /// The way to hand over an end whose peer waits for the last copy to be closed.
+    #[expect(clippy::needless_pass_by_value, reason = "taking it is the point")]
+    pub fn hand_over<T: Share>(&mut self, handle: T) -> Slot<T> {
+        self.share(&handle)
+    }
+
+    pub(crate) fn packed(self) -> Result<(Vec<OwnedFd>, Vec<SlotRecord>)> {
+        match self.failure {
+            Some(error) => Err(error),
+            None => Ok((self.parcel.descriptors, self.slots)),
+        }
+    }
+}
+
+/// What arrived for one slot.
+#[derive(Debug)]
+pub struct Adopted {
+    descriptors: std::vec::IntoIter<OwnedFd>,
+    slot: u32,
+}
+
+impl Adopted {
+    /// The next descriptor, in the order in which [`Share::lend`] added them.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSlot`] if fewer were added than are asked for.
+    pub fn descriptor(&mut self) -> Result<OwnedFd> {
+        self.descriptors.next().ok_or(Error::NoSuchSlot { slot: self.slot, given: 0 })
+    }
+}
+
+/// What a worker was given, to be taken slot by slot.
+#[derive(Debug)]
+pub struct Inherited {
+    slots: Vec<Option<(SlotRecord, Vec<OwnedFd>)>>,
+    worker: String,
+}
+
+impl Inherited {
+    pub(crate) fn new(worker: String, records: Vec<SlotRecord>, descriptors: Vec<OwnedFd>) -> Self {
+        let mut descriptors = descriptors.into_iter();
+        let unpack = |record: SlotRecord| {
+            let own = descriptors.by_ref().take(record.descriptors).collect();
+            Some((record, own))
+        };
+        Inherited { slots: records.into_iter().map(unpack).collect(), worker }
+    }
+
+    /// The worker's own name.
+    pub fn worker_name(&self) -> &str {
+        &self.worker
+    }
+
+    /// Takes the handle that a slot of the role names.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSlot`], [`Error::SlotTaken`] or [`Error::WrongKind`] if the slot does not hold it (a slot of another
+    /// worker's role), or what [`Share::adopt`] says.
+    pub fn take<T: Share>(&mut self, slot: Slot<T>) -> Result<T> {
+        let given = self.slots.len();
+        let slot = slot.index;
+        let place = self.slots.get_mut(slot as usize).ok_or(Error::NoSuchSlot { slot, given })?;
+        if let Some((record, _)) = place
+            && record.kind != T::KIND
+        {
+            return Err(Error::WrongKind { slot, held: record.kind.clone(), wanted: T::KIND });
+        }
+        let (_, descriptors) = place.take().ok_or(Error::SlotTaken { slot })?;
+        T::adopt(&mut Adopted { descriptors: descriptors.into_iter(), slot })
+    }
+}
+
+impl Share for OwnedFd {
+    const KIND: &'static str = "descriptor";
+
+    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+        parcel.add(self.as_fd())
+    }
+
+    fn adopt(parcel: &mut Adopted) -> Result<Self> {
+        parcel.descriptor()
+    }
+}

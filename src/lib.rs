@@ -1,0 +1,5 @@
+//! Python's `multiprocessing` model in Rust, safe where the original hangs.
+mod ipc;
+mod sys;
+
+pub use ipc::*;

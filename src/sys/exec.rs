@@ -1,0 +1,216 @@
+//! Starting this program again as a worker.
+//!
+//! `posix_spawn` does the fork and the exec: in the child only glibc's own async-signal-safe code runs between the two,
+//! and a failed exec comes back as an error.
+//!
+//! # Death
+//! A parent killed between fork and exec leaves a child that still runs the exec; the worker then finds itself with another
+//! parent and ends (see [`super::signal::die_with_parent`]).
+//!
+//! # Standard
+//! `posix_spawn(3)`, `posix_spawn_file_actions_addclosefrom_np` (glibc 2.34), `pidfd_open(2)`, `waitid(2)` `P_PIDFD`.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::unistd::Pid;
+
+use super::fd::{duplicate, pidfd_open};
+use super::signal::blocked_at_start;
+
+/// The number of the first descriptor that a worker gets beside its standard ones.
+pub(crate) const FIRST_DESCRIPTOR: RawFd = 3;
+
+/// A program to start and what it gets.
+pub(crate) struct Launch<'a> {
+    /// Path of the executable.
+    pub(crate) program: &'a CStr,
+    /// Its arguments, the first its own name.
+    pub(crate) arguments: &'a [CString],
+    /// A variable to add to this process's environment.
+    pub(crate) variable: (&'a str, &'a str),
+    /// What becomes [`FIRST_DESCRIPTOR`] and the numbers after it. Nothing else is inherited but stdout and stderr.
+    pub(crate) descriptors: &'a [OwnedFd],
+    /// What becomes stdout, if not this process's.
+    pub(crate) stdout: Option<BorrowedFd<'a>>,
+}
+
+/// A child: its process id and a descriptor that becomes readable when it ends.
+pub(crate) struct Launched {
+    pub(crate) pid: Pid,
+    pub(crate) pidfd: OwnedFd,
+}
+
+impl Launch<'_> {
+    /// Starts the program. Its standard input is empty.
+    pub(crate) fn start(self) -> io::Result<Launched> {
+        let arguments = pointers(self.arguments);
+        let environment = environment_with(self.variable);
+        let environment = pointers(&environment);
+        // Copies above every target number, so that no `dup2` in the child overwrites a source of a later one.
+        let above = FIRST_DESCRIPTOR + self.descriptors.len() as RawFd;
+        let out_of_the_way = |fd: &OwnedFd| match fd.as_raw_fd() {
+            number if number < above => duplicate(fd.as_fd(), above).map(Some),
+            _ => Ok(None),
+        };
+        let copies = self.descriptors.iter().map(out_of_the_way).collect::<io::Result<Vec<_>>>()?;
+        let mut actions = FileActions::new()?;
+        actions.open_null(libc::STDIN_FILENO)?;
+        if let Some(stdout) = self.stdout {
+            actions.dup2(stdout.as_raw_fd(), libc::STDOUT_FILENO)?;
+        }
+        for (target, (fd, copy)) in (FIRST_DESCRIPTOR..).zip(self.descriptors.iter().zip(&copies)) {
+            actions.dup2(copy.as_ref().unwrap_or(fd).as_raw_fd(), target)?;
+        }
+        actions.close_from(above)?;
+        let attributes = Attributes::for_worker()?;
+
+        let mut pid = 0;
+        // SAFETY: program, arguments and environment are null-terminated and outlive the call; actions and attributes
+        // are initialised; the child's id is written to our stack.
+        let code = unsafe {
+            libc::posix_spawn(
+                &mut pid,
+                self.program.as_ptr(),
+                &actions.0,
+                &attributes.0,
+                arguments.as_ptr(),
+                environment.as_ptr(),
+            )
+        };
+        if code != 0 {
+            return Err(io::Error::from_raw_os_error(code));
+        }
+        let pid = Pid::from_raw(pid);
+        match pidfd_open(pid) {
+            Ok(pidfd) => Ok(Launched { pid, pidfd }),
+            Err(error) => {
+                // Without a descriptor to watch it the child cannot be used; it has not run a line of ours yet.
+                let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+                let _ = waitpid(pid, None);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Waits for the end of an own child that has already ended, and takes its exit status: a code, or a signal's number.
+pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Result<i32, i32>> {
+    loop {
+        match waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED) {
+            Ok(WaitStatus::Exited(_, code)) => return Ok(Ok(code)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(Err(signal as i32)),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Sends `signal` to the process of `pidfd`. A process that has ended already is no error.
+pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
+    // SAFETY: `pidfd_send_signal` takes an open descriptor, a signal number, no signal info and no flags.
+    let sent = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal as i32, ptr::null::<libc::siginfo_t>(), 0)
+    };
+    match Errno::result(sent) {
+        Ok(_) | Err(Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn pointers(strings: &[CString]) -> Vec<*mut libc::c_char> {
+    // `posix_spawn` takes pointers to mutable strings for history's sake and does not write to them.
+    strings.iter().map(|string| string.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
+}
+
+fn environment_with((name, value): (&str, &str)) -> Vec<CString> {
+    let inherited = std::env::vars_os().filter(|(key, _)| key != name);
+    let added = (name.into(), value.into());
+    inherited.chain([added]).filter_map(|(key, value)| variable(&key, &value)).collect()
+}
+
+fn variable(name: &OsStr, value: &OsStr) -> Option<CString> {
+    // What came out of an environment holds no NUL, and ours neither.
+    CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+}
+
+struct FileActions(libc::posix_spawn_file_actions_t);
+
+impl FileActions {
+    fn new() -> io::Result<Self> {
+        let mut actions = MaybeUninit::uninit();
+        // SAFETY: initialises the memory that the pointer names.
+        check(unsafe { libc::posix_spawn_file_actions_init(actions.as_mut_ptr()) })?;
+        // SAFETY: initialised by the line above, which succeeded.
+        Ok(FileActions(unsafe { actions.assume_init() }))
+    }
+
+    fn open_null(&mut self, target: RawFd) -> io::Result<()> {
+        let null = c"/dev/null".as_ptr();
+        // SAFETY: initialised actions and a static path.
+        check(unsafe { libc::posix_spawn_file_actions_addopen(&mut self.0, target, null, libc::O_RDONLY, 0) })
+    }
+
+    fn dup2(&mut self, source: RawFd, target: RawFd) -> io::Result<()> {
+        // SAFETY: initialised actions; numbers that are no descriptor make the spawn fail, nothing more.
+        check(unsafe { libc::posix_spawn_file_actions_adddup2(&mut self.0, source, target) })
+    }
+
+    fn close_from(&mut self, lowest: RawFd) -> io::Result<()> {
+        // SAFETY: initialised actions; the closing happens in the child.
+        check(unsafe { libc::posix_spawn_file_actions_addclosefrom_np(&mut self.0, lowest) })
+    }
+}
+
+impl Drop for FileActions {
+    fn drop(&mut self) {
+        // SAFETY: initialised in `new`, destroyed once.
+        unsafe { libc::posix_spawn_file_actions_destroy(&mut self.0) };
+    }
+}
+
+struct Attributes(libc::posix_spawnattr_t);
+
+impl Attributes {
+    /// SIGINT blocked until the worker ignores it; SIGTERM and SIGPIPE as a fresh process has them.
+    fn for_worker() -> io::Result<Self> {
+        let mut attributes = MaybeUninit::uninit();
+        // SAFETY: initialises the memory that the pointer names.
+        check(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
+        // SAFETY: initialised by the line above, which succeeded.
+        let mut attributes = Attributes(unsafe { attributes.assume_init() });
+        let mut blocked = SigSet::thread_get_mask()?;
+        blocked.extend(&blocked_at_start());
+        // SAFETY: initialised attributes; the set is copied.
+        check(unsafe { libc::posix_spawnattr_setsigmask(&mut attributes.0, blocked.as_ref()) })?;
+        let fresh = SigSet::from_iter([Signal::SIGTERM, Signal::SIGPIPE]);
+        // SAFETY: initialised attributes; the set is copied.
+        check(unsafe { libc::posix_spawnattr_setsigdefault(&mut attributes.0, fresh.as_ref()) })?;
+        let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+        // SAFETY: initialised attributes.
+        check(unsafe { libc::posix_spawnattr_setflags(&mut attributes.0, flags as libc::c_short) })?;
+        Ok(attributes)
+    }
+}
+
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        // SAFETY: initialised in `for_worker`, destroyed once.
+        unsafe { libc::posix_spawnattr_destroy(&mut self.0) };
+    }
+}
+
+fn check(code: libc::c_int) -> io::Result<()> {
+    match code {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}

@@ -1,0 +1,69 @@
+//! Descriptors: born close-on-exec, waited for with a monotonic deadline, copied out of the way of others.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::Pid;
+
+use super::clock::monotonic_ns;
+
+/// A close-on-exec copy of `fd` with a number of at least `lowest`.
+pub(crate) fn duplicate(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
+    // SAFETY: the kernel just made this descriptor, and nobody else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Whether descriptor `number` is a memfd that was created as `name`.
+pub(crate) fn is_memfd(number: RawFd, name: &str) -> bool {
+    let target = std::fs::read_link(format!("/proc/self/fd/{number}"));
+    target.is_ok_and(|target| target.to_str() == Some(&format!("/memfd:{name} (deleted)")))
+}
+
+/// A descriptor of this process by its number, close-on-exec from now on; `None` if there is none of that number.
+///
+/// For numbers that a boot record promised to this process alone: nobody else may own them.
+pub(crate) fn inherited(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: F_SETFD only looks the number up; a number that is no descriptor gives EBADF.
+    let known = unsafe { libc::fcntl(number, libc::F_SETFD, FdFlag::FD_CLOEXEC.bits()) };
+    // SAFETY: the descriptor exists (the line above), and by this function's contract it has no other owner.
+    (number >= 0 && known == 0).then(|| unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// A descriptor that becomes readable when the process ends. `pid` is an own child that was not waited for yet.
+pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: `pidfd_open` takes two integers and makes a close-on-exec descriptor or fails.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    // SAFETY: the kernel just made this descriptor, and nobody else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Waits until `fd` is readable, or closed at its other end, at most until `until_ns`. `false` if the time passed.
+pub(crate) fn wait_readable(fd: impl AsFd, until_ns: Option<u64>) -> io::Result<bool> {
+    let mut asked = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    wait_any(&mut asked, until_ns)
+}
+
+/// Waits until one of `asked` is ready, at most until `until_ns`. `false` if the time passed. Signals do not end it.
+pub(crate) fn wait_any(asked: &mut [PollFd<'_>], until_ns: Option<u64>) -> io::Result<bool> {
+    loop {
+        match poll(asked, poll_timeout(until_ns)) {
+            Ok(0) if until_ns.is_none_or(|until_ns| monotonic_ns() < until_ns) => {}
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// What is left until `until_ns`, for `poll`: whole milliseconds, rounded up so that it never ends early.
+pub(crate) fn poll_timeout(until_ns: Option<u64>) -> PollTimeout {
+    let Some(until_ns) = until_ns else { return PollTimeout::NONE };
+    let left_ms = until_ns.saturating_sub(monotonic_ns()).div_ceil(1_000_000);
+    // What is longer than `poll` can count (24 days) is waited for in pieces.
+    PollTimeout::from(u16::try_from(left_ms).unwrap_or(u16::MAX))
+}

@@ -1,0 +1,100 @@
+//! Sleeping on a word of shared memory until somebody changes it.
+//!
+//! # Ordering
+//! The kernel compares the word and enqueues the sleeper in one step, so a change followed by a wake is never missed.
+//! Nothing here orders other memory: callers load the word with `Acquire` after they wake.
+//!
+//! # Standard
+//! `futex(2)`. Never with `FUTEX_PRIVATE_FLAG`: the waiters live in other processes.
+
+use std::io;
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::libc;
+
+use super::atomic::AtomicU32;
+use super::clock::timespec_of;
+
+/// Wakes everybody, as a waiter count.
+pub(crate) const ALL: i32 = i32::MAX;
+
+/// Sleeps while `word` holds `expected`, at most until `until_ns` on the monotonic clock.
+///
+/// Returns `false` only if the time passed. `true` says no more than "look again": the word differed, or somebody woke
+/// us, or a signal did.
+pub(crate) fn wait(word: &AtomicU32, expected: u32, until_ns: Option<u64>) -> bool {
+    let until = until_ns.map(timespec_of);
+    let until_ptr = until.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: FUTEX_WAIT_BITSET reads the word, which `word` keeps mapped and aligned, and the timespec, which `until`
+    // keeps alive for the call (or null: no end).
+    let outcome = Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT_BITSET,
+            expected,
+            until_ptr,
+            ptr::null::<u32>(),
+            libc::FUTEX_BITSET_MATCH_ANY,
+        )
+    });
+    match outcome {
+        Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => true,
+        Err(Errno::ETIMEDOUT) => false,
+        Err(errno) => unreachable!("futex wait on a mapped, aligned word: {errno}"),
+    }
+}
+
+/// Wakes at most `count` sleepers of `word` and says how many it woke.
+pub(crate) fn wake(word: &AtomicU32, count: i32) -> u32 {
+    // SAFETY: FUTEX_WAKE only uses the address of the word, which `word` keeps mapped and aligned.
+    let woken = Errno::result(unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) });
+    woken.expect("futex wake on a mapped, aligned word cannot fail") as u32
+}
+
+/// Adds one to `word` and wakes all of its sleepers, as one system call.
+///
+/// A process killed before the call has done neither, one killed after it both: there is no place between a change and
+/// its wake where a sleeper could be left behind.
+pub(crate) fn add_one_and_wake_all(word: &AtomicU32) -> u32 {
+    let add_one = libc::FUTEX_OP(libc::FUTEX_OP_ADD, 1, libc::FUTEX_OP_CMP_LT, 0);
+    // SAFETY: FUTEX_WAKE_OP changes the second word, here the same as the first, atomically in the kernel; `word` keeps
+    // it mapped and aligned. The fourth argument is the count for the second word: none, it is the same queue.
+    let woken = Errno::result(unsafe {
+        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE_OP, ALL, 0usize, word.as_ptr(), add_one)
+    });
+    woken.map_err(io::Error::from).expect("futex wake-op on a mapped, aligned word cannot fail") as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::atomic::Ordering::SeqCst;
+    use crate::sys::clock::monotonic_ns;
+
+    #[test]
+    fn wait_on_another_value_returns_at_once() {
+        assert!(wait(&AtomicU32::new(1), 0, None));
+    }
+
+    #[test]
+    fn wait_until_the_past_times_out() {
+        assert!(!wait(&AtomicU32::new(1), 1, Some(monotonic_ns() - 1)));
+    }
+
+    #[test]
+    fn add_one_and_wake_all_does_both() {
+        let word = AtomicU32::new(7);
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| {
+                while word.load(SeqCst) == 7 {
+                    wait(&word, 7, None);
+                }
+            });
+            add_one_and_wake_all(&word);
+            sleeper.join().expect("the sleeper wakes");
+        });
+        assert_eq!(word.load(SeqCst), 8);
+    }
+}

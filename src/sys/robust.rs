@@ -1,0 +1,138 @@
+//! A mutex in shared memory that outlives its owner: glibc's robust process-shared mutex.
+//!
+//! # Death
+//! When the owner's thread ends in any way while it holds the mutex, the kernel marks it and wakes the next in line, who
+//! gets it as [`Locked::Abandoned`]. The mark is taken away at once (`pthread_mutex_consistent`), so that the mutex itself
+//! never becomes unusable; what the mutex protects is for the caller to look at.
+//!
+//! # Standard
+//! `pthread_mutexattr_setrobust(3)`, `PTHREAD_MUTEX_ERRORCHECK`, `get_robust_list(2)`. A thread holds at most 2,048 robust
+//! mutexes that the kernel will hand on (`ROBUST_LIST_LIMIT`).
+
+use std::cell::UnsafeCell;
+use std::io;
+use std::mem::MaybeUninit;
+
+use nix::errno::Errno;
+use nix::libc;
+
+use super::clock::timespec_of;
+
+unsafe extern "C" {
+    // glibc 2.30; the libc crate does not declare it for this target.
+    fn pthread_mutex_clocklock(
+        mutex: *mut libc::pthread_mutex_t,
+        clock: libc::clockid_t,
+        until: *const libc::timespec,
+    ) -> libc::c_int;
+}
+
+/// A robust mutex; lies in shared memory only.
+#[repr(transparent)]
+pub(crate) struct RobustMutex(UnsafeCell<libc::pthread_mutex_t>);
+
+// SAFETY: a process-shared pthread mutex is made to be used by many threads of many processes at once.
+unsafe impl Sync for RobustMutex {}
+
+/// What an attempt to take a [`RobustMutex`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Locked {
+    /// The caller owns it.
+    Clean,
+    /// The caller owns it, and the owner before it died with it.
+    Abandoned,
+    /// Somebody owns it, and did until the time passed.
+    Busy,
+    /// The calling thread owns it already.
+    WouldDeadlock,
+}
+
+impl RobustMutex {
+    /// Makes the zeroed memory a free mutex. Once, before anybody else can reach the memory.
+    pub(crate) fn init(&self) -> io::Result<()> {
+        let mut attributes = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
+        let attributes = attributes.as_mut_ptr();
+        // SAFETY: initialises the attributes that the pointer names, on our stack.
+        succeed(unsafe { libc::pthread_mutexattr_init(attributes) })?;
+        // SAFETY: the attributes are initialised (the line above) and nobody else knows them.
+        succeed(unsafe { libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED) })?;
+        // SAFETY: as above.
+        succeed(unsafe { libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST) })?;
+        // SAFETY: as above.
+        succeed(unsafe { libc::pthread_mutexattr_settype(attributes, libc::PTHREAD_MUTEX_ERRORCHECK) })?;
+        // SAFETY: the mutex's memory is mapped, writable and, by this function's contract, nobody else's yet.
+        succeed(unsafe { libc::pthread_mutex_init(self.0.get(), attributes) })
+        // glibc's attributes own nothing, so they need no destroy.
+    }
+
+    /// Takes the mutex, sleeping at most until `until_ns` on the monotonic clock, for ever without one.
+    #[inline]
+    pub(crate) fn lock(&self, until_ns: Option<u64>) -> Locked {
+        let code = match until_ns {
+            // SAFETY: `self` lies in a mapping that ran `init`, so it is a live pthread mutex.
+            None => unsafe { libc::pthread_mutex_lock(self.0.get()) },
+            Some(until_ns) => {
+                let until = timespec_of(until_ns);
+                // SAFETY: as above; the time is read from our stack.
+                unsafe { pthread_mutex_clocklock(self.0.get(), libc::CLOCK_MONOTONIC, &until) }
+            }
+        };
+        self.outcome(code)
+    }
+
+    /// Takes the mutex if it is free.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Locked {
+        // SAFETY: `self` lies in a mapping that ran `init`, so it is a live pthread mutex.
+        match unsafe { libc::pthread_mutex_trylock(self.0.get()) } {
+            // Who does not wait does not wait for itself.
+            libc::EDEADLK => Locked::Busy,
+            code => self.outcome(code),
+        }
+    }
+
+    #[inline]
+    fn outcome(&self, code: libc::c_int) -> Locked {
+        match code {
+            0 => Locked::Clean,
+            libc::EBUSY | libc::ETIMEDOUT => Locked::Busy,
+            libc::EDEADLK => Locked::WouldDeadlock,
+            libc::EOWNERDEAD => self.adopt(),
+            code => unreachable!("locking an initialised robust mutex: {}", Errno::from_raw(code)),
+        }
+    }
+
+    #[cold]
+    fn adopt(&self) -> Locked {
+        // SAFETY: the lock call said EOWNERDEAD: we own the mutex and it is marked inconsistent.
+        let code = unsafe { libc::pthread_mutex_consistent(self.0.get()) };
+        assert_eq!(code, 0, "a mutex got as abandoned can be made consistent");
+        Locked::Abandoned
+    }
+
+    /// Gives the mutex back. `false` if the calling thread does not own it; then nothing happened.
+    #[inline]
+    pub(crate) fn unlock(&self) -> bool {
+        // SAFETY: `self` lies in a mapping that ran `init`; the error-checking kind refuses a thread that is not the owner.
+        let code = unsafe { libc::pthread_mutex_unlock(self.0.get()) };
+        code == 0
+    }
+
+    /// Whether a thread of this process owns the mutex, so that its memory is in that thread's robust list and must stay.
+    pub(crate) fn is_held_by_this_process(&self) -> bool {
+        // SAFETY: the robust futex word is the first of glibc's mutex, four bytes and aligned; it is only read, atomically,
+        // and lives as long as `self`.
+        let word = unsafe { super::atomic::AtomicU32::from_ptr(self.0.get().cast::<u32>()) };
+        let owner = word.load(super::atomic::Ordering::Relaxed) & libc::FUTEX_TID_MASK;
+        let ours = nix::unistd::getpid().as_raw();
+        // SAFETY: signal 0 sends nothing; it only asks whether the thread is one of ours.
+        owner != 0 && unsafe { libc::syscall(libc::SYS_tgkill, ours, owner, 0) } == 0
+    }
+}
+
+fn succeed(code: libc::c_int) -> io::Result<()> {
+    match code {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}

@@ -1,0 +1,356 @@
+//! Shared memory without a name: a sealed memfd and its mapping.
+//!
+//! # State
+//! `[Header][T][tail bytes]`. The header says what `T` is; `ready` is written last by the creator, so a mapping of a
+//! half-made one is an error and never a misread. The memfd is sealed against resizing: no peer can make an access fault.
+//!
+//! # Death
+//! The memory lives as long as any process has it open or mapped, and leaves nothing behind.
+//!
+//! # Standard
+//! `memfd_create(2)`, `fcntl(2)` `F_ADD_SEALS`, `fallocate(2)` (so that a full machine is an error here and not a SIGBUS
+//! later), `mmap(2)` `MAP_SHARED`.
+
+use std::ffi::c_void;
+use std::io;
+use std::num::NonZeroUsize;
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr::{self, NonNull};
+
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
+use nix::libc;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::fstat;
+use nix::unistd::ftruncate;
+
+use super::atomic::{AtomicU32, AtomicU64, Ordering};
+use super::robust::RobustMutex;
+
+/// A type that may lie in memory shared between processes.
+///
+/// # Safety
+/// A fixed `repr(C)` layout of atomics and robust mutexes only (everything may change under a `&Self`), valid when all of
+/// its bytes are zero or anything a peer wrote, without pointers and without drop glue. Use [`shared_layout!`].
+pub(crate) unsafe trait Shared: Sync {
+    /// Whether the memory may be unmapped: `false` while this process still owns a mutex in it.
+    fn may_unmap(&self) -> bool;
+}
+
+macro_rules! shared_atomics {
+    ($($atomic:ty),*) => {$(
+        // SAFETY: an atomic integer has a fixed layout, every bit pattern is valid, and no drop glue.
+        unsafe impl Shared for $atomic {
+            fn may_unmap(&self) -> bool {
+                true
+            }
+        }
+    )*};
+}
+shared_atomics!(AtomicU32, AtomicU64);
+
+// SAFETY: a pthread mutex is `repr(C)`, made for shared memory and without drop glue; `init` runs before it is used.
+unsafe impl Shared for RobustMutex {
+    fn may_unmap(&self) -> bool {
+        !self.is_held_by_this_process()
+    }
+}
+
+// SAFETY: an array of a shared type is laid out as its elements.
+unsafe impl<T: Shared, const N: usize> Shared for [T; N] {
+    fn may_unmap(&self) -> bool {
+        self.iter().all(T::may_unmap)
+    }
+}
+
+/// A root of a mapping: a [`Shared`] struct with a kind that [`Mapping::open`] checks.
+pub(crate) trait Layout: Shared {
+    /// Eight letters that tell this layout from every other.
+    const KIND: &'static [u8; 8];
+}
+
+/// Declares a `repr(C)` struct whose fields are all [`Shared`](crate::sys::shm::Shared), and so is the struct.
+///
+/// With `= b"KIND    "` behind the name it is also a [`Layout`](crate::sys::shm::Layout), the root of a mapping.
+macro_rules! shared_layout {
+    ($(#[$attr:meta])* $vis:vis struct $name:ident $(= $kind:literal)? {
+        $($(#[$field_attr:meta])* $field_vis:vis $field:ident: $ty:ty),* $(,)?
+    }) => {
+        $(#[$attr])*
+        #[repr(C)]
+        $vis struct $name { $($(#[$field_attr])* $field_vis $field: $ty),* }
+
+        #[allow(unsafe_code, reason = "the macro of sys, which states the reason below")]
+        const _: () = {
+            // SAFETY: the macro makes the struct `repr(C)`, and the calls in `may_unmap` compile only if each field is
+            // `Shared`; such a struct has no pointer and no drop glue, and zeroed memory is valid.
+            unsafe impl $crate::sys::shm::Shared for $name {
+                fn may_unmap(&self) -> bool {
+                    true $(&& $crate::sys::shm::Shared::may_unmap(&self.$field))*
+                }
+            }
+        };
+        $(impl $crate::sys::shm::Layout for $name {
+            const KIND: &'static [u8; 8] = $kind;
+        })?
+    };
+}
+pub(crate) use shared_layout;
+
+shared_layout! {
+    struct Header {
+        kind: AtomicU64,
+        version: AtomicU32,
+        ready: AtomicU32,
+        layout_bytes: AtomicU64,
+        tail_bytes: AtomicU64,
+    }
+}
+
+/// `T` starts on a cache line of its own, and so does the tail when `T`'s size is a multiple of 64.
+const LAYOUT_OFFSET: usize = 64;
+
+/// Changes whenever any layout does: processes of different builds do not share memory.
+const VERSION: u32 = fnv(concat!(env!("CARGO_PKG_VERSION"), "/1").as_bytes());
+
+const fn fnv(bytes: &[u8]) -> u32 {
+    let mut hash = 0x811c_9dc5_u32;
+    let mut index = 0;
+    while index < bytes.len() {
+        hash = (hash ^ bytes[index] as u32).wrapping_mul(0x0100_0193);
+        index += 1;
+    }
+    hash
+}
+
+/// A `T` and its tail bytes, in memory that other processes map too.
+pub(crate) struct Mapping<T: Layout> {
+    base: NonNull<u8>,
+    layout: NonNull<T>,
+    len: NonZeroUsize,
+    tail_len: usize,
+    memfd: OwnedFd,
+}
+
+// SAFETY: the mapping is plain memory that stays where it is; all access goes through `&T`, which is `Sync`, or through
+// copies whose order the caller's protocol sees to.
+unsafe impl<T: Layout> Send for Mapping<T> {}
+// SAFETY: as for `Send`.
+unsafe impl<T: Layout> Sync for Mapping<T> {}
+
+impl<T: Layout> Mapping<T> {
+    /// Makes new zeroed shared memory for a `T` and `tail_len` bytes, and lets `init` prepare it before anybody can map it.
+    pub(crate) fn create(tail_len: usize, init: impl FnOnce(&T) -> io::Result<()>) -> io::Result<Self> {
+        let too_large = || io::Error::from(Errno::ENOMEM);
+        let len = Self::tail_offset().checked_add(tail_len).ok_or_else(too_large)?;
+        let file_len = libc::off_t::try_from(len).map_err(|_| too_large())?;
+        let memfd = memfd_create(c"ipc_demo", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+        ftruncate(&memfd, file_len)?;
+        fallocate(&memfd, FallocateFlags::empty(), 0, file_len)?;
+        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+        fcntl(&memfd, FcntlArg::F_ADD_SEALS(seals))?;
+        let mapping = Self::map(memfd, NonZeroUsize::new(len).ok_or_else(too_large)?, tail_len)?;
+        init(&mapping)?;
+        let header = mapping.header();
+        header.kind.store(u64::from_le_bytes(*T::KIND), Ordering::Relaxed);
+        header.version.store(VERSION, Ordering::Relaxed);
+        header.layout_bytes.store(size_of::<T>() as u64, Ordering::Relaxed);
+        header.tail_bytes.store(tail_len as u64, Ordering::Relaxed);
+        // pairs with: the load in `open`
+        header.ready.store(1, Ordering::Release);
+        Ok(mapping)
+    }
+
+    /// Maps what another process created, after checking that it is a finished `T` of this build.
+    pub(crate) fn open(memfd: OwnedFd) -> io::Result<Self> {
+        let file_len = usize::try_from(fstat(&memfd)?.st_size).unwrap_or(0);
+        let len = NonZeroUsize::new(file_len).filter(|len| len.get() >= Self::tail_offset());
+        let len = len.ok_or_else(|| invalid("is too short for its kind"))?;
+        let seals = SealFlag::from_bits_truncate(fcntl(&memfd, FcntlArg::F_GET_SEALS)?);
+        if !seals.contains(SealFlag::F_SEAL_SHRINK) {
+            return Err(invalid("is not sealed against shrinking"));
+        }
+        let mapping = Self::map(memfd, len, file_len - Self::tail_offset())?;
+        let header = mapping.header();
+        // pairs with: the store in `create`
+        if header.ready.load(Ordering::Acquire) != 1 {
+            return Err(invalid("was never finished by its creator"));
+        }
+        if header.kind.load(Ordering::Relaxed) != u64::from_le_bytes(*T::KIND) {
+            return Err(invalid("is of another kind"));
+        }
+        if header.version.load(Ordering::Relaxed) != VERSION
+            || header.layout_bytes.load(Ordering::Relaxed) != size_of::<T>() as u64
+            || header.tail_bytes.load(Ordering::Relaxed) != mapping.tail_len as u64
+        {
+            return Err(invalid("was made by another version of ipc_demo"));
+        }
+        Ok(mapping)
+    }
+
+    const fn tail_offset() -> usize {
+        LAYOUT_OFFSET + size_of::<T>()
+    }
+
+    fn map(memfd: OwnedFd, len: NonZeroUsize, tail_len: usize) -> io::Result<Self> {
+        const { assert!(align_of::<T>() <= LAYOUT_OFFSET && size_of::<Header>() <= LAYOUT_OFFSET) };
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: `mmap` asks for a length above zero (`NonZeroUsize`) and an open descriptor (an `OwnedFd` that outlives
+        // the call). The kernel chooses the place, so nobody else has a pointer into it; only `drop` unmaps it.
+        let base =
+            unsafe { libc::mmap(ptr::null_mut(), len.get(), protection, libc::MAP_SHARED, memfd.as_raw_fd(), 0) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(base.cast::<u8>()).expect("mmap never returns null without MAP_FIXED");
+        // SAFETY: `len` is at least `tail_offset()`, which is above `LAYOUT_OFFSET`.
+        let layout = unsafe { base.add(LAYOUT_OFFSET) }.cast::<T>();
+        Ok(Mapping { base, layout, len, tail_len, memfd })
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: the mapping begins with a `Header`, page-aligned, zeroed or written by a peer, which `Shared` allows.
+        unsafe { self.base.cast::<Header>().as_ref() }
+    }
+
+    /// The descriptor to hand to another process.
+    pub(crate) fn memfd(&self) -> BorrowedFd<'_> {
+        self.memfd.as_fd()
+    }
+
+    /// Length of the tail in bytes.
+    pub(crate) fn tail_len(&self) -> usize {
+        self.tail_len
+    }
+
+    /// Copies `bytes` into the tail at `offset`.
+    ///
+    /// # Panics
+    /// If they do not fit: callers check what they read from shared memory first.
+    #[inline]
+    pub(crate) fn copy_in(&self, offset: usize, bytes: &[u8]) {
+        let place = self.tail_at(offset, bytes.len());
+        // SAFETY: `tail_at` checked that the place lies in the mapping, which no Rust reference covers (they end before
+        // the tail); private memory cannot overlap it. Who may write when is the caller's protocol.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
+    }
+
+    /// Copies out of the tail at `offset` until `bytes` is full.
+    ///
+    /// # Panics
+    /// If the tail ends before: callers check what they read from shared memory first.
+    #[inline]
+    pub(crate) fn copy_out(&self, offset: usize, bytes: &mut [u8]) {
+        let place = self.tail_at(offset, bytes.len());
+        // SAFETY: as in `copy_in`, in the other direction.
+        unsafe { ptr::copy_nonoverlapping(place, bytes.as_mut_ptr(), bytes.len()) };
+    }
+
+    #[inline]
+    fn tail_at(&self, offset: usize, len: usize) -> *mut u8 {
+        let fits = offset.checked_add(len).is_some_and(|end| end <= self.tail_len);
+        assert!(fits, "{len} bytes at {offset} lie outside a shared tail of {} bytes", self.tail_len);
+        // SAFETY: `offset` is at most `tail_len`, so the sum lies within the mapping's `len` bytes or one past them.
+        unsafe { self.base.as_ptr().add(Self::tail_offset() + offset) }
+    }
+}
+
+impl<T: Layout> std::fmt::Debug for Mapping<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The content belongs to everybody and may change while it is read.
+        f.debug_struct("Mapping").field("memfd", &self.memfd).field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl<T: Layout> Deref for Mapping<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: `map` and `open` made sure that the mapping holds a `T` behind the header, aligned (a page and 64 bytes);
+        // `Shared` allows any content; the memory lives until `drop`.
+        unsafe { self.layout.as_ref() }
+    }
+}
+
+impl<T: Layout> Drop for Mapping<T> {
+    fn drop(&mut self) {
+        // A mutex that this process still owns is linked into its thread's robust list. A guard that was forgotten leaves
+        // one like that; its memory then has to stay for the rest of the process.
+        if !self.may_unmap() {
+            return;
+        }
+        // SAFETY: `base` and `len` are those of our own `mmap`, no reference outlives `self`, and no robust list knows
+        // the memory (the check above).
+        unsafe { libc::munmap(self.base.as_ptr().cast::<c_void>(), self.len.get()) };
+    }
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the shared memory {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    shared_layout! {
+        struct One = b"test one" { word: AtomicU32, mutex: RobustMutex }
+    }
+    shared_layout! {
+        struct Other = b"test two" { word: AtomicU64 }
+    }
+
+    fn second(mapping: &Mapping<One>) -> OwnedFd {
+        mapping.memfd().try_clone_to_owned().expect("a descriptor to spare")
+    }
+
+    #[test]
+    fn open_sees_what_the_creator_wrote() {
+        let one = Mapping::<One>::create(16, |one| {
+            one.word.store(5, Ordering::Relaxed);
+            one.mutex.init()
+        })
+        .expect("memory");
+        one.copy_in(3, b"hello");
+        let again = Mapping::<One>::open(second(&one)).expect("the same kind");
+        assert_eq!(again.word.load(Ordering::Relaxed), 5);
+        let mut bytes = [0; 5];
+        again.copy_out(3, &mut bytes);
+        assert_eq!(&bytes, b"hello");
+    }
+
+    #[test]
+    fn open_refuses_another_kind() {
+        let one = Mapping::<One>::create(0, |one| one.mutex.init()).expect("memory");
+        let refused = Mapping::<Other>::open(second(&one)).err().expect("an error");
+        assert!(refused.to_string().contains("another kind"), "{refused}");
+    }
+
+    #[test]
+    fn open_refuses_what_was_never_finished() {
+        let memfd = memfd_create(c"bare", MFdFlags::MFD_ALLOW_SEALING).expect("memory");
+        ftruncate(&memfd, 4096).expect("a size");
+        fcntl(&memfd, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK)).expect("a seal");
+        let refused = Mapping::<One>::open(memfd).err().expect("an error");
+        assert!(refused.to_string().contains("never finished"), "{refused}");
+    }
+
+    #[test]
+    #[should_panic(expected = "outside a shared tail")]
+    fn copy_beyond_the_tail_panics() {
+        Mapping::<One>::create(4, |one| one.mutex.init()).expect("memory").copy_in(2, b"abc");
+    }
+
+    #[test]
+    fn memory_with_a_held_mutex_stays_mapped() {
+        let one = Mapping::<One>::create(0, |one| one.mutex.init()).expect("memory");
+        let base = one.base;
+        one.mutex.lock(None);
+        drop(one);
+        // SAFETY: `drop` left the mapping in place, which is what this test is about; the word is the mapping's first.
+        let kind = unsafe { base.cast::<AtomicU64>().as_ref() }.load(Ordering::Relaxed);
+        assert_eq!(kind, u64::from_le_bytes(*One::KIND));
+    }
+}

@@ -1,0 +1,107 @@
+//! Signals: the two that end a run, and what a worker does about them and about its parent's death.
+//!
+//! # Standard
+//! `sigaction(2)`, `signal-safety(7)`, `PR_SET_PDEATHSIG(2const)`, `PR_SET_NAME(2const)`.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use nix::libc;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::prctl;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::unistd::{Pid, getpid, getppid, gettid};
+
+/// The signal that asked this process to stop, 0 before.
+static ASKED: AtomicI32 = AtomicI32::new(0);
+/// The descriptor that the handler writes to, -1 before there is one.
+static BELL: AtomicI32 = AtomicI32::new(-1);
+
+/// SIGINT and SIGTERM as something to wait for. One for a process: signal handlers belong to the whole of it.
+pub(crate) struct StopSignals {
+    bell: EventFd,
+}
+
+impl StopSignals {
+    /// From now on the first SIGINT or SIGTERM is only noted; a second one of the same kind ends the process at once.
+    pub(crate) fn catch() -> io::Result<Self> {
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        BELL.store(bell.as_fd().as_raw_fd(), Ordering::Relaxed);
+        // SA_RESETHAND puts the default back as the handler starts: that is what makes the second one deadly.
+        let note = SigAction::new(SigHandler::Handler(note_stop), SaFlags::SA_RESETHAND, SigSet::empty());
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            // SAFETY: the handler uses only an atomic and `write`, both async-signal-safe.
+            unsafe { sigaction(signal, &note) }?;
+        }
+        Ok(StopSignals { bell })
+    }
+
+    /// Becomes readable with the first signal and stays so.
+    pub(crate) fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    /// The signal that came first, if any did.
+    pub(crate) fn asked(&self) -> Option<Signal> {
+        Signal::try_from(ASKED.load(Ordering::Relaxed)).ok()
+    }
+}
+
+extern "C" fn note_stop(signal: libc::c_int) {
+    let _ = ASKED.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
+    let bell: RawFd = BELL.load(Ordering::Relaxed);
+    let one = 1_u64;
+    // SAFETY: eight bytes of our stack to an eventfd that is never closed while handlers are set; a failed write changes
+    // nothing (the counter is only full if the bell already rings).
+    unsafe { libc::write(bell, (&raw const one).cast(), size_of::<u64>()) };
+}
+
+impl Drop for StopSignals {
+    fn drop(&mut self) {
+        let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            // SAFETY: the default disposition runs no code of ours.
+            let restored = unsafe { sigaction(signal, &default) };
+            debug_assert!(restored.is_ok(), "SIGINT and SIGTERM may be set");
+        }
+        BELL.store(-1, Ordering::Relaxed);
+    }
+}
+
+/// A worker's signals: Ctrl-C reaches the whole foreground group, but stopping workers is their parent's business.
+///
+/// The parent starts us with SIGINT blocked, so that one that came before this line is discarded here.
+pub(crate) fn leave_interrupts_to_the_parent() -> io::Result<()> {
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: ignoring runs no code of ours.
+    unsafe { sigaction(Signal::SIGINT, &ignore) }?;
+    sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&SigSet::from(Signal::SIGINT)), None)?;
+    Ok(())
+}
+
+/// The set that the parent blocks for a worker's start.
+pub(crate) fn blocked_at_start() -> SigSet {
+    SigSet::from(Signal::SIGINT)
+}
+
+/// Whether the calling thread is its process's first: the only one that surely lives as long as the process.
+pub(crate) fn is_main_thread() -> bool {
+    gettid() == getpid()
+}
+
+/// Asks the kernel to kill this process when the thread that started it ends. `false` if it ended before.
+pub(crate) fn die_with_parent(parent: Pid) -> io::Result<bool> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    // A parent that died before the line above sends nothing any more; then somebody else is our parent now.
+    Ok(getppid() == parent)
+}
+
+/// The name that `ps` and `top` show for this thread, cut to 15 bytes.
+pub(crate) fn name_thread(name: &str) {
+    if let Ok(name) = CString::new(name) {
+        // Only for the eyes of people: a name that cannot be set changes nothing.
+        let _ = prctl::set_name(&name);
+    }
+}
