@@ -6,6 +6,7 @@
 //! | arguments of a process | a role's fields; handles as [`Slot`]s | `share` |
 //! | `freeze_support` | [`enter`] | `boot` |
 //! | `Lock` | [`Lock`] | `lock` |
+//! | `KeyboardInterrupt` | [`StopSignals`] | `stop` |
 //! | - | [`datagrams`]: whole messages from many to one | `datagram` |
 
 mod boot;
@@ -17,6 +18,7 @@ mod lock;
 mod process;
 mod role;
 mod share;
+mod stop;
 
 pub use boot::enter;
 pub use datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
@@ -25,3 +27,9 @@ pub use lock::{Abandoned, Lock, LockGuard};
 pub use process::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
 pub use role::{Role, RoleEntry, RoleResult};
 pub use share::{Adopted, Give, Inherited, Parcel, Share, Slot};
+pub use stop::{StopSignal, StopSignals};
+
+/// Nanoseconds on the monotonic clock, which all processes of a machine share: stamps of two workers can be compared.
+pub fn monotonic_ns() -> u64 {
+    crate::sys::clock::monotonic_ns()
+}

@@ -20,13 +20,14 @@ static ASKED: AtomicI32 = AtomicI32::new(0);
 static BELL: AtomicI32 = AtomicI32::new(-1);
 
 /// SIGINT and SIGTERM as something to wait for. One for a process: signal handlers belong to the whole of it.
-pub(crate) struct StopSignals {
+#[derive(Debug)]
+pub(crate) struct StopBell {
     bell: EventFd,
 }
 
-impl StopSignals {
+impl StopBell {
     /// From now on the first SIGINT or SIGTERM is only noted; a second one of the same kind ends the process at once.
-    pub(crate) fn catch() -> io::Result<Self> {
+    pub(crate) fn hang() -> io::Result<Self> {
         let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         BELL.store(bell.as_fd().as_raw_fd(), Ordering::Relaxed);
         // SA_RESETHAND puts the default back as the handler starts: that is what makes the second one deadly.
@@ -35,11 +36,11 @@ impl StopSignals {
             // SAFETY: the handler uses only an atomic and `write`, both async-signal-safe.
             unsafe { sigaction(signal, &note) }?;
         }
-        Ok(StopSignals { bell })
+        Ok(StopBell { bell })
     }
 
     /// Becomes readable with the first signal and stays so.
-    pub(crate) fn bell(&self) -> BorrowedFd<'_> {
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.bell.as_fd()
     }
 
@@ -58,7 +59,7 @@ extern "C" fn note_stop(signal: libc::c_int) {
     unsafe { libc::write(bell, (&raw const one).cast(), size_of::<u64>()) };
 }
 
-impl Drop for StopSignals {
+impl Drop for StopBell {
     fn drop(&mut self) {
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
         for signal in [Signal::SIGINT, Signal::SIGTERM] {

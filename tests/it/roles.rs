@@ -50,7 +50,7 @@ pub(crate) struct Panics;
 impl Role for Panics {
     const NAME: &'static str = "test.panics";
     fn run(self, _: &mut Inherited) -> RoleResult {
-        let nothing: Option<u8> = None;
+        let nothing: Option<u8> = std::env::args().nth(1000).map(|_| 0);
         nothing.expect("a thing that is not there");
         Ok(())
     }

@@ -1,0 +1,127 @@
+//! The vocabulary of a run: what can happen, in the form in which it stands in JSON Lines.
+//!
+//! Names are facts in the past tense. Fields may be added; none is renamed or taken away, because scripts read them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The worker name under which the runner itself appears.
+pub const RUNNER: &str = "runner";
+
+/// Something that happened in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Microseconds since the run began, on the monotonic clock.
+    pub at_us: u64,
+    /// Who it happened to: a worker's name, or [`RUNNER`].
+    pub worker: String,
+    /// That worker's process id.
+    pub pid: u32,
+    /// What happened.
+    #[serde(flatten)]
+    pub fact: Fact,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Fact {
+    /// The first event of every run.
+    RunStarted {
+        /// Name of the scenario.
+        scenario: String,
+        /// What seeds every random choice.
+        seed: u64,
+        /// A number, or `"max"`.
+        speed: Value,
+        /// Version of the program.
+        version: String,
+        /// The command line, without the program.
+        args: Vec<String>,
+        /// How many workers the run starts with.
+        workers: u32,
+    },
+    /// A worker was started.
+    WorkerStarted {
+        /// Its role.
+        role: String,
+        /// Whether it ends with its parent instead of being waited for.
+        daemon: bool,
+    },
+    /// A worker ended.
+    WorkerExited {
+        /// Its exit code; none if a signal ended it.
+        exit_code: Option<i32>,
+        /// The signal that ended it, if one did.
+        signal: Option<i32>,
+        /// What it said if it failed by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<String>,
+    },
+    /// A buyer looked how many tickets are left.
+    StockChecked {
+        /// What it saw.
+        left: u32,
+    },
+    /// A buyer bought a ticket.
+    TicketBought {
+        /// What it wrote to the file.
+        left: u32,
+    },
+    /// A buyer found no ticket left.
+    TicketRefused {
+        /// What it saw: none.
+        left: u32,
+    },
+    /// The data file was read while another worker was writing it.
+    DataTorn {
+        /// Why it could not be understood.
+        error: String,
+    },
+    /// A worker asked for a lock.
+    LockWaiting {
+        /// Name of the lock.
+        lock: String,
+    },
+    /// A worker got a lock.
+    LockAcquired {
+        /// Name of the lock.
+        lock: String,
+        /// How long it waited.
+        waited_us: u64,
+        /// Whether the holder before it died with the lock.
+        abandoned: bool,
+    },
+    /// A worker gave a lock back.
+    LockReleased {
+        /// Name of the lock.
+        lock: String,
+        /// How long it held it.
+        held_us: u64,
+    },
+    /// The last event of every run.
+    Summary {
+        /// Name of the scenario.
+        scenario: String,
+        /// What the scenario claims about itself.
+        claim: String,
+        /// Whether the claim was true of this run.
+        verdict: Verdict,
+        /// Whether the scenario promises that it is.
+        guaranteed: bool,
+        /// How long the run took.
+        elapsed_us: u64,
+        /// What was counted: integers and booleans by name.
+        facts: Map<String, Value>,
+    },
+}
+
+/// Whether a claim was true of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It was.
+    Held,
+    /// It was not.
+    Violated,
+}

@@ -1,0 +1,80 @@
+//! One character a worker: who waits, who holds, who is gone. The picture at the left of every line.
+
+use super::event::{Event, Fact, RUNNER};
+
+/// More workers than this have no picture: it would leave no room for words.
+const MOST_LANES: usize = 20;
+
+/// What a worker is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    NotStarted,
+    Running,
+    Waiting,
+    Holding,
+    Ended,
+    Died,
+}
+
+impl Lane {
+    pub(super) fn symbol(self) -> char {
+        match self {
+            Lane::NotStarted | Lane::Ended => ' ',
+            Lane::Running => '·',
+            Lane::Waiting => '┆',
+            Lane::Holding => '█',
+            Lane::Died => '×',
+        }
+    }
+}
+
+/// The state of all workers, in the order in which they were started.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    names: Vec<String>,
+    lanes: Vec<Lane>,
+}
+
+impl Lanes {
+    /// Takes an event into account.
+    pub(super) fn follow(&mut self, event: &Event) {
+        match &event.fact {
+            Fact::RunStarted { workers, .. } => self.lanes = vec![Lane::NotStarted; *workers as usize],
+            Fact::WorkerStarted { .. } => {
+                self.names.push(event.worker.clone());
+                if self.lanes.len() < self.names.len() {
+                    self.lanes.push(Lane::NotStarted);
+                }
+                self.set(event, Lane::Running);
+            }
+            Fact::LockWaiting { .. } => self.set(event, Lane::Waiting),
+            Fact::LockAcquired { .. } => self.set(event, Lane::Holding),
+            Fact::LockReleased { .. } => self.set(event, Lane::Running),
+            Fact::WorkerExited { exit_code: Some(0), .. } => self.set(event, Lane::Ended),
+            Fact::WorkerExited { .. } => self.set(event, Lane::Died),
+            _ => {}
+        }
+    }
+
+    fn set(&mut self, event: &Event, lane: Lane) {
+        if let Some(index) = self.index_of(&event.worker) {
+            self.lanes[index] = lane;
+        }
+    }
+
+    /// The place of a worker, for its colour. The runner has none.
+    pub(super) fn index_of(&self, worker: &str) -> Option<usize> {
+        // A name may come again after its first bearer ended: the last one counts.
+        (worker != RUNNER).then(|| self.names.iter().rposition(|name| name == worker)).flatten()
+    }
+
+    /// How many workers are in a state.
+    pub(super) fn count(&self, wanted: Lane) -> usize {
+        self.lanes.iter().filter(|lane| **lane == wanted).count()
+    }
+
+    /// The picture; empty if there are too many workers for one.
+    pub(super) fn picture(&self) -> &[Lane] {
+        if self.lanes.len() <= MOST_LANES { &self.lanes } else { &[] }
+    }
+}

@@ -1,0 +1,60 @@
+//! English.
+
+use super::duration;
+use crate::report::event::{Event, Fact, Verdict};
+
+pub(super) fn sentence(event: &Event) -> String {
+    match &event.fact {
+        Fact::RunStarted { scenario, seed, speed, .. } => {
+            let speed = speed.as_str().map_or_else(|| speed.to_string(), str::to_owned);
+            format!("{scenario}  ·  seed {seed}  ·  speed {speed}")
+        }
+        Fact::WorkerStarted { daemon: true, .. } => format!("starts as process {}, a daemon", event.pid),
+        Fact::WorkerStarted { daemon: false, .. } => format!("starts as process {}", event.pid),
+        Fact::WorkerExited { failure: Some(failure), .. } => failure.clone(),
+        Fact::WorkerExited { signal: Some(9), .. } => "is killed (signal 9)".to_owned(),
+        Fact::WorkerExited { signal: Some(15), .. } => "is stopped".to_owned(),
+        Fact::WorkerExited { signal: Some(signal), .. } => format!("is ended by signal {signal}"),
+        Fact::WorkerExited { exit_code: Some(0) | None, .. } => "ends".to_owned(),
+        Fact::WorkerExited { exit_code: Some(code), .. } => format!("ends with code {code}"),
+        Fact::StockChecked { left } => format!("sees {}", tickets(*left)),
+        Fact::TicketBought { left } => format!("buys a ticket and writes: {}", tickets(*left)),
+        Fact::TicketRefused { .. } => "goes without a ticket: sold out".to_owned(),
+        Fact::DataTorn { error } => format!("reads a half-written file: {error}"),
+        Fact::LockWaiting { .. } => "wants the lock".to_owned(),
+        Fact::LockAcquired { abandoned: true, waited_us, .. } => {
+            format!("takes over the lock of a dead holder ({})", waited(*waited_us))
+        }
+        Fact::LockAcquired { waited_us, .. } => format!("has the lock ({})", waited(*waited_us)),
+        Fact::LockReleased { held_us, .. } => format!("gives the lock back (held {})", duration(*held_us)),
+        Fact::Summary { .. } => String::new(),
+    }
+}
+
+fn waited(us: u64) -> String {
+    match us {
+        0 => "at once".to_owned(),
+        us => format!("waited {}", duration(us)),
+    }
+}
+
+fn tickets(count: u32) -> String {
+    match count {
+        0 => "no ticket left".to_owned(),
+        1 => "1 ticket left".to_owned(),
+        count => format!("{count} tickets left"),
+    }
+}
+
+pub(super) fn verdict(claim: &str, verdict: Verdict, guaranteed: bool) -> String {
+    match (verdict, guaranteed) {
+        (Verdict::Held, true) => format!("held, as promised: {claim}"),
+        (Verdict::Held, false) => format!("held, by luck: {claim}"),
+        (Verdict::Violated, true) => format!("BROKEN, although promised: {claim}"),
+        (Verdict::Violated, false) => format!("broken, and nothing had promised it: {claim}"),
+    }
+}
+
+pub(super) fn fact(name: &str) -> String {
+    name.replace('_', " ")
+}

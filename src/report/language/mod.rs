@@ -1,0 +1,113 @@
+//! The words of the text report, in each language.
+
+mod en;
+mod zh;
+
+use serde_json::Value;
+
+use super::event::{Event, Verdict};
+
+/// A language of the text report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Language {
+    /// English
+    En,
+    /// 中文
+    Zh,
+}
+
+impl Language {
+    /// The language that the environment asks for: the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that says anything.
+    pub fn from_environment() -> Self {
+        let said =
+            ["LC_ALL", "LC_MESSAGES", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
+        Self::from_locale(&said.unwrap_or_default().to_string_lossy())
+    }
+
+    fn from_locale(locale: &str) -> Self {
+        if locale.starts_with("zh") { Language::Zh } else { Language::En }
+    }
+
+    /// What an event says, in the words of its worker.
+    pub(super) fn sentence(self, event: &Event) -> String {
+        match self {
+            Language::En => en::sentence(event),
+            Language::Zh => zh::sentence(event),
+        }
+    }
+
+    /// How a worker is called.
+    pub(super) fn name(self, worker: &str) -> String {
+        match self {
+            Language::En => worker.to_owned(),
+            Language::Zh => zh::name(worker),
+        }
+    }
+
+    /// A counted fact and its value.
+    pub(super) fn fact(self, name: &str, value: &Value) -> String {
+        let label = match self {
+            Language::En => en::fact(name),
+            Language::Zh => zh::fact(name),
+        };
+        match value {
+            Value::Bool(true) => format!("{label} {}", self.pick("yes", "是")),
+            Value::Bool(false) => format!("{label} {}", self.pick("no", "否")),
+            value => format!("{label} {value}"),
+        }
+    }
+
+    /// What became of the claim, and what it was.
+    pub(super) fn verdict(self, scenario: &str, claim: &str, verdict: Verdict, guaranteed: bool) -> String {
+        match self {
+            Language::En => en::verdict(claim, verdict, guaranteed),
+            Language::Zh => zh::verdict(scenario, claim, verdict, guaranteed),
+        }
+    }
+
+    /// What a reader may try next, after this outcome.
+    pub(super) fn advice(self, scenario: &str, verdict: Verdict) -> Option<&'static str> {
+        match (scenario, verdict) {
+            ("tickets", Verdict::Violated) => Some(self.pick(
+                "they all read before anybody wrote; one lock cures it: ipc-demo tickets --lock",
+                "大家都在别人写之前读了；加一把锁就好：ipc-demo tickets --lock",
+            )),
+            _ => None,
+        }
+    }
+
+    /// One of two wordings.
+    pub(super) fn pick<'a>(self, en: &'a str, zh: &'a str) -> &'a str {
+        match self {
+            Language::En => en,
+            Language::Zh => zh,
+        }
+    }
+}
+
+/// A duration of `us` microseconds in the unit that reads best.
+pub(super) fn duration(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.2} s", us as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locale_decides_by_its_language() {
+        assert_eq!(Language::from_locale("zh_CN.UTF-8"), Language::Zh);
+        assert_eq!(Language::from_locale("zh"), Language::Zh);
+        assert_eq!(Language::from_locale("de_DE"), Language::En);
+        assert_eq!(Language::from_locale(""), Language::En);
+    }
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!([999, 1_000, 1_234_567].map(duration), ["999 µs", "1.0 ms", "1.23 s"]);
+    }
+}

@@ -1,0 +1,88 @@
+//! 中文：参考程序里有的话一字不差，没有的话用同样的口气。
+//!
+//! Chinese: the lines of the reference programs word for word, and the rest in the same voice.
+
+use super::duration;
+use crate::report::event::{Event, Fact, Verdict};
+
+pub(super) fn sentence(event: &Event) -> String {
+    let who = number(&event.worker);
+    match &event.fact {
+        Fact::RunStarted { scenario, seed, speed, .. } => {
+            let speed = speed.as_str().map_or_else(|| speed.to_string(), str::to_owned);
+            format!("{scenario}  ·  随机种子 {seed}  ·  速度 {speed}")
+        }
+        Fact::WorkerStarted { daemon: true, .. } => format!("启动，进程号 {}，守护进程", event.pid),
+        Fact::WorkerStarted { daemon: false, .. } => format!("启动，进程号 {}", event.pid),
+        Fact::WorkerExited { failure: Some(failure), .. } => format!("出错：{failure}"),
+        Fact::WorkerExited { signal: Some(9), .. } => "被杀死（信号 9）".to_owned(),
+        Fact::WorkerExited { signal: Some(15), .. } => "被停止".to_owned(),
+        Fact::WorkerExited { signal: Some(signal), .. } => format!("被信号 {signal} 结束"),
+        Fact::WorkerExited { exit_code: Some(0) | None, .. } => "结束".to_owned(),
+        Fact::WorkerExited { exit_code: Some(code), .. } => format!("结束，退出码 {code}"),
+        Fact::StockChecked { left } => format!("{who}查询到余票{left}"),
+        Fact::TicketBought { .. } => format!("{who}购票成功"),
+        Fact::TicketRefused { .. } => format!("{who}购票失败"),
+        Fact::DataTorn { error } => format!("{who}读到写了一半的文件：{error}"),
+        Fact::LockWaiting { .. } => format!("{who}等待锁"),
+        Fact::LockAcquired { abandoned: true, waited_us, .. } => {
+            format!("{who}接过已死进程的锁（{}）", waited(*waited_us))
+        }
+        Fact::LockAcquired { waited_us, .. } => format!("{who}拿到锁（{}）", waited(*waited_us)),
+        Fact::LockReleased { held_us, .. } => format!("{who}放开锁（持有 {}）", duration(*held_us)),
+        Fact::Summary { .. } => String::new(),
+    }
+}
+
+fn waited(us: u64) -> String {
+    match us {
+        0 => "没等".to_owned(),
+        us => format!("等了 {}", duration(us)),
+    }
+}
+
+/// The number in a worker's name: the reference programs call their buyers by number alone.
+fn number(worker: &str) -> &str {
+    worker.rsplit_once('-').map_or(worker, |(_, number)| number)
+}
+
+pub(super) fn name(worker: &str) -> String {
+    let (role, number) = worker.rsplit_once('-').map_or((worker, ""), |(role, number)| (role, number));
+    let role = match role {
+        "runner" => "主进程",
+        "buyer" => "购票者",
+        "producer" => "生产者",
+        "consumer" => "消费者",
+        "worker" => "工作进程",
+        other => other,
+    };
+    format!("{role}{number}")
+}
+
+pub(super) fn verdict(scenario: &str, claim: &str, verdict: Verdict, guaranteed: bool) -> String {
+    let claim = match scenario {
+        "tickets" => "每张票只卖一次，没有的票不卖",
+        _ => claim,
+    };
+    match (verdict, guaranteed) {
+        (Verdict::Held, true) => format!("成立，有保证：{claim}"),
+        (Verdict::Held, false) => format!("成立，全凭运气：{claim}"),
+        (Verdict::Violated, true) => format!("不成立，本应保证：{claim}"),
+        (Verdict::Violated, false) => format!("不成立，也没有保证：{claim}"),
+    }
+}
+
+pub(super) fn fact(name: &str) -> String {
+    match name {
+        "stock" => "票数",
+        "buyers" => "购票者",
+        "bought" => "买到",
+        "refused" => "没买到",
+        "left" => "余票",
+        "oversold" => "超卖",
+        "lost_updates" => "丢失更新",
+        "torn" => "读到半截",
+        other => other,
+    }
+    .to_owned()
+}

@@ -1,0 +1,227 @@
+//! The report for people: a line an event, with the picture of all workers at its left.
+//!
+//! ```text
+//!   0.0132 s  █┆┆┆···  buyer-1     has the lock (waited 3 µs)
+//! ```
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressStyle};
+use unicode_width::UnicodeWidthStr;
+
+use super::Reporter;
+use super::event::{Event, Fact, Verdict};
+use super::lanes::{Lane, Lanes};
+use super::language::{Language, duration};
+
+/// Columns for a worker's name.
+const NAME_WIDTH: usize = 12;
+/// The width that a summary keeps to.
+const SUMMARY_WIDTH: usize = 78;
+
+const WORKER_COLORS: [AnsiColor; 6] = [
+    AnsiColor::Cyan,
+    AnsiColor::Magenta,
+    AnsiColor::Blue,
+    AnsiColor::BrightCyan,
+    AnsiColor::BrightMagenta,
+    AnsiColor::BrightBlue,
+];
+
+/// Writes events as lines of text.
+pub(super) struct Text<W> {
+    out: W,
+    language: Language,
+    colored: bool,
+    lanes: Lanes,
+    /// The line at the bottom of a terminal that says what is going on.
+    progress: Option<ProgressBar>,
+    command: String,
+}
+
+impl<W: Write> Text<W> {
+    pub(super) fn new(out: W, language: Language, colored: bool, progress: bool) -> Self {
+        let progress = progress.then(|| {
+            let bar = ProgressBar::new_spinner();
+            bar.enable_steady_tick(std::time::Duration::from_millis(120));
+            let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is a constant");
+            bar.set_style(style);
+            bar
+        });
+        Text { out, language, colored, lanes: Lanes::default(), progress, command: String::new() }
+    }
+
+    fn paint(&self, style: Style, text: &str) -> String {
+        if self.colored { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+
+    fn line(&self, event: &Event) -> String {
+        let time = format!("{:>9.4} {}", event.at_us as f64 / 1e6, self.language.pick("s", "秒"));
+        let name = self.language.name(&event.worker);
+        let padding = " ".repeat(NAME_WIDTH.saturating_sub(name.width()));
+        let color = self.lanes.index_of(&event.worker).map(|index| WORKER_COLORS[index % WORKER_COLORS.len()]);
+        let name = self.paint(Style::new().fg_color(color.map(Into::into)), &name);
+        let sentence = self.paint(style_of(&event.fact), &self.language.sentence(event));
+        let mut line = self.paint(Style::new().dimmed(), &time);
+        line.push_str("  ");
+        if !self.lanes.picture().is_empty() {
+            line.extend(self.lanes.picture().iter().map(|lane| self.lane(*lane)));
+            line.push_str("  ");
+        }
+        line.push_str(&name);
+        line.push_str(&padding);
+        line.push_str(&sentence);
+        line
+    }
+
+    fn lane(&self, lane: Lane) -> String {
+        let style = match lane {
+            Lane::Holding => Style::new().fg_color(Some(AnsiColor::Green.into())),
+            Lane::Waiting => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
+            Lane::Died => Style::new().fg_color(Some(AnsiColor::Red.into())).bold(),
+            _ => Style::new().dimmed(),
+        };
+        self.paint(style, lane.symbol().encode_utf8(&mut [0; 4]))
+    }
+
+    fn summary(&self, event: &Event) -> Vec<String> {
+        let Fact::Summary { scenario, claim, verdict, guaranteed, elapsed_us, facts } = &event.fact else {
+            return Vec::new();
+        };
+        let color = match (verdict, guaranteed) {
+            (Verdict::Held, _) => AnsiColor::Green,
+            (Verdict::Violated, true) => AnsiColor::Red,
+            (Verdict::Violated, false) => AnsiColor::Yellow,
+        };
+        let symbol = if *verdict == Verdict::Held { "✔" } else { "✘" };
+        let verdict_line = format!("{symbol} {}", self.language.verdict(scenario, claim, *verdict, *guaranteed));
+        let mut lines =
+            vec![String::new(), self.paint(Style::new().bold().fg_color(Some(color.into())), &verdict_line)];
+        lines.extend(wrapped(facts.iter().map(|(name, value)| self.language.fact(name, value))));
+        let took = format!("{} {}", self.language.pick("took", "用时"), duration(*elapsed_us));
+        let again = format!("{took}  ·  {}: {}", self.language.pick("the same again", "再来一次"), self.command);
+        lines.push(self.paint(Style::new().dimmed(), &format!("  {again}")));
+        if let Some(advice) = self.language.advice(scenario, *verdict) {
+            lines.push(format!("  → {advice}"));
+        }
+        lines
+    }
+
+    fn header(&self, event: &Event) -> Vec<String> {
+        vec![self.paint(Style::new().bold(), &self.language.sentence(event)), String::new()]
+    }
+
+    fn status(&self) -> String {
+        let (running, waiting, holding) =
+            (self.lanes.count(Lane::Running), self.lanes.count(Lane::Waiting), self.lanes.count(Lane::Holding));
+        let at_work = running + waiting + holding;
+        let (is_at_work, wait, hold) = match self.language {
+            Language::En => ("at work", "waiting", "holding the lock"),
+            Language::Zh => ("个进程在运行", "等待", "持锁"),
+        };
+        match waiting + holding {
+            0 => format!("{at_work} {is_at_work}"),
+            _ => format!("{at_work} {is_at_work}  ·  {waiting} {wait}  ·  {holding} {hold}"),
+        }
+    }
+}
+
+fn style_of(fact: &Fact) -> Style {
+    let color = match fact {
+        Fact::TicketBought { .. } => AnsiColor::Green,
+        Fact::LockWaiting { .. } => AnsiColor::Yellow,
+        Fact::DataTorn { .. } | Fact::LockAcquired { abandoned: true, .. } => AnsiColor::Red,
+        Fact::WorkerExited { exit_code: Some(0), .. } | Fact::WorkerStarted { .. } => return Style::new().dimmed(),
+        Fact::WorkerExited { .. } => AnsiColor::Red,
+        _ => return Style::new(),
+    };
+    Style::new().fg_color(Some(color.into()))
+}
+
+/// Pieces side by side, as many on a line as fit.
+fn wrapped(pieces: impl Iterator<Item = String>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for piece in pieces {
+        match lines.last_mut() {
+            Some(line) if line.width() + 3 + piece.width() <= SUMMARY_WIDTH => {
+                line.push_str("   ");
+                line.push_str(&piece);
+            }
+            _ => lines.push(format!("  {piece}")),
+        }
+    }
+    lines
+}
+
+/// The command that repeats a run: its arguments, and the seed if they do not name it.
+fn command(args: &[String], seed: u64) -> String {
+    let mut words = vec!["ipc-demo".to_owned()];
+    words.extend(args.iter().cloned());
+    if !args.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
+        words.extend(["--seed".to_owned(), seed.to_string()]);
+    }
+    words.join(" ")
+}
+
+impl<W: Write> Reporter for Text<W> {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        self.lanes.follow(event);
+        let lines = match &event.fact {
+            Fact::RunStarted { args, seed, .. } => {
+                self.command = command(args, *seed);
+                self.header(event)
+            }
+            Fact::Summary { .. } => self.summary(event),
+            _ => vec![self.line(event)],
+        };
+        let mut text = lines.join("\n");
+        text.push('\n');
+        let out = &mut self.out;
+        let mut write = || out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        match &self.progress {
+            None => write(),
+            Some(bar) if matches!(event.fact, Fact::Summary { .. }) => {
+                bar.finish_and_clear();
+                write()
+            }
+            Some(bar) => {
+                bar.suspend(write)?;
+                bar.set_message(self.status());
+                bar.tick();
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<W> Drop for Text<W> {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.progress {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_repeats_the_run() {
+        let typed = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        assert_eq!(command(&typed(&["tickets", "--lock"]), 7), "ipc-demo tickets --lock --seed 7");
+        assert_eq!(command(&typed(&["tickets", "--seed=7"]), 7), "ipc-demo tickets --seed=7");
+    }
+
+    #[test]
+    fn facts_wrap_at_the_width() {
+        let lines = wrapped((0..30).map(|number| format!("fact {number}")));
+        assert!(lines.len() > 1 && lines.iter().all(|line| line.width() <= SUMMARY_WIDTH));
+    }
+
+    #[test]
+    fn the_runner_has_no_lane() {
+        assert_eq!(Lanes::default().index_of(super::super::event::RUNNER), None);
+    }
+}

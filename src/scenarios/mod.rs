@@ -1,0 +1,169 @@
+//! The scenarios: one file each, and one line each in [`SCENARIOS`].
+//!
+//! A scenario is checked before anything starts ([`Scenario::prepare`]), played by real worker processes
+//! ([`Scenario::play`]), and judged by what they did ([`Scenario::check`]). Its help, its dispatch and the roles of its
+//! workers all come from its line in the table.
+
+mod cast;
+mod pace;
+mod stage;
+mod ticket_file;
+mod tickets;
+
+use anyhow::Context;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use serde_json::Value;
+
+pub(crate) use pace::Speed;
+pub(crate) use stage::Terms;
+
+use crate::ipc::{RoleEntry, StopSignals};
+use crate::outcome::Outcome;
+use crate::report::{Event, Fact, Reporter};
+use stage::Stage;
+
+/// All scenarios, in the order of the help.
+pub(crate) static SCENARIOS: &[Entry] = &[Entry::of::<tickets::Tickets>()];
+
+/// What a run is found to have shown.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Finding {
+    /// What the scenario claims about itself.
+    pub(crate) claim: &'static str,
+    /// Whether it was true of this run.
+    pub(crate) holds: bool,
+    /// Whether the scenario promises that it is.
+    pub(crate) guaranteed: bool,
+    /// What was counted: integers and booleans by name.
+    pub(crate) facts: Vec<(&'static str, Value)>,
+}
+
+/// Counts what the workers tell.
+pub(crate) trait Tally: Default {
+    fn count(&mut self, event: &Event);
+}
+
+/// Something to watch.
+pub(crate) trait Scenario: Sized {
+    /// The subcommand.
+    const NAME: &'static str;
+    /// What the help says about it, first line first.
+    const ABOUT: &'static str;
+    /// Its options, documented by their doc comments.
+    type Args: Args;
+    /// Who can be re-executed.
+    const ROLES: &'static [RoleEntry];
+    /// What it counts.
+    type Tally: Tally;
+
+    /// Checks everything that can be checked before a process starts, and makes what the workers will share.
+    fn prepare(args: Self::Args) -> anyhow::Result<Self>;
+
+    /// How many workers it starts with.
+    fn workers(&self) -> u32;
+
+    /// Starts the workers and watches them.
+    fn play(&self, stage: &mut Stage<'_>) -> anyhow::Result<()>;
+
+    /// Holds what was counted against what is claimed. `died` workers did not finish their part.
+    fn check(self, tally: &Self::Tally, died: usize) -> anyhow::Result<Finding>;
+}
+
+/// A line of the table.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    about: &'static str,
+    augment: fn(Command) -> Command,
+    pub(crate) roles: &'static [RoleEntry],
+    pub(crate) run: Run,
+}
+
+/// Plays a scenario from its parsed arguments to its exit code.
+pub(crate) type Run = fn(&ArgMatches, &Terms, &dyn Fn() -> Box<dyn Reporter>) -> Result<Outcome, Failure>;
+
+/// Why a run has no outcome of its own.
+pub(crate) enum Failure {
+    /// The input cannot be used; nothing was started.
+    Unusable(anyhow::Error),
+    /// The machinery failed: how the run ended for all that, and every reason.
+    Machinery(Outcome, Vec<anyhow::Error>),
+}
+
+impl Entry {
+    const fn of<S: Scenario>() -> Self {
+        Entry { name: S::NAME, about: S::ABOUT, augment: S::Args::augment_args, roles: S::ROLES, run: run::<S> }
+    }
+
+    /// The subcommand.
+    pub(crate) fn command(&self) -> Command {
+        let (first, _) = self.about.split_once('\n').unwrap_or((self.about, ""));
+        (self.augment)(Command::new(self.name)).about(first).long_about(self.about)
+    }
+}
+
+fn run<S: Scenario>(
+    matches: &ArgMatches,
+    terms: &Terms,
+    reporter: &dyn Fn() -> Box<dyn Reporter>,
+) -> Result<Outcome, Failure> {
+    let args = S::Args::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;
+    let scenario = S::prepare(args).map_err(Failure::Unusable)?;
+    let machinery = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
+    let signals = StopSignals::catch().map_err(|error| machinery(error.into()))?;
+    let mut tally = S::Tally::default();
+    let mut count = |event: &Event| tally.count(event);
+    let mut stage = Stage::new(reporter(), &signals, terms, &mut count).map_err(machinery)?;
+    let played = begin::<S>(&scenario, &mut stage, terms).and_then(|()| scenario.play(&mut stage));
+    let cleared = stage.clear();
+    let finale = stage.close();
+    let mut reasons: Vec<anyhow::Error> = [played, cleared].into_iter().filter_map(Result::err).collect();
+    reasons.extend(finale.casualties.iter().map(|casualty| anyhow::anyhow!("{casualty}")));
+    let died = finale.casualties.len();
+    let summed_up = scenario.check(&tally, died).and_then(|finding| finale.sum_up(S::NAME, finding, terms.strict));
+    match summed_up {
+        Ok(outcome) if reasons.is_empty() || outcome == Outcome::ReaderGone => Ok(outcome),
+        // A broken promise is the graver news.
+        Ok(Outcome::Broken) => Err(Failure::Machinery(Outcome::Broken, reasons)),
+        Ok(_) => Err(Failure::Machinery(Outcome::MachineryFailed, reasons)),
+        Err(error) => {
+            reasons.push(error);
+            Err(Failure::Machinery(Outcome::MachineryFailed, reasons))
+        }
+    }
+}
+
+fn begin<S: Scenario>(scenario: &S, stage: &mut Stage<'_>, terms: &Terms) -> anyhow::Result<()> {
+    let Terms { seed, speed, args, .. } = terms.clone();
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let (scenario, workers) = (S::NAME.to_owned(), scenario.workers());
+    let started = Fact::RunStarted { scenario, seed, speed: speed.to_json(), version, args, workers };
+    stage.emit(started).context("the run cannot begin")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_of_scenarios_and_roles_are_unique() {
+        let names: BTreeSet<_> = SCENARIOS.iter().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), SCENARIOS.len());
+        let roles: Vec<_> = SCENARIOS.iter().flat_map(|entry| entry.roles).map(RoleEntry::name).collect();
+        assert_eq!(roles.iter().collect::<BTreeSet<_>>().len(), roles.len(), "{roles:?}");
+    }
+
+    #[test]
+    fn a_role_is_named_after_its_scenario() {
+        for entry in SCENARIOS {
+            for role in entry.roles {
+                assert!(role.name().starts_with(&format!("{}.", entry.name)), "{}", role.name());
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_is_well_formed() {
+        SCENARIOS.iter().for_each(|entry| entry.command().debug_assert());
+    }
+}

@@ -1,0 +1,274 @@
+//! What a play is given: workers to start, a report that follows them, and an end for every way in which a run ends.
+//!
+//! Workers tell what they do over one datagram channel; only the runner prints. A worker that dies has told all that it
+//! told, so its messages are shown before its end is.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::cast::{Brief, Message};
+use super::pace::Speed;
+use crate::ipc::{
+    DatagramReceiver, DatagramSender, Ended, ExitStatus, Give, Process, Role, StopSignal, StopSignals, datagrams,
+    monotonic_ns,
+};
+use crate::outcome::Outcome;
+use crate::report::{Event, Fact, RUNNER, Reporter, Verdict};
+
+use super::Finding;
+
+/// How long a worker that was asked to end may take before it is killed.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What a run is told from outside.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    pub(crate) seed: u64,
+    pub(crate) speed: Speed,
+    pub(crate) strict: bool,
+    pub(crate) args: Vec<String>,
+}
+
+/// Why the workers were not waited for to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Asked(StopSignal),
+    ReaderGone,
+}
+
+/// A worker and how it is called.
+struct Actor {
+    process: Process,
+    name: String,
+}
+
+/// A run in progress.
+pub(crate) struct Stage<'a> {
+    reporter: Box<dyn Reporter>,
+    signals: &'a StopSignals,
+    terms: &'a Terms,
+    began_ns: u64,
+    outbox: DatagramSender<Message>,
+    inbox: DatagramReceiver<Message>,
+    actors: Vec<Actor>,
+    cut: Option<Cut>,
+    /// From here on a worker's end is no accident.
+    stopping: bool,
+    casualties: Vec<String>,
+    tally: &'a mut dyn FnMut(&Event),
+}
+
+impl<'a> Stage<'a> {
+    /// A stage for one run. Every event goes to `tally` and to `reporter`.
+    pub(crate) fn new(
+        reporter: Box<dyn Reporter>,
+        signals: &'a StopSignals,
+        terms: &'a Terms,
+        tally: &'a mut dyn FnMut(&Event),
+    ) -> anyhow::Result<Self> {
+        let (outbox, inbox) = datagrams()?;
+        let (actors, casualties, began_ns) = (Vec::new(), Vec::new(), monotonic_ns());
+        let (cut, stopping) = (None, false);
+        Ok(Stage { reporter, signals, terms, began_ns, outbox, inbox, actors, cut, stopping, casualties, tally })
+    }
+
+    /// Microseconds since the run began.
+    pub(crate) fn now_us(&self) -> u64 {
+        (monotonic_ns() - self.began_ns) / 1_000
+    }
+
+    /// Shows something that happened to the runner.
+    pub(crate) fn emit(&mut self, fact: Fact) -> anyhow::Result<()> {
+        self.show(Event { at_us: self.now_us(), worker: RUNNER.to_owned(), pid: std::process::id(), fact })
+    }
+
+    fn show(&mut self, event: Event) -> anyhow::Result<()> {
+        (self.tally)(&event);
+        if self.cut == Some(Cut::ReaderGone) {
+            return Ok(());
+        }
+        match self.reporter.event(&event) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.cut = Some(Cut::ReaderGone);
+                Ok(())
+            }
+            shown => shown.context("cannot write the report to stdout"),
+        }
+    }
+
+    /// Whether the run was cut short: a play that has more to start does not start it.
+    pub(crate) fn is_cut(&mut self) -> bool {
+        if self.cut.is_none() {
+            self.cut = self.signals.asked().map(Cut::Asked);
+        }
+        self.cut.is_some()
+    }
+
+    /// Starts a worker of the play.
+    pub(crate) fn spawn<R: Role>(
+        &mut self,
+        name: &str,
+        daemon: bool,
+        role: impl FnOnce(&mut Give, Brief) -> R,
+    ) -> anyhow::Result<()> {
+        if self.is_cut() {
+            return Ok(());
+        }
+        let at_us = self.now_us();
+        let worker = self.actors.len() as u32;
+        let Terms { seed, speed, .. } = *self.terms;
+        let (outbox, began_ns) = (&self.outbox, self.began_ns);
+        let process = Process::builder().daemon(daemon).spawn(name, |give| {
+            let brief = Brief { events: give.share(outbox), worker, began_ns, seed, speed };
+            role(give, brief)
+        })?;
+        let fact = Fact::WorkerStarted { role: R::NAME.to_owned(), daemon };
+        let event = Event { at_us, worker: name.to_owned(), pid: process.pid(), fact };
+        self.actors.push(Actor { process, name: name.to_owned() });
+        self.show(event)?;
+        self.listen()
+    }
+
+    /// Shows what happens until every worker that is no daemon has ended, or the run is cut short.
+    pub(crate) fn watch(&mut self) -> anyhow::Result<()> {
+        while !self.is_cut()
+            && self.actors.iter().any(|actor| actor.process.ended().is_none() && !actor.process.is_daemon())
+        {
+            self.wait(PollTimeout::NONE)?;
+            self.catch_up()?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps until there is news from anybody, or the time has passed.
+    fn wait(&self, timeout: PollTimeout) -> anyhow::Result<()> {
+        let running = self.actors.iter().filter(|actor| actor.process.ended().is_none());
+        let asked = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut news: Vec<PollFd<'_>> = running.map(|actor| asked(actor.process.sentinel())).collect();
+        news.push(asked(self.inbox.as_fd()));
+        // A signal that was noted once keeps its bell ringing: it is news only as long as nobody heard it.
+        if self.cut.is_none() {
+            news.push(asked(self.signals.as_fd()));
+        }
+        match poll(&mut news, timeout) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno).context("cannot wait for the workers"),
+        }
+    }
+
+    /// Shows everything that has been told, and who has ended.
+    fn catch_up(&mut self) -> anyhow::Result<()> {
+        // Who has ended by now had told everything before: seen first, shown last.
+        let ended: Vec<usize> = (0..self.actors.len())
+            .filter(|&index| self.actors[index].process.ended().is_none() && !self.actors[index].process.is_alive())
+            .collect();
+        self.listen()?;
+        ended.into_iter().try_for_each(|index| self.exited(index))
+    }
+
+    /// Shows everything that the workers have told.
+    fn listen(&mut self) -> anyhow::Result<()> {
+        while let Some(message) = self.inbox.try_receive()? {
+            let fact = serde_json::from_str(&message.fact_json).context("a worker told something that is no event")?;
+            let actor = self.actors.get(message.worker as usize).context("an unknown worker told something")?;
+            let (worker, pid) = (actor.name.clone(), actor.process.pid());
+            self.show(Event { at_us: message.at_us, worker, pid, fact })?;
+        }
+        Ok(())
+    }
+
+    fn exited(&mut self, index: usize) -> anyhow::Result<()> {
+        let actor = &mut self.actors[index];
+        let Ended { status, failure } = actor.process.join()?.clone();
+        let (worker, pid) = (actor.name.clone(), actor.process.pid());
+        if status != ExitStatus::Code(0) && !self.stopping {
+            self.casualties.push(match &failure {
+                Some(failure) => failure.to_string(),
+                None => format!("worker {worker} (process {pid}) died unexpectedly: {status}"),
+            });
+        }
+        let (exit_code, signal) = match status {
+            ExitStatus::Code(code) => (Some(code), None),
+            ExitStatus::Signal(signal) => (None, Some(signal)),
+        };
+        let failure = failure.map(|failure| failure.to_string());
+        let fact = Fact::WorkerExited { exit_code, signal, failure };
+        self.show(Event { at_us: self.now_us(), worker, pid, fact })
+    }
+
+    /// Ends whoever still runs, waits for all, and shows what they still tell: asks first, kills after a grace.
+    pub(crate) fn clear(&mut self) -> anyhow::Result<()> {
+        self.stopping = true;
+        self.end_with(Process::terminate)?;
+        let until_ns = monotonic_ns() + GRACE.as_nanos() as u64;
+        while self.is_anybody_left() && monotonic_ns() < until_ns {
+            self.wait(PollTimeout::from(50_u8))?;
+            self.catch_up()?;
+        }
+        self.end_with(Process::kill)?;
+        while self.is_anybody_left() {
+            self.wait(PollTimeout::NONE)?;
+            self.catch_up()?;
+        }
+        self.catch_up()
+    }
+
+    /// Ends the run: what is left of it to report, and how it went. Everybody has been cleared off.
+    pub(crate) fn close(self) -> Finale {
+        let Stage { reporter, began_ns, cut, casualties, .. } = self;
+        Finale { reporter, began_ns, cut, casualties }
+    }
+
+    fn end_with(&self, end: fn(&Process) -> crate::ipc::Result<()>) -> anyhow::Result<()> {
+        let running = self.actors.iter().filter(|actor| actor.process.ended().is_none());
+        running.map(|actor| end(&actor.process).context("cannot stop a worker")).collect()
+    }
+
+    fn is_anybody_left(&self) -> bool {
+        self.actors.iter().any(|actor| actor.process.ended().is_none())
+    }
+}
+
+/// The end of a run, when everybody has left: only its summary is still to come.
+pub(crate) struct Finale {
+    reporter: Box<dyn Reporter>,
+    began_ns: u64,
+    cut: Option<Cut>,
+    /// Who died unexpectedly, and how.
+    pub(crate) casualties: Vec<String>,
+}
+
+impl Finale {
+    /// Shows the summary and says how the run ended.
+    pub(crate) fn sum_up(mut self, scenario: &str, finding: Finding, strict: bool) -> anyhow::Result<Outcome> {
+        let elapsed_us = (monotonic_ns() - self.began_ns) / 1_000;
+        let Finding { claim, holds, guaranteed, facts } = finding;
+        let summary = Fact::Summary {
+            scenario: scenario.to_owned(),
+            claim: claim.to_owned(),
+            verdict: if holds { Verdict::Held } else { Verdict::Violated },
+            guaranteed,
+            elapsed_us,
+            facts: facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        };
+        if self.cut != Some(Cut::ReaderGone) {
+            let event = Event { at_us: elapsed_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact: summary };
+            match self.reporter.event(&event) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.cut = Some(Cut::ReaderGone),
+                shown => shown.context("cannot write the summary to stdout")?,
+            }
+        }
+        Ok(match self.cut {
+            Some(Cut::ReaderGone) => Outcome::ReaderGone,
+            _ if !holds && (guaranteed || strict) => Outcome::Broken,
+            Some(Cut::Asked(signal)) => Outcome::Stopped(signal),
+            None if !self.casualties.is_empty() => Outcome::MachineryFailed,
+            None => Outcome::Fine,
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! The data file of the ticket sale: a JSON object with a `ticket_num`, among whatever else its owner keeps in it.
+//!
+//! Only the number's own digits are ever changed, so other keys, their order and their layout stay as they are.
+//!
+//! # Death
+//! [`TicketFile::commit`] is one `pwrite` of a few bytes: a buyer killed before it has changed nothing, one killed after it
+//! has sold. [`TicketFile::rewrite`] is what the reference program does, truncate and write: readers can see it half done,
+//! and a kill in between leaves an empty file.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What is sold when nobody brings a file.
+const BUILT_IN: &str = include_str!("../../data/tickets.json");
+/// More than a data file of this kind ever needs: it is read whole by every buyer.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// The open data file.
+#[derive(Debug)]
+pub(super) struct TicketFile(File);
+
+/// What the file said when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stock {
+    pub(super) left: u32,
+    text: String,
+    /// Where the digits stand.
+    digits: Range<usize>,
+}
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    ticket_num: &'a RawValue,
+}
+
+impl Stock {
+    pub(super) fn parse(text: String) -> anyhow::Result<Self> {
+        let document: Document<'_> = serde_json::from_str(&text)?;
+        let digits = document.ticket_num.get();
+        let left = digits
+            .parse::<u32>()
+            .ok()
+            .with_context(|| format!("ticket_num is {digits}; it has to be a whole number from 0 to {}", u32::MAX))?;
+        // `digits` is a part of `text`: the raw value is borrowed from it.
+        let start = digits.as_ptr() as usize - text.as_ptr() as usize;
+        let digits = start..start + digits.len();
+        Ok(Stock { left, text, digits })
+    }
+
+    /// The whole text with another number in it.
+    fn text_with(&self, left: u32) -> String {
+        let mut text = self.text.clone();
+        text.replace_range(self.digits.clone(), &left.to_string());
+        text
+    }
+}
+
+impl TicketFile {
+    /// An unnamed copy of the built-in file: nothing of it is left when the last worker has ended.
+    pub(super) fn built_in() -> anyhow::Result<Self> {
+        let memfd = memfd_create("tickets", MFdFlags::MFD_CLOEXEC).context("cannot make a data file in memory")?;
+        let file = File::from(memfd);
+        file.write_all_at(BUILT_IN.as_bytes(), 0).context("cannot write the data file in memory")?;
+        Ok(TicketFile(file))
+    }
+
+    /// The user's own file, to be changed in place. Nobody else may be selling from it.
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        let metadata = std::fs::metadata(path).with_context(|| format!("cannot use the data file {shown}"))?;
+        ensure!(
+            metadata.is_file(),
+            "cannot use {shown}: it is not a regular file; --data takes a JSON file such as {BUILT_IN}"
+        );
+        let file = File::options().read(true).write(true).open(path);
+        let file = file.with_context(|| format!("cannot open the data file {shown} for reading and writing"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(TicketFile(file)),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another run is selling from {shown}; wait for it, or sell from a copy")
+            }
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock the data file {shown}")),
+        }
+    }
+
+    pub(super) fn from_descriptor(descriptor: OwnedFd) -> Self {
+        TicketFile(File::from(descriptor))
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Reads the file as it is at this moment. While somebody rewrites it, that may be half of it.
+    pub(super) fn read(&self) -> anyhow::Result<Stock> {
+        let len = self.0.metadata().context("cannot look at the data file")?.len();
+        ensure!(len <= LONGEST_FILE, "the data file has {len} bytes; at most {LONGEST_FILE} are read");
+        let mut bytes = vec![0; len as usize];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.0.read_at(&mut bytes[filled..], filled as u64) {
+                // Somebody truncated it since.
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("cannot read the data file"),
+            }
+        }
+        bytes.truncate(filled);
+        Stock::parse(String::from_utf8(bytes)?)
+    }
+
+    /// Writes `left` over the digits that `seen` found, in one step. The number must not be longer than the one seen.
+    pub(super) fn commit(&self, seen: &Stock, left: u32) -> io::Result<()> {
+        let digits = format!("{left:>width$}", width = seen.digits.len());
+        debug_assert_eq!(digits.len(), seen.digits.len(), "a sale makes the number smaller");
+        // Padded with spaces, which JSON allows before a number: the file keeps its length.
+        self.0.write_all_at(digits.as_bytes(), seen.digits.start as u64)
+    }
+
+    /// Truncates the file and writes all of it again, as the reference program does.
+    pub(super) fn rewrite(&self, seen: &Stock, left: u32) -> io::Result<()> {
+        self.0.set_len(0)?;
+        self.0.write_all_at(seen.text_with(left).as_bytes(), 0)
+    }
+
+    /// Writes all of it without ever being empty: for the runner, when no worker is there to see it.
+    pub(super) fn restock(&self, seen: &Stock, left: u32) -> io::Result<()> {
+        let text = seen.text_with(left);
+        self.0.write_all_at(text.as_bytes(), 0)?;
+        self.0.set_len(text.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file_with(text: &str) -> TicketFile {
+        let file = tempfile::tempfile().expect("a file");
+        file.write_all_at(text.as_bytes(), 0).expect("room");
+        TicketFile(file)
+    }
+
+    fn text_of(file: &TicketFile) -> String {
+        file.read().expect("well-formed").text
+    }
+
+    #[test]
+    fn commit_changes_the_digits_alone() {
+        let file = file_with("{ \"price\": 1.50,\n  \"ticket_num\": 100, \"big\": 1e400 }\n");
+        file.commit(&file.read().expect("well-formed"), 99).expect("written");
+        assert_eq!(text_of(&file), "{ \"price\": 1.50,\n  \"ticket_num\":  99, \"big\": 1e400 }\n");
+        assert_eq!(file.read().expect("well-formed").left, 99);
+    }
+
+    #[test]
+    fn rewrite_and_restock_keep_everything_else() {
+        let file = file_with(r#"{"a":[1, 2],"ticket_num":10}"#);
+        file.rewrite(&file.read().expect("well-formed"), 9).expect("written");
+        assert_eq!(text_of(&file), r#"{"a":[1, 2],"ticket_num":9}"#);
+        file.restock(&file.read().expect("well-formed"), 1234).expect("written");
+        assert_eq!(text_of(&file), r#"{"a":[1, 2],"ticket_num":1234}"#);
+        file.restock(&file.read().expect("well-formed"), 0).expect("written");
+        assert_eq!(text_of(&file), r#"{"a":[1, 2],"ticket_num":0}"#);
+    }
+
+    #[test]
+    fn unusable_numbers_are_named() {
+        for (text, said) in [
+            (r#"{"ticket_num": -1}"#, "ticket_num is -1"),
+            (r#"{"ticket_num": "3"}"#, "ticket_num is \"3\""),
+            (r#"{"ticket_num": 1.5}"#, "ticket_num is 1.5"),
+            (r#"{"ticket_num": 4294967296}"#, "ticket_num is 4294967296"),
+            (r#"{"ticket_num": null}"#, "ticket_num is null"),
+            (r#"{"tickets": 3}"#, "missing field `ticket_num`"),
+            (r#"{"ticket_num": 3, "ticket_num": 4}"#, "duplicate field `ticket_num`"),
+            ("", "EOF"),
+            ("3", "invalid type"),
+            (r#"{"ticket_num": 3"#, "EOF"),
+        ] {
+            let error = Stock::parse(text.to_owned()).expect_err(text);
+            assert!(format!("{error:#}").contains(said), "{text}: {error:#}");
+        }
+    }
+}

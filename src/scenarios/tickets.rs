@@ -1,0 +1,284 @@
+//! The ticket sale: buyers read, pause and write one data file, with and without a lock.
+//!
+//! The race is a real one, a lost update in a file, and no undefined behaviour. With the lock the purchase is one critical
+//! section, and its write is one step, so that a buyer killed in the middle of it leaves the file whole.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::cast::{Brief, Player};
+use super::stage::Stage;
+use super::ticket_file::{Stock, TicketFile};
+use super::{Finding, Scenario, Tally};
+use crate::ipc::{Inherited, Lock, LockGuard, Role, RoleEntry, RoleResult, Slot, monotonic_ns};
+use crate::report::{Event, Fact};
+
+/// The lock's name in the events.
+const LOCK: &str = "tickets";
+/// How long a buyer thinks, at speed 1, between reading the file and writing it.
+const THINKING_MS: std::ops::RangeInclusive<u64> = 1_000..=2_000;
+
+/// What a sale needs to know.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TicketsArgs {
+    /// Make each purchase one critical section
+    #[arg(long)]
+    lock: bool,
+    /// How many buyers want a ticket
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    buyers: u32,
+    /// How many tickets there are at the start [default: what the data file says]
+    #[arg(long, value_name = "N")]
+    stock: Option<u32>,
+    /// Sell from this JSON file, in place, instead of from a scratch copy of the built-in one
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+}
+
+/// A sale that can begin.
+pub(crate) struct Tickets {
+    buyers: u32,
+    stock: u32,
+    file: TicketFile,
+    /// The file before the first sale.
+    opening: Stock,
+    lock: Option<Lock>,
+}
+
+impl Scenario for Tickets {
+    const NAME: &'static str = "tickets";
+    const ABOUT: &'static str = "\
+Ten buyers, three tickets, one data file: with and without a lock
+Every buyer looks how many tickets are left, then reads the file, thinks for a second or two, and writes it with one \
+ticket less. Without a lock they all read the same number, and the shop sells tickets that it does not have. With \
+--lock only one of them buys at a time.
+
+Examples:
+  ipc-demo tickets                      the shop oversells
+  ipc-demo tickets --lock               one at a time
+  ipc-demo tickets --lock --speed 10    the same, ten times faster";
+    type Args = TicketsArgs;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Buyer>()];
+    type Tally = Sales;
+
+    fn prepare(args: TicketsArgs) -> anyhow::Result<Self> {
+        let TicketsArgs { lock, buyers, stock, data } = args;
+        let file = data.as_deref().map_or_else(TicketFile::built_in, TicketFile::open)?;
+        let of_file = || match &data {
+            Some(path) => format!("cannot sell from the data file {}", path.display()),
+            None => "cannot sell from the built-in data file".to_owned(),
+        };
+        let opening = file.read().with_context(of_file)?;
+        let lock = lock.then(Lock::new).transpose()?;
+        if let Some(stock) = stock {
+            file.restock(&opening, stock).with_context(of_file)?;
+        }
+        Ok(Tickets { buyers, stock: stock.unwrap_or(opening.left), file, opening, lock })
+    }
+
+    fn workers(&self) -> u32 {
+        self.buyers
+    }
+
+    fn play(&self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+        let file = self.file.as_fd().try_clone_to_owned().context("cannot share the data file")?;
+        for number in 1..=self.buyers {
+            stage.spawn(&format!("buyer-{number}"), false, |give, brief| Buyer {
+                brief,
+                file: give.share(&file),
+                lock: self.lock.as_ref().map(|lock| give.share(lock)),
+            })?;
+        }
+        stage.watch()
+    }
+
+    fn check(self, sales: &Sales, died: usize) -> anyhow::Result<Finding> {
+        let (left, readable) = match self.file.read() {
+            Ok(tickets) => (tickets.left, true),
+            // Two writers without a lock can leave the file unreadable for good. It is not ours to leave it so.
+            Err(_) => {
+                let left = sales.last_written.unwrap_or(self.stock);
+                self.file.restock(&self.opening, left).context("cannot mend the data file")?;
+                (left, false)
+            }
+        };
+        let Sales { bought, refused, torn, .. } = *sales;
+        let (stock, left) = (u64::from(self.stock), u64::from(left));
+        let oversold = bought.saturating_sub(stock);
+        let lost_updates = (bought + left).saturating_sub(stock);
+        // A buyer that was killed between its write and its word has bought without anybody hearing of it.
+        let unheard = stock.saturating_sub(bought + left);
+        let facts = [
+            ("stock", stock),
+            ("buyers", u64::from(self.buyers)),
+            ("bought", bought),
+            ("refused", refused),
+            ("left", left),
+            ("oversold", oversold),
+            ("lost_updates", lost_updates),
+            ("torn", torn),
+        ];
+        Ok(Finding {
+            claim: "every ticket is sold once, and none that is not there",
+            holds: readable && oversold == 0 && lost_updates == 0 && unheard <= died as u64,
+            guaranteed: self.lock.is_some(),
+            facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
+        })
+    }
+}
+
+/// What the buyers told.
+#[derive(Debug, Default)]
+pub(crate) struct Sales {
+    bought: u64,
+    refused: u64,
+    torn: u64,
+    last_written: Option<u32>,
+}
+
+impl Tally for Sales {
+    fn count(&mut self, event: &Event) {
+        match event.fact {
+            Fact::TicketBought { left } => {
+                self.bought += 1;
+                self.last_written = Some(left);
+            }
+            Fact::TicketRefused { .. } => self.refused += 1,
+            Fact::DataTorn { .. } => self.torn += 1,
+            _ => {}
+        }
+    }
+}
+
+/// Somebody who wants a ticket.
+#[derive(Serialize, Deserialize)]
+struct Buyer {
+    brief: Brief,
+    file: Slot<OwnedFd>,
+    lock: Option<Slot<Lock>>,
+}
+
+impl Role for Buyer {
+    const NAME: &'static str = "tickets.buyer";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let file = TicketFile::from_descriptor(inherited.take(self.file)?);
+        let lock = self.lock.map(|lock| inherited.take(lock)).transpose()?;
+        // The look is not part of the purchase: what it shows may be gone by the time of buying.
+        match file.read() {
+            Ok(stock) => player.emit(&Fact::StockChecked { left: stock.left })?,
+            Err(error) => player.emit(&Fact::DataTorn { error: format!("{error:#}") })?,
+        }
+        match &lock {
+            Some(lock) => {
+                let held = HeldLock::acquire(lock, &player)?;
+                buy(&file, &player, TicketFile::commit)?;
+                held.release()?;
+            }
+            None => buy(&file, &player, TicketFile::rewrite)?,
+        }
+        Ok(())
+    }
+}
+
+/// Reads, thinks, and writes: nobody else may write in between, or a sale is lost.
+fn buy(
+    file: &TicketFile,
+    player: &Player,
+    write: fn(&TicketFile, &Stock, u32) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
+    let stock = match file.read() {
+        Ok(stock) => stock,
+        Err(error) => return Ok(player.emit(&Fact::DataTorn { error: format!("{error:#}") })?),
+    };
+    player.pause(Duration::from_millis(player.rng().random_range(THINKING_MS)));
+    match stock.left.checked_sub(1) {
+        Some(left) => {
+            write(file, &stock, left).context("cannot write the data file")?;
+            player.emit(&Fact::TicketBought { left })?;
+        }
+        None => player.emit(&Fact::TicketRefused { left: 0 })?,
+    }
+    Ok(())
+}
+
+/// The lock, held, with its story told.
+struct HeldLock<'a> {
+    _guard: LockGuard<'a>,
+    player: &'a Player,
+    since_ns: u64,
+}
+
+impl<'a> HeldLock<'a> {
+    fn acquire(lock: &'a Lock, player: &'a Player) -> crate::ipc::Result<Self> {
+        player.emit(&Fact::LockWaiting { lock: LOCK.to_owned() })?;
+        let asked_ns = monotonic_ns();
+        let guard = lock.acquire()?;
+        let since_ns = monotonic_ns();
+        let (waited_us, abandoned) = ((since_ns - asked_ns) / 1_000, guard.abandoned().is_some());
+        player.emit(&Fact::LockAcquired { lock: LOCK.to_owned(), waited_us, abandoned })?;
+        Ok(HeldLock { _guard: guard, player, since_ns })
+    }
+
+    /// Says so first and lets go then: nobody sees two holders.
+    fn release(self) -> crate::ipc::Result<()> {
+        let held_us = (monotonic_ns() - self.since_ns) / 1_000;
+        self.player.emit(&Fact::LockReleased { lock: LOCK.to_owned(), held_us })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenarios::Scenario;
+
+    fn sale(stock: u32, lock: bool) -> Tickets {
+        let args = TicketsArgs { lock, buyers: 10, stock: Some(stock), data: None };
+        Tickets::prepare(args).expect("the built-in file")
+    }
+
+    #[test]
+    fn overselling_breaks_the_claim() {
+        let finding = sale(3, false).check(&Sales { bought: 10, ..Sales::default() }, 0).expect("a finding");
+        assert!(!finding.holds && !finding.guaranteed);
+        assert!(finding.facts.contains(&("oversold", 7.into())), "{:?}", finding.facts);
+    }
+
+    #[test]
+    fn lost_updates_break_the_claim_even_if_there_were_tickets() {
+        let sale = sale(20, true);
+        sale.file.restock(&sale.opening, 19).expect("written");
+        let finding = sale.check(&Sales { bought: 2, ..Sales::default() }, 0).expect("a finding");
+        assert!(!finding.holds && finding.guaranteed);
+        assert!(finding.facts.contains(&("lost_updates", 1.into())), "{:?}", finding.facts);
+    }
+
+    #[test]
+    fn sale_that_a_killed_buyer_did_not_tell_is_allowed_for() {
+        let told = Sales { bought: 1, ..Sales::default() };
+        let after_two_sales = || {
+            let sale = sale(3, true);
+            sale.file.restock(&sale.opening, 1).expect("written");
+            sale
+        };
+        assert!(after_two_sales().check(&told, 1).expect("a finding").holds);
+        assert!(!after_two_sales().check(&told, 0).expect("a finding").holds);
+    }
+
+    #[test]
+    fn unreadable_file_is_mended_with_the_last_number_written() {
+        let sale = sale(3, false);
+        let file = sale.file.as_fd().try_clone_to_owned().expect("a descriptor");
+        std::fs::File::from(sale.file.as_fd().try_clone_to_owned().expect("a descriptor")).set_len(2).expect("cut");
+        let finding =
+            sale.check(&Sales { bought: 1, last_written: Some(2), ..Sales::default() }, 0).expect("a finding");
+        assert!(!finding.holds);
+        assert_eq!(TicketFile::from_descriptor(file).read().expect("mended").left, 2);
+    }
+}
