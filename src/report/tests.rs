@@ -1,1 +1,186 @@
+//! Every format shows the same hand-made run; what it should look like lies in `data/golden`.
 
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+use serde_json::json;
+
+use super::Reporter;
+use super::event::{Event, Fact, RUNNER, Verdict};
+use super::jsonl::JsonLines;
+use super::language::Language;
+use super::text::Text;
+
+/// Bytes that a reporter writes and the test reads.
+#[derive(Clone, Default)]
+struct Paper(Rc<RefCell<Vec<u8>>>);
+
+impl io::Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Paper {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.borrow().clone()).expect("reports are text")
+    }
+}
+
+/// A run by hand: a second an event, process ids from 100.
+struct Run(Vec<Event>);
+
+impl Run {
+    fn of(scenario: &str, workers: u32) -> Self {
+        let started = Fact::RunStarted {
+            scenario: scenario.to_owned(),
+            seed: 7,
+            speed: json!(1),
+            version: "0.0.0".to_owned(),
+            args: vec![scenario.to_owned(), "--lock".to_owned()],
+            workers,
+        };
+        Run(Vec::new()).then(RUNNER, started)
+    }
+
+    fn then(mut self, worker: &str, fact: Fact) -> Self {
+        let pid = worker.rsplit_once('-').map_or(99, |(_, number)| 100 + number.parse::<u32>().expect("a number"));
+        self.0.push(Event { at_us: self.0.len() as u64 * 1_000_000, worker: worker.to_owned(), pid, fact });
+        self
+    }
+
+    fn shown_by<R: Reporter>(&self, reporter: impl FnOnce(Paper) -> R) -> String {
+        let paper = Paper::default();
+        let mut reporter = reporter(paper.clone());
+        self.0.iter().try_for_each(|event| reporter.event(event)).expect("paper takes everything");
+        paper.text()
+    }
+
+    /// Compares what each format makes of the run with its golden file.
+    fn matches_golden_files(&self, name: &str) {
+        let text = |language, colored| self.shown_by(|paper| Text::new(paper, language, colored, false));
+        insta::with_settings!({ snapshot_path => "../../data/golden", prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(format!("{name}.en"), text(Language::En, false));
+            insta::assert_snapshot!(format!("{name}.zh"), text(Language::Zh, false));
+            insta::assert_snapshot!(format!("{name}.jsonl"), self.shown_by(JsonLines::new));
+        });
+    }
+}
+
+fn lock() -> String {
+    "tickets".to_owned()
+}
+
+fn worker_started(daemon: bool) -> Fact {
+    Fact::WorkerStarted { role: "tickets.buyer".to_owned(), daemon }
+}
+
+fn worker_exited(exit_code: Option<i32>, signal: Option<i32>, failure: Option<&str>) -> Fact {
+    Fact::WorkerExited { exit_code, signal, failure: failure.map(str::to_owned) }
+}
+
+fn summary(scenario: &str, verdict: Verdict, guaranteed: bool, facts: serde_json::Value) -> Fact {
+    let facts = facts.as_object().expect("facts by name").clone();
+    let claim = "the claim of the scenario".to_owned();
+    Fact::Summary { scenario: scenario.to_owned(), claim, verdict, guaranteed, elapsed_us: 12_345, facts }
+}
+
+#[test]
+fn sale_with_a_lock() {
+    Run::of("tickets", 3)
+        .then("buyer-1", worker_started(false))
+        .then("buyer-2", worker_started(false))
+        .then("buyer-3", worker_started(true))
+        .then("buyer-1", Fact::StockChecked { left: 1 })
+        .then("buyer-1", Fact::LockWaiting { lock: lock() })
+        .then("buyer-1", Fact::LockAcquired { lock: lock(), waited_us: 0, abandoned: false })
+        .then("buyer-2", Fact::LockWaiting { lock: lock() })
+        .then("buyer-3", Fact::LockWaiting { lock: lock() })
+        .then("buyer-1", worker_exited(None, Some(9), None))
+        .then("buyer-2", Fact::LockAcquired { lock: lock(), waited_us: 2_000_000, abandoned: true })
+        .then("buyer-2", Fact::TicketBought { left: 0 })
+        .then("buyer-2", Fact::LockReleased { lock: lock(), held_us: 1_000_000 })
+        .then("buyer-3", Fact::LockAcquired { lock: lock(), waited_us: 12, abandoned: false })
+        .then("buyer-2", worker_exited(Some(0), None, None))
+        .then("buyer-3", Fact::TicketRefused { left: 0 })
+        .then("buyer-3", worker_exited(Some(1), None, Some("worker buyer-3 panicked: no change (at shop.rs:1:1)")))
+        .then(
+            RUNNER,
+            summary("tickets", Verdict::Held, true, json!({"stock": 1, "bought": 1, "refused": 1, "left": 0})),
+        )
+        .matches_golden_files("tickets_lock");
+}
+
+#[test]
+fn sale_without_a_lock() {
+    Run::of("tickets", 30)
+        .then("buyer-1", worker_started(false))
+        .then("buyer-1", Fact::StockChecked { left: 2 })
+        .then("buyer-1", Fact::DataTorn { error: "EOF while parsing a value".to_owned() })
+        .then("buyer-1", worker_exited(None, Some(15), None))
+        .then("buyer-2", worker_started(false))
+        .then("buyer-2", worker_exited(None, Some(11), None))
+        .then("buyer-3", worker_started(false))
+        .then("buyer-3", worker_exited(Some(3), None, None))
+        .then(RUNNER, summary("tickets", Verdict::Violated, false, json!({"oversold": 7})))
+        .matches_golden_files("tickets_race");
+}
+
+#[test]
+fn other_endings() {
+    let facts = || json!({"in_order": true, "lost": 0, "left": false});
+    Run::of("tickets", 0)
+        .then(RUNNER, summary("tickets", Verdict::Violated, true, facts()))
+        .then(RUNNER, summary("tickets", Verdict::Held, false, facts()))
+        .matches_golden_files("endings");
+}
+
+#[test]
+fn colours_wrap_whole_words_and_end() {
+    let run =
+        Run::of("tickets", 1).then("buyer-1", worker_started(false)).then("buyer-1", Fact::TicketBought { left: 2 });
+    let plain = run.shown_by(|paper| Text::new(paper, Language::En, false, false));
+    let colored = run.shown_by(|paper| Text::new(paper, Language::En, true, false));
+    assert!(!plain.contains('\u{1b}'));
+    assert!(colored.contains("\u{1b}[32mbuys a ticket and writes: 2 tickets left\u{1b}[0m"), "{colored:?}");
+    // Taking the colours away leaves the plain report.
+    let mut rest = colored.as_str();
+    let mut stripped = String::new();
+    while let Some((before, after)) = rest.split_once('\u{1b}') {
+        stripped.push_str(before);
+        rest = after.split_once('m').expect("every sequence ends").1;
+    }
+    stripped.push_str(rest);
+    assert_eq!(stripped, plain);
+}
+
+#[test]
+fn every_line_fits_eighty_columns() {
+    use unicode_width::UnicodeWidthStr;
+    let run = Run::of("tickets", 12)
+        .then("buyer-12", worker_started(true))
+        .then("buyer-12", Fact::LockAcquired { lock: lock(), waited_us: 999_949, abandoned: true })
+        .then("buyer-12", Fact::DataTorn { error: "expected value at line 1 column 1".to_owned() })
+        .then("buyer-12", Fact::TicketBought { left: 10 })
+        .then(RUNNER, summary("tickets", Verdict::Violated, false, json!({"stock": 3, "buyers": 10, "oversold": 7})));
+    for language in [Language::En, Language::Zh] {
+        let text = run.shown_by(|paper| Text::new(paper, language, false, false));
+        for line in text.lines() {
+            assert!(line.width() <= 80, "{} columns: {line}", line.width());
+        }
+    }
+}
+
+#[test]
+fn events_come_back_from_json_as_they_were() {
+    let run = Run::of("tickets", 1).then("buyer-1", worker_exited(None, Some(9), None));
+    for line in run.shown_by(JsonLines::new).lines() {
+        let event: Event = serde_json::from_str(line).expect("an event");
+        assert_eq!(serde_json::to_string(&event).expect("JSON"), line);
+    }
+}

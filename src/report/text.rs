@@ -16,7 +16,7 @@ use super::lanes::{Lane, Lanes};
 use super::language::{Language, duration};
 
 /// Columns for a worker's name.
-const NAME_WIDTH: usize = 12;
+const NAME_WIDTH: usize = 11;
 /// The width that a summary keeps to.
 const SUMMARY_WIDTH: usize = 78;
 

@@ -1,13 +1,18 @@
 //! How the tests start workers, meet them, and never hang.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Duration;
 
+use ipc_demo::report::{Event, Fact};
 use ipc_demo::{Give, Process, Result, Role};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// How long any test may take before it is ended as hung: far beyond what it needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -82,4 +87,153 @@ pub(crate) fn is_running(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
     !matches!(state, Some("Z" | "X"))
+}
+
+/// The real binary, to be run with arguments.
+///
+/// ```ignore
+/// Demo::run("tickets").args(["--lock"]).expect_exit(0)
+/// ```
+#[must_use]
+pub(crate) struct Demo {
+    command: Command,
+}
+
+impl Demo {
+    pub(crate) fn run(scenario: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ipc-demo"));
+        command.arg(scenario).stdin(Stdio::null());
+        for inherited in ["LC_ALL", "LC_MESSAGES", "LANG", "NO_COLOR"] {
+            command.env_remove(inherited);
+        }
+        Demo { command }
+    }
+
+    pub(crate) fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// As a shell's `ulimit` would: the soft and hard limit of open descriptors.
+    pub(crate) fn descriptor_limit(mut self, limit: u64) -> Self {
+        let program = self.command.get_program().to_owned();
+        let args: Vec<_> = self.command.get_args().map(OsStr::to_owned).collect();
+        let mut limited = Command::new("sh");
+        limited
+            .arg("-c")
+            .arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\""))
+            .arg(program)
+            .args(args)
+            .stdin(Stdio::null());
+        self.command = limited;
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_exit(mut self, code: i32) -> Finished {
+        let output = self.command.output().expect("the program starts");
+        let finished = Finished {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("text"),
+            stderr: String::from_utf8(output.stderr).expect("text"),
+        };
+        assert_eq!(finished.code, Some(code), "{}\n{}", finished.stdout, finished.stderr);
+        finished
+    }
+
+    /// Starts it with `--format json` and reads its events as they come.
+    pub(crate) fn start(mut self) -> Running {
+        self.command.args(["--format", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().expect("the program starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        Running { child, lines, seen: Vec::new() }
+    }
+}
+
+/// A run of the binary that has ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    /// Its events, each parsed strictly.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.stdout.lines().map(event_of).collect()
+    }
+}
+
+/// Parses a line of JSON Lines; every field of it has to be one that the schema knows.
+pub(crate) fn event_of(line: &str) -> Event {
+    let event: Event = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let known = serde_json::to_value(&event).expect("an event has a JSON form");
+    let written: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    assert_eq!(known, written, "a field that the schema does not know");
+    event
+}
+
+/// A run of the binary in progress.
+pub(crate) struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    pub(crate) seen: Vec<Event>,
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Reads events until one is as wanted.
+    pub(crate) fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> &Event {
+        loop {
+            let line = self.lines.next().expect("the run ended too early").expect("text");
+            self.seen.push(event_of(&line));
+            if self.seen.last().is_some_and(&wanted) {
+                return self.seen.last().expect("just pushed");
+            }
+        }
+    }
+
+    /// Reads the rest and waits for the end. Returns the exit code and what was said on stderr.
+    ///
+    /// Workers inherit stdout: its end is the end of the last of them, also if the runner was killed before.
+    pub(crate) fn finish(mut self) -> (Option<i32>, Vec<Event>, String) {
+        for line in self.lines.by_ref() {
+            self.seen.push(event_of(&line.expect("text")));
+        }
+        let mut stderr = String::new();
+        self.child.stderr.take().expect("piped").read_to_string(&mut stderr).expect("text");
+        (self.child.wait().expect("it ends").code(), self.seen, stderr)
+    }
+}
+
+/// Sends a signal to a process that this test started, directly or through the binary.
+pub(crate) fn send(pid: u32, signal: Signal) {
+    kill(Pid::from_raw(pid as i32), signal).expect("a process of this test");
+}
+
+/// Everything counted in the summary, which is the last event of every run.
+pub(crate) fn facts(events: &[Event]) -> &serde_json::Map<String, serde_json::Value> {
+    match &events.last().expect("a run has events").fact {
+        Fact::Summary { facts, .. } => facts,
+        other => panic!("the last event is {other:?}"),
+    }
+}
+
+/// One counted number of the summary.
+pub(crate) fn fact(events: &[Event], name: &str) -> u64 {
+    facts(events)[name].as_u64().unwrap_or_else(|| panic!("{name} is a number"))
 }

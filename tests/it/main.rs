@@ -8,12 +8,16 @@
 //! | `process` | start, join, exit status, failures, and who dies with whom |
 //! | `inheritance` | a worker has exactly the descriptors that its role names |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
+//! | `cli` | bad input, exit codes, a closed stdout, being asked to stop |
+//! | `tickets` | the sale by the real binary: what its events say, and what kills do to it |
 
+mod cli;
 mod harness;
 mod inheritance;
 mod lock;
 mod process;
 mod roles;
+mod tickets;
 
 /// Where a worker of these tests begins: [`harness::worker`] starts this program with this test's name.
 #[test]

@@ -1,6 +1,6 @@
 //! English.
 
-use super::duration;
+use super::{duration, without_place};
 use crate::report::event::{Event, Fact, Verdict};
 
 pub(super) fn sentence(event: &Event) -> String {
@@ -20,10 +20,10 @@ pub(super) fn sentence(event: &Event) -> String {
         Fact::StockChecked { left } => format!("sees {}", tickets(*left)),
         Fact::TicketBought { left } => format!("buys a ticket and writes: {}", tickets(*left)),
         Fact::TicketRefused { .. } => "goes without a ticket: sold out".to_owned(),
-        Fact::DataTorn { error } => format!("reads a half-written file: {error}"),
+        Fact::DataTorn { error } => format!("reads a torn file: {}", without_place(error)),
         Fact::LockWaiting { .. } => "wants the lock".to_owned(),
         Fact::LockAcquired { abandoned: true, waited_us, .. } => {
-            format!("takes over the lock of a dead holder ({})", waited(*waited_us))
+            format!("takes a dead holder's lock ({})", waited(*waited_us))
         }
         Fact::LockAcquired { waited_us, .. } => format!("has the lock ({})", waited(*waited_us)),
         Fact::LockReleased { held_us, .. } => format!("gives the lock back (held {})", duration(*held_us)),

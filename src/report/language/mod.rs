@@ -89,9 +89,15 @@ impl Language {
 pub(super) fn duration(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} µs"),
-        1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        // What would round to 1000.0 ms is a second.
+        1_000..999_950 => format!("{:.1} ms", us as f64 / 1e3),
         _ => format!("{:.2} s", us as f64 / 1e6),
     }
+}
+
+/// A JSON error without the line and column that follow it: of a file of one line they say little.
+fn without_place(error: &str) -> &str {
+    error.split_once(" at line ").map_or(error, |(what, _)| what)
 }
 
 #[cfg(test)]
@@ -108,6 +114,6 @@ mod tests {
 
     #[test]
     fn durations_read_well() {
-        assert_eq!([999, 1_000, 1_234_567].map(duration), ["999 µs", "1.0 ms", "1.23 s"]);
+        assert_eq!([999, 1_000, 999_949, 999_950].map(duration), ["999 µs", "1.0 ms", "999.9 ms", "1.00 s"]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Chinese: the lines of the reference programs word for word, and the rest in the same voice.
 
-use super::duration;
+use super::{duration, without_place};
 use crate::report::event::{Event, Fact, Verdict};
 
 pub(super) fn sentence(event: &Event) -> String {
@@ -23,7 +23,7 @@ pub(super) fn sentence(event: &Event) -> String {
         Fact::StockChecked { left } => format!("{who}查询到余票{left}"),
         Fact::TicketBought { .. } => format!("{who}购票成功"),
         Fact::TicketRefused { .. } => format!("{who}购票失败"),
-        Fact::DataTorn { error } => format!("{who}读到写了一半的文件：{error}"),
+        Fact::DataTorn { error } => format!("{who}读到写了一半的文件：{}", without_place(error)),
         Fact::LockWaiting { .. } => format!("{who}等待锁"),
         Fact::LockAcquired { abandoned: true, waited_us, .. } => {
             format!("{who}接过已死进程的锁（{}）", waited(*waited_us))

@@ -1,0 +1,175 @@
+//! Bad input, exit codes, a closed stdout, and being asked to stop, by the real binary.
+
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use ipc_demo::report::Fact;
+use nix::sys::signal::Signal;
+
+use crate::harness::{Demo, is_running, send, watchdog};
+
+/// One error that says `said`, exit code 2, nothing on stdout.
+#[track_caller]
+fn refused(demo: Demo, said: &[&str]) {
+    let finished = demo.expect_exit(2);
+    assert_eq!(finished.stdout, "", "nothing was started");
+    for part in said {
+        assert!(finished.stderr.contains(part), "{part:?} in {:?}", finished.stderr);
+    }
+    assert_eq!(finished.stderr.matches("error:").count(), 1, "{}", finished.stderr);
+}
+
+#[test]
+fn unusable_options_start_nothing() {
+    let _watchdog = watchdog("cli::unusable_options");
+    for (args, said) in [
+        (["--buyers", "0"], "--buyers"),
+        (["--buyers", "100000"], "1..=1000"),
+        (["--speed", "0"], "--speed"),
+        (["--speed", "-1"], "above 0"),
+        (["--speed", "nan"], "above 0"),
+        (["--stock", "-1"], "--stock"),
+        (["--stock", "4294967296"], "--stock"),
+        (["--lokc", ""], "--lock"),
+        (["--format", "xml"], "json"),
+    ] {
+        refused(Demo::run("tickets").args(args), &[said]);
+    }
+    refused(Demo::run("ticket"), &["tickets"]);
+}
+
+#[test]
+fn unusable_data_files_are_named_and_left_alone() {
+    let _watchdog = watchdog("cli::unusable_data_files");
+    let scratch = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| scratch.path().join(name);
+    let sale = |name: &str| Demo::run("tickets").args(["--stock", "5", "--data"]).arg(path(name));
+    refused(sale("missing.json"), &["missing.json", "No such file"]);
+    std::fs::create_dir(path("directory")).expect("made");
+    refused(sale("directory"), &["directory", "not a regular file"]);
+    for (name, content, said) in [
+        ("text.json", "three tickets", "expected"),
+        ("empty.json", "", "EOF"),
+        ("without.json", r#"{"tickets": 3}"#, "ticket_num"),
+        ("negative.json", r#"{"ticket_num": -3}"#, "-3"),
+        ("string.json", r#"{"ticket_num": "3"}"#, "whole number"),
+        ("large.json", r#"{"ticket_num": 4294967296}"#, "4294967295"),
+    ] {
+        std::fs::write(path(name), content).expect("written");
+        refused(sale(name), &[name, said]);
+        assert_eq!(std::fs::read_to_string(path(name)).expect("readable"), content, "unchanged");
+    }
+    if nix::unistd::geteuid().is_root() {
+        println!("skipped: root may read and write files without permission");
+        return;
+    }
+    std::fs::write(path("sealed.json"), r#"{"ticket_num": 3}"#).expect("written");
+    std::fs::set_permissions(path("sealed.json"), std::fs::Permissions::from_mode(0o000)).expect("mine");
+    refused(sale("sealed.json"), &["sealed.json", "Permission denied"]);
+}
+
+#[test]
+fn file_in_use_by_another_sale_is_refused() {
+    let _watchdog = watchdog("cli::file_in_use");
+    let scratch = tempfile::tempdir().expect("a directory");
+    let path = scratch.path().join("shop.json");
+    std::fs::write(&path, r#"{"ticket_num": 3}"#).expect("written");
+    let mut first = Demo::run("tickets").args(["--lock", "--data"]).arg(&path).start();
+    first.until(|event| matches!(event.fact, Fact::LockAcquired { .. }));
+    refused(Demo::run("tickets").args(["--data"]).arg(&path), &["another run", "shop.json"]);
+    send(first.pid(), Signal::SIGINT);
+    assert_eq!(first.finish().0, Some(130));
+}
+
+#[test]
+fn running_out_of_descriptors_stops_those_that_were_started() {
+    let _watchdog = watchdog("cli::out_of_descriptors");
+    let sale = Demo::run("tickets").args(["--lock", "--format", "json", "--buyers", "50"]).descriptor_limit(40);
+    let finished = sale.expect_exit(3);
+    assert!(finished.stderr.contains("worker buyer-") || finished.stderr.contains("descriptor"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("Too many open files"), "{}", finished.stderr);
+    let events = finished.events();
+    let (mut started, mut exited) = (0, 0);
+    for event in &events {
+        match event.fact {
+            Fact::WorkerStarted { .. } => started += 1,
+            Fact::WorkerExited { .. } => exited += 1,
+            _ => {}
+        }
+    }
+    assert!((1..50).contains(&started), "{started}");
+    assert_eq!(started, exited);
+    assert!(matches!(events.last().expect("events").fact, Fact::Summary { .. }));
+}
+
+#[test]
+fn stop_signals_stop_the_workers_and_sum_up() {
+    let _watchdog = watchdog("cli::stop_signals");
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let mut sale = Demo::run("tickets").args(["--lock"]).start();
+        sale.until(|event| matches!(event.fact, Fact::LockAcquired { .. }));
+        send(sale.pid(), signal);
+        let (exit_code, events, stderr) = sale.finish();
+        assert_eq!((exit_code, stderr.as_str()), (Some(code), ""));
+        let started = events.iter().filter(|event| matches!(event.fact, Fact::WorkerStarted { .. })).count();
+        let exited = events.iter().filter(|event| matches!(event.fact, Fact::WorkerExited { .. })).count();
+        assert_eq!(started, exited);
+        assert!(matches!(events.last().expect("events").fact, Fact::Summary { .. }));
+    }
+}
+
+#[test]
+fn second_interrupt_kills_at_once() {
+    let _watchdog = watchdog("cli::second_interrupt");
+    let mut sale = Demo::run("tickets").args(["--lock"]).start();
+    let held = sale.until(|event| matches!(event.fact, Fact::LockAcquired { .. })).clone();
+    // A stopped worker cannot end when it is asked to: the runner is in its grace when the second signal comes.
+    send(held.pid, Signal::SIGSTOP);
+    send(sale.pid(), Signal::SIGINT);
+    sale.until(|event| matches!(event.fact, Fact::WorkerExited { .. }));
+    send(sale.pid(), Signal::SIGINT);
+    let (code, events, _) = sale.finish();
+    assert_eq!(code, None, "ended by the signal itself");
+    assert!(!matches!(events.last().expect("events").fact, Fact::Summary { .. }));
+    // The stopped worker is gone too: `finish` waits for everybody who has the run's stdout.
+    assert!(!is_running(held.pid));
+}
+
+#[test]
+fn closed_stdout_ends_quietly() {
+    let _watchdog = watchdog("cli::closed_stdout");
+    for format in ["text", "json"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ipc-demo"))
+            .args(["tickets", "--lock", "--format", format])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        // One line, then the reader goes away.
+        child.stdout.take().expect("piped").read_exact(&mut [0; 1]).expect("a first byte");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    }
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    let help = Demo::run("--help").expect_exit(0).stdout;
+    assert!(help.contains("tickets") && help.contains("Try first"), "{help}");
+    assert!(Demo::run("tickets").args(["--help"]).expect_exit(0).stdout.contains("Examples:"));
+    assert_eq!(Demo::run("--version").expect_exit(0).stdout, format!("ipc-demo {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn same_seed_gives_the_same_pauses() {
+    let _watchdog = watchdog("cli::same_seed");
+    let order = || {
+        let sale = Demo::run("tickets").args(["--speed", "5", "--buyers", "3", "--seed", "11", "--format", "json"]);
+        let events = sale.expect_exit(0).events();
+        let bought = events.iter().filter(|event| matches!(event.fact, Fact::TicketBought { .. }));
+        bought.map(|event| event.worker.clone()).collect::<Vec<_>>()
+    };
+    // Three pauses of 200 to 400 ms: their order is the seed's.
+    assert_eq!(order(), order());
+}
