@@ -3,7 +3,7 @@
 use super::event::{Event, Fact, RUNNER};
 
 /// More workers than this have no picture: it would leave no room for words.
-const MOST_LANES: usize = 12;
+const MOST_LANES: usize = 10;
 
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -162,11 +162,11 @@ fn colours_wrap_whole_words_and_end() {
 #[test]
 fn every_line_fits_eighty_columns() {
     use unicode_width::UnicodeWidthStr;
-    let run = Run::of("tickets", 12)
-        .then("buyer-12", worker_started(true))
-        .then("buyer-12", Fact::LockAcquired { lock: lock(), waited_us: 999_949, abandoned: true })
-        .then("buyer-12", Fact::DataTorn { error: "expected value at line 1 column 1".to_owned() })
-        .then("buyer-12", Fact::TicketBought { left: 10 })
+    let run = Run::of("tickets", 10)
+        .then("buyer-10", worker_started(true))
+        .then("buyer-10", Fact::LockAcquired { lock: lock(), waited_us: 999_949, abandoned: true })
+        .then("buyer-10", Fact::DataTorn { error: "expected value at line 1 column 1".to_owned() })
+        .then("buyer-10", Fact::TicketBought { left: 10 })
         .then(RUNNER, summary("tickets", Verdict::Violated, false, json!({"stock": 3, "buyers": 10, "oversold": 7})));
     for language in [Language::En, Language::Zh] {
         let text = run.shown_by(|paper| Text::new(paper, language, false, false));
