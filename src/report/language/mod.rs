@@ -69,7 +69,7 @@ impl Language {
     pub(super) fn advice(self, scenario: &str, verdict: Verdict) -> Option<&'static str> {
         match (scenario, verdict) {
             ("tickets", Verdict::Violated) => Some(self.pick(
-                "they all read before anybody wrote; one lock cures it: ipc-demo tickets --lock",
+                "all read before anybody wrote; a lock cures it: ipc-demo tickets --lock",
                 "大家都在别人写之前读了；加一把锁就好：ipc-demo tickets --lock",
             )),
             _ => None,
