@@ -97,7 +97,7 @@ impl Entry {
     /// The subcommand.
     pub(crate) fn command(&self) -> Command {
         let (first, _) = self.about.split_once('\n').unwrap_or((self.about, ""));
-        (self.augment)(Command::new(self.name)).about(first).long_about(self.about)
+        (self.augment)(Command::new(self.name).allow_negative_numbers(true)).about(first).long_about(self.about)
     }
 }
 

@@ -133,7 +133,7 @@ fn own_file_is_sold_from_in_place_and_keeps_its_other_keys() {
     sale().args(["--stock", "100", "--buyers", "1"]).expect_exit(0);
     assert_eq!(
         std::fs::read_to_string(&path).expect("readable"),
-        "{\n  \"shop\": \"north\", \"ticket_num\":  99,\n  \"price\": 1.10\n}\n"
+        "{\n  \"shop\": \"north\", \"ticket_num\":   99,\n  \"price\": 1.10\n}\n"
     );
 }
 
