@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use ipc_demo::report::Fact;
 use nix::sys::signal::Signal;
 
-use crate::harness::{Demo, is_running, send, watchdog};
+use crate::harness::{Demo, await_end, send, watchdog};
 
 /// One error that says `said`, exit code 2, nothing on stdout.
 #[track_caller]
@@ -133,7 +133,7 @@ fn second_interrupt_kills_at_once() {
     assert_eq!(code, None, "ended by the signal itself");
     assert!(!matches!(events.last().expect("events").fact, Fact::Summary { .. }));
     // The stopped worker is gone too: `finish` waits for everybody who has the run's stdout.
-    assert!(!is_running(held.pid));
+    await_end(held.pid);
 }
 
 #[test]

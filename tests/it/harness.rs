@@ -82,6 +82,13 @@ pub(crate) fn await_word(at: &OwnedFd) -> Option<u8> {
     (at.read(&mut byte).expect("a readable pipe") == 1).then_some(byte[0])
 }
 
+/// Waits until a process that is ending has ended: its descriptors are closed a moment before it is gone.
+pub(crate) fn await_end(pid: u32) {
+    while is_running(pid) {
+        thread::yield_now();
+    }
+}
+
 /// Whether the process still runs: neither gone nor a zombie.
 pub(crate) fn is_running(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
