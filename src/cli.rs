@@ -6,10 +6,14 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
+use crate::bench::{self, BenchArgs};
 use crate::ipc::enter;
-use crate::outcome::Outcome;
+use crate::outcome::{Failure, Outcome};
 use crate::report::{Color, Format, Language, Reporter, to_stdout};
-use crate::scenarios::{Failure, SCENARIOS, Speed, Terms};
+use crate::scenarios::{SCENARIOS, Speed, Terms};
+
+/// The subcommand that is no scenario: it measures.
+const BENCH: &str = "bench";
 
 /// Options that stand before or after the scenario.
 #[derive(Debug, Args)]
@@ -49,13 +53,14 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
-        .subcommands(SCENARIOS.iter().map(|entry| entry.command()));
+        .subcommands(SCENARIOS.iter().map(|entry| entry.command()))
+        .subcommand(BenchArgs::augment_args(Command::new(BENCH)).about("What each mechanism costs on this machine"));
     Globals::augment_args(command)
 }
 
 /// The whole program: a worker's part if this process was started as one, else what the command line asks for.
 pub fn run() -> ExitCode {
-    let roles: Vec<_> = SCENARIOS.iter().flat_map(|entry| entry.roles).copied().collect();
+    let roles: Vec<_> = SCENARIOS.iter().flat_map(|entry| entry.roles).chain(bench::ROLES).copied().collect();
     if let Some(code) = enter(&roles) {
         return code;
     }
@@ -74,6 +79,10 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
     let (name, scenario_matches) = matches.subcommand().expect("clap requires a scenario");
     // Global options are known at both levels; the inner one has seen them all.
     let globals = Globals::from_arg_matches(scenario_matches).map_err(|error| Failure::Unusable(error.into()))?;
+    if name == BENCH {
+        let args = BenchArgs::from_arg_matches(scenario_matches).map_err(|error| Failure::Unusable(error.into()))?;
+        return bench::run(&args, globals.format);
+    }
     let entry = SCENARIOS.iter().find(|entry| entry.name == name).expect("clap knows only the table's names");
     let terms = Terms {
         seed: globals.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),

@@ -42,9 +42,10 @@
 //!
 //! # The rooms of this crate
 //! `ipc` is the library: a file a primitive, listed below. It stands on `sys`, the only place that knows Linux and has
-//! `unsafe`. `scenarios` are the plays of the program, `report` tells a person or a program what happened in them, and
-//! [`cli`] puts the two together.
+//! `unsafe`. `scenarios` are the plays of the program, `report` tells a person or a program what happened in them, `bench`
+//! measures what each mechanism costs, and [`cli`] puts them together.
 
+mod bench;
 pub mod cli;
 mod ipc;
 mod outcome;

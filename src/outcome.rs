@@ -32,3 +32,11 @@ impl Outcome {
         })
     }
 }
+
+/// Why a run has no outcome of its own.
+pub(crate) enum Failure {
+    /// The input cannot be used; nothing was started.
+    Unusable(anyhow::Error),
+    /// The machinery failed: how the run ended for all that, and every reason.
+    Machinery(Outcome, Vec<anyhow::Error>),
+}

@@ -18,7 +18,7 @@ pub(crate) use pace::Speed;
 pub(crate) use stage::Terms;
 
 use crate::ipc::{RoleEntry, StopSignals};
-use crate::outcome::Outcome;
+use crate::outcome::{Failure, Outcome};
 use crate::report::{Event, Fact, Reporter};
 use stage::Stage;
 
@@ -80,14 +80,6 @@ pub(crate) struct Entry {
 
 /// Plays a scenario from its parsed arguments to its exit code.
 pub(crate) type Run = fn(&ArgMatches, &Terms, &dyn Fn() -> Box<dyn Reporter>) -> Result<Outcome, Failure>;
-
-/// Why a run has no outcome of its own.
-pub(crate) enum Failure {
-    /// The input cannot be used; nothing was started.
-    Unusable(anyhow::Error),
-    /// The machinery failed: how the run ended for all that, and every reason.
-    Machinery(Outcome, Vec<anyhow::Error>),
-}
 
 impl Entry {
     const fn of<S: Scenario>() -> Self {
