@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::bench::{self, BenchArgs};
 use crate::ipc::enter;
@@ -17,6 +18,7 @@ const BENCH: &str = "bench";
 
 /// Options that stand before or after the scenario.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every scenario")]
 struct Globals {
     /// Pace of every simulated pause: 1 is the reference programs', 10 ten times faster, max no pause at all
     #[arg(long, global = true, value_name = "X", default_value = "1", allow_negative_numbers = true)]
@@ -39,23 +41,24 @@ struct Globals {
 }
 
 fn command() -> Command {
-    let command = Command::new("ipc-demo")
+    let bench = BenchArgs::augment_args(Command::new(BENCH)).about("What each mechanism costs on this machine");
+    Globals::augment_args(Command::new("ipc-demo"))
         .version(env!("CARGO_PKG_VERSION"))
         .about("Starts real Linux processes and shows how they share, send, wait and die")
         .after_help(
             "Try first:\n  ipc-demo tickets           ten buyers and three tickets: the shop oversells\n  \
              ipc-demo tickets --lock    the same with a lock\n\n\
-             Exit codes: 0 the promises held, 1 one was broken, 2 unusable input, 3 the machinery failed,\n\
-             130 Ctrl-C, 143 SIGTERM",
+             Exit codes: 0 the promises held, 1 one was broken, 2 unusable input,\n\
+             3 the machinery failed, 130 Ctrl-C, 143 SIGTERM",
         )
+        .max_term_width(80)
         .subcommand_value_name("SCENARIO")
         .subcommand_help_heading("Scenarios")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommands(SCENARIOS.iter().map(|entry| entry.command()))
-        .subcommand(BenchArgs::augment_args(Command::new(BENCH)).about("What each mechanism costs on this machine"));
-    Globals::augment_args(command)
+        .subcommand(bench)
 }
 
 /// The whole program: a worker's part if this process was started as one, else what the command line asks for.
@@ -64,6 +67,7 @@ pub fn run() -> ExitCode {
     if let Some(code) = enter(&roles) {
         return code;
     }
+    raise_descriptor_limit();
     let args: Vec<OsString> = std::env::args_os().collect();
     match command().try_get_matches_from(&args) {
         Ok(matches) => conclude(perform(&matches, &args)),
@@ -72,6 +76,14 @@ pub fn run() -> ExitCode {
             let _ = error.print();
             if error.use_stderr() { Outcome::Unusable.exit_code() } else { ExitCode::SUCCESS }
         }
+    }
+}
+
+/// A worker costs its parent two descriptors, and the usual soft limit of 1024 would end at 500 workers.
+fn raise_descriptor_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Without it only large runs fail, and they say why.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 

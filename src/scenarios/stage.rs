@@ -14,8 +14,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::cast::{Brief, Message};
 use super::pace::Speed;
 use crate::ipc::{
-    DatagramReceiver, DatagramSender, Ended, ExitStatus, Give, Process, Role, StopSignal, StopSignals, datagrams,
-    monotonic_ns,
+    DatagramReceiver, DatagramSender, Ended, Error, ExitStatus, Give, Process, Role, StopSignal, StopSignals,
+    datagrams, monotonic_ns,
 };
 use crate::outcome::Outcome;
 use crate::report::{Event, Fact, RUNNER, Reporter, Verdict};
@@ -39,6 +39,15 @@ pub(crate) struct Terms {
 enum Cut {
     Asked(StopSignal),
     ReaderGone,
+    /// The report could not be written, which was said already.
+    ReportLost,
+}
+
+impl Cut {
+    /// Whether there is nobody to report to any more.
+    fn is_silent(self) -> bool {
+        matches!(self, Cut::ReaderGone | Cut::ReportLost)
+    }
 }
 
 /// A worker and how it is called.
@@ -89,16 +98,13 @@ impl<'a> Stage<'a> {
 
     fn show(&mut self, event: Event) -> anyhow::Result<()> {
         (self.tally)(&event);
-        if self.cut == Some(Cut::ReaderGone) {
+        if self.cut.is_some_and(Cut::is_silent) {
             return Ok(());
         }
-        match self.reporter.event(&event) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.cut = Some(Cut::ReaderGone);
-                Ok(())
-            }
-            shown => shown.context("cannot write the report to stdout"),
-        }
+        let Err(error) = self.reporter.event(&event) else { return Ok(()) };
+        let reader_gone = error.kind() == io::ErrorKind::BrokenPipe;
+        self.cut = Some(if reader_gone { Cut::ReaderGone } else { Cut::ReportLost });
+        if reader_gone { Ok(()) } else { Err(error).context("cannot write the report to stdout") }
     }
 
     /// Whether the run was cut short: a play that has more to start does not start it.
@@ -126,7 +132,8 @@ impl<'a> Stage<'a> {
         let process = Process::builder().daemon(daemon).spawn(name, |give| {
             let brief = Brief { events: give.share(outbox), worker, began_ns, seed, speed };
             role(give, brief)
-        })?;
+        });
+        let process = process.map_err(with_remedy)?;
         let fact = Fact::WorkerStarted { role: R::NAME.to_owned(), daemon };
         let event = Event { at_us, worker: name.to_owned(), pid: process.pid(), fact };
         self.actors.push(Actor { process, name: name.to_owned() });
@@ -225,13 +232,30 @@ impl<'a> Stage<'a> {
     }
 
     fn end_with(&self, end: fn(&Process) -> crate::ipc::Result<()>) -> anyhow::Result<()> {
-        let running = self.actors.iter().filter(|actor| actor.process.ended().is_none());
-        running.map(|actor| end(&actor.process).context("cannot stop a worker")).collect()
+        let mut running = self.actors.iter().filter(|actor| actor.process.ended().is_none());
+        running.try_for_each(|actor| end(&actor.process).context("cannot stop a worker"))
     }
 
     fn is_anybody_left(&self) -> bool {
         self.actors.iter().any(|actor| actor.process.ended().is_none())
     }
+}
+
+/// Says what to do about the limits that starting many workers runs into.
+fn with_remedy(error: Error) -> anyhow::Error {
+    let errno = match &error {
+        Error::Start { source, .. } | Error::Os { source, .. } => source.raw_os_error().map(Errno::from_raw),
+        _ => None,
+    };
+    let remedy = match errno {
+        Some(Errno::EAGAIN) => "this user has as many processes as it may (ulimit -u): start fewer, or raise the limit",
+        Some(Errno::EMFILE | Errno::ENFILE) => {
+            "there are as many descriptors as may be (ulimit -n): start fewer, or raise the limit"
+        }
+        Some(Errno::ENOMEM) => "the machine is out of memory: start fewer",
+        _ => return error.into(),
+    };
+    anyhow::Error::new(error).context(remedy)
 }
 
 /// The end of a run, when everybody has left: only its summary is still to come.
@@ -256,7 +280,7 @@ impl Finale {
             elapsed_us,
             facts: facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         };
-        if self.cut != Some(Cut::ReaderGone) {
+        if !self.cut.is_some_and(Cut::is_silent) {
             let event = Event { at_us: elapsed_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact: summary };
             match self.reporter.event(&event) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.cut = Some(Cut::ReaderGone),
@@ -265,6 +289,7 @@ impl Finale {
         }
         Ok(match self.cut {
             Some(Cut::ReaderGone) => Outcome::ReaderGone,
+            Some(Cut::ReportLost) => Outcome::MachineryFailed,
             _ if !holds && (guaranteed || strict) => Outcome::Broken,
             Some(Cut::Asked(signal)) => Outcome::Stopped(signal),
             None if !self.casualties.is_empty() => Outcome::MachineryFailed,
