@@ -54,3 +54,8 @@ mod scenarios;
 mod sys;
 
 pub use ipc::*;
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
