@@ -8,10 +8,12 @@
 //! | `process` | start, join, exit status, failures, and who dies with whom |
 //! | `inheritance` | a worker has exactly the descriptors that its role names |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
+//! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
 
 mod harness;
 mod inheritance;
 mod lock;
+mod pipe;
 mod process;
 mod roles;
 
