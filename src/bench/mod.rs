@@ -4,6 +4,7 @@
 //! so that a machine that is busy for a while is busy for all; what counts is the median of the rounds' ratios.
 
 mod lock;
+mod pipe;
 mod process;
 
 use std::io::{self, Write};
@@ -15,10 +16,10 @@ use crate::outcome::{Failure, Outcome};
 use crate::report::Format;
 
 /// All workloads, in the order of the output.
-static WORKLOADS: &[&Workload] = &[&lock::UNCONTENDED, &process::START_AND_JOIN];
+static WORKLOADS: &[&Workload] = &[&lock::UNCONTENDED, &pipe::ONE_WAY, &process::START_AND_JOIN];
 
 /// Roles of the workers that the workloads start.
-pub(crate) static ROLES: &[RoleEntry] = process::ROLES;
+pub(crate) static ROLES: &[RoleEntry] = &[pipe::ROLE, process::ROLE];
 
 /// More spread than this between the rounds, and the machine is too busy to tell.
 const NOISY_PERCENT: f64 = 25.0;

@@ -20,7 +20,7 @@ pub(super) static START_AND_JOIN: Workload = Workload {
     ],
 };
 
-pub(super) static ROLES: &[RoleEntry] = &[RoleEntry::of::<Nothing>()];
+pub(super) const ROLE: RoleEntry = RoleEntry::of::<Nothing>();
 
 /// A worker that does nothing.
 #[derive(Serialize, Deserialize)]

@@ -84,6 +84,68 @@ pub enum Error {
         #[source]
         source: postcard::Error,
     },
+    /// The other end of a connection is closed, and all messages are read.
+    #[error("the other end is closed")]
+    EndOfFile,
+    /// The other end was closed, or its process killed, in the middle of a message.
+    #[error("the other end was closed after {received} bytes of a message")]
+    EndOfFileInsideMessage {
+        /// How much of the message arrived, its header included.
+        received: usize,
+    },
+    /// Nobody can receive any more what is sent.
+    #[error("nobody is left to receive")]
+    BrokenPipe,
+    /// The other end was closed while something sent to it was still unread.
+    #[error("the other end was closed before it had read everything")]
+    ConnectionReset,
+    /// Nothing can be sent through this end.
+    #[error("the connection is read-only")]
+    ReadOnly,
+    /// Nothing can be received from this end.
+    #[error("the connection is write-only")]
+    WriteOnly,
+    /// A message is longer than the receiver takes, or its length is none. The connection cannot be read any more: where
+    /// the next message begins is not known.
+    #[error("bad message length: {announced} bytes were announced, and {limit} are taken at most")]
+    BadMessageLength {
+        /// The length as it arrived.
+        announced: i128,
+        /// The longest that is taken.
+        limit: usize,
+    },
+    /// A buffer is too small for the message that was received; here it is.
+    #[error("a message of {} bytes does not fit into the {room} that are left of the buffer", message.len())]
+    BufferTooShort {
+        /// The whole message.
+        message: Vec<u8>,
+        /// How much would have fitted.
+        room: usize,
+    },
+    /// A part of a buffer was named that does not lie in it.
+    #[error("{size} bytes at {offset} do not lie in a buffer of {len}")]
+    BadRange {
+        /// Where the part begins.
+        offset: usize,
+        /// How long it is.
+        size: usize,
+        /// Length of the buffer.
+        len: usize,
+    },
+    /// The time passed while a message was on its way. Its rest is kept, and goes before the next one.
+    #[error("only {sent} of the {bytes} bytes of a message could be sent in time")]
+    HalfSent {
+        /// How much was sent, the message's header included.
+        sent: usize,
+        /// Length of the message with its header.
+        bytes: usize,
+    },
+    /// An end was to be shared that has read ahead: what it has read would be missing at the other holder's.
+    #[error("{bytes} bytes that were read ahead cannot be shared; hand the end over instead")]
+    ReadAhead {
+        /// How many.
+        bytes: usize,
+    },
     /// Nobody is left at the other end.
     #[error("nobody is left at the other end")]
     Disconnected,

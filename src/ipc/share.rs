@@ -62,6 +62,8 @@ pub trait Share: Sized {
 pub(crate) struct SlotRecord {
     kind: String,
     descriptors: usize,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<Vec<u8>>,
 }
 
 impl SlotRecord {
@@ -74,6 +76,8 @@ impl SlotRecord {
 #[derive(Debug)]
 pub struct Parcel {
     pub(crate) descriptors: Vec<OwnedFd>,
+    notes: Vec<Vec<u8>>,
+    handed_over: bool,
     recipient: Seat,
 }
 
@@ -88,8 +92,17 @@ impl Parcel {
         Ok(())
     }
 
+    /// Adds a few bytes that the worker has to know beside the descriptors.
+    pub fn add_note(&mut self, note: Vec<u8>) {
+        self.notes.push(note);
+    }
+
+    /// Whether this process gives the handle away, and does not keep its own.
+    pub fn is_handed_over(&self) -> bool {
+        self.handed_over
+    }
+
     /// The process that the parcel is for.
-    #[expect(dead_code, reason = "shared objects that know their participants register the worker here")]
     pub(crate) fn recipient(&self) -> Seat {
         self.recipient
     }
@@ -105,7 +118,8 @@ pub struct Give {
 
 impl Give {
     pub(crate) fn to(recipient: Seat, first: Vec<OwnedFd>) -> Self {
-        Give { parcel: Parcel { descriptors: first, recipient }, slots: Vec::new(), failure: None }
+        let parcel = Parcel { descriptors: first, notes: Vec::new(), handed_over: false, recipient };
+        Give { parcel, slots: Vec::new(), failure: None }
     }
 
     /// Gives the worker a share of `handle`; this process keeps its own.
@@ -117,7 +131,8 @@ impl Give {
             self.failure.get_or_insert(error);
         }
         let descriptors = self.parcel.descriptors.len() - before;
-        self.slots.push(SlotRecord { kind: T::KIND.to_owned(), descriptors });
+        let notes = std::mem::take(&mut self.parcel.notes);
+        self.slots.push(SlotRecord { kind: T::KIND.to_owned(), descriptors, notes });
         Slot { index: self.slots.len() as u32 - 1, handle: PhantomData }
     }
 
@@ -126,7 +141,10 @@ impl Give {
     /// The way to hand over an end whose peer waits for the last copy to be closed.
     #[expect(clippy::needless_pass_by_value, reason = "taking it is the point")]
     pub fn hand_over<T: Share>(&mut self, handle: T) -> Slot<T> {
-        self.share(&handle)
+        self.parcel.handed_over = true;
+        let slot = self.share(&handle);
+        self.parcel.handed_over = false;
+        slot
     }
 
     pub(crate) fn packed(self) -> Result<(Vec<OwnedFd>, Vec<SlotRecord>)> {
@@ -141,6 +159,7 @@ impl Give {
 #[derive(Debug)]
 pub struct Adopted {
     descriptors: std::vec::IntoIter<OwnedFd>,
+    notes: std::vec::IntoIter<Vec<u8>>,
     slot: u32,
 }
 
@@ -151,6 +170,14 @@ impl Adopted {
     /// [`Error::NoSuchSlot`] if fewer were added than are asked for.
     pub fn descriptor(&mut self) -> Result<OwnedFd> {
         self.descriptors.next().ok_or(Error::NoSuchSlot { slot: self.slot, given: 0 })
+    }
+
+    /// The next note, in the order in which [`Share::lend`] added them.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSlot`] if fewer were added than are asked for.
+    pub fn note(&mut self) -> Result<Vec<u8>> {
+        self.notes.next().ok_or(Error::NoSuchSlot { slot: self.slot, given: 0 })
     }
 }
 
@@ -190,8 +217,8 @@ impl Inherited {
         {
             return Err(Error::WrongKind { slot, held: record.kind.clone(), wanted: T::KIND });
         }
-        let (_, descriptors) = place.take().ok_or(Error::SlotTaken { slot })?;
-        T::adopt(&mut Adopted { descriptors: descriptors.into_iter(), slot })
+        let (record, descriptors) = place.take().ok_or(Error::SlotTaken { slot })?;
+        T::adopt(&mut Adopted { descriptors: descriptors.into_iter(), notes: record.notes.into_iter(), slot })
     }
 }
 

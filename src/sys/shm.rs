@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn open_refuses_another_kind() {
         let one = Mapping::<One>::create(0, |one| one.mutex.init()).expect("memory");
-        let refused = Mapping::<Other>::open(second(&one)).err().expect("an error");
+        let refused = Mapping::<Other>::open(second(&one)).expect_err("an error");
         assert!(refused.to_string().contains("another kind"), "{refused}");
     }
 
@@ -333,7 +333,7 @@ mod tests {
         let memfd = memfd_create(c"bare", MFdFlags::MFD_ALLOW_SEALING).expect("memory");
         ftruncate(&memfd, 4096).expect("a size");
         fcntl(&memfd, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK)).expect("a seal");
-        let refused = Mapping::<One>::open(memfd).err().expect("an error");
+        let refused = Mapping::<One>::open(memfd).expect_err("an error");
         assert!(refused.to_string().contains("never finished"), "{refused}");
     }
 

@@ -10,11 +10,13 @@
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
 //! | `cli` | bad input, exit codes, a closed stdout, being asked to stop |
 //! | `tickets` | the sale by the real binary: what its events say, and what kills do to it |
+//! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
 
 mod cli;
 mod harness;
 mod inheritance;
 mod lock;
+mod pipe;
 mod process;
 mod roles;
 mod tickets;

@@ -19,6 +19,12 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<HoldsLock>(),
     RoleEntry::of::<Counts>(),
     RoleEntry::of::<crate::process::StartsMany>(),
+    RoleEntry::of::<crate::pipe::SendsNumbers>(),
+    RoleEntry::of::<crate::pipe::ReceivesNumbers>(),
+    RoleEntry::of::<crate::pipe::Echoes>(),
+    RoleEntry::of::<crate::pipe::SendsMegabyte>(),
+    RoleEntry::of::<crate::pipe::SendsUntilBroken>(),
+    RoleEntry::of::<crate::pipe::KeepsEnd>(),
 ];
 
 /// Does nothing, well.

@@ -1,0 +1,221 @@
+//! Streams of bytes between processes: pipes and Unix sockets, blocking, with a deadline where one is asked for.
+//!
+//! The descriptors stay in blocking mode: the mode belongs to the open file, which processes share, and a peer that is not
+//! ours does not expect another.
+//!
+//! # Death
+//! A reader sees the end of the stream when the last process that holds the other end is gone, however it went. A writer
+//! sees `EPIPE`; for sockets no SIGPIPE comes, and for pipes Rust's runtime ignores it.
+//!
+//! # Standard
+//! `pipe(7)` (a write of at most `PIPE_BUF` bytes is all or nothing), `unix(7)`, `pwritev2(2)` `RWF_NOWAIT`.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
+use nix::sys::stat::{SFlag, fstat};
+use nix::sys::uio::writev;
+use nix::unistd::{pipe2, read, write};
+
+use super::fd::{wait_any, wait_readable};
+
+/// The longest write to a pipe that is never torn and never mixed with another's.
+pub(crate) const ATOMIC_WRITE: usize = libc::PIPE_BUF;
+
+/// One end of a pipe or of a pair of sockets.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    fd: OwnedFd,
+    is_socket: bool,
+}
+
+/// What a descriptor can be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    ReadOnly,
+    WriteOnly,
+    Both,
+}
+
+impl Stream {
+    /// A new pipe: its reading and its writing end.
+    pub(crate) fn pipe() -> io::Result<(Stream, Stream)> {
+        let (reading, writing) = pipe2(OFlag::O_CLOEXEC)?;
+        Ok((Stream { fd: reading, is_socket: false }, Stream { fd: writing, is_socket: false }))
+    }
+
+    /// A new pair of connected sockets.
+    pub(crate) fn socket_pair() -> io::Result<(Stream, Stream)> {
+        let (one, other) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+        Ok((Stream { fd: one, is_socket: true }, Stream { fd: other, is_socket: true }))
+    }
+
+    /// The stream behind a descriptor from elsewhere.
+    pub(crate) fn of(fd: OwnedFd) -> io::Result<Stream> {
+        let kind = SFlag::from_bits_truncate(fstat(&fd)?.st_mode) & SFlag::S_IFMT;
+        Ok(Stream { fd, is_socket: kind == SFlag::S_IFSOCK })
+    }
+
+    /// Whether the descriptor can be read, written, or both.
+    pub(crate) fn access(&self) -> io::Result<Access> {
+        let flags = OFlag::from_bits_truncate(fcntl(&self.fd, FcntlArg::F_GETFL)?);
+        Ok(match flags & OFlag::O_ACCMODE {
+            OFlag::O_RDONLY => Access::ReadOnly,
+            OFlag::O_WRONLY => Access::WriteOnly,
+            _ => Access::Both,
+        })
+    }
+
+    /// Reads what is there, waiting for the first byte at most until `until_ns`: 0 is the end, `None` that the time passed.
+    ///
+    /// With a deadline no other process may be reading the same end.
+    #[inline]
+    pub(crate) fn read(&self, buffer: &mut [u8], until_ns: Option<u64>) -> io::Result<Option<usize>> {
+        if until_ns.is_some() && !wait_readable(&self.fd, until_ns)? {
+            return Ok(None);
+        }
+        loop {
+            match read(&self.fd, buffer) {
+                Ok(count) => return Ok(Some(count)),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    if !wait_readable(&self.fd, until_ns)? {
+                        return Ok(None);
+                    }
+                }
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Writes from `parts`, waiting for room at most until `until_ns`; `None` if the time passed and nothing was written.
+    ///
+    /// Without a deadline all is written unless a signal comes between. With one it may be less, but up to
+    /// [`ATOMIC_WRITE`] bytes are all or nothing.
+    #[inline]
+    pub(crate) fn write(&self, parts: &[IoSlice<'_>], until_ns: Option<u64>) -> io::Result<Option<usize>> {
+        loop {
+            let written = match (self.is_socket, until_ns) {
+                (true, None) => self.send(parts, MsgFlags::MSG_NOSIGNAL),
+                (true, Some(_)) => self.send(parts, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT),
+                (false, None) => match parts {
+                    [only] => write(&self.fd, only),
+                    parts => writev(&self.fd, parts),
+                },
+                (false, Some(_)) => self.write_what_fits(parts),
+            };
+            match written {
+                Ok(count) => return Ok(Some(count)),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    if !self.wait_writable(until_ns)? {
+                        return Ok(None);
+                    }
+                }
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    fn send(&self, parts: &[IoSlice<'_>], flags: MsgFlags) -> nix::Result<usize> {
+        sendmsg::<()>(self.fd.as_raw_fd(), parts, &[], flags, None)
+    }
+
+    /// Writes to a pipe without waiting, although it is in blocking mode.
+    fn write_what_fits(&self, parts: &[IoSlice<'_>]) -> nix::Result<usize> {
+        let count = parts.len() as libc::c_int;
+        // SAFETY: `IoSlice` has the layout of `iovec`; the parts live through the call and are only read. Offset -1 means
+        // "as write(2) does".
+        let written =
+            unsafe { libc::pwritev2(self.fd.as_raw_fd(), parts.as_ptr().cast(), count, -1, libc::RWF_NOWAIT) };
+        match Errno::result(written) {
+            Err(Errno::EOPNOTSUPP) => self.write_where_there_is_room(parts),
+            written => written.map(|count| count as usize),
+        }
+    }
+
+    /// The same where the kernel has no such call (before 6.5, or a named pipe): room for one atomic write is looked for
+    /// first. It can be lost to another writer in between, and then the write waits for the reader.
+    #[cold]
+    fn write_where_there_is_room(&self, parts: &[IoSlice<'_>]) -> nix::Result<usize> {
+        let mut asked = [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)];
+        if !wait_any(&mut asked, Some(0)).map_err(|_| Errno::EIO)? {
+            return Err(Errno::EAGAIN);
+        }
+        let atomic: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).take(ATOMIC_WRITE).collect();
+        write(&self.fd, &atomic)
+    }
+
+    fn wait_writable(&self, until_ns: Option<u64>) -> io::Result<bool> {
+        wait_any(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)], until_ns)
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::clock::monotonic_ns;
+
+    /// Fills the pipe or socket until not one byte more goes in.
+    fn fill(stream: &Stream) -> usize {
+        let piece = [7; ATOMIC_WRITE];
+        let mut written = 0;
+        while let Some(count) = stream.write(&[IoSlice::new(&piece)], Some(0)).expect("a reader is there") {
+            written += count;
+        }
+        written
+    }
+
+    #[test]
+    fn access_is_that_of_the_descriptor() {
+        let (reading, writing) = Stream::pipe().expect("a pipe");
+        let (one, _other) = Stream::socket_pair().expect("sockets");
+        assert_eq!(reading.access().expect("flags"), Access::ReadOnly);
+        assert_eq!(writing.access().expect("flags"), Access::WriteOnly);
+        assert_eq!(one.access().expect("flags"), Access::Both);
+        assert!(Stream::of(one.fd).expect("a descriptor").is_socket);
+        assert!(!Stream::of(writing.fd).expect("a descriptor").is_socket);
+    }
+
+    #[test]
+    fn read_times_out_while_there_is_nothing() {
+        let (reading, _writing) = Stream::pipe().expect("a pipe");
+        assert_eq!(reading.read(&mut [0; 1], Some(monotonic_ns() + 1_000_000)).expect("no error"), None);
+    }
+
+    #[test]
+    fn write_times_out_while_it_is_full() {
+        for (reading, writing) in [Stream::pipe().expect("a pipe"), Stream::socket_pair().expect("sockets")] {
+            assert!(fill(&writing) >= ATOMIC_WRITE);
+            let until_ns = monotonic_ns() + 1_000_000;
+            assert_eq!(writing.write(&[IoSlice::new(&[1])], Some(until_ns)).expect("no error"), None);
+            assert!(monotonic_ns() >= until_ns);
+            drop(reading);
+            let gone = writing.write(&[IoSlice::new(&[1])], Some(0)).expect_err("nobody reads");
+            assert_eq!(gone.kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+
+    #[test]
+    fn write_where_there_is_room_never_waits() {
+        let (reading, writing) = Stream::pipe().expect("a pipe");
+        let parts = [IoSlice::new(b"ab"), IoSlice::new(b"cd")];
+        assert_eq!(writing.write_where_there_is_room(&parts), Ok(4));
+        fill(&writing);
+        assert_eq!(writing.write_where_there_is_room(&parts), Err(Errno::EAGAIN));
+        let mut four = [0; 4];
+        assert_eq!(reading.read(&mut four, None).expect("written above"), Some(4));
+        assert_eq!(&four, b"abcd");
+    }
+}
