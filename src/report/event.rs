@@ -99,6 +99,81 @@ pub enum Fact {
         /// How long it held it.
         held_us: u64,
     },
+    /// A message was sent through a pipe.
+    MessageSent {
+        /// What it says.
+        value: Value,
+    },
+    /// A message was received from a pipe.
+    MessageReceived {
+        /// What it says.
+        value: Value,
+    },
+    /// An answer was sent back through the same pipe.
+    ReplySent {
+        /// What it says.
+        value: Value,
+    },
+    /// An answer came back through the same pipe.
+    ReplyReceived {
+        /// What it says.
+        value: Value,
+    },
+    /// A send on an end that can only receive was refused.
+    SendRefused {
+        /// Why.
+        error: String,
+    },
+    /// The last sender is gone: there will be no more messages.
+    EndOfFile,
+    /// An item was put into a queue.
+    ItemPut {
+        /// The item.
+        value: Value,
+        /// The worker that made it.
+        from: String,
+        /// The how manieth of that worker's items it is, from 1.
+        number: u64,
+        /// How many items were in the queue afterwards.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+    },
+    /// An item was taken from a queue.
+    ItemGot {
+        /// The item.
+        value: Value,
+        /// The worker that made it.
+        from: String,
+        /// The how manieth of that worker's items it is, from 1.
+        number: u64,
+        /// How many items were in the queue afterwards.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+        /// Whether another worker had it before and died with it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        redelivered: bool,
+    },
+    /// An item was worked off.
+    TaskDone {
+        /// The item.
+        value: Value,
+        /// The worker that made it.
+        from: String,
+        /// The how manieth of that worker's items it is, from 1.
+        number: u64,
+    },
+    /// A put found no room in time.
+    QueueFull {
+        /// How long it waited for room.
+        timeout_us: u64,
+    },
+    /// A get found nothing in time.
+    QueueEmpty,
+    /// Every item that was put has been worked off.
+    QueueJoined {
+        /// How many there were.
+        tasks: u64,
+    },
     /// The last event of every run.
     Summary {
         /// Name of the scenario.

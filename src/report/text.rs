@@ -38,6 +38,7 @@ pub(super) struct Text<W> {
     /// The line at the bottom of a terminal that says what is going on.
     progress: Option<ProgressBar>,
     command: String,
+    scenario: String,
 }
 
 impl<W: Write> Text<W> {
@@ -49,7 +50,15 @@ impl<W: Write> Text<W> {
             bar.set_style(style);
             bar
         });
-        Text { out, language, colored, lanes: Lanes::default(), progress, command: String::new() }
+        Text {
+            out,
+            language,
+            colored,
+            lanes: Lanes::default(),
+            progress,
+            command: String::new(),
+            scenario: String::new(),
+        }
     }
 
     fn paint(&self, style: Style, text: &str) -> String {
@@ -62,7 +71,7 @@ impl<W: Write> Text<W> {
         let padding = " ".repeat(NAME_WIDTH.saturating_sub(name.width()));
         let color = self.lanes.index_of(&event.worker).map(|index| WORKER_COLORS[index % WORKER_COLORS.len()]);
         let name = self.paint(Style::new().fg_color(color.map(Into::into)), &name);
-        let sentence = self.paint(style_of(&event.fact), &self.language.sentence(event));
+        let sentence = self.paint(style_of(&event.fact), &self.language.sentence(&self.scenario, event));
         let mut line = self.paint(Style::new().dimmed(), &time);
         line.push_str("  ");
         if !self.lanes.picture().is_empty() {
@@ -109,7 +118,7 @@ impl<W: Write> Text<W> {
     }
 
     fn header(&self, event: &Event) -> Vec<String> {
-        vec![self.paint(Style::new().bold(), &self.language.sentence(event)), String::new()]
+        vec![self.paint(Style::new().bold(), &self.language.sentence(&self.scenario, event)), String::new()]
     }
 
     fn status(&self) -> String {
@@ -129,9 +138,9 @@ impl<W: Write> Text<W> {
 
 fn style_of(fact: &Fact) -> Style {
     let color = match fact {
-        Fact::TicketBought { .. } => AnsiColor::Green,
-        Fact::LockWaiting { .. } => AnsiColor::Yellow,
-        Fact::DataTorn { .. } | Fact::LockAcquired { abandoned: true, .. } => AnsiColor::Red,
+        Fact::TicketBought { .. } | Fact::TaskDone { .. } | Fact::QueueJoined { .. } => AnsiColor::Green,
+        Fact::LockWaiting { .. } | Fact::QueueFull { .. } | Fact::QueueEmpty | Fact::EndOfFile => AnsiColor::Yellow,
+        Fact::DataTorn { .. } | Fact::LockAcquired { abandoned: true, .. } | Fact::SendRefused { .. } => AnsiColor::Red,
         Fact::WorkerExited { exit_code: Some(0), .. } | Fact::WorkerStarted { .. } => return Style::new().dimmed(),
         Fact::WorkerExited { .. } => AnsiColor::Red,
         _ => return Style::new(),
@@ -168,8 +177,9 @@ impl<W: Write> Reporter for Text<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.lanes.follow(event);
         let lines = match &event.fact {
-            Fact::RunStarted { args, seed, .. } => {
+            Fact::RunStarted { scenario, args, seed, .. } => {
                 self.command = command(args, *seed);
+                self.scenario.clone_from(scenario);
                 self.header(event)
             }
             Fact::Summary { .. } => self.summary(event),

@@ -6,6 +6,7 @@
 
 mod cast;
 mod pace;
+mod pipe;
 mod stage;
 mod ticket_file;
 mod tickets;
@@ -23,7 +24,7 @@ use crate::report::{Event, Fact, Reporter};
 use stage::Stage;
 
 /// All scenarios, in the order of the help.
-pub(crate) static SCENARIOS: &[Entry] = &[Entry::of::<tickets::Tickets>()];
+pub(crate) static SCENARIOS: &[Entry] = &[Entry::of::<tickets::Tickets>(), Entry::of::<pipe::Pipe>()];
 
 /// What a run is found to have shown.
 #[derive(Debug, PartialEq)]
@@ -36,6 +37,15 @@ pub(crate) struct Finding {
     pub(crate) guaranteed: bool,
     /// What was counted: integers and booleans by name.
     pub(crate) facts: Vec<(&'static str, Value)>,
+}
+
+/// What kept workers from finishing their part, if anything did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Ending {
+    /// How many workers died unexpectedly.
+    pub(crate) died: usize,
+    /// Whether the run was cut short, so that nobody can be blamed for what is still under way.
+    pub(crate) cut: bool,
 }
 
 /// Counts what the workers tell.
@@ -65,8 +75,8 @@ pub(crate) trait Scenario: Sized {
     /// Starts the workers and watches them.
     fn play(&self, stage: &mut Stage<'_>) -> anyhow::Result<()>;
 
-    /// Holds what was counted against what is claimed. `died` workers did not finish their part.
-    fn check(self, tally: &Self::Tally, died: usize) -> anyhow::Result<Finding>;
+    /// Holds what was counted against what is claimed, with allowance for who did not finish its part.
+    fn check(self, tally: &Self::Tally, ending: Ending) -> anyhow::Result<Finding>;
 }
 
 /// A line of the table.
@@ -110,8 +120,8 @@ fn run<S: Scenario>(
     let finale = stage.close();
     let mut reasons: Vec<anyhow::Error> = [played, cleared].into_iter().filter_map(Result::err).collect();
     reasons.extend(finale.casualties.iter().map(|casualty| anyhow::anyhow!("{casualty}")));
-    let died = finale.casualties.len();
-    let summed_up = scenario.check(&tally, died).and_then(|finding| finale.sum_up(S::NAME, finding, terms.strict));
+    let summed_up =
+        scenario.check(&tally, finale.ending()).and_then(|finding| finale.sum_up(S::NAME, finding, terms.strict));
     match summed_up {
         Ok(outcome) if reasons.is_empty() || outcome == Outcome::ReaderGone => Ok(outcome),
         // A broken promise is the graver news.

@@ -20,7 +20,7 @@ use crate::ipc::{
 use crate::outcome::Outcome;
 use crate::report::{Event, Fact, RUNNER, Reporter, Verdict};
 
-use super::Finding;
+use super::{Ending, Finding};
 
 /// How long a worker that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(1);
@@ -268,6 +268,11 @@ pub(crate) struct Finale {
 }
 
 impl Finale {
+    /// What kept workers from finishing.
+    pub(crate) fn ending(&self) -> Ending {
+        Ending { died: self.casualties.len(), cut: self.cut.is_some() }
+    }
+
     /// Shows the summary and says how the run ended.
     pub(crate) fn sum_up(mut self, scenario: &str, finding: Finding, strict: bool) -> anyhow::Result<Outcome> {
         let elapsed_us = (monotonic_ns() - self.began_ns) / 1_000;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::cast::{Brief, Player};
 use super::stage::Stage;
 use super::ticket_file::{Stock, TicketFile};
-use super::{Finding, Scenario, Tally};
+use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{Inherited, Lock, LockGuard, Role, RoleEntry, RoleResult, Slot, monotonic_ns};
 use crate::report::{Event, Fact};
 
@@ -97,7 +97,7 @@ Examples:
         stage.watch()
     }
 
-    fn check(self, sales: &Sales, died: usize) -> anyhow::Result<Finding> {
+    fn check(self, sales: &Sales, ending: Ending) -> anyhow::Result<Finding> {
         let (left, readable) = match self.file.read() {
             Ok(tickets) => (tickets.left, true),
             // Two writers without a lock can leave the file unreadable for good. It is not ours to leave it so.
@@ -125,7 +125,7 @@ Examples:
         ];
         Ok(Finding {
             claim: "every ticket is sold once, and none that is not there",
-            holds: readable && oversold == 0 && lost_updates == 0 && unheard <= died as u64,
+            holds: readable && oversold == 0 && lost_updates == 0 && (ending.cut || unheard <= ending.died as u64),
             guaranteed: self.lock.is_some(),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
         })
@@ -245,7 +245,8 @@ mod tests {
 
     #[test]
     fn overselling_breaks_the_claim() {
-        let finding = sale(3, false).check(&Sales { bought: 10, ..Sales::default() }, 0).expect("a finding");
+        let finding =
+            sale(3, false).check(&Sales { bought: 10, ..Sales::default() }, Ending::default()).expect("a finding");
         assert!(!finding.holds && !finding.guaranteed);
         assert!(finding.facts.contains(&("oversold", 7.into())), "{:?}", finding.facts);
     }
@@ -254,7 +255,7 @@ mod tests {
     fn lost_updates_break_the_claim_even_if_there_were_tickets() {
         let sale = sale(20, true);
         sale.file.restock(&sale.opening, 19).expect("written");
-        let finding = sale.check(&Sales { bought: 2, ..Sales::default() }, 0).expect("a finding");
+        let finding = sale.check(&Sales { bought: 2, ..Sales::default() }, Ending::default()).expect("a finding");
         assert!(!finding.holds && finding.guaranteed);
         assert!(finding.facts.contains(&("lost_updates", 1.into())), "{:?}", finding.facts);
     }
@@ -267,8 +268,8 @@ mod tests {
             sale.file.restock(&sale.opening, 1).expect("written");
             sale
         };
-        assert!(after_two_sales().check(&told, 1).expect("a finding").holds);
-        assert!(!after_two_sales().check(&told, 0).expect("a finding").holds);
+        assert!(after_two_sales().check(&told, Ending { died: 1, cut: false }).expect("a finding").holds);
+        assert!(!after_two_sales().check(&told, Ending::default()).expect("a finding").holds);
     }
 
     #[test]
@@ -276,8 +277,9 @@ mod tests {
         let sale = sale(3, false);
         let file = sale.file.as_fd().try_clone_to_owned().expect("a descriptor");
         std::fs::File::from(sale.file.as_fd().try_clone_to_owned().expect("a descriptor")).set_len(2).expect("cut");
-        let finding =
-            sale.check(&Sales { bought: 1, last_written: Some(2), ..Sales::default() }, 0).expect("a finding");
+        let finding = sale
+            .check(&Sales { bought: 1, last_written: Some(2), ..Sales::default() }, Ending::default())
+            .expect("a finding");
         assert!(!finding.holds);
         assert_eq!(TicketFile::from_descriptor(file).read().expect("mended").left, 2);
     }

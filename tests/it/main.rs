@@ -9,7 +9,7 @@
 //! | `inheritance` | a worker has exactly the descriptors that its role names |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
 //! | `cli` | bad input, exit codes, a closed stdout, being asked to stop |
-//! | `tickets` | the sale by the real binary: what its events say, and what kills do to it |
+//! | `scenarios` | each scenario by the real binary: what its events say, and what kills do to it |
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
 
 mod cli;
@@ -19,7 +19,7 @@ mod lock;
 mod pipe;
 mod process;
 mod roles;
-mod tickets;
+mod scenarios;
 
 /// Where a worker of these tests begins: [`harness::worker`] starts this program with this test's name.
 #[test]

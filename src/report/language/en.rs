@@ -27,8 +27,28 @@ pub(super) fn sentence(event: &Event) -> String {
         }
         Fact::LockAcquired { waited_us, .. } => format!("has the lock ({})", waited(*waited_us)),
         Fact::LockReleased { held_us, .. } => format!("gives the lock back (held {})", duration(*held_us)),
+        Fact::MessageSent { value } => format!("sends {value}"),
+        Fact::MessageReceived { value } => format!("receives {value}"),
+        Fact::ReplySent { value } => format!("answers {value}"),
+        Fact::ReplyReceived { value } => format!("gets the answer {value}"),
+        Fact::SendRefused { error } => format!("may not send: {error}"),
+        Fact::EndOfFile => "sees the end: nobody is left to send".to_owned(),
+        Fact::ItemPut { value, size, .. } => format!("puts {value}{}", in_queue(*size)),
+        Fact::ItemGot { value, from, size, redelivered, .. } => {
+            let again = if *redelivered { ", left by a dead worker" } else { "" };
+            format!("gets {value} of {from}{}{again}", in_queue(*size))
+        }
+        Fact::TaskDone { value, .. } => format!("is done with {value}"),
+        Fact::QueueFull { timeout_us: 0 } => "finds the queue full".to_owned(),
+        Fact::QueueFull { timeout_us } => format!("finds the queue full for {}", duration(*timeout_us)),
+        Fact::QueueEmpty => "finds the queue empty".to_owned(),
+        Fact::QueueJoined { tasks } => format!("has joined the queue: all {tasks} tasks are done"),
         Fact::Summary { .. } => String::new(),
     }
+}
+
+fn in_queue(size: Option<u64>) -> String {
+    size.map(|size| format!("  ({size} in the queue)")).unwrap_or_default()
 }
 
 fn waited(us: u64) -> String {

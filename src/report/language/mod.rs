@@ -28,11 +28,11 @@ impl Language {
         if locale.starts_with("zh") { Language::Zh } else { Language::En }
     }
 
-    /// What an event says, in the words of its worker.
-    pub(super) fn sentence(self, event: &Event) -> String {
+    /// What an event of a run of `scenario` says, in the words of its worker.
+    pub(super) fn sentence(self, scenario: &str, event: &Event) -> String {
         match self {
             Language::En => en::sentence(event),
-            Language::Zh => zh::sentence(event),
+            Language::Zh => zh::sentence(scenario, event),
         }
     }
 

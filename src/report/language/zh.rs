@@ -5,7 +5,7 @@
 use super::{duration, without_place};
 use crate::report::event::{Event, Fact, Verdict};
 
-pub(super) fn sentence(event: &Event) -> String {
+pub(super) fn sentence(scenario: &str, event: &Event) -> String {
     let who = number(&event.worker);
     match &event.fact {
         Fact::RunStarted { scenario, seed, speed, .. } => {
@@ -30,8 +30,31 @@ pub(super) fn sentence(event: &Event) -> String {
         }
         Fact::LockAcquired { waited_us, .. } => format!("{who}拿到锁（{}）", waited(*waited_us)),
         Fact::LockReleased { held_us, .. } => format!("{who}放开锁（持有 {}）", duration(*held_us)),
+        Fact::MessageSent { value } => format!("发送数据{value}"),
+        Fact::MessageReceived { value } => format!("收到数据{value}"),
+        Fact::ReplySent { value } => format!("回复数据{value}"),
+        Fact::ReplyReceived { value } => format!("收到回复{value}"),
+        Fact::SendRefused { error } => format!("不能发送：{error}"),
+        Fact::EndOfFile => "读到结尾：没有人再发送了".to_owned(),
+        // The two reference programs of the queue call the same thing by different names.
+        Fact::ItemPut { value, size, .. } if scenario == "queue" => format!("入队数据: {value}{}", in_queue(*size)),
+        Fact::ItemPut { value, size, .. } => format!("生产者产生数据: {value}{}", in_queue(*size)),
+        Fact::ItemGot { value, size, redelivered, .. } => {
+            let got = if scenario == "queue" { "出队数据" } else { "消费者获取数据: " };
+            let again = if *redelivered { "，死去的消费者留下的" } else { "" };
+            format!("{got}{value}{}{again}", in_queue(*size))
+        }
+        Fact::TaskDone { value, .. } => format!("处理完数据: {value}"),
+        Fact::QueueFull { timeout_us: 0 } => "队列已满".to_owned(),
+        Fact::QueueFull { timeout_us } => format!("队列一直是满的，等了 {}", duration(*timeout_us)),
+        Fact::QueueEmpty => "队列已空".to_owned(),
+        Fact::QueueJoined { tasks } => format!("队列阻塞解除：{tasks} 个任务全部处理完"),
         Fact::Summary { .. } => String::new(),
     }
+}
+
+fn in_queue(size: Option<u64>) -> String {
+    size.map(|size| format!("（队列中 {size} 个）")).unwrap_or_default()
 }
 
 fn waited(us: u64) -> String {
@@ -62,6 +85,9 @@ pub(super) fn name(worker: &str) -> String {
 pub(super) fn verdict(scenario: &str, claim: &str, verdict: Verdict, guaranteed: bool) -> String {
     let claim = match scenario {
         "tickets" => "每张票只卖一次，没有的票不卖",
+        "pipe" => "每条消息按顺序到达，恰好一次",
+        "queue" | "prodcons" => "每个数据恰好取到一次，同一生产者的按顺序",
+        "joinable" => "每个任务都处理完，恰好一次",
         _ => claim,
     };
     match (verdict, guaranteed) {
@@ -82,6 +108,16 @@ pub(super) fn fact(name: &str) -> String {
         "oversold" => "超卖",
         "lost_updates" => "丢失更新",
         "torn" => "读到半截",
+        "sent" => "发送",
+        "received" => "收到",
+        "replies" => "回复",
+        "in_order" => "按顺序",
+        "produced" => "生产",
+        "consumed" => "消费",
+        "lost" => "丢失",
+        "duplicated" => "重复",
+        "still_queued" => "还在队列",
+        "tasks_done" => "处理完",
         other => other,
     }
     .to_owned()

@@ -1,15 +1,12 @@
-//! The ticket sale, by the real binary.
+//! The ticket sale.
 
 use std::collections::BTreeMap;
 
 use ipc_demo::report::{Event, Fact, Verdict};
 use nix::sys::signal::Signal;
 
+use super::{count, verdict};
 use crate::harness::{Demo, await_end, fact, facts, send, watchdog};
-
-fn count(events: &[Event], wanted: impl Fn(&Fact) -> bool) -> u64 {
-    events.iter().filter(|event| wanted(&event.fact)).count() as u64
-}
 
 /// From when to when a worker held the lock.
 fn holding_periods(events: &[Event]) -> Vec<(u64, u64)> {
@@ -28,16 +25,9 @@ fn holding_periods(events: &[Event]) -> Vec<(u64, u64)> {
     periods
 }
 
-fn verdict(events: &[Event]) -> (Verdict, bool) {
-    match events.last().expect("a run has events").fact {
-        Fact::Summary { verdict, guaranteed, .. } => (verdict, guaranteed),
-        ref other => panic!("the last event is {other:?}"),
-    }
-}
-
 #[test]
 fn with_the_lock_nothing_is_oversold_and_nobody_overlaps() {
-    let _watchdog = watchdog("tickets::with_the_lock");
+    let _watchdog = watchdog("scenarios::tickets::with_the_lock");
     for seed in 0..20 {
         let seed = seed.to_string();
         let sale = Demo::run("tickets").args(["--lock", "--speed", "1000", "--format", "json", "--seed", &seed]);
@@ -59,7 +49,7 @@ fn with_the_lock_nothing_is_oversold_and_nobody_overlaps() {
 
 #[test]
 fn without_the_lock_the_shop_oversells() {
-    let _watchdog = watchdog("tickets::without_the_lock");
+    let _watchdog = watchdog("scenarios::tickets::without_the_lock");
     let oversold = (0..10).filter(|seed| {
         let sale = Demo::run("tickets").args(["--speed", "100", "--format", "json", "--seed", &seed.to_string()]);
         let events = sale.expect_exit(0).events();
@@ -73,7 +63,7 @@ fn without_the_lock_the_shop_oversells() {
 
 #[test]
 fn strict_makes_a_broken_claim_an_exit_code() {
-    let _watchdog = watchdog("tickets::strict");
+    let _watchdog = watchdog("scenarios::tickets::strict");
     let sale = Demo::run("tickets").args(["--speed", "100", "--strict", "--buyers", "20"]);
     let finished = sale.expect_exit(1);
     assert!(finished.stdout.contains("✘ broken, and nothing had promised it"), "{}", finished.stdout);
@@ -81,7 +71,7 @@ fn strict_makes_a_broken_claim_an_exit_code() {
 
 #[test]
 fn killed_holder_is_succeeded_within_the_promise_and_the_sale_ends_correctly() {
-    let _watchdog = watchdog("tickets::killed_holder");
+    let _watchdog = watchdog("scenarios::tickets::killed_holder");
     let mut sale = Demo::run("tickets").args(["--lock", "--speed", "20", "--buyers", "4"]).start();
     let held = sale.until(|event| matches!(event.fact, Fact::LockAcquired { .. }));
     let (victim, pid) = (held.worker.clone(), held.pid);
@@ -102,7 +92,7 @@ fn killed_holder_is_succeeded_within_the_promise_and_the_sale_ends_correctly() {
 
 #[test]
 fn runner_killed_in_the_middle_leaves_nobody() {
-    let _watchdog = watchdog("tickets::runner_killed");
+    let _watchdog = watchdog("scenarios::tickets::runner_killed");
     let scratch = tempfile::tempdir().expect("a directory");
     let directory = scratch.path().to_str().expect("a plain name").to_owned();
     let mut sale = Demo::run("tickets").args(["--lock"]).env("TMPDIR", &directory).start();
@@ -120,7 +110,7 @@ fn runner_killed_in_the_middle_leaves_nobody() {
 
 #[test]
 fn own_file_is_sold_from_in_place_and_keeps_its_other_keys() {
-    let _watchdog = watchdog("tickets::own_file");
+    let _watchdog = watchdog("scenarios::tickets::own_file");
     let scratch = tempfile::tempdir().expect("a directory");
     let path = scratch.path().join("shop.json");
     std::fs::write(&path, "{\n  \"shop\": \"north\", \"ticket_num\": 12,\n  \"price\": 1.10\n}\n").expect("written");
@@ -139,7 +129,7 @@ fn own_file_is_sold_from_in_place_and_keeps_its_other_keys() {
 
 #[test]
 fn chinese_lines_are_those_of_the_reference_program() {
-    let _watchdog = watchdog("tickets::chinese");
+    let _watchdog = watchdog("scenarios::tickets::chinese");
     let sale = Demo::run("tickets").args(["--lock", "--speed", "max", "--buyers", "4"]).env("LANG", "zh_CN.UTF-8");
     let said = sale.expect_exit(0).stdout;
     assert!(said.contains("1查询到余票"), "{said}");

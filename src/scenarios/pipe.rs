@@ -1,0 +1,218 @@
+//! The pipe: a producer sends numbers, a consumer receives them, and answers if the pipe goes both ways.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::cast::Brief;
+use super::stage::Stage;
+use super::{Ending, Finding, Scenario, Tally};
+use crate::ipc::{self, Connection, Error, Inherited, Role, RoleEntry, RoleResult, Slot};
+use crate::report::{Event, Fact};
+
+/// Between two messages, at speed 1.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What goes through the pipe.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PipeArgs {
+    /// Let the consumer answer through the same pipe
+    #[arg(long)]
+    duplex: bool,
+    /// How many messages are sent
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
+    messages: u64,
+}
+
+/// A pipe to be played.
+pub(crate) struct Pipe {
+    args: PipeArgs,
+}
+
+impl Scenario for Pipe {
+    const NAME: &'static str = "pipe";
+    const ABOUT: &'static str = "\
+A producer sends numbers through a pipe, one way or both ways
+The producer sends a number a second, the consumer receives them until the producer is gone: that is the end of the \
+file. A one-way pipe has an end that can only receive; the consumer tries to send on it and is refused. With --duplex \
+both ends do both, and the consumer answers every number.
+
+Examples:
+  ipc-demo pipe                     one way
+  ipc-demo pipe --duplex            both ways
+  ipc-demo pipe --messages 3        a short one";
+    type Args = PipeArgs;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Producer>(), RoleEntry::of::<Consumer>()];
+    type Tally = Traffic;
+
+    fn prepare(args: PipeArgs) -> anyhow::Result<Self> {
+        Ok(Pipe { args })
+    }
+
+    fn workers(&self) -> u32 {
+        2
+    }
+
+    fn play(&self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+        let PipeArgs { duplex, messages } = self.args;
+        let (here, there) = if duplex {
+            ipc::duplex()?
+        } else {
+            let (receiver, sender) = ipc::pipe::<u64>()?;
+            (sender.into_connection(), receiver.into_connection())
+        };
+        // Handed over, not shared: an end that the runner kept open would keep the consumer from seeing the end.
+        stage.spawn("producer", false, |give, brief| Producer {
+            brief,
+            end: give.hand_over(here),
+            messages,
+            duplex,
+        })?;
+        stage.spawn("consumer", false, |give, brief| Consumer { brief, end: give.hand_over(there), duplex })?;
+        stage.watch()
+    }
+
+    fn check(self, traffic: &Traffic, ending: Ending) -> anyhow::Result<Finding> {
+        let Traffic { sent, received, out_of_order, replies } = *traffic;
+        let excused = ending.cut || ending.died > 0;
+        let mut facts =
+            vec![("sent", sent.into()), ("received", received.into()), ("in_order", (!out_of_order).into())];
+        if self.args.duplex {
+            facts.push(("replies", replies.into()));
+        }
+        let all_replied = !self.args.duplex || replies == received;
+        Ok(Finding {
+            claim: "every message arrives once, in the order of sending",
+            holds: !out_of_order && received <= sent && (excused || (received == sent && all_replied)),
+            guaranteed: true,
+            facts,
+        })
+    }
+}
+
+/// What went through the pipe.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    sent: u64,
+    received: u64,
+    out_of_order: bool,
+    replies: u64,
+}
+
+impl Tally for Traffic {
+    fn count(&mut self, event: &Event) {
+        match &event.fact {
+            Fact::MessageSent { .. } => self.sent += 1,
+            Fact::MessageReceived { value } => {
+                self.received += 1;
+                self.out_of_order |= value.as_u64() != Some(self.received);
+            }
+            Fact::ReplyReceived { value } => {
+                self.replies += 1;
+                self.out_of_order |= value.as_u64() != Some(self.replies);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Sends the numbers from 1 on.
+#[derive(Serialize, Deserialize)]
+struct Producer {
+    brief: Brief,
+    end: Slot<Connection>,
+    messages: u64,
+    duplex: bool,
+}
+
+impl Role for Producer {
+    const NAME: &'static str = "pipe.producer";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let mut end = inherited.take(self.end)?;
+        for number in 1..=self.messages {
+            // Told first, as in the reference program: nobody sees a message arrive before it was sent.
+            player.emit(&Fact::MessageSent { value: number.into() })?;
+            end.send(&number)?;
+            if self.duplex {
+                let reply: u64 = end.recv()?;
+                player.emit(&Fact::ReplyReceived { value: reply.into() })?;
+            }
+            if number < self.messages {
+                player.pause(PAUSE);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Receives until nobody is left to send.
+#[derive(Serialize, Deserialize)]
+struct Consumer {
+    brief: Brief,
+    end: Slot<Connection>,
+    duplex: bool,
+}
+
+impl Role for Consumer {
+    const NAME: &'static str = "pipe.consumer";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let mut end = inherited.take(self.end)?;
+        if !self.duplex {
+            match end.send(&0_u64) {
+                Err(error @ Error::ReadOnly) => player.emit(&Fact::SendRefused { error: error.to_string() })?,
+                other => return Err(format!("a send on the receiving end came to {other:?}").into()),
+            }
+        }
+        loop {
+            let number: u64 = match end.recv() {
+                Ok(number) => number,
+                Err(Error::EndOfFile) => return Ok(player.emit(&Fact::EndOfFile)?),
+                Err(error) => return Err(error.into()),
+            };
+            player.emit(&Fact::MessageReceived { value: number.into() })?;
+            if self.duplex {
+                player.emit(&Fact::ReplySent { value: number.into() })?;
+                end.send(&number)?;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(numbers: &[u64]) -> Traffic {
+        let mut traffic = Traffic { sent: 3, ..Traffic::default() };
+        for number in numbers {
+            let fact = Fact::MessageReceived { value: (*number).into() };
+            traffic.count(&Event { at_us: 0, worker: "consumer".to_owned(), pid: 1, fact });
+        }
+        traffic
+    }
+
+    fn holds(traffic: &Traffic, ending: Ending) -> bool {
+        let pipe = Pipe { args: PipeArgs { duplex: false, messages: 3 } };
+        pipe.check(traffic, ending).expect("a finding").holds
+    }
+
+    #[test]
+    fn the_claim_is_about_order_and_number() {
+        let whole = Ending::default();
+        assert!(holds(&heard(&[1, 2, 3]), whole));
+        for broken in [&[1, 3, 2][..], &[1, 1, 2], &[2, 3], &[1, 2], &[1, 2, 3, 4]] {
+            assert!(!holds(&heard(broken), whole), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_under_way_when_somebody_died_is_excused() {
+        assert!(holds(&heard(&[1, 2]), Ending { died: 1, cut: false }));
+        assert!(holds(&heard(&[1]), Ending { died: 0, cut: true }));
+        assert!(!holds(&heard(&[2]), Ending { died: 1, cut: true }), "order is never excused");
+    }
+}
