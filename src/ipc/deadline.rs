@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::sys::clock::monotonic_ns;
 
+/// The longest sleep without a look at what the sleeper waits for and who is still alive.
+const LOOK_EVERY_NS: u64 = 100_000_000;
+
 /// When to give up: a moment, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deadline(Option<u64>);
@@ -16,6 +19,17 @@ impl Deadline {
     pub(crate) fn after(timeout: Duration) -> Self {
         let timeout_ns = u64::try_from(timeout.as_nanos()).ok();
         Deadline(timeout_ns.and_then(|timeout_ns| monotonic_ns().checked_add(timeout_ns)))
+    }
+
+    /// Whether it is time to give up.
+    pub(crate) fn has_passed(self) -> bool {
+        self.0.is_some_and(|at_ns| at_ns <= monotonic_ns())
+    }
+
+    /// Until when to sleep at most before the next look, on the monotonic clock.
+    pub(crate) fn next_look(self) -> u64 {
+        let look_ns = monotonic_ns() + LOOK_EVERY_NS;
+        self.0.map_or(look_ns, |at_ns| at_ns.min(look_ns))
     }
 
     /// The moment in nanoseconds on the monotonic clock.
@@ -31,6 +45,14 @@ mod tests {
     #[test]
     fn after_more_than_the_clock_counts_is_never() {
         assert_eq!(Deadline::after(Duration::MAX), Deadline::NEVER);
+    }
+
+    #[test]
+    fn next_look_is_never_behind_the_end() {
+        let soon = Deadline::after(Duration::from_millis(1));
+        assert_eq!(Some(soon.next_look()), soon.at_ns());
+        assert!(Deadline::NEVER.next_look() <= monotonic_ns() + LOOK_EVERY_NS);
+        assert!(Deadline::after(Duration::ZERO).has_passed() && !Deadline::NEVER.has_passed());
     }
 
     #[test]

@@ -37,6 +37,33 @@ pub enum Error {
     /// The thread that asked for a lock holds it already and would wait for itself for ever.
     #[error("this thread already holds the lock and would wait for itself")]
     WouldDeadlock,
+    /// A condition was used with a guard of another lock than before.
+    #[error("the condition is used with another lock")]
+    WrongLock,
+    /// More wait than there are places for.
+    #[error("at most {limit} can wait at once")]
+    TooManyWaiters {
+        /// The most that can.
+        limit: usize,
+    },
+    /// A number that a shared object cannot be made with.
+    #[error("{what} must lie between {least} and {most}, and {given} does not")]
+    OutOfRange {
+        /// What the number is.
+        what: &'static str,
+        /// The number.
+        given: u64,
+        /// The smallest that works.
+        least: u64,
+        /// The largest that works.
+        most: u64,
+    },
+    /// A semaphore has as many free permits as it can have.
+    #[error("the semaphore has {limit} free permits already, the most that it can have")]
+    ReleasedTooOften {
+        /// The most free permits.
+        limit: u32,
+    },
     /// A slot names nothing that this worker was given.
     #[error("slot {slot} names nothing that this worker was given (it got {given})")]
     NoSuchSlot {

@@ -28,6 +28,7 @@ use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use super::error::{Error, Result, os};
+use super::waits::{PLACES, WaitState};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::shm::{Mapping, shared_layout};
@@ -56,6 +57,9 @@ shared_layout! {
 shared_layout! {
     struct FamilyState = b"family  " {
         seats: [SeatState; SEATS],
+        waits: [WaitState; PLACES],
+        locks: AtomicU32,
+        padding: AtomicU32,
     }
 }
 
@@ -88,6 +92,7 @@ impl Seat {
 }
 
 /// The table, and this process's own seat in it.
+#[derive(Debug)]
 pub(crate) struct Family {
     table: Mapping<FamilyState>,
     me: Seat,
@@ -133,6 +138,24 @@ impl Family {
     /// The descriptor to hand to a child.
     pub(crate) fn memfd(&self) -> BorrowedFd<'_> {
         self.table.memfd()
+    }
+
+    /// The process id of who took `seat`; `None` if the seat has gone to another, or its process is about to start.
+    pub(crate) fn pid_of(&self, seat: Seat) -> Option<u32> {
+        let place = &self.table.seats[seat.index()];
+        let pid = place.pid.load(Acquire);
+        (Standing::of(place.state.load(Acquire)).generation == seat.generation() && pid != 0).then_some(pid)
+    }
+
+    /// The table of those who wait for locks.
+    pub(crate) fn waits(&self) -> &[WaitState; PLACES] {
+        &self.table.waits
+    }
+
+    /// A number that no other lock of the family has.
+    pub(crate) fn next_lock_number(&self) -> u32 {
+        // 0 is "not numbered yet". Nobody makes four billion locks that are waited for.
+        self.table.locks.fetch_add(1, Relaxed).wrapping_add(1).max(1)
     }
 
     /// Takes a seat for a child that is about to be started.

@@ -1,8 +1,8 @@
 //! A mutual exclusion lock between processes that survives the death of its holder.
 //!
 //! # State
-//! A robust mutex, and beside it the process id of the holder, for diagnosis. The id is written after the mutex is taken
-//! and cleared before it is given back, so it may lag behind by an instruction and never decides anything.
+//! A robust mutex and the process id of its holder, see `mutex`. Who has to wait is on record for
+//! [`find_deadlock`](super::find_deadlock).
 //!
 //! # Ordering
 //! The mutex orders everything that its holders do, as every pthread mutex.
@@ -19,17 +19,16 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::deadline::Deadline;
+use super::deadlock::LockId;
 use super::error::{Error, Result, os};
+use super::mutex::{Abandoned, Guard, MutexState, Suspend};
 use super::share::{Adopted, Parcel, Share};
-use crate::sys::atomic::{AtomicU32, Ordering::Relaxed};
-use crate::sys::robust::{Locked, RobustMutex};
+use crate::sys::robust::Locked;
 use crate::sys::shm::{Mapping, shared_layout};
 
 shared_layout! {
     struct LockState = b"lock    " {
-        mutex: RobustMutex,
-        holder_pid: AtomicU32,
-        padding: AtomicU32,
+        mutex: MutexState,
     }
 }
 
@@ -49,13 +48,6 @@ shared_layout! {
 pub struct Lock {
     state: Mapping<LockState>,
     own_pid: u32,
-}
-
-/// The holder before this one died with the lock: what the lock protects may be half changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Abandoned {
-    /// The process id of the dead holder; `None` if it died before it could write it down.
-    pub pid: Option<u32>,
 }
 
 /// The lock, held. Dropping it gives the lock back.
@@ -94,7 +86,7 @@ impl Lock {
     /// `futex`, only if another holds the lock.
     #[inline]
     pub fn acquire(&self) -> Result<LockGuard<'_>> {
-        let held = self.held(self.state.mutex.lock(None))?;
+        let held = self.held(self.state.mutex.lock(|| Deadline::NEVER))?;
         Ok(held.expect("a wait without end ends with the lock"))
     }
 
@@ -104,7 +96,11 @@ impl Lock {
     /// None today; a `Result` like its siblings.
     #[inline]
     pub fn try_acquire(&self) -> Result<Option<LockGuard<'_>>> {
-        self.held(self.state.mutex.try_lock())
+        match self.state.mutex.try_lock() {
+            // Who does not wait does not wait for itself.
+            Locked::WouldDeadlock => Ok(None),
+            locked => self.held(locked),
+        }
     }
 
     /// Takes the lock, waiting at most `timeout` on the monotonic clock. `None` if it passed; `Duration::ZERO` tries once.
@@ -115,9 +111,10 @@ impl Lock {
     /// # Standard
     /// Python `Lock.acquire(timeout=…)`. Differs: gives a guard, not a bool.
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<LockGuard<'_>>> {
-        match Deadline::after(timeout).at_ns() {
-            Some(_) if timeout.is_zero() => self.try_acquire(),
-            until_ns => self.held(self.state.mutex.lock(until_ns)),
+        if timeout.is_zero() {
+            self.try_acquire()
+        } else {
+            self.held(self.state.mutex.lock(|| Deadline::after(timeout)))
         }
     }
 
@@ -132,18 +129,33 @@ impl Lock {
 
     /// The process that holds the lock, for diagnosis: it may be another by the time this returns.
     pub fn holder_pid(&self) -> Option<u32> {
-        Some(self.state.holder_pid.load(Relaxed)).filter(|pid| *pid != 0)
+        self.state.mutex.holder_pid()
+    }
+
+    /// The lock's number, the same in all processes of the family: how a deadlock names it.
+    ///
+    /// # Errors
+    /// What keeps this process from having a family.
+    pub fn id(&self) -> Result<LockId> {
+        self.state.mutex.number().map(LockId)
+    }
+
+    /// Another handle for the same lock in this process.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if there is no memory or no descriptor for it.
+    pub fn try_clone(&self) -> Result<Self> {
+        let memfd = self.state.memfd().try_clone_to_owned().map_err(os("copy a lock's descriptor"))?;
+        Lock::of(Mapping::open(memfd).map_err(os("open a lock"))?)
     }
 
     #[inline]
     fn held(&self, locked: Locked) -> Result<Option<LockGuard<'_>>> {
         let abandoned = match locked {
-            Locked::Clean => None,
-            Locked::Abandoned => Some(Abandoned { pid: self.holder_pid() }),
+            Locked::Clean | Locked::Abandoned => self.state.mutex.taken_by(self.own_pid, locked == Locked::Abandoned),
             Locked::Busy => return Ok(None),
             Locked::WouldDeadlock => return Err(Error::WouldDeadlock),
         };
-        self.state.holder_pid.store(self.own_pid, Relaxed);
         Ok(Some(LockGuard { lock: self, abandoned, not_send: PhantomData }))
     }
 }
@@ -158,9 +170,34 @@ impl LockGuard<'_> {
 impl Drop for LockGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.state.holder_pid.store(0, Relaxed);
-        let was_ours = self.lock.state.mutex.unlock();
-        debug_assert!(was_ours, "a guard stays in the thread that took the lock");
+        self.lock.state.mutex.unlock();
+    }
+}
+
+impl Guard for LockGuard<'_> {}
+
+impl<'a> Suspend for LockGuard<'a> {
+    type Suspended = &'a Lock;
+
+    fn mutex(&self) -> &MutexState {
+        &self.lock.state.mutex
+    }
+
+    fn mutex_of<'l>(lock: &'l &'a Lock) -> &'l MutexState {
+        &lock.state.mutex
+    }
+
+    fn suspend(self) -> &'a Lock {
+        // Dropping the guard gives the lock back.
+        self.lock
+    }
+
+    fn resume(lock: &'a Lock) -> Result<Self> {
+        lock.acquire()
+    }
+
+    fn was_abandoned(&self) -> bool {
+        self.abandoned.is_some()
     }
 }
 

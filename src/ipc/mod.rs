@@ -5,38 +5,58 @@
 //! | `Process` | [`Process`], with a [`Role`] instead of a target function | `process`, `role` |
 //! | arguments of a process | a role's fields; handles as [`Slot`]s | `share` |
 //! | `freeze_support` | [`enter`] | `boot` |
-//! | `Lock` | [`Lock`] | `lock` |
 //! | `KeyboardInterrupt` | [`StopSignals`] | `stop` |
+//! | `Lock`, `RLock` | [`Lock`], [`RLock`] | `lock`, `rlock`; what they share: `mutex` |
+//! | `Semaphore`, `BoundedSemaphore` | [`Semaphore`], [`BoundedSemaphore`] | `semaphore` |
+//! | - | [`OwnedSemaphore`]: permits that come back from the dead | `owned_semaphore` |
+//! | `Condition` | [`Condition`] | `condition` |
+//! | `Event` | [`Event`] | `event` |
+//! | - | [`find_deadlock`]: who waits for whom | `deadlock`, `waits` |
 //! | `Pipe(False)`, `Pipe(True)` | [`pipe`], [`duplex`] | `pipe` |
 //! | `connection.Connection` | [`Connection`], or a [`Receiver`] or [`Sender`] of one type | `connection` |
 //! | `connection.wait` | [`wait`] | `wait` |
 //! | - | [`datagrams`]: whole messages from many to one | `datagram` |
 
 mod boot;
+mod condition;
 mod connection;
 mod datagram;
 mod deadline;
+mod deadlock;
 mod error;
+mod event;
 mod family;
 mod frame;
 mod incoming;
 mod lock;
+mod mutex;
 mod outgoing;
+mod owned_semaphore;
 mod pipe;
 mod process;
+mod rlock;
 mod role;
+mod semaphore;
 mod share;
 mod stop;
 mod wait;
+mod waits;
 
 pub use boot::enter;
+pub use condition::Condition;
 pub use connection::{Connection, MESSAGE_LIMIT};
 pub use datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
+pub use deadlock::{Holder, LockId, Wait, find_deadlock};
 pub use error::{Error, Result};
-pub use lock::{Abandoned, Lock, LockGuard};
+pub use event::Event;
+pub use lock::{Lock, LockGuard};
+pub use mutex::{Abandoned, Guard};
+pub use owned_semaphore::{OwnedSemaphore, Permit};
 pub use pipe::{Receiver, Sender, duplex, pipe};
 pub use process::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
+pub use rlock::{RLock, RLockGuard};
 pub use role::{Role, RoleEntry, RoleResult};
+pub use semaphore::{BoundedSemaphore, Semaphore};
 pub use share::{Adopted, Give, Inherited, Parcel, Share, Slot};
 pub use stop::{StopSignal, StopSignals};
 pub use wait::{Waitable, wait};

@@ -58,11 +58,27 @@ pub(crate) fn wake(word: &AtomicU32, count: i32) -> u32 {
 /// A process killed before the call has done neither, one killed after it both: there is no place between a change and
 /// its wake where a sleeper could be left behind.
 pub(crate) fn add_one_and_wake_all(word: &AtomicU32) -> u32 {
-    let add_one = libc::FUTEX_OP(libc::FUTEX_OP_ADD, 1, libc::FUTEX_OP_CMP_LT, 0);
+    change_and_wake(word, libc::FUTEX_OP_ADD, 1, ALL)
+}
+
+/// Adds `addend` (below 2,048) to `word` and wakes at most `count` of its sleepers (at least one), as one system call.
+pub(crate) fn add_and_wake(word: &AtomicU32, addend: u16, count: i32) -> u32 {
+    change_and_wake(word, libc::FUTEX_OP_ADD, addend, count)
+}
+
+/// Sets `bits` (below 2,048) in `word` and wakes all of its sleepers, as one system call.
+pub(crate) fn set_bits_and_wake_all(word: &AtomicU32, bits: u16) -> u32 {
+    change_and_wake(word, libc::FUTEX_OP_OR, bits, ALL)
+}
+
+fn change_and_wake(word: &AtomicU32, operation: i32, operand: u16, count: i32) -> u32 {
+    // The kernel takes twelve bits and extends the sign.
+    debug_assert!(operand < 1 << 11, "{operand} does not fit the operand of FUTEX_WAKE_OP");
+    let change = libc::FUTEX_OP(operation, i32::from(operand), libc::FUTEX_OP_CMP_LT, 0);
     // SAFETY: FUTEX_WAKE_OP changes the second word, here the same as the first, atomically in the kernel; `word` keeps
     // it mapped and aligned. The fourth argument is the count for the second word: none, it is the same queue.
     let woken = Errno::result(unsafe {
-        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE_OP, ALL, 0usize, word.as_ptr(), add_one)
+        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE_OP, count, 0usize, word.as_ptr(), change)
     });
     woken.map_err(io::Error::from).expect("futex wake-op on a mapped, aligned word cannot fail") as u32
 }

@@ -15,7 +15,9 @@ use std::mem::MaybeUninit;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::unistd::gettid;
 
+use super::atomic::{AtomicU32, Ordering::Acquire};
 use super::clock::timespec_of;
 
 unsafe extern "C" {
@@ -83,12 +85,19 @@ impl RobustMutex {
     /// Takes the mutex if it is free.
     #[inline]
     pub(crate) fn try_lock(&self) -> Locked {
-        // SAFETY: `self` lies in a mapping that ran `init`, so it is a live pthread mutex.
-        match unsafe { libc::pthread_mutex_trylock(self.0.get()) } {
+        match self.try_lock_unless_own() {
             // Who does not wait does not wait for itself.
-            libc::EDEADLK => Locked::Busy,
-            code => self.outcome(code),
+            Locked::WouldDeadlock => Locked::Busy,
+            locked => locked,
         }
+    }
+
+    /// Takes the mutex if it is free; tells one that the calling thread owns from one that another does.
+    #[inline]
+    pub(crate) fn try_lock_unless_own(&self) -> Locked {
+        // SAFETY: `self` lies in a mapping that ran `init`, so it is a live pthread mutex.
+        let code = unsafe { libc::pthread_mutex_trylock(self.0.get()) };
+        self.outcome(code)
     }
 
     #[inline]
@@ -120,14 +129,32 @@ impl RobustMutex {
 
     /// Whether a thread of this process owns the mutex, so that its memory is in that thread's robust list and must stay.
     pub(crate) fn is_held_by_this_process(&self) -> bool {
-        // SAFETY: the robust futex word is the first of glibc's mutex, four bytes and aligned; it is only read, atomically,
-        // and lives as long as `self`.
-        let word = unsafe { super::atomic::AtomicU32::from_ptr(self.0.get().cast::<u32>()) };
-        let owner = word.load(super::atomic::Ordering::Relaxed) & libc::FUTEX_TID_MASK;
+        let Some(owner) = self.owner_tid() else { return false };
         let ours = nix::unistd::getpid().as_raw();
         // SAFETY: signal 0 sends nothing; it only asks whether the thread is one of ours.
-        owner != 0 && unsafe { libc::syscall(libc::SYS_tgkill, ours, owner, 0) } == 0
+        unsafe { libc::syscall(libc::SYS_tgkill, ours, owner, 0) == 0 }
     }
+
+    /// The kernel's id of the thread that owns the mutex; it may be another by the time this returns.
+    pub(crate) fn owner_tid(&self) -> Option<u32> {
+        Some(self.word().load(Acquire) & libc::FUTEX_TID_MASK).filter(|owner| *owner != 0)
+    }
+
+    /// Whether the last owner died with the mutex and nobody has taken it since.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.word().load(Acquire) & libc::FUTEX_OWNER_DIED != 0
+    }
+
+    fn word(&self) -> &AtomicU32 {
+        // SAFETY: the robust futex word is the first of glibc's mutex, four bytes and aligned; it is only read, atomically,
+        // and lives as long as `self`.
+        unsafe { AtomicU32::from_ptr(self.0.get().cast::<u32>()) }
+    }
+}
+
+/// The kernel's id of the calling thread, under which it owns mutexes.
+pub(crate) fn own_tid() -> u32 {
+    gettid().as_raw() as u32
 }
 
 fn succeed(code: libc::c_int) -> io::Result<()> {

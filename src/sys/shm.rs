@@ -25,7 +25,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::fstat;
 use nix::unistd::ftruncate;
 
-use super::atomic::{AtomicU32, AtomicU64, Ordering};
+use super::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use super::robust::RobustMutex;
 
 /// A type that may lie in memory shared between processes.
@@ -48,7 +48,7 @@ macro_rules! shared_atomics {
         }
     )*};
 }
-shared_atomics!(AtomicU32, AtomicU64);
+shared_atomics!(AtomicU8, AtomicU16, AtomicU32, AtomicU64);
 
 // SAFETY: a pthread mutex is `repr(C)`, made for shared memory and without drop glue; `init` runs before it is used.
 unsafe impl Shared for RobustMutex {
@@ -224,6 +224,16 @@ impl<T: Layout> Mapping<T> {
         self.tail_len
     }
 
+    /// The tail as atomics, as many as fit. Not for a tail that is copied in and out as bytes.
+    #[inline]
+    pub(crate) fn tail_as<A: Shared>(&self) -> &[A] {
+        const { assert!(Self::tail_offset().is_multiple_of(align_of::<A>())) };
+        let first = self.tail_at(0, 0).cast::<A>();
+        // SAFETY: the tail begins at a multiple of `A`'s alignment behind a page's begin (the assertion) and holds this
+        // many `A` (the division); `Shared` allows any content and any change under a `&A`; it lives as long as `self`.
+        unsafe { std::slice::from_raw_parts(first, self.tail_len / size_of::<A>()) }
+    }
+
     /// Copies `bytes` into the tail at `offset`.
     ///
     /// # Panics
@@ -319,6 +329,15 @@ mod tests {
         let mut bytes = [0; 5];
         again.copy_out(3, &mut bytes);
         assert_eq!(&bytes, b"hello");
+    }
+
+    #[test]
+    fn tail_as_atomics_is_the_same_memory_for_everybody() {
+        let one = Mapping::<One>::create(11, |one| one.mutex.init()).expect("memory");
+        assert_eq!(one.tail_as::<AtomicU32>().len(), 2, "what does not fit is left out");
+        one.tail_as::<AtomicU32>()[1].store(9, Ordering::Relaxed);
+        let again = Mapping::<One>::open(second(&one)).expect("the same kind");
+        assert_eq!(again.tail_as::<AtomicU32>()[1].load(Ordering::Relaxed), 9);
     }
 
     #[test]
