@@ -3,13 +3,16 @@
 //! # State
 //! A [`Decoder`] with the bytes that were read. A half that is the only reader of its stream reads ahead, so that many small
 //! messages cost one system call; one that may have others beside it reads header and body each by itself and never a byte
-//! beyond the message.
+//! beyond the message. Who reads ahead is faster than who sends, and each of its sleeps would cost the sender a wake: once a
+//! read brought several messages, the next read is put off for a moment, so that it brings several again.
 //!
 //! # Death
 //! The end of the stream inside a message is an error of its own and stays one: half a message is never handed out.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -24,12 +27,18 @@ use crate::sys::stream::Stream;
 const EXACT: u8 = 0;
 const ALONE: u8 = 1;
 
+/// So many messages from one read are a stream, of which more is to be expected at once. In a dialogue each read brings one.
+const STREAM: u32 = 2;
+const LONG_ENOUGH: Duration = Duration::from_micros(10);
+
 #[derive(Debug)]
 pub(crate) struct Incoming {
     decoder: Decoder,
     /// Whether nobody else reads this end. An end loses it for good when it is shared.
     alone: AtomicBool,
     failed: Option<BadLength>,
+    /// Messages found since the last read.
+    found: u32,
 }
 
 impl Incoming {
@@ -40,7 +49,7 @@ impl Incoming {
 
     /// For one of several, or where that is not known.
     pub(crate) fn exact() -> Self {
-        Incoming { decoder: Decoder::default(), alone: AtomicBool::new(false), failed: None }
+        Incoming { decoder: Decoder::default(), alone: AtomicBool::new(false), failed: None, found: 0 }
     }
 
     /// Reads until a whole message is there; `false` if the time passed before. Then the next call goes on.
@@ -51,7 +60,10 @@ impl Incoming {
         }
         loop {
             match self.decoder.has_message(limit) {
-                Ok(true) => return Ok(true),
+                Ok(true) => {
+                    self.found = self.found.saturating_add(1);
+                    return Ok(true);
+                }
                 Ok(false) => {}
                 Err(bad) => {
                     self.failed = Some(bad);
@@ -59,6 +71,9 @@ impl Incoming {
                 }
             }
             let exact = !self.alone.load(Relaxed);
+            if std::mem::take(&mut self.found) >= STREAM && self.decoder.inside() == 0 {
+                let_messages_gather();
+            }
             match stream.read(self.decoder.room(exact), deadline.at_ns()) {
                 Ok(None) => return Ok(false),
                 Ok(Some(0)) => return Err(self.end()),
@@ -125,7 +140,21 @@ impl Incoming {
         let mut note = parcel.note()?;
         let alone = note.first() == Some(&ALONE);
         let decoder = Decoder::resume(note.split_off(1.min(note.len())));
-        Ok(Incoming { decoder, alone: AtomicBool::new(alone), failed: None })
+        Ok(Incoming { decoder, alone: AtomicBool::new(alone), failed: None, found: 0 })
+    }
+}
+
+/// Lets the sender run for a moment, a microsecond where nobody else wants the processor.
+#[cold]
+fn let_messages_gather() {
+    let start = Instant::now();
+    // Measured with 14-byte messages, two cores: 1.4 M/s without, 1.5 with one, 2.3 with two, 3.7 with four, 3.6 with eight.
+    for _ in 0..4 {
+        thread::yield_now();
+        // Somebody else had the processor, and so had the sender.
+        if start.elapsed() > LONG_ENOUGH {
+            break;
+        }
     }
 }
 
