@@ -18,6 +18,22 @@ impl Deadline {
         Deadline(timeout_ns.and_then(|timeout_ns| monotonic_ns().checked_add(timeout_ns)))
     }
 
+    /// The earlier of this moment and `timeout` from now: for a long wait that looks around now and then.
+    pub(crate) fn or_after(self, timeout: Duration) -> Self {
+        let slice = Deadline::after(timeout);
+        Deadline(self.0.into_iter().chain(slice.0).min())
+    }
+
+    /// Whether the moment has come.
+    pub(crate) fn has_passed(self) -> bool {
+        self.0.is_some_and(|at_ns| at_ns <= monotonic_ns())
+    }
+
+    /// How long it is until then; `None` for ever.
+    pub(crate) fn left(self) -> Option<Duration> {
+        self.0.map(|at_ns| Duration::from_nanos(at_ns.saturating_sub(monotonic_ns())))
+    }
+
     /// The moment in nanoseconds on the monotonic clock.
     pub(crate) fn at_ns(self) -> Option<u64> {
         self.0

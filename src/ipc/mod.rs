@@ -9,6 +9,7 @@
 //! | `Pipe(False)`, `Pipe(True)` | [`pipe`], [`duplex`] | `pipe` |
 //! | `connection.Connection` | [`Connection`], or a [`Receiver`] or [`Sender`] of one type | `connection` |
 //! | `connection.wait` | [`wait`] | `wait` |
+//! | `Queue`, as Python makes it | [`PipeQueue`] | `pipe_queue` |
 //! | - | [`datagrams`]: whole messages from many to one | `datagram` |
 
 mod boot;
@@ -22,7 +23,9 @@ mod incoming;
 mod lock;
 mod outgoing;
 mod pipe;
+mod pipe_queue;
 mod process;
+mod put_error;
 mod role;
 mod share;
 mod wait;
@@ -33,7 +36,9 @@ pub use datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
 pub use error::{Error, Result};
 pub use lock::{Abandoned, Lock, LockGuard};
 pub use pipe::{Receiver, Sender, duplex, pipe};
+pub use pipe_queue::PipeQueue;
 pub use process::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
+pub use put_error::PutError;
 pub use role::{Role, RoleEntry, RoleResult};
 pub use share::{Adopted, Give, Inherited, Parcel, Share, Slot};
 pub use wait::{Waitable, wait};

@@ -9,11 +9,13 @@
 //! | `inheritance` | a worker has exactly the descriptors that its role names |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
+//! | `pipe_queue` | the textbook queue, and what a kill does to it |
 
 mod harness;
 mod inheritance;
 mod lock;
 mod pipe;
+mod pipe_queue;
 mod process;
 mod roles;
 
