@@ -173,6 +173,20 @@ pub enum Error {
         /// How many.
         bytes: usize,
     },
+    /// This process has closed the queue, and neither puts nor gets any more.
+    #[error("this process has closed the queue")]
+    Closed,
+    /// A process died in the middle of an item: in the pipe of the queue nobody can tell any more where an item begins.
+    #[error("a process died in the middle of an item, and the queue is torn")]
+    Torn,
+    /// A queue cannot have this capacity.
+    #[error("a queue has room for 1 to {limit} items, not for {capacity}")]
+    BadCapacity {
+        /// What was asked for.
+        capacity: usize,
+        /// The most that is possible.
+        limit: usize,
+    },
     /// Nobody is left at the other end.
     #[error("nobody is left at the other end")]
     Disconnected,

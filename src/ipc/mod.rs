@@ -15,6 +15,7 @@
 //! | `Pipe(False)`, `Pipe(True)` | [`pipe`], [`duplex`] | `pipe` |
 //! | `connection.Connection` | [`Connection`], or a [`Receiver`] or [`Sender`] of one type | `connection` |
 //! | `connection.wait` | [`wait`] | `wait` |
+//! | `Queue`, as Python makes it | [`PipeQueue`] | `pipe_queue` |
 //! | - | [`datagrams`]: whole messages from many to one | `datagram` |
 
 mod boot;
@@ -33,7 +34,9 @@ mod mutex;
 mod outgoing;
 mod owned_semaphore;
 mod pipe;
+mod pipe_queue;
 mod process;
+mod put_error;
 mod rlock;
 mod role;
 mod semaphore;
@@ -53,7 +56,9 @@ pub use lock::{Lock, LockGuard};
 pub use mutex::{Abandoned, Guard};
 pub use owned_semaphore::{OwnedSemaphore, Permit};
 pub use pipe::{Receiver, Sender, duplex, pipe};
+pub use pipe_queue::PipeQueue;
 pub use process::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
+pub use put_error::PutError;
 pub use rlock::{RLock, RLockGuard};
 pub use role::{Role, RoleEntry, RoleResult};
 pub use semaphore::{BoundedSemaphore, Semaphore};

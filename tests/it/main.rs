@@ -11,12 +11,14 @@
 //! | `cli` | bad input, exit codes, a closed stdout, being asked to stop |
 //! | `scenarios` | each scenario by the real binary: what its events say, and what kills do to it |
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
+//! | `pipe_queue` | the textbook queue, and what a kill does to it |
 
 mod cli;
 mod harness;
 mod inheritance;
 mod lock;
 mod pipe;
+mod pipe_queue;
 mod process;
 mod roles;
 mod scenarios;

@@ -25,6 +25,8 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::pipe::SendsMegabyte>(),
     RoleEntry::of::<crate::pipe::SendsUntilBroken>(),
     RoleEntry::of::<crate::pipe::KeepsEnd>(),
+    RoleEntry::of::<crate::pipe_queue::PutsItems>(),
+    RoleEntry::of::<crate::pipe_queue::GetsItems>(),
 ];
 
 /// Does nothing, well.
