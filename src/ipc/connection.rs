@@ -14,7 +14,8 @@
 //!
 //! # Standard
 //! Python `multiprocessing.connection.Connection`, whose peer the calls on bytes can be: the framing is the same. Values are
-//! in postcard's form, which Python does not know. Differs: no use after `close` (it consumes the end); no two threads on one
+//! in postcard's form, which Python does not know, and which does not say what it is: a value has to be received as the type
+//! that was sent (a [`pipe`](super::pipe) has its type). Differs: no use after `close` (it consumes the end); no two threads on one
 //! end at once (`&mut`); waits have timeouts; lengths are limited.
 
 use std::fmt;
@@ -39,7 +40,7 @@ pub const MESSAGE_LIMIT: usize = 1 << 30;
 ///
 /// ```
 /// let (mut here, mut there) = ipc_demo::duplex()?;
-/// here.send(&("answer", 42))?;
+/// here.send(&("answer", 42_u32))?;
 /// assert_eq!(there.recv::<(String, u32)>()?, ("answer".to_owned(), 42));
 /// there.send_bytes(b"thanks")?;
 /// assert_eq!(here.recv_bytes()?, b"thanks");
