@@ -12,7 +12,7 @@
 //! The items go through the kernel, which orders them. Items of one process stay in order; between processes the feeders decide.
 //!
 //! # Death
-//! The locks are robust, and everybody is on a [`Board`], so nobody waits for ever for the dead. What remains is the textbook's:
+//! The locks are robust, and everybody is on a [`Board`](board::Board), so nobody waits for ever for the dead. What remains is the textbook's:
 //! - Killed after a put: items that were still in its buffer are lost, although `put` returned.
 //! - Killed with items in the buffer, or between reading an item and giving its permit back: the permits stay taken, and the
 //!   queue has less room for good.
@@ -26,28 +26,25 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use self::board::{Board, Side};
 use self::feeder::Feeder;
-use self::slots::Slots as BoundedSemaphore;
+use self::parts::Parts;
 use super::connection::{MESSAGE_LIMIT, decode};
 use super::deadline::Deadline;
-use super::error::{Error, Result, os};
-use super::incoming::Incoming;
-use super::lock::{Lock, LockGuard};
-use super::outgoing::{encode, refused};
+use super::error::{Error, Result};
+use super::outgoing::encode;
 use super::put_error::PutError;
 use super::share::{Adopted, Parcel, Share};
-use crate::sys::stream::{ATOMIC_WRITE, Stream};
 
 mod board;
 mod feeder;
+mod parts;
 mod slots;
 
 /// What Python's semaphores count to: the capacity of a queue without one.
@@ -73,18 +70,6 @@ pub struct PipeQueue<T> {
     item: PhantomData<fn(T) -> T>,
 }
 
-/// What the users of a queue share.
-struct Parts {
-    reading: Stream,
-    writing: Stream,
-    read_lock: Lock,
-    write_lock: Lock,
-    slots: BoundedSemaphore,
-    board: Board,
-    /// Used by the holder of the read lock; empty between two items.
-    incoming: Mutex<Incoming>,
-}
-
 impl<T> PipeQueue<T> {
     /// Makes a queue with room for `capacity` items.
     ///
@@ -107,16 +92,7 @@ impl<T> PipeQueue<T> {
     }
 
     fn with(capacity: u32) -> Result<Self> {
-        let (reading, writing) = Stream::pipe().map_err(os("make the pipe of a queue"))?;
-        Ok(PipeQueue::of(Parts {
-            reading,
-            writing,
-            read_lock: Lock::new()?,
-            write_lock: Lock::new()?,
-            slots: BoundedSemaphore::new(capacity)?,
-            board: Board::new(capacity)?,
-            incoming: Mutex::new(Incoming::exact()),
-        }))
+        Parts::new(capacity).map(PipeQueue::of)
     }
 
     fn of(parts: Parts) -> Self {
@@ -276,92 +252,6 @@ impl<T: DeserializeOwned> PipeQueue<T> {
     }
 }
 
-impl Parts {
-    /// Reads one item under the read lock. `expects_own`: whether this process's own buffer still holds some.
-    fn read(&self, deadline: Deadline, expects_own: impl Fn() -> bool) -> Result<Option<Vec<u8>>> {
-        let Some(_turn) = lock(&self.read_lock, deadline)? else { return Ok(None) };
-        self.board.check(Side::Reading)?;
-        while !self.has_arrived(deadline.or_after(LOOK_AROUND))? {
-            self.board.check_torn()?;
-            // Who has put its last item and is gone by now may have done so after the look into the pipe.
-            if !self.board.is_connected() && !expects_own() && !self.has_arrived(Deadline::after(Duration::ZERO))? {
-                return Err(Error::Disconnected);
-            }
-            if deadline.has_passed() {
-                return Ok(None);
-            }
-        }
-        self.board.set_inside(Side::Reading, true);
-        let message = self.read_begun()?;
-        self.board.set_inside(Side::Reading, false);
-        let _ = self.slots.release();
-        Ok(Some(message))
-    }
-
-    /// Reads an item of which something has arrived. Its writer holds the write lock until it is whole.
-    fn read_begun(&self) -> Result<Vec<u8>> {
-        let mut incoming = self.incoming.lock().expect("nothing panics while it holds the lock");
-        while !incoming.receive(&self.reading, MESSAGE_LIMIT, Deadline::after(LOOK_AROUND))? {
-            self.board.check_torn()?;
-            if let Some(_writer_is_gone) = self.write_lock.try_acquire()?
-                && !self.has_arrived(Deadline::after(Duration::ZERO))?
-            {
-                self.board.tear();
-                return Err(Error::Torn);
-            }
-        }
-        Ok(incoming.message_vec())
-    }
-
-    /// Writes one frame under the write lock, unless it is given up.
-    fn write(&self, frame: &[u8], gives_up: impl Fn() -> bool) -> Result<()> {
-        let _turn = loop {
-            match lock(&self.write_lock, Deadline::after(LOOK_AROUND))? {
-                Some(turn) => break turn,
-                None if gives_up() => return Err(Error::Disconnected),
-                None => {}
-            }
-        };
-        self.board.check(Side::Writing)?;
-        // A short one is in the pipe as a whole or not at all.
-        let can_tear = frame.len() > ATOMIC_WRITE;
-        if can_tear {
-            self.board.set_inside(Side::Writing, true);
-        }
-        let mut rest = frame;
-        while !rest.is_empty() {
-            let written = self.writing.write(&[std::io::IoSlice::new(rest)], Deadline::after(LOOK_AROUND).at_ns());
-            match written.map_err(refused)? {
-                Some(count) => rest = &rest[count..],
-                None => {
-                    self.board.check_torn()?;
-                    if gives_up() {
-                        if rest.len() < frame.len() {
-                            self.board.tear();
-                        }
-                        return Err(Error::Disconnected);
-                    }
-                }
-            }
-        }
-        if can_tear {
-            self.board.set_inside(Side::Writing, false);
-        }
-        Ok(())
-    }
-
-    fn has_arrived(&self, deadline: Deadline) -> Result<bool> {
-        crate::sys::fd::wait_readable(&self.reading, deadline.at_ns()).map_err(os("wait for an item"))
-    }
-}
-
-fn lock(lock: &Lock, deadline: Deadline) -> Result<Option<LockGuard<'_>>> {
-    match deadline.left() {
-        Some(left) => lock.acquire_timeout(left),
-        None => lock.acquire().map(Some),
-    }
-}
-
 /// Waits until what this process put is in the pipe, as Python does at the end of a process; a thread that panics does not.
 impl<T> Drop for PipeQueue<T> {
     fn drop(&mut self) {
@@ -386,26 +276,11 @@ impl<T> Share for PipeQueue<T> {
         if self.feeder.is_closed() {
             return Err(Error::Closed);
         }
-        let Parts { reading, writing, read_lock, write_lock, slots, board, .. } = &*self.parts;
-        parcel.add(std::os::fd::AsFd::as_fd(reading))?;
-        parcel.add(std::os::fd::AsFd::as_fd(writing))?;
-        read_lock.lend(parcel)?;
-        write_lock.lend(parcel)?;
-        slots.lend(parcel)?;
-        board.lend(parcel)
+        self.parts.lend(parcel)
     }
 
     fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        let mut stream = || Stream::of(parcel.descriptor()?).map_err(os("open the pipe of a queue"));
-        Ok(PipeQueue::of(Parts {
-            reading: stream()?,
-            writing: stream()?,
-            read_lock: Lock::adopt(parcel)?,
-            write_lock: Lock::adopt(parcel)?,
-            slots: BoundedSemaphore::adopt(parcel)?,
-            board: Board::adopt(parcel)?,
-            incoming: Mutex::new(Incoming::exact()),
-        }))
+        Parts::adopt(parcel).map(PipeQueue::of)
     }
 }
 

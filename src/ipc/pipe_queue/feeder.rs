@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Parts;
+use super::parts::Parts;
 use crate::ipc::error::{Error, Result, os};
 
 pub(crate) struct Feeder {

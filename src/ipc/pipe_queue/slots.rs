@@ -10,7 +10,7 @@
 //! A permit belongs to nobody, as in every counting semaphore: what a killed process had taken stays taken.
 //!
 //! # Standard
-//! Python `multiprocessing.BoundedSemaphore`.
+//! Python `multiprocessing.BoundedSemaphore`. Its place is for the family's own, whose calls these are.
 
 use std::time::Duration;
 
@@ -55,10 +55,11 @@ impl Slots {
     }
 
     /// Gives a permit back. One too many has no place and is not counted.
-    pub(crate) fn release(&self) {
+    pub(crate) fn release(&self) -> Result<()> {
         if self.state.free.load(Relaxed) < self.state.bound.load(Relaxed) {
             futex::add_one_and_wake_all(&self.state.free);
         }
+        Ok(())
     }
 
     pub(crate) fn get_value(&self) -> u32 {
