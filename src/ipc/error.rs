@@ -4,6 +4,7 @@
 
 use std::io;
 
+use super::breach::Breach;
 use super::process::WorkerFailure;
 
 /// The result of an operation between processes.
@@ -43,6 +44,15 @@ pub enum Error {
     /// More wait than there are places for.
     #[error("at most {limit} can wait at once")]
     TooManyWaiters {
+        /// The most that can.
+        limit: usize,
+    },
+    /// A barrier is broken, or broke while this party waited.
+    #[error("the barrier is broken: {0}")]
+    BrokenBarrier(Breach),
+    /// More processes were given a shared object than it can count on.
+    #[error("at most {limit} processes can be given this")]
+    TooManyMembers {
         /// The most that can.
         limit: usize,
     },

@@ -10,10 +10,13 @@
 //! | - | [`OwnedSemaphore`]: permits that come back from the dead | `owned_semaphore` |
 //! | `Condition` | [`Condition`] | `condition` |
 //! | `Event` | [`Event`] | `event` |
+//! | `Barrier` | [`Barrier`] | `barrier`, `members`, `breach` |
 //! | - | [`find_deadlock`]: who waits for whom | `deadlock`, `waits` |
 //! | - | [`datagrams`]: whole messages from many to one | `datagram` |
 
+mod barrier;
 mod boot;
+mod breach;
 mod condition;
 mod datagram;
 mod deadline;
@@ -22,6 +25,7 @@ mod error;
 mod event;
 mod family;
 mod lock;
+mod members;
 mod mutex;
 mod owned_semaphore;
 mod process;
@@ -31,7 +35,9 @@ mod semaphore;
 mod share;
 mod waits;
 
+pub use barrier::Barrier;
 pub use boot::enter;
+pub use breach::Breach;
 pub use condition::Condition;
 pub use datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
 pub use deadlock::{Holder, LockId, Wait, find_deadlock};
