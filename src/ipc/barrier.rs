@@ -266,7 +266,7 @@ impl Barrier {
 
     /// Ends a full round well, with the mutex held.
     fn complete(&self, round: u32) {
-        self.outcome_of(round).store(round * ROUND | COMPLETED, Relaxed);
+        self.outcome_of(round).store((round * ROUND) | COMPLETED, Relaxed);
         futex::add_and_wake(&self.state.cycle, ROUND as u16, futex::ALL);
     }
 
@@ -288,7 +288,7 @@ impl Barrier {
 
     /// How a round ended that is no longer the open one.
     fn ended(&self, round: u32) -> Result<()> {
-        if self.state.cycle.load(Acquire) == round * ROUND | BROKEN {
+        if self.state.cycle.load(Acquire) == (round * ROUND) | BROKEN {
             return Err(self.breach());
         }
         let outcome = self.outcome_of(round).load(Acquire);

@@ -11,9 +11,11 @@
 //! | `Condition` | [`Condition`] | `condition` |
 //! | `Event` | [`Event`] | `event` |
 //! | `Barrier` | [`Barrier`] | `barrier`, `members`, `breach` |
+//! | `Value`, `Array` | [`Value`], [`Array`] of any [`Plain`] number | `value`, `array`, `plain`, `guardian` |
 //! | - | [`find_deadlock`]: who waits for whom | `deadlock`, `waits` |
 //! | - | [`datagrams`]: whole messages from many to one | `datagram` |
 
+mod array;
 mod barrier;
 mod boot;
 mod breach;
@@ -24,17 +26,21 @@ mod deadlock;
 mod error;
 mod event;
 mod family;
+mod guardian;
 mod lock;
 mod members;
 mod mutex;
 mod owned_semaphore;
+mod plain;
 mod process;
 mod rlock;
 mod role;
 mod semaphore;
 mod share;
+mod value;
 mod waits;
 
+pub use array::Array;
 pub use barrier::Barrier;
 pub use boot::enter;
 pub use breach::Breach;
@@ -43,11 +49,14 @@ pub use datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
 pub use deadlock::{Holder, LockId, Wait, find_deadlock};
 pub use error::{Error, Result};
 pub use event::Event;
+pub use guardian::{AnyLock, ValueGuard};
 pub use lock::{Lock, LockGuard};
 pub use mutex::{Abandoned, Guard};
 pub use owned_semaphore::{OwnedSemaphore, Permit};
+pub use plain::Plain;
 pub use process::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
 pub use rlock::{RLock, RLockGuard};
 pub use role::{Role, RoleEntry, RoleResult};
 pub use semaphore::{BoundedSemaphore, Semaphore};
 pub use share::{Adopted, Give, Inherited, Parcel, Share, Slot};
+pub use value::Value;
