@@ -4,6 +4,7 @@
 
 use std::io;
 
+use super::breach::Breach;
 use super::process::WorkerFailure;
 
 /// The result of an operation between processes.
@@ -45,6 +46,34 @@ pub enum Error {
     TooManyWaiters {
         /// The most that can.
         limit: usize,
+    },
+    /// A barrier is broken, or broke while this party waited.
+    #[error("the barrier is broken: {0}")]
+    BrokenBarrier(Breach),
+    /// More processes were given a shared object than it can count on.
+    #[error("at most {limit} processes can be given this")]
+    TooManyMembers {
+        /// The most that can.
+        limit: usize,
+    },
+    /// A value without a lock has none to take.
+    #[error("this was made without a lock")]
+    NoLock,
+    /// An index that an array does not have.
+    #[error("index {index} lies outside of an array of {len}")]
+    IndexOutOfRange {
+        /// The index.
+        index: usize,
+        /// How many numbers the array has.
+        len: usize,
+    },
+    /// A slice was set to another number of numbers than it has.
+    #[error("a slice of {expected} cannot be set to {given} numbers")]
+    LengthMismatch {
+        /// Length of the slice.
+        expected: usize,
+        /// How many were given.
+        given: usize,
     },
     /// A number that a shared object cannot be made with.
     #[error("{what} must lie between {least} and {most}, and {given} does not")]
