@@ -40,15 +40,15 @@ use super::deadline::Deadline;
 use super::error::{Error, Result};
 use super::outgoing::encode;
 use super::put_error::PutError;
+use super::semaphore::MAX_VALUE;
 use super::share::{Adopted, Parcel, Share};
 
 mod board;
 mod feeder;
 mod parts;
-mod slots;
 
-/// What Python's semaphores count to: the capacity of a queue without one.
-const UNBOUNDED: u32 = i32::MAX as u32;
+/// What a semaphore counts to: the capacity of a queue without one.
+const UNBOUNDED: u32 = MAX_VALUE;
 
 /// How often a wait looks who still lives.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
@@ -74,7 +74,7 @@ impl<T> PipeQueue<T> {
     /// Makes a queue with room for `capacity` items.
     ///
     /// # Errors
-    /// [`Error::BadCapacity`] if that is none or more than 2^31-2; [`Error::Os`] if there is no memory or no descriptor for it.
+    /// [`Error::BadCapacity`] if that is none or more than a semaphore counts; [`Error::Os`] if there is no memory or no descriptor for it.
     pub fn bounded(capacity: usize) -> Result<Self> {
         let limit = UNBOUNDED - 1;
         match u32::try_from(capacity).ok().filter(|capacity| (1..=limit).contains(capacity)) {

@@ -159,10 +159,3 @@ fn drop_does_not_wait_for_a_reader_that_cannot_be() {
     queue.put(vec![0_u8; 1_000_000]).expect("room");
     drop(queue);
 }
-
-#[test]
-fn permit_that_is_one_too_many_is_not_counted() {
-    let queue = queue::<u8>(1);
-    queue.parts.slots.release().expect("no error");
-    assert_eq!(queue.parts.slots.get_value(), 1);
-}
