@@ -7,13 +7,23 @@
 //! | `harness`, `roles` | how the tests start workers and the binary; the roles that only tests use |
 //! | `process` | start, join, exit status, failures, and who dies with whom |
 //! | `inheritance` | a worker has exactly the descriptors that its role names |
+//! | `semaphore`, `condition`, `event`, `barrier`, `rlock` | the other primitives between processes, some of them killed |
+//! | `value` | shared numbers: no update is lost and none is half done |
+//! | `deadlock` | who waits for whom is found, in rings of any length, and nothing else is |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
 
+mod barrier;
+mod condition;
+mod deadlock;
+mod event;
 mod harness;
 mod inheritance;
 mod lock;
 mod process;
+mod rlock;
 mod roles;
+mod semaphore;
+mod value;
 
 /// Where a worker of these tests begins: [`harness::worker`] starts this program with this test's name.
 #[test]
