@@ -226,6 +226,7 @@ impl Barrier {
         }
         if !self.is_member.load(Relaxed) {
             state.members.add(self.family.me())?;
+            state.members.name(self.family.me(), std::process::id());
             self.is_member.store(true, Relaxed);
         }
         let (round, parties) = (cycle / ROUND, self.parties());
@@ -236,7 +237,7 @@ impl Barrier {
         self.places()[index as usize].store(self.family.me().to_word(), Relaxed);
         state.arrivals.store(u64::from(round) << 32 | u64::from(index + 1), Release);
         if let Some(dead) = self.missing(round) {
-            self.break_now(Breach::Died(self.family.pid_of(dead)));
+            self.break_now(self.death_of(dead));
             return Err(self.breach());
         }
         if index + 1 < parties {
@@ -281,7 +282,7 @@ impl Barrier {
             if deadline.has_passed() {
                 self.break_round(cycle, Breach::TimedOut);
             } else if let Some(dead) = self.missing(round) {
-                self.break_round(cycle, Breach::Died(self.family.pid_of(dead)));
+                self.break_round(cycle, self.death_of(dead));
             }
         }
     }
@@ -294,6 +295,11 @@ impl Barrier {
         let outcome = self.outcome_of(round).load(Acquire);
         // One that has been overwritten is long ago, and a broken barrier does not go on by itself.
         if outcome == round * ROUND { Err(Error::BrokenBarrier(Breach::Reset)) } else { Ok(()) }
+    }
+
+    fn death_of(&self, seat: Seat) -> Breach {
+        // One that never came to use its handle is known to the family, until its seat goes to another.
+        Breach::Died(self.state.members.pid_of(seat).or_else(|| self.family.pid_of(seat)))
     }
 
     fn breach(&self) -> Error {
@@ -396,7 +402,12 @@ impl Share for Barrier {
     }
 
     fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Barrier::of(Mapping::open(parcel.descriptor()?).map_err(os("open a barrier"))?, true)
+        let barrier = Barrier::of(Mapping::open(parcel.descriptor()?).map_err(os("open a barrier"))?, true)?;
+        {
+            let _held = barrier.hold();
+            barrier.state.members.name(barrier.family.me(), std::process::id());
+        }
+        Ok(barrier)
     }
 }
 

@@ -27,6 +27,22 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::pipe::KeepsEnd>(),
     RoleEntry::of::<crate::pipe_queue::PutsItems>(),
     RoleEntry::of::<crate::pipe_queue::GetsItems>(),
+    RoleEntry::of::<crate::barrier::GoesRounds>(),
+    RoleEntry::of::<crate::barrier::Meets>(),
+    RoleEntry::of::<crate::condition::AwaitsNotice>(),
+    RoleEntry::of::<crate::condition::DiesNotifying>(),
+    RoleEntry::of::<crate::condition::Trades>(),
+    RoleEntry::of::<crate::deadlock::TakesTwo>(),
+    RoleEntry::of::<crate::deadlock::TakesInOrder>(),
+    RoleEntry::of::<crate::event::AwaitsEvent>(),
+    RoleEntry::of::<crate::event::PlaysPingPong>(),
+    RoleEntry::of::<crate::rlock::HoldsTwice>(),
+    RoleEntry::of::<crate::rlock::CountsNested>(),
+    RoleEntry::of::<crate::semaphore::TakesPermit>(),
+    RoleEntry::of::<crate::semaphore::ComesAndGoes>(),
+    RoleEntry::of::<crate::value::Adds>(),
+    RoleEntry::of::<crate::value::StopsInside>(),
+    RoleEntry::of::<crate::value::WritesSlices>(),
 ];
 
 /// Does nothing, well.
