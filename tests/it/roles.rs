@@ -16,6 +16,7 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<ListsDescriptors>(),
     RoleEntry::of::<TakesWrongly>(),
     RoleEntry::of::<StartsAndWaits>(),
+    RoleEntry::of::<StartsAndDies>(),
     RoleEntry::of::<HoldsLock>(),
     RoleEntry::of::<Counts>(),
     RoleEntry::of::<crate::process::StartsMany>(),
@@ -152,6 +153,23 @@ impl Role for StartsAndWaits {
         arrive(&here, b's');
         await_word(&until);
         drop(inner);
+        Ok(())
+    }
+}
+
+/// Starts a worker of its own and is killed before it can have got far.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StartsAndDies {
+    pub(crate) here: Slot<OwnedFd>,
+    pub(crate) until: Slot<OwnedFd>,
+}
+
+impl Role for StartsAndDies {
+    const NAME: &'static str = "test.starts-and-dies";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
+        let _inner = worker("grandchild", |give| Waits { here: give.share(&here), until: give.share(&until) });
+        nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL)?;
         Ok(())
     }
 }
