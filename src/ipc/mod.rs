@@ -39,6 +39,8 @@ mod semaphore;
 mod share;
 mod value;
 mod waits;
+#[cfg(test)]
+mod yardstick;
 
 pub use array::Array;
 pub use barrier::Barrier;
