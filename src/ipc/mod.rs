@@ -53,6 +53,8 @@ mod stop;
 mod value;
 mod wait;
 mod waits;
+#[cfg(test)]
+mod yardstick;
 
 pub use array::Array;
 pub use barrier::Barrier;
