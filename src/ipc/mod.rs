@@ -53,8 +53,6 @@ mod stop;
 mod value;
 mod wait;
 mod waits;
-#[cfg(test)]
-mod yardstick;
 
 pub use array::Array;
 pub use barrier::Barrier;

@@ -18,7 +18,6 @@ pub(crate) mod exec;
 pub(crate) mod fd;
 pub(crate) mod futex;
 pub(crate) mod life;
-#[cfg(test)]
 pub(crate) mod posix;
 pub(crate) mod robust;
 pub(crate) mod shm;
