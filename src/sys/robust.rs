@@ -118,15 +118,27 @@ impl RobustMutex {
         code == 0
     }
 
+    /// Whether nobody owned the mutex a moment ago: cheaper than a try, for who looks often.
+    #[inline]
+    pub(crate) fn looks_free(&self) -> bool {
+        self.owner() == 0
+    }
+
     /// Whether a thread of this process owns the mutex, so that its memory is in that thread's robust list and must stay.
     pub(crate) fn is_held_by_this_process(&self) -> bool {
-        // SAFETY: the robust futex word is the first of glibc's mutex, four bytes and aligned; it is only read, atomically,
-        // and lives as long as `self`.
-        let word = unsafe { super::atomic::AtomicU32::from_ptr(self.0.get().cast::<u32>()) };
-        let owner = word.load(super::atomic::Ordering::Relaxed) & libc::FUTEX_TID_MASK;
+        let owner = self.owner();
         let ours = nix::unistd::getpid().as_raw();
         // SAFETY: signal 0 sends nothing; it only asks whether the thread is one of ours.
         owner != 0 && unsafe { libc::syscall(libc::SYS_tgkill, ours, owner, 0) } == 0
+    }
+
+    /// The thread that owns the mutex, 0 if none does.
+    #[inline]
+    fn owner(&self) -> u32 {
+        // SAFETY: the robust futex word is the first of glibc's mutex, four bytes and aligned; it is only read, atomically,
+        // and lives as long as `self`.
+        let word = unsafe { super::atomic::AtomicU32::from_ptr(self.0.get().cast::<u32>()) };
+        word.load(super::atomic::Ordering::Relaxed) & libc::FUTEX_TID_MASK
     }
 }
 
