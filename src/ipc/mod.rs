@@ -6,22 +6,31 @@
 //! | arguments of a process | a role's fields; handles as [`Slot`]s | `share` |
 //! | `freeze_support` | [`enter`] | `boot` |
 //! | `Lock` | [`Lock`] | `lock` |
+//! | `Queue`, `SimpleQueue` | [`Queue`], and one-sided [`Producer`] and [`Consumer`] | `queue`, `ring` |
 //! | - | [`datagrams`]: whole messages from many to one | `datagram` |
 
+mod bell;
 mod boot;
+mod channel;
 mod datagram;
 mod deadline;
+mod encoding;
 mod error;
 mod family;
 mod lock;
+mod participants;
 mod process;
+mod queue;
+mod ring;
 mod role;
 mod share;
 
 pub use boot::enter;
+pub use channel::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 pub use datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
 pub use error::{Error, Result};
 pub use lock::{Abandoned, Lock, LockGuard};
 pub use process::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
+pub use queue::{Consumer, DEFAULT_BYTE_LIMIT, Producer, PutError, Queue, QueueBuilder};
 pub use role::{Role, RoleEntry, RoleResult};
 pub use share::{Adopted, Give, Inherited, Parcel, Share, Slot};

@@ -89,7 +89,6 @@ impl Parcel {
     }
 
     /// The process that the parcel is for.
-    #[expect(dead_code, reason = "shared objects that know their participants register the worker here")]
     pub(crate) fn recipient(&self) -> Seat {
         self.recipient
     }
