@@ -7,6 +7,7 @@
 //! | `freeze_support` | [`enter`] | `boot` |
 //! | `Lock` | [`Lock`] | `lock` |
 //! | `Queue`, `SimpleQueue` | [`Queue`], and one-sided [`Producer`] and [`Consumer`] | `queue`, `ring` |
+//! | `JoinableQueue` | [`JoinableQueue`], with a [`Lease`] on every item | `joinable_queue`, `lease` |
 //! | - | [`datagrams`]: whole messages from many to one | `datagram` |
 
 mod bell;
@@ -17,6 +18,10 @@ mod deadline;
 mod encoding;
 mod error;
 mod family;
+mod joinable_queue;
+mod joining;
+mod lease;
+mod leasing;
 mod lock;
 mod participants;
 mod process;
@@ -29,6 +34,12 @@ pub use boot::enter;
 pub use channel::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 pub use datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
 pub use error::{Error, Result};
+pub use joinable_queue::{
+    DEFAULT_REDELIVERIES, DeadLetter, JoinableConsumer, JoinableProducer, JoinableQueue, JoinableQueueBuilder,
+    MOST_LEASES,
+};
+pub use lease::Lease;
+pub use leasing::OnConsumerDeath;
 pub use lock::{Abandoned, Lock, LockGuard};
 pub use process::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
 pub use queue::{Consumer, DEFAULT_BYTE_LIMIT, Producer, PutError, Queue, QueueBuilder};
