@@ -7,12 +7,19 @@
 //! | `harness`, `roles` | how the tests start workers and the binary; the roles that only tests use |
 //! | `process` | start, join, exit status, failures, and who dies with whom |
 //! | `inheritance` | a worker has exactly the descriptors that its role names |
+//! | `queue_cases` | what every queue does, written once |
+//! | `queue`, `joinable_queue` | the same cases on each, and what becomes of them when workers are killed |
+//! | `queue_stress` | many workers, random kills, every item accounted for |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
 
 mod harness;
 mod inheritance;
+mod joinable_queue;
 mod lock;
 mod process;
+mod queue;
+mod queue_cases;
+mod queue_stress;
 mod roles;
 
 /// Where a worker of these tests begins: [`harness::worker`] starts this program with this test's name.

@@ -19,6 +19,13 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<HoldsLock>(),
     RoleEntry::of::<Counts>(),
     RoleEntry::of::<crate::process::StartsMany>(),
+    RoleEntry::of::<crate::queue::Puts>(),
+    RoleEntry::of::<crate::queue::HoldsProducer>(),
+    RoleEntry::of::<crate::queue::Gets>(),
+    RoleEntry::of::<crate::joinable_queue::Leases>(),
+    RoleEntry::of::<crate::queue_stress::StressPuts>(),
+    RoleEntry::of::<crate::queue_stress::StressGets>(),
+    RoleEntry::of::<crate::queue_stress::StressLeases>(),
 ];
 
 /// Does nothing, well.
