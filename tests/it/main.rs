@@ -10,6 +10,9 @@
 //! | `semaphore`, `condition`, `event`, `barrier`, `rlock` | the other primitives between processes, some of them killed |
 //! | `value` | shared numbers: no update is lost and none is half done |
 //! | `deadlock` | who waits for whom is found, in rings of any length, and nothing else is |
+//! | `queue_cases` | what every queue does, written once |
+//! | `queue`, `joinable_queue` | the same cases on each, and what becomes of them when workers are killed |
+//! | `queue_stress` | many workers, random kills, every item accounted for |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
 //! | `cli` | bad input, exit codes, a closed stdout, being asked to stop |
 //! | `scenarios` | each scenario by the real binary: what its events say, and what kills do to it |
@@ -23,10 +26,14 @@ mod deadlock;
 mod event;
 mod harness;
 mod inheritance;
+mod joinable_queue;
 mod lock;
 mod pipe;
 mod pipe_queue;
 mod process;
+mod queue;
+mod queue_cases;
+mod queue_stress;
 mod rlock;
 mod roles;
 mod scenarios;

@@ -44,6 +44,13 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::value::Adds>(),
     RoleEntry::of::<crate::value::StopsInside>(),
     RoleEntry::of::<crate::value::WritesSlices>(),
+    RoleEntry::of::<crate::queue::Puts>(),
+    RoleEntry::of::<crate::queue::HoldsProducer>(),
+    RoleEntry::of::<crate::queue::Gets>(),
+    RoleEntry::of::<crate::joinable_queue::Leases>(),
+    RoleEntry::of::<crate::queue_stress::StressPuts>(),
+    RoleEntry::of::<crate::queue_stress::StressGets>(),
+    RoleEntry::of::<crate::queue_stress::StressLeases>(),
 ];
 
 /// Does nothing, well.
