@@ -50,7 +50,10 @@ impl Lanes {
             Fact::LockWaiting { .. } => self.set(event, Lane::Waiting),
             Fact::LockAcquired { .. } => self.set(event, Lane::Holding),
             Fact::LockReleased { .. } => self.set(event, Lane::Running),
-            Fact::WorkerExited { exit_code: Some(0), .. } => self.set(event, Lane::Ended),
+            // Who is asked to end and does is no casualty.
+            Fact::WorkerExited { exit_code: Some(0), .. } | Fact::WorkerExited { signal: Some(15), .. } => {
+                self.set(event, Lane::Ended);
+            }
             Fact::WorkerExited { .. } => self.set(event, Lane::Died),
             _ => {}
         }

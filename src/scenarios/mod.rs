@@ -5,11 +5,16 @@
 //! workers all come from its line in the table.
 
 mod cast;
+mod joinable;
+mod ledger;
 mod pace;
 mod pipe;
+mod prodcons;
+mod queue;
 mod stage;
 mod ticket_file;
 mod tickets;
+mod transport;
 
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -24,7 +29,13 @@ use crate::report::{Event, Fact, Reporter};
 use stage::Stage;
 
 /// All scenarios, in the order of the help.
-pub(crate) static SCENARIOS: &[Entry] = &[Entry::of::<tickets::Tickets>(), Entry::of::<pipe::Pipe>()];
+pub(crate) static SCENARIOS: &[Entry] = &[
+    Entry::of::<tickets::Tickets>(),
+    Entry::of::<pipe::Pipe>(),
+    Entry::of::<queue::Queue>(),
+    Entry::of::<prodcons::Prodcons>(),
+    Entry::of::<joinable::Joinable>(),
+];
 
 /// What a run is found to have shown.
 #[derive(Debug, PartialEq)]
@@ -77,6 +88,11 @@ pub(crate) trait Scenario: Sized {
 
     /// Holds what was counted against what is claimed, with allowance for who did not finish its part.
     fn check(self, tally: &Self::Tally, ending: Ending) -> anyhow::Result<Finding>;
+}
+
+/// The name of one of `count` workers of a kind: with its number, unless it is the only one.
+fn named(kind: &str, number: u32, count: u32) -> String {
+    if count == 1 { kind.to_owned() } else { format!("{kind}-{number}") }
 }
 
 /// A line of the table.

@@ -163,12 +163,12 @@ impl<T: Layout> Mapping<T> {
         let too_large = || io::Error::from(Errno::ENOMEM);
         let len = Self::tail_offset().checked_add(tail_len).ok_or_else(too_large)?;
         let file_len = libc::off_t::try_from(len).map_err(|_| too_large())?;
-        if len > LARGE && len as u64 / 1024 > available_memory_kib()? {
+        let solid_len = Self::tail_offset() + solid_len.min(tail_len);
+        if solid_len > LARGE && solid_len as u64 / 1024 > available_memory_kib()? {
             return Err(too_large());
         }
         let memfd = memfd_create(c"ipc_demo", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
         ftruncate(&memfd, file_len)?;
-        let solid_len = Self::tail_offset() + solid_len.min(tail_len);
         fallocate(&memfd, FallocateFlags::empty(), 0, solid_len as libc::off_t)?;
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&memfd, FcntlArg::F_ADD_SEALS(seals))?;

@@ -1,6 +1,7 @@
 //! The scenarios by the real binary: what their events say, and what kills do to them.
 
 mod pipe;
+mod queues;
 mod tickets;
 
 use ipc_demo::report::{Event, Fact, Verdict};
