@@ -118,7 +118,8 @@ impl LineEnd {
         };
         match outcome {
             Ok(()) => Ok(true),
-            Err(PutError::Full(_)) => Ok(false),
+            // A full queue that nobody else is left to empty is a full queue.
+            Err(PutError::Full(_) | PutError::Failed(_, Error::Disconnected)) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
