@@ -49,7 +49,7 @@ impl Leasing<'_> {
             let Some(look_ns) = waiting.next_look_ns() else { return Ok(false) };
             if !futex::wait(word, value, Some(look_ns)) {
                 // Consumers find the items of the dead when they get. While all are busy, or none is left, we do.
-                self.look_for_deaths()?;
+                self.look_for_deaths();
             }
         }
     }
@@ -62,16 +62,15 @@ impl Leasing<'_> {
         })
     }
 
-    fn look_for_deaths(self) -> Result<()> {
+    fn look_for_deaths(self) {
         // A consumer that sleeps holds the readers' mutex; then it is awake often enough to look.
-        let Some(reader) = self.ring.reader_now()? else { return Ok(()) };
+        let Some(reader) = self.ring.reader_now() else { return };
         self.scrub_after_death(&reader);
         if self.bury_dead(&reader) {
             let state = self.ring.state();
             state.returned.fetch_add(1, Release);
             state.getters.ring();
         }
-        Ok(())
     }
 
     /// The consumer whose death makes `join` fail.

@@ -16,8 +16,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::channel::Channel;
 use super::error::{Error, Result};
-use super::ring::{LeaseSlot, LeaseState, Place, Reader, Record, Ring, Standing, Waited, Waiting};
-use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
+use super::ring::{LastLook, LeaseSlot, LeaseState, Place, Reader, Record, Ring, Standing, Waited, Waiting};
+use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 /// What becomes of an item whose taker dies before its task is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -148,8 +148,13 @@ impl<'a> Leasing<'a> {
             if is_idle {
                 ring.release_surplus();
             }
-            let is_hopeless = || ring.nobody_puts(will_wait) && !self.others_hold_leases();
-            match reader.wait(&mut waiting, || state.returned.load(Acquire) != returned, is_hopeless)? {
+            let waited = reader.wait(&mut waiting, || {
+                if state.returned.load(Acquire) != returned {
+                    return LastLook::GoOn;
+                }
+                LastLook::hopeless_if(ring.nobody_puts(will_wait) && !self.others_hold_leases())
+            });
+            match waited {
                 Waited::LookAgain => is_idle = true,
                 Waited::TimedOut => return Ok(false),
                 Waited::Hopeless => return Err(Error::Disconnected),
@@ -290,7 +295,7 @@ impl<'a> Leasing<'a> {
         // Others wait for items that may come back; with the last of them there is nothing more to wait for.
         state.getters.ring_if(|| ring.nobody_puts(true));
         if state.starved.load(Relaxed) != 0 {
-            state.starved.store(0, Relaxed);
+            state.starved.store(0, SeqCst);
             state.putters.ring();
         }
     }

@@ -23,7 +23,7 @@ use super::channel::{Access, Both, Channel, GetOnly, Gets, PutOnly, Puts, rights
 use super::encoding::{self, SMALL, first_bytes};
 use super::error::{Error, Result};
 use super::put_error::PutError;
-use super::ring::{Plan, Reader, Record, Waited, Waiting};
+use super::ring::{LastLook, Plan, Reader, Taken, Waited, Waiting};
 use super::share::{Adopted, Parcel, Share};
 
 /// How many bytes of items a queue holds if nothing else is said: 256 MiB. They are address space; memory is taken only as
@@ -347,19 +347,32 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
 
     #[inline]
     fn take(&self, waiting: Waiting) -> Result<Option<T>> {
-        let Some((mut reader, record)) = self.reader(waiting)? else { return Ok(None) };
-        let len = record.len as usize;
-        if len <= SMALL {
+        if let Some(mut reader) = self.channel.ring.reader_now() {
             let mut small = [0; SMALL];
-            self.channel.ring.copy(record.place, &mut small[..len])?;
-            reader.take_until(record.after);
-            drop(reader);
-            return encoding::decode(&small[..len]).map(Some);
+            if let Some(Taken::Bytes(len)) = reader.take_first(&mut small)? {
+                drop(reader);
+                return encoding::decode(&small[..len]).map(Some);
+            }
+            return self.take_slowly(Some(reader), waiting);
+        }
+        self.take_slowly(None, waiting)
+    }
+
+    /// The same where it has to wait, or there is something large.
+    #[cold]
+    fn take_slowly(&self, reader: Option<Reader<'_>>, waiting: Waiting) -> Result<Option<T>> {
+        let reader = reader.map_or_else(|| self.channel.ring.reader(&waiting, || false), |reader| Ok(Some(reader)))?;
+        let Some(mut reader) = reader else { return Ok(None) };
+        if !self.await_item(&mut reader, waiting)? {
+            return Ok(None);
         }
         let mut buffer = self.channel.scratch.borrow();
-        self.channel.ring.copy(record.place, first_bytes(&mut buffer, len))?;
-        reader.take_until(record.after);
+        let mut taken = reader.take_first(&mut buffer)?;
+        if let Some(Taken::TooLong(record)) = taken {
+            taken = reader.take_first(first_bytes(&mut buffer, record.len as usize))?;
+        }
         drop(reader);
+        let Some(Taken::Bytes(len)) = taken else { return Err(Error::Damaged { object: "queue" }) };
         let item = encoding::decode(&buffer[..len]);
         self.channel.scratch.give_back(buffer);
         item.map(Some)
@@ -370,7 +383,10 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         if most == 0 {
             return Ok(items);
         }
-        let Some((mut reader, _)) = self.reader(waiting)? else { return Ok(items) };
+        let Some(mut reader) = self.channel.ring.reader(&waiting, || false)? else { return Ok(items) };
+        if !self.await_item(&mut reader, waiting)? {
+            return Ok(items);
+        }
         let mut buffer = self.channel.scratch.borrow();
         let len = reader.take_many(most as u64, &mut buffer)?;
         drop(reader);
@@ -379,25 +395,21 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         decoded.map(|()| items)
     }
 
-    /// The reading side with its first record; `None` if there was none as long as it was willing to wait.
-    #[inline]
-    fn reader(&self, mut waiting: Waiting) -> Result<Option<(Reader<'_>, Record)>> {
+    /// Waits until there is an item. `false` if there was none as long as it was willing to wait.
+    fn await_item(&self, reader: &mut Reader<'_>, mut waiting: Waiting) -> Result<bool> {
         let ring = &self.channel.ring;
-        let Some(mut reader) = ring.reader(&waiting, || false)? else { return Ok(None) };
         let (mut is_idle, will_wait) = (false, waiting.will());
-        loop {
-            if let Some(record) = reader.first()? {
-                return Ok(Some((reader, record)));
-            }
+        while reader.first()?.is_none() {
             if is_idle {
                 ring.release_surplus();
             }
-            match reader.wait(&mut waiting, || false, || ring.nobody_puts(will_wait))? {
+            match reader.wait(&mut waiting, || LastLook::hopeless_if(ring.nobody_puts(will_wait))) {
                 Waited::LookAgain => is_idle = true,
-                Waited::TimedOut => return Ok(None),
+                Waited::TimedOut => return Ok(false),
                 Waited::Hopeless => return Err(Error::Disconnected),
             }
         }
+        Ok(true)
     }
 }
 

@@ -126,7 +126,7 @@ impl Chunks {
     }
 
     /// Copies out of the chain from `at`, and moves `at` behind.
-    #[inline]
+    #[inline(always)]
     pub(super) fn copy_out(&self, shared: &Mapping<RingState>, at: &mut Place, mut bytes: &mut [u8]) -> Result<()> {
         loop {
             let room = (self.chunk_bytes - at.offset) as usize;
@@ -159,7 +159,8 @@ impl Chunks {
     /// Copies into the chunk of `at`, and moves `at` behind. `false`, and nothing, if they do not fit into it.
     #[inline]
     pub(super) fn copy_in_place(&self, shared: &Mapping<RingState>, at: &mut Place, bytes: &[u8]) -> bool {
-        let fits = bytes.len() <= (self.chunk_bytes - at.offset) as usize;
+        let room = (self.chunk_bytes - at.offset) as usize;
+        let fits = bytes.len() <= room;
         if fits {
             shared.copy_in(self.at(*at), bytes);
             at.offset += bytes.len() as u32;

@@ -26,9 +26,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 pub(crate) use lease_table::{LeaseSlot, LeaseState, LeaseTable, Standing};
 pub(crate) use progress::{Mark, Place};
-pub(crate) use reader::{Reader, Record};
-pub(crate) use waiting::{Spin, Waited, Waiting};
-pub(crate) use writer::Records;
+pub(crate) use reader::{Reader, Record, Taken};
+pub(crate) use waiting::{LastLook, Spin, Waited, Waiting};
+pub(crate) use writer::{Records, Writer};
 
 use self::chunks::{Chunks, PutSide};
 use self::progress::Progress;
@@ -281,6 +281,7 @@ impl Ring {
     /// the side has nothing to offer.
     ///
     /// Says whether the holder before died with it.
+    #[inline]
     fn lock(
         &self,
         mutex: &RobustMutex,
@@ -288,7 +289,21 @@ impl Ring {
         has_something: impl Fn() -> bool,
         is_hopeless: impl Fn() -> bool,
     ) -> Result<Option<bool>> {
-        let mut locked = mutex.try_lock();
+        match mutex.try_lock() {
+            Locked::Clean => Ok(Some(false)),
+            locked => self.lock_contended(locked, mutex, waiting, has_something, is_hopeless),
+        }
+    }
+
+    #[cold]
+    fn lock_contended(
+        &self,
+        mut locked: Locked,
+        mutex: &RobustMutex,
+        waiting: &Waiting,
+        has_something: impl Fn() -> bool,
+        is_hopeless: impl Fn() -> bool,
+    ) -> Result<Option<bool>> {
         if locked == Locked::Busy && waiting.will() && self.lock_spin.until(|| mutex.looks_free()) {
             locked = mutex.try_lock();
         }
