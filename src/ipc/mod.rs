@@ -37,6 +37,8 @@ mod rlock;
 mod role;
 mod semaphore;
 mod share;
+#[cfg(test)]
+mod trial;
 mod value;
 mod waits;
 #[cfg(test)]
