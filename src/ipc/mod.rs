@@ -62,6 +62,8 @@ mod role;
 mod semaphore;
 mod share;
 mod stop;
+#[cfg(test)]
+mod trial;
 mod value;
 mod wait;
 mod waits;
