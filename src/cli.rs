@@ -63,7 +63,7 @@ fn command() -> Command {
 
 /// The whole program: a worker's part if this process was started as one, else what the command line asks for.
 pub fn run() -> ExitCode {
-    let roles: Vec<_> = SCENARIOS.iter().flat_map(|entry| entry.roles).chain(bench::ROLES).copied().collect();
+    let roles: Vec<_> = SCENARIOS.iter().flat_map(|entry| entry.roles.iter().copied()).chain(bench::roles()).collect();
     if let Some(code) = enter(&roles) {
         return code;
     }
