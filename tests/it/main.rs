@@ -10,8 +10,10 @@
 //! | `queue_cases` | what every queue does, written once |
 //! | `queue`, `joinable_queue` | the same cases on each, and what becomes of them when workers are killed |
 //! | `queue_stress` | many workers, random kills, every item accounted for |
+//! | `crash_points` | a worker killed at every instruction of a queue's operations |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
 
+mod crash_points;
 mod harness;
 mod inheritance;
 mod joinable_queue;

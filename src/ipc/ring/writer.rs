@@ -149,8 +149,7 @@ impl Writer<'_> {
     pub(crate) fn write_at_a_glance(&mut self, records: Records<'_>) -> Result<bool> {
         let Ring { shared, chunks, .. } = self.ring;
         let mut tail = self.tail()?;
-        let (items, bytes) =
-            self.room(&tail, shared.put.seen_items.load(Relaxed), shared.put.seen_bytes.load(Relaxed));
+        let (items, bytes) = self.room(&tail, shared.put.seen_items.load(Relaxed), shared.put.seen_bytes.load(Relaxed));
         let has_room = records.items <= items && records.bytes.len() as u64 <= bytes;
         let is_written = has_room && chunks.copy_in_place(shared, &mut tail.place, records.bytes);
         if is_written {
