@@ -102,7 +102,7 @@ impl Channel {
     /// Items in the ring at one moment.
     pub(crate) fn items(&self) -> u64 {
         let (head, tail) = self.ring.committed();
-        tail.items.wrapping_sub(head.items)
+        tail.items.wrapping_sub(head.items).min(self.ring.plan().capacity)
     }
 
     pub(crate) fn capacity(&self) -> Option<usize> {

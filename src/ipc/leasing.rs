@@ -233,20 +233,20 @@ impl<'a> Leasing<'a> {
         })
     }
 
-    /// Ends the leases of dead processes. Says whether any item came back by that.
-    pub(crate) fn bury_dead(self, reader: &Reader<'_>) -> bool {
+    /// Ends the leases of dead processes.
+    pub(crate) fn bury_dead(self, reader: &Reader<'_>) {
         let (family, head_items) = (self.ring.family(), reader.head_items());
-        let is_dead = |slot: &LeaseSlot, standing: Standing| {
-            standing.state == LeaseState::Leased
-                && slot.is_before(head_items)
-                && standing.owner.is_none_or(|owner| !family.is_alive(owner))
+        let is_dead = |standing: &Standing| {
+            standing.state == LeaseState::Leased && standing.owner.is_none_or(|owner| !family.is_alive(owner))
         };
-        let dead = reader.leases().used().filter(|(_, slot)| is_dead(slot, slot.standing()));
-        dead.filter(|(_, slot)| self.bury(slot, slot.standing()) == LeaseState::Returned).count() > 0
+        let leases = reader.leases().used().map(|(_, slot)| (slot, slot.standing()));
+        for (slot, standing) in leases.filter(|(slot, standing)| is_dead(standing) && slot.is_before(head_items)) {
+            self.bury(slot, standing);
+        }
     }
 
-    /// Does with a dead process's lease what the queue was made to do. Returns what became of it.
-    fn bury(self, slot: &LeaseSlot, standing: Standing) -> LeaseState {
+    /// Does with a dead process's lease what the queue was made to do.
+    fn bury(self, slot: &LeaseSlot, standing: Standing) {
         let state = self.ring.state();
         let after = match OnConsumerDeath::from_word(state.on_death.load(Relaxed)) {
             OnConsumerDeath::Requeue => standing.returned(state.max_redeliveries.load(Relaxed)),
@@ -255,10 +255,7 @@ impl<'a> Leasing<'a> {
         };
         // The dead do not race, and the readers' mutex keeps others who bury away.
         slot.replace(standing, after);
-        if after.state != LeaseState::Returned {
-            self.ended();
-        }
-        after.state
+        self.came_back(after);
     }
 
     /// Ends a lease: its task is done.
@@ -278,13 +275,19 @@ impl<'a> Leasing<'a> {
         if !self.ring.leases().slot(ticket.slot).replace(ticket.standing, after) {
             return Err(Error::LeaseLost { item: ticket.item });
         }
+        self.came_back(after);
+        Ok(())
+    }
+
+    /// A lease ended without its task: wakes who may take the item now, or whom it concerns that nobody does.
+    fn came_back(self, after: Standing) {
+        let state = self.ring.state();
         if after.state == LeaseState::Returned {
             state.returned.fetch_add(1, Release);
             state.getters.ring();
         } else {
             self.ended();
         }
-        Ok(())
     }
 
     /// One task less is unfinished: wakes whom that may concern.

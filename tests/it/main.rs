@@ -13,6 +13,7 @@
 //! | `queue_cases` | what every queue does, written once |
 //! | `queue`, `joinable_queue` | the same cases on each, and what becomes of them when workers are killed |
 //! | `queue_stress` | many workers, random kills, every item accounted for |
+//! | `crash_points` | a worker killed at every instruction of a queue's operations |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
 //! | `cli` | bad input, exit codes, a closed stdout, being asked to stop |
 //! | `scenarios` | each scenario by the real binary: what its events say, and what kills do to it |
@@ -22,6 +23,7 @@
 mod barrier;
 mod cli;
 mod condition;
+mod crash_points;
 mod deadlock;
 mod event;
 mod harness;

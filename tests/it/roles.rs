@@ -48,6 +48,7 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::queue::HoldsProducer>(),
     RoleEntry::of::<crate::queue::Gets>(),
     RoleEntry::of::<crate::joinable_queue::Leases>(),
+    RoleEntry::of::<crate::crash_points::Victim>(),
     RoleEntry::of::<crate::queue_stress::StressPuts>(),
     RoleEntry::of::<crate::queue_stress::StressGets>(),
     RoleEntry::of::<crate::queue_stress::StressLeases>(),

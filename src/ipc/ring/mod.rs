@@ -265,16 +265,20 @@ impl Ring {
     }
 
     /// Both marks as they stood at one moment.
+    ///
+    /// Where readers are so busy that none is seen, the first is older than the second: what is in the ring is then never
+    /// less than it was.
     pub(crate) fn committed(&self) -> (Mark, Mark) {
-        let mut last = self.shared.head.read();
-        loop {
+        let mut first = self.shared.head.read();
+        for _ in 0..COMMITTED_TRIES {
             let (_, tail) = self.shared.tail.read();
             let again = self.shared.head.read();
-            if again.0 == last.0 {
-                return (last.1, tail);
+            if again.0 == first.0 {
+                return (first.1, tail);
             }
-            last = again;
+            first = again;
         }
+        (first.1, self.shared.tail.read().1)
     }
 
     /// Takes one side's mutex, waiting as `waiting` says. `None` if the time passed, or if it was not willing to wait and
@@ -329,6 +333,9 @@ impl Ring {
         }
     }
 }
+
+/// How often to look for a moment at which no reader is done: each look takes well below a microsecond.
+const COMMITTED_TRIES: u32 = 100;
 
 /// How long an operation that does not wait tries to get a mutex whose holder is about to give it back: it is held for
 /// microseconds, unless its holder was stopped or has no processor.

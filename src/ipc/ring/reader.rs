@@ -24,7 +24,8 @@ shared_layout! {
         pub(crate) lease_ticks: AtomicU32,
         /// The count of returned items up to which all are leased again.
         pub(crate) returned_seen: AtomicU32,
-        padding: AtomicU32,
+        /// How many new places for leases may be taken before free ones are looked for again.
+        pub(super) lease_credit: AtomicU32,
         distance: [AtomicU64; 7],
     }
 }
