@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use ipc_demo::{Give, Process, Result, Role};
+use nix::unistd::Pid;
 
 /// How long any test may take before it is ended as hung: far beyond what it needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -75,6 +76,15 @@ pub(crate) fn await_word(at: &OwnedFd) -> Option<u8> {
     let mut byte = [0];
     let mut at = File::from(at.try_clone().expect("a descriptor to spare"));
     (at.read(&mut byte).expect("a readable pipe") == 1).then_some(byte[0])
+}
+
+/// Waits until a thread of this process sleeps in the kernel.
+pub(crate) fn await_sleep_of(thread: Pid) {
+    let stat = format!("/proc/self/task/{thread}/stat");
+    let is_asleep = |stat: String| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'));
+    while !is_asleep(std::fs::read_to_string(&stat).expect("the thread lives")) {
+        thread::yield_now();
+    }
 }
 
 /// Whether the process still runs: neither gone nor a zombie.
