@@ -8,8 +8,9 @@
 //! # Standard
 //! `ptrace(2)`. Where the kernel does not allow it the tests say so and pass.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::thread;
@@ -26,7 +27,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, gettid};
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{arrive, meeting_point, worker};
+use crate::harness::{arrive, await_sleep_of, meeting_point, worker};
 
 /// What the victim does between its two signals to the tracer.
 #[derive(Serialize, Deserialize)]
@@ -93,7 +94,7 @@ struct Traced {
 /// `None` if this process may not trace.
 fn trace(operation: impl FnOnce(&mut ipc_demo::Give) -> Operation) -> Option<Traced> {
     let ((here, says), (until, go)) = (std::io::pipe().expect("a pipe"), meeting_point());
-    let mut process = worker("victim", |give| Victim {
+    let process = worker("victim", |give| Victim {
         operation: operation(give),
         here: give.hand_over(OwnedFd::from(says)),
         go: give.hand_over(until.into()),
@@ -150,23 +151,33 @@ impl Traced {
     }
 }
 
-/// Kills at every `stride`th instruction.
+/// Kills at every `stride`th instruction, and at every one around that which decides.
 fn kill_points(stride: usize, mut attempt: impl FnMut(usize) -> Option<Outcome>) {
-    let mut happened = BTreeSet::new();
-    for (number, point) in (0..).step_by(stride).enumerate() {
-        match attempt(point) {
-            Some(Outcome::Happened) => happened.insert((number, true)),
-            Some(Outcome::NeverHappened) => happened.insert((number, false)),
-            Some(Outcome::Over) => break,
-            None => {
-                let _ = writeln!(std::io::stderr(), "skipped: this process may not trace its children");
-                return;
-            }
-        };
+    let mut outcomes = BTreeMap::new();
+    let may_trace = (0..).step_by(stride).try_for_each(|point| match attempt(point) {
+        Some(Outcome::Over) => ControlFlow::Break(true),
+        Some(outcome) => {
+            outcomes.insert(point, outcome);
+            ControlFlow::Continue(())
+        }
+        None => ControlFlow::Break(false),
+    });
+    if may_trace == ControlFlow::Break(false) {
+        let _ = writeln!(std::io::stderr(), "skipped: this process may not trace its children");
+        return;
     }
-    let flips = happened.iter().zip(happened.iter().skip(1)).filter(|(one, next)| one.1 != next.1).count();
-    let _ = writeln!(std::io::stderr(), "{} kill points, {flips} flip", happened.len());
-    assert!(flips == 1 && happened.first().is_some_and(|first| !first.1), "one instruction decides: {happened:?}");
+    let first = outcomes.iter().find(|(_, outcome)| **outcome == Outcome::Happened).map_or(0, |(point, _)| *point);
+    for point in first.saturating_sub(stride)..first + stride {
+        if !outcomes.contains_key(&point) {
+            match attempt(point).expect("it was allowed before") {
+                Outcome::Over => break,
+                outcome => outcomes.insert(point, outcome),
+            };
+        }
+    }
+    let flips = outcomes.values().zip(outcomes.values().skip(1)).filter(|(one, next)| one != next).count();
+    let _ = writeln!(std::io::stderr(), "{} kill points, {flips} flip", outcomes.len());
+    assert!(flips == 1 && outcomes[&0] == Outcome::NeverHappened, "one instruction decides: {outcomes:?}");
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,13 +203,7 @@ fn with_a_sleeper<R: Send, M>(
             tell_tid.send(gettid()).expect("the test listens");
             done.send(blocked()).expect("the test listens");
         });
-        let tid = tid.recv().expect("it starts");
-        let stat = format!("/proc/self/task/{tid}/syscall");
-        let waitv = libc::SYS_futex_waitv.to_string();
-        // The file says in which system call a thread sleeps.
-        while !std::fs::read_to_string(&stat).is_ok_and(|call| call.split(' ').next() == Some(&waitv)) {
-            thread::yield_now();
-        }
+        await_sleep_of(tid.recv().expect("it starts"));
         let outcome = meanwhile();
         match is_done.recv_timeout(AWAKE) {
             Ok(result) => (true, result, outcome),
@@ -217,7 +222,7 @@ macro_rules! operations {
             $(#[test]
             fn $operation() {
                 let _watchdog = crate::harness::watchdog(concat!("crash_points::", stringify!($operation)));
-                super::$operation(53);
+                super::$operation(37);
             })*
         }
 
