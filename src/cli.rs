@@ -2,15 +2,17 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use anyhow::anyhow;
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::bench::{self, BenchArgs};
 use crate::ipc::enter;
 use crate::outcome::{Failure, Outcome};
-use crate::report::{Color, Format, Language, Reporter, to_stdout};
+use crate::report::{Color, Format, Language, Pictures, Reporter, to_stdout};
 use crate::scenarios::{SCENARIOS, Speed, Terms};
 
 /// The subcommand that is no scenario: it measures.
@@ -38,6 +40,12 @@ struct Globals {
     /// Exit with 1 if the claim is false, even where the scenario does not promise it
     #[arg(long, global = true)]
     strict: bool,
+    /// Draw the run into this file: an SVG picture with a lane a process
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    timeline: Option<PathBuf>,
+    /// Write the run into this file as Chrome trace-event JSON, to open in Perfetto (ui.perfetto.dev)
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    trace: Option<PathBuf>,
 }
 
 fn command() -> Command {
@@ -92,6 +100,10 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
     // Global options are known at both levels; the inner one has seen them all.
     let globals = Globals::from_arg_matches(scenario_matches).map_err(|error| Failure::Unusable(error.into()))?;
     if name == BENCH {
+        if let Some(path) = globals.timeline.or(globals.trace) {
+            let refusal = anyhow!("{name} is no scenario: it has nothing to draw into {}", path.display());
+            return Err(Failure::Unusable(refusal));
+        }
         let args = BenchArgs::from_arg_matches(scenario_matches).map_err(|error| Failure::Unusable(error.into()))?;
         return bench::run(&args, globals.format);
     }
@@ -103,8 +115,10 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
         args: args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect(),
     };
     let language = globals.lang.unwrap_or_else(Language::from_environment);
+    let pictures = Pictures::open(globals.timeline.as_deref(), globals.trace.as_deref(), language)
+        .map_err(|error| Failure::Unusable(error.into()))?;
     let reporter = || -> Box<dyn Reporter> { to_stdout(globals.format, language, globals.color) };
-    (entry.run)(scenario_matches, &terms, &reporter)
+    (entry.run)(scenario_matches, &terms, &reporter, pictures)
 }
 
 /// The one place that prints errors and picks the exit code.

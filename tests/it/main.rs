@@ -8,18 +8,23 @@
 //! | `process` | start, join, exit status, failures, and who dies with whom |
 //! | `inheritance` | a worker has exactly the descriptors that its role names |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
-//! | `cli` | bad input, exit codes, a closed stdout, being asked to stop |
+//! | `cli` | bad input, exit codes, a closed stdout, being asked to stop; completions and the manual page |
 //! | `scenarios` | each scenario by the real binary: what its events say, and what kills do to it |
+//! | `pictures` | `--timeline` and `--trace` of every scenario, and files that cannot be written |
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
 
 mod cli;
 mod harness;
 mod inheritance;
 mod lock;
+mod pictures;
 mod pipe;
 mod process;
 mod roles;
 mod scenarios;
+/// What the unit tests demand of pictures of runs by hand is demanded of those of real runs too.
+#[path = "../../src/report/tests/well_formed.rs"]
+mod well_formed;
 
 /// Where a worker of these tests begins: [`harness::worker`] starts this program with this test's name.
 #[test]
