@@ -167,7 +167,6 @@ impl<'a> Story<'a> {
             if let Some(ending) = meaning.ending {
                 let lane = &mut self.lanes[index];
                 lane.ending = Some(ending);
-                lane.ended_us = at_us;
                 lane.close_all(at_us);
             }
         }

@@ -40,7 +40,7 @@ pub(super) fn write(events: &[Event], out: &mut impl Write) -> io::Result<()> {
     }
     // Last: among events of the same time the reader keeps this order, and an arrow needs its slice.
     for (id, flow) in story.flows.iter().enumerate() {
-        for record in arrow(&story, flow, id as u64 + 1) {
+        for record in arrow(&story, flow, id as u64 + 1).into_iter().flatten() {
             lines.write(&record)?;
         }
     }
@@ -244,8 +244,12 @@ fn instant<'a>(lane: &Lane<'_>, moment: &Moment<'a>) -> Record<'a> {
     }
 }
 
-/// Both ends of an arrow.
-fn arrow<'a>(story: &Story<'_>, flow: &Flow<'_>, id: u64) -> [Record<'a>; 2] {
+/// Both ends of an arrow. Readers know no arrow that ends before it begins, nor one that begins before its process does.
+fn arrow<'a>(story: &Story<'_>, flow: &Flow<'_>, id: u64) -> Option<[Record<'a>; 2]> {
+    let from_us = flow.from.at_us.min(flow.to.at_us);
+    if from_us < story.lanes[flow.from.lane].began_us {
+        return None;
+    }
     let name = match flow.way {
         Way::Message => "message",
         Way::Reply => "reply",
@@ -254,11 +258,9 @@ fn arrow<'a>(story: &Story<'_>, flow: &Flow<'_>, id: u64) -> [Record<'a>; 2] {
         Way::Inherited => "taken from a dead holder",
     };
     let args: Map<String, Value> = flow.value.map(|value| ("value".to_owned(), value.clone())).into_iter().collect();
-    // Readers drop an arrow that ends before it begins.
-    let to_us = flow.to.at_us.max(flow.from.at_us);
     let end = |ph, lane: usize, at_us, bp| {
         let record = Record::of(&story.lanes[lane], ph, name, args.clone());
         Record { cat: Some("flow"), ts: Some(at_us), id: Some(id), bp, ..record }
     };
-    [end('s', flow.from.lane, flow.from.at_us, None), end('f', flow.to.lane, to_us, Some('e'))]
+    Some([end('s', flow.from.lane, from_us, None), end('f', flow.to.lane, flow.to.at_us, Some('e'))])
 }

@@ -4,8 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
+/// Times are written in nanoseconds.
+const ROUNDING: f64 = 0.002;
+
 /// Checks a trace as strictly as a viewer could: every slice has its two ends and nests, every arrow has its two ends and
-/// goes forward in time, every track has a name. Returns its events.
+/// goes forward in time, from one slice to another, every track has a name. Returns its events.
 pub(crate) fn trace(text: &str) -> Vec<Value> {
     let trace: Value = serde_json::from_str(text).expect("a trace is JSON");
     let events = trace["traceEvents"].as_array().expect("a trace has events");
@@ -30,10 +33,13 @@ pub(crate) fn trace(text: &str) -> Vec<Value> {
                 let slices: &mut Vec<(f64, f64)> = slices.entry(track).or_default();
                 slices.push((from, from + microseconds(event, "dur")));
             }
-            "s" => assert!(arrows.insert(event["id"].to_string(), (microseconds(event, "ts"), None)).is_none()),
+            "s" => {
+                let begun = arrows.insert(event["id"].to_string(), ((track, microseconds(event, "ts")), None));
+                assert_eq!(begun, None, "it begins once");
+            }
             "f" => {
                 let arrow = arrows.get_mut(&event["id"].to_string()).expect("an arrow begins before it ends");
-                assert_eq!(arrow.1.replace(microseconds(event, "ts")), None, "it ends once");
+                assert_eq!(arrow.1.replace((track, microseconds(event, "ts"))), None, "it ends once");
             }
             "i" => _ = microseconds(event, "ts"),
             other => panic!("an event of kind {other}"),
@@ -41,8 +47,13 @@ pub(crate) fn trace(text: &str) -> Vec<Value> {
         seen.insert(track);
     }
     assert!(seen.is_subset(&named), "tracks without a name: {:?}", seen.difference(&named));
-    for (from, to) in arrows.values() {
-        assert!(to.expect("an arrow has an end") >= *from);
+    for (from, to) in arrows.into_values() {
+        let to = to.expect("an arrow has an end");
+        assert!(to.1 >= from.1, "it arrives before it left");
+        for (track, at) in [from, to] {
+            let is_around = |(since, until): &(f64, f64)| *since <= at && at <= until + ROUNDING;
+            assert!(slices[&track].iter().any(is_around), "no slice for an arrow at {at}");
+        }
     }
     slices.values().for_each(|slices| nest(slices));
     events.clone()
@@ -50,8 +61,6 @@ pub(crate) fn trace(text: &str) -> Vec<Value> {
 
 /// Slices of one track contain each other or have nothing in common; those that contain others stand before them.
 fn nest(slices: &[(f64, f64)]) {
-    // Times are written in nanoseconds.
-    const ROUNDING: f64 = 0.002;
     let mut around: Vec<(f64, f64)> = Vec::new();
     let mut order: Vec<_> = slices.iter().copied().filter(|(from, to)| to > from).collect();
     order.sort_by(|one, other| one.0.total_cmp(&other.0));
