@@ -1,5 +1,8 @@
 //! Every format shows the same hand-made run; what it should look like lies in `data/golden`.
 
+mod pictures;
+pub(crate) mod well_formed;
+
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
@@ -11,6 +14,7 @@ use super::event::{Event, Fact, RUNNER, Verdict};
 use super::jsonl::JsonLines;
 use super::language::Language;
 use super::text::Text;
+use super::{timeline, trace};
 
 /// Bytes that a reporter writes and the test reads.
 #[derive(Clone, Default)]
@@ -49,7 +53,11 @@ impl Run {
     }
 
     fn then(mut self, worker: &str, fact: Fact) -> Self {
-        let pid = worker.rsplit_once('-').map_or(99, |(_, number)| 100 + number.parse::<u32>().expect("a number"));
+        let pid = worker.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
+        let pid = match worker {
+            RUNNER => 99,
+            _ => 100 + pid.unwrap_or(u32::from(worker.as_bytes()[0])),
+        };
         self.0.push(Event { at_us: self.0.len() as u64 * 1_000_000, worker: worker.to_owned(), pid, fact });
         self
     }
@@ -68,6 +76,14 @@ impl Run {
             insta::assert_snapshot!(format!("{name}.en"), text(Language::En, false));
             insta::assert_snapshot!(format!("{name}.zh"), text(Language::Zh, false));
             insta::assert_snapshot!(format!("{name}.jsonl"), self.shown_by(JsonLines::new));
+            let picture = timeline::draw(&self.0, Language::En);
+            well_formed::timeline(&picture);
+            insta::assert_snapshot!(format!("{name}.timeline"), picture);
+            let mut traced = Vec::new();
+            trace::write(&self.0, &mut traced).expect("memory takes everything");
+            let traced = String::from_utf8(traced).expect("a trace is text");
+            well_formed::trace(&traced);
+            insta::assert_snapshot!(format!("{name}.trace"), traced);
         });
     }
 }
@@ -114,6 +130,77 @@ fn sale_with_a_lock() {
             summary("tickets", Verdict::Held, true, json!({"stock": 1, "bought": 1, "refused": 1, "left": 0})),
         )
         .matches_golden_files("tickets_lock");
+}
+
+#[test]
+fn tasks_that_outlive_a_worker() {
+    let put = |number| Fact::ItemPut { value: json!(0.25), from: "producer-1".to_owned(), number, size: Some(1) };
+    let got = |number, redelivered| {
+        let (from, size) = ("producer-1".to_owned(), Some(0));
+        Fact::ItemGot { value: json!(0.25), from, number, size, redelivered }
+    };
+    let done = |number| Fact::TaskDone { value: json!(0.25), from: "producer-1".to_owned(), number };
+    Run::of("joinable", 3)
+        .then("producer-1", worker_started(false))
+        .then("consumer-2", worker_started(true))
+        .then("consumer-3", worker_started(true))
+        .then("producer-1", put(1))
+        .then("consumer-2", got(1, false))
+        .then("producer-1", put(2))
+        .then("producer-1", Fact::QueueFull { timeout_us: 500_000 })
+        .then("consumer-3", got(2, false))
+        .then("consumer-2", worker_exited(None, Some(9), None))
+        .then("consumer-3", done(2))
+        .then("consumer-3", got(1, true))
+        .then("consumer-3", done(1))
+        .then(RUNNER, Fact::QueueJoined { tasks: 2 })
+        .then("producer-1", worker_exited(Some(0), None, None))
+        .then("consumer-3", worker_exited(None, Some(15), None))
+        .then(RUNNER, summary("joinable", Verdict::Held, true, json!({"produced": 2, "consumed": 2, "tasks_done": 2})))
+        .matches_golden_files("joinable");
+}
+
+#[test]
+fn messages_and_answers() {
+    let value = || json!(1);
+    Run::of("pipe", 2)
+        .then("producer", worker_started(false))
+        .then("consumer", worker_started(false))
+        .then("consumer", Fact::SendRefused { error: "this end only receives".to_owned() })
+        .then("producer", Fact::MessageSent { value: value() })
+        .then("consumer", Fact::MessageReceived { value: value() })
+        .then("consumer", Fact::ReplySent { value: value() })
+        .then("producer", Fact::ReplyReceived { value: value() })
+        .then("producer", worker_exited(Some(0), None, None))
+        .then("consumer", Fact::EndOfFile)
+        .then("consumer", worker_exited(Some(0), None, None))
+        .then(RUNNER, summary("pipe", Verdict::Held, true, json!({"sent": 1, "received": 1, "replies": 1})))
+        .matches_golden_files("pipe");
+}
+
+#[test]
+fn workers_that_wait_for_each_other() {
+    let waiting = |lock: &str| Fact::LockWaiting { lock: lock.to_owned() };
+    let acquired = |lock: &str| Fact::LockAcquired { lock: lock.to_owned(), waited_us: 0, abandoned: false };
+    let released = |lock: &str| Fact::LockReleased { lock: lock.to_owned(), held_us: 1 };
+    Run::of("deadlock", 2)
+        .then("worker-1", worker_started(false))
+        .then("worker-2", worker_started(false))
+        .then("worker-1", waiting("left"))
+        .then("worker-1", acquired("left"))
+        .then("worker-2", waiting("right"))
+        .then("worker-2", acquired("right"))
+        .then("worker-1", waiting("right"))
+        .then("worker-2", waiting("left"))
+        .then("worker-1", worker_exited(None, Some(9), None))
+        .then("worker-2", Fact::LockAcquired { lock: "left".to_owned(), waited_us: 1_000_000, abandoned: true })
+        .then("worker-2", Fact::StockChecked { left: 1 })
+        .then("worker-2", released("right"))
+        .then("worker-2", Fact::StockChecked { left: 1 })
+        .then("worker-2", released("left"))
+        .then("worker-2", worker_exited(Some(0), None, None))
+        .then(RUNNER, summary("deadlock", Verdict::Violated, false, json!({"finished": 1})))
+        .matches_golden_files("two_locks");
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn wrapped(pieces: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// The command that repeats a run: its arguments, and the seed if they do not name it.
-fn command(args: &[String], seed: u64) -> String {
+pub(super) fn command(args: &[String], seed: u64) -> String {
     let mut words = vec!["ipc-demo".to_owned()];
     words.extend(args.iter().cloned());
     if !args.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {

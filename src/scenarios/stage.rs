@@ -18,7 +18,7 @@ use crate::ipc::{
     datagrams, monotonic_ns,
 };
 use crate::outcome::Outcome;
-use crate::report::{Event, Fact, RUNNER, Reporter, Verdict};
+use crate::report::{Event, Fact, Pictures, RUNNER, Reporter, Verdict};
 
 use super::{Ending, Finding};
 
@@ -317,7 +317,13 @@ impl Finale {
     }
 
     /// Shows the summary and says how the run ended.
-    pub(crate) fn sum_up(mut self, scenario: &str, finding: Finding, strict: bool) -> anyhow::Result<Outcome> {
+    pub(crate) fn sum_up(
+        mut self,
+        scenario: &str,
+        finding: Finding,
+        strict: bool,
+        pictures: &mut Pictures,
+    ) -> anyhow::Result<Outcome> {
         let elapsed_us = (monotonic_ns() - self.began_ns) / 1_000;
         let Finding { claim, holds, guaranteed, facts } = finding;
         let summary = Fact::Summary {
@@ -328,8 +334,9 @@ impl Finale {
             elapsed_us,
             facts: facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         };
+        let event = Event { at_us: elapsed_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact: summary };
+        pictures.collect(&event);
         if !self.cut.is_some_and(Cut::is_silent) {
-            let event = Event { at_us: elapsed_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact: summary };
             match self.reporter.event(&event) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.cut = Some(Cut::ReaderGone),
                 shown => shown.context("cannot write the summary to stdout")?,

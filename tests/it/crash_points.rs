@@ -62,7 +62,14 @@ impl Role for Victim {
         match self.operation {
             Operation::Put(slot, items) => {
                 let queue = inherited.take(slot)?;
-                between_signals(&|| Ok(if items.len() == 1 { queue.put(items[0])? } else { queue.put_many(&items)? }))
+                between_signals(&|| {
+                    if items.len() == 1 {
+                        queue.put(items[0])?;
+                    } else {
+                        queue.put_many(&items)?;
+                    }
+                    Ok(())
+                })
             }
             Operation::Get(slot) => {
                 let queue = inherited.take(slot)?;
@@ -168,10 +175,10 @@ fn kill_points(stride: usize, mut attempt: impl FnMut(usize) -> Option<Outcome>)
     }
     let first = outcomes.iter().find(|(_, outcome)| **outcome == Outcome::Happened).map_or(0, |(point, _)| *point);
     for point in first.saturating_sub(stride)..first + stride {
-        if !outcomes.contains_key(&point) {
+        if let Entry::Vacant(place) = outcomes.entry(point) {
             match attempt(point).expect("it was allowed before") {
                 Outcome::Over => break,
-                outcome => outcomes.insert(point, outcome),
+                outcome => place.insert(outcome),
             };
         }
     }

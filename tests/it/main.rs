@@ -15,8 +15,9 @@
 //! | `queue_stress` | many workers, random kills, every item accounted for |
 //! | `crash_points` | a worker killed at every instruction of a queue's operations |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
-//! | `cli` | bad input, exit codes, a closed stdout, being asked to stop |
+//! | `cli` | bad input, exit codes, a closed stdout, being asked to stop; completions and the manual page |
 //! | `scenarios` | each scenario by the real binary: what its events say, and what kills do to it |
+//! | `pictures` | `--timeline` and `--trace` of every scenario, and files that cannot be written |
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
 //! | `pipe_queue` | the textbook queue, and what a kill does to it |
 
@@ -30,6 +31,7 @@ mod harness;
 mod inheritance;
 mod joinable_queue;
 mod lock;
+mod pictures;
 mod pipe;
 mod pipe_queue;
 mod process;
@@ -41,6 +43,9 @@ mod roles;
 mod scenarios;
 mod semaphore;
 mod value;
+/// What the unit tests demand of pictures of runs by hand is demanded of those of real runs too.
+#[path = "../../src/report/tests/well_formed.rs"]
+mod well_formed;
 
 /// Where a worker of these tests begins: [`harness::worker`] starts this program with this test's name.
 #[test]

@@ -78,3 +78,7 @@ pub(super) fn verdict(claim: &str, verdict: Verdict, guaranteed: bool) -> String
 pub(super) fn fact(name: &str) -> String {
     name.replace('_', " ")
 }
+
+pub(super) fn event(name: &str) -> String {
+    name.replace('_', " ")
+}

@@ -57,6 +57,14 @@ impl Language {
         }
     }
 
+    /// What a kind of event is called, by its name in JSON Lines.
+    pub(super) fn event(self, name: &str) -> String {
+        match self {
+            Language::En => en::event(name),
+            Language::Zh => zh::event(name),
+        }
+    }
+
     /// What became of the claim, and what it was.
     pub(super) fn verdict(self, scenario: &str, claim: &str, verdict: Verdict, guaranteed: bool) -> String {
         match self {

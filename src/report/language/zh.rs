@@ -122,3 +122,19 @@ pub(super) fn fact(name: &str) -> String {
     }
     .to_owned()
 }
+
+pub(super) fn event(name: &str) -> String {
+    match name {
+        "stock_checked" => "查询余票",
+        "ticket_bought" => "购票成功",
+        "ticket_refused" => "购票失败",
+        "data_torn" => "读到写了一半的文件",
+        "send_refused" => "不能发送",
+        "end_of_file" => "读到结尾",
+        "queue_full" => "队列已满",
+        "queue_empty" => "队列已空",
+        "queue_joined" => "队列阻塞解除",
+        other => other,
+    }
+    .replace('_', " ")
+}
