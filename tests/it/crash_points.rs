@@ -9,6 +9,7 @@
 //! `ptrace(2)`. Where the kernel does not allow it the tests say so and pass.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
