@@ -73,7 +73,7 @@ pub(crate) trait Scenario: Sized {
     fn workers(&self) -> u32;
 
     /// Starts the workers and watches them.
-    fn play(&self, stage: &mut Stage<'_>) -> anyhow::Result<()>;
+    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()>;
 
     /// Holds what was counted against what is claimed, with allowance for who did not finish its part.
     fn check(self, tally: &Self::Tally, ending: Ending) -> anyhow::Result<Finding>;
@@ -109,7 +109,7 @@ fn run<S: Scenario>(
     reporter: &dyn Fn() -> Box<dyn Reporter>,
 ) -> Result<Outcome, Failure> {
     let args = S::Args::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;
-    let scenario = S::prepare(args).map_err(Failure::Unusable)?;
+    let mut scenario = S::prepare(args).map_err(Failure::Unusable)?;
     let machinery = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
     let signals = StopSignals::catch().map_err(|error| machinery(error.into()))?;
     let mut tally = S::Tally::default();

@@ -53,7 +53,7 @@ Examples:
         2
     }
 
-    fn play(&self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
         let PipeArgs { duplex, messages } = self.args;
         let (here, there) = if duplex {
             ipc::duplex()?

@@ -85,7 +85,7 @@ Examples:
         self.buyers
     }
 
-    fn play(&self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
         let file = self.file.as_fd().try_clone_to_owned().context("cannot share the data file")?;
         for number in 1..=self.buyers {
             stage.spawn(&format!("buyer-{number}"), false, |give, brief| Buyer {
