@@ -174,6 +174,51 @@ pub enum Fact {
         /// How many there were.
         tasks: u64,
     },
+    /// A worker gave up waiting for a lock.
+    LockTimedOut {
+        /// Name of the lock.
+        lock: String,
+        /// How long it waited.
+        waited_us: u64,
+    },
+    /// Workers were found that wait for each other in a ring.
+    DeadlockFound {
+        /// The ring: each waits for what the next one holds, and the last for what the first holds.
+        cycle: Vec<Link>,
+    },
+    /// A worker asked for a permit of a semaphore.
+    PermitWaiting {
+        /// Name of the semaphore.
+        semaphore: String,
+    },
+    /// A worker got a permit.
+    PermitAcquired {
+        /// Name of the semaphore.
+        semaphore: String,
+        /// How long it waited.
+        waited_us: u64,
+    },
+    /// A worker gave its permit back.
+    PermitReleased {
+        /// Name of the semaphore.
+        semaphore: String,
+        /// How long it held it.
+        held_us: u64,
+    },
+    /// A racer is at the starting line and waits for the gun.
+    GunAwaited,
+    /// The starting gun was fired: the event is set.
+    GunFired,
+    /// A racer heard the gun, or found it fired, and started.
+    GunHeard {
+        /// How long it waited.
+        waited_us: u64,
+    },
+    /// A racer crossed the finishing line.
+    LineCrossed {
+        /// How long it ran.
+        ran_us: u64,
+    },
     /// The last event of every run.
     Summary {
         /// Name of the scenario.
@@ -189,6 +234,19 @@ pub enum Fact {
         /// What was counted: integers and booleans by name.
         facts: Map<String, Value>,
     },
+}
+
+/// One link of a deadlock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Who waits.
+    pub worker: String,
+    /// The lock that it holds.
+    pub holds: String,
+    /// The lock that it waits for.
+    pub waits_for: String,
+    /// Who holds that.
+    pub held_by: String,
 }
 
 /// Whether a claim was true of a run.

@@ -12,7 +12,7 @@ mod text;
 
 use std::io::{self, IsTerminal, Write};
 
-pub use event::{Event, Fact, RUNNER, Verdict};
+pub use event::{Event, Fact, Link, RUNNER, Verdict};
 pub use language::Language;
 
 /// Turns events into output, one at a time, as they happen.

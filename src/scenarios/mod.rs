@@ -5,8 +5,12 @@
 //! workers all come from its line in the table.
 
 mod cast;
+mod deadlock;
+mod event;
+mod held_lock;
 mod pace;
 mod pipe;
+mod semaphore;
 mod stage;
 mod ticket_file;
 mod tickets;
@@ -24,7 +28,13 @@ use crate::report::{Event, Fact, Reporter};
 use stage::Stage;
 
 /// All scenarios, in the order of the help.
-pub(crate) static SCENARIOS: &[Entry] = &[Entry::of::<tickets::Tickets>(), Entry::of::<pipe::Pipe>()];
+pub(crate) static SCENARIOS: &[Entry] = &[
+    Entry::of::<tickets::Tickets>(),
+    Entry::of::<pipe::Pipe>(),
+    Entry::of::<semaphore::Semaphore>(),
+    Entry::of::<event::Event>(),
+    Entry::of::<deadlock::Deadlock>(),
+];
 
 /// What a run is found to have shown.
 #[derive(Debug, PartialEq)]

@@ -11,7 +11,7 @@ use crate::harness::{Demo, await_end, send, watchdog};
 
 /// One error that says `said`, exit code 2, nothing on stdout.
 #[track_caller]
-fn refused(demo: Demo, said: &[&str]) {
+pub(crate) fn refused(demo: Demo, said: &[&str]) {
     let finished = demo.expect_exit(2);
     assert_eq!(finished.stdout, "", "nothing was started");
     for part in said {
