@@ -14,7 +14,8 @@
 //!
 //! # Standard
 //! Python `multiprocessing.connection.Connection`, whose peer the calls on bytes can be: the framing is the same. Values are
-//! in postcard's form, which Python does not know. Differs: no use after `close` (it consumes the end); no two threads on one
+//! in postcard's form, which Python does not know, and which does not say what it is: a value has to be received as the type
+//! that was sent (a [`pipe`](super::pipe) has its type). Differs: no use after `close` (it consumes the end); no two threads on one
 //! end at once (`&mut`); waits have timeouts; lengths are limited.
 
 use std::fmt;

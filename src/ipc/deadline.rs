@@ -21,6 +21,12 @@ impl Deadline {
         Deadline(timeout_ns.and_then(|timeout_ns| monotonic_ns().checked_add(timeout_ns)))
     }
 
+    /// The earlier of this moment and `timeout` from now: for a long wait that looks around now and then.
+    pub(crate) fn or_after(self, timeout: Duration) -> Self {
+        let slice = Deadline::after(timeout);
+        Deadline(self.0.into_iter().chain(slice.0).min())
+    }
+
     /// Whether it is time to give up.
     pub(crate) fn has_passed(self) -> bool {
         self.0.is_some_and(|at_ns| at_ns <= monotonic_ns())
@@ -30,6 +36,11 @@ impl Deadline {
     pub(crate) fn next_look(self) -> u64 {
         let look_ns = monotonic_ns() + LOOK_EVERY_NS;
         self.0.map_or(look_ns, |at_ns| at_ns.min(look_ns))
+    }
+
+    /// How long it is until then; `None` for ever.
+    pub(crate) fn left(self) -> Option<Duration> {
+        self.0.map(|at_ns| Duration::from_nanos(at_ns.saturating_sub(monotonic_ns())))
     }
 
     /// The moment in nanoseconds on the monotonic clock.

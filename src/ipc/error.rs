@@ -4,6 +4,7 @@
 
 use std::io;
 
+use super::breach::Breach;
 use super::process::WorkerFailure;
 
 /// The result of an operation between processes.
@@ -45,6 +46,34 @@ pub enum Error {
     TooManyWaiters {
         /// The most that can.
         limit: usize,
+    },
+    /// A barrier is broken, or broke while this party waited.
+    #[error("the barrier is broken: {0}")]
+    BrokenBarrier(Breach),
+    /// More processes were given a shared object than it can count on.
+    #[error("at most {limit} processes can be given this")]
+    TooManyMembers {
+        /// The most that can.
+        limit: usize,
+    },
+    /// A value without a lock has none to take.
+    #[error("this was made without a lock")]
+    NoLock,
+    /// An index that an array does not have.
+    #[error("index {index} lies outside of an array of {len}")]
+    IndexOutOfRange {
+        /// The index.
+        index: usize,
+        /// How many numbers the array has.
+        len: usize,
+    },
+    /// A slice was set to another number of numbers than it has.
+    #[error("a slice of {expected} cannot be set to {given} numbers")]
+    LengthMismatch {
+        /// Length of the slice.
+        expected: usize,
+        /// How many were given.
+        given: usize,
     },
     /// A number that a shared object cannot be made with.
     #[error("{what} must lie between {least} and {most}, and {given} does not")]
@@ -172,6 +201,20 @@ pub enum Error {
     ReadAhead {
         /// How many.
         bytes: usize,
+    },
+    /// This process has closed the queue, and neither puts nor gets any more.
+    #[error("this process has closed the queue")]
+    Closed,
+    /// A process died in the middle of an item: in the pipe of the queue nobody can tell any more where an item begins.
+    #[error("a process died in the middle of an item, and the queue is torn")]
+    Torn,
+    /// A queue cannot have this capacity.
+    #[error("a queue has room for 1 to {limit} items, not for {capacity}")]
+    BadCapacity {
+        /// What was asked for.
+        capacity: usize,
+        /// The most that is possible.
+        limit: usize,
     },
     /// Nobody is left at the other end.
     #[error("nobody is left at the other end")]

@@ -86,8 +86,16 @@ impl Lock {
     /// `futex`, only if another holds the lock.
     #[inline]
     pub fn acquire(&self) -> Result<LockGuard<'_>> {
-        let held = self.held(self.state.mutex.lock(|| Deadline::NEVER))?;
-        Ok(held.expect("a wait without end ends with the lock"))
+        match self.state.mutex.try_lock() {
+            Locked::Clean => Ok(self.guard(false)),
+            locked => self.acquire_slowly(locked),
+        }
+    }
+
+    #[cold]
+    fn acquire_slowly(&self, locked: Locked) -> Result<LockGuard<'_>> {
+        let locked = if locked == Locked::Busy { self.state.mutex.lock(|| Deadline::NEVER) } else { locked };
+        Ok(self.held(locked)?.expect("a wait without end ends with the lock"))
     }
 
     /// Takes the lock if nobody holds it; `None` if somebody does, this thread included. Does not wait.
@@ -149,14 +157,19 @@ impl Lock {
         Lock::of(Mapping::open(memfd).map_err(os("open a lock"))?)
     }
 
-    #[inline]
     fn held(&self, locked: Locked) -> Result<Option<LockGuard<'_>>> {
-        let abandoned = match locked {
-            Locked::Clean | Locked::Abandoned => self.state.mutex.taken_by(self.own_pid, locked == Locked::Abandoned),
-            Locked::Busy => return Ok(None),
-            Locked::WouldDeadlock => return Err(Error::WouldDeadlock),
-        };
-        Ok(Some(LockGuard { lock: self, abandoned, not_send: PhantomData }))
+        match locked {
+            Locked::Clean | Locked::Abandoned => Ok(Some(self.guard(locked == Locked::Abandoned))),
+            Locked::Busy => Ok(None),
+            Locked::WouldDeadlock => Err(Error::WouldDeadlock),
+        }
+    }
+
+    /// The guard of who has just taken the mutex.
+    #[inline]
+    fn guard(&self, abandoned: bool) -> LockGuard<'_> {
+        let abandoned = self.state.mutex.taken_by(self.own_pid, abandoned);
+        LockGuard { lock: self, abandoned, not_send: PhantomData }
     }
 }
 

@@ -11,13 +11,19 @@
 //! | - | [`OwnedSemaphore`]: permits that come back from the dead | `owned_semaphore` |
 //! | `Condition` | [`Condition`] | `condition` |
 //! | `Event` | [`Event`] | `event` |
+//! | `Barrier` | [`Barrier`] | `barrier`, `members`, `breach` |
+//! | `Value`, `Array` | [`Value`], [`Array`] of any [`Plain`] number | `value`, `array`, `plain`, `guardian` |
 //! | - | [`find_deadlock`]: who waits for whom | `deadlock`, `waits` |
 //! | `Pipe(False)`, `Pipe(True)` | [`pipe`], [`duplex`] | `pipe` |
 //! | `connection.Connection` | [`Connection`], or a [`Receiver`] or [`Sender`] of one type | `connection` |
 //! | `connection.wait` | [`wait`] | `wait` |
+//! | `Queue`, as Python makes it | [`PipeQueue`] | `pipe_queue` |
 //! | - | [`datagrams`]: whole messages from many to one | `datagram` |
 
+mod array;
+mod barrier;
 mod boot;
+mod breach;
 mod condition;
 mod connection;
 mod datagram;
@@ -27,38 +33,52 @@ mod error;
 mod event;
 mod family;
 mod frame;
+mod guardian;
 mod incoming;
 mod lock;
+mod members;
 mod mutex;
 mod outgoing;
 mod owned_semaphore;
 mod pipe;
+mod pipe_queue;
+mod plain;
 mod process;
+mod put_error;
 mod rlock;
 mod role;
 mod semaphore;
 mod share;
 mod stop;
+mod value;
 mod wait;
 mod waits;
 
+pub use array::Array;
+pub use barrier::Barrier;
 pub use boot::enter;
+pub use breach::Breach;
 pub use condition::Condition;
 pub use connection::{Connection, MESSAGE_LIMIT};
 pub use datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
 pub use deadlock::{Holder, LockId, Wait, find_deadlock};
 pub use error::{Error, Result};
 pub use event::Event;
+pub use guardian::{AnyLock, ValueGuard};
 pub use lock::{Lock, LockGuard};
 pub use mutex::{Abandoned, Guard};
 pub use owned_semaphore::{OwnedSemaphore, Permit};
 pub use pipe::{Receiver, Sender, duplex, pipe};
+pub use pipe_queue::PipeQueue;
+pub use plain::Plain;
 pub use process::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
+pub use put_error::PutError;
 pub use rlock::{RLock, RLockGuard};
 pub use role::{Role, RoleEntry, RoleResult};
 pub use semaphore::{BoundedSemaphore, Semaphore};
 pub use share::{Adopted, Give, Inherited, Parcel, Share, Slot};
 pub use stop::{StopSignal, StopSignals};
+pub use value::Value;
 pub use wait::{Waitable, wait};
 
 /// Nanoseconds on the monotonic clock, which all processes of a machine share: stamps of two workers can be compared.

@@ -92,10 +92,6 @@ impl RLockState {
     pub(crate) fn try_acquire(&self, own_pid: u32) -> Option<RLockGuard<'_>> {
         Held { state: self, own_pid }.guard(self.mutex.try_lock())
     }
-
-    pub(crate) fn mutex(&self) -> &MutexState {
-        &self.mutex
-    }
 }
 
 impl<'a> Held<'a> {

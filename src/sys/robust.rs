@@ -102,8 +102,12 @@ impl RobustMutex {
 
     #[inline]
     fn outcome(&self, code: libc::c_int) -> Locked {
+        if code == 0 { Locked::Clean } else { self.rare_outcome(code) }
+    }
+
+    #[cold]
+    fn rare_outcome(&self, code: libc::c_int) -> Locked {
         match code {
-            0 => Locked::Clean,
             libc::EBUSY | libc::ETIMEDOUT => Locked::Busy,
             libc::EDEADLK => Locked::WouldDeadlock,
             libc::EOWNERDEAD => self.adopt(),
@@ -111,7 +115,6 @@ impl RobustMutex {
         }
     }
 
-    #[cold]
     fn adopt(&self) -> Locked {
         // SAFETY: the lock call said EOWNERDEAD: we own the mutex and it is marked inconsistent.
         let code = unsafe { libc::pthread_mutex_consistent(self.0.get()) };

@@ -33,7 +33,7 @@ use super::robust::RobustMutex;
 /// # Safety
 /// A fixed `repr(C)` layout of atomics and robust mutexes only (everything may change under a `&Self`), valid when all of
 /// its bytes are zero or anything a peer wrote, without pointers and without drop glue. Use [`shared_layout!`].
-pub(crate) unsafe trait Shared: Sync {
+pub unsafe trait Shared: Sync {
     /// Whether the memory may be unmapped: `false` while this process still owns a mutex in it.
     fn may_unmap(&self) -> bool;
 }
@@ -111,6 +111,9 @@ shared_layout! {
 /// `T` starts on a cache line of its own, and so does the tail when `T`'s size is a multiple of 64.
 const LAYOUT_OFFSET: usize = 64;
 
+/// From this many bytes on the machine is asked whether it has them.
+const LARGE: usize = 16 << 20;
+
 /// Changes whenever any layout does: processes of different builds do not share memory.
 const VERSION: u32 = fnv(concat!(env!("CARGO_PKG_VERSION"), "/1").as_bytes());
 
@@ -145,6 +148,9 @@ impl<T: Layout> Mapping<T> {
         let too_large = || io::Error::from(Errno::ENOMEM);
         let len = Self::tail_offset().checked_add(tail_len).ok_or_else(too_large)?;
         let file_len = libc::off_t::try_from(len).map_err(|_| too_large())?;
+        if len > LARGE && len as u64 / 1024 > available_memory_kib()? {
+            return Err(too_large());
+        }
         let memfd = memfd_create(c"ipc_demo", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
         ftruncate(&memfd, file_len)?;
         fallocate(&memfd, FallocateFlags::empty(), 0, file_len)?;
@@ -297,6 +303,15 @@ impl<T: Layout> Drop for Mapping<T> {
     }
 }
 
+/// What the kernel could still give without ending processes for it. (`fallocate` does not ask: it takes what there is and
+/// lets the kernel end processes, this one perhaps.)
+fn available_memory_kib() -> io::Result<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let number = line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok());
+    number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/meminfo does not tell the available memory"))
+}
+
 fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the shared memory {what}"))
 }
@@ -354,6 +369,14 @@ mod tests {
         fcntl(&memfd, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK)).expect("a seal");
         let refused = Mapping::<One>::open(memfd).expect_err("an error");
         assert!(refused.to_string().contains("never finished"), "{refused}");
+    }
+
+    #[test]
+    fn more_than_the_machine_has_is_an_error() {
+        for bytes in [1 << 50, usize::MAX / 2, usize::MAX] {
+            let refused = Mapping::<One>::create(bytes, |one| one.mutex.init()).expect_err("too much");
+            assert_eq!(refused.raw_os_error(), Some(Errno::ENOMEM as i32));
+        }
     }
 
     #[test]

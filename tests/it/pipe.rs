@@ -40,6 +40,7 @@ pub(crate) struct ReceivesNumbers {
     from: Slot<Receiver<u64>>,
     home: Slot<Sender<Vec<u64>>>,
     turns: Option<Slot<Lock>>,
+    at_most: usize,
 }
 
 impl Role for ReceivesNumbers {
@@ -48,7 +49,7 @@ impl Role for ReceivesNumbers {
         let mut from = inherited.take(self.from)?;
         let turns = self.turns.map(|turns| inherited.take(turns)).transpose()?;
         let mut got = Vec::new();
-        loop {
+        while got.len() < self.at_most {
             let turn = turns.as_ref().map(Lock::acquire).transpose()?;
             match from.recv() {
                 Ok(number) => got.push(number),
@@ -240,6 +241,7 @@ fn what_was_read_ahead_goes_along_with_the_end() {
         from: give.hand_over(receiver),
         home: give.hand_over(home),
         turns: None,
+        at_most: usize::MAX,
     });
     sender.send(&4).expect("room");
     drop(sender);
@@ -258,6 +260,7 @@ fn end_that_has_read_ahead_cannot_be_shared() {
         from: give.share(&receiver),
         home: give.share(&home),
         turns: None,
+        at_most: usize::MAX,
     });
     assert!(matches!(refused, Err(Error::ReadAhead { bytes: 5 })), "{refused:?}");
     assert_eq!(receiver.recv().expect("still here"), 2);
@@ -286,6 +289,7 @@ fn receivers_that_share_an_end_take_turns() {
             from: give.share(&receiver),
             home: give.share(&home),
             turns: Some(give.share(&turns)),
+            at_most: usize::MAX,
         })
     });
     drop((receiver, home));
@@ -297,6 +301,35 @@ fn receivers_that_share_an_end_take_turns() {
     all.sort_unstable();
     assert!(all.into_iter().eq(0..5_000), "each exactly once");
     workers.iter_mut().for_each(succeeds);
+}
+
+#[test]
+fn receiver_that_shares_an_end_takes_no_more_than_it_hands_out() {
+    let _watchdog = watchdog("pipe::takes_no_more");
+    let (mut receiver, mut sender) = pipe().expect("a pipe");
+    let (mut lists, home) = pipe().expect("a pipe");
+    for number in 1..=4 {
+        sender.send(&number).expect("room");
+    }
+    drop(sender);
+    let mut first = worker("first", |give| ReceivesNumbers {
+        from: give.share(&receiver),
+        home: give.share(&home),
+        turns: None,
+        at_most: 1,
+    });
+    succeeds(&mut first);
+    assert_eq!(lists.recv().expect("a list"), [1]);
+    assert_eq!(receiver.recv().expect("left for us"), 2);
+    let mut second = worker("second", |give| ReceivesNumbers {
+        from: give.share(&receiver),
+        home: give.share(&home),
+        turns: None,
+        at_most: 1,
+    });
+    succeeds(&mut second);
+    assert_eq!(lists.recv().expect("a list"), [3]);
+    assert_eq!(receiver.recv().expect("left for us"), 4);
 }
 
 #[test]

@@ -1,0 +1,301 @@
+//! The textbook queue between processes: what it does, and what a kill does to it.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use ipc_demo::{Error, Inherited, PipeQueue, Process, PutError, Role, RoleResult, Sender, Slot, pipe};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::harness::{arrive, await_word, meeting_point, watchdog, worker};
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+type Item = (u32, Vec<u8>);
+
+/// Puts numbered items of one length, says when the last is put, and ends when it is told to.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PutsItems {
+    queue: Slot<PipeQueue<Item>>,
+    items: std::ops::Range<u32>,
+    bytes: usize,
+    here: Slot<OwnedFd>,
+    until: Slot<OwnedFd>,
+}
+
+impl Role for PutsItems {
+    const NAME: &'static str = "test.puts-items";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let queue = inherited.take(self.queue)?;
+        for number in self.items {
+            queue.put((number, vec![number as u8; self.bytes]))?;
+        }
+        arrive(&inherited.take(self.here)?, b'p');
+        await_word(&inherited.take(self.until)?);
+        Ok(())
+    }
+}
+
+/// Says that it is here, gets items until a number 0 comes, and sends home the numbers.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct GetsItems {
+    queue: Slot<PipeQueue<Item>>,
+    here: Slot<OwnedFd>,
+    home: Slot<Sender<Vec<u32>>>,
+}
+
+impl Role for GetsItems {
+    const NAME: &'static str = "test.gets-items";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let queue = inherited.take(self.queue)?;
+        arrive(&inherited.take(self.here)?, b'g');
+        let mut got = Vec::new();
+        loop {
+            match queue.get()? {
+                (0, _) => break,
+                (number, _) => got.push(number),
+            }
+        }
+        Ok(inherited.take(self.home)?.send(&got)?)
+    }
+}
+
+/// A producer in its own process, and where it says that it has put everything.
+struct Producer {
+    process: Process,
+    here: crate::harness::MeetingReader,
+    release: OwnedFd,
+}
+
+fn producer(queue: &PipeQueue<Item>, items: std::ops::Range<u32>, bytes: usize) -> Producer {
+    let ((here, arrives), (until, release)) = (meeting_point(), meeting_point());
+    let process = worker("producer", |give| PutsItems {
+        queue: give.share(queue),
+        items,
+        bytes,
+        here: give.hand_over(arrives),
+        until: give.hand_over(until.into()),
+    });
+    Producer { process, here, release }
+}
+
+impl Producer {
+    fn ends_well(mut self) {
+        drop(self.release);
+        assert!(self.process.join().expect("it ends").is_success(), "{:?}", self.process.ended());
+    }
+
+    fn is_killed(&mut self) {
+        self.process.kill().expect("a signal");
+        self.process.join().expect("it ends");
+    }
+}
+
+/// Waits, without sleeping, for something that another process is about to do. The watchdog ends it otherwise.
+fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        std::thread::yield_now();
+    }
+}
+
+/// Whether every thread of a process is in the state that `ps` shows as this letter: `S` asleep, `T` stopped.
+fn is_in_state(letter: char, pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it lives");
+    let mut stats = threads.map(|thread| std::fs::read_to_string(thread.expect("a thread").path().join("stat")));
+    stats.all(|stat| {
+        stat.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(letter)))
+    })
+}
+
+fn queue(capacity: usize) -> PipeQueue<Item> {
+    PipeQueue::bounded(capacity).expect("a queue")
+}
+
+#[test]
+fn smoke() {
+    let _watchdog = watchdog("pipe_queue::smoke");
+    let queue = queue(3);
+    let producer = producer(&queue, 1..11, 1);
+    for number in 1..=10 {
+        assert_eq!(queue.get().expect("put"), (number, vec![number as u8]));
+    }
+    producer.ends_well();
+    assert!(matches!(queue.get(), Err(Error::Disconnected)));
+    assert!(matches!(queue.try_get(), Err(Error::Disconnected)));
+}
+
+#[test]
+fn every_item_arrives_once_for_any_capacity() {
+    let _watchdog = watchdog("pipe_queue::every_item");
+    for capacity in [1, 2, 64] {
+        let queue = queue(capacity);
+        let (mut lists, home) = pipe().expect("a pipe");
+        let (_here, arrives) = meeting_point();
+        let mut consumers = ["consumer-1", "consumer-2"].map(|name| {
+            worker(name, |give| GetsItems {
+                queue: give.share(&queue),
+                here: give.share(&arrives),
+                home: give.share(&home),
+            })
+        });
+        let mut producers = [producer(&queue, 1..501, 10), producer(&queue, 501..1001, 10)];
+        for producer in &mut producers {
+            assert_eq!(producer.here.meet(), Some(b'p'));
+        }
+        producers.into_iter().for_each(Producer::ends_well);
+        // All is in the pipe: what comes now comes last.
+        for _ in &consumers {
+            queue.put((0, Vec::new())).expect("room");
+        }
+        let mut seen = BTreeMap::new();
+        for _ in &consumers {
+            let got: Vec<u32> = lists.recv().expect("a list");
+            for half in [1..501_u32, 501..1001] {
+                let of_one = got.iter().filter(|&number| half.contains(number));
+                assert!(of_one.is_sorted(), "the items of one producer stay in order");
+            }
+            got.into_iter().for_each(|number| *seen.entry(number).or_insert(0) += 1);
+        }
+        assert!(seen.keys().copied().eq(1..1001) && seen.values().all(|times| *times == 1), "{capacity}");
+        for consumer in &mut consumers {
+            assert!(consumer.join().expect("it ends").is_success(), "{:?}", consumer.ended());
+        }
+    }
+}
+
+#[test]
+fn worker_that_ends_in_order_loses_nothing() {
+    let _watchdog = watchdog("pipe_queue::ends_in_order");
+    let queue = queue(1_000);
+    let mut producer = producer(&queue, 1..1_001, 1_000);
+    assert_eq!(producer.here.meet(), Some(b'p'));
+    drop(producer.release);
+    for number in 1..=1_000 {
+        assert_eq!(queue.get().expect("put").0, number);
+    }
+    assert!(producer.process.join().expect("it ends").is_success());
+}
+
+#[test]
+fn worker_whose_items_nobody_can_read_ends_all_the_same() {
+    let _watchdog = watchdog("pipe_queue::nobody_reads");
+    let queue = queue(1_000);
+    let mut producer = producer(&queue, 1..1_001, 1_000);
+    assert_eq!(producer.here.meet(), Some(b'p'));
+    drop(queue);
+    producer.ends_well();
+}
+
+#[test]
+fn put_without_room_and_without_others_gives_the_item_back() {
+    let _watchdog = watchdog("pipe_queue::put_without_others");
+    let queue = queue(1);
+    let producer = producer(&queue, 1..2, 1);
+    producer.ends_well();
+    let refused = queue.put((2, Vec::new())).expect_err("it is full and nobody is left");
+    assert!(matches!(refused, PutError::Disconnected((2, _))), "{refused}");
+}
+
+/// In Python nobody gets anything any more: the dead one keeps the read lock.
+#[test]
+fn survives_consumer_killed_while_it_waits() {
+    let _watchdog = watchdog("pipe_queue::killed_while_it_waits");
+    let queue = queue(10);
+    let ((mut here, arrives), (_lists, home)) = (meeting_point(), pipe().expect("a pipe"));
+    let mut victim = worker("victim", |give| GetsItems {
+        queue: give.share(&queue),
+        here: give.hand_over(arrives),
+        home: give.hand_over(home),
+    });
+    assert_eq!(here.meet(), Some(b'g'));
+    queue.put((1, Vec::new())).expect("room");
+    // It has got the item, and sleeps in the next `get`, with the read lock in its hands.
+    until(|| queue.qsize() == 0 && is_in_state('S', victim.pid()));
+    victim.kill().expect("a signal");
+    victim.join().expect("it ends");
+    queue.put((2, Vec::new())).expect("room");
+    assert_eq!(queue.get().expect("the lock is handed on").0, 2);
+}
+
+#[test]
+fn killed_producer_loses_what_it_had_put_and_its_room() {
+    let _watchdog = watchdog("pipe_queue::loses_its_room");
+    let queue = queue(200);
+    let mut producer = producer(&queue, 1..201, 1_000);
+    assert_eq!(producer.here.meet(), Some(b'p'));
+    assert_eq!(queue.qsize(), 200, "all 200 are put, for the producer");
+    // The pipe has 16 pages, which hold four such items each; the rest is in the producer's buffer.
+    producer.is_killed();
+    let mut got = 0;
+    let end = loop {
+        match queue.get() {
+            Ok((number, bytes)) => {
+                got += 1;
+                assert_eq!((number, bytes), (got, vec![got as u8; 1_000]), "in order and whole");
+            }
+            Err(end) => break end,
+        }
+    };
+    assert!(matches!(end, Error::Disconnected), "{end}");
+    assert!(got < 100, "{got} of 200 arrived");
+    // The documented contradiction: empty, and yet there is room for what was got and no more.
+    assert!(queue.is_empty());
+    assert_eq!(queue.qsize(), 200 - got as usize);
+}
+
+#[test]
+fn producer_killed_inside_an_item_tears_the_queue_for_all() {
+    let _watchdog = watchdog("pipe_queue::torn_by_producer");
+    let queue = queue(10);
+    let mut producer = producer(&queue, 1..3, 1_000_000);
+    until(|| !queue.is_empty());
+    producer.is_killed();
+    let before = Instant::now();
+    assert!(matches!(queue.get(), Err(Error::Torn)));
+    assert!(before.elapsed() < Duration::from_secs(5), "it is told, it does not hang");
+    assert!(matches!(queue.get_timeout(MOMENT), Err(Error::Torn)), "for good");
+    assert!(matches!(queue.put((9, Vec::new())), Err(PutError::Failed { item: (9, _), source: Error::Torn })));
+}
+
+#[test]
+fn writer_after_a_torn_item_does_not_write_behind_it() {
+    let _watchdog = watchdog("pipe_queue::writer_after_torn");
+    let queue = queue(10);
+    let mut producer = producer(&queue, 1..3, 1_000_000);
+    until(|| !queue.is_empty());
+    producer.is_killed();
+    // The first put still works: it is the feeder that meets the dead one's lock.
+    queue.put((9, Vec::new())).expect("room");
+    until(|| matches!(queue.try_put((9, Vec::new())), Err(PutError::Failed { source: Error::Torn, .. })));
+    assert!(matches!(queue.get(), Err(Error::Torn)));
+}
+
+#[test]
+fn consumer_killed_inside_an_item_tears_the_queue_for_all() {
+    let _watchdog = watchdog("pipe_queue::torn_by_consumer");
+    let queue = queue(10);
+    let mut producer = producer(&queue, 1..2, 1_000_000);
+    until(|| !queue.is_empty());
+    // Stopped in the middle of its item it holds the write lock, and is not dead.
+    let stopped = Pid::from_raw(producer.process.pid() as i32);
+    kill(stopped, Signal::SIGSTOP).expect("a signal");
+    until(|| is_in_state('T', producer.process.pid()));
+    let ((_here, arrives), (_lists, home)) = (meeting_point(), pipe().expect("a pipe"));
+    let mut victim = worker("victim", |give| GetsItems {
+        queue: give.share(&queue),
+        here: give.hand_over(arrives),
+        home: give.hand_over(home),
+    });
+    // It has read what was there, and waits for the rest with the read lock in its hands.
+    until(|| queue.is_empty());
+    assert!(queue.try_get().expect("somebody else waits").is_none());
+    victim.kill().expect("a signal");
+    victim.join().expect("it ends");
+    assert!(matches!(queue.get(), Err(Error::Torn)));
+    kill(stopped, Signal::SIGCONT).expect("a signal");
+    // The producer's feeder finds it torn and gives up: the process ends.
+    assert_eq!(producer.here.meet(), Some(b'p'));
+    producer.ends_well();
+}
