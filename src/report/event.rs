@@ -219,6 +219,46 @@ pub enum Fact {
         /// How long it ran.
         ran_us: u64,
     },
+    /// A worker is done with a round and waits for the others.
+    BarrierWaiting {
+        /// The round, from 1.
+        round: u64,
+    },
+    /// All were done with the round, and the worker goes on.
+    BarrierPassed {
+        /// The round, from 1.
+        round: u64,
+        /// How long it waited.
+        waited_us: u64,
+    },
+    /// The barrier broke: the worker waits for nobody any more.
+    BarrierBroken {
+        /// The round, from 1.
+        round: u64,
+        /// Why.
+        cause: String,
+        /// The process that died, if that is why and it is known.
+        dead_pid: Option<u32>,
+    },
+    /// A worker gave its lock up until a condition is met.
+    ConditionWaiting {
+        /// What it waits for: `not full` or `not empty`.
+        condition: String,
+    },
+    /// The condition is met, and the worker has its lock again.
+    ConditionMet {
+        /// What it waited for.
+        condition: String,
+        /// How long it waited.
+        waited_us: u64,
+    },
+    /// A worker added one to the shared numbers a number of times.
+    IncrementsMade {
+        /// How often since it began.
+        made: u64,
+        /// What it found in the counter then.
+        seen: u64,
+    },
     /// The last event of every run.
     Summary {
         /// Name of the scenario.

@@ -53,10 +53,20 @@ impl Lanes {
                 }
                 self.set(event, Lane::Running);
             }
-            Fact::LockWaiting { .. } | Fact::PermitWaiting { .. } | Fact::GunAwaited => self.set(event, Lane::Waiting),
+            Fact::LockWaiting { .. }
+            | Fact::PermitWaiting { .. }
+            | Fact::GunAwaited
+            | Fact::BarrierWaiting { .. }
+            | Fact::ConditionWaiting { .. } => self.set(event, Lane::Waiting),
             Fact::LockAcquired { .. } | Fact::PermitAcquired { .. } => self.hold(event, 1),
             Fact::LockReleased { .. } | Fact::PermitReleased { .. } => self.hold(event, -1),
-            Fact::LockTimedOut { .. } | Fact::GunHeard { .. } => self.hold(event, 0),
+            Fact::LockTimedOut { .. }
+            | Fact::GunHeard { .. }
+            | Fact::BarrierPassed { .. }
+            | Fact::BarrierBroken { .. }
+            | Fact::ConditionMet { .. }
+            | Fact::QueueFull { .. }
+            | Fact::EndOfFile => self.hold(event, 0),
             Fact::WorkerExited { exit_code: Some(0), .. } => self.set(event, Lane::Ended),
             Fact::WorkerExited { .. } => self.set(event, Lane::Died),
             _ => {}

@@ -218,7 +218,15 @@ fn every_line_fits_eighty_columns() {
         .then(RUNNER, ring_of(10))
         .then("worker-10", Fact::PermitAcquired { semaphore: "car park".to_owned(), waited_us: 999_949 })
         .then("worker-10", Fact::PermitReleased { semaphore: "car park".to_owned(), held_us: 999_949 })
-        .then("worker-10", Fact::LineCrossed { ran_us: 999_949 });
+        .then("worker-10", Fact::LineCrossed { ran_us: 999_949 })
+        .then("worker-10", Fact::BarrierPassed { round: 100_000, waited_us: 999_949 })
+        .then("worker-10", Fact::BarrierBroken { round: 1, cause: "process 4194304 died".to_owned(), dead_pid: None })
+        .then("worker-10", Fact::ConditionMet { condition: "not empty".to_owned(), waited_us: 999_949 })
+        .then(
+            "producer-10",
+            Fact::ItemPut { value: json!(1), from: "producer-10".to_owned(), number: 1, size: Some(3) },
+        )
+        .then("worker-10", Fact::IncrementsMade { made: 1_000_000_000, seen: 1_000_000_000_000 });
     for (language, run) in
         [Language::En, Language::Zh].into_iter().flat_map(|language| [(language, &run), (language, &others)])
     {

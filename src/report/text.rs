@@ -70,7 +70,7 @@ impl<W: Write> Text<W> {
     fn line(&self, event: &Event) -> String {
         let time = format!("{:>9.4} {}", event.at_us as f64 / 1e6, self.language.pick("s", "秒"));
         let name = self.language.name(&event.worker);
-        let padding = " ".repeat(NAME_WIDTH.saturating_sub(name.width()));
+        let padding = " ".repeat(NAME_WIDTH.saturating_sub(name.width()).max(1));
         let color = self.lanes.index_of(&event.worker).map(|index| WORKER_COLORS[index % WORKER_COLORS.len()]);
         let name = self.paint(Style::new().fg_color(color.map(Into::into)), &name);
         let sentence = self.paint(style_of(&event.fact), &self.language.sentence(&self.scenario, event));
@@ -142,8 +142,10 @@ fn style_of(fact: &Fact) -> Style {
     let color = match fact {
         Fact::TicketBought { .. } | Fact::TaskDone { .. } | Fact::QueueJoined { .. } => AnsiColor::Green,
         Fact::LineCrossed { .. } => AnsiColor::Green,
-        Fact::PermitWaiting { .. } | Fact::GunAwaited => AnsiColor::Yellow,
-        Fact::DeadlockFound { .. } | Fact::LockTimedOut { .. } => AnsiColor::Red,
+        Fact::PermitWaiting { .. } | Fact::GunAwaited | Fact::BarrierWaiting { .. } | Fact::ConditionWaiting { .. } => {
+            AnsiColor::Yellow
+        }
+        Fact::DeadlockFound { .. } | Fact::LockTimedOut { .. } | Fact::BarrierBroken { .. } => AnsiColor::Red,
         Fact::LockWaiting { .. } | Fact::QueueFull { .. } | Fact::QueueEmpty | Fact::EndOfFile => AnsiColor::Yellow,
         Fact::DataTorn { .. } | Fact::LockAcquired { abandoned: true, .. } | Fact::SendRefused { .. } => AnsiColor::Red,
         Fact::WorkerExited { exit_code: Some(0), .. } | Fact::WorkerStarted { .. } => return Style::new().dimmed(),

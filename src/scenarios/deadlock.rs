@@ -63,7 +63,7 @@ Examples:
   ipc-demo deadlock                      two workers
   ipc-demo deadlock --workers 5          five in a ring
   ipc-demo deadlock --ordered            one order for all: no deadlock
-  ipc-demo deadlock --timeout 100years   stays until Ctrl-C, or until one of them is killed (kill -9)";
+  ipc-demo deadlock --timeout 100years   until Ctrl-C, or kill -9 of a worker";
     type Args = DeadlockArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
     type Tally = Grip;

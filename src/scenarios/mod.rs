@@ -4,7 +4,10 @@
 //! ([`Scenario::play`]), and judged by what they did ([`Scenario::check`]). Its help, its dispatch and the roles of its
 //! workers all come from its line in the table.
 
+mod barrier;
+mod buffer;
 mod cast;
+mod condition;
 mod deadlock;
 mod event;
 mod held_lock;
@@ -14,6 +17,7 @@ mod semaphore;
 mod stage;
 mod ticket_file;
 mod tickets;
+mod values;
 
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -31,8 +35,11 @@ use stage::Stage;
 pub(crate) static SCENARIOS: &[Entry] = &[
     Entry::of::<tickets::Tickets>(),
     Entry::of::<pipe::Pipe>(),
+    Entry::of::<values::Values>(),
     Entry::of::<semaphore::Semaphore>(),
     Entry::of::<event::Event>(),
+    Entry::of::<barrier::Barrier>(),
+    Entry::of::<condition::Condition>(),
     Entry::of::<deadlock::Deadlock>(),
 ];
 

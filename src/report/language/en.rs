@@ -53,6 +53,14 @@ pub(super) fn sentence(event: &Event) -> String {
         Fact::GunFired => "fires the gun".to_owned(),
         Fact::GunHeard { waited_us } => format!("starts ({})", waited(*waited_us)),
         Fact::LineCrossed { ran_us } => format!("is at the finish (ran {})", duration(*ran_us)),
+        Fact::BarrierWaiting { round } => format!("is done with round {round} and waits"),
+        Fact::BarrierPassed { round, waited_us } => format!("leaves round {round} ({})", waited(*waited_us)),
+        Fact::BarrierBroken { cause, .. } => format!("the barrier breaks: {cause}"),
+        Fact::ConditionWaiting { condition } => {
+            format!("waits: the buffer is {}", condition.strip_prefix("not ").unwrap_or(condition))
+        }
+        Fact::ConditionMet { condition, waited_us } => format!("goes on: it is {condition} ({})", waited(*waited_us)),
+        Fact::IncrementsMade { made, seen } => format!("has added {made}, sees {seen}"),
         Fact::Summary { .. } => String::new(),
     }
 }

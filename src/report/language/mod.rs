@@ -98,6 +98,18 @@ impl Language {
                 "kill -9 a racer at the line: the gun does not wait for it",
                 "在起跑线上杀死一个选手（kill -9）：发令枪不会等它",
             )),
+            ("barrier", _) => Some(self.pick(
+                "kill -9 one of them: the others are told so at once, and wait no longer",
+                "杀死其中一个（kill -9）：其他进程马上知道，不再等待",
+            )),
+            ("condition", _) => Some(self.pick(
+                "mostly full: ipc-demo condition --producers 4 --consumers 1",
+                "缓冲区常满：ipc-demo condition --producers 4 --consumers 1",
+            )),
+            ("values", Verdict::Violated) => Some(self.pick(
+                "two read before either wrote; a lock cures it: ipc-demo values --lock",
+                "两个进程读到了同一个数；加一把锁就好：ipc-demo values --lock",
+            )),
             ("deadlock", Verdict::Violated) => Some(self.pick(
                 "one order for all locks cures it: ipc-demo deadlock --ordered",
                 "大家按同一个顺序拿锁就好：ipc-demo deadlock --ordered",

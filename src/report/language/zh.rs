@@ -59,6 +59,17 @@ pub(super) fn sentence(scenario: &str, event: &Event) -> String {
         Fact::GunFired => "发令枪响".to_owned(),
         Fact::GunHeard { waited_us } => format!("起跑（{}）", waited(*waited_us)),
         Fact::LineCrossed { ran_us } => format!("到达终点（跑了 {}）", duration(*ran_us)),
+        Fact::BarrierWaiting { round } => format!("第{round}轮做完，等待大家"),
+        Fact::BarrierPassed { round, waited_us } => format!("离开第{round}轮（{}）", waited(*waited_us)),
+        Fact::BarrierBroken { dead_pid: Some(pid), .. } => format!("屏障破裂：进程 {pid} 死了"),
+        Fact::BarrierBroken { cause, .. } => format!("屏障破裂：{cause}"),
+        Fact::ConditionWaiting { condition } if condition == "not full" => "缓冲区已满，等待".to_owned(),
+        Fact::ConditionWaiting { .. } => "缓冲区已空，等待".to_owned(),
+        Fact::ConditionMet { condition, waited_us } => {
+            let now = if condition == "not full" { "未满" } else { "非空" };
+            format!("缓冲区{now}，继续（{}）", waited(*waited_us))
+        }
+        Fact::IncrementsMade { made, seen } => format!("加了{made}次，看到{seen}"),
         Fact::Summary { .. } => String::new(),
     }
 }
@@ -114,6 +125,9 @@ pub(super) fn verdict(scenario: &str, claim: &str, verdict: Verdict, guaranteed:
         "semaphore" => "每辆车都能停，同时在场的不超过车位",
         "event" => "枪响之前没人跑，枪响之后人人跑",
         "deadlock" => "从不互相等待成环",
+        "barrier" => "上一轮没做完，下一轮不开始",
+        "condition" => "每个数据恰好取出一次，按顺序",
+        "values" => "没有更新丢失",
         _ => claim,
     };
     match (verdict, guaranteed) {
@@ -155,6 +169,17 @@ pub(super) fn fact(name: &str) -> String {
         "deadlocks" => "死锁",
         "found" => "发现",
         "timeouts" => "超时",
+        "parties" => "参与者",
+        "rounds" => "轮数",
+        "completed" => "完成轮数",
+        "too_early" => "抢先",
+        "broken" => "破裂",
+        "capacity" => "容量",
+        "most_queued" => "同时最多",
+        "expected" => "应有",
+        "actual" => "实有",
+        "in_array" => "数组中",
+        "lost_in_array" => "数组丢失",
         other => other,
     }
     .to_owned()

@@ -1,10 +1,13 @@
 //! The scenarios by the real binary: what their events say, and what kills do to them.
 
+mod barrier;
+mod condition;
 mod deadlock;
 mod event;
 mod pipe;
 mod semaphore;
 mod tickets;
+mod values;
 
 use ipc_demo::report::{Event, Fact, Verdict};
 use nix::sys::signal::Signal;
