@@ -18,7 +18,7 @@ mod trace;
 
 use std::io::{self, IsTerminal, Write};
 
-pub use event::{Event, Fact, RUNNER, Verdict};
+pub use event::{Event, Fact, Link, RUNNER, Verdict};
 pub use language::Language;
 pub(crate) use pictures::Pictures;
 

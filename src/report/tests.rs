@@ -10,7 +10,7 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::Reporter;
-use super::event::{Event, Fact, RUNNER, Verdict};
+use super::event::{Event, Fact, Link, RUNNER, Verdict};
 use super::jsonl::JsonLines;
 use super::language::Language;
 use super::text::Text;
@@ -218,6 +218,47 @@ fn sale_without_a_lock() {
         .matches_golden_files("tickets_race");
 }
 
+/// A ring of so many workers, each with the lock of its number.
+fn ring_of(workers: usize) -> Fact {
+    let link = |own| {
+        let next = own % workers + 1;
+        let (worker, holds) = (format!("worker-{own}"), format!("lock-{own}"));
+        Link { worker, holds, waits_for: format!("lock-{next}"), held_by: format!("worker-{next}") }
+    };
+    Fact::DeadlockFound { cycle: (1..=workers).map(link).collect() }
+}
+
+#[test]
+fn deadlock_broken_by_a_timeout() {
+    let wants = |lock: &str| Fact::LockWaiting { lock: lock.to_owned() };
+    let has = |lock: &str, abandoned| Fact::LockAcquired { lock: lock.to_owned(), waited_us: 1_500_000, abandoned };
+    let drops = |lock: &str| Fact::LockReleased { lock: lock.to_owned(), held_us: 2_500_000 };
+    Run::of("deadlock", 2)
+        .then("worker-1", worker_started(false))
+        .then("worker-2", worker_started(false))
+        .then("worker-1", has("lock-1", false))
+        .then("worker-2", has("lock-2", false))
+        .then("worker-1", wants("lock-2"))
+        .then("worker-2", wants("lock-1"))
+        .then(RUNNER, ring_of(2))
+        .then("worker-1", Fact::LockTimedOut { lock: "lock-2".to_owned(), waited_us: 2_000_000 })
+        .then("worker-1", drops("lock-1"))
+        .then("worker-2", has("lock-1", true))
+        .then("worker-2", drops("lock-1"))
+        .then("worker-2", drops("lock-2"))
+        .then("worker-2", worker_exited(Some(0), None, None))
+        .then(RUNNER, summary("deadlock", Verdict::Violated, false, json!({"deadlocks": 1, "found": 1, "timeouts": 1})))
+        .matches_golden_files("deadlock");
+}
+
+#[test]
+fn long_ring_is_cut_short() {
+    let run = Run::of("deadlock", 12).then(RUNNER, ring_of(12));
+    let text = run.shown_by(|paper| Text::new(paper, Language::En, false, false));
+    assert_eq!(text.lines().filter(|line| line.contains(" holds ")).count(), 10, "{text}");
+    assert!(text.ends_with("and so on: 2 more\n"), "{text}");
+}
+
 #[test]
 fn other_endings() {
     let facts = || json!({"in_order": true, "lost": 0, "left": false});
@@ -255,7 +296,27 @@ fn every_line_fits_eighty_columns() {
         .then("buyer-10", Fact::DataTorn { error: "expected value at line 1 column 1".to_owned() })
         .then("buyer-10", Fact::TicketBought { left: 10 })
         .then(RUNNER, summary("tickets", Verdict::Violated, false, json!({"stock": 3, "buyers": 10, "oversold": 7})));
-    for language in [Language::En, Language::Zh] {
+    let long = || "lock-10".to_owned();
+    let others = Run::of("deadlock", 10)
+        .then("worker-10", worker_started(false))
+        .then("worker-10", Fact::LockAcquired { lock: long(), waited_us: 999_949, abandoned: true })
+        .then("worker-10", Fact::LockReleased { lock: long(), held_us: 999_949 })
+        .then("worker-10", Fact::LockTimedOut { lock: long(), waited_us: 999_949 })
+        .then(RUNNER, ring_of(10))
+        .then("worker-10", Fact::PermitAcquired { semaphore: "car park".to_owned(), waited_us: 999_949 })
+        .then("worker-10", Fact::PermitReleased { semaphore: "car park".to_owned(), held_us: 999_949 })
+        .then("worker-10", Fact::LineCrossed { ran_us: 999_949 })
+        .then("worker-10", Fact::BarrierPassed { round: 100_000, waited_us: 999_949 })
+        .then("worker-10", Fact::BarrierBroken { round: 1, cause: "process 4194304 died".to_owned(), dead_pid: None })
+        .then("worker-10", Fact::ConditionMet { condition: "not empty".to_owned(), waited_us: 999_949 })
+        .then(
+            "producer-10",
+            Fact::ItemPut { value: json!(1), from: "producer-10".to_owned(), number: 1, size: Some(3) },
+        )
+        .then("worker-10", Fact::IncrementsMade { made: 1_000_000_000, seen: 1_000_000_000_000 });
+    for (language, run) in
+        [Language::En, Language::Zh].into_iter().flat_map(|language| [(language, &run), (language, &others)])
+    {
         let text = run.shown_by(|paper| Text::new(paper, language, false, false));
         for line in text.lines() {
             assert!(line.width() <= 80, "{} columns: {line}", line.width());

@@ -4,17 +4,25 @@
 //! ([`Scenario::play`]), and judged by what they did ([`Scenario::check`]). Its help, its dispatch and the roles of its
 //! workers all come from its line in the table.
 
+mod barrier;
+mod buffer;
 mod cast;
+mod condition;
+mod deadlock;
+mod event;
+mod held_lock;
 mod joinable;
 mod ledger;
 mod pace;
 mod pipe;
 mod prodcons;
 mod queue;
+mod semaphore;
 mod stage;
 mod ticket_file;
 mod tickets;
 mod transport;
+mod values;
 
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -35,6 +43,12 @@ pub(crate) static SCENARIOS: &[Entry] = &[
     Entry::of::<queue::Queue>(),
     Entry::of::<prodcons::Prodcons>(),
     Entry::of::<joinable::Joinable>(),
+    Entry::of::<values::Values>(),
+    Entry::of::<semaphore::Semaphore>(),
+    Entry::of::<event::Event>(),
+    Entry::of::<barrier::Barrier>(),
+    Entry::of::<condition::Condition>(),
+    Entry::of::<deadlock::Deadlock>(),
 ];
 
 /// What a run is found to have shown.
