@@ -15,6 +15,7 @@ mod boot;
 mod channel;
 mod datagram;
 mod deadline;
+mod desk;
 mod encoding;
 mod error;
 mod family;

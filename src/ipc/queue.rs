@@ -12,9 +12,18 @@
 //! and one that has no serialised form fails there; FIFO over all producers; `qsize`, `is_empty` and `is_full` never
 //! contradict each other; nobody waits for a dead process.
 
+mod builder;
+mod put_error;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
+
+pub use builder::{DEFAULT_BYTE_LIMIT, QueueBuilder};
+pub use put_error::PutError;
+pub(crate) use put_error::put_outcome;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,12 +31,8 @@ use serde::de::DeserializeOwned;
 use super::channel::{Access, Both, Channel, GetOnly, Gets, PutOnly, Puts, rights_of};
 use super::encoding::{self, SMALL, first_bytes};
 use super::error::{Error, Result};
-use super::ring::{LastLook, Plan, Reader, Taken, Waited, Waiting};
+use super::ring::{LastLook, Reader, Taken, Waited, Waiting};
 use super::share::{Adopted, Parcel, Share};
-
-/// How many bytes of items a queue holds if nothing else is said: 256 MiB. They are address space; memory is taken only as
-/// it is needed.
-pub const DEFAULT_BYTE_LIMIT: u64 = 256 << 20;
 
 /// A queue of items of type `T` that processes share.
 ///
@@ -64,90 +69,6 @@ pub struct Queue<T, A: Access = Both> {
 pub type Producer<T> = Queue<T, PutOnly>;
 /// The getting end of a [`Queue`].
 pub type Consumer<T> = Queue<T, GetOnly>;
-
-/// What a queue is made with.
-#[derive(Debug, Clone, Default)]
-#[must_use]
-pub struct QueueBuilder {
-    capacity_items: Option<usize>,
-    byte_limit: Option<u64>,
-}
-
-impl QueueBuilder {
-    /// At most so many items at once.
-    pub fn capacity(mut self, items: usize) -> Self {
-        self.capacity_items = Some(items);
-        self
-    }
-
-    /// At most so many bytes of serialised items at once; [`DEFAULT_BYTE_LIMIT`] if not set. No item can be longer.
-    pub fn byte_limit(mut self, bytes: u64) -> Self {
-        self.byte_limit = Some(bytes);
-        self
-    }
-
-    pub(crate) fn plan(&self, leases: u32) -> Result<Plan> {
-        let capacity = self.capacity_items.map(|items| items as u64);
-        Plan::new(capacity, self.byte_limit.unwrap_or(DEFAULT_BYTE_LIMIT), leases)
-    }
-
-    /// Makes the queue.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`] for a capacity or limit of 0 or a limit above 1 TiB, and [`Error::Os`] if there is no memory or
-    /// no descriptor for it.
-    pub fn build<T>(&self) -> Result<Queue<T>> {
-        Channel::create(self.plan(0)?, rights_of::<Both>(), |_| {}).map(Queue::of)
-    }
-}
-
-/// Why an item was not put. It holds the item.
-#[derive(thiserror::Error)]
-pub enum PutError<T> {
-    /// The queue was full as long as the call was willing to wait.
-    #[error("the queue is full")]
-    Full(T),
-    /// The item cannot be put, now or later.
-    #[error("cannot put an item")]
-    Failed(T, #[source] Error),
-}
-
-impl<T> PutError<T> {
-    /// The item.
-    pub fn into_item(self) -> T {
-        match self {
-            PutError::Full(item) | PutError::Failed(item, _) => item,
-        }
-    }
-}
-
-impl<T> fmt::Debug for PutError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PutError::Full(_) => f.write_str("Full"),
-            PutError::Failed(_, error) => f.debug_tuple("Failed").field(error).finish(),
-        }
-    }
-}
-
-impl<T> From<PutError<T>> for Error {
-    fn from(error: PutError<T>) -> Self {
-        match error {
-            PutError::Full(_) => Error::Full,
-            PutError::Failed(_, error) => error,
-        }
-    }
-}
-
-/// Gives the item back if it was not put.
-#[inline]
-pub(crate) fn put_outcome<T>(item: T, outcome: Result<()>) -> std::result::Result<(), PutError<T>> {
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(Error::Full) => Err(PutError::Full(item)),
-        Err(error) => Err(PutError::Failed(item, error)),
-    }
-}
 
 impl<T> Queue<T> {
     /// Makes a queue that grows with what is in it, up to [`DEFAULT_BYTE_LIMIT`]; then `put` waits.
@@ -477,6 +398,3 @@ impl<T, A: Access> fmt::Debug for Queue<T, A> {
         f.debug_struct("Queue").field("kind", &A::QUEUE).field("capacity", &self.capacity()).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

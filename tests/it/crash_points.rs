@@ -9,6 +9,7 @@
 //! `ptrace(2)`. Where the kernel does not allow it the tests say so and pass.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
@@ -62,7 +63,10 @@ impl Role for Victim {
         match self.operation {
             Operation::Put(slot, items) => {
                 let queue = inherited.take(slot)?;
-                between_signals(&|| Ok(if items.len() == 1 { queue.put(items[0])? } else { queue.put_many(&items)? }))
+                between_signals(&|| match items[..] {
+                    [item] => Ok(queue.put(item)?),
+                    _ => Ok(queue.put_many(&items)?),
+                })
             }
             Operation::Get(slot) => {
                 let queue = inherited.take(slot)?;
@@ -168,10 +172,10 @@ fn kill_points(stride: usize, mut attempt: impl FnMut(usize) -> Option<Outcome>)
     }
     let first = outcomes.iter().find(|(_, outcome)| **outcome == Outcome::Happened).map_or(0, |(point, _)| *point);
     for point in first.saturating_sub(stride)..first + stride {
-        if !outcomes.contains_key(&point) {
+        if let Entry::Vacant(unknown) = outcomes.entry(point) {
             match attempt(point).expect("it was allowed before") {
                 Outcome::Over => break,
-                outcome => outcomes.insert(point, outcome),
+                outcome => unknown.insert(outcome),
             };
         }
     }
