@@ -33,6 +33,7 @@ mod connection;
 mod datagram;
 mod deadline;
 mod deadlock;
+mod desk;
 mod encoding;
 mod error;
 mod event;

@@ -12,9 +12,15 @@
 //! and one that has no serialised form fails there; FIFO over all producers; `qsize`, `is_empty` and `is_full` never
 //! contradict each other; nobody waits for a dead process.
 
+mod builder;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
+
+pub use builder::{DEFAULT_BYTE_LIMIT, QueueBuilder};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,12 +29,8 @@ use super::channel::{Access, Both, Channel, GetOnly, Gets, PutOnly, Puts, rights
 use super::encoding::{self, SMALL, first_bytes};
 use super::error::{Error, Result};
 use super::put_error::PutError;
-use super::ring::{LastLook, Plan, Reader, Taken, Waited, Waiting};
+use super::ring::{LastLook, Reader, Taken, Waited, Waiting};
 use super::share::{Adopted, Parcel, Share};
-
-/// How many bytes of items a queue holds if nothing else is said: 256 MiB. They are address space; memory is taken only as
-/// it is needed.
-pub const DEFAULT_BYTE_LIMIT: u64 = 256 << 20;
 
 /// A queue of items of type `T` that processes share.
 ///
@@ -65,42 +67,6 @@ pub struct Queue<T, A: Access = Both> {
 pub type Producer<T> = Queue<T, PutOnly>;
 /// The getting end of a [`Queue`].
 pub type Consumer<T> = Queue<T, GetOnly>;
-
-/// What a queue is made with.
-#[derive(Debug, Clone, Default)]
-#[must_use]
-pub struct QueueBuilder {
-    capacity_items: Option<usize>,
-    byte_limit: Option<u64>,
-}
-
-impl QueueBuilder {
-    /// At most so many items at once.
-    pub fn capacity(mut self, items: usize) -> Self {
-        self.capacity_items = Some(items);
-        self
-    }
-
-    /// At most so many bytes of serialised items at once; [`DEFAULT_BYTE_LIMIT`] if not set. No item can be longer.
-    pub fn byte_limit(mut self, bytes: u64) -> Self {
-        self.byte_limit = Some(bytes);
-        self
-    }
-
-    pub(crate) fn plan(&self, leases: u32) -> Result<Plan> {
-        let capacity = self.capacity_items.map(|items| items as u64);
-        Plan::new(capacity, self.byte_limit.unwrap_or(DEFAULT_BYTE_LIMIT), leases)
-    }
-
-    /// Makes the queue.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`] for a capacity or limit of 0 or a limit above 1 TiB, and [`Error::Os`] if there is no memory or
-    /// no descriptor for it.
-    pub fn build<T>(&self) -> Result<Queue<T>> {
-        Channel::create(self.plan(0)?, rights_of::<Both>(), |_| {}).map(Queue::of)
-    }
-}
 
 impl<T> Queue<T> {
     /// Makes a queue that grows with what is in it, up to [`DEFAULT_BYTE_LIMIT`]; then `put` waits.
@@ -430,6 +396,3 @@ impl<T, A: Access> fmt::Debug for Queue<T, A> {
         f.debug_struct("Queue").field("kind", &A::QUEUE).field("capacity", &self.capacity()).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

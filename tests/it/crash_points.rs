@@ -63,13 +63,9 @@ impl Role for Victim {
         match self.operation {
             Operation::Put(slot, items) => {
                 let queue = inherited.take(slot)?;
-                between_signals(&|| {
-                    if items.len() == 1 {
-                        queue.put(items[0])?;
-                    } else {
-                        queue.put_many(&items)?;
-                    }
-                    Ok(())
+                between_signals(&|| match items[..] {
+                    [item] => Ok(queue.put(item)?),
+                    _ => Ok(queue.put_many(&items)?),
                 })
             }
             Operation::Get(slot) => {
@@ -159,6 +155,9 @@ impl Traced {
     }
 }
 
+/// So many instructions before and after the one that decides are all tried.
+const AROUND: usize = 12;
+
 /// Kills at every `stride`th instruction, and at every one around that which decides.
 fn kill_points(stride: usize, mut attempt: impl FnMut(usize) -> Option<Outcome>) {
     let mut outcomes = BTreeMap::new();
@@ -174,15 +173,23 @@ fn kill_points(stride: usize, mut attempt: impl FnMut(usize) -> Option<Outcome>)
         let _ = writeln!(std::io::stderr(), "skipped: this process may not trace its children");
         return;
     }
-    let first = outcomes.iter().find(|(_, outcome)| **outcome == Outcome::Happened).map_or(0, |(point, _)| *point);
-    for point in first.saturating_sub(stride)..first + stride {
-        if let Entry::Vacant(place) = outcomes.entry(point) {
-            match attempt(point).expect("it was allowed before") {
-                Outcome::Over => break,
-                outcome => place.insert(outcome),
-            };
-        }
+    let mut at = |point: usize, outcomes: &mut BTreeMap<usize, Outcome>| match outcomes.entry(point) {
+        Entry::Occupied(known) => *known.get(),
+        Entry::Vacant(unknown) => *unknown.insert(attempt(point).expect("it was allowed before")),
+    };
+    // The instruction that decides lies between two samples, or behind the last.
+    let last_never = outcomes.iter().rfind(|(_, outcome)| **outcome == Outcome::NeverHappened);
+    let mut never = *last_never.expect("before the first instruction nothing happened").0;
+    let mut done = never + stride;
+    while done - never > 1 {
+        let middle = never.midpoint(done);
+        let is_done = at(middle, &mut outcomes) != Outcome::NeverHappened;
+        *(if is_done { &mut done } else { &mut never }) = middle;
     }
+    for point in done.saturating_sub(AROUND)..done + AROUND {
+        at(point, &mut outcomes);
+    }
+    outcomes.retain(|_, outcome| *outcome != Outcome::Over);
     let flips = outcomes.values().zip(outcomes.values().skip(1)).filter(|(one, next)| one != next).count();
     let _ = writeln!(std::io::stderr(), "{} kill points, {flips} flip", outcomes.len());
     assert!(flips == 1 && outcomes[&0] == Outcome::NeverHappened, "one instruction decides: {outcomes:?}");
@@ -230,7 +237,7 @@ macro_rules! operations {
             $(#[test]
             fn $operation() {
                 let _watchdog = crate::harness::watchdog(concat!("crash_points::", stringify!($operation)));
-                super::$operation(37);
+                super::$operation(61);
             })*
         }
 

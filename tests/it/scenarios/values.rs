@@ -63,7 +63,8 @@ fn killed_worker_keeps_neither_the_lock_nor_what_it_told() {
         assert_eq!(code, Some(3), "{stderr}");
         assert_eq!((verdict(&events), ended(&events)), ((Verdict::Held, true), 3));
         let (expected, actual) = (fact(&events, "expected"), fact(&events, "actual"));
-        assert!((620..=800).contains(&expected) && (expected..=expected + 20).contains(&actual), "{expected} {actual}");
+        // What the victim added and did not live to tell is in the counter all the same.
+        assert!((600..=800).contains(&expected) && (expected..=800).contains(&actual), "{expected} {actual}");
     }
 }
 
@@ -71,7 +72,7 @@ fn killed_worker_keeps_neither_the_lock_nor_what_it_told() {
 fn interrupted_count_is_summed_up() {
     let _watchdog = watchdog("scenarios::values::interrupted");
     let events = interrupt(Demo::run("values").args(["--lock"]), counts);
-    assert!((100..4_000).contains(&fact(&events, "expected")));
+    assert!((1..4_000).contains(&fact(&events, "expected")));
 }
 
 #[test]
