@@ -8,6 +8,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::bench::{self, BenchArgs};
+use crate::chaos::{self, ChaosArgs};
 use crate::ipc::enter;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Color, Format, Language, Reporter, to_stdout};
@@ -15,6 +16,8 @@ use crate::scenarios::{SCENARIOS, Speed, Terms};
 
 /// The subcommand that is no scenario: it measures.
 const BENCH: &str = "bench";
+/// The one that kills.
+const CHAOS: &str = "chaos";
 
 /// Options that stand before or after the scenario.
 #[derive(Debug, Args)]
@@ -42,6 +45,8 @@ struct Globals {
 
 fn command() -> Command {
     let bench = BenchArgs::augment_args(Command::new(BENCH)).about("What each mechanism costs on this machine");
+    let chaos =
+        ChaosArgs::augment_args(Command::new(CHAOS)).about("What becomes of the others when a worker is killed");
     Globals::augment_args(Command::new("ipc-demo"))
         .version(env!("CARGO_PKG_VERSION"))
         .about("Starts real Linux processes and shows how they share, send, wait and die")
@@ -59,11 +64,13 @@ fn command() -> Command {
         .disable_help_subcommand(true)
         .subcommands(SCENARIOS.iter().map(|entry| entry.command()))
         .subcommand(bench)
+        .subcommand(chaos)
 }
 
 /// The whole program: a worker's part if this process was started as one, else what the command line asks for.
 pub fn run() -> ExitCode {
-    let roles: Vec<_> = SCENARIOS.iter().flat_map(|entry| entry.roles).chain(bench::ROLES).copied().collect();
+    let roles: Vec<_> =
+        SCENARIOS.iter().flat_map(|entry| entry.roles).chain(bench::ROLES).chain(chaos::ROLES).copied().collect();
     if let Some(code) = enter(&roles) {
         return code;
     }
@@ -91,18 +98,23 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
     let (name, scenario_matches) = matches.subcommand().expect("clap requires a scenario");
     // Global options are known at both levels; the inner one has seen them all.
     let globals = Globals::from_arg_matches(scenario_matches).map_err(|error| Failure::Unusable(error.into()))?;
+    let seed = globals.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let language = globals.lang.unwrap_or_else(Language::from_environment);
     if name == BENCH {
         let args = BenchArgs::from_arg_matches(scenario_matches).map_err(|error| Failure::Unusable(error.into()))?;
         return bench::run(&args, globals.format);
     }
+    if name == CHAOS {
+        let args = ChaosArgs::from_arg_matches(scenario_matches).map_err(|error| Failure::Unusable(error.into()))?;
+        return chaos::run(&args, chaos::Terms { seed, format: globals.format, language, color: globals.color });
+    }
     let entry = SCENARIOS.iter().find(|entry| entry.name == name).expect("clap knows only the table's names");
     let terms = Terms {
-        seed: globals.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
+        seed,
         speed: globals.speed,
         strict: globals.strict,
         args: args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect(),
     };
-    let language = globals.lang.unwrap_or_else(Language::from_environment);
     let reporter = || -> Box<dyn Reporter> { to_stdout(globals.format, language, globals.color) };
     (entry.run)(scenario_matches, &terms, &reporter)
 }

@@ -14,6 +14,7 @@ use std::io::{self, IsTerminal, Write};
 
 pub use event::{Event, Fact, RUNNER, Verdict};
 pub use language::Language;
+pub(crate) use language::duration;
 
 /// Turns events into output, one at a time, as they happen.
 pub(crate) trait Reporter {
@@ -44,6 +45,15 @@ pub(crate) enum Color {
     Never,
 }
 
+impl Color {
+    /// Whether to use colours on an output that is a terminal, or is none.
+    pub(crate) fn is_wanted(self, is_terminal: bool) -> bool {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        self == Color::Always || (self == Color::Auto && is_terminal && !plain)
+    }
+}
+
 /// The reporter for stdout.
 pub(crate) fn to_stdout(format: Format, language: Language, color: Color) -> Box<dyn Reporter> {
     let stdout = io::stdout();
@@ -51,9 +61,7 @@ pub(crate) fn to_stdout(format: Format, language: Language, color: Color) -> Box
     match format {
         Format::Json => Box::new(jsonl::JsonLines::new(stdout)),
         Format::Text => {
-            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-                || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-            let colored = color == Color::Always || (color == Color::Auto && is_terminal && !plain);
+            let colored = color.is_wanted(is_terminal);
             let progress = is_terminal && io::stderr().is_terminal();
             Box::new(text::Text::new(Box::new(stdout) as Box<dyn Write>, language, colored, progress))
         }
