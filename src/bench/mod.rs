@@ -3,9 +3,9 @@
 //! A workload has sides: the first is ours, the others are what it is held against. The sides take turns, round by round,
 //! so that a machine that is busy for a while is busy for all; what counts is the median of the rounds' ratios.
 
-mod lock;
 mod pipe;
 mod process;
+mod sync;
 
 use std::io::{self, Write};
 
@@ -16,7 +16,18 @@ use crate::outcome::{Failure, Outcome};
 use crate::report::Format;
 
 /// All workloads, in the order of the output.
-static WORKLOADS: &[&Workload] = &[&lock::UNCONTENDED, &pipe::ONE_WAY, &process::START_AND_JOIN];
+static WORKLOADS: &[&Workload] = &[
+    &sync::LOCK,
+    &sync::RLOCK,
+    &sync::SEMAPHORE,
+    &sync::OWNED_SEMAPHORE,
+    &sync::VALUE,
+    &sync::EVENT,
+    &sync::CONDITION,
+    &sync::BARRIER,
+    &pipe::ONE_WAY,
+    &process::START_AND_JOIN,
+];
 
 /// Roles of the workers that the workloads start.
 pub(crate) static ROLES: &[RoleEntry] = &[pipe::ROLE, process::ROLE];

@@ -1,14 +1,15 @@
 //! A place where a number of parties wait for each other, round after round.
 //!
 //! # State
-//! `cycle` is `round << 1 | BROKEN`, the word that all sleep on. The seats of those who arrived in a round stand in the
-//! tail; `arrivals` is `round << 32 | count`, so that the next round begins with none without anybody resetting it. The
-//! last to arrive ends the round: it adds to `cycle` and wakes everybody in one system call. How the last few rounds ended
-//! stands in `outcomes`, for those who wake late. All of it is changed under `mutex`, which is never held while a party
-//! sleeps or runs an action.
+//! `cycle` is `round << 1 | BROKEN`, the word that all sleep on. Whoever arrives writes `round << 32 | seat` into the first
+//! place of the tail that this round has not used: that is the arrival, and the place's number is its index. Places of
+//! earlier rounds count as free, so that nobody clears them. The last to arrive ends the round: it adds to `cycle` and
+//! wakes everybody in one system call. How the last few rounds ended stands in `outcomes`, for those who wake late.
+//! `cycle` and what belongs to it change under `mutex`, which is never held while a party sleeps or runs an action.
 //!
 //! # Ordering
-//! The mutex orders the arrivals; a waiter loads `cycle` with `Acquire` after the last party changed it.
+//! A place is taken with `AcqRel` and read with `Acquire`, so the last party has seen what all did before they came. A
+//! waiter loads `cycle` with `Acquire` after the last party changed it.
 //!
 //! # Death
 //! Every change is one store, so an abandoned mutex needs no repair. A party that dies while it waits, or runs the action,
@@ -31,7 +32,7 @@ use super::error::{Error, Result, os};
 use super::family::{Family, Seat};
 use super::members::Members;
 use super::share::{Adopted, Parcel, Share};
-use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::futex;
 use crate::sys::robust::{Locked, RobustMutex};
@@ -51,7 +52,6 @@ shared_layout! {
         mutex: RobustMutex,
         cycle: AtomicU32,
         parties: AtomicU32,
-        arrivals: AtomicU64,
         timeout_ns: AtomicU64,
         /// Why the barrier is broken: kind and process id.
         cause: AtomicU64,
@@ -90,7 +90,7 @@ enum Arrival {
     Last { cycle: u32, index: u32 },
     /// It was the last, and the round has ended.
     Ended { index: u32 },
-    /// The round is full; its last party runs the action.
+    /// The round is full; its last party is about to end it.
     Full { cycle: u32 },
 }
 
@@ -121,7 +121,7 @@ impl Barrier {
             state.timeout_ns.store(timeout_ns, Relaxed);
             state.mutex.init()
         };
-        let bytes = parties as usize * size_of::<AtomicU32>();
+        let bytes = parties as usize * size_of::<AtomicU64>();
         Barrier::of(Mapping::create(bytes, init).map_err(os("make a barrier"))?, false)
     }
 
@@ -132,7 +132,7 @@ impl Barrier {
     /// How many parties a round takes.
     pub fn parties(&self) -> u32 {
         // Who can write to the memory could write anything; there are never more parties than places.
-        self.state.parties.load(Relaxed).min(self.places().len() as u32)
+        self.state.parties.load(Relaxed).min(self.state.tail_as::<AtomicU64>().len() as u32)
     }
 
     /// How many parties wait now.
@@ -218,26 +218,15 @@ impl Barrier {
     }
 
     fn arrive(&self, with_action: bool) -> Result<Arrival> {
-        let _held = self.hold();
-        let state = &self.state;
-        let cycle = state.cycle.load(Relaxed);
+        let cycle = self.state.cycle.load(Acquire);
         if cycle & BROKEN != 0 {
             return Err(self.breach());
         }
-        if !self.is_member.load(Relaxed) {
-            state.members.add(self.family.me())?;
-            self.is_member.store(true, Relaxed);
-        }
+        self.become_member()?;
         let (round, parties) = (cycle / ROUND, self.parties());
-        let index = self.arrived(round);
-        if index == parties {
-            return Ok(Arrival::Full { cycle });
-        }
-        self.places()[index as usize].store(self.family.me().to_word(), Relaxed);
-        state.arrivals.store(u64::from(round) << 32 | u64::from(index + 1), Release);
+        let Some(index) = self.take_place(round) else { return Ok(Arrival::Full { cycle }) };
         if let Some(dead) = self.missing(round) {
-            self.break_now(Breach::Died(self.family.pid_of(dead)));
-            return Err(self.breach());
+            self.break_round(cycle, self.death_of(dead));
         }
         if index + 1 < parties {
             return Ok(Arrival::Waiting { cycle, index });
@@ -245,8 +234,23 @@ impl Barrier {
         if with_action {
             return Ok(Arrival::Last { cycle, index });
         }
-        self.complete(round);
-        Ok(Arrival::Ended { index })
+        self.complete(cycle).map(|()| Arrival::Ended { index })
+    }
+
+    /// Takes the first place that is free in `round`; `None` if there is none, or the round is over.
+    fn take_place(&self, round: u32) -> Option<u32> {
+        let own = u64::from(round) << 32 | u64::from(self.family.me().to_word());
+        for (index, place) in (0..).zip(self.places()) {
+            let mut now = place.load(Acquire);
+            while now == 0 || is_before((now >> 32) as u32, round) {
+                // pairs with: `missing`, `take_place` of others
+                match place.compare_exchange(now, own, AcqRel, Acquire) {
+                    Ok(_) => return Some(index),
+                    Err(other) => now = other,
+                }
+            }
+        }
+        None
     }
 
     /// Runs the action of a full round and ends the round.
@@ -256,18 +260,19 @@ impl Barrier {
             action();
         }
         std::mem::forget(unless_done);
-        let _held = self.hold();
-        if self.state.cycle.load(Relaxed) != cycle {
-            return self.ended(cycle / ROUND);
-        }
-        self.complete(cycle / ROUND);
-        Ok(())
+        self.complete(cycle)
     }
 
-    /// Ends a full round well, with the mutex held.
-    fn complete(&self, round: u32) {
-        self.outcome_of(round).store((round * ROUND) | COMPLETED, Relaxed);
+    /// Ends a full round well, unless it was broken or reset.
+    fn complete(&self, cycle: u32) -> Result<()> {
+        let _held = self.hold();
+        let round = cycle / ROUND;
+        if self.state.cycle.load(Relaxed) != cycle {
+            return self.ended(round);
+        }
+        self.outcome_of(round).store(cycle | COMPLETED, Relaxed);
         futex::add_and_wake(&self.state.cycle, ROUND as u16, futex::ALL);
+        Ok(())
     }
 
     /// Sleeps until `cycle` is over.
@@ -281,7 +286,7 @@ impl Barrier {
             if deadline.has_passed() {
                 self.break_round(cycle, Breach::TimedOut);
             } else if let Some(dead) = self.missing(round) {
-                self.break_round(cycle, Breach::Died(self.family.pid_of(dead)));
+                self.break_round(cycle, self.death_of(dead));
             }
         }
     }
@@ -294,6 +299,11 @@ impl Barrier {
         let outcome = self.outcome_of(round).load(Acquire);
         // One that has been overwritten is long ago, and a broken barrier does not go on by itself.
         if outcome == round * ROUND { Err(Error::BrokenBarrier(Breach::Reset)) } else { Ok(()) }
+    }
+
+    fn death_of(&self, seat: Seat) -> Breach {
+        // One that never came to use its handle is known to the family, until its seat goes to another.
+        Breach::Died(self.state.members.pid_of(seat).or_else(|| self.family.pid_of(seat)))
     }
 
     fn breach(&self) -> Error {
@@ -318,7 +328,7 @@ impl Barrier {
     fn missing(&self, round: u32) -> Option<Seat> {
         let arrived = &self.places()[..self.arrived(round) as usize];
         let is_dead = |seat: &Seat| !self.family.is_alive(*seat);
-        let arrived_seats = || arrived.iter().filter_map(|place| Seat::from_word(place.load(Acquire)));
+        let arrived_seats = || arrived.iter().filter_map(|place| Seat::from_word(place.load(Acquire) as u32));
         if let Some(dead) = arrived_seats().find(is_dead) {
             return Some(dead);
         }
@@ -329,14 +339,32 @@ impl Barrier {
         (possible < self.parties() as usize).then_some(dead)
     }
 
-    fn places(&self) -> &[AtomicU32] {
-        self.state.tail_as()
+    fn become_member(&self) -> Result<()> {
+        if self.is_member.load(Relaxed) {
+            return Ok(());
+        }
+        let _held = self.hold();
+        // Another thread with the same handle may have been first.
+        if !self.is_member.load(Relaxed) {
+            self.state.members.add(self.family.me())?;
+            self.state.members.name(self.family.me(), std::process::id());
+            self.is_member.store(true, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// One place for each party: round and seat of who was there last.
+    fn places(&self) -> &[AtomicU64] {
+        &self.state.tail_as()[..self.parties() as usize]
     }
 
     /// How many have arrived in `round`.
     fn arrived(&self, round: u32) -> u32 {
-        let arrivals = self.state.arrivals.load(Acquire);
-        if (arrivals >> 32) as u32 == round { (arrivals as u32).min(self.parties()) } else { 0 }
+        let is_here = |place: &&AtomicU64| {
+            let now = place.load(Acquire);
+            now != 0 && (now >> 32) as u32 == round
+        };
+        self.places().iter().take_while(is_here).count() as u32
     }
 
     fn outcome_of(&self, round: u32) -> &AtomicU32 {
@@ -352,6 +380,12 @@ impl Barrier {
         );
         MutexHeld(&self.state.mutex)
     }
+}
+
+/// Whether round `one` came before round `other`; rounds are counted with 31 bits.
+fn is_before(one: u32, other: u32) -> bool {
+    let ahead = other.wrapping_sub(one) << 1;
+    ahead != 0 && ahead < 1 << 31
 }
 
 struct MutexHeld<'a>(&'a RobustMutex);
@@ -396,7 +430,12 @@ impl Share for Barrier {
     }
 
     fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Barrier::of(Mapping::open(parcel.descriptor()?).map_err(os("open a barrier"))?, true)
+        let barrier = Barrier::of(Mapping::open(parcel.descriptor()?).map_err(os("open a barrier"))?, true)?;
+        {
+            let _held = barrier.hold();
+            barrier.state.members.name(barrier.family.me(), std::process::id());
+        }
+        Ok(barrier)
     }
 }
 
@@ -555,12 +594,39 @@ mod tests {
     }
 
     #[test]
+    fn rounds_are_told_apart_where_their_count_begins_anew() {
+        let last = (1 << 31) - 1;
+        assert!(is_before(0, 1) && is_before(last, 0) && is_before(last - 3, 5));
+        assert!(!is_before(1, 0) && !is_before(0, last) && !is_before(7, 7));
+        let barrier = barrier(2);
+        barrier.state.cycle.store(u32::MAX - 1, Relaxed);
+        for _ in 0..3 {
+            assert_eq!(wait_with_threads(&barrier, 2), [0, 1]);
+        }
+        assert_eq!(barrier.state.cycle.load(Relaxed), 2 * ROUND);
+    }
+
+    #[test]
+    fn late_comer_of_an_old_round_takes_no_place_of_the_new_one() {
+        let barrier = barrier(2);
+        assert_eq!(barrier.take_place(0), Some(0));
+        barrier.reset();
+        assert_eq!(barrier.take_place(1), Some(0));
+        assert_eq!(
+            (barrier.take_place(0), barrier.arrived(1)),
+            (Some(1), 1),
+            "a place that the new round does not use"
+        );
+        assert_eq!((barrier.take_place(1), barrier.arrived(1)), (Some(1), 2), "and does not miss");
+        assert_eq!(barrier.take_place(1), None);
+    }
+
+    #[test]
     fn party_that_dies_while_it_waits_breaks_for_who_comes() {
         let family = Family::ours().expect("a family");
         let dead = family.reserve().expect("a seat");
         let barrier = barrier(2);
-        barrier.places()[0].store(dead.to_word(), Relaxed);
-        barrier.state.arrivals.store(1, Relaxed);
+        barrier.places()[0].store(dead.to_word().into(), Relaxed);
         family.vacate(dead);
         assert!(matches!(breach(barrier.wait()), Breach::Died(_)));
     }

@@ -219,3 +219,36 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boot_with(text: &str) -> File {
+        let file = tempfile::tempfile().expect("a file");
+        file.write_all_at(text.as_bytes(), 0).expect("room");
+        file
+    }
+
+    #[test]
+    fn another_version_is_told_apart_before_its_record_is_read() {
+        let boot = boot_with("{\"version\":\"9.9.9\",\"record_len\":3}\n{\"fields\":\"of another time\"}");
+        let (failure, _) = read(&boot).expect_err("it is of another version");
+        assert_eq!(failure.kind, FailureKind::Startup);
+        assert!(failure.message.contains("9.9.9") && failure.message.contains(VERSION), "{failure}");
+    }
+
+    #[test]
+    fn record_that_makes_no_sense_is_a_startup_failure() {
+        for text in ["", "no JSON", &format!("{{\"version\":\"{VERSION}\",\"record_len\":0}}\n")] {
+            let (failure, _) = read(&boot_with(text)).expect_err("it makes no sense");
+            assert!(failure.message.contains("cannot understand the boot record"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn errors_are_told_with_their_causes() {
+        let error = Error::Os { action: "do it", source: io::Error::other("of this") };
+        assert_eq!(chain(&error), "cannot do it: of this");
+    }
+}

@@ -202,19 +202,49 @@ pub enum Error {
         /// How many.
         bytes: usize,
     },
-    /// This process has closed the queue, and neither puts nor gets any more.
-    #[error("this process has closed the queue")]
-    Closed,
     /// A process died in the middle of an item: in the pipe of the queue nobody can tell any more where an item begins.
     #[error("a process died in the middle of an item, and the queue is torn")]
     Torn,
-    /// A queue cannot have this capacity.
-    #[error("a queue has room for 1 to {limit} items, not for {capacity}")]
-    BadCapacity {
-        /// What was asked for.
-        capacity: usize,
-        /// The most that is possible.
-        limit: usize,
+    /// Shared memory holds what this library does not write: somebody else wrote into it.
+    #[error("the shared memory of a {object} is damaged")]
+    Damaged {
+        /// What lies in it.
+        object: &'static str,
+    },
+    /// This handle was closed.
+    #[error("this handle is closed")]
+    Closed,
+    /// The queue was full as long as the caller was willing to wait.
+    #[error("the queue is full")]
+    Full,
+    /// As many items are leased as can be at once.
+    #[error("{limit} items are leased at once already")]
+    TooManyLeases {
+        /// The limit.
+        limit: u32,
+    },
+    /// A task was reported done for which no item was taken.
+    #[error("task_done was called more often than items were taken")]
+    TaskDoneTooOften,
+    /// The lease on an item has ended: the item was given back or taken over.
+    #[error("the lease on item {item} is lost: somebody else has it now")]
+    LeaseLost {
+        /// Number of the item, counted from 0 in the order of the puts.
+        item: u64,
+    },
+    /// Tasks are unfinished and nobody is left who could finish them.
+    #[error("{unfinished} tasks are unfinished and no consumer is left")]
+    NoConsumers {
+        /// How many.
+        unfinished: u64,
+    },
+    /// A consumer died with an item, and the queue was made to fail then.
+    #[error("process {pid} died with item {item}")]
+    ConsumerDied {
+        /// The consumer's process id.
+        pid: u32,
+        /// Number of the item, counted from 0 in the order of the puts.
+        item: u64,
     },
     /// Nobody is left at the other end.
     #[error("nobody is left at the other end")]

@@ -35,7 +35,7 @@ use crate::sys::shm::{Mapping, shared_layout};
 use crate::sys::{fd, life};
 
 /// The most processes that one family has at once.
-const SEATS: usize = 4096;
+pub(crate) const SEATS: usize = 4096;
 const INDEX_BITS: u32 = 12;
 
 const FREE: u64 = 0;

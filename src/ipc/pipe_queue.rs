@@ -40,15 +40,15 @@ use super::deadline::Deadline;
 use super::error::{Error, Result};
 use super::outgoing::encode;
 use super::put_error::PutError;
+use super::semaphore::MAX_VALUE;
 use super::share::{Adopted, Parcel, Share};
 
 mod board;
 mod feeder;
 mod parts;
-mod slots;
 
-/// What Python's semaphores count to: the capacity of a queue without one.
-const UNBOUNDED: u32 = i32::MAX as u32;
+/// What a semaphore counts to: the capacity of a queue without one.
+const UNBOUNDED: u32 = MAX_VALUE;
 
 /// How often a wait looks who still lives.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
@@ -74,12 +74,17 @@ impl<T> PipeQueue<T> {
     /// Makes a queue with room for `capacity` items.
     ///
     /// # Errors
-    /// [`Error::BadCapacity`] if that is none or more than 2^31-2; [`Error::Os`] if there is no memory or no descriptor for it.
+    /// [`Error::OutOfRange`] if that is none or more than a semaphore counts; [`Error::Os`] if there is no memory or no descriptor for it.
     pub fn bounded(capacity: usize) -> Result<Self> {
         let limit = UNBOUNDED - 1;
         match u32::try_from(capacity).ok().filter(|capacity| (1..=limit).contains(capacity)) {
             Some(capacity) => PipeQueue::with(capacity),
-            None => Err(Error::BadCapacity { capacity, limit: limit as usize }),
+            None => Err(Error::OutOfRange {
+                what: "the capacity of a queue",
+                given: capacity as u64,
+                least: 1,
+                most: limit.into(),
+            }),
         }
     }
 
@@ -159,8 +164,8 @@ impl<T: Serialize> PipeQueue<T> {
     /// Returns when the item is in this process's buffer: it may still be lost with the process.
     ///
     /// # Errors
-    /// All give the item back. [`PutError::Closed`]; [`PutError::Disconnected`] if there is no room and nobody else is left;
-    /// [`PutError::Failed`] with [`Error::Codec`], [`Error::TooLong`] or [`Error::Torn`].
+    /// All give the item back: [`PutError::Failed`] with [`Error::Closed`], [`Error::Codec`], [`Error::TooLong`],
+    /// [`Error::Torn`], or with [`Error::Disconnected`] if there is no room and nobody else is left.
     pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
         self.put_until(item, Deadline::NEVER)
     }
@@ -183,23 +188,23 @@ impl<T: Serialize> PipeQueue<T> {
 
     fn put_until(&self, item: T, deadline: Deadline) -> std::result::Result<(), PutError<T>> {
         if self.feeder.is_closed() {
-            return Err(PutError::Closed(item));
+            return Err(PutError::Failed(item, Error::Closed));
         }
         let mut frame = Vec::new();
         match encode(&item, MESSAGE_LIMIT, &mut frame) {
             Ok(range) => drop(frame.drain(..range.start)),
-            Err(source) => return Err(PutError::Failed { item, source }),
+            Err(source) => return Err(PutError::Failed(item, source)),
         }
         loop {
             if let Err(source) = self.parts.board.check_torn() {
-                return Err(PutError::Failed { item, source });
+                return Err(PutError::Failed(item, source));
             }
             let wait = deadline.or_after(LOOK_AROUND).left().unwrap_or(LOOK_AROUND);
             if self.parts.slots.acquire_timeout(wait) {
                 break;
             }
             if !self.parts.board.is_connected() {
-                return Err(PutError::Disconnected(item));
+                return Err(PutError::Failed(item, Error::Disconnected));
             }
             if deadline.has_passed() {
                 return Err(PutError::Full(item));
@@ -207,10 +212,7 @@ impl<T: Serialize> PipeQueue<T> {
         }
         self.feeder.push(frame).map_err(|source| {
             let _ = self.parts.slots.release();
-            match source {
-                Error::Closed => PutError::Closed(item),
-                source => PutError::Failed { item, source },
-            }
+            PutError::Failed(item, source)
         })
     }
 }

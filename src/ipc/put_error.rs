@@ -2,63 +2,51 @@
 
 use std::fmt;
 
-use super::error::Error;
+use super::error::{Error, Result};
 
-/// Why a queue did not take an item; the item comes back.
-#[non_exhaustive]
+/// Why an item was not put into a queue. It holds the item.
+#[derive(thiserror::Error)]
 pub enum PutError<T> {
-    /// There was no room, or none in time.
+    /// The queue was full as long as the call was willing to wait.
+    #[error("the queue is full")]
     Full(T),
-    /// This process has closed the queue.
-    Closed(T),
-    /// There was no room, and nobody is left who could make some.
-    Disconnected(T),
-    /// The item cannot be put, or the queue cannot be used.
-    Failed {
-        /// What was to be put.
-        item: T,
-        /// Why not.
-        source: Error,
-    },
+    /// The item cannot be put, now or later.
+    #[error("cannot put an item")]
+    Failed(T, #[source] Error),
 }
 
 impl<T> PutError<T> {
-    /// The item that was not put.
+    /// The item.
     pub fn into_item(self) -> T {
         match self {
-            PutError::Full(item) | PutError::Closed(item) | PutError::Disconnected(item) => item,
-            PutError::Failed { item, .. } => item,
+            PutError::Full(item) | PutError::Failed(item, _) => item,
         }
     }
-}
 
-impl<T> fmt::Display for PutError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PutError::Full(_) => "the queue is full",
-            PutError::Closed(_) => "this process has closed the queue",
-            PutError::Disconnected(_) => "the queue is full and nobody is left to take from it",
-            PutError::Failed { .. } => "cannot put the item",
-        })
+    /// Gives the item back if it was not put: `outcome` says whether there was room.
+    pub(crate) fn unless_put(item: T, outcome: Result<bool>) -> std::result::Result<(), Self> {
+        match outcome {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(PutError::Full(item)),
+            Err(error) => Err(PutError::Failed(item, error)),
+        }
     }
 }
 
 impl<T> fmt::Debug for PutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PutError::Full(_) => f.write_str("Full(..)"),
-            PutError::Closed(_) => f.write_str("Closed(..)"),
-            PutError::Disconnected(_) => f.write_str("Disconnected(..)"),
-            PutError::Failed { source, .. } => f.debug_struct("Failed").field("source", source).finish_non_exhaustive(),
+            PutError::Full(_) => f.write_str("Full"),
+            PutError::Failed(_, error) => f.debug_tuple("Failed").field(error).finish(),
         }
     }
 }
 
-impl<T> std::error::Error for PutError<T> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            PutError::Failed { source, .. } => Some(source),
-            _ => None,
+impl<T> From<PutError<T>> for Error {
+    fn from(error: PutError<T>) -> Self {
+        match error {
+            PutError::Full(_) => Error::Full,
+            PutError::Failed(_, error) => error,
         }
     }
 }

@@ -35,7 +35,7 @@ const JOINS: u32 = 0x3f << 1;
 /// One free permit.
 const PERMIT: u32 = 1 << 7;
 /// The most permits that a semaphore counts.
-const MAX_VALUE: u32 = u32::MAX / PERMIT;
+pub(crate) const MAX_VALUE: u32 = u32::MAX / PERMIT;
 
 shared_layout! {
     struct SemaphoreState = b"semaphor" {

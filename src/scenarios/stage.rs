@@ -69,6 +69,8 @@ pub(crate) struct Stage<'a> {
     /// From here on a worker's end is no accident.
     stopping: bool,
     casualties: Vec<String>,
+    /// What was shown since the play last asked.
+    news: Vec<Event>,
     tally: &'a mut dyn FnMut(&Event),
 }
 
@@ -83,7 +85,20 @@ impl<'a> Stage<'a> {
         let (outbox, inbox) = datagrams()?;
         let (actors, casualties, began_ns) = (Vec::new(), Vec::new(), monotonic_ns());
         let (cut, stopping) = (None, false);
-        Ok(Stage { reporter, signals, terms, began_ns, outbox, inbox, actors, cut, stopping, casualties, tally })
+        Ok(Stage {
+            reporter,
+            signals,
+            terms,
+            began_ns,
+            outbox,
+            inbox,
+            actors,
+            cut,
+            stopping,
+            casualties,
+            news: Vec::new(),
+            tally,
+        })
     }
 
     /// Microseconds since the run began.
@@ -101,7 +116,9 @@ impl<'a> Stage<'a> {
         if self.cut.is_some_and(Cut::is_silent) {
             return Ok(());
         }
-        let Err(error) = self.reporter.event(&event) else { return Ok(()) };
+        let shown = self.reporter.event(&event);
+        self.news.push(event);
+        let Err(error) = shown else { return Ok(()) };
         let reader_gone = error.kind() == io::ErrorKind::BrokenPipe;
         self.cut = Some(if reader_gone { Cut::ReaderGone } else { Cut::ReportLost });
         if reader_gone { Ok(()) } else { Err(error).context("cannot write the report to stdout") }
@@ -143,13 +160,39 @@ impl<'a> Stage<'a> {
 
     /// Shows what happens until every worker that is no daemon has ended, or the run is cut short.
     pub(crate) fn watch(&mut self) -> anyhow::Result<()> {
-        while !self.is_cut()
-            && self.actors.iter().any(|actor| actor.process.ended().is_none() && !actor.process.is_daemon())
-        {
+        self.watch_with(&mut |_| {})
+    }
+
+    /// As [`watch`](Self::watch), and hands the news to the play too.
+    pub(crate) fn watch_with(&mut self, hear: &mut dyn FnMut(&[Event])) -> anyhow::Result<()> {
+        while self.is_anybody_expected() && !self.is_cut() {
             self.wait(PollTimeout::NONE)?;
+            self.catch_up()?;
+            hear(&std::mem::take(&mut self.news));
+        }
+        Ok(())
+    }
+
+    /// Shows what happens as long as the play says, which is asked after all news; or until the run is cut short.
+    pub(crate) fn watch_while(
+        &mut self,
+        mut go_on: impl FnMut(&[Event]) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        while !self.is_cut() && go_on(&std::mem::take(&mut self.news))? {
+            self.wait(PollTimeout::from(100_u8))?;
             self.catch_up()?;
         }
         Ok(())
+    }
+
+    /// Shows what has been told by now, and hands it to the play.
+    pub(crate) fn latest(&mut self) -> anyhow::Result<Vec<Event>> {
+        self.listen()?;
+        Ok(std::mem::take(&mut self.news))
+    }
+
+    fn is_anybody_expected(&self) -> bool {
+        self.actors.iter().any(|actor| actor.process.ended().is_none() && !actor.process.is_daemon())
     }
 
     /// Sleeps until there is news from anybody, or the time has passed.

@@ -46,6 +46,44 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, until_ns: Option<u64>) -> bo
     }
 }
 
+/// Sleeps while every one of `words` holds its expected value, at most until `until_ns` on the monotonic clock.
+///
+/// Returns `false` only if the time passed, as [`wait`].
+///
+/// # Standard
+/// `futex_waitv`, Linux 5.16.
+pub(crate) fn wait_all_unchanged<const N: usize>(words: [(&AtomicU32, u32); N], until_ns: u64) -> bool {
+    let waiters = words.map(|(word, expected)| Waiter {
+        expected: u64::from(expected),
+        word: word.as_ptr() as u64,
+        flags: FUTEX_32,
+        reserved: 0,
+    });
+    let until = timespec_of(until_ns);
+    // SAFETY: `futex_waitv` reads N waiters and the timespec from our stack, and the words, which `words` keeps mapped and
+    // aligned.
+    let outcome = Errno::result(unsafe {
+        libc::syscall(libc::SYS_futex_waitv, waiters.as_ptr(), N, 0, ptr::from_ref(&until), libc::CLOCK_MONOTONIC)
+    });
+    match outcome {
+        Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => true,
+        Err(Errno::ETIMEDOUT) => false,
+        Err(errno) => unreachable!("futex wait on mapped, aligned words: {errno}"),
+    }
+}
+
+/// `struct futex_waitv` of the kernel.
+#[repr(C)]
+struct Waiter {
+    expected: u64,
+    word: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+/// A 32-bit word that other processes map too (no `FUTEX_PRIVATE_FLAG`).
+const FUTEX_32: u32 = 2;
+
 /// Wakes at most `count` sleepers of `word` and says how many it woke.
 pub(crate) fn wake(word: &AtomicU32, count: i32) -> u32 {
     // SAFETY: FUTEX_WAKE only uses the address of the word, which `word` keeps mapped and aligned.
@@ -97,6 +135,22 @@ mod tests {
     #[test]
     fn wait_until_the_past_times_out() {
         assert!(!wait(&AtomicU32::new(1), 1, Some(monotonic_ns() - 1)));
+    }
+
+    #[test]
+    fn wait_all_unchanged_sees_any_word_change() {
+        let words = [AtomicU32::new(1), AtomicU32::new(2)];
+        assert!(wait_all_unchanged([(&words[0], 1), (&words[1], 0)], monotonic_ns() + 60_000_000_000));
+        assert!(!wait_all_unchanged([(&words[0], 1), (&words[1], 2)], monotonic_ns() - 1));
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| {
+                while words[1].load(SeqCst) == 2 {
+                    wait_all_unchanged([(&words[0], 1), (&words[1], 2)], monotonic_ns() + 60_000_000_000);
+                }
+            });
+            add_one_and_wake_all(&words[1]);
+            sleeper.join().expect("the sleeper wakes");
+        });
     }
 
     #[test]

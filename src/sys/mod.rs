@@ -18,6 +18,7 @@ pub(crate) mod exec;
 pub(crate) mod fd;
 pub(crate) mod futex;
 pub(crate) mod life;
+pub(crate) mod posix;
 pub(crate) mod robust;
 pub(crate) mod shm;
 pub(crate) mod signal;

@@ -108,6 +108,9 @@ shared_layout! {
     }
 }
 
+/// Of every machine this runs on; a larger page would only make `populate` fail.
+const PAGE_BYTES: usize = 4096;
+
 /// `T` starts on a cache line of its own, and so does the tail when `T`'s size is a multiple of 64.
 const LAYOUT_OFFSET: usize = 64;
 
@@ -145,6 +148,18 @@ unsafe impl<T: Layout> Sync for Mapping<T> {}
 impl<T: Layout> Mapping<T> {
     /// Makes new zeroed shared memory for a `T` and `tail_len` bytes, and lets `init` prepare it before anybody can map it.
     pub(crate) fn create(tail_len: usize, init: impl FnOnce(&T) -> io::Result<()>) -> io::Result<Self> {
+        Self::create_sparse(tail_len, tail_len, init)
+    }
+
+    /// As [`create`](Self::create), but only the first `solid_len` bytes of the tail have memory from the start.
+    ///
+    /// The rest must be given some with [`populate`](Self::populate) before it is touched: a page that the kernel cannot
+    /// provide then is an error, and in an access it would be a SIGBUS.
+    pub(crate) fn create_sparse(
+        tail_len: usize,
+        solid_len: usize,
+        init: impl FnOnce(&T) -> io::Result<()>,
+    ) -> io::Result<Self> {
         let too_large = || io::Error::from(Errno::ENOMEM);
         let len = Self::tail_offset().checked_add(tail_len).ok_or_else(too_large)?;
         let file_len = libc::off_t::try_from(len).map_err(|_| too_large())?;
@@ -153,7 +168,8 @@ impl<T: Layout> Mapping<T> {
         }
         let memfd = memfd_create(c"ipc_demo", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
         ftruncate(&memfd, file_len)?;
-        fallocate(&memfd, FallocateFlags::empty(), 0, file_len)?;
+        let solid_len = Self::tail_offset() + solid_len.min(tail_len);
+        fallocate(&memfd, FallocateFlags::empty(), 0, solid_len as libc::off_t)?;
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&memfd, FcntlArg::F_ADD_SEALS(seals))?;
         let mapping = Self::map(memfd, NonZeroUsize::new(len).ok_or_else(too_large)?, tail_len)?;
@@ -247,8 +263,9 @@ impl<T: Layout> Mapping<T> {
     #[inline]
     pub(crate) fn copy_in(&self, offset: usize, bytes: &[u8]) {
         let place = self.tail_at(offset, bytes.len());
-        // SAFETY: `tail_at` checked that the place lies in the mapping, which no Rust reference covers (they end before
-        // the tail); private memory cannot overlap it. Who may write when is the caller's protocol.
+        // SAFETY: `tail_at` checked that the place lies in the mapping, which only references to `Shared` types cover (no
+        // `&mut`, all of it interior-mutable); private memory cannot overlap it. Who may write when is the caller's
+        // protocol.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
     }
 
@@ -261,6 +278,63 @@ impl<T: Layout> Mapping<T> {
         let place = self.tail_at(offset, bytes.len());
         // SAFETY: as in `copy_in`, in the other direction.
         unsafe { ptr::copy_nonoverlapping(place, bytes.as_mut_ptr(), bytes.len()) };
+    }
+
+    /// The first offset in the tail, at or after `offset`, at which a page begins.
+    pub(crate) const fn at_page(offset: usize) -> usize {
+        (Self::tail_offset() + offset).next_multiple_of(PAGE_BYTES) - Self::tail_offset()
+    }
+
+    /// The shared value in the tail at `offset`.
+    ///
+    /// # Panics
+    /// If it does not lie in the tail whole, or not aligned: callers check what they read from shared memory first.
+    #[inline]
+    pub(crate) fn shared_at<U: Shared>(&self, offset: usize) -> &U {
+        let place = self.tail_at(offset, size_of::<U>()).cast::<U>();
+        assert!(place.is_aligned(), "{offset} is no place for a {}", std::any::type_name::<U>());
+        // SAFETY: `tail_at` checked that the value lies in the mapping, which outlives `&self`; it is aligned (the line
+        // above); `Shared` allows any content and change by others.
+        unsafe { &*place }
+    }
+
+    /// Gives `len` bytes of the tail at `offset`, rounded to whole pages, memory in this process and in the file.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    ///
+    /// # Standard
+    /// `madvise(2)` `MADV_POPULATE_WRITE`, Linux 5.14.
+    pub(crate) fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
+        let start = self.tail_at(offset, len);
+        let into_page = start.addr() % PAGE_BYTES;
+        // SAFETY: the mapping starts on a page boundary at or before `start`, so the start of the page lies in it too; the
+        // advice touches pages without changing their content and fails on what is not mapped.
+        let advised =
+            unsafe { libc::madvise(start.wrapping_sub(into_page).cast(), len + into_page, libc::MADV_POPULATE_WRITE) };
+        match Errno::result(advised) {
+            Ok(_) => Ok(()),
+            // What the fault handler says when the file cannot have another page.
+            Err(Errno::EFAULT) => Err(Errno::ENOMEM.into()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Takes the memory of the whole pages within `len` bytes of the tail at `offset`. Their content is lost.
+    pub(crate) fn release(&self, offset: usize, len: usize) -> io::Result<()> {
+        let start = (Self::tail_offset() + offset).next_multiple_of(PAGE_BYTES);
+        let end = (Self::tail_offset() + offset + len).min(self.len.get()) / PAGE_BYTES * PAGE_BYTES;
+        if start < end {
+            let punch = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+            fallocate(&self.memfd, punch, start as libc::off_t, (end - start) as libc::off_t)?;
+        }
+        Ok(())
+    }
+
+    /// How much memory the whole mapping takes by now.
+    #[cfg(test)]
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        fstat(&self.memfd).expect("an open memfd").st_blocks as u64 * 512
     }
 
     #[inline]

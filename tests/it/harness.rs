@@ -244,3 +244,21 @@ pub(crate) fn facts(events: &[Event]) -> &serde_json::Map<String, serde_json::Va
 pub(crate) fn fact(events: &[Event], name: &str) -> u64 {
     facts(events)[name].as_u64().unwrap_or_else(|| panic!("{name} is a number"))
 }
+/// Waits until every thread of the process sleeps: after it said that it is about to wait for something.
+pub(crate) fn await_asleep(pid: u32) {
+    let sleeps = |task: std::io::Result<std::fs::DirEntry>| {
+        let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+        Ok::<_, std::io::Error>(stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S')))
+    };
+    let all_sleep = || std::fs::read_dir(format!("/proc/{pid}/task"))?.map(sleeps).collect::<std::io::Result<Vec<_>>>();
+    while !all_sleep().expect("the process is there").into_iter().all(|sleeps| sleeps) {
+        thread::yield_now();
+    }
+}
+
+/// Waits for all workers and expects each to have returned well.
+pub(crate) fn join_all(workers: &mut [Process]) {
+    for process in workers {
+        assert!(process.join().expect("it ends").is_success(), "{}: {:?}", process.name(), process.ended());
+    }
+}

@@ -7,21 +7,38 @@
 //! | `harness`, `roles` | how the tests start workers and the binary; the roles that only tests use |
 //! | `process` | start, join, exit status, failures, and who dies with whom |
 //! | `inheritance` | a worker has exactly the descriptors that its role names |
+//! | `semaphore`, `condition`, `event`, `barrier`, `rlock` | the other primitives between processes, some of them killed |
+//! | `value` | shared numbers: no update is lost and none is half done |
+//! | `deadlock` | who waits for whom is found, in rings of any length, and nothing else is |
+//! | `queue_cases` | what every queue does, written once |
+//! | `queue`, `joinable_queue` | the same cases on each, and what becomes of them when workers are killed |
+//! | `queue_stress` | many workers, random kills, every item accounted for |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
 //! | `cli` | bad input, exit codes, a closed stdout, being asked to stop |
 //! | `scenarios` | each scenario by the real binary: what its events say, and what kills do to it |
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
 //! | `pipe_queue` | the textbook queue, and what a kill does to it |
 
+mod barrier;
 mod cli;
+mod condition;
+mod deadlock;
+mod event;
 mod harness;
 mod inheritance;
+mod joinable_queue;
 mod lock;
 mod pipe;
 mod pipe_queue;
 mod process;
+mod queue;
+mod queue_cases;
+mod queue_stress;
+mod rlock;
 mod roles;
 mod scenarios;
+mod semaphore;
+mod value;
 
 /// Where a worker of these tests begins: [`harness::worker`] starts this program with this test's name.
 #[test]

@@ -195,7 +195,7 @@ fn put_without_room_and_without_others_gives_the_item_back() {
     let producer = producer(&queue, 1..2, 1);
     producer.ends_well();
     let refused = queue.put((2, Vec::new())).expect_err("it is full and nobody is left");
-    assert!(matches!(refused, PutError::Disconnected((2, _))), "{refused}");
+    assert!(matches!(refused, PutError::Failed((2, _), Error::Disconnected)), "{refused}");
 }
 
 /// In Python nobody gets anything any more: the dead one keeps the read lock.
@@ -256,7 +256,7 @@ fn producer_killed_inside_an_item_tears_the_queue_for_all() {
     assert!(matches!(queue.get(), Err(Error::Torn)));
     assert!(before.elapsed() < Duration::from_secs(5), "it is told, it does not hang");
     assert!(matches!(queue.get_timeout(MOMENT), Err(Error::Torn)), "for good");
-    assert!(matches!(queue.put((9, Vec::new())), Err(PutError::Failed { item: (9, _), source: Error::Torn })));
+    assert!(matches!(queue.put((9, Vec::new())), Err(PutError::Failed((9, _), Error::Torn))));
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn writer_after_a_torn_item_does_not_write_behind_it() {
     producer.is_killed();
     // The first put still works: it is the feeder that meets the dead one's lock.
     queue.put((9, Vec::new())).expect("room");
-    until(|| matches!(queue.try_put((9, Vec::new())), Err(PutError::Failed { source: Error::Torn, .. })));
+    until(|| matches!(queue.try_put((9, Vec::new())), Err(PutError::Failed(_, Error::Torn))));
     assert!(matches!(queue.get(), Err(Error::Torn)));
 }
 

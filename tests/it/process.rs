@@ -6,7 +6,7 @@ use ipc_demo::{Error, ExitStatus, FailureKind, Inherited, Process, Role, RoleRes
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{is_running, meeting_point, try_worker, watchdog, worker};
-use crate::roles::{Fails, Panics, Returns, StartsAndWaits, Waits};
+use crate::roles::{Fails, Panics, Returns, StartsAndDies, StartsAndWaits, Waits};
 
 #[test]
 fn smoke() {
@@ -126,6 +126,21 @@ fn killed_parent_takes_its_workers_along() {
     parent.join().expect("it ends");
     // Parent and grandchild held the only writing ends: this returns when both are gone, or the watchdog barks.
     assert_eq!(here.meet(), None);
+}
+
+#[test]
+fn parent_killed_while_it_starts_a_worker_leaves_nobody() {
+    let _watchdog = watchdog("process::parent_killed_while_it_starts");
+    for _ in 0..30 {
+        let ((mut here, arrives), (until, _release)) = (meeting_point(), meeting_point());
+        let mut parent = worker("parent", |give| StartsAndDies {
+            here: give.hand_over(arrives),
+            until: give.hand_over(until.into()),
+        });
+        assert_eq!(parent.join().expect("it ends").status, ExitStatus::Signal(9));
+        // The grandchild has the last writing end: between fork and exec, before its role, or in it. It may have arrived.
+        while here.meet().is_some() {}
+    }
 }
 
 #[test]

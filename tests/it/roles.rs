@@ -16,6 +16,7 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<ListsDescriptors>(),
     RoleEntry::of::<TakesWrongly>(),
     RoleEntry::of::<StartsAndWaits>(),
+    RoleEntry::of::<StartsAndDies>(),
     RoleEntry::of::<HoldsLock>(),
     RoleEntry::of::<Counts>(),
     RoleEntry::of::<crate::process::StartsMany>(),
@@ -27,6 +28,29 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::pipe::KeepsEnd>(),
     RoleEntry::of::<crate::pipe_queue::PutsItems>(),
     RoleEntry::of::<crate::pipe_queue::GetsItems>(),
+    RoleEntry::of::<crate::barrier::GoesRounds>(),
+    RoleEntry::of::<crate::barrier::Meets>(),
+    RoleEntry::of::<crate::condition::AwaitsNotice>(),
+    RoleEntry::of::<crate::condition::DiesNotifying>(),
+    RoleEntry::of::<crate::condition::Trades>(),
+    RoleEntry::of::<crate::deadlock::TakesTwo>(),
+    RoleEntry::of::<crate::deadlock::TakesInOrder>(),
+    RoleEntry::of::<crate::event::AwaitsEvent>(),
+    RoleEntry::of::<crate::event::PlaysPingPong>(),
+    RoleEntry::of::<crate::rlock::HoldsTwice>(),
+    RoleEntry::of::<crate::rlock::CountsNested>(),
+    RoleEntry::of::<crate::semaphore::TakesPermit>(),
+    RoleEntry::of::<crate::semaphore::ComesAndGoes>(),
+    RoleEntry::of::<crate::value::Adds>(),
+    RoleEntry::of::<crate::value::StopsInside>(),
+    RoleEntry::of::<crate::value::WritesSlices>(),
+    RoleEntry::of::<crate::queue::Puts>(),
+    RoleEntry::of::<crate::queue::HoldsProducer>(),
+    RoleEntry::of::<crate::queue::Gets>(),
+    RoleEntry::of::<crate::joinable_queue::Leases>(),
+    RoleEntry::of::<crate::queue_stress::StressPuts>(),
+    RoleEntry::of::<crate::queue_stress::StressGets>(),
+    RoleEntry::of::<crate::queue_stress::StressLeases>(),
 ];
 
 /// Does nothing, well.
@@ -136,6 +160,23 @@ impl Role for StartsAndWaits {
         arrive(&here, b's');
         await_word(&until);
         drop(inner);
+        Ok(())
+    }
+}
+
+/// Starts a worker of its own and is killed before it can have got far.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StartsAndDies {
+    pub(crate) here: Slot<OwnedFd>,
+    pub(crate) until: Slot<OwnedFd>,
+}
+
+impl Role for StartsAndDies {
+    const NAME: &'static str = "test.starts-and-dies";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
+        let _inner = worker("grandchild", |give| Waits { here: give.share(&here), until: give.share(&until) });
+        nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL)?;
         Ok(())
     }
 }

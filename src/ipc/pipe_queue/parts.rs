@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use super::LOOK_AROUND;
 use super::board::{Board, Side};
-use super::slots::Slots as BoundedSemaphore;
 use crate::ipc::connection::MESSAGE_LIMIT;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::incoming::Incoming;
 use crate::ipc::lock::{Lock, LockGuard};
 use crate::ipc::outgoing::refused;
+use crate::ipc::semaphore::BoundedSemaphore;
 use crate::ipc::share::{Adopted, Parcel, Share};
 use crate::sys::fd::wait_readable;
 use crate::sys::stream::{ATOMIC_WRITE, Stream};

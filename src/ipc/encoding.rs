@@ -1,0 +1,134 @@
+//! Items as bytes: postcard, and the buffers that it works in.
+//!
+//! Small items are encoded and decoded on the stack. For larger ones a handle keeps a buffer; a thread that finds it taken
+//! makes one of its own.
+
+use std::sync::Mutex;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::{Error, Result};
+use super::ring::{HEADER_BYTES, Records, record_bytes};
+
+/// Records up to this length live on the stack.
+pub(crate) const SMALL: usize = 256;
+/// Buffers that grew beyond this are not kept.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// A buffer that is used again.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch(Mutex<Vec<u8>>);
+
+impl Scratch {
+    /// The buffer, or a new one while another thread uses it. Its content means nothing.
+    pub(crate) fn borrow(&self) -> Vec<u8> {
+        self.0.try_lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default()
+    }
+
+    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
+        if buffer.capacity() <= KEPT_BYTES
+            && let Ok(mut kept) = self.0.try_lock()
+            && kept.capacity() < buffer.capacity()
+        {
+            *kept = buffer;
+        }
+    }
+}
+
+/// The first `len` bytes of a buffer, which grows if it must. Zeroed only where it grows.
+pub(crate) fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buffer.len() < len {
+        buffer.resize(len, 0);
+    }
+    &mut buffer[..len]
+}
+
+fn codec(action: &'static str) -> impl FnOnce(postcard::Error) -> Error {
+    move |source| Error::Codec { action, source }
+}
+
+/// The record of a small item, written into `bytes`; `None` if it is not small.
+#[inline]
+pub(crate) fn encode_small<'b, T: Serialize>(item: &T, bytes: &'b mut [u8; SMALL]) -> Result<Option<Records<'b>>> {
+    let len = match postcard::to_slice(item, &mut bytes[HEADER_BYTES..]) {
+        Ok(used) => used.len(),
+        Err(postcard::Error::SerializeBufferFull) => return Ok(None),
+        Err(error) => return Err(codec("serialise an item")(error)),
+    };
+    bytes[..HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
+    Ok(Some(Records { bytes: &bytes[..record_bytes(len)], items: 1 }))
+}
+
+/// Appends the record of an item of at most `longest` bytes.
+pub(crate) fn append<T: Serialize>(item: &T, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
+    let start = bytes.len();
+    let mut buffer = std::mem::take(bytes);
+    buffer.extend_from_slice(&[0; HEADER_BYTES]);
+    let mut buffer = postcard::to_extend(item, buffer).map_err(codec("serialise an item"))?;
+    let len = buffer.len() - start - HEADER_BYTES;
+    if len > longest {
+        return Err(Error::TooLong { bytes: len, limit: longest });
+    }
+    buffer[start..start + HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
+    buffer.resize(start + record_bytes(len), 0);
+    *bytes = buffer;
+    Ok(())
+}
+
+/// The item that these bytes are the form of.
+#[inline]
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    postcard::from_bytes(bytes).map_err(codec("read an item"))
+}
+
+/// The items of records that stand one behind the other.
+pub(crate) fn decode_all<T: DeserializeOwned>(mut records: &[u8], items: &mut Vec<T>) -> Result<()> {
+    while let Some((header, rest)) = records.split_first_chunk::<HEADER_BYTES>() {
+        let len = u32::from_ne_bytes(*header) as usize;
+        // The copy may be of anything if somebody wrote into the shared memory meanwhile.
+        let whole = record_bytes(len);
+        if whole > records.len() {
+            return Err(Error::Damaged { object: "queue" });
+        }
+        items.push(decode(&rest[..len])?);
+        records = &records[whole..];
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_of_every_length_come_back() {
+        for len in [0, 1, 3, 4, 250, 251, 252, 253, 256, 5000] {
+            let item = "x".repeat(len);
+            let mut small = [0; SMALL];
+            let mut large = Vec::new();
+            append(&item, 10_000, &mut large).expect("it fits");
+            if let Some(records) = encode_small(&item, &mut small).expect("no error") {
+                assert_eq!(records.bytes, large, "{len}");
+            } else {
+                assert!(len > 249, "{len} is small");
+            }
+            append(&item, 10_000, &mut large).expect("it fits");
+            let mut items: Vec<String> = Vec::new();
+            decode_all(&large, &mut items).expect("well-formed");
+            assert_eq!(items, [item.clone(), item]);
+        }
+    }
+
+    #[test]
+    fn too_long_item_is_refused_with_both_lengths() {
+        let refused = append(&"four", 4, &mut Vec::new()).expect_err("it has five bytes");
+        assert!(matches!(refused, Error::TooLong { bytes: 5, limit: 4 }), "{refused}");
+    }
+
+    #[test]
+    fn length_beyond_the_bytes_is_damage() {
+        let mut items: Vec<u8> = Vec::new();
+        assert!(matches!(decode_all(&[9, 0, 0, 0, 1, 2, 3, 4], &mut items), Err(Error::Damaged { .. })));
+    }
+}

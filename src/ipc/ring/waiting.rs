@@ -1,0 +1,163 @@
+//! How long an operation waits, and how: a few microseconds awake while the other side is busy, then asleep in the kernel.
+//!
+//! # Standard
+//! The adaptive mutex of glibc (`PTHREAD_MUTEX_ADAPTIVE_NP`): spin while it pays.
+
+use std::hint::spin_loop;
+use std::time::Duration;
+
+use crate::ipc::bell::{Bell, LOOK_AGAIN};
+use crate::ipc::deadline::Deadline;
+use crate::sys::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::futex;
+
+use super::progress::{Progress, Seen};
+
+/// How long one operation is willing to wait, over all of its waits.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// `None`: not at all.
+    until: Option<Deadline>,
+    has_spun: bool,
+}
+
+/// What a wait came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// Something may have changed: look again.
+    LookAgain,
+    /// The operation has waited as long as it was willing to.
+    TimedOut,
+    /// Nobody is left who could change anything.
+    Hopeless,
+}
+
+impl Waiting {
+    /// Does not wait.
+    pub(crate) const NO: Waiting = Waiting { until: None, has_spun: true };
+    /// Waits as long as there is hope.
+    pub(crate) const FOREVER: Waiting = Waiting { until: Some(Deadline::NEVER), has_spun: false };
+
+    /// Waits at most `timeout` from now; not at all if it is zero.
+    pub(crate) fn at_most(timeout: Duration) -> Self {
+        let until = (!timeout.is_zero()).then(|| Deadline::after(timeout));
+        Waiting { until, has_spun: until.is_none() }
+    }
+
+    /// When to wake up and look who lives; `None` if there is no more time at all.
+    pub(crate) fn next_look_ns(&self) -> Option<u64> {
+        let now = monotonic_ns();
+        let look = now + LOOK_AGAIN.as_nanos() as u64;
+        match self.until?.at_ns() {
+            Some(end) if end <= now => None,
+            Some(end) => Some(end.min(look)),
+            None => Some(look),
+        }
+    }
+
+    /// The operation got something done: what it waits for next may be near again.
+    pub(crate) fn progressed(&mut self) {
+        self.has_spun = !self.will();
+    }
+
+    /// Whether the operation waits at all.
+    #[inline]
+    pub(crate) fn will(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// Waits until `progress` moves beyond `seen`, `bell` rings, or it is time to look again.
+    ///
+    /// `is_hopeless` is asked once a sleep is announced, so nothing that rings the bell after it can be missed.
+    pub(crate) fn wait(
+        &mut self,
+        progress: &Progress,
+        seen: Seen,
+        bell: &Bell,
+        spin: &Spin,
+        is_hopeless: impl FnOnce() -> bool,
+    ) -> Waited {
+        // An operation spins once: what did not come in microseconds is waited for asleep.
+        if !std::mem::replace(&mut self.has_spun, true) && spin.until(|| progress.has_moved(seen)) {
+            return Waited::LookAgain;
+        }
+        let sleep = self.next_look_ns().map(|look_ns| (look_ns, bell.announce_sleeper()));
+        if sleep.is_some() && !progress.announce_sleeper(seen) {
+            return Waited::LookAgain;
+        }
+        if is_hopeless() {
+            // Whoever left may have published before.
+            return if progress.has_moved(seen) { Waited::LookAgain } else { Waited::Hopeless };
+        }
+        let Some((look_ns, bell)) = sleep else { return Waited::TimedOut };
+        futex::wait_all_unchanged([progress.sleep_on(seen), bell], look_ns);
+        Waited::LookAgain
+    }
+}
+
+/// The longest spin.
+const SPIN_NS: u64 = 4_000;
+/// After so many spins in vain the other side counts as idle.
+const IDLE_AFTER: u32 = 4;
+/// How often to try again whether it still is.
+const TRY_AGAIN: u32 = 64;
+/// Pauses between two looks at the word, at most: looking takes the cache line away from who is about to write it.
+const MOST_PAUSES: u32 = 16;
+
+/// Whether spinning has paid lately. Belongs to a handle.
+#[derive(Debug, Default)]
+pub(crate) struct Spin {
+    in_vain: AtomicU32,
+}
+
+impl Spin {
+    /// Spins until `is_done` or for a few microseconds; not at all while that has been in vain lately.
+    pub(crate) fn until(&self, is_done: impl Fn() -> bool) -> bool {
+        let in_vain = self.in_vain.load(Relaxed);
+        let done = (in_vain < IDLE_AFTER || in_vain.is_multiple_of(TRY_AGAIN)) && Self::spin(is_done);
+        self.in_vain.store(if done { 0 } else { in_vain.wrapping_add(1) }, Relaxed);
+        done
+    }
+
+    fn spin(is_done: impl Fn() -> bool) -> bool {
+        let mut pauses = 1;
+        let mut end_ns = None;
+        loop {
+            for _ in 0..pauses {
+                spin_loop();
+            }
+            if is_done() {
+                return true;
+            }
+            if pauses < MOST_PAUSES {
+                pauses *= 2;
+            } else if monotonic_ns() > *end_ns.get_or_insert_with(|| monotonic_ns() + SPIN_NS) {
+                return false;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn spinning_stops_while_it_does_not_pay_and_is_tried_again() {
+        let spin = Spin::default();
+        let looks = Cell::new(0);
+        let look = |answer| {
+            looks.set(0);
+            spin.until(|| {
+                looks.set(looks.get() + 1);
+                answer
+            })
+        };
+        let spins = (0..IDLE_AFTER + TRY_AGAIN).filter(|_| !look(false) && looks.get() > 0).count() as u32;
+        assert_eq!(spins, IDLE_AFTER + 1);
+        while !look(true) {}
+        assert!(!look(false) && looks.get() > 0, "one that paid makes the next worth while");
+    }
+}

@@ -1,0 +1,127 @@
+//! The event between processes.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use ipc_demo::{Event, Inherited, Process, Role, RoleResult, Slot};
+use serde::{Deserialize, Serialize};
+
+use crate::harness::{MeetingReader, arrive, await_asleep, join_all, meeting_point, watchdog, worker};
+
+/// Says that it is here, waits for the event, says so.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AwaitsEvent {
+    event: Slot<Event>,
+    here: Slot<OwnedFd>,
+}
+
+impl Role for AwaitsEvent {
+    const NAME: &'static str = "test.awaits-event";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let (event, here) = (inherited.take(self.event)?, inherited.take(self.here)?);
+        arrive(&here, b'b');
+        event.wait();
+        arrive(&here, b's');
+        Ok(())
+    }
+}
+
+/// Workers that sleep until the event is set.
+fn sleepers(n: usize, event: &Event) -> (Vec<Process>, MeetingReader) {
+    let (mut here, arrives) = meeting_point();
+    let start = |number| {
+        worker(&format!("runner-{number}"), |give| AwaitsEvent { event: give.share(event), here: give.share(&arrives) })
+    };
+    let workers: Vec<Process> = (0..n).map(start).collect();
+    drop(arrives);
+    workers.iter().for_each(|_| assert_eq!(here.meet(), Some(b'b')));
+    workers.iter().for_each(|worker| await_asleep(worker.pid()));
+    (workers, here)
+}
+
+#[test]
+fn set_wakes_all() {
+    let _watchdog = watchdog("event::set_wakes_all");
+    let event = Event::new().expect("an event");
+    let (mut workers, _here) = sleepers(4, &event);
+    event.set();
+    join_all(&mut workers);
+    assert!(event.is_set());
+}
+
+#[test]
+fn set_directly_followed_by_clear_lets_all_go() {
+    let _watchdog = watchdog("event::set_then_clear");
+    let event = Event::new().expect("an event");
+    let (mut workers, _here) = sleepers(4, &event);
+    event.set();
+    event.clear();
+    join_all(&mut workers);
+    assert!(!event.is_set());
+    assert!(!event.wait_timeout(Duration::from_millis(1)), "who comes now waits");
+}
+
+#[test]
+fn killed_waiter_holds_up_nobody() {
+    let _watchdog = watchdog("event::killed_waiter");
+    let event = Event::new().expect("an event");
+    let (mut workers, mut here) = sleepers(3, &event);
+    workers[1].kill().expect("a signal");
+    workers[1].join().expect("it ends");
+    event.set();
+    assert_eq!([here.meet(), here.meet(), here.meet()], [Some(b's'), Some(b's'), None]);
+    workers.remove(1);
+    join_all(&mut workers);
+}
+
+/// Answers each setting of one event by setting the other.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PlaysPingPong {
+    ping: Slot<Event>,
+    pong: Slot<Event>,
+    rounds: u32,
+}
+
+impl Role for PlaysPingPong {
+    const NAME: &'static str = "test.plays-ping-pong";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let (ping, pong) = (inherited.take(self.ping)?, inherited.take(self.pong)?);
+        for _ in 0..self.rounds {
+            ping.wait();
+            ping.clear();
+            pong.set();
+        }
+        Ok(())
+    }
+}
+
+fn stress(pairs: usize, rounds: u32) {
+    let tables: Vec<_> =
+        (0..pairs).map(|_| [Event::new().expect("an event"), Event::new().expect("an event")]).collect();
+    let mut workers = Vec::new();
+    for (number, [one, other]) in tables.iter().enumerate() {
+        for (side, ping, pong) in [("left", one, other), ("right", other, one)] {
+            let name = format!("{side}-{number}");
+            workers.push(worker(&name, |give| PlaysPingPong {
+                ping: give.share(ping),
+                pong: give.share(pong),
+                rounds,
+            }));
+        }
+    }
+    tables.iter().for_each(|[one, _]| one.set());
+    join_all(&mut workers);
+    assert!(tables.iter().all(|[one, other]| one.is_set() && !other.is_set()), "the last word is the right side's");
+}
+
+#[test]
+fn stress_with_2_processes() {
+    let _watchdog = watchdog("event::stress_2");
+    stress(1, 5_000);
+}
+
+#[test]
+fn stress_with_8_processes() {
+    let _watchdog = watchdog("event::stress_8");
+    stress(4, 1_000);
+}

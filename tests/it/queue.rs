@@ -1,0 +1,282 @@
+//! The queue: the common cases, and what becomes of it when workers leave or are killed.
+
+use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipc_demo::{Consumer, Error, Inherited, Producer, PutError, Queue, Role, RoleResult, Slot};
+use serde::{Deserialize, Serialize};
+
+use crate::harness::{arrive, await_word, meeting_point, watchdog, worker};
+use crate::queue_cases::queue_cases;
+
+queue_cases!(crate::queue_cases::OfQueue);
+
+/// Within which the death of a worker has to show.
+const DEATH_SHOWS: Duration = Duration::from_millis(250);
+
+/// Puts numbers and says `p` after each; a queue that is full keeps it there.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Puts {
+    pub(crate) queue: Slot<Producer<u64>>,
+    pub(crate) numbers: std::ops::Range<u64>,
+    pub(crate) said: Slot<OwnedFd>,
+}
+
+impl Role for Puts {
+    const NAME: &'static str = "test.puts";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let (queue, said) = (inherited.take(self.queue)?, inherited.take(self.said)?);
+        for number in self.numbers {
+            queue.put(number)?;
+            arrive(&said, b'p');
+        }
+        Ok(())
+    }
+}
+
+/// Holds a producer until it is told to drop it, and then goes on living.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct HoldsProducer {
+    queue: Slot<Producer<u64>>,
+    said: Slot<OwnedFd>,
+    until: Slot<OwnedFd>,
+}
+
+impl Role for HoldsProducer {
+    const NAME: &'static str = "test.holds-producer";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let (said, until) = (inherited.take(self.said)?, inherited.take(self.until)?);
+        let queue = inherited.take(self.queue)?;
+        arrive(&said, b'h');
+        await_word(&until);
+        drop(queue);
+        arrive(&said, b'd');
+        await_word(&until);
+        Ok(())
+    }
+}
+
+/// Gets numbers until nobody puts any more, says `g` before it begins and each number's lowest byte.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Gets {
+    pub(crate) queue: Slot<Consumer<u64>>,
+    pub(crate) said: Slot<OwnedFd>,
+}
+
+impl Role for Gets {
+    const NAME: &'static str = "test.gets";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let (queue, said) = (inherited.take(self.queue)?, inherited.take(self.said)?);
+        arrive(&said, b'g');
+        for number in queue.iter() {
+            arrive(&said, number? as u8);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn items_cross_processes_in_order_and_the_end_is_natural() {
+    let _watchdog = watchdog("queue::items_cross");
+    for capacity in [1, 2, 64] {
+        let queue = Queue::bounded(capacity).expect("a queue");
+        let (mut said, says) = meeting_point();
+        let mut getter = worker("getter", |give| Gets {
+            queue: give.hand_over(queue.consumer().expect("a handle")),
+            said: give.hand_over(says),
+        });
+        let (_putter_said, putter_says) = meeting_point();
+        let producer = queue.producer().expect("a handle");
+        drop(queue);
+        assert_eq!(said.meet(), Some(b'g'));
+        let mut putter = worker("putter", |give| Puts {
+            queue: give.hand_over(producer),
+            numbers: 0..200,
+            said: give.hand_over(putter_says),
+        });
+        for number in 0..200 {
+            assert_eq!(said.meet(), Some(number));
+        }
+        assert_eq!(said.meet(), None, "the getter ends with the last putter");
+        assert!(getter.join().expect("it ends").is_success(), "{:?}", getter.ended());
+        putter.join().expect("it ends");
+    }
+}
+
+#[test]
+fn getter_is_told_at_once_when_the_last_producer_is_dropped() {
+    let _watchdog = watchdog("queue::told_at_once");
+    let queue = Queue::<u64>::bounded(4).expect("a queue");
+    let ((mut said, says), (until, release)) = (meeting_point(), meeting_point());
+    let producer = queue.producer().expect("a handle");
+    let consumer = queue.consumer().expect("a handle");
+    drop(queue);
+    let mut holder = worker("holder", |give| HoldsProducer {
+        queue: give.hand_over(producer),
+        said: give.hand_over(says),
+        until: give.hand_over(until.into()),
+    });
+    assert_eq!(said.meet(), Some(b'h'));
+    assert_eq!(consumer.try_get().expect("the worker may put"), None);
+    thread::scope(|scope| {
+        let getter = scope.spawn(|| consumer.get());
+        arrive(&release, b'x');
+        assert!(matches!(getter.join().expect("no panic"), Err(Error::Disconnected)));
+    });
+    assert_eq!(said.meet(), Some(b'd'));
+    assert!(holder.is_alive(), "its process lives on");
+    drop(release);
+    assert!(holder.join().expect("it ends").is_success());
+}
+
+#[test]
+fn getter_is_told_when_the_last_producer_is_killed() {
+    let _watchdog = watchdog("queue::producer_killed");
+    let queue = Queue::<u64>::bounded(4).expect("a queue");
+    let ((mut said, says), (until, _release)) = (meeting_point(), meeting_point());
+    let mut holder = worker("holder", |give| HoldsProducer {
+        queue: give.hand_over(queue.producer().expect("a handle")),
+        said: give.hand_over(says),
+        until: give.hand_over(until.into()),
+    });
+    assert_eq!(said.meet(), Some(b'h'));
+    // A handle that puts itself does not wait for itself.
+    thread::scope(|scope| {
+        let getter = scope.spawn(|| {
+            let outcome = queue.get();
+            (outcome, Instant::now())
+        });
+        let killed_at = Instant::now();
+        holder.kill().expect("a signal");
+        let (outcome, told_at) = getter.join().expect("no panic");
+        assert!(matches!(outcome, Err(Error::Disconnected)), "{outcome:?}");
+        let took = told_at - killed_at;
+        assert!(took < DEATH_SHOWS, "{took:?}");
+    });
+    holder.join().expect("it ends");
+}
+
+#[test]
+fn putter_is_told_when_the_last_consumer_is_killed() {
+    let _watchdog = watchdog("queue::consumer_killed");
+    let queue = Queue::<u64>::bounded(1).expect("a queue");
+    let (mut said, says) = meeting_point();
+    let producer = queue.producer().expect("a handle");
+    let mut getter = worker("getter", |give| Gets {
+        queue: give.hand_over(queue.consumer().expect("a handle")),
+        said: give.hand_over(says),
+    });
+    drop(queue);
+    assert_eq!(said.meet(), Some(b'g'));
+    producer.put(1).expect("room");
+    assert_eq!(said.meet(), Some(1));
+    getter.kill().expect("a signal");
+    getter.join().expect("it ends");
+    let killed_at = Instant::now();
+    // One may find room before the death shows, the second cannot.
+    let outcome = producer.put(2).and_then(|()| producer.put(3));
+    assert!(matches!(outcome, Err(PutError::Failed(_, Error::Disconnected))), "{outcome:?}");
+    assert!(killed_at.elapsed() < DEATH_SHOWS, "{:?}", killed_at.elapsed());
+}
+
+#[test]
+fn killed_getter_leaves_the_others_working() {
+    let _watchdog = watchdog("queue::killed_getter");
+    let queue = Queue::<u64>::bounded(4).expect("a queue");
+    for round in 0..5 {
+        let ((mut one_said, one_says), (mut other_said, other_says)) = (meeting_point(), meeting_point());
+        let start = |says| {
+            worker("getter", |give| Gets {
+                queue: give.hand_over(queue.consumer().expect("a handle")),
+                said: give.hand_over(says),
+            })
+        };
+        // Both sleep in `get`, one with the mutex and one waiting for it; either may be the one that is killed.
+        let (mut one, mut other) = (start(one_says), start(other_says));
+        assert_eq!((one_said.meet(), other_said.meet()), (Some(b'g'), Some(b'g')));
+        one.kill().expect("a signal");
+        one.join().expect("it ends");
+        queue.put(round).expect("room");
+        assert_eq!(other_said.meet(), Some(round as u8));
+        other.kill().expect("a signal");
+        other.join().expect("it ends");
+        assert!(queue.is_empty());
+    }
+}
+
+#[test]
+fn killed_putter_leaves_the_others_working() {
+    let _watchdog = watchdog("queue::killed_putter");
+    let queue = Queue::<u64>::bounded(2).expect("a queue");
+    let (mut said, says) = meeting_point();
+    let mut putter = worker("putter", |give| Puts {
+        queue: give.hand_over(queue.producer().expect("a handle")),
+        numbers: 0..100,
+        said: give.hand_over(says),
+    });
+    assert_eq!((said.meet(), said.meet()), (Some(b'p'), Some(b'p')));
+    // The third put sleeps, or is about to, with the putters' mutex.
+    putter.kill().expect("a signal");
+    putter.join().expect("it ends");
+    assert!(matches!(queue.try_put(7), Err(PutError::Full(7))));
+    assert_eq!((queue.get().expect("an item"), queue.get().expect("an item")), (0, 1));
+    queue.put(8).expect("room");
+    assert_eq!(queue.get().expect("an item"), 8);
+}
+
+#[test]
+fn queue_lent_to_a_worker_that_never_took_it_counts_until_it_ends() {
+    let _watchdog = watchdog("queue::never_took");
+    let queue = Queue::<u64>::bounded(2).expect("a queue");
+    let consumer = queue.consumer().expect("a handle");
+    let (mut said, says) = meeting_point();
+    let mut putter = worker("putter", |give| Puts {
+        queue: give.hand_over(queue.producer().expect("a handle")),
+        numbers: 0..0,
+        said: give.hand_over(says),
+    });
+    drop(queue);
+    assert!(matches!(consumer.get(), Err(Error::Disconnected)));
+    assert_eq!(said.meet(), None);
+    assert!(putter.join().expect("it ends").is_success());
+}
+
+#[test]
+fn items_without_a_serialised_form_fail_in_put() {
+    #[derive(Debug)]
+    struct Unserialisable;
+    impl Serialize for Unserialisable {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("no form"))
+        }
+    }
+    let queue = Queue::<Unserialisable>::bounded(1).expect("a queue");
+    let refused = queue.put(Unserialisable).expect_err("it has no form");
+    assert!(matches!(refused, PutError::Failed(Unserialisable, Error::Codec { .. })), "{refused:?}");
+    assert!(queue.put_many(&[Unserialisable]).is_err());
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn units_take_no_bytes_and_are_counted() {
+    let queue = Queue::<()>::bounded(3).expect("a queue");
+    (0..3).for_each(|_| queue.try_put(()).expect("room"));
+    assert!(queue.try_put(()).is_err());
+    assert_eq!(queue.drain().expect("no error").count(), 3);
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn hundred_mebibytes_in_one_item() {
+    let _watchdog = watchdog("queue::hundred_mebibytes");
+    let limit = 100 << 20;
+    let queue = Queue::<String>::builder().capacity(1024).byte_limit(limit).build().expect("a queue");
+    // The form of a string is its length in four bytes, here, and its bytes.
+    let item = "x".repeat(limit as usize - 4);
+    queue.put(item).expect("just the limit");
+    assert!(queue.is_full());
+    assert_eq!(queue.get().expect("an item").len(), limit as usize - 4);
+    let too_long = queue.put("x".repeat(limit as usize - 3)).expect_err("one byte more");
+    assert!(matches!(too_long, PutError::Failed(_, Error::TooLong { .. })), "{too_long:?}");
+}

@@ -1,0 +1,430 @@
+//! What every queue does, whatever it is made of: cases over two traits, run on each implementation by [`queue_cases!`].
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use ipc_demo::{
+    Error, JoinableConsumer, JoinableProducer, JoinableQueue, PutError, Queue, Result, {Consumer, Producer},
+};
+
+type Item = Vec<u8>;
+type Put = std::result::Result<(), PutError<Item>>;
+
+/// A queue's two ends.
+pub(crate) trait Transport {
+    type Putter: PutEnd;
+    type Getter: GetEnd;
+    fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter);
+}
+
+pub(crate) trait PutEnd: Send + Sync + Sized {
+    fn again(&self) -> Self;
+    fn put(&self, item: Item) -> Put;
+    fn put_timeout(&self, item: Item, timeout: Duration) -> Put;
+    fn try_put(&self, item: Item) -> Put;
+    fn put_many(&self, items: &[Item]) -> Result<()>;
+    fn put_many_timeout(&self, items: &[Item], timeout: Duration) -> Result<usize>;
+    fn close(&self);
+    fn is_full(&self) -> bool;
+    fn capacity(&self) -> Option<usize>;
+}
+
+pub(crate) trait GetEnd: Send + Sync + Sized {
+    fn again(&self) -> Self;
+    fn get(&self) -> Result<Item>;
+    fn get_timeout(&self, timeout: Duration) -> Result<Option<Item>>;
+    fn try_get(&self) -> Result<Option<Item>>;
+    fn get_many(&self, most: usize) -> Result<Vec<Item>>;
+    fn qsize(&self) -> usize;
+    fn is_empty(&self) -> bool;
+}
+
+pub(crate) struct OfQueue;
+pub(crate) struct OfJoinableQueue;
+
+impl Transport for OfQueue {
+    type Putter = Producer<Item>;
+    type Getter = Consumer<Item>;
+    fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter) {
+        let queue = capacity_items.map_or_else(Queue::new, Queue::bounded).expect("a queue");
+        (queue.producer().expect("a handle"), queue.consumer().expect("a handle"))
+    }
+}
+
+impl Transport for OfJoinableQueue {
+    type Putter = JoinableProducer<Item>;
+    type Getter = JoinableConsumer<Item>;
+    fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter) {
+        let queue = capacity_items.map_or_else(JoinableQueue::new, JoinableQueue::bounded).expect("a queue");
+        (queue.producer().expect("a handle"), queue.consumer().expect("a handle"))
+    }
+}
+
+macro_rules! putting {
+    ($end:ty) => {
+        impl PutEnd for $end {
+            fn again(&self) -> Self {
+                self.try_clone().expect("a handle")
+            }
+            fn put(&self, item: Item) -> Put {
+                self.put(item)
+            }
+            fn put_timeout(&self, item: Item, timeout: Duration) -> Put {
+                self.put_timeout(item, timeout)
+            }
+            fn try_put(&self, item: Item) -> Put {
+                self.try_put(item)
+            }
+            fn put_many(&self, items: &[Item]) -> Result<()> {
+                self.put_many(items)
+            }
+            fn put_many_timeout(&self, items: &[Item], timeout: Duration) -> Result<usize> {
+                self.put_many_timeout(items, timeout)
+            }
+            fn close(&self) {
+                self.close();
+            }
+            fn is_full(&self) -> bool {
+                self.is_full()
+            }
+            fn capacity(&self) -> Option<usize> {
+                self.capacity()
+            }
+        }
+    };
+}
+putting!(Producer<Item>);
+putting!(JoinableProducer<Item>);
+
+impl GetEnd for Consumer<Item> {
+    fn again(&self) -> Self {
+        self.try_clone().expect("a handle")
+    }
+    fn get(&self) -> Result<Item> {
+        self.get()
+    }
+    fn get_timeout(&self, timeout: Duration) -> Result<Option<Item>> {
+        self.get_timeout(timeout)
+    }
+    fn try_get(&self) -> Result<Option<Item>> {
+        self.try_get()
+    }
+    fn get_many(&self, most: usize) -> Result<Vec<Item>> {
+        self.get_many(most)
+    }
+    fn qsize(&self) -> usize {
+        self.qsize()
+    }
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl GetEnd for JoinableConsumer<Item> {
+    fn again(&self) -> Self {
+        self.try_clone().expect("a handle")
+    }
+    fn get(&self) -> Result<Item> {
+        self.get()?.task_done()
+    }
+    fn get_timeout(&self, timeout: Duration) -> Result<Option<Item>> {
+        self.get_timeout(timeout)?.map(|lease| lease.task_done()).transpose()
+    }
+    fn try_get(&self) -> Result<Option<Item>> {
+        self.try_get()?.map(|lease| lease.task_done()).transpose()
+    }
+    fn get_many(&self, most: usize) -> Result<Vec<Item>> {
+        self.get_many(most)?.into_iter().map(|lease| lease.task_done()).collect()
+    }
+    fn qsize(&self) -> usize {
+        self.qsize()
+    }
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+/// Runs every case on a [`Transport`].
+macro_rules! queue_cases {
+    ($transport:ty) => {
+        mod cases {
+            $crate::queue_cases::queue_cases!(@each $transport:
+                smoke capacity put_blocks_until_there_is_room get_blocks_until_there_is_an_item times_out
+                wakes_exactly_one_getter wakes_exactly_one_putter full_gives_the_item_back empty_is_none
+                batches_arrive_in_order batch_larger_than_the_capacity_goes_through zero_length_items
+                large_items_pass_a_queue_of_many items_above_the_limit_are_refused
+                close_ends_the_putting_of_one_handle getters_disconnect_when_the_last_putter_is_dropped
+                putters_disconnect_when_the_last_getter_is_dropped blocked_getter_is_told_of_the_last_putter
+                blocked_putter_is_told_of_the_last_getter);
+        }
+    };
+    (@each $transport:ty: $($case:ident)*) => {
+        $(#[test]
+        fn $case() {
+            let _watchdog = $crate::harness::watchdog(concat!(module_path!(), "::", stringify!($case)));
+            $crate::queue_cases::$case::<$transport>();
+        })*
+    };
+}
+pub(crate) use queue_cases;
+
+const LONG: Duration = Duration::from_secs(3600);
+
+fn item(number: u8) -> Item {
+    vec![number; 3]
+}
+
+pub(crate) fn smoke<Q: Transport>() {
+    let (put, get) = Q::ends(Some(3));
+    for number in 0..50 {
+        put.put(item(number)).expect("room");
+        put.put_timeout(item(number + 100), LONG).expect("room");
+        assert_eq!((get.qsize(), get.is_empty()), (2, false));
+        assert_eq!(get.get().expect("an item"), item(number));
+        assert_eq!(get.get_timeout(LONG).expect("no error").expect("an item"), item(number + 100));
+        assert_eq!((get.qsize(), get.is_empty()), (0, true));
+    }
+}
+
+pub(crate) fn capacity<Q: Transport>() {
+    for capacity in [1, 2, 7, 64] {
+        let (put, get) = Q::ends(Some(capacity));
+        assert_eq!(put.capacity(), Some(capacity));
+        for number in 0..capacity {
+            assert!(!put.is_full());
+            put.try_put(item(number as u8)).expect("room");
+        }
+        assert_eq!((get.qsize(), put.is_full()), (capacity, true));
+        assert!(put.try_put(item(0)).is_err());
+        get.get().expect("an item");
+        assert!(!put.is_full());
+        put.try_put(item(0)).expect("room for one");
+    }
+    let (put, _get) = Q::ends(None);
+    assert_eq!(put.capacity(), None);
+    (0..5000).for_each(|_| put.try_put(item(0)).expect("room"));
+}
+
+pub(crate) fn put_blocks_until_there_is_room<Q: Transport>() {
+    let (put, get) = Q::ends(Some(1));
+    let (order, seen) = mpsc::channel();
+    put.put(item(1)).expect("room");
+    thread::scope(|scope| {
+        let (told, put) = (order.clone(), &put);
+        scope.spawn(move || {
+            put.put(item(2)).expect("room in the end");
+            told.send("put").expect("the test listens");
+        });
+        order.send("got").expect("the test listens");
+        assert_eq!(get.get().expect("an item"), item(1));
+    });
+    assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["got", "put"]);
+    assert_eq!(get.get().expect("an item"), item(2));
+}
+
+pub(crate) fn get_blocks_until_there_is_an_item<Q: Transport>() {
+    let (put, get) = Q::ends(Some(1));
+    let (order, seen) = mpsc::channel();
+    thread::scope(|scope| {
+        let (told, get) = (order.clone(), &get);
+        scope.spawn(move || {
+            assert_eq!(get.get().expect("an item in the end"), item(1));
+            told.send("got").expect("the test listens");
+        });
+        order.send("put").expect("the test listens");
+        put.put(item(1)).expect("room");
+    });
+    assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["put", "got"]);
+}
+
+pub(crate) fn times_out<Q: Transport>() {
+    let (put, get) = Q::ends(Some(1));
+    for timeout in [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(120)] {
+        assert_eq!(get.get_timeout(timeout).expect("no error"), None);
+    }
+    put.put(item(1)).expect("room");
+    for timeout in [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(120)] {
+        let Err(PutError::Full(back)) = put.put_timeout(item(2), timeout) else { panic!("it is full") };
+        assert_eq!(back, item(2));
+    }
+    assert_eq!(get.get_timeout(Duration::ZERO).expect("no error"), Some(item(1)), "a timeout changes nothing");
+}
+
+pub(crate) fn wakes_exactly_one_getter<Q: Transport>() {
+    let (put, get) = Q::ends(Some(9));
+    let (got, seen) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            let (got, get) = (got.clone(), get.again());
+            scope.spawn(move || got.send(get.get().expect("an item for each")).expect("the test listens"));
+        }
+        for number in 0..3 {
+            put.put(item(number)).expect("room");
+            assert_eq!(seen.recv().expect("one of them has it"), item(number));
+            assert!(seen.try_recv().is_err(), "and no other");
+        }
+    });
+}
+
+pub(crate) fn wakes_exactly_one_putter<Q: Transport>() {
+    let (put, get) = Q::ends(Some(1));
+    put.put(item(9)).expect("room");
+    thread::scope(|scope| {
+        for number in 0..3 {
+            let put = put.again();
+            scope.spawn(move || put.put(item(number)).expect("room for each"));
+        }
+        let mut got: Vec<Item> = (0..4).map(|_| get.get().expect("an item")).collect();
+        got.sort_unstable();
+        assert_eq!(got, [item(0), item(1), item(2), item(9)]);
+    });
+    assert!(get.is_empty());
+}
+
+pub(crate) fn full_gives_the_item_back<Q: Transport>() {
+    let (put, get) = Q::ends(Some(1));
+    put.try_put(item(1)).expect("room");
+    let refused = put.try_put(item(2)).expect_err("it is full");
+    assert!(matches!(refused, PutError::Full(_)), "{refused:?}");
+    put.try_put(refused.into_item()).expect_err("still full");
+    assert_eq!(get.try_get().expect("no error"), Some(item(1)));
+}
+
+pub(crate) fn empty_is_none<Q: Transport>() {
+    let (_put, get) = Q::ends(None);
+    assert_eq!(get.try_get().expect("no error"), None);
+    assert!(get.is_empty());
+}
+
+pub(crate) fn batches_arrive_in_order<Q: Transport>() {
+    let (put, get) = Q::ends(None);
+    let items: Vec<Item> = (0..200).map(|number| vec![number; usize::from(number) * 7]).collect();
+    put.put_many(&[]).expect("nothing to do");
+    put.put_many(&items).expect("room");
+    assert_eq!(get.qsize(), 200);
+    assert_eq!(get.get_many(3).expect("items"), items[..3]);
+    assert_eq!(get.get().expect("an item"), items[3]);
+    assert_eq!(get.get_many(1000).expect("items"), items[4..]);
+    assert!(get.get_many(0).expect("no items").is_empty());
+}
+
+pub(crate) fn batch_larger_than_the_capacity_goes_through<Q: Transport>() {
+    let (put, get) = Q::ends(Some(4));
+    let items: Vec<Item> = (0..250).map(item).collect();
+    assert_eq!(put.put_many_timeout(&items, Duration::from_millis(1)).expect("no error"), 4);
+    thread::scope(|scope| {
+        scope.spawn(|| put.put_many(&items[4..]).expect("room in the end"));
+        let mut got = Vec::new();
+        while got.len() < items.len() {
+            let some = get.get_many(3).expect("items");
+            assert!((1..=3).contains(&some.len()));
+            got.extend(some);
+        }
+        assert_eq!(got, items);
+    });
+}
+
+pub(crate) fn zero_length_items<Q: Transport>() {
+    let (put, get) = Q::ends(Some(100));
+    put.put_many(&vec![Vec::new(); 100]).expect("room");
+    assert!(put.is_full());
+    for _ in 0..100 {
+        assert_eq!(get.try_get().expect("no error"), Some(Vec::new()));
+    }
+    assert!(get.is_empty());
+}
+
+pub(crate) fn large_items_pass_a_queue_of_many<Q: Transport>() {
+    let (put, get) = Q::ends(Some(1024));
+    let large: Item = (0..10 << 20).map(|byte: u32| (byte % 251) as u8).collect();
+    put.put(large.clone()).expect("room");
+    let items = vec![vec![5; 64 << 10]; 64];
+    put.put_many(&items).expect("room");
+    assert_eq!(get.qsize(), 65);
+    assert!(get.get().expect("an item") == large, "every byte of a large item arrives");
+    assert!(get.get_many(64).expect("items") == items);
+}
+
+pub(crate) fn items_above_the_limit_are_refused<Q: Transport>() {
+    let (put, get) = Q::ends(Some(1024));
+    let too_long = vec![0; 257 << 20];
+    let refused = put.try_put(too_long).expect_err("longer than 256 MiB");
+    let PutError::Failed(_, Error::TooLong { bytes, limit }) = refused else { panic!("{refused:?}") };
+    assert!(bytes > 257 << 20 && limit == 256 << 20);
+    put.put(item(1)).expect("the queue is as it was");
+    assert_eq!(get.get().expect("an item"), item(1));
+}
+
+pub(crate) fn close_ends_the_putting_of_one_handle<Q: Transport>() {
+    let (put, get) = Q::ends(None);
+    let other = put.again();
+    put.put(item(1)).expect("room");
+    put.close();
+    put.close();
+    let refused = put.put(item(2)).expect_err("it is closed");
+    let PutError::Failed(back, Error::Closed) = refused else { panic!("{refused:?}") };
+    assert_eq!(back, item(2));
+    assert!(matches!(put.put_many(&[item(2)]), Err(Error::Closed)));
+    other.put(item(3)).expect("this one is open");
+    other.close();
+    assert_eq!(get.get().expect("an item"), item(1));
+    assert_eq!(get.get().expect("an item"), item(3));
+    assert!(matches!(get.get(), Err(Error::Disconnected)));
+}
+
+pub(crate) fn getters_disconnect_when_the_last_putter_is_dropped<Q: Transport>() {
+    let (put, get) = Q::ends(None);
+    let other = put.again();
+    put.put(item(1)).expect("room");
+    drop(put);
+    assert_eq!(get.try_get().expect("no error"), Some(item(1)));
+    assert_eq!(get.try_get().expect("another may put"), None);
+    other.put(item(2)).expect("room");
+    drop(other);
+    assert_eq!(get.get().expect("what was put stays"), item(2));
+    assert!(matches!(get.get(), Err(Error::Disconnected)));
+    assert!(matches!(get.try_get(), Err(Error::Disconnected)));
+    assert!(matches!(get.get_timeout(LONG), Err(Error::Disconnected)));
+    assert!(matches!(get.get_many(2), Err(Error::Disconnected)));
+}
+
+pub(crate) fn putters_disconnect_when_the_last_getter_is_dropped<Q: Transport>() {
+    let (put, get) = Q::ends(None);
+    let other = get.again();
+    drop(get);
+    put.put(item(1)).expect("another may get");
+    drop(other);
+    let refused = put.put(item(2)).expect_err("nobody gets");
+    let PutError::Failed(back, Error::Disconnected) = refused else { panic!("{refused:?}") };
+    assert_eq!(back, item(2));
+    assert!(matches!(put.put_many(&[item(1)]), Err(Error::Disconnected)));
+}
+
+pub(crate) fn blocked_getter_is_told_of_the_last_putter<Q: Transport>() {
+    for _ in 0..50 {
+        let (put, get) = Q::ends(None);
+        thread::scope(|scope| {
+            let getters: Vec<_> = (0..3).map(|_| scope.spawn(|| get.get())).collect();
+            drop(put);
+            for getter in getters {
+                assert!(matches!(getter.join().expect("no panic"), Err(Error::Disconnected)));
+            }
+        });
+    }
+}
+
+pub(crate) fn blocked_putter_is_told_of_the_last_getter<Q: Transport>() {
+    for _ in 0..50 {
+        let (put, get) = Q::ends(Some(1));
+        put.put(item(0)).expect("room");
+        thread::scope(|scope| {
+            let putters: Vec<_> = (0..3).map(|_| scope.spawn(|| put.put(item(1)))).collect();
+            drop(get);
+            for putter in putters {
+                let outcome = putter.join().expect("no panic");
+                assert!(matches!(outcome, Err(PutError::Failed(_, Error::Disconnected))), "{outcome:?}");
+            }
+        });
+    }
+}
