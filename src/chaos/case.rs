@@ -46,7 +46,7 @@ pub(super) trait Case: Sized + 'static {
     fn prepare() -> anyhow::Result<Self>;
 
     /// Gives the victim its part.
-    fn part(&self, give: &mut Give) -> Self::Part;
+    fn part(&mut self, give: &mut Give) -> Self::Part;
 
     /// What the victim does, with a [mark](crate::sys::trace::mark) before the operation and one behind it.
     fn suffer(part: Self::Part, inherited: &mut Inherited) -> RoleResult;
@@ -67,14 +67,14 @@ pub(super) trait Case: Sized + 'static {
 
 /// A [`Case`] without its type.
 pub(super) trait Prepared {
-    fn part_json(&self, give: &mut Give) -> String;
+    fn part_json(&mut self, give: &mut Give) -> String;
     fn surround(&mut self) -> anyhow::Result<()>;
     fn rouse(&mut self) -> anyhow::Result<()>;
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault>;
 }
 
 impl<C: Case> Prepared for C {
-    fn part_json(&self, give: &mut Give) -> String {
+    fn part_json(&mut self, give: &mut Give) -> String {
         serde_json::to_string(&self.part(give)).expect("slots and numbers have a JSON form")
     }
 

@@ -106,11 +106,11 @@ impl Row {
         match point {
             Point::After(place) => trial.lead_to(course, place)?,
             // Nobody wakes it: it can as well run to its sleep.
-            Point::Asleep => trial.expect_sleep(Tracee::go_on)?,
+            Point::Asleep => trial.lead_asleep(Tracee::go_on)?,
             Point::Woken => {
                 // The next instruction is the last: what the victim would do behind its sleep it does not.
                 trial.lead_to(course, course.slept_after.unwrap_or(0))?;
-                trial.expect_sleep(Tracee::step)?;
+                trial.lead_asleep(Tracee::step)?;
                 trial.rouse()?;
             }
         }
@@ -160,9 +160,10 @@ impl Trial {
         Ok(())
     }
 
-    fn expect_sleep(&mut self, lead: impl FnOnce(&mut Tracee) -> io::Result<Stop>) -> anyhow::Result<()> {
+    /// Leads the victim into its sleep. One that has nothing to wait for this time is killed where it comes to instead.
+    fn lead_asleep(&mut self, lead: impl FnOnce(&mut Tracee) -> io::Result<Stop>) -> anyhow::Result<()> {
         let stop = lead(&mut self.tracee).context(LEAD)?;
-        if stop == Stop::Asleep { Ok(()) } else { Err(anyhow!("the victim does not sleep where another did")) }
+        if stop == Stop::Ended { Err(self.ended()) } else { Ok(()) }
     }
 
     /// If the victim sleeps, wakes it and waits until it has come to where it was led.

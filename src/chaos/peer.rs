@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::case::Fault;
@@ -98,5 +98,42 @@ impl<T> Peer<T> {
             }
             pause = Duration::from_micros(50);
         }
+    }
+}
+
+/// A thread that has something until it is told to let go.
+pub(super) struct Holder {
+    let_go: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Holder {
+    /// Starts `hold`, which takes what it holds, calls what it is given, and lets go.
+    pub(super) fn of(hold: impl FnOnce(&dyn Fn()) + Send + 'static) -> anyhow::Result<Self> {
+        let ((let_go, told), (tell, has_it)) = (mpsc::channel(), mpsc::channel());
+        let body = move || {
+            hold(&|| {
+                let _ = tell.send(());
+                let _ = told.recv();
+            });
+        };
+        let thread = thread::Builder::new().name("holder".into()).stack_size(256 * 1024).spawn(body)?;
+        has_it.recv()?;
+        Ok(Holder { let_go: Some(let_go), thread: Some(thread) })
+    }
+
+    /// Lets go, and returns when it has.
+    pub(super) fn let_go(&mut self) {
+        drop(self.let_go.take());
+        if let Some(thread) = self.thread.take() {
+            // A holder that panicked has let go too.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }

@@ -1,10 +1,12 @@
 //! The one who is killed: a worker that does one case's operation between two marks.
 
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::case::Row;
 use super::cases::ROWS;
-use crate::ipc::{Inherited, Role, RoleEntry, RoleResult};
-use crate::sys::trace;
+use crate::ipc::{Give, Inherited, Process, Role, RoleEntry, RoleResult};
+use crate::sys::trace::{self, Stop, Tracee};
 
 pub(super) const ROLE: RoleEntry = RoleEntry::of::<Victim>();
 
@@ -28,6 +30,20 @@ impl Role for Victim {
         trace::offer().map_err(|error| format!("{REFUSED}: {error}"))?;
         (row.suffer)(&self.part_json, inherited)
     }
+}
+
+/// Has a victim of `row` do its whole operation, and kills it: the death that a case begins with.
+pub(super) fn forerun<P: Serialize>(row: &'static Row, part: impl FnOnce(&mut Give) -> P) -> anyhow::Result<()> {
+    let index = ROWS.iter().copied().flatten().position(|known| std::ptr::eq(known, row));
+    let index = index.context("the row is not in the table")?;
+    let role =
+        |give: &mut Give| Victim { row: index, part_json: serde_json::to_string(&part(give)).unwrap_or_default() };
+    let mut process = Process::builder().daemon(true).spawn("forerunner", role)?;
+    let mut tracee = Tracee::meet(process.pid())?.context("the forerunner ended too early")?;
+    ensure!(tracee.go_on()? == Stop::Marked, "the forerunner did not come to its end");
+    process.kill()?;
+    process.join()?;
+    Ok(())
 }
 
 /// Whether victims can be led step by step here; an error that says how to allow it if not.

@@ -1,11 +1,10 @@
 //! The lock: its holder's death hands it on, and every other death leaves it alone.
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
-use crate::chaos::peer::Peer;
+use crate::chaos::peer::{Holder, Peer};
 use crate::chaos::words::{HOLDING, IDLE, WAITING, Words, words};
 use crate::ipc::{Give, Inherited, Lock, RoleResult, Slot};
 use crate::sys::trace::mark;
@@ -17,11 +16,17 @@ const PEER_GETS_IT: Words = words("the peer gets the lock", "等待者拿到锁"
 /// For those who would wait for ever: long enough to be seen hanging.
 const LONG: Duration = Duration::from_secs(2);
 
-pub(in crate::chaos) static ROWS: [Row; 7] = [
+pub(in crate::chaos) static ROWS: [Row; 8] = [
     Row::before::<Acquire>(NAME, IDLE, GET_IT, Effect::Undone),
     Row::asleep::<AcquireContended>(NAME, WAITING, PEER_GETS_IT, Effect::Undone),
     Row::before::<Release>(NAME, HOLDING, TAKE_OVER, Effect::HandedOn).like_python("lock"),
     Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GET_IT, (Effect::Undone, Effect::HandedOn)),
+    Row::within::<Inherit>(
+        NAME,
+        words("in acquire, of a dead one's", "acquire 中，接死者的锁"),
+        TAKE_OVER,
+        (Effect::HandedOn, Effect::HandedOn),
+    ),
     Row::within::<AcquireContended>(
         NAME,
         words("in acquire, woken, one behind", "acquire 中被唤醒，后面有人等"),
@@ -75,7 +80,7 @@ impl Case for Acquire {
         Ok(Acquire(Arc::new(Lock::new()?)))
     }
 
-    fn part(&self, give: &mut Give) -> Self::Part {
+    fn part(&mut self, give: &mut Give) -> Self::Part {
         give.share(&*self.0)
     }
 
@@ -92,6 +97,33 @@ impl Case for Acquire {
     }
 }
 
+/// The victim takes the lock of one that died before it: whoever comes next is told as well.
+struct Inherit(Arc<Lock>);
+
+impl Case for Inherit {
+    type Part = Slot<Lock>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let lock = Arc::new(Lock::new()?);
+        let held = Arc::clone(&lock);
+        let dies_with_it = std::thread::spawn(move || held.acquire().map(std::mem::forget));
+        dies_with_it.join().map_err(|_| anyhow::anyhow!("the first holder panicked"))??;
+        Ok(Inherit(lock))
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.0)
+    }
+
+    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        Acquire::suffer(lock, inherited)
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        look(scene, &self.0, Effect::Undone)
+    }
+}
+
 struct Release(Arc<Lock>);
 
 impl Case for Release {
@@ -101,7 +133,7 @@ impl Case for Release {
         Ok(Release(Arc::new(Lock::new()?)))
     }
 
-    fn part(&self, give: &mut Give) -> Self::Part {
+    fn part(&mut self, give: &mut Give) -> Self::Part {
         give.share(&*self.0)
     }
 
@@ -122,17 +154,8 @@ impl Case for Release {
 /// The victim waits behind somebody and is woken by the release; a peer waits behind the victim.
 struct AcquireContended {
     lock: Arc<Lock>,
-    release: Sender<()>,
-    holder: Peer<Result<(), Fault>>,
+    holder: Holder,
     behind: Option<Peer<Result<Effect, Fault>>>,
-}
-
-impl AcquireContended {
-    fn let_go(&mut self) -> anyhow::Result<()> {
-        self.behind = Some(waiter(&self.lock, Effect::Undone)?);
-        self.release.send(())?;
-        Ok(())
-    }
 }
 
 impl Case for AcquireContended {
@@ -140,20 +163,15 @@ impl Case for AcquireContended {
 
     fn prepare() -> anyhow::Result<Self> {
         let lock = Arc::new(Lock::new()?);
-        let ((release, released), (tell, told)) = (mpsc::channel(), mpsc::channel());
         let held = Arc::clone(&lock);
-        let holder = Peer::start(move || {
-            let guard = held.try_acquire().ok().flatten().ok_or(Fault::Unusable)?;
-            let _ = tell.send(());
-            let _ = released.recv();
-            drop(guard);
-            Ok(())
+        let holder = Holder::of(move |meanwhile| {
+            let _guard = held.try_acquire();
+            meanwhile();
         })?;
-        told.recv()?;
-        Ok(AcquireContended { lock, release, holder, behind: None })
+        Ok(AcquireContended { lock, holder, behind: None })
     }
 
-    fn part(&self, give: &mut Give) -> Self::Part {
+    fn part(&mut self, give: &mut Give) -> Self::Part {
         give.share(&*self.lock)
     }
 
@@ -162,14 +180,15 @@ impl Case for AcquireContended {
     }
 
     fn rouse(&mut self) -> anyhow::Result<()> {
-        self.let_go()
+        self.behind = Some(waiter(&self.lock, Effect::Undone)?);
+        self.holder.let_go();
+        Ok(())
     }
 
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
         if !scene.roused {
-            self.let_go().map_err(|_| Fault::Unusable)?;
+            self.rouse().map_err(|_| Fault::Unusable)?;
         }
-        scene.back(&mut self.holder)??;
         let behind = self.behind.as_mut().expect("it waits since the lock was let go");
         let effect = scene.back(behind)??;
         demand(look(scene, &self.lock, Effect::Done)? == Effect::Done, Fault::Twice)?;
@@ -190,7 +209,7 @@ impl Case for ReleaseToPeer {
         Ok(ReleaseToPeer { lock: Arc::new(Lock::new()?), peer: None })
     }
 
-    fn part(&self, give: &mut Give) -> Self::Part {
+    fn part(&mut self, give: &mut Give) -> Self::Part {
         give.share(&*self.lock)
     }
 

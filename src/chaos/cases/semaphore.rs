@@ -62,7 +62,7 @@ impl Case for Acquire {
         Ok(Acquire(Arc::new(Semaphore::new(2)?)))
     }
 
-    fn part(&self, give: &mut Give) -> Self::Part {
+    fn part(&mut self, give: &mut Give) -> Self::Part {
         give.share(&*self.0)
     }
 
@@ -99,7 +99,7 @@ impl Case for AcquireEmpty {
         Ok(AcquireEmpty { semaphore: Arc::new(Semaphore::new(0)?), behind: None })
     }
 
-    fn part(&self, give: &mut Give) -> Self::Part {
+    fn part(&mut self, give: &mut Give) -> Self::Part {
         give.share(&*self.semaphore)
     }
 
@@ -149,7 +149,7 @@ impl<const PEER: bool> Case for Release<PEER> {
         Ok(Release { semaphore, peer })
     }
 
-    fn part(&self, give: &mut Give) -> Self::Part {
+    fn part(&mut self, give: &mut Give) -> Self::Part {
         give.share(&*self.semaphore)
     }
 
