@@ -13,6 +13,7 @@ use clap_complete::Shell;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::bench::{self, BenchArgs};
+use crate::chaos::{self, ChaosArgs};
 use crate::ipc::enter;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Color, Format, Language, Pictures, Reporter, to_stdout};
@@ -20,6 +21,8 @@ use crate::scenarios::{SCENARIOS, Speed, Terms};
 
 /// Subcommands that are no scenarios.
 const BENCH: &str = "bench";
+/// The one that kills.
+const CHAOS: &str = "chaos";
 const COMPLETIONS: &str = "completions";
 const MAN: &str = "man";
 
@@ -82,6 +85,8 @@ struct CompletionsArgs {
 
 fn command() -> Command {
     let bench = BenchArgs::augment_args(Command::new(BENCH)).about("What each mechanism costs on this machine");
+    let chaos =
+        ChaosArgs::augment_args(Command::new(CHAOS)).about("What becomes of the others when a worker is killed");
     let completions = CompletionsArgs::augment_args(Command::new(COMPLETIONS)).about("Prints completions for a shell");
     let man = Command::new(MAN).about("Prints the manual page: ipc-demo man | man -l -");
     Globals::augment_args(Command::new("ipc-demo"))
@@ -95,12 +100,13 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommands(SCENARIOS.iter().map(|entry| entry.command()))
-        .subcommands([bench, completions, man])
+        .subcommands([bench, chaos, completions, man])
 }
 
 /// The whole program: a worker's part if this process was started as one, else what the command line asks for.
 pub fn run() -> ExitCode {
-    let roles: Vec<_> = SCENARIOS.iter().flat_map(|entry| entry.roles.iter().copied()).chain(bench::roles()).collect();
+    let scenarios = SCENARIOS.iter().flat_map(|entry| entry.roles.iter().copied());
+    let roles: Vec<_> = scenarios.chain(bench::roles()).chain(chaos::ROLES.iter().copied()).collect();
     if let Some(code) = enter(&roles) {
         return code;
     }
@@ -133,6 +139,8 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
     let (name, scenario_matches) = matches.subcommand().expect("clap requires a scenario");
     // Global options are known at both levels; the inner one has seen them all.
     let globals = Globals::from_arg_matches(scenario_matches).map_err(|error| Failure::Unusable(error.into()))?;
+    let seed = globals.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let language = globals.lang.unwrap_or_else(Language::from_environment);
     let Some(entry) = SCENARIOS.iter().find(|entry| entry.name == name) else {
         if let Some(path) = globals.timeline.or(globals.trace) {
             let refusal = anyhow!("{name} is no scenario: it has nothing to draw into {}", path.display());
@@ -142,6 +150,11 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
             BENCH => {
                 let args = BenchArgs::from_arg_matches(scenario_matches);
                 bench::run(&args.map_err(|error| Failure::Unusable(error.into()))?, globals.format)
+            }
+            CHAOS => {
+                let args = ChaosArgs::from_arg_matches(scenario_matches);
+                let terms = chaos::Terms { seed, format: globals.format, language, color: globals.color };
+                chaos::run(&args.map_err(|error| Failure::Unusable(error.into()))?, terms)
             }
             COMPLETIONS => {
                 let args = CompletionsArgs::from_arg_matches(scenario_matches);
@@ -153,12 +166,11 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
         };
     };
     let terms = Terms {
-        seed: globals.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
+        seed,
         speed: globals.speed,
         strict: globals.strict,
         args: args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect(),
     };
-    let language = globals.lang.unwrap_or_else(Language::from_environment);
     let pictures = Pictures::open(globals.timeline.as_deref(), globals.trace.as_deref(), language)
         .map_err(|error| Failure::Unusable(error.into()))?;
     let reporter = || -> Box<dyn Reporter> { to_stdout(globals.format, language, globals.color) };

@@ -46,6 +46,7 @@
 //! measures what each mechanism costs, and [`cli`] puts them together.
 
 mod bench;
+mod chaos;
 pub mod cli;
 mod ipc;
 mod outcome;

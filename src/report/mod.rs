@@ -20,6 +20,7 @@ use std::io::{self, IsTerminal, Write};
 
 pub use event::{Event, Fact, Link, RUNNER, Verdict};
 pub use language::Language;
+pub(crate) use language::duration;
 pub(crate) use pictures::Pictures;
 
 /// Turns events into output, one at a time, as they happen.
@@ -51,6 +52,15 @@ pub(crate) enum Color {
     Never,
 }
 
+impl Color {
+    /// Whether to use colours on an output that is a terminal, or is none.
+    pub(crate) fn is_wanted(self, is_terminal: bool) -> bool {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        self == Color::Always || (self == Color::Auto && is_terminal && !plain)
+    }
+}
+
 /// The reporter for stdout.
 pub(crate) fn to_stdout(format: Format, language: Language, color: Color) -> Box<dyn Reporter> {
     let stdout = io::stdout();
@@ -58,9 +68,7 @@ pub(crate) fn to_stdout(format: Format, language: Language, color: Color) -> Box
     match format {
         Format::Json => Box::new(jsonl::JsonLines::new(stdout)),
         Format::Text => {
-            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-                || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-            let colored = color == Color::Always || (color == Color::Auto && is_terminal && !plain);
+            let colored = color.is_wanted(is_terminal);
             let progress = is_terminal && io::stderr().is_terminal();
             Box::new(text::Text::new(Box::new(stdout) as Box<dyn Write>, language, colored, progress))
         }

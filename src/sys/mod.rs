@@ -23,3 +23,4 @@ pub(crate) mod robust;
 pub(crate) mod shm;
 pub(crate) mod signal;
 pub(crate) mod stream;
+pub(crate) mod trace;

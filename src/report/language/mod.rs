@@ -131,7 +131,7 @@ impl Language {
     }
 
     /// One of two wordings.
-    pub(super) fn pick<'a>(self, en: &'a str, zh: &'a str) -> &'a str {
+    pub(crate) fn pick<'a>(self, en: &'a str, zh: &'a str) -> &'a str {
         match self {
             Language::En => en,
             Language::Zh => zh,
@@ -140,7 +140,7 @@ impl Language {
 }
 
 /// A duration of `us` microseconds in the unit that reads best.
-pub(super) fn duration(us: u64) -> String {
+pub(crate) fn duration(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} µs"),
         // What would round to 1000.0 ms is a second.

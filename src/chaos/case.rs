@@ -1,0 +1,222 @@
+//! What a case is: somebody does something to an object, is killed in the middle of it, and others go on.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::peer::Peer;
+use super::words::Words;
+use crate::ipc::{Give, Inherited, RoleResult};
+
+/// What became of an operation whose process was killed in it, as those see it who live on. In the order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Effect {
+    /// It never happened.
+    Undone,
+    /// It was under way, and the next one was told that its predecessor died.
+    HandedOn,
+    /// It was done.
+    Done,
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fault {
+    /// Somebody waited for what was there, or for the dead, longer than 250 ms.
+    Hangs,
+    /// Somebody slept on although what it waited for was there, and only found it when it looked around by itself.
+    WakeLost,
+    /// What was half done could be seen.
+    Torn,
+    /// Something that had been given was gone.
+    Lost,
+    /// Something was there twice.
+    Twice,
+    /// The object could not be used any more.
+    Unusable,
+    /// Done at one instruction and not done at a later one.
+    Undecided,
+}
+
+/// One case. The value is what is prepared for one kill: the object, and those who live on.
+pub(super) trait Case: Sized + 'static {
+    /// What the victim is given.
+    type Part: Serialize + DeserializeOwned;
+
+    /// Makes the object and whatever stands around it.
+    fn prepare() -> anyhow::Result<Self>;
+
+    /// Gives the victim its part.
+    fn part(&mut self, give: &mut Give) -> Self::Part;
+
+    /// What the victim does, with a [mark](crate::sys::trace::mark) before the operation and one behind it.
+    fn suffer(part: Self::Part, inherited: &mut Inherited) -> RoleResult;
+
+    /// Sets those to wait who wait for the victim. Called when it stands at its first mark.
+    fn surround(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Wakes the victim when it sleeps in its operation. Not called if it does not come so far.
+    fn rouse(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Looks what the death has left, and whether those who live on can go on.
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault>;
+}
+
+/// A [`Case`] without its type.
+pub(super) trait Prepared {
+    fn part_json(&mut self, give: &mut Give) -> String;
+    fn surround(&mut self) -> anyhow::Result<()>;
+    fn rouse(&mut self) -> anyhow::Result<()>;
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault>;
+}
+
+impl<C: Case> Prepared for C {
+    fn part_json(&mut self, give: &mut Give) -> String {
+        serde_json::to_string(&self.part(give)).expect("slots and numbers have a JSON form")
+    }
+
+    fn surround(&mut self) -> anyhow::Result<()> {
+        Case::surround(self)
+    }
+
+    fn rouse(&mut self) -> anyhow::Result<()> {
+        Case::rouse(self)
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        Case::judge(self, scene)
+    }
+}
+
+/// Where in its operation the victim is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Span {
+    /// Before its first instruction.
+    Before,
+    /// While it sleeps in it.
+    Asleep,
+    /// After every instruction, and while it sleeps.
+    Within,
+}
+
+/// A line of the table: an object, a place to be killed, and what is promised then.
+pub(super) struct Row {
+    pub(super) object: &'static str,
+    pub(super) place: Words,
+    pub(super) span: Span,
+    /// What the survivors do.
+    pub(super) survivors: Words,
+    /// The effect of a kill before the first instruction, and of one behind the last.
+    pub(super) effects: (Effect, Effect),
+    /// Whether it is documented that a sleeper may have to look around by itself.
+    pub(super) looks_around: bool,
+    /// Whether the row belongs to the fuller matrix only.
+    pub(super) is_extra: bool,
+    /// The same kill in Python, by its name there.
+    pub(super) python: Option<&'static str>,
+    pub(super) prepare: fn() -> anyhow::Result<Box<dyn Prepared>>,
+    pub(super) suffer: fn(&str, &mut Inherited) -> RoleResult,
+}
+
+impl Row {
+    /// A row that kills in the middle of `C`'s operation; the first and the last effect are `effects`.
+    pub(super) const fn within<C: Case>(
+        object: &'static str,
+        place: Words,
+        survivors: Words,
+        effects: (Effect, Effect),
+    ) -> Row {
+        fn prepare<C: Case>() -> anyhow::Result<Box<dyn Prepared>> {
+            Ok(Box::new(C::prepare()?))
+        }
+        fn suffer<C: Case>(part_json: &str, inherited: &mut Inherited) -> RoleResult {
+            C::suffer(serde_json::from_str(part_json)?, inherited)
+        }
+        Row {
+            object,
+            place,
+            span: Span::Within,
+            survivors,
+            effects,
+            looks_around: false,
+            is_extra: false,
+            python: None,
+            prepare: prepare::<C>,
+            suffer: suffer::<C>,
+        }
+    }
+
+    /// A row that kills before the first instruction of `C`'s operation.
+    pub(super) const fn before<C: Case>(object: &'static str, place: Words, survivors: Words, effect: Effect) -> Row {
+        Row { span: Span::Before, ..Row::within::<C>(object, place, survivors, (effect, effect)) }
+    }
+
+    /// A row that kills while the victim sleeps in `C`'s operation.
+    pub(super) const fn asleep<C: Case>(object: &'static str, place: Words, survivors: Words, effect: Effect) -> Row {
+        Row { span: Span::Asleep, ..Row::within::<C>(object, place, survivors, (effect, effect)) }
+    }
+
+    /// Sleepers may have to look around by themselves here; it is documented.
+    pub(super) const fn looking_around(self) -> Row {
+        Row { looks_around: true, ..self }
+    }
+
+    /// For the fuller matrix only.
+    pub(super) const fn extra(self) -> Row {
+        Row { is_extra: true, ..self }
+    }
+
+    /// The same kill in Python has this name.
+    pub(super) const fn like_python(self, name: &'static str) -> Row {
+        Row { python: Some(name), ..self }
+    }
+}
+
+/// The moment of a death, and what is seen of it.
+#[derive(Debug)]
+pub(super) struct Scene {
+    pub(super) victim_pid: u32,
+    /// Whether the victim slept and was roused.
+    pub(super) roused: bool,
+    killed_ns: u64,
+    /// The longest that anybody took to go on, from the kill.
+    pub(super) slowest_ns: u64,
+    /// Whether a sleeper had to find by itself what it waited for.
+    pub(super) wake_lost: bool,
+}
+
+impl Scene {
+    pub(super) fn new(victim_pid: u32, roused: bool, killed_ns: u64) -> Self {
+        Scene { victim_pid, roused, killed_ns, slowest_ns: 0, wake_lost: false }
+    }
+
+    /// What a peer that slept through the death has got. `None` if it still sleeps and nothing is `owed` to it.
+    pub(super) fn settle<T>(&mut self, peer: &mut Peer<T>, owed: impl Fn() -> bool) -> Result<Option<T>, Fault> {
+        let Some(back) = peer.settle(self.killed_ns, owed)? else { return Ok(None) };
+        self.slowest_ns = self.slowest_ns.max(back.at_ns.saturating_sub(self.killed_ns));
+        self.wake_lost |= back.wake_lost;
+        Ok(Some(back.answer))
+    }
+
+    /// What a peer has got that has to come back in any case.
+    pub(super) fn back<T>(&mut self, peer: &mut Peer<T>) -> Result<T, Fault> {
+        self.settle(peer, || true)?.ok_or(Fault::Hangs)
+    }
+
+    /// What somebody gets who comes now: a new thread, that is given 250 ms.
+    pub(super) fn fresh<T: Send + 'static>(&mut self, op: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
+        let begun_ns = crate::sys::clock::monotonic_ns();
+        let mut survivor = Peer::start(op).map_err(|_| Fault::Unusable)?;
+        let back = survivor.settle(begun_ns, || true)?.ok_or(Fault::Hangs)?;
+        self.slowest_ns = self.slowest_ns.max(back.at_ns.saturating_sub(begun_ns));
+        Ok(back.answer)
+    }
+}
+
+/// Something that has to be so, or it is this fault.
+pub(super) fn demand(holds: bool, otherwise: Fault) -> Result<(), Fault> {
+    if holds { Ok(()) } else { Err(otherwise) }
+}

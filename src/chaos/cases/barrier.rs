@@ -1,0 +1,131 @@
+//! The barrier: a round ends for all, or breaks for all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::peer::Peer;
+use crate::chaos::words::{IDLE, WAITING, Words, words};
+use crate::ipc::{Barrier, Breach, Error, Give, Inherited, RoleResult, Slot};
+use crate::sys::trace::mark;
+
+const NAME: &str = "Barrier";
+const ARE_TOLD: Words = words("are told who died", "得知谁死了");
+const PASS_OR_ARE_TOLD: Words = words("pass, or are told", "通过，或得知有人死了");
+const LONG: Duration = Duration::from_secs(2);
+const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
+
+pub(in crate::chaos) static ROWS: [Row; 4] = [
+    Row::before::<Last>(NAME, IDLE, ARE_TOLD, Effect::Undone).looking_around(),
+    Row::asleep::<First>(NAME, WAITING, ARE_TOLD, Effect::Undone).like_python("barrier"),
+    Row::within::<First>(NAME, words("in wait, the first", "wait 中，最先到"), PASS_OR_ARE_TOLD, OPERATION)
+        .looking_around(),
+    Row::within::<Last>(NAME, words("in wait, the last", "wait 中，最后到"), PASS_OR_ARE_TOLD, OPERATION)
+        .looking_around(),
+];
+
+/// Waits at the barrier. `Ok(true)` if it was passed, `Ok(false)` if the death of `victim` was told.
+fn wait(barrier: &Barrier, victim: Option<u32>) -> Result<bool, Fault> {
+    match barrier.wait_timeout(LONG) {
+        Ok(_) => Ok(true),
+        Err(Error::BrokenBarrier(Breach::Died(pid))) if victim.is_none() || pid == victim => Ok(false),
+        Err(Error::BrokenBarrier(Breach::TimedOut)) => Err(Fault::Hangs),
+        Err(_) => Err(Fault::Unusable),
+    }
+}
+
+fn waiter(barrier: &Arc<Barrier>) -> Arc<dyn Fn() -> Result<bool, Fault> + Send + Sync> {
+    let barrier = Arc::clone(barrier);
+    Arc::new(move || wait(&barrier, None))
+}
+
+/// Mends the barrier, if it has to be, and two pass it twice.
+fn two_rounds(scene: &mut Scene, barrier: &Arc<Barrier>) -> Result<(), Fault> {
+    barrier.reset();
+    for _ in 0..2 {
+        let meet = waiter(barrier);
+        let mut peer = Peer::start(move || meet()).map_err(|_| Fault::Unusable)?;
+        let meet = waiter(barrier);
+        let passed = scene.fresh(move || meet())??;
+        demand(passed && scene.back(&mut peer)??, Fault::Unusable)?;
+    }
+    Ok(())
+}
+
+fn effect_of(passed: bool) -> Effect {
+    if passed { Effect::Done } else { Effect::Undone }
+}
+
+/// A peer waits; the victim is the second of two.
+struct Last {
+    barrier: Arc<Barrier>,
+    peer: Peer<Result<bool, Fault>>,
+}
+
+impl Case for Last {
+    type Part = Slot<Barrier>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let barrier = Arc::new(Barrier::new(2)?);
+        let meet = waiter(&barrier);
+        Ok(Last { barrier, peer: Peer::asleep_in(move || meet())? })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.barrier)
+    }
+
+    fn suffer(barrier: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let barrier = inherited.take(barrier)?;
+        mark();
+        barrier.wait()?;
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        let passed = scene.back(&mut self.peer)??;
+        two_rounds(scene, &self.barrier)?;
+        Ok(effect_of(passed))
+    }
+}
+
+/// The victim waits; a peer comes as the second of two.
+struct First {
+    barrier: Arc<Barrier>,
+    peer: Option<Peer<Result<bool, Fault>>>,
+}
+
+impl Case for First {
+    type Part = Slot<Barrier>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(First { barrier: Arc::new(Barrier::new(2)?), peer: None })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.barrier)
+    }
+
+    fn suffer(barrier: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        Last::suffer(barrier, inherited)
+    }
+
+    fn rouse(&mut self) -> anyhow::Result<()> {
+        let meet = waiter(&self.barrier);
+        self.peer = Some(Peer::start(move || meet())?);
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        let passed = match &mut self.peer {
+            Some(peer) => scene.back(peer)??,
+            None => {
+                let (barrier, victim) = (Arc::clone(&self.barrier), Some(scene.victim_pid));
+                scene.fresh(move || wait(&barrier, victim))??
+            }
+        };
+        two_rounds(scene, &self.barrier)?;
+        Ok(effect_of(passed))
+    }
+}

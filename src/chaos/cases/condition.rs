@@ -1,0 +1,172 @@
+//! The condition: a dead waiter eats no notification, and nobody waits for the word of a dead notifier.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::peer::Peer;
+use crate::chaos::words::{WAITING, Words, words};
+use crate::ipc::{Condition, Give, Inherited, Lock, RoleResult, Slot};
+use crate::sys::trace::mark;
+
+const NAME: &str = "Condition";
+const NOTIFY_PEER: Words = words("notify the living peer", "通知活着的等待者");
+const PEER_IS_TOLD: Words = words("the peer is notified/told", "等待者被通知或告知");
+const LONG: Duration = Duration::from_secs(2);
+
+pub(in crate::chaos) static ROWS: [Row; 3] = [
+    Row::asleep::<Wait>(NAME, WAITING, NOTIFY_PEER, Effect::Done).looking_around().like_python("condition"),
+    Row::within::<Wait>(
+        NAME,
+        words("in wait, woken, one behind", "wait 中被唤醒，后面有人等"),
+        PEER_IS_TOLD,
+        (Effect::Done, Effect::Done),
+    )
+    .looking_around()
+    .extra(),
+    Row::within::<Notify>(
+        NAME,
+        words("in notify, a peer waits", "notify 中，有人等"),
+        PEER_IS_TOLD,
+        (Effect::Undone, Effect::Done),
+    )
+    .looking_around(),
+];
+
+/// What those who use a condition share.
+#[derive(Clone)]
+struct Shared {
+    lock: Arc<Lock>,
+    condition: Arc<Condition>,
+}
+
+/// What a waiter came back with: notified, or told that somebody died with the lock, or neither.
+type Answer = Result<Effect, Fault>;
+
+impl Shared {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Shared { lock: Arc::new(Lock::new()?), condition: Arc::new(Condition::new()?) })
+    }
+
+    fn give(&self, give: &mut Give) -> (Slot<Lock>, Slot<Condition>) {
+        (give.share(&*self.lock), give.share(&*self.condition))
+    }
+
+    fn waiter(&self) -> anyhow::Result<Peer<Answer>> {
+        let Shared { lock, condition } = self.clone();
+        Peer::asleep_in(move || {
+            let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
+            let (guard, notified) = condition.wait_timeout(guard, LONG).map_err(|_| Fault::Unusable)?;
+            demand(notified, Fault::Hangs)?;
+            Ok(if guard.abandoned().is_some() { Effect::HandedOn } else { Effect::Done })
+        })
+    }
+
+    /// Notifies one, and says how many that was.
+    fn notify(&self, scene: &mut Scene) -> Result<usize, Fault> {
+        let Shared { lock, condition } = self.clone();
+        scene.fresh(move || {
+            let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
+            condition.notify(&guard, 1).map_err(|_| Fault::Unusable)
+        })?
+    }
+
+    fn two_rounds(&self, scene: &mut Scene) -> Result<(), Fault> {
+        for _ in 0..2 {
+            demand(self.notify(scene)? == 0, Fault::Twice)?;
+            let mut peer = self.waiter().map_err(|_| Fault::Unusable)?;
+            demand(self.notify(scene)? == 1, Fault::Lost)?;
+            demand(scene.back(&mut peer)?? == Effect::Done, Fault::Unusable)?;
+        }
+        Ok(())
+    }
+}
+
+/// The victim waits before a peer does, and one of the two is notified.
+struct Wait {
+    shared: Shared,
+    behind: Option<Peer<Answer>>,
+}
+
+impl Case for Wait {
+    type Part = (Slot<Lock>, Slot<Condition>);
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(Wait { shared: Shared::new()?, behind: None })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        self.shared.give(give)
+    }
+
+    fn suffer((lock, condition): Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let (lock, condition) = (inherited.take(lock)?, inherited.take(condition)?);
+        let guard = lock.acquire()?;
+        mark();
+        let _guard = condition.wait(guard)?;
+        mark();
+        Ok(())
+    }
+
+    fn rouse(&mut self) -> anyhow::Result<()> {
+        self.behind = Some(self.shared.waiter()?);
+        let guard = self.shared.lock.acquire()?;
+        self.shared.condition.notify(&guard, 1)?;
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        if !scene.roused {
+            // The death is seen by those who come: the dead waiter gets no notification.
+            self.behind = Some(self.shared.waiter().map_err(|_| Fault::Unusable)?);
+            demand(self.shared.notify(scene)? == 1, Fault::Lost)?;
+        }
+        scene.back(self.behind.as_mut().expect("it was set to wait"))??;
+        self.shared.two_rounds(scene).map(|()| Effect::Done)
+    }
+}
+
+/// The victim takes the lock, notifies a peer that waits, and gives the lock back.
+struct Notify {
+    shared: Shared,
+    peer: Peer<Answer>,
+}
+
+impl Case for Notify {
+    type Part = (Slot<Lock>, Slot<Condition>);
+
+    fn prepare() -> anyhow::Result<Self> {
+        let shared = Shared::new()?;
+        let peer = shared.waiter()?;
+        Ok(Notify { shared, peer })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        self.shared.give(give)
+    }
+
+    fn suffer((lock, condition): Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let (lock, condition) = (inherited.take(lock)?, inherited.take(condition)?);
+        mark();
+        let guard = lock.acquire()?;
+        condition.notify(&guard, 1)?;
+        drop(guard);
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        let lock = &self.shared.lock;
+        // Free and never abandoned: the victim had not begun.
+        let effect = match scene.settle(&mut self.peer, || lock.holder_pid().is_some())? {
+            Some(answer) => answer?,
+            None => {
+                demand(self.shared.notify(scene)? == 1, Fault::Lost)?;
+                demand(scene.back(&mut self.peer)?? == Effect::Done, Fault::Lost)?;
+                Effect::Undone
+            }
+        };
+        self.shared.two_rounds(scene)?;
+        Ok(effect)
+    }
+}

@@ -1,0 +1,163 @@
+//! The event: it is set and all are let go, or neither.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::peer::Peer;
+use crate::chaos::words::{WAITING, Words, words};
+use crate::ipc::{Event, Give, Inherited, RoleResult, Slot};
+use crate::sys::trace::mark;
+
+const NAME: &str = "Event";
+const GO_ON: Words = words("see it set, or set it", "看到已置位，或自己置位");
+const ARE_LET_GO: Words = words("both peers are let go", "两个等待者都被放行");
+const LONG: Duration = Duration::from_secs(2);
+const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
+
+pub(in crate::chaos) static ROWS: [Row; 5] = [
+    Row::asleep::<Wait>(NAME, WAITING, ARE_LET_GO, Effect::Done),
+    Row::within::<Wait>(NAME, words("in wait, woken", "wait 中被唤醒"), ARE_LET_GO, (Effect::Done, Effect::Done)),
+    Row::within::<Set<false>>(NAME, words("in set", "set 中"), GO_ON, OPERATION),
+    Row::within::<Set<true>>(NAME, words("in set, two peers wait", "set 中，有两个人等"), ARE_LET_GO, OPERATION),
+    Row::within::<Clear>(NAME, words("in clear", "clear 中"), GO_ON, OPERATION),
+];
+
+fn waiters(event: &Arc<Event>) -> anyhow::Result<[Peer<bool>; 2]> {
+    let waiter = || {
+        let event = Arc::clone(event);
+        Peer::asleep_in(move || event.wait_timeout(LONG))
+    };
+    Ok([waiter()?, waiter()?])
+}
+
+/// Clears the event and sets it for somebody who waits, twice.
+fn two_rounds(scene: &mut Scene, event: &Arc<Event>) -> Result<(), Fault> {
+    for _ in 0..2 {
+        event.clear();
+        demand(!event.is_set(), Fault::Unusable)?;
+        let waiting = Arc::clone(event);
+        let mut peer = Peer::asleep_in(move || waiting.wait_timeout(LONG)).map_err(|_| Fault::Unusable)?;
+        event.set();
+        demand(scene.back(&mut peer)?, Fault::Hangs)?;
+    }
+    Ok(())
+}
+
+/// The victim sets the event; with `PEERS` two wait for it.
+struct Set<const PEERS: bool> {
+    event: Arc<Event>,
+    peers: Option<[Peer<bool>; 2]>,
+}
+
+impl<const PEERS: bool> Case for Set<PEERS> {
+    type Part = Slot<Event>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let event = Arc::new(Event::new()?);
+        let peers = if PEERS { Some(waiters(&event)?) } else { None };
+        Ok(Set { event, peers })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.event)
+    }
+
+    fn suffer(event: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let event = inherited.take(event)?;
+        mark();
+        event.set();
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        let event = &self.event;
+        let effect = if event.is_set() { Effect::Done } else { Effect::Undone };
+        for peer in self.peers.iter_mut().flatten() {
+            match scene.settle(peer, || event.is_set())? {
+                Some(let_go) => demand(let_go, Fault::Hangs)?,
+                None => {
+                    demand(effect == Effect::Undone, Fault::WakeLost)?;
+                    event.set();
+                    demand(scene.back(peer)?, Fault::Hangs)?;
+                }
+            }
+        }
+        two_rounds(scene, event)?;
+        Ok(effect)
+    }
+}
+
+struct Clear(Arc<Event>);
+
+impl Case for Clear {
+    type Part = Slot<Event>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let event = Event::new()?;
+        event.set();
+        Ok(Clear(Arc::new(event)))
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.0)
+    }
+
+    fn suffer(event: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let event = inherited.take(event)?;
+        mark();
+        event.clear();
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        let effect = if self.0.is_set() { Effect::Undone } else { Effect::Done };
+        two_rounds(scene, &self.0)?;
+        Ok(effect)
+    }
+}
+
+/// The victim waits with two others, and somebody sets the event.
+struct Wait {
+    event: Arc<Event>,
+    others: [Peer<bool>; 2],
+}
+
+impl Case for Wait {
+    type Part = Slot<Event>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let event = Arc::new(Event::new()?);
+        let others = waiters(&event)?;
+        Ok(Wait { event, others })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.event)
+    }
+
+    fn suffer(event: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let event = inherited.take(event)?;
+        mark();
+        event.wait();
+        mark();
+        Ok(())
+    }
+
+    fn rouse(&mut self) -> anyhow::Result<()> {
+        self.event.set();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        if !scene.roused {
+            self.event.set();
+        }
+        for peer in &mut self.others {
+            demand(scene.back(peer)?, Fault::Hangs)?;
+        }
+        two_rounds(scene, &self.event).map(|()| Effect::Done)
+    }
+}

@@ -1,0 +1,257 @@
+//! The queue of tasks: what a dead worker had goes to another, once, and whoever joins does not wait for the dead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::peer::Peer;
+use crate::chaos::victim::forerun;
+use crate::chaos::words::{HOLDING, WAITING, Words, words};
+use crate::ipc::{Give, Inherited, JoinableQueue, Result as IpcResult, RoleResult, Slot};
+use crate::sys::trace::mark;
+
+const NAME: &str = "JoinableQueue";
+const DO_ALL: Words = words("do every task once", "每个任务恰好做一次");
+const JOINS: Words = words("do the rest, join ends", "做完其余，join 结束");
+const PEER_GETS: Words = words("the peer gets the task", "等待者取到任务");
+const LONG: Duration = Duration::from_secs(2);
+const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
+
+pub(in crate::chaos) static ROWS: [Row; 6] = [
+    Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone),
+    Row::before::<TaskDone>(NAME, HOLDING, JOINS, Effect::Undone).looking_around().like_python("joinable"),
+    Row::within::<Lease>(NAME, words("in get", "get 中"), DO_ALL, OPERATION),
+    Row::within::<GetEmpty>(NAME, words("in get, empty, one behind", "get 中已空，后面有人等"), PEER_GETS, OPERATION)
+        .looking_around()
+        .extra(),
+    Row::within::<TaskDone>(NAME, words("in task_done, a peer joins", "task_done 中，有人 join"), JOINS, OPERATION)
+        .looking_around(),
+    Row::within::<Inherit>(NAME, words("in get, of a dead one's", "get 中，接死者的任务"), DO_ALL, OPERATION),
+];
+
+/// The row whose victim dies with a lease.
+const LEASE: usize = 2;
+
+type Tasks = Arc<JoinableQueue<u64>>;
+
+fn tasks(numbers: &[u64]) -> anyhow::Result<Tasks> {
+    let queue = JoinableQueue::<u64>::builder().capacity(4).byte_limit(4096).build()?;
+    queue.put_many(numbers)?;
+    Ok(Arc::new(queue))
+}
+
+/// A task and how often it came back.
+type Done = (u64, u32);
+
+/// Does what is to be done, until nothing is.
+fn do_all(scene: &mut Scene, queue: &Tasks) -> Result<Vec<Done>, Fault> {
+    let own = queue.try_clone().map_err(|_| Fault::Unusable)?;
+    let mut done = scene.fresh(move || {
+        let mut done = Vec::new();
+        while own.unfinished() > 0 {
+            let lease = own.get_timeout(LONG).map_err(|_| Fault::Unusable)?.ok_or(Fault::Hangs)?;
+            done.push((*lease, lease.redelivered()));
+            lease.task_done().map_err(|_| Fault::Twice)?;
+        }
+        demand(own.join_timeout(LONG).is_ok_and(|joined| joined), Fault::Hangs)?;
+        Ok::<_, Fault>(done)
+    })??;
+    done.sort_unstable();
+    Ok(done)
+}
+
+/// Two more tasks go through the queue.
+fn two_rounds(scene: &mut Scene, queue: &Tasks) -> Result<(), Fault> {
+    for round in 100..102 {
+        demand(queue.put_timeout(round, LONG).is_ok(), Fault::Unusable)?;
+        demand(do_all(scene, queue)? == [(round, 0)], Fault::Lost)?;
+    }
+    Ok(())
+}
+
+/// Every one of `numbers` has to be among what was done, once.
+fn check(done: &[Done], numbers: &[u64]) -> Result<(), Fault> {
+    let found: Vec<u64> = done.iter().map(|(number, _)| *number).collect();
+    demand(found.len() >= numbers.len(), Fault::Lost)?;
+    demand(found.len() <= numbers.len(), Fault::Twice)?;
+    demand(found == numbers, Fault::Lost)
+}
+
+fn suffer_get(queue: Slot<JoinableQueue<u64>>, inherited: &mut Inherited) -> RoleResult {
+    let queue = inherited.take(queue)?;
+    mark();
+    let _lease = queue.get()?;
+    mark();
+    Ok(())
+}
+
+struct Lease(Tasks);
+
+impl Case for Lease {
+    type Part = Slot<JoinableQueue<u64>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(Lease(tasks(&[1, 2])?))
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.0)
+    }
+
+    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        suffer_get(queue, inherited)
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        demand(self.0.unfinished() == 2, Fault::Lost)?;
+        let done = do_all(scene, &self.0)?;
+        check(&done, &[1, 2])?;
+        let effect = match done[..] {
+            [(1, 0), (2, 0)] => Effect::Undone,
+            [(1, 1), (2, 0)] => Effect::Done,
+            _ => return Err(Fault::Twice),
+        };
+        two_rounds(scene, &self.0)?;
+        Ok(effect)
+    }
+}
+
+/// The victim gets the only task of one that died before it.
+struct Inherit(Tasks);
+
+impl Case for Inherit {
+    type Part = Slot<JoinableQueue<u64>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let queue = tasks(&[1])?;
+        forerun(&ROWS[LEASE], |give| give.share(&*queue))?;
+        Ok(Inherit(queue))
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.0)
+    }
+
+    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        suffer_get(queue, inherited)
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        demand(self.0.unfinished() == 1, Fault::Lost)?;
+        let done = do_all(scene, &self.0)?;
+        check(&done, &[1])?;
+        // The first death was one return; the victim's is another if it had the task.
+        let effect = match done[0].1 {
+            1 => Effect::Undone,
+            2 => Effect::Done,
+            _ => return Err(Fault::Lost),
+        };
+        two_rounds(scene, &self.0)?;
+        Ok(effect)
+    }
+}
+
+/// The victim waits for a task that somebody puts; a peer waits behind it.
+struct GetEmpty {
+    queue: Tasks,
+    behind: Option<Peer<IpcResult<Option<Done>>>>,
+}
+
+impl Case for GetEmpty {
+    type Part = Slot<JoinableQueue<u64>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(GetEmpty { queue: tasks(&[])?, behind: None })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.queue)
+    }
+
+    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        suffer_get(queue, inherited)
+    }
+
+    fn rouse(&mut self) -> anyhow::Result<()> {
+        let own = self.queue.try_clone()?;
+        self.behind = Some(Peer::asleep_in(move || {
+            let Some(lease) = own.get_timeout(LONG)? else { return Ok(None) };
+            let done = (*lease, lease.redelivered());
+            lease.task_done().map(|_| Some(done))
+        })?);
+        Ok(self.queue.put(5)?)
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        if !scene.roused {
+            self.rouse().map_err(|_| Fault::Unusable)?;
+        }
+        let done = scene.back(self.behind.as_mut().expect("it was set to wait"))?.map_err(|_| Fault::Unusable)?;
+        let effect = match done {
+            Some((5, 0)) => Effect::Undone,
+            Some((5, 1)) => Effect::Done,
+            Some(_) => return Err(Fault::Lost),
+            None => return Err(Fault::Hangs),
+        };
+        demand(self.queue.unfinished() == 0, Fault::Twice)?;
+        two_rounds(scene, &self.queue)?;
+        Ok(effect)
+    }
+}
+
+/// The victim has the only task and reports it done; a peer joins.
+struct TaskDone {
+    queue: Tasks,
+    /// The peer that joins is not the only one who could do the task.
+    _consumer: JoinableQueue<u64>,
+    peer: Option<Peer<IpcResult<bool>>>,
+}
+
+impl Case for TaskDone {
+    type Part = Slot<JoinableQueue<u64>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let queue = tasks(&[1])?;
+        let consumer = queue.try_clone()?;
+        Ok(TaskDone { queue, _consumer: consumer, peer: None })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.queue)
+    }
+
+    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let queue = inherited.take(queue)?;
+        let lease = queue.get()?;
+        mark();
+        lease.task_done()?;
+        mark();
+        Ok(())
+    }
+
+    fn surround(&mut self) -> anyhow::Result<()> {
+        let own = self.queue.try_clone()?;
+        self.peer = Some(Peer::asleep_in(move || own.join_timeout(LONG))?);
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        let (queue, peer) = (&self.queue, self.peer.as_mut().expect("it was set to wait"));
+        let effect = match scene.settle(peer, || queue.unfinished() == 0)? {
+            Some(joined) => {
+                demand(joined.is_ok_and(|joined| joined), Fault::Hangs)?;
+                Effect::Done
+            }
+            None => {
+                let done = do_all(scene, queue)?;
+                check(&done, &[1])?;
+                demand(done[0].1 == 1, Fault::Lost)?;
+                demand(scene.back(peer)?.is_ok_and(|joined| joined), Fault::Hangs)?;
+                Effect::Undone
+            }
+        };
+        demand(queue.unfinished() == 0 && queue.is_empty(), Fault::Twice)?;
+        two_rounds(scene, queue)?;
+        Ok(effect)
+    }
+}

@@ -1,0 +1,230 @@
+//! The lock: its holder's death hands it on, and every other death leaves it alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::peer::{Holder, Peer};
+use crate::chaos::words::{HOLDING, IDLE, WAITING, Words, words};
+use crate::ipc::{Give, Inherited, Lock, RoleResult, Slot};
+use crate::sys::trace::mark;
+
+const NAME: &str = "Lock";
+const GET_IT: Words = words("get the lock", "拿到锁");
+const TAKE_OVER: Words = words("take it over, are told", "接过锁，并被告知");
+const PEER_GETS_IT: Words = words("the peer gets the lock", "等待者拿到锁");
+/// For those who would wait for ever: long enough to be seen hanging.
+const LONG: Duration = Duration::from_secs(2);
+
+pub(in crate::chaos) static ROWS: [Row; 8] = [
+    Row::before::<Acquire>(NAME, IDLE, GET_IT, Effect::Undone),
+    Row::asleep::<AcquireContended>(NAME, WAITING, PEER_GETS_IT, Effect::Undone),
+    Row::before::<Release>(NAME, HOLDING, TAKE_OVER, Effect::HandedOn).like_python("lock"),
+    Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GET_IT, (Effect::Undone, Effect::HandedOn)),
+    Row::within::<Inherit>(
+        NAME,
+        words("in acquire, of a dead one's", "acquire 中，接死者的锁"),
+        TAKE_OVER,
+        (Effect::HandedOn, Effect::HandedOn),
+    ),
+    Row::within::<AcquireContended>(
+        NAME,
+        words("in acquire, woken, one behind", "acquire 中被唤醒，后面有人等"),
+        PEER_GETS_IT,
+        (Effect::Undone, Effect::HandedOn),
+    ),
+    Row::within::<Release>(NAME, words("in release", "release 中"), GET_IT, (Effect::HandedOn, Effect::Done)),
+    Row::within::<ReleaseToPeer>(
+        NAME,
+        words("in release, a peer waits", "release 中，有人等"),
+        PEER_GETS_IT,
+        (Effect::HandedOn, Effect::Done),
+    ),
+];
+
+/// Takes the lock twice as nobody's heir.
+fn two_rounds(lock: &Lock) -> Result<(), Fault> {
+    for _ in 0..2 {
+        let guard = lock.try_acquire().ok().flatten().ok_or(Fault::Unusable)?;
+        demand(guard.abandoned().is_none(), Fault::Unusable)?;
+    }
+    Ok(())
+}
+
+/// Takes the lock, says whether its last holder died with it, and goes on.
+fn look(scene: &mut Scene, lock: &Arc<Lock>, otherwise: Effect) -> Result<Effect, Fault> {
+    let lock = Arc::clone(lock);
+    scene.fresh(move || {
+        let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
+        let effect = if guard.abandoned().is_some() { Effect::HandedOn } else { otherwise };
+        drop(guard);
+        two_rounds(&lock).map(|()| effect)
+    })?
+}
+
+/// Waits for the lock as [`look`] does.
+fn waiter(lock: &Arc<Lock>, otherwise: Effect) -> anyhow::Result<Peer<Result<Effect, Fault>>> {
+    let lock = Arc::clone(lock);
+    Peer::asleep_in(move || {
+        let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
+        Ok(if guard.abandoned().is_some() { Effect::HandedOn } else { otherwise })
+    })
+}
+
+struct Acquire(Arc<Lock>);
+
+impl Case for Acquire {
+    type Part = Slot<Lock>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(Acquire(Arc::new(Lock::new()?)))
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.0)
+    }
+
+    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let lock = inherited.take(lock)?;
+        mark();
+        let _guard = lock.acquire()?;
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        look(scene, &self.0, Effect::Undone)
+    }
+}
+
+/// The victim takes the lock of one that died before it: whoever comes next is told as well.
+struct Inherit(Arc<Lock>);
+
+impl Case for Inherit {
+    type Part = Slot<Lock>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let lock = Arc::new(Lock::new()?);
+        let held = Arc::clone(&lock);
+        let dies_with_it = std::thread::spawn(move || held.acquire().map(std::mem::forget));
+        dies_with_it.join().map_err(|_| anyhow::anyhow!("the first holder panicked"))??;
+        Ok(Inherit(lock))
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.0)
+    }
+
+    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        Acquire::suffer(lock, inherited)
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        look(scene, &self.0, Effect::Undone)
+    }
+}
+
+struct Release(Arc<Lock>);
+
+impl Case for Release {
+    type Part = Slot<Lock>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(Release(Arc::new(Lock::new()?)))
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.0)
+    }
+
+    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let lock = inherited.take(lock)?;
+        let guard = lock.acquire()?;
+        mark();
+        drop(guard);
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        look(scene, &self.0, Effect::Done)
+    }
+}
+
+/// The victim waits behind somebody and is woken by the release; a peer waits behind the victim.
+struct AcquireContended {
+    lock: Arc<Lock>,
+    holder: Holder,
+    behind: Option<Peer<Result<Effect, Fault>>>,
+}
+
+impl Case for AcquireContended {
+    type Part = Slot<Lock>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let lock = Arc::new(Lock::new()?);
+        let held = Arc::clone(&lock);
+        let holder = Holder::of(move |meanwhile| {
+            let _guard = held.try_acquire();
+            meanwhile();
+        })?;
+        Ok(AcquireContended { lock, holder, behind: None })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.lock)
+    }
+
+    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        Acquire::suffer(lock, inherited)
+    }
+
+    fn rouse(&mut self) -> anyhow::Result<()> {
+        self.behind = Some(waiter(&self.lock, Effect::Undone)?);
+        self.holder.let_go();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        if !scene.roused {
+            self.rouse().map_err(|_| Fault::Unusable)?;
+        }
+        let behind = self.behind.as_mut().expect("it waits since the lock was let go");
+        let effect = scene.back(behind)??;
+        demand(look(scene, &self.lock, Effect::Done)? == Effect::Done, Fault::Twice)?;
+        Ok(effect)
+    }
+}
+
+/// A peer waits for what the victim gives back.
+struct ReleaseToPeer {
+    lock: Arc<Lock>,
+    peer: Option<Peer<Result<Effect, Fault>>>,
+}
+
+impl Case for ReleaseToPeer {
+    type Part = Slot<Lock>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(ReleaseToPeer { lock: Arc::new(Lock::new()?), peer: None })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.lock)
+    }
+
+    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        Release::suffer(lock, inherited)
+    }
+
+    fn surround(&mut self) -> anyhow::Result<()> {
+        self.peer = Some(waiter(&self.lock, Effect::Done)?);
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        let effect = scene.back(self.peer.as_mut().expect("it waits since the victim came to its mark"))??;
+        demand(look(scene, &self.lock, Effect::Done)? == Effect::Done, Fault::Twice)?;
+        Ok(effect)
+    }
+}

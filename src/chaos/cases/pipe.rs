@@ -1,0 +1,209 @@
+//! Pipes and datagrams: a message arrives whole, or not at all, and the other side sees the end.
+
+use std::time::Duration;
+
+use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::peer::Peer;
+use crate::chaos::words::{IDLE, WAITING, Words, words};
+use crate::ipc::{
+    DatagramReceiver, DatagramSender, Error, Give, Inherited, Receiver, Result as IpcResult, RoleResult, Sender, Slot,
+    datagrams, pipe,
+};
+use crate::sys::trace::mark;
+
+const SEES_END: Words = words("the peer sees the end", "对方看到结尾");
+const GETS_IT: Words = words("get it, see the end", "收到它，看到结尾");
+const IS_TOLD: Words = words("the sender is told", "发送者被告知");
+const GO_ON: Words = words("the others are received", "其他的都收到");
+const LONG: Duration = Duration::from_secs(2);
+const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
+
+pub(in crate::chaos) static ROWS: [Row; 6] = [
+    Row::before::<Send>("Pipe", IDLE, SEES_END, Effect::Undone),
+    Row::asleep::<Receive>("Pipe", WAITING, IS_TOLD, Effect::Done),
+    Row::within::<Send>("Pipe", words("in send, a peer waits", "send 中，有人等"), GETS_IT, OPERATION),
+    Row::within::<SendLong>("Pipe", words("in send, 200 kB", "send 200 kB 中"), GETS_IT, OPERATION),
+    Row::within::<Receive>("Pipe", words("in recv, woken", "recv 中被唤醒"), IS_TOLD, (Effect::Done, Effect::Done)),
+    Row::within::<Datagram>("Datagrams", words("in send", "send 中"), GO_ON, OPERATION),
+];
+
+/// The end of a message that shows if it is torn.
+fn item(number: u64) -> (u64, u64) {
+    (number, !number)
+}
+
+/// The victim has the only sending end; a peer receives.
+struct Send {
+    sender: Option<Sender<(u64, u64)>>,
+    peer: Peer<[IpcResult<Option<(u64, u64)>>; 2]>,
+}
+
+impl Case for Send {
+    type Part = Slot<Sender<(u64, u64)>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let (mut receiver, sender) = pipe()?;
+        let peer = Peer::asleep_in(move || [receiver.recv_timeout(LONG), receiver.recv_timeout(LONG)])?;
+        Ok(Send { sender: Some(sender), peer })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.hand_over(self.sender.take().expect("given once"))
+    }
+
+    fn suffer(sender: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let mut sender = inherited.take(sender)?;
+        mark();
+        sender.send(&item(7))?;
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        match scene.back(&mut self.peer)? {
+            [Err(Error::EndOfFile), _] => Ok(Effect::Undone),
+            [Ok(Some(message)), Err(Error::EndOfFile)] => {
+                demand(message == item(7), Fault::Torn)?;
+                Ok(Effect::Done)
+            }
+            [Ok(None), _] | [_, Ok(None)] => Err(Fault::Hangs),
+            [_, Ok(_)] => Err(Fault::Twice),
+            _ => Err(Fault::Unusable),
+        }
+    }
+}
+
+/// A message that the kernel takes in many pieces.
+struct SendLong {
+    sender: Option<Sender<()>>,
+    peer: Peer<[IpcResult<Option<Vec<u8>>>; 2]>,
+}
+
+const LENGTH: usize = 200_000;
+
+fn content() -> Vec<u8> {
+    (0..LENGTH).map(|index| (index % 251) as u8).collect()
+}
+
+impl Case for SendLong {
+    type Part = Slot<Sender<()>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let (mut receiver, sender) = pipe()?;
+        let peer = Peer::asleep_in(move || [receiver.recv_bytes_timeout(LONG), receiver.recv_bytes_timeout(LONG)])?;
+        Ok(SendLong { sender: Some(sender), peer })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.hand_over(self.sender.take().expect("given once"))
+    }
+
+    fn suffer(sender: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let mut sender = inherited.take(sender)?;
+        let content = content();
+        mark();
+        sender.send_bytes(&content)?;
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        match scene.back(&mut self.peer)? {
+            [Err(Error::EndOfFile | Error::EndOfFileInsideMessage { .. }), _] => Ok(Effect::Undone),
+            [Ok(Some(message)), Err(Error::EndOfFile)] => {
+                demand(message == content(), Fault::Torn)?;
+                Ok(Effect::Done)
+            }
+            [Ok(None), _] | [_, Ok(None)] => Err(Fault::Hangs),
+            [_, Ok(_)] => Err(Fault::Torn),
+            _ => Err(Fault::Unusable),
+        }
+    }
+}
+
+/// The victim has the only receiving end; a peer sends.
+struct Receive {
+    receiver: Option<Receiver<u64>>,
+    sender: Option<Sender<u64>>,
+}
+
+impl Case for Receive {
+    type Part = Slot<Receiver<u64>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let (receiver, sender) = pipe()?;
+        Ok(Receive { receiver: Some(receiver), sender: Some(sender) })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.hand_over(self.receiver.take().expect("given once"))
+    }
+
+    fn suffer(receiver: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let mut receiver = inherited.take(receiver)?;
+        mark();
+        receiver.recv()?;
+        mark();
+        Ok(())
+    }
+
+    fn rouse(&mut self) -> anyhow::Result<()> {
+        Ok(self.sender.as_mut().expect("kept until the victim is dead").send(&5)?)
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        let mut sender = self.sender.take().ok_or(Fault::Unusable)?;
+        for _ in 0..2 {
+            let (back, sent) = scene.fresh(move || {
+                let sent = sender.send(&6);
+                (sender, sent)
+            })?;
+            demand(matches!(sent, Err(Error::BrokenPipe)), Fault::Lost)?;
+            sender = back;
+        }
+        Ok(Effect::Done)
+    }
+}
+
+/// The victim is one of several who send.
+struct Datagram {
+    sender: DatagramSender<(u64, u64)>,
+    receiver: DatagramReceiver<(u64, u64)>,
+}
+
+impl Case for Datagram {
+    type Part = Slot<DatagramSender<(u64, u64)>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let (sender, receiver) = datagrams()?;
+        sender.send(&item(1))?;
+        Ok(Datagram { sender, receiver })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&self.sender)
+    }
+
+    fn suffer(sender: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let sender = inherited.take(sender)?;
+        mark();
+        sender.send(&item(7))?;
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, _: &mut Scene) -> Result<Effect, Fault> {
+        self.sender.send(&item(2)).map_err(|_| Fault::Unusable)?;
+        let mut received = Vec::new();
+        while let Some((number, likeness)) = self.receiver.try_receive().map_err(|_| Fault::Torn)? {
+            demand(likeness == !number, Fault::Torn)?;
+            received.push(number);
+        }
+        match received[..] {
+            [1, 2] => Ok(Effect::Undone),
+            [1, 7, 2] => Ok(Effect::Done),
+            [_, _, _, _, ..] => Err(Fault::Twice),
+            _ => Err(Fault::Lost),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The lock that its holder may take again: however deep the dead holder was, the next one gets all of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::peer::Peer;
+use crate::chaos::words::{HOLDING, Words, words};
+use crate::ipc::{Give, Inherited, RLock, RLockGuard, RoleResult, Slot};
+use crate::sys::trace::mark;
+
+const NAME: &str = "RLock";
+const GET_IT: Words = words("get the lock", "拿到锁");
+const TAKE_OVER: Words = words("take it over, are told", "接过锁，并被告知");
+const PEER_GETS_IT: Words = words("the peer gets the lock", "等待者拿到锁");
+const LONG: Duration = Duration::from_secs(2);
+
+pub(in crate::chaos) static ROWS: [Row; 4] = [
+    Row::before::<Release<false>>(NAME, HOLDING, TAKE_OVER, Effect::HandedOn),
+    Row::within::<Acquire>(
+        NAME,
+        words("in acquire, twice", "acquire 两次中"),
+        GET_IT,
+        (Effect::Undone, Effect::HandedOn),
+    ),
+    Row::within::<Release<false>>(
+        NAME,
+        words("in release, twice", "release 两次中"),
+        GET_IT,
+        (Effect::HandedOn, Effect::Done),
+    ),
+    Row::within::<Release<true>>(
+        NAME,
+        words("in release, a peer waits", "release 中，有人等"),
+        PEER_GETS_IT,
+        (Effect::HandedOn, Effect::Done),
+    ),
+];
+
+fn effect_of(guard: &RLockGuard<'_>, otherwise: Effect) -> Effect {
+    if guard.abandoned().is_some() { Effect::HandedOn } else { otherwise }
+}
+
+/// Takes the lock, twice within, and says whether its last holder died with it; then another thread does so too.
+fn look(scene: &mut Scene, lock: &Arc<RLock>, otherwise: Effect) -> Result<Effect, Fault> {
+    let mut round = |otherwise| {
+        let lock = Arc::clone(lock);
+        scene.fresh(move || {
+            let outer = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
+            let inner = lock.try_acquire().ok().flatten().ok_or(Fault::Unusable)?;
+            demand(inner.abandoned().is_none(), Fault::Twice)?;
+            Ok(effect_of(&outer, otherwise))
+        })?
+    };
+    let effect = round(otherwise)?;
+    demand(round(Effect::Done)? == Effect::Done, Fault::Twice)?;
+    Ok(effect)
+}
+
+struct Acquire(Arc<RLock>);
+
+impl Case for Acquire {
+    type Part = Slot<RLock>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(Acquire(Arc::new(RLock::new()?)))
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.0)
+    }
+
+    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let lock = inherited.take(lock)?;
+        mark();
+        let _outer = lock.acquire()?;
+        let _inner = lock.acquire()?;
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        look(scene, &self.0, Effect::Undone)
+    }
+}
+
+/// The victim gives back both levels, with `PEER` to somebody who waits.
+struct Release<const PEER: bool> {
+    lock: Arc<RLock>,
+    peer: Option<Peer<Result<Effect, Fault>>>,
+}
+
+impl<const PEER: bool> Case for Release<PEER> {
+    type Part = Slot<RLock>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(Release { lock: Arc::new(RLock::new()?), peer: None })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.lock)
+    }
+
+    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let lock = inherited.take(lock)?;
+        let (outer, inner) = (lock.acquire()?, lock.acquire()?);
+        mark();
+        drop(inner);
+        drop(outer);
+        mark();
+        Ok(())
+    }
+
+    fn surround(&mut self) -> anyhow::Result<()> {
+        let lock = Arc::clone(&self.lock);
+        let wait = move || {
+            let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
+            Ok(effect_of(&guard, Effect::Done))
+        };
+        self.peer = if PEER { Some(Peer::asleep_in(wait)?) } else { None };
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        let Some(peer) = &mut self.peer else { return look(scene, &self.lock, Effect::Done) };
+        let effect = scene.back(peer)??;
+        demand(look(scene, &self.lock, Effect::Done)? == Effect::Done, Fault::Twice)?;
+        Ok(effect)
+    }
+}

@@ -1,0 +1,122 @@
+//! Shared numbers: a change is whole, or it never happened.
+
+use std::sync::Arc;
+
+use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::words::{Words, words};
+use crate::ipc::{Array, Give, Inherited, RoleResult, Slot, Value};
+use crate::sys::trace::mark;
+
+const SEE_OLD_OR_NEW: Words = words("see the old or the new", "看到旧值或新值");
+const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
+
+const OLD: [u64; 3] = [1, 2, 3];
+const NEW: [u64; 3] = [7, 8, 9];
+
+pub(in crate::chaos) static ROWS: [Row; 4] = [
+    Row::within::<Change<false>>("Value", words("in update", "update 中"), SEE_OLD_OR_NEW, OPERATION),
+    Row::within::<Change<true>>(
+        "Value",
+        words("in lock, set, unlock", "lock、set、unlock 中"),
+        SEE_OLD_OR_NEW,
+        OPERATION,
+    ),
+    Row::within::<Slice<false>>("Array", words("in write, a slice", "write 切片中"), SEE_OLD_OR_NEW, OPERATION),
+    Row::within::<Slice<true>>("Array", words("in update_all", "update_all 中"), SEE_OLD_OR_NEW, OPERATION),
+];
+
+/// The victim adds one: in one step, or in three under the lock.
+struct Change<const STEPS: bool>(Arc<Value<u64>>);
+
+impl<const STEPS: bool> Case for Change<STEPS> {
+    type Part = Slot<Value<u64>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(Change(Arc::new(Value::new(40)?)))
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.0)
+    }
+
+    fn suffer(value: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let value = inherited.take(value)?;
+        mark();
+        if STEPS {
+            let guard = value.lock()?;
+            value.set(value.get() + 1);
+            drop(guard);
+        } else {
+            value.update(|number| number + 1)?;
+        }
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        let value = Arc::clone(&self.0);
+        scene.fresh(move || {
+            let effect = match value.get() {
+                40 => Effect::Undone,
+                41 => Effect::Done,
+                _ => return Err(Fault::Torn),
+            };
+            for _ in 0..2 {
+                let guard = value.lock().map_err(|_| Fault::Unusable)?;
+                let next = value.get() + 1;
+                value.set(next);
+                drop(guard);
+                let then = value.update(|number| number + 1).map_err(|_| Fault::Unusable)?;
+                demand(then == next + 1, Fault::Lost)?;
+            }
+            Ok(effect)
+        })?
+    }
+}
+
+/// The victim changes a slice, or the whole.
+struct Slice<const WHOLE: bool>(Arc<Array<u64>>);
+
+impl<const WHOLE: bool> Case for Slice<WHOLE> {
+    type Part = Slot<Array<u64>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(Slice(Arc::new(Array::new(&OLD)?)))
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.0)
+    }
+
+    fn suffer(array: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let array = inherited.take(array)?;
+        mark();
+        if WHOLE {
+            array.update_all(|numbers| numbers.copy_from_slice(&NEW))?;
+        } else {
+            array.write(.., &NEW)?;
+        }
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        let array = Arc::clone(&self.0);
+        scene.fresh(move || {
+            let read = || array.read(..).map_err(|_| Fault::Unusable);
+            // Each number alone, without the lock, before anybody takes that.
+            let bare: Vec<u64> = (0..OLD.len()).filter_map(|index| array.get(index).ok()).collect();
+            let effect = match bare {
+                old if old == OLD => Effect::Undone,
+                new if new == NEW => Effect::Done,
+                _ => return Err(Fault::Torn),
+            };
+            demand(read()? == if effect == Effect::Done { NEW } else { OLD }, Fault::Torn)?;
+            for numbers in [OLD, NEW] {
+                array.write(.., &numbers).map_err(|_| Fault::Unusable)?;
+                demand(read()? == numbers, Fault::Torn)?;
+            }
+            Ok(effect)
+        })?
+    }
+}

@@ -1,0 +1,205 @@
+//! One kill: a victim is started, led to a place in its operation, and killed; then those who live on are looked at.
+//!
+//! A first victim goes through the whole operation step by step, and its course is noted. Those after it have their code
+//! at the same addresses, so they run to a landmark close to their place and take only the last steps one by one.
+
+use std::collections::HashSet;
+use std::io;
+
+use anyhow::{Context, anyhow, bail};
+
+use super::case::{Effect, Fault, Prepared, Row, Scene};
+use super::victim::Victim;
+use crate::ipc::Process;
+use crate::sys::clock::monotonic_ns;
+use crate::sys::trace::{Stop, Tracee};
+
+/// More instructions than any operation has: one that goes on for ever is not waited for.
+const TOO_MANY: usize = 100_000;
+
+const LEAD: &str = "cannot lead the victim on";
+
+/// Where in the operation the victim is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Point {
+    /// After this many instructions, or at the operation's end if it has fewer.
+    After(usize),
+    /// While it sleeps, before anybody wakes it.
+    Asleep,
+    /// When it has just been woken, before its next instruction.
+    Woken,
+}
+
+impl Point {
+    /// Its place in the operation's course.
+    pub(super) fn order(self, slept_after: Option<usize>) -> (usize, u8) {
+        let slept = slept_after.unwrap_or(0);
+        match self {
+            Point::After(place) => (place, 0),
+            Point::Asleep => (slept, 1),
+            Point::Woken => (slept, 2),
+        }
+    }
+}
+
+/// What was seen of one kill.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) verdict: Result<Effect, Fault>,
+    /// The longest that anybody took to go on.
+    pub(super) slowest_ns: u64,
+}
+
+/// The course of an operation that nobody kills.
+#[derive(Debug, Default)]
+pub(super) struct Course {
+    /// The address before each instruction, and the one behind the last.
+    addresses: Vec<u64>,
+    /// The numbers of those that the course comes to for the first time.
+    landmarks: Vec<usize>,
+    /// After how many instructions it slept for the first time.
+    pub(super) slept_after: Option<usize>,
+}
+
+impl Course {
+    /// How many instructions the operation has.
+    pub(super) fn len(&self) -> usize {
+        self.addresses.len() - 1
+    }
+
+    /// The last landmark on the way to `place`: its number.
+    fn landmark_before(&self, place: usize) -> Option<usize> {
+        let behind = self.landmarks.partition_point(|&landmark| landmark <= place);
+        Some(self.landmarks[..behind].last().copied()?).filter(|&landmark| landmark > 0)
+    }
+}
+
+impl Row {
+    /// Leads a victim through the whole operation, kills it at the end, and notes its course.
+    pub(super) fn survey(&self, index: usize) -> anyhow::Result<(Course, Seen)> {
+        let mut trial = Trial::begin(self, index)?;
+        let mut course = Course::default();
+        let mut known = HashSet::new();
+        loop {
+            let address = trial.tracee.at()?;
+            if known.insert(address) {
+                course.landmarks.push(course.addresses.len());
+            }
+            course.addresses.push(address);
+            if course.addresses.len() > TOO_MANY {
+                bail!("the operation does not end after {TOO_MANY} instructions");
+            }
+            let stop = trial.tracee.step().context(LEAD)?;
+            if stop == Stop::Asleep {
+                course.slept_after.get_or_insert(course.len());
+            }
+            if trial.through_sleep(stop)? == Stop::Marked {
+                break;
+            }
+        }
+        Ok((course, trial.kill(self)?))
+    }
+
+    /// Kills one victim of this row, the `index`th of all, at `point`.
+    pub(super) fn kill(&self, index: usize, course: &Course, point: Point) -> anyhow::Result<Seen> {
+        let mut trial = Trial::begin(self, index)?;
+        match point {
+            Point::After(place) => trial.lead_to(course, place)?,
+            // Nobody wakes it: it can as well run to its sleep.
+            Point::Asleep => trial.lead_asleep(Tracee::go_on)?,
+            Point::Woken => {
+                // The next instruction is the last: what the victim would do behind its sleep it does not.
+                trial.lead_to(course, course.slept_after.unwrap_or(0))?;
+                trial.lead_asleep(Tracee::step)?;
+                trial.rouse()?;
+            }
+        }
+        trial.kill(self)
+    }
+}
+
+/// A victim on its way, and those around it.
+struct Trial {
+    case: Box<dyn Prepared>,
+    process: Process,
+    tracee: Tracee,
+    roused: bool,
+}
+
+impl Trial {
+    /// Starts a victim and leads it to the beginning of its operation.
+    fn begin(row: &Row, index: usize) -> anyhow::Result<Self> {
+        let mut case = (row.prepare)().context("cannot prepare the case")?;
+        let role = |give: &mut _| Victim { row: index, part_json: case.part_json(give) };
+        let mut process = Process::builder().daemon(true).spawn("victim", role)?;
+        let Some(tracee) = Tracee::meet(process.pid()).context("cannot follow the victim")? else {
+            let said = process.join()?.failure.clone();
+            return Err(said.map_or_else(|| anyhow!("the victim ended before its operation"), Into::into));
+        };
+        case.surround().context("cannot surround the victim")?;
+        Ok(Trial { case, process, tracee, roused: false })
+    }
+
+    /// Leads the victim over the first `place` instructions of the operation, or to its end.
+    fn lead_to(&mut self, course: &Course, place: usize) -> anyhow::Result<()> {
+        let mut done = 0;
+        if let Some(landmark) = course.landmark_before(place) {
+            let stop = self.tracee.run_to(course.addresses[landmark]).context(LEAD)?;
+            if self.through_sleep(stop)? == Stop::Marked {
+                return Ok(());
+            }
+            done = landmark;
+        }
+        while done < place {
+            let stop = self.tracee.step().context(LEAD)?;
+            if self.through_sleep(stop)? == Stop::Marked {
+                return Ok(());
+            }
+            done += 1;
+        }
+        Ok(())
+    }
+
+    /// Leads the victim into its sleep. One that has nothing to wait for this time is killed where it comes to instead.
+    fn lead_asleep(&mut self, lead: impl FnOnce(&mut Tracee) -> io::Result<Stop>) -> anyhow::Result<()> {
+        let stop = lead(&mut self.tracee).context(LEAD)?;
+        if stop == Stop::Ended { Err(self.ended()) } else { Ok(()) }
+    }
+
+    /// If the victim sleeps, wakes it and waits until it has come to where it was led.
+    fn through_sleep(&mut self, stop: Stop) -> anyhow::Result<Stop> {
+        let stop = if stop == Stop::Asleep {
+            self.rouse()?;
+            self.tracee.wake().context("the victim does not wake")?
+        } else {
+            stop
+        };
+        if stop == Stop::Ended { Err(self.ended()) } else { Ok(stop) }
+    }
+
+    fn rouse(&mut self) -> anyhow::Result<()> {
+        if !self.roused {
+            self.roused = true;
+            self.case.rouse().context("cannot wake the victim")?;
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self) -> anyhow::Error {
+        let said = self.process.join().ok().and_then(|ended| ended.failure.clone());
+        said.map_or_else(|| anyhow!("the victim ended before it was killed"), Into::into)
+    }
+
+    /// Kills the victim and looks at the others.
+    fn kill(mut self, row: &Row) -> anyhow::Result<Seen> {
+        let killed_ns = monotonic_ns();
+        self.process.kill()?;
+        self.process.join()?;
+        let mut scene = Scene::new(self.process.pid(), self.roused, killed_ns);
+        let mut verdict = self.case.judge(&mut scene);
+        if verdict.is_ok() && scene.wake_lost && !row.looks_around {
+            verdict = Err(Fault::WakeLost);
+        }
+        Ok(Seen { verdict, slowest_ns: scene.slowest_ns })
+    }
+}

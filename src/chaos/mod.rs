@@ -1,0 +1,159 @@
+//! The proof of crash safety: workers are killed at every instruction, and those who live on are looked at.
+//!
+//! A case prepares an object and those who live on, a victim does one operation on the object, the engine kills it after
+//! some instruction of it, and then the case says what became of the operation. The rules are the same for all:
+//! 1. Whoever waits for what is there, or for the dead, goes on or is told within 250 ms, before anybody else touches the
+//!    object; and it is woken, not left to find out by itself, unless the row says so.
+//! 2. The operation was never begun or is done, as all see it, and it turns from the one into the other at one instruction.
+//! 3. What is in the object is what was put into it.
+//! 4. The object can be used for two more rounds.
+//! 5. At the end of all nothing is left: no process, no descriptor.
+
+mod case;
+mod cases;
+mod kill;
+mod peer;
+mod report;
+mod sweep;
+mod table;
+mod victim;
+mod words;
+
+use std::fs;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use self::sweep::{News, Numbered, Plan, Sweep};
+use self::table::{Run, Table};
+use crate::ipc::{RoleEntry, StopSignals};
+use crate::outcome::{Failure, Outcome};
+use crate::report::{Color, Format, Language};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::trace;
+
+/// Roles of the workers that are killed.
+pub(crate) static ROLES: &[RoleEntry] = &[victim::ROLE];
+
+/// How often a run looks whether it was asked to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What to kill, and how often.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChaosArgs {
+    /// Objects to try [default: all]
+    #[arg(value_name = "PRIMITIVE")]
+    primitives: Vec<String>,
+    /// Kill after every single instruction of every operation
+    #[arg(long)]
+    exhaustive: bool,
+    /// Also the rows that take longest
+    #[arg(long)]
+    full: bool,
+}
+
+/// What a run is told beside its arguments.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) seed: u64,
+    pub(crate) format: Format,
+    pub(crate) language: Language,
+    pub(crate) color: Color,
+}
+
+/// Rows that a user named, all if none was.
+fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
+    let plain = |name: &str| name.replace(['-', '_'], "").to_lowercase();
+    let all = || cases::ROWS.iter().copied().flatten().enumerate();
+    if let Some(unknown) = args.primitives.iter().find(|name| !all().any(|(_, row)| plain(row.object) == plain(name))) {
+        let mut known: Vec<&str> = all().map(|(_, row)| row.object).collect();
+        known.dedup();
+        bail!("chaos knows no {unknown}; it knows {}", known.join(", "));
+    }
+    let is_wanted = |row: &'static case::Row| {
+        let is_named = args.primitives.iter().any(|name| plain(name) == plain(row.object));
+        (args.primitives.is_empty() || is_named) && (args.full || !row.is_extra)
+    };
+    Ok(all().filter(|(_, row)| is_wanted(row)).collect())
+}
+
+/// Kills, looks, and prints row by row.
+pub(crate) fn run(args: &ChaosArgs, terms: Terms) -> Result<Outcome, Failure> {
+    let rows = chosen(args).map_err(Failure::Unusable)?;
+    let failed = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
+    perform(args, terms, &rows).map_err(failed)
+}
+
+fn perform(args: &ChaosArgs, terms: Terms, rows: &[Numbered]) -> anyhow::Result<Outcome> {
+    let signals = StopSignals::catch()?;
+    let processors = trace::processors().context("cannot see which processors there are")?;
+    victim::probe()?;
+    let begun_ns = monotonic_ns();
+    let stop = AtomicBool::new(false);
+    let sweep = Sweep::new(rows, Plan { exhaustive: args.exhaustive, seed: terms.seed }, &stop);
+    let jobs = sweep.survey(&processors)?;
+    let mut table = Table::new(rows, terms, jobs.len());
+    let before = belongings();
+    let (news, heard) = mpsc::channel();
+    let (killed, told) = thread::scope(|scope| {
+        let killing = scope.spawn(|| sweep.kill(&processors, jobs, news));
+        let told = follow(&heard, &mut table, &signals, &stop);
+        // Nobody to tell: nothing to go on for.
+        stop.store(true, Relaxed);
+        (killing.join().expect("a lane does not panic"), told)
+    });
+    killed?;
+    let told = told.and_then(|()| {
+        table.conclude(Run {
+            elapsed_ns: monotonic_ns() - begun_ns,
+            left_behind: left_behind(before),
+            processors: processors.len(),
+            seed: terms.seed,
+            exhaustive: args.exhaustive,
+        })
+    });
+    match told {
+        Ok(holds) => Ok(match signals.asked() {
+            Some(signal) => Outcome::Stopped(signal),
+            None if holds => Outcome::Fine,
+            None => Outcome::Broken,
+        }),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::ReaderGone),
+        Err(error) => Err(error).context("cannot write the results to stdout"),
+    }
+}
+
+/// Shows what is heard until nothing more is. Stops the killing when somebody asks for that.
+fn follow(heard: &Receiver<News>, table: &mut Table<'_>, signals: &StopSignals, stop: &AtomicBool) -> io::Result<()> {
+    loop {
+        match heard.recv_timeout(LOOK_EVERY) {
+            Ok(news) => table.hear(news)?,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        if signals.asked().is_some() {
+            stop.store(true, Relaxed);
+        }
+    }
+}
+
+/// How many descriptors this process has, and how many children.
+fn belongings() -> usize {
+    let entries = |path: &str| fs::read_dir(path).map_or(0, Iterator::count);
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    entries("/proc/self/fd") + children.map(|list| list.split_whitespace().count()).sum::<usize>()
+}
+
+/// What is there that was not `before`, once the last threads are gone.
+fn left_behind(before: usize) -> usize {
+    let until_ns = monotonic_ns() + 1_000_000_000;
+    while belongings() > before && monotonic_ns() < until_ns {
+        thread::yield_now();
+    }
+    belongings().saturating_sub(before)
+}

@@ -1,0 +1,232 @@
+//! What a run of chaos shows: a table for people, an object a row for programs.
+
+use anstyle::{AnsiColor, Style};
+use serde_json::json;
+use unicode_width::UnicodeWidthStr;
+
+use super::case::{Effect, Fault, Row};
+use super::kill::Point;
+use super::sweep::Findings;
+use super::words::{Words, words};
+use crate::report::{Language, duration};
+
+const PLACE_WIDTH: usize = 30;
+const KILLS_WIDTH: usize = 9;
+const SURVIVORS_WIDTH: usize = 25;
+const SLOWEST_WIDTH: usize = 8;
+/// Faults of a row that are shown.
+const SHOWN: usize = 5;
+
+/// How the table is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    pub(super) language: Language,
+    pub(super) colored: bool,
+}
+
+/// The result of a whole run.
+#[derive(Debug, Default)]
+pub(super) struct Total {
+    pub(super) rows: usize,
+    pub(super) kills: usize,
+    pub(super) faulty_rows: usize,
+    pub(super) slowest_ns: u64,
+    pub(super) run: Run,
+}
+
+/// What is known of a run beside its rows.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    pub(super) elapsed_ns: u64,
+    /// Descriptors and processes that were not there before.
+    pub(super) left_behind: usize,
+    pub(super) processors: usize,
+    pub(super) seed: u64,
+    pub(super) exhaustive: bool,
+}
+
+impl Total {
+    pub(super) fn count(&mut self, findings: &Findings) {
+        self.rows += 1;
+        self.kills += findings.kills;
+        self.faulty_rows += usize::from(!findings.faults.is_empty());
+        self.slowest_ns = self.slowest_ns.max(findings.slowest_ns);
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        self.faulty_rows == 0 && self.run.left_behind == 0
+    }
+
+    fn a_second(&self) -> f64 {
+        self.kills as f64 / (self.run.elapsed_ns.max(1) as f64 / 1e9)
+    }
+}
+
+impl Look {
+    fn say(self, words: Words) -> &'static str {
+        self.language.pick(words.en, words.zh)
+    }
+
+    fn paint(self, style: Style, text: &str) -> String {
+        if self.colored { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+
+    fn sign(self, holds: bool) -> String {
+        let (color, sign) = if holds { (AnsiColor::Green, "✔") } else { (AnsiColor::Red, "✘") };
+        self.paint(Style::new().bold().fg_color(Some(color.into())), sign)
+    }
+
+    /// The line above the table.
+    pub(super) fn head(self) -> String {
+        let line = format!(
+            "    {}{}  {}{}",
+            padded(self.say(words("killed", "何时被杀")), PLACE_WIDTH),
+            behind(self.say(words("kills", "次数")), KILLS_WIDTH),
+            padded(self.say(words("the survivors", "幸存者")), SURVIVORS_WIDTH),
+            behind(self.say(words("slowest", "最慢")), SLOWEST_WIDTH),
+        );
+        self.paint(Style::new().dimmed(), &line) + "\n"
+    }
+
+    /// The line above the rows of an object.
+    pub(super) fn object(self, name: &str) -> String {
+        self.paint(Style::new().bold(), name) + "\n"
+    }
+
+    pub(super) fn row(self, row: &Row, findings: &Findings) -> String {
+        let mut text = format!(
+            "  {} {}{}  {}{}\n",
+            self.sign(findings.faults.is_empty()),
+            padded(self.say(row.place), PLACE_WIDTH),
+            behind(&kills(row, findings), KILLS_WIDTH),
+            padded(self.say(row.survivors), SURVIVORS_WIDTH),
+            behind(&duration(findings.slowest_ns / 1_000), SLOWEST_WIDTH),
+        );
+        for (point, fault) in findings.faults.iter().take(SHOWN) {
+            let line = format!("      {}: {}\n", self.place(*point), self.say(sentence(*fault)));
+            text += &self.paint(Style::new().fg_color(Some(AnsiColor::Red.into())), &line);
+        }
+        if let Some(more) = findings.faults.len().checked_sub(SHOWN + 1) {
+            text += &format!("      … {} {}\n", more + 1, self.say(words("more", "处")));
+        }
+        text
+    }
+
+    fn place(self, point: Point) -> String {
+        match (point, self.language) {
+            (Point::After(1), Language::En) => "after 1 instruction".to_owned(),
+            (Point::After(count), Language::En) => format!("after {count} instructions"),
+            (Point::After(count), Language::Zh) => format!("第 {count} 条指令之后"),
+            (Point::Asleep, _) => self.say(words("asleep", "睡眠中")).to_owned(),
+            (Point::Woken, _) => self.say(words("just woken", "刚被唤醒")).to_owned(),
+        }
+    }
+
+    pub(super) fn total(self, total: &Total) -> String {
+        let Total { kills, faulty_rows, .. } = *total;
+        let Run { left_behind, processors, seed, exhaustive, .. } = total.run;
+        let (took, rate) = (duration(total.run.elapsed_ns / 1_000), total.a_second());
+        let (slowest, holds) = (duration(total.slowest_ns / 1_000), total.holds());
+        let verdict = match self.language {
+            Language::En if holds => {
+                format!("held: {kills} kills, everybody else goes on, the slowest after {slowest}")
+            }
+            Language::En => format!("BROKEN: {faulty_rows} of {} rows, in {kills} kills", total.rows),
+            Language::Zh if holds => format!("成立：杀了 {kills} 次，其他进程都继续，最慢的等了 {slowest}"),
+            Language::Zh => format!("不成立：{} 行中有 {faulty_rows} 行，共杀 {kills} 次", total.rows),
+        };
+        let how = match self.language {
+            Language::En => {
+                format!("left behind {left_behind}   took {took}   {rate:.0} kills a second on {processors} processors")
+            }
+            Language::Zh => format!("遗留 {left_behind}   用时 {took}   每秒杀 {rate:.0} 次，{processors} 个处理器"),
+        };
+        let color = if holds { AnsiColor::Green } else { AnsiColor::Red };
+        let sign = if holds { "✔" } else { "✘" };
+        let verdict = self.paint(Style::new().bold().fg_color(Some(color.into())), &format!("{sign} {verdict}"));
+        let mut text = format!("\n{verdict}\n  {}\n", self.paint(Style::new().dimmed(), &how));
+        if !exhaustive {
+            let next = match self.language {
+                Language::En => format!("seed {seed}; every instruction: ipc-demo chaos --exhaustive"),
+                Language::Zh => format!("种子 {seed}；每一条指令都试：ipc-demo chaos --exhaustive"),
+            };
+            text += &format!("  → {next}\n");
+        }
+        text
+    }
+}
+
+/// How often each of the effects was seen that a row may have, in the order of time: `31+33`.
+fn kills(row: &Row, findings: &Findings) -> String {
+    let (first, last) = row.effects;
+    let counts = &findings.effects[first as usize..=last as usize];
+    let counts: Vec<String> = counts.iter().filter(|count| **count > 0).map(usize::to_string).collect();
+    if counts.is_empty() { "0".to_owned() } else { counts.join("+") }
+}
+
+fn sentence(fault: Fault) -> Words {
+    match fault {
+        Fault::Hangs => words("somebody waits longer than 250 ms", "有人等了超过 250 ms"),
+        Fault::WakeLost => words("a sleeper was not woken", "睡着的没有被唤醒"),
+        Fault::Torn => words("something half done can be seen", "能看到做了一半的东西"),
+        Fault::Lost => words("something is lost", "有东西丢了"),
+        Fault::Twice => words("something is there twice", "有东西出现了两次"),
+        Fault::Unusable => words("it cannot be used any more", "不能再用了"),
+        Fault::Undecided => words("done and undone in the wrong order", "先做完后又没做"),
+    }
+}
+
+/// A row as JSON: an object of one line.
+pub(super) fn row_json(row: &Row, findings: &Findings) -> String {
+    let fault = |(point, fault): &(Point, Fault)| {
+        let point = match point {
+            Point::After(count) => json!(count),
+            Point::Asleep => json!("asleep"),
+            Point::Woken => json!("woken"),
+        };
+        json!({ "after_instructions": point, "fault": name(*fault) })
+    };
+    let [undone, handed_on, done] =
+        [Effect::Undone, Effect::HandedOn, Effect::Done].map(|e| findings.effects[e as usize]);
+    let object = json!({
+        "object": row.object, "killed": row.place.en, "kills": findings.kills, "undone": undone,
+        "handed_on": handed_on, "done": done, "survivors": row.survivors.en, "slowest_us": findings.slowest_ns / 1_000,
+        "verdict": verdict(findings.faults.is_empty()), "faults": findings.faults.iter().map(fault).collect::<Vec<_>>(),
+    });
+    format!("{object}\n")
+}
+
+/// The last line of the JSON form.
+pub(super) fn total_json(total: &Total) -> String {
+    let run = &total.run;
+    let object = json!({
+        "summary": "chaos", "rows": total.rows, "kills": total.kills, "broken_rows": total.faulty_rows,
+        "left_behind": run.left_behind, "slowest_us": total.slowest_ns / 1_000, "elapsed_us": run.elapsed_ns / 1_000,
+        "processors": run.processors, "seed": run.seed, "exhaustive": run.exhaustive, "verdict": verdict(total.holds()),
+    });
+    format!("{object}\n")
+}
+
+fn verdict(holds: bool) -> &'static str {
+    if holds { "held" } else { "violated" }
+}
+
+fn name(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Hangs => "hangs",
+        Fault::WakeLost => "wake_lost",
+        Fault::Torn => "torn",
+        Fault::Lost => "lost",
+        Fault::Twice => "twice",
+        Fault::Unusable => "unusable",
+        Fault::Undecided => "undecided",
+    }
+}
+
+fn padded(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
+}
+
+fn behind(text: &str, width: usize) -> String {
+    format!("{}{text}", " ".repeat(width.saturating_sub(text.width())))
+}

@@ -1,0 +1,239 @@
+//! All kills of a run: planned, divided among the processors, and judged row by row.
+
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::thread;
+
+use anyhow::Context;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::case::{Effect, Fault, Row, Span};
+use super::kill::{Course, Point, Seen};
+use crate::sys::trace;
+
+/// Kills at a place that is one place only.
+const REPEATS: usize = 3;
+/// Kills within an operation that are not at its ends, unless every instruction is wanted.
+const SAMPLES: usize = 8;
+/// How often a victim that went astray is led again.
+const ATTEMPTS: usize = 3;
+
+/// How thorough a run is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// At every instruction.
+    pub(super) exhaustive: bool,
+    pub(super) seed: u64,
+}
+
+/// A row and where it stands among all.
+pub(super) type Numbered = (usize, &'static Row);
+
+/// What was seen in a row.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) kills: usize,
+    /// How often each effect was seen, in the order of [`Effect`].
+    pub(super) effects: [usize; 3],
+    pub(super) slowest_ns: u64,
+    pub(super) faults: Vec<(Point, Fault)>,
+}
+
+/// What a sweep tells while it runs.
+pub(super) enum News {
+    /// One more kill.
+    Killed,
+    /// The row at this place is finished.
+    Finished(usize, Findings),
+}
+
+/// A row in progress.
+#[derive(Debug, Default)]
+struct Work {
+    course: OnceLock<Course>,
+    /// What was seen, and how many kills are still to come.
+    seen: Mutex<(Vec<(Point, Seen)>, usize)>,
+}
+
+/// A sweep over `rows`. Lanes take jobs from it until none is left.
+pub(super) struct Sweep<'a> {
+    rows: &'a [Numbered],
+    plan: Plan,
+    work: Vec<Work>,
+    stop: &'a AtomicBool,
+}
+
+impl<'a> Sweep<'a> {
+    /// A sweep that ends early, in order, once `stop` is set.
+    pub(super) fn new(rows: &'a [Numbered], plan: Plan, stop: &'a AtomicBool) -> Self {
+        Sweep { rows, plan, work: rows.iter().map(|_| Work::default()).collect(), stop }
+    }
+
+    /// Leads one victim through each operation, a lane on each of `processors`, and plans the kills.
+    pub(super) fn survey(&self, processors: &[usize]) -> anyhow::Result<Vec<(usize, Point)>> {
+        let has_course = |row: &usize| self.rows[*row].1.span == Span::Within;
+        let jobs = (0..self.rows.len()).filter(has_course).map(|row| (row, ())).collect();
+        self.divide(processors, jobs, |row, ()| {
+            let (index, line) = self.rows[row];
+            let (course, _) = attempt(|| line.survey(index)).with_context(|| title(line))?;
+            self.work[row].course.set(course).expect("a row is surveyed once");
+            Ok(())
+        })?;
+        let mut rng = StdRng::seed_from_u64(self.plan.seed);
+        let mut jobs = Vec::new();
+        for (row, work) in self.work.iter().enumerate() {
+            // A place that is one place only needs none.
+            let course = work.course.get_or_init(Course::default);
+            let points = points(self.rows[row].1.span, course, self.plan.exhaustive, &mut rng);
+            locked(&work.seen).1 = points.len();
+            jobs.extend(points.into_iter().map(|point| (row, point)));
+        }
+        Ok(jobs)
+    }
+
+    /// Kills at all of `jobs`, a lane on each of `processors`, and tells of it. `news` ends with the last kill.
+    pub(super) fn kill(
+        &self,
+        processors: &[usize],
+        jobs: Vec<(usize, Point)>,
+        news: Sender<News>,
+    ) -> anyhow::Result<()> {
+        let news = Mutex::new(news);
+        self.divide(processors, jobs.into(), |row, point| {
+            let seen = self.kill_at(row, point)?;
+            // Whoever listens decides when to stop.
+            let _ = locked(&news).send(News::Killed);
+            let finished = {
+                let mut work = locked(&self.work[row].seen);
+                work.0.push((point, seen));
+                work.1 -= 1;
+                (work.1 == 0).then(|| std::mem::take(&mut work.0))
+            };
+            if let Some(seen) = finished {
+                let findings = self.conclude(row, seen)?;
+                let _ = locked(&news).send(News::Finished(row, findings));
+            }
+            Ok(())
+        })
+    }
+
+    fn kill_at(&self, row: usize, point: Point) -> anyhow::Result<Seen> {
+        let (index, line) = self.rows[row];
+        let course = self.work[row].course.get().expect("it was surveyed");
+        attempt(|| line.kill(index, course, point)).with_context(|| format!("{}, {point:?}", title(line)))
+    }
+
+    /// Lets all lanes take jobs until none is left.
+    fn divide<J: Send>(
+        &self,
+        processors: &[usize],
+        jobs: VecDeque<(usize, J)>,
+        job: impl Fn(usize, J) -> anyhow::Result<()> + Sync,
+    ) -> anyhow::Result<()> {
+        let (jobs, failure) = (Mutex::new(jobs), Mutex::new(None));
+        let lane = |processor| {
+            // Without these a kill takes longer, and no more.
+            let _ = trace::stay_on(processor);
+            let _ = trace::repeat_addresses();
+            while !self.stop.load(Relaxed) {
+                let Some((row, next)) = locked(&jobs).pop_front() else { break };
+                if let Err(error) = job(row, next) {
+                    self.stop.store(true, Relaxed);
+                    locked(&failure).get_or_insert(error);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for &processor in processors {
+                let lane = &lane;
+                scope.spawn(move || lane(processor));
+            }
+        });
+        failure.into_inner().expect("nothing panics while it holds the lock").map_or(Ok(()), Err)
+    }
+
+    /// Holds what was seen in a row against what it promises.
+    fn conclude(&self, row: usize, mut seen: Vec<(Point, Seen)>) -> anyhow::Result<Findings> {
+        let line = self.rows[row].1;
+        let slept_after = self.work[row].course.get().and_then(|course| course.slept_after);
+        seen.sort_by_key(|(point, _)| point.order(slept_after));
+        let kills = seen.len();
+        let mut out_of_order = disorder(&seen, line.effects);
+        for _ in 1..ATTEMPTS {
+            // A victim may take a loop once more or once less than the one that was surveyed; what is so at an instruction
+            // is so every time.
+            for &place in &out_of_order {
+                seen[place].1 = self.kill_at(row, seen[place].0)?;
+            }
+            out_of_order = disorder(&seen, line.effects);
+        }
+        let mut findings = Findings { kills, ..Findings::default() };
+        for (place, (point, seen)) in seen.iter().enumerate() {
+            findings.slowest_ns = findings.slowest_ns.max(seen.slowest_ns);
+            match seen.verdict {
+                Err(fault) => findings.faults.push((*point, fault)),
+                Ok(_) if out_of_order.contains(&place) => findings.faults.push((*point, Fault::Undecided)),
+                Ok(effect) => findings.effects[effect as usize] += 1,
+            }
+        }
+        Ok(findings)
+    }
+}
+
+/// The places at which an effect stands that cannot stand there: before the first, behind the last, or after a later one.
+fn disorder(seen: &[(Point, Seen)], (first, last): (Effect, Effect)) -> Vec<usize> {
+    let effects: Vec<(usize, Effect)> =
+        seen.iter().enumerate().filter_map(|(place, (_, seen))| Some((place, seen.verdict.ok()?))).collect();
+    let is_wrong = |&(place, effect): &(usize, Effect)| {
+        let at_an_end = (place == 0 && effect != first) || (place + 1 == seen.len() && effect != last);
+        let beside =
+            effects.iter().any(|&(other, its)| (other < place && its > effect) || (other > place && its < effect));
+        at_an_end || beside
+    };
+    effects.iter().filter(|seen| is_wrong(seen)).map(|&(place, _)| place).collect()
+}
+
+/// Where to kill in a row.
+fn points(span: Span, course: &Course, exhaustive: bool, rng: &mut StdRng) -> Vec<Point> {
+    match span {
+        Span::Before => vec![Point::After(0); REPEATS],
+        Span::Asleep => vec![Point::Asleep; REPEATS],
+        Span::Within => {
+            let all = 0..=course.len();
+            let mut places: Vec<usize> = if exhaustive || course.len() <= SAMPLES {
+                all.collect()
+            } else {
+                let mut some = vec![0, course.len()];
+                some.extend((0..SAMPLES).map(|_| rng.random_range(1..course.len())));
+                some
+            };
+            places.sort_unstable();
+            places.dedup();
+            let asleep = course.slept_after.into_iter().flat_map(|_| [Point::Asleep, Point::Woken]);
+            places.into_iter().map(Point::After).chain(asleep).collect()
+        }
+    }
+}
+
+fn title(row: &Row) -> String {
+    format!("{}, {}", row.object, row.place.en)
+}
+
+fn attempt<T>(mut action: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let mut outcome = action();
+    for _ in 1..ATTEMPTS {
+        if outcome.is_ok() {
+            break;
+        }
+        outcome = action();
+    }
+    outcome
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nothing panics while it holds the lock")
+}
