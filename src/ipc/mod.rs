@@ -14,6 +14,7 @@ mod deadline;
 mod error;
 mod family;
 mod lock;
+pub mod manager;
 mod process;
 mod role;
 mod share;
