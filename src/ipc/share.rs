@@ -7,6 +7,7 @@
 //! Python passes a spawned child "exactly the descriptors collected while it was serialised"
 //! (`Lib/multiprocessing/popen_spawn_posix.py`); here they are named instead of collected by side effect.
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -89,7 +90,6 @@ impl Parcel {
     }
 
     /// The process that the parcel is for.
-    #[expect(dead_code, reason = "shared objects that know their participants register the worker here")]
     pub(crate) fn recipient(&self) -> Seat {
         self.recipient
     }
@@ -142,6 +142,7 @@ impl Give {
 pub struct Adopted {
     descriptors: std::vec::IntoIter<OwnedFd>,
     slot: u32,
+    company: Vec<Box<dyn Any + Send>>,
 }
 
 impl Adopted {
@@ -152,6 +153,16 @@ impl Adopted {
     pub fn descriptor(&mut self) -> Result<OwnedFd> {
         self.descriptors.next().ok_or(Error::NoSuchSlot { slot: self.slot, given: 0 })
     }
+
+    /// What earlier slots of this worker left for later ones, such as a connection that they all use.
+    pub(crate) fn company<T: Any>(&self) -> impl Iterator<Item = &T> {
+        self.company.iter().filter_map(|left| left.downcast_ref())
+    }
+
+    /// Leaves something for later slots of this worker.
+    pub(crate) fn keep_company<T: Any + Send>(&mut self, left: T) {
+        self.company.push(Box::new(left));
+    }
 }
 
 /// What a worker was given, to be taken slot by slot.
@@ -159,6 +170,7 @@ impl Adopted {
 pub struct Inherited {
     slots: Vec<Option<(SlotRecord, Vec<OwnedFd>)>>,
     worker: String,
+    company: Vec<Box<dyn Any + Send>>,
 }
 
 impl Inherited {
@@ -168,7 +180,7 @@ impl Inherited {
             let own = descriptors.by_ref().take(record.descriptors).collect();
             Some((record, own))
         };
-        Inherited { slots: records.into_iter().map(unpack).collect(), worker }
+        Inherited { slots: records.into_iter().map(unpack).collect(), worker, company: Vec::new() }
     }
 
     /// The worker's own name.
@@ -191,7 +203,11 @@ impl Inherited {
             return Err(Error::WrongKind { slot, held: record.kind.clone(), wanted: T::KIND });
         }
         let (_, descriptors) = place.take().ok_or(Error::SlotTaken { slot })?;
-        T::adopt(&mut Adopted { descriptors: descriptors.into_iter(), slot })
+        let company = std::mem::take(&mut self.company);
+        let mut adopted = Adopted { descriptors: descriptors.into_iter(), slot, company };
+        let handle = T::adopt(&mut adopted);
+        self.company = adopted.company;
+        handle
     }
 }
 

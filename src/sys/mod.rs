@@ -21,3 +21,4 @@ pub(crate) mod life;
 pub(crate) mod robust;
 pub(crate) mod shm;
 pub(crate) mod signal;
+pub(crate) mod socket;

@@ -8,10 +8,16 @@
 //! | `process` | start, join, exit status, failures, and who dies with whom |
 //! | `inheritance` | a worker has exactly the descriptors that its role names |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
+//! | `manager` | clients of a manager that wait for each other, and that are killed; a manager that is killed |
+//! | `manager_sharing` | a manager's objects given to workers and put into each other, and how long they live |
+//! | `manager_entrance` | who is turned away by a manager, and that nobody else notices; TCP; many at once |
 
 mod harness;
 mod inheritance;
 mod lock;
+mod manager;
+mod manager_entrance;
+mod manager_sharing;
 mod process;
 mod roles;
 

@@ -19,6 +19,10 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<HoldsLock>(),
     RoleEntry::of::<Counts>(),
     RoleEntry::of::<crate::process::StartsMany>(),
+    RoleEntry::of::<ipc_demo::manager::ManagerServer>(),
+    RoleEntry::of::<crate::manager::Does>(),
+    RoleEntry::of::<crate::manager_sharing::UsesShares>(),
+    RoleEntry::of::<crate::manager_sharing::StartsManager>(),
 ];
 
 /// Does nothing, well.

@@ -117,11 +117,6 @@ impl ObjectRef {
     pub(crate) fn keeper(&self) -> Option<&Keeper> {
         self.keeper.as_ref()
     }
-
-    pub(crate) fn keep(&mut self, kind: Kind, keeper: Keeper) {
-        self.kind = kind;
-        self.keeper = Some(keeper);
-    }
 }
 
 impl PartialEq for ObjectRef {

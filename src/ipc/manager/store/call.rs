@@ -186,6 +186,16 @@ pub(crate) enum Request {
     },
 }
 
+impl Request {
+    /// The object that a call is for.
+    pub(crate) fn object(&self) -> Option<ObjectId> {
+        match self {
+            Request::Call(call) => Some(call.object),
+            _ => None,
+        }
+    }
+}
+
 /// What a client gets back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Reply {
@@ -207,6 +217,8 @@ pub(crate) enum Reply {
         index: u32,
         leads: bool,
     },
+    /// An item of a plain queue: the taker's from now on.
+    Item(Datum),
     /// An item of a queue that wants to hear that it is done.
     Leased {
         lease: u64,
@@ -237,9 +249,10 @@ impl Reply {
         visit: &mut impl FnMut(&mut ObjectRef) -> Result<(), E>,
     ) -> Result<(), E> {
         match self {
-            Reply::Datum(datum) | Reply::Leased { item: datum, .. } | Reply::Swapped { found: Some(datum), .. } => {
-                datum.each_reference(visit)
-            }
+            Reply::Datum(datum)
+            | Reply::Item(datum)
+            | Reply::Leased { item: datum, .. }
+            | Reply::Swapped { found: Some(datum), .. } => datum.each_reference(visit),
             Reply::Object(reference) => visit(reference),
             _ => Ok(()),
         }

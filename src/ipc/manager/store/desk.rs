@@ -152,6 +152,10 @@ impl Desk {
         self.deadlines.first().map(|(deadline_ns, _)| *deadline_ns)
     }
 
+    pub(crate) fn waits(&self, session: SessionId) -> bool {
+        self.by_session.get(&session).is_some_and(|own| !own.is_empty())
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.waiters.len()
     }

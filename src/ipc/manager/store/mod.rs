@@ -346,18 +346,18 @@ impl Store {
         completed
     }
 
-    /// An answer could not be delivered because its client is gone. A queue takes its item back.
+    /// An answer could not be delivered because its client is gone. A queue takes its item back, for another.
     pub(crate) fn take_back(&mut self, object: ObjectId, reply: Reply) {
-        if let Reply::Datum(datum) = reply
+        if let Reply::Item(datum) = reply
             && let Some(Object::Queue(queue)) = self.objects.get_mut(&object)
         {
             queue.take_back(datum, &mut self.desk);
         }
     }
 
-    /// Whether an undelivered answer of this object is to be taken back.
-    pub(crate) fn takes_back(&self, object: ObjectId, method: Method) -> bool {
-        method == Method::Get && matches!(self.objects.get(&object), Some(Object::Queue(_)))
+    /// Whether a client waits for something.
+    pub(crate) fn waits(&self, session: SessionId) -> bool {
+        self.desk.waits(session)
     }
 
     pub(crate) fn census(&self) -> Census {

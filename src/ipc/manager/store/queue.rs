@@ -183,7 +183,7 @@ impl Queue {
 
     fn deliver(&mut self, mut item: Item, to: Caller, desk: &mut Desk) -> Reply {
         if !self.lends {
-            return Reply::Datum(item.datum);
+            return Reply::Item(item.datum);
         }
         item.deliveries += 1;
         let lease = desk.number();

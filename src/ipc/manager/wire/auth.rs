@@ -92,13 +92,17 @@ pub(crate) enum Next {
     Done(Welcome),
 }
 
-/// Why a client gives up.
+/// Why a greeting between a client and a manager came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Failed {
+#[non_exhaustive]
+pub enum Unwelcome {
+    /// The manager has another key.
     #[error("the manager refused the key")]
     KeyRefused,
+    /// Whoever answers has another key: it is not the manager.
     #[error("the manager could not prove that it has the key")]
     KeyNotProved,
+    /// What answers speaks another protocol.
     #[error("the other side is no manager, or one of another version")]
     NoManager,
 }
@@ -111,23 +115,23 @@ impl Asking {
     }
 
     /// Takes the server's next frame.
-    pub(crate) fn take(&mut self, key: &AuthKey, frame: &[u8]) -> Result<Next, Failed> {
+    pub(crate) fn take(&mut self, key: &AuthKey, frame: &[u8]) -> Result<Next, Unwelcome> {
         match (self.transcript, frame) {
             (None, nonce) if nonce.len() == NONCE => {
-                let server = nonce.try_into().map_err(|_| Failed::NoManager)?;
+                let server = nonce.try_into().map_err(|_| Unwelcome::NoManager)?;
                 let transcript = Transcript { transport: self.transport, client: self.nonce, server };
                 self.transcript = Some(transcript);
                 Ok(Next::Send(transcript.code(key, b'c', &[]).finalize().into_bytes().to_vec()))
             }
             (Some(transcript), [WELCOME, limit_and_proof @ ..]) => {
-                let (limit, proof) = limit_and_proof.split_first_chunk::<4>().ok_or(Failed::NoManager)?;
+                let (limit, proof) = limit_and_proof.split_first_chunk::<4>().ok_or(Unwelcome::NoManager)?;
                 let proved = transcript.code(key, b's', limit).verify_slice(proof);
-                proved.map_err(|_| Failed::KeyNotProved)?;
+                proved.map_err(|_| Unwelcome::KeyNotProved)?;
                 let frame_limit = u32::from_le_bytes(*limit) as usize;
                 Ok(Next::Done(Welcome { frame_limit, seals: transcript.seals(key) }))
             }
-            (Some(_), [why]) if *why == Refused::WrongKey.code() => Err(Failed::KeyRefused),
-            _ => Err(Failed::NoManager),
+            (Some(_), [why]) if *why == Refused::WrongKey.code() => Err(Unwelcome::KeyRefused),
+            _ => Err(Unwelcome::NoManager),
         }
     }
 }
@@ -198,7 +202,7 @@ mod tests {
         server_key: &AuthKey,
         client_key: &AuthKey,
         transports: [Transport; 2],
-    ) -> (Result<Welcome, Refused>, Result<Welcome, Failed>) {
+    ) -> (Result<Welcome, Refused>, Result<Welcome, Unwelcome>) {
         let mut server = Answering::new(transports[0]);
         let (mut client, mut frame) = Asking::new(transports[1], [1; NONCE]);
         loop {
@@ -237,7 +241,7 @@ mod tests {
     fn another_key_is_refused_and_told_so() {
         let (server, client) = greet(&key(b"secret"), &key(b"secreT"), [Transport::Unix; 2]);
         assert_eq!(server.expect_err("refused"), Refused::WrongKey);
-        assert_eq!(client.expect_err("refused"), Failed::KeyRefused);
+        assert_eq!(client.expect_err("refused"), Unwelcome::KeyRefused);
     }
 
     #[test]
@@ -266,11 +270,11 @@ mod tests {
         // A server that only repeats what another said.
         let (mut again, _) = Asking::new(Transport::Unix, [5; NONCE]);
         again.take(&key, &challenge).expect("a nonce");
-        assert_eq!(again.take(&key, &welcome).expect_err("stale"), Failed::KeyNotProved);
+        assert_eq!(again.take(&key, &welcome).expect_err("stale"), Unwelcome::KeyNotProved);
         // Or changes the limit in it.
         let mut changed = welcome.clone();
         changed[1] ^= 1;
-        assert_eq!(client.take(&key, &changed).expect_err("changed"), Failed::KeyNotProved);
+        assert_eq!(client.take(&key, &changed).expect_err("changed"), Unwelcome::KeyNotProved);
     }
 
     proptest! {

@@ -13,8 +13,10 @@ mod key;
 mod message;
 mod seal;
 
-pub(crate) use auth::{Answering, Asking, Refused, Transport, Welcome};
-pub(crate) use frame::{Broken, GREETING_LIMIT, HEADER, Inbox, finish_frame, start_frame};
+pub use auth::Unwelcome;
+pub(crate) use auth::{Answering, Asking, Next, Refused, Transport, Welcome};
+pub(crate) use frame::{Broken, GREETING_LIMIT, Inbox, finish_frame, start_frame};
+pub(crate) use key::random;
 pub use key::{AuthKey, EmptyKey};
 pub(crate) use message::{ToClient, ToServer, decode, encode};
-pub(crate) use seal::{Seals, TAG};
+pub(crate) use seal::Seal;

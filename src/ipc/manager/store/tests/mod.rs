@@ -64,7 +64,7 @@ impl Stage {
     /// A call that must answer with data at once.
     pub(super) fn get(&mut self, client: SessionId, object: &ObjectRef, method: Method, args: Vec<Datum>) -> Datum {
         match self.call(client, object, method, args) {
-            Some(Ok(Reply::Datum(datum))) => datum,
+            Some(Ok(Reply::Datum(datum) | Reply::Item(datum))) => datum,
             other => panic!("{method} came to {other:?}"),
         }
     }

@@ -14,7 +14,7 @@ fn call(
     args: Vec<Datum>,
 ) -> Result<Datum, Failure> {
     match stage.call_for(client, object, method, args, Patience::NONE) {
-        Some(Ok(Reply::Datum(datum))) => Ok(datum),
+        Some(Ok(Reply::Datum(datum) | Reply::Item(datum))) => Ok(datum),
         Some(Ok(Reply::NotInTime)) => Ok(Datum::from("not in time")),
         Some(Err(failure)) => Err(failure),
         other => panic!("{method} came to {other:?}"),

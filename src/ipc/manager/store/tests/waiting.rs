@@ -278,7 +278,7 @@ fn queue_brings_putters_and_getters_together() {
     let (mut stage, a, b, queue) = two(Kind::Queue, "[1]");
     assert_eq!(stage.call(b, &queue, Method::Get, vec![]), None);
     stage.get(a, &queue, Method::Put, args("[1]"));
-    assert_eq!(stage.completed(), [(b, Ok(Reply::from(1)))]);
+    assert_eq!(stage.completed(), [(b, Ok(Reply::Item(1.into())))]);
     stage.get(a, &queue, Method::Put, args("[2]"));
     assert_eq!(stage.call(a, &queue, Method::Put, args("[3]")), None);
     assert_eq!(stage.get(b, &queue, Method::Get, vec![]), Datum::from(2));
@@ -296,8 +296,7 @@ fn queue_of_a_dead_getter_loses_nothing() {
     stage.get(a, &queue, Method::Put, args("[1]"));
     assert_eq!(stage.get(a, &queue, Method::Get, vec![]), Datum::from(1));
     // Given, but the client was gone before it could be sent.
-    assert!(stage.store.takes_back(queue.id(), Method::Get));
-    stage.store.take_back(queue.id(), Reply::from(1));
+    stage.store.take_back(queue.id(), Reply::Item(1.into()));
     assert_eq!(stage.get(a, &queue, Method::Get, vec![]), Datum::from(1));
 }
 
