@@ -1,4 +1,6 @@
 //! Python's `multiprocessing` model in Rust, safe where the original hangs.
+#[cfg(test)]
+mod bench;
 mod ipc;
 mod sys;
 
