@@ -46,6 +46,7 @@ mod joining;
 mod lease;
 mod leasing;
 mod lock;
+pub mod manager;
 mod members;
 mod mutex;
 mod outgoing;

@@ -20,6 +20,9 @@
 //! | `pictures` | `--timeline` and `--trace` of every scenario, and files that cannot be written |
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
 //! | `pipe_queue` | the textbook queue, and what a kill does to it |
+//! | `manager` | clients of a manager that wait for each other, and that are killed; a manager that is killed |
+//! | `manager_sharing` | a manager's objects given to workers and put into each other, and how long they live |
+//! | `manager_entrance` | who is turned away by a manager, and that nobody else notices; TCP; many at once |
 
 mod barrier;
 mod cli;
@@ -31,6 +34,9 @@ mod harness;
 mod inheritance;
 mod joinable_queue;
 mod lock;
+mod manager;
+mod manager_entrance;
+mod manager_sharing;
 mod pictures;
 mod pipe;
 mod pipe_queue;
