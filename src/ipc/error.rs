@@ -148,7 +148,7 @@ pub enum Error {
         doing: String,
         /// The object's reason.
         #[source]
-        source: manager::Failure,
+        source: Box<manager::Failure>,
     },
     /// A reference to an object of one manager was sent to another, or to the same over another connection.
     #[error("a reference is good only at the manager, and over the connection, that it came from")]

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ipc_demo::manager::{
-    Barrier, BoundedSemaphore, Condition, Datum, Dict, Event, Failure, JoinableQueue, Lock, Manager, ManagerBuilder,
-    Queue, RLock, Semaphore,
+    Barrier, BoundedSemaphore, Condition, Datum, Dict, Event, JoinableQueue, Lock, Manager, ManagerBuilder, Queue,
+    RLock, Semaphore,
 };
 use ipc_demo::{Error, Inherited, Process, Role, RoleResult, Slot};
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ impl Role for Does {
         };
         match outcome {
             Err(Error::ManagerGone) => arrive(&here, b'g'),
-            Err(Error::Managed { source: Failure::BrokenBarrier, .. }) => arrive(&here, b'x'),
+            Err(error) if Barrier::is_broken_error(&error) => arrive(&here, b'x'),
             other => other?,
         }
         Ok(())

@@ -3,7 +3,7 @@
 mod address;
 mod client;
 mod data;
-mod manager;
+mod process;
 mod proxy;
 mod server;
 mod status;
@@ -15,7 +15,7 @@ pub use client::Object;
 pub use data::{
     Beyond64Bits, DEPTH_LIMIT, Datum, Int, JsonError, Key, Kind, Map, ObjectId, ObjectRef, Tagged, Unhashable,
 };
-pub use manager::{Manager, ManagerBuilder, ManagerServer, Serving};
+pub use process::{Manager, ManagerBuilder, ManagerServer, Serving};
 pub use proxy::*;
 pub use server::Limits;
 pub use status::{Refusals, Status};

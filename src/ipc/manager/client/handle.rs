@@ -67,7 +67,7 @@ impl Client {
     fn check(&self, args: &mut [Datum]) -> Result<()> {
         for arg in args {
             if !arg.is_within_depth(DEPTH_LIMIT) {
-                return Err(Error::Managed { doing: "sending data".to_owned(), source: Failure::TooDeep });
+                return Err(Error::Managed { doing: "sending data".to_owned(), source: Box::new(Failure::TooDeep) });
             }
             arg.each_reference(&mut |reference| match Object::of(reference) {
                 Some(object) if object.0.client.is(self) => Ok(()),
@@ -90,7 +90,8 @@ impl Client {
         if let Request::Create { args, .. } = &mut request {
             self.check(args)?;
         }
-        self.ask(request, Some(Duration::ZERO))?.map_err(|source| Error::Managed { doing: doing(), source })
+        self.ask(request, Some(Duration::ZERO))?
+            .map_err(|failure| Error::Managed { doing: doing(), source: Box::new(failure) })
     }
 }
 
@@ -207,6 +208,6 @@ impl Object {
     }
 
     pub(crate) fn failed(&self, method: Method, source: Failure) -> Error {
-        Error::Managed { doing: format!("{method} of {} {}", self.0.kind, self.0.id), source }
+        Error::Managed { doing: format!("{method} of {} {}", self.0.kind, self.0.id), source: Box::new(source) }
     }
 }

@@ -126,7 +126,7 @@ pub(crate) fn check_kind(object: Object, wanted: Kind) -> Result<Object> {
         return Ok(object);
     }
     let doing = format!("using object {}", object.id());
-    Err(Error::Managed { doing, source: Failure::WrongKind { is, wanted } })
+    Err(Error::Managed { doing, source: Box::new(Failure::WrongKind { is, wanted }) })
 }
 
 /// Both ends of a door.

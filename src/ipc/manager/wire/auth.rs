@@ -87,6 +87,7 @@ pub(crate) struct Asking {
 
 /// What a client has to do next.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one of them a connection")]
 pub(crate) enum Next {
     Send(Vec<u8>),
     Done(Welcome),
