@@ -156,7 +156,7 @@ impl Traced {
 }
 
 /// So many instructions before and after the one that decides are all tried.
-const AROUND: usize = 12;
+const AROUND: usize = 20;
 
 /// Kills at every `stride`th instruction, and at every one around that which decides.
 fn kill_points(stride: usize, mut attempt: impl FnMut(usize) -> Option<Outcome>) {
