@@ -5,6 +5,7 @@
 
 mod pipe;
 mod process;
+mod queue;
 mod sync;
 
 use std::io::{self, Write};
@@ -16,21 +17,24 @@ use crate::outcome::{Failure, Outcome};
 use crate::report::Format;
 
 /// All workloads, in the order of the output.
-static WORKLOADS: &[&Workload] = &[
-    &sync::LOCK,
-    &sync::RLOCK,
-    &sync::SEMAPHORE,
-    &sync::OWNED_SEMAPHORE,
-    &sync::VALUE,
-    &sync::EVENT,
-    &sync::CONDITION,
-    &sync::BARRIER,
-    &pipe::ONE_WAY,
-    &process::START_AND_JOIN,
-];
+fn workloads() -> impl Iterator<Item = &'static Workload> {
+    let sync = [
+        &sync::LOCK,
+        &sync::RLOCK,
+        &sync::SEMAPHORE,
+        &sync::OWNED_SEMAPHORE,
+        &sync::VALUE,
+        &sync::EVENT,
+        &sync::CONDITION,
+        &sync::BARRIER,
+    ];
+    sync.into_iter().chain([&pipe::ONE_WAY]).chain(&queue::WORKLOADS).chain([&process::START_AND_JOIN])
+}
 
 /// Roles of the workers that the workloads start.
-pub(crate) static ROLES: &[RoleEntry] = &[pipe::ROLE, process::ROLE];
+pub(crate) fn roles() -> impl Iterator<Item = RoleEntry> {
+    [pipe::ROLE, process::ROLE].into_iter().chain(queue::ROLES.iter().copied())
+}
 
 /// More spread than this between the rounds, and the machine is too busy to tell.
 const NOISY_PERCENT: f64 = 25.0;
@@ -72,7 +76,7 @@ pub(crate) struct BenchArgs {
 
 /// Workloads that a user named, all if none was.
 pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static str>> {
-    let all = || WORKLOADS.iter().map(|workload| workload.name);
+    let all = || workloads().map(|workload| workload.name);
     if let Some(unknown) = names.iter().find(|name| !all().any(|known| known == name.as_str())) {
         bail!("there is no workload {unknown}; there is {}", all().collect::<Vec<_>>().join(", "));
     }
@@ -84,7 +88,7 @@ pub(crate) fn run(args: &BenchArgs, format: Format) -> Result<Outcome, Failure> 
     let chosen = chosen(&args.workloads).map_err(Failure::Unusable)?;
     let failed = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
     let mut out = io::stdout();
-    for workload in WORKLOADS.iter().filter(|workload| chosen.contains(&workload.name)) {
+    for workload in workloads().filter(|workload| chosen.contains(&workload.name)) {
         let measured = measure(workload, args.rounds).map_err(failed)?;
         let text = match format {
             Format::Text => as_text(workload, &measured),
@@ -169,7 +173,7 @@ mod tests {
     fn unknown_workload_is_refused_with_the_known_ones() {
         let refused = chosen(&["lokc".to_owned()]).expect_err("there is none");
         assert!(refused.to_string().contains("lock"), "{refused}");
-        assert_eq!(chosen(&[]).expect("all").len(), WORKLOADS.len());
+        assert_eq!(chosen(&[]).expect("all").len(), workloads().count());
     }
 
     #[test]

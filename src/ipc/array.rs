@@ -279,6 +279,7 @@ impl<T: Plain> Share for Array<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::trial::watchdog;
     use crate::{Lock, RLock};
     use std::thread;
 
@@ -361,6 +362,7 @@ mod tests {
 
     #[test]
     fn stress_slices_and_numbers_are_read_whole() {
+        let _watchdog = watchdog();
         let (lock, rlock) = (Lock::new().expect("a lock"), RLock::new().expect("a lock"));
         let arrays = [Array::zeroed(64), Array::with_lock(&[0; 64], &lock), Array::with_lock(&[0; 64], &rlock)];
         for array in arrays {
@@ -385,6 +387,7 @@ mod tests {
 
     #[test]
     fn update_of_numbers_and_of_all_do_not_lose_each_other() {
+        let _watchdog = watchdog();
         let array = Array::new(&[0_u32; 8]).expect("an array");
         thread::scope(|scope| {
             for index in 0..2 {

@@ -442,6 +442,7 @@ impl Share for Barrier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
 
     fn barrier(parties: u32) -> Barrier {
         Barrier::new(parties).expect("a barrier")
@@ -470,6 +471,7 @@ mod tests {
 
     #[test]
     fn smoke() {
+        let _watchdog = watchdog();
         let barrier = barrier(3);
         assert_eq!((barrier.parties(), barrier.n_waiting(), barrier.broken()), (3, 0, false));
         for _ in 0..20 {
@@ -479,6 +481,7 @@ mod tests {
 
     #[test]
     fn single_party_never_waits() {
+        let _watchdog = watchdog();
         let barrier = barrier(1);
         for _ in 0..40 {
             assert_eq!(barrier.wait_timeout(Duration::ZERO).expect("all are here"), 0);
@@ -493,11 +496,13 @@ mod tests {
 
     #[test]
     fn more_threads_than_parties_go_in_rounds() {
+        let _watchdog = watchdog();
         assert_eq!(wait_with_threads(&barrier(2), 6), [0, 0, 0, 1, 1, 1]);
     }
 
     #[test]
     fn timeout_breaks_for_everybody_until_reset() {
+        let _watchdog = watchdog();
         let barrier = Barrier::with_timeout(3, Duration::from_secs(60)).expect("a barrier");
         thread::scope(|scope| {
             let waiter = scope.spawn(|| breach(barrier.wait()));
@@ -515,6 +520,7 @@ mod tests {
 
     #[test]
     fn abort_and_reset_let_the_waiting_go_with_an_error() {
+        let _watchdog = watchdog();
         let barrier = barrier(2);
         for (end, expected) in [(Barrier::abort as fn(&Barrier), Breach::Aborted), (Barrier::reset, Breach::Reset)] {
             thread::scope(|scope| {
@@ -531,6 +537,7 @@ mod tests {
 
     #[test]
     fn action_runs_once_before_anybody_goes() {
+        let _watchdog = watchdog();
         let barrier = barrier(3);
         let ran = AtomicU32::new(0);
         thread::scope(|scope| {
@@ -550,6 +557,7 @@ mod tests {
 
     #[test]
     fn panic_in_the_action_breaks_for_the_others_and_goes_on() {
+        let _watchdog = watchdog();
         let barrier = barrier(2);
         thread::scope(|scope| {
             let waiter = scope.spawn(|| breach(barrier.wait()));
@@ -563,7 +571,22 @@ mod tests {
     }
 
     #[test]
+    fn last_party_wakes_who_sleeps() {
+        let _watchdog = watchdog();
+        without_a_look(|| {
+            let barrier = barrier(4);
+            let wait = || assert!(barrier.wait().expect("all come") < 4);
+            with_sleepers(3, wait, wait);
+        });
+        without_a_look(|| {
+            let barrier = barrier(4);
+            with_sleepers(3, || assert_eq!(breach(barrier.wait()), Breach::Aborted), || barrier.abort());
+        });
+    }
+
+    #[test]
     fn abort_during_the_action_reaches_all() {
+        let _watchdog = watchdog();
         let barrier = barrier(2);
         thread::scope(|scope| {
             let waiter = scope.spawn(|| breach(barrier.wait()));
@@ -575,6 +598,7 @@ mod tests {
 
     #[test]
     fn member_that_dies_before_it_waits_breaks_only_if_it_is_needed() {
+        let _watchdog = watchdog();
         let family = Family::ours().expect("a family");
         let (needed, spare) = (family.reserve().expect("a seat"), family.reserve().expect("a seat"));
         let barrier = barrier(2);
@@ -595,6 +619,7 @@ mod tests {
 
     #[test]
     fn rounds_are_told_apart_where_their_count_begins_anew() {
+        let _watchdog = watchdog();
         let last = (1 << 31) - 1;
         assert!(is_before(0, 1) && is_before(last, 0) && is_before(last - 3, 5));
         assert!(!is_before(1, 0) && !is_before(0, last) && !is_before(7, 7));
@@ -622,7 +647,23 @@ mod tests {
     }
 
     #[test]
+    fn member_that_has_left_in_order_is_not_missed() {
+        let family = Family::ours().expect("a family");
+        let seat = family.reserve().expect("a seat");
+        let barrier = barrier(2);
+        for _ in 0..2 {
+            barrier.state.members.add(seat).expect("room");
+        }
+        barrier.state.members.remove(seat);
+        family.vacate(seat);
+        assert_eq!(barrier.missing(0), Some(seat), "one of its two handles was not given back");
+        barrier.state.members.remove(seat);
+        assert_eq!(barrier.missing(0), None);
+    }
+
+    #[test]
     fn party_that_dies_while_it_waits_breaks_for_who_comes() {
+        let _watchdog = watchdog();
         let family = Family::ours().expect("a family");
         let dead = family.reserve().expect("a seat");
         let barrier = barrier(2);

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::encoding::{self, SMALL, Scratch};
 use super::error::{Error, Result};
 use super::participants::Rights;
-use super::ring::{Plan, Records, Ring, RingState, Waited, Waiting};
+use super::ring::{Plan, Records, Ring, RingState, Waited, Waiting, Writer};
 use super::share::{Adopted, Parcel};
 
 /// What a handle may do: a type, so that the compiler knows it too.
@@ -102,7 +102,7 @@ impl Channel {
     /// Items in the ring at one moment.
     pub(crate) fn items(&self) -> u64 {
         let (head, tail) = self.ring.committed();
-        tail.items.wrapping_sub(head.items)
+        tail.items.wrapping_sub(head.items).min(self.ring.plan().capacity)
     }
 
     pub(crate) fn capacity(&self) -> Option<usize> {
@@ -110,29 +110,29 @@ impl Channel {
         (capacity != u64::MAX).then_some(capacity as usize)
     }
 
-    /// Puts one item. `false` if there was no room for as long as it was willing to wait.
+    /// Puts one item. [`Error::Full`] if there was no room for as long as it was willing to wait.
     #[inline]
-    pub(crate) fn put<T: Serialize>(&self, item: &T, waiting: Waiting) -> Result<bool> {
+    pub(crate) fn put<T: Serialize>(&self, item: &T, waiting: Waiting) -> Result<()> {
         self.check_may_put()?;
         let mut small = [0; SMALL];
         if let Some(records) = encoding::encode_small(item, &mut small)? {
             let longest = self.ring.plan().longest();
             // Only a ring that was made for tiny items refuses a small one.
             if records.bytes.len() <= longest || records.len_of_first() <= longest {
-                return Ok(self.put_records(records, waiting)? == 1);
+                return self.put_record(records, waiting);
             }
         }
         self.put_large(item, waiting)
     }
 
     #[cold]
-    fn put_large<T: Serialize>(&self, item: &T, waiting: Waiting) -> Result<bool> {
+    fn put_large<T: Serialize>(&self, item: &T, waiting: Waiting) -> Result<()> {
         let mut buffer = self.scratch.borrow();
         buffer.clear();
         encoding::append(item, self.ring.plan().longest(), &mut buffer)?;
-        let put = self.put_records(Records { bytes: &buffer, items: 1 }, waiting);
+        let put = self.put_record(Records { bytes: &buffer, items: 1 }, waiting);
         self.scratch.give_back(buffer);
-        Ok(put? == 1)
+        put
     }
 
     /// Puts many items, side by side, as there is room. Returns how many it could.
@@ -143,7 +143,8 @@ impl Channel {
         for item in items {
             encoding::append(item, self.ring.plan().longest(), &mut buffer)?;
         }
-        let put = self.put_records(Records { bytes: &buffer, items: items.len() as u64 }, waiting);
+        let records = Records { bytes: &buffer, items: items.len() as u64 };
+        let put = self.put_slowly(None, records, waiting);
         self.scratch.give_back(buffer);
         put.map(|put| put as usize)
     }
@@ -157,8 +158,25 @@ impl Channel {
         if self.ring.nobody_gets(false) { Err(Error::Disconnected) } else { Ok(()) }
     }
 
-    fn put_records(&self, records: Records<'_>, mut waiting: Waiting) -> Result<u64> {
-        let Some(mut writer) = self.ring.writer(&waiting)? else { return Ok(0) };
+    #[inline]
+    fn put_record(&self, record: Records<'_>, waiting: Waiting) -> Result<()> {
+        let mut writer = self.ring.writer_now();
+        if let Some(writer) = &mut writer
+            && writer.write_at_a_glance(record)?
+        {
+            return Ok(());
+        }
+        match self.put_slowly(writer, record, waiting)? {
+            0 => Err(Error::Full),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts records as there is room, and says how many it could.
+    #[cold]
+    fn put_slowly(&self, writer: Option<Writer<'_>>, records: Records<'_>, mut waiting: Waiting) -> Result<u64> {
+        let writer = writer.map_or_else(|| self.ring.writer(&waiting), |writer| Ok(Some(writer)))?;
+        let Some(mut writer) = writer else { return Ok(0) };
         let mut left = records;
         loop {
             let written = writer.write(left)?;
@@ -169,7 +187,7 @@ impl Channel {
             if written.items > 0 {
                 waiting.progressed();
             }
-            match writer.wait(&mut waiting)? {
+            match writer.wait(&mut waiting) {
                 Waited::LookAgain => {}
                 Waited::TimedOut => return Ok(records.items - left.items),
                 Waited::Hopeless => return Err(Error::Disconnected),

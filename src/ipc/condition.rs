@@ -298,6 +298,7 @@ impl Share for Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
     use crate::{Lock, RLock};
     use std::sync::mpsc;
     use std::thread;
@@ -317,6 +318,7 @@ mod tests {
 
     #[test]
     fn wait_times_out_and_leaves_the_condition_usable() {
+        let _watchdog = watchdog();
         let (lock, condition) = pair();
         for timeout in [Duration::ZERO, Duration::from_millis(1)] {
             let guard = lock.acquire().expect("free");
@@ -329,6 +331,7 @@ mod tests {
 
     #[test]
     fn wait_blocks_until_notified() {
+        let _watchdog = watchdog();
         let (lock, condition) = pair();
         let (order, seen) = mpsc::channel();
         thread::scope(|scope| {
@@ -348,6 +351,7 @@ mod tests {
 
     #[test]
     fn notify_wakes_exactly_n_the_oldest_first() {
+        let _watchdog = watchdog();
         let (lock, condition) = pair();
         let (order, seen) = mpsc::channel();
         thread::scope(|scope| {
@@ -377,7 +381,21 @@ mod tests {
     }
 
     #[test]
+    fn notify_all_wakes_who_sleeps() {
+        let _watchdog = watchdog();
+        without_a_look(|| {
+            let (lock, condition) = pair();
+            let sleep = || drop(condition.wait(lock.acquire().expect("free")).expect("notified"));
+            with_sleepers(3, sleep, || {
+                let guard = lock.acquire().expect("given up");
+                assert_eq!(condition.notify_all(&guard).expect("the same lock"), 3);
+            });
+        });
+    }
+
+    #[test]
     fn wait_gives_up_every_level_of_an_rlock() {
+        let _watchdog = watchdog();
         let (lock, condition) = (RLock::new().expect("a lock"), Condition::new().expect("a condition"));
         thread::scope(|scope| {
             let waiter = scope.spawn(|| {
@@ -401,6 +419,7 @@ mod tests {
 
     #[test]
     fn wait_for_asks_again_after_every_notification() {
+        let _watchdog = watchdog();
         let (lock, condition) = pair();
         let stock = AtomicU32::new(0);
         thread::scope(|scope| {
@@ -425,6 +444,7 @@ mod tests {
 
     #[test]
     fn another_lock_is_an_error() {
+        let _watchdog = watchdog();
         let (lock, condition) = pair();
         let other = Lock::new().expect("a lock");
         condition.notify(&lock.acquire().expect("free"), 1).expect("the first one");
@@ -436,6 +456,7 @@ mod tests {
 
     #[test]
     fn dead_waiter_eats_no_notification() {
+        let _watchdog = watchdog();
         let (lock, condition) = pair();
         let family = Family::ours().expect("a family");
         let dead = family.reserve().expect("a seat");
@@ -448,7 +469,7 @@ mod tests {
             condition.await_waiters(2);
             family.vacate(dead);
             let guard = lock.acquire().expect("the waiter gave it up");
-            assert_eq!(condition.notify(&guard, 1).expect("the same lock"), 1);
+            assert_eq!(condition.notify_all(&guard).expect("the same lock"), 1, "the dead one does not count");
             drop(guard);
             waiter.join().expect("the living one got it");
         });
@@ -456,6 +477,7 @@ mod tests {
 
     #[test]
     fn notification_of_one_who_dies_goes_to_the_next_who_waited_then() {
+        let _watchdog = watchdog();
         let (lock, condition) = pair();
         let family = Family::ours().expect("a family");
         let dead = family.reserve().expect("a seat");
@@ -480,6 +502,7 @@ mod tests {
 
     #[test]
     fn notifier_that_dies_with_the_lock_leaves_nobody_waiting() {
+        let _watchdog = watchdog();
         let (lock, condition) = pair();
         thread::scope(|scope| {
             let waiter = scope.spawn(|| {

@@ -5,6 +5,7 @@
 
 use std::sync::Mutex;
 
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,7 +13,7 @@ use super::error::{Error, Result};
 use super::ring::{HEADER_BYTES, Records, record_bytes};
 
 /// Records up to this length live on the stack.
-pub(crate) const SMALL: usize = 256;
+pub(crate) const SMALL: usize = 128;
 /// Buffers that grew beyond this are not kept.
 const KEPT_BYTES: usize = 1 << 20;
 
@@ -44,6 +45,59 @@ pub(crate) fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
     &mut buffer[..len]
 }
 
+/// A place for a small item. As `postcard`'s own, but without a call to `memcpy` for each number.
+struct Room<'b> {
+    bytes: &'b mut [u8],
+    len: usize,
+}
+
+impl Room<'_> {
+    #[inline]
+    fn put<const N: usize>(&mut self, data: &[u8; N]) -> postcard::Result<()> {
+        let place = self.bytes.get_mut(self.len..self.len + N).ok_or(postcard::Error::SerializeBufferFull)?;
+        place.copy_from_slice(data);
+        self.len += N;
+        Ok(())
+    }
+}
+
+impl Flavor for Room<'_> {
+    type Output = usize;
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.put(&[byte])
+    }
+
+    #[inline]
+    fn try_extend(&mut self, mut data: &[u8]) -> postcard::Result<()> {
+        if data.len() >= 16 {
+            let place = self.bytes.get_mut(self.len..self.len + data.len());
+            place.ok_or(postcard::Error::SerializeBufferFull)?.copy_from_slice(data);
+            self.len += data.len();
+            return Ok(());
+        }
+        if let Some((eight, rest)) = data.split_first_chunk::<8>() {
+            self.put(eight)?;
+            data = rest;
+        }
+        if let Some((four, rest)) = data.split_first_chunk::<4>() {
+            self.put(four)?;
+            data = rest;
+        }
+        if let Some((two, rest)) = data.split_first_chunk::<2>() {
+            self.put(two)?;
+            data = rest;
+        }
+        data.first().map_or(Ok(()), |last| self.put(&[*last]))
+    }
+
+    #[inline]
+    fn finalize(self) -> postcard::Result<usize> {
+        Ok(self.len)
+    }
+}
+
 fn codec(action: &'static str) -> impl FnOnce(postcard::Error) -> Error {
     move |source| Error::Codec { action, source }
 }
@@ -51,8 +105,9 @@ fn codec(action: &'static str) -> impl FnOnce(postcard::Error) -> Error {
 /// The record of a small item, written into `bytes`; `None` if it is not small.
 #[inline]
 pub(crate) fn encode_small<'b, T: Serialize>(item: &T, bytes: &'b mut [u8; SMALL]) -> Result<Option<Records<'b>>> {
-    let len = match postcard::to_slice(item, &mut bytes[HEADER_BYTES..]) {
-        Ok(used) => used.len(),
+    let room = Room { bytes: &mut bytes[HEADER_BYTES..], len: 0 };
+    let len = match postcard::serialize_with_flavor(item, room) {
+        Ok(len) => len,
         Err(postcard::Error::SerializeBufferFull) => return Ok(None),
         Err(error) => return Err(codec("serialise an item")(error)),
     };
@@ -103,7 +158,7 @@ mod tests {
 
     #[test]
     fn items_of_every_length_come_back() {
-        for len in [0, 1, 3, 4, 250, 251, 252, 253, 256, 5000] {
+        for len in [0, 1, 3, 4, SMALL - 6, SMALL - 5, SMALL - 4, SMALL - 3, SMALL, 5000] {
             let item = "x".repeat(len);
             let mut small = [0; SMALL];
             let mut large = Vec::new();
@@ -111,7 +166,7 @@ mod tests {
             if let Some(records) = encode_small(&item, &mut small).expect("no error") {
                 assert_eq!(records.bytes, large, "{len}");
             } else {
-                assert!(len > 249, "{len} is small");
+                assert!(len > SMALL - HEADER_BYTES - 2, "{len} is small");
             }
             append(&item, 10_000, &mut large).expect("it fits");
             let mut items: Vec<String> = Vec::new();

@@ -5,6 +5,7 @@
 use std::io;
 
 use super::breach::Breach;
+use super::manager;
 use super::process::WorkerFailure;
 
 /// The result of an operation between processes.
@@ -140,6 +141,39 @@ pub enum Error {
         #[source]
         source: postcard::Error,
     },
+    /// An object of a manager refused a call; nothing was done.
+    #[error("{doing} failed")]
+    Managed {
+        /// The method and the object.
+        doing: String,
+        /// The object's reason.
+        #[source]
+        source: manager::Failure,
+    },
+    /// A reference to an object of one manager was sent to another, or to the same over another connection.
+    #[error("a reference is good only at the manager, and over the connection, that it came from")]
+    ForeignReference,
+    /// The manager's process ended, or the connection to it broke. What was under way may have been done or not.
+    #[error("the manager is gone")]
+    ManagerGone,
+    /// The manager lives but does not answer. The connection was ended, and with it all that was held over it.
+    #[error("the manager does not answer")]
+    ManagerSilent,
+    /// Nobody can be reached where a manager should be.
+    #[error("cannot reach a manager at {address}")]
+    Unreachable {
+        /// Where.
+        address: manager::Address,
+        /// The kernel's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The greeting between a manager and its client came to nothing.
+    #[error(transparent)]
+    Unwelcome(#[from] manager::Unwelcome),
+    /// A key without a single byte would let everybody in.
+    #[error(transparent)]
+    EmptyKey(#[from] manager::EmptyKey),
     /// The other end of a connection is closed, and all messages are read.
     #[error("the other end is closed")]
     EndOfFile,

@@ -163,6 +163,7 @@ impl Share for Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
     use std::thread;
 
     fn event() -> Event {
@@ -175,6 +176,7 @@ mod tests {
 
     #[test]
     fn smoke() {
+        let _watchdog = watchdog();
         let event = event();
         assert!(!event.is_set());
         event.clear();
@@ -190,6 +192,7 @@ mod tests {
 
     #[test]
     fn wait_times_out() {
+        let _watchdog = watchdog();
         let event = event();
         assert!(!event.wait_timeout(Duration::ZERO));
         assert!(!event.wait_timeout(Duration::from_millis(1)));
@@ -199,19 +202,16 @@ mod tests {
 
     #[test]
     fn set_wakes_all() {
-        let event = event();
-        thread::scope(|scope| {
-            let waiters: Vec<_> = (0..4).map(|_| scope.spawn(|| event.wait_timeout(Duration::MAX))).collect();
-            while !sleepers(&event) {
-                thread::yield_now();
-            }
-            event.set();
-            assert!(waiters.into_iter().all(|waiter| waiter.join().expect("no panic")));
+        let _watchdog = watchdog();
+        without_a_look(|| {
+            let event = event();
+            with_sleepers(4, || event.wait(), || event.set());
         });
     }
 
     #[test]
     fn set_directly_followed_by_clear_lets_all_go() {
+        let _watchdog = watchdog();
         let event = event();
         for _ in 0..200 {
             thread::scope(|scope| {
@@ -229,6 +229,7 @@ mod tests {
 
     #[test]
     fn stress_set_by_several_is_never_lost() {
+        let _watchdog = watchdog();
         let event = event();
         thread::scope(|scope| {
             for _ in 0..4 {

@@ -5,34 +5,34 @@
 //!
 //! # Death
 //! An item whose taker dies before its task is done goes to another consumer, or where the queue was made to send it:
-//! [`OnConsumerDeath`]. So [`join`](JoinableQueue::join) always ends, with an error if nobody is left who could finish.
+//! [`OnConsumerDeath`](super::OnConsumerDeath). So [`join`](JoinableQueue::join) always ends, with an error if nobody is left who could finish.
 //!
 //! # Standard
 //! Python `multiprocessing.JoinableQueue`. Differs: `get` gives a [`Lease`], so a task is done once; `join` has a timeout
 //! and does not wait for the dead.
 
+mod builder;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
+
+pub use builder::{DEFAULT_REDELIVERIES, JoinableQueueBuilder, MOST_LEASES};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::channel::{Access, Both, Channel, GetOnly, Gets, PutOnly, Puts, rights_of};
+use super::desk::Desk;
 use super::encoding;
 use super::error::{Error, Result};
 use super::lease::Lease;
-use super::leasing::{Desk, OnConsumerDeath, Ticket};
+use super::leasing::Ticket;
 use super::put_error::PutError;
-use super::queue::QueueBuilder;
 use super::ring::Waiting;
 use super::share::{Adopted, Parcel, Share};
-use crate::sys::atomic::Ordering::Relaxed;
-
-/// How many items can be leased at once.
-pub const MOST_LEASES: u32 = 1 << 16;
-/// How many times an item comes back before it is a dead letter, if nothing else is said.
-pub const DEFAULT_REDELIVERIES: u32 = 5;
 
 /// A queue of tasks of type `T` that processes share.
 ///
@@ -68,55 +68,6 @@ pub type JoinableProducer<T> = JoinableQueue<T, PutOnly>;
 /// The getting end of a [`JoinableQueue`].
 pub type JoinableConsumer<T> = JoinableQueue<T, GetOnly>;
 
-/// What a joinable queue is made with.
-#[derive(Debug, Clone, Default)]
-#[must_use]
-pub struct JoinableQueueBuilder {
-    queue: QueueBuilder,
-    on_death: OnConsumerDeath,
-    max_redeliveries: Option<u32>,
-}
-
-impl JoinableQueueBuilder {
-    /// At most so many items at once, not counting those that are leased.
-    pub fn capacity(mut self, items: usize) -> Self {
-        self.queue = self.queue.capacity(items);
-        self
-    }
-
-    /// At most so many bytes at once; see [`QueueBuilder::byte_limit`]. Leased items keep their memory, so many large ones
-    /// make producers wait too.
-    pub fn byte_limit(mut self, bytes: u64) -> Self {
-        self.queue = self.queue.byte_limit(bytes);
-        self
-    }
-
-    /// What becomes of an item whose taker dies.
-    pub fn on_consumer_death(mut self, policy: OnConsumerDeath) -> Self {
-        self.on_death = policy;
-        self
-    }
-
-    /// How many times an item may come back, by death or undone, before it is a dead letter: [`DEFAULT_REDELIVERIES`] if not
-    /// set, at most 1023.
-    pub fn max_redeliveries(mut self, times: u32) -> Self {
-        self.max_redeliveries = Some(times);
-        self
-    }
-
-    /// Makes the queue.
-    ///
-    /// # Errors
-    /// As [`QueueBuilder::build`].
-    pub fn build<T>(&self) -> Result<JoinableQueue<T>> {
-        let channel = Channel::create(self.queue.plan(MOST_LEASES)?, rights_of::<Both>(), |state| {
-            state.on_death.store(self.on_death.to_word(), Relaxed);
-            state.max_redeliveries.store(self.max_redeliveries.unwrap_or(DEFAULT_REDELIVERIES), Relaxed);
-        });
-        channel.map(JoinableQueue::of)
-    }
-}
-
 /// An item that came back too often, or whose taker died where that is fatal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter<T> {
@@ -132,7 +83,7 @@ impl<T> JoinableQueue<T> {
     /// Makes a queue that grows with what is in it, up to [`DEFAULT_BYTE_LIMIT`](super::DEFAULT_BYTE_LIMIT).
     ///
     /// # Errors
-    /// As [`QueueBuilder::build`].
+    /// As [`JoinableQueueBuilder::build`].
     pub fn new() -> Result<Self> {
         JoinableQueue::<T>::builder().build()
     }
@@ -140,7 +91,7 @@ impl<T> JoinableQueue<T> {
     /// Makes a queue of at most `capacity_items` items.
     ///
     /// # Errors
-    /// As [`QueueBuilder::build`].
+    /// As [`JoinableQueueBuilder::build`].
     pub fn bounded(capacity_items: usize) -> Result<Self> {
         JoinableQueue::<T>::builder().capacity(capacity_items).build()
     }
@@ -214,7 +165,7 @@ impl<T, A: Access> JoinableQueue<T, A> {
     /// # Errors
     /// [`Error::NoConsumers`] if tasks are unfinished and nobody else who gets is left (the caller's own handle does not
     /// count, but a living process with a lease does; a queue of which there never was another handle waits for its own
-    /// threads), and [`Error::ConsumerDied`] if the queue was made with [`OnConsumerDeath::Fail`].
+    /// threads), and [`Error::ConsumerDied`] if the queue was made with [`OnConsumerDeath::Fail`](super::OnConsumerDeath::Fail).
     ///
     /// # Death
     /// A consumer's death shows within 250 ms.
@@ -423,6 +374,3 @@ impl<T, A: Access> fmt::Debug for JoinableQueue<T, A> {
         queue.field("kind", &A::JOINABLE).field("capacity", &self.capacity()).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -17,7 +17,7 @@ use super::error::{Error, Result};
 use super::leasing::{Leasing, OnConsumerDeath};
 use super::participants::Right;
 use super::ring::{LeaseSlot, LeaseState, Waiting};
-use crate::sys::atomic::Ordering::{Relaxed, Release};
+use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::futex;
 
 impl Leasing<'_> {
@@ -36,20 +36,22 @@ impl Leasing<'_> {
     pub(crate) fn join(self, waiting: &Waiting) -> Result<bool> {
         loop {
             let (word, value) = self.ring.state().joiners.announce_sleeper();
-            if let Some(death) = self.first_death() {
-                return Err(death);
-            }
             let is_hopeless = !self.ring.is_anybody_left(Right::Get) && !self.is_anything_leased();
+            if is_hopeless {
+                // What becomes of the items of the last dead may end the wait in another way.
+                self.look_for_deaths();
+            }
             // Counted after that: the last consumer may have finished the last task and left.
-            match self.unfinished() {
-                0 => return self.first_death().map_or(Ok(true), Err),
-                unfinished if is_hopeless => return Err(Error::NoConsumers { unfinished }),
+            match (self.unfinished(), self.first_death()) {
+                (_, Some(death)) => return Err(death),
+                (0, None) => return Ok(true),
+                (unfinished, None) if is_hopeless => return Err(Error::NoConsumers { unfinished }),
                 _ => {}
             }
             let Some(look_ns) = waiting.next_look_ns() else { return Ok(false) };
             if !futex::wait(word, value, Some(look_ns)) {
-                // Consumers find the items of the dead when they get. While all are busy, or none is left, we do.
-                self.look_for_deaths()?;
+                // Consumers find the items of the dead when they get. While all are busy somebody else has to.
+                self.look_for_deaths();
             }
         }
     }
@@ -62,16 +64,12 @@ impl Leasing<'_> {
         })
     }
 
-    fn look_for_deaths(self) -> Result<()> {
+    fn look_for_deaths(self) {
         // A consumer that sleeps holds the readers' mutex; then it is awake often enough to look.
-        let Some(reader) = self.ring.reader_now()? else { return Ok(()) };
-        self.scrub_after_death(&reader);
-        if self.bury_dead(&reader) {
-            let state = self.ring.state();
-            state.returned.fetch_add(1, Release);
-            state.getters.ring();
+        if let Some(reader) = self.ring.reader_now() {
+            self.scrub_after_death(&reader);
+            self.bury_dead(&reader);
         }
-        Ok(())
     }
 
     /// The consumer whose death makes `join` fail.

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use super::desk::Desk;
 use super::error::Result;
-use super::leasing::{Desk, Ticket};
+use super::leasing::Ticket;
 
 /// An item on lease: it is the taker's until [`task_done`](Self::task_done), and somebody else's if the taker dies before.
 ///

@@ -11,13 +11,9 @@
 //! # Standard
 //! At-least-once delivery; see [`super::ring`]'s lease table.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard};
-
-use super::channel::Channel;
 use super::error::{Error, Result};
-use super::ring::{LeaseSlot, LeaseState, Place, Reader, Record, Ring, Standing, Waited, Waiting};
-use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
+use super::ring::{LastLook, LeaseSlot, LeaseState, Place, Reader, Record, Ring, Standing, Waited, Waiting};
+use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 /// What becomes of an item whose taker dies before its task is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,47 +64,6 @@ impl Ticket {
     }
 }
 
-/// A handle on a ring whose items are leased, and the leases whose items were taken out of their [`Lease`](super::Lease).
-#[derive(Debug)]
-pub(crate) struct Desk {
-    pub(crate) channel: Channel,
-    owed: Mutex<VecDeque<Ticket>>,
-}
-
-impl Desk {
-    pub(crate) fn of(channel: Channel) -> Self {
-        Desk { channel, owed: Mutex::default() }
-    }
-
-    pub(crate) fn leasing(&self) -> Leasing<'_> {
-        Leasing { ring: &self.channel.ring }
-    }
-
-    fn owed(&self) -> MutexGuard<'_, VecDeque<Ticket>> {
-        self.owed.lock().expect("nothing panics while it holds the lock")
-    }
-
-    /// Notes a lease that [`pay`](Self::pay) will end.
-    pub(crate) fn owe(&self, ticket: Ticket) {
-        self.owed().push_back(ticket);
-    }
-
-    /// Ends the oldest of the noted leases.
-    pub(crate) fn pay(&self) -> Result<()> {
-        let ticket = self.owed().pop_front().ok_or(Error::TaskDoneTooOften)?;
-        self.leasing().done(&ticket)
-    }
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        // Nobody can report these tasks any more.
-        for ticket in self.owed().drain(..) {
-            let _ = self.leasing().give_back(&ticket);
-        }
-    }
-}
-
 /// How many items a busy ring leases before it looks for dead takers.
 const LOOK_EVERY: u32 = 256;
 
@@ -148,8 +103,13 @@ impl<'a> Leasing<'a> {
             if is_idle {
                 ring.release_surplus();
             }
-            let is_hopeless = || ring.nobody_puts(will_wait) && !self.others_hold_leases();
-            match reader.wait(&mut waiting, || state.returned.load(Acquire) != returned, is_hopeless)? {
+            let waited = reader.wait(&mut waiting, || {
+                if state.returned.load(Acquire) != returned {
+                    return LastLook::GoOn;
+                }
+                LastLook::hopeless_if(ring.nobody_puts(will_wait) && !self.others_hold_leases())
+            });
+            match waited {
                 Waited::LookAgain => is_idle = true,
                 Waited::TimedOut => return Ok(false),
                 Waited::Hopeless => return Err(Error::Disconnected),
@@ -228,20 +188,20 @@ impl<'a> Leasing<'a> {
         })
     }
 
-    /// Ends the leases of dead processes. Says whether any item came back by that.
-    pub(crate) fn bury_dead(self, reader: &Reader<'_>) -> bool {
+    /// Ends the leases of dead processes.
+    pub(crate) fn bury_dead(self, reader: &Reader<'_>) {
         let (family, head_items) = (self.ring.family(), reader.head_items());
-        let is_dead = |slot: &LeaseSlot, standing: Standing| {
-            standing.state == LeaseState::Leased
-                && slot.is_before(head_items)
-                && standing.owner.is_none_or(|owner| !family.is_alive(owner))
+        let is_dead = |standing: &Standing| {
+            standing.state == LeaseState::Leased && standing.owner.is_none_or(|owner| !family.is_alive(owner))
         };
-        let dead = reader.leases().used().filter(|(_, slot)| is_dead(slot, slot.standing()));
-        dead.filter(|(_, slot)| self.bury(slot, slot.standing()) == LeaseState::Returned).count() > 0
+        let leases = reader.leases().used().map(|(_, slot)| (slot, slot.standing()));
+        for (slot, standing) in leases.filter(|(slot, standing)| is_dead(standing) && slot.is_before(head_items)) {
+            self.bury(slot, standing);
+        }
     }
 
-    /// Does with a dead process's lease what the queue was made to do. Returns what became of it.
-    fn bury(self, slot: &LeaseSlot, standing: Standing) -> LeaseState {
+    /// Does with a dead process's lease what the queue was made to do.
+    fn bury(self, slot: &LeaseSlot, standing: Standing) {
         let state = self.ring.state();
         let after = match OnConsumerDeath::from_word(state.on_death.load(Relaxed)) {
             OnConsumerDeath::Requeue => standing.returned(state.max_redeliveries.load(Relaxed)),
@@ -250,10 +210,7 @@ impl<'a> Leasing<'a> {
         };
         // The dead do not race, and the readers' mutex keeps others who bury away.
         slot.replace(standing, after);
-        if after.state != LeaseState::Returned {
-            self.ended();
-        }
-        after.state
+        self.came_back(after);
     }
 
     /// Ends a lease: its task is done.
@@ -273,13 +230,19 @@ impl<'a> Leasing<'a> {
         if !self.ring.leases().slot(ticket.slot).replace(ticket.standing, after) {
             return Err(Error::LeaseLost { item: ticket.item });
         }
+        self.came_back(after);
+        Ok(())
+    }
+
+    /// A lease ended without its task: wakes who may take the item now, or whom it concerns that nobody does.
+    fn came_back(self, after: Standing) {
+        let state = self.ring.state();
         if after.state == LeaseState::Returned {
             state.returned.fetch_add(1, Release);
             state.getters.ring();
         } else {
             self.ended();
         }
-        Ok(())
     }
 
     /// One task less is unfinished: wakes whom that may concern.
@@ -290,7 +253,7 @@ impl<'a> Leasing<'a> {
         // Others wait for items that may come back; with the last of them there is nothing more to wait for.
         state.getters.ring_if(|| ring.nobody_puts(true));
         if state.starved.load(Relaxed) != 0 {
-            state.starved.store(0, Relaxed);
+            state.starved.store(0, SeqCst);
             state.putters.ring();
         }
     }

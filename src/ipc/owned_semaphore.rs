@@ -219,6 +219,7 @@ impl Share for OwnedSemaphore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
     use std::sync::atomic::AtomicU64;
     use std::thread;
 
@@ -228,6 +229,7 @@ mod tests {
 
     #[test]
     fn smoke() {
+        let _watchdog = watchdog();
         let semaphore = semaphore(2);
         let (one, two) = (semaphore.acquire(), semaphore.try_acquire().expect("a second"));
         assert!(semaphore.try_acquire().is_none());
@@ -265,6 +267,7 @@ mod tests {
 
     #[test]
     fn sleeper_takes_over_the_permit_of_who_dies_meanwhile() {
+        let _watchdog = watchdog();
         let semaphore = semaphore(1);
         let family = Family::ours().expect("a family");
         let holder = family.reserve().expect("a seat");
@@ -281,6 +284,7 @@ mod tests {
 
     #[test]
     fn release_that_finds_nobody_asleep_stops_asking_the_kernel() {
+        let _watchdog = watchdog();
         let semaphore = semaphore(1);
         let permit = semaphore.acquire();
         assert!(semaphore.acquire_timeout(Duration::from_millis(1)).is_none());
@@ -290,7 +294,19 @@ mod tests {
     }
 
     #[test]
+    fn release_wakes_who_sleeps() {
+        let _watchdog = watchdog();
+        without_a_look(|| {
+            let semaphore = semaphore(3);
+            let held = [semaphore.acquire(), semaphore.acquire(), semaphore.acquire()];
+            // Three come in at once, and as each leaves, one of the other three.
+            with_sleepers(6, || drop(semaphore.acquire()), || drop(held));
+        });
+    }
+
+    #[test]
     fn stress_never_more_inside_than_permits() {
+        let _watchdog = watchdog();
         let semaphore = semaphore(3);
         let (inside, entered) = (AtomicU64::new(0), AtomicU64::new(0));
         thread::scope(|scope| {

@@ -23,11 +23,12 @@ impl<T> PutError<T> {
         }
     }
 
-    /// Gives the item back if it was not put: `outcome` says whether there was room.
-    pub(crate) fn unless_put(item: T, outcome: Result<bool>) -> std::result::Result<(), Self> {
+    /// Gives the item back if it was not put.
+    #[inline]
+    pub(crate) fn unless_put(item: T, outcome: Result<()>) -> std::result::Result<(), Self> {
         match outcome {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(PutError::Full(item)),
+            Ok(()) => Ok(()),
+            Err(Error::Full) => Err(PutError::Full(item)),
             Err(error) => Err(PutError::Failed(item, error)),
         }
     }

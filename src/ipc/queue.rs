@@ -12,9 +12,15 @@
 //! and one that has no serialised form fails there; FIFO over all producers; `qsize`, `is_empty` and `is_full` never
 //! contradict each other; nobody waits for a dead process.
 
+mod builder;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
+
+pub use builder::{DEFAULT_BYTE_LIMIT, QueueBuilder};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,12 +29,8 @@ use super::channel::{Access, Both, Channel, GetOnly, Gets, PutOnly, Puts, rights
 use super::encoding::{self, SMALL, first_bytes};
 use super::error::{Error, Result};
 use super::put_error::PutError;
-use super::ring::{Plan, Reader, Record, Waited, Waiting};
+use super::ring::{LastLook, Reader, Taken, Waited, Waiting};
 use super::share::{Adopted, Parcel, Share};
-
-/// How many bytes of items a queue holds if nothing else is said: 256 MiB. They are address space; memory is taken only as
-/// it is needed.
-pub const DEFAULT_BYTE_LIMIT: u64 = 256 << 20;
 
 /// A queue of items of type `T` that processes share.
 ///
@@ -65,42 +67,6 @@ pub struct Queue<T, A: Access = Both> {
 pub type Producer<T> = Queue<T, PutOnly>;
 /// The getting end of a [`Queue`].
 pub type Consumer<T> = Queue<T, GetOnly>;
-
-/// What a queue is made with.
-#[derive(Debug, Clone, Default)]
-#[must_use]
-pub struct QueueBuilder {
-    capacity_items: Option<usize>,
-    byte_limit: Option<u64>,
-}
-
-impl QueueBuilder {
-    /// At most so many items at once.
-    pub fn capacity(mut self, items: usize) -> Self {
-        self.capacity_items = Some(items);
-        self
-    }
-
-    /// At most so many bytes of serialised items at once; [`DEFAULT_BYTE_LIMIT`] if not set. No item can be longer.
-    pub fn byte_limit(mut self, bytes: u64) -> Self {
-        self.byte_limit = Some(bytes);
-        self
-    }
-
-    pub(crate) fn plan(&self, leases: u32) -> Result<Plan> {
-        let capacity = self.capacity_items.map(|items| items as u64);
-        Plan::new(capacity, self.byte_limit.unwrap_or(DEFAULT_BYTE_LIMIT), leases)
-    }
-
-    /// Makes the queue.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`] for a capacity or limit of 0 or a limit above 1 TiB, and [`Error::Os`] if there is no memory or
-    /// no descriptor for it.
-    pub fn build<T>(&self) -> Result<Queue<T>> {
-        Channel::create(self.plan(0)?, rights_of::<Both>(), |_| {}).map(Queue::of)
-    }
-}
 
 impl<T> Queue<T> {
     /// Makes a queue that grows with what is in it, up to [`DEFAULT_BYTE_LIMIT`]; then `put` waits.
@@ -347,19 +313,32 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
 
     #[inline]
     fn take(&self, waiting: Waiting) -> Result<Option<T>> {
-        let Some((mut reader, record)) = self.reader(waiting)? else { return Ok(None) };
-        let len = record.len as usize;
-        if len <= SMALL {
+        if let Some(mut reader) = self.channel.ring.reader_now() {
             let mut small = [0; SMALL];
-            self.channel.ring.copy(record.place, &mut small[..len])?;
-            reader.take_until(record.after);
-            drop(reader);
-            return encoding::decode(&small[..len]).map(Some);
+            if let Some(Taken::Bytes(len)) = reader.take_first(&mut small)? {
+                drop(reader);
+                return encoding::decode(&small[..len]).map(Some);
+            }
+            return self.take_slowly(Some(reader), waiting);
+        }
+        self.take_slowly(None, waiting)
+    }
+
+    /// The same where it has to wait, or there is something large.
+    #[cold]
+    fn take_slowly(&self, reader: Option<Reader<'_>>, waiting: Waiting) -> Result<Option<T>> {
+        let reader = reader.map_or_else(|| self.channel.ring.reader(&waiting, || false), |reader| Ok(Some(reader)))?;
+        let Some(mut reader) = reader else { return Ok(None) };
+        if !self.await_item(&mut reader, waiting)? {
+            return Ok(None);
         }
         let mut buffer = self.channel.scratch.borrow();
-        self.channel.ring.copy(record.place, first_bytes(&mut buffer, len))?;
-        reader.take_until(record.after);
+        let mut taken = reader.take_first(&mut buffer)?;
+        if let Some(Taken::TooLong(record)) = taken {
+            taken = reader.take_first(first_bytes(&mut buffer, record.len as usize))?;
+        }
         drop(reader);
+        let Some(Taken::Bytes(len)) = taken else { return Err(Error::Damaged { object: "queue" }) };
         let item = encoding::decode(&buffer[..len]);
         self.channel.scratch.give_back(buffer);
         item.map(Some)
@@ -370,7 +349,10 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         if most == 0 {
             return Ok(items);
         }
-        let Some((mut reader, _)) = self.reader(waiting)? else { return Ok(items) };
+        let Some(mut reader) = self.channel.ring.reader(&waiting, || false)? else { return Ok(items) };
+        if !self.await_item(&mut reader, waiting)? {
+            return Ok(items);
+        }
         let mut buffer = self.channel.scratch.borrow();
         let len = reader.take_many(most as u64, &mut buffer)?;
         drop(reader);
@@ -379,25 +361,21 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         decoded.map(|()| items)
     }
 
-    /// The reading side with its first record; `None` if there was none as long as it was willing to wait.
-    #[inline]
-    fn reader(&self, mut waiting: Waiting) -> Result<Option<(Reader<'_>, Record)>> {
+    /// Waits until there is an item. `false` if there was none as long as it was willing to wait.
+    fn await_item(&self, reader: &mut Reader<'_>, mut waiting: Waiting) -> Result<bool> {
         let ring = &self.channel.ring;
-        let Some(mut reader) = ring.reader(&waiting, || false)? else { return Ok(None) };
         let (mut is_idle, will_wait) = (false, waiting.will());
-        loop {
-            if let Some(record) = reader.first()? {
-                return Ok(Some((reader, record)));
-            }
+        while reader.first()?.is_none() {
             if is_idle {
                 ring.release_surplus();
             }
-            match reader.wait(&mut waiting, || false, || ring.nobody_puts(will_wait))? {
+            match reader.wait(&mut waiting, || LastLook::hopeless_if(ring.nobody_puts(will_wait))) {
                 Waited::LookAgain => is_idle = true,
-                Waited::TimedOut => return Ok(None),
+                Waited::TimedOut => return Ok(false),
                 Waited::Hopeless => return Err(Error::Disconnected),
             }
         }
+        Ok(true)
     }
 }
 
@@ -418,6 +396,3 @@ impl<T, A: Access> fmt::Debug for Queue<T, A> {
         f.debug_struct("Queue").field("kind", &A::QUEUE).field("capacity", &self.capacity()).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -269,6 +269,7 @@ impl Share for RLock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::trial::watchdog;
     use std::sync::mpsc;
     use std::thread;
 
@@ -285,6 +286,7 @@ mod tests {
 
     #[test]
     fn smoke() {
+        let _watchdog = watchdog();
         let lock = lock();
         let outer = lock.acquire().expect("free");
         let inner = lock.try_acquire().expect("a try").expect("this thread's own");
@@ -298,6 +300,7 @@ mod tests {
 
     #[test]
     fn acquire_times_out_in_another_thread() {
+        let _watchdog = watchdog();
         let lock = lock();
         let guard = lock.acquire().expect("free");
         thread::scope(|scope| {
@@ -310,6 +313,7 @@ mod tests {
 
     #[test]
     fn acquire_blocks_until_the_last_guard_is_dropped() {
+        let _watchdog = watchdog();
         let lock = lock();
         let (order, seen) = mpsc::channel();
         let (outer, inner) = (lock.acquire().expect("free"), lock.acquire().expect("own"));
@@ -329,6 +333,7 @@ mod tests {
 
     #[test]
     fn thread_that_ends_with_the_lock_abandons_it_whole() {
+        let _watchdog = watchdog();
         let lock = lock();
         thread::scope(|scope| {
             scope.spawn(|| std::mem::forget((lock.acquire().expect("free"), lock.acquire().expect("own"))));

@@ -288,6 +288,7 @@ impl Share for BoundedSemaphore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
     use std::sync::atomic::AtomicU64;
     use std::thread;
 
@@ -295,6 +296,7 @@ mod tests {
 
     #[test]
     fn smoke() {
+        let _watchdog = watchdog();
         let semaphore = Semaphore::new(2).expect("a semaphore");
         semaphore.acquire();
         assert!(semaphore.try_acquire());
@@ -314,6 +316,7 @@ mod tests {
 
     #[test]
     fn acquire_times_out_and_leaves_the_semaphore_usable() {
+        let _watchdog = watchdog();
         let semaphore = Semaphore::new(0).expect("a semaphore");
         assert!(!semaphore.acquire_timeout(Duration::ZERO));
         assert!(!semaphore.acquire_timeout(SOON));
@@ -346,6 +349,7 @@ mod tests {
 
     #[test]
     fn each_release_lets_one_waiter_in() {
+        let _watchdog = watchdog();
         let semaphore = Semaphore::new(0).expect("a semaphore");
         let inside = AtomicU64::new(0);
         thread::scope(|scope| {
@@ -369,7 +373,22 @@ mod tests {
     }
 
     #[test]
+    fn release_wakes_who_sleeps() {
+        let _watchdog = watchdog();
+        without_a_look(|| {
+            let semaphore = Semaphore::new(0).expect("a semaphore");
+            with_sleepers(3, || semaphore.acquire(), || (0..3).for_each(|_| semaphore.release().expect("room")));
+        });
+        without_a_look(|| {
+            let semaphore = BoundedSemaphore::new(3).expect("a semaphore");
+            (0..3).for_each(|_| semaphore.acquire());
+            with_sleepers(3, || semaphore.acquire(), || (0..3).for_each(|_| semaphore.release().expect("room")));
+        });
+    }
+
+    #[test]
     fn stress_bounded_never_goes_above_its_limit() {
+        let _watchdog = watchdog();
         let semaphore = BoundedSemaphore::new(1).expect("a semaphore");
         // Releases that succeeded minus acquires that did; what anybody sees is never more than one free permit.
         let balance = AtomicU64::new(0);

@@ -7,6 +7,7 @@
 //! Python passes a spawned child "exactly the descriptors collected while it was serialised"
 //! (`Lib/multiprocessing/popen_spawn_posix.py`); here they are named instead of collected by side effect.
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -161,6 +162,7 @@ pub struct Adopted {
     descriptors: std::vec::IntoIter<OwnedFd>,
     notes: std::vec::IntoIter<Vec<u8>>,
     slot: u32,
+    company: Vec<Box<dyn Any + Send>>,
 }
 
 impl Adopted {
@@ -179,6 +181,16 @@ impl Adopted {
     pub fn note(&mut self) -> Result<Vec<u8>> {
         self.notes.next().ok_or(Error::NoSuchSlot { slot: self.slot, given: 0 })
     }
+
+    /// What earlier slots of this worker left for later ones, such as a connection that they all use.
+    pub(crate) fn company<T: Any>(&self) -> impl Iterator<Item = &T> {
+        self.company.iter().filter_map(|left| left.downcast_ref())
+    }
+
+    /// Leaves something for later slots of this worker.
+    pub(crate) fn keep_company<T: Any + Send>(&mut self, left: T) {
+        self.company.push(Box::new(left));
+    }
 }
 
 /// What a worker was given, to be taken slot by slot.
@@ -186,6 +198,7 @@ impl Adopted {
 pub struct Inherited {
     slots: Vec<Option<(SlotRecord, Vec<OwnedFd>)>>,
     worker: String,
+    company: Vec<Box<dyn Any + Send>>,
 }
 
 impl Inherited {
@@ -195,7 +208,7 @@ impl Inherited {
             let own = descriptors.by_ref().take(record.descriptors).collect();
             Some((record, own))
         };
-        Inherited { slots: records.into_iter().map(unpack).collect(), worker }
+        Inherited { slots: records.into_iter().map(unpack).collect(), worker, company: Vec::new() }
     }
 
     /// The worker's own name.
@@ -218,7 +231,12 @@ impl Inherited {
             return Err(Error::WrongKind { slot, held: record.kind.clone(), wanted: T::KIND });
         }
         let (record, descriptors) = place.take().ok_or(Error::SlotTaken { slot })?;
-        T::adopt(&mut Adopted { descriptors: descriptors.into_iter(), notes: record.notes.into_iter(), slot })
+        let (descriptors, notes) = (descriptors.into_iter(), record.notes.into_iter());
+        let company = std::mem::take(&mut self.company);
+        let mut adopted = Adopted { descriptors, notes, slot, company };
+        let handle = T::adopt(&mut adopted);
+        self.company = adopted.company;
+        handle
     }
 }
 

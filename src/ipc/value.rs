@@ -160,6 +160,7 @@ impl<T: Plain> Share for Value<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::trial::watchdog;
     use crate::{Error, Lock, RLock};
     use std::thread;
 
@@ -176,6 +177,7 @@ mod tests {
 
     #[test]
     fn every_type_keeps_its_numbers() {
+        let _watchdog = watchdog();
         keeps(&[i8::MIN, -1, i8::MAX]);
         keeps(&[u8::MAX]);
         keeps(&[i16::MIN, -1, i16::MAX]);
@@ -201,6 +203,7 @@ mod tests {
 
     #[test]
     fn update_is_atomic_with_and_without_a_lock() {
+        let _watchdog = watchdog();
         let (lock, rlock) = (Lock::new().expect("a lock"), RLock::new().expect("a lock"));
         let values = [Value::new(0), Value::unlocked(0), Value::with_lock(0, &lock), Value::with_lock(0, &rlock)];
         for value in values {
@@ -213,6 +216,7 @@ mod tests {
 
     #[test]
     fn steps_under_the_lock_and_updates_do_not_lose_each_other() {
+        let _watchdog = watchdog();
         let value = Value::new(0).expect("a value");
         let counted = count_with_threads(&value, |value| {
             let _guard = value.lock().expect("free");

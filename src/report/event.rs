@@ -174,6 +174,91 @@ pub enum Fact {
         /// How many there were.
         tasks: u64,
     },
+    /// A worker gave up waiting for a lock.
+    LockTimedOut {
+        /// Name of the lock.
+        lock: String,
+        /// How long it waited.
+        waited_us: u64,
+    },
+    /// Workers were found that wait for each other in a ring.
+    DeadlockFound {
+        /// The ring: each waits for what the next one holds, and the last for what the first holds.
+        cycle: Vec<Link>,
+    },
+    /// A worker asked for a permit of a semaphore.
+    PermitWaiting {
+        /// Name of the semaphore.
+        semaphore: String,
+    },
+    /// A worker got a permit.
+    PermitAcquired {
+        /// Name of the semaphore.
+        semaphore: String,
+        /// How long it waited.
+        waited_us: u64,
+    },
+    /// A worker gave its permit back.
+    PermitReleased {
+        /// Name of the semaphore.
+        semaphore: String,
+        /// How long it held it.
+        held_us: u64,
+    },
+    /// A racer is at the starting line and waits for the gun.
+    GunAwaited,
+    /// The starting gun was fired: the event is set.
+    GunFired,
+    /// A racer heard the gun, or found it fired, and started.
+    GunHeard {
+        /// How long it waited.
+        waited_us: u64,
+    },
+    /// A racer crossed the finishing line.
+    LineCrossed {
+        /// How long it ran.
+        ran_us: u64,
+    },
+    /// A worker is done with a round and waits for the others.
+    BarrierWaiting {
+        /// The round, from 1.
+        round: u64,
+    },
+    /// All were done with the round, and the worker goes on.
+    BarrierPassed {
+        /// The round, from 1.
+        round: u64,
+        /// How long it waited.
+        waited_us: u64,
+    },
+    /// The barrier broke: the worker waits for nobody any more.
+    BarrierBroken {
+        /// The round, from 1.
+        round: u64,
+        /// Why.
+        cause: String,
+        /// The process that died, if that is why and it is known.
+        dead_pid: Option<u32>,
+    },
+    /// A worker gave its lock up until a condition is met.
+    ConditionWaiting {
+        /// What it waits for: `not full` or `not empty`.
+        condition: String,
+    },
+    /// The condition is met, and the worker has its lock again.
+    ConditionMet {
+        /// What it waited for.
+        condition: String,
+        /// How long it waited.
+        waited_us: u64,
+    },
+    /// A worker added one to the shared numbers a number of times.
+    IncrementsMade {
+        /// How often since it began.
+        made: u64,
+        /// What it found in the counter then.
+        seen: u64,
+    },
     /// The last event of every run.
     Summary {
         /// Name of the scenario.
@@ -189,6 +274,19 @@ pub enum Fact {
         /// What was counted: integers and booleans by name.
         facts: Map<String, Value>,
     },
+}
+
+/// One link of a deadlock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Who waits.
+    pub worker: String,
+    /// The lock that it holds.
+    pub holds: String,
+    /// The lock that it waits for.
+    pub waits_for: String,
+    /// Who holds that.
+    pub held_by: String,
 }
 
 /// Whether a claim was true of a run.

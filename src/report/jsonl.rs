@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 
+use serde_json::{Map, Value};
+
 use super::Reporter;
-use super::event::Event;
+use super::event::{Event, Fact};
 
 /// Writes events as JSON Lines.
 pub(super) struct JsonLines<W> {
@@ -22,5 +24,16 @@ impl<W: Write> Reporter for JsonLines<W> {
         line.push(b'\n');
         self.out.write_all(&line)?;
         self.out.flush()
+    }
+}
+
+/// The name of a fact and its fields, as they stand in a line.
+pub(super) fn fields_of(fact: &Fact) -> (String, Map<String, Value>) {
+    match serde_json::to_value(fact) {
+        Ok(Value::Object(mut fields)) => {
+            let name = fields.shift_remove("event");
+            (name.and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default(), fields)
+        }
+        other => unreachable!("a fact is an object with a name: {other:?}"),
     }
 }

@@ -33,24 +33,44 @@ impl Lane {
 pub(super) struct Lanes {
     names: Vec<String>,
     lanes: Vec<Lane>,
+    /// How many things each worker holds.
+    held: Vec<u32>,
 }
 
 impl Lanes {
     /// Takes an event into account.
     pub(super) fn follow(&mut self, event: &Event) {
         match &event.fact {
-            Fact::RunStarted { workers, .. } => self.lanes = vec![Lane::NotStarted; *workers as usize],
+            Fact::RunStarted { workers, .. } => {
+                self.lanes = vec![Lane::NotStarted; *workers as usize];
+                self.held = vec![0; *workers as usize];
+            }
             Fact::WorkerStarted { .. } => {
                 self.names.push(event.worker.clone());
                 if self.lanes.len() < self.names.len() {
                     self.lanes.push(Lane::NotStarted);
+                    self.held.push(0);
                 }
                 self.set(event, Lane::Running);
             }
-            Fact::LockWaiting { .. } => self.set(event, Lane::Waiting),
-            Fact::LockAcquired { .. } => self.set(event, Lane::Holding),
-            Fact::LockReleased { .. } => self.set(event, Lane::Running),
-            Fact::WorkerExited { exit_code: Some(0), .. } => self.set(event, Lane::Ended),
+            Fact::LockWaiting { .. }
+            | Fact::PermitWaiting { .. }
+            | Fact::GunAwaited
+            | Fact::BarrierWaiting { .. }
+            | Fact::ConditionWaiting { .. } => self.set(event, Lane::Waiting),
+            Fact::LockAcquired { .. } | Fact::PermitAcquired { .. } => self.hold(event, 1),
+            Fact::LockReleased { .. } | Fact::PermitReleased { .. } => self.hold(event, -1),
+            Fact::LockTimedOut { .. }
+            | Fact::GunHeard { .. }
+            | Fact::BarrierPassed { .. }
+            | Fact::BarrierBroken { .. }
+            | Fact::ConditionMet { .. }
+            | Fact::QueueFull { .. }
+            | Fact::EndOfFile => self.hold(event, 0),
+            // Who is asked to end and does is no casualty.
+            Fact::WorkerExited { exit_code: Some(0), .. } | Fact::WorkerExited { signal: Some(15), .. } => {
+                self.set(event, Lane::Ended);
+            }
             Fact::WorkerExited { .. } => self.set(event, Lane::Died),
             _ => {}
         }
@@ -59,6 +79,14 @@ impl Lanes {
     fn set(&mut self, event: &Event, lane: Lane) {
         if let Some(index) = self.index_of(&event.worker) {
             self.lanes[index] = lane;
+        }
+    }
+
+    /// A worker that waits no more holds so much more or less than before.
+    fn hold(&mut self, event: &Event, change: i32) {
+        if let Some(index) = self.index_of(&event.worker) {
+            self.held[index] = self.held[index].saturating_add_signed(change);
+            self.lanes[index] = if self.held[index] > 0 { Lane::Holding } else { Lane::Running };
         }
     }
 

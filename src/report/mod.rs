@@ -6,15 +6,22 @@ mod event;
 mod jsonl;
 mod lanes;
 mod language;
+mod meaning;
+mod pictures;
+mod post;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timeline;
+mod trace;
 
 use std::io::{self, IsTerminal, Write};
 
-pub use event::{Event, Fact, RUNNER, Verdict};
+pub use event::{Event, Fact, Link, RUNNER, Verdict};
 pub use language::Language;
 pub(crate) use language::duration;
+pub(crate) use pictures::Pictures;
 
 /// Turns events into output, one at a time, as they happen.
 pub(crate) trait Reporter {

@@ -1,5 +1,8 @@
 //! Every format shows the same hand-made run; what it should look like lies in `data/golden`.
 
+mod pictures;
+pub(crate) mod well_formed;
+
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
@@ -7,10 +10,11 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::Reporter;
-use super::event::{Event, Fact, RUNNER, Verdict};
+use super::event::{Event, Fact, Link, RUNNER, Verdict};
 use super::jsonl::JsonLines;
 use super::language::Language;
 use super::text::Text;
+use super::{timeline, trace};
 
 /// Bytes that a reporter writes and the test reads.
 #[derive(Clone, Default)]
@@ -49,7 +53,11 @@ impl Run {
     }
 
     fn then(mut self, worker: &str, fact: Fact) -> Self {
-        let pid = worker.rsplit_once('-').map_or(99, |(_, number)| 100 + number.parse::<u32>().expect("a number"));
+        let pid = worker.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
+        let pid = match worker {
+            RUNNER => 99,
+            _ => 100 + pid.unwrap_or(u32::from(worker.as_bytes()[0])),
+        };
         self.0.push(Event { at_us: self.0.len() as u64 * 1_000_000, worker: worker.to_owned(), pid, fact });
         self
     }
@@ -68,6 +76,14 @@ impl Run {
             insta::assert_snapshot!(format!("{name}.en"), text(Language::En, false));
             insta::assert_snapshot!(format!("{name}.zh"), text(Language::Zh, false));
             insta::assert_snapshot!(format!("{name}.jsonl"), self.shown_by(JsonLines::new));
+            let picture = timeline::draw(&self.0, Language::En);
+            well_formed::timeline(&picture);
+            insta::assert_snapshot!(format!("{name}.timeline"), picture);
+            let mut traced = Vec::new();
+            trace::write(&self.0, &mut traced).expect("memory takes everything");
+            let traced = String::from_utf8(traced).expect("a trace is text");
+            well_formed::trace(&traced);
+            insta::assert_snapshot!(format!("{name}.trace"), traced);
         });
     }
 }
@@ -117,6 +133,77 @@ fn sale_with_a_lock() {
 }
 
 #[test]
+fn tasks_that_outlive_a_worker() {
+    let put = |number| Fact::ItemPut { value: json!(0.25), from: "producer-1".to_owned(), number, size: Some(1) };
+    let got = |number, redelivered| {
+        let (from, size) = ("producer-1".to_owned(), Some(0));
+        Fact::ItemGot { value: json!(0.25), from, number, size, redelivered }
+    };
+    let done = |number| Fact::TaskDone { value: json!(0.25), from: "producer-1".to_owned(), number };
+    Run::of("joinable", 3)
+        .then("producer-1", worker_started(false))
+        .then("consumer-2", worker_started(true))
+        .then("consumer-3", worker_started(true))
+        .then("producer-1", put(1))
+        .then("consumer-2", got(1, false))
+        .then("producer-1", put(2))
+        .then("producer-1", Fact::QueueFull { timeout_us: 500_000 })
+        .then("consumer-3", got(2, false))
+        .then("consumer-2", worker_exited(None, Some(9), None))
+        .then("consumer-3", done(2))
+        .then("consumer-3", got(1, true))
+        .then("consumer-3", done(1))
+        .then(RUNNER, Fact::QueueJoined { tasks: 2 })
+        .then("producer-1", worker_exited(Some(0), None, None))
+        .then("consumer-3", worker_exited(None, Some(15), None))
+        .then(RUNNER, summary("joinable", Verdict::Held, true, json!({"produced": 2, "consumed": 2, "tasks_done": 2})))
+        .matches_golden_files("joinable");
+}
+
+#[test]
+fn messages_and_answers() {
+    let value = || json!(1);
+    Run::of("pipe", 2)
+        .then("producer", worker_started(false))
+        .then("consumer", worker_started(false))
+        .then("consumer", Fact::SendRefused { error: "this end only receives".to_owned() })
+        .then("producer", Fact::MessageSent { value: value() })
+        .then("consumer", Fact::MessageReceived { value: value() })
+        .then("consumer", Fact::ReplySent { value: value() })
+        .then("producer", Fact::ReplyReceived { value: value() })
+        .then("producer", worker_exited(Some(0), None, None))
+        .then("consumer", Fact::EndOfFile)
+        .then("consumer", worker_exited(Some(0), None, None))
+        .then(RUNNER, summary("pipe", Verdict::Held, true, json!({"sent": 1, "received": 1, "replies": 1})))
+        .matches_golden_files("pipe");
+}
+
+#[test]
+fn workers_that_wait_for_each_other() {
+    let waiting = |lock: &str| Fact::LockWaiting { lock: lock.to_owned() };
+    let acquired = |lock: &str| Fact::LockAcquired { lock: lock.to_owned(), waited_us: 0, abandoned: false };
+    let released = |lock: &str| Fact::LockReleased { lock: lock.to_owned(), held_us: 1 };
+    Run::of("deadlock", 2)
+        .then("worker-1", worker_started(false))
+        .then("worker-2", worker_started(false))
+        .then("worker-1", waiting("left"))
+        .then("worker-1", acquired("left"))
+        .then("worker-2", waiting("right"))
+        .then("worker-2", acquired("right"))
+        .then("worker-1", waiting("right"))
+        .then("worker-2", waiting("left"))
+        .then("worker-1", worker_exited(None, Some(9), None))
+        .then("worker-2", Fact::LockAcquired { lock: "left".to_owned(), waited_us: 1_000_000, abandoned: true })
+        .then("worker-2", Fact::StockChecked { left: 1 })
+        .then("worker-2", released("right"))
+        .then("worker-2", Fact::StockChecked { left: 1 })
+        .then("worker-2", released("left"))
+        .then("worker-2", worker_exited(Some(0), None, None))
+        .then(RUNNER, summary("deadlock", Verdict::Violated, false, json!({"finished": 1})))
+        .matches_golden_files("two_locks");
+}
+
+#[test]
 fn sale_without_a_lock() {
     Run::of("tickets", 30)
         .then("buyer-1", worker_started(false))
@@ -129,6 +216,47 @@ fn sale_without_a_lock() {
         .then("buyer-3", worker_exited(Some(3), None, None))
         .then(RUNNER, summary("tickets", Verdict::Violated, false, json!({"oversold": 7})))
         .matches_golden_files("tickets_race");
+}
+
+/// A ring of so many workers, each with the lock of its number.
+fn ring_of(workers: usize) -> Fact {
+    let link = |own| {
+        let next = own % workers + 1;
+        let (worker, holds) = (format!("worker-{own}"), format!("lock-{own}"));
+        Link { worker, holds, waits_for: format!("lock-{next}"), held_by: format!("worker-{next}") }
+    };
+    Fact::DeadlockFound { cycle: (1..=workers).map(link).collect() }
+}
+
+#[test]
+fn deadlock_broken_by_a_timeout() {
+    let wants = |lock: &str| Fact::LockWaiting { lock: lock.to_owned() };
+    let has = |lock: &str, abandoned| Fact::LockAcquired { lock: lock.to_owned(), waited_us: 1_500_000, abandoned };
+    let drops = |lock: &str| Fact::LockReleased { lock: lock.to_owned(), held_us: 2_500_000 };
+    Run::of("deadlock", 2)
+        .then("worker-1", worker_started(false))
+        .then("worker-2", worker_started(false))
+        .then("worker-1", has("lock-1", false))
+        .then("worker-2", has("lock-2", false))
+        .then("worker-1", wants("lock-2"))
+        .then("worker-2", wants("lock-1"))
+        .then(RUNNER, ring_of(2))
+        .then("worker-1", Fact::LockTimedOut { lock: "lock-2".to_owned(), waited_us: 2_000_000 })
+        .then("worker-1", drops("lock-1"))
+        .then("worker-2", has("lock-1", true))
+        .then("worker-2", drops("lock-1"))
+        .then("worker-2", drops("lock-2"))
+        .then("worker-2", worker_exited(Some(0), None, None))
+        .then(RUNNER, summary("deadlock", Verdict::Violated, false, json!({"deadlocks": 1, "found": 1, "timeouts": 1})))
+        .matches_golden_files("deadlock");
+}
+
+#[test]
+fn long_ring_is_cut_short() {
+    let run = Run::of("deadlock", 12).then(RUNNER, ring_of(12));
+    let text = run.shown_by(|paper| Text::new(paper, Language::En, false, false));
+    assert_eq!(text.lines().filter(|line| line.contains(" holds ")).count(), 10, "{text}");
+    assert!(text.ends_with("and so on: 2 more\n"), "{text}");
 }
 
 #[test]
@@ -168,7 +296,27 @@ fn every_line_fits_eighty_columns() {
         .then("buyer-10", Fact::DataTorn { error: "expected value at line 1 column 1".to_owned() })
         .then("buyer-10", Fact::TicketBought { left: 10 })
         .then(RUNNER, summary("tickets", Verdict::Violated, false, json!({"stock": 3, "buyers": 10, "oversold": 7})));
-    for language in [Language::En, Language::Zh] {
+    let long = || "lock-10".to_owned();
+    let others = Run::of("deadlock", 10)
+        .then("worker-10", worker_started(false))
+        .then("worker-10", Fact::LockAcquired { lock: long(), waited_us: 999_949, abandoned: true })
+        .then("worker-10", Fact::LockReleased { lock: long(), held_us: 999_949 })
+        .then("worker-10", Fact::LockTimedOut { lock: long(), waited_us: 999_949 })
+        .then(RUNNER, ring_of(10))
+        .then("worker-10", Fact::PermitAcquired { semaphore: "car park".to_owned(), waited_us: 999_949 })
+        .then("worker-10", Fact::PermitReleased { semaphore: "car park".to_owned(), held_us: 999_949 })
+        .then("worker-10", Fact::LineCrossed { ran_us: 999_949 })
+        .then("worker-10", Fact::BarrierPassed { round: 100_000, waited_us: 999_949 })
+        .then("worker-10", Fact::BarrierBroken { round: 1, cause: "process 4194304 died".to_owned(), dead_pid: None })
+        .then("worker-10", Fact::ConditionMet { condition: "not empty".to_owned(), waited_us: 999_949 })
+        .then(
+            "producer-10",
+            Fact::ItemPut { value: json!(1), from: "producer-10".to_owned(), number: 1, size: Some(3) },
+        )
+        .then("worker-10", Fact::IncrementsMade { made: 1_000_000_000, seen: 1_000_000_000_000 });
+    for (language, run) in
+        [Language::En, Language::Zh].into_iter().flat_map(|language| [(language, &run), (language, &others)])
+    {
         let text = run.shown_by(|paper| Text::new(paper, language, false, false));
         for line in text.lines() {
             assert!(line.width() <= 80, "{} columns: {line}", line.width());

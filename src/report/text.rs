@@ -17,6 +17,8 @@ use super::language::{Language, duration};
 
 /// Columns for a worker's name.
 const NAME_WIDTH: usize = 11;
+/// What stands before a line that belongs to the one above it.
+const DETAIL: &str = "               ";
 /// The width that a summary keeps to.
 const SUMMARY_WIDTH: usize = 78;
 
@@ -68,7 +70,7 @@ impl<W: Write> Text<W> {
     fn line(&self, event: &Event) -> String {
         let time = format!("{:>9.4} {}", event.at_us as f64 / 1e6, self.language.pick("s", "秒"));
         let name = self.language.name(&event.worker);
-        let padding = " ".repeat(NAME_WIDTH.saturating_sub(name.width()));
+        let padding = " ".repeat(NAME_WIDTH.saturating_sub(name.width()).max(1));
         let color = self.lanes.index_of(&event.worker).map(|index| WORKER_COLORS[index % WORKER_COLORS.len()]);
         let name = self.paint(Style::new().fg_color(color.map(Into::into)), &name);
         let sentence = self.paint(style_of(&event.fact), &self.language.sentence(&self.scenario, event));
@@ -126,8 +128,8 @@ impl<W: Write> Text<W> {
             (self.lanes.count(Lane::Running), self.lanes.count(Lane::Waiting), self.lanes.count(Lane::Holding));
         let at_work = running + waiting + holding;
         let (is_at_work, wait, hold) = match self.language {
-            Language::En => ("at work", "waiting", "holding the lock"),
-            Language::Zh => ("个进程在运行", "等待", "持锁"),
+            Language::En => ("at work", "waiting", "holding"),
+            Language::Zh => ("个进程在运行", "等待", "持有"),
         };
         match waiting + holding {
             0 => format!("{at_work} {is_at_work}"),
@@ -139,6 +141,11 @@ impl<W: Write> Text<W> {
 fn style_of(fact: &Fact) -> Style {
     let color = match fact {
         Fact::TicketBought { .. } | Fact::TaskDone { .. } | Fact::QueueJoined { .. } => AnsiColor::Green,
+        Fact::LineCrossed { .. } => AnsiColor::Green,
+        Fact::PermitWaiting { .. } | Fact::GunAwaited | Fact::BarrierWaiting { .. } | Fact::ConditionWaiting { .. } => {
+            AnsiColor::Yellow
+        }
+        Fact::DeadlockFound { .. } | Fact::LockTimedOut { .. } | Fact::BarrierBroken { .. } => AnsiColor::Red,
         Fact::LockWaiting { .. } | Fact::QueueFull { .. } | Fact::QueueEmpty | Fact::EndOfFile => AnsiColor::Yellow,
         Fact::DataTorn { .. } | Fact::LockAcquired { abandoned: true, .. } | Fact::SendRefused { .. } => AnsiColor::Red,
         Fact::WorkerExited { exit_code: Some(0), .. } | Fact::WorkerStarted { .. } => return Style::new().dimmed(),
@@ -164,7 +171,7 @@ fn wrapped(pieces: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// The command that repeats a run: its arguments, and the seed if they do not name it.
-fn command(args: &[String], seed: u64) -> String {
+pub(super) fn command(args: &[String], seed: u64) -> String {
     let mut words = vec!["ipc-demo".to_owned()];
     words.extend(args.iter().cloned());
     if !args.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
@@ -183,7 +190,10 @@ impl<W: Write> Reporter for Text<W> {
                 self.header(event)
             }
             Fact::Summary { .. } => self.summary(event),
-            _ => vec![self.line(event)],
+            _ => {
+                let details = self.language.details(event);
+                std::iter::once(self.line(event)).chain(details.iter().map(|line| format!("{DETAIL}{line}"))).collect()
+            }
         };
         let mut text = lines.join("\n");
         text.push('\n');

@@ -4,12 +4,25 @@
 //! ([`Scenario::play`]), and judged by what they did ([`Scenario::check`]). Its help, its dispatch and the roles of its
 //! workers all come from its line in the table.
 
+mod barrier;
+mod buffer;
 mod cast;
+mod condition;
+mod deadlock;
+mod event;
+mod held_lock;
+mod joinable;
+mod ledger;
 mod pace;
 mod pipe;
+mod prodcons;
+mod queue;
+mod semaphore;
 mod stage;
 mod ticket_file;
 mod tickets;
+mod transport;
+mod values;
 
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -20,11 +33,23 @@ pub(crate) use stage::Terms;
 
 use crate::ipc::{RoleEntry, StopSignals};
 use crate::outcome::{Failure, Outcome};
-use crate::report::{Event, Fact, Reporter};
+use crate::report::{Event, Fact, Pictures, Reporter};
 use stage::Stage;
 
 /// All scenarios, in the order of the help.
-pub(crate) static SCENARIOS: &[Entry] = &[Entry::of::<tickets::Tickets>(), Entry::of::<pipe::Pipe>()];
+pub(crate) static SCENARIOS: &[Entry] = &[
+    Entry::of::<tickets::Tickets>(),
+    Entry::of::<pipe::Pipe>(),
+    Entry::of::<queue::Queue>(),
+    Entry::of::<prodcons::Prodcons>(),
+    Entry::of::<joinable::Joinable>(),
+    Entry::of::<values::Values>(),
+    Entry::of::<semaphore::Semaphore>(),
+    Entry::of::<event::Event>(),
+    Entry::of::<barrier::Barrier>(),
+    Entry::of::<condition::Condition>(),
+    Entry::of::<deadlock::Deadlock>(),
+];
 
 /// What a run is found to have shown.
 #[derive(Debug, PartialEq)]
@@ -79,6 +104,11 @@ pub(crate) trait Scenario: Sized {
     fn check(self, tally: &Self::Tally, ending: Ending) -> anyhow::Result<Finding>;
 }
 
+/// The name of one of `count` workers of a kind: with its number, unless it is the only one.
+fn named(kind: &str, number: u32, count: u32) -> String {
+    if count == 1 { kind.to_owned() } else { format!("{kind}-{number}") }
+}
+
 /// A line of the table.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
@@ -89,7 +119,7 @@ pub(crate) struct Entry {
 }
 
 /// Plays a scenario from its parsed arguments to its exit code.
-pub(crate) type Run = fn(&ArgMatches, &Terms, &dyn Fn() -> Box<dyn Reporter>) -> Result<Outcome, Failure>;
+pub(crate) type Run = fn(&ArgMatches, &Terms, &dyn Fn() -> Box<dyn Reporter>, Pictures) -> Result<Outcome, Failure>;
 
 impl Entry {
     const fn of<S: Scenario>() -> Self {
@@ -107,23 +137,32 @@ fn run<S: Scenario>(
     matches: &ArgMatches,
     terms: &Terms,
     reporter: &dyn Fn() -> Box<dyn Reporter>,
+    mut pictures: Pictures,
 ) -> Result<Outcome, Failure> {
     let args = S::Args::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;
     let mut scenario = S::prepare(args).map_err(Failure::Unusable)?;
     let machinery = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
     let signals = StopSignals::catch().map_err(|error| machinery(error.into()))?;
     let mut tally = S::Tally::default();
-    let mut count = |event: &Event| tally.count(event);
+    let mut count = |event: &Event| {
+        tally.count(event);
+        pictures.collect(event);
+    };
     let mut stage = Stage::new(reporter(), &signals, terms, &mut count).map_err(machinery)?;
     let played = begin::<S>(&scenario, &mut stage, terms).and_then(|()| scenario.play(&mut stage));
     let cleared = stage.clear();
     let finale = stage.close();
     let mut reasons: Vec<anyhow::Error> = [played, cleared].into_iter().filter_map(Result::err).collect();
     reasons.extend(finale.casualties.iter().map(|casualty| anyhow::anyhow!("{casualty}")));
-    let summed_up =
-        scenario.check(&tally, finale.ending()).and_then(|finding| finale.sum_up(S::NAME, finding, terms.strict));
+    let finding = scenario.check(&tally, finale.ending());
+    let summed_up = finding.and_then(|finding| finale.sum_up(S::NAME, finding, terms.strict, &mut pictures));
+    if matches!(summed_up, Ok(Outcome::ReaderGone)) {
+        // Whoever would have liked to know has gone.
+        reasons.clear();
+    }
+    reasons.extend(pictures.draw().into_iter().map(anyhow::Error::from));
     match summed_up {
-        Ok(outcome) if reasons.is_empty() || outcome == Outcome::ReaderGone => Ok(outcome),
+        Ok(outcome) if reasons.is_empty() => Ok(outcome),
         // A broken promise is the graver news.
         Ok(Outcome::Broken) => Err(Failure::Machinery(Outcome::Broken, reasons)),
         Ok(_) => Err(Failure::Machinery(Outcome::MachineryFailed, reasons)),

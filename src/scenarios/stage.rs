@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::errno::Errno;
@@ -18,7 +18,7 @@ use crate::ipc::{
     datagrams, monotonic_ns,
 };
 use crate::outcome::Outcome;
-use crate::report::{Event, Fact, RUNNER, Reporter, Verdict};
+use crate::report::{Event, Fact, Pictures, RUNNER, Reporter, Verdict};
 
 use super::{Ending, Finding};
 
@@ -106,8 +106,9 @@ impl<'a> Stage<'a> {
         (monotonic_ns() - self.began_ns) / 1_000
     }
 
-    /// Shows something that happened to the runner.
+    /// Shows something that happened to the runner, after everything that was told before.
     pub(crate) fn emit(&mut self, fact: Fact) -> anyhow::Result<()> {
+        self.listen()?;
         self.show(Event { at_us: self.now_us(), worker: RUNNER.to_owned(), pid: std::process::id(), fact })
     }
 
@@ -185,6 +186,32 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// As [`watch`](Self::watch), but not for longer than what `at_speed_one` is at the run's speed.
+    pub(crate) fn watch_for(&mut self, at_speed_one: Duration) -> anyhow::Result<()> {
+        let until = Instant::now().checked_add(self.terms.speed.scaled(at_speed_one));
+        let left = || until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+        while self.is_anybody_expected() && !self.is_cut() && !left().is_zero() {
+            self.wait(at_most(left()))?;
+            self.catch_up()?;
+        }
+        Ok(())
+    }
+
+    /// As [`watch`](Self::watch), and calls `look` after all news, at least every `period`.
+    pub(crate) fn watch_and(
+        &mut self,
+        period: Duration,
+        mut look: impl FnMut(&mut Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        while self.is_anybody_expected() && !self.is_cut() {
+            self.wait(at_most(period))?;
+            self.catch_up()?;
+            look(self)?;
+            self.news.clear();
+        }
+        Ok(())
+    }
+
     /// Shows what has been told by now, and hands it to the play.
     pub(crate) fn latest(&mut self) -> anyhow::Result<Vec<Event>> {
         self.listen()?;
@@ -193,6 +220,11 @@ impl<'a> Stage<'a> {
 
     fn is_anybody_expected(&self) -> bool {
         self.actors.iter().any(|actor| actor.process.ended().is_none() && !actor.process.is_daemon())
+    }
+
+    /// How the worker with this process id is called.
+    pub(crate) fn name_of(&self, pid: u32) -> Option<&str> {
+        self.actors.iter().find(|actor| actor.process.pid() == pid).map(|actor| actor.name.as_str())
     }
 
     /// Sleeps until there is news from anybody, or the time has passed.
@@ -284,6 +316,12 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// A sleep that is not shorter than asked, and no longer than the kernel takes.
+fn at_most(duration: Duration) -> PollTimeout {
+    let whole_ms = duration.saturating_add(Duration::from_micros(999)).as_millis();
+    PollTimeout::try_from(whole_ms).unwrap_or(PollTimeout::MAX)
+}
+
 /// Says what to do about the limits that starting many workers runs into.
 fn with_remedy(error: Error) -> anyhow::Error {
     let errno = match &error {
@@ -317,7 +355,13 @@ impl Finale {
     }
 
     /// Shows the summary and says how the run ended.
-    pub(crate) fn sum_up(mut self, scenario: &str, finding: Finding, strict: bool) -> anyhow::Result<Outcome> {
+    pub(crate) fn sum_up(
+        mut self,
+        scenario: &str,
+        finding: Finding,
+        strict: bool,
+        pictures: &mut Pictures,
+    ) -> anyhow::Result<Outcome> {
         let elapsed_us = (monotonic_ns() - self.began_ns) / 1_000;
         let Finding { claim, holds, guaranteed, facts } = finding;
         let summary = Fact::Summary {
@@ -328,8 +372,9 @@ impl Finale {
             elapsed_us,
             facts: facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         };
+        let event = Event { at_us: elapsed_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact: summary };
+        pictures.collect(&event);
         if !self.cut.is_some_and(Cut::is_silent) {
-            let event = Event { at_us: elapsed_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact: summary };
             match self.reporter.event(&event) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.cut = Some(Cut::ReaderGone),
                 shown => shown.context("cannot write the summary to stdout")?,

@@ -12,10 +12,11 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::cast::{Brief, Player};
+use super::held_lock::HeldLock;
 use super::stage::Stage;
 use super::ticket_file::{Stock, TicketFile};
 use super::{Ending, Finding, Scenario, Tally};
-use crate::ipc::{Inherited, Lock, LockGuard, Role, RoleEntry, RoleResult, Slot, monotonic_ns};
+use crate::ipc::{Inherited, Lock, Role, RoleEntry, RoleResult, Slot};
 use crate::report::{Event, Fact};
 
 /// The lock's name in the events.
@@ -177,7 +178,7 @@ impl Role for Buyer {
         }
         match &lock {
             Some(lock) => {
-                let held = HeldLock::acquire(lock, &player)?;
+                let held = HeldLock::acquire(lock, LOCK, &player)?;
                 buy(&file, &player, TicketFile::commit)?;
                 held.release()?;
             }
@@ -206,31 +207,6 @@ fn buy(
         None => player.emit(&Fact::TicketRefused { left: 0 })?,
     }
     Ok(())
-}
-
-/// The lock, held, with its story told.
-struct HeldLock<'a> {
-    _guard: LockGuard<'a>,
-    player: &'a Player,
-    since_ns: u64,
-}
-
-impl<'a> HeldLock<'a> {
-    fn acquire(lock: &'a Lock, player: &'a Player) -> crate::ipc::Result<Self> {
-        player.emit(&Fact::LockWaiting { lock: LOCK.to_owned() })?;
-        let asked_ns = monotonic_ns();
-        let guard = lock.acquire()?;
-        let since_ns = monotonic_ns();
-        let (waited_us, abandoned) = ((since_ns - asked_ns) / 1_000, guard.abandoned().is_some());
-        player.emit(&Fact::LockAcquired { lock: LOCK.to_owned(), waited_us, abandoned })?;
-        Ok(HeldLock { _guard: guard, player, since_ns })
-    }
-
-    /// Says so first and lets go then: nobody sees two holders.
-    fn release(self) -> crate::ipc::Result<()> {
-        let held_us = (monotonic_ns() - self.since_ns) / 1_000;
-        self.player.emit(&Fact::LockReleased { lock: LOCK.to_owned(), held_us })
-    }
 }
 
 #[cfg(test)]

@@ -48,6 +48,12 @@ pub(crate) fn wait_readable(fd: impl AsFd, until_ns: Option<u64>) -> io::Result<
     wait_any(&mut asked, until_ns)
 }
 
+/// Waits until there is room to write to `fd`, or nobody reads it any more, at most until `until_ns`. `false` if the time passed.
+pub(crate) fn wait_writable(fd: impl AsFd, until_ns: Option<u64>) -> io::Result<bool> {
+    let mut asked = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+    wait_any(&mut asked, until_ns)
+}
+
 /// Waits until one of `asked` is ready, at most until `until_ns`. `false` if the time passed. Signals do not end it.
 pub(crate) fn wait_any(asked: &mut [PollFd<'_>], until_ns: Option<u64>) -> io::Result<bool> {
     loop {

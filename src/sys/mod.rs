@@ -22,5 +22,6 @@ pub(crate) mod posix;
 pub(crate) mod robust;
 pub(crate) mod shm;
 pub(crate) mod signal;
+pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod trace;

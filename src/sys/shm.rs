@@ -163,12 +163,12 @@ impl<T: Layout> Mapping<T> {
         let too_large = || io::Error::from(Errno::ENOMEM);
         let len = Self::tail_offset().checked_add(tail_len).ok_or_else(too_large)?;
         let file_len = libc::off_t::try_from(len).map_err(|_| too_large())?;
-        if len > LARGE && len as u64 / 1024 > available_memory_kib()? {
+        let solid_len = Self::tail_offset() + solid_len.min(tail_len);
+        if solid_len > LARGE && solid_len as u64 / 1024 > available_memory_kib()? {
             return Err(too_large());
         }
         let memfd = memfd_create(c"ipc_demo", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
         ftruncate(&memfd, file_len)?;
-        let solid_len = Self::tail_offset() + solid_len.min(tail_len);
         fallocate(&memfd, FallocateFlags::empty(), 0, solid_len as libc::off_t)?;
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&memfd, FcntlArg::F_ADD_SEALS(seals))?;
@@ -266,7 +266,7 @@ impl<T: Layout> Mapping<T> {
         // SAFETY: `tail_at` checked that the place lies in the mapping, which only references to `Shared` types cover (no
         // `&mut`, all of it interior-mutable); private memory cannot overlap it. Who may write when is the caller's
         // protocol.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
+        unsafe { copy(bytes.as_ptr(), place, bytes.len()) };
     }
 
     /// Copies out of the tail at `offset` until `bytes` is full.
@@ -277,7 +277,7 @@ impl<T: Layout> Mapping<T> {
     pub(crate) fn copy_out(&self, offset: usize, bytes: &mut [u8]) {
         let place = self.tail_at(offset, bytes.len());
         // SAFETY: as in `copy_in`, in the other direction.
-        unsafe { ptr::copy_nonoverlapping(place, bytes.as_mut_ptr(), bytes.len()) };
+        unsafe { copy(place, bytes.as_mut_ptr(), bytes.len()) };
     }
 
     /// The first offset in the tail, at or after `offset`, at which a page begins.
@@ -384,6 +384,34 @@ fn available_memory_kib() -> io::Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let number = line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok());
     number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/meminfo does not tell the available memory"))
+}
+
+/// `memcpy` without the call where the length is that of a small message.
+///
+/// # Safety
+/// As [`ptr::copy_nonoverlapping`].
+#[inline]
+unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+    match len {
+        8..=16 => {
+            // SAFETY: the first eight bytes lie in both places, by the caller's word and the length.
+            unsafe { ptr::copy_nonoverlapping(from, to, 8) };
+            let last = len - 8;
+            // SAFETY: so do the last eight.
+            unsafe { ptr::copy_nonoverlapping(from.wrapping_add(last), to.wrapping_add(last), 8) };
+        }
+        4..8 => {
+            // SAFETY: the first four bytes lie in both places, by the caller's word and the length.
+            unsafe { ptr::copy_nonoverlapping(from, to, 4) };
+            let last = len - 4;
+            // SAFETY: so do the last four.
+            unsafe { ptr::copy_nonoverlapping(from.wrapping_add(last), to.wrapping_add(last), 4) };
+        }
+        // SAFETY: the one byte lies in both places, by the caller's word.
+        1 => unsafe { ptr::copy_nonoverlapping(from, to, 1) },
+        // SAFETY: the caller's word.
+        _ => unsafe { ptr::copy_nonoverlapping(from, to, len) },
+    }
 }
 
 fn invalid(what: &str) -> io::Error {

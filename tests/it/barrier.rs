@@ -178,6 +178,23 @@ fn spare_party_that_dies_breaks_nothing() {
 }
 
 #[test]
+fn parties_that_have_left_in_order_are_not_missed() {
+    let _watchdog = watchdog("barrier::left_in_order");
+    let barrier = Barrier::new(2).expect("a barrier");
+    for _ in 0..2 {
+        let mut early = Party::new(&barrier, false);
+        early.go = None;
+        // Waits before the other was even given the barrier; those of the round before have ended.
+        await_waiting(&barrier, 1);
+        let mut late = Party::new(&barrier, false);
+        late.go = None;
+        for party in [&mut early, &mut late] {
+            assert!(party.process.join().expect("it ends").is_success(), "{:?}", party.process.ended());
+        }
+    }
+}
+
+#[test]
 fn party_killed_in_the_action_breaks_for_the_others() {
     let _watchdog = watchdog("barrier::killed_in_the_action");
     let barrier = Barrier::new(2).expect("a barrier");

@@ -11,7 +11,7 @@ use crate::harness::{Demo, await_end, send, watchdog};
 
 /// One error that says `said`, exit code 2, nothing on stdout.
 #[track_caller]
-fn refused(demo: Demo, said: &[&str]) {
+pub(crate) fn refused(demo: Demo, said: &[&str]) {
     let finished = demo.expect_exit(2);
     assert_eq!(finished.stdout, "", "nothing was started");
     for part in said {
@@ -159,6 +159,61 @@ fn help_and_version_go_to_stdout() {
     assert!(help.contains("tickets") && help.contains("Try first"), "{help}");
     assert!(Demo::run("tickets").args(["--help"]).expect_exit(0).stdout.contains("Examples:"));
     assert_eq!(Demo::run("--version").expect_exit(0).stdout, format!("ipc-demo {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn nothing_asked_for_shows_the_scenarios_and_what_to_try() {
+    let asked = Command::new(env!("CARGO_BIN_EXE_ipc-demo")).output().expect("it starts");
+    let said = String::from_utf8(asked.stderr).expect("text");
+    assert_eq!((asked.status.code(), asked.stdout.as_slice()), (Some(2), &b""[..]));
+    for part in ["Scenarios:\n  tickets ", "\n  pipe ", "Try first:\n  ipc-demo tickets ", "--help"] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    assert!(said.lines().count() < 32, "it fits a screen: {said}");
+    for help in [said, Demo::run("--help").expect_exit(0).stdout, Demo::run("-h").expect_exit(0).stdout] {
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    }
+}
+
+#[test]
+fn completions_know_every_scenario_and_option() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = Demo::run("completions").args([shell]).expect_exit(0).stdout;
+        for word in ["tickets", "buyers", "pipe", "duplex", "timeline", "completions"] {
+            assert!(script.contains(word), "{shell} knows no {word}");
+        }
+    }
+    refused(Demo::run("completions").args(["tcsh"]), &["bash", "zsh"]);
+    refused(Demo::run("completions"), &["<SHELL>"]);
+}
+
+#[test]
+fn bash_takes_its_completions() {
+    let script = Demo::run("completions").args(["bash"]).expect_exit(0).stdout;
+    let complete = "COMP_WORDS=(ipc-demo pipe --du); COMP_CWORD=2; _ipc__demo ipc-demo --du pipe; echo ${COMPREPLY[@]}";
+    let bash = Command::new("bash").args(["-c", &format!("{script}\n{complete}")]).output().expect("there is a bash");
+    assert_eq!(String::from_utf8_lossy(&bash.stdout), "--duplex\n", "{}", String::from_utf8_lossy(&bash.stderr));
+}
+
+#[test]
+fn manual_page_has_every_subcommand_with_its_options() {
+    let page = Demo::run("man").expect_exit(0).stdout;
+    let title = format!(".TH IPC-DEMO 1 \" \" \"ipc-demo {}\"", env!("CARGO_PKG_VERSION"));
+    let tickets = [".SH IPC\\-DEMO TICKETS\n", "\\-\\-buyers", "ipc\\-demo tickets \\-\\-lock "];
+    let others =
+        [".SH IPC\\-DEMO PIPE\n", "\\-\\-duplex", ".SH IPC\\-DEMO BENCH\n", "\\-\\-timeline", ".SH ENVIRONMENT\n"];
+    for part in [title.as_str(), ".SH NAME\n"].iter().chain(&tickets).chain(&others) {
+        assert!(page.contains(part), "{part:?} in {page}");
+    }
+    // The options of all stand there once, and nothing but requests that man(7) knows.
+    assert_eq!(page.matches("\\fB\\-\\-speed\\fR").count(), 1);
+    let known = ["TH", "SH", "SS", "TP", "PP", "IP", "RS", "RE", "B", "BR", "nf", "fi", "br", "ie", "el"];
+    for line in page.lines().filter(|line| line.starts_with('.')) {
+        let request = line[1..].split_whitespace().next().expect("a request");
+        assert!(known.contains(&request), "{line}");
+    }
+    let (begun, ended) = (page.matches("\n.nf\n").count(), page.matches("\n.fi\n").count());
+    assert!(begun > 0 && begun == ended, "{begun} and {ended}");
 }
 
 #[test]

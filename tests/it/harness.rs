@@ -89,6 +89,15 @@ pub(crate) fn await_end(pid: u32) {
     }
 }
 
+/// Waits until a thread of this process sleeps in the kernel.
+pub(crate) fn await_sleep_of(thread: Pid) {
+    let stat = format!("/proc/self/task/{thread}/stat");
+    let is_asleep = |stat: String| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'));
+    while !is_asleep(std::fs::read_to_string(&stat).expect("the thread lives")) {
+        thread::yield_now();
+    }
+}
+
 /// Whether the process still runs: neither gone nor a zombie.
 pub(crate) fn is_running(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };

@@ -13,21 +13,31 @@
 //! | `queue_cases` | what every queue does, written once |
 //! | `queue`, `joinable_queue` | the same cases on each, and what becomes of them when workers are killed |
 //! | `queue_stress` | many workers, random kills, every item accounted for |
+//! | `crash_points` | a worker killed at every instruction of a queue's operations |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
-//! | `cli` | bad input, exit codes, a closed stdout, being asked to stop |
+//! | `cli` | bad input, exit codes, a closed stdout, being asked to stop; completions and the manual page |
 //! | `scenarios` | each scenario by the real binary: what its events say, and what kills do to it |
+//! | `pictures` | `--timeline` and `--trace` of every scenario, and files that cannot be written |
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
 //! | `pipe_queue` | the textbook queue, and what a kill does to it |
+//! | `manager` | clients of a manager that wait for each other, and that are killed; a manager that is killed |
+//! | `manager_sharing` | a manager's objects given to workers and put into each other, and how long they live |
+//! | `manager_entrance` | who is turned away by a manager, and that nobody else notices; TCP; many at once |
 
 mod barrier;
 mod cli;
 mod condition;
+mod crash_points;
 mod deadlock;
 mod event;
 mod harness;
 mod inheritance;
 mod joinable_queue;
 mod lock;
+mod manager;
+mod manager_entrance;
+mod manager_sharing;
+mod pictures;
 mod pipe;
 mod pipe_queue;
 mod process;
@@ -39,6 +49,9 @@ mod roles;
 mod scenarios;
 mod semaphore;
 mod value;
+/// What the unit tests demand of pictures of runs by hand is demanded of those of real runs too.
+#[path = "../../src/report/tests/well_formed.rs"]
+mod well_formed;
 
 /// Where a worker of these tests begins: [`harness::worker`] starts this program with this test's name.
 #[test]

@@ -2,11 +2,13 @@
 
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipc_demo::{
     Error, JoinableConsumer, JoinableProducer, JoinableQueue, PutError, Queue, Result, {Consumer, Producer},
 };
+
+use crate::harness::await_sleep_of;
 
 type Item = Vec<u8>;
 type Put = std::result::Result<(), PutError<Item>>;
@@ -401,30 +403,60 @@ pub(crate) fn putters_disconnect_when_the_last_getter_is_dropped<Q: Transport>()
     assert!(matches!(put.put_many(&[item(1)]), Err(Error::Disconnected)));
 }
 
-pub(crate) fn blocked_getter_is_told_of_the_last_putter<Q: Transport>() {
-    for _ in 0..50 {
-        let (put, get) = Q::ends(None);
-        thread::scope(|scope| {
-            let getters: Vec<_> = (0..3).map(|_| scope.spawn(|| get.get())).collect();
-            drop(put);
-            for getter in getters {
-                assert!(matches!(getter.join().expect("no panic"), Err(Error::Disconnected)));
-            }
+/// Runs `blocked` in a thread, drops `leaves` once that sleeps, and returns how it ended and how soon.
+fn told<R: Send, L>(blocked: impl FnOnce() -> R + Send, leaves: L) -> (R, Duration) {
+    thread::scope(|scope| {
+        let (tell, told) = mpsc::channel();
+        let sleeper = scope.spawn(move || {
+            tell.send(nix::unistd::gettid()).expect("the test listens");
+            blocked()
         });
-    }
+        await_sleep_of(told.recv().expect("it starts"));
+        let start = Instant::now();
+        drop(leaves);
+        (sleeper.join().expect("no panic"), start.elapsed())
+    })
+}
+
+/// One that is not told looks by itself after a tenth of a second; a busy machine may take its time, but not each time.
+fn assert_told_at_once(mut round: impl FnMut() -> Duration) {
+    let soonest = (0..5).map(|_| round()).min().expect("five rounds");
+    assert!(soonest < Duration::from_millis(50), "{soonest:?}");
+}
+
+pub(crate) fn blocked_getter_is_told_of_the_last_putter<Q: Transport>() {
+    assert_told_at_once(|| {
+        let (put, get) = Q::ends(None);
+        let (outcome, took) = told(|| get.get(), put);
+        assert!(matches!(outcome, Err(Error::Disconnected)), "{outcome:?}");
+        took
+    });
+    let (put, get) = Q::ends(None);
+    thread::scope(|scope| {
+        let getters: Vec<_> = (0..3).map(|_| scope.spawn(|| get.get())).collect();
+        drop(put);
+        for getter in getters {
+            assert!(matches!(getter.join().expect("no panic"), Err(Error::Disconnected)));
+        }
+    });
 }
 
 pub(crate) fn blocked_putter_is_told_of_the_last_getter<Q: Transport>() {
-    for _ in 0..50 {
+    assert_told_at_once(|| {
         let (put, get) = Q::ends(Some(1));
         put.put(item(0)).expect("room");
-        thread::scope(|scope| {
-            let putters: Vec<_> = (0..3).map(|_| scope.spawn(|| put.put(item(1)))).collect();
-            drop(get);
-            for putter in putters {
-                let outcome = putter.join().expect("no panic");
-                assert!(matches!(outcome, Err(PutError::Failed(_, Error::Disconnected))), "{outcome:?}");
-            }
-        });
-    }
+        let (outcome, took) = told(|| put.put(item(1)), get);
+        assert!(matches!(outcome, Err(PutError::Failed(_, Error::Disconnected))), "{outcome:?}");
+        took
+    });
+    let (put, get) = Q::ends(Some(1));
+    put.put(item(0)).expect("room");
+    thread::scope(|scope| {
+        let putters: Vec<_> = (0..3).map(|_| scope.spawn(|| put.put(item(1)))).collect();
+        drop(get);
+        for putter in putters {
+            let outcome = putter.join().expect("no panic");
+            assert!(matches!(outcome, Err(PutError::Failed(_, Error::Disconnected))), "{outcome:?}");
+        }
+    });
 }

@@ -48,9 +48,14 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::queue::HoldsProducer>(),
     RoleEntry::of::<crate::queue::Gets>(),
     RoleEntry::of::<crate::joinable_queue::Leases>(),
+    RoleEntry::of::<crate::crash_points::Victim>(),
     RoleEntry::of::<crate::queue_stress::StressPuts>(),
     RoleEntry::of::<crate::queue_stress::StressGets>(),
     RoleEntry::of::<crate::queue_stress::StressLeases>(),
+    RoleEntry::of::<ipc_demo::manager::ManagerServer>(),
+    RoleEntry::of::<crate::manager::Does>(),
+    RoleEntry::of::<crate::manager_sharing::UsesShares>(),
+    RoleEntry::of::<crate::manager_sharing::StartsManager>(),
 ];
 
 /// Does nothing, well.

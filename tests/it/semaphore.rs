@@ -135,6 +135,8 @@ pub(crate) struct ComesAndGoes {
     bounded: Slot<BoundedSemaphore>,
     inside: Slot<Value<u32>>,
     times: u32,
+    /// Off where some are killed inside, who stay counted.
+    counts: bool,
 }
 
 impl Role for ComesAndGoes {
@@ -145,12 +147,16 @@ impl Role for ComesAndGoes {
         for _ in 0..self.times {
             let permit = owned.acquire();
             bounded.acquire();
-            let now = inside.update(|n| n + 1)?;
-            if now > PERMITS {
-                return Err(format!("{now} are inside").into());
+            if self.counts {
+                let now = inside.update(|n| n + 1)?;
+                if now > PERMITS {
+                    return Err(format!("{now} are inside").into());
+                }
             }
             std::thread::yield_now();
-            inside.update(|n| n - 1)?;
+            if self.counts {
+                inside.update(|n| n - 1)?;
+            }
             bounded.release()?;
             drop(permit);
         }
@@ -171,15 +177,15 @@ fn stress(processes: usize, times: u32, kill: usize) {
             bounded: give.share(&bounded),
             inside: give.share(&inside),
             times: if number < kill { u32::MAX } else { times },
+            counts: kill == 0,
         })
     };
     let mut workers: Vec<Process> = (0..processes).map(start).collect();
-    if kill > 0 {
-        // Who is killed inside stays counted there: the survivors may not count any more.
-        inside.set(0);
-    }
     let (killed, survivors) = workers.split_at_mut(kill);
     for process in killed {
+        while owned.get_value() == PERMITS {
+            std::thread::yield_now();
+        }
         process.kill().expect("a signal");
         process.join().expect("it ends");
     }
@@ -201,4 +207,12 @@ fn stress_with_2_processes() {
 fn stress_with_8_processes() {
     let _watchdog = watchdog("semaphore::stress_8");
     stress(8, 1_000, 0);
+}
+
+#[test]
+fn stress_killed_holders_and_waiters_take_no_permit_along() {
+    let _watchdog = watchdog("semaphore::stress_killed");
+    for _ in 0..4 {
+        stress(8, 500, 5);
+    }
 }

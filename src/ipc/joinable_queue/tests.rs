@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ipc::ring::Plan;
+use crate::sys::atomic::Ordering::Relaxed;
 
 fn tiny(
     capacity: u64,

@@ -7,7 +7,7 @@ use std::thread;
 use proptest::prelude::*;
 
 use super::*;
-use crate::ipc::ring::record_bytes;
+use crate::ipc::ring::{Plan, record_bytes};
 
 fn tiny(capacity: Option<u64>, byte_limit: u64, chunk_bytes: u32) -> Queue<Vec<u8>> {
     let plan = Plan { capacity: capacity.unwrap_or(u64::MAX), byte_limit, leases: 0, chunk_bytes };

@@ -155,6 +155,11 @@ impl<'a> LeaseTable<'a> {
     pub(crate) fn find_free(self) -> Result<Option<u32>> {
         let get = &self.shared.get;
         let high = self.shared.lease_high.load(Relaxed).min(self.slots);
+        let credit = get.lease_credit.load(Relaxed);
+        if credit > 0 && high < self.slots {
+            get.lease_credit.store(credit - 1, Relaxed);
+            return self.raise(high).map(Some);
+        }
         let hint = get.lease_hint.load(Relaxed).min(high);
         let is_free = |index: &u32| self.slot(*index).standing().state == LeaseState::Free;
         if let Some(index) = (hint..high).chain(0..hint).find(is_free) {
@@ -164,14 +169,21 @@ impl<'a> LeaseTable<'a> {
         if high == self.slots {
             return Ok(None);
         }
-        // Doubling, so that the search above is paid for by the slots that it makes needless.
-        let more = STEP.max(high).min(self.slots - high);
-        let bytes = size_of::<LeaseSlot>();
-        let populated = self.shared.populate(self.at + high as usize * bytes, more as usize * bytes);
-        populated.map_err(os("get memory for leases"))?;
-        self.shared.lease_high.store(high + more, Release);
-        get.lease_hint.store(high + 1, Relaxed);
-        Ok(Some(high))
+        // A search in vain is paid for by as many places without one.
+        get.lease_credit.store(high, Relaxed);
+        self.raise(high).map(Some)
+    }
+
+    /// The first slot that was never used.
+    fn raise(self, high: u32) -> Result<u32> {
+        if high.is_multiple_of(STEP) {
+            let bytes = size_of::<LeaseSlot>();
+            let step = STEP.min(self.slots - high) as usize;
+            let populated = self.shared.populate(self.at + high as usize * bytes, step * bytes);
+            populated.map_err(os("get memory for leases"))?;
+        }
+        self.shared.lease_high.store(high + 1, Release);
+        Ok(high)
     }
 
     /// Frees the slots whose item, the first not taken or a later one, is still in the ring: a killed reader wrote them and

@@ -17,6 +17,8 @@
 
 mod chunks;
 mod lease_table;
+mod memory;
+mod plan;
 mod progress;
 mod reader;
 mod waiting;
@@ -25,12 +27,15 @@ mod writer;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 pub(crate) use lease_table::{LeaseSlot, LeaseState, LeaseTable, Standing};
+pub(crate) use plan::{HEADER_BYTES, Plan, record_bytes};
 pub(crate) use progress::{Mark, Place};
-pub(crate) use reader::{Reader, Record};
-pub(crate) use waiting::{Spin, Waited, Waiting};
-pub(crate) use writer::Records;
+pub(crate) use reader::{Reader, Record, Taken};
+pub(crate) use waiting::{LastLook, Spin, Waited, Waiting};
+pub(crate) use writer::{Records, Writer};
 
-use self::chunks::{Chunks, PutSide};
+use self::chunks::Chunks;
+use self::memory::PutSide;
+use self::plan::MOST_BYTES;
 use self::progress::Progress;
 use self::reader::GetSide;
 use super::bell::Bell;
@@ -41,20 +46,6 @@ use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::robust::{Locked, RobustMutex};
 use crate::sys::shm::{Mapping, shared_layout};
-
-/// Bytes in front of each record: its length.
-pub(crate) const HEADER_BYTES: usize = 4;
-/// Bytes that a record of `len` bytes takes.
-pub(crate) const fn record_bytes(len: usize) -> usize {
-    (HEADER_BYTES + len).next_multiple_of(HEADER_BYTES)
-}
-
-/// The most bytes that a ring can be allowed.
-pub(crate) const MOST_BYTES: u64 = 1 << 40;
-/// The longest record: its length has 32 bits.
-const LONGEST_RECORD: u64 = u32::MAX as u64 - 8;
-/// Chunks are small enough that a small ring stays in the cache, and large enough that a large one has few.
-const CHUNK_BYTES: std::ops::RangeInclusive<u64> = 4096..=1 << 20;
 
 shared_layout! {
     pub(crate) struct RingState = b"ring    " {
@@ -88,43 +79,6 @@ shared_layout! {
         pub(crate) joiners: Bell,
         bells_distance: [AtomicU32; 29],
         participants: Participants,
-    }
-}
-
-/// What a ring is made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Plan {
-    /// The most items; `u64::MAX` for any number.
-    pub(crate) capacity: u64,
-    /// The most bytes of items in it, their lengths not counted for the longest.
-    pub(crate) byte_limit: u64,
-    /// Places for leases, 0 for none.
-    pub(crate) leases: u32,
-    /// Bytes of a chunk, a power of two.
-    pub(crate) chunk_bytes: u32,
-}
-
-impl Plan {
-    pub(crate) fn new(capacity: Option<u64>, byte_limit: u64, leases: u32) -> Result<Self> {
-        let check = |what, value, highest| match value {
-            0 => Err(Error::OutOfRange { what, given: value, least: 1, most: highest }),
-            value if value > highest => Err(Error::OutOfRange { what, given: value, least: 1, most: highest }),
-            value => Ok(value),
-        };
-        let capacity = capacity.map(|capacity| check("a queue's capacity", capacity, u64::MAX - 1)).transpose()?;
-        let byte_limit = check("a queue's byte limit", byte_limit, MOST_BYTES)?;
-        let chunk_bytes = (byte_limit / 4096).next_power_of_two().clamp(*CHUNK_BYTES.start(), *CHUNK_BYTES.end());
-        Ok(Plan { capacity: capacity.unwrap_or(u64::MAX), byte_limit, leases, chunk_bytes: chunk_bytes as u32 })
-    }
-
-    /// Bytes of records that fit: one record of the byte limit does with its length.
-    fn ring_bytes(&self) -> u64 {
-        record_bytes(self.byte_limit as usize) as u64
-    }
-
-    /// The longest record that fits.
-    pub(crate) fn longest(&self) -> usize {
-        self.byte_limit.min(LONGEST_RECORD) as usize
     }
 }
 
@@ -265,22 +219,27 @@ impl Ring {
     }
 
     /// Both marks as they stood at one moment.
+    ///
+    /// Where readers are so busy that none is seen, the first is older than the second: what is in the ring is then never
+    /// less than it was.
     pub(crate) fn committed(&self) -> (Mark, Mark) {
-        let mut last = self.shared.head.read();
-        loop {
+        let mut first = self.shared.head.read();
+        for _ in 0..COMMITTED_TRIES {
             let (_, tail) = self.shared.tail.read();
             let again = self.shared.head.read();
-            if again.0 == last.0 {
-                return (last.1, tail);
+            if again.0 == first.0 {
+                return (first.1, tail);
             }
-            last = again;
+            first = again;
         }
+        (first.1, self.shared.tail.read().1)
     }
 
     /// Takes one side's mutex, waiting as `waiting` says. `None` if the time passed, or if it was not willing to wait and
     /// the side has nothing to offer.
     ///
     /// Says whether the holder before died with it.
+    #[inline]
     fn lock(
         &self,
         mutex: &RobustMutex,
@@ -288,7 +247,21 @@ impl Ring {
         has_something: impl Fn() -> bool,
         is_hopeless: impl Fn() -> bool,
     ) -> Result<Option<bool>> {
-        let mut locked = mutex.try_lock();
+        match mutex.try_lock() {
+            Locked::Clean => Ok(Some(false)),
+            locked => self.lock_contended(locked, mutex, waiting, has_something, is_hopeless),
+        }
+    }
+
+    #[cold]
+    fn lock_contended(
+        &self,
+        mut locked: Locked,
+        mutex: &RobustMutex,
+        waiting: &Waiting,
+        has_something: impl Fn() -> bool,
+        is_hopeless: impl Fn() -> bool,
+    ) -> Result<Option<bool>> {
         if locked == Locked::Busy && waiting.will() && self.lock_spin.until(|| mutex.looks_free()) {
             locked = mutex.try_lock();
         }
@@ -314,6 +287,9 @@ impl Ring {
         }
     }
 }
+
+/// How often to look for a moment at which no reader is done: each look takes well below a microsecond.
+const COMMITTED_TRIES: u32 = 100;
 
 /// How long an operation that does not wait tries to get a mutex whose holder is about to give it back: it is held for
 /// microseconds, unless its holder was stopped or has no processor.

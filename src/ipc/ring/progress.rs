@@ -29,8 +29,8 @@ shared_layout! {
     struct SharedMark {
         bytes: AtomicU64,
         items: AtomicU64,
-        chunk: AtomicU32,
-        offset: AtomicU32,
+        /// `chunk << 32 | offset`.
+        place: AtomicU64,
     }
 }
 
@@ -61,6 +61,18 @@ pub(crate) struct Mark {
 pub(crate) struct Place {
     pub(crate) chunk: u32,
     pub(crate) offset: u32,
+}
+
+impl Place {
+    #[inline]
+    fn to_word(self) -> u64 {
+        u64::from(self.chunk) << 32 | u64::from(self.offset)
+    }
+
+    #[inline]
+    fn from_word(word: u64) -> Self {
+        Place { chunk: (word >> 32) as u32, offset: word as u32 }
+    }
 }
 
 /// A value of a progress word, to tell whether it has moved.
@@ -112,7 +124,7 @@ impl Progress {
         Mark {
             bytes: mark.bytes.load(Acquire),
             items: mark.items.load(Acquire),
-            place: Place { chunk: mark.chunk.load(Acquire), offset: mark.offset.load(Acquire) },
+            place: Place::from_word(mark.place.load(Acquire)),
         }
     }
 
@@ -124,8 +136,7 @@ impl Progress {
         // Release: who sees one of these also sees the raise before it, which made this mark the spare one.
         spare.bytes.store(mark.bytes, Release);
         spare.items.store(mark.items, Release);
-        spare.chunk.store(mark.place.chunk, Release);
-        spare.offset.store(mark.place.offset, Release);
+        spare.place.store(mark.place.to_word(), Release);
         // Strong: after a failure for no reason the other branch would set W instead of raising the sequence.
         if word & SLEEPER == 0 && self.word.compare_exchange(word, word.wrapping_add(ONE_STEP), AcqRel, Relaxed).is_ok()
         {

@@ -2,6 +2,7 @@
 
 use super::lease_table::LeaseTable;
 use super::progress::{Mark, Place, Seen};
+use super::waiting::LastLook;
 use super::{HEADER_BYTES, Ring, Waited, Waiting, record_bytes};
 use crate::ipc::encoding::first_bytes;
 use crate::ipc::error::{Error, Result};
@@ -23,7 +24,8 @@ shared_layout! {
         pub(crate) lease_ticks: AtomicU32,
         /// The count of returned items up to which all are leased again.
         pub(crate) returned_seen: AtomicU32,
-        padding: AtomicU32,
+        /// How many new places for leases may be taken before free ones are looked for again.
+        pub(super) lease_credit: AtomicU32,
         distance: [AtomicU64; 7],
     }
 }
@@ -40,41 +42,49 @@ pub(crate) struct Record {
     pub(crate) after: Mark,
 }
 
+/// What [`Reader::take_first`] did.
+pub(crate) enum Taken {
+    /// So many bytes were copied; the record is out of the ring.
+    Bytes(usize),
+    /// The record is still there.
+    TooLong(Record),
+}
+
 /// The readers' mutex, held.
 pub(crate) struct Reader<'a> {
     ring: &'a Ring,
-    head: Mark,
     /// The writers' progress when this reader last looked.
-    tail: Option<Seen>,
+    seen: Option<Seen>,
     was_abandoned: bool,
 }
 
 impl Ring {
     /// Takes the readers' mutex. `None` if the time passed, or if it did not want to wait and the ring is empty.
+    #[inline]
     pub(crate) fn reader(&self, waiting: &Waiting, has_more: impl Fn() -> bool) -> Result<Option<Reader<'_>>> {
         let has_something = || !self.is_empty() || has_more();
         let is_hopeless = || self.nobody_puts(waiting.will()) && !has_something();
         let locked = self.lock(&self.shared.get.lock, waiting, has_something, is_hopeless)?;
         let Some(was_abandoned) = locked else { return Ok(None) };
-        self.reading(was_abandoned).map(Some)
+        Ok(Some(self.reading(was_abandoned)))
     }
 
     /// The readers' mutex if it can be had at once.
-    pub(crate) fn reader_now(&self) -> Result<Option<Reader<'_>>> {
+    #[inline]
+    pub(crate) fn reader_now(&self) -> Option<Reader<'_>> {
         match self.shared.get.lock.try_lock() {
-            Locked::Busy | Locked::WouldDeadlock => Ok(None),
-            locked => self.reading(locked == Locked::Abandoned).map(Some),
+            Locked::Busy | Locked::WouldDeadlock => None,
+            locked => Some(self.reading(locked == Locked::Abandoned)),
         }
     }
 
-    fn reading(&self, was_abandoned: bool) -> Result<Reader<'_>> {
-        let reader = Reader { ring: self, head: self.shared.head.own(), tail: None, was_abandoned };
-        self.chunks.checked(reader.head.place)?;
+    #[inline]
+    fn reading(&self, was_abandoned: bool) -> Reader<'_> {
         if was_abandoned {
             // A bound that the dead reader wrote halfway is none: this makes everybody look again.
-            self.shared.get.seen_items.store(reader.head.items, Relaxed);
+            self.shared.get.seen_items.store(self.shared.head.own().items, Relaxed);
         }
-        Ok(reader)
+        Reader { ring: self, seen: None, was_abandoned }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -97,7 +107,7 @@ impl Ring {
     /// Gives back memory that the ring does not need, unless a writer is at work: then it is needed.
     pub(crate) fn release_surplus(&self) {
         if self.chunks.has_surplus(&self.shared)
-            && let Ok(Some(mut writer)) = self.writer_now()
+            && let Some(mut writer) = self.writer_now()
         {
             // Memory that cannot be given back now is given back later.
             let _ = writer.release_surplus();
@@ -113,7 +123,14 @@ impl<'a> Reader<'a> {
 
     /// Number of the first item that was not yet taken.
     pub(crate) fn head_items(&self) -> u64 {
-        self.head.items
+        self.ring.shared.head.own().items
+    }
+
+    /// The readers' own mark.
+    #[inline]
+    fn head(&self) -> Result<Mark> {
+        let head = self.ring.shared.head.own();
+        self.ring.chunks.checked(head.place).map(|_| head)
     }
 
     pub(crate) fn side(&self) -> &'a GetSide {
@@ -125,7 +142,7 @@ impl<'a> Reader<'a> {
     }
 
     /// How many items and bytes lie ahead of `from`.
-    #[inline]
+    #[inline(always)]
     fn ahead(&mut self, from: &Mark) -> (u64, u64) {
         let get = self.side();
         let items = get.seen_items.load(Relaxed).wrapping_sub(from.items);
@@ -137,21 +154,21 @@ impl<'a> Reader<'a> {
     }
 
     /// Looks at the writers' progress.
-    #[inline]
+    #[cold]
     fn look(&mut self) -> Mark {
         let (seen, tail) = self.ring.shared.tail.read();
         let get = self.side();
         get.seen_bytes.store(tail.bytes, Relaxed);
         get.seen_items.store(tail.items, Relaxed);
-        self.tail = Some(seen);
+        self.seen = Some(seen);
         tail
     }
 
     /// Copies the first records, at most `most` items, into `bytes` as they stand in the ring, and takes them at once.
     /// Returns how many bytes.
     pub(crate) fn take_many(&mut self, most: u64, bytes: &mut Vec<u8>) -> Result<usize> {
-        let tail = self.look();
-        let mut after = self.head;
+        let (tail, head) = (self.look(), self.head()?);
+        let mut after = head;
         if tail.items.wrapping_sub(after.items) <= most {
             after = Mark { place: self.ring.chunks.checked(tail.place)?, ..tail };
         } else {
@@ -160,12 +177,12 @@ impl<'a> Reader<'a> {
                 after = record.after;
             }
         }
-        let len = usize::try_from(after.bytes.wrapping_sub(self.head.bytes)).unwrap_or(usize::MAX);
+        let len = usize::try_from(after.bytes.wrapping_sub(head.bytes)).unwrap_or(usize::MAX);
         if len > self.ring.plan.ring_bytes() as usize {
             return Err(Error::Damaged { object: "queue" });
         }
         if len > 0 {
-            let mut at = self.head.place;
+            let mut at = head.place;
             self.ring.chunks.copy_out(&self.ring.shared, &mut at, first_bytes(bytes, len))?;
             self.take_until(after);
         }
@@ -173,14 +190,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The first record that was not yet taken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn first(&mut self) -> Result<Option<Record>> {
-        let head = self.head;
+        let head = self.head()?;
         self.record_at(head)
     }
 
     /// The record behind `from`, if there is one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn record_at(&mut self, from: Mark) -> Result<Option<Record>> {
         let (items, bytes) = self.ahead(&from);
         if items == 0 {
@@ -202,31 +219,28 @@ impl<'a> Reader<'a> {
         Ok(Some(Record { place, len, after }))
     }
 
+    /// Takes the first record and copies its bytes, if it is no longer than `bytes`; else it only says where it is.
+    #[inline(always)]
+    pub(crate) fn take_first(&mut self, bytes: &mut [u8]) -> Result<Option<Taken>> {
+        let Some(record) = self.first()? else { return Ok(None) };
+        let Some(bytes) = bytes.get_mut(..record.len as usize) else { return Ok(Some(Taken::TooLong(record))) };
+        let mut at = record.place;
+        self.ring.chunks.copy_out(&self.ring.shared, &mut at, bytes)?;
+        self.take_until(record.after);
+        Ok(Some(Taken::Bytes(record.len as usize)))
+    }
+
     /// Takes everything before `after`: from here on it is out of the ring.
     #[inline]
     pub(crate) fn take_until(&mut self, after: Mark) {
-        self.head = after;
         self.ring.shared.head.publish(after);
     }
 
-    /// Waits until there may be more than [`first`](Self::first) found. `has_more` is looked at once a sleep is announced.
-    pub(crate) fn wait(
-        &mut self,
-        waiting: &mut Waiting,
-        has_more: impl FnOnce() -> bool,
-        is_hopeless: impl FnOnce() -> bool,
-    ) -> Result<Waited> {
+    /// Waits until there may be more than [`first`](Self::first) found.
+    pub(crate) fn wait(&mut self, waiting: &mut Waiting, last_look: impl FnOnce() -> LastLook) -> Waited {
         let ring = self.ring;
-        let seen = match self.tail.take() {
-            Some(seen) => seen,
-            None => ring.shared.tail.read().0,
-        };
-        let mut more = false;
-        let waited = waiting.wait(&ring.shared.tail, seen, &ring.shared.getters, &ring.get_spin, || {
-            more = has_more();
-            more || is_hopeless()
-        });
-        Ok(if more { Waited::LookAgain } else { waited })
+        let Some(seen) = self.seen.take() else { return Waited::LookAgain };
+        waiting.wait(&ring.shared.tail, seen, &ring.shared.getters, &ring.get_spin, last_look)
     }
 }
 

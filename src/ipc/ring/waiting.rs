@@ -33,6 +33,22 @@ pub(crate) enum Waited {
     Hopeless,
 }
 
+/// What the last look before a sleep says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LastLook {
+    Sleep,
+    /// There is something to do after all.
+    GoOn,
+    /// What is waited for will never come.
+    Hopeless,
+}
+
+impl LastLook {
+    pub(crate) fn hopeless_if(is_hopeless: bool) -> Self {
+        if is_hopeless { LastLook::Hopeless } else { LastLook::Sleep }
+    }
+}
+
 impl Waiting {
     /// Does not wait.
     pub(crate) const NO: Waiting = Waiting { until: None, has_spun: true };
@@ -69,14 +85,14 @@ impl Waiting {
 
     /// Waits until `progress` moves beyond `seen`, `bell` rings, or it is time to look again.
     ///
-    /// `is_hopeless` is asked once a sleep is announced, so nothing that rings the bell after it can be missed.
+    /// `last_look` is taken once a sleep is announced, so nothing that rings the bell after it can be missed.
     pub(crate) fn wait(
         &mut self,
         progress: &Progress,
         seen: Seen,
         bell: &Bell,
         spin: &Spin,
-        is_hopeless: impl FnOnce() -> bool,
+        last_look: impl FnOnce() -> LastLook,
     ) -> Waited {
         // An operation spins once: what did not come in microseconds is waited for asleep.
         if !std::mem::replace(&mut self.has_spun, true) && spin.until(|| progress.has_moved(seen)) {
@@ -86,9 +102,11 @@ impl Waiting {
         if sleep.is_some() && !progress.announce_sleeper(seen) {
             return Waited::LookAgain;
         }
-        if is_hopeless() {
+        match last_look() {
+            LastLook::Sleep => {}
             // Whoever left may have published before.
-            return if progress.has_moved(seen) { Waited::LookAgain } else { Waited::Hopeless };
+            LastLook::Hopeless if !progress.has_moved(seen) => return Waited::Hopeless,
+            LastLook::Hopeless | LastLook::GoOn => return Waited::LookAgain,
         }
         let Some((look_ns, bell)) = sleep else { return Waited::TimedOut };
         futex::wait_all_unchanged([progress.sleep_on(seen), bell], look_ns);

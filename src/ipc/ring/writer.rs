@@ -1,10 +1,11 @@
 //! The writing side of a ring: whole records in, published at once.
 
 use super::progress::{Mark, Seen};
+use super::waiting::LastLook;
 use super::{Ring, Waited, Waiting, record_bytes};
-use crate::ipc::error::Result;
+use crate::ipc::error::{Error, Result};
 use crate::ipc::participants::Right;
-use crate::sys::atomic::Ordering::Relaxed;
+use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sys::robust::Locked;
 
 /// Records as they stand in a ring, one behind the other.
@@ -43,40 +44,52 @@ impl Records<'_> {
     }
 }
 
+impl Mark {
+    /// This one, moved behind `records`; its place is there already.
+    #[inline]
+    fn after(self, records: Records<'_>) -> Self {
+        let bytes = self.bytes.wrapping_add(records.bytes.len() as u64);
+        Mark { bytes, items: self.items.wrapping_add(records.items), ..self }
+    }
+}
+
 /// The writers' mutex, held.
 pub(crate) struct Writer<'a> {
     ring: &'a Ring,
-    tail: Mark,
     /// The readers' progress when this writer last looked.
-    head: Option<(Seen, Mark)>,
+    seen: Option<Seen>,
+    /// Whether leases kept it from the memory that it needs.
+    is_starved: bool,
+    /// Whether what a dead predecessor left makes no sense.
+    is_damaged: bool,
 }
 
 impl Ring {
     /// Takes the writers' mutex. `None` if the time passed, or if it did not want to wait and the ring is full.
+    #[inline]
     pub(crate) fn writer(&self, waiting: &Waiting) -> Result<Option<Writer<'_>>> {
         let put = &self.shared.put;
         let is_hopeless = || self.is_full() && self.nobody_gets(waiting.will());
         let locked = self.lock(&put.lock, waiting, || !self.is_full(), is_hopeless)?;
-        let Some(was_abandoned) = locked else { return Ok(None) };
-        self.writing(was_abandoned).map(Some)
+        Ok(locked.map(|was_abandoned| self.writing(was_abandoned)))
     }
 
     /// The writers' mutex if it can be had at once.
-    pub(crate) fn writer_now(&self) -> Result<Option<Writer<'_>>> {
+    #[inline]
+    pub(crate) fn writer_now(&self) -> Option<Writer<'_>> {
         match self.shared.put.lock.try_lock() {
-            Locked::Busy | Locked::WouldDeadlock => Ok(None),
-            locked => self.writing(locked == Locked::Abandoned).map(Some),
+            Locked::Busy | Locked::WouldDeadlock => None,
+            locked => Some(self.writing(locked == Locked::Abandoned)),
         }
     }
 
     #[inline]
-    fn writing(&self, was_abandoned: bool) -> Result<Writer<'_>> {
-        let mut writer = Writer { ring: self, tail: self.shared.tail.own(), head: None };
-        self.chunks.checked(writer.tail.place)?;
+    fn writing(&self, was_abandoned: bool) -> Writer<'_> {
+        let mut writer = Writer { ring: self, seen: None, is_starved: false, is_damaged: false };
         if was_abandoned {
-            writer.recover()?;
+            writer.is_damaged = writer.recover().is_err();
         }
-        Ok(writer)
+        writer
     }
 
     /// Whether no item more is taken: the capacity is reached, or not one byte is left.
@@ -95,48 +108,69 @@ impl Ring {
 }
 
 impl Writer<'_> {
+    /// The writers' own mark.
+    #[inline]
+    fn tail(&self) -> Result<Mark> {
+        let tail = self.ring.shared.tail.own();
+        self.ring.chunks.checked(tail.place)?;
+        if self.is_damaged { Err(Error::Damaged { object: "queue" }) } else { Ok(tail) }
+    }
+
     /// What a dead predecessor reserved is free again.
     #[cold]
     fn recover(&mut self) -> Result<()> {
         let head = self.look()?;
-        self.ring.chunks.count_anew(&self.ring.shared, head.place, self.tail.place.chunk)
+        self.ring.chunks.count_anew(&self.ring.shared, head.place, self.tail()?.place.chunk)
     }
 
     /// Looks at the readers' progress.
+    #[cold]
     fn look(&mut self) -> Result<Mark> {
         let (seen, head) = self.ring.shared.head.read();
         self.ring.chunks.checked(head.place)?;
         let put = &self.ring.shared.put;
         put.seen_bytes.store(head.bytes, Relaxed);
         put.seen_items.store(head.items, Relaxed);
-        self.head = Some((seen, head));
+        self.seen = Some(seen);
         Ok(head)
     }
 
-    /// Items and bytes for which there is room, if the readers have come as far as these counts say.
-    fn room(&self, head_items: u64, head_bytes: u64) -> (u64, u64) {
+    /// Items and bytes for which there is room behind `tail`, if the readers have come as far as these counts say.
+    #[inline]
+    fn room(&self, tail: &Mark, head_items: u64, head_bytes: u64) -> (u64, u64) {
         let plan = &self.ring.plan;
-        let items = plan.capacity.saturating_sub(self.tail.items.wrapping_sub(head_items));
-        let bytes = plan.ring_bytes().saturating_sub(self.tail.bytes.wrapping_sub(head_bytes));
+        let items = plan.capacity.saturating_sub(tail.items.wrapping_sub(head_items));
+        let bytes = plan.ring_bytes().saturating_sub(tail.bytes.wrapping_sub(head_bytes));
         (items, bytes)
+    }
+
+    /// Writes and publishes `records` if there is room at a glance: in this chunk, and by what is known of the readers.
+    #[inline]
+    pub(crate) fn write_at_a_glance(&mut self, records: Records<'_>) -> Result<bool> {
+        let Ring { shared, chunks, .. } = self.ring;
+        let mut tail = self.tail()?;
+        let (items, bytes) = self.room(&tail, shared.put.seen_items.load(Relaxed), shared.put.seen_bytes.load(Relaxed));
+        let has_room = records.items <= items && records.bytes.len() as u64 <= bytes;
+        let is_written = has_room && chunks.copy_in_place(shared, &mut tail.place, records.bytes);
+        if is_written {
+            shared.tail.publish(tail.after(records));
+        }
+        Ok(is_written)
     }
 
     /// Writes as many whole records from the beginning of `records` as there is room for, and publishes them at once.
     /// Returns what was written: possibly nothing.
+    #[cold]
     pub(crate) fn write<'r>(&mut self, records: Records<'r>) -> Result<Records<'r>> {
-        let put = &self.ring.shared.put;
-        let (items, bytes) = self.room(put.seen_items.load(Relaxed), put.seen_bytes.load(Relaxed));
-        let mut fitting = records;
-        if records.items > items || records.bytes.len() as u64 > bytes {
-            let head = self.look()?;
-            let (items, bytes) = self.room(head.items, head.bytes);
-            fitting = records.fitting(items, bytes);
-        }
+        let head = self.look()?;
+        let (items, bytes) = self.room(&self.tail()?, head.items, head.bytes);
+        let mut fitting = records.fitting(items, bytes);
         if fitting.items > 0 && !self.append(fitting)? {
             // Leases hold the memory. One record may still find a place where many do not.
             fitting = records.fitting(1, u64::MAX);
             if !self.append(fitting)? {
-                self.ring.shared.starved.store(1, Relaxed);
+                self.ring.shared.starved.store(1, SeqCst);
+                self.is_starved = true;
                 fitting = records.fitting(0, 0);
             }
         }
@@ -145,40 +179,37 @@ impl Writer<'_> {
 
     fn append(&mut self, records: Records<'_>) -> Result<bool> {
         let Ring { shared, chunks, .. } = self.ring;
-        let mut place = self.tail.place;
-        let fits_chunk = chunks.copy_in_place(shared, &mut place, records.bytes);
-        if !fits_chunk {
-            let head = self.look()?;
-            match chunks.copy_in(shared, &mut place, records.bytes, head.place) {
-                Ok(true) => {}
-                failed => {
-                    chunks.count_anew(shared, head.place, self.tail.place.chunk)?;
-                    return failed;
-                }
+        let (head, mut tail) = (self.look()?, self.tail()?);
+        let last = tail.place.chunk;
+        match chunks.copy_in(shared, &mut tail.place, records.bytes, head.place) {
+            Ok(true) => {}
+            failed => {
+                chunks.count_anew(shared, head.place, last)?;
+                return failed;
             }
         }
-        self.tail = Mark {
-            bytes: self.tail.bytes.wrapping_add(records.bytes.len() as u64),
-            items: self.tail.items.wrapping_add(records.items),
-            place,
-        };
-        shared.tail.publish(self.tail);
+        shared.tail.publish(tail.after(records));
         Ok(true)
     }
 
     /// Waits until there may be more room than [`write`](Self::write) found.
-    pub(crate) fn wait(&mut self, waiting: &mut Waiting) -> Result<Waited> {
-        let ring = self.ring;
-        let seen = self.head.take().map_or_else(|| ring.shared.head.read().0, |(seen, _)| seen);
-        let will_wait = waiting.will();
-        let is_hopeless = || ring.nobody_gets(will_wait);
-        Ok(waiting.wait(&ring.shared.head, seen, &ring.shared.putters, &ring.put_spin, is_hopeless))
+    pub(crate) fn wait(&mut self, waiting: &mut Waiting) -> Waited {
+        let (ring, will_wait) = (self.ring, waiting.will());
+        let Some(seen) = self.seen.take() else { return Waited::LookAgain };
+        let is_starved = std::mem::take(&mut self.is_starved);
+        waiting.wait(&ring.shared.head, seen, &ring.shared.putters, &ring.put_spin, || {
+            if is_starved && ring.shared.starved.load(SeqCst) == 0 {
+                LastLook::GoOn
+            } else {
+                LastLook::hopeless_if(ring.nobody_gets(will_wait))
+            }
+        })
     }
 
     /// Gives back the memory that the ring does not need.
     pub(crate) fn release_surplus(&mut self) -> Result<()> {
         let head = self.look()?;
-        self.ring.chunks.release_surplus(&self.ring.shared, head.place, self.tail.place.chunk)
+        self.ring.chunks.release_surplus(&self.ring.shared, head.place, self.tail()?.place.chunk)
     }
 }
 

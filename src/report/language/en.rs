@@ -1,7 +1,7 @@
 //! English.
 
 use super::{duration, without_place};
-use crate::report::event::{Event, Fact, Verdict};
+use crate::report::event::{Event, Fact, Link, Verdict};
 
 pub(super) fn sentence(event: &Event) -> String {
     match &event.fact {
@@ -21,12 +21,13 @@ pub(super) fn sentence(event: &Event) -> String {
         Fact::TicketBought { left } => format!("buys a ticket and writes: {}", tickets(*left)),
         Fact::TicketRefused { .. } => "goes without a ticket: sold out".to_owned(),
         Fact::DataTorn { error } => format!("reads a torn file: {}", without_place(error)),
-        Fact::LockWaiting { .. } => "wants the lock".to_owned(),
-        Fact::LockAcquired { abandoned: true, waited_us, .. } => {
-            format!("takes a dead holder's lock ({})", waited(*waited_us))
-        }
-        Fact::LockAcquired { waited_us, .. } => format!("has the lock ({})", waited(*waited_us)),
-        Fact::LockReleased { held_us, .. } => format!("gives the lock back (held {})", duration(*held_us)),
+        Fact::LockWaiting { lock } => format!("wants {}", the(lock)),
+        Fact::LockAcquired { lock, abandoned: true, waited_us } => match the(lock) {
+            "the lock" => format!("takes a dead holder's lock ({})", waited(*waited_us)),
+            lock => format!("takes {lock} of the dead ({})", waited(*waited_us)),
+        },
+        Fact::LockAcquired { lock, waited_us, .. } => format!("has {} ({})", the(lock), waited(*waited_us)),
+        Fact::LockReleased { lock, held_us } => format!("gives {} back (held {})", the(lock), duration(*held_us)),
         Fact::MessageSent { value } => format!("sends {value}"),
         Fact::MessageReceived { value } => format!("receives {value}"),
         Fact::ReplySent { value } => format!("answers {value}"),
@@ -43,8 +44,39 @@ pub(super) fn sentence(event: &Event) -> String {
         Fact::QueueFull { timeout_us } => format!("finds the queue full for {}", duration(*timeout_us)),
         Fact::QueueEmpty => "finds the queue empty".to_owned(),
         Fact::QueueJoined { tasks } => format!("has joined the queue: all {tasks} tasks are done"),
+        Fact::LockTimedOut { lock, waited_us } => format!("gives up on {} ({})", the(lock), waited(*waited_us)),
+        Fact::DeadlockFound { cycle } => format!("sees a deadlock: {} workers wait in a ring", cycle.len()),
+        Fact::PermitWaiting { .. } => "wants to park".to_owned(),
+        Fact::PermitAcquired { waited_us, .. } => format!("drives in ({})", waited(*waited_us)),
+        Fact::PermitReleased { held_us, .. } => format!("drives out (parked {})", duration(*held_us)),
+        Fact::GunAwaited => "is at the line".to_owned(),
+        Fact::GunFired => "fires the gun".to_owned(),
+        Fact::GunHeard { waited_us } => format!("starts ({})", waited(*waited_us)),
+        Fact::LineCrossed { ran_us } => format!("is at the finish (ran {})", duration(*ran_us)),
+        Fact::BarrierWaiting { round } => format!("is done with round {round} and waits"),
+        Fact::BarrierPassed { round, waited_us } => format!("leaves round {round} ({})", waited(*waited_us)),
+        Fact::BarrierBroken { cause, .. } => format!("the barrier breaks: {cause}"),
+        Fact::ConditionWaiting { condition } => {
+            format!("waits: the buffer is {}", condition.strip_prefix("not ").unwrap_or(condition))
+        }
+        Fact::ConditionMet { condition, waited_us } => format!("goes on: it is {condition} ({})", waited(*waited_us)),
+        Fact::IncrementsMade { made, seen } => format!("has added {made}, sees {seen}"),
         Fact::Summary { .. } => String::new(),
     }
+}
+
+/// A lock by its name if there are several, which have numbers.
+fn the(lock: &str) -> &str {
+    if lock.starts_with("lock-") { lock } else { "the lock" }
+}
+
+pub(super) fn link(link: &Link) -> String {
+    let Link { worker, holds, waits_for, held_by } = link;
+    format!("{worker} holds {holds} and waits for {waits_for}, held by {held_by}")
+}
+
+pub(super) fn more_links(count: usize) -> String {
+    format!("and so on: {count} more")
 }
 
 fn in_queue(size: Option<u64>) -> String {
@@ -76,5 +108,9 @@ pub(super) fn verdict(claim: &str, verdict: Verdict, guaranteed: bool) -> String
 }
 
 pub(super) fn fact(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+pub(super) fn event(name: &str) -> String {
     name.replace('_', " ")
 }

@@ -5,7 +5,10 @@ mod zh;
 
 use serde_json::Value;
 
-use super::event::{Event, Verdict};
+use super::event::{Event, Fact, Verdict};
+
+/// A ring of more workers than this is cut short.
+const MOST_LINKS: usize = 10;
 
 /// A language of the text report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -36,6 +39,21 @@ impl Language {
         }
     }
 
+    /// What stands below the sentence, a line each.
+    pub(super) fn details(self, event: &Event) -> Vec<String> {
+        let Fact::DeadlockFound { cycle } = &event.fact else { return Vec::new() };
+        let link = |link| match self {
+            Language::En => en::link(link),
+            Language::Zh => zh::link(link),
+        };
+        let more = |count| match self {
+            Language::En => en::more_links(count),
+            Language::Zh => zh::more_links(count),
+        };
+        let rest = cycle.len().saturating_sub(MOST_LINKS);
+        cycle.iter().take(MOST_LINKS).map(link).chain((rest > 0).then(|| more(rest))).collect()
+    }
+
     /// How a worker is called.
     pub(super) fn name(self, worker: &str) -> String {
         match self {
@@ -57,6 +75,14 @@ impl Language {
         }
     }
 
+    /// What a kind of event is called, by its name in JSON Lines.
+    pub(super) fn event(self, name: &str) -> String {
+        match self {
+            Language::En => en::event(name),
+            Language::Zh => zh::event(name),
+        }
+    }
+
     /// What became of the claim, and what it was.
     pub(super) fn verdict(self, scenario: &str, claim: &str, verdict: Verdict, guaranteed: bool) -> String {
         match self {
@@ -71,6 +97,34 @@ impl Language {
             ("tickets", Verdict::Violated) => Some(self.pick(
                 "all read before anybody wrote; a lock cures it: ipc-demo tickets --lock",
                 "大家都在别人写之前读了；加一把锁就好：ipc-demo tickets --lock",
+            )),
+            ("semaphore", _) => Some(self.pick(
+                "one space alone is a lock: ipc-demo semaphore --permits 1",
+                "只有一个车位就是一把锁：ipc-demo semaphore --permits 1",
+            )),
+            ("event", _) => Some(self.pick(
+                "kill -9 a racer at the line: the gun does not wait for it",
+                "在起跑线上杀死一个选手（kill -9）：发令枪不会等它",
+            )),
+            ("barrier", _) => Some(self.pick(
+                "kill -9 one of them: the others are told so at once, and wait no longer",
+                "杀死其中一个（kill -9）：其他进程马上知道，不再等待",
+            )),
+            ("condition", _) => Some(self.pick(
+                "mostly full: ipc-demo condition --producers 4 --consumers 1",
+                "缓冲区常满：ipc-demo condition --producers 4 --consumers 1",
+            )),
+            ("values", Verdict::Violated) => Some(self.pick(
+                "two read before either wrote; a lock cures it: ipc-demo values --lock",
+                "两个进程读到了同一个数；加一把锁就好：ipc-demo values --lock",
+            )),
+            ("deadlock", Verdict::Violated) => Some(self.pick(
+                "one order for all locks cures it: ipc-demo deadlock --ordered",
+                "大家按同一个顺序拿锁就好：ipc-demo deadlock --ordered",
+            )),
+            ("deadlock", Verdict::Held) => Some(self.pick(
+                "a ring of any length is found: ipc-demo deadlock --workers 5",
+                "多大的环都能发现：ipc-demo deadlock --workers 5",
             )),
             _ => None,
         }

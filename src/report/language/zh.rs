@@ -3,10 +3,11 @@
 //! Chinese: the lines of the reference programs word for word, and the rest in the same voice.
 
 use super::{duration, without_place};
-use crate::report::event::{Event, Fact, Verdict};
+use crate::report::event::{Event, Fact, Link, Verdict};
 
 pub(super) fn sentence(scenario: &str, event: &Event) -> String {
-    let who = number(&event.worker);
+    // The reference program of the ticket sale begins every line with the buyer's number.
+    let who = if scenario == "tickets" { number(&event.worker) } else { "" };
     match &event.fact {
         Fact::RunStarted { scenario, seed, speed, .. } => {
             let speed = speed.as_str().map_or_else(|| speed.to_string(), str::to_owned);
@@ -24,12 +25,12 @@ pub(super) fn sentence(scenario: &str, event: &Event) -> String {
         Fact::TicketBought { .. } => format!("{who}购票成功"),
         Fact::TicketRefused { .. } => format!("{who}购票失败"),
         Fact::DataTorn { error } => format!("{who}读到写了一半的文件：{}", without_place(error)),
-        Fact::LockWaiting { .. } => format!("{who}等待锁"),
-        Fact::LockAcquired { abandoned: true, waited_us, .. } => {
-            format!("{who}接过已死进程的锁（{}）", waited(*waited_us))
+        Fact::LockWaiting { lock } => format!("{who}等待{}", name(lock)),
+        Fact::LockAcquired { lock, abandoned: true, waited_us } => {
+            format!("{who}接过已死进程的{}（{}）", name(lock), waited(*waited_us))
         }
-        Fact::LockAcquired { waited_us, .. } => format!("{who}拿到锁（{}）", waited(*waited_us)),
-        Fact::LockReleased { held_us, .. } => format!("{who}放开锁（持有 {}）", duration(*held_us)),
+        Fact::LockAcquired { lock, waited_us, .. } => format!("{who}拿到{}（{}）", name(lock), waited(*waited_us)),
+        Fact::LockReleased { lock, held_us } => format!("{who}放开{}（持有 {}）", name(lock), duration(*held_us)),
         Fact::MessageSent { value } => format!("发送数据{value}"),
         Fact::MessageReceived { value } => format!("收到数据{value}"),
         Fact::ReplySent { value } => format!("回复数据{value}"),
@@ -49,8 +50,38 @@ pub(super) fn sentence(scenario: &str, event: &Event) -> String {
         Fact::QueueFull { timeout_us } => format!("队列一直是满的，等了 {}", duration(*timeout_us)),
         Fact::QueueEmpty => "队列已空".to_owned(),
         Fact::QueueJoined { tasks } => format!("队列阻塞解除：{tasks} 个任务全部处理完"),
+        Fact::LockTimedOut { lock, waited_us } => format!("不再等{}（{}）", name(lock), waited(*waited_us)),
+        Fact::DeadlockFound { cycle } => format!("发现死锁：{} 个进程互相等待", cycle.len()),
+        Fact::PermitWaiting { .. } => "等待车位".to_owned(),
+        Fact::PermitAcquired { waited_us, .. } => format!("停进车位（{}）", waited(*waited_us)),
+        Fact::PermitReleased { held_us, .. } => format!("离开车位（停了 {}）", duration(*held_us)),
+        Fact::GunAwaited => "各就各位".to_owned(),
+        Fact::GunFired => "发令枪响".to_owned(),
+        Fact::GunHeard { waited_us } => format!("起跑（{}）", waited(*waited_us)),
+        Fact::LineCrossed { ran_us } => format!("到达终点（跑了 {}）", duration(*ran_us)),
+        Fact::BarrierWaiting { round } => format!("第{round}轮做完，等待大家"),
+        Fact::BarrierPassed { round, waited_us } => format!("离开第{round}轮（{}）", waited(*waited_us)),
+        Fact::BarrierBroken { dead_pid: Some(pid), .. } => format!("屏障破裂：进程 {pid} 死了"),
+        Fact::BarrierBroken { cause, .. } => format!("屏障破裂：{cause}"),
+        Fact::ConditionWaiting { condition } if condition == "not full" => "缓冲区已满，等待".to_owned(),
+        Fact::ConditionWaiting { .. } => "缓冲区已空，等待".to_owned(),
+        Fact::ConditionMet { condition, waited_us } => {
+            let now = if condition == "not full" { "未满" } else { "非空" };
+            format!("缓冲区{now}，继续（{}）", waited(*waited_us))
+        }
+        Fact::IncrementsMade { made, seen } => format!("加了{made}次，看到{seen}"),
         Fact::Summary { .. } => String::new(),
     }
+}
+
+pub(super) fn link(link: &Link) -> String {
+    let [worker, holds, waits_for, held_by] =
+        [&link.worker, &link.holds, &link.waits_for, &link.held_by].map(|called| name(called));
+    format!("{worker}拿着{holds}，等着{held_by}手里的{waits_for}")
+}
+
+pub(super) fn more_links(count: usize) -> String {
+    format!("等等，还有 {count} 个")
 }
 
 fn in_queue(size: Option<u64>) -> String {
@@ -77,6 +108,9 @@ pub(super) fn name(worker: &str) -> String {
         "producer" => "生产者",
         "consumer" => "消费者",
         "worker" => "工作进程",
+        "car" => "汽车",
+        "racer" => "选手",
+        "lock" | "tickets" => "锁",
         other => other,
     };
     format!("{role}{number}")
@@ -88,6 +122,12 @@ pub(super) fn verdict(scenario: &str, claim: &str, verdict: Verdict, guaranteed:
         "pipe" => "每条消息按顺序到达，恰好一次",
         "queue" | "prodcons" => "每个数据恰好取到一次，同一生产者的按顺序",
         "joinable" => "每个任务都处理完，恰好一次",
+        "semaphore" => "每辆车都能停，同时在场的不超过车位",
+        "event" => "枪响之前没人跑，枪响之后人人跑",
+        "deadlock" => "从不互相等待成环",
+        "barrier" => "上一轮没做完，下一轮不开始",
+        "condition" => "每个数据恰好取出一次，按顺序",
+        "values" => "没有更新丢失",
         _ => claim,
     };
     match (verdict, guaranteed) {
@@ -118,7 +158,45 @@ pub(super) fn fact(name: &str) -> String {
         "duplicated" => "重复",
         "still_queued" => "还在队列",
         "tasks_done" => "处理完",
+        "permits" => "车位",
+        "workers" => "进程",
+        "entered" => "停过车",
+        "most_inside" => "同时最多",
+        "racers" => "选手",
+        "started" => "起跑",
+        "finished" => "完成",
+        "false_starts" => "抢跑",
+        "deadlocks" => "死锁",
+        "found" => "发现",
+        "timeouts" => "超时",
+        "parties" => "参与者",
+        "rounds" => "轮数",
+        "completed" => "完成轮数",
+        "too_early" => "抢先",
+        "broken" => "破裂",
+        "capacity" => "容量",
+        "most_queued" => "同时最多",
+        "expected" => "应有",
+        "actual" => "实有",
+        "in_array" => "数组中",
+        "lost_in_array" => "数组丢失",
         other => other,
     }
     .to_owned()
+}
+
+pub(super) fn event(name: &str) -> String {
+    match name {
+        "stock_checked" => "查询余票",
+        "ticket_bought" => "购票成功",
+        "ticket_refused" => "购票失败",
+        "data_torn" => "读到写了一半的文件",
+        "send_refused" => "不能发送",
+        "end_of_file" => "读到结尾",
+        "queue_full" => "队列已满",
+        "queue_empty" => "队列已空",
+        "queue_joined" => "队列阻塞解除",
+        other => other,
+    }
+    .replace('_', " ")
 }

@@ -1,9 +1,20 @@
 //! The scenarios by the real binary: what their events say, and what kills do to them.
 
+mod barrier;
+mod condition;
+mod deadlock;
+mod event;
 mod pipe;
+mod queues;
+mod semaphore;
 mod tickets;
+mod values;
 
 use ipc_demo::report::{Event, Fact, Verdict};
+use nix::sys::signal::Signal;
+use unicode_width::UnicodeWidthStr;
+
+use crate::harness::{Demo, send};
 
 /// How many events tell of something.
 fn count(events: &[Event], wanted: impl Fn(&Fact) -> bool) -> u64 {
@@ -16,4 +27,36 @@ fn verdict(events: &[Event]) -> (Verdict, bool) {
         Fact::Summary { verdict, guaranteed, .. } => (verdict, guaranteed),
         ref other => panic!("the last event is {other:?}"),
     }
+}
+
+/// Who ended in order.
+fn ended(events: &[Event]) -> u64 {
+    count(events, |fact| matches!(fact, Fact::WorkerExited { exit_code: Some(0), .. }))
+}
+
+/// Interrupts a run when something is seen: all workers are stopped, and what happened so far is summed up.
+#[track_caller]
+fn interrupt(demo: Demo, when: impl Fn(&Event) -> bool) -> Vec<Event> {
+    let mut run = demo.start();
+    run.until(when);
+    send(run.pid(), Signal::SIGINT);
+    let (code, events, stderr) = run.finish();
+    assert_eq!((code, stderr.as_str()), (Some(130), ""));
+    let started = count(&events, |fact| matches!(fact, Fact::WorkerStarted { .. }));
+    let exited = count(&events, |fact| matches!(fact, Fact::WorkerExited { .. }));
+    assert_eq!(started, exited);
+    assert_eq!(verdict(&events).0, Verdict::Held, "nobody is blamed for what was still under way");
+    events
+}
+
+/// Runs it in both languages and looks at the width of every line. Returns what was said.
+#[track_caller]
+fn said_in_eighty_columns(demo: impl Fn() -> Demo) -> [String; 2] {
+    ["en", "zh"].map(|language| {
+        let said = demo().args(["--lang", language]).expect_exit(0).stdout;
+        for line in said.lines().filter(|line| !line.contains("ipc-demo")) {
+            assert!(line.width() <= 80, "{} columns: {line}", line.width());
+        }
+        said
+    })
 }

@@ -1,0 +1,230 @@
+//! Where a manager is: a path on this machine, or a host and a port.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+
+use super::wire::{Transport, random};
+use crate::sys::socket;
+
+/// Where a manager listens: `unix:PATH`, or `tcp:HOST:PORT`.
+///
+/// Without a host (`tcp::5000`) it is this machine alone. Over TCP nothing is hidden: everybody on the way can read what is
+/// sent, though nobody can change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Address {
+    /// A socket in the file system; only processes of the same user can connect.
+    Unix(PathBuf),
+    /// A TCP port.
+    Tcp {
+        /// A name or a number of a machine.
+        host: String,
+        /// The port; 0 to listen at any free one.
+        port: u16,
+    },
+}
+
+const THIS_MACHINE: &str = "127.0.0.1";
+
+/// A text is no address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is no address: unix:PATH or tcp:HOST:PORT expected")]
+pub struct BadAddress(String);
+
+impl FromStr for Address {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        let bad = || BadAddress(text.to_owned());
+        match text.split_once(':') {
+            Some(("unix", path)) if !path.is_empty() => Ok(Address::Unix(path.into())),
+            Some(("tcp", place)) => {
+                let (host, port) = place.rsplit_once(':').ok_or_else(bad)?;
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                let host = if host.is_empty() { THIS_MACHINE } else { host };
+                Ok(Address::Tcp { host: host.to_owned(), port: port.parse().map_err(|_| bad())? })
+            }
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Tcp { host, port } if host.contains(':') => write!(f, "tcp:[{host}]:{port}"),
+            Address::Tcp { host, port } => write!(f, "tcp:{host}:{port}"),
+        }
+    }
+}
+
+impl Address {
+    pub(crate) fn transport(&self) -> Transport {
+        match self {
+            Address::Unix(_) => Transport::Unix,
+            Address::Tcp { .. } => Transport::Tcp,
+        }
+    }
+
+    /// Connects, within `patience` for each of a host's numbers.
+    pub(crate) fn connect(&self, patience: Duration) -> io::Result<OwnedFd> {
+        match self {
+            Address::Unix(path) => Ok(UnixStream::connect(path)?.into()),
+            Address::Tcp { host, port } => {
+                let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+                for address in (host.as_str(), *port).to_socket_addrs()? {
+                    match TcpStream::connect_timeout(&address, patience) {
+                        Ok(stream) => {
+                            socket::tune_tcp(stream.as_fd())?;
+                            return Ok(stream.into());
+                        }
+                        Err(error) => last = error,
+                    }
+                }
+                Err(last)
+            }
+        }
+    }
+
+    /// Begins to listen. The second is where it is, with the port that the kernel chose.
+    pub(crate) fn listen(&self) -> io::Result<(OwnedFd, Address, Option<SocketFile>)> {
+        let (listener, address, file) = match self {
+            Address::Unix(path) => {
+                let (listener, file) = listen_at(path)?;
+                (OwnedFd::from(listener), self.clone(), Some(file))
+            }
+            Address::Tcp { host, port } => {
+                let listener = TcpListener::bind((host.as_str(), *port))?;
+                let port = listener.local_addr()?.port();
+                (listener.into(), Address::Tcp { host: host.clone(), port }, None)
+            }
+        };
+        socket::prepare_listener(listener.as_fd())?;
+        Ok((listener, address, file))
+    }
+}
+
+/// A socket's file, removed when this is dropped, if it is still the same.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    inode: (u64, u64),
+    /// A directory that was made for it alone.
+    directory: Option<PathBuf>,
+}
+
+impl SocketFile {
+    /// A path for a socket in a fresh directory that nobody else can enter.
+    pub(crate) fn private_path() -> io::Result<PathBuf> {
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+        let parent = runtime.unwrap_or_else(std::env::temp_dir);
+        let number = u64::from_le_bytes(random()?);
+        // A name that nobody could prepare; one that exists is an error.
+        let directory = parent.join(format!("ipc-demo-{number:016x}"));
+        DirBuilder::new().mode(0o700).create(&directory)?;
+        Ok(directory.join("manager"))
+    }
+
+    /// Lets the directory go with the file.
+    pub(crate) fn own_directory(&mut self) {
+        self.directory = self.path.parent().map(Path::to_owned);
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_ours = |file: fs::Metadata| (file.dev(), file.ino()) == self.inode;
+        if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
+            // Nobody is left to be told that it could not be removed.
+            let _ = fs::remove_file(&self.path);
+        }
+        if let Some(directory) = &self.directory {
+            let _ = fs::remove_dir(directory);
+        }
+    }
+}
+
+/// Listens at `path`; a socket that a dead server left there is replaced.
+fn listen_at(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    let listener = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            // Of two that find the same dead socket only one may remove it.
+            let lock = Flock::lock(File::open(parent)?, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+            if is_dead(path)? {
+                fs::remove_file(path)?;
+            }
+            let listener = UnixListener::bind(path);
+            drop(lock);
+            listener?
+        }
+        listener => listener?,
+    };
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    let file = fs::symlink_metadata(path)?;
+    let inode = (file.dev(), file.ino());
+    Ok((listener, SocketFile { path: path.to_owned(), inode, directory: None }))
+}
+
+/// Whether a socket is at `path` at which nobody listens any more.
+fn is_dead(path: &Path) -> io::Result<bool> {
+    let is_socket = fs::symlink_metadata(path)?.file_type().is_socket();
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    Ok(is_socket && UnixStream::connect(path).err().is_some_and(refused))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_they_are_shown() {
+        for text in ["unix:/run/x y", "tcp:127.0.0.1:5000", "tcp:[::1]:0", "tcp:example.org:1"] {
+            assert_eq!(text.parse::<Address>().expect("an address").to_string(), text);
+        }
+        assert_eq!("tcp::5000".parse(), Ok(Address::Tcp { host: THIS_MACHINE.into(), port: 5000 }));
+        for text in ["", "unix:", "tcp:5000", "tcp:host:99999", "/run/x", "udp:a:1"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn dead_socket_is_replaced_and_a_living_one_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let address = Address::Unix(directory.path().join("socket"));
+        let (dead, _, file) = address.listen().expect("free");
+        std::mem::forget(file);
+        drop(dead);
+        let (_living, _, file) = address.listen().expect("the dead one is replaced");
+        assert_eq!(address.listen().expect_err("in use").kind(), io::ErrorKind::AddrInUse);
+        drop(file);
+        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0, "no file stays behind");
+        let file = directory.path().join("socket");
+        fs::write(&file, "precious").expect("writable");
+        assert!(address.listen().is_err(), "a file is not a dead socket");
+        assert_eq!(fs::read(&file).expect("still there"), b"precious");
+    }
+
+    #[test]
+    fn private_path_is_in_a_directory_of_its_own() {
+        let path = SocketFile::private_path().expect("a path");
+        let directory = path.parent().expect("a directory").to_owned();
+        assert_eq!(fs::metadata(&directory).expect("made").permissions().mode() & 0o777, 0o700);
+        let (_, _, file) = Address::Unix(path).listen().expect("free");
+        let mut file = file.expect("a file");
+        file.own_directory();
+        drop(file);
+        assert!(!directory.exists());
+    }
+}

@@ -1,0 +1,124 @@
+//! Connecting: the way in, and the proof of the key, within a time.
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::{Client, Gate, Incoming, LOOK_EVERY, Outgoing, Reader, SCRATCH};
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::manager::wire::{
+    Asking, AuthKey, Broken, GREETING_LIMIT, Inbox, Next, Transport, Unwelcome, Welcome, finish_frame, random,
+    start_frame,
+};
+use crate::sys::{fd, socket};
+
+/// How long connecting may take in all.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Client {
+    /// Connects to the manager behind `gate`.
+    pub(crate) fn connect(
+        gate: Gate,
+        key: AuthKey,
+        manager: u128,
+        answer_time: Option<Duration>,
+    ) -> Result<Arc<Client>> {
+        let deadline = Deadline::after(PATIENCE);
+        let (socket, transport) = match &gate {
+            Gate::Door(door) => (through_door(door.as_fd(), deadline)?, Transport::Unix),
+            Gate::Address(address) => {
+                let connected = address.connect(PATIENCE);
+                let connected = connected.map_err(|source| Error::Unreachable { address: address.clone(), source });
+                (connected?, address.transport())
+            }
+        };
+        let welcome = greet(socket.as_fd(), transport, &key, deadline)?;
+        socket::set_patience(socket.as_fd(), LOOK_EVERY).map_err(os("prepare a connection"))?;
+        let (seal_in, seal_out) = welcome.seals.map(|seals| (seals.to_client, seals.to_server)).unzip();
+        let reader = Reader { inbox: Inbox::default(), seal: seal_in, scratch: vec![0; SCRATCH] };
+        let incoming = Incoming {
+            reader: Some(reader),
+            arrived: HashMap::new(),
+            waiting: HashMap::new(),
+            given_up: Default::default(),
+            is_gone: false,
+        };
+        Ok(Arc::new(Client {
+            socket,
+            gate,
+            key,
+            manager,
+            frame_limit: welcome.frame_limit,
+            answer_time,
+            last_id: AtomicU64::new(0),
+            outgoing: Mutex::new(Outgoing { seal: seal_out, buffer: Vec::new() }),
+            incoming: Mutex::new(incoming),
+            handles: Mutex::default(),
+            loans: Mutex::default(),
+        }))
+    }
+}
+
+/// A fresh connection, one end of which goes through the door.
+fn through_door(door: BorrowedFd<'_>, deadline: Deadline) -> Result<OwnedFd> {
+    let (ours, theirs) = socket::stream_pair().map_err(os("make a connection"))?;
+    loop {
+        match socket::pass_descriptor(door, theirs.as_fd()) {
+            Ok(()) => return Ok(ours),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if !fd::wait_writable(door, deadline.at_ns()).map_err(os("wait for a manager's door"))? {
+                    return Err(Error::ManagerSilent);
+                }
+            }
+            Err(_) => return Err(Error::ManagerGone),
+        }
+    }
+}
+
+/// Proves the key to the manager, and has it proved.
+fn greet(socket: BorrowedFd<'_>, transport: Transport, key: &AuthKey, deadline: Deadline) -> Result<Welcome> {
+    let nonce = random().map_err(os("get random bytes"))?;
+    let (mut asking, greeting) = Asking::new(transport, nonce);
+    send(socket, &greeting)?;
+    let (mut inbox, mut room) = (Inbox::default(), [0; GREETING_LIMIT + 4]);
+    loop {
+        if !fd::wait_readable(socket, deadline.at_ns()).map_err(os("wait for a manager"))? {
+            return Err(Error::ManagerSilent);
+        }
+        let count = match socket::receive(socket, &mut room) {
+            Ok(count @ 1..) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Ok(_) | Err(_) => return Err(Error::ManagerGone),
+        };
+        let mut next = None;
+        let fed = inbox.feed(&room[..count], GREETING_LIMIT, &mut None, |frame| {
+            next = Some(asking.take(key, frame));
+            Ok::<_, Broken>(ControlFlow::Break(()))
+        });
+        match (fed, next) {
+            (Err(_), _) => return Err(Unwelcome::NoManager.into()),
+            (Ok(()), None) => {}
+            (Ok(()), Some(next)) => match next? {
+                Next::Send(frame) => send(socket, &frame)?,
+                Next::Done(welcome) => return Ok(welcome),
+            },
+        }
+    }
+}
+
+fn send(socket: BorrowedFd<'_>, content: &[u8]) -> Result<()> {
+    let mut frame = Vec::new();
+    let start = start_frame(&mut frame);
+    frame.extend_from_slice(content);
+    finish_frame(&mut frame, start, GREETING_LIMIT, &mut None).expect("frames of a greeting are short");
+    // A fresh connection has room for a greeting.
+    match socket::send_some(socket, &frame) {
+        Ok(count) if count == frame.len() => Ok(()),
+        Ok(_) | Err(_) => Err(Error::ManagerGone),
+    }
+}

@@ -1,0 +1,212 @@
+//! One object, as this process knows it: shared by all its proxies and all references to it in data.
+//!
+//! # State
+//! The manager counts how many references it has given to this client; the handle counts how many of them it stands for,
+//! and gives all back when it is dropped. A reference in an answer that comes meanwhile makes a new handle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::{Client, Pending, unpoisoned};
+use crate::ipc::error::{Error, Result};
+use crate::ipc::manager::data::{DEPTH_LIMIT, Datum, Key, Kind, Map, ObjectId, ObjectRef};
+use crate::ipc::manager::store::{Call, Failure, Method, Patience, Reply, Request};
+
+#[derive(Debug)]
+pub(super) struct Handle {
+    client: Arc<Client>,
+    id: ObjectId,
+    kind: Kind,
+    owed: AtomicU64,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut handles = unpoisoned(&self.client.handles);
+        if handles.get(&self.id).is_some_and(|known| known.strong_count() == 0) {
+            handles.remove(&self.id);
+        }
+        drop(handles);
+        // A manager that is gone has released everything.
+        let _ = self.client.tell(Request::Release { object: self.id, count: *self.owed.get_mut() });
+    }
+}
+
+/// An object of a manager, of whatever type: what every proxy is made of.
+///
+/// For those who know the type and the method only as text; everybody else has the proxies. Cloning it is cheap, and the
+/// last one that is dropped lets the object go.
+#[derive(Debug, Clone)]
+pub struct Object(Arc<Handle>);
+
+impl Client {
+    /// The object of a reference that the manager has just given.
+    fn object(self: &Arc<Self>, id: ObjectId, kind: Kind) -> Object {
+        let mut handles = unpoisoned(&self.handles);
+        if let Some(handle) = handles.get(&id).and_then(std::sync::Weak::upgrade) {
+            handle.owed.fetch_add(1, Relaxed);
+            return Object(handle);
+        }
+        let handle = Arc::new(Handle { client: Arc::clone(self), id, kind, owed: AtomicU64::new(1) });
+        handles.insert(id, Arc::downgrade(&handle));
+        Object(handle)
+    }
+
+    /// Makes the references in an answer this process's: they keep their objects alive.
+    pub(super) fn own_references(self: &Arc<Self>, mut reply: Reply) -> Reply {
+        let owned = reply.each_reference::<std::convert::Infallible>(&mut |reference| {
+            *reference = self.object(reference.id(), reference.kind()).reference();
+            Ok(())
+        });
+        owned.expect("nothing here fails");
+        reply
+    }
+
+    /// Checks what goes to the manager, as far as it can be checked here.
+    fn check(&self, args: &mut [Datum]) -> Result<()> {
+        for arg in args {
+            if !arg.is_within_depth(DEPTH_LIMIT) {
+                return Err(Error::Managed { doing: "sending data".to_owned(), source: Failure::TooDeep });
+            }
+            arg.each_reference(&mut |reference| match Object::of(reference) {
+                Some(object) if object.0.client.is(self) => Ok(()),
+                _ => Err(Error::ForeignReference),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Asks for an object: a new one, or one of a name.
+    pub(crate) fn fetch(self: &Arc<Self>, request: Request, doing: impl FnOnce() -> String) -> Result<Object> {
+        match self.request(request, doing)? {
+            Reply::Object(reference) => Object::of(&reference).ok_or(Error::ManagerGone),
+            _ => Err(Error::ManagerGone),
+        }
+    }
+
+    /// Asks for something that needs no waiting.
+    pub(crate) fn request(self: &Arc<Self>, mut request: Request, doing: impl FnOnce() -> String) -> Result<Reply> {
+        if let Request::Create { args, .. } = &mut request {
+            self.check(args)?;
+        }
+        self.ask(request, Some(Duration::ZERO))?.map_err(|source| Error::Managed { doing: doing(), source })
+    }
+}
+
+impl Object {
+    /// The object of a reference that this process owns.
+    pub(crate) fn of(reference: &ObjectRef) -> Option<Object> {
+        let handle = Arc::clone(reference.keeper()?).downcast().ok()?;
+        Some(Object(handle))
+    }
+
+    /// A reference to it, for data.
+    pub(crate) fn reference(&self) -> ObjectRef {
+        ObjectRef::new(self.0.id, self.0.kind, Some(self.0.clone()))
+    }
+
+    /// The object's number.
+    pub fn id(&self) -> ObjectId {
+        self.0.id
+    }
+
+    /// The object's type.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// Calls a method by name, waiting at most `timeout` for what it asks for (`None`: as long as it takes). `None` if the
+    /// time passed first.
+    ///
+    /// Answers that are more than data are told as data: an acquired lock is `true`, a leased item is a dict with `lease`,
+    /// `deliveries` and `item`, a swap one with `swapped` and `found`. What it acquires stays acquired until it is released,
+    /// or this process leaves.
+    ///
+    /// # Errors
+    /// [`Error::Managed`] with the object's reason, or [`Error::ManagerGone`].
+    pub fn call_by_name(&self, method: Method, args: Vec<Datum>, timeout: Option<Duration>) -> Result<Option<Datum>> {
+        let reply = self.call_patiently(method, args, timeout, nix::unistd::gettid().as_raw() as u64)?;
+        let dict = |entries: Vec<(&str, Datum)>| {
+            Datum::from(entries.into_iter().map(|(key, datum)| (Key::from(key), datum)).collect::<Map>())
+        };
+        Ok(match reply {
+            Reply::NotInTime => None,
+            Reply::Datum(datum) | Reply::Item(datum) => Some(datum),
+            Reply::Acquired { .. } => Some(Datum::from(true)),
+            Reply::Woken { notified, .. } => Some(Datum::from(notified)),
+            Reply::Arrived { index, .. } => Some(Datum::from(index)),
+            Reply::Leased { lease, deliveries, item } => {
+                Some(dict(vec![("lease", lease.into()), ("deliveries", deliveries.into()), ("item", item)]))
+            }
+            Reply::Swapped { swapped, found } => {
+                Some(dict(vec![("swapped", swapped.into()), ("found", found.unwrap_or(Datum::Null))]))
+            }
+            Reply::Object(reference) => Some(reference.into()),
+        })
+    }
+
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.0.client
+    }
+
+    /// Calls a method that does not wait.
+    pub(crate) fn call(&self, method: Method, args: Vec<Datum>) -> Result<Reply> {
+        self.call_patiently(method, args, Some(Duration::ZERO), 0)
+    }
+
+    /// Calls a method that may wait; `None` waits as long as it takes.
+    pub(crate) fn call_patiently(
+        &self,
+        method: Method,
+        args: Vec<Datum>,
+        patience: Option<Duration>,
+        thread: u64,
+    ) -> Result<Reply> {
+        self.answer(method, self.start(method, args, patience, thread)?)
+    }
+
+    /// Sends a call, and does not wait for what it comes to.
+    pub(crate) fn start(
+        &self,
+        method: Method,
+        args: Vec<Datum>,
+        patience: Option<Duration>,
+        thread: u64,
+    ) -> Result<Pending> {
+        self.0.client.start(self.request(method, args, patience, thread)?, patience)
+    }
+
+    /// As [`start`](Self::start), for what may take longer than it waits.
+    pub(crate) fn start_without_limit(
+        &self,
+        method: Method,
+        args: Vec<Datum>,
+        patience: Option<Duration>,
+        thread: u64,
+    ) -> Result<Pending> {
+        self.0.client.start(self.request(method, args, patience, thread)?, None)
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        mut args: Vec<Datum>,
+        patience: Option<Duration>,
+        thread: u64,
+    ) -> Result<Request> {
+        self.0.client.check(&mut args)?;
+        let nanos = patience.and_then(|patience| u64::try_from(patience.as_nanos()).ok());
+        let patience_there = nanos.map_or(Patience::Forever, Patience::Nanos);
+        Ok(Request::Call(Call { object: self.0.id, method, args, patience: patience_there, thread }))
+    }
+
+    /// Waits for what a call comes to.
+    pub(crate) fn answer(&self, method: Method, pending: Pending) -> Result<Reply> {
+        pending.wait()?.map_err(|source| self.failed(method, source))
+    }
+
+    pub(crate) fn failed(&self, method: Method, source: Failure) -> Error {
+        Error::Managed { doing: format!("{method} of {} {}", self.0.kind, self.0.id), source }
+    }
+}

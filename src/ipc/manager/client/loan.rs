@@ -1,0 +1,135 @@
+//! How a proxy gets into a worker: with where the manager is, the key, and a number that is good for one taking over.
+//!
+//! # Death
+//! The object lives on until the worker has taken it over. The number of a worker that died before it could do so is given
+//! back when the next proxy is lent, or when the lender leaves.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
+
+use super::{Client, Gate, Object, unpoisoned};
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::family::Family;
+use crate::ipc::manager::address::Address;
+use crate::ipc::manager::data::{Kind, ObjectId};
+use crate::ipc::manager::store::{Failure, LoanToken, Request};
+use crate::ipc::manager::wire::{AuthKey, random};
+use crate::ipc::share::{Adopted, Parcel};
+
+/// What a worker is told, in a memory file of its own: the key stands nowhere else.
+#[derive(Serialize, Deserialize)]
+struct Invitation {
+    manager: u128,
+    key: Vec<u8>,
+    /// `None`: the next descriptor is the door.
+    address: Option<Address>,
+    answer_time: Option<Duration>,
+    loan: Option<(ObjectId, Kind, LoanToken)>,
+}
+
+impl Client {
+    /// Puts into the parcel what a worker needs to connect, and to take over `object`.
+    pub(crate) fn lend(self: &Arc<Self>, object: Option<&Object>, parcel: &mut Parcel) -> Result<()> {
+        let loan = match object {
+            None => None,
+            Some(object) => {
+                self.end_loans_of_the_dead()?;
+                let token = LoanToken(u128::from_le_bytes(random().map_err(os("get random bytes"))?));
+                let request = Request::Lend { object: object.id(), token };
+                self.request(request, || format!("lending {} {}", object.kind(), object.id()))?;
+                unpoisoned(&self.loans).push((token, parcel.recipient()));
+                Some((object.id(), object.kind(), token))
+            }
+        };
+        let address = match &self.gate {
+            Gate::Door(_) => None,
+            Gate::Address(address) => Some(address.clone()),
+        };
+        let key = self.key.bytes().to_vec();
+        let invitation = Invitation { manager: self.manager, key, address, answer_time: self.answer_time, loan };
+        let codec = |source| Error::Codec { action: "write an invitation", source };
+        let invitation = postcard::to_stdvec(&invitation).map_err(codec)?;
+        let memfd = memfd_create("ipc_demo-manager", MFdFlags::MFD_CLOEXEC)
+            .map_err(|errno| os("make a memory file")(errno.into()));
+        let mut file = File::from(memfd?);
+        file.write_all(&invitation).map_err(os("write an invitation"))?;
+        parcel.add(file.as_fd())?;
+        match &self.gate {
+            Gate::Door(door) => parcel.add(door.as_fd()),
+            Gate::Address(_) => Ok(()),
+        }
+    }
+
+    /// Connects to the manager of the parcel, once in a process, and takes over the object that was lent.
+    pub(crate) fn adopt(parcel: &mut Adopted) -> Result<(Arc<Client>, Option<Object>)> {
+        let invitation = read(File::from(parcel.descriptor()?))?;
+        let gate = match invitation.address {
+            None => Gate::Door(parcel.descriptor()?),
+            Some(address) => Gate::Address(address),
+        };
+        let known = parcel.company().find(|client: &&Arc<Client>| client.manager == invitation.manager).cloned();
+        let client = match known {
+            Some(client) => client,
+            None => {
+                let key = AuthKey::new(invitation.key)?;
+                let client = Client::connect(gate, key, invitation.manager, invitation.answer_time)?;
+                parcel.keep_company(Arc::clone(&client));
+                client
+            }
+        };
+        let object = match invitation.loan {
+            None => None,
+            Some((id, kind, token)) => {
+                Some(client.fetch(Request::TakeLoan { token }, || format!("taking over {kind} {id}"))?)
+            }
+        };
+        Ok((client, object))
+    }
+
+    fn end_loans_of_the_dead(self: &Arc<Self>) -> Result<()> {
+        let family = Family::ours()?;
+        let mut dead = Vec::new();
+        unpoisoned(&self.loans).retain(|(token, recipient)| {
+            let lives = family.is_alive(*recipient);
+            dead.extend((!lives).then_some(*token));
+            lives
+        });
+        dead.into_iter().try_for_each(|token| self.tell(Request::EndLoan { token }))
+    }
+}
+
+fn read(mut file: File) -> Result<Invitation> {
+    let mut bytes = Vec::new();
+    // Whoever wrote it shares the position with us.
+    let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
+    read.map_err(os("read an invitation"))?;
+    postcard::from_bytes(&bytes).map_err(|source| Error::Codec { action: "read an invitation", source })
+}
+
+/// The object that a parcel must hold.
+pub(crate) fn adopted_object(parcel: &mut Adopted, wanted: Kind) -> Result<Object> {
+    let (_, object) = Client::adopt(parcel)?;
+    let object = object.ok_or(Error::ManagerGone)?;
+    check_kind(object, wanted)
+}
+
+/// The object, if it is of the type.
+pub(crate) fn check_kind(object: Object, wanted: Kind) -> Result<Object> {
+    let is = object.kind();
+    if is == wanted {
+        return Ok(object);
+    }
+    let doing = format!("using object {}", object.id());
+    Err(Error::Managed { doing, source: Failure::WrongKind { is, wanted } })
+}
+
+/// Both ends of a door.
+pub(crate) fn door() -> Result<(OwnedFd, OwnedFd)> {
+    crate::sys::socket::packet_pair().map_err(os("make a manager's door"))
+}

@@ -1,0 +1,357 @@
+//! A process's one connection to a manager, used by all its threads and all its proxies.
+//!
+//! # State
+//! Requests go out under one lock, in one piece each. Of the threads that wait for answers one reads for all: it hands the
+//! others theirs, and the reading to another when its own has come. So a thread alone sends and receives with one system
+//! call each and no hand-over, and a call that waits keeps no other from its answer.
+//!
+//! # Death
+//! The end of the server's process closes the connection: every thread that waits gets [`Error::ManagerGone`] at once, and
+//! every later call too.
+
+mod greeting;
+mod handle;
+mod loan;
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use super::address::Address;
+use super::data::ObjectId;
+use super::status::Status;
+use super::store::{LoanToken, Reply, Request};
+use super::wire::{AuthKey, Broken, Inbox, Seal, ToClient, ToServer, decode, encode};
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result};
+use crate::ipc::family::Seat;
+use crate::sys::clock::monotonic_ns;
+use crate::sys::socket;
+pub use handle::Object;
+pub(crate) use loan::{adopted_object, check_kind, door};
+
+/// No wait is longer than this without looking around.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How much is read at once.
+const SCRATCH: usize = 64 * 1024;
+/// The number of requests whose answer nobody waits for is none of those that are given out.
+const FIRST_ID: u64 = 1;
+
+/// Where the manager is, for those who are told of it.
+#[derive(Debug)]
+pub(crate) enum Gate {
+    /// The clients' end of the server's door.
+    Door(OwnedFd),
+    Address(Address),
+}
+
+/// A connection to a manager.
+pub(crate) struct Client {
+    socket: OwnedFd,
+    gate: Gate,
+    key: AuthKey,
+    /// The manager's number, by which a process knows that it is connected already.
+    manager: u128,
+    frame_limit: usize,
+    /// How long a manager may take for what needs no waiting.
+    answer_time: Option<Duration>,
+    last_id: AtomicU64,
+    outgoing: Mutex<Outgoing>,
+    incoming: Mutex<Incoming>,
+    handles: Mutex<HashMap<ObjectId, Weak<handle::Handle>>>,
+    loans: Mutex<Vec<(LoanToken, Seat)>>,
+}
+
+#[derive(Debug, Default)]
+struct Outgoing {
+    seal: Option<Seal>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Incoming {
+    /// `None` while a thread reads.
+    reader: Option<Reader>,
+    arrived: HashMap<u64, ToClient>,
+    waiting: HashMap<u64, Thread>,
+    /// Requests whose answers nobody waits for any more.
+    given_up: HashSet<u64>,
+    is_gone: bool,
+}
+
+#[derive(Debug)]
+struct Reader {
+    inbox: Inbox,
+    seal: Option<Seal>,
+    scratch: Vec<u8>,
+}
+
+/// What reading came to.
+enum Read {
+    Answers(Vec<ToClient>),
+    NotYet,
+    Gone,
+}
+
+/// A request under way.
+#[must_use = "the answer is thrown away when this is dropped"]
+pub(crate) struct Pending {
+    client: Arc<Client>,
+    id: u64,
+    deadline: Deadline,
+    is_answered: bool,
+}
+
+impl Client {
+    /// Sends a request. How long its answer may take is `patience` beyond what the manager takes for anything; `None` is as
+    /// long as it likes.
+    pub(crate) fn start(self: &Arc<Self>, request: Request, patience: Option<Duration>) -> Result<Pending> {
+        let id = self.last_id.fetch_add(1, Relaxed) + FIRST_ID;
+        let time = patience.and_then(|patience| patience.checked_add(self.answer_time?));
+        let deadline = time.map_or(Deadline::NEVER, Deadline::after);
+        self.send(&ToServer::Ask { id, request }, deadline)?;
+        Ok(Pending { client: Arc::clone(self), id, deadline, is_answered: false })
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) fn ask(
+        self: &Arc<Self>,
+        request: Request,
+        patience: Option<Duration>,
+    ) -> Result<std::result::Result<Reply, super::Failure>> {
+        self.start(request, patience)?.wait()
+    }
+
+    /// Sends a request whose answer does not matter.
+    pub(crate) fn tell(&self, request: Request) -> Result<()> {
+        self.send(&ToServer::Tell(request), self.answer_time.map_or(Deadline::NEVER, Deadline::after))
+    }
+
+    /// What the manager says about itself.
+    pub(crate) fn status(self: &Arc<Self>) -> Result<Status> {
+        let id = self.last_id.fetch_add(1, Relaxed) + FIRST_ID;
+        let deadline = self.answer_time.map_or(Deadline::NEVER, Deadline::after);
+        self.send(&ToServer::Status { id }, deadline)?;
+        let pending = Pending { client: Arc::clone(self), id, deadline, is_answered: false };
+        match pending.message()? {
+            ToClient::Status { status, .. } => Ok(status),
+            ToClient::Answer { .. } => Err(self.broken()),
+        }
+    }
+
+    /// Whether two proxies are of the same connection.
+    pub(crate) fn is(&self, other: &Client) -> bool {
+        std::ptr::eq(self, other)
+    }
+
+    fn send(&self, message: &ToServer, deadline: Deadline) -> Result<()> {
+        let mut outgoing = unpoisoned(&self.outgoing);
+        let Outgoing { seal, buffer } = &mut *outgoing;
+        buffer.clear();
+        let limit = self.frame_limit;
+        encode(message, buffer, limit, seal).map_err(|bytes| Error::TooLong { bytes, limit })?;
+        let mut sent = 0;
+        while sent < buffer.len() {
+            match socket::send_some(self.socket.as_fd(), &buffer[sent..]) {
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // The manager takes no more before it got rid of some answers: read them, whosever they are.
+                    self.read_meanwhile();
+                    let look = Deadline::after(LOOK_EVERY).at_ns();
+                    if unpoisoned(&self.incoming).is_gone || socket::wait_either(self.socket.as_fd(), look).is_err() {
+                        return Err(Error::ManagerGone);
+                    }
+                    if deadline.at_ns().is_some_and(|at_ns| monotonic_ns() > at_ns) {
+                        return Err(self.silent());
+                    }
+                }
+                Err(_) => return Err(self.gone()),
+            }
+        }
+        buffer.shrink_to(SCRATCH);
+        Ok(())
+    }
+
+    /// Waits until the answer to request `id` is there.
+    fn wait(self: &Arc<Self>, id: u64, deadline: Deadline) -> Result<ToClient> {
+        loop {
+            let mut incoming = unpoisoned(&self.incoming);
+            incoming.waiting.remove(&id);
+            if let Some(message) = incoming.arrived.remove(&id) {
+                return Ok(message);
+            }
+            if incoming.is_gone {
+                return Err(Error::ManagerGone);
+            }
+            if deadline.at_ns().is_some_and(|at_ns| monotonic_ns() > at_ns) {
+                drop(incoming);
+                return Err(self.silent());
+            }
+            let Some(mut reader) = incoming.reader.take() else {
+                incoming.waiting.insert(id, thread::current());
+                drop(incoming);
+                thread::park_timeout(LOOK_EVERY);
+                continue;
+            };
+            drop(incoming);
+            let read = reader.read(|scratch| socket::receive_patiently(self.socket.as_fd(), scratch));
+            if let Some(message) = self.hand_out(reader, read, Some(id)) {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// Takes what has arrived, without waiting, if nobody else does.
+    fn read_meanwhile(&self) {
+        let Some(mut reader) = unpoisoned(&self.incoming).reader.take() else { return };
+        let read = reader.read(|scratch| socket::receive(self.socket.as_fd(), scratch));
+        self.hand_out(reader, read, None);
+    }
+
+    /// Gives the reading back, and every answer to who waits for it. Returns that to `own`.
+    fn hand_out(&self, reader: Reader, read: Read, own: Option<u64>) -> Option<ToClient> {
+        let mut incoming = unpoisoned(&self.incoming);
+        incoming.reader = Some(reader);
+        let (mut mine, mut unwanted) = (None, Vec::new());
+        match read {
+            Read::NotYet => {}
+            Read::Gone => {
+                incoming.is_gone = true;
+                incoming.waiting.drain().for_each(|(_, thread)| thread.unpark());
+            }
+            Read::Answers(messages) => {
+                for message in messages {
+                    let id = message.id();
+                    if Some(id) == own {
+                        mine = Some(message);
+                    } else if incoming.given_up.remove(&id) {
+                        unwanted.push(message);
+                    } else {
+                        incoming.arrived.insert(id, message);
+                        if let Some(thread) = incoming.waiting.remove(&id) {
+                            thread.unpark();
+                        }
+                    }
+                }
+            }
+        }
+        // Who has its answer leaves the reading to another.
+        if mine.is_some()
+            && let Some(thread) = incoming.waiting.values().next()
+        {
+            thread.unpark();
+        }
+        drop(incoming);
+        for message in unwanted {
+            self.throw_away(message);
+        }
+        mine
+    }
+
+    /// Nobody wants this answer, but the objects that it names were given to this client.
+    fn throw_away(&self, message: ToClient) {
+        let ToClient::Answer { result: Ok(mut reply), .. } = message else { return };
+        let released =
+            reply.each_reference(&mut |reference| self.tell(Request::Release { object: reference.id(), count: 1 }));
+        // A manager that is gone has released everything.
+        drop(released);
+    }
+
+    fn gone(&self) -> Error {
+        let mut incoming = unpoisoned(&self.incoming);
+        incoming.is_gone = true;
+        incoming.waiting.drain().for_each(|(_, thread)| thread.unpark());
+        Error::ManagerGone
+    }
+
+    /// The manager does not answer. What it may still do would come too late: the connection ends here, and with it
+    /// everything that this client holds.
+    fn silent(&self) -> Error {
+        self.gone();
+        // One that cannot be ended is at its end.
+        let _ = socket::hang_up(self.socket.as_fd());
+        Error::ManagerSilent
+    }
+
+    fn broken(&self) -> Error {
+        self.silent();
+        Error::ManagerGone
+    }
+}
+
+impl Reader {
+    fn read(&mut self, receive: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> Read {
+        let count = match receive(&mut self.scratch) {
+            Ok(0) => return Read::Gone,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Read::NotYet,
+            Err(_) => return Read::Gone,
+        };
+        let mut messages = Vec::new();
+        // Answers are as long as the manager allows itself; it has proved that it is the one.
+        let fed = self.inbox.feed(&self.scratch[..count], usize::MAX, &mut self.seal, |content| {
+            messages.push(decode(content)?);
+            Ok::<_, Broken>(ControlFlow::Continue(()))
+        });
+        match fed {
+            Ok(()) => Read::Answers(messages),
+            Err(_) => Read::Gone,
+        }
+    }
+}
+
+impl ToClient {
+    fn id(&self) -> u64 {
+        match self {
+            ToClient::Answer { id, .. } | ToClient::Status { id, .. } => *id,
+        }
+    }
+}
+
+impl Pending {
+    /// Waits for the answer. References in it are this process's from now on.
+    pub(crate) fn wait(self) -> Result<std::result::Result<Reply, super::Failure>> {
+        let client = Arc::clone(&self.client);
+        match self.message()? {
+            ToClient::Answer { result, .. } => Ok(result.map(|reply| client.own_references(reply))),
+            ToClient::Status { .. } => Err(client.broken()),
+        }
+    }
+
+    fn message(mut self) -> Result<ToClient> {
+        self.is_answered = true;
+        self.client.wait(self.id, self.deadline)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.is_answered {
+            return;
+        }
+        let mut incoming = unpoisoned(&self.client.incoming);
+        match incoming.arrived.remove(&self.id) {
+            Some(message) => {
+                drop(incoming);
+                self.client.throw_away(message);
+            }
+            None => drop(incoming.given_up.insert(self.id)),
+        }
+    }
+}
+
+/// What the locks of this module protect is whole at every instant.
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("gate", &self.gate).finish_non_exhaustive()
+    }
+}

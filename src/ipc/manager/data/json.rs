@@ -1,0 +1,184 @@
+//! Data as JSON, for scripts and for people.
+//!
+//! What JSON does not have is an object with one key that begins with `$`: `{"$bytes": "00ff"}` (hexadecimal),
+//! `{"$float": "nan"}`, `{"$dict": [[key, value], …]}` for keys that are no text, `{"$tagged": [tag, items]}`, and
+//! `{"$object": 7, "kind": "dict"}` for a reference, which is not read back: a number alone gives no claim to an object.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::datum::{Datum, Tagged};
+use super::int::Int;
+use super::key::Key;
+
+/// Why a text is no data.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// It is no JSON.
+    #[error("not well-formed JSON")]
+    Malformed(#[from] serde_json::Error),
+    /// It holds a whole number that does not fit.
+    #[error("the whole number {0} does not fit 64 bits")]
+    Beyond64Bits(String),
+    /// One of the forms of this module is not used as it must be.
+    #[error("{0} is not used as it must be")]
+    BadForm(&'static str),
+}
+
+impl Datum {
+    /// The data as JSON.
+    pub fn to_json(&self) -> Value {
+        let list = |items: &[Datum]| Value::Array(items.iter().map(Datum::to_json).collect());
+        match self {
+            Datum::Null => Value::Null,
+            Datum::Bool(yes) => json!(yes),
+            Datum::Int(number) => match u64::try_from(number.get()) {
+                Ok(number) => json!(number),
+                // What is no u64 is a negative i64.
+                Err(_) => json!(number.get() as i64),
+            },
+            Datum::Float(number) if number.is_finite() => json!(number),
+            Datum::Float(number) => json!({"$float": number.to_string().to_lowercase()}),
+            Datum::Str(text) => json!(text),
+            Datum::Bytes(bytes) => json!({"$bytes": to_hex(bytes)}),
+            Datum::List(items) => list(items),
+            Datum::Dict(map) if map.iter().all(|(key, _)| key.as_str().is_some_and(|key| !key.starts_with('$'))) => {
+                let entry =
+                    |(key, datum): (&Key, &Datum)| (key.as_str().unwrap_or_default().to_owned(), datum.to_json());
+                Value::Object(map.iter().map(entry).collect())
+            }
+            Datum::Dict(map) => {
+                let pair = |(key, datum): (&Key, &Datum)| json!([key.as_datum().to_json(), datum.to_json()]);
+                json!({"$dict": map.iter().map(pair).collect::<Vec<_>>()})
+            }
+            Datum::Object(reference) => json!({"$object": reference.id().0, "kind": reference.kind().name()}),
+            Datum::Tagged(tagged) => json!({"$tagged": [tagged.tag, list(&tagged.items)]}),
+        }
+    }
+
+    /// Data from JSON text.
+    ///
+    /// # Errors
+    /// [`JsonError`], in particular for a whole number beyond 64 bits, which is not rounded.
+    pub fn from_json(text: &str) -> Result<Datum, JsonError> {
+        let value: Value = serde_json::from_str(text)?;
+        if let Some(number) = too_large_number(text) {
+            return Err(JsonError::Beyond64Bits(number.to_owned()));
+        }
+        from_value(value)
+    }
+}
+
+fn from_value(value: Value) -> Result<Datum, JsonError> {
+    Ok(match value {
+        Value::Null => Datum::Null,
+        Value::Bool(yes) => Datum::Bool(yes),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Datum::from(number),
+            (_, Some(number)) => Datum::from(number),
+            _ => Datum::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(text) => Datum::Str(text),
+        Value::Array(items) => Datum::List(items.into_iter().map(from_value).collect::<Result<_, _>>()?),
+        Value::Object(mut object) => match object.keys().next().map(String::as_str) {
+            Some("$bytes") => bytes_form(object.remove("$bytes"))?,
+            Some("$float") => float_form(object.remove("$float"))?,
+            Some("$dict") => dict_form(object.remove("$dict"))?,
+            Some("$tagged") => tagged_form(object.remove("$tagged"))?,
+            Some("$object") => return Err(JsonError::BadForm("$object")),
+            _ => {
+                let entry = |(key, value)| Ok::<_, JsonError>((Key::from(key), from_value(value)?));
+                Datum::Dict(Box::new(object.into_iter().map(entry).collect::<Result<_, _>>()?))
+            }
+        },
+    })
+}
+
+fn bytes_form(value: Option<Value>) -> Result<Datum, JsonError> {
+    let digits = value.as_ref().and_then(Value::as_str).and_then(from_hex);
+    digits.map(Datum::Bytes).ok_or(JsonError::BadForm("$bytes"))
+}
+
+fn float_form(value: Option<Value>) -> Result<Datum, JsonError> {
+    let number = value.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
+    number.map(Datum::Float).ok_or(JsonError::BadForm("$float"))
+}
+
+fn dict_form(value: Option<Value>) -> Result<Datum, JsonError> {
+    let bad = || JsonError::BadForm("$dict");
+    let Some(Value::Array(pairs)) = value else { return Err(bad()) };
+    let entry = |pair: Value| {
+        let Value::Array(pair) = pair else { return Err(bad()) };
+        let [key, value] = <[Value; 2]>::try_from(pair).map_err(|_| bad())?;
+        Ok((Key::try_from(from_value(key)?).map_err(|_| bad())?, from_value(value)?))
+    };
+    Ok(Datum::Dict(Box::new(pairs.into_iter().map(entry).collect::<Result<_, _>>()?)))
+}
+
+fn tagged_form(value: Option<Value>) -> Result<Datum, JsonError> {
+    let bad = || JsonError::BadForm("$tagged");
+    let Some(Value::Array(parts)) = value else { return Err(bad()) };
+    let [Value::String(tag), Value::Array(items)] = <[Value; 2]>::try_from(parts).map_err(|_| bad())? else {
+        return Err(bad());
+    };
+    Ok(Datum::Tagged(Box::new(Tagged { tag, items: items.into_iter().map(from_value).collect::<Result<_, _>>()? })))
+}
+
+/// The first whole number in JSON text that fits neither 64 signed nor 64 unsigned bits: the parser would round it.
+fn too_large_number(text: &str) -> Option<&str> {
+    let (mut in_string, mut escaped, mut begin) = (false, false, None);
+    // One more step than there are bytes, to end a number at the end of the text.
+    for (at, byte) in text.bytes().chain([b' ']).enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E' if begin.is_some() => {}
+            b'0'..=b'9' | b'-' => begin = Some(at),
+            _ => {
+                let number = begin.take().map(|begin| &text[begin..at]);
+                let fits = |number: &str| number.parse().is_ok_and(|number: i128| Int::try_from(number).is_ok());
+                if let Some(number) = number.filter(|number| !number.contains(['.', 'e', 'E']) && !fits(number)) {
+                    return Some(number);
+                }
+            }
+        }
+    }
+    None
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let pair = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
+    (text.len() % 2 == 0).then(|| text.as_bytes().chunks_exact(2).map(pair).collect())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_json_does_not_have_comes_back_the_same() {
+        let text = r#"{"a":[1,-2,18446744073709551615,0.5,null,true],"b":{"$bytes":"00ff"},"c":{"$float":"inf"},"d":{"$dict":[[1,"one"],["$x",2]]},"e":{"$tagged":["tuple",[1]]}}"#;
+        assert_eq!(Datum::from_json(text).expect("well-formed").to_json().to_string(), text);
+    }
+
+    #[test]
+    fn whole_numbers_beyond_64_bits_are_named() {
+        for number in ["18446744073709551616", "-9223372036854775809", "99999999999999999999999999999999999999999999"] {
+            let refused = Datum::from_json(&format!(r#"{{"a \" {number}": [{number}]}}"#));
+            assert!(matches!(refused, Err(JsonError::Beyond64Bits(named)) if named == number));
+        }
+        assert!(Datum::from_json(r#"["99999999999999999999", 1e30, -9223372036854775808]"#).is_ok());
+    }
+}

@@ -1,0 +1,225 @@
+//! A dict that keeps the order of insertion.
+//!
+//! # State
+//! Entries stand in one array in the order of their insertion, a hash table finds their places. A removed entry leaves a
+//! hole; when most of the array is holes it is packed. So each operation takes constant time, spread over many.
+//!
+//! # Standard
+//! Python's dict, in meaning and in build ("compact dict", 3.6).
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use serde::ser::{Serialize, Serializer};
+
+use super::datum::Datum;
+use super::key::Key;
+
+/// A dict: keys and data in the order of their insertion.
+#[derive(Clone, Default)]
+pub struct Map {
+    slots: Vec<Option<(Key, Datum)>>,
+    places: HashTable<usize>,
+    hasher: RandomState,
+}
+
+/// Fewer holes than this are not worth packing.
+const FEW_HOLES: usize = 16;
+
+impl Map {
+    /// An empty dict.
+    pub fn new() -> Self {
+        Map::default()
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The data of `key`.
+    pub fn get(&self, key: &Key) -> Option<&Datum> {
+        self.slots[self.place(key)?].as_ref().map(|(_, datum)| datum)
+    }
+
+    /// The data of `key`, to be changed.
+    pub fn get_mut(&mut self, key: &Key) -> Option<&mut Datum> {
+        let place = self.place(key)?;
+        self.slots[place].as_mut().map(|(_, datum)| datum)
+    }
+
+    /// Whether there is an entry of `key`.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.place(key).is_some()
+    }
+
+    /// Sets the data of `key` and returns what it was. A new key goes to the end, a known one keeps its place.
+    pub fn insert(&mut self, key: Key, datum: Datum) -> Option<Datum> {
+        let (slots, hasher) = (&mut self.slots, &self.hasher);
+        let is_it = |place: &usize| slots[*place].as_ref().is_some_and(|(known, _)| *known == key);
+        let rehash = |place: &usize| slots[*place].as_ref().map_or(0, |(known, _)| hasher.hash_one(known));
+        match self.places.entry(hasher.hash_one(&key), is_it, rehash) {
+            Entry::Occupied(known) => {
+                let slot = slots[*known.get()].as_mut()?;
+                Some(std::mem::replace(&mut slot.1, datum))
+            }
+            Entry::Vacant(free) => {
+                free.insert(slots.len());
+                slots.push(Some((key, datum)));
+                None
+            }
+        }
+    }
+
+    /// Removes the entry of `key`.
+    pub fn remove(&mut self, key: &Key) -> Option<Datum> {
+        let slots = &self.slots;
+        let is_it = |place: &usize| slots[*place].as_ref().is_some_and(|(known, _)| known == key);
+        let (place, _) = self.places.find_entry(self.hasher.hash_one(key), is_it).ok()?.remove();
+        let (_, datum) = self.slots[place].take()?;
+        self.tidy();
+        Some(datum)
+    }
+
+    /// Removes the entry that was inserted last.
+    pub fn pop_last(&mut self) -> Option<(Key, Datum)> {
+        // `tidy` leaves no hole at the end.
+        let (key, datum) = self.slots.pop()??;
+        let last = self.slots.len();
+        if let Ok(entry) = self.places.find_entry(self.hasher.hash_one(&key), |place| *place == last) {
+            entry.remove();
+        }
+        self.tidy();
+        Some((key, datum))
+    }
+
+    /// Removes everything.
+    pub fn clear(&mut self) {
+        *self = Map::new();
+    }
+
+    /// The entries in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Key, &Datum)> {
+        self.slots.iter().flatten().map(|(key, datum)| (key, datum))
+    }
+
+    /// The entries in order, their data to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Key, &mut Datum)> {
+        self.slots.iter_mut().flatten().map(|(key, datum)| (&*key, datum))
+    }
+
+    fn place(&self, key: &Key) -> Option<usize> {
+        let is_it = |place: &usize| self.slots[*place].as_ref().is_some_and(|(known, _)| known == key);
+        self.places.find(self.hasher.hash_one(key), is_it).copied()
+    }
+
+    /// Drops holes at the end, and all of them once they are most of the array.
+    fn tidy(&mut self) {
+        while let Some(None) = self.slots.last() {
+            self.slots.pop();
+        }
+        if self.slots.len() > 2 * self.len() + FEW_HOLES {
+            *self = std::mem::take(&mut self.slots).into_iter().flatten().collect();
+        }
+    }
+}
+
+impl FromIterator<(Key, Datum)> for Map {
+    fn from_iter<I: IntoIterator<Item = (Key, Datum)>>(entries: I) -> Self {
+        let mut map = Map::new();
+        map.extend(entries);
+        map
+    }
+}
+
+impl Extend<(Key, Datum)> for Map {
+    fn extend<I: IntoIterator<Item = (Key, Datum)>>(&mut self, entries: I) {
+        for (key, datum) in entries {
+            self.insert(key, datum);
+        }
+    }
+}
+
+impl IntoIterator for Map {
+    type Item = (Key, Datum);
+    type IntoIter = std::iter::Flatten<std::vec::IntoIter<Option<(Key, Datum)>>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.slots.into_iter().flatten()
+    }
+}
+
+/// Equal as Python's dicts are: the same entries in any order.
+impl PartialEq for Map {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().all(|(key, datum)| other.get(key) == Some(datum))
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for Map {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut map = serializer.serialize_map(Some(self.len()))?;
+        for (key, datum) in self.iter() {
+            map.serialize_entry(key, datum)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn order_is_that_of_insertion() {
+        let mut map: Map = (0..5).map(|n| (Key::from(n), Datum::from(n))).collect();
+        map.remove(&Key::from(1));
+        map.insert(Key::from(0), Datum::from("again"));
+        map.insert(Key::from(1), Datum::from("new"));
+        let keys: Vec<i64> = map.iter().filter_map(|(key, _)| key.as_datum().as_int()).collect();
+        assert_eq!(keys, [0, 2, 3, 4, 1]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        /// Against an array of pairs, which cannot be wrong.
+        #[test]
+        fn does_what_a_list_of_pairs_does(steps in prop::collection::vec((0..4_u8, 0..20_i64, any::<i64>()), 0..200)) {
+            let (mut map, mut model) = (Map::new(), Vec::<(i64, i64)>::new());
+            for (step, key, datum) in steps {
+                let at = model.iter().position(|(known, _)| *known == key);
+                match step {
+                    0 | 1 => {
+                        let before = map.insert(key.into(), datum.into());
+                        match at {
+                            Some(at) => prop_assert_eq!(before, Some(std::mem::replace(&mut model[at].1, datum).into())),
+                            None => model.push((key, datum)),
+                        }
+                    }
+                    2 => prop_assert_eq!(map.remove(&key.into()), at.map(|at| model.remove(at).1.into())),
+                    _ => prop_assert_eq!(map.pop_last(), model.pop().map(|(key, datum)| (key.into(), datum.into()))),
+                }
+                prop_assert_eq!(map.len(), model.len());
+                prop_assert!(map.slots.len() <= 2 * map.len() + FEW_HOLES);
+            }
+            let entries: Vec<_> = map.into_iter().collect();
+            let expected: Vec<_> = model.into_iter().map(|(key, datum)| (key.into(), datum.into())).collect();
+            prop_assert_eq!(entries, expected);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What the manager's objects hold: plain data, JSON-like, with bytes and with references to other objects.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `datum` | [`Datum`], one piece of data of any shape |
+//! | `int` | [`Int`], a whole number of 64 bits, signed or not |
+//! | `key` | [`Key`], what may be a key of a dict |
+//! | `map` | [`Map`], a dict that keeps the order of insertion |
+//! | `order` | sorting and adding by Python's rules |
+//! | `reference` | [`ObjectRef`], one object named inside another; [`Kind`], the types of objects |
+//! | `decode` | reading data from a peer, with a limit on its depth |
+//! | `json` | to and from JSON |
+
+mod datum;
+mod decode;
+mod int;
+mod json;
+mod key;
+mod map;
+mod order;
+mod reference;
+
+pub use datum::{Datum, Tagged};
+#[cfg(test)]
+pub(crate) use decode::tests::any_datum;
+pub use int::{Beyond64Bits, Int};
+pub use json::JsonError;
+pub use key::{Key, Unhashable};
+pub use map::Map;
+pub(crate) use order::{NotComparable, add, compare};
+pub(crate) use reference::Keeper;
+pub use reference::{Kind, ObjectId, ObjectRef};
+
+/// How deep lists and dicts may be nested inside one stored piece of data.
+pub const DEPTH_LIMIT: usize = 100;

@@ -1,0 +1,102 @@
+//! Sorting and adding by Python's rules: numbers of every type together, everything else only with its own.
+
+use std::cmp::Ordering;
+
+use super::datum::Datum;
+use super::int::Beyond64Bits;
+
+/// Two pieces of data have no order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotComparable(pub(crate) &'static str, pub(crate) &'static str);
+
+/// Which comes first.
+pub(crate) fn compare(a: &Datum, b: &Datum) -> Result<Ordering, NotComparable> {
+    match (a, b) {
+        (Datum::Str(a), Datum::Str(b)) => Ok(a.cmp(b)),
+        (Datum::Bytes(a), Datum::Bytes(b)) => Ok(a.cmp(b)),
+        (Datum::List(a), Datum::List(b)) => {
+            for (a, b) in a.iter().zip(b) {
+                let first = compare(a, b)?;
+                if first.is_ne() {
+                    return Ok(first);
+                }
+            }
+            Ok(a.len().cmp(&b.len()))
+        }
+        _ => number_order(a, b).ok_or(NotComparable(a.shape(), b.shape())),
+    }
+}
+
+/// The order of two numbers; NaN has none with anything, and neither has what is no number.
+fn number_order(a: &Datum, b: &Datum) -> Option<Ordering> {
+    match (a.as_int::<i128>(), b.as_int::<i128>(), a, b) {
+        (Some(a), Some(b), _, _) => Some(a.cmp(&b)),
+        (Some(a), None, _, Datum::Float(b)) => int_to_float(a, *b),
+        (None, Some(b), Datum::Float(a), _) => int_to_float(b, *a).map(Ordering::reverse),
+        (None, None, Datum::Float(a), Datum::Float(b)) => a.partial_cmp(b),
+        _ => None,
+    }
+}
+
+pub(super) fn number_eq(a: &Datum, b: &Datum) -> bool {
+    number_order(a, b) == Some(Ordering::Equal)
+}
+
+/// Compares exactly: a 64-bit number may lie between two neighbouring floats.
+fn int_to_float(int: i128, float: f64) -> Option<Ordering> {
+    if float.is_nan() {
+        return None;
+    }
+    // Saturates at the ends of i128, which are beyond every Int; the fraction decides between equal whole parts.
+    let whole = float.trunc() as i128;
+    Some(int.cmp(&whole).then_with(|| 0.0_f64.total_cmp(&(float.fract() + 0.0))))
+}
+
+/// The sum of two numbers: whole if both are. `None` if either is no number.
+pub(crate) fn add(a: &Datum, b: &Datum) -> Option<Result<Datum, Beyond64Bits>> {
+    match (a.as_int::<i128>(), b.as_int::<i128>()) {
+        (Some(a), Some(b)) => Some(Datum::try_from(a + b)),
+        _ => Some(Ok(Datum::Float(a.as_f64()? + b.as_f64()?))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(a: impl Into<Datum>, b: impl Into<Datum>) -> Result<Ordering, NotComparable> {
+        compare(&a.into(), &b.into())
+    }
+
+    #[test]
+    fn numbers_of_all_types_have_one_order() {
+        assert_eq!(order(1, 1.5), Ok(Ordering::Less));
+        assert_eq!(order(-1, -1.5), Ok(Ordering::Greater));
+        assert_eq!(order(2, -0.0), Ok(Ordering::Greater));
+        assert_eq!(order(0, -0.0), Ok(Ordering::Equal));
+        assert_eq!(order(1.5, true), Ok(Ordering::Greater));
+        assert_eq!(order(u64::MAX, f64::INFINITY), Ok(Ordering::Less));
+        assert_eq!(order((1_u64 << 53) + 1, (1_u64 << 53) as f64), Ok(Ordering::Greater));
+        assert!(order(1, f64::NAN).is_err());
+    }
+
+    #[test]
+    fn lists_are_compared_item_by_item() {
+        let list = |items: &[i32]| Datum::from_iter(items.iter().map(|item| Datum::from(*item)));
+        assert_eq!(compare(&list(&[1, 2]), &list(&[1, 3])), Ok(Ordering::Less));
+        assert_eq!(compare(&list(&[1, 2]), &list(&[1])), Ok(Ordering::Greater));
+    }
+
+    #[test]
+    fn different_shapes_have_no_order() {
+        assert_eq!(order("a", 1), Err(NotComparable("text", "a whole number")));
+    }
+
+    #[test]
+    fn sums_stay_whole_and_never_wrap() {
+        assert_eq!(add(&1.into(), &2.into()), Some(Ok(Datum::from(3))));
+        assert_eq!(add(&1.into(), &0.5.into()), Some(Ok(Datum::from(1.5))));
+        assert_eq!(add(&u64::MAX.into(), &1.into()), Some(Err(Beyond64Bits)));
+        assert_eq!(add(&"a".into(), &1.into()), None);
+    }
+}

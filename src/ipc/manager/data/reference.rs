@@ -1,0 +1,145 @@
+//! One object named inside another, or inside a message.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The number of an object in its manager. Never used again when the object is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectId(pub(crate) u64);
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The types of objects that a manager serves, by Python's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each is the type of that name")]
+pub enum Kind {
+    List,
+    Dict,
+    Namespace,
+    Lock,
+    RLock,
+    Semaphore,
+    BoundedSemaphore,
+    Condition,
+    Event,
+    Barrier,
+    Queue,
+    JoinableQueue,
+    Value,
+    Array,
+}
+
+impl Kind {
+    /// Every type.
+    pub const ALL: [Kind; 14] = [
+        Kind::List,
+        Kind::Dict,
+        Kind::Namespace,
+        Kind::Lock,
+        Kind::RLock,
+        Kind::Semaphore,
+        Kind::BoundedSemaphore,
+        Kind::Condition,
+        Kind::Event,
+        Kind::Barrier,
+        Kind::Queue,
+        Kind::JoinableQueue,
+        Kind::Value,
+        Kind::Array,
+    ];
+
+    /// Python's typeid: `list` and `dict` as there, the others capitalised.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::List => "list",
+            Kind::Dict => "dict",
+            Kind::Namespace => "Namespace",
+            Kind::Lock => "Lock",
+            Kind::RLock => "RLock",
+            Kind::Semaphore => "Semaphore",
+            Kind::BoundedSemaphore => "BoundedSemaphore",
+            Kind::Condition => "Condition",
+            Kind::Event => "Event",
+            Kind::Barrier => "Barrier",
+            Kind::Queue => "Queue",
+            Kind::JoinableQueue => "JoinableQueue",
+            Kind::Value => "Value",
+            Kind::Array => "Array",
+        }
+    }
+
+    /// The type of this name, in any mixture of capitals.
+    pub fn by_name(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What keeps a referenced object alive as long as the reference exists: each side of the wire has its own.
+pub(crate) type Keeper = Arc<dyn Any + Send + Sync>;
+
+/// A reference to an object, as it stands inside data: a dict in a dict stays a reference.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ObjectRef {
+    id: ObjectId,
+    kind: Kind,
+    #[serde(skip)]
+    keeper: Option<Keeper>,
+}
+
+impl ObjectRef {
+    pub(crate) fn new(id: ObjectId, kind: Kind, keeper: Option<Keeper>) -> Self {
+        ObjectRef { id, kind, keeper }
+    }
+
+    /// The object's number.
+    pub fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    /// The object's type.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn keeper(&self) -> Option<&Keeper> {
+        self.keeper.as_ref()
+    }
+}
+
+impl PartialEq for ObjectRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl fmt::Debug for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_found_by_its_name() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::by_name(&kind.name().to_lowercase()), Some(kind));
+        }
+        assert_eq!(Kind::by_name("set"), None);
+    }
+}

@@ -1,0 +1,488 @@
+//! The manager itself: started, connected to, asked for objects, shut down.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::address::{Address, SocketFile};
+use super::client::{Client, Gate, Object, door};
+use super::data::{Datum, Key, Kind, Map};
+use super::proxy::{
+    Array, Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, List, Lock, Namespace, Proxy, Queue,
+    RLock, Semaphore, Value,
+};
+use super::server::{Limits, Server};
+use super::status::Status;
+use super::store::{Reply, Request};
+use super::wire::{AuthKey, Transport, random};
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::process::{self, Process};
+use crate::ipc::role::{Role, RoleResult};
+use crate::ipc::share::{Adopted, Inherited, Parcel, Share, Slot};
+
+/// How long a manager may take for what needs no waiting, before it counts as silent.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// How long a server may take to end when it is asked to.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(1);
+
+/// A connection to a manager: makes objects in it, and finds those that have a name.
+///
+/// Goes into workers as a [`Slot`] of their roles, like the objects' proxies.
+#[derive(Debug)]
+pub struct Manager {
+    client: Arc<Client>,
+    server: Option<OwnServer>,
+}
+
+/// The server's process, of who started it.
+#[derive(Debug)]
+struct OwnServer {
+    process: Process,
+    /// The server ends when this is closed, in any way.
+    life: Option<OwnedFd>,
+    addresses: Vec<Address>,
+    _files: Vec<SocketFile>,
+}
+
+/// How to start a manager, where the plain [`Manager::start`] does not do.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct ManagerBuilder<'a> {
+    process: process::Builder<'a>,
+    name: Option<String>,
+    key: Option<AuthKey>,
+    addresses: Vec<Address>,
+    is_private: bool,
+    limits: Limits,
+}
+
+impl<'a> ManagerBuilder<'a> {
+    /// How its process is started; it is a daemon in any case.
+    pub fn process(mut self, process: process::Builder<'a>) -> Self {
+        self.process = process;
+        self
+    }
+
+    /// The name of its process.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// The key for those who connect from elsewhere; random if none is given.
+    pub fn key(mut self, key: AuthKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Listens there too, for those who are no workers of this process.
+    pub fn listen(mut self, address: Address) -> Self {
+        self.addresses.push(address);
+        self
+    }
+
+    /// Listens also at a socket in a fresh directory that no other user can enter; see [`Manager::addresses`].
+    pub fn listen_privately(mut self) -> Self {
+        self.is_private = true;
+        self
+    }
+
+    /// How much it takes from its clients.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Starts the manager; see [`Manager::start`].
+    ///
+    /// # Errors
+    /// As [`Manager::start`], and [`Error::Os`] if it cannot listen where it should.
+    pub fn start(self) -> Result<Manager> {
+        let key = match self.key {
+            Some(key) => key,
+            None => AuthKey::generate().map_err(os("make a random key"))?,
+        };
+        let (mut listeners, mut addresses, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        let mut wanted = self.addresses;
+        if self.is_private {
+            wanted.push(Address::Unix(SocketFile::private_path().map_err(os("make a private directory"))?));
+        }
+        for (number, address) in wanted.iter().enumerate() {
+            let (listener, address, mut file) = address.listen().map_err(os("listen for a manager's clients"))?;
+            if let Some(file) = file.as_mut().filter(|_| self.is_private && number == wanted.len() - 1) {
+                file.own_directory();
+            }
+            listeners.push((listener, matches!(address, Address::Tcp { .. })));
+            addresses.push(address);
+            files.extend(file);
+        }
+        let (inside, outside) = door()?;
+        let (ends, life) = std::io::pipe().map_err(os("make a manager's life line"))?;
+        let name = self.name.as_deref().unwrap_or("manager");
+        let mut process = self.process.daemon(true).spawn(name, |give| ManagerServer {
+            key: key.bytes().to_vec(),
+            door: give.hand_over(inside),
+            life: give.hand_over(ends.into()),
+            listeners: listeners.into_iter().map(|(listener, is_tcp)| (give.hand_over(listener), is_tcp)).collect(),
+            limits: self.limits,
+        })?;
+        let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
+        let client = match Client::connect(Gate::Door(outside), key, manager, Some(ANSWER_TIME)) {
+            Ok(client) => client,
+            // If the server said why it could not begin, that is the better reason.
+            Err(error) => match process.join_timeout(SHUTDOWN_TIME)?.and_then(|ended| ended.failure.clone()) {
+                Some(failure) => return Err(failure.into()),
+                None => return Err(error),
+            },
+        };
+        let server = OwnServer { process, life: Some(life.into()), addresses, _files: files };
+        Ok(Manager { client, server: Some(server) })
+    }
+}
+
+impl Manager {
+    /// Starts a manager: a worker of this process in the role [`ManagerServer`], which must be in the program's table.
+    ///
+    /// Only workers to which this process gives the manager or one of its objects can connect. It ends with this process,
+    /// with [`shutdown`](Self::shutdown), or when this value is dropped.
+    ///
+    /// # Errors
+    /// What kept the process from starting, or from finding its role.
+    ///
+    /// # Standard
+    /// Python's `multiprocessing.Manager()`.
+    pub fn start() -> Result<Manager> {
+        Manager::builder().start()
+    }
+
+    /// Starts a manager with options.
+    pub fn builder<'a>() -> ManagerBuilder<'a> {
+        ManagerBuilder::default()
+    }
+
+    /// Connects to a manager elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], or [`Error::Unwelcome`] if the keys differ.
+    ///
+    /// # Standard
+    /// Python's `BaseManager(address, authkey).connect()`.
+    pub fn connect(address: &Address, key: &AuthKey) -> Result<Manager> {
+        let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
+        let client = Client::connect(Gate::Address(address.clone()), key.clone(), manager, Some(ANSWER_TIME))?;
+        Ok(Manager { client, server: None })
+    }
+
+    /// Where it listens for others than this process's workers, if this process started it.
+    pub fn addresses(&self) -> &[Address] {
+        self.server.as_ref().map_or(&[], |server| &server.addresses)
+    }
+
+    /// The server's process, if this process started it.
+    pub fn process(&self) -> Option<&Process> {
+        self.server.as_ref().map(|server| &server.process)
+    }
+
+    /// What it says about itself.
+    ///
+    /// # Errors
+    /// [`Error::ManagerGone`].
+    pub fn status(&self) -> Result<Status> {
+        self.client.status()
+    }
+
+    /// Ends the manager, if this process started it, and all its objects with it; otherwise only leaves it. Whoever calls
+    /// one of its objects gets [`Error::ManagerGone`], also who waits at one now.
+    ///
+    /// Asked first, then told, then killed.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if the kernel refuses the wait.
+    pub fn shutdown(mut self) -> Result<()> {
+        self.server.take().map_or(Ok(()), OwnServer::end)
+    }
+
+    /// Makes an object of a type, with Python's arguments of that type as data.
+    ///
+    /// # Errors
+    /// [`Error::Managed`] if the arguments are not those of the type, [`Error::ManagerGone`].
+    pub fn make<P: Proxy>(&self, args: Vec<Datum>) -> Result<P> {
+        P::of(self.make_any(P::KIND, args, None)?)
+    }
+
+    /// The object of a name: the one that has it, if it is of this type, or else a new one, which lives until its name is
+    /// [taken away](Self::unname).
+    ///
+    /// # Errors
+    /// As [`make`](Self::make); if the name belongs to another type.
+    pub fn make_named<P: Proxy>(&self, name: &str, args: Vec<Datum>) -> Result<P> {
+        P::of(self.make_any(P::KIND, args, Some(name))?)
+    }
+
+    /// As [`make`](Self::make) and [`make_named`](Self::make_named), of a type that is known only at run time.
+    ///
+    /// # Errors
+    /// As those.
+    pub fn make_any(&self, kind: Kind, args: Vec<Datum>, name: Option<&str>) -> Result<Object> {
+        let name = name.map(str::to_owned);
+        self.client.fetch(Request::Create { kind, args, name }, || format!("making a {kind}"))
+    }
+
+    /// The object of a name.
+    ///
+    /// # Errors
+    /// [`Error::Managed`] if there is none, or it is of another type, [`Error::ManagerGone`].
+    pub fn lookup<P: Proxy>(&self, name: &str) -> Result<P> {
+        P::of(self.lookup_any(name)?)
+    }
+
+    /// The object of a name, of whatever type.
+    ///
+    /// # Errors
+    /// As [`lookup`](Self::lookup).
+    pub fn lookup_any(&self, name: &str) -> Result<Object> {
+        self.client.fetch(Request::Lookup { name: name.to_owned() }, || format!("looking up {name}"))
+    }
+
+    /// All names and the types of their objects.
+    ///
+    /// # Errors
+    /// [`Error::ManagerGone`].
+    pub fn names(&self) -> Result<Vec<(String, Kind)>> {
+        let Reply::Datum(Datum::Dict(names)) =
+            self.client.request(Request::Names, || "listing the names".to_owned())?
+        else {
+            return Err(Error::ManagerGone);
+        };
+        let entry = |(name, kind): (Key, Datum)| Some((name.as_str()?.to_owned(), Kind::by_name(kind.as_str()?)?));
+        Ok(Map::into_iter(*names).filter_map(entry).collect())
+    }
+
+    /// Takes a name away. Its object lives on as long as somebody refers to it.
+    ///
+    /// # Errors
+    /// [`Error::Managed`] if nothing has the name, [`Error::ManagerGone`].
+    pub fn unname(&self, name: &str) -> Result<()> {
+        let request = Request::Unname { name: name.to_owned() };
+        self.client.request(request, || format!("taking away the name {name}")).map(drop)
+    }
+}
+
+/// Makes a method for each type that needs no arguments.
+macro_rules! make_plain {
+    ($($(#[$doc:meta])* $method:ident -> $proxy:ident;)*) => {
+        impl Manager {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// [`Error::ManagerGone`].
+            pub fn $method(&self) -> Result<$proxy> {
+                self.make(vec![])
+            }
+        )*}
+    };
+}
+make_plain! {
+    /// Makes an empty dict.
+    dict -> Dict;
+    /// Makes an empty list.
+    list -> List;
+    /// Makes an empty namespace.
+    namespace -> Namespace;
+    /// Makes a free lock.
+    lock -> Lock;
+    /// Makes a free recursive lock.
+    rlock -> RLock;
+    /// Makes a condition with a recursive lock of its own.
+    condition -> Condition;
+    /// Makes an event that is not set.
+    event -> Event;
+}
+
+impl Manager {
+    /// Makes a condition on a lock that others may use too.
+    ///
+    /// # Errors
+    /// [`Error::ManagerGone`].
+    pub fn condition_on(&self, lock: &Lock) -> Result<Condition> {
+        self.make(vec![lock.into()])
+    }
+
+    /// Makes a semaphore; its permits come back when their holder dies.
+    ///
+    /// # Errors
+    /// [`Error::ManagerGone`].
+    pub fn semaphore(&self, permits: u32) -> Result<Semaphore> {
+        self.make(vec![permits.into()])
+    }
+
+    /// Makes a semaphore that only counts: one process releases what another acquires, and nothing comes back.
+    ///
+    /// # Errors
+    /// [`Error::ManagerGone`].
+    pub fn counting_semaphore(&self, permits: u32) -> Result<Semaphore> {
+        self.make(vec![permits.into(), false.into()])
+    }
+
+    /// Makes a bounded semaphore.
+    ///
+    /// # Errors
+    /// [`Error::ManagerGone`].
+    pub fn bounded_semaphore(&self, permits: u32) -> Result<BoundedSemaphore> {
+        self.make(vec![permits.into()])
+    }
+
+    /// Makes a barrier.
+    ///
+    /// # Errors
+    /// [`Error::Managed`] if there are no parties, [`Error::ManagerGone`].
+    pub fn barrier(&self, parties: u32) -> Result<Barrier> {
+        self.make(vec![parties.into()])
+    }
+
+    /// Makes a barrier with an action, see [`Barrier::wait_with`].
+    ///
+    /// # Errors
+    /// As [`barrier`](Self::barrier).
+    pub fn barrier_with_action(&self, parties: u32) -> Result<Barrier> {
+        self.make(vec![parties.into(), true.into()])
+    }
+
+    /// Makes a queue for at most `maxsize` items; 0 is no limit.
+    ///
+    /// # Errors
+    /// [`Error::ManagerGone`].
+    pub fn queue(&self, maxsize: usize) -> Result<Queue> {
+        self.make(vec![maxsize.into()])
+    }
+
+    /// Makes a joinable queue for at most `maxsize` items; 0 is no limit.
+    ///
+    /// # Errors
+    /// [`Error::ManagerGone`].
+    pub fn joinable_queue(&self, maxsize: usize) -> Result<JoinableQueue> {
+        self.make(vec![maxsize.into()])
+    }
+
+    /// Makes a joinable queue that delivers no item more often than `deliveries` times.
+    ///
+    /// # Errors
+    /// [`Error::ManagerGone`].
+    pub fn joinable_queue_with_limit(&self, maxsize: usize, deliveries: u32) -> Result<JoinableQueue> {
+        self.make(vec![maxsize.into(), deliveries.into()])
+    }
+
+    /// Makes a value, with a note of its type.
+    ///
+    /// # Errors
+    /// [`Error::ManagerGone`].
+    pub fn value(&self, typecode: &str, datum: impl Into<Datum>) -> Result<Value> {
+        self.make(vec![typecode.into(), datum.into()])
+    }
+
+    /// Makes an array of the type that Python's `array` module knows by this letter.
+    ///
+    /// # Errors
+    /// [`Error::Managed`] if there is no such type, or an element does not fit it, [`Error::ManagerGone`].
+    pub fn array<D: Into<Datum>>(&self, typecode: &str, elements: impl IntoIterator<Item = D>) -> Result<Array> {
+        self.make(vec![typecode.into(), elements.into_iter().map(Into::into).collect()])
+    }
+}
+
+impl OwnServer {
+    fn end(mut self) -> Result<()> {
+        self.life = None;
+        if self.process.join_timeout(SHUTDOWN_TIME)?.is_none() {
+            self.process.terminate()?;
+            if self.process.join_timeout(SHUTDOWN_TIME)?.is_none() {
+                self.process.kill()?;
+            }
+        }
+        self.process.join().map(drop)
+    }
+}
+
+impl Share for Manager {
+    const KIND: &'static str = "manager";
+
+    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+        self.client.lend(None, parcel)
+    }
+
+    fn adopt(parcel: &mut Adopted) -> Result<Self> {
+        Client::adopt(parcel).map(|(client, _)| Manager { client, server: None })
+    }
+}
+
+/// The role of a manager's process. A program that starts managers has it in its table of roles.
+#[derive(Serialize, Deserialize)]
+pub struct ManagerServer {
+    key: Vec<u8>,
+    door: Slot<OwnedFd>,
+    life: Slot<OwnedFd>,
+    /// Each with whether it is TCP.
+    listeners: Vec<(Slot<OwnedFd>, bool)>,
+    limits: Limits,
+}
+
+impl Role for ManagerServer {
+    const NAME: &'static str = "manager.server";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let mut server = Server::new(AuthKey::new(self.key)?, self.limits)?;
+        server.add_door(inherited.take(self.door)?)?;
+        for (listener, is_tcp) in self.listeners {
+            let transport = if is_tcp { Transport::Tcp } else { Transport::Unix };
+            server.add_listener(inherited.take(listener)?, transport)?;
+        }
+        server.run(inherited.take(self.life)?)?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for ManagerServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ManagerServer").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// A manager in this very process, for who does nothing else: listens at addresses until it is told to stop.
+#[derive(Debug)]
+pub struct Serving {
+    addresses: Vec<Address>,
+    server: Server,
+    _files: Vec<SocketFile>,
+}
+
+impl Serving {
+    /// Listens at `addresses`, and serves nobody yet.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if it cannot listen there.
+    pub fn listen(addresses: &[Address], key: AuthKey, limits: Limits) -> Result<Serving> {
+        let mut server = Server::new(key, limits).map_err(os("make a manager"))?;
+        let (mut known, mut files) = (Vec::new(), Vec::new());
+        for address in addresses {
+            let (listener, address, file) = address.listen().map_err(os("listen for a manager's clients"))?;
+            server.add_listener(listener, address.transport()).map_err(os("listen for a manager's clients"))?;
+            known.push(address);
+            files.extend(file);
+        }
+        Ok(Serving { addresses: known, server, _files: files })
+    }
+
+    /// Where it listens, with the ports that the kernel chose.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Serves until `stop` becomes readable, or its other end is closed. Leaves no socket file, and says what there was.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if the kernel refuses the wait.
+    pub fn run(self, stop: impl std::os::fd::AsFd) -> Result<Status> {
+        self.server.run(stop).map_err(os("wait for a manager's clients"))
+    }
+}

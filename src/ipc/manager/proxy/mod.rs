@@ -1,0 +1,197 @@
+//! Proxies: the objects of a manager as if they were here.
+//!
+//! A proxy goes into a worker as a [`Slot`](crate::Slot) of its role, and into other objects as data: `dict.insert("inner",
+//! &list)` puts a reference there, and `List::try_from(&datum)` makes a proxy of what is fetched. Cloning one is cheap. The
+//! object lives as long as a proxy or a reference to it does, anywhere.
+
+mod array;
+mod barrier;
+mod condition;
+mod dict;
+mod list;
+mod lock;
+mod place;
+mod queue;
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+pub use array::{Array, Value};
+pub use barrier::{Barrier, Event};
+pub use condition::{Condition, ConditionGuard};
+pub use dict::{Dict, Namespace};
+pub use list::List;
+pub use lock::{BoundedSemaphore, Guard, Lock, RLock, Semaphore};
+pub use place::{Place, Swap};
+pub use queue::{JoinableQueue, Queue, Task};
+
+use super::client::{Object, Pending};
+use super::data::{Datum, Kind};
+use super::store::{Failure, Method, Reply};
+use crate::ipc::error::{Error, Result};
+
+/// A proxy of one of the manager's types.
+pub trait Proxy: Sized {
+    /// The type.
+    const KIND: Kind;
+
+    /// The object behind it.
+    fn object(&self) -> &Object;
+
+    /// The proxy of an object.
+    ///
+    /// # Errors
+    /// [`Error::Managed`] if it is of another type.
+    fn of(object: Object) -> Result<Self>;
+}
+
+/// Makes the proxy of one type, with what all proxies can do.
+macro_rules! proxy {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            object: $crate::ipc::manager::client::Object,
+        }
+
+        impl $crate::ipc::manager::proxy::Proxy for $name {
+            const KIND: $crate::ipc::manager::data::Kind = $crate::ipc::manager::data::Kind::$name;
+
+            fn object(&self) -> &$crate::ipc::manager::client::Object {
+                &self.object
+            }
+
+            fn of(object: $crate::ipc::manager::client::Object) -> $crate::Result<Self> {
+                let object = $crate::ipc::manager::client::check_kind(object, Self::KIND)?;
+                Ok($name { object })
+            }
+        }
+
+        /// A reference to the object, to put into another.
+        impl From<&$name> for $crate::ipc::manager::data::Datum {
+            fn from(proxy: &$name) -> Self {
+                proxy.object.reference().into()
+            }
+        }
+
+        /// The object that a fetched reference names.
+        impl TryFrom<&$crate::ipc::manager::data::Datum> for $name {
+            type Error = $crate::Error;
+
+            fn try_from(datum: &$crate::ipc::manager::data::Datum) -> $crate::Result<Self> {
+                $crate::ipc::manager::proxy::object_in(datum).and_then($crate::ipc::manager::proxy::Proxy::of)
+            }
+        }
+
+        impl $crate::Share for $name {
+            const KIND: &'static str = concat!("managed ", stringify!($name));
+
+            fn lend(&self, parcel: &mut $crate::Parcel) -> $crate::Result<()> {
+                self.object.client().lend(Some(&self.object), parcel)
+            }
+
+            fn adopt(parcel: &mut $crate::Adopted) -> $crate::Result<Self> {
+                let kind = <Self as $crate::ipc::manager::proxy::Proxy>::KIND;
+                $crate::ipc::manager::client::adopted_object(parcel, kind).map(|object| $name { object })
+            }
+        }
+    };
+}
+use proxy;
+
+/// The object of a reference in data.
+fn object_in(datum: &Datum) -> Result<Object> {
+    let failed = |source| Error::Managed { doing: "making a proxy".to_owned(), source };
+    let reference = datum.as_object().ok_or_else(|| failed(Failure::bad_argument("a reference", datum.shape())))?;
+    Object::of(reference).ok_or(Error::ForeignReference)
+}
+
+/// No waiting.
+const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+
+impl Object {
+    /// Calls a method whose answer is data.
+    fn get(&self, method: Method, args: Vec<Datum>) -> Result<Datum> {
+        into_datum(self.call(method, args)?)
+    }
+
+    /// Calls a method that has nothing to answer.
+    fn tell(&self, method: Method, args: Vec<Datum>) -> Result<()> {
+        self.call(method, args).map(drop)
+    }
+
+    fn get_number(&self, method: Method) -> Result<usize> {
+        Ok(self.get(method, vec![])?.as_int().unwrap_or_default())
+    }
+
+    fn get_bool(&self, method: Method, args: Vec<Datum>) -> Result<bool> {
+        Ok(self.get(method, args)?.as_bool().unwrap_or_default())
+    }
+
+    fn get_list(&self, method: Method, args: Vec<Datum>) -> Result<Vec<Datum>> {
+        match self.get(method, args)? {
+            Datum::List(items) => Ok(items),
+            _ => Err(Error::ManagerGone),
+        }
+    }
+
+    /// Sends a call whose answer is taken later.
+    fn later<T>(&self, method: Method, args: Vec<Datum>, read: fn(Result<Reply>) -> Result<T>) -> Result<Later<T>> {
+        let pending = self.start(method, args, AT_ONCE, 0)?;
+        Ok(Later { pending, object: self.clone(), method, read, answer: PhantomData })
+    }
+}
+
+/// The data of an answer that has some.
+fn into_datum(reply: Reply) -> Result<Datum> {
+    match reply {
+        Reply::Datum(datum) | Reply::Item(datum) => Ok(datum),
+        // A manager of the same version does not answer so.
+        _ => Err(Error::ManagerGone),
+    }
+}
+
+/// What an answer comes to where "there is none" is one of the expected outcomes.
+fn if_there(answer: Result<Reply>) -> Result<Option<Datum>> {
+    use Failure::{Empty, IndexOutOfRange, NoSuchAttribute, NoSuchKey, NotInList};
+    match answer {
+        Err(Error::Managed {
+            source: NoSuchKey(_) | NoSuchAttribute(_) | IndexOutOfRange | NotInList | Empty(_),
+            ..
+        }) => Ok(None),
+        other => other.and_then(into_datum).map(Some),
+    }
+}
+
+fn nothing(answer: Result<Reply>) -> Result<()> {
+    answer.map(drop)
+}
+
+/// A call that was sent, and whose answer is taken when it is needed.
+///
+/// Many calls may be under way at once: they are done in the order in which they were sent, and all together take little
+/// more time than one. Dropping this throws the answer away; the call is done all the same.
+#[must_use = "the answer tells whether the call was done"]
+pub struct Later<T> {
+    pending: Pending,
+    object: Object,
+    method: Method,
+    read: fn(Result<Reply>) -> Result<T>,
+    answer: PhantomData<fn() -> T>,
+}
+
+impl<T> Later<T> {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn wait(self) -> Result<T> {
+        (self.read)(self.object.answer(self.method, self.pending))
+    }
+}
+
+impl<T> std::fmt::Debug for Later<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} {}, under way", self.method, self.object.kind(), self.object.id())
+    }
+}

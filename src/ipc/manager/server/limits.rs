@@ -1,0 +1,40 @@
+//! How much a server takes from its clients.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How much a manager takes from its clients before it turns them away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The longest request, and about the longest answer, in bytes.
+    pub frame: usize,
+    /// How many may be in the middle of their greeting at once, at each entrance; the others wait outside.
+    pub greeting: usize,
+    /// How long the whole greeting may take.
+    pub greeting_time: Duration,
+    /// How long a client may take none of its answers while some wait for it.
+    pub unread_time: Duration,
+    /// How long a client may ask for nothing while it waits for nothing; no limit by default.
+    pub idle_time: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            frame: 16 << 20,
+            greeting: 64,
+            greeting_time: Duration::from_secs(2),
+            unread_time: Duration::from_secs(10),
+            idle_time: None,
+        }
+    }
+}
+
+impl Limits {
+    /// The longest answer: what fits into a request fits into an answer, whatever else stands in it.
+    pub(super) fn answer(&self) -> usize {
+        self.frame.saturating_add(1024)
+    }
+}

@@ -1,0 +1,60 @@
+//! What a manager says about itself.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Numbers of a manager's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// Clients that are connected now.
+    pub clients: u64,
+    /// Clients that have proved themselves since the start.
+    pub clients_ever: u64,
+    /// Objects that exist now.
+    pub objects: u64,
+    /// Objects with a name.
+    pub names: u64,
+    /// Calls that wait now.
+    pub waiting: u64,
+    /// Requests since the start.
+    pub requests: u64,
+    /// Connections that were refused or ended by the server, by reason.
+    pub refused: Refusals,
+}
+
+/// Connections that a manager refused or ended, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Refusals {
+    /// Did not prove that they have the key.
+    pub wrong_key: u64,
+    /// Sent what is no greeting, or went away in the middle of it.
+    pub no_greeting: u64,
+    /// Did not finish the greeting in time.
+    pub too_slow: u64,
+    /// Belong to another user of this machine.
+    pub other_user: u64,
+    /// Sent a frame that is too long, has a wrong code or holds no message, after they had proved themselves.
+    pub broken: u64,
+    /// Did not take their answers in time.
+    pub not_reading: u64,
+    /// Asked for nothing for too long.
+    pub idle: u64,
+}
+
+impl Refusals {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let Refusals { wrong_key, no_greeting, too_slow, other_user, broken, not_reading, idle } = *self;
+        wrong_key + no_greeting + too_slow + other_user + broken + not_reading + idle
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Status { clients_ever, objects, requests, refused, .. } = self;
+        write!(f, "{clients_ever} clients, {objects} objects, {requests} requests, {} refused", refused.total())
+    }
+}

@@ -1,0 +1,180 @@
+//! Values and arrays.
+//!
+//! # State
+//! An array's elements are 64-bit words; the typecode says what each stands for.
+//!
+//! # Standard
+//! Python's managed `Value` (any data, its typecode is only a note) and `array.array` (type and range are checked). Differs:
+//! an array never changes its length, as `multiprocessing.Array`.
+
+use super::call::{Args, Method, Reply};
+use super::failure::Failure;
+use super::slice::{place, places};
+use crate::ipc::manager::data::{Datum, Kind};
+
+/// A value object: one piece of data.
+#[derive(Debug)]
+pub(crate) struct Value {
+    typecode: String,
+    pub(crate) datum: Datum,
+}
+
+impl Value {
+    pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
+        let (typecode, datum) = (args.text("a typecode")?, args.datum("a value")?);
+        args.end()?;
+        Ok(Value { typecode, datum })
+    }
+
+    pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Result<Reply, Failure> {
+        let reply = match method {
+            Method::Get | Method::Snapshot => self.datum.clone().into(),
+            Method::Set => {
+                self.datum = args.datum("a value")?;
+                Reply::DONE
+            }
+            Method::Typecode => self.typecode.as_str().into(),
+            _ => return Err(Failure::NoSuchMethod { kind: Kind::Value, method }),
+        };
+        args.end()?;
+        Ok(reply)
+    }
+}
+
+/// What the elements of an array are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Typecode(char);
+
+impl Typecode {
+    fn new(code: &str) -> Result<Self, Failure> {
+        let one = |code: &&str| code.len() == 1 && "cbBuhHiIlLqQfd".contains(*code);
+        let code = Some(code).filter(one).and_then(|code| code.chars().next());
+        code.map(Typecode)
+            .ok_or_else(|| Failure::bad_argument("one of the typecodes c b B u h H i I l L q Q f d", "another"))
+    }
+
+    /// The least and the greatest whole number of the type; `None` if it is not one of whole numbers.
+    fn limits(self) -> Option<(i128, i128)> {
+        Some(match self.0 {
+            'b' => (i8::MIN.into(), i8::MAX.into()),
+            'B' => (0, u8::MAX.into()),
+            'h' => (i16::MIN.into(), i16::MAX.into()),
+            'H' => (0, u16::MAX.into()),
+            'i' => (i32::MIN.into(), i32::MAX.into()),
+            'I' => (0, u32::MAX.into()),
+            'l' | 'q' => (i64::MIN.into(), i64::MAX.into()),
+            'L' | 'Q' => (0, u64::MAX.into()),
+            _ => return None,
+        })
+    }
+
+    fn to_word(self, datum: &Datum) -> Result<u64, Failure> {
+        let wrong = |what: &str| Failure::bad_argument(format!("{what} for typecode '{}'", self.0), datum.shape());
+        let out_of_range = || Failure::OutOfRange { value: datum.to_string(), typecode: self.0 };
+        match (self.0, self.limits()) {
+            (_, Some((least, greatest))) => {
+                let number: i128 = datum.as_int().ok_or_else(|| wrong("a whole number"))?;
+                // The low 64 bits hold every number between the limits.
+                if (least..=greatest).contains(&number) { Ok(number as u64) } else { Err(out_of_range()) }
+            }
+            ('f', _) => {
+                let number = datum.as_f64().ok_or_else(|| wrong("a number"))?;
+                Ok(u64::from((number as f32).to_bits()))
+            }
+            ('d', _) => datum.as_f64().map(f64::to_bits).ok_or_else(|| wrong("a number")),
+            ('u', _) => {
+                let mut chars = datum.as_str().ok_or_else(|| wrong("one character"))?.chars();
+                let (char, rest) = (chars.next(), chars.next());
+                char.filter(|_| rest.is_none()).map(u64::from).ok_or_else(|| wrong("one character"))
+            }
+            _ => match datum.as_bytes() {
+                Some([byte]) => Ok(u64::from(*byte)),
+                _ => Err(wrong("one byte")),
+            },
+        }
+    }
+
+    fn to_datum(self, word: u64) -> Datum {
+        match (self.0, self.limits()) {
+            (_, Some((0, _))) => Datum::from(word),
+            (_, Some(_)) => Datum::from(word as i64),
+            ('f', _) => Datum::Float(f32::from_bits(word as u32).into()),
+            ('d', _) => Datum::Float(f64::from_bits(word)),
+            ('u', _) => Datum::Str(char::from_u32(word as u32).into_iter().collect()),
+            _ => Datum::bytes([word as u8]),
+        }
+    }
+}
+
+/// The longest array that its length alone may make.
+const ZEROS_LIMIT: usize = 1 << 27;
+
+/// An array object.
+#[derive(Debug)]
+pub(crate) struct Array {
+    typecode: Typecode,
+    words: Vec<u64>,
+}
+
+impl Array {
+    pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
+        let typecode = Typecode::new(&args.text("a typecode")?)?;
+        let words = match args.datum("a length or a list")? {
+            Datum::List(items) => items.iter().map(|item| typecode.to_word(item)).collect::<Result<_, _>>()?,
+            // Bytes are the elements of an array of bytes.
+            Datum::Bytes(bytes) if typecode.0 == 'c' => bytes.into_iter().map(u64::from).collect(),
+            datum => {
+                let len = datum.as_int().filter(|len| *len <= ZEROS_LIMIT);
+                let wrong = || {
+                    Failure::bad_argument(format!("a length of at most {ZEROS_LIMIT}, or a list"), datum.to_string())
+                };
+                vec![0; len.ok_or_else(wrong)?]
+            }
+        };
+        args.end()?;
+        Ok(Array { typecode, words })
+    }
+
+    pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Result<Reply, Failure> {
+        let (typecode, len) = (self.typecode, self.words.len());
+        let reply = match method {
+            Method::Len => Reply::from(len),
+            Method::GetItem => self.get(args.int("an index")?)?.into(),
+            Method::SetItem => {
+                let index = args.int("an index")?;
+                self.set(index, &args.datum("a value")?)?;
+                Reply::DONE
+            }
+            Method::GetSlice => {
+                let word = |at: usize| typecode.to_datum(self.words[at]);
+                places(args.slice()?, len)?.into_iter().map(word).collect::<Datum>().into()
+            }
+            Method::SetSlice => {
+                let (places, new) = (places(args.slice()?, len)?, args.list("a list")?);
+                if places.len() != new.len() {
+                    return Err(Failure::SliceLength { expected: places.len(), got: new.len() });
+                }
+                let new = new.iter().map(|item| typecode.to_word(item)).collect::<Result<Vec<_>, _>>()?;
+                places.into_iter().zip(new).for_each(|(at, word)| self.words[at] = word);
+                Reply::DONE
+            }
+            Method::Typecode => typecode.0.to_string().into(),
+            Method::Copy | Method::Snapshot => {
+                self.words.iter().map(|word| typecode.to_datum(*word)).collect::<Datum>().into()
+            }
+            _ => return Err(Failure::NoSuchMethod { kind: Kind::Array, method }),
+        };
+        args.end()?;
+        Ok(reply)
+    }
+
+    pub(crate) fn get(&self, index: i64) -> Result<Datum, Failure> {
+        Ok(self.typecode.to_datum(self.words[place(index, self.words.len())?]))
+    }
+
+    pub(crate) fn set(&mut self, index: i64, datum: &Datum) -> Result<(), Failure> {
+        let at = place(index, self.words.len())?;
+        self.words[at] = self.typecode.to_word(datum)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! Barriers.
+//!
+//! # State
+//! The waits in the order of their coming. When as many wait as there are parties, the first of them are released
+//! together; if the barrier has an action, the last of the group is released first, to run it, and the others when it says
+//! that it is finished. Who comes meanwhile belongs to the next cycle.
+//!
+//! # Death
+//! A party that dies while it waits, or while it runs the action, breaks the barrier: the others do not wait for it.
+//!
+//! # Standard
+//! Python `threading.Barrier` in a manager: a timeout breaks it, `abort` breaks it until `reset`. Differs: the action runs
+//! in the client, and 0 parties are refused.
+
+use super::call::{Args, Method, Patience, Reply};
+use super::desk::{Context, Desk, SessionId, Step, WaiterId};
+use super::failure::Failure;
+use crate::ipc::manager::data::{Datum, Kind};
+
+/// A barrier object.
+#[derive(Debug)]
+pub(crate) struct Barrier {
+    parties: u32,
+    has_action: bool,
+    default_patience: Patience,
+    waiters: Vec<WaiterId>,
+    /// Who runs the action; the rest of its group are the first of the waiters.
+    leader: Option<SessionId>,
+    broken: bool,
+}
+
+impl Barrier {
+    /// Arguments: the number of parties, whether there is an action (no), and the timeout in nanoseconds (none).
+    pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
+        let parties = args.int("a number of parties")?;
+        if parties == 0 {
+            return Err(Failure::bad_argument("at least one party", "0"));
+        }
+        let has_action = args.bool_or("whether there is an action", false)?;
+        let default_patience = match args.optional() {
+            None | Some(Datum::Null) => Patience::Forever,
+            Some(timeout_ns) => {
+                let wrong = || Failure::bad_argument("a timeout in nanoseconds", timeout_ns.shape());
+                Patience::Nanos(timeout_ns.as_int().ok_or_else(wrong)?)
+            }
+        };
+        args.end()?;
+        Ok(Barrier { parties, has_action, default_patience, waiters: Vec::new(), leader: None, broken: false })
+    }
+
+    pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, mut args: Args) -> Result<Step, Failure> {
+        let finished_well = if method == Method::Finish { args.bool_or("whether it went well", true)? } else { true };
+        args.end()?;
+        match method {
+            Method::Wait => {
+                if self.broken {
+                    return Err(Failure::BrokenBarrier);
+                }
+                let patience = if cx.patience == Patience::Forever { self.default_patience } else { cx.patience };
+                self.waiters.push(cx.desk.park(cx.caller, cx.object, patience)?);
+                self.advance(cx.desk);
+                Ok(Step::Parked)
+            }
+            Method::Finish => {
+                if self.leader != Some(cx.caller.session) {
+                    return Err(Failure::BrokenBarrier);
+                }
+                self.leader = None;
+                if finished_well {
+                    self.release(self.parties - 1, cx.desk);
+                    self.advance(cx.desk);
+                } else {
+                    self.break_it(cx.desk);
+                }
+                Ok(Reply::DONE.into())
+            }
+            Method::Abort => {
+                self.break_it(cx.desk);
+                Ok(Reply::DONE.into())
+            }
+            Method::Reset => {
+                self.break_it(cx.desk);
+                self.broken = false;
+                Ok(Reply::DONE.into())
+            }
+            Method::Parties => Ok(self.parties.into()),
+            Method::NWaiting | Method::Snapshot => Ok(self.n_waiting().into()),
+            Method::Broken => Ok(self.broken.into()),
+            _ => Err(Failure::NoSuchMethod { kind: Kind::Barrier, method }),
+        }
+    }
+
+    /// How many wait for the barrier to fill: not those that only wait for the action.
+    fn n_waiting(&self) -> usize {
+        let released = if self.leader.is_some() { self.parties as usize - 1 } else { 0 };
+        self.waiters.len().saturating_sub(released)
+    }
+
+    /// Releases every group that is complete.
+    fn advance(&mut self, desk: &mut Desk) {
+        while self.leader.is_none() && self.waiters.len() >= self.parties as usize {
+            if !self.has_action {
+                self.release(self.parties, desk);
+                continue;
+            }
+            let last = self.parties - 1;
+            let waiter = self.waiters.remove(last as usize);
+            self.leader = desk.who(waiter).map(|(caller, _)| caller.session);
+            desk.complete(waiter, Ok(Reply::Arrived { index: last, leads: true }));
+        }
+    }
+
+    fn release(&mut self, count: u32, desk: &mut Desk) {
+        for (index, waiter) in (0..count).zip(self.waiters.drain(..count as usize)) {
+            desk.complete(waiter, Ok(Reply::Arrived { index, leads: false }));
+        }
+    }
+
+    fn break_it(&mut self, desk: &mut Desk) {
+        self.broken = true;
+        self.leader = None;
+        for waiter in self.waiters.drain(..) {
+            desk.complete(waiter, Err(Failure::BrokenBarrier));
+        }
+    }
+
+    pub(crate) fn timed_out(&mut self, desk: &mut Desk) {
+        self.break_it(desk);
+    }
+
+    pub(crate) fn forget(&mut self, waiter: WaiterId, desk: &mut Desk) {
+        self.waiters.retain(|waiting| *waiting != waiter);
+        self.break_it(desk);
+    }
+
+    pub(crate) fn session_ended(&mut self, session: SessionId, desk: &mut Desk) {
+        if self.leader == Some(session) {
+            self.break_it(desk);
+        }
+    }
+
+    pub(crate) fn waiters(&self) -> Vec<WaiterId> {
+        self.waiters.clone()
+    }
+}

@@ -1,0 +1,274 @@
+//! One change, as one step, to one place: in an object, inside a nested value, or through references in another object.
+//!
+//! What Python lacks: there a nested list is fetched, changed and put back, and what others did meanwhile is lost.
+
+use std::collections::HashMap;
+
+use super::call::{Args, Method, Reply};
+use super::dict::attribute_name;
+use super::failure::Failure;
+use super::object::Object;
+use super::slice::place;
+use crate::ipc::manager::data::{DEPTH_LIMIT, Datum, Key, Map, ObjectId, add};
+
+/// What is to be done to one place.
+enum Change {
+    Get,
+    Set(Datum),
+    Remove,
+    /// Adds to the number there, or to `default` if nothing is there.
+    Add {
+        amount: Datum,
+        default: Option<Datum>,
+    },
+    Push(Datum),
+    /// Replaces what is there by `new`, if it is `expected`. `None` is nothing: no such key.
+    Swap {
+        expected: Option<Datum>,
+        new: Option<Datum>,
+    },
+}
+
+/// Does what `method` says, if it is one of this module's.
+pub(crate) fn call(
+    objects: &mut HashMap<ObjectId, Object>,
+    object: ObjectId,
+    method: Method,
+    args: Vec<Datum>,
+) -> Result<Reply, Failure> {
+    let mut args = Args::new(args, method);
+    let is_cell = matches!(objects.get(&object), Some(Object::Value(_)));
+    let path = match method {
+        // A cell is one place, so the way to it is empty.
+        Method::Add | Method::CompareAndSwap if is_cell => Vec::new(),
+        Method::Add | Method::CompareAndSwap => vec![args.key()?],
+        _ => args.path()?,
+    };
+    let change = match method {
+        Method::SetAt => Change::Set(args.datum("a value")?),
+        Method::RemoveAt => Change::Remove,
+        Method::PushAt => Change::Push(args.datum("a value")?),
+        Method::Add | Method::AddAt => Change::Add { amount: args.datum("a number")?, default: args.optional() },
+        Method::CompareAndSwap | Method::CompareAndSwapAt => {
+            let (expected, new) = (
+                args.maybe("what is expected: a list of one or none")?,
+                args.maybe("what is new: a list of one or none")?,
+            );
+            Change::Swap { expected, new }
+        }
+        _ => Change::Get,
+    };
+    args.end()?;
+    let depth = path.len();
+    let mut path = path.into_iter().peekable();
+    let mut within = object;
+    // From object to object, as references lead.
+    loop {
+        let object = objects.get_mut(&within).ok_or(Failure::NoSuchObject)?;
+        match go(object, &mut path, &change, depth)? {
+            Found::Done(reply) => return Ok(reply),
+            Found::Elsewhere(next) => within = next,
+        }
+    }
+}
+
+/// Whether the methods of this module know `method`.
+pub(crate) fn knows(method: Method) -> bool {
+    matches!(
+        method,
+        Method::GetAt
+            | Method::SetAt
+            | Method::RemoveAt
+            | Method::PushAt
+            | Method::Add
+            | Method::AddAt
+            | Method::CompareAndSwap
+            | Method::CompareAndSwapAt
+    )
+}
+
+enum Found {
+    Done(Reply),
+    Elsewhere(ObjectId),
+}
+
+type Path = std::iter::Peekable<std::vec::IntoIter<Key>>;
+
+/// Follows the path within one object, and does the change if it ends there.
+fn go(object: &mut Object, path: &mut Path, change: &Change, depth: usize) -> Result<Found, Failure> {
+    let place = match object {
+        Object::Array(array) => {
+            let step = path.next().ok_or_else(|| Failure::bad_argument("an index", "nothing"))?;
+            let index = index(&step)?;
+            if let Some(further) = path.next() {
+                return Err(Failure::no_such_key(&further));
+            }
+            let mut element = Some(array.get(index)?);
+            let reply = apply(&mut element, change)?;
+            array.set(
+                index,
+                &element.ok_or_else(|| Failure::bad_argument("an array's element to stay", "a removal"))?,
+            )?;
+            return Ok(Found::Done(reply));
+        }
+        Object::Value(value) => &mut value.datum,
+        Object::Dict(dict) => {
+            let Some(step) = path.next() else { return Err(Failure::bad_argument("a path", "nothing")) };
+            if path.peek().is_none() && !leads_on(dict.entries.get(&step), change) {
+                return in_map(&mut dict.entries, step, change).map(Found::Done);
+            }
+            dict.entries.get_mut(&step).ok_or_else(|| Failure::no_such_key(&step))?
+        }
+        Object::Namespace(namespace) => {
+            let Some(step) = path.next() else { return Err(Failure::bad_argument("a path", "nothing")) };
+            let name = attribute_name(&step)?.to_owned();
+            if path.peek().is_none() && !leads_on(namespace.attributes.get(&step), change) {
+                return in_map(&mut namespace.attributes, step, change).map(Found::Done);
+            }
+            namespace.attributes.get_mut(&step).ok_or(Failure::NoSuchAttribute(name))?
+        }
+        Object::List(list) => {
+            let Some(step) = path.next() else {
+                return match change {
+                    Change::Push(datum) => {
+                        list.items.push(datum.clone());
+                        Ok(Found::Done(list.items.len().into()))
+                    }
+                    _ => Err(Failure::bad_argument("a path", "nothing")),
+                };
+            };
+            let at = place(index(&step)?, list.items.len())?;
+            if path.peek().is_none() && !leads_on(list.items.get(at), change) {
+                return in_list(&mut list.items, at, change).map(Found::Done);
+            }
+            &mut list.items[at]
+        }
+        other => return Err(Failure::NoSuchMethod { kind: other.kind(), method: Method::GetAt }),
+    };
+    inside(place, path, change, depth)
+}
+
+/// Whether a change at the end of the path is one to the referenced object: pushing to a list object that stands there.
+fn leads_on(place: Option<&Datum>, change: &Change) -> bool {
+    goes_through(change) && matches!(place, Some(Datum::Object(_)))
+}
+
+fn goes_through(change: &Change) -> bool {
+    matches!(change, Change::Push(_) | Change::Add { .. })
+}
+
+/// Follows the path inside one piece of data.
+fn inside(mut place: &mut Datum, path: &mut Path, change: &Change, depth: usize) -> Result<Found, Failure> {
+    if let Change::Set(datum) | Change::Push(datum) | Change::Swap { new: Some(datum), .. } = change
+        && !datum.is_within_depth(DEPTH_LIMIT.saturating_sub(depth))
+    {
+        return Err(Failure::TooDeep);
+    }
+    loop {
+        if let Datum::Object(reference) = place
+            && (path.peek().is_some() || goes_through(change))
+        {
+            return Ok(Found::Elsewhere(reference.id()));
+        }
+        let Some(step) = path.next() else {
+            let mut whole = Some(std::mem::replace(place, Datum::Null));
+            let done = apply(&mut whole, change);
+            // A cell that loses its content holds nothing, which is null.
+            *place = whole.unwrap_or(Datum::Null);
+            return done.map(Found::Done);
+        };
+        let last = path.peek().is_none();
+        place = match place {
+            Datum::Dict(map) if last && !leads_on(map.get(&step), change) => {
+                return in_map(map, step, change).map(Found::Done);
+            }
+            Datum::Dict(map) => map.get_mut(&step).ok_or_else(|| Failure::no_such_key(&step))?,
+            Datum::List(items) => {
+                let at = place_of(&step, items.len())?;
+                if last && !leads_on(items.get(at), change) {
+                    return in_list(items, at, change).map(Found::Done);
+                }
+                &mut items[at]
+            }
+            other => return Err(Failure::bad_argument(format!("a list or a dict before {step}"), other.shape())),
+        };
+    }
+}
+
+fn place_of(step: &Key, len: usize) -> Result<usize, Failure> {
+    place(index(step)?, len)
+}
+
+fn index(step: &Key) -> Result<i64, Failure> {
+    step.as_datum().as_int().ok_or_else(|| Failure::bad_argument("an index", step.as_datum().shape()))
+}
+
+fn in_map(map: &mut Map, key: Key, change: &Change) -> Result<Reply, Failure> {
+    let needs_one =
+        matches!(change, Change::Get | Change::Remove | Change::Push(_) | Change::Add { default: None, .. });
+    let Some(place) = map.get_mut(&key) else {
+        if needs_one {
+            return Err(Failure::no_such_key(&key));
+        }
+        let mut place = None;
+        let reply = apply(&mut place, change)?;
+        if let Some(datum) = place {
+            map.insert(key, datum);
+        }
+        return Ok(reply);
+    };
+    let mut whole = Some(std::mem::replace(place, Datum::Null));
+    let done = apply(&mut whole, change);
+    match whole {
+        Some(datum) => *place = datum,
+        None => drop(map.remove(&key)),
+    }
+    done
+}
+
+fn in_list(items: &mut Vec<Datum>, at: usize, change: &Change) -> Result<Reply, Failure> {
+    let mut whole = Some(std::mem::replace(&mut items[at], Datum::Null));
+    let done = apply(&mut whole, change);
+    match whole {
+        Some(datum) => items[at] = datum,
+        None => drop(items.remove(at)),
+    }
+    done
+}
+
+/// Does the change to what is there, or to nothing. Leaves it as it is if it fails.
+fn apply(place: &mut Option<Datum>, change: &Change) -> Result<Reply, Failure> {
+    match change {
+        Change::Get => Ok(place.clone().unwrap_or(Datum::Null).into()),
+        Change::Set(datum) => {
+            *place = Some(datum.clone());
+            Ok(Reply::DONE)
+        }
+        Change::Remove => Ok(place.take().unwrap_or(Datum::Null).into()),
+        Change::Add { amount, default } => {
+            let before = place.as_ref().or(default.as_ref()).unwrap_or(&Datum::Null);
+            let no_number = || {
+                let culprit = if amount.as_f64().is_none() { amount } else { before };
+                Failure::bad_argument("a number", culprit.shape())
+            };
+            let sum = add(before, amount).ok_or_else(no_number)??;
+            *place = Some(sum.clone());
+            Ok(sum.into())
+        }
+        Change::Push(datum) => match place {
+            Some(Datum::List(items)) => {
+                items.push(datum.clone());
+                Ok(items.len().into())
+            }
+            other => Err(Failure::bad_argument("a list to push to", other.as_ref().map_or("nothing", Datum::shape))),
+        },
+        Change::Swap { expected, new } => {
+            let found = place.clone();
+            let swapped = found == *expected;
+            if swapped {
+                place.clone_from(new);
+            }
+            Ok(Reply::Swapped { swapped, found })
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Dicts and namespaces.
+//!
+//! # Standard
+//! Python `dict` with the methods of `DictProxy` (3.14), and `Namespace`, whose names are text. Differs: a copy of the keys
+//! or entries is one answer; a name may begin with `_`.
+
+use super::call::{Args, Method, Reply};
+use super::failure::Failure;
+use crate::ipc::manager::data::{Datum, Key, Kind, Map};
+
+/// A dict object.
+#[derive(Debug, Default)]
+pub(crate) struct Dict {
+    pub(crate) entries: Map,
+}
+
+impl Dict {
+    pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
+        let entries = match args.optional() {
+            None => Map::new(),
+            Some(datum) => Args::new(vec![datum], Method::Update).entries()?,
+        };
+        args.end()?;
+        Ok(Dict { entries })
+    }
+
+    pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Result<Reply, Failure> {
+        let entries = &mut self.entries;
+        let reply = match method {
+            Method::Len => Reply::from(entries.len()),
+            Method::Contains => entries.contains(&args.key()?).into(),
+            Method::GetItem => {
+                let key = args.key()?;
+                entries.get(&key).cloned().ok_or_else(|| Failure::no_such_key(&key))?.into()
+            }
+            Method::Get => {
+                let (key, default) = (args.key()?, args.optional());
+                entries.get(&key).cloned().or(default).unwrap_or(Datum::Null).into()
+            }
+            Method::SetItem => {
+                let key = args.key()?;
+                entries.insert(key, args.datum("a value")?);
+                Reply::DONE
+            }
+            Method::DelItem => {
+                let key = args.key()?;
+                entries.remove(&key).ok_or_else(|| Failure::no_such_key(&key))?;
+                Reply::DONE
+            }
+            Method::Pop => {
+                let (key, default) = (args.key()?, args.optional());
+                entries.remove(&key).or(default).ok_or_else(|| Failure::no_such_key(&key))?.into()
+            }
+            Method::PopItem => {
+                let (key, datum) = entries.pop_last().ok_or(Failure::Empty(Kind::Dict))?;
+                pair(&key, datum).into()
+            }
+            Method::SetDefault => {
+                let (key, default) = (args.key()?, args.optional().unwrap_or(Datum::Null));
+                match entries.get(&key) {
+                    Some(known) => known.clone().into(),
+                    None => {
+                        entries.insert(key, default.clone());
+                        default.into()
+                    }
+                }
+            }
+            Method::Update => {
+                entries.extend(args.entries()?);
+                Reply::DONE
+            }
+            Method::Or => {
+                let mut both = entries.clone();
+                both.extend(args.entries()?);
+                both.into()
+            }
+            Method::FromKeys => {
+                let (keys, datum) = (args.path()?, args.optional().unwrap_or(Datum::Null));
+                keys.into_iter().map(|key| (key, datum.clone())).collect::<Map>().into()
+            }
+            Method::Keys => keys(entries.iter()).into(),
+            Method::Reversed => keys(entries.iter().rev()).into(),
+            Method::Values => entries.iter().map(|(_, datum)| datum.clone()).collect::<Datum>().into(),
+            Method::Items => entries.iter().map(|(key, datum)| pair(key, datum.clone())).collect::<Datum>().into(),
+            Method::Copy | Method::Snapshot => entries.clone().into(),
+            Method::Clear => {
+                entries.clear();
+                Reply::DONE
+            }
+            _ => return Err(Failure::NoSuchMethod { kind: Kind::Dict, method }),
+        };
+        args.end()?;
+        Ok(reply)
+    }
+}
+
+fn pair(key: &Key, datum: Datum) -> Datum {
+    Datum::from(vec![key.as_datum().clone(), datum])
+}
+
+fn keys<'a>(entries: impl Iterator<Item = (&'a Key, &'a Datum)>) -> Datum {
+    entries.map(|(key, _)| key.as_datum().clone()).collect()
+}
+
+/// A namespace object: attributes by name.
+#[derive(Debug, Default)]
+pub(crate) struct Namespace {
+    pub(crate) attributes: Map,
+}
+
+impl Namespace {
+    pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
+        let attributes = match args.optional() {
+            None => Map::new(),
+            Some(datum) => Args::new(vec![datum], Method::Update).entries()?,
+        };
+        args.end()?;
+        attributes.iter().try_for_each(|(key, _)| attribute_name(key).map(|_| ()))?;
+        Ok(Namespace { attributes })
+    }
+
+    pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Result<Reply, Failure> {
+        let attributes = &mut self.attributes;
+        let mut name = || args.text("a name");
+        let missing = |name: &str| Failure::NoSuchAttribute(name.to_owned());
+        let reply = match method {
+            Method::GetItem => {
+                let name = name()?;
+                attributes.get(&Key::from(&name)).cloned().ok_or_else(|| missing(&name))?.into()
+            }
+            Method::SetItem => {
+                let name = name()?;
+                attributes.insert(name.into(), args.datum("a value")?);
+                Reply::DONE
+            }
+            Method::DelItem => {
+                let name = name()?;
+                attributes.remove(&Key::from(&name)).ok_or_else(|| missing(&name))?;
+                Reply::DONE
+            }
+            Method::Contains => attributes.contains(&Key::from(name()?)).into(),
+            Method::Update => {
+                let new = args.entries()?;
+                new.iter().try_for_each(|(key, _)| attribute_name(key).map(|_| ()))?;
+                attributes.extend(new);
+                Reply::DONE
+            }
+            Method::Copy | Method::Snapshot => attributes.clone().into(),
+            _ => return Err(Failure::NoSuchMethod { kind: Kind::Namespace, method }),
+        };
+        args.end()?;
+        Ok(reply)
+    }
+}
+
+/// The name of an attribute: text.
+pub(crate) fn attribute_name(key: &Key) -> Result<&str, Failure> {
+    key.as_str().ok_or_else(|| Failure::bad_argument("a name", key.as_datum().shape()))
+}

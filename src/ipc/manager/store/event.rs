@@ -1,0 +1,64 @@
+//! Events.
+//!
+//! # Standard
+//! Python `threading.Event` in a manager. Differs: whoever waits when the event is set is woken with `true`, also if it is
+//! cleared at once.
+
+use super::call::{Args, Method, Reply};
+use super::desk::{Context, Desk, Step, WaiterId};
+use super::failure::Failure;
+use crate::ipc::manager::data::Kind;
+
+/// An event object.
+#[derive(Debug, Default)]
+pub(crate) struct Event {
+    is_set: bool,
+    waiters: Vec<WaiterId>,
+}
+
+impl Event {
+    pub(crate) fn create(args: Args) -> Result<Self, Failure> {
+        args.end()?;
+        Ok(Event::default())
+    }
+
+    pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, args: Args) -> Result<Step, Failure> {
+        args.end()?;
+        match method {
+            Method::IsSet | Method::Snapshot => Ok(self.is_set.into()),
+            Method::Set => {
+                self.is_set = true;
+                for waiter in self.waiters.drain(..) {
+                    cx.desk.complete(waiter, Ok(true.into()));
+                }
+                Ok(Reply::DONE.into())
+            }
+            Method::Clear => {
+                self.is_set = false;
+                Ok(Reply::DONE.into())
+            }
+            Method::Wait if self.is_set => Ok(true.into()),
+            Method::Wait => match cx.park()? {
+                Some(waiter) => {
+                    self.waiters.push(waiter);
+                    Ok(Step::Parked)
+                }
+                None => Ok(false.into()),
+            },
+            _ => Err(Failure::NoSuchMethod { kind: Kind::Event, method }),
+        }
+    }
+
+    pub(crate) fn timed_out(&mut self, waiter: WaiterId, desk: &mut Desk) {
+        self.forget(waiter);
+        desk.complete(waiter, Ok(false.into()));
+    }
+
+    pub(crate) fn forget(&mut self, waiter: WaiterId) {
+        self.waiters.retain(|waiting| *waiting != waiter);
+    }
+
+    pub(crate) fn waiters(&self) -> Vec<WaiterId> {
+        self.waiters.clone()
+    }
+}

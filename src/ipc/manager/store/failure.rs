@@ -1,0 +1,117 @@
+//! Why an object refused a call: the counterpart of the exceptions of Python's methods.
+
+use serde::{Deserialize, Serialize};
+
+use super::call::Method;
+use crate::ipc::manager::data::{Beyond64Bits, DEPTH_LIMIT, Key, Kind, NotComparable, Unhashable};
+
+/// Why an object of a manager refused a call. Nothing of the call was done.
+///
+/// The texts that Python programs look for are Python's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the message of each says what it is")]
+pub enum Failure {
+    #[error("there is no such object (any more) for this client")]
+    NoSuchObject,
+    #[error("a {kind} has no method {method}")]
+    NoSuchMethod { kind: Kind, method: Method },
+    #[error("there is no object of the name {name}")]
+    NoSuchName { name: String },
+    #[error("the name {name} belongs to a {kind}")]
+    NameTaken { name: String, kind: Kind },
+    #[error("the object is a {is} and not a {wanted}")]
+    WrongKind { is: Kind, wanted: Kind },
+    #[error("the handle was taken before, or its giver is gone")]
+    NoSuchLoan,
+    #[error("{what} expected, {got} given")]
+    BadArgument { what: String, got: String },
+    #[error("no such key: {0}")]
+    NoSuchKey(KeyText),
+    #[error("no such attribute: {0}")]
+    NoSuchAttribute(String),
+    #[error("index out of range")]
+    IndexOutOfRange,
+    #[error("not in the list")]
+    NotInList,
+    #[error("{0} is empty")]
+    Empty(Kind),
+    #[error("{0} cannot be a key")]
+    Unhashable(String),
+    #[error("{left} and {right} have no order")]
+    NotComparable { left: String, right: String },
+    #[error("a whole number beyond 64 bits has no place here")]
+    Beyond64Bits,
+    #[error("{value} does not fit an element of type '{typecode}'")]
+    OutOfRange { value: String, typecode: char },
+    #[error("a slice of {expected} elements cannot become {got}")]
+    SliceLength { expected: usize, got: usize },
+    #[error("data may be nested {DEPTH_LIMIT} deep and not deeper")]
+    TooDeep,
+    #[error("release unlocked lock")]
+    ReleaseUnlocked,
+    #[error("cannot release un-acquired lock")]
+    ReleaseUnacquired,
+    #[error("Semaphore released too many times")]
+    ReleasedTooOften,
+    #[error("cannot wait on un-acquired lock")]
+    WaitUnacquired,
+    #[error("cannot notify on un-acquired lock")]
+    NotifyUnacquired,
+    #[error("the barrier is broken")]
+    BrokenBarrier,
+    #[error("the queue is shut down")]
+    ShutDown,
+    #[error("task_done() called too many times")]
+    TooManyTasksDone,
+    #[error("the lease on this item ended: it was given to another")]
+    LeaseLost,
+    #[error("more than {limit} calls of one client wait at once")]
+    TooManyWaiting { limit: usize },
+    #[error("the answer has {bytes} bytes, more than the {limit} of a message")]
+    AnswerTooLong { bytes: usize, limit: usize },
+}
+
+/// A key's text, as it stands in a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyText(String);
+
+impl std::fmt::Display for KeyText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Failure {
+    pub(crate) fn no_such_key(key: &Key) -> Self {
+        // A message is for people: the whole of a long key would hide the rest of it.
+        let mut text = key.to_string();
+        if let Some((cut, _)) = text.char_indices().nth(75) {
+            text.truncate(cut);
+            text.push('…');
+        }
+        Failure::NoSuchKey(KeyText(text))
+    }
+
+    pub(crate) fn bad_argument(what: impl Into<String>, got: impl Into<String>) -> Self {
+        Failure::BadArgument { what: what.into(), got: got.into() }
+    }
+}
+
+impl From<NotComparable> for Failure {
+    fn from(NotComparable(left, right): NotComparable) -> Self {
+        Failure::NotComparable { left: left.to_owned(), right: right.to_owned() }
+    }
+}
+
+impl From<Unhashable> for Failure {
+    fn from(Unhashable(shape): Unhashable) -> Self {
+        Failure::Unhashable(shape.to_owned())
+    }
+}
+
+impl From<Beyond64Bits> for Failure {
+    fn from(_: Beyond64Bits) -> Self {
+        Failure::Beyond64Bits
+    }
+}

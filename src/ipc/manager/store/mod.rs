@@ -1,0 +1,428 @@
+//! The objects of a manager, for themselves: no sockets, no threads, no clock. Time comes in as a number.
+//!
+//! Whoever puts a protocol in front opens a session for each client, passes on its requests, and delivers the answers: at
+//! once, or later as [`Completion`]s. The library's own protocol is one; nothing here knows of it.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `call`, `failure` | what can be asked, and what is answered |
+//! | `desk` | who waits, until when |
+//! | `keep` | what keeps an object alive |
+//! | `object` | one of eleven structs behind the fourteen types |
+//! | `dict`, `list`, `slice`, `array`, `change` | containers, and changing one place in them |
+//! | `lock`, `semaphore`, `event`, `barrier`, `queue` | what can be waited for |
+//!
+//! # Death
+//! A session that ends gives back what it holds: locks (the next holder is told), permits, leases, waits, references.
+
+mod array;
+mod barrier;
+mod call;
+mod change;
+mod desk;
+mod dict;
+mod event;
+mod failure;
+mod keep;
+mod list;
+mod lock;
+mod object;
+mod queue;
+mod semaphore;
+mod slice;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+pub(crate) use call::{Call, LoanToken, Patience, Reply, Request};
+pub use call::{Method, UnknownMethod};
+pub(crate) use desk::{Completion, SessionId, Ticket};
+pub use failure::{Failure, KeyText};
+
+use super::data::{DEPTH_LIMIT, Datum, Key, Kind, Map, ObjectId, ObjectRef};
+use call::Args;
+use desk::{Caller, Context, Desk, Step};
+use keep::Graveyard;
+use lock::{Condition, Mutex};
+use object::Object;
+
+/// What one client has.
+#[derive(Debug, Default)]
+struct Session {
+    /// How many references it was given of each object.
+    references: HashMap<ObjectId, (ObjectRef, u64)>,
+    /// Objects of which it may hold something.
+    touched: HashSet<ObjectId>,
+}
+
+/// A handle on its way.
+#[derive(Debug)]
+struct Loan {
+    lender: SessionId,
+    reference: ObjectRef,
+}
+
+/// How many there are of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Census {
+    pub(crate) sessions: usize,
+    pub(crate) objects: usize,
+    pub(crate) names: usize,
+    pub(crate) waiting: usize,
+}
+
+/// All objects of a manager.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    objects: HashMap<ObjectId, Object>,
+    graveyard: Graveyard,
+    sessions: HashMap<SessionId, Session>,
+    names: BTreeMap<String, ObjectRef>,
+    loans: HashMap<LoanToken, Loan>,
+    desk: Desk,
+    last_object: u64,
+    last_session: u64,
+    /// Whether an object lost its last root while other objects refer to it; perhaps only each other.
+    may_have_circles: bool,
+    /// How many objects there were after circles were last looked for.
+    after_last_sweep: usize,
+}
+
+impl Store {
+    pub(crate) fn new() -> Self {
+        Store::default()
+    }
+
+    /// A new client.
+    pub(crate) fn open_session(&mut self) -> SessionId {
+        self.last_session += 1;
+        let session = SessionId(self.last_session);
+        self.sessions.insert(session, Session::default());
+        session
+    }
+
+    /// A client is gone: everything it has goes back.
+    pub(crate) fn close_session(&mut self, session: SessionId, now_ns: u64) {
+        let Some(Session { references, touched }) = self.sessions.remove(&session) else { return };
+        self.desk.set_now(now_ns);
+        for (waiter, object) in self.desk.session_ended(session) {
+            if let Some(object) = self.objects.get_mut(&object) {
+                object.forget(waiter, &mut self.desk);
+            }
+        }
+        for object in touched {
+            if let Some(object) = self.objects.get_mut(&object) {
+                object.session_ended(session, &mut self.desk);
+            }
+        }
+        self.loans.retain(|_, loan| loan.lender != session);
+        let had: Vec<ObjectId> = references.into_keys().collect();
+        self.bury();
+        self.may_have_circles |= had.into_iter().any(|id| self.objects.contains_key(&id) && !self.is_rooted(id));
+        if self.may_have_circles {
+            self.sweep();
+        }
+    }
+
+    /// Does what a client asks. `None`: the answer comes later, as a [`Completion`] with this ticket.
+    pub(crate) fn request(
+        &mut self,
+        session: SessionId,
+        ticket: Ticket,
+        request: Request,
+        now_ns: u64,
+    ) -> Option<Result<Reply, Failure>> {
+        self.desk.set_now(now_ns);
+        let outcome = self.step(session, ticket, request);
+        let answer = match outcome {
+            Ok(Step::Parked) => None,
+            Ok(Step::Reply(mut reply)) => {
+                self.note_references(session, &mut reply);
+                Some(Ok(reply))
+            }
+            Err(failure) => Some(Err(failure)),
+        };
+        self.bury();
+        answer
+    }
+
+    fn step(&mut self, session: SessionId, ticket: Ticket, request: Request) -> Result<Step, Failure> {
+        match request {
+            Request::Call(call) => return self.call(session, ticket, call),
+            Request::Create { kind, args, name } => self.create(session, kind, args, name),
+            Request::Lookup { name } => match self.names.get(&name) {
+                Some(reference) => Ok(Reply::Object(reference.clone())),
+                None => Err(Failure::NoSuchName { name }),
+            },
+            Request::Names => {
+                let entry =
+                    |(name, reference): (&String, &ObjectRef)| (Key::from(name), reference.kind().name().into());
+                Ok(self.names.iter().map(entry).collect::<Map>().into())
+            }
+            Request::Unname { name } => match self.names.remove(&name) {
+                Some(_) => {
+                    self.may_have_circles = true;
+                    Ok(Reply::DONE)
+                }
+                None => Err(Failure::NoSuchName { name }),
+            },
+            Request::Release { object, count } => {
+                self.release(session, object, count);
+                Ok(Reply::DONE)
+            }
+            Request::Lend { object, token } => {
+                let reference = self.reference_of(session, object)?;
+                self.loans.insert(token, Loan { lender: session, reference });
+                Ok(Reply::DONE)
+            }
+            Request::TakeLoan { token } => {
+                let loan = self.loans.remove(&token).ok_or(Failure::NoSuchLoan)?;
+                Ok(Reply::Object(loan.reference))
+            }
+            Request::EndLoan { token } => {
+                // Taken already is ended too.
+                if self.loans.get(&token).is_some_and(|loan| loan.lender == session) {
+                    self.loans.remove(&token);
+                }
+                Ok(Reply::DONE)
+            }
+        }
+        .map(Step::Reply)
+    }
+
+    fn create(
+        &mut self,
+        session: SessionId,
+        kind: Kind,
+        mut args: Vec<Datum>,
+        name: Option<String>,
+    ) -> Result<Reply, Failure> {
+        if let Some(known) = name.as_ref().and_then(|name| self.names.get_key_value(name)) {
+            let (name, reference) = known;
+            return match reference.kind() == kind {
+                true => Ok(Reply::Object(reference.clone())),
+                false => Err(Failure::NameTaken { name: name.clone(), kind: reference.kind() }),
+            };
+        }
+        self.admit(session, &mut args)?;
+        if kind == Kind::Condition && args.first().is_none_or(Datum::is_null) {
+            // A lock of its own, as Python's.
+            let lock = self.add(Object::create(Kind::RLock, Vec::new())?);
+            args = vec![lock.into()];
+        }
+        if self.objects.len() > 2 * self.after_last_sweep + 1024 {
+            self.sweep();
+        }
+        let reference = self.add(Object::create(kind, args)?);
+        if let Some(name) = name {
+            self.names.insert(name, reference.clone());
+        }
+        Ok(Reply::Object(reference))
+    }
+
+    fn add(&mut self, object: Object) -> ObjectRef {
+        self.last_object += 1;
+        let id = ObjectId(self.last_object);
+        let reference = ObjectRef::new(id, object.kind(), Some(self.graveyard.watch(id)));
+        self.objects.insert(id, object);
+        reference
+    }
+
+    fn call(&mut self, session: SessionId, ticket: Ticket, call: Call) -> Result<Step, Failure> {
+        let Call { object, method, mut args, patience, thread } = call;
+        let held = self.sessions.get_mut(&session).ok_or(Failure::NoSuchObject)?;
+        if !held.references.contains_key(&object) {
+            return Err(Failure::NoSuchObject);
+        }
+        self.admit(session, &mut args)?;
+        if change::knows(method) {
+            return change::call(&mut self.objects, object, method, args).map(Step::Reply);
+        }
+        let target = self.objects.get_mut(&object).ok_or(Failure::NoSuchObject)?;
+        let mut cx = Context { caller: Caller { session, thread, ticket }, object, patience, desk: &mut self.desk };
+        let args = Args::new(args, method);
+        if let Object::Condition { lock, .. } = target {
+            let lock = lock.id();
+            note_touched(&mut self.sessions, session, lock);
+            let (condition, mutex) =
+                condition_with_lock(&mut self.objects, object, lock).ok_or(Failure::NoSuchObject)?;
+            return condition.call((mutex, lock), &mut cx, method, args);
+        }
+        if target.can_be_held() {
+            note_touched(&mut self.sessions, session, object);
+        }
+        target.call(&mut cx, method, args)
+    }
+
+    /// Checks what comes in from a client: not nested too deeply, and every reference in it is the client's own.
+    fn admit(&mut self, session: SessionId, args: &mut [Datum]) -> Result<(), Failure> {
+        for arg in args {
+            // Scalars, which most arguments are, pass without a walk.
+            if !arg.is_within_depth(DEPTH_LIMIT) {
+                return Err(Failure::TooDeep);
+            }
+            arg.each_reference::<Failure>(&mut |reference| {
+                let own = self.sessions.get(&session).and_then(|session| session.references.get(&reference.id()));
+                let (own, _) = own.ok_or(Failure::NoSuchObject)?;
+                *reference = own.clone();
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn reference_of(&self, session: SessionId, object: ObjectId) -> Result<ObjectRef, Failure> {
+        let own = self.sessions.get(&session).and_then(|session| session.references.get(&object));
+        own.map(|(reference, _)| reference.clone()).ok_or(Failure::NoSuchObject)
+    }
+
+    /// What a client gets to see in an answer it may use from now on, until it says that it does not.
+    fn note_references(&mut self, session: SessionId, reply: &mut Reply) {
+        let noted = reply.each_reference::<std::convert::Infallible>(&mut |reference| {
+            if let Some(session) = self.sessions.get_mut(&session) {
+                let (_, count) = session.references.entry(reference.id()).or_insert_with(|| (reference.clone(), 0));
+                *count += 1;
+            }
+            Ok(())
+        });
+        noted.expect("noting cannot fail");
+    }
+
+    fn release(&mut self, session: SessionId, object: ObjectId, count: u64) {
+        if let Some(session) = self.sessions.get_mut(&session)
+            && let Some((_, left)) = session.references.get_mut(&object)
+        {
+            *left = left.saturating_sub(count);
+            if *left == 0 {
+                session.references.remove(&object);
+                self.bury();
+                self.may_have_circles |= self.objects.contains_key(&object) && !self.is_rooted(object);
+            }
+        }
+    }
+
+    /// Whether a client, a name or a loan refers to an object, and not only other objects.
+    fn is_rooted(&self, id: ObjectId) -> bool {
+        self.sessions.values().any(|session| session.references.contains_key(&id))
+            || self.names.values().any(|reference| reference.id() == id)
+            || self.loans.values().any(|loan| loan.reference.id() == id)
+    }
+
+    /// Ends the waits whose time has passed.
+    pub(crate) fn expire(&mut self, now_ns: u64) {
+        self.desk.set_now(now_ns);
+        while let Some((waiter, object)) = self.desk.overdue(now_ns) {
+            match self.objects.get_mut(&object) {
+                Some(Object::Condition { lock, .. }) => {
+                    let lock = lock.id();
+                    if let Some((condition, mutex)) = condition_with_lock(&mut self.objects, object, lock) {
+                        condition.timed_out((mutex, lock), waiter, &mut self.desk);
+                    }
+                }
+                Some(object) => object.timed_out(waiter, &mut self.desk),
+                None => self.desk.complete(waiter, Err(Failure::NoSuchObject)),
+            }
+        }
+        self.bury();
+    }
+
+    /// When [`expire`](Self::expire) has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.desk.next_deadline()
+    }
+
+    /// The answers that have become ready for calls that waited.
+    pub(crate) fn take_completions(&mut self) -> Vec<Completion> {
+        if !self.desk.has_completed() {
+            return Vec::new();
+        }
+        let mut completed = self.desk.take_completed();
+        for completion in &mut completed {
+            if let Ok(reply) = &mut completion.result {
+                self.note_references(completion.session, reply);
+            }
+        }
+        completed
+    }
+
+    /// An answer could not be delivered because its client is gone. A queue takes its item back, for another.
+    pub(crate) fn take_back(&mut self, object: ObjectId, reply: Reply) {
+        if let Reply::Item(datum) = reply
+            && let Some(Object::Queue(queue)) = self.objects.get_mut(&object)
+        {
+            queue.take_back(datum, &mut self.desk);
+        }
+    }
+
+    /// Whether a client waits for something.
+    pub(crate) fn waits(&self, session: SessionId) -> bool {
+        self.desk.waits(session)
+    }
+
+    pub(crate) fn census(&self) -> Census {
+        Census {
+            sessions: self.sessions.len(),
+            objects: self.objects.len(),
+            names: self.names.len(),
+            waiting: self.desk.waiting(),
+        }
+    }
+
+    /// Removes the objects that nobody refers to any more, and what only they referred to.
+    fn bury(&mut self) {
+        while let Some(id) = self.graveyard.next() {
+            if let Some(object) = self.objects.remove(&id) {
+                for waiter in object.waiters() {
+                    self.desk.complete(waiter, Err(Failure::NoSuchObject));
+                }
+            }
+        }
+    }
+
+    /// Removes objects that only refer to each other, in circles.
+    fn sweep(&mut self) {
+        let mut reached: HashSet<ObjectId> = HashSet::new();
+        let of_sessions = self.sessions.values().flat_map(|session| session.references.keys().copied());
+        let of_names = self.names.values().map(ObjectRef::id);
+        let of_loans = self.loans.values().map(|loan| loan.reference.id());
+        let mut next: Vec<ObjectId> = of_sessions.chain(of_names).chain(of_loans).collect();
+        while let Some(id) = next.pop() {
+            if reached.insert(id)
+                && let Some(object) = self.objects.get_mut(&id)
+            {
+                object.each_reference(&mut |reference| next.push(reference.id()));
+            }
+        }
+        let lost: Vec<ObjectId> = self.objects.keys().filter(|id| !reached.contains(id)).copied().collect();
+        for id in lost {
+            if let Some(object) = self.objects.remove(&id) {
+                for waiter in object.waiters() {
+                    self.desk.complete(waiter, Err(Failure::NoSuchObject));
+                }
+            }
+        }
+        // The graves of those that are gone are empty.
+        self.bury();
+        self.after_last_sweep = self.objects.len();
+        self.may_have_circles = false;
+    }
+}
+
+/// A condition with the lock that it needs for everything.
+fn condition_with_lock(
+    objects: &mut HashMap<ObjectId, Object>,
+    condition: ObjectId,
+    lock: ObjectId,
+) -> Option<(&mut Condition, &mut Mutex)> {
+    match objects.get_disjoint_mut([&condition, &lock]) {
+        [Some(Object::Condition { condition, .. }), Some(Object::Mutex(mutex))] => Some((condition, mutex)),
+        _ => None,
+    }
+}
+
+fn note_touched(sessions: &mut HashMap<SessionId, Session>, session: SessionId, object: ObjectId) {
+    if let Some(session) = sessions.get_mut(&session) {
+        session.touched.insert(object);
+    }
+}

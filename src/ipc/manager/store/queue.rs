@@ -1,0 +1,307 @@
+//! Queues, plain and joinable.
+//!
+//! # State
+//! The items in order, the line of those who wait to get one, the line of those who wait for room (with what they bring),
+//! and those who wait until all is done. Lines are served in the order of their coming. A joinable queue lends its items:
+//! a taken item stays here, as a lease of the session that took it, until that says that it is done.
+//!
+//! # Death
+//! A leased item of a session that ends goes back to the front, for another. If it was delivered as often as the queue
+//! allows, it goes to the dead letters: it may be what kills its takers. What a plain queue gave is the taker's; what it
+//! could not hand over because the taker was gone is put back.
+//!
+//! # Standard
+//! Python `queue.Queue` in a manager, with `shutdown` (3.13). Differs: `join` has a timeout, tasks of dead workers are not
+//! lost.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::call::{Args, Method, Reply};
+use super::desk::{Caller, Context, Desk, SessionId, Step, WaiterId};
+use super::failure::Failure;
+use crate::ipc::manager::data::{Datum, Kind};
+
+#[derive(Debug)]
+struct Item {
+    datum: Datum,
+    deliveries: u32,
+}
+
+#[derive(Debug)]
+struct Lease {
+    session: SessionId,
+    item: Item,
+}
+
+/// A queue object.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    lends: bool,
+    maxsize: usize,
+    max_deliveries: u32,
+    items: VecDeque<Item>,
+    leases: BTreeMap<u64, Lease>,
+    dead_letters: Vec<Datum>,
+    /// Of a plain queue: puts that were not reported as done.
+    undone: u64,
+    getters: VecDeque<WaiterId>,
+    putters: VecDeque<(WaiterId, Datum)>,
+    joiners: Vec<WaiterId>,
+    is_shut: bool,
+}
+
+impl Queue {
+    /// Arguments: the most items (0: no limit), and how often a joinable queue delivers one item (0: no limit).
+    pub(crate) fn create(lends: bool, mut args: Args) -> Result<Self, Failure> {
+        // Negative is no limit, as in Python.
+        let maxsize = args.int_or("a number of items", 0_i64)?;
+        let max_deliveries = if lends { args.int_or("a number of deliveries", 0)? } else { 0 };
+        args.end()?;
+        Ok(Queue {
+            lends,
+            maxsize: usize::try_from(maxsize).unwrap_or(0),
+            max_deliveries,
+            items: VecDeque::new(),
+            leases: BTreeMap::new(),
+            dead_letters: Vec::new(),
+            undone: 0,
+            getters: VecDeque::new(),
+            putters: VecDeque::new(),
+            joiners: Vec::new(),
+            is_shut: false,
+        })
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        if self.lends { Kind::JoinableQueue } else { Kind::Queue }
+    }
+
+    pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, mut args: Args) -> Result<Step, Failure> {
+        match method {
+            Method::Put => {
+                let datum = args.datum("an item")?;
+                args.end()?;
+                self.put(cx, datum)
+            }
+            Method::Get => {
+                args.end()?;
+                self.get(cx)
+            }
+            Method::TaskDone => {
+                let lease = args.int_or("a lease", 0)?;
+                args.end()?;
+                self.task_done(cx.caller.session, lease, cx.desk)?;
+                Ok(Reply::DONE.into())
+            }
+            Method::Join => {
+                args.end()?;
+                if self.unfinished() == 0 {
+                    return Ok(Reply::DONE.into());
+                }
+                match cx.park()? {
+                    Some(waiter) => {
+                        self.joiners.push(waiter);
+                        Ok(Step::Parked)
+                    }
+                    None => Ok(Reply::NotInTime.into()),
+                }
+            }
+            Method::Shutdown => {
+                let at_once = args.bool_or("whether to drop what is queued", false)?;
+                args.end()?;
+                self.shut_down(at_once, cx.desk);
+                Ok(Reply::DONE.into())
+            }
+            _ => {
+                args.end()?;
+                self.look(method).map(Into::into)
+            }
+        }
+    }
+
+    fn look(&self, method: Method) -> Result<Reply, Failure> {
+        Ok(match method {
+            Method::Qsize | Method::Len => self.items.len().into(),
+            Method::Empty => self.items.is_empty().into(),
+            Method::Full => (!self.has_room()).into(),
+            Method::Unfinished => self.unfinished().into(),
+            Method::DeadLetters => self.dead_letters.clone().into(),
+            Method::Snapshot => self.items.iter().map(|item| item.datum.clone()).collect::<Datum>().into(),
+            _ => return Err(Failure::NoSuchMethod { kind: self.kind(), method }),
+        })
+    }
+
+    fn has_room(&self) -> bool {
+        self.maxsize == 0 || self.items.len() < self.maxsize
+    }
+
+    fn unfinished(&self) -> u64 {
+        if self.lends { (self.items.len() + self.leases.len()) as u64 } else { self.undone }
+    }
+
+    fn put(&mut self, cx: &mut Context<'_>, datum: Datum) -> Result<Step, Failure> {
+        if self.is_shut {
+            return Err(Failure::ShutDown);
+        }
+        if self.has_room() {
+            self.push(datum);
+            self.serve(cx.desk);
+            return Ok(Reply::DONE.into());
+        }
+        match cx.park()? {
+            Some(waiter) => {
+                self.putters.push_back((waiter, datum));
+                Ok(Step::Parked)
+            }
+            None => Ok(Reply::NotInTime.into()),
+        }
+    }
+
+    fn push(&mut self, datum: Datum) {
+        self.undone += 1;
+        self.items.push_back(Item { datum, deliveries: 0 });
+    }
+
+    fn get(&mut self, cx: &mut Context<'_>) -> Result<Step, Failure> {
+        // Whoever waits came first; then there is nothing here anyway.
+        if let Some(item) = self.items.pop_front() {
+            let reply = self.deliver(item, cx.caller, cx.desk);
+            self.serve(cx.desk);
+            return Ok(reply.into());
+        }
+        if self.is_shut {
+            return Err(Failure::ShutDown);
+        }
+        match cx.park()? {
+            Some(waiter) => {
+                self.getters.push_back(waiter);
+                Ok(Step::Parked)
+            }
+            None => Ok(Reply::NotInTime.into()),
+        }
+    }
+
+    fn deliver(&mut self, mut item: Item, to: Caller, desk: &mut Desk) -> Reply {
+        if !self.lends {
+            return Reply::Item(item.datum);
+        }
+        item.deliveries += 1;
+        let lease = desk.number();
+        let reply = Reply::Leased { lease, deliveries: item.deliveries, item: item.datum.clone() };
+        self.leases.insert(lease, Lease { session: to.session, item });
+        reply
+    }
+
+    /// Brings together what waits: items with getters, room with putters.
+    fn serve(&mut self, desk: &mut Desk) {
+        loop {
+            if self.has_room()
+                && let Some((waiter, datum)) = self.putters.pop_front()
+            {
+                self.push(datum);
+                desk.complete(waiter, Ok(Reply::DONE));
+            } else if !self.items.is_empty()
+                && let Some(waiter) = self.getters.pop_front()
+            {
+                let Some((caller, _)) = desk.who(waiter) else { continue };
+                if let Some(item) = self.items.pop_front() {
+                    let reply = self.deliver(item, caller, desk);
+                    desk.complete(waiter, Ok(reply));
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn task_done(&mut self, session: SessionId, lease: u64, desk: &mut Desk) -> Result<(), Failure> {
+        if !self.lends {
+            self.undone = self.undone.checked_sub(1).ok_or(Failure::TooManyTasksDone)?;
+        } else if lease != 0 {
+            // Of the own session: another's lease is not this caller's to end.
+            if self.leases.get(&lease).is_none_or(|lease| lease.session != session) {
+                return Err(Failure::LeaseLost);
+            }
+            self.leases.remove(&lease);
+        } else {
+            // Python's form says no more than that something is done: the caller's oldest, else the oldest of all.
+            let own = self.leases.iter().find(|(_, lease)| lease.session == session);
+            let oldest = own.or_else(|| self.leases.iter().next()).map(|(lease, _)| *lease);
+            self.leases.remove(&oldest.ok_or(Failure::TooManyTasksDone)?);
+        }
+        self.tell_joiners(desk);
+        Ok(())
+    }
+
+    fn tell_joiners(&mut self, desk: &mut Desk) {
+        if self.unfinished() == 0 {
+            for waiter in self.joiners.drain(..) {
+                desk.complete(waiter, Ok(Reply::DONE));
+            }
+        }
+    }
+
+    fn shut_down(&mut self, at_once: bool, desk: &mut Desk) {
+        self.is_shut = true;
+        if at_once {
+            self.undone = self.undone.saturating_sub(self.items.len() as u64);
+            self.items.clear();
+            self.tell_joiners(desk);
+        }
+        for (waiter, _) in self.putters.drain(..) {
+            desk.complete(waiter, Err(Failure::ShutDown));
+        }
+        // Whoever waits to get something waits because there is nothing, and nothing comes any more.
+        for waiter in self.getters.drain(..) {
+            desk.complete(waiter, Err(Failure::ShutDown));
+        }
+    }
+
+    /// Puts back an item that could not be handed over, for another.
+    pub(crate) fn take_back(&mut self, datum: Datum, desk: &mut Desk) {
+        if !self.lends {
+            self.items.push_front(Item { datum, deliveries: 0 });
+            self.serve(desk);
+        }
+    }
+
+    pub(crate) fn timed_out(&mut self, waiter: WaiterId, desk: &mut Desk) {
+        self.forget(waiter);
+        desk.complete(waiter, Ok(Reply::NotInTime));
+    }
+
+    pub(crate) fn forget(&mut self, waiter: WaiterId) {
+        self.getters.retain(|waiting| *waiting != waiter);
+        self.putters.retain(|(waiting, _)| *waiting != waiter);
+        self.joiners.retain(|waiting| *waiting != waiter);
+    }
+
+    pub(crate) fn session_ended(&mut self, session: SessionId, desk: &mut Desk) {
+        let (given_back, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.leases).into_iter().partition(|(_, lease)| lease.session == session);
+        self.leases = kept.into_iter().collect();
+        // The oldest last, so that it is the first again.
+        for (_, Lease { item, .. }) in given_back.into_iter().rev() {
+            if self.max_deliveries != 0 && item.deliveries >= self.max_deliveries {
+                self.dead_letters.push(item.datum);
+            } else {
+                self.items.push_front(item);
+            }
+        }
+        self.serve(desk);
+        self.tell_joiners(desk);
+    }
+
+    /// Shows every datum inside.
+    pub(crate) fn each_datum(&mut self, visit: &mut impl FnMut(&mut Datum)) {
+        self.items.iter_mut().for_each(|item| visit(&mut item.datum));
+        self.leases.values_mut().for_each(|lease| visit(&mut lease.item.datum));
+        self.putters.iter_mut().for_each(|(_, datum)| visit(datum));
+        self.dead_letters.iter_mut().for_each(visit);
+    }
+
+    pub(crate) fn waiters(&self) -> Vec<WaiterId> {
+        let putters = self.putters.iter().map(|(waiter, _)| waiter);
+        self.getters.iter().chain(putters).chain(&self.joiners).copied().collect()
+    }
+}

@@ -1,0 +1,75 @@
+//! Indices and slices.
+//!
+//! # Standard
+//! Python's: negative counts from the end, a slice's bounds never fail (`slice.indices`).
+
+use super::failure::Failure;
+
+/// The place of index `index` among `len` items.
+pub(crate) fn place(index: i64, len: usize) -> Result<usize, Failure> {
+    let from_the_start = if index < 0 { i128::from(index) + len as i128 } else { i128::from(index) };
+    usize::try_from(from_the_start).ok().filter(|place| *place < len).ok_or(Failure::IndexOutOfRange)
+}
+
+/// The places of a slice, in its order.
+pub(crate) fn places([begin, end, step]: [Option<i64>; 3], len: usize) -> Result<Vec<usize>, Failure> {
+    let step = i128::from(step.unwrap_or(1));
+    if step == 0 {
+        return Err(Failure::bad_argument("a step that is not 0", "0"));
+    }
+    let len = len as i128;
+    let (least, most) = if step > 0 { (0, len) } else { (-1, len - 1) };
+    let bound = |bound: i64| {
+        let from_the_start = if bound < 0 { i128::from(bound) + len } else { i128::from(bound) };
+        from_the_start.clamp(least, most)
+    };
+    let begin = begin.map_or(if step > 0 { least } else { most }, bound);
+    let end = end.map_or(if step > 0 { most } else { least }, bound);
+    let mut places = Vec::new();
+    let mut at = begin;
+    while (step > 0 && at < end) || (step < 0 && at > end) {
+        // Between the bounds, which are within 0..len.
+        places.push(at as usize);
+        at += step;
+    }
+    Ok(places)
+}
+
+/// Where a slice with step 1 begins and ends; the only kind whose length may change.
+pub(crate) fn range([begin, end, step]: [Option<i64>; 3], len: usize) -> Option<std::ops::Range<usize>> {
+    if step.is_some_and(|step| step != 1) {
+        return None;
+    }
+    let bound = |bound: i64| {
+        let from_the_start = if bound < 0 { i128::from(bound) + len as i128 } else { i128::from(bound) };
+        from_the_start.clamp(0, len as i128) as usize
+    };
+    let begin = begin.map_or(0, bound);
+    Some(begin..end.map_or(len, bound).max(begin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_counts_from_both_ends() {
+        assert_eq!(place(-1, 3), Ok(2));
+        assert_eq!(place(3, 3), Err(Failure::IndexOutOfRange));
+        assert_eq!(place(i64::MIN, 3), Err(Failure::IndexOutOfRange));
+    }
+
+    #[test]
+    fn slices_are_python_s() {
+        let of = |slice| places(slice, 5).expect("a step");
+        assert_eq!(of([None, None, None]), [0, 1, 2, 3, 4]);
+        assert_eq!(of([None, None, Some(-2)]), [4, 2, 0]);
+        assert_eq!(of([Some(-2), Some(100), None]), [3, 4]);
+        assert_eq!(of([Some(3), Some(1), None]), [0; 0]);
+        assert_eq!(of([Some(i64::MAX), Some(i64::MIN), Some(i64::MIN)]), [4]);
+        assert!(places([None, None, Some(0)], 5).is_err());
+        assert_eq!(range([Some(-2), None, None], 5), Some(3..5));
+        assert_eq!(range([Some(4), Some(2), Some(1)], 5), Some(4..4));
+        assert_eq!(range([None, None, Some(2)], 5), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! The store without sockets, threads or a clock.
+
+mod containers;
+mod lifetime;
+mod models;
+mod waiting;
+
+use super::*;
+
+/// A store, a clock that the test turns, and numbers for requests.
+pub(super) struct Stage {
+    store: Store,
+    now_ns: u64,
+    tickets: u64,
+}
+
+/// What a call came to.
+pub(super) type Answer = Option<Result<Reply, Failure>>;
+
+impl Stage {
+    pub(super) fn new() -> Self {
+        Stage { store: Store::new(), now_ns: 1_000, tickets: 0 }
+    }
+
+    pub(super) fn client(&mut self) -> SessionId {
+        self.store.open_session()
+    }
+
+    pub(super) fn ask(&mut self, client: SessionId, request: Request) -> Answer {
+        self.tickets += 1;
+        self.store.request(client, Ticket(self.tickets), request, self.now_ns)
+    }
+
+    pub(super) fn make(&mut self, client: SessionId, kind: Kind, args: Vec<Datum>) -> ObjectRef {
+        match self.ask(client, Request::Create { kind, args, name: None }) {
+            Some(Ok(Reply::Object(reference))) => reference,
+            other => panic!("{kind} was not made: {other:?}"),
+        }
+    }
+
+    /// Lets another client use an object, by a loan.
+    pub(super) fn give(&mut self, from: SessionId, to: SessionId, object: &ObjectRef) {
+        let token = LoanToken(u128::from(self.tickets));
+        assert_eq!(self.ask(from, Request::Lend { object: object.id(), token }), Some(Ok(Reply::DONE)));
+        assert_eq!(self.ask(to, Request::TakeLoan { token }), Some(Ok(Reply::Object(object.clone()))));
+    }
+
+    pub(super) fn call(&mut self, client: SessionId, object: &ObjectRef, method: Method, args: Vec<Datum>) -> Answer {
+        self.call_for(client, object, method, args, Patience::Forever)
+    }
+
+    pub(super) fn call_for(
+        &mut self,
+        client: SessionId,
+        object: &ObjectRef,
+        method: Method,
+        args: Vec<Datum>,
+        patience: Patience,
+    ) -> Answer {
+        let call = Call { object: object.id(), method, args, patience, thread: 1 };
+        self.ask(client, Request::Call(call))
+    }
+
+    /// A call that must answer with data at once.
+    pub(super) fn get(&mut self, client: SessionId, object: &ObjectRef, method: Method, args: Vec<Datum>) -> Datum {
+        match self.call(client, object, method, args) {
+            Some(Ok(Reply::Datum(datum) | Reply::Item(datum))) => datum,
+            other => panic!("{method} came to {other:?}"),
+        }
+    }
+
+    pub(super) fn fail(&mut self, client: SessionId, object: &ObjectRef, method: Method, args: Vec<Datum>) -> Failure {
+        match self.call(client, object, method, args) {
+            Some(Err(failure)) => failure,
+            other => panic!("{method} came to {other:?}"),
+        }
+    }
+
+    /// What became ready for calls that waited, by client.
+    pub(super) fn completed(&mut self) -> Vec<(SessionId, Result<Reply, Failure>)> {
+        let completed = self.store.take_completions();
+        completed.into_iter().map(|completion| (completion.session, completion.result)).collect()
+    }
+
+    pub(super) fn after(&mut self, nanos: u64) -> Vec<(SessionId, Result<Reply, Failure>)> {
+        self.now_ns += nanos;
+        self.store.expire(self.now_ns);
+        self.completed()
+    }
+
+    pub(super) fn leave(&mut self, client: SessionId) -> Vec<(SessionId, Result<Reply, Failure>)> {
+        self.store.close_session(client, self.now_ns);
+        self.completed()
+    }
+
+    pub(super) fn objects(&self) -> usize {
+        self.store.census().objects
+    }
+}
+
+/// Data in JSON's notation.
+pub(super) fn json(text: &str) -> Datum {
+    Datum::from_json(text).expect("well-formed")
+}
+
+/// Arguments in JSON's notation.
+pub(super) fn args(text: &str) -> Vec<Datum> {
+    match json(text) {
+        Datum::List(items) => items,
+        _ => panic!("arguments are a list"),
+    }
+}

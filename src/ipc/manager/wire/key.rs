@@ -1,0 +1,95 @@
+//! The key that a manager and its clients share.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use hmac::{Hmac, KeyInit};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use sha2::Sha256;
+
+/// A key that a manager and its clients share. Whoever has it may do everything with the manager's objects.
+///
+/// It never shows itself: not in a debug text, not on a command line, not in an environment.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuthKey(Vec<u8>);
+
+/// A key without a single byte would let everybody in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the key is empty")]
+pub struct EmptyKey;
+
+impl AuthKey {
+    /// A new random key of 32 bytes.
+    ///
+    /// # Errors
+    /// If the kernel gives no random bytes.
+    pub fn generate() -> io::Result<Self> {
+        random().map(|bytes: [u8; 32]| AuthKey(bytes.to_vec()))
+    }
+
+    /// A key of these bytes.
+    ///
+    /// # Errors
+    /// [`EmptyKey`].
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, EmptyKey> {
+        let bytes = bytes.into();
+        if bytes.is_empty() { Err(EmptyKey) } else { Ok(AuthKey(bytes)) }
+    }
+
+    /// The key in a file: its content without the line end.
+    ///
+    /// # Errors
+    /// What reading it came to; [`io::ErrorKind::InvalidData`] if it is empty.
+    pub fn from_file(path: impl AsRef<Path>) -> io::Result<Self> {
+        let mut bytes = std::fs::read(path)?;
+        while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+            bytes.pop();
+        }
+        AuthKey::new(bytes).map_err(|empty| io::Error::new(io::ErrorKind::InvalidData, empty))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn mac(&self) -> Hmac<Sha256> {
+        Hmac::new_from_slice(&self.0).expect("HMAC takes a key of any length")
+    }
+}
+
+impl fmt::Debug for AuthKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuthKey")
+    }
+}
+
+/// Bytes that nobody can guess.
+pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_keys_are_refused() {
+        assert_eq!(AuthKey::new([]), Err(EmptyKey));
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "\n").expect("writable");
+        assert_eq!(AuthKey::from_file(file.path()).expect_err("empty").kind(), io::ErrorKind::InvalidData);
+        std::fs::write(file.path(), "secret\n").expect("writable");
+        assert_eq!(AuthKey::from_file(file.path()).expect("a key").bytes(), b"secret");
+    }
+
+    #[test]
+    fn keys_do_not_show_themselves() {
+        let key = AuthKey::new("secret").expect("a key");
+        assert!(!format!("{key:?}").contains("secret"));
+        assert_ne!(AuthKey::generate().expect("random"), AuthKey::generate().expect("random"));
+    }
+}

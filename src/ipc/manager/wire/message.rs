@@ -1,0 +1,92 @@
+//! Requests and answers.
+//!
+//! Every request has a number of its client's choice, and its answer bears it: many may be under way at once, and answers
+//! come as they become ready.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::frame::{Broken, finish_frame, start_frame};
+use super::seal::Seal;
+use crate::ipc::manager::status::Status;
+use crate::ipc::manager::store::{Failure, Reply, Request};
+
+/// What a client sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum ToServer {
+    Ask {
+        id: u64,
+        request: Request,
+    },
+    /// A request whose answer nobody waits for.
+    Tell(Request),
+    Status {
+        id: u64,
+    },
+}
+
+/// What the server sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum ToClient {
+    Answer { id: u64, result: Result<Reply, Failure> },
+    Status { id: u64, status: Status },
+}
+
+/// Appends a message as a frame to `out`. The length of a message above `limit` is the error.
+pub(crate) fn encode<T: Serialize>(
+    message: &T,
+    out: &mut Vec<u8>,
+    limit: usize,
+    seal: &mut Option<Seal>,
+) -> Result<(), usize> {
+    let start = start_frame(out);
+    *out =
+        postcard::to_extend(message, std::mem::take(out)).expect("messages hold nothing that has no serialised form");
+    finish_frame(out, start, limit, seal)
+}
+
+/// The message in a frame: all of it, and nothing else.
+pub(crate) fn decode<T: DeserializeOwned>(content: &[u8]) -> Result<T, Broken> {
+    match postcard::take_from_bytes(content) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(Broken::NoMessage),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::manager::data::{ObjectId, any_datum};
+    use crate::ipc::manager::store::{Call, Method, Patience};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        #[test]
+        fn any_bytes_are_a_message_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = decode::<ToServer>(&bytes);
+            let _ = decode::<ToClient>(&bytes);
+        }
+
+        #[test]
+        fn messages_come_back_and_no_part_of_one_is_one(args in prop::collection::vec(any_datum(), 0..4), id in any::<u64>()) {
+            let call = Call { object: ObjectId(3), method: Method::SetItem, args, patience: Patience::Forever, thread: 1 };
+            let message = ToServer::Ask { id, request: Request::Call(call) };
+            let mut out = Vec::new();
+            encode(&message, &mut out, 1 << 20, &mut None).expect("short");
+            let content = &out[4..];
+            prop_assert_eq!(decode::<ToServer>(content), Ok(message));
+            prop_assert_eq!(decode::<ToServer>(&content[..content.len() - 1]), Err(Broken::NoMessage));
+            let longer = [content, &[0]].concat();
+            prop_assert_eq!(decode::<ToServer>(&longer), Err(Broken::NoMessage));
+        }
+    }
+
+    #[test]
+    fn message_above_the_limit_is_taken_back() {
+        let mut out = vec![1, 2, 3];
+        let message = ToServer::Tell(Request::Lookup { name: "x".repeat(100) });
+        assert_eq!(encode(&message, &mut out, 50, &mut None), Err(103));
+        assert_eq!(out, [1, 2, 3]);
+    }
+}

@@ -1,0 +1,203 @@
+//! What an event means to a picture of a run: the one table to extend when something new can be told.
+//!
+//! A fact that stands in no line of [`meaning`] is still shown: as a dot on the lane of its worker.
+
+use serde_json::Value;
+
+use super::event::Fact;
+
+/// What a worker can be seen doing for some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Doing {
+    /// It wants something that another worker has.
+    Waiting,
+    /// It has something that others may want.
+    Holding,
+    /// It has taken an item and is not done with it.
+    Working,
+}
+
+/// What a worker waits for, holds or works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Subject<'a> {
+    /// A thing with a name of its own, and what kind of thing it is.
+    Named(Noun, &'a str),
+    /// An item of a queue.
+    Item(Key<'a>),
+}
+
+/// A kind of thing, in each language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Noun {
+    pub(super) en: &'static str,
+    pub(super) zh: &'static str,
+}
+
+const LOCK: Noun = Noun { en: "lock", zh: "锁" };
+const QUEUE: Noun = Noun { en: "queue", zh: "队列" };
+
+/// What tells two things on their way from each other. Equal ones arrive in the order in which they left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Key<'a> {
+    /// Messages have nothing but what they say.
+    Message(&'a Value),
+    /// So do their answers, on the way back.
+    Reply(&'a Value),
+    /// Items are numbered by the worker that made them.
+    Item { from: &'a str, number: u64 },
+}
+
+/// Which end of its way a thing is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Out,
+    In,
+}
+
+/// Something on its way from one worker to another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parcel<'a> {
+    pub(super) direction: Direction,
+    pub(super) key: Key<'a>,
+    pub(super) value: &'a Value,
+    /// It was taken before, by a worker that died with it.
+    pub(super) again: bool,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// By itself, in order.
+    Done,
+    /// It was asked to.
+    Stopped,
+    /// Of this signal.
+    Killed(i32),
+    /// With this exit code.
+    Failed(i32),
+}
+
+impl Ending {
+    fn of(exit_code: Option<i32>, signal: Option<i32>) -> Self {
+        const TERMINATED: i32 = 15;
+        match (signal, exit_code) {
+            (Some(TERMINATED), _) => Ending::Stopped,
+            (Some(signal), _) => Ending::Killed(signal),
+            (None, Some(0) | None) => Ending::Done,
+            (None, Some(code)) => Ending::Failed(code),
+        }
+    }
+
+    /// Whether nobody had wanted it to end so.
+    pub(super) fn is_death(self) -> bool {
+        matches!(self, Ending::Killed(_) | Ending::Failed(_))
+    }
+}
+
+/// What a dot on a lane says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Tone {
+    /// Something was achieved.
+    Good,
+    /// Something went wrong.
+    Trouble,
+    /// Something happened.
+    Plain,
+}
+
+/// What an event means. Nothing, unless said otherwise.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Meaning<'a> {
+    /// The worker's life begins.
+    pub(super) starts: bool,
+    /// The worker's life is over, and with it everything that it was doing.
+    pub(super) ending: Option<Ending>,
+    /// What the worker does no longer.
+    pub(super) ends: Option<(Doing, Subject<'a>)>,
+    /// What the worker does from now on.
+    pub(super) begins: Option<(Doing, Subject<'a>)>,
+    /// Whether what it begins to hold comes from a worker that died holding it.
+    pub(super) inherits: bool,
+    /// What it had waited for until now, and for how many microseconds: told only when it was over.
+    pub(super) waited: Option<(Subject<'a>, u64)>,
+    /// What left or arrived.
+    pub(super) parcel: Option<Parcel<'a>>,
+    /// What a dot says, where nothing else shows the event or shows it well enough.
+    pub(super) tone: Option<Tone>,
+}
+
+/// What a fact means.
+pub(super) fn meaning(fact: &Fact) -> Meaning<'_> {
+    let nothing = Meaning::default();
+    match fact {
+        Fact::RunStarted { .. } | Fact::Summary { .. } => nothing,
+        Fact::WorkerStarted { .. } => Meaning { starts: true, ..nothing },
+        Fact::WorkerExited { exit_code, signal, .. } => {
+            Meaning { ending: Some(Ending::of(*exit_code, *signal)), ..nothing }
+        }
+        Fact::LockWaiting { lock } => begins(Doing::Waiting, Subject::Named(LOCK, lock)),
+        Fact::LockAcquired { lock, abandoned, .. } => {
+            Meaning { inherits: *abandoned, ..gets(Subject::Named(LOCK, lock)) }
+        }
+        Fact::LockReleased { lock, .. } => ends(Doing::Holding, Subject::Named(LOCK, lock)),
+        Fact::MessageSent { value } => parcel(Direction::Out, Key::Message(value), value),
+        Fact::MessageReceived { value } => parcel(Direction::In, Key::Message(value), value),
+        Fact::ReplySent { value } => parcel(Direction::Out, Key::Reply(value), value),
+        Fact::ReplyReceived { value } => parcel(Direction::In, Key::Reply(value), value),
+        Fact::ItemPut { value, from, number, .. } => parcel(Direction::Out, Key::Item { from, number: *number }, value),
+        Fact::ItemGot { value, from, number, redelivered, .. } => {
+            let key = Key::Item { from, number: *number };
+            let parcel = Parcel { direction: Direction::In, key, value, again: *redelivered };
+            Meaning { parcel: Some(parcel), begins: Some((Doing::Working, Subject::Item(key))), ..nothing }
+        }
+        Fact::TaskDone { from, number, .. } => {
+            Meaning { ends: Some((Doing::Working, Subject::Item(Key::Item { from, number: *number }))), ..nothing }
+        }
+        Fact::QueueFull { timeout_us } => {
+            Meaning { waited: Some((Subject::Named(QUEUE, ""), *timeout_us)), ..dot(Tone::Plain) }
+        }
+        Fact::TicketBought { .. } | Fact::QueueJoined { .. } => dot(Tone::Good),
+        Fact::DataTorn { .. } | Fact::SendRefused { .. } => dot(Tone::Trouble),
+        _ => dot(Tone::Plain),
+    }
+}
+
+fn begins(doing: Doing, subject: Subject<'_>) -> Meaning<'_> {
+    Meaning { begins: Some((doing, subject)), ..Meaning::default() }
+}
+
+fn ends(doing: Doing, subject: Subject<'_>) -> Meaning<'_> {
+    Meaning { ends: Some((doing, subject)), ..Meaning::default() }
+}
+
+/// Waits no longer, and holds.
+fn gets(subject: Subject<'_>) -> Meaning<'_> {
+    Meaning { begins: Some((Doing::Holding, subject)), ..ends(Doing::Waiting, subject) }
+}
+
+fn parcel<'a>(direction: Direction, key: Key<'a>, value: &'a Value) -> Meaning<'a> {
+    Meaning { parcel: Some(Parcel { direction, key, value, again: false }), ..Meaning::default() }
+}
+
+fn dot<'a>(tone: Tone) -> Meaning<'a> {
+    Meaning { tone: Some(tone), ..Meaning::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_are_told_apart() {
+        let of = [(Some(0), None), (None, Some(15)), (None, Some(9)), (Some(3), None)];
+        let endings = of.map(|(exit_code, signal)| Ending::of(exit_code, signal));
+        assert_eq!(endings, [Ending::Done, Ending::Stopped, Ending::Killed(9), Ending::Failed(3)]);
+        assert_eq!(endings.map(Ending::is_death), [false, false, true, true]);
+    }
+
+    #[test]
+    fn whatever_stands_in_no_line_is_a_dot() {
+        assert_eq!(meaning(&Fact::EndOfFile).tone, Some(Tone::Plain));
+        assert_eq!(meaning(&Fact::LockWaiting { lock: "a".to_owned() }).tone, None);
+    }
+}

@@ -1,0 +1,409 @@
+//! Who did what from when to when, and what went from whom to whom: what every picture of a run is drawn from.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::event::{Event, Fact, RUNNER};
+use super::meaning::{Doing, Ending, Meaning, Subject, meaning};
+use super::post::Post;
+
+/// A run, ready to be drawn.
+#[derive(Debug)]
+pub(super) struct Story<'a> {
+    /// The runner first, then the workers in the order of starting.
+    pub(super) lanes: Vec<Lane<'a>>,
+    pub(super) flows: Vec<Flow<'a>>,
+    /// When the last thing happened.
+    pub(super) ended_us: f64,
+    pub(super) started: Option<&'a Event>,
+    pub(super) summary: Option<&'a Event>,
+}
+
+/// A process from its start to its end.
+#[derive(Debug)]
+pub(super) struct Lane<'a> {
+    pub(super) name: &'a str,
+    pub(super) pid: u32,
+    pub(super) began_us: f64,
+    pub(super) ended_us: f64,
+    /// Nothing if its end was not told.
+    pub(super) ending: Option<Ending>,
+    pub(super) moments: Vec<Moment<'a>>,
+    pub(super) spans: Vec<Span<'a>>,
+    /// What it is still doing, as places in `spans`.
+    open: Vec<usize>,
+}
+
+/// Something that happened to a process.
+#[derive(Debug)]
+pub(super) struct Moment<'a> {
+    pub(super) at_us: f64,
+    pub(super) event: &'a Event,
+    pub(super) meaning: Meaning<'a>,
+}
+
+/// Something that a process did for some time.
+#[derive(Debug)]
+pub(super) struct Span<'a> {
+    pub(super) doing: Doing,
+    pub(super) subject: Subject<'a>,
+    pub(super) from_us: f64,
+    pub(super) to_us: f64,
+}
+
+/// Why something went from one process to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Way {
+    Message,
+    Reply,
+    Item,
+    /// An item whose taker died goes to another one.
+    Redelivered,
+    /// A lock whose holder died goes to another one.
+    Inherited,
+}
+
+/// Something that went from one process to another.
+#[derive(Debug)]
+pub(super) struct Flow<'a> {
+    pub(super) way: Way,
+    /// What it was, if it was a thing with a value.
+    pub(super) value: Option<&'a Value>,
+    pub(super) from: Point,
+    pub(super) to: Point,
+}
+
+/// A place in a picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Point {
+    pub(super) lane: usize,
+    pub(super) at_us: f64,
+}
+
+impl<'a> Story<'a> {
+    /// Tells the story of a list of events, in whatever order they were shown.
+    pub(super) fn of(events: &'a [Event]) -> Self {
+        let mut in_order: Vec<&Event> = events.iter().collect();
+        // Stable: what one worker told in the same microsecond stays in its order.
+        in_order.sort_by_key(|event| event.at_us);
+        let mut story = Story {
+            lanes: Vec::new(),
+            flows: Vec::new(),
+            ended_us: in_order.last().map_or(0.0, |event| event.at_us as f64),
+            started: events.iter().find(|event| matches!(event.fact, Fact::RunStarted { .. })),
+            summary: events.iter().rfind(|event| matches!(event.fact, Fact::Summary { .. })),
+        };
+        let places = story.gather(&in_order);
+        story.lanes.iter_mut().for_each(Lane::spread_ties);
+        story.follow(&places);
+        for lane in &mut story.lanes {
+            if lane.ending.is_none() {
+                lane.ended_us = story.ended_us.max(lane.began_us);
+            }
+            lane.close_all(lane.ended_us);
+        }
+        story.leave_with_the_dead();
+        story
+    }
+
+    /// What was run.
+    pub(super) fn scenario(&self) -> &'a str {
+        match self.started.map(|event| &event.fact) {
+            Some(Fact::RunStarted { scenario, .. }) => scenario,
+            _ => "a run",
+        }
+    }
+
+    /// Gives every event to the lane of its process. Returns where each of them is: the lane, and its place there.
+    fn gather(&mut self, in_order: &[&'a Event]) -> Vec<(usize, usize)> {
+        let mut lane_of = HashMap::new();
+        let place_of = |event: &&'a Event| {
+            let index = *lane_of.entry((event.worker.as_str(), event.pid)).or_insert_with(|| {
+                self.lanes.push(Lane::of(event));
+                self.lanes.len() - 1
+            });
+            let lane = &mut self.lanes[index];
+            lane.moments.push(Moment { at_us: event.at_us as f64, event, meaning: meaning(&event.fact) });
+            (index, lane.moments.len() - 1)
+        };
+        in_order.iter().map(place_of).collect()
+    }
+
+    fn follow(&mut self, places: &[(usize, usize)]) {
+        let mut post = Post::default();
+        // Whether items are worked off is told by the first one that is; else a taken item is the taker's for good.
+        let is_done_with_items = self
+            .lanes
+            .iter()
+            .flat_map(|lane| &lane.moments)
+            .any(|moment| matches!(moment.meaning.ends, Some((Doing::Working, _))));
+        let mut holders: HashMap<Subject<'a>, (usize, usize)> = HashMap::new();
+        for &(index, place) in places {
+            let lane = &mut self.lanes[index];
+            let Moment { at_us, meaning, .. } = lane.moments[place];
+            let here = Point { lane: index, at_us };
+            if let Some((subject, waited_us)) = meaning.waited {
+                let before_us = place.checked_sub(1).map_or(lane.began_us, |before| lane.moments[before].at_us);
+                let from_us = (at_us - waited_us as f64).max(before_us);
+                lane.spans.push(Span { doing: Doing::Waiting, subject, from_us, to_us: at_us });
+            }
+            if let Some((doing, subject)) = meaning.ends {
+                lane.close(doing, subject, at_us);
+            }
+            if let Some((doing, subject)) =
+                meaning.begins.filter(|(doing, _)| *doing != Doing::Working || is_done_with_items)
+            {
+                let span = lane.open(doing, subject, at_us);
+                let before = (doing == Doing::Holding).then(|| holders.insert(subject, (index, span))).flatten();
+                if let Some((holder, held)) = before.filter(|(holder, _)| meaning.inherits && *holder != index) {
+                    self.inherit(holder, held, here);
+                }
+            }
+            if let Some((flow, sent_at)) = meaning.parcel.and_then(|parcel| post.handle(parcel, here, place)) {
+                let flow = self.in_time(flow, sent_at);
+                self.flows.push(flow);
+            }
+            if let Some(ending) = meaning.ending {
+                let lane = &mut self.lanes[index];
+                lane.ending = Some(ending);
+                lane.close_all(at_us);
+            }
+        }
+    }
+
+    /// A lock went from a dead holder to the next. The runner may hear of the death only later.
+    fn inherit(&mut self, holder: usize, held: usize, to: Point) {
+        let lane = &mut self.lanes[holder];
+        lane.open.retain(|open| *open != held);
+        let span = &mut lane.spans[held];
+        let over_us = if span.to_us.is_nan() { to.at_us } else { span.to_us.min(to.at_us) };
+        span.to_us = over_us.max(span.from_us);
+        let from = Point { lane: holder, at_us: span.to_us };
+        self.flows.push(Flow { way: Way::Inherited, value: None, from, to });
+    }
+
+    /// What a dead worker had taken stayed with it until it died. The runner may hear of the death only later.
+    fn leave_with_the_dead(&mut self) {
+        for flow in self.flows.iter_mut().filter(|flow| flow.way == Way::Redelivered) {
+            let taker = &self.lanes[flow.from.lane];
+            if taker.ending.is_some() && taker.ended_us > flow.from.at_us {
+                flow.from.at_us = taker.ended_us.min(flow.to.at_us);
+            }
+        }
+    }
+
+    /// Nothing arrives before it left. A sender that tells of it only afterwards did it at the latest when it arrived.
+    fn in_time(&mut self, mut flow: Flow<'a>, sent_at: usize) -> Flow<'a> {
+        if flow.from.at_us > flow.to.at_us && matches!(flow.way, Way::Message | Way::Reply | Way::Item) {
+            let moments = &mut self.lanes[flow.from.lane].moments;
+            let is_free = sent_at.checked_sub(1).is_none_or(|before| moments[before].at_us < flow.to.at_us);
+            if is_free {
+                moments[sent_at].at_us = flow.to.at_us;
+                flow.from.at_us = flow.to.at_us;
+            }
+        }
+        flow
+    }
+}
+
+impl<'a> Lane<'a> {
+    fn of(event: &'a Event) -> Self {
+        let at_us = event.at_us as f64;
+        Lane {
+            name: &event.worker,
+            pid: event.pid,
+            began_us: at_us,
+            ended_us: at_us,
+            ending: None,
+            moments: Vec::new(),
+            spans: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+
+    /// Whether it is the process that runs the others.
+    pub(super) fn is_runner(&self) -> bool {
+        self.name == RUNNER
+    }
+
+    /// What it was started as, and whether as a daemon.
+    pub(super) fn role(&self) -> Option<(&'a str, bool)> {
+        self.moments.iter().find_map(|moment| match &moment.event.fact {
+            Fact::WorkerStarted { role, daemon } => Some((role.as_str(), *daemon)),
+            _ => None,
+        })
+    }
+
+    /// Gives what happened in the same microsecond times of its own within it, in order.
+    fn spread_ties(&mut self) {
+        for together in self.moments.chunk_by_mut(|one, other| one.at_us == other.at_us) {
+            let count = together.len() as f64;
+            for (place, moment) in together.iter_mut().enumerate().skip(1) {
+                moment.at_us += place as f64 / count;
+            }
+        }
+        self.ended_us = self.moments.last().map_or(self.ended_us, |last| last.at_us);
+    }
+
+    fn open(&mut self, doing: Doing, subject: Subject<'a>, from_us: f64) -> usize {
+        self.spans.push(Span { doing, subject, from_us, to_us: f64::NAN });
+        self.open.push(self.spans.len() - 1);
+        self.spans.len() - 1
+    }
+
+    fn close(&mut self, doing: Doing, subject: Subject<'a>, to_us: f64) {
+        let is_it = |span: &Span<'_>| span.doing == doing && span.subject == subject;
+        if let Some(place) = self.open.iter().rposition(|open| is_it(&self.spans[*open])) {
+            let closed = self.open.remove(place);
+            self.spans[closed].to_us = to_us;
+        }
+    }
+
+    fn close_all(&mut self, to_us: f64) {
+        for open in self.open.drain(..) {
+            let span = &mut self.spans[open];
+            span.to_us = to_us.max(span.from_us);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(at_us: u64, worker: &str, fact: Fact) -> Event {
+        Event { at_us, worker: worker.to_owned(), pid: worker.len() as u32, fact }
+    }
+
+    fn started() -> Fact {
+        Fact::WorkerStarted { role: "a.role".to_owned(), daemon: false }
+    }
+
+    fn exited(signal: Option<i32>) -> Fact {
+        Fact::WorkerExited { exit_code: signal.is_none().then_some(0), signal, failure: None }
+    }
+
+    fn waiting() -> Fact {
+        Fact::LockWaiting { lock: "l".to_owned() }
+    }
+
+    fn acquired(abandoned: bool) -> Fact {
+        Fact::LockAcquired { lock: "l".to_owned(), waited_us: 0, abandoned }
+    }
+
+    fn released() -> Fact {
+        Fact::LockReleased { lock: "l".to_owned(), held_us: 0 }
+    }
+
+    fn put(number: u64) -> Fact {
+        Fact::ItemPut { value: number.into(), from: "a".to_owned(), number, size: None }
+    }
+
+    fn got(number: u64, redelivered: bool) -> Fact {
+        Fact::ItemGot { value: number.into(), from: "a".to_owned(), number, size: None, redelivered }
+    }
+
+    fn done(number: u64) -> Fact {
+        Fact::TaskDone { value: number.into(), from: "a".to_owned(), number }
+    }
+
+    fn spans(story: &Story<'_>, lane: usize) -> Vec<(Doing, f64, f64)> {
+        story.lanes[lane].spans.iter().map(|span| (span.doing, span.from_us, span.to_us)).collect()
+    }
+
+    fn ends(flow: &Flow<'_>) -> (Way, usize, f64, usize, f64) {
+        (flow.way, flow.from.lane, flow.from.at_us, flow.to.lane, flow.to.at_us)
+    }
+
+    #[test]
+    fn waiting_ends_with_holding_and_holding_with_release() {
+        let events = [
+            event(0, "a", started()),
+            event(10, "a", waiting()),
+            event(30, "a", acquired(false)),
+            event(70, "a", released()),
+            event(80, "a", exited(None)),
+        ];
+        let story = Story::of(&events);
+        assert_eq!(spans(&story, 0), [(Doing::Waiting, 10.0, 30.0), (Doing::Holding, 30.0, 70.0)]);
+        assert_eq!((story.lanes[0].began_us, story.lanes[0].ended_us), (0.0, 80.0));
+    }
+
+    #[test]
+    fn what_happens_in_one_microsecond_keeps_its_order() {
+        let events = [event(5, "a", waiting()), event(5, "a", acquired(false)), event(6, "a", released())];
+        assert_eq!(spans(&Story::of(&events), 0), [(Doing::Waiting, 5.0, 5.5), (Doing::Holding, 5.5, 6.0)]);
+    }
+
+    #[test]
+    fn whoever_takes_over_a_lock_ends_its_dead_holder_s_hold() {
+        // The runner hears of the death only after the lock went on.
+        let events = [
+            event(0, "a", acquired(false)),
+            event(1, "bb", waiting()),
+            event(8, "bb", acquired(true)),
+            event(9, "a", exited(Some(9))),
+        ];
+        let story = Story::of(&events);
+        assert_eq!(spans(&story, 0), [(Doing::Holding, 0.0, 8.0)]);
+        assert_eq!(story.flows.iter().map(ends).collect::<Vec<_>>(), [(Way::Inherited, 0, 8.0, 1, 8.0)]);
+        assert_eq!(story.lanes[0].ending, Some(Ending::Killed(9)));
+    }
+
+    #[test]
+    fn what_was_going_on_at_the_end_lasts_until_then() {
+        let events = [event(0, "a", waiting()), event(1, "bb", acquired(false)), event(7, "ccc", started())];
+        let story = Story::of(&events);
+        assert_eq!(spans(&story, 0), [(Doing::Waiting, 0.0, 7.0)]);
+        assert_eq!((story.lanes[1].ended_us, story.lanes[1].ending), (7.0, None));
+    }
+
+    #[test]
+    fn nothing_arrives_before_it_left() {
+        // A producer tells of an item after it put it, and by then it may be gone.
+        let events = [event(0, "a", started()), event(5, "bb", got(1, false)), event(6, "a", put(1))];
+        let story = Story::of(&events);
+        assert_eq!(story.flows.iter().map(ends).collect::<Vec<_>>(), [(Way::Item, 0, 5.0, 1, 5.0)]);
+        assert_eq!(story.lanes[0].moments[1].at_us, 5.0);
+    }
+
+    #[test]
+    fn taken_items_are_worked_on_only_if_somebody_says_that_they_are_done() {
+        let taken = [event(0, "a", put(1)), event(1, "bb", got(1, false)), event(9, "bb", exited(None))];
+        assert_eq!(spans(&Story::of(&taken), 1), []);
+        let leased = [event(0, "a", put(1)), event(1, "bb", got(1, false)), event(4, "bb", done(1))];
+        assert_eq!(spans(&Story::of(&leased), 1), [(Doing::Working, 1.0, 4.0)]);
+    }
+
+    #[test]
+    fn item_of_a_dead_taker_goes_on_from_it() {
+        let events = [
+            event(0, "a", put(1)),
+            event(1, "bb", got(1, false)),
+            event(2, "bb", exited(Some(9))),
+            event(3, "ccc", got(1, true)),
+            event(5, "ccc", done(1)),
+        ];
+        let story = Story::of(&events);
+        let flows = [(Way::Item, 0, 0.0, 1, 1.0), (Way::Redelivered, 1, 2.0, 2, 3.0)];
+        assert_eq!(story.flows.iter().map(ends).collect::<Vec<_>>(), flows);
+        assert_eq!(spans(&story, 1), [(Doing::Working, 1.0, 2.0)]);
+    }
+
+    #[test]
+    fn wait_that_was_told_afterwards_began_then_but_not_before_what_was_told_before() {
+        let full = || Fact::QueueFull { timeout_us: 10 };
+        let events = [event(0, "a", started()), event(30, "a", full()), event(35, "a", full())];
+        assert_eq!(spans(&Story::of(&events), 0), [(Doing::Waiting, 20.0, 30.0), (Doing::Waiting, 30.0, 35.0)]);
+    }
+
+    #[test]
+    fn name_that_comes_again_is_another_process() {
+        let mut second = event(9, "a", started());
+        second.pid = 77;
+        let events = [event(0, "a", started()), event(5, "a", exited(Some(9))), second];
+        let story = Story::of(&events);
+        assert_eq!(story.lanes.iter().map(|lane| (lane.name, lane.pid)).collect::<Vec<_>>(), [("a", 1), ("a", 77)]);
+    }
+}

@@ -1,0 +1,126 @@
+//! Arrows between lanes, and which of too many of them are drawn.
+
+use std::collections::HashMap;
+
+use svg::node::element::{Group, Path};
+
+use super::frame::{Frame, SMALL, cut, labelled, px, text, width_of};
+use crate::report::spans::{Flow, Story, Way};
+
+/// More arrows than this are a grey surface.
+const MOST: usize = 300;
+/// Arrows of one kind between the same two lanes begin at least so far from each other.
+const APART: f64 = 5.0;
+/// More arrows than this have no words beside them.
+const MOST_NAMED: usize = 60;
+
+/// Draws the arrows. Returns also how many were left out.
+pub(super) fn draw(story: &Story<'_>, frame: &Frame) -> (Group, usize) {
+    let all: Vec<Arrow<'_>> = story.flows.iter().filter_map(|flow| Arrow::of(flow, frame)).collect();
+    let drawn = thinned(&all);
+    let mut lines = Group::new();
+    let mut names = Group::new();
+    let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+    for arrow in &drawn {
+        lines = lines.add(arrow.line(frame));
+        let name = arrow.flow.value.map(|value| cut(&value.to_string(), 60.0, SMALL)).unwrap_or_default();
+        let width = width_of(&name, SMALL);
+        let (x, y) = arrow.beside(width);
+        let is_free = taken
+            .iter()
+            .all(|(left, right, middle)| x > right + 3.0 || x + width < left - 3.0 || (y - middle).abs() > SMALL);
+        if drawn.len() <= MOST_NAMED && frame.is_roomy() && !name.is_empty() && is_free {
+            taken.push((x, x + width, y));
+            names = names.add(text("soft tiny halo", x, y + SMALL * 0.35, &name));
+        }
+    }
+    (Group::new().add(lines).add(names), all.len() - drawn.len())
+}
+
+/// An arrow in pixels.
+#[derive(Debug)]
+struct Arrow<'a> {
+    flow: &'a Flow<'a>,
+    from: (f64, f64),
+    to: (f64, f64),
+}
+
+impl<'a> Arrow<'a> {
+    fn of(flow: &'a Flow<'a>, frame: &Frame) -> Option<Self> {
+        let from = (frame.x(flow.from.at_us), frame.y(flow.from.lane)?);
+        let to = (frame.x(flow.to.at_us), frame.y(flow.to.lane)?);
+        Some(Arrow { flow, from, to })
+    }
+
+    fn line(&self, frame: &Frame) -> Group {
+        let (class, head) = match self.flow.way {
+            Way::Message | Way::Item => ("arrow", "url(#head)"),
+            Way::Reply => ("arrow answer", "url(#head)"),
+            Way::Redelivered | Way::Inherited => ("arrow rescue", "url(#rescue-head)"),
+        };
+        let ((x1, y1), (x2, y2)) = (self.from, self.to);
+        let d = if y1 == y2 {
+            // To itself: over the lane.
+            let up = px(y1 - frame.pitch * 0.45);
+            format!("M{} {} C{} {up} {} {up} {} {}", px(x1), px(y1), px(x1), px(x2), px(x2), px(y2))
+        } else {
+            let (x, y) = ((x1 + x2) / 2.0 + 2.0 * self.bow(), (y1 + y2) / 2.0);
+            format!("M{} {} Q{} {} {} {}", px(x1), px(y1), px(x), px(y), px(x2), px(y2))
+        };
+        let path = Path::new().set("class", class).set("d", d).set("marker-end", head);
+        match self.flow.value {
+            Some(value) => labelled(&value.to_string()).add(path),
+            None => Group::new().add(path),
+        }
+    }
+
+    /// How far the middle of the arrow is to the right. What arrives at once goes straight down or up: the two ways are
+    /// bent to their own sides, so that a message and its answer can be told apart.
+    fn bow(&self) -> f64 {
+        let steepness = 1.0 - ((self.to.0 - self.from.0).abs() / 40.0).min(1.0);
+        let bow = ((self.to.1 - self.from.1).abs() * 0.08).min(7.0) * steepness;
+        if self.to.1 > self.from.1 { bow } else { -bow }
+    }
+
+    /// Where a word about it stands: nearer to its beginning, on the side to which it is bent.
+    fn beside(&self, width: f64) -> (f64, f64) {
+        const ALONG: f64 = 0.35;
+        let along = |from: f64, to: f64| from + (to - from) * ALONG;
+        let bent = 4.0 * self.bow() * ALONG * (1.0 - ALONG);
+        let (x, y) = (along(self.from.0, self.to.0) + bent, along(self.from.1, self.to.1));
+        if self.to.1 > self.from.1 { (x + 4.0, y) } else { (x - 4.0 - width, y) }
+    }
+
+    /// What became of the dead is always told.
+    fn is_rescue(&self) -> bool {
+        matches!(self.flow.way, Way::Redelivered | Way::Inherited)
+    }
+}
+
+/// As many arrows as can be told apart, evenly over time.
+fn thinned<'a, 'b>(all: &'b [Arrow<'a>]) -> Vec<&'b Arrow<'a>> {
+    let mut by_time: Vec<&Arrow<'_>> = all.iter().collect();
+    by_time.sort_by(|one, other| one.from.0.total_cmp(&other.from.0));
+    let mut apart = APART;
+    loop {
+        let mut last = HashMap::new();
+        let kept: Vec<&Arrow<'_>> = by_time
+            .iter()
+            .copied()
+            .filter(|arrow| {
+                let between = (arrow.flow.way, arrow.flow.from.lane, arrow.flow.to.lane);
+                let x = arrow.from.0;
+                let is_kept = arrow.is_rescue() || last.get(&between).is_none_or(|last| x - last >= apart);
+                if is_kept {
+                    last.insert(between, x);
+                }
+                is_kept
+            })
+            .collect();
+        // Between very many lanes even one arrow each may be too much: then that is what there is.
+        if kept.len() <= MOST || apart > 2_000.0 {
+            return kept;
+        }
+        apart *= 1.25;
+    }
+}

@@ -1,0 +1,54 @@
+//! What can be seen of many spans on one line: wide ones as bars, narrow ones as shades of how much of the time they took.
+
+use super::frame::Frame;
+use crate::report::spans::Span;
+
+/// In pixels: what is narrower is not drawn for itself.
+const NARROW: f64 = 1.5;
+
+/// A piece of a line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Shade {
+    pub(super) x: f64,
+    pub(super) width: f64,
+    /// From 0 to 1.
+    pub(super) opacity: f64,
+}
+
+/// Tells the wide spans from the narrow ones, and says how the narrow ones are shaded, pixel by pixel.
+pub(super) fn seen<'a>(spans: impl Iterator<Item = &'a Span<'a>>, frame: &Frame) -> (Vec<&'a Span<'a>>, Vec<Shade>) {
+    let mut wide = Vec::new();
+    let mut covered: Vec<f64> = Vec::new();
+    for span in spans {
+        let (from, to) = (frame.x(span.from_us) - frame.left, frame.x(span.to_us) - frame.left);
+        if to - from >= NARROW {
+            wide.push(span);
+            continue;
+        }
+        covered.resize((frame.right - frame.left) as usize + 3, 0.0);
+        let (first, last) = (from.floor(), to.floor());
+        for (column, covered) in covered.iter_mut().enumerate().take(last as usize + 1).skip(first as usize) {
+            let share = to.min(column as f64 + 1.0) - from.max(column as f64);
+            *covered += share.max(f64::MIN_POSITIVE);
+        }
+    }
+    let mut shades: Vec<Shade> = Vec::new();
+    for (column, share) in covered.into_iter().enumerate().filter(|(_, share)| *share > 0.0) {
+        let (x, opacity) = (frame.left + column as f64, opacity(share));
+        match shades.last_mut() {
+            Some(shade) if shade.opacity == opacity && shade.x + shade.width == x => shade.width += 1.0,
+            _ => shades.push(Shade { x, width: 1.0, opacity }),
+        }
+    }
+    (wide, shades)
+}
+
+/// Few steps, so that neighbours become one piece; even the shortest moment can be seen.
+fn opacity(share: f64) -> f64 {
+    match share {
+        ..0.3 => 0.4,
+        0.3..0.6 => 0.6,
+        0.6..0.85 => 0.8,
+        _ => 1.0,
+    }
+}

@@ -1,0 +1,198 @@
+//! What stands above the lanes: what was run, what came of it, and what the signs mean.
+
+use std::collections::{BTreeSet, HashSet};
+use std::mem;
+
+use svg::node::element::{Group, Line, Path};
+
+use super::bars::Shade;
+use super::frame::{MARGIN, WIDTH, px, text, width_of};
+use super::lane::{bar, cross, dot, stop};
+use crate::report::event::{Fact, Verdict};
+use crate::report::jsonl::fields_of;
+use crate::report::language::{Language, duration};
+use crate::report::meaning::{Doing, Ending, Noun, Subject, Tone};
+use crate::report::spans::{Story, Way};
+
+const ROOM: f64 = WIDTH - 2.0 * MARGIN;
+
+/// The top of the picture.
+pub(super) struct Heading {
+    pub(super) group: Group,
+    pub(super) height: f64,
+    /// The same in a sentence, for those who cannot see it.
+    pub(super) summary: String,
+}
+
+impl Heading {
+    pub(super) fn of(story: &Story<'_>, language: Language) -> Self {
+        let title = story.scenario().to_owned();
+        let mut group = Group::new().add(text("title", MARGIN, 46.0, &title));
+        let mut y = 68.0;
+        for line in wrapped(&about(story, language), " · ", 13.0) {
+            group = group.add(text("soft", MARGIN, y, &line).set("style", "font-size: 13px"));
+            y += 18.0;
+        }
+        let mut summary = title;
+        if let Some(Fact::Summary { scenario, claim, verdict, guaranteed, facts, .. }) =
+            story.summary.map(|event| &event.fact)
+        {
+            let said = language.verdict(scenario, claim, *verdict, *guaranteed);
+            let class = if *verdict == Verdict::Held { "verdict good" } else { "verdict bad" };
+            let sign = if *verdict == Verdict::Held { "✔" } else { "✘" };
+            y += 10.0;
+            for line in wrapped(&words(&format!("{sign} {said}")), " ", 14.5) {
+                group = group.add(text(class, MARGIN, y, &line));
+                y += 19.0;
+            }
+            let facts: Vec<String> = facts.iter().map(|(name, value)| language.fact(name, value)).collect();
+            for line in wrapped(&facts, " · ", 12.0) {
+                group = group.add(text("soft", MARGIN, y, &line));
+                y += 17.0;
+            }
+            summary = format!("{summary}: {said}");
+        }
+        let (legend, y) = legend(story, language, y + 12.0);
+        Heading { group: group.add(legend), height: y, summary }
+    }
+}
+
+/// How it was run.
+fn about(story: &Story<'_>, language: Language) -> Vec<String> {
+    let mut parts = Vec::new();
+    if let Some(Fact::RunStarted { seed, speed, .. }) = story.started.map(|event| &event.fact) {
+        let speed = speed.as_str().map_or_else(|| speed.to_string(), str::to_owned);
+        parts.push(format!("{} {seed}", language.pick("seed", "随机种子")));
+        parts.push(format!("{} {speed}", language.pick("speed", "速度")));
+    }
+    let workers = story.lanes.iter().filter(|lane| !lane.is_runner()).count();
+    parts.push(match language {
+        Language::En if workers == 1 => "1 worker".to_owned(),
+        Language::En => format!("{workers} workers"),
+        Language::Zh => format!("{workers} 个工作进程"),
+    });
+    if let Some(Fact::Summary { elapsed_us, .. }) = story.summary.map(|event| &event.fact) {
+        parts.push(format!("{} {}", language.pick("took", "用时"), duration(*elapsed_us)));
+    }
+    parts
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
+
+/// Parts side by side, as many on a line as fit.
+fn wrapped(parts: &[String], between: &str, size: f64) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts {
+        match lines.last_mut() {
+            Some(line) if width_of(&format!("{line}{between}{part}"), size) <= ROOM => {
+                line.push_str(between);
+                line.push_str(part);
+            }
+            _ => lines.push(part.clone()),
+        }
+    }
+    lines
+}
+
+/// A sign and what it means.
+struct Sign {
+    name: String,
+    width: f64,
+    draw: Box<dyn Fn(f64, f64) -> Group>,
+}
+
+/// The signs that occur in the picture, in rows. Returns also where it ends.
+fn legend(story: &Story<'_>, language: Language, top: f64) -> (Group, f64) {
+    let (mut group, mut x, mut y) = (Group::new(), MARGIN, top);
+    for Sign { name, width, draw } in signs(story, language) {
+        let whole = width + 7.0 + width_of(&name, 11.5);
+        if x > MARGIN && x + whole > WIDTH - MARGIN {
+            (x, y) = (MARGIN, y + 19.0);
+        }
+        group = group.add(draw(x, y - 4.0)).add(text("soft", x + width + 7.0, y, &name));
+        x += whole + 20.0;
+    }
+    (group, y + 12.0)
+}
+
+fn signs(story: &Story<'_>, language: Language) -> Vec<Sign> {
+    let mut signs = vec![line_sign("life", language.pick("running", "运行"))];
+    let spans = || story.lanes.iter().flat_map(|lane| &lane.spans);
+    for (doing, en, zh) in [
+        (Doing::Waiting, ("waiting", "waiting for the"), "等待"),
+        (Doing::Holding, ("holding", "holding the"), "持有"),
+        (Doing::Working, ("working on an item", ""), "处理数据"),
+    ] {
+        let subjects = spans().filter(|span| span.doing == doing).map(|span| match span.subject {
+            Subject::Named(noun, _) => Some(noun),
+            Subject::Item(_) => None,
+        });
+        let nouns: BTreeSet<Option<Noun>> = subjects.collect();
+        let name = match (nouns.len(), nouns.first()) {
+            (0, _) => continue,
+            (1, Some(Some(noun))) => {
+                language.pick(&format!("{} {}", en.1, noun.en), &format!("{zh}{}", noun.zh)).to_owned()
+            }
+            _ => language.pick(en.0, zh).to_owned(),
+        };
+        signs.push(bar_sign(doing, &name));
+    }
+    let ways: BTreeSet<Way> = story.flows.iter().map(|flow| flow.way).collect();
+    signs.extend(ways.into_iter().map(|way| arrow_sign(way, language)));
+    for tone in [Tone::Good, Tone::Plain, Tone::Trouble] {
+        let names = names_of(story, tone, language);
+        if !names.is_empty() {
+            signs.push(Sign { name: names, width: 8.0, draw: Box::new(move |x, y| dot(tone, x + 4.0, y, 3.4)) });
+        }
+    }
+    let endings = || story.lanes.iter().filter_map(|lane| lane.ending);
+    if endings().any(|ending| ending == Ending::Stopped) {
+        let draw = |x: f64, y| Group::new().add(stop(x + 3.0, y, 4.5));
+        signs.push(Sign { name: language.pick("stopped", "被停止").to_owned(), width: 6.0, draw: Box::new(draw) });
+    }
+    if endings().any(Ending::is_death) {
+        let draw = |x: f64, y| Group::new().add(cross(x + 4.5, y, 4.5));
+        signs.push(Sign { name: language.pick("died", "死亡").to_owned(), width: 9.0, draw: Box::new(draw) });
+    }
+    signs
+}
+
+/// What dots of one tone stand for, by what the events are called.
+fn names_of(story: &Story<'_>, tone: Tone, language: Language) -> String {
+    let moments = story.lanes.iter().flat_map(|lane| &lane.moments).filter(|moment| moment.meaning.tone == Some(tone));
+    let mut kinds = HashSet::new();
+    let firsts = moments.filter(|moment| kinds.insert(mem::discriminant(&moment.event.fact)));
+    let names: Vec<String> = firsts.map(|moment| language.event(&fields_of(&moment.event.fact).0)).collect();
+    names.join(language.pick(", ", "、"))
+}
+
+fn line_sign(class: &'static str, name: &str) -> Sign {
+    let draw = move |x: f64, y: f64| {
+        let line = Line::new().set("class", class).set("stroke-width", 2.4);
+        Group::new().add(line.set("x1", px(x)).set("x2", px(x + 22.0)).set("y1", px(y)).set("y2", px(y)))
+    };
+    Sign { name: name.to_owned(), width: 22.0, draw: Box::new(draw) }
+}
+
+fn bar_sign(doing: Doing, name: &str) -> Sign {
+    let height = if doing == Doing::Waiting { 5.4 } else { 12.0 };
+    let draw = move |x, y| Group::new().add(bar(doing, Shade { x, width: 22.0, opacity: 1.0 }, y, height));
+    Sign { name: name.to_owned(), width: 22.0, draw: Box::new(draw) }
+}
+
+fn arrow_sign(way: Way, language: Language) -> Sign {
+    let (class, head, en, zh) = match way {
+        Way::Message => ("arrow", "url(#head)", "message", "消息"),
+        Way::Reply => ("arrow answer", "url(#head)", "answer", "回复"),
+        Way::Item => ("arrow", "url(#head)", "item", "数据"),
+        Way::Redelivered => ("arrow rescue", "url(#rescue-head)", "left by a dead worker", "死者留下的数据"),
+        Way::Inherited => ("arrow rescue", "url(#rescue-head)", "taken from a dead worker", "从死者接过"),
+    };
+    let draw = move |x: f64, y: f64| {
+        let d = format!("M{} {} L{} {}", px(x), px(y), px(x + 24.0), px(y));
+        Group::new().add(Path::new().set("class", class).set("d", d).set("marker-end", head))
+    };
+    Sign { name: language.pick(en, zh).to_owned(), width: 24.0, draw: Box::new(draw) }
+}

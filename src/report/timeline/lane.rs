@@ -1,0 +1,221 @@
+//! One process: its name, its life, what it did, what happened to it, and how it ended.
+
+use std::collections::BTreeMap;
+
+use svg::node::element::{Circle, Group, Line, Path, Rectangle};
+
+use super::Layers;
+use super::bars::{Shade, seen};
+use super::frame::{Frame, MARGIN, SMALL, cut, labelled, px, text, width_of};
+use crate::report::language::{Language, duration};
+use crate::report::meaning::{Doing, Ending, Subject, Tone};
+use crate::report::spans::{Lane, Span, Story};
+
+/// At most so many things side by side on one lane.
+const MOST_TRACKS: usize = 3;
+/// Dots of one kind that are closer than this hide each other.
+const DOTS_APART: f64 = 4.0;
+
+/// Draws all lanes. Returns also how many dots were left out.
+pub(super) fn draw_all(story: &Story<'_>, frame: &Frame, language: Language) -> (Layers, usize) {
+    let mut names = Group::new().set("font-size", format!("{}px", px(frame.name_size())));
+    let (mut below, mut above, mut hidden) = (Group::new(), Group::new(), 0);
+    let says_what = says_what(story);
+    for (index, lane) in story.lanes.iter().enumerate() {
+        let Some(y) = frame.y(index) else { continue };
+        if frame.is_named(index) {
+            let width = frame.left - MARGIN - 12.0;
+            let name = cut(&language.name(lane.name), width, frame.name_size());
+            names = names.add(text("end", frame.left - 14.0, y + frame.name_size() * 0.35, &name));
+        }
+        let sketch = Sketch { lane, frame, language, y, scenario: story.scenario(), says_what };
+        below = sketch.bars(below.add(sketch.life()));
+        let (marked, left_out) = sketch.dots(above);
+        above = sketch.ending(marked);
+        hidden += left_out;
+    }
+    (Layers { below: below.add(names), above }, hidden)
+}
+
+/// Whether bars have to say what they are about: not if there is only one thing that it can be.
+fn says_what(story: &Story<'_>) -> bool {
+    let mut names = story.lanes.iter().flat_map(|lane| &lane.spans).filter_map(|span| match span.subject {
+        Subject::Named(_, name) => Some(name),
+        Subject::Item(_) => None,
+    });
+    let first = names.next();
+    names.any(|name| Some(name) != first)
+}
+
+struct Sketch<'a> {
+    lane: &'a Lane<'a>,
+    frame: &'a Frame,
+    language: Language,
+    y: f64,
+    scenario: &'a str,
+    says_what: bool,
+}
+
+impl Sketch<'_> {
+    fn life(&self) -> Line {
+        let (from, to) = (self.frame.x(self.lane.began_us), self.frame.x(self.lane.ended_us));
+        let thickness = (self.frame.pitch * 0.08).clamp(1.0, 2.4);
+        let line = Line::new().set("class", "life").set("stroke-width", px(thickness));
+        line.set("x1", px(from)).set("x2", px(to)).set("y1", px(self.y)).set("y2", px(self.y))
+    }
+
+    /// What it did, on as many tracks as it did at once.
+    fn bars(&self, mut group: Group) -> Group {
+        let (tracks, count) = tracks(&self.lane.spans);
+        let height = self.frame.bar(count) / count as f64;
+        for doing in [Doing::Waiting, Doing::Working, Doing::Holding] {
+            for track in 0..count {
+                let middle = self.y + height * (track as f64 + 0.5 - count as f64 / 2.0);
+                let spans = self.lane.spans.iter().zip(&tracks);
+                let spans = spans.filter(|(span, own)| span.doing == doing && **own == track).map(|(span, _)| span);
+                let (wide, shades) = seen(spans, self.frame);
+                let height =
+                    (height - if count > 1 { 1.0 } else { 0.0 }) * if doing == Doing::Waiting { 0.45 } else { 1.0 };
+                for shade in shades {
+                    group = group.add(bar(doing, shade, middle, height));
+                }
+                for span in wide {
+                    group = group.add(self.wide_bar(span, middle, height));
+                }
+            }
+        }
+        group
+    }
+
+    fn wide_bar(&self, span: &Span<'_>, middle: f64, height: f64) -> Group {
+        let (x, to) = (self.frame.x(span.from_us), self.frame.x(span.to_us));
+        let shade = Shade { x, width: to - x, opacity: 1.0 };
+        let mut group = labelled(&self.said(span)).add(bar(span.doing, shade, middle, height));
+        if let Subject::Named(_, name) = span.subject
+            && self.says_what
+            && self.frame.is_roomy()
+            && width_of(name, SMALL) + 10.0 < shade.width
+        {
+            let class = if span.doing == Doing::Waiting { "halo tiny middle" } else { "inside tiny middle" };
+            group = group.add(text(class, x + shade.width / 2.0, middle + SMALL * 0.35, name));
+        }
+        group
+    }
+
+    fn said(&self, span: &Span<'_>) -> String {
+        let what = match span.subject {
+            Subject::Named(noun, name) => format!(" {} {name}", self.language.pick(noun.en, noun.zh)),
+            Subject::Item(_) => String::new(),
+        };
+        let doing = match span.doing {
+            Doing::Waiting => self.language.pick("waits for", "等待"),
+            Doing::Holding => self.language.pick("holds", "持有"),
+            Doing::Working => self.language.pick("works on an item", "处理数据"),
+        };
+        let name = self.language.name(self.lane.name);
+        format!("{name} {doing}{}: {}", what.trim_end(), duration((span.to_us - span.from_us).round() as u64))
+    }
+
+    /// What happened to it. Returns also how many dots were left out.
+    fn dots(&self, mut group: Group) -> (Group, usize) {
+        let radius = (self.frame.pitch * 0.13).clamp(1.2, 3.6);
+        let (mut last_of, mut left_out) = (BTreeMap::new(), 0);
+        for moment in &self.lane.moments {
+            let Some(tone) = moment.meaning.tone else { continue };
+            let x = self.frame.x(moment.at_us);
+            if last_of.get(&tone).is_some_and(|last| x - last < DOTS_APART) {
+                left_out += 1;
+                continue;
+            }
+            last_of.insert(tone, x);
+            let said = self.language.sentence(self.scenario, moment.event);
+            group = group.add(labelled(&said).add(dot(tone, x, self.y, radius)));
+        }
+        (group, left_out)
+    }
+
+    /// A cross for a death, and why, if there is room for it; a short line if it was asked to end.
+    fn ending(&self, group: Group) -> Group {
+        let size = (self.frame.pitch * 0.2).clamp(2.0, 5.0);
+        let x = self.frame.x(self.lane.ended_us);
+        match cause_of_death(self.lane, self.language) {
+            Some(why) => {
+                let group = group.add(labelled(&why).add(cross(x, self.y, size)));
+                let beside = text("bad tiny halo", x + size + 6.0, self.y + SMALL * 0.35, &why);
+                if self.frame.is_roomy() { group.add(beside) } else { group }
+            }
+            None if self.lane.ending == Some(Ending::Stopped) => group.add(stop(x, self.y, size)),
+            None => group,
+        }
+    }
+}
+
+/// Why a process died, if it did.
+pub(super) fn cause_of_death(lane: &Lane<'_>, language: Language) -> Option<String> {
+    match lane.ending? {
+        Ending::Done | Ending::Stopped => None,
+        Ending::Killed(9) => Some(language.pick("killed", "被杀死").to_owned()),
+        Ending::Killed(signal) => Some(format!("{} {signal}", language.pick("signal", "信号"))),
+        Ending::Failed(code) => Some(format!("{} {code}", language.pick("exit code", "退出码"))),
+    }
+}
+
+pub(super) fn bar(doing: Doing, shade: Shade, middle: f64, height: f64) -> Rectangle {
+    let class = match doing {
+        Doing::Waiting => "waiting",
+        Doing::Holding => "holding",
+        Doing::Working => "working",
+    };
+    let rect = Rectangle::new().set("class", class).set("x", px(shade.x)).set("y", px(middle - height / 2.0));
+    let rect = rect.set("width", px(shade.width)).set("height", px(height));
+    let radius = px((height / 2.0).min(shade.width / 2.0).min(4.0));
+    let rect = if radius > 0.5 { rect.set("rx", radius) } else { rect };
+    if shade.opacity < 1.0 { rect.set("opacity", shade.opacity) } else { rect }
+}
+
+/// Round if something happened, and a square on its corner if it was bad.
+pub(super) fn dot(tone: Tone, x: f64, y: f64, radius: f64) -> Group {
+    let (class, radius) = match tone {
+        Tone::Good => ("dot good", radius * 1.15),
+        Tone::Trouble => ("dot bad", radius * 1.5),
+        Tone::Plain => ("dot", radius * 0.8),
+    };
+    if tone == Tone::Trouble {
+        let (left, right, up, down) = (px(x - radius), px(x + radius), px(y - radius), px(y + radius));
+        let corners = format!("M{left} {} L{} {up} L{right} {} L{} {down} Z", px(y), px(x), px(y), px(x));
+        return Group::new().add(Path::new().set("class", class).set("d", corners));
+    }
+    Group::new().add(Circle::new().set("class", class).set("cx", px(x)).set("cy", px(y)).set("r", px(radius)))
+}
+
+pub(super) fn cross(x: f64, y: f64, size: f64) -> Path {
+    let (left, right, up, down) = (px(x - size), px(x + size), px(y - size), px(y + size));
+    Path::new().set("class", "death").set("d", format!("M{left} {up} L{right} {down} M{left} {down} L{right} {up}"))
+}
+
+pub(super) fn stop(x: f64, y: f64, size: f64) -> Line {
+    let line = Line::new().set("class", "stop").set("x1", px(x)).set("x2", px(x));
+    line.set("y1", px(y - size)).set("y2", px(y + size))
+}
+
+/// Gives spans that overlap tracks of their own. A wait and what it led to share one.
+fn tracks(spans: &[Span<'_>]) -> (Vec<usize>, usize) {
+    let mut order: Vec<usize> = (0..spans.len()).collect();
+    order.sort_by(|one, other| spans[*one].from_us.total_cmp(&spans[*other].from_us));
+    // Until when each track is taken, and by whom.
+    let mut taken: Vec<(f64, Subject<'_>)> = Vec::new();
+    let mut tracks = vec![0; spans.len()];
+    for index in order {
+        let Span { subject, from_us, to_us, .. } = spans[index];
+        let is_free = |(until_us, _): &&(f64, Subject<'_>)| *until_us <= from_us;
+        let same = taken.iter().position(|track| is_free(&track) && track.1 == subject && track.0 == from_us);
+        let track = same.or_else(|| taken.iter().position(|track| is_free(&track))).unwrap_or(taken.len());
+        match taken.get_mut(track) {
+            Some(slot) => *slot = (to_us, subject),
+            None if track < MOST_TRACKS => taken.push((to_us, subject)),
+            None => {}
+        }
+        tracks[index] = track.min(MOST_TRACKS - 1);
+    }
+    (tracks, taken.len().max(1))
+}

@@ -1,0 +1,116 @@
+//! A run as an SVG picture: a lane a process, bars for waiting and holding, arrows for what was sent, a cross for a death.
+//!
+//! No script, two colour schemes, and no colour that carries a meaning alone: what waits is thin, what holds is thick. It
+//! keeps its width, so that it fits a page or a slide; lanes grow thinner the more there are.
+
+mod arrows;
+mod axis;
+mod bars;
+mod frame;
+mod header;
+mod lane;
+
+use svg::Document;
+use svg::node::element::{Definitions, Group, Marker, Path, Rectangle, Style, Title};
+
+use self::frame::{Frame, MARGIN, SMALL, WIDTH, cut, text, width_of};
+use super::event::{Event, Fact};
+use super::language::Language;
+use super::spans::Story;
+
+/// Draws the picture of a run.
+pub(super) fn draw(events: &[Event], language: Language) -> String {
+    let story = Story::of(events);
+    let heading = header::Heading::of(&story, language);
+    let frame = Frame::of(&story, language, heading.height);
+    let (arrows, hidden_arrows) = arrows::draw(&story, &frame);
+    let (lanes, hidden_dots) = lane::draw_all(&story, &frame, language);
+    let mut picture = Document::new()
+        .set("viewBox", (0, 0, WIDTH as u32, frame.height as u32))
+        .set("width", WIDTH as u32)
+        .set("height", frame.height as u32)
+        .set("role", "img")
+        .add(Title::new(clean(&heading.summary)))
+        .add(Style::new(include_str!("style.css")))
+        .add(heads())
+        .add(Rectangle::new().set("class", "paper").set("width", "100%").set("height", "100%"))
+        .add(heading.group)
+        .add(axis::draw(&frame, language))
+        .add(lanes.below)
+        .add(arrows)
+        .add(lanes.above);
+    let (mut room, y) = (WIDTH - 2.0 * MARGIN, frame.height - 18.0);
+    if let Some(note) = left_out(hidden_arrows, hidden_dots, language) {
+        picture = picture.add(text("soft tiny end", WIDTH - MARGIN, y, &note));
+        room -= width_of(&note, SMALL) + 20.0;
+    }
+    if let Some(command) = command(&story) {
+        picture = picture.add(text("soft tiny", MARGIN, y, &cut(&command, room, SMALL)));
+    }
+    let mut written = picture.to_string();
+    written.push('\n');
+    written
+}
+
+/// The two arrow heads: of what was sent, and of what was rescued from the dead.
+fn heads() -> Definitions {
+    let head = |id, class| {
+        let shape = Path::new().set("class", class).set("d", "M0 1 L8 4 L0 7 Z");
+        Marker::new()
+            .set("id", id)
+            .set("viewBox", (0, 0, 8, 8))
+            .set("refX", 7.5)
+            .set("refY", 4)
+            .set("markerWidth", 7)
+            .set("markerHeight", 7)
+            .set("markerUnits", "userSpaceOnUse")
+            .set("orient", "auto")
+            .add(shape)
+    };
+    Definitions::new().add(head("head", "head")).add(head("rescue-head", "rescue-head"))
+}
+
+/// What the picture does not show, for want of room.
+fn left_out(arrows: usize, dots: usize, language: Language) -> Option<String> {
+    let counted = [(arrows, "arrow", "arrows", "个箭头"), (dots, "dot", "dots", "个点")];
+    let parts: Vec<String> = counted
+        .into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, many, zh)| format!("{count} {}", language.pick(if count == 1 { one } else { many }, zh)))
+        .collect();
+    let intro = language.pick("left out, too close to others: ", "太密，没有画出：");
+    (!parts.is_empty()).then(|| format!("{intro}{}", parts.join(language.pick(", ", "，"))))
+}
+
+/// How to see it again.
+fn command(story: &Story<'_>) -> Option<String> {
+    match &story.started?.fact {
+        Fact::RunStarted { args, seed, .. } => Some(super::text::command(&without_files(args), *seed)),
+        _ => None,
+    }
+}
+
+/// A command line without the pictures that it asks for: where they went says nothing about the run.
+fn without_files(args: &[String]) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--timeline" | "--trace" => _ = args.next(),
+            word if word.starts_with("--timeline=") || word.starts_with("--trace=") => {}
+            _ => kept.push(arg.clone()),
+        }
+    }
+    kept
+}
+
+/// Text as XML can hold it: without control characters.
+fn clean(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// Everything that is drawn below the arrows, and everything above them.
+struct Layers {
+    below: Group,
+    above: Group,
+}

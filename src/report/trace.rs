@@ -1,0 +1,266 @@
+//! A run as Chrome trace-event JSON, to open in Perfetto: a track a process, slices for what it did, arrows for what it sent.
+//!
+//! Slices are complete events (`X`) and always nest: where two things that a worker does overlap without one containing the
+//! other, the inner one is cut in two. Arrows are flow events (`s`, `f`), which belong to the slice that is open on their
+//! track; so what leaves or arrives has a slice of its own, of at most a microsecond. An event a line.
+//!
+//! Standard: Trace Event Format (Chromium), as Perfetto reads it.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+use super::event::Event;
+use super::jsonl::fields_of;
+use super::meaning::{Doing, Ending, Subject};
+use super::spans::{Flow, Lane, Moment, Span, Story, Way};
+
+/// How long it is seen to take to send or receive, in microseconds: an instant that an arrow can begin or end at.
+const HANDLING_US: f64 = 1.0;
+
+/// Writes the trace of a run.
+pub(super) fn write(events: &[Event], out: &mut impl Write) -> io::Result<()> {
+    let story = Story::of(events);
+    let mut lines = Lines { out, is_first: true };
+    lines.out.write_all(b"{\"displayTimeUnit\":\"ms\",\"traceEvents\":[")?;
+    for (index, lane) in story.lanes.iter().enumerate() {
+        for record in names(lane, index) {
+            lines.write(&record)?;
+        }
+    }
+    for lane in &story.lanes {
+        for slice in nested(slices(lane)) {
+            lines.write(&slice.record(lane))?;
+        }
+        for moment in lane.moments.iter().filter(|moment| is_instant(moment)) {
+            lines.write(&instant(lane, moment))?;
+        }
+    }
+    // Last: among events of the same time the reader keeps this order, and an arrow needs its slice.
+    for (id, flow) in story.flows.iter().enumerate() {
+        for record in arrow(&story, flow, id as u64 + 1).into_iter().flatten() {
+            lines.write(&record)?;
+        }
+    }
+    let fields = |event: Option<&Event>| event.map(|event| fields_of(&event.fact).1);
+    let other = json!({ "run": fields(story.started), "summary": fields(story.summary) });
+    writeln!(lines.out, "\n],\"otherData\":{other}}}")?;
+    lines.out.flush()
+}
+
+/// The elements of the array, one a line.
+struct Lines<'a, W> {
+    out: &'a mut W,
+    is_first: bool,
+}
+
+impl<W: Write> Lines<'_, W> {
+    fn write(&mut self, record: &Record<'_>) -> io::Result<()> {
+        self.out.write_all(if std::mem::take(&mut self.is_first) { b"\n" } else { b",\n" })?;
+        serde_json::to_writer(&mut *self.out, record)?;
+        Ok(())
+    }
+}
+
+/// One trace event.
+#[derive(Debug, Serialize)]
+struct Record<'a> {
+    ph: char,
+    name: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cat: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_microseconds")]
+    ts: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_microseconds")]
+    dur: Option<f64>,
+    pid: u32,
+    tid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
+    /// An arrow ends at the slice around its end, and not at the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bp: Option<char>,
+    /// How far an instant's line reaches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    s: Option<char>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    args: Map<String, Value>,
+}
+
+/// Whole where they are, and never finer than the nanoseconds that the format knows.
+#[expect(clippy::ref_option, reason = "serde asks for this signature")]
+fn as_microseconds<S: Serializer>(us: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    let rounded = (us.unwrap_or_default() * 1e3).round() / 1e3;
+    if rounded.fract() == 0.0 { serializer.serialize_u64(rounded as u64) } else { serializer.serialize_f64(rounded) }
+}
+
+impl<'a> Record<'a> {
+    fn of(lane: &Lane<'_>, ph: char, name: impl Into<Cow<'a, str>>, args: Map<String, Value>) -> Self {
+        let name = name.into();
+        let (cat, ts, dur, id, bp, s) = (None, None, None, None, None, None);
+        Record { ph, name, cat, ts, dur, pid: lane.pid, tid: lane.pid, id, bp, s, args }
+    }
+}
+
+/// What a track is called, and where it stands.
+fn names(lane: &Lane<'_>, index: usize) -> Vec<Record<'static>> {
+    let about = |name: &'static str, key: &str, value: Value| {
+        Record::of(lane, 'M', name, Map::from_iter([(key.to_owned(), value)]))
+    };
+    let mut names = vec![
+        about("process_name", "name", lane.name.into()),
+        about("thread_name", "name", lane.name.into()),
+        about("process_sort_index", "sort_index", index.into()),
+    ];
+    names.extend(lane.role().map(|(role, daemon)| {
+        let label = if daemon { format!("{role} (daemon)") } else { role.to_owned() };
+        about("process_labels", "labels", label.into())
+    }));
+    names
+}
+
+/// Something that took time.
+#[derive(Debug, Clone)]
+struct Slice {
+    name: String,
+    cat: &'static str,
+    from_us: f64,
+    to_us: f64,
+    args: Map<String, Value>,
+}
+
+impl Slice {
+    fn record(&self, lane: &Lane<'_>) -> Record<'_> {
+        Record {
+            cat: Some(self.cat),
+            ts: Some(self.from_us),
+            dur: Some(self.to_us - self.from_us),
+            ..Record::of(lane, 'X', self.name.as_str(), self.args.clone())
+        }
+    }
+}
+
+/// Everything that took time in a process: its life, what it did, and what it sent or received.
+fn slices(lane: &Lane<'_>) -> Vec<Slice> {
+    let args = lane.role().map(|(role, daemon)| json!({ "role": role, "daemon": daemon }));
+    let args = args.and_then(|args| args.as_object().cloned()).unwrap_or_default();
+    let life = Slice { name: "running".to_owned(), cat: "process", from_us: lane.began_us, to_us: lane.ended_us, args };
+    let mut slices = vec![life];
+    slices.extend(lane.spans.iter().map(|span| {
+        let (name, cat) = doing(span);
+        Slice { name, cat, from_us: span.from_us, to_us: span.to_us, args: told_at(lane, span) }
+    }));
+    for (place, moment) in lane.moments.iter().enumerate().filter(|(_, moment)| moment.meaning.parcel.is_some()) {
+        let next_us = lane.moments.get(place + 1).map_or(lane.ended_us, |next| next.at_us);
+        let to_us = next_us.min(moment.at_us + HANDLING_US).max(moment.at_us);
+        let (name, args) = fields_of(&moment.event.fact);
+        slices.push(Slice { name, cat: "message", from_us: moment.at_us, to_us, args });
+    }
+    slices
+}
+
+fn doing(span: &Span<'_>) -> (String, &'static str) {
+    let what = match span.subject {
+        Subject::Named(noun, name) => format!("{} {name}", noun.en).trim_end().to_owned(),
+        Subject::Item(super::meaning::Key::Item { from, number }) => format!("{from} #{number}"),
+        Subject::Item(_) => "a message".to_owned(),
+    };
+    match span.doing {
+        Doing::Waiting => (format!("waiting for {what}"), "waiting"),
+        Doing::Holding => (format!("holding {what}"), "holding"),
+        Doing::Working => (format!("working on {what}"), "working"),
+    }
+}
+
+/// What the events say with which something began and ended.
+fn told_at(lane: &Lane<'_>, span: &Span<'_>) -> Map<String, Value> {
+    let of_this = |moment: &&Moment<'_>| {
+        let subject = Some((span.doing, span.subject));
+        (moment.at_us == span.from_us && moment.meaning.begins == subject)
+            || (moment.at_us == span.to_us && moment.meaning.ends == subject)
+    };
+    let near = |at_us: f64| {
+        let place = lane.moments.partition_point(|moment| moment.at_us < at_us);
+        lane.moments.get(place)
+    };
+    [near(span.from_us), near(span.to_us)]
+        .into_iter()
+        .flatten()
+        .filter(of_this)
+        .flat_map(|moment| fields_of(&moment.event.fact).1)
+        .collect()
+}
+
+/// Cuts what overlaps without nesting, so that everything nests; what contains others comes before them.
+fn nested(slices: Vec<Slice>) -> Vec<Slice> {
+    let (mut pieces, slices): (Vec<_>, Vec<_>) = slices.into_iter().partition(|slice| slice.to_us <= slice.from_us);
+    let mut borders: Vec<(f64, bool, f64, usize)> = Vec::with_capacity(2 * slices.len());
+    for (index, slice) in slices.iter().enumerate() {
+        // At the same time ends come first, and then beginnings, the longest first.
+        borders.push((slice.to_us, false, 0.0, index));
+        borders.push((slice.from_us, true, -slice.to_us, index));
+    }
+    borders.sort_by(|one, other| {
+        let beginnings = one.1.cmp(&other.1).then(one.2.total_cmp(&other.2));
+        one.0.total_cmp(&other.0).then(beginnings).then(one.3.cmp(&other.3))
+    });
+    let mut open: Vec<(usize, f64)> = Vec::new();
+    for (at_us, is_beginning, _, index) in borders {
+        if is_beginning {
+            open.push((index, at_us));
+            continue;
+        }
+        let place = open.iter().rposition(|(open, _)| *open == index).expect("what ends has begun");
+        for (cut, from_us) in &mut open[place..] {
+            // What has only just begun needs no cut.
+            if at_us > *from_us {
+                pieces.push(Slice { from_us: *from_us, to_us: at_us, ..slices[*cut].clone() });
+                *from_us = at_us;
+            }
+        }
+        open.remove(place);
+    }
+    pieces.sort_by(|one, other| one.from_us.total_cmp(&other.from_us).then(other.to_us.total_cmp(&one.to_us)));
+    pieces
+}
+
+/// Whether an event has no slice that shows it.
+fn is_instant(moment: &Moment<'_>) -> bool {
+    let meaning = &moment.meaning;
+    let is_slice = meaning.starts || meaning.begins.is_some() || meaning.ends.is_some() || meaning.parcel.is_some();
+    meaning.ending.is_some() || meaning.tone.is_some() || !is_slice
+}
+
+fn instant<'a>(lane: &Lane<'_>, moment: &Moment<'a>) -> Record<'a> {
+    let is_death = moment.meaning.ending.is_some_and(Ending::is_death);
+    let (name, args) = fields_of(&moment.event.fact);
+    Record {
+        cat: Some(if is_death { "death" } else { "event" }),
+        ts: Some(moment.at_us),
+        s: Some(if is_death { 'p' } else { 't' }),
+        ..Record::of(lane, 'i', name, args)
+    }
+}
+
+/// Both ends of an arrow. Readers know no arrow that ends before it begins, nor one that begins before its process does.
+fn arrow<'a>(story: &Story<'_>, flow: &Flow<'_>, id: u64) -> Option<[Record<'a>; 2]> {
+    let from_us = flow.from.at_us.min(flow.to.at_us);
+    if from_us < story.lanes[flow.from.lane].began_us {
+        return None;
+    }
+    let name = match flow.way {
+        Way::Message => "message",
+        Way::Reply => "reply",
+        Way::Item => "item",
+        Way::Redelivered => "left by a dead worker",
+        Way::Inherited => "taken from a dead holder",
+    };
+    let args: Map<String, Value> = flow.value.map(|value| ("value".to_owned(), value.clone())).into_iter().collect();
+    let end = |ph, lane: usize, at_us, bp| {
+        let record = Record::of(&story.lanes[lane], ph, name, args.clone());
+        Record { cat: Some("flow"), ts: Some(at_us), id: Some(id), bp, ..record }
+    };
+    Some([end('s', flow.from.lane, from_us, None), end('f', flow.to.lane, flow.to.at_us, Some('e'))])
+}

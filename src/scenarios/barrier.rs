@@ -1,0 +1,209 @@
+//! The barrier: a party that walks in stages, and sets out again only when all have arrived.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::cast::Brief;
+use super::stage::Stage;
+use super::{Ending, Finding, Scenario, Tally};
+use crate::ipc::{self, Breach, Error, Inherited, Role, RoleEntry, RoleResult, Slot};
+use crate::report::{Event, Fact};
+
+/// How long a worker is busy in a round, at speed 1.
+const WORKING_MS: std::ops::RangeInclusive<u64> = 300..=1_500;
+
+/// What the rounds need to know.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BarrierArgs {
+    /// How many workers wait for each other
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    parties: u32,
+    /// How many rounds they work
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    rounds: u64,
+}
+
+/// Rounds that can begin.
+pub(crate) struct Barrier {
+    args: BarrierArgs,
+    barrier: ipc::Barrier,
+}
+
+impl Scenario for Barrier {
+    const NAME: &'static str = "barrier";
+    const ABOUT: &'static str = "\
+Rounds: nobody begins the next before all are done with the last
+A barrier is where a number of workers wait for each other. Each works for a while and waits; the last to come lets all \
+of them go on to the next round. If one of them is killed (kill -9) the barrier breaks at once: the others are told so \
+instead of waiting for ever.
+
+Examples:
+  ipc-demo barrier                           four workers, three rounds
+  ipc-demo barrier --parties 10 --rounds 5   more of both
+  ipc-demo barrier --speed max --rounds 100  nothing but the waiting";
+    type Args = BarrierArgs;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
+    type Tally = Rounds;
+
+    fn prepare(args: BarrierArgs) -> anyhow::Result<Self> {
+        let barrier = ipc::Barrier::new(args.parties)?;
+        Ok(Barrier { args, barrier })
+    }
+
+    fn workers(&self) -> u32 {
+        self.args.parties
+    }
+
+    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+        let BarrierArgs { parties, rounds } = self.args;
+        for number in 1..=parties {
+            stage.spawn(&format!("worker-{number}"), false, |give, brief| Worker {
+                brief,
+                barrier: give.share(&self.barrier),
+                rounds,
+            })?;
+        }
+        stage.watch()
+    }
+
+    fn check(self, seen: &Rounds, ending: Ending) -> anyhow::Result<Finding> {
+        let BarrierArgs { parties, rounds } = self.args;
+        let (completed, too_early) = (seen.completed(parties), seen.too_early(parties));
+        let facts = [
+            ("parties", parties.into()),
+            ("rounds", rounds.into()),
+            ("completed", completed.into()),
+            ("too_early", too_early.into()),
+            ("broken", seen.broken.into()),
+        ];
+        // Without a death nothing breaks the barrier, and nothing keeps a round from ending.
+        let excused = ending.cut || ending.died > 0;
+        Ok(Finding {
+            claim: "no round begins before the last one is done",
+            holds: too_early == 0 && (excused || (completed == rounds && !seen.broken)),
+            guaranteed: true,
+            facts: facts.to_vec(),
+        })
+    }
+}
+
+/// What was told of one round.
+#[derive(Debug, Default)]
+struct Round {
+    arrived: u32,
+    passed: u32,
+    /// How many had arrived when somebody first went on.
+    arrived_before: Option<u32>,
+}
+
+/// What was told of the rounds.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds {
+    rounds: BTreeMap<u64, Round>,
+    broken: bool,
+}
+
+impl Tally for Rounds {
+    fn count(&mut self, event: &Event) {
+        match event.fact {
+            Fact::BarrierWaiting { round } => self.rounds.entry(round).or_default().arrived += 1,
+            // Told after the wait, as each wait is told before it: in between, all have come.
+            Fact::BarrierPassed { round, .. } => {
+                let round = self.rounds.entry(round).or_default();
+                round.passed += 1;
+                round.arrived_before.get_or_insert(round.arrived);
+            }
+            Fact::BarrierBroken { .. } => self.broken = true,
+            _ => {}
+        }
+    }
+}
+
+impl Rounds {
+    fn completed(&self, parties: u32) -> u64 {
+        self.rounds.values().filter(|round| round.passed == parties).count() as u64
+    }
+
+    /// How many rounds somebody left before all had come.
+    fn too_early(&self, parties: u32) -> u64 {
+        let is_early = |round: &&Round| round.arrived_before.is_some_and(|arrived| arrived < parties);
+        self.rounds.values().filter(is_early).count() as u64
+    }
+}
+
+/// Somebody who works in rounds.
+#[derive(Serialize, Deserialize)]
+struct Worker {
+    brief: Brief,
+    barrier: Slot<ipc::Barrier>,
+    rounds: u64,
+}
+
+impl Role for Worker {
+    const NAME: &'static str = "barrier.worker";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let barrier = inherited.take(self.barrier)?;
+        let mut rng = player.rng();
+        for round in 1..=self.rounds {
+            player.pause(Duration::from_millis(rng.random_range(WORKING_MS)));
+            player.emit(&Fact::BarrierWaiting { round })?;
+            let asked_us = player.now_us();
+            match barrier.wait() {
+                Ok(_) => player.emit(&Fact::BarrierPassed { round, waited_us: player.now_us() - asked_us })?,
+                Err(Error::BrokenBarrier(breach)) => {
+                    let dead_pid = if let Breach::Died(pid) = breach { pid } else { None };
+                    return Ok(player.emit(&Fact::BarrierBroken { round, cause: breach.to_string(), dead_pid })?);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(round: u64) -> Fact {
+        Fact::BarrierWaiting { round }
+    }
+
+    fn passes(round: u64) -> Fact {
+        Fact::BarrierPassed { round, waited_us: 0 }
+    }
+
+    fn holds(facts: &[Fact], ending: Ending) -> bool {
+        let mut rounds = Rounds::default();
+        for fact in facts {
+            rounds.count(&Event { at_us: 0, worker: "worker-1".to_owned(), pid: 1, fact: fact.clone() });
+        }
+        let barrier = Barrier::prepare(BarrierArgs { parties: 2, rounds: 2 }).expect("a barrier");
+        barrier.check(&rounds, ending).expect("a finding").holds
+    }
+
+    #[test]
+    fn who_goes_on_before_all_have_come_breaks_the_claim() {
+        let orderly = [waits(1), waits(1), passes(1), waits(2), passes(1), waits(2), passes(2), passes(2)];
+        assert!(holds(&orderly, Ending::default()));
+        let early = [waits(1), passes(1), waits(1), passes(1), waits(2), waits(2), passes(2), passes(2)];
+        assert!(!holds(&early, Ending::default()));
+        assert!(!holds(&early, Ending { died: 1, cut: true }), "that is never excused");
+    }
+
+    #[test]
+    fn round_that_does_not_end_breaks_the_claim_unless_somebody_died() {
+        let one_round = [waits(1), waits(1), passes(1), passes(1), waits(2)];
+        assert!(!holds(&one_round, Ending::default()));
+        assert!(holds(&one_round, Ending { died: 1, cut: false }));
+        assert!(holds(&one_round, Ending { died: 0, cut: true }));
+        let broken = Fact::BarrierBroken { round: 2, cause: "it was aborted".to_owned(), dead_pid: None };
+        let all = [waits(1), waits(1), passes(1), passes(1), waits(2), waits(2), passes(2), passes(2), broken];
+        assert!(!holds(&all, Ending::default()), "nothing breaks the barrier but a death");
+    }
+}

@@ -1,0 +1,248 @@
+//! A bounded buffer made by hand of a lock, two conditions, an array and two counters: how a queue works inside.
+//!
+//! # State
+//! `put` and `got` count for ever; an item's place is its number modulo the capacity. Everything is changed with the lock
+//! held. `closed` is set for good when all on one side have gone.
+//!
+//! # Death
+//! Putting and taking are one store each, of `put` and of `got`, so whoever is killed with the lock leaves the buffer
+//! whole. It may have changed it without saying so: who gets the lock from the dead notifies everybody in its place.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ipc::{Array, Condition, Give, Inherited, Lock, LockGuard, Result, Slot, Value};
+
+/// The buffer, in each process that uses it.
+pub(super) struct Buffer {
+    lock: Lock,
+    not_full: Condition,
+    not_empty: Condition,
+    items: Array<u64>,
+    put: Value<u64>,
+    got: Value<u64>,
+    closed: Value<u8>,
+}
+
+/// The buffer in a role.
+#[derive(Serialize, Deserialize)]
+pub(super) struct BufferSlots {
+    lock: Slot<Lock>,
+    not_full: Slot<Condition>,
+    not_empty: Slot<Condition>,
+    items: Slot<Array<u64>>,
+    put: Slot<Value<u64>>,
+    got: Slot<Value<u64>>,
+    closed: Slot<Value<u8>>,
+}
+
+/// What one waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted {
+    NotFull,
+    NotEmpty,
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Wanted::NotFull => "not full",
+            Wanted::NotEmpty => "not empty",
+        })
+    }
+}
+
+impl Buffer {
+    /// Makes an empty buffer with room for `capacity` items, which is not 0.
+    pub(super) fn new(capacity: usize) -> Result<Self> {
+        Ok(Buffer {
+            lock: Lock::new()?,
+            not_full: Condition::new()?,
+            not_empty: Condition::new()?,
+            // The buffer's lock protects them all.
+            items: Array::unlocked(&vec![0; capacity])?,
+            put: Value::unlocked(0)?,
+            got: Value::unlocked(0)?,
+            closed: Value::unlocked(0)?,
+        })
+    }
+
+    pub(super) fn share(&self, give: &mut Give) -> BufferSlots {
+        BufferSlots {
+            lock: give.share(&self.lock),
+            not_full: give.share(&self.not_full),
+            not_empty: give.share(&self.not_empty),
+            items: give.share(&self.items),
+            put: give.share(&self.put),
+            got: give.share(&self.got),
+            closed: give.share(&self.closed),
+        }
+    }
+
+    pub(super) fn inherit(inherited: &mut Inherited, slots: BufferSlots) -> Result<Self> {
+        Ok(Buffer {
+            lock: inherited.take(slots.lock)?,
+            not_full: inherited.take(slots.not_full)?,
+            not_empty: inherited.take(slots.not_empty)?,
+            items: inherited.take(slots.items)?,
+            put: inherited.take(slots.put)?,
+            got: inherited.take(slots.got)?,
+            closed: inherited.take(slots.closed)?,
+        })
+    }
+
+    /// How many items are in the buffer: for sure only with the lock held, or when everybody else has ended.
+    pub(super) fn len(&self) -> u64 {
+        self.put.get().saturating_sub(self.got.get())
+    }
+
+    pub(super) fn acquire(&self) -> Result<HeldBuffer<'_>> {
+        Ok(HeldBuffer { buffer: self, guard: self.lock.acquire()? })
+    }
+
+    /// Ends all waiting for good. `false` if somebody held the lock for so long.
+    pub(super) fn close(&self, patience: Duration) -> Result<bool> {
+        let Some(guard) = self.lock.acquire_timeout(patience)? else { return Ok(false) };
+        self.closed.set(1);
+        self.notify_everybody(&guard);
+        Ok(true)
+    }
+
+    fn notify_everybody(&self, guard: &LockGuard<'_>) {
+        for condition in [&self.not_full, &self.not_empty] {
+            condition.notify_all(guard).expect("both conditions are used with this lock alone");
+        }
+    }
+
+    fn is(&self, wanted: Wanted) -> bool {
+        match wanted {
+            Wanted::NotFull => self.len() < self.items.len() as u64,
+            Wanted::NotEmpty => self.len() > 0,
+        }
+    }
+
+    /// The place of an item by its number from 0.
+    fn place(&self, number: u64) -> usize {
+        (number % self.items.len() as u64) as usize
+    }
+}
+
+/// The buffer, with its lock held.
+pub(super) struct HeldBuffer<'a> {
+    buffer: &'a Buffer,
+    guard: LockGuard<'a>,
+}
+
+impl HeldBuffer<'_> {
+    pub(super) fn is(&self, wanted: Wanted) -> bool {
+        self.buffer.is(wanted)
+    }
+
+    /// Whether it will ever be as wanted, if it is not now.
+    pub(super) fn is_closed(&self) -> bool {
+        self.buffer.closed.get() != 0
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.buffer.len()
+    }
+
+    /// Gives the lock up until the buffer is as wanted, or closed.
+    pub(super) fn wait_until(self, wanted: Wanted) -> Result<Self> {
+        let HeldBuffer { buffer, guard } = self;
+        let condition = match wanted {
+            Wanted::NotFull => &buffer.not_full,
+            Wanted::NotEmpty => &buffer.not_empty,
+        };
+        let guard = condition.wait_for(guard, |guard| {
+            if guard.abandoned().is_some() {
+                // Whoever died with the lock may have changed something and told nobody.
+                buffer.notify_everybody(guard);
+            }
+            buffer.is(wanted) || buffer.closed.get() != 0
+        })?;
+        Ok(HeldBuffer { buffer, guard })
+    }
+
+    /// Puts an item, and lets one who waits for it know. The buffer is not full.
+    pub(super) fn put(&self, item: u64) -> Result<()> {
+        let number = self.buffer.put.get();
+        self.buffer.items.set(self.buffer.place(number), item)?;
+        self.buffer.put.set(number + 1);
+        self.buffer.not_empty.notify(&self.guard, 1).map(drop)
+    }
+
+    /// Takes the oldest item, and lets one who waits for room know. The buffer is not empty.
+    pub(super) fn take(&self) -> Result<u64> {
+        let number = self.buffer.got.get();
+        let item = self.buffer.items.get(self.buffer.place(number))?;
+        self.buffer.got.set(number + 1);
+        self.buffer.not_full.notify(&self.guard, 1)?;
+        Ok(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::sync::mpsc;
+    use std::thread;
+
+    #[test]
+    fn items_come_out_in_order_however_often_the_places_are_used() {
+        let buffer = Buffer::new(2).expect("a buffer");
+        let held = buffer.acquire().expect("free");
+        for first in [1, 3, 5] {
+            assert!(held.is(Wanted::NotFull) && !held.is(Wanted::NotEmpty));
+            held.put(first).expect("room");
+            held.put(first + 1).expect("room");
+            assert!(!held.is(Wanted::NotFull) && held.is(Wanted::NotEmpty));
+            assert_eq!([held.take().expect("one"), held.take().expect("another")], [first, first + 1]);
+        }
+    }
+
+    #[test]
+    fn closed_buffer_keeps_nobody_waiting() {
+        let buffer = Buffer::new(1).expect("a buffer");
+        assert!(buffer.close(Duration::from_secs(10)).expect("free"));
+        let held = buffer.acquire().expect("free").wait_until(Wanted::NotEmpty).expect("no wait");
+        assert!(held.is_closed() && held.len() == 0);
+    }
+
+    #[test]
+    fn change_that_the_dead_told_nobody_of_reaches_everybody() {
+        let buffer = Buffer::new(2).expect("a buffer");
+        let (arrived, (told, taken)) = (AtomicU32::new(0), mpsc::channel());
+        let all_taken = thread::scope(|scope| {
+            for _ in 0..2 {
+                let (buffer, arrived, told) = (&buffer, &arrived, told.clone());
+                scope.spawn(move || {
+                    let held = buffer.acquire().expect("free");
+                    arrived.fetch_add(1, Relaxed);
+                    let held = held.wait_until(Wanted::NotEmpty).expect("notified");
+                    told.send(held.take().expect("an item")).expect("the test listens");
+                });
+            }
+            // Who has arrived and does not hold the lock waits.
+            while arrived.load(Relaxed) < 2 || buffer.lock.try_acquire().expect("a try").is_none() {
+                thread::yield_now();
+            }
+            let died = scope.spawn(|| {
+                let held = buffer.acquire().expect("they gave it up");
+                held.put(7).expect("room");
+                // The second item is put, and nobody is told. The lock of a thread that ends is the lock of the dead.
+                buffer.put.set(2);
+                std::mem::forget(held);
+            });
+            died.join().expect("no panic");
+            let all_taken = (0..2).all(|_| taken.recv_timeout(Duration::from_secs(10)).is_ok());
+            while !buffer.close(Duration::from_secs(1)).expect("no error") {}
+            all_taken
+        });
+        assert!(all_taken, "the second was left waiting beside an item");
+    }
+}

@@ -1,0 +1,320 @@
+//! The condition: producers and consumers with a bounded buffer made by hand.
+//!
+//! When all producers have ended, or all consumers, the runner closes the buffer: those who are left wait for nobody.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::buffer::{Buffer, BufferSlots, HeldBuffer, Wanted};
+use super::cast::{Brief, Player};
+use super::stage::Stage;
+use super::{Ending, Finding, Scenario, Tally};
+use crate::ipc::{Inherited, Result, Role, RoleEntry, RoleResult};
+use crate::report::{Event, Fact};
+
+/// How long a producer needs for an item, at speed 1.
+const PRODUCING_MS: std::ops::RangeInclusive<u64> = 0..=800;
+/// How long a consumer does, at speed 1: a little longer, so that the buffer is now empty and now full.
+const CONSUMING_MS: std::ops::RangeInclusive<u64> = 200..=1_000;
+/// How long the runner waits for the lock before it looks for news again.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// An item is `producer << ITEM_BITS | number`.
+const ITEM_BITS: u32 = 40;
+
+/// What a buffer needs to know.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConditionArgs {
+    /// How many items the buffer holds at most
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    capacity: u32,
+    /// How many items each producer makes
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    items: u64,
+    /// How many workers put items into the buffer
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    producers: u32,
+    /// How many workers take them out
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    consumers: u32,
+}
+
+/// A buffer that can be filled.
+pub(crate) struct Condition {
+    args: ConditionArgs,
+    buffer: Buffer,
+}
+
+impl Scenario for Condition {
+    const NAME: &'static str = "condition";
+    const ABOUT: &'static str = "\
+A bounded buffer by hand: wait until it is not full, or not empty
+A condition is where workers wait, with a lock given up, until somebody says that something has changed. Producers wait \
+until there is room and put an item; consumers wait until there is an item and take it; each tells the other side. It \
+is how a queue works inside. Whoever is killed (kill -9), also with the lock in hand, leaves the others working.
+
+Examples:
+  ipc-demo condition                                two of each, room for three
+  ipc-demo condition --producers 4 --consumers 1    mostly full
+  ipc-demo condition --capacity 1 --speed 10        one at a time";
+    type Args = ConditionArgs;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Producer>(), RoleEntry::of::<Consumer>()];
+    type Tally = Passage;
+
+    fn prepare(args: ConditionArgs) -> anyhow::Result<Self> {
+        let buffer = Buffer::new(args.capacity as usize)?;
+        Ok(Condition { args, buffer })
+    }
+
+    fn workers(&self) -> u32 {
+        self.args.producers + self.args.consumers
+    }
+
+    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+        let ConditionArgs { items, producers, consumers, .. } = self.args;
+        for number in 1..=producers {
+            stage.spawn(&producer(number), false, |give, brief| Producer {
+                brief,
+                buffer: self.buffer.share(give),
+                number,
+                items,
+            })?;
+        }
+        for number in 1..=consumers {
+            stage.spawn(&format!("consumer-{number}"), false, |give, brief| Consumer {
+                brief,
+                buffer: self.buffer.share(give),
+            })?;
+        }
+        let (mut producing, mut consuming) = (producers, consumers);
+        stage.watch_while(|news| {
+            for event in news.iter().filter(|event| matches!(event.fact, Fact::WorkerExited { .. })) {
+                let side = if event.worker.starts_with("producer") { &mut producing } else { &mut consuming };
+                *side -= 1;
+            }
+            Ok(producing > 0 && consuming > 0)
+        })?;
+        // Those who are left would wait for the others for ever.
+        while !stage.is_cut() && !self.buffer.close(LOOK_EVERY)? {
+            stage.latest()?;
+        }
+        stage.watch()
+    }
+
+    fn check(self, passage: &Passage, ending: Ending) -> anyhow::Result<Finding> {
+        let ConditionArgs { capacity, items, producers, consumers } = self.args;
+        let Passage { produced, consumed, duplicated, out_of_order, most, .. } = *passage;
+        let still_queued = self.buffer.len();
+        let lost = produced.saturating_sub(consumed + still_queued);
+        // What somebody had in hand when it was ended is told and not put, or taken and not told.
+        let in_hand = if ending.cut { u64::from(producers + consumers) } else { ending.died as u64 };
+        let most_queued = most.min(u64::from(capacity).max(most.saturating_sub(in_hand)));
+        let all_made = produced == items * u64::from(producers) && still_queued == 0;
+        let facts = [
+            ("capacity", u64::from(capacity).into()),
+            ("produced", produced.into()),
+            ("consumed", consumed.into()),
+            ("lost", lost.into()),
+            ("duplicated", duplicated.into()),
+            ("still_queued", still_queued.into()),
+            ("most_queued", most_queued.into()),
+            ("in_order", (!out_of_order).into()),
+        ];
+        let is_bounded = most_queued <= u64::from(capacity);
+        let excused = ending.cut || ending.died > 0;
+        Ok(Finding {
+            claim: "each item comes out once, in order",
+            holds: duplicated == 0 && !out_of_order && is_bounded && lost <= in_hand && (excused || all_made),
+            guaranteed: true,
+            facts: facts.to_vec(),
+        })
+    }
+}
+
+fn producer(number: u32) -> String {
+    format!("producer-{number}")
+}
+
+/// What went through the buffer, as it was told.
+#[derive(Debug, Default)]
+pub(crate) struct Passage {
+    produced: u64,
+    consumed: u64,
+    duplicated: u64,
+    out_of_order: bool,
+    /// The most items that were in the buffer at once.
+    most: u64,
+    /// By producer: the number of its last item that was put, and of its last that was taken.
+    last_of: HashMap<String, (u64, u64)>,
+}
+
+impl Tally for Passage {
+    fn count(&mut self, event: &Event) {
+        // Both are told with the lock held, so the order in which they are told is the one in which they happened.
+        match &event.fact {
+            Fact::ItemPut { from, number, .. } => {
+                self.produced += 1;
+                self.most = self.most.max(self.produced.saturating_sub(self.consumed));
+                let (put, _) = self.last_of.entry(from.clone()).or_default();
+                self.out_of_order |= *number != *put + 1;
+                *put = *number;
+            }
+            Fact::ItemGot { from, number, .. } => {
+                let (put, got) = self.last_of.entry(from.clone()).or_default();
+                if number <= got {
+                    self.duplicated += 1;
+                    return;
+                }
+                self.consumed += 1;
+                // One that was never put comes out of nowhere; one in between may have been lost, which is counted.
+                self.out_of_order |= number > put;
+                *got = *number;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Takes the buffer's lock and waits, telling so, until the buffer is as wanted or closed. Says how long that took.
+fn wait<'a>(buffer: &'a Buffer, wanted: Wanted, player: &Player) -> Result<(HeldBuffer<'a>, u64)> {
+    let held = buffer.acquire()?;
+    let asked_us = player.now_us();
+    let must_wait = !held.is(wanted) && !held.is_closed();
+    if must_wait {
+        player.emit(&Fact::ConditionWaiting { condition: wanted.to_string() })?;
+    }
+    let held = held.wait_until(wanted)?;
+    let waited_us = player.now_us() - asked_us;
+    if must_wait && held.is(wanted) {
+        player.emit(&Fact::ConditionMet { condition: wanted.to_string(), waited_us })?;
+    }
+    Ok((held, waited_us))
+}
+
+/// Puts items into the buffer.
+#[derive(Serialize, Deserialize)]
+struct Producer {
+    brief: Brief,
+    buffer: BufferSlots,
+    number: u32,
+    items: u64,
+}
+
+impl Role for Producer {
+    const NAME: &'static str = "condition.producer";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let buffer = Buffer::inherit(inherited, self.buffer)?;
+        let mut rng = player.rng();
+        for number in 1..=self.items {
+            player.pause(Duration::from_millis(rng.random_range(PRODUCING_MS)));
+            let (held, waited_us) = wait(&buffer, Wanted::NotFull, &player)?;
+            if !held.is(Wanted::NotFull) {
+                // All consumers are gone: there will never be room again.
+                return Ok(player.emit(&Fact::QueueFull { timeout_us: waited_us })?);
+            }
+            let (from, size) = (producer(self.number), Some(held.len() + 1));
+            player.emit(&Fact::ItemPut { value: number.into(), from, number, size })?;
+            held.put(u64::from(self.number) << ITEM_BITS | number)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes items out of the buffer.
+#[derive(Serialize, Deserialize)]
+struct Consumer {
+    brief: Brief,
+    buffer: BufferSlots,
+}
+
+impl Role for Consumer {
+    const NAME: &'static str = "condition.consumer";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let buffer = Buffer::inherit(inherited, self.buffer)?;
+        let mut rng = player.rng();
+        loop {
+            let (held, _) = wait(&buffer, Wanted::NotEmpty, &player)?;
+            if !held.is(Wanted::NotEmpty) {
+                // Closed, and everything has been taken.
+                return Ok(player.emit(&Fact::EndOfFile)?);
+            }
+            let item = held.take()?;
+            let (from, number) = (producer((item >> ITEM_BITS) as u32), item & ((1 << ITEM_BITS) - 1));
+            let (value, size) = (number.into(), Some(held.len()));
+            // Told with the lock still held: nobody is seen to put into a full buffer.
+            player.emit(&Fact::ItemGot { value, from, number, size, redelivered: false })?;
+            drop(held);
+            player.pause(Duration::from_millis(rng.random_range(CONSUMING_MS)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy)]
+    enum Did {
+        Put(u32, u64),
+        Got(u32, u64),
+    }
+    use Did::{Got, Put};
+
+    /// Two producers of two items each and a buffer for two, which `still_queued` are left in.
+    fn finding(told: &[Did], still_queued: u64, ending: Ending) -> Finding {
+        let mut passage = Passage::default();
+        for did in told {
+            let fact = match *did {
+                Put(from, number) => Fact::ItemPut { value: number.into(), from: producer(from), number, size: None },
+                Got(from, number) => {
+                    let (value, from) = (number.into(), producer(from));
+                    Fact::ItemGot { value, from, number, size: None, redelivered: false }
+                }
+            };
+            passage.count(&Event { at_us: 0, worker: "worker".to_owned(), pid: 1, fact });
+        }
+        let args = ConditionArgs { capacity: 2, items: 2, producers: 2, consumers: 1 };
+        let condition = Condition::prepare(args).expect("a buffer");
+        let held = condition.buffer.acquire().expect("free");
+        (0..still_queued).for_each(|item| held.put(item).expect("room"));
+        drop(held);
+        condition.check(&passage, ending).expect("a finding")
+    }
+
+    fn holds(told: &[Did]) -> bool {
+        finding(told, 0, Ending::default()).holds
+    }
+
+    #[test]
+    fn the_claim_is_about_number_order_and_room() {
+        assert!(holds(&[Put(1, 1), Put(2, 1), Got(1, 1), Got(2, 1), Put(2, 2), Put(1, 2), Got(2, 2), Got(1, 2)]));
+        let lost = [Put(1, 1), Put(2, 1), Got(1, 1), Put(2, 2), Got(2, 2), Put(1, 2), Got(1, 2)];
+        assert!(!holds(&lost));
+        let twice = [Put(1, 1), Got(1, 1), Got(1, 1), Put(1, 2), Got(1, 2), Put(2, 1), Got(2, 1), Put(2, 2), Got(2, 2)];
+        assert!(!holds(&twice));
+        let from_nowhere = [Put(1, 1), Got(1, 2), Put(1, 2), Got(2, 1), Put(2, 1), Put(2, 2), Got(2, 2)];
+        assert!(!holds(&from_nowhere));
+        let too_many = [Put(1, 1), Put(1, 2), Put(2, 1), Got(1, 1), Got(1, 2), Got(2, 1), Put(2, 2), Got(2, 2)];
+        assert!(!holds(&too_many));
+        assert!(!holds(&[Put(1, 1), Got(1, 1)]), "not all were made");
+    }
+
+    #[test]
+    fn what_was_in_hand_when_somebody_died_is_excused_once_a_death() {
+        let one_lost = [Put(1, 1), Put(1, 2), Got(1, 2), Put(2, 1), Got(2, 1), Put(2, 2), Got(2, 2)];
+        assert!(finding(&one_lost, 0, Ending { died: 1, cut: false }).holds);
+        assert!(!finding(&one_lost[..5], 0, Ending { died: 0, cut: false }).holds);
+        let two_lost = [Put(1, 1), Put(1, 2), Put(2, 1), Got(2, 1)];
+        assert!(!finding(&two_lost, 0, Ending { died: 1, cut: false }).holds);
+        assert!(finding(&two_lost, 2, Ending { died: 1, cut: false }).holds, "they are in the buffer");
+        assert!(finding(&[Put(1, 1)], 1, Ending { died: 0, cut: true }).holds);
+        let twice = [Put(1, 1), Got(1, 1), Got(1, 1)];
+        assert!(!finding(&twice, 0, Ending { died: 1, cut: true }).holds, "never twice");
+    }
+}

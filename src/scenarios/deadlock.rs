@@ -1,0 +1,331 @@
+//! The deadlock: workers take two locks each, in a ring, and the runner finds out who waits for whom.
+//!
+//! What breaks the ring is a timeout: who waited too long gives back what it holds and tries again later. With one order
+//! for all locks there is no ring.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+use super::cast::{Brief, Player};
+use super::held_lock::HeldLock;
+use super::stage::Stage;
+use super::{Ending, Finding, Scenario, Tally};
+use crate::ipc::{Inherited, Lock, LockId, Role, RoleEntry, RoleResult, Slot, Wait, find_deadlock};
+use crate::report::{Event, Fact, Link};
+
+/// How long a worker waits for its second lock, if nothing else is said and the order does not make it needless.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the runner looks for a deadlock.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long a worker does something with one lock before it wants the other, at speed 1.
+const HALFWAY_MS: std::ops::RangeInclusive<u64> = 500..=1_000;
+/// How long it works with both, at speed 1.
+const WORKING_MS: std::ops::RangeInclusive<u64> = 200..=500;
+/// How long it stays away after it gave up, at speed 1.
+const AWAY_MS: std::ops::RangeInclusive<u64> = 0..=2_000;
+/// What it stays away at any speed: if all came back at once, they could meet in the same ring for ever.
+const AWAY_AT_LEAST_US: std::ops::RangeInclusive<u64> = 0..=20_000;
+
+/// What a ring needs to know.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DeadlockArgs {
+    /// Let everybody take the locks in the same order, the lower number first
+    #[arg(long)]
+    ordered: bool,
+    /// How long a worker waits for its second lock before it gives up (500ms, 2s, 1m) [default: 2s; with --ordered no end]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, allow_hyphen_values = true)]
+    timeout: Option<Duration>,
+    /// How many workers, and as many locks, are in the ring
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    workers: u32,
+}
+
+/// A ring that can be closed.
+pub(crate) struct Deadlock {
+    ordered: bool,
+    timeout: Option<Duration>,
+    locks: Vec<Lock>,
+}
+
+impl Scenario for Deadlock {
+    const NAME: &'static str = "deadlock";
+    const ABOUT: &'static str = "\
+Two workers, two locks, opposite orders: found, named, and cured
+Every worker takes a lock, works a little, and wants the next worker's lock as well. Soon each holds what another \
+waits for, and nobody moves. The runner sees it, and says who holds what and waits for what; a timeout breaks it. With \
+--ordered everybody takes the lock with the lower number first, and there can be no ring.
+
+Examples:
+  ipc-demo deadlock                      two workers
+  ipc-demo deadlock --workers 5          five in a ring
+  ipc-demo deadlock --ordered            one order for all: no deadlock
+  ipc-demo deadlock --timeout 100years   until Ctrl-C, or kill -9 of a worker";
+    type Args = DeadlockArgs;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
+    type Tally = Grip;
+
+    fn prepare(args: DeadlockArgs) -> anyhow::Result<Self> {
+        let DeadlockArgs { ordered, timeout, workers } = args;
+        let timeout = timeout.or((!ordered).then_some(TIMEOUT));
+        let locks = (0..workers).map(|_| Lock::new()).collect::<Result<_, _>>()?;
+        Ok(Deadlock { ordered, timeout, locks })
+    }
+
+    fn workers(&self) -> u32 {
+        self.locks.len() as u32
+    }
+
+    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+        for own in 0..self.locks.len() {
+            let next = (own + 1) % self.locks.len();
+            let [first, second] = if self.ordered { [own.min(next), own.max(next)] } else { [own, next] };
+            stage.spawn(&format!("worker-{}", own + 1), false, |give, brief| Worker {
+                brief,
+                first: NamedLock { name: name(first), lock: give.share(&self.locks[first]) },
+                second: NamedLock { name: name(second), lock: give.share(&self.locks[second]) },
+                timeout: self.timeout,
+            })?;
+        }
+        let names: HashMap<LockId, String> = self
+            .locks
+            .iter()
+            .enumerate()
+            .map(|(index, lock)| Ok((lock.id()?, name(index))))
+            .collect::<anyhow::Result<_>>()?;
+        let mut known = None;
+        stage.watch_and(LOOK_EVERY, |stage| {
+            let found = find_deadlock()?.map(|mut ring| {
+                // Where a ring begins says nothing: it is the same one if it is, turned to its lowest lock.
+                let lowest = (0..ring.len()).min_by_key(|&at| ring[at].holds).unwrap_or(0);
+                ring.rotate_left(lowest);
+                ring
+            });
+            if found != known
+                && let Some(ring) = &found
+            {
+                let cycle = ring.iter().map(|wait| link(wait, stage, &names)).collect::<anyhow::Result<_>>()?;
+                stage.emit(Fact::DeadlockFound { cycle })?;
+            }
+            known = found;
+            Ok(())
+        })
+    }
+
+    fn check(self, grip: &Grip, ending: Ending) -> anyhow::Result<Finding> {
+        let Grip { deadlocks, found, timeouts, finished, .. } = *grip;
+        let workers = self.locks.len();
+        let all_finished = ending.cut || finished as usize + ending.died >= workers;
+        let facts = [
+            ("workers", workers as u64),
+            ("deadlocks", deadlocks),
+            ("found", found),
+            ("timeouts", timeouts),
+            ("finished", finished),
+        ];
+        Ok(Finding {
+            claim: "workers never wait in a ring",
+            holds: deadlocks == 0 && found == 0 && all_finished,
+            guaranteed: self.ordered,
+            facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
+        })
+    }
+}
+
+/// A lock's name in the events.
+fn name(index: usize) -> String {
+    format!("lock-{}", index + 1)
+}
+
+fn link(wait: &Wait, stage: &Stage<'_>, names: &HashMap<LockId, String>) -> anyhow::Result<Link> {
+    let worker = |pid| stage.name_of(pid).map(str::to_owned).context("an unknown process is in a deadlock");
+    let lock = |id| names.get(&id).cloned().context("an unknown lock is in a deadlock");
+    Ok(Link {
+        worker: worker(wait.waiter.pid)?,
+        holds: lock(wait.holds)?,
+        waits_for: lock(wait.waits_for)?,
+        held_by: worker(wait.held_by.pid)?,
+    })
+}
+
+/// Who holds what and waits for what, by what the workers told.
+#[derive(Debug, Default)]
+pub(crate) struct Grip {
+    holder_of: HashMap<String, String>,
+    wanted_by: HashMap<String, String>,
+    /// Rings that came to be.
+    deadlocks: u64,
+    /// Rings that the runner found in shared memory.
+    found: u64,
+    timeouts: u64,
+    /// Workers that had both their locks.
+    finished: u64,
+}
+
+impl Tally for Grip {
+    fn count(&mut self, event: &Event) {
+        let worker = &event.worker;
+        match &event.fact {
+            Fact::LockWaiting { lock } => {
+                self.wanted_by.insert(worker.clone(), lock.clone());
+                self.deadlocks += u64::from(self.waits_for_itself(worker));
+            }
+            Fact::LockAcquired { lock, .. } => {
+                self.wanted_by.remove(worker);
+                self.holder_of.insert(lock.clone(), worker.clone());
+                self.finished += u64::from(self.holder_of.values().filter(|holder| *holder == worker).count() == 2);
+            }
+            Fact::LockTimedOut { .. } => {
+                self.wanted_by.remove(worker);
+                self.timeouts += 1;
+            }
+            Fact::LockReleased { lock, .. } => {
+                self.holder_of.remove(lock);
+            }
+            Fact::WorkerExited { .. } => {
+                self.wanted_by.remove(worker);
+                self.holder_of.retain(|_, holder| holder != worker);
+            }
+            Fact::DeadlockFound { .. } => self.found += 1,
+            _ => {}
+        }
+    }
+}
+
+impl Grip {
+    /// Whether `worker`, the last who began to wait, waits for somebody who waits ... for it.
+    ///
+    /// A worker tells that it has a lock after it took it and that it gives it back before it does, so all that is told
+    /// of a ring is true at once. Who held a lock and was killed is taken out when its end is told.
+    fn waits_for_itself(&self, worker: &str) -> bool {
+        let next = |waiter: &&String| self.holder_of.get(self.wanted_by.get(*waiter)?);
+        let behind = std::iter::successors(self.wanted_by.get(worker).and_then(|lock| self.holder_of.get(lock)), next);
+        // A ring further on, which was closed before, has no end.
+        behind.take(self.holder_of.len()).any(|holder| holder == worker)
+    }
+}
+
+/// A lock, and its name.
+#[derive(Serialize, Deserialize)]
+struct NamedLock {
+    name: String,
+    lock: Slot<Lock>,
+}
+
+/// Somebody who needs two locks at once.
+#[derive(Serialize, Deserialize)]
+struct Worker {
+    brief: Brief,
+    first: NamedLock,
+    second: NamedLock,
+    timeout: Option<Duration>,
+}
+
+impl Role for Worker {
+    const NAME: &'static str = "deadlock.worker";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let (first, second) = (inherited.take(self.first.lock)?, inherited.take(self.second.lock)?);
+        let mut rng = player.rng();
+        loop {
+            // Waits with empty hands, so it is in no ring and needs no timeout.
+            let held = HeldLock::acquire(&first, &self.first.name, &player)?;
+            player.pause(Duration::from_millis(rng.random_range(HALFWAY_MS)));
+            if let Some(both) = HeldLock::acquire_within(self.timeout, &second, &self.second.name, &player)? {
+                player.pause(Duration::from_millis(rng.random_range(WORKING_MS)));
+                both.release()?;
+                held.release()?;
+                return Ok(());
+            }
+            held.release()?;
+            stay_away(&player, &mut rng);
+        }
+    }
+}
+
+/// Lets the others go first, for a time of its own.
+fn stay_away(player: &Player, rng: &mut impl Rng) {
+    player.pause(Duration::from_millis(rng.random_range(AWAY_MS)));
+    std::thread::sleep(Duration::from_micros(rng.random_range(AWAY_AT_LEAST_US)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    enum Did {
+        Wants,
+        Has,
+        Drops,
+        GivesUp,
+        Dies,
+    }
+    use Did::{Dies, Drops, GivesUp, Has, Wants};
+
+    fn grip(told: &[(u32, Did, u32)]) -> Grip {
+        let mut grip = Grip::default();
+        for (worker, did, lock) in told {
+            let lock = format!("lock-{lock}");
+            let fact = match did {
+                Wants => Fact::LockWaiting { lock },
+                Has => Fact::LockAcquired { lock, waited_us: 0, abandoned: false },
+                Drops => Fact::LockReleased { lock, held_us: 0 },
+                GivesUp => Fact::LockTimedOut { lock, waited_us: 0 },
+                Dies => Fact::WorkerExited { exit_code: None, signal: Some(9), failure: None },
+            };
+            grip.count(&Event { at_us: 0, worker: format!("worker-{worker}"), pid: *worker, fact });
+        }
+        grip
+    }
+
+    fn finding(ordered: bool, grip: &Grip, ending: Ending) -> Finding {
+        let args = DeadlockArgs { ordered, timeout: None, workers: 2 };
+        Deadlock::prepare(args).expect("a ring").check(grip, ending).expect("a finding")
+    }
+
+    #[test]
+    fn ring_is_seen_in_what_the_workers_tell() {
+        let told = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (2, Wants, 1)];
+        assert_eq!(grip(&told).deadlocks, 1);
+        let three = [(1, Has, 1), (2, Has, 2), (3, Has, 3), (1, Wants, 2), (3, Wants, 1), (2, Wants, 3)];
+        assert_eq!(grip(&three).deadlocks, 1);
+        let chain = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (3, Wants, 1)];
+        assert_eq!(grip(&chain).deadlocks, 0);
+    }
+
+    #[test]
+    fn who_waits_for_a_ring_is_no_ring_of_its_own() {
+        let told = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (2, Wants, 1), (3, Has, 3), (3, Wants, 1)];
+        assert_eq!(grip(&told).deadlocks, 1);
+    }
+
+    #[test]
+    fn what_was_given_back_or_given_up_makes_no_ring() {
+        let given_back = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (2, Drops, 2), (2, Wants, 1)];
+        assert_eq!(grip(&given_back).deadlocks, 0);
+        let given_up = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (1, GivesUp, 2), (2, Wants, 1)];
+        assert_eq!((grip(&given_up).deadlocks, grip(&given_up).timeouts), (0, 1));
+        let died = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (1, Dies, 0), (2, Wants, 1)];
+        assert_eq!(grip(&died).deadlocks, 0);
+    }
+
+    #[test]
+    fn a_ring_or_an_unfinished_worker_breaks_the_claim() {
+        let both_done = || [(1, Has, 1), (1, Has, 2), (1, Drops, 2), (1, Drops, 1), (2, Has, 1), (2, Has, 2)];
+        let held = finding(true, &grip(&both_done()), Ending::default());
+        assert!(held.holds && held.guaranteed, "{held:?}");
+        assert!(!finding(true, &Grip { found: 1, ..grip(&both_done()) }, Ending::default()).holds);
+        assert!(!finding(true, &Grip { deadlocks: 1, ..grip(&both_done()) }, Ending::default()).holds);
+        let one_done = Grip { finished: 1, ..Grip::default() };
+        assert!(!finding(true, &one_done, Ending::default()).holds);
+        assert!(finding(true, &one_done, Ending { died: 1, cut: false }).holds);
+        assert!(
+            !finding(false, &Grip::default(), Ending::default()).guaranteed,
+            "nothing is promised without an order"
+        );
+    }
+}

@@ -1,0 +1,169 @@
+//! The event: racers wait for a starting gun.
+//!
+//! The runner fires it. What all wait for must not hang on a worker that may be killed, and who kills the runner ends all.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::cast::Brief;
+use super::stage::Stage;
+use super::{Ending, Finding, Scenario, Tally};
+use crate::ipc::{self, Inherited, Role, RoleEntry, RoleResult, Slot};
+use crate::report::{self, Fact};
+
+/// How long a racer takes to come to the line, at speed 1: some come too late.
+const COMING_MS: std::ops::RangeInclusive<u64> = 0..=2_000;
+/// When the gun is fired, at speed 1.
+const GUN_AFTER: Duration = Duration::from_millis(1_500);
+/// How long a racer runs, at speed 1.
+const RUNNING_MS: std::ops::RangeInclusive<u64> = 1_000..=2_000;
+
+/// What a race needs to know.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EventArgs {
+    /// How many racers take part
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    racers: u32,
+}
+
+/// A race that can begin.
+pub(crate) struct Event {
+    racers: u32,
+    gun: ipc::Event,
+}
+
+impl Scenario for Event {
+    const NAME: &'static str = "event";
+    const ABOUT: &'static str = "\
+A race: everybody waits for the starting gun
+An event is a flag that processes wait for. The racers come to the line and wait; one shot lets all of them go. Who \
+comes after the shot finds the flag set and runs at once. A racer that is killed at the line (kill -9) holds up nobody.
+
+Examples:
+  ipc-demo event                            five racers
+  ipc-demo event --racers 10 --speed 0.5    ten of them, to watch closely
+  ipc-demo event --racers 1000 --speed max  a shot that wakes a thousand";
+    type Args = EventArgs;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Racer>()];
+    type Tally = Race;
+
+    fn prepare(args: EventArgs) -> anyhow::Result<Self> {
+        Ok(Event { racers: args.racers, gun: ipc::Event::new()? })
+    }
+
+    fn workers(&self) -> u32 {
+        self.racers
+    }
+
+    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+        for number in 1..=self.racers {
+            stage
+                .spawn(&format!("racer-{number}"), false, |give, brief| Racer { brief, gun: give.share(&self.gun) })?;
+        }
+        stage.watch_for(GUN_AFTER)?;
+        if stage.is_cut() {
+            return Ok(());
+        }
+        // Told first: nobody is seen to start before it.
+        stage.emit(Fact::GunFired)?;
+        self.gun.set();
+        stage.watch()
+    }
+
+    fn check(self, race: &Race, ending: Ending) -> anyhow::Result<Finding> {
+        let Race { started, finished, false_starts, .. } = *race;
+        let racers = u64::from(self.racers);
+        let all_ran = ending.cut || finished + ending.died as u64 >= racers;
+        let facts = [("racers", racers), ("started", started), ("finished", finished), ("false_starts", false_starts)];
+        Ok(Finding {
+            claim: "nobody starts before the gun, everybody after",
+            holds: false_starts == 0 && all_ran,
+            guaranteed: true,
+            facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
+        })
+    }
+}
+
+/// What was seen of the race.
+#[derive(Debug, Default)]
+pub(crate) struct Race {
+    fired: bool,
+    started: u64,
+    finished: u64,
+    false_starts: u64,
+}
+
+impl Tally for Race {
+    fn count(&mut self, event: &report::Event) {
+        match event.fact {
+            Fact::GunFired => self.fired = true,
+            Fact::GunHeard { .. } => {
+                self.started += 1;
+                self.false_starts += u64::from(!self.fired);
+            }
+            Fact::LineCrossed { .. } => self.finished += 1,
+            _ => {}
+        }
+    }
+}
+
+/// Somebody who wants to run.
+#[derive(Serialize, Deserialize)]
+struct Racer {
+    brief: Brief,
+    gun: Slot<ipc::Event>,
+}
+
+impl Role for Racer {
+    const NAME: &'static str = "event.racer";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let gun = inherited.take(self.gun)?;
+        let mut rng = player.rng();
+        player.pause(Duration::from_millis(rng.random_range(COMING_MS)));
+        player.emit(&Fact::GunAwaited)?;
+        let asked_us = player.now_us();
+        gun.wait();
+        let since_us = player.now_us();
+        player.emit(&Fact::GunHeard { waited_us: since_us - asked_us })?;
+        player.pause(Duration::from_millis(rng.random_range(RUNNING_MS)));
+        player.emit(&Fact::LineCrossed { ran_us: player.now_us() - since_us })?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEARD: Fact = Fact::GunHeard { waited_us: 0 };
+    const CROSSED: Fact = Fact::LineCrossed { ran_us: 1 };
+
+    fn holds(facts: &[Fact], ending: Ending) -> bool {
+        let mut race = Race::default();
+        for fact in facts {
+            race.count(&report::Event { at_us: 0, worker: "racer-1".to_owned(), pid: 1, fact: fact.clone() });
+        }
+        let event = Event::prepare(EventArgs { racers: 2 }).expect("a race");
+        event.check(&race, ending).expect("a finding").holds
+    }
+
+    #[test]
+    fn a_false_start_breaks_the_claim() {
+        assert!(holds(&[Fact::GunFired, HEARD, HEARD, CROSSED, CROSSED], Ending::default()));
+        let early = [HEARD, Fact::GunFired, HEARD, CROSSED, CROSSED];
+        assert!(!holds(&early, Ending::default()));
+        assert!(!holds(&early, Ending { died: 1, cut: true }), "that is never excused");
+    }
+
+    #[test]
+    fn who_is_left_at_the_line_breaks_the_claim() {
+        let one_left = [Fact::GunFired, HEARD, CROSSED];
+        assert!(!holds(&one_left, Ending::default()));
+        assert!(holds(&one_left, Ending { died: 1, cut: false }));
+        assert!(holds(&[], Ending { died: 0, cut: true }));
+    }
+}

@@ -1,0 +1,51 @@
+//! A lock, held, with its story told.
+
+use std::time::Duration;
+
+use super::cast::Player;
+use crate::ipc::{Lock, LockGuard, Result};
+use crate::report::Fact;
+
+/// A lock that a worker holds and tells of.
+pub(super) struct HeldLock<'a> {
+    _guard: LockGuard<'a>,
+    name: &'a str,
+    player: &'a Player,
+    since_us: u64,
+}
+
+impl<'a> HeldLock<'a> {
+    /// Takes the lock, waiting as long as another holds it.
+    pub(super) fn acquire(lock: &'a Lock, name: &'a str, player: &'a Player) -> Result<Self> {
+        Ok(Self::acquire_within(None, lock, name, player)?.expect("a wait without end ends with the lock"))
+    }
+
+    /// Takes the lock, or gives up when the timeout has passed.
+    pub(super) fn acquire_within(
+        timeout: Option<Duration>,
+        lock: &'a Lock,
+        name: &'a str,
+        player: &'a Player,
+    ) -> Result<Option<Self>> {
+        player.emit(&Fact::LockWaiting { lock: name.to_owned() })?;
+        let asked_us = player.now_us();
+        let guard = match timeout {
+            Some(timeout) => lock.acquire_timeout(timeout)?,
+            None => Some(lock.acquire()?),
+        };
+        let since_us = player.now_us();
+        let (lock, waited_us) = (name.to_owned(), since_us - asked_us);
+        let Some(guard) = guard else {
+            player.emit(&Fact::LockTimedOut { lock, waited_us })?;
+            return Ok(None);
+        };
+        player.emit(&Fact::LockAcquired { lock, waited_us, abandoned: guard.abandoned().is_some() })?;
+        Ok(Some(HeldLock { _guard: guard, name, player, since_us }))
+    }
+
+    /// Says so first and lets go then: nobody sees two holders.
+    pub(super) fn release(self) -> Result<()> {
+        let held_us = self.player.now_us() - self.since_us;
+        self.player.emit(&Fact::LockReleased { lock: self.name.to_owned(), held_us })
+    }
+}

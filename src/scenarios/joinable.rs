@@ -1,0 +1,168 @@
+//! The joinable queue: producers, a daemon consumer, and a runner that waits until every task is done.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::cast::Brief;
+use super::ledger::{Item, Ledger};
+use super::stage::Stage;
+use super::{Ending, Finding, Scenario, named};
+use crate::ipc::{
+    Error, Inherited, JoinableConsumer, JoinableProducer, JoinableQueue, Role, RoleEntry, RoleResult, Slot,
+};
+use crate::report::{Event, Fact};
+
+/// Between two items, at speed 1.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Who makes how much, and who works it off.
+#[derive(Debug, clap::Args)]
+pub(crate) struct JoinableArgs {
+    /// How many producers there are
+    #[arg(long, value_name = "P", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=500))]
+    producers: u32,
+    /// How many consumers there are; they are daemons
+    #[arg(long, value_name = "C", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=500))]
+    consumers: u32,
+    /// How many items each producer makes
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    items: u64,
+}
+
+/// A workshop whose tasks are counted.
+pub(crate) struct Joinable {
+    args: JoinableArgs,
+    putting: JoinableProducer<Item>,
+    /// Until the consumers have theirs.
+    getting: Option<JoinableConsumer<Item>>,
+}
+
+impl Scenario for Joinable {
+    const NAME: &'static str = "joinable";
+    const ABOUT: &'static str = "\
+A queue that knows when every task is done, and a daemon consumer
+The runner waits for the producers, then for the queue: until the consumer has said of every item that it is done. Then \
+the runner ends, and the consumer, a daemon that would wait for ever, ends with it. A consumer that is killed in the \
+middle of a task loses nothing: the task goes to another one.
+
+Examples:
+  ipc-demo joinable                    two producers, one consumer
+  ipc-demo joinable --consumers 3      kill one of them, and see who gets its task";
+    type Args = JoinableArgs;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker>(), RoleEntry::of::<Worker>()];
+    type Tally = Ledger;
+
+    fn prepare(args: JoinableArgs) -> anyhow::Result<Self> {
+        let queue = JoinableQueue::new()?;
+        Ok(Joinable { args, putting: queue.producer()?, getting: Some(queue.consumer()?) })
+    }
+
+    fn workers(&self) -> u32 {
+        self.args.producers + self.args.consumers
+    }
+
+    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+        let JoinableArgs { producers, consumers, items } = self.args;
+        let (putting, getting) = (&self.putting, self.getting.take().context("the play is played once")?);
+        for number in 1..=producers {
+            let name = named("producer", number, producers);
+            stage.spawn(&name, false, |give, brief| Maker {
+                brief,
+                name: name.clone(),
+                queue: give.share(putting),
+                items,
+            })?;
+        }
+        for number in 1..=consumers {
+            let name = named("consumer", number, consumers);
+            stage.spawn(&name, true, |give, brief| Worker { brief, queue: give.share(&getting) })?;
+        }
+        // The runner does no task: if it could, nobody would know that no consumer is left.
+        drop(getting);
+        let done =
+            |news: &[Event]| news.iter().filter(|event| matches!(event.fact, Fact::TaskDone { .. })).count() as u64;
+        let (mut tasks, mut joined) = (0, false);
+        stage.watch_with(&mut |news| tasks += done(news))?;
+        stage.watch_while(|news| {
+            tasks += done(news);
+            joined = putting.join_timeout(Duration::ZERO)?;
+            Ok(!joined)
+        })?;
+        // A task is told before it is done, so what is still to be told of them has arrived.
+        tasks += done(&stage.latest()?);
+        if joined { stage.emit(Fact::QueueJoined { tasks }) } else { Ok(()) }
+    }
+
+    fn check(self, ledger: &Ledger, ending: Ending) -> anyhow::Result<Finding> {
+        let unfinished = self.putting.unfinished();
+        let mut facts = ledger.facts(unfinished);
+        facts.push(("tasks_done", ledger.tasks_done().into()));
+        let all_done = ending.cut || (unfinished == 0 && ledger.tasks_done() == ledger.produced());
+        Ok(Finding {
+            claim: "every task is done once, and none is lost",
+            holds: ledger.is_sound(unfinished, 0, Ending::default()) && all_done,
+            guaranteed: true,
+            facts,
+        })
+    }
+}
+
+/// Makes random numbers.
+#[derive(Serialize, Deserialize)]
+struct Maker {
+    brief: Brief,
+    name: String,
+    queue: Slot<JoinableProducer<Item>>,
+    items: u64,
+}
+
+impl Role for Maker {
+    const NAME: &'static str = "joinable.producer";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let queue = inherited.take(self.queue)?;
+        let mut rng = player.rng();
+        for number in 1..=self.items {
+            let item = Item { from: self.name.clone(), number, value: rng.random() };
+            // Told first, as in the reference program: nobody sees an item arrive before it was made.
+            player.emit(&item.put())?;
+            queue.put(item).map_err(Error::from)?;
+            if number < self.items {
+                player.pause(PAUSE);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does tasks for ever: a daemon.
+#[derive(Serialize, Deserialize)]
+struct Worker {
+    brief: Brief,
+    queue: Slot<JoinableConsumer<Item>>,
+}
+
+impl Role for Worker {
+    const NAME: &'static str = "joinable.consumer";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let queue = inherited.take(self.queue)?;
+        loop {
+            let task = match queue.get() {
+                Ok(task) => task,
+                // All are done and nobody will put more: what is left is to be ended as a daemon.
+                Err(Error::Disconnected) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            player.emit(&task.got(task.redelivered() > 0))?;
+            player.emit(&task.done())?;
+            task.task_done()?;
+            player.pause(PAUSE);
+        }
+    }
+}

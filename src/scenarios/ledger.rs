@@ -1,0 +1,195 @@
+//! What became of every item: who made it, who got it, whether it came once and in order.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Ending, Tally};
+use crate::report::{Event, Fact};
+
+/// What goes through a queue: a random number, and who made it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Item {
+    pub(super) from: String,
+    /// The how manieth of its maker's it is, from 1.
+    pub(super) number: u64,
+    pub(super) value: f64,
+}
+
+impl Item {
+    /// That it was put.
+    pub(super) fn put(&self) -> Fact {
+        Fact::ItemPut { value: self.value.into(), from: self.from.clone(), number: self.number, size: None }
+    }
+
+    /// That it was got.
+    pub(super) fn got(&self, redelivered: bool) -> Fact {
+        let (from, number) = (self.from.clone(), self.number);
+        Fact::ItemGot { value: self.value.into(), from, number, size: None, redelivered }
+    }
+
+    /// That it was worked off.
+    pub(super) fn done(&self) -> Fact {
+        Fact::TaskDone { value: self.value.into(), from: self.from.clone(), number: self.number }
+    }
+}
+
+/// The books of a queue, kept from what its workers tell.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    accounts: BTreeMap<String, Account>,
+    duplicated: u64,
+    out_of_order: bool,
+    /// The last number that a consumer got of a producer.
+    last: BTreeMap<(String, String), u64>,
+}
+
+/// The items of one producer, by number from 1.
+#[derive(Debug, Default)]
+struct Account {
+    put: u64,
+    got: Numbers,
+    done: Numbers,
+}
+
+/// A set of numbers from 1 on.
+#[derive(Debug, Default)]
+struct Numbers {
+    seen: Vec<bool>,
+    count: u64,
+}
+
+impl Numbers {
+    /// Adds a number. `false` if it was there.
+    fn add(&mut self, number: u64) -> bool {
+        let index = usize::try_from(number).expect("a number of items that fits in memory");
+        if self.seen.len() <= index {
+            self.seen.resize(index + 1, false);
+        }
+        let is_new = !std::mem::replace(&mut self.seen[index], true);
+        self.count += u64::from(is_new);
+        is_new
+    }
+
+    fn highest(&self) -> u64 {
+        self.seen.iter().rposition(|seen| *seen).unwrap_or(0) as u64
+    }
+}
+
+impl Tally for Ledger {
+    fn count(&mut self, event: &Event) {
+        match &event.fact {
+            Fact::ItemPut { from, .. } => self.accounts.entry(from.clone()).or_default().put += 1,
+            Fact::ItemGot { from, number, redelivered, .. } => self.got(&event.worker, from, *number, *redelivered),
+            Fact::TaskDone { from, number, .. } => {
+                self.accounts.entry(from.clone()).or_default().done.add(*number);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Ledger {
+    fn got(&mut self, consumer: &str, from: &str, number: u64, redelivered: bool) {
+        let is_new = self.accounts.entry(from.to_owned()).or_default().got.add(number);
+        // Who gets an item of a dead consumer gets it again and late, and is told so.
+        if redelivered {
+            return;
+        }
+        self.duplicated += u64::from(!is_new);
+        let last = self.last.entry((from.to_owned(), consumer.to_owned())).or_default();
+        self.out_of_order |= number <= *last;
+        *last = number;
+    }
+
+    /// How many items were put. One that arrived was put, whether its producer lived to tell or not.
+    pub(crate) fn produced(&self) -> u64 {
+        self.accounts.values().map(|account| account.put.max(account.got.highest())).sum()
+    }
+
+    /// How many different items were got.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.accounts.values().map(|account| account.got.count).sum()
+    }
+
+    /// How many different items were done. A consumer that said so and was killed then leaves one that is done again.
+    pub(crate) fn tasks_done(&self) -> u64 {
+        self.accounts.values().map(|account| account.done.count).sum()
+    }
+
+    /// How many items are missing, when `still_queued` were found in the queue at the end.
+    pub(crate) fn lost(&self, still_queued: u64) -> u64 {
+        self.produced().saturating_sub(self.consumed() + still_queued)
+    }
+
+    /// Whether every item came at most once, each consumer saw each producer's in order, and no more are missing than
+    /// workers that were stopped or died can have had in their hands: a plain `get` takes an item for good.
+    pub(crate) fn is_sound(&self, still_queued: u64, workers: u32, ending: Ending) -> bool {
+        let excused = if ending.cut { u64::from(workers) } else { ending.died as u64 };
+        self.duplicated == 0 && !self.out_of_order && self.lost(still_queued) <= excused
+    }
+
+    /// The facts of every queue scenario.
+    pub(crate) fn facts(&self, still_queued: u64) -> Vec<(&'static str, Value)> {
+        vec![
+            ("produced", self.produced().into()),
+            ("consumed", self.consumed().into()),
+            ("lost", self.lost(still_queued).into()),
+            ("duplicated", self.duplicated.into()),
+            ("still_queued", still_queued.into()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A producer `p` put `put` items; then the consumers got what the list says.
+    fn books(put: u64, got: &[(&str, u64)]) -> Ledger {
+        let mut ledger = Ledger::default();
+        let mut tell = |worker: &str, fact| ledger.count(&Event { at_us: 0, worker: worker.to_owned(), pid: 1, fact });
+        for number in 1..=put {
+            tell("p", Fact::ItemPut { value: 0.into(), from: "p".to_owned(), number, size: None });
+        }
+        for (consumer, number) in got {
+            let (from, number) = ("p".to_owned(), *number);
+            tell(consumer, Fact::ItemGot { value: 0.into(), from, number, size: None, redelivered: false });
+        }
+        ledger
+    }
+
+    fn is_sound(ledger: &Ledger, still_queued: u64) -> bool {
+        ledger.is_sound(still_queued, 2, Ending::default())
+    }
+
+    #[test]
+    fn each_item_once_and_in_order_is_sound() {
+        assert!(is_sound(&books(3, &[("a", 1), ("a", 2), ("a", 3)]), 0));
+        // Two consumers tell in any order; each sees its own in order.
+        assert!(is_sound(&books(3, &[("a", 2), ("b", 1), ("a", 3)]), 0));
+        assert!(is_sound(&books(3, &[("a", 1)]), 2));
+        assert!(is_sound(&books(0, &[]), 0));
+    }
+
+    #[test]
+    fn lost_duplicated_and_disordered_items_are_not() {
+        assert!(!is_sound(&books(3, &[("a", 1), ("a", 2)]), 0));
+        assert!(!is_sound(&books(2, &[("a", 1), ("b", 1), ("a", 2)]), 0));
+        assert!(!is_sound(&books(2, &[("a", 2), ("a", 1)]), 0));
+    }
+
+    #[test]
+    fn one_item_a_dead_worker_is_excused() {
+        let ledger = books(3, &[("a", 1), ("a", 3)]);
+        assert_eq!(ledger.lost(0), 1);
+        assert!(ledger.is_sound(0, 2, Ending { died: 1, cut: false }));
+        assert!(ledger.is_sound(0, 2, Ending { died: 0, cut: true }));
+    }
+
+    #[test]
+    fn item_whose_producer_did_not_live_to_tell_was_put() {
+        assert_eq!(books(1, &[("a", 1), ("a", 2)]).produced(), 2);
+    }
+}

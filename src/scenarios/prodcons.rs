@@ -1,0 +1,161 @@
+//! Producers and consumers: random numbers through a queue in shared memory, each traced from its maker to its taker.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::cast::Brief;
+use super::ledger::{Item, Ledger};
+use super::stage::Stage;
+use super::{Ending, Finding, Scenario, named};
+use crate::ipc::{Consumer, Error, Inherited, Producer, Queue, Role, RoleEntry, RoleResult, Slot};
+
+/// Between two items, at speed 1.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Who makes how much, and who takes it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProdconsArgs {
+    /// How many producers there are
+    #[arg(long, value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=500))]
+    producers: u32,
+    /// How many consumers there are
+    #[arg(long, value_name = "C", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=500))]
+    consumers: u32,
+    /// How many items each producer makes
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    items: u64,
+    /// How many items fit into the queue [default: as many as memory allows]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    capacity: Option<u32>,
+    /// Go on until Ctrl-C, as the reference program does
+    #[arg(long, conflicts_with = "items")]
+    forever: bool,
+}
+
+/// A workshop to be played.
+pub(crate) struct Prodcons {
+    args: ProdconsArgs,
+    putting: Producer<Item>,
+    /// Until the consumers have theirs.
+    getting: Option<Consumer<Item>>,
+}
+
+impl Scenario for Prodcons {
+    const NAME: &'static str = "prodcons";
+    const ABOUT: &'static str = "\
+Producers and consumers: each number is traced from maker to taker
+Neither waits for the other as long as the queue is neither full nor empty. Every number is traced from the producer \
+that made it to the consumer that got it. The consumers end by themselves: a get on an empty queue says that nobody is \
+left who could put.
+
+Examples:
+  ipc-demo prodcons                                  one of each
+  ipc-demo prodcons --producers 2 --consumers 3      more of them
+  ipc-demo prodcons --capacity 1                     they wait for each other
+  ipc-demo prodcons --forever                        until Ctrl-C";
+    type Args = ProdconsArgs;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker>(), RoleEntry::of::<Taker>()];
+    type Tally = Ledger;
+
+    fn prepare(args: ProdconsArgs) -> anyhow::Result<Self> {
+        let queue = match args.capacity {
+            Some(capacity) => Queue::bounded(capacity as usize)?,
+            None => Queue::new()?,
+        };
+        Ok(Prodcons { args, putting: queue.producer()?, getting: Some(queue.consumer()?) })
+    }
+
+    fn workers(&self) -> u32 {
+        self.args.producers + self.args.consumers
+    }
+
+    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+        let ProdconsArgs { producers, consumers, items, forever, .. } = self.args;
+        let items = if forever { u64::MAX } else { items };
+        let (putting, getting) = (&self.putting, self.getting.take().context("the play is played once")?);
+        for number in 1..=producers {
+            let name = named("producer", number, producers);
+            stage.spawn(&name, false, |give, brief| Maker {
+                brief,
+                name: name.clone(),
+                queue: give.share(putting),
+                items,
+            })?;
+        }
+        for number in 1..=consumers {
+            let name = named("consumer", number, consumers);
+            stage.spawn(&name, false, |give, brief| Taker { brief, queue: give.share(&getting) })?;
+        }
+        // The runner neither puts nor gets: as long as it could, nobody would know that the other side is gone.
+        drop(getting);
+        putting.close();
+        stage.watch()
+    }
+
+    fn check(self, ledger: &Ledger, ending: Ending) -> anyhow::Result<Finding> {
+        let still_queued = self.putting.qsize() as u64;
+        Ok(Finding {
+            claim: "every item is got once, each producer's in its order",
+            holds: ledger.is_sound(still_queued, self.workers(), ending),
+            guaranteed: true,
+            facts: ledger.facts(still_queued),
+        })
+    }
+}
+
+/// Makes random numbers.
+#[derive(Serialize, Deserialize)]
+struct Maker {
+    brief: Brief,
+    name: String,
+    queue: Slot<Producer<Item>>,
+    items: u64,
+}
+
+impl Role for Maker {
+    const NAME: &'static str = "prodcons.producer";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let queue = inherited.take(self.queue)?;
+        let mut rng = player.rng();
+        for number in 1..=self.items {
+            let item = Item { from: self.name.clone(), number, value: rng.random() };
+            // Told first, as in the reference program: nobody sees an item arrive before it was made.
+            player.emit(&item.put())?;
+            queue.put(item).map_err(Error::from)?;
+            if number < self.items {
+                player.pause(PAUSE);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes whatever is there, until nobody is left to put.
+#[derive(Serialize, Deserialize)]
+struct Taker {
+    brief: Brief,
+    queue: Slot<Consumer<Item>>,
+}
+
+impl Role for Taker {
+    const NAME: &'static str = "prodcons.consumer";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let queue = inherited.take(self.queue)?;
+        loop {
+            let item = match queue.get() {
+                Ok(item) => item,
+                Err(Error::Disconnected) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            player.emit(&item.got(false))?;
+            player.pause(PAUSE);
+        }
+    }
+}

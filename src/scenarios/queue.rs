@@ -1,0 +1,214 @@
+//! The queue: a producer puts numbers, a consumer takes them out; and the queue filled to the brim and emptied again.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::cast::Brief;
+use super::ledger::Ledger;
+use super::stage::Stage;
+use super::transport::{Line, LineSlot, Side, Transport};
+use super::{Ending, Finding, Scenario, Tally};
+use crate::ipc::{Inherited, Role, RoleEntry, RoleResult};
+use crate::report::{Event, Fact};
+
+/// Between two items, at speed 1.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long the filler waits for an item that it has put: the textbook queue's is still on its way for a moment.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What goes through which queue.
+#[derive(Debug, clap::Args)]
+pub(crate) struct QueueArgs {
+    /// How many items fit into the queue
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    capacity: u32,
+    /// How many items are put
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    items: u64,
+    /// Fill the queue and empty it again, with one put and one get too many
+    #[arg(long, conflicts_with_all = ["items", "forever"])]
+    fill: bool,
+    /// Go on until Ctrl-C, as the reference program does
+    #[arg(long, conflicts_with = "items")]
+    forever: bool,
+    /// What the queue is made of
+    #[arg(long, value_name = "KIND", value_enum, default_value_t = Transport::Shm)]
+    transport: Transport,
+}
+
+/// A queue to be played.
+pub(crate) struct Queue {
+    args: QueueArgs,
+    line: Line,
+}
+
+impl Scenario for Queue {
+    const NAME: &'static str = "queue";
+    const ABOUT: &'static str = "\
+A producer puts numbers into a queue, a consumer takes them out
+Both take their time, a second an item. With --fill one process fills the queue to its capacity, tries to put one more, \
+empties it and tries to get one more. --transport pipe is the textbook queue, made of a pipe, locks, a semaphore and a \
+thread; the default lies in shared memory.
+
+Examples:
+  ipc-demo queue                            ten numbers
+  ipc-demo queue --fill --capacity 5        full and empty
+  ipc-demo queue --transport pipe           the textbook queue
+  ipc-demo queue --forever                  until Ctrl-C";
+    type Args = QueueArgs;
+    const ROLES: &'static [RoleEntry] =
+        &[RoleEntry::of::<Producer>(), RoleEntry::of::<Consumer>(), RoleEntry::of::<Filler>()];
+    type Tally = Books;
+
+    fn prepare(args: QueueArgs) -> anyhow::Result<Self> {
+        let line = Line::new(args.transport, args.capacity)?;
+        Ok(Queue { args, line })
+    }
+
+    fn workers(&self) -> u32 {
+        if self.args.fill { 1 } else { 2 }
+    }
+
+    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+        let QueueArgs { capacity, items, fill, forever, .. } = self.args;
+        let line = &self.line;
+        if fill {
+            stage.spawn("filler", false, |give, brief| Filler {
+                brief,
+                line: line.share(give, Side::Both),
+                capacity,
+            })?;
+        } else {
+            let items = if forever { u64::MAX } else { items };
+            stage.spawn("producer", false, |give, brief| Producer {
+                brief,
+                line: line.share(give, Side::Puts),
+                items,
+            })?;
+            stage.spawn("consumer", false, |give, brief| Consumer { brief, line: line.share(give, Side::Gets) })?;
+        }
+        self.line.retire();
+        stage.watch()
+    }
+
+    fn check(self, books: &Books, ending: Ending) -> anyhow::Result<Finding> {
+        let still_queued = self.line.qsize();
+        let brim = !self.args.fill || ending.cut || ending.died > 0 || (books.full == 1 && books.empty == 1);
+        Ok(Finding {
+            claim: "every item is got once, in the order of putting",
+            holds: books.ledger.is_sound(still_queued, self.workers(), ending) && brim,
+            guaranteed: self.args.transport == Transport::Shm || ending == Ending::default(),
+            facts: books.ledger.facts(still_queued),
+        })
+    }
+}
+
+/// The items, and how often the queue was full or empty.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    ledger: Ledger,
+    full: u64,
+    empty: u64,
+}
+
+impl Tally for Books {
+    fn count(&mut self, event: &Event) {
+        self.ledger.count(event);
+        match event.fact {
+            Fact::QueueFull { .. } => self.full += 1,
+            Fact::QueueEmpty => self.empty += 1,
+            _ => {}
+        }
+    }
+}
+
+fn put(number: u64, from: &str, size: Option<u64>) -> Fact {
+    Fact::ItemPut { value: number.into(), from: from.to_owned(), number, size }
+}
+
+fn got(number: u64, from: &str, size: Option<u64>) -> Fact {
+    Fact::ItemGot { value: number.into(), from: from.to_owned(), number, size, redelivered: false }
+}
+
+/// Puts the numbers from 1 on.
+#[derive(Serialize, Deserialize)]
+struct Producer {
+    brief: Brief,
+    line: LineSlot,
+    items: u64,
+}
+
+impl Role for Producer {
+    const NAME: &'static str = "queue.producer";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let line = self.line.open(inherited)?;
+        for number in 1..=self.items {
+            // Told first, as in the reference program: nobody sees an item arrive before it was put.
+            player.emit(&put(number, inherited.worker_name(), None))?;
+            line.put(number)?;
+            if number < self.items {
+                player.pause(PAUSE);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes whatever is there, until nobody is left to put.
+#[derive(Serialize, Deserialize)]
+struct Consumer {
+    brief: Brief,
+    line: LineSlot,
+}
+
+impl Role for Consumer {
+    const NAME: &'static str = "queue.consumer";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let line = self.line.open(inherited)?;
+        while let Some(number) = line.get()? {
+            player.emit(&got(number, "producer", None))?;
+            player.pause(PAUSE);
+        }
+        Ok(())
+    }
+}
+
+/// Fills the queue and empties it again.
+#[derive(Serialize, Deserialize)]
+struct Filler {
+    brief: Brief,
+    line: LineSlot,
+    capacity: u32,
+}
+
+impl Role for Filler {
+    const NAME: &'static str = "queue.filler";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let line = self.line.open(inherited)?;
+        let me = inherited.worker_name();
+        let capacity = u64::from(self.capacity);
+        for number in 1..=capacity {
+            line.put(number)?;
+            player.emit(&put(number, me, Some(line.qsize())))?;
+        }
+        if line.try_put(capacity + 1)? {
+            return Err(format!("a queue for {capacity} took one more").into());
+        }
+        player.emit(&Fact::QueueFull { timeout_us: 0 })?;
+        for _ in 1..=capacity {
+            let number = line.get_timeout(PATIENCE)?.ok_or("an item that was put did not come out")?;
+            player.emit(&got(number, me, Some(line.qsize())))?;
+        }
+        match line.get_timeout(Duration::ZERO)? {
+            None => Ok(player.emit(&Fact::QueueEmpty)?),
+            Some(number) => Err(format!("an emptied queue gave {number}").into()),
+        }
+    }
+}

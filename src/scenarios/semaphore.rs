@@ -1,0 +1,210 @@
+//! The semaphore: a car park with fewer spaces than there are cars.
+//!
+//! Its permits know who holds them, so that the space of a car that is killed there is free again.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::cast::Brief;
+use super::stage::Stage;
+use super::{Ending, Finding, Scenario, Tally};
+use crate::ipc::{Inherited, OwnedSemaphore, Role, RoleEntry, RoleResult, Slot};
+use crate::report::{Event, Fact};
+
+/// The semaphore's name in the events.
+const CAR_PARK: &str = "car park";
+/// How long a car takes to come, at speed 1.
+const COMING_MS: std::ops::RangeInclusive<u64> = 0..=1_000;
+/// How long it parks, at speed 1.
+const PARKING_MS: std::ops::RangeInclusive<u64> = 1_000..=2_000;
+
+/// What a car park needs to know.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SemaphoreArgs {
+    /// How many cars may be inside at once
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    permits: u32,
+    /// How many cars come
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    workers: u32,
+}
+
+/// A car park that can be opened.
+pub(crate) struct Semaphore {
+    args: SemaphoreArgs,
+    spaces: OwnedSemaphore,
+}
+
+impl Scenario for Semaphore {
+    const NAME: &'static str = "semaphore";
+    const ABOUT: &'static str = "\
+A car park: never more cars inside than there are spaces
+A semaphore counts permits. Every car takes one to drive in, parks for a second or two, and gives it back; when there \
+is none left, the next car waits. A space whose car is killed (kill -9) goes to a car that waits.
+
+Examples:
+  ipc-demo semaphore                             ten cars, three spaces
+  ipc-demo semaphore --permits 1                 one space alone is a lock
+  ipc-demo semaphore --workers 100 --speed 10    a crowd, ten times faster";
+    type Args = SemaphoreArgs;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Car>()];
+    type Tally = Traffic;
+
+    fn prepare(args: SemaphoreArgs) -> anyhow::Result<Self> {
+        let spaces = OwnedSemaphore::new(args.permits)?;
+        Ok(Semaphore { args, spaces })
+    }
+
+    fn workers(&self) -> u32 {
+        self.args.workers
+    }
+
+    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+        for number in 1..=self.args.workers {
+            stage.spawn(&format!("car-{number}"), false, |give, brief| Car {
+                brief,
+                spaces: give.share(&self.spaces),
+            })?;
+        }
+        stage.watch()
+    }
+
+    fn check(self, traffic: &Traffic, ending: Ending) -> anyhow::Result<Finding> {
+        let SemaphoreArgs { permits, workers } = self.args;
+        let (entered, most_inside) = (traffic.entered(), traffic.most_inside(permits as usize));
+        let all_came = ending.cut || entered + ending.died >= workers as usize;
+        let facts = [
+            ("permits", permits as usize),
+            ("workers", workers as usize),
+            ("entered", entered),
+            ("most_inside", most_inside),
+        ];
+        Ok(Finding {
+            claim: "all cars get in, never more than fit at once",
+            holds: all_came && most_inside <= permits as usize,
+            guaranteed: true,
+            facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    In,
+    Out,
+    /// The car's process ended, wherever it was.
+    Gone,
+}
+
+/// Which car drove in and out, in the order in which it was told.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic(Vec<(String, Step)>);
+
+impl Tally for Traffic {
+    fn count(&mut self, event: &Event) {
+        let step = match event.fact {
+            Fact::PermitAcquired { .. } => Step::In,
+            Fact::PermitReleased { .. } => Step::Out,
+            Fact::WorkerExited { .. } => Step::Gone,
+            _ => return,
+        };
+        self.0.push((event.worker.clone(), step));
+    }
+}
+
+impl Traffic {
+    fn cars(&self, wanted: Step) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(_, step)| *step == wanted).map(|(car, _)| car.as_str())
+    }
+
+    fn entered(&self) -> usize {
+        self.cars(Step::In).count()
+    }
+
+    /// The most cars that were inside at once.
+    ///
+    /// A car is told to be in after it took its space, and to be out before it gives it back. One that never drives out
+    /// was killed inside, and its space is given on before its end is told: it counts only as long as there is room.
+    fn most_inside(&self, permits: usize) -> usize {
+        let drive_out: HashSet<&str> = self.cars(Step::Out).collect();
+        let mut inside = HashSet::new();
+        let crowds = self.0.iter().map(|(car, step)| {
+            match step {
+                Step::In => inside.insert(car.as_str()),
+                Step::Out | Step::Gone => inside.remove(car.as_str()),
+            };
+            let alive = inside.intersection(&drive_out).count();
+            inside.len().min(alive.max(permits))
+        });
+        crowds.max().unwrap_or(0)
+    }
+}
+
+/// Something that wants to park.
+#[derive(Serialize, Deserialize)]
+struct Car {
+    brief: Brief,
+    spaces: Slot<OwnedSemaphore>,
+}
+
+impl Role for Car {
+    const NAME: &'static str = "semaphore.car";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let spaces = inherited.take(self.spaces)?;
+        let mut rng = player.rng();
+        let semaphore = || CAR_PARK.to_owned();
+        player.pause(Duration::from_millis(rng.random_range(COMING_MS)));
+        player.emit(&Fact::PermitWaiting { semaphore: semaphore() })?;
+        let asked_us = player.now_us();
+        let _space = spaces.acquire();
+        let since_us = player.now_us();
+        player.emit(&Fact::PermitAcquired { semaphore: semaphore(), waited_us: since_us - asked_us })?;
+        player.pause(Duration::from_millis(rng.random_range(PARKING_MS)));
+        // Says so first and lets go then: nobody sees a car too many.
+        player.emit(&Fact::PermitReleased { semaphore: semaphore(), held_us: player.now_us() - since_us })?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Step::{Gone, In, Out};
+    use super::*;
+
+    fn finding(steps: &[(&str, Step)], ending: Ending) -> Finding {
+        let traffic = Traffic(steps.iter().map(|&(car, step)| (car.to_owned(), step)).collect());
+        let car_park = Semaphore::prepare(SemaphoreArgs { permits: 2, workers: 3 }).expect("a car park");
+        car_park.check(&traffic, ending).expect("a finding")
+    }
+
+    #[test]
+    fn a_car_too_many_breaks_the_claim() {
+        let orderly = [("a", In), ("b", In), ("a", Out), ("a", Gone), ("c", In), ("b", Out), ("c", Out)];
+        assert!(finding(&orderly, Ending::default()).holds);
+        let crowded = [("a", In), ("b", In), ("c", In), ("a", Out), ("b", Out), ("c", Out)];
+        let finding = finding(&crowded, Ending::default());
+        assert!(!finding.holds && finding.guaranteed);
+        assert!(finding.facts.contains(&("most_inside", 3.into())), "{:?}", finding.facts);
+    }
+
+    #[test]
+    fn a_car_that_never_gets_in_breaks_the_claim() {
+        let two = [("a", In), ("b", In), ("a", Out), ("b", Out)];
+        assert!(!finding(&two, Ending::default()).holds);
+        assert!(finding(&two, Ending { died: 1, cut: false }).holds);
+        assert!(finding(&two, Ending { died: 0, cut: true }).holds);
+    }
+
+    #[test]
+    fn space_of_a_killed_car_is_given_on_before_its_end_is_told() {
+        let taken_over = [("a", In), ("b", In), ("c", In), ("a", Gone), ("b", Out), ("c", Out)];
+        assert!(finding(&taken_over, Ending { died: 1, cut: false }).holds);
+        let twice = [("a", In), ("b", In), ("c", In), ("d", In), ("a", Gone), ("b", Out), ("c", Out), ("d", Out)];
+        assert!(!finding(&twice, Ending { died: 1, cut: false }).holds, "one death frees one space");
+    }
+}

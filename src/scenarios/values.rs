@@ -1,0 +1,212 @@
+//! The shared counter and the shared array: read, think, and write one more, with and without a lock.
+//!
+//! The race is a real one, a lost update in shared memory, and no undefined behaviour: a separate load and store of an
+//! atomic. With the lock both steps are one.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::cast::Brief;
+use super::stage::Stage;
+use super::{Ending, Finding, Scenario, Tally};
+use crate::ipc::{Array, Inherited, RLock, Role, RoleEntry, RoleResult, Slot, Value};
+use crate::report::{Event, Fact};
+
+/// Between reading a number and writing it, at speed 1.
+const THINKING_US: std::ops::RangeInclusive<u64> = 500..=1_500;
+/// How many numbers the array has; the workers raise them in turn.
+const PLACES: usize = 4;
+/// How often a worker tells how far it is.
+const REPORTS: u64 = 10;
+
+/// What the counting needs to know.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ValuesArgs {
+    /// How many workers count
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    workers: u32,
+    /// How often each of them adds one
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    increments: u64,
+    /// Make reading and writing one step
+    #[arg(long)]
+    lock: bool,
+}
+
+/// Numbers that can be raised.
+pub(crate) struct Values {
+    args: ValuesArgs,
+    counter: Value<u64>,
+    array: Array<u64>,
+}
+
+impl Scenario for Values {
+    const NAME: &'static str = "values";
+    const ABOUT: &'static str = "\
+A shared counter and array: lost updates, with and without a lock
+Every worker reads the counter, thinks for a moment, and writes one more; the same with the numbers of the array in \
+turn. Without a lock two of them read the same number, and one update is lost. With --lock reading and writing are one \
+step, and none is.
+
+Examples:
+  ipc-demo values                                     updates get lost
+  ipc-demo values --lock                              none does
+  ipc-demo values --increments 1000000 --speed max    as fast as it goes
+  ipc-demo values --workers 1                         nobody to lose them to";
+    type Args = ValuesArgs;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
+    type Tally = Counted;
+
+    fn prepare(args: ValuesArgs) -> anyhow::Result<Self> {
+        let zeros = [0; PLACES];
+        let (counter, array) = if args.lock {
+            // One lock for both, which its holder may take again: the array takes it for each of its changes.
+            let lock = RLock::new()?;
+            (Value::with_lock(0, &lock)?, Array::with_lock(&zeros, &lock)?)
+        } else {
+            (Value::unlocked(0)?, Array::unlocked(&zeros)?)
+        };
+        Ok(Values { args, counter, array })
+    }
+
+    fn workers(&self) -> u32 {
+        self.args.workers
+    }
+
+    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+        let ValuesArgs { workers, increments, lock } = self.args;
+        for number in 1..=workers {
+            stage.spawn(&format!("worker-{number}"), false, |give, brief| Worker {
+                brief,
+                counter: give.share(&self.counter),
+                array: give.share(&self.array),
+                increments,
+                lock,
+            })?;
+        }
+        stage.watch()
+    }
+
+    fn check(self, counted: &Counted, ending: Ending) -> anyhow::Result<Finding> {
+        let ValuesArgs { workers, increments, lock } = self.args;
+        let expected = counted.expected();
+        let actual = self.counter.get();
+        let in_array: u64 = (0..PLACES).map(|index| self.array.get(index)).sum::<crate::ipc::Result<u64>>()?;
+        let lost = expected.saturating_sub(actual);
+        let lost_in_array = expected.saturating_sub(in_array);
+        // Who was ended in the middle has added more than it told, by less than there is between two reports.
+        let unheard_of = if ending.cut { u64::from(workers) } else { ending.died as u64 } * chunk(increments);
+        let is_heard_of = |sum: u64| sum.saturating_sub(expected) <= unheard_of;
+        let facts = [
+            ("expected", expected),
+            ("actual", actual),
+            ("lost", lost),
+            ("in_array", in_array),
+            ("lost_in_array", lost_in_array),
+        ];
+        Ok(Finding {
+            claim: "no update is lost",
+            holds: lost == 0 && lost_in_array == 0 && is_heard_of(actual) && is_heard_of(in_array),
+            guaranteed: lock,
+            facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
+        })
+    }
+}
+
+/// How many increments there are between two reports of a worker.
+fn chunk(increments: u64) -> u64 {
+    increments.div_ceil(REPORTS)
+}
+
+/// How often the workers say that they have added one.
+#[derive(Debug, Default)]
+pub(crate) struct Counted(HashMap<String, u64>);
+
+impl Counted {
+    fn expected(&self) -> u64 {
+        self.0.values().sum()
+    }
+}
+
+impl Tally for Counted {
+    fn count(&mut self, event: &Event) {
+        if let Fact::IncrementsMade { made, .. } = event.fact {
+            self.0.insert(event.worker.clone(), made);
+        }
+    }
+}
+
+/// Somebody who counts.
+#[derive(Serialize, Deserialize)]
+struct Worker {
+    brief: Brief,
+    counter: Slot<Value<u64>>,
+    array: Slot<Array<u64>>,
+    increments: u64,
+    lock: bool,
+}
+
+impl Role for Worker {
+    const NAME: &'static str = "values.worker";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let (counter, array) = (inherited.take(self.counter)?, inherited.take(self.array)?);
+        let mut rng = player.rng();
+        for made in 1..=self.increments {
+            let place = (made % PLACES as u64) as usize;
+            let guard = self.lock.then(|| counter.lock()).transpose()?;
+            let (in_counter, in_array) = (counter.get(), array.get(place)?);
+            player.pause(Duration::from_micros(rng.random_range(THINKING_US)));
+            counter.set(in_counter + 1);
+            array.set(place, in_array + 1)?;
+            drop(guard);
+            if made % chunk(self.increments) == 0 || made == self.increments {
+                player.emit(&Fact::IncrementsMade { made, seen: counter.get() })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(told: &[u64], actual: u64, in_array: u64, ending: Ending) -> Finding {
+        let mut counted = Counted::default();
+        for (worker, &made) in told.iter().enumerate() {
+            for made in [made / 2, made] {
+                let fact = Fact::IncrementsMade { made, seen: 0 };
+                counted.count(&Event { at_us: 0, worker: format!("worker-{worker}"), pid: 1, fact });
+            }
+        }
+        let args = ValuesArgs { workers: told.len() as u32, increments: 100, lock: true };
+        let values = Values::prepare(args).expect("values");
+        values.counter.set(actual);
+        values.array.set(1, in_array).expect("within");
+        values.check(&counted, ending).expect("a finding")
+    }
+
+    #[test]
+    fn update_lost_from_either_breaks_the_claim() {
+        let whole = Ending::default();
+        let all = finding(&[100, 100], 200, 200, whole);
+        assert!(all.holds && all.guaranteed, "{all:?}");
+        let lost = finding(&[100, 100], 150, 200, whole);
+        assert!(!lost.holds && lost.facts.contains(&("lost", 50.into())), "{lost:?}");
+        assert!(!finding(&[100, 100], 200, 199, whole).holds);
+        assert!(!finding(&[100, 100], 201, 200, whole).holds, "one that nobody made");
+    }
+
+    #[test]
+    fn what_a_killed_worker_did_not_tell_is_allowed_for() {
+        assert!(finding(&[100, 50], 159, 160, Ending { died: 1, cut: false }).holds);
+        assert!(!finding(&[100, 50], 161, 160, Ending { died: 1, cut: false }).holds);
+        assert!(!finding(&[100, 50], 149, 150, Ending { died: 1, cut: false }).holds, "what was told is never lost");
+        assert!(finding(&[60, 50], 130, 130, Ending { died: 0, cut: true }).holds);
+    }
+}

@@ -1,0 +1,187 @@
+//! Stream sockets: parts of a stream without waiting, who is at the other end, and descriptors sent through a socket.
+//!
+//! # Standard
+//! `send(2)`, `recv(2)`, `unix(7)` with `SCM_RIGHTS` and `SO_PEERCRED`, `tcp(7)`.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, accept4, listen, recv,
+    recvmsg, send, sendmsg, setsockopt, socketpair, sockopt,
+};
+use nix::sys::time::TimeVal;
+
+/// Takes what has arrived, at most as much as fits; 0 is the end. [`io::ErrorKind::WouldBlock`] if nothing has.
+pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
+    retry(|| recv(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT))
+}
+
+/// As [`receive`], but waits as long as [`set_patience`] says. A signal ends the wait like the time does.
+pub(crate) fn receive_patiently(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
+    match recv(socket.as_raw_fd(), bytes, MsgFlags::empty()) {
+        Err(Errno::EINTR) => Err(io::ErrorKind::WouldBlock.into()),
+        received => Ok(received?),
+    }
+}
+
+/// Sends as much as there is room for. [`io::ErrorKind::WouldBlock`] if there is none; no signal if nobody is there.
+pub(crate) fn send_some(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    retry(|| send(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL))
+}
+
+/// How long [`receive_patiently`] waits.
+pub(crate) fn set_patience(socket: BorrowedFd<'_>, patience: Duration) -> io::Result<()> {
+    let patience = TimeVal::new(patience.as_secs() as i64, i64::from(patience.subsec_micros()));
+    Ok(setsockopt(&socket, sockopt::ReceiveTimeout, &patience)?)
+}
+
+/// Ends a connection for both sides, whoever else has its descriptor.
+pub(crate) fn hang_up(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Both)?)
+}
+
+/// Two connected stream sockets.
+pub(crate) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?)
+}
+
+/// Two connected sockets for whole messages.
+pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
+}
+
+/// The user whose process made the other end of a Unix socket's connection.
+pub(crate) fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(nix::sys::socket::getsockopt(&socket, sockopt::PeerCredentials)?.uid())
+}
+
+/// Whether a descriptor from elsewhere is what a connection is: a Unix stream socket.
+pub(crate) fn is_unix_stream(socket: BorrowedFd<'_>) -> bool {
+    let kind = nix::sys::socket::getsockopt(&socket, sockopt::SockType);
+    kind == Ok(SockType::Stream) && peer_user(socket).is_ok()
+}
+
+/// Takes in the next connection of a listening socket. [`io::ErrorKind::WouldBlock`] if nobody waits.
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    loop {
+        match accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
+            // SAFETY: the kernel just made this descriptor for us, and nobody else knows its number.
+            Ok(number) => return Ok(unsafe { OwnedFd::from_raw_fd(number) }),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Makes a listening socket answer at once when nobody waits, and lets as many wait as the kernel allows.
+pub(crate) fn prepare_listener(listener: BorrowedFd<'_>) -> io::Result<()> {
+    fcntl(listener, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok(listen(&listener, Backlog::MAXALLOWABLE)?)
+}
+
+/// For a TCP connection: no delays, and an error within seconds when the other machine is gone.
+pub(crate) fn tune_tcp(socket: BorrowedFd<'_>) -> io::Result<()> {
+    const PROBE_AFTER_S: u32 = 5;
+    const PROBE_EVERY_S: u32 = 1;
+    const PROBES: u32 = 5;
+    setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
+    setsockopt(&socket, sockopt::KeepAlive, &true)?;
+    setsockopt(&socket, sockopt::TcpKeepIdle, &PROBE_AFTER_S)?;
+    setsockopt(&socket, sockopt::TcpKeepInterval, &PROBE_EVERY_S)?;
+    setsockopt(&socket, sockopt::TcpKeepCount, &PROBES)?;
+    setsockopt(&socket, sockopt::TcpUserTimeout, &((PROBE_AFTER_S + PROBES * PROBE_EVERY_S) * 1000))?;
+    Ok(())
+}
+
+/// Sends a copy of `descriptor` through `socket`, as one message. [`io::ErrorKind::WouldBlock`] if there is no room.
+pub(crate) fn pass_descriptor(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let (content, rights) = ([IoSlice::new(b"d")], [descriptor.as_raw_fd()]);
+    let rights = [ControlMessage::ScmRights(&rights)];
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    retry(|| sendmsg::<()>(socket.as_raw_fd(), &content, &rights, flags, None)).map(|_| ())
+}
+
+/// What came through a socket for descriptors.
+#[derive(Debug)]
+pub(crate) enum Passed {
+    Descriptor(OwnedFd),
+    /// A message without exactly one descriptor.
+    Nothing,
+    /// Nobody is left who could send.
+    End,
+}
+
+/// Takes a descriptor that was sent through `socket`. [`io::ErrorKind::WouldBlock`] if none was.
+pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
+    let mut byte = [0];
+    let mut content = [IoSliceMut::new(&mut byte)];
+    // Room for one: the kernel closes what does not fit.
+    let mut room = cmsg_space!(RawFd);
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = loop {
+        match recvmsg::<()>(socket.as_raw_fd(), &mut content, Some(&mut room), flags) {
+            Err(Errno::EINTR) => {}
+            message => break message?,
+        }
+    };
+    let numbers = match message.cmsgs()?.next() {
+        Some(ControlMessageOwned::ScmRights(numbers)) => numbers,
+        _ if message.bytes == 0 => return Ok(Passed::End),
+        _ => return Ok(Passed::Nothing),
+    };
+    let own = |number| {
+        // SAFETY: the kernel just made this descriptor for us, and nobody else knows its number.
+        unsafe { OwnedFd::from_raw_fd(number) }
+    };
+    let mut descriptors: Vec<OwnedFd> = numbers.into_iter().map(own).collect();
+    match (descriptors.pop(), descriptors.is_empty()) {
+        (Some(descriptor), true) => Ok(Passed::Descriptor(descriptor)),
+        _ => Ok(Passed::Nothing),
+    }
+}
+
+/// Waits until `socket` has something to read or room to write.
+pub(crate) fn wait_either(socket: BorrowedFd<'_>, until_ns: Option<u64>) -> io::Result<bool> {
+    use nix::poll::{PollFd, PollFlags};
+    let mut asked = [PollFd::new(socket.as_fd(), PollFlags::POLLIN | PollFlags::POLLOUT)];
+    super::fd::wait_any(&mut asked, until_ns)
+}
+
+fn retry(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            done => return Ok(done?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_pass_one_by_one() {
+        let (sending, receiving) = packet_pair().expect("a pair");
+        let (one, other) = stream_pair().expect("a pair");
+        assert_eq!(take_descriptor(receiving.as_fd()).expect_err("empty").kind(), io::ErrorKind::WouldBlock);
+        pass_descriptor(sending.as_fd(), one.as_fd()).expect("room");
+        let Passed::Descriptor(passed) = take_descriptor(receiving.as_fd()).expect("sent") else {
+            panic!("it was sent")
+        };
+        assert!(is_unix_stream(passed.as_fd()));
+        assert_eq!(peer_user(passed.as_fd()).expect("a peer"), nix::unistd::getuid().as_raw());
+        assert_eq!(send_some(passed.as_fd(), b"hi").expect("room"), 2);
+        let mut bytes = [0; 9];
+        assert_eq!(receive(other.as_fd(), &mut bytes).expect("sent"), 2);
+        send_some(sending.as_fd(), b"no descriptor").expect("room");
+        assert!(matches!(take_descriptor(receiving.as_fd()), Ok(Passed::Nothing)));
+        drop(sending);
+        assert!(matches!(take_descriptor(receiving.as_fd()), Ok(Passed::End)));
+    }
+}

@@ -1,0 +1,438 @@
+//! A worker is single-stepped into an operation and killed there, once for each instruction.
+//!
+//! Random kills do not find the places where one instruction makes the difference; this does, for all of them. A system call
+//! counts as one step. After each kill somebody who slept on the queue must be awake if and only if the operation happened,
+//! before anybody else touches the queue; then everything that was put and not taken must come out, once, and the queue
+//! must work.
+//!
+//! # Standard
+//! `ptrace(2)`. Where the kernel does not allow it the tests say so and pass.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use ipc_demo::{
+    Consumer, Error, Inherited, JoinableConsumer, JoinableQueue, Process, Producer, Queue, Role, RoleResult, Slot,
+};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::ptrace;
+use nix::sys::signal::{Signal, raise};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, gettid};
+use serde::{Deserialize, Serialize};
+
+use crate::harness::{arrive, await_sleep_of, meeting_point, worker};
+
+/// What the victim does between its two signals to the tracer.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Operation {
+    Put(Slot<Producer<u32>>, Vec<u32>),
+    Get(Slot<Consumer<u32>>),
+    GetMany(Slot<Consumer<u32>>),
+    LeaseAndFinish(Slot<JoinableConsumer<u32>>),
+    LeaseAndGiveBack(Slot<JoinableConsumer<u32>>),
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Victim {
+    operation: Operation,
+    here: Slot<OwnedFd>,
+    go: Slot<OwnedFd>,
+}
+
+impl Role for Victim {
+    const NAME: &'static str = "test.victim";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let (here, go) = (inherited.take(self.here)?, inherited.take(self.go)?);
+        let between_signals = |operation: &dyn Fn() -> RoleResult| {
+            let mut told = std::fs::File::from(here.try_clone()?);
+            told.write_all(&gettid().as_raw().to_le_bytes())?;
+            crate::harness::await_word(&go);
+            raise(Signal::SIGTRAP)?;
+            operation()?;
+            raise(Signal::SIGTRAP)?;
+            Ok(())
+        };
+        match self.operation {
+            Operation::Put(slot, items) => {
+                let queue = inherited.take(slot)?;
+                between_signals(&|| match items[..] {
+                    [item] => Ok(queue.put(item)?),
+                    _ => Ok(queue.put_many(&items)?),
+                })
+            }
+            Operation::Get(slot) => {
+                let queue = inherited.take(slot)?;
+                between_signals(&|| Ok(queue.get().map(drop)?))
+            }
+            Operation::GetMany(slot) => {
+                let queue = inherited.take(slot)?;
+                between_signals(&|| Ok(queue.get_many(2).map(drop)?))
+            }
+            Operation::LeaseAndFinish(slot) => {
+                let queue = inherited.take(slot)?;
+                between_signals(&|| Ok(queue.get()?.task_done().map(drop)?))
+            }
+            Operation::LeaseAndGiveBack(slot) => {
+                let queue = inherited.take(slot)?;
+                between_signals(&|| Ok(queue.get()?.give_back()?))
+            }
+        }
+    }
+}
+
+/// A victim that stands at the first instruction of its operation, under the tracer's hand.
+struct Traced {
+    process: Process,
+    thread: Pid,
+    _go: OwnedFd,
+}
+
+/// `None` if this process may not trace.
+fn trace(operation: impl FnOnce(&mut ipc_demo::Give) -> Operation) -> Option<Traced> {
+    let ((here, says), (until, go)) = (std::io::pipe().expect("a pipe"), meeting_point());
+    let process = worker("victim", |give| Victim {
+        operation: operation(give),
+        here: give.hand_over(OwnedFd::from(says)),
+        go: give.hand_over(until.into()),
+    });
+    let mut told = [0; 4];
+    std::io::Read::read_exact(&mut &here, &mut told).expect("the victim is there");
+    let thread = Pid::from_raw(i32::from_le_bytes(told));
+    match ptrace::seize(thread, ptrace::Options::PTRACE_O_EXITKILL) {
+        Ok(()) => {}
+        Err(Errno::EPERM | Errno::ENOSYS) => {
+            process.kill().expect("a signal");
+            return None;
+        }
+        Err(errno) => panic!("cannot trace: {errno}"),
+    }
+    arrive(&go, b'g');
+    let mut traced = Traced { process, thread, _go: go };
+    assert!(traced.is_at_signal(), "the operation begins with a signal");
+    Some(traced)
+}
+
+impl Traced {
+    /// Waits until the victim stops; whether its own signal stopped it, and not a step.
+    fn is_at_signal(&mut self) -> bool {
+        match waitpid(self.thread, Some(WaitPidFlag::__WALL)).expect("the victim stops") {
+            WaitStatus::Stopped(_, Signal::SIGTRAP) => {
+                ptrace::getsiginfo(self.thread).expect("it stopped by a signal").si_code == libc::SI_TKILL
+            }
+            status => panic!("the victim did not stop: {status:?}"),
+        }
+    }
+
+    /// Steps `count` instructions into the operation. `false` if it was over before.
+    fn step(&mut self, count: usize) -> bool {
+        for _ in 0..count {
+            ptrace::step(self.thread, None).expect("it is stopped");
+            if self.is_at_signal() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn kill(mut self) {
+        self.process.kill().expect("a signal");
+        if self.thread.as_raw() as u32 != self.process.pid() {
+            // A dead thread's process ends when its tracer has taken note.
+            while !matches!(
+                waitpid(self.thread, Some(WaitPidFlag::__WALL)).expect("the victim dies"),
+                WaitStatus::Signaled(..) | WaitStatus::Exited(..)
+            ) {}
+        }
+        self.process.join().expect("it ends");
+    }
+}
+
+/// So many instructions before and after the one that decides are all tried.
+const AROUND: usize = 12;
+
+/// Kills at every `stride`th instruction, and at every one around that which decides.
+fn kill_points(stride: usize, mut attempt: impl FnMut(usize) -> Option<Outcome>) {
+    let mut outcomes = BTreeMap::new();
+    let may_trace = (0..).step_by(stride).try_for_each(|point| match attempt(point) {
+        Some(Outcome::Over) => ControlFlow::Break(true),
+        Some(outcome) => {
+            outcomes.insert(point, outcome);
+            ControlFlow::Continue(())
+        }
+        None => ControlFlow::Break(false),
+    });
+    if may_trace == ControlFlow::Break(false) {
+        let _ = writeln!(std::io::stderr(), "skipped: this process may not trace its children");
+        return;
+    }
+    let mut at = |point: usize, outcomes: &mut BTreeMap<usize, Outcome>| match outcomes.entry(point) {
+        Entry::Occupied(known) => *known.get(),
+        Entry::Vacant(unknown) => *unknown.insert(attempt(point).expect("it was allowed before")),
+    };
+    // The instruction that decides lies between two samples, or behind the last.
+    let last_never = outcomes.iter().rfind(|(_, outcome)| **outcome == Outcome::NeverHappened);
+    let mut never = *last_never.expect("before the first instruction nothing happened").0;
+    let mut done = never + stride;
+    while done - never > 1 {
+        let middle = never.midpoint(done);
+        let is_done = at(middle, &mut outcomes) != Outcome::NeverHappened;
+        *(if is_done { &mut done } else { &mut never }) = middle;
+    }
+    for point in done.saturating_sub(AROUND)..done + AROUND {
+        at(point, &mut outcomes);
+    }
+    outcomes.retain(|_, outcome| *outcome != Outcome::Over);
+    let flips = outcomes.values().zip(outcomes.values().skip(1)).filter(|(one, next)| one != next).count();
+    let _ = writeln!(std::io::stderr(), "{} kill points, {flips} flip", outcomes.len());
+    assert!(flips == 1 && outcomes[&0] == Outcome::NeverHappened, "one instruction decides: {outcomes:?}");
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Happened,
+    NeverHappened,
+    Over,
+}
+
+/// Well below the 100 ms after which a sleeper looks by itself.
+const AWAKE: Duration = Duration::from_millis(60);
+
+/// Runs `blocked` in a thread, lets it fall asleep, runs `meanwhile`, and says whether `blocked` then ended by itself. If it
+/// did not, `relieve` ends it.
+fn with_a_sleeper<R: Send, M>(
+    blocked: impl FnOnce() -> R + Send,
+    meanwhile: impl FnOnce() -> M,
+    relieve: impl FnOnce(),
+) -> (bool, R, M) {
+    thread::scope(|scope| {
+        let ((tell_tid, tid), (done, is_done)) = (mpsc::channel(), mpsc::channel());
+        scope.spawn(move || {
+            tell_tid.send(gettid()).expect("the test listens");
+            done.send(blocked()).expect("the test listens");
+        });
+        await_sleep_of(tid.recv().expect("it starts"));
+        let outcome = meanwhile();
+        match is_done.recv_timeout(AWAKE) {
+            Ok(result) => (true, result, outcome),
+            Err(_) => {
+                relieve();
+                (false, is_done.recv().expect("it ends"), outcome)
+            }
+        }
+    })
+}
+
+/// Each operation as a test that takes a sample of its instructions, and all of them in one that takes every one.
+macro_rules! operations {
+    ($($operation:ident)*) => {
+        mod sampled {
+            $(#[test]
+            fn $operation() {
+                let _watchdog = crate::harness::watchdog(concat!("crash_points::", stringify!($operation)));
+                super::$operation(61);
+            })*
+        }
+
+        /// cargo test --release --test it every_instruction -- --ignored --nocapture
+        #[test]
+        #[ignore = "takes minutes"]
+        fn every_instruction() {
+            $(let _ = writeln!(std::io::stderr(), stringify!($operation));
+            $operation(1);)*
+        }
+    };
+}
+operations!(put_alone put_many_wakes_a_sleeper_or_never_happened get_wakes_a_sleeper_or_never_happened
+    get_many_takes_all_or_nothing lease_is_finished_or_comes_back lease_that_is_given_back_is_never_lost
+    taking_over_a_dead_mans_lease_can_be_killed_too);
+
+fn still_works(queue: &Queue<u32>) {
+    for number in 900..903 {
+        queue.try_put(number).expect("room");
+        assert_eq!(queue.try_get().expect("no error"), Some(number));
+    }
+    assert!(queue.is_empty());
+}
+
+fn put_alone(stride: usize) {
+    kill_points(stride, |point| {
+        let queue = Queue::bounded(4).expect("a queue");
+        queue.put(1).expect("room");
+        let producer = queue.producer().expect("a handle");
+        let mut victim = trace(|give| Operation::Put(give.share(&producer), vec![7]))?;
+        let within = victim.step(point);
+        victim.kill();
+        let content: Vec<u32> = queue.drain().expect("no error").collect();
+        still_works(&queue);
+        assert!(within || content == [1, 7], "{content:?}");
+        Some(match &content[..] {
+            _ if !within => Outcome::Over,
+            [1] => Outcome::NeverHappened,
+            [1, 7] => Outcome::Happened,
+            _ => panic!("at {point}: {content:?}"),
+        })
+    });
+}
+
+fn put_many_wakes_a_sleeper_or_never_happened(stride: usize) {
+    kill_points(stride, |point| {
+        let queue = Queue::<u32>::bounded(4).expect("a queue");
+        let producer = queue.producer().expect("a handle");
+        let consumer = queue.consumer().expect("a handle");
+        let (awake, got, within) = with_a_sleeper(
+            || consumer.get().expect("an item"),
+            || {
+                let mut victim = trace(|give| Operation::Put(give.share(&producer), vec![7, 8]))?;
+                let within = victim.step(point);
+                victim.kill();
+                Some(within)
+            },
+            || {
+                assert!(queue.is_empty(), "at {point}: the items are there and the sleeper sleeps");
+                queue.put(9).expect("room");
+            },
+        );
+        let within = within?;
+        let rest: Vec<u32> = queue.drain().expect("no error").collect();
+        still_works(&queue);
+        Some(match (awake, got, &rest[..]) {
+            (true, 7, [8]) if !within => Outcome::Over,
+            (true, 7, [8]) => Outcome::Happened,
+            (false, 9, []) if within => Outcome::NeverHappened,
+            other => panic!("at {point}: {other:?}"),
+        })
+    });
+}
+
+fn get_wakes_a_sleeper_or_never_happened(stride: usize) {
+    kill_points(stride, |point| {
+        let queue = Queue::<u32>::bounded(1).expect("a queue");
+        queue.put(1).expect("room");
+        let consumer = queue.consumer().expect("a handle");
+        let producer = queue.producer().expect("a handle");
+        let (awake, (), within) = with_a_sleeper(
+            || producer.put(2).expect("room in the end"),
+            || {
+                let mut victim = trace(|give| Operation::Get(give.share(&consumer)))?;
+                let within = victim.step(point);
+                victim.kill();
+                Some(within)
+            },
+            || assert_eq!(queue.get().expect("an item"), 1, "at {point}: there is room and the sleeper sleeps"),
+        );
+        let within = within?;
+        let rest: Vec<u32> = queue.drain().expect("no error").collect();
+        assert_eq!(rest, [2]);
+        still_works(&queue);
+        Some(match awake {
+            true if !within => Outcome::Over,
+            true => Outcome::Happened,
+            false => Outcome::NeverHappened,
+        })
+    });
+}
+
+fn get_many_takes_all_or_nothing(stride: usize) {
+    kill_points(stride, |point| {
+        let queue = Queue::bounded(4).expect("a queue");
+        queue.put_many(&[1, 2, 3]).expect("room");
+        let consumer = queue.consumer().expect("a handle");
+        let mut victim = trace(|give| Operation::GetMany(give.share(&consumer)))?;
+        let within = victim.step(point);
+        victim.kill();
+        let content: Vec<u32> = queue.drain().expect("no error").collect();
+        still_works(&queue);
+        Some(match &content[..] {
+            [3] if !within => Outcome::Over,
+            [3] => Outcome::Happened,
+            [1, 2, 3] if within => Outcome::NeverHappened,
+            _ => panic!("at {point}: {content:?}"),
+        })
+    });
+}
+
+/// The numbers that are left, each with how often it came back; every one once, and then `join` returns.
+fn finish_all(queue: &JoinableQueue<u32>) -> Vec<(u32, u32)> {
+    let mut left = Vec::new();
+    while let Some(lease) = queue.try_get().expect("no error") {
+        left.push((*lease, lease.redelivered()));
+        lease.task_done().expect("it is ours");
+    }
+    assert!(queue.join_timeout(Duration::ZERO).expect("no error"), "nothing is left");
+    queue.put(900).expect("room");
+    let lease = queue.try_get().expect("no error").expect("an item");
+    assert_eq!(lease.task_done().expect("it is ours"), 900);
+    left.sort_unstable();
+    left
+}
+
+fn lease_is_finished_or_comes_back(stride: usize) {
+    kill_points(stride, |point| {
+        let queue = JoinableQueue::bounded(4).expect("a queue");
+        queue.put_many(&[1, 2]).expect("room");
+        let consumer = queue.consumer().expect("a handle");
+        let mut victim = trace(|give| Operation::LeaseAndFinish(give.share(&consumer)))?;
+        let within = victim.step(point);
+        victim.kill();
+        let left = finish_all(&queue);
+        Some(match &left[..] {
+            [(2, 0)] if !within => Outcome::Over,
+            [(2, 0)] => Outcome::Happened,
+            // Still in the ring, or leased to the dead.
+            [(1, 0 | 1), (2, 0)] if within => Outcome::NeverHappened,
+            _ => panic!("at {point}: {left:?}"),
+        })
+    });
+}
+
+fn lease_that_is_given_back_is_never_lost(stride: usize) {
+    kill_points(stride, |point| {
+        let queue = JoinableQueue::bounded(4).expect("a queue");
+        queue.put_many(&[1, 2]).expect("room");
+        let consumer = queue.consumer().expect("a handle");
+        let mut victim = trace(|give| Operation::LeaseAndGiveBack(give.share(&consumer)))?;
+        let within = victim.step(point);
+        victim.kill();
+        let left = finish_all(&queue);
+        Some(match &left[..] {
+            [(1, 1), (2, 0)] if !within => Outcome::Over,
+            [(1, 1), (2, 0)] => Outcome::Happened,
+            [(1, 0), (2, 0)] if within => Outcome::NeverHappened,
+            _ => panic!("at {point}: {left:?}"),
+        })
+    });
+}
+
+fn taking_over_a_dead_mans_lease_can_be_killed_too(stride: usize) {
+    kill_points(stride, |point| {
+        let queue = JoinableQueue::<u32>::bounded(4).expect("a queue");
+        queue.put(1).expect("room");
+        let consumer = queue.consumer().expect("a handle");
+        let first = trace(|give| Operation::LeaseAndFinish(give.share(&consumer)))?;
+        let mut first = first;
+        // Into the lease: until it is out of the ring.
+        while !queue.is_empty() {
+            assert!(first.step(1));
+        }
+        first.kill();
+        let mut second = trace(|give| Operation::LeaseAndFinish(give.share(&consumer)))?;
+        let within = second.step(point);
+        second.kill();
+        let left = finish_all(&queue);
+        assert!(!matches!(queue.get_timeout(Duration::ZERO), Err(Error::LeaseLost { .. })));
+        Some(match &left[..] {
+            [] if !within => Outcome::Over,
+            [] => Outcome::Happened,
+            [(1, 1 | 2)] if within => Outcome::NeverHappened,
+            _ => panic!("at {point}: {left:?}"),
+        })
+    });
+}

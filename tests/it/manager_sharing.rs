@@ -1,0 +1,167 @@
+//! A manager's objects given to workers and put into each other, and how long they live.
+
+use std::os::fd::OwnedFd;
+
+use ipc_demo::manager::{Datum, Dict, List, Manager, Queue};
+use ipc_demo::{Error, Inherited, Role, RoleResult, Slot};
+use serde::{Deserialize, Serialize};
+
+use crate::harness::{arrive, await_word, meeting_point, watchdog, worker};
+use crate::manager::start_manager;
+
+/// Takes several shares, says so, and puts one into another when told to.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct UsesShares {
+    dict: Slot<Dict>,
+    list: Slot<List>,
+    manager: Slot<Manager>,
+    here: Slot<OwnedFd>,
+    until: Slot<OwnedFd>,
+}
+
+impl Role for UsesShares {
+    const NAME: &'static str = "test.uses-shares";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
+        await_word(&until);
+        let (dict, list, manager) =
+            (inherited.take(self.dict)?, inherited.take(self.list)?, inherited.take(self.manager)?);
+        dict.insert("list", &list)?;
+        list.push("pushed")?;
+        let own = manager.queue(0)?;
+        own.put("in a queue in a dict")?;
+        dict.insert("queue", &own)?;
+        dict.insert("clients", manager.status()?.clients)?;
+        arrive(&here, b'd');
+        await_word(&until);
+        Ok(())
+    }
+}
+
+/// Starts a manager that listens at a path too, says so, and waits to be killed.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StartsManager {
+    here: Slot<OwnedFd>,
+    until: Slot<OwnedFd>,
+}
+
+impl Role for StartsManager {
+    const NAME: &'static str = "test.starts-manager";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
+        let manager = start_manager(|options| options);
+        let pid = manager.process().map(ipc_demo::Process::pid).unwrap_or_default();
+        pid.to_le_bytes().into_iter().for_each(|byte| arrive(&here, byte));
+        await_word(&until);
+        Ok(())
+    }
+}
+
+#[test]
+fn shares_arrive_and_outlive_who_gave_them() {
+    let _watchdog = watchdog("manager_sharing::shares_arrive");
+    let manager = start_manager(|options| options);
+    let dict = manager.dict().expect("a dict");
+    let list = manager.list().expect("a list");
+    let ((mut here, arrives), (until, mut release)) = (meeting_point(), meeting_point());
+    let mut process = worker("uses shares", |give| UsesShares {
+        dict: give.share(&dict),
+        list: give.share(&list),
+        manager: give.share(&manager),
+        here: give.hand_over(arrives),
+        until: give.hand_over(until.into()),
+    });
+    // Gone here before it is taken over there.
+    drop(list);
+    assert_eq!(manager.status().expect("a status").objects, 2);
+    go_on(&mut release);
+    assert_eq!(here.meet(), Some(b'd'), "{:?}", process.ended());
+    assert_eq!(
+        dict.get("clients").expect("a call"),
+        Some(Datum::from(2)),
+        "one connection for all shares of a process"
+    );
+    let list = List::try_from(&dict.get("list").expect("a call").expect("put there")).expect("a list");
+    assert_eq!(list.copy().expect("a call"), [Datum::from("pushed")]);
+    list.push("from here").expect("a call");
+    drop(release);
+    assert!(process.join().expect("it ends").is_success(), "{:?}", process.ended());
+    // The worker is gone with all its proxies: what it left in the dict lives on.
+    let queue = Queue::try_from(&dict.get("queue").expect("a call").expect("put there")).expect("a queue");
+    assert_eq!(queue.get().expect("an item"), Datum::from("in a queue in a dict"));
+    assert_eq!(dict.at(["list"]).at(1).get().expect("a call"), Some(Datum::from("from here")), "through the reference");
+    assert_eq!(manager.status().expect("a status").objects, 3);
+    dict.clear().expect("a call");
+    assert_eq!(manager.status().expect("a status").objects, 3, "still referred to from here");
+    drop((list, queue));
+    assert_eq!(manager.status().expect("a status").objects, 1);
+    drop(dict);
+    assert_eq!(manager.status().expect("a status").objects, 0);
+}
+
+fn go_on(release: &mut OwnedFd) {
+    arrive(release, b'g');
+}
+
+#[test]
+fn share_of_a_worker_that_died_before_taking_it_is_given_back() {
+    let _watchdog = watchdog("manager_sharing::share_of_a_dead_worker");
+    let manager = start_manager(|options| options);
+    let start = |dict: &Dict, list: &List| {
+        let ((here, arrives), (until, release)) = (meeting_point(), meeting_point());
+        let process = worker("dies early", |give| UsesShares {
+            dict: give.share(dict),
+            list: give.share(list),
+            manager: give.share(&manager),
+            here: give.hand_over(arrives),
+            until: give.hand_over(until.into()),
+        });
+        (process, here, release)
+    };
+    let (dict, list) = (manager.dict().expect("a dict"), manager.list().expect("a list"));
+    let (mut process, _here, _release) = start(&dict, &list);
+    process.kill().expect("a signal");
+    process.join().expect("it ends");
+    drop((dict, list));
+    assert_eq!(manager.status().expect("a status").objects, 2, "kept for the worker");
+    let (dict, list) = (manager.dict().expect("a dict"), manager.list().expect("a list"));
+    let (mut process, _here, _release) = start(&dict, &list);
+    assert_eq!(manager.status().expect("a status").objects, 2, "the dead one's are gone with the next share");
+    process.kill().expect("a signal");
+    process.join().expect("it ends");
+}
+
+#[test]
+fn reference_to_an_object_of_another_manager_is_refused() {
+    let _watchdog = watchdog("manager_sharing::foreign_reference");
+    let (one, other) = (start_manager(|options| options), start_manager(|options| options));
+    let (dict, list) = (one.dict().expect("a dict"), other.list().expect("a list"));
+    assert!(matches!(dict.insert("list", &list), Err(Error::ForeignReference)));
+    assert!(matches!(one.make::<List>(vec![Datum::from(vec![Datum::from(&list)])]), Err(Error::ForeignReference)));
+    dict.insert("itself", &dict).expect("a call");
+}
+
+#[test]
+fn killed_parent_takes_its_manager_along() {
+    let _watchdog = watchdog("manager_sharing::killed_parent");
+    let ((mut here, arrives), (until, _release)) = (meeting_point(), meeting_point());
+    let mut parent =
+        worker("parent", |give| StartsManager { here: give.hand_over(arrives), until: give.hand_over(until.into()) });
+    let pid = u32::from_le_bytes(std::array::from_fn(|_| here.meet().expect("a number")));
+    assert!(crate::harness::is_running(pid));
+    parent.kill().expect("a signal");
+    parent.join().expect("it ends");
+    // Not a pause: the watchdog barks if it stays.
+    while crate::harness::is_running(pid) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn manager_without_its_role_in_the_table_says_so() {
+    let _watchdog = watchdog("manager_sharing::no_role");
+    // A program that starts and knows no roles at all.
+    let process = ipc_demo::Process::builder().program("/bin/true", &[]);
+    let failed = Manager::builder().process(process).start();
+    assert!(matches!(failed, Err(Error::ManagerGone)), "{failed:?}");
+}
