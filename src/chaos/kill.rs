@@ -48,6 +48,8 @@ pub(super) struct Seen {
     pub(super) verdict: Result<Effect, Fault>,
     /// The longest that anybody took to go on.
     pub(super) slowest_ns: u64,
+    /// Whether the kill had to be repeated: somebody was late the first time.
+    pub(super) repeated: bool,
 }
 
 /// The course of an operation that nobody kills.
@@ -59,12 +61,13 @@ pub(super) struct Course {
     landmarks: Vec<usize>,
     /// After how many instructions it slept for the first time.
     pub(super) slept_after: Option<usize>,
+    sleeps: usize,
 }
 
 impl Course {
     /// How many instructions the operation has.
     pub(super) fn len(&self) -> usize {
-        self.addresses.len() - 1
+        self.addresses.len().saturating_sub(1)
     }
 
     /// The last landmark on the way to `place`: its number.
@@ -75,8 +78,8 @@ impl Course {
 }
 
 impl Row {
-    /// Leads a victim through the whole operation, kills it at the end, and notes its course.
-    pub(super) fn survey(&self, index: usize) -> anyhow::Result<(Course, Seen)> {
+    /// Leads a victim through the whole operation and notes its course.
+    pub(super) fn survey(&self, index: usize) -> anyhow::Result<Course> {
         let mut trial = Trial::begin(self, index)?;
         let mut course = Course::default();
         let mut known = HashSet::new();
@@ -92,17 +95,20 @@ impl Row {
             let stop = trial.tracee.step().context(LEAD)?;
             if stop == Stop::Asleep {
                 course.slept_after.get_or_insert(course.len());
+                course.sleeps += 1;
             }
             if trial.through_sleep(stop)? == Stop::Marked {
                 break;
             }
         }
-        Ok((course, trial.kill(self)?))
+        trial.kill(self)?;
+        Ok(course)
     }
 
     /// Kills one victim of this row, the `index`th of all, at `point`.
     pub(super) fn kill(&self, index: usize, course: &Course, point: Point) -> anyhow::Result<Seen> {
         let mut trial = Trial::begin(self, index)?;
+        trial.sleeps_left = Some(course.sleeps);
         match point {
             Point::After(place) => trial.lead_to(course, place)?,
             // Nobody wakes it: it can as well run to its sleep.
@@ -124,6 +130,8 @@ struct Trial {
     process: Process,
     tracee: Tracee,
     roused: bool,
+    /// How often it may still sleep on the course that it is to follow.
+    sleeps_left: Option<usize>,
 }
 
 impl Trial {
@@ -137,7 +145,7 @@ impl Trial {
             return Err(said.map_or_else(|| anyhow!("the victim ended before its operation"), Into::into));
         };
         case.surround().context("cannot surround the victim")?;
-        Ok(Trial { case, process, tracee, roused: false })
+        Ok(Trial { case, process, tracee, roused: false, sleeps_left: None })
     }
 
     /// Leads the victim over the first `place` instructions of the operation, or to its end.
@@ -169,6 +177,9 @@ impl Trial {
     /// If the victim sleeps, wakes it and waits until it has come to where it was led.
     fn through_sleep(&mut self, stop: Stop) -> anyhow::Result<Stop> {
         let stop = if stop == Stop::Asleep {
+            if let Some(left) = &mut self.sleeps_left {
+                *left = left.checked_sub(1).context("the victim went another way than the first")?;
+            }
             self.rouse()?;
             self.tracee.wake().context("the victim does not wake")?
         } else {
@@ -200,6 +211,6 @@ impl Trial {
         if verdict.is_ok() && scene.wake_lost && !row.looks_around {
             verdict = Err(Fault::WakeLost);
         }
-        Ok(Seen { verdict, slowest_ns: scene.slowest_ns })
+        Ok(Seen { verdict, slowest_ns: scene.slowest_ns, repeated: false })
     }
 }

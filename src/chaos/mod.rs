@@ -51,8 +51,8 @@ pub(crate) struct ChaosArgs {
     /// Kill after every single instruction of every operation
     #[arg(long)]
     exhaustive: bool,
-    /// Also the rows that take longest
-    #[arg(long)]
+    /// With --exhaustive: also the rows that take longest
+    #[arg(long, requires = "exhaustive")]
     full: bool,
 }
 
@@ -76,7 +76,7 @@ fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
     }
     let is_wanted = |row: &'static case::Row| {
         let is_named = args.primitives.iter().any(|name| plain(name) == plain(row.object));
-        (args.primitives.is_empty() || is_named) && (args.full || !row.is_extra)
+        (args.primitives.is_empty() || is_named) && (!row.is_extra || args.full || !args.exhaustive)
     };
     Ok(all().filter(|(_, row)| is_wanted(row)).collect())
 }

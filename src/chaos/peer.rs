@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::case::Fault;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::robust::own_tid;
-use crate::sys::trace::is_asleep;
+use crate::sys::trace::{Sleeper, is_asleep};
 
 /// How soon anybody has to go on after a death.
 const PROMISED_NS: u64 = 250_000_000;
@@ -23,7 +23,7 @@ const OVERSLEPT_NS: u64 = 5_000_000;
 
 /// A thread in an operation. One that never comes back is left to itself.
 pub(super) struct Peer<T> {
-    thread: i32,
+    thread: u32,
     answer: Receiver<(T, u64)>,
 }
 
@@ -51,7 +51,7 @@ impl<T: Send + 'static> Peer<T> {
         while number.load(Ordering::Acquire) == 0 {
             thread::yield_now();
         }
-        Ok(Peer { thread: number.load(Ordering::Acquire) as i32, answer })
+        Ok(Peer { thread: number.load(Ordering::Acquire), answer })
     }
 
     /// Starts `op` and waits until it sleeps.
@@ -68,7 +68,7 @@ impl<T: Send + 'static> Peer<T> {
 
 impl<T> Peer<T> {
     fn is_asleep(&self) -> bool {
-        is_asleep(std::process::id() as i32, self.thread)
+        is_asleep(Sleeper::Thread(self.thread))
     }
 
     /// Waits until the peer comes back, as it must if its wake is `owed` to it. `None` if it still sleeps, rightly.

@@ -31,6 +31,7 @@ pub(super) struct Total {
     pub(super) kills: usize,
     pub(super) faulty_rows: usize,
     pub(super) slowest_ns: u64,
+    pub(super) repeated: usize,
     pub(super) run: Run,
 }
 
@@ -51,6 +52,7 @@ impl Total {
         self.kills += findings.kills;
         self.faulty_rows += usize::from(!findings.faults.is_empty());
         self.slowest_ns = self.slowest_ns.max(findings.slowest_ns);
+        self.repeated += findings.repeated;
     }
 
     pub(super) fn holds(&self) -> bool {
@@ -145,6 +147,15 @@ impl Look {
         let sign = if holds { "✔" } else { "✘" };
         let verdict = self.paint(Style::new().bold().fg_color(Some(color.into())), &format!("{sign} {verdict}"));
         let mut text = format!("\n{verdict}\n  {}\n", self.paint(Style::new().dimmed(), &how));
+        if total.repeated > 0 {
+            let busy = match self.language {
+                Language::En => {
+                    format!("{} kills were repeated: somebody was late once, on a busy machine", total.repeated)
+                }
+                Language::Zh => format!("有 {} 次重做过：机器太忙，有人迟到了一次", total.repeated),
+            };
+            text += &format!("  {busy}\n");
+        }
         if !exhaustive {
             let next = match self.language {
                 Language::En => format!("seed {seed}; every instruction: ipc-demo chaos --exhaustive"),
@@ -189,8 +200,9 @@ pub(super) fn row_json(row: &Row, findings: &Findings) -> String {
     let [undone, handed_on, done] =
         [Effect::Undone, Effect::HandedOn, Effect::Done].map(|e| findings.effects[e as usize]);
     let object = json!({
-        "object": row.object, "killed": row.place.en, "kills": findings.kills, "undone": undone,
-        "handed_on": handed_on, "done": done, "survivors": row.survivors.en, "slowest_us": findings.slowest_ns / 1_000,
+        "object": row.object, "killed": row.place.en, "kills": findings.kills, "instructions": findings.instructions,
+        "undone": undone,
+        "handed_on": handed_on, "done": done, "survivors": row.survivors.en, "slowest_us": findings.slowest_ns / 1_000, "repeated": findings.repeated,
         "verdict": verdict(findings.faults.is_empty()), "faults": findings.faults.iter().map(fault).collect::<Vec<_>>(),
     });
     format!("{object}\n")

@@ -19,8 +19,14 @@ use crate::sys::trace;
 const REPEATS: usize = 3;
 /// Kills within an operation that are not at its ends, unless every instruction is wanted.
 const SAMPLES: usize = 8;
+/// Lanes a processor for rows in which there is much to wait for.
+const PATIENT_LANES: usize = 4;
 /// How often a victim that went astray is led again.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 5;
+/// How often a kill is repeated after which somebody was late.
+const RECURRENCES: usize = 3;
+/// How often an operation is surveyed that may go more than one way.
+const SURVEYS: usize = 3;
 
 /// How thorough a run is.
 #[derive(Debug, Clone, Copy)]
@@ -36,10 +42,14 @@ pub(super) type Numbered = (usize, &'static Row);
 /// What was seen in a row.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
+    /// How many the operation has; 0 if it is killed at one place only.
+    pub(super) instructions: usize,
     pub(super) kills: usize,
     /// How often each effect was seen, in the order of [`Effect`].
     pub(super) effects: [usize; 3],
     pub(super) slowest_ns: u64,
+    /// Kills after which somebody was late once, and not again.
+    pub(super) repeated: usize,
     pub(super) faults: Vec<(Point, Fault)>,
 }
 
@@ -79,7 +89,15 @@ impl<'a> Sweep<'a> {
         let jobs = (0..self.rows.len()).filter(has_course).map(|row| (row, ())).collect();
         self.divide(processors, jobs, |row, ()| {
             let (index, line) = self.rows[row];
-            let (course, _) = attempt(|| line.survey(index)).with_context(|| title(line))?;
+            let survey = || attempt(|| line.survey(index)).with_context(|| title(line));
+            let mut course = survey()?;
+            // Where others are woken too, one of them may be faster, and the victim goes the long way.
+            for _ in 1..if course.slept_after.is_some() { SURVEYS } else { 1 } {
+                let another = survey()?;
+                if another.len() < course.len() {
+                    course = another;
+                }
+            }
             self.work[row].course.set(course).expect("a row is surveyed once");
             Ok(())
         })?;
@@ -103,7 +121,7 @@ impl<'a> Sweep<'a> {
         news: Sender<News>,
     ) -> anyhow::Result<()> {
         let news = Mutex::new(news);
-        self.divide(processors, jobs.into(), |row, point| {
+        self.divide(processors, jobs, |row, point| {
             let seen = self.kill_at(row, point)?;
             // Whoever listens decides when to stop.
             let _ = locked(&news).send(News::Killed);
@@ -124,24 +142,45 @@ impl<'a> Sweep<'a> {
     fn kill_at(&self, row: usize, point: Point) -> anyhow::Result<Seen> {
         let (index, line) = self.rows[row];
         let course = self.work[row].course.get().expect("it was surveyed");
-        attempt(|| line.kill(index, course, point)).with_context(|| format!("{}, {point:?}", title(line)))
+        let kill =
+            || attempt(|| line.kill(index, course, point)).with_context(|| format!("{}, {point:?}", title(line)));
+        let mut seen = kill()?;
+        if matches!(seen.verdict, Err(Fault::Hangs | Fault::WakeLost)) {
+            // Who was late once may have had no processor. What is lost at an instruction is lost there every time.
+            for _ in 0..RECURRENCES {
+                seen = Seen { repeated: true, ..kill()? };
+                if seen.verdict.is_err() {
+                    break;
+                }
+            }
+        }
+        Ok(seen)
     }
 
     /// Lets all lanes take jobs until none is left.
+    ///
+    /// A lane on each processor does what keeps it busy; in the rows where somebody may sleep until it looks around by
+    /// itself many lanes wait side by side.
     fn divide<J: Send>(
         &self,
         processors: &[usize],
-        jobs: VecDeque<(usize, J)>,
+        jobs: Vec<(usize, J)>,
         job: impl Fn(usize, J) -> anyhow::Result<()> + Sync,
     ) -> anyhow::Result<()> {
-        let (jobs, failure) = (Mutex::new(jobs), Mutex::new(None));
-        let lane = |processor| {
+        let is_slow = |(row, _): &(usize, J)| self.rows[*row].1.looks_around;
+        let (slow, quick): (VecDeque<_>, VecDeque<_>) = jobs.into_iter().partition(is_slow);
+        let (quick, slow, failure) = (Mutex::new(quick), Mutex::new(slow), Mutex::new(None));
+        let next = |is_patient: bool| {
+            let quick = if is_patient { None } else { locked(&quick).pop_front() };
+            quick.or_else(|| locked(&slow).pop_front())
+        };
+        let lane = |processor, is_patient| {
             // Without these a kill takes longer, and no more.
             let _ = trace::stay_on(processor);
             let _ = trace::repeat_addresses();
             while !self.stop.load(Relaxed) {
-                let Some((row, next)) = locked(&jobs).pop_front() else { break };
-                if let Err(error) = job(row, next) {
+                let Some((row, what)) = next(is_patient) else { break };
+                if let Err(error) = job(row, what) {
                     self.stop.store(true, Relaxed);
                     locked(&failure).get_or_insert(error);
                 }
@@ -149,8 +188,10 @@ impl<'a> Sweep<'a> {
         };
         thread::scope(|scope| {
             for &processor in processors {
-                let lane = &lane;
-                scope.spawn(move || lane(processor));
+                for number in 0..=PATIENT_LANES {
+                    let lane = &lane;
+                    scope.spawn(move || lane(processor, number > 0));
+                }
             }
         });
         failure.into_inner().expect("nothing panics while it holds the lock").map_or(Ok(()), Err)
@@ -159,8 +200,8 @@ impl<'a> Sweep<'a> {
     /// Holds what was seen in a row against what it promises.
     fn conclude(&self, row: usize, mut seen: Vec<(Point, Seen)>) -> anyhow::Result<Findings> {
         let line = self.rows[row].1;
-        let slept_after = self.work[row].course.get().and_then(|course| course.slept_after);
-        seen.sort_by_key(|(point, _)| point.order(slept_after));
+        let course = self.work[row].course.get().expect("it was surveyed");
+        seen.sort_by_key(|(point, _)| point.order(course.slept_after));
         let kills = seen.len();
         let mut out_of_order = disorder(&seen, line.effects);
         for _ in 1..ATTEMPTS {
@@ -171,9 +212,10 @@ impl<'a> Sweep<'a> {
             }
             out_of_order = disorder(&seen, line.effects);
         }
-        let mut findings = Findings { kills, ..Findings::default() };
+        let mut findings = Findings { instructions: course.len(), kills, ..Findings::default() };
         for (place, (point, seen)) in seen.iter().enumerate() {
             findings.slowest_ns = findings.slowest_ns.max(seen.slowest_ns);
+            findings.repeated += usize::from(seen.repeated && seen.verdict.is_ok());
             match seen.verdict {
                 Err(fault) => findings.faults.push((*point, fault)),
                 Ok(_) if out_of_order.contains(&place) => findings.faults.push((*point, Fault::Undecided)),

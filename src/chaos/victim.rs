@@ -1,5 +1,8 @@
 //! The one who is killed: a worker that does one case's operation between two marks.
 
+use std::thread;
+use std::time::Duration;
+
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +30,8 @@ impl Role for Victim {
 
     fn run(self, inherited: &mut Inherited) -> RoleResult {
         let row = ROWS.iter().copied().flatten().nth(self.row).ok_or("there is no such case")?;
+        // The thread that stands for this process goes to sleep. Later it could run into a breakpoint, with nobody to follow it.
+        thread::sleep(Duration::from_micros(50));
         trace::offer().map_err(|error| format!("{REFUSED}: {error}"))?;
         (row.suffer)(&self.part_json, inherited)
     }

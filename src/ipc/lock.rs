@@ -157,6 +157,11 @@ impl Lock {
         Lock::of(Mapping::open(memfd).map_err(os("open a lock"))?)
     }
 
+    /// Whether the last holder died with the lock and nobody has taken it since.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.state.mutex.is_abandoned()
+    }
+
     fn held(&self, locked: Locked) -> Result<Option<LockGuard<'_>>> {
         match locked {
             Locked::Clean | Locked::Abandoned => Ok(Some(self.guard(locked == Locked::Abandoned))),

@@ -77,8 +77,6 @@ impl Tracee {
         ptrace::setoptions(tracee.pid, ptrace::Options::PTRACE_O_EXITKILL)?;
         machine::pass_mark(tracee.pid)?;
         tracee.clock = clock_code(tracee.pid).unwrap_or(0..0);
-        // A breakpoint would end the process at the hands of a thread that nobody follows.
-        tracee.await_rest_of_threads()?;
         Ok(Some(tracee))
     }
 
@@ -87,17 +85,25 @@ impl Tracee {
         machine::at(self.pid)
     }
 
-    /// Lets the child do one instruction.
+    /// Lets the child do one instruction. One that repeats itself, and a call of the kernel's clock code, is done whole.
     pub(crate) fn step(&mut self) -> io::Result<Stop> {
         let at = self.at()?;
         let may_sleep = machine::is_system_call(ptrace::read(self.pid, at as ptrace::AddressType)?);
-        ptrace::step(self.pid, None)?;
-        let stop = self.wait(if may_sleep { Sleep::IsNews } else { Sleep::IsFine })?;
-        let now = if stop == Stop::There { self.at()? } else { at };
+        let now = loop {
+            ptrace::step(self.pid, None)?;
+            let stop = self.wait(if may_sleep { Sleep::IsNews } else { Sleep::IsFine })?;
+            if stop != Stop::There {
+                return Ok(stop);
+            }
+            let now = self.at()?;
+            if now != at {
+                break now;
+            }
+        };
         if self.clock.contains(&now) && !self.clock.contains(&at) {
             return self.run_to(machine::return_address(self.pid)?);
         }
-        Ok(stop)
+        Ok(Stop::There)
     }
 
     /// Lets the child run until it comes to `address`, or to a mark, or sleeps.
@@ -143,7 +149,7 @@ impl Tracee {
                 Err(errno) => return Err(errno.into()),
             }
             if sleep == Sleep::IsNews && monotonic_ns() >= look_at_ns {
-                if is_asleep(self.pid.as_raw(), self.pid.as_raw()) {
+                if is_asleep(Sleeper::Process(self.pid)) {
                     return Ok(Stop::Asleep);
                 }
                 look_at_ns = monotonic_ns() + LOOK_AFTER_NS;
@@ -173,17 +179,6 @@ impl Tracee {
         ptrace::write(self.pid, address as ptrace::AddressType, there)?;
         Ok(Stop::There)
     }
-
-    fn await_rest_of_threads(&self) -> io::Result<()> {
-        for thread in std::fs::read_dir(format!("/proc/{}/task", self.pid))? {
-            let thread = thread?.file_name().to_str().and_then(|number| number.parse().ok()).unwrap_or(0);
-            let until_ns = monotonic_ns() + PATIENCE_NS;
-            while thread != self.pid.as_raw() && !is_asleep(self.pid.as_raw(), thread) && monotonic_ns() < until_ns {
-                std::thread::yield_now();
-            }
-        }
-        Ok(())
-    }
 }
 
 /// What to do about a child that sleeps instead of coming to a stop.
@@ -203,12 +198,45 @@ fn clock_code(pid: Pid) -> Option<Range<u64>> {
     Some(u64::from_str_radix(from, 16).ok()?..u64::from_str_radix(to, 16).ok()?)
 }
 
-/// Whether a thread sleeps in a system call, at two looks.
-pub(crate) fn is_asleep(process: i32, thread: i32) -> bool {
-    let path = format!("/proc/{process}/task/{thread}/syscall");
+/// Who may be asleep.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sleeper {
+    /// The first thread of another process. (Looking at any of its threads by name would make its end expensive: what the
+    /// kernel keeps of names is cleared by two at once then, one of which spins for the other.)
+    Process(Pid),
+    /// A thread of this process.
+    Thread(u32),
+}
+
+/// System calls in which a thread waits for others. In any other it is at work.
+const WAITS: &[libc::c_long] = &[
+    libc::SYS_futex,
+    libc::SYS_futex_waitv,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+];
+
+/// Whether somebody sleeps in a system call that waits for others, at two looks.
+pub(crate) fn is_asleep(sleeper: Sleeper) -> bool {
+    let path = match sleeper {
+        Sleeper::Process(pid) => format!("/proc/{pid}/syscall"),
+        Sleeper::Thread(thread) => format!("/proc/self/task/{thread}/syscall"),
+    };
     // "running", or "-1 …" outside of a call, or the call's number with its arguments and where it came from.
-    let look =
-        || std::fs::read_to_string(&path).ok().filter(|call| call.starts_with(|first: char| first.is_ascii_digit()));
+    let look = || {
+        let call = std::fs::read_to_string(&path).ok()?;
+        let number = call.split(' ').next()?.parse().ok()?;
+        WAITS.contains(&number).then_some(call)
+    };
     let first = look();
     first.is_some() && first == look()
 }

@@ -157,8 +157,8 @@ impl Case for Notify {
 
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
         let lock = &self.shared.lock;
-        // Free and never abandoned: the victim had not begun.
-        let effect = match scene.settle(&mut self.peer, || lock.holder_pid().is_some())? {
+        // A lock that nobody died with: the victim had not begun.
+        let effect = match scene.settle(&mut self.peer, || lock.is_abandoned())? {
             Some(answer) => answer?,
             None => {
                 demand(self.shared.notify(scene)? == 1, Fault::Lost)?;

@@ -26,7 +26,7 @@ pub(in crate::chaos) static ROWS: [Row; 6] = [
         .extra(),
     Row::within::<TaskDone>(NAME, words("in task_done, a peer joins", "task_done 中，有人 join"), JOINS, OPERATION)
         .looking_around(),
-    Row::within::<Inherit>(NAME, words("in get, of a dead one's", "get 中，接死者的任务"), DO_ALL, OPERATION),
+    Row::within::<Inherit>(NAME, words("in get, of a dead one's", "get 中，接死者的任务"), DO_ALL, OPERATION).extra(),
 ];
 
 /// The row whose victim dies with a lease.

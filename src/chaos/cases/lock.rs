@@ -190,9 +190,12 @@ impl Case for AcquireContended {
             self.rouse().map_err(|_| Fault::Unusable)?;
         }
         let behind = self.behind.as_mut().expect("it waits since the lock was let go");
-        let effect = scene.back(behind)??;
-        demand(look(scene, &self.lock, Effect::Done)? == Effect::Done, Fault::Twice)?;
-        Ok(effect)
+        // The one behind may also have been the faster of the two; then its successor is told.
+        match (scene.back(behind)??, look(scene, &self.lock, Effect::Done)?) {
+            (Effect::HandedOn, Effect::HandedOn) => Err(Fault::Twice),
+            (effect, Effect::Done) => Ok(effect),
+            _ => Ok(Effect::HandedOn),
+        }
     }
 }
 
