@@ -17,7 +17,7 @@ const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 4] = [
     Row::before::<Last>(NAME, IDLE, ARE_TOLD, Effect::Undone).looking_around(),
-    Row::asleep::<First>(NAME, WAITING, ARE_TOLD, Effect::Undone).like_python("barrier"),
+    Row::asleep::<First>(NAME, WAITING, ARE_TOLD, Effect::Undone),
     Row::within::<First>(NAME, words("in wait, the first", "wait 中，最先到"), PASS_OR_ARE_TOLD, OPERATION)
         .looking_around(),
     Row::within::<Last>(NAME, words("in wait, the last", "wait 中，最后到"), PASS_OR_ARE_TOLD, OPERATION)

@@ -15,7 +15,7 @@ const PEER_IS_TOLD: Words = words("the peer is notified/told", "等待者被通�
 const LONG: Duration = Duration::from_secs(2);
 
 pub(in crate::chaos) static ROWS: [Row; 3] = [
-    Row::asleep::<Wait>(NAME, WAITING, NOTIFY_PEER, Effect::Done).looking_around().like_python("condition"),
+    Row::asleep::<Wait>(NAME, WAITING, NOTIFY_PEER, Effect::Done).looking_around(),
     Row::within::<Wait>(
         NAME,
         words("in wait, woken, one behind", "wait 中被唤醒，后面有人等"),

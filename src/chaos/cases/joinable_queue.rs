@@ -19,7 +19,7 @@ const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 6] = [
     Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone),
-    Row::before::<TaskDone>(NAME, HOLDING, JOINS, Effect::Undone).looking_around().like_python("joinable"),
+    Row::before::<TaskDone>(NAME, HOLDING, JOINS, Effect::Undone).looking_around(),
     Row::within::<Lease>(NAME, words("in get", "get 中"), DO_ALL, OPERATION),
     Row::within::<GetEmpty>(NAME, words("in get, empty, one behind", "get 中已空，后面有人等"), PEER_GETS, OPERATION)
         .looking_around()

@@ -19,7 +19,7 @@ const LONG: Duration = Duration::from_secs(2);
 pub(in crate::chaos) static ROWS: [Row; 8] = [
     Row::before::<Acquire>(NAME, IDLE, GET_IT, Effect::Undone),
     Row::asleep::<AcquireContended>(NAME, WAITING, PEER_GETS_IT, Effect::Undone),
-    Row::before::<Release>(NAME, HOLDING, TAKE_OVER, Effect::HandedOn).like_python("lock"),
+    Row::before::<Release>(NAME, HOLDING, TAKE_OVER, Effect::HandedOn),
     Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GET_IT, (Effect::Undone, Effect::HandedOn)),
     Row::within::<Inherit>(
         NAME,

@@ -18,7 +18,7 @@ const FREE: (Effect, Effect) = (Effect::Done, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 5] = [
     Row::asleep::<AcquireEmpty>(NAME, WAITING, PEER_GETS_IT, Effect::Done).looking_around(),
-    Row::before::<Release>(NAME, HOLDING, PEER_GETS_IT, Effect::Done).looking_around().like_python("semaphore"),
+    Row::before::<Release>(NAME, HOLDING, PEER_GETS_IT, Effect::Done).looking_around(),
     Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GET_ALL, FREE),
     Row::within::<AcquireEmpty>(
         NAME,

@@ -32,10 +32,13 @@ fn item(number: u64) -> (u64, u64) {
     (number, !number)
 }
 
+/// What a receive with a timeout came to.
+type Received = IpcResult<Option<(u64, u64)>>;
+
 /// The victim has the only sending end; a peer receives.
 struct Send {
     sender: Option<Sender<(u64, u64)>>,
-    peer: Peer<[IpcResult<Option<(u64, u64)>>; 2]>,
+    peer: Peer<[Received; 2]>,
 }
 
 impl Case for Send {

@@ -19,7 +19,7 @@ const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 10] = [
     Row::before::<Put>(NAME, IDLE, FIND_ALL, Effect::Undone),
-    Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone).like_python("queue"),
+    Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone),
     Row::within::<Put>(NAME, words("in put", "put 中"), FIND_ALL, OPERATION),
     Row::within::<PutToPeer>(NAME, words("in put, a peer waits", "put 中，有人等"), PEER_GETS, OPERATION),
     Row::within::<PutFull>(NAME, words("in put, full, one behind", "put 中已满，后面有人等"), PEER_PUTS, OPERATION),
