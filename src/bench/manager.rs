@@ -154,7 +154,7 @@ fn rate(
         is_over.store(true, Relaxed);
         let mut sum = 0;
         for thread in threads {
-            sum += thread.join().map_err(|_| Error::ManagerGone)??;
+            sum += thread.join().map_err(|_| Error::manager_gone())??;
         }
         Ok(sum as f64 / begin.elapsed().as_secs_f64())
     })

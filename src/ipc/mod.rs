@@ -6,6 +6,7 @@
 //! | arguments of a process | a role's fields; handles as [`Slot`]s | `share` |
 //! | `freeze_support` | [`enter`] | `boot` |
 //! | `Lock` | [`Lock`] | `lock` |
+//! | `Manager` | [`manager::Manager`], and proxies for fourteen types of objects | `manager` |
 //! | - | [`datagrams`]: whole messages from many to one | `datagram` |
 
 mod boot;
