@@ -289,14 +289,46 @@ fn item_for_a_getter_that_was_killed_goes_to_another() {
     let _watchdog = watchdog("manager::item_for_a_killed_getter");
     let manager = start_manager(|options| options);
     let queue: Queue = manager.make_named("Get", vec![]).expect("made");
-    for round in 0..20 {
+    for round in 0..4 {
         let killed = Doer::start(&manager, Deed::Get);
         await_waiting(&manager, 1);
-        killed.kill();
-        // Put after the getter's death was certain, however late the manager hears of it.
-        queue.put(round).expect("room");
+        // Both are there when the manager looks up again: the item first, or the death first.
+        stand_still(&manager);
+        if round % 2 == 0 {
+            let put = queue.put_later(round).expect("sent");
+            killed.kill();
+            go_on(&manager);
+            put.wait().expect("room");
+        } else {
+            killed.kill();
+            let put = queue.put_later(round).expect("sent");
+            go_on(&manager);
+            put.wait().expect("room");
+        }
         assert_eq!(queue.get().expect("an item"), Datum::from(round));
     }
+}
+
+/// Stops the manager's process where it is.
+fn stand_still(manager: &Manager) {
+    let pid = nix::unistd::Pid::from_raw(manager.process().expect("its own").pid() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("a signal");
+    // The signal is sent, but the process stops in its own time; each of its threads does.
+    let stands_still = || {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).expect("it runs");
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+        })
+    };
+    while !stands_still() {
+        std::thread::yield_now();
+    }
+}
+
+fn go_on(manager: &Manager) {
+    let pid = nix::unistd::Pid::from_raw(manager.process().expect("its own").pid() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).expect("a signal");
 }
 
 #[test]
@@ -328,19 +360,7 @@ fn manager_that_stands_still_is_an_error_in_time() {
     let manager = start_manager(|options| options.answer_time(Duration::from_millis(200)));
     let dict = manager.dict().expect("a dict");
     let event = manager.event().expect("made");
-    let pid = nix::unistd::Pid::from_raw(manager.process().expect("its own").pid() as i32);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("a signal");
-    // The signal is sent, but the process stops in its own time; each of its threads does.
-    let stands_still = || {
-        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
-        threads.flatten().all(|thread| {
-            let stat = std::fs::read_to_string(thread.path().join("stat")).expect("it runs");
-            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
-        })
-    };
-    while !stands_still() {
-        std::thread::yield_now();
-    }
+    stand_still(&manager);
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| event.wait());
         let silent = dict.len().expect_err("it stands still");
