@@ -103,7 +103,7 @@ impl Barrier {
                 self.object.tell(Method::Finish, vec![done.is_ok().into()])?;
                 done.map(|()| index)
             }
-            _ => Err(Error::ManagerGone),
+            _ => Err(Error::manager_gone()),
         }
     }
 

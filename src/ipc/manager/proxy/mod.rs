@@ -131,7 +131,7 @@ impl Object {
     fn get_list(&self, method: Method, args: Vec<Datum>) -> Result<Vec<Datum>> {
         match self.get(method, args)? {
             Datum::List(items) => Ok(items),
-            _ => Err(Error::ManagerGone),
+            _ => Err(Error::manager_gone()),
         }
     }
 
@@ -147,7 +147,7 @@ fn into_datum(reply: Reply) -> Result<Datum> {
     match reply {
         Reply::Datum(datum) | Reply::Item(datum) => Ok(datum),
         // A manager of the same version does not answer so.
-        _ => Err(Error::ManagerGone),
+        _ => Err(Error::manager_gone()),
     }
 }
 

@@ -16,6 +16,8 @@
 mod connection;
 mod entrance;
 mod limits;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::io;
@@ -32,7 +34,9 @@ pub use limits::Limits;
 use super::data::ObjectId;
 use super::status::{Refusals, Status};
 use super::store::{Reply, SessionId, Store, Ticket};
-use super::wire::{Answering, AuthKey, Broken, GREETING_LIMIT, Refused, ToClient, ToServer, Transport, decode, random};
+use super::wire::{
+    Answering, AuthKey, Broken, GREETING_LIMIT, Refused, ToClient, ToServer, Transport, decode, longest_answer, random,
+};
 use crate::sys::clock::monotonic_ns;
 use connection::{Connection, Sent, Stage};
 use entrance::{Arrival, Entrance};
@@ -278,17 +282,30 @@ impl Server {
         }
     }
 
-    /// Does what a client asks for in the first `count` bytes of the scratch buffer.
-    fn work(&mut self, token: u64, count: usize, now_ns: u64) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
-        let Stage::Open(session) = connection.stage else { return };
+    /// Does what a client asks for in the first `count` bytes of the scratch buffer, and in what was left over before.
+    fn work(&mut self, token: u64, mut count: usize, now_ns: u64) {
+        while let Some((items, stopped)) = self.requests(token, count, now_ns) {
+            self.send(token, items, now_ns);
+            // Stopped for lack of room; where there is room again already, nothing else will say so.
+            if !stopped {
+                return;
+            }
+            count = 0;
+        }
+    }
+
+    /// Does requests until there are no more, or no room for their answers: then the second is true. `None` if there is
+    /// nothing to be done.
+    fn requests(&mut self, token: u64, count: usize, now_ns: u64) -> Option<(Items, bool)> {
+        let connection = self.connections.get_mut(&token)?;
+        let Stage::Open(session) = connection.stage else { return None };
         if count == 0 && (connection.inbox.is_empty() || connection.is_full()) {
-            return;
+            return None;
         }
         connection.heard_ns = now_ns;
         let (mut inbox, mut seal) = (std::mem::take(&mut connection.inbox), connection.seal_in.take());
         let (store, requests, limits) = (&mut self.store, &mut self.requests, &self.limits);
-        let (mut items, mut wants_status) = (Items::new(), Vec::new());
+        let (mut items, mut wants_status, mut stopped) = (Items::new(), Vec::new(), false);
         let fed = inbox.feed(&self.scratch[..count], limits.frame, &mut seal, |content| {
             *requests += 1;
             match decode(content)? {
@@ -298,29 +315,30 @@ impl Server {
                         if let (Ok(Reply::Item(_)), Some(object)) = (&result, object) {
                             items.extend(result.clone().ok().map(|reply| (object, reply)));
                         }
-                        connection.answer(id, result, limits.answer());
+                        connection.answer(id, result, longest_answer(limits.frame));
                     }
                 }
                 // Nobody waits for what it came to.
                 ToServer::Tell(request) => drop(store.request(session, Ticket(u64::MAX), request, now_ns)),
                 ToServer::Status { id } => wants_status.push(id),
             }
-            Ok::<_, Broken>(if connection.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            stopped = connection.is_full();
+            Ok::<_, Broken>(if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });
         (connection.inbox, connection.seal_in) = (inbox, seal);
         if fed.is_err() {
             self.refused.broken += 1;
-            return self.close(token, now_ns);
+            self.close(token, now_ns);
+            return None;
         }
         if !wants_status.is_empty() {
             let status = self.status();
-            if let Some(connection) = self.connections.get_mut(&token) {
-                for id in wants_status {
-                    connection.push(&ToClient::Status { id, status }, self.limits.answer(), id);
-                }
+            let connection = self.connections.get_mut(&token)?;
+            for id in wants_status {
+                connection.push(&ToClient::Status { id, status }, longest_answer(self.limits.frame), id);
             }
         }
-        self.send(token, items, now_ns);
+        Some((items, stopped))
     }
 
     /// Hands the answers of calls that waited to their clients.
@@ -340,7 +358,7 @@ impl Server {
                 };
                 match connection {
                     Some((token, connection)) => {
-                        connection.answer(completion.ticket.0, completion.result, self.limits.answer());
+                        connection.answer(completion.ticket.0, completion.result, longest_answer(self.limits.frame));
                         match to_send.iter_mut().find(|(known, _)| *known == token) {
                             Some((_, items)) => items.extend(item),
                             None => to_send.push((token, item.into_iter().collect())),
