@@ -6,7 +6,7 @@ use std::thread;
 use super::*;
 use crate::ipc::manager::data::{Datum, Kind};
 use crate::ipc::manager::store::{Call, Failure, Method, Patience, Request};
-use crate::ipc::manager::wire::{Asking, Inbox, Next, encode, finish_frame, start_frame};
+use crate::ipc::manager::wire::{Asking, Inbox, Next, Refused, encode, finish_frame, start_frame};
 use crate::sys::fd::wait_readable;
 use crate::sys::socket;
 
