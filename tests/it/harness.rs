@@ -155,6 +155,15 @@ impl Demo {
         self
     }
 
+    /// Started by another program, which these words begin with.
+    pub(crate) fn within<'a>(mut self, starter: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut words = starter.into_iter();
+        let mut within = Command::new(words.next().expect("a program"));
+        within.args(words).arg(self.command.get_program()).args(self.command.get_args()).stdin(Stdio::null());
+        self.command = within;
+        self
+    }
+
     #[track_caller]
     pub(crate) fn expect_exit(mut self, code: i32) -> Finished {
         let output = self.command.output().expect("the program starts");

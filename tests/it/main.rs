@@ -23,6 +23,7 @@
 //! | `manager` | clients of a manager that wait for each other, and that are killed; a manager that is killed |
 //! | `manager_sharing` | a manager's objects given to workers and put into each other, and how long they live |
 //! | `manager_entrance` | who is turned away by a manager, and that nobody else notices; TCP; many at once |
+//! | `manager_hosts` | `manager --serve`, `--connect` and `--call`: from other shells, and between two hosts |
 
 mod barrier;
 mod cli;
@@ -36,6 +37,7 @@ mod joinable_queue;
 mod lock;
 mod manager;
 mod manager_entrance;
+mod manager_hosts;
 mod manager_sharing;
 mod pictures;
 mod pipe;
