@@ -241,7 +241,16 @@ impl Running {
         }
         let mut stderr = String::new();
         self.child.stderr.take().expect("piped").read_to_string(&mut stderr).expect("text");
-        (self.child.wait().expect("it ends").code(), self.seen, stderr)
+        (self.child.wait().expect("it ends").code(), std::mem::take(&mut self.seen), stderr)
+    }
+}
+
+/// A test that fails leaves nothing running: a server would run for ever.
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nothing happens to one that has ended and was waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
