@@ -374,9 +374,12 @@ fn the_same_scenario_runs_across_two_hosts() {
         let (code, events, stderr) = run.finish();
         assert_eq!((code, fact(&events, "lost")), (Some(0), 0), "{stderr}");
     }
-    let call = |call| at(&other, place.calls(&address, &[call])).expect_exit(0).stdout;
-    assert_eq!(call("dict.copy"), "{\"a\":\"a\",\"b\":\"b\",\"c\":\"c\"}\n");
-    assert_eq!(call("lock.count.get"), "24\n", "four runs of two workers with three turns each");
+    let call = |call| {
+        let printed = at(&other, place.calls(&address, &[call])).expect_exit(0).stdout;
+        serde_json::from_str::<Value>(&printed).expect("JSON")
+    };
+    assert_eq!(call("dict.copy"), json!({"a": "a", "b": "b", "c": "c"}));
+    assert_eq!(call("lock.count.get"), 24, "four runs of two workers with three turns each");
     send(server.pid(), Signal::SIGINT);
     let (code, events, _) = server.finish();
     assert_eq!((code, fact(&events, "connected")), (Some(130), 0));
