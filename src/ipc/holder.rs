@@ -48,7 +48,7 @@ pub(crate) struct HeldBy<'a>(pub(crate) &'a RobustMutex);
 impl fmt::Debug for HeldBy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match Holder::of(self.0) {
-            Some(holder) => holder.fmt(f),
+            Some(holder) => write!(f, "{holder}"),
             None => f.write_str("nobody"),
         }
     }
