@@ -18,6 +18,7 @@
 //! | `cli` | bad input, exit codes, a closed stdout, being asked to stop; completions and the manual page |
 //! | `scenarios` | each scenario by the real binary: what its events say, and what kills do to it |
 //! | `pictures` | `--timeline` and `--trace` of every scenario, and files that cannot be written |
+//! | `bench` | every kind of workload, Python beside it, charts; and that nothing is left however it ends |
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
 //! | `pipe_queue` | the textbook queue, and what a kill does to it |
 //! | `manager` | clients of a manager that wait for each other, and that are killed; a manager that is killed |
@@ -25,6 +26,7 @@
 //! | `manager_entrance` | who is turned away by a manager, and that nobody else notices; TCP; many at once |
 
 mod barrier;
+mod bench;
 mod cli;
 mod condition;
 mod crash_points;
