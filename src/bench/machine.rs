@@ -33,8 +33,8 @@ impl Machine {
 /// The processor's name in `/proc/cpuinfo`; that of its kind where it has none there, as on ARM.
 fn cpu(info: &str) -> String {
     let fields = info.lines().filter_map(|line| line.split_once(':'));
-    let named = fields.filter(|(field, _)| field.trim() == "model name").map(|(_, name)| name.trim().to_owned());
-    named.last().filter(|name| !name.is_empty()).unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+    let mut named = fields.filter(|(field, _)| field.trim() == "model name").map(|(_, name)| name.trim().to_owned());
+    named.next().filter(|name| !name.is_empty()).unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
 #[cfg(test)]

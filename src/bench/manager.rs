@@ -86,7 +86,7 @@ fn manager(way: Way, call: Call, clients: u64, calls: u64) -> Result<Sample> {
     };
     let sample = at_once(clients, calls, connect, |(_, dict), number| match call {
         Call::Set => Ok(dict.insert("key", number)?),
-        Call::Get => Ok(ensure!(dict.get("key")?.is_some(), "the dict has lost its key")),
+        Call::Get => dict.get("key")?.map(drop).context("the dict has lost its key"),
     })?;
     manager.shutdown()?;
     Ok(sample)

@@ -120,7 +120,7 @@ fn chart_is_drawn() {
     let said = demo.expect_exit(0).stdout;
     assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
     let words = well_formed::timeline(&fs::read_to_string(&path).expect("it was drawn"));
-    for word in ["What each mechanism costs", "shorter is better", "robust pthread mutex", "manager-get"] {
+    for word in ["What each mechanism costs", "lower is better", "robust pthread mutex", "manager-get"] {
         assert!(words.contains(word), "{word:?} in {words}");
     }
     let full = Demo::run("bench").args(["lock", "--rounds", "1", "--chart", "/dev/full"]).expect_exit(3);

@@ -3,11 +3,11 @@
 use svg::node::element::{Group, Line, Rectangle};
 
 use super::scale::Scale;
-use super::{MARGIN, Page, class, said};
+use super::{Page, class, heading, part, said};
 use crate::bench::measure::{Measured, Results};
 use crate::bench::report::time;
 use crate::bench::workload::Kind;
-use crate::report::drawing::{cut, labelled, px, text, width_of};
+use crate::report::drawing::{cut, labelled, px, text};
 
 /// From a bar to the next.
 const PITCH: f64 = 18.0;
@@ -22,6 +22,8 @@ const AXIS: f64 = 34.0;
 const NAMES: f64 = 196.0;
 /// For what stands beside a bar.
 const WORDS: f64 = 172.0;
+/// The least distance of the names of two ticks.
+const NAMES_APART: f64 = 48.0;
 /// As good as the same.
 const SAME: f64 = 0.05;
 
@@ -81,24 +83,21 @@ impl<'a> Bars<'a> {
     fn axis(&self, scale: Scale, left: f64) -> Group {
         let bottom = self.bottom - AXIS;
         let mut axis = Group::new();
+        let mut named_until = 0.0;
         for (x, name) in scale.ticks() {
             let line = Line::new().set("class", "grid").set("x1", px(left + x)).set("x2", px(left + x));
-            let line = line.set("y1", px(self.top)).set("y2", px(bottom));
-            axis = axis.add(line).add(text("soft tiny middle", left + x, bottom + 15.0, &name));
+            axis = axis.add(line.set("y1", px(self.top)).set("y2", px(bottom)));
+            if x >= named_until {
+                axis = axis.add(text("soft tiny middle", left + x, bottom + 15.0, &name));
+                named_until = x + NAMES_APART;
+            }
         }
         axis
     }
 }
 
 fn group(results: &Results, scale: Scale, left: f64, top: f64, width: f64) -> Group {
-    let name_width = width_of(results.name, 14.0) + 12.0;
-    let about = cut(results.about, width - name_width - MARGIN / 2.0, 12.0);
-    let mut group = Group::new().add(text("group halo", left, top + 14.0, results.name)).add(text(
-        "soft halo",
-        left + name_width,
-        top + 14.0,
-        &about,
-    ));
+    let mut group = Group::new().add(heading(results, left, top + 14.0, width));
     for (number, measured) in sides(results).enumerate() {
         group = group.add(bar(results, measured, scale, left, top + HEAD + PITCH * number as f64));
     }
@@ -113,16 +112,16 @@ fn bar(results: &Results, measured: &Measured, scale: Scale, left: f64, y: f64) 
     let shape = shape.set("x", px(from)).set("y", px(y)).set("width", px(to - from)).set("height", BAR);
     let base = y + BAR - 1.8;
     let value = format!("{}{}", if unsure.is_empty() { "" } else { "~" }, time(*median_ns));
-    let soft = if *kind == Kind::Ours { "" } else { " soft" };
-    let mut group = labelled(&said(results.name, measured))
+    let soft = if *kind == Kind::Ours { "" } else { "soft" };
+    let mut words = text("halo", to + 7.0, base, "").add(part(&format!("value {soft}"), 0.0, &value));
+    if *kind != Kind::Ours {
+        let (class, comparison) = comparison(measured.ours_to_this);
+        words = words.add(part(class, 9.0, &comparison));
+    }
+    labelled(&said(results.name, measured))
         .add(text("end soft", left + NAMES, base, &cut(&measured.side, NAMES, 12.0)))
         .add(shape)
-        .add(text(&format!("value{soft} halo"), to + 7.0, base, &value));
-    if *kind != Kind::Ours {
-        let (class, words) = comparison(measured.ours_to_this);
-        group = group.add(text(&format!("{class} halo"), to + 17.0 + width_of(&value, 12.0), base, &words));
-    }
-    group
+        .add(words)
 }
 
 /// How ours compares, with its style.

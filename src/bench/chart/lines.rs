@@ -3,11 +3,11 @@
 use svg::node::element::{Circle, Group, Line, Polyline};
 
 use super::scale::Scale;
-use super::{Page, class, said};
+use super::{Page, class, heading, said};
 use crate::bench::measure::Results;
 use crate::bench::report::{amount, time};
 use crate::bench::workload::Kind;
-use crate::report::drawing::{cut, labelled, px, text, width_of};
+use crate::report::drawing::{labelled, px, text};
 
 /// Of a panel with everything that belongs to it.
 const PANEL: f64 = 232.0;
@@ -34,15 +34,9 @@ pub(super) fn draw(panels: &[&Results], page: Page, top: f64) -> Group {
 }
 
 fn panel(results: &Results, (left, top): (f64, f64), width: f64) -> Group {
-    let Results { name, about, axis, points } = results;
+    let Results { name, axis, points, .. } = results;
     let axis = axis.unwrap_or_default();
-    let name_width = width_of(name, 14.0) + 12.0;
-    let mut panel = Group::new().add(text("group", left, top + 20.0, name)).add(text(
-        "soft",
-        left + name_width,
-        top + 20.0,
-        &cut(about, width - name_width, 12.0),
-    ));
+    let mut panel = Group::new().add(heading(results, left, top + 20.0, width));
     let (from, to) = (left + TIMES, left + width - NAMES);
     let (bottom, ceiling) = (top + PANEL - FOOT, top + HEAD);
     let scale = Scale::of(points.iter().flat_map(|row| &row.sides).map(|side| side.median_ns), bottom, ceiling);

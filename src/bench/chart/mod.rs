@@ -9,13 +9,13 @@ mod scale;
 mod sheet;
 
 use svg::Document;
-use svg::node::element::{Group, Rectangle, Style, Title};
+use svg::node::element::{Group, Rectangle, Style, TSpan, Text, Title};
 
 use self::bars::Bars;
 use super::measure::{Measured, Results};
 use super::report::Preface;
 use super::workload::Kind;
-use crate::report::drawing::{LOOK, clean, px, text, width_of};
+use crate::report::drawing::{LOOK, clean, cut, px, text, width_of};
 
 pub(super) use sheet::Sheet;
 
@@ -64,6 +64,11 @@ pub(super) fn draw(results: &[Results], preface: &Preface) -> String {
     let (width, height) = (page.width(), height(page));
     let bars = Bars::lay_out(&single, page, TOP);
     let all = || results.iter().flat_map(|results| &results.points).flat_map(|row| &row.sides);
+    let better = match (single.is_empty(), grown.is_empty()) {
+        (_, true) => "← shorter",
+        (true, false) => "↓ lower",
+        (false, false) => "← shorter, ↓ lower",
+    };
     let title = "What each mechanism costs";
     let mut picture = Document::new()
         .set("viewBox", (0, 0, width as u32, height as u32))
@@ -75,7 +80,7 @@ pub(super) fn draw(results: &[Results], preface: &Preface) -> String {
         .add(Rectangle::new().set("class", "paper").set("width", "100%").set("height", "100%"))
         .add(text("title", MARGIN, 48.0, title))
         .add(text("soft", MARGIN, 72.0, &preface.line()).set("style", "font-size: 13px"))
-        .add(legend(all, width));
+        .add(legend(all, better, width));
     let below = bars.bottom;
     picture = picture.add(bars.draw()).add(lines::draw(&grown, page, below));
     let mut written = picture.to_string();
@@ -84,7 +89,7 @@ pub(super) fn draw(results: &[Results], preface: &Preface) -> String {
 }
 
 /// What the colours mean, and which direction is better.
-fn legend<'a, I: Iterator<Item = &'a Measured>>(all: impl Fn() -> I, width: f64) -> Group {
+fn legend<'a, I: Iterator<Item = &'a Measured>>(all: impl Fn() -> I, better: &str, width: f64) -> Group {
     let (mut group, mut x) = (Group::new(), MARGIN);
     let y = 100.0;
     for (kind, name) in [(Kind::Ours, "ipc-demo"), (Kind::Yardstick, "yardstick"), (Kind::Python, "Python")] {
@@ -98,13 +103,26 @@ fn legend<'a, I: Iterator<Item = &'a Measured>>(all: impl Fn() -> I, width: f64)
     if all().any(Measured::is_noisy) {
         group = group.add(text("soft", x, y, "pale, ~: too noisy to tell"));
     }
-    let better = "← shorter is better · time of one operation, every step is ten times as long";
-    group.add(text("soft end", width - MARGIN, y, better))
+    let note = format!("{better} is better · time of one operation, every step is ten times as long");
+    group.add(text("soft end", width - MARGIN, y, &note))
 }
 
 /// The style of whose way it is.
 fn class(kind: Kind) -> &'static str {
     kind.name()
+}
+
+/// A workload's name, and what it is as far as there is room.
+fn heading(results: &Results, left: f64, y: f64, width: f64) -> Text {
+    let room = width - width_of(results.name, 16.0) - 12.0;
+    let about = part("soft", 10.0, &cut(results.about, room, 12.0));
+    text("halo", left, y, "").add(part("group", 0.0, results.name)).add(about)
+}
+
+/// Some words of a line, so far from those before: how wide those are knows who shows them.
+fn part(class: &str, apart: f64, words: &str) -> TSpan {
+    let part = TSpan::new(clean(words)).set("class", class);
+    if apart > 0.0 { part.set("dx", apart) } else { part }
 }
 
 /// What a bar or a dot says when the pointer rests on it.

@@ -30,7 +30,7 @@ fn chart_says_what_was_measured() {
     for part in [
         "What each mechanism costs",
         "Some <CPU> & more · 2 cores · Linux 6.1.0 · 7 rounds · Python 3.11.7",
-        "shorter is better",
+        "← shorter, ↓ lower is better",
         "robust <pthread> mutex",
         "ours 230× faster",
         "ours 1.1× faster",

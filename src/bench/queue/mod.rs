@@ -24,9 +24,12 @@ pub(super) const ROLES: &[RoleEntry] = &[
 ];
 
 pub(super) const CAPACITY: usize = 1024;
-/// More than so many bytes are not in a queue at once, as long as it is a few items.
-const MOST_BYTES: usize = 64 << 20;
-const FEW: usize = 4;
+/// Where sizes grow, more than so many bytes are not in a queue at once, as long as it is a few items.
+const MOST_BYTES: usize = 16 << 20;
+const FEW: usize = 2;
+/// Items so long go often enough through the whole queue that its memory, new at first, does not count.
+const LONG: usize = 32 << 10;
+const OFTEN: usize = 16;
 
 const PRODUCERS: [u64; 5] = [1, 2, 4, 8, 16];
 const SIZES: [usize; 8] = [8, 64, 512, 4 << 10, 32 << 10, 256 << 10, 2 << 20, 16 << 20];
@@ -44,8 +47,17 @@ struct Case {
 
 impl Case {
     fn new(bytes: usize, producers: u64, consumers: u64) -> Self {
-        let capacity = (MOST_BYTES / bytes).clamp(FEW, CAPACITY);
-        Case { bytes, producers, consumers, batch: 1, capacity }
+        Case { bytes, producers, consumers, batch: 1, capacity: CAPACITY }
+    }
+
+    /// With no more in the queue at once than a machine has room for.
+    fn limited(self) -> Self {
+        Case { capacity: (MOST_BYTES / self.bytes).clamp(FEW, CAPACITY), ..self }
+    }
+
+    /// The fewest items that tell anything.
+    fn least(self) -> u64 {
+        if self.bytes < LONG { 1 } else { (OFTEN * self.capacity) as u64 }
     }
 
     fn in_batches_of(self, batch: usize) -> Self {
@@ -55,8 +67,8 @@ impl Case {
     /// The queue and its yardstick.
     fn sides<'a, T: Load>(self, point: Point<'a>, [ours, channel]: [&str; 2]) -> Point<'a> {
         let point = point
-            .ours(ours, move |items| processes::processes::<T>(self, items))
-            .yardstick(channel, move |items| yardstick::threads::<T>(self, items));
+            .ours(ours, move |items| processes::processes::<T>(self, items.max(self.least())))
+            .yardstick(channel, move |items| yardstick::threads::<T>(self, items.max(self.least())));
         // Python takes and gives items one by one.
         if self.batch == 1 { point.python(self.for_python()) } else { point }
     }
@@ -77,7 +89,7 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
     let large = |name, about, case: Case| {
         let point = case.sides::<Block>(Point::only(), NAMES);
         let copies = move |items| Ok(yardstick::copies(case.bytes, items));
-        Workload::new(name, about, point.yardstick("memcpy in and out, one thread", copies))
+        Workload::new(name, about, point.yardstick("memcpy in and out", copies))
     };
     let (small, kib, kib_64) = (8, 1 << 10, 64 << 10);
     vec![
@@ -112,7 +124,7 @@ pub(super) fn growing<'a>() -> Vec<Workload<'a>> {
     let names = ["Queue", "channel"];
     let with = |producers| Case::new(8, producers, 1).sides::<u64>(Point::at(producers), names);
     let of = |bytes: usize| {
-        let point = Case::new(bytes, 1, 1).sides::<Block>(Point::at(bytes as u64), names);
+        let point = Case::new(bytes, 1, 1).limited().sides::<Block>(Point::at(bytes as u64), names);
         point.yardstick("memcpy", move |items| Ok(yardstick::copies(bytes, items)))
     };
     vec![
