@@ -11,8 +11,10 @@
 
 mod case;
 mod cases;
+mod findings;
 mod kill;
 mod peer;
+mod python;
 mod report;
 mod sweep;
 mod table;
@@ -26,8 +28,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
+use self::python::Python;
 use self::sweep::{News, Numbered, Plan, Sweep};
 use self::table::{Run, Table};
 use crate::ipc::{RoleEntry, StopSignals};
@@ -48,12 +51,29 @@ pub(crate) struct ChaosArgs {
     /// Objects to try [default: all]
     #[arg(value_name = "PRIMITIVE")]
     primitives: Vec<String>,
+    /// Only rows whose place contains this text
+    #[arg(long, value_name = "TEXT")]
+    place: Option<String>,
     /// Kill after every single instruction of every operation
     #[arg(long)]
     exhaustive: bool,
     /// With --exhaustive: also the rows that take longest
     #[arg(long, requires = "exhaustive")]
     full: bool,
+    /// Put what the same kills do to python3's multiprocessing beside it
+    #[arg(long, value_name = "PEER")]
+    against: Option<Peer>,
+    /// Do something wrong, to see that it is found
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true)]
+    sabotage: Option<crate::sys::sabotage::Sabotage>,
+}
+
+/// What the same kills can be done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Peer {
+    /// multiprocessing of the python3 in the PATH
+    Python,
 }
 
 /// What a run is told beside its arguments.
@@ -75,15 +95,21 @@ fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
         bail!("chaos knows no {unknown}; it knows {}", known.join(", "));
     }
     let is_wanted = |row: &'static case::Row| {
+        let is_placed =
+            args.place.as_deref().is_none_or(|text| row.place.en.contains(text) || row.place.zh.contains(text));
         let is_named = args.primitives.iter().any(|name| plain(name) == plain(row.object));
-        (args.primitives.is_empty() || is_named) && (!row.is_extra || args.full || !args.exhaustive)
+        (args.primitives.is_empty() || is_named) && is_placed && (!row.is_extra || args.full || !args.exhaustive)
     };
-    Ok(all().filter(|(_, row)| is_wanted(row)).collect())
+    let rows: Vec<_> = all().filter(|(_, row)| is_wanted(row)).collect();
+    ensure!(!rows.is_empty(), "no row has such a place; ipc-demo chaos shows them all");
+    Ok(rows)
 }
 
 /// Kills, looks, and prints row by row.
 pub(crate) fn run(args: &ChaosArgs, terms: Terms) -> Result<Outcome, Failure> {
     let rows = chosen(args).map_err(Failure::Unusable)?;
+    #[cfg(debug_assertions)]
+    args.sabotage.into_iter().for_each(crate::sys::sabotage::Sabotage::begin);
     let failed = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
     perform(args, terms, &rows).map_err(failed)
 }
@@ -93,10 +119,15 @@ fn perform(args: &ChaosArgs, terms: Terms, rows: &[Numbered]) -> anyhow::Result<
     let processors = trace::processors().context("cannot see which processors there are")?;
     victim::probe()?;
     let begun_ns = monotonic_ns();
+    let python = match args.against {
+        Some(Peer::Python) => Some(python::start(rows.iter().filter_map(|(_, row)| row.python))?),
+        None => None,
+    };
     let stop = AtomicBool::new(false);
     let sweep = Sweep::new(rows, Plan { exhaustive: args.exhaustive, seed: terms.seed }, &stop);
     let jobs = sweep.survey(&processors)?;
-    let mut table = Table::new(rows, terms, jobs.len());
+    let finish = |started: Option<python::Started>| started.map_or(Ok(Python::default()), python::Started::finish);
+    let mut table = Table::new(rows, terms, jobs.len(), python.map(finish).transpose()?);
     let before = belongings();
     let (news, heard) = mpsc::channel();
     let (killed, told) = thread::scope(|scope| {

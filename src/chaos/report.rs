@@ -5,15 +5,17 @@ use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
 use super::case::{Effect, Fault, Row};
+use super::findings::Findings;
 use super::kill::Point;
-use super::sweep::Findings;
+use super::python::{Outcome, Python};
 use super::words::{Words, words};
 use crate::report::{Language, duration};
 
-const PLACE_WIDTH: usize = 30;
+const PLACE_WIDTH: usize = 25;
 const KILLS_WIDTH: usize = 9;
-const SURVIVORS_WIDTH: usize = 25;
-const SLOWEST_WIDTH: usize = 8;
+const SURVIVORS_WIDTH: usize = 22;
+const SLOWEST_WIDTH: usize = 9;
+const PYTHON_WIDTH: usize = 9;
 /// Faults of a row that are shown.
 const SHOWN: usize = 5;
 
@@ -32,6 +34,8 @@ pub(super) struct Total {
     pub(super) faulty_rows: usize,
     pub(super) slowest_ns: u64,
     pub(super) repeated: usize,
+    /// Python's side, if it was asked for.
+    pub(super) python: Option<Python>,
     pub(super) run: Run,
 }
 
@@ -78,14 +82,15 @@ impl Look {
         self.paint(Style::new().bold().fg_color(Some(color.into())), sign)
     }
 
-    /// The line above the table.
-    pub(super) fn head(self) -> String {
+    /// The line above the table, with a column for Python if there is one.
+    pub(super) fn head(self, python: bool) -> String {
         let line = format!(
-            "    {}{}  {}{}",
+            "    {}{}  {}{}{}",
             padded(self.say(words("killed", "何时被杀")), PLACE_WIDTH),
             behind(self.say(words("kills", "次数")), KILLS_WIDTH),
             padded(self.say(words("the survivors", "幸存者")), SURVIVORS_WIDTH),
             behind(self.say(words("slowest", "最慢")), SLOWEST_WIDTH),
+            if python { behind("Python", PYTHON_WIDTH) } else { String::new() },
         );
         self.paint(Style::new().dimmed(), &line) + "\n"
     }
@@ -95,14 +100,15 @@ impl Look {
         self.paint(Style::new().bold(), name) + "\n"
     }
 
-    pub(super) fn row(self, row: &Row, findings: &Findings) -> String {
+    pub(super) fn row(self, row: &Row, findings: &Findings, python: Option<Outcome>) -> String {
         let mut text = format!(
-            "  {} {}{}  {}{}\n",
+            "  {} {}{}  {}{}{}\n",
             self.sign(findings.faults.is_empty()),
             padded(self.say(row.place), PLACE_WIDTH),
             behind(&kills(row, findings), KILLS_WIDTH),
             padded(self.say(row.survivors), SURVIVORS_WIDTH),
             behind(&duration(findings.slowest_ns / 1_000), SLOWEST_WIDTH),
+            python.map(|outcome| self.python(outcome)).unwrap_or_default(),
         );
         for (point, fault) in findings.faults.iter().take(SHOWN) {
             let line = format!("      {}: {}\n", self.place(*point), self.say(sentence(*fault)));
@@ -112,6 +118,11 @@ impl Look {
             text += &format!("      … {} {}\n", more + 1, self.say(words("more", "处")));
         }
         text
+    }
+
+    fn python(self, outcome: Outcome) -> String {
+        let color = if outcome == Outcome::Hangs { AnsiColor::Red } else { AnsiColor::Green };
+        self.paint(Style::new().fg_color(Some(color.into())), &behind(self.say(outcome.words()), PYTHON_WIDTH))
     }
 
     fn place(self, point: Point) -> String {
@@ -147,6 +158,18 @@ impl Look {
         let sign = if holds { "✔" } else { "✘" };
         let verdict = self.paint(Style::new().bold().fg_color(Some(color.into())), &format!("{sign} {verdict}"));
         let mut text = format!("\n{verdict}\n  {}\n", self.paint(Style::new().dimmed(), &how));
+        match &total.python {
+            Some(Python { version: Some(version), .. }) => {
+                let beside = self.say(words("the same kills, spawn method", "同样的杀法，spawn 方式"));
+                text += &format!("  Python {version}: {beside}\n");
+            }
+            Some(Python { version: None, .. }) => {
+                let missing =
+                    self.say(words("there is no python3 here to hold it against", "这里没有 python3，无从比较"));
+                text += &format!("  {missing}\n");
+            }
+            None => {}
+        }
         if total.repeated > 0 {
             let busy = match self.language {
                 Language::En => {
@@ -188,7 +211,7 @@ fn sentence(fault: Fault) -> Words {
 }
 
 /// A row as JSON: an object of one line.
-pub(super) fn row_json(row: &Row, findings: &Findings) -> String {
+pub(super) fn row_json(row: &Row, findings: &Findings, python: Option<Outcome>) -> String {
     let fault = |(point, fault): &(Point, Fault)| {
         let point = match point {
             Point::After(count) => json!(count),
@@ -199,23 +222,29 @@ pub(super) fn row_json(row: &Row, findings: &Findings) -> String {
     };
     let [undone, handed_on, done] =
         [Effect::Undone, Effect::HandedOn, Effect::Done].map(|e| findings.effects[e as usize]);
-    let object = json!({
+    let mut object = json!({
         "object": row.object, "killed": row.place.en, "kills": findings.kills, "instructions": findings.instructions,
         "undone": undone,
         "handed_on": handed_on, "done": done, "survivors": row.survivors.en, "slowest_us": findings.slowest_ns / 1_000, "repeated": findings.repeated,
         "verdict": verdict(findings.faults.is_empty()), "faults": findings.faults.iter().map(fault).collect::<Vec<_>>(),
     });
+    if let Some(outcome) = python {
+        object["python"] = json!(if outcome == Outcome::Hangs { "hangs" } else { "goes_on" });
+    }
     format!("{object}\n")
 }
 
 /// The last line of the JSON form.
 pub(super) fn total_json(total: &Total) -> String {
     let run = &total.run;
-    let object = json!({
+    let mut object = json!({
         "summary": "chaos", "rows": total.rows, "kills": total.kills, "broken_rows": total.faulty_rows,
         "left_behind": run.left_behind, "slowest_us": total.slowest_ns / 1_000, "elapsed_us": run.elapsed_ns / 1_000,
         "processors": run.processors, "seed": run.seed, "exhaustive": run.exhaustive, "verdict": verdict(total.holds()),
     });
+    if let Some(python) = &total.python {
+        object["python"] = json!(python.version);
+    }
     format!("{object}\n")
 }
 

@@ -7,9 +7,11 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Terms;
+use super::findings::Findings;
+use super::python::Python;
 pub(super) use super::report::Run;
 use super::report::{Look, Total, row_json, total_json};
-use super::sweep::{Findings, News, Numbered};
+use super::sweep::{News, Numbered};
 use crate::report::Format;
 
 /// A table on stdout.
@@ -25,12 +27,12 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// A table of `rows` that takes so many `kills`.
-    pub(super) fn new(rows: &'a [Numbered], terms: Terms, kills: usize) -> Self {
+    /// A table of `rows` that takes so many `kills`, beside Python's if that was asked for.
+    pub(super) fn new(rows: &'a [Numbered], terms: Terms, kills: usize, python: Option<Python>) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let look = Look { language: terms.language, colored: terms.color.is_wanted(is_terminal) };
         let bar = (io::stderr().is_terminal() && terms.format == Format::Text).then(|| bar(look, kills));
-        let (early, total) = (BTreeMap::new(), Total::default());
+        let (early, total) = (BTreeMap::new(), Total { python, ..Total::default() });
         Table { rows, format: terms.format, look, bar, early, shown: 0, total }
     }
 
@@ -67,13 +69,16 @@ impl<'a> Table<'a> {
 
     fn row(&self, findings: &Findings) -> String {
         let row = self.rows[self.shown].1;
+        let outcomes = self.total.python.as_ref().map(|python| &python.outcomes);
+        let python = outcomes.zip(row.python).and_then(|(outcomes, name)| outcomes.get(name)).copied();
         if self.format == Format::Json {
-            return row_json(row, findings);
+            return row_json(row, findings, python);
         }
+        let has_python = outcomes.is_some_and(|outcomes| !outcomes.is_empty());
         let before = self.shown.checked_sub(1).map(|before| self.rows[before].1.object);
-        let head = if before.is_none() { self.look.head() } else { String::new() };
+        let head = if before.is_none() { self.look.head(has_python) } else { String::new() };
         let object = if before == Some(row.object) { String::new() } else { self.look.object(row.object) };
-        head + &object + &self.look.row(row, findings)
+        head + &object + &self.look.row(row, findings, python)
     }
 
     fn write(&self, text: &str) -> io::Result<()> {

@@ -17,7 +17,12 @@ const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 5] = [
     Row::asleep::<Wait>(NAME, WAITING, ARE_LET_GO, Effect::Done),
-    Row::within::<Wait>(NAME, words("in wait, woken", "wait 中被唤醒"), ARE_LET_GO, (Effect::Done, Effect::Done)),
+    Row::within::<Wait>(
+        NAME,
+        words("in wait, others wait", "wait 中，别人也等"),
+        ARE_LET_GO,
+        (Effect::Done, Effect::Done),
+    ),
     Row::within::<Set<false>>(NAME, words("in set", "set 中"), GO_ON, OPERATION),
     Row::within::<Set<true>>(NAME, words("in set, two peers wait", "set 中，有两个人等"), ARE_LET_GO, OPERATION),
     Row::within::<Clear>(NAME, words("in clear", "clear 中"), GO_ON, OPERATION),

@@ -21,12 +21,12 @@ pub(in crate::chaos) static ROWS: [Row; 6] = [
     Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone),
     Row::before::<TaskDone>(NAME, HOLDING, JOINS, Effect::Undone).looking_around().like_python("joinable"),
     Row::within::<Lease>(NAME, words("in get", "get 中"), DO_ALL, OPERATION),
-    Row::within::<GetEmpty>(NAME, words("in get, empty, one behind", "get 中已空，后面有人等"), PEER_GETS, OPERATION)
+    Row::within::<GetEmpty>(NAME, words("in get, one behind", "get 中，后面有人等"), PEER_GETS, OPERATION)
         .looking_around()
         .extra(),
-    Row::within::<TaskDone>(NAME, words("in task_done, a peer joins", "task_done 中，有人 join"), JOINS, OPERATION)
+    Row::within::<TaskDone>(NAME, words("in task_done, one joins", "task_done 中，有人 join"), JOINS, OPERATION)
         .looking_around(),
-    Row::within::<Inherit>(NAME, words("in get, of a dead one's", "get 中，接死者的任务"), DO_ALL, OPERATION).extra(),
+    Row::within::<Inherit>(NAME, words("in get, of the dead", "get 中，接死者的任务"), DO_ALL, OPERATION).extra(),
 ];
 
 /// The row whose victim dies with a lease.

@@ -11,7 +11,7 @@ use crate::sys::trace::mark;
 
 const NAME: &str = "OwnedSemaphore";
 const GET_ALL: Words = words("get all permits", "得到所有许可");
-const PEER_GETS_IT: Words = words("the peer gets the permit", "等待者得到许可");
+const PEER_GETS_IT: Words = words("the peer gets a permit", "等待者得到许可");
 const LONG: Duration = Duration::from_secs(2);
 /// Nobody can tell a permit that was given back from one that came back: both are free.
 const FREE: (Effect, Effect) = (Effect::Done, Effect::Done);
@@ -20,14 +20,9 @@ pub(in crate::chaos) static ROWS: [Row; 5] = [
     Row::asleep::<AcquireEmpty>(NAME, WAITING, PEER_GETS_IT, Effect::Done).looking_around(),
     Row::before::<Release>(NAME, HOLDING, PEER_GETS_IT, Effect::Done).looking_around().like_python("semaphore"),
     Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GET_ALL, FREE),
-    Row::within::<AcquireEmpty>(
-        NAME,
-        words("in acquire, woken, one behind", "acquire 中被唤醒，后面有人等"),
-        PEER_GETS_IT,
-        FREE,
-    )
-    .looking_around()
-    .extra(),
+    Row::within::<AcquireEmpty>(NAME, words("in acquire, one behind", "acquire 中，后面有人等"), PEER_GETS_IT, FREE)
+        .looking_around()
+        .extra(),
     Row::within::<Release>(NAME, words("in release, a peer waits", "release 中，有人等"), PEER_GETS_IT, FREE)
         .looking_around(),
 ];

@@ -22,11 +22,11 @@ pub(in crate::chaos) static ROWS: [Row; 10] = [
     Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone).like_python("queue"),
     Row::within::<Put>(NAME, words("in put", "put 中"), FIND_ALL, OPERATION),
     Row::within::<PutToPeer>(NAME, words("in put, a peer waits", "put 中，有人等"), PEER_GETS, OPERATION),
-    Row::within::<PutFull>(NAME, words("in put, full, one behind", "put 中已满，后面有人等"), PEER_PUTS, OPERATION),
+    Row::within::<PutFull>(NAME, words("in put, one behind", "put 中，后面有人等"), PEER_PUTS, OPERATION),
     Row::within::<PutMany>(NAME, words("in put_many", "put_many 中"), FIND_ALL, OPERATION).extra(),
     Row::within::<Get>(NAME, words("in get", "get 中"), FIND_REST, OPERATION),
     Row::within::<GetFromPeer>(NAME, words("in get, a peer waits", "get 中，有人等"), PEER_PUTS, OPERATION),
-    Row::within::<GetEmpty>(NAME, words("in get, empty, one behind", "get 中已空，后面有人等"), PEER_GETS, OPERATION),
+    Row::within::<GetEmpty>(NAME, words("in get, one behind", "get 中，后面有人等"), PEER_GETS, OPERATION),
     Row::within::<Leave>(
         NAME,
         words("in drop, a peer waits", "drop 中，有人等"),

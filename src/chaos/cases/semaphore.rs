@@ -11,7 +11,7 @@ use crate::sys::trace::mark;
 
 const NAME: &str = "Semaphore";
 const GO_ON: Words = words("take the other permits", "取别的许可");
-const PEER_GETS_IT: Words = words("the peer gets the permit", "等待者得到许可");
+const PEER_GETS_IT: Words = words("the peer gets a permit", "等待者得到许可");
 const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
@@ -21,7 +21,7 @@ pub(in crate::chaos) static ROWS: [Row; 6] = [
     Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GO_ON, OPERATION),
     Row::within::<AcquireEmpty>(
         NAME,
-        words("in acquire, woken, one behind", "acquire 中被唤醒，后面有人等"),
+        words("in acquire, one behind", "acquire 中，后面有人等"),
         PEER_GETS_IT,
         OPERATION,
     )
