@@ -11,9 +11,9 @@ use super::python::{Outcome, Python};
 use super::words::{Words, words};
 use crate::report::{Language, duration};
 
-const PLACE_WIDTH: usize = 25;
+pub(super) const PLACE_WIDTH: usize = 25;
 const KILLS_WIDTH: usize = 9;
-const SURVIVORS_WIDTH: usize = 22;
+pub(super) const SURVIVORS_WIDTH: usize = 22;
 const SLOWEST_WIDTH: usize = 9;
 const PYTHON_WIDTH: usize = 9;
 /// Faults of a row that are shown.

@@ -148,17 +148,23 @@ pub enum Error {
         doing: String,
         /// The object's reason.
         #[source]
-        source: manager::Failure,
+        source: Box<manager::Failure>,
     },
     /// A reference to an object of one manager was sent to another, or to the same over another connection.
     #[error("a reference is good only at the manager, and over the connection, that it came from")]
     ForeignReference,
     /// The manager's process ended, or the connection to it broke. What was under way may have been done or not.
-    #[error("the manager is gone")]
-    ManagerGone,
+    #[error("the manager is gone, and {doing} has no answer")]
+    ManagerGone {
+        /// The method and the object.
+        doing: String,
+    },
     /// The manager lives but does not answer. The connection was ended, and with it all that was held over it.
-    #[error("the manager does not answer")]
-    ManagerSilent,
+    #[error("the manager does not answer, and {doing} was given up")]
+    ManagerSilent {
+        /// The method and the object.
+        doing: String,
+    },
     /// Nobody can be reached where a manager should be.
     #[error("cannot reach a manager at {address}")]
     Unreachable {
@@ -288,4 +294,24 @@ pub enum Error {
 /// Names the action of an I/O error.
 pub(crate) fn os(action: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Os { action, source }
+}
+
+impl Error {
+    /// A manager's connection is at its end; what was under way is said one floor up, by [`during`](Self::during).
+    pub(crate) fn manager_gone() -> Error {
+        Error::ManagerGone { doing: "talking to it".to_owned() }
+    }
+
+    pub(crate) fn manager_silent() -> Error {
+        Error::ManagerSilent { doing: "talking to it".to_owned() }
+    }
+
+    /// Says what a manager has no answer to.
+    pub(crate) fn during(self, doing: impl FnOnce() -> String) -> Error {
+        match self {
+            Error::ManagerGone { .. } => Error::ManagerGone { doing: doing() },
+            Error::ManagerSilent { .. } => Error::ManagerSilent { doing: doing() },
+            other => other,
+        }
+    }
 }

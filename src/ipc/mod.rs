@@ -20,6 +20,7 @@
 //! | `Barrier` | [`Barrier`] | `barrier`, `members`, `breach` |
 //! | `Value`, `Array` | [`Value`], [`Array`] of any [`Plain`] number | `value`, `array`, `plain`, `guardian` |
 //! | - | [`find_deadlock`]: who waits for whom | `deadlock`, `waits` |
+//! | `Manager` | [`manager::Manager`], and proxies for fourteen types of objects | `manager` |
 //! | - | [`datagrams`]: whole messages from many to one | `datagram` |
 
 mod array;

@@ -34,6 +34,10 @@ pub(super) struct Noun {
 }
 
 const LOCK: Noun = Noun { en: "lock", zh: "锁" };
+const PERMIT: Noun = Noun { en: "permit", zh: "许可" };
+const GUN: Noun = Noun { en: "gun", zh: "发令枪" };
+const BARRIER: Noun = Noun { en: "others at the barrier", zh: "屏障" };
+const CONDITION: Noun = Noun { en: "condition", zh: "条件" };
 const QUEUE: Noun = Noun { en: "queue", zh: "队列" };
 
 /// What tells two things on their way from each other. Equal ones arrive in the order in which they left.
@@ -140,6 +144,23 @@ pub(super) fn meaning(fact: &Fact) -> Meaning<'_> {
             Meaning { inherits: *abandoned, ..gets(Subject::Named(LOCK, lock)) }
         }
         Fact::LockReleased { lock, .. } => ends(Doing::Holding, Subject::Named(LOCK, lock)),
+        Fact::LockTimedOut { lock, .. } => {
+            Meaning { tone: Some(Tone::Trouble), ..ends(Doing::Waiting, Subject::Named(LOCK, lock)) }
+        }
+        Fact::PermitWaiting { semaphore } => begins(Doing::Waiting, Subject::Named(PERMIT, semaphore)),
+        Fact::PermitAcquired { semaphore, .. } => gets(Subject::Named(PERMIT, semaphore)),
+        Fact::PermitReleased { semaphore, .. } => ends(Doing::Holding, Subject::Named(PERMIT, semaphore)),
+        Fact::GunAwaited => begins(Doing::Waiting, Subject::Named(GUN, "")),
+        Fact::GunHeard { .. } => ends(Doing::Waiting, Subject::Named(GUN, "")),
+        Fact::GunFired | Fact::LineCrossed { .. } => dot(Tone::Good),
+        Fact::BarrierWaiting { .. } => begins(Doing::Waiting, Subject::Named(BARRIER, "")),
+        Fact::BarrierPassed { .. } => ends(Doing::Waiting, Subject::Named(BARRIER, "")),
+        Fact::BarrierBroken { .. } => {
+            Meaning { tone: Some(Tone::Trouble), ..ends(Doing::Waiting, Subject::Named(BARRIER, "")) }
+        }
+        Fact::ConditionWaiting { condition } => begins(Doing::Waiting, Subject::Named(CONDITION, condition)),
+        Fact::ConditionMet { condition, .. } => ends(Doing::Waiting, Subject::Named(CONDITION, condition)),
+        Fact::DeadlockFound { .. } => dot(Tone::Trouble),
         Fact::MessageSent { value } => parcel(Direction::Out, Key::Message(value), value),
         Fact::MessageReceived { value } => parcel(Direction::In, Key::Message(value), value),
         Fact::ReplySent { value } => parcel(Direction::Out, Key::Reply(value), value),

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ipc_demo::manager::{
-    Barrier, BoundedSemaphore, Condition, Datum, Dict, Event, Failure, JoinableQueue, Lock, Manager, ManagerBuilder,
-    Queue, RLock, Semaphore,
+    Barrier, BoundedSemaphore, Condition, Datum, Dict, Event, JoinableQueue, Lock, Manager, ManagerBuilder, Queue,
+    RLock, Semaphore,
 };
 use ipc_demo::{Error, Inherited, Process, Role, RoleResult, Slot};
 use serde::{Deserialize, Serialize};
@@ -92,8 +92,8 @@ impl Role for Does {
             Deed::Lease => manager.lookup::<JoinableQueue>(&name)?.get().map(|task| hold(task.deliveries() > 1)),
         };
         match outcome {
-            Err(Error::ManagerGone) => arrive(&here, b'g'),
-            Err(Error::Managed { source: Failure::BrokenBarrier, .. }) => arrive(&here, b'x'),
+            Err(Error::ManagerGone { .. }) => arrive(&here, b'g'),
+            Err(error) if Barrier::is_broken_error(&error) => arrive(&here, b'x'),
             other => other?,
         }
         Ok(())
@@ -190,8 +190,8 @@ fn smoke() {
     let pid = manager.process().expect("its own").pid();
     manager.shutdown().expect("it ends");
     assert!(!crate::harness::is_running(pid));
-    assert!(matches!(dict.get("a"), Err(Error::ManagerGone)), "an error, not a hang");
-    assert!(matches!(dict.insert("a", 1), Err(Error::ManagerGone)));
+    assert!(matches!(dict.get("a"), Err(Error::ManagerGone { .. })), "an error, not a hang");
+    assert!(matches!(dict.insert("a", 1), Err(Error::ManagerGone { .. })));
 }
 
 #[test]
@@ -289,14 +289,46 @@ fn item_for_a_getter_that_was_killed_goes_to_another() {
     let _watchdog = watchdog("manager::item_for_a_killed_getter");
     let manager = start_manager(|options| options);
     let queue: Queue = manager.make_named("Get", vec![]).expect("made");
-    for round in 0..20 {
+    for round in 0..4 {
         let killed = Doer::start(&manager, Deed::Get);
         await_waiting(&manager, 1);
-        killed.kill();
-        // Put after the getter's death was certain, however late the manager hears of it.
-        queue.put(round).expect("room");
+        // Both are there when the manager looks up again: the item first, or the death first.
+        stand_still(&manager);
+        if round % 2 == 0 {
+            let put = queue.put_later(round).expect("sent");
+            killed.kill();
+            go_on(&manager);
+            put.wait().expect("room");
+        } else {
+            killed.kill();
+            let put = queue.put_later(round).expect("sent");
+            go_on(&manager);
+            put.wait().expect("room");
+        }
         assert_eq!(queue.get().expect("an item"), Datum::from(round));
     }
+}
+
+/// Stops the manager's process where it is.
+fn stand_still(manager: &Manager) {
+    let pid = nix::unistd::Pid::from_raw(manager.process().expect("its own").pid() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("a signal");
+    // The signal is sent, but the process stops in its own time; each of its threads does.
+    let stands_still = || {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).expect("it runs");
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+        })
+    };
+    while !stands_still() {
+        std::thread::yield_now();
+    }
+}
+
+fn go_on(manager: &Manager) {
+    let pid = nix::unistd::Pid::from_raw(manager.process().expect("its own").pid() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).expect("a signal");
 }
 
 #[test]
@@ -317,9 +349,27 @@ fn killed_manager_is_an_error_for_all_at_once() {
         assert_eq!(doer.here.meet(), Some(b'g'), "{}", doer.process.name());
     }
     assert!(killed.elapsed() < Duration::from_millis(250), "{:?}", killed.elapsed());
-    assert!(matches!(dict.len(), Err(Error::ManagerGone)));
-    assert!(matches!(manager.dict(), Err(Error::ManagerGone)));
+    assert!(matches!(dict.len(), Err(Error::ManagerGone { .. })));
+    assert!(matches!(manager.dict(), Err(Error::ManagerGone { .. })));
     doers.into_iter().for_each(Doer::finish);
+}
+
+#[test]
+fn manager_that_stands_still_is_an_error_in_time() {
+    let _watchdog = watchdog("manager::stands_still");
+    let manager = start_manager(|options| options.answer_time(Duration::from_millis(200)));
+    let dict = manager.dict().expect("a dict");
+    let event = manager.event().expect("made");
+    stand_still(&manager);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| event.wait());
+        let silent = dict.len().expect_err("it stands still");
+        assert_eq!(silent.to_string(), "the manager does not answer, and len of dict 1 was given up");
+        // The connection is of no use any more, to nobody: what it held is given back.
+        assert!(matches!(waiter.join().expect("no panic"), Err(Error::ManagerGone { .. })));
+    });
+    let gone = dict.len().expect_err("given up before");
+    assert_eq!(gone.to_string(), "the manager is gone, and len of dict 1 has no answer");
 }
 
 #[test]

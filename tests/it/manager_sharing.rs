@@ -163,5 +163,5 @@ fn manager_without_its_role_in_the_table_says_so() {
     // A program that starts and knows no roles at all.
     let process = ipc_demo::Process::builder().program("/bin/true", &[]);
     let failed = Manager::builder().process(process).start();
-    assert!(matches!(failed, Err(Error::ManagerGone)), "{failed:?}");
+    assert!(matches!(failed, Err(Error::ManagerGone { .. })), "{failed:?}");
 }

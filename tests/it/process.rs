@@ -161,7 +161,7 @@ fn parent_that_starts_workers_from_a_short_lived_thread_keeps_them() {
 fn many_workers_leave_no_descriptors_and_no_zombies() {
     let _watchdog = watchdog("process::many_workers");
     // In a process of its own: other tests open descriptors beside this one.
-    let mut process = worker("counting parent", |_| StartsMany { workers: 100 });
+    let mut process = worker("counting parent", |_| StartsMany { rounds: 5, workers: 100 });
     let ended = process.join().expect("it ends").clone();
     assert!(ended.is_success(), "{ended:?}");
 }
@@ -169,6 +169,8 @@ fn many_workers_leave_no_descriptors_and_no_zombies() {
 /// Starts and joins many workers, then compares its descriptors and children with those before.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartsMany {
+    rounds: u32,
+    /// At once, in each round.
     workers: u32,
 }
 
@@ -178,14 +180,15 @@ impl Role for StartsMany {
         let descriptors = || std::fs::read_dir("/proc/self/fd").expect("a list").count();
         try_worker("first", |_| Returns)?.join()?;
         let before = descriptors();
-        let mut together =
-            (1..self.workers).map(|_| try_worker("one of many", |_| Returns)).collect::<Result<Vec<_>, _>>()?;
-        for process in &mut together {
-            if !process.join()?.is_success() {
-                return Err(format!("{:?}", process.ended()).into());
+        for _ in 0..self.rounds {
+            let start = |_| try_worker("one of many", |_| Returns);
+            let mut together = (0..self.workers).map(start).collect::<Result<Vec<_>, _>>()?;
+            for process in &mut together {
+                if !process.join()?.is_success() {
+                    return Err(format!("{:?}", process.ended()).into());
+                }
             }
         }
-        drop(together);
         let children = std::fs::read_to_string("/proc/thread-self/children")?;
         if (descriptors(), children.trim()) != (before, "") {
             return Err(format!("{before} descriptors before, {} after; children: {children}", descriptors()).into());

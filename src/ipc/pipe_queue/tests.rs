@@ -148,6 +148,10 @@ fn join_thread_waits_for_the_pipe_and_can_be_given_up() {
     let queue = queue(2);
     queue.put(vec![0_u8; 1_000_000]).expect("room");
     assert!(!queue.join_thread_timeout(MOMENT), "the pipe does not hold it");
+    // The feeder has begun to write when something can be read.
+    while queue.is_empty() {
+        std::thread::yield_now();
+    }
     queue.cancel_join_thread();
     queue.join_thread();
     assert!(matches!(queue.parts.board.check_torn(), Err(Error::Torn)), "half an item is in the pipe");

@@ -46,9 +46,9 @@ pub(super) fn seen<'a>(spans: impl Iterator<Item = &'a Span<'a>>, frame: &Frame)
 /// Few steps, so that neighbours become one piece; even the shortest moment can be seen.
 fn opacity(share: f64) -> f64 {
     match share {
-        ..0.3 => 0.4,
-        0.3..0.6 => 0.6,
-        0.6..0.85 => 0.8,
+        ..0.3 => 0.55,
+        0.3..0.6 => 0.7,
+        0.6..0.85 => 0.85,
         _ => 1.0,
     }
 }

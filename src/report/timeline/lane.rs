@@ -180,12 +180,13 @@ pub(super) fn dot(tone: Tone, x: f64, y: f64, radius: f64) -> Group {
         Tone::Trouble => ("dot bad", radius * 1.5),
         Tone::Plain => ("dot", radius * 0.8),
     };
+    let rimmed = Group::new().set("stroke-width", px((radius * 0.35).max(0.3)));
     if tone == Tone::Trouble {
         let (left, right, up, down) = (px(x - radius), px(x + radius), px(y - radius), px(y + radius));
         let corners = format!("M{left} {} L{} {up} L{right} {} L{} {down} Z", px(y), px(x), px(y), px(x));
-        return Group::new().add(Path::new().set("class", class).set("d", corners));
+        return rimmed.add(Path::new().set("class", class).set("d", corners));
     }
-    Group::new().add(Circle::new().set("class", class).set("cx", px(x)).set("cy", px(y)).set("r", px(radius)))
+    rimmed.add(Circle::new().set("class", class).set("cx", px(x)).set("cy", px(y)).set("r", px(radius)))
 }
 
 pub(super) fn cross(x: f64, y: f64, size: f64) -> Path {

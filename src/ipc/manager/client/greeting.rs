@@ -12,8 +12,8 @@ use super::{Client, Gate, Incoming, LOOK_EVERY, Outgoing, Reader, SCRATCH};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::manager::wire::{
-    Asking, AuthKey, Broken, GREETING_LIMIT, Inbox, Next, Transport, Unwelcome, Welcome, finish_frame, random,
-    start_frame,
+    Asking, AuthKey, Broken, GREETING_LIMIT, Inbox, Next, Transport, Unwelcome, Welcome, finish_frame, longest_answer,
+    random, start_frame,
 };
 use crate::sys::{fd, socket};
 
@@ -40,7 +40,8 @@ impl Client {
         let welcome = greet(socket.as_fd(), transport, &key, deadline)?;
         socket::set_patience(socket.as_fd(), LOOK_EVERY).map_err(os("prepare a connection"))?;
         let (seal_in, seal_out) = welcome.seals.map(|seals| (seals.to_client, seals.to_server)).unzip();
-        let reader = Reader { inbox: Inbox::default(), seal: seal_in, scratch: vec![0; SCRATCH] };
+        let limit = longest_answer(welcome.frame_limit);
+        let reader = Reader { inbox: Inbox::default(), limit, seal: seal_in, scratch: vec![0; SCRATCH] };
         let incoming = Incoming {
             reader: Some(reader),
             arrived: HashMap::new(),
@@ -72,10 +73,10 @@ fn through_door(door: BorrowedFd<'_>, deadline: Deadline) -> Result<OwnedFd> {
             Ok(()) => return Ok(ours),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if !fd::wait_writable(door, deadline.at_ns()).map_err(os("wait for a manager's door"))? {
-                    return Err(Error::ManagerSilent);
+                    return Err(Error::manager_silent());
                 }
             }
-            Err(_) => return Err(Error::ManagerGone),
+            Err(_) => return Err(Error::manager_gone()),
         }
     }
 }
@@ -88,12 +89,12 @@ fn greet(socket: BorrowedFd<'_>, transport: Transport, key: &AuthKey, deadline: 
     let (mut inbox, mut room) = (Inbox::default(), [0; GREETING_LIMIT + 4]);
     loop {
         if !fd::wait_readable(socket, deadline.at_ns()).map_err(os("wait for a manager"))? {
-            return Err(Error::ManagerSilent);
+            return Err(Error::manager_silent());
         }
         let count = match socket::receive(socket, &mut room) {
             Ok(count @ 1..) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Ok(_) | Err(_) => return Err(Error::ManagerGone),
+            Ok(_) | Err(_) => return Err(Error::manager_gone()),
         };
         let mut next = None;
         let fed = inbox.feed(&room[..count], GREETING_LIMIT, &mut None, |frame| {
@@ -105,7 +106,7 @@ fn greet(socket: BorrowedFd<'_>, transport: Transport, key: &AuthKey, deadline: 
             (Ok(()), None) => {}
             (Ok(()), Some(next)) => match next? {
                 Next::Send(frame) => send(socket, &frame)?,
-                Next::Done(welcome) => return Ok(welcome),
+                Next::Done(welcome) => return Ok(*welcome),
             },
         }
     }
@@ -119,6 +120,6 @@ fn send(socket: BorrowedFd<'_>, content: &[u8]) -> Result<()> {
     // A fresh connection has room for a greeting.
     match socket::send_some(socket, &frame) {
         Ok(count) if count == frame.len() => Ok(()),
-        Ok(_) | Err(_) => Err(Error::ManagerGone),
+        Ok(_) | Err(_) => Err(Error::manager_gone()),
     }
 }

@@ -67,7 +67,7 @@ impl Client {
     fn check(&self, args: &mut [Datum]) -> Result<()> {
         for arg in args {
             if !arg.is_within_depth(DEPTH_LIMIT) {
-                return Err(Error::Managed { doing: "sending data".to_owned(), source: Failure::TooDeep });
+                return Err(Error::Managed { doing: "sending data".to_owned(), source: Box::new(Failure::TooDeep) });
             }
             arg.each_reference(&mut |reference| match Object::of(reference) {
                 Some(object) if object.0.client.is(self) => Ok(()),
@@ -80,8 +80,8 @@ impl Client {
     /// Asks for an object: a new one, or one of a name.
     pub(crate) fn fetch(self: &Arc<Self>, request: Request, doing: impl FnOnce() -> String) -> Result<Object> {
         match self.request(request, doing)? {
-            Reply::Object(reference) => Object::of(&reference).ok_or(Error::ManagerGone),
-            _ => Err(Error::ManagerGone),
+            Reply::Object(reference) => Object::of(&reference).ok_or_else(Error::manager_gone),
+            _ => Err(Error::manager_gone()),
         }
     }
 
@@ -90,7 +90,11 @@ impl Client {
         if let Request::Create { args, .. } = &mut request {
             self.check(args)?;
         }
-        self.ask(request, Some(Duration::ZERO))?.map_err(|source| Error::Managed { doing: doing(), source })
+        match self.ask(request, Some(Duration::ZERO)) {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(failure)) => Err(Error::Managed { doing: doing(), source: Box::new(failure) }),
+            Err(error) => Err(error.during(doing)),
+        }
     }
 }
 
@@ -174,7 +178,8 @@ impl Object {
         patience: Option<Duration>,
         thread: u64,
     ) -> Result<Pending> {
-        self.0.client.start(self.request(method, args, patience, thread)?, patience)
+        let request = self.request(method, args, patience, thread)?;
+        self.0.client.start(request, patience).map_err(|error| error.during(|| self.doing(method)))
     }
 
     /// As [`start`](Self::start), for what may take longer than it waits.
@@ -185,7 +190,8 @@ impl Object {
         patience: Option<Duration>,
         thread: u64,
     ) -> Result<Pending> {
-        self.0.client.start(self.request(method, args, patience, thread)?, None)
+        let request = self.request(method, args, patience, thread)?;
+        self.0.client.start(request, None).map_err(|error| error.during(|| self.doing(method)))
     }
 
     fn request(
@@ -203,10 +209,14 @@ impl Object {
 
     /// Waits for what a call comes to.
     pub(crate) fn answer(&self, method: Method, pending: Pending) -> Result<Reply> {
-        pending.wait()?.map_err(|source| self.failed(method, source))
+        match pending.wait() {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(failure)) => Err(Error::Managed { doing: self.doing(method), source: Box::new(failure) }),
+            Err(error) => Err(error.during(|| self.doing(method))),
+        }
     }
 
-    pub(crate) fn failed(&self, method: Method, source: Failure) -> Error {
-        Error::Managed { doing: format!("{method} of {} {}", self.0.kind, self.0.id), source }
+    fn doing(&self, method: Method) -> String {
+        format!("{method} of {} {}", self.0.kind, self.0.id)
     }
 }

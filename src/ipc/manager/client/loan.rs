@@ -115,7 +115,7 @@ fn read(mut file: File) -> Result<Invitation> {
 /// The object that a parcel must hold.
 pub(crate) fn adopted_object(parcel: &mut Adopted, wanted: Kind) -> Result<Object> {
     let (_, object) = Client::adopt(parcel)?;
-    let object = object.ok_or(Error::ManagerGone)?;
+    let object = object.ok_or_else(Error::manager_gone)?;
     check_kind(object, wanted)
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn check_kind(object: Object, wanted: Kind) -> Result<Object> {
         return Ok(object);
     }
     let doing = format!("using object {}", object.id());
-    Err(Error::Managed { doing, source: Failure::WrongKind { is, wanted } })
+    Err(Error::Managed { doing, source: Box::new(Failure::WrongKind { is, wanted }) })
 }
 
 /// Both ends of a door.

@@ -87,6 +87,8 @@ struct Incoming {
 #[derive(Debug)]
 struct Reader {
     inbox: Inbox,
+    /// The longest answer of this manager.
+    limit: usize,
     seal: Option<Seal>,
     scratch: Vec<u8>,
 }
@@ -164,7 +166,7 @@ impl Client {
                     self.read_meanwhile();
                     let look = Deadline::after(LOOK_EVERY).at_ns();
                     if unpoisoned(&self.incoming).is_gone || socket::wait_either(self.socket.as_fd(), look).is_err() {
-                        return Err(Error::ManagerGone);
+                        return Err(Error::manager_gone());
                     }
                     if deadline.at_ns().is_some_and(|at_ns| monotonic_ns() > at_ns) {
                         return Err(self.silent());
@@ -186,7 +188,7 @@ impl Client {
                 return Ok(message);
             }
             if incoming.is_gone {
-                return Err(Error::ManagerGone);
+                return Err(Error::manager_gone());
             }
             if deadline.at_ns().is_some_and(|at_ns| monotonic_ns() > at_ns) {
                 drop(incoming);
@@ -266,7 +268,7 @@ impl Client {
         let mut incoming = unpoisoned(&self.incoming);
         incoming.is_gone = true;
         incoming.waiting.drain().for_each(|(_, thread)| thread.unpark());
-        Error::ManagerGone
+        Error::manager_gone()
     }
 
     /// The manager does not answer. What it may still do would come too late: the connection ends here, and with it
@@ -275,12 +277,12 @@ impl Client {
         self.gone();
         // One that cannot be ended is at its end.
         let _ = socket::hang_up(self.socket.as_fd());
-        Error::ManagerSilent
+        Error::manager_silent()
     }
 
     fn broken(&self) -> Error {
         self.silent();
-        Error::ManagerGone
+        Error::manager_gone()
     }
 }
 
@@ -293,8 +295,7 @@ impl Reader {
             Err(_) => return Read::Gone,
         };
         let mut messages = Vec::new();
-        // Answers are as long as the manager allows itself; it has proved that it is the one.
-        let fed = self.inbox.feed(&self.scratch[..count], usize::MAX, &mut self.seal, |content| {
+        let fed = self.inbox.feed(&self.scratch[..count], self.limit, &mut self.seal, |content| {
             messages.push(decode(content)?);
             Ok::<_, Broken>(ControlFlow::Continue(()))
         });

@@ -103,7 +103,7 @@ impl Barrier {
                 self.object.tell(Method::Finish, vec![done.is_ok().into()])?;
                 done.map(|()| index)
             }
-            _ => Err(Error::ManagerGone),
+            _ => Err(Error::manager_gone()),
         }
     }
 
@@ -149,6 +149,6 @@ impl Barrier {
 
     /// Whether an error of [`wait`](Self::wait) says that the barrier is broken.
     pub fn is_broken_error(error: &Error) -> bool {
-        matches!(error, Error::Managed { source: Failure::BrokenBarrier, .. })
+        matches!(error, Error::Managed { source, .. } if **source == Failure::BrokenBarrier)
     }
 }

@@ -119,7 +119,7 @@ impl ConditionGuard<'_> {
                 self.lock.note_abandoned(abandoned);
                 Ok(notified)
             }
-            _ => Err(Error::ManagerGone),
+            _ => Err(Error::manager_gone()),
         }
     }
 }

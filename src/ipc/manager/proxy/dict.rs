@@ -131,7 +131,7 @@ impl Dict {
     /// As [`insert`](Self::insert).
     pub fn keys(&self) -> Result<Vec<Key>> {
         let keys = self.object.get_list(Method::Keys, vec![])?;
-        keys.into_iter().map(|key| Key::try_from(key).map_err(|_| Error::ManagerGone)).collect()
+        keys.into_iter().map(|key| Key::try_from(key).map_err(|_| Error::manager_gone())).collect()
     }
 
     /// The data of all keys at one moment, in one round trip.
@@ -179,14 +179,14 @@ fn map<K: Into<Key>, D: Into<Datum>>(entries: impl IntoIterator<Item = (K, D)>) 
 fn into_map(datum: Datum) -> Result<Map> {
     match datum {
         Datum::Dict(map) => Ok(*map),
-        _ => Err(Error::ManagerGone),
+        _ => Err(Error::manager_gone()),
     }
 }
 
 fn entry(pair: Datum) -> Result<(Key, Datum)> {
-    let Datum::List(pair) = pair else { return Err(Error::ManagerGone) };
-    let [key, datum] = <[Datum; 2]>::try_from(pair).map_err(|_| Error::ManagerGone)?;
-    Ok((Key::try_from(key).map_err(|_| Error::ManagerGone)?, datum))
+    let Datum::List(pair) = pair else { return Err(Error::manager_gone()) };
+    let [key, datum] = <[Datum; 2]>::try_from(pair).map_err(|_| Error::manager_gone())?;
+    Ok((Key::try_from(key).map_err(|_| Error::manager_gone())?, datum))
 }
 
 proxy! {

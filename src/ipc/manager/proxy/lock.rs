@@ -40,13 +40,13 @@ impl<'a> Guard<'a> {
                 Ok(Some(Guard { object, permit, abandoned, is_held: true, not_send: PhantomData }))
             }
             Reply::NotInTime => Ok(None),
-            _ => Err(Error::ManagerGone),
+            _ => Err(Error::manager_gone()),
         }
     }
 
     /// As [`acquire`](Self::acquire), for as long as it takes.
     pub(super) fn acquire_in_the_end(object: &'a Object) -> Result<Self> {
-        Guard::acquire(object, None)?.ok_or(Error::ManagerGone)
+        Guard::acquire(object, None)?.ok_or_else(Error::manager_gone)
     }
 
     /// Whether the holder before this one died with the lock. What it was changing may be half done: look at it first.

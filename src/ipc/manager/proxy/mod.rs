@@ -101,7 +101,7 @@ use proxy;
 
 /// The object of a reference in data.
 fn object_in(datum: &Datum) -> Result<Object> {
-    let failed = |source| Error::Managed { doing: "making a proxy".to_owned(), source };
+    let failed = |failure| Error::Managed { doing: "making a proxy".to_owned(), source: Box::new(failure) };
     let reference = datum.as_object().ok_or_else(|| failed(Failure::bad_argument("a reference", datum.shape())))?;
     Object::of(reference).ok_or(Error::ForeignReference)
 }
@@ -131,7 +131,7 @@ impl Object {
     fn get_list(&self, method: Method, args: Vec<Datum>) -> Result<Vec<Datum>> {
         match self.get(method, args)? {
             Datum::List(items) => Ok(items),
-            _ => Err(Error::ManagerGone),
+            _ => Err(Error::manager_gone()),
         }
     }
 
@@ -147,7 +147,7 @@ fn into_datum(reply: Reply) -> Result<Datum> {
     match reply {
         Reply::Datum(datum) | Reply::Item(datum) => Ok(datum),
         // A manager of the same version does not answer so.
-        _ => Err(Error::ManagerGone),
+        _ => Err(Error::manager_gone()),
     }
 }
 
@@ -155,10 +155,11 @@ fn into_datum(reply: Reply) -> Result<Datum> {
 fn if_there(answer: Result<Reply>) -> Result<Option<Datum>> {
     use Failure::{Empty, IndexOutOfRange, NoSuchAttribute, NoSuchKey, NotInList};
     match answer {
-        Err(Error::Managed {
-            source: NoSuchKey(_) | NoSuchAttribute(_) | IndexOutOfRange | NotInList | Empty(_),
-            ..
-        }) => Ok(None),
+        Err(Error::Managed { source, .. })
+            if matches!(*source, NoSuchKey(_) | NoSuchAttribute(_) | IndexOutOfRange | NotInList | Empty(_)) =>
+        {
+            Ok(None)
+        }
         other => other.and_then(into_datum).map(Some),
     }
 }

@@ -120,6 +120,6 @@ impl<'a> Place<'a> {
 pub(super) fn swap(reply: Reply) -> Result<Swap> {
     match reply {
         Reply::Swapped { swapped, found } => Ok(Swap { swapped, found }),
-        _ => Err(Error::ManagerGone),
+        _ => Err(Error::manager_gone()),
     }
 }

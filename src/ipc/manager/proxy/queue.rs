@@ -110,7 +110,7 @@ impl Queue {
     /// # Errors
     /// [`Error::Managed`] if the queue is shut down and empty, [`Error::ManagerGone`], also in the middle of the wait.
     pub fn get(&self) -> Result<Datum> {
-        self.get_at_most(None)?.ok_or(Error::ManagerGone)
+        self.get_at_most(None)?.ok_or_else(Error::manager_gone)
     }
 
     /// Takes the first item, waiting at most `timeout` for one.
@@ -149,7 +149,7 @@ impl Queue {
         match self.object.call_patiently(Method::Get, vec![], patience, 0)? {
             Reply::Item(item) => Ok(Some(item)),
             Reply::NotInTime => Ok(None),
-            _ => Err(Error::ManagerGone),
+            _ => Err(Error::manager_gone()),
         }
     }
 }
@@ -170,7 +170,7 @@ impl JoinableQueue {
     /// # Errors
     /// [`Error::Managed`] if the queue is shut down and empty, [`Error::ManagerGone`], also in the middle of the wait.
     pub fn get(&self) -> Result<Task> {
-        self.get_at_most(None)?.ok_or(Error::ManagerGone)
+        self.get_at_most(None)?.ok_or_else(Error::manager_gone)
     }
 
     /// Takes the first item, waiting at most `timeout` for one.
@@ -211,7 +211,7 @@ impl JoinableQueue {
                 Ok(Some(Task { object: self.object.clone(), lease, deliveries, item }))
             }
             Reply::NotInTime => Ok(None),
-            _ => Err(Error::ManagerGone),
+            _ => Err(Error::manager_gone()),
         }
     }
 }

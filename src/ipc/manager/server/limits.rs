@@ -31,10 +31,3 @@ impl Default for Limits {
         }
     }
 }
-
-impl Limits {
-    /// The longest answer: what fits into a request fits into an answer, whatever else stands in it.
-    pub(super) fn answer(&self) -> usize {
-        self.frame.saturating_add(1024)
-    }
-}

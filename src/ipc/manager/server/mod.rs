@@ -13,9 +13,12 @@
 //! # Standard
 //! `epoll(7)`, level-triggered. Python has a thread for each connection and accepts between handshakes.
 
+mod arrival;
 mod connection;
 mod entrance;
 mod limits;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::io;
@@ -32,18 +35,16 @@ pub use limits::Limits;
 use super::data::ObjectId;
 use super::status::{Refusals, Status};
 use super::store::{Reply, SessionId, Store, Ticket};
-use super::wire::{Answering, AuthKey, Broken, GREETING_LIMIT, Refused, ToClient, ToServer, Transport, decode, random};
+use super::wire::{AuthKey, Broken, ToClient, ToServer, Transport, decode, longest_answer};
 use crate::sys::clock::monotonic_ns;
 use connection::{Connection, Sent, Stage};
-use entrance::{Arrival, Entrance};
+use entrance::Entrance;
 
 /// The poller's number for the end of the server; entrances have the numbers after it, connections those from [`FIRST`].
 const STOP: u64 = 0;
 const FIRST: u64 = 1 << 16;
 /// How much is read at once.
 const SCRATCH: usize = 64 * 1024;
-/// How many are taken in before others get their turn.
-const ARRIVALS: usize = 16;
 /// How often connections are looked through for those whose time is over.
 const LOOK_EVERY_NS: u64 = 100_000_000;
 
@@ -159,44 +160,6 @@ impl Server {
         }
     }
 
-    fn arrivals(&mut self, number: usize, now_ns: u64) {
-        for _ in 0..ARRIVALS {
-            let entrance = &mut self.entrances[number];
-            if entrance.greeting >= self.limits.greeting {
-                return self.watch_entrance(number, EpollFlags::empty());
-            }
-            match entrance.accept(self.own_user) {
-                Ok(Arrival::Connection(socket)) => {
-                    let answering = Answering::new(entrance.transport());
-                    let connection = Connection::new(socket, number, answering, now_ns);
-                    self.last_token += 1;
-                    let event = EpollEvent::new(connection.watched, self.last_token);
-                    // Without the poller it cannot be served, and is closed here.
-                    if self.epoll.add(&connection, event).is_ok() {
-                        entrance.greeting += 1;
-                        self.connections.insert(self.last_token, connection);
-                    }
-                }
-                Ok(Arrival::Nobody) => return,
-                Ok(Arrival::Stranger) => self.refused.other_user += 1,
-                Ok(Arrival::Closed) => {
-                    entrance.is_over = true;
-                    return self.watch_entrance(number, EpollFlags::empty());
-                }
-                // Out of descriptors or memory: those who are here go on, the others wait for the next look.
-                Err(_) => return self.watch_entrance(number, EpollFlags::empty()),
-            }
-        }
-    }
-
-    fn watch_entrance(&mut self, number: usize, flags: EpollFlags) {
-        let entrance = &mut self.entrances[number];
-        let mut event = EpollEvent::new(flags, number as u64 + STOP + 1);
-        let changed = self.epoll.modify(&entrance, &mut event);
-        debug_assert!(changed.is_ok(), "it was added to the poller");
-        entrance.is_open = !flags.is_empty();
-    }
-
     /// Something happened at a connection.
     fn ready(&mut self, token: u64, what: EpollFlags, now_ns: u64) {
         if what.contains(EpollFlags::EPOLLOUT) {
@@ -228,67 +191,30 @@ impl Server {
         self.close(token, now_ns);
     }
 
-    /// Goes on with the greeting.
-    fn greet(&mut self, token: u64, count: usize, now_ns: u64) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
-        let Stage::Greeting(answering) = &mut connection.stage else { return };
-        let (key, frame_limit) = (&self.key, self.limits.frame);
-        let mut step = Ok((Vec::new(), None));
-        let fed = connection.inbox.feed(&self.scratch[..count], GREETING_LIMIT, &mut None, |frame| {
-            let nonce = random().map_err(|_| Broken::NoMessage)?;
-            step = answering.take(key, frame, nonce, frame_limit);
-            // The next frame of the greeting answers this one; what comes before that is none.
-            Ok::<_, Broken>(ControlFlow::Break(()))
-        });
-        if fed.is_err() {
-            step = Err(Refused::OtherProtocol);
-        }
-        match step {
-            Ok((frame, _)) if frame.is_empty() => {}
-            Ok((frame, welcome)) => {
-                connection.push_frame(&frame);
-                if let Some(welcome) = welcome {
-                    let entrance = connection.entrance;
-                    let session = self.store.open_session();
-                    connection.heard_ns = now_ns;
-                    connection.open(session, welcome);
-                    self.by_session.insert(session, token);
-                    self.clients_ever += 1;
-                    self.greeting_ended(entrance);
-                }
-                self.send(token, Items::new(), now_ns);
-                self.work(token, 0, now_ns);
+    /// Does what a client asks for in the first `count` bytes of the scratch buffer, and in what was left over before.
+    fn work(&mut self, token: u64, mut count: usize, now_ns: u64) {
+        while let Some((items, stopped)) = self.requests(token, count, now_ns) {
+            self.send(token, items, now_ns);
+            // Stopped for lack of room; where there is room again already, nothing else will say so.
+            if !stopped {
+                return;
             }
-            Err(refused) => {
-                match refused {
-                    Refused::WrongKey => self.refused.wrong_key += 1,
-                    Refused::OtherProtocol => self.refused.no_greeting += 1,
-                }
-                connection.push_frame(&refused.frame());
-                connection.flush(now_ns);
-                self.close(token, now_ns);
-            }
+            count = 0;
         }
     }
 
-    fn greeting_ended(&mut self, number: usize) {
-        self.entrances[number].greeting -= 1;
-        if self.entrances[number].is_to_open(self.limits.greeting) {
-            self.watch_entrance(number, EpollFlags::EPOLLIN);
-        }
-    }
-
-    /// Does what a client asks for in the first `count` bytes of the scratch buffer.
-    fn work(&mut self, token: u64, count: usize, now_ns: u64) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
-        let Stage::Open(session) = connection.stage else { return };
+    /// Does requests until there are no more, or no room for their answers: then the second is true. `None` if there is
+    /// nothing to be done.
+    fn requests(&mut self, token: u64, count: usize, now_ns: u64) -> Option<(Items, bool)> {
+        let connection = self.connections.get_mut(&token)?;
+        let Stage::Open(session) = connection.stage else { return None };
         if count == 0 && (connection.inbox.is_empty() || connection.is_full()) {
-            return;
+            return None;
         }
         connection.heard_ns = now_ns;
         let (mut inbox, mut seal) = (std::mem::take(&mut connection.inbox), connection.seal_in.take());
         let (store, requests, limits) = (&mut self.store, &mut self.requests, &self.limits);
-        let (mut items, mut wants_status) = (Items::new(), Vec::new());
+        let (mut items, mut wants_status, mut stopped) = (Items::new(), Vec::new(), false);
         let fed = inbox.feed(&self.scratch[..count], limits.frame, &mut seal, |content| {
             *requests += 1;
             match decode(content)? {
@@ -298,29 +224,30 @@ impl Server {
                         if let (Ok(Reply::Item(_)), Some(object)) = (&result, object) {
                             items.extend(result.clone().ok().map(|reply| (object, reply)));
                         }
-                        connection.answer(id, result, limits.answer());
+                        connection.answer(id, result, longest_answer(limits.frame));
                     }
                 }
                 // Nobody waits for what it came to.
                 ToServer::Tell(request) => drop(store.request(session, Ticket(u64::MAX), request, now_ns)),
                 ToServer::Status { id } => wants_status.push(id),
             }
-            Ok::<_, Broken>(if connection.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            stopped = connection.is_full();
+            Ok::<_, Broken>(if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });
         (connection.inbox, connection.seal_in) = (inbox, seal);
         if fed.is_err() {
             self.refused.broken += 1;
-            return self.close(token, now_ns);
+            self.close(token, now_ns);
+            return None;
         }
         if !wants_status.is_empty() {
             let status = self.status();
-            if let Some(connection) = self.connections.get_mut(&token) {
-                for id in wants_status {
-                    connection.push(&ToClient::Status { id, status }, self.limits.answer(), id);
-                }
+            let connection = self.connections.get_mut(&token)?;
+            for id in wants_status {
+                connection.push(&ToClient::Status { id, status }, longest_answer(self.limits.frame), id);
             }
         }
-        self.send(token, items, now_ns);
+        Some((items, stopped))
     }
 
     /// Hands the answers of calls that waited to their clients.
@@ -340,7 +267,7 @@ impl Server {
                 };
                 match connection {
                     Some((token, connection)) => {
-                        connection.answer(completion.ticket.0, completion.result, self.limits.answer());
+                        connection.answer(completion.ticket.0, completion.result, longest_answer(self.limits.frame));
                         match to_send.iter_mut().find(|(known, _)| *known == token) {
                             Some((_, items)) => items.extend(item),
                             None => to_send.push((token, item.into_iter().collect())),

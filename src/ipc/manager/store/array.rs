@@ -7,8 +7,10 @@
 //! Python's managed `Value` (any data, its typecode is only a note) and `array.array` (type and range are checked). Differs:
 //! an array never changes its length, as `multiprocessing.Array`.
 
-use super::call::{Args, Method, Reply};
+use super::args::Args;
+use super::call::Reply;
 use super::failure::Failure;
+use super::method::Method;
 use super::slice::{place, places};
 use crate::ipc::manager::data::{Datum, Kind};
 

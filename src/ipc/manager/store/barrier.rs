@@ -12,9 +12,11 @@
 //! Python `threading.Barrier` in a manager: a timeout breaks it, `abort` breaks it until `reset`. Differs: the action runs
 //! in the client, and 0 parties are refused.
 
-use super::call::{Args, Method, Patience, Reply};
+use super::args::Args;
+use super::call::{Patience, Reply};
 use super::desk::{Context, Desk, SessionId, Step, WaiterId};
 use super::failure::Failure;
+use super::method::Method;
 use crate::ipc::manager::data::{Datum, Kind};
 
 /// A barrier object.

@@ -4,9 +4,11 @@
 
 use std::collections::HashMap;
 
-use super::call::{Args, Method, Reply};
+use super::args::Args;
+use super::call::Reply;
 use super::dict::attribute_name;
 use super::failure::Failure;
+use super::method::Method;
 use super::object::Object;
 use super::slice::place;
 use crate::ipc::manager::data::{DEPTH_LIMIT, Datum, Key, Map, ObjectId, add};

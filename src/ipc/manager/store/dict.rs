@@ -4,8 +4,10 @@
 //! Python `dict` with the methods of `DictProxy` (3.14), and `Namespace`, whose names are text. Differs: a copy of the keys
 //! or entries is one answer; a name may begin with `_`.
 
-use super::call::{Args, Method, Reply};
+use super::args::Args;
+use super::call::Reply;
 use super::failure::Failure;
+use super::method::Method;
 use crate::ipc::manager::data::{Datum, Key, Kind, Map};
 
 /// A dict object.

@@ -4,9 +4,11 @@
 //! Python `threading.Event` in a manager. Differs: whoever waits when the event is set is woken with `true`, also if it is
 //! cleared at once.
 
-use super::call::{Args, Method, Reply};
+use super::args::Args;
+use super::call::Reply;
 use super::desk::{Context, Desk, Step, WaiterId};
 use super::failure::Failure;
+use super::method::Method;
 use crate::ipc::manager::data::Kind;
 
 /// An event object.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::call::Method;
+use super::method::Method;
 use crate::ipc::manager::data::{Beyond64Bits, DEPTH_LIMIT, Key, Kind, NotComparable, Unhashable};
 
 /// Why an object of a manager refused a call. Nothing of the call was done.

@@ -4,8 +4,10 @@
 //! Python `list` with the methods of `ListProxy` (3.14). Differs: `sort` has no key function, and refuses a NaN, which has
 //! no place in an order.
 
-use super::call::{Args, Method, Reply};
+use super::args::Args;
+use super::call::Reply;
 use super::failure::Failure;
+use super::method::Method;
 use super::slice::{place, places, range};
 use crate::ipc::manager::data::{Datum, Kind, NotComparable, compare};
 

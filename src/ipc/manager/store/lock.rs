@@ -13,9 +13,11 @@
 
 use std::collections::VecDeque;
 
-use super::call::{Args, Method, Patience, Reply};
+use super::args::Args;
+use super::call::{Patience, Reply};
 use super::desk::{Caller, Context, Desk, SessionId, Step, WaiterId};
 use super::failure::Failure;
+use super::method::Method;
 use crate::ipc::manager::data::{Kind, ObjectId};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

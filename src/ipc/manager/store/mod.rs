@@ -5,9 +5,9 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `call`, `failure` | what can be asked, and what is answered |
+//! | `call`, `method`, `args`, `failure` | what can be asked, and what is answered |
 //! | `desk` | who waits, until when |
-//! | `keep` | what keeps an object alive |
+//! | `keep`, `lifetime` | what keeps an object alive, and when it goes |
 //! | `object` | one of eleven structs behind the fourteen types |
 //! | `dict`, `list`, `slice`, `array`, `change` | containers, and changing one place in them |
 //! | `lock`, `semaphore`, `event`, `barrier`, `queue` | what can be waited for |
@@ -15,6 +15,7 @@
 //! # Death
 //! A session that ends gives back what it holds: locks (the next holder is told), permits, leases, waits, references.
 
+mod args;
 mod array;
 mod barrier;
 mod call;
@@ -24,8 +25,10 @@ mod dict;
 mod event;
 mod failure;
 mod keep;
+mod lifetime;
 mod list;
 mod lock;
+mod method;
 mod object;
 mod queue;
 mod semaphore;
@@ -36,12 +39,12 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub(crate) use call::{Call, LoanToken, Patience, Reply, Request};
-pub use call::{Method, UnknownMethod};
 pub(crate) use desk::{Completion, SessionId, Ticket};
 pub use failure::{Failure, KeyText};
+pub use method::{Method, UnknownMethod};
 
 use super::data::{DEPTH_LIMIT, Datum, Key, Kind, Map, ObjectId, ObjectRef};
-use call::Args;
+use args::Args;
 use desk::{Caller, Context, Desk, Step};
 use keep::Graveyard;
 use lock::{Condition, Mutex};
@@ -277,38 +280,6 @@ impl Store {
         own.map(|(reference, _)| reference.clone()).ok_or(Failure::NoSuchObject)
     }
 
-    /// What a client gets to see in an answer it may use from now on, until it says that it does not.
-    fn note_references(&mut self, session: SessionId, reply: &mut Reply) {
-        let noted = reply.each_reference::<std::convert::Infallible>(&mut |reference| {
-            if let Some(session) = self.sessions.get_mut(&session) {
-                let (_, count) = session.references.entry(reference.id()).or_insert_with(|| (reference.clone(), 0));
-                *count += 1;
-            }
-            Ok(())
-        });
-        noted.expect("noting cannot fail");
-    }
-
-    fn release(&mut self, session: SessionId, object: ObjectId, count: u64) {
-        if let Some(session) = self.sessions.get_mut(&session)
-            && let Some((_, left)) = session.references.get_mut(&object)
-        {
-            *left = left.saturating_sub(count);
-            if *left == 0 {
-                session.references.remove(&object);
-                self.bury();
-                self.may_have_circles |= self.objects.contains_key(&object) && !self.is_rooted(object);
-            }
-        }
-    }
-
-    /// Whether a client, a name or a loan refers to an object, and not only other objects.
-    fn is_rooted(&self, id: ObjectId) -> bool {
-        self.sessions.values().any(|session| session.references.contains_key(&id))
-            || self.names.values().any(|reference| reference.id() == id)
-            || self.loans.values().any(|loan| loan.reference.id() == id)
-    }
-
     /// Ends the waits whose time has passed.
     pub(crate) fn expire(&mut self, now_ns: u64) {
         self.desk.set_now(now_ns);
@@ -367,45 +338,6 @@ impl Store {
             names: self.names.len(),
             waiting: self.desk.waiting(),
         }
-    }
-
-    /// Removes the objects that nobody refers to any more, and what only they referred to.
-    fn bury(&mut self) {
-        while let Some(id) = self.graveyard.next() {
-            if let Some(object) = self.objects.remove(&id) {
-                for waiter in object.waiters() {
-                    self.desk.complete(waiter, Err(Failure::NoSuchObject));
-                }
-            }
-        }
-    }
-
-    /// Removes objects that only refer to each other, in circles.
-    fn sweep(&mut self) {
-        let mut reached: HashSet<ObjectId> = HashSet::new();
-        let of_sessions = self.sessions.values().flat_map(|session| session.references.keys().copied());
-        let of_names = self.names.values().map(ObjectRef::id);
-        let of_loans = self.loans.values().map(|loan| loan.reference.id());
-        let mut next: Vec<ObjectId> = of_sessions.chain(of_names).chain(of_loans).collect();
-        while let Some(id) = next.pop() {
-            if reached.insert(id)
-                && let Some(object) = self.objects.get_mut(&id)
-            {
-                object.each_reference(&mut |reference| next.push(reference.id()));
-            }
-        }
-        let lost: Vec<ObjectId> = self.objects.keys().filter(|id| !reached.contains(id)).copied().collect();
-        for id in lost {
-            if let Some(object) = self.objects.remove(&id) {
-                for waiter in object.waiters() {
-                    self.desk.complete(waiter, Err(Failure::NoSuchObject));
-                }
-            }
-        }
-        // The graves of those that are gone are empty.
-        self.bury();
-        self.after_last_sweep = self.objects.len();
-        self.may_have_circles = false;
     }
 }
 

@@ -1,14 +1,15 @@
 //! An object of any type.
 
+use super::args::Args;
 use super::array::{Array, Value};
 use super::barrier::Barrier;
-use super::call::{Args, Method};
 use super::desk::{Context, Desk, SessionId, Step, WaiterId};
 use super::dict::{Dict, Namespace};
 use super::event::Event;
 use super::failure::Failure;
 use super::list::List;
 use super::lock::{Condition, Mutex};
+use super::method::Method;
 use super::queue::Queue;
 use super::semaphore::Semaphore;
 use crate::ipc::manager::data::{Datum, Kind, Map, ObjectRef};

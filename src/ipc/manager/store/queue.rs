@@ -16,9 +16,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::call::{Args, Method, Reply};
+use super::args::Args;
+use super::call::Reply;
 use super::desk::{Caller, Context, Desk, SessionId, Step, WaiterId};
 use super::failure::Failure;
+use super::method::Method;
 use crate::ipc::manager::data::{Datum, Kind};
 
 #[derive(Debug)]

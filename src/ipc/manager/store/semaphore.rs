@@ -12,9 +12,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::call::{Args, Method, Reply};
+use super::args::Args;
+use super::call::Reply;
 use super::desk::{Caller, Context, Desk, SessionId, Step, WaiterId};
 use super::failure::Failure;
+use super::method::Method;
 use crate::ipc::manager::data::Kind;
 
 /// A semaphore object.

@@ -89,7 +89,7 @@ pub(crate) struct Asking {
 #[derive(Debug)]
 pub(crate) enum Next {
     Send(Vec<u8>),
-    Done(Welcome),
+    Done(Box<Welcome>),
 }
 
 /// Why a greeting between a client and a manager came to nothing.
@@ -128,7 +128,7 @@ impl Asking {
                 let proved = transcript.code(key, b's', limit).verify_slice(proof);
                 proved.map_err(|_| Unwelcome::KeyNotProved)?;
                 let frame_limit = u32::from_le_bytes(*limit) as usize;
-                Ok(Next::Done(Welcome { frame_limit, seals: transcript.seals(key) }))
+                Ok(Next::Done(Box::new(Welcome { frame_limit, seals: transcript.seals(key) })))
             }
             (Some(_), [why]) if *why == Refused::WrongKey.code() => Err(Unwelcome::KeyRefused),
             _ => Err(Unwelcome::NoManager),
@@ -215,7 +215,7 @@ mod tests {
             };
             match (client.take(client_key, &answer), welcomed) {
                 (Ok(Next::Send(next)), None) => frame = next,
-                (Ok(Next::Done(welcome)), Some(server)) => return (Ok(server), Ok(welcome)),
+                (Ok(Next::Done(welcome)), Some(server)) => return (Ok(server), Ok(*welcome)),
                 (Err(failed), Some(server)) => return (Ok(server), Err(failed)),
                 other => panic!("out of step: {other:?}"),
             }

@@ -32,6 +32,12 @@ pub(crate) enum ToClient {
     Status { id: u64, status: Status },
 }
 
+/// The longest answer of a server that takes requests of up to `frame_limit`: what fits into a request fits into an answer,
+/// whatever else stands in it.
+pub(crate) fn longest_answer(frame_limit: usize) -> usize {
+    frame_limit.saturating_add(1024)
+}
+
 /// Appends a message as a frame to `out`. The length of a message above `limit` is the error.
 pub(crate) fn encode<T: Serialize>(
     message: &T,

@@ -18,5 +18,5 @@ pub(crate) use auth::{Answering, Asking, Next, Refused, Transport, Welcome};
 pub(crate) use frame::{Broken, GREETING_LIMIT, Inbox, finish_frame, start_frame};
 pub(crate) use key::random;
 pub use key::{AuthKey, EmptyKey};
-pub(crate) use message::{ToClient, ToServer, decode, encode};
+pub(crate) use message::{ToClient, ToServer, decode, encode, longest_answer};
 pub(crate) use seal::Seal;

@@ -168,7 +168,7 @@ proptest! {
     #[test]
     fn any_calls_leave_a_sound_store(
         steps in prop::collection::vec(
-            (0..14_usize, 0..66_u8, prop::collection::vec(crate::ipc::manager::data::any_datum(), 0..3), 0..12_u8), 1..60)
+            (0..14_usize, 0..80_u8, prop::collection::vec(crate::ipc::manager::data::any_datum(), 0..3), 0..12_u8), 1..60)
     ) {
         let mut stage = Stage::new();
         let mut clients = [stage.client(), stage.client()];
@@ -186,7 +186,7 @@ proptest! {
             stage.give(clients[0], clients[1], object);
         }
         for (object, method, mut arguments, how) in steps {
-            let method: Method = postcard::from_bytes(&[method]).expect("a method of this number");
+            let Ok(method) = postcard::from_bytes::<Method>(&[method]) else { continue };
             for argument in &mut arguments {
                 // References that are there, so that objects come to hold each other.
                 let _ = argument.each_reference::<()>(&mut |reference| {

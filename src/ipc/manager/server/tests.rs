@@ -1,0 +1,305 @@
+//! The server in a thread of the test, and peers that know the wire and break its rules.
+
+use std::os::fd::BorrowedFd;
+use std::thread;
+
+use super::*;
+use crate::ipc::manager::data::{Datum, Kind};
+use crate::ipc::manager::store::{Call, Failure, Method, Patience, Request};
+use crate::ipc::manager::wire::{Asking, Inbox, Next, Refused, encode, finish_frame, start_frame};
+use crate::sys::fd::wait_readable;
+use crate::sys::socket;
+
+/// A server behind a door, which ends when this is dropped.
+struct Stage {
+    door: OwnedFd,
+    life: Option<OwnedFd>,
+    server: Option<thread::JoinHandle<Status>>,
+}
+
+impl Stage {
+    fn new(limits: Limits) -> Stage {
+        Stage::with(limits, |_| {})
+    }
+
+    fn with(limits: Limits, change: impl FnOnce(&mut Server)) -> Stage {
+        let (inside, door) = socket::packet_pair().expect("a pair");
+        let (stop, life) = std::io::pipe().expect("a pipe");
+        let mut server = Server::new(key(), limits).expect("a server");
+        server.add_door(inside).expect("a door");
+        change(&mut server);
+        let server = thread::spawn(move || server.run(OwnedFd::from(stop)).expect("it runs"));
+        Stage { door, life: Some(life.into()), server: Some(server) }
+    }
+
+    /// A connection that has said nothing yet.
+    fn stranger(&self) -> Peer {
+        let (ours, theirs) = socket::stream_pair().expect("a pair");
+        socket::pass_descriptor(self.door.as_fd(), theirs.as_fd()).expect("room");
+        Peer { socket: ours, inbox: Inbox::default() }
+    }
+
+    /// A connection that has proved the key.
+    fn client(&self) -> Peer {
+        let mut peer = self.stranger();
+        let (mut asking, greeting) = Asking::new(Transport::Unix, [1; 32]);
+        peer.send_frame(&greeting);
+        loop {
+            let frame = peer.frames().pop().expect("the greeting goes on");
+            match asking.take(&key(), &frame).expect("the key") {
+                Next::Send(frame) => peer.send_frame(&frame),
+                Next::Done(_) => return peer,
+            }
+        }
+    }
+
+    /// Ends the server, and says what there was.
+    fn end(mut self) -> Status {
+        self.life = None;
+        self.server.take().expect("ended once").join().expect("no panic")
+    }
+}
+
+fn key() -> AuthKey {
+    AuthKey::new("secret").expect("not empty")
+}
+
+struct Peer {
+    socket: OwnedFd,
+    inbox: Inbox,
+}
+
+impl Peer {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    fn send(&self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match socket::send_some(self.fd(), bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    socket::wait_either(self.fd(), None).expect("a wait");
+                }
+                // The server may hang up in the middle.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn send_frame(&self, content: &[u8]) {
+        let mut frame = Vec::new();
+        let start = start_frame(&mut frame);
+        frame.extend_from_slice(content);
+        finish_frame(&mut frame, start, content.len(), &mut None).expect("as long as it is");
+        self.send(&frame);
+    }
+
+    fn ask(&self, id: u64, request: Request) {
+        let mut frame = Vec::new();
+        encode(&ToServer::Ask { id, request }, &mut frame, usize::MAX, &mut None).expect("any length");
+        self.send(&frame);
+    }
+
+    /// The frames that come next; none at the end of the connection.
+    fn frames(&mut self) -> Vec<Vec<u8>> {
+        let (mut room, mut frames) = (vec![0; SCRATCH], Vec::new());
+        while frames.is_empty() {
+            wait_readable(self.fd(), None).expect("a wait");
+            let count = match socket::receive(self.socket.as_fd(), &mut room) {
+                Ok(0) | Err(_) => return frames,
+                Ok(count) => count,
+            };
+            let each = |content: &[u8]| {
+                frames.push(content.to_vec());
+                Ok::<_, Broken>(ControlFlow::Continue(()))
+            };
+            self.inbox.feed(&room[..count], usize::MAX, &mut None, each).expect("well-formed");
+        }
+        frames
+    }
+
+    fn answers(&mut self) -> Vec<ToClient> {
+        self.frames().iter().map(|frame| decode(frame).expect("well-formed")).collect()
+    }
+
+    fn answer(&mut self) -> ToClient {
+        self.answers().pop().expect("an answer")
+    }
+
+    fn list(&mut self) -> ObjectId {
+        self.ask(0, Request::Create { kind: Kind::List, args: vec![], name: None });
+        match self.answer() {
+            ToClient::Answer { result: Ok(Reply::Object(reference)), .. } => reference.id(),
+            other => panic!("no list: {other:?}"),
+        }
+    }
+}
+
+fn call(object: ObjectId, method: Method, args: Vec<Datum>) -> Request {
+    Request::Call(Call { object, method, args, patience: Patience::Forever, thread: 0 })
+}
+
+#[test]
+fn client_that_breaks_the_rules_is_ended_alone() {
+    let stage = Stage::new(Limits::default());
+    let mut good = stage.client();
+    let list = good.list();
+    let rules: [&[u8]; 4] = [&[0xff; 4], &[1, 0, 0, 0, 0xff], &[0, 0, 0, 0], &[3, 0, 0, 0, 0, 0, 77]];
+    for broken in rules {
+        let mut bad = stage.client();
+        bad.send(broken);
+        assert_eq!(bad.frames(), Vec::<Vec<u8>>::new(), "hung up");
+        good.ask(1, call(list, Method::Len, vec![]));
+        assert_eq!(good.answer(), ToClient::Answer { id: 1, result: Ok(0.into()) });
+    }
+    // Nested without end: a list in a list in a list …
+    let mut bad = stage.client();
+    let nested = [[0, 1, 0, 1, 22, 1].as_slice(), &[6, 1].repeat(1_000_000)].concat();
+    bad.send_frame(&nested);
+    assert_eq!(bad.frames(), Vec::<Vec<u8>>::new());
+    let status = stage.end();
+    assert_eq!((status.refused.broken, status.refused.total()), (5, 5));
+}
+
+#[test]
+fn request_before_the_key_is_refused() {
+    let stage = Stage::new(Limits::default());
+    let mut peer = stage.stranger();
+    peer.ask(1, Request::Names);
+    assert_eq!(peer.frames(), [Refused::OtherProtocol.frame()]);
+    assert_eq!(peer.frames(), Vec::<Vec<u8>>::new());
+    assert_eq!(stage.end().refused.no_greeting, 1);
+}
+
+#[test]
+fn process_of_another_user_is_turned_away() {
+    // As if the server were another user's: who may come in is decided by comparing with that.
+    let stage = Stage::with(Limits::default(), |server| server.own_user += 1);
+    assert_eq!(stage.stranger().frames(), Vec::<Vec<u8>>::new());
+    let status = stage.end();
+    assert_eq!((status.refused.other_user, status.clients_ever), (1, 0));
+}
+
+#[test]
+fn what_is_no_connection_does_not_come_through_the_door() {
+    let stage = Stage::new(Limits::default());
+    let (packets, other) = socket::packet_pair().expect("a pair");
+    socket::pass_descriptor(stage.door.as_fd(), packets.as_fd()).expect("room");
+    let (ends, _) = std::io::pipe().expect("a pipe");
+    socket::pass_descriptor(stage.door.as_fd(), ends.as_fd()).expect("room");
+    socket::send_some(stage.door.as_fd(), b"nothing").expect("room");
+    drop((packets, other));
+    stage.client();
+    assert_eq!(stage.end().refused.other_user, 3);
+}
+
+#[test]
+fn client_that_does_not_read_is_stopped_and_then_ended() {
+    let limits = Limits { unread_time: Duration::from_millis(50), ..Limits::default() };
+    let stage = Stage::new(limits);
+    let mut reading = stage.client();
+    let list = reading.list();
+    let mut silent = stage.client();
+    let own = silent.list();
+    let long = Datum::from("x".repeat(100_000));
+    silent.ask(1, call(own, Method::Append, vec![long]));
+    silent.answer();
+    // Each answer is long; the server takes no more of these than it has room for, and nobody else waits.
+    for id in 0..2_000 {
+        silent.ask(id, call(own, Method::Copy, vec![]));
+    }
+    reading.ask(7, call(list, Method::Len, vec![]));
+    assert_eq!(reading.answer(), ToClient::Answer { id: 7, result: Ok(0.into()) });
+    loop {
+        reading.send_frame(&postcard::to_stdvec(&ToServer::Status { id: 8 }).expect("writable"));
+        let ToClient::Status { status, .. } = reading.answer() else { panic!("a status") };
+        if status.refused.not_reading == 1 {
+            break;
+        }
+        thread::yield_now();
+    }
+    assert_eq!(stage.end().clients, 1);
+}
+
+#[test]
+fn client_that_reads_late_gets_every_answer_in_order() {
+    let stage = Stage::new(Limits::default());
+    let mut peer = stage.client();
+    let list = peer.list();
+    peer.ask(1, call(list, Method::Append, vec![Datum::from("x".repeat(50_000))]));
+    peer.answer();
+    // Far above what the server keeps for a client that does not read.
+    for id in 100..300 {
+        peer.ask(id, call(list, Method::Copy, vec![]));
+    }
+    let mut seen = Vec::new();
+    while seen.len() < 200 {
+        seen.extend(peer.answers().into_iter().map(|answer| match answer {
+            ToClient::Answer { id, result: Ok(_) } => id,
+            other => panic!("{other:?}"),
+        }));
+    }
+    assert_eq!(seen, (100..300).collect::<Vec<_>>());
+    assert_eq!(stage.end().refused.total(), 0);
+}
+
+#[test]
+fn answer_above_the_limit_is_an_error_and_not_the_end() {
+    let stage = Stage::new(Limits { frame: 10_000, ..Limits::default() });
+    let mut peer = stage.client();
+    let list = peer.list();
+    for id in 1..4 {
+        peer.ask(id, call(list, Method::Append, vec![Datum::from("x".repeat(5_000))]));
+        peer.answer();
+    }
+    peer.ask(9, call(list, Method::Copy, vec![]));
+    let ToClient::Answer { id: 9, result: Err(Failure::AnswerTooLong { bytes, .. }) } = peer.answer() else {
+        panic!("too long")
+    };
+    assert!(bytes > 15_000);
+    peer.ask(10, call(list, Method::Len, vec![]));
+    assert_eq!(peer.answer(), ToClient::Answer { id: 10, result: Ok(3.into()) });
+    let mut long = Vec::new();
+    encode(&ToServer::Tell(Request::Lookup { name: "x".repeat(10_001) }), &mut long, usize::MAX, &mut None)
+        .expect("any");
+    peer.send(&long);
+    assert_eq!(peer.frames(), Vec::<Vec<u8>>::new(), "a request above the limit is the end");
+    assert_eq!(stage.end().refused.broken, 1);
+}
+
+#[test]
+fn idle_client_is_ended_but_not_one_that_waits() {
+    let stage = Stage::new(Limits { idle_time: Some(Duration::from_millis(50)), ..Limits::default() });
+    let mut waiting = stage.client();
+    waiting.ask(1, Request::Create { kind: Kind::Event, args: vec![], name: Some("event".into()) });
+    let ToClient::Answer { result: Ok(Reply::Object(event)), .. } = waiting.answer() else { panic!("an event") };
+    waiting.ask(2, call(event.id(), Method::Wait, vec![]));
+    let mut idle = stage.client();
+    assert_eq!(idle.frames(), Vec::<Vec<u8>>::new(), "ended");
+    let setting = stage.client();
+    setting.ask(1, Request::Lookup { name: "event".into() });
+    setting.ask(2, call(event.id(), Method::Set, vec![]));
+    assert_eq!(waiting.answer(), ToClient::Answer { id: 2, result: Ok(true.into()) });
+    assert_eq!(stage.end().refused.idle, 1);
+}
+
+#[test]
+fn any_bytes_of_a_client_end_in_order() {
+    use proptest::prelude::*;
+    use proptest::test_runner::TestRunner;
+    let stage = Stage::new(Limits::default());
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(150));
+    let bytes = proptest::collection::vec(any::<u8>(), 0..80);
+    let run = runner.run(&(bytes.clone(), bytes, any::<bool>()), |(first, second, as_client)| {
+        let peer = if as_client { stage.client() } else { stage.stranger() };
+        // The server may hang up between the two.
+        let _ = socket::send_some(peer.fd(), &first);
+        let _ = socket::send_some(peer.fd(), &[&[second.len() as u8, 0, 0, 0], &second[..]].concat());
+        Ok(())
+    });
+    run.expect("the server serves on");
+    let mut good = stage.client();
+    good.list();
+    stage.end();
+}

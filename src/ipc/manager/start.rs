@@ -1,0 +1,218 @@
+//! Starting a manager: a worker process that serves objects, or this very process.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::access::{ANSWER_TIME, Manager};
+use super::address::{Address, SocketFile};
+use super::client::{Client, Gate, door};
+use super::server::{Limits, Server};
+use super::status::Status;
+use super::wire::{AuthKey, Transport, random};
+use crate::ipc::error::{Result, os};
+use crate::ipc::process::{self, Process};
+use crate::ipc::role::{Role, RoleResult};
+use crate::ipc::share::{Inherited, Slot};
+
+/// How long a server may take to end when it is asked to.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(1);
+
+/// The server's process, of who started it.
+#[derive(Debug)]
+pub(super) struct OwnServer {
+    pub(super) process: Process,
+    /// The server ends when this is closed, in any way.
+    life: Option<OwnedFd>,
+    pub(super) addresses: Vec<Address>,
+    _files: Vec<SocketFile>,
+}
+
+/// How to start a manager, where the plain [`Manager::start`] does not do.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct ManagerBuilder<'a> {
+    process: process::Builder<'a>,
+    name: Option<String>,
+    key: Option<AuthKey>,
+    addresses: Vec<Address>,
+    is_private: bool,
+    limits: Limits,
+    answer_time: Option<Duration>,
+}
+
+impl<'a> ManagerBuilder<'a> {
+    /// How its process is started; it is a daemon in any case.
+    pub fn process(mut self, process: process::Builder<'a>) -> Self {
+        self.process = process;
+        self
+    }
+
+    /// The name of its process.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// The key for those who connect from elsewhere; random if none is given.
+    pub fn key(mut self, key: AuthKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Listens there too, for those who are no workers of this process.
+    pub fn listen(mut self, address: Address) -> Self {
+        self.addresses.push(address);
+        self
+    }
+
+    /// Listens also at a socket in a fresh directory that no other user can enter; see [`Manager::addresses`].
+    pub fn listen_privately(mut self) -> Self {
+        self.is_private = true;
+        self
+    }
+
+    /// How much it takes from its clients.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How long it may take for what needs no waiting, before this process and its workers give up on it (half a minute).
+    pub fn answer_time(mut self, limit: Duration) -> Self {
+        self.answer_time = Some(limit);
+        self
+    }
+
+    /// Starts the manager; see [`Manager::start`].
+    ///
+    /// # Errors
+    /// As [`Manager::start`], and [`Error::Os`](crate::Error::Os) if it cannot listen where it should.
+    pub fn start(self) -> Result<Manager> {
+        let key = match self.key {
+            Some(key) => key,
+            None => AuthKey::generate().map_err(os("make a random key"))?,
+        };
+        let (mut listeners, mut addresses, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        let mut wanted = self.addresses;
+        if self.is_private {
+            wanted.push(Address::Unix(SocketFile::private_path().map_err(os("make a private directory"))?));
+        }
+        for (number, address) in wanted.iter().enumerate() {
+            let (listener, address, mut file) = address.listen().map_err(os("listen for a manager's clients"))?;
+            if let Some(file) = file.as_mut().filter(|_| self.is_private && number == wanted.len() - 1) {
+                file.own_directory();
+            }
+            listeners.push((listener, matches!(address, Address::Tcp { .. })));
+            addresses.push(address);
+            files.extend(file);
+        }
+        let (inside, outside) = door()?;
+        let (ends, life) = std::io::pipe().map_err(os("make a manager's life line"))?;
+        let answer_time = self.answer_time.unwrap_or(ANSWER_TIME);
+        let name = self.name.as_deref().unwrap_or("manager");
+        let mut process = self.process.daemon(true).spawn(name, |give| ManagerServer {
+            key: key.bytes().to_vec(),
+            door: give.hand_over(inside),
+            life: give.hand_over(ends.into()),
+            listeners: listeners.into_iter().map(|(listener, is_tcp)| (give.hand_over(listener), is_tcp)).collect(),
+            limits: self.limits,
+        })?;
+        let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
+        let client = match Client::connect(Gate::Door(outside), key, manager, Some(answer_time)) {
+            Ok(client) => client,
+            // If the server said why it could not begin, that is the better reason.
+            Err(error) => match process.join_timeout(SHUTDOWN_TIME)?.and_then(|ended| ended.failure.clone()) {
+                Some(failure) => return Err(failure.into()),
+                None => return Err(error),
+            },
+        };
+        let server = OwnServer { process, life: Some(life.into()), addresses, _files: files };
+        Ok(Manager { client, server: Some(server) })
+    }
+}
+
+impl OwnServer {
+    pub(super) fn end(mut self) -> Result<()> {
+        self.life = None;
+        if self.process.join_timeout(SHUTDOWN_TIME)?.is_none() {
+            self.process.terminate()?;
+            if self.process.join_timeout(SHUTDOWN_TIME)?.is_none() {
+                self.process.kill()?;
+            }
+        }
+        self.process.join().map(drop)
+    }
+}
+
+/// The role of a manager's process. A program that starts managers has it in its table of roles.
+#[derive(Serialize, Deserialize)]
+pub struct ManagerServer {
+    key: Vec<u8>,
+    door: Slot<OwnedFd>,
+    life: Slot<OwnedFd>,
+    /// Each with whether it is TCP.
+    listeners: Vec<(Slot<OwnedFd>, bool)>,
+    limits: Limits,
+}
+
+impl Role for ManagerServer {
+    const NAME: &'static str = "manager.server";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let mut server = Server::new(AuthKey::new(self.key)?, self.limits)?;
+        server.add_door(inherited.take(self.door)?)?;
+        for (listener, is_tcp) in self.listeners {
+            let transport = if is_tcp { Transport::Tcp } else { Transport::Unix };
+            server.add_listener(inherited.take(listener)?, transport)?;
+        }
+        server.run(inherited.take(self.life)?)?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for ManagerServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ManagerServer").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// A manager in this very process, for who does nothing else: listens at addresses until it is told to stop.
+#[derive(Debug)]
+pub struct Serving {
+    addresses: Vec<Address>,
+    server: Server,
+    _files: Vec<SocketFile>,
+}
+
+impl Serving {
+    /// Listens at `addresses`, and serves nobody yet.
+    ///
+    /// # Errors
+    /// [`Error::Os`](crate::Error::Os) if it cannot listen there.
+    pub fn listen(addresses: &[Address], key: AuthKey, limits: Limits) -> Result<Serving> {
+        let mut server = Server::new(key, limits).map_err(os("make a manager"))?;
+        let (mut known, mut files) = (Vec::new(), Vec::new());
+        for address in addresses {
+            let (listener, address, file) = address.listen().map_err(os("listen for a manager's clients"))?;
+            server.add_listener(listener, address.transport()).map_err(os("listen for a manager's clients"))?;
+            known.push(address);
+            files.extend(file);
+        }
+        Ok(Serving { addresses: known, server, _files: files })
+    }
+
+    /// Where it listens, with the ports that the kernel chose.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Serves until `stop` becomes readable, or its other end is closed. Leaves no socket file, and says what there was.
+    ///
+    /// # Errors
+    /// [`Error::Os`](crate::Error::Os) if the kernel refuses the wait.
+    pub fn run(self, stop: impl std::os::fd::AsFd) -> Result<Status> {
+        self.server.run(stop).map_err(os("wait for a manager's clients"))
+    }
+}
