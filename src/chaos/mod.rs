@@ -9,9 +9,11 @@
 //! 4. The object can be used for two more rounds.
 //! 5. At the end of all nothing is left: no process, no descriptor.
 
+mod bar;
 mod case;
 mod cases;
 mod findings;
+mod json;
 mod kill;
 mod peer;
 mod python;
@@ -21,6 +23,7 @@ mod table;
 mod victim;
 mod words;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -33,6 +36,7 @@ use anyhow::{Context, bail, ensure};
 use self::python::Python;
 use self::sweep::{News, Numbered, Plan, Sweep};
 use self::table::{Run, Table};
+use self::words::{Words, words};
 use crate::ipc::{RoleEntry, StopSignals};
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Color, Format, Language};
@@ -41,6 +45,25 @@ use crate::sys::trace;
 
 /// Roles of the workers that are killed.
 pub(crate) static ROLES: &[RoleEntry] = &[victim::ROLE];
+
+/// What the command is for; the first line alone is its short form.
+pub(crate) const ABOUT: &str = "\
+What becomes of the others when a worker is killed
+Workers are killed with kill -9 while they are idle, while they wait, while they hold something, and in the middle of \
+every operation; then those who live on have to go on, with nothing lost and nothing there twice. A victim is led by \
+ptrace to the instruction after which it dies. Without --exhaustive a few places in each operation are tried, and all \
+around the instruction that decides.
+
+Examples:
+  ipc-demo chaos                          every object, in a few seconds
+  ipc-demo chaos lock queue               these two
+  ipc-demo chaos --place \"in put\"         every operation with this in its name
+  ipc-demo chaos --exhaustive             after every single instruction
+  ipc-demo chaos --exhaustive --full      with the rows that take longest
+  ipc-demo chaos --against python         beside Python's multiprocessing";
+
+/// How far Python has come.
+const PYTHON_BAR: Words = words("{bar:32} {pos} of {len} rows of Python", "{bar:32} Python 已完成 {pos}/{len} 行");
 
 /// How often a run looks whether it was asked to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -60,7 +83,7 @@ pub(crate) struct ChaosArgs {
     /// With --exhaustive: also the rows that take longest
     #[arg(long, requires = "exhaustive")]
     full: bool,
-    /// Put what the same kills do to python3's multiprocessing beside it
+    /// Put what the same kills do to others beside it
     #[arg(long, value_name = "PEER")]
     against: Option<Peer>,
     /// Do something wrong, to see that it is found
@@ -108,6 +131,9 @@ fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
 /// Kills, looks, and prints row by row.
 pub(crate) fn run(args: &ChaosArgs, terms: Terms) -> Result<Outcome, Failure> {
     let rows = chosen(args).map_err(Failure::Unusable)?;
+    if let Some(Peer::Python) = args.against {
+        python::find().map_err(Failure::Unusable)?;
+    }
     #[cfg(debug_assertions)]
     args.sabotage.into_iter().for_each(crate::sys::sabotage::Sabotage::begin);
     let failed = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
@@ -118,17 +144,14 @@ fn perform(args: &ChaosArgs, terms: Terms, rows: &[Numbered]) -> anyhow::Result<
     let signals = StopSignals::catch()?;
     let processors = trace::processors().context("cannot see which processors there are")?;
     victim::probe()?;
+    let before = belongings();
+    let beside = |Peer::Python| beside(rows, terms, &signals, processors.len());
+    let python = args.against.map(beside).transpose()?;
     let begun_ns = monotonic_ns();
-    let python = match args.against {
-        Some(Peer::Python) => Some(python::start(rows.iter().filter_map(|(_, row)| row.python))?),
-        None => None,
-    };
-    let stop = AtomicBool::new(false);
+    let stop = AtomicBool::new(signals.asked().is_some());
     let sweep = Sweep::new(rows, Plan { exhaustive: args.exhaustive, seed: terms.seed }, &stop);
     let jobs = sweep.survey(&processors)?;
-    let finish = |started: Option<python::Started>| started.map_or(Ok(Python::default()), python::Started::finish);
-    let mut table = Table::new(rows, terms, jobs.len(), python.map(finish).transpose()?);
-    let before = belongings();
+    let mut table = Table::new(rows, terms, jobs.len(), python);
     let (news, heard) = mpsc::channel();
     let (killed, told) = thread::scope(|scope| {
         let killing = scope.spawn(|| sweep.kill(&processors, jobs, news));
@@ -156,6 +179,18 @@ fn perform(args: &ChaosArgs, terms: Terms, rows: &[Numbered]) -> anyhow::Result<
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::ReaderGone),
         Err(error) => Err(error).context("cannot write the results to stdout"),
     }
+}
+
+/// Does the kills of these rows to Python.
+fn beside(rows: &[Numbered], terms: Terms, signals: &StopSignals, processors: usize) -> anyhow::Result<Python> {
+    // Some rows have the same kill in Python.
+    let names: BTreeSet<_> = rows.iter().filter_map(|(_, row)| row.python).collect();
+    let names: Vec<_> = names.into_iter().collect();
+    let bar = bar::bar(terms, PYTHON_BAR, names.len());
+    let tell = || bar.iter().for_each(|bar| bar.inc(1));
+    let python = python::kill(&names, processors, tell, || signals.asked().is_some());
+    bar.iter().for_each(|bar| bar.finish_and_clear());
+    python
 }
 
 /// Shows what is heard until nothing more is. Stops the killing when somebody asks for that.

@@ -121,9 +121,7 @@ fn change_and_wake(word: &AtomicU32, operation: i32, operand: u16, count: i32) -
     // The kernel takes twelve bits and extends the sign.
     debug_assert!(operand < 1 << 11, "{operand} does not fit the operand of FUTEX_WAKE_OP");
     #[cfg(debug_assertions)]
-    if super::sabotage::Sabotage::TwoStepWake.is_on() {
-        return change_then_wake(word, operation, operand, count);
-    }
+    let operand = super::sabotage::change_first(word, operation, operand);
     let change = libc::FUTEX_OP(operation, i32::from(operand), libc::FUTEX_OP_CMP_LT, 0);
     // SAFETY: FUTEX_WAKE_OP changes the second word, here the same as the first, atomically in the kernel; `word` keeps
     // it mapped and aligned. The fourth argument is the count for the second word: none, it is the same queue.
@@ -131,17 +129,6 @@ fn change_and_wake(word: &AtomicU32, operation: i32, operand: u16, count: i32) -
         libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE_OP, count, 0usize, word.as_ptr(), change)
     });
     woken.map_err(io::Error::from).expect("futex wake-op on a mapped, aligned word cannot fail") as u32
-}
-
-/// How not to do it: who is killed between the two steps leaves sleepers behind.
-#[cfg(debug_assertions)]
-fn change_then_wake(word: &AtomicU32, operation: i32, operand: u16, count: i32) -> u32 {
-    use super::atomic::Ordering::SeqCst;
-    match operation {
-        libc::FUTEX_OP_ADD => word.fetch_add(operand.into(), SeqCst),
-        _ => word.fetch_or(operand.into(), SeqCst),
-    };
-    wake(word, count)
 }
 
 #[cfg(test)]

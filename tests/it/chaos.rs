@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
-use crate::harness::{Demo, send, watchdog};
+use crate::harness::{Demo, await_end, is_running, send, watchdog};
 
 /// Whether workers may be stepped through here. Says so if not.
 fn is_possible() -> bool {
@@ -108,6 +108,11 @@ fn release_knows_no_sabotage() {
     let sabotage = Demo::run("chaos").args(["--sabotage", "no-scrub", "--place", "nowhere"]);
     let said = sabotage.expect_exit(2).stderr;
     assert_eq!(said.contains("unexpected argument"), !cfg!(debug_assertions), "{said}");
+    let program = std::fs::read(env!("CARGO_BIN_EXE_ipc-demo")).expect("it was built");
+    for trace in ["two-step-wake", "no-scrub"] {
+        let is_there = program.windows(trace.len()).any(|bytes| bytes == trace.as_bytes());
+        assert_eq!(is_there, cfg!(debug_assertions), "{trace}");
+    }
 }
 
 #[test]
@@ -135,31 +140,110 @@ fn table_fits_in_both_languages() {
     }
 }
 
-#[test]
-fn python_hangs_where_we_go_on() {
-    let _watchdog = watchdog("chaos::python");
-    if !is_possible() || Command::new("python3").arg("--version").output().is_err() {
-        let _ = writeln!(std::io::stderr(), "skipped: no python3, or no ptrace");
-        return;
+/// Whether the same can be done to Python here. Says so if not.
+fn is_python_possible() -> bool {
+    let tried = Command::new("python3").args(["-c", "import ctypes, multiprocessing"]).output();
+    let found = tried.is_ok_and(|tried| tried.status.success());
+    if !found {
+        let _ = writeln!(std::io::stderr(), "skipped: no python3 with multiprocessing");
     }
-    let (rows, total) = rows(&chaos(&["lock", "--place", "ing", "--against", "python"]).expect_exit(0).stdout);
-    let python = |place: &str| rows.iter().find(|row| row["killed"] == place).map(|row| row["python"].clone());
-    assert_eq!(python("holding"), Some("hangs".into()));
-    assert_eq!(python("waiting"), Some(Value::Null), "Python was not asked");
-    assert!(total["python"].as_str().expect("a version").starts_with('3'), "{total}");
-    let idle = chaos(&["lock", "--place", "idle", "--against", "python"]).expect_exit(0).stdout;
-    assert!(idle.contains(r#""python":"goes_on""#), "a kill that harms nobody does not hang: {idle}");
+    found && is_possible()
 }
 
 #[test]
-fn without_python_we_stand_alone() {
-    let _watchdog = watchdog("chaos::without_python");
-    if !is_possible() {
+fn python_hangs_where_we_go_on() {
+    let _watchdog = watchdog("chaos::python");
+    if !is_python_possible() {
         return;
     }
-    let table = Demo::run("chaos").args(["lock", "--place", "idle", "--against", "python"]).env("PATH", "/nonexistent");
-    let table = table.expect_exit(0).stdout;
-    assert!(table.contains("no python3"), "{table}");
+    let args = ["lock", "pipe", "datagrams", "JoinableQueue", "--against", "python"];
+    let (rows, total) = rows(&chaos(&args).args(["--place", "ing"]).expect_exit(0).stdout);
+    let python = |object: &str, place: &str| {
+        let row = rows.iter().find(|row| row["object"] == object && row["killed"] == place);
+        row.unwrap_or_else(|| panic!("{object}, {place}"))["python"].clone()
+    };
+    for (object, place, outcome) in [
+        ("Lock", "waiting", "goes_on"),
+        ("Lock", "holding", "hangs"),
+        ("Pipe", "waiting", "goes_on"),
+        ("JoinableQueue", "waiting", "hangs"),
+        ("JoinableQueue", "holding", "hangs"),
+    ] {
+        let seen = python(object, place);
+        assert_eq!(seen["outcome"], outcome, "{object}, {place}: {seen}");
+        let counts = ["goes_on", "loses", "wrong", "hangs"].map(|each| seen[each].as_u64().expect("a number"));
+        assert_eq!(seen["kills"], counts.iter().sum::<u64>(), "{seen}");
+    }
+    assert_eq!(total["verdict"], "held", "Python's side does not count against ours: {total}");
+    assert!(total["python"]["version"].as_str().expect("a version").starts_with('3'), "{total}");
+}
+
+#[test]
+fn table_with_python_fits_in_both_languages() {
+    let _watchdog = watchdog("chaos::table_with_python");
+    if !is_python_possible() {
+        return;
+    }
+    for (language, word, reservation) in [("en", "hangs", "from run to run"), ("zh", "卡死", "每次运行可能不同")]
+    {
+        let args = ["lock", "datagrams", "--against", "python", "--lang", language, "--color", "never"];
+        let table = Demo::run("chaos").args(args).expect_exit(0).stdout;
+        let row = |place: &str| table.lines().find(|line| line.contains(place)).unwrap_or_else(|| panic!("{table}"));
+        assert!(row(if language == "en" { "holding" } else { "持有" }).ends_with(word), "{table}");
+        let sending = if language == "en" { "in send" } else { "send 中" };
+        assert!(row(sending).ends_with('–'), "Python has nothing like it: {table}");
+        assert!(table.contains("Python 3") && table.contains(reservation), "{table}");
+        for line in table.lines() {
+            assert!(line.width() <= 80, "{line}");
+        }
+    }
+}
+
+#[test]
+fn without_python_nothing_is_started() {
+    let refused = chaos(&["lock", "--against", "python"]).env("PATH", "/nonexistent").expect_exit(2);
+    assert!(refused.stdout.is_empty() && refused.stderr.contains("no python3 in the PATH"), "{refused:?}");
+}
+
+/// The children of a process, whichever of its threads started them.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn python_ends_with_us() {
+    let _watchdog = watchdog("chaos::python_ends_with_us");
+    if !is_python_possible() {
+        return;
+    }
+    for (signal, code) in [(Signal::SIGINT, Some(130)), (Signal::SIGTERM, Some(143)), (Signal::SIGKILL, None)] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ipc-demo"))
+            .args(["chaos", "lock", "event", "--against", "python"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let is_python = |pid: &u32| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("python"))
+        };
+        let workers = loop {
+            let pythons: Vec<u32> = children(child.id()).into_iter().filter(is_python).collect();
+            let workers: Vec<u32> = pythons.iter().flat_map(|&python| children(python)).collect();
+            if !workers.is_empty() {
+                break [pythons, workers].concat();
+            }
+            std::thread::yield_now();
+        };
+        send(child.id(), signal);
+        assert_eq!(child.wait().expect("it ends").code(), code, "{signal}");
+        for pid in workers {
+            if code.is_some() {
+                assert!(!is_running(pid), "{signal} left {pid}");
+            }
+            await_end(pid);
+        }
+    }
 }
 
 #[test]

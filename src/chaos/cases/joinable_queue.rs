@@ -18,14 +18,16 @@ const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 7] = [
-    Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone),
-    Row::before::<TaskDone>(NAME, HOLDING, JOINS, Effect::Undone).looking_around(),
-    Row::within::<Lease>(NAME, words("in get", "get 中"), DO_ALL, OPERATION),
+    Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone).like_python("JoinableQueue.waiting"),
+    Row::before::<TaskDone>(NAME, HOLDING, JOINS, Effect::Undone).looking_around().like_python("JoinableQueue.holding"),
+    Row::within::<Lease>(NAME, words("in get", "get 中"), DO_ALL, OPERATION).like_python("JoinableQueue.in_get"),
     Row::within::<GetEmpty>(NAME, words("in get, one behind", "get 中，后面有人等"), PEER_GETS, OPERATION)
         .looking_around()
-        .extra(),
+        .extra()
+        .like_python("JoinableQueue.in_get_among_peers"),
     Row::within::<TaskDone>(NAME, words("in task_done, one joins", "task_done 中，有人 join"), JOINS, OPERATION)
-        .looking_around(),
+        .looking_around()
+        .like_python("JoinableQueue.in_task_done"),
     Row::within::<GiveBack>(NAME, words("in give_back", "give_back 中"), DO_ALL, (Effect::Done, Effect::Done)),
     Row::within::<Inherit>(NAME, words("in get, of the dead", "get 中，接死者的任务"), DO_ALL, OPERATION).extra(),
 ];

@@ -19,11 +19,14 @@ const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 6] = [
-    Row::before::<Send>("Pipe", IDLE, SEES_END, Effect::Undone),
-    Row::asleep::<Receive>("Pipe", WAITING, IS_TOLD, Effect::Done),
-    Row::within::<Send>("Pipe", words("in send, a peer waits", "send 中，有人等"), GETS_IT, OPERATION),
-    Row::within::<SendLong>("Pipe", words("in send, 200 kB", "send 200 kB 中"), GETS_IT, OPERATION),
-    Row::within::<Receive>("Pipe", words("in recv", "recv 中"), IS_TOLD, (Effect::Done, Effect::Done)),
+    Row::before::<Send>("Pipe", IDLE, SEES_END, Effect::Undone).like_python("Pipe.idle"),
+    Row::asleep::<Receive>("Pipe", WAITING, IS_TOLD, Effect::Done).like_python("Pipe.waiting"),
+    Row::within::<Send>("Pipe", words("in send, a peer waits", "send 中，有人等"), GETS_IT, OPERATION)
+        .like_python("Pipe.in_send"),
+    Row::within::<SendLong>("Pipe", words("in send, 200 kB", "send 200 kB 中"), GETS_IT, OPERATION)
+        .like_python("Pipe.in_send_long"),
+    Row::within::<Receive>("Pipe", words("in recv", "recv 中"), IS_TOLD, (Effect::Done, Effect::Done))
+        .like_python("Pipe.in_recv"),
     Row::within::<Datagram>("Datagrams", words("in send", "send 中"), GO_ON, OPERATION),
 ];
 

@@ -15,10 +15,11 @@ const GET_OR_TOLD: Words = words("get the rest, or told", "取到其余，或被
 const LONG: Duration = Duration::from_secs(2);
 
 pub(in crate::chaos) static ROWS: [Row; 2] = [
-    Row::asleep::<Get<false>>(NAME, WAITING, PEER_GETS, Effect::Done).looking_around(),
+    Row::asleep::<Get<false>>(NAME, WAITING, PEER_GETS, Effect::Done).looking_around().like_python("Queue.waiting"),
     Row::within::<Get<true>>(NAME, words("in get", "get 中"), GET_OR_TOLD, (Effect::Done, Effect::Done))
         .looking_around()
-        .extra(),
+        .extra()
+        .like_python("Queue.in_get"),
 ];
 
 /// The victim gets; with `FILLED` there is something to get.

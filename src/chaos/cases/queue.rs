@@ -23,16 +23,22 @@ const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 12] = [
-    Row::before::<Put>(NAME, IDLE, FIND_ALL, Effect::Undone),
-    Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone),
-    Row::within::<Put>(NAME, words("in put", "put 中"), FIND_ALL, OPERATION),
-    Row::within::<PutToPeer>(NAME, words("in put, a peer waits", "put 中，有人等"), PEER_GETS, OPERATION),
-    Row::within::<PutFull>(NAME, words("in put, one behind", "put 中，后面有人等"), PEER_PUTS, OPERATION),
+    Row::before::<Put>(NAME, IDLE, FIND_ALL, Effect::Undone).like_python("Queue.idle"),
+    Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone).like_python("Queue.waiting"),
+    Row::within::<Put>(NAME, words("in put", "put 中"), FIND_ALL, OPERATION).like_python("Queue.in_put"),
+    Row::within::<PutToPeer>(NAME, words("in put, a peer waits", "put 中，有人等"), PEER_GETS, OPERATION)
+        .like_python("Queue.in_put_to_peer"),
+    Row::within::<PutFull>(NAME, words("in put, one behind", "put 中，后面有人等"), PEER_PUTS, OPERATION)
+        .like_python("Queue.in_put_among_peers"),
     Row::within::<PutMany>(NAME, words("in put_many", "put_many 中"), FIND_ALL, OPERATION).extra(),
-    Row::within::<Get>(NAME, words("in get", "get 中"), FIND_REST, OPERATION),
-    Row::within::<GetFromPeer>(NAME, words("in get, a peer waits", "get 中，有人等"), PEER_PUTS, OPERATION),
-    Row::within::<GetEmpty>(NAME, words("in get, one behind", "get 中，后面有人等"), PEER_GETS, OPERATION),
-    Row::within::<PutLong>(NAME, words("in put, 3 kB", "put 3 kB 中"), FIND_ALL, OPERATION).extra(),
+    Row::within::<Get>(NAME, words("in get", "get 中"), FIND_REST, OPERATION).like_python("Queue.in_get"),
+    Row::within::<GetFromPeer>(NAME, words("in get, a peer waits", "get 中，有人等"), PEER_PUTS, OPERATION)
+        .like_python("Queue.in_get_from_peer"),
+    Row::within::<GetEmpty>(NAME, words("in get, one behind", "get 中，后面有人等"), PEER_GETS, OPERATION)
+        .like_python("Queue.in_get_among_peers"),
+    Row::within::<PutLong>(NAME, words("in put, 3 kB", "put 3 kB 中"), FIND_ALL, OPERATION)
+        .extra()
+        .like_python("Queue.in_put_long"),
     Row::within::<Attach>(NAME, words("in attach", "attach 中"), FIND_ALL, (Effect::Done, Effect::Done)).extra(),
     Row::within::<Leave>(
         NAME,

@@ -16,30 +16,35 @@ const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 7] = [
-    Row::before::<Acquire>(NAME, IDLE, GO_ON, Effect::Undone),
-    Row::asleep::<AcquireEmpty>(NAME, WAITING, PEER_GETS_IT, Effect::Undone),
-    Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GO_ON, OPERATION),
+    Row::before::<Acquire>(NAME, IDLE, GO_ON, Effect::Undone).like_python("Semaphore.idle"),
+    Row::asleep::<AcquireEmpty>(NAME, WAITING, PEER_GETS_IT, Effect::Undone).like_python("Semaphore.waiting"),
+    Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GO_ON, OPERATION)
+        .like_python("Semaphore.in_acquire"),
     Row::within::<AcquireEmpty>(
         NAME,
         words("in acquire, one behind", "acquire 中，后面有人等"),
         PEER_GETS_IT,
         OPERATION,
     )
-    .looking_around(),
-    Row::within::<Release<false>>(NAME, words("in release", "release 中"), GO_ON, OPERATION),
+    .looking_around()
+    .like_python("Semaphore.in_acquire_among_peers"),
+    Row::within::<Release<false>>(NAME, words("in release", "release 中"), GO_ON, OPERATION)
+        .like_python("Semaphore.in_release"),
     Row::within::<Release<true>>(
         NAME,
         words("in release, a peer waits", "release 中，有人等"),
         PEER_GETS_IT,
         OPERATION,
-    ),
+    )
+    .like_python("Semaphore.in_release_among_peers"),
     Row::within::<ReleaseBounded>(
         "BoundedSemaphore",
         words("in release, a peer waits", "release 中，有人等"),
         PEER_GETS_IT,
         OPERATION,
     )
-    .looking_around(),
+    .looking_around()
+    .like_python("BoundedSemaphore.in_release_among_peers"),
 ];
 
 /// Gives and takes twice, and leaves the number of permits as it was.
