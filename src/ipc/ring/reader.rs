@@ -158,6 +158,7 @@ impl<'a> Reader<'a> {
     fn look(&mut self) -> Mark {
         let (seen, tail) = self.ring.shared.tail.read();
         let get = self.side();
+        self.ring.get_spin.found(tail.items.wrapping_sub(get.seen_items.load(Relaxed)));
         get.seen_bytes.store(tail.bytes, Relaxed);
         get.seen_items.store(tail.items, Relaxed);
         self.seen = Some(seen);
