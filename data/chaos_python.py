@@ -36,6 +36,8 @@ GOES_ON, LOSES, WRONG, HANGS = OUTCOMES = "goes_on", "loses", "wrong", "hangs"
 
 context = multiprocessing.get_context("fork")
 workers = []
+# Not empty once this process was told to end.
+told_to_end = []
 
 
 class Missed(Exception):
@@ -64,6 +66,12 @@ def die_with(parent):
         os._exit(1)
 
 
+def end_if_told():
+    """Looked at often. An exception out of the signal's handler could be lost: in a `__del__` it is ignored."""
+    if told_to_end:
+        sys.exit(1)
+
+
 def nothing():
     pass
 
@@ -72,6 +80,7 @@ class Worker:
     """A process that does something, and says what it has to say to this one."""
 
     def __init__(self, body):
+        end_if_told()
         parent, (self.words, mouth) = os.getpid(), context.Pipe(False)
 
         def live():
@@ -92,6 +101,7 @@ class Worker:
         """GOES_ON when that comes, HANGS if it does not, WRONG if the worker fails."""
         begun = time.monotonic()
         while not is_done():
+            end_if_told()
             waited = time.monotonic() - begun
             if not self.process.is_alive():
                 return WRONG
@@ -139,6 +149,7 @@ def asleep_in(operation):
     worker.says()
     looks, begun = 0, time.monotonic()
     while looks < 3:
+        end_if_told()
         looks = looks + 1 if worker.is_asleep() else 0
         time.sleep(0.001)
         if time.monotonic() - begun > STARVED:
@@ -694,7 +705,7 @@ if __name__ == "__main__":
     die_with(int(sys.argv[1]))
     # Ctrl-C goes to everybody; who is to stop is told so by its parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, lambda *_: told_to_end.append(True))
     say(version=platform.python_version(), most_kills=KILLS, patience_ms=round(PATIENCE * 1000))
     try:
         for name in sys.argv[2:]:
