@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::workload::{Point, Sample, Workload};
-use crate::ipc::manager::{Address, AuthKey, Dict, Manager, ManagerServer};
+use crate::ipc::manager::{Address, AuthKey, Dict, Manager};
 use crate::ipc::{Inherited, Process, Role, RoleEntry, RoleResult, Slot};
 
-/// The roles that the measurement's workers have.
-pub(super) const ROLES: &[RoleEntry] = &[RoleEntry::of::<ManagerServer>(), RoleEntry::of::<SendsBack>()];
+/// The manager itself has the role that the scenario of that name brings along.
+pub(super) const ROLE: RoleEntry = RoleEntry::of::<SendsBack>();
 
 const CLIENTS: [u64; 3] = [1, 2, 16];
 /// About as long as a call of the manager and its answer.

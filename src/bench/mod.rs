@@ -51,8 +51,8 @@ fn workloads<'a>() -> Vec<Workload<'a>> {
 
 /// Roles of the workers that the workloads start.
 pub(crate) fn roles() -> impl Iterator<Item = RoleEntry> {
-    let several = [queue::ROLES, joinable::ROLES, manager::ROLES];
-    [pipe::ROLE, process::ROLE].into_iter().chain(several.into_iter().flatten().copied())
+    let several = [queue::ROLES, joinable::ROLES];
+    [pipe::ROLE, manager::ROLE, process::ROLE].into_iter().chain(several.into_iter().flatten().copied())
 }
 
 const EXAMPLES: &str = "\

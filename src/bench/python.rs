@@ -26,7 +26,7 @@ use crate::ipc::StopSignals;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::fd;
 
-const PROGRAM: &str = include_str!("multiprocessing.py");
+const PROGRAM: &str = include_str!("../../data/bench_python.py");
 /// A task that takes longer has gone wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -74,7 +74,7 @@ impl<'a> Python<'a> {
             .spawn();
         let mut child = match started {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                bail!("there is no python3 on the path to compare with: install it, or leave out --against python")
+                bail!("there is no python3 in the PATH to compare with; install it, or leave --against out")
             }
             started => started.context("cannot start python3")?,
         };

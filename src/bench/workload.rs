@@ -127,7 +127,7 @@ impl<'a> Point<'a> {
         self
     }
 
-    /// What Python is to do, as `multiprocessing.py` beside this file knows it.
+    /// What Python is to do, as `data/bench_python.py` knows it.
     pub(super) fn python(mut self, task: Value) -> Self {
         self.for_python = Some(task);
         self

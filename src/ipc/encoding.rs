@@ -45,37 +45,19 @@ pub(crate) fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
     &mut buffer[..len]
 }
 
-/// A place for a small item. As `postcard`'s own, but without a call to `memcpy` for each number.
-struct Room<'b> {
-    bytes: &'b mut [u8],
-    len: usize,
-}
+/// Where the bytes of an item go. As `postcard`'s own flavours, but without a call to `memcpy` for each number.
+trait Place {
+    /// Appends bytes of a length that the compiler knows.
+    fn put<const N: usize>(&mut self, data: &[u8; N]) -> postcard::Result<()>;
 
-impl Room<'_> {
+    /// Appends bytes of any length.
+    fn put_all(&mut self, data: &[u8]) -> postcard::Result<()>;
+
+    /// Appends bytes of any length that are few as a rule: the digits of a number.
     #[inline]
-    fn put<const N: usize>(&mut self, data: &[u8; N]) -> postcard::Result<()> {
-        let place = self.bytes.get_mut(self.len..self.len + N).ok_or(postcard::Error::SerializeBufferFull)?;
-        place.copy_from_slice(data);
-        self.len += N;
-        Ok(())
-    }
-}
-
-impl Flavor for Room<'_> {
-    type Output = usize;
-
-    #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.put(&[byte])
-    }
-
-    #[inline]
-    fn try_extend(&mut self, mut data: &[u8]) -> postcard::Result<()> {
+    fn put_few(&mut self, mut data: &[u8]) -> postcard::Result<()> {
         if data.len() >= 16 {
-            let place = self.bytes.get_mut(self.len..self.len + data.len());
-            place.ok_or(postcard::Error::SerializeBufferFull)?.copy_from_slice(data);
-            self.len += data.len();
-            return Ok(());
+            return self.put_all(data);
         }
         if let Some((eight, rest)) = data.split_first_chunk::<8>() {
             self.put(eight)?;
@@ -91,10 +73,65 @@ impl Flavor for Room<'_> {
         }
         data.first().map_or(Ok(()), |last| self.put(&[*last]))
     }
+}
+
+/// A place for a small item.
+struct Room<'b> {
+    bytes: &'b mut [u8],
+    len: usize,
+}
+
+impl Place for Room<'_> {
+    #[inline]
+    fn put<const N: usize>(&mut self, data: &[u8; N]) -> postcard::Result<()> {
+        let place = self.bytes.get_mut(self.len..self.len + N).ok_or(postcard::Error::SerializeBufferFull)?;
+        place.copy_from_slice(data);
+        self.len += N;
+        Ok(())
+    }
 
     #[inline]
-    fn finalize(self) -> postcard::Result<usize> {
-        Ok(self.len)
+    fn put_all(&mut self, data: &[u8]) -> postcard::Result<()> {
+        let place = self.bytes.get_mut(self.len..self.len + data.len());
+        place.ok_or(postcard::Error::SerializeBufferFull)?.copy_from_slice(data);
+        self.len += data.len();
+        Ok(())
+    }
+}
+
+impl Place for Vec<u8> {
+    #[inline]
+    fn put<const N: usize>(&mut self, data: &[u8; N]) -> postcard::Result<()> {
+        self.extend_from_slice(data);
+        Ok(())
+    }
+
+    #[inline]
+    fn put_all(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.extend_from_slice(data);
+        Ok(())
+    }
+}
+
+/// What `postcard` writes to. It moves this about as a value, so it is no more than a reference.
+struct Into<'p, P>(&'p mut P);
+
+impl<P: Place> Flavor for Into<'_, P> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.put(&[byte])
+    }
+
+    #[inline]
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.0.put_few(data)
+    }
+
+    #[inline]
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
     }
 }
 
@@ -105,29 +142,33 @@ fn codec(action: &'static str) -> impl FnOnce(postcard::Error) -> Error {
 /// The record of a small item, written into `bytes`; `None` if it is not small.
 #[inline]
 pub(crate) fn encode_small<'b, T: Serialize>(item: &T, bytes: &'b mut [u8; SMALL]) -> Result<Option<Records<'b>>> {
-    let room = Room { bytes: &mut bytes[HEADER_BYTES..], len: 0 };
-    let len = match postcard::serialize_with_flavor(item, room) {
-        Ok(len) => len,
+    let mut room = Room { bytes: &mut bytes[HEADER_BYTES..], len: 0 };
+    match postcard::serialize_with_flavor(item, Into(&mut room)) {
+        Ok(()) => {}
         Err(postcard::Error::SerializeBufferFull) => return Ok(None),
         Err(error) => return Err(codec("serialise an item")(error)),
-    };
+    }
+    let len = room.len;
     bytes[..HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
     Ok(Some(Records { bytes: &bytes[..record_bytes(len)], items: 1 }))
 }
 
 /// Appends the record of an item of at most `longest` bytes.
+///
+/// After an error, what was appended means nothing.
+#[inline]
 pub(crate) fn append<T: Serialize>(item: &T, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
     let start = bytes.len();
-    let mut buffer = std::mem::take(bytes);
-    buffer.extend_from_slice(&[0; HEADER_BYTES]);
-    let mut buffer = postcard::to_extend(item, buffer).map_err(codec("serialise an item"))?;
-    let len = buffer.len() - start - HEADER_BYTES;
+    bytes.extend_from_slice(&[0; HEADER_BYTES]);
+    postcard::serialize_with_flavor(item, Into(bytes)).map_err(codec("serialise an item"))?;
+    let len = bytes.len() - start - HEADER_BYTES;
     if len > longest {
         return Err(Error::TooLong { bytes: len, limit: longest });
     }
-    buffer[start..start + HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
-    buffer.resize(start + record_bytes(len), 0);
-    *bytes = buffer;
+    bytes[start..start + HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
+    // The most padding first: a length that the compiler knows.
+    bytes.extend_from_slice(&[0; HEADER_BYTES]);
+    bytes.truncate(start + record_bytes(len));
     Ok(())
 }
 

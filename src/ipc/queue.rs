@@ -354,9 +354,11 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
             return Ok(items);
         }
         let mut buffer = self.channel.scratch.borrow();
-        let len = reader.take_many(most as u64, &mut buffer)?;
+        let (records, count) = reader.take_many(most as u64, &mut buffer)?;
         drop(reader);
-        let decoded = encoding::decode_all(&buffer[..len], &mut items);
+        // Every record has its bytes in the buffer, so the count is bounded by what was really there.
+        items.reserve(records.len().min(count as usize));
+        let decoded = encoding::decode_all(records, &mut items);
         self.channel.scratch.give_back(buffer);
         decoded.map(|()| items)
     }

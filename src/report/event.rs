@@ -259,6 +259,64 @@ pub enum Fact {
         /// What it found in the counter then.
         seen: u64,
     },
+    /// A manager was started, or this very process serves as one.
+    ManagerStarted {
+        /// Its process id.
+        manager_pid: u32,
+        /// Where it listens for others than the workers of this run.
+        addresses: Vec<String>,
+    },
+    /// The runner is a client of a manager elsewhere.
+    ManagerConnected {
+        /// Where that is.
+        address: String,
+    },
+    /// A manager can be reached from other machines.
+    AddressExposed {
+        /// Where.
+        address: String,
+    },
+    /// Other users of this machine can read the key.
+    KeyExposed {
+        /// The file that it is in.
+        file: String,
+    },
+    /// An object of a manager was made, or looked up by its name.
+    ObjectMade {
+        /// Its type.
+        object: String,
+        /// Its name, if it has one: then it is there for other clients too, and stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+    /// Somebody looked at an object of a manager.
+    ObjectShown {
+        /// What it is called in this run.
+        object: String,
+        /// A copy of all that is in it.
+        value: Value,
+    },
+    /// A worker called a method of an object of a manager.
+    ObjectCalled {
+        /// What the object is called in this run.
+        object: String,
+        /// The method.
+        method: String,
+        /// Its arguments.
+        args: Vec<Value>,
+        /// What it returned, if that is more than nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<Value>,
+    },
+    /// A worker waits for an event to be set.
+    EventAwaited,
+    /// An event was set.
+    EventSet,
+    /// A worker saw that the event is set, and went on.
+    EventSeen {
+        /// How long it waited.
+        waited_us: u64,
+    },
     /// The last event of every run.
     Summary {
         /// Name of the scenario.

@@ -45,6 +45,8 @@ impl Lanes {
                 self.lanes = vec![Lane::NotStarted; *workers as usize];
                 self.held = vec![0; *workers as usize];
             }
+            // Who comes by the name of somebody who left has that one's place.
+            Fact::WorkerStarted { .. } if self.is_free(&event.worker) => self.set(event, Lane::Running),
             Fact::WorkerStarted { .. } => {
                 self.names.push(event.worker.clone());
                 if self.lanes.len() < self.names.len() {
@@ -56,12 +58,14 @@ impl Lanes {
             Fact::LockWaiting { .. }
             | Fact::PermitWaiting { .. }
             | Fact::GunAwaited
+            | Fact::EventAwaited
             | Fact::BarrierWaiting { .. }
             | Fact::ConditionWaiting { .. } => self.set(event, Lane::Waiting),
             Fact::LockAcquired { .. } | Fact::PermitAcquired { .. } => self.hold(event, 1),
             Fact::LockReleased { .. } | Fact::PermitReleased { .. } => self.hold(event, -1),
             Fact::LockTimedOut { .. }
             | Fact::GunHeard { .. }
+            | Fact::EventSeen { .. }
             | Fact::BarrierPassed { .. }
             | Fact::BarrierBroken { .. }
             | Fact::ConditionMet { .. }
@@ -69,10 +73,21 @@ impl Lanes {
             | Fact::EndOfFile => self.hold(event, 0),
             // Who is asked to end and does is no casualty.
             Fact::WorkerExited { exit_code: Some(0), .. } | Fact::WorkerExited { signal: Some(15), .. } => {
-                self.set(event, Lane::Ended);
+                self.leave(event, Lane::Ended);
             }
-            Fact::WorkerExited { .. } => self.set(event, Lane::Died),
+            Fact::WorkerExited { .. } => self.leave(event, Lane::Died),
             _ => {}
+        }
+    }
+
+    fn is_free(&self, worker: &str) -> bool {
+        self.index_of(worker).is_some_and(|index| matches!(self.lanes[index], Lane::Ended | Lane::Died))
+    }
+
+    fn leave(&mut self, event: &Event, lane: Lane) {
+        self.set(event, lane);
+        if let Some(index) = self.index_of(&event.worker) {
+            self.held[index] = 0;
         }
     }
 

@@ -38,6 +38,7 @@ const PERMIT: Noun = Noun { en: "permit", zh: "许可" };
 const GUN: Noun = Noun { en: "gun", zh: "发令枪" };
 const BARRIER: Noun = Noun { en: "others at the barrier", zh: "屏障" };
 const CONDITION: Noun = Noun { en: "condition", zh: "条件" };
+const EVENT: Noun = Noun { en: "event", zh: "事件" };
 const QUEUE: Noun = Noun { en: "queue", zh: "队列" };
 
 /// What tells two things on their way from each other. Equal ones arrive in the order in which they left.
@@ -153,6 +154,9 @@ pub(super) fn meaning(fact: &Fact) -> Meaning<'_> {
         Fact::GunAwaited => begins(Doing::Waiting, Subject::Named(GUN, "")),
         Fact::GunHeard { .. } => ends(Doing::Waiting, Subject::Named(GUN, "")),
         Fact::GunFired | Fact::LineCrossed { .. } => dot(Tone::Good),
+        Fact::EventAwaited => begins(Doing::Waiting, Subject::Named(EVENT, "")),
+        Fact::EventSeen { .. } => ends(Doing::Waiting, Subject::Named(EVENT, "")),
+        Fact::EventSet => dot(Tone::Good),
         Fact::BarrierWaiting { .. } => begins(Doing::Waiting, Subject::Named(BARRIER, "")),
         Fact::BarrierPassed { .. } => ends(Doing::Waiting, Subject::Named(BARRIER, "")),
         Fact::BarrierBroken { .. } => {
@@ -178,7 +182,9 @@ pub(super) fn meaning(fact: &Fact) -> Meaning<'_> {
             Meaning { waited: Some((Subject::Named(QUEUE, ""), *timeout_us)), ..dot(Tone::Plain) }
         }
         Fact::TicketBought { .. } | Fact::QueueJoined { .. } => dot(Tone::Good),
-        Fact::DataTorn { .. } | Fact::SendRefused { .. } => dot(Tone::Trouble),
+        Fact::DataTorn { .. } | Fact::SendRefused { .. } | Fact::AddressExposed { .. } | Fact::KeyExposed { .. } => {
+            dot(Tone::Trouble)
+        }
         _ => dot(Tone::Plain),
     }
 }

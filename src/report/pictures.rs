@@ -73,6 +73,11 @@ impl Pictures {
         Ok(Pictures { canvases, events: Vec::new(), language })
     }
 
+    /// Whether any was asked for.
+    pub(crate) fn are_wanted(&self) -> bool {
+        !self.canvases.is_empty()
+    }
+
     /// Remembers an event, if there is a picture to show it.
     pub(crate) fn collect(&mut self, event: &Event) {
         if !self.canvases.is_empty() {

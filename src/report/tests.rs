@@ -332,3 +332,43 @@ fn events_come_back_from_json_as_they_were() {
         assert_eq!(serde_json::to_string(&event).expect("JSON"), line);
     }
 }
+
+#[test]
+fn objects_of_a_manager() {
+    let made =
+        |object: &str, name: Option<&str>| Fact::ObjectMade { object: object.into(), name: name.map(Into::into) };
+    let shown = |object: &str, value| Fact::ObjectShown { object: object.into(), value };
+    let called = |method: &str, args: serde_json::Value, answer| {
+        let args = args.as_array().expect("arguments").clone();
+        Fact::ObjectCalled { object: "dict".into(), method: method.into(), args, answer }
+    };
+    let (cause, semaphore) = ("a party died".to_owned(), || "semaphore".to_owned());
+    Run::of("manager", 1)
+        .then(RUNNER, Fact::ManagerStarted { manager_pid: 500, addresses: Vec::new() })
+        .then(RUNNER, made("dict", None))
+        .then(RUNNER, shown("dict", json!({})))
+        .then("worker-1", worker_started(false))
+        .then("worker-1", called("set_item", json!(["a", "a"]), None))
+        .then("worker-1", called("add", json!(["n", 1]), Some(json!(2))))
+        .then("worker-1", worker_exited(Some(0), None, None))
+        .then(RUNNER, shown("dict", json!({"a": "a", "n": [null, true]})))
+        // The next turn's worker comes by the same name.
+        .then(RUNNER, made("Event", None))
+        .then("worker-1", worker_started(false))
+        .then("worker-1", Fact::EventAwaited)
+        .then(RUNNER, Fact::EventSet)
+        .then("worker-1", Fact::EventSeen { waited_us: 1_000_000 })
+        .then("worker-1", Fact::PermitWaiting { semaphore: semaphore() })
+        .then("worker-1", Fact::PermitAcquired { semaphore: semaphore(), waited_us: 1_000_000 })
+        .then("worker-1", Fact::PermitReleased { semaphore: semaphore(), held_us: 1_000_000 })
+        .then("worker-1", Fact::BarrierBroken { round: 1, cause, dead_pid: None })
+        .then("worker-1", worker_exited(Some(0), None, None))
+        .then(RUNNER, shown("count", json!(6)))
+        .then(RUNNER, Fact::KeyExposed { file: "key".into() })
+        .then(RUNNER, Fact::ManagerConnected { address: "tcp:10.0.0.1:5000".into() })
+        .then(RUNNER, made("dict", Some("dict")))
+        .then(RUNNER, Fact::AddressExposed { address: "tcp:0.0.0.0:5000".into() })
+        .then(RUNNER, Fact::ManagerStarted { manager_pid: 99, addresses: vec!["tcp:0.0.0.0:5000".into()] })
+        .then(RUNNER, summary("manager", Verdict::Held, true, json!({"types": 2, "steps": 1, "manager_gone": true})))
+        .matches_golden_files("manager");
+}

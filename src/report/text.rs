@@ -142,9 +142,12 @@ fn style_of(fact: &Fact) -> Style {
     let color = match fact {
         Fact::TicketBought { .. } | Fact::TaskDone { .. } | Fact::QueueJoined { .. } => AnsiColor::Green,
         Fact::LineCrossed { .. } => AnsiColor::Green,
-        Fact::PermitWaiting { .. } | Fact::GunAwaited | Fact::BarrierWaiting { .. } | Fact::ConditionWaiting { .. } => {
-            AnsiColor::Yellow
-        }
+        Fact::PermitWaiting { .. }
+        | Fact::GunAwaited
+        | Fact::EventAwaited
+        | Fact::BarrierWaiting { .. }
+        | Fact::ConditionWaiting { .. } => AnsiColor::Yellow,
+        Fact::AddressExposed { .. } | Fact::KeyExposed { .. } => AnsiColor::Red,
         Fact::DeadlockFound { .. } | Fact::LockTimedOut { .. } | Fact::BarrierBroken { .. } => AnsiColor::Red,
         Fact::LockWaiting { .. } | Fact::QueueFull { .. } | Fact::QueueEmpty | Fact::EndOfFile => AnsiColor::Yellow,
         Fact::DataTorn { .. } | Fact::LockAcquired { abandoned: true, .. } | Fact::SendRefused { .. } => AnsiColor::Red,

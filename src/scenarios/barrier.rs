@@ -123,12 +123,12 @@ impl Tally for Rounds {
 }
 
 impl Rounds {
-    fn completed(&self, parties: u32) -> u64 {
+    pub(super) fn completed(&self, parties: u32) -> u64 {
         self.rounds.values().filter(|round| round.passed == parties).count() as u64
     }
 
     /// How many rounds somebody left before all had come.
-    fn too_early(&self, parties: u32) -> u64 {
+    pub(super) fn too_early(&self, parties: u32) -> u64 {
         let is_early = |round: &&Round| round.arrived_before.is_some_and(|arrived| arrived < parties);
         self.rounds.values().filter(is_early).count() as u64
     }

@@ -13,6 +13,7 @@ mod event;
 mod held_lock;
 mod joinable;
 mod ledger;
+mod manager;
 mod pace;
 mod pipe;
 mod prodcons;
@@ -39,6 +40,7 @@ use stage::Stage;
 /// All scenarios, in the order of the help.
 pub(crate) static SCENARIOS: &[Entry] = &[
     Entry::of::<tickets::Tickets>(),
+    manager::ENTRY,
     Entry::of::<pipe::Pipe>(),
     Entry::of::<queue::Queue>(),
     Entry::of::<prodcons::Prodcons>(),

@@ -4,7 +4,7 @@
 //! told, so its messages are shown before its end is.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -131,6 +131,11 @@ impl<'a> Stage<'a> {
             self.cut = self.signals.asked().map(Cut::Asked);
         }
         self.cut.is_some()
+    }
+
+    /// Becomes readable when somebody asks the run to stop: for a play that waits for something else.
+    pub(crate) fn stop_bell(&self) -> BorrowedFd<'a> {
+        self.signals.as_fd()
     }
 
     /// Starts a worker of the play.

@@ -155,6 +155,15 @@ impl Demo {
         self
     }
 
+    /// Started by another program, which these words begin with.
+    pub(crate) fn within<'a>(mut self, starter: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut words = starter.into_iter();
+        let mut within = Command::new(words.next().expect("a program"));
+        within.args(words).arg(self.command.get_program()).args(self.command.get_args()).stdin(Stdio::null());
+        self.command = within;
+        self
+    }
+
     #[track_caller]
     pub(crate) fn expect_exit(mut self, code: i32) -> Finished {
         let output = self.command.output().expect("the program starts");
@@ -232,7 +241,16 @@ impl Running {
         }
         let mut stderr = String::new();
         self.child.stderr.take().expect("piped").read_to_string(&mut stderr).expect("text");
-        (self.child.wait().expect("it ends").code(), self.seen, stderr)
+        (self.child.wait().expect("it ends").code(), std::mem::take(&mut self.seen), stderr)
+    }
+}
+
+/// A test that fails leaves nothing running: a server would run for ever.
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nothing happens to one that has ended and was waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

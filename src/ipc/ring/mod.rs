@@ -21,6 +21,7 @@ mod memory;
 mod plan;
 mod progress;
 mod reader;
+mod spin;
 mod waiting;
 mod writer;
 
@@ -30,7 +31,7 @@ pub(crate) use lease_table::{LeaseSlot, LeaseState, LeaseTable, Standing};
 pub(crate) use plan::{HEADER_BYTES, Plan, record_bytes};
 pub(crate) use progress::{Mark, Place};
 pub(crate) use reader::{Reader, Record, Taken};
-pub(crate) use waiting::{LastLook, Spin, Waited, Waiting};
+pub(crate) use waiting::{LastLook, Waited, Waiting};
 pub(crate) use writer::{Records, Writer};
 
 use self::chunks::Chunks;
@@ -38,6 +39,7 @@ use self::memory::PutSide;
 use self::plan::MOST_BYTES;
 use self::progress::Progress;
 use self::reader::GetSide;
+use self::spin::Spin;
 use super::bell::Bell;
 use super::error::{Error, Result, os};
 use super::family::{Family, Seat};

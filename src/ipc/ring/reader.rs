@@ -158,6 +158,7 @@ impl<'a> Reader<'a> {
     fn look(&mut self) -> Mark {
         let (seen, tail) = self.ring.shared.tail.read();
         let get = self.side();
+        self.ring.get_spin.found(tail.items.wrapping_sub(get.seen_items.load(Relaxed)));
         get.seen_bytes.store(tail.bytes, Relaxed);
         get.seen_items.store(tail.items, Relaxed);
         self.seen = Some(seen);
@@ -165,8 +166,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Copies the first records, at most `most` items, into `bytes` as they stand in the ring, and takes them at once.
-    /// Returns how many bytes.
-    pub(crate) fn take_many(&mut self, most: u64, bytes: &mut Vec<u8>) -> Result<usize> {
+    /// Returns the bytes, and how many records they are.
+    pub(crate) fn take_many<'b>(&mut self, most: u64, bytes: &'b mut Vec<u8>) -> Result<(&'b [u8], u64)> {
         let (tail, head) = (self.look(), self.head()?);
         let mut after = head;
         if tail.items.wrapping_sub(after.items) <= most {
@@ -181,12 +182,13 @@ impl<'a> Reader<'a> {
         if len > self.ring.plan.ring_bytes() as usize {
             return Err(Error::Damaged { object: "queue" });
         }
+        let bytes = first_bytes(bytes, len);
         if len > 0 {
             let mut at = head.place;
-            self.ring.chunks.copy_out(&self.ring.shared, &mut at, first_bytes(bytes, len))?;
+            self.ring.chunks.copy_out(&self.ring.shared, &mut at, bytes)?;
             self.take_until(after);
         }
-        Ok(len)
+        Ok((bytes, after.items.wrapping_sub(head.items)))
     }
 
     /// The first record that was not yet taken.

@@ -1,18 +1,14 @@
 //! How long an operation waits, and how: a few microseconds awake while the other side is busy, then asleep in the kernel.
-//!
-//! # Standard
-//! The adaptive mutex of glibc (`PTHREAD_MUTEX_ADAPTIVE_NP`): spin while it pays.
 
-use std::hint::spin_loop;
 use std::time::Duration;
 
 use crate::ipc::bell::{Bell, LOOK_AGAIN};
 use crate::ipc::deadline::Deadline;
-use crate::sys::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::futex;
 
 use super::progress::{Progress, Seen};
+use super::spin::Spin;
 
 /// How long one operation is willing to wait, over all of its waits.
 #[derive(Debug)]
@@ -109,73 +105,9 @@ impl Waiting {
             LastLook::Hopeless | LastLook::GoOn => return Waited::LookAgain,
         }
         let Some((look_ns, bell)) = sleep else { return Waited::TimedOut };
+        let asleep_ns = monotonic_ns();
         futex::wait_all_unchanged([progress.sleep_on(seen), bell], look_ns);
+        spin.slept(monotonic_ns() - asleep_ns);
         Waited::LookAgain
-    }
-}
-
-/// The longest spin.
-const SPIN_NS: u64 = 4_000;
-/// After so many spins in vain the other side counts as idle.
-const IDLE_AFTER: u32 = 4;
-/// How often to try again whether it still is.
-const TRY_AGAIN: u32 = 64;
-/// Pauses between two looks at the word, at most: looking takes the cache line away from who is about to write it.
-const MOST_PAUSES: u32 = 16;
-
-/// Whether spinning has paid lately. Belongs to a handle.
-#[derive(Debug, Default)]
-pub(crate) struct Spin {
-    in_vain: AtomicU32,
-}
-
-impl Spin {
-    /// Spins until `is_done` or for a few microseconds; not at all while that has been in vain lately.
-    pub(crate) fn until(&self, is_done: impl Fn() -> bool) -> bool {
-        let in_vain = self.in_vain.load(Relaxed);
-        let done = (in_vain < IDLE_AFTER || in_vain.is_multiple_of(TRY_AGAIN)) && Self::spin(is_done);
-        self.in_vain.store(if done { 0 } else { in_vain.wrapping_add(1) }, Relaxed);
-        done
-    }
-
-    fn spin(is_done: impl Fn() -> bool) -> bool {
-        let mut pauses = 1;
-        let mut end_ns = None;
-        loop {
-            for _ in 0..pauses {
-                spin_loop();
-            }
-            if is_done() {
-                return true;
-            }
-            if pauses < MOST_PAUSES {
-                pauses *= 2;
-            } else if monotonic_ns() > *end_ns.get_or_insert_with(|| monotonic_ns() + SPIN_NS) {
-                return false;
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::cell::Cell;
-
-    #[test]
-    fn spinning_stops_while_it_does_not_pay_and_is_tried_again() {
-        let spin = Spin::default();
-        let looks = Cell::new(0);
-        let look = |answer| {
-            looks.set(0);
-            spin.until(|| {
-                looks.set(looks.get() + 1);
-                answer
-            })
-        };
-        let spins = (0..IDLE_AFTER + TRY_AGAIN).filter(|_| !look(false) && looks.get() > 0).count() as u32;
-        assert_eq!(spins, IDLE_AFTER + 1);
-        while !look(true) {}
-        assert!(!look(false) && looks.get() > 0, "one that paid makes the next worth while");
     }
 }

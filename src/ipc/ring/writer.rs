@@ -129,6 +129,7 @@ impl Writer<'_> {
         let (seen, head) = self.ring.shared.head.read();
         self.ring.chunks.checked(head.place)?;
         let put = &self.ring.shared.put;
+        self.ring.put_spin.found(head.items.wrapping_sub(put.seen_items.load(Relaxed)));
         put.seen_bytes.store(head.bytes, Relaxed);
         put.seen_items.store(head.items, Relaxed);
         self.seen = Some(seen);

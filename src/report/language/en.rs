@@ -1,5 +1,6 @@
 //! English.
 
+use super::literal::{Notation, called, fitted, literal};
 use super::{duration, without_place};
 use crate::report::event::{Event, Fact, Link, Verdict};
 
@@ -46,9 +47,16 @@ pub(super) fn sentence(event: &Event) -> String {
         Fact::QueueJoined { tasks } => format!("has joined the queue: all {tasks} tasks are done"),
         Fact::LockTimedOut { lock, waited_us } => format!("gives up on {} ({})", the(lock), waited(*waited_us)),
         Fact::DeadlockFound { cycle } => format!("sees a deadlock: {} workers wait in a ring", cycle.len()),
-        Fact::PermitWaiting { .. } => "wants to park".to_owned(),
-        Fact::PermitAcquired { waited_us, .. } => format!("drives in ({})", waited(*waited_us)),
-        Fact::PermitReleased { held_us, .. } => format!("drives out (parked {})", duration(*held_us)),
+        Fact::PermitWaiting { semaphore } if semaphore == "car park" => "wants to park".to_owned(),
+        Fact::PermitWaiting { .. } => "wants a permit".to_owned(),
+        Fact::PermitAcquired { semaphore, waited_us } => {
+            let has = if semaphore == "car park" { "drives in" } else { "has a permit" };
+            format!("{has} ({})", waited(*waited_us))
+        }
+        Fact::PermitReleased { semaphore, held_us } if semaphore == "car park" => {
+            format!("drives out (parked {})", duration(*held_us))
+        }
+        Fact::PermitReleased { held_us, .. } => format!("gives the permit back (held {})", duration(*held_us)),
         Fact::GunAwaited => "is at the line".to_owned(),
         Fact::GunFired => "fires the gun".to_owned(),
         Fact::GunHeard { waited_us } => format!("starts ({})", waited(*waited_us)),
@@ -61,6 +69,26 @@ pub(super) fn sentence(event: &Event) -> String {
         }
         Fact::ConditionMet { condition, waited_us } => format!("goes on: it is {condition} ({})", waited(*waited_us)),
         Fact::IncrementsMade { made, seen } => format!("has added {made}, sees {seen}"),
+        Fact::ManagerStarted { manager_pid, addresses } => match addresses.as_slice() {
+            [] => format!("starts a manager as process {manager_pid}"),
+            addresses => format!("is a manager at {}", addresses.join(", ")),
+        },
+        Fact::ManagerConnected { address } => format!("is connected to the manager at {address}"),
+        Fact::AddressExposed { address } => format!("WARNING: others can read what goes to {address}"),
+        Fact::KeyExposed { file } => format!("WARNING: other users can read {file}"),
+        Fact::ObjectMade { object, name: None } => {
+            let article = if object.starts_with(['A', 'E']) || object == "RLock" { "an" } else { "a" };
+            format!("makes {article} {object} in the manager")
+        }
+        Fact::ObjectMade { object, name: Some(name) } => format!("has the {object} of the name {name}"),
+        Fact::ObjectShown { object, value } => fitted(format!("shows {object}: {}", literal(value, Notation::Json))),
+        Fact::ObjectCalled { object, method, args, answer } => {
+            let answer = answer.as_ref().map(|answer| format!(" and gets {}", literal(answer, Notation::Json)));
+            fitted(format!("calls {}{}", called(object, method, args, Notation::Json), answer.unwrap_or_default()))
+        }
+        Fact::EventAwaited => "waits for the event".to_owned(),
+        Fact::EventSet => "sets the event".to_owned(),
+        Fact::EventSeen { waited_us } => format!("sees the event set ({})", waited(*waited_us)),
         Fact::Summary { .. } => String::new(),
     }
 }

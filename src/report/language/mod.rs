@@ -1,6 +1,7 @@
 //! The words of the text report, in each language.
 
 mod en;
+mod literal;
 mod zh;
 
 use serde_json::Value;
@@ -41,7 +42,21 @@ impl Language {
 
     /// What stands below the sentence, a line each.
     pub(super) fn details(self, event: &Event) -> Vec<String> {
-        let Fact::DeadlockFound { cycle } = &event.fact else { return Vec::new() };
+        let cycle = match &event.fact {
+            Fact::DeadlockFound { cycle } => cycle,
+            Fact::ManagerStarted { addresses, .. } => {
+                return addresses.iter().map(|address| self.how_to_connect(address)).collect();
+            }
+            Fact::AddressExposed { .. } => {
+                let said = self.pick(
+                    "the key keeps out whoever does not have it, and hides nothing",
+                    "密钥只挡住没有它的人，并不保密",
+                );
+                return vec![said.to_owned()];
+            }
+            Fact::KeyExposed { file } => return vec![format!("chmod 600 {file}")],
+            _ => return Vec::new(),
+        };
         let link = |link| match self {
             Language::En => en::link(link),
             Language::Zh => zh::link(link),
@@ -52,6 +67,13 @@ impl Language {
         };
         let rest = cycle.len().saturating_sub(MOST_LINKS);
         cycle.iter().take(MOST_LINKS).map(link).chain((rest > 0).then(|| more(rest))).collect()
+    }
+
+    fn how_to_connect(self, address: &str) -> String {
+        let elsewhere = self.pick("from another shell", "在另一个终端");
+        // Who listens everywhere has no name to be called by.
+        let address = address.replacen("0.0.0.0", "HOST", 1).replacen("[::]", "HOST", 1);
+        format!("{elsewhere}: ipc-demo manager --connect {address} --authkey-file FILE")
     }
 
     /// How a worker is called.
@@ -117,6 +139,10 @@ impl Language {
             ("values", Verdict::Violated) => Some(self.pick(
                 "two read before either wrote; a lock cures it: ipc-demo values --lock",
                 "两个进程读到了同一个数；加一把锁就好：ipc-demo values --lock",
+            )),
+            ("manager", _) => Some(self.pick(
+                "for other types, shells, machines and scripts: ipc-demo manager --help",
+                "其他类型、终端、机器和脚本：ipc-demo manager --help",
             )),
             ("deadlock", Verdict::Violated) => Some(self.pick(
                 "one order for all locks cures it: ipc-demo deadlock --ordered",

@@ -2,12 +2,14 @@
 //!
 //! Chinese: the lines of the reference programs word for word, and the rest in the same voice.
 
+use super::literal::{Notation, called, fitted, literal};
 use super::{duration, without_place};
 use crate::report::event::{Event, Fact, Link, Verdict};
 
 pub(super) fn sentence(scenario: &str, event: &Event) -> String {
     // The reference program of the ticket sale begins every line with the buyer's number.
     let who = if scenario == "tickets" { number(&event.worker) } else { "" };
+    let is_queue = matches!(scenario, "queue" | "manager");
     match &event.fact {
         Fact::RunStarted { scenario, seed, speed, .. } => {
             let speed = speed.as_str().map_or_else(|| speed.to_string(), str::to_owned);
@@ -38,10 +40,10 @@ pub(super) fn sentence(scenario: &str, event: &Event) -> String {
         Fact::SendRefused { error } => format!("不能发送：{error}"),
         Fact::EndOfFile => "读到结尾：没有人再发送了".to_owned(),
         // The two reference programs of the queue call the same thing by different names.
-        Fact::ItemPut { value, size, .. } if scenario == "queue" => format!("入队数据: {value}{}", in_queue(*size)),
+        Fact::ItemPut { value, size, .. } if is_queue => format!("入队数据: {value}{}", in_queue(*size)),
         Fact::ItemPut { value, size, .. } => format!("生产者产生数据: {value}{}", in_queue(*size)),
         Fact::ItemGot { value, size, redelivered, .. } => {
-            let got = if scenario == "queue" { "出队数据" } else { "消费者获取数据: " };
+            let got = if is_queue { "出队数据" } else { "消费者获取数据: " };
             let again = if *redelivered { "，死去的消费者留下的" } else { "" };
             format!("{got}{value}{}{again}", in_queue(*size))
         }
@@ -52,9 +54,16 @@ pub(super) fn sentence(scenario: &str, event: &Event) -> String {
         Fact::QueueJoined { tasks } => format!("队列阻塞解除：{tasks} 个任务全部处理完"),
         Fact::LockTimedOut { lock, waited_us } => format!("不再等{}（{}）", name(lock), waited(*waited_us)),
         Fact::DeadlockFound { cycle } => format!("发现死锁：{} 个进程互相等待", cycle.len()),
-        Fact::PermitWaiting { .. } => "等待车位".to_owned(),
-        Fact::PermitAcquired { waited_us, .. } => format!("停进车位（{}）", waited(*waited_us)),
-        Fact::PermitReleased { held_us, .. } => format!("离开车位（停了 {}）", duration(*held_us)),
+        Fact::PermitWaiting { semaphore } if semaphore == "car park" => "等待车位".to_owned(),
+        Fact::PermitWaiting { .. } => "等待许可".to_owned(),
+        Fact::PermitAcquired { semaphore, waited_us } => {
+            let has = if semaphore == "car park" { "停进车位" } else { "拿到许可" };
+            format!("{has}（{}）", waited(*waited_us))
+        }
+        Fact::PermitReleased { semaphore, held_us } if semaphore == "car park" => {
+            format!("离开车位（停了 {}）", duration(*held_us))
+        }
+        Fact::PermitReleased { held_us, .. } => format!("归还许可（持有 {}）", duration(*held_us)),
         Fact::GunAwaited => "各就各位".to_owned(),
         Fact::GunFired => "发令枪响".to_owned(),
         Fact::GunHeard { waited_us } => format!("起跑（{}）", waited(*waited_us)),
@@ -62,6 +71,9 @@ pub(super) fn sentence(scenario: &str, event: &Event) -> String {
         Fact::BarrierWaiting { round } => format!("第{round}轮做完，等待大家"),
         Fact::BarrierPassed { round, waited_us } => format!("离开第{round}轮（{}）", waited(*waited_us)),
         Fact::BarrierBroken { dead_pid: Some(pid), .. } => format!("屏障破裂：进程 {pid} 死了"),
+        Fact::BarrierBroken { cause, .. } if scenario == "manager" && cause == "a party died" => {
+            "屏障破裂：有参与者死了".to_owned()
+        }
         Fact::BarrierBroken { cause, .. } => format!("屏障破裂：{cause}"),
         Fact::ConditionWaiting { condition } if condition == "not full" => "缓冲区已满，等待".to_owned(),
         Fact::ConditionWaiting { .. } => "缓冲区已空，等待".to_owned(),
@@ -70,6 +82,25 @@ pub(super) fn sentence(scenario: &str, event: &Event) -> String {
             format!("缓冲区{now}，继续（{}）", waited(*waited_us))
         }
         Fact::IncrementsMade { made, seen } => format!("加了{made}次，看到{seen}"),
+        Fact::ManagerStarted { manager_pid, addresses } => match addresses.as_slice() {
+            [] => format!("启动服务进程，进程号 {manager_pid}"),
+            addresses => format!("作为服务进程，地址 {}", addresses.join("、")),
+        },
+        Fact::ManagerConnected { address } => format!("连接到服务进程 {address}"),
+        Fact::AddressExposed { address } => format!("警告：别人能看到发往 {address} 的内容"),
+        Fact::KeyExposed { file } => format!("警告：其他用户能读 {file}"),
+        Fact::ObjectMade { object, name: None } => format!("生成服务：{object}"),
+        Fact::ObjectMade { object, name: Some(name) } => format!("取得名为 {name} 的 {object}"),
+        // The reference program prints its dict, and nothing else.
+        Fact::ObjectShown { object, value } if object == "dict" => fitted(literal(value, Notation::Python)),
+        Fact::ObjectShown { object, value } => fitted(format!("{object}: {}", literal(value, Notation::Python))),
+        Fact::ObjectCalled { object, method, args, answer } => {
+            let answer = answer.as_ref().map(|answer| format!("，得到 {}", literal(answer, Notation::Python)));
+            fitted(format!("调用 {}{}", called(object, method, args, Notation::Python), answer.unwrap_or_default()))
+        }
+        Fact::EventAwaited => "等待事件".to_owned(),
+        Fact::EventSet => "触发事件".to_owned(),
+        Fact::EventSeen { waited_us } => format!("看到事件（{}）", waited(*waited_us)),
         Fact::Summary { .. } => String::new(),
     }
 }
@@ -111,6 +142,7 @@ pub(super) fn name(worker: &str) -> String {
         "car" => "汽车",
         "racer" => "选手",
         "lock" | "tickets" => "锁",
+        "rlock" => "可重入锁",
         other => other,
     };
     format!("{role}{number}")
@@ -128,6 +160,8 @@ pub(super) fn verdict(scenario: &str, claim: &str, verdict: Verdict, guaranteed:
         "barrier" => "上一轮没做完，下一轮不开始",
         "condition" => "每个数据恰好取出一次，按顺序",
         "values" => "没有更新丢失",
+        "manager" if claim.contains("socket") => "服务进程不留下套接字文件",
+        "manager" => "每一步都不丢失，也没有人抢先",
         _ => claim,
     };
     match (verdict, guaranteed) {
@@ -178,6 +212,18 @@ pub(super) fn fact(name: &str) -> String {
         "most_queued" => "同时最多",
         "expected" => "应有",
         "actual" => "实有",
+        "types" => "类型",
+        "steps" => "步骤",
+        "arrived" => "到达",
+        "out_of_turn" => "抢先",
+        "manager_gone" => "服务进程已死",
+        "clients" => "客户",
+        "connected" => "还连着",
+        "objects" => "对象",
+        "names" => "有名字的",
+        "requests" => "请求",
+        "turned_away" => "拒绝",
+        "socket_left" => "留下套接字",
         "in_array" => "数组中",
         "lost_in_array" => "数组丢失",
         other => other,
@@ -196,6 +242,12 @@ pub(super) fn event(name: &str) -> String {
         "queue_full" => "队列已满",
         "queue_empty" => "队列已空",
         "queue_joined" => "队列阻塞解除",
+        "event_set" => "触发事件",
+        "object_made" => "生成服务",
+        "object_shown" => "查看",
+        "object_called" => "调用",
+        "manager_started" => "启动服务进程",
+        "manager_connected" => "连接到服务进程",
         other => other,
     }
     .replace('_', " ")

@@ -4,6 +4,7 @@ mod barrier;
 mod condition;
 mod deadlock;
 mod event;
+mod manager;
 mod pipe;
 mod queues;
 mod semaphore;
@@ -22,7 +23,7 @@ fn count(events: &[Event], wanted: impl Fn(&Fact) -> bool) -> u64 {
 }
 
 /// The verdict of a run, and whether it was promised.
-fn verdict(events: &[Event]) -> (Verdict, bool) {
+pub(crate) fn verdict(events: &[Event]) -> (Verdict, bool) {
     match events.last().expect("a run has events").fact {
         Fact::Summary { verdict, guaranteed, .. } => (verdict, guaranteed),
         ref other => panic!("the last event is {other:?}"),

@@ -6,6 +6,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `call`, `method`, `args`, `failure` | what can be asked, and what is answered |
+//! | `table` | which type has which methods |
 //! | `desk` | who waits, until when |
 //! | `keep`, `lifetime` | what keeps an object alive, and when it goes |
 //! | `object` | one of eleven structs behind the fourteen types |
@@ -33,6 +34,7 @@ mod object;
 mod queue;
 mod semaphore;
 mod slice;
+mod table;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 mod containers;
 mod lifetime;
 mod models;
+mod table;
 mod waiting;
 
 use super::*;

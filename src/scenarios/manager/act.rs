@@ -1,0 +1,202 @@
+//! A type's turn, from the runner's side: makes the objects, starts the workers, does its own part, looks before and after.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::part::{TURNS, Worker};
+use super::things::{Source, Things};
+use crate::ipc::manager::{self, Barrier, Condition, Datum, JoinableQueue, Kind, List, Method, Queue};
+use crate::report::{Event, Fact};
+use crate::scenarios::stage::Stage;
+
+/// Between two goods, at speed 1.
+const DELIVERY: Duration = Duration::from_millis(200);
+/// No wait for a worker that holds a lock is longer than this without looking whether the run was cut short.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Who puts the goods.
+pub(super) const SUPPLIER: &str = "runner";
+
+/// A type's turn that was begun: what the workers tell of it is held against what is in the manager in the end.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) kind: Kind,
+    pub(super) things: Things,
+    /// The marks that were there before.
+    pub(super) before: u64,
+}
+
+/// A manager, a stage, and how many workers come.
+pub(super) struct Company<'c, 's> {
+    source: Source<'c>,
+    stage: &'c mut Stage<'s>,
+    workers: u32,
+    /// The workers of this turn that have ended.
+    gone: HashSet<u32>,
+    /// The tasks of this turn that are done, by maker and number.
+    done: HashSet<(String, u64)>,
+}
+
+impl<'c, 's> Company<'c, 's> {
+    pub(super) fn new(source: Source<'c>, stage: &'c mut Stage<'s>, workers: u32) -> Self {
+        Company { source, stage, workers, gone: HashSet::new(), done: HashSet::new() }
+    }
+
+    pub(super) fn is_cut(&mut self) -> bool {
+        self.stage.is_cut()
+    }
+
+    /// Makes the objects and shows them.
+    pub(super) fn begin(&mut self, kind: Kind) -> anyhow::Result<Shown> {
+        let things = Things::make(kind, self.source, self.workers)?;
+        let name = self.source.name_of(kind);
+        self.stage.emit(Fact::ObjectMade { object: kind.name().to_owned(), name })?;
+        self.show(&things)?;
+        let before = things.marks(self.workers)?;
+        Ok(Shown { kind, things, before })
+    }
+
+    /// Lets the workers at them, and shows what became of them.
+    pub(super) fn perform(&mut self, shown: &Shown) -> anyhow::Result<()> {
+        let things = &shown.things;
+        self.gone.clear();
+        self.done.clear();
+        for number in 1..=self.workers {
+            self.stage.spawn(&format!("worker-{number}"), false, |give, brief| Worker {
+                brief,
+                number,
+                part: things.give(give),
+            })?;
+        }
+        match things {
+            Things::Condition { condition, goods } => self.deliver(condition, goods)?,
+            Things::Event { event } => self.signal(event)?,
+            Things::Barrier { barrier } => self.guard(barrier)?,
+            Things::Queue { queue } => self.end_queue(queue)?,
+            Things::JoinableQueue { queue } => self.end_tasks(queue)?,
+            _ => {}
+        }
+        self.stage.watch()?;
+        if self.is_cut() { Ok(()) } else { self.show(things) }
+    }
+
+    fn show(&mut self, things: &Things) -> anyhow::Result<()> {
+        let (object, sight) = things.sight();
+        let value = sight.call_by_name(Method::Snapshot, Vec::new(), None)?.map(|copy| copy.to_json());
+        self.stage.emit(Fact::ObjectShown { object: object.to_owned(), value: value.unwrap_or_default() })
+    }
+
+    /// Watches until each worker has told something, or ended. Whether the run goes on then.
+    fn watch_until_each(&mut self, has_told: impl Fn(&Fact) -> bool) -> anyhow::Result<bool> {
+        let (mut told, workers) = (HashSet::new(), self.workers as usize);
+        let Company { stage, gone, done, .. } = self;
+        stage.watch_while(|news| {
+            note(news, gone, done);
+            told.extend(news.iter().filter(|event| has_told(&event.fact)).map(|event| event.pid));
+            Ok(told.union(gone).count() < workers)
+        })?;
+        Ok(!self.is_cut())
+    }
+
+    fn deliver(&mut self, condition: &Condition, goods: &List) -> anyhow::Result<()> {
+        if !self.watch_until_each(|fact| matches!(fact, Fact::ConditionWaiting { .. }))? {
+            return Ok(());
+        }
+        for number in 1..=u64::from(self.workers * TURNS) {
+            let put = Fact::ItemPut { value: number.into(), from: SUPPLIER.to_owned(), number, size: None };
+            if !self.change(condition, || goods.push(number), Some(put))? {
+                return Ok(());
+            }
+            self.stage.watch_for(DELIVERY)?;
+        }
+        // One for each: a null is the end of it.
+        for _ in 0..self.workers {
+            if !self.change(condition, || goods.push(Datum::Null), None)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes what a condition is about, and wakes one who waits for it. Whether the run goes on then.
+    fn change(
+        &mut self,
+        condition: &Condition,
+        change: impl FnOnce() -> crate::ipc::Result<()>,
+        told: Option<Fact>,
+    ) -> anyhow::Result<bool> {
+        while !self.is_cut() {
+            let Some(lock) = condition.acquire_timeout(LOOK_EVERY)? else { continue };
+            // Told first: nobody is seen to take what was not put.
+            told.map_or(Ok(()), |fact| self.stage.emit(fact))?;
+            change()?;
+            lock.notify(1)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn signal(&mut self, event: &manager::Event) -> anyhow::Result<()> {
+        if self.watch_until_each(|fact| matches!(fact, Fact::EventAwaited))? {
+            // Told first: nobody is seen to go on before it.
+            self.stage.emit(Fact::EventSet)?;
+            event.set()?;
+        }
+        Ok(())
+    }
+
+    /// A party that dies on its way to the barrier is none of those who wait: the others would wait for it for ever.
+    fn guard(&mut self, barrier: &Barrier) -> anyhow::Result<()> {
+        let has_died =
+            |event: &Event| matches!(event.fact, Fact::WorkerExited { exit_code, .. } if exit_code != Some(0));
+        let mut aborted = Ok(());
+        self.stage.watch_with(&mut |news| {
+            if news.iter().any(has_died) {
+                aborted = barrier.abort();
+            }
+        })?;
+        Ok(aborted?)
+    }
+
+    fn end_queue(&mut self, queue: &Queue) -> anyhow::Result<()> {
+        if self.watch_until_each(has_put_all)? {
+            queue.shutdown(false)?;
+        }
+        Ok(())
+    }
+
+    /// Nobody is sent home before all is done: what a worker dies with goes to another.
+    fn end_tasks(&mut self, queue: &JoinableQueue) -> anyhow::Result<()> {
+        if !self.watch_until_each(has_put_all)? {
+            return Ok(());
+        }
+        let (mut joined, workers) = (false, self.workers as usize);
+        let Company { stage, gone, done, .. } = self;
+        stage.watch_while(|news| {
+            note(news, gone, done);
+            joined = queue.join_timeout(Duration::ZERO)?;
+            Ok(!joined && gone.len() < workers)
+        })?;
+        if joined {
+            // A task is told before it is done: all of them are among what has arrived.
+            note(&stage.latest()?, gone, done);
+            stage.emit(Fact::QueueJoined { tasks: done.len() as u64 })?;
+        }
+        Ok(queue.shutdown(false)?)
+    }
+}
+
+/// Notes who has ended, and which tasks are done.
+fn note(news: &[Event], gone: &mut HashSet<u32>, done: &mut HashSet<(String, u64)>) {
+    for event in news {
+        match &event.fact {
+            Fact::WorkerExited { .. } => _ = gone.insert(event.pid),
+            Fact::TaskDone { from, number, .. } => _ = done.insert((from.clone(), *number)),
+            _ => {}
+        }
+    }
+}
+
+/// The first thing that a worker does after its last put is to ask how many items there are.
+fn has_put_all(fact: &Fact) -> bool {
+    matches!(fact, Fact::ObjectCalled { method, .. } if method == "qsize")
+}

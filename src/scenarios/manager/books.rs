@@ -1,0 +1,208 @@
+//! What the workers told of every turn, held against what is in the manager in the end.
+
+use super::act::Shown;
+use super::part::TURNS;
+use crate::ipc::manager::Kind;
+use crate::report::{Event, Fact};
+use crate::scenarios::barrier::Rounds;
+use crate::scenarios::ledger::Ledger;
+use crate::scenarios::{Ending, Finding, Tally};
+
+/// The books, a page for each type.
+#[derive(Debug, Default)]
+pub(crate) struct Books(Vec<Page>);
+
+/// What was told of one type's turn.
+#[derive(Debug, Default)]
+struct Page {
+    /// Changes of containers, and of counters inside locks.
+    changes: u64,
+    items: Ledger,
+    rounds: Rounds,
+    is_set: bool,
+    seen: u64,
+    seen_too_early: u64,
+}
+
+impl Tally for Books {
+    fn count(&mut self, event: &Event) {
+        if matches!(event.fact, Fact::ObjectMade { .. }) {
+            self.0.push(Page::default());
+        }
+        let Some(page) = self.0.last_mut() else { return };
+        page.items.count(event);
+        page.rounds.count(event);
+        match &event.fact {
+            Fact::ObjectCalled { object, method, .. } => page.changes += u64::from(is_step(object, method)),
+            Fact::EventSet => page.is_set = true,
+            Fact::EventSeen { .. } => {
+                page.seen += 1;
+                page.seen_too_early += u64::from(!page.is_set);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a call is one of the steps that are counted.
+fn is_step(object: &str, method: &str) -> bool {
+    matches!((object, method), ("dict", "set_item") | (_, "append" | "add" | "set"))
+}
+
+/// A turn, summed up.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sum {
+    steps: u64,
+    /// How many of them the manager, or another worker, knows of.
+    arrived: u64,
+    lost: u64,
+    out_of_turn: u64,
+    is_sound: bool,
+}
+
+impl Page {
+    /// `marks` is how many steps left a mark in the manager since the turn began; of queues, how many items are left.
+    fn sum(&self, kind: Kind, marks: u64, workers: u32, is_shared: bool, ending: Ending) -> Sum {
+        let all = u64::from(workers * TURNS);
+        let excused = ending.cut || ending.died > 0;
+        match kind {
+            Kind::Condition | Kind::Queue | Kind::JoinableQueue => {
+                let (steps, arrived) = (self.items.produced(), self.items.consumed());
+                // What a worker dies with is given to another: whatever was taken is done, or can still be.
+                let is_kept = kind != Kind::JoinableQueue || ending.cut || self.items.tasks_done() + marks >= arrived;
+                let is_sound = self.items.is_sound(marks, workers, ending)
+                    && is_kept
+                    && (excused || (arrived == all && marks == 0));
+                Sum { steps, arrived, lost: self.items.lost(marks), out_of_turn: 0, is_sound }
+            }
+            Kind::Event => {
+                let is_sound = self.seen_too_early == 0 && (excused || self.seen == u64::from(workers));
+                Sum { steps: self.seen, arrived: self.seen, lost: 0, out_of_turn: self.seen_too_early, is_sound }
+            }
+            Kind::Barrier => {
+                let (completed, too_early) = (self.rounds.completed(workers), self.rounds.too_early(workers));
+                let is_sound = too_early == 0 && (excused || completed == u64::from(TURNS));
+                Sum { steps: completed, arrived: completed, lost: 0, out_of_turn: too_early, is_sound }
+            }
+            _ => {
+                let all = if kind == Kind::Dict { u64::from(workers) } else { all };
+                let steps = self.changes;
+                let lost = steps.saturating_sub(marks);
+                // Who was ended before it could tell has done one step more than it told; others do what they like.
+                let untold = if ending.cut { u64::from(workers) } else { ending.died as u64 };
+                let is_heard_of = is_shared || marks <= steps + untold;
+                let is_sound = lost == 0 && is_heard_of && (excused || steps == all);
+                Sum { steps, arrived: marks.min(steps), lost, out_of_turn: 0, is_sound }
+            }
+        }
+    }
+}
+
+impl Books {
+    /// Sums up what was shown.
+    pub(super) fn check(&self, shown: &[Shown], workers: u32, is_shared: bool, ending: Ending) -> Finding {
+        let mut total = Sum { is_sound: true, ..Sum::default() };
+        let mut is_gone = false;
+        for (page, Shown { kind, things, before }) in self.0.iter().zip(shown) {
+            // What was in the dict before is written again; all other marks are counted.
+            let before = if *kind == Kind::Dict { 0 } else { *before };
+            let Ok(marks) = things.marks(workers) else {
+                is_gone = true;
+                continue;
+            };
+            let sum = page.sum(*kind, marks.saturating_sub(before), workers, is_shared, ending);
+            total.steps += sum.steps;
+            total.arrived += sum.arrived;
+            total.lost += sum.lost;
+            total.out_of_turn += sum.out_of_turn;
+            total.is_sound &= sum.is_sound;
+        }
+        let numbers = [
+            ("types", shown.len() as u64),
+            ("workers", workers.into()),
+            ("steps", total.steps),
+            ("arrived", total.arrived),
+            ("lost", total.lost),
+            ("out_of_turn", total.out_of_turn),
+        ];
+        let mut facts = numbers.map(|(name, number)| (name, number.into())).to_vec();
+        if is_gone {
+            facts.push(("manager_gone", true.into()));
+        }
+        Finding {
+            claim: "no step is lost, and nobody goes on too early",
+            holds: total.is_sound && !is_gone,
+            // A manager that was killed takes what it held along.
+            guaranteed: !is_gone,
+            facts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: Ending = Ending { died: 0, cut: false };
+    const ONE_DIED: Ending = Ending { died: 1, cut: false };
+
+    fn page(facts: impl IntoIterator<Item = Fact>) -> Page {
+        let mut books = Books::default();
+        let made = Fact::ObjectMade { object: String::new(), name: None };
+        for fact in std::iter::once(made).chain(facts) {
+            books.count(&Event { at_us: 0, worker: "worker-1".to_owned(), pid: 1, fact });
+        }
+        books.0.remove(0)
+    }
+
+    fn called(object: &str, method: &str) -> Fact {
+        Fact::ObjectCalled { object: object.into(), method: method.into(), args: Vec::new(), answer: None }
+    }
+
+    fn holds(page: &Page, kind: Kind, marks: u64, ending: Ending) -> bool {
+        page.sum(kind, marks, 2, false, ending).is_sound
+    }
+
+    #[test]
+    fn step_that_left_no_mark_is_lost() {
+        let all = page((0..6).map(|_| called("list", "append")));
+        assert!(holds(&all, Kind::List, 6, WHOLE));
+        assert!(!holds(&all, Kind::List, 5, ONE_DIED), "a death excuses no loss");
+        assert_eq!(all.sum(Kind::List, 5, 2, false, WHOLE).lost, 1);
+        assert!(!holds(&all, Kind::List, 7, WHOLE), "one that nobody did");
+        assert!(holds(&all, Kind::List, 7, ONE_DIED), "the dead did not tell it");
+        assert!(all.sum(Kind::List, 7, 2, true, WHOLE).is_sound, "others are there too");
+        let some = page((0..4).map(|_| called("count", "set")));
+        assert!(!holds(&some, Kind::Lock, 4, WHOLE) && holds(&some, Kind::Lock, 4, ONE_DIED));
+        let besides = page([called("namespace", "set_item"), called("queue", "qsize")]);
+        assert_eq!(besides.changes, 0);
+    }
+
+    #[test]
+    fn who_goes_on_before_the_event_breaks_the_claim() {
+        let seen = || Fact::EventSeen { waited_us: 0 };
+        let orderly = page([Fact::EventAwaited, Fact::EventAwaited, Fact::EventSet, seen(), seen()]);
+        assert!(holds(&orderly, Kind::Event, 0, WHOLE));
+        let early = page([Fact::EventAwaited, seen(), Fact::EventSet, seen()]);
+        assert!(!holds(&early, Kind::Event, 0, ONE_DIED));
+        let missing = page([Fact::EventSet, seen()]);
+        assert!(!holds(&missing, Kind::Event, 0, WHOLE) && holds(&missing, Kind::Event, 0, ONE_DIED));
+    }
+
+    #[test]
+    fn item_may_be_lost_with_its_taker_but_no_task() {
+        let put = |number: u64| Fact::ItemPut { value: number.into(), from: "worker-1".into(), number, size: None };
+        let got = |number: u64| {
+            let from = "worker-1".into();
+            Fact::ItemGot { value: number.into(), from, number, size: None, redelivered: false }
+        };
+        let done = |number| Fact::TaskDone { value: 0.into(), from: "worker-1".into(), number };
+        let all_but_one = page((1..=6).map(put).chain((1..=5).map(got)));
+        assert!(holds(&all_but_one, Kind::Queue, 0, ONE_DIED) && !holds(&all_but_one, Kind::Queue, 0, WHOLE));
+        assert!(!holds(&all_but_one, Kind::Queue, 1, WHOLE), "nobody took it");
+        let taken = || (1..=6).map(put).chain((1..=6).map(got));
+        assert!(!holds(&page(taken().chain((1..=5).map(done))), Kind::JoinableQueue, 0, ONE_DIED), "a task is lost");
+        assert!(holds(&page(taken().chain((1..=5).map(done))), Kind::JoinableQueue, 1, ONE_DIED), "it is still there");
+        assert!(holds(&page(taken().chain((1..=6).map(done))), Kind::JoinableQueue, 0, WHOLE));
+    }
+}

@@ -1,0 +1,96 @@
+//! The way in: the key's file, and the connection, with advice for whoever does not get in.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+
+use crate::ipc::Error;
+use crate::ipc::manager::{Address, AuthKey, Manager, Unwelcome};
+use crate::report::Fact;
+
+/// Whom a mode lets read a file besides its owner.
+const OTHERS_MAY_READ: u32 = 0o044;
+
+/// A key and the file that it came from.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) key: AuthKey,
+    file: PathBuf,
+    is_exposed: bool,
+}
+
+impl Key {
+    /// Reads a key, and looks who else can.
+    pub(super) fn read(file: &Path) -> anyhow::Result<Self> {
+        let name = file.display();
+        let key = AuthKey::from_file(file).map_err(|error| {
+            let is_missing = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData);
+            let said = anyhow::Error::new(error).context(format!("cannot take the key from {name}"));
+            if is_missing { anyhow!("{said:#} (make one: {})", how_to_make(file)) } else { said }
+        })?;
+        let metadata = fs::metadata(file).with_context(|| format!("cannot look who may read {name}"))?;
+        // A pipe is read by whoever has it open, whatever its mode says.
+        let is_exposed = metadata.is_file() && metadata.permissions().mode() & OTHERS_MAY_READ != 0;
+        Ok(Key { key, file: file.to_owned(), is_exposed })
+    }
+
+    /// What is wrong with how it is kept, if anything is.
+    pub(super) fn warning(&self) -> Option<Fact> {
+        self.is_exposed.then(|| Fact::KeyExposed { file: self.file.display().to_string() })
+    }
+
+    /// Connects to a manager that has the same key.
+    pub(super) fn connect(&self, address: &Address) -> anyhow::Result<Manager> {
+        let file = self.file.display();
+        Manager::connect(address, &self.key).map_err(|error| {
+            let advice = match &error {
+                Error::Unreachable { .. } => {
+                    format!("is one running there? ipc-demo manager --serve {address} --authkey-file {file}")
+                }
+                Error::Unwelcome(Unwelcome::KeyRefused | Unwelcome::KeyNotProved) => {
+                    format!("the key in {file} has to be the one that the manager at {address} was started with")
+                }
+                Error::Unwelcome(_) | Error::ManagerGone { .. } | Error::ManagerSilent { .. } => {
+                    format!("is it ipc-demo that listens at {address}?")
+                }
+                _ => return error.into(),
+            };
+            anyhow!("{:#} ({advice})", anyhow::Error::new(error))
+        })
+    }
+}
+
+/// How to make a key file that nobody else can read.
+fn how_to_make(file: &Path) -> String {
+    format!("(umask 077; head -c 32 /dev/urandom | base64 > {})", file.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_that_others_can_read_is_told() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("key");
+        fs::write(&file, "secret\n").expect("writable");
+        for (mode, is_told) in [(0o600, false), (0o400, false), (0o644, true), (0o640, true)] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("mine");
+            assert_eq!(Key::read(&file).expect("a key").warning().is_some(), is_told, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn who_has_no_key_is_told_how_to_make_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("key");
+        let said = |file: &Path| format!("{:#}", Key::read(file).expect_err("no key"));
+        assert!(said(&file).contains("No such file") && said(&file).contains("umask 077"), "{}", said(&file));
+        fs::write(&file, "\n").expect("writable");
+        assert!(said(&file).contains("the key is empty") && said(&file).contains("umask 077"), "{}", said(&file));
+        assert!(!said(directory.path()).contains("umask"), "a directory");
+    }
+}

@@ -1,0 +1,214 @@
+//! The manager: one process holds the objects, and workers here or elsewhere change them through proxies.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `act` | what each type is shown doing, from the runner's side |
+//! | `part` | the workers' side |
+//! | `things` | the objects that each type is shown with |
+//! | `books` | what was told, held against what is in the manager in the end |
+//! | `host` | `--serve`: this process as a manager for others |
+//! | `entry` | the key's file, and the way to a manager elsewhere, with advice for whoever does not get in |
+//! | `call` | `--call`: one call from a script, one JSON value back |
+
+mod act;
+mod books;
+mod call;
+mod entry;
+mod host;
+mod part;
+mod things;
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgMatches, FromArgMatches, ValueHint};
+
+use super::stage::{Stage, Terms};
+use super::{Ending, Entry, Finding, Scenario};
+use crate::ipc::RoleEntry;
+use crate::ipc::manager::{self, Address, Kind, ManagerServer};
+use crate::outcome::{Failure, Outcome};
+use crate::report::{Fact, Pictures, Reporter};
+use act::{Company, Shown};
+use books::Books;
+use call::Call;
+use entry::Key;
+use things::Source;
+
+/// The types as they are called on the command line, in the order in which they are shown.
+const TYPES: [&str; 15] = [
+    "list",
+    "dict",
+    "namespace",
+    "lock",
+    "rlock",
+    "semaphore",
+    "bounded-semaphore",
+    "condition",
+    "event",
+    "barrier",
+    "queue",
+    "value",
+    "array",
+    "joinable-queue",
+    ALL,
+];
+const ALL: &str = "all";
+
+/// Where the manager is, and what is done with it.
+#[derive(Debug, Default, clap::Args)]
+#[command(group = clap::ArgGroup::new("elsewhere").args(["serve", "connect"]))]
+pub(crate) struct ManagerArgs {
+    /// How many workers there are [default: 1, or 2 with --type]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    workers: Option<u32>,
+    /// Which type of object is shown [default: dict]
+    #[arg(long = "type", value_name = "T", value_parser = PossibleValuesParser::new(TYPES).map(kinds))]
+    kinds: Option<Kinds>,
+    /// Be a manager for others until Ctrl-C: unix:PATH or tcp:HOST:PORT
+    #[arg(long, value_name = "ADDR", requires = "authkey_file", conflicts_with_all = ["workers", "kinds", "call"])]
+    serve: Option<Address>,
+    /// Let the workers work at the manager there
+    #[arg(long, value_name = "ADDR", requires = "authkey_file")]
+    connect: Option<Address>,
+    /// The file with the key that a manager and its clients share
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "elsewhere")]
+    authkey_file: Option<PathBuf>,
+    /// Do this call at the manager there, and print what it returns as JSON
+    #[arg(long, value_name = "CALL", requires = "connect", conflicts_with_all = ["workers", "kinds"])]
+    call: Vec<Call>,
+    /// How long a call may wait, such as 2s or 500ms [default: as long as it takes]
+    #[arg(long, value_name = "TIME", requires = "call", value_parser = humantime::parse_duration)]
+    timeout: Option<std::time::Duration>,
+}
+
+/// The types to show.
+#[derive(Debug, Clone)]
+struct Kinds(Vec<Kind>);
+
+/// The types of a name on the command line.
+#[expect(clippy::needless_pass_by_value, reason = "clap passes what it parsed")]
+fn kinds(name: String) -> Kinds {
+    let kind = |name: &str| Kind::by_name(&name.replace('-', ""));
+    Kinds(if name == ALL {
+        TYPES.iter().copied().filter_map(kind).collect()
+    } else {
+        kind(&name).into_iter().collect()
+    })
+}
+
+/// A manager to be played with.
+pub(crate) struct Manager {
+    kinds: Vec<Kind>,
+    workers: u32,
+    key: Option<Key>,
+    /// Where it is, if it is not to be started.
+    elsewhere: Option<Address>,
+    manager: Option<manager::Manager>,
+    shown: Vec<Shown>,
+}
+
+impl Scenario for Manager {
+    const NAME: &'static str = "manager";
+    const ABOUT: &'static str = "\
+One process holds objects that workers change through proxies
+The runner makes a dict in a manager process and shows it, a worker writes into it, and the runner shows it again: it \
+sees what the worker wrote. --type shows another type at work, or all of them.
+
+With --serve a manager runs until Ctrl-C, for whoever has the key; with --connect the workers work at that one, from \
+another shell or another machine. What is in its containers and locks stays, and other clients see it. A host that is \
+left out (tcp::5000) is this machine alone; over TCP nothing is hidden, though nobody can change it on the way.
+
+--call is for scripts: it prints one JSON value, or an error and exits with 2 (nothing was done) or 3. A call is
+  list                     all names and the types of their objects
+  status                   what the manager says about itself
+  create TYPE NAME [ARG…]  makes an object with a name, or finds it
+  delete NAME              takes the name away
+  NAME.METHOD [ARG…]       calls a method: Python's, without underscores
+An argument is a JSON value, a bare word (text), or @NAME (that object). What a call acquires it gives back at its end.
+
+Examples:
+  ipc-demo manager                               the reference program
+  ipc-demo manager --workers 5                   five workers write
+  ipc-demo manager --type all --speed 5          each type with two workers
+  (umask 077; head -c 32 /dev/urandom | base64 > key)
+  ipc-demo manager --serve unix:/tmp/shop --authkey-file key
+  ipc-demo manager --connect unix:/tmp/shop --authkey-file key
+  ipc-demo manager --connect unix:/tmp/shop --authkey-file key \\
+    --call 'create dict shop' --call 'shop.set tickets 3' --call shop.items";
+    type Args = ManagerArgs;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<part::Worker>(), RoleEntry::of::<ManagerServer>()];
+    type Tally = Books;
+
+    fn prepare(args: ManagerArgs) -> anyhow::Result<Self> {
+        let key = args.authkey_file.as_deref().map(Key::read).transpose()?;
+        let workers = args.workers.unwrap_or(if args.kinds.is_some() { 2 } else { 1 });
+        let kinds = args.kinds.map_or_else(|| vec![Kind::Dict], |kinds| kinds.0);
+        let manager = match (&args.connect, &key) {
+            (Some(address), Some(key)) => Some(key.connect(address)?),
+            _ => None,
+        };
+        Ok(Manager { kinds, workers, key, elsewhere: args.connect, manager, shown: Vec::new() })
+    }
+
+    fn workers(&self) -> u32 {
+        self.workers
+    }
+
+    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+        if let Some(warning) = self.key.as_ref().and_then(Key::warning) {
+            stage.emit(warning)?;
+        }
+        let manager = match (self.manager.take(), &self.elsewhere) {
+            (Some(manager), Some(address)) => {
+                stage.emit(Fact::ManagerConnected { address: address.to_string() })?;
+                manager
+            }
+            _ => {
+                let manager = manager::Manager::start()?;
+                let manager_pid = manager.process().map_or(0, |process| process.pid());
+                stage.emit(Fact::ManagerStarted { manager_pid, addresses: Vec::new() })?;
+                manager
+            }
+        };
+        let manager = self.manager.insert(manager);
+        let source = Source { manager, is_shared: self.elsewhere.is_some() };
+        let mut company = Company::new(source, stage, self.workers);
+        for &kind in &self.kinds {
+            if company.is_cut() {
+                break;
+            }
+            let shown = company.begin(kind)?;
+            let performed = company.perform(&shown);
+            self.shown.push(shown);
+            performed?;
+        }
+        Ok(())
+    }
+
+    fn check(self, books: &Books, ending: Ending) -> anyhow::Result<Finding> {
+        let finding = books.check(&self.shown, self.workers, self.elsewhere.is_some(), ending);
+        // Ended here, when the workers have gone: it would be a death to them.
+        drop(self.shown);
+        self.manager.map_or(Ok(()), manager::Manager::shutdown)?;
+        Ok(finding)
+    }
+}
+
+/// Plays, or serves, or calls.
+pub(super) fn run(
+    matches: &ArgMatches,
+    terms: &Terms,
+    reporter: &dyn Fn() -> Box<dyn Reporter>,
+    pictures: Pictures,
+) -> Result<Outcome, Failure> {
+    let args = ManagerArgs::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;
+    if !args.call.is_empty() {
+        return call::run(&args, &pictures);
+    }
+    let run = if args.serve.is_some() { super::run::<host::Host> } else { super::run::<Manager> };
+    run(matches, terms, reporter, pictures)
+}
+
+/// The line of the table.
+pub(super) const ENTRY: Entry = Entry { run, ..Entry::of::<Manager>() };

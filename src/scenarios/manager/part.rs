@@ -1,0 +1,274 @@
+//! The workers' side: each does the same with the objects of the turn, and tells what it did.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::act::SUPPLIER;
+use super::things::{PLACES, Part, TOTAL, key_of};
+use crate::ipc::manager::{Barrier, Condition, Datum, Failure, Guard, JoinableQueue, List, Queue, RLock, Value};
+use crate::ipc::{Error, Inherited, Result, Role, RoleResult};
+use crate::report::Fact;
+use crate::scenarios::cast::{Brief, Player};
+
+/// How often a worker does its part.
+pub(super) const TURNS: u32 = 3;
+/// How long a step takes, at speed 1.
+const STEP: Duration = Duration::from_millis(100);
+/// Why a barrier breaks here.
+pub(super) const PARTY_DIED: &str = "a party died";
+
+/// Somebody who works at an object of a manager.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Worker {
+    pub(super) brief: Brief,
+    pub(super) number: u32,
+    pub(super) part: Part,
+}
+
+impl Role for Worker {
+    const NAME: &'static str = "manager.worker";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let player = self.brief.open(inherited)?;
+        let me = Me { player: &player, name: inherited.worker_name().to_owned() };
+        match self.part {
+            Part::Dict { dict } => {
+                let (dict, key) = (inherited.take(dict)?, key_of(self.number));
+                dict.insert(key.as_str(), key.as_str())?;
+                me.called("dict", "set_item", [&key, &key].map(|text| json!(text)), None)?;
+            }
+            Part::List { list } => {
+                let list = inherited.take(list)?;
+                me.steps(|_| {
+                    list.push(me.name.as_str())?;
+                    me.called("list", "append", [json!(me.name)], None)
+                })?;
+            }
+            Part::Namespace { namespace } => {
+                let namespace = inherited.take(namespace)?;
+                me.steps(|_| {
+                    let sum = namespace.add(TOTAL, 1)?;
+                    me.called("namespace", "add", [json!(TOTAL), json!(1)], Some(&sum))
+                })?;
+                namespace.set("by", me.name.as_str())?;
+                me.called("namespace", "set_item", [json!("by"), json!(me.name)], None)?;
+            }
+            Part::Value { value } => {
+                let value = inherited.take(value)?;
+                me.steps(|_| me.called("value", "add", [json!(1)], Some(&value.add(1)?)))?;
+            }
+            Part::Array { array } => {
+                let array = inherited.take(array)?;
+                me.steps(|turn| {
+                    let place = i64::from(turn) % PLACES as i64;
+                    let sum = array.add(place, 1)?;
+                    me.called("array", "add", [json!(place), json!(1)], Some(&sum))
+                })?;
+            }
+            Part::Lock { lock, count } => {
+                let (lock, count) = (inherited.take(lock)?, inherited.take(count)?);
+                me.steps(|_| me.with_lock("lock", || lock.acquire(), || me.add_one(&count)))?;
+            }
+            Part::RLock { lock, count } => {
+                let (lock, count) = (inherited.take(lock)?, inherited.take(count)?);
+                me.steps(|_| me.with_lock("rlock", || lock.acquire(), || me.add_one_deeper(&lock, &count)))?;
+            }
+            Part::Semaphore { semaphore, count } => {
+                let (semaphore, count) = (inherited.take(semaphore)?, inherited.take(count)?);
+                me.steps(|_| me.with_permit("semaphore", || semaphore.acquire(), || me.add_one(&count)))?;
+            }
+            Part::BoundedSemaphore { semaphore, count } => {
+                let (semaphore, count) = (inherited.take(semaphore)?, inherited.take(count)?);
+                me.steps(|_| me.with_permit("bounded semaphore", || semaphore.acquire(), || me.add_one(&count)))?;
+            }
+            Part::Condition { condition, goods } => me.consume(&inherited.take(condition)?, &inherited.take(goods)?)?,
+            Part::Event { event } => {
+                let event = inherited.take(event)?;
+                player.emit(&Fact::EventAwaited)?;
+                let asked_us = player.now_us();
+                event.wait()?;
+                player.emit(&Fact::EventSeen { waited_us: player.now_us() - asked_us })?;
+            }
+            Part::Barrier { barrier } => me.meet(&inherited.take(barrier)?)?,
+            Part::Queue { queue } => me.pass_on(&inherited.take(queue)?)?,
+            Part::JoinableQueue { queue } => me.do_tasks(&inherited.take(queue)?)?,
+        }
+        Ok(())
+    }
+}
+
+/// A worker, and what it is called.
+struct Me<'a> {
+    player: &'a Player,
+    name: String,
+}
+
+impl Me<'_> {
+    fn called<const N: usize>(
+        &self,
+        object: &str,
+        method: &str,
+        args: [serde_json::Value; N],
+        answer: Option<&Datum>,
+    ) -> Result<()> {
+        let (object, method, args) = (object.to_owned(), method.to_owned(), args.to_vec());
+        self.player.emit(&Fact::ObjectCalled { object, method, args, answer: answer.map(Datum::to_json) })
+    }
+
+    /// Every turn, with a pause between two.
+    fn steps(&self, mut step: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        (1..=TURNS).try_for_each(|turn| {
+            if turn > 1 {
+                self.player.pause(STEP);
+            }
+            step(turn)
+        })
+    }
+
+    fn with_lock<'g>(
+        &self,
+        name: &str,
+        acquire: impl FnOnce() -> Result<Guard<'g>>,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let lock = || name.to_owned();
+        self.player.emit(&Fact::LockWaiting { lock: lock() })?;
+        let asked_us = self.player.now_us();
+        let guard = acquire()?;
+        let since_us = self.player.now_us();
+        let (waited_us, abandoned) = (since_us - asked_us, guard.abandoned());
+        self.player.emit(&Fact::LockAcquired { lock: lock(), waited_us, abandoned })?;
+        work()?;
+        // Says so first and lets go then: nobody sees two holders.
+        self.player.emit(&Fact::LockReleased { lock: lock(), held_us: self.player.now_us() - since_us })?;
+        guard.release()
+    }
+
+    fn with_permit<'g>(
+        &self,
+        name: &str,
+        acquire: impl FnOnce() -> Result<Guard<'g>>,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let semaphore = || name.to_owned();
+        self.player.emit(&Fact::PermitWaiting { semaphore: semaphore() })?;
+        let asked_us = self.player.now_us();
+        let permit = acquire()?;
+        let since_us = self.player.now_us();
+        self.player.emit(&Fact::PermitAcquired { semaphore: semaphore(), waited_us: since_us - asked_us })?;
+        work()?;
+        // Says so first and lets go then: nobody sees a holder too many.
+        self.player.emit(&Fact::PermitReleased { semaphore: semaphore(), held_us: self.player.now_us() - since_us })?;
+        permit.release()
+    }
+
+    /// Reads, takes its time, and writes one more: what a lock is for.
+    fn add_one(&self, count: &Value) -> Result<()> {
+        let more = count.get()?.as_int().unwrap_or(0_u64) + 1;
+        self.player.pause(STEP);
+        count.set(more)?;
+        self.called("count", "set", [json!(more)], None)
+    }
+
+    /// The same by somebody who takes the lock that this thread holds already.
+    fn add_one_deeper(&self, lock: &RLock, count: &Value) -> Result<()> {
+        let again = lock.acquire()?;
+        self.add_one(count)?;
+        again.release()
+    }
+
+    /// Takes goods whenever there are some, until a null ends it.
+    fn consume(&self, condition: &Condition, goods: &List) -> Result<()> {
+        let not_empty = || "not empty".to_owned();
+        loop {
+            let mut lock = condition.acquire()?;
+            if goods.is_empty()? {
+                self.player.emit(&Fact::ConditionWaiting { condition: not_empty() })?;
+                let asked_us = self.player.now_us();
+                lock.wait_for(|| Ok(!goods.is_empty()?))?;
+                let waited_us = self.player.now_us() - asked_us;
+                self.player.emit(&Fact::ConditionMet { condition: not_empty(), waited_us })?;
+            }
+            let Some(number) = goods.pop_at(0)?.and_then(|item| item.as_int()) else { return Ok(()) };
+            let (value, from) = (json!(number), SUPPLIER.to_owned());
+            self.player.emit(&Fact::ItemGot { value, from, number, size: None, redelivered: false })?;
+        }
+    }
+
+    /// Waits for the others after every turn.
+    fn meet(&self, barrier: &Barrier) -> Result<()> {
+        for round in 1..=u64::from(TURNS) {
+            self.player.pause(STEP);
+            self.player.emit(&Fact::BarrierWaiting { round })?;
+            let asked_us = self.player.now_us();
+            match barrier.wait() {
+                Ok(_) => {
+                    let waited_us = self.player.now_us() - asked_us;
+                    self.player.emit(&Fact::BarrierPassed { round, waited_us })?;
+                }
+                Err(error) if Barrier::is_broken_error(&error) => {
+                    let cause = PARTY_DIED.to_owned();
+                    return self.player.emit(&Fact::BarrierBroken { round, cause, dead_pid: None });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts items of its own, with a note of who made them.
+    fn put_all(&self, put: impl Fn(Datum) -> Result<()>, size: impl Fn() -> Result<usize>) -> Result<()> {
+        self.steps(|turn| {
+            let (value, from, number) = (json!(turn), self.name.clone(), u64::from(turn));
+            // Told first: nobody sees an item arrive before it was put.
+            self.player.emit(&Fact::ItemPut { value, from, number, size: None })?;
+            put(Datum::from(vec![Datum::from(self.name.as_str()), number.into()]))
+        })?;
+        self.called("queue", "qsize", [], Some(&size()?.into()))
+    }
+
+    /// Puts its items and takes whosever there are, until the queue is shut down.
+    fn pass_on(&self, queue: &Queue) -> Result<()> {
+        self.put_all(|item| queue.put(item), || queue.qsize())?;
+        while let Some(item) = unless_shut_down(queue.get())? {
+            let (from, number) = maker(&item);
+            let value = json!(number);
+            self.player.emit(&Fact::ItemGot { value, from, number, size: None, redelivered: false })?;
+            self.player.pause(STEP);
+        }
+        Ok(())
+    }
+
+    /// The same, and says of each item when it is done.
+    fn do_tasks(&self, queue: &JoinableQueue) -> Result<()> {
+        self.put_all(|item| queue.put(item), || queue.qsize())?;
+        while let Some(task) = unless_shut_down(queue.get())? {
+            let (from, number) = maker(task.item());
+            let (value, redelivered) = (json!(number), task.deliveries() > 1);
+            let got = Fact::ItemGot { value: value.clone(), from: from.clone(), number, size: None, redelivered };
+            self.player.emit(&got)?;
+            self.player.pause(STEP);
+            self.player.emit(&Fact::TaskDone { value, from, number })?;
+            task.task_done()?;
+        }
+        Ok(())
+    }
+}
+
+/// Who made an item, and the how manieth of its it is.
+fn maker(item: &Datum) -> (String, u64) {
+    match item.as_list() {
+        Some([from, number]) => (from.as_str().unwrap_or_default().to_owned(), number.as_int().unwrap_or_default()),
+        _ => Default::default(),
+    }
+}
+
+/// `None` when there will be nothing more.
+fn unless_shut_down<T>(got: Result<T>) -> Result<Option<T>> {
+    match got {
+        Err(Error::Managed { source, .. }) if *source == Failure::ShutDown => Ok(None),
+        got => got.map(Some),
+    }
+}

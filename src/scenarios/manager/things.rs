@@ -1,0 +1,193 @@
+//! The objects that a type is shown with: made in a manager, given to workers, and read in the end.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ipc::manager::{
+    Array, Barrier, BoundedSemaphore, Condition, Datum, Dict, Event, JoinableQueue, Kind, List, Lock, Manager,
+    Namespace, Object, Proxy, Queue, RLock, Semaphore, Value,
+};
+use crate::ipc::{Give, Result, Slot};
+
+/// How many numbers the array has.
+pub(super) const PLACES: usize = 4;
+/// The attribute of the namespace that everybody adds to.
+pub(super) const TOTAL: &str = "total";
+
+/// What a type is shown with: proxies here, slots in a worker's role.
+macro_rules! things {
+    ($($kind:ident { $($field:ident: $proxy:ty),* })*) => {
+        /// The objects of one type's turn, as the runner has them.
+        #[derive(Debug)]
+        pub(super) enum Things {
+            $($kind { $($field: $proxy),* },)*
+        }
+
+        /// The same in a worker's role.
+        #[derive(Debug, Serialize, Deserialize)]
+        pub(super) enum Part {
+            $($kind { $($field: Slot<$proxy>),* },)*
+        }
+
+        impl Things {
+            /// Gives a worker its part.
+            pub(super) fn give(&self, give: &mut Give) -> Part {
+                match self {
+                    $(Things::$kind { $($field),* } => Part::$kind { $($field: give.share($field)),* },)*
+                }
+            }
+        }
+    };
+}
+things! {
+    List { list: List }
+    Dict { dict: Dict }
+    Namespace { namespace: Namespace }
+    Value { value: Value }
+    Array { array: Array }
+    Lock { lock: Lock, count: Value }
+    RLock { lock: RLock, count: Value }
+    Semaphore { semaphore: Semaphore, count: Value }
+    BoundedSemaphore { semaphore: BoundedSemaphore, count: Value }
+    Condition { condition: Condition, goods: List }
+    Event { event: Event }
+    Barrier { barrier: Barrier }
+    Queue { queue: Queue }
+    JoinableQueue { queue: JoinableQueue }
+}
+
+/// Where objects come from: a manager, and whether they are to be there for other clients too.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) manager: &'a Manager,
+    pub(super) is_shared: bool,
+}
+
+impl Source<'_> {
+    /// The name of an object that other clients may use at the same time without getting into each other's way.
+    pub(super) fn name_of(self, kind: Kind) -> Option<String> {
+        use Kind::{Array, BoundedSemaphore, Dict, List, Lock, Namespace, RLock, Semaphore, Value};
+        let can_be =
+            matches!(kind, List | Dict | Namespace | Value | Array | Lock | RLock | Semaphore | BoundedSemaphore);
+        (self.is_shared && can_be).then(|| kind.name().to_lowercase())
+    }
+
+    fn make<P: Proxy>(self, args: Vec<Datum>) -> Result<P> {
+        self.make_called(self.name_of(P::KIND), args)
+    }
+
+    fn make_called<P: Proxy>(self, name: Option<String>, args: Vec<Datum>) -> Result<P> {
+        match name {
+            Some(name) => self.manager.make_named(&name, args),
+            None => self.manager.make(args),
+        }
+    }
+
+    /// What a lock of this type protects, and shares its fate with.
+    fn count(self, kind: Kind) -> Result<Value> {
+        self.make_called(self.name_of(kind).map(|name| format!("{name}.count")), vec!["Q".into(), 0.into()])
+    }
+}
+
+impl Things {
+    /// Makes what a type is shown with, for so many workers.
+    pub(super) fn make(kind: Kind, source: Source<'_>, workers: u32) -> Result<Self> {
+        Ok(match kind {
+            Kind::List => Things::List { list: source.make(vec![])? },
+            Kind::Dict => Things::Dict { dict: source.make(vec![])? },
+            Kind::Namespace => {
+                let namespace: Namespace = source.make(vec![])?;
+                namespace.at([TOTAL]).compare_and_swap(None, Some(0.into()))?;
+                Things::Namespace { namespace }
+            }
+            Kind::Value => Things::Value { value: source.make(vec!["Q".into(), 0.into()])? },
+            Kind::Array => {
+                let zeros = std::iter::repeat_n(Datum::from(0), PLACES).collect();
+                Things::Array { array: source.make(vec!["Q".into(), zeros])? }
+            }
+            Kind::Lock => Things::Lock { lock: source.make(vec![])?, count: source.count(kind)? },
+            Kind::RLock => Things::RLock { lock: source.make(vec![])?, count: source.count(kind)? },
+            Kind::Semaphore => {
+                Things::Semaphore { semaphore: source.make(vec![1.into()])?, count: source.count(kind)? }
+            }
+            Kind::BoundedSemaphore => {
+                Things::BoundedSemaphore { semaphore: source.make(vec![1.into()])?, count: source.count(kind)? }
+            }
+            Kind::Condition => {
+                let (condition, goods) = (source.make(vec![])?, source.manager.list()?);
+                Things::Condition { condition, goods }
+            }
+            Kind::Event => Things::Event { event: source.make(vec![])? },
+            Kind::Barrier => Things::Barrier { barrier: source.make(vec![workers.into()])? },
+            Kind::Queue => Things::Queue { queue: source.make(vec![])? },
+            Kind::JoinableQueue => Things::JoinableQueue { queue: source.make(vec![])? },
+        })
+    }
+
+    /// The object that is worth looking at.
+    pub(super) fn sight(&self) -> (&'static str, &Object) {
+        match self {
+            Things::List { list } => ("list", list.object()),
+            Things::Dict { dict } => ("dict", dict.object()),
+            Things::Namespace { namespace } => ("namespace", namespace.object()),
+            Things::Value { value } => ("value", value.object()),
+            Things::Array { array } => ("array", array.object()),
+            Things::Lock { count, .. }
+            | Things::RLock { count, .. }
+            | Things::Semaphore { count, .. }
+            | Things::BoundedSemaphore { count, .. } => ("count", count.object()),
+            Things::Condition { goods, .. } => ("goods", goods.object()),
+            Things::Event { event } => ("event", event.object()),
+            Things::Barrier { barrier } => ("waiting", barrier.object()),
+            Things::Queue { queue } => ("queue", queue.object()),
+            Things::JoinableQueue { queue } => ("queue", queue.object()),
+        }
+    }
+
+    /// How many steps have left their mark; of a queue, how many items are left.
+    pub(super) fn marks(&self, workers: u32) -> Result<u64> {
+        let number = |datum: Datum| datum.as_int().unwrap_or_default();
+        Ok(match self {
+            Things::List { list } => list.len()? as u64,
+            // A null is no item: it was put for a worker that did not live to take it.
+            Things::Condition { goods, .. } => goods.copy()?.iter().filter(|item| !item.is_null()).count() as u64,
+            Things::Dict { dict } => {
+                let entries = dict.copy()?;
+                let is_written = |key: &String| entries.get(&key.as_str().into()).and_then(Datum::as_str) == Some(key);
+                (1..=workers).map(key_of).filter(is_written).count() as u64
+            }
+            Things::Namespace { namespace } => namespace.get(TOTAL)?.map(number).unwrap_or_default(),
+            Things::Value { value: count }
+            | Things::Lock { count, .. }
+            | Things::RLock { count, .. }
+            | Things::Semaphore { count, .. }
+            | Things::BoundedSemaphore { count, .. } => number(count.get()?),
+            Things::Array { array } => array.copy()?.into_iter().map(number).sum(),
+            Things::Queue { queue } => queue.qsize()? as u64,
+            Things::JoinableQueue { queue } => queue.unfinished()? as u64,
+            Things::Event { .. } | Things::Barrier { .. } => 0,
+        })
+    }
+}
+
+/// What a worker writes into the dict, as key and as value: the first an `a`, as the reference program does.
+pub(super) fn key_of(worker: u32) -> String {
+    let mut rest = worker;
+    let mut letters = Vec::new();
+    while rest > 0 {
+        letters.push(char::from(b'a' + ((rest - 1) % 26) as u8));
+        rest = (rest - 1) / 26;
+    }
+    letters.into_iter().rev().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_worker_has_a_key_of_its_own() {
+        assert_eq!([1, 2, 26, 27, 52, 53, 500].map(key_of), ["a", "b", "z", "aa", "az", "ba", "sf"]);
+        assert_eq!((1..=500).map(key_of).collect::<BTreeSet<_>>().len(), 500);
+    }
+}
