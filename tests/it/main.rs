@@ -23,6 +23,7 @@
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
 //! | `pipe_queue` | the textbook queue, and what a kill does to it |
 //! | `manager` | clients of a manager that wait for each other, and that are killed; a manager that is killed |
+//! | `manager_barrier` | parties of a manager's barrier that are killed on their way to it, or leave in order |
 //! | `manager_sharing` | a manager's objects given to workers and put into each other, and how long they live |
 //! | `manager_entrance` | who is turned away by a manager, and that nobody else notices; TCP; many at once |
 //! | `manager_hosts` | `manager --serve`, `--connect` and `--call`: from other shells, and between two hosts |
@@ -40,6 +41,7 @@ mod inheritance;
 mod joinable_queue;
 mod lock;
 mod manager;
+mod manager_barrier;
 mod manager_entrance;
 mod manager_hosts;
 mod manager_sharing;
