@@ -18,6 +18,7 @@ use std::fmt;
 
 use super::error::Result;
 use super::family::Family;
+use super::holder::Holder;
 use super::waits::{Record, WaitState};
 
 /// A lock, by the number that it has in all processes of its family.
@@ -28,15 +29,6 @@ impl fmt::Display for LockId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "lock {}", self.0)
     }
-}
-
-/// A thread of a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Holder {
-    /// Its process.
-    pub pid: u32,
-    /// The kernel's id of the thread; a process's first thread has the process's own.
-    pub thread: u32,
 }
 
 /// One link of a deadlock.

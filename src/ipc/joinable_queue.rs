@@ -7,6 +7,9 @@
 //! An item whose taker dies before its task is done goes to another consumer, or where the queue was made to send it:
 //! [`OnConsumerDeath`](super::OnConsumerDeath). So [`join`](JoinableQueue::join) always ends, with an error if nobody is left who could finish.
 //!
+//! A stopped taker is not dead: its item stays its own, and `join` waits for it. Stopped in `put` or `get` itself it is in
+//! the way as with a [`Queue`](super::Queue).
+//!
 //! # Standard
 //! Python `multiprocessing.JoinableQueue`. Differs: `get` gives a [`Lease`], so a task is done once; `join` has a timeout
 //! and does not wait for the dead.
@@ -370,7 +373,9 @@ impl<T, A: Access> Share for JoinableQueue<T, A> {
 
 impl<T, A: Access> fmt::Debug for JoinableQueue<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ring = &self.desk.channel.ring;
         let mut queue = f.debug_struct("JoinableQueue");
-        queue.field("kind", &A::JOINABLE).field("capacity", &self.capacity()).finish_non_exhaustive()
+        queue.field("kind", &A::JOINABLE).field("capacity", &self.capacity());
+        queue.field("putting", &ring.putting()).field("getting", &ring.getting()).finish_non_exhaustive()
     }
 }

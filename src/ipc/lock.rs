@@ -11,16 +11,21 @@
 //! When the holder dies, by exit or by kill, the kernel hands the lock to the next in line at once, and the guard says
 //! so: [`LockGuard::abandoned`]. Whoever is killed while waiting leaves no trace.
 //!
+//! A holder that is stopped (SIGSTOP, Ctrl-Z) is not dead and keeps the lock. Who waits with a timeout gets it, and
+//! [`Lock::holder`] and `{lock:?}` say who has the lock and that it is stopped.
+//!
 //! # Standard
 //! Python `multiprocessing.Lock`. Differs: it is given back by dropping a guard, so it cannot be released by who does not
 //! hold it; a killed holder does not keep it for ever; a thread that would wait for itself gets an error.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::deadlock::LockId;
 use super::error::{Error, Result, os};
+use super::holder::Holder;
 use super::mutex::{Abandoned, Guard, MutexState, Suspend};
 use super::share::{Adopted, Parcel, Share};
 use crate::sys::robust::Locked;
@@ -44,7 +49,6 @@ shared_layout! {
 /// assert_eq!(lock.with(|_| 6 * 7)?, 42);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Lock {
     state: Mapping<LockState>,
     own_pid: u32,
@@ -140,6 +144,23 @@ impl Lock {
         self.state.mutex.holder_pid()
     }
 
+    /// Who holds the lock, for diagnosis: it may be another by the time this returns.
+    ///
+    /// ```
+    /// let lock = ipc_demo::Lock::new()?;
+    /// let _guard = lock.acquire()?;
+    /// let holder = lock.holder().expect("this thread");
+    /// assert_eq!(holder.to_string(), format!("process {}", std::process::id()));
+    /// assert!(!holder.is_stopped());
+    /// # Ok::<(), ipc_demo::Error>(())
+    /// ```
+    ///
+    /// # System calls
+    /// Reads `/proc`.
+    pub fn holder(&self) -> Option<Holder> {
+        self.state.mutex.holder()
+    }
+
     /// The lock's number, the same in all processes of the family: how a deadlock names it.
     ///
     /// # Errors
@@ -216,6 +237,12 @@ impl<'a> Suspend for LockGuard<'a> {
 
     fn was_abandoned(&self) -> bool {
         self.abandoned.is_some()
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock").field("held_by", &self.state.mutex.held_by()).finish_non_exhaustive()
     }
 }
 

@@ -41,6 +41,7 @@ mod event;
 mod family;
 mod frame;
 mod guardian;
+mod holder;
 mod incoming;
 mod joinable_queue;
 mod joining;
@@ -79,10 +80,11 @@ pub use channel::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 pub use condition::Condition;
 pub use connection::{Connection, MESSAGE_LIMIT};
 pub use datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
-pub use deadlock::{Holder, LockId, Wait, find_deadlock};
+pub use deadlock::{LockId, Wait, find_deadlock};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use guardian::{AnyLock, ValueGuard};
+pub use holder::Holder;
 pub use joinable_queue::{
     DEFAULT_REDELIVERIES, DeadLetter, JoinableConsumer, JoinableProducer, JoinableQueue, JoinableQueueBuilder,
     MOST_LEASES,

@@ -6,13 +6,15 @@
 //! in its family is given when it is first asked for: when somebody has to wait.
 //!
 //! # Death
-//! When the holder dies, by exit or by kill, the kernel hands the mutex to the next in line at once.
+//! When the holder dies, by exit or by kill, the kernel hands the mutex to the next in line at once. A stopped one is not
+//! dead, see [`Holder`].
 
 use std::io;
 
 use super::deadline::Deadline;
 use super::error::Result;
 use super::family::Family;
+use super::holder::{HeldBy, Holder};
 use super::waits::Waiting;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -89,6 +91,16 @@ impl MutexState {
     /// The process that holds the mutex; it may be another by the time this returns.
     pub(crate) fn holder_pid(&self) -> Option<u32> {
         Some(self.holder_pid.load(Relaxed)).filter(|pid| *pid != 0)
+    }
+
+    /// The thread that holds the mutex; it may be another by the time this returns.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        Holder::of(&self.mutex)
+    }
+
+    /// The same as a field of the lock.
+    pub(crate) fn held_by(&self) -> HeldBy<'_> {
+        HeldBy(&self.mutex)
     }
 
     /// Whether the last holder died with the mutex and nobody has taken it since.

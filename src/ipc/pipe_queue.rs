@@ -18,6 +18,8 @@
 //!   queue has less room for good.
 //! - Killed while its feeder writes an item of more than 4,092 bytes, or while it reads an item: the pipe is torn, and nobody
 //!   can use the queue any more. Everybody is told ([`Error::Torn`]), within 100 ms, and nobody gets half an item.
+//! - Stopped (SIGSTOP, Ctrl-Z) while it waits in `get`, or while its feeder writes, it is not dead and keeps its end's lock:
+//!   nobody else gets, or their items stay in their buffers, until it goes on or is killed. Timeouts pass as ever.
 //! - A process that ends in order waits until its items are in the pipe, as long as somebody lives who may read them.
 //!
 //! # Standard
@@ -41,8 +43,9 @@ use super::error::{Error, Result};
 use super::outgoing::encode;
 use super::put_error::PutError;
 use super::semaphore::MAX_VALUE;
-use super::share::{Adopted, Parcel, Share};
+use super::share::{self, Adopted, Parcel, Share};
 
+mod batch;
 mod board;
 mod feeder;
 mod parts;
@@ -103,6 +106,16 @@ impl<T> PipeQueue<T> {
     fn of(parts: Parts) -> Self {
         let parts = Arc::new(parts);
         PipeQueue { feeder: Feeder::new(Arc::clone(&parts)), parts, item: PhantomData }
+    }
+
+    /// Another user of the same queue in this process, with a buffer and a feeder of its own.
+    ///
+    /// It counts as somebody else: a queue with two handles has others as long as both are open.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if this process cannot have other descriptors or mappings; [`Error::Closed`].
+    pub fn try_clone(&self) -> Result<Self> {
+        share::again(self)
     }
 
     /// How many items there is room for; `None` if there always is.
@@ -187,32 +200,33 @@ impl<T: Serialize> PipeQueue<T> {
     }
 
     fn put_until(&self, item: T, deadline: Deadline) -> std::result::Result<(), PutError<T>> {
+        let outcome = self.send(&item, deadline);
+        PutError::unless_put(item, outcome)
+    }
+
+    /// Leaves an item to the feeder. [`Error::Full`] if there was no room in time.
+    fn send(&self, item: &T, deadline: Deadline) -> Result<()> {
         if self.feeder.is_closed() {
-            return Err(PutError::Failed(item, Error::Closed));
+            return Err(Error::Closed);
         }
         let mut frame = Vec::new();
-        match encode(&item, MESSAGE_LIMIT, &mut frame) {
-            Ok(range) => drop(frame.drain(..range.start)),
-            Err(source) => return Err(PutError::Failed(item, source)),
-        }
+        let range = encode(item, MESSAGE_LIMIT, &mut frame)?;
+        frame.drain(..range.start);
         loop {
-            if let Err(source) = self.parts.board.check_torn() {
-                return Err(PutError::Failed(item, source));
-            }
+            self.parts.board.check_torn()?;
             let wait = deadline.or_after(LOOK_AROUND).left().unwrap_or(LOOK_AROUND);
             if self.parts.slots.acquire_timeout(wait) {
                 break;
             }
             if !self.parts.board.is_connected() {
-                return Err(PutError::Failed(item, Error::Disconnected));
+                return Err(Error::Disconnected);
             }
             if deadline.has_passed() {
-                return Err(PutError::Full(item));
+                return Err(Error::Full);
             }
         }
-        self.feeder.push(frame).map_err(|source| {
+        self.feeder.push(frame).inspect_err(|_| {
             let _ = self.parts.slots.release();
-            PutError::Failed(item, source)
         })
     }
 }

@@ -7,6 +7,10 @@
 //! A process killed in `put` has put its item or not; one killed in `get` has taken one item or none. Nobody else notices,
 //! except that who would wait for ever is told so: [`Error::Disconnected`].
 //!
+//! One that is stopped (SIGSTOP, Ctrl-Z) in `put` or `get` is not dead. Until it goes on or is killed nobody else puts,
+//! or gets: a timeout passes as if the queue were full, or empty, and `{queue:?}` says who is in the way. A `try_put` and a
+//! `try_get` give up after 20 ms.
+//!
 //! # Standard
 //! Python `multiprocessing.Queue`, `SimpleQueue`. Differs: no feeder thread, so an item is in the queue when `put` returns
 //! and one that has no serialised form fails there; FIFO over all producers; `qsize`, `is_empty` and `is_full` never
@@ -395,6 +399,9 @@ impl<T, A: Access> Share for Queue<T, A> {
 
 impl<T, A: Access> fmt::Debug for Queue<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("kind", &A::QUEUE).field("capacity", &self.capacity()).finish_non_exhaustive()
+        let ring = &self.channel.ring;
+        let mut queue = f.debug_struct("Queue");
+        queue.field("kind", &A::QUEUE).field("capacity", &self.capacity());
+        queue.field("putting", &ring.putting()).field("getting", &ring.getting()).finish_non_exhaustive()
     }
 }

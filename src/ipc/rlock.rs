@@ -14,12 +14,14 @@
 //! Python `multiprocessing.RLock`: the owner is a thread of a process. Differs: it is given back by dropping guards, so it
 //! cannot be released by who does not hold it.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::deadlock::LockId;
 use super::error::{Result, os};
+use super::holder::Holder;
 use super::mutex::{Abandoned, Guard, MutexState, Suspend};
 use super::share::{Adopted, Parcel, Share};
 use crate::sys::atomic::{AtomicU64, Ordering::Relaxed};
@@ -45,7 +47,6 @@ shared_layout! {
 /// assert_eq!(lock.holder_pid(), None);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct RLock {
     state: Mapping<RLockState>,
     own_pid: u32,
@@ -69,8 +70,8 @@ struct Held<'a> {
     own_pid: u32,
 }
 
-impl std::fmt::Debug for Held<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Held<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Held").field("own_pid", &self.own_pid).finish_non_exhaustive()
     }
 }
@@ -177,6 +178,23 @@ impl RLock {
         self.state.mutex.holder_pid()
     }
 
+    /// Who holds the lock, for diagnosis: it may be another by the time this returns.
+    ///
+    /// ```
+    /// let lock = ipc_demo::RLock::new()?;
+    /// let _guard = lock.acquire()?;
+    /// let holder = lock.holder().expect("this thread");
+    /// assert_eq!(holder.to_string(), format!("process {}", std::process::id()));
+    /// assert!(!holder.is_stopped());
+    /// # Ok::<(), ipc_demo::Error>(())
+    /// ```
+    ///
+    /// # System calls
+    /// Reads `/proc`.
+    pub fn holder(&self) -> Option<Holder> {
+        self.state.mutex.holder()
+    }
+
     /// The lock's number, the same in all processes of the family: how a deadlock names it.
     ///
     /// # Errors
@@ -252,6 +270,12 @@ impl<'a> Suspend for RLockGuard<'a> {
 pub struct Suspended<'a> {
     held: Held<'a>,
     depth: u64,
+}
+
+impl fmt::Debug for RLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RLock").field("held_by", &self.state.mutex.held_by()).finish_non_exhaustive()
+    }
 }
 
 impl Share for RLock {

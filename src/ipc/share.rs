@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result, os};
-use super::family::Seat;
+use super::family::{Family, Seat};
 use crate::sys::exec::FIRST_DESCRIPTOR;
 use crate::sys::fd::duplicate;
 
@@ -238,6 +238,14 @@ impl Inherited {
         self.company = adopted.company;
         handle
     }
+}
+
+/// Another handle of this process for the same, made as a worker's would be.
+pub(crate) fn again<T: Share>(handle: &T) -> Result<T> {
+    let mut give = Give::to(Family::ours()?.me(), Vec::new());
+    let slot = give.share(handle);
+    let (descriptors, records) = give.packed()?;
+    Inherited::new(String::new(), records, descriptors).take(slot)
 }
 
 impl Share for OwnedFd {

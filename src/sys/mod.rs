@@ -26,4 +26,5 @@ pub(crate) mod shm;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod stream;
+pub(crate) mod task;
 pub(crate) mod trace;

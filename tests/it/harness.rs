@@ -271,16 +271,32 @@ pub(crate) fn facts(events: &[Event]) -> &serde_json::Map<String, serde_json::Va
 pub(crate) fn fact(events: &[Event], name: &str) -> u64 {
     facts(events)[name].as_u64().unwrap_or_else(|| panic!("{name} is a number"))
 }
-/// Waits until every thread of the process sleeps: after it said that it is about to wait for something.
-pub(crate) fn await_asleep(pid: u32) {
-    let sleeps = |task: std::io::Result<std::fs::DirEntry>| {
-        let stat = std::fs::read_to_string(task?.path().join("stat"))?;
-        Ok::<_, std::io::Error>(stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S')))
-    };
-    let all_sleep = || std::fs::read_dir(format!("/proc/{pid}/task"))?.map(sleeps).collect::<std::io::Result<Vec<_>>>();
-    while !all_sleep().expect("the process is there").into_iter().all(|sleeps| sleeps) {
+
+/// Waits, without sleeping, for something that another process is about to do. The watchdog ends it otherwise.
+pub(crate) fn until(condition: impl Fn() -> bool) {
+    while !condition() {
         thread::yield_now();
     }
+}
+
+/// Whether every thread of a process is in the state that `ps` shows as this letter: `S` asleep, `T` stopped.
+pub(crate) fn is_in_state(letter: char, pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it lives");
+    let mut stats = threads.map(|thread| std::fs::read_to_string(thread.expect("a thread").path().join("stat")));
+    stats.all(|stat| {
+        stat.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(letter)))
+    })
+}
+
+/// Waits until every thread of the process sleeps: after it said that it is about to wait for something.
+pub(crate) fn await_asleep(pid: u32) {
+    until(|| is_in_state('S', pid));
+}
+
+/// Stops a process, and waits until none of its threads does anything any more.
+pub(crate) fn stop(pid: u32) {
+    send(pid, Signal::SIGSTOP);
+    until(|| is_in_state('T', pid));
 }
 
 /// Waits for all workers and expects each to have returned well.

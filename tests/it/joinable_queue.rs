@@ -10,19 +10,20 @@ use ipc_demo::{
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, meeting_point, watchdog, worker};
-use crate::queue_cases::queue_cases;
+use crate::queue_cases::{queue_cases, ring_cases};
 
 queue_cases!(crate::queue_cases::OfJoinableQueue);
+ring_cases!(crate::queue_cases::OfJoinableQueue);
 
 const DEATH_SHOWS: Duration = Duration::from_millis(250);
 
 /// Leases `count` items, says so, and finishes them when it is told to.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Leases {
-    queue: Slot<JoinableConsumer<u32>>,
-    count: u32,
-    said: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    pub(crate) queue: Slot<JoinableConsumer<u32>>,
+    pub(crate) count: u32,
+    pub(crate) said: Slot<OwnedFd>,
+    pub(crate) until: Slot<OwnedFd>,
 }
 
 impl Role for Leases {

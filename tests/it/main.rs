@@ -12,6 +12,7 @@
 //! | `deadlock` | who waits for whom is found, in rings of any length, and nothing else is |
 //! | `queue_cases` | what every queue does, written once |
 //! | `queue`, `joinable_queue` | the same cases on each, and what becomes of them when workers are killed |
+//! | `stopped` | a worker stopped by SIGSTOP in the middle of everything: not dead, only in the way |
 //! | `queue_stress` | many workers, random kills, every item accounted for |
 //! | `crash_points` | a worker killed at every instruction of a queue's operations |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
@@ -21,7 +22,7 @@
 //! | `pictures` | `--timeline` and `--trace` of every scenario, and files that cannot be written |
 //! | `bench` | every kind of workload, Python beside it, charts; and that nothing is left however it ends |
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
-//! | `pipe_queue` | the textbook queue, and what a kill does to it |
+//! | `pipe_queue` | the same cases on the textbook queue, its weaknesses, and what a kill does to it |
 //! | `manager` | clients of a manager that wait for each other, and that are killed; a manager that is killed |
 //! | `manager_barrier` | parties of a manager's barrier that are killed on their way to it, or leave in order |
 //! | `manager_sharing` | a manager's objects given to workers and put into each other, and how long they live |
@@ -56,6 +57,7 @@ mod rlock;
 mod roles;
 mod scenarios;
 mod semaphore;
+mod stopped;
 mod value;
 /// What the unit tests demand of pictures of runs by hand is demanded of those of real runs too.
 #[path = "../../src/report/tests/well_formed.rs"]

@@ -1,15 +1,17 @@
-//! The textbook queue between processes: what it does, and what a kill does to it.
+//! The textbook queue: the common cases, what it does in place of those that it cannot pass, and what a kill does to it.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use ipc_demo::{Error, Inherited, PipeQueue, Process, PutError, Role, RoleResult, Sender, Slot, pipe};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{arrive, await_word, meeting_point, watchdog, worker};
+use crate::harness::{arrive, await_asleep, await_word, meeting_point, send, stop, until, watchdog, worker};
+use crate::queue_cases::queue_cases;
+
+queue_cases!(crate::queue_cases::OfPipeQueue);
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -93,24 +95,56 @@ impl Producer {
     }
 }
 
-/// Waits, without sleeping, for something that another process is about to do. The watchdog ends it otherwise.
-fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        std::thread::yield_now();
-    }
-}
-
-/// Whether every thread of a process is in the state that `ps` shows as this letter: `S` asleep, `T` stopped.
-fn is_in_state(letter: char, pid: u32) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it lives");
-    let mut stats = threads.map(|thread| std::fs::read_to_string(thread.expect("a thread").path().join("stat")));
-    stats.all(|stat| {
-        stat.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(letter)))
-    })
-}
-
 fn queue(capacity: usize) -> PipeQueue<Item> {
     PipeQueue::bounded(capacity).expect("a queue")
+}
+
+// In place of the cases of `queue_cases::ring_cases`. One has no counterpart: the limit of an item is a gibibyte here, and
+// an item above it would take the machine's memory to tell.
+
+/// In place of `items_can_be_got_as_soon_as_they_are_put`: a put is in its process's buffer, and may die there.
+#[test]
+fn items_are_put_before_they_can_be_got() {
+    let _watchdog = watchdog("pipe_queue::before_they_can_be_got");
+    let queue = PipeQueue::<Vec<u8>>::bounded(2).expect("a queue");
+    let other = queue.try_clone().expect("a handle");
+    // The pipe does not hold it, so half of it stays behind while nobody gets.
+    queue.put(vec![1; 1_000_000]).expect("room");
+    queue.put(vec![2]).expect("room");
+    assert_eq!(queue.qsize(), 2);
+    queue.cancel_join_thread();
+    queue.join_thread();
+    assert_eq!(other.qsize(), 2, "their room is taken all the same");
+    let never = other.get().expect_err("nobody is left who has them");
+    assert!(matches!(never, Error::Torn | Error::Disconnected), "{never}");
+}
+
+/// In place of `putters_disconnect_when_the_last_getter_is_dropped`: who has room does not look for getters.
+#[test]
+fn put_with_room_does_not_notice_that_nobody_gets() {
+    let _watchdog = watchdog("pipe_queue::does_not_notice");
+    let queue = queue(2);
+    drop(queue.try_clone().expect("a handle"));
+    queue.put((1, Vec::new())).expect("room");
+    queue.put((2, Vec::new())).expect("room");
+    assert!(matches!(queue.put((3, Vec::new())), Err(PutError::Failed((3, _), Error::Disconnected))), "now it waits");
+}
+
+/// In place of `blocked_getter_is_told_at_once_of_the_last_putter`, and the other way round: nobody wakes them, they look.
+#[test]
+fn those_who_wait_look_who_is_left_by_themselves() {
+    let _watchdog = watchdog("pipe_queue::look_by_themselves");
+    let queue = queue(1);
+    let other = queue.try_clone().expect("a handle");
+    std::thread::scope(|scope| {
+        let getter = scope.spawn(|| queue.get());
+        drop(other);
+        assert!(matches!(getter.join().expect("no panic"), Err(Error::Disconnected)));
+    });
+    // And whoever is left counts, also one who waits for the same: it could do the other thing.
+    let other = queue.try_clone().expect("a handle");
+    assert_eq!(queue.get_timeout(MOMENT).expect("the other could put"), None);
+    assert_eq!(other.get_timeout(MOMENT).expect("the other could put"), None);
 }
 
 #[test]
@@ -212,7 +246,8 @@ fn survives_consumer_killed_while_it_waits() {
     assert_eq!(here.meet(), Some(b'g'));
     queue.put((1, Vec::new())).expect("room");
     // It has got the item, and sleeps in the next `get`, with the read lock in its hands.
-    until(|| queue.qsize() == 0 && is_in_state('S', victim.pid()));
+    until(|| queue.qsize() == 0);
+    await_asleep(victim.pid());
     victim.kill().expect("a signal");
     victim.join().expect("it ends");
     queue.put((2, Vec::new())).expect("room");
@@ -279,9 +314,7 @@ fn consumer_killed_inside_an_item_tears_the_queue_for_all() {
     let mut producer = producer(&queue, 1..2, 1_000_000);
     until(|| !queue.is_empty());
     // Stopped in the middle of its item it holds the write lock, and is not dead.
-    let stopped = Pid::from_raw(producer.process.pid() as i32);
-    kill(stopped, Signal::SIGSTOP).expect("a signal");
-    until(|| is_in_state('T', producer.process.pid()));
+    stop(producer.process.pid());
     let ((_here, arrives), (_lists, home)) = (meeting_point(), pipe().expect("a pipe"));
     let mut victim = worker("victim", |give| GetsItems {
         queue: give.share(&queue),
@@ -294,7 +327,7 @@ fn consumer_killed_inside_an_item_tears_the_queue_for_all() {
     victim.kill().expect("a signal");
     victim.join().expect("it ends");
     assert!(matches!(queue.get(), Err(Error::Torn)));
-    kill(stopped, Signal::SIGCONT).expect("a signal");
+    send(producer.process.pid(), Signal::SIGCONT);
     // The producer's feeder finds it torn and gives up: the process ends.
     assert_eq!(producer.here.meet(), Some(b'p'));
     producer.ends_well();

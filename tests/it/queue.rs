@@ -8,9 +8,10 @@ use ipc_demo::{Consumer, Error, Inherited, Producer, PutError, Queue, Role, Role
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_word, meeting_point, watchdog, worker};
-use crate::queue_cases::queue_cases;
+use crate::queue_cases::{queue_cases, ring_cases};
 
 queue_cases!(crate::queue_cases::OfQueue);
+ring_cases!(crate::queue_cases::OfQueue);
 
 /// Within which the death of a worker has to show.
 const DEATH_SHOWS: Duration = Duration::from_millis(250);

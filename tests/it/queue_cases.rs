@@ -1,11 +1,14 @@
-//! What every queue does, whatever it is made of: cases over two traits, run on each implementation by [`queue_cases!`].
+//! What every queue does, whatever it is made of: cases over three traits, run on each implementation by [`queue_cases!`].
+//!
+//! The textbook queue cannot do all that the rings do. What it lacks is in [`ring_cases!`], and `pipe_queue` has a case for
+//! each of those, that shows what it does instead.
 
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ipc_demo::{
-    Error, JoinableConsumer, JoinableProducer, JoinableQueue, PutError, Queue, Result, {Consumer, Producer},
+    Consumer, Error, JoinableConsumer, JoinableProducer, JoinableQueue, PipeQueue, Producer, PutError, Queue, Result,
 };
 
 use crate::harness::await_sleep_of;
@@ -17,6 +20,8 @@ type Put = std::result::Result<(), PutError<Item>>;
 pub(crate) trait Transport {
     type Putter: PutEnd;
     type Getter: GetEnd;
+    /// Whether an item can be got as soon as `put` has returned. Else it is on its way.
+    const ARRIVES_WITH_PUT: bool;
     fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter);
 }
 
@@ -44,10 +49,12 @@ pub(crate) trait GetEnd: Send + Sync + Sized {
 
 pub(crate) struct OfQueue;
 pub(crate) struct OfJoinableQueue;
+pub(crate) struct OfPipeQueue;
 
 impl Transport for OfQueue {
     type Putter = Producer<Item>;
     type Getter = Consumer<Item>;
+    const ARRIVES_WITH_PUT: bool = true;
     fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter) {
         let queue = capacity_items.map_or_else(Queue::new, Queue::bounded).expect("a queue");
         (queue.producer().expect("a handle"), queue.consumer().expect("a handle"))
@@ -57,9 +64,22 @@ impl Transport for OfQueue {
 impl Transport for OfJoinableQueue {
     type Putter = JoinableProducer<Item>;
     type Getter = JoinableConsumer<Item>;
+    const ARRIVES_WITH_PUT: bool = true;
     fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter) {
         let queue = capacity_items.map_or_else(JoinableQueue::new, JoinableQueue::bounded).expect("a queue");
         (queue.producer().expect("a handle"), queue.consumer().expect("a handle"))
+    }
+}
+
+/// Whoever has it may put and get: each end is a user of its own.
+impl Transport for OfPipeQueue {
+    type Putter = PipeQueue<Item>;
+    type Getter = PipeQueue<Item>;
+    const ARRIVES_WITH_PUT: bool = false;
+    fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter) {
+        let queue = capacity_items.map_or_else(PipeQueue::unbounded, PipeQueue::bounded).expect("a queue");
+        let other = queue.try_clone().expect("a handle");
+        (queue, other)
     }
 }
 
@@ -98,30 +118,37 @@ macro_rules! putting {
 }
 putting!(Producer<Item>);
 putting!(JoinableProducer<Item>);
+putting!(PipeQueue<Item>);
 
-impl GetEnd for Consumer<Item> {
-    fn again(&self) -> Self {
-        self.try_clone().expect("a handle")
-    }
-    fn get(&self) -> Result<Item> {
-        self.get()
-    }
-    fn get_timeout(&self, timeout: Duration) -> Result<Option<Item>> {
-        self.get_timeout(timeout)
-    }
-    fn try_get(&self) -> Result<Option<Item>> {
-        self.try_get()
-    }
-    fn get_many(&self, most: usize) -> Result<Vec<Item>> {
-        self.get_many(most)
-    }
-    fn qsize(&self) -> usize {
-        self.qsize()
-    }
-    fn is_empty(&self) -> bool {
-        self.is_empty()
-    }
+macro_rules! getting {
+    ($end:ty) => {
+        impl GetEnd for $end {
+            fn again(&self) -> Self {
+                self.try_clone().expect("a handle")
+            }
+            fn get(&self) -> Result<Item> {
+                self.get()
+            }
+            fn get_timeout(&self, timeout: Duration) -> Result<Option<Item>> {
+                self.get_timeout(timeout)
+            }
+            fn try_get(&self) -> Result<Option<Item>> {
+                self.try_get()
+            }
+            fn get_many(&self, most: usize) -> Result<Vec<Item>> {
+                self.get_many(most)
+            }
+            fn qsize(&self) -> usize {
+                self.qsize()
+            }
+            fn is_empty(&self) -> bool {
+                self.is_empty()
+            }
+        }
+    };
 }
+getting!(Consumer<Item>);
+getting!(PipeQueue<Item>);
 
 impl GetEnd for JoinableConsumer<Item> {
     fn again(&self) -> Self {
@@ -147,7 +174,7 @@ impl GetEnd for JoinableConsumer<Item> {
     }
 }
 
-/// Runs every case on a [`Transport`].
+/// Runs the cases that every [`Transport`] passes.
 macro_rules! queue_cases {
     ($transport:ty) => {
         mod cases {
@@ -155,10 +182,10 @@ macro_rules! queue_cases {
                 smoke capacity put_blocks_until_there_is_room get_blocks_until_there_is_an_item times_out
                 wakes_exactly_one_getter wakes_exactly_one_putter full_gives_the_item_back empty_is_none
                 batches_arrive_in_order batch_larger_than_the_capacity_goes_through zero_length_items
-                large_items_pass_a_queue_of_many items_above_the_limit_are_refused
-                close_ends_the_putting_of_one_handle getters_disconnect_when_the_last_putter_is_dropped
-                putters_disconnect_when_the_last_getter_is_dropped blocked_getter_is_told_of_the_last_putter
-                blocked_putter_is_told_of_the_last_getter);
+                large_items_pass_a_queue_of_many close_ends_the_putting_of_one_handle
+                getters_disconnect_when_the_last_putter_is_dropped
+                putters_of_a_full_queue_disconnect_when_the_last_getter_is_dropped
+                blocked_getters_are_told_of_the_last_putter blocked_putters_are_told_of_the_last_getter);
         }
     };
     (@each $transport:ty: $($case:ident)*) => {
@@ -171,10 +198,42 @@ macro_rules! queue_cases {
 }
 pub(crate) use queue_cases;
 
+/// Runs the cases that only a queue in shared memory passes.
+macro_rules! ring_cases {
+    ($transport:ty) => {
+        mod ring_cases {
+            $crate::queue_cases::queue_cases!(@each $transport:
+                items_can_be_got_as_soon_as_they_are_put items_above_the_limit_are_refused
+                putters_disconnect_when_the_last_getter_is_dropped blocked_getter_is_told_at_once_of_the_last_putter
+                blocked_putter_is_told_at_once_of_the_last_getter);
+        }
+    };
+}
+pub(crate) use ring_cases;
+
 const LONG: Duration = Duration::from_secs(3600);
 
 fn item(number: u8) -> Item {
     vec![number; 3]
+}
+
+/// Waits until an item can be got, which somebody has put.
+fn await_arrival<Q: Transport>(get: &Q::Getter) {
+    while get.is_empty() {
+        assert!(!Q::ARRIVES_WITH_PUT, "the item is there");
+        thread::yield_now();
+    }
+}
+
+/// So many items, in as many calls as it takes.
+fn got_in_all(get: &impl GetEnd, count: usize) -> Vec<Item> {
+    let mut items = Vec::new();
+    while items.len() < count {
+        let some = get.get_many(count - items.len()).expect("items");
+        assert!(!some.is_empty(), "it waits for the first");
+        items.extend(some);
+    }
+    items
 }
 
 pub(crate) fn smoke<Q: Transport>() {
@@ -182,7 +241,8 @@ pub(crate) fn smoke<Q: Transport>() {
     for number in 0..50 {
         put.put(item(number)).expect("room");
         put.put_timeout(item(number + 100), LONG).expect("room");
-        assert_eq!((get.qsize(), get.is_empty()), (2, false));
+        assert_eq!(get.qsize(), 2);
+        await_arrival::<Q>(&get);
         assert_eq!(get.get().expect("an item"), item(number));
         assert_eq!(get.get_timeout(LONG).expect("no error").expect("an item"), item(number + 100));
         assert_eq!((get.qsize(), get.is_empty()), (0, true));
@@ -250,6 +310,7 @@ pub(crate) fn times_out<Q: Transport>() {
         let Err(PutError::Full(back)) = put.put_timeout(item(2), timeout) else { panic!("it is full") };
         assert_eq!(back, item(2));
     }
+    await_arrival::<Q>(&get);
     assert_eq!(get.get_timeout(Duration::ZERO).expect("no error"), Some(item(1)), "a timeout changes nothing");
 }
 
@@ -290,6 +351,7 @@ pub(crate) fn full_gives_the_item_back<Q: Transport>() {
     let refused = put.try_put(item(2)).expect_err("it is full");
     assert!(matches!(refused, PutError::Full(_)), "{refused:?}");
     put.try_put(refused.into_item()).expect_err("still full");
+    await_arrival::<Q>(&get);
     assert_eq!(get.try_get().expect("no error"), Some(item(1)));
 }
 
@@ -305,9 +367,10 @@ pub(crate) fn batches_arrive_in_order<Q: Transport>() {
     put.put_many(&[]).expect("nothing to do");
     put.put_many(&items).expect("room");
     assert_eq!(get.qsize(), 200);
-    assert_eq!(get.get_many(3).expect("items"), items[..3]);
+    assert_eq!(got_in_all(&get, 3), items[..3]);
     assert_eq!(get.get().expect("an item"), items[3]);
-    assert_eq!(get.get_many(1000).expect("items"), items[4..]);
+    assert_eq!(got_in_all(&get, 196), items[4..]);
+    assert_eq!((get.qsize(), get.is_empty()), (0, true));
     assert!(get.get_many(0).expect("no items").is_empty());
 }
 
@@ -332,6 +395,7 @@ pub(crate) fn zero_length_items<Q: Transport>() {
     put.put_many(&vec![Vec::new(); 100]).expect("room");
     assert!(put.is_full());
     for _ in 0..100 {
+        await_arrival::<Q>(&get);
         assert_eq!(get.try_get().expect("no error"), Some(Vec::new()));
     }
     assert!(get.is_empty());
@@ -345,7 +409,17 @@ pub(crate) fn large_items_pass_a_queue_of_many<Q: Transport>() {
     put.put_many(&items).expect("room");
     assert_eq!(get.qsize(), 65);
     assert!(get.get().expect("an item") == large, "every byte of a large item arrives");
-    assert!(get.get_many(64).expect("items") == items);
+    assert!(got_in_all(&get, 64) == items);
+}
+
+pub(crate) fn items_can_be_got_as_soon_as_they_are_put<Q: Transport>() {
+    let (put, get) = Q::ends(None);
+    let items: Vec<Item> = (0..100).map(item).collect();
+    put.put_many(&items).expect("room");
+    assert_eq!((get.qsize(), get.is_empty()), (100, false));
+    assert_eq!(get.try_get().expect("no error"), Some(item(0)));
+    assert_eq!(get.get_many(3).expect("items"), items[1..4]);
+    assert_eq!(get.get_many(1000).expect("items"), items[4..]);
 }
 
 pub(crate) fn items_above_the_limit_are_refused<Q: Transport>() {
@@ -362,6 +436,8 @@ pub(crate) fn close_ends_the_putting_of_one_handle<Q: Transport>() {
     let (put, get) = Q::ends(None);
     let other = put.again();
     put.put(item(1)).expect("room");
+    // Two handles may have two ways into the queue: what is there comes before what another puts now.
+    await_arrival::<Q>(&get);
     put.close();
     put.close();
     let refused = put.put(item(2)).expect_err("it is closed");
@@ -389,6 +465,20 @@ pub(crate) fn getters_disconnect_when_the_last_putter_is_dropped<Q: Transport>()
     assert!(matches!(get.try_get(), Err(Error::Disconnected)));
     assert!(matches!(get.get_timeout(LONG), Err(Error::Disconnected)));
     assert!(matches!(get.get_many(2), Err(Error::Disconnected)));
+}
+
+pub(crate) fn putters_of_a_full_queue_disconnect_when_the_last_getter_is_dropped<Q: Transport>() {
+    let (put, get) = Q::ends(Some(1));
+    let other = get.again();
+    drop(get);
+    put.put(item(1)).expect("another may get");
+    assert!(matches!(put.try_put(item(2)), Err(PutError::Full(_))), "another may make room");
+    drop(other);
+    for refused in [put.put(item(2)), put.put_timeout(item(2), LONG)] {
+        let Err(PutError::Failed(back, Error::Disconnected)) = refused else { panic!("{refused:?}") };
+        assert_eq!(back, item(2));
+    }
+    assert!(matches!(put.put_many(&[item(1)]), Err(Error::Disconnected)));
 }
 
 pub(crate) fn putters_disconnect_when_the_last_getter_is_dropped<Q: Transport>() {
@@ -424,13 +514,26 @@ fn assert_told_at_once(mut round: impl FnMut() -> Duration) {
     assert!(soonest < Duration::from_millis(50), "{soonest:?}");
 }
 
-pub(crate) fn blocked_getter_is_told_of_the_last_putter<Q: Transport>() {
+pub(crate) fn blocked_getter_is_told_at_once_of_the_last_putter<Q: Transport>() {
     assert_told_at_once(|| {
         let (put, get) = Q::ends(None);
         let (outcome, took) = told(|| get.get(), put);
         assert!(matches!(outcome, Err(Error::Disconnected)), "{outcome:?}");
         took
     });
+}
+
+pub(crate) fn blocked_putter_is_told_at_once_of_the_last_getter<Q: Transport>() {
+    assert_told_at_once(|| {
+        let (put, get) = Q::ends(Some(1));
+        put.put(item(0)).expect("room");
+        let (outcome, took) = told(|| put.put(item(1)), get);
+        assert!(matches!(outcome, Err(PutError::Failed(_, Error::Disconnected))), "{outcome:?}");
+        took
+    });
+}
+
+pub(crate) fn blocked_getters_are_told_of_the_last_putter<Q: Transport>() {
     let (put, get) = Q::ends(None);
     thread::scope(|scope| {
         let getters: Vec<_> = (0..3).map(|_| scope.spawn(|| get.get())).collect();
@@ -441,14 +544,7 @@ pub(crate) fn blocked_getter_is_told_of_the_last_putter<Q: Transport>() {
     });
 }
 
-pub(crate) fn blocked_putter_is_told_of_the_last_getter<Q: Transport>() {
-    assert_told_at_once(|| {
-        let (put, get) = Q::ends(Some(1));
-        put.put(item(0)).expect("room");
-        let (outcome, took) = told(|| put.put(item(1)), get);
-        assert!(matches!(outcome, Err(PutError::Failed(_, Error::Disconnected))), "{outcome:?}");
-        took
-    });
+pub(crate) fn blocked_putters_are_told_of_the_last_getter<Q: Transport>() {
     let (put, get) = Q::ends(Some(1));
     put.put(item(0)).expect("room");
     thread::scope(|scope| {

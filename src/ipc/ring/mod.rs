@@ -10,7 +10,8 @@
 //!
 //! # Death
 //! A writer or reader killed before it publishes has done nothing, after it everything; the kernel hands its mutex on. What
-//! a dead writer had reserved is found free again when the chunks in use are counted anew.
+//! a dead writer had reserved is found free again when the chunks in use are counted anew. One that is stopped keeps its
+//! mutex: its side stands still until it goes on or dies, the other side does not.
 //!
 //! # Standard
 //! Lamport's bounded buffer, with one mutex a side; crash recovery by derived state instead of logs.
@@ -43,6 +44,7 @@ use self::spin::Spin;
 use super::bell::Bell;
 use super::error::{Error, Result, os};
 use super::family::{Family, Seat};
+use super::holder::HeldBy;
 use super::participants::{Participants, Right, Rights};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::clock::monotonic_ns;
@@ -202,6 +204,16 @@ impl Ring {
 
     pub(crate) fn leases(&self) -> LeaseTable<'_> {
         self.chunks.leases(&self.shared)
+    }
+
+    /// Who is putting now, or waits to with everybody else behind it.
+    pub(crate) fn putting(&self) -> HeldBy<'_> {
+        HeldBy(&self.shared.put.lock)
+    }
+
+    /// Who is getting now, or waits to with everybody else behind it.
+    pub(crate) fn getting(&self) -> HeldBy<'_> {
+        HeldBy(&self.shared.get.lock)
     }
 
     /// Whether there is, or may come, somebody else with `right`, beside the caller's own handle.

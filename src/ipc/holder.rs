@@ -1,0 +1,55 @@
+//! Who holds a mutex, to tell whoever waits for it.
+//!
+//! # Death
+//! A dead holder is none: the mutex is handed on. One that was stopped (SIGSTOP, Ctrl-Z, a debugger) is not dead and keeps
+//! what it holds until it goes on or is killed; this is where that can be seen.
+
+use std::fmt;
+
+use crate::sys::robust::RobustMutex;
+use crate::sys::task::Task;
+
+/// A thread of a worker.
+///
+/// Shown as its process: `process 17`, or `process 17 (stopped)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// Its process.
+    pub pid: u32,
+    /// The kernel's id of the thread; a process's first thread has the process's own.
+    pub thread: u32,
+}
+
+impl Holder {
+    /// Who holds a mutex now; `None` if nobody does, or the holder is gone before it is asked for its process.
+    pub(crate) fn of(mutex: &RobustMutex) -> Option<Self> {
+        let thread = mutex.owner_tid()?;
+        Task::of(thread).map(|task| Holder { pid: task.pid, thread })
+    }
+
+    /// Whether it is stopped, by a signal or by a debugger: it gives nothing back until it goes on or dies.
+    ///
+    /// # System calls
+    /// Reads `/proc`; `false` where there is none.
+    pub fn is_stopped(&self) -> bool {
+        Task::of(self.thread).is_some_and(|task| task.pid == self.pid && task.is_stopped)
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {}{}", self.pid, if self.is_stopped() { " (stopped)" } else { "" })
+    }
+}
+
+/// The holder of a mutex as a field of what the mutex is a part of.
+pub(crate) struct HeldBy<'a>(pub(crate) &'a RobustMutex);
+
+impl fmt::Debug for HeldBy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Holder::of(self.0) {
+            Some(holder) => holder.fmt(f),
+            None => f.write_str("nobody"),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A worker stopped by SIGSTOP is not dead: nobody takes over what it holds, nobody hangs who has a timeout, everybody can
+//! see who is in the way, and when it goes on nothing is lost.
+
+use std::thread;
+use std::time::Duration;
+
+use ipc_demo::{JoinableQueue, Lock, Process, PutError, Queue, RLock};
+use nix::sys::signal::Signal;
+
+use crate::harness::{MeetingReader, await_asleep, is_in_state, meeting_point, send, stop, until, watchdog, worker};
+use crate::joinable_queue::Leases;
+use crate::queue::{Gets, Puts};
+use crate::roles::HoldsLock;
+
+const MOMENT: Duration = Duration::from_millis(30);
+
+/// Lets a stopped worker go on, after it was so all the time.
+fn go_on(process: &Process) {
+    assert!(is_in_state('T', process.pid()), "it was stopped until now");
+    send(process.pid(), Signal::SIGCONT);
+}
+
+fn stopped(process: &Process) -> String {
+    format!("process {} (stopped)", process.pid())
+}
+
+#[test]
+fn stopped_holder_keeps_the_lock_and_is_named() {
+    let _watchdog = watchdog("stopped::lock");
+    let lock = Lock::new().expect("a lock");
+    let ((mut here, arrives), (until, release)) = (meeting_point(), meeting_point());
+    let mut holder = worker("holder", |give| HoldsLock {
+        lock: give.share(&lock),
+        here: give.hand_over(arrives),
+        until: give.hand_over(until.into()),
+        forget: false,
+    });
+    assert_eq!(here.meet(), Some(b'h'));
+    assert_eq!(format!("{lock:?}"), format!("Lock {{ held_by: process {}, .. }}", holder.pid()));
+    stop(holder.pid());
+    assert!(lock.acquire_timeout(MOMENT).expect("no error").is_none());
+    assert!(lock.try_acquire().expect("no error").is_none());
+    let named = lock.holder().expect("it is held");
+    assert_eq!((named.pid, named.is_stopped(), named.to_string()), (holder.pid(), true, stopped(&holder)));
+    assert_eq!(format!("{lock:?}"), format!("Lock {{ held_by: {}, .. }}", stopped(&holder)));
+    drop(release);
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| lock.acquire().expect("given back").abandoned());
+        go_on(&holder);
+        assert_eq!(waiter.join().expect("no panic"), None, "it gave the lock back itself");
+    });
+    assert!(holder.join().expect("it ends").is_success());
+    assert_eq!(lock.holder(), None);
+    assert_eq!(format!("{lock:?}"), "Lock { held_by: nobody, .. }");
+}
+
+#[test]
+fn stopped_holder_that_is_killed_abandons_the_lock() {
+    let _watchdog = watchdog("stopped::killed");
+    let lock = Lock::new().expect("a lock");
+    let ((mut here, arrives), (until, _release)) = (meeting_point(), meeting_point());
+    let mut holder = worker("holder", |give| HoldsLock {
+        lock: give.share(&lock),
+        here: give.hand_over(arrives),
+        until: give.hand_over(until.into()),
+        forget: false,
+    });
+    assert_eq!(here.meet(), Some(b'h'));
+    stop(holder.pid());
+    holder.kill().expect("a signal");
+    assert!(lock.acquire().expect("handed on").abandoned().is_some());
+    holder.join().expect("it ends");
+}
+
+#[test]
+fn rlock_names_its_holder_too() {
+    let lock = RLock::new().expect("a lock");
+    let _guard = lock.acquire().expect("free");
+    let this = format!("process {}", std::process::id());
+    assert_eq!(lock.holder().expect("this thread").to_string(), this);
+    assert_eq!(format!("{lock:?}"), format!("RLock {{ held_by: {this}, .. }}"));
+}
+
+fn getter(queue: &Queue<u64>) -> (Process, MeetingReader) {
+    let (mut said, says) = meeting_point();
+    let getter = worker("getter", |give| Gets {
+        queue: give.hand_over(queue.consumer().expect("a handle")),
+        said: give.hand_over(says),
+    });
+    assert_eq!(said.meet(), Some(b'g'));
+    (getter, said)
+}
+
+/// Whether `{queue:?}` says that it is this worker who is `putting` or `getting`.
+fn says(queue: &Queue<u64>, doing: &str, who: &str) -> bool {
+    format!("{queue:?}").contains(&format!("{doing}: {who}"))
+}
+
+#[test]
+fn stopped_getter_is_in_the_way_of_getters_until_it_goes_on() {
+    let _watchdog = watchdog("stopped::getter");
+    let queue = Queue::<u64>::bounded(2).expect("a queue");
+    let (mut first, mut said) = getter(&queue);
+    // It sleeps in `get`, with the getters' mutex.
+    until(|| says(&queue, "getting", &format!("process {}", first.pid())));
+    await_asleep(first.pid());
+    stop(first.pid());
+    assert!(says(&queue, "getting", &stopped(&first)) && says(&queue, "putting", "nobody"), "{queue:?}");
+    for number in [1, 2] {
+        queue.put(number).expect("who puts does not need the getters' mutex");
+    }
+    assert!(matches!(queue.put_timeout(3, MOMENT), Err(PutError::Full(3))));
+    assert_eq!(queue.get_timeout(MOMENT).expect("no error"), None);
+    assert_eq!(queue.try_get().expect("no error"), None);
+    assert!(queue.get_many_timeout(2, MOMENT).expect("no error").is_empty());
+    assert_eq!(queue.qsize(), 2, "they are there, and safe");
+    thread::scope(|scope| {
+        let putter = scope.spawn(|| queue.put(3));
+        go_on(&first);
+        assert_eq!([said.meet(), said.meet(), said.meet()], [Some(1), Some(2), Some(3)]);
+        putter.join().expect("no panic").expect("room in the end");
+    });
+    // Killed while it is stopped it is dead as any other, and the next one gets.
+    await_asleep(first.pid());
+    stop(first.pid());
+    queue.put(4).expect("room");
+    first.kill().expect("a signal");
+    assert_eq!(queue.get().expect("the mutex is handed on"), 4);
+    first.join().expect("it ends");
+}
+
+#[test]
+fn stopped_putter_is_in_the_way_of_putters_until_it_goes_on() {
+    let _watchdog = watchdog("stopped::putter");
+    let queue = Queue::<u64>::bounded(1).expect("a queue");
+    let (mut said, its_word) = meeting_point();
+    let mut putter = worker("putter", |give| Puts {
+        queue: give.hand_over(queue.producer().expect("a handle")),
+        numbers: 0..4,
+        said: give.hand_over(its_word),
+    });
+    assert_eq!(said.meet(), Some(b'p'));
+    // Its second put sleeps, with the putters' mutex.
+    until(|| says(&queue, "putting", &format!("process {}", putter.pid())));
+    await_asleep(putter.pid());
+    stop(putter.pid());
+    assert!(says(&queue, "putting", &stopped(&putter)) && says(&queue, "getting", "nobody"), "{queue:?}");
+    assert_eq!(queue.get().expect("who gets does not need the putters' mutex"), 0);
+    // There is room, and no way to it.
+    assert!(matches!(queue.put_timeout(9, MOMENT), Err(PutError::Full(9))));
+    assert!(matches!(queue.try_put(9), Err(PutError::Full(9))));
+    assert_eq!(queue.put_many_timeout(&[9], MOMENT).expect("no error"), 0);
+    assert_eq!(queue.get_timeout(MOMENT).expect("it may put more"), None);
+    go_on(&putter);
+    assert_eq!([1, 2, 3].map(|_| queue.get().expect("an item")), [1, 2, 3]);
+    assert!(putter.join().expect("it ends").is_success());
+}
+
+#[test]
+fn stopped_taker_keeps_its_lease() {
+    let _watchdog = watchdog("stopped::lease");
+    let queue = JoinableQueue::new().expect("a queue");
+    queue.put(7).expect("room");
+    let ((mut said, says), (until, release)) = (meeting_point(), meeting_point());
+    let mut taker = worker("taker", |give| Leases {
+        queue: give.hand_over(queue.consumer().expect("a handle")),
+        count: 1,
+        said: give.hand_over(says),
+        until: give.hand_over(until.into()),
+    });
+    assert_eq!(said.meet(), Some(b'l'));
+    stop(taker.pid());
+    assert!(queue.get_timeout(MOMENT).expect("it may come back").is_none(), "nobody else gets its item");
+    assert!(!queue.join_timeout(MOMENT).expect("its taker lives"));
+    drop(release);
+    go_on(&taker);
+    queue.join().expect("it is done");
+    assert!(taker.join().expect("it ends").is_success());
+}
