@@ -5,25 +5,25 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::time::Instant;
 
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::{Side, Workload};
+use super::workload::{Point, Sample, Workload};
 use crate::ipc::{Inherited, Process, Receiver, Role, RoleEntry, RoleResult, Sender, Slot, pipe};
 
 /// A large number has the longest form: ten bytes, and four of header.
 const NUMBER: u64 = u64::MAX;
 const FRAME: usize = 14;
-const MESSAGES: u64 = 200_000;
 
-pub(super) static ONE_WAY: Workload = Workload {
-    name: "pipe",
-    about: "send a u64 one way from process to process",
-    sides: &[
-        Side { name: "Sender::send, Receiver::recv", ns_per_operation: || run(Way::Ours) },
-        Side { name: "the same through a shared end", ns_per_operation: || run(Way::Shared) },
-        Side { name: "write(2), read(2) a message", ns_per_operation: || run(Way::Raw) },
-    ],
-};
+pub(super) fn workload<'a>() -> Workload<'a> {
+    let point = Point::only()
+        .ours("Sender::send, Receiver::recv", |messages| run(Way::Ours, messages))
+        .ours("through a shared end", |messages| run(Way::Shared, messages))
+        .yardstick("write(2), read(2) a message", |messages| run(Way::Raw, messages))
+        .python(json!({ "task": "pipe", "value": NUMBER }));
+    Workload::new("pipe", "send a u64 one way from process to process", point)
+}
 
 pub(super) const ROLE: RoleEntry = RoleEntry::of::<BenchReceiver>();
 
@@ -34,30 +34,31 @@ enum Way {
     Shared,
 }
 
-fn run(way: Way) -> anyhow::Result<f64> {
+fn run(way: Way, messages: u64) -> Result<Sample> {
     let (receiver, mut sender) = pipe()?;
     let (mut done, tell) = pipe::<()>()?;
     let mut process = Process::spawn("receiver", |give| BenchReceiver {
         from: if way == Way::Shared { give.share(&receiver) } else { give.hand_over(receiver) },
         tell: give.hand_over(tell),
         way,
+        messages,
     })?;
     done.recv()?;
     let begun = Instant::now();
     if way == Way::Raw {
         let mut raw = File::from(sender.as_fd().try_clone_to_owned()?);
-        for _ in 0..MESSAGES {
+        for _ in 0..messages {
             raw.write_all(&[7; FRAME])?;
         }
     } else {
-        for _ in 0..MESSAGES {
+        for _ in 0..messages {
             sender.send(&NUMBER)?;
         }
     }
     done.recv()?;
-    let elapsed = begun.elapsed();
-    process.join()?;
-    Ok(elapsed.as_nanos() as f64 / MESSAGES as f64)
+    let sample = Sample::since(begun, messages);
+    ensure!(process.join()?.is_success(), "{:?}", process.ended());
+    Ok(sample)
 }
 
 /// The receiving side: says when it is ready, and when it has received all.
@@ -66,6 +67,7 @@ struct BenchReceiver {
     from: Slot<Receiver<u64>>,
     tell: Slot<Sender<()>>,
     way: Way,
+    messages: u64,
 }
 
 impl Role for BenchReceiver {
@@ -77,11 +79,11 @@ impl Role for BenchReceiver {
         if self.way == Way::Raw {
             let mut raw = File::from(from.as_fd().try_clone_to_owned()?);
             let mut frame = [0; FRAME];
-            for _ in 0..MESSAGES {
+            for _ in 0..self.messages {
                 raw.read_exact(&mut frame)?;
             }
         } else {
-            for _ in 0..MESSAGES {
+            for _ in 0..self.messages {
                 from.recv()?;
             }
         }

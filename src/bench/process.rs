@@ -1,24 +1,21 @@
 //! Starting a worker and waiting for its end.
 
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::{Side, Workload};
+use super::workload::{Point, Sample, Workload};
 use crate::ipc::{Inherited, Process, Role, RoleEntry, RoleResult};
 
-const STARTS: u32 = 40;
-
-pub(super) static START_AND_JOIN: Workload = Workload {
-    name: "spawn",
-    about: "start a worker and wait for its end",
-    sides: &[
-        Side { name: "Process::spawn + join", ns_per_operation: ours },
-        Side { name: "std::process::Command of itself", ns_per_operation: std_command },
-    ],
-};
+pub(super) fn workload<'a>() -> Workload<'a> {
+    let point = Point::only()
+        .ours("Process::spawn + join", ours)
+        .yardstick("std::process::Command", std_command)
+        .python(json!({ "task": "spawn" }));
+    Workload::new("spawn", "start a worker and wait for its end", point)
+}
 
 pub(super) const ROLE: RoleEntry = RoleEntry::of::<Nothing>();
 
@@ -34,22 +31,20 @@ impl Role for Nothing {
     }
 }
 
-fn ours() -> anyhow::Result<f64> {
-    let begun = Instant::now();
-    for _ in 0..STARTS {
+fn ours(starts: u64) -> Result<Sample> {
+    Sample::of(starts, || {
         let mut worker = Process::spawn("nothing", |_| Nothing)?;
         ensure!(worker.join()?.is_success(), "{:?}", worker.ended());
-    }
-    Ok(begun.elapsed().as_nanos() as f64 / f64::from(STARTS))
+        Ok(())
+    })
 }
 
 /// The same program, asked for the least it can do.
-fn std_command() -> anyhow::Result<f64> {
-    let begun = Instant::now();
-    for _ in 0..STARTS {
+fn std_command(starts: u64) -> Result<Sample> {
+    Sample::of(starts, || {
         let mut command = Command::new("/proc/self/exe");
         command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null());
         ensure!(command.status().context("cannot start this program again")?.success(), "it failed");
-    }
-    Ok(begun.elapsed().as_nanos() as f64 / f64::from(STARTS))
+        Ok(())
+    })
 }

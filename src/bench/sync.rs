@@ -1,10 +1,15 @@
 //! The primitives that synchronise, alone and there and back, beside what POSIX and the bare kernel have.
+//!
+//! The two who meet are threads, for ours and for the yardsticks; in Python they are processes, since its threads run one at
+//! a time.
 
 use std::hint::black_box;
 use std::thread;
-use std::time::Instant;
 
-use super::{Side, Workload};
+use anyhow::Result;
+use serde_json::json;
+
+use super::workload::{Point, Sample, Workload};
 use crate::ipc::{Barrier, Condition, Event, Lock, OwnedSemaphore, RLock, Semaphore, Value};
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::SeqCst;
@@ -13,56 +18,55 @@ use crate::sys::posix::{PosixBarrier, PosixSemaphore};
 use crate::sys::robust::RobustMutex;
 use crate::sys::shm::{Mapping, shared_layout};
 
-const PAIRS: u32 = 1_000_000;
-const ROUND_TRIPS: u32 = 10_000;
+/// All of them, in the order of the output.
+pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
+    let point = |task: &str| Point::only().python(json!({ "task": task }));
+    vec![
+        Workload::new(
+            "lock",
+            "take and give back a lock that nobody else wants",
+            point("lock").ours("Lock", lock).yardstick(ROBUST_MUTEX, robust_mutex),
+        ),
+        Workload::new(
+            "rlock",
+            "the same with a lock that its holder may take again",
+            point("rlock").ours("RLock", rlock).yardstick(ROBUST_MUTEX, robust_mutex),
+        ),
+        Workload::new(
+            "semaphore",
+            "take and give back a permit that is free",
+            point("semaphore").ours("Semaphore", semaphore).yardstick("sem_t", sem_t),
+        ),
+        Workload::new(
+            "owned-semaphore",
+            "the same with permits that come back from the dead",
+            Point::only().ours("OwnedSemaphore", owned_semaphore).yardstick("sem_t", sem_t),
+        ),
+        Workload::new(
+            "value",
+            "read, change and write a shared number under its lock",
+            point("value").ours("Value::update", value).yardstick(ROBUST_MUTEX, robust_mutex),
+        ),
+        Workload::new(
+            "event",
+            "two wake each other, there and back",
+            point("event").ours("two Events", event).yardstick(BARE_FUTEX, bare_futex),
+        ),
+        Workload::new(
+            "condition",
+            "two take turns under a lock, there and back",
+            point("condition").ours("Condition and Lock", condition).yardstick(BARE_FUTEX, bare_futex),
+        ),
+        Workload::new(
+            "barrier",
+            "two meet",
+            point("barrier").ours("Barrier", barrier).yardstick("pthread_barrier_t", posix_barrier),
+        ),
+    ]
+}
 
-pub(super) static LOCK: Workload = Workload {
-    name: "lock",
-    about: "take and give back a lock that nobody else wants",
-    sides: &[Side { name: "Lock", ns_per_operation: lock }, ROBUST_MUTEX],
-};
-pub(super) static RLOCK: Workload = Workload {
-    name: "rlock",
-    about: "the same with a lock that its holder may take again",
-    sides: &[Side { name: "RLock", ns_per_operation: rlock }, ROBUST_MUTEX],
-};
-pub(super) static SEMAPHORE: Workload = Workload {
-    name: "semaphore",
-    about: "take and give back a permit that is free",
-    sides: &[Side { name: "Semaphore", ns_per_operation: semaphore }, SEM_T],
-};
-pub(super) static OWNED_SEMAPHORE: Workload = Workload {
-    name: "owned-semaphore",
-    about: "the same with permits that come back from the dead",
-    sides: &[Side { name: "OwnedSemaphore", ns_per_operation: owned_semaphore }, SEM_T],
-};
-pub(super) static VALUE: Workload = Workload {
-    name: "value",
-    about: "read, change and write a shared number under its lock",
-    sides: &[Side { name: "Value::update", ns_per_operation: value }, ROBUST_MUTEX],
-};
-pub(super) static EVENT: Workload = Workload {
-    name: "event",
-    about: "two threads wake each other, there and back",
-    sides: &[Side { name: "two Events", ns_per_operation: event }, BARE_FUTEX],
-};
-pub(super) static CONDITION: Workload = Workload {
-    name: "condition",
-    about: "two threads take turns under a lock, there and back",
-    sides: &[Side { name: "Condition and Lock", ns_per_operation: condition }, BARE_FUTEX],
-};
-pub(super) static BARRIER: Workload = Workload {
-    name: "barrier",
-    about: "two threads meet",
-    sides: &[
-        Side { name: "Barrier", ns_per_operation: barrier },
-        Side { name: "pthread_barrier_t", ns_per_operation: posix_barrier },
-    ],
-};
-
-const ROBUST_MUTEX: Side = Side { name: "robust pthread mutex", ns_per_operation: robust_mutex };
-const SEM_T: Side = Side { name: "sem_t", ns_per_operation: sem_t };
-const BARE_FUTEX: Side = Side { name: "two words and futex(2)", ns_per_operation: bare_futex };
+const ROBUST_MUTEX: &str = "robust pthread mutex";
+const BARE_FUTEX: &str = "two words and futex(2)";
 
 shared_layout! {
     struct Yardstick = b"yardstik" {
@@ -81,89 +85,82 @@ fn yardstick() -> std::io::Result<Mapping<Yardstick>> {
     })
 }
 
-/// What one of many takes.
-fn each(times: u32, mut one: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
-    let begun = Instant::now();
-    for _ in 0..times {
-        one()?;
-    }
-    Ok(begun.elapsed().as_nanos() as f64 / f64::from(times))
-}
-
-/// What one of many takes when two threads do their half of it together.
+/// Two threads do their half of each operation together.
 fn each_of_two(
-    here: impl FnMut() -> anyhow::Result<()>,
-    mut there: impl FnMut() -> anyhow::Result<()> + Send,
-) -> anyhow::Result<f64> {
+    times: u64,
+    here: impl FnMut() -> Result<()>,
+    mut there: impl FnMut() -> Result<()> + Send,
+) -> Result<Sample> {
     thread::scope(|scope| {
-        let other = scope.spawn(move || (0..ROUND_TRIPS).try_for_each(|_| there()));
-        let took = each(ROUND_TRIPS, here)?;
+        let other = scope.spawn(move || (0..times).try_for_each(|_| there()));
+        let sample = Sample::of(times, here)?;
         other.join().expect("the other half does not panic")?;
-        Ok(took)
+        Ok(sample)
     })
 }
 
-fn lock() -> anyhow::Result<f64> {
+fn lock(times: u64) -> Result<Sample> {
     let lock = Lock::new()?;
-    each(PAIRS, || {
+    Sample::of(times, || {
         let _: () = drop(lock.acquire()?);
         Ok(())
     })
 }
 
-fn rlock() -> anyhow::Result<f64> {
+fn rlock(times: u64) -> Result<Sample> {
     let lock = RLock::new()?;
-    each(PAIRS, || {
+    Sample::of(times, || {
         let _: () = drop(lock.acquire()?);
         Ok(())
     })
 }
 
-fn robust_mutex() -> anyhow::Result<f64> {
+fn robust_mutex(times: u64) -> Result<Sample> {
     let bare = yardstick()?;
-    each(PAIRS, || {
+    Sample::of(times, || {
         bare.mutex.lock(None);
         bare.mutex.unlock();
         Ok(())
     })
 }
 
-fn semaphore() -> anyhow::Result<f64> {
+fn semaphore(times: u64) -> Result<Sample> {
     let semaphore = Semaphore::new(1)?;
-    each(PAIRS, || {
+    Sample::of(times, || {
         semaphore.acquire();
         Ok(semaphore.release()?)
     })
 }
 
-fn owned_semaphore() -> anyhow::Result<f64> {
+fn owned_semaphore(times: u64) -> Result<Sample> {
     let semaphore = OwnedSemaphore::new(1)?;
-    each(PAIRS, || {
+    Sample::of(times, || {
         let _: () = drop(semaphore.acquire());
         Ok(())
     })
 }
 
-fn sem_t() -> anyhow::Result<f64> {
+fn sem_t(times: u64) -> Result<Sample> {
     let bare = yardstick()?;
-    each(PAIRS, || {
+    Sample::of(times, || {
         bare.semaphore.wait();
         bare.semaphore.post();
         Ok(())
     })
 }
 
-fn value() -> anyhow::Result<f64> {
+fn value(times: u64) -> Result<Sample> {
     let value = Value::new(0_u64)?;
-    each(PAIRS, || {
+    Sample::of(times, || {
         black_box(value.update(|number| number + 1)?);
         Ok(())
     })
 }
 
-fn event() -> anyhow::Result<f64> {
+fn event(times: u64) -> Result<Sample> {
     let (ping, pong) = (Event::new()?, Event::new()?);
     each_of_two(
+        times,
         || {
             ping.set();
             pong.wait();
@@ -179,7 +176,7 @@ fn event() -> anyhow::Result<f64> {
     )
 }
 
-fn condition() -> anyhow::Result<f64> {
+fn condition(times: u64) -> Result<Sample> {
     let (lock, condition, turn) = (Lock::new()?, Condition::new()?, AtomicU32::new(0));
     let play = |own: u32| {
         let guard = lock.acquire()?;
@@ -188,10 +185,10 @@ fn condition() -> anyhow::Result<f64> {
         condition.notify(&guard, 1)?;
         Ok(())
     };
-    each_of_two(|| play(0), || play(1))
+    each_of_two(times, || play(0), || play(1))
 }
 
-fn bare_futex() -> anyhow::Result<f64> {
+fn bare_futex(times: u64) -> Result<Sample> {
     let bare = yardstick()?;
     let [one, other] = &bare.words;
     let take = |word: &AtomicU32| {
@@ -204,6 +201,7 @@ fn bare_futex() -> anyhow::Result<f64> {
         futex::wake(word, 1);
     };
     each_of_two(
+        times,
         || {
             give(one);
             take(other);
@@ -217,20 +215,20 @@ fn bare_futex() -> anyhow::Result<f64> {
     )
 }
 
-fn barrier() -> anyhow::Result<f64> {
+fn barrier(times: u64) -> Result<Sample> {
     let barrier = Barrier::new(2)?;
     let wait = || {
         barrier.wait()?;
         Ok(())
     };
-    each_of_two(wait, wait)
+    each_of_two(times, wait, wait)
 }
 
-fn posix_barrier() -> anyhow::Result<f64> {
+fn posix_barrier(times: u64) -> Result<Sample> {
     let bare = yardstick()?;
     let wait = || {
         bare.barrier.wait();
         Ok(())
     };
-    each_of_two(wait, wait)
+    each_of_two(times, wait, wait)
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of processes or of the library: a report can be made of any list of [`Event`]s.
 
+pub(crate) mod drawing;
 mod event;
 mod jsonl;
 mod lanes;
@@ -22,6 +23,8 @@ pub use event::{Event, Fact, Link, RUNNER, Verdict};
 pub use language::Language;
 pub(crate) use language::duration;
 pub(crate) use pictures::Pictures;
+#[cfg(test)]
+pub(crate) use tests::well_formed;
 
 /// Turns events into output, one at a time, as they happen.
 pub(crate) trait Reporter {

@@ -16,17 +16,22 @@
 //! | `queue_stress` | many workers, random kills, every item accounted for |
 //! | `crash_points` | a worker killed at every instruction of a queue's operations |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
+//! | `chaos` | the proof: kills at every instruction, and the faults that it has to find |
 //! | `cli` | bad input, exit codes, a closed stdout, being asked to stop; completions and the manual page |
 //! | `scenarios` | each scenario by the real binary: what its events say, and what kills do to it |
 //! | `pictures` | `--timeline` and `--trace` of every scenario, and files that cannot be written |
+//! | `bench` | every kind of workload, Python beside it, charts; and that nothing is left however it ends |
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
 //! | `pipe_queue` | the same cases on the textbook queue, its weaknesses, and what a kill does to it |
 //! | `manager` | clients of a manager that wait for each other, and that are killed; a manager that is killed |
+//! | `manager_barrier` | parties of a manager's barrier that are killed on their way to it, or leave in order |
 //! | `manager_sharing` | a manager's objects given to workers and put into each other, and how long they live |
 //! | `manager_entrance` | who is turned away by a manager, and that nobody else notices; TCP; many at once |
 //! | `manager_hosts` | `manager --serve`, `--connect` and `--call`: from other shells, and between two hosts |
 
 mod barrier;
+mod bench;
+mod chaos;
 mod cli;
 mod condition;
 mod crash_points;
@@ -37,6 +42,7 @@ mod inheritance;
 mod joinable_queue;
 mod lock;
 mod manager;
+mod manager_barrier;
 mod manager_entrance;
 mod manager_hosts;
 mod manager_sharing;

@@ -54,6 +54,7 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::queue_stress::StressLeases>(),
     RoleEntry::of::<ipc_demo::manager::ManagerServer>(),
     RoleEntry::of::<crate::manager::Does>(),
+    RoleEntry::of::<crate::manager_barrier::Party>(),
     RoleEntry::of::<crate::manager_sharing::UsesShares>(),
     RoleEntry::of::<crate::manager_sharing::StartsManager>(),
 ];

@@ -87,6 +87,6 @@ pub(crate) fn timeline(text: &str) -> String {
             assert!(!value.contains("NaN") && !value.contains("inf"), "{}={value:?}", attribute.name());
         }
     }
-    let words = picture.descendants().filter(|node| matches!(node.tag_name().name(), "text" | "title"));
+    let words = picture.descendants().filter(|node| matches!(node.tag_name().name(), "text" | "tspan" | "title"));
     words.filter_map(|node| node.text()).map(|text| text.trim().to_owned() + "\n").collect()
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use svg::node::element::{Group, Path};
 
-use super::frame::{Frame, SMALL, cut, labelled, px, text, width_of};
+use super::frame::{Frame, SMALL};
+use crate::report::drawing::{cut, labelled, px, text, width_of};
 use crate::report::spans::{Flow, Story, Way};
 
 /// More arrows than this are a grey surface.

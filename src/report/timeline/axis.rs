@@ -2,7 +2,8 @@
 
 use svg::node::element::{Group, Line};
 
-use super::frame::{Frame, px, text};
+use super::frame::Frame;
+use crate::report::drawing::{px, text};
 use crate::report::language::Language;
 
 /// About how far ticks are apart.

@@ -1,10 +1,7 @@
 //! Where things stand on the picture.
 
-use svg::node::element::{Group, Text, Title};
-use unicode_width::UnicodeWidthStr;
-
-use super::clean;
 use super::lane::cause_of_death;
+use crate::report::drawing::width_of;
 use crate::report::event::Fact;
 use crate::report::language::Language;
 use crate::report::spans::{Lane, Story};
@@ -129,40 +126,4 @@ fn name_size(pitch: f64) -> f64 {
 fn is_drawn(lane: &Lane<'_>) -> bool {
     let is_frame = |fact: &Fact| matches!(fact, Fact::RunStarted { .. } | Fact::Summary { .. });
     !lane.is_runner() || lane.moments.iter().any(|moment| !is_frame(&moment.event.fact))
-}
-
-/// A tenth of a pixel is fine enough, and short.
-pub(super) fn px(pixels: f64) -> f64 {
-    (pixels * 10.0).round() / 10.0
-}
-
-/// About how wide a text is: the fonts of those who look are not known.
-pub(super) fn width_of(text: &str, size: f64) -> f64 {
-    text.width() as f64 * size * 0.58
-}
-
-/// As much of a text as fits.
-pub(super) fn cut(text: &str, width: f64, size: f64) -> String {
-    if width_of(text, size) <= width {
-        return text.to_owned();
-    }
-    let mut kept = String::new();
-    for letter in text.chars() {
-        kept.push(letter);
-        if width_of(&kept, size) + size > width {
-            break;
-        }
-    }
-    kept + "…"
-}
-
-/// A line of text.
-pub(super) fn text(class: &str, x: f64, y: f64, content: &str) -> Text {
-    let text = Text::new(clean(content)).set("x", px(x)).set("y", px(y));
-    if class.is_empty() { text } else { text.set("class", class) }
-}
-
-/// A group that says what it is when the pointer rests on it.
-pub(super) fn labelled(said: &str) -> Group {
-    Group::new().add(Title::new(clean(said)))
 }

@@ -6,8 +6,9 @@ use std::mem;
 use svg::node::element::{Group, Line, Path};
 
 use super::bars::Shade;
-use super::frame::{MARGIN, WIDTH, px, text, width_of};
+use super::frame::{MARGIN, WIDTH};
 use super::lane::{bar, cross, dot, stop};
+use crate::report::drawing::{px, text, width_of};
 use crate::report::event::{Fact, Verdict};
 use crate::report::jsonl::fields_of;
 use crate::report::language::{Language, duration};

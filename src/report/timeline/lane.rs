@@ -6,7 +6,8 @@ use svg::node::element::{Circle, Group, Line, Path, Rectangle};
 
 use super::Layers;
 use super::bars::{Shade, seen};
-use super::frame::{Frame, MARGIN, SMALL, cut, labelled, px, text, width_of};
+use super::frame::{Frame, MARGIN, SMALL};
+use crate::report::drawing::{cut, labelled, px, text, width_of};
 use crate::report::language::{Language, duration};
 use crate::report::meaning::{Doing, Ending, Subject, Tone};
 use crate::report::spans::{Lane, Span, Story};

@@ -13,7 +13,8 @@ mod lane;
 use svg::Document;
 use svg::node::element::{Definitions, Group, Marker, Path, Rectangle, Style, Title};
 
-use self::frame::{Frame, MARGIN, SMALL, WIDTH, cut, text, width_of};
+use self::frame::{Frame, MARGIN, SMALL, WIDTH};
+use super::drawing::{LOOK, clean, cut, text, width_of};
 use super::event::{Event, Fact};
 use super::language::Language;
 use super::spans::Story;
@@ -31,7 +32,7 @@ pub(super) fn draw(events: &[Event], language: Language) -> String {
         .set("height", frame.height as u32)
         .set("role", "img")
         .add(Title::new(clean(&heading.summary)))
-        .add(Style::new(include_str!("style.css")))
+        .add(Style::new(LOOK))
         .add(heads())
         .add(Rectangle::new().set("class", "paper").set("width", "100%").set("height", "100%"))
         .add(heading.group)
@@ -102,11 +103,6 @@ fn without_files(args: &[String]) -> Vec<String> {
         }
     }
     kept
-}
-
-/// Text as XML can hold it: without control characters.
-fn clean(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// Everything that is drawn below the arrows, and everything above them.

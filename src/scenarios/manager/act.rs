@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::part::{TURNS, Worker};
 use super::things::{Source, Things};
-use crate::ipc::manager::{self, Barrier, Condition, Datum, JoinableQueue, Kind, List, Method, Queue};
+use crate::ipc::manager::{self, Condition, Datum, JoinableQueue, Kind, List, Method, Queue};
 use crate::report::{Event, Fact};
 use crate::scenarios::stage::Stage;
 
@@ -70,7 +70,6 @@ impl<'c, 's> Company<'c, 's> {
         match things {
             Things::Condition { condition, goods } => self.deliver(condition, goods)?,
             Things::Event { event } => self.signal(event)?,
-            Things::Barrier { barrier } => self.guard(barrier)?,
             Things::Queue { queue } => self.end_queue(queue)?,
             Things::JoinableQueue { queue } => self.end_tasks(queue)?,
             _ => {}
@@ -142,19 +141,6 @@ impl<'c, 's> Company<'c, 's> {
             event.set()?;
         }
         Ok(())
-    }
-
-    /// A party that dies on its way to the barrier is none of those who wait: the others would wait for it for ever.
-    fn guard(&mut self, barrier: &Barrier) -> anyhow::Result<()> {
-        let has_died =
-            |event: &Event| matches!(event.fact, Fact::WorkerExited { exit_code, .. } if exit_code != Some(0));
-        let mut aborted = Ok(());
-        self.stage.watch_with(&mut |news| {
-            if news.iter().any(has_died) {
-                aborted = barrier.abort();
-            }
-        })?;
-        Ok(aborted?)
     }
 
     fn end_queue(&mut self, queue: &Queue) -> anyhow::Result<()> {

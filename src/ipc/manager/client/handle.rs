@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
 use std::time::Duration;
 
 use super::{Client, Pending, unpoisoned};
@@ -28,6 +29,10 @@ impl Drop for Handle {
             handles.remove(&self.id);
         }
         drop(handles);
+        // A party that panics has not left in order: its end breaks the barrier, as its death does.
+        if self.kind == Kind::Barrier && thread::panicking() {
+            return;
+        }
         // A manager that is gone has released everything.
         let _ = self.client.tell(Request::Release { object: self.id, count: *self.owed.get_mut() });
     }

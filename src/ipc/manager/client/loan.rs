@@ -2,23 +2,25 @@
 //!
 //! # Death
 //! The object lives on until the worker has taken it over. The number of a worker that died before it could do so is given
-//! back when the next proxy is lent, or when the lender leaves.
+//! back when the next proxy is lent, or when the lender leaves. With a barrier the others must not wait for that: a thread
+//! here looks every 100 ms until the worker has taken it over, or is dead.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
-use super::{Client, Gate, Object, unpoisoned};
+use super::{Client, Gate, LOOK_EVERY, Object, unpoisoned};
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::family::Family;
+use crate::ipc::family::{Family, Seat};
 use crate::ipc::manager::address::Address;
 use crate::ipc::manager::data::{Kind, ObjectId};
-use crate::ipc::manager::store::{Failure, LoanToken, Request};
+use crate::ipc::manager::store::{Failure, LoanToken, Reply, Request};
 use crate::ipc::manager::wire::{AuthKey, random};
 use crate::ipc::share::{Adopted, Parcel};
 
@@ -33,6 +35,28 @@ struct Invitation {
     loan: Option<(ObjectId, Kind, LoanToken)>,
 }
 
+/// What was lent to workers, and not known to be taken over.
+#[derive(Debug, Default)]
+pub(super) struct Loans {
+    open: Vec<Loan>,
+    /// Whether a thread looks after those that others wait for.
+    is_watched: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Loan {
+    token: LoanToken,
+    recipient: Seat,
+    kind: Kind,
+}
+
+impl Loan {
+    /// Whether others may wait for what the recipient does with it.
+    fn is_awaited(&self) -> bool {
+        self.kind == Kind::Barrier
+    }
+}
+
 impl Client {
     /// Puts into the parcel what a worker needs to connect, and to take over `object`.
     pub(crate) fn lend(self: &Arc<Self>, object: Option<&Object>, parcel: &mut Parcel) -> Result<()> {
@@ -43,7 +67,11 @@ impl Client {
                 let token = LoanToken(u128::from_le_bytes(random().map_err(os("get random bytes"))?));
                 let request = Request::Lend { object: object.id(), token };
                 self.request(request, || format!("lending {} {}", object.kind(), object.id()))?;
-                unpoisoned(&self.loans).push((token, parcel.recipient()));
+                let loan = Loan { token, recipient: parcel.recipient(), kind: object.kind() };
+                unpoisoned(&self.loans).open.push(loan);
+                if loan.is_awaited() {
+                    self.watch_loans()?;
+                }
                 Some((object.id(), object.kind(), token))
             }
         };
@@ -92,15 +120,50 @@ impl Client {
         Ok((client, object))
     }
 
-    fn end_loans_of_the_dead(self: &Arc<Self>) -> Result<()> {
+    fn end_loans_of_the_dead(&self) -> Result<()> {
         let family = Family::ours()?;
-        let mut dead = Vec::new();
-        unpoisoned(&self.loans).retain(|(token, recipient)| {
-            let lives = family.is_alive(*recipient);
-            dead.extend((!lives).then_some(*token));
-            lives
-        });
-        dead.into_iter().try_for_each(|token| self.tell(Request::EndLoan { token }))
+        let is_dead = |loan: &mut Loan| !family.is_alive(loan.recipient);
+        let dead: Vec<Loan> = unpoisoned(&self.loans).open.extract_if(.., is_dead).collect();
+        dead.into_iter().try_for_each(|loan| self.tell(Request::EndLoan { token: loan.token }))
+    }
+
+    /// Starts the thread that looks after loans which others wait for, if there is none.
+    fn watch_loans(self: &Arc<Self>) -> Result<()> {
+        if std::mem::replace(&mut unpoisoned(&self.loans).is_watched, true) {
+            return Ok(());
+        }
+        let client = Arc::downgrade(self);
+        let watch = move || {
+            loop {
+                thread::sleep(LOOK_EVERY);
+                let Some(client) = client.upgrade() else { return };
+                // A manager that is gone has nobody waiting.
+                if !client.look_after_loans().unwrap_or(false) {
+                    return;
+                }
+            }
+        };
+        let started = thread::Builder::new().name("manager loans".to_owned()).spawn(watch);
+        if started.is_err() {
+            unpoisoned(&self.loans).is_watched = false;
+        }
+        started.map(drop).map_err(os("start a thread"))
+    }
+
+    /// Whether there is still something to be looked after.
+    fn look_after_loans(self: &Arc<Self>) -> Result<bool> {
+        self.end_loans_of_the_dead()?;
+        let awaited: Vec<Loan> =
+            unpoisoned(&self.loans).open.iter().filter(|loan| loan.is_awaited()).copied().collect();
+        for Loan { token, .. } in awaited {
+            let reply = self.request(Request::IsLent { token }, || "asking for a loan".to_owned())?;
+            if reply == Reply::from(false) {
+                unpoisoned(&self.loans).open.retain(|loan| loan.token != token);
+            }
+        }
+        let mut loans = unpoisoned(&self.loans);
+        loans.is_watched = loans.open.iter().any(Loan::is_awaited);
+        Ok(loans.is_watched)
     }
 }
 

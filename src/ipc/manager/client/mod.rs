@@ -25,11 +25,10 @@ use std::time::Duration;
 use super::address::Address;
 use super::data::ObjectId;
 use super::status::Status;
-use super::store::{LoanToken, Reply, Request};
+use super::store::{Reply, Request};
 use super::wire::{AuthKey, Broken, Inbox, Seal, ToClient, ToServer, decode, encode};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
-use crate::ipc::family::Seat;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::socket;
 pub use handle::Object;
@@ -64,7 +63,7 @@ pub(crate) struct Client {
     outgoing: Mutex<Outgoing>,
     incoming: Mutex<Incoming>,
     handles: Mutex<HashMap<ObjectId, Weak<handle::Handle>>>,
-    loans: Mutex<Vec<(LoanToken, Seat)>>,
+    loans: Mutex<loan::Loans>,
 }
 
 #[derive(Debug, Default)]

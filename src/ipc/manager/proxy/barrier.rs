@@ -9,6 +9,10 @@ use crate::ipc::manager::store::{Failure, Method, Reply};
 proxy! {
     /// An event in a manager: a flag to wait for.
     ///
+    /// # Death
+    /// A waiter that dies leaves no trace. Nobody knows who was to set the event: if that one died, the others wait until
+    /// another does, or their time has passed.
+    ///
     /// # Standard
     /// Python's `SyncManager.Event()`. Differs: who waits when it is set is woken, also if it is cleared at once.
     Event
@@ -61,7 +65,10 @@ proxy! {
     /// A barrier in a manager: each waits until all parties do.
     ///
     /// # Death
-    /// A party that dies while it waits breaks the barrier: the others do not wait for it.
+    /// A process that dies while it has a proxy of the barrier breaks it at once, also before it has ever waited, or before
+    /// it could take over the proxy that it was given (within 100 ms): the others do not wait for it, until
+    /// [`reset`](Self::reset). So does one that panics, or ends its connection without dropping its proxies. Who drops them
+    /// leaves in order, and breaks nothing; but nobody counts on it any less.
     ///
     /// # Standard
     /// Python's `SyncManager.Barrier(parties)`. Differs: the action runs in the party that comes last, see

@@ -10,9 +10,13 @@ use crate::ipc::manager::store::{Method, Reply};
 proxy! {
     /// A condition in a manager: a lock, and waiting until somebody says that something has changed.
     ///
+    /// # Death
+    /// A waiter that dies takes no notification along: the next who waited gets it. If somebody dies with the lock in hand,
+    /// one waiter is woken as if it had been notified, and its guard says [`abandoned`](ConditionGuard::abandoned).
+    ///
     /// # Standard
     /// Python's `SyncManager.Condition(lock)`. Differs: waiting and notifying are methods of the held lock, so they cannot be
-    /// called without it; a waiter that dies takes no notification along.
+    /// called without it.
     Condition
 }
 

@@ -96,7 +96,9 @@ proxy! {
     ///
     /// # Death
     /// An item is its taker's from the moment of taking; one that could not be handed over, because its taker was gone,
-    /// goes to another.
+    /// goes to another. What a dead process still waited to put was never put. A getter waits on when every putter is dead,
+    /// since others may come: `shutdown` ends it. `join` waits for what a dead taker has not reported, for ever; tasks that
+    /// others depend on belong into a [`JoinableQueue`].
     ///
     /// # Standard
     /// Python's `SyncManager.Queue(maxsize)`.

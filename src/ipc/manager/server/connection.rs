@@ -121,6 +121,13 @@ impl Connection {
         Sent::All
     }
 
+    /// Forgets what nobody takes any more.
+    pub(super) fn discard(&mut self) {
+        self.sent = 0;
+        self.outbox = Vec::new();
+        self.unread_since_ns = None;
+    }
+
     /// Whether so much waits to be sent that no more requests are taken.
     pub(super) fn is_full(&self) -> bool {
         self.outbox.len() - self.sent > ENOUGH_UNREAD

@@ -282,17 +282,19 @@ impl Server {
         }
     }
 
-    /// Sends what waits for a client. If it is gone, its session ends, and `items` that it did not get go back.
+    /// Sends what waits for a client. If it is gone, `items` that it did not get go back; its session ends when everything
+    /// that it has said before is read, such as what it gives back.
     fn send(&mut self, token: u64, items: Items, now_ns: u64) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let sent = connection.flush(now_ns);
         self.has_unread |= sent == Sent::Some;
         if sent == Sent::Gone {
+            connection.discard();
             // The first last, so that it is the first again.
             for (object, item) in items.into_iter().rev() {
                 self.store.take_back(object, item);
             }
-            return self.close(token, now_ns);
+            return;
         }
         let wants = connection.wants();
         if wants != connection.watched {

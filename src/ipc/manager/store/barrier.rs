@@ -6,7 +6,9 @@
 //! that it is finished. Who comes meanwhile belongs to the next cycle.
 //!
 //! # Death
-//! A party that dies while it waits, or while it runs the action, breaks the barrier: the others do not wait for it.
+//! A client that is lost while it refers to the barrier breaks it: whether it waits, runs the action, or was still to come,
+//! the others do not wait for it. One that gives its references back has left in order, and breaks it only by leaving in
+//! the middle of a wait or of the action. A handle that was lent and that nobody will take over counts as a lost client.
 //!
 //! # Standard
 //! Python `threading.Barrier` in a manager: a timeout breaks it, `abort` breaks it until `reset`. Differs: the action runs
@@ -139,6 +141,11 @@ impl Barrier {
         if self.leader == Some(session) {
             self.break_it(desk);
         }
+    }
+
+    /// Somebody who could have come never will.
+    pub(crate) fn lose_party(&mut self, desk: &mut Desk) {
+        self.break_it(desk);
     }
 
     pub(crate) fn waiters(&self) -> Vec<WaiterId> {

@@ -77,6 +77,10 @@ pub(crate) enum Request {
     EndLoan {
         token: LoanToken,
     },
+    /// Whether the handle can still be taken over.
+    IsLent {
+        token: LoanToken,
+    },
 }
 
 impl Request {

@@ -22,6 +22,13 @@ pub(crate) struct Ticket(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WaiterId(u64);
 
+impl WaiterId {
+    /// Whether the wait began before the desk gave out `number`.
+    pub(crate) fn began_before(self, number: u64) -> bool {
+        self.0 < number
+    }
+}
+
 /// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Caller {

@@ -1,5 +1,8 @@
 //! Events.
 //!
+//! # Death
+//! A waiter whose session ends leaves the line. Nobody knows who was to set the event: the others wait on.
+//!
 //! # Standard
 //! Python `threading.Event` in a manager. Differs: whoever waits when the event is set is woken with `true`, also if it is
 //! cleared at once.

@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 
 use super::args::Args;
-use super::call::{Patience, Reply};
+use super::call::Reply;
 use super::desk::{Caller, Context, Desk, SessionId, Step, WaiterId};
 use super::failure::Failure;
 use super::method::Method;
@@ -32,10 +32,10 @@ struct Holder {
 #[derive(Debug)]
 enum Want {
     Acquire,
-    /// The end of a condition's wait: so deep was the lock held before, and this is what the wait came to.
+    /// The end of a condition's wait: so deep was the lock held before. Without a notice its time has passed.
     Resume {
         held: Held,
-        notified: bool,
+        notice: Option<Notice>,
     },
 }
 
@@ -44,6 +44,16 @@ enum Want {
 pub(crate) struct Held {
     depth: u64,
     permit: u64,
+}
+
+/// What ends a condition's wait, if not its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Notice {
+    pub(super) condition: ObjectId,
+    /// When it was given, as a number of the desk.
+    pub(super) number: u64,
+    /// Nobody gave it: somebody died with the lock in hand.
+    pub(super) abandoned: bool,
 }
 
 /// A lock object.
@@ -137,8 +147,8 @@ impl Mutex {
     }
 
     /// Puts the waiter of a condition into the line for the lock that it gave up.
-    pub(crate) fn resume(&mut self, waiter: WaiterId, held: Held, notified: bool, desk: &mut Desk) {
-        self.line.push_back((waiter, Want::Resume { held, notified }));
+    pub(crate) fn resume(&mut self, waiter: WaiterId, held: Held, notice: Option<Notice>, desk: &mut Desk) {
+        self.line.push_back((waiter, Want::Resume { held, notice }));
         self.hand_on(desk);
     }
 
@@ -154,7 +164,10 @@ impl Mutex {
                     let permit = desk.number();
                     (Held { depth: 1, permit }, Reply::Acquired { permit, abandoned })
                 }
-                Want::Resume { held, notified } => (held, Reply::Woken { notified, abandoned }),
+                Want::Resume { held, notice } => {
+                    let abandoned = abandoned || notice.is_some_and(|notice| notice.abandoned);
+                    (held, Reply::Woken { notified: notice.is_some(), abandoned })
+                }
             };
             self.holder = Some(Holder { session, thread, permit: held.permit, depth: held.depth });
             desk.complete(waiter, Ok(reply));
@@ -166,95 +179,24 @@ impl Mutex {
         desk.complete(waiter, Ok(Reply::NotInTime));
     }
 
-    pub(crate) fn forget(&mut self, waiter: WaiterId) {
-        self.line.retain(|(waiting, _)| *waiting != waiter);
+    /// Returns the notice that nobody has taken now.
+    pub(crate) fn forget(&mut self, waiter: WaiterId) -> Option<Notice> {
+        let at = self.line.iter().position(|(waiting, _)| *waiting == waiter)?;
+        match self.line.remove(at) {
+            Some((_, Want::Resume { notice, .. })) => notice,
+            _ => None,
+        }
     }
 
-    pub(crate) fn session_ended(&mut self, session: SessionId, desk: &mut Desk) {
-        if self.holder.is_some_and(|holder| holder.session == session) {
+    /// Returns whether the lock was abandoned.
+    pub(crate) fn session_ended(&mut self, session: SessionId, desk: &mut Desk) -> bool {
+        let held_it = self.holder.is_some_and(|holder| holder.session == session);
+        if held_it {
             self.holder = None;
             self.abandoned = true;
             self.hand_on(desk);
         }
-    }
-
-    pub(crate) fn waiters(&self) -> Vec<WaiterId> {
-        self.line.iter().map(|(waiter, _)| *waiter).collect()
-    }
-}
-
-/// A condition object: a line of waiters beside a lock.
-///
-/// Every method needs the lock's object too, which may be shared with others.
-#[derive(Debug, Default)]
-pub(crate) struct Condition {
-    line: VecDeque<(WaiterId, Held)>,
-}
-
-impl Condition {
-    pub(crate) fn call(
-        &mut self,
-        (lock, lock_id): (&mut Mutex, ObjectId),
-        cx: &mut Context<'_>,
-        method: Method,
-        mut args: Args,
-    ) -> Result<Step, Failure> {
-        let mut notify = |count: usize, cx: &mut Context<'_>| {
-            if !lock.is_held_by(cx.caller) {
-                return Err(Failure::NotifyUnacquired);
-            }
-            for (waiter, held) in self.line.drain(..count.min(self.line.len())) {
-                cx.desk.move_on(waiter, lock_id);
-                lock.resume(waiter, held, true, cx.desk);
-            }
-            Ok(Reply::DONE.into())
-        };
-        match method {
-            Method::Wait => {
-                args.end()?;
-                if !lock.is_held_by(cx.caller) {
-                    return Err(Failure::WaitUnacquired);
-                }
-                // Parked in any case, so that the lock is given up and taken again also by a wait without patience.
-                let waiter = cx.desk.park(cx.caller, cx.object, cx.patience)?;
-                let held = lock.give_up(cx.desk).ok_or(Failure::WaitUnacquired)?;
-                if cx.patience == Patience::NONE {
-                    cx.desk.move_on(waiter, lock_id);
-                    lock.resume(waiter, held, false, cx.desk);
-                } else {
-                    self.line.push_back((waiter, held));
-                }
-                Ok(Step::Parked)
-            }
-            Method::Notify => {
-                let count = args.int_or("a number", 1)?;
-                args.end()?;
-                notify(count, cx)
-            }
-            Method::NotifyAll => {
-                args.end()?;
-                notify(usize::MAX, cx)
-            }
-            Method::Acquire | Method::Release | Method::Locked | Method::Snapshot => {
-                let mut cx = Context { object: lock_id, caller: cx.caller, patience: cx.patience, desk: cx.desk };
-                lock.call(&mut cx, method, args)
-            }
-            _ => Err(Failure::NoSuchMethod { kind: Kind::Condition, method }),
-        }
-    }
-
-    /// The wait is over, but it ends only with the lock held again.
-    pub(crate) fn timed_out(&mut self, (lock, lock_id): (&mut Mutex, ObjectId), waiter: WaiterId, desk: &mut Desk) {
-        if let Some(at) = self.line.iter().position(|(waiting, _)| *waiting == waiter)
-            && let Some((_, held)) = self.line.remove(at)
-        {
-            desk.move_on(waiter, lock_id);
-            lock.resume(waiter, held, false, desk);
-        }
-    }
-
-    pub(crate) fn forget(&mut self, waiter: WaiterId) {
-        self.line.retain(|(waiting, _)| *waiting != waiter);
+        held_it
     }
 
     pub(crate) fn waiters(&self) -> Vec<WaiterId> {

@@ -9,18 +9,22 @@
 //! | `table` | which type has which methods |
 //! | `desk` | who waits, until when |
 //! | `keep`, `lifetime` | what keeps an object alive, and when it goes |
+//! | `departure` | what the end of a client does to the others |
 //! | `object` | one of eleven structs behind the fourteen types |
 //! | `dict`, `list`, `slice`, `array`, `change` | containers, and changing one place in them |
-//! | `lock`, `semaphore`, `event`, `barrier`, `queue` | what can be waited for |
+//! | `lock`, `condition`, `semaphore`, `event`, `barrier`, `queue` | what can be waited for |
 //!
 //! # Death
-//! A session that ends gives back what it holds: locks (the next holder is told), permits, leases, waits, references.
+//! A session that ends gives back what it holds: locks (the next holder is told), permits, leases, waits, references; a
+//! barrier to which it refers breaks. Nobody waits for the dead, at any type: see there.
 
 mod args;
 mod array;
 mod barrier;
 mod call;
 mod change;
+mod condition;
+mod departure;
 mod desk;
 mod dict;
 mod event;
@@ -47,9 +51,10 @@ pub use method::{Method, UnknownMethod};
 
 use super::data::{DEPTH_LIMIT, Datum, Key, Kind, Map, ObjectId, ObjectRef};
 use args::Args;
+use condition::Condition;
 use desk::{Caller, Context, Desk, Step};
 use keep::Graveyard;
-use lock::{Condition, Mutex};
+use lock::Mutex;
 use object::Object;
 
 /// What one client has.
@@ -105,29 +110,6 @@ impl Store {
         let session = SessionId(self.last_session);
         self.sessions.insert(session, Session::default());
         session
-    }
-
-    /// A client is gone: everything it has goes back.
-    pub(crate) fn close_session(&mut self, session: SessionId, now_ns: u64) {
-        let Some(Session { references, touched }) = self.sessions.remove(&session) else { return };
-        self.desk.set_now(now_ns);
-        for (waiter, object) in self.desk.session_ended(session) {
-            if let Some(object) = self.objects.get_mut(&object) {
-                object.forget(waiter, &mut self.desk);
-            }
-        }
-        for object in touched {
-            if let Some(object) = self.objects.get_mut(&object) {
-                object.session_ended(session, &mut self.desk);
-            }
-        }
-        self.loans.retain(|_, loan| loan.lender != session);
-        let had: Vec<ObjectId> = references.into_keys().collect();
-        self.bury();
-        self.may_have_circles |= had.into_iter().any(|id| self.objects.contains_key(&id) && !self.is_rooted(id));
-        if self.may_have_circles {
-            self.sweep();
-        }
     }
 
     /// Does what a client asks. `None`: the answer comes later, as a [`Completion`] with this ticket.
@@ -186,12 +168,10 @@ impl Store {
                 Ok(Reply::Object(loan.reference))
             }
             Request::EndLoan { token } => {
-                // Taken already is ended too.
-                if self.loans.get(&token).is_some_and(|loan| loan.lender == session) {
-                    self.loans.remove(&token);
-                }
+                self.end_loan(session, token);
                 Ok(Reply::DONE)
             }
+            Request::IsLent { token } => Ok(self.loans.contains_key(&token).into()),
         }
         .map(Step::Reply)
     }

@@ -3,12 +3,13 @@
 use super::args::Args;
 use super::array::{Array, Value};
 use super::barrier::Barrier;
+use super::condition::Condition;
 use super::desk::{Context, Desk, SessionId, Step, WaiterId};
 use super::dict::{Dict, Namespace};
 use super::event::Event;
 use super::failure::Failure;
 use super::list::List;
-use super::lock::{Condition, Mutex};
+use super::lock::{Mutex, Notice};
 use super::method::Method;
 use super::queue::Queue;
 use super::semaphore::Semaphore;
@@ -107,10 +108,10 @@ impl Object {
         }
     }
 
-    /// A wait ended with its session.
-    pub(crate) fn forget(&mut self, waiter: WaiterId, desk: &mut Desk) {
+    /// A wait ended with its session. Returns the condition's notice that nobody has taken now.
+    pub(crate) fn forget(&mut self, waiter: WaiterId, desk: &mut Desk) -> Option<Notice> {
         match self {
-            Object::Mutex(mutex) => mutex.forget(waiter),
+            Object::Mutex(mutex) => return mutex.forget(waiter),
             Object::Semaphore(semaphore) => semaphore.forget(waiter),
             Object::Condition { condition, .. } => condition.forget(waiter),
             Object::Event(event) => event.forget(waiter),
@@ -118,17 +119,19 @@ impl Object {
             Object::Queue(queue) => queue.forget(waiter),
             _ => {}
         }
+        None
     }
 
-    /// Takes back what a session holds that has ended.
-    pub(crate) fn session_ended(&mut self, session: SessionId, desk: &mut Desk) {
+    /// Takes back what a session holds that has ended. Returns whether that is a lock.
+    pub(crate) fn session_ended(&mut self, session: SessionId, desk: &mut Desk) -> bool {
         match self {
-            Object::Mutex(mutex) => mutex.session_ended(session, desk),
+            Object::Mutex(mutex) => return mutex.session_ended(session, desk),
             Object::Semaphore(semaphore) => semaphore.session_ended(session, desk),
             Object::Barrier(barrier) => barrier.session_ended(session, desk),
             Object::Queue(queue) => queue.session_ended(session, desk),
             _ => {}
         }
+        false
     }
 
     /// Whether a session can hold something of it.

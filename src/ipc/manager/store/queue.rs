@@ -8,7 +8,9 @@
 //! # Death
 //! A leased item of a session that ends goes back to the front, for another. If it was delivered as often as the queue
 //! allows, it goes to the dead letters: it may be what kills its takers. What a plain queue gave is the taker's; what it
-//! could not hand over because the taker was gone is put back.
+//! could not hand over because the taker was gone is put back. Whoever dies in a line leaves it; an item for which a dead
+//! putter waited to have room was never put. Others may come at any time, so a getter waits on when the last putter is gone,
+//! until the queue is shut down; `join` of a plain queue waits for what dead takers have not reported.
 //!
 //! # Standard
 //! Python `queue.Queue` in a manager, with `shutdown` (3.13). Differs: `join` has a timeout, tasks of dead workers are not

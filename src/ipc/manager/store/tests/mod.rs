@@ -1,6 +1,7 @@
 //! The store without sockets, threads or a clock.
 
 mod containers;
+mod departure;
 mod lifetime;
 mod models;
 mod table;

@@ -22,7 +22,7 @@ fn acquired(results: &[(SessionId, Result<Reply, Failure>)], by: SessionId) -> b
 }
 
 #[test]
-fn lock_blocks_until_released_and_serves_in_order() {
+pub(super) fn lock_blocks_until_released_and_serves_in_order() {
     let (mut stage, a, b, lock) = two(Kind::Lock, "[]");
     permit(&stage.call(a, &lock, Method::Acquire, vec![]));
     assert_eq!(stage.call_for(b, &lock, Method::Acquire, vec![], Patience::NONE), Some(Ok(Reply::NotInTime)));
@@ -62,7 +62,7 @@ fn acquire_times_out_and_leaves_the_line() {
 }
 
 #[test]
-fn rlock_belongs_to_a_thread_of_a_client() {
+pub(super) fn rlock_belongs_to_a_thread_of_a_client() {
     let (mut stage, a, b, lock) = two(Kind::RLock, "[]");
     let first = permit(&stage.call(a, &lock, Method::Acquire, vec![]));
     assert_eq!(permit(&stage.call(a, &lock, Method::Acquire, vec![])), first);
@@ -104,7 +104,7 @@ fn dead_waiter_leaves_no_trace() {
 }
 
 #[test]
-fn semaphore_hands_on_permits() {
+pub(super) fn semaphore_hands_on_permits() {
     let (mut stage, a, b, semaphore) = two(Kind::Semaphore, "[1]");
     permit(&stage.call(a, &semaphore, Method::Acquire, vec![]));
     assert_eq!(stage.call(b, &semaphore, Method::Acquire, vec![]), None);
@@ -125,17 +125,20 @@ fn semaphore_without_holders_gets_nothing_back() {
 }
 
 #[test]
-fn bounded_semaphore_has_a_bound() {
+pub(super) fn bounded_semaphore_has_a_bound() {
     let (mut stage, a, b, semaphore) = two(Kind::BoundedSemaphore, "[1]");
     assert_eq!(stage.fail(a, &semaphore, Method::Release, vec![]).to_string(), "Semaphore released too many times");
     permit(&stage.call(a, &semaphore, Method::Acquire, vec![]));
+    assert_eq!(stage.call(b, &semaphore, Method::Acquire, vec![]), None);
+    stage.get(b, &semaphore, Method::Release, vec![]);
+    assert!(acquired(&stage.completed(), b));
     stage.get(b, &semaphore, Method::Release, vec![]);
     stage.leave(a);
     assert_eq!(stage.get(b, &semaphore, Method::GetValue, vec![]), Datum::from(1), "never above its start");
 }
 
 #[test]
-fn condition_wakes_as_many_as_asked_with_the_lock_held() {
+pub(super) fn condition_wakes_as_many_as_asked_with_the_lock_held() {
     let (mut stage, a, b, condition) = two(Kind::Condition, "[]");
     let c = stage.client();
     stage.give(a, c, &condition);
@@ -205,7 +208,7 @@ fn conditions_can_share_a_lock() {
 }
 
 #[test]
-fn event_wakes_all_also_if_cleared_at_once() {
+pub(super) fn event_wakes_all_also_if_cleared_at_once() {
     let (mut stage, a, b, event) = two(Kind::Event, "[]");
     assert_eq!(stage.call(b, &event, Method::Wait, vec![]), None);
     assert_eq!(stage.call_for(a, &event, Method::Wait, vec![], Patience::Nanos(3)), None);
@@ -220,7 +223,7 @@ fn event_wakes_all_also_if_cleared_at_once() {
 }
 
 #[test]
-fn barrier_gives_each_party_a_number_and_is_reusable() {
+pub(super) fn barrier_gives_each_party_a_number_and_is_reusable() {
     let (mut stage, a, b, barrier) = two(Kind::Barrier, "[2]");
     for _ in 0..2 {
         assert_eq!(stage.call(a, &barrier, Method::Wait, vec![]), None);
@@ -253,7 +256,7 @@ fn barrier_breaks_by_timeout_abort_and_death() {
 }
 
 #[test]
-fn barrier_action_runs_before_anybody_is_released() {
+pub(super) fn barrier_action_runs_before_anybody_is_released() {
     let (mut stage, a, b, barrier) = two(Kind::Barrier, "[2, true]");
     let run = |stage: &mut Stage| {
         stage.call(a, &barrier, Method::Wait, vec![]);
@@ -341,6 +344,30 @@ fn join_blocks_until_every_task_is_done() {
     assert_eq!(stage.completed(), [(a, Ok(Reply::DONE))]);
     assert_eq!(stage.fail(b, &queue, Method::TaskDone, vec![]).to_string(), "task_done() called too many times");
     assert_eq!(stage.fail(b, &queue, Method::TaskDone, vec![first.into()]), Failure::LeaseLost);
+}
+
+#[test]
+pub(super) fn both_queues_bring_together_who_puts_gets_and_joins() {
+    for kind in [Kind::Queue, Kind::JoinableQueue] {
+        let (mut stage, a, b, queue) = two(kind, "[1]");
+        assert_eq!(stage.call(b, &queue, Method::Get, vec![]), None);
+        stage.get(a, &queue, Method::Put, args("[1]"));
+        let got = stage.completed();
+        let is_one =
+            |reply: &Reply| matches!(reply, Reply::Item(item) | Reply::Leased { item, .. } if *item == 1.into());
+        assert!(matches!(&got[..], [(to, Ok(reply))] if *to == b && is_one(reply)), "{got:?}");
+        stage.get(a, &queue, Method::Put, args("[2]"));
+        assert_eq!(stage.call(a, &queue, Method::Put, args("[3]")), None, "no room");
+        stage.call(b, &queue, Method::Get, vec![]);
+        assert_eq!(stage.completed(), [(a, Ok(Reply::DONE))]);
+        stage.call(b, &queue, Method::Get, vec![]);
+        assert_eq!(stage.call(a, &queue, Method::Join, vec![]), None);
+        for _ in 0..3 {
+            assert_eq!(stage.completed(), [], "not all is done");
+            stage.get(b, &queue, Method::TaskDone, vec![]);
+        }
+        assert_eq!(stage.completed(), [(a, Ok(Reply::DONE))]);
+    }
 }
 
 #[test]

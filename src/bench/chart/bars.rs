@@ -1,0 +1,153 @@
+//! Bars, a group of them for each workload, in as many columns as there is room for.
+
+use svg::node::element::{Group, Line, Rectangle};
+
+use super::scale::Scale;
+use super::{Page, class, heading, part, said};
+use crate::bench::measure::{Measured, Results};
+use crate::bench::report::time;
+use crate::bench::workload::Kind;
+use crate::report::drawing::{cut, labelled, px, text};
+
+/// From a bar to the next.
+const PITCH: f64 = 18.0;
+const BAR: f64 = 12.0;
+/// The line with a workload's name.
+const HEAD: f64 = 22.0;
+/// Between two groups.
+const GAP: f64 = 12.0;
+/// Below the groups: the names of the ticks.
+const AXIS: f64 = 34.0;
+/// For the names of the sides.
+const NAMES: f64 = 196.0;
+/// For what stands beside a bar.
+const WORDS: f64 = 172.0;
+/// The least distance of the names of two ticks.
+const NAMES_APART: f64 = 48.0;
+/// As good as the same.
+const SAME: f64 = 0.05;
+
+/// Groups in their places.
+pub(super) struct Bars<'a> {
+    page: Page,
+    top: f64,
+    pub(super) bottom: f64,
+    columns: Vec<Vec<&'a Results>>,
+}
+
+fn height(results: &Results) -> f64 {
+    HEAD + PITCH * sides(results).count() as f64 + GAP
+}
+
+fn sides(results: &Results) -> impl Iterator<Item = &Measured> {
+    results.points.iter().flat_map(|row| &row.sides)
+}
+
+impl<'a> Bars<'a> {
+    /// Fills column after column, all about as high as each other.
+    pub(super) fn lay_out(groups: &[&'a Results], page: Page, top: f64) -> Self {
+        let whole: f64 = groups.iter().copied().map(height).sum();
+        let mut columns = vec![Vec::new(); page.columns];
+        let (mut above, mut heights) = (0.0, vec![0.0; page.columns]);
+        for group in groups {
+            // Where its middle falls if all stand below each other.
+            let middle = above + height(group) / 2.0;
+            let column = ((middle / whole * page.columns as f64) as usize).min(page.columns - 1);
+            columns[column].push(*group);
+            heights[column] += height(group);
+            above += height(group);
+        }
+        let highest = heights.into_iter().fold(0.0, f64::max);
+        let bottom = if groups.is_empty() { top } else { top + highest + AXIS };
+        Bars { page, top, bottom, columns }
+    }
+
+    pub(super) fn draw(self) -> Group {
+        let times = self.columns.iter().flatten().copied().flat_map(sides).map(|measured| measured.median_ns);
+        let from = NAMES + 10.0;
+        let scale = Scale::of(times, from, self.page.column - WORDS);
+        let mut all = Group::new();
+        for (number, groups) in self.columns.iter().enumerate().filter(|(_, groups)| !groups.is_empty()) {
+            let left = self.page.left(number);
+            all = all.add(self.axis(scale, left));
+            let mut y = self.top;
+            for results in groups {
+                all = all.add(group(results, scale, left, y, self.page.column));
+                y += height(results);
+            }
+        }
+        all
+    }
+
+    /// A pale line down every power of ten, through the whole column.
+    fn axis(&self, scale: Scale, left: f64) -> Group {
+        let bottom = self.bottom - AXIS;
+        let mut axis = Group::new();
+        let mut named_until = 0.0;
+        for (x, name) in scale.ticks() {
+            let line = Line::new().set("class", "grid").set("x1", px(left + x)).set("x2", px(left + x));
+            axis = axis.add(line.set("y1", px(self.top)).set("y2", px(bottom)));
+            if x >= named_until {
+                axis = axis.add(text("soft tiny middle", left + x, bottom + 15.0, &name));
+                named_until = x + NAMES_APART;
+            }
+        }
+        axis
+    }
+}
+
+fn group(results: &Results, scale: Scale, left: f64, top: f64, width: f64) -> Group {
+    let mut group = Group::new().add(heading(results, left, top + 14.0, width));
+    for (number, measured) in sides(results).enumerate() {
+        group = group.add(bar(results, measured, scale, left, top + HEAD + PITCH * number as f64));
+    }
+    group
+}
+
+fn bar(results: &Results, measured: &Measured, scale: Scale, left: f64, y: f64) -> Group {
+    let Measured { kind, median_ns, .. } = measured;
+    let (from, to) = (left + NAMES + 10.0, left + scale.place(*median_ns));
+    let unsure = if measured.is_noisy() { " unsure" } else { "" };
+    let shape = Rectangle::new().set("class", format!("{}{unsure}", class(*kind))).set("rx", 3);
+    let shape = shape.set("x", px(from)).set("y", px(y)).set("width", px(to - from)).set("height", BAR);
+    let base = y + BAR - 1.8;
+    let value = format!("{}{}", if unsure.is_empty() { "" } else { "~" }, time(*median_ns));
+    let soft = if *kind == Kind::Ours { "" } else { "soft" };
+    let mut words = text("halo", to + 7.0, base, "").add(part(&format!("value {soft}"), 0.0, &value));
+    if *kind != Kind::Ours {
+        let (class, comparison) = comparison(measured.ours_to_this);
+        words = words.add(part(class, 9.0, &comparison));
+    }
+    labelled(&said(results.name, measured))
+        .add(text("end soft", left + NAMES, base, &cut(&measured.side, NAMES, 12.0)))
+        .add(shape)
+        .add(words)
+}
+
+/// How ours compares, with its style.
+fn comparison(ours_to_this: f64) -> (&'static str, String) {
+    match ours_to_this {
+        same if (same - 1.0).abs() <= SAME => ("soft", "ours the same".to_owned()),
+        faster if faster < 1.0 => ("good", format!("ours {}× faster", times(1.0 / faster))),
+        slower => ("bad", format!("ours {}× slower", times(slower))),
+    }
+}
+
+/// To two digits or so: what is written on a slide.
+fn times(times: f64) -> String {
+    if times < 9.95 { format!("{times:.1}") } else { format!("{times:.0}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comparison_says_who_is_faster() {
+        assert_eq!(comparison(1.04), ("soft", "ours the same".to_owned()));
+        assert_eq!(comparison(0.5), ("good", "ours 2.0× faster".to_owned()));
+        assert_eq!(comparison(0.004), ("good", "ours 250× faster".to_owned()));
+        assert_eq!(comparison(4.73), ("bad", "ours 4.7× slower".to_owned()));
+        assert_eq!(comparison(12.3), ("bad", "ours 12× slower".to_owned()));
+    }
+}

@@ -1,0 +1,135 @@
+//! Results as an SVG picture for a slide: bars grouped by workload, and lines where something grows.
+//!
+//! A pure function of the results: the same results are the same picture. As wide as a slide, as long as there is something
+//! to show; no script, two colour schemes, and no colour that carries a meaning alone.
+
+mod bars;
+mod lines;
+mod scale;
+mod sheet;
+
+use svg::Document;
+use svg::node::element::{Group, Rectangle, Style, TSpan, Text, Title};
+
+use self::bars::Bars;
+use super::measure::{Measured, Results};
+use super::report::Preface;
+use super::workload::Kind;
+use crate::report::drawing::{LOOK, clean, cut, px, text, width_of};
+
+pub(super) use sheet::Sheet;
+
+/// Around everything, and between columns.
+const MARGIN: f64 = 44.0;
+/// Of a column, if there is more than one.
+const COLUMN: f64 = 600.0;
+/// Of the only column.
+const WIDE: f64 = 880.0;
+/// Where the first group begins.
+const TOP: f64 = 128.0;
+/// Wider than so many times as high, it fits a slide.
+const SLIDE: f64 = 1.4;
+const MOST_COLUMNS: usize = 3;
+
+/// How much room there is.
+#[derive(Debug, Clone, Copy)]
+struct Page {
+    columns: usize,
+    column: f64,
+}
+
+impl Page {
+    fn of(columns: usize) -> Self {
+        Page { columns, column: if columns == 1 { WIDE } else { COLUMN } }
+    }
+
+    fn left(self, column: usize) -> f64 {
+        MARGIN + (self.column + MARGIN) * column as f64
+    }
+
+    fn width(self) -> f64 {
+        self.left(self.columns)
+    }
+}
+
+/// Draws everything that was measured.
+pub(super) fn draw(results: &[Results], preface: &Preface) -> String {
+    let (grown, single): (Vec<_>, Vec<_>) = results.iter().partition(|results| results.axis.is_some());
+    let height = |page: Page| {
+        let bars = Bars::lay_out(&single, page, TOP);
+        (bars.bottom + lines::height(grown.len(), page) + 30.0).round()
+    };
+    let pages = (1..=MOST_COLUMNS).map(Page::of);
+    let page = pages.clone().find(|page| page.width() >= SLIDE * height(*page)).unwrap_or(Page::of(MOST_COLUMNS));
+    let (width, height) = (page.width(), height(page));
+    let bars = Bars::lay_out(&single, page, TOP);
+    let all = || results.iter().flat_map(|results| &results.points).flat_map(|row| &row.sides);
+    let better = match (single.is_empty(), grown.is_empty()) {
+        (_, true) => "← shorter",
+        (true, false) => "↓ lower",
+        (false, false) => "← shorter, ↓ lower",
+    };
+    let title = "What each mechanism costs";
+    let mut picture = Document::new()
+        .set("viewBox", (0, 0, width as u32, height as u32))
+        .set("width", width as u32)
+        .set("height", height as u32)
+        .set("role", "img")
+        .add(Title::new(clean(&format!("{title}: {}", preface.line()))))
+        .add(Style::new(format!("{LOOK}{}", include_str!("chart.css"))))
+        .add(Rectangle::new().set("class", "paper").set("width", "100%").set("height", "100%"))
+        .add(text("title", MARGIN, 48.0, title))
+        .add(text("soft", MARGIN, 72.0, &preface.line()).set("style", "font-size: 13px"))
+        .add(legend(all, better, width));
+    let below = bars.bottom;
+    picture = picture.add(bars.draw()).add(lines::draw(&grown, page, below));
+    let mut written = picture.to_string();
+    written.push('\n');
+    written
+}
+
+/// What the colours mean, and which direction is better.
+fn legend<'a, I: Iterator<Item = &'a Measured>>(all: impl Fn() -> I, better: &str, width: f64) -> Group {
+    let (mut group, mut x) = (Group::new(), MARGIN);
+    let y = 100.0;
+    for (kind, name) in [(Kind::Ours, "ipc-demo"), (Kind::Yardstick, "yardstick"), (Kind::Python, "Python")] {
+        if all().any(|measured| measured.kind == kind) {
+            let sample = Rectangle::new().set("class", class(kind)).set("rx", 3);
+            let sample = sample.set("x", px(x)).set("y", px(y - 10.0)).set("width", 22).set("height", 11);
+            group = group.add(sample).add(text("soft", x + 29.0, y, name));
+            x += 29.0 + width_of(name, 12.0) + 22.0;
+        }
+    }
+    if all().any(Measured::is_noisy) {
+        group = group.add(text("soft", x, y, "pale, ~: too noisy to tell"));
+    }
+    let note = format!("{better} is better · time of one operation, every step is ten times as long");
+    group.add(text("soft end", width - MARGIN, y, &note))
+}
+
+/// The style of whose way it is.
+fn class(kind: Kind) -> &'static str {
+    kind.name()
+}
+
+/// A workload's name, and what it is as far as there is room.
+fn heading(results: &Results, left: f64, y: f64, width: f64) -> Text {
+    let room = width - width_of(results.name, 16.0) - 12.0;
+    let about = part("soft", 10.0, &cut(results.about, room, 12.0));
+    text("halo", left, y, "").add(part("group", 0.0, results.name)).add(about)
+}
+
+/// Some words of a line, so far from those before: how wide those are knows who shows them.
+fn part(class: &str, apart: f64, words: &str) -> TSpan {
+    let part = TSpan::new(clean(words)).set("class", class);
+    if apart > 0.0 { part.set("dx", apart) } else { part }
+}
+
+/// What a bar or a dot says when the pointer rests on it.
+fn said(workload: &str, measured: &Measured) -> String {
+    let Measured { side, median_ns, spread_percent, .. } = measured;
+    format!("{workload}, {side}: {} ± {spread_percent:.0} %", super::report::time(*median_ns))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Tasks through a queue that knows when all are done, beside a channel between threads with the same accounts.
+
+use std::io::Write;
+use std::sync::{Condvar, Mutex, mpsc};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::gate::{Gate, Start};
+use super::queue::CAPACITY;
+use super::workload::{Point, Sample, Workload};
+use crate::ipc::{
+    Error, Inherited, JoinableConsumer, JoinableProducer, JoinableQueue, Process, Role, RoleEntry, RoleResult, Slot,
+};
+
+pub(super) const ROLES: &[RoleEntry] = &[RoleEntry::of::<PutsTasks>(), RoleEntry::of::<DoesTasks>()];
+
+pub(super) fn workload<'a>() -> Workload<'a> {
+    let point = Point::only()
+        .ours("JoinableQueue", processes)
+        .yardstick("channel, counter, condvar", threads)
+        .python(json!({ "task": "joinable", "capacity": CAPACITY }));
+    Workload::new("joinable", "u64 put, taken on a lease, done; at the end all are", point)
+}
+
+/// Puts tasks and waits until all are done.
+#[derive(Serialize, Deserialize)]
+struct PutsTasks {
+    gate: Gate,
+    queue: Slot<JoinableProducer<u64>>,
+    tasks: u64,
+}
+
+impl Role for PutsTasks {
+    const NAME: &'static str = "bench.puts-tasks";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let queue = inherited.take(self.queue)?;
+        let mut report = self.gate.pass(inherited)?;
+        for number in 0..self.tasks {
+            queue.put(number).map_err(Error::from)?;
+        }
+        queue.join()?;
+        Ok(report.write_all(&[1])?)
+    }
+}
+
+/// Takes tasks and says that they are done, as long as there are any.
+#[derive(Serialize, Deserialize)]
+struct DoesTasks {
+    gate: Gate,
+    queue: Slot<JoinableConsumer<u64>>,
+    tasks: u64,
+}
+
+impl Role for DoesTasks {
+    const NAME: &'static str = "bench.does-tasks";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let queue = inherited.take(self.queue)?;
+        self.gate.pass(inherited)?;
+        let (mut tasks, mut sum) = (0, 0_u64);
+        for lease in queue.iter() {
+            let lease = lease?;
+            (tasks, sum) = (tasks + 1, sum.wrapping_add(*lease));
+            lease.task_done()?;
+        }
+        check(self.tasks, tasks, sum)
+    }
+}
+
+/// Whether each of the numbers below `expected` was a task once.
+fn check(expected: u64, tasks: u64, sum: u64) -> RoleResult {
+    let all = (0..expected).fold(0_u64, u64::wrapping_add);
+    if (tasks, sum) == (expected, all) { Ok(()) } else { Err(format!("{tasks} of {expected} tasks came").into()) }
+}
+
+fn processes(tasks: u64) -> Result<Sample> {
+    let queue = JoinableQueue::<u64>::bounded(CAPACITY)?;
+    let (producer, consumer) = (queue.producer()?, queue.consumer()?);
+    drop(queue);
+    let start = Start::new()?;
+    let does = |give: &mut _| DoesTasks { gate: start.gate(give), queue: give.share(&consumer), tasks };
+    let puts = |give: &mut _| PutsTasks { gate: start.gate(give), queue: give.share(&producer), tasks };
+    let workers = [Process::spawn("does", does)?, Process::spawn("puts", puts)?];
+    drop((producer, consumer));
+    let (begun, mut report) = start.fire(workers.len())?;
+    std::io::Read::read_exact(&mut report, &mut [0]).context("the tasks are done")?;
+    let sample = Sample::since(begun, tasks);
+    for mut worker in workers {
+        ensure!(worker.join()?.is_success(), "{:?}", worker.ended());
+    }
+    Ok(sample)
+}
+
+/// The tasks that are not done, and a bell for when there is none.
+#[derive(Default)]
+struct Accounts {
+    unfinished: Mutex<u64>,
+    all_done: Condvar,
+}
+
+fn threads(tasks: u64) -> Result<Sample> {
+    let (sender, receiver) = mpsc::sync_channel(CAPACITY);
+    let accounts = Accounts::default();
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        let done = scope.spawn(|| {
+            let (mut count, mut sum) = (0, 0_u64);
+            for number in receiver {
+                (count, sum) = (count + 1, sum.wrapping_add(number));
+                let mut unfinished = accounts.unfinished.lock().expect("nobody panics");
+                *unfinished -= 1;
+                if *unfinished == 0 {
+                    accounts.all_done.notify_all();
+                }
+            }
+            check(tasks, count, sum).map_err(|error| anyhow::anyhow!(error))
+        });
+        for number in 0..tasks {
+            *accounts.unfinished.lock().expect("nobody panics") += 1;
+            sender.send(number)?;
+        }
+        let unfinished = accounts.unfinished.lock().expect("nobody panics");
+        drop(accounts.all_done.wait_while(unfinished, |unfinished| *unfinished > 0).expect("nobody panics"));
+        let sample = Sample::since(begun, tasks);
+        drop(sender);
+        done.join().expect("no panic")?;
+        Ok(sample)
+    })
+}

@@ -1,0 +1,195 @@
+//! Calls of a manager by more and more clients, over Unix sockets and TCP, beside bare sockets.
+//!
+//! The yardstick is a process that sends back what it gets: one write and one read on each side, which is the least that a
+//! call to another process can take. Every client is a thread with a connection of its own, here as there.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Barrier;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::workload::{Point, Sample, Workload};
+use crate::ipc::manager::{Address, AuthKey, Dict, Manager};
+use crate::ipc::{Inherited, Process, Role, RoleEntry, RoleResult, Slot};
+
+/// The manager itself has the role that the scenario of that name brings along.
+pub(super) const ROLE: RoleEntry = RoleEntry::of::<SendsBack>();
+
+const CLIENTS: [u64; 3] = [1, 2, 16];
+/// About as long as a call of the manager and its answer.
+const MESSAGE: usize = 24;
+
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Unix,
+    Tcp,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Call {
+    Set,
+    Get,
+}
+
+/// All of them, in the order of the output.
+pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
+    let workload = |name, about, way: Way, call: Call| {
+        let point = |clients| {
+            Point::at(clients)
+                .ours("Dict", move |calls| manager(way, call, clients, calls))
+                .yardstick("sockets", move |round_trips| sockets(way, clients, round_trips))
+                .python(for_python(way, call, clients))
+        };
+        Workload::growing(name, about, "clients", CLIENTS.map(point).into())
+    };
+    vec![
+        workload("manager-set", "clients set a number in a dict, Unix socket", Way::Unix, Call::Set),
+        workload("manager-get", "clients get a number from it", Way::Unix, Call::Get),
+        workload("manager-tcp-set", "clients set a number in a dict, TCP", Way::Tcp, Call::Set),
+        workload("manager-tcp-get", "clients get a number from it", Way::Tcp, Call::Get),
+    ]
+}
+
+fn for_python(way: Way, call: Call, clients: u64) -> serde_json::Value {
+    let way = match way {
+        Way::Unix => "unix",
+        Way::Tcp => "tcp",
+    };
+    let call = match call {
+        Call::Set => "set",
+        Call::Get => "get",
+    };
+    json!({ "task": "manager", "way": way, "call": call, "clients": clients })
+}
+
+fn manager(way: Way, call: Call, clients: u64, calls: u64) -> Result<Sample> {
+    let key = AuthKey::generate()?;
+    let manager = Manager::builder().key(key.clone());
+    let manager = match way {
+        Way::Unix => manager.listen_privately(),
+        Way::Tcp => manager.listen(Address::Tcp { host: "127.0.0.1".to_owned(), port: 0 }),
+    };
+    let manager = manager.start()?;
+    let address = manager.addresses().first().context("the manager listens nowhere")?;
+    let connect = || {
+        let manager = Manager::connect(address, &key)?;
+        let dict: Dict = manager.make_named("bench", vec![])?;
+        dict.insert("key", 0)?;
+        Ok((manager, dict))
+    };
+    let sample = at_once(clients, calls, connect, |(_, dict), number| match call {
+        Call::Set => Ok(dict.insert("key", number)?),
+        Call::Get => dict.get("key")?.map(drop).context("the dict has lost its key"),
+    })?;
+    manager.shutdown()?;
+    Ok(sample)
+}
+
+fn sockets(way: Way, clients: u64, round_trips: u64) -> Result<Sample> {
+    let (ours, theirs): (Vec<OwnedFd>, Vec<OwnedFd>) =
+        (0..clients).map(|_| socket_pair(way)).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    let mut process = Process::spawn("echo", |give| SendsBack {
+        sockets: theirs.into_iter().map(|socket| give.hand_over(socket)).collect(),
+    })?;
+    let ours = std::sync::Mutex::new(ours);
+    let take = || {
+        let socket = ours.lock().expect("nobody panics").pop().context("as many sockets as clients")?;
+        let mut socket = UnixStream::from(socket);
+        send_there_and_back(&mut socket)?;
+        Ok(socket)
+    };
+    let sample = at_once(clients, round_trips, take, |socket, _| send_there_and_back(socket))?;
+    // The echo ends when nobody is at the other ends any more.
+    ensure!(process.join()?.is_success(), "{:?}", process.ended());
+    Ok(sample)
+}
+
+fn send_there_and_back(socket: &mut UnixStream) -> Result<()> {
+    let mut message = [7; MESSAGE];
+    socket.write_all(&message)?;
+    Ok(socket.read_exact(&mut message)?)
+}
+
+/// Our end and the other.
+fn socket_pair(way: Way) -> Result<(OwnedFd, OwnedFd)> {
+    Ok(match way {
+        Way::Unix => {
+            let (ours, theirs) = UnixStream::pair()?;
+            (ours.into(), theirs.into())
+        }
+        Way::Tcp => {
+            let listener = TcpListener::bind("127.0.0.1:0")?;
+            let ours = TcpStream::connect(listener.local_addr()?)?;
+            let (theirs, _) = listener.accept()?;
+            ours.set_nodelay(true)?;
+            theirs.set_nodelay(true)?;
+            (ours.into(), theirs.into())
+        }
+    })
+}
+
+/// Sends back what it gets, on each of its sockets.
+#[derive(Serialize, Deserialize)]
+struct SendsBack {
+    sockets: Vec<Slot<OwnedFd>>,
+}
+
+impl Role for SendsBack {
+    const NAME: &'static str = "bench.sends-back";
+
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let sockets = self.sockets.into_iter().map(|socket| inherited.take(socket));
+        // Reading and writing are the same calls for sockets of every kind.
+        let sockets: Vec<UnixStream> = sockets.map(|socket| socket.map(UnixStream::from)).collect::<Result<_, _>>()?;
+        Ok(thread::scope(|scope| {
+            let echoes: Vec<_> = sockets.into_iter().map(|socket| scope.spawn(move || send_back(socket))).collect();
+            echoes.into_iter().try_for_each(|echo| echo.join().expect("no panic"))
+        })?)
+    }
+}
+
+fn send_back(mut socket: UnixStream) -> std::io::Result<()> {
+    let mut message = [0; 4096];
+    loop {
+        match socket.read(&mut message)? {
+            0 => return Ok(()),
+            count => socket.write_all(&message[..count])?,
+        }
+    }
+}
+
+/// So many clients do their part of `calls` at the same time, each with what `connect` gave it.
+fn at_once<C: Send>(
+    clients: u64,
+    calls: u64,
+    connect: impl Fn() -> Result<C> + Sync,
+    step: impl Fn(&mut C, u64) -> Result<()> + Sync,
+) -> Result<Sample> {
+    let each = calls.div_ceil(clients);
+    let all_here = Barrier::new(clients as usize + 1);
+    let run = || {
+        let connected = connect();
+        // Also a client that failed lets the others begin.
+        all_here.wait();
+        let mut client = connected?;
+        (0..each).try_for_each(|number| step(&mut client, number))?;
+        Ok(client)
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..clients).map(|_| scope.spawn(run)).collect();
+        all_here.wait();
+        let begun = Instant::now();
+        let done: Vec<Result<C>> = threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+        let sample = Sample::since(begun, each * clients);
+        // They hang up when the clock has stopped.
+        done.into_iter().collect::<Result<Vec<C>>>()?;
+        Ok(sample)
+    })
+}

@@ -1,0 +1,149 @@
+//! Python's own `multiprocessing` doing the same work: one python3 that is given a task at a time.
+//!
+//! # Death
+//! python3 has a process group of its own. However the measuring ends, the group is killed, and each of its processes is
+//! waited for, also those whose parent is gone: they become ours. If this process is killed, the kernel kills them.
+
+use std::cell::RefCell;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::workload::{Kind, Point, RoundTrips, Sample, Workload};
+use crate::ipc::StopSignals;
+use crate::sys::clock::monotonic_ns;
+use crate::sys::fd;
+
+const PROGRAM: &str = include_str!("../../data/bench_python.py");
+/// A task that takes longer has gone wrong.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A python3 that waits for tasks.
+pub(super) struct Python<'a> {
+    group: Pid,
+    _child: Child,
+    talk: RefCell<Talk>,
+    signals: &'a StopSignals,
+    pub(super) version: String,
+}
+
+struct Talk {
+    tasks: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+/// What it says first.
+#[derive(Deserialize)]
+struct Hello {
+    version: String,
+}
+
+/// What it says of a task.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Answer {
+    Failed { error: String },
+    Done { operations: u64, elapsed_ns: u64, p50_ns: Option<f64>, p99_ns: Option<f64> },
+}
+
+impl<'a> Python<'a> {
+    /// Starts it, and waits until it is there.
+    ///
+    /// # Errors
+    /// If there is no python3, or one that cannot do it.
+    pub(super) fn start(signals: &'a StopSignals) -> Result<Self> {
+        // Its orphans become ours, to be waited for.
+        prctl::set_child_subreaper(true).context("cannot take care of orphaned processes")?;
+        let started = Command::new("python3")
+            .args(["-I", "-c", PROGRAM, &std::process::id().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn();
+        let mut child = match started {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                bail!("there is no python3 in the PATH to compare with; install it, or leave --against out")
+            }
+            started => started.context("cannot start python3")?,
+        };
+        let talk = Talk {
+            tasks: child.stdin.take().expect("piped"),
+            answers: BufReader::new(child.stdout.take().expect("piped")),
+        };
+        let group = Pid::from_raw(child.id() as i32);
+        let mut python = Python { group, _child: child, talk: RefCell::new(talk), signals, version: String::new() };
+        let hello: Hello = python.hear().context("python3 cannot do it")?;
+        python.version = hello.version;
+        Ok(python)
+    }
+
+    fn ask(&self, task: &Value, operations: u64) -> Result<Sample> {
+        let mut task = task.clone();
+        task["times"] = operations.into();
+        // One write, so that it is there as a whole or not at all.
+        let line = format!("{task}\n");
+        self.talk.borrow_mut().tasks.write_all(line.as_bytes()).context("python3 is gone")?;
+        match self.hear()? {
+            Answer::Failed { error } => Err(anyhow!(error)),
+            Answer::Done { operations, elapsed_ns, p50_ns, p99_ns } => Ok(Sample {
+                operations,
+                elapsed: Duration::from_nanos(elapsed_ns),
+                round_trips: p50_ns.zip(p99_ns).map(|(p50_ns, p99_ns)| RoundTrips { p50_ns, p99_ns }),
+            }),
+        }
+    }
+
+    /// Waits for a line, not beyond [`PATIENCE`] and not when this process is asked to stop.
+    fn hear<T: for<'de> Deserialize<'de>>(&self) -> Result<T> {
+        let answers = &mut self.talk.borrow_mut().answers;
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut asked = [readable(answers.get_ref().as_fd()), readable(self.signals.as_fd())];
+        let until_ns = monotonic_ns() + PATIENCE.as_nanos() as u64;
+        if !fd::wait_any(&mut asked, Some(until_ns))? {
+            bail!("python3 did not answer within {} s", PATIENCE.as_secs());
+        }
+        if self.signals.asked().is_some() {
+            bail!("asked to stop");
+        }
+        let mut line = String::new();
+        // A line is written at once: where its beginning is, its end is not far.
+        match answers.read_line(&mut line).context("cannot hear python3")? {
+            0 => bail!("python3 ended"),
+            _ => serde_json::from_str(&line).with_context(|| format!("python3 said {line:?}")),
+        }
+    }
+
+    /// Adds a side to every point that Python has something for.
+    pub(super) fn join_in(&'a self, workload: &mut Workload<'a>) {
+        let name = if workload.axis.is_some() { "python3".to_owned() } else { format!("python3 {}", self.version) };
+        for point in &mut workload.points {
+            if let Some(task) = point.for_python.take() {
+                let sides = std::mem::take(&mut point.sides);
+                let with = Point { sides, ..Point::at(point.at) };
+                *point = with.side(&name, Kind::Python, move |operations| self.ask(&task, operations));
+            }
+        }
+    }
+}
+
+impl Drop for Python<'_> {
+    fn drop(&mut self) {
+        // It waits for a task or is lost in one; nothing that it has needs to be put in order.
+        let _ = killpg(self.group, Signal::SIGKILL);
+        // First the child itself, then those that its death has made ours, until there is none.
+        let everybody = Pid::from_raw(-self.group.as_raw());
+        while !matches!(waitpid(everybody, None), Err(errno) if errno != Errno::EINTR) {}
+    }
+}

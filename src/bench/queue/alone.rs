@@ -1,0 +1,34 @@
+//! A put and a get by the same thread: what the operations cost when nobody is in the way.
+
+use std::sync::mpsc;
+
+use anyhow::{Result, ensure};
+
+use super::CAPACITY;
+use crate::bench::workload::Sample;
+use crate::ipc::{self, Queue};
+
+fn times(pairs: u64, mut round: impl FnMut(u64) -> Result<u64>) -> Result<Sample> {
+    let mut number = 0;
+    Sample::of(pairs, || {
+        number += 1;
+        ensure!(round(number)? == number, "the wrong number came back");
+        Ok(())
+    })
+}
+
+pub(super) fn with_queue(pairs: u64) -> Result<Sample> {
+    let queue = Queue::<u64>::bounded(CAPACITY)?;
+    times(pairs, |number| {
+        queue.put(number).map_err(ipc::Error::from)?;
+        Ok(queue.get()?)
+    })
+}
+
+pub(super) fn with_channel(pairs: u64) -> Result<Sample> {
+    let (sender, receiver) = mpsc::sync_channel(CAPACITY);
+    times(pairs, |number| {
+        sender.send(number)?;
+        Ok(receiver.recv()?)
+    })
+}

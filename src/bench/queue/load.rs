@@ -1,0 +1,62 @@
+//! What is sent: a number, or a block of bytes. All of it is read by who gets it, so that a transport that never touches the
+//! bytes gains nothing.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Something to send.
+pub(super) trait Load: Serialize + DeserializeOwned + Clone + Send + 'static {
+    const PUTS: &'static str;
+    const GETS: &'static str;
+    fn make(number: u64, bytes: usize) -> Self;
+    /// A number that depends on all of it.
+    fn sum(&self) -> u64;
+}
+
+impl Load for u64 {
+    const PUTS: &'static str = "bench.puts-u64";
+    const GETS: &'static str = "bench.gets-u64";
+    fn make(number: u64, _: usize) -> Self {
+        number
+    }
+    fn sum(&self) -> u64 {
+        *self
+    }
+}
+
+/// A fresh vector of bytes, serialised as such.
+#[derive(Clone)]
+pub(super) struct Block(pub(super) Vec<u8>);
+
+impl Load for Block {
+    const PUTS: &'static str = "bench.puts-block";
+    const GETS: &'static str = "bench.gets-block";
+    fn make(number: u64, bytes: usize) -> Self {
+        Block(vec![number as u8; bytes])
+    }
+    fn sum(&self) -> u64 {
+        self.0.as_chunks().0.iter().fold(0, |sum, eight| sum.wrapping_add(u64::from_ne_bytes(*eight)))
+    }
+}
+
+impl Serialize for Block {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Block {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl serde::de::Visitor<'_> for Bytes {
+            type Value = Block;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Block, E> {
+                Ok(Block(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
+}

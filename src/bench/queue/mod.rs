@@ -1,0 +1,139 @@
+//! The queue between real processes, and `std::sync::mpsc::sync_channel` between threads doing the same work in the same
+//! run.
+
+mod alone;
+mod load;
+mod ping_pong;
+mod processes;
+mod yardstick;
+
+use serde_json::{Value, json};
+
+use self::load::{Block, Load};
+use self::processes::{Gets, Puts};
+use super::workload::{Point, Workload};
+use crate::ipc::RoleEntry;
+
+/// What the workers of the benchmark can be.
+pub(super) const ROLES: &[RoleEntry] = &[
+    RoleEntry::of::<Puts<u64>>(),
+    RoleEntry::of::<Gets<u64>>(),
+    RoleEntry::of::<Puts<Block>>(),
+    RoleEntry::of::<Gets<Block>>(),
+    RoleEntry::of::<ping_pong::Echoes>(),
+];
+
+pub(super) const CAPACITY: usize = 1024;
+/// Where sizes grow, more than so many bytes are not in a queue at once, as long as it is a few items.
+const MOST_BYTES: usize = 16 << 20;
+const FEW: usize = 2;
+/// Items so long go often enough through the whole queue that its memory, new at first, does not count.
+const LONG: usize = 32 << 10;
+const OFTEN: usize = 16;
+
+const PRODUCERS: [u64; 5] = [1, 2, 4, 8, 16];
+const SIZES: [usize; 8] = [8, 64, 512, 4 << 10, 32 << 10, 256 << 10, 2 << 20, 16 << 20];
+
+/// What is sent, and by how many.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    bytes: usize,
+    producers: u64,
+    consumers: u64,
+    /// Items a step; 1 is plain put and get.
+    batch: usize,
+    capacity: usize,
+}
+
+impl Case {
+    fn new(bytes: usize, producers: u64, consumers: u64) -> Self {
+        Case { bytes, producers, consumers, batch: 1, capacity: CAPACITY }
+    }
+
+    /// With no more in the queue at once than a machine has room for.
+    fn limited(self) -> Self {
+        Case { capacity: (MOST_BYTES / self.bytes).clamp(FEW, CAPACITY), ..self }
+    }
+
+    /// The fewest items that tell anything.
+    fn least(self) -> u64 {
+        if self.bytes < LONG { 1 } else { (OFTEN * self.capacity) as u64 }
+    }
+
+    fn in_batches_of(self, batch: usize) -> Self {
+        Case { batch, ..self }
+    }
+
+    /// The queue and its yardstick.
+    fn sides<'a, T: Load>(self, point: Point<'a>, [ours, channel]: [&str; 2]) -> Point<'a> {
+        let point = point
+            .ours(ours, move |items| processes::processes::<T>(self, items.max(self.least())))
+            .yardstick(channel, move |items| yardstick::threads::<T>(self, items.max(self.least())));
+        // Python takes and gives items one by one.
+        if self.batch == 1 { point.python(self.for_python()) } else { point }
+    }
+
+    fn for_python(self) -> Value {
+        let Case { bytes, producers, consumers, capacity, .. } = self;
+        json!({ "task": "queue", "bytes": bytes, "producers": producers, "consumers": consumers, "capacity": capacity })
+    }
+}
+
+const NAMES: [&str; 2] = ["Queue between processes", CHANNEL];
+const CHANNEL: &str = "sync_channel between threads";
+
+/// All of them, in the order of the output.
+pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
+    let numbers = |name, about, case: Case| Workload::new(name, about, case.sides::<u64>(Point::only(), NAMES));
+    let blocks = |name, about, case: Case| Workload::new(name, about, case.sides::<Block>(Point::only(), NAMES));
+    let large = |name, about, case: Case| {
+        let point = case.sides::<Block>(Point::only(), NAMES);
+        let copies = move |items| Ok(yardstick::copies(case.bytes, items));
+        Workload::new(name, about, point.yardstick("memcpy in and out", copies))
+    };
+    let (small, kib, kib_64) = (8, 1 << 10, 64 << 10);
+    vec![
+        numbers("queue", "u64 from one process to another, capacity 1024", Case::new(small, 1, 1)),
+        numbers("queue-2to2", "u64 from two processes to two others", Case::new(small, 2, 2)),
+        numbers("queue-batch", "u64 in batches of 256, one to one", Case::new(small, 1, 1).in_batches_of(256)),
+        numbers("queue-batch-2to2", "u64 in batches of 256, two to two", Case::new(small, 2, 2).in_batches_of(256)),
+        blocks("queue-1k", "1 KiB from one process to another", Case::new(kib, 1, 1)),
+        blocks("queue-1k-2to2", "1 KiB from two processes to two others", Case::new(kib, 2, 2)),
+        blocks("queue-1k-batch", "1 KiB in batches of 64, one to one", Case::new(kib, 1, 1).in_batches_of(64)),
+        blocks("queue-1k-batch-2to2", "1 KiB in batches of 64, two to two", Case::new(kib, 2, 2).in_batches_of(64)),
+        large("queue-64k", "64 KiB from one process to another", Case::new(kib_64, 1, 1)),
+        large("queue-64k-2to2", "64 KiB from two processes to two others", Case::new(kib_64, 2, 2)),
+        Workload::new(
+            "queue-ping-pong",
+            "a u64 there and back through two queues, median",
+            Point::only()
+                .ours(NAMES[0], ping_pong::processes)
+                .yardstick(CHANNEL, ping_pong::threads)
+                .python(json!({ "task": "ping_pong", "capacity": CAPACITY })),
+        ),
+        Workload::new(
+            "queue-alone",
+            "put and get a u64 with nobody in the way",
+            Point::only().ours("Queue", alone::with_queue).yardstick("sync_channel", alone::with_channel),
+        ),
+    ]
+}
+
+/// How the queue behaves when more put, and when more is put.
+pub(super) fn growing<'a>() -> Vec<Workload<'a>> {
+    let names = ["Queue", "channel"];
+    let with = |producers| Case::new(8, producers, 1).sides::<u64>(Point::at(producers), names);
+    let of = |bytes: usize| {
+        let point = Case::new(bytes, 1, 1).limited().sides::<Block>(Point::at(bytes as u64), names);
+        point.yardstick("memcpy", move |items| Ok(yardstick::copies(bytes, items)))
+    };
+    vec![
+        Workload::growing(
+            "queue-producers",
+            "u64 from so many processes to one",
+            "producers",
+            PRODUCERS.map(with).into(),
+        ),
+        Workload::growing("queue-sizes", "so many bytes from one process to another", "bytes", SIZES.map(of).into()),
+    ]
+}

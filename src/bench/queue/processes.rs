@@ -1,0 +1,126 @@
+//! Items through a queue from processes to others.
+
+use std::io::{Read, Write};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::Case;
+use super::load::Load;
+use crate::bench::gate::{Gate, Start};
+use crate::bench::workload::Sample;
+use crate::ipc::{self, Consumer, Inherited, Process, Producer, Queue, Role, RoleResult, Slot};
+
+#[derive(Serialize, Deserialize)]
+#[serde(bound = "")]
+pub(super) struct Puts<T> {
+    gate: Gate,
+    queue: Slot<Producer<T>>,
+    items: u64,
+    bytes: usize,
+    batch: usize,
+}
+
+impl<T: Load> Role for Puts<T> {
+    const NAME: &'static str = T::PUTS;
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let queue = inherited.take(self.queue)?;
+        self.gate.pass(inherited)?;
+        if self.batch == 1 {
+            for number in 0..self.items {
+                queue.put(T::make(number, self.bytes)).map_err(ipc::Error::from)?;
+            }
+            return Ok(());
+        }
+        let mut number = 0;
+        let mut batch = Vec::with_capacity(self.batch);
+        while number < self.items {
+            batch.clear();
+            let end = self.items.min(number + self.batch as u64);
+            batch.extend((number..end).map(|number| T::make(number, self.bytes)));
+            queue.put_many(&batch)?;
+            number = end;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(bound = "")]
+pub(super) struct Gets<T> {
+    gate: Gate,
+    queue: Slot<Consumer<T>>,
+    batch: usize,
+}
+
+impl<T: Load> Role for Gets<T> {
+    const NAME: &'static str = T::GETS;
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let queue = inherited.take(self.queue)?;
+        let mut report = self.gate.pass(inherited)?;
+        let (mut items, mut sum) = (0_u64, 0_u64);
+        if self.batch == 1 {
+            for item in queue.iter() {
+                (items, sum) = (items + 1, sum.wrapping_add(item?.sum()));
+            }
+        } else {
+            loop {
+                match queue.get_many(self.batch) {
+                    Ok(batch) => {
+                        items += batch.len() as u64;
+                        sum = batch.iter().fold(sum, |sum, item| sum.wrapping_add(item.sum()));
+                    }
+                    Err(ipc::Error::Disconnected) => break,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        let mut bytes = items.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        report.write_all(&bytes)?;
+        Ok(())
+    }
+}
+
+/// What an item takes through the queue, between processes.
+pub(super) fn processes<T: Load>(case: Case, items: u64) -> Result<Sample> {
+    let queue = Queue::<T>::bounded(case.capacity)?;
+    let (producer, consumer) = (queue.producer()?, queue.consumer()?);
+    drop(queue);
+    let start = Start::new()?;
+    let each = items.div_ceil(case.producers);
+    let mut workers = Vec::new();
+    for number in 0..case.consumers {
+        workers.push(Process::spawn(&format!("getter-{number}"), |give| Gets::<T> {
+            gate: start.gate(give),
+            queue: give.share(&consumer),
+            batch: case.batch,
+        })?);
+    }
+    for number in 0..case.producers {
+        workers.push(Process::spawn(&format!("putter-{number}"), |give| Puts::<T> {
+            gate: start.gate(give),
+            queue: give.share(&producer),
+            items: each,
+            bytes: case.bytes,
+            batch: case.batch,
+        })?);
+    }
+    drop((producer, consumer));
+    let (begun, mut reports) = start.fire(workers.len())?;
+    let (mut got, mut sum) = (0, 0_u64);
+    for _ in 0..case.consumers {
+        let mut report = [0; 16];
+        reports.read_exact(&mut report).context("the getters report")?;
+        let [items, added] = [0, 8].map(|at| u64::from_le_bytes(std::array::from_fn(|byte| report[at + byte])));
+        (got, sum) = (got + items, sum.wrapping_add(added));
+    }
+    let sample = Sample::since(begun, got);
+    for mut worker in workers {
+        ensure!(worker.join()?.is_success(), "{:?}", worker.ended());
+    }
+    let expected = (0..each).fold(0_u64, |sum, number| sum.wrapping_add(T::make(number, case.bytes).sum()));
+    ensure!(got == each * case.producers, "{got} of {} items arrived", each * case.producers);
+    ensure!(sum == expected.wrapping_mul(case.producers), "other items arrived than were put");
+    Ok(sample)
+}

@@ -1,0 +1,157 @@
+//! Something to measure: what it is called, and the sides that do it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Something to measure, once or while something grows.
+pub(super) struct Workload<'a> {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    /// What grows from point to point; `None` if there is only one.
+    pub(super) axis: Option<&'static str>,
+    pub(super) points: Vec<Point<'a>>,
+}
+
+/// Where on the axis of its workload something is measured.
+pub(super) struct Point<'a> {
+    pub(super) at: u64,
+    pub(super) sides: Vec<Side<'a>>,
+    /// What Python is asked to do, if it has such a thing.
+    pub(super) for_python: Option<Value>,
+}
+
+/// One way to do the work.
+pub(super) struct Side<'a> {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    /// Does at least so many operations.
+    pub(super) run: Box<dyn Fn(u64) -> anyhow::Result<Sample> + 'a>,
+}
+
+/// Whose way it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Ours,
+    Yardstick,
+    Python,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::Ours => "ours",
+            Kind::Yardstick => "yardstick",
+            Kind::Python => "python",
+        }
+    }
+}
+
+/// What was seen of a side at work.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sample {
+    pub(super) operations: u64,
+    pub(super) elapsed: Duration,
+    /// Where single operations were timed.
+    pub(super) round_trips: Option<RoundTrips>,
+}
+
+/// How long single round trips took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct RoundTrips {
+    pub(super) p50_ns: f64,
+    pub(super) p99_ns: f64,
+}
+
+impl Sample {
+    /// What an operation took: of single round trips the median, else the average.
+    pub(super) fn ns_per_operation(&self) -> f64 {
+        let average = self.elapsed.as_nanos() as f64 / self.operations as f64;
+        self.round_trips.map_or(average, |round_trips| round_trips.p50_ns)
+    }
+
+    /// So many operations, begun at `begun` and done now.
+    pub(super) fn since(begun: Instant, operations: u64) -> Self {
+        Sample { operations, elapsed: begun.elapsed(), round_trips: None }
+    }
+
+    /// Times `operations` of `operation`.
+    pub(super) fn of(operations: u64, mut operation: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Self> {
+        let begun = Instant::now();
+        for _ in 0..operations {
+            operation()?;
+        }
+        Ok(Sample::since(begun, operations))
+    }
+}
+
+impl RoundTrips {
+    /// `None` if there were none.
+    pub(super) fn of(mut took: Vec<Duration>) -> Option<Self> {
+        took.sort_unstable();
+        let at = |percent: usize| Some(took.get(took.len() * percent / 100)?.as_nanos() as f64);
+        Some(RoundTrips { p50_ns: at(50)?, p99_ns: at(99)? })
+    }
+}
+
+impl<'a> Workload<'a> {
+    pub(super) fn new(name: &'static str, about: &'static str, point: Point<'a>) -> Self {
+        Workload { name, about, axis: None, points: vec![point] }
+    }
+
+    pub(super) fn growing(name: &'static str, about: &'static str, axis: &'static str, points: Vec<Point<'a>>) -> Self {
+        Workload { name, about, axis: Some(axis), points }
+    }
+}
+
+impl<'a> Point<'a> {
+    /// Where nothing grows.
+    pub(super) fn only() -> Self {
+        Point::at(1)
+    }
+
+    pub(super) fn at(at: u64) -> Self {
+        Point { at, sides: Vec::new(), for_python: None }
+    }
+
+    pub(super) fn ours(self, name: &str, run: impl Fn(u64) -> anyhow::Result<Sample> + 'a) -> Self {
+        self.side(name, Kind::Ours, run)
+    }
+
+    pub(super) fn yardstick(self, name: &str, run: impl Fn(u64) -> anyhow::Result<Sample> + 'a) -> Self {
+        self.side(name, Kind::Yardstick, run)
+    }
+
+    pub(super) fn side(mut self, name: &str, kind: Kind, run: impl Fn(u64) -> anyhow::Result<Sample> + 'a) -> Self {
+        self.sides.push(Side { name: name.to_owned(), kind, run: Box::new(run) });
+        self
+    }
+
+    /// What Python is to do, as `data/bench_python.py` knows it.
+    pub(super) fn python(mut self, task: Value) -> Self {
+        self.for_python = Some(task);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_of_round_trips() {
+        let took = (1..=200).rev().map(Duration::from_nanos).collect();
+        assert_eq!(RoundTrips::of(took), Some(RoundTrips { p50_ns: 101.0, p99_ns: 199.0 }));
+        assert_eq!(RoundTrips::of(Vec::new()), None);
+        let only = RoundTrips::of(vec![Duration::from_nanos(7)]);
+        assert_eq!(only, Some(RoundTrips { p50_ns: 7.0, p99_ns: 7.0 }));
+    }
+
+    #[test]
+    fn operation_takes_its_share_of_the_time() {
+        let sample = Sample { operations: 4, elapsed: Duration::from_nanos(10), round_trips: None };
+        assert_eq!(sample.ns_per_operation(), 2.5);
+        let round_trips = Some(RoundTrips { p50_ns: 2.0, p99_ns: 4.0 });
+        assert_eq!(Sample { round_trips, ..sample }.ns_per_operation(), 2.0);
+    }
+}

@@ -1,0 +1,190 @@
+//! Locks, semaphores, conditions, events and barriers, by clients that do not wait.
+
+use super::*;
+
+const ACQUIRED: Expected = Ok(Reply::Acquired { permit: 0, abandoned: false });
+const NOT_IN_TIME: Expected = Ok(Reply::NotInTime);
+
+/// A lock, a recursive one, or the recursive one of a condition.
+pub(super) struct Mutex {
+    kind: Kind,
+    /// Which client, and how deep.
+    holder: Option<(bool, u32)>,
+}
+
+impl Mutex {
+    pub(super) fn new(kind: Kind) -> Self {
+        Mutex { kind, holder: None }
+    }
+}
+
+impl Model for Mutex {
+    fn made_with(&self) -> Vec<Datum> {
+        vec![]
+    }
+
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)> {
+        let (is_plain, is_condition) = (self.kind == Kind::Lock, self.kind == Kind::Condition);
+        let is_own = self.holder.is_some_and(|(who, _)| who == draw.is_second);
+        let if_own = |reply, otherwise| if is_own { Ok(reply) } else { Err(otherwise) };
+        let expected = match (method, &mut self.holder) {
+            (Method::Acquire, None) => {
+                self.holder = Some((draw.is_second, 1));
+                ACQUIRED
+            }
+            (Method::Acquire, Some((_, depth))) if is_own && !is_plain => {
+                *depth += 1;
+                ACQUIRED
+            }
+            (Method::Acquire, Some(_)) => NOT_IN_TIME,
+            (Method::Release, None) if is_plain => Err(Failure::ReleaseUnlocked),
+            (Method::Release, Some((_, depth))) if is_own || is_plain => {
+                *depth -= 1;
+                if *depth == 0 {
+                    self.holder = None;
+                }
+                done()
+            }
+            (Method::Release, _) => Err(Failure::ReleaseUnacquired),
+            (Method::Locked, holder) => Ok(holder.is_some().into()),
+            // Nobody waits, and nobody is woken.
+            (Method::Wait, _) if is_condition => {
+                if_own(Reply::Woken { notified: false, abandoned: false }, Failure::WaitUnacquired)
+            }
+            (Method::NotifyAll, _) if is_condition => if_own(Reply::DONE, Failure::NotifyUnacquired),
+            (Method::Notify, _) if is_condition => {
+                return Some((vec![draw.number.into()], if_own(Reply::DONE, Failure::NotifyUnacquired)));
+            }
+            _ => return None,
+        };
+        Some((vec![], expected))
+    }
+
+    fn snapshot(&self) -> Datum {
+        self.holder.is_some().into()
+    }
+}
+
+pub(super) struct Semaphore {
+    bound: Option<u64>,
+    free: u64,
+}
+
+impl Semaphore {
+    pub(super) fn new(kind: Kind, size: usize) -> Self {
+        let free = size as u64;
+        Semaphore { bound: (kind == Kind::BoundedSemaphore).then_some(free), free }
+    }
+}
+
+impl Model for Semaphore {
+    fn made_with(&self) -> Vec<Datum> {
+        vec![self.free.into()]
+    }
+
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)> {
+        Some(match method {
+            Method::Acquire if self.free == 0 => (vec![], NOT_IN_TIME),
+            Method::Acquire => {
+                self.free -= 1;
+                (vec![], ACQUIRED)
+            }
+            Method::Release => {
+                let more = self.free + draw.number as u64;
+                let is_too_much = self.bound.is_some_and(|bound| more > bound);
+                self.free = if is_too_much { self.free } else { more };
+                (vec![draw.number.into()], if is_too_much { Err(Failure::ReleasedTooOften) } else { done() })
+            }
+            Method::GetValue => (vec![], Ok(self.free.into())),
+            Method::Locked => (vec![], Ok((self.free == 0).into())),
+            _ => return None,
+        })
+    }
+
+    fn snapshot(&self) -> Datum {
+        self.free.into()
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Event {
+    is_set: bool,
+}
+
+impl Model for Event {
+    fn made_with(&self) -> Vec<Datum> {
+        vec![]
+    }
+
+    fn call(&mut self, method: Method, _: &Draw) -> Option<(Vec<Datum>, Expected)> {
+        let expected = match method {
+            Method::IsSet | Method::Wait => Ok(self.is_set.into()),
+            Method::Set | Method::Clear => {
+                self.is_set = method == Method::Set;
+                done()
+            }
+            _ => return None,
+        };
+        Some((vec![], expected))
+    }
+
+    fn snapshot(&self) -> Datum {
+        self.is_set.into()
+    }
+}
+
+/// A barrier for one, which passes at once, or for two, which breaks: its parties come one at a time and do not wait.
+pub(super) struct Barrier {
+    parties: u32,
+    has_action: bool,
+    is_broken: bool,
+    leader: Option<bool>,
+}
+
+impl Barrier {
+    pub(super) fn new(size: usize) -> Self {
+        Barrier { parties: 1 + size as u32 / 3, has_action: size != 1, is_broken: false, leader: None }
+    }
+
+    fn wait(&mut self, is_second: bool) -> Expected {
+        if self.is_broken || self.parties > 1 || self.leader.is_some() {
+            (self.is_broken, self.leader) = (true, None);
+            return Err(Failure::BrokenBarrier);
+        }
+        self.leader = self.has_action.then_some(is_second);
+        Ok(Reply::Arrived { index: 0, leads: self.has_action })
+    }
+}
+
+impl Model for Barrier {
+    fn made_with(&self) -> Vec<Datum> {
+        vec![self.parties.into(), self.has_action.into()]
+    }
+
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)> {
+        let expected = match method {
+            Method::Wait => self.wait(draw.is_second),
+            Method::Finish => {
+                let leads = self.leader == Some(draw.is_second);
+                if leads {
+                    self.leader = None;
+                    self.is_broken |= draw.flag;
+                }
+                return Some((vec![(!draw.flag).into()], if leads { done() } else { Err(Failure::BrokenBarrier) }));
+            }
+            Method::Abort | Method::Reset => {
+                (self.is_broken, self.leader) = (method == Method::Abort, None);
+                done()
+            }
+            Method::Parties => Ok(self.parties.into()),
+            Method::NWaiting => Ok(0.into()),
+            Method::Broken => Ok(self.is_broken.into()),
+            _ => return None,
+        };
+        Some((vec![], expected))
+    }
+
+    fn snapshot(&self) -> Datum {
+        0.into()
+    }
+}
