@@ -107,12 +107,20 @@ impl<W: Write> Text<W> {
         };
         let symbol = if *verdict == Verdict::Held { "✔" } else { "✘" };
         let verdict_line = format!("{symbol} {}", self.language.verdict(scenario, claim, *verdict, *guaranteed));
-        let mut lines =
-            vec![String::new(), self.paint(Style::new().bold().fg_color(Some(color.into())), &verdict_line)];
+        let style = Style::new().bold().fg_color(Some(color.into()));
+        let mut lines = vec![String::new()];
+        lines.extend(folded(&verdict_line, "  ", "").iter().map(|line| self.paint(style, line)));
         lines.extend(wrapped(facts.iter().map(|(name, value)| self.language.fact(name, value))));
         let took = format!("{} {}", self.language.pick("took", "用时"), duration(*elapsed_us));
-        let again = format!("{took}  ·  {}: {}", self.language.pick("the same again", "再来一次"), self.command);
-        lines.push(self.paint(Style::new().dimmed(), &format!("  {again}")));
+        let again = format!("{}: {}", self.language.pick("the same again", "再来一次"), self.command);
+        let one_line = format!("  {took}  ·  {again}");
+        let last = if one_line.width() <= SUMMARY_WIDTH {
+            vec![one_line]
+        } else {
+            // A command goes on behind a backslash, so that it can be copied.
+            [vec![format!("  {took}")], folded(&format!("  {again}"), "    ", " \\")].concat()
+        };
+        lines.extend(last.iter().map(|line| self.paint(Style::new().dimmed(), line)));
         if let Some(advice) = self.language.advice(scenario, *verdict) {
             lines.push(format!("  → {advice}"));
         }
@@ -168,6 +176,23 @@ fn wrapped(pieces: impl Iterator<Item = String>) -> Vec<String> {
                 line.push_str(&piece);
             }
             _ => lines.push(format!("  {piece}")),
+        }
+    }
+    lines
+}
+
+/// A text in as many lines as it needs: `indent` begins all but the first, `joint` ends all but the last.
+fn folded(text: &str, indent: &str, joint: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_inclusive(' ') {
+        let line = lines.last_mut().expect("there is one from the start");
+        let is_begun = line.trim_start().contains(' ');
+        if is_begun && line.width() + word.trim_end().width() + joint.width() > SUMMARY_WIDTH {
+            line.truncate(line.trim_end().len());
+            line.push_str(joint);
+            lines.push(format!("{indent}{word}"));
+        } else {
+            line.push_str(word);
         }
     }
     lines
@@ -241,6 +266,17 @@ mod tests {
     fn facts_wrap_at_the_width() {
         let lines = wrapped((0..30).map(|number| format!("fact {number}")));
         assert!(lines.len() > 1 && lines.iter().all(|line| line.width() <= SUMMARY_WIDTH));
+    }
+
+    #[test]
+    fn long_command_is_folded_so_that_it_can_be_copied() {
+        let command = format!("ipc-demo tickets{}", " --lock".repeat(30));
+        let lines = folded(&command, "    ", " \\");
+        assert!(lines.len() > 2 && lines.iter().all(|line| line.width() <= SUMMARY_WIDTH), "{lines:?}");
+        let copied: Vec<&str> = lines.iter().map(|line| line.trim_end_matches('\\').trim()).collect();
+        assert_eq!(copied.join(" "), command);
+        assert_eq!(folded("short enough", "    ", " \\"), ["short enough"]);
+        assert_eq!(folded(&"x".repeat(200), "", ""), ["x".repeat(200)], "a word stays whole");
     }
 
     #[test]
