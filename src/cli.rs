@@ -85,8 +85,8 @@ struct CompletionsArgs {
 
 fn command() -> Command {
     let bench = BenchArgs::augment_args(Command::new(BENCH)).about("What each mechanism costs on this machine");
-    let chaos =
-        ChaosArgs::augment_args(Command::new(CHAOS)).about("What becomes of the others when a worker is killed");
+    let (what, _) = chaos::ABOUT.split_once('\n').unwrap_or((chaos::ABOUT, ""));
+    let chaos = ChaosArgs::augment_args(Command::new(CHAOS)).about(what).long_about(chaos::ABOUT);
     let completions = CompletionsArgs::augment_args(Command::new(COMPLETIONS)).about("Prints completions for a shell");
     let man = Command::new(MAN).about("Prints the manual page: ipc-demo man | man -l -");
     Globals::augment_args(Command::new("ipc-demo"))

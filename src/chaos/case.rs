@@ -115,6 +115,8 @@ pub(super) struct Row {
     pub(super) looks_around: bool,
     /// Whether the row belongs to the fuller matrix only.
     pub(super) is_extra: bool,
+    /// The same kill in Python, by its name there.
+    pub(super) python: Option<&'static str>,
     pub(super) prepare: fn() -> anyhow::Result<Box<dyn Prepared>>,
     pub(super) suffer: fn(&str, &mut Inherited) -> RoleResult,
 }
@@ -141,6 +143,7 @@ impl Row {
             effects,
             looks_around: false,
             is_extra: false,
+            python: None,
             prepare: prepare::<C>,
             suffer: suffer::<C>,
         }
@@ -164,6 +167,11 @@ impl Row {
     /// For the fuller matrix only.
     pub(super) const fn extra(self) -> Row {
         Row { is_extra: true, ..self }
+    }
+
+    /// The same kill in Python has this name.
+    pub(super) const fn like_python(self, name: &'static str) -> Row {
+        Row { python: Some(name), ..self }
     }
 }
 

@@ -9,16 +9,21 @@
 //! 4. The object can be used for two more rounds.
 //! 5. At the end of all nothing is left: no process, no descriptor.
 
+mod bar;
 mod case;
 mod cases;
+mod findings;
+mod json;
 mod kill;
 mod peer;
+mod python;
 mod report;
 mod sweep;
 mod table;
 mod victim;
 mod words;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -26,10 +31,12 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
+use self::python::Python;
 use self::sweep::{News, Numbered, Plan, Sweep};
 use self::table::{Run, Table};
+use self::words::{Words, words};
 use crate::ipc::{RoleEntry, StopSignals};
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Color, Format, Language};
@@ -38,6 +45,25 @@ use crate::sys::trace;
 
 /// Roles of the workers that are killed.
 pub(crate) static ROLES: &[RoleEntry] = &[victim::ROLE];
+
+/// What the command is for; the first line alone is its short form.
+pub(crate) const ABOUT: &str = "\
+What becomes of the others when a worker is killed
+Workers are killed with kill -9 while they are idle, while they wait, while they hold something, and in the middle of \
+every operation; then those who live on have to go on, with nothing lost and nothing there twice. A victim is led by \
+ptrace to the instruction after which it dies. Without --exhaustive a few places in each operation are tried, and all \
+around the instruction that decides.
+
+Examples:
+  ipc-demo chaos                          every object, in a few seconds
+  ipc-demo chaos lock queue               these two
+  ipc-demo chaos --place \"in put\"         every operation with this in its name
+  ipc-demo chaos --exhaustive             after every single instruction
+  ipc-demo chaos --exhaustive --full      with the rows that take longest
+  ipc-demo chaos --against python         beside Python's multiprocessing";
+
+/// How far Python has come.
+const PYTHON_BAR: Words = words("{bar:32} {pos} of {len} rows of Python", "{bar:32} Python 已完成 {pos}/{len} 行");
 
 /// How often a run looks whether it was asked to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -48,12 +74,29 @@ pub(crate) struct ChaosArgs {
     /// Objects to try [default: all]
     #[arg(value_name = "PRIMITIVE")]
     primitives: Vec<String>,
+    /// Only rows whose place contains this text
+    #[arg(long, value_name = "TEXT")]
+    place: Option<String>,
     /// Kill after every single instruction of every operation
     #[arg(long)]
     exhaustive: bool,
     /// With --exhaustive: also the rows that take longest
     #[arg(long, requires = "exhaustive")]
     full: bool,
+    /// Put what the same kills do to others beside it
+    #[arg(long, value_name = "PEER")]
+    against: Option<Peer>,
+    /// Do something wrong, to see that it is found
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true)]
+    sabotage: Option<crate::sys::sabotage::Sabotage>,
+}
+
+/// What the same kills can be done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Peer {
+    /// multiprocessing of the python3 in the PATH
+    Python,
 }
 
 /// What a run is told beside its arguments.
@@ -75,15 +118,24 @@ fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
         bail!("chaos knows no {unknown}; it knows {}", known.join(", "));
     }
     let is_wanted = |row: &'static case::Row| {
+        let is_placed =
+            args.place.as_deref().is_none_or(|text| row.place.en.contains(text) || row.place.zh.contains(text));
         let is_named = args.primitives.iter().any(|name| plain(name) == plain(row.object));
-        (args.primitives.is_empty() || is_named) && (!row.is_extra || args.full || !args.exhaustive)
+        (args.primitives.is_empty() || is_named) && is_placed && (!row.is_extra || args.full || !args.exhaustive)
     };
-    Ok(all().filter(|(_, row)| is_wanted(row)).collect())
+    let rows: Vec<_> = all().filter(|(_, row)| is_wanted(row)).collect();
+    ensure!(!rows.is_empty(), "no row has such a place; ipc-demo chaos shows them all");
+    Ok(rows)
 }
 
 /// Kills, looks, and prints row by row.
 pub(crate) fn run(args: &ChaosArgs, terms: Terms) -> Result<Outcome, Failure> {
     let rows = chosen(args).map_err(Failure::Unusable)?;
+    if let Some(Peer::Python) = args.against {
+        python::find().map_err(Failure::Unusable)?;
+    }
+    #[cfg(debug_assertions)]
+    args.sabotage.into_iter().for_each(crate::sys::sabotage::Sabotage::begin);
     let failed = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
     perform(args, terms, &rows).map_err(failed)
 }
@@ -92,12 +144,14 @@ fn perform(args: &ChaosArgs, terms: Terms, rows: &[Numbered]) -> anyhow::Result<
     let signals = StopSignals::catch()?;
     let processors = trace::processors().context("cannot see which processors there are")?;
     victim::probe()?;
+    let before = belongings();
+    let beside = |Peer::Python| beside(rows, terms, &signals, processors.len());
+    let python = args.against.map(beside).transpose()?;
     let begun_ns = monotonic_ns();
-    let stop = AtomicBool::new(false);
+    let stop = AtomicBool::new(signals.asked().is_some());
     let sweep = Sweep::new(rows, Plan { exhaustive: args.exhaustive, seed: terms.seed }, &stop);
     let jobs = sweep.survey(&processors)?;
-    let mut table = Table::new(rows, terms, jobs.len());
-    let before = belongings();
+    let mut table = Table::new(rows, terms, jobs.len(), python);
     let (news, heard) = mpsc::channel();
     let (killed, told) = thread::scope(|scope| {
         let killing = scope.spawn(|| sweep.kill(&processors, jobs, news));
@@ -125,6 +179,18 @@ fn perform(args: &ChaosArgs, terms: Terms, rows: &[Numbered]) -> anyhow::Result<
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::ReaderGone),
         Err(error) => Err(error).context("cannot write the results to stdout"),
     }
+}
+
+/// Does the kills of these rows to Python.
+fn beside(rows: &[Numbered], terms: Terms, signals: &StopSignals, processors: usize) -> anyhow::Result<Python> {
+    // Some rows have the same kill in Python.
+    let names: BTreeSet<_> = rows.iter().filter_map(|(_, row)| row.python).collect();
+    let names: Vec<_> = names.into_iter().collect();
+    let bar = bar::bar(terms, PYTHON_BAR, names.len());
+    let tell = || bar.iter().for_each(|bar| bar.inc(1));
+    let python = python::kill(&names, processors, tell, || signals.asked().is_some());
+    bar.iter().for_each(|bar| bar.finish_and_clear());
+    python
 }
 
 /// Shows what is heard until nothing more is. Stops the killing when somebody asks for that.

@@ -1,19 +1,20 @@
-//! What a run of chaos shows: a table for people, an object a row for programs.
+//! What a run of chaos shows to people: a table.
 
 use anstyle::{AnsiColor, Style};
-use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
-use super::case::{Effect, Fault, Row};
+use super::case::{Fault, Row};
+use super::findings::Findings;
 use super::kill::Point;
-use super::sweep::Findings;
+use super::python::{Counts, Outcome, Python};
 use super::words::{Words, words};
 use crate::report::{Language, duration};
 
-const PLACE_WIDTH: usize = 30;
+pub(super) const PLACE_WIDTH: usize = 25;
 const KILLS_WIDTH: usize = 9;
-const SURVIVORS_WIDTH: usize = 25;
-const SLOWEST_WIDTH: usize = 8;
+pub(super) const SURVIVORS_WIDTH: usize = 22;
+const SLOWEST_WIDTH: usize = 9;
+const PYTHON_WIDTH: usize = 9;
 /// Faults of a row that are shown.
 const SHOWN: usize = 5;
 
@@ -32,6 +33,8 @@ pub(super) struct Total {
     pub(super) faulty_rows: usize,
     pub(super) slowest_ns: u64,
     pub(super) repeated: usize,
+    /// Python's side, if it was asked for.
+    pub(super) python: Option<Python>,
     pub(super) run: Run,
 }
 
@@ -78,14 +81,15 @@ impl Look {
         self.paint(Style::new().bold().fg_color(Some(color.into())), sign)
     }
 
-    /// The line above the table.
-    pub(super) fn head(self) -> String {
+    /// The line above the table, with a column for Python if there is one.
+    pub(super) fn head(self, python: bool) -> String {
         let line = format!(
-            "    {}{}  {}{}",
+            "    {}{}  {}{}{}",
             padded(self.say(words("killed", "何时被杀")), PLACE_WIDTH),
             behind(self.say(words("kills", "次数")), KILLS_WIDTH),
             padded(self.say(words("the survivors", "幸存者")), SURVIVORS_WIDTH),
             behind(self.say(words("slowest", "最慢")), SLOWEST_WIDTH),
+            if python { behind("Python", PYTHON_WIDTH) } else { String::new() },
         );
         self.paint(Style::new().dimmed(), &line) + "\n"
     }
@@ -95,14 +99,15 @@ impl Look {
         self.paint(Style::new().bold(), name) + "\n"
     }
 
-    pub(super) fn row(self, row: &Row, findings: &Findings) -> String {
+    pub(super) fn row(self, row: &Row, findings: &Findings, python: Option<&Python>) -> String {
         let mut text = format!(
-            "  {} {}{}  {}{}\n",
+            "  {} {}{}  {}{}{}\n",
             self.sign(findings.faults.is_empty()),
             padded(self.say(row.place), PLACE_WIDTH),
             behind(&kills(row, findings), KILLS_WIDTH),
             padded(self.say(row.survivors), SURVIVORS_WIDTH),
             behind(&duration(findings.slowest_ns / 1_000), SLOWEST_WIDTH),
+            python.map(|python| self.python(python.of(row))).unwrap_or_default(),
         );
         for (point, fault) in findings.faults.iter().take(SHOWN) {
             let line = format!("      {}: {}\n", self.place(*point), self.say(sentence(*fault)));
@@ -112,6 +117,32 @@ impl Look {
             text += &format!("      … {} {}\n", more + 1, self.say(words("more", "处")));
         }
         text
+    }
+
+    fn python(self, counts: Option<Counts>) -> String {
+        let Some(worst) = counts.map(Counts::worst) else { return behind("–", PYTHON_WIDTH) };
+        let color = if worst == Outcome::GoesOn { AnsiColor::Green } else { AnsiColor::Red };
+        self.paint(Style::new().fg_color(Some(color.into())), &behind(self.say(worst.words()), PYTHON_WIDTH))
+    }
+
+    /// What was done to Python, and how.
+    fn beside(self, python: &Python) -> String {
+        let Python { version, most_kills, patience_ms, elapsed_ns, .. } = python;
+        let (kills, took) = (python.kills(), duration(elapsed_ns / 1_000));
+        let patience = duration(patience_ms * 1_000);
+        match self.language {
+            Language::En => format!(
+                "  Python {version}, workers forked: {kills} kills, took {took}\n    \
+                 hangs: somebody sleeps longer than {patience}; –: Python has nothing like it\n    \
+                 in an operation: killed at random moments of it, {most_kills} times or until\n    \
+                 somebody hangs; that can differ from run to run\n"
+            ),
+            Language::Zh => format!(
+                "  Python {version}，以 fork 启动：杀了 {kills} 次，用时 {took}\n    \
+                 卡死：有人睡了超过 {patience}；–：Python 没有对应的东西\n    \
+                 操作中：在其随机时刻杀 {most_kills} 次，或直到有人卡死；每次运行可能不同\n"
+            ),
+        }
     }
 
     fn place(self, point: Point) -> String {
@@ -130,6 +161,9 @@ impl Look {
         let (took, rate) = (duration(total.run.elapsed_ns / 1_000), total.a_second());
         let (slowest, holds) = (duration(total.slowest_ns / 1_000), total.holds());
         let verdict = match self.language {
+            _ if total.rows == 0 => {
+                self.say(words("stopped before a row was finished", "第一行完成之前就停止了")).to_owned()
+            }
             Language::En if holds => {
                 format!("held: {kills} kills, everybody else goes on, the slowest after {slowest}")
             }
@@ -144,9 +178,14 @@ impl Look {
             Language::Zh => format!("遗留 {left_behind}   用时 {took}   每秒杀 {rate:.0} 次，{processors} 个处理器"),
         };
         let color = if holds { AnsiColor::Green } else { AnsiColor::Red };
-        let sign = if holds { "✔" } else { "✘" };
+        let sign = match total.rows {
+            0 => "–",
+            _ if holds => "✔",
+            _ => "✘",
+        };
         let verdict = self.paint(Style::new().bold().fg_color(Some(color.into())), &format!("{sign} {verdict}"));
         let mut text = format!("\n{verdict}\n  {}\n", self.paint(Style::new().dimmed(), &how));
+        text += &total.python.as_ref().map(|python| self.beside(python)).unwrap_or_default();
         if total.repeated > 0 {
             let busy = match self.language {
                 Language::En => {
@@ -184,54 +223,6 @@ fn sentence(fault: Fault) -> Words {
         Fault::Twice => words("something is there twice", "有东西出现了两次"),
         Fault::Unusable => words("it cannot be used any more", "不能再用了"),
         Fault::Undecided => words("done and undone in the wrong order", "先做完后又没做"),
-    }
-}
-
-/// A row as JSON: an object of one line.
-pub(super) fn row_json(row: &Row, findings: &Findings) -> String {
-    let fault = |(point, fault): &(Point, Fault)| {
-        let point = match point {
-            Point::After(count) => json!(count),
-            Point::Asleep => json!("asleep"),
-            Point::Woken => json!("woken"),
-        };
-        json!({ "after_instructions": point, "fault": name(*fault) })
-    };
-    let [undone, handed_on, done] =
-        [Effect::Undone, Effect::HandedOn, Effect::Done].map(|e| findings.effects[e as usize]);
-    let object = json!({
-        "object": row.object, "killed": row.place.en, "kills": findings.kills, "instructions": findings.instructions,
-        "undone": undone,
-        "handed_on": handed_on, "done": done, "survivors": row.survivors.en, "slowest_us": findings.slowest_ns / 1_000, "repeated": findings.repeated,
-        "verdict": verdict(findings.faults.is_empty()), "faults": findings.faults.iter().map(fault).collect::<Vec<_>>(),
-    });
-    format!("{object}\n")
-}
-
-/// The last line of the JSON form.
-pub(super) fn total_json(total: &Total) -> String {
-    let run = &total.run;
-    let object = json!({
-        "summary": "chaos", "rows": total.rows, "kills": total.kills, "broken_rows": total.faulty_rows,
-        "left_behind": run.left_behind, "slowest_us": total.slowest_ns / 1_000, "elapsed_us": run.elapsed_ns / 1_000,
-        "processors": run.processors, "seed": run.seed, "exhaustive": run.exhaustive, "verdict": verdict(total.holds()),
-    });
-    format!("{object}\n")
-}
-
-fn verdict(holds: bool) -> &'static str {
-    if holds { "held" } else { "violated" }
-}
-
-fn name(fault: Fault) -> &'static str {
-    match fault {
-        Fault::Hangs => "hangs",
-        Fault::WakeLost => "wake_lost",
-        Fault::Torn => "torn",
-        Fault::Lost => "lost",
-        Fault::Twice => "twice",
-        Fault::Unusable => "unusable",
-        Fault::Undecided => "undecided",
     }
 }
 

@@ -1,6 +1,6 @@
 //! All kills of a run: planned, divided among the processors, and judged row by row.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
@@ -11,7 +11,8 @@ use anyhow::Context;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::case::{Effect, Fault, Row, Span};
+use super::case::{Fault, Row, Span};
+use super::findings::{Findings, disorder, sort, turns};
 use super::kill::{Course, Point, Seen};
 use crate::sys::trace;
 
@@ -21,6 +22,8 @@ const REPEATS: usize = 3;
 const SAMPLES: usize = 8;
 /// Lanes a processor for rows in which there is much to wait for.
 const PATIENT_LANES: usize = 4;
+/// Instructions on both sides of one that decides, after each of which a victim is killed in any case.
+const CLOSE: usize = 4;
 /// How often a victim that went astray is led again.
 const ATTEMPTS: usize = 5;
 /// How often a kill is repeated after which somebody was late.
@@ -38,20 +41,6 @@ pub(super) struct Plan {
 
 /// A row and where it stands among all.
 pub(super) type Numbered = (usize, &'static Row);
-
-/// What was seen in a row.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    /// How many the operation has; 0 if it is killed at one place only.
-    pub(super) instructions: usize,
-    pub(super) kills: usize,
-    /// How often each effect was seen, in the order of [`Effect`].
-    pub(super) effects: [usize; 3],
-    pub(super) slowest_ns: u64,
-    /// Kills after which somebody was late once, and not again.
-    pub(super) repeated: usize,
-    pub(super) faults: Vec<(Point, Fault)>,
-}
 
 /// What a sweep tells while it runs.
 pub(super) enum News {
@@ -201,42 +190,38 @@ impl<'a> Sweep<'a> {
     fn conclude(&self, row: usize, mut seen: Vec<(Point, Seen)>) -> anyhow::Result<Findings> {
         let line = self.rows[row].1;
         let course = self.work[row].course.get().expect("it was surveyed");
-        seen.sort_by_key(|(point, _)| point.order(course.slept_after));
-        let kills = seen.len();
-        let mut out_of_order = disorder(&seen, line.effects);
+        if !self.plan.exhaustive {
+            self.look_closer(row, course, &mut seen)?;
+        }
+        sort(&mut seen, course);
         for _ in 1..ATTEMPTS {
             // A victim may take a loop once more or once less than the one that was surveyed; what is so at an instruction
             // is so every time.
-            for &place in &out_of_order {
+            for place in disorder(&seen, line.effects) {
                 seen[place].1 = self.kill_at(row, seen[place].0)?;
             }
-            out_of_order = disorder(&seen, line.effects);
         }
-        let mut findings = Findings { instructions: course.len(), kills, ..Findings::default() };
-        for (place, (point, seen)) in seen.iter().enumerate() {
-            findings.slowest_ns = findings.slowest_ns.max(seen.slowest_ns);
-            findings.repeated += usize::from(seen.repeated && seen.verdict.is_ok());
-            match seen.verdict {
-                Err(fault) => findings.faults.push((*point, fault)),
-                Ok(_) if out_of_order.contains(&place) => findings.faults.push((*point, Fault::Undecided)),
-                Ok(effect) => findings.effects[effect as usize] += 1,
+        Ok(Findings::of(&seen, course, line.effects))
+    }
+
+    /// Looks for the instructions that decide, and kills around them.
+    fn look_closer(&self, row: usize, course: &Course, seen: &mut Vec<(Point, Seen)>) -> anyhow::Result<()> {
+        loop {
+            sort(seen, course);
+            let Some((before, after)) = turns(seen).find(|(before, after)| after - before > 1) else { break };
+            let middle = Point::After(before + (after - before) / 2);
+            seen.push((middle, self.kill_at(row, middle)?));
+        }
+        let close = |(before, after): (usize, usize)| before.saturating_sub(CLOSE)..=(after + CLOSE).min(course.len());
+        let near: BTreeSet<usize> = turns(seen).flat_map(close).collect();
+        for place in near {
+            let point = Point::After(place);
+            if !seen.iter().any(|(known, _)| *known == point) {
+                seen.push((point, self.kill_at(row, point)?));
             }
         }
-        Ok(findings)
+        Ok(())
     }
-}
-
-/// The places at which an effect stands that cannot stand there: before the first, behind the last, or after a later one.
-fn disorder(seen: &[(Point, Seen)], (first, last): (Effect, Effect)) -> Vec<usize> {
-    let effects: Vec<(usize, Effect)> =
-        seen.iter().enumerate().filter_map(|(place, (_, seen))| Some((place, seen.verdict.ok()?))).collect();
-    let is_wrong = |&(place, effect): &(usize, Effect)| {
-        let at_an_end = (place == 0 && effect != first) || (place + 1 == seen.len() && effect != last);
-        let beside =
-            effects.iter().any(|&(other, its)| (other < place && its > effect) || (other > place && its < effect));
-        at_an_end || beside
-    };
-    effects.iter().filter(|seen| is_wrong(seen)).map(|&(place, _)| place).collect()
 }
 
 /// Where to kill in a row.

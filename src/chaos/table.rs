@@ -2,15 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::Terms;
+use super::bar::bar;
+use super::findings::Findings;
+use super::json;
+use super::python::Python;
 pub(super) use super::report::Run;
-use super::report::{Look, Total, row_json, total_json};
-use super::sweep::{Findings, News, Numbered};
+use super::report::{Look, Total};
+use super::sweep::{News, Numbered};
+use super::words::{Words, words};
 use crate::report::Format;
+
+const BAR: Words = words(
+    "{bar:32} {pos} of {len} kills  {per_sec}  {eta} left",
+    "{bar:32} 已杀 {pos}/{len} 次  {per_sec}  还需 {eta}",
+);
 
 /// A table on stdout.
 pub(super) struct Table<'a> {
@@ -25,12 +34,12 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// A table of `rows` that takes so many `kills`.
-    pub(super) fn new(rows: &'a [Numbered], terms: Terms, kills: usize) -> Self {
+    /// A table of `rows` that takes so many `kills`, beside Python's if that was asked for.
+    pub(super) fn new(rows: &'a [Numbered], terms: Terms, kills: usize, python: Option<Python>) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let look = Look { language: terms.language, colored: terms.color.is_wanted(is_terminal) };
-        let bar = (io::stderr().is_terminal() && terms.format == Format::Text).then(|| bar(look, kills));
-        let (early, total) = (BTreeMap::new(), Total::default());
+        let bar = bar(terms, BAR, kills);
+        let (early, total) = (BTreeMap::new(), Total { python, ..Total::default() });
         Table { rows, format: terms.format, look, bar, early, shown: 0, total }
     }
 
@@ -59,7 +68,7 @@ impl<'a> Table<'a> {
         }
         let text = match self.format {
             Format::Text => self.look.total(&self.total),
-            Format::Json => total_json(&self.total),
+            Format::Json => json::total(&self.total),
         };
         self.write(&text)?;
         Ok(self.total.holds())
@@ -67,13 +76,14 @@ impl<'a> Table<'a> {
 
     fn row(&self, findings: &Findings) -> String {
         let row = self.rows[self.shown].1;
+        let python = self.total.python.as_ref();
         if self.format == Format::Json {
-            return row_json(row, findings);
+            return json::row(row, findings, python);
         }
         let before = self.shown.checked_sub(1).map(|before| self.rows[before].1.object);
-        let head = if before.is_none() { self.look.head() } else { String::new() };
+        let head = if before.is_none() { self.look.head(python.is_some()) } else { String::new() };
         let object = if before == Some(row.object) { String::new() } else { self.look.object(row.object) };
-        head + &object + &self.look.row(row, findings)
+        head + &object + &self.look.row(row, findings, python)
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
@@ -84,15 +94,4 @@ impl<'a> Table<'a> {
             None => write(),
         }
     }
-}
-
-fn bar(look: Look, kills: usize) -> ProgressBar {
-    let bar = ProgressBar::new(kills as u64);
-    let template = look.language.pick(
-        "{bar:32} {pos} of {len} kills  {per_sec}  {eta} left",
-        "{bar:32} 已杀 {pos}/{len} 次  {per_sec}  还需 {eta}",
-    );
-    bar.set_style(ProgressStyle::with_template(template).expect("the template is a constant"));
-    bar.enable_steady_tick(Duration::from_millis(120));
-    bar
 }

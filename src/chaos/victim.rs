@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::case::Row;
 use super::cases::ROWS;
 use crate::ipc::{Give, Inherited, Process, Role, RoleEntry, RoleResult};
+#[cfg(debug_assertions)]
+use crate::sys::sabotage::Sabotage;
 use crate::sys::trace::{self, Stop, Tracee};
 
 pub(super) const ROLE: RoleEntry = RoleEntry::of::<Victim>();
@@ -20,15 +22,31 @@ const REFUSED: &str = "a worker may not be followed";
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Victim {
     /// Place of its row among all.
-    pub(super) row: usize,
+    row: usize,
     /// What the row's case gives it.
-    pub(super) part_json: String,
+    part_json: String,
+    #[cfg(debug_assertions)]
+    sabotage: Option<Sabotage>,
+}
+
+impl Victim {
+    /// The victim of the `row`th row, with what its case gives it.
+    pub(super) fn new(row: usize, part_json: String) -> Self {
+        Victim {
+            row,
+            part_json,
+            #[cfg(debug_assertions)]
+            sabotage: Sabotage::chosen(),
+        }
+    }
 }
 
 impl Role for Victim {
     const NAME: &'static str = "chaos.victim";
 
     fn run(self, inherited: &mut Inherited) -> RoleResult {
+        #[cfg(debug_assertions)]
+        self.sabotage.into_iter().for_each(Sabotage::begin);
         let row = ROWS.iter().copied().flatten().nth(self.row).ok_or("there is no such case")?;
         // The thread that stands for this process goes to sleep. Later it could run into a breakpoint, with nobody to follow it.
         thread::sleep(Duration::from_micros(50));
@@ -41,8 +59,9 @@ impl Role for Victim {
 pub(super) fn forerun<P: Serialize>(row: &'static Row, part: impl FnOnce(&mut Give) -> P) -> anyhow::Result<()> {
     let index = ROWS.iter().copied().flatten().position(|known| std::ptr::eq(known, row));
     let index = index.context("the row is not in the table")?;
-    let role =
-        |give: &mut Give| Victim { row: index, part_json: serde_json::to_string(&part(give)).unwrap_or_default() };
+    let role = |give: &mut Give| {
+        Victim::new(index, serde_json::to_string(&part(give)).expect("slots and numbers have a JSON form"))
+    };
     let mut process = Process::builder().daemon(true).spawn("forerunner", role)?;
     let mut tracee = Tracee::meet(process.pid())?.context("the forerunner ended too early")?;
     ensure!(tracee.go_on()? == Stop::Marked, "the forerunner did not come to its end");

@@ -20,6 +20,8 @@ pub(crate) mod futex;
 pub(crate) mod life;
 pub(crate) mod posix;
 pub(crate) mod robust;
+#[cfg(debug_assertions)]
+pub(crate) mod sabotage;
 pub(crate) mod shm;
 pub(crate) mod signal;
 pub(crate) mod socket;

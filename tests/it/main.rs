@@ -15,6 +15,7 @@
 //! | `queue_stress` | many workers, random kills, every item accounted for |
 //! | `crash_points` | a worker killed at every instruction of a queue's operations |
 //! | `lock` | exclusion between processes, and what becomes of a killed holder's lock |
+//! | `chaos` | the proof: kills at every instruction, and the faults that it has to find |
 //! | `cli` | bad input, exit codes, a closed stdout, being asked to stop; completions and the manual page |
 //! | `scenarios` | each scenario by the real binary: what its events say, and what kills do to it |
 //! | `pictures` | `--timeline` and `--trace` of every scenario, and files that cannot be written |
@@ -27,6 +28,7 @@
 //! | `manager_hosts` | `manager --serve`, `--connect` and `--call`: from other shells, and between two hosts |
 
 mod barrier;
+mod chaos;
 mod cli;
 mod condition;
 mod crash_points;

@@ -16,12 +16,14 @@ const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 4] = [
-    Row::before::<Last>(NAME, IDLE, ARE_TOLD, Effect::Undone).looking_around(),
-    Row::asleep::<First>(NAME, WAITING, ARE_TOLD, Effect::Undone),
+    Row::before::<Last>(NAME, IDLE, ARE_TOLD, Effect::Undone).looking_around().like_python("Barrier.idle"),
+    Row::asleep::<First>(NAME, WAITING, ARE_TOLD, Effect::Undone).like_python("Barrier.waiting"),
     Row::within::<First>(NAME, words("in wait, the first", "wait 中，最先到"), PASS_OR_ARE_TOLD, OPERATION)
-        .looking_around(),
+        .looking_around()
+        .like_python("Barrier.in_wait"),
     Row::within::<Last>(NAME, words("in wait, the last", "wait 中，最后到"), PASS_OR_ARE_TOLD, OPERATION)
-        .looking_around(),
+        .looking_around()
+        .like_python("Barrier.in_wait"),
 ];
 
 /// Waits at the barrier. `Ok(true)` if it was passed, `Ok(false)` if the death of `victim` was told.

@@ -11,26 +11,28 @@ use crate::sys::trace::mark;
 
 const NAME: &str = "Condition";
 const NOTIFY_PEER: Words = words("notify the living peer", "通知活着的等待者");
-const PEER_IS_TOLD: Words = words("the peer is notified/told", "等待者被通知或告知");
+const PEER_IS_TOLD: Words = words("the peer is woken", "等待者被唤醒");
 const LONG: Duration = Duration::from_secs(2);
 
 pub(in crate::chaos) static ROWS: [Row; 3] = [
-    Row::asleep::<Wait>(NAME, WAITING, NOTIFY_PEER, Effect::Done).looking_around(),
+    Row::asleep::<Wait>(NAME, WAITING, NOTIFY_PEER, Effect::Done).looking_around().like_python("Condition.waiting"),
     Row::within::<Wait>(
         NAME,
-        words("in wait, woken, one behind", "wait 中被唤醒，后面有人等"),
+        words("in wait, one behind", "wait 中，后面有人等"),
         PEER_IS_TOLD,
         (Effect::Done, Effect::Done),
     )
     .looking_around()
-    .extra(),
+    .extra()
+    .like_python("Condition.in_wait"),
     Row::within::<Notify>(
         NAME,
         words("in notify, a peer waits", "notify 中，有人等"),
         PEER_IS_TOLD,
         (Effect::Undone, Effect::Done),
     )
-    .looking_around(),
+    .looking_around()
+    .like_python("Condition.in_notify"),
 ];
 
 /// What those who use a condition share.

@@ -16,11 +16,18 @@ const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 5] = [
-    Row::asleep::<Wait>(NAME, WAITING, ARE_LET_GO, Effect::Done),
-    Row::within::<Wait>(NAME, words("in wait, woken", "wait 中被唤醒"), ARE_LET_GO, (Effect::Done, Effect::Done)),
-    Row::within::<Set<false>>(NAME, words("in set", "set 中"), GO_ON, OPERATION),
-    Row::within::<Set<true>>(NAME, words("in set, two peers wait", "set 中，有两个人等"), ARE_LET_GO, OPERATION),
-    Row::within::<Clear>(NAME, words("in clear", "clear 中"), GO_ON, OPERATION),
+    Row::asleep::<Wait>(NAME, WAITING, ARE_LET_GO, Effect::Done).like_python("Event.waiting"),
+    Row::within::<Wait>(
+        NAME,
+        words("in wait, others wait", "wait 中，别人也等"),
+        ARE_LET_GO,
+        (Effect::Done, Effect::Done),
+    )
+    .like_python("Event.in_wait"),
+    Row::within::<Set<false>>(NAME, words("in set", "set 中"), GO_ON, OPERATION).like_python("Event.in_set"),
+    Row::within::<Set<true>>(NAME, words("in set, two peers wait", "set 中，有两个人等"), ARE_LET_GO, OPERATION)
+        .like_python("Event.in_set_to_peers"),
+    Row::within::<Clear>(NAME, words("in clear", "clear 中"), GO_ON, OPERATION).like_python("Event.in_clear"),
 ];
 
 fn waiters(event: &Arc<Event>) -> anyhow::Result<[Peer<bool>; 2]> {

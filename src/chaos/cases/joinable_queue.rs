@@ -17,16 +17,19 @@ const PEER_GETS: Words = words("the peer gets the task", "等待者取到任务"
 const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
-pub(in crate::chaos) static ROWS: [Row; 6] = [
-    Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone),
-    Row::before::<TaskDone>(NAME, HOLDING, JOINS, Effect::Undone).looking_around(),
-    Row::within::<Lease>(NAME, words("in get", "get 中"), DO_ALL, OPERATION),
-    Row::within::<GetEmpty>(NAME, words("in get, empty, one behind", "get 中已空，后面有人等"), PEER_GETS, OPERATION)
+pub(in crate::chaos) static ROWS: [Row; 7] = [
+    Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone).like_python("JoinableQueue.waiting"),
+    Row::before::<TaskDone>(NAME, HOLDING, JOINS, Effect::Undone).looking_around().like_python("JoinableQueue.holding"),
+    Row::within::<Lease>(NAME, words("in get", "get 中"), DO_ALL, OPERATION).like_python("JoinableQueue.in_get"),
+    Row::within::<GetEmpty>(NAME, words("in get, one behind", "get 中，后面有人等"), PEER_GETS, OPERATION)
         .looking_around()
-        .extra(),
-    Row::within::<TaskDone>(NAME, words("in task_done, a peer joins", "task_done 中，有人 join"), JOINS, OPERATION)
-        .looking_around(),
-    Row::within::<Inherit>(NAME, words("in get, of a dead one's", "get 中，接死者的任务"), DO_ALL, OPERATION).extra(),
+        .extra()
+        .like_python("JoinableQueue.in_get_among_peers"),
+    Row::within::<TaskDone>(NAME, words("in task_done, one joins", "task_done 中，有人 join"), JOINS, OPERATION)
+        .looking_around()
+        .like_python("JoinableQueue.in_task_done"),
+    Row::within::<GiveBack>(NAME, words("in give_back", "give_back 中"), DO_ALL, (Effect::Done, Effect::Done)),
+    Row::within::<Inherit>(NAME, words("in get, of the dead", "get 中，接死者的任务"), DO_ALL, OPERATION).extra(),
 ];
 
 /// The row whose victim dies with a lease.
@@ -113,6 +116,36 @@ impl Case for Lease {
         };
         two_rounds(scene, &self.0)?;
         Ok(effect)
+    }
+}
+
+/// The victim has one of two tasks and gives it back: by its hand or by its death, it comes back once.
+struct GiveBack(Tasks);
+
+impl Case for GiveBack {
+    type Part = Slot<JoinableQueue<u64>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(GiveBack(tasks(&[1, 2])?))
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.0)
+    }
+
+    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let queue = inherited.take(queue)?;
+        let lease = queue.get()?;
+        mark();
+        lease.give_back()?;
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        demand(self.0.unfinished() == 2, Fault::Lost)?;
+        demand(do_all(scene, &self.0)? == [(1, 1), (2, 0)], Fault::Twice)?;
+        two_rounds(scene, &self.0).map(|()| Effect::Done)
     }
 }
 

@@ -17,29 +17,33 @@ const PEER_GETS_IT: Words = words("the peer gets the lock", "等待者拿到锁"
 const LONG: Duration = Duration::from_secs(2);
 
 pub(in crate::chaos) static ROWS: [Row; 8] = [
-    Row::before::<Acquire>(NAME, IDLE, GET_IT, Effect::Undone),
-    Row::asleep::<AcquireContended>(NAME, WAITING, PEER_GETS_IT, Effect::Undone),
-    Row::before::<Release>(NAME, HOLDING, TAKE_OVER, Effect::HandedOn),
-    Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GET_IT, (Effect::Undone, Effect::HandedOn)),
+    Row::before::<Acquire>(NAME, IDLE, GET_IT, Effect::Undone).like_python("Lock.idle"),
+    Row::asleep::<AcquireContended>(NAME, WAITING, PEER_GETS_IT, Effect::Undone).like_python("Lock.waiting"),
+    Row::before::<Release>(NAME, HOLDING, TAKE_OVER, Effect::HandedOn).like_python("Lock.holding"),
+    Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GET_IT, (Effect::Undone, Effect::HandedOn))
+        .like_python("Lock.in_acquire"),
     Row::within::<Inherit>(
         NAME,
-        words("in acquire, of a dead one's", "acquire 中，接死者的锁"),
+        words("in acquire, of the dead", "acquire 中，接死者的锁"),
         TAKE_OVER,
         (Effect::HandedOn, Effect::HandedOn),
     ),
     Row::within::<AcquireContended>(
         NAME,
-        words("in acquire, woken, one behind", "acquire 中被唤醒，后面有人等"),
+        words("in acquire, one behind", "acquire 中，后面有人等"),
         PEER_GETS_IT,
         (Effect::Undone, Effect::HandedOn),
-    ),
-    Row::within::<Release>(NAME, words("in release", "release 中"), GET_IT, (Effect::HandedOn, Effect::Done)),
+    )
+    .like_python("Lock.in_acquire_among_peers"),
+    Row::within::<Release>(NAME, words("in release", "release 中"), GET_IT, (Effect::HandedOn, Effect::Done))
+        .like_python("Lock.in_release"),
     Row::within::<ReleaseToPeer>(
         NAME,
         words("in release, a peer waits", "release 中，有人等"),
         PEER_GETS_IT,
         (Effect::HandedOn, Effect::Done),
-    ),
+    )
+    .like_python("Lock.in_release_among_peers"),
 ];
 
 /// Takes the lock twice as nobody's heir.

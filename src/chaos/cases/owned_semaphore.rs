@@ -11,25 +11,26 @@ use crate::sys::trace::mark;
 
 const NAME: &str = "OwnedSemaphore";
 const GET_ALL: Words = words("get all permits", "得到所有许可");
-const PEER_GETS_IT: Words = words("the peer gets the permit", "等待者得到许可");
+const PEER_GETS_IT: Words = words("the peer gets a permit", "等待者得到许可");
 const LONG: Duration = Duration::from_secs(2);
 /// Nobody can tell a permit that was given back from one that came back: both are free.
 const FREE: (Effect, Effect) = (Effect::Done, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 5] = [
-    Row::asleep::<AcquireEmpty>(NAME, WAITING, PEER_GETS_IT, Effect::Done).looking_around(),
-    Row::before::<Release>(NAME, HOLDING, PEER_GETS_IT, Effect::Done).looking_around(),
-    Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GET_ALL, FREE),
-    Row::within::<AcquireEmpty>(
-        NAME,
-        words("in acquire, woken, one behind", "acquire 中被唤醒，后面有人等"),
-        PEER_GETS_IT,
-        FREE,
-    )
-    .looking_around()
-    .extra(),
+    Row::asleep::<AcquireEmpty>(NAME, WAITING, PEER_GETS_IT, Effect::Done)
+        .looking_around()
+        .like_python("Semaphore.waiting"),
+    Row::before::<Release>(NAME, HOLDING, PEER_GETS_IT, Effect::Done)
+        .looking_around()
+        .like_python("Semaphore.holding_all"),
+    Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GET_ALL, FREE)
+        .like_python("Semaphore.in_acquire_all"),
+    Row::within::<AcquireEmpty>(NAME, words("in acquire, one behind", "acquire 中，后面有人等"), PEER_GETS_IT, FREE)
+        .looking_around()
+        .extra(),
     Row::within::<Release>(NAME, words("in release, a peer waits", "release 中，有人等"), PEER_GETS_IT, FREE)
-        .looking_around(),
+        .looking_around()
+        .like_python("Semaphore.in_release_all"),
 ];
 
 /// Takes all permits, and none more, twice.

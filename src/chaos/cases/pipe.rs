@@ -14,31 +14,34 @@ use crate::sys::trace::mark;
 const SEES_END: Words = words("the peer sees the end", "对方看到结尾");
 const GETS_IT: Words = words("get it, see the end", "收到它，看到结尾");
 const IS_TOLD: Words = words("the sender is told", "发送者被告知");
-const GO_ON: Words = words("the others are received", "其他的都收到");
+const GO_ON: Words = words("the others arrive", "其他的都收到");
 const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 6] = [
-    Row::before::<Send>("Pipe", IDLE, SEES_END, Effect::Undone),
-    Row::asleep::<Receive>("Pipe", WAITING, IS_TOLD, Effect::Done),
-    Row::within::<Send>("Pipe", words("in send, a peer waits", "send 中，有人等"), GETS_IT, OPERATION),
-    Row::within::<SendLong>("Pipe", words("in send, 200 kB", "send 200 kB 中"), GETS_IT, OPERATION),
-    Row::within::<Receive>("Pipe", words("in recv, woken", "recv 中被唤醒"), IS_TOLD, (Effect::Done, Effect::Done)),
+    Row::before::<Send>("Pipe", IDLE, SEES_END, Effect::Undone).like_python("Pipe.idle"),
+    Row::asleep::<Receive>("Pipe", WAITING, IS_TOLD, Effect::Done).like_python("Pipe.waiting"),
+    Row::within::<Send>("Pipe", words("in send, a peer waits", "send 中，有人等"), GETS_IT, OPERATION)
+        .like_python("Pipe.in_send"),
+    Row::within::<SendLong>("Pipe", words("in send, 200 kB", "send 200 kB 中"), GETS_IT, OPERATION)
+        .like_python("Pipe.in_send_long"),
+    Row::within::<Receive>("Pipe", words("in recv", "recv 中"), IS_TOLD, (Effect::Done, Effect::Done))
+        .like_python("Pipe.in_recv"),
     Row::within::<Datagram>("Datagrams", words("in send", "send 中"), GO_ON, OPERATION),
 ];
 
-/// The end of a message that shows if it is torn.
+/// What a peer receives: a message, and what comes behind it.
+type Received<M> = [IpcResult<Option<M>>; 2];
+
+/// A message that shows if it is torn.
 fn item(number: u64) -> (u64, u64) {
     (number, !number)
 }
 
-/// What a receive with a timeout came to.
-type Received = IpcResult<Option<(u64, u64)>>;
-
 /// The victim has the only sending end; a peer receives.
 struct Send {
     sender: Option<Sender<(u64, u64)>>,
-    peer: Peer<[Received; 2]>,
+    peer: Peer<Received<(u64, u64)>>,
 }
 
 impl Case for Send {
@@ -79,7 +82,7 @@ impl Case for Send {
 /// A message that the kernel takes in many pieces.
 struct SendLong {
     sender: Option<Sender<()>>,
-    peer: Peer<[IpcResult<Option<Vec<u8>>>; 2]>,
+    peer: Peer<Received<Vec<u8>>>,
 }
 
 const LENGTH: usize = 200_000;

@@ -1,5 +1,8 @@
 //! The queue: an item is in it or not, whoever put it or took it; and who waits is woken by what it waits for.
 
+mod get;
+mod put;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +11,8 @@ use crate::chaos::peer::Peer;
 use crate::chaos::words::{IDLE, WAITING, Words, words};
 use crate::ipc::{Give, Inherited, Queue, Result as IpcResult, RoleResult, Slot};
 use crate::sys::trace::mark;
+use get::{Get, GetEmpty, GetFromPeer};
+use put::{Put, PutFull, PutLong, PutMany, PutToPeer};
 
 const NAME: &str = "Queue";
 const FIND_ALL: Words = words("find every item once", "每个数据恰好一次");
@@ -17,16 +22,24 @@ const PEER_PUTS: Words = words("the peer puts its item", "等待者放入数据"
 const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
-pub(in crate::chaos) static ROWS: [Row; 10] = [
-    Row::before::<Put>(NAME, IDLE, FIND_ALL, Effect::Undone),
-    Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone),
-    Row::within::<Put>(NAME, words("in put", "put 中"), FIND_ALL, OPERATION),
-    Row::within::<PutToPeer>(NAME, words("in put, a peer waits", "put 中，有人等"), PEER_GETS, OPERATION),
-    Row::within::<PutFull>(NAME, words("in put, full, one behind", "put 中已满，后面有人等"), PEER_PUTS, OPERATION),
+pub(in crate::chaos) static ROWS: [Row; 12] = [
+    Row::before::<Put>(NAME, IDLE, FIND_ALL, Effect::Undone).like_python("Queue.idle"),
+    Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone).like_python("Queue.waiting"),
+    Row::within::<Put>(NAME, words("in put", "put 中"), FIND_ALL, OPERATION).like_python("Queue.in_put"),
+    Row::within::<PutToPeer>(NAME, words("in put, a peer waits", "put 中，有人等"), PEER_GETS, OPERATION)
+        .like_python("Queue.in_put_to_peer"),
+    Row::within::<PutFull>(NAME, words("in put, one behind", "put 中，后面有人等"), PEER_PUTS, OPERATION)
+        .like_python("Queue.in_put_among_peers"),
     Row::within::<PutMany>(NAME, words("in put_many", "put_many 中"), FIND_ALL, OPERATION).extra(),
-    Row::within::<Get>(NAME, words("in get", "get 中"), FIND_REST, OPERATION),
-    Row::within::<GetFromPeer>(NAME, words("in get, a peer waits", "get 中，有人等"), PEER_PUTS, OPERATION),
-    Row::within::<GetEmpty>(NAME, words("in get, empty, one behind", "get 中已空，后面有人等"), PEER_GETS, OPERATION),
+    Row::within::<Get>(NAME, words("in get", "get 中"), FIND_REST, OPERATION).like_python("Queue.in_get"),
+    Row::within::<GetFromPeer>(NAME, words("in get, a peer waits", "get 中，有人等"), PEER_PUTS, OPERATION)
+        .like_python("Queue.in_get_from_peer"),
+    Row::within::<GetEmpty>(NAME, words("in get, one behind", "get 中，后面有人等"), PEER_GETS, OPERATION)
+        .like_python("Queue.in_get_among_peers"),
+    Row::within::<PutLong>(NAME, words("in put, 3 kB", "put 3 kB 中"), FIND_ALL, OPERATION)
+        .extra()
+        .like_python("Queue.in_put_long"),
+    Row::within::<Attach>(NAME, words("in attach", "attach 中"), FIND_ALL, (Effect::Done, Effect::Done)).extra(),
     Row::within::<Leave>(
         NAME,
         words("in drop, a peer waits", "drop 中，有人等"),
@@ -107,279 +120,6 @@ fn give(give: &mut Give, queue: &Items) -> Slot<Queue<Item>> {
     give.share(&**queue)
 }
 
-/// What the victim of a put does.
-fn suffer_put(queue: Slot<Queue<Item>>, inherited: &mut Inherited) -> RoleResult {
-    let queue = inherited.take(queue)?;
-    mark();
-    queue.put(item(7))?;
-    mark();
-    Ok(())
-}
-
-/// What the victim of a get does.
-fn suffer_get(queue: Slot<Queue<Item>>, inherited: &mut Inherited) -> RoleResult {
-    let queue = inherited.take(queue)?;
-    mark();
-    queue.get()?;
-    mark();
-    Ok(())
-}
-
-struct Put(Items);
-
-impl Case for Put {
-    type Part = Slot<Queue<Item>>;
-
-    fn prepare() -> anyhow::Result<Self> {
-        Ok(Put(queue(4, &[1])?))
-    }
-
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.0)
-    }
-
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_put(queue, inherited)
-    }
-
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        look(scene, &self.0, &[1], &[1, 7])
-    }
-}
-
-/// Three at once: all of them or none.
-struct PutMany(Items);
-
-impl Case for PutMany {
-    type Part = Slot<Queue<Item>>;
-
-    fn prepare() -> anyhow::Result<Self> {
-        Ok(PutMany(queue(4, &[1])?))
-    }
-
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.0)
-    }
-
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(queue)?;
-        let items = [item(7), item(8), item(9)];
-        mark();
-        queue.put_many(&items)?;
-        mark();
-        Ok(())
-    }
-
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        look(scene, &self.0, &[1], &[1, 7, 8, 9])
-    }
-}
-
-/// A peer sleeps in `get`.
-struct PutToPeer {
-    queue: Items,
-    peer: Peer<IpcResult<Option<Item>>>,
-}
-
-impl Case for PutToPeer {
-    type Part = Slot<Queue<Item>>;
-
-    fn prepare() -> anyhow::Result<Self> {
-        let queue = queue(4, &[])?;
-        let peer = getter(&queue)?;
-        Ok(PutToPeer { queue, peer })
-    }
-
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.queue)
-    }
-
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_put(queue, inherited)
-    }
-
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        let queue = &self.queue;
-        let effect = match scene.settle(&mut self.peer, || !queue.is_empty())? {
-            Some(answer) => {
-                demand(got(answer)? == 7, Fault::Lost)?;
-                Effect::Done
-            }
-            None => {
-                demand(queue.put_timeout(item(8), LONG).is_ok(), Fault::Unusable)?;
-                demand(got(scene.back(&mut self.peer)?)? == 8, Fault::Lost)?;
-                Effect::Undone
-            }
-        };
-        look(scene, queue, &[], &[])?;
-        Ok(effect)
-    }
-}
-
-/// The victim waits for room that a get makes; a peer waits behind it.
-struct PutFull {
-    queue: Items,
-    behind: Option<Peer<bool>>,
-}
-
-impl Case for PutFull {
-    type Part = Slot<Queue<Item>>;
-
-    fn prepare() -> anyhow::Result<Self> {
-        Ok(PutFull { queue: queue(2, &[1, 2])?, behind: None })
-    }
-
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.queue)
-    }
-
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_put(queue, inherited)
-    }
-
-    fn rouse(&mut self) -> anyhow::Result<()> {
-        self.behind = Some(putter(&self.queue, 9)?);
-        anyhow::ensure!(self.queue.get_timeout(LONG)? == Some(item(1)), "the first item is the first out");
-        Ok(())
-    }
-
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        if !scene.roused {
-            self.rouse().map_err(|_| Fault::Unusable)?;
-        }
-        let queue = &self.queue;
-        let behind = self.behind.as_mut().expect("it was set to wait");
-        let effect = match scene.settle(behind, || !queue.is_full())? {
-            Some(put) => {
-                demand(put, Fault::Hangs)?;
-                Effect::Undone
-            }
-            // The victim has taken the room. The next one is for who waits behind it.
-            None => {
-                demand(got(queue.get_timeout(LONG))? == 2, Fault::Lost)?;
-                demand(scene.back(behind)?, Fault::Hangs)?;
-                Effect::Done
-            }
-        };
-        let left: &[u64] = if effect == Effect::Done { &[7, 9] } else { &[2, 9] };
-        look(scene, queue, left, left)?;
-        Ok(effect)
-    }
-}
-
-struct Get(Items);
-
-impl Case for Get {
-    type Part = Slot<Queue<Item>>;
-
-    fn prepare() -> anyhow::Result<Self> {
-        Ok(Get(queue(4, &[1, 2])?))
-    }
-
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.0)
-    }
-
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_get(queue, inherited)
-    }
-
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        look(scene, &self.0, &[1, 2], &[2])
-    }
-}
-
-/// A peer sleeps in `put`: the queue is full.
-struct GetFromPeer {
-    queue: Items,
-    peer: Peer<bool>,
-}
-
-impl Case for GetFromPeer {
-    type Part = Slot<Queue<Item>>;
-
-    fn prepare() -> anyhow::Result<Self> {
-        let queue = queue(2, &[1, 2])?;
-        let peer = putter(&queue, 9)?;
-        Ok(GetFromPeer { queue, peer })
-    }
-
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.queue)
-    }
-
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_get(queue, inherited)
-    }
-
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        let queue = &self.queue;
-        let (effect, first) = match scene.settle(&mut self.peer, || !queue.is_full())? {
-            Some(put) => {
-                demand(put, Fault::Hangs)?;
-                (Effect::Done, None)
-            }
-            None => {
-                let first = got(queue.get_timeout(LONG))?;
-                demand(scene.back(&mut self.peer)?, Fault::Hangs)?;
-                (Effect::Undone, Some(first))
-            }
-        };
-        demand(first.is_none_or(|first| first == 1), Fault::Lost)?;
-        look(scene, queue, &[2, 9], &[2, 9])?;
-        Ok(effect)
-    }
-}
-
-/// The victim waits for an item that somebody puts; a peer waits behind it.
-struct GetEmpty {
-    queue: Items,
-    behind: Option<Peer<IpcResult<Option<Item>>>>,
-}
-
-impl Case for GetEmpty {
-    type Part = Slot<Queue<Item>>;
-
-    fn prepare() -> anyhow::Result<Self> {
-        Ok(GetEmpty { queue: queue(4, &[])?, behind: None })
-    }
-
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.queue)
-    }
-
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_get(queue, inherited)
-    }
-
-    fn rouse(&mut self) -> anyhow::Result<()> {
-        self.behind = Some(getter(&self.queue)?);
-        Ok(self.queue.put(item(5))?)
-    }
-
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        if !scene.roused {
-            self.rouse().map_err(|_| Fault::Unusable)?;
-        }
-        let queue = &self.queue;
-        let behind = self.behind.as_mut().expect("it was set to wait");
-        let effect = match scene.settle(behind, || !queue.is_empty())? {
-            Some(answer) => {
-                demand(got(answer)? == 5, Fault::Lost)?;
-                Effect::Undone
-            }
-            // The victim took the item with it. The next one is for who waits behind it.
-            None => {
-                demand(queue.put_timeout(item(6), LONG).is_ok(), Fault::Unusable)?;
-                demand(got(scene.back(behind)?)? == 6, Fault::Lost)?;
-                Effect::Done
-            }
-        };
-        look(scene, queue, &[], &[])?;
-        Ok(effect)
-    }
-}
-
 /// A peer waits for items of the victim alone, which leaves the queue.
 struct Leave {
     queue: Items,
@@ -416,5 +156,31 @@ impl Case for Leave {
         demand(matches!(answer, Err(crate::ipc::Error::Disconnected)), Fault::Hangs)?;
         look(scene, &self.queue, &[], &[])?;
         Ok(Effect::Done)
+    }
+}
+
+/// The victim takes a handle that it was given; the others go on as if it had never been.
+struct Attach(Items);
+
+impl Case for Attach {
+    type Part = Slot<Queue<Item>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(Attach(queue(4, &[1])?))
+    }
+
+    fn part(&mut self, to: &mut Give) -> Self::Part {
+        give(to, &self.0)
+    }
+
+    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        mark();
+        let _queue = inherited.take(queue)?;
+        mark();
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        look(scene, &self.0, &[1], &[1]).map(|_| Effect::Done)
     }
 }

@@ -16,25 +16,28 @@ const PEER_GETS_IT: Words = words("the peer gets the lock", "等待者拿到锁"
 const LONG: Duration = Duration::from_secs(2);
 
 pub(in crate::chaos) static ROWS: [Row; 4] = [
-    Row::before::<Release<false>>(NAME, HOLDING, TAKE_OVER, Effect::HandedOn),
+    Row::before::<Release<false>>(NAME, HOLDING, TAKE_OVER, Effect::HandedOn).like_python("RLock.holding"),
     Row::within::<Acquire>(
         NAME,
         words("in acquire, twice", "acquire 两次中"),
         GET_IT,
         (Effect::Undone, Effect::HandedOn),
-    ),
+    )
+    .like_python("RLock.in_acquire"),
     Row::within::<Release<false>>(
         NAME,
         words("in release, twice", "release 两次中"),
         GET_IT,
         (Effect::HandedOn, Effect::Done),
-    ),
+    )
+    .like_python("RLock.in_release"),
     Row::within::<Release<true>>(
         NAME,
         words("in release, a peer waits", "release 中，有人等"),
         PEER_GETS_IT,
         (Effect::HandedOn, Effect::Done),
-    ),
+    )
+    .like_python("RLock.in_release_among_peers"),
 ];
 
 fn effect_of(guard: &RLockGuard<'_>, otherwise: Effect) -> Effect {

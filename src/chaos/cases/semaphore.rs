@@ -6,33 +6,45 @@ use std::time::Duration;
 use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
 use crate::chaos::peer::Peer;
 use crate::chaos::words::{IDLE, WAITING, Words, words};
-use crate::ipc::{Give, Inherited, RoleResult, Semaphore, Slot};
+use crate::ipc::{BoundedSemaphore, Give, Inherited, RoleResult, Semaphore, Slot};
 use crate::sys::trace::mark;
 
 const NAME: &str = "Semaphore";
 const GO_ON: Words = words("take the other permits", "取别的许可");
-const PEER_GETS_IT: Words = words("the peer gets the permit", "等待者得到许可");
+const PEER_GETS_IT: Words = words("the peer gets a permit", "等待者得到许可");
 const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
-pub(in crate::chaos) static ROWS: [Row; 6] = [
-    Row::before::<Acquire>(NAME, IDLE, GO_ON, Effect::Undone),
-    Row::asleep::<AcquireEmpty>(NAME, WAITING, PEER_GETS_IT, Effect::Undone),
-    Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GO_ON, OPERATION),
+pub(in crate::chaos) static ROWS: [Row; 7] = [
+    Row::before::<Acquire>(NAME, IDLE, GO_ON, Effect::Undone).like_python("Semaphore.idle"),
+    Row::asleep::<AcquireEmpty>(NAME, WAITING, PEER_GETS_IT, Effect::Undone).like_python("Semaphore.waiting"),
+    Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GO_ON, OPERATION)
+        .like_python("Semaphore.in_acquire"),
     Row::within::<AcquireEmpty>(
         NAME,
-        words("in acquire, woken, one behind", "acquire 中被唤醒，后面有人等"),
+        words("in acquire, one behind", "acquire 中，后面有人等"),
         PEER_GETS_IT,
         OPERATION,
     )
-    .looking_around(),
-    Row::within::<Release<false>>(NAME, words("in release", "release 中"), GO_ON, OPERATION),
+    .looking_around()
+    .like_python("Semaphore.in_acquire_among_peers"),
+    Row::within::<Release<false>>(NAME, words("in release", "release 中"), GO_ON, OPERATION)
+        .like_python("Semaphore.in_release"),
     Row::within::<Release<true>>(
         NAME,
         words("in release, a peer waits", "release 中，有人等"),
         PEER_GETS_IT,
         OPERATION,
-    ),
+    )
+    .like_python("Semaphore.in_release_among_peers"),
+    Row::within::<ReleaseBounded>(
+        "BoundedSemaphore",
+        words("in release, a peer waits", "release 中，有人等"),
+        PEER_GETS_IT,
+        OPERATION,
+    )
+    .looking_around()
+    .like_python("BoundedSemaphore.in_release_among_peers"),
 ];
 
 /// Gives and takes twice, and leaves the number of permits as it was.
@@ -180,5 +192,60 @@ impl<const PEER: bool> Case for Release<PEER> {
         demand(semaphore.get_value() == 0, Fault::Twice)?;
         two_rounds(scene, semaphore)?;
         Ok(if given { Effect::Done } else { Effect::Undone })
+    }
+}
+
+/// The victim has the only permit and gives it back; a peer waits for it.
+struct ReleaseBounded {
+    semaphore: Arc<BoundedSemaphore>,
+    peer: Option<Peer<bool>>,
+}
+
+impl Case for ReleaseBounded {
+    type Part = Slot<BoundedSemaphore>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(ReleaseBounded { semaphore: Arc::new(BoundedSemaphore::new(1)?), peer: None })
+    }
+
+    fn part(&mut self, give: &mut Give) -> Self::Part {
+        give.share(&*self.semaphore)
+    }
+
+    fn suffer(semaphore: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        let semaphore = inherited.take(semaphore)?;
+        semaphore.acquire();
+        mark();
+        semaphore.release()?;
+        mark();
+        Ok(())
+    }
+
+    fn surround(&mut self) -> anyhow::Result<()> {
+        let semaphore = Arc::clone(&self.semaphore);
+        self.peer = Some(Peer::asleep_in(move || semaphore.acquire_timeout(LONG))?);
+        Ok(())
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        let (semaphore, peer) = (&self.semaphore, self.peer.as_mut().expect("it was set to wait"));
+        let effect = match scene.settle(peer, || semaphore.get_value() > 0)? {
+            Some(got) => {
+                demand(got, Fault::Hangs)?;
+                Effect::Done
+            }
+            // The dead keep what they took, as in Python; anybody may give it back for them.
+            None => {
+                semaphore.release().map_err(|_| Fault::Unusable)?;
+                demand(scene.back(peer)?, Fault::Hangs)?;
+                Effect::Undone
+            }
+        };
+        for _ in 0..2 {
+            semaphore.release().map_err(|_| Fault::Lost)?;
+            demand(semaphore.release().is_err(), Fault::Twice)?;
+            demand(semaphore.try_acquire(), Fault::Lost)?;
+        }
+        Ok(effect)
     }
 }

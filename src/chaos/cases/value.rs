@@ -14,15 +14,19 @@ const OLD: [u64; 3] = [1, 2, 3];
 const NEW: [u64; 3] = [7, 8, 9];
 
 pub(in crate::chaos) static ROWS: [Row; 4] = [
-    Row::within::<Change<false>>("Value", words("in update", "update 中"), SEE_OLD_OR_NEW, OPERATION),
+    Row::within::<Change<false>>("Value", words("in update", "update 中"), SEE_OLD_OR_NEW, OPERATION)
+        .like_python("Value.in_update"),
     Row::within::<Change<true>>(
         "Value",
         words("in lock, set, unlock", "lock、set、unlock 中"),
         SEE_OLD_OR_NEW,
         OPERATION,
-    ),
-    Row::within::<Slice<false>>("Array", words("in write, a slice", "write 切片中"), SEE_OLD_OR_NEW, OPERATION),
-    Row::within::<Slice<true>>("Array", words("in update_all", "update_all 中"), SEE_OLD_OR_NEW, OPERATION),
+    )
+    .like_python("Value.in_update"),
+    Row::within::<Slice<false>>("Array", words("in write, a slice", "write 切片中"), SEE_OLD_OR_NEW, OPERATION)
+        .like_python("Array.in_write"),
+    Row::within::<Slice<true>>("Array", words("in update_all", "update_all 中"), SEE_OLD_OR_NEW, OPERATION)
+        .like_python("Array.in_write"),
 ];
 
 /// The victim adds one: in one step, or in three under the lock.

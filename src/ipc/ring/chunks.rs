@@ -16,6 +16,9 @@ use crate::ipc::error::{Error, Result};
 use crate::sys::atomic::{AtomicU32, Ordering::Acquire, Ordering::Release};
 use crate::sys::shm::Mapping;
 
+/// How far ahead of the last record a writer asks for the cache line that a reader had last.
+const AHEAD_BYTES: usize = 128;
+
 /// Where everything lies in the ring's memory. A copy of checked values: nothing in it can change.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chunks {
@@ -122,6 +125,7 @@ impl Chunks {
         if fits {
             shared.copy_in(self.at(*at), bytes);
             at.offset += bytes.len() as u32;
+            shared.prefetch_to_write(self.at(*at) + AHEAD_BYTES);
         }
         fits
     }

@@ -25,8 +25,8 @@ const TRIAL_EVERY: u32 = 64;
 /// Pauses between two looks where each answer is waited for.
 const SHORT_PAUSES: u32 = 4;
 /// The same where much comes at once: each look takes the cache line away from who is about to write it, so items are left
-/// to gather for about a microsecond.
-const LONG_PAUSES: u32 = 64;
+/// to gather for a few microseconds.
+const LONG_PAUSES: u32 = 256;
 /// So many steps of the other side between two looks are a stream.
 const STREAM_STEPS: u64 = 4;
 /// How often a short pause is followed by a long one, to see whether it is a stream by now.

@@ -1,0 +1,125 @@
+//! Victims that get.
+
+use super::*;
+
+/// What the victim of a get does.
+fn suffer_get(queue: Slot<Queue<Item>>, inherited: &mut Inherited) -> RoleResult {
+    let queue = inherited.take(queue)?;
+    mark();
+    queue.get()?;
+    mark();
+    Ok(())
+}
+
+pub(super) struct Get(Items);
+
+impl Case for Get {
+    type Part = Slot<Queue<Item>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(Get(queue(4, &[1, 2])?))
+    }
+
+    fn part(&mut self, to: &mut Give) -> Self::Part {
+        give(to, &self.0)
+    }
+
+    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        suffer_get(queue, inherited)
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        look(scene, &self.0, &[1, 2], &[2])
+    }
+}
+
+/// A peer sleeps in `put`: the queue is full.
+pub(super) struct GetFromPeer {
+    queue: Items,
+    peer: Peer<bool>,
+}
+
+impl Case for GetFromPeer {
+    type Part = Slot<Queue<Item>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        let queue = queue(2, &[1, 2])?;
+        let peer = putter(&queue, 9)?;
+        Ok(GetFromPeer { queue, peer })
+    }
+
+    fn part(&mut self, to: &mut Give) -> Self::Part {
+        give(to, &self.queue)
+    }
+
+    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        suffer_get(queue, inherited)
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        let queue = &self.queue;
+        let (effect, first) = match scene.settle(&mut self.peer, || !queue.is_full())? {
+            Some(put) => {
+                demand(put, Fault::Hangs)?;
+                (Effect::Done, None)
+            }
+            None => {
+                let first = got(queue.get_timeout(LONG))?;
+                demand(scene.back(&mut self.peer)?, Fault::Hangs)?;
+                (Effect::Undone, Some(first))
+            }
+        };
+        demand(first.is_none_or(|first| first == 1), Fault::Lost)?;
+        look(scene, queue, &[2, 9], &[2, 9])?;
+        Ok(effect)
+    }
+}
+
+/// The victim waits for an item that somebody puts; a peer waits behind it.
+pub(super) struct GetEmpty {
+    queue: Items,
+    behind: Option<Peer<IpcResult<Option<Item>>>>,
+}
+
+impl Case for GetEmpty {
+    type Part = Slot<Queue<Item>>;
+
+    fn prepare() -> anyhow::Result<Self> {
+        Ok(GetEmpty { queue: queue(4, &[])?, behind: None })
+    }
+
+    fn part(&mut self, to: &mut Give) -> Self::Part {
+        give(to, &self.queue)
+    }
+
+    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
+        suffer_get(queue, inherited)
+    }
+
+    fn rouse(&mut self) -> anyhow::Result<()> {
+        self.behind = Some(getter(&self.queue)?);
+        Ok(self.queue.put(item(5))?)
+    }
+
+    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+        if !scene.roused {
+            self.rouse().map_err(|_| Fault::Unusable)?;
+        }
+        let queue = &self.queue;
+        let behind = self.behind.as_mut().expect("it was set to wait");
+        let effect = match scene.settle(behind, || !queue.is_empty())? {
+            Some(answer) => {
+                demand(got(answer)? == 5, Fault::Lost)?;
+                Effect::Undone
+            }
+            // The victim took the item with it. The next one is for who waits behind it.
+            None => {
+                demand(queue.put_timeout(item(6), LONG).is_ok(), Fault::Unusable)?;
+                demand(got(scene.back(behind)?)? == 6, Fault::Lost)?;
+                Effect::Done
+            }
+        };
+        look(scene, queue, &[], &[])?;
+        Ok(effect)
+    }
+}

@@ -1,0 +1,95 @@
+//! What a run of chaos shows to programs: an object a row, and one for the whole.
+
+use serde_json::{Value, json};
+
+use super::case::{Effect, Fault, Row};
+use super::findings::Findings;
+use super::kill::Point;
+use super::python::Python;
+use super::report::Total;
+
+/// A row as an object of one line. `python` is there, though it may be null, if Python was asked for.
+pub(super) fn row(row: &Row, findings: &Findings, python: Option<&Python>) -> String {
+    let fault = |(point, fault): &(Point, Fault)| {
+        let point = match point {
+            Point::After(count) => json!(count),
+            Point::Asleep => json!("asleep"),
+            Point::Woken => json!("woken"),
+        };
+        json!({ "after_instructions": point, "fault": name(*fault) })
+    };
+    let seen = |effect: Effect| findings.effects[effect as usize];
+    let mut object = json!({
+        "object": row.object,
+        "killed": row.place.en,
+        "kills": findings.kills,
+        "instructions": findings.instructions,
+        "undone": seen(Effect::Undone),
+        "handed_on": seen(Effect::HandedOn),
+        "done": seen(Effect::Done),
+        "survivors": row.survivors.en,
+        "slowest_us": findings.slowest_ns / 1_000,
+        "repeated": findings.repeated,
+        "verdict": verdict(findings.faults.is_empty()),
+        "faults": findings.faults.iter().map(fault).collect::<Vec<_>>(),
+    });
+    if let Some(python) = python {
+        object["python"] = beside(row, python);
+    }
+    format!("{object}\n")
+}
+
+/// What became of the row's kill in Python: the worst that was seen, and how often what was.
+fn beside(row: &Row, python: &Python) -> Value {
+    let Some(counts) = python.of(row) else { return Value::Null };
+    let mut object = json!({ "kill": row.python, "outcome": counts.worst(), "kills": counts.kills() });
+    if let (Some(object), Value::Object(counts)) = (object.as_object_mut(), json!(counts)) {
+        object.extend(counts);
+    }
+    object
+}
+
+/// The last line.
+pub(super) fn total(total: &Total) -> String {
+    let run = &total.run;
+    let mut object = json!({
+        "summary": "chaos",
+        "rows": total.rows,
+        "kills": total.kills,
+        "broken_rows": total.faulty_rows,
+        "left_behind": run.left_behind,
+        "slowest_us": total.slowest_ns / 1_000,
+        "elapsed_us": run.elapsed_ns / 1_000,
+        "processors": run.processors,
+        "seed": run.seed,
+        "exhaustive": run.exhaustive,
+        "verdict": verdict(total.holds()),
+    });
+    if let Some(python) = &total.python {
+        object["python"] = json!({
+            "version": python.version,
+            "start_method": "fork",
+            "kills": python.kills(),
+            "most_kills": python.most_kills,
+            "patience_us": python.patience_ms * 1_000,
+            "elapsed_us": python.elapsed_ns / 1_000,
+        });
+    }
+    format!("{object}\n")
+}
+
+fn verdict(holds: bool) -> &'static str {
+    if holds { "held" } else { "violated" }
+}
+
+fn name(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Hangs => "hangs",
+        Fault::WakeLost => "wake_lost",
+        Fault::Torn => "torn",
+        Fault::Lost => "lost",
+        Fault::Twice => "twice",
+        Fault::Unusable => "unusable",
+        Fault::Undecided => "undecided",
+    }
+}

@@ -1,0 +1,213 @@
+//! The same kills, done to Python's multiprocessing on this machine.
+//!
+//! A program in Python does them; several of it run side by side, for where somebody hangs it mostly waits.
+
+mod lane;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::process::Command;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use self::lane::Lane;
+use super::LOOK_EVERY;
+use super::case::Row;
+use super::words::{Words, words};
+use crate::sys::clock::monotonic_ns;
+
+/// The program, which does the kills that it is given by their names.
+pub(super) const PROGRAM: &str = include_str!("../../data/chaos_python.py");
+/// What the program needs.
+const NEEDED: &str = "import ctypes, multiprocessing";
+/// Programs side by side, for each processor.
+const LANES: usize = 2;
+/// Longer than any kill takes with all its repetitions: the program bounds its own waits.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What became of those who lived on, from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    GoesOn,
+    /// Something was given, and nobody will ever get it.
+    Loses,
+    /// Something half done can be seen, or an error that tells of nobody's death.
+    Wrong,
+    Hangs,
+}
+
+impl Outcome {
+    pub(super) fn words(self) -> Words {
+        match self {
+            Outcome::GoesOn => words("goes on", "继续"),
+            Outcome::Loses => words("loses", "丢数据"),
+            Outcome::Wrong => words("wrong", "出错"),
+            Outcome::Hangs => words("hangs", "卡死"),
+        }
+    }
+}
+
+/// How often a kill went how.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Counts {
+    goes_on: usize,
+    loses: usize,
+    wrong: usize,
+    hangs: usize,
+}
+
+impl Counts {
+    pub(super) fn kills(self) -> usize {
+        self.goes_on + self.loses + self.wrong + self.hangs
+    }
+
+    pub(super) fn worst(self) -> Outcome {
+        match self {
+            Counts { hangs: 1.., .. } => Outcome::Hangs,
+            Counts { wrong: 1.., .. } => Outcome::Wrong,
+            Counts { loses: 1.., .. } => Outcome::Loses,
+            _ => Outcome::GoesOn,
+        }
+    }
+}
+
+/// Python's side of the table.
+#[derive(Debug, Default)]
+pub(super) struct Python {
+    pub(super) version: String,
+    /// How often a victim is killed in the middle of an operation, unless somebody hangs before.
+    pub(super) most_kills: usize,
+    /// How long somebody has to sleep to be one that hangs.
+    pub(super) patience_ms: u64,
+    pub(super) elapsed_ns: u64,
+    counts: BTreeMap<String, Counts>,
+}
+
+/// A line of the program.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Said {
+    Terms {
+        version: String,
+        most_kills: usize,
+        patience_ms: u64,
+    },
+    Done {
+        kill: String,
+        #[serde(flatten)]
+        counts: Counts,
+    },
+    Failed {
+        error: String,
+    },
+}
+
+/// Whether there is a Python that can do the kills; an error that says what is missing if not.
+pub(super) fn find() -> anyhow::Result<()> {
+    let tried = match Command::new("python3").args(["-c", NEEDED]).output() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            bail!("there is no python3 in the PATH to put beside it; install it, or leave --against out")
+        }
+        tried => tried.context("cannot start python3")?,
+    };
+    let complaint = String::from_utf8_lossy(&tried.stderr);
+    let reason = complaint.trim().lines().last().unwrap_or("it said nothing");
+    ensure!(tried.status.success(), "python3 cannot do the kills ({reason}); try: python3 -c '{NEEDED}'");
+    Ok(())
+}
+
+/// Does the kills of these names. Tells of each that is done; ends early once it `is_stopped`.
+pub(super) fn kill(
+    names: &[&'static str],
+    processors: usize,
+    tell: impl Fn(),
+    is_stopped: impl Fn() -> bool,
+) -> anyhow::Result<Python> {
+    let begun_ns = monotonic_ns();
+    let (mouth, heard) = mpsc::channel();
+    let count = (processors * LANES).min(names.len()).max(1);
+    let start = |lane| Lane::start(PROGRAM, names.iter().skip(lane).step_by(count), mouth.clone());
+    // They end with this, whatever becomes of it.
+    let _lanes = (0..count).map(start).collect::<anyhow::Result<Vec<_>>>()?;
+    drop(mouth);
+    let mut python = Python::default();
+    let mut spoken_ns = begun_ns;
+    while !is_stopped() {
+        match heard.recv_timeout(LOOK_EVERY) {
+            Ok(line) => {
+                spoken_ns = monotonic_ns();
+                if python.hear(&line)? {
+                    tell();
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let silence = Duration::from_nanos(monotonic_ns() - spoken_ns);
+                ensure!(silence < PATIENCE, "python3 has said nothing for {} seconds", PATIENCE.as_secs());
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let missing = names.iter().find(|name| !python.counts.contains_key(**name));
+                ensure!(missing.is_none(), "python3 ended before it had done all kills; {missing:?} is missing");
+                break;
+            }
+        }
+    }
+    python.elapsed_ns = monotonic_ns() - begun_ns;
+    Ok(python)
+}
+
+impl Python {
+    /// Takes a line of the program. Whether that was a kill done.
+    fn hear(&mut self, line: &str) -> anyhow::Result<bool> {
+        match serde_json::from_str(line).with_context(|| format!("python3 said what cannot be read: {line}"))? {
+            Said::Terms { version, most_kills, patience_ms } => {
+                (self.version, self.most_kills, self.patience_ms) = (version, most_kills, patience_ms);
+                Ok(false)
+            }
+            Said::Done { kill, counts } => Ok(self.counts.insert(kill, counts).is_none()),
+            Said::Failed { error } => Err(anyhow!("python3 cannot do a kill: {error}")),
+        }
+    }
+
+    /// What became of a row's kill. `None` if Python has none like it.
+    pub(super) fn of(&self, row: &Row) -> Option<Counts> {
+        self.counts.get(row.python?).copied()
+    }
+
+    pub(super) fn kills(&self) -> usize {
+        self.counts.values().map(|counts| counts.kills()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(line: &str) -> Python {
+        let mut python = Python::default();
+        assert!(python.hear(line).expect("a kill"));
+        python
+    }
+
+    #[test]
+    fn worst_that_was_seen_counts() {
+        let worst = |line| heard(line).counts["Lock.idle"].worst();
+        assert_eq!(worst(r#"{"kill":"Lock.idle","goes_on":3,"loses":0,"wrong":0,"hangs":0}"#), Outcome::GoesOn);
+        assert_eq!(worst(r#"{"kill":"Lock.idle","goes_on":3,"loses":2,"wrong":0,"hangs":0}"#), Outcome::Loses);
+        assert_eq!(worst(r#"{"kill":"Lock.idle","goes_on":0,"loses":2,"wrong":1,"hangs":0}"#), Outcome::Wrong);
+        assert_eq!(worst(r#"{"kill":"Lock.idle","goes_on":9,"loses":2,"wrong":1,"hangs":1}"#), Outcome::Hangs);
+    }
+
+    #[test]
+    fn terms_are_no_kill_and_complaints_are_errors() {
+        let mut python = Python::default();
+        assert!(!python.hear(r#"{"version":"3.0","most_kills":4,"patience_ms":5}"#).expect("terms"));
+        assert_eq!((python.version.as_str(), python.most_kills, python.patience_ms), ("3.0", 4, 5));
+        for broken in [r#"{"error":"no memory"}"#, r#"{"kill":"Lock.idle","goes_on":3}"#, "Traceback"] {
+            assert!(python.hear(broken).is_err(), "{broken}");
+        }
+    }
+}

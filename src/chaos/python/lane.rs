@@ -1,0 +1,74 @@
+//! One run of the program in Python.
+//!
+//! # Death
+//! Python asks the kernel to be killed when its parent ends, and so does each of its workers: nobody is left behind, however
+//! this process ends.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::mpsc::Sender;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::sys::clock::monotonic_ns;
+
+/// How long Python is given to end its workers and itself.
+const GRACE_NS: u64 = 5_000_000_000;
+
+/// A Python that is told to end, and waited for, when this is dropped.
+pub(super) struct Lane {
+    child: Child,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Lane {
+    /// Has a Python do the kills of these names, and sends on what it says, a line at a time.
+    pub(super) fn start<'a>(
+        program: &str,
+        names: impl Iterator<Item = &'a &'static str>,
+        mouth: Sender<String>,
+    ) -> anyhow::Result<Self> {
+        let mut python = Command::new("python3");
+        python.args(["-", &process::id().to_string()]).args(names);
+        python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = python.spawn().context("cannot start python3")?;
+        let mut lane = Lane { child, reader: None };
+        let stdout = lane.child.stdout.take().context("stdout is a pipe")?;
+        let stdin = lane.child.stdin.take();
+        stdin.context("stdin is a pipe")?.write_all(program.as_bytes()).context("python3 does not read its program")?;
+        let read = move || {
+            // Whoever listens decides when to stop.
+            let _ = BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| mouth.send(line));
+        };
+        lane.reader = Some(thread::Builder::new().name("python".into()).spawn(read)?);
+        Ok(lane)
+    }
+
+    fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if !self.has_ended() {
+            // It was not waited for yet, so the number is still its own.
+            let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+            let until_ns = monotonic_ns() + GRACE_NS;
+            while !self.has_ended() && monotonic_ns() < until_ns {
+                thread::sleep(Duration::from_millis(2));
+            }
+            // Only one that did not listen is still there.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if let Some(reader) = self.reader.take() {
+            // Its input has ended with Python and its workers.
+            let _ = reader.join();
+        }
+    }
+}

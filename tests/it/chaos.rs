@@ -1,0 +1,269 @@
+//! The proof of crash safety by the real binary: it finds nothing, and it finds what is broken on purpose.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+
+use crate::harness::{Demo, await_end, is_running, send, watchdog};
+
+/// Whether workers may be stepped through here. Says so if not.
+fn is_possible() -> bool {
+    let mut tried = Command::new(env!("CARGO_BIN_EXE_ipc-demo"));
+    let tried = tried.args(["chaos", "lock", "--place", "idle"]).output().expect("the program starts");
+    let said = String::from_utf8_lossy(&tried.stderr);
+    let refused = tried.status.code() == Some(3) && said.contains("ptrace is not allowed");
+    if refused {
+        let _ = writeln!(std::io::stderr(), "skipped: {said}");
+    }
+    !refused
+}
+
+/// The rows of a run as JSON, and its last line.
+fn rows(stdout: &str) -> (Vec<Value>, Value) {
+    let mut lines: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let total = lines.pop().expect("a last line");
+    assert_eq!(total["summary"], "chaos");
+    assert_eq!(total["rows"], lines.len());
+    (lines, total)
+}
+
+fn chaos(args: &[&str]) -> Demo {
+    Demo::run("chaos").args(["--format", "json", "--seed", "1"]).args(args.iter().copied())
+}
+
+/// What went wrong in a row, without repetitions.
+fn faults(row: &Value) -> Vec<&str> {
+    let faults = row["faults"].as_array().expect("a list");
+    let mut names: Vec<&str> = faults.iter().map(|fault| fault["fault"].as_str().expect("a name")).collect();
+    names.dedup();
+    names
+}
+
+#[test]
+fn kills_around_what_decides_are_survived() {
+    let _watchdog = watchdog("chaos::kills_around_what_decides");
+    if !is_possible() {
+        return;
+    }
+    for args in [&["lock", "rlock", "Value", "array", "pipe"][..], &["queue", "--place", "in put"]] {
+        let (rows, total) = rows(&chaos(args).expect_exit(0).stdout);
+        for row in &rows {
+            assert_eq!((faults(row), &row["verdict"]), (vec![], &Value::from("held")), "{row}");
+            let seen = ["undone", "handed_on", "done"].map(|effect| row[effect].as_u64().expect("a number"));
+            assert_eq!(Some(seen.iter().sum()), row["kills"].as_u64(), "{row}");
+        }
+        assert_eq!((&total["left_behind"], &total["broken_rows"]), (&Value::from(0), &Value::from(0)), "{total}");
+    }
+}
+
+#[test]
+fn every_instruction_of_a_release_is_tried() {
+    let _watchdog = watchdog("chaos::every_instruction");
+    if !is_possible() {
+        return;
+    }
+    let (rows, _) = rows(&chaos(&["lock", "--place", "in release", "--exhaustive"]).expect_exit(0).stdout);
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        let instructions = row["instructions"].as_u64().expect("a number");
+        assert!(instructions > 10, "{row}");
+        assert_eq!(row["kills"], instructions + 1, "one behind each, and one before the first");
+        let [before, after] = ["handed_on", "done"].map(|effect| row[effect].as_u64().expect("a number"));
+        assert!(before > 0 && after > 0 && before + after == instructions + 1, "{row}");
+    }
+}
+
+#[test]
+fn wake_in_two_steps_is_found() {
+    let _watchdog = watchdog("chaos::wake_in_two_steps");
+    if !cfg!(debug_assertions) || !is_possible() {
+        return;
+    }
+    let args = ["event", "semaphore", "--place", "wait", "--sabotage", "two-step-wake"];
+    let (rows, total) = rows(&chaos(&args).expect_exit(1).stdout);
+    for place in ["in set, two peers wait", "in release, a peer waits"] {
+        let row = rows.iter().find(|row| row["killed"] == place).expect("it was tried");
+        assert_eq!(faults(row), ["wake_lost"], "{row}");
+    }
+    assert_eq!((&total["broken_rows"], &total["verdict"]), (&Value::from(2), &Value::from("violated")), "{total}");
+}
+
+#[test]
+fn lease_that_nobody_scrubbed_is_found() {
+    let _watchdog = watchdog("chaos::lease_that_nobody_scrubbed");
+    if !cfg!(debug_assertions) || !is_possible() {
+        return;
+    }
+    let args = ["joinable-queue", "--place", "in get", "--sabotage", "no-scrub"];
+    let (rows, _) = rows(&chaos(&args).expect_exit(1).stdout);
+    let row = rows.iter().find(|row| row["killed"] == "in get").expect("it was tried");
+    assert_eq!(faults(row), ["twice"], "{row}");
+}
+
+#[test]
+fn release_knows_no_sabotage() {
+    let sabotage = Demo::run("chaos").args(["--sabotage", "no-scrub", "--place", "nowhere"]);
+    let said = sabotage.expect_exit(2).stderr;
+    assert_eq!(said.contains("unexpected argument"), !cfg!(debug_assertions), "{said}");
+    let program = std::fs::read(env!("CARGO_BIN_EXE_ipc-demo")).expect("it was built");
+    for trace in ["two-step-wake", "no-scrub"] {
+        let is_there = program.windows(trace.len()).any(|bytes| bytes == trace.as_bytes());
+        assert_eq!(is_there, cfg!(debug_assertions), "{trace}");
+    }
+}
+
+#[test]
+fn unknown_names_are_refused_with_the_known_ones() {
+    let _watchdog = watchdog("chaos::unknown_names");
+    let said = Demo::run("chaos").args(["lokc"]).expect_exit(2).stderr;
+    assert!(said.contains("lokc") && said.contains("JoinableQueue"), "{said}");
+    let said = Demo::run("chaos").args(["--place", "nowhere"]).expect_exit(2).stderr;
+    assert!(said.contains("no row"), "{said}");
+    Demo::run("chaos").args(["--full"]).expect_exit(2);
+}
+
+#[test]
+fn table_fits_in_both_languages() {
+    let _watchdog = watchdog("chaos::table_fits");
+    if !is_possible() {
+        return;
+    }
+    for (language, held) in [("en", "✔ held:"), ("zh", "✔ 成立：")] {
+        let table = Demo::run("chaos").args(["lock", "pipe", "barrier", "--lang", language]).expect_exit(0).stdout;
+        assert!(table.contains(held), "{table}");
+        for line in table.lines() {
+            assert!(line.width() <= 80, "{line}");
+        }
+    }
+}
+
+/// Whether the same can be done to Python here. Says so if not.
+fn is_python_possible() -> bool {
+    let tried = Command::new("python3").args(["-c", "import ctypes, multiprocessing"]).output();
+    let found = tried.is_ok_and(|tried| tried.status.success());
+    if !found {
+        let _ = writeln!(std::io::stderr(), "skipped: no python3 with multiprocessing");
+    }
+    found && is_possible()
+}
+
+#[test]
+fn python_hangs_where_we_go_on() {
+    let _watchdog = watchdog("chaos::python");
+    if !is_python_possible() {
+        return;
+    }
+    let args = ["lock", "pipe", "datagrams", "JoinableQueue", "--against", "python"];
+    let (rows, total) = rows(&chaos(&args).args(["--place", "ing"]).expect_exit(0).stdout);
+    let python = |object: &str, place: &str| {
+        let row = rows.iter().find(|row| row["object"] == object && row["killed"] == place);
+        row.unwrap_or_else(|| panic!("{object}, {place}"))["python"].clone()
+    };
+    for (object, place, outcome) in [
+        ("Lock", "waiting", "goes_on"),
+        ("Lock", "holding", "hangs"),
+        ("Pipe", "waiting", "goes_on"),
+        ("JoinableQueue", "waiting", "hangs"),
+        ("JoinableQueue", "holding", "hangs"),
+    ] {
+        let seen = python(object, place);
+        assert_eq!(seen["outcome"], outcome, "{object}, {place}: {seen}");
+        let counts = ["goes_on", "loses", "wrong", "hangs"].map(|each| seen[each].as_u64().expect("a number"));
+        assert_eq!(seen["kills"], counts.iter().sum::<u64>(), "{seen}");
+    }
+    assert_eq!(total["verdict"], "held", "Python's side does not count against ours: {total}");
+    assert!(total["python"]["version"].as_str().expect("a version").starts_with('3'), "{total}");
+}
+
+#[test]
+fn table_with_python_fits_in_both_languages() {
+    let _watchdog = watchdog("chaos::table_with_python");
+    if !is_python_possible() {
+        return;
+    }
+    for (language, word, reservation) in [("en", "hangs", "from run to run"), ("zh", "卡死", "每次运行可能不同")]
+    {
+        let args = ["lock", "datagrams", "--against", "python", "--lang", language, "--color", "never"];
+        let table = Demo::run("chaos").args(args).expect_exit(0).stdout;
+        let row = |place: &str| table.lines().find(|line| line.contains(place)).unwrap_or_else(|| panic!("{table}"));
+        assert!(row(if language == "en" { "holding" } else { "持有" }).ends_with(word), "{table}");
+        let sending = if language == "en" { "in send" } else { "send 中" };
+        assert!(row(sending).ends_with('–'), "Python has nothing like it: {table}");
+        assert!(table.contains("Python 3") && table.contains(reservation), "{table}");
+        for line in table.lines() {
+            assert!(line.width() <= 80, "{line}");
+        }
+    }
+}
+
+#[test]
+fn without_python_nothing_is_started() {
+    let refused = chaos(&["lock", "--against", "python"]).env("PATH", "/nonexistent").expect_exit(2);
+    assert!(refused.stdout.is_empty() && refused.stderr.contains("no python3 in the PATH"), "{refused:?}");
+}
+
+/// The children of a process, whichever of its threads started them.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn python_ends_with_us() {
+    let _watchdog = watchdog("chaos::python_ends_with_us");
+    if !is_python_possible() {
+        return;
+    }
+    for (signal, code) in [(Signal::SIGINT, Some(130)), (Signal::SIGTERM, Some(143)), (Signal::SIGKILL, None)] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ipc-demo"))
+            .args(["chaos", "lock", "event", "--against", "python"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let is_python = |pid: &u32| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("python"))
+        };
+        let workers = loop {
+            let pythons: Vec<u32> = children(child.id()).into_iter().filter(is_python).collect();
+            let workers: Vec<u32> = pythons.iter().flat_map(|&python| children(python)).collect();
+            if !workers.is_empty() {
+                break [pythons, workers].concat();
+            }
+            std::thread::yield_now();
+        };
+        send(child.id(), signal);
+        assert_eq!(child.wait().expect("it ends").code(), code, "{signal}");
+        for pid in workers {
+            if code.is_some() {
+                assert!(!is_running(pid), "{signal} left {pid}");
+            }
+            await_end(pid);
+        }
+    }
+}
+
+#[test]
+fn interrupt_ends_it_in_order() {
+    let _watchdog = watchdog("chaos::interrupt");
+    if !is_possible() {
+        return;
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ipc-demo"))
+        .args(["chaos", "--exhaustive", "--format", "json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped"));
+    let mut first = String::new();
+    lines.read_line(&mut first).expect("text");
+    assert!(first.contains("idle"), "{first}");
+    send(child.id(), Signal::SIGINT);
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).expect("text");
+    assert!(rest.lines().last().expect("a summary").contains(r#""summary":"chaos""#), "{rest}");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+}
