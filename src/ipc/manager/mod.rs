@@ -21,7 +21,7 @@
 //! | `data` | [`Datum`]: what objects hold |
 //! | `store` | the objects, without a wire: another protocol can be put in front of them |
 //! | `wire` | frames, seals, the proof of the key, messages: without a socket |
-//! | `server` | one thread between many sockets and the store |
+//! | `server` | a thread for each client, between its socket and the store |
 //! | `client` | a process's one connection |
 //! | `proxy` | [`Dict`], [`List`], [`Lock`] … |
 //! | `access`, `start`, `address` | [`Manager`]; starting one; where one is |

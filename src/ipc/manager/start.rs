@@ -162,10 +162,10 @@ impl Role for ManagerServer {
 
     fn run(self, inherited: &mut Inherited) -> RoleResult {
         let mut server = Server::new(AuthKey::new(self.key)?, self.limits)?;
-        server.add_door(inherited.take(self.door)?)?;
+        server.add_door(inherited.take(self.door)?);
         for (listener, is_tcp) in self.listeners {
             let transport = if is_tcp { Transport::Tcp } else { Transport::Unix };
-            server.add_listener(inherited.take(listener)?, transport)?;
+            server.add_listener(inherited.take(listener)?, transport);
         }
         server.run(inherited.take(self.life)?)?;
         Ok(())
@@ -196,7 +196,7 @@ impl Serving {
         let (mut known, mut files) = (Vec::new(), Vec::new());
         for address in addresses {
             let (listener, address, file) = address.listen().map_err(os("listen for a manager's clients"))?;
-            server.add_listener(listener, address.transport()).map_err(os("listen for a manager's clients"))?;
+            server.add_listener(listener, address.transport());
             known.push(address);
             files.extend(file);
         }

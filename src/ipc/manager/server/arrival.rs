@@ -1,38 +1,57 @@
 //! Coming in: from the entrance to the end of the greeting.
 
+use std::io;
 use std::ops::ControlFlow;
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
-use super::connection::{Connection, Stage};
+use super::attendant::{Attendant, STACK};
+use super::connection::Connection;
 use super::entrance::Arrival;
-use super::{Items, STOP, Server};
-use crate::ipc::manager::wire::{Answering, Broken, GREETING_LIMIT, Refused, random};
+use super::poller::Poller;
+use crate::ipc::manager::wire::{
+    Answering, Broken, GREETING_LIMIT, Inbox, Refused, Welcome, finish_frame, random, start_frame,
+};
+use crate::sys::socket;
 
 /// How many are taken in before others get their turn.
 const ARRIVALS: usize = 16;
 
-impl Server {
+/// A connection that has not yet proved the key.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    socket: OwnedFd,
+    /// Which entrance it came through.
+    entrance: usize,
+    answering: Answering,
+    inbox: Inbox,
+    pub(super) begun_ns: u64,
+}
+
+impl Poller<'_, '_> {
     pub(super) fn arrivals(&mut self, number: usize, now_ns: u64) {
         for _ in 0..ARRIVALS {
             let entrance = &mut self.entrances[number];
-            if entrance.greeting >= self.limits.greeting {
+            if entrance.greeting >= self.hub.limits.greeting {
                 return self.watch_entrance(number, EpollFlags::empty());
             }
             match entrance.accept(self.own_user) {
                 Ok(Arrival::Connection(socket)) => {
-                    let answering = Answering::new(entrance.transport());
-                    let connection = Connection::new(socket, number, answering, now_ns);
                     self.last_token += 1;
-                    let event = EpollEvent::new(connection.watched, self.last_token);
+                    let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP, self.last_token);
                     // Without the poller it cannot be served, and is closed here.
-                    if self.epoll.add(&connection, event).is_ok() {
+                    if self.hub.epoll.add(&socket, event).is_ok() {
                         entrance.greeting += 1;
-                        self.connections.insert(self.last_token, connection);
+                        let answering = Answering::new(entrance.transport());
+                        let inbox = Inbox::default();
+                        let greeting = Greeting { socket, entrance: number, answering, inbox, begun_ns: now_ns };
+                        self.greetings.insert(self.last_token, greeting);
                     }
                 }
                 Ok(Arrival::Nobody) => return,
-                Ok(Arrival::Stranger) => self.refused.other_user += 1,
+                Ok(Arrival::Stranger) => self.hub.lock().refused.other_user += 1,
                 Ok(Arrival::Closed) => {
                     entrance.is_over = true;
                     return self.watch_entrance(number, EpollFlags::empty());
@@ -44,22 +63,34 @@ impl Server {
     }
 
     pub(super) fn watch_entrance(&mut self, number: usize, flags: EpollFlags) {
+        let mut event = self.entrance_event(number, flags);
         let entrance = &mut self.entrances[number];
-        let mut event = EpollEvent::new(flags, number as u64 + STOP + 1);
-        let changed = self.epoll.modify(&entrance, &mut event);
+        let changed = self.hub.epoll.modify(&entrance, &mut event);
         debug_assert!(changed.is_ok(), "it was added to the poller");
         entrance.is_open = !flags.is_empty();
     }
 
+    /// Something came from who greets, or it is gone.
+    pub(super) fn greeter_is_ready(&mut self, token: u64, now_ns: u64) {
+        let Some(greeting) = self.greetings.get(&token) else { return };
+        match socket::receive(greeting.socket.as_fd(), &mut self.scratch) {
+            Ok(count) if count > 0 => self.greet(token, count, now_ns),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => {
+                self.hub.lock().refused.no_greeting += 1;
+                self.greeting_ended(token);
+            }
+        }
+    }
+
     /// Goes on with the greeting.
-    pub(super) fn greet(&mut self, token: u64, count: usize, now_ns: u64) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
-        let Stage::Greeting(answering) = &mut connection.stage else { return };
-        let (key, frame_limit) = (&self.key, self.limits.frame);
+    fn greet(&mut self, token: u64, count: usize, now_ns: u64) {
+        let Some(greeting) = self.greetings.get_mut(&token) else { return };
+        let (key, frame_limit) = (&self.key, self.hub.limits.frame);
         let mut step = Ok((Vec::new(), None));
-        let fed = connection.inbox.feed(&self.scratch[..count], GREETING_LIMIT, &mut None, |frame| {
+        let fed = greeting.inbox.feed(&self.scratch[..count], GREETING_LIMIT, &mut None, |frame| {
             let nonce = random().map_err(|_| Broken::NoMessage)?;
-            step = answering.take(key, frame, nonce, frame_limit);
+            step = greeting.answering.take(key, frame, nonce, frame_limit);
             // The next frame of the greeting answers this one; what comes before that is none.
             Ok::<_, Broken>(ControlFlow::Break(()))
         });
@@ -67,37 +98,58 @@ impl Server {
             step = Err(Refused::OtherProtocol);
         }
         match step {
-            Ok((frame, _)) if frame.is_empty() => {}
-            Ok((frame, welcome)) => {
-                connection.push_frame(&frame);
-                if let Some(welcome) = welcome {
-                    let entrance = connection.entrance;
-                    let session = self.store.open_session();
-                    connection.heard_ns = now_ns;
-                    connection.open(session, welcome);
-                    self.by_session.insert(session, token);
-                    self.clients_ever += 1;
-                    self.greeting_ended(entrance);
+            Ok((frame, None)) if frame.is_empty() => {}
+            Ok((frame, None)) => send_frame(&greeting.socket, &frame),
+            Ok((frame, Some(welcome))) => {
+                if let Some(greeting) = self.greeting_ended(token) {
+                    self.let_in(greeting, &frame, welcome, now_ns);
                 }
-                self.send(token, Items::new(), now_ns);
-                self.work(token, 0, now_ns);
             }
             Err(refused) => {
+                let counts = &mut self.hub.lock().refused;
                 match refused {
-                    Refused::WrongKey => self.refused.wrong_key += 1,
-                    Refused::OtherProtocol => self.refused.no_greeting += 1,
+                    Refused::WrongKey => counts.wrong_key += 1,
+                    Refused::OtherProtocol => counts.no_greeting += 1,
                 }
-                connection.push_frame(&refused.frame());
-                connection.flush(now_ns);
-                self.close(token, now_ns);
+                send_frame(&greeting.socket, &refused.frame());
+                self.greeting_ended(token);
             }
         }
     }
 
-    pub(super) fn greeting_ended(&mut self, number: usize) {
+    /// Who has proved the key becomes a client.
+    fn let_in(&mut self, greeting: Greeting, last_frame: &[u8], welcome: Welcome, now_ns: u64) {
+        let (seal, seal_out) = welcome.seals.map(|seals| (seals.to_server, seals.to_client)).unzip();
+        let Greeting { socket, inbox, .. } = greeting;
+        let client = self.hub.open(|session| Connection::new(session, socket, seal_out, now_ns));
+        // Before its thread can answer: nobody else has anything to say to it.
+        send_frame(&*client, last_frame);
+        let attendant = Attendant { hub: self.hub, client, inbox, seal };
+        let thread = thread::Builder::new().name(format!("client-{}", attendant.client.session.0)).stack_size(STACK);
+        // Without a thread it cannot be served: what it was to run is dropped, and with it the client's session.
+        drop(thread.spawn_scoped(self.scope, || attendant.run()));
+    }
+
+    /// Takes somebody out of those who greet.
+    pub(super) fn greeting_ended(&mut self, token: u64) -> Option<Greeting> {
+        let greeting = self.greetings.remove(&token)?;
+        let forgotten = self.hub.epoll.delete(&greeting.socket);
+        debug_assert!(forgotten.is_ok(), "it was added to the poller");
+        let number = greeting.entrance;
         self.entrances[number].greeting -= 1;
-        if self.entrances[number].is_to_open(self.limits.greeting) {
+        if self.entrances[number].is_to_open(self.hub.limits.greeting) {
             self.watch_entrance(number, EpollFlags::EPOLLIN);
         }
+        Some(greeting)
     }
+}
+
+fn send_frame(socket: impl AsFd, content: &[u8]) {
+    let mut frame = Vec::new();
+    let start = start_frame(&mut frame);
+    frame.extend_from_slice(content);
+    let finished = finish_frame(&mut frame, start, content.len(), &mut None);
+    debug_assert!(finished.is_ok(), "as long as its content");
+    // There is room for all that a greeting says; who is gone is noticed when more is to be read.
+    let _ = socket::send_some(socket.as_fd(), &frame);
 }

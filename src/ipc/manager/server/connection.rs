@@ -1,12 +1,13 @@
-//! One connection, as the server sees it: what has arrived and what is to be sent.
+//! A client's connection, as all threads of the server see it: what is to be sent, and whether the server has ended it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use nix::sys::epoll::EpollFlags;
-
+use crate::ipc::manager::data::ObjectId;
 use crate::ipc::manager::store::{Failure, Reply, SessionId};
-use crate::ipc::manager::wire::{Answering, Inbox, Seal, ToClient, Welcome, encode, finish_frame, start_frame};
+use crate::ipc::manager::wire::{Seal, ToClient, encode};
 use crate::sys::socket;
 
 /// Above this many bytes of unread answers no more requests are taken from a client.
@@ -14,132 +15,156 @@ const ENOUGH_UNREAD: usize = 1 << 20;
 /// The room that an empty outbox keeps.
 const ROOM_KEPT: usize = 4096;
 
-/// How far somebody has come.
-#[derive(Debug)]
-pub(super) enum Stage {
-    Greeting(Answering),
-    Open(SessionId),
+/// Why the server ended a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offence {
+    Broken,
+    NotReading,
+    Idle,
 }
 
+/// An item on its way to a client: the queue that it is from, and the answer that it is in.
+pub(super) type Item = (ObjectId, Reply);
+
 /// What became of sending.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Sent {
     All,
     Some,
-    /// Nobody is there any more.
-    Gone,
+    /// Nobody is there any more. The items that it did not get are to go back, the first last.
+    Gone(Vec<Item>),
 }
 
 #[derive(Debug)]
 pub(super) struct Connection {
+    pub(super) session: SessionId,
     socket: OwnedFd,
-    /// Which entrance it came through.
-    pub(super) entrance: usize,
-    pub(super) stage: Stage,
-    pub(super) inbox: Inbox,
-    pub(super) seal_in: Option<Seal>,
-    seal_out: Option<Seal>,
-    outbox: Vec<u8>,
+    outgoing: Mutex<Outgoing>,
+    /// When the last request came.
+    heard_ns: AtomicU64,
+    offence: OnceLock<Offence>,
+}
+
+/// What waits to be sent.
+#[derive(Debug, Default)]
+struct Outgoing {
+    seal: Option<Seal>,
+    bytes: Vec<u8>,
     sent: usize,
-    /// What the poller watches for.
-    pub(super) watched: EpollFlags,
-    /// When the greeting began; later, when the last request came.
-    pub(super) heard_ns: u64,
+    /// The items in it, each with where its answer ends.
+    items: Vec<(usize, Item)>,
     /// Since when answers wait that the client does not take.
-    pub(super) unread_since_ns: Option<u64>,
+    unread_since_ns: Option<u64>,
 }
 
 impl Connection {
-    pub(super) fn new(socket: OwnedFd, entrance: usize, answering: Answering, now_ns: u64) -> Self {
+    pub(super) fn new(session: SessionId, socket: OwnedFd, seal: Option<Seal>, now_ns: u64) -> Self {
         Connection {
+            session,
             socket,
-            entrance,
-            stage: Stage::Greeting(answering),
-            inbox: Inbox::default(),
-            seal_in: None,
-            seal_out: None,
-            outbox: Vec::new(),
-            sent: 0,
-            watched: EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
-            heard_ns: now_ns,
-            unread_since_ns: None,
+            outgoing: Mutex::new(Outgoing { seal, ..Outgoing::default() }),
+            heard_ns: AtomicU64::new(now_ns),
+            offence: OnceLock::new(),
         }
     }
 
-    /// The peer has proved itself: from now on it is a client.
-    pub(super) fn open(&mut self, session: SessionId, welcome: Welcome) {
-        self.stage = Stage::Open(session);
-        if let Some(seals) = welcome.seals {
-            self.seal_in = Some(seals.to_server);
-            self.seal_out = Some(seals.to_client);
+    fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
+        self.outgoing.lock().expect("nobody panics with it")
+    }
+
+    /// The answer to request `id` goes to the end of what is to be sent. `object` is whose answer it is.
+    pub(super) fn answer(&self, id: u64, result: Result<Reply, Failure>, object: Option<ObjectId>, limit: usize) {
+        let message = ToClient::Answer { id, result };
+        let mut outgoing = self.outgoing();
+        outgoing.push(&message, id, limit);
+        if let (ToClient::Answer { result: Ok(item @ Reply::Item(_)), .. }, Some(queue)) = (message, object) {
+            let end = outgoing.bytes.len();
+            outgoing.items.push((end, (queue, item)));
         }
     }
 
-    pub(super) fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
-        socket::receive(self.socket.as_fd(), room)
-    }
-
-    /// The answer to request `id` goes to the end of what is to be sent.
-    pub(super) fn answer(&mut self, id: u64, result: Result<Reply, Failure>, limit: usize) {
-        self.push(&ToClient::Answer { id, result }, limit, id);
-    }
-
-    pub(super) fn push(&mut self, message: &ToClient, limit: usize, id: u64) {
-        if let Err(bytes) = encode(message, &mut self.outbox, limit, &mut self.seal_out) {
-            let result = Err(Failure::AnswerTooLong { bytes, limit });
-            let short = encode(&ToClient::Answer { id, result }, &mut self.outbox, limit, &mut self.seal_out);
-            debug_assert!(short.is_ok(), "a failure is short");
-        }
-    }
-
-    /// A frame of the greeting goes to the end of what is to be sent.
-    pub(super) fn push_frame(&mut self, content: &[u8]) {
-        let start = start_frame(&mut self.outbox);
-        self.outbox.extend_from_slice(content);
-        let finished = finish_frame(&mut self.outbox, start, content.len(), &mut None);
-        debug_assert!(finished.is_ok(), "as long as its content");
+    pub(super) fn push(&self, message: &ToClient, id: u64, limit: usize) {
+        self.outgoing().push(message, id, limit);
     }
 
     /// Sends what there is room for.
-    pub(super) fn flush(&mut self, now_ns: u64) -> Sent {
-        while self.sent < self.outbox.len() {
-            match socket::send_some(self.socket.as_fd(), &self.outbox[self.sent..]) {
+    pub(super) fn flush(&self, now_ns: u64) -> Sent {
+        let mut outgoing = self.outgoing();
+        let Outgoing { bytes, sent, items, unread_since_ns, .. } = &mut *outgoing;
+        let outcome = loop {
+            if *sent == bytes.len() {
+                break Sent::All;
+            }
+            match socket::send_some(self.socket.as_fd(), &bytes[*sent..]) {
                 Ok(count) => {
-                    self.sent += count;
-                    self.unread_since_ns = None;
+                    *sent += count;
+                    *unread_since_ns = None;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.unread_since_ns.get_or_insert(now_ns);
+                    unread_since_ns.get_or_insert(now_ns);
+                    items.retain(|(end, _)| *end > *sent);
                     return Sent::Some;
                 }
-                Err(_) => return Sent::Gone,
+                Err(_) => {
+                    let lost = items.drain(..).filter(|(end, _)| *end > *sent).map(|(_, item)| item);
+                    break Sent::Gone(lost.collect());
+                }
             }
-        }
-        self.sent = 0;
-        self.outbox.clear();
-        self.outbox.shrink_to(ROOM_KEPT);
-        Sent::All
-    }
-
-    /// Forgets what nobody takes any more.
-    pub(super) fn discard(&mut self) {
-        self.sent = 0;
-        self.outbox = Vec::new();
-        self.unread_since_ns = None;
+        };
+        *sent = 0;
+        items.clear();
+        bytes.clear();
+        bytes.shrink_to(ROOM_KEPT);
+        outcome
     }
 
     /// Whether so much waits to be sent that no more requests are taken.
     pub(super) fn is_full(&self) -> bool {
-        self.outbox.len() - self.sent > ENOUGH_UNREAD
+        let outgoing = self.outgoing();
+        outgoing.bytes.len() - outgoing.sent > ENOUGH_UNREAD
     }
 
-    /// What the poller should watch for.
-    pub(super) fn wants(&self) -> EpollFlags {
-        let mut wants = EpollFlags::empty();
-        // Who is not read from cannot be seen hanging up half-way; a full hang-up is always reported.
-        wants.set(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP, !self.is_full());
-        wants.set(EpollFlags::EPOLLOUT, self.sent < self.outbox.len());
-        wants
+    pub(super) fn unread_since_ns(&self) -> Option<u64> {
+        self.outgoing().unread_since_ns
+    }
+
+    pub(super) fn heard_ns(&self) -> u64 {
+        self.heard_ns.load(Relaxed)
+    }
+
+    pub(super) fn note_heard(&self, now_ns: u64) {
+        self.heard_ns.store(now_ns, Relaxed);
+    }
+
+    /// Lets its thread leave, with the session. The client sees the end when that is done.
+    pub(super) fn end(&self, offence: Offence) {
+        // The first reason counts.
+        let _ = self.offence.set(offence);
+        match offence {
+            // The thread may wait for room.
+            Offence::NotReading => self.hang_up(),
+            // One that has ended is at its end.
+            Offence::Broken | Offence::Idle => drop(socket::hear_no_more(self.socket.as_fd())),
+        }
+    }
+
+    pub(super) fn hang_up(&self) {
+        // One that has ended is at its end.
+        let _ = socket::hang_up(self.socket.as_fd());
+    }
+
+    pub(super) fn offence(&self) -> Option<Offence> {
+        self.offence.get().copied()
+    }
+}
+
+impl Outgoing {
+    fn push(&mut self, message: &ToClient, id: u64, limit: usize) {
+        if let Err(bytes) = encode(message, &mut self.bytes, limit, &mut self.seal) {
+            let result = Err(Failure::AnswerTooLong { bytes, limit });
+            let short = encode(&ToClient::Answer { id, result }, &mut self.bytes, limit, &mut self.seal);
+            debug_assert!(short.is_ok(), "a failure is short");
+        }
     }
 }
 

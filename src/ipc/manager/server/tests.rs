@@ -1,12 +1,15 @@
 //! The server in a thread of the test, and peers that know the wire and break its rules.
 
+use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
-use std::thread;
+use std::time::Duration;
 
 use super::*;
-use crate::ipc::manager::data::{Datum, Kind};
-use crate::ipc::manager::store::{Call, Failure, Method, Patience, Request};
-use crate::ipc::manager::wire::{Asking, Inbox, Next, Refused, encode, finish_frame, start_frame};
+use crate::ipc::manager::data::{Datum, Kind, ObjectId};
+use crate::ipc::manager::store::{Call, Failure, Method, Patience, Reply, Request};
+use crate::ipc::manager::wire::{
+    Asking, Broken, Inbox, Next, Refused, ToClient, ToServer, decode, encode, finish_frame, start_frame,
+};
 use crate::sys::fd::wait_readable;
 use crate::sys::socket;
 
@@ -26,7 +29,7 @@ impl Stage {
         let (inside, door) = socket::packet_pair().expect("a pair");
         let (stop, life) = std::io::pipe().expect("a pipe");
         let mut server = Server::new(key(), limits).expect("a server");
-        server.add_door(inside).expect("a door");
+        server.add_door(inside);
         change(&mut server);
         let server = thread::spawn(move || server.run(OwnedFd::from(stop)).expect("it runs"));
         Stage { door, life: Some(life.into()), server: Some(server) }
@@ -103,7 +106,7 @@ impl Peer {
 
     /// The frames that come next; none at the end of the connection.
     fn frames(&mut self) -> Vec<Vec<u8>> {
-        let (mut room, mut frames) = (vec![0; SCRATCH], Vec::new());
+        let (mut room, mut frames) = (vec![0; 64 * 1024], Vec::new());
         while frames.is_empty() {
             wait_readable(self.fd(), None).expect("a wait");
             let count = match socket::receive(self.socket.as_fd(), &mut room) {
@@ -128,10 +131,15 @@ impl Peer {
     }
 
     fn list(&mut self) -> ObjectId {
-        self.ask(0, Request::Create { kind: Kind::List, args: vec![], name: None });
+        self.create(Kind::List, None)
+    }
+
+    /// A new object, or the one of that name.
+    fn create<'a>(&mut self, kind: Kind, name: impl Into<Option<&'a str>>) -> ObjectId {
+        self.ask(0, Request::Create { kind, args: vec![], name: name.into().map(str::to_owned) });
         match self.answer() {
             ToClient::Answer { result: Ok(Reply::Object(reference)), .. } => reference.id(),
-            other => panic!("no list: {other:?}"),
+            other => panic!("no object: {other:?}"),
         }
     }
 }
@@ -242,6 +250,54 @@ fn client_that_reads_late_gets_every_answer_in_order() {
     }
     assert_eq!(seen, (100..300).collect::<Vec<_>>());
     assert_eq!(stage.end().refused.total(), 0);
+}
+
+#[test]
+fn items_that_a_client_did_not_take_go_back_when_it_is_gone() {
+    let items = 40_i64;
+    let stage = Stage::new(Limits::default());
+    let (mut taker, mut other) = (stage.client(), stage.client());
+    let queue = other.create(Kind::Queue, "queue");
+    taker.create(Kind::Queue, "queue");
+    for number in 0..items {
+        // Longer than what a socket holds, all together.
+        let item = vec![Datum::from(number), Datum::from("x".repeat(100_000))];
+        other.ask(1, call(queue, Method::Put, vec![Datum::from(item)]));
+        other.answer();
+    }
+    (0..items).for_each(|id| taker.ask(id as u64, call(queue, Method::Get, vec![])));
+    // Far more than a socket holds is on its way.
+    loop {
+        other.ask(2, call(queue, Method::Qsize, vec![]));
+        match other.answer() {
+            ToClient::Answer { result: Ok(Reply::Datum(left)), .. } if (0..30).any(|few| left == few.into()) => break,
+            _ => thread::yield_now(),
+        }
+    }
+    // Some of it has come, and the server waits for room.
+    let read = taker.frames().len();
+    drop(taker);
+    let Request::Call(get) = call(queue, Method::Get, vec![]) else { panic!("a call") };
+    let get = Request::Call(Call { patience: Patience::Nanos(5_000_000_000), ..get });
+    // All that the socket could not hold, whatever came back first.
+    let (mut got, taken_at_most) = (Vec::new(), read + 4);
+    while (items - got.len() as i64..items).ne(got.iter().copied()) || got.len() < items as usize - taken_at_most {
+        other.ask(3, get.clone());
+        let ToClient::Answer { result: Ok(Reply::Item(Datum::List(item))), .. } = other.answer() else {
+            panic!("lost: only {got:?} came back")
+        };
+        got.extend((0..items).find(|number| item[0] == Datum::from(*number)));
+        got.sort_unstable();
+    }
+    stage.end();
+}
+
+#[test]
+fn server_ends_when_one_of_its_threads_has_panicked() {
+    let (_life, stop) = std::io::pipe().expect("a pipe");
+    let server = Server::new(key(), Limits::default()).expect("a server");
+    server.hub.fail();
+    assert!(server.run(stop).expect_err("it cannot go on").to_string().contains("panicked"));
 }
 
 #[test]

@@ -67,6 +67,7 @@ impl Inbox {
     }
 
     /// Whether nothing is left over.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.partial.is_empty()
     }

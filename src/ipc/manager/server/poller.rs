@@ -1,0 +1,166 @@
+//! The thread that waits for everything at once and never for somebody in particular: those who come in, the clients' room
+//! for answers, the next call whose time is over.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::thread::Scope;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
+
+use super::arrival::Greeting;
+use super::connection::Offence;
+use super::entrance::Entrance;
+use super::hub::Hub;
+use crate::ipc::manager::status::Status;
+use crate::ipc::manager::store::SessionId;
+use crate::ipc::manager::wire::AuthKey;
+use crate::sys::clock::monotonic_ns;
+
+/// The poller's numbers: the end of the server, a look around, then the entrances.
+const STOP: u64 = 0;
+const BELL: u64 = 1;
+const FIRST_ENTRANCE: u64 = 2;
+/// Who greets has the numbers from here.
+pub(super) const FIRST_GREETING: u64 = 1 << 16;
+/// Set in the numbers of clients; the rest is their session's.
+pub(super) const CLIENT: u64 = 1 << 63;
+/// How much of a greeting is read at once.
+const SCRATCH: usize = 4 * 1024;
+/// How often connections are looked through for those whose time is over.
+const LOOK_EVERY_NS: u64 = 100_000_000;
+
+pub(super) struct Poller<'scope, 'env> {
+    pub(super) hub: &'scope Hub,
+    /// Where the clients' threads live.
+    pub(super) scope: &'scope Scope<'scope, 'env>,
+    pub(super) key: AuthKey,
+    pub(super) own_user: u32,
+    pub(super) entrances: Vec<Entrance>,
+    pub(super) greetings: HashMap<u64, Greeting>,
+    pub(super) last_token: u64,
+    pub(super) scratch: Vec<u8>,
+    looked_ns: u64,
+}
+
+impl<'scope, 'env> Poller<'scope, 'env> {
+    pub(super) fn new(
+        hub: &'scope Hub,
+        scope: &'scope Scope<'scope, 'env>,
+        key: AuthKey,
+        own_user: u32,
+        entrances: Vec<Entrance>,
+    ) -> io::Result<Self> {
+        let mut poller = Poller {
+            hub,
+            scope,
+            key,
+            own_user,
+            entrances,
+            greetings: HashMap::new(),
+            last_token: FIRST_GREETING,
+            scratch: vec![0; SCRATCH],
+            looked_ns: 0,
+        };
+        hub.epoll.add(&hub.bell, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
+        for number in 0..poller.entrances.len() {
+            hub.epoll.add(&poller.entrances[number], poller.entrance_event(number, EpollFlags::empty()))?;
+            poller.watch_entrance(number, EpollFlags::EPOLLIN);
+        }
+        Ok(poller)
+    }
+
+    pub(super) fn entrance_event(&self, number: usize, flags: EpollFlags) -> EpollEvent {
+        EpollEvent::new(flags, FIRST_ENTRANCE + number as u64)
+    }
+
+    /// Goes on until `stop` says so. Returns what there was at the end.
+    pub(super) fn run(mut self, stop: BorrowedFd<'_>) -> io::Result<Status> {
+        self.hub.epoll.add(stop, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
+        let mut events = [EpollEvent::empty(); 64];
+        loop {
+            let ready = match self.hub.epoll.wait(&mut events, self.timeout()) {
+                Ok(ready) => ready,
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno.into()),
+            };
+            let now_ns = monotonic_ns();
+            for event in &events[..ready] {
+                match event.data() {
+                    STOP => return Ok(self.hub.lock().status()),
+                    // It rings until it is heard; one that stopped meanwhile is as good.
+                    BELL => drop(self.hub.bell.read()),
+                    token if token & CLIENT != 0 => self.client_has_room(SessionId(token & !CLIENT)),
+                    token if token >= FIRST_GREETING => self.greeter_is_ready(token, now_ns),
+                    token => self.arrivals((token - FIRST_ENTRANCE) as usize, now_ns),
+                }
+            }
+            if self.hub.has_failed() {
+                return Err(io::Error::other("a thread of the manager has panicked"));
+            }
+            let mut inner = self.hub.lock();
+            inner.store.expire(now_ns);
+            self.hub.deliver(inner);
+            self.look_through(now_ns);
+        }
+    }
+
+    /// How long to sleep.
+    fn timeout(&self) -> EpollTimeout {
+        let look_ns = self.has_to_look().then_some(self.looked_ns + LOOK_EVERY_NS);
+        match self.hub.lock().poller_sleeps(look_ns) {
+            None => EpollTimeout::NONE,
+            Some(at_ns) => {
+                // Rounded up, so that it never ends early; what is longer than it counts is waited for in pieces.
+                let left_ms = at_ns.saturating_sub(monotonic_ns()).div_ceil(1_000_000);
+                EpollTimeout::from(u16::try_from(left_ms).unwrap_or(u16::MAX))
+            }
+        }
+    }
+
+    fn client_has_room(&self, session: SessionId) {
+        let client = self.hub.lock().clients.get(&session).cloned();
+        if let Some(client) = client {
+            self.hub.send(&client);
+        }
+    }
+
+    fn has_to_look(&self) -> bool {
+        self.hub.limits.idle_time.is_some()
+            || self.hub.has_unread()
+            || self.entrances.iter().any(|entrance| entrance.greeting > 0 || !(entrance.is_open || entrance.is_over))
+    }
+
+    /// Ends the connections whose time is over.
+    fn look_through(&mut self, now_ns: u64) {
+        if now_ns < self.looked_ns + LOOK_EVERY_NS || !self.has_to_look() {
+            return;
+        }
+        self.looked_ns = now_ns;
+        let is_over = |since_ns: u64, limit: Duration| u128::from(now_ns.saturating_sub(since_ns)) > limit.as_nanos();
+        let limits = &self.hub.limits;
+        for (client, since_ns) in self.hub.unread() {
+            if is_over(since_ns, limits.unread_time) {
+                client.end(Offence::NotReading);
+            }
+        }
+        if let Some(limit) = limits.idle_time {
+            let inner = self.hub.lock();
+            let idle = inner.clients.values().filter(|client| is_over(client.heard_ns(), limit));
+            idle.filter(|client| !inner.store.waits(client.session)).for_each(|client| client.end(Offence::Idle));
+        }
+        let late: Vec<u64> = (self.greetings.iter())
+            .filter(|(_, greeting)| is_over(greeting.begun_ns, limits.greeting_time))
+            .map(|(token, _)| *token)
+            .collect();
+        self.hub.lock().refused.too_slow += late.len() as u64;
+        late.into_iter().for_each(|token| drop(self.greeting_ended(token)));
+        for number in 0..self.entrances.len() {
+            if self.entrances[number].is_to_open(self.hub.limits.greeting) {
+                self.watch_entrance(number, EpollFlags::EPOLLIN);
+            }
+        }
+    }
+}
