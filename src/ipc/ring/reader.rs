@@ -156,6 +156,7 @@ impl<'a> Reader<'a> {
     /// Looks at the writers' progress.
     #[cold]
     fn look(&mut self) -> Mark {
+        self.ring.get_spin.gather();
         let (seen, tail) = self.ring.shared.tail.read();
         let get = self.side();
         self.ring.get_spin.found(tail.items.wrapping_sub(get.seen_items.load(Relaxed)));

@@ -1,5 +1,5 @@
-//! Whether to stay awake before a sleep, for how long, and how often to look meanwhile: learnt from what the waits before
-//! came to.
+//! Whether to stay awake before a sleep, for how long, and how often to look meanwhile: learnt from what the waits and looks
+//! before came to.
 //!
 //! # State
 //! A handle's own, in no other's memory, and no more than a guess: threads that share the handle may overwrite it.
@@ -29,6 +29,11 @@ const SHORT_PAUSES: u32 = 4;
 const LONG_PAUSES: u32 = 256;
 /// So many steps of the other side between two looks are a stream.
 const STREAM_STEPS: u64 = 4;
+/// Pauses before a look where both sides go in step, and how few steps a look then finds.
+const GATHER_PAUSES: u32 = 512;
+const IN_STEP: u64 = 16;
+/// In-step looks after which it is tried again what a pause brings, when the last one brought nothing; doubled each time.
+const MOST_BEFORE_TRIAL: u32 = 4096;
 /// How often a short pause is followed by a long one, to see whether it is a stream by now.
 const LONG_EVERY: u32 = 16;
 
@@ -39,6 +44,10 @@ pub(crate) struct Spin {
     in_vain: AtomicU32,
     /// Looks, one after the other, that found next to nothing.
     meagre: AtomicU32,
+    /// Looks, one after the other, that found little although nothing was waited for.
+    in_step: AtomicU32,
+    /// After how many of them something is left to gather.
+    gather_after: AtomicU32,
 }
 
 impl Spin {
@@ -55,6 +64,19 @@ impl Spin {
         done
     }
 
+    /// To be called before a look. Two sides of the same speed would go in step, and take the cache line away from each other
+    /// for every item: then this lets some gather.
+    #[inline]
+    pub(crate) fn gather(&self) {
+        if self.has_to_gather() {
+            pause(GATHER_PAUSES);
+        }
+    }
+
+    fn has_to_gather(&self) -> bool {
+        self.in_step.load(Relaxed) > self.gather_after.load(Relaxed)
+    }
+
     /// Tells how long a sleep took: after a short one, it would have paid to stay awake.
     pub(crate) fn slept(&self, ns: u64) {
         if ns < SPIN_NS {
@@ -65,6 +87,15 @@ impl Spin {
     /// Tells how far a look found the other side ahead of the look before it.
     #[inline]
     pub(crate) fn found(&self, steps: u64) {
+        let is_in_step = (1..IN_STEP).contains(&steps);
+        let mut in_step = if is_in_step { self.in_step.load(Relaxed).wrapping_add(1) } else { 0 };
+        if self.has_to_gather() {
+            // The pause before this look either brought something or was in vain.
+            let doubled = (2 * self.gather_after.load(Relaxed) + 1).min(MOST_BEFORE_TRIAL);
+            self.gather_after.store(if is_in_step { doubled } else { 0 }, Relaxed);
+            in_step = 0;
+        }
+        self.in_step.store(in_step, Relaxed);
         if steps >= STREAM_STEPS {
             self.meagre.store(0, Relaxed);
         } else if steps > 0 {
@@ -77,9 +108,7 @@ impl Spin {
         let pauses = if is_stream { LONG_PAUSES } else { SHORT_PAUSES };
         let end_ns = monotonic_ns() + limit_ns;
         loop {
-            for _ in 0..pauses {
-                spin_loop();
-            }
+            pause(pauses);
             if is_done() {
                 return true;
             }
@@ -87,6 +116,12 @@ impl Spin {
                 return false;
             }
         }
+    }
+}
+
+fn pause(times: u32) {
+    for _ in 0..times {
+        spin_loop();
     }
 }
 
@@ -122,5 +157,24 @@ mod tests {
         assert_eq!(looks(&spin, false), (false, false), "that was a real sleep");
         spin.slept(SPIN_NS - 1);
         assert_eq!(looks(&spin, false), (true, false));
+    }
+
+    #[test]
+    fn sides_in_step_let_something_gather_while_that_pays() {
+        let spin = Spin::default();
+        spin.found(0);
+        assert!(!spin.has_to_gather(), "who waits is not in step");
+        for _ in 0..10 {
+            spin.found(2);
+            assert!(spin.has_to_gather());
+            spin.found(100);
+            assert!(!spin.has_to_gather(), "it pays: not before they are in step again");
+        }
+        // One that puts and gets by turns always finds what it has put.
+        let gathered = (0..3 * MOST_BEFORE_TRIAL).filter(|_| {
+            spin.found(1);
+            spin.has_to_gather()
+        });
+        assert_eq!(gathered.count(), 13);
     }
 }

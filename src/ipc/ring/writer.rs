@@ -126,6 +126,7 @@ impl Writer<'_> {
     /// Looks at the readers' progress.
     #[cold]
     fn look(&mut self) -> Result<Mark> {
+        self.ring.put_spin.gather();
         let (seen, head) = self.ring.shared.head.read();
         self.ring.chunks.checked(head.place)?;
         let put = &self.ring.shared.put;
@@ -166,10 +167,10 @@ impl Writer<'_> {
         let head = self.look()?;
         let (items, bytes) = self.room(&self.tail()?, head.items, head.bytes);
         let mut fitting = records.fitting(items, bytes);
-        if fitting.items > 0 && !self.append(fitting)? {
+        if fitting.items > 0 && !self.append(fitting, &head)? {
             // Leases hold the memory. One record may still find a place where many do not.
             fitting = records.fitting(1, u64::MAX);
-            if !self.append(fitting)? {
+            if !self.append(fitting, &head)? {
                 self.ring.shared.starved.store(1, SeqCst);
                 self.is_starved = true;
                 fitting = records.fitting(0, 0);
@@ -178,9 +179,9 @@ impl Writer<'_> {
         Ok(fitting)
     }
 
-    fn append(&mut self, records: Records<'_>) -> Result<bool> {
+    fn append(&mut self, records: Records<'_>, head: &Mark) -> Result<bool> {
         let Ring { shared, chunks, .. } = self.ring;
-        let (head, mut tail) = (self.look()?, self.tail()?);
+        let mut tail = self.tail()?;
         let last = tail.place.chunk;
         match chunks.copy_in(shared, &mut tail.place, records.bytes, head.place) {
             Ok(true) => {}
