@@ -131,7 +131,8 @@ impl Channel {
         buffer.clear();
         encoding::append(item, self.ring.plan().longest(), &mut buffer)?;
         let put = self.put_record(Records { bytes: &buffer, items: 1 }, waiting);
-        self.scratch.give_back(buffer);
+        let used = buffer.len();
+        self.scratch.give_back(buffer, used);
         put
     }
 
@@ -145,7 +146,8 @@ impl Channel {
         }
         let records = Records { bytes: &buffer, items: items.len() as u64 };
         let put = self.put_slowly(None, records, waiting);
-        self.scratch.give_back(buffer);
+        let used = buffer.len();
+        self.scratch.give_back(buffer, used);
         put.map(|put| put as usize)
     }
 

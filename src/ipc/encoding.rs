@@ -14,25 +14,35 @@ use super::ring::{HEADER_BYTES, Records, record_bytes};
 
 /// Records up to this length live on the stack.
 pub(crate) const SMALL: usize = 128;
-/// Buffers that grew beyond this are not kept.
+/// Buffers that grew beyond this are kept only between two items as long as that.
 const KEPT_BYTES: usize = 1 << 20;
+/// Buffers that grew beyond this are not kept.
+const MOST_KEPT_BYTES: usize = 64 << 20;
 
 /// A buffer that is used again.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch(Mutex<Vec<u8>>);
+pub(crate) struct Scratch(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    buffer: Vec<u8>,
+    /// How much of it was used the last time.
+    used: usize,
+}
 
 impl Scratch {
     /// The buffer, or a new one while another thread uses it. Its content means nothing.
     pub(crate) fn borrow(&self) -> Vec<u8> {
-        self.0.try_lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default()
+        self.0.try_lock().map(|mut kept| std::mem::take(&mut kept.buffer)).unwrap_or_default()
     }
 
-    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
-        if buffer.capacity() <= KEPT_BYTES
-            && let Ok(mut kept) = self.0.try_lock()
-            && kept.capacity() < buffer.capacity()
-        {
-            *kept = buffer;
+    /// Keeps a buffer of which so many bytes were used.
+    pub(crate) fn give_back(&self, buffer: Vec<u8>, used: usize) {
+        let Ok(mut kept) = self.0.try_lock() else { return };
+        let used_before = std::mem::replace(&mut kept.used, used);
+        let most = if used.min(used_before) > KEPT_BYTES { MOST_KEPT_BYTES } else { KEPT_BYTES };
+        if (kept.buffer.capacity() + 1..=most).contains(&buffer.capacity()) {
+            kept.buffer = buffer;
         }
     }
 }
@@ -214,6 +224,22 @@ mod tests {
             decode_all(&large, &mut items).expect("well-formed");
             assert_eq!(items, [item.clone(), item]);
         }
+    }
+
+    #[test]
+    fn buffers_are_kept_while_items_are_as_long() {
+        let scratch = Scratch::default();
+        let kept_after = |used: usize| {
+            let mut buffer = scratch.borrow();
+            buffer.resize(used.max(buffer.len()), 0);
+            scratch.give_back(buffer, used);
+            scratch.0.lock().expect("nobody panics").buffer.capacity()
+        };
+        assert_eq!([kept_after(1000), kept_after(KEPT_BYTES)], [1000, KEPT_BYTES]);
+        assert_eq!(kept_after(KEPT_BYTES + 1), 0, "one long item");
+        assert!(kept_after(KEPT_BYTES + 1) > KEPT_BYTES, "one after the other");
+        assert_eq!(kept_after(10), 0, "no more of them");
+        assert_eq!([kept_after(MOST_KEPT_BYTES + 1), kept_after(MOST_KEPT_BYTES + 1)], [0, 0]);
     }
 
     #[test]

@@ -354,7 +354,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         let mut buffer = channel.scratch.borrow();
         let bytes = encoding::first_bytes(&mut buffer, len);
         let item = channel.ring.copy(ticket.place, bytes).and_then(|()| encoding::decode(bytes));
-        channel.scratch.give_back(buffer);
+        channel.scratch.give_back(buffer, len);
         item
     }
 }

@@ -344,7 +344,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         drop(reader);
         let Some(Taken::Bytes(len)) = taken else { return Err(Error::Damaged { object: "queue" }) };
         let item = encoding::decode(&buffer[..len]);
-        self.channel.scratch.give_back(buffer);
+        self.channel.scratch.give_back(buffer, len);
         item.map(Some)
     }
 
@@ -362,8 +362,8 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         drop(reader);
         // Every record has its bytes in the buffer, so the count is bounded by what was really there.
         items.reserve(records.len().min(count as usize));
-        let decoded = encoding::decode_all(records, &mut items);
-        self.channel.scratch.give_back(buffer);
+        let (decoded, used) = (encoding::decode_all(records, &mut items), records.len());
+        self.channel.scratch.give_back(buffer, used);
         decoded.map(|()| items)
     }
 
