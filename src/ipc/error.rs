@@ -4,9 +4,9 @@
 
 use std::io;
 
-use super::breach::Breach;
-use super::manager;
-use super::process::WorkerFailure;
+use crate::ipc::manager;
+use crate::ipc::processes::process::WorkerFailure;
+use crate::ipc::sync::breach::Breach;
 
 /// The result of an operation between processes.
 pub type Result<T> = std::result::Result<T, Error>;

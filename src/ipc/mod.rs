@@ -1,112 +1,74 @@
 //! Python's `multiprocessing` in Rust: processes, and what they share.
 //!
-//! | Python | here | file |
+//! | Python | here | in |
 //! |---|---|---|
-//! | `Process` | [`Process`], with a [`Role`] instead of a target function | `process`, `role` |
-//! | arguments of a process | a role's fields; handles as [`Slot`]s | `share` |
-//! | `freeze_support` | [`enter`] | `boot` |
-//! | `KeyboardInterrupt` | [`StopSignals`] | `stop` |
-//! | `Queue`, `SimpleQueue` | [`Queue`], and one-sided [`Producer`] and [`Consumer`] | `queue`, `ring` |
-//! | `JoinableQueue` | [`JoinableQueue`], with a [`Lease`] on every item | `joinable_queue`, `lease` |
-//! | `Queue`, as Python makes it | [`PipeQueue`] | `pipe_queue` |
-//! | `Pipe(False)`, `Pipe(True)` | [`pipe`], [`duplex`] | `pipe` |
-//! | `connection.Connection` | [`Connection`], or a [`Receiver`] or [`Sender`] of one type | `connection` |
-//! | `connection.wait` | [`wait`] | `wait` |
-//! | `Lock`, `RLock` | [`Lock`], [`RLock`] | `lock`, `rlock`; what they share: `mutex` |
-//! | `Semaphore`, `BoundedSemaphore` | [`Semaphore`], [`BoundedSemaphore`] | `semaphore` |
-//! | - | [`OwnedSemaphore`]: permits that come back from the dead | `owned_semaphore` |
-//! | `Condition` | [`Condition`] | `condition` |
-//! | `Event` | [`Event`] | `event` |
-//! | `Barrier` | [`Barrier`] | `barrier`, `members`, `breach` |
-//! | `Value`, `Array` | [`Value`], [`Array`] of any [`Plain`] number | `value`, `array`, `plain`, `guardian` |
-//! | - | [`find_deadlock`]: who waits for whom | `deadlock`, `waits` |
+//! | `Process` | [`Process`], with a [`Role`] instead of a target function | `processes` |
+//! | arguments of a process | a role's fields; handles as [`Slot`]s | `processes` |
+//! | `freeze_support` | [`enter`] | `processes` |
+//! | `KeyboardInterrupt` | [`StopSignals`] | `processes` |
+//! | `Queue`, `SimpleQueue` | [`Queue`], and one-sided [`Producer`] and [`Consumer`] | `queues` |
+//! | `JoinableQueue` | [`JoinableQueue`], with a [`Lease`] on every item | `queues` |
+//! | `Queue`, as Python makes it | [`PipeQueue`] | `queues` |
+//! | `Pipe(False)`, `Pipe(True)` | [`pipe`], [`duplex`] | `messages` |
+//! | `connection.Connection` | [`Connection`], or a [`Receiver`] or [`Sender`] of one type | `messages` |
+//! | `connection.wait` | [`wait`] | `messages` |
+//! | `Lock`, `RLock` | [`Lock`], [`RLock`] | `sync` |
+//! | `Semaphore`, `BoundedSemaphore` | [`Semaphore`], [`BoundedSemaphore`] | `sync` |
+//! | - | [`OwnedSemaphore`]: permits that come back from the dead | `sync` |
+//! | `Condition` | [`Condition`] | `sync` |
+//! | `Event` | [`Event`] | `sync` |
+//! | `Barrier` | [`Barrier`] | `sync` |
+//! | `Value`, `Array` | [`Value`], [`Array`] of any [`Plain`] number | `numbers` |
+//! | - | [`find_deadlock`]: who waits for whom | `sync` |
 //! | `Manager` | [`manager::Manager`], and proxies for fourteen types of objects | `manager` |
-//! | - | [`datagrams`]: whole messages from many to one | `datagram` |
+//! | - | [`datagrams`]: whole messages from many to one | `messages` |
 
-mod array;
-mod barrier;
-mod bell;
-mod boot;
-mod breach;
-mod channel;
-mod condition;
-mod connection;
-mod datagram;
 mod deadline;
-mod deadlock;
-mod desk;
-mod encoding;
 mod error;
-mod event;
-mod family;
-mod frame;
-mod guardian;
-mod holder;
-mod incoming;
-mod joinable_queue;
-mod joining;
-mod lease;
-mod leasing;
-mod lock;
 pub mod manager;
-mod members;
-mod mutex;
-mod outgoing;
-mod owned_semaphore;
-mod participants;
-mod pipe;
-mod pipe_queue;
-mod plain;
-mod process;
-mod put_error;
-mod queue;
-mod ring;
-mod rlock;
-mod role;
-mod semaphore;
-mod share;
-mod stop;
+mod messages;
+mod numbers;
+mod processes;
+mod queues;
+mod sync;
 #[cfg(test)]
 mod trial;
-mod value;
-mod wait;
-mod waits;
 
-pub use array::Array;
-pub use barrier::Barrier;
-pub use boot::enter;
-pub use breach::Breach;
-pub use channel::{Access, Both, GetOnly, Gets, PutOnly, Puts};
-pub use condition::Condition;
-pub use connection::{Connection, MESSAGE_LIMIT};
-pub use datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
-pub use deadlock::{LockId, Wait, find_deadlock};
 pub use error::{Error, Result};
-pub use event::Event;
-pub use guardian::{AnyLock, ValueGuard};
-pub use holder::Holder;
-pub use joinable_queue::{
+pub use messages::connection::{Connection, MESSAGE_LIMIT};
+pub use messages::datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
+pub use messages::pipe::{Receiver, Sender, duplex, pipe};
+pub use messages::wait::{Waitable, wait};
+pub use numbers::array::Array;
+pub use numbers::guardian::{AnyLock, ValueGuard};
+pub use numbers::plain::Plain;
+pub use numbers::value::Value;
+pub use processes::boot::enter;
+pub use processes::process::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
+pub use processes::role::{Role, RoleEntry, RoleResult};
+pub use processes::share::{Adopted, Give, Inherited, Parcel, Share, Slot};
+pub use processes::stop::{StopSignal, StopSignals};
+pub use queues::channel::{Access, Both, GetOnly, Gets, PutOnly, Puts};
+pub use queues::joinable_queue::{
     DEFAULT_REDELIVERIES, DeadLetter, JoinableConsumer, JoinableProducer, JoinableQueue, JoinableQueueBuilder,
     MOST_LEASES,
 };
-pub use lease::Lease;
-pub use leasing::OnConsumerDeath;
-pub use lock::{Lock, LockGuard};
-pub use mutex::{Abandoned, Guard};
-pub use owned_semaphore::{OwnedSemaphore, Permit};
-pub use pipe::{Receiver, Sender, duplex, pipe};
-pub use pipe_queue::PipeQueue;
-pub use plain::Plain;
-pub use process::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
-pub use put_error::PutError;
-pub use queue::{Consumer, DEFAULT_BYTE_LIMIT, Producer, Queue, QueueBuilder};
-pub use rlock::{RLock, RLockGuard};
-pub use role::{Role, RoleEntry, RoleResult};
-pub use semaphore::{BoundedSemaphore, Semaphore};
-pub use share::{Adopted, Give, Inherited, Parcel, Share, Slot};
-pub use stop::{StopSignal, StopSignals};
-pub use value::Value;
-pub use wait::{Waitable, wait};
+pub use queues::lease::Lease;
+pub use queues::leasing::OnConsumerDeath;
+pub use queues::pipe_queue::PipeQueue;
+pub use queues::put_error::PutError;
+pub use queues::queue::{Consumer, DEFAULT_BYTE_LIMIT, Producer, Queue, QueueBuilder};
+pub use sync::barrier::Barrier;
+pub use sync::breach::Breach;
+pub use sync::condition::Condition;
+pub use sync::deadlock::{LockId, Wait, find_deadlock};
+pub use sync::event::Event;
+pub use sync::holder::Holder;
+pub use sync::lock::{Lock, LockGuard};
+pub use sync::mutex::{Abandoned, Guard};
+pub use sync::owned_semaphore::{OwnedSemaphore, Permit};
+pub use sync::rlock::{RLock, RLockGuard};
+pub use sync::semaphore::{BoundedSemaphore, Semaphore};
 
 /// Nanoseconds on the monotonic clock, which all processes of a machine share: stamps of two workers can be compared.
 pub fn monotonic_ns() -> u64 {

@@ -15,8 +15,8 @@ use super::status::Status;
 use super::store::{Reply, Request};
 use super::wire::{AuthKey, random};
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::process::Process;
-use crate::ipc::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::process::Process;
+use crate::ipc::processes::share::{Adopted, Parcel, Share};
 
 /// How long a manager may take for what needs no waiting, before it counts as silent.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(30);

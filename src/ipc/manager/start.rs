@@ -12,9 +12,9 @@ use super::server::{Limits, Server};
 use super::status::Status;
 use super::wire::{AuthKey, Transport, random};
 use crate::ipc::error::{Result, os};
-use crate::ipc::process::{self, Process};
-use crate::ipc::role::{Role, RoleResult};
-use crate::ipc::share::{Inherited, Slot};
+use crate::ipc::processes::process::{self, Process};
+use crate::ipc::processes::role::{Role, RoleResult};
+use crate::ipc::processes::share::{Inherited, Slot};
 
 /// How long a server may take to end when it is asked to.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(1);

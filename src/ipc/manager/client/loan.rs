@@ -17,12 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Client, Gate, LOOK_EVERY, Object, unpoisoned};
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::family::{Family, Seat};
 use crate::ipc::manager::address::Address;
 use crate::ipc::manager::data::{Kind, ObjectId};
 use crate::ipc::manager::store::{Failure, LoanToken, Reply, Request};
 use crate::ipc::manager::wire::{AuthKey, random};
-use crate::ipc::share::{Adopted, Parcel};
+use crate::ipc::processes::family::{Family, Seat};
+use crate::ipc::processes::share::{Adopted, Parcel};
 
 /// What a worker is told, in a memory file of its own: the key stands nowhere else.
 #[derive(Serialize, Deserialize)]

@@ -1,0 +1,149 @@
+//! The sending half of a connection: whole messages, and the rest of one that could not be sent in time.
+//!
+//! # State
+//! `unsent` is what is left in `buffer` of a message whose beginning is already on its way; it goes before anything else.
+//!
+//! # Death
+//! A message of up to 4,092 bytes goes in one atomic write: who is killed while it sends has sent all of it or nothing. A
+//! longer one can be cut off, which its receiver sees as the end inside a message.
+
+use std::io::IoSlice;
+use std::ops::Range;
+
+use nix::errno::Errno;
+use serde::Serialize;
+
+use super::frame;
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result, os};
+use crate::sys::stream::{ATOMIC_WRITE, Stream};
+
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    buffer: Vec<u8>,
+    unsent: Range<usize>,
+    /// Length of the frame that `unsent` is the rest of.
+    half_sent: usize,
+}
+
+/// The frame of `value` in `buffer`.
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, limit: usize, buffer: &mut Vec<u8>) -> Result<Range<usize>> {
+    let codec = |source| Error::Codec { action: "serialise a message", source };
+    let mut body = 0;
+    let range = frame::encode(buffer, |buffer| {
+        let before = buffer.len();
+        let buffer = postcard::to_extend(value, buffer)?;
+        body = buffer.len() - before;
+        Ok(buffer)
+    })
+    .map_err(codec)?;
+    check(body, limit)?;
+    Ok(range)
+}
+
+fn check(bytes: usize, limit: usize) -> Result<()> {
+    if bytes > limit { Err(Error::TooLong { bytes, limit }) } else { Ok(()) }
+}
+
+impl Outgoing {
+    /// Sends `value`; `false` if the time passed before a byte of it was sent.
+    #[inline]
+    pub(crate) fn send<T: Serialize + ?Sized>(
+        &mut self,
+        stream: &Stream,
+        value: &T,
+        limit: usize,
+        deadline: Deadline,
+    ) -> Result<bool> {
+        if !self.flush(stream, deadline)? {
+            return Ok(false);
+        }
+        let frame = encode(value, limit, &mut self.buffer)?;
+        let buffer = std::mem::take(&mut self.buffer);
+        let sent = self.transmit(stream, &[], &buffer[frame], deadline);
+        if self.unsent.is_empty() {
+            self.buffer = buffer;
+        }
+        sent
+    }
+
+    /// Sends `body` as it is; otherwise as [`send`](Self::send).
+    pub(crate) fn send_bytes(
+        &mut self,
+        stream: &Stream,
+        body: &[u8],
+        limit: usize,
+        deadline: Deadline,
+    ) -> Result<bool> {
+        check(body.len(), limit)?;
+        if !self.flush(stream, deadline)? {
+            return Ok(false);
+        }
+        let (header, len) = frame::header(body.len());
+        let header = &header[..len];
+        // Copied into one piece while that is cheaper than handing the kernel two.
+        if header.len() + body.len() <= ATOMIC_WRITE {
+            let mut whole = [0; ATOMIC_WRITE];
+            let whole = &mut whole[..header.len() + body.len()];
+            whole[..header.len()].copy_from_slice(header);
+            whole[header.len()..].copy_from_slice(body);
+            return self.transmit(stream, &[], whole, deadline);
+        }
+        self.transmit(stream, header, body, deadline)
+    }
+
+    /// Sends the rest of a message that has begun; `false` if the time passed.
+    #[inline]
+    pub(crate) fn flush(&mut self, stream: &Stream, deadline: Deadline) -> Result<bool> {
+        while !self.unsent.is_empty() {
+            match stream.write(&[IoSlice::new(&self.buffer[self.unsent.clone()])], deadline.at_ns()) {
+                Ok(Some(count)) => self.unsent.start += count,
+                Ok(None) => return Ok(false),
+                Err(error) => return Err(refused(error)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a worker may be given this end: not while a message is half sent, which its new holder could not finish.
+    pub(crate) fn whole(&self) -> Result<()> {
+        match self.unsent.len() {
+            0 => Ok(()),
+            left => Err(Error::HalfSent { sent: self.half_sent - left, bytes: self.half_sent }),
+        }
+    }
+
+    /// Sends header and body, which nothing is before. What is not sent in time becomes `unsent`.
+    #[inline]
+    fn transmit(&mut self, stream: &Stream, header: &[u8], body: &[u8], deadline: Deadline) -> Result<bool> {
+        let bytes = header.len() + body.len();
+        let mut sent = 0;
+        while sent < bytes {
+            let (header, body) = (&header[sent.min(header.len())..], &body[sent.saturating_sub(header.len())..]);
+            let both = [IoSlice::new(header), IoSlice::new(body)];
+            let parts = if header.is_empty() { &both[1..] } else { &both[..] };
+            match stream.write(parts, deadline.at_ns()) {
+                Ok(Some(count)) => sent += count,
+                Ok(None) if sent == 0 => return Ok(false),
+                Ok(None) => {
+                    self.buffer.clear();
+                    self.buffer.extend_from_slice(header);
+                    self.buffer.extend_from_slice(body);
+                    self.unsent = 0..self.buffer.len();
+                    self.half_sent = bytes;
+                    return Err(Error::HalfSent { sent, bytes });
+                }
+                Err(error) => return Err(refused(error)),
+            }
+        }
+        Ok(true)
+    }
+}
+
+pub(crate) fn refused(error: std::io::Error) -> Error {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EPIPE) => Error::BrokenPipe,
+        Some(Errno::ECONNRESET) => Error::ConnectionReset,
+        _ => os("send a message")(error),
+    }
+}

@@ -1,0 +1,117 @@
+//! The lock of a shared value: its own, one that it was given, or none.
+
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result};
+use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::sync::lock::{Lock, LockGuard};
+use crate::ipc::sync::mutex::Abandoned;
+use crate::ipc::sync::rlock::{RLock, RLockGuard, RLockState};
+
+/// Which lock a value or an array has. What it has stands in its shared memory as a word.
+#[derive(Debug)]
+pub enum Guardian {
+    /// None: separate reads and writes of several processes may come between each other.
+    Nobody,
+    /// The lock in the value's own memory.
+    Own,
+    Lock(Lock),
+    RLock(RLock),
+}
+
+/// A lock that can be given to a [`Value`](crate::ipc::Value) or an [`Array`](crate::ipc::Array): [`Lock`] or [`RLock`].
+pub trait AnyLock: Sealed {}
+
+impl AnyLock for Lock {}
+impl AnyLock for RLock {}
+
+/// Not to be named outside of this crate, so that nobody else implements [`AnyLock`].
+pub trait Sealed {
+    #[doc(hidden)]
+    fn guardian(&self) -> Result<Guardian>;
+}
+
+impl Sealed for Lock {
+    fn guardian(&self) -> Result<Guardian> {
+        self.try_clone().map(Guardian::Lock)
+    }
+}
+
+impl Sealed for RLock {
+    fn guardian(&self) -> Result<Guardian> {
+        self.try_clone().map(Guardian::RLock)
+    }
+}
+
+/// The lock of a value, held. Dropping it gives it back.
+#[derive(Debug)]
+#[must_use = "the lock is given back when the guard is dropped"]
+pub struct ValueGuard<'a>(Held<'a>);
+
+#[derive(Debug)]
+enum Held<'a> {
+    Lock(LockGuard<'a>),
+    RLock(RLockGuard<'a>),
+}
+
+impl ValueGuard<'_> {
+    /// Whether the holder before this one died with the lock. Single numbers and whole slices are never half written, but
+    /// what it did in several steps may be half done.
+    pub fn abandoned(&self) -> Option<Abandoned> {
+        match &self.0 {
+            Held::Lock(guard) => guard.abandoned(),
+            Held::RLock(guard) => guard.abandoned(),
+        }
+    }
+}
+
+impl Guardian {
+    pub(crate) fn to_word(&self) -> u32 {
+        match self {
+            Guardian::Nobody => 0,
+            Guardian::Own => 1,
+            Guardian::Lock(_) => 2,
+            Guardian::RLock(_) => 3,
+        }
+    }
+
+    /// Adds what another process needs to have the same guardian.
+    pub(crate) fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+        match self {
+            Guardian::Nobody | Guardian::Own => Ok(()),
+            Guardian::Lock(lock) => lock.lend(parcel),
+            Guardian::RLock(lock) => lock.lend(parcel),
+        }
+    }
+
+    /// The guardian of `word`, from what [`lend`](Self::lend) added.
+    pub(crate) fn adopt(word: u32, parcel: &mut Adopted) -> Result<Self> {
+        Ok(match word {
+            0 => Guardian::Nobody,
+            2 => Guardian::Lock(Lock::adopt(parcel)?),
+            3 => Guardian::RLock(RLock::adopt(parcel)?),
+            _ => Guardian::Own,
+        })
+    }
+
+    /// Takes the lock; `own` is the one in the value's memory.
+    pub(crate) fn acquire<'a>(&'a self, own: &'a RLockState, own_pid: u32) -> Result<ValueGuard<'a>> {
+        let held = match self {
+            Guardian::Nobody => return Err(Error::NoLock),
+            Guardian::Own => {
+                let guard = own.acquire(own_pid, || Deadline::NEVER);
+                Held::RLock(guard.expect("a wait without end ends with the lock"))
+            }
+            Guardian::Lock(lock) => Held::Lock(lock.acquire()?),
+            Guardian::RLock(lock) => Held::RLock(lock.acquire()?),
+        };
+        Ok(ValueGuard(held))
+    }
+
+    /// Takes the lock if there is one.
+    pub(crate) fn acquire_if_any<'a>(&'a self, own: &'a RLockState, own_pid: u32) -> Result<Option<ValueGuard<'a>>> {
+        match self {
+            Guardian::Nobody => Ok(None),
+            _ => self.acquire(own, own_pid).map(Some),
+        }
+    }
+}

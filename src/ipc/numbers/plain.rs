@@ -1,0 +1,77 @@
+//! The numbers that can lie in shared memory.
+
+use crate::sys::atomic::Ordering::{AcqRel, Acquire, Release};
+use crate::sys::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+use crate::sys::shm::Shared;
+
+/// A number that [`Value`](crate::ipc::Value) and [`Array`](crate::ipc::Array) hold: every integer of 8 to 64 bits, `f32` and `f64`.
+///
+/// Only this crate implements it: what lies in shared memory has a fixed size, is valid whatever its bits are, and holds no
+/// pointer.
+pub trait Plain: Bits + Default + PartialEq + std::fmt::Debug + Send + Sync + 'static {}
+
+/// How a number is stored. Not to be named outside of this crate.
+pub trait Bits: Copy {
+    /// What a [`Value`](crate::ipc::Value) of it is called where kinds are compared.
+    const VALUE: &'static str;
+    /// What an [`Array`](crate::ipc::Array) of it is called where kinds are compared.
+    const ARRAY: &'static str;
+    /// An atomic of the number's size.
+    type Atom: Shared;
+
+    fn load(atom: &Self::Atom) -> Self;
+    fn store(self, atom: &Self::Atom);
+    /// Stores `new` if `atom` still holds the very bits of `self`.
+    fn replace(self, atom: &Self::Atom, new: Self) -> bool;
+}
+
+macro_rules! plain {
+    ($($number:ty, $name:literal, $atom:ty, $to_bits:expr, $from_bits:expr;)*) => {$(
+        impl Plain for $number {}
+
+        impl Bits for $number {
+            const VALUE: &'static str = concat!("value of ", $name);
+            const ARRAY: &'static str = concat!("array of ", $name);
+            type Atom = $atom;
+
+            #[inline]
+            fn load(atom: &$atom) -> Self {
+                $from_bits(atom.load(Acquire))
+            }
+
+            #[inline]
+            fn store(self, atom: &$atom) {
+                atom.store($to_bits(self), Release);
+            }
+
+            #[inline]
+            fn replace(self, atom: &$atom, new: Self) -> bool {
+                atom.compare_exchange($to_bits(self), $to_bits(new), AcqRel, Acquire).is_ok()
+            }
+        }
+    )*};
+}
+
+plain! {
+    i8, "i8", AtomicU8, i8::cast_unsigned, u8::cast_signed;
+    u8, "u8", AtomicU8, u8::from, u8::from;
+    i16, "i16", AtomicU16, i16::cast_unsigned, u16::cast_signed;
+    u16, "u16", AtomicU16, u16::from, u16::from;
+    i32, "i32", AtomicU32, i32::cast_unsigned, u32::cast_signed;
+    u32, "u32", AtomicU32, u32::from, u32::from;
+    i64, "i64", AtomicU64, i64::cast_unsigned, u64::cast_signed;
+    u64, "u64", AtomicU64, u64::from, u64::from;
+    f32, "f32", AtomicU32, f32::to_bits, f32::from_bits;
+    f64, "f64", AtomicU64, f64::to_bits, f64::from_bits;
+}
+
+/// Replaces the number in `atom` by what `change` makes of it, as one step: again if somebody changed it meanwhile.
+pub(crate) fn update<T: Plain>(atom: &T::Atom, mut change: impl FnMut(T) -> T) -> T {
+    loop {
+        let old = T::load(atom);
+        let new = change(old);
+        if old.replace(atom, new) {
+            return new;
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Who lives: one table in shared memory with a seat for each process that descends from the first one.
+//!
+//! # State
+//! A seat's `state` is one word, `parent's seat << 32 | generation << 2 | phase`: FREE -> CLAIMED (its parent cleans the
+//! other words) -> RESERVED (a child is being started, `pid` is filled in when it is) -> LIVE (the child tied the seat's
+//! life word to a thread of its own that never ends). Vacating frees it; whoever takes it next bumps the generation, so a
+//! [`Seat`] that anybody still remembers is dead for ever.
+//!
+//! # Ordering
+//! `state` is stored with `Release` after the seat's other words and loaded with `Acquire` before them.
+//!
+//! # Death
+//! The kernel marks the life word of a process that ends in any way. Of a child that was killed before it took its seat,
+//! its parent's word and its own pidfd tell. Nobody has to run for a death to become visible, and whoever needs a seat
+//! takes over one of a dead process.
+//!
+//! # Standard
+//! Robust futexes (`set_robust_list(2)`), see [`crate::sys::life`]. Python's counterpart is `active_children()`, which knows
+//! own children only and forgets them when their parent is killed.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Mutex;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::thread;
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::sync::waits::{PLACES, WaitState};
+use crate::sys::atomic::{AtomicU32, AtomicU64};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::shm::{Mapping, shared_layout};
+use crate::sys::{fd, life};
+
+/// The most processes that one family has at once.
+pub(crate) const SEATS: usize = 4096;
+const INDEX_BITS: u32 = 12;
+
+const FREE: u64 = 0;
+const CLAIMED: u64 = 1;
+const RESERVED: u64 = 2;
+const LIVE: u64 = 3;
+const PHASE_BITS: u32 = 2;
+/// Generations that fit beside the index in a [`Seat`]; 0 is never used, so that no seat's word is 0.
+const GENERATIONS: u32 = 1 << (32 - INDEX_BITS);
+
+shared_layout! {
+    struct SeatState {
+        state: AtomicU64,
+        life: AtomicU32,
+        pid: AtomicU32,
+    }
+}
+
+shared_layout! {
+    struct FamilyState = b"family  " {
+        seats: [SeatState; SEATS],
+        waits: [WaitState; PLACES],
+        locks: AtomicU32,
+        padding: AtomicU32,
+    }
+}
+
+/// A process of the family, for as long as it lives: index and generation of its seat. Never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Seat(u32);
+
+impl Seat {
+    fn new(index: usize, generation: u32) -> Self {
+        Seat(generation << INDEX_BITS | index as u32)
+    }
+
+    fn index(self) -> usize {
+        self.0 as usize % SEATS
+    }
+
+    fn generation(self) -> u32 {
+        self.0 >> INDEX_BITS
+    }
+
+    /// The form in which a seat stands in shared memory; 0 is nobody.
+    pub(crate) fn to_word(self) -> u32 {
+        self.0
+    }
+
+    /// Reads what [`Seat::to_word`] wrote.
+    pub(crate) fn from_word(word: u32) -> Option<Self> {
+        (word != 0).then_some(Seat(word))
+    }
+}
+
+/// The table, and this process's own seat in it.
+#[derive(Debug)]
+pub(crate) struct Family {
+    table: Mapping<FamilyState>,
+    me: Seat,
+}
+
+/// A process has one life and so one family; it is found or founded once.
+static OURS: Mutex<Option<&'static Family>> = Mutex::new(None);
+
+impl Family {
+    /// The family of this process. The first of a family founds it here.
+    pub(crate) fn ours() -> Result<&'static Family> {
+        let mut ours = OURS.lock().expect("nothing panics while it holds the lock");
+        if let Some(family) = *ours {
+            return Ok(family);
+        }
+        let table = Mapping::create(0, |_| Ok(())).map_err(os("make the table of processes"))?;
+        let me = Seat::new(0, 1);
+        let family: &Family = Box::leak(Box::new(Family { table, me }));
+        family.started(me, Pid::this());
+        family.live(None).map_err(os("start the thread that stands for this process"))?;
+        *ours = Some(family);
+        Ok(family)
+    }
+
+    /// Joins the parent's family, in a worker: takes the seat that the parent reserved, and ends this process when the
+    /// parent ends.
+    pub(crate) fn join(memfd: OwnedFd, seat: u32, parent: OwnedFd) -> Result<()> {
+        let table = Mapping::open(memfd).map_err(os("open the table of processes"))?;
+        let me = Seat::from_word(seat)
+            .filter(|seat| seat.index() < SEATS)
+            .ok_or(Error::NoSuchSlot { slot: seat, given: 0 })?;
+        let family: &Family = Box::leak(Box::new(Family { table, me }));
+        family.live(Some(parent)).map_err(os("start the thread that stands for this worker"))?;
+        *OURS.lock().expect("nothing panics while it holds the lock") = Some(family);
+        Ok(())
+    }
+
+    /// This process's seat.
+    pub(crate) fn me(&self) -> Seat {
+        self.me
+    }
+
+    /// The descriptor to hand to a child.
+    pub(crate) fn memfd(&self) -> BorrowedFd<'_> {
+        self.table.memfd()
+    }
+
+    /// The process id of who took `seat`; `None` if the seat has gone to another, or its process is about to start.
+    pub(crate) fn pid_of(&self, seat: Seat) -> Option<u32> {
+        let place = &self.table.seats[seat.index()];
+        let pid = place.pid.load(Acquire);
+        (Standing::of(place.state.load(Acquire)).generation == seat.generation() && pid != 0).then_some(pid)
+    }
+
+    /// The table of those who wait for locks.
+    pub(crate) fn waits(&self) -> &[WaitState; PLACES] {
+        &self.table.waits
+    }
+
+    /// A number that no other lock of the family has.
+    pub(crate) fn next_lock_number(&self) -> u32 {
+        // 0 is "not numbered yet". Nobody makes four billion locks that are waited for.
+        self.table.locks.fetch_add(1, Relaxed).wrapping_add(1).max(1)
+    }
+
+    /// Takes a seat for a child that is about to be started.
+    pub(crate) fn reserve(&self) -> Result<Seat> {
+        for (index, place) in self.table.seats.iter().enumerate() {
+            let now = place.state.load(Acquire);
+            let last = Standing::of(now);
+            if last.phase != FREE && self.is_alive(Seat::new(index, last.generation)) {
+                continue;
+            }
+            let seat = Seat::new(index, last.generation % (GENERATIONS - 1) + 1);
+            if place.state.compare_exchange(now, self.standing(seat, CLAIMED), AcqRel, Relaxed).is_ok() {
+                place.life.store(0, Relaxed);
+                place.pid.store(0, Relaxed);
+                place.state.store(self.standing(seat, RESERVED), Release);
+                return Ok(seat);
+            }
+        }
+        Err(Error::FamilyFull { limit: SEATS })
+    }
+
+    /// Notes the process id of the child that a reserved seat is for.
+    pub(crate) fn started(&self, seat: Seat, pid: Pid) {
+        self.table.seats[seat.index()].pid.store(pid.as_raw() as u32, Release);
+    }
+
+    /// Frees the seat of a child that is gone (or was never started).
+    pub(crate) fn vacate(&self, seat: Seat) {
+        let place = &self.table.seats[seat.index()];
+        let now = place.state.load(Acquire);
+        if Standing::of(now).generation == seat.generation() {
+            // Fails if somebody took over the dead seat meanwhile: then it is theirs.
+            let _ = place.state.compare_exchange(now, self.standing(seat, FREE), AcqRel, Relaxed);
+        }
+    }
+
+    /// Whether the process that took `seat` lives. A child counts from the moment its seat was reserved.
+    pub(crate) fn is_alive(&self, seat: Seat) -> bool {
+        let place = &self.table.seats[seat.index()];
+        let standing = Standing::of(place.state.load(Acquire));
+        if standing.generation != seat.generation() {
+            return false;
+        }
+        let parent_lives = || standing.parent.is_some_and(|parent| parent != seat && self.is_alive(parent));
+        match standing.phase {
+            FREE => false,
+            CLAIMED => parent_lives(),
+            // The child of a dead parent ends before its role begins, so the parent's death decides.
+            _ => life::is_alive(&place.life).unwrap_or_else(|| parent_lives() && may_still_start(place)),
+        }
+    }
+
+    fn standing(&self, seat: Seat, phase: u64) -> u64 {
+        u64::from(self.me.to_word()) << 32 | u64::from(seat.generation()) << PHASE_BITS | phase
+    }
+
+    /// Starts the thread whose end is this process's end: it carries the life word, and watches the parent.
+    fn live(&'static self, parent: Option<OwnedFd>) -> io::Result<()> {
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        let place = &self.table.seats[self.me.index()];
+        let body = move || {
+            let held = life::hold(&place.life);
+            if held.is_ok() {
+                let parent = place.state.load(Relaxed) >> 32 << 32;
+                place.state.store(parent | u64::from(self.me.generation()) << PHASE_BITS | LIVE, Release);
+            }
+            let failed = held.is_err();
+            // The starter waits for this message, so it is there to receive it.
+            let _ = tell.send(held);
+            if failed {
+                return;
+            }
+            loop {
+                match &parent {
+                    Some(parent) => end_with(parent),
+                    None => thread::park(),
+                }
+            }
+        };
+        thread::Builder::new().name("life".into()).stack_size(64 * 1024).spawn(body)?;
+        told.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))
+    }
+}
+
+/// What a seat's state word says.
+struct Standing {
+    parent: Option<Seat>,
+    generation: u32,
+    phase: u64,
+}
+
+impl Standing {
+    fn of(word: u64) -> Self {
+        Standing {
+            parent: Seat::from_word((word >> 32) as u32),
+            generation: word as u32 >> PHASE_BITS,
+            phase: word & ((1 << PHASE_BITS) - 1),
+        }
+    }
+}
+
+/// Whether a child of a living parent that has not tied its life word yet may still do so.
+fn may_still_start(place: &SeatState) -> bool {
+    let pid = place.pid.load(Acquire);
+    if pid == 0 {
+        return true;
+    }
+    // The number is the child's until its parent waits for it, and the parent vacates the seat then.
+    match fd::pidfd_open(Pid::from_raw(pid as i32)) {
+        Ok(pidfd) => !fd::wait_readable(&pidfd, Some(monotonic_ns())).unwrap_or(false),
+        // Being out of descriptors says nothing about the child.
+        Err(error) => error.raw_os_error() != Some(Errno::ESRCH as i32),
+    }
+}
+
+/// Ends this process, as a kill would, once the process of `parent` has ended.
+fn end_with(parent: &OwnedFd) {
+    if fd::wait_readable(parent, None).unwrap_or(false) {
+        let _ = nix::sys::signal::kill(Pid::this(), nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive() {
+        let family = Family::ours().expect("a family");
+        assert!(family.is_alive(family.me()));
+    }
+
+    #[test]
+    fn reserved_seat_is_alive_until_vacated() {
+        let family = Family::ours().expect("a family");
+        let seat = family.reserve().expect("a seat");
+        assert!(family.is_alive(seat), "its parent, this process, is about to start it");
+        family.vacate(seat);
+        assert!(!family.is_alive(seat));
+    }
+
+    #[test]
+    fn vacated_seat_stays_dead_when_its_place_is_taken_again() {
+        let family = Family::ours().expect("a family");
+        let old = family.reserve().expect("a seat");
+        family.vacate(old);
+        let seats: Vec<Seat> = std::iter::repeat_with(|| family.reserve().expect("a seat")).take(64).collect();
+        assert!(!family.is_alive(old));
+        seats.into_iter().for_each(|seat| family.vacate(seat));
+    }
+}

@@ -1,0 +1,17 @@
+//! Processes: started in a role, given handles, waited for, stopped; and who of them lives.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `process` | a worker, from its start to its end |
+//! | `role`, `share` | what a worker is told, and the handles that it is given |
+//! | `boot` | the first and the last thing a worker does |
+//! | `stop` | being asked to stop |
+//! | `family`, `members` | who lives, and whom a shared object counts on |
+
+pub(crate) mod boot;
+pub(crate) mod family;
+pub(crate) mod members;
+pub(crate) mod process;
+pub(crate) mod role;
+pub(crate) mod share;
+pub(crate) mod stop;

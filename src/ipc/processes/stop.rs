@@ -1,0 +1,62 @@
+//! Being asked to stop: Ctrl-C and SIGTERM as something that a process with workers can wait for.
+//!
+//! # Standard
+//! Python's `KeyboardInterrupt` in the parent, with the workers out of it: they ignore SIGINT and are stopped in order.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::signal::Signal;
+
+use crate::ipc::error::{Result, os};
+use crate::sys::signal::StopBell;
+
+/// A request to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopSignal {
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+impl StopSignal {
+    /// The exit code that a shell gives to a process ended by this signal: 130 or 143.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            StopSignal::Interrupt => 128 + Signal::SIGINT as u8,
+            StopSignal::Terminate => 128 + Signal::SIGTERM as u8,
+        }
+    }
+}
+
+/// Notes the first SIGINT or SIGTERM instead of dying of it; a second one ends the process at once, and its workers with it.
+///
+/// One for a process at a time: signal handlers belong to the whole of it. Dropping it restores the default.
+#[derive(Debug)]
+pub struct StopSignals {
+    bell: StopBell,
+}
+
+impl StopSignals {
+    /// Starts noting.
+    ///
+    /// # Errors
+    /// [`Error::Os`](crate::ipc::Error::Os) if the kernel refuses the handler or a descriptor.
+    pub fn catch() -> Result<Self> {
+        Ok(StopSignals { bell: StopBell::hang().map_err(os("catch Ctrl-C and SIGTERM"))? })
+    }
+
+    /// The signal that came first, if one did. Does not wait: wait for [`AsFd`] to become readable.
+    pub fn asked(&self) -> Option<StopSignal> {
+        match self.bell.asked()? {
+            Signal::SIGTERM => Some(StopSignal::Terminate),
+            _ => Some(StopSignal::Interrupt),
+        }
+    }
+}
+
+impl AsFd for StopSignals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}

@@ -1,0 +1,199 @@
+//! What `Queue` and `JoinableQueue` have in common: a ring, the rights of a handle on it, and the putting side.
+
+use serde::Serialize;
+
+use super::encoding::{self, SMALL, Scratch};
+use super::participants::Rights;
+use super::ring::{Plan, Records, Ring, RingState, Waited, Waiting, Writer};
+use crate::ipc::error::{Error, Result};
+use crate::ipc::processes::share::{Adopted, Parcel};
+
+/// What a handle may do: a type, so that the compiler knows it too.
+pub trait Access: sealed::Sealed {}
+/// May put.
+pub trait Puts: Access {}
+/// May get.
+pub trait Gets: Access {}
+
+/// A handle that puts and gets.
+#[derive(Debug, Clone, Copy)]
+pub enum Both {}
+/// A handle that only puts.
+#[derive(Debug, Clone, Copy)]
+pub enum PutOnly {}
+/// A handle that only gets.
+#[derive(Debug, Clone, Copy)]
+pub enum GetOnly {}
+
+mod sealed {
+    use super::{Both, GetOnly, PutOnly};
+
+    pub trait Sealed {
+        #[doc(hidden)]
+        const PUTS: bool;
+        #[doc(hidden)]
+        const GETS: bool;
+        #[doc(hidden)]
+        const QUEUE: &'static str;
+        #[doc(hidden)]
+        const JOINABLE: &'static str;
+    }
+    impl Sealed for Both {
+        const PUTS: bool = true;
+        const GETS: bool = true;
+        const QUEUE: &'static str = "queue";
+        const JOINABLE: &'static str = "joinable queue";
+    }
+    impl Sealed for PutOnly {
+        const PUTS: bool = true;
+        const GETS: bool = false;
+        const QUEUE: &'static str = "queue's producer";
+        const JOINABLE: &'static str = "joinable queue's producer";
+    }
+    impl Sealed for GetOnly {
+        const PUTS: bool = false;
+        const GETS: bool = true;
+        const QUEUE: &'static str = "queue's consumer";
+        const JOINABLE: &'static str = "joinable queue's consumer";
+    }
+}
+impl Access for Both {}
+impl Access for PutOnly {}
+impl Access for GetOnly {}
+impl Puts for Both {}
+impl Puts for PutOnly {}
+impl Gets for Both {}
+impl Gets for GetOnly {}
+
+pub(crate) fn rights_of<A: Access>() -> Rights {
+    Rights { put: A::PUTS, get: A::GETS }
+}
+
+/// A handle on a ring, with a buffer for items.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) ring: Ring,
+    pub(crate) scratch: Scratch,
+}
+
+impl Channel {
+    pub(crate) fn create(plan: Plan, rights: Rights, init: impl FnOnce(&RingState)) -> Result<Self> {
+        Ring::create(plan, rights, init).map(Self::of)
+    }
+
+    fn of(ring: Ring) -> Self {
+        Channel { ring, scratch: Scratch::default() }
+    }
+
+    /// Another handle of this process.
+    pub(crate) fn another(&self, rights: Rights) -> Result<Self> {
+        self.ring.another(rights).map(Channel::of)
+    }
+
+    pub(crate) fn lend(&self, parcel: &mut Parcel, rights: Rights) -> Result<()> {
+        let memfd = self.ring.lend(parcel.recipient(), rights)?;
+        parcel.add(memfd)
+    }
+
+    pub(crate) fn adopt(parcel: &mut Adopted, rights: Rights) -> Result<Self> {
+        Ring::open(parcel.descriptor()?, rights).map(Self::of)
+    }
+
+    /// Items in the ring at one moment.
+    pub(crate) fn items(&self) -> u64 {
+        let (head, tail) = self.ring.committed();
+        tail.items.wrapping_sub(head.items).min(self.ring.plan().capacity)
+    }
+
+    pub(crate) fn capacity(&self) -> Option<usize> {
+        let capacity = self.ring.plan().capacity;
+        (capacity != u64::MAX).then_some(capacity as usize)
+    }
+
+    /// Puts one item. [`Error::Full`] if there was no room for as long as it was willing to wait.
+    #[inline]
+    pub(crate) fn put<T: Serialize>(&self, item: &T, waiting: Waiting) -> Result<()> {
+        self.check_may_put()?;
+        let mut small = [0; SMALL];
+        if let Some(records) = encoding::encode_small(item, &mut small)? {
+            let longest = self.ring.plan().longest();
+            // Only a ring that was made for tiny items refuses a small one.
+            if records.bytes.len() <= longest || records.len_of_first() <= longest {
+                return self.put_record(records, waiting);
+            }
+        }
+        self.put_large(item, waiting)
+    }
+
+    #[cold]
+    fn put_large<T: Serialize>(&self, item: &T, waiting: Waiting) -> Result<()> {
+        let mut buffer = self.scratch.borrow();
+        buffer.clear();
+        encoding::append(item, self.ring.plan().longest(), &mut buffer)?;
+        let put = self.put_record(Records { bytes: &buffer, items: 1 }, waiting);
+        let used = buffer.len();
+        self.scratch.give_back(buffer, used);
+        put
+    }
+
+    /// Puts many items, side by side, as there is room. Returns how many it could.
+    pub(crate) fn put_many<T: Serialize>(&self, items: &[T], waiting: Waiting) -> Result<usize> {
+        self.check_may_put()?;
+        let mut buffer = self.scratch.borrow();
+        buffer.clear();
+        for item in items {
+            encoding::append(item, self.ring.plan().longest(), &mut buffer)?;
+        }
+        let records = Records { bytes: &buffer, items: items.len() as u64 };
+        let put = self.put_slowly(None, records, waiting);
+        let used = buffer.len();
+        self.scratch.give_back(buffer, used);
+        put.map(|put| put as usize)
+    }
+
+    #[inline]
+    fn check_may_put(&self) -> Result<()> {
+        if !self.ring.rights().put {
+            return Err(Error::Closed);
+        }
+        // A handle that gets too has no reason to despair before it has to wait.
+        if self.ring.nobody_gets(false) { Err(Error::Disconnected) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn put_record(&self, record: Records<'_>, waiting: Waiting) -> Result<()> {
+        let mut writer = self.ring.writer_now();
+        if let Some(writer) = &mut writer
+            && writer.write_at_a_glance(record)?
+        {
+            return Ok(());
+        }
+        match self.put_slowly(writer, record, waiting)? {
+            0 => Err(Error::Full),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts records as there is room, and says how many it could.
+    #[cold]
+    fn put_slowly(&self, writer: Option<Writer<'_>>, records: Records<'_>, mut waiting: Waiting) -> Result<u64> {
+        let writer = writer.map_or_else(|| self.ring.writer(&waiting), |writer| Ok(Some(writer)))?;
+        let Some(mut writer) = writer else { return Ok(0) };
+        let mut left = records;
+        loop {
+            let written = writer.write(left)?;
+            left = left.after(written);
+            if left.items == 0 {
+                return Ok(records.items);
+            }
+            if written.items > 0 {
+                waiting.progressed();
+            }
+            match writer.wait(&mut waiting) {
+                Waited::LookAgain => {}
+                Waited::TimedOut => return Ok(records.items - left.items),
+                Waited::Hopeless => return Err(Error::Disconnected),
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Taking items on lease: who has which, what becomes of a dead taker's, and what is still to be done.
+//!
+//! # State
+//! The lease table of the ring. What is unfinished is computed: items in the ring and valid leases.
+//!
+//! # Death
+//! Leases of a dead process are found by whoever gets next: when the ring is empty, and every so often while it is not.
+//! The readers' mutex is held, so that one process at a time does it; killed in the middle it leaves each lease either
+//! still the dead one's or already returned.
+//!
+//! # Standard
+//! At-least-once delivery; see [`super::ring`]'s lease table.
+
+use super::ring::{LastLook, LeaseSlot, LeaseState, Place, Reader, Record, Ring, Standing, Waited, Waiting};
+use crate::ipc::error::{Error, Result};
+use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+/// What becomes of an item whose taker dies before its task is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnConsumerDeath {
+    /// Another consumer gets it, up to the limit of redeliveries.
+    #[default]
+    Requeue,
+    /// It becomes a dead letter, and `join` fails with [`Error::ConsumerDied`].
+    Fail,
+    /// It is forgotten.
+    Drop,
+}
+
+impl OnConsumerDeath {
+    pub(crate) fn to_word(self) -> u32 {
+        self as u32
+    }
+
+    pub(crate) fn from_word(word: u32) -> Self {
+        match word {
+            1 => OnConsumerDeath::Fail,
+            2 => OnConsumerDeath::Drop,
+            _ => OnConsumerDeath::Requeue,
+        }
+    }
+}
+
+/// The right to finish one item.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ticket {
+    slot: u32,
+    standing: Standing,
+    /// Number of the item in the order of the puts.
+    pub(crate) item: u64,
+    /// Where its bytes are.
+    pub(crate) place: Place,
+    pub(crate) len: u32,
+}
+
+impl Ticket {
+    fn new(slot: u32, memory: &LeaseSlot, standing: Standing) -> Self {
+        let pinned = memory.pinned();
+        Ticket { slot, standing, item: memory.item(), place: pinned.place, len: pinned.len }
+    }
+
+    pub(crate) fn redelivered(&self) -> u32 {
+        self.standing.returns
+    }
+}
+
+/// How many items a busy ring leases before it looks for dead takers.
+const LOOK_EVERY: u32 = 256;
+
+/// A ring whose items are taken on lease.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leasing<'a> {
+    pub(crate) ring: &'a Ring,
+}
+
+impl<'a> Leasing<'a> {
+    /// Leases the oldest items, at most `most`, or one that came back. `false` if there was none as long as it was willing
+    /// to wait.
+    pub(crate) fn take(self, most: usize, mut waiting: Waiting, mut lease: impl FnMut(Ticket)) -> Result<bool> {
+        let (ring, state) = (self.ring, self.ring.state());
+        let Some(mut reader) = ring.reader(&waiting, || self.has_returned() || self.others_hold_leases())? else {
+            return Ok(false);
+        };
+        self.scrub_after_death(&reader);
+        let (mut is_idle, will_wait) = (false, waiting.will());
+        loop {
+            let returned = state.returned.load(Acquire);
+            let ticks = reader.side().lease_ticks.load(Relaxed);
+            let first = reader.first()?;
+            if first.is_none() || ticks >= LOOK_EVERY || returned != reader.side().returned_seen.load(Relaxed) {
+                reader.side().lease_ticks.store(0, Relaxed);
+                if let Some(ticket) = self.look_through(&reader) {
+                    lease(ticket);
+                    return Ok(true);
+                }
+                reader.side().returned_seen.store(returned, Relaxed);
+            }
+            if let Some(record) = first {
+                reader.side().lease_ticks.store(ticks.wrapping_add(1), Relaxed);
+                self.lease_from(&mut reader, record, most, &mut lease)?;
+                return Ok(true);
+            }
+            if is_idle {
+                ring.release_surplus();
+            }
+            let waited = reader.wait(&mut waiting, || {
+                if state.returned.load(Acquire) != returned {
+                    return LastLook::GoOn;
+                }
+                LastLook::hopeless_if(ring.nobody_puts(will_wait) && !self.others_hold_leases())
+            });
+            match waited {
+                Waited::LookAgain => is_idle = true,
+                Waited::TimedOut => return Ok(false),
+                Waited::Hopeless => return Err(Error::Disconnected),
+            }
+        }
+    }
+
+    /// Leases `record` and those behind it, all in one step.
+    fn lease_from(
+        self,
+        reader: &mut Reader<'_>,
+        first: Record,
+        most: usize,
+        lease: &mut impl FnMut(Ticket),
+    ) -> Result<()> {
+        let leases = reader.leases();
+        let (mut next, mut after, mut tickets) = (Some(first), None, 0);
+        while let Some(record) = next.filter(|_| tickets < most) {
+            let index = match leases.find_free() {
+                Ok(Some(index)) => index,
+                // What is leased by now is given out; the next call meets the obstacle again.
+                Ok(None) | Err(_) if tickets > 0 => break,
+                Ok(None) => return Err(Error::TooManyLeases { limit: leases.limit() }),
+                Err(error) => return Err(error),
+            };
+            let slot = leases.slot(index);
+            let standing = slot.fill(&record, self.ring.family().me(), std::process::id());
+            lease(Ticket::new(index, slot, standing));
+            tickets += 1;
+            after = Some(record.after);
+            next = if tickets < most { reader.record_at(record.after).unwrap_or(None) } else { None };
+        }
+        if let Some(after) = after {
+            // From here on they are out of the ring and leased, both at once.
+            reader.take_until(after);
+        }
+        Ok(())
+    }
+
+    /// Every acquisition of the readers' mutex begins with this.
+    pub(crate) fn scrub_after_death(self, reader: &Reader<'_>) {
+        if reader.was_abandoned() {
+            reader.leases().scrub(reader.head_items());
+        }
+    }
+
+    /// Whether items were given back that nobody took since, as far as a glance tells.
+    pub(crate) fn has_returned(self) -> bool {
+        let state = self.ring.state();
+        state.returned.load(Acquire) != state.get.returned_seen.load(Relaxed)
+    }
+
+    /// Whether another process has items that may come back, or has died with them.
+    fn others_hold_leases(self) -> bool {
+        let me = self.ring.family().me();
+        self.valid().any(|(_, _, standing)| match standing.state {
+            LeaseState::Leased => standing.owner != Some(me),
+            state => state == LeaseState::Returned,
+        })
+    }
+
+    /// The leases that the readers' mark has made valid, whatever became of them.
+    pub(crate) fn valid(self) -> impl Iterator<Item = (u32, &'a LeaseSlot, Standing)> {
+        let (head, _) = self.ring.committed();
+        let used = self.ring.leases().used().map(|(index, slot)| (index, slot, slot.standing()));
+        used.filter(move |(_, slot, standing)| standing.state != LeaseState::Free && slot.is_before(head.items))
+    }
+
+    /// Ends the leases of the dead, and takes over the first item that was given back.
+    fn look_through(self, reader: &Reader<'_>) -> Option<Ticket> {
+        self.bury_dead(reader);
+        reader.leases().used().find_map(|(index, slot)| {
+            let returned = Some(slot.standing()).filter(|standing| standing.state == LeaseState::Returned)?;
+            let leased = slot.take_over(returned, self.ring.family().me(), std::process::id())?;
+            Some(Ticket::new(index, slot, leased))
+        })
+    }
+
+    /// Ends the leases of dead processes.
+    pub(crate) fn bury_dead(self, reader: &Reader<'_>) {
+        let (family, head_items) = (self.ring.family(), reader.head_items());
+        let is_dead = |standing: &Standing| {
+            standing.state == LeaseState::Leased && standing.owner.is_none_or(|owner| !family.is_alive(owner))
+        };
+        let leases = reader.leases().used().map(|(_, slot)| (slot, slot.standing()));
+        for (slot, standing) in leases.filter(|(slot, standing)| is_dead(standing) && slot.is_before(head_items)) {
+            self.bury(slot, standing);
+        }
+    }
+
+    /// Does with a dead process's lease what the queue was made to do.
+    fn bury(self, slot: &LeaseSlot, standing: Standing) {
+        let state = self.ring.state();
+        let after = match OnConsumerDeath::from_word(state.on_death.load(Relaxed)) {
+            OnConsumerDeath::Requeue => standing.returned(state.max_redeliveries.load(Relaxed)),
+            OnConsumerDeath::Fail => standing.dead(),
+            OnConsumerDeath::Drop => standing.free(),
+        };
+        // The dead do not race, and the readers' mutex keeps others who bury away.
+        slot.replace(standing, after);
+        self.came_back(after);
+    }
+
+    /// Ends a lease: its task is done.
+    pub(crate) fn done(self, ticket: &Ticket) -> Result<()> {
+        let slot = self.ring.leases().slot(ticket.slot);
+        if !slot.replace(ticket.standing, ticket.standing.free()) {
+            return Err(Error::LeaseLost { item: ticket.item });
+        }
+        self.ended();
+        Ok(())
+    }
+
+    /// Gives an item back, for another consumer or the same.
+    pub(crate) fn give_back(self, ticket: &Ticket) -> Result<()> {
+        let state = self.ring.state();
+        let after = ticket.standing.returned(state.max_redeliveries.load(Relaxed));
+        if !self.ring.leases().slot(ticket.slot).replace(ticket.standing, after) {
+            return Err(Error::LeaseLost { item: ticket.item });
+        }
+        self.came_back(after);
+        Ok(())
+    }
+
+    /// A lease ended without its task: wakes who may take the item now, or whom it concerns that nobody does.
+    fn came_back(self, after: Standing) {
+        let state = self.ring.state();
+        if after.state == LeaseState::Returned {
+            state.returned.fetch_add(1, Release);
+            state.getters.ring();
+        } else {
+            self.ended();
+        }
+    }
+
+    /// One task less is unfinished: wakes whom that may concern.
+    fn ended(self) {
+        let (ring, state) = (self.ring, self.ring.state());
+        // Who joins has nothing to see before the ring is empty, and the last task ends after that.
+        state.joiners.ring_if(|| ring.is_empty());
+        // Others wait for items that may come back; with the last of them there is nothing more to wait for.
+        state.getters.ring_if(|| ring.nobody_puts(true));
+        if state.starved.load(Relaxed) != 0 {
+            state.starved.store(0, SeqCst);
+            state.putters.ring();
+        }
+    }
+
+    /// The dead letters.
+    pub(crate) fn dead(self) -> impl Iterator<Item = Ticket> {
+        self.valid()
+            .filter(|(_, _, standing)| standing.state == LeaseState::Dead)
+            .map(|(index, slot, standing)| Ticket::new(index, slot, standing))
+    }
+
+    /// Whether a ticket still stands as it was seen.
+    pub(crate) fn stands(self, ticket: &Ticket) -> bool {
+        self.ring.leases().slot(ticket.slot).standing() == ticket.standing
+    }
+}

@@ -1,0 +1,209 @@
+//! Who may still put into a queue, and who may still get from it.
+//!
+//! # State
+//! One word for each process that has handles: `seat << 32 | handles that put << 16 | handles that get`, 0 if free. A word
+//! changes as a whole, and each handle is counted exactly once: where it is made, where it is lent (for the recipient's
+//! seat, before the child runs), and where it is dropped.
+//!
+//! # Ordering
+//! A departure changes its word and then looks whether anybody sleeps; a sleeper announces itself and then looks at the
+//! words. Both are `SeqCst`, so at least one of the two sees the other.
+//!
+//! # Death
+//! A dead process's word stays and no longer counts: its seat is dead. Whoever needs a place takes it over.
+//!
+//! # Standard
+//! What a pipe does with its descriptors: end-of-file when the last writer is gone, EPIPE when the last reader is.
+
+use crate::ipc::error::{Error, Result};
+use crate::ipc::processes::family::{Family, SEATS, Seat};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use crate::sys::shm::shared_layout;
+
+shared_layout! {
+    /// The table in shared memory.
+    pub(crate) struct Participants {
+        /// No word at or above this index was ever used.
+        high: AtomicU32,
+        /// 1 since there was a second handle.
+        ever_shared: AtomicU32,
+        words: [AtomicU64; SEATS],
+    }
+}
+
+/// What a handle may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Right {
+    Put,
+    Get,
+}
+
+/// The rights of one handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Rights {
+    pub(crate) put: bool,
+    pub(crate) get: bool,
+}
+
+impl Rights {
+    fn one_handle(self) -> u64 {
+        u64::from(self.put) << PUT_SHIFT | u64::from(self.get)
+    }
+
+    pub(crate) fn has(self, right: Right) -> bool {
+        match right {
+            Right::Put => self.put,
+            Right::Get => self.get,
+        }
+    }
+}
+
+const SEAT_SHIFT: u32 = 32;
+const PUT_SHIFT: u32 = 16;
+const MOST_HANDLES: u64 = 0xFFFF;
+
+fn seat_of(word: u64) -> Option<Seat> {
+    Seat::from_word((word >> SEAT_SHIFT) as u32)
+}
+
+fn handles(word: u64, right: Right) -> u64 {
+    match right {
+        Right::Put => word >> PUT_SHIFT & MOST_HANDLES,
+        Right::Get => word & MOST_HANDLES,
+    }
+}
+
+impl Participants {
+    /// Counts one more handle of the process in `seat`.
+    pub(crate) fn join(&self, family: &Family, seat: Seat, rights: Rights) -> Result<()> {
+        if rights == Rights::default() {
+            return Ok(());
+        }
+        if self.high.load(Relaxed) > 0 {
+            self.ever_shared.store(1, SeqCst);
+        }
+        if self.change(seat, |word| {
+            let fits = |right| !rights.has(right) || handles(word, right) < MOST_HANDLES;
+            (fits(Right::Put) && fits(Right::Get)).then(|| word + rights.one_handle())
+        }) {
+            return Ok(());
+        }
+        let fresh = u64::from(seat.to_word()) << SEAT_SHIFT | rights.one_handle();
+        for (index, place) in self.words.iter().enumerate() {
+            let now = place.load(SeqCst);
+            if seat_of(now).is_some_and(|owner| family.is_alive(owner)) {
+                continue;
+            }
+            // Raised first: a word beyond it would not be seen.
+            self.high.fetch_max(index as u32 + 1, SeqCst);
+            if place.compare_exchange(now, fresh, SeqCst, SeqCst).is_ok() {
+                return Ok(());
+            }
+        }
+        Err(Error::FamilyFull { limit: SEATS })
+    }
+
+    /// Counts one handle less of the process in `seat`.
+    pub(crate) fn leave(&self, seat: Seat, rights: Rights) {
+        if rights == Rights::default() {
+            return;
+        }
+        let left = self.change(seat, |word| {
+            let counted = |right| !rights.has(right) || handles(word, right) > 0;
+            (counted(Right::Put) && counted(Right::Get)).then(|| match word - rights.one_handle() {
+                rest if rest << SEAT_SHIFT == 0 => 0,
+                rest => rest,
+            })
+        });
+        debug_assert!(left, "every handle was counted when it was made");
+    }
+
+    /// Applies `change` to a word of `seat` that it accepts.
+    fn change(&self, seat: Seat, change: impl Fn(u64) -> Option<u64>) -> bool {
+        self.used().any(|place| {
+            let of_seat = |word| if seat_of(word) == Some(seat) { change(word) } else { None };
+            place.fetch_update(SeqCst, SeqCst, of_seat).is_ok()
+        })
+    }
+
+    fn used(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.words.iter().take(self.high.load(SeqCst) as usize)
+    }
+
+    /// The index of a word that says that somebody who lives has `right`, not counting `own` handles of `me`.
+    pub(crate) fn find(&self, family: &Family, right: Right, me: Seat, own: u64) -> Option<usize> {
+        self.used().position(|place| self.counts(family, place.load(SeqCst), right, me, own))
+    }
+
+    /// Whether the word at `index`, found by [`find`](Self::find) before, still says so: a few loads.
+    #[inline]
+    pub(crate) fn still(&self, family: &Family, index: usize, right: Right, me: Seat, own: u64) -> bool {
+        let word = self.words.get(index).map_or(0, |place| place.load(Relaxed));
+        self.counts(family, word, right, me, own)
+    }
+
+    #[inline]
+    fn counts(&self, family: &Family, word: u64, right: Right, me: Seat, own: u64) -> bool {
+        seat_of(word).is_some_and(|seat| {
+            let ours = if seat == me { own } else { 0 };
+            handles(word, right) > ours && family.is_alive(seat)
+        })
+    }
+
+    /// Whether there was ever more than one handle: one that was never shared does not wait for others in vain, its own
+    /// threads may still come.
+    pub(crate) fn ever_shared(&self) -> bool {
+        self.ever_shared.load(SeqCst) != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::shm::Mapping;
+
+    shared_layout! {
+        struct Table = b"testpart" { participants: Participants }
+    }
+
+    const PUTS: Rights = Rights { put: true, get: false };
+    const GETS: Rights = Rights { put: false, get: true };
+    const BOTH: Rights = Rights { put: true, get: true };
+
+    #[test]
+    fn handles_are_counted_and_forgotten() {
+        let table = Mapping::<Table>::create(0, |_| Ok(())).expect("memory");
+        let table = &table.participants;
+        let family = Family::ours().expect("a family");
+        let (me, child) = (family.me(), family.reserve().expect("a seat"));
+        table.join(family, me, BOTH).expect("room");
+        assert!(!table.ever_shared());
+        assert_eq!(table.find(family, Right::Put, me, 0), Some(0));
+        assert_eq!(table.find(family, Right::Put, me, 1), None, "its own handle does not count");
+        table.join(family, child, PUTS).expect("room");
+        assert!(table.ever_shared());
+        let found = table.find(family, Right::Put, me, 1).expect("the child");
+        assert!(table.still(family, found, Right::Put, me, 1));
+        assert_eq!(table.find(family, Right::Get, me, 1), None);
+        family.vacate(child);
+        assert!(!table.still(family, found, Right::Put, me, 1), "a dead process does not count");
+        table.join(family, me, GETS).expect("room");
+        table.leave(me, BOTH);
+        assert_eq!(table.find(family, Right::Put, me, 0), None);
+        assert_eq!(table.find(family, Right::Get, me, 0), Some(0));
+        table.leave(me, GETS);
+        assert_eq!(table.words[0].load(Relaxed), 0);
+    }
+
+    #[test]
+    fn place_of_a_dead_process_is_taken_over() {
+        let table = Mapping::<Table>::create(0, |_| Ok(())).expect("memory");
+        let family = Family::ours().expect("a family");
+        for _ in 0..3 {
+            let child = family.reserve().expect("a seat");
+            table.participants.join(family, child, PUTS).expect("room");
+            family.vacate(child);
+        }
+        assert_eq!(table.participants.high.load(Relaxed), 1);
+    }
+}

@@ -1,0 +1,304 @@
+//! The textbook queue: a pipe, a lock at each end of it, a bounded semaphore, and a thread that writes.
+//!
+//! It is here to be watched, measured and compared.
+//!
+//! # State
+//! A put takes a permit of the semaphore and leaves the item in a buffer of its process; the [`Feeder`] writes it into the
+//! pipe under the write lock. A get takes the read lock, waits for the pipe, reads one item and gives the permit back. So
+//! the number of items is known four times over (permits, buffers, pipe, and what the reader has half read), and the four do
+//! not change together: `qsize`, `is_empty` and `is_full` may contradict each other and a `try_get` right after a `put`.
+//!
+//! # Ordering
+//! The items go through the kernel, which orders them. Items of one process stay in order; between processes the feeders decide.
+//!
+//! # Death
+//! The locks are robust, and everybody is on a [`Board`](board::Board), so nobody waits for ever for the dead. What remains is the textbook's:
+//! - Killed after a put: items that were still in its buffer are lost, although `put` returned.
+//! - Killed with items in the buffer, or between reading an item and giving its permit back: the permits stay taken, and the
+//!   queue has less room for good.
+//! - Killed while its feeder writes an item of more than 4,092 bytes, or while it reads an item: the pipe is torn, and nobody
+//!   can use the queue any more. Everybody is told ([`Error::Torn`]), within 100 ms, and nobody gets half an item.
+//! - Stopped (SIGSTOP, Ctrl-Z) while it waits in `get`, or while its feeder writes, it is not dead and keeps its end's lock:
+//!   nobody else gets, or their items stay in their buffers, until it goes on or is killed. Timeouts pass as ever.
+//! - A process that ends in order waits until its items are in the pipe, as long as somebody lives who may read them.
+//!
+//! # Standard
+//! Python `multiprocessing.Queue`. Differs: an item that has no serialised form fails in `put` and not in the feeder; a
+//! killed reader or writer does not keep its lock; who waits for nobody is told so.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use self::feeder::Feeder;
+use self::parts::Parts;
+use super::put_error::PutError;
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result};
+use crate::ipc::messages::connection::{MESSAGE_LIMIT, decode};
+use crate::ipc::messages::outgoing::encode;
+use crate::ipc::processes::share::{self, Adopted, Parcel, Share};
+use crate::ipc::sync::semaphore::MAX_VALUE;
+
+mod batch;
+mod board;
+mod feeder;
+mod parts;
+
+/// What a semaphore counts to: the capacity of a queue without one.
+const UNBOUNDED: u32 = MAX_VALUE;
+
+/// How often a wait looks who still lives.
+const LOOK_AROUND: Duration = Duration::from_millis(100);
+
+/// A queue made of a pipe and locks, for any number of processes.
+///
+/// ```
+/// let queue = ipc_demo::PipeQueue::bounded(2)?;
+/// queue.put("first".to_owned())?;
+/// queue.put("second".to_owned())?;
+/// let full = queue.try_put("third".to_owned()).expect_err("there is room for two");
+/// assert_eq!(full.into_item(), "third");
+/// assert_eq!(queue.get()?, "first");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct PipeQueue<T> {
+    parts: Arc<Parts>,
+    feeder: Arc<Feeder>,
+    item: PhantomData<fn(T) -> T>,
+}
+
+impl<T> PipeQueue<T> {
+    /// Makes a queue with room for `capacity` items.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if that is none or more than a semaphore counts; [`Error::Os`] if there is no memory or no descriptor for it.
+    pub fn bounded(capacity: usize) -> Result<Self> {
+        let limit = UNBOUNDED - 1;
+        match u32::try_from(capacity).ok().filter(|capacity| (1..=limit).contains(capacity)) {
+            Some(capacity) => PipeQueue::with(capacity),
+            None => Err(Error::OutOfRange {
+                what: "the capacity of a queue",
+                given: capacity as u64,
+                least: 1,
+                most: limit.into(),
+            }),
+        }
+    }
+
+    /// Makes a queue that always has room: what does not fit into the pipe is kept in the memory of who puts.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if there is no memory or no descriptor for it.
+    pub fn unbounded() -> Result<Self> {
+        PipeQueue::with(UNBOUNDED)
+    }
+
+    fn with(capacity: u32) -> Result<Self> {
+        Parts::new(capacity).map(PipeQueue::of)
+    }
+
+    fn of(parts: Parts) -> Self {
+        let parts = Arc::new(parts);
+        PipeQueue { feeder: Feeder::new(Arc::clone(&parts)), parts, item: PhantomData }
+    }
+
+    /// Another user of the same queue in this process, with a buffer and a feeder of its own.
+    ///
+    /// It counts as somebody else: a queue with two handles has others as long as both are open.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if this process cannot have other descriptors or mappings; [`Error::Closed`].
+    pub fn try_clone(&self) -> Result<Self> {
+        share::again(self)
+    }
+
+    /// How many items there is room for; `None` if there always is.
+    pub fn capacity(&self) -> Option<usize> {
+        Some(self.parts.board.capacity()).filter(|capacity| *capacity != UNBOUNDED).map(|capacity| capacity as usize)
+    }
+
+    /// How many permits are taken: the items in all buffers and in the pipe, and those that died with a process.
+    pub fn qsize(&self) -> usize {
+        self.parts.board.capacity().saturating_sub(self.parts.slots.get_value()) as usize
+    }
+
+    /// Whether the pipe is empty. Items may still be in the buffers of those who put them.
+    pub fn is_empty(&self) -> bool {
+        !self.parts.has_arrived(Deadline::after(Duration::ZERO)).unwrap_or(false)
+    }
+
+    /// Whether all permits are taken.
+    pub fn is_full(&self) -> bool {
+        self.parts.slots.get_value() == 0
+    }
+
+    /// Ends the use of the queue by this process: it neither puts nor gets any more. What it put still goes into the pipe.
+    pub fn close(&self) {
+        self.feeder.close();
+    }
+
+    /// Closes, and waits until all that this process put is in the pipe.
+    ///
+    /// Waits as long as somebody lives who may make room in the pipe; what then is left is lost.
+    ///
+    /// # Standard
+    /// Python `Queue.join_thread`. Differs: closes by itself.
+    pub fn join_thread(&self) {
+        self.close();
+        self.feeder.join(None);
+    }
+
+    /// Closes, and waits at most `timeout` until all that this process put is in the pipe; `false` if it is not.
+    pub fn join_thread_timeout(&self, timeout: Duration) -> bool {
+        self.close();
+        self.feeder.join(Some(timeout))
+    }
+
+    /// Closes, and gives up what is not yet in the pipe, so that dropping the queue does not wait.
+    ///
+    /// An item that is half in the pipe tears it, for everybody.
+    ///
+    /// # Standard
+    /// Python `Queue.cancel_join_thread`. Differs: gives up at once and not at the end of the process.
+    pub fn cancel_join_thread(&self) {
+        self.feeder.cancel();
+    }
+}
+
+impl<T: Serialize> PipeQueue<T> {
+    /// Puts an item, waiting until there is room.
+    ///
+    /// Returns when the item is in this process's buffer: it may still be lost with the process.
+    ///
+    /// # Errors
+    /// All give the item back: [`PutError::Failed`] with [`Error::Closed`], [`Error::Codec`], [`Error::TooLong`],
+    /// [`Error::Torn`], or with [`Error::Disconnected`] if there is no room and nobody else is left.
+    pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
+        self.put_until(item, Deadline::NEVER)
+    }
+
+    /// Puts an item if there is room within `timeout`.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), and [`PutError::Full`].
+    pub fn put_timeout(&self, item: T, timeout: Duration) -> std::result::Result<(), PutError<T>> {
+        self.put_until(item, Deadline::after(timeout))
+    }
+
+    /// Puts an item if there is room. Does not wait.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), and [`PutError::Full`].
+    pub fn try_put(&self, item: T) -> std::result::Result<(), PutError<T>> {
+        self.put_timeout(item, Duration::ZERO)
+    }
+
+    fn put_until(&self, item: T, deadline: Deadline) -> std::result::Result<(), PutError<T>> {
+        let outcome = self.send(&item, deadline);
+        PutError::unless_put(item, outcome)
+    }
+
+    /// Leaves an item to the feeder. [`Error::Full`] if there was no room in time.
+    fn send(&self, item: &T, deadline: Deadline) -> Result<()> {
+        if self.feeder.is_closed() {
+            return Err(Error::Closed);
+        }
+        let mut frame = Vec::new();
+        let range = encode(item, MESSAGE_LIMIT, &mut frame)?;
+        frame.drain(..range.start);
+        loop {
+            self.parts.board.check_torn()?;
+            let wait = deadline.or_after(LOOK_AROUND).left().unwrap_or(LOOK_AROUND);
+            if self.parts.slots.acquire_timeout(wait) {
+                break;
+            }
+            if !self.parts.board.is_connected() {
+                return Err(Error::Disconnected);
+            }
+            if deadline.has_passed() {
+                return Err(Error::Full);
+            }
+        }
+        self.feeder.push(frame).inspect_err(|_| {
+            let _ = self.parts.slots.release();
+        })
+    }
+}
+
+impl<T: DeserializeOwned> PipeQueue<T> {
+    /// Takes the next item, waiting until there is one.
+    ///
+    /// # Errors
+    /// [`Error::Disconnected`] if there is none and nobody else is left who could put one; [`Error::Closed`];
+    /// [`Error::Torn`]; [`Error::Codec`] if the item is no `T`.
+    pub fn get(&self) -> Result<T> {
+        Ok(self.get_until(Deadline::NEVER)?.expect("a wait without end ends with an item"))
+    }
+
+    /// Takes the next item if its first byte is there within `timeout`; `None` if it is not.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_timeout(&self, timeout: Duration) -> Result<Option<T>> {
+        self.get_until(Deadline::after(timeout))
+    }
+
+    /// Takes the next item if there is one in the pipe, and nobody else is just waiting for one. Does not wait.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn try_get(&self) -> Result<Option<T>> {
+        self.get_timeout(Duration::ZERO)
+    }
+
+    fn get_until(&self, deadline: Deadline) -> Result<Option<T>> {
+        if self.feeder.is_closed() {
+            return Err(Error::Closed);
+        }
+        match self.parts.read(deadline, || self.feeder.is_busy())? {
+            Some(message) => decode(&message).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Waits until what this process put is in the pipe, as Python does at the end of a process; a thread that panics does not.
+impl<T> Drop for PipeQueue<T> {
+    fn drop(&mut self) {
+        self.close();
+        if !thread::panicking() {
+            self.feeder.join(None);
+        }
+    }
+}
+
+impl<T> fmt::Debug for PipeQueue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (qsize, capacity) = (self.qsize(), self.capacity());
+        f.debug_struct("PipeQueue").field("qsize", &qsize).field("capacity", &capacity).finish_non_exhaustive()
+    }
+}
+
+impl<T> Share for PipeQueue<T> {
+    const KIND: &'static str = "pipe queue";
+
+    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+        if self.feeder.is_closed() {
+            return Err(Error::Closed);
+        }
+        self.parts.lend(parcel)
+    }
+
+    fn adopt(parcel: &mut Adopted) -> Result<Self> {
+        Parts::adopt(parcel).map(PipeQueue::of)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! What the users of a textbook queue share: the pipe and what guards it. One item at a time goes through each end.
+//!
+//! # Death
+//! Who holds the lock of an end notes on the [`Board`] while it is inside an item; the next holder finds the note. A reader
+//! that waits inside an item finds its writer dead when it gets the write lock, which a writer keeps until the item is whole.
+
+use std::io::IoSlice;
+use std::os::fd::AsFd;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::LOOK_AROUND;
+use super::board::{Board, Side};
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::messages::connection::MESSAGE_LIMIT;
+use crate::ipc::messages::incoming::Incoming;
+use crate::ipc::messages::outgoing::refused;
+use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::sync::lock::{Lock, LockGuard};
+use crate::ipc::sync::semaphore::BoundedSemaphore;
+use crate::sys::fd::wait_readable;
+use crate::sys::stream::{ATOMIC_WRITE, Stream};
+
+/// What the users of a queue share.
+pub(crate) struct Parts {
+    reading: Stream,
+    writing: Stream,
+    read_lock: Lock,
+    write_lock: Lock,
+    pub(crate) slots: BoundedSemaphore,
+    pub(crate) board: Board,
+    /// Used by the holder of the read lock; empty between two items.
+    incoming: Mutex<Incoming>,
+}
+
+impl Parts {
+    pub(crate) fn new(capacity: u32) -> Result<Self> {
+        let (reading, writing) = Stream::pipe().map_err(os("make the pipe of a queue"))?;
+        Ok(Parts {
+            reading,
+            writing,
+            read_lock: Lock::new()?,
+            write_lock: Lock::new()?,
+            slots: BoundedSemaphore::new(capacity)?,
+            board: Board::new(capacity)?,
+            incoming: Mutex::new(Incoming::exact()),
+        })
+    }
+
+    /// Reads one item under the read lock. `expects_own`: whether this process's own buffer still holds some.
+    pub(crate) fn read(&self, deadline: Deadline, expects_own: impl Fn() -> bool) -> Result<Option<Vec<u8>>> {
+        let Some(_turn) = lock(&self.read_lock, deadline)? else { return Ok(None) };
+        self.board.check(Side::Reading)?;
+        while !self.has_arrived(deadline.or_after(LOOK_AROUND))? {
+            self.board.check_torn()?;
+            // Who has put its last item and is gone by now may have done so after the look into the pipe.
+            if !self.board.is_connected() && !expects_own() && !self.has_arrived(Deadline::after(Duration::ZERO))? {
+                return Err(Error::Disconnected);
+            }
+            if deadline.has_passed() {
+                return Ok(None);
+            }
+        }
+        self.board.set_inside(Side::Reading, true);
+        let message = self.read_begun()?;
+        self.board.set_inside(Side::Reading, false);
+        // One too many it cannot be: every item took one.
+        let _ = self.slots.release();
+        Ok(Some(message))
+    }
+
+    /// Reads an item of which something has arrived. Its writer holds the write lock until it is whole.
+    fn read_begun(&self) -> Result<Vec<u8>> {
+        let mut incoming = self.incoming.lock().expect("nothing panics while it holds the lock");
+        while !incoming.receive(&self.reading, MESSAGE_LIMIT, Deadline::after(LOOK_AROUND))? {
+            self.board.check_torn()?;
+            if let Some(_writer_is_gone) = self.write_lock.try_acquire()?
+                && !self.has_arrived(Deadline::after(Duration::ZERO))?
+            {
+                self.board.tear();
+                return Err(Error::Torn);
+            }
+        }
+        Ok(incoming.message_vec())
+    }
+
+    /// Writes one frame under the write lock, unless it is given up.
+    pub(crate) fn write(&self, frame: &[u8], gives_up: impl Fn() -> bool) -> Result<()> {
+        let _turn = loop {
+            match lock(&self.write_lock, Deadline::after(LOOK_AROUND))? {
+                Some(turn) => break turn,
+                None if gives_up() => return Err(Error::Disconnected),
+                None => {}
+            }
+        };
+        self.board.check(Side::Writing)?;
+        // A short one is in the pipe as a whole or not at all.
+        let can_tear = frame.len() > ATOMIC_WRITE;
+        if can_tear {
+            self.board.set_inside(Side::Writing, true);
+        }
+        let mut rest = frame;
+        while !rest.is_empty() {
+            let written = self.writing.write(&[IoSlice::new(rest)], Deadline::after(LOOK_AROUND).at_ns());
+            match written.map_err(refused)? {
+                Some(count) => rest = &rest[count..],
+                None => {
+                    self.board.check_torn()?;
+                    if gives_up() {
+                        if rest.len() < frame.len() {
+                            self.board.tear();
+                        }
+                        return Err(Error::Disconnected);
+                    }
+                }
+            }
+        }
+        if can_tear {
+            self.board.set_inside(Side::Writing, false);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn has_arrived(&self, deadline: Deadline) -> Result<bool> {
+        wait_readable(&self.reading, deadline.at_ns()).map_err(os("wait for an item"))
+    }
+}
+
+fn lock(lock: &Lock, deadline: Deadline) -> Result<Option<LockGuard<'_>>> {
+    match deadline.left() {
+        Some(left) => lock.acquire_timeout(left),
+        None => lock.acquire().map(Some),
+    }
+}
+
+impl Share for Parts {
+    const KIND: &'static str = "parts of a pipe queue";
+
+    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+        parcel.add(self.reading.as_fd())?;
+        parcel.add(self.writing.as_fd())?;
+        self.read_lock.lend(parcel)?;
+        self.write_lock.lend(parcel)?;
+        self.slots.lend(parcel)?;
+        self.board.lend(parcel)
+    }
+
+    fn adopt(parcel: &mut Adopted) -> Result<Self> {
+        let mut stream = || Stream::of(parcel.descriptor()?).map_err(os("open the pipe of a queue"));
+        Ok(Parts {
+            reading: stream()?,
+            writing: stream()?,
+            read_lock: Lock::adopt(parcel)?,
+            write_lock: Lock::adopt(parcel)?,
+            slots: BoundedSemaphore::adopt(parcel)?,
+            board: Board::adopt(parcel)?,
+            incoming: Mutex::new(Incoming::exact()),
+        })
+    }
+}

@@ -1,0 +1,407 @@
+//! A first-in first-out queue between processes that no killed process can break.
+//!
+//! # State
+//! The [`Ring`](super::ring) in shared memory, and nothing else: sizes, full and empty come from its two marks.
+//!
+//! # Death
+//! A process killed in `put` has put its item or not; one killed in `get` has taken one item or none. Nobody else notices,
+//! except that who would wait for ever is told so: [`Error::Disconnected`].
+//!
+//! One that is stopped (SIGSTOP, Ctrl-Z) in `put` or `get` is not dead. Until it goes on or is killed nobody else puts,
+//! or gets: a timeout passes as if the queue were full, or empty, and `{queue:?}` says who is in the way. A `try_put` and a
+//! `try_get` give up after 20 ms.
+//!
+//! # Standard
+//! Python `multiprocessing.Queue`, `SimpleQueue`. Differs: no feeder thread, so an item is in the queue when `put` returns
+//! and one that has no serialised form fails there; FIFO over all producers; `qsize`, `is_empty` and `is_full` never
+//! contradict each other; nobody waits for a dead process.
+
+mod builder;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+pub use builder::{DEFAULT_BYTE_LIMIT, QueueBuilder};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::channel::{Access, Both, Channel, GetOnly, Gets, PutOnly, Puts, rights_of};
+use super::encoding::{self, SMALL, first_bytes};
+use super::put_error::PutError;
+use super::ring::{LastLook, Reader, Taken, Waited, Waiting};
+use crate::ipc::error::{Error, Result};
+use crate::ipc::processes::share::{Adopted, Parcel, Share};
+
+/// A queue of items of type `T` that processes share.
+///
+/// Any number of processes and threads may put and get. A handle is [`Queue`] (both), [`Producer`] or [`Consumer`], as
+/// `A` says; give workers that only do one of the two the one-sided kind, and [`get`](Self::get) ends by itself when the
+/// last producer is gone.
+///
+/// Items are serialised with postcard. It writes a `Vec<u8>` byte by byte; for large ones use a type that serialises as
+/// bytes (`serde_bytes`).
+///
+/// ```
+/// use ipc_demo::{Error, Queue};
+///
+/// let queue = Queue::bounded(2)?;
+/// queue.put("one".to_owned())?;
+/// queue.put("two".to_owned())?;
+/// assert!(queue.is_full());
+/// let refused = queue.try_put("three".to_owned()).expect_err("it is full");
+/// assert_eq!(refused.into_item(), "three");
+///
+/// let (producer, consumer) = (queue.producer()?, queue.consumer()?);
+/// drop((queue, producer));
+/// assert_eq!(consumer.iter().collect::<Result<Vec<_>, _>>()?, ["one", "two"]);
+/// assert!(matches!(consumer.get(), Err(Error::Disconnected)));
+/// # Ok::<(), ipc_demo::Error>(())
+/// ```
+pub struct Queue<T, A: Access = Both> {
+    channel: Channel,
+    item: PhantomData<fn(T) -> T>,
+    access: PhantomData<A>,
+}
+
+/// The putting end of a [`Queue`].
+pub type Producer<T> = Queue<T, PutOnly>;
+/// The getting end of a [`Queue`].
+pub type Consumer<T> = Queue<T, GetOnly>;
+
+impl<T> Queue<T> {
+    /// Makes a queue that grows with what is in it, up to [`DEFAULT_BYTE_LIMIT`]; then `put` waits.
+    ///
+    /// # Errors
+    /// As [`QueueBuilder::build`].
+    pub fn new() -> Result<Self> {
+        Queue::<T>::builder().build()
+    }
+
+    /// Makes a queue of at most `capacity_items` items.
+    ///
+    /// # Errors
+    /// As [`QueueBuilder::build`].
+    pub fn bounded(capacity_items: usize) -> Result<Self> {
+        Queue::<T>::builder().capacity(capacity_items).build()
+    }
+
+    /// Makes a queue with options.
+    pub fn builder() -> QueueBuilder {
+        QueueBuilder::default()
+    }
+
+    /// A handle that only puts.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if this process cannot have another descriptor or mapping.
+    pub fn producer(&self) -> Result<Producer<T>> {
+        self.another()
+    }
+
+    /// A handle that only gets.
+    ///
+    /// # Errors
+    /// As [`producer`](Self::producer).
+    pub fn consumer(&self) -> Result<Consumer<T>> {
+        self.another()
+    }
+}
+
+impl<T, A: Access> Queue<T, A> {
+    fn of(channel: Channel) -> Self {
+        Queue { channel, item: PhantomData, access: PhantomData }
+    }
+
+    fn another<B: Access>(&self) -> Result<Queue<T, B>> {
+        self.channel.another(rights_of::<B>()).map(Queue::of)
+    }
+
+    /// Another handle of the same kind. Threads may as well share one; a handle each spares them waiting for each other's
+    /// buffers.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if this process cannot have another descriptor or mapping.
+    pub fn try_clone(&self) -> Result<Self> {
+        self.another()
+    }
+
+    /// How many items are in the queue.
+    ///
+    /// # Standard
+    /// Python `qsize`. Differs: exact, for one moment during the call.
+    pub fn qsize(&self) -> usize {
+        self.channel.items() as usize
+    }
+
+    /// Whether nothing is in the queue.
+    pub fn is_empty(&self) -> bool {
+        self.channel.ring.is_empty()
+    }
+
+    /// Whether the queue has as many items as its capacity, or as many bytes as its limit.
+    pub fn is_full(&self) -> bool {
+        self.channel.ring.is_full()
+    }
+
+    /// The most items at once; `None` for any number.
+    pub fn capacity(&self) -> Option<usize> {
+        self.channel.capacity()
+    }
+
+    /// The most bytes of serialised items at once.
+    pub fn byte_limit(&self) -> u64 {
+        self.channel.ring.plan().byte_limit
+    }
+}
+
+impl<T: Serialize, A: Puts> Queue<T, A> {
+    /// Puts an item, waiting as long as the queue is full.
+    ///
+    /// When it returns the item is in the queue, whatever happens to this process.
+    ///
+    /// # Errors
+    /// [`PutError::Failed`] with [`Error::Codec`] if the item has no serialised form, [`Error::TooLong`] if it is longer than
+    /// the byte limit, [`Error::Closed`] after [`close`](Self::close), and [`Error::Disconnected`] if nobody is left who
+    /// could get it: at once for a [`Producer`], when it would have to wait for a handle that gets too.
+    ///
+    /// # Death
+    /// Killed in the call, the item is in the queue or not. While it waits the death of the last other who gets shows
+    /// within 250 ms.
+    ///
+    /// # System calls
+    /// `futex`, only to wait and to wake who sleeps.
+    #[inline]
+    pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
+        let outcome = self.channel.put(&item, Waiting::FOREVER);
+        PutError::unless_put(item, outcome)
+    }
+
+    /// Puts an item, waiting at most `timeout`; `Duration::ZERO` tries once.
+    ///
+    /// # Errors
+    /// [`PutError::Full`] if there was no room, and as [`put`](Self::put).
+    pub fn put_timeout(&self, item: T, timeout: Duration) -> std::result::Result<(), PutError<T>> {
+        let outcome = self.channel.put(&item, Waiting::at_most(timeout));
+        PutError::unless_put(item, outcome)
+    }
+
+    /// Puts an item if there is room.
+    ///
+    /// Waits for no room, but for a moment (20 ms at most) for a process that is putting just now.
+    ///
+    /// # Errors
+    /// As [`put_timeout`](Self::put_timeout), but [`Error::Disconnected`] only for a [`Producer`]: who gets too may do so
+    /// after this call.
+    ///
+    /// # Standard
+    /// Python `put_nowait`.
+    #[inline]
+    pub fn try_put(&self, item: T) -> std::result::Result<(), PutError<T>> {
+        let outcome = self.channel.put(&item, Waiting::NO);
+        PutError::unless_put(item, outcome)
+    }
+
+    /// Puts all of `items`, side by side and in as few steps as there is room for: much faster than one by one.
+    ///
+    /// No other producer's item comes between them. An empty slice does nothing.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put). After [`Error::Codec`] and [`Error::TooLong`] none was put, after [`Error::Disconnected`]
+    /// nobody gets any.
+    pub fn put_many(&self, items: &[T]) -> Result<()> {
+        self.channel.put_many(items, Waiting::FOREVER).map(drop)
+    }
+
+    /// Puts as many of `items` as there is room for within `timeout`, the first first, and says how many.
+    ///
+    /// # Errors
+    /// As [`put_many`](Self::put_many).
+    pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
+        self.channel.put_many(items, Waiting::at_most(timeout))
+    }
+
+    /// Puts no more through this handle; who waits for items learns it as if the handle were dropped.
+    ///
+    /// # Standard
+    /// Python `Queue.close`. Differs: nothing is left to flush, and a handle that gets may go on getting.
+    pub fn close(&self) {
+        self.channel.ring.close();
+    }
+}
+
+impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
+    /// Takes the oldest item, waiting as long as there is none.
+    ///
+    /// # Errors
+    /// [`Error::Disconnected`] if the queue is empty and nobody else is left who could put: every other handle that puts
+    /// was dropped, or its process died. The caller's own handle does not count; a queue of which there never was another
+    /// handle waits for its own threads. [`Error::Codec`] if the bytes are no `T`; the item is gone then.
+    ///
+    /// # Death
+    /// Killed in the call, the item is still in the queue or gone with this process. While it waits the death of the last
+    /// other who puts shows within 250 ms.
+    ///
+    /// # System calls
+    /// `futex`, only to wait and to wake who sleeps.
+    #[inline]
+    pub fn get(&self) -> Result<T> {
+        Ok(self.take(Waiting::FOREVER)?.expect("a wait without end ends with an item or an error"))
+    }
+
+    /// Takes the oldest item, waiting at most `timeout`. `None` if it passed; `Duration::ZERO` tries once.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_timeout(&self, timeout: Duration) -> Result<Option<T>> {
+        self.take(Waiting::at_most(timeout))
+    }
+
+    /// Takes the oldest item if there is one.
+    ///
+    /// Waits for no item, but for a moment (20 ms at most) for a process that is getting just now.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), but [`Error::Disconnected`] only for a [`Consumer`]: who puts too may do so after this call.
+    ///
+    /// # Standard
+    /// Python `get_nowait`. Differs: an empty queue is `None`, no error.
+    #[inline]
+    pub fn try_get(&self) -> Result<Option<T>> {
+        self.take(Waiting::NO)
+    }
+
+    /// Takes what is there, at most `most` items, waiting as long as there is nothing. One step, however many.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    ///
+    /// # Death
+    /// All of them are this process's from then on, and gone with it.
+    pub fn get_many(&self, most: usize) -> Result<Vec<T>> {
+        self.take_many(most, Waiting::FOREVER)
+    }
+
+    /// Takes what is there, at most `most` items, waiting at most `timeout` while there is nothing. Empty if it passed.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_many_timeout(&self, most: usize, timeout: Duration) -> Result<Vec<T>> {
+        self.take_many(most, Waiting::at_most(timeout))
+    }
+
+    /// Takes everything that is there now, in one step, and iterates over it.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), but an empty queue is an empty iterator.
+    pub fn drain(&self) -> Result<std::vec::IntoIter<T>> {
+        match self.take_many(usize::MAX, Waiting::NO) {
+            Ok(items) => Ok(items.into_iter()),
+            Err(Error::Disconnected) => Ok(Vec::new().into_iter()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes items one by one, waiting for each, until nobody is left who could put.
+    ///
+    /// An item whose bytes are no `T` is an error in its place; the iterator goes on behind it.
+    pub fn iter(&self) -> impl Iterator<Item = Result<T>> {
+        std::iter::from_fn(|| match self.get() {
+            Err(Error::Disconnected) => None,
+            outcome => Some(outcome),
+        })
+    }
+
+    #[inline]
+    fn take(&self, waiting: Waiting) -> Result<Option<T>> {
+        if let Some(mut reader) = self.channel.ring.reader_now() {
+            let mut small = [0; SMALL];
+            if let Some(Taken::Bytes(len)) = reader.take_first(&mut small)? {
+                drop(reader);
+                return encoding::decode(&small[..len]).map(Some);
+            }
+            return self.take_slowly(Some(reader), waiting);
+        }
+        self.take_slowly(None, waiting)
+    }
+
+    /// The same where it has to wait, or there is something large.
+    #[cold]
+    fn take_slowly(&self, reader: Option<Reader<'_>>, waiting: Waiting) -> Result<Option<T>> {
+        let reader = reader.map_or_else(|| self.channel.ring.reader(&waiting, || false), |reader| Ok(Some(reader)))?;
+        let Some(mut reader) = reader else { return Ok(None) };
+        if !self.await_item(&mut reader, waiting)? {
+            return Ok(None);
+        }
+        let mut buffer = self.channel.scratch.borrow();
+        let mut taken = reader.take_first(&mut buffer)?;
+        if let Some(Taken::TooLong(record)) = taken {
+            taken = reader.take_first(first_bytes(&mut buffer, record.len as usize))?;
+        }
+        drop(reader);
+        let Some(Taken::Bytes(len)) = taken else { return Err(Error::Damaged { object: "queue" }) };
+        let item = encoding::decode(&buffer[..len]);
+        self.channel.scratch.give_back(buffer, len);
+        item.map(Some)
+    }
+
+    fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<T>> {
+        let mut items = Vec::new();
+        if most == 0 {
+            return Ok(items);
+        }
+        let Some(mut reader) = self.channel.ring.reader(&waiting, || false)? else { return Ok(items) };
+        if !self.await_item(&mut reader, waiting)? {
+            return Ok(items);
+        }
+        let mut buffer = self.channel.scratch.borrow();
+        let (records, count) = reader.take_many(most as u64, &mut buffer)?;
+        drop(reader);
+        // Every record has its bytes in the buffer, so the count is bounded by what was really there.
+        items.reserve(records.len().min(count as usize));
+        let (decoded, used) = (encoding::decode_all(records, &mut items), records.len());
+        self.channel.scratch.give_back(buffer, used);
+        decoded.map(|()| items)
+    }
+
+    /// Waits until there is an item. `false` if there was none as long as it was willing to wait.
+    fn await_item(&self, reader: &mut Reader<'_>, mut waiting: Waiting) -> Result<bool> {
+        let ring = &self.channel.ring;
+        let (mut is_idle, will_wait) = (false, waiting.will());
+        while reader.first()?.is_none() {
+            if is_idle {
+                ring.release_surplus();
+            }
+            match reader.wait(&mut waiting, || LastLook::hopeless_if(ring.nobody_puts(will_wait))) {
+                Waited::LookAgain => is_idle = true,
+                Waited::TimedOut => return Ok(false),
+                Waited::Hopeless => return Err(Error::Disconnected),
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl<T, A: Access> Share for Queue<T, A> {
+    const KIND: &'static str = A::QUEUE;
+
+    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+        self.channel.lend(parcel, rights_of::<A>())
+    }
+
+    fn adopt(parcel: &mut Adopted) -> Result<Self> {
+        Channel::adopt(parcel, rights_of::<A>()).map(Queue::of)
+    }
+}
+
+impl<T, A: Access> fmt::Debug for Queue<T, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ring = &self.channel.ring;
+        let mut queue = f.debug_struct("Queue");
+        queue.field("kind", &A::QUEUE).field("capacity", &self.capacity());
+        queue.field("putting", &ring.putting()).field("getting", &ring.getting()).finish_non_exhaustive()
+    }
+}

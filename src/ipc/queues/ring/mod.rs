@@ -1,0 +1,335 @@
+//! A queue of byte records in shared memory, for any number of processes on both sides.
+//!
+//! # State
+//! Two sides, each a robust mutex (who writes, who reads) and a [`Progress`] (how far it has come). What is in the ring is
+//! what lies between the two marks, and nothing else says so: counts, sizes, full and empty are computed from them. A
+//! record is its length in four bytes and its bytes, padded to four, in the chunks of [`Chunks`].
+//!
+//! # Ordering
+//! Each side's mutex orders its holders; the progress words order one side against the other.
+//!
+//! # Death
+//! A writer or reader killed before it publishes has done nothing, after it everything; the kernel hands its mutex on. What
+//! a dead writer had reserved is found free again when the chunks in use are counted anew. One that is stopped keeps its
+//! mutex: its side stands still until it goes on or dies, the other side does not.
+//!
+//! # Standard
+//! Lamport's bounded buffer, with one mutex a side; crash recovery by derived state instead of logs.
+
+mod chunks;
+mod lease_table;
+mod memory;
+mod plan;
+mod progress;
+mod reader;
+mod spin;
+mod waiting;
+mod writer;
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+pub(crate) use lease_table::{LeaseSlot, LeaseState, LeaseTable, Standing};
+pub(crate) use plan::{HEADER_BYTES, Plan, record_bytes};
+pub(crate) use progress::{Mark, Place};
+pub(crate) use reader::{Reader, Record, Taken};
+pub(crate) use waiting::{LastLook, Waited, Waiting};
+pub(crate) use writer::{Records, Writer};
+
+use self::chunks::Chunks;
+use self::memory::PutSide;
+use self::plan::MOST_BYTES;
+use self::progress::Progress;
+use self::reader::GetSide;
+use self::spin::Spin;
+use super::bell::Bell;
+use super::participants::{Participants, Right, Rights};
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::processes::family::{Family, Seat};
+use crate::ipc::sync::holder::HeldBy;
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::robust::{Locked, RobustMutex};
+use crate::sys::shm::{Mapping, shared_layout};
+
+shared_layout! {
+    pub(crate) struct RingState = b"ring    " {
+        // Written once by the creator.
+        capacity: AtomicU64,
+        byte_limit: AtomicU64,
+        chunk_bytes: AtomicU32,
+        leases: AtomicU32,
+        pub(crate) max_redeliveries: AtomicU32,
+        pub(crate) on_death: AtomicU32,
+        // Changes seldom.
+        populated: AtomicU32,
+        /// No slot for a lease at or above this index was ever used.
+        lease_high: AtomicU32,
+        /// How many items were given back by who had a lease on them.
+        pub(crate) returned: AtomicU32,
+        /// 1 while a writer finds no memory because leases hold it.
+        pub(crate) starved: AtomicU32,
+        distance: [AtomicU32; 4],
+        // 128 bytes each: what one side writes is never on a cache line that the other needs, nor on its neighbour, which
+        // the processor fetches along.
+        put: PutSide,
+        tail: Progress,
+        pub(crate) get: GetSide,
+        head: Progress,
+        /// Rung when a process that puts has left, or an item came back: who waits to get looks again.
+        pub(crate) getters: Bell,
+        /// Rung when a process that gets has left, or memory was freed.
+        pub(crate) putters: Bell,
+        /// Rung when a task is done.
+        pub(crate) joiners: Bell,
+        bells_distance: [AtomicU32; 29],
+        participants: Participants,
+    }
+}
+
+/// A ring, as one handle of one process sees it.
+pub(crate) struct Ring {
+    shared: Mapping<RingState>,
+    chunks: Chunks,
+    plan: Plan,
+    family: &'static Family,
+    rights: Rights,
+    /// 1 once this handle gave up its right to put.
+    closed: AtomicU32,
+    put_spin: Spin,
+    get_spin: Spin,
+    lock_spin: Spin,
+    /// Where a participant with the other right was found alive the last time.
+    peer: AtomicU32,
+}
+
+impl Ring {
+    pub(crate) fn create(plan: Plan, rights: Rights, init: impl FnOnce(&RingState)) -> Result<Self> {
+        let chunks = Chunks::new(&plan);
+        let shared = Mapping::create_sparse(chunks.tail_len(), chunks.solid_len(), |state: &RingState| {
+            state.capacity.store(plan.capacity, Relaxed);
+            state.byte_limit.store(plan.byte_limit, Relaxed);
+            state.chunk_bytes.store(plan.chunk_bytes, Relaxed);
+            state.leases.store(plan.leases, Relaxed);
+            init(state);
+            state.put.lock.init()?;
+            state.get.lock.init()
+        })
+        .map_err(os("make a queue"))?;
+        chunks.take_first(&shared)?;
+        let family = Family::ours()?;
+        shared.participants.join(family, family.me(), rights)?;
+        Ring::of(shared, chunks, plan, rights)
+    }
+
+    /// Opens what this or another process created. The handle was counted before, and leaves when it is dropped.
+    pub(crate) fn open(memfd: OwnedFd, rights: Rights) -> Result<Self> {
+        let shared = Mapping::<RingState>::open(memfd).map_err(os("open a queue"))?;
+        let capacity = shared.capacity.load(Relaxed);
+        let plan = Plan {
+            capacity,
+            byte_limit: shared.byte_limit.load(Relaxed),
+            leases: shared.leases.load(Relaxed),
+            chunk_bytes: shared.chunk_bytes.load(Relaxed),
+        };
+        // Checked here once; from now on only the copy counts.
+        let plausible = (1..=MOST_BYTES).contains(&plan.byte_limit) && plan.chunk_bytes.is_power_of_two();
+        let chunks = plausible.then(|| Chunks::new(&plan)).filter(|chunks| chunks.tail_len() == shared.tail_len());
+        Ring::of(shared, chunks.ok_or(Error::Damaged { object: "queue" })?, plan, rights)
+    }
+
+    fn of(shared: Mapping<RingState>, chunks: Chunks, plan: Plan, rights: Rights) -> Result<Self> {
+        Ok(Ring {
+            shared,
+            chunks,
+            plan,
+            family: Family::ours()?,
+            rights,
+            closed: AtomicU32::new(0),
+            put_spin: Spin::default(),
+            get_spin: Spin::default(),
+            lock_spin: Spin::default(),
+            peer: AtomicU32::new(0),
+        })
+    }
+
+    /// Another handle of this process with these rights.
+    pub(crate) fn another(&self, rights: Rights) -> Result<Self> {
+        let memfd = self.lend(self.family.me(), rights)?;
+        let copy = memfd.try_clone_to_owned().map_err(os("copy a queue's descriptor"));
+        copy.and_then(|memfd| Ring::open(memfd, rights)).inspect_err(|_| self.leave(rights))
+    }
+
+    /// Counts a handle with these rights for the process in `recipient`, which is about to be given one.
+    pub(crate) fn lend(&self, recipient: Seat, rights: Rights) -> Result<BorrowedFd<'_>> {
+        self.shared.participants.join(self.family, recipient, rights)?;
+        Ok(self.shared.memfd())
+    }
+
+    /// The rights that this handle still has.
+    #[inline]
+    pub(crate) fn rights(&self) -> Rights {
+        Rights { put: self.rights.put && self.closed.load(Relaxed) == 0, get: self.rights.get }
+    }
+
+    /// Gives up the right to put.
+    pub(crate) fn close(&self) {
+        if self.rights.put && self.closed.swap(1, Relaxed) == 0 {
+            self.leave(Rights { put: true, get: false });
+        }
+    }
+
+    /// No longer counts rights of this process, and wakes who waits for what will never come.
+    fn leave(&self, rights: Rights) {
+        self.shared.participants.leave(self.family.me(), rights);
+        if rights.put {
+            self.shared.getters.ring();
+        }
+        if rights.get {
+            self.shared.putters.ring();
+            self.shared.joiners.ring();
+        }
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(crate) fn family(&self) -> &'static Family {
+        self.family
+    }
+
+    pub(crate) fn state(&self) -> &RingState {
+        &self.shared
+    }
+
+    pub(crate) fn leases(&self) -> LeaseTable<'_> {
+        self.chunks.leases(&self.shared)
+    }
+
+    /// Who is putting now, or waits to with everybody else behind it.
+    pub(crate) fn putting(&self) -> HeldBy<'_> {
+        HeldBy(&self.shared.put.lock)
+    }
+
+    /// Who is getting now, or waits to with everybody else behind it.
+    pub(crate) fn getting(&self) -> HeldBy<'_> {
+        HeldBy(&self.shared.get.lock)
+    }
+
+    /// Whether there is, or may come, somebody else with `right`, beside the caller's own handle.
+    pub(crate) fn is_anybody_left(&self, right: Right) -> bool {
+        let own = self.rights().has(right);
+        let participants = &self.shared.participants;
+        let (me, own_count) = (self.family.me(), u64::from(own));
+        let index = self.peer.load(Relaxed) as usize;
+        if participants.still(self.family, index, right, me, own_count) {
+            return true;
+        }
+        if let Some(index) = participants.find(self.family, right, me, own_count) {
+            self.peer.store(index as u32, Relaxed);
+            return true;
+        }
+        own && !participants.ever_shared()
+    }
+
+    /// Both marks as they stood at one moment.
+    ///
+    /// Where readers are so busy that none is seen, the first is older than the second: what is in the ring is then never
+    /// less than it was.
+    pub(crate) fn committed(&self) -> (Mark, Mark) {
+        let mut first = self.shared.head.read();
+        for _ in 0..COMMITTED_TRIES {
+            let (_, tail) = self.shared.tail.read();
+            let again = self.shared.head.read();
+            if again.0 == first.0 {
+                return (first.1, tail);
+            }
+            first = again;
+        }
+        (first.1, self.shared.tail.read().1)
+    }
+
+    /// Takes one side's mutex, waiting as `waiting` says. `None` if the time passed, or if it was not willing to wait and
+    /// the side has nothing to offer.
+    ///
+    /// Says whether the holder before died with it.
+    #[inline]
+    fn lock(
+        &self,
+        mutex: &RobustMutex,
+        waiting: &Waiting,
+        has_something: impl Fn() -> bool,
+        is_hopeless: impl Fn() -> bool,
+    ) -> Result<Option<bool>> {
+        match mutex.try_lock() {
+            Locked::Clean => Ok(Some(false)),
+            locked => self.lock_contended(locked, mutex, waiting, has_something, is_hopeless),
+        }
+    }
+
+    #[cold]
+    fn lock_contended(
+        &self,
+        mut locked: Locked,
+        mutex: &RobustMutex,
+        waiting: &Waiting,
+        has_something: impl Fn() -> bool,
+        is_hopeless: impl Fn() -> bool,
+    ) -> Result<Option<bool>> {
+        if locked == Locked::Busy && waiting.will() && self.lock_spin.until(|| mutex.looks_free()) {
+            locked = mutex.try_lock();
+        }
+        let give_up_ns = if locked == Locked::Busy { monotonic_ns() + TRY_PATIENCE_NS } else { 0 };
+        loop {
+            match locked {
+                Locked::Clean => return Ok(Some(false)),
+                Locked::Abandoned => return Ok(Some(true)),
+                Locked::WouldDeadlock => return Err(Error::WouldDeadlock),
+                Locked::Busy => {}
+            }
+            if is_hopeless() {
+                return Err(Error::Disconnected);
+            }
+            let until_ns = if waiting.will() {
+                waiting.next_look_ns()
+            } else {
+                let now = monotonic_ns();
+                (has_something() && now < give_up_ns).then_some(now + 1_000_000)
+            };
+            let Some(until_ns) = until_ns else { return Ok(None) };
+            locked = mutex.lock(Some(until_ns));
+        }
+    }
+}
+
+/// How often to look for a moment at which no reader is done: each look takes well below a microsecond.
+const COMMITTED_TRIES: u32 = 100;
+
+/// How long an operation that does not wait tries to get a mutex whose holder is about to give it back: it is held for
+/// microseconds, unless its holder was stopped or has no processor.
+const TRY_PATIENCE_NS: u64 = 20_000_000;
+
+#[cfg(test)]
+impl Ring {
+    /// Lets both sequence numbers wrap after so many publications.
+    pub(crate) fn wrap_after(&self, publications: u32) {
+        self.shared.tail.start_at((u32::MAX >> 1) - publications);
+        self.shared.head.start_at((u32::MAX >> 1) - publications);
+    }
+
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.shared.resident_bytes()
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.leave(self.rights());
+    }
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ring").field("plan", &self.plan).field("rights", &self.rights).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,674 @@
+//! A place where a number of parties wait for each other, round after round.
+//!
+//! # State
+//! `cycle` is `round << 1 | BROKEN`, the word that all sleep on. Whoever arrives writes `round << 32 | seat` into the first
+//! place of the tail that this round has not used: that is the arrival, and the place's number is its index. Places of
+//! earlier rounds count as free, so that nobody clears them. The last to arrive ends the round: it adds to `cycle` and
+//! wakes everybody in one system call. How the last few rounds ended stands in `outcomes`, for those who wake late.
+//! `cycle` and what belongs to it change under `mutex`, which is never held while a party sleeps or runs an action.
+//!
+//! # Ordering
+//! A place is taken with `AcqRel` and read with `Acquire`, so the last party has seen what all did before they came. A
+//! waiter loads `cycle` with `Acquire` after the last party changed it.
+//!
+//! # Death
+//! Every change is one store, so an abandoned mutex needs no repair. A party that dies while it waits, or runs the action,
+//! breaks the barrier for the others: they look at each other's seats every 100 ms. Processes that were given the barrier
+//! are known before they start; if one of them dies without having waited, and those who are left are too few for the
+//! round, the barrier breaks as well. Whoever drops its handle has left in order and is no longer counted on.
+//!
+//! # Standard
+//! Python `multiprocessing.Barrier`. Differs: the action is passed by the parties, since a closure cannot be shared; no
+//! party is an error (Python accepts it up to 3.13); a killed party breaks the barrier (gh-123899).
+
+use std::io;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+use super::breach::Breach;
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::processes::family::{Family, Seat};
+use crate::ipc::processes::members::Members;
+use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::sys::atomic::{AtomicU32, AtomicU64};
+use crate::sys::futex;
+use crate::sys::robust::{Locked, RobustMutex};
+use crate::sys::shm::{Mapping, shared_layout};
+
+const BROKEN: u32 = 1;
+const ROUND: u32 = 2;
+/// The most parties: each has a word.
+const MAX_PARTIES: u32 = 65_536;
+/// How many rounds a waiter may sleep through and still learn how its own ended.
+const OUTCOMES: usize = 16;
+const COMPLETED: u32 = 1;
+const NO_TIMEOUT: u64 = u64::MAX;
+
+shared_layout! {
+    struct BarrierState = b"barrier " {
+        mutex: RobustMutex,
+        cycle: AtomicU32,
+        parties: AtomicU32,
+        timeout_ns: AtomicU64,
+        /// Why the barrier is broken: kind and process id.
+        cause: AtomicU64,
+        /// `round << 1 | COMPLETED`, at the round's number modulo their count.
+        outcomes: [AtomicU32; OUTCOMES],
+        members: Members,
+    }
+}
+
+/// A rendezvous of a fixed number of parties.
+///
+/// A party is a thread that waits; a process counts as one, or as many as it has threads waiting.
+///
+/// ```
+/// let barrier = ipc_demo::Barrier::new(2)?;
+/// let indices = std::thread::scope(|scope| {
+///     let other = scope.spawn(|| barrier.wait());
+///     Ok::<_, ipc_demo::Error>([barrier.wait()?, other.join().expect("no panic")?])
+/// })?;
+/// assert!(indices == [0, 1] || indices == [1, 0]);
+/// # Ok::<(), ipc_demo::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Barrier {
+    state: Mapping<BarrierState>,
+    family: &'static Family,
+    /// Whether this handle is counted among the members.
+    is_member: AtomicBool,
+}
+
+/// Where a party stands after it arrived.
+enum Arrival {
+    /// It waits for others; the value of `cycle` to sleep on.
+    Waiting { cycle: u32, index: u32 },
+    /// It was the last; the action is to be run before the round ends.
+    Last { cycle: u32, index: u32 },
+    /// It was the last, and the round has ended.
+    Ended { index: u32 },
+    /// The round is full; its last party is about to end it.
+    Full { cycle: u32 },
+}
+
+impl Barrier {
+    /// Makes a barrier for `parties`, who wait for each other as long as it takes.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for none or more than 65,536; [`Error::Os`] if there is no memory or no descriptor for it.
+    pub fn new(parties: u32) -> Result<Self> {
+        Barrier::create(parties, NO_TIMEOUT)
+    }
+
+    /// Makes a barrier for `parties`, who wait at most `timeout` for each other unless they say otherwise.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_timeout(parties: u32, timeout: Duration) -> Result<Self> {
+        Barrier::create(parties, u64::try_from(timeout.as_nanos()).unwrap_or(NO_TIMEOUT))
+    }
+
+    fn create(parties: u32, timeout_ns: u64) -> Result<Self> {
+        if !(1..=MAX_PARTIES).contains(&parties) {
+            let given = parties.into();
+            return Err(Error::OutOfRange { what: "the number of parties", given, least: 1, most: MAX_PARTIES.into() });
+        }
+        let init = |state: &BarrierState| -> io::Result<()> {
+            state.parties.store(parties, Relaxed);
+            state.timeout_ns.store(timeout_ns, Relaxed);
+            state.mutex.init()
+        };
+        let bytes = parties as usize * size_of::<AtomicU64>();
+        Barrier::of(Mapping::create(bytes, init).map_err(os("make a barrier"))?, false)
+    }
+
+    fn of(state: Mapping<BarrierState>, is_member: bool) -> Result<Self> {
+        Ok(Barrier { state, family: Family::ours()?, is_member: AtomicBool::new(is_member) })
+    }
+
+    /// How many parties a round takes.
+    pub fn parties(&self) -> u32 {
+        // Who can write to the memory could write anything; there are never more parties than places.
+        self.state.parties.load(Relaxed).min(self.state.tail_as::<AtomicU64>().len() as u32)
+    }
+
+    /// How many parties wait now.
+    pub fn n_waiting(&self) -> u32 {
+        let cycle = self.state.cycle.load(Acquire);
+        let arrived = self.arrived(cycle / ROUND);
+        if cycle & BROKEN != 0 || arrived == self.parties() { 0 } else { arrived }
+    }
+
+    /// Whether the barrier is broken: every wait is an error until somebody calls [`reset`](Self::reset).
+    pub fn broken(&self) -> bool {
+        self.state.cycle.load(Acquire) & BROKEN != 0
+    }
+
+    /// Waits until all parties wait, then lets all of them go. Returns this party's place in the order of their arrival,
+    /// from 0: a different one for each of a round.
+    ///
+    /// Waits at most the time that the barrier was made with.
+    ///
+    /// # Errors
+    /// [`Error::BrokenBarrier`] if the barrier is broken or breaks before all are here.
+    ///
+    /// # Death
+    /// A party that dies breaks the barrier for the others, within 100 ms.
+    pub fn wait(&self) -> Result<u32> {
+        self.wait_until(self.default_deadline(), None::<fn()>)
+    }
+
+    /// As [`wait`](Self::wait), with an action that the last to arrive runs before anybody is let go.
+    ///
+    /// If the action panics the barrier breaks for the others and the panic goes on here.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_with(&self, action: impl FnOnce()) -> Result<u32> {
+        self.wait_until(self.default_deadline(), Some(action))
+    }
+
+    /// As [`wait`](Self::wait), but at most `timeout` on the monotonic clock. A wait that takes longer breaks the barrier,
+    /// for everybody.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<u32> {
+        self.wait_until(Deadline::after(timeout), None::<fn()>)
+    }
+
+    /// Breaks the barrier: all who wait, and all who come, get an error until somebody calls [`reset`](Self::reset).
+    pub fn abort(&self) {
+        let _held = self.hold();
+        if !self.broken() {
+            self.break_now(Breach::Aborted);
+        }
+    }
+
+    /// Makes the barrier as good as new. Who waits gets an error. Members that have died are no longer counted on.
+    pub fn reset(&self) {
+        let _held = self.hold();
+        let state = &self.state;
+        state.members.strike_off(|seat| !self.family.is_alive(seat));
+        let cycle = state.cycle.load(Relaxed);
+        self.outcome_of(cycle / ROUND).store(cycle & !BROKEN, Relaxed);
+        // A broken barrier's word is odd, so adding one ends the round and mends it.
+        futex::add_and_wake(&state.cycle, if cycle & BROKEN != 0 { 1 } else { ROUND as u16 }, futex::ALL);
+    }
+
+    fn default_deadline(&self) -> Deadline {
+        match self.state.timeout_ns.load(Relaxed) {
+            NO_TIMEOUT => Deadline::NEVER,
+            timeout_ns => Deadline::after(Duration::from_nanos(timeout_ns)),
+        }
+    }
+
+    fn wait_until(&self, deadline: Deadline, action: Option<impl FnOnce()>) -> Result<u32> {
+        loop {
+            match self.arrive(action.is_some())? {
+                Arrival::Ended { index } => return Ok(index),
+                Arrival::Last { cycle, index } => return self.run(action, cycle).map(|()| index),
+                Arrival::Waiting { cycle, index } => return self.sleep(cycle, deadline).map(|()| index),
+                Arrival::Full { cycle } => self.sleep(cycle, deadline)?,
+            }
+        }
+    }
+
+    fn arrive(&self, with_action: bool) -> Result<Arrival> {
+        let cycle = self.state.cycle.load(Acquire);
+        if cycle & BROKEN != 0 {
+            return Err(self.breach());
+        }
+        self.become_member()?;
+        let (round, parties) = (cycle / ROUND, self.parties());
+        let Some(index) = self.take_place(round) else { return Ok(Arrival::Full { cycle }) };
+        if let Some(dead) = self.missing(round) {
+            self.break_round(cycle, self.death_of(dead));
+        }
+        if index + 1 < parties {
+            return Ok(Arrival::Waiting { cycle, index });
+        }
+        if with_action {
+            return Ok(Arrival::Last { cycle, index });
+        }
+        self.complete(cycle).map(|()| Arrival::Ended { index })
+    }
+
+    /// Takes the first place that is free in `round`; `None` if there is none, or the round is over.
+    fn take_place(&self, round: u32) -> Option<u32> {
+        let own = u64::from(round) << 32 | u64::from(self.family.me().to_word());
+        for (index, place) in (0..).zip(self.places()) {
+            let mut now = place.load(Acquire);
+            while now == 0 || is_before((now >> 32) as u32, round) {
+                // pairs with: `missing`, `take_place` of others
+                match place.compare_exchange(now, own, AcqRel, Acquire) {
+                    Ok(_) => return Some(index),
+                    Err(other) => now = other,
+                }
+            }
+        }
+        None
+    }
+
+    /// Runs the action of a full round and ends the round.
+    fn run(&self, action: Option<impl FnOnce()>, cycle: u32) -> Result<()> {
+        let unless_done = BreaksWhenDropped { barrier: self, cycle };
+        if let Some(action) = action {
+            action();
+        }
+        std::mem::forget(unless_done);
+        self.complete(cycle)
+    }
+
+    /// Ends a full round well, unless it was broken or reset.
+    fn complete(&self, cycle: u32) -> Result<()> {
+        let _held = self.hold();
+        let round = cycle / ROUND;
+        if self.state.cycle.load(Relaxed) != cycle {
+            return self.ended(round);
+        }
+        self.outcome_of(round).store(cycle | COMPLETED, Relaxed);
+        futex::add_and_wake(&self.state.cycle, ROUND as u16, futex::ALL);
+        Ok(())
+    }
+
+    /// Sleeps until `cycle` is over.
+    fn sleep(&self, cycle: u32, deadline: Deadline) -> Result<()> {
+        let round = cycle / ROUND;
+        loop {
+            futex::wait(&self.state.cycle, cycle, Some(deadline.next_look()));
+            if self.state.cycle.load(Acquire) != cycle {
+                return self.ended(round);
+            }
+            if deadline.has_passed() {
+                self.break_round(cycle, Breach::TimedOut);
+            } else if let Some(dead) = self.missing(round) {
+                self.break_round(cycle, self.death_of(dead));
+            }
+        }
+    }
+
+    /// How a round ended that is no longer the open one.
+    fn ended(&self, round: u32) -> Result<()> {
+        if self.state.cycle.load(Acquire) == (round * ROUND) | BROKEN {
+            return Err(self.breach());
+        }
+        let outcome = self.outcome_of(round).load(Acquire);
+        // One that has been overwritten is long ago, and a broken barrier does not go on by itself.
+        if outcome == round * ROUND { Err(Error::BrokenBarrier(Breach::Reset)) } else { Ok(()) }
+    }
+
+    fn death_of(&self, seat: Seat) -> Breach {
+        // One that never came to use its handle is known to the family, until its seat goes to another.
+        Breach::Died(self.state.members.pid_of(seat).or_else(|| self.family.pid_of(seat)))
+    }
+
+    fn breach(&self) -> Error {
+        Error::BrokenBarrier(Breach::from_word(self.state.cause.load(Acquire)))
+    }
+
+    /// Breaks the barrier if `cycle` is still the open one.
+    fn break_round(&self, cycle: u32, cause: Breach) {
+        let _held = self.hold();
+        if self.state.cycle.load(Relaxed) == cycle && cycle & BROKEN == 0 {
+            self.break_now(cause);
+        }
+    }
+
+    /// Breaks the barrier, with the mutex held.
+    fn break_now(&self, cause: Breach) {
+        self.state.cause.store(cause.to_word(), Release);
+        futex::set_bits_and_wake_all(&self.state.cycle, BROKEN as u16);
+    }
+
+    /// A dead process without which the open `round` cannot end, or nobody.
+    fn missing(&self, round: u32) -> Option<Seat> {
+        let arrived = &self.places()[..self.arrived(round) as usize];
+        let is_dead = |seat: &Seat| !self.family.is_alive(*seat);
+        let arrived_seats = || arrived.iter().filter_map(|place| Seat::from_word(place.load(Acquire) as u32));
+        if let Some(dead) = arrived_seats().find(is_dead) {
+            return Some(dead);
+        }
+        let dead = self.state.members.seats().find(is_dead)?;
+        // Who lives can still come: as one party, or as the several that it already has waiting.
+        let threads_of = |seat: Seat| arrived_seats().filter(|arrived| *arrived == seat).count().max(1);
+        let possible: usize = self.state.members.seats().filter(|seat| !is_dead(seat)).map(threads_of).sum();
+        (possible < self.parties() as usize).then_some(dead)
+    }
+
+    fn become_member(&self) -> Result<()> {
+        if self.is_member.load(Relaxed) {
+            return Ok(());
+        }
+        let _held = self.hold();
+        // Another thread with the same handle may have been first.
+        if !self.is_member.load(Relaxed) {
+            self.state.members.add(self.family.me())?;
+            self.state.members.name(self.family.me(), std::process::id());
+            self.is_member.store(true, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// One place for each party: round and seat of who was there last.
+    fn places(&self) -> &[AtomicU64] {
+        &self.state.tail_as()[..self.parties() as usize]
+    }
+
+    /// How many have arrived in `round`.
+    fn arrived(&self, round: u32) -> u32 {
+        let is_here = |place: &&AtomicU64| {
+            let now = place.load(Acquire);
+            now != 0 && (now >> 32) as u32 == round
+        };
+        self.places().iter().take_while(is_here).count() as u32
+    }
+
+    fn outcome_of(&self, round: u32) -> &AtomicU32 {
+        &self.state.outcomes[round as usize % OUTCOMES]
+    }
+
+    fn hold(&self) -> MutexHeld<'_> {
+        // Abandoned or not: every change under the mutex is one store, and none depends on another.
+        let locked = self.state.mutex.lock(None);
+        debug_assert!(
+            matches!(locked, Locked::Clean | Locked::Abandoned),
+            "never held across foreign code: {locked:?}"
+        );
+        MutexHeld(&self.state.mutex)
+    }
+}
+
+/// Whether round `one` came before round `other`; rounds are counted with 31 bits.
+fn is_before(one: u32, other: u32) -> bool {
+    let ahead = other.wrapping_sub(one) << 1;
+    ahead != 0 && ahead < 1 << 31
+}
+
+struct MutexHeld<'a>(&'a RobustMutex);
+
+impl Drop for MutexHeld<'_> {
+    fn drop(&mut self) {
+        let was_ours = self.0.unlock();
+        debug_assert!(was_ours, "held within one function");
+    }
+}
+
+/// Breaks the barrier if the action unwinds.
+struct BreaksWhenDropped<'a> {
+    barrier: &'a Barrier,
+    cycle: u32,
+}
+
+impl Drop for BreaksWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.barrier.break_round(self.cycle, Breach::ActionFailed);
+    }
+}
+
+impl Drop for Barrier {
+    fn drop(&mut self) {
+        // Who panics has not left in order: its process's end counts as a death.
+        if !*self.is_member.get_mut() || thread::panicking() {
+            return;
+        }
+        let _held = self.hold();
+        self.state.members.remove(self.family.me());
+    }
+}
+
+impl Share for Barrier {
+    const KIND: &'static str = "barrier";
+
+    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+        parcel.add(self.state.memfd())?;
+        let _held = self.hold();
+        self.state.members.add(parcel.recipient())
+    }
+
+    fn adopt(parcel: &mut Adopted) -> Result<Self> {
+        let barrier = Barrier::of(Mapping::open(parcel.descriptor()?).map_err(os("open a barrier"))?, true)?;
+        {
+            let _held = barrier.hold();
+            barrier.state.members.name(barrier.family.me(), std::process::id());
+        }
+        Ok(barrier)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
+
+    fn barrier(parties: u32) -> Barrier {
+        Barrier::new(parties).expect("a barrier")
+    }
+
+    /// What `n` threads get from waiting, sorted.
+    fn wait_with_threads(barrier: &Barrier, n: usize) -> Vec<u32> {
+        let mut indices: Vec<u32> = thread::scope(|scope| {
+            let parties: Vec<_> = (0..n).map(|_| scope.spawn(|| barrier.wait().expect("all come"))).collect();
+            parties.into_iter().map(|party| party.join().expect("no panic")).collect()
+        });
+        indices.sort_unstable();
+        indices
+    }
+
+    fn await_waiting(barrier: &Barrier, n: u32) {
+        while barrier.n_waiting() < n {
+            thread::yield_now();
+        }
+    }
+
+    fn breach(outcome: Result<u32>) -> Breach {
+        let Err(Error::BrokenBarrier(breach)) = outcome else { panic!("{outcome:?}") };
+        breach
+    }
+
+    #[test]
+    fn smoke() {
+        let _watchdog = watchdog();
+        let barrier = barrier(3);
+        assert_eq!((barrier.parties(), barrier.n_waiting(), barrier.broken()), (3, 0, false));
+        for _ in 0..20 {
+            assert_eq!(wait_with_threads(&barrier, 3), [0, 1, 2]);
+        }
+    }
+
+    #[test]
+    fn single_party_never_waits() {
+        let _watchdog = watchdog();
+        let barrier = barrier(1);
+        for _ in 0..40 {
+            assert_eq!(barrier.wait_timeout(Duration::ZERO).expect("all are here"), 0);
+        }
+    }
+
+    #[test]
+    fn no_parties_and_too_many_are_errors() {
+        assert!(matches!(Barrier::new(0), Err(Error::OutOfRange { given: 0, .. })));
+        assert!(matches!(Barrier::new(MAX_PARTIES + 1), Err(Error::OutOfRange { .. })));
+    }
+
+    #[test]
+    fn more_threads_than_parties_go_in_rounds() {
+        let _watchdog = watchdog();
+        assert_eq!(wait_with_threads(&barrier(2), 6), [0, 0, 0, 1, 1, 1]);
+    }
+
+    #[test]
+    fn timeout_breaks_for_everybody_until_reset() {
+        let _watchdog = watchdog();
+        let barrier = Barrier::with_timeout(3, Duration::from_secs(60)).expect("a barrier");
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| breach(barrier.wait()));
+            await_waiting(&barrier, 1);
+            assert_eq!(breach(barrier.wait_timeout(Duration::from_millis(1))), Breach::TimedOut);
+            assert_eq!(waiter.join().expect("no panic"), Breach::TimedOut);
+        });
+        assert!(barrier.broken());
+        assert_eq!(breach(barrier.wait()), Breach::TimedOut, "those who come later too");
+        barrier.reset();
+        assert_eq!(wait_with_threads(&barrier, 3), [0, 1, 2]);
+        let brief = Barrier::with_timeout(2, Duration::from_millis(1)).expect("a barrier");
+        assert_eq!(breach(brief.wait()), Breach::TimedOut, "the barrier's own timeout");
+    }
+
+    #[test]
+    fn abort_and_reset_let_the_waiting_go_with_an_error() {
+        let _watchdog = watchdog();
+        let barrier = barrier(2);
+        for (end, expected) in [(Barrier::abort as fn(&Barrier), Breach::Aborted), (Barrier::reset, Breach::Reset)] {
+            thread::scope(|scope| {
+                let waiter = scope.spawn(|| breach(barrier.wait()));
+                await_waiting(&barrier, 1);
+                end(&barrier);
+                assert_eq!(waiter.join().expect("no panic"), expected);
+            });
+            assert_eq!(barrier.broken(), expected == Breach::Aborted);
+            barrier.reset();
+            assert_eq!(wait_with_threads(&barrier, 2), [0, 1]);
+        }
+    }
+
+    #[test]
+    fn action_runs_once_before_anybody_goes() {
+        let _watchdog = watchdog();
+        let barrier = barrier(3);
+        let ran = AtomicU32::new(0);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for round in 1..=20 {
+                        barrier.wait_with(|| assert!(ran.fetch_add(1, Relaxed) < 20)).expect("all come");
+                        assert!(ran.load(Relaxed) >= round);
+                        barrier.wait().expect("all come");
+                        assert_eq!(ran.load(Relaxed), round);
+                        barrier.wait().expect("all come");
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn panic_in_the_action_breaks_for_the_others_and_goes_on() {
+        let _watchdog = watchdog();
+        let barrier = barrier(2);
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| breach(barrier.wait()));
+            await_waiting(&barrier, 1);
+            let unwound =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| barrier.wait_with(|| panic!("in it"))));
+            assert!(unwound.is_err());
+            assert_eq!(waiter.join().expect("no panic"), Breach::ActionFailed);
+        });
+        assert!(barrier.broken());
+    }
+
+    #[test]
+    fn last_party_wakes_who_sleeps() {
+        let _watchdog = watchdog();
+        without_a_look(|| {
+            let barrier = barrier(4);
+            let wait = || assert!(barrier.wait().expect("all come") < 4);
+            with_sleepers(3, wait, wait);
+        });
+        without_a_look(|| {
+            let barrier = barrier(4);
+            with_sleepers(3, || assert_eq!(breach(barrier.wait()), Breach::Aborted), || barrier.abort());
+        });
+    }
+
+    #[test]
+    fn abort_during_the_action_reaches_all() {
+        let _watchdog = watchdog();
+        let barrier = barrier(2);
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| breach(barrier.wait()));
+            await_waiting(&barrier, 1);
+            assert_eq!(breach(barrier.wait_with(|| barrier.abort())), Breach::Aborted);
+            assert_eq!(waiter.join().expect("no panic"), Breach::Aborted);
+        });
+    }
+
+    #[test]
+    fn member_that_dies_before_it_waits_breaks_only_if_it_is_needed() {
+        let _watchdog = watchdog();
+        let family = Family::ours().expect("a family");
+        let (needed, spare) = (family.reserve().expect("a seat"), family.reserve().expect("a seat"));
+        let barrier = barrier(2);
+        for seat in [needed, spare] {
+            barrier.state.members.add(seat).expect("room");
+        }
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| breach(barrier.wait()));
+            await_waiting(&barrier, 1);
+            family.vacate(spare);
+            assert_eq!(barrier.missing(0), None, "this process and the needed one are enough");
+            family.vacate(needed);
+            assert!(matches!(waiter.join().expect("no panic"), Breach::Died(_)));
+        });
+        barrier.reset();
+        assert_eq!(wait_with_threads(&barrier, 2), [0, 1], "the dead are no longer counted on");
+    }
+
+    #[test]
+    fn rounds_are_told_apart_where_their_count_begins_anew() {
+        let _watchdog = watchdog();
+        let last = (1 << 31) - 1;
+        assert!(is_before(0, 1) && is_before(last, 0) && is_before(last - 3, 5));
+        assert!(!is_before(1, 0) && !is_before(0, last) && !is_before(7, 7));
+        let barrier = barrier(2);
+        barrier.state.cycle.store(u32::MAX - 1, Relaxed);
+        for _ in 0..3 {
+            assert_eq!(wait_with_threads(&barrier, 2), [0, 1]);
+        }
+        assert_eq!(barrier.state.cycle.load(Relaxed), 2 * ROUND);
+    }
+
+    #[test]
+    fn late_comer_of_an_old_round_takes_no_place_of_the_new_one() {
+        let barrier = barrier(2);
+        assert_eq!(barrier.take_place(0), Some(0));
+        barrier.reset();
+        assert_eq!(barrier.take_place(1), Some(0));
+        assert_eq!(
+            (barrier.take_place(0), barrier.arrived(1)),
+            (Some(1), 1),
+            "a place that the new round does not use"
+        );
+        assert_eq!((barrier.take_place(1), barrier.arrived(1)), (Some(1), 2), "and does not miss");
+        assert_eq!(barrier.take_place(1), None);
+    }
+
+    #[test]
+    fn member_that_has_left_in_order_is_not_missed() {
+        let family = Family::ours().expect("a family");
+        let seat = family.reserve().expect("a seat");
+        let barrier = barrier(2);
+        for _ in 0..2 {
+            barrier.state.members.add(seat).expect("room");
+        }
+        barrier.state.members.remove(seat);
+        family.vacate(seat);
+        assert_eq!(barrier.missing(0), Some(seat), "one of its two handles was not given back");
+        barrier.state.members.remove(seat);
+        assert_eq!(barrier.missing(0), None);
+    }
+
+    #[test]
+    fn party_that_dies_while_it_waits_breaks_for_who_comes() {
+        let _watchdog = watchdog();
+        let family = Family::ours().expect("a family");
+        let dead = family.reserve().expect("a seat");
+        let barrier = barrier(2);
+        barrier.places()[0].store(dead.to_word().into(), Relaxed);
+        family.vacate(dead);
+        assert!(matches!(breach(barrier.wait()), Breach::Died(_)));
+    }
+}

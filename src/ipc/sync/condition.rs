@@ -1,0 +1,517 @@
+//! Waiting until somebody says that something has changed.
+//!
+//! # State
+//! A place for each waiter: FREE -> WAITING -> NOTIFIED -> FREE, with the waiter's seat and the ticket that says since
+//! when it waits. Each waiter sleeps on its own place, so a notification wakes exactly the one it is meant for. Whoever
+//! changes a place holds the lock.
+//!
+//! # Ordering
+//! The lock orders everything but a sleeper's look at its own place, which a notification stores in the kernel before it
+//! wakes.
+//!
+//! # Death
+//! The place of a dead waiter is passed over: it eats no notification, and nobody waits for its answer. A notification
+//! whose receiver dies before it holds the lock again goes to the next who waited at that time; sleepers look for such
+//! ones every 100 ms. A waiter whose notifier dies with the lock still in hand is not left to wait for a word that never
+//! comes: one of the waiters takes the lock and returns, and its guard says `abandoned`.
+//!
+//! # Standard
+//! Python `multiprocessing.Condition`. Differs: it has no lock of its own but takes the guard of any, as
+//! `std::sync::Condvar` does, so that several conditions can share a lock; that the lock is held is checked when it is
+//! compiled; `notify` does not wait for those it wakes (gh-75158).
+
+use std::time::Duration;
+
+use super::mutex::Guard;
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::processes::family::{Family, Seat};
+use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::sys::atomic::AtomicU32;
+use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sys::futex;
+use crate::sys::shm::{Mapping, shared_layout};
+
+const FREE: u32 = 0;
+const WAITING: u32 = 1;
+const NOTIFIED: u32 = 2;
+/// The most waiters at once.
+const PLACES: usize = 1024;
+
+shared_layout! {
+    struct Place {
+        state: AtomicU32,
+        seat: AtomicU32,
+        /// Counts up with every wait: the oldest waiter is notified first.
+        ticket: AtomicU32,
+        /// Of a notification: the ticket that the next waiter was going to get.
+        stamp: AtomicU32,
+    }
+}
+
+shared_layout! {
+    struct ConditionState = b"conditio" {
+        /// The number of the lock that waiters give up, 0 before the first.
+        lock: AtomicU32,
+        next_ticket: AtomicU32,
+        /// Places from here on were never used.
+        used: AtomicU32,
+        padding: AtomicU32,
+        places: [Place; PLACES],
+    }
+}
+
+/// A change that processes wait for, under a [`Lock`](crate::ipc::Lock) or an [`RLock`](crate::ipc::RLock).
+///
+/// ```
+/// # use std::time::Duration;
+/// # use ipc_demo::{Condition, Lock};
+/// let (lock, not_empty) = (Lock::new()?, Condition::new()?);
+/// let guard = lock.acquire()?;
+/// let (guard, notified) = not_empty.wait_timeout(guard, Duration::from_millis(1))?;
+/// assert!(!notified);
+/// assert_eq!(not_empty.notify_all(&guard)?, 0, "nobody waits");
+/// # Ok::<(), ipc_demo::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Condition {
+    state: Mapping<ConditionState>,
+    family: &'static Family,
+}
+
+impl Condition {
+    /// Makes a condition that nobody waits for.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if there is no memory or no descriptor for it.
+    pub fn new() -> Result<Self> {
+        Condition::of(Mapping::create(0, |_| Ok(())).map_err(os("make a condition"))?)
+    }
+
+    fn of(state: Mapping<ConditionState>) -> Result<Self> {
+        Ok(Condition { state, family: Family::ours()? })
+    }
+
+    /// Gives the lock up, waits for a notification, and takes the lock again.
+    ///
+    /// Gives up every level of an [`RLock`](crate::ipc::RLock) and takes them all again. No notification is missed that is made
+    /// after this call began, and none is invented.
+    ///
+    /// # Errors
+    /// [`Error::WrongLock`] if others wait with another lock, [`Error::TooManyWaiters`] above 1,024. The lock is given
+    /// back then.
+    ///
+    /// # Death
+    /// Also returns, within 100 ms, if a process died with the lock in hand: then the guard says so.
+    pub fn wait<G: Guard>(&self, guard: G) -> Result<G> {
+        self.wait_until(guard, Deadline::NEVER).map(|(guard, _)| guard)
+    }
+
+    /// Waits at most `timeout` on the monotonic clock. `false` beside the guard if it passed without a notification.
+    ///
+    /// Taking the lock again may take longer: nobody can hold what another holds.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_timeout<G: Guard>(&self, guard: G, timeout: Duration) -> Result<(G, bool)> {
+        self.wait_until(guard, Deadline::after(timeout))
+    }
+
+    /// Waits until `predicate` is true. It is asked with the lock held: at once, and after every notification.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_for<G: Guard>(&self, guard: G, predicate: impl FnMut(&G) -> bool) -> Result<G> {
+        self.wait_for_until(guard, Deadline::NEVER, predicate).map(|(guard, _)| guard)
+    }
+
+    /// Waits until `predicate` is true, at most `timeout` in all; beside the guard stands its last answer.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_for_timeout<G: Guard>(
+        &self,
+        guard: G,
+        timeout: Duration,
+        predicate: impl FnMut(&G) -> bool,
+    ) -> Result<(G, bool)> {
+        self.wait_for_until(guard, Deadline::after(timeout), predicate)
+    }
+
+    fn wait_for_until<G: Guard>(
+        &self,
+        mut guard: G,
+        deadline: Deadline,
+        mut predicate: impl FnMut(&G) -> bool,
+    ) -> Result<(G, bool)> {
+        while !predicate(&guard) {
+            let in_time;
+            (guard, in_time) = self.wait_until(guard, deadline)?;
+            if !in_time {
+                let answer = predicate(&guard);
+                return Ok((guard, answer));
+            }
+        }
+        Ok((guard, true))
+    }
+
+    fn wait_until<G: Guard>(&self, guard: G, deadline: Deadline) -> Result<(G, bool)> {
+        self.check_lock(&guard)?;
+        self.pass_on_orphans();
+        let place = self.enter()?;
+        let mut suspended = guard.suspend();
+        loop {
+            futex::wait(&place.state, WAITING, Some(deadline.next_look()));
+            let something_happened = place.state.load(Acquire) == NOTIFIED
+                || deadline.has_passed()
+                || G::mutex_of(&suspended).is_abandoned()
+                || self.has_orphans();
+            if !something_happened {
+                continue;
+            }
+            let guard = G::resume(suspended)?;
+            self.pass_on_orphans();
+            let notified = place.state.load(Relaxed) == NOTIFIED || guard.was_abandoned();
+            if notified || deadline.has_passed() {
+                place.state.store(FREE, Release);
+                return Ok((guard, notified));
+            }
+            suspended = guard.suspend();
+        }
+    }
+
+    /// Notifies the `n` who wait longest, or all if they are fewer, and says how many. With nobody waiting nothing happens.
+    ///
+    /// They run when the lock is given back.
+    ///
+    /// # Errors
+    /// [`Error::WrongLock`] if they wait with another lock.
+    ///
+    /// # System calls
+    /// `futex`, once for each who is notified.
+    pub fn notify<G: Guard>(&self, guard: &G, n: usize) -> Result<usize> {
+        self.check_lock(guard)?;
+        self.pass_on_orphans();
+        let next_ticket = self.state.next_ticket.load(Relaxed);
+        let mut waiting: Vec<&Place> = self.places().iter().filter(|place| self.waits(place)).collect();
+        waiting.sort_unstable_by_key(|place| std::cmp::Reverse(next_ticket.wrapping_sub(place.ticket.load(Relaxed))));
+        waiting.truncate(n);
+        waiting.iter().for_each(|place| wake(place, next_ticket));
+        Ok(waiting.len())
+    }
+
+    /// Notifies all who wait, and says how many.
+    ///
+    /// # Errors
+    /// As [`notify`](Self::notify).
+    pub fn notify_all<G: Guard>(&self, guard: &G) -> Result<usize> {
+        self.notify(guard, usize::MAX)
+    }
+
+    /// The places that were ever used.
+    fn places(&self) -> &[Place] {
+        let used = self.state.used.load(Acquire) as usize;
+        &self.state.places[..used.min(PLACES)]
+    }
+
+    fn waits(&self, place: &Place) -> bool {
+        place.state.load(Acquire) == WAITING && self.lives(place)
+    }
+
+    fn lives(&self, place: &Place) -> bool {
+        Seat::from_word(place.seat.load(Acquire)).is_some_and(|seat| self.family.is_alive(seat))
+    }
+
+    /// A condition is used with one lock: another would not keep its users apart.
+    fn check_lock<G: Guard>(&self, guard: &G) -> Result<()> {
+        let number = guard.mutex().number()?;
+        match self.state.lock.compare_exchange(0, number, Relaxed, Relaxed) {
+            Ok(_) => Ok(()),
+            Err(known) if known == number => Ok(()),
+            Err(_) => Err(Error::WrongLock),
+        }
+    }
+
+    /// Takes a place, with the lock held.
+    fn enter(&self) -> Result<&Place> {
+        let used = self.places();
+        let is_free = |place: &Place| match place.state.load(Relaxed) {
+            FREE => true,
+            WAITING => !self.lives(place),
+            _ => false,
+        };
+        let index = used.iter().position(is_free).unwrap_or(used.len());
+        let place = self.state.places.get(index).ok_or(Error::TooManyWaiters { limit: PLACES })?;
+        place.state.store(FREE, Release);
+        place.ticket.store(self.state.next_ticket.fetch_add(1, Relaxed), Relaxed);
+        place.seat.store(self.family.me().to_word(), Release);
+        place.state.store(WAITING, Release);
+        if index == used.len() {
+            self.state.used.store(index as u32 + 1, Release);
+        }
+        Ok(place)
+    }
+
+    fn is_orphan(&self, place: &Place) -> bool {
+        place.state.load(Acquire) == NOTIFIED && !self.lives(place)
+    }
+
+    /// Whether somebody died with a notification.
+    fn has_orphans(&self) -> bool {
+        self.places().iter().any(|place| self.is_orphan(place))
+    }
+
+    /// Gives the notifications of the dead to those who waited at that time, with the lock held.
+    fn pass_on_orphans(&self) {
+        let places = self.places();
+        for orphan in places.iter().filter(|place| self.is_orphan(place)) {
+            let stamp = orphan.stamp.load(Relaxed);
+            // How long before the notification a waiter came; who came after it has the high bit set.
+            let age = |place: &&Place| stamp.wrapping_sub(place.ticket.load(Relaxed)).wrapping_sub(1);
+            let waited = |place: &&Place| self.waits(place) && age(place) < u32::MAX / 2;
+            orphan.state.store(FREE, Release);
+            if let Some(heir) = places.iter().filter(waited).max_by_key(age) {
+                wake(heir, stamp);
+            }
+        }
+    }
+}
+
+/// Notifies who waits at `place`, with the lock held.
+fn wake(place: &Place, stamp: u32) {
+    place.stamp.store(stamp, Relaxed);
+    futex::add_and_wake(&place.state, (NOTIFIED - WAITING) as u16, 1);
+}
+
+impl Share for Condition {
+    const KIND: &'static str = "condition";
+
+    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+        parcel.add(self.state.memfd())
+    }
+
+    fn adopt(parcel: &mut Adopted) -> Result<Self> {
+        Condition::of(Mapping::open(parcel.descriptor()?).map_err(os("open a condition"))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
+    use crate::{Lock, RLock};
+    use std::sync::mpsc;
+    use std::thread;
+
+    fn pair() -> (Lock, Condition) {
+        (Lock::new().expect("a lock"), Condition::new().expect("a condition"))
+    }
+
+    impl Condition {
+        /// Waits until `n` threads wait; without the lock.
+        fn await_waiters(&self, n: usize) {
+            while self.places().iter().filter(|place| self.waits(place)).count() < n {
+                thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn wait_times_out_and_leaves_the_condition_usable() {
+        let _watchdog = watchdog();
+        let (lock, condition) = pair();
+        for timeout in [Duration::ZERO, Duration::from_millis(1)] {
+            let guard = lock.acquire().expect("free");
+            let (guard, notified) = condition.wait_timeout(guard, timeout).expect("no error");
+            assert!(!notified);
+            assert_eq!(condition.notify_all(&guard).expect("the same lock"), 0);
+        }
+        assert_eq!(condition.places().len(), 1, "the place is used again");
+    }
+
+    #[test]
+    fn wait_blocks_until_notified() {
+        let _watchdog = watchdog();
+        let (lock, condition) = pair();
+        let (order, seen) = mpsc::channel();
+        thread::scope(|scope| {
+            let told = order.clone();
+            let (lock, condition) = (&lock, &condition);
+            scope.spawn(move || {
+                let _guard = condition.wait(lock.acquire().expect("free")).expect("notified");
+                told.send("woken").expect("the test listens");
+            });
+            condition.await_waiters(1);
+            let guard = lock.acquire().expect("the waiter gave it up");
+            assert_eq!(condition.notify(&guard, 1).expect("the same lock"), 1);
+            order.send("notified").expect("the test listens");
+        });
+        assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["notified", "woken"]);
+    }
+
+    #[test]
+    fn notify_wakes_exactly_n_the_oldest_first() {
+        let _watchdog = watchdog();
+        let (lock, condition) = pair();
+        let (order, seen) = mpsc::channel();
+        thread::scope(|scope| {
+            for number in 0..5 {
+                let (lock, condition, told) = (&lock, &condition, order.clone());
+                scope.spawn(move || {
+                    let guard = condition.wait(lock.acquire().expect("free")).expect("notified");
+                    told.send(number).expect("the test listens");
+                    drop(guard);
+                });
+                condition.await_waiters(number + 1);
+            }
+            let notify = |n| condition.notify(&lock.acquire().expect("free"), n).expect("the same lock");
+            let woken = |n| {
+                let mut woken: Vec<usize> = seen.iter().take(n).collect();
+                woken.sort_unstable();
+                woken
+            };
+            assert_eq!((notify(0), notify(1)), (0, 1));
+            assert_eq!(woken(1), [0]);
+            assert_eq!(notify(2), 2);
+            assert_eq!(woken(2), [1, 2]);
+            assert_eq!(notify(9), 2);
+            assert_eq!(woken(2), [3, 4]);
+            assert_eq!(notify(1), 0, "what is too much is not remembered");
+        });
+    }
+
+    #[test]
+    fn notify_all_wakes_who_sleeps() {
+        let _watchdog = watchdog();
+        without_a_look(|| {
+            let (lock, condition) = pair();
+            let sleep = || drop(condition.wait(lock.acquire().expect("free")).expect("notified"));
+            with_sleepers(3, sleep, || {
+                let guard = lock.acquire().expect("given up");
+                assert_eq!(condition.notify_all(&guard).expect("the same lock"), 3);
+            });
+        });
+    }
+
+    #[test]
+    fn wait_gives_up_every_level_of_an_rlock() {
+        let _watchdog = watchdog();
+        let (lock, condition) = (RLock::new().expect("a lock"), Condition::new().expect("a condition"));
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let outer = lock.acquire().expect("free");
+                let inner = condition.wait(lock.acquire().expect("own")).expect("notified");
+                drop(inner);
+                let other = thread::scope(|inside| {
+                    inside.spawn(|| lock.try_acquire().expect("a try").is_none()).join().expect("no panic")
+                });
+                assert!(other, "both levels are back");
+                drop(outer);
+            });
+            condition.await_waiters(1);
+            let guard = lock.acquire().expect("the waiter gave it up");
+            assert_eq!(condition.notify_all(&guard).expect("the same lock"), 1);
+            drop(guard);
+            waiter.join().expect("no panic");
+        });
+        assert!(lock.try_acquire().expect("a try").is_some());
+    }
+
+    #[test]
+    fn wait_for_asks_again_after_every_notification() {
+        let _watchdog = watchdog();
+        let (lock, condition) = pair();
+        let stock = AtomicU32::new(0);
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let guard = lock.acquire().expect("free");
+                drop(condition.wait_for(guard, |_| stock.load(Relaxed) == 3).expect("notified"));
+            });
+            for _ in 0..3 {
+                condition.await_waiters(1);
+                let guard = lock.acquire().expect("the waiter gave it up");
+                stock.fetch_add(1, Relaxed);
+                assert_eq!(condition.notify_all(&guard).expect("the same lock"), 1);
+            }
+            waiter.join().expect("no panic");
+        });
+        let guard = lock.acquire().expect("free");
+        let (guard, answer) = condition.wait_for_timeout(guard, Duration::ZERO, |_| false).expect("no error");
+        assert!(!answer);
+        let (_, answer) = condition.wait_for_timeout(guard, Duration::MAX, |_| true).expect("no error");
+        assert!(answer);
+    }
+
+    #[test]
+    fn another_lock_is_an_error() {
+        let _watchdog = watchdog();
+        let (lock, condition) = pair();
+        let other = Lock::new().expect("a lock");
+        condition.notify(&lock.acquire().expect("free"), 1).expect("the first one");
+        let guard = other.acquire().expect("free");
+        assert!(matches!(condition.notify_all(&guard), Err(Error::WrongLock)));
+        assert!(matches!(condition.wait(guard), Err(Error::WrongLock)));
+        assert!(other.try_acquire().expect("a try").is_some(), "given back");
+    }
+
+    #[test]
+    fn dead_waiter_eats_no_notification() {
+        let _watchdog = watchdog();
+        let (lock, condition) = pair();
+        let family = Family::ours().expect("a family");
+        let dead = family.reserve().expect("a seat");
+        thread::scope(|scope| {
+            let guard = lock.acquire().expect("free");
+            let place = condition.enter().expect("a place");
+            place.seat.store(dead.to_word(), Relaxed);
+            drop(guard);
+            let waiter = scope.spawn(|| drop(condition.wait(lock.acquire().expect("free")).expect("notified")));
+            condition.await_waiters(2);
+            family.vacate(dead);
+            let guard = lock.acquire().expect("the waiter gave it up");
+            assert_eq!(condition.notify_all(&guard).expect("the same lock"), 1, "the dead one does not count");
+            drop(guard);
+            waiter.join().expect("the living one got it");
+        });
+    }
+
+    #[test]
+    fn notification_of_one_who_dies_goes_to_the_next_who_waited_then() {
+        let _watchdog = watchdog();
+        let (lock, condition) = pair();
+        let family = Family::ours().expect("a family");
+        let dead = family.reserve().expect("a seat");
+        thread::scope(|scope| {
+            let guard = lock.acquire().expect("free");
+            let place = condition.enter().expect("a place");
+            place.seat.store(dead.to_word(), Relaxed);
+            drop(guard);
+            let waiter = scope.spawn(|| drop(condition.wait(lock.acquire().expect("free")).expect("notified")));
+            condition.await_waiters(2);
+            let guard = lock.acquire().expect("the waiter gave it up");
+            assert_eq!(condition.notify(&guard, 1).expect("the same lock"), 1, "the older one, who lives");
+            family.vacate(dead);
+            // One who comes after the notification has no claim to it.
+            let late = condition.enter().expect("a place");
+            drop(guard);
+            waiter.join().expect("the heir got it");
+            assert_eq!(late.state.load(Relaxed), WAITING);
+        });
+        assert!(!condition.has_orphans());
+    }
+
+    #[test]
+    fn notifier_that_dies_with_the_lock_leaves_nobody_waiting() {
+        let _watchdog = watchdog();
+        let (lock, condition) = pair();
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let guard = condition.wait(lock.acquire().expect("free")).expect("no error");
+                assert!(guard.abandoned().is_some());
+            });
+            condition.await_waiters(1);
+            scope.spawn(|| std::mem::forget(lock.acquire().expect("the waiter gave it up")));
+            waiter.join().expect("no panic");
+        });
+    }
+}

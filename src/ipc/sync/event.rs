@@ -1,0 +1,247 @@
+//! A flag that processes wait for.
+//!
+//! # State
+//! One word: `generation << 2 | WAITING | SET`. Setting adds SET; if WAITING stands it does so in the kernel and wakes all
+//! sleepers in the same system call. Clearing begins the next generation, with neither. A waiter returns when it sees SET
+//! or another generation than the one it began in: an event that was set and cleared since has happened all the same.
+//!
+//! # Ordering
+//! What was done before [`Event::set`] is seen by whoever it lets go.
+//!
+//! # Death
+//! The word has one writer at a time or none: a killed process has set the event and woken everybody, or has done
+//! neither. A killed waiter leaves no trace, and nobody waits for its answer.
+//!
+//! # Standard
+//! Python `multiprocessing.Event`. Differs: `set` directly followed by `clear` lets every waiter go (gh-95826), and `set`
+//! takes no lock, so a signal handler may call it (gh-126434).
+
+use std::time::Duration;
+
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Result, os};
+use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::sys::atomic::AtomicU32;
+use crate::sys::atomic::Ordering::{AcqRel, Acquire, Release};
+use crate::sys::futex;
+use crate::sys::shm::{Mapping, shared_layout};
+
+const SET: u32 = 1;
+/// Somebody may sleep.
+const WAITING: u32 = 2;
+const GENERATION: u32 = 4;
+
+shared_layout! {
+    struct EventState = b"event   " {
+        word: AtomicU32,
+        padding: AtomicU32,
+    }
+}
+
+/// A flag that is set and cleared by anybody, and waited for by anybody.
+///
+/// ```
+/// # use std::time::Duration;
+/// let event = ipc_demo::Event::new()?;
+/// assert!(!event.wait_timeout(Duration::from_millis(1)));
+/// event.set();
+/// event.wait();
+/// event.clear();
+/// assert!(!event.is_set());
+/// # Ok::<(), ipc_demo::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Event {
+    state: Mapping<EventState>,
+}
+
+impl Event {
+    /// Makes an event that is not set.
+    ///
+    /// # Errors
+    /// [`Error::Os`](crate::ipc::Error::Os) if there is no memory or no descriptor for it.
+    pub fn new() -> Result<Self> {
+        Ok(Event { state: Mapping::create(0, |_| Ok(())).map_err(os("make an event"))? })
+    }
+
+    /// Whether the event is set; it may be otherwise by the time this returns.
+    #[inline]
+    pub fn is_set(&self) -> bool {
+        self.state.word.load(Acquire) & SET != 0
+    }
+
+    /// Sets the event and lets everybody go who waits for it. Waits for nobody, and may be called in a signal handler.
+    ///
+    /// # System calls
+    /// `futex`, only if somebody may sleep.
+    #[inline]
+    pub fn set(&self) {
+        let word = &self.state.word;
+        let mut now = word.load(Acquire);
+        while now & (SET | WAITING) == 0 {
+            match word.compare_exchange_weak(now, now | SET, AcqRel, Acquire) {
+                Ok(_) => return,
+                Err(other) => now = other,
+            }
+        }
+        // Who finds it set has nobody to wake: the one who set it did so, in one step.
+        if now & SET == 0 {
+            futex::set_bits_and_wake_all(word, SET as u16);
+        }
+    }
+
+    /// Clears the event: waits that begin now wait. Those that began before it was set are on their way out.
+    #[inline]
+    pub fn clear(&self) {
+        let word = &self.state.word;
+        let mut now = word.load(Acquire);
+        while now & SET != 0 {
+            let next = (now & !(SET | WAITING)).wrapping_add(GENERATION);
+            match word.compare_exchange_weak(now, next, AcqRel, Acquire) {
+                Ok(_) => return,
+                Err(other) => now = other,
+            }
+        }
+    }
+
+    /// Waits until the event is set. Returns at once if it is.
+    ///
+    /// # System calls
+    /// `futex`, only if it is not set.
+    pub fn wait(&self) {
+        self.wait_until(|| Deadline::NEVER);
+    }
+
+    /// Waits until the event is set, at most `timeout` on the monotonic clock, and says whether it was.
+    ///
+    /// `Duration::ZERO` only looks.
+    ///
+    /// # Standard
+    /// Python `Event.wait(timeout)`. Differs: `true` also if the event was cleared again before this waiter ran.
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        self.wait_until(|| Deadline::after(timeout))
+    }
+
+    #[inline]
+    fn wait_until(&self, deadline: impl FnOnce() -> Deadline) -> bool {
+        // pairs with: `set`
+        let now = self.state.word.load(Acquire);
+        now & SET != 0 || self.sleep(now / GENERATION, deadline())
+    }
+
+    #[cold]
+    fn sleep(&self, generation: u32, deadline: Deadline) -> bool {
+        let word = &self.state.word;
+        loop {
+            // pairs with: `set`, or `clear` which saw it
+            let now = word.load(Acquire);
+            if now & SET != 0 || now / GENERATION != generation {
+                return true;
+            }
+            if deadline.has_passed() {
+                return false;
+            }
+            if now & WAITING != 0 || word.compare_exchange(now, now | WAITING, Release, Acquire).is_ok() {
+                futex::wait(word, now | WAITING, Some(deadline.next_look()));
+            }
+        }
+    }
+}
+
+impl Share for Event {
+    const KIND: &'static str = "event";
+
+    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+        parcel.add(self.state.memfd())
+    }
+
+    fn adopt(parcel: &mut Adopted) -> Result<Self> {
+        Ok(Event { state: Mapping::open(parcel.descriptor()?).map_err(os("open an event"))? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
+    use std::thread;
+
+    fn event() -> Event {
+        Event::new().expect("an event")
+    }
+
+    fn sleepers(event: &Event) -> bool {
+        event.state.word.load(Acquire) & WAITING != 0
+    }
+
+    #[test]
+    fn smoke() {
+        let _watchdog = watchdog();
+        let event = event();
+        assert!(!event.is_set());
+        event.clear();
+        event.set();
+        event.set();
+        assert!(event.is_set());
+        event.wait();
+        assert!(event.wait_timeout(Duration::ZERO));
+        event.clear();
+        event.clear();
+        assert!(!event.is_set());
+    }
+
+    #[test]
+    fn wait_times_out() {
+        let _watchdog = watchdog();
+        let event = event();
+        assert!(!event.wait_timeout(Duration::ZERO));
+        assert!(!event.wait_timeout(Duration::from_millis(1)));
+        event.set();
+        assert!(event.wait_timeout(Duration::MAX), "and is usable");
+    }
+
+    #[test]
+    fn set_wakes_all() {
+        let _watchdog = watchdog();
+        without_a_look(|| {
+            let event = event();
+            with_sleepers(4, || event.wait(), || event.set());
+        });
+    }
+
+    #[test]
+    fn set_directly_followed_by_clear_lets_all_go() {
+        let _watchdog = watchdog();
+        let event = event();
+        for _ in 0..200 {
+            thread::scope(|scope| {
+                let waiter = scope.spawn(|| event.wait_timeout(Duration::from_secs(60)));
+                while !sleepers(&event) {
+                    thread::yield_now();
+                }
+                event.set();
+                event.clear();
+                assert!(waiter.join().expect("no panic"));
+            });
+            assert!(!event.is_set());
+        }
+    }
+
+    #[test]
+    fn stress_set_by_several_is_never_lost() {
+        let _watchdog = watchdog();
+        let event = event();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2_000 {
+                        event.set();
+                        event.clear();
+                    }
+                });
+            }
+        });
+        event.set();
+        assert!(event.is_set(), "two at once do not undo each other");
+    }
+}

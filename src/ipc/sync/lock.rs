@@ -1,0 +1,335 @@
+//! A mutual exclusion lock between processes that survives the death of its holder.
+//!
+//! # State
+//! A robust mutex and the process id of its holder, see `mutex`. Who has to wait is on record for
+//! [`find_deadlock`](crate::ipc::find_deadlock).
+//!
+//! # Ordering
+//! The mutex orders everything that its holders do, as every pthread mutex.
+//!
+//! # Death
+//! When the holder dies, by exit or by kill, the kernel hands the lock to the next in line at once, and the guard says
+//! so: [`LockGuard::abandoned`]. Whoever is killed while waiting leaves no trace.
+//!
+//! A holder that is stopped (SIGSTOP, Ctrl-Z) is not dead and keeps the lock. Who waits with a timeout gets it, and
+//! [`Lock::holder`] and `{lock:?}` say who has the lock and that it is stopped.
+//!
+//! # Standard
+//! Python `multiprocessing.Lock`. Differs: it is given back by dropping a guard, so it cannot be released by who does not
+//! hold it; a killed holder does not keep it for ever; a thread that would wait for itself gets an error.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::deadlock::LockId;
+use super::holder::Holder;
+use super::mutex::{Abandoned, Guard, MutexState, Suspend};
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::sys::robust::Locked;
+use crate::sys::shm::{Mapping, shared_layout};
+
+shared_layout! {
+    struct LockState = b"lock    " {
+        mutex: MutexState,
+    }
+}
+
+/// A lock that processes share.
+///
+/// ```
+/// let lock = ipc_demo::Lock::new()?;
+/// {
+///     let guard = lock.acquire()?;
+///     assert!(guard.abandoned().is_none());
+///     assert!(lock.try_acquire()?.is_none(), "this thread holds it");
+/// } // released here
+/// assert_eq!(lock.with(|_| 6 * 7)?, 42);
+/// # Ok::<(), ipc_demo::Error>(())
+/// ```
+pub struct Lock {
+    state: Mapping<LockState>,
+    own_pid: u32,
+}
+
+/// The lock, held. Dropping it gives the lock back.
+///
+/// Stays in the thread that took it: a lock belongs to a thread.
+#[derive(Debug)]
+#[must_use = "the lock is given back when the guard is dropped"]
+pub struct LockGuard<'a> {
+    lock: &'a Lock,
+    abandoned: Option<Abandoned>,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Lock {
+    /// Makes a free lock.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if there is no memory or no descriptor for it.
+    pub fn new() -> Result<Self> {
+        Lock::of(Mapping::create(0, |state: &LockState| state.mutex.init()).map_err(os("make a lock"))?)
+    }
+
+    fn of(state: Mapping<LockState>) -> Result<Self> {
+        Ok(Lock { state, own_pid: std::process::id() })
+    }
+
+    /// Takes the lock, waiting as long as another holds it.
+    ///
+    /// # Errors
+    /// [`Error::WouldDeadlock`] if this thread holds it already.
+    ///
+    /// # Death
+    /// If the holder dies the wait ends at once: the guard says [`abandoned`](LockGuard::abandoned).
+    ///
+    /// # System calls
+    /// `futex`, only if another holds the lock.
+    #[inline]
+    pub fn acquire(&self) -> Result<LockGuard<'_>> {
+        match self.state.mutex.try_lock() {
+            Locked::Clean => Ok(self.guard(false)),
+            locked => self.acquire_slowly(locked),
+        }
+    }
+
+    #[cold]
+    fn acquire_slowly(&self, locked: Locked) -> Result<LockGuard<'_>> {
+        let locked = if locked == Locked::Busy { self.state.mutex.lock(|| Deadline::NEVER) } else { locked };
+        Ok(self.held(locked)?.expect("a wait without end ends with the lock"))
+    }
+
+    /// Takes the lock if nobody holds it; `None` if somebody does, this thread included. Does not wait.
+    ///
+    /// # Errors
+    /// None today; a `Result` like its siblings.
+    #[inline]
+    pub fn try_acquire(&self) -> Result<Option<LockGuard<'_>>> {
+        match self.state.mutex.try_lock() {
+            // Who does not wait does not wait for itself.
+            Locked::WouldDeadlock => Ok(None),
+            locked => self.held(locked),
+        }
+    }
+
+    /// Takes the lock, waiting at most `timeout` on the monotonic clock. `None` if it passed; `Duration::ZERO` tries once.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Standard
+    /// Python `Lock.acquire(timeout=…)`. Differs: gives a guard, not a bool.
+    pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<LockGuard<'_>>> {
+        if timeout.is_zero() {
+            self.try_acquire()
+        } else {
+            self.held(self.state.mutex.lock(|| Deadline::after(timeout)))
+        }
+    }
+
+    /// Takes the lock, runs `critical_section`, and gives the lock back, also if it panics.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire).
+    pub fn with<R>(&self, critical_section: impl FnOnce(&LockGuard<'_>) -> R) -> Result<R> {
+        let guard = self.acquire()?;
+        Ok(critical_section(&guard))
+    }
+
+    /// The process that holds the lock, for diagnosis: it may be another by the time this returns.
+    pub fn holder_pid(&self) -> Option<u32> {
+        self.state.mutex.holder_pid()
+    }
+
+    /// Who holds the lock, for diagnosis: it may be another by the time this returns.
+    ///
+    /// ```
+    /// let lock = ipc_demo::Lock::new()?;
+    /// let _guard = lock.acquire()?;
+    /// let holder = lock.holder().expect("this thread");
+    /// assert_eq!(holder.to_string(), format!("process {}", std::process::id()));
+    /// assert!(!holder.is_stopped());
+    /// # Ok::<(), ipc_demo::Error>(())
+    /// ```
+    ///
+    /// # System calls
+    /// Reads `/proc`.
+    pub fn holder(&self) -> Option<Holder> {
+        self.state.mutex.holder()
+    }
+
+    /// The lock's number, the same in all processes of the family: how a deadlock names it.
+    ///
+    /// # Errors
+    /// What keeps this process from having a family.
+    pub fn id(&self) -> Result<LockId> {
+        self.state.mutex.number().map(LockId)
+    }
+
+    /// Another handle for the same lock in this process.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if there is no memory or no descriptor for it.
+    pub fn try_clone(&self) -> Result<Self> {
+        let memfd = self.state.memfd().try_clone_to_owned().map_err(os("copy a lock's descriptor"))?;
+        Lock::of(Mapping::open(memfd).map_err(os("open a lock"))?)
+    }
+
+    /// Whether the last holder died with the lock and nobody has taken it since.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.state.mutex.is_abandoned()
+    }
+
+    fn held(&self, locked: Locked) -> Result<Option<LockGuard<'_>>> {
+        match locked {
+            Locked::Clean | Locked::Abandoned => Ok(Some(self.guard(locked == Locked::Abandoned))),
+            Locked::Busy => Ok(None),
+            Locked::WouldDeadlock => Err(Error::WouldDeadlock),
+        }
+    }
+
+    /// The guard of who has just taken the mutex.
+    #[inline]
+    fn guard(&self, abandoned: bool) -> LockGuard<'_> {
+        let abandoned = self.state.mutex.taken_by(self.own_pid, abandoned);
+        LockGuard { lock: self, abandoned, not_send: PhantomData }
+    }
+}
+
+impl LockGuard<'_> {
+    /// Whether the holder before this one died with the lock. What it was changing may be half done: look at it first.
+    pub fn abandoned(&self) -> Option<Abandoned> {
+        self.abandoned
+    }
+}
+
+impl Drop for LockGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.state.mutex.unlock();
+    }
+}
+
+impl Guard for LockGuard<'_> {}
+
+impl<'a> Suspend for LockGuard<'a> {
+    type Suspended = &'a Lock;
+
+    fn mutex(&self) -> &MutexState {
+        &self.lock.state.mutex
+    }
+
+    fn mutex_of<'l>(lock: &'l &'a Lock) -> &'l MutexState {
+        &lock.state.mutex
+    }
+
+    fn suspend(self) -> &'a Lock {
+        // Dropping the guard gives the lock back.
+        self.lock
+    }
+
+    fn resume(lock: &'a Lock) -> Result<Self> {
+        lock.acquire()
+    }
+
+    fn was_abandoned(&self) -> bool {
+        self.abandoned.is_some()
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock").field("held_by", &self.state.mutex.held_by()).finish_non_exhaustive()
+    }
+}
+
+impl Share for Lock {
+    const KIND: &'static str = "lock";
+
+    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+        parcel.add(self.state.memfd())
+    }
+
+    fn adopt(parcel: &mut Adopted) -> Result<Self> {
+        Lock::of(Mapping::open(parcel.descriptor()?).map_err(os("open a lock"))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::thread;
+
+    #[test]
+    fn smoke() {
+        let lock = Lock::new().expect("a lock");
+        let guard = lock.acquire().expect("free");
+        assert_eq!(lock.holder_pid(), Some(std::process::id()));
+        drop(guard);
+        assert_eq!(lock.holder_pid(), None);
+        assert!(lock.try_acquire().expect("a try").is_some());
+    }
+
+    #[test]
+    fn acquire_twice_in_one_thread_is_an_error() {
+        let lock = Lock::new().expect("a lock");
+        let _guard = lock.acquire().expect("free");
+        assert!(matches!(lock.acquire(), Err(Error::WouldDeadlock)));
+        assert!(matches!(lock.acquire_timeout(Duration::from_millis(1)), Err(Error::WouldDeadlock)));
+        assert!(lock.acquire_timeout(Duration::ZERO).expect("a try").is_none());
+    }
+
+    #[test]
+    fn acquire_times_out_and_leaves_the_lock_usable() {
+        let lock = Lock::new().expect("a lock");
+        let guard = lock.acquire().expect("free");
+        thread::scope(|scope| {
+            let other = scope.spawn(|| lock.acquire_timeout(Duration::from_millis(1)).expect("no error").is_none());
+            assert!(other.join().expect("no panic"));
+        });
+        drop(guard);
+        assert!(lock.acquire_timeout(Duration::MAX).expect("no error").is_some());
+    }
+
+    #[test]
+    fn acquire_blocks_until_released() {
+        let lock = Lock::new().expect("a lock");
+        let (order, seen) = mpsc::channel();
+        let guard = lock.acquire().expect("free");
+        thread::scope(|scope| {
+            let told = order.clone();
+            let lock = &lock;
+            scope.spawn(move || {
+                let _guard = lock.acquire().expect("released in the end");
+                told.send("taken").expect("the test listens");
+            });
+            order.send("released").expect("the test listens");
+            drop(guard);
+        });
+        assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["released", "taken"]);
+    }
+
+    #[test]
+    fn thread_that_ends_with_the_lock_abandons_it() {
+        let lock = Lock::new().expect("a lock");
+        thread::scope(|scope| {
+            scope.spawn(|| std::mem::forget(lock.acquire().expect("free")));
+        });
+        let guard = lock.acquire().expect("handed on");
+        assert_eq!(guard.abandoned(), Some(Abandoned { pid: Some(std::process::id()) }));
+        drop(guard);
+        assert_eq!(lock.acquire().expect("free").abandoned(), None);
+    }
+
+    #[test]
+    fn panic_in_the_critical_section_releases() {
+        let lock = Lock::new().expect("a lock");
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lock.with(|_| panic!("inside"))));
+        assert!(outcome.is_err());
+        assert!(lock.try_acquire().expect("a try").is_some());
+    }
+}

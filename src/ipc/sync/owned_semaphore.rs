@@ -1,0 +1,327 @@
+//! A semaphore whose permits know their holder, so that those of a dead one come back.
+//!
+//! # State
+//! One word a permit: 0, or the seat of the process that holds it. Nothing else says how many are free: it is counted.
+//! `turn` is `joins << 1 | WAITING`, the word that sleepers sleep on: who finds no permit joins with one CAS and looks
+//! again before it sleeps. A release clears its permit's word; if it then sees WAITING it changes `turn` and wakes one
+//! sleeper in one system call. If nobody slept it takes WAITING away, unless somebody joined meanwhile.
+//!
+//! # Ordering
+//! A permit is cleared with `SeqCst` before `turn` is read, and `turn` is joined with `SeqCst` before the permits are read
+//! again: either the release sees the sleeper, or the sleeper the permit. The same pair of accesses makes what was done
+//! with a permit visible to whoever takes it next.
+//!
+//! # Death
+//! A permit whose holder is dead counts as free, and whoever needs it takes it over by one CAS: there is nothing to repair.
+//! Sleepers look for such permits every 100 ms; that also finds the permit of a process that was killed between clearing
+//! it and waking somebody, or woken and killed before it took one. A killed waiter leaves no trace.
+//!
+//! # Standard
+//! Python's `multiprocessing.Semaphore` with a `with` statement. Differs: a permit is a guard, so there is no release by
+//! others and none too many; a killed holder does not keep its permits (as with `SEM_UNDO` of `semop(2)`).
+
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::processes::family::{Family, Seat};
+use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::sys::atomic::AtomicU32;
+use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
+use crate::sys::futex;
+use crate::sys::shm::{Mapping, shared_layout};
+
+const FREE: u32 = 0;
+/// Somebody may sleep.
+const WAITING: u32 = 1;
+const JOIN: u32 = 2;
+/// The most permits: each has a word of its own, and looking for a free one reads them all.
+const MAX_PERMITS: u32 = 65_536;
+
+shared_layout! {
+    struct OwnedSemaphoreState = b"ownedsem" {
+        turn: AtomicU32,
+        padding: AtomicU32,
+    }
+}
+
+/// A fixed number of permits, each held by one process at a time, and free again when its holder dies.
+///
+/// ```
+/// let car_park = ipc_demo::OwnedSemaphore::new(2)?;
+/// let first = car_park.acquire();
+/// let _second = car_park.acquire();
+/// assert!(car_park.try_acquire().is_none());
+/// drop(first);
+/// assert_eq!(car_park.get_value(), 1);
+/// # Ok::<(), ipc_demo::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct OwnedSemaphore {
+    state: Mapping<OwnedSemaphoreState>,
+    family: &'static Family,
+    /// Where to look first: the permit that this handle took last.
+    hint: AtomicUsize,
+}
+
+/// A permit, held by this process. Dropping it gives it back.
+#[derive(Debug)]
+#[must_use = "the permit is given back when this is dropped"]
+pub struct Permit<'a> {
+    semaphore: &'a OwnedSemaphore,
+    index: usize,
+}
+
+impl OwnedSemaphore {
+    /// Makes a semaphore with `permits` free permits.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for none or more than 65,536; [`Error::Os`] if there is no memory or no descriptor for it.
+    pub fn new(permits: u32) -> Result<Self> {
+        if !(1..=MAX_PERMITS).contains(&permits) {
+            let given = permits.into();
+            return Err(Error::OutOfRange { what: "the number of permits", given, least: 1, most: MAX_PERMITS.into() });
+        }
+        let bytes = permits as usize * size_of::<AtomicU32>();
+        OwnedSemaphore::of(Mapping::create(bytes, |_| Ok(())).map_err(os("make a semaphore"))?)
+    }
+
+    fn of(state: Mapping<OwnedSemaphoreState>) -> Result<Self> {
+        Ok(OwnedSemaphore { state, family: Family::ours()?, hint: AtomicUsize::new(0) })
+    }
+
+    #[inline]
+    fn permits(&self) -> &[AtomicU32] {
+        self.state.tail_as()
+    }
+
+    /// Takes a permit, waiting until one is free.
+    ///
+    /// # Death
+    /// A permit whose holder dies meanwhile is taken within 100 ms.
+    ///
+    /// # System calls
+    /// `futex`, only if no permit is free.
+    #[inline]
+    pub fn acquire(&self) -> Permit<'_> {
+        let permit = self.take_hinted().or_else(|| self.take_free()).or_else(|| self.wait(Deadline::NEVER));
+        permit.expect("a wait without end ends with a permit")
+    }
+
+    /// Takes a permit if one is free, its holder dead included. Does not wait.
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        self.take_hinted().or_else(|| self.take_free()).or_else(|| self.take_over())
+    }
+
+    /// Takes a permit, waiting at most `timeout` on the monotonic clock. `None` if it passed; `Duration::ZERO` tries once.
+    pub fn acquire_timeout(&self, timeout: Duration) -> Option<Permit<'_>> {
+        self.try_acquire().or_else(|| if timeout.is_zero() { None } else { self.wait(Deadline::after(timeout)) })
+    }
+
+    #[inline]
+    fn take_hinted(&self) -> Option<Permit<'_>> {
+        self.take(self.hint.load(Relaxed), FREE)
+    }
+
+    fn take_free(&self) -> Option<Permit<'_>> {
+        let permits = self.permits();
+        let first = self.hint.load(Relaxed);
+        let places = (first..permits.len()).chain(0..first.min(permits.len()));
+        places.filter(|&index| permits[index].load(SeqCst) == FREE).find_map(|index| self.take(index, FREE))
+    }
+
+    /// Takes the permit of a dead holder.
+    #[cold]
+    fn take_over(&self) -> Option<Permit<'_>> {
+        let held = self.permits().iter().map(|permit| permit.load(SeqCst)).enumerate();
+        held.filter(|&(_, holder)| !self.is_held(holder)).find_map(|(index, holder)| self.take(index, holder))
+    }
+
+    #[inline]
+    fn take(&self, index: usize, from: u32) -> Option<Permit<'_>> {
+        let own = self.family.me().to_word();
+        self.permits().get(index)?.compare_exchange(from, own, SeqCst, Relaxed).ok()?;
+        self.hint.store(index, Relaxed);
+        Some(Permit { semaphore: self, index })
+    }
+
+    fn is_held(&self, holder: u32) -> bool {
+        Seat::from_word(holder).is_some_and(|seat| self.family.is_alive(seat))
+    }
+
+    #[cold]
+    fn wait(&self, deadline: Deadline) -> Option<Permit<'_>> {
+        let turn = &self.state.turn;
+        loop {
+            let now = turn.load(Relaxed);
+            let joined = now.wrapping_add(JOIN) | WAITING;
+            if turn.compare_exchange(now, joined, SeqCst, Relaxed).is_err() {
+                continue;
+            }
+            if let Some(permit) = self.take_free().or_else(|| self.take_over()) {
+                return Some(permit);
+            }
+            if deadline.has_passed() {
+                return None;
+            }
+            futex::wait(turn, joined, Some(deadline.next_look()));
+        }
+    }
+
+    #[inline]
+    fn give_back(&self, index: usize) {
+        // pairs with: `take`
+        self.permits()[index].store(FREE, SeqCst);
+        let turn = self.state.turn.load(SeqCst);
+        if turn & WAITING != 0 {
+            self.wake_one(turn);
+        }
+    }
+
+    #[cold]
+    fn wake_one(&self, before: u32) {
+        let turn = &self.state.turn;
+        // Adding makes everybody who joined and does not sleep yet look again.
+        if futex::add_and_wake(turn, JOIN as u16, 1) == 0 {
+            let after = before.wrapping_add(JOIN);
+            // Fails if anybody joined since: then it stays, and the next release asks the kernel again.
+            let _ = turn.compare_exchange(after, after & !WAITING, Relaxed, Relaxed);
+        }
+    }
+
+    /// How many permits are free, those of dead holders included; it may be another number by the time this returns.
+    pub fn get_value(&self) -> u32 {
+        let is_free = |permit: &&AtomicU32| !self.is_held(permit.load(SeqCst));
+        self.permits().iter().filter(is_free).count() as u32
+    }
+}
+
+impl Drop for Permit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.semaphore.give_back(self.index);
+    }
+}
+
+impl Share for OwnedSemaphore {
+    const KIND: &'static str = "owned semaphore";
+
+    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+        parcel.add(self.state.memfd())
+    }
+
+    fn adopt(parcel: &mut Adopted) -> Result<Self> {
+        OwnedSemaphore::of(Mapping::open(parcel.descriptor()?).map_err(os("open a semaphore"))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
+    use std::sync::atomic::AtomicU64;
+    use std::thread;
+
+    fn semaphore(permits: u32) -> OwnedSemaphore {
+        OwnedSemaphore::new(permits).expect("a semaphore")
+    }
+
+    #[test]
+    fn smoke() {
+        let _watchdog = watchdog();
+        let semaphore = semaphore(2);
+        let (one, two) = (semaphore.acquire(), semaphore.try_acquire().expect("a second"));
+        assert!(semaphore.try_acquire().is_none());
+        assert!(semaphore.acquire_timeout(Duration::ZERO).is_none());
+        assert!(semaphore.acquire_timeout(Duration::from_millis(1)).is_none());
+        drop(two);
+        assert_eq!(semaphore.get_value(), 1);
+        drop(one);
+        assert_eq!(semaphore.get_value(), 2);
+        assert!(semaphore.acquire_timeout(Duration::MAX).is_some());
+    }
+
+    #[test]
+    fn no_permits_and_too_many_are_errors() {
+        assert!(matches!(OwnedSemaphore::new(0), Err(Error::OutOfRange { given: 0, .. })));
+        assert!(matches!(OwnedSemaphore::new(MAX_PERMITS + 1), Err(Error::OutOfRange { .. })));
+        assert_eq!(semaphore(MAX_PERMITS).get_value(), MAX_PERMITS);
+    }
+
+    #[test]
+    fn permit_of_the_dead_comes_back() {
+        let semaphore = semaphore(2);
+        let family = Family::ours().expect("a family");
+        let dead = family.reserve().expect("a seat");
+        semaphore.permits()[0].store(dead.to_word(), SeqCst);
+        let own = semaphore.try_acquire().expect("the other one");
+        assert!(semaphore.try_acquire().is_none(), "the holder of the first lives");
+        family.vacate(dead);
+        assert_eq!(semaphore.get_value(), 1);
+        let again = semaphore.acquire();
+        assert_eq!((semaphore.get_value(), again.index), (0, 0));
+        drop((own, again));
+        assert_eq!(semaphore.get_value(), 2);
+    }
+
+    #[test]
+    fn sleeper_takes_over_the_permit_of_who_dies_meanwhile() {
+        let _watchdog = watchdog();
+        let semaphore = semaphore(1);
+        let family = Family::ours().expect("a family");
+        let holder = family.reserve().expect("a seat");
+        semaphore.permits()[0].store(holder.to_word(), SeqCst);
+        thread::scope(|scope| {
+            let sleeper = scope.spawn(|| semaphore.acquire().index);
+            while semaphore.state.turn.load(SeqCst) & WAITING == 0 {
+                thread::yield_now();
+            }
+            family.vacate(holder);
+            assert_eq!(sleeper.join().expect("no panic"), 0);
+        });
+    }
+
+    #[test]
+    fn release_that_finds_nobody_asleep_stops_asking_the_kernel() {
+        let _watchdog = watchdog();
+        let semaphore = semaphore(1);
+        let permit = semaphore.acquire();
+        assert!(semaphore.acquire_timeout(Duration::from_millis(1)).is_none());
+        assert_ne!(semaphore.state.turn.load(SeqCst) & WAITING, 0);
+        drop(permit);
+        assert_eq!(semaphore.state.turn.load(SeqCst) & WAITING, 0);
+    }
+
+    #[test]
+    fn release_wakes_who_sleeps() {
+        let _watchdog = watchdog();
+        without_a_look(|| {
+            let semaphore = semaphore(3);
+            let held = [semaphore.acquire(), semaphore.acquire(), semaphore.acquire()];
+            // Three come in at once, and as each leaves, one of the other three.
+            with_sleepers(6, || drop(semaphore.acquire()), || drop(held));
+        });
+    }
+
+    #[test]
+    fn stress_never_more_inside_than_permits() {
+        let _watchdog = watchdog();
+        let semaphore = semaphore(3);
+        let (inside, entered) = (AtomicU64::new(0), AtomicU64::new(0));
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..2_000 {
+                        let _permit = semaphore.acquire();
+                        assert!(inside.fetch_add(1, SeqCst) < 3);
+                        entered.fetch_add(1, Relaxed);
+                        thread::yield_now();
+                        inside.fetch_sub(1, SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!((entered.into_inner(), semaphore.get_value()), (16_000, 3));
+    }
+}

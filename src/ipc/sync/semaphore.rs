@@ -1,0 +1,412 @@
+//! Semaphores that count, as Python's do: anybody may release, and nobody knows who holds what.
+//!
+//! # State
+//! One word: `free permits << 7 | joins << 1 | WAITING`. Taking subtracts a permit. Who finds none joins the sleepers:
+//! one CAS sets WAITING and changes `joins`, so that every sleeper sleeps on a value of its own time. A release that sees
+//! WAITING adds its permit and wakes one sleeper; if nobody slept, it takes WAITING away again, with a CAS that fails
+//! if anybody joined meanwhile. Without WAITING nobody makes a system call.
+//!
+//! # Ordering
+//! A permit is given with `Release` and taken with `Acquire`: what was done before [`Semaphore::release`] is seen after
+//! the acquire that got the permit.
+//!
+//! # Death
+//! A killed waiter leaves no trace. A killed holder keeps its permits, as in Python: an [`OwnedSemaphore`](crate::ipc::OwnedSemaphore) is the one that
+//! gets them back. A permit and its wake-up are one system call, so a release is done or never happened. Whoever is woken
+//! and killed before it took its permit leaves it free; sleepers look every 100 ms and find it.
+//!
+//! # Standard
+//! Python `multiprocessing.Semaphore`, `BoundedSemaphore`. The single word follows glibc's `sem_t`.
+
+use std::time::Duration;
+
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::sys::atomic::AtomicU32;
+use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::sys::futex;
+use crate::sys::shm::{Mapping, shared_layout};
+
+/// Somebody may sleep.
+const WAITING: u32 = 1;
+const JOIN: u32 = 1 << 1;
+const JOINS: u32 = 0x3f << 1;
+/// One free permit.
+const PERMIT: u32 = 1 << 7;
+/// The most permits that a semaphore counts.
+pub(crate) const MAX_VALUE: u32 = u32::MAX / PERMIT;
+
+shared_layout! {
+    struct SemaphoreState = b"semaphor" {
+        word: AtomicU32,
+        limit: AtomicU32,
+    }
+}
+
+/// A number of permits that processes take and give: a counter that waits instead of falling below zero.
+///
+/// Permits have no owner: those of a killed process stay taken. [`OwnedSemaphore`](crate::ipc::OwnedSemaphore) gets them back.
+///
+/// ```
+/// # use std::time::Duration;
+/// let semaphore = ipc_demo::Semaphore::new(1)?;
+/// semaphore.acquire();
+/// assert!(!semaphore.try_acquire());
+/// assert!(!semaphore.acquire_timeout(Duration::from_millis(1)));
+/// semaphore.release()?;
+/// assert_eq!(semaphore.get_value(), 1);
+/// # Ok::<(), ipc_demo::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Semaphore {
+    state: Mapping<SemaphoreState>,
+}
+
+impl Semaphore {
+    /// Makes a semaphore with `value` free permits. With none, everybody waits for the first release.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] above 33,554,431, and [`Error::Os`] if there is no memory or no descriptor for it.
+    pub fn new(value: u32) -> Result<Self> {
+        Semaphore::limited(value, 0, MAX_VALUE)
+    }
+
+    fn limited(value: u32, least: u32, limit: u32) -> Result<Self> {
+        if !(least..=MAX_VALUE).contains(&value) {
+            let (least, most) = (u64::from(least), u64::from(MAX_VALUE));
+            return Err(Error::OutOfRange { what: "the value of a semaphore", given: value.into(), least, most });
+        }
+        let init = |state: &SemaphoreState| {
+            state.word.store(value * PERMIT, Relaxed);
+            state.limit.store(limit, Relaxed);
+            Ok(())
+        };
+        Ok(Semaphore { state: Mapping::create(0, init).map_err(os("make a semaphore"))? })
+    }
+
+    /// Takes a permit, waiting until one is free.
+    ///
+    /// # System calls
+    /// `futex`, only if no permit is free.
+    #[inline]
+    pub fn acquire(&self) {
+        if !self.try_acquire() {
+            self.wait(Deadline::NEVER);
+        }
+    }
+
+    /// Takes a permit if one is free, and says whether it did. Does not wait.
+    #[inline]
+    pub fn try_acquire(&self) -> bool {
+        let mut now = self.state.word.load(Relaxed);
+        while now >= PERMIT {
+            // pairs with: the additions in `release`
+            match self.state.word.compare_exchange_weak(now, now - PERMIT, Acquire, Relaxed) {
+                Ok(_) => return true,
+                Err(other) => now = other,
+            }
+        }
+        false
+    }
+
+    /// Takes a permit, waiting at most `timeout` on the monotonic clock. `false` if it passed; `Duration::ZERO` tries once.
+    ///
+    /// # Standard
+    /// Python `Semaphore.acquire(timeout=…)`.
+    pub fn acquire_timeout(&self, timeout: Duration) -> bool {
+        self.try_acquire() || (!timeout.is_zero() && self.wait(Deadline::after(timeout)))
+    }
+
+    #[cold]
+    fn wait(&self, deadline: Deadline) -> bool {
+        let word = &self.state.word;
+        loop {
+            let now = word.load(Relaxed);
+            if now >= PERMIT {
+                if self.try_acquire() {
+                    return true;
+                }
+                continue;
+            }
+            if deadline.has_passed() {
+                return false;
+            }
+            let joined = (now.wrapping_add(JOIN) & JOINS) | WAITING;
+            if word.compare_exchange(now, joined, Relaxed, Relaxed).is_ok() {
+                futex::wait(word, joined, Some(deadline.next_look()));
+            }
+        }
+    }
+
+    /// Gives a permit, taken by anybody or never taken at all, and wakes at most one waiter.
+    ///
+    /// # Errors
+    /// [`Error::ReleasedTooOften`] above 33,554,431 free permits; nothing changed then.
+    ///
+    /// # System calls
+    /// `futex`, only if somebody may wait.
+    #[inline]
+    pub fn release(&self) -> Result<()> {
+        let word = &self.state.word;
+        let mut now = word.load(Relaxed);
+        while now & WAITING == 0 {
+            self.check_below(now, MAX_VALUE)?;
+            // pairs with: the subtraction in `try_acquire`
+            match word.compare_exchange_weak(now, now + PERMIT, Release, Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(other) => now = other,
+            }
+        }
+        self.release_and_wake()
+    }
+
+    #[cold]
+    fn release_and_wake(&self) -> Result<()> {
+        let word = &self.state.word;
+        let before = word.load(Relaxed);
+        if before / PERMIT > MAX_VALUE / 2 {
+            // The kernel adds without looking. That is safe only far from the end of the word.
+            return self.release_up_to(MAX_VALUE);
+        }
+        if futex::add_and_wake(word, PERMIT as u16, 1) == 0 {
+            self.forget_waiters(before);
+        }
+        Ok(())
+    }
+
+    /// After a release that found nobody asleep. `before` is the word before it.
+    fn forget_waiters(&self, before: u32) {
+        if before & WAITING != 0 {
+            let after = before + PERMIT;
+            // Fails if anybody joined, took or gave since: then it stays, and the next release asks the kernel again.
+            let _ = self.state.word.compare_exchange(after, after & !WAITING, Relaxed, Relaxed);
+        }
+    }
+
+    /// A release that never goes above `limit`, not even when several come at once.
+    ///
+    /// # Death
+    /// Adding and waking are two steps here: a sleeper of one killed between them finds the permit when it looks next.
+    fn release_up_to(&self, limit: u32) -> Result<()> {
+        let word = &self.state.word;
+        let mut now = word.load(Relaxed);
+        loop {
+            self.check_below(now, limit)?;
+            match word.compare_exchange_weak(now, now + PERMIT, AcqRel, Relaxed) {
+                Ok(_) => break,
+                Err(other) => now = other,
+            }
+        }
+        if now & WAITING != 0 && futex::wake(word, 1) == 0 {
+            self.forget_waiters(now);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn check_below(&self, word: u32, limit: u32) -> Result<()> {
+        if word / PERMIT < limit { Ok(()) } else { Err(Error::ReleasedTooOften { limit }) }
+    }
+
+    /// How many permits are free; it may be another number by the time this returns.
+    pub fn get_value(&self) -> u32 {
+        self.state.word.load(Relaxed) / PERMIT
+    }
+}
+
+impl Share for Semaphore {
+    const KIND: &'static str = "semaphore";
+
+    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+        parcel.add(self.state.memfd())
+    }
+
+    fn adopt(parcel: &mut Adopted) -> Result<Self> {
+        Ok(Semaphore { state: Mapping::open(parcel.descriptor()?).map_err(os("open a semaphore"))? })
+    }
+}
+
+/// A [`Semaphore`] that never has more free permits than at its start: one release too many is an error.
+#[derive(Debug)]
+pub struct BoundedSemaphore(Semaphore);
+
+impl BoundedSemaphore {
+    /// Makes a semaphore with `value` free permits, which is also the most that it will ever have.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for 0 (it could never be acquired) and above 33,554,431; [`Error::Os`] if there is no memory
+    /// or no descriptor for it.
+    pub fn new(value: u32) -> Result<Self> {
+        Semaphore::limited(value, 1, value).map(BoundedSemaphore)
+    }
+
+    /// As [`Semaphore::acquire`].
+    #[inline]
+    pub fn acquire(&self) {
+        self.0.acquire();
+    }
+
+    /// As [`Semaphore::try_acquire`].
+    #[inline]
+    pub fn try_acquire(&self) -> bool {
+        self.0.try_acquire()
+    }
+
+    /// As [`Semaphore::acquire_timeout`].
+    pub fn acquire_timeout(&self, timeout: Duration) -> bool {
+        self.0.acquire_timeout(timeout)
+    }
+
+    /// Gives a permit that somebody took, and wakes at most one waiter.
+    ///
+    /// # Errors
+    /// [`Error::ReleasedTooOften`] if no permit is taken; nothing changed then.
+    #[inline]
+    pub fn release(&self) -> Result<()> {
+        self.0.release_up_to(self.0.state.limit.load(Relaxed))
+    }
+
+    /// As [`Semaphore::get_value`].
+    pub fn get_value(&self) -> u32 {
+        self.0.get_value()
+    }
+}
+
+impl Share for BoundedSemaphore {
+    const KIND: &'static str = "bounded semaphore";
+
+    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+        self.0.lend(parcel)
+    }
+
+    fn adopt(parcel: &mut Adopted) -> Result<Self> {
+        Semaphore::adopt(parcel).map(BoundedSemaphore)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
+    use std::sync::atomic::AtomicU64;
+    use std::thread;
+
+    const SOON: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn smoke() {
+        let _watchdog = watchdog();
+        let semaphore = Semaphore::new(2).expect("a semaphore");
+        semaphore.acquire();
+        assert!(semaphore.try_acquire());
+        assert!(!semaphore.try_acquire());
+        assert_eq!(semaphore.get_value(), 0);
+        semaphore.release().expect("room");
+        assert!(semaphore.acquire_timeout(Duration::MAX));
+    }
+
+    #[test]
+    fn release_without_acquire_adds_a_permit() {
+        let semaphore = Semaphore::new(0).expect("a semaphore");
+        semaphore.release().expect("room");
+        semaphore.release().expect("room");
+        assert_eq!(semaphore.get_value(), 2);
+    }
+
+    #[test]
+    fn acquire_times_out_and_leaves_the_semaphore_usable() {
+        let _watchdog = watchdog();
+        let semaphore = Semaphore::new(0).expect("a semaphore");
+        assert!(!semaphore.acquire_timeout(Duration::ZERO));
+        assert!(!semaphore.acquire_timeout(SOON));
+        semaphore.release().expect("room");
+        assert_eq!(semaphore.get_value(), 1);
+        let word = semaphore.state.word.load(Relaxed);
+        assert_eq!(word & WAITING, 0, "the release found nobody asleep and says so");
+        assert!(semaphore.acquire_timeout(Duration::from_secs(100 * 365 * 24 * 3600)));
+    }
+
+    #[test]
+    fn bounded_release_above_the_start_is_an_error() {
+        let semaphore = BoundedSemaphore::new(2).expect("a semaphore");
+        assert!(matches!(semaphore.release(), Err(Error::ReleasedTooOften { limit: 2 })));
+        semaphore.acquire();
+        semaphore.release().expect("one was taken");
+        assert!(semaphore.release().is_err());
+        assert_eq!(semaphore.get_value(), 2);
+    }
+
+    #[test]
+    fn value_out_of_range_is_an_error() {
+        assert!(Semaphore::new(0).is_ok(), "the first release opens it");
+        assert!(matches!(BoundedSemaphore::new(0), Err(Error::OutOfRange { given: 0, .. })));
+        assert!(matches!(Semaphore::new(MAX_VALUE + 1), Err(Error::OutOfRange { .. })));
+        let full = Semaphore::new(MAX_VALUE).expect("the most there can be");
+        assert!(matches!(full.release(), Err(Error::ReleasedTooOften { limit: MAX_VALUE })));
+        assert_eq!(full.get_value(), MAX_VALUE);
+    }
+
+    #[test]
+    fn each_release_lets_one_waiter_in() {
+        let _watchdog = watchdog();
+        let semaphore = Semaphore::new(0).expect("a semaphore");
+        let inside = AtomicU64::new(0);
+        thread::scope(|scope| {
+            let waiters: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        semaphore.acquire();
+                        inside.fetch_add(1, Relaxed);
+                    })
+                })
+                .collect();
+            for released in 1..=4 {
+                semaphore.release().expect("room");
+                while inside.load(Relaxed) < released {
+                    thread::yield_now();
+                }
+                assert_eq!(semaphore.get_value(), 0, "the permit is taken, by exactly one");
+            }
+            assert_eq!(waiters.into_iter().filter_map(|waiter| waiter.join().ok()).count(), 4);
+        });
+    }
+
+    #[test]
+    fn release_wakes_who_sleeps() {
+        let _watchdog = watchdog();
+        without_a_look(|| {
+            let semaphore = Semaphore::new(0).expect("a semaphore");
+            with_sleepers(3, || semaphore.acquire(), || (0..3).for_each(|_| semaphore.release().expect("room")));
+        });
+        without_a_look(|| {
+            let semaphore = BoundedSemaphore::new(3).expect("a semaphore");
+            (0..3).for_each(|_| semaphore.acquire());
+            with_sleepers(3, || semaphore.acquire(), || (0..3).for_each(|_| semaphore.release().expect("room")));
+        });
+    }
+
+    #[test]
+    fn stress_bounded_never_goes_above_its_limit() {
+        let _watchdog = watchdog();
+        let semaphore = BoundedSemaphore::new(1).expect("a semaphore");
+        // Releases that succeeded minus acquires that did; what anybody sees is never more than one free permit.
+        let balance = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..5_000 {
+                        if semaphore.acquire_timeout(Duration::from_micros(5)) {
+                            balance.fetch_sub(1, Relaxed);
+                        }
+                        assert!(semaphore.get_value() <= 1);
+                        if semaphore.release().is_ok() {
+                            balance.fetch_add(1, Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(u64::from(semaphore.get_value()), balance.load(Relaxed).wrapping_add(1));
+    }
+}

@@ -1,0 +1,126 @@
+//! Who waits for which lock: a table in the family's shared memory, written by those who wait.
+//!
+//! # State
+//! A place belongs to one waiting thread, from the moment it would sleep until it has the lock or gives up: `owner` goes
+//! from 0 (or a dead process's) to FILLING, to the owner, to 0. `looked_ns` is when the waiter last looked who holds the
+//! lock it waits for, 0 while it looks. Only the slow way into a lock comes here.
+//!
+//! # Ordering
+//! `owner` and `looked_ns` frame the other words as the counter of a sequence lock does: everything is stored with
+//! `Release` and loaded with `Acquire`, and a reader that finds the frame unchanged has read what belongs together.
+//!
+//! # Death
+//! The place of a dead process says nothing and is taken by whoever needs one.
+
+use crate::ipc::processes::family::{Family, Seat};
+use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::sys::atomic::{AtomicU32, AtomicU64};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::robust::{RobustMutex, own_tid};
+use crate::sys::shm::shared_layout;
+
+/// How many threads of a family can be on record at once.
+pub(crate) const PLACES: usize = 4096;
+
+/// Set in an owner whose place is not filled in yet. Thread ids end far below.
+const FILLING: u64 = 1 << 31;
+
+shared_layout! {
+    pub(crate) struct WaitState {
+        /// The waiter's seat and thread id.
+        owner: AtomicU64,
+        begun_ns: AtomicU64,
+        looked_ns: AtomicU64,
+        holder: AtomicU32,
+        lock: AtomicU32,
+        pid: AtomicU32,
+        padding: AtomicU32,
+    }
+}
+
+/// This thread, on record as waiting for a lock. Dropping it strikes it off.
+pub(crate) struct Waiting(&'static WaitState);
+
+impl Waiting {
+    /// Puts this thread on record. `None` if there is no family or no place.
+    pub(crate) fn begin(lock: u32) -> Option<Self> {
+        let family = Family::ours().ok()?;
+        let thread = own_tid();
+        let owner = u64::from(family.me().to_word()) << 32 | u64::from(thread);
+        let places = family.waits();
+        let place = (0..PLACES).map(|step| &places[(thread as usize + step) % PLACES]).find(|place| {
+            let now = place.owner.load(Relaxed);
+            let is_free = now == 0 || Seat::from_word((now >> 32) as u32).is_none_or(|seat| !family.is_alive(seat));
+            is_free && place.owner.compare_exchange(now, owner | FILLING, AcqRel, Relaxed).is_ok()
+        })?;
+        place.begun_ns.store(monotonic_ns(), Release);
+        place.looked_ns.store(0, Release);
+        place.lock.store(lock, Release);
+        place.pid.store(std::process::id(), Release);
+        place.owner.store(owner, Release);
+        Some(Waiting(place))
+    }
+
+    /// Notes who holds the lock now.
+    pub(crate) fn look_at(&self, mutex: &RobustMutex) {
+        // Before the look and not after it: who waits since a time before this one has held the lock all along.
+        let now_ns = monotonic_ns();
+        self.0.looked_ns.store(0, Release);
+        self.0.holder.store(mutex.owner_tid().unwrap_or(0), Release);
+        self.0.looked_ns.store(now_ns, Release);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.owner.store(0, Release);
+    }
+}
+
+/// What a place says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) owner: u64,
+    pub(crate) pid: u32,
+    pub(crate) begun_ns: u64,
+    pub(crate) lock: u32,
+    pub(crate) holder: u32,
+    pub(crate) looked_ns: u64,
+}
+
+impl Record {
+    /// The kernel's id of the waiting thread.
+    pub(crate) fn thread(&self) -> u32 {
+        self.owner as u32
+    }
+
+    /// Whether `other` is a record of the same wait.
+    pub(crate) fn is_same_wait(&self, other: &Record) -> bool {
+        (self.owner, self.begun_ns, self.lock) == (other.owner, other.begun_ns, other.lock)
+    }
+}
+
+impl WaitState {
+    /// Reads the place; `None` if nobody waits here, or while it changes.
+    pub(crate) fn read(&self) -> Option<Record> {
+        let (owner, looked_ns) = (self.owner.load(Acquire), self.looked_ns.load(Acquire));
+        if owner == 0 || owner & FILLING != 0 || looked_ns == 0 {
+            return None;
+        }
+        let record = Record {
+            owner,
+            pid: self.pid.load(Acquire),
+            begun_ns: self.begun_ns.load(Acquire),
+            lock: self.lock.load(Acquire),
+            holder: self.holder.load(Acquire),
+            looked_ns,
+        };
+        let unchanged = (self.owner.load(Acquire), self.looked_ns.load(Acquire)) == (owner, looked_ns);
+        unchanged.then_some(record)
+    }
+
+    /// The process of a record, as it stands in the family.
+    pub(crate) fn seat_of(record: &Record) -> Option<Seat> {
+        Seat::from_word((record.owner >> 32) as u32)
+    }
+}
