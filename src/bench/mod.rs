@@ -31,6 +31,7 @@ use self::python::Python;
 use self::report::Preface;
 use self::workload::Workload;
 use crate::ipc::{RoleEntry, StopSignals};
+use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::report::Format;
 
@@ -71,7 +72,7 @@ pub(crate) struct BenchArgs {
     #[arg(value_name = "WORKLOAD", value_parser = names())]
     workloads: Vec<String>,
     /// How many times each side is measured
-    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = whole::<u32>(1..=1000))]
     rounds: u32,
     /// What else does the same work
     #[arg(long, value_name = "WHOM", value_enum)]
