@@ -15,6 +15,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::bench::{self, BenchArgs};
 use crate::chaos::{self, ChaosArgs};
 use crate::ipc::enter;
+use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Color, Format, Language, Pictures, Reporter, to_stdout};
 use crate::scenarios::{SCENARIOS, Speed, Terms};
@@ -53,7 +54,7 @@ struct Globals {
     #[arg(long, global = true, value_name = "X", default_value = "1", allow_negative_numbers = true)]
     speed: Speed,
     /// Seed of every random choice [default: a random one; every run shows its own]
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
     /// text for people, json for programs (JSON Lines)
     #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]

@@ -49,6 +49,7 @@ mod bench;
 mod chaos;
 pub mod cli;
 mod ipc;
+mod number;
 mod outcome;
 pub mod report;
 mod scenarios;

@@ -31,11 +31,21 @@ use self::python::Python;
 use self::report::Preface;
 use self::workload::Workload;
 use crate::ipc::{RoleEntry, StopSignals};
+use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::report::Format;
 
-/// The name of all workloads in which something grows.
-const GROWTH: &str = "growth";
+/// Several workloads by one name.
+struct Group {
+    name: &'static str,
+    about: &'static str,
+    has: fn(&Workload<'_>) -> bool,
+}
+
+const GROUPS: [Group; 2] = [
+    Group { name: "manager", about: "everything that a manager does", has: |it| it.name.starts_with("manager-") },
+    Group { name: "growth", about: "everything in which something grows", has: |it| it.axis.is_some() },
+];
 
 /// All workloads, in the order of the output.
 fn workloads<'a>() -> Vec<Workload<'a>> {
@@ -58,6 +68,7 @@ pub(crate) fn roles() -> impl Iterator<Item = RoleEntry> {
 const EXAMPLES: &str = "\
 Examples:
   ipc-demo bench lock queue              only these
+  ipc-demo bench manager                 all that a manager does
   ipc-demo bench growth                  all in which something grows
   ipc-demo bench spawn --against python  beside python3's multiprocessing
   ipc-demo bench --rounds 21             takes longer, tells more
@@ -71,7 +82,7 @@ pub(crate) struct BenchArgs {
     #[arg(value_name = "WORKLOAD", value_parser = names())]
     workloads: Vec<String>,
     /// How many times each side is measured
-    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = whole::<u32>(1..=1000))]
     rounds: u32,
     /// What else does the same work
     #[arg(long, value_name = "WHOM", value_enum)]
@@ -90,14 +101,15 @@ enum Rival {
 
 /// What can be measured, by name.
 fn names() -> PossibleValuesParser {
-    let growth = PossibleValue::new(GROWTH).help("everything in which something grows");
-    PossibleValuesParser::new(workloads().iter().map(|it| PossibleValue::new(it.name).help(it.about)).chain([growth]))
+    let single = workloads().into_iter().map(|it| (it.name, it.about));
+    let all = single.chain(GROUPS.iter().map(|it| (it.name, it.about)));
+    PossibleValuesParser::new(all.map(|(name, about)| PossibleValue::new(name).help(about)))
 }
 
 /// Whether a user wants this one.
 fn is_chosen(workload: &Workload<'_>, names: &[String]) -> bool {
-    let is_named = |name: &String| name == workload.name || (name == GROWTH && workload.axis.is_some());
-    names.is_empty() || names.iter().any(is_named)
+    let is_in = |group: &str| GROUPS.iter().any(|it| it.name == group && (it.has)(workload));
+    names.is_empty() || names.iter().any(|name| name == workload.name || is_in(name))
 }
 
 /// Measures and prints, workload by workload.
@@ -168,5 +180,34 @@ fn say(text: String) -> anyhow::Result<bool> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         said => said.map(|()| true).context("cannot write the results to stdout"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(names: &[&str]) -> Vec<&'static str> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        workloads().iter().filter(|workload| is_chosen(workload, &names)).map(|workload| workload.name).collect()
+    }
+
+    #[test]
+    fn group_chooses_all_of_its_workloads() {
+        let of_manager = ["manager-set", "manager-get", "manager-tcp-set", "manager-tcp-get"];
+        assert_eq!(chosen(&["manager"]), of_manager);
+        assert_eq!(chosen(&["manager", "manager-get", "lock"]), [&["lock"][..], &of_manager].concat());
+        assert!(chosen(&["growth"]).contains(&"queue-sizes"));
+        assert!(!chosen(&["growth"]).contains(&"lock"));
+        assert_eq!(chosen(&[]).len(), workloads().len());
+    }
+
+    #[test]
+    fn no_name_means_two_things() {
+        let mut names: Vec<_> = workloads().iter().map(|it| it.name).chain(GROUPS.iter().map(|it| it.name)).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
     }
 }

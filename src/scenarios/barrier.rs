@@ -10,6 +10,7 @@ use super::cast::Brief;
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{self, Breach, Error, Inherited, Role, RoleEntry, RoleResult, Slot};
+use crate::number::whole;
 use crate::report::{Event, Fact};
 
 /// How long a worker is busy in a round, at speed 1.
@@ -19,10 +20,10 @@ const WORKING_MS: std::ops::RangeInclusive<u64> = 300..=1_500;
 #[derive(Debug, clap::Args)]
 pub(crate) struct BarrierArgs {
     /// How many workers wait for each other
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = whole::<u32>(1..=1000))]
     parties: u32,
     /// How many rounds they work
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole::<u64>(1..=100_000))]
     rounds: u64,
 }
 

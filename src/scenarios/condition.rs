@@ -13,6 +13,7 @@ use super::cast::{Brief, Player};
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{Inherited, Result, Role, RoleEntry, RoleResult};
+use crate::number::whole;
 use crate::report::{Event, Fact};
 
 /// How long a producer needs for an item, at speed 1.
@@ -28,16 +29,16 @@ const ITEM_BITS: u32 = 40;
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConditionArgs {
     /// How many items the buffer holds at most
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole::<u32>(1..=1_000_000))]
     capacity: u32,
     /// How many items each producer makes
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u64>(1..=1_000_000_000))]
     items: u64,
     /// How many workers put items into the buffer
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole::<u32>(1..=1000))]
     producers: u32,
     /// How many workers take them out
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole::<u32>(1..=1000))]
     consumers: u32,
 }
 

@@ -15,6 +15,7 @@ use super::held_lock::HeldLock;
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{Inherited, Lock, LockId, Role, RoleEntry, RoleResult, Slot, Wait, find_deadlock};
+use crate::number::whole;
 use crate::report::{Event, Fact, Link};
 
 /// How long a worker waits for its second lock, if nothing else is said and the order does not make it needless.
@@ -40,7 +41,7 @@ pub(crate) struct DeadlockArgs {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// How many workers, and as many locks, are in the ring
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole::<u32>(2..=1000))]
     workers: u32,
 }
 

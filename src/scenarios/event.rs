@@ -11,6 +11,7 @@ use super::cast::Brief;
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{self, Inherited, Role, RoleEntry, RoleResult, Slot};
+use crate::number::whole;
 use crate::report::{self, Fact};
 
 /// How long a racer takes to come to the line, at speed 1: some come too late.
@@ -24,7 +25,7 @@ const RUNNING_MS: std::ops::RangeInclusive<u64> = 1_000..=2_000;
 #[derive(Debug, clap::Args)]
 pub(crate) struct EventArgs {
     /// How many racers take part
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole::<u32>(1..=1000))]
     racers: u32,
 }
 

@@ -13,6 +13,7 @@ use super::{Ending, Finding, Scenario, named};
 use crate::ipc::{
     Error, Inherited, JoinableConsumer, JoinableProducer, JoinableQueue, Role, RoleEntry, RoleResult, Slot,
 };
+use crate::number::whole;
 use crate::report::{Event, Fact};
 
 /// Between two items, at speed 1.
@@ -22,13 +23,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 pub(crate) struct JoinableArgs {
     /// How many producers there are
-    #[arg(long, value_name = "P", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=500))]
+    #[arg(long, value_name = "P", default_value_t = 2, value_parser = whole::<u32>(1..=500))]
     producers: u32,
     /// How many consumers there are; they are daemons
-    #[arg(long, value_name = "C", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=500))]
+    #[arg(long, value_name = "C", default_value_t = 1, value_parser = whole::<u32>(1..=500))]
     consumers: u32,
     /// How many items each producer makes
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u64>(0..=100_000_000))]
     items: u64,
 }
 

@@ -8,6 +8,7 @@ use super::cast::Brief;
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{self, Connection, Error, Inherited, Role, RoleEntry, RoleResult, Slot};
+use crate::number::whole;
 use crate::report::{Event, Fact};
 
 /// Between two messages, at speed 1.
@@ -20,7 +21,7 @@ pub(crate) struct PipeArgs {
     #[arg(long)]
     duplex: bool,
     /// How many messages are sent
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u64>(0..=1_000_000_000))]
     messages: u64,
 }
 

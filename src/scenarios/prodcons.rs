@@ -11,6 +11,7 @@ use super::ledger::{Item, Ledger};
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, named};
 use crate::ipc::{Consumer, Error, Inherited, Producer, Queue, Role, RoleEntry, RoleResult, Slot};
+use crate::number::whole;
 
 /// Between two items, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -19,16 +20,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 pub(crate) struct ProdconsArgs {
     /// How many producers there are
-    #[arg(long, value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=500))]
+    #[arg(long, value_name = "P", default_value_t = 1, value_parser = whole::<u32>(1..=500))]
     producers: u32,
     /// How many consumers there are
-    #[arg(long, value_name = "C", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=500))]
+    #[arg(long, value_name = "C", default_value_t = 1, value_parser = whole::<u32>(1..=500))]
     consumers: u32,
     /// How many items each producer makes
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u64>(0..=100_000_000))]
     items: u64,
     /// How many items fit into the queue [default: as many as memory allows]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1_000_000))]
     capacity: Option<u32>,
     /// Go on until Ctrl-C, as the reference program does
     #[arg(long, conflicts_with = "items")]

@@ -10,6 +10,7 @@ use super::stage::Stage;
 use super::transport::{Line, LineSlot, Side, Transport};
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{Inherited, Role, RoleEntry, RoleResult};
+use crate::number::whole;
 use crate::report::{Event, Fact};
 
 /// Between two items, at speed 1.
@@ -21,10 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 pub(crate) struct QueueArgs {
     /// How many items fit into the queue
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1..=1_000_000))]
     capacity: u32,
     /// How many items are put
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u64>(0..=100_000_000))]
     items: u64,
     /// Fill the queue and empty it again, with one put and one get too many
     #[arg(long, conflicts_with_all = ["items", "forever"])]

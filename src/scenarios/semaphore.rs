@@ -12,6 +12,7 @@ use super::cast::Brief;
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{Inherited, OwnedSemaphore, Role, RoleEntry, RoleResult, Slot};
+use crate::number::whole;
 use crate::report::{Event, Fact};
 
 /// The semaphore's name in the events.
@@ -25,10 +26,10 @@ const PARKING_MS: std::ops::RangeInclusive<u64> = 1_000..=2_000;
 #[derive(Debug, clap::Args)]
 pub(crate) struct SemaphoreArgs {
     /// How many cars may be inside at once
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole::<u32>(1..=65_536))]
     permits: u32,
     /// How many cars come
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1..=1000))]
     workers: u32,
 }
 

@@ -17,6 +17,7 @@ use super::stage::Stage;
 use super::ticket_file::{Stock, TicketFile};
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{Inherited, Lock, Role, RoleEntry, RoleResult, Slot};
+use crate::number::whole;
 use crate::report::{Event, Fact};
 
 /// The lock's name in the events.
@@ -31,10 +32,10 @@ pub(crate) struct TicketsArgs {
     #[arg(long)]
     lock: bool,
     /// How many buyers want a ticket
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1..=1000))]
     buyers: u32,
     /// How many tickets there are at the start [default: what the data file says]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u32::MAX))]
     stock: Option<u32>,
     /// Sell from this JSON file, in place, instead of from a scratch copy of the built-in one
     #[arg(long, value_name = "FILE")]

@@ -13,6 +13,7 @@ use super::cast::Brief;
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{Array, Inherited, RLock, Role, RoleEntry, RoleResult, Slot, Value};
+use crate::number::whole;
 use crate::report::{Event, Fact};
 
 /// Between reading a number and writing it, at speed 1.
@@ -26,10 +27,10 @@ const REPORTS: u64 = 10;
 #[derive(Debug, clap::Args)]
 pub(crate) struct ValuesArgs {
     /// How many workers count
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = whole::<u32>(1..=1000))]
     workers: u32,
     /// How often each of them adds one
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = whole::<u64>(1..=1_000_000_000))]
     increments: u64,
     /// Make reading and writing one step
     #[arg(long)]

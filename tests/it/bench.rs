@@ -247,7 +247,7 @@ fn closed_stdout_ends_quietly() {
 #[test]
 fn help_shows_examples_and_every_workload() {
     let help = Demo::run("bench").args(["--help"]).expect_exit(0).stdout;
-    for part in ["Examples:", "queue-producers", "growth", "--against", "--chart"] {
+    for part in ["Examples:", "queue-producers", "manager:", "growth:", "--against", "--chart"] {
         assert!(help.contains(part), "{part:?} in {help}");
     }
     assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");

@@ -25,11 +25,13 @@ fn unusable_options_start_nothing() {
     let _watchdog = watchdog("cli::unusable_options");
     for (args, said) in [
         (["--buyers", "0"], "--buyers"),
-        (["--buyers", "100000"], "1..=1000"),
+        (["--buyers", "100000"], "expected a whole number from 1 to 1000"),
         (["--speed", "0"], "--speed"),
         (["--speed", "-1"], "above 0"),
         (["--speed", "nan"], "above 0"),
         (["--stock", "-1"], "--stock"),
+        (["--stock", "x"], "expected a whole number from 0 to 4294967295"),
+        (["--seed", "x"], "expected a whole number from 0 to 18446744073709551615"),
         (["--stock", "4294967296"], "--stock"),
         (["--lokc", ""], "--lock"),
         (["--format", "xml"], "json"),
@@ -37,6 +39,20 @@ fn unusable_options_start_nothing() {
         refused(Demo::run("tickets").args(args), &[said]);
     }
     refused(Demo::run("ticket"), &["tickets"]);
+}
+
+#[test]
+fn numbers_are_asked_for_with_their_bounds() {
+    let _watchdog = watchdog("cli::numbers");
+    for (option, most) in [("--producers", 500), ("--consumers", 500), ("--capacity", 1_000_000)] {
+        for word in ["x", "1.5", "", "0"] {
+            let said = format!("invalid value '{word}' for '{option} ");
+            let expected = format!(": expected a whole number from 1 to {most}\n");
+            refused(Demo::run("prodcons").args([option, word]), &[&said, &expected]);
+        }
+    }
+    refused(Demo::run("prodcons").args(["--items", "ten"]), &["expected a whole number from 0 to 100000000\n"]);
+    refused(Demo::run("bench").args(["--rounds", "no"]), &["expected a whole number from 1 to 1000\n"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
@@ -89,20 +90,28 @@ pub(crate) fn await_end(pid: u32) {
     }
 }
 
-/// Waits until a thread of this process sleeps in the kernel.
+/// Waits until a thread, of whatever process, sleeps in the kernel.
 pub(crate) fn await_sleep_of(thread: Pid) {
-    let stat = format!("/proc/self/task/{thread}/stat");
-    let is_asleep = |stat: String| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'));
-    while !is_asleep(std::fs::read_to_string(&stat).expect("the thread lives")) {
+    while state_in(format!("/proc/{thread}/stat")).expect("the thread lives") != 'S' {
         thread::yield_now();
     }
 }
 
 /// Whether the process still runs: neither gone nor a zombie.
 pub(crate) fn is_running(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
-    !matches!(state, Some("Z" | "X"))
+    state_in(format!("/proc/{pid}/stat")).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// The letter of a process or thread in the column `S` of `ps`; `None` if it is gone.
+fn state_in(stat: impl AsRef<Path>) -> Option<char> {
+    // A name in parentheses comes before, which may have parentheses of its own.
+    std::fs::read_to_string(stat).ok()?.rsplit(')').next()?.trim_start().chars().next()
+}
+
+/// The letters of all threads of a process; none if it is gone.
+pub(crate) fn states(pid: u32) -> String {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    threads.filter_map(|thread| state_in(thread.ok()?.path().join("stat"))).collect()
 }
 
 /// The real binary, to be run with arguments.
@@ -281,11 +290,9 @@ pub(crate) fn until(condition: impl Fn() -> bool) {
 
 /// Whether every thread of a process is in the state that `ps` shows as this letter: `S` asleep, `T` stopped.
 pub(crate) fn is_in_state(letter: char, pid: u32) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it lives");
-    let mut stats = threads.map(|thread| std::fs::read_to_string(thread.expect("a thread").path().join("stat")));
-    stats.all(|stat| {
-        stat.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(letter)))
-    })
+    let states = states(pid);
+    assert!(!states.is_empty(), "it lives");
+    states.chars().all(|state| state == letter)
 }
 
 /// Waits until every thread of the process sleeps: after it said that it is about to wait for something.

@@ -11,6 +11,7 @@
 //! | `value` | shared numbers: no update is lost and none is half done |
 //! | `deadlock` | who waits for whom is found, in rings of any length, and nothing else is |
 //! | `queue_cases` | what every queue does, written once |
+//! | `queue_remote` | the ends of a queue in other processes, for the same cases |
 //! | `queue`, `joinable_queue` | the same cases on each, and what becomes of them when workers are killed |
 //! | `stopped` | a worker stopped by SIGSTOP in the middle of everything: not dead, only in the way |
 //! | `queue_stress` | many workers, random kills, every item accounted for |
@@ -52,6 +53,7 @@ mod pipe_queue;
 mod process;
 mod queue;
 mod queue_cases;
+mod queue_remote;
 mod queue_stress;
 mod rlock;
 mod roles;

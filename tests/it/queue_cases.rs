@@ -1,4 +1,5 @@
-//! What every queue does, whatever it is made of: cases over three traits, run on each implementation by [`queue_cases!`].
+//! What every queue does, whatever it is made of: cases over three traits, run on each implementation by [`queue_cases!`],
+//! with threads of this process and with either end, and both, in a worker (`queue_remote`).
 //!
 //! The textbook queue cannot do all that the rings do. What it lacks is in [`ring_cases!`], and `pipe_queue` has a case for
 //! each of those, that shows what it does instead.
@@ -10,11 +11,12 @@ use std::time::{Duration, Instant};
 use ipc_demo::{
     Consumer, Error, JoinableConsumer, JoinableProducer, JoinableQueue, PipeQueue, Producer, PutError, Queue, Result,
 };
+use nix::unistd::{Pid, gettid};
 
 use crate::harness::await_sleep_of;
 
-type Item = Vec<u8>;
-type Put = std::result::Result<(), PutError<Item>>;
+pub(crate) type Item = Vec<u8>;
+pub(crate) type Put = std::result::Result<(), PutError<Item>>;
 
 /// A queue's two ends.
 pub(crate) trait Transport {
@@ -27,6 +29,11 @@ pub(crate) trait Transport {
 
 pub(crate) trait PutEnd: Send + Sync + Sized {
     fn again(&self) -> Self;
+    /// Says which thread is about to put, wherever that is.
+    fn put_as(&self, item: Item, begins: &dyn Fn(Pid)) -> Put {
+        begins(gettid());
+        self.put(item)
+    }
     fn put(&self, item: Item) -> Put;
     fn put_timeout(&self, item: Item, timeout: Duration) -> Put;
     fn try_put(&self, item: Item) -> Put;
@@ -39,6 +46,11 @@ pub(crate) trait PutEnd: Send + Sync + Sized {
 
 pub(crate) trait GetEnd: Send + Sync + Sized {
     fn again(&self) -> Self;
+    /// Says which thread is about to get, wherever that is.
+    fn get_as(&self, begins: &dyn Fn(Pid)) -> Result<Item> {
+        begins(gettid());
+        self.get()
+    }
     fn get(&self) -> Result<Item>;
     fn get_timeout(&self, timeout: Duration) -> Result<Option<Item>>;
     fn try_get(&self) -> Result<Option<Item>>;
@@ -174,11 +186,11 @@ impl GetEnd for JoinableConsumer<Item> {
     }
 }
 
-/// Runs the cases that every [`Transport`] passes.
+/// Runs the cases that every [`Transport`] passes, with both ends here and with each of them in another process.
 macro_rules! queue_cases {
     ($transport:ty) => {
         mod cases {
-            $crate::queue_cases::queue_cases!(@each $transport:
+            $crate::queue_cases::queue_cases!(@everywhere $transport:
                 smoke capacity put_blocks_until_there_is_room get_blocks_until_there_is_an_item times_out
                 wakes_exactly_one_getter wakes_exactly_one_putter full_gives_the_item_back empty_is_none
                 batches_arrive_in_order batch_larger_than_the_capacity_goes_through zero_length_items
@@ -186,6 +198,18 @@ macro_rules! queue_cases {
                 getters_disconnect_when_the_last_putter_is_dropped
                 putters_of_a_full_queue_disconnect_when_the_last_getter_is_dropped
                 blocked_getters_are_told_of_the_last_putter blocked_putters_are_told_of_the_last_getter);
+        }
+    };
+    (@everywhere $transport:ty: $($case:ident)*) => {
+        $crate::queue_cases::queue_cases!(@each $transport: $($case)*);
+        mod putter_away {
+            $crate::queue_cases::queue_cases!(@each $crate::queue_remote::PutterAway<$transport>: $($case)*);
+        }
+        mod getter_away {
+            $crate::queue_cases::queue_cases!(@each $crate::queue_remote::GetterAway<$transport>: $($case)*);
+        }
+        mod both_away {
+            $crate::queue_cases::queue_cases!(@each $crate::queue_remote::BothAway<$transport>: $($case)*);
         }
     };
     (@each $transport:ty: $($case:ident)*) => {
@@ -202,10 +226,11 @@ pub(crate) use queue_cases;
 macro_rules! ring_cases {
     ($transport:ty) => {
         mod ring_cases {
-            $crate::queue_cases::queue_cases!(@each $transport:
-                items_can_be_got_as_soon_as_they_are_put items_above_the_limit_are_refused
-                putters_disconnect_when_the_last_getter_is_dropped blocked_getter_is_told_at_once_of_the_last_putter
-                blocked_putter_is_told_at_once_of_the_last_getter);
+            // Not in other processes: it would take many seconds until such an item is where it is refused, and back.
+            $crate::queue_cases::queue_cases!(@each $transport: items_above_the_limit_are_refused);
+            $crate::queue_cases::queue_cases!(@everywhere $transport:
+                items_can_be_got_as_soon_as_they_are_put putters_disconnect_when_the_last_getter_is_dropped
+                blocked_getter_is_told_at_once_of_the_last_putter blocked_putter_is_told_at_once_of_the_last_getter);
         }
     };
 }
@@ -493,14 +518,11 @@ pub(crate) fn putters_disconnect_when_the_last_getter_is_dropped<Q: Transport>()
     assert!(matches!(put.put_many(&[item(1)]), Err(Error::Disconnected)));
 }
 
-/// Runs `blocked` in a thread, drops `leaves` once that sleeps, and returns how it ended and how soon.
-fn told<R: Send, L>(blocked: impl FnOnce() -> R + Send, leaves: L) -> (R, Duration) {
+/// Runs `blocked`, drops `leaves` once the thread that it names sleeps, and returns how it ended and how soon.
+fn told<R: Send, L>(blocked: impl FnOnce(&dyn Fn(Pid)) -> R + Send, leaves: L) -> (R, Duration) {
     thread::scope(|scope| {
         let (tell, told) = mpsc::channel();
-        let sleeper = scope.spawn(move || {
-            tell.send(nix::unistd::gettid()).expect("the test listens");
-            blocked()
-        });
+        let sleeper = scope.spawn(move || blocked(&|thread| tell.send(thread).expect("the test listens")));
         await_sleep_of(told.recv().expect("it starts"));
         let start = Instant::now();
         drop(leaves);
@@ -517,7 +539,7 @@ fn assert_told_at_once(mut round: impl FnMut() -> Duration) {
 pub(crate) fn blocked_getter_is_told_at_once_of_the_last_putter<Q: Transport>() {
     assert_told_at_once(|| {
         let (put, get) = Q::ends(None);
-        let (outcome, took) = told(|| get.get(), put);
+        let (outcome, took) = told(|begins| get.get_as(begins), put);
         assert!(matches!(outcome, Err(Error::Disconnected)), "{outcome:?}");
         took
     });
@@ -527,7 +549,7 @@ pub(crate) fn blocked_putter_is_told_at_once_of_the_last_getter<Q: Transport>() 
     assert_told_at_once(|| {
         let (put, get) = Q::ends(Some(1));
         put.put(item(0)).expect("room");
-        let (outcome, took) = told(|| put.put(item(1)), get);
+        let (outcome, took) = told(|begins| put.put_as(item(1), begins), get);
         assert!(matches!(outcome, Err(PutError::Failed(_, Error::Disconnected))), "{outcome:?}");
         took
     });

@@ -2,23 +2,29 @@
 //!
 //! Each worker keeps a book in a file of its own, which outlives it: who puts notes how many puts have returned, who gets
 //! notes every item. An item that somebody has put and nobody has got is lost; a killed `get` may lose one.
+//!
+//! All the time somebody looks on, at the books and at the workers' states. A while in which nobody has got anything, nobody
+//! has worked and somebody wanted to put is a stall: they wait for each other, or for somebody who is dead.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Mutex, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use ipc_demo::{
-    Consumer, Inherited, JoinableConsumer, JoinableProducer, JoinableQueue, Process, Producer, Queue, Role, RoleResult,
-    Slot,
+    Consumer, Ended, Inherited, JoinableConsumer, JoinableProducer, JoinableQueue, Process, Producer, Queue, Role,
+    RoleResult, Slot,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{watchdog, worker};
+use crate::harness::{states, watchdog, worker};
 
 /// Who put it, its number, and bytes that follow from both.
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,6 +145,88 @@ fn booked(start: impl FnOnce(&OwnedFd) -> Process) -> Booked {
     Booked { process: start(&book), book: File::from(book) }
 }
 
+/// How often somebody looks on.
+const LOOK: Duration = Duration::from_millis(5);
+/// So many looks in a row at workers that get nowhere are a stall of 250 ms or more.
+const LOOKS_OF_A_STALL: u32 = 50;
+
+/// Who looks on at a run.
+#[derive(Default)]
+struct Watch {
+    /// Everybody who was ever started.
+    workers: Mutex<Vec<Watched>>,
+    /// In which states the workers were when they had got nowhere for too long.
+    stall: OnceLock<String>,
+}
+
+struct Watched {
+    part: Part,
+    pid: u32,
+    book: File,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Puts,
+    Gets,
+}
+
+impl Watch {
+    /// Looks at a worker from now on.
+    fn over(&self, part: Part, worker: Booked) -> Booked {
+        let book = worker.book.try_clone().expect("a descriptor to spare");
+        let watched = Watched { part, pid: worker.process.pid(), book };
+        self.workers.lock().expect("no panic").push(watched);
+        worker
+    }
+
+    /// Looks on until the run is over.
+    fn look_on(&self, over: &Receiver<()>) {
+        let (mut got, mut stuck) = (0, 0);
+        while over.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            let got_before = std::mem::replace(&mut got, self.bytes_got());
+            let idle = if got == got_before { self.idle() } else { None };
+            stuck = if idle.is_some() { stuck + 1 } else { 0 };
+            if let Some(states) = idle.filter(|_| stuck > LOOKS_OF_A_STALL) {
+                // The first is the one to know about.
+                let _ = self.stall.set(states);
+            }
+        }
+    }
+
+    /// How long the books of all who get, or got, are together.
+    fn bytes_got(&self) -> u64 {
+        let workers = self.workers.lock().expect("no panic");
+        let books = workers.iter().filter(|worker| worker.part == Part::Gets).map(|worker| &worker.book);
+        books.map(|book| book.metadata().expect("a file").len()).sum()
+    }
+
+    /// The states of all living workers, if none works or only waits for a processor or a disk, and there is one that puts:
+    /// when all have put, those who get wait for nothing but the end.
+    fn idle(&self) -> Option<String> {
+        let workers = self.workers.lock().expect("no panic");
+        let states = workers.iter().map(|worker| (worker, states(worker.pid)));
+        let living: Vec<_> =
+            states.filter(|(_, states)| states.contains(|state| !matches!(state, 'Z' | 'X'))).collect();
+        let is_busy = living.iter().any(|(_, states)| states.contains(['R', 'D']));
+        let one_puts = living.iter().any(|(worker, _)| worker.part == Part::Puts);
+        let line = |(worker, states): &(&Watched, String)| format!("{:?} {} {states}", worker.part, worker.pid);
+        (one_puts && !is_busy).then(|| living.iter().map(line).collect::<Vec<_>>().join(", "))
+    }
+
+    /// Waits until a worker has ended well; or the run has stalled, perhaps for ever.
+    fn await_end(&self, seed: u64, process: &mut Process) {
+        while process.join_timeout(LOOK).expect("a wait").is_none() {
+            self.assert_no_stall(seed);
+        }
+        assert!(process.ended().is_some_and(Ended::is_success), "{:?}", process.ended());
+    }
+
+    fn assert_no_stall(&self, seed: u64) {
+        assert_eq!(self.stall.get(), None, "seed {seed}: nobody gets anywhere");
+    }
+}
+
 /// What happened in a run.
 #[derive(Default)]
 struct Run {
@@ -190,6 +278,31 @@ const GETTERS: usize = 4;
 
 /// Runs `PUTTERS` x `GETTERS` workers with `kills` kills at random moments; whoever is killed is replaced.
 fn stress(seed: u64, kills: u32, start_putter: impl Fn(u32) -> Booked, start_getter: impl Fn() -> Booked) -> Run {
+    let watch = Watch::default();
+    let (going_on, over) = mpsc::channel();
+    thread::scope(|scope| {
+        let watch = &watch;
+        scope.spawn(move || watch.look_on(&over));
+        let run = work(
+            seed,
+            kills,
+            watch,
+            move |number| watch.over(Part::Puts, start_putter(number)),
+            || watch.over(Part::Gets, start_getter()),
+        );
+        watch.assert_no_stall(seed);
+        drop(going_on);
+        run
+    })
+}
+
+fn work(
+    seed: u64,
+    kills: u32,
+    watch: &Watch,
+    start_putter: impl Fn(u32) -> Booked,
+    start_getter: impl Fn() -> Booked,
+) -> Run {
     let mut random = StdRng::seed_from_u64(seed);
     let mut run = Run::default();
     let mut next_putter = PUTTERS;
@@ -216,14 +329,12 @@ fn stress(seed: u64, kills: u32, start_putter: impl Fn(u32) -> Booked, start_get
         }
     }
     for (number, mut putter) in putters {
-        let ended = putter.process.join().expect("it ends");
-        assert!(ended.is_success(), "{ended:?}");
+        watch.await_end(seed, &mut putter.process);
         run.close_putter(number, putter);
     }
     drop((start_putter, getters.len()));
     for mut getter in getters {
-        let ended = getter.process.join().expect("it ends");
-        assert!(ended.is_success(), "{ended:?}");
+        watch.await_end(seed, &mut getter.process);
         run.close_getter(&getter);
     }
     run

@@ -27,6 +27,7 @@ use super::stage::{Stage, Terms};
 use super::{Ending, Entry, Finding, Scenario};
 use crate::ipc::RoleEntry;
 use crate::ipc::manager::{self, Address, Kind, ManagerServer};
+use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Fact, Pictures, Reporter};
 use act::{Company, Shown};
@@ -60,7 +61,7 @@ const ALL: &str = "all";
 #[command(group = clap::ArgGroup::new("elsewhere").args(["serve", "connect"]))]
 pub(crate) struct ManagerArgs {
     /// How many workers there are [default: 1, or 2 with --type]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=500))]
     workers: Option<u32>,
     /// Which type of object is shown [default: dict]
     #[arg(long = "type", value_name = "T", value_parser = PossibleValuesParser::new(TYPES).map(kinds))]

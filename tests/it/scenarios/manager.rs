@@ -214,7 +214,7 @@ fn lines_fit_and_are_in_both_languages() {
 fn unusable_options_are_refused() {
     for (args, said) in [
         (["--workers", "0"], "--workers"),
-        (["--workers", "501"], "1..=500"),
+        (["--workers", "501"], "from 1 to 500"),
         (["--type", "set"], "joinable-queue"),
         (["--call", "list"], "--connect"),
         (["--serve", "tcp:127.0.0.1:0"], "--authkey-file"),
