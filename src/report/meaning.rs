@@ -127,6 +127,10 @@ pub(super) struct Meaning<'a> {
     pub(super) waited: Option<(Subject<'a>, u64)>,
     /// What left or arrived.
     pub(super) parcel: Option<Parcel<'a>>,
+    /// The process of a manager, whose life begins.
+    pub(super) manager: Option<u32>,
+    /// Whether the manager was asked to do something.
+    pub(super) calls: bool,
     /// What a dot says, where nothing else shows the event or shows it well enough.
     pub(super) tone: Option<Tone>,
 }
@@ -177,6 +181,10 @@ pub(super) fn meaning(fact: &Fact) -> Meaning<'_> {
         }
         Fact::TaskDone { from, number, .. } => {
             Meaning { ends: Some((Doing::Working, Subject::Item(Key::Item { from, number: *number }))), ..nothing }
+        }
+        Fact::ManagerStarted { manager_pid, .. } => Meaning { manager: Some(*manager_pid), ..dot(Tone::Plain) },
+        Fact::ObjectMade { .. } | Fact::ObjectShown { .. } | Fact::ObjectCalled { .. } => {
+            Meaning { calls: true, ..dot(Tone::Plain) }
         }
         Fact::QueueFull { timeout_us } => {
             Meaning { waited: Some((Subject::Named(QUEUE, ""), *timeout_us)), ..dot(Tone::Plain) }

@@ -11,10 +11,13 @@ use super::event::{Event, Fact, RUNNER};
 use super::meaning::{Doing, Ending, Meaning, Subject, meaning};
 use super::post::Post;
 
+/// What the process of a manager is called: it tells nothing itself.
+const MANAGER: &str = "manager";
+
 /// A run, ready to be drawn.
 #[derive(Debug)]
 pub(super) struct Story<'a> {
-    /// The runner first, then the workers in the order of starting.
+    /// The runner first, then its manager if it has one, then the workers in the order of starting.
     pub(super) lanes: Vec<Lane<'a>>,
     pub(super) flows: Vec<Flow<'a>>,
     /// When the last thing happened.
@@ -28,6 +31,7 @@ pub(super) struct Story<'a> {
 pub(super) struct Lane<'a> {
     pub(super) name: &'a str,
     pub(super) pid: u32,
+    pub(super) part: Part,
     pub(super) began_us: f64,
     pub(super) ended_us: f64,
     /// Nothing if its end was not told.
@@ -36,6 +40,15 @@ pub(super) struct Lane<'a> {
     pub(super) spans: Vec<Span<'a>>,
     /// What it is still doing, as places in `spans`.
     open: Vec<usize>,
+}
+
+/// What a process is in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Runner,
+    /// Tells nothing itself: it is seen by what others ask it for.
+    Manager,
+    Worker,
 }
 
 /// Something that happened to a process.
@@ -61,6 +74,8 @@ pub(super) enum Way {
     Message,
     Reply,
     Item,
+    /// A manager is asked to do something.
+    Call,
     /// An item whose taker died goes to another one.
     Redelivered,
     /// A lock whose holder died goes to another one.
@@ -122,12 +137,18 @@ impl<'a> Story<'a> {
     fn gather(&mut self, in_order: &[&'a Event]) -> Vec<(usize, usize)> {
         let mut lane_of = HashMap::new();
         let place_of = |event: &&'a Event| {
+            let meaning = meaning(&event.fact);
             let index = *lane_of.entry((event.worker.as_str(), event.pid)).or_insert_with(|| {
-                self.lanes.push(Lane::of(event));
+                let part = if event.worker == RUNNER { Part::Runner } else { Part::Worker };
+                self.lanes.push(Lane::of(&event.worker, event.pid, part, event.at_us));
                 self.lanes.len() - 1
             });
+            // Who serves as a manager itself has its lane already.
+            if let Some(pid) = meaning.manager.filter(|pid| *pid != event.pid) {
+                self.lanes.push(Lane::of(MANAGER, pid, Part::Manager, event.at_us));
+            }
             let lane = &mut self.lanes[index];
-            lane.moments.push(Moment { at_us: event.at_us as f64, event, meaning: meaning(&event.fact) });
+            lane.moments.push(Moment { at_us: event.at_us as f64, event, meaning });
             (index, lane.moments.len() - 1)
         };
         in_order.iter().map(place_of).collect()
@@ -141,6 +162,7 @@ impl<'a> Story<'a> {
             .iter()
             .flat_map(|lane| &lane.moments)
             .any(|moment| matches!(moment.meaning.ends, Some((Doing::Working, _))));
+        let manager = self.lanes.iter().position(|lane| lane.part == Part::Manager);
         let mut holders: HashMap<Subject<'a>, (usize, usize)> = HashMap::new();
         for &(index, place) in places {
             let lane = &mut self.lanes[index];
@@ -166,6 +188,10 @@ impl<'a> Story<'a> {
             if let Some((flow, sent_at)) = meaning.parcel.and_then(|parcel| post.handle(parcel, here, place)) {
                 let flow = self.in_time(flow, sent_at);
                 self.flows.push(flow);
+            }
+            if let Some(manager) = manager.filter(|_| meaning.calls) {
+                let to = Point { lane: manager, at_us };
+                self.flows.push(Flow { way: Way::Call, value: None, from: here, to });
             }
             if let Some(ending) = meaning.ending {
                 let lane = &mut self.lanes[index];
@@ -211,11 +237,12 @@ impl<'a> Story<'a> {
 }
 
 impl<'a> Lane<'a> {
-    fn of(event: &'a Event) -> Self {
-        let at_us = event.at_us as f64;
+    fn of(name: &'a str, pid: u32, part: Part, at_us: u64) -> Self {
+        let at_us = at_us as f64;
         Lane {
-            name: &event.worker,
-            pid: event.pid,
+            name,
+            pid,
+            part,
             began_us: at_us,
             ended_us: at_us,
             ending: None,
@@ -223,11 +250,6 @@ impl<'a> Lane<'a> {
             spans: Vec::new(),
             open: Vec::new(),
         }
-    }
-
-    /// Whether it is the process that runs the others.
-    pub(super) fn is_runner(&self) -> bool {
-        self.name == RUNNER
     }
 
     /// What it was started as, and whether as a daemon.

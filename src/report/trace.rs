@@ -254,6 +254,7 @@ fn arrow<'a>(story: &Story<'_>, flow: &Flow<'_>, id: u64) -> Option<[Record<'a>;
         Way::Message => "message",
         Way::Reply => "reply",
         Way::Item => "item",
+        Way::Call => "call",
         Way::Redelivered => "left by a dead worker",
         Way::Inherited => "taken from a dead holder",
     };

@@ -135,6 +135,7 @@ pub(super) fn name(worker: &str) -> String {
     let (role, number) = worker.rsplit_once('-').map_or((worker, ""), |(role, number)| (role, number));
     let role = match role {
         "runner" => "主进程",
+        "manager" => "服务进程",
         "buyer" => "购票者",
         "producer" => "生产者",
         "consumer" => "消费者",

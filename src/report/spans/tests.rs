@@ -136,3 +136,28 @@ fn name_that_comes_again_is_another_process() {
     let story = Story::of(&events);
     assert_eq!(story.lanes.iter().map(|lane| (lane.name, lane.pid)).collect::<Vec<_>>(), [("a", 1), ("a", 77)]);
 }
+
+#[test]
+fn manager_has_a_lane_and_every_call_is_an_arrow_to_it() {
+    let made = Fact::ObjectMade { object: "dict".to_owned(), name: None };
+    let called = Fact::ObjectCalled { object: "dict".to_owned(), method: "len".to_owned(), args: vec![], answer: None };
+    let manager = |pid| Fact::ManagerStarted { manager_pid: pid, addresses: vec![] };
+    let run = |manager_pid| {
+        [
+            event(0, RUNNER, manager(manager_pid)),
+            event(10, RUNNER, made.clone()),
+            event(20, "a", started()),
+            event(30, "a", called.clone()),
+        ]
+    };
+    let events = run(500);
+    let story = Story::of(&events);
+    let lanes: Vec<_> = story.lanes.iter().map(|lane| (lane.part, lane.began_us, lane.ended_us)).collect();
+    assert_eq!(lanes, [(Part::Runner, 0.0, 30.0), (Part::Manager, 0.0, 30.0), (Part::Worker, 20.0, 30.0)]);
+    let calls = [(Way::Call, 0, 10.0, 1, 10.0), (Way::Call, 2, 30.0, 1, 30.0)];
+    assert_eq!(story.flows.iter().map(ends).collect::<Vec<_>>(), calls);
+    // A process that serves as a manager itself has one lane.
+    let events = run(RUNNER.len() as u32);
+    let story = Story::of(&events);
+    assert_eq!((story.lanes.len(), story.flows.len()), (2, 0));
+}

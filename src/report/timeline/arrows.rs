@@ -55,7 +55,7 @@ impl<'a> Arrow<'a> {
 
     fn line(&self, frame: &Frame) -> Group {
         let (class, head) = match self.flow.way {
-            Way::Message | Way::Item => ("arrow", "url(#head)"),
+            Way::Message | Way::Item | Way::Call => ("arrow", "url(#head)"),
             Way::Reply => ("arrow answer", "url(#head)"),
             Way::Redelivered | Way::Inherited => ("arrow rescue", "url(#rescue-head)"),
         };

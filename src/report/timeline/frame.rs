@@ -4,7 +4,7 @@ use super::lane::cause_of_death;
 use crate::report::drawing::width_of;
 use crate::report::event::Fact;
 use crate::report::language::Language;
-use crate::report::spans::{Lane, Story};
+use crate::report::spans::{Lane, Part, Story};
 
 /// Of the picture, in pixels.
 pub(super) const WIDTH: f64 = 960.0;
@@ -125,5 +125,5 @@ fn name_size(pitch: f64) -> f64 {
 /// The runner has a lane only if it took part.
 fn is_drawn(lane: &Lane<'_>) -> bool {
     let is_frame = |fact: &Fact| matches!(fact, Fact::RunStarted { .. } | Fact::Summary { .. });
-    !lane.is_runner() || lane.moments.iter().any(|moment| !is_frame(&moment.event.fact))
+    lane.part != Part::Runner || lane.moments.iter().any(|moment| !is_frame(&moment.event.fact))
 }

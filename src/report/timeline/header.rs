@@ -13,7 +13,7 @@ use crate::report::event::{Fact, Verdict};
 use crate::report::jsonl::fields_of;
 use crate::report::language::{Language, duration};
 use crate::report::meaning::{Doing, Ending, Noun, Subject, Tone};
-use crate::report::spans::{Story, Way};
+use crate::report::spans::{Part, Story, Way};
 
 const ROOM: f64 = WIDTH - 2.0 * MARGIN;
 
@@ -66,7 +66,7 @@ fn about(story: &Story<'_>, language: Language) -> Vec<String> {
         parts.push(format!("{} {seed}", language.pick("seed", "随机种子")));
         parts.push(format!("{} {speed}", language.pick("speed", "速度")));
     }
-    let workers = story.lanes.iter().filter(|lane| !lane.is_runner()).count();
+    let workers = story.lanes.iter().filter(|lane| lane.part == Part::Worker).count();
     parts.push(match language {
         Language::En if workers == 1 => "1 worker".to_owned(),
         Language::En => format!("{workers} workers"),
@@ -188,6 +188,7 @@ fn arrow_sign(way: Way, language: Language) -> Sign {
         Way::Message => ("arrow", "url(#head)", "message", "消息"),
         Way::Reply => ("arrow answer", "url(#head)", "answer", "回复"),
         Way::Item => ("arrow", "url(#head)", "item", "数据"),
+        Way::Call => ("arrow", "url(#head)", "call", "调用"),
         Way::Redelivered => ("arrow rescue", "url(#rescue-head)", "left by a dead worker", "死者留下的数据"),
         Way::Inherited => ("arrow rescue", "url(#rescue-head)", "taken from a dead worker", "从死者接过"),
     };
