@@ -16,10 +16,7 @@ use super::sweep::{News, Numbered};
 use super::words::{Words, words};
 use crate::report::Format;
 
-const BAR: Words = words(
-    "{bar:32} {pos} of {len} kills  {per_sec}  {eta} left",
-    "{bar:32} 已杀 {pos}/{len} 次  {per_sec}  还需 {eta}",
-);
+const BAR: Words = words("{bar:32} {pos} of {len} kills  {eta} left", "{bar:32} 已杀 {pos}/{len} 次  还需 {eta}");
 
 /// A table on stdout.
 pub(super) struct Table<'a> {

@@ -4,7 +4,7 @@
 //! was not is there and empty.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,9 @@ pub(crate) enum PictureError {
         #[source]
         source: io::Error,
     },
+    /// Something else would be lost.
+    #[error("{} is no {}: it would be written over", .path.display(), .kind.name())]
+    OtherContent { kind: Kind, path: PathBuf },
     /// One would be written over the other.
     #[error("the timeline and the trace cannot both be in {}", .path.display())]
     SameFile { path: PathBuf },
@@ -114,6 +117,7 @@ impl Canvas {
             Err(error) => Err(error),
         };
         match opened {
+            Ok((_, false)) if has_other_content(kind, &path) => Err(PictureError::OtherContent { kind, path }),
             Ok((file, is_blank)) => Ok(Canvas { kind, path, file, is_blank }),
             Err(source) => Err(PictureError::Unwritable { kind, path, source }),
         }
@@ -144,6 +148,19 @@ impl Canvas {
         }
         out.flush()
     }
+}
+
+/// Whether a file begins otherwise than a picture of this kind. An empty one does not, nor does what is no file.
+fn has_other_content(kind: Kind, path: &Path) -> bool {
+    let beginning = match kind {
+        Kind::Timeline => timeline::BEGINNING,
+        Kind::Trace => trace::BEGINNING,
+    };
+    let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
+    let mut found = Vec::new();
+    // What cannot be read is taken for what it is said to be.
+    let read = File::open(path).and_then(|file| file.take(beginning.len() as u64).read_to_end(&mut found));
+    is_file && read.is_ok() && !beginning.as_bytes().starts_with(&found)
 }
 
 impl Drop for Canvas {

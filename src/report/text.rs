@@ -201,11 +201,20 @@ fn folded(text: &str, indent: &str, joint: &str) -> Vec<String> {
 /// The command that repeats a run: its arguments, and the seed if they do not name it.
 pub(super) fn command(args: &[String], seed: u64) -> String {
     let mut words = vec!["ipc-demo".to_owned()];
-    words.extend(args.iter().cloned());
+    words.extend(args.iter().map(|word| quoted(word)));
     if !args.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
         words.extend(["--seed".to_owned(), seed.to_string()]);
     }
     words.join(" ")
+}
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_=+,.:/@%".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 impl<W: Write> Reporter for Text<W> {
@@ -260,6 +269,8 @@ mod tests {
         let typed = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         assert_eq!(command(&typed(&["tickets", "--lock"]), 7), "ipc-demo tickets --lock --seed 7");
         assert_eq!(command(&typed(&["tickets", "--seed=7"]), 7), "ipc-demo tickets --seed=7");
+        let named = command(&typed(&["tickets", "--data", "a b'c.json", ""]), 7);
+        assert_eq!(named, r"ipc-demo tickets --data 'a b'\''c.json' '' --seed 7");
     }
 
     #[test]

@@ -17,6 +17,8 @@ use super::jsonl::fields_of;
 use super::meaning::{Doing, Ending, Subject};
 use super::spans::{Flow, Lane, Moment, Span, Story, Way};
 
+/// What every trace begins with.
+pub(super) const BEGINNING: &str = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[";
 /// How long it is seen to take to send or receive, in microseconds: an instant that an arrow can begin or end at.
 const HANDLING_US: f64 = 1.0;
 
@@ -24,7 +26,7 @@ const HANDLING_US: f64 = 1.0;
 pub(super) fn write(events: &[Event], out: &mut impl Write) -> io::Result<()> {
     let story = Story::of(events);
     let mut lines = Lines { out, is_first: true };
-    lines.out.write_all(b"{\"displayTimeUnit\":\"ms\",\"traceEvents\":[")?;
+    lines.out.write_all(BEGINNING.as_bytes())?;
     for (index, lane) in story.lanes.iter().enumerate() {
         for record in names(lane, index) {
             lines.write(&record)?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, accept4, listen, recv,
     recvmsg, send, sendmsg, setsockopt, socketpair, sockopt,
@@ -125,8 +126,8 @@ pub(crate) enum Passed {
 pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
     let mut byte = [0];
     let mut content = [IoSliceMut::new(&mut byte)];
-    // Room for one: the kernel closes what does not fit.
-    let mut room = cmsg_space!(RawFd);
+    // Room for as many as the kernel lets pass: it would install some of more than fit, and not say which.
+    let mut room = cmsg_space!([RawFd; 253]);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = loop {
         match recvmsg::<()>(socket.as_raw_fd(), &mut content, Some(&mut room), flags) {
@@ -136,7 +137,7 @@ pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
     };
     let numbers = match message.cmsgs()?.next() {
         Some(ControlMessageOwned::ScmRights(numbers)) => numbers,
-        _ if message.bytes == 0 => return Ok(Passed::End),
+        _ if message.bytes == 0 && has_hung_up(socket)? => return Ok(Passed::End),
         _ => return Ok(Passed::Nothing),
     };
     let own = |number| {
@@ -150,9 +151,15 @@ pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
     }
 }
 
+/// Whether the other end is closed: an empty message looks the same.
+fn has_hung_up(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut asked = [PollFd::new(socket, PollFlags::empty())];
+    nix::poll::poll(&mut asked, nix::poll::PollTimeout::ZERO)?;
+    Ok(asked[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)))
+}
+
 /// Waits until `socket` has something to read or room to write.
 pub(crate) fn wait_either(socket: BorrowedFd<'_>, until_ns: Option<u64>) -> io::Result<bool> {
-    use nix::poll::{PollFd, PollFlags};
     let mut asked = [PollFd::new(socket.as_fd(), PollFlags::POLLIN | PollFlags::POLLOUT)];
     super::fd::wait_any(&mut asked, until_ns)
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use ipc_demo::report::Fact;
 use nix::sys::signal::Signal;
 
-use crate::harness::{Demo, await_end, send, watchdog};
+use crate::harness::{Demo, await_end, send, stop, watchdog};
 
 /// One error that says `said`, exit code 2, nothing on stdout.
 #[track_caller]
@@ -141,7 +141,7 @@ fn second_interrupt_kills_at_once() {
     let mut sale = Demo::run("tickets").args(["--lock"]).start();
     let held = sale.until(|event| matches!(event.fact, Fact::LockAcquired { .. })).clone();
     // A stopped worker cannot end when it is asked to: the runner is in its grace when the second signal comes.
-    send(held.pid, Signal::SIGSTOP);
+    stop(held.pid);
     send(sale.pid(), Signal::SIGINT);
     sale.until(|event| matches!(event.fact, Fact::WorkerExited { .. }));
     send(sale.pid(), Signal::SIGINT);

@@ -70,9 +70,11 @@ fn every_scenario_has_both_pictures() {
             assert!(words.lines().any(|word| word == worker.worker), "{scenario}: no lane of {}", worker.worker);
         }
         assert!(words.starts_with(&scenario), "{words}");
-        // The workers, and the runner.
-        assert_eq!(count(&trace, "M", "process_name"), workers.len() + 1, "{scenario}");
-        assert_eq!(count(&trace, "X", "running"), workers.len() + 1, "{scenario}");
+        // The workers, the runner, and the manager.
+        let managers = events.iter().filter(|event| matches!(event.fact, Fact::ManagerStarted { .. })).count();
+        let processes = workers.len() + 1 + managers;
+        assert_eq!(count(&trace, "M", "process_name"), processes, "{scenario}");
+        assert_eq!(count(&trace, "X", "running"), processes, "{scenario}");
         assert_eq!(count(&trace, "i", "worker_exited"), workers.len(), "{scenario}");
         assert_eq!(count(&trace, "i", "summary"), 1, "{scenario}");
     }
@@ -185,12 +187,28 @@ fn files_that_cannot_be_written_are_refused_before_anything_starts() {
 fn unusable_input_leaves_files_as_they_were() {
     let _watchdog = watchdog("pictures::unusable_input");
     let album = Album::new();
-    fs::write(album.path("run.json"), "mine").expect("written");
+    let earlier = r#"{"displayTimeUnit":"ms","traceEvents":["#.to_owned() + &"mine ".repeat(100_000);
+    fs::write(album.path("run.json"), &earlier).expect("written");
     album.of(Demo::run("tickets").args(["--data", "/nonexistent"])).expect_exit(2);
-    assert_eq!(fs::read_to_string(album.path("run.json")).expect("readable"), "mine");
+    assert_eq!(fs::read_to_string(album.path("run.json")).expect("readable"), earlier);
     assert!(!album.path("run.svg").exists());
     // A run replaces the whole of it, also with something shorter.
-    fs::write(album.path("run.json"), "mine ".repeat(100_000)).expect("written");
+    album.of(Demo::run("tickets").args(["--speed", "max"])).expect_exit(0);
+    album.open();
+}
+
+#[test]
+fn what_is_no_picture_is_not_written_over() {
+    let _watchdog = watchdog("pictures::written_over");
+    let album = Album::new();
+    let mine = album.path("tickets.json");
+    for option in ["--timeline", "--trace"] {
+        fs::write(&mine, r#"{"count": 3}"#).expect("written");
+        refused(Demo::run("tickets").arg("--data").arg(&mine).args([option]).arg(&mine), &mine);
+        assert_eq!(fs::read_to_string(&mine).expect("readable"), r#"{"count": 3}"#);
+    }
+    // An empty file holds nothing that could be lost.
+    fs::write(album.path("run.svg"), "").expect("written");
     album.of(Demo::run("tickets").args(["--speed", "max"])).expect_exit(0);
     album.open();
 }

@@ -1,5 +1,6 @@
 //! Processes: start, join, exit status, failures, and who dies with whom.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use ipc_demo::{Error, ExitStatus, FailureKind, Inherited, Process, Role, RoleResult};
@@ -194,5 +195,22 @@ impl Role for StartsMany {
             return Err(format!("{before} descriptors before, {} after; children: {children}", descriptors()).into());
         }
         Ok(())
+    }
+}
+
+/// A program whose `main` forgets to enter would start itself again and again.
+#[test]
+fn worker_that_has_not_entered_starts_nobody() {
+    let _watchdog = watchdog("process::not_entered");
+    let is_worker = std::env::var_os("IPC_DEMO_BOOT").is_some();
+    let this_test = ["process::worker_that_has_not_entered_starts_nobody", "--exact", "--test-threads=1"];
+    let null = std::fs::File::options().write(true).open("/dev/null").expect("there is a null device");
+    let itself = Process::builder().program("/proc/self/exe", &this_test).stdout(null.as_fd());
+    let started = itself.spawn("again", |_| Returns);
+    if is_worker {
+        let refused = std::error::Error::source(&started.expect_err("refused")).expect("a reason").to_string();
+        assert!(refused.contains("has not called ipc_demo::enter"), "{refused}");
+    } else {
+        assert!(started.expect("it starts").join().expect("it ends").is_success());
     }
 }

@@ -36,6 +36,8 @@ pub struct Refusals {
     pub too_slow: u64,
     /// Belong to another user of this machine.
     pub other_user: u64,
+    /// Came when there were as many clients as are allowed.
+    pub too_many: u64,
     /// Sent a frame that is too long, has a wrong code or holds no message, after they had proved themselves.
     pub broken: u64,
     /// Did not take their answers in time.
@@ -47,8 +49,8 @@ pub struct Refusals {
 impl Refusals {
     /// All of them.
     pub fn total(&self) -> u64 {
-        let Refusals { wrong_key, no_greeting, too_slow, other_user, broken, not_reading, idle } = *self;
-        wrong_key + no_greeting + too_slow + other_user + broken + not_reading + idle
+        let Refusals { wrong_key, no_greeting, too_slow, other_user, too_many, broken, not_reading, idle } = *self;
+        wrong_key + no_greeting + too_slow + other_user + too_many + broken + not_reading + idle
     }
 }
 

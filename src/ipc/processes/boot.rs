@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -35,6 +36,9 @@ const MEMFD_NAME: &str = "ipc_demo-boot";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Exit code of a worker that failed: Python's for an uncaught exception.
 const FAILED: u8 = 1;
+
+/// Whether this process has learnt that it is a worker.
+static HAS_ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// Everything a worker is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -104,11 +108,8 @@ impl Boot {
 /// # Standard
 /// Python `multiprocessing.freeze_support` / `spawn_main`.
 pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
-    let boot_fd: RawFd = std::env::var(BOOT_VARIABLE).ok()?.parse().ok()?;
-    // The variable alone proves nothing: a worker's own children inherit it, but not the descriptor.
-    if !fd::is_memfd(boot_fd, MEMFD_NAME) {
-        return None;
-    }
+    let boot_fd = boot_descriptor()?;
+    HAS_ENTERED.store(true, Relaxed);
     let boot = Arc::new(File::from(fd::inherited(boot_fd)?));
     let failure = match read(&boot) {
         Ok((record, end)) => {
@@ -123,6 +124,19 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
         let _ = boot.write_all_at(&words, end);
     }
     Some(ExitCode::from(FAILED))
+}
+
+/// The descriptor of the boot record, in a process that was started as a worker.
+fn boot_descriptor() -> Option<RawFd> {
+    let number = std::env::var(BOOT_VARIABLE).ok()?.parse().ok()?;
+    // The variable alone proves nothing: a worker's own children inherit it, but not the descriptor.
+    fd::is_memfd(number, MEMFD_NAME).then_some(number)
+}
+
+/// Whether this process was started as a worker and goes on as if it were none: what it starts would do the same, without
+/// end.
+pub(crate) fn is_lost() -> bool {
+    !HAS_ENTERED.load(Relaxed) && boot_descriptor().is_some()
 }
 
 /// The record and the place behind it.

@@ -20,7 +20,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::boot::{BOOT_VARIABLE, Boot, BootRecord};
+use super::boot::{BOOT_VARIABLE, Boot, BootRecord, is_lost};
 use super::family::{Family, Seat};
 use super::role::Role;
 use super::share::Give;
@@ -134,6 +134,11 @@ impl<'a> Builder<'a> {
     /// As [`Process::spawn`].
     pub fn spawn<R: Role>(self, name: &str, role: impl FnOnce(&mut Give) -> R) -> Result<Process> {
         let start_error = |source| Error::Start { worker: name.to_owned(), source };
+        if is_lost() {
+            return Err(start_error(std::io::Error::other(
+                "this process is itself a worker, and its main has not called ipc_demo::enter first",
+            )));
+        }
         let family = Family::ours()?;
         let mut boot = Boot::new().map_err(start_error)?;
         let copy = |fd| duplicate(fd, FIRST_DESCRIPTOR).map_err(start_error);
@@ -254,8 +259,8 @@ impl Process {
     /// role names, and no other descriptor. It ignores SIGINT: Ctrl-C is its parent's business.
     ///
     /// # Errors
-    /// [`Error::Start`] if the process cannot be started, [`Error::FamilyFull`], or what kept a handle from being shared.
-    /// Nothing runs then.
+    /// [`Error::Start`] if the process cannot be started, or if this one was started as a worker and has not
+    /// [entered](crate::enter); [`Error::FamilyFull`], or what kept a handle from being shared. Nothing runs then.
     ///
     /// # Death
     /// The worker is killed when this process ends in any way.

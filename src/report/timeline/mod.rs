@@ -19,6 +19,9 @@ use super::event::{Event, Fact};
 use super::language::Language;
 use super::spans::Story;
 
+/// What every picture begins with.
+pub(super) const BEGINNING: &str = "<svg";
+
 /// Draws the picture of a run.
 pub(super) fn draw(events: &[Event], language: Language) -> String {
     let story = Story::of(events);

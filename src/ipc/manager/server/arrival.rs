@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{self, AssertUnwindSafe};
 use std::thread;
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
@@ -10,7 +11,7 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 use super::attendant::{Attendant, STACK};
 use super::connection::Connection;
 use super::entrance::Arrival;
-use super::poller::Poller;
+use super::poller::{FIRST_ENTRANCE, Poller};
 use crate::ipc::manager::wire::{
     Answering, Broken, GREETING_LIMIT, Inbox, Refused, Welcome, finish_frame, random, start_frame,
 };
@@ -35,7 +36,7 @@ impl Poller<'_, '_> {
         for _ in 0..ARRIVALS {
             let entrance = &mut self.entrances[number];
             if entrance.greeting >= self.hub.limits.greeting {
-                return self.watch_entrance(number, EpollFlags::empty());
+                return self.shut_entrance(number);
             }
             match entrance.accept(self.own_user) {
                 Ok(Arrival::Connection(socket)) => {
@@ -54,20 +55,27 @@ impl Poller<'_, '_> {
                 Ok(Arrival::Stranger) => self.hub.lock().refused.other_user += 1,
                 Ok(Arrival::Closed) => {
                     entrance.is_over = true;
-                    return self.watch_entrance(number, EpollFlags::empty());
+                    return self.shut_entrance(number);
                 }
                 // Out of descriptors or memory: those who are here go on, the others wait for the next look.
-                Err(_) => return self.watch_entrance(number, EpollFlags::empty()),
+                Err(_) => return self.shut_entrance(number),
             }
         }
     }
 
-    pub(super) fn watch_entrance(&mut self, number: usize, flags: EpollFlags) {
-        let mut event = self.entrance_event(number, flags);
+    pub(super) fn open_entrance(&mut self, number: usize) {
         let entrance = &mut self.entrances[number];
-        let changed = self.hub.epoll.modify(&entrance, &mut event);
-        debug_assert!(changed.is_ok(), "it was added to the poller");
-        entrance.is_open = !flags.is_empty();
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, FIRST_ENTRANCE + number as u64);
+        // Without the memory for it, it stays shut until the next look.
+        entrance.is_open = self.hub.epoll.add(&*entrance, event).is_ok();
+    }
+
+    /// Nothing is heard of it: merely not asking for anything would still let the poller hear that it has hung up.
+    fn shut_entrance(&mut self, number: usize) {
+        let entrance = &mut self.entrances[number];
+        let forgotten = self.hub.epoll.delete(&*entrance);
+        debug_assert!(forgotten.is_ok(), "it was open");
+        entrance.is_open = false;
     }
 
     /// Something came from who greets, or it is gone.
@@ -122,12 +130,15 @@ impl Poller<'_, '_> {
         let (seal, seal_out) = welcome.seals.map(|seals| (seals.to_server, seals.to_client)).unzip();
         let Greeting { socket, inbox, .. } = greeting;
         let client = self.hub.open(|session| Connection::new(session, socket, seal_out, now_ns));
+        let Some(client) = client else { return };
         // Before its thread can answer: nobody else has anything to say to it.
         send_frame(&*client, last_frame);
         let attendant = Attendant { hub: self.hub, client, inbox, seal };
         let thread = thread::Builder::new().name(format!("client-{}", attendant.client.session.0)).stack_size(STACK);
         // Without a thread it cannot be served: what it was to run is dropped, and with it the client's session.
-        drop(thread.spawn_scoped(self.scope, || attendant.run()));
+        // A panic is told by the poller; the scope would hide it behind one of its own.
+        let run = move || drop(panic::catch_unwind(AssertUnwindSafe(|| attendant.run())));
+        drop(thread.spawn_scoped(self.scope, run));
     }
 
     /// Takes somebody out of those who greet.
@@ -138,7 +149,7 @@ impl Poller<'_, '_> {
         let number = greeting.entrance;
         self.entrances[number].greeting -= 1;
         if self.entrances[number].is_to_open(self.hub.limits.greeting) {
-            self.watch_entrance(number, EpollFlags::EPOLLIN);
+            self.open_entrance(number);
         }
         Some(greeting)
     }

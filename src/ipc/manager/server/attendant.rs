@@ -11,6 +11,7 @@ use std::thread;
 
 use super::connection::{Connection, Offence};
 use super::hub::Hub;
+use super::poller::LOOK_EVERY_NS;
 use crate::ipc::manager::wire::{Broken, Inbox, Seal, ToClient, ToServer, decode};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::fd::{wait_readable, wait_writable};
@@ -20,7 +21,7 @@ use crate::sys::socket;
 const FEW: usize = 2 * 1024;
 /// The same for a client that has sent more than that at once.
 const MANY: usize = 64 * 1024;
-/// Its stack: far more than the deepest data need, and memory only where it was used.
+/// Its stack: several times what the deepest data need, also without optimisation. Memory only where it was used.
 pub(super) const STACK: usize = 1 << 20;
 
 pub(super) struct Attendant<'a> {
@@ -44,7 +45,7 @@ impl Attendant<'_> {
                 Ok(0) | Err(_) => break,
                 Ok(count) => count,
             };
-            self.client.note_heard(monotonic_ns());
+            self.client.note_busy(monotonic_ns());
         }
     }
 
@@ -54,27 +55,26 @@ impl Attendant<'_> {
         let fed = self.inbox.feed(bytes, hub.limits.frame, &mut self.seal, |content| {
             match decode(content)? {
                 ToServer::Ask { id, request } => hub.request(client, Some(id), request),
-                // Nobody waits for what it came to.
                 ToServer::Tell(request) => hub.request(client, None, request),
                 ToServer::Status { id } => {
                     let status = hub.lock().status();
                     client.push(&ToClient::Status { id, status }, id, hub.longest_answer());
                 }
             }
-            while client.is_full() && client.offence().is_none() {
+            while client.is_full() && !client.is_over() {
                 hub.send(client);
-                // The client or the poller's patience may come to an end meanwhile, which ends the wait.
-                if client.is_full() && wait_writable(client, None).is_err() {
-                    return Ok(ControlFlow::Break(()));
+                if client.is_full() {
+                    // Not for ever: the poller may have ended it, or made room before this wait began.
+                    let _ = wait_writable(client, Some(monotonic_ns() + LOOK_EVERY_NS));
                 }
             }
-            let goes_on = client.offence().is_none();
+            let goes_on = !client.is_over();
             Ok::<_, Broken>(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         });
         if fed.is_err() {
             client.end(Offence::Broken);
         }
-        if client.offence().is_some() {
+        if client.is_over() {
             return ControlFlow::Break(());
         }
         hub.send(client);

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::ipc::manager::data::ObjectId;
@@ -40,9 +40,11 @@ pub(super) struct Connection {
     pub(super) session: SessionId,
     socket: OwnedFd,
     outgoing: Mutex<Outgoing>,
-    /// When the last request came.
-    heard_ns: AtomicU64,
+    /// When it last asked for something, was answered, or took what had waited for it.
+    busy_ns: AtomicU64,
     offence: OnceLock<Offence>,
+    /// Nobody is to be served any more, whatever was asked before.
+    is_over: AtomicBool,
 }
 
 /// What waits to be sent.
@@ -63,8 +65,9 @@ impl Connection {
             session,
             socket,
             outgoing: Mutex::new(Outgoing { seal, ..Outgoing::default() }),
-            heard_ns: AtomicU64::new(now_ns),
+            busy_ns: AtomicU64::new(now_ns),
             offence: OnceLock::new(),
+            is_over: AtomicBool::new(false),
         }
     }
 
@@ -98,15 +101,27 @@ impl Connection {
             match socket::send_some(self.socket.as_fd(), &bytes[*sent..]) {
                 Ok(count) => {
                     *sent += count;
-                    *unread_since_ns = None;
+                    if unread_since_ns.take().is_some() {
+                        self.note_busy(now_ns);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     unread_since_ns.get_or_insert(now_ns);
                     items.retain(|(end, _)| *end > *sent);
+                    // A client that always reads a little would otherwise keep all that it ever read.
+                    if *sent > ENOUGH_UNREAD {
+                        bytes.drain(..*sent);
+                        items.iter_mut().for_each(|(end, _)| *end -= *sent);
+                        *sent = 0;
+                    }
                     return Sent::Some;
                 }
                 Err(_) => {
                     let lost = items.drain(..).filter(|(end, _)| *end > *sent).map(|(_, item)| item);
+                    *unread_since_ns = None;
+                    // Perhaps in the middle of an answer: nothing can follow it. What was asked before is still done, such
+                    // as what the client gave back before it went.
+                    let _ = socket::hang_up(self.socket.as_fd());
                     break Sent::Gone(lost.collect());
                 }
             }
@@ -128,29 +143,32 @@ impl Connection {
         self.outgoing().unread_since_ns
     }
 
-    pub(super) fn heard_ns(&self) -> u64 {
-        self.heard_ns.load(Relaxed)
+    pub(super) fn busy_ns(&self) -> u64 {
+        self.busy_ns.load(Relaxed)
     }
 
-    pub(super) fn note_heard(&self, now_ns: u64) {
-        self.heard_ns.store(now_ns, Relaxed);
+    pub(super) fn note_busy(&self, now_ns: u64) {
+        self.busy_ns.store(now_ns, Relaxed);
     }
 
     /// Lets its thread leave, with the session. The client sees the end when that is done.
     pub(super) fn end(&self, offence: Offence) {
         // The first reason counts.
         let _ = self.offence.set(offence);
-        match offence {
-            // The thread may wait for room.
-            Offence::NotReading => self.hang_up(),
-            // One that has ended is at its end.
-            Offence::Broken | Offence::Idle => drop(socket::hear_no_more(self.socket.as_fd())),
-        }
+        self.is_over.store(true, Relaxed);
+        // One that has ended is at its end.
+        let _ = socket::hear_no_more(self.socket.as_fd());
     }
 
+    /// Ends it for both sides, now.
     pub(super) fn hang_up(&self) {
+        self.is_over.store(true, Relaxed);
         // One that has ended is at its end.
         let _ = socket::hang_up(self.socket.as_fd());
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Relaxed)
     }
 
     pub(super) fn offence(&self) -> Option<Offence> {
@@ -171,5 +189,26 @@ impl Outgoing {
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::manager::data::Datum;
+
+    #[test]
+    fn client_that_always_reads_a_little_does_not_fill_the_memory() {
+        let (ours, theirs) = socket::stream_pair().expect("a pair");
+        let client = Connection::new(SessionId(1), ours, None, 0);
+        let (mut read, mut room) = (0, vec![0; 64 << 10]);
+        while read < 20 << 20 {
+            while !client.is_full() {
+                client.answer(1, Ok(Datum::from("x".repeat(50_000)).into()), None, usize::MAX);
+            }
+            assert_eq!(client.flush(0), Sent::Some);
+            read += socket::receive(theirs.as_fd(), &mut room).expect("some");
+            assert!(client.outgoing().bytes.len() < 3 * ENOUGH_UNREAD);
+        }
     }
 }

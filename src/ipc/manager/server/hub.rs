@@ -1,7 +1,7 @@
 //! What all threads of the server share: the objects behind one lock, and who is connected.
 //!
 //! # State
-//! The lock is held for one request at a time, and never while a socket is used. Answers are ready when it is let go; a
+//! The lock is held for one request at a time, and never while something is sent or received. Answers are ready when it is let go; a
 //! connection's own lock keeps their bytes apart.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use super::connection::{Connection, Item, Offence, Sent};
 use super::limits::Limits;
 use super::poller::CLIENT;
 use crate::ipc::manager::status::{Refusals, Status};
-use crate::ipc::manager::store::{Completion, Request, SessionId, Store, Ticket};
+use crate::ipc::manager::store::{Completion, Patience, Request, SessionId, Store, Ticket};
 use crate::ipc::manager::wire::longest_answer;
 use crate::sys::clock::monotonic_ns;
 
@@ -68,7 +68,12 @@ impl Hub {
     }
 
     /// Does what a client asks for. Its answer is ready to be sent then, or comes when it is time.
-    pub(super) fn request(&self, client: &Connection, id: Option<u64>, request: Request) {
+    ///
+    /// Without a number nobody waits for what it comes to, so it does not wait itself.
+    pub(super) fn request(&self, client: &Connection, id: Option<u64>, mut request: Request) {
+        if let (None, Request::Call(call)) = (id, &mut request) {
+            call.patience = Patience::NONE;
+        }
         let object = request.object();
         let ticket = Ticket(id.unwrap_or(u64::MAX));
         let now_ns = monotonic_ns();
@@ -93,9 +98,11 @@ impl Hub {
             if ready.is_empty() {
                 return;
             }
-            let mut clients = Vec::with_capacity(ready.len());
+            let (now_ns, mut clients) = (monotonic_ns(), Vec::with_capacity(ready.len()));
             for (client, Completion { ticket, result, object, .. }) in ready {
                 client.answer(ticket.0, result, Some(object), self.longest_answer());
+                // Who has waited is idle from now on, and not since it began to wait.
+                client.note_busy(now_ns);
                 clients.push(client);
             }
             let lost: Vec<Item> = clients.iter().flat_map(|client| self.flush(client)).collect();
@@ -136,8 +143,13 @@ impl Hub {
     fn watch(&self, client: &Connection) {
         let room = EpollFlags::EPOLLOUT | EpollFlags::EPOLLONESHOT;
         let event = EpollEvent::new(room, CLIENT | client.session.0);
-        let watched = match self.epoll.modify(client, &mut { event }) {
-            Err(Errno::ENOENT) => self.epoll.add(client, event),
+        let modify = || self.epoll.modify(client, &mut { event });
+        let watched = match modify() {
+            // Another thread may be as far as this one.
+            Err(Errno::ENOENT) => match self.epoll.add(client, event) {
+                Err(Errno::EEXIST) => modify(),
+                added => added,
+            },
             modified => modified,
         };
         // Out of memory or of watches: what cannot be sent later is not sent at all.
@@ -181,14 +193,27 @@ impl Hub {
         unread
     }
 
-    /// A connection whose peer has proved itself.
-    pub(super) fn open(&self, connection: impl FnOnce(SessionId) -> Connection) -> Arc<Connection> {
+    /// Those of some clients that wait for nothing, neither for a call nor for the rest of an answer.
+    pub(super) fn waiting_for_nothing(&self, some: impl Fn(&Arc<Connection>) -> bool) -> Vec<Arc<Connection>> {
+        let inner = self.lock();
+        let idle = inner.clients.values().filter(|client| some(client) && !inner.store.waits(client.session));
+        let idle: Vec<_> = idle.cloned().collect();
+        drop(inner);
+        idle.into_iter().filter(|client| client.unread_since_ns().is_none()).collect()
+    }
+
+    /// A connection whose peer has proved itself; `None` if there are enough.
+    pub(super) fn open(&self, connection: impl FnOnce(SessionId) -> Connection) -> Option<Arc<Connection>> {
         let mut inner = self.lock();
+        if inner.clients.len() >= self.limits.clients {
+            inner.refused.too_many += 1;
+            return None;
+        }
         let session = inner.store.open_session();
         let client = Arc::new(connection(session));
         inner.clients.insert(session, Arc::clone(&client));
         inner.clients_ever += 1;
-        client
+        Some(client)
     }
 
     /// A client is gone, or has to go: what it held goes back.

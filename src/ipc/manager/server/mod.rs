@@ -33,6 +33,7 @@ mod tests;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{self, AssertUnwindSafe};
 use std::thread;
 
 use nix::unistd::geteuid;
@@ -43,7 +44,7 @@ use super::status::Status;
 use super::wire::{AuthKey, Transport};
 use entrance::Entrance;
 use hub::Hub;
-use poller::Poller;
+use poller::{Poller, has_panicked};
 
 /// A server, before it serves.
 #[derive(Debug)]
@@ -73,9 +74,11 @@ impl Server {
     pub(crate) fn run(self, stop: impl AsFd) -> io::Result<Status> {
         let Server { hub, key, own_user, entrances } = self;
         thread::scope(|scope| {
-            let ended = Poller::new(&hub, scope, key, own_user, entrances)?.run(stop.as_fd());
+            let poll = || Poller::new(&hub, scope, key, own_user, entrances)?.run(stop.as_fd());
+            // It panics if another thread has with the lock held. However it ends, the scope waits for the clients' threads.
+            let ended = panic::catch_unwind(AssertUnwindSafe(poll));
             hub.hang_up();
-            ended
+            ended.unwrap_or_else(|_| Err(has_panicked()))
         })
     }
 }

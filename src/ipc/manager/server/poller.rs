@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::thread::Scope;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
 use super::arrival::Greeting;
-use super::connection::Offence;
+use super::connection::{Connection, Offence};
 use super::entrance::Entrance;
 use super::hub::Hub;
 use crate::ipc::manager::status::Status;
@@ -22,7 +23,7 @@ use crate::sys::clock::monotonic_ns;
 /// The poller's numbers: the end of the server, a look around, then the entrances.
 const STOP: u64 = 0;
 const BELL: u64 = 1;
-const FIRST_ENTRANCE: u64 = 2;
+pub(super) const FIRST_ENTRANCE: u64 = 2;
 /// Who greets has the numbers from here.
 pub(super) const FIRST_GREETING: u64 = 1 << 16;
 /// Set in the numbers of clients; the rest is their session's.
@@ -30,7 +31,7 @@ pub(super) const CLIENT: u64 = 1 << 63;
 /// How much of a greeting is read at once.
 const SCRATCH: usize = 4 * 1024;
 /// How often connections are looked through for those whose time is over.
-const LOOK_EVERY_NS: u64 = 100_000_000;
+pub(super) const LOOK_EVERY_NS: u64 = 100_000_000;
 
 pub(super) struct Poller<'scope, 'env> {
     pub(super) hub: &'scope Hub,
@@ -65,15 +66,8 @@ impl<'scope, 'env> Poller<'scope, 'env> {
             looked_ns: 0,
         };
         hub.epoll.add(&hub.bell, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
-        for number in 0..poller.entrances.len() {
-            hub.epoll.add(&poller.entrances[number], poller.entrance_event(number, EpollFlags::empty()))?;
-            poller.watch_entrance(number, EpollFlags::EPOLLIN);
-        }
+        (0..poller.entrances.len()).for_each(|number| poller.open_entrance(number));
         Ok(poller)
-    }
-
-    pub(super) fn entrance_event(&self, number: usize, flags: EpollFlags) -> EpollEvent {
-        EpollEvent::new(flags, FIRST_ENTRANCE + number as u64)
     }
 
     /// Goes on until `stop` says so. Returns what there was at the end.
@@ -98,7 +92,7 @@ impl<'scope, 'env> Poller<'scope, 'env> {
                 }
             }
             if self.hub.has_failed() {
-                return Err(io::Error::other("a thread of the manager has panicked"));
+                return Err(has_panicked());
             }
             let mut inner = self.hub.lock();
             inner.store.expire(now_ns);
@@ -147,9 +141,10 @@ impl<'scope, 'env> Poller<'scope, 'env> {
             }
         }
         if let Some(limit) = limits.idle_time {
-            let inner = self.hub.lock();
-            let idle = inner.clients.values().filter(|client| is_over(client.heard_ns(), limit));
-            idle.filter(|client| !inner.store.waits(client.session)).for_each(|client| client.end(Offence::Idle));
+            let is_idle = |client: &Arc<Connection>| is_over(client.busy_ns(), limit);
+            for client in self.hub.waiting_for_nothing(is_idle) {
+                client.end(Offence::Idle);
+            }
         }
         let late: Vec<u64> = (self.greetings.iter())
             .filter(|(_, greeting)| is_over(greeting.begun_ns, limits.greeting_time))
@@ -159,8 +154,13 @@ impl<'scope, 'env> Poller<'scope, 'env> {
         late.into_iter().for_each(|token| drop(self.greeting_ended(token)));
         for number in 0..self.entrances.len() {
             if self.entrances[number].is_to_open(self.hub.limits.greeting) {
-                self.watch_entrance(number, EpollFlags::EPOLLIN);
+                self.open_entrance(number);
             }
         }
     }
+}
+
+/// Why a server ends that nobody has told to.
+pub(super) fn has_panicked() -> io::Error {
+    io::Error::other("a thread of the manager has panicked")
 }

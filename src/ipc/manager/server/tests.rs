@@ -1,8 +1,11 @@
 //! The server in a thread of the test, and peers that know the wire and break its rules.
 
+use std::io::{IoSlice, Read};
 use std::ops::ControlFlow;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use super::*;
 use crate::ipc::manager::data::{Datum, Kind, ObjectId};
@@ -44,14 +47,18 @@ impl Stage {
 
     /// A connection that has proved the key.
     fn client(&self) -> Peer {
+        self.client_if_let_in().expect("the greeting goes on")
+    }
+
+    fn client_if_let_in(&self) -> Option<Peer> {
         let mut peer = self.stranger();
         let (mut asking, greeting) = Asking::new(Transport::Unix, [1; 32]);
         peer.send_frame(&greeting);
         loop {
-            let frame = peer.frames().pop().expect("the greeting goes on");
+            let frame = peer.frames().pop()?;
             match asking.take(&key(), &frame).expect("the key") {
                 Next::Send(frame) => peer.send_frame(&frame),
-                Next::Done(_) => return peer,
+                Next::Done(_) => return Some(peer),
             }
         }
     }
@@ -197,9 +204,16 @@ fn what_is_no_connection_does_not_come_through_the_door() {
     let (ends, _) = std::io::pipe().expect("a pipe");
     socket::pass_descriptor(stage.door.as_fd(), ends.as_fd()).expect("room");
     socket::send_some(stage.door.as_fd(), b"nothing").expect("room");
-    drop((packets, other));
+    socket::send_some(stage.door.as_fd(), b"").expect("room");
+    let (mut ends, three) = std::io::pipe().expect("a pipe");
+    let rights = [three.as_fd().as_raw_fd(); 3];
+    let rights = [ControlMessage::ScmRights(&rights)];
+    sendmsg::<()>(stage.door.as_fd().as_raw_fd(), &[IoSlice::new(b"d")], &rights, MsgFlags::empty(), None)
+        .expect("room");
+    drop((packets, other, three));
     stage.client();
-    assert_eq!(stage.end().refused.other_user, 3);
+    assert_eq!(ends.read(&mut [0]).expect("readable"), 0, "none of the three is kept");
+    assert_eq!(stage.end().refused.other_user, 5);
 }
 
 #[test]
@@ -294,10 +308,29 @@ fn items_that_a_client_did_not_take_go_back_when_it_is_gone() {
 
 #[test]
 fn server_ends_when_one_of_its_threads_has_panicked() {
-    let (_life, stop) = std::io::pipe().expect("a pipe");
-    let server = Server::new(key(), Limits::default()).expect("a server");
-    server.hub.fail();
-    assert!(server.run(stop).expect_err("it cannot go on").to_string().contains("panicked"));
+    let panics_with_the_lock = |server: &Server| {
+        let panicked = panic::catch_unwind(AssertUnwindSafe(|| {
+            let _held = server.hub.lock();
+            panic!("as a request may")
+        }));
+        drop(panicked.expect_err("it did"));
+    };
+    let fails = |server: &Server| server.hub.fail();
+    for break_it in [&fails as &dyn Fn(&Server), &panics_with_the_lock] {
+        let (_life, stop) = std::io::pipe().expect("a pipe");
+        let server = Server::new(key(), Limits::default()).expect("a server");
+        break_it(&server);
+        assert!(server.run(stop).expect_err("it cannot go on").to_string().contains("panicked"));
+    }
+}
+
+#[test]
+fn clients_above_the_limit_are_turned_away() {
+    let stage = Stage::new(Limits { clients: 2, ..Limits::default() });
+    let _first = stage.client();
+    let _second = stage.client();
+    assert!(stage.client_if_let_in().is_none());
+    assert_eq!(stage.end().refused.too_many, 1);
 }
 
 #[test]

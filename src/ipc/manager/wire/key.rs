@@ -1,13 +1,17 @@
 //! The key that a manager and its clients share.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use sha2::Sha256;
+
+/// The longest key that is taken from a file.
+const MOST_BYTES: u64 = 64 << 10;
 
 /// A key that a manager and its clients share. Whoever has it may do everything with the manager's objects.
 ///
@@ -41,9 +45,14 @@ impl AuthKey {
     /// The key in a file: its content without the line end.
     ///
     /// # Errors
-    /// What reading it came to; [`io::ErrorKind::InvalidData`] if it is empty.
+    /// What reading it came to; [`io::ErrorKind::InvalidData`] if it is empty, [`io::ErrorKind::FileTooLarge`] above 64 KiB.
     pub fn from_file(path: impl AsRef<Path>) -> io::Result<Self> {
-        let mut bytes = std::fs::read(path)?;
+        let mut bytes = Vec::new();
+        // A device may have no end.
+        File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a key has at most 64 KiB"));
+        }
         while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
             bytes.pop();
         }
@@ -77,13 +86,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn empty_keys_are_refused() {
+    fn empty_and_endless_keys_are_refused() {
         assert_eq!(AuthKey::new([]), Err(EmptyKey));
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), "\n").expect("writable");
         assert_eq!(AuthKey::from_file(file.path()).expect_err("empty").kind(), io::ErrorKind::InvalidData);
         std::fs::write(file.path(), "secret\n").expect("writable");
         assert_eq!(AuthKey::from_file(file.path()).expect("a key").bytes(), b"secret");
+        assert_eq!(AuthKey::from_file("/dev/zero").expect_err("endless").kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[test]
