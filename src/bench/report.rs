@@ -18,13 +18,22 @@ pub(super) struct Preface {
 impl Preface {
     /// Machine, rounds, Python.
     pub(super) fn line(&self) -> String {
+        format!("{} · {}", self.machine.line(), self.run())
+    }
+
+    fn run(&self) -> String {
         let rounds = if self.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", self.rounds) };
         let python = self.python.as_ref().map_or(String::new(), |version| format!(" · Python {version}"));
-        format!("{} · {rounds}{python}", self.machine.line())
+        rounds + &python
     }
 
     pub(super) fn text(&self) -> String {
-        format!("{}\nratio: how many times as long ours takes; below 1, ours is faster\n", self.line())
+        // The machine has a line of its own where that would be too long.
+        let mut line = self.line();
+        if line.chars().count() > 80 {
+            line = format!("{}\n{}", self.machine.line(), self.run());
+        }
+        format!("{line}\nratio: how many times as long ours takes; below 1, ours is faster\n")
     }
 
     pub(super) fn json(&self) -> String {

@@ -45,7 +45,7 @@ impl Language {
         let cycle = match &event.fact {
             Fact::DeadlockFound { cycle } => cycle,
             Fact::ManagerStarted { addresses, .. } => {
-                return addresses.iter().map(|address| self.how_to_connect(address)).collect();
+                return addresses.iter().flat_map(|address| self.how_to_connect(address)).collect();
             }
             Fact::AddressExposed { .. } => {
                 let said = self.pick(
@@ -69,11 +69,12 @@ impl Language {
         cycle.iter().take(MOST_LINKS).map(link).chain((rest > 0).then(|| more(rest))).collect()
     }
 
-    fn how_to_connect(self, address: &str) -> String {
+    fn how_to_connect(self, address: &str) -> [String; 2] {
         let elsewhere = self.pick("from another shell", "在另一个终端");
         // Who listens everywhere has no name to be called by.
         let address = address.replacen("0.0.0.0", "HOST", 1).replacen("[::]", "HOST", 1);
-        format!("{elsewhere}: ipc-demo manager --connect {address} --authkey-file FILE")
+        let colon = self.pick(":", "：");
+        [format!("{elsewhere}{colon} ipc-demo manager \\"), format!("  --connect {address} --authkey-file FILE")]
     }
 
     /// How a worker is called.
