@@ -111,8 +111,15 @@ impl<W: Write> Text<W> {
         let mut lines = vec![String::new()];
         lines.extend(folded(&verdict_line, "  ", "").iter().map(|line| self.paint(style, line)));
         lines.extend(wrapped(facts.iter().map(|(name, value)| self.language.fact(name, value))));
+        if *verdict == Verdict::Held && self.lanes.count(Lane::Died) > 0 {
+            let of_the_dead = self.language.pick(
+                "a worker died: what only it had is gone; the claim is about the others",
+                "有进程死亡：只在它手里的已随它而去，以上只对其余进程而言",
+            );
+            lines.extend(folded(&format!("  {of_the_dead}"), "  ", ""));
+        }
         let took = format!("{} {}", self.language.pick("took", "用时"), duration(*elapsed_us));
-        let again = format!("{}: {}", self.language.pick("the same again", "再来一次"), self.command);
+        let again = format!("{}{}", self.language.pick("the same again: ", "再来一次："), self.command);
         let one_line = format!("  {took}  ·  {again}");
         let last = if one_line.width() <= SUMMARY_WIDTH {
             vec![one_line]

@@ -70,11 +70,10 @@ impl Language {
     }
 
     fn how_to_connect(self, address: &str) -> [String; 2] {
-        let elsewhere = self.pick("from another shell", "在另一个终端");
+        let elsewhere = self.pick("from another shell: ", "在另一个终端：");
         // Who listens everywhere has no name to be called by.
         let address = address.replacen("0.0.0.0", "HOST", 1).replacen("[::]", "HOST", 1);
-        let colon = self.pick(":", "：");
-        [format!("{elsewhere}{colon} ipc-demo manager \\"), format!("  --connect {address} --authkey-file FILE")]
+        [format!("{elsewhere}ipc-demo manager \\"), format!("  --connect {address} --authkey-file FILE")]
     }
 
     /// How a worker is called.
@@ -130,8 +129,8 @@ impl Language {
                 "在起跑线上杀死一个选手（kill -9）：发令枪不会等它",
             )),
             ("barrier", _) => Some(self.pick(
-                "kill -9 one of them: the others are told so at once, and wait no longer",
-                "杀死其中一个（kill -9）：其他进程马上知道，不再等待",
+                "kill -9 one of them: the others are told so, and wait no longer",
+                "杀死其中一个（kill -9）：其他进程会知道，不再等待",
             )),
             ("condition", _) => Some(self.pick(
                 "mostly full: ipc-demo condition --producers 4 --consumers 1",
