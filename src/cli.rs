@@ -35,7 +35,7 @@ Try first:
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 the promises held, 1 one was broken, 2 unusable input,
-3 the machinery failed, 130 Ctrl-C, 143 SIGTERM";
+3 the machinery failed, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP";
 
 /// What is shown to somebody who does not know yet what to ask for.
 const FIRST_SCREEN: &str = "\

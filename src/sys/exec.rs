@@ -180,7 +180,7 @@ impl Drop for FileActions {
 struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
-    /// SIGINT blocked until the worker ignores it; SIGTERM and SIGPIPE as a fresh process has them.
+    /// What a terminal sends is blocked until the worker ignores it; SIGTERM and SIGPIPE are as a fresh process has them.
     fn for_worker() -> io::Result<Self> {
         let mut attributes = MaybeUninit::uninit();
         // SAFETY: initialises the memory that the pointer names.

@@ -1,4 +1,4 @@
-//! Signals: the two that end a run, and what a worker does about them and about its parent's death.
+//! Signals: those that end a run, and what a worker does about them and about its parent's death.
 //!
 //! # Standard
 //! `sigaction(2)`, `signal-safety(7)`, `PR_SET_PDEATHSIG(2const)`, `PR_SET_NAME(2const)`.
@@ -19,24 +19,37 @@ static ASKED: AtomicI32 = AtomicI32::new(0);
 /// The descriptor that the handler writes to, -1 before there is one.
 static BELL: AtomicI32 = AtomicI32::new(-1);
 
-/// SIGINT and SIGTERM as something to wait for. One for a process: signal handlers belong to the whole of it.
+/// What asks a process to stop.
+const STOPPING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+/// What a terminal sends to all its processes, the workers too.
+const OF_THE_TERMINAL: [Signal; 2] = [Signal::SIGINT, Signal::SIGHUP];
+
+/// SIGINT, SIGTERM and SIGHUP as something to wait for. One for a process: signal handlers belong to the whole of it.
 #[derive(Debug)]
 pub(crate) struct StopBell {
     bell: EventFd,
+    caught: Vec<Signal>,
 }
 
 impl StopBell {
-    /// From now on the first SIGINT or SIGTERM is only noted; a second one of the same kind ends the process at once.
+    /// From now on the first of these signals is only noted; a second one of the same kind ends the process at once.
     pub(crate) fn hang() -> io::Result<Self> {
         let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         BELL.store(bell.as_fd().as_raw_fd(), Ordering::Relaxed);
         // SA_RESETHAND puts the default back as the handler starts: that is what makes the second one deadly.
         let note = SigAction::new(SigHandler::Handler(note_stop), SaFlags::SA_RESETHAND, SigSet::empty());
-        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut caught = Vec::with_capacity(STOPPING.len());
+        for signal in STOPPING {
             // SAFETY: the handler uses only an atomic and `write`, both async-signal-safe.
-            unsafe { sigaction(signal, &note) }?;
+            let before = unsafe { sigaction(signal, &note) }?;
+            if signal == Signal::SIGHUP && matches!(before.handler(), SigHandler::SigIgn) {
+                // SAFETY: what was there before, which runs no code.
+                unsafe { sigaction(signal, &before) }?;
+            } else {
+                caught.push(signal);
+            }
         }
-        Ok(StopBell { bell })
+        Ok(StopBell { bell, caught })
     }
 
     /// Becomes readable with the first signal and stays so.
@@ -62,29 +75,32 @@ extern "C" fn note_stop(signal: libc::c_int) {
 impl Drop for StopBell {
     fn drop(&mut self) {
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        for signal in self.caught.drain(..) {
             // SAFETY: the default disposition runs no code of ours.
             let restored = unsafe { sigaction(signal, &default) };
-            debug_assert!(restored.is_ok(), "SIGINT and SIGTERM may be set");
+            debug_assert!(restored.is_ok(), "it was set before");
         }
         BELL.store(-1, Ordering::Relaxed);
     }
 }
 
-/// A worker's signals: Ctrl-C reaches the whole foreground group, but stopping workers is their parent's business.
+/// A worker's signals: what a terminal sends reaches the whole foreground group, but stopping workers is their parent's
+/// business.
 ///
-/// The parent starts us with SIGINT blocked, so that one that came before this line is discarded here.
-pub(crate) fn leave_interrupts_to_the_parent() -> io::Result<()> {
+/// The parent starts us with these signals blocked, so that one that came before this line is discarded here.
+pub(crate) fn leave_the_terminal_to_the_parent() -> io::Result<()> {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-    // SAFETY: ignoring runs no code of ours.
-    unsafe { sigaction(Signal::SIGINT, &ignore) }?;
-    sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&SigSet::from(Signal::SIGINT)), None)?;
+    for signal in OF_THE_TERMINAL {
+        // SAFETY: ignoring runs no code of ours.
+        unsafe { sigaction(signal, &ignore) }?;
+    }
+    sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&blocked_at_start()), None)?;
     Ok(())
 }
 
 /// The set that the parent blocks for a worker's start.
 pub(crate) fn blocked_at_start() -> SigSet {
-    SigSet::from(Signal::SIGINT)
+    OF_THE_TERMINAL.into_iter().collect()
 }
 
 /// Whether the calling thread is its process's first: the only one that surely lives as long as the process.

@@ -122,7 +122,7 @@ fn running_out_of_descriptors_stops_those_that_were_started() {
 #[test]
 fn stop_signals_stop_the_workers_and_sum_up() {
     let _watchdog = watchdog("cli::stop_signals");
-    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let mut sale = Demo::run("tickets").args(["--lock"]).start();
         sale.until(|event| matches!(event.fact, Fact::LockAcquired { .. }));
         send(sale.pid(), signal);

@@ -159,7 +159,7 @@ fn work(record: BootRecord, roles: &[RoleEntry]) -> std::result::Result<(), Work
     let startup = |error: &dyn std::fmt::Display| WorkerFailure::startup(format!("{error:#}"));
     let descriptors = descriptors_of(&record).map_err(|error| startup(&error))?;
     signal::name_thread(&record.worker);
-    signal::leave_interrupts_to_the_parent().map_err(|error| startup(&error))?;
+    signal::leave_the_terminal_to_the_parent().map_err(|error| startup(&error))?;
     let descriptors = settle(&record, descriptors).map_err(|error| startup(&error))?;
     let Some(entry) = roles.iter().find(|entry| entry.name() == record.role) else {
         let known = roles.iter().map(RoleEntry::name).collect::<Vec<_>>().join(", ");

@@ -256,7 +256,7 @@ impl Process {
     ///
     /// Returns once the worker's process exists; it finds its role on its own. What then goes wrong in it is told by
     /// [`join`](Self::join). The worker has an empty standard input, this process's other standard streams, the shares its
-    /// role names, and no other descriptor. It ignores SIGINT: Ctrl-C is its parent's business.
+    /// role names, and no other descriptor. It ignores SIGINT and SIGHUP: the terminal is its parent's business.
     ///
     /// # Errors
     /// [`Error::Start`] if the process cannot be started, or if this one was started as a worker and has not
