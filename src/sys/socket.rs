@@ -154,7 +154,7 @@ pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
 /// Whether the other end is closed: an empty message looks the same.
 fn has_hung_up(socket: BorrowedFd<'_>) -> io::Result<bool> {
     let mut asked = [PollFd::new(socket, PollFlags::empty())];
-    nix::poll::poll(&mut asked, nix::poll::PollTimeout::ZERO)?;
+    super::fd::wait_any(&mut asked, Some(0))?;
     Ok(asked[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)))
 }
 

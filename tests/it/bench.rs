@@ -85,6 +85,7 @@ fn every_kind_of_workload_is_measured() {
     assert_eq!(clients, [1, 2, 16]);
 }
 
+/// cargo test --release --test it every_workload -- --ignored
 #[test]
 #[ignore = "takes half a minute"]
 fn every_workload_is_measured() {

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use ipc_demo::{Abandoned, Lock};
 
-use crate::harness::{meeting_point, watchdog, worker};
+use crate::harness::{watchdog, worker};
 use crate::roles::{Counts, HoldsLock};
 
 #[test]
@@ -36,13 +36,7 @@ fn excludes_between_processes() {
 fn killed_holder_hands_over_at_once() {
     let _watchdog = watchdog("lock::killed_holder");
     let lock = Lock::new().expect("a lock");
-    let ((mut here, arrives), (until, _release)) = (meeting_point(), meeting_point());
-    let mut holder = worker("holder", |give| HoldsLock {
-        lock: give.share(&lock),
-        here: give.hand_over(arrives),
-        until: give.hand_over(until.into()),
-        forget: false,
-    });
+    let (mut holder, mut here, _release) = HoldsLock::start("holder", &lock, false);
     assert_eq!(here.meet(), Some(b'h'));
     assert!(lock.try_acquire().expect("a try").is_none());
     assert_eq!(lock.holder_pid(), Some(holder.pid()));
@@ -59,13 +53,7 @@ fn killed_holder_hands_over_at_once() {
 fn holder_that_exits_without_releasing_abandons() {
     let _watchdog = watchdog("lock::holder_that_exits");
     let lock = Lock::new().expect("a lock");
-    let ((mut here, arrives), (until, release)) = (meeting_point(), meeting_point());
-    let mut holder = worker("holder", |give| HoldsLock {
-        lock: give.share(&lock),
-        here: give.hand_over(arrives),
-        until: give.hand_over(until.into()),
-        forget: true,
-    });
+    let (mut holder, mut here, release) = HoldsLock::start("holder", &lock, true);
     assert_eq!(here.meet(), Some(b'h'));
     drop(release);
     assert!(holder.join().expect("it ends").is_success());
@@ -77,13 +65,7 @@ fn killed_waiter_leaves_no_trace() {
     let _watchdog = watchdog("lock::killed_waiter");
     let lock = Lock::new().expect("a lock");
     let guard = lock.acquire().expect("free");
-    let ((mut here, arrives), (until, _release)) = (meeting_point(), meeting_point());
-    let mut waiter = worker("waiter", |give| HoldsLock {
-        lock: give.share(&lock),
-        here: give.hand_over(arrives),
-        until: give.hand_over(until.into()),
-        forget: false,
-    });
+    let (mut waiter, mut here, _release) = HoldsLock::start("waiter", &lock, false);
     waiter.kill().expect("a signal");
     waiter.join().expect("it ends");
     assert_eq!(here.meet(), None, "it never got the lock");

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use ipc_demo::{Inherited, Lock, Process, Role, RoleEntry, RoleResult, Slot};
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{arrive, await_word, worker};
+use crate::harness::{MeetingReader, arrive, await_word, meeting_point, worker};
 
 pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<Returns>(),
@@ -201,6 +201,20 @@ pub(crate) struct HoldsLock {
     pub(crate) until: Slot<OwnedFd>,
     /// Ends without giving the lock back.
     pub(crate) forget: bool,
+}
+
+impl HoldsLock {
+    /// Starts one. Also returns where it says so, and what lets it go on when it is dropped.
+    pub(crate) fn start(name: &str, lock: &Lock, forget: bool) -> (Process, MeetingReader, OwnedFd) {
+        let ((here, arrives), (until, release)) = (meeting_point(), meeting_point());
+        let process = worker(name, |give| HoldsLock {
+            lock: give.share(lock),
+            here: give.hand_over(arrives),
+            until: give.hand_over(until.into()),
+            forget,
+        });
+        (process, here, release)
+    }
 }
 
 impl Role for HoldsLock {

@@ -28,13 +28,7 @@ fn stopped(process: &Process) -> String {
 fn stopped_holder_keeps_the_lock_and_is_named() {
     let _watchdog = watchdog("stopped::lock");
     let lock = Lock::new().expect("a lock");
-    let ((mut here, arrives), (until, release)) = (meeting_point(), meeting_point());
-    let mut holder = worker("holder", |give| HoldsLock {
-        lock: give.share(&lock),
-        here: give.hand_over(arrives),
-        until: give.hand_over(until.into()),
-        forget: false,
-    });
+    let (mut holder, mut here, release) = HoldsLock::start("holder", &lock, false);
     assert_eq!(here.meet(), Some(b'h'));
     assert_eq!(format!("{lock:?}"), format!("Lock {{ held_by: process {}, .. }}", holder.pid()));
     stop(holder.pid());
@@ -58,13 +52,7 @@ fn stopped_holder_keeps_the_lock_and_is_named() {
 fn stopped_holder_that_is_killed_abandons_the_lock() {
     let _watchdog = watchdog("stopped::killed");
     let lock = Lock::new().expect("a lock");
-    let ((mut here, arrives), (until, _release)) = (meeting_point(), meeting_point());
-    let mut holder = worker("holder", |give| HoldsLock {
-        lock: give.share(&lock),
-        here: give.hand_over(arrives),
-        until: give.hand_over(until.into()),
-        forget: false,
-    });
+    let (mut holder, mut here, _release) = HoldsLock::start("holder", &lock, false);
     assert_eq!(here.meet(), Some(b'h'));
     stop(holder.pid());
     holder.kill().expect("a signal");

@@ -454,6 +454,12 @@ mod tests {
         assert!(other.try_acquire().expect("a try").is_some(), "given back");
     }
 
+    /// Begins a wait as somebody else would.
+    fn enter_as(lock: &Lock, condition: &Condition, seat: Seat) {
+        let _guard = lock.acquire().expect("free");
+        condition.enter().expect("a place").seat.store(seat.to_word(), Relaxed);
+    }
+
     #[test]
     fn dead_waiter_eats_no_notification() {
         let _watchdog = watchdog();
@@ -461,10 +467,7 @@ mod tests {
         let family = Family::ours().expect("a family");
         let dead = family.reserve().expect("a seat");
         thread::scope(|scope| {
-            let guard = lock.acquire().expect("free");
-            let place = condition.enter().expect("a place");
-            place.seat.store(dead.to_word(), Relaxed);
-            drop(guard);
+            enter_as(&lock, &condition, dead);
             let waiter = scope.spawn(|| drop(condition.wait(lock.acquire().expect("free")).expect("notified")));
             condition.await_waiters(2);
             family.vacate(dead);
@@ -482,10 +485,7 @@ mod tests {
         let family = Family::ours().expect("a family");
         let dead = family.reserve().expect("a seat");
         thread::scope(|scope| {
-            let guard = lock.acquire().expect("free");
-            let place = condition.enter().expect("a place");
-            place.seat.store(dead.to_word(), Relaxed);
-            drop(guard);
+            enter_as(&lock, &condition, dead);
             let waiter = scope.spawn(|| drop(condition.wait(lock.acquire().expect("free")).expect("notified")));
             condition.await_waiters(2);
             let guard = lock.acquire().expect("the waiter gave it up");

@@ -1,8 +1,8 @@
 //! What all threads of the server share: the objects behind one lock, and who is connected.
 //!
 //! # State
-//! The lock is held for one request at a time, and never while something is sent or received. Answers are ready when it is let go; a
-//! connection's own lock keeps their bytes apart.
+//! The lock is held for one request at a time, and never while something is sent or received. Answers are ready when it is
+//! let go; a connection's own lock keeps their bytes apart.
 
 use std::collections::HashMap;
 use std::io;

@@ -19,6 +19,7 @@ use crate::ipc::manager::status::Status;
 use crate::ipc::manager::store::SessionId;
 use crate::ipc::manager::wire::AuthKey;
 use crate::sys::clock::monotonic_ns;
+use crate::sys::fd::poll_timeout;
 
 /// The poller's numbers: the end of the server, a look around, then the entrances.
 const STOP: u64 = 0;
@@ -104,14 +105,7 @@ impl<'scope, 'env> Poller<'scope, 'env> {
     /// How long to sleep.
     fn timeout(&self) -> EpollTimeout {
         let look_ns = self.has_to_look().then_some(self.looked_ns + LOOK_EVERY_NS);
-        match self.hub.lock().poller_sleeps(look_ns) {
-            None => EpollTimeout::NONE,
-            Some(at_ns) => {
-                // Rounded up, so that it never ends early; what is longer than it counts is waited for in pieces.
-                let left_ms = at_ns.saturating_sub(monotonic_ns()).div_ceil(1_000_000);
-                EpollTimeout::from(u16::try_from(left_ms).unwrap_or(u16::MAX))
-            }
-        }
+        poll_timeout(self.hub.lock().poller_sleeps(look_ns))
     }
 
     fn client_has_room(&self, session: SessionId) {
