@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use clap::{ArgMatches, Args, Command, FromArgMatches, ValueHint};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use clap_complete::Shell;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -20,13 +21,6 @@ use crate::outcome::{Failure, Outcome};
 use crate::report::{Color, Format, Language, Pictures, Reporter, to_stdout};
 use crate::scenarios::{SCENARIOS, Speed, Terms};
 
-/// Subcommands that are no scenarios.
-const BENCH: &str = "bench";
-/// The one that kills.
-const CHAOS: &str = "chaos";
-const COMPLETIONS: &str = "completions";
-const MAN: &str = "man";
-
 const TRY_FIRST: &str = "\
 Try first:
   ipc-demo tickets           ten buyers and three tickets: the shop oversells
@@ -37,44 +31,104 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 the promises held, 1 one was broken, 2 unusable input,
 3 the machinery failed, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP";
 
-/// What is shown to somebody who does not know yet what to ask for.
-const FIRST_SCREEN: &str = "\
-{about}
+/// Heading of the options that every scenario has.
+const HEADING: &str = "Options of every scenario";
 
-{usage-heading} {usage}
-
-Scenarios:
-{subcommands}{after-help}";
-
-/// Options that stand before or after the scenario.
+/// Options that stand before or after the subcommand.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Options of every scenario")]
+#[command(next_help_heading = HEADING)]
 struct Globals {
     /// Pace of every simulated pause: 1 is the reference programs', 10 ten times faster, max no pause at all
-    #[arg(long, global = true, value_name = "X", default_value = "1", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", default_value = "1", allow_negative_numbers = true)]
     speed: Speed,
     /// Seed of every random choice [default: a random one; every run shows its own]
-    #[arg(long, global = true, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
     /// text for people, json for programs (JSON Lines)
-    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     format: Format,
     /// Language of the text [default: from LC_ALL, LC_MESSAGES, LANG]
-    #[arg(long, global = true, value_name = "LANG", value_enum)]
+    #[arg(long, value_name = "LANG", value_enum)]
     lang: Option<Language>,
     /// When to use colours; auto honours NO_COLOR and a stdout that is no terminal
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     color: Color,
     /// Exit with 1 if the claim is false, even where the scenario does not promise it
-    #[arg(long, global = true)]
+    #[arg(long)]
     strict: bool,
     /// Draw the run into this file: an SVG picture with a lane a process
-    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     timeline: Option<PathBuf>,
     /// Write the run into this file as Chrome trace-event JSON, to open in Perfetto (ui.perfetto.dev)
-    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     trace: Option<PathBuf>,
 }
+
+impl Globals {
+    fn args() -> Vec<Arg> {
+        Self::augment_args(Command::new("globals")).get_arguments().cloned().collect()
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()))
+    }
+
+    fn language(&self) -> Language {
+        self.lang.unwrap_or_else(Language::from_environment)
+    }
+}
+
+/// A subcommand that is not a scenario.
+struct Tool {
+    name: &'static str,
+    /// Which of [`Globals`] it uses.
+    uses: &'static [&'static str],
+    command: fn(Command) -> Command,
+    run: fn(&ArgMatches, &Globals) -> Result<Outcome, Failure>,
+}
+
+impl Tool {
+    fn described(&self) -> Command {
+        (self.command)(Command::new(self.name))
+    }
+}
+
+/// In the order of the help.
+static TOOLS: [Tool; 4] = [
+    Tool {
+        name: "bench",
+        uses: &["format"],
+        command: |bench| BenchArgs::augment_args(bench).about("What each mechanism costs on this machine"),
+        run: |matches, globals| bench::run(&args_of(matches)?, globals.format),
+    },
+    Tool {
+        name: "chaos",
+        uses: &["seed", "format", "lang", "color"],
+        command: |chaos| {
+            let (first, _) = chaos::ABOUT.split_once('\n').unwrap_or((chaos::ABOUT, ""));
+            ChaosArgs::augment_args(chaos).about(first).long_about(chaos::ABOUT)
+        },
+        run: |matches, globals| {
+            let (seed, language) = (globals.seed(), globals.language());
+            let terms = chaos::Terms { seed, format: globals.format, language, color: globals.color };
+            chaos::run(&args_of(matches)?, terms)
+        },
+    },
+    Tool {
+        name: "completions",
+        uses: &[],
+        command: |completions| CompletionsArgs::augment_args(completions).about("Prints completions for a shell"),
+        run: |matches, _| print(&completions(args_of::<CompletionsArgs>(matches)?.shell)),
+    },
+    Tool {
+        name: "man",
+        uses: &[],
+        command: |man| man.about("Prints the manual page: ipc-demo man | man -l -"),
+        run: |_, _| {
+            man::page(&command(For::Reading)).map_or_else(|error| Err(unprinted(error)), |page| print(page.as_bytes()))
+        },
+    },
+];
 
 /// For whom completions are printed.
 #[derive(Debug, Args)]
@@ -84,24 +138,55 @@ struct CompletionsArgs {
     shell: Shell,
 }
 
-fn command() -> Command {
-    let bench = BenchArgs::augment_args(Command::new(BENCH)).about("What each mechanism costs on this machine");
-    let (what, _) = chaos::ABOUT.split_once('\n').unwrap_or((chaos::ABOUT, ""));
-    let chaos = ChaosArgs::augment_args(Command::new(CHAOS)).about(what).long_about(chaos::ABOUT);
-    let completions = CompletionsArgs::augment_args(Command::new(COMPLETIONS)).about("Prints completions for a shell");
-    let man = Command::new(MAN).about("Prints the manual page: ipc-demo man | man -l -");
-    Globals::augment_args(Command::new("ipc-demo"))
+/// What a command line is described for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// To be parsed: every subcommand knows all of [`Globals`], so that it can be said which of them it does not use.
+    Parsing,
+    /// To be printed as completions or as the manual page: a subcommand has the options that it uses, and no others.
+    Reading,
+}
+
+fn command(purpose: For) -> Command {
+    let globals = Globals::args();
+    let with_globals = |command: Command, uses: Option<&[&str]>| {
+        let own = globals.iter().filter_map(|arg| {
+            let is_used = uses.is_none_or(|uses| uses.contains(&arg.get_id().as_str()));
+            let arg = if uses.is_none() { arg.clone() } else { arg.clone().help_heading(None) };
+            (is_used || purpose == For::Parsing).then(|| arg.hide(!is_used).global(purpose == For::Parsing))
+        });
+        command.args(own.collect::<Vec<_>>())
+    };
+    let tools = TOOLS.iter().map(|tool| with_globals(tool.described(), Some(tool.uses)));
+    let scenarios = SCENARIOS.iter().map(|entry| with_globals(entry.command(), None));
+    with_globals(Command::new("ipc-demo"), None)
         .version(env!("CARGO_PKG_VERSION"))
         .about("Starts real Linux processes and shows how they share, send, wait and die")
+        .help_template(format!("{}\n{HEADING}:\n{{options}}{{after-help}}", first_screen()))
         .after_help(format!("{TRY_FIRST}\n{EXIT_CODES}"))
         .max_term_width(80)
         .subcommand_value_name("SCENARIO")
-        .subcommand_help_heading("Scenarios")
         .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true)
-        .subcommands(SCENARIOS.iter().map(|entry| entry.command()))
-        .subcommands([bench, chaos, completions, man])
+        .subcommands(scenarios)
+        .subcommands(tools)
+}
+
+/// The template of the help up to the options: what there is, and what it is for.
+fn first_screen() -> String {
+    let help = Command::new("help").about("Prints this, or the help of what is named: ipc-demo help tickets");
+    let scenarios = list(SCENARIOS.iter().map(|entry| entry.command()));
+    let tools = list(TOOLS.iter().map(Tool::described).chain([help]));
+    format!("{{about}}\n\n{{usage-heading}} {{usage}}\n\nScenarios:\n{scenarios}\nCommands:\n{tools}")
+}
+
+/// Subcommands and what they are for, a line each.
+fn list(commands: impl Iterator<Item = Command>) -> String {
+    let list = Command::new("list").disable_help_subcommand(true).max_term_width(80);
+    list.help_template("{subcommands}").subcommands(commands).render_help().ansi().to_string()
+}
+
+fn args_of<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Failure> {
+    A::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))
 }
 
 /// The whole program: a worker's part if this process was started as one, else what the command line asks for.
@@ -113,10 +198,12 @@ pub fn run() -> ExitCode {
     }
     raise_descriptor_limit();
     let args: Vec<OsString> = std::env::args_os().collect();
-    let mut command = command();
+    let mut command = command(For::Parsing);
     if args.len() <= 1 {
+        // Shown to somebody who does not know yet what to ask for.
         let more = "ipc-demo --help shows all options, ipc-demo SCENARIO --help those of a scenario";
-        command = command.help_template(FIRST_SCREEN).after_help(format!("{TRY_FIRST}\n{more}"));
+        command = command.arg_required_else_help(true).after_help(format!("{TRY_FIRST}\n{more}"));
+        command = command.help_template(first_screen() + "{after-help}");
     }
     match command.try_get_matches_from(&args) {
         Ok(matches) => conclude(perform(&matches, &args)),
@@ -137,50 +224,43 @@ fn raise_descriptor_limit() {
 }
 
 fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> {
-    let (name, scenario_matches) = matches.subcommand().expect("clap requires a scenario");
-    // Global options are known at both levels; the inner one has seen them all.
-    let globals = Globals::from_arg_matches(scenario_matches).map_err(|error| Failure::Unusable(error.into()))?;
-    let seed = globals.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let language = globals.lang.unwrap_or_else(Language::from_environment);
-    let Some(entry) = SCENARIOS.iter().find(|entry| entry.name == name) else {
-        if let Some(path) = globals.timeline.or(globals.trace) {
-            let refusal = anyhow!("{name} is no scenario: it has nothing to draw into {}", path.display());
-            return Err(Failure::Unusable(refusal));
-        }
-        return match name {
-            BENCH => {
-                let args = BenchArgs::from_arg_matches(scenario_matches);
-                bench::run(&args.map_err(|error| Failure::Unusable(error.into()))?, globals.format)
-            }
-            CHAOS => {
-                let args = ChaosArgs::from_arg_matches(scenario_matches);
-                let terms = chaos::Terms { seed, format: globals.format, language, color: globals.color };
-                chaos::run(&args.map_err(|error| Failure::Unusable(error.into()))?, terms)
-            }
-            COMPLETIONS => {
-                let args = CompletionsArgs::from_arg_matches(scenario_matches);
-                let CompletionsArgs { shell } = args.map_err(|error| Failure::Unusable(error.into()))?;
-                print(&completions(shell))
-            }
-            MAN => man::page(&command()).map_or_else(|error| Err(unprinted(error)), |page| print(page.as_bytes())),
-            _ => unreachable!("clap knows only the names that it was given"),
-        };
-    };
+    let (name, own) = matches.subcommand().expect("clap requires a subcommand");
+    let globals: Globals = args_of(own)?;
+    if let Some(tool) = TOOLS.iter().find(|tool| tool.name == name) {
+        refuse_unused(own, name, tool.uses)?;
+        return (tool.run)(own, &globals);
+    }
+    let entry = SCENARIOS.iter().find(|entry| entry.name == name).expect("clap knows only what stands in the tables");
     let terms = Terms {
-        seed,
+        seed: globals.seed(),
         speed: globals.speed,
         strict: globals.strict,
         args: args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect(),
     };
+    let language = globals.language();
     let pictures = Pictures::open(globals.timeline.as_deref(), globals.trace.as_deref(), language)
         .map_err(|error| Failure::Unusable(error.into()))?;
     let reporter = || -> Box<dyn Reporter> { to_stdout(globals.format, language, globals.color) };
-    (entry.run)(scenario_matches, &terms, &reporter, pictures)
+    (entry.run)(own, &terms, &reporter, pictures)
+}
+
+/// Refuses the first of [`Globals`] that was typed and is not among those that a subcommand uses.
+fn refuse_unused(matches: &ArgMatches, name: &str, uses: &[&str]) -> Result<(), Failure> {
+    let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let args = Globals::args();
+    let mut ids = args.iter().map(|arg| arg.get_id().as_str());
+    let Some(unused) = ids.find(|id| is_typed(id) && !uses.contains(id)) else { return Ok(()) };
+    let is_of_scenarios = TOOLS.iter().all(|tool| !tool.uses.contains(&unused));
+    Err(Failure::Unusable(if is_of_scenarios {
+        anyhow!("--{unused} works only with scenarios, not with {name}")
+    } else {
+        anyhow!("{name} does not use --{unused}")
+    }))
 }
 
 fn completions(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(), "ipc-demo", &mut script);
+    clap_complete::generate(shell, &mut command(For::Reading), "ipc-demo", &mut script);
     // In bash the subcommands of a program with a hyphen in its name are looked up by another name than they are filed
     // under (clap-rs/clap#6421); without the bug there is nothing to replace.
     match String::from_utf8(script) {

@@ -24,6 +24,7 @@ mod victim;
 mod words;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -31,7 +32,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Arg, Command};
 
 use self::python::Python;
 use self::sweep::{News, Numbered, Plan, Sweep};
@@ -49,6 +52,7 @@ pub(crate) static ROLES: &[RoleEntry] = &[victim::ROLE];
 /// What the command is for; the first line alone is its short form.
 pub(crate) const ABOUT: &str = "\
 What becomes of the others when a worker is killed
+
 Workers are killed with kill -9 while they are idle, while they wait, while they hold something, and in the middle of \
 every operation; then those who live on have to go on, with nothing lost and nothing there twice. A victim is led by \
 ptrace to the instruction after which it dies. Without --exhaustive a few places in each operation are tried, and all \
@@ -72,7 +76,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 #[derive(Debug, clap::Args)]
 pub(crate) struct ChaosArgs {
     /// Objects to try [default: all]
-    #[arg(value_name = "PRIMITIVE")]
+    #[arg(value_name = "PRIMITIVE", value_parser = Objects)]
     primitives: Vec<String>,
     /// Only rows whose place contains this text
     #[arg(long, value_name = "TEXT")]
@@ -108,19 +112,42 @@ pub(crate) struct Terms {
     pub(crate) color: Color,
 }
 
+/// Parses the name of an object, however it is spelled: `OwnedSemaphore`, `owned-semaphore`, `"owned semaphore"`.
+#[derive(Debug, Clone)]
+struct Objects;
+
+impl Objects {
+    fn names() -> impl Iterator<Item = &'static str> {
+        let mut names: Vec<&str> = cases::ROWS.iter().copied().flatten().map(|row| row.object).collect();
+        names.dedup();
+        names.into_iter()
+    }
+}
+
+impl TypedValueParser for Objects {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        let plain = |name: &str| name.replace(['-', '_', ' '], "").to_lowercase();
+        let typed = plain(&value.to_string_lossy());
+        match Self::names().find(|name| plain(name) == typed) {
+            Some(name) => Ok(name.to_owned()),
+            None => PossibleValuesParser::new(Self::names()).parse_ref(command, arg, value),
+        }
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Self::names().map(PossibleValue::new)))
+    }
+}
+
 /// Rows that a user named, all if none was.
 fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
-    let plain = |name: &str| name.replace(['-', '_'], "").to_lowercase();
     let all = || cases::ROWS.iter().copied().flatten().enumerate();
-    if let Some(unknown) = args.primitives.iter().find(|name| !all().any(|(_, row)| plain(row.object) == plain(name))) {
-        let mut known: Vec<&str> = all().map(|(_, row)| row.object).collect();
-        known.dedup();
-        bail!("chaos knows no {unknown}; it knows {}", known.join(", "));
-    }
     let is_wanted = |row: &'static case::Row| {
         let is_placed =
             args.place.as_deref().is_none_or(|text| row.place.en.contains(text) || row.place.zh.contains(text));
-        let is_named = args.primitives.iter().any(|name| plain(name) == plain(row.object));
+        let is_named = args.primitives.iter().any(|name| name == row.object);
         (args.primitives.is_empty() || is_named) && is_placed && (!row.is_extra || args.full || !args.exhaustive)
     };
     let rows: Vec<_> = all().filter(|(_, row)| is_wanted(row)).collect();

@@ -4,8 +4,10 @@
 
 use std::io;
 
-use clap::Command;
+use clap::{Arg, Command};
 use clap_mangen::Man;
+
+use super::HEADING;
 
 /// What the page says that the help does not.
 const ENVIRONMENT: &str = "\
@@ -21,7 +23,7 @@ If it is set and not empty, there are no colours unless they are asked for.
 /// What every part of a page comes with: how apostrophes are written.
 const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
-/// The page of a command whose subcommands are not built yet: their own options stand with them, those of all once.
+/// The page of a command whose subcommands are not built yet. Options under [`HEADING`] stand once, with the program.
 pub(super) fn page(command: &Command) -> io::Result<String> {
     let version = command.get_version().unwrap_or_default();
     let mut whole = command.clone().override_usage("ipc-demo [options] <scenario> [options]");
@@ -44,7 +46,9 @@ pub(super) fn page(command: &Command) -> io::Result<String> {
 /// The section of a subcommand.
 fn about(subcommand: &Command) -> io::Result<String> {
     let name = subcommand.get_name().to_owned();
+    let is_of_all = |arg: &Arg| arg.get_help_heading() == Some(HEADING);
     let mut alone = subcommand.clone().disable_help_flag(true);
+    alone = alone.mut_args(|arg| if is_of_all(&arg) { arg.hide(true) } else { arg });
     alone.build();
     let man = Man::new(alone);
     let description = rendered(|out| man.render_description_section(out))?;

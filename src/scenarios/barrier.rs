@@ -20,7 +20,7 @@ const WORKING_MS: std::ops::RangeInclusive<u64> = 300..=1_500;
 #[derive(Debug, clap::Args)]
 pub(crate) struct BarrierArgs {
     /// How many workers wait for each other
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = whole::<u32>(1..=1000))]
+    #[arg(long, visible_alias = "workers", value_name = "N", default_value_t = 4, value_parser = whole::<u32>(1..=1000))]
     parties: u32,
     /// How many rounds they work
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole::<u64>(1..=100_000))]
@@ -37,6 +37,7 @@ impl Scenario for Barrier {
     const NAME: &'static str = "barrier";
     const ABOUT: &'static str = "\
 Rounds: nobody begins the next before all are done with the last
+
 A barrier is where a number of workers wait for each other. Each works for a while and waits; the last to come lets all \
 of them go on to the next round. If one of them is killed (kill -9) the barrier breaks at once: the others are told so \
 instead of waiting for ever.

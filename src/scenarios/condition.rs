@@ -52,6 +52,7 @@ impl Scenario for Condition {
     const NAME: &'static str = "condition";
     const ABOUT: &'static str = "\
 A bounded buffer by hand: wait until it is not full, or not empty
+
 A condition is where workers wait, with a lock given up, until somebody says that something has changed. Producers wait \
 until there is room and put an item; consumers wait until there is an item and take it; each tells the other side. It \
 is how a queue works inside. Whoever is killed (kill -9), also with the lock in hand, leaves the others working.

@@ -56,6 +56,7 @@ impl Scenario for Deadlock {
     const NAME: &'static str = "deadlock";
     const ABOUT: &'static str = "\
 Two workers, two locks, opposite orders: found, named, and cured
+
 Every worker takes a lock, works a little, and wants the next worker's lock as well. Soon each holds what another \
 waits for, and nobody moves. The runner sees it, and says who holds what and waits for what; a timeout breaks it. With \
 --ordered everybody takes the lock with the lower number first, and there can be no ring.

@@ -25,7 +25,7 @@ const RUNNING_MS: std::ops::RangeInclusive<u64> = 1_000..=2_000;
 #[derive(Debug, clap::Args)]
 pub(crate) struct EventArgs {
     /// How many racers take part
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole::<u32>(1..=1000))]
+    #[arg(long, visible_alias = "workers", value_name = "N", default_value_t = 5, value_parser = whole::<u32>(1..=1000))]
     racers: u32,
 }
 
@@ -39,6 +39,7 @@ impl Scenario for Event {
     const NAME: &'static str = "event";
     const ABOUT: &'static str = "\
 A race: everybody waits for the starting gun
+
 An event is a flag that processes wait for. The racers come to the line and wait; one shot lets all of them go. Who \
 comes after the shot finds the flag set and runs at once. A racer that is killed at the line (kill -9) holds up nobody.
 

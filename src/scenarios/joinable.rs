@@ -45,6 +45,7 @@ impl Scenario for Joinable {
     const NAME: &'static str = "joinable";
     const ABOUT: &'static str = "\
 A queue that knows when every task is done, and a daemon consumer
+
 The runner waits for the producers, then for the queue: until the consumer has said of every item that it is done. Then \
 the runner ends, and the consumer, a daemon that would wait for ever, ends with it. A consumer that is killed in the \
 middle of a task loses nothing: the task goes to another one.

@@ -209,4 +209,12 @@ mod tests {
     fn every_command_is_well_formed() {
         SCENARIOS.iter().for_each(|entry| entry.command().debug_assert());
     }
+
+    #[test]
+    fn first_sentence_of_the_help_is_a_paragraph() {
+        for entry in SCENARIOS {
+            let lines: Vec<&str> = entry.about.lines().collect();
+            assert!(lines.len() > 2 && lines[1].is_empty() && !lines[2].is_empty(), "{}", entry.name);
+        }
+    }
 }

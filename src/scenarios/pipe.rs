@@ -34,6 +34,7 @@ impl Scenario for Pipe {
     const NAME: &'static str = "pipe";
     const ABOUT: &'static str = "\
 A producer sends numbers through a pipe, one way or both ways
+
 The producer sends a number a second, the consumer receives them until the producer is gone: that is the end of the \
 file. A one-way pipe has an end that can only receive; the consumer tries to send on it and is refused. With --duplex \
 both ends do both, and the consumer answers every number.

@@ -48,6 +48,7 @@ impl Scenario for Prodcons {
     const NAME: &'static str = "prodcons";
     const ABOUT: &'static str = "\
 Producers and consumers: each number is traced from maker to taker
+
 Neither waits for the other as long as the queue is neither full nor empty. Every number is traced from the producer \
 that made it to the consumer that got it. The consumers end by themselves: a get on an empty queue says that nobody is \
 left who could put.

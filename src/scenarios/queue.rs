@@ -48,6 +48,7 @@ impl Scenario for Queue {
     const NAME: &'static str = "queue";
     const ABOUT: &'static str = "\
 A producer puts numbers into a queue, a consumer takes them out
+
 Both take their time, a second an item. With --fill one process fills the queue to its capacity, tries to put one more, \
 empties it and tries to get one more. --transport pipe is the textbook queue, made of a pipe, locks, a semaphore and a \
 thread; the default lies in shared memory.

@@ -43,6 +43,7 @@ impl Scenario for Semaphore {
     const NAME: &'static str = "semaphore";
     const ABOUT: &'static str = "\
 A car park: never more cars inside than there are spaces
+
 A semaphore counts permits. Every car takes one to drive in, parks for a second or two, and gives it back; when there \
 is none left, the next car waits. A space whose car is killed (kill -9) goes to a car that waits.
 

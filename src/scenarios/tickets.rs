@@ -32,7 +32,7 @@ pub(crate) struct TicketsArgs {
     #[arg(long)]
     lock: bool,
     /// How many buyers want a ticket
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1..=1000))]
+    #[arg(long, visible_alias = "workers", value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1..=1000))]
     buyers: u32,
     /// How many tickets there are at the start [default: what the data file says]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u32::MAX))]
@@ -56,6 +56,7 @@ impl Scenario for Tickets {
     const NAME: &'static str = "tickets";
     const ABOUT: &'static str = "\
 Ten buyers, three tickets, one data file: with and without a lock
+
 Every buyer looks how many tickets are left, then reads the file, thinks for a second or two, and writes it with one \
 ticket less. Without a lock they all read the same number, and the shop sells tickets that it does not have. With \
 --lock only one of them buys at a time.

@@ -48,6 +48,7 @@ impl Scenario for Values {
     const NAME: &'static str = "values";
     const ABOUT: &'static str = "\
 A shared counter and array: lost updates, with and without a lock
+
 Every worker reads the counter, thinks for a moment, and writes one more; the same with the numbers of the array in \
 turn. Without a lock two of them read the same number, and one update is lost. With --lock reading and writing are one \
 step, and none is.

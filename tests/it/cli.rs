@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use ipc_demo::report::Fact;
 use nix::sys::signal::Signal;
 
-use crate::harness::{Demo, await_end, send, stop, watchdog};
+use crate::harness::{Demo, await_end, fact, send, stop, watchdog};
 
 /// One error that says `said`, exit code 2, nothing on stdout.
 #[track_caller]
@@ -198,6 +198,10 @@ fn completions_know_every_scenario_and_option() {
         for word in ["tickets", "buyers", "pipe", "duplex", "timeline", "completions"] {
             assert!(script.contains(word), "{shell} knows no {word}");
         }
+        // The others complete no values.
+        if ["bash", "fish", "zsh"].contains(&shell) {
+            assert!(script.contains("JoinableQueue") && script.contains("queue-2to2"), "{shell}");
+        }
     }
     refused(Demo::run("completions").args(["tcsh"]), &["bash", "zsh"]);
     refused(Demo::run("completions"), &["<SHELL>"]);
@@ -209,6 +213,72 @@ fn bash_takes_its_completions() {
     let complete = "COMP_WORDS=(ipc-demo pipe --du); COMP_CWORD=2; _ipc__demo ipc-demo --du pipe; echo ${COMPREPLY[@]}";
     let bash = Command::new("bash").args(["-c", &format!("{script}\n{complete}")]).output().expect("there is a bash");
     assert_eq!(String::from_utf8_lossy(&bash.stdout), "--duplex\n", "{}", String::from_utf8_lossy(&bash.stderr));
+}
+
+#[test]
+fn options_that_a_command_does_not_use_are_refused() {
+    let _watchdog = watchdog("cli::unused_options");
+    let of_scenarios = ["--speed=2", "--strict", "--timeline=/dev/null", "--trace=/dev/null"];
+    for command in [&["bench", "lock"][..], &["chaos", "Lock"], &["man"], &["completions", "bash"]] {
+        for option in of_scenarios {
+            let name = option.split('=').next().expect("a name");
+            let said = format!("{name} works only with scenarios, not with {}", command[0]);
+            // Before the command as well as behind it.
+            refused(Demo::run(command[0]).args(command[1..].iter().copied()).args([option]), &[&said]);
+            refused(Demo::run(option).args(command.iter().copied()), &[&said]);
+        }
+    }
+    for (command, options) in [
+        ("bench", &["--seed=1", "--lang=zh", "--color=never"][..]),
+        ("man", &["--seed=1", "--lang=zh", "--color=never", "--format=json"]),
+    ] {
+        for option in options {
+            let said = format!("{command} does not use {}", option.split('=').next().expect("a name"));
+            refused(Demo::run(command).args([*option]), &[&said]);
+        }
+        let help = Demo::run(command).args(["--help"]).expect_exit(0).stdout;
+        assert!(!help.contains("--speed") && !help.contains("--lang"), "{help}");
+    }
+    let chaos = Demo::run("chaos").args(["--help"]).expect_exit(0).stdout;
+    assert!(chaos.contains("--lang") && !chaos.contains("--strict"), "{chaos}");
+    let bash = Demo::run("completions").args(["bash"]).expect_exit(0).stdout;
+    let of_bench = bash.lines().find(|line| line.contains("queue-2to2")).expect("names of workloads");
+    assert!(of_bench.contains("--format") && !of_bench.contains("--speed"), "{of_bench}");
+}
+
+#[test]
+fn help_is_a_command_and_lists_scenarios_apart_from_other_commands() {
+    let help = Demo::run("help").expect_exit(0).stdout;
+    assert_eq!(help, Demo::run("--help").expect_exit(0).stdout);
+    let (scenarios, commands) = help.split_once("\n\nCommands:\n").expect("two lists");
+    for command in ["bench", "chaos", "completions", "man", "help"] {
+        let line = format!("\n  {command} ");
+        assert!(!scenarios.contains(&line) && format!("\n{commands}").contains(&line), "{help}");
+    }
+    assert_eq!(
+        Demo::run("help").args(["tickets"]).expect_exit(0).stdout,
+        Demo::run("tickets").args(["--help"]).expect_exit(0).stdout
+    );
+}
+
+#[test]
+fn workers_is_another_name_for_those_who_take_part() {
+    let _watchdog = watchdog("cli::workers");
+    for (scenario, fact_name) in [("tickets", "buyers"), ("event", "racers"), ("barrier", "parties")] {
+        let run = Demo::run(scenario).args(["--workers", "2", "--speed", "max", "--format", "json"]);
+        assert_eq!(fact(&run.expect_exit(0).events(), fact_name), 2);
+    }
+    for scenario in ["queue", "prodcons", "joinable", "condition", "pipe"] {
+        refused(Demo::run(scenario).args(["--workers", "2"]), &["unexpected argument '--workers'", scenario]);
+    }
+}
+
+#[test]
+fn objects_are_found_however_they_are_spelled() {
+    for name in ["owned semaphore", "owned-semaphore", "OwnedSemaphore"] {
+        refused(Demo::run("chaos").args([name, "--place", "no such place"]), &["no row has such a place"]);
+    }
+    refused(Demo::run("chaos").args(["sema"]), &["OwnedSemaphore"]);
 }
 
 #[test]

@@ -113,6 +113,7 @@ impl Scenario for Manager {
     const NAME: &'static str = "manager";
     const ABOUT: &'static str = "\
 One process holds objects that workers change through proxies
+
 The runner makes a dict in a manager process and shows it, a worker writes into it, and the runner shows it again: it \
 sees what the worker wrote. --type shows another type at work, or all of them.
 
