@@ -20,6 +20,7 @@ use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Color, Format, Language, Pictures, Reporter, to_stdout};
 use crate::scenarios::{SCENARIOS, Speed, Terms};
+use crate::sys::signal::wait_for_children;
 
 const TRY_FIRST: &str = "\
 Try first:
@@ -197,6 +198,8 @@ pub fn run() -> ExitCode {
         return code;
     }
     raise_descriptor_limit();
+    // Should it fail, the exit statuses of workers are unknown, and nothing else.
+    let _ = wait_for_children();
     let args: Vec<OsString> = std::env::args_os().collect();
     let mut command = command(For::Parsing);
     if args.len() <= 1 {
@@ -215,7 +218,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// A worker costs its parent two descriptors, and the usual soft limit of 1024 would end at 500 workers.
+/// A worker costs its parent three descriptors, and the usual soft limit of 1024 would end at 340 workers.
 fn raise_descriptor_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // Without it only large runs fail, and they say why.

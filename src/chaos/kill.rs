@@ -139,7 +139,7 @@ impl Trial {
     fn begin(row: &Row, index: usize) -> anyhow::Result<Self> {
         let mut case = (row.prepare)().context("cannot prepare the case")?;
         let role = |give: &mut _| Victim::new(index, case.part_json(give));
-        let mut process = Process::builder().daemon(true).spawn("victim", role)?;
+        let mut process = Process::spawn("victim", role)?;
         let Some(tracee) = Tracee::meet(process.pid()).context("cannot follow the victim")? else {
             let said = process.join()?.failure.clone();
             return Err(said.map_or_else(|| anyhow!("the victim ended before its operation"), Into::into));

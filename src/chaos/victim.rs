@@ -62,7 +62,7 @@ pub(super) fn forerun<P: Serialize>(row: &'static Row, part: impl FnOnce(&mut Gi
     let role = |give: &mut Give| {
         Victim::new(index, serde_json::to_string(&part(give)).expect("slots and numbers have a JSON form"))
     };
-    let mut process = Process::builder().daemon(true).spawn("forerunner", role)?;
+    let mut process = Process::spawn("forerunner", role)?;
     let mut tracee = Tracee::meet(process.pid())?.context("the forerunner ended too early")?;
     ensure!(tracee.go_on()? == Stop::Marked, "the forerunner did not come to its end");
     process.kill()?;

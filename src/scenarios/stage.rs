@@ -54,6 +54,8 @@ impl Cut {
 struct Actor {
     process: Process,
     name: String,
+    /// Whether the run ends without waiting for it.
+    daemon: bool,
 }
 
 /// A run in progress.
@@ -152,14 +154,14 @@ impl<'a> Stage<'a> {
         let worker = self.actors.len() as u32;
         let Terms { seed, speed, .. } = *self.terms;
         let (outbox, began_ns) = (&self.outbox, self.began_ns);
-        let process = Process::builder().daemon(daemon).spawn(name, |give| {
+        let process = Process::spawn(name, |give| {
             let brief = Brief { events: give.share(outbox), worker, began_ns, seed, speed };
             role(give, brief)
         });
         let process = process.map_err(with_remedy)?;
         let fact = Fact::WorkerStarted { role: R::NAME.to_owned(), daemon };
         let event = Event { at_us, worker: name.to_owned(), pid: process.pid(), fact };
-        self.actors.push(Actor { process, name: name.to_owned() });
+        self.actors.push(Actor { process, name: name.to_owned(), daemon });
         self.show(event)?;
         self.listen()
     }
@@ -224,7 +226,7 @@ impl<'a> Stage<'a> {
     }
 
     fn is_anybody_expected(&self) -> bool {
-        self.actors.iter().any(|actor| actor.process.ended().is_none() && !actor.process.is_daemon())
+        self.actors.iter().any(|actor| actor.process.ended().is_none() && !actor.daemon)
     }
 
     /// How the worker with this process id is called.
@@ -271,9 +273,11 @@ impl<'a> Stage<'a> {
 
     fn exited(&mut self, index: usize) -> anyhow::Result<()> {
         let actor = &mut self.actors[index];
-        let Ended { status, failure } = actor.process.join()?.clone();
+        let ended = actor.process.join()?.clone();
+        let is_success = ended.is_success();
+        let Ended { status, failure, .. } = ended;
         let (worker, pid) = (actor.name.clone(), actor.process.pid());
-        if status != ExitStatus::Code(0) && !self.stopping {
+        if !is_success && !self.stopping {
             self.casualties.push(match &failure {
                 Some(failure) => failure.to_string(),
                 None => format!("worker {worker} (process {pid}) died unexpectedly: {status}"),
@@ -282,6 +286,7 @@ impl<'a> Stage<'a> {
         let (exit_code, signal) = match status {
             ExitStatus::Code(code) => (Some(code), None),
             ExitStatus::Signal(signal) => (None, Some(signal)),
+            ExitStatus::Unknown => (None, None),
         };
         let failure = failure.map(|failure| failure.to_string());
         let fact = Fact::WorkerExited { exit_code, signal, failure };

@@ -5,7 +5,7 @@
 //!
 //! # Death
 //! A parent killed between fork and exec leaves a child that still runs the exec; the worker then finds itself with another
-//! parent and ends (see [`super::signal::die_with_parent`]).
+//! parent and ends (see [`super::signal::die_when_closed`]).
 //!
 //! # Standard
 //! `posix_spawn(3)`, `posix_spawn_file_actions_addclosefrom_np` (glibc 2.34), `pidfd_open(2)`, `waitid(2)` `P_PIDFD`.
@@ -19,11 +19,12 @@ use std::ptr;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-use super::fd::{duplicate, pidfd_open};
+use super::clock::monotonic_ns;
+use super::fd::{duplicate, pidfd_open, wait_readable};
 use super::signal::blocked_at_start;
 
 /// The number of the first descriptor that a worker gets beside its standard ones.
@@ -94,7 +95,7 @@ impl Launch<'_> {
             Ok(pidfd) => Ok(Launched { pid, pidfd }),
             Err(error) => {
                 // Without a descriptor to watch it the child cannot be used; it has not run a line of ours yet.
-                let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+                let _ = kill(pid, Signal::SIGKILL);
                 let _ = waitpid(pid, None);
                 Err(error)
             }
@@ -103,27 +104,58 @@ impl Launch<'_> {
 }
 
 /// Waits for the end of an own child that has already ended, and takes its exit status: a code, or a signal's number.
-pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Result<i32, i32>> {
+///
+/// Returns `None` if the status was taken by somebody else: SIGCHLD is ignored, or another part of the process reaps.
+pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<Result<i32, i32>>> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     loop {
-        match waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED) {
-            Ok(WaitStatus::Exited(_, code)) => return Ok(Ok(code)),
-            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(Err(signal as i32)),
-            Ok(_) | Err(Errno::EINTR) => {}
+        // Not nix's `waitid`: it reaps a child that a real-time signal has ended, and then knows no such signal.
+        // SAFETY: an open descriptor, and memory for one `siginfo_t`.
+        let reaped =
+            unsafe { libc::waitid(libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t, info.as_mut_ptr(), libc::WEXITED) };
+        match Errno::result(reaped) {
+            Ok(_) => break,
+            Err(Errno::ECHILD) => return Ok(None),
+            Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
+    // SAFETY: zeroed at first, which is a valid `siginfo_t`, and filled in by the call that succeeded.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: `waitid` fills in the fields of a SIGCHLD.
+    let status = unsafe { info.si_status() };
+    Ok(Some(if info.si_code == libc::CLD_EXITED { Ok(status) } else { Err(status) }))
 }
 
-/// Sends `signal` to the process of `pidfd`. A process that has ended already is no error.
-pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
+/// Sends `signal` to an own child, which was not reaped here yet. One that has ended already is no error.
+///
+/// Where `pidfd_send_signal` is not to be had (old container filters), `kill` does: the number is the child's until it is
+/// reaped.
+pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, pid: Pid, signal: Signal) -> io::Result<()> {
     // SAFETY: `pidfd_send_signal` takes an open descriptor, a signal number, no signal info and no flags.
     let sent = unsafe {
         libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal as i32, ptr::null::<libc::siginfo_t>(), 0)
     };
-    match Errno::result(sent) {
-        Ok(_) | Err(Errno::ESRCH) => Ok(()),
+    let sent = match Errno::result(sent) {
+        // With a foreign reaper an ended child's number may be another's: nothing is sent to it then.
+        Err(Errno::EPERM | Errno::ENOSYS | Errno::EACCES) if !wait_readable(pidfd, Some(monotonic_ns()))? => {
+            kill(pid, signal)
+        }
+        Err(Errno::EPERM | Errno::ENOSYS | Errno::EACCES) => Ok(()),
+        sent => sent.map(drop),
+    };
+    match sent {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Takes a variable out of this process's environment, so that the programs that it starts do not inherit it.
+///
+/// To be called before other threads read the environment by other means than `std`.
+pub(crate) fn forget_variable(name: &str) {
+    // SAFETY: `std` orders its own readers with this; other ones do not run yet, by this function's contract.
+    unsafe { std::env::remove_var(name) };
 }
 
 fn pointers(strings: &[CString]) -> Vec<*mut libc::c_char> {
@@ -180,18 +212,18 @@ impl Drop for FileActions {
 struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
-    /// What a terminal sends is blocked until the worker ignores it; SIGTERM and SIGPIPE are as a fresh process has them.
+    /// The signals of a fresh process: none is blocked or ignored, whatever this one does. What a terminal sends is blocked
+    /// until the worker ignores it.
     fn for_worker() -> io::Result<Self> {
         let mut attributes = MaybeUninit::uninit();
         // SAFETY: initialises the memory that the pointer names.
         check(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
         // SAFETY: initialised by the line above, which succeeded.
         let mut attributes = Attributes(unsafe { attributes.assume_init() });
-        let mut blocked = SigSet::thread_get_mask()?;
-        blocked.extend(&blocked_at_start());
+        let blocked = blocked_at_start();
         // SAFETY: initialised attributes; the set is copied.
         check(unsafe { libc::posix_spawnattr_setsigmask(&mut attributes.0, blocked.as_ref()) })?;
-        let fresh = SigSet::from_iter([Signal::SIGTERM, Signal::SIGPIPE]);
+        let fresh = SigSet::all();
         // SAFETY: initialised attributes; the set is copied.
         check(unsafe { libc::posix_spawnattr_setsigdefault(&mut attributes.0, fresh.as_ref()) })?;
         let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;

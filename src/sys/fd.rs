@@ -1,13 +1,15 @@
 //! Descriptors: born close-on-exec, waited for with a monotonic deadline, copied out of the way of others.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::Pid;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::fstat;
+use nix::unistd::{Pid, pipe2};
 
 use super::clock::monotonic_ns;
 
@@ -18,10 +20,37 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Whether descriptor `number` is a memfd that was created as `name`.
-pub(crate) fn is_memfd(number: RawFd, name: &str) -> bool {
-    let target = std::fs::read_link(format!("/proc/self/fd/{number}"));
-    target.is_ok_and(|target| target.to_str() == Some(&format!("/memfd:{name} (deleted)")))
+/// Keeps 0, 1 and 2 for the standard streams: where one of them is closed the kernel gives its number to the next descriptor,
+/// and what is printed then goes there. To be called with every descriptor that this library makes.
+pub(crate) fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() > libc::STDERR_FILENO { Ok(fd) } else { duplicate(fd.as_fd(), libc::STDERR_FILENO + 1) }
+}
+
+/// Nameless memory as a file.
+pub(crate) fn memfd(name: &str, flags: MFdFlags) -> io::Result<OwnedFd> {
+    above_standard(memfd_create(name, MFdFlags::MFD_CLOEXEC | flags)?)
+}
+
+/// The reading and the writing end of a pipe.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reading, writing) = pipe2(OFlag::O_CLOEXEC)?;
+    Ok((above_standard(reading)?, above_standard(writing)?))
+}
+
+/// Device and inode of what descriptor `number` refers to: the same file has the same, under whatever number.
+pub(crate) fn identity(number: RawFd) -> io::Result<(u64, u64)> {
+    if number < 0 {
+        return Err(Errno::EBADF.into());
+    }
+    // SAFETY: not -1 (checked above), and used for `fstat` alone, for which a number that is no descriptor gives EBADF.
+    let stat = fstat(unsafe { BorrowedFd::borrow_raw(number) })?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+/// Keeps `fd` open as long as this process lives.
+pub(crate) fn leak(fd: OwnedFd) -> BorrowedFd<'static> {
+    // SAFETY: nobody closes it any more, as it has no owner.
+    unsafe { BorrowedFd::borrow_raw(fd.into_raw_fd()) }
 }
 
 /// A descriptor of this process by its number, close-on-exec from now on; `None` if there is none of that number.
@@ -39,7 +68,7 @@ pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: `pidfd_open` takes two integers and makes a close-on-exec descriptor or fails.
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
     // SAFETY: the kernel just made this descriptor, and nobody else knows its number.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    above_standard(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
 /// Waits until `fd` is readable, or closed at its other end, at most until `until_ns`. `false` if the time passed.

@@ -1,23 +1,30 @@
 //! Signals: those that end a run, and what a worker does about them and about its parent's death.
 //!
 //! # Standard
-//! `sigaction(2)`, `signal-safety(7)`, `PR_SET_PDEATHSIG(2const)`, `PR_SET_NAME(2const)`.
+//! `sigaction(2)`, `signal-safety(7)`, `F_SETSIG(2const)`, `PR_SET_NAME(2const)`.
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::prctl;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
-use nix::unistd::{Pid, getpid, getppid, gettid};
+use nix::unistd::getpid;
+
+use super::clock::monotonic_ns;
+use super::fd;
 
 /// The signal that asked this process to stop, 0 before.
 static ASKED: AtomicI32 = AtomicI32::new(0);
 /// The descriptor that the handler writes to, -1 before there is one.
 static BELL: AtomicI32 = AtomicI32::new(-1);
+
+/// `fcntl(2)`: the signal that an asynchronous descriptor raises.
+const F_SETSIG: libc::c_int = 10;
 
 /// What asks a process to stop.
 const STOPPING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
@@ -85,12 +92,12 @@ impl Drop for StopBell {
 }
 
 /// A worker's signals: what a terminal sends reaches the whole foreground group, but stopping workers is their parent's
-/// business.
+/// business. A file that grows beyond its limit is an error of the write, as Python has it, and not SIGXFSZ.
 ///
 /// The parent starts us with these signals blocked, so that one that came before this line is discarded here.
-pub(crate) fn leave_the_terminal_to_the_parent() -> io::Result<()> {
+pub(crate) fn set_up_worker() -> io::Result<()> {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-    for signal in OF_THE_TERMINAL {
+    for signal in OF_THE_TERMINAL.into_iter().chain([Signal::SIGXFSZ]) {
         // SAFETY: ignoring runs no code of ours.
         unsafe { sigaction(signal, &ignore) }?;
     }
@@ -103,16 +110,32 @@ pub(crate) fn blocked_at_start() -> SigSet {
     OF_THE_TERMINAL.into_iter().collect()
 }
 
-/// Whether the calling thread is its process's first: the only one that surely lives as long as the process.
-pub(crate) fn is_main_thread() -> bool {
-    gettid() == getpid()
+/// Asks the kernel to kill this process when the last writing end of `pipe` is closed. `false` if it is closed already.
+///
+/// The kernel raises the signal of an asynchronous descriptor itself, so a stopped process dies too. Unlike
+/// `PR_SET_PDEATHSIG` it follows the process that has the other end and not one thread of it, and it stays when this process
+/// changes its user: the rights are those of now.
+pub(crate) fn die_when_closed(pipe: OwnedFd) -> io::Result<bool> {
+    // Open as long as this process lives.
+    let pipe: BorrowedFd<'static> = fd::leak(pipe);
+    let set = |command, argument: libc::c_int| {
+        // SAFETY: an open descriptor, and commands that take an integer.
+        Errno::result(unsafe { libc::fcntl(pipe.as_raw_fd(), command, argument) })
+    };
+    set(libc::F_SETOWN, getpid().as_raw())?;
+    set(F_SETSIG, Signal::SIGKILL as libc::c_int)?;
+    let flags = set(libc::F_GETFL, 0)?;
+    set(libc::F_SETFL, flags | libc::O_ASYNC)?;
+    // Closed before the line above it sends nothing any more.
+    Ok(!fd::wait_readable(pipe, Some(monotonic_ns()))?)
 }
 
-/// Asks the kernel to kill this process when the thread that started it ends. `false` if it ended before.
-pub(crate) fn die_with_parent(parent: Pid) -> io::Result<bool> {
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
-    // A parent that died before the line above sends nothing any more; then somebody else is our parent now.
-    Ok(getppid() == parent)
+/// Lets children of this process be waited for, though it was started with SIGCHLD ignored.
+pub(crate) fn wait_for_children() -> io::Result<()> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the default disposition runs no code of ours.
+    unsafe { sigaction(Signal::SIGCHLD, &default) }?;
+    Ok(())
 }
 
 /// The name that `ps` and `top` show for this thread, cut to 15 bytes.

@@ -93,7 +93,7 @@ fn ring_is_found(n: usize) {
     }
     workers[0].kill().expect("a signal");
     workers[0].join().expect("it ends");
-    workers.remove(0);
+    drop(workers.remove(0));
     join_all(&mut workers);
     assert_eq!(find_deadlock().expect("a family"), None);
 }

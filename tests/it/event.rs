@@ -70,7 +70,7 @@ fn killed_waiter_holds_up_nobody() {
     workers[1].join().expect("it ends");
     event.set();
     assert_eq!([here.meet(), here.meet(), here.meet()], [Some(b's'), Some(b's'), None]);
-    workers.remove(1);
+    drop(workers.remove(1));
     join_all(&mut workers);
 }
 

@@ -32,8 +32,9 @@ fn worker_has_exactly_the_named_descriptors() {
     }
     let kinds: Vec<&str> = open.values().map(|(_, target)| target.split(':').next().unwrap_or_default()).collect();
     assert!(open.values().any(|(found, _)| *found == inode), "the named one arrived: {listed}");
-    // Beside it: the boot record, the family's table, and the pidfd that watches the parent, opened by the worker.
-    assert_eq!(open.len(), 4, "stray {stray} must not be there: {listed}");
+    // Beside it: the boot record, the pipe to the parent, the family's table, and the pidfd that watches the parent, opened
+    // by the worker.
+    assert_eq!(open.len(), 5, "stray {stray} must not be there: {listed}");
     assert!(open.keys().all(|number| *number != stray), "{listed}");
     assert_eq!(kinds.iter().filter(|kind| **kind == "/memfd").count(), 2, "{listed}");
     nix::unistd::close(stray).expect("it was open");

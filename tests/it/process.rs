@@ -1,12 +1,15 @@
 //! Processes: start, join, exit status, failures, and who dies with whom.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use ipc_demo::{Error, ExitStatus, FailureKind, Inherited, Process, Role, RoleResult};
+use ipc_demo::{Error, ExitStatus, FailureKind, Give, Inherited, Process, Role, RoleResult, Slot};
+use nix::sys::signal::{SigSet, Signal};
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{is_running, meeting_point, try_worker, watchdog, worker};
+use crate::harness::{
+    arrive, await_word, is_in_state, is_running, meeting_point, try_worker, until as until_true, watchdog, worker,
+};
 use crate::roles::{Fails, Panics, Returns, StartsAndDies, StartsAndWaits, Waits};
 
 #[test]
@@ -15,7 +18,6 @@ fn smoke() {
     let mut process = worker("smoke", |_| Returns);
     assert_eq!(process.name(), "smoke");
     assert!(process.pid() > 1);
-    assert!(!process.is_daemon());
     assert!(process.join().expect("it ends").is_success());
     assert!(!process.is_alive());
     assert!(process.join().expect("again").is_success(), "join may be repeated");
@@ -98,19 +100,14 @@ fn terminate_and_kill_show_in_the_exit_status() {
 }
 
 #[test]
-fn dropping_a_daemon_ends_it() {
-    let _watchdog = watchdog("process::dropping_a_daemon");
+fn dropping_a_process_kills_it() {
+    let _watchdog = watchdog("process::dropping_a_process");
     let ((mut here, arrives), (until, _release)) = (meeting_point(), meeting_point());
-    let null = std::fs::File::options().write(true).open("/dev/null").expect("there is a null device");
-    let daemon = Process::builder()
-        .daemon(true)
-        .stdout(std::os::fd::AsFd::as_fd(&null))
-        .program("/proc/self/exe", &["worker_entry", "--exact"])
-        .spawn("daemon", |give| Waits { here: give.hand_over(arrives), until: give.hand_over(until.into()) })
-        .expect("it starts");
-    let pid = daemon.pid();
+    let process =
+        worker("dropped", |give| Waits { here: give.hand_over(arrives), until: give.hand_over(until.into()) });
+    let pid = process.pid();
     assert_eq!(here.meet(), Some(b'w'));
-    drop(daemon);
+    drop(process);
     assert!(!is_running(pid));
 }
 
@@ -198,12 +195,13 @@ impl Role for StartsMany {
     }
 }
 
-/// A program whose `main` forgets to enter would start itself again and again.
+/// A program whose `main` forgets to enter would start itself again and again, and its exit code 0 would count as success.
 #[test]
-fn worker_that_has_not_entered_starts_nobody() {
+fn worker_that_has_not_entered_starts_nobody_and_has_failed() {
     let _watchdog = watchdog("process::not_entered");
     let is_worker = std::env::var_os("IPC_DEMO_BOOT").is_some();
-    let this_test = ["process::worker_that_has_not_entered_starts_nobody", "--exact", "--test-threads=1"];
+    let this_test =
+        ["process::worker_that_has_not_entered_starts_nobody_and_has_failed", "--exact", "--test-threads=1"];
     let null = std::fs::File::options().write(true).open("/dev/null").expect("there is a null device");
     let itself = Process::builder().program("/proc/self/exe", &this_test).stdout(null.as_fd());
     let started = itself.spawn("again", |_| Returns);
@@ -211,6 +209,257 @@ fn worker_that_has_not_entered_starts_nobody() {
         let refused = std::error::Error::source(&started.expect_err("refused")).expect("a reason").to_string();
         assert!(refused.contains("has not called ipc_demo::enter"), "{refused}");
     } else {
-        assert!(started.expect("it starts").join().expect("it ends").is_success());
+        expect_not_entered(&mut started.expect("it starts"), 0, "main has to call ipc_demo::enter first thing");
     }
+}
+
+fn expect_not_entered(process: &mut Process, code: i32, hint: &str) {
+    let ended = process.join().expect("it ends").clone();
+    assert!(!ended.is_success(), "{ended:?}");
+    assert_eq!(ended.status, ExitStatus::Code(code));
+    let failure = ended.failure.expect("a reason");
+    assert_eq!(failure.kind, FailureKind::Startup);
+    assert!(failure.message.contains("never entered the role") && failure.message.contains(hint), "{failure}");
+}
+
+#[test]
+fn program_that_is_none_of_this_library_has_failed_whatever_its_exit_code() {
+    let _watchdog = watchdog("process::none_of_this_library");
+    for code in [0, 127] {
+        let builder = Process::builder().program("/bin/sh", &["-c", &format!("exit {code}")]);
+        expect_not_entered(&mut builder.spawn("stranger", |_| Returns).expect("it starts"), code, "/bin/sh ended");
+    }
+}
+
+/// Ends its process itself.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Exits {
+    code: i32,
+}
+
+impl Role for Exits {
+    const NAME: &'static str = "test.exits";
+    fn run(self, _: &mut Inherited) -> RoleResult {
+        std::process::exit(self.code)
+    }
+}
+
+#[test]
+fn role_that_ends_its_process_has_entered() {
+    let _watchdog = watchdog("process::exits");
+    for code in [0, 3] {
+        let ended = worker("exits", |_| Exits { code }).join().expect("it ends").clone();
+        assert_eq!((ended.status, &ended.failure), (ExitStatus::Code(code), &None));
+        assert_eq!(ended.is_success(), code == 0);
+    }
+}
+
+/// Starts the worker of these tests by a script of the shell, which gets the words to start it with as `"$@"`.
+fn scripted<R: Role>(script: &str, name: &str, role: impl FnOnce(&mut Give) -> R) -> Process {
+    let null = std::fs::File::options().write(true).open("/dev/null").expect("there is a null device");
+    let own = std::env::current_exe().expect("a path").display().to_string();
+    let words = ["-c", script, "sh", &own, "worker_entry", "--exact", "--test-threads=1"];
+    Process::builder().program("/bin/sh", &words).stdout(null.as_fd()).spawn(name, role).expect("it starts")
+}
+
+#[test]
+fn worker_without_its_boot_record_never_goes_on_as_if_it_were_none() {
+    let _watchdog = watchdog("process::without_boot_record");
+    for script in ["exec 3>&-; exec \"$@\"", "exec 3</dev/null; exec \"$@\""] {
+        expect_not_entered(&mut scripted(script, "cut off", |_| Returns), 1, "/bin/sh ended");
+    }
+}
+
+/// Where there is no /proc: starts a worker by the path of this program, and one without.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StartsWithoutProc {
+    program: String,
+}
+
+impl Role for StartsWithoutProc {
+    const NAME: &'static str = "test.starts-without-proc";
+    fn run(self, _: &mut Inherited) -> RoleResult {
+        if std::path::Path::new("/proc/self").exists() {
+            return Err("there is a /proc".into());
+        }
+        let null = std::fs::File::options().write(true).open("/dev/null")?;
+        let words = ["worker_entry", "--exact", "--test-threads=1"];
+        let mut process =
+            Process::builder().program(&self.program, &words).stdout(null.as_fd()).spawn("by path", |_| Returns)?;
+        let ended = process.join()?;
+        if !ended.is_success() {
+            return Err(format!("{ended:?}").into());
+        }
+        match Process::spawn("by itself", |_| Returns) {
+            Err(Error::Start { source, .. }) => Err(source.into()),
+            other => Err(format!("{other:?}").into()),
+        }
+    }
+}
+
+#[test]
+fn without_proc_a_worker_knows_that_it_is_one_and_a_start_says_what_is_missing() {
+    let _watchdog = watchdog("process::without_proc");
+    let namespaces = std::process::Command::new("unshare").args(["-m", "true"]).status();
+    if !namespaces.is_ok_and(|status| status.success()) {
+        println!("skipped: unshare -m is not allowed here");
+        return;
+    }
+    let program = std::env::current_exe().expect("a path").display().to_string();
+    let script = "exec unshare -m sh -c 'mount -t tmpfs none /proc && exec \"$@\"' sh \"$@\"";
+    let mut process = scripted(script, "without proc", |_| StartsWithoutProc { program });
+    let failure = process.join().expect("it ends").failure.clone().expect("why the second start failed");
+    assert!(failure.message.contains("/proc/self/exe") && failure.message.contains("is /proc mounted?"), "{failure}");
+}
+
+/// Starts workers of all ends, and sends home how they ended.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ReportsEnds;
+
+impl Role for ReportsEnds {
+    const NAME: &'static str = "test.reports-ends";
+    fn run(self, _: &mut Inherited) -> RoleResult {
+        let told = |mut process: Process| {
+            let ended = process.join().expect("it ends");
+            let failure = ended.failure.as_ref().map(|failure| failure.kind);
+            format!("{:?} {} {failure:?}", ended.status, ended.is_success())
+        };
+        let ends = [told(worker("returns", |_| Returns)), told(worker("panics", |_| Panics))];
+        Err(ends.join("; ").into())
+    }
+}
+
+#[test]
+fn words_of_workers_arrive_though_their_exit_status_does_not() {
+    let _watchdog = watchdog("process::sigchld_ignored");
+    let mut process = scripted("exec env --ignore-signal=CHLD \"$@\"", "ignores SIGCHLD", |_| ReportsEnds);
+    let ends = process.join().expect("it ends").failure.clone().expect("the ends come as an error").message;
+    assert_eq!(ends, "Unknown true None; Unknown false Some(Panic)");
+}
+
+/// Sends home what `proc_pid_status(5)` says of its signals.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ListsSignals;
+
+impl Role for ListsSignals {
+    const NAME: &'static str = "test.lists-signals";
+    fn run(self, _: &mut Inherited) -> RoleResult {
+        let status = std::fs::read_to_string("/proc/thread-self/status")?;
+        let is_signals = |line: &&str| line.starts_with("SigBlk:") || line.starts_with("SigIgn:");
+        Err(status.lines().filter(is_signals).collect::<Vec<_>>().join(" ").into())
+    }
+}
+
+/// Starts a worker with many signals ignored and one blocked here, and sends home what it says.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StartsWithSignals;
+
+impl Role for StartsWithSignals {
+    const NAME: &'static str = "test.starts-with-signals";
+    fn run(self, _: &mut Inherited) -> RoleResult {
+        SigSet::from_iter([Signal::SIGTERM, Signal::SIGUSR1]).thread_block()?;
+        Err(worker("lists", |_| ListsSignals).join()?.failure.clone().ok_or("it said nothing")?.message.into())
+    }
+}
+
+#[test]
+fn worker_starts_with_the_signals_of_a_fresh_process() {
+    let _watchdog = watchdog("process::fresh_signals");
+    let mut process = scripted("trap '' TERM USR2 TSTP QUIT; exec \"$@\"", "ignores much", |_| StartsWithSignals);
+    let listed = process.join().expect("it ends").failure.clone().expect("the list comes as an error").message;
+    let of = |name: &str| {
+        let field = listed.split_whitespace().skip_while(|word| *word != name).nth(1).expect("a field");
+        u64::from_str_radix(field, 16).expect("a set")
+    };
+    let bit = |signal: Signal| 1_u64 << (signal as i32 - 1);
+    assert_eq!(of("SigBlk:"), 0, "{listed}");
+    // The standard library's own, what the terminal sends, and above 31 glibc's, which nobody else can use.
+    let documented = [Signal::SIGPIPE, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXFSZ].map(bit);
+    assert_eq!(of("SigIgn:") & u64::from(u32::MAX >> 1), documented.into_iter().sum::<u64>(), "{listed}");
+}
+
+/// Says that it is here, and stops, perhaps as another user.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Stops {
+    here: Slot<OwnedFd>,
+    changes_user: bool,
+}
+
+impl Role for Stops {
+    const NAME: &'static str = "test.stops";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let here = inherited.take(self.here)?;
+        if self.changes_user {
+            nix::unistd::setuid(nix::unistd::Uid::from_raw(65534))?;
+        }
+        arrive(&here, b'w');
+        nix::sys::signal::raise(Signal::SIGSTOP)?;
+        Ok(())
+    }
+}
+
+/// Starts one that stops, from a thread that ends, and waits until it has stopped.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StartsOneThatStops {
+    here: Slot<OwnedFd>,
+    until: Slot<OwnedFd>,
+    changes_user: bool,
+}
+
+impl Role for StartsOneThatStops {
+    const NAME: &'static str = "test.starts-one-that-stops";
+    fn run(self, inherited: &mut Inherited) -> RoleResult {
+        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
+        let changes_user = self.changes_user;
+        let stops = std::thread::scope(|scope| {
+            let start = || worker("stops", |give| Stops { here: give.share(&here), changes_user });
+            scope.spawn(start).join().expect("it starts")
+        });
+        until_true(|| is_in_state('T', stops.pid()));
+        arrive(&here, b's');
+        await_word(&until);
+        Ok(())
+    }
+}
+
+#[test]
+fn stopped_worker_dies_with_its_parent() {
+    let _watchdog = watchdog("process::stopped_worker");
+    for changes_user in [false, true] {
+        if changes_user && !nix::unistd::getuid().is_root() {
+            println!("skipped: only root may become another user");
+            continue;
+        }
+        let ((mut here, arrives), (until, _release)) = (meeting_point(), meeting_point());
+        let mut parent = worker("parent", |give| StartsOneThatStops {
+            here: give.hand_over(arrives),
+            until: give.hand_over(until.into()),
+            changes_user,
+        });
+        assert_eq!([here.meet(), here.meet()], [Some(b'w'), Some(b's')]);
+        parent.kill().expect("a signal");
+        parent.join().expect("it ends");
+        // The stopped one has the last writing end: the watchdog barks if it lives on.
+        assert_eq!(here.meet(), None);
+    }
+}
+
+/// What stands in one scope with a worker that waits for it is dropped after it.
+#[test]
+fn scope_that_is_left_early_ends_though_its_worker_waits_for_it() {
+    fn left_early(pid: &mut u32) -> Result<(), Box<dyn std::error::Error>> {
+        let (mut here, arrives) = meeting_point();
+        let (until, _release) = meeting_point();
+        let worker =
+            worker("waits", |give| Waits { here: give.hand_over(arrives), until: give.hand_over(until.into()) });
+        *pid = worker.pid();
+        here.meet();
+        std::fs::read("/nonexistent/file")?;
+        Ok(())
+    }
+    let _watchdog = watchdog("process::left_early");
+    let mut pid = 0;
+    let error = left_early(&mut pid).expect_err("there is no such file");
+    assert!(error.to_string().contains("No such file"), "{error}");
+    assert!(!is_running(pid));
 }

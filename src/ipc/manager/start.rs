@@ -43,7 +43,7 @@ pub struct ManagerBuilder<'a> {
 }
 
 impl<'a> ManagerBuilder<'a> {
-    /// How its process is started; it is a daemon in any case.
+    /// How its process is started.
     pub fn process(mut self, process: process::Builder<'a>) -> Self {
         self.process = process;
         self
@@ -112,7 +112,7 @@ impl<'a> ManagerBuilder<'a> {
         let (ends, life) = std::io::pipe().map_err(os("make a manager's life line"))?;
         let answer_time = self.answer_time.unwrap_or(ANSWER_TIME);
         let name = self.name.as_deref().unwrap_or("manager");
-        let mut process = self.process.daemon(true).spawn(name, |give| ManagerServer {
+        let mut process = self.process.spawn(name, |give| ManagerServer {
             key: key.bytes().to_vec(),
             door: give.hand_over(inside),
             life: give.hand_over(ends.into()),

@@ -1,24 +1,25 @@
-//! The first and the last thing a worker does: reads what it is, and writes down why it failed.
+//! Worker bootstrap and outcome: what a worker is told, and what it leaves behind for its parent.
 //!
 //! # State
-//! A memfd holds the boot record, written by the parent before the start; a worker that fails appends its last words. A
-//! pipe could fill up and a command line is public; a memfd is neither.
+//! A memfd holds the boot record, written by the parent before the start. Behind it the worker writes one byte, its
+//! progress: nothing -> ENTERED (the role is about to run) -> RETURNED; and behind that byte why it failed. An exit code of
+//! 0 alone proves nothing: a program that never called [`enter`] exits with it, too. A pipe could fill up and a command line
+//! is public; a memfd is neither.
 //!
 //! # Death
-//! Last words are one `pwrite`. A worker killed in the middle leaves none, or words that do not parse, which is the same;
+//! The failure is one `pwrite`. A worker killed in the middle leaves none, or one that does not parse, which is the same;
 //! the signal in its exit status then says what happened.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileExt;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::memfd::MFdFlags;
 use nix::unistd::{Pid, getppid};
 use serde::{Deserialize, Serialize};
 
@@ -28,17 +29,21 @@ use super::role::{RoleEntry, RoleResult};
 use super::share::{Inherited, SlotRecord};
 use crate::ipc::error::{Error, Result, os};
 use crate::sys::exec::FIRST_DESCRIPTOR;
-use crate::sys::{fd, signal};
+use crate::sys::{exec, fd, signal};
 
-/// Set for a worker only: the number of the boot record's descriptor.
+/// Set for a worker only: the boot record's descriptor, device and inode.
 pub(crate) const BOOT_VARIABLE: &str = "IPC_DEMO_BOOT";
 const MEMFD_NAME: &str = "ipc_demo-boot";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Exit code of a worker that failed: Python's for an uncaught exception.
 const FAILED: u8 = 1;
+/// Exit code of a process that cannot find out what it was started for, and cannot tell its parent: no worker's own.
+const LOST: u8 = 3;
 
-/// Whether this process has learnt that it is a worker.
-static HAS_ENTERED: AtomicBool = AtomicBool::new(false);
+/// Progress of a worker whose role is about to run.
+const ENTERED: u8 = b'e';
+/// Progress of a worker whose role has returned `Ok`.
+const RETURNED: u8 = b'r';
 
 /// Everything a worker is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,8 +54,6 @@ pub(crate) struct BootRecord {
     pub(crate) slots: Vec<SlotRecord>,
     pub(crate) seat: u32,
     pub(crate) parent_pid: i32,
-    /// Whether the thread that starts the worker lives as long as the parent.
-    pub(crate) parent_thread_stays: bool,
 }
 
 /// What stands before the record: enough to tell another version apart before its record is read.
@@ -64,14 +67,32 @@ struct Preamble {
 #[derive(Debug)]
 pub(crate) struct Boot {
     file: File,
-    last_words_at: u64,
+    progress_at: u64,
+}
+
+/// What a worker has left behind.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Whether its role began to run.
+    pub(crate) has_entered: bool,
+    /// Whether its role returned `Ok`.
+    pub(crate) has_returned: bool,
+    pub(crate) failure: Option<WorkerFailure>,
 }
 
 impl Boot {
     /// An empty one. Its descriptor is the first that the worker gets, its content is known last.
     pub(crate) fn new() -> io::Result<Self> {
-        let memfd = memfd_create(MEMFD_NAME, MFdFlags::MFD_CLOEXEC)?;
-        Ok(Boot { file: File::from(memfd), last_words_at: 0 })
+        let memfd = fd::memfd(MEMFD_NAME, MFdFlags::empty())?;
+        Ok(Boot { file: File::from(memfd), progress_at: 0 })
+    }
+
+    /// The value of [`BOOT_VARIABLE`] for a worker that gets the record as [`FIRST_DESCRIPTOR`].
+    ///
+    /// The number alone proves nothing: another program may have been between, and closed or replaced it.
+    pub(crate) fn variable(&self) -> io::Result<String> {
+        let metadata = self.file.metadata()?;
+        Ok(format!("{FIRST_DESCRIPTOR}:{}:{}", metadata.dev(), metadata.ino()))
     }
 
     pub(crate) fn write(&mut self, record: &BootRecord) -> io::Result<()> {
@@ -80,7 +101,7 @@ impl Boot {
         let mut bytes = serde_json::to_vec(&preamble)?;
         bytes.push(b'\n');
         bytes.extend_from_slice(&record);
-        self.last_words_at = bytes.len() as u64;
+        self.progress_at = bytes.len() as u64;
         self.file.write_all_at(&bytes, 0)
     }
 
@@ -88,55 +109,112 @@ impl Boot {
         self.file.as_fd()
     }
 
-    /// What the worker wrote before it ended, if it had something to say.
-    pub(crate) fn last_words(&self) -> Option<WorkerFailure> {
-        let end = self.file.metadata().ok()?.len();
-        let mut bytes = vec![0; usize::try_from(end.checked_sub(self.last_words_at)?).ok()?];
-        self.file.read_exact_at(&mut bytes, self.last_words_at).ok()?;
-        serde_json::from_slice(&bytes).ok()
+    /// What the worker wrote before it ended.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let read = || {
+            let end = self.file.metadata().ok()?.len();
+            let mut bytes = vec![0; usize::try_from(end.checked_sub(self.progress_at)?).ok()?];
+            self.file.read_exact_at(&mut bytes, self.progress_at).ok()?;
+            let (progress, failure) = bytes.split_first()?;
+            Some(Outcome {
+                has_entered: *progress != 0,
+                has_returned: *progress == RETURNED,
+                failure: serde_json::from_slice(failure).ok(),
+            })
+        };
+        read().unwrap_or_default()
     }
 }
 
-/// Runs the role that this process was started for, if it was started as a worker. The first call of every `main`.
+/// Runs the role that this process was started for, if it was started as a worker. To be called first thing in `main`, before
+/// the arguments are parsed and before other threads are started.
 ///
-/// Returns `None` in a process that is no worker: `main` goes on. Otherwise the role has run and `main` returns the code.
-/// `roles` are all that workers of this program can be.
+/// Returns `None` in a process that is no worker: `main` goes on. Otherwise the role has run, and `main` returns the code.
+/// `roles` are all that workers of this program can be. A process that was started as a worker and cannot read what it was
+/// started for says so on stderr and gets a code other than 0; it never goes on as if it were none.
+///
+/// A role may also end its process itself, with [`std::process::exit`]; nothing is unwound or dropped then. As the role had
+/// begun, exit code 0 is a success ([`Ended::is_success`](crate::ipc::Ended::is_success)).
+///
+/// # From tests
+/// In a test the running program is the test harness, whose `main` does not call this. A test that takes its place does, and
+/// workers are started with its name:
+///
+/// ```no_run
+/// # use ipc_demo::{Process, RoleEntry, enter};
+/// const ROLES: &[RoleEntry] = &[/* RoleEntry::of::<Greeter>() */];
+///
+/// #[test]
+/// fn worker_entry() {
+///     if let Some(code) = enter(ROLES) {
+///         std::process::exit(i32::from(code != std::process::ExitCode::SUCCESS));
+///     }
+/// }
+///
+/// # fn start() {
+/// let builder = Process::builder().program("/proc/self/exe", &["worker_entry", "--exact"]);
+/// # }
+/// ```
 ///
 /// # Death
-/// The worker is killed when its parent ends for any reason, between fork and exec too.
+/// The worker is killed when its parent ends for any reason, between fork and exec too, and also while it is stopped.
 ///
 /// # Standard
-/// Python `multiprocessing.freeze_support` / `spawn_main`.
+/// Python `multiprocessing.freeze_support` / `spawn_main`. The environment variable that names the boot record is removed, as
+/// `sd_listen_fds(3)` does, so that programs started by the worker do not take it for theirs.
 pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
-    let boot_fd = boot_descriptor()?;
-    HAS_ENTERED.store(true, Relaxed);
-    let boot = Arc::new(File::from(fd::inherited(boot_fd)?));
-    let failure = match read(&boot) {
+    let variable = std::env::var_os(BOOT_VARIABLE)?;
+    let variable = variable.to_string_lossy();
+    let boot = match boot_file(&variable) {
+        Ok(file) => file,
+        Err(reason) => {
+            // With stderr closed the exit code has to do.
+            let _ = writeln!(
+                io::stderr(),
+                "error: {BOOT_VARIABLE}={variable} says that this process is a worker, but {reason}. \
+                 If it is none, unset the variable"
+            );
+            return Some(ExitCode::from(LOST));
+        }
+    };
+    exec::forget_variable(BOOT_VARIABLE);
+    let (worked, progress_at) = match read(&boot) {
         Ok((record, end)) => {
             let worker = record.worker.clone();
-            work(record, roles).err().map(|failure| (WorkerFailure { worker, ..failure }, end))
+            let note = |progress: u8| boot.write_all_at(&[progress], end);
+            (work(record, roles, note).map_err(|failure| WorkerFailure { worker, ..failure }), end)
         }
-        Err((failure, end)) => Some((failure, end)),
+        Err((failure, end)) => (Err(failure), end),
     };
-    let Some((failure, end)) = failure else { return Some(ExitCode::SUCCESS) };
+    let Err(failure) = worked else { return Some(ExitCode::SUCCESS) };
     if let Ok(words) = serde_json::to_vec(&failure) {
         // A parent that is gone does not read them, and nobody else can be told.
-        let _ = boot.write_all_at(&words, end);
+        let _ = boot.write_all_at(&words, progress_at + 1);
     }
     Some(ExitCode::from(FAILED))
 }
 
-/// The descriptor of the boot record, in a process that was started as a worker.
-fn boot_descriptor() -> Option<RawFd> {
-    let number = std::env::var(BOOT_VARIABLE).ok()?.parse().ok()?;
-    // The variable alone proves nothing: a worker's own children inherit it, but not the descriptor.
-    fd::is_memfd(number, MEMFD_NAME).then_some(number)
+/// The boot record that `variable` names, or why this is not one.
+fn boot_file(variable: &str) -> std::result::Result<File, String> {
+    let mut fields = variable.split(':');
+    let mut field = || fields.next().and_then(|field| field.parse::<u64>().ok());
+    let (Some(number), Some(device), Some(inode), None) = (field(), field(), field(), field()) else {
+        return Err("it is not DESCRIPTOR:DEVICE:INODE, as a parent of this version writes it".to_owned());
+    };
+    let number = i32::try_from(number).unwrap_or(-1);
+    let lost =
+        |found: String| format!("descriptor {number} {found}; a program between parent and worker must leave it open");
+    match fd::identity(number) {
+        Err(error) => Err(lost(format!("cannot be used: {error}"))),
+        Ok(found) if found != (device, inode) => Err(lost("is not its boot record".to_owned())),
+        Ok(_) => fd::inherited(number).map(File::from).ok_or_else(|| lost("cannot be used".to_owned())),
+    }
 }
 
 /// Whether this process was started as a worker and goes on as if it were none: what it starts would do the same, without
 /// end.
 pub(crate) fn is_lost() -> bool {
-    !HAS_ENTERED.load(Relaxed) && boot_descriptor().is_some()
+    std::env::var_os(BOOT_VARIABLE).is_some()
 }
 
 /// The record and the place behind it.
@@ -155,24 +233,33 @@ fn read(boot: &File) -> std::result::Result<(BootRecord, u64), (WorkerFailure, u
     Ok((serde_json::from_slice(record).map_err(unreadable)?, end))
 }
 
-fn work(record: BootRecord, roles: &[RoleEntry]) -> std::result::Result<(), WorkerFailure> {
-    let startup = |error: &dyn std::fmt::Display| WorkerFailure::startup(format!("{error:#}"));
-    let descriptors = descriptors_of(&record).map_err(|error| startup(&error))?;
+/// Runs the worker's role, and notes its progress.
+fn work(
+    record: BootRecord,
+    roles: &[RoleEntry],
+    note: impl Fn(u8) -> io::Result<()>,
+) -> std::result::Result<(), WorkerFailure> {
+    let startup = |error: Error| WorkerFailure::startup(chain(&error));
+    let descriptors = descriptors_of(&record).map_err(startup)?;
     signal::name_thread(&record.worker);
-    signal::leave_the_terminal_to_the_parent().map_err(|error| startup(&error))?;
-    let descriptors = settle(&record, descriptors).map_err(|error| startup(&error))?;
+    signal::set_up_worker().map_err(os("set the worker's signals")).map_err(startup)?;
+    let descriptors = settle(&record, descriptors).map_err(startup)?;
     let Some(entry) = roles.iter().find(|entry| entry.name() == record.role) else {
         let known = roles.iter().map(RoleEntry::name).collect::<Vec<_>>().join(", ");
         return Err(WorkerFailure::startup(format!("this program has no role {} (it has: {known})", record.role)));
     };
     let mut inherited = Inherited::new(record.worker, record.slots, descriptors);
-    guarded(|| entry.run(&record.role_json, &mut inherited))
+    note(ENTERED).map_err(os("tell the parent that the role begins")).map_err(startup)?;
+    guarded(|| entry.run(&record.role_json, &mut inherited))?;
+    // What does not arrive is missed only where the exit status is unknown, too.
+    let _ = note(RETURNED);
+    Ok(())
 }
 
 /// Takes hold of every descriptor that the record names, at once, so that nothing this worker starts inherits them.
 fn descriptors_of(record: &BootRecord) -> Result<Vec<OwnedFd>> {
-    // The boot record's own and the family's come first.
-    let count = 1 + record.slots.iter().map(SlotRecord::descriptors).sum::<usize>();
+    // After the boot record's own: the pipe to the parent, and the family's table.
+    let count = 2 + record.slots.iter().map(SlotRecord::descriptors).sum::<usize>();
     let take = |number| {
         let missing = || Error::NoSuchSlot { slot: number as u32, given: count };
         fd::inherited(number).ok_or_else(missing)
@@ -184,11 +271,11 @@ fn descriptors_of(record: &BootRecord) -> Result<Vec<OwnedFd>> {
 fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>) -> Result<Vec<OwnedFd>> {
     let parent = Pid::from_raw(record.parent_pid);
     let orphaned = || Error::Disconnected;
-    if record.parent_thread_stays
-        && !signal::die_with_parent(parent).map_err(os("tie the worker's life to its parent's"))?
-    {
+    let pipe = descriptors.remove(0);
+    if !signal::die_when_closed(pipe).map_err(os("tie the worker's life to its parent's"))? {
         return Err(orphaned());
     }
+    // The pipe is also open in what the parent forks; the parent's own end is seen here.
     let parent_pidfd = fd::pidfd_open(parent).map_err(os("watch the parent"))?;
     // Opened first and compared then: as long as it is our parent its number is not given to anybody else.
     if getppid() != parent {

@@ -8,19 +8,19 @@
 //! Python `multiprocessing.Process` with the "spawn" start method. Differs: starting is [`Process::spawn`], so an object
 //! that was never started cannot exist; a failed worker says why, as data.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::fmt;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::boot::{BOOT_VARIABLE, Boot, BootRecord, is_lost};
+use super::boot::{BOOT_VARIABLE, Boot, BootRecord, Outcome, is_lost};
 use super::family::{Family, Seat};
 use super::role::Role;
 use super::share::Give;
@@ -28,7 +28,9 @@ use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
 use crate::sys::exec::{self, FIRST_DESCRIPTOR, Launch};
 use crate::sys::fd::{self, duplicate};
-use crate::sys::signal;
+
+/// Where Linux shows every process its own program.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub enum ExitStatus {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
+    /// Its status was taken by somebody else: this process ignores SIGCHLD, or another part of it reaps its children.
+    Unknown,
 }
 
 impl fmt::Display for ExitStatus {
@@ -47,6 +51,7 @@ impl fmt::Display for ExitStatus {
                 Ok(signal) => write!(f, "signal {number} ({signal})"),
                 Err(_) => write!(f, "signal {number}"),
             },
+            ExitStatus::Unknown => write!(f, "unknown exit status"),
         }
     }
 }
@@ -54,7 +59,8 @@ impl fmt::Display for ExitStatus {
 /// In which part of its life a worker failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
-    /// Before its role began: another version, an unknown role, a handle that could not be made.
+    /// Before its role began: the program never called [`enter`](crate::ipc::enter), is of another version, or has no such
+    /// role; or a handle could not be made.
     Startup,
     /// Its role returned an error.
     Error,
@@ -102,19 +108,12 @@ impl WorkerFailure {
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Builder<'a> {
-    daemon: bool,
     program: Option<PathBuf>,
     arguments: Vec<String>,
     stdout: Option<BorrowedFd<'a>>,
 }
 
 impl<'a> Builder<'a> {
-    /// Makes the worker a daemon: dropping its [`Process`] ends it instead of waiting for it.
-    pub fn daemon(mut self, daemon: bool) -> Self {
-        self.daemon = daemon;
-        self
-    }
-
     /// Starts another program than this one; it must call [`enter`](crate::ipc::enter) when it gets these arguments.
     pub fn program(mut self, program: impl AsRef<Path>, arguments: &[&str]) -> Self {
         self.program = Some(program.as_ref().to_owned());
@@ -135,14 +134,15 @@ impl<'a> Builder<'a> {
     pub fn spawn<R: Role>(self, name: &str, role: impl FnOnce(&mut Give) -> R) -> Result<Process> {
         let start_error = |source| Error::Start { worker: name.to_owned(), source };
         if is_lost() {
-            return Err(start_error(std::io::Error::other(
+            return Err(start_error(io::Error::other(
                 "this process is itself a worker, and its main has not called ipc_demo::enter first",
             )));
         }
         let family = Family::ours()?;
         let mut boot = Boot::new().map_err(start_error)?;
+        let (pipe, parent_end) = fd::pipe().map_err(start_error)?;
         let copy = |fd| duplicate(fd, FIRST_DESCRIPTOR).map_err(start_error);
-        let first = vec![copy(boot.as_fd())?, copy(family.memfd())?];
+        let first = vec![copy(boot.as_fd())?, pipe, copy(family.memfd())?];
         let mut seat = ReservedSeat { family, seat: Some(family.reserve()?) };
         let mut give = Give::to(seat.number(), first);
         let role = role(&mut give);
@@ -154,29 +154,28 @@ impl<'a> Builder<'a> {
             slots,
             seat: seat.number().to_word(),
             parent_pid: Pid::this().as_raw(),
-            parent_thread_stays: signal::is_main_thread(),
         };
         boot.write(&record).map_err(start_error)?;
         let arguments = self.argv(R::NAME, name).map_err(|error| start_error(error.into()))?;
-        let program = self.program.as_deref().map_or(OsStr::new("/proc/self/exe"), Path::as_os_str);
-        let program = CString::new(program.as_bytes()).map_err(|error| start_error(error.into()))?;
-        let number = FIRST_DESCRIPTOR.to_string();
+        let program = self.program.unwrap_or_else(|| OWN_PROGRAM.into());
+        let path = CString::new(program.as_os_str().as_bytes()).map_err(|error| start_error(error.into()))?;
+        let variable = boot.variable().map_err(start_error)?;
         let launch = Launch {
-            program: &program,
+            program: &path,
             arguments: &arguments,
-            variable: (BOOT_VARIABLE, &number),
+            variable: (BOOT_VARIABLE, &variable),
             descriptors: &descriptors,
             stdout: self.stdout,
         };
-        let launched = launch.start().map_err(start_error)?;
+        let launched = launch.start().map_err(|error| start_error(unstarted(&program, error)))?;
         family.started(seat.number(), launched.pid);
         Ok(Process {
             name: name.to_owned(),
-            daemon: self.daemon,
+            program,
             pid: launched.pid,
             pidfd: launched.pidfd,
             seat: seat.keep(),
-            boot: Some(boot),
+            running: Some((boot, parent_end)),
             ended: None,
         })
     }
@@ -194,6 +193,37 @@ impl<'a> Builder<'a> {
         }
         Ok(argv)
     }
+}
+
+/// Names the program that cannot be executed, where that is the reason.
+fn unstarted(program: &Path, error: io::Error) -> io::Error {
+    let remedy = match error.kind() {
+        io::ErrorKind::NotFound if program == Path::new(OWN_PROGRAM) => {
+            ", is /proc mounted? (Process::builder().program starts a program by its path)"
+        }
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => "",
+        // Limits and the like: what the kernel says is all that there is to say.
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("cannot execute {}: {error}{remedy}", program.display()))
+}
+
+/// Why a worker that ended by itself never ran its role.
+fn never_entered(program: &Path, code: i32) -> WorkerFailure {
+    let own = std::env::current_exe().ok().filter(|_| program == Path::new(OWN_PROGRAM));
+    let program = own.as_deref().unwrap_or(program);
+    let is_loader = program.file_name().is_some_and(|name| name.as_bytes().starts_with(b"ld"));
+    let remedy = if own.is_some() && is_loader {
+        "this program was started through the dynamic loader, and its workers would have to be, too; \
+         start it by its own path"
+    } else {
+        "main has to call ipc_demo::enter first thing, before it parses arguments; in a test, where main is the harness's, \
+         a #[test] has to, and Process::builder().program names it"
+    };
+    WorkerFailure::startup(format!(
+        "{} ended with exit code {code} and never entered the role: {remedy}",
+        program.display()
+    ))
 }
 
 /// Frees a seat whose worker did not come into being.
@@ -225,29 +255,44 @@ impl Drop for ReservedSeat {
 pub struct Ended {
     /// Exit code or signal.
     pub status: ExitStatus,
-    /// What it said if it failed by itself.
+    /// What it said if it failed by itself; or that its program ended without entering the role.
     pub failure: Option<WorkerFailure>,
+    has_returned: bool,
 }
 
 impl Ended {
-    /// Whether the role returned well.
+    /// Whether the role returned `Ok`, or ended the process with exit code 0 itself.
+    ///
+    /// Where the exit status is [unknown](ExitStatus::Unknown) only the former is known.
     pub fn is_success(&self) -> bool {
-        self.status == ExitStatus::Code(0)
+        let ended_well = match self.status {
+            ExitStatus::Code(code) => code == 0,
+            ExitStatus::Signal(_) => false,
+            ExitStatus::Unknown => self.has_returned,
+        };
+        ended_well && self.failure.is_none()
     }
 }
 
 /// A worker process of this one.
 ///
-/// Dropping it waits for the worker (ends it first if it is a daemon, or if this thread is panicking): a process that
-/// ends in order leaves no child behind, as in Python.
+/// Dropping it kills the worker, unless it was [joined](Self::join), and reaps it: a drop does not block on what the worker
+/// waits for, which may be something that the same scope still holds; and a process leaves no child behind. Whatever a worker
+/// shares survives its death.
+///
+/// # Standard
+/// As tokio's `Command::kill_on_drop`. `std::process::Child` goes on when it is dropped; Python joins what is left when the
+/// interpreter exits, and hangs if that waits for the parent.
 #[derive(Debug)]
+#[must_use = "dropping a Process kills the worker; join it to let it finish"]
 pub struct Process {
     name: String,
-    daemon: bool,
+    program: PathBuf,
     pid: Pid,
     pidfd: OwnedFd,
     seat: Seat,
-    boot: Option<Boot>,
+    /// The boot record, and the end of the pipe whose closing kills the worker.
+    running: Option<(Boot, OwnedFd)>,
     ended: Option<Ended>,
 }
 
@@ -256,20 +301,23 @@ impl Process {
     ///
     /// Returns once the worker's process exists; it finds its role on its own. What then goes wrong in it is told by
     /// [`join`](Self::join). The worker has an empty standard input, this process's other standard streams, the shares its
-    /// role names, and no other descriptor. It ignores SIGINT and SIGHUP: the terminal is its parent's business.
+    /// role names, and no other descriptor. No signal is blocked, and all have their default action, whatever this process
+    /// does; but it ignores SIGINT and SIGHUP, as the terminal is its parent's business, and SIGXFSZ, so that a file that may
+    /// not grow is an error of the write.
     ///
     /// # Errors
     /// [`Error::Start`] if the process cannot be started, or if this one was started as a worker and has not
     /// [entered](crate::enter); [`Error::FamilyFull`], or what kept a handle from being shared. Nothing runs then.
     ///
     /// # Death
-    /// The worker is killed when this process ends in any way.
+    /// The worker is killed when this process ends in any way or becomes another program (`execve`), also if it is stopped,
+    /// was started by a thread that has ended, or has changed its user since.
     ///
     /// # Standard
     /// Python `Process(target, args).start()`.
     ///
     /// # System calls
-    /// `memfd_create`, `posix_spawn` of `/proc/self/exe`, `pidfd_open`.
+    /// `memfd_create`, `pipe2`, `posix_spawn` of `/proc/self/exe`, `pidfd_open`.
     pub fn spawn<R: Role>(name: &str, role: impl FnOnce(&mut Give) -> R) -> Result<Process> {
         Process::builder().spawn(name, role)
     }
@@ -289,11 +337,6 @@ impl Process {
         self.pid.as_raw() as u32
     }
 
-    /// Whether dropping this value ends the worker instead of waiting for it.
-    pub fn is_daemon(&self) -> bool {
-        self.daemon
-    }
-
     /// Whether the worker still runs. Does not block.
     pub fn is_alive(&self) -> bool {
         self.ended.is_none()
@@ -310,7 +353,10 @@ impl Process {
         self.ended.as_ref()
     }
 
-    /// Waits for the worker's end and says how it ended. May be repeated.
+    /// Blocks until the worker has ended and returns how it ended. May be repeated.
+    ///
+    /// Works with SIGCHLD ignored, and where another part of this process reaps its children, too; only the exit status is
+    /// then [unknown](ExitStatus::Unknown).
     ///
     /// # Errors
     /// [`Error::Os`] if the kernel refuses the wait. A worker that failed is no error of the wait: see [`Ended`].
@@ -332,11 +378,18 @@ impl Process {
                 return Ok(None);
             }
             let status = exec::reap(self.pidfd.as_fd()).map_err(os("take a worker's exit status"))?;
+            let status =
+                status.map_or(ExitStatus::Unknown, |end| end.map_or_else(ExitStatus::Signal, ExitStatus::Code));
             Family::ours()?.vacate(self.seat);
-            let failure = self.boot.take().and_then(|boot| boot.last_words());
+            let outcome = self.running.take().map_or_else(Outcome::default, |(boot, _)| boot.outcome());
+            let failure = outcome.failure.or_else(|| match status {
+                ExitStatus::Code(code) if !outcome.has_entered => Some(never_entered(&self.program, code)),
+                _ => None,
+            });
             self.ended = Some(Ended {
-                status: status.map_or_else(ExitStatus::Signal, ExitStatus::Code),
+                status,
                 failure: failure.map(|failure| WorkerFailure { worker: self.name.clone(), ..failure }),
+                has_returned: outcome.has_returned,
             });
         }
         Ok(self.ended.as_ref())
@@ -359,18 +412,15 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        exec::send_signal(self.pidfd.as_fd(), signal).map_err(os("send a signal to a worker"))
+        exec::send_signal(self.pidfd.as_fd(), self.pid, signal).map_err(os("send a signal to a worker"))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.ended.is_none() && (self.daemon || thread::panicking()) {
-            // Killed and not asked: whoever drops a daemon does not wait for its manners, and everything a worker shares
-            // survives its death.
-            let _ = self.kill();
-        }
-        // There is nobody to tell an error to; the kernel kills the worker with this process at the latest.
-        let _ = self.join();
+        // There is nobody to tell an error to. A worker that cannot be killed from here is not waited for: closing its pipe
+        // kills it.
+        let patience = if self.kill().is_ok() { Deadline::NEVER } else { Deadline::after(Duration::ZERO) };
+        let _ = self.wait(patience);
     }
 }
