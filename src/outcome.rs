@@ -40,3 +40,18 @@ pub(crate) enum Failure {
     /// The machinery failed: how the run ended for all that, and every reason.
     Machinery(Outcome, Vec<anyhow::Error>),
 }
+
+impl Failure {
+    /// Why a run could not be prepared: the input's fault, if the error is no [`MachineryError`].
+    pub(crate) fn of_preparing(error: anyhow::Error) -> Self {
+        match error.is::<MachineryError>() {
+            true => Failure::Machinery(Outcome::MachineryFailed, vec![error]),
+            false => Failure::Unusable(error),
+        }
+    }
+}
+
+/// What failed before anything was started, and better input would not mend.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub(crate) struct MachineryError(pub(crate) anyhow::Error);

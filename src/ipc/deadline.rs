@@ -23,8 +23,12 @@ impl Deadline {
 
     /// The earlier of this moment and `timeout` from now: for a long wait that looks around now and then.
     pub(crate) fn or_after(self, timeout: Duration) -> Self {
-        let slice = Deadline::after(timeout);
-        Deadline(self.0.into_iter().chain(slice.0).min())
+        Deadline::after(timeout).0.map_or(self, |at_ns| self.or_at(at_ns))
+    }
+
+    /// The earlier of this moment and another on the monotonic clock.
+    pub(crate) fn or_at(self, at_ns: u64) -> Self {
+        Deadline(Some(self.0.map_or(at_ns, |own_ns| own_ns.min(at_ns))))
     }
 
     /// Whether it is time to give up.

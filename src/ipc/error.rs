@@ -154,13 +154,13 @@ pub enum Error {
     #[error("a reference is good only at the manager, and over the connection, that it came from")]
     ForeignReference,
     /// The manager's process ended, or the connection to it broke. What was under way may have been done or not.
-    #[error("the manager is gone, and {doing} has no answer")]
+    #[error("the manager exited before it answered {doing}")]
     ManagerGone {
         /// The method and the object.
         doing: String,
     },
     /// The manager lives but does not answer. The connection was ended, and with it all that was held over it.
-    #[error("the manager does not answer, and {doing} was given up")]
+    #[error("the manager does not answer: gave up on {doing}")]
     ManagerSilent {
         /// The method and the object.
         doing: String,
@@ -299,11 +299,11 @@ pub(crate) fn os(action: &'static str) -> impl FnOnce(io::Error) -> Error {
 impl Error {
     /// A manager's connection is at its end; what was under way is said one floor up, by [`during`](Self::during).
     pub(crate) fn manager_gone() -> Error {
-        Error::ManagerGone { doing: "talking to it".to_owned() }
+        Error::ManagerGone { doing: "the handshake".to_owned() }
     }
 
     pub(crate) fn manager_silent() -> Error {
-        Error::ManagerSilent { doing: "talking to it".to_owned() }
+        Error::ManagerSilent { doing: "the handshake".to_owned() }
     }
 
     /// Says what a manager has no answer to.

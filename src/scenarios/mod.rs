@@ -142,7 +142,7 @@ fn run<S: Scenario>(
     mut pictures: Pictures,
 ) -> Result<Outcome, Failure> {
     let args = S::Args::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;
-    let mut scenario = S::prepare(args).map_err(Failure::Unusable)?;
+    let mut scenario = S::prepare(args).map_err(Failure::of_preparing)?;
     let machinery = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
     let signals = StopSignals::catch().map_err(|error| machinery(error.into()))?;
     let mut tally = S::Tally::default();

@@ -5,15 +5,16 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, accept4, listen, recv,
-    recvmsg, send, sendmsg, setsockopt, socketpair, sockopt,
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, accept4,
+    connect, listen, recv, recvmsg, send, sendmsg, setsockopt, socket, socketpair, sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -37,8 +38,7 @@ pub(crate) fn send_some(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usiz
 
 /// How long [`receive_patiently`] waits.
 pub(crate) fn set_patience(socket: BorrowedFd<'_>, patience: Duration) -> io::Result<()> {
-    let patience = TimeVal::new(patience.as_secs() as i64, i64::from(patience.subsec_micros()));
-    Ok(setsockopt(&socket, sockopt::ReceiveTimeout, &patience)?)
+    Ok(setsockopt(&socket, sockopt::ReceiveTimeout, &time_value(patience))?)
 }
 
 /// Ends a connection for both sides, whoever else has its descriptor.
@@ -70,6 +70,32 @@ pub(crate) fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
 pub(crate) fn is_unix_stream(socket: BorrowedFd<'_>) -> bool {
     let kind = nix::sys::socket::getsockopt(&socket, sockopt::SockType);
     kind == Ok(SockType::Stream) && peer_user(socket).is_ok()
+}
+
+/// Connects to the listening Unix socket at `path`. Waits at most `timeout` while as many wait there as it allows, and is
+/// then [`io::ErrorKind::TimedOut`].
+pub(crate) fn connect_unix(path: &Path, timeout: Duration) -> io::Result<OwnedFd> {
+    let address = UnixAddr::new(path)?;
+    let connection = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let deadline = Instant::now() + timeout;
+    loop {
+        // Zero would be no limit.
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_micros(1));
+        setsockopt(&connection, sockopt::SendTimeout, &time_value(left))?;
+        match connect(connection.as_raw_fd(), &address) {
+            Ok(()) => break,
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    // All that is sent later is sent without waiting.
+    setsockopt(&connection, sockopt::SendTimeout, &TimeVal::new(0, 0))?;
+    Ok(connection)
+}
+
+fn time_value(time: Duration) -> TimeVal {
+    TimeVal::new(time.as_secs().try_into().unwrap_or(i64::MAX), time.subsec_micros().into())
 }
 
 /// Takes in the next connection of a listening socket. [`io::ErrorKind::WouldBlock`] if nobody waits.

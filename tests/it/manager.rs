@@ -364,12 +364,12 @@ fn manager_that_stands_still_is_an_error_in_time() {
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| event.wait());
         let silent = dict.len().expect_err("it stands still");
-        assert_eq!(silent.to_string(), "the manager does not answer, and len of dict 1 was given up");
+        assert_eq!(silent.to_string(), "the manager does not answer: gave up on len of dict 1");
         // The connection is of no use any more, to nobody: what it held is given back.
         assert!(matches!(waiter.join().expect("no panic"), Err(Error::ManagerGone { .. })));
     });
     let gone = dict.len().expect_err("given up before");
-    assert_eq!(gone.to_string(), "the manager is gone, and len of dict 1 has no answer");
+    assert_eq!(gone.to_string(), "the manager exited before it answered len of dict 1");
 }
 
 #[test]

@@ -3,12 +3,16 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use ipc_demo::report::{Fact, Verdict};
 use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -165,21 +169,25 @@ fn call_that_cannot_be_done_says_what_could() {
     let _watchdog = watchdog("manager_hosts::bad_calls");
     let place = Place::new();
     let (server, address) = serve(place.manager("--serve", &place.socket()));
-    place.answers(&address, &["create dict shop", "create queue jobs"]);
+    place.answers(&address, &["create dict shop", "create queue jobs", "create dict \"my shop\""]);
     for (call, said) in [
         ("shop", "NAME.METHOD"),
         ("create shop", "a type and a name"),
-        ("create set shop", "there is no type set: list, dict"),
-        ("create list shop", "the name shop belongs to a dict"),
-        ("shpo.get a", "no object of the name shpo (there are jobs, shop)"),
-        ("delete shpo", "no object of the name shpo (there are jobs, shop)"),
-        ("shop.put 1", "a dict has no method put (it has len,"),
-        ("shop.get", "shop: get: a key expected, nothing given"),
-        ("shop.get a b c", "no more arguments expected"),
+        ("create set shop", "there is no type \"set\" (there are: list, dict"),
+        ("create list shop", "create shop: \"shop\" is the name of another type of object: dict"),
+        ("create condition c null 5", "Condition takes [LOCK], and 2 were given"),
+        ("shpo.get a", "no object named \"shpo\" (there are: jobs, \"my shop\", shop)"),
+        ("delete shpo", "no object named \"shpo\" (there are: jobs, \"my shop\", shop)"),
+        ("shop.put 1", "dict has no method \"put\" (it has: len, contains KEY,"),
+        ("shop.get", "shop.get: get takes KEY [DEFAULT], and 0 were given"),
+        ("shop.get a b c", "get takes KEY [DEFAULT], and 3 were given"),
+        ("shop.clear now", "clear takes no arguments, and 1 was given"),
+        ("shop.update 1", "update ENTRIES: a dict or a list of pairs expected, a whole number given"),
         ("shop.get_item a", "no such key: \"a\""),
+        ("shop.set n 1e999", "1e999 is beyond the range of a 64-bit float"),
         ("shop.set a {", "well-formed"),
         ("shop.set a 99999999999999999999", "64 bits"),
-        ("jobs.put @shpo", "no object of the name shpo"),
+        ("jobs.put @shpo", "no object named \"shpo\""),
     ] {
         refused(place.calls(&address, &[call]), &[said]);
     }
@@ -189,7 +197,11 @@ fn call_that_cannot_be_done_says_what_could() {
     assert_eq!(place.answers(&address, &["shop.get a"]), [json!(1)]);
     let waits = place.calls(&address, &["jobs.get"]).args(["--timeout", "10ms"]).expect_exit(3);
     assert_eq!(waits.stdout, "");
-    assert!(waits.stderr.contains("jobs.get: the time passed first"), "{}", waits.stderr);
+    assert!(waits.stderr.contains("jobs.get: timed out after 10ms"), "{}", waits.stderr);
+    let waits = place.calls(&address, &["create barrier b 2", "b.wait"]).args(["--timeout", "10ms"]).expect_exit(3);
+    assert!(waits.stderr.contains("b.wait: timed out after 10ms"), "{}", waits.stderr);
+    refused(place.calls(&address, &["b.wait"]), &["b.wait: the barrier is broken"]);
+    refused(Demo::run("manager").args(["--call", "list"]), &["--connect ADDR --authkey-file FILE", "--serve"]);
     let drawn = place.path("call.svg");
     refused(place.calls(&address, &["list"]).args(["--timeline"]).arg(&drawn), &["nothing to draw"]);
     assert!(!drawn.exists());
@@ -218,11 +230,17 @@ fn who_does_not_get_in_is_told_what_to_do() {
             let demo = place.manager_with(key, "--connect", address);
             if call { demo.args(["--call", "list"]) } else { demo }
         };
+        let kept_out = |demo: Demo, said: &[&str]| {
+            let finished = demo.expect_exit(3);
+            assert_eq!(finished.stdout, "");
+            assert!(said.iter().all(|said| finished.stderr.contains(said)), "{}", finished.stderr);
+        };
         refused(connect("missing", &address), &["missing", "No such file", "umask 077"]);
         refused(connect("empty", &address), &["the key is empty", "umask 077"]);
-        refused(connect("other", &address), &["refused the key", "other"]);
-        refused(connect("key", &nobody), &["cannot reach a manager at", "nobody", "--serve"]);
-        refused(connect("key", &no_manager), &["is it ipc-demo that listens at"]);
+        kept_out(connect("other", &address), &["refused the key", "other"]);
+        kept_out(connect("key", &nobody), &["cannot reach a manager at", "nobody", "--serve"]);
+        kept_out(connect("key", &no_manager), &["ipc-demo that listens at"]);
+        refused(connect("key", "shop"), &["\"shop\" is not an address (expected unix:PATH or tcp:HOST:PORT)"]);
     }
     peer.join().expect("it answered");
     refused(place.manager("--serve", &address), &["in use", "choose another address"]);
@@ -268,6 +286,55 @@ fn what_others_can_reach_or_read_is_told() {
     }
 }
 
+/// Neither a manager that is stopped, nor what never answers, nor what takes no more connections outlasts the timeout.
+#[test]
+fn timeout_bounds_the_whole_call() {
+    let _watchdog = watchdog("manager_hosts::timeout");
+    let place = Place::new();
+    let (server, address) = serve(place.manager("--serve", &place.socket()));
+    let timed = |address: &str, calls: &[&str]| {
+        let begun = Instant::now();
+        let finished = place.calls(address, calls).args(["--timeout", "300ms"]).expect_exit(3);
+        // Far below what a connection or an answer may take without the option.
+        assert!(begun.elapsed() < Duration::from_secs(5), "{address}: {:?}", begun.elapsed());
+        finished.stderr
+    };
+    place.answers(&address, &["create dict shop"]);
+    send(server.pid(), Signal::SIGSTOP);
+    let said = timed(&address, &["shop.items"]);
+    assert!(said.contains("the manager does not answer: gave up on the handshake"), "{said}");
+    send(server.pid(), Signal::SIGCONT);
+    // Stopped after it has let the caller in: by the caller's first line.
+    let mut calls = Command::new(env!("CARGO_BIN_EXE_ipc-demo"));
+    calls.args(["manager", "--connect", &address, "--authkey-file"]).arg(place.path("key"));
+    calls.args(["--call", "create queue jobs", "--call", "jobs.get", "--timeout", "2s"]);
+    let mut calls = calls.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut first = String::new();
+    BufReader::new(calls.stdout.as_mut().expect("piped")).read_line(&mut first).expect("an answer");
+    send(server.pid(), Signal::SIGSTOP);
+    let begun = Instant::now();
+    let ended = calls.wait_with_output().expect("it ends");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(3));
+    assert!(said.contains("the manager does not answer: gave up on jobs.get"), "{said}");
+    send(server.pid(), Signal::SIGCONT);
+    send(server.pid(), Signal::SIGINT);
+    assert_eq!(server.finish().0, Some(130));
+    // Nobody takes connections here, and the kernel keeps no more than one for later.
+    let crowded = place.path("crowded");
+    let listener = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+    bind(listener.as_raw_fd(), &UnixAddr::new(&crowded).expect("a path")).expect("free");
+    listen(&listener, Backlog::new(0).expect("a number")).expect("it listens");
+    let _first = UnixStream::connect(&crowded).expect("room for one");
+    let said = timed(&format!("unix:{}", crowded.display()), &["list"]);
+    assert!(said.contains("cannot reach a manager at") && said.contains("timed out"), "{said}");
+    // Takes connections, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let said = timed(&format!("tcp:{}", silent.local_addr().expect("bound")), &["list"]);
+    assert!(said.contains("does not answer"), "{said}");
+}
+
 #[test]
 fn server_that_is_killed_ends_the_plays_at_it() {
     let _watchdog = watchdog("manager_hosts::killed_server");
@@ -278,7 +345,7 @@ fn server_that_is_killed_ends_the_plays_at_it() {
     send(server.pid(), Signal::SIGKILL);
     let (code, events, stderr) = play.finish();
     assert_eq!((code, super::scenarios::verdict(&events)), (Some(3), (Verdict::Violated, false)));
-    assert!(stderr.contains("the manager is gone"), "{stderr}");
+    assert!(stderr.contains("the manager exited before it answered"), "{stderr}");
     server.finish();
     // What it could not take along does not keep the next one out.
     let (server, _) = serve(place.manager("--serve", &address));

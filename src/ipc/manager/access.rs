@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Address;
-use super::client::{Client, Gate, Object};
+use super::client::{CONNECT_TIME, Client, Gate, Object};
 use super::data::{Datum, Key, Kind, Map};
 use super::proxy::{
     Array, Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, List, Lock, Namespace, Proxy, Queue,
@@ -50,7 +50,7 @@ impl Manager {
         ManagerBuilder::default()
     }
 
-    /// Connects to a manager elsewhere.
+    /// Connects to a manager elsewhere, within 10 seconds.
     ///
     /// # Errors
     /// [`Error::Unreachable`], or [`Error::Unwelcome`] if the keys differ.
@@ -58,9 +58,25 @@ impl Manager {
     /// # Standard
     /// Python's `BaseManager(address, authkey).connect()`.
     pub fn connect(address: &Address, key: &AuthKey) -> Result<Manager> {
+        Manager::connect_timeout(address, key, CONNECT_TIME)
+    }
+
+    /// As [`connect`](Self::connect), within `timeout` in place of 10 seconds: reaching it, and proving the key to each
+    /// other.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); [`Error::ManagerSilent`] if it could be reached and did not answer in time.
+    pub fn connect_timeout(address: &Address, key: &AuthKey, timeout: Duration) -> Result<Manager> {
         let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
-        let client = Client::connect(Gate::Address(address.clone()), key.clone(), manager, Some(ANSWER_TIME))?;
+        let gate = Gate::Address(address.clone());
+        let client = Client::connect_within(timeout, gate, key.clone(), manager, Some(ANSWER_TIME))?;
         Ok(Manager { client, server: None })
+    }
+
+    /// Limits every request over this connection, of all objects and threads: what has no answer `timeout` from now fails
+    /// with [`Error::ManagerSilent`], and ends the connection. `None` lifts the limit.
+    pub fn set_deadline(&self, timeout: Option<Duration>) {
+        self.client.set_deadline(timeout);
     }
 
     /// Where it listens for others than this process's workers, if this process started it.

@@ -3,18 +3,21 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::wire::{Transport, random};
+use crate::ipc::deadline::Deadline;
 use crate::sys::socket;
 
 /// Where a manager listens: `unix:PATH`, or `tcp:HOST:PORT`.
@@ -36,9 +39,9 @@ pub enum Address {
 
 const THIS_MACHINE: &str = "127.0.0.1";
 
-/// A text is no address.
+/// A text is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is no address: unix:PATH or tcp:HOST:PORT expected")]
+#[error("{0:?} is not an address (expected unix:PATH or tcp:HOST:PORT)")]
 pub struct BadAddress(String);
 
 impl FromStr for Address {
@@ -77,14 +80,15 @@ impl Address {
         }
     }
 
-    /// Connects, within `patience` for each of a host's numbers.
-    pub(crate) fn connect(&self, patience: Duration) -> io::Result<OwnedFd> {
+    /// Connects, by `deadline` in all: looking up the host and trying each of its addresses included.
+    pub(crate) fn connect(&self, deadline: Deadline) -> io::Result<OwnedFd> {
+        let left = || deadline.left().filter(|left| !left.is_zero()).ok_or(io::ErrorKind::TimedOut);
         match self {
-            Address::Unix(path) => Ok(UnixStream::connect(path)?.into()),
+            Address::Unix(path) => socket::connect_unix(path, left()?),
             Address::Tcp { host, port } => {
                 let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-                for address in (host.as_str(), *port).to_socket_addrs()? {
-                    match TcpStream::connect_timeout(&address, patience) {
+                for address in resolve(host, *port, left()?)? {
+                    match TcpStream::connect_timeout(&address, left()?) {
                         Ok(stream) => {
                             socket::tune_tcp(stream.as_fd())?;
                             return Ok(stream.into());
@@ -113,6 +117,23 @@ impl Address {
         socket::prepare_listener(listener.as_fd())?;
         Ok((listener, address, file))
     }
+}
+
+/// The addresses of a host. The C library's look-up has no timeout: a thread waits for it, and is left to itself when
+/// the time has passed.
+fn resolve(host: &str, port: u16, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
+    let (found, result) = mpsc::sync_channel(1);
+    let host = host.to_owned();
+    let look_up = move || {
+        let addresses = (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+        // Too late for the one who asked.
+        let _ = found.send(addresses);
+    };
+    thread::Builder::new().name("look-up".to_owned()).spawn(look_up)?;
+    result.recv_timeout(timeout).map_err(|_| io::ErrorKind::TimedOut)?
 }
 
 /// A socket's file, removed when this is dropped, if it is still the same.

@@ -61,5 +61,5 @@ pub use proxy::*;
 pub use server::Limits;
 pub use start::{ManagerBuilder, ManagerServer, Serving};
 pub use status::{Refusals, Status};
-pub use store::{Failure, KeyText, Method, UnknownMethod};
+pub use store::{Failure, KeyText, Method, Signature, UnknownMethod};
 pub use wire::{AuthKey, EmptyKey, Unwelcome};

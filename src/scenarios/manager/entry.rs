@@ -4,11 +4,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
 use crate::ipc::Error;
 use crate::ipc::manager::{Address, AuthKey, Manager, Unwelcome};
+use crate::outcome::MachineryError;
 use crate::report::Fact;
 
 /// Whom a mode lets read a file besides its owner.
@@ -42,10 +44,16 @@ impl Key {
         self.is_exposed.then(|| Fact::KeyExposed { file: self.file.display().to_string() })
     }
 
-    /// Connects to a manager that has the same key.
-    pub(super) fn connect(&self, address: &Address) -> anyhow::Result<Manager> {
+    /// Connects to a manager that has the same key, within `timeout` if there is one.
+    ///
+    /// What keeps it out is a [`MachineryError`].
+    pub(super) fn connect(&self, address: &Address, timeout: Option<Duration>) -> anyhow::Result<Manager> {
         let file = self.file.display();
-        Manager::connect(address, &self.key).map_err(|error| {
+        let connected = match timeout {
+            Some(timeout) => Manager::connect_timeout(address, &self.key, timeout),
+            None => Manager::connect(address, &self.key),
+        };
+        connected.map_err(|error| {
             let advice = match &error {
                 Error::Unreachable { .. } => {
                     format!("is one running there? ipc-demo manager --serve {address} --authkey-file {file}")
@@ -54,11 +62,11 @@ impl Key {
                     format!("the key in {file} has to be the one that the manager at {address} was started with")
                 }
                 Error::Unwelcome(_) | Error::ManagerGone { .. } | Error::ManagerSilent { .. } => {
-                    format!("is it ipc-demo that listens at {address}?")
+                    format!("is it a running ipc-demo that listens at {address}?")
                 }
                 _ => return error.into(),
             };
-            anyhow!("{:#} ({advice})", anyhow::Error::new(error))
+            MachineryError(anyhow!("{:#} ({advice})", anyhow::Error::new(error))).into()
         })
     }
 }

@@ -76,9 +76,9 @@ pub(crate) struct ManagerArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "elsewhere")]
     authkey_file: Option<PathBuf>,
     /// Do this call at the manager there, and print what it returns as JSON
-    #[arg(long, value_name = "CALL", requires = "connect", conflicts_with_all = ["workers", "kinds"])]
+    #[arg(long, value_name = "CALL", conflicts_with_all = ["workers", "kinds"])]
     call: Vec<Call>,
-    /// How long a call may wait, such as 2s or 500ms [default: as long as it takes]
+    /// How long a call may take, connecting included, such as 2s or 500ms [default: as long as it takes]
     #[arg(long, value_name = "TIME", requires = "call", value_parser = humantime::parse_duration)]
     timeout: Option<std::time::Duration>,
 }
@@ -126,8 +126,9 @@ left out (tcp::5000) is this machine alone; over TCP nothing is hidden, though n
   status                   what the manager says about itself
   create TYPE NAME [ARG…]  makes an object with a name, or finds it
   delete NAME              takes the name away
-  NAME.METHOD [ARG…]       calls a method: Python's, without underscores
-An argument is a JSON value, a bare word (text), or @NAME (that object). What a call acquires it gives back at its end.
+  NAME.METHOD [ARG…]       calls a method: Python's, without underscores; an unknown one lists those of the type
+A name with spaces stands in quotes: '\"my shop\".items'. An argument is a JSON value, a bare word (text), or @NAME (that \
+object). What a call acquires it gives back at its end.
 
 Examples:
   ipc-demo manager                               the reference program
@@ -147,7 +148,7 @@ Examples:
         let workers = args.workers.unwrap_or(if args.kinds.is_some() { 2 } else { 1 });
         let kinds = args.kinds.map_or_else(|| vec![Kind::Dict], |kinds| kinds.0);
         let manager = match (&args.connect, &key) {
-            (Some(address), Some(key)) => Some(key.connect(address)?),
+            (Some(address), Some(key)) => Some(key.connect(address, None)?),
             _ => None,
         };
         Ok(Manager { kinds, workers, key, elsewhere: args.connect, manager, shown: Vec::new() })

@@ -17,22 +17,33 @@ use crate::ipc::manager::wire::{
 };
 use crate::sys::{fd, socket};
 
-/// How long connecting may take in all.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long connecting may take in all, if nothing else is said.
+pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 impl Client {
-    /// Connects to the manager behind `gate`.
+    /// Connects to the manager behind `gate`, within [`CONNECT_TIME`].
     pub(crate) fn connect(
         gate: Gate,
         key: AuthKey,
         manager: u128,
         answer_time: Option<Duration>,
     ) -> Result<Arc<Client>> {
-        let deadline = Deadline::after(PATIENCE);
+        Client::connect_within(CONNECT_TIME, gate, key, manager, answer_time)
+    }
+
+    /// Connects to the manager behind `gate`: reaches it, and proves the key, all within `time`.
+    pub(crate) fn connect_within(
+        time: Duration,
+        gate: Gate,
+        key: AuthKey,
+        manager: u128,
+        answer_time: Option<Duration>,
+    ) -> Result<Arc<Client>> {
+        let deadline = Deadline::after(time);
         let (socket, transport) = match &gate {
             Gate::Door(door) => (through_door(door.as_fd(), deadline)?, Transport::Unix),
             Gate::Address(address) => {
-                let connected = address.connect(PATIENCE);
+                let connected = address.connect(deadline);
                 let connected = connected.map_err(|source| Error::Unreachable { address: address.clone(), source });
                 (connected?, address.transport())
             }
@@ -56,6 +67,7 @@ impl Client {
             manager,
             frame_limit: welcome.frame_limit,
             answer_time,
+            deadline_ns: AtomicU64::new(u64::MAX),
             last_id: AtomicU64::new(0),
             outgoing: Mutex::new(Outgoing { seal: seal_out, buffer: Vec::new() }),
             incoming: Mutex::new(incoming),

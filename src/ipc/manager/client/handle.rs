@@ -216,9 +216,13 @@ impl Object {
     pub(crate) fn answer(&self, method: Method, pending: Pending) -> Result<Reply> {
         match pending.wait() {
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(failure)) => Err(Error::Managed { doing: self.doing(method), source: Box::new(failure) }),
+            Ok(Err(failure)) => Err(self.refused(method, failure)),
             Err(error) => Err(error.during(|| self.doing(method))),
         }
+    }
+
+    pub(crate) fn refused(&self, method: Method, failure: Failure) -> Error {
+        Error::Managed { doing: self.doing(method), source: Box::new(failure) }
     }
 
     fn doing(&self, method: Method) -> String {

@@ -31,6 +31,7 @@ use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::socket;
+pub(crate) use greeting::CONNECT_TIME;
 pub use handle::Object;
 pub(crate) use loan::{adopted_object, check_kind, door};
 
@@ -59,6 +60,8 @@ pub(crate) struct Client {
     frame_limit: usize,
     /// How long a manager may take for what needs no waiting.
     answer_time: Option<Duration>,
+    /// When every request gives up, on the monotonic clock; the greatest number is never.
+    deadline_ns: AtomicU64,
     last_id: AtomicU64,
     outgoing: Mutex<Outgoing>,
     incoming: Mutex<Incoming>,
@@ -113,8 +116,7 @@ impl Client {
     /// long as it likes.
     pub(crate) fn start(self: &Arc<Self>, request: Request, patience: Option<Duration>) -> Result<Pending> {
         let id = self.last_id.fetch_add(1, Relaxed) + FIRST_ID;
-        let time = patience.and_then(|patience| patience.checked_add(self.answer_time?));
-        let deadline = time.map_or(Deadline::NEVER, Deadline::after);
+        let deadline = self.deadline(patience);
         self.send(&ToServer::Ask { id, request }, deadline)?;
         Ok(Pending { client: Arc::clone(self), id, deadline, is_answered: false })
     }
@@ -130,19 +132,35 @@ impl Client {
 
     /// Sends a request whose answer does not matter.
     pub(crate) fn tell(&self, request: Request) -> Result<()> {
-        self.send(&ToServer::Tell(request), self.answer_time.map_or(Deadline::NEVER, Deadline::after))
+        self.send(&ToServer::Tell(request), self.deadline(Some(Duration::ZERO)))
     }
 
     /// What the manager says about itself.
     pub(crate) fn status(self: &Arc<Self>) -> Result<Status> {
         let id = self.last_id.fetch_add(1, Relaxed) + FIRST_ID;
-        let deadline = self.answer_time.map_or(Deadline::NEVER, Deadline::after);
+        let deadline = self.deadline(Some(Duration::ZERO));
         self.send(&ToServer::Status { id }, deadline)?;
         let pending = Pending { client: Arc::clone(self), id, deadline, is_answered: false };
         match pending.message()? {
             ToClient::Status { status, .. } => Ok(status),
             ToClient::Answer { .. } => Err(self.broken()),
         }
+    }
+
+    /// Until when a request that may wait `patience` can be answered.
+    fn deadline(&self, patience: Option<Duration>) -> Deadline {
+        let time = patience.and_then(|patience| patience.checked_add(self.answer_time?));
+        let own = time.map_or(Deadline::NEVER, Deadline::after);
+        match self.deadline_ns.load(Relaxed) {
+            u64::MAX => own,
+            at_ns => own.or_at(at_ns),
+        }
+    }
+
+    /// Lets every request give up after this time from now; `None` lifts the limit.
+    pub(crate) fn set_deadline(&self, timeout: Option<Duration>) {
+        let at_ns = timeout.and_then(|timeout| Deadline::after(timeout).at_ns());
+        self.deadline_ns.store(at_ns.unwrap_or(u64::MAX), Relaxed);
     }
 
     /// Whether two proxies are of the same connection.

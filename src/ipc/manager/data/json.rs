@@ -12,7 +12,7 @@ use super::datum::{Datum, Tagged};
 use super::int::Int;
 use super::key::Key;
 
-/// Why a text is no data.
+/// Why a text is not data.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     /// It is no JSON.
@@ -70,6 +70,9 @@ impl Datum {
     }
 }
 
+/// The keys of the forms of this module.
+const FORMS: [&str; 5] = ["$bytes", "$float", "$dict", "$tagged", "$object"];
+
 fn from_value(value: Value) -> Result<Datum, JsonError> {
     Ok(match value {
         Value::Null => Datum::Null,
@@ -81,13 +84,15 @@ fn from_value(value: Value) -> Result<Datum, JsonError> {
         },
         Value::String(text) => Datum::Str(text),
         Value::Array(items) => Datum::List(items.into_iter().map(from_value).collect::<Result<_, _>>()?),
-        Value::Object(mut object) => match object.keys().next().map(String::as_str) {
-            Some("$bytes") => bytes_form(object.remove("$bytes"))?,
-            Some("$float") => float_form(object.remove("$float"))?,
-            Some("$dict") => dict_form(object.remove("$dict"))?,
-            Some("$tagged") => tagged_form(object.remove("$tagged"))?,
-            Some("$object") => return Err(JsonError::BadForm("$object")),
-            _ => {
+        Value::Object(mut object) => match FORMS.iter().find(|form| object.contains_key(**form)) {
+            // Only in a form of its own does a key begin with `$`: see `to_json`.
+            Some(form) if object.len() > 1 => return Err(JsonError::BadForm(form)),
+            Some(&"$bytes") => bytes_form(object.remove("$bytes"))?,
+            Some(&"$float") => float_form(object.remove("$float"))?,
+            Some(&"$dict") => dict_form(object.remove("$dict"))?,
+            Some(&"$tagged") => tagged_form(object.remove("$tagged"))?,
+            Some(form) => return Err(JsonError::BadForm(form)),
+            None => {
                 let entry = |(key, value)| Ok::<_, JsonError>((Key::from(key), from_value(value)?));
                 Datum::Dict(Box::new(object.into_iter().map(entry).collect::<Result<_, _>>()?))
             }

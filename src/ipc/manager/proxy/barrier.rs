@@ -110,6 +110,8 @@ impl Barrier {
                 self.object.tell(Method::Finish, vec![done.is_ok().into()])?;
                 done.map(|()| index)
             }
+            // Its time has passed, and the barrier is broken for all.
+            Reply::NotInTime => Err(self.object.refused(Method::Wait, Failure::BrokenBarrier)),
             _ => Err(Error::manager_gone()),
         }
     }

@@ -1,123 +1,181 @@
-//! The arguments of a call, checked one by one.
+//! The arguments of a call.
+//!
+//! Their number is checked before the first is taken, so what a method has changed is never refused afterwards. What each
+//! has to be is checked as it is taken: a method takes all that it needs before it changes anything.
 
+use std::fmt;
 use std::vec;
 
 use super::failure::Failure;
-use super::method::Method;
-use crate::ipc::manager::data::{Datum, Int, Key, Map};
+use super::method::{Method, Signature};
+use crate::ipc::manager::data::{Datum, Int, Key, Kind, Map};
+
+/// What is called: a method, or a type to make an object of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Called {
+    Method(Method),
+    Type(Kind),
+}
+
+impl fmt::Display for Called {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Called::Method(method) => method.fmt(f),
+            Called::Type(kind) => kind.fmt(f),
+        }
+    }
+}
 
 /// The arguments of a call, taken one after the other.
 pub(crate) struct Args {
     items: vec::IntoIter<Datum>,
-    method: Method,
+    called: Called,
+    signature: Signature,
+    taken: usize,
 }
 
 impl Args {
-    pub(crate) fn new(items: Vec<Datum>, method: Method) -> Self {
-        Args { items: items.into_iter(), method }
+    /// The arguments of a method of an object of type `kind`, if it has this method, with so many arguments.
+    pub(crate) fn of_method(method: Method, kind: Kind, items: Vec<Datum>) -> Result<Self, Failure> {
+        let signature = method.signature(kind).ok_or(Failure::NoSuchMethod { kind, method })?;
+        Args::new(Called::Method(method), signature, items)
+    }
+
+    /// The arguments to make an object of type `kind`, if these are as many as it takes.
+    pub(crate) fn of_type(kind: Kind, items: Vec<Datum>) -> Result<Self, Failure> {
+        Args::new(Called::Type(kind), kind.signature(), items)
+    }
+
+    fn new(called: Called, signature: Signature, items: Vec<Datum>) -> Result<Self, Failure> {
+        if !signature.takes(items.len()) {
+            let (called, takes) = (called.to_string(), signature.to_string());
+            return Err(Failure::ArgumentCount { called, takes, given: items.len() });
+        }
+        Ok(Args { items: items.into_iter(), called, signature, taken: 0 })
     }
 
     /// The next argument, of any shape.
-    pub(crate) fn datum(&mut self, what: &str) -> Result<Datum, Failure> {
-        self.items.next().ok_or_else(|| self.bad(what, "nothing"))
+    pub(crate) fn datum(&mut self) -> Result<Datum, Failure> {
+        self.optional().ok_or_else(|| self.bad("a value", "nothing"))
     }
 
     /// The next argument, if there is one.
     pub(crate) fn optional(&mut self) -> Option<Datum> {
+        self.taken += 1;
         self.items.next()
     }
 
     pub(crate) fn key(&mut self) -> Result<Key, Failure> {
-        Ok(Key::try_from(self.datum("a key")?)?)
+        Ok(Key::try_from(self.datum()?)?)
     }
 
-    pub(crate) fn int<N: TryFrom<i128>>(&mut self, what: &str) -> Result<N, Failure> {
-        let datum = self.datum(what)?;
-        datum.as_int().ok_or_else(|| self.bad(what, datum.shape()))
+    pub(crate) fn int<N: TryFrom<i128>>(&mut self) -> Result<N, Failure> {
+        let datum = self.datum()?;
+        self.as_int(&datum)
     }
 
-    pub(crate) fn int_or<N: TryFrom<i128>>(&mut self, what: &str, default: N) -> Result<N, Failure> {
-        match self.items.next() {
+    pub(crate) fn int_or<N: TryFrom<i128>>(&mut self, default: N) -> Result<N, Failure> {
+        match self.optional() {
             None | Some(Datum::Null) => Ok(default),
-            Some(datum) => datum.as_int().ok_or_else(|| self.bad(what, datum.shape())),
+            Some(datum) => self.as_int(&datum),
         }
     }
 
-    pub(crate) fn bool_or(&mut self, what: &str, default: bool) -> Result<bool, Failure> {
-        match self.items.next() {
+    fn as_int<N: TryFrom<i128>>(&self, datum: &Datum) -> Result<N, Failure> {
+        let wrong = || match datum.as_int::<i128>() {
+            Some(number) => self.bad("a whole number in its range", &number.to_string()),
+            None => self.bad("a whole number", datum.shape()),
+        };
+        datum.as_int().ok_or_else(wrong)
+    }
+
+    pub(crate) fn bool_or(&mut self, default: bool) -> Result<bool, Failure> {
+        match self.optional() {
             None | Some(Datum::Null) => Ok(default),
-            Some(datum) => datum.as_bool().ok_or_else(|| self.bad(what, datum.shape())),
+            Some(datum) => datum.as_bool().ok_or_else(|| self.bad("true or false", datum.shape())),
         }
     }
 
-    pub(crate) fn text(&mut self, what: &str) -> Result<String, Failure> {
-        match self.datum(what)? {
+    pub(crate) fn text(&mut self) -> Result<String, Failure> {
+        match self.datum()? {
             Datum::Str(text) => Ok(text),
-            other => Err(self.bad(what, other.shape())),
+            other => Err(self.bad("text", other.shape())),
         }
     }
 
-    pub(crate) fn list(&mut self, what: &str) -> Result<Vec<Datum>, Failure> {
-        match self.datum(what)? {
+    pub(crate) fn list(&mut self) -> Result<Vec<Datum>, Failure> {
+        let datum = self.datum()?;
+        self.as_list(datum)
+    }
+
+    pub(crate) fn list_or_empty(&mut self) -> Result<Vec<Datum>, Failure> {
+        self.optional().map_or(Ok(Vec::new()), |datum| self.as_list(datum))
+    }
+
+    fn as_list(&self, datum: Datum) -> Result<Vec<Datum>, Failure> {
+        match datum {
             Datum::List(items) => Ok(items),
-            other => Err(self.bad(what, other.shape())),
+            other => Err(self.bad("a list", other.shape())),
         }
     }
 
     /// A dict, or a list of pairs.
     pub(crate) fn entries(&mut self) -> Result<Map, Failure> {
-        let what = "a dict, or a list of pairs";
-        match self.datum(what)? {
-            Datum::Dict(map) => Ok(*map),
-            Datum::List(pairs) => {
-                let pair = |pair| match pair {
-                    Datum::List(pair) => {
-                        let [key, datum] = <[Datum; 2]>::try_from(pair).map_err(|_| self.bad(what, "a longer list"))?;
-                        Ok((Key::try_from(key)?, datum))
-                    }
-                    other => Err(self.bad(what, other.shape())),
-                };
-                pairs.into_iter().map(pair).collect()
+        let datum = self.datum()?;
+        self.as_entries(datum)
+    }
+
+    pub(crate) fn entries_or_empty(&mut self) -> Result<Map, Failure> {
+        self.optional().map_or(Ok(Map::new()), |datum| self.as_entries(datum))
+    }
+
+    fn as_entries(&self, datum: Datum) -> Result<Map, Failure> {
+        let what = "a dict or a list of pairs";
+        let pair = |pair| match pair {
+            Datum::List(pair) => {
+                let wrong = |pair: Vec<Datum>| self.bad(what, &format!("a list with a list of {}", pair.len()));
+                let [key, datum] = <[Datum; 2]>::try_from(pair).map_err(wrong)?;
+                Ok((Key::try_from(key)?, datum))
             }
+            other => Err(self.bad(what, &format!("a list with {}", other.shape()))),
+        };
+        match datum {
+            Datum::Dict(map) => Ok(*map),
+            Datum::List(pairs) => pairs.into_iter().map(pair).collect(),
             other => Err(self.bad(what, other.shape())),
         }
     }
 
-    /// The way to a place inside: a list of keys and indices.
-    pub(crate) fn path(&mut self) -> Result<Vec<Key>, Failure> {
-        self.list("a path (a list of keys)")?.into_iter().map(|step| Ok(Key::try_from(step)?)).collect()
+    /// A list of keys: also the way to a place inside.
+    pub(crate) fn keys(&mut self) -> Result<Vec<Key>, Failure> {
+        self.list()?.into_iter().map(|step| Ok(Key::try_from(step)?)).collect()
     }
 
     /// Something or nothing: a list of one or of none.
-    pub(crate) fn maybe(&mut self, what: &str) -> Result<Option<Datum>, Failure> {
-        let mut list = self.list(what)?;
-        if list.len() > 1 {
-            return Err(self.bad(what, "a longer list"));
+    pub(crate) fn maybe(&mut self) -> Result<Option<Datum>, Failure> {
+        let what = "a list of one, or of none for nothing";
+        match self.datum()? {
+            Datum::List(mut list) if list.len() <= 1 => Ok(list.pop()),
+            Datum::List(list) => Err(self.bad(what, &format!("a list of {}", list.len()))),
+            other => Err(self.bad(what, other.shape())),
         }
-        Ok(list.pop())
     }
 
     /// A slice: begin, end and step, each a number or null.
     pub(crate) fn slice(&mut self) -> Result<[Option<i64>; 3], Failure> {
-        let mut bound = || match self.items.next() {
+        let mut bound = || match self.optional() {
             None | Some(Datum::Null) => Ok(None),
             // What lies beyond 64 signed bits lies beyond every list.
             Some(Datum::Int(number)) => Ok(Some(clamp(number))),
-            Some(other) => Err(Failure::bad_argument("a whole number or null in a slice", other.shape())),
+            Some(other) => Err(self.bad("a whole number or null", other.shape())),
         };
         Ok([bound()?, bound()?, bound()?])
     }
 
-    /// Refuses arguments that the method does not know.
-    pub(crate) fn end(mut self) -> Result<(), Failure> {
-        match self.items.next() {
-            None => Ok(()),
-            Some(extra) => Err(self.bad("no more arguments", extra.shape())),
-        }
-    }
-
-    fn bad(&self, what: &str, got: &str) -> Failure {
-        Failure::bad_argument(format!("{}: {what}", self.method), got)
+    /// Says that the argument taken last is not what it has to be.
+    pub(crate) fn bad(&self, what: &str, got: &str) -> Failure {
+        let name = self.signature.name(self.taken.saturating_sub(1)).to_uppercase();
+        Failure::bad_argument(format!("{} {name}: {what}", self.called), got)
     }
 }
 

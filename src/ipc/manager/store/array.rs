@@ -23,8 +23,7 @@ pub(crate) struct Value {
 
 impl Value {
     pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
-        let (typecode, datum) = (args.text("a typecode")?, args.datum("a value")?);
-        args.end()?;
+        let (typecode, datum) = (args.text()?, args.datum()?);
         Ok(Value { typecode, datum })
     }
 
@@ -32,13 +31,12 @@ impl Value {
         let reply = match method {
             Method::Get | Method::Snapshot => self.datum.clone().into(),
             Method::Set => {
-                self.datum = args.datum("a value")?;
+                self.datum = args.datum()?;
                 Reply::DONE
             }
             Method::Typecode => self.typecode.as_str().into(),
             _ => return Err(Failure::NoSuchMethod { kind: Kind::Value, method }),
         };
-        args.end()?;
         Ok(reply)
     }
 }
@@ -120,8 +118,8 @@ pub(crate) struct Array {
 
 impl Array {
     pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
-        let typecode = Typecode::new(&args.text("a typecode")?)?;
-        let words = match args.datum("a length or a list")? {
+        let typecode = Typecode::new(&args.text()?)?;
+        let words = match args.datum()? {
             Datum::List(items) => items.iter().map(|item| typecode.to_word(item)).collect::<Result<_, _>>()?,
             // Bytes are the elements of an array of bytes.
             Datum::Bytes(bytes) if typecode.0 == 'c' => bytes.into_iter().map(u64::from).collect(),
@@ -133,7 +131,6 @@ impl Array {
                 vec![0; len.ok_or_else(wrong)?]
             }
         };
-        args.end()?;
         Ok(Array { typecode, words })
     }
 
@@ -141,10 +138,10 @@ impl Array {
         let (typecode, len) = (self.typecode, self.words.len());
         let reply = match method {
             Method::Len => Reply::from(len),
-            Method::GetItem => self.get(args.int("an index")?)?.into(),
+            Method::GetItem => self.get(args.int()?)?.into(),
             Method::SetItem => {
-                let index = args.int("an index")?;
-                self.set(index, &args.datum("a value")?)?;
+                let index = args.int()?;
+                self.set(index, &args.datum()?)?;
                 Reply::DONE
             }
             Method::GetSlice => {
@@ -152,7 +149,7 @@ impl Array {
                 places(args.slice()?, len)?.into_iter().map(word).collect::<Datum>().into()
             }
             Method::SetSlice => {
-                let (places, new) = (places(args.slice()?, len)?, args.list("a list")?);
+                let (places, new) = (places(args.slice()?, len)?, args.list()?);
                 if places.len() != new.len() {
                     return Err(Failure::SliceLength { expected: places.len(), got: new.len() });
                 }
@@ -166,7 +163,6 @@ impl Array {
             }
             _ => return Err(Failure::NoSuchMethod { kind: Kind::Array, method }),
         };
-        args.end()?;
         Ok(reply)
     }
 

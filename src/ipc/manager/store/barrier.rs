@@ -36,11 +36,11 @@ pub(crate) struct Barrier {
 impl Barrier {
     /// Arguments: the number of parties, whether there is an action (no), and the timeout in nanoseconds (none).
     pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
-        let parties = args.int("a number of parties")?;
+        let parties = args.int()?;
         if parties == 0 {
             return Err(Failure::bad_argument("at least one party", "0"));
         }
-        let has_action = args.bool_or("whether there is an action", false)?;
+        let has_action = args.bool_or(false)?;
         let default_patience = match args.optional() {
             None | Some(Datum::Null) => Patience::Forever,
             Some(timeout_ns) => {
@@ -48,13 +48,11 @@ impl Barrier {
                 Patience::Nanos(timeout_ns.as_int().ok_or_else(wrong)?)
             }
         };
-        args.end()?;
         Ok(Barrier { parties, has_action, default_patience, waiters: Vec::new(), leader: None, broken: false })
     }
 
     pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, mut args: Args) -> Result<Step, Failure> {
-        let finished_well = if method == Method::Finish { args.bool_or("whether it went well", true)? } else { true };
-        args.end()?;
+        let finished_well = if method == Method::Finish { args.bool_or(true)? } else { true };
         match method {
             Method::Wait => {
                 if self.broken {
@@ -128,7 +126,9 @@ impl Barrier {
         }
     }
 
-    pub(crate) fn timed_out(&mut self, desk: &mut Desk) {
+    pub(crate) fn timed_out(&mut self, waiter: WaiterId, desk: &mut Desk) {
+        self.waiters.retain(|waiting| *waiting != waiter);
+        desk.complete(waiter, Ok(Reply::NotInTime));
         self.break_it(desk);
     }
 

@@ -11,10 +11,10 @@ use super::failure::Failure;
 use super::method::Method;
 use super::object::Object;
 use super::slice::place;
-use crate::ipc::manager::data::{DEPTH_LIMIT, Datum, Key, Map, ObjectId, add};
+use crate::ipc::manager::data::{DEPTH_LIMIT, Datum, Key, Kind, Map, ObjectId, add};
 
 /// What is to be done to one place.
-enum Change {
+pub(crate) enum Change {
     Get,
     Set(Datum),
     Remove,
@@ -31,62 +31,46 @@ enum Change {
     },
 }
 
-/// Does what `method` says, if it is one of this module's.
-pub(crate) fn call(
-    objects: &mut HashMap<ObjectId, Object>,
-    object: ObjectId,
-    method: Method,
-    args: Vec<Datum>,
-) -> Result<Reply, Failure> {
-    let mut args = Args::new(args, method);
-    let is_cell = matches!(objects.get(&object), Some(Object::Value(_)));
-    let path = match method {
-        // A cell is one place, so the way to it is empty.
-        Method::Add | Method::CompareAndSwap if is_cell => Vec::new(),
-        Method::Add | Method::CompareAndSwap => vec![args.key()?],
-        _ => args.path()?,
-    };
-    let change = match method {
-        Method::SetAt => Change::Set(args.datum("a value")?),
-        Method::RemoveAt => Change::Remove,
-        Method::PushAt => Change::Push(args.datum("a value")?),
-        Method::Add | Method::AddAt => Change::Add { amount: args.datum("a number")?, default: args.optional() },
-        Method::CompareAndSwap | Method::CompareAndSwapAt => {
-            let (expected, new) = (
-                args.maybe("what is expected: a list of one or none")?,
-                args.maybe("what is new: a list of one or none")?,
-            );
-            Change::Swap { expected, new }
-        }
-        _ => Change::Get,
-    };
-    args.end()?;
-    let depth = path.len();
-    let mut path = path.into_iter().peekable();
-    let mut within = object;
-    // From object to object, as references lead.
-    loop {
-        let object = objects.get_mut(&within).ok_or(Failure::NoSuchObject)?;
-        match go(object, &mut path, &change, depth)? {
-            Found::Done(reply) => return Ok(reply),
-            Found::Elsewhere(next) => within = next,
+impl Change {
+    /// The place and the change that a call of `method` is about, if it is one of this module's.
+    pub(crate) fn read(method: Method, kind: Kind, args: &mut Args) -> Result<Option<(Vec<Key>, Change)>, Failure> {
+        use Method::{Add, AddAt, CompareAndSwap, CompareAndSwapAt, GetAt, PushAt, RemoveAt, SetAt};
+        let path = match method {
+            // A value is one place, so the way to it is empty.
+            Add | CompareAndSwap if kind == Kind::Value => Vec::new(),
+            Add | CompareAndSwap => vec![args.key()?],
+            GetAt | SetAt | RemoveAt | PushAt | AddAt | CompareAndSwapAt => args.keys()?,
+            _ => return Ok(None),
+        };
+        let change = match method {
+            SetAt => Change::Set(args.datum()?),
+            RemoveAt => Change::Remove,
+            PushAt => Change::Push(args.datum()?),
+            Add | AddAt => Change::Add { amount: args.datum()?, default: args.optional() },
+            CompareAndSwap | CompareAndSwapAt => Change::Swap { expected: args.maybe()?, new: args.maybe()? },
+            _ => Change::Get,
+        };
+        Ok(Some((path, change)))
+    }
+
+    /// Does the change, from object to object as references lead.
+    pub(crate) fn apply(
+        &self,
+        objects: &mut HashMap<ObjectId, Object>,
+        object: ObjectId,
+        path: Vec<Key>,
+    ) -> Result<Reply, Failure> {
+        let depth = path.len();
+        let mut path = path.into_iter().peekable();
+        let mut within = object;
+        loop {
+            let object = objects.get_mut(&within).ok_or(Failure::NoSuchObject)?;
+            match go(object, &mut path, self, depth)? {
+                Found::Done(reply) => return Ok(reply),
+                Found::Elsewhere(next) => within = next,
+            }
         }
     }
-}
-
-/// Whether the methods of this module know `method`.
-pub(crate) fn knows(method: Method) -> bool {
-    matches!(
-        method,
-        Method::GetAt
-            | Method::SetAt
-            | Method::RemoveAt
-            | Method::PushAt
-            | Method::Add
-            | Method::AddAt
-            | Method::CompareAndSwap
-            | Method::CompareAndSwapAt
-    )
 }
 
 enum Found {

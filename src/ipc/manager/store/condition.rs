@@ -51,7 +51,6 @@ impl Condition {
         };
         match method {
             Method::Wait => {
-                args.end()?;
                 if !lock.is_held_by(cx.caller) {
                     return Err(Failure::WaitUnacquired);
                 }
@@ -67,14 +66,10 @@ impl Condition {
                 Ok(Step::Parked)
             }
             Method::Notify => {
-                let count = args.int_or("a number", 1)?;
-                args.end()?;
+                let count = args.int_or(1)?;
                 notify(count, cx)
             }
-            Method::NotifyAll => {
-                args.end()?;
-                notify(usize::MAX, cx)
-            }
+            Method::NotifyAll => notify(usize::MAX, cx),
             Method::Acquire | Method::Release | Method::Locked | Method::Snapshot => {
                 let mut cx = Context { object: lock_id, caller: cx.caller, patience: cx.patience, desk: cx.desk };
                 lock.call(&mut cx, method, args)

@@ -18,12 +18,7 @@ pub(crate) struct Dict {
 
 impl Dict {
     pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
-        let entries = match args.optional() {
-            None => Map::new(),
-            Some(datum) => Args::new(vec![datum], Method::Update).entries()?,
-        };
-        args.end()?;
-        Ok(Dict { entries })
+        Ok(Dict { entries: args.entries_or_empty()? })
     }
 
     pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Result<Reply, Failure> {
@@ -41,7 +36,7 @@ impl Dict {
             }
             Method::SetItem => {
                 let key = args.key()?;
-                entries.insert(key, args.datum("a value")?);
+                entries.insert(key, args.datum()?);
                 Reply::DONE
             }
             Method::DelItem => {
@@ -77,7 +72,7 @@ impl Dict {
                 both.into()
             }
             Method::FromKeys => {
-                let (keys, datum) = (args.path()?, args.optional().unwrap_or(Datum::Null));
+                let (keys, datum) = (args.keys()?, args.optional().unwrap_or(Datum::Null));
                 keys.into_iter().map(|key| (key, datum.clone())).collect::<Map>().into()
             }
             Method::Keys => keys(entries.iter()).into(),
@@ -91,7 +86,6 @@ impl Dict {
             }
             _ => return Err(Failure::NoSuchMethod { kind: Kind::Dict, method }),
         };
-        args.end()?;
         Ok(reply)
     }
 }
@@ -112,18 +106,14 @@ pub(crate) struct Namespace {
 
 impl Namespace {
     pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
-        let attributes = match args.optional() {
-            None => Map::new(),
-            Some(datum) => Args::new(vec![datum], Method::Update).entries()?,
-        };
-        args.end()?;
+        let attributes = args.entries_or_empty()?;
         attributes.iter().try_for_each(|(key, _)| attribute_name(key).map(|_| ()))?;
         Ok(Namespace { attributes })
     }
 
     pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Result<Reply, Failure> {
         let attributes = &mut self.attributes;
-        let mut name = || args.text("a name");
+        let mut name = || args.text();
         let missing = |name: &str| Failure::NoSuchAttribute(name.to_owned());
         let reply = match method {
             Method::GetItem => {
@@ -132,7 +122,7 @@ impl Namespace {
             }
             Method::SetItem => {
                 let name = name()?;
-                attributes.insert(name.into(), args.datum("a value")?);
+                attributes.insert(name.into(), args.datum()?);
                 Reply::DONE
             }
             Method::DelItem => {
@@ -150,7 +140,6 @@ impl Namespace {
             Method::Copy | Method::Snapshot => attributes.clone().into(),
             _ => return Err(Failure::NoSuchMethod { kind: Kind::Namespace, method }),
         };
-        args.end()?;
         Ok(reply)
     }
 }

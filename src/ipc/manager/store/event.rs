@@ -7,7 +7,6 @@
 //! Python `threading.Event` in a manager. Differs: whoever waits when the event is set is woken with `true`, also if it is
 //! cleared at once.
 
-use super::args::Args;
 use super::call::Reply;
 use super::desk::{Context, Desk, Step, WaiterId};
 use super::failure::Failure;
@@ -22,13 +21,7 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    pub(crate) fn create(args: Args) -> Result<Self, Failure> {
-        args.end()?;
-        Ok(Event::default())
-    }
-
-    pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, args: Args) -> Result<Step, Failure> {
-        args.end()?;
+    pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method) -> Result<Step, Failure> {
         match method {
             Method::IsSet | Method::Snapshot => Ok(self.is_set.into()),
             Method::Set => {

@@ -14,18 +14,20 @@ use crate::ipc::manager::data::{Beyond64Bits, DEPTH_LIMIT, Key, Kind, NotCompara
 pub enum Failure {
     #[error("there is no such object (any more) for this client")]
     NoSuchObject,
-    #[error("a {kind} has no method {method}")]
+    #[error("{kind} has no method {method}")]
     NoSuchMethod { kind: Kind, method: Method },
-    #[error("there is no object of the name {name}")]
+    #[error("no object named {name:?}")]
     NoSuchName { name: String },
-    #[error("the name {name} belongs to a {kind}")]
+    #[error("{name:?} is the name of another type of object: {kind}")]
     NameTaken { name: String, kind: Kind },
-    #[error("the object is a {is} and not a {wanted}")]
+    #[error("the object is of type {is}, not {wanted}")]
     WrongKind { is: Kind, wanted: Kind },
     #[error("the handle was taken before, or its giver is gone")]
     NoSuchLoan,
     #[error("{what} expected, {got} given")]
     BadArgument { what: String, got: String },
+    #[error("{called} takes {}, and {given} {} given", takes_or_none(.takes), if *.given == 1 { "was" } else { "were" })]
+    ArgumentCount { called: String, takes: String, given: usize },
     #[error("no such key: {0}")]
     NoSuchKey(KeyText),
     #[error("no such attribute: {0}")]
@@ -70,6 +72,10 @@ pub enum Failure {
     TooManyWaiting { limit: usize },
     #[error("the answer has {bytes} bytes, more than the {limit} of a message")]
     AnswerTooLong { bytes: usize, limit: usize },
+}
+
+fn takes_or_none(takes: &str) -> &str {
+    if takes.is_empty() { "no arguments" } else { takes }
 }
 
 /// A key's text, as it stands in a message.

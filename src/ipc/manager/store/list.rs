@@ -22,12 +22,7 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
-        let items = match args.optional() {
-            None => Vec::new(),
-            Some(datum) => Args::new(vec![datum], Method::Extend).list("a list")?,
-        };
-        args.end()?;
-        Ok(List { items })
+        Ok(List { items: args.list_or_empty()? })
     }
 
     pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Result<Reply, Failure> {
@@ -35,15 +30,15 @@ impl List {
         let len = items.len();
         let reply = match method {
             Method::Len => Reply::from(len),
-            Method::Contains => items.contains(&args.datum("a value")?).into(),
-            Method::GetItem => items[place(args.int("an index")?, len)?].clone().into(),
+            Method::Contains => items.contains(&args.datum()?).into(),
+            Method::GetItem => items[place(args.int()?, len)?].clone().into(),
             Method::SetItem => {
-                let at = place(args.int("an index")?, len)?;
-                items[at] = args.datum("a value")?;
+                let at = place(args.int()?, len)?;
+                items[at] = args.datum()?;
                 Reply::DONE
             }
             Method::DelItem => {
-                items.remove(place(args.int("an index")?, len)?);
+                items.remove(place(args.int()?, len)?);
                 Reply::DONE
             }
             Method::GetSlice => {
@@ -51,7 +46,7 @@ impl List {
             }
             Method::SetSlice => {
                 let slice = args.slice()?;
-                set_slice(items, slice, args.list("a list")?)?;
+                set_slice(items, slice, args.list()?)?;
                 Reply::DONE
             }
             Method::DelSlice => {
@@ -65,43 +60,42 @@ impl List {
                 Reply::DONE
             }
             Method::Append => {
-                items.push(args.datum("a value")?);
+                items.push(args.datum()?);
                 Reply::DONE
             }
             Method::Extend => {
-                items.extend(args.list("a list")?);
+                items.extend(args.list()?);
                 Reply::DONE
             }
             Method::Insert => {
-                let index: i64 = args.int("an index")?;
+                let index: i64 = args.int()?;
                 let at = if index < 0 { (i128::from(index) + len as i128).max(0) } else { i128::from(index) };
-                items.insert((at as usize).min(len), args.datum("a value")?);
+                items.insert((at as usize).min(len), args.datum()?);
                 Reply::DONE
             }
             Method::Pop => {
-                let index = args.int_or("an index", -1)?;
+                let index = args.int_or(-1)?;
                 if items.is_empty() {
                     return Err(Failure::Empty(Kind::List));
                 }
                 items.remove(place(index, len)?).into()
             }
             Method::Remove => {
-                let wanted = args.datum("a value")?;
+                let wanted = args.datum()?;
                 let at = items.iter().position(|item| *item == wanted).ok_or(Failure::NotInList)?;
                 items.remove(at);
                 Reply::DONE
             }
             Method::Index => {
-                let wanted = args.datum("a value")?;
+                let wanted = args.datum()?;
                 let within =
-                    range([Some(args.int_or("a begin", 0)?), Some(args.int_or("an end", i64::MAX)?), None], len)
-                        .unwrap_or_default();
+                    range([Some(args.int_or(0)?), Some(args.int_or(i64::MAX)?), None], len).unwrap_or_default();
                 let begin = within.start;
                 let at = items[within].iter().position(|item| *item == wanted).ok_or(Failure::NotInList)?;
                 (begin + at).into()
             }
             Method::Count => {
-                let wanted = args.datum("a value")?;
+                let wanted = args.datum()?;
                 items.iter().filter(|item| **item == wanted).count().into()
             }
             Method::Reverse => {
@@ -110,13 +104,13 @@ impl List {
             }
             Method::Reversed => items.iter().rev().cloned().collect::<Datum>().into(),
             Method::Sort => {
-                sort(items, args.bool_or("whether to reverse", false)?)?;
+                sort(items, args.bool_or(false)?)?;
                 Reply::DONE
             }
-            Method::Concat => items.iter().cloned().chain(args.list("a list")?).collect::<Datum>().into(),
-            Method::Repeat => repeated(items, args.int("a number")?)?.into(),
+            Method::Concat => items.iter().cloned().chain(args.list()?).collect::<Datum>().into(),
+            Method::Repeat => repeated(items, args.int()?)?.into(),
             Method::RepeatInPlace => {
-                *items = repeated(items, args.int("a number")?)?;
+                *items = repeated(items, args.int()?)?;
                 Reply::DONE
             }
             Method::Copy | Method::Snapshot => items.clone().into(),
@@ -126,7 +120,6 @@ impl List {
             }
             _ => return Err(Failure::NoSuchMethod { kind: Kind::List, method }),
         };
-        args.end()?;
         Ok(reply)
     }
 }

@@ -66,9 +66,8 @@ pub(crate) struct Mutex {
 }
 
 impl Mutex {
-    pub(crate) fn create(recursive: bool, args: Args) -> Result<Self, Failure> {
-        args.end()?;
-        Ok(Mutex { recursive, holder: None, abandoned: false, line: VecDeque::new() })
+    pub(crate) fn new(recursive: bool) -> Self {
+        Mutex { recursive, holder: None, abandoned: false, line: VecDeque::new() }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -77,20 +76,13 @@ impl Mutex {
 
     pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, mut args: Args) -> Result<Step, Failure> {
         match method {
-            Method::Acquire => {
-                args.end()?;
-                self.acquire(cx)
-            }
+            Method::Acquire => self.acquire(cx),
             Method::Release => {
-                let permit = args.int_or("a permit", 0)?;
-                args.end()?;
+                let permit = args.int_or(0)?;
                 self.release(cx.caller, permit, cx.desk)?;
                 Ok(Reply::DONE.into())
             }
-            Method::Locked | Method::Snapshot => {
-                args.end()?;
-                Ok(self.holder.is_some().into())
-            }
+            Method::Locked | Method::Snapshot => Ok(self.holder.is_some().into()),
             _ => Err(Failure::NoSuchMethod { kind: self.kind(), method }),
         }
     }

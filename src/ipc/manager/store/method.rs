@@ -1,4 +1,7 @@
-//! The names of what can be called.
+//! The table of methods: their names, which types have them, with which arguments, and what they do.
+//!
+//! Calls are checked against it before an object sees them; `--call` reads names and shows usage from it. That the types
+//! serve what it says is tested.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,87 +9,240 @@ use std::str::FromStr;
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 
-/// What can be called on objects. Which type has which is the matter of the types.
-///
-/// Names are Python's without underscores (`get_item` is `__getitem__`), in small letters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each is the method of that name; the types' documentation says what it does")]
-pub enum Method {
-    // Containers.
-    Len,
-    Contains,
-    GetItem,
-    SetItem,
-    DelItem,
-    GetSlice,
-    SetSlice,
-    DelSlice,
-    Clear,
-    Copy,
-    Reversed,
-    Snapshot,
-    // Dicts.
-    Get,
-    Keys,
-    Values,
-    Items,
-    Pop,
-    PopItem,
-    SetDefault,
-    Update,
-    Or,
-    FromKeys,
-    // Lists.
-    Append,
-    Extend,
-    Insert,
-    Remove,
-    Index,
-    Count,
-    Reverse,
-    Sort,
-    Concat,
-    Repeat,
-    RepeatInPlace,
-    // Several steps as one, which Python has not.
-    Add,
-    CompareAndSwap,
-    GetAt,
-    SetAt,
-    RemoveAt,
-    PushAt,
-    AddAt,
-    CompareAndSwapAt,
-    // Locks, semaphores, conditions.
-    Acquire,
-    Release,
-    Locked,
-    GetValue,
-    Wait,
-    Notify,
-    NotifyAll,
-    // Events and cells.
-    IsSet,
-    Set,
-    Typecode,
-    // Barriers.
-    Finish,
-    Abort,
-    Reset,
-    Parties,
-    NWaiting,
-    Broken,
-    // Queues.
-    Put,
-    Qsize,
-    Empty,
-    Full,
-    TaskDone,
-    Join,
-    Shutdown,
-    Unfinished,
-    DeadLetters,
+use crate::ipc::manager::data::Kind;
+
+/// The arguments of a method: those that are needed, then those that may be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signature {
+    needed: &'static [&'static str],
+    optional: &'static [&'static str],
+    may_wait: bool,
+}
+
+impl Signature {
+    /// Whether a call may wait for what others do.
+    pub fn may_wait(self) -> bool {
+        self.may_wait
+    }
+
+    /// The name of an argument by its place.
+    pub(super) fn name(self, place: usize) -> &'static str {
+        self.needed.iter().chain(self.optional).nth(place).copied().unwrap_or("argument")
+    }
+
+    /// Whether a call may have this many arguments.
+    pub(super) fn takes(self, count: usize) -> bool {
+        (self.needed.len()..=self.needed.len() + self.optional.len()).contains(&count)
+    }
+}
+
+/// As in a usage text: `KEY [DEFAULT]`; nothing if there are no arguments.
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let needed = self.needed.iter().map(|name| name.to_uppercase());
+        let optional = self.optional.iter().map(|name| format!("[{}]", name.to_uppercase()));
+        f.write_str(&needed.chain(optional).collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// `needed, …; optional, …`, and `waits` behind it where a call may wait for what others do.
+macro_rules! signature {
+    (($($needed:ident),* $(; $($optional:ident),*)?) $($waits:ident)?) => {
+        Signature {
+            needed: &[$(stringify!($needed)),*],
+            optional: &[$($(stringify!($optional)),*)?],
+            may_wait: !matches!(&[$(stringify!($waits)),*] as &[&str], []),
+        }
+    };
+}
+
+/// Makes [`Method`] and what is known of each. A line is a name and, for each group of types at which it takes the same
+/// arguments, `[Type, …](needed, …; optional, …)`.
+macro_rules! methods {
+    ($($(#[doc = $doc:literal])* $method:ident: $([$($kind:ident)|*] $args:tt $($waits:ident)?),*;)*) => {
+        /// A method of an object in a manager.
+        ///
+        /// Names are Python's without underscores at the ends (`get_item` is `__getitem__`), in small letters.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Method {
+            $($(#[doc = $doc])* $method,)*
+        }
+
+        impl Method {
+            /// Every method, in the order of the table.
+            pub const ALL: &'static [Method] = &[$(Method::$method),*];
+
+            /// The arguments of the method at objects of type `kind`; `None` if the type does not have it.
+            pub const fn signature(self, kind: Kind) -> Option<Signature> {
+                match (self, kind) {
+                    $($((Method::$method, $(Kind::$kind)|*) => Some(signature!($args $($waits)?)),)*)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+methods! {
+    /// The number of items.
+    Len: [List | Dict | Array | Queue | JoinableQueue]();
+    /// Whether there is such an item, key or attribute.
+    Contains: [List](value), [Dict](key), [Namespace](name);
+    /// The item at an index, or of a key or name. An error if there is none.
+    GetItem: [List | Array](index), [Dict](key), [Namespace](name);
+    /// Puts an item at an index, or of a key or name.
+    SetItem: [List | Array](index, value), [Dict](key, value), [Namespace](name, value);
+    /// Removes the item at an index, or of a key or name.
+    DelItem: [List](index), [Dict](key), [Namespace](name);
+    /// The items of a slice.
+    GetSlice: [List | Array](; begin, end, step);
+    /// Replaces the items of a slice. `null` leaves a bound open.
+    SetSlice: [List | Array](begin, end, step, items);
+    /// Removes the items of a slice.
+    DelSlice: [List](; begin, end, step);
+    /// The item of a key, or a default; a value; the next item of a queue.
+    Get: [Dict](key; default), [Value](), [Queue | JoinableQueue]() waits;
+    /// Replaces a value; sets an event.
+    Set: [Value](value), [Event]();
+    /// The keys in the order of insertion.
+    Keys: [Dict]();
+    /// The values in the order of insertion.
+    Values: [Dict]();
+    /// Pairs of key and value in the order of insertion.
+    Items: [Dict]();
+    /// Removes and returns the item at an index (the last), or of a key.
+    Pop: [List](; index), [Dict](key; default);
+    /// Removes and returns the entry that was inserted last.
+    PopItem: [Dict]();
+    /// The value of a key, which is set to a default first if there is none.
+    SetDefault: [Dict](key; default);
+    /// Sets the entries of a dict or of a list of pairs.
+    Update: [Dict | Namespace](entries);
+    /// A copy with the entries of another.
+    Or: [Dict](entries);
+    /// A new dict of these keys, all with the same value.
+    FromKeys: [Dict](keys; value);
+    /// Appends an item.
+    Append: [List](value);
+    /// Appends all items of a list.
+    Extend: [List](items);
+    /// Inserts an item before an index.
+    Insert: [List](index, value);
+    /// Removes the first item that is equal.
+    Remove: [List](value);
+    /// The index of the first item that is equal.
+    Index: [List](value; begin, end);
+    /// How many items are equal.
+    Count: [List](value);
+    /// Reverses the list.
+    Reverse: [List]();
+    /// The items, or keys, in reverse order.
+    Reversed: [List | Dict]();
+    /// Sorts the list.
+    Sort: [List](; reverse);
+    /// The items with those of another list behind them.
+    Concat: [List](items);
+    /// The items, several times.
+    Repeat: [List](times);
+    /// Repeats the list's items in it.
+    RepeatInPlace: [List](times);
+    /// A copy of everything at one moment.
+    Copy: [List | Dict | Namespace | Array]();
+    /// Removes everything; resets an event.
+    Clear: [List | Dict | Event]();
+    /// The type of a value or of an array's elements.
+    Typecode: [Value | Array]();
+    /// Waits for a lock or a permit, and takes it.
+    Acquire: [Lock | RLock | Semaphore | BoundedSemaphore | Condition]() waits;
+    /// Gives it back.
+    Release: [Lock | RLock | Condition](; permit), [Semaphore | BoundedSemaphore](; count);
+    /// Whether it could not be taken now.
+    Locked: [Lock | RLock | Semaphore | BoundedSemaphore | Condition]();
+    /// The number of free permits.
+    GetValue: [Semaphore | BoundedSemaphore]();
+    /// Waits for a notification, the event, or the other parties.
+    Wait: [Condition | Event | Barrier]() waits;
+    /// Wakes some of those that wait.
+    Notify: [Condition](; count);
+    /// Wakes all that wait.
+    NotifyAll: [Condition]();
+    /// Whether the event is set.
+    IsSet: [Event]();
+    /// Says that the barrier's action is finished.
+    Finish: [Barrier](; went_well);
+    /// Breaks the barrier.
+    Abort: [Barrier]();
+    /// Makes a broken barrier whole; breaks it for those that wait.
+    Reset: [Barrier]();
+    /// The number of parties.
+    Parties: [Barrier]();
+    /// The number of parties that wait.
+    NWaiting: [Barrier]();
+    /// Whether the barrier is broken.
+    Broken: [Barrier]();
+    /// Waits for room, and puts an item in.
+    Put: [Queue | JoinableQueue](item) waits;
+    /// Reports an item as done.
+    TaskDone: [Queue | JoinableQueue](; lease);
+    /// Waits until all items are reported as done.
+    Join: [Queue | JoinableQueue]() waits;
+    /// Ends the queue: nothing is put any more, and with `now` what is in it is dropped.
+    Shutdown: [Queue | JoinableQueue](; now);
+    /// The number of items.
+    Qsize: [Queue | JoinableQueue]();
+    /// Whether there are no items.
+    Empty: [Queue | JoinableQueue]();
+    /// Whether there is no room.
+    Full: [Queue | JoinableQueue]();
+    /// The number of items that are not reported as done.
+    Unfinished: [Queue | JoinableQueue]();
+    /// The items that were delivered too often.
+    DeadLetters: [Queue | JoinableQueue]();
+    /// Adds to a number in one step, and returns the sum.
+    Add: [List | Array](index, amount; default), [Dict](key, amount; default), [Namespace](name, amount; default),
+        [Value](amount; default);
+    /// Replaces what is there if it is what was expected. Each is a list of one, or of none for nothing.
+    CompareAndSwap: [List | Array](index, expected, new), [Dict](key, expected, new), [Namespace](name, expected, new),
+        [Value](expected, new);
+    /// What is at a path: a list of keys and indices.
+    GetAt: [List | Dict | Namespace | Value | Array](path);
+    /// Puts a value at a path.
+    SetAt: [List | Dict | Namespace | Value | Array](path, value);
+    /// Removes what is at a path.
+    RemoveAt: [List | Dict | Namespace | Value | Array](path);
+    /// Appends to the list at a path, and returns its length.
+    PushAt: [List | Dict | Namespace | Value | Array](path, value);
+    /// Adds to the number at a path in one step, and returns the sum.
+    AddAt: [List | Dict | Namespace | Value | Array](path, amount; default);
+    /// Replaces what is at a path if it is what was expected.
+    CompareAndSwapAt: [List | Dict | Namespace | Value | Array](path, expected, new);
+    /// What the object shows of itself.
+    Snapshot: [List | Dict | Namespace | Lock | RLock | Semaphore | BoundedSemaphore | Condition | Event | Barrier | Queue
+        | JoinableQueue | Value | Array]();
+}
+
+impl Kind {
+    /// The methods of the objects of this type.
+    pub fn methods(self) -> Vec<Method> {
+        Method::ALL.iter().copied().filter(|method| method.signature(self).is_some()).collect()
+    }
+
+    /// The arguments with which an object of this type is made.
+    pub const fn signature(self) -> Signature {
+        match self {
+            Kind::List => signature!((; items)),
+            Kind::Dict | Kind::Namespace => signature!((; entries)),
+            Kind::Lock | Kind::RLock | Kind::Event => signature!(()),
+            Kind::Semaphore | Kind::BoundedSemaphore => signature!((; permits, has_holders)),
+            Kind::Condition => signature!((; lock)),
+            Kind::Barrier => signature!((parties; has_action, timeout_ns)),
+            Kind::Queue => signature!((; maxsize)),
+            Kind::JoinableQueue => signature!((; maxsize, deliveries)),
+            Kind::Value => signature!((typecode, value)),
+            Kind::Array => signature!((typecode, items)),
+        }
+    }
 }
 
 impl fmt::Display for Method {
@@ -96,9 +252,9 @@ impl fmt::Display for Method {
     }
 }
 
-/// There is no method of this name.
+/// No type has a method of this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no method {0}")]
+#[error("no type has a method {0:?}")]
 pub struct UnknownMethod(String);
 
 impl FromStr for Method {
@@ -116,10 +272,18 @@ mod tests {
 
     #[test]
     fn methods_are_found_by_the_names_they_show() {
-        for method in [Method::Len, Method::CompareAndSwapAt, Method::NWaiting, Method::DeadLetters] {
-            assert_eq!(method.to_string().parse(), Ok(method));
+        for method in Method::ALL {
+            assert_eq!(method.to_string().parse(), Ok(*method));
         }
         assert_eq!("get_item".parse(), Ok(Method::GetItem));
         assert_eq!("__getitem__".parse::<Method>(), Err(UnknownMethod("__getitem__".to_owned())));
+    }
+
+    #[test]
+    fn signature_reads_as_usage() {
+        let usage = |method: Method, kind| method.signature(kind).expect("a method of it").to_string();
+        assert_eq!(usage(Method::Get, Kind::Dict), "KEY [DEFAULT]");
+        assert_eq!(usage(Method::Clear, Kind::Dict), "");
+        assert_eq!(Kind::Array.signature().to_string(), "TYPECODE ITEMS");
     }
 }

@@ -5,8 +5,8 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `call`, `method`, `args`, `failure` | what can be asked, and what is answered |
-//! | `table` | which type has which methods |
+//! | `call`, `failure` | what can be asked, and what is answered |
+//! | `method`, `args` | the table of methods, and the arguments of a call held against it |
 //! | `desk` | who waits, until when |
 //! | `keep`, `lifetime` | what keeps an object alive, and when it goes |
 //! | `departure` | what the end of a client does to the others |
@@ -38,7 +38,6 @@ mod object;
 mod queue;
 mod semaphore;
 mod slice;
-mod table;
 #[cfg(test)]
 mod tests;
 
@@ -47,10 +46,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 pub(crate) use call::{Call, LoanToken, Patience, Reply, Request};
 pub(crate) use desk::{Completion, SessionId, Ticket};
 pub use failure::{Failure, KeyText};
-pub use method::{Method, UnknownMethod};
+pub use method::{Method, Signature, UnknownMethod};
 
 use super::data::{DEPTH_LIMIT, Datum, Key, Kind, Map, ObjectId, ObjectRef};
 use args::Args;
+use change::Change;
 use condition::Condition;
 use desk::{Caller, Context, Desk, Step};
 use keep::Graveyard;
@@ -191,7 +191,7 @@ impl Store {
             };
         }
         self.admit(session, &mut args)?;
-        if kind == Kind::Condition && args.first().is_none_or(Datum::is_null) {
+        if kind == Kind::Condition && matches!(args[..], [] | [Datum::Null]) {
             // A lock of its own, as Python's.
             let lock = self.add(Object::create(Kind::RLock, Vec::new())?);
             args = vec![lock.into()];
@@ -221,12 +221,12 @@ impl Store {
             return Err(Failure::NoSuchObject);
         }
         self.admit(session, &mut args)?;
-        if change::knows(method) {
-            return change::call(&mut self.objects, object, method, args).map(Step::Reply);
-        }
         let target = self.objects.get_mut(&object).ok_or(Failure::NoSuchObject)?;
+        let mut args = Args::of_method(method, target.kind(), args)?;
+        if let Some((path, change)) = Change::read(method, target.kind(), &mut args)? {
+            return change.apply(&mut self.objects, object, path).map(Step::Reply);
+        }
         let mut cx = Context { caller: Caller { session, thread, ticket }, object, patience, desk: &mut self.desk };
-        let args = Args::new(args, method);
         if let Object::Condition { lock, .. } = target {
             let lock = lock.id();
             note_touched(&mut self.sessions, session, lock);

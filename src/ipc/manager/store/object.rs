@@ -38,23 +38,22 @@ pub(crate) enum Object {
 impl Object {
     /// Makes an object. A condition's lock is its only argument, and is made or checked before.
     pub(crate) fn create(kind: Kind, args: Vec<Datum>) -> Result<Self, Failure> {
-        let mut args = Args::new(args, Method::Set);
+        let mut args = Args::of_type(kind, args)?;
         Ok(match kind {
             Kind::List => Object::List(List::create(args)?),
             Kind::Dict => Object::Dict(Dict::create(args)?),
             Kind::Namespace => Object::Namespace(Namespace::create(args)?),
-            Kind::Lock => Object::Mutex(Mutex::create(false, args)?),
-            Kind::RLock => Object::Mutex(Mutex::create(true, args)?),
+            Kind::Lock => Object::Mutex(Mutex::new(false)),
+            Kind::RLock => Object::Mutex(Mutex::new(true)),
             Kind::Semaphore => Object::Semaphore(Semaphore::create(false, args)?),
             Kind::BoundedSemaphore => Object::Semaphore(Semaphore::create(true, args)?),
-            Kind::Condition => match args.datum("a lock")? {
+            Kind::Condition => match args.datum()? {
                 Datum::Object(lock) if matches!(lock.kind(), Kind::Lock | Kind::RLock) => {
-                    args.end()?;
                     Object::Condition { lock: *lock, condition: Condition::default() }
                 }
-                other => return Err(Failure::bad_argument("a lock", other.shape())),
+                other => return Err(args.bad("a lock", other.shape())),
             },
-            Kind::Event => Object::Event(Event::create(args)?),
+            Kind::Event => Object::Event(Event::default()),
             Kind::Barrier => Object::Barrier(Barrier::create(args)?),
             Kind::Queue => Object::Queue(Queue::create(false, args)?),
             Kind::JoinableQueue => Object::Queue(Queue::create(true, args)?),
@@ -89,7 +88,7 @@ impl Object {
             Object::Array(array) => array.call(method, args).map(Into::into),
             Object::Mutex(mutex) => mutex.call(cx, method, args),
             Object::Semaphore(semaphore) => semaphore.call(cx, method, args),
-            Object::Event(event) => event.call(cx, method, args),
+            Object::Event(event) => event.call(cx, method),
             Object::Barrier(barrier) => barrier.call(cx, method, args),
             Object::Queue(queue) => queue.call(cx, method, args),
             Object::Condition { .. } => Err(Failure::NoSuchMethod { kind: Kind::Condition, method }),
@@ -102,7 +101,7 @@ impl Object {
             Object::Mutex(mutex) => mutex.timed_out(waiter, desk),
             Object::Semaphore(semaphore) => semaphore.timed_out(waiter, desk),
             Object::Event(event) => event.timed_out(waiter, desk),
-            Object::Barrier(barrier) => barrier.timed_out(desk),
+            Object::Barrier(barrier) => barrier.timed_out(waiter, desk),
             Object::Queue(queue) => queue.timed_out(waiter, desk),
             _ => {}
         }

@@ -58,9 +58,8 @@ impl Queue {
     /// Arguments: the most items (0: no limit), and how often a joinable queue delivers one item (0: no limit).
     pub(crate) fn create(lends: bool, mut args: Args) -> Result<Self, Failure> {
         // Negative is no limit, as in Python.
-        let maxsize = args.int_or("a number of items", 0_i64)?;
-        let max_deliveries = if lends { args.int_or("a number of deliveries", 0)? } else { 0 };
-        args.end()?;
+        let maxsize = args.int_or(0_i64)?;
+        let max_deliveries = if lends { args.int_or(0)? } else { 0 };
         Ok(Queue {
             lends,
             maxsize: usize::try_from(maxsize).unwrap_or(0),
@@ -83,22 +82,16 @@ impl Queue {
     pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, mut args: Args) -> Result<Step, Failure> {
         match method {
             Method::Put => {
-                let datum = args.datum("an item")?;
-                args.end()?;
+                let datum = args.datum()?;
                 self.put(cx, datum)
             }
-            Method::Get => {
-                args.end()?;
-                self.get(cx)
-            }
+            Method::Get => self.get(cx),
             Method::TaskDone => {
-                let lease = args.int_or("a lease", 0)?;
-                args.end()?;
+                let lease = args.int_or(0)?;
                 self.task_done(cx.caller.session, lease, cx.desk)?;
                 Ok(Reply::DONE.into())
             }
             Method::Join => {
-                args.end()?;
                 if self.unfinished() == 0 {
                     return Ok(Reply::DONE.into());
                 }
@@ -111,15 +104,11 @@ impl Queue {
                 }
             }
             Method::Shutdown => {
-                let at_once = args.bool_or("whether to drop what is queued", false)?;
-                args.end()?;
+                let at_once = args.bool_or(false)?;
                 self.shut_down(at_once, cx.desk);
                 Ok(Reply::DONE.into())
             }
-            _ => {
-                args.end()?;
-                self.look(method).map(Into::into)
-            }
+            _ => self.look(method).map(Into::into),
         }
     }
 

@@ -33,9 +33,8 @@ pub(crate) struct Semaphore {
 impl Semaphore {
     /// Arguments: the permits at the start (1), and whether permits come back when their holder dies (yes).
     pub(crate) fn create(bounded: bool, mut args: Args) -> Result<Self, Failure> {
-        let initial = u64::from(args.int_or::<u32>("a number of permits", 1)?);
-        let has_holders = args.bool_or("whether permits have holders", true)?;
-        args.end()?;
+        let initial = u64::from(args.int_or::<u32>(1)?);
+        let has_holders = args.bool_or(true)?;
         let held = has_holders.then(HashMap::new);
         Ok(Semaphore { bounded, initial, free: initial, held, line: VecDeque::new() })
     }
@@ -47,7 +46,6 @@ impl Semaphore {
     pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, mut args: Args) -> Result<Step, Failure> {
         match method {
             Method::Acquire => {
-                args.end()?;
                 if self.free > 0 {
                     return Ok(self.take(cx.caller.session).into());
                 }
@@ -60,19 +58,12 @@ impl Semaphore {
                 }
             }
             Method::Release => {
-                let count = u64::from(args.int_or::<u32>("a number of permits", 1)?);
-                args.end()?;
+                let count = u64::from(args.int_or::<u32>(1)?);
                 self.release(cx.caller, count, cx.desk)?;
                 Ok(Reply::DONE.into())
             }
-            Method::GetValue | Method::Snapshot => {
-                args.end()?;
-                Ok(self.free.into())
-            }
-            Method::Locked => {
-                args.end()?;
-                Ok((self.free == 0).into())
-            }
+            Method::GetValue | Method::Snapshot => Ok(self.free.into()),
+            Method::Locked => Ok((self.free == 0).into()),
             _ => Err(Failure::NoSuchMethod { kind: self.kind(), method }),
         }
     }

@@ -2,21 +2,19 @@
 
 use super::*;
 
-/// Every method there is.
-fn all() -> impl Iterator<Item = Method> {
-    // What is sent of a method is its number.
-    (0..=u8::MAX).map_while(|number| postcard::from_bytes(&[number]).ok())
-}
-
-/// Arguments with which a method gets past the check of its arguments, if it looks at them before its object.
-fn args_of(method: Method) -> Vec<Datum> {
+/// As many arguments as the method takes at least, so that the object gets to see it.
+fn args_of(method: Method, kind: Kind) -> Vec<Datum> {
     match method {
         Method::Add => args(r#"[0, 1]"#),
         Method::CompareAndSwap => args(r#"[0, [], []]"#),
         Method::GetAt | Method::RemoveAt => args(r#"[[0]]"#),
         Method::SetAt | Method::PushAt | Method::AddAt => args(r#"[[0], 1]"#),
         Method::CompareAndSwapAt => args(r#"[[0], [], []]"#),
-        _ => Vec::new(),
+        _ => match method.signature(kind) {
+            Some(signature) => (0..).map(|count| vec![Datum::from(0); count]).find(|args| signature.takes(args.len())),
+            None => None,
+        }
+        .unwrap_or_default(),
     }
 }
 
@@ -30,15 +28,15 @@ fn made_with(kind: Kind) -> Vec<Datum> {
 
 #[test]
 fn types_serve_what_the_table_says_and_nothing_else() {
-    assert_eq!(all().last(), Some(Method::DeadLetters));
     for kind in Kind::ALL {
         let methods = kind.methods();
-        for method in all() {
+        for &method in Method::ALL {
             // A fresh object each time: what a wait or a shutdown leaves behind does not matter.
             let mut stage = Stage::new();
             let client = stage.client();
             let object = stage.make(client, kind, made_with(kind));
-            let answer = stage.call_for(client, &object, method, args_of(method), Patience::NONE);
+            let args = args_of(method, kind);
+            let answer = stage.call_for(client, &object, method, args, Patience::NONE);
             let is_served = !matches!(answer, Some(Err(Failure::NoSuchMethod { .. })));
             assert_eq!(is_served, methods.contains(&method), "{kind} {method}: {answer:?}");
         }

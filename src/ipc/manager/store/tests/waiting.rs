@@ -242,7 +242,9 @@ fn barrier_breaks_by_timeout_abort_and_death() {
     let broken = |session| (session, Err(Failure::BrokenBarrier));
     let (mut stage, a, b, barrier) = two(Kind::Barrier, "[3, false, 7]");
     stage.call(a, &barrier, Method::Wait, vec![]);
-    assert_eq!(stage.after(7), [broken(a)], "its own timeout");
+    assert_eq!(stage.after(2), []);
+    stage.call(b, &barrier, Method::Wait, vec![]);
+    assert_eq!(stage.after(5), [(a, Ok(Reply::NotInTime)), broken(b)], "its own timeout breaks it for the other");
     assert_eq!(stage.fail(b, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier);
     assert_eq!(stage.get(b, &barrier, Method::Broken, vec![]), Datum::from(true));
     stage.get(a, &barrier, Method::Reset, vec![]);

@@ -174,6 +174,35 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// An argument too many, after the arguments that the method takes: refused, and the object is as it was.
+    #[test]
+    fn call_with_an_argument_too_many_changes_nothing(size in 1..4_usize, draws in prop::collection::vec(draws(), 1..20)) {
+        for kind in Kind::ALL {
+            let (mut pair, methods) = (Pair::new(kind, size), kind.methods());
+            for draw in &draws {
+                let method = methods[draw.method % methods.len()];
+                pair.step(method, draw);
+                for &method in &methods {
+                    // The model goes on as if the call had been done, so it is another one's.
+                    let asked = model(kind, size).call(method, draw);
+                    let mut args = asked.map_or_else(Vec::new, |(args, _)| args);
+                    while method.signature(kind).is_some_and(|signature| signature.takes(args.len())) {
+                        args.push(Datum::Null);
+                    }
+                    let before = format!("{:?}", pair.stage.store.objects);
+                    let answer = pair.stage.call_for(pair.clients[0], &pair.object, method, args.clone(), Patience::NONE);
+                    let is_refused = matches!(answer, Some(Err(Failure::ArgumentCount { .. })));
+                    prop_assert!(is_refused, "{} {} {:?}: {:?}", kind, method, args, answer);
+                    prop_assert_eq!(before, format!("{:?}", pair.stage.store.objects), "{} {} {:?}", kind, method, args);
+                }
+            }
+        }
+    }
+}
+
 fn plain_draw() -> Draw {
     let (index, bound, number, key) = (0, 1, 1, "a".to_owned());
     let (is_second, is_list, flag, is_rare) = (false, false, false, true);
@@ -234,7 +263,8 @@ const WAITING: &[(Kind, &[Tested])] = {
 fn no_wait_is_without_a_test() {
     for kind in Kind::ALL {
         let ends_waits = |method| matches!(method, Method::Notify | Method::NotifyAll | Method::Finish);
-        let has_to_be = |method: &Method| kind.may_wait(*method) || ends_waits(*method);
+        let has_to_be =
+            |method: &Method| method.signature(kind).is_some_and(Signature::may_wait) || ends_waits(*method);
         let table: Vec<Method> = kind.methods().into_iter().filter(has_to_be).collect();
         let tested = WAITING.iter().find(|(of, _)| *of == kind).map_or(&[][..], |(_, tests)| tests);
         for (method, test) in tested {

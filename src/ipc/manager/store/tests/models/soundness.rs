@@ -39,7 +39,12 @@ proptest! {
             }
             let patience = if how % 2 == 0 { Patience::Forever } else { Patience::Nanos(u64::from(how)) };
             let client = clients[usize::from(how) % 2];
-            stage.call_for(client, &objects[object], method, arguments, patience);
+            let before = format!("{:?}", stage.store.objects);
+            let answer = stage.call_for(client, &objects[object], method, arguments.clone(), patience);
+            if let Some(Err(refused)) = answer {
+                let after = format!("{:?}", stage.store.objects);
+                prop_assert_eq!(before, after, "{} {:?} {:?}", method, arguments, refused);
+            }
             stage.after(1);
             if how == 11 {
                 stage.leave(clients[1]);

@@ -147,9 +147,12 @@ impl Barrier {
     }
 
     fn wait(&mut self, is_second: bool) -> Expected {
-        if self.is_broken || self.parties > 1 || self.leader.is_some() {
-            (self.is_broken, self.leader) = (true, None);
+        if self.is_broken {
             return Err(Failure::BrokenBarrier);
+        }
+        if self.parties > 1 || self.leader.is_some() {
+            (self.is_broken, self.leader) = (true, None);
+            return Ok(Reply::NotInTime);
         }
         self.leader = self.has_action.then_some(is_second);
         Ok(Reply::Arrived { index: 0, leads: self.has_action })
