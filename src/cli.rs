@@ -3,7 +3,7 @@
 mod man;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,8 +18,8 @@ use crate::chaos::{self, ChaosArgs};
 use crate::ipc::enter;
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
-use crate::report::{Color, Format, Language, Pictures, Reporter, to_stdout};
-use crate::scenarios::{SCENARIOS, Speed, Terms};
+use crate::report::{Color, Format, Language, Pictures, Reporter, Screen, to_stdout};
+use crate::scenarios::{Kill, SCENARIOS, Speed, Terms};
 use crate::sys::signal::wait_for_children;
 
 const TRY_FIRST: &str = "\
@@ -54,6 +54,12 @@ struct Globals {
     /// When to use colours; auto honours NO_COLOR and a stdout that is no terminal
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     color: Color,
+    /// Print the summary alone
+    #[arg(long)]
+    quiet: bool,
+    /// Kill a worker (kill -9) at a moment: holding, waiting, working, or the name of an event of --format json
+    #[arg(long, value_name = "WORKER@MOMENT")]
+    kill: Vec<Kill>,
     /// Exit with 1 if the claim is false, even where the scenario does not promise it
     #[arg(long)]
     strict: bool,
@@ -211,8 +217,14 @@ pub fn run() -> ExitCode {
     match command.try_get_matches_from(&args) {
         Ok(matches) => conclude(perform(&matches, &args)),
         Err(error) => {
+            let text = error.render();
             // Help and version are answers and go to stdout; a reader that went away has its answer.
-            let _ = error.print();
+            let (mut out, is_terminal) = match error.use_stderr() {
+                true => (Screen::stderr(), io::stderr().is_terminal()),
+                false => (Screen::for_people(Language::En), io::stdout().is_terminal()),
+            };
+            let said = if Color::Auto.is_wanted(is_terminal) { text.ansi().to_string() } else { text.to_string() };
+            let _ = out.write_all(said.as_bytes());
             if error.use_stderr() { Outcome::Unusable.exit_code() } else { ExitCode::SUCCESS }
         }
     }
@@ -234,16 +246,20 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
         return (tool.run)(own, &globals);
     }
     let entry = SCENARIOS.iter().find(|entry| entry.name == name).expect("clap knows only what stands in the tables");
+    if let Some(name) = (entry.as_tool)(own) {
+        refuse_unused(own, name, &[])?;
+    }
+    let language = globals.language();
     let terms = Terms {
         seed: globals.seed(),
         speed: globals.speed,
         strict: globals.strict,
+        kills: globals.kill,
         args: args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect(),
     };
-    let language = globals.language();
     let pictures = Pictures::open(globals.timeline.as_deref(), globals.trace.as_deref(), language)
         .map_err(|error| Failure::Unusable(error.into()))?;
-    let reporter = || -> Box<dyn Reporter> { to_stdout(globals.format, language, globals.color) };
+    let reporter = || -> Box<dyn Reporter> { to_stdout(globals.format, language, globals.color, globals.quiet) };
     (entry.run)(own, &terms, &reporter, pictures)
 }
 
@@ -274,7 +290,7 @@ fn completions(shell: Shell) -> Vec<u8> {
 
 /// Puts something on stdout that somebody asked to see.
 fn print(bytes: &[u8]) -> Result<Outcome, Failure> {
-    let mut stdout = io::stdout();
+    let mut stdout = Screen::stdout();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::ReaderGone),
         Err(error) => Err(unprinted(error)),
@@ -296,7 +312,7 @@ fn conclude(performed: Result<Outcome, Failure>) -> ExitCode {
     };
     for reason in reasons {
         // With stderr closed the exit code has to do.
-        let _ = writeln!(io::stderr(), "error: {reason:#}");
+        let _ = Screen::stderr().write_all(format!("error: {reason:#}\n").as_bytes());
     }
     outcome.exit_code()
 }

@@ -33,7 +33,7 @@ use self::workload::Workload;
 use crate::ipc::{RoleEntry, StopSignals};
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
-use crate::report::Format;
+use crate::report::{Format, Language, Screen};
 
 /// Several workloads by one name.
 struct Group {
@@ -176,7 +176,7 @@ fn perform(
 
 /// Says it on stdout. `false` if nobody listens any more.
 fn say(text: String) -> anyhow::Result<bool> {
-    let mut out = io::stdout();
+    let mut out = Screen::for_people(Language::En);
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         said => said.map(|()| true).context("cannot write the results to stdout"),

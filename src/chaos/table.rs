@@ -14,7 +14,7 @@ pub(super) use super::report::Run;
 use super::report::{Look, Total};
 use super::sweep::{News, Numbered};
 use super::words::{Words, words};
-use crate::report::Format;
+use crate::report::{Format, Screen};
 
 const BAR: Words = words("{bar:32} {pos} of {len} kills  {eta} left", "{bar:32} 已杀 {pos}/{len} 次  还需 {eta}");
 
@@ -84,7 +84,10 @@ impl<'a> Table<'a> {
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout();
+        let mut out = match self.format {
+            Format::Text => Screen::for_people(self.look.language),
+            Format::Json => Screen::stdout(),
+        };
         let mut write = || out.write_all(text.as_bytes()).and_then(|()| out.flush());
         match &self.bar {
             Some(bar) => bar.suspend(write),

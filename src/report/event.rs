@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::jsonl::fields_of;
+
 /// The worker name under which the runner itself appears.
 pub const RUNNER: &str = "runner";
 
@@ -40,6 +42,9 @@ pub enum Fact {
         args: Vec<String>,
         /// How many workers the run starts with.
         workers: u32,
+        /// What the workers can report, and what begins with it: the moments that `--kill` knows.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        moments: Vec<String>,
     },
     /// A worker was started.
     WorkerStarted {
@@ -332,6 +337,13 @@ pub enum Fact {
         /// What was counted: integers and booleans by name.
         facts: Map<String, Value>,
     },
+}
+
+impl Fact {
+    /// Its name, as it stands in JSON Lines.
+    pub(crate) fn name(&self) -> String {
+        fields_of(self).0
+    }
 }
 
 /// One link of a deadlock.

@@ -10,16 +10,25 @@ use super::event::{Event, Fact};
 /// Writes events as JSON Lines.
 pub(super) struct JsonLines<W> {
     out: W,
+    quiet: bool,
 }
 
 impl<W: Write> JsonLines<W> {
     pub(super) fn new(out: W) -> Self {
-        JsonLines { out }
+        JsonLines { out, quiet: false }
+    }
+
+    /// From now on nothing but the summary is shown.
+    pub(super) fn quiet(self) -> Self {
+        JsonLines { quiet: true, ..self }
     }
 }
 
 impl<W: Write> Reporter for JsonLines<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
+        if self.quiet && !matches!(event.fact, Fact::Summary { .. }) {
+            return Ok(());
+        }
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
         self.out.write_all(&line)?;

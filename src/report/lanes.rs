@@ -1,9 +1,16 @@
-//! One character a worker: who waits, who holds, who is gone. The picture at the left of every line.
+//! One character a worker: who waits, who holds, who works, who is gone. The picture at the left of every line.
 
 use super::event::{Event, Fact, RUNNER};
+use super::language::Language;
+use super::meaning::{Doing, meaning};
 
-/// More workers than this have no picture: it would leave no room for words.
-const MOST_LANES: usize = 10;
+/// Columns that a line has besides its picture and its words: the time, the worker's name, and what separates them.
+const OTHERS: usize = 27;
+/// Columns that words need to stay on one line, mostly.
+const WORDS: usize = 43;
+/// Columns that are left to words in any case, and how many workers are shown at that price.
+const FEWEST_WORDS: usize = 24;
+const FEW: usize = 10;
 
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,18 +19,61 @@ pub(super) enum Lane {
     Running,
     Waiting,
     Holding,
+    /// It holds something and waits for something else.
+    Both,
+    Working,
     Ended,
     Died,
 }
 
 impl Lane {
-    pub(super) fn symbol(self) -> char {
+    pub(super) fn symbol(self, is_ascii: bool) -> char {
+        let (symbol, plain) = match self {
+            Lane::NotStarted | Lane::Ended => (' ', ' '),
+            Lane::Running => ('·', '.'),
+            Lane::Waiting => ('┆', ':'),
+            Lane::Holding => ('█', '#'),
+            Lane::Both => ('▐', '%'),
+            Lane::Working => ('▒', '='),
+            Lane::Died => ('×', 'x'),
+        };
+        if is_ascii { plain } else { symbol }
+    }
+
+    /// What its symbol means, for the legend.
+    fn said(self, language: Language) -> &'static str {
         match self {
-            Lane::NotStarted | Lane::Ended => ' ',
-            Lane::Running => '·',
-            Lane::Waiting => '┆',
-            Lane::Holding => '█',
-            Lane::Died => '×',
+            Lane::NotStarted | Lane::Ended => "",
+            Lane::Running => language.pick("runs", "运行"),
+            Lane::Waiting => language.pick("waits", "等待"),
+            Lane::Holding => language.pick("holds", "持有"),
+            Lane::Both => language.pick("holds one and waits for another", "持有一个，等待另一个"),
+            Lane::Working => language.pick("works on an item", "处理数据"),
+            Lane::Died => language.pick("died", "死亡"),
+        }
+    }
+}
+
+/// What is known of a worker.
+#[derive(Debug, Clone, Copy)]
+struct Worker {
+    life: Lane,
+    waits: bool,
+    /// How many things it holds.
+    held: u32,
+    works: bool,
+}
+
+impl Worker {
+    const NOT_STARTED: Worker = Worker { life: Lane::NotStarted, waits: false, held: 0, works: false };
+
+    fn lane(self) -> Lane {
+        match self {
+            Worker { life: Lane::Running, waits: true, held: 1.., .. } => Lane::Both,
+            Worker { life: Lane::Running, waits: true, .. } => Lane::Waiting,
+            Worker { life: Lane::Running, held: 1.., .. } => Lane::Holding,
+            Worker { life: Lane::Running, works: true, .. } => Lane::Working,
+            Worker { life, .. } => life,
         }
     }
 }
@@ -32,77 +82,69 @@ impl Lane {
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     names: Vec<String>,
-    lanes: Vec<Lane>,
-    /// How many things each worker holds.
-    held: Vec<u32>,
+    workers: Vec<Worker>,
+    /// What can be seen in this run besides who runs: nothing, if nobody ever waits, holds or works on something.
+    signs: Vec<Lane>,
+    /// Whether somebody was seen doing both.
+    is_both_known: bool,
 }
 
 impl Lanes {
-    /// Takes an event into account.
-    pub(super) fn follow(&mut self, event: &Event) {
+    /// Takes an event into account. Returns a sign that it shows for the first time and that the legend does not have.
+    pub(super) fn follow(&mut self, event: &Event) -> Option<Lane> {
+        let meaning = meaning(&event.fact);
         match &event.fact {
-            Fact::RunStarted { workers, .. } => {
-                self.lanes = vec![Lane::NotStarted; *workers as usize];
-                self.held = vec![0; *workers as usize];
+            Fact::RunStarted { workers, moments, .. } => {
+                self.workers = vec![Worker::NOT_STARTED; *workers as usize];
+                let has = |moment: &str| moments.iter().any(|own| own == moment);
+                let signs = [
+                    (Lane::Holding, has("holding")),
+                    (Lane::Waiting, has("waiting")),
+                    // An item is worked on where it is told when that is done.
+                    (Lane::Working, has("working") && has("task_done")),
+                ];
+                self.signs = signs.into_iter().filter(|(_, is_there)| *is_there).map(|(sign, _)| sign).collect();
+                return None;
             }
-            // Who comes by the name of somebody who left has that one's place.
-            Fact::WorkerStarted { .. } if self.is_free(&event.worker) => self.set(event, Lane::Running),
-            Fact::WorkerStarted { .. } => {
+            // A worker with the name of one that has ended takes its place.
+            Fact::WorkerStarted { .. } if !self.is_free(&event.worker) => {
                 self.names.push(event.worker.clone());
-                if self.lanes.len() < self.names.len() {
-                    self.lanes.push(Lane::NotStarted);
-                    self.held.push(0);
+                if self.workers.len() < self.names.len() {
+                    self.workers.push(Worker::NOT_STARTED);
                 }
-                self.set(event, Lane::Running);
             }
-            Fact::LockWaiting { .. }
-            | Fact::PermitWaiting { .. }
-            | Fact::GunAwaited
-            | Fact::EventAwaited
-            | Fact::BarrierWaiting { .. }
-            | Fact::ConditionWaiting { .. } => self.set(event, Lane::Waiting),
-            Fact::LockAcquired { .. } | Fact::PermitAcquired { .. } => self.hold(event, 1),
-            Fact::LockReleased { .. } | Fact::PermitReleased { .. } => self.hold(event, -1),
-            Fact::LockTimedOut { .. }
-            | Fact::GunHeard { .. }
-            | Fact::EventSeen { .. }
-            | Fact::BarrierPassed { .. }
-            | Fact::BarrierBroken { .. }
-            | Fact::ConditionMet { .. }
-            | Fact::QueueFull { .. }
-            | Fact::EndOfFile => self.hold(event, 0),
-            // Who is asked to end and does is no casualty.
-            Fact::WorkerExited { exit_code: Some(0), .. } | Fact::WorkerExited { signal: Some(15), .. } => {
-                self.leave(event, Lane::Ended);
-            }
-            Fact::WorkerExited { .. } => self.leave(event, Lane::Died),
             _ => {}
         }
+        let shows_work = self.signs.contains(&Lane::Working);
+        let index = self.index_of(&event.worker)?;
+        let worker = &mut self.workers[index];
+        if meaning.starts {
+            *worker = Worker { life: Lane::Running, ..Worker::NOT_STARTED };
+        } else if let Some(ending) = meaning.ending {
+            let life = if ending.is_death() { Lane::Died } else { Lane::Ended };
+            *worker = Worker { life, ..Worker::NOT_STARTED };
+        } else {
+            // A worker that waits reports nothing until it is over.
+            worker.waits = false;
+            match meaning.ends {
+                Some((Doing::Holding, _)) => worker.held = worker.held.saturating_sub(1),
+                Some((Doing::Working, _)) => worker.works = false,
+                _ => {}
+            }
+            match meaning.begins {
+                Some((Doing::Waiting, _)) => worker.waits = true,
+                Some((Doing::Holding, _)) => worker.held += 1,
+                Some((Doing::Working, _)) => worker.works = shows_work,
+                None => {}
+            }
+        }
+        let is_new = worker.lane() == Lane::Both && !self.is_both_known;
+        self.is_both_known |= is_new;
+        is_new.then_some(Lane::Both)
     }
 
     fn is_free(&self, worker: &str) -> bool {
-        self.index_of(worker).is_some_and(|index| matches!(self.lanes[index], Lane::Ended | Lane::Died))
-    }
-
-    fn leave(&mut self, event: &Event, lane: Lane) {
-        self.set(event, lane);
-        if let Some(index) = self.index_of(&event.worker) {
-            self.held[index] = 0;
-        }
-    }
-
-    fn set(&mut self, event: &Event, lane: Lane) {
-        if let Some(index) = self.index_of(&event.worker) {
-            self.lanes[index] = lane;
-        }
-    }
-
-    /// A worker that waits no more holds so much more or less than before.
-    fn hold(&mut self, event: &Event, change: i32) {
-        if let Some(index) = self.index_of(&event.worker) {
-            self.held[index] = self.held[index].saturating_add_signed(change);
-            self.lanes[index] = if self.held[index] > 0 { Lane::Holding } else { Lane::Running };
-        }
+        self.index_of(worker).is_some_and(|index| matches!(self.workers[index].life, Lane::Ended | Lane::Died))
     }
 
     /// The place of a worker, for its colour. The runner has none.
@@ -113,11 +155,118 @@ impl Lanes {
 
     /// How many workers are in a state.
     pub(super) fn count(&self, wanted: Lane) -> usize {
-        self.lanes.iter().filter(|lane| **lane == wanted).count()
+        self.workers.iter().filter(|worker| worker.lane() == wanted).count()
     }
 
-    /// The picture; empty if there are too many workers for one.
-    pub(super) fn picture(&self) -> &[Lane] {
-        if self.lanes.len() <= MOST_LANES { &self.lanes } else { &[] }
+    /// The picture for lines of so many columns: as many workers as leave room for words, the first ones. Empty if nobody
+    /// ever does anything that it could show.
+    pub(super) fn picture(&self, columns: usize) -> impl Iterator<Item = Lane> {
+        let roomy = columns.saturating_sub(OTHERS + WORDS);
+        let carried = roomy.max(columns.saturating_sub(OTHERS + FEWEST_WORDS).min(FEW));
+        let shown = if self.signs.is_empty() { 0 } else { carried };
+        self.workers.iter().take(shown).map(|worker| worker.lane())
+    }
+
+    /// What the picture shows, in pieces that belong together; nothing if there is no picture.
+    pub(super) fn legend(&self, columns: usize, language: Language, is_ascii: bool) -> Vec<String> {
+        let (shown, all) = (self.picture(columns).count(), self.workers.len());
+        if shown == 0 {
+            return Vec::new();
+        }
+        let signs = self.signs.iter().chain(&[Lane::Running, Lane::Died]);
+        let mut pieces = vec![language.pick("one column a worker:", "每列一个进程：").to_owned()];
+        pieces.extend(signs.map(|sign| explained(*sign, language, is_ascii)));
+        if shown < all {
+            pieces.push(match language {
+                Language::En => format!("(the first {shown} of {all})"),
+                Language::Zh => format!("（{all} 个中的前 {shown} 个）"),
+            });
+        }
+        pieces
+    }
+}
+
+/// A sign and its meaning.
+pub(super) fn explained(sign: Lane, language: Language, is_ascii: bool) -> String {
+    format!("{} {}", sign.symbol(is_ascii), sign.said(language))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(worker: &str, fact: Fact) -> Event {
+        Event { at_us: 0, worker: worker.to_owned(), pid: 1, fact }
+    }
+
+    fn run(workers: u32, moments: &[&str]) -> Lanes {
+        let mut lanes = Lanes::default();
+        let moments = moments.iter().map(|&moment| moment.to_owned()).collect();
+        let (scenario, version, args) = ("tickets".to_owned(), String::new(), Vec::new());
+        let started = Fact::RunStarted { scenario, seed: 1, speed: 1.into(), version, args, workers, moments };
+        lanes.follow(&event(RUNNER, started));
+        for number in 1..=workers {
+            let started = Fact::WorkerStarted { role: String::new(), daemon: false };
+            lanes.follow(&event(&format!("worker-{number}"), started));
+        }
+        lanes
+    }
+
+    fn wants(lock: &str) -> Fact {
+        Fact::LockWaiting { lock: lock.to_owned() }
+    }
+
+    fn has(lock: &str) -> Fact {
+        Fact::LockAcquired { lock: lock.to_owned(), waited_us: 0, abandoned: false }
+    }
+
+    #[test]
+    fn picture_has_as_many_workers_as_leave_room_for_words() {
+        let shown = |columns| run(150, &["waiting"]).picture(columns).count();
+        assert_eq!([40, 51, 52, 60, 80, 100, 200].map(shown), [0, 0, 1, 9, 10, 30, 130]);
+        assert_eq!(run(3, &["waiting"]).picture(80).count(), 3);
+        assert_eq!(run(3, &["item_put"]).picture(80).count(), 0, "nobody ever waits");
+        assert_eq!(run(3, &["working", "item_got"]).picture(80).count(), 0, "it is never told when an item is done");
+    }
+
+    #[test]
+    fn legend_has_the_signs_of_the_run_and_says_whom_it_leaves_out() {
+        let legend = |lanes: &Lanes| lanes.legend(80, Language::En, true).join("  ");
+        assert_eq!(legend(&run(2, &["waiting"])), "one column a worker:  : waits  . runs  x died");
+        let many = legend(&run(12, &["waiting", "holding"]));
+        assert_eq!(many, "one column a worker:  # holds  : waits  . runs  x died  (the first 10 of 12)");
+        assert_eq!(legend(&run(2, &[])), "");
+    }
+
+    #[test]
+    fn holder_that_waits_for_another_lock_shows_both() {
+        let mut lanes = run(1, &["waiting", "holding"]);
+        let mut after = |fact| {
+            let news = lanes.follow(&event("worker-1", fact));
+            (lanes.picture(80).next(), news)
+        };
+        assert_eq!(after(wants("a")), (Some(Lane::Waiting), None));
+        assert_eq!(after(has("a")), (Some(Lane::Holding), None));
+        assert_eq!(after(wants("b")), (Some(Lane::Both), Some(Lane::Both)));
+        let timed_out = Fact::LockTimedOut { lock: "b".to_owned(), waited_us: 1 };
+        assert_eq!(after(timed_out), (Some(Lane::Holding), None));
+        assert_eq!(after(wants("b")), (Some(Lane::Both), None), "explained once");
+        assert_eq!(after(has("b")), (Some(Lane::Holding), None));
+        let released = |lock: &str| Fact::LockReleased { lock: lock.to_owned(), held_us: 1 };
+        assert_eq!(after(released("b")), (Some(Lane::Holding), None));
+        assert_eq!(after(released("a")), (Some(Lane::Running), None));
+        let killed = Fact::WorkerExited { exit_code: None, signal: Some(9), failure: None };
+        assert_eq!(after(killed), (Some(Lane::Died), None));
+    }
+
+    #[test]
+    fn item_is_worked_on_until_it_is_done() {
+        let mut lanes = run(1, &["working", "item_got", "task_done"]);
+        let (value, from, number) = (serde_json::Value::Null, "p".to_owned(), 1);
+        let got = Fact::ItemGot { value: value.clone(), from: from.clone(), number, size: None, redelivered: false };
+        lanes.follow(&event("worker-1", got));
+        assert_eq!(lanes.picture(80).next(), Some(Lane::Working));
+        lanes.follow(&event("worker-1", Fact::TaskDone { value, from, number }));
+        assert_eq!(lanes.picture(80).next(), Some(Lane::Running));
     }
 }

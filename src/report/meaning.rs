@@ -197,6 +197,17 @@ pub(super) fn meaning(fact: &Fact) -> Meaning<'_> {
     }
 }
 
+/// What a worker begins to do with an event of this name, as `--kill` calls it. A test compares it with [`meaning`].
+pub(crate) fn doing_of(event: &str) -> Option<&'static str> {
+    match event {
+        "lock_waiting" | "permit_waiting" | "gun_awaited" | "event_awaited" | "barrier_waiting"
+        | "condition_waiting" => Some("waiting"),
+        "lock_acquired" | "permit_acquired" => Some("holding"),
+        "item_got" => Some("working"),
+        _ => None,
+    }
+}
+
 fn begins(doing: Doing, subject: Subject<'_>) -> Meaning<'_> {
     Meaning { begins: Some((doing, subject)), ..Meaning::default() }
 }
@@ -228,6 +239,39 @@ mod tests {
         let endings = of.map(|(exit_code, signal)| Ending::of(exit_code, signal));
         assert_eq!(endings, [Ending::Done, Ending::Stopped, Ending::Killed(9), Ending::Failed(3)]);
         assert_eq!(endings.map(Ending::is_death), [false, false, true, true]);
+    }
+
+    #[test]
+    fn names_of_events_begin_what_their_facts_begin() {
+        let (lock, semaphore, condition) = (String::new, String::new, String::new);
+        let (value, from, number) = (Value::Null, "p".to_owned(), 1);
+        let facts = [
+            Fact::LockWaiting { lock: lock() },
+            Fact::LockAcquired { lock: lock(), waited_us: 0, abandoned: false },
+            Fact::LockReleased { lock: lock(), held_us: 0 },
+            Fact::LockTimedOut { lock: lock(), waited_us: 0 },
+            Fact::PermitWaiting { semaphore: semaphore() },
+            Fact::PermitAcquired { semaphore: semaphore(), waited_us: 0 },
+            Fact::PermitReleased { semaphore: semaphore(), held_us: 0 },
+            Fact::GunAwaited,
+            Fact::GunHeard { waited_us: 0 },
+            Fact::EventAwaited,
+            Fact::EventSeen { waited_us: 0 },
+            Fact::BarrierWaiting { round: 1 },
+            Fact::BarrierPassed { round: 1, waited_us: 0 },
+            Fact::ConditionWaiting { condition: condition() },
+            Fact::ConditionMet { condition: condition(), waited_us: 0 },
+            Fact::ItemGot { value, from, number, size: None, redelivered: false },
+            Fact::EndOfFile,
+        ];
+        for fact in facts {
+            let begun = meaning(&fact).begins.map(|(doing, _)| match doing {
+                Doing::Waiting => "waiting",
+                Doing::Holding => "holding",
+                Doing::Working => "working",
+            });
+            assert_eq!(doing_of(&fact.name()), begun, "{fact:?}");
+        }
     }
 
     #[test]

@@ -5,11 +5,13 @@
 pub(crate) mod drawing;
 mod event;
 mod jsonl;
+mod known;
 mod lanes;
 mod language;
 mod meaning;
 mod pictures;
 mod post;
+mod screen;
 mod spans;
 #[cfg(test)]
 mod tests;
@@ -17,14 +19,17 @@ mod text;
 mod timeline;
 mod trace;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 pub use event::{Event, Fact, Link, RUNNER, Verdict};
 pub use language::Language;
 pub(crate) use language::duration;
+pub(crate) use meaning::doing_of;
 pub(crate) use pictures::Pictures;
+pub(crate) use screen::Screen;
 #[cfg(test)]
 pub(crate) use tests::well_formed;
+pub(crate) use text::quoted;
 
 /// Turns events into output, one at a time, as they happen.
 pub(crate) trait Reporter {
@@ -64,16 +69,19 @@ impl Color {
     }
 }
 
-/// The reporter for stdout.
-pub(crate) fn to_stdout(format: Format, language: Language, color: Color) -> Box<dyn Reporter> {
-    let stdout = io::stdout();
-    let is_terminal = stdout.is_terminal();
+/// The reporter for stdout. A quiet one shows the summary alone.
+pub(crate) fn to_stdout(format: Format, language: Language, color: Color, quiet: bool) -> Box<dyn Reporter> {
+    let is_terminal = io::stdout().is_terminal();
     match format {
-        Format::Json => Box::new(jsonl::JsonLines::new(stdout)),
+        Format::Json if quiet => Box::new(jsonl::JsonLines::new(Screen::stdout()).quiet()),
+        Format::Json => Box::new(jsonl::JsonLines::new(Screen::stdout())),
         Format::Text => {
             let colored = color.is_wanted(is_terminal);
-            let progress = is_terminal && io::stderr().is_terminal();
-            Box::new(text::Text::new(Box::new(stdout) as Box<dyn Write>, language, colored, progress))
+            let progress = !quiet && is_terminal && io::stderr().is_terminal();
+            let screen = Screen::for_people(language);
+            let is_ascii = screen.is_ascii();
+            let text = text::Text::new(screen, language, colored, progress).on_screen(is_ascii);
+            Box::new(if quiet { text.quiet() } else { text })
         }
     }
 }

@@ -3,14 +3,18 @@
 //! *Death*: a run that is killed with `kill -9` draws nothing. A file that was there before is then as it was, and one that
 //! was not is there and empty.
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::event::Event;
+use super::event::{Event, Fact};
 use super::language::Language;
 use super::{timeline, trace};
+
+/// Events that are remembered for pictures, about 60 MB of them. Of a longer run the pictures show the end.
+const MOST_EVENTS: usize = 200_000;
 
 /// Why a picture is not there.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +55,7 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Pictures {
     canvases: Vec<Canvas>,
-    events: Vec<Event>,
+    recording: Recording,
     language: Language,
 }
 
@@ -73,26 +77,59 @@ impl Pictures {
         {
             return Err(PictureError::SameFile { path: other.path.clone() });
         }
-        Ok(Pictures { canvases, events: Vec::new(), language })
-    }
-
-    /// Whether any was asked for.
-    pub(crate) fn are_wanted(&self) -> bool {
-        !self.canvases.is_empty()
+        Ok(Pictures { canvases, recording: Recording::new(MOST_EVENTS), language })
     }
 
     /// Remembers an event, if there is a picture to show it.
     pub(crate) fn collect(&mut self, event: &Event) {
         if !self.canvases.is_empty() {
-            self.events.push(event.clone());
+            self.recording.add(event);
         }
     }
 
     /// Draws what happened. Each picture is drawn, whatever becomes of the other.
     pub(crate) fn draw(self) -> Vec<PictureError> {
-        let Pictures { canvases, events, language } = self;
-        canvases.into_iter().filter_map(|canvas| canvas.draw(&events, language).err()).collect()
+        let Pictures { canvases, recording, language } = self;
+        let (events, forgotten) = recording.finish();
+        canvases.into_iter().filter_map(|canvas| canvas.draw(&events, forgotten, language).err()).collect()
     }
+}
+
+/// What is remembered of a run that may have no end: how it began, who was started, and what happened last.
+#[derive(Debug)]
+struct Recording {
+    started: Vec<Event>,
+    recent: VecDeque<Event>,
+    most: usize,
+    forgotten: u64,
+}
+
+impl Recording {
+    fn new(most: usize) -> Self {
+        Recording { started: Vec::new(), recent: VecDeque::new(), most, forgotten: 0 }
+    }
+
+    fn add(&mut self, event: &Event) {
+        if self.recent.len() == self.most {
+            let oldest = self.recent.pop_front();
+            match oldest {
+                Some(oldest) if is_start(&oldest.fact) && self.started.len() < self.most => self.started.push(oldest),
+                _ => self.forgotten += 1,
+            }
+        }
+        self.recent.push_back(event.clone());
+    }
+
+    /// The events in the order in which they came, and how many are missing.
+    fn finish(self) -> (Vec<Event>, u64) {
+        let mut events = self.started;
+        events.extend(self.recent);
+        (events, self.forgotten)
+    }
+}
+
+fn is_start(fact: &Fact) -> bool {
+    matches!(fact, Fact::RunStarted { .. } | Fact::WorkerStarted { .. } | Fact::ManagerStarted { .. })
 }
 
 /// A file to draw into.
@@ -130,21 +167,21 @@ impl Canvas {
         identity(self).is_some_and(|one| one.0 && Some(one) == identity(other))
     }
 
-    fn draw(mut self, events: &[Event], language: Language) -> Result<(), PictureError> {
-        let drawn = self.try_draw(events, language);
+    fn draw(mut self, events: &[Event], forgotten: u64, language: Language) -> Result<(), PictureError> {
+        let drawn = self.try_draw(events, forgotten, language);
         self.is_blank &= drawn.is_err();
         drawn.map_err(|source| PictureError::Unwritable { kind: self.kind, path: self.path.clone(), source })
     }
 
-    fn try_draw(&mut self, events: &[Event], language: Language) -> io::Result<()> {
+    fn try_draw(&mut self, events: &[Event], forgotten: u64, language: Language) -> io::Result<()> {
         // A pipe or a device has no length.
         if self.file.metadata()?.is_file() {
             self.file.set_len(0)?;
         }
         let mut out = BufWriter::new(&self.file);
         match self.kind {
-            Kind::Timeline => out.write_all(timeline::draw(events, language).as_bytes())?,
-            Kind::Trace => trace::write(events, &mut out)?,
+            Kind::Timeline => out.write_all(timeline::draw_rest(events, forgotten, language).as_bytes())?,
+            Kind::Trace => trace::write_rest(events, forgotten, &mut out)?,
         }
         out.flush()
     }
@@ -169,5 +206,25 @@ impl Drop for Canvas {
             // Nothing was drawn: it is as if it had never been asked for.
             let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recording_of_a_run_without_an_end_keeps_its_start_and_its_last_events() {
+        let mut recording = Recording::new(100);
+        let event = |at_us, fact| Event { at_us, worker: "producer".to_owned(), pid: 1, fact };
+        recording.add(&event(0, Fact::WorkerStarted { role: "queue.producer".to_owned(), daemon: false }));
+        (1..=1_000).for_each(|at_us| recording.add(&event(at_us, Fact::QueueEmpty)));
+        assert!(recording.recent.len() == 100 && recording.started.len() == 1);
+        let (events, forgotten) = recording.finish();
+        assert_eq!((events.len(), forgotten), (101, 900));
+        let times: Vec<u64> = events.iter().map(|event| event.at_us).collect();
+        assert_eq!((times[0], times[1], times[100]), (0, 901, 1_000));
+        let picture = timeline::draw_rest(&events, forgotten, Language::En);
+        assert!(picture.contains("900 earlier events"));
     }
 }

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -32,6 +32,8 @@ pub(super) struct Lane<'a> {
     pub(super) name: &'a str,
     pub(super) pid: u32,
     pub(super) part: Part,
+    /// The object of a manager that was made last before it started: what it was started for.
+    pub(super) object: Option<&'a str>,
     pub(super) began_us: f64,
     pub(super) ended_us: f64,
     /// Nothing if its end was not told.
@@ -133,14 +135,26 @@ impl<'a> Story<'a> {
         }
     }
 
+    /// Whether the lanes are about different objects, so that each has to say about which.
+    pub(super) fn has_objects(&self) -> bool {
+        let mut objects = self.lanes.iter().filter_map(|lane| lane.object);
+        let first = objects.next();
+        objects.any(|object| Some(object) != first)
+    }
+
     /// Gives every event to the lane of its process. Returns where each of them is: the lane, and its place there.
     fn gather(&mut self, in_order: &[&'a Event]) -> Vec<(usize, usize)> {
         let mut lane_of = HashMap::new();
+        let mut object = None;
         let place_of = |event: &&'a Event| {
             let meaning = meaning(&event.fact);
+            if let Fact::ObjectMade { object: made, .. } = &event.fact {
+                object = Some(made.as_str());
+            }
             let index = *lane_of.entry((event.worker.as_str(), event.pid)).or_insert_with(|| {
                 let part = if event.worker == RUNNER { Part::Runner } else { Part::Worker };
-                self.lanes.push(Lane::of(&event.worker, event.pid, part, event.at_us));
+                let lane = Lane::of(&event.worker, event.pid, part, event.at_us);
+                self.lanes.push(Lane { object: object.filter(|_| part == Part::Worker), ..lane });
                 self.lanes.len() - 1
             });
             // Who serves as a manager itself has its lane already.
@@ -156,12 +170,11 @@ impl<'a> Story<'a> {
 
     fn follow(&mut self, places: &[(usize, usize)]) {
         let mut post = Post::default();
-        // Whether items are worked off is told by the first one that is; else a taken item is the taker's for good.
-        let is_done_with_items = self
-            .lanes
-            .iter()
-            .flat_map(|lane| &lane.moments)
-            .any(|moment| matches!(moment.meaning.ends, Some((Doing::Working, _))));
+        // Whether items are worked off is told by the first one that is; else a taken item is the taker's for good. What a
+        // manager shows one after the other has nothing to do with each other.
+        let is_done =
+            |lane: &&Lane<'a>| lane.moments.iter().any(|it| matches!(it.meaning.ends, Some((Doing::Working, _))));
+        let done_with: HashSet<Option<&str>> = self.lanes.iter().filter(is_done).map(|lane| lane.object).collect();
         let manager = self.lanes.iter().position(|lane| lane.part == Part::Manager);
         let mut holders: HashMap<Subject<'a>, (usize, usize)> = HashMap::new();
         for &(index, place) in places {
@@ -177,7 +190,7 @@ impl<'a> Story<'a> {
                 lane.close(doing, subject, at_us);
             }
             if let Some((doing, subject)) =
-                meaning.begins.filter(|(doing, _)| *doing != Doing::Working || is_done_with_items)
+                meaning.begins.filter(|(doing, _)| *doing != Doing::Working || done_with.contains(&lane.object))
             {
                 let span = lane.open(doing, subject, at_us);
                 let before = (doing == Doing::Holding).then(|| holders.insert(subject, (index, span))).flatten();
@@ -243,6 +256,7 @@ impl<'a> Lane<'a> {
             name,
             pid,
             part,
+            object: None,
             began_us: at_us,
             ended_us: at_us,
             ending: None,

@@ -48,6 +48,7 @@ impl Run {
             version: "0.0.0".to_owned(),
             args: vec![scenario.to_owned(), "--lock".to_owned()],
             workers,
+            moments: vec!["waiting".to_owned(), "holding".to_owned()],
         };
         Run(Vec::new()).then(RUNNER, started)
     }
@@ -255,8 +256,8 @@ fn deadlock_broken_by_a_timeout() {
 fn long_ring_is_cut_short() {
     let run = Run::of("deadlock", 12).then(RUNNER, ring_of(12));
     let text = run.shown_by(|paper| Text::new(paper, Language::En, false, false));
-    assert_eq!(text.lines().filter(|line| line.contains(" holds ")).count(), 10, "{text}");
-    assert!(text.ends_with("and so on: 2 more\n"), "{text}");
+    assert_eq!(text.lines().filter(|line| line.contains(" and waits for ")).count(), 10, "{text}");
+    assert!(text.ends_with("and 2 more\n"), "{text}");
 }
 
 #[test]
@@ -321,6 +322,128 @@ fn every_line_fits_eighty_columns() {
         for line in text.lines() {
             assert!(line.width() <= 80, "{} columns: {line}", line.width());
         }
+    }
+}
+
+#[test]
+fn lines_follow_the_width_and_break_only_between_words() {
+    use unicode_width::UnicodeWidthStr;
+    let args: Vec<String> =
+        "tickets --lock --data '/var/shop/a b.json' --buyers 12".split(' ').map(str::to_owned).collect();
+    let run = Run::of("tickets", 12)
+        .then("buyer-10", worker_started(true))
+        .then("buyer-10", Fact::LockAcquired { lock: lock(), waited_us: 999_949, abandoned: true })
+        .then("buyer-10", Fact::TicketBought { left: 10 })
+        .then("buyer-10", Fact::DataTorn { error: "expected value at line 1 column 1".to_owned() })
+        .then(RUNNER, ring_of(3))
+        .then(RUNNER, summary("tickets", Verdict::Violated, false, json!({"stock": 3, "buyers": 10, "oversold": 7})));
+    let mut run = run;
+    if let Fact::RunStarted { args: typed, .. } = &mut run.0[0].fact {
+        *typed = args;
+    }
+    let words = |text: &str| text.replace('\\', "").split_whitespace().collect::<Vec<_>>().join(" ");
+    for language in [Language::En, Language::Zh] {
+        let shown = |columns| run.shown_by(|paper| Text::new(paper, language, false, false).of_width(columns));
+        // Without lanes, so that the words are the same whatever the width.
+        let narrow = shown(40);
+        for line in narrow.lines() {
+            assert!(line.width() <= 40, "{} columns: {line}", line.width());
+        }
+        let wide = shown(51);
+        assert!(wide.lines().count() < narrow.lines().count());
+        if language == Language::En {
+            assert_eq!(words(&narrow), words(&wide), "no word was broken");
+        }
+        for columns in [60, 80, 100, 200] {
+            for line in shown(columns).lines() {
+                assert!(line.width() <= columns, "{} columns: {line}", line.width());
+            }
+        }
+        assert!(shown(100).contains("×") && !shown(51).contains("×"), "twelve lanes, and none");
+    }
+}
+
+#[test]
+fn abandoned_locks_and_broken_barriers_name_the_dead() {
+    let acquired = |abandoned| Fact::LockAcquired { lock: "lock-2".to_owned(), waited_us: 5, abandoned };
+    let cause = || "process 102 died".to_owned();
+    let run = Run::of("deadlock", 2)
+        .then("worker-2", worker_started(false))
+        .then("worker-2", acquired(false))
+        .then("worker-2", worker_exited(None, Some(9), None))
+        .then("worker-1", acquired(true))
+        .then("worker-1", Fact::BarrierBroken { round: 1, cause: cause(), dead_pid: Some(102) })
+        .then("worker-1", Fact::BarrierBroken { round: 1, cause: cause(), dead_pid: Some(7) });
+    let said = |language| run.shown_by(|paper| Text::new(paper, language, false, false));
+    for part in [
+        "takes over lock-2 from worker-2, which died\n",
+        "finds the barrier broken: worker-2 died\n",
+        "finds the barrier broken: process 102 died\n",
+    ] {
+        assert!(said(Language::En).contains(part), "{part:?} in {}", said(Language::En));
+    }
+    for part in ["接过锁2：工作进程2已死\n", "发现屏障已破裂：工作进程2死亡\n", "发现屏障已破裂：进程 7 死亡\n"]
+    {
+        assert!(said(Language::Zh).contains(part), "{part:?} in {}", said(Language::Zh));
+    }
+}
+
+#[test]
+fn filled_queue_prints_the_lines_of_the_reference_program() {
+    let mut run = Run::of("queue", 1).then("filler", worker_started(false));
+    for number in 1..=10 {
+        let (from, size) = ("filler".to_owned(), Some(number));
+        run = run.then("filler", Fact::ItemPut { value: json!(number), from, number, size });
+    }
+    run = run.then("filler", Fact::QueueFull { timeout_us: 0 });
+    for number in 1..=10 {
+        let (from, size) = ("filler".to_owned(), Some(10 - number));
+        run = run.then("filler", Fact::ItemGot { value: json!(number), from, number, size, redelivered: false });
+    }
+    run = run.then("filler", Fact::QueueEmpty);
+    let said = run.shown_by(|paper| Text::new(paper, Language::Zh, false, false));
+    let lines: Vec<&str> = said.lines().map(str::trim).collect();
+    assert!(lines.contains(&"1 2 3 4 5 6 7 8 9 10"), "{said}");
+    assert!(lines.contains(&"1->2->3->4->5->6->7->8->9->10->"), "{said}");
+}
+
+#[test]
+fn chinese_has_no_english_in_it() {
+    let error = || "this end can only receive".to_owned();
+    let waiting = |condition: &str| Fact::ConditionWaiting { condition: condition.to_owned() };
+    let started = |worker| (worker, worker_started(false));
+    let told = [
+        started("filler"),
+        started("producer"),
+        started("car-1"),
+        started("racer-1"),
+        ("producer", Fact::SendRefused { error: error() }),
+        ("producer", Fact::DataTorn { error: "EOF while parsing".to_owned() }),
+        ("producer", waiting("not full")),
+        ("producer", Fact::BarrierBroken { round: 1, cause: "a party timed out".to_owned(), dead_pid: None }),
+        ("producer", Fact::LockTimedOut { lock: "lock-1".to_owned(), waited_us: 0 }),
+        ("car-1", Fact::PermitWaiting { semaphore: "car park".to_owned() }),
+        ("car-1", Fact::PermitAcquired { semaphore: "car park".to_owned(), waited_us: 0 }),
+        ("racer-1", Fact::GunAwaited),
+        ("racer-1", Fact::GunHeard { waited_us: 0 }),
+        ("racer-1", Fact::LineCrossed { ran_us: 0 }),
+        ("racer-1", Fact::IncrementsMade { made: 1, seen: 1 }),
+        ("racer-1", Fact::StockChecked { left: 1 }),
+        (RUNNER, Fact::GunFired),
+        (RUNNER, Fact::QueueJoined { tasks: 1 }),
+        (RUNNER, Fact::QueueEmpty),
+        (RUNNER, Fact::EndOfFile),
+        (RUNNER, Fact::EventSet),
+        (RUNNER, ring_of(2)),
+    ];
+    let run = told.into_iter().fold(Run::of("pipe", 4), |run, (worker, fact)| run.then(worker, fact));
+    let said = run.shown_by(|paper| Text::new(paper, Language::Zh, false, false));
+    let words = well_formed::timeline(&timeline::draw(&run.0, Language::Zh));
+    // The scenario's name and the command line are what one types, and units are international.
+    let typed = |line: &&str| !line.contains("pipe");
+    for line in said.lines().chain(words.lines()).filter(typed) {
+        let has_word = line.split(|letter: char| !letter.is_ascii_alphabetic()).any(|word| word.len() > 2);
+        assert!(!has_word, "{line}");
     }
 }
 

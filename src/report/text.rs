@@ -1,26 +1,30 @@
 //! The report for people: a line an event, with the picture of all workers at its left.
 //!
 //! ```text
-//!   0.0132 s  █┆┆┆···  buyer-1     has the lock (waited 3 µs)
+//!   0.0132 s  █┆┆┆···  buyer-1     gets the lock (waited 3 µs)
 //! ```
 
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::Reporter;
 use super::event::{Event, Fact, Verdict};
-use super::lanes::{Lane, Lanes};
-use super::language::{Language, duration};
+use super::known::Known;
+use super::lanes::{Lane, Lanes, explained};
+use super::language::{Language, duration, fitted};
+use super::screen::{self, COLUMNS};
 
 /// Columns for a worker's name.
 const NAME_WIDTH: usize = 11;
 /// What stands before a line that belongs to the one above it.
 const DETAIL: &str = "               ";
-/// The width that a summary keeps to.
-const SUMMARY_WIDTH: usize = 78;
+/// What commands begin with.
+const PROGRAM: &str = "ipc-demo";
+/// The columns at the right that a summary leaves free.
+const SUMMARY_MARGIN: usize = 2;
 
 const WORKER_COLORS: [AnsiColor; 6] = [
     AnsiColor::Cyan,
@@ -36,11 +40,16 @@ pub(super) struct Text<W> {
     out: W,
     language: Language,
     colored: bool,
+    quiet: bool,
+    is_ascii: bool,
+    /// How wide lines are; as the terminal if nothing is said.
+    columns: Option<usize>,
     lanes: Lanes,
     /// The line at the bottom of a terminal that says what is going on.
     progress: Option<ProgressBar>,
-    command: String,
-    scenario: String,
+    /// The words of the command that repeats the run: an option and its value are one.
+    command: Vec<String>,
+    known: Known,
 }
 
 impl<W: Write> Text<W> {
@@ -56,44 +65,88 @@ impl<W: Write> Text<W> {
             out,
             language,
             colored,
+            quiet: false,
+            is_ascii: false,
+            columns: Some(COLUMNS),
             lanes: Lanes::default(),
             progress,
-            command: String::new(),
-            scenario: String::new(),
+            command: Vec::new(),
+            known: Known::default(),
         }
+    }
+
+    /// From now on nothing but the summary is shown.
+    pub(super) fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
+    /// From now on lines are as wide as stdout has columns, and its pictures are made of ASCII if it has nothing else.
+    pub(super) fn on_screen(mut self, is_ascii: bool) -> Self {
+        self.columns = None;
+        self.is_ascii = is_ascii;
+        if let Some(bar) = self.progress.as_ref().filter(|_| is_ascii) {
+            bar.set_style(bar.style().tick_chars("|/-\\ "));
+        }
+        self
+    }
+
+    /// From now on lines have so many columns.
+    #[cfg(test)]
+    pub(super) fn of_width(mut self, columns: usize) -> Self {
+        self.columns = Some(columns);
+        self
+    }
+
+    fn columns(&self) -> usize {
+        self.columns.unwrap_or_else(screen::columns)
     }
 
     fn paint(&self, style: Style, text: &str) -> String {
         if self.colored { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
-    fn line(&self, event: &Event) -> String {
+    fn lines(&self, event: &Event) -> Vec<String> {
+        let columns = self.columns();
         let time = format!("{:>9.4} {}", event.at_us as f64 / 1e6, self.language.pick("s", "秒"));
+        let lanes: Vec<Lane> = self.lanes.picture(columns).collect();
         let name = self.language.name(&event.worker);
         let padding = " ".repeat(NAME_WIDTH.saturating_sub(name.width()).max(1));
         let color = self.lanes.index_of(&event.worker).map(|index| WORKER_COLORS[index % WORKER_COLORS.len()]);
-        let name = self.paint(Style::new().fg_color(color.map(Into::into)), &name);
-        let sentence = self.paint(style_of(&event.fact), &self.language.sentence(&self.scenario, event));
-        let mut line = self.paint(Style::new().dimmed(), &time);
-        line.push_str("  ");
-        if !self.lanes.picture().is_empty() {
-            line.extend(self.lanes.picture().iter().map(|lane| self.lane(*lane)));
+        let gap = if lanes.is_empty() { 2 } else { lanes.len() + 4 };
+        let indent = time.width() + gap + name.width() + padding.len();
+        let mut sentence = self.language.sentence(&self.known, event);
+        if matches!(event.fact, Fact::ObjectShown { .. } | Fact::ObjectCalled { .. }) {
+            sentence = fitted(sentence, columns.saturating_sub(indent));
+        }
+        let mut said = folded(pieces(&sentence), columns.saturating_sub(indent), "").into_iter();
+        let style = style_of(&event.fact);
+        let mut line = self.paint(Style::new().dimmed(), &time) + "  ";
+        if !lanes.is_empty() {
+            line.extend(lanes.into_iter().map(|lane| self.lane(lane)));
             line.push_str("  ");
         }
-        line.push_str(&name);
+        line.push_str(&self.paint(Style::new().fg_color(color.map(Into::into)), &name));
         line.push_str(&padding);
-        line.push_str(&sentence);
-        line
+        line.push_str(&self.paint(style, &said.next().unwrap_or_default()));
+        let rest = said.map(|part| " ".repeat(indent) + &self.paint(style, &part));
+        std::iter::once(line).chain(rest).collect()
+    }
+
+    fn details(&self, event: &Event) -> Vec<String> {
+        let room = self.columns().saturating_sub(DETAIL.len());
+        let details = self.language.details(&self.known, event);
+        details.iter().flat_map(|line| folded(pieces(line), room, "  ")).map(|line| format!("{DETAIL}{line}")).collect()
     }
 
     fn lane(&self, lane: Lane) -> String {
         let style = match lane {
-            Lane::Holding => Style::new().fg_color(Some(AnsiColor::Green.into())),
-            Lane::Waiting => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
+            Lane::Holding | Lane::Working => Style::new().fg_color(Some(AnsiColor::Green.into())),
+            Lane::Waiting | Lane::Both => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
             Lane::Died => Style::new().fg_color(Some(AnsiColor::Red.into())).bold(),
             _ => Style::new().dimmed(),
         };
-        self.paint(style, lane.symbol().encode_utf8(&mut [0; 4]))
+        self.paint(style, lane.symbol(self.is_ascii).encode_utf8(&mut [0; 4]))
     }
 
     fn summary(&self, event: &Event) -> Vec<String> {
@@ -109,46 +162,54 @@ impl<W: Write> Text<W> {
         let verdict_line = format!("{symbol} {}", self.language.verdict(scenario, claim, *verdict, *guaranteed));
         let style = Style::new().bold().fg_color(Some(color.into()));
         let mut lines = vec![String::new()];
-        lines.extend(folded(&verdict_line, "  ", "").iter().map(|line| self.paint(style, line)));
-        lines.extend(wrapped(facts.iter().map(|(name, value)| self.language.fact(name, value))));
+        let width = self.columns() - SUMMARY_MARGIN;
+        lines.extend(folded(pieces(&verdict_line), width, "  ").iter().map(|line| self.paint(style, line)));
+        lines.extend(wrapped(facts.iter().map(|(name, value)| self.language.fact(name, value)), width));
         if *verdict == Verdict::Held && self.lanes.count(Lane::Died) > 0 {
             let of_the_dead = self.language.pick(
                 "a worker died: what only it had is gone; the claim is about the others",
                 "有进程死亡：只在它手里的已随它而去，以上只对其余进程而言",
             );
-            lines.extend(folded(&format!("  {of_the_dead}"), "  ", ""));
+            lines.extend(folded(pieces(&format!("  {of_the_dead}")), width, "  "));
         }
         let took = format!("{} {}", self.language.pick("took", "用时"), duration(*elapsed_us));
-        let again = format!("{}{}", self.language.pick("the same again: ", "再来一次："), self.command);
-        let one_line = format!("  {took}  ·  {again}");
-        let last = if one_line.width() <= SUMMARY_WIDTH {
+        let again = self.language.pick("the same again: ", "再来一次：");
+        let one_line = format!("  {took}  ·  {again}{}", self.command.join(" "));
+        let last = if one_line.width() <= width {
             vec![one_line]
         } else {
-            // A command goes on behind a backslash, so that it can be copied.
-            [vec![format!("  {took}")], folded(&format!("  {again}"), "    ", " \\")].concat()
+            let label = format!("  {again}");
+            let words = self.command.iter().map(|word| format!("{word} "));
+            [vec![format!("  {took}")], folded(std::iter::once(label).chain(words), width, "    ")].concat()
         };
         lines.extend(last.iter().map(|line| self.paint(Style::new().dimmed(), line)));
         if let Some(advice) = self.language.advice(scenario, *verdict) {
-            lines.push(format!("  → {advice}"));
+            lines.extend(folded(pieces(&format!("  → {advice}")), width, "    "));
         }
         lines
     }
 
     fn header(&self, event: &Event) -> Vec<String> {
-        vec![self.paint(Style::new().bold(), &self.language.sentence(&self.scenario, event)), String::new()]
+        let columns = self.columns();
+        let said = self.language.sentence(&self.known, event);
+        let title = folded(pieces(&said), columns, "  ").into_iter().map(|line| self.paint(Style::new().bold(), &line));
+        let legend = self.lanes.legend(columns, self.language, self.is_ascii);
+        let legend = folded(legend.into_iter().map(|piece| piece + "  "), columns, "  ").into_iter();
+        let legend =
+            legend.filter(|line| !line.is_empty()).map(|line| self.paint(Style::new().dimmed(), line.trim_end()));
+        title.chain(legend).chain([String::new()]).collect()
     }
 
     fn status(&self) -> String {
-        let (running, waiting, holding) =
-            (self.lanes.count(Lane::Running), self.lanes.count(Lane::Waiting), self.lanes.count(Lane::Holding));
-        let at_work = running + waiting + holding;
-        let (is_at_work, wait, hold) = match self.language {
-            Language::En => ("at work", "waiting", "holding"),
-            Language::Zh => ("个进程在运行", "等待", "持有"),
-        };
-        match waiting + holding {
-            0 => format!("{at_work} {is_at_work}"),
-            _ => format!("{at_work} {is_at_work}  ·  {waiting} {wait}  ·  {holding} {hold}"),
+        let count = |lane| self.lanes.count(lane);
+        let both = count(Lane::Both);
+        let (waiting, holding) = (count(Lane::Waiting) + both, count(Lane::Holding) + both);
+        let running = count(Lane::Running) + count(Lane::Working) + waiting + holding - both;
+        match self.language {
+            Language::En if waiting + holding == 0 => format!("{running} running"),
+            Language::En => format!("{running} running ({waiting} waiting, {holding} holding)"),
+            Language::Zh if waiting + holding == 0 => format!("{running} 个进程在运行"),
+            Language::Zh => format!("{running} 个进程在运行（{waiting} 个等待，{holding} 个持有）"),
         }
     }
 }
@@ -173,50 +234,97 @@ fn style_of(fact: &Fact) -> Style {
     Style::new().fg_color(Some(color.into()))
 }
 
-/// Pieces side by side, as many on a line as fit.
-fn wrapped(pieces: impl Iterator<Item = String>) -> Vec<String> {
+/// Facts next to each other, as many on a line as fit.
+fn wrapped(facts: impl Iterator<Item = String>, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for piece in pieces {
+    for fact in facts {
         match lines.last_mut() {
-            Some(line) if line.width() + 3 + piece.width() <= SUMMARY_WIDTH => {
+            Some(line) if line.width() + 3 + fact.width() <= width => {
                 line.push_str("   ");
-                line.push_str(&piece);
+                line.push_str(&fact);
             }
-            _ => lines.push(format!("  {piece}")),
+            _ => lines.push(format!("  {fact}")),
         }
     }
     lines
 }
 
-/// A text in as many lines as it needs: `indent` begins all but the first, `joint` ends all but the last.
-fn folded(text: &str, indent: &str, joint: &str) -> Vec<String> {
+/// A text in pieces that stay whole: words, options with the word behind them, and each Chinese character with the
+/// punctuation that follows it.
+fn pieces(text: &str) -> Vec<String> {
+    let is_wide = |letter: char| letter.width().is_some_and(|width| width > 1);
+    let is_closing = |letter: char| "，。：；、）！？”".contains(letter);
+    let mut pieces: Vec<String> = Vec::new();
+    let mut before = None;
+    for letter in text.chars() {
+        let is_joined = match before {
+            None => false,
+            Some(' ') => letter == ' ' || (letter != '-' && pieces.last().is_some_and(|piece| leads(piece.trim_end()))),
+            Some('（' | '“') => true,
+            Some(before) => is_closing(letter) || letter == ' ' || !(is_wide(before) || is_wide(letter)),
+        };
+        match pieces.last_mut().filter(|_| is_joined) {
+            Some(piece) => piece.push(letter),
+            None => pieces.push(letter.to_string()),
+        }
+        before = Some(letter);
+    }
+    pieces
+}
+
+/// Whether the word behind this one belongs to it.
+fn leads(word: &str) -> bool {
+    word == PROGRAM || is_option(word)
+}
+
+/// Whether a word is an option that can have its value behind it.
+fn is_option(word: &str) -> bool {
+    word.starts_with("--") && word.len() > 2 && !word.contains(['=', ' '])
+}
+
+/// Pieces in as many lines as they need. `indent` begins all but the first.
+///
+/// A command goes on behind a backslash, so that it can be copied.
+fn folded(pieces: impl IntoIterator<Item = String>, width: usize, indent: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split_inclusive(' ') {
+    let mut is_command = false;
+    let mut pieces = pieces.into_iter().peekable();
+    while let Some(piece) = pieces.next() {
         let line = lines.last_mut().expect("there is one from the start");
-        let is_begun = line.trim_start().contains(' ');
-        if is_begun && line.width() + word.trim_end().width() + joint.width() > SUMMARY_WIDTH {
+        let joint = if is_command { " \\" } else { "" };
+        let is_begun = !line.trim().is_empty();
+        let room = if pieces.peek().is_some() { width.saturating_sub(joint.width()) } else { width };
+        if is_begun && line.width() + piece.trim_end().width() > room {
             line.truncate(line.trim_end().len());
             line.push_str(joint);
-            lines.push(format!("{indent}{word}"));
+            lines.push(format!("{indent}{piece}"));
         } else {
-            line.push_str(word);
+            line.push_str(&piece);
         }
+        is_command |= piece.split(' ').next() == Some(PROGRAM);
     }
+    let last = lines.last_mut().expect("there is one from the start");
+    last.truncate(last.trim_end().len());
     lines
 }
 
-/// The command that repeats a run: its arguments, and the seed if they do not name it.
-pub(super) fn command(args: &[String], seed: u64) -> String {
-    let mut words = vec!["ipc-demo".to_owned()];
-    words.extend(args.iter().map(|word| quoted(word)));
-    if !args.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
-        words.extend(["--seed".to_owned(), seed.to_string()]);
+/// The command that repeats a run, in words that stay whole: its arguments, and the seed if they do not name it.
+pub(super) fn command(args: &[String], seed: u64) -> Vec<String> {
+    let mut words = vec![PROGRAM.to_owned()];
+    let mut args_left = args.iter().peekable();
+    while let Some(arg) = args_left.next() {
+        // An option without a value has another word at its side then, which does no harm.
+        let value = args_left.next_if(|value| is_option(arg) && !value.starts_with('-'));
+        words.push(value.map_or_else(|| quoted(arg), |value| format!("{arg} {}", quoted(value))));
     }
-    words.join(" ")
+    if !args.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
+        words.push(format!("--seed {seed}"));
+    }
+    words
 }
 
 /// A word as a shell takes it for one.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "-_=+,.:/@%".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();
@@ -226,17 +334,22 @@ fn quoted(word: &str) -> String {
 
 impl<W: Write> Reporter for Text<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.lanes.follow(event);
+        self.known.follow(event);
+        let new_sign = self.lanes.follow(event);
         let lines = match &event.fact {
-            Fact::RunStarted { scenario, args, seed, .. } => {
+            Fact::RunStarted { args, seed, .. } => {
                 self.command = command(args, *seed);
-                self.scenario.clone_from(scenario);
+                if self.quiet {
+                    return Ok(());
+                }
                 self.header(event)
             }
-            Fact::Summary { .. } => self.summary(event),
+            Fact::Summary { .. } => self.summary(event).split_off(usize::from(self.quiet)),
+            _ if self.quiet => return Ok(()),
             _ => {
-                let details = self.language.details(event);
-                std::iter::once(self.line(event)).chain(details.iter().map(|line| format!("{DETAIL}{line}"))).collect()
+                let sign = new_sign.filter(|_| self.lanes.picture(self.columns()).next().is_some());
+                let sign = sign.map(|sign| DETAIL.to_owned() + &explained(sign, self.language, self.is_ascii));
+                self.lines(event).into_iter().chain(sign).chain(self.details(event)).collect()
             }
         };
         let mut text = lines.join("\n");
@@ -274,27 +387,47 @@ mod tests {
     #[test]
     fn command_repeats_the_run() {
         let typed = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        assert_eq!(command(&typed(&["tickets", "--lock"]), 7), "ipc-demo tickets --lock --seed 7");
-        assert_eq!(command(&typed(&["tickets", "--seed=7"]), 7), "ipc-demo tickets --seed=7");
-        let named = command(&typed(&["tickets", "--data", "a b'c.json", ""]), 7);
+        let command = |words: &[&str]| command(&typed(words), 7).join(" ");
+        assert_eq!(command(&["tickets", "--lock"]), "ipc-demo tickets --lock --seed 7");
+        assert_eq!(command(&["tickets", "--seed=7"]), "ipc-demo tickets --seed=7");
+        let named = command(&["tickets", "--data", "a b'c.json", ""]);
         assert_eq!(named, r"ipc-demo tickets --data 'a b'\''c.json' '' --seed 7");
     }
 
     #[test]
     fn facts_wrap_at_the_width() {
-        let lines = wrapped((0..30).map(|number| format!("fact {number}")));
-        assert!(lines.len() > 1 && lines.iter().all(|line| line.width() <= SUMMARY_WIDTH));
+        let lines = wrapped((0..30).map(|number| format!("fact {number}")), 60);
+        assert!(lines.len() > 1 && lines.iter().all(|line| line.width() <= 60));
     }
 
     #[test]
     fn long_command_is_folded_so_that_it_can_be_copied() {
-        let command = format!("ipc-demo tickets{}", " --lock".repeat(30));
-        let lines = folded(&command, "    ", " \\");
-        assert!(lines.len() > 2 && lines.iter().all(|line| line.width() <= SUMMARY_WIDTH), "{lines:?}");
+        let args = [&["tickets", "--data", "my own tickets.json"][..], &["--buyers", "12"].repeat(10)].concat();
+        let words = command(&args.iter().map(|&word| word.to_owned()).collect::<Vec<_>>(), 7);
+        let spaced = words.iter().map(|word| format!("{word} "));
+        let lines = folded(spaced, 40, "    ");
+        assert!(lines.len() > 2 && lines.iter().all(|line| line.width() <= 40), "{lines:?}");
         let copied: Vec<&str> = lines.iter().map(|line| line.trim_end_matches('\\').trim()).collect();
-        assert_eq!(copied.join(" "), command);
-        assert_eq!(folded("short enough", "    ", " \\"), ["short enough"]);
-        assert_eq!(folded(&"x".repeat(200), "", ""), ["x".repeat(200)], "a word stays whole");
+        assert_eq!(copied.join(" "), words.join(" "));
+        // Neither inside a quoted word nor between an option and its value.
+        for line in lines {
+            assert_eq!(line.matches('\'').count() % 2, 0, "{line}");
+            assert!(!line.trim_end_matches('\\').trim_end().ends_with("--buyers"), "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_break_between_words_and_between_chinese_characters() {
+        let fold = |text: &str, width| folded(pieces(text), width, "");
+        assert_eq!(fold("short enough", 40), ["short enough"]);
+        assert_eq!(fold("two of these", 6), ["two of", "these"]);
+        assert_eq!(fold(&"x".repeat(50), 40), ["x".repeat(50)], "a word stays whole");
+        assert_eq!(fold("等待锁，然后 lock-10 拿到", 8), ["等待锁，", "然后", "lock-10", "拿到"]);
+        assert_eq!(fold("（等了 3 ms）", 8), ["（等了 3", "ms）"]);
+        let advice = "a lock prevents it: ipc-demo tickets --buyers 10 --lock";
+        assert_eq!(fold(advice, 30), ["a lock prevents it:", "ipc-demo tickets --buyers 10 \\", "--lock"]);
+        assert_eq!(fold("ipc-demo tickets --buyers 10", 28), ["ipc-demo tickets --buyers 10"]);
+        assert_eq!(fold("ipc-demo tickets --buyers 10", 27), ["ipc-demo tickets \\", "--buyers 10"]);
     }
 
     #[test]

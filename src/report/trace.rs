@@ -23,7 +23,13 @@ pub(super) const BEGINNING: &str = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":
 const HANDLING_US: f64 = 1.0;
 
 /// Writes the trace of a run.
+#[cfg(test)]
 pub(super) fn write(events: &[Event], out: &mut impl Write) -> io::Result<()> {
+    write_rest(events, 0, out)
+}
+
+/// Writes what is left of a run of which events are forgotten.
+pub(super) fn write_rest(events: &[Event], forgotten: u64, out: &mut impl Write) -> io::Result<()> {
     let story = Story::of(events);
     let mut lines = Lines { out, is_first: true };
     lines.out.write_all(BEGINNING.as_bytes())?;
@@ -47,7 +53,10 @@ pub(super) fn write(events: &[Event], out: &mut impl Write) -> io::Result<()> {
         }
     }
     let fields = |event: Option<&Event>| event.map(|event| fields_of(&event.fact).1);
-    let other = json!({ "run": fields(story.started), "summary": fields(story.summary) });
+    let mut other = json!({ "run": fields(story.started), "summary": fields(story.summary) });
+    if forgotten > 0 {
+        other["forgotten_events"] = forgotten.into();
+    }
     writeln!(lines.out, "\n],\"otherData\":{other}}}")?;
     lines.out.flush()
 }

@@ -55,8 +55,12 @@ Examples:
         Ok(Barrier { args, barrier })
     }
 
-    fn workers(&self) -> u32 {
-        self.args.parties
+    fn workers(&self) -> Vec<String> {
+        (1..=self.args.parties).map(|number| format!("worker-{number}")).collect()
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        vec!["barrier_waiting", "barrier_passed", "barrier_broken"]
     }
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {

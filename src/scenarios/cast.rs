@@ -6,9 +6,11 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
+use super::kill::is_at;
 use super::pace::Speed;
 use crate::ipc::{DatagramSender, Error, Inherited, Result, Slot, monotonic_ns};
 use crate::report::Fact;
+use crate::sys::signal::kill_self;
 
 /// What a worker tells the runner: when, who, and what (a [`Fact`] as JSON).
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,7 +21,7 @@ pub(super) struct Message {
 }
 
 /// A worker's part of a run, as it stands in its role.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Brief {
     pub(super) events: Slot<DatagramSender<Message>>,
     /// The worker's number in the order of starting.
@@ -27,6 +29,8 @@ pub(crate) struct Brief {
     pub(super) began_ns: u64,
     pub(super) seed: u64,
     pub(super) speed: Speed,
+    /// The moment at which the worker kills itself.
+    pub(super) kill_at: Option<String>,
 }
 
 impl Brief {
@@ -52,8 +56,14 @@ impl Player {
         let fact_json = serde_json::to_string(fact).expect("a fact has a JSON form");
         match self.events.send(&Message { worker: self.brief.worker, at_us, fact_json }) {
             // The runner is gone, and this process is about to follow it.
-            Err(Error::Disconnected) => Ok(()),
-            sent => sent,
+            Err(Error::Disconnected) => return Ok(()),
+            sent => sent?,
+        }
+        match &self.brief.kill_at {
+            Some(moment) if is_at(moment, fact) => {
+                kill_self().map_err(|source| Error::Os { action: "kill itself", source })
+            }
+            _ => Ok(()),
         }
     }
 

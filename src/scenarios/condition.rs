@@ -70,8 +70,13 @@ Examples:
         Ok(Condition { args, buffer })
     }
 
-    fn workers(&self) -> u32 {
-        self.args.producers + self.args.consumers
+    fn workers(&self) -> Vec<String> {
+        let ConditionArgs { producers, consumers, .. } = self.args;
+        (1..=producers).map(producer).chain((1..=consumers).map(|number| format!("consumer-{number}"))).collect()
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        vec!["condition_waiting", "condition_met", "item_put", "item_got", "queue_full", "end_of_file"]
     }
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {

@@ -77,8 +77,12 @@ Examples:
         Ok(Deadlock { ordered, timeout, locks })
     }
 
-    fn workers(&self) -> u32 {
-        self.locks.len() as u32
+    fn workers(&self) -> Vec<String> {
+        (1..=self.locks.len()).map(|number| format!("worker-{number}")).collect()
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        vec!["lock_waiting", "lock_acquired", "lock_released", "lock_timed_out"]
     }
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {

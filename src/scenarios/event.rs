@@ -55,8 +55,12 @@ Examples:
         Ok(Event { racers: args.racers, gun: ipc::Event::new()? })
     }
 
-    fn workers(&self) -> u32 {
-        self.racers
+    fn workers(&self) -> Vec<String> {
+        (1..=self.racers).map(|number| format!("racer-{number}")).collect()
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        vec!["gun_awaited", "gun_heard", "line_crossed"]
     }
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::cast::Brief;
 use super::ledger::{Item, Ledger};
 use super::stage::Stage;
-use super::{Ending, Finding, Scenario, named};
+use super::{Ending, Finding, Scenario, named, names};
 use crate::ipc::{
     Error, Inherited, JoinableConsumer, JoinableProducer, JoinableQueue, Role, RoleEntry, RoleResult, Slot,
 };
@@ -62,8 +62,12 @@ Examples:
         Ok(Joinable { args, putting: queue.producer()?, getting: Some(queue.consumer()?) })
     }
 
-    fn workers(&self) -> u32 {
-        self.args.producers + self.args.consumers
+    fn workers(&self) -> Vec<String> {
+        names("producer", self.args.producers).chain(names("consumer", self.args.consumers)).collect()
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        vec!["item_put", "item_got", "task_done"]
     }
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {

@@ -53,27 +53,30 @@ struct Account {
     done: Numbers,
 }
 
-/// A set of numbers from 1 on.
+/// A set of numbers from 1 on, as ranges: items come in order or nearly so, and a run may have no end.
 #[derive(Debug, Default)]
 struct Numbers {
-    seen: Vec<bool>,
+    /// The last of each range by its first.
+    ranges: BTreeMap<u64, u64>,
     count: u64,
 }
 
 impl Numbers {
     /// Adds a number. `false` if it was there.
     fn add(&mut self, number: u64) -> bool {
-        let index = usize::try_from(number).expect("a number of items that fits in memory");
-        if self.seen.len() <= index {
-            self.seen.resize(index + 1, false);
+        let before = self.ranges.range(..=number).next_back().map(|(first, last)| (*first, *last));
+        if before.is_some_and(|(_, last)| number <= last) {
+            return false;
         }
-        let is_new = !std::mem::replace(&mut self.seen[index], true);
-        self.count += u64::from(is_new);
-        is_new
+        let first = before.filter(|(_, last)| last + 1 == number).map_or(number, |(first, _)| first);
+        let last = self.ranges.remove(&(number + 1)).unwrap_or(number);
+        self.ranges.insert(first, last);
+        self.count += 1;
+        true
     }
 
     fn highest(&self) -> u64 {
-        self.seen.iter().rposition(|seen| *seen).unwrap_or(0) as u64
+        self.ranges.last_key_value().map_or(0, |(_, last)| *last)
     }
 }
 
@@ -171,6 +174,19 @@ mod tests {
         assert!(is_sound(&books(3, &[("a", 2), ("b", 1), ("a", 3)]), 0));
         assert!(is_sound(&books(3, &[("a", 1)]), 2));
         assert!(is_sound(&books(0, &[]), 0));
+    }
+
+    #[test]
+    fn numbers_take_room_for_gaps_and_not_for_items() {
+        let mut numbers = Numbers::default();
+        for number in (1..=100_000).filter(|number| number % 50_000 != 0) {
+            assert!(numbers.add(number) && !numbers.add(number));
+        }
+        assert_eq!((numbers.ranges.len(), numbers.count, numbers.highest()), (2, 99_998, 99_999));
+        assert!(numbers.add(50_000) && !numbers.add(50_001) && numbers.add(100_000));
+        assert_eq!((numbers.ranges.len(), numbers.count, numbers.highest()), (1, 100_000, 100_000));
+        assert!(numbers.add(200_000) && numbers.add(199_999) && !numbers.add(200_000));
+        assert_eq!((numbers.ranges.len(), numbers.highest()), (2, 200_000));
     }
 
     #[test]

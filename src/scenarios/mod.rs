@@ -12,6 +12,7 @@ mod deadlock;
 mod event;
 mod held_lock;
 mod joinable;
+mod kill;
 mod ledger;
 mod manager;
 mod pace;
@@ -29,6 +30,7 @@ use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use serde_json::Value;
 
+pub(crate) use kill::Kill;
 pub(crate) use pace::Speed;
 pub(crate) use stage::Terms;
 
@@ -96,14 +98,22 @@ pub(crate) trait Scenario: Sized {
     /// Checks everything that can be checked before a process starts, and makes what the workers will share.
     fn prepare(args: Self::Args) -> anyhow::Result<Self>;
 
-    /// How many workers it starts with.
-    fn workers(&self) -> u32;
+    /// The names of the workers that it starts.
+    fn workers(&self) -> Vec<String>;
+
+    /// The names of the events that its workers can report: the moments at which they can be killed.
+    fn events(&self) -> Vec<&'static str>;
 
     /// Starts the workers and watches them.
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()>;
 
     /// Holds what was counted against what is claimed, with allowance for who did not finish its part.
     fn check(self, tally: &Self::Tally, ending: Ending) -> anyhow::Result<Finding>;
+}
+
+/// The names of `count` workers of a kind, as [`named`] names them.
+fn names(kind: &str, count: u32) -> impl Iterator<Item = String> {
+    (1..=count).map(move |number| named(kind, number, count))
 }
 
 /// The name of one of `count` workers of a kind: with its number, unless it is the only one.
@@ -118,6 +128,8 @@ pub(crate) struct Entry {
     augment: fn(Command) -> Command,
     pub(crate) roles: &'static [RoleEntry],
     pub(crate) run: Run,
+    /// How it is called if it is not a run: then it uses no option of scenarios.
+    pub(crate) as_tool: fn(&ArgMatches) -> Option<&'static str>,
 }
 
 /// Plays a scenario from its parsed arguments to its exit code.
@@ -125,7 +137,14 @@ pub(crate) type Run = fn(&ArgMatches, &Terms, &dyn Fn() -> Box<dyn Reporter>, Pi
 
 impl Entry {
     const fn of<S: Scenario>() -> Self {
-        Entry { name: S::NAME, about: S::ABOUT, augment: S::Args::augment_args, roles: S::ROLES, run: run::<S> }
+        Entry {
+            name: S::NAME,
+            about: S::ABOUT,
+            augment: S::Args::augment_args,
+            roles: S::ROLES,
+            run: run::<S>,
+            as_tool: |_| None,
+        }
     }
 
     /// The subcommand.
@@ -144,6 +163,8 @@ fn run<S: Scenario>(
     let args = S::Args::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;
     let mut scenario = S::prepare(args).map_err(Failure::of_preparing)?;
     let machinery = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
+    let (workers, events) = (scenario.workers(), scenario.events());
+    terms.kills.iter().try_for_each(|kill| kill.check(&workers, &events)).map_err(Failure::Unusable)?;
     let signals = StopSignals::catch().map_err(|error| machinery(error.into()))?;
     let mut tally = S::Tally::default();
     let mut count = |event: &Event| {
@@ -155,7 +176,7 @@ fn run<S: Scenario>(
     let cleared = stage.clear();
     let finale = stage.close();
     let mut reasons: Vec<anyhow::Error> = [played, cleared].into_iter().filter_map(Result::err).collect();
-    reasons.extend(finale.casualties.iter().map(|casualty| anyhow::anyhow!("{casualty}")));
+    reasons.extend(finale.casualties.iter().chain(&finale.missed).map(|reason| anyhow::anyhow!("{reason}")));
     let finding = scenario.check(&tally, finale.ending());
     let summed_up = finding.and_then(|finding| finale.sum_up(S::NAME, finding, terms.strict, &mut pictures));
     if matches!(summed_up, Ok(Outcome::ReaderGone)) {
@@ -178,8 +199,9 @@ fn run<S: Scenario>(
 fn begin<S: Scenario>(scenario: &S, stage: &mut Stage<'_>, terms: &Terms) -> anyhow::Result<()> {
     let Terms { seed, speed, args, .. } = terms.clone();
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let (scenario, workers) = (S::NAME.to_owned(), scenario.workers());
-    let started = Fact::RunStarted { scenario, seed, speed: speed.to_json(), version, args, workers };
+    let moments = kill::moments(&scenario.events()).into_iter().map(str::to_owned).collect();
+    let (scenario, workers) = (S::NAME.to_owned(), scenario.workers().len() as u32);
+    let started = Fact::RunStarted { scenario, seed, speed: speed.to_json(), version, args, workers, moments };
     stage.emit(started).context("the run cannot begin")
 }
 

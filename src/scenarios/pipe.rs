@@ -51,8 +51,14 @@ Examples:
         Ok(Pipe { args })
     }
 
-    fn workers(&self) -> u32 {
-        2
+    fn workers(&self) -> Vec<String> {
+        ["producer", "consumer"].map(str::to_owned).to_vec()
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        let replies = ["reply_sent", "reply_received"].into_iter().filter(|_| self.args.duplex);
+        let refused = ["send_refused"].into_iter().filter(|_| !self.args.duplex);
+        ["message_sent", "message_received", "end_of_file"].into_iter().chain(replies).chain(refused).collect()
     }
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {

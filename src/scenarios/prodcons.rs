@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::cast::Brief;
 use super::ledger::{Item, Ledger};
 use super::stage::Stage;
-use super::{Ending, Finding, Scenario, named};
+use super::{Ending, Finding, Scenario, named, names};
 use crate::ipc::{Consumer, Error, Inherited, Producer, Queue, Role, RoleEntry, RoleResult, Slot};
 use crate::number::whole;
 
@@ -70,8 +70,12 @@ Examples:
         Ok(Prodcons { args, putting: queue.producer()?, getting: Some(queue.consumer()?) })
     }
 
-    fn workers(&self) -> u32 {
-        self.args.producers + self.args.consumers
+    fn workers(&self) -> Vec<String> {
+        names("producer", self.args.producers).chain(names("consumer", self.args.consumers)).collect()
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        vec!["item_put", "item_got"]
     }
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
@@ -101,7 +105,7 @@ Examples:
         let still_queued = self.putting.qsize() as u64;
         Ok(Finding {
             claim: "every item is got once, each producer's in its order",
-            holds: ledger.is_sound(still_queued, self.workers(), ending),
+            holds: ledger.is_sound(still_queued, self.workers().len() as u32, ending),
             guaranteed: true,
             facts: ledger.facts(still_queued),
         })

@@ -68,8 +68,13 @@ Examples:
         Ok(Queue { args, line })
     }
 
-    fn workers(&self) -> u32 {
-        if self.args.fill { 1 } else { 2 }
+    fn workers(&self) -> Vec<String> {
+        if self.args.fill { vec!["filler".to_owned()] } else { ["producer", "consumer"].map(str::to_owned).to_vec() }
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        let limits = ["queue_full", "queue_empty"].into_iter().filter(|_| self.args.fill);
+        ["item_put", "item_got"].into_iter().chain(limits).collect()
     }
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
@@ -99,7 +104,7 @@ Examples:
         let brim = !self.args.fill || ending.cut || ending.died > 0 || (books.full == 1 && books.empty == 1);
         Ok(Finding {
             claim: "every item is got once, in the order of putting",
-            holds: books.ledger.is_sound(still_queued, self.workers(), ending) && brim,
+            holds: books.ledger.is_sound(still_queued, self.workers().len() as u32, ending) && brim,
             guaranteed: self.args.transport == Transport::Shm || ending == Ending::default(),
             facts: books.ledger.facts(still_queued),
         })

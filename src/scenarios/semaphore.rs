@@ -60,8 +60,12 @@ Examples:
         Ok(Semaphore { args, spaces })
     }
 
-    fn workers(&self) -> u32 {
-        self.args.workers
+    fn workers(&self) -> Vec<String> {
+        (1..=self.args.workers).map(|number| format!("car-{number}")).collect()
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        vec!["permit_waiting", "permit_acquired", "permit_released"]
     }
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 
 use super::cast::{Brief, Message};
+use super::kill::{Kill, is_at};
 use super::pace::Speed;
 use crate::ipc::{
     DatagramReceiver, DatagramSender, Ended, Error, ExitStatus, Give, Process, Role, StopSignal, StopSignals,
@@ -31,6 +33,7 @@ pub(crate) struct Terms {
     pub(crate) seed: u64,
     pub(crate) speed: Speed,
     pub(crate) strict: bool,
+    pub(crate) kills: Vec<Kill>,
     pub(crate) args: Vec<String>,
 }
 
@@ -58,6 +61,22 @@ struct Actor {
     daemon: bool,
 }
 
+/// A kill that was asked for.
+struct Asked {
+    kill: Kill,
+    state: Fate,
+}
+
+/// How far a kill that was asked for has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// The worker has not reported its moment.
+    Awaited,
+    /// It has, and kills itself: the worker of this number.
+    Struck(u32),
+    Dead,
+}
+
 /// A run in progress.
 pub(crate) struct Stage<'a> {
     reporter: Box<dyn Reporter>,
@@ -71,6 +90,10 @@ pub(crate) struct Stage<'a> {
     /// From here on a worker's end is no accident.
     stopping: bool,
     casualties: Vec<String>,
+    /// What becomes of each kill that was asked for.
+    kills: Vec<Asked>,
+    /// How many workers died as asked.
+    killed: usize,
     /// What was shown since the play last asked.
     news: Vec<Event>,
     tally: &'a mut dyn FnMut(&Event),
@@ -87,7 +110,10 @@ impl<'a> Stage<'a> {
         let (outbox, inbox) = datagrams()?;
         let (actors, casualties, began_ns) = (Vec::new(), Vec::new(), monotonic_ns());
         let (cut, stopping) = (None, false);
+        let asked = |kill: &Kill| Asked { kill: kill.clone(), state: Fate::Awaited };
         Ok(Stage {
+            kills: terms.kills.iter().map(asked).collect(),
+            killed: 0,
             reporter,
             signals,
             terms,
@@ -153,9 +179,11 @@ impl<'a> Stage<'a> {
         let at_us = self.now_us();
         let worker = self.actors.len() as u32;
         let Terms { seed, speed, .. } = *self.terms;
+        let mut asked = self.kills.iter().filter(|asked| asked.kill.worker == name && asked.state == Fate::Awaited);
+        let kill_at = asked.next().map(|asked| asked.kill.moment.clone());
         let (outbox, began_ns) = (&self.outbox, self.began_ns);
         let process = Process::spawn(name, |give| {
-            let brief = Brief { events: give.share(outbox), worker, began_ns, seed, speed };
+            let brief = Brief { events: give.share(outbox), worker, began_ns, seed, speed, kill_at };
             role(give, brief)
         });
         let process = process.map_err(with_remedy)?;
@@ -266,6 +294,11 @@ impl<'a> Stage<'a> {
             let fact = serde_json::from_str(&message.fact_json).context("a worker told something that is no event")?;
             let actor = self.actors.get(message.worker as usize).context("an unknown worker told something")?;
             let (worker, pid) = (actor.name.clone(), actor.process.pid());
+            let mut asked = self.kills.iter_mut();
+            let is_struck = |asked: &&mut Asked| asked.state == Fate::Awaited && asked.kill.worker == worker;
+            if let Some(asked) = asked.find(is_struck).filter(|asked| is_at(&asked.kill.moment, &fact)) {
+                asked.state = Fate::Struck(message.worker);
+            }
             self.show(Event { at_us: message.at_us, worker, pid, fact })?;
         }
         Ok(())
@@ -277,7 +310,11 @@ impl<'a> Stage<'a> {
         let is_success = ended.is_success();
         let Ended { status, failure, .. } = ended;
         let (worker, pid) = (actor.name.clone(), actor.process.pid());
-        if !is_success && !self.stopping {
+        let asked = self.kills.iter_mut().find(|asked| asked.state == Fate::Struck(index as u32));
+        if let Some(asked) = asked.filter(|_| status == ExitStatus::Signal(Signal::SIGKILL as i32)) {
+            asked.state = Fate::Dead;
+            self.killed += 1;
+        } else if !is_success && !self.stopping {
             self.casualties.push(match &failure {
                 Some(failure) => failure.to_string(),
                 None => format!("worker {worker} (process {pid}) died unexpectedly: {status}"),
@@ -312,8 +349,12 @@ impl<'a> Stage<'a> {
 
     /// Ends the run: what is left of it to report, and how it went. Everybody has been cleared off.
     pub(crate) fn close(self) -> Finale {
-        let Stage { reporter, began_ns, cut, casualties, .. } = self;
-        Finale { reporter, began_ns, cut, casualties }
+        let Stage { reporter, began_ns, cut, casualties, kills, killed, .. } = self;
+        let missed = kills.into_iter().filter(|asked| asked.state != Fate::Dead && cut.is_none());
+        let missed = missed.map(|Asked { kill: Kill { worker, moment }, .. }| {
+            format!("could not kill {worker}@{moment}: the moment never came")
+        });
+        Finale { reporter, began_ns, cut, casualties, killed, missed: missed.collect() }
     }
 
     fn end_with(&self, end: fn(&Process) -> crate::ipc::Result<()>) -> anyhow::Result<()> {
@@ -356,12 +397,16 @@ pub(crate) struct Finale {
     cut: Option<Cut>,
     /// Who died unexpectedly, and how.
     pub(crate) casualties: Vec<String>,
+    /// How many died as asked.
+    killed: usize,
+    /// The kills that were asked for and did not happen, and why.
+    pub(crate) missed: Vec<String>,
 }
 
 impl Finale {
     /// What kept workers from finishing.
     pub(crate) fn ending(&self) -> Ending {
-        Ending { died: self.casualties.len(), cut: self.cut.is_some() }
+        Ending { died: self.casualties.len() + self.killed, cut: self.cut.is_some() }
     }
 
     /// Shows the summary and says how the run ended.

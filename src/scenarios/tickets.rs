@@ -84,8 +84,15 @@ Examples:
         Ok(Tickets { buyers, stock: stock.unwrap_or(opening.left), file, opening, lock })
     }
 
-    fn workers(&self) -> u32 {
-        self.buyers
+    fn workers(&self) -> Vec<String> {
+        (1..=self.buyers).map(|number| format!("buyer-{number}")).collect()
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        let events = ["stock_checked", "ticket_bought", "ticket_refused", "data_torn"];
+        let of_lock = ["lock_waiting", "lock_acquired", "lock_released"];
+        let of_lock = of_lock.into_iter().filter(|_| self.lock.is_some());
+        events.into_iter().chain(of_lock).collect()
     }
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {

@@ -74,8 +74,12 @@ Examples:
         Ok(Values { args, counter, array })
     }
 
-    fn workers(&self) -> u32 {
-        self.args.workers
+    fn workers(&self) -> Vec<String> {
+        (1..=self.args.workers).map(|number| format!("worker-{number}")).collect()
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        vec!["increments_made"]
     }
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {

@@ -31,6 +31,11 @@ const STOPPING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 /// What a terminal sends to all its processes, the workers too.
 const OF_THE_TERMINAL: [Signal; 2] = [Signal::SIGINT, Signal::SIGHUP];
 
+/// Ends this process with SIGKILL, as `kill -9` from outside would.
+pub(crate) fn kill_self() -> io::Result<()> {
+    Ok(nix::sys::signal::kill(getpid(), Signal::SIGKILL)?)
+}
+
 /// SIGINT, SIGTERM and SIGHUP as something to wait for. One for a process: signal handlers belong to the whole of it.
 #[derive(Debug)]
 pub(crate) struct StopBell {

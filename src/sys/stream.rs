@@ -22,7 +22,7 @@ use nix::sys::stat::{SFlag, fstat};
 use nix::sys::uio::writev;
 use nix::unistd::{pipe2, read, write};
 
-use super::fd::{wait_any, wait_readable};
+use super::fd::{wait_any, wait_readable, wait_writable};
 
 /// The longest write to a pipe that is never torn and never mixed with another's.
 pub(crate) const ATOMIC_WRITE: usize = libc::PIPE_BUF;
@@ -40,6 +40,19 @@ pub(crate) enum Access {
     ReadOnly,
     WriteOnly,
     Both,
+}
+
+/// Writes everything, and blocks until there is room also if the descriptor is non-blocking.
+pub(crate) fn write_waiting(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match write(fd, bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::EAGAIN) => _ = wait_writable(fd, None)?,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
 }
 
 impl Stream {

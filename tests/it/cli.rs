@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use ipc_demo::report::Fact;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 
-use crate::harness::{Demo, await_end, fact, send, stop, watchdog};
+use crate::harness::{Demo, await_end, fact, is_running, send, states, stop, until, watchdog};
 
 /// One error that says `said`, exit code 2, nothing on stdout.
 #[track_caller]
@@ -170,6 +171,56 @@ fn closed_stdout_ends_quietly() {
 }
 
 #[test]
+fn non_blocking_stdout_is_waited_for() {
+    let _watchdog = watchdog("cli::non_blocking_stdout");
+    for args in [
+        &["man"][..],
+        &["completions", "bash"],
+        &["help", "manager"],
+        &["tickets", "--speed", "max", "--buyers", "100"],
+        &["tickets", "--speed", "max", "--buyers", "100", "--format", "json"],
+    ] {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).expect("a small pipe");
+        fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("a mode");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ipc-demo"));
+        let mut child = command.args(args).stdout(writer).stderr(Stdio::piped()).spawn().expect("it starts");
+        // It holds the other end, too.
+        drop(command);
+        // It sleeps before anything is read: the pipe is full, or a worker is awaited.
+        until(|| states(child.id()).contains('S') || !is_running(child.id()));
+        let mut said = String::new();
+        reader.read_to_string(&mut said).expect("text");
+        let mut errors = String::new();
+        child.stderr.take().expect("piped").read_to_string(&mut errors).expect("text");
+        assert_eq!((child.wait().expect("it ends").code(), errors.as_str()), (Some(0), ""), "{args:?}");
+        assert!(said.len() > 4096 && said.ends_with('\n'), "{args:?}: {} bytes", said.len());
+    }
+}
+
+#[test]
+fn locale_without_other_characters_gets_ascii() {
+    let _watchdog = watchdog("cli::ascii");
+    for args in [
+        &["tickets", "--lock", "--speed", "max"][..],
+        &["tickets", "--speed", "max"],
+        &["joinable", "--speed", "max"],
+        &["help", "tickets"],
+        &["chaos", "lock", "--place", "idle"],
+    ] {
+        let run = || Demo::run(args[0]).args(args[1..].iter().copied());
+        let plain = run().env("LC_ALL", "C").expect_exit(0).stdout;
+        assert!(plain.is_ascii(), "{plain}");
+        assert!(!run().env("LC_ALL", "C.UTF-8").expect_exit(0).stdout.is_ascii(), "{args:?}");
+    }
+    let lanes = Demo::run("tickets").args(["--lock", "--speed", "max"]).env("LC_ALL", "C").expect_exit(0).stdout;
+    assert!(lanes.contains("# holds") && lanes.contains("[ok]"), "{lanes}");
+    // Chinese that was asked for stays Chinese.
+    let chinese = Demo::run("tickets").args(["--lang", "zh", "--speed", "max"]).env("LC_ALL", "C");
+    assert!(chinese.expect_exit(0).stdout.contains("余票"));
+}
+
+#[test]
 fn help_and_version_go_to_stdout() {
     let help = Demo::run("--help").expect_exit(0).stdout;
     assert!(help.contains("tickets") && help.contains("Try first"), "{help}");
@@ -199,7 +250,7 @@ fn completions_know_every_scenario_and_option() {
             assert!(script.contains(word), "{shell} knows no {word}");
         }
         // The others complete no values.
-        if ["bash", "fish", "zsh"].contains(&shell) {
+        if ["bash", "zsh"].contains(&shell) {
             assert!(script.contains("JoinableQueue") && script.contains("queue-2to2"), "{shell}");
         }
     }

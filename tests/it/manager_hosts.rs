@@ -203,7 +203,10 @@ fn call_that_cannot_be_done_says_what_could() {
     refused(place.calls(&address, &["b.wait"]), &["b.wait: the barrier is broken"]);
     refused(Demo::run("manager").args(["--call", "list"]), &["--connect ADDR --authkey-file FILE", "--serve"]);
     let drawn = place.path("call.svg");
-    refused(place.calls(&address, &["list"]).args(["--timeline"]).arg(&drawn), &["nothing to draw"]);
+    refused(
+        place.calls(&address, &["list"]).args(["--timeline"]).arg(&drawn),
+        &["--timeline works only with scenarios, not with manager --call"],
+    );
     assert!(!drawn.exists());
     send(server.pid(), Signal::SIGINT);
     assert_eq!(server.finish().0, Some(130));

@@ -1,10 +1,11 @@
 //! English.
 
-use super::literal::{Notation, called, fitted, literal};
+use super::literal::{Notation, called, literal};
 use super::{duration, without_place};
 use crate::report::event::{Event, Fact, Link, Verdict};
+use crate::report::known::Known;
 
-pub(super) fn sentence(event: &Event) -> String {
+pub(super) fn sentence(known: &Known, event: &Event) -> String {
     match &event.fact {
         Fact::RunStarted { scenario, seed, speed, .. } => {
             let speed = speed.as_str().map_or_else(|| speed.to_string(), str::to_owned);
@@ -15,76 +16,81 @@ pub(super) fn sentence(event: &Event) -> String {
         Fact::WorkerExited { failure: Some(failure), .. } => failure.clone(),
         Fact::WorkerExited { signal: Some(9), .. } => "is killed (signal 9)".to_owned(),
         Fact::WorkerExited { signal: Some(15), .. } => "is stopped".to_owned(),
-        Fact::WorkerExited { signal: Some(signal), .. } => format!("is ended by signal {signal}"),
-        Fact::WorkerExited { exit_code: Some(0) | None, .. } => "ends".to_owned(),
-        Fact::WorkerExited { exit_code: Some(code), .. } => format!("ends with code {code}"),
+        Fact::WorkerExited { signal: Some(signal), .. } => format!("is killed by signal {signal}"),
+        Fact::WorkerExited { exit_code: Some(0) | None, .. } => "exits".to_owned(),
+        Fact::WorkerExited { exit_code: Some(code), .. } => format!("exits with code {code}"),
         Fact::StockChecked { left } => format!("sees {}", tickets(*left)),
         Fact::TicketBought { left } => format!("buys a ticket and writes: {}", tickets(*left)),
-        Fact::TicketRefused { .. } => "goes without a ticket: sold out".to_owned(),
-        Fact::DataTorn { error } => format!("reads a torn file: {}", without_place(error)),
-        Fact::LockWaiting { lock } => format!("wants {}", the(lock)),
-        Fact::LockAcquired { lock, abandoned: true, waited_us } => match the(lock) {
-            "the lock" => format!("takes a dead holder's lock ({})", waited(*waited_us)),
-            lock => format!("takes {lock} of the dead ({})", waited(*waited_us)),
-        },
-        Fact::LockAcquired { lock, waited_us, .. } => format!("has {} ({})", the(lock), waited(*waited_us)),
-        Fact::LockReleased { lock, held_us } => format!("gives {} back (held {})", the(lock), duration(*held_us)),
+        Fact::TicketRefused { .. } => "gets no ticket: sold out".to_owned(),
+        Fact::DataTorn { error } => format!("reads a half-written file: {}", without_place(error)),
+        Fact::LockWaiting { lock } => format!("waits for {}", the(lock)),
+        Fact::LockAcquired { lock, abandoned: true, .. } => {
+            let former = known.former_holder(lock).unwrap_or("its holder");
+            format!("takes over {} from {former}, which died", the(lock))
+        }
+        Fact::LockAcquired { lock, waited_us, .. } => format!("gets {} ({})", the(lock), waited(*waited_us)),
+        Fact::LockReleased { lock, held_us } => format!("releases {} (held {})", the(lock), duration(*held_us)),
         Fact::MessageSent { value } => format!("sends {value}"),
         Fact::MessageReceived { value } => format!("receives {value}"),
         Fact::ReplySent { value } => format!("answers {value}"),
         Fact::ReplyReceived { value } => format!("gets the answer {value}"),
-        Fact::SendRefused { error } => format!("may not send: {error}"),
-        Fact::EndOfFile => "sees the end: nobody is left to send".to_owned(),
+        Fact::SendRefused { error } => format!("cannot send: {error}"),
+        Fact::EndOfFile => "sees the end: no sender is left".to_owned(),
         Fact::ItemPut { value, size, .. } => format!("puts {value}{}", in_queue(*size)),
         Fact::ItemGot { value, from, size, redelivered, .. } => {
-            let again = if *redelivered { ", left by a dead worker" } else { "" };
-            format!("gets {value} of {from}{}{again}", in_queue(*size))
+            let again = if *redelivered { ", left by a worker that died" } else { "" };
+            format!("gets {value} from {from}{}{again}", in_queue(*size))
         }
-        Fact::TaskDone { value, .. } => format!("is done with {value}"),
+        Fact::TaskDone { value, .. } => format!("finishes {value}"),
         Fact::QueueFull { timeout_us: 0 } => "finds the queue full".to_owned(),
         Fact::QueueFull { timeout_us } => format!("finds the queue full for {}", duration(*timeout_us)),
         Fact::QueueEmpty => "finds the queue empty".to_owned(),
-        Fact::QueueJoined { tasks } => format!("has joined the queue: all {tasks} tasks are done"),
+        Fact::QueueJoined { tasks } => format!("joins the queue: all {tasks} tasks are done"),
         Fact::LockTimedOut { lock, waited_us } => format!("gives up on {} ({})", the(lock), waited(*waited_us)),
-        Fact::DeadlockFound { cycle } => format!("sees a deadlock: {} workers wait in a ring", cycle.len()),
-        Fact::PermitWaiting { semaphore } if semaphore == "car park" => "wants to park".to_owned(),
-        Fact::PermitWaiting { .. } => "wants a permit".to_owned(),
+        Fact::DeadlockFound { cycle } => format!("finds a deadlock of {} workers", cycle.len()),
+        Fact::PermitWaiting { semaphore } if semaphore == "car park" => "waits for a space".to_owned(),
+        Fact::PermitWaiting { .. } => "waits for a permit".to_owned(),
         Fact::PermitAcquired { semaphore, waited_us } => {
-            let has = if semaphore == "car park" { "drives in" } else { "has a permit" };
+            let has = if semaphore == "car park" { "drives in" } else { "gets a permit" };
             format!("{has} ({})", waited(*waited_us))
         }
         Fact::PermitReleased { semaphore, held_us } if semaphore == "car park" => {
             format!("drives out (parked {})", duration(*held_us))
         }
-        Fact::PermitReleased { held_us, .. } => format!("gives the permit back (held {})", duration(*held_us)),
-        Fact::GunAwaited => "is at the line".to_owned(),
+        Fact::PermitReleased { held_us, .. } => format!("releases the permit (held {})", duration(*held_us)),
+        Fact::GunAwaited => "waits at the start line".to_owned(),
         Fact::GunFired => "fires the gun".to_owned(),
         Fact::GunHeard { waited_us } => format!("starts ({})", waited(*waited_us)),
-        Fact::LineCrossed { ran_us } => format!("is at the finish (ran {})", duration(*ran_us)),
-        Fact::BarrierWaiting { round } => format!("is done with round {round} and waits"),
-        Fact::BarrierPassed { round, waited_us } => format!("leaves round {round} ({})", waited(*waited_us)),
-        Fact::BarrierBroken { cause, .. } => format!("the barrier breaks: {cause}"),
+        Fact::LineCrossed { ran_us } => format!("crosses the finish line (ran {})", duration(*ran_us)),
+        Fact::BarrierWaiting { round } => format!("finishes round {round} and waits"),
+        Fact::BarrierPassed { round, waited_us } => format!("goes on after round {round} ({})", waited(*waited_us)),
+        Fact::BarrierBroken { cause, dead_pid, .. } => match dead_pid.and_then(|pid| known.name_of(pid)) {
+            Some(dead) => format!("finds the barrier broken: {dead} died"),
+            None => format!("finds the barrier broken: {cause}"),
+        },
         Fact::ConditionWaiting { condition } => {
             format!("waits: the buffer is {}", condition.strip_prefix("not ").unwrap_or(condition))
         }
-        Fact::ConditionMet { condition, waited_us } => format!("goes on: it is {condition} ({})", waited(*waited_us)),
-        Fact::IncrementsMade { made, seen } => format!("has added {made}, sees {seen}"),
+        Fact::ConditionMet { condition, waited_us } => {
+            format!("goes on: the buffer is {condition} ({})", waited(*waited_us))
+        }
+        Fact::IncrementsMade { made, seen } => format!("has added {made}; the counter is {seen}"),
         Fact::ManagerStarted { manager_pid, addresses } => match addresses.as_slice() {
             [] => format!("starts a manager as process {manager_pid}"),
-            addresses => format!("is a manager at {}", addresses.join(", ")),
+            addresses => format!("serves as a manager at {}", addresses.join(", ")),
         },
-        Fact::ManagerConnected { address } => format!("is connected to the manager at {address}"),
+        Fact::ManagerConnected { address } => format!("connects to the manager at {address}"),
         Fact::AddressExposed { address } => format!("WARNING: others can read what goes to {address}"),
         Fact::KeyExposed { file } => format!("WARNING: other users can read {file}"),
         Fact::ObjectMade { object, name: None } => {
             let article = if object.starts_with(['A', 'E']) || object == "RLock" { "an" } else { "a" };
-            format!("makes {article} {object} in the manager")
+            format!("creates {article} {object} in the manager")
         }
-        Fact::ObjectMade { object, name: Some(name) } => format!("has the {object} of the name {name}"),
-        Fact::ObjectShown { object, value } => fitted(format!("shows {object}: {}", literal(value, Notation::Json))),
+        Fact::ObjectMade { object, name: Some(name) } => format!("uses the {object} named \"{name}\""),
+        Fact::ObjectShown { object, value } => format!("shows {object}: {}", literal(value, Notation::Json)),
         Fact::ObjectCalled { object, method, args, answer } => {
             let answer = answer.as_ref().map(|answer| format!(" and gets {}", literal(answer, Notation::Json)));
-            fitted(format!("calls {}{}", called(object, method, args, Notation::Json), answer.unwrap_or_default()))
+            format!("calls {}{}", called(object, method, args, Notation::Json), answer.unwrap_or_default())
         }
         Fact::EventAwaited => "waits for the event".to_owned(),
         Fact::EventSet => "sets the event".to_owned(),
@@ -104,7 +110,7 @@ pub(super) fn link(link: &Link) -> String {
 }
 
 pub(super) fn more_links(count: usize) -> String {
-    format!("and so on: {count} more")
+    format!("and {count} more")
 }
 
 fn in_queue(size: Option<u64>) -> String {

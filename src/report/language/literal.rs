@@ -5,9 +5,6 @@ use std::fmt::Write;
 use serde_json::Value;
 use unicode_width::UnicodeWidthChar;
 
-/// How many columns a sentence has when ten workers stand at the left of it.
-const MOST_COLUMNS: usize = 43;
-
 /// A way to write data down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notation {
@@ -30,12 +27,12 @@ pub(super) fn literal(value: &Value, notation: Notation) -> String {
     text
 }
 
-/// A sentence about data of any length, cut where the line ends.
-pub(super) fn fitted(mut sentence: String) -> String {
+/// A sentence about data of any length, in at most so many columns.
+pub(in crate::report) fn fitted(mut sentence: String, most_columns: usize) -> String {
     let mut columns = 0;
     let over = sentence.char_indices().find(|(_, letter)| {
         columns += letter.width().unwrap_or(0);
-        columns > MOST_COLUMNS
+        columns > most_columns
     });
     if let Some((over, _)) = over {
         sentence.truncate(over);
@@ -94,9 +91,9 @@ mod tests {
 
     #[test]
     fn long_sentences_are_cut_at_their_last_column() {
-        assert_eq!(fitted("x".repeat(MOST_COLUMNS)), "x".repeat(MOST_COLUMNS));
-        assert_eq!(fitted("x".repeat(100)), "x".repeat(MOST_COLUMNS - 1) + "…");
-        assert_eq!(fitted("票".repeat(100)), "票".repeat(MOST_COLUMNS / 2 - 1) + "…");
+        assert_eq!(fitted("x".repeat(43), 43), "x".repeat(43));
+        assert_eq!(fitted("x".repeat(100), 43), "x".repeat(42) + "…");
+        assert_eq!(fitted("票".repeat(100), 43), "票".repeat(20) + "…");
     }
 
     #[test]

@@ -4,9 +4,13 @@ mod en;
 mod literal;
 mod zh;
 
+pub(super) use literal::fitted;
+
 use serde_json::Value;
 
 use super::event::{Event, Fact, Verdict};
+use super::known::Known;
+use super::text::quoted;
 
 /// A ring of more workers than this is cut short.
 const MOST_LINKS: usize = 10;
@@ -32,20 +36,20 @@ impl Language {
         if locale.starts_with("zh") { Language::Zh } else { Language::En }
     }
 
-    /// What an event of a run of `scenario` says, in the words of its worker.
-    pub(super) fn sentence(self, scenario: &str, event: &Event) -> String {
+    /// What an event says, in the words of its worker. It is the last one that is known.
+    pub(super) fn sentence(self, known: &Known, event: &Event) -> String {
         match self {
-            Language::En => en::sentence(event),
-            Language::Zh => zh::sentence(scenario, event),
+            Language::En => en::sentence(known, event),
+            Language::Zh => zh::sentence(known, event),
         }
     }
 
     /// What stands below the sentence, a line each.
-    pub(super) fn details(self, event: &Event) -> Vec<String> {
+    pub(super) fn details(self, known: &Known, event: &Event) -> Vec<String> {
         let cycle = match &event.fact {
             Fact::DeadlockFound { cycle } => cycle,
             Fact::ManagerStarted { addresses, .. } => {
-                return addresses.iter().flat_map(|address| self.how_to_connect(address)).collect();
+                return addresses.iter().map(|address| self.how_to_connect(address)).collect();
             }
             Fact::AddressExposed { .. } => {
                 let said = self.pick(
@@ -54,7 +58,14 @@ impl Language {
                 );
                 return vec![said.to_owned()];
             }
-            Fact::KeyExposed { file } => return vec![format!("chmod 600 {file}")],
+            Fact::KeyExposed { file } => return vec![format!("chmod 600 {}", quoted(file))],
+            // What the reference program prints, word for word.
+            Fact::QueueFull { timeout_us: 0 } if self == Language::Zh && !known.sizes.is_empty() => {
+                return vec![known.sizes.clone()];
+            }
+            Fact::QueueEmpty if self == Language::Zh && !known.numbers.is_empty() => {
+                return vec![known.numbers.clone()];
+            }
             _ => return Vec::new(),
         };
         let link = |link| match self {
@@ -69,11 +80,11 @@ impl Language {
         cycle.iter().take(MOST_LINKS).map(link).chain((rest > 0).then(|| more(rest))).collect()
     }
 
-    fn how_to_connect(self, address: &str) -> [String; 2] {
+    fn how_to_connect(self, address: &str) -> String {
         let elsewhere = self.pick("from another shell: ", "在另一个终端：");
         // Who listens everywhere has no name to be called by.
         let address = address.replacen("0.0.0.0", "HOST", 1).replacen("[::]", "HOST", 1);
-        [format!("{elsewhere}ipc-demo manager \\"), format!("  --connect {address} --authkey-file FILE")]
+        format!("{elsewhere}ipc-demo manager --connect {} --authkey-file FILE", quoted(&address))
     }
 
     /// How a worker is called.
@@ -81,6 +92,14 @@ impl Language {
         match self {
             Language::En => worker.to_owned(),
             Language::Zh => zh::name(worker),
+        }
+    }
+
+    /// How something is called that workers wait for or hold.
+    pub(super) fn thing(self, name: &str) -> String {
+        match self {
+            Language::En => name.to_owned(),
+            Language::Zh => zh::name(name),
         }
     }
 
@@ -117,39 +136,43 @@ impl Language {
     pub(super) fn advice(self, scenario: &str, verdict: Verdict) -> Option<&'static str> {
         match (scenario, verdict) {
             ("tickets", Verdict::Violated) => Some(self.pick(
-                "all read before anybody wrote; a lock cures it: ipc-demo tickets --lock",
-                "大家都在别人写之前读了；加一把锁就好：ipc-demo tickets --lock",
+                "all buyers read before anyone wrote; a lock prevents it: ipc-demo tickets --lock",
+                "大家都在别人写之前读了；加一把锁就能避免：ipc-demo tickets --lock",
             )),
             ("semaphore", _) => Some(self.pick(
-                "one space alone is a lock: ipc-demo semaphore --permits 1",
-                "只有一个车位就是一把锁：ipc-demo semaphore --permits 1",
+                "with one permit a semaphore is a lock: ipc-demo semaphore --permits 1",
+                "只有一个许可的信号量就是一把锁：ipc-demo semaphore --permits 1",
             )),
             ("event", _) => Some(self.pick(
-                "kill -9 a racer at the line: the gun does not wait for it",
-                "在起跑线上杀死一个选手（kill -9）：发令枪不会等它",
+                "kill a racer at the start line: ipc-demo event --kill racer-1@waiting",
+                "在起跑线上杀死一个选手：ipc-demo event --kill racer-1@waiting",
             )),
             ("barrier", _) => Some(self.pick(
-                "kill -9 one of them: the others are told so, and wait no longer",
-                "杀死其中一个（kill -9）：其他进程会知道，不再等待",
+                "kill a worker, and the others are told: ipc-demo barrier --kill worker-1@waiting",
+                "杀死一个进程，其他进程会得知：ipc-demo barrier --kill worker-1@waiting",
+            )),
+            ("joinable", _) => Some(self.pick(
+                "kill a consumer with its task: ipc-demo joinable --consumers 2 --kill consumer-1@working",
+                "杀死一个拿着任务的消费者：ipc-demo joinable --consumers 2 --kill consumer-1@working",
             )),
             ("condition", _) => Some(self.pick(
                 "mostly full: ipc-demo condition --producers 4 --consumers 1",
                 "缓冲区常满：ipc-demo condition --producers 4 --consumers 1",
             )),
             ("values", Verdict::Violated) => Some(self.pick(
-                "two read before either wrote; a lock cures it: ipc-demo values --lock",
-                "两个进程读到了同一个数；加一把锁就好：ipc-demo values --lock",
+                "two workers read the same number; a lock prevents it: ipc-demo values --lock",
+                "两个进程读到了同一个数；加一把锁就能避免：ipc-demo values --lock",
             )),
             ("manager", _) => Some(self.pick(
                 "for other types, shells, machines and scripts: ipc-demo manager --help",
                 "其他类型、终端、机器和脚本：ipc-demo manager --help",
             )),
             ("deadlock", Verdict::Violated) => Some(self.pick(
-                "one order for all locks cures it: ipc-demo deadlock --ordered",
-                "大家按同一个顺序拿锁就好：ipc-demo deadlock --ordered",
+                "one order for all locks prevents it: ipc-demo deadlock --ordered",
+                "所有进程按同一个顺序拿锁就能避免：ipc-demo deadlock --ordered",
             )),
             ("deadlock", Verdict::Held) => Some(self.pick(
-                "a ring of any length is found: ipc-demo deadlock --workers 5",
+                "a cycle of any length is found: ipc-demo deadlock --workers 5",
                 "多大的环都能发现：ipc-demo deadlock --workers 5",
             )),
             _ => None,

@@ -2,11 +2,13 @@
 //!
 //! Chinese: the lines of the reference programs word for word, and the rest in the same voice.
 
-use super::literal::{Notation, called, fitted, literal};
-use super::{duration, without_place};
+use super::duration;
+use super::literal::{Notation, called, literal};
 use crate::report::event::{Event, Fact, Link, Verdict};
+use crate::report::known::Known;
 
-pub(super) fn sentence(scenario: &str, event: &Event) -> String {
+pub(super) fn sentence(known: &Known, event: &Event) -> String {
+    let scenario = known.scenario.as_str();
     // The reference program of the ticket sale begins every line with the buyer's number.
     let who = if scenario == "tickets" { number(&event.worker) } else { "" };
     let is_queue = matches!(scenario, "queue" | "manager");
@@ -26,10 +28,11 @@ pub(super) fn sentence(scenario: &str, event: &Event) -> String {
         Fact::StockChecked { left } => format!("{who}查询到余票{left}"),
         Fact::TicketBought { .. } => format!("{who}购票成功"),
         Fact::TicketRefused { .. } => format!("{who}购票失败"),
-        Fact::DataTorn { error } => format!("{who}读到写了一半的文件：{}", without_place(error)),
+        Fact::DataTorn { .. } => format!("{who}读到写了一半的文件"),
         Fact::LockWaiting { lock } => format!("{who}等待{}", name(lock)),
-        Fact::LockAcquired { lock, abandoned: true, waited_us } => {
-            format!("{who}接过已死进程的{}（{}）", name(lock), waited(*waited_us))
+        Fact::LockAcquired { lock, abandoned: true, .. } => {
+            let former = known.former_holder(lock).map_or_else(|| "持有者".to_owned(), name);
+            format!("{who}接过{}：{former}已死", name(lock))
         }
         Fact::LockAcquired { lock, waited_us, .. } => format!("{who}拿到{}（{}）", name(lock), waited(*waited_us)),
         Fact::LockReleased { lock, held_us } => format!("{who}放开{}（持有 {}）", name(lock), duration(*held_us)),
@@ -37,7 +40,7 @@ pub(super) fn sentence(scenario: &str, event: &Event) -> String {
         Fact::MessageReceived { value } => format!("收到数据{value}"),
         Fact::ReplySent { value } => format!("回复数据{value}"),
         Fact::ReplyReceived { value } => format!("收到回复{value}"),
-        Fact::SendRefused { error } => format!("不能发送：{error}"),
+        Fact::SendRefused { .. } => "不能发送：这一端只能接收".to_owned(),
         Fact::EndOfFile => "读到结尾：没有人再发送了".to_owned(),
         // The two reference programs of the queue call the same thing by different names.
         Fact::ItemPut { value, size, .. } if is_queue => format!("入队数据: {value}{}", in_queue(*size)),
@@ -70,11 +73,11 @@ pub(super) fn sentence(scenario: &str, event: &Event) -> String {
         Fact::LineCrossed { ran_us } => format!("到达终点（跑了 {}）", duration(*ran_us)),
         Fact::BarrierWaiting { round } => format!("第{round}轮做完，等待大家"),
         Fact::BarrierPassed { round, waited_us } => format!("离开第{round}轮（{}）", waited(*waited_us)),
-        Fact::BarrierBroken { dead_pid: Some(pid), .. } => format!("屏障破裂：进程 {pid} 死了"),
-        Fact::BarrierBroken { cause, .. } if scenario == "manager" && cause == "a party died" => {
-            "屏障破裂：有参与者死了".to_owned()
-        }
-        Fact::BarrierBroken { cause, .. } => format!("屏障破裂：{cause}"),
+        Fact::BarrierBroken { dead_pid: Some(pid), .. } => match known.name_of(*pid) {
+            Some(dead) => format!("发现屏障已破裂：{}死亡", name(dead)),
+            None => format!("发现屏障已破裂：进程 {pid} 死亡"),
+        },
+        Fact::BarrierBroken { cause, .. } => format!("发现屏障已破裂：{}", breach(cause)),
         Fact::ConditionWaiting { condition } if condition == "not full" => "缓冲区已满，等待".to_owned(),
         Fact::ConditionWaiting { .. } => "缓冲区已空，等待".to_owned(),
         Fact::ConditionMet { condition, waited_us } => {
@@ -92,16 +95,28 @@ pub(super) fn sentence(scenario: &str, event: &Event) -> String {
         Fact::ObjectMade { object, name: None } => format!("生成服务：{object}"),
         Fact::ObjectMade { object, name: Some(name) } => format!("取得名为 {name} 的 {object}"),
         // The reference program prints its dict, and nothing else.
-        Fact::ObjectShown { object, value } if object == "dict" => fitted(literal(value, Notation::Python)),
-        Fact::ObjectShown { object, value } => fitted(format!("{object}: {}", literal(value, Notation::Python))),
+        Fact::ObjectShown { object, value } if object == "dict" => literal(value, Notation::Python),
+        Fact::ObjectShown { object, value } => format!("{object}: {}", literal(value, Notation::Python)),
         Fact::ObjectCalled { object, method, args, answer } => {
             let answer = answer.as_ref().map(|answer| format!("，得到 {}", literal(answer, Notation::Python)));
-            fitted(format!("调用 {}{}", called(object, method, args, Notation::Python), answer.unwrap_or_default()))
+            format!("调用 {}{}", called(object, method, args, Notation::Python), answer.unwrap_or_default())
         }
         Fact::EventAwaited => "等待事件".to_owned(),
         Fact::EventSet => "触发事件".to_owned(),
         Fact::EventSeen { waited_us } => format!("看到事件（{}）", waited(*waited_us)),
         Fact::Summary { .. } => String::new(),
+    }
+}
+
+/// Why a barrier broke.
+fn breach(cause: &str) -> &str {
+    match cause {
+        "a party died" => "有参与者死亡",
+        "a party timed out" => "有参与者等待超时",
+        "it was aborted" => "被中止",
+        "its action panicked" => "动作出错",
+        "it was reset" => "被重置",
+        other => other,
     }
 }
 
@@ -140,10 +155,16 @@ pub(super) fn name(worker: &str) -> String {
         "producer" => "生产者",
         "consumer" => "消费者",
         "worker" => "工作进程",
+        "filler" => "填充者",
         "car" => "汽车",
         "racer" => "选手",
         "lock" | "tickets" => "锁",
         "rlock" => "可重入锁",
+        "car park" => "车位",
+        "semaphore" => "信号量",
+        "bounded semaphore" => "有界信号量",
+        "not full" => "未满",
+        "not empty" => "非空",
         other => other,
     };
     format!("{role}{number}")
@@ -243,6 +264,14 @@ pub(super) fn event(name: &str) -> String {
         "queue_full" => "队列已满",
         "queue_empty" => "队列已空",
         "queue_joined" => "队列阻塞解除",
+        "lock_timed_out" => "不再等锁",
+        "deadlock_found" => "发现死锁",
+        "gun_fired" => "发令枪响",
+        "line_crossed" => "到达终点",
+        "barrier_broken" => "屏障破裂",
+        "increments_made" => "加数",
+        "address_exposed" => "地址可被窃听",
+        "key_exposed" => "密钥可被读取",
         "event_set" => "触发事件",
         "object_made" => "生成服务",
         "object_shown" => "查看",

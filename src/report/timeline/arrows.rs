@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use svg::node::element::{Group, Path};
 
-use super::frame::{Frame, SMALL};
+use super::frame::{Frame, MARGIN, SMALL, WIDTH};
 use crate::report::drawing::{cut, labelled, px, text, width_of};
 use crate::report::spans::{Flow, Story, Way};
 
 /// More arrows than this are a grey surface.
-const MOST: usize = 300;
+const MOST: usize = 150;
+/// Long arrows are one sooner: all together cross at most so many pixels of height.
+const MOST_CROSSED: f64 = 24_000.0;
 /// Arrows of one kind between the same two lanes begin at least so far from each other.
 const APART: f64 = 5.0;
 /// More arrows than this have no words beside them.
@@ -27,6 +29,8 @@ pub(super) fn draw(story: &Story<'_>, frame: &Frame) -> (Group, usize) {
         let name = arrow.flow.value.map(|value| cut(&value.to_string(), 60.0, SMALL)).unwrap_or_default();
         let width = width_of(&name, SMALL);
         let (x, y) = arrow.beside(width);
+        // Also beside the last arrow a word stays within the picture.
+        let x = x.min(WIDTH - MARGIN / 2.0 - width);
         let is_free = taken
             .iter()
             .all(|(left, right, middle)| x > right + 3.0 || x + width < left - 3.0 || (y - middle).abs() > SMALL);
@@ -35,7 +39,7 @@ pub(super) fn draw(story: &Story<'_>, frame: &Frame) -> (Group, usize) {
             names = names.add(text("soft tiny halo", x, y + SMALL * 0.35, &name));
         }
     }
-    (Group::new().add(lines).add(names), all.len() - drawn.len())
+    (Group::new().add(lines).add(names), story.flows.len() - drawn.len())
 }
 
 /// An arrow in pixels.
@@ -118,10 +122,17 @@ fn thinned<'a, 'b>(all: &'b [Arrow<'a>]) -> Vec<&'b Arrow<'a>> {
                 is_kept
             })
             .collect();
-        // Between very many lanes even one arrow each may be too much: then that is what there is.
         if kept.len() <= MOST || apart > 2_000.0 {
-            return kept;
+            return fewer(kept);
         }
         apart *= 1.25;
     }
+}
+
+/// Some of the arrows, evenly over time, if all of them are too many.
+fn fewer<'a, 'b>(arrows: Vec<&'b Arrow<'a>>) -> Vec<&'b Arrow<'a>> {
+    let crossed: f64 = arrows.iter().map(|arrow| (arrow.to.1 - arrow.from.1).abs()).sum();
+    let every = arrows.len().div_ceil(MOST).max((crossed / MOST_CROSSED).ceil() as usize).max(1);
+    let is_kept = |(place, arrow): &(usize, &Arrow<'_>)| arrow.is_rescue() || place.is_multiple_of(every);
+    arrows.into_iter().enumerate().filter(is_kept).map(|(_, arrow)| arrow).collect()
 }

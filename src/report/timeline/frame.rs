@@ -1,10 +1,12 @@
 //! Where things stand on the picture.
 
 use super::lane::cause_of_death;
+use super::rows;
 use crate::report::drawing::width_of;
 use crate::report::event::Fact;
 use crate::report::language::Language;
-use crate::report::spans::{Lane, Part, Story};
+use crate::report::meaning::Doing;
+use crate::report::spans::{Lane, Part, Span, Story};
 
 /// Of the picture, in pixels.
 pub(super) const WIDTH: f64 = 960.0;
@@ -21,9 +23,14 @@ const FURTHEST: f64 = 96.0;
 const NAMES_APART: f64 = 10.5;
 /// Below the lanes: the axis, and the footnotes.
 const BELOW: f64 = 72.0;
-const WIDEST_NAME: f64 = 150.0;
+const WIDEST_NAME: f64 = 210.0;
 /// Size of the words that are not to be read first.
 pub(super) const SMALL: f64 = 10.5;
+
+/// A pause before the first thing that happens takes no more than this part of the width: starting processes takes long.
+const LONGEST_PRELUDE: f64 = 0.4;
+/// In pixels: what is narrower everywhere is not drawn.
+const VISIBLE: f64 = 0.3;
 
 /// The plan of a picture: time goes to the right, lanes go down.
 #[derive(Debug)]
@@ -34,50 +41,97 @@ pub(super) struct Frame {
     pub(super) right: f64,
     /// From the middle of a lane to the middle of the next.
     pub(super) pitch: f64,
+    /// The time at the left edge.
+    pub(super) from_us: f64,
     pub(super) ended_us: f64,
+    /// How many processes are not shown.
+    pub(super) hidden: usize,
+    /// What can be seen somewhere.
+    pub(super) shows: Vec<Doing>,
+    /// Whether lanes say which object they are about.
+    has_objects: bool,
     /// The row of each lane of the story; none if it is not drawn.
     rows: Vec<Option<usize>>,
     row_count: usize,
 }
 
 impl Frame {
-    pub(super) fn of(story: &Story<'_>, language: Language, header_height: f64) -> Self {
+    /// The plan of a story, as yet without a heading.
+    pub(super) fn of(story: &Story<'_>, language: Language) -> Self {
         let mut row_count = 0;
-        let row = |lane: &Lane<'_>| {
-            let row = is_drawn(lane).then_some(row_count);
-            row_count += usize::from(row.is_some());
-            row
+        let row = |is_chosen: bool| {
+            row_count += usize::from(is_chosen);
+            is_chosen.then(|| row_count - 1)
         };
-        let rows: Vec<Option<usize>> = story.lanes.iter().map(row).collect();
+        let rows: Vec<Option<usize>> = rows::chosen(story).into_iter().map(row).collect();
         let count = row_count.max(1) as f64;
         let apart = (FEW_LANES_HEIGHT / count).clamp(HIGHEST, FURTHEST);
         let highest = if story.flows.is_empty() { HIGHEST } else { apart };
         let pitch = (LANES_HEIGHT / count).clamp(LOWEST, highest);
-        let names = story.lanes.iter().filter(|lane| is_drawn(lane));
-        let widest = names.map(|lane| width_of(&language.name(lane.name), name_size(pitch))).fold(0.0, f64::max);
-        let top = header_height + 14.0;
-        let left = MARGIN + widest.min(WIDEST_NAME) + 18.0;
+        let drawn = || story.lanes.iter().zip(&rows).filter(|(_, row)| row.is_some()).map(|(lane, _)| lane);
         let ended_us = story.ended_us.max(1.0);
-        // Beside a death stands its cause, also beside one at the very end.
-        let causes = story.lanes.iter().filter(|_| is_roomy(pitch)).filter_map(|lane| {
-            let (after, cause) = (1.0 - lane.ended_us / ended_us, cause_of_death(lane, language)?);
-            Some(width_of(&cause, SMALL) + 12.0 - after * (WIDTH - MARGIN - left))
-        });
-        let room_at_the_end = causes.fold(0.0, f64::max);
-        Frame {
-            height: (top + pitch * row_count as f64 + BELOW).round(),
-            top,
-            left,
-            right: WIDTH - MARGIN - room_at_the_end,
+        let mut frame = Frame {
+            height: (pitch * row_count as f64 + BELOW).round(),
+            top: 0.0,
+            left: MARGIN,
+            right: WIDTH - MARGIN,
             pitch,
+            from_us: from_us(drawn(), ended_us),
             ended_us,
-            rows,
+            hidden: story
+                .lanes
+                .iter()
+                .filter(|lane| lane.part != Part::Runner)
+                .count()
+                .saturating_sub(drawn().filter(|lane| lane.part != Part::Runner).count()),
+            shows: Vec::new(),
+            has_objects: story.has_objects(),
+            rows: Vec::new(),
             row_count,
+        };
+        let names = drawn().map(|lane| width_of(&frame.name_of(lane, language), frame.name_size()));
+        frame.left = MARGIN + names.fold(0.0, f64::max).min(WIDEST_NAME) + 18.0;
+        // Beside a death stands its cause, also beside one at the very end.
+        let causes = drawn().filter(|_| is_roomy(pitch)).filter_map(|lane| {
+            let room = frame.right - frame.x(lane.ended_us);
+            Some(width_of(&cause_of_death(lane, language)?, SMALL) + 12.0 - room)
+        });
+        frame.right -= causes.fold(0.0, f64::max);
+        let is_visible = |span: &Span<'_>| frame.x(span.to_us) - frame.x(span.from_us) >= VISIBLE;
+        let mut shows: Vec<Doing> = Vec::new();
+        for span in drawn().flat_map(|lane| &lane.spans) {
+            if !shows.contains(&span.doing) && is_visible(span) {
+                shows.push(span.doing);
+            }
         }
+        frame.shows = shows;
+        frame.rows = rows;
+        frame
+    }
+
+    /// The same below a heading.
+    pub(super) fn below(self, heading_height: f64) -> Self {
+        let top = heading_height + 14.0;
+        Frame { top, height: (self.height + top).round(), ..self }
     }
 
     pub(super) fn x(&self, at_us: f64) -> f64 {
-        self.left + (self.right - self.left) * (at_us / self.ended_us).clamp(0.0, 1.0)
+        let share = (at_us - self.from_us) / (self.ended_us - self.from_us);
+        self.left + (self.right - self.left) * share.clamp(0.0, 1.0)
+    }
+
+    /// How a lane is called.
+    pub(super) fn name_of(&self, lane: &Lane<'_>, language: Language) -> String {
+        let name = language.name(lane.name);
+        match lane.object.filter(|_| self.has_objects) {
+            Some(object) => format!("{object} {name}"),
+            None => name,
+        }
+    }
+
+    /// Whether a lane of the story is drawn.
+    pub(super) fn is_drawn(&self, lane: usize) -> bool {
+        self.rows[lane].is_some()
     }
 
     /// The middle of a lane of the story, if it is drawn.
@@ -122,8 +176,13 @@ fn name_size(pitch: f64) -> f64 {
     pitch.clamp(9.0, 13.0)
 }
 
-/// The runner has a lane only if it took part.
-fn is_drawn(lane: &Lane<'_>) -> bool {
-    let is_frame = |fact: &Fact| matches!(fact, Fact::RunStarted { .. } | Fact::Summary { .. });
-    lane.part != Part::Runner || lane.moments.iter().any(|moment| !is_frame(&moment.event.fact))
+/// Where the picture begins: at the start of the run, or a little before the first thing that happens if that is late.
+fn from_us<'a>(lanes: impl Iterator<Item = &'a Lane<'a>>, ended_us: f64) -> f64 {
+    let is_start = |fact: &Fact| matches!(fact, Fact::RunStarted { .. } | Fact::WorkerStarted { .. });
+    let moments = lanes.flat_map(|lane| &lane.moments).filter(|moment| !is_start(&moment.event.fact));
+    let first_us = moments.map(|moment| moment.at_us).fold(ended_us, f64::min);
+    if first_us <= ended_us * LONGEST_PRELUDE || first_us >= ended_us {
+        return 0.0;
+    }
+    (first_us - (ended_us - first_us) * 0.1).max(0.0)
 }

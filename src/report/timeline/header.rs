@@ -6,14 +6,14 @@ use std::mem;
 use svg::node::element::{Group, Line, Path};
 
 use super::bars::Shade;
-use super::frame::{MARGIN, WIDTH};
+use super::frame::{Frame, MARGIN, WIDTH};
 use super::lane::{bar, cross, dot, stop};
-use crate::report::drawing::{px, text, width_of};
+use crate::report::drawing::{cut, px, text, width_of};
 use crate::report::event::{Fact, Verdict};
 use crate::report::jsonl::fields_of;
 use crate::report::language::{Language, duration};
 use crate::report::meaning::{Doing, Ending, Noun, Subject, Tone};
-use crate::report::spans::{Part, Story, Way};
+use crate::report::spans::{Flow, Lane, Part, Story, Way};
 
 const ROOM: f64 = WIDTH - 2.0 * MARGIN;
 
@@ -26,7 +26,7 @@ pub(super) struct Heading {
 }
 
 impl Heading {
-    pub(super) fn of(story: &Story<'_>, language: Language) -> Self {
+    pub(super) fn of(story: &Story<'_>, plan: &Frame, language: Language) -> Self {
         let title = story.scenario().to_owned();
         let mut group = Group::new().add(text("title", MARGIN, 46.0, &title));
         let mut y = 68.0;
@@ -53,7 +53,7 @@ impl Heading {
             }
             summary = format!("{summary}: {said}");
         }
-        let (legend, y) = legend(story, language, y + 12.0);
+        let (legend, y) = legend(story, plan, language, y + 12.0);
         Heading { group: group.add(legend), height: y, summary }
     }
 }
@@ -105,9 +105,10 @@ struct Sign {
 }
 
 /// The signs that occur in the picture, in rows. Returns also where it ends.
-fn legend(story: &Story<'_>, language: Language, top: f64) -> (Group, f64) {
+fn legend(story: &Story<'_>, plan: &Frame, language: Language, top: f64) -> (Group, f64) {
     let (mut group, mut x, mut y) = (Group::new(), MARGIN, top);
-    for Sign { name, width, draw } in signs(story, language) {
+    for Sign { name, width, draw } in signs(story, plan, language) {
+        let name = cut(&name, ROOM - width - 7.0, 11.5);
         let whole = width + 7.0 + width_of(&name, 11.5);
         if x > MARGIN && x + whole > WIDTH - MARGIN {
             (x, y) = (MARGIN, y + 19.0);
@@ -118,9 +119,10 @@ fn legend(story: &Story<'_>, language: Language, top: f64) -> (Group, f64) {
     (group, y + 12.0)
 }
 
-fn signs(story: &Story<'_>, language: Language) -> Vec<Sign> {
+fn signs(story: &Story<'_>, plan: &Frame, language: Language) -> Vec<Sign> {
     let mut signs = vec![line_sign("life", language.pick("running", "运行"))];
-    let spans = || story.lanes.iter().flat_map(|lane| &lane.spans);
+    let drawn = || story.lanes.iter().enumerate().filter(|(index, _)| plan.is_drawn(*index)).map(|(_, lane)| lane);
+    let spans = || drawn().flat_map(|lane| &lane.spans).filter(|span| plan.shows.contains(&span.doing));
     for (doing, en, zh) in [
         (Doing::Waiting, ("waiting", "waiting for the"), "等待"),
         (Doing::Holding, ("holding", "holding the"), "持有"),
@@ -140,15 +142,16 @@ fn signs(story: &Story<'_>, language: Language) -> Vec<Sign> {
         };
         signs.push(bar_sign(doing, &name));
     }
-    let ways: BTreeSet<Way> = story.flows.iter().map(|flow| flow.way).collect();
+    let is_drawn = |flow: &&Flow<'_>| plan.is_drawn(flow.from.lane) && plan.is_drawn(flow.to.lane);
+    let ways: BTreeSet<Way> = story.flows.iter().filter(is_drawn).map(|flow| flow.way).collect();
     signs.extend(ways.into_iter().map(|way| arrow_sign(way, language)));
     for tone in [Tone::Good, Tone::Plain, Tone::Trouble] {
-        let names = names_of(story, tone, language);
+        let names = names_of(drawn(), tone, language);
         if !names.is_empty() {
             signs.push(Sign { name: names, width: 8.0, draw: Box::new(move |x, y| dot(tone, x + 4.0, y, 3.4)) });
         }
     }
-    let endings = || story.lanes.iter().filter_map(|lane| lane.ending);
+    let endings = || drawn().filter_map(|lane| lane.ending);
     if endings().any(|ending| ending == Ending::Stopped) {
         let draw = |x: f64, y| Group::new().add(stop(x + 3.0, y, 4.5));
         signs.push(Sign { name: language.pick("stopped", "被停止").to_owned(), width: 6.0, draw: Box::new(draw) });
@@ -161,8 +164,8 @@ fn signs(story: &Story<'_>, language: Language) -> Vec<Sign> {
 }
 
 /// What dots of one tone stand for, by what the events are called.
-fn names_of(story: &Story<'_>, tone: Tone, language: Language) -> String {
-    let moments = story.lanes.iter().flat_map(|lane| &lane.moments).filter(|moment| moment.meaning.tone == Some(tone));
+fn names_of<'a>(lanes: impl Iterator<Item = &'a Lane<'a>>, tone: Tone, language: Language) -> String {
+    let moments = lanes.flat_map(|lane| &lane.moments).filter(|moment| moment.meaning.tone == Some(tone));
     let mut kinds = HashSet::new();
     let firsts = moments.filter(|moment| kinds.insert(mem::discriminant(&moment.event.fact)));
     let names: Vec<String> = firsts.map(|moment| language.event(&fields_of(&moment.event.fact).0)).collect();
@@ -189,8 +192,8 @@ fn arrow_sign(way: Way, language: Language) -> Sign {
         Way::Reply => ("arrow answer", "url(#head)", "answer", "回复"),
         Way::Item => ("arrow", "url(#head)", "item", "数据"),
         Way::Call => ("arrow", "url(#head)", "call", "调用"),
-        Way::Redelivered => ("arrow rescue", "url(#rescue-head)", "left by a dead worker", "死者留下的数据"),
-        Way::Inherited => ("arrow rescue", "url(#rescue-head)", "taken from a dead worker", "从死者接过"),
+        Way::Redelivered => ("arrow rescue", "url(#rescue-head)", "left by a worker that died", "已死进程留下的数据"),
+        Way::Inherited => ("arrow rescue", "url(#rescue-head)", "taken over from a worker that died", "从已死进程接过"),
     };
     let draw = move |x: f64, y: f64| {
         let d = format!("M{} {} L{} {}", px(x), px(y), px(x + 24.0), px(y));

@@ -8,17 +8,20 @@ use super::Layers;
 use super::bars::{Shade, seen};
 use super::frame::{Frame, MARGIN, SMALL};
 use crate::report::drawing::{cut, labelled, px, text, width_of};
-use crate::report::language::{Language, duration};
+use crate::report::known::Known;
+use crate::report::language::{Language, duration, fitted};
 use crate::report::meaning::{Doing, Ending, Subject, Tone};
 use crate::report::spans::{Lane, Span, Story};
 
 /// At most so many things side by side on one lane.
 const MOST_TRACKS: usize = 3;
+/// Columns of what is said of a dot.
+const LONGEST_SENTENCE: usize = 100;
 /// Dots of one kind that are closer than this hide each other.
 const DOTS_APART: f64 = 4.0;
 
 /// Draws all lanes. Returns also how many dots were left out.
-pub(super) fn draw_all(story: &Story<'_>, frame: &Frame, language: Language) -> (Layers, usize) {
+pub(super) fn draw_all(story: &Story<'_>, frame: &Frame, known: &Known, language: Language) -> (Layers, usize) {
     let mut names = Group::new().set("font-size", format!("{}px", px(frame.name_size())));
     let (mut below, mut above, mut hidden) = (Group::new(), Group::new(), 0);
     let says_what = says_what(story);
@@ -26,10 +29,10 @@ pub(super) fn draw_all(story: &Story<'_>, frame: &Frame, language: Language) -> 
         let Some(y) = frame.y(index) else { continue };
         if frame.is_named(index) {
             let width = frame.left - MARGIN - 12.0;
-            let name = cut(&language.name(lane.name), width, frame.name_size());
+            let name = cut(&frame.name_of(lane, language), width, frame.name_size());
             names = names.add(text("end", frame.left - 14.0, y + frame.name_size() * 0.35, &name));
         }
-        let sketch = Sketch { lane, frame, language, y, scenario: story.scenario(), says_what };
+        let sketch = Sketch { lane, frame, language, y, known, says_what };
         below = sketch.bars(below.add(sketch.life()));
         let (marked, left_out) = sketch.dots(above);
         above = sketch.ending(marked);
@@ -53,7 +56,7 @@ struct Sketch<'a> {
     frame: &'a Frame,
     language: Language,
     y: f64,
-    scenario: &'a str,
+    known: &'a Known,
     says_what: bool,
 }
 
@@ -69,7 +72,9 @@ impl Sketch<'_> {
     fn bars(&self, mut group: Group) -> Group {
         let (tracks, count) = tracks(&self.lane.spans);
         let height = self.frame.bar(count) / count as f64;
-        for doing in [Doing::Waiting, Doing::Working, Doing::Holding] {
+        for doing in
+            [Doing::Waiting, Doing::Working, Doing::Holding].into_iter().filter(|it| self.frame.shows.contains(it))
+        {
             for track in 0..count {
                 let middle = self.y + height * (track as f64 + 0.5 - count as f64 / 2.0);
                 let spans = self.lane.spans.iter().zip(&tracks);
@@ -93,19 +98,24 @@ impl Sketch<'_> {
         let shade = Shade { x, width: to - x, opacity: 1.0 };
         let mut group = labelled(&self.said(span)).add(bar(span.doing, shade, middle, height));
         if let Subject::Named(_, name) = span.subject
+            && let name = self.language.thing(name)
             && self.says_what
             && self.frame.is_roomy()
-            && width_of(name, SMALL) + 10.0 < shade.width
+            && width_of(&name, SMALL) + 10.0 < shade.width
         {
             let class = if span.doing == Doing::Waiting { "halo tiny middle" } else { "inside tiny middle" };
-            group = group.add(text(class, x + shade.width / 2.0, middle + SMALL * 0.35, name));
+            group = group.add(text(class, x + shade.width / 2.0, middle + SMALL * 0.35, &name));
         }
         group
     }
 
     fn said(&self, span: &Span<'_>) -> String {
         let what = match span.subject {
-            Subject::Named(noun, name) => format!(" {} {name}", self.language.pick(noun.en, noun.zh)),
+            Subject::Named(noun, name) => match self.language {
+                Language::En => format!(" {} {name}", noun.en),
+                Language::Zh if name.is_empty() => noun.zh.to_owned(),
+                Language::Zh => self.language.thing(name),
+            },
             Subject::Item(_) => String::new(),
         };
         let doing = match span.doing {
@@ -129,7 +139,7 @@ impl Sketch<'_> {
                 continue;
             }
             last_of.insert(tone, x);
-            let said = self.language.sentence(self.scenario, moment.event);
+            let said = fitted(self.language.sentence(self.known, moment.event), LONGEST_SENTENCE);
             group = group.add(labelled(&said).add(dot(tone, x, self.y, radius)));
         }
         (group, left_out)

@@ -9,6 +9,7 @@ mod bars;
 mod frame;
 mod header;
 mod lane;
+mod rows;
 
 use svg::Document;
 use svg::node::element::{Definitions, Group, Marker, Path, Rectangle, Style, Title};
@@ -16,6 +17,7 @@ use svg::node::element::{Definitions, Group, Marker, Path, Rectangle, Style, Tit
 use self::frame::{Frame, MARGIN, SMALL, WIDTH};
 use super::drawing::{LOOK, clean, cut, text, width_of};
 use super::event::{Event, Fact};
+use super::known::Known;
 use super::language::Language;
 use super::spans::Story;
 
@@ -23,12 +25,21 @@ use super::spans::Story;
 pub(super) const BEGINNING: &str = "<svg";
 
 /// Draws the picture of a run.
+#[cfg(test)]
 pub(super) fn draw(events: &[Event], language: Language) -> String {
+    draw_rest(events, 0, language)
+}
+
+/// Draws what is left of a run of which events are forgotten.
+pub(super) fn draw_rest(events: &[Event], forgotten: u64, language: Language) -> String {
     let story = Story::of(events);
-    let heading = header::Heading::of(&story, language);
-    let frame = Frame::of(&story, language, heading.height);
+    let mut known = Known::default();
+    events.iter().for_each(|event| known.follow(event));
+    let plan = Frame::of(&story, language);
+    let heading = header::Heading::of(&story, &plan, language);
+    let frame = plan.below(heading.height);
     let (arrows, hidden_arrows) = arrows::draw(&story, &frame);
-    let (lanes, hidden_dots) = lane::draw_all(&story, &frame, language);
+    let (lanes, hidden_dots) = lane::draw_all(&story, &frame, &known, language);
     let mut picture = Document::new()
         .set("viewBox", (0, 0, WIDTH as u32, frame.height as u32))
         .set("width", WIDTH as u32)
@@ -43,12 +54,16 @@ pub(super) fn draw(events: &[Event], language: Language) -> String {
         .add(lanes.below)
         .add(arrows)
         .add(lanes.above);
-    let (mut room, y) = (WIDTH - 2.0 * MARGIN, frame.height - 18.0);
-    if let Some(note) = left_out(hidden_arrows, hidden_dots, language) {
-        picture = picture.add(text("soft tiny end", WIDTH - MARGIN, y, &note));
-        room -= width_of(&note, SMALL) + 20.0;
+    let (room, y) = (WIDTH - 2.0 * MARGIN, frame.height - 18.0);
+    let note = left_out([frame.hidden as u64, hidden_arrows as u64, hidden_dots as u64, forgotten], language);
+    let command = command(&story);
+    if let Some(note) = &note {
+        // A command that is cut short cannot be repeated: the note makes room for it.
+        let needed = command.as_ref().map_or(0.0, |command| width_of(command, SMALL) + 20.0) + width_of(note, SMALL);
+        let y = if needed > room { y - 16.0 } else { y };
+        picture = picture.add(text("soft tiny end", WIDTH - MARGIN, y, note));
     }
-    if let Some(command) = command(&story) {
+    if let Some(command) = command {
         picture = picture.add(text("soft tiny", MARGIN, y, &cut(&command, room, SMALL)));
     }
     let mut written = picture.to_string();
@@ -74,22 +89,28 @@ fn heads() -> Definitions {
     Definitions::new().add(head("head", "head")).add(head("rescue-head", "rescue-head"))
 }
 
-/// What the picture does not show, for want of room.
-fn left_out(arrows: usize, dots: usize, language: Language) -> Option<String> {
-    let counted = [(arrows, "arrow", "arrows", "个箭头"), (dots, "dot", "dots", "个点")];
-    let parts: Vec<String> = counted
+/// What the picture does not show, for want of room: workers, arrows, dots, events.
+fn left_out(counts: [u64; 4], language: Language) -> Option<String> {
+    let names = [
+        ("worker like those shown", "workers like those shown", "个类似的进程"),
+        ("arrow", "arrows", "个箭头"),
+        ("dot", "dots", "个点"),
+        ("earlier event", "earlier events", "个更早的事件"),
+    ];
+    let parts: Vec<String> = counts
         .into_iter()
-        .filter(|(count, ..)| *count > 0)
-        .map(|(count, one, many, zh)| format!("{count} {}", language.pick(if count == 1 { one } else { many }, zh)))
+        .zip(names)
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, (one, many, zh))| format!("{count} {}", language.pick(if count == 1 { one } else { many }, zh)))
         .collect();
-    let intro = language.pick("left out, too close to others: ", "太密，没有画出：");
+    let intro = language.pick("left out for want of room: ", "因空间不足未画出：");
     (!parts.is_empty()).then(|| format!("{intro}{}", parts.join(language.pick(", ", "，"))))
 }
 
 /// How to see it again.
 fn command(story: &Story<'_>) -> Option<String> {
     match &story.started?.fact {
-        Fact::RunStarted { args, seed, .. } => Some(super::text::command(&without_files(args), *seed)),
+        Fact::RunStarted { args, seed, .. } => Some(super::text::command(&without_files(args), *seed).join(" ")),
         _ => None,
     }
 }

@@ -23,7 +23,7 @@ use super::entry::Key;
 use crate::ipc::Error;
 use crate::ipc::manager::{Datum, JsonError, Kind, Manager, Method, Object, Signature};
 use crate::outcome::{Failure, Outcome};
-use crate::report::{Fact, Pictures};
+use crate::report::{Fact, Screen, quoted};
 
 /// More names than this are not listed in a message.
 const MOST_NAMES: usize = 10;
@@ -222,17 +222,14 @@ impl Limit {
 }
 
 /// Does the calls one after the other, over one connection, and prints what each comes to.
-pub(super) fn run(args: &ManagerArgs, pictures: &Pictures) -> Result<Outcome, Failure> {
-    if pictures.are_wanted() {
-        return Err(Failure::Unusable(anyhow!("a call is no run of a scenario: it has nothing to draw")));
-    }
+pub(super) fn run(args: &ManagerArgs) -> Result<Outcome, Failure> {
     let limit = || args.timeout.map(Limit::of);
     // The time that connecting takes is the first call's.
     let mut first = limit();
-    let (manager, mut out) = (connect(args, first).map_err(Failure::of_preparing)?, io::stdout());
+    let (manager, mut out) = (connect(args, first).map_err(Failure::of_preparing)?, Screen::stdout());
     for call in &args.call {
         let answer = manager.answer(call, first.take().or_else(limit))?;
-        match writeln!(out, "{answer}").and_then(|()| out.flush()) {
+        match out.write_all(format!("{answer}\n").as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::ReaderGone),
             written => written.context("cannot write to stdout").map_err(failed)?,
         }
@@ -254,7 +251,8 @@ fn connect(args: &ManagerArgs, limit: Option<Limit>) -> anyhow::Result<Caller> {
     let key = Key::read(file)?;
     if let Some(Fact::KeyExposed { file }) = key.warning() {
         // With stderr closed nobody wanted to be warned.
-        let _ = writeln!(io::stderr(), "warning: other users can read {file} (chmod 600 {file})");
+        let warning = format!("warning: other users can read {file} (chmod 600 {})\n", quoted(&file));
+        let _ = Screen::stderr().write_all(warning.as_bytes());
     }
     Ok(Caller(key.connect(address, limit.map(Limit::left))?))
 }

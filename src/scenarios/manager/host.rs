@@ -42,8 +42,12 @@ impl Scenario for Host {
         Ok(Host { key, address, serving: Some(serving), status: Status::default() })
     }
 
-    fn workers(&self) -> u32 {
-        0
+    fn workers(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        Vec::new()
     }
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {

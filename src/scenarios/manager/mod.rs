@@ -18,6 +18,7 @@ mod host;
 mod part;
 mod things;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -154,8 +155,27 @@ Examples:
         Ok(Manager { kinds, workers, key, elsewhere: args.connect, manager, shown: Vec::new() })
     }
 
-    fn workers(&self) -> u32 {
-        self.workers
+    fn workers(&self) -> Vec<String> {
+        (1..=self.workers).map(|number| format!("worker-{number}")).collect()
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        let mut events = vec!["object_called"];
+        for kind in &self.kinds {
+            events.extend(match kind {
+                Kind::Lock | Kind::RLock => &["lock_waiting", "lock_acquired", "lock_released"][..],
+                Kind::Semaphore | Kind::BoundedSemaphore => &["permit_waiting", "permit_acquired", "permit_released"],
+                Kind::Condition => &["condition_waiting", "condition_met", "item_got"],
+                Kind::Event => &["event_awaited", "event_seen"],
+                Kind::Barrier => &["barrier_waiting", "barrier_passed", "barrier_broken"],
+                Kind::Queue => &["item_put", "item_got"],
+                Kind::JoinableQueue => &["item_got", "task_done"],
+                _ => &[],
+            });
+        }
+        let mut seen = HashSet::new();
+        events.retain(|event| seen.insert(*event));
+        events
     }
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
@@ -207,11 +227,16 @@ pub(super) fn run(
 ) -> Result<Outcome, Failure> {
     let args = ManagerArgs::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;
     if !args.call.is_empty() {
-        return call::run(&args, &pictures);
+        return call::run(&args);
     }
     let run = if args.serve.is_some() { super::run::<host::Host> } else { super::run::<Manager> };
     run(matches, terms, reporter, pictures)
 }
 
 /// The line of the table.
-pub(super) const ENTRY: Entry = Entry { run, ..Entry::of::<Manager>() };
+pub(super) const ENTRY: Entry = Entry { run, as_tool, ..Entry::of::<Manager>() };
+
+/// A call from a script starts no run.
+fn as_tool(matches: &ArgMatches) -> Option<&'static str> {
+    matches.get_many::<Call>("call").map(|_| "manager --call")
+}

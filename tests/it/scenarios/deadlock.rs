@@ -142,7 +142,7 @@ fn unusable_numbers_and_times_are_refused() {
 fn lines_fit_and_are_in_both_languages() {
     let _watchdog = watchdog("scenarios::deadlock::lines");
     let [en, zh] = said_in_eighty_columns(|| Demo::run("deadlock").args(["--workers", "3"]));
-    assert!(en.contains("sees a deadlock: 3 workers wait in a ring"), "{en}");
+    assert!(en.contains("finds a deadlock of 3 workers"), "{en}");
     assert!(en.contains("worker-3 holds lock-3 and waits for lock-1, held by worker-1"), "{en}");
     assert!(zh.contains("发现死锁：3 个进程互相等待"), "{zh}");
     assert!(zh.contains("工作进程3拿着锁3，等着工作进程1手里的锁1"), "{zh}");

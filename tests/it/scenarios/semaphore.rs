@@ -115,6 +115,6 @@ fn unusable_numbers_are_refused() {
 fn lines_fit_and_are_in_both_languages() {
     let _watchdog = watchdog("scenarios::semaphore::lines");
     let [en, zh] = said_in_eighty_columns(|| Demo::run("semaphore").args(["--speed", "100"]));
-    assert_eq!((en.matches("wants to park").count(), en.matches("drives in").count()), (10, 10), "{en}");
+    assert_eq!((en.matches("waits for a space").count(), en.matches("drives in").count()), (10, 10), "{en}");
     assert_eq!((zh.matches("等待车位").count(), zh.matches("离开车位").count()), (10, 10), "{zh}");
 }

@@ -95,6 +95,6 @@ fn lines_fit_and_are_in_both_languages() {
     let [en, zh] = said_in_eighty_columns(|| {
         Demo::run("values").args(["--workers", "10", "--speed", "max", "--increments", "10000"])
     });
-    assert_eq!(en.matches("has added 10000,").count(), 10, "{en}");
+    assert_eq!(en.matches("has added 10000;").count(), 10, "{en}");
     assert_eq!(zh.matches("加了10000次").count(), 10, "{zh}");
 }

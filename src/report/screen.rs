@@ -1,0 +1,131 @@
+//! Where output goes: as wide as the terminal, in ASCII where the locale knows no more, and patient with a stdout that
+//! somebody made non-blocking.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use terminal_size::{Width, terminal_size_of};
+
+use super::language::Language;
+use crate::sys::stream::write_waiting;
+
+/// How wide lines are where nothing says how wide they may be.
+pub(super) const COLUMNS: usize = 80;
+/// The narrowest and the widest lines.
+const BOUNDS: (usize, usize) = (40, 200);
+
+/// Stdout or stderr, without a buffer.
+///
+/// A write blocks until everything is written, also when the descriptor is non-blocking: that is a property of the open
+/// file, which other processes have as well.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    is_stderr: bool,
+    is_ascii: bool,
+}
+
+impl Screen {
+    /// Stdout, for bytes as they are.
+    pub(crate) fn stdout() -> Self {
+        Screen { is_stderr: false, is_ascii: false }
+    }
+
+    /// Stderr, for errors.
+    pub(crate) fn stderr() -> Self {
+        Screen { is_stderr: true, is_ascii: is_ascii_locale() }
+    }
+
+    /// Stdout, for text in a language. Chinese is never reduced to ASCII.
+    pub(crate) fn for_people(language: Language) -> Self {
+        Screen { is_ascii: language == Language::En && is_ascii_locale(), ..Self::stdout() }
+    }
+
+    /// Whether everything that is not ASCII is replaced.
+    pub(super) fn is_ascii(&self) -> bool {
+        self.is_ascii
+    }
+
+    fn put(&self, bytes: &[u8]) -> io::Result<()> {
+        let write = |fd: BorrowedFd<'_>| write_waiting(fd, bytes);
+        if self.is_stderr { write(io::stderr().as_fd()) } else { write(io::stdout().as_fd()) }
+    }
+}
+
+impl Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_ascii {
+            self.put(ascii(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        } else {
+            self.put(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How many columns stdout has: those of the terminal, else what `COLUMNS` says, else [`COLUMNS`]; within bounds.
+pub(super) fn columns() -> usize {
+    let of_terminal = terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns));
+    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let columns = of_terminal.filter(|columns| *columns > 0).or_else(said).unwrap_or(COLUMNS);
+    columns.clamp(BOUNDS.0, BOUNDS.1)
+}
+
+/// Whether the locale of the environment has no other characters.
+fn is_ascii_locale() -> bool {
+    let said = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
+    said.is_some_and(|locale| knows_only_ascii(&locale.to_string_lossy()))
+}
+
+fn knows_only_ascii(locale: &str) -> bool {
+    let locale = locale.split('@').next().unwrap_or_default();
+    match locale.split_once('.') {
+        Some((_, charset)) => charset.replace('-', "").to_lowercase() != "utf8",
+        None => locale == "C" || locale == "POSIX",
+    }
+}
+
+/// A text without anything but ASCII.
+fn ascii(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            _ if letter.is_ascii() => plain.push(letter),
+            '✔' => plain.push_str("[ok]"),
+            '✘' => plain.push_str("[!!]"),
+            '→' => plain.push_str("->"),
+            '…' => plain.push_str("..."),
+            'µ' => plain.push('u'),
+            '×' => plain.push('x'),
+            '·' | '–' | '—' => plain.push('-'),
+            '’' => plain.push('\''),
+            '█' => plain.push('#'),
+            _ => plain.push('?'),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locale_says_which_characters_there_are() {
+        for ascii in ["C", "POSIX", "en_US.ISO-8859-1", "C.ASCII"] {
+            assert!(knows_only_ascii(ascii), "{ascii}");
+        }
+        for more in ["C.UTF-8", "en_US.utf8", "zh_CN.UTF-8", "de_DE.UTF-8@euro", "en_US"] {
+            assert!(!knows_only_ascii(more), "{more}");
+        }
+    }
+
+    #[test]
+    fn every_sign_has_an_ascii_form() {
+        assert_eq!(ascii("✔ 12 µs · ✘ → …"), "[ok] 12 us - [!!] -> ...");
+        assert!(ascii("票 █ \u{1b}[32m").is_ascii());
+    }
+}

@@ -1,0 +1,113 @@
+//! `--kill`: a worker kills itself at a moment of its own, so that nobody has to race with a process id.
+//!
+//! A moment is an event that the worker reports, or what begins with one: waiting, holding, working. The worker sends the
+//! event and is killed by its own SIGKILL before it does anything else.
+
+use std::str::FromStr;
+
+use crate::report::{Fact, doing_of};
+
+/// A worker and a moment, as typed: `buyer-1@holding`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kill {
+    pub(crate) worker: String,
+    pub(crate) moment: String,
+}
+
+impl FromStr for Kill {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.rsplit_once('@') {
+            Some((worker, moment)) if !worker.is_empty() && !moment.is_empty() => {
+                Ok(Kill { worker: worker.to_owned(), moment: moment.to_owned() })
+            }
+            _ => Err("expected WORKER@MOMENT, such as buyer-1@holding".to_owned()),
+        }
+    }
+}
+
+impl Kill {
+    /// Refuses a worker or a moment that a scenario does not have, and says which it has.
+    pub(super) fn check(&self, workers: &[String], events: &[&str]) -> anyhow::Result<()> {
+        let Kill { worker, moment } = self;
+        anyhow::ensure!(
+            workers.contains(worker),
+            "cannot kill {worker}@{moment}: there is no worker {worker} (there are: {})",
+            if workers.is_empty() { "none".to_owned() } else { listed(workers) }
+        );
+        let moments = moments(events);
+        anyhow::ensure!(
+            moments.contains(&moment.as_str()),
+            "cannot kill {worker}@{moment}: there is no moment {moment} (there are: {})",
+            moments.join(", ")
+        );
+        Ok(())
+    }
+}
+
+/// Whether a worker that reports this is at a moment.
+pub(super) fn is_at(moment: &str, fact: &Fact) -> bool {
+    let name = fact.name();
+    name == moment || doing_of(&name) == Some(moment)
+}
+
+/// What can be named as a moment of workers that report these events: what they begin, and the events themselves.
+pub(super) fn moments<'a>(events: &[&'a str]) -> Vec<&'a str> {
+    let mut moments: Vec<&str> = ["waiting", "holding", "working"].to_vec();
+    moments.retain(|doing| events.iter().any(|event| doing_of(event) == Some(doing)));
+    moments.extend(events);
+    moments
+}
+
+/// Names, with those that differ only in their number as a range: `buyer-1 to buyer-10`.
+fn listed(names: &[String]) -> String {
+    let kind = |name: &str| name.rsplit_once('-').map_or(name, |(kind, _)| kind).to_owned();
+    let groups = names.chunk_by(|one, other| kind(one) == kind(other)).map(|group| match group {
+        [first, .., last] => format!("{first} to {last}"),
+        _ => group.join(", "),
+    });
+    groups.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kill(text: &str) -> Kill {
+        text.parse().expect("a worker and a moment")
+    }
+
+    #[test]
+    fn kill_is_a_worker_and_a_moment() {
+        assert_eq!(kill("buyer-1@holding"), Kill { worker: "buyer-1".to_owned(), moment: "holding".to_owned() });
+        for bad in ["", "@", "buyer-1", "buyer-1@", "@holding"] {
+            assert!(bad.parse::<Kill>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn unknown_worker_or_moment_is_told_what_there_is() {
+        let workers: Vec<String> = ["producer", "consumer-1", "consumer-2", "consumer-3"].map(str::to_owned).to_vec();
+        let events = ["lock_waiting", "lock_acquired", "ticket_bought"];
+        let refused = |text: &str| kill(text).check(&workers, &events).expect_err("refused").to_string();
+        assert_eq!(
+            refused("buyer@holding"),
+            "cannot kill buyer@holding: there is no worker buyer (there are: producer, consumer-1 to consumer-3)"
+        );
+        assert_eq!(
+            refused("producer@working"),
+            "cannot kill producer@working: there is no moment working (there are: waiting, holding, lock_waiting, \
+             lock_acquired, ticket_bought)"
+        );
+        assert!(kill("producer@holding").check(&workers, &events).is_ok());
+        assert!(kill("consumer-2@ticket_bought").check(&workers, &events).is_ok());
+    }
+
+    #[test]
+    fn moment_is_an_event_or_what_begins_with_it() {
+        let acquired = Fact::PermitAcquired { semaphore: String::new(), waited_us: 0 };
+        let is_at = |moment| is_at(moment, &acquired);
+        assert_eq!(["permit_acquired", "holding", "waiting", "lock_acquired"].map(is_at), [true, true, false, false]);
+    }
+}

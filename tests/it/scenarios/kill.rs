@@ -1,0 +1,153 @@
+//! `--kill` and `--quiet`: a worker that dies at a moment of its own, and a run that shows its summary alone.
+
+use ipc_demo::report::{Event, Fact, Verdict};
+
+use super::{count, verdict};
+use crate::cli::refused;
+use crate::harness::{Demo, fact, watchdog};
+
+/// Runs it at full speed and kills a worker. It ends well: the claim does not depend on the victim.
+#[track_caller]
+fn killed(scenario: &str, args: &[&str], kill: &str) -> Vec<Event> {
+    let speed = if args.contains(&"--speed") { &[][..] } else { &["--speed", "max"] };
+    let run = Demo::run(scenario).args(args.iter().chain(speed).copied()).args(["--format", "json"]);
+    let finished = run.args(["--kill", kill]).expect_exit(0);
+    assert_eq!(finished.stderr, "", "a death that was asked for is not unexpected");
+    let events = finished.events();
+    let victim = kill.split('@').next().expect("a worker");
+    let dead = events.iter().filter(|event| matches!(event.fact, Fact::WorkerExited { signal: Some(9), .. }));
+    assert_eq!(dead.map(|event| event.worker.as_str()).collect::<Vec<_>>(), [victim]);
+    assert_eq!(verdict(&events).0, Verdict::Held);
+    events
+}
+
+/// The last event that a worker reported.
+fn last_words<'a>(events: &'a [Event], worker: &str) -> &'a Fact {
+    let own = events.iter().filter(|event| event.worker == worker);
+    &own.filter(|event| !matches!(event.fact, Fact::WorkerExited { .. })).next_back().expect("events of it").fact
+}
+
+#[test]
+fn holder_dies_and_another_takes_over() {
+    let _watchdog = watchdog("kill::holder");
+    let events = killed("tickets", &["--lock"], "buyer-1@holding");
+    assert!(matches!(last_words(&events, "buyer-1"), Fact::LockAcquired { .. }));
+    assert_eq!(count(&events, |fact| matches!(fact, Fact::LockAcquired { abandoned: true, .. })), 1);
+    assert_eq!(["bought", "left", "oversold"].map(|name| fact(&events, name)), [3, 0, 0]);
+}
+
+#[test]
+fn each_scenario_has_moments_of_its_own() {
+    let _watchdog = watchdog("kill::moments");
+    let events = killed("semaphore", &["--permits", "1", "--workers", "4"], "car-2@permit_acquired");
+    assert!(matches!(last_words(&events, "car-2"), Fact::PermitAcquired { .. }));
+    assert_eq!(fact(&events, "entered"), 4);
+
+    let events = killed("event", &["--racers", "3"], "racer-3@waiting");
+    assert!(matches!(last_words(&events, "racer-3"), Fact::GunAwaited));
+    assert_eq!(fact(&events, "finished"), 2);
+
+    let events = killed("barrier", &["--parties", "3"], "worker-2@barrier_passed");
+    assert_eq!(count(&events, |fact| matches!(fact, Fact::BarrierBroken { .. })), 2);
+
+    let events = killed("deadlock", &["--ordered", "--workers", "3"], "worker-1@holding");
+    assert!(count(&events, |fact| matches!(fact, Fact::LockAcquired { abandoned: true, .. })) >= 1);
+
+    let events = killed("values", &["--lock"], "worker-4@increments_made");
+    assert!(matches!(last_words(&events, "worker-4"), Fact::IncrementsMade { .. }));
+
+    let events = killed("pipe", &["--messages", "5"], "producer@message_sent");
+    assert_eq!(count(&events, |fact| matches!(fact, Fact::EndOfFile)), 1);
+}
+
+#[test]
+fn task_of_a_killed_consumer_goes_to_another() {
+    let _watchdog = watchdog("kill::task");
+    // With pauses between two tasks, both consumers get some.
+    let events = killed("joinable", &["--consumers", "2", "--items", "5", "--speed", "20"], "consumer-1@working");
+    let redelivered = |fact: &Fact| matches!(fact, Fact::ItemGot { redelivered: true, .. });
+    assert_eq!(count(&events, redelivered), 1);
+    assert_eq!(["tasks_done", "lost"].map(|name| fact(&events, name)), [10, 0]);
+}
+
+#[test]
+fn killed_worker_of_a_manager_releases_its_lock() {
+    let _watchdog = watchdog("kill::manager");
+    let events = killed("manager", &["--type", "lock", "--workers", "2"], "worker-2@holding");
+    assert!(matches!(last_words(&events, "worker-2"), Fact::LockAcquired { .. }));
+    assert_eq!(count(&events, |fact| matches!(fact, Fact::WorkerExited { exit_code: Some(0), .. })), 1);
+}
+
+#[test]
+fn several_can_be_killed() {
+    let _watchdog = watchdog("kill::several");
+    let sale = Demo::run("tickets").args(["--lock", "--speed", "max", "--format", "json"]);
+    let sale = sale.args(["--kill", "buyer-1@holding", "--kill", "buyer-2@stock_checked"]);
+    let events = sale.expect_exit(0).events();
+    assert_eq!(count(&events, |fact| matches!(fact, Fact::WorkerExited { signal: Some(9), .. })), 2);
+    assert_eq!(fact(&events, "bought"), 3);
+}
+
+#[test]
+fn moment_that_never_comes_is_told() {
+    let _watchdog = watchdog("kill::never");
+    let sale = Demo::run("tickets").args(["--lock", "--speed", "max", "--buyers", "1", "--stock", "0"]);
+    let finished = sale.args(["--kill", "buyer-1@ticket_bought"]).expect_exit(3);
+    assert_eq!(finished.stderr, "error: could not kill buyer-1@ticket_bought: the moment never came\n");
+    assert!(finished.stdout.contains("held"), "{}", finished.stdout);
+}
+
+#[test]
+fn unknown_worker_or_moment_is_refused_with_what_there_is() {
+    let _watchdog = watchdog("kill::unknown");
+    let kill = |scenario: &str, kill: &str| Demo::run(scenario).args(["--kill", kill]);
+    refused(kill("tickets", "buyer-11@holding"), &["no worker buyer-11", "buyer-1 to buyer-10"]);
+    refused(kill("tickets", "buyer-1@holding"), &["no moment holding", "stock_checked, ticket_bought"]);
+    refused(kill("queue", "producer@waiting"), &["no moment waiting", "working, item_put, item_got"]);
+    refused(kill("tickets", "buyer-1"), &["--kill", "expected WORKER@MOMENT, such as buyer-1@holding"]);
+    refused(kill("bench", "buyer-1@holding"), &["--kill works only with scenarios, not with bench"]);
+}
+
+/// What `run_started` lists is what the workers report, in every scenario and with its options.
+#[test]
+fn every_event_of_a_worker_is_a_moment() {
+    let _watchdog = watchdog("kill::every_event");
+    for run in [
+        &["tickets"][..],
+        &["tickets", "--lock"],
+        &["pipe"],
+        &["pipe", "--duplex"],
+        &["queue"],
+        &["queue", "--fill"],
+        &["prodcons", "--capacity", "2"],
+        &["joinable"],
+        &["values"],
+        &["semaphore"],
+        &["event"],
+        &["barrier"],
+        &["condition"],
+        &["deadlock", "--timeout", "10ms"],
+        &["manager", "--type", "all"],
+        &["manager"],
+    ] {
+        let events = Demo::run(run[0]).args(run[1..].iter().copied()).args(["--speed", "max", "--format", "json"]);
+        let events = events.expect_exit(0).events();
+        let Fact::RunStarted { moments, .. } = &events[0].fact else { panic!("{:?}", events[0]) };
+        for event in events.iter().filter(|event| event.worker != "runner") {
+            let written = serde_json::to_value(&event.fact).expect("a fact has a JSON form");
+            let name = written["event"].as_str().expect("a name");
+            let of_the_runner = ["worker_started", "worker_exited"].contains(&name);
+            assert!(of_the_runner || moments.iter().any(|moment| moment == name), "{run:?}: {name} in {moments:?}");
+        }
+    }
+}
+
+#[test]
+fn quiet_run_shows_its_summary_alone() {
+    let _watchdog = watchdog("kill::quiet");
+    let sale = || Demo::run("tickets").args(["--lock", "--speed", "max", "--quiet", "--seed", "1"]);
+    let text = sale().expect_exit(0).stdout;
+    assert!(text.starts_with('✔') && text.contains("bought 3") && !text.contains("buyer-1"), "{text}");
+    let events = sale().args(["--format", "json"]).expect_exit(0).events();
+    assert!(matches!(events.as_slice(), [Event { fact: Fact::Summary { .. }, .. }]), "{events:?}");
+}
