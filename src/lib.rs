@@ -1,25 +1,24 @@
 //! Python's `multiprocessing` model in Rust, safe where the original hangs; and `ipc-demo`, the program that shows it.
 //!
-//! Worker processes re-exec the running program in a [`Role`]. They share what their role names, and nothing else. Whatever
+//! Worker processes re-exec the running program in a [`Role`]. They share the handles in their roles, and nothing else. Whatever
 //! a worker holds when it is killed is handed on to those who live.
 //!
 //! ```no_run
-//! use ipc_demo::{Inherited, Lock, Process, Role, RoleEntry, RoleResult, Slot};
+//! use ipc_demo::{Lock, Process, Role, RoleEntry, RoleResult};
 //! use serde::{Deserialize, Serialize};
 //!
-//! /// What a worker knows, and what it is given.
+//! /// What a worker knows, and the handles that it uses.
 //! #[derive(Serialize, Deserialize)]
 //! struct Greeter {
 //!     name: String,
-//!     lock: Slot<Lock>,
+//!     lock: Lock,
 //! }
 //!
 //! impl Role for Greeter {
 //!     const NAME: &'static str = "greeter";
 //!
-//!     fn run(self, inherited: &mut Inherited) -> RoleResult {
-//!         let lock = inherited.take(self.lock)?;
-//!         lock.with(|_| println!("{} has the lock", self.name))?;
+//!     fn run(self) -> RoleResult {
+//!         self.lock.with(|_| println!("{} has the lock", self.name))?;
 //!         Ok(())
 //!     }
 //! }
@@ -30,8 +29,9 @@
 //!         return Ok(code);
 //!     }
 //!     let lock = Lock::new()?;
+//!     // A clone is shared with the worker; a handle that is moved into the role is handed over.
 //!     let mut workers = ["ann", "bob"]
-//!         .map(|name| Process::spawn(name, |give| Greeter { name: name.to_owned(), lock: give.share(&lock) }));
+//!         .map(|name| Process::spawn(name, Greeter { name: name.to_owned(), lock: lock.clone() }));
 //!     for worker in &mut workers {
 //!         let worker = worker.as_mut().expect("it started");
 //!         assert!(worker.join()?.is_success());

@@ -1,19 +1,18 @@
 //! The start of a race between processes: all are there before the clock runs.
 
 use std::io::{PipeReader, PipeWriter, Read, Write};
-use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::{Give, Inherited, Slot};
+use crate::ipc::Fd;
 
 /// The starter's side.
 pub(super) struct Start {
     ready: PipeReader,
-    arrives: OwnedFd,
-    waits: OwnedFd,
+    arrives: Fd,
+    waits: Fd,
     go: PipeWriter,
 }
 
@@ -21,12 +20,12 @@ impl Start {
     pub(super) fn new() -> Result<Self> {
         let (ready, arrives) = std::io::pipe()?;
         let (waits, go) = std::io::pipe()?;
-        Ok(Start { ready, arrives: arrives.into(), waits: waits.into(), go })
+        Ok(Start { ready, arrives: Fd::new(arrives), waits: Fd::new(waits), go })
     }
 
     /// What a worker needs to take part.
-    pub(super) fn gate(&self, give: &mut Give) -> Gate {
-        Gate { ready: give.share(&self.arrives), go: give.share(&self.waits) }
+    pub(super) fn gate(&self) -> Gate {
+        Gate { ready: self.arrives.clone(), go: self.waits.clone() }
     }
 
     /// Waits until so many workers are there, and lets them go. They report through what is returned.
@@ -43,16 +42,16 @@ impl Start {
 /// Where a worker waits for the start, and says that it is there and what it has done.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Gate {
-    ready: Slot<OwnedFd>,
-    go: Slot<OwnedFd>,
+    ready: Fd,
+    go: Fd,
 }
 
 impl Gate {
     /// Waits for the start. The result is for the report.
-    pub(super) fn pass(self, inherited: &mut Inherited) -> Result<PipeWriter> {
-        let mut ready = PipeWriter::from(inherited.take(self.ready)?);
+    pub(super) fn pass(self) -> Result<PipeWriter> {
+        let mut ready = PipeWriter::from(self.ready.into_owned()?);
         ready.write_all(&[1])?;
-        let mut go = PipeReader::from(inherited.take(self.go)?);
+        let mut go = PipeReader::from(self.go.into_owned()?);
         go.read_to_end(&mut Vec::new())?;
         Ok(ready)
     }

@@ -12,9 +12,7 @@ use serde_json::json;
 use super::gate::{Gate, Start};
 use super::queue::CAPACITY;
 use super::workload::{Point, Sample, Workload};
-use crate::ipc::{
-    Error, Inherited, JoinableConsumer, JoinableProducer, JoinableQueue, Process, Role, RoleEntry, RoleResult, Slot,
-};
+use crate::ipc::{Error, JoinableConsumer, JoinableProducer, JoinableQueue, Process, Role, RoleEntry, RoleResult};
 
 pub(super) const ROLES: &[RoleEntry] = &[RoleEntry::of::<PutsTasks>(), RoleEntry::of::<DoesTasks>()];
 
@@ -30,16 +28,16 @@ pub(super) fn workload<'a>() -> Workload<'a> {
 #[derive(Serialize, Deserialize)]
 struct PutsTasks {
     gate: Gate,
-    queue: Slot<JoinableProducer<u64>>,
+    queue: JoinableProducer<u64>,
     tasks: u64,
 }
 
 impl Role for PutsTasks {
     const NAME: &'static str = "bench.puts-tasks";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(self.queue)?;
-        let mut report = self.gate.pass(inherited)?;
+    fn run(self) -> RoleResult {
+        let queue = self.queue;
+        let mut report = self.gate.pass()?;
         for number in 0..self.tasks {
             queue.put(number).map_err(Error::from)?;
         }
@@ -52,16 +50,16 @@ impl Role for PutsTasks {
 #[derive(Serialize, Deserialize)]
 struct DoesTasks {
     gate: Gate,
-    queue: Slot<JoinableConsumer<u64>>,
+    queue: JoinableConsumer<u64>,
     tasks: u64,
 }
 
 impl Role for DoesTasks {
     const NAME: &'static str = "bench.does-tasks";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(self.queue)?;
-        self.gate.pass(inherited)?;
+    fn run(self) -> RoleResult {
+        let queue = self.queue;
+        self.gate.pass()?;
         let (mut tasks, mut sum) = (0, 0_u64);
         for lease in queue.iter() {
             let lease = lease?;
@@ -80,11 +78,11 @@ fn check(expected: u64, tasks: u64, sum: u64) -> RoleResult {
 
 fn processes(tasks: u64) -> Result<Sample> {
     let queue = JoinableQueue::<u64>::bounded(CAPACITY)?;
-    let (producer, consumer) = (queue.producer()?, queue.consumer()?);
+    let (producer, consumer) = (queue.producer(), queue.consumer());
     drop(queue);
     let start = Start::new()?;
-    let does = |give: &mut _| DoesTasks { gate: start.gate(give), queue: give.share(&consumer), tasks };
-    let puts = |give: &mut _| PutsTasks { gate: start.gate(give), queue: give.share(&producer), tasks };
+    let does = DoesTasks { gate: start.gate(), queue: consumer.clone(), tasks };
+    let puts = PutsTasks { gate: start.gate(), queue: producer.clone(), tasks };
     let workers = [Process::spawn("does", does)?, Process::spawn("puts", puts)?];
     drop((producer, consumer));
     let (begun, mut report) = start.fire(workers.len())?;

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::workload::{Point, Sample, Workload};
 use crate::ipc::manager::{Address, AuthKey, Dict, Manager};
-use crate::ipc::{Inherited, Process, Role, RoleEntry, RoleResult, Slot};
+use crate::ipc::{Fd, Process, Role, RoleEntry, RoleResult};
 
 /// The manager itself has the role that the scenario of that name brings along.
 pub(super) const ROLE: RoleEntry = RoleEntry::of::<SendsBack>();
@@ -95,9 +95,7 @@ fn manager(way: Way, call: Call, clients: u64, calls: u64) -> Result<Sample> {
 fn sockets(way: Way, clients: u64, round_trips: u64) -> Result<Sample> {
     let (ours, theirs): (Vec<OwnedFd>, Vec<OwnedFd>) =
         (0..clients).map(|_| socket_pair(way)).collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    let mut process = Process::spawn("echo", |give| SendsBack {
-        sockets: theirs.into_iter().map(|socket| give.hand_over(socket)).collect(),
-    })?;
+    let mut process = Process::spawn("echo", SendsBack { sockets: theirs.into_iter().map(Fd::from).collect() })?;
     let ours = std::sync::Mutex::new(ours);
     let take = || {
         let socket = ours.lock().expect("nobody panics").pop().context("as many sockets as clients")?;
@@ -138,16 +136,16 @@ fn socket_pair(way: Way) -> Result<(OwnedFd, OwnedFd)> {
 /// Sends back what it gets, on each of its sockets.
 #[derive(Serialize, Deserialize)]
 struct SendsBack {
-    sockets: Vec<Slot<OwnedFd>>,
+    sockets: Vec<Fd>,
 }
 
 impl Role for SendsBack {
     const NAME: &'static str = "bench.sends-back";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let sockets = self.sockets.into_iter().map(|socket| inherited.take(socket));
+    fn run(self) -> RoleResult {
         // Reading and writing are the same calls for sockets of every kind.
-        let sockets: Vec<UnixStream> = sockets.map(|socket| socket.map(UnixStream::from)).collect::<Result<_, _>>()?;
+        let sockets = self.sockets.into_iter().map(|socket| socket.into_owned().map(UnixStream::from));
+        let sockets: Vec<UnixStream> = sockets.collect::<Result<_, _>>()?;
         Ok(thread::scope(|scope| {
             let echoes: Vec<_> = sockets.into_iter().map(|socket| scope.spawn(move || send_back(socket))).collect();
             echoes.into_iter().try_for_each(|echo| echo.join().expect("no panic"))

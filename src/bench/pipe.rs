@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::workload::{Point, Sample, Workload};
-use crate::ipc::{Inherited, Process, Receiver, Role, RoleEntry, RoleResult, Sender, Slot, pipe};
+use crate::ipc::{Process, Receiver, Role, RoleEntry, RoleResult, Sender, pipe};
 
 /// A large number has the longest form: ten bytes, and four of header.
 const NUMBER: u64 = u64::MAX;
@@ -37,12 +37,10 @@ enum Way {
 fn run(way: Way, messages: u64) -> Result<Sample> {
     let (receiver, mut sender) = pipe()?;
     let (mut done, tell) = pipe::<()>()?;
-    let mut process = Process::spawn("receiver", |give| BenchReceiver {
-        from: if way == Way::Shared { give.share(&receiver) } else { give.hand_over(receiver) },
-        tell: give.hand_over(tell),
-        way,
-        messages,
-    })?;
+    let mut process = Process::spawn(
+        "receiver",
+        BenchReceiver { from: if way == Way::Shared { receiver.try_clone()? } else { receiver }, tell, way, messages },
+    )?;
     done.recv()?;
     let begun = Instant::now();
     if way == Way::Raw {
@@ -64,17 +62,17 @@ fn run(way: Way, messages: u64) -> Result<Sample> {
 /// The receiving side: says when it is ready, and when it has received all.
 #[derive(Serialize, Deserialize)]
 struct BenchReceiver {
-    from: Slot<Receiver<u64>>,
-    tell: Slot<Sender<()>>,
+    from: Receiver<u64>,
+    tell: Sender<()>,
     way: Way,
     messages: u64,
 }
 
 impl Role for BenchReceiver {
     const NAME: &'static str = "bench.pipe-receiver";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let mut from = inherited.take(self.from)?;
-        let mut tell = inherited.take(self.tell)?;
+    fn run(self) -> RoleResult {
+        let mut from = self.from;
+        let mut tell = self.tell;
         tell.send(&())?;
         if self.way == Way::Raw {
             let mut raw = File::from(from.as_fd().try_clone_to_owned()?);

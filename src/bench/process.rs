@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::workload::{Point, Sample, Workload};
-use crate::ipc::{Inherited, Process, Role, RoleEntry, RoleResult};
+use crate::ipc::{Process, Role, RoleEntry, RoleResult};
 
 pub(super) fn workload<'a>() -> Workload<'a> {
     let point = Point::only()
@@ -26,14 +26,14 @@ struct Nothing;
 impl Role for Nothing {
     const NAME: &'static str = "bench.nothing";
 
-    fn run(self, _: &mut Inherited) -> RoleResult {
+    fn run(self) -> RoleResult {
         Ok(())
     }
 }
 
 fn ours(starts: u64) -> Result<Sample> {
     Sample::of(starts, || {
-        let mut worker = Process::spawn("nothing", |_| Nothing)?;
+        let mut worker = Process::spawn("nothing", Nothing)?;
         ensure!(worker.join()?.is_success(), "{:?}", worker.ended());
         Ok(())
     })

@@ -5,7 +5,8 @@ use serde::de::DeserializeOwned;
 
 use super::peer::Peer;
 use super::words::Words;
-use crate::ipc::{Give, Inherited, RoleResult};
+use crate::ipc::processes::codec;
+use crate::ipc::{CodecError, RoleResult};
 
 /// What became of an operation whose process was killed in it, as those see it who live on. In the order of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,10 +47,10 @@ pub(super) trait Case: Sized + 'static {
     fn prepare() -> anyhow::Result<Self>;
 
     /// Gives the victim its part.
-    fn part(&mut self, give: &mut Give) -> Self::Part;
+    fn part(&mut self) -> Self::Part;
 
     /// What the victim does, with a [mark](crate::sys::trace::mark) before the operation and one behind it.
-    fn suffer(part: Self::Part, inherited: &mut Inherited) -> RoleResult;
+    fn suffer(part: Self::Part) -> RoleResult;
 
     /// Sets those to wait who wait for the victim. Called when it stands at its first mark.
     fn surround(&mut self) -> anyhow::Result<()> {
@@ -65,17 +66,23 @@ pub(super) trait Case: Sized + 'static {
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault>;
 }
 
+/// What a victim is given, without its type: encodes it, when its role is.
+pub(super) type Part = Box<dyn Fn() -> Result<Vec<u8>, CodecError>>;
+/// What a victim does with what it was given.
+pub(super) type Act = Box<dyn FnOnce() -> RoleResult>;
+
 /// A [`Case`] without its type.
 pub(super) trait Prepared {
-    fn part_json(&mut self, give: &mut Give) -> String;
+    fn part(&mut self) -> Part;
     fn surround(&mut self) -> anyhow::Result<()>;
     fn rouse(&mut self) -> anyhow::Result<()>;
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault>;
 }
 
 impl<C: Case> Prepared for C {
-    fn part_json(&mut self, give: &mut Give) -> String {
-        serde_json::to_string(&self.part(give)).expect("slots and numbers have a JSON form")
+    fn part(&mut self) -> Part {
+        let part = Case::part(self);
+        Box::new(move || codec::to_vec(&part))
     }
 
     fn surround(&mut self) -> anyhow::Result<()> {
@@ -118,7 +125,8 @@ pub(super) struct Row {
     /// The same kill in Python, by its name there.
     pub(super) python: Option<&'static str>,
     pub(super) prepare: fn() -> anyhow::Result<Box<dyn Prepared>>,
-    pub(super) suffer: fn(&str, &mut Inherited) -> RoleResult,
+    /// Decodes a [`Part`], when its role is.
+    pub(super) decode: fn(&[u8]) -> Result<Act, CodecError>,
 }
 
 impl Row {
@@ -132,8 +140,9 @@ impl Row {
         fn prepare<C: Case>() -> anyhow::Result<Box<dyn Prepared>> {
             Ok(Box::new(C::prepare()?))
         }
-        fn suffer<C: Case>(part_json: &str, inherited: &mut Inherited) -> RoleResult {
-            C::suffer(serde_json::from_str(part_json)?, inherited)
+        fn decode<C: Case>(part: &[u8]) -> Result<Act, CodecError> {
+            let part: C::Part = codec::from_slice(part)?;
+            Ok(Box::new(move || C::suffer(part)))
         }
         Row {
             object,
@@ -145,7 +154,7 @@ impl Row {
             is_extra: false,
             python: None,
             prepare: prepare::<C>,
-            suffer: suffer::<C>,
+            decode: decode::<C>,
         }
     }
 

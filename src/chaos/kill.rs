@@ -138,7 +138,7 @@ impl Trial {
     /// Starts a victim and leads it to the beginning of its operation.
     fn begin(row: &Row, index: usize) -> anyhow::Result<Self> {
         let mut case = (row.prepare)().context("cannot prepare the case")?;
-        let role = |give: &mut _| Victim::new(index, case.part_json(give));
+        let role = Victim::new(index, case.part());
         let mut process = Process::spawn("victim", role)?;
         let Some(tracee) = Tracee::meet(process.pid()).context("cannot follow the victim")? else {
             let said = process.join()?.failure.clone();

@@ -4,11 +4,12 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser};
 
-use super::case::Row;
+use super::case::{Act, Part, Row};
 use super::cases::ROWS;
-use crate::ipc::{Give, Inherited, Process, Role, RoleEntry, RoleResult};
+use crate::ipc::processes::codec;
+use crate::ipc::{CodecError, Process, Role, RoleEntry, RoleResult};
 #[cfg(debug_assertions)]
 use crate::sys::sabotage::Sabotage;
 use crate::sys::trace::{self, Stop, Tracee};
@@ -19,22 +20,60 @@ pub(super) const ROLE: RoleEntry = RoleEntry::of::<Victim>();
 const REFUSED: &str = "a worker may not be followed";
 
 /// What a victim knows.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
+#[serde(try_from = "Told")]
 pub(super) struct Victim {
     /// Place of its row among all.
     row: usize,
     /// What the row's case gives it.
-    part_json: String,
+    #[serde(serialize_with = "encode")]
+    part: Given,
     #[cfg(debug_assertions)]
     sabotage: Option<Sabotage>,
 }
 
+enum Given {
+    ToWorker(Part),
+    InWorker(Act),
+}
+
+fn encode<S: Serializer>(given: &Given, serializer: S) -> Result<S::Ok, S::Error> {
+    match given {
+        Given::ToWorker(part) => part().map_err(ser::Error::custom)?.serialize(serializer),
+        Given::InWorker(_) => Err(ser::Error::custom("a victim starts no other")),
+    }
+}
+
+/// What arrives of a victim.
+#[derive(Deserialize)]
+struct Told {
+    row: usize,
+    part: Vec<u8>,
+    #[cfg(debug_assertions)]
+    sabotage: Option<Sabotage>,
+}
+
+impl TryFrom<Told> for Victim {
+    type Error = CodecError;
+
+    fn try_from(told: Told) -> Result<Self, CodecError> {
+        let row = ROWS.iter().copied().flatten().nth(told.row);
+        let decode = row.ok_or_else(|| CodecError::Refused("there is no such case".to_owned()))?.decode;
+        Ok(Victim {
+            row: told.row,
+            part: Given::InWorker(decode(&told.part)?),
+            #[cfg(debug_assertions)]
+            sabotage: told.sabotage,
+        })
+    }
+}
+
 impl Victim {
     /// The victim of the `row`th row, with what its case gives it.
-    pub(super) fn new(row: usize, part_json: String) -> Self {
+    pub(super) fn new(row: usize, part: Part) -> Self {
         Victim {
             row,
-            part_json,
+            part: Given::ToWorker(part),
             #[cfg(debug_assertions)]
             sabotage: Sabotage::chosen(),
         }
@@ -44,24 +83,22 @@ impl Victim {
 impl Role for Victim {
     const NAME: &'static str = "chaos.victim";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
+    fn run(self) -> RoleResult {
         #[cfg(debug_assertions)]
         self.sabotage.into_iter().for_each(Sabotage::begin);
-        let row = ROWS.iter().copied().flatten().nth(self.row).ok_or("there is no such case")?;
+        let Given::InWorker(act) = self.part else { return Err("not in a worker".into()) };
         // The thread that stands for this process goes to sleep. Later it could run into a breakpoint, with nobody to follow it.
         thread::sleep(Duration::from_micros(50));
         trace::offer().map_err(|error| format!("{REFUSED}: {error}"))?;
-        (row.suffer)(&self.part_json, inherited)
+        act()
     }
 }
 
 /// Has a victim of `row` do its whole operation, and kills it: the death that a case begins with.
-pub(super) fn forerun<P: Serialize>(row: &'static Row, part: impl FnOnce(&mut Give) -> P) -> anyhow::Result<()> {
+pub(super) fn forerun<P: Serialize + 'static>(row: &'static Row, part: P) -> anyhow::Result<()> {
     let index = ROWS.iter().copied().flatten().position(|known| std::ptr::eq(known, row));
     let index = index.context("the row is not in the table")?;
-    let role = |give: &mut Give| {
-        Victim::new(index, serde_json::to_string(&part(give)).expect("slots and numbers have a JSON form"))
-    };
+    let role = Victim::new(index, Box::new(move || codec::to_vec(&part)));
     let mut process = Process::spawn("forerunner", role)?;
     let mut tracee = Tracee::meet(process.pid())?.context("the forerunner ended too early")?;
     ensure!(tracee.go_on()? == Stop::Marked, "the forerunner did not come to its end");

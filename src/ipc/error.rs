@@ -5,6 +5,7 @@
 use std::io;
 
 use crate::ipc::manager;
+use crate::ipc::processes::codec::CodecError;
 use crate::ipc::processes::process::WorkerFailure;
 use crate::ipc::sync::breach::Breach;
 
@@ -94,29 +95,22 @@ pub enum Error {
         /// The most free permits.
         limit: u32,
     },
-    /// A slot names nothing that this worker was given.
-    #[error("slot {slot} names nothing that this worker was given (it got {given})")]
-    NoSuchSlot {
-        /// The slot's index.
-        slot: u32,
-        /// How many slots the worker got.
+    /// A role has no serialised form, or bytes are not the form of the role.
+    #[error("cannot send a {role} to a worker")]
+    Role {
+        /// The role's type.
+        role: &'static str,
+        /// Why not.
+        #[source]
+        source: CodecError,
+    },
+    /// A worker was not given what its role names, or what it starts with.
+    #[error("descriptor {index} was not given to this worker (it got {given})")]
+    NoSuchDescriptor {
+        /// Its index in the list.
+        index: u32,
+        /// How many the worker got.
         given: usize,
-    },
-    /// A slot was taken twice.
-    #[error("slot {slot} was taken before")]
-    SlotTaken {
-        /// The slot's index.
-        slot: u32,
-    },
-    /// A slot holds another kind of handle.
-    #[error("slot {slot} holds a {held}, not a {wanted}")]
-    WrongKind {
-        /// The slot's index.
-        slot: u32,
-        /// The kind of the handle in it.
-        held: String,
-        /// The kind that was asked for.
-        wanted: &'static str,
     },
     /// There are as many processes as one family can have.
     #[error("a family has at most {limit} processes at once")]
@@ -236,8 +230,8 @@ pub enum Error {
         /// Length of the message with its header.
         bytes: usize,
     },
-    /// An end was to be shared that has read ahead: what it has read would be missing at the other holder's.
-    #[error("{bytes} bytes that were read ahead cannot be shared; hand the end over instead")]
+    /// An end was to be cloned that has read ahead: what it has read would be missing at the other holder's.
+    #[error("{bytes} bytes that were read ahead cannot be shared; move the end into the role instead")]
     ReadAhead {
         /// How many.
         bytes: usize,
@@ -294,6 +288,12 @@ pub enum Error {
 /// Names the action of an I/O error.
 pub(crate) fn os(action: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Os { action, source }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl Error {

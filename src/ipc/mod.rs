@@ -3,7 +3,7 @@
 //! | Python | here | in |
 //! |---|---|---|
 //! | `Process` | [`Process`], with a [`Role`] instead of a target function | `processes` |
-//! | arguments of a process | a role's fields; handles as [`Slot`]s | `processes` |
+//! | arguments of a process | a role's fields, handles included | `processes` |
 //! | `freeze_support` | [`enter`] | `processes` |
 //! | `KeyboardInterrupt` | [`StopSignals`] | `processes` |
 //! | `Queue`, `SimpleQueue` | [`Queue`], and one-sided [`Producer`] and [`Consumer`] | `queues` |
@@ -28,7 +28,7 @@ mod error;
 pub mod manager;
 mod messages;
 mod numbers;
-mod processes;
+pub(crate) mod processes;
 mod queues;
 mod sync;
 #[cfg(test)]
@@ -44,10 +44,11 @@ pub use numbers::guardian::{AnyLock, ValueGuard};
 pub use numbers::plain::Plain;
 pub use numbers::value::Value;
 pub use processes::boot::enter;
+pub use processes::codec::CodecError;
 pub use processes::process::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
 pub use processes::role::{Role, RoleEntry, RoleResult};
-pub use processes::share::{Adopted, Give, Inherited, Parcel, Share, Slot};
 pub use processes::stop::{StopSignal, StopSignals};
+pub use processes::transfer::Fd;
 pub use queues::channel::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 pub use queues::joinable_queue::{
     DEFAULT_REDELIVERIES, DeadLetter, JoinableConsumer, JoinableProducer, JoinableQueue, JoinableQueueBuilder,

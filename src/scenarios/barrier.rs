@@ -6,10 +6,10 @@ use std::time::Duration;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::Brief;
+use super::cast::Player;
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
-use crate::ipc::{self, Breach, Error, Inherited, Role, RoleEntry, RoleResult, Slot};
+use crate::ipc::{self, Breach, Error, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Event, Fact};
 
@@ -66,9 +66,9 @@ Examples:
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
         let BarrierArgs { parties, rounds } = self.args;
         for number in 1..=parties {
-            stage.spawn(&format!("worker-{number}"), false, |give, brief| Worker {
-                brief,
-                barrier: give.share(&self.barrier),
+            stage.spawn(&format!("worker-{number}"), false, |player| Worker {
+                player,
+                barrier: self.barrier.clone(),
                 rounds,
             })?;
         }
@@ -143,17 +143,17 @@ impl Rounds {
 /// Somebody who works in rounds.
 #[derive(Serialize, Deserialize)]
 struct Worker {
-    brief: Brief,
-    barrier: Slot<ipc::Barrier>,
+    player: Player,
+    barrier: ipc::Barrier,
     rounds: u64,
 }
 
 impl Role for Worker {
     const NAME: &'static str = "barrier.worker";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let barrier = inherited.take(self.barrier)?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let barrier = self.barrier;
         let mut rng = player.rng();
         for round in 1..=self.rounds {
             player.pause(Duration::from_millis(rng.random_range(WORKING_MS)));

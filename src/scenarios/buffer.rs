@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::{Array, Condition, Give, Inherited, Lock, LockGuard, Result, Slot, Value};
+use crate::ipc::{Array, Condition, Lock, LockGuard, Result, Value};
 
 /// The buffer, in each process that uses it.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Buffer {
     lock: Lock,
     not_full: Condition,
@@ -24,18 +25,6 @@ pub(super) struct Buffer {
     put: Value<u64>,
     got: Value<u64>,
     closed: Value<u8>,
-}
-
-/// The buffer in a role.
-#[derive(Serialize, Deserialize)]
-pub(super) struct BufferSlots {
-    lock: Slot<Lock>,
-    not_full: Slot<Condition>,
-    not_empty: Slot<Condition>,
-    items: Slot<Array<u64>>,
-    put: Slot<Value<u64>>,
-    got: Slot<Value<u64>>,
-    closed: Slot<Value<u8>>,
 }
 
 /// What one waits for.
@@ -66,30 +55,6 @@ impl Buffer {
             put: Value::unlocked(0)?,
             got: Value::unlocked(0)?,
             closed: Value::unlocked(0)?,
-        })
-    }
-
-    pub(super) fn share(&self, give: &mut Give) -> BufferSlots {
-        BufferSlots {
-            lock: give.share(&self.lock),
-            not_full: give.share(&self.not_full),
-            not_empty: give.share(&self.not_empty),
-            items: give.share(&self.items),
-            put: give.share(&self.put),
-            got: give.share(&self.got),
-            closed: give.share(&self.closed),
-        }
-    }
-
-    pub(super) fn inherit(inherited: &mut Inherited, slots: BufferSlots) -> Result<Self> {
-        Ok(Buffer {
-            lock: inherited.take(slots.lock)?,
-            not_full: inherited.take(slots.not_full)?,
-            not_empty: inherited.take(slots.not_empty)?,
-            items: inherited.take(slots.items)?,
-            put: inherited.take(slots.put)?,
-            got: inherited.take(slots.got)?,
-            closed: inherited.take(slots.closed)?,
         })
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kill::is_at;
 use super::pace::Speed;
-use crate::ipc::{DatagramSender, Error, Inherited, Result, Slot, monotonic_ns};
+use crate::ipc::{DatagramSender, Error, Result, monotonic_ns};
 use crate::report::Fact;
 use crate::sys::signal::kill_self;
 
@@ -20,10 +20,12 @@ pub(super) struct Message {
     pub(super) fact_json: String,
 }
 
-/// A worker's part of a run, as it stands in its role.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Brief {
-    pub(super) events: Slot<DatagramSender<Message>>,
+/// A worker at work: tells what it does, and pauses at the run's pace. Stands in its role.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Player {
+    pub(super) events: DatagramSender<Message>,
+    /// The worker's name.
+    pub(super) name: String,
     /// The worker's number in the order of starting.
     pub(super) worker: u32,
     pub(super) began_ns: u64,
@@ -33,33 +35,24 @@ pub(crate) struct Brief {
     pub(super) kill_at: Option<String>,
 }
 
-impl Brief {
-    /// Opens the line to the runner, in the worker.
-    pub(crate) fn open(self, inherited: &mut Inherited) -> Result<Player> {
-        Ok(Player { events: inherited.take(self.events)?, brief: self })
-    }
-}
-
-/// A worker at work: tells what it does, and pauses at the run's pace.
-#[derive(Debug)]
-pub(crate) struct Player {
-    events: DatagramSender<Message>,
-    brief: Brief,
-}
-
 impl Player {
+    /// The worker's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Tells the runner that something happened, now.
     ///
     /// What is told before a lock is given back is shown before what its next holder tells.
     pub(crate) fn emit(&self, fact: &Fact) -> Result<()> {
         let at_us = self.now_us();
         let fact_json = serde_json::to_string(fact).expect("a fact has a JSON form");
-        match self.events.send(&Message { worker: self.brief.worker, at_us, fact_json }) {
+        match self.events.send(&Message { worker: self.worker, at_us, fact_json }) {
             // The runner is gone, and this process is about to follow it.
             Err(Error::Disconnected) => return Ok(()),
             sent => sent?,
         }
-        match &self.brief.kill_at {
+        match &self.kill_at {
             Some(moment) if is_at(moment, fact) => {
                 kill_self().map_err(|source| Error::Os { action: "kill itself", source })
             }
@@ -69,18 +62,18 @@ impl Player {
 
     /// Microseconds since the run began.
     pub(crate) fn now_us(&self) -> u64 {
-        monotonic_ns().saturating_sub(self.brief.began_ns) / 1_000
+        monotonic_ns().saturating_sub(self.began_ns) / 1_000
     }
 
     /// Pauses for what `at_speed_one` is at the run's speed.
     pub(crate) fn pause(&self, at_speed_one: Duration) {
-        std::thread::sleep(self.brief.speed.scaled(at_speed_one));
+        std::thread::sleep(self.speed.scaled(at_speed_one));
     }
 
     /// This worker's own random numbers, the same in every run of the same seed.
     pub(crate) fn rng(&self) -> StdRng {
         // Spread by the golden ratio: neighbouring seeds and workers share no sequence.
-        let own = u64::from(self.brief.worker).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        StdRng::seed_from_u64(self.brief.seed ^ own)
+        let own = u64::from(self.worker).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        StdRng::seed_from_u64(self.seed ^ own)
     }
 }

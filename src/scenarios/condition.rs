@@ -8,11 +8,11 @@ use std::time::Duration;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::buffer::{Buffer, BufferSlots, HeldBuffer, Wanted};
-use super::cast::{Brief, Player};
+use super::buffer::{Buffer, HeldBuffer, Wanted};
+use super::cast::Player;
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
-use crate::ipc::{Inherited, Result, Role, RoleEntry, RoleResult};
+use crate::ipc::{Result, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Event, Fact};
 
@@ -82,17 +82,17 @@ Examples:
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
         let ConditionArgs { items, producers, consumers, .. } = self.args;
         for number in 1..=producers {
-            stage.spawn(&producer(number), false, |give, brief| Producer {
-                brief,
-                buffer: self.buffer.share(give),
+            stage.spawn(&producer(number), false, |player| Producer {
+                player,
+                buffer: self.buffer.clone(),
                 number,
                 items,
             })?;
         }
         for number in 1..=consumers {
-            stage.spawn(&format!("consumer-{number}"), false, |give, brief| Consumer {
-                brief,
-                buffer: self.buffer.share(give),
+            stage.spawn(&format!("consumer-{number}"), false, |player| Consumer {
+                player,
+                buffer: self.buffer.clone(),
             })?;
         }
         let (mut producing, mut consuming) = (producers, consumers);
@@ -203,8 +203,8 @@ fn wait<'a>(buffer: &'a Buffer, wanted: Wanted, player: &Player) -> Result<(Held
 /// Puts items into the buffer.
 #[derive(Serialize, Deserialize)]
 struct Producer {
-    brief: Brief,
-    buffer: BufferSlots,
+    player: Player,
+    buffer: Buffer,
     number: u32,
     items: u64,
 }
@@ -212,13 +212,13 @@ struct Producer {
 impl Role for Producer {
     const NAME: &'static str = "condition.producer";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let buffer = Buffer::inherit(inherited, self.buffer)?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let buffer = self.buffer;
         let mut rng = player.rng();
         for number in 1..=self.items {
             player.pause(Duration::from_millis(rng.random_range(PRODUCING_MS)));
-            let (held, waited_us) = wait(&buffer, Wanted::NotFull, &player)?;
+            let (held, waited_us) = wait(&buffer, Wanted::NotFull, player)?;
             if !held.is(Wanted::NotFull) {
                 // All consumers are gone: there will never be room again.
                 return Ok(player.emit(&Fact::QueueFull { timeout_us: waited_us })?);
@@ -234,19 +234,19 @@ impl Role for Producer {
 /// Takes items out of the buffer.
 #[derive(Serialize, Deserialize)]
 struct Consumer {
-    brief: Brief,
-    buffer: BufferSlots,
+    player: Player,
+    buffer: Buffer,
 }
 
 impl Role for Consumer {
     const NAME: &'static str = "condition.consumer";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let buffer = Buffer::inherit(inherited, self.buffer)?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let buffer = self.buffer;
         let mut rng = player.rng();
         loop {
-            let (held, _) = wait(&buffer, Wanted::NotEmpty, &player)?;
+            let (held, _) = wait(&buffer, Wanted::NotEmpty, player)?;
             if !held.is(Wanted::NotEmpty) {
                 // Closed, and everything has been taken.
                 return Ok(player.emit(&Fact::EndOfFile)?);

@@ -10,11 +10,11 @@ use anyhow::Context;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::cast::{Brief, Player};
+use super::cast::Player;
 use super::held_lock::HeldLock;
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
-use crate::ipc::{Inherited, Lock, LockId, Role, RoleEntry, RoleResult, Slot, Wait, find_deadlock};
+use crate::ipc::{Lock, LockId, Role, RoleEntry, RoleResult, Wait, find_deadlock};
 use crate::number::whole;
 use crate::report::{Event, Fact, Link};
 
@@ -89,10 +89,10 @@ Examples:
         for own in 0..self.locks.len() {
             let next = (own + 1) % self.locks.len();
             let [first, second] = if self.ordered { [own.min(next), own.max(next)] } else { [own, next] };
-            stage.spawn(&format!("worker-{}", own + 1), false, |give, brief| Worker {
-                brief,
-                first: NamedLock { name: name(first), lock: give.share(&self.locks[first]) },
-                second: NamedLock { name: name(second), lock: give.share(&self.locks[second]) },
+            stage.spawn(&format!("worker-{}", own + 1), false, |player| Worker {
+                player,
+                first: NamedLock { name: name(first), lock: self.locks[first].clone() },
+                second: NamedLock { name: name(second), lock: self.locks[second].clone() },
                 timeout: self.timeout,
             })?;
         }
@@ -218,13 +218,13 @@ impl Grip {
 #[derive(Serialize, Deserialize)]
 struct NamedLock {
     name: String,
-    lock: Slot<Lock>,
+    lock: Lock,
 }
 
 /// Somebody who needs two locks at once.
 #[derive(Serialize, Deserialize)]
 struct Worker {
-    brief: Brief,
+    player: Player,
     first: NamedLock,
     second: NamedLock,
     timeout: Option<Duration>,
@@ -233,22 +233,22 @@ struct Worker {
 impl Role for Worker {
     const NAME: &'static str = "deadlock.worker";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let (first, second) = (inherited.take(self.first.lock)?, inherited.take(self.second.lock)?);
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let (first, second) = (self.first.lock, self.second.lock);
         let mut rng = player.rng();
         loop {
             // Waits with empty hands, so it is in no ring and needs no timeout.
-            let held = HeldLock::acquire(&first, &self.first.name, &player)?;
+            let held = HeldLock::acquire(&first, &self.first.name, player)?;
             player.pause(Duration::from_millis(rng.random_range(HALFWAY_MS)));
-            if let Some(both) = HeldLock::acquire_within(self.timeout, &second, &self.second.name, &player)? {
+            if let Some(both) = HeldLock::acquire_within(self.timeout, &second, &self.second.name, player)? {
                 player.pause(Duration::from_millis(rng.random_range(WORKING_MS)));
                 both.release()?;
                 held.release()?;
                 return Ok(());
             }
             held.release()?;
-            stay_away(&player, &mut rng);
+            stay_away(player, &mut rng);
         }
     }
 }

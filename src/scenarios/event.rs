@@ -7,10 +7,10 @@ use std::time::Duration;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::Brief;
+use super::cast::Player;
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
-use crate::ipc::{self, Inherited, Role, RoleEntry, RoleResult, Slot};
+use crate::ipc::{self, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{self, Fact};
 
@@ -65,8 +65,7 @@ Examples:
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
         for number in 1..=self.racers {
-            stage
-                .spawn(&format!("racer-{number}"), false, |give, brief| Racer { brief, gun: give.share(&self.gun) })?;
+            stage.spawn(&format!("racer-{number}"), false, |player| Racer { player, gun: self.gun.clone() })?;
         }
         stage.watch_for(GUN_AFTER)?;
         if stage.is_cut() {
@@ -118,16 +117,16 @@ impl Tally for Race {
 /// Somebody who wants to run.
 #[derive(Serialize, Deserialize)]
 struct Racer {
-    brief: Brief,
-    gun: Slot<ipc::Event>,
+    player: Player,
+    gun: ipc::Event,
 }
 
 impl Role for Racer {
     const NAME: &'static str = "event.racer";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let gun = inherited.take(self.gun)?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let gun = self.gun;
         let mut rng = player.rng();
         player.pause(Duration::from_millis(rng.random_range(COMING_MS)));
         player.emit(&Fact::GunAwaited)?;

@@ -6,13 +6,11 @@ use anyhow::Context;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::Brief;
+use super::cast::Player;
 use super::ledger::{Item, Ledger};
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, named, names};
-use crate::ipc::{
-    Error, Inherited, JoinableConsumer, JoinableProducer, JoinableQueue, Role, RoleEntry, RoleResult, Slot,
-};
+use crate::ipc::{Error, JoinableConsumer, JoinableProducer, JoinableQueue, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Event, Fact};
 
@@ -59,7 +57,7 @@ Examples:
 
     fn prepare(args: JoinableArgs) -> anyhow::Result<Self> {
         let queue = JoinableQueue::new()?;
-        Ok(Joinable { args, putting: queue.producer()?, getting: Some(queue.consumer()?) })
+        Ok(Joinable { args, putting: queue.producer(), getting: Some(queue.consumer()) })
     }
 
     fn workers(&self) -> Vec<String> {
@@ -75,16 +73,11 @@ Examples:
         let (putting, getting) = (&self.putting, self.getting.take().context("the play is played once")?);
         for number in 1..=producers {
             let name = named("producer", number, producers);
-            stage.spawn(&name, false, |give, brief| Maker {
-                brief,
-                name: name.clone(),
-                queue: give.share(putting),
-                items,
-            })?;
+            stage.spawn(&name, false, |player| Maker { player, name: name.clone(), queue: putting.clone(), items })?;
         }
         for number in 1..=consumers {
             let name = named("consumer", number, consumers);
-            stage.spawn(&name, true, |give, brief| Worker { brief, queue: give.share(&getting) })?;
+            stage.spawn(&name, true, |player| Worker { player, queue: getting.clone() })?;
         }
         // The runner does no task: if it could, nobody would know that no consumer is left.
         drop(getting);
@@ -119,18 +112,18 @@ Examples:
 /// Makes random numbers.
 #[derive(Serialize, Deserialize)]
 struct Maker {
-    brief: Brief,
+    player: Player,
     name: String,
-    queue: Slot<JoinableProducer<Item>>,
+    queue: JoinableProducer<Item>,
     items: u64,
 }
 
 impl Role for Maker {
     const NAME: &'static str = "joinable.producer";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let queue = inherited.take(self.queue)?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let queue = self.queue;
         let mut rng = player.rng();
         for number in 1..=self.items {
             let item = Item { from: self.name.clone(), number, value: rng.random() };
@@ -148,16 +141,16 @@ impl Role for Maker {
 /// Does tasks for ever: a daemon.
 #[derive(Serialize, Deserialize)]
 struct Worker {
-    brief: Brief,
-    queue: Slot<JoinableConsumer<Item>>,
+    player: Player,
+    queue: JoinableConsumer<Item>,
 }
 
 impl Role for Worker {
     const NAME: &'static str = "joinable.consumer";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let queue = inherited.take(self.queue)?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let queue = self.queue;
         loop {
             let task = match queue.get() {
                 Ok(task) => task,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::cast::Brief;
+use super::cast::Player;
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
-use crate::ipc::{self, Connection, Error, Inherited, Role, RoleEntry, RoleResult, Slot};
+use crate::ipc::{self, Connection, Error, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Event, Fact};
 
@@ -70,13 +70,8 @@ Examples:
             (sender.into_connection(), receiver.into_connection())
         };
         // Handed over, not shared: an end that the runner kept open would keep the consumer from seeing the end.
-        stage.spawn("producer", false, |give, brief| Producer {
-            brief,
-            end: give.hand_over(here),
-            messages,
-            duplex,
-        })?;
-        stage.spawn("consumer", false, |give, brief| Consumer { brief, end: give.hand_over(there), duplex })?;
+        stage.spawn("producer", false, |player| Producer { player, end: here, messages, duplex })?;
+        stage.spawn("consumer", false, |player| Consumer { player, end: there, duplex })?;
         stage.watch()
     }
 
@@ -127,8 +122,8 @@ impl Tally for Traffic {
 /// Sends the numbers from 1 on.
 #[derive(Serialize, Deserialize)]
 struct Producer {
-    brief: Brief,
-    end: Slot<Connection>,
+    player: Player,
+    end: Connection,
     messages: u64,
     duplex: bool,
 }
@@ -136,9 +131,9 @@ struct Producer {
 impl Role for Producer {
     const NAME: &'static str = "pipe.producer";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let mut end = inherited.take(self.end)?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let mut end = self.end;
         for number in 1..=self.messages {
             // Told first, as in the reference program: nobody sees a message arrive before it was sent.
             player.emit(&Fact::MessageSent { value: number.into() })?;
@@ -158,17 +153,17 @@ impl Role for Producer {
 /// Receives until nobody is left to send.
 #[derive(Serialize, Deserialize)]
 struct Consumer {
-    brief: Brief,
-    end: Slot<Connection>,
+    player: Player,
+    end: Connection,
     duplex: bool,
 }
 
 impl Role for Consumer {
     const NAME: &'static str = "pipe.consumer";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let mut end = inherited.take(self.end)?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let mut end = self.end;
         if !self.duplex {
             match end.send(&0_u64) {
                 Err(error @ Error::ReadOnly) => player.emit(&Fact::SendRefused { error: error.to_string() })?,

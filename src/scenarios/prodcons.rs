@@ -6,11 +6,11 @@ use anyhow::Context;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::Brief;
+use super::cast::Player;
 use super::ledger::{Item, Ledger};
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, named, names};
-use crate::ipc::{Consumer, Error, Inherited, Producer, Queue, Role, RoleEntry, RoleResult, Slot};
+use crate::ipc::{Consumer, Error, Producer, Queue, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 
 /// Between two items, at speed 1.
@@ -67,7 +67,7 @@ Examples:
             Some(capacity) => Queue::bounded(capacity as usize)?,
             None => Queue::new()?,
         };
-        Ok(Prodcons { args, putting: queue.producer()?, getting: Some(queue.consumer()?) })
+        Ok(Prodcons { args, putting: queue.producer(), getting: Some(queue.consumer()) })
     }
 
     fn workers(&self) -> Vec<String> {
@@ -84,16 +84,11 @@ Examples:
         let (putting, getting) = (&self.putting, self.getting.take().context("the play is played once")?);
         for number in 1..=producers {
             let name = named("producer", number, producers);
-            stage.spawn(&name, false, |give, brief| Maker {
-                brief,
-                name: name.clone(),
-                queue: give.share(putting),
-                items,
-            })?;
+            stage.spawn(&name, false, |player| Maker { player, name: name.clone(), queue: putting.clone(), items })?;
         }
         for number in 1..=consumers {
             let name = named("consumer", number, consumers);
-            stage.spawn(&name, false, |give, brief| Taker { brief, queue: give.share(&getting) })?;
+            stage.spawn(&name, false, |player| Taker { player, queue: getting.clone() })?;
         }
         // The runner neither puts nor gets: as long as it could, nobody would know that the other side is gone.
         drop(getting);
@@ -115,18 +110,18 @@ Examples:
 /// Makes random numbers.
 #[derive(Serialize, Deserialize)]
 struct Maker {
-    brief: Brief,
+    player: Player,
     name: String,
-    queue: Slot<Producer<Item>>,
+    queue: Producer<Item>,
     items: u64,
 }
 
 impl Role for Maker {
     const NAME: &'static str = "prodcons.producer";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let queue = inherited.take(self.queue)?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let queue = self.queue;
         let mut rng = player.rng();
         for number in 1..=self.items {
             let item = Item { from: self.name.clone(), number, value: rng.random() };
@@ -144,16 +139,16 @@ impl Role for Maker {
 /// Takes whatever is there, until nobody is left to put.
 #[derive(Serialize, Deserialize)]
 struct Taker {
-    brief: Brief,
-    queue: Slot<Consumer<Item>>,
+    player: Player,
+    queue: Consumer<Item>,
 }
 
 impl Role for Taker {
     const NAME: &'static str = "prodcons.consumer";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let queue = inherited.take(self.queue)?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let queue = self.queue;
         loop {
             let item = match queue.get() {
                 Ok(item) => item,

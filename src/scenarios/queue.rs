@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::cast::Brief;
+use super::cast::Player;
 use super::ledger::Ledger;
 use super::stage::Stage;
-use super::transport::{Line, LineSlot, Side, Transport};
+use super::transport::{Line, Side, Transport};
 use super::{Ending, Finding, Scenario, Tally};
-use crate::ipc::{Inherited, Role, RoleEntry, RoleResult};
+use crate::ipc::{Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Event, Fact};
 
@@ -81,19 +81,11 @@ Examples:
         let QueueArgs { capacity, items, fill, forever, .. } = self.args;
         let line = &self.line;
         if fill {
-            stage.spawn("filler", false, |give, brief| Filler {
-                brief,
-                line: line.share(give, Side::Both),
-                capacity,
-            })?;
+            stage.spawn("filler", false, |player| Filler { player, line: line.share(Side::Both), capacity })?;
         } else {
             let items = if forever { u64::MAX } else { items };
-            stage.spawn("producer", false, |give, brief| Producer {
-                brief,
-                line: line.share(give, Side::Puts),
-                items,
-            })?;
-            stage.spawn("consumer", false, |give, brief| Consumer { brief, line: line.share(give, Side::Gets) })?;
+            stage.spawn("producer", false, |player| Producer { player, line: line.share(Side::Puts), items })?;
+            stage.spawn("consumer", false, |player| Consumer { player, line: line.share(Side::Gets) })?;
         }
         self.line.retire();
         stage.watch()
@@ -141,20 +133,20 @@ fn got(number: u64, from: &str, size: Option<u64>) -> Fact {
 /// Puts the numbers from 1 on.
 #[derive(Serialize, Deserialize)]
 struct Producer {
-    brief: Brief,
-    line: LineSlot,
+    player: Player,
+    line: Line,
     items: u64,
 }
 
 impl Role for Producer {
     const NAME: &'static str = "queue.producer";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let line = self.line.open(inherited)?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let line = self.line;
         for number in 1..=self.items {
             // Told first, as in the reference program: nobody sees an item arrive before it was put.
-            player.emit(&put(number, inherited.worker_name(), None))?;
+            player.emit(&put(number, player.name(), None))?;
             line.put(number)?;
             if number < self.items {
                 player.pause(PAUSE);
@@ -167,16 +159,16 @@ impl Role for Producer {
 /// Takes whatever is there, until nobody is left to put.
 #[derive(Serialize, Deserialize)]
 struct Consumer {
-    brief: Brief,
-    line: LineSlot,
+    player: Player,
+    line: Line,
 }
 
 impl Role for Consumer {
     const NAME: &'static str = "queue.consumer";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let line = self.line.open(inherited)?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let line = self.line;
         while let Some(number) = line.get()? {
             player.emit(&got(number, "producer", None))?;
             player.pause(PAUSE);
@@ -188,18 +180,18 @@ impl Role for Consumer {
 /// Fills the queue and empties it again.
 #[derive(Serialize, Deserialize)]
 struct Filler {
-    brief: Brief,
-    line: LineSlot,
+    player: Player,
+    line: Line,
     capacity: u32,
 }
 
 impl Role for Filler {
     const NAME: &'static str = "queue.filler";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let line = self.line.open(inherited)?;
-        let me = inherited.worker_name();
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let line = self.line;
+        let me = player.name();
         let capacity = u64::from(self.capacity);
         for number in 1..=capacity {
             line.put(number)?;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::Brief;
+use super::cast::Player;
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
-use crate::ipc::{Inherited, OwnedSemaphore, Role, RoleEntry, RoleResult, Slot};
+use crate::ipc::{OwnedSemaphore, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Event, Fact};
 
@@ -70,10 +70,7 @@ Examples:
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
         for number in 1..=self.args.workers {
-            stage.spawn(&format!("car-{number}"), false, |give, brief| Car {
-                brief,
-                spaces: give.share(&self.spaces),
-            })?;
+            stage.spawn(&format!("car-{number}"), false, |player| Car { player, spaces: self.spaces.clone() })?;
         }
         stage.watch()
     }
@@ -152,16 +149,16 @@ impl Traffic {
 /// Something that wants to park.
 #[derive(Serialize, Deserialize)]
 struct Car {
-    brief: Brief,
-    spaces: Slot<OwnedSemaphore>,
+    player: Player,
+    spaces: OwnedSemaphore,
 }
 
 impl Role for Car {
     const NAME: &'static str = "semaphore.car";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let spaces = inherited.take(self.spaces)?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let spaces = self.spaces;
         let mut rng = player.rng();
         let semaphore = || CAR_PARK.to_owned();
         player.pause(Duration::from_millis(rng.random_range(COMING_MS)));

@@ -12,12 +12,12 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use super::cast::{Brief, Message};
+use super::cast::{Message, Player};
 use super::kill::{Kill, is_at};
 use super::pace::Speed;
 use crate::ipc::{
-    DatagramReceiver, DatagramSender, Ended, Error, ExitStatus, Give, Process, Role, StopSignal, StopSignals,
-    datagrams, monotonic_ns,
+    DatagramReceiver, DatagramSender, Ended, Error, ExitStatus, Process, Role, StopSignal, StopSignals, datagrams,
+    monotonic_ns,
 };
 use crate::outcome::Outcome;
 use crate::report::{Event, Fact, Pictures, RUNNER, Reporter, Verdict};
@@ -171,7 +171,7 @@ impl<'a> Stage<'a> {
         &mut self,
         name: &str,
         daemon: bool,
-        role: impl FnOnce(&mut Give, Brief) -> R,
+        role: impl FnOnce(Player) -> R,
     ) -> anyhow::Result<()> {
         if self.is_cut() {
             return Ok(());
@@ -180,12 +180,16 @@ impl<'a> Stage<'a> {
         let worker = self.actors.len() as u32;
         let Terms { seed, speed, .. } = *self.terms;
         let mut asked = self.kills.iter().filter(|asked| asked.kill.worker == name && asked.state == Fate::Awaited);
-        let kill_at = asked.next().map(|asked| asked.kill.moment.clone());
-        let (outbox, began_ns) = (&self.outbox, self.began_ns);
-        let process = Process::spawn(name, |give| {
-            let brief = Brief { events: give.share(outbox), worker, began_ns, seed, speed, kill_at };
-            role(give, brief)
-        });
+        let player = Player {
+            events: self.outbox.clone(),
+            name: name.to_owned(),
+            worker,
+            began_ns: self.began_ns,
+            seed,
+            speed,
+            kill_at: asked.next().map(|asked| asked.kill.moment.clone()),
+        };
+        let process = Process::spawn(name, role(player));
         let process = process.map_err(with_remedy)?;
         let fact = Fact::WorkerStarted { role: R::NAME.to_owned(), daemon };
         let event = Event { at_us, worker: name.to_owned(), pid: process.pid(), fact };

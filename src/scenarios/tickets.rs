@@ -3,7 +3,6 @@
 //! The race is a real one, a lost update in a file, and no undefined behaviour. With the lock the purchase is one critical
 //! section, and its write is one step, so that a buyer killed in the middle of it leaves the file whole.
 
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,12 +10,12 @@ use anyhow::Context;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::{Brief, Player};
+use super::cast::Player;
 use super::held_lock::HeldLock;
 use super::stage::Stage;
 use super::ticket_file::{Stock, TicketFile};
 use super::{Ending, Finding, Scenario, Tally};
-use crate::ipc::{Inherited, Lock, Role, RoleEntry, RoleResult, Slot};
+use crate::ipc::{Fd, Lock, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Event, Fact};
 
@@ -97,11 +96,12 @@ Examples:
 
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
         let file = self.file.as_fd().try_clone_to_owned().context("cannot share the data file")?;
+        let file = Fd::from(file);
         for number in 1..=self.buyers {
-            stage.spawn(&format!("buyer-{number}"), false, |give, brief| Buyer {
-                brief,
-                file: give.share(&file),
-                lock: self.lock.as_ref().map(|lock| give.share(lock)),
+            stage.spawn(&format!("buyer-{number}"), false, |player| Buyer {
+                player,
+                file: file.clone(),
+                lock: self.lock.clone(),
             })?;
         }
         stage.watch()
@@ -168,18 +168,18 @@ impl Tally for Sales {
 /// Somebody who wants a ticket.
 #[derive(Serialize, Deserialize)]
 struct Buyer {
-    brief: Brief,
-    file: Slot<OwnedFd>,
-    lock: Option<Slot<Lock>>,
+    player: Player,
+    file: Fd,
+    lock: Option<Lock>,
 }
 
 impl Role for Buyer {
     const NAME: &'static str = "tickets.buyer";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let file = TicketFile::from_descriptor(inherited.take(self.file)?);
-        let lock = self.lock.map(|lock| inherited.take(lock)).transpose()?;
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let file = TicketFile::from_descriptor(self.file.into_owned()?);
+        let lock = self.lock;
         // The look is not part of the purchase: what it shows may be gone by the time of buying.
         match file.read() {
             Ok(stock) => player.emit(&Fact::StockChecked { left: stock.left })?,
@@ -187,11 +187,11 @@ impl Role for Buyer {
         }
         match &lock {
             Some(lock) => {
-                let held = HeldLock::acquire(lock, LOCK, &player)?;
-                buy(&file, &player, TicketFile::commit)?;
+                let held = HeldLock::acquire(lock, LOCK, player)?;
+                buy(&file, player, TicketFile::commit)?;
                 held.release()?;
             }
-            None => buy(&file, &player, TicketFile::rewrite)?,
+            None => buy(&file, player, TicketFile::rewrite)?,
         }
         Ok(())
     }

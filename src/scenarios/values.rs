@@ -9,10 +9,10 @@ use std::time::Duration;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::Brief;
+use super::cast::Player;
 use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
-use crate::ipc::{Array, Inherited, RLock, Role, RoleEntry, RoleResult, Slot, Value};
+use crate::ipc::{Array, RLock, Role, RoleEntry, RoleResult, Value};
 use crate::number::whole;
 use crate::report::{Event, Fact};
 
@@ -85,10 +85,10 @@ Examples:
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
         let ValuesArgs { workers, increments, lock } = self.args;
         for number in 1..=workers {
-            stage.spawn(&format!("worker-{number}"), false, |give, brief| Worker {
-                brief,
-                counter: give.share(&self.counter),
-                array: give.share(&self.array),
+            stage.spawn(&format!("worker-{number}"), false, |player| Worker {
+                player,
+                counter: self.counter.clone(),
+                array: self.array.clone(),
                 increments,
                 lock,
             })?;
@@ -148,9 +148,9 @@ impl Tally for Counted {
 /// Somebody who counts.
 #[derive(Serialize, Deserialize)]
 struct Worker {
-    brief: Brief,
-    counter: Slot<Value<u64>>,
-    array: Slot<Array<u64>>,
+    player: Player,
+    counter: Value<u64>,
+    array: Array<u64>,
     increments: u64,
     lock: bool,
 }
@@ -158,9 +158,9 @@ struct Worker {
 impl Role for Worker {
     const NAME: &'static str = "values.worker";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let (counter, array) = (inherited.take(self.counter)?, inherited.take(self.array)?);
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let (counter, array) = (self.counter, self.array);
         let mut rng = player.rng();
         for made in 1..=self.increments {
             let place = (made % PLACES as u64) as usize;

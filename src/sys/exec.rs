@@ -13,7 +13,7 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
@@ -39,7 +39,7 @@ pub(crate) struct Launch<'a> {
     /// A variable to add to this process's environment.
     pub(crate) variable: (&'a str, &'a str),
     /// What becomes [`FIRST_DESCRIPTOR`] and the numbers after it. Nothing else is inherited but stdout and stderr.
-    pub(crate) descriptors: &'a [OwnedFd],
+    pub(crate) descriptors: &'a [BorrowedFd<'a>],
     /// What becomes stdout, if not this process's.
     pub(crate) stdout: Option<BorrowedFd<'a>>,
 }
@@ -58,8 +58,8 @@ impl Launch<'_> {
         let environment = pointers(&environment);
         // Copies above every target number, so that no `dup2` in the child overwrites a source of a later one.
         let above = FIRST_DESCRIPTOR + self.descriptors.len() as RawFd;
-        let out_of_the_way = |fd: &OwnedFd| match fd.as_raw_fd() {
-            number if number < above => duplicate(fd.as_fd(), above).map(Some),
+        let out_of_the_way = |fd: &BorrowedFd<'_>| match fd.as_raw_fd() {
+            number if number < above => duplicate(*fd, above).map(Some),
             _ => Ok(None),
         };
         let copies = self.descriptors.iter().map(out_of_the_way).collect::<io::Result<Vec<_>>>()?;
@@ -69,7 +69,7 @@ impl Launch<'_> {
             actions.dup2(stdout.as_raw_fd(), libc::STDOUT_FILENO)?;
         }
         for (target, (fd, copy)) in (FIRST_DESCRIPTOR..).zip(self.descriptors.iter().zip(&copies)) {
-            actions.dup2(copy.as_ref().unwrap_or(fd).as_raw_fd(), target)?;
+            actions.dup2(copy.as_ref().map_or(fd.as_raw_fd(), AsRawFd::as_raw_fd), target)?;
         }
         actions.close_from(above)?;
         let attributes = Attributes::for_worker()?;

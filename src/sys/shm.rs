@@ -15,8 +15,9 @@ use std::ffi::c_void;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
@@ -131,12 +132,30 @@ const fn fnv(bytes: &[u8]) -> u32 {
 }
 
 /// A `T` and its tail bytes, in memory that other processes map too.
+///
+/// Cloning counts a reference; the memory is unmapped with the last.
 pub(crate) struct Mapping<T: Layout> {
+    // Copies of what `owner` holds, so that access goes through one pointer.
     base: NonNull<u8>,
     layout: NonNull<T>,
     len: NonZeroUsize,
     tail_len: usize,
-    memfd: OwnedFd,
+    owner: Arc<Owner<T>>,
+}
+
+/// What unmaps the memory.
+struct Owner<T: Layout> {
+    base: NonNull<u8>,
+    layout: NonNull<T>,
+    len: NonZeroUsize,
+    memfd: Arc<OwnedFd>,
+}
+
+impl<T: Layout> Clone for Mapping<T> {
+    fn clone(&self) -> Self {
+        let Mapping { base, layout, len, tail_len, ref owner } = *self;
+        Mapping { base, layout, len, tail_len, owner: Arc::clone(owner) }
+    }
 }
 
 // SAFETY: the mapping is plain memory that stays where it is; all access goes through `&T`, which is `Sync`, or through
@@ -144,6 +163,10 @@ pub(crate) struct Mapping<T: Layout> {
 unsafe impl<T: Layout> Send for Mapping<T> {}
 // SAFETY: as for `Send`.
 unsafe impl<T: Layout> Sync for Mapping<T> {}
+// SAFETY: as for `Mapping`; it does nothing but unmap when it is dropped, which any thread may do.
+unsafe impl<T: Layout> Send for Owner<T> {}
+// SAFETY: as for `Send`.
+unsafe impl<T: Layout> Sync for Owner<T> {}
 
 impl<T: Layout> Mapping<T> {
     /// Makes new zeroed shared memory for a `T` and `tail_len` bytes, and lets `init` prepare it before anybody can map it.
@@ -172,7 +195,7 @@ impl<T: Layout> Mapping<T> {
         fallocate(&memfd, FallocateFlags::empty(), 0, solid_len as libc::off_t)?;
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&memfd, FcntlArg::F_ADD_SEALS(seals))?;
-        let mapping = Self::map(memfd, NonZeroUsize::new(len).ok_or_else(too_large)?, tail_len)?;
+        let mapping = Self::map(memfd.into(), NonZeroUsize::new(len).ok_or_else(too_large)?, tail_len)?;
         init(&mapping)?;
         let header = mapping.header();
         header.kind.store(u64::from_le_bytes(*T::KIND), Ordering::Relaxed);
@@ -185,7 +208,8 @@ impl<T: Layout> Mapping<T> {
     }
 
     /// Maps what another process created, after checking that it is a finished `T` of this build.
-    pub(crate) fn open(memfd: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn open(memfd: impl Into<Arc<OwnedFd>>) -> io::Result<Self> {
+        let memfd = memfd.into();
         let file_len = usize::try_from(fstat(&memfd)?.st_size).unwrap_or(0);
         let len = NonZeroUsize::new(file_len).filter(|len| len.get() >= Self::tail_offset());
         let len = len.ok_or_else(|| invalid("is too short for its kind"))?;
@@ -215,7 +239,7 @@ impl<T: Layout> Mapping<T> {
         LAYOUT_OFFSET + size_of::<T>()
     }
 
-    fn map(memfd: OwnedFd, len: NonZeroUsize, tail_len: usize) -> io::Result<Self> {
+    fn map(memfd: Arc<OwnedFd>, len: NonZeroUsize, tail_len: usize) -> io::Result<Self> {
         const { assert!(align_of::<T>() <= LAYOUT_OFFSET && size_of::<Header>() <= LAYOUT_OFFSET) };
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: `mmap` asks for a length above zero (`NonZeroUsize`) and an open descriptor (an `OwnedFd` that outlives
@@ -228,7 +252,7 @@ impl<T: Layout> Mapping<T> {
         let base = NonNull::new(base.cast::<u8>()).expect("mmap never returns null without MAP_FIXED");
         // SAFETY: `len` is at least `tail_offset()`, which is above `LAYOUT_OFFSET`.
         let layout = unsafe { base.add(LAYOUT_OFFSET) }.cast::<T>();
-        Ok(Mapping { base, layout, len, tail_len, memfd })
+        Ok(Mapping { base, layout, len, tail_len, owner: Arc::new(Owner { base, layout, len, memfd }) })
     }
 
     fn header(&self) -> &Header {
@@ -237,8 +261,8 @@ impl<T: Layout> Mapping<T> {
     }
 
     /// The descriptor to hand to another process.
-    pub(crate) fn memfd(&self) -> BorrowedFd<'_> {
-        self.memfd.as_fd()
+    pub(crate) fn memfd(&self) -> &Arc<OwnedFd> {
+        &self.owner.memfd
     }
 
     /// Length of the tail in bytes.
@@ -344,7 +368,7 @@ impl<T: Layout> Mapping<T> {
         let end = (Self::tail_offset() + offset + len).min(self.len.get()) / PAGE_BYTES * PAGE_BYTES;
         if start < end {
             let punch = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-            fallocate(&self.memfd, punch, start as libc::off_t, (end - start) as libc::off_t)?;
+            fallocate(self.memfd(), punch, start as libc::off_t, (end - start) as libc::off_t)?;
         }
         Ok(())
     }
@@ -352,7 +376,7 @@ impl<T: Layout> Mapping<T> {
     /// How much memory the whole mapping takes by now.
     #[cfg(test)]
     pub(crate) fn resident_bytes(&self) -> u64 {
-        fstat(&self.memfd).expect("an open memfd").st_blocks as u64 * 512
+        fstat(self.memfd()).expect("an open memfd").st_blocks as u64 * 512
     }
 
     #[inline]
@@ -367,7 +391,7 @@ impl<T: Layout> Mapping<T> {
 impl<T: Layout> std::fmt::Debug for Mapping<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The content belongs to everybody and may change while it is read.
-        f.debug_struct("Mapping").field("memfd", &self.memfd).field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Mapping").field("memfd", self.memfd()).field("len", &self.len).finish_non_exhaustive()
     }
 }
 
@@ -382,15 +406,17 @@ impl<T: Layout> Deref for Mapping<T> {
     }
 }
 
-impl<T: Layout> Drop for Mapping<T> {
+impl<T: Layout> Drop for Owner<T> {
     fn drop(&mut self) {
+        // SAFETY: `layout` lies in the mapping, which is unmapped only below; `Shared` allows any content.
+        let state = unsafe { self.layout.as_ref() };
         // A mutex that this process still owns is linked into its thread's robust list. A guard that was forgotten leaves
         // one like that; its memory then has to stay for the rest of the process.
-        if !self.may_unmap() {
+        if !state.may_unmap() {
             return;
         }
-        // SAFETY: `base` and `len` are those of our own `mmap`, no reference outlives `self`, and no robust list knows
-        // the memory (the check above).
+        // SAFETY: `base` and `len` are those of our own `mmap`, no reference outlives the last `Mapping`, and no robust list
+        // knows the memory (the check above).
         unsafe { libc::munmap(self.base.as_ptr().cast::<c_void>(), self.len.get()) };
     }
 }
@@ -448,7 +474,7 @@ mod tests {
     }
 
     fn second(mapping: &Mapping<One>) -> OwnedFd {
-        mapping.memfd().try_clone_to_owned().expect("a descriptor to spare")
+        mapping.memfd().try_clone().expect("a descriptor to spare")
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -28,9 +29,9 @@ use super::fd::{wait_any, wait_readable, wait_writable};
 pub(crate) const ATOMIC_WRITE: usize = libc::PIPE_BUF;
 
 /// One end of a pipe or of a pair of sockets.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Stream {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     is_socket: bool,
 }
 
@@ -59,19 +60,25 @@ impl Stream {
     /// A new pipe: its reading and its writing end.
     pub(crate) fn pipe() -> io::Result<(Stream, Stream)> {
         let (reading, writing) = pipe2(OFlag::O_CLOEXEC)?;
-        Ok((Stream { fd: reading, is_socket: false }, Stream { fd: writing, is_socket: false }))
+        Ok((Stream { fd: reading.into(), is_socket: false }, Stream { fd: writing.into(), is_socket: false }))
     }
 
     /// A new pair of connected sockets.
     pub(crate) fn socket_pair() -> io::Result<(Stream, Stream)> {
         let (one, other) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
-        Ok((Stream { fd: one, is_socket: true }, Stream { fd: other, is_socket: true }))
+        Ok((Stream { fd: one.into(), is_socket: true }, Stream { fd: other.into(), is_socket: true }))
     }
 
     /// The stream behind a descriptor from elsewhere.
-    pub(crate) fn of(fd: OwnedFd) -> io::Result<Stream> {
+    pub(crate) fn of(fd: impl Into<Arc<OwnedFd>>) -> io::Result<Stream> {
+        let fd = fd.into();
         let kind = SFlag::from_bits_truncate(fstat(&fd)?.st_mode) & SFlag::S_IFMT;
         Ok(Stream { fd, is_socket: kind == SFlag::S_IFSOCK })
+    }
+
+    /// The descriptor, to hand to another process.
+    pub(crate) fn descriptor(&self) -> &Arc<OwnedFd> {
+        &self.fd
     }
 
     /// Whether the descriptor can be read, written, or both.

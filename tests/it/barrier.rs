@@ -1,8 +1,6 @@
 //! The barrier between processes.
 
-use std::os::fd::OwnedFd;
-
-use ipc_demo::{Barrier, Breach, Error, Inherited, Process, Role, RoleResult, Slot, Value};
+use ipc_demo::{Barrier, Breach, Error, Fd, Process, Role, RoleResult, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_asleep, await_word, join_all, meeting_point, watchdog, worker};
@@ -10,17 +8,17 @@ use crate::harness::{MeetingReader, arrive, await_asleep, await_word, join_all, 
 /// Goes through many rounds and checks that nobody is a round ahead or behind.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct GoesRounds {
-    barrier: Slot<Barrier>,
-    arrived: Slot<Value<u32>>,
-    indices: Slot<Value<u32>>,
+    barrier: Barrier,
+    arrived: Value<u32>,
+    indices: Value<u32>,
     rounds: u32,
 }
 
 impl Role for GoesRounds {
     const NAME: &'static str = "test.goes-rounds";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let barrier = inherited.take(self.barrier)?;
-        let (arrived, indices) = (inherited.take(self.arrived)?, inherited.take(self.indices)?);
+    fn run(self) -> RoleResult {
+        let barrier = self.barrier;
+        let (arrived, indices) = (self.arrived, self.indices);
         for round in 1..=self.rounds {
             arrived.update(|n| n + 1)?;
             let index = barrier.wait()?;
@@ -40,12 +38,10 @@ fn stress(parties: u32, rounds: u32) {
     let barrier = Barrier::new(parties).expect("a barrier");
     let (arrived, indices) = (Value::unlocked(0).expect("a value"), Value::unlocked(0).expect("a value"));
     let start = |number| {
-        worker(&format!("party-{number}"), |give| GoesRounds {
-            barrier: give.share(&barrier),
-            arrived: give.share(&arrived),
-            indices: give.share(&indices),
-            rounds,
-        })
+        worker(
+            &format!("party-{number}"),
+            GoesRounds { barrier: barrier.clone(), arrived: arrived.clone(), indices: indices.clone(), rounds },
+        )
     };
     let mut workers: Vec<Process> = (0..parties).map(start).collect();
     join_all(&mut workers);
@@ -68,18 +64,18 @@ fn stress_with_8_processes() {
 /// Says that it is here and, once it is told to, waits at the barrier. A broken one ends it as an error.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Meets {
-    barrier: Slot<Barrier>,
-    here: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    barrier: Barrier,
+    here: Fd,
+    until: Fd,
     /// Says so from the action too, and stays in it.
     stays_in_action: bool,
 }
 
 impl Role for Meets {
     const NAME: &'static str = "test.meets";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let barrier = inherited.take(self.barrier)?;
-        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
+    fn run(self) -> RoleResult {
+        let barrier = self.barrier;
+        let (here, until) = (self.here, self.until);
         arrive(&here, b'b');
         if self.stays_in_action {
             barrier.wait_with(|| {
@@ -97,18 +93,14 @@ impl Role for Meets {
 struct Party {
     process: Process,
     here: MeetingReader,
-    go: Option<OwnedFd>,
+    go: Option<Fd>,
 }
 
 impl Party {
     fn new(barrier: &Barrier, stays_in_action: bool) -> Self {
         let ((mut here, arrives), (until, go)) = (meeting_point(), meeting_point());
-        let process = worker("party", |give| Meets {
-            barrier: give.share(barrier),
-            here: give.hand_over(arrives),
-            until: give.hand_over(until.into()),
-            stays_in_action,
-        });
+        let process =
+            worker("party", Meets { barrier: barrier.clone(), here: arrives, until: until.into(), stays_in_action });
         assert_eq!(here.meet(), Some(b'b'));
         Party { process, here, go: Some(go) }
     }

@@ -1,8 +1,6 @@
 //! The condition between processes.
 
-use std::os::fd::OwnedFd;
-
-use ipc_demo::{Condition, Inherited, Lock, Process, RLock, Role, RoleResult, Slot, Value};
+use ipc_demo::{Condition, Fd, Lock, Process, RLock, Role, RoleResult, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, join_all, meeting_point, watchdog, worker};
@@ -10,16 +8,16 @@ use crate::harness::{MeetingReader, arrive, await_word, join_all, meeting_point,
 /// Takes the lock twice, says that it is here, waits for a notification, says so.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct AwaitsNotice {
-    lock: Slot<RLock>,
-    condition: Slot<Condition>,
-    here: Slot<OwnedFd>,
+    lock: RLock,
+    condition: Condition,
+    here: Fd,
 }
 
 impl Role for AwaitsNotice {
     const NAME: &'static str = "test.awaits-notice";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (lock, condition) = (inherited.take(self.lock)?, inherited.take(self.condition)?);
-        let here = inherited.take(self.here)?;
+    fn run(self) -> RoleResult {
+        let (lock, condition) = (self.lock, self.condition);
+        let here = self.here;
         let _outer = lock.acquire()?;
         let inner = lock.acquire()?;
         arrive(&here, b'b');
@@ -33,11 +31,10 @@ impl Role for AwaitsNotice {
 fn waiters(n: usize, lock: &RLock, condition: &Condition) -> (Vec<Process>, MeetingReader) {
     let (mut here, arrives) = meeting_point();
     let start = |number| {
-        let waiter = worker(&format!("waiter-{number}"), |give| AwaitsNotice {
-            lock: give.share(lock),
-            condition: give.share(condition),
-            here: give.share(&arrives),
-        });
+        let waiter = worker(
+            &format!("waiter-{number}"),
+            AwaitsNotice { lock: lock.clone(), condition: condition.clone(), here: arrives.clone() },
+        );
         assert_eq!(here.meet(), Some(b'b'));
         waiter
     };
@@ -96,18 +93,18 @@ fn notification_of_a_killed_waiter_goes_to_the_next() {
 /// Takes the lock, says so, and keeps it until it is killed: a notifier that never gets to notify.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct DiesNotifying {
-    lock: Slot<RLock>,
-    here: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    lock: RLock,
+    here: Fd,
+    until: Fd,
 }
 
 impl Role for DiesNotifying {
     const NAME: &'static str = "test.dies-notifying";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let lock = inherited.take(self.lock)?;
+    fn run(self) -> RoleResult {
+        let lock = self.lock;
         let _guard = lock.acquire()?;
-        arrive(&inherited.take(self.here)?, b'h');
-        await_word(&inherited.take(self.until)?);
+        arrive(&self.here, b'h');
+        await_word(&self.until);
         Ok(())
     }
 }
@@ -118,11 +115,7 @@ fn killed_notifier_is_told_to_a_waiter() {
     let (lock, condition) = pair();
     let (mut workers, mut here) = waiters(1, &lock, &condition);
     let ((mut holds, arrives), (until, _release)) = (meeting_point(), meeting_point());
-    let notifier = worker("notifier", |give| DiesNotifying {
-        lock: give.share(&lock),
-        here: give.hand_over(arrives),
-        until: give.hand_over(until.into()),
-    });
+    let notifier = worker("notifier", DiesNotifying { lock: lock.clone(), here: arrives, until: until.into() });
     assert_eq!(holds.meet(), Some(b'h'));
     notifier.kill().expect("a signal");
     assert_eq!(here.meet(), Some(b'a'), "its guard says abandoned");
@@ -132,10 +125,10 @@ fn killed_notifier_is_told_to_a_waiter() {
 /// A bounded buffer by hand: puts into it or takes out of it, many times.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Trades {
-    lock: Slot<Lock>,
-    not_full: Slot<Condition>,
-    not_empty: Slot<Condition>,
-    stock: Slot<Value<u32>>,
+    lock: Lock,
+    not_full: Condition,
+    not_empty: Condition,
+    stock: Value<u32>,
     puts: bool,
     times: u32,
 }
@@ -144,9 +137,9 @@ const CAPACITY: u32 = 3;
 
 impl Role for Trades {
     const NAME: &'static str = "test.trades";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (lock, stock) = (inherited.take(self.lock)?, inherited.take(self.stock)?);
-        let (not_full, not_empty) = (inherited.take(self.not_full)?, inherited.take(self.not_empty)?);
+    fn run(self) -> RoleResult {
+        let (lock, stock) = (self.lock, self.stock);
+        let (not_full, not_empty) = (self.not_full, self.not_empty);
         for _ in 0..self.times {
             let guard = lock.acquire()?;
             if self.puts {
@@ -168,14 +161,17 @@ fn stress(pairs: usize, times: u32) {
     let (not_full, not_empty) = (Condition::new().expect("a condition"), Condition::new().expect("a condition"));
     let stock = Value::unlocked(0).expect("a value");
     let start = |number| {
-        worker(&format!("trader-{number}"), |give| Trades {
-            lock: give.share(&lock),
-            not_full: give.share(&not_full),
-            not_empty: give.share(&not_empty),
-            stock: give.share(&stock),
-            puts: number % 2 == 0,
-            times,
-        })
+        worker(
+            &format!("trader-{number}"),
+            Trades {
+                lock: lock.clone(),
+                not_full: not_full.clone(),
+                not_empty: not_empty.clone(),
+                stock: stock.clone(),
+                puts: number % 2 == 0,
+                times,
+            },
+        )
     };
     let mut workers: Vec<Process> = (0..2 * pairs).map(start).collect();
     // One notification lost and everybody would wait for ever.

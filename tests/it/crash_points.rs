@@ -12,14 +12,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use ipc_demo::{
-    Consumer, Error, Inherited, JoinableConsumer, JoinableQueue, Process, Producer, Queue, Role, RoleResult, Slot,
-};
+use ipc_demo::{Consumer, Error, Fd, JoinableConsumer, JoinableQueue, Process, Producer, Queue, Role, RoleResult};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::ptrace;
@@ -33,26 +31,26 @@ use crate::harness::{arrive, await_sleep_of, meeting_point, worker};
 /// What the victim does between its two signals to the tracer.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Operation {
-    Put(Slot<Producer<u32>>, Vec<u32>),
-    Get(Slot<Consumer<u32>>),
-    GetMany(Slot<Consumer<u32>>),
-    LeaseAndFinish(Slot<JoinableConsumer<u32>>),
-    LeaseAndGiveBack(Slot<JoinableConsumer<u32>>),
+    Put(Producer<u32>, Vec<u32>),
+    Get(Consumer<u32>),
+    GetMany(Consumer<u32>),
+    LeaseAndFinish(JoinableConsumer<u32>),
+    LeaseAndGiveBack(JoinableConsumer<u32>),
 }
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Victim {
     operation: Operation,
-    here: Slot<OwnedFd>,
-    go: Slot<OwnedFd>,
+    here: Fd,
+    go: Fd,
 }
 
 impl Role for Victim {
     const NAME: &'static str = "test.victim";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (here, go) = (inherited.take(self.here)?, inherited.take(self.go)?);
+    fn run(self) -> RoleResult {
+        let (here, go) = (self.here, self.go);
         let between_signals = |operation: &dyn Fn() -> RoleResult| {
-            let mut told = std::fs::File::from(here.try_clone()?);
+            let mut told = std::fs::File::from(here.as_fd().try_clone_to_owned()?);
             told.write_all(&gettid().as_raw().to_le_bytes())?;
             crate::harness::await_word(&go);
             raise(Signal::SIGTRAP)?;
@@ -61,29 +59,14 @@ impl Role for Victim {
             Ok(())
         };
         match self.operation {
-            Operation::Put(slot, items) => {
-                let queue = inherited.take(slot)?;
-                between_signals(&|| match items[..] {
-                    [item] => Ok(queue.put(item)?),
-                    _ => Ok(queue.put_many(&items)?),
-                })
-            }
-            Operation::Get(slot) => {
-                let queue = inherited.take(slot)?;
-                between_signals(&|| Ok(queue.get().map(drop)?))
-            }
-            Operation::GetMany(slot) => {
-                let queue = inherited.take(slot)?;
-                between_signals(&|| Ok(queue.get_many(2).map(drop)?))
-            }
-            Operation::LeaseAndFinish(slot) => {
-                let queue = inherited.take(slot)?;
-                between_signals(&|| Ok(queue.get()?.task_done().map(drop)?))
-            }
-            Operation::LeaseAndGiveBack(slot) => {
-                let queue = inherited.take(slot)?;
-                between_signals(&|| Ok(queue.get()?.give_back()?))
-            }
+            Operation::Put(queue, items) => between_signals(&|| match items[..] {
+                [item] => Ok(queue.put(item)?),
+                _ => Ok(queue.put_many(&items)?),
+            }),
+            Operation::Get(queue) => between_signals(&|| Ok(queue.get().map(drop)?)),
+            Operation::GetMany(queue) => between_signals(&|| Ok(queue.get_many(2).map(drop)?)),
+            Operation::LeaseAndFinish(queue) => between_signals(&|| Ok(queue.get()?.task_done().map(drop)?)),
+            Operation::LeaseAndGiveBack(queue) => between_signals(&|| Ok(queue.get()?.give_back()?)),
         }
     }
 }
@@ -92,17 +75,13 @@ impl Role for Victim {
 struct Traced {
     process: Process,
     thread: Pid,
-    _go: OwnedFd,
+    _go: Fd,
 }
 
 /// `None` if this process may not trace.
-fn trace(operation: impl FnOnce(&mut ipc_demo::Give) -> Operation) -> Option<Traced> {
+fn trace(operation: Operation) -> Option<Traced> {
     let ((here, says), (until, go)) = (std::io::pipe().expect("a pipe"), meeting_point());
-    let process = worker("victim", |give| Victim {
-        operation: operation(give),
-        here: give.hand_over(OwnedFd::from(says)),
-        go: give.hand_over(until.into()),
-    });
+    let process = worker("victim", Victim { operation, here: Fd::new(says), go: until.into() });
     let mut told = [0; 4];
     std::io::Read::read_exact(&mut &here, &mut told).expect("the victim is there");
     let thread = Pid::from_raw(i32::from_le_bytes(told));
@@ -284,8 +263,8 @@ fn put_alone(stride: usize) {
     kill_points(stride, |point| {
         let queue = Queue::bounded(4).expect("a queue");
         queue.put(1).expect("room");
-        let producer = queue.producer().expect("a handle");
-        let mut victim = trace(|give| Operation::Put(give.share(&producer), vec![7]))?;
+        let producer = queue.producer();
+        let mut victim = trace(Operation::Put(producer.clone(), vec![7]))?;
         let within = victim.step(point);
         victim.kill();
         let content: Vec<u32> = queue.drain().expect("no error").collect();
@@ -303,12 +282,12 @@ fn put_alone(stride: usize) {
 fn put_many_wakes_a_sleeper_or_never_happened(stride: usize) {
     kill_points(stride, |point| {
         let queue = Queue::<u32>::bounded(4).expect("a queue");
-        let producer = queue.producer().expect("a handle");
-        let consumer = queue.consumer().expect("a handle");
+        let producer = queue.producer();
+        let consumer = queue.consumer();
         let (awake, got, within) = with_a_sleeper(
             || consumer.get().expect("an item"),
             || {
-                let mut victim = trace(|give| Operation::Put(give.share(&producer), vec![7, 8]))?;
+                let mut victim = trace(Operation::Put(producer.clone(), vec![7, 8]))?;
                 let within = victim.step(point);
                 victim.kill();
                 Some(within)
@@ -334,12 +313,12 @@ fn get_wakes_a_sleeper_or_never_happened(stride: usize) {
     kill_points(stride, |point| {
         let queue = Queue::<u32>::bounded(1).expect("a queue");
         queue.put(1).expect("room");
-        let consumer = queue.consumer().expect("a handle");
-        let producer = queue.producer().expect("a handle");
+        let consumer = queue.consumer();
+        let producer = queue.producer();
         let (awake, (), within) = with_a_sleeper(
             || producer.put(2).expect("room in the end"),
             || {
-                let mut victim = trace(|give| Operation::Get(give.share(&consumer)))?;
+                let mut victim = trace(Operation::Get(consumer.clone()))?;
                 let within = victim.step(point);
                 victim.kill();
                 Some(within)
@@ -362,8 +341,8 @@ fn get_many_takes_all_or_nothing(stride: usize) {
     kill_points(stride, |point| {
         let queue = Queue::bounded(4).expect("a queue");
         queue.put_many(&[1, 2, 3]).expect("room");
-        let consumer = queue.consumer().expect("a handle");
-        let mut victim = trace(|give| Operation::GetMany(give.share(&consumer)))?;
+        let consumer = queue.consumer();
+        let mut victim = trace(Operation::GetMany(consumer.clone()))?;
         let within = victim.step(point);
         victim.kill();
         let content: Vec<u32> = queue.drain().expect("no error").collect();
@@ -396,8 +375,8 @@ fn lease_is_finished_or_comes_back(stride: usize) {
     kill_points(stride, |point| {
         let queue = JoinableQueue::bounded(4).expect("a queue");
         queue.put_many(&[1, 2]).expect("room");
-        let consumer = queue.consumer().expect("a handle");
-        let mut victim = trace(|give| Operation::LeaseAndFinish(give.share(&consumer)))?;
+        let consumer = queue.consumer();
+        let mut victim = trace(Operation::LeaseAndFinish(consumer.clone()))?;
         let within = victim.step(point);
         victim.kill();
         let left = finish_all(&queue);
@@ -415,8 +394,8 @@ fn lease_that_is_given_back_is_never_lost(stride: usize) {
     kill_points(stride, |point| {
         let queue = JoinableQueue::bounded(4).expect("a queue");
         queue.put_many(&[1, 2]).expect("room");
-        let consumer = queue.consumer().expect("a handle");
-        let mut victim = trace(|give| Operation::LeaseAndGiveBack(give.share(&consumer)))?;
+        let consumer = queue.consumer();
+        let mut victim = trace(Operation::LeaseAndGiveBack(consumer.clone()))?;
         let within = victim.step(point);
         victim.kill();
         let left = finish_all(&queue);
@@ -433,15 +412,15 @@ fn taking_over_a_dead_mans_lease_can_be_killed_too(stride: usize) {
     kill_points(stride, |point| {
         let queue = JoinableQueue::<u32>::bounded(4).expect("a queue");
         queue.put(1).expect("room");
-        let consumer = queue.consumer().expect("a handle");
-        let first = trace(|give| Operation::LeaseAndFinish(give.share(&consumer)))?;
+        let consumer = queue.consumer();
+        let first = trace(Operation::LeaseAndFinish(consumer.clone()))?;
         let mut first = first;
         // Into the lease: until it is out of the ring.
         while !queue.is_empty() {
             assert!(first.step(1));
         }
         first.kill();
-        let mut second = trace(|give| Operation::LeaseAndFinish(give.share(&consumer)))?;
+        let mut second = trace(Operation::LeaseAndFinish(consumer.clone()))?;
         let within = second.step(point);
         second.kill();
         let left = finish_all(&queue);

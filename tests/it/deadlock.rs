@@ -1,9 +1,8 @@
 //! Who waits for whom: rings are found whatever their length, and nothing else is.
 
-use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ipc_demo::{Holder, Inherited, Lock, Process, RLock, Role, RoleResult, Slot, find_deadlock};
+use ipc_demo::{Fd, Holder, Lock, Process, RLock, Role, RoleResult, find_deadlock};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_word, join_all, meeting_point, watchdog, worker};
@@ -11,19 +10,19 @@ use crate::harness::{arrive, await_word, join_all, meeting_point, watchdog, work
 /// Takes one lock, says so, and when told to takes another. One kind or the other of each.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct TakesTwo {
-    first: Slot<Lock>,
-    second: Slot<RLock>,
+    first: Lock,
+    second: RLock,
     /// The second lock first.
     swapped: bool,
-    here: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    here: Fd,
+    until: Fd,
 }
 
 impl Role for TakesTwo {
     const NAME: &'static str = "test.takes-two";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (lock, rlock) = (inherited.take(self.first)?, inherited.take(self.second)?);
-        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
+    fn run(self) -> RoleResult {
+        let (lock, rlock) = (self.first, self.second);
+        let (here, until) = (self.here, self.until);
         let pause = || {
             arrive(&here, b'1');
             await_word(&until);
@@ -53,17 +52,20 @@ fn ring_is_found(n: usize) {
     let locks: Vec<(Lock, RLock)> =
         (0..n / 2).map(|_| (Lock::new().expect("a lock"), RLock::new().expect("a lock"))).collect();
     let ((mut here, arrives), (until, go)) = (meeting_point(), meeting_point());
-    let until = OwnedFd::from(until);
+    let until = Fd::from(until);
     // Worker 2k holds Lock k and wants RLock k; worker 2k + 1 holds RLock k and wants Lock k + 1.
     let start = |number: usize| {
         let lock = &locks[number.div_ceil(2) % locks.len()].0;
-        worker(&format!("worker-{number}"), |give| TakesTwo {
-            first: give.share(lock),
-            second: give.share(&locks[number / 2].1),
-            swapped: number % 2 == 1,
-            here: give.share(&arrives),
-            until: give.share(&until),
-        })
+        worker(
+            &format!("worker-{number}"),
+            TakesTwo {
+                first: lock.clone(),
+                second: locks[number / 2].1.clone(),
+                swapped: number % 2 == 1,
+                here: arrives.clone(),
+                until: until.clone(),
+            },
+        )
     };
     let mut workers: Vec<Process> = (0..n).map(start).collect();
     workers.iter().for_each(|_| assert_eq!(here.meet(), Some(b'1')));
@@ -107,14 +109,14 @@ fn rings_of_2_4_and_8_are_found() {
 /// Takes two locks many times, always in the same order.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct TakesInOrder {
-    locks: [Slot<Lock>; 2],
+    locks: [Lock; 2],
     times: u32,
 }
 
 impl Role for TakesInOrder {
     const NAME: &'static str = "test.takes-in-order";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (one, two) = (inherited.take(self.locks[0])?, inherited.take(self.locks[1])?);
+    fn run(self) -> RoleResult {
+        let [one, two] = self.locks;
         for _ in 0..self.times {
             let _one = one.acquire()?;
             std::thread::yield_now();
@@ -129,10 +131,7 @@ fn stress_of_ordered_locks_is_no_deadlock() {
     let (_alone, _watchdog) = (alone(), watchdog("deadlock::ordered"));
     let locks = [Lock::new().expect("a lock"), Lock::new().expect("a lock")];
     let start = |number| {
-        worker(&format!("worker-{number}"), |give| TakesInOrder {
-            locks: [give.share(&locks[0]), give.share(&locks[1])],
-            times: 2_000,
-        })
+        worker(&format!("worker-{number}"), TakesInOrder { locks: [locks[0].clone(), locks[1].clone()], times: 2_000 })
     };
     let mut workers: Vec<Process> = (0..4).map(start).collect();
     while workers.iter().any(Process::is_alive) {

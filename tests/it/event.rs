@@ -1,9 +1,8 @@
 //! The event between processes.
 
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use ipc_demo::{Event, Inherited, Process, Role, RoleResult, Slot};
+use ipc_demo::{Event, Fd, Process, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_asleep, join_all, meeting_point, watchdog, worker};
@@ -11,14 +10,14 @@ use crate::harness::{MeetingReader, arrive, await_asleep, join_all, meeting_poin
 /// Says that it is here, waits for the event, says so.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct AwaitsEvent {
-    event: Slot<Event>,
-    here: Slot<OwnedFd>,
+    event: Event,
+    here: Fd,
 }
 
 impl Role for AwaitsEvent {
     const NAME: &'static str = "test.awaits-event";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (event, here) = (inherited.take(self.event)?, inherited.take(self.here)?);
+    fn run(self) -> RoleResult {
+        let (event, here) = (self.event, self.here);
         arrive(&here, b'b');
         event.wait();
         arrive(&here, b's');
@@ -29,9 +28,8 @@ impl Role for AwaitsEvent {
 /// Workers that sleep until the event is set.
 fn sleepers(n: usize, event: &Event) -> (Vec<Process>, MeetingReader) {
     let (mut here, arrives) = meeting_point();
-    let start = |number| {
-        worker(&format!("runner-{number}"), |give| AwaitsEvent { event: give.share(event), here: give.share(&arrives) })
-    };
+    let start =
+        |number| worker(&format!("runner-{number}"), AwaitsEvent { event: event.clone(), here: arrives.clone() });
     let workers: Vec<Process> = (0..n).map(start).collect();
     drop(arrives);
     workers.iter().for_each(|_| assert_eq!(here.meet(), Some(b'b')));
@@ -77,15 +75,15 @@ fn killed_waiter_holds_up_nobody() {
 /// Answers each setting of one event by setting the other.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct PlaysPingPong {
-    ping: Slot<Event>,
-    pong: Slot<Event>,
+    ping: Event,
+    pong: Event,
     rounds: u32,
 }
 
 impl Role for PlaysPingPong {
     const NAME: &'static str = "test.plays-ping-pong";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (ping, pong) = (inherited.take(self.ping)?, inherited.take(self.pong)?);
+    fn run(self) -> RoleResult {
+        let (ping, pong) = (self.ping, self.pong);
         for _ in 0..self.rounds {
             ping.wait();
             ping.clear();
@@ -102,11 +100,7 @@ fn stress(pairs: usize, rounds: u32) {
     for (number, [one, other]) in tables.iter().enumerate() {
         for (side, ping, pong) in [("left", one, other), ("right", other, one)] {
             let name = format!("{side}-{number}");
-            workers.push(worker(&name, |give| PlaysPingPong {
-                ping: give.share(ping),
-                pong: give.share(pong),
-                rounds,
-            }));
+            workers.push(worker(&name, PlaysPingPong { ping: ping.clone(), pong: pong.clone(), rounds }));
         }
     }
     tables.iter().for_each(|[one, _]| one.set());

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use ipc_demo::report::{Event, Fact};
-use ipc_demo::{Give, Process, Result, Role};
+use ipc_demo::{Fd, Process, Result, Role};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -37,11 +37,11 @@ pub(crate) fn watchdog(test: &'static str) -> Watchdog {
 }
 
 /// Starts a worker that runs one of [`crate::roles`] in this test program.
-pub(crate) fn worker<R: Role>(name: &str, role: impl FnOnce(&mut Give) -> R) -> Process {
+pub(crate) fn worker<R: Role>(name: &str, role: R) -> Process {
     try_worker(name, role).expect("the worker starts")
 }
 
-pub(crate) fn try_worker<R: Role>(name: &str, role: impl FnOnce(&mut Give) -> R) -> Result<Process> {
+pub(crate) fn try_worker<R: Role>(name: &str, role: R) -> Result<Process> {
     // The test harness in the worker talks on stdout.
     let null = File::options().write(true).open("/dev/null").expect("there is a null device");
     let builder = Process::builder().program("/proc/self/exe", &["worker_entry", "--exact", "--test-threads=1"]);
@@ -49,9 +49,9 @@ pub(crate) fn try_worker<R: Role>(name: &str, role: impl FnOnce(&mut Give) -> R)
 }
 
 /// A pipe to meet a worker at: a byte in it is "I am here", its end is "I am gone".
-pub(crate) fn meeting_point() -> (MeetingReader, OwnedFd) {
+pub(crate) fn meeting_point() -> (MeetingReader, Fd) {
     let (reader, writer) = std::io::pipe().expect("a pipe");
-    (MeetingReader(reader), writer.into())
+    (MeetingReader(reader), OwnedFd::from(writer).into())
 }
 
 pub(crate) struct MeetingReader(std::io::PipeReader);
@@ -64,22 +64,22 @@ impl MeetingReader {
     }
 }
 
-impl From<MeetingReader> for OwnedFd {
+impl From<MeetingReader> for Fd {
     fn from(reader: MeetingReader) -> Self {
-        reader.0.into()
+        OwnedFd::from(reader.0).into()
     }
 }
 
 /// The worker's side of a meeting point.
-pub(crate) fn arrive(at: &OwnedFd, byte: u8) {
-    let at = at.try_clone().expect("a descriptor to spare");
+pub(crate) fn arrive(at: &Fd, byte: u8) {
+    let at = at.as_fd().try_clone_to_owned().expect("a descriptor to spare");
     File::from(at).write_all(&[byte]).expect("the test is there");
 }
 
 /// Waits until the other side of a meeting point says something, or is gone.
-pub(crate) fn await_word(at: &OwnedFd) -> Option<u8> {
+pub(crate) fn await_word(at: &Fd) -> Option<u8> {
     let mut byte = [0];
-    let mut at = File::from(at.try_clone().expect("a descriptor to spare"));
+    let mut at = File::from(at.as_fd().try_clone_to_owned().expect("a descriptor to spare"));
     (at.read(&mut byte).expect("a readable pipe") == 1).then_some(byte[0])
 }
 

@@ -1,12 +1,9 @@
 //! The joinable queue: the common cases, and what becomes of tasks whose workers are killed.
 
-use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipc_demo::{
-    DeadLetter, Error, Inherited, JoinableConsumer, JoinableQueue, OnConsumerDeath, Process, Role, RoleResult, Slot,
-};
+use ipc_demo::{DeadLetter, Error, Fd, JoinableConsumer, JoinableQueue, OnConsumerDeath, Process, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, meeting_point, watchdog, worker};
@@ -20,17 +17,17 @@ const DEATH_SHOWS: Duration = Duration::from_millis(250);
 /// Leases `count` items, says so, and finishes them when it is told to.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Leases {
-    pub(crate) queue: Slot<JoinableConsumer<u32>>,
+    pub(crate) queue: JoinableConsumer<u32>,
     pub(crate) count: u32,
-    pub(crate) said: Slot<OwnedFd>,
-    pub(crate) until: Slot<OwnedFd>,
+    pub(crate) said: Fd,
+    pub(crate) until: Fd,
 }
 
 impl Role for Leases {
     const NAME: &'static str = "test.leases";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(self.queue)?;
-        let (said, until) = (inherited.take(self.said)?, inherited.take(self.until)?);
+    fn run(self) -> RoleResult {
+        let queue = self.queue;
+        let (said, until) = (self.said, self.until);
         let leases = (0..self.count).map(|_| queue.get()).collect::<Result<Vec<_>, _>>()?;
         arrive(&said, b'l');
         await_word(&until);
@@ -44,18 +41,13 @@ impl Role for Leases {
 struct Leaser {
     process: Process,
     _said: MeetingReader,
-    release: OwnedFd,
+    release: Fd,
 }
 
 /// A worker that has leased `count` items by now.
 fn leaser(queue: &JoinableQueue<u32>, count: u32) -> Leaser {
     let ((mut said, says), (until, release)) = (meeting_point(), meeting_point());
-    let process = worker("leaser", |give| Leases {
-        queue: give.hand_over(queue.consumer().expect("a handle")),
-        count,
-        said: give.hand_over(says),
-        until: give.hand_over(until.into()),
-    });
+    let process = worker("leaser", Leases { queue: queue.consumer(), count, said: says, until: until.into() });
     assert_eq!(said.meet(), Some(b'l'));
     Leaser { process, _said: said, release }
 }
@@ -146,7 +138,7 @@ fn poison_becomes_a_dead_letter() {
 fn join_without_consumers_says_so() {
     let _watchdog = watchdog("joinable::no_consumers");
     let queue = JoinableQueue::new().expect("a queue");
-    let producer = queue.producer().expect("a handle");
+    let producer = queue.producer();
     queue.put_many(&[1, 2]).expect("room");
     let worker = leaser(&queue, 1);
     drop(queue);
@@ -167,7 +159,7 @@ fn policy_fail_makes_join_fail_with_the_item() {
     queue.put_many(&[1, 2]).expect("room");
     let worker = leaser(&queue, 2);
     let pid = worker.process.pid();
-    let waits = queue.consumer().expect("somebody who could go on");
+    let waits = queue.consumer();
     worker.kill();
     let outcome = queue.join();
     assert!(matches!(outcome, Err(Error::ConsumerDied { pid: died, item: 0 }) if died == pid), "{outcome:?}");
@@ -180,7 +172,7 @@ fn policy_drop_forgets_the_item() {
     let _watchdog = watchdog("joinable::policy_drop");
     let queue = JoinableQueue::<u32>::builder().on_consumer_death(OnConsumerDeath::Drop).build().expect("a queue");
     queue.put(1).expect("room");
-    let _waits = queue.consumer().expect("somebody who could go on");
+    let _waits = queue.consumer();
     leaser(&queue, 1).kill();
     queue.join().expect("nothing is left");
     assert_eq!((queue.unfinished(), queue.dead_letter_count()), (0, 0));
@@ -192,7 +184,7 @@ fn consumer_waits_while_another_may_give_back() {
     let queue = JoinableQueue::new().expect("a queue");
     queue.put(1).expect("room");
     let worker = leaser(&queue, 1);
-    let consumer = queue.consumer().expect("a handle");
+    let consumer = queue.consumer();
     drop(queue);
     assert!(consumer.get_timeout(Duration::from_millis(1)).expect("it may come back").is_none());
     thread::scope(|scope| {

@@ -1,9 +1,8 @@
 //! The lock between processes.
 
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
-use ipc_demo::{Abandoned, Lock};
+use ipc_demo::{Abandoned, Fd, Lock};
 
 use crate::harness::{watchdog, worker};
 use crate::roles::{Counts, HoldsLock};
@@ -14,21 +13,17 @@ fn excludes_between_processes() {
     let lock = Lock::new().expect("a lock");
     let file = tempfile::tempfile().expect("a file");
     file.write_all_at(&0_u64.to_le_bytes(), 0).expect("room");
-    let file = OwnedFd::from(file);
+    let file = Fd::new(file);
     let mut workers: Vec<_> = (0..4)
         .map(|number| {
-            worker(&format!("counter-{number}"), |give| Counts {
-                lock: give.share(&lock),
-                file: give.share(&file),
-                times: 500,
-            })
+            worker(&format!("counter-{number}"), Counts { lock: lock.clone(), file: file.clone(), times: 500 })
         })
         .collect();
     for process in &mut workers {
         assert!(process.join().expect("it ends").is_success(), "{:?}", process.ended());
     }
     let mut number = [0; 8];
-    std::fs::File::from(file).read_exact_at(&mut number, 0).expect("eight bytes");
+    std::fs::File::from(file.into_owned().expect("a descriptor")).read_exact_at(&mut number, 0).expect("eight bytes");
     assert_eq!(u64::from_le_bytes(number), 4 * 500);
 }
 

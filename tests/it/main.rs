@@ -6,7 +6,8 @@
 //! |---|---|
 //! | `harness`, `roles` | how the tests start workers and the binary; the roles that only tests use |
 //! | `process` | start, join, exit status, failures, and who dies with whom |
-//! | `inheritance` | a worker has exactly the descriptors that its role names |
+//! | `inheritance` | a worker has exactly the descriptors of the handles in its role |
+//! | `transfer` | handles in roles: where they may stand, what they count, and starts that fail |
 //! | `semaphore`, `condition`, `event`, `barrier`, `rlock` | the other primitives between processes, some of them killed |
 //! | `value` | shared numbers: no update is lost and none is half done |
 //! | `deadlock` | who waits for whom is found, in rings of any length, and nothing else is |
@@ -60,6 +61,7 @@ mod roles;
 mod scenarios;
 mod semaphore;
 mod stopped;
+mod transfer;
 mod value;
 /// What the unit tests demand of pictures of runs by hand is demanded of those of real runs too.
 #[path = "../../src/report/tests/well_formed.rs"]

@@ -1,14 +1,14 @@
 //! Clients of a manager that wait for each other, and that are killed; a manager that is killed.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use ipc_demo::manager::{
     Barrier, BoundedSemaphore, Condition, Datum, Dict, Event, JoinableQueue, Lock, Manager, ManagerBuilder, Queue,
     RLock, Semaphore,
 };
-use ipc_demo::{Error, Inherited, Process, Role, RoleResult, Slot};
+use ipc_demo::{Error, Fd, Process, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, meeting_point, watchdog, worker};
@@ -54,17 +54,17 @@ const DEEDS: [Deed; 11] = [
 /// Does a deed that may have to wait; says when it begins, and what it came to; then waits until it may end.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Does {
-    manager: Slot<Manager>,
+    manager: Manager,
     deed: Deed,
-    here: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    here: Fd,
+    until: Fd,
 }
 
 impl Role for Does {
     const NAME: &'static str = "test.does";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
-        let manager = inherited.take(self.manager)?;
+    fn run(self) -> RoleResult {
+        let (here, until) = (self.here, self.until);
+        let manager = self.manager;
         arrive(&here, b'b');
         let say = |abandoned| arrive(&here, if abandoned { b'a' } else { b'd' });
         let hold = |abandoned| {
@@ -104,18 +104,14 @@ impl Role for Does {
 struct Doer {
     process: Process,
     here: MeetingReader,
-    release: OwnedFd,
+    release: Fd,
 }
 
 impl Doer {
     fn start(manager: &Manager, deed: Deed) -> Doer {
         let ((mut here, arrives), (until, release)) = (meeting_point(), meeting_point());
-        let process = worker(&format!("{deed:?}"), |give| Does {
-            manager: give.share(manager),
-            deed,
-            here: give.hand_over(arrives),
-            until: give.hand_over(until.into()),
-        });
+        let process =
+            worker(&format!("{deed:?}"), Does { manager: manager.clone(), deed, here: arrives, until: until.into() });
         assert_eq!(here.meet(), Some(b'b'));
         Doer { process, here, release }
     }

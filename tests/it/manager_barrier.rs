@@ -1,9 +1,7 @@
 //! Parties of a manager's barrier that are killed on their way to it, or leave in order.
 
-use std::os::fd::OwnedFd;
-
 use ipc_demo::manager::{Barrier, Manager};
-use ipc_demo::{Inherited, Process, Role, RoleResult, Slot};
+use ipc_demo::{Fd, Process, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, meeting_point, watchdog, worker};
@@ -23,16 +21,16 @@ enum Stop {
 /// A party of a barrier.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Party {
-    barrier: Slot<Barrier>,
+    barrier: Barrier,
     stop: Stop,
-    here: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    here: Fd,
+    until: Fd,
 }
 
 impl Role for Party {
     const NAME: &'static str = "test.managed_party";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
+    fn run(self) -> RoleResult {
+        let (here, until) = (self.here, self.until);
         let stop_at = |stop| {
             if self.stop == stop {
                 arrive(&here, b'.');
@@ -40,7 +38,7 @@ impl Role for Party {
             }
         };
         stop_at(Stop::BeforeTaking);
-        let barrier = inherited.take(self.barrier)?;
+        let barrier = self.barrier;
         stop_at(Stop::BeforeWaiting);
         if self.stop == Stop::AfterLeaving {
             drop(barrier);
@@ -59,18 +57,14 @@ impl Role for Party {
 struct Member {
     process: Process,
     here: MeetingReader,
-    until: OwnedFd,
+    until: Fd,
 }
 
 impl Member {
     fn start(barrier: &Barrier, stop: Stop) -> Member {
         let ((here, arrives), (until, release)) = (meeting_point(), meeting_point());
-        let process = worker(&format!("{stop:?}"), |give| Party {
-            barrier: give.share(barrier),
-            stop,
-            here: give.hand_over(arrives),
-            until: give.hand_over(until.into()),
-        });
+        let process =
+            worker(&format!("{stop:?}"), Party { barrier: barrier.clone(), stop, here: arrives, until: until.into() });
         Member { process, here, until: release }
     }
 

@@ -1,31 +1,28 @@
 //! A manager's objects given to workers and put into each other, and how long they live.
 
-use std::os::fd::OwnedFd;
-
 use ipc_demo::manager::{Datum, Dict, List, Manager, Queue};
-use ipc_demo::{Error, Inherited, Role, RoleResult, Slot};
+use ipc_demo::{Error, Fd, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{arrive, await_word, meeting_point, watchdog, worker};
+use crate::harness::{arrive, await_word, meeting_point, until as until_true, watchdog, worker};
 use crate::manager::start_manager;
 
 /// Takes several shares, says so, and puts one into another when told to.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct UsesShares {
-    dict: Slot<Dict>,
-    list: Slot<List>,
-    manager: Slot<Manager>,
-    here: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    dict: Dict,
+    list: List,
+    manager: Manager,
+    here: Fd,
+    until: Fd,
 }
 
 impl Role for UsesShares {
     const NAME: &'static str = "test.uses-shares";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
+    fn run(self) -> RoleResult {
+        let (here, until) = (self.here, self.until);
         await_word(&until);
-        let (dict, list, manager) =
-            (inherited.take(self.dict)?, inherited.take(self.list)?, inherited.take(self.manager)?);
+        let (dict, list, manager) = (self.dict, self.list, self.manager);
         dict.insert("list", &list)?;
         list.push("pushed")?;
         let own = manager.queue(0)?;
@@ -41,14 +38,14 @@ impl Role for UsesShares {
 /// Starts a manager that listens at a path too, says so, and waits to be killed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartsManager {
-    here: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    here: Fd,
+    until: Fd,
 }
 
 impl Role for StartsManager {
     const NAME: &'static str = "test.starts-manager";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
+    fn run(self) -> RoleResult {
+        let (here, until) = (self.here, self.until);
         let manager = start_manager(|options| options);
         let pid = manager.process().map(ipc_demo::Process::pid).unwrap_or_default();
         pid.to_le_bytes().into_iter().for_each(|byte| arrive(&here, byte));
@@ -64,13 +61,16 @@ fn shares_arrive_and_outlive_who_gave_them() {
     let dict = manager.dict().expect("a dict");
     let list = manager.list().expect("a list");
     let ((mut here, arrives), (until, mut release)) = (meeting_point(), meeting_point());
-    let mut process = worker("uses shares", |give| UsesShares {
-        dict: give.share(&dict),
-        list: give.share(&list),
-        manager: give.share(&manager),
-        here: give.hand_over(arrives),
-        until: give.hand_over(until.into()),
-    });
+    let mut process = worker(
+        "uses shares",
+        UsesShares {
+            dict: dict.clone(),
+            list: list.clone(),
+            manager: manager.clone(),
+            here: arrives,
+            until: until.into(),
+        },
+    );
     // Gone here before it is taken over there.
     drop(list);
     assert_eq!(manager.status().expect("a status").objects, 2);
@@ -86,7 +86,8 @@ fn shares_arrive_and_outlive_who_gave_them() {
     list.push("from here").expect("a call");
     drop(release);
     assert!(process.join().expect("it ends").is_success(), "{:?}", process.ended());
-    // The worker is gone with all its proxies: what it left in the dict lives on.
+    // The worker is gone with all its proxies, as soon as the manager has seen it: what it left in the dict lives on.
+    until_true(|| manager.status().expect("a status").clients == 1);
     let queue = Queue::try_from(&dict.get("queue").expect("a call").expect("put there")).expect("a queue");
     assert_eq!(queue.get().expect("an item"), Datum::from("in a queue in a dict"));
     assert_eq!(dict.at(["list"]).at(1).get().expect("a call"), Some(Datum::from("from here")), "through the reference");
@@ -99,7 +100,7 @@ fn shares_arrive_and_outlive_who_gave_them() {
     assert_eq!(manager.status().expect("a status").objects, 0);
 }
 
-fn go_on(release: &mut OwnedFd) {
+fn go_on(release: &mut Fd) {
     arrive(release, b'g');
 }
 
@@ -109,13 +110,16 @@ fn share_of_a_worker_that_died_before_taking_it_is_given_back() {
     let manager = start_manager(|options| options);
     let start = |dict: &Dict, list: &List| {
         let ((here, arrives), (until, release)) = (meeting_point(), meeting_point());
-        let process = worker("dies early", |give| UsesShares {
-            dict: give.share(dict),
-            list: give.share(list),
-            manager: give.share(&manager),
-            here: give.hand_over(arrives),
-            until: give.hand_over(until.into()),
-        });
+        let process = worker(
+            "dies early",
+            UsesShares {
+                dict: dict.clone(),
+                list: list.clone(),
+                manager: manager.clone(),
+                here: arrives,
+                until: until.into(),
+            },
+        );
         (process, here, release)
     };
     let (dict, list) = (manager.dict().expect("a dict"), manager.list().expect("a list"));
@@ -145,8 +149,7 @@ fn reference_to_an_object_of_another_manager_is_refused() {
 fn killed_parent_takes_its_manager_along() {
     let _watchdog = watchdog("manager_sharing::killed_parent");
     let ((mut here, arrives), (until, _release)) = (meeting_point(), meeting_point());
-    let mut parent =
-        worker("parent", |give| StartsManager { here: give.hand_over(arrives), until: give.hand_over(until.into()) });
+    let mut parent = worker("parent", StartsManager { here: arrives, until: until.into() });
     let pid = u32::from_le_bytes(std::array::from_fn(|_| here.meet().expect("a number")));
     assert!(crate::harness::is_running(pid));
     parent.kill().expect("a signal");
@@ -163,5 +166,5 @@ fn manager_without_its_role_in_the_table_says_so() {
     // A program that starts and knows no roles at all.
     let process = ipc_demo::Process::builder().program("/bin/true", &[]);
     let failed = Manager::builder().process(process).start();
-    assert!(matches!(failed, Err(Error::ManagerGone { .. })), "{failed:?}");
+    assert!(matches!(&failed, Err(Error::Worker(why)) if why.message.contains("never entered")), "{failed:?}");
 }

@@ -1,13 +1,13 @@
 //! Pipes and connections between processes, and with Python as the peer.
 
 use std::io::Write;
-use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use std::os::fd::OwnedFd;
+
 use ipc_demo::{
-    Connection, Error, ExitStatus, Inherited, Lock, Process, Receiver, Role, RoleResult, Sender, Slot, duplex, pipe,
-    wait,
+    Connection, Error, ExitStatus, Fd, Lock, Process, Receiver, Role, RoleResult, Sender, duplex, pipe, wait,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,14 +19,14 @@ const MOMENT: Duration = Duration::from_millis(1);
 /// Sends numbers from 1 on, then ends.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SendsNumbers {
-    to: Slot<Sender<u64>>,
+    to: Sender<u64>,
     count: u64,
 }
 
 impl Role for SendsNumbers {
     const NAME: &'static str = "test.sends-numbers";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let mut to = inherited.take(self.to)?;
+    fn run(self) -> RoleResult {
+        let mut to = self.to;
         for number in 1..=self.count {
             to.send(&number)?;
         }
@@ -37,17 +37,17 @@ impl Role for SendsNumbers {
 /// Receives numbers until the end, or one at a time under a lock, and sends home all that it got.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ReceivesNumbers {
-    from: Slot<Receiver<u64>>,
-    home: Slot<Sender<Vec<u64>>>,
-    turns: Option<Slot<Lock>>,
+    from: Receiver<u64>,
+    home: Sender<Vec<u64>>,
+    turns: Option<Lock>,
     at_most: usize,
 }
 
 impl Role for ReceivesNumbers {
     const NAME: &'static str = "test.receives-numbers";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let mut from = inherited.take(self.from)?;
-        let turns = self.turns.map(|turns| inherited.take(turns)).transpose()?;
+    fn run(self) -> RoleResult {
+        let mut from = self.from;
+        let turns = self.turns;
         let mut got = Vec::new();
         while got.len() < self.at_most {
             let turn = turns.as_ref().map(Lock::acquire).transpose()?;
@@ -58,7 +58,8 @@ impl Role for ReceivesNumbers {
             }
             drop(turn);
         }
-        inherited.take(self.home)?.send(&got)?;
+        let mut home = self.home;
+        home.send(&got)?;
         Ok(())
     }
 }
@@ -66,13 +67,13 @@ impl Role for ReceivesNumbers {
 /// Sends every message back, until the end.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Echoes {
-    with: Slot<Connection>,
+    with: Connection,
 }
 
 impl Role for Echoes {
     const NAME: &'static str = "test.echoes";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let mut with = inherited.take(self.with)?;
+    fn run(self) -> RoleResult {
+        let mut with = self.with;
         loop {
             match with.recv_bytes() {
                 Ok(message) => with.send_bytes(&message)?,
@@ -86,26 +87,26 @@ impl Role for Echoes {
 /// Sends one message of a megabyte, which no pipe holds.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SendsMegabyte {
-    to: Slot<Sender<Vec<u8>>>,
+    to: Sender<Vec<u8>>,
 }
 
 impl Role for SendsMegabyte {
     const NAME: &'static str = "test.sends-megabyte";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        Ok(inherited.take(self.to)?.send(&vec![1; 1_000_000])?)
+    fn run(mut self) -> RoleResult {
+        Ok(self.to.send(&vec![1; 1_000_000])?)
     }
 }
 
 /// Sends without end, and is well if that ends because nobody receives.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SendsUntilBroken {
-    to: Slot<Sender<u64>>,
+    to: Sender<u64>,
 }
 
 impl Role for SendsUntilBroken {
     const NAME: &'static str = "test.sends-until-broken";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let mut to = inherited.take(self.to)?;
+    fn run(self) -> RoleResult {
+        let mut to = self.to;
         loop {
             match to.send(&0) {
                 Ok(()) => {}
@@ -119,17 +120,17 @@ impl Role for SendsUntilBroken {
 /// Keeps an end without using it, until it is told to go.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct KeepsEnd {
-    end: Slot<Sender<u64>>,
-    here: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    end: Sender<u64>,
+    here: Fd,
+    until: Fd,
 }
 
 impl Role for KeepsEnd {
     const NAME: &'static str = "test.keeps-end";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let _end = inherited.take(self.end)?;
-        arrive(&inherited.take(self.here)?, b'k');
-        await_word(&inherited.take(self.until)?);
+    fn run(self) -> RoleResult {
+        let _end = self.end;
+        arrive(&self.here, b'k');
+        await_word(&self.until);
         Ok(())
     }
 }
@@ -137,15 +138,20 @@ impl Role for KeepsEnd {
 /// Keeps an end for lists.
 #[derive(Serialize, Deserialize)]
 struct KeepsLists {
-    to: Slot<Sender<Vec<u64>>>,
+    to: Sender<Vec<u64>>,
 }
 
 impl Role for KeepsLists {
     const NAME: &'static str = "test.keeps-lists";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        inherited.take(self.to)?;
+    fn run(self) -> RoleResult {
+        drop(self.to);
         Ok(())
     }
+}
+
+/// The same end for one more worker.
+fn another<T>(end: ipc_demo::Result<T>) -> T {
+    end.expect("nothing is read ahead or half sent")
 }
 
 fn succeeds(process: &mut Process) {
@@ -156,7 +162,7 @@ fn succeeds(process: &mut Process) {
 fn smoke() {
     let _watchdog = watchdog("pipe::smoke");
     let (mut receiver, sender) = pipe().expect("a pipe");
-    let mut producer = worker("producer", |give| SendsNumbers { to: give.hand_over(sender), count: 10 });
+    let mut producer = worker("producer", SendsNumbers { to: sender, count: 10 });
     for number in 1..=10 {
         assert_eq!(receiver.recv().expect("sent"), number);
     }
@@ -168,7 +174,7 @@ fn smoke() {
 fn duplex_goes_both_ways() {
     let _watchdog = watchdog("pipe::duplex");
     let (mut here, there) = duplex().expect("a connection");
-    let mut echo = worker("echo", |give| Echoes { with: give.hand_over(there) });
+    let mut echo = worker("echo", Echoes { with: there });
     for size in [0, 1, 4_092, 4_093, 100_000, 3_000_000] {
         let message = vec![size as u8; size];
         here.send_bytes(&message).expect("an echo");
@@ -184,13 +190,9 @@ fn end_comes_when_the_last_holder_is_gone_and_not_before() {
     let (mut receiver, sender) = pipe::<u64>().expect("a pipe");
     let (mut here, arrives) = meeting_point();
     let (until, _release) = meeting_point();
-    let until = OwnedFd::from(until);
+    let until = Fd::from(until);
     let mut holders = ["first", "second"].map(|name| {
-        worker(name, |give| KeepsEnd {
-            end: give.share(&sender),
-            here: give.share(&arrives),
-            until: give.share(&until),
-        })
+        worker(name, KeepsEnd { end: another(sender.try_clone()), here: arrives.clone(), until: until.clone() })
     });
     assert_eq!([here.meet(), here.meet()], [Some(b'k'); 2]);
     drop(sender);
@@ -206,7 +208,7 @@ fn end_comes_when_the_last_holder_is_gone_and_not_before() {
 fn survives_sender_killed_inside_a_message() {
     let _watchdog = watchdog("pipe::killed_inside");
     let (mut receiver, sender) = pipe().expect("a pipe");
-    let victim = worker("victim", |give| SendsMegabyte { to: give.hand_over(sender) });
+    let victim = worker("victim", SendsMegabyte { to: sender });
     // It cannot be through: the pipe does not hold it. What has arrived may be the beginning or be nothing.
     assert_eq!(receiver.recv_timeout(MOMENT).expect("no error"), None);
     assert!(receiver.poll(None).expect("it has begun"));
@@ -221,7 +223,7 @@ fn survives_sender_killed_inside_a_message() {
 fn sender_without_receiver_gets_an_error_and_no_signal() {
     let _watchdog = watchdog("pipe::sender_without_receiver");
     let (mut receiver, sender) = pipe().expect("a pipe");
-    let mut producer = worker("producer", |give| SendsUntilBroken { to: give.hand_over(sender) });
+    let mut producer = worker("producer", SendsUntilBroken { to: sender });
     assert_eq!(receiver.recv().expect("sent"), 0);
     drop(receiver);
     let ended = producer.join().expect("it ends");
@@ -237,12 +239,7 @@ fn what_was_read_ahead_goes_along_with_the_end() {
         sender.send(&number).expect("room");
     }
     assert_eq!(receiver.recv().expect("sent"), 1);
-    let mut heir = worker("heir", |give| ReceivesNumbers {
-        from: give.hand_over(receiver),
-        home: give.hand_over(home),
-        turns: None,
-        at_most: usize::MAX,
-    });
+    let mut heir = worker("heir", ReceivesNumbers { from: receiver, home, turns: None, at_most: usize::MAX });
     sender.send(&4).expect("room");
     drop(sender);
     assert_eq!(from_worker.recv().expect("the heir's list"), [2, 3, 4]);
@@ -252,16 +249,10 @@ fn what_was_read_ahead_goes_along_with_the_end() {
 #[test]
 fn end_that_has_read_ahead_cannot_be_shared() {
     let (mut receiver, mut sender) = pipe().expect("a pipe");
-    let (_from_worker, home) = pipe().expect("a pipe");
     sender.send(&1).expect("room");
     sender.send(&2).expect("room");
     receiver.recv().expect("sent");
-    let refused = try_worker("nobody", |give| ReceivesNumbers {
-        from: give.share(&receiver),
-        home: give.share(&home),
-        turns: None,
-        at_most: usize::MAX,
-    });
+    let refused = receiver.try_clone();
     assert!(matches!(refused, Err(Error::ReadAhead { bytes: 5 })), "{refused:?}");
     assert_eq!(receiver.recv().expect("still here"), 2);
 }
@@ -270,7 +261,11 @@ fn end_that_has_read_ahead_cannot_be_shared() {
 fn end_with_half_a_message_cannot_be_given() {
     let (mut receiver, mut sender) = pipe().expect("a pipe");
     assert!(matches!(sender.send_timeout(&vec![0_u64; 1_000_000], MOMENT), Err(Error::HalfSent { .. })));
-    let refused = try_worker("nobody", |give| KeepsLists { to: give.share(&sender) });
+    let refused = sender.try_clone();
+    assert!(matches!(refused, Err(Error::HalfSent { bytes: 1_000_007, .. })), "{refused:?}");
+    let (_receiver, mut moved) = pipe().expect("a pipe");
+    assert!(matches!(moved.send_timeout(&vec![0_u64; 1_000_000], MOMENT), Err(Error::HalfSent { .. })));
+    let refused = try_worker("nobody", KeepsLists { to: moved });
     assert!(matches!(refused, Err(Error::HalfSent { bytes: 1_000_007, .. })), "{refused:?}");
     std::thread::scope(|scope| {
         scope.spawn(|| assert!(sender.flush_timeout(Duration::MAX).expect("a receiver")));
@@ -285,12 +280,15 @@ fn receivers_that_share_an_end_take_turns() {
     let (mut lists, home) = pipe().expect("a pipe");
     let turns = Lock::new().expect("a lock");
     let mut workers = ["first", "second"].map(|name| {
-        worker(name, |give| ReceivesNumbers {
-            from: give.share(&receiver),
-            home: give.share(&home),
-            turns: Some(give.share(&turns)),
-            at_most: usize::MAX,
-        })
+        worker(
+            name,
+            ReceivesNumbers {
+                from: another(receiver.try_clone()),
+                home: another(home.try_clone()),
+                turns: Some(turns.clone()),
+                at_most: usize::MAX,
+            },
+        )
     });
     drop((receiver, home));
     for number in 0..5_000 {
@@ -312,21 +310,27 @@ fn receiver_that_shares_an_end_takes_no_more_than_it_hands_out() {
         sender.send(&number).expect("room");
     }
     drop(sender);
-    let mut first = worker("first", |give| ReceivesNumbers {
-        from: give.share(&receiver),
-        home: give.share(&home),
-        turns: None,
-        at_most: 1,
-    });
+    let mut first = worker(
+        "first",
+        ReceivesNumbers {
+            from: another(receiver.try_clone()),
+            home: another(home.try_clone()),
+            turns: None,
+            at_most: 1,
+        },
+    );
     succeeds(&mut first);
     assert_eq!(lists.recv().expect("a list"), [1]);
     assert_eq!(receiver.recv().expect("left for us"), 2);
-    let mut second = worker("second", |give| ReceivesNumbers {
-        from: give.share(&receiver),
-        home: give.share(&home),
-        turns: None,
-        at_most: 1,
-    });
+    let mut second = worker(
+        "second",
+        ReceivesNumbers {
+            from: another(receiver.try_clone()),
+            home: another(home.try_clone()),
+            turns: None,
+            at_most: 1,
+        },
+    );
     succeeds(&mut second);
     assert_eq!(lists.recv().expect("a list"), [3]);
     assert_eq!(receiver.recv().expect("left for us"), 4);
@@ -337,7 +341,7 @@ fn senders_that_share_an_end_do_not_mix() {
     let _watchdog = watchdog("pipe::senders_do_not_mix");
     let (mut receiver, sender) = pipe().expect("a pipe");
     let mut workers = ["first", "second", "third"]
-        .map(|name| worker(name, |give| SendsNumbers { to: give.share(&sender), count: 5_000 }));
+        .map(|name| worker(name, SendsNumbers { to: another(sender.try_clone()), count: 5_000 }));
     drop(sender);
     let mut seen = [0; 5_001];
     for number in receiver.iter() {
@@ -352,8 +356,7 @@ fn wait_tells_a_message_from_a_death() {
     let _watchdog = watchdog("pipe::wait");
     let ((mut here, arrives), (until, _release)) = (meeting_point(), meeting_point());
     let (receiver, mut sender) = pipe::<u8>().expect("a pipe");
-    let mut process =
-        worker("waits", |give| Waits { here: give.hand_over(arrives), until: give.hand_over(until.into()) });
+    let mut process = worker("waits", Waits { here: arrives, until: until.into() });
     assert_eq!(here.meet(), Some(b'w'));
     assert_eq!(wait(&[&receiver, &process], Some(MOMENT)).expect("a wait"), [0; 0]);
     process.kill().expect("a signal");

@@ -1,10 +1,9 @@
 //! The textbook queue: the common cases, what it does in place of those that it cannot pass, and what a kill does to it.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use ipc_demo::{Error, Inherited, PipeQueue, Process, PutError, Role, RoleResult, Sender, Slot, pipe};
+use ipc_demo::{Error, Fd, PipeQueue, Process, PutError, Role, RoleResult, Sender, pipe};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -20,22 +19,22 @@ type Item = (u32, Vec<u8>);
 /// Puts numbered items of one length, says when the last is put, and ends when it is told to.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct PutsItems {
-    queue: Slot<PipeQueue<Item>>,
+    queue: PipeQueue<Item>,
     items: std::ops::Range<u32>,
     bytes: usize,
-    here: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    here: Fd,
+    until: Fd,
 }
 
 impl Role for PutsItems {
     const NAME: &'static str = "test.puts-items";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(self.queue)?;
+    fn run(self) -> RoleResult {
+        let queue = self.queue;
         for number in self.items {
             queue.put((number, vec![number as u8; self.bytes]))?;
         }
-        arrive(&inherited.take(self.here)?, b'p');
-        await_word(&inherited.take(self.until)?);
+        arrive(&self.here, b'p');
+        await_word(&self.until);
         Ok(())
     }
 }
@@ -43,16 +42,16 @@ impl Role for PutsItems {
 /// Says that it is here, gets items until a number 0 comes, and sends home the numbers.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct GetsItems {
-    queue: Slot<PipeQueue<Item>>,
-    here: Slot<OwnedFd>,
-    home: Slot<Sender<Vec<u32>>>,
+    queue: PipeQueue<Item>,
+    here: Fd,
+    home: Sender<Vec<u32>>,
 }
 
 impl Role for GetsItems {
     const NAME: &'static str = "test.gets-items";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(self.queue)?;
-        arrive(&inherited.take(self.here)?, b'g');
+    fn run(self) -> RoleResult {
+        let queue = self.queue;
+        arrive(&self.here, b'g');
         let mut got = Vec::new();
         loop {
             match queue.get()? {
@@ -60,7 +59,8 @@ impl Role for GetsItems {
                 (number, _) => got.push(number),
             }
         }
-        Ok(inherited.take(self.home)?.send(&got)?)
+        let mut home = self.home;
+        Ok(home.send(&got)?)
     }
 }
 
@@ -68,18 +68,13 @@ impl Role for GetsItems {
 struct Producer {
     process: Process,
     here: crate::harness::MeetingReader,
-    release: OwnedFd,
+    release: Fd,
 }
 
 fn producer(queue: &PipeQueue<Item>, items: std::ops::Range<u32>, bytes: usize) -> Producer {
     let ((here, arrives), (until, release)) = (meeting_point(), meeting_point());
-    let process = worker("producer", |give| PutsItems {
-        queue: give.share(queue),
-        items,
-        bytes,
-        here: give.hand_over(arrives),
-        until: give.hand_over(until.into()),
-    });
+    let process =
+        worker("producer", PutsItems { queue: queue.clone(), items, bytes, here: arrives, until: until.into() });
     Producer { process, here, release }
 }
 
@@ -107,7 +102,7 @@ fn queue(capacity: usize) -> PipeQueue<Item> {
 fn items_are_put_before_they_can_be_got() {
     let _watchdog = watchdog("pipe_queue::before_they_can_be_got");
     let queue = PipeQueue::<Vec<u8>>::bounded(2).expect("a queue");
-    let other = queue.try_clone().expect("a handle");
+    let other = queue.clone();
     // The pipe does not hold it, so half of it stays behind while nobody gets.
     queue.put(vec![1; 1_000_000]).expect("room");
     queue.put(vec![2]).expect("room");
@@ -124,7 +119,7 @@ fn items_are_put_before_they_can_be_got() {
 fn put_with_room_does_not_notice_that_nobody_gets() {
     let _watchdog = watchdog("pipe_queue::does_not_notice");
     let queue = queue(2);
-    drop(queue.try_clone().expect("a handle"));
+    drop(queue.clone());
     queue.put((1, Vec::new())).expect("room");
     queue.put((2, Vec::new())).expect("room");
     assert!(matches!(queue.put((3, Vec::new())), Err(PutError::Failed((3, _), Error::Disconnected))), "now it waits");
@@ -135,14 +130,14 @@ fn put_with_room_does_not_notice_that_nobody_gets() {
 fn those_who_wait_look_who_is_left_by_themselves() {
     let _watchdog = watchdog("pipe_queue::look_by_themselves");
     let queue = queue(1);
-    let other = queue.try_clone().expect("a handle");
+    let other = queue.clone();
     std::thread::scope(|scope| {
         let getter = scope.spawn(|| queue.get());
         drop(other);
         assert!(matches!(getter.join().expect("no panic"), Err(Error::Disconnected)));
     });
     // And whoever is left counts, also one who waits for the same: it could do the other thing.
-    let other = queue.try_clone().expect("a handle");
+    let other = queue.clone();
     assert_eq!(queue.get_timeout(MOMENT).expect("the other could put"), None);
     assert_eq!(other.get_timeout(MOMENT).expect("the other could put"), None);
 }
@@ -168,11 +163,14 @@ fn every_item_arrives_once_for_any_capacity() {
         let (mut lists, home) = pipe().expect("a pipe");
         let (_here, arrives) = meeting_point();
         let mut consumers = ["consumer-1", "consumer-2"].map(|name| {
-            worker(name, |give| GetsItems {
-                queue: give.share(&queue),
-                here: give.share(&arrives),
-                home: give.share(&home),
-            })
+            worker(
+                name,
+                GetsItems {
+                    queue: queue.clone(),
+                    here: arrives.clone(),
+                    home: home.try_clone().expect("nothing is half sent"),
+                },
+            )
         });
         let mut producers = [producer(&queue, 1..501, 10), producer(&queue, 501..1001, 10)];
         for producer in &mut producers {
@@ -238,11 +236,7 @@ fn survives_consumer_killed_while_it_waits() {
     let _watchdog = watchdog("pipe_queue::killed_while_it_waits");
     let queue = queue(10);
     let ((mut here, arrives), (_lists, home)) = (meeting_point(), pipe().expect("a pipe"));
-    let mut victim = worker("victim", |give| GetsItems {
-        queue: give.share(&queue),
-        here: give.hand_over(arrives),
-        home: give.hand_over(home),
-    });
+    let mut victim = worker("victim", GetsItems { queue: queue.clone(), here: arrives, home });
     assert_eq!(here.meet(), Some(b'g'));
     queue.put((1, Vec::new())).expect("room");
     // It has got the item, and sleeps in the next `get`, with the read lock in its hands.
@@ -316,11 +310,7 @@ fn consumer_killed_inside_an_item_tears_the_queue_for_all() {
     // Stopped in the middle of its item it holds the write lock, and is not dead.
     stop(producer.process.pid());
     let ((_here, arrives), (_lists, home)) = (meeting_point(), pipe().expect("a pipe"));
-    let mut victim = worker("victim", |give| GetsItems {
-        queue: give.share(&queue),
-        here: give.hand_over(arrives),
-        home: give.hand_over(home),
-    });
+    let mut victim = worker("victim", GetsItems { queue: queue.clone(), here: arrives, home });
     // It has read what was there, and waits for the rest with the read lock in its hands.
     until(|| queue.is_empty());
     assert!(queue.try_get().expect("somebody else waits").is_none());

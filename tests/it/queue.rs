@@ -1,10 +1,9 @@
 //! The queue: the common cases, and what becomes of it when workers leave or are killed.
 
-use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipc_demo::{Consumer, Error, Inherited, Producer, PutError, Queue, Role, RoleResult, Slot};
+use ipc_demo::{Consumer, Error, Fd, Producer, PutError, Queue, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_word, meeting_point, watchdog, worker};
@@ -19,15 +18,15 @@ const DEATH_SHOWS: Duration = Duration::from_millis(250);
 /// Puts numbers and says `p` after each; a queue that is full keeps it there.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Puts {
-    pub(crate) queue: Slot<Producer<u64>>,
+    pub(crate) queue: Producer<u64>,
     pub(crate) numbers: std::ops::Range<u64>,
-    pub(crate) said: Slot<OwnedFd>,
+    pub(crate) said: Fd,
 }
 
 impl Role for Puts {
     const NAME: &'static str = "test.puts";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (queue, said) = (inherited.take(self.queue)?, inherited.take(self.said)?);
+    fn run(self) -> RoleResult {
+        let (queue, said) = (self.queue, self.said);
         for number in self.numbers {
             queue.put(number)?;
             arrive(&said, b'p');
@@ -39,16 +38,16 @@ impl Role for Puts {
 /// Holds a producer until it is told to drop it, and then goes on living.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct HoldsProducer {
-    queue: Slot<Producer<u64>>,
-    said: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    queue: Producer<u64>,
+    said: Fd,
+    until: Fd,
 }
 
 impl Role for HoldsProducer {
     const NAME: &'static str = "test.holds-producer";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (said, until) = (inherited.take(self.said)?, inherited.take(self.until)?);
-        let queue = inherited.take(self.queue)?;
+    fn run(self) -> RoleResult {
+        let (said, until) = (self.said, self.until);
+        let queue = self.queue;
         arrive(&said, b'h');
         await_word(&until);
         drop(queue);
@@ -61,14 +60,14 @@ impl Role for HoldsProducer {
 /// Gets numbers until nobody puts any more, says `g` before it begins and each number's lowest byte.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Gets {
-    pub(crate) queue: Slot<Consumer<u64>>,
-    pub(crate) said: Slot<OwnedFd>,
+    pub(crate) queue: Consumer<u64>,
+    pub(crate) said: Fd,
 }
 
 impl Role for Gets {
     const NAME: &'static str = "test.gets";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (queue, said) = (inherited.take(self.queue)?, inherited.take(self.said)?);
+    fn run(self) -> RoleResult {
+        let (queue, said) = (self.queue, self.said);
         arrive(&said, b'g');
         for number in queue.iter() {
             arrive(&said, number? as u8);
@@ -83,19 +82,12 @@ fn items_cross_processes_in_order_and_the_end_is_natural() {
     for capacity in [1, 2, 64] {
         let queue = Queue::bounded(capacity).expect("a queue");
         let (mut said, says) = meeting_point();
-        let mut getter = worker("getter", |give| Gets {
-            queue: give.hand_over(queue.consumer().expect("a handle")),
-            said: give.hand_over(says),
-        });
+        let mut getter = worker("getter", Gets { queue: queue.consumer(), said: says });
         let (_putter_said, putter_says) = meeting_point();
-        let producer = queue.producer().expect("a handle");
+        let producer = queue.producer();
         drop(queue);
         assert_eq!(said.meet(), Some(b'g'));
-        let mut putter = worker("putter", |give| Puts {
-            queue: give.hand_over(producer),
-            numbers: 0..200,
-            said: give.hand_over(putter_says),
-        });
+        let mut putter = worker("putter", Puts { queue: producer, numbers: 0..200, said: putter_says });
         for number in 0..200 {
             assert_eq!(said.meet(), Some(number));
         }
@@ -110,14 +102,10 @@ fn getter_is_told_at_once_when_the_last_producer_is_dropped() {
     let _watchdog = watchdog("queue::told_at_once");
     let queue = Queue::<u64>::bounded(4).expect("a queue");
     let ((mut said, says), (until, release)) = (meeting_point(), meeting_point());
-    let producer = queue.producer().expect("a handle");
-    let consumer = queue.consumer().expect("a handle");
+    let producer = queue.producer();
+    let consumer = queue.consumer();
     drop(queue);
-    let mut holder = worker("holder", |give| HoldsProducer {
-        queue: give.hand_over(producer),
-        said: give.hand_over(says),
-        until: give.hand_over(until.into()),
-    });
+    let mut holder = worker("holder", HoldsProducer { queue: producer, said: says, until: until.into() });
     assert_eq!(said.meet(), Some(b'h'));
     assert_eq!(consumer.try_get().expect("the worker may put"), None);
     thread::scope(|scope| {
@@ -136,11 +124,7 @@ fn getter_is_told_when_the_last_producer_is_killed() {
     let _watchdog = watchdog("queue::producer_killed");
     let queue = Queue::<u64>::bounded(4).expect("a queue");
     let ((mut said, says), (until, _release)) = (meeting_point(), meeting_point());
-    let mut holder = worker("holder", |give| HoldsProducer {
-        queue: give.hand_over(queue.producer().expect("a handle")),
-        said: give.hand_over(says),
-        until: give.hand_over(until.into()),
-    });
+    let mut holder = worker("holder", HoldsProducer { queue: queue.producer(), said: says, until: until.into() });
     assert_eq!(said.meet(), Some(b'h'));
     // A handle that puts itself does not wait for itself.
     thread::scope(|scope| {
@@ -163,11 +147,8 @@ fn putter_is_told_when_the_last_consumer_is_killed() {
     let _watchdog = watchdog("queue::consumer_killed");
     let queue = Queue::<u64>::bounded(1).expect("a queue");
     let (mut said, says) = meeting_point();
-    let producer = queue.producer().expect("a handle");
-    let mut getter = worker("getter", |give| Gets {
-        queue: give.hand_over(queue.consumer().expect("a handle")),
-        said: give.hand_over(says),
-    });
+    let producer = queue.producer();
+    let mut getter = worker("getter", Gets { queue: queue.consumer(), said: says });
     drop(queue);
     assert_eq!(said.meet(), Some(b'g'));
     producer.put(1).expect("room");
@@ -187,12 +168,7 @@ fn killed_getter_leaves_the_others_working() {
     let queue = Queue::<u64>::bounded(4).expect("a queue");
     for round in 0..5 {
         let ((mut one_said, one_says), (mut other_said, other_says)) = (meeting_point(), meeting_point());
-        let start = |says| {
-            worker("getter", |give| Gets {
-                queue: give.hand_over(queue.consumer().expect("a handle")),
-                said: give.hand_over(says),
-            })
-        };
+        let start = |says| worker("getter", Gets { queue: queue.consumer(), said: says });
         // Both sleep in `get`, one with the mutex and one waiting for it; either may be the one that is killed.
         let (mut one, mut other) = (start(one_says), start(other_says));
         assert_eq!((one_said.meet(), other_said.meet()), (Some(b'g'), Some(b'g')));
@@ -211,11 +187,7 @@ fn killed_putter_leaves_the_others_working() {
     let _watchdog = watchdog("queue::killed_putter");
     let queue = Queue::<u64>::bounded(2).expect("a queue");
     let (mut said, says) = meeting_point();
-    let mut putter = worker("putter", |give| Puts {
-        queue: give.hand_over(queue.producer().expect("a handle")),
-        numbers: 0..100,
-        said: give.hand_over(says),
-    });
+    let mut putter = worker("putter", Puts { queue: queue.producer(), numbers: 0..100, said: says });
     assert_eq!((said.meet(), said.meet()), (Some(b'p'), Some(b'p')));
     // The third put sleeps, or is about to, with the putters' mutex.
     putter.kill().expect("a signal");
@@ -230,13 +202,9 @@ fn killed_putter_leaves_the_others_working() {
 fn queue_lent_to_a_worker_that_never_took_it_counts_until_it_ends() {
     let _watchdog = watchdog("queue::never_took");
     let queue = Queue::<u64>::bounded(2).expect("a queue");
-    let consumer = queue.consumer().expect("a handle");
+    let consumer = queue.consumer();
     let (mut said, says) = meeting_point();
-    let mut putter = worker("putter", |give| Puts {
-        queue: give.hand_over(queue.producer().expect("a handle")),
-        numbers: 0..0,
-        said: give.hand_over(says),
-    });
+    let mut putter = worker("putter", Puts { queue: queue.producer(), numbers: 0..0, said: says });
     drop(queue);
     assert!(matches!(consumer.get(), Err(Error::Disconnected)));
     assert_eq!(said.meet(), None);

@@ -69,7 +69,7 @@ impl Transport for OfQueue {
     const ARRIVES_WITH_PUT: bool = true;
     fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter) {
         let queue = capacity_items.map_or_else(Queue::new, Queue::bounded).expect("a queue");
-        (queue.producer().expect("a handle"), queue.consumer().expect("a handle"))
+        (queue.producer(), queue.consumer())
     }
 }
 
@@ -79,7 +79,7 @@ impl Transport for OfJoinableQueue {
     const ARRIVES_WITH_PUT: bool = true;
     fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter) {
         let queue = capacity_items.map_or_else(JoinableQueue::new, JoinableQueue::bounded).expect("a queue");
-        (queue.producer().expect("a handle"), queue.consumer().expect("a handle"))
+        (queue.producer(), queue.consumer())
     }
 }
 
@@ -90,7 +90,7 @@ impl Transport for OfPipeQueue {
     const ARRIVES_WITH_PUT: bool = false;
     fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter) {
         let queue = capacity_items.map_or_else(PipeQueue::unbounded, PipeQueue::bounded).expect("a queue");
-        let other = queue.try_clone().expect("a handle");
+        let other = queue.clone();
         (queue, other)
     }
 }
@@ -99,7 +99,7 @@ macro_rules! putting {
     ($end:ty) => {
         impl PutEnd for $end {
             fn again(&self) -> Self {
-                self.try_clone().expect("a handle")
+                self.clone()
             }
             fn put(&self, item: Item) -> Put {
                 self.put(item)
@@ -136,7 +136,7 @@ macro_rules! getting {
     ($end:ty) => {
         impl GetEnd for $end {
             fn again(&self) -> Self {
-                self.try_clone().expect("a handle")
+                self.clone()
             }
             fn get(&self) -> Result<Item> {
                 self.get()
@@ -164,7 +164,7 @@ getting!(PipeQueue<Item>);
 
 impl GetEnd for JoinableConsumer<Item> {
     fn again(&self) -> Self {
-        self.try_clone().expect("a handle")
+        self.clone()
     }
     fn get(&self) -> Result<Item> {
         self.get()?.task_done()

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use ipc_demo::{Connection, Ended, Error, Give, Inherited, Process, PutError, Result, Role, RoleResult, Share, Slot};
+use ipc_demo::{Connection, Ended, Error, Fd, Process, PutError, Result, Role, RoleResult};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::unistd::{Pid, gettid};
 use serde::de::DeserializeOwned;
@@ -20,8 +20,12 @@ use serde::{Deserialize, Serialize};
 use crate::harness::{until, worker};
 use crate::queue_cases::{GetEnd, Item, OfJoinableQueue, OfPipeQueue, OfQueue, Put, PutEnd, Transport};
 
+/// What can stand in a role.
+pub(crate) trait Sent: Serialize + DeserializeOwned {}
+impl<T: Serialize + DeserializeOwned> Sent for T {}
+
 /// A queue whose ends can be given to workers.
-pub(crate) trait Givable: Transport<Putter: Share, Getter: Share> {
+pub(crate) trait Givable: Transport<Putter: Sent, Getter: Sent> {
     const PUTTER: &'static str;
     const GETTER: &'static str;
 }
@@ -79,11 +83,11 @@ impl<Q: Givable> Transport for BothAway<Q> {
 }
 
 fn putter_away<Q: Givable>(put: Q::Putter) -> Remote<Putting> {
-    Remote::start(|give, desk| ServesPutter::<Q> { end: give.hand_over(put), desk })
+    Remote::start(|desk| ServesPutter::<Q> { end: put, desk })
 }
 
 fn getter_away<Q: Givable>(get: Q::Getter) -> Remote<Getting> {
-    Remote::start(|give, desk| ServesGetter::<Q> { end: give.hand_over(get), desk })
+    Remote::start(|desk| ServesGetter::<Q> { end: get, desk })
 }
 
 /// What a worker is asked to do with one of its handles.
@@ -179,15 +183,15 @@ fn put_outcome(answer: PutAnswer) -> Put {
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(crate) struct ServesPutter<Q: Givable> {
-    end: Slot<Q::Putter>,
-    desk: Slot<OwnedFd>,
+    end: Q::Putter,
+    desk: Fd,
 }
 
 impl<Q: Givable> Role for ServesPutter<Q> {
     const NAME: &'static str = Q::PUTTER;
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let desk = inherited.take(self.desk)?.into();
-        serve(&desk, inherited.take(self.end)?, PutEnd::again, |end, operation, home| match operation {
+    fn run(self) -> RoleResult {
+        let desk = self.desk.into_owned()?.into();
+        serve(&desk, self.end, PutEnd::again, |end, operation, home| match operation {
             Putting::Put(item) => home.send(&put_answer(end.put(item))),
             Putting::PutTimeout(item, timeout) => home.send(&put_answer(end.put_timeout(item, timeout))),
             Putting::TryPut(item) => home.send(&put_answer(end.try_put(item))),
@@ -204,15 +208,15 @@ impl<Q: Givable> Role for ServesPutter<Q> {
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(crate) struct ServesGetter<Q: Givable> {
-    end: Slot<Q::Getter>,
-    desk: Slot<OwnedFd>,
+    end: Q::Getter,
+    desk: Fd,
 }
 
 impl<Q: Givable> Role for ServesGetter<Q> {
     const NAME: &'static str = Q::GETTER;
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let desk = inherited.take(self.desk)?.into();
-        serve(&desk, inherited.take(self.end)?, GetEnd::again, |end, operation, home| match operation {
+    fn run(self) -> RoleResult {
+        let desk = self.desk.into_owned()?.into();
+        serve(&desk, self.end, GetEnd::again, |end, operation, home| match operation {
             Getting::Get => home.send(&answer(end.get())),
             Getting::GetTimeout(timeout) => home.send(&answer(end.get_timeout(timeout))),
             Getting::TryGet => home.send(&answer(end.try_get())),
@@ -276,17 +280,14 @@ struct Server {
 }
 
 impl<O: Serialize> Remote<O> {
-    fn start<R: Role>(role: impl FnOnce(&mut Give, Slot<OwnedFd>) -> R) -> Self {
+    fn start<R: Role>(role: impl FnOnce(Fd) -> R) -> Self {
         let desk = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
         // Bound to no name it gets one from the kernel, that is no file.
         bind(desk.as_raw_fd(), &UnixAddr::new_unnamed()).expect("a name");
         listen(&desk, Backlog::MAXCONN).expect("a socket that listens");
         let desk = UnixListener::from(desk);
         let address = desk.local_addr().expect("it has a name");
-        let process = worker("remote end", |give| {
-            let desk = give.hand_over(OwnedFd::from(desk));
-            role(give, desk)
-        });
+        let process = worker("remote end", role(Fd::new(desk)));
         Remote::of(Arc::new(Server { process, desk: address }), 0)
     }
 

@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Mutex, OnceLock};
@@ -17,8 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use ipc_demo::{
-    Consumer, Ended, Inherited, JoinableConsumer, JoinableProducer, JoinableQueue, Process, Producer, Queue, Role,
-    RoleResult, Slot,
+    Consumer, Ended, Fd, JoinableConsumer, JoinableProducer, JoinableQueue, Process, Producer, Queue, Role, RoleResult,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -65,19 +63,19 @@ fn read_book(mut book: &File) -> Vec<Entry> {
 /// Puts `count` items; the book says how many puts have returned.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StressPuts {
-    queue: Option<Slot<Producer<Item>>>,
-    joinable: Option<Slot<JoinableProducer<Item>>>,
+    queue: Option<Producer<Item>>,
+    joinable: Option<JoinableProducer<Item>>,
     putter: u32,
     count: u32,
-    book: Slot<OwnedFd>,
+    book: Fd,
 }
 
 impl Role for StressPuts {
     const NAME: &'static str = "test.stress-puts";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let queue = self.queue.map(|slot| inherited.take(slot)).transpose()?;
-        let joinable = self.joinable.map(|slot| inherited.take(slot)).transpose()?;
-        let book = File::from(inherited.take(self.book)?);
+    fn run(self) -> RoleResult {
+        let queue = self.queue;
+        let joinable = self.joinable;
+        let book = File::from(self.book.into_owned()?);
         for number in 0..self.count {
             let item = Item::new(self.putter, number);
             match (&queue, &joinable) {
@@ -94,15 +92,15 @@ impl Role for StressPuts {
 /// Gets items until there are no more; the book says which.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StressGets {
-    queue: Slot<Consumer<Item>>,
-    book: Slot<OwnedFd>,
+    queue: Consumer<Item>,
+    book: Fd,
 }
 
 impl Role for StressGets {
     const NAME: &'static str = "test.stress-gets";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(self.queue)?;
-        let mut book = File::from(inherited.take(self.book)?);
+    fn run(self) -> RoleResult {
+        let queue = self.queue;
+        let mut book = File::from(self.book.into_owned()?);
         for item in queue.iter() {
             let item = item?;
             item.check()?;
@@ -115,15 +113,15 @@ impl Role for StressGets {
 /// The same with leases, each done after it is in the book.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StressLeases {
-    queue: Slot<JoinableConsumer<Item>>,
-    book: Slot<OwnedFd>,
+    queue: JoinableConsumer<Item>,
+    book: Fd,
 }
 
 impl Role for StressLeases {
     const NAME: &'static str = "test.stress-leases";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(self.queue)?;
-        let mut book = File::from(inherited.take(self.book)?);
+    fn run(self) -> RoleResult {
+        let queue = self.queue;
+        let mut book = File::from(self.book.into_owned()?);
         for lease in queue.iter() {
             let lease = lease?;
             lease.check()?;
@@ -140,9 +138,9 @@ struct Booked {
     book: File,
 }
 
-fn booked(start: impl FnOnce(&OwnedFd) -> Process) -> Booked {
-    let book = OwnedFd::from(tempfile::tempfile().expect("a file"));
-    Booked { process: start(&book), book: File::from(book) }
+fn booked(start: impl FnOnce(&Fd) -> Process) -> Booked {
+    let book = Fd::new(tempfile::tempfile().expect("a file"));
+    Booked { process: start(&book), book: File::from(book.into_owned().expect("a descriptor")) }
 }
 
 /// How often somebody looks on.
@@ -342,25 +340,20 @@ fn work(
 
 fn stress_queue(seed: u64, count: u32, capacity: usize, kills: u32) {
     let queue = Queue::<Item>::bounded(capacity).expect("a queue");
-    let (producer, consumer) = (queue.producer().expect("a handle"), queue.consumer().expect("a handle"));
+    let (producer, consumer) = (queue.producer(), queue.consumer());
     drop(queue);
     let run = stress(
         seed,
         kills,
         move |putter| {
             booked(|book| {
-                worker("putter", |give| StressPuts {
-                    queue: Some(give.share(&producer)),
-                    joinable: None,
-                    putter,
-                    count,
-                    book: give.share(book),
-                })
+                worker(
+                    "putter",
+                    StressPuts { queue: Some(producer.clone()), joinable: None, putter, count, book: book.clone() },
+                )
             })
         },
-        move || {
-            booked(|book| worker("getter", |give| StressGets { queue: give.share(&consumer), book: give.share(book) }))
-        },
+        move || booked(|book| worker("getter", StressGets { queue: consumer.clone(), book: book.clone() })),
     );
     let lost = run.lost();
     assert!(lost <= run.killed_getters, "seed {seed}: {lost} lost by {} killed", run.killed_getters);
@@ -368,8 +361,8 @@ fn stress_queue(seed: u64, count: u32, capacity: usize, kills: u32) {
 
 fn stress_joinable(seed: u64, count: u32, capacity: usize, kills: u32) {
     let queue = JoinableQueue::<Item>::builder().capacity(capacity).max_redeliveries(1000).build().expect("a queue");
-    let (producer, consumer) = (queue.producer().expect("a handle"), queue.consumer().expect("a handle"));
-    let watcher = queue.producer().expect("a handle");
+    let (producer, consumer) = (queue.producer(), queue.consumer());
+    let watcher = queue.producer();
     watcher.close();
     drop(queue);
     let run = stress(
@@ -377,20 +370,13 @@ fn stress_joinable(seed: u64, count: u32, capacity: usize, kills: u32) {
         kills,
         move |putter| {
             booked(|book| {
-                worker("putter", |give| StressPuts {
-                    queue: None,
-                    joinable: Some(give.share(&producer)),
-                    putter,
-                    count,
-                    book: give.share(book),
-                })
+                worker(
+                    "putter",
+                    StressPuts { queue: None, joinable: Some(producer.clone()), putter, count, book: book.clone() },
+                )
             })
         },
-        move || {
-            booked(|book| {
-                worker("getter", |give| StressLeases { queue: give.share(&consumer), book: give.share(book) })
-            })
-        },
+        move || booked(|book| worker("getter", StressLeases { queue: consumer.clone(), book: book.clone() })),
     );
     watcher.join().expect("every task was done");
     assert_eq!((run.lost(), watcher.dead_letter_count()), (0, 0), "seed {seed}");

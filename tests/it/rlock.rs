@@ -1,8 +1,6 @@
 //! The lock that its holder may take again, between processes.
 
-use std::os::fd::OwnedFd;
-
-use ipc_demo::{Abandoned, Inherited, Process, RLock, Role, RoleResult, Slot, Value};
+use ipc_demo::{Abandoned, Fd, Process, RLock, Role, RoleResult, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_asleep, await_word, join_all, meeting_point, watchdog, worker};
@@ -10,16 +8,16 @@ use crate::harness::{arrive, await_asleep, await_word, join_all, meeting_point, 
 /// Says that it is here, takes the lock twice, says so, gives it back once when told to, and ends when told again.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct HoldsTwice {
-    lock: Slot<RLock>,
-    here: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    lock: RLock,
+    here: Fd,
+    until: Fd,
 }
 
 impl Role for HoldsTwice {
     const NAME: &'static str = "test.holds-twice";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let lock = inherited.take(self.lock)?;
-        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
+    fn run(self) -> RoleResult {
+        let lock = self.lock;
+        let (here, until) = (self.here, self.until);
         arrive(&here, b'b');
         let outer = lock.acquire()?;
         let inner = lock.acquire()?;
@@ -38,11 +36,7 @@ fn is_held_until_the_last_release() {
     let _watchdog = watchdog("rlock::is_held_until");
     let lock = RLock::new().expect("a lock");
     let ((mut here, arrives), (until, go)) = (meeting_point(), meeting_point());
-    let mut holder = worker("holder", |give| HoldsTwice {
-        lock: give.share(&lock),
-        here: give.hand_over(arrives),
-        until: give.hand_over(until.into()),
-    });
+    let mut holder = worker("holder", HoldsTwice { lock: lock.clone(), here: arrives, until: until.into() });
     assert_eq!([here.meet(), here.meet()], [Some(b'b'), Some(b'h')]);
     assert!(lock.try_acquire().expect("a try").is_none());
     assert_eq!(lock.holder_pid(), Some(holder.pid()));
@@ -59,11 +53,7 @@ fn killed_holder_hands_over_however_deep_it_was() {
     let _watchdog = watchdog("rlock::killed_holder");
     let lock = RLock::new().expect("a lock");
     let ((mut here, arrives), (until, _go)) = (meeting_point(), meeting_point());
-    let holder = worker("holder", |give| HoldsTwice {
-        lock: give.share(&lock),
-        here: give.hand_over(arrives),
-        until: give.hand_over(until.into()),
-    });
+    let holder = worker("holder", HoldsTwice { lock: lock.clone(), here: arrives, until: until.into() });
     assert_eq!([here.meet(), here.meet()], [Some(b'b'), Some(b'h')]);
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| lock.acquire().expect("handed over").abandoned());
@@ -79,11 +69,7 @@ fn killed_waiter_leaves_no_trace() {
     let lock = RLock::new().expect("a lock");
     let guard = lock.acquire().expect("free");
     let ((mut here, arrives), (until, _go)) = (meeting_point(), meeting_point());
-    let mut waiter = worker("waiter", |give| HoldsTwice {
-        lock: give.share(&lock),
-        here: give.hand_over(arrives),
-        until: give.hand_over(until.into()),
-    });
+    let mut waiter = worker("waiter", HoldsTwice { lock: lock.clone(), here: arrives, until: until.into() });
     assert_eq!(here.meet(), Some(b'b'));
     await_asleep(waiter.pid());
     waiter.kill().expect("a signal");
@@ -96,15 +82,15 @@ fn killed_waiter_leaves_no_trace() {
 /// Adds to a number many times, reading and writing it under two levels of the lock.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct CountsNested {
-    lock: Slot<RLock>,
-    number: Slot<Value<u32>>,
+    lock: RLock,
+    number: Value<u32>,
     times: u32,
 }
 
 impl Role for CountsNested {
     const NAME: &'static str = "test.counts-nested";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (lock, number) = (inherited.take(self.lock)?, inherited.take(self.number)?);
+    fn run(self) -> RoleResult {
+        let (lock, number) = (self.lock, self.number);
         for _ in 0..self.times {
             let _outer = lock.acquire()?;
             let before = number.get();
@@ -117,13 +103,8 @@ impl Role for CountsNested {
 
 fn stress(processes: u32, times: u32) {
     let (lock, number) = (RLock::new().expect("a lock"), Value::unlocked(0).expect("a value"));
-    let start = |which| {
-        worker(&format!("counter-{which}"), |give| CountsNested {
-            lock: give.share(&lock),
-            number: give.share(&number),
-            times,
-        })
-    };
+    let start =
+        |which| worker(&format!("counter-{which}"), CountsNested { lock: lock.clone(), number: number.clone(), times });
     let mut workers: Vec<Process> = (0..processes).map(start).collect();
     join_all(&mut workers);
     assert_eq!(number.get(), processes * times);

@@ -1,9 +1,8 @@
 //! Roles that only tests use.
 
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
-use ipc_demo::{Inherited, Lock, Process, Role, RoleEntry, RoleResult, Slot};
+use ipc_demo::{Fd, Lock, Process, Role, RoleEntry, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, meeting_point, worker};
@@ -14,11 +13,16 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<Panics>(),
     RoleEntry::of::<Waits>(),
     RoleEntry::of::<ListsDescriptors>(),
-    RoleEntry::of::<TakesWrongly>(),
     RoleEntry::of::<StartsAndWaits>(),
     RoleEntry::of::<StartsAndDies>(),
     RoleEntry::of::<HoldsLock>(),
     RoleEntry::of::<Counts>(),
+    RoleEntry::of::<crate::transfer::AddsEverywhere>(),
+    RoleEntry::of::<crate::transfer::HasTwice>(),
+    RoleEntry::of::<crate::transfer::SendsOn>(),
+    RoleEntry::of::<crate::transfer::KeepsProducers>(),
+    RoleEntry::of::<crate::transfer::IsEqual>(),
+    RoleEntry::of::<crate::transfer::StartsNobody>(),
     RoleEntry::of::<crate::process::StartsMany>(),
     RoleEntry::of::<crate::process::Exits>(),
     RoleEntry::of::<crate::process::StartsWithoutProc>(),
@@ -78,7 +82,7 @@ pub(crate) struct Returns;
 
 impl Role for Returns {
     const NAME: &'static str = "test.returns";
-    fn run(self, _: &mut Inherited) -> RoleResult {
+    fn run(self) -> RoleResult {
         Ok(())
     }
 }
@@ -89,7 +93,7 @@ pub(crate) struct Fails;
 
 impl Role for Fails {
     const NAME: &'static str = "test.fails";
-    fn run(self, _: &mut Inherited) -> RoleResult {
+    fn run(self) -> RoleResult {
         Err(std::fs::read("/nonexistent/file").expect_err("no such file").into())
     }
 }
@@ -100,7 +104,7 @@ pub(crate) struct Panics;
 
 impl Role for Panics {
     const NAME: &'static str = "test.panics";
-    fn run(self, _: &mut Inherited) -> RoleResult {
+    fn run(self) -> RoleResult {
         let nothing: Option<u8> = std::env::args().nth(1000).map(|_| 0);
         nothing.expect("a thing that is not there");
         Ok(())
@@ -110,15 +114,15 @@ impl Role for Panics {
 /// Says that it is here, then waits until its other end is closed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Waits {
-    pub(crate) here: Slot<OwnedFd>,
-    pub(crate) until: Slot<OwnedFd>,
+    pub(crate) here: Fd,
+    pub(crate) until: Fd,
 }
 
 impl Role for Waits {
     const NAME: &'static str = "test.waits";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        arrive(&inherited.take(self.here)?, b'w');
-        await_word(&inherited.take(self.until)?);
+    fn run(self) -> RoleResult {
+        arrive(&self.here, b'w');
+        await_word(&self.until);
         Ok(())
     }
 }
@@ -126,12 +130,12 @@ impl Role for Waits {
 /// Sends home the list of its descriptors: number and inode, as an error text.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ListsDescriptors {
-    pub(crate) given: Slot<OwnedFd>,
+    pub(crate) given: Fd,
 }
 
 impl Role for ListsDescriptors {
     const NAME: &'static str = "test.lists-descriptors";
-    fn run(self, _: &mut Inherited) -> RoleResult {
+    fn run(self) -> RoleResult {
         let mut lines = Vec::new();
         for entry in std::fs::read_dir("/proc/self/fd")? {
             let path = entry?.path();
@@ -147,35 +151,18 @@ impl Role for ListsDescriptors {
     }
 }
 
-/// Takes a slot of the wrong kind, and one twice.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct TakesWrongly {
-    pub(crate) lock_as_descriptor: Slot<OwnedFd>,
-    pub(crate) twice: Slot<OwnedFd>,
-}
-
-impl Role for TakesWrongly {
-    const NAME: &'static str = "test.takes-wrongly";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let wrong = inherited.take(self.lock_as_descriptor).expect_err("it is a lock");
-        inherited.take(self.twice)?;
-        let twice = inherited.take(self.twice).expect_err("it is taken");
-        Err(format!("{wrong}; {twice}").into())
-    }
-}
-
 /// Starts a worker of its own and waits beside it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartsAndWaits {
-    pub(crate) here: Slot<OwnedFd>,
-    pub(crate) until: Slot<OwnedFd>,
+    pub(crate) here: Fd,
+    pub(crate) until: Fd,
 }
 
 impl Role for StartsAndWaits {
     const NAME: &'static str = "test.starts-and-waits";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
-        let inner: Process = worker("grandchild", |give| Waits { here: give.share(&here), until: give.share(&until) });
+    fn run(self) -> RoleResult {
+        let (here, until) = (self.here, self.until);
+        let inner: Process = worker("grandchild", Waits { here: here.clone(), until: until.clone() });
         arrive(&here, b's');
         await_word(&until);
         drop(inner);
@@ -186,15 +173,15 @@ impl Role for StartsAndWaits {
 /// Starts a worker of its own and is killed before it can have got far.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartsAndDies {
-    pub(crate) here: Slot<OwnedFd>,
-    pub(crate) until: Slot<OwnedFd>,
+    pub(crate) here: Fd,
+    pub(crate) until: Fd,
 }
 
 impl Role for StartsAndDies {
     const NAME: &'static str = "test.starts-and-dies";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
-        let _inner = worker("grandchild", |give| Waits { here: give.share(&here), until: give.share(&until) });
+    fn run(self) -> RoleResult {
+        let (here, until) = (self.here, self.until);
+        let _inner = worker("grandchild", Waits { here: here.clone(), until: until.clone() });
         nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL)?;
         Ok(())
     }
@@ -203,34 +190,29 @@ impl Role for StartsAndDies {
 /// Takes the lock, says so, and keeps it until it is told to go on (or is killed).
 #[derive(Serialize, Deserialize)]
 pub(crate) struct HoldsLock {
-    pub(crate) lock: Slot<Lock>,
-    pub(crate) here: Slot<OwnedFd>,
-    pub(crate) until: Slot<OwnedFd>,
+    pub(crate) lock: Lock,
+    pub(crate) here: Fd,
+    pub(crate) until: Fd,
     /// Ends without giving the lock back.
     pub(crate) forget: bool,
 }
 
 impl HoldsLock {
     /// Starts one. Also returns where it says so, and what lets it go on when it is dropped.
-    pub(crate) fn start(name: &str, lock: &Lock, forget: bool) -> (Process, MeetingReader, OwnedFd) {
+    pub(crate) fn start(name: &str, lock: &Lock, forget: bool) -> (Process, MeetingReader, Fd) {
         let ((here, arrives), (until, release)) = (meeting_point(), meeting_point());
-        let process = worker(name, |give| HoldsLock {
-            lock: give.share(lock),
-            here: give.hand_over(arrives),
-            until: give.hand_over(until.into()),
-            forget,
-        });
+        let process = worker(name, HoldsLock { lock: lock.clone(), here: arrives, until: until.into(), forget });
         (process, here, release)
     }
 }
 
 impl Role for HoldsLock {
     const NAME: &'static str = "test.holds-lock";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let lock = inherited.take(self.lock)?;
+    fn run(self) -> RoleResult {
+        let lock = self.lock;
         let guard = lock.acquire()?;
-        arrive(&inherited.take(self.here)?, if guard.abandoned().is_some() { b'a' } else { b'h' });
-        await_word(&inherited.take(self.until)?);
+        arrive(&self.here, if guard.abandoned().is_some() { b'a' } else { b'h' });
+        await_word(&self.until);
         if self.forget {
             std::mem::forget(guard);
         }
@@ -241,17 +223,17 @@ impl Role for HoldsLock {
 /// Adds to a number in a file, many times, each under the lock.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Counts {
-    pub(crate) lock: Slot<Lock>,
-    pub(crate) file: Slot<OwnedFd>,
+    pub(crate) lock: Lock,
+    pub(crate) file: Fd,
     pub(crate) times: u32,
 }
 
 impl Role for Counts {
     const NAME: &'static str = "test.counts";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
+    fn run(self) -> RoleResult {
         use std::os::unix::fs::FileExt;
-        let lock = inherited.take(self.lock)?;
-        let file = std::fs::File::from(inherited.take(self.file)?);
+        let lock = self.lock;
+        let file = std::fs::File::from(self.file.into_owned()?);
         for _ in 0..self.times {
             let _guard = lock.acquire()?;
             let mut number = [0; 8];

@@ -1,8 +1,6 @@
 //! Semaphores between processes: counting ones, bounded ones, and those whose permits come back from the dead.
 
-use std::os::fd::OwnedFd;
-
-use ipc_demo::{BoundedSemaphore, Inherited, OwnedSemaphore, Process, Role, RoleResult, Semaphore, Slot, Value};
+use ipc_demo::{BoundedSemaphore, Fd, OwnedSemaphore, Process, Role, RoleResult, Semaphore, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_asleep, await_word, join_all, meeting_point, watchdog, worker};
@@ -10,18 +8,18 @@ use crate::harness::{MeetingReader, arrive, await_asleep, await_word, join_all, 
 /// Says that it is here, takes a permit of one of the two, says so, and keeps it until it is told to go on.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct TakesPermit {
-    counting: Option<Slot<Semaphore>>,
-    owned: Option<Slot<OwnedSemaphore>>,
-    here: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    counting: Option<Semaphore>,
+    owned: Option<OwnedSemaphore>,
+    here: Fd,
+    until: Fd,
 }
 
 impl Role for TakesPermit {
     const NAME: &'static str = "test.takes-permit";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
-        let owned = self.owned.map(|slot| inherited.take(slot)).transpose()?;
-        let counting = self.counting.map(|slot| inherited.take(slot)).transpose()?;
+    fn run(self) -> RoleResult {
+        let (here, until) = (self.here, self.until);
+        let owned = self.owned;
+        let counting = self.counting;
         arrive(&here, b'b');
         let _permit = owned.as_ref().map(OwnedSemaphore::acquire);
         if let Some(semaphore) = counting {
@@ -34,20 +32,19 @@ impl Role for TakesPermit {
 }
 
 /// Workers that take a permit each, where they say so, and what keeps them.
-fn takers(
-    n: usize,
-    counting: Option<&Semaphore>,
-    owned: Option<&OwnedSemaphore>,
-) -> (Vec<Process>, MeetingReader, OwnedFd) {
+fn takers(n: usize, counting: Option<&Semaphore>, owned: Option<&OwnedSemaphore>) -> (Vec<Process>, MeetingReader, Fd) {
     let ((here, arrives), (until, release)) = (meeting_point(), meeting_point());
-    let until = OwnedFd::from(until);
+    let until = Fd::from(until);
     let start = |number| {
-        worker(&format!("taker-{number}"), |give| TakesPermit {
-            counting: counting.map(|semaphore| give.share(semaphore)),
-            owned: owned.map(|semaphore| give.share(semaphore)),
-            here: give.share(&arrives),
-            until: give.share(&until),
-        })
+        worker(
+            &format!("taker-{number}"),
+            TakesPermit {
+                counting: counting.cloned(),
+                owned: owned.cloned(),
+                here: arrives.clone(),
+                until: until.clone(),
+            },
+        )
     };
     ((0..n).map(start).collect(), here, release)
 }
@@ -131,9 +128,9 @@ fn each_release_lets_exactly_one_process_in() {
 /// Takes and gives permits many times and counts how many are inside with it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ComesAndGoes {
-    owned: Slot<OwnedSemaphore>,
-    bounded: Slot<BoundedSemaphore>,
-    inside: Slot<Value<u32>>,
+    owned: OwnedSemaphore,
+    bounded: BoundedSemaphore,
+    inside: Value<u32>,
     times: u32,
     /// Off where some are killed inside, who stay counted.
     counts: bool,
@@ -141,9 +138,9 @@ pub(crate) struct ComesAndGoes {
 
 impl Role for ComesAndGoes {
     const NAME: &'static str = "test.comes-and-goes";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (owned, bounded) = (inherited.take(self.owned)?, inherited.take(self.bounded)?);
-        let inside = inherited.take(self.inside)?;
+    fn run(self) -> RoleResult {
+        let (owned, bounded) = (self.owned, self.bounded);
+        let inside = self.inside;
         for _ in 0..self.times {
             let permit = owned.acquire();
             bounded.acquire();
@@ -172,13 +169,16 @@ fn stress(processes: usize, times: u32, kill: usize) {
     let bounded = BoundedSemaphore::new(processes as u32).expect("a semaphore");
     let inside = Value::new(0_u32).expect("a value");
     let start = |number| {
-        worker(&format!("car-{number}"), |give| ComesAndGoes {
-            owned: give.share(&owned),
-            bounded: give.share(&bounded),
-            inside: give.share(&inside),
-            times: if number < kill { u32::MAX } else { times },
-            counts: kill == 0,
-        })
+        worker(
+            &format!("car-{number}"),
+            ComesAndGoes {
+                owned: owned.clone(),
+                bounded: bounded.clone(),
+                inside: inside.clone(),
+                times: if number < kill { u32::MAX } else { times },
+                counts: kill == 0,
+            },
+        )
     };
     let mut workers: Vec<Process> = (0..processes).map(start).collect();
     let (killed, survivors) = workers.split_at_mut(kill);

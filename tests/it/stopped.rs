@@ -71,10 +71,7 @@ fn rlock_names_its_holder_too() {
 
 fn getter(queue: &Queue<u64>) -> (Process, MeetingReader) {
     let (mut said, says) = meeting_point();
-    let getter = worker("getter", |give| Gets {
-        queue: give.hand_over(queue.consumer().expect("a handle")),
-        said: give.hand_over(says),
-    });
+    let getter = worker("getter", Gets { queue: queue.consumer(), said: says });
     assert_eq!(said.meet(), Some(b'g'));
     (getter, said)
 }
@@ -122,11 +119,7 @@ fn stopped_putter_is_in_the_way_of_putters_until_it_goes_on() {
     let _watchdog = watchdog("stopped::putter");
     let queue = Queue::<u64>::bounded(1).expect("a queue");
     let (mut said, its_word) = meeting_point();
-    let mut putter = worker("putter", |give| Puts {
-        queue: give.hand_over(queue.producer().expect("a handle")),
-        numbers: 0..4,
-        said: give.hand_over(its_word),
-    });
+    let mut putter = worker("putter", Puts { queue: queue.producer(), numbers: 0..4, said: its_word });
     assert_eq!(said.meet(), Some(b'p'));
     // Its second put sleeps, with the putters' mutex.
     until(|| says(&queue, "putting", &format!("process {}", putter.pid())));
@@ -150,12 +143,7 @@ fn stopped_taker_keeps_its_lease() {
     let queue = JoinableQueue::new().expect("a queue");
     queue.put(7).expect("room");
     let ((mut said, says), (until, release)) = (meeting_point(), meeting_point());
-    let mut taker = worker("taker", |give| Leases {
-        queue: give.hand_over(queue.consumer().expect("a handle")),
-        count: 1,
-        said: give.hand_over(says),
-        until: give.hand_over(until.into()),
-    });
+    let mut taker = worker("taker", Leases { queue: queue.consumer(), count: 1, said: says, until: until.into() });
     assert_eq!(said.meet(), Some(b'l'));
     stop(taker.pid());
     assert!(queue.get_timeout(MOMENT).expect("it may come back").is_none(), "nobody else gets its item");

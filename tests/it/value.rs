@@ -1,8 +1,6 @@
 //! Shared numbers between processes: no update is lost, and none is half done.
 
-use std::os::fd::OwnedFd;
-
-use ipc_demo::{Array, Inherited, Lock, Process, Role, RoleResult, Slot, Value};
+use ipc_demo::{Array, Fd, Lock, Process, Role, RoleResult, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_word, join_all, meeting_point, watchdog, worker};
@@ -10,16 +8,16 @@ use crate::harness::{arrive, await_word, join_all, meeting_point, watchdog, work
 /// Adds to numbers many times: by updates, and by separate steps under the lock.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Adds {
-    value: Slot<Value<f64>>,
-    array: Slot<Array<i16>>,
+    value: Value<f64>,
+    array: Array<i16>,
     index: usize,
     times: u32,
 }
 
 impl Role for Adds {
     const NAME: &'static str = "test.adds";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (value, array) = (inherited.take(self.value)?, inherited.take(self.array)?);
+    fn run(self) -> RoleResult {
+        let (value, array) = (self.value, self.array);
         for _ in 0..self.times {
             value.update(|n| n + 0.5)?;
             array.update_all(|numbers| numbers[self.index] += 1)?;
@@ -36,12 +34,7 @@ fn stress(processes: usize, times: u32) {
     let lock = Lock::new().expect("a lock");
     let array = Array::with_lock(&vec![0_i16; processes + 1], &lock).expect("an array");
     let start = |which| {
-        worker(&format!("adder-{which}"), |give| Adds {
-            value: give.share(&value),
-            array: give.share(&array),
-            index: which + 1,
-            times,
-        })
+        worker(&format!("adder-{which}"), Adds { value: value.clone(), array: array.clone(), index: which + 1, times })
     };
     let mut workers: Vec<Process> = (0..processes).map(start).collect();
     join_all(&mut workers);
@@ -66,35 +59,35 @@ fn stress_with_8_processes() {
 /// Stops in the middle of a change: says that it is there, and goes on when told to.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StopsInside {
-    value: Option<Slot<Value<u32>>>,
-    unlocked: Option<Slot<Value<u32>>>,
-    array: Option<Slot<Array<u8>>>,
-    here: Slot<OwnedFd>,
-    until: Slot<OwnedFd>,
+    value: Option<Value<u32>>,
+    unlocked: Option<Value<u32>>,
+    array: Option<Array<u8>>,
+    here: Fd,
+    until: Fd,
 }
 
 impl Role for StopsInside {
     const NAME: &'static str = "test.stops-inside";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (here, until) = (inherited.take(self.here)?, inherited.take(self.until)?);
+    fn run(self) -> RoleResult {
+        let (here, until) = (self.here, self.until);
         let pause = || {
             arrive(&here, b'i');
             await_word(&until);
         };
         if let Some(slot) = self.value {
-            inherited.take(slot)?.update(|n| {
+            slot.update(|n| {
                 pause();
                 n + 1
             })?;
         }
         if let Some(slot) = self.unlocked {
-            let value = inherited.take(slot)?;
+            let value = slot;
             let before = value.get();
             pause();
             value.set(before + 1);
         }
         if let Some(slot) = self.array {
-            inherited.take(slot)?.update_all(|numbers| {
+            slot.update_all(|numbers| {
                 numbers.fill(9);
                 pause();
             })?;
@@ -108,13 +101,10 @@ fn separate_get_and_set_without_a_lock_lose_an_update() {
     let _watchdog = watchdog("value::lose_an_update");
     let value = Value::unlocked(0).expect("a value");
     let ((mut here, arrives), (until, go)) = (meeting_point(), meeting_point());
-    let mut slow = worker("slow", |give| StopsInside {
-        value: None,
-        unlocked: Some(give.share(&value)),
-        array: None,
-        here: give.hand_over(arrives),
-        until: give.hand_over(until.into()),
-    });
+    let mut slow = worker(
+        "slow",
+        StopsInside { value: None, unlocked: Some(value.clone()), array: None, here: arrives, until: until.into() },
+    );
     assert_eq!(here.meet(), Some(b'i'));
     for _ in 0..10 {
         value.set(value.get() + 1);
@@ -131,13 +121,16 @@ fn killed_in_an_update_has_changed_nothing() {
     let array = Array::new(&[1, 2, 3]).expect("an array");
     for in_array in [false, true] {
         let ((mut here, arrives), (until, _go)) = (meeting_point(), meeting_point());
-        let mut victim = worker("victim", |give| StopsInside {
-            value: (!in_array).then(|| give.share(&value)),
-            unlocked: None,
-            array: in_array.then(|| give.share(&array)),
-            here: give.hand_over(arrives),
-            until: give.hand_over(until.into()),
-        });
+        let mut victim = worker(
+            "victim",
+            StopsInside {
+                value: (!in_array).then(|| value.clone()),
+                unlocked: None,
+                array: in_array.then(|| array.clone()),
+                here: arrives,
+                until: until.into(),
+            },
+        );
         assert_eq!(here.meet(), Some(b'i'));
         victim.kill().expect("a signal");
         // Whether the lock was handed on already or will be: nobody waits for ever.
@@ -155,15 +148,15 @@ fn killed_in_an_update_has_changed_nothing() {
 /// Writes slices of equal numbers until it is killed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct WritesSlices {
-    array: Slot<Array<u64>>,
-    here: Slot<OwnedFd>,
+    array: Array<u64>,
+    here: Fd,
 }
 
 impl Role for WritesSlices {
     const NAME: &'static str = "test.writes-slices";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let array = inherited.take(self.array)?;
-        let here = inherited.take(self.here)?;
+    fn run(self) -> RoleResult {
+        let array = self.array;
+        let here = self.here;
         for round in 0_u64.. {
             array.write(.., &vec![round; array.len()])?;
             if round == 100 {
@@ -180,8 +173,8 @@ fn stress_killed_writers_leave_whole_slices() {
     let array = Array::zeroed(1_000).expect("an array");
     for _ in 0..20 {
         let (mut here, arrives) = meeting_point();
-        let mut writers = [(); 2]
-            .map(|()| worker("writer", |give| WritesSlices { array: give.share(&array), here: give.share(&arrives) }));
+        let mut writers =
+            [(); 2].map(|()| worker("writer", WritesSlices { array: array.clone(), here: arrives.clone() }));
         assert_eq!([here.meet(), here.meet()], [Some(b'w'); 2]);
         writers[0].kill().expect("a signal");
         writers[1].kill().expect("a signal");

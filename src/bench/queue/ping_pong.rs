@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use super::CAPACITY;
 use crate::bench::workload::{RoundTrips, Sample};
-use crate::ipc::{self, Consumer, Inherited, Process, Producer, Queue, Role, RoleResult, Slot};
+use crate::ipc::{self, Consumer, Process, Producer, Queue, Role, RoleResult};
 
 /// Takes a number and puts it into the other queue.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Echoes {
-    from: Slot<Consumer<u64>>,
-    to: Slot<Producer<u64>>,
+    from: Consumer<u64>,
+    to: Producer<u64>,
 }
 
 impl Role for Echoes {
     const NAME: &'static str = "bench.echoes";
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let (from, to) = (inherited.take(self.from)?, inherited.take(self.to)?);
+    fn run(self) -> RoleResult {
+        let (from, to) = (self.from, self.to);
         for item in from.iter() {
             to.put(item?).map_err(ipc::Error::from)?;
         }
@@ -44,11 +44,8 @@ fn times(round_trips: u64, mut round: impl FnMut(u64) -> Result<u64>) -> Result<
 
 pub(super) fn processes(round_trips: u64) -> Result<Sample> {
     let (there, back) = (Queue::<u64>::bounded(CAPACITY)?, Queue::<u64>::bounded(CAPACITY)?);
-    let (put, get) = (there.producer()?, back.consumer()?);
-    let mut echo = Process::spawn("echo", |give| Echoes {
-        from: give.hand_over(there.consumer().expect("a descriptor")),
-        to: give.hand_over(back.producer().expect("a descriptor")),
-    })?;
+    let (put, get) = (there.producer(), back.consumer());
+    let mut echo = Process::spawn("echo", Echoes { from: there.consumer(), to: back.producer() })?;
     drop((there, back));
     let sample = times(round_trips, |number| {
         put.put(number).map_err(ipc::Error::from)?;

@@ -9,13 +9,13 @@ use super::Case;
 use super::load::Load;
 use crate::bench::gate::{Gate, Start};
 use crate::bench::workload::Sample;
-use crate::ipc::{self, Consumer, Inherited, Process, Producer, Queue, Role, RoleResult, Slot};
+use crate::ipc::{self, Consumer, Process, Producer, Queue, Role, RoleResult};
 
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(super) struct Puts<T> {
     gate: Gate,
-    queue: Slot<Producer<T>>,
+    queue: Producer<T>,
     items: u64,
     bytes: usize,
     batch: usize,
@@ -23,9 +23,9 @@ pub(super) struct Puts<T> {
 
 impl<T: Load> Role for Puts<T> {
     const NAME: &'static str = T::PUTS;
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(self.queue)?;
-        self.gate.pass(inherited)?;
+    fn run(self) -> RoleResult {
+        let queue = self.queue;
+        self.gate.pass()?;
         if self.batch == 1 {
             for number in 0..self.items {
                 queue.put(T::make(number, self.bytes)).map_err(ipc::Error::from)?;
@@ -49,15 +49,15 @@ impl<T: Load> Role for Puts<T> {
 #[serde(bound = "")]
 pub(super) struct Gets<T> {
     gate: Gate,
-    queue: Slot<Consumer<T>>,
+    queue: Consumer<T>,
     batch: usize,
 }
 
 impl<T: Load> Role for Gets<T> {
     const NAME: &'static str = T::GETS;
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(self.queue)?;
-        let mut report = self.gate.pass(inherited)?;
+    fn run(self) -> RoleResult {
+        let queue = self.queue;
+        let mut report = self.gate.pass()?;
         let (mut items, mut sum) = (0_u64, 0_u64);
         if self.batch == 1 {
             for item in queue.iter() {
@@ -85,26 +85,28 @@ impl<T: Load> Role for Gets<T> {
 /// What an item takes through the queue, between processes.
 pub(super) fn processes<T: Load>(case: Case, items: u64) -> Result<Sample> {
     let queue = Queue::<T>::bounded(case.capacity)?;
-    let (producer, consumer) = (queue.producer()?, queue.consumer()?);
+    let (producer, consumer) = (queue.producer(), queue.consumer());
     drop(queue);
     let start = Start::new()?;
     let each = items.div_ceil(case.producers);
     let mut workers = Vec::new();
     for number in 0..case.consumers {
-        workers.push(Process::spawn(&format!("getter-{number}"), |give| Gets::<T> {
-            gate: start.gate(give),
-            queue: give.share(&consumer),
-            batch: case.batch,
-        })?);
+        workers.push(Process::spawn(
+            &format!("getter-{number}"),
+            Gets::<T> { gate: start.gate(), queue: consumer.clone(), batch: case.batch },
+        )?);
     }
     for number in 0..case.producers {
-        workers.push(Process::spawn(&format!("putter-{number}"), |give| Puts::<T> {
-            gate: start.gate(give),
-            queue: give.share(&producer),
-            items: each,
-            bytes: case.bytes,
-            batch: case.batch,
-        })?);
+        workers.push(Process::spawn(
+            &format!("putter-{number}"),
+            Puts::<T> {
+                gate: start.gate(),
+                queue: producer.clone(),
+                items: each,
+                bytes: case.bytes,
+                batch: case.batch,
+            },
+        )?);
     }
     drop((producer, consumer));
     let (begun, mut reports) = start.fire(workers.len())?;

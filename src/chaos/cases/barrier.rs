@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
 use crate::chaos::peer::Peer;
 use crate::chaos::words::{IDLE, WAITING, Words, words};
-use crate::ipc::{Barrier, Breach, Error, Give, Inherited, RoleResult, Slot};
+use crate::ipc::{Barrier, Breach, Error, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "Barrier";
@@ -36,13 +36,13 @@ fn wait(barrier: &Barrier, victim: Option<u32>) -> Result<bool, Fault> {
     }
 }
 
-fn waiter(barrier: &Arc<Barrier>) -> Arc<dyn Fn() -> Result<bool, Fault> + Send + Sync> {
-    let barrier = Arc::clone(barrier);
+fn waiter(barrier: &Barrier) -> Arc<dyn Fn() -> Result<bool, Fault> + Send + Sync> {
+    let barrier = barrier.clone();
     Arc::new(move || wait(&barrier, None))
 }
 
 /// Mends the barrier, if it has to be, and two pass it twice.
-fn two_rounds(scene: &mut Scene, barrier: &Arc<Barrier>) -> Result<(), Fault> {
+fn two_rounds(scene: &mut Scene, barrier: &Barrier) -> Result<(), Fault> {
     barrier.reset();
     for _ in 0..2 {
         let meet = waiter(barrier);
@@ -60,25 +60,24 @@ fn effect_of(passed: bool) -> Effect {
 
 /// A peer waits; the victim is the second of two.
 struct Last {
-    barrier: Arc<Barrier>,
+    barrier: Barrier,
     peer: Peer<Result<bool, Fault>>,
 }
 
 impl Case for Last {
-    type Part = Slot<Barrier>;
+    type Part = Barrier;
 
     fn prepare() -> anyhow::Result<Self> {
-        let barrier = Arc::new(Barrier::new(2)?);
+        let barrier = Barrier::new(2)?;
         let meet = waiter(&barrier);
         Ok(Last { barrier, peer: Peer::asleep_in(move || meet())? })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.barrier)
+    fn part(&mut self) -> Self::Part {
+        self.barrier.clone()
     }
 
-    fn suffer(barrier: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let barrier = inherited.take(barrier)?;
+    fn suffer(barrier: Self::Part) -> RoleResult {
         mark();
         barrier.wait()?;
         mark();
@@ -94,23 +93,23 @@ impl Case for Last {
 
 /// The victim waits; a peer comes as the second of two.
 struct First {
-    barrier: Arc<Barrier>,
+    barrier: Barrier,
     peer: Option<Peer<Result<bool, Fault>>>,
 }
 
 impl Case for First {
-    type Part = Slot<Barrier>;
+    type Part = Barrier;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(First { barrier: Arc::new(Barrier::new(2)?), peer: None })
+        Ok(First { barrier: Barrier::new(2)?, peer: None })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.barrier)
+    fn part(&mut self) -> Self::Part {
+        self.barrier.clone()
     }
 
-    fn suffer(barrier: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        Last::suffer(barrier, inherited)
+    fn suffer(barrier: Self::Part) -> RoleResult {
+        Last::suffer(barrier)
     }
 
     fn rouse(&mut self) -> anyhow::Result<()> {
@@ -123,7 +122,7 @@ impl Case for First {
         let passed = match &mut self.peer {
             Some(peer) => scene.back(peer)??,
             None => {
-                let (barrier, victim) = (Arc::clone(&self.barrier), Some(scene.victim_pid));
+                let (barrier, victim) = (self.barrier.clone(), Some(scene.victim_pid));
                 scene.fresh(move || wait(&barrier, victim))??
             }
         };

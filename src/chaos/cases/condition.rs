@@ -1,12 +1,11 @@
 //! The condition: a dead waiter eats no notification, and nobody waits for the word of a dead notifier.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
 use crate::chaos::peer::Peer;
 use crate::chaos::words::{WAITING, Words, words};
-use crate::ipc::{Condition, Give, Inherited, Lock, RoleResult, Slot};
+use crate::ipc::{Condition, Lock, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "Condition";
@@ -38,8 +37,8 @@ pub(in crate::chaos) static ROWS: [Row; 3] = [
 /// What those who use a condition share.
 #[derive(Clone)]
 struct Shared {
-    lock: Arc<Lock>,
-    condition: Arc<Condition>,
+    lock: Lock,
+    condition: Condition,
 }
 
 /// What a waiter came back with: notified, or told that somebody died with the lock, or neither.
@@ -47,11 +46,11 @@ type Answer = Result<Effect, Fault>;
 
 impl Shared {
     fn new() -> anyhow::Result<Self> {
-        Ok(Shared { lock: Arc::new(Lock::new()?), condition: Arc::new(Condition::new()?) })
+        Ok(Shared { lock: Lock::new()?, condition: Condition::new()? })
     }
 
-    fn give(&self, give: &mut Give) -> (Slot<Lock>, Slot<Condition>) {
-        (give.share(&*self.lock), give.share(&*self.condition))
+    fn give(&self) -> (Lock, Condition) {
+        (self.lock.clone(), self.condition.clone())
     }
 
     fn waiter(&self) -> anyhow::Result<Peer<Answer>> {
@@ -91,18 +90,18 @@ struct Wait {
 }
 
 impl Case for Wait {
-    type Part = (Slot<Lock>, Slot<Condition>);
+    type Part = (Lock, Condition);
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Wait { shared: Shared::new()?, behind: None })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        self.shared.give(give)
+    fn part(&mut self) -> Self::Part {
+        self.shared.give()
     }
 
-    fn suffer((lock, condition): Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let (lock, condition) = (inherited.take(lock)?, inherited.take(condition)?);
+    fn suffer((lock, condition): Self::Part) -> RoleResult {
+        let (lock, condition) = (lock, condition);
         let guard = lock.acquire()?;
         mark();
         let _guard = condition.wait(guard)?;
@@ -135,7 +134,7 @@ struct Notify {
 }
 
 impl Case for Notify {
-    type Part = (Slot<Lock>, Slot<Condition>);
+    type Part = (Lock, Condition);
 
     fn prepare() -> anyhow::Result<Self> {
         let shared = Shared::new()?;
@@ -143,12 +142,12 @@ impl Case for Notify {
         Ok(Notify { shared, peer })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        self.shared.give(give)
+    fn part(&mut self) -> Self::Part {
+        self.shared.give()
     }
 
-    fn suffer((lock, condition): Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let (lock, condition) = (inherited.take(lock)?, inherited.take(condition)?);
+    fn suffer((lock, condition): Self::Part) -> RoleResult {
+        let (lock, condition) = (lock, condition);
         mark();
         let guard = lock.acquire()?;
         condition.notify(&guard, 1)?;

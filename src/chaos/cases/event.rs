@@ -1,12 +1,11 @@
 //! The event: it is set and all are let go, or neither.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
 use crate::chaos::peer::Peer;
 use crate::chaos::words::{WAITING, Words, words};
-use crate::ipc::{Event, Give, Inherited, RoleResult, Slot};
+use crate::ipc::{Event, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "Event";
@@ -30,20 +29,20 @@ pub(in crate::chaos) static ROWS: [Row; 5] = [
     Row::within::<Clear>(NAME, words("in clear", "clear 中"), GO_ON, OPERATION).like_python("Event.in_clear"),
 ];
 
-fn waiters(event: &Arc<Event>) -> anyhow::Result<[Peer<bool>; 2]> {
+fn waiters(event: &Event) -> anyhow::Result<[Peer<bool>; 2]> {
     let waiter = || {
-        let event = Arc::clone(event);
+        let event = event.clone();
         Peer::asleep_in(move || event.wait_timeout(LONG))
     };
     Ok([waiter()?, waiter()?])
 }
 
 /// Clears the event and sets it for somebody who waits, twice.
-fn two_rounds(scene: &mut Scene, event: &Arc<Event>) -> Result<(), Fault> {
+fn two_rounds(scene: &mut Scene, event: &Event) -> Result<(), Fault> {
     for _ in 0..2 {
         event.clear();
         demand(!event.is_set(), Fault::Unusable)?;
-        let waiting = Arc::clone(event);
+        let waiting = event.clone();
         let mut peer = Peer::asleep_in(move || waiting.wait_timeout(LONG)).map_err(|_| Fault::Unusable)?;
         event.set();
         demand(scene.back(&mut peer)?, Fault::Hangs)?;
@@ -53,25 +52,24 @@ fn two_rounds(scene: &mut Scene, event: &Arc<Event>) -> Result<(), Fault> {
 
 /// The victim sets the event; with `PEERS` two wait for it.
 struct Set<const PEERS: bool> {
-    event: Arc<Event>,
+    event: Event,
     peers: Option<[Peer<bool>; 2]>,
 }
 
 impl<const PEERS: bool> Case for Set<PEERS> {
-    type Part = Slot<Event>;
+    type Part = Event;
 
     fn prepare() -> anyhow::Result<Self> {
-        let event = Arc::new(Event::new()?);
+        let event = Event::new()?;
         let peers = if PEERS { Some(waiters(&event)?) } else { None };
         Ok(Set { event, peers })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.event)
+    fn part(&mut self) -> Self::Part {
+        self.event.clone()
     }
 
-    fn suffer(event: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let event = inherited.take(event)?;
+    fn suffer(event: Self::Part) -> RoleResult {
         mark();
         event.set();
         mark();
@@ -96,23 +94,22 @@ impl<const PEERS: bool> Case for Set<PEERS> {
     }
 }
 
-struct Clear(Arc<Event>);
+struct Clear(Event);
 
 impl Case for Clear {
-    type Part = Slot<Event>;
+    type Part = Event;
 
     fn prepare() -> anyhow::Result<Self> {
         let event = Event::new()?;
         event.set();
-        Ok(Clear(Arc::new(event)))
+        Ok(Clear(event))
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(event: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let event = inherited.take(event)?;
+    fn suffer(event: Self::Part) -> RoleResult {
         mark();
         event.clear();
         mark();
@@ -128,25 +125,24 @@ impl Case for Clear {
 
 /// The victim waits with two others, and somebody sets the event.
 struct Wait {
-    event: Arc<Event>,
+    event: Event,
     others: [Peer<bool>; 2],
 }
 
 impl Case for Wait {
-    type Part = Slot<Event>;
+    type Part = Event;
 
     fn prepare() -> anyhow::Result<Self> {
-        let event = Arc::new(Event::new()?);
+        let event = Event::new()?;
         let others = waiters(&event)?;
         Ok(Wait { event, others })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.event)
+    fn part(&mut self) -> Self::Part {
+        self.event.clone()
     }
 
-    fn suffer(event: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let event = inherited.take(event)?;
+    fn suffer(event: Self::Part) -> RoleResult {
         mark();
         event.wait();
         mark();

@@ -1,13 +1,12 @@
 //! The queue of tasks: what a dead worker had goes to another, once, and whoever joins does not wait for the dead.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
 use crate::chaos::peer::Peer;
 use crate::chaos::victim::forerun;
 use crate::chaos::words::{HOLDING, WAITING, Words, words};
-use crate::ipc::{Give, Inherited, JoinableQueue, Result as IpcResult, RoleResult, Slot};
+use crate::ipc::{JoinableQueue, Result as IpcResult, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "JoinableQueue";
@@ -35,12 +34,12 @@ pub(in crate::chaos) static ROWS: [Row; 7] = [
 /// The row whose victim dies with a lease.
 const LEASE: usize = 2;
 
-type Tasks = Arc<JoinableQueue<u64>>;
+type Tasks = JoinableQueue<u64>;
 
 fn tasks(numbers: &[u64]) -> anyhow::Result<Tasks> {
     let queue = JoinableQueue::<u64>::builder().capacity(4).byte_limit(4096).build()?;
     queue.put_many(numbers)?;
-    Ok(Arc::new(queue))
+    Ok(queue)
 }
 
 /// A task and how often it came back.
@@ -48,7 +47,7 @@ type Done = (u64, u32);
 
 /// Does what is to be done, until nothing is.
 fn do_all(scene: &mut Scene, queue: &Tasks) -> Result<Vec<Done>, Fault> {
-    let own = queue.try_clone().map_err(|_| Fault::Unusable)?;
+    let own = queue.clone();
     let mut done = scene.fresh(move || {
         let mut done = Vec::new();
         while own.unfinished() > 0 {
@@ -80,8 +79,7 @@ fn check(done: &[Done], numbers: &[u64]) -> Result<(), Fault> {
     demand(found == numbers, Fault::Lost)
 }
 
-fn suffer_get(queue: Slot<JoinableQueue<u64>>, inherited: &mut Inherited) -> RoleResult {
-    let queue = inherited.take(queue)?;
+fn suffer_get(queue: JoinableQueue<u64>) -> RoleResult {
     mark();
     let _lease = queue.get()?;
     mark();
@@ -91,18 +89,18 @@ fn suffer_get(queue: Slot<JoinableQueue<u64>>, inherited: &mut Inherited) -> Rol
 struct Lease(Tasks);
 
 impl Case for Lease {
-    type Part = Slot<JoinableQueue<u64>>;
+    type Part = JoinableQueue<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Lease(tasks(&[1, 2])?))
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_get(queue, inherited)
+    fn suffer(queue: Self::Part) -> RoleResult {
+        suffer_get(queue)
     }
 
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
@@ -123,18 +121,17 @@ impl Case for Lease {
 struct GiveBack(Tasks);
 
 impl Case for GiveBack {
-    type Part = Slot<JoinableQueue<u64>>;
+    type Part = JoinableQueue<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(GiveBack(tasks(&[1, 2])?))
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(queue)?;
+    fn suffer(queue: Self::Part) -> RoleResult {
         let lease = queue.get()?;
         mark();
         lease.give_back()?;
@@ -153,20 +150,20 @@ impl Case for GiveBack {
 struct Inherit(Tasks);
 
 impl Case for Inherit {
-    type Part = Slot<JoinableQueue<u64>>;
+    type Part = JoinableQueue<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         let queue = tasks(&[1])?;
-        forerun(&ROWS[LEASE], |give| give.share(&*queue))?;
+        forerun(&ROWS[LEASE], queue.clone())?;
         Ok(Inherit(queue))
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_get(queue, inherited)
+    fn suffer(queue: Self::Part) -> RoleResult {
+        suffer_get(queue)
     }
 
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
@@ -191,22 +188,22 @@ struct GetEmpty {
 }
 
 impl Case for GetEmpty {
-    type Part = Slot<JoinableQueue<u64>>;
+    type Part = JoinableQueue<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(GetEmpty { queue: tasks(&[])?, behind: None })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.queue)
+    fn part(&mut self) -> Self::Part {
+        self.queue.clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_get(queue, inherited)
+    fn suffer(queue: Self::Part) -> RoleResult {
+        suffer_get(queue)
     }
 
     fn rouse(&mut self) -> anyhow::Result<()> {
-        let own = self.queue.try_clone()?;
+        let own = self.queue.clone();
         self.behind = Some(Peer::asleep_in(move || {
             let Some(lease) = own.get_timeout(LONG)? else { return Ok(None) };
             let done = (*lease, lease.redelivered());
@@ -241,20 +238,19 @@ struct TaskDone {
 }
 
 impl Case for TaskDone {
-    type Part = Slot<JoinableQueue<u64>>;
+    type Part = JoinableQueue<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         let queue = tasks(&[1])?;
-        let consumer = queue.try_clone()?;
+        let consumer = queue.clone();
         Ok(TaskDone { queue, _consumer: consumer, peer: None })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.queue)
+    fn part(&mut self) -> Self::Part {
+        self.queue.clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(queue)?;
+    fn suffer(queue: Self::Part) -> RoleResult {
         let lease = queue.get()?;
         mark();
         lease.task_done()?;
@@ -263,7 +259,7 @@ impl Case for TaskDone {
     }
 
     fn surround(&mut self) -> anyhow::Result<()> {
-        let own = self.queue.try_clone()?;
+        let own = self.queue.clone();
         self.peer = Some(Peer::asleep_in(move || own.join_timeout(LONG))?);
         Ok(())
     }

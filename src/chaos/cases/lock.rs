@@ -1,12 +1,11 @@
 //! The lock: its holder's death hands it on, and every other death leaves it alone.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
 use crate::chaos::peer::{Holder, Peer};
 use crate::chaos::words::{HOLDING, IDLE, WAITING, Words, words};
-use crate::ipc::{Give, Inherited, Lock, RoleResult, Slot};
+use crate::ipc::{Lock, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "Lock";
@@ -56,8 +55,8 @@ fn two_rounds(lock: &Lock) -> Result<(), Fault> {
 }
 
 /// Takes the lock, says whether its last holder died with it, and goes on.
-fn look(scene: &mut Scene, lock: &Arc<Lock>, otherwise: Effect) -> Result<Effect, Fault> {
-    let lock = Arc::clone(lock);
+fn look(scene: &mut Scene, lock: &Lock, otherwise: Effect) -> Result<Effect, Fault> {
+    let lock = lock.clone();
     scene.fresh(move || {
         let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
         let effect = if guard.abandoned().is_some() { Effect::HandedOn } else { otherwise };
@@ -67,29 +66,28 @@ fn look(scene: &mut Scene, lock: &Arc<Lock>, otherwise: Effect) -> Result<Effect
 }
 
 /// Waits for the lock as [`look`] does.
-fn waiter(lock: &Arc<Lock>, otherwise: Effect) -> anyhow::Result<Peer<Result<Effect, Fault>>> {
-    let lock = Arc::clone(lock);
+fn waiter(lock: &Lock, otherwise: Effect) -> anyhow::Result<Peer<Result<Effect, Fault>>> {
+    let lock = lock.clone();
     Peer::asleep_in(move || {
         let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
         Ok(if guard.abandoned().is_some() { Effect::HandedOn } else { otherwise })
     })
 }
 
-struct Acquire(Arc<Lock>);
+struct Acquire(Lock);
 
 impl Case for Acquire {
-    type Part = Slot<Lock>;
+    type Part = Lock;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(Acquire(Arc::new(Lock::new()?)))
+        Ok(Acquire(Lock::new()?))
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let lock = inherited.take(lock)?;
+    fn suffer(lock: Self::Part) -> RoleResult {
         mark();
         let _guard = lock.acquire()?;
         mark();
@@ -102,25 +100,25 @@ impl Case for Acquire {
 }
 
 /// The victim takes the lock of one that died before it: whoever comes next is told as well.
-struct Inherit(Arc<Lock>);
+struct Inherit(Lock);
 
 impl Case for Inherit {
-    type Part = Slot<Lock>;
+    type Part = Lock;
 
     fn prepare() -> anyhow::Result<Self> {
-        let lock = Arc::new(Lock::new()?);
-        let held = Arc::clone(&lock);
+        let lock = Lock::new()?;
+        let held = lock.clone();
         let dies_with_it = std::thread::spawn(move || held.acquire().map(std::mem::forget));
         dies_with_it.join().map_err(|_| anyhow::anyhow!("the first holder panicked"))??;
         Ok(Inherit(lock))
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        Acquire::suffer(lock, inherited)
+    fn suffer(lock: Self::Part) -> RoleResult {
+        Acquire::suffer(lock)
     }
 
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
@@ -128,21 +126,20 @@ impl Case for Inherit {
     }
 }
 
-struct Release(Arc<Lock>);
+struct Release(Lock);
 
 impl Case for Release {
-    type Part = Slot<Lock>;
+    type Part = Lock;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(Release(Arc::new(Lock::new()?)))
+        Ok(Release(Lock::new()?))
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let lock = inherited.take(lock)?;
+    fn suffer(lock: Self::Part) -> RoleResult {
         let guard = lock.acquire()?;
         mark();
         drop(guard);
@@ -157,17 +154,17 @@ impl Case for Release {
 
 /// The victim waits behind somebody and is woken by the release; a peer waits behind the victim.
 struct AcquireContended {
-    lock: Arc<Lock>,
+    lock: Lock,
     holder: Holder,
     behind: Option<Peer<Result<Effect, Fault>>>,
 }
 
 impl Case for AcquireContended {
-    type Part = Slot<Lock>;
+    type Part = Lock;
 
     fn prepare() -> anyhow::Result<Self> {
-        let lock = Arc::new(Lock::new()?);
-        let held = Arc::clone(&lock);
+        let lock = Lock::new()?;
+        let held = lock.clone();
         let holder = Holder::of(move |meanwhile| {
             let _guard = held.try_acquire();
             meanwhile();
@@ -175,12 +172,12 @@ impl Case for AcquireContended {
         Ok(AcquireContended { lock, holder, behind: None })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.lock)
+    fn part(&mut self) -> Self::Part {
+        self.lock.clone()
     }
 
-    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        Acquire::suffer(lock, inherited)
+    fn suffer(lock: Self::Part) -> RoleResult {
+        Acquire::suffer(lock)
     }
 
     fn rouse(&mut self) -> anyhow::Result<()> {
@@ -205,23 +202,23 @@ impl Case for AcquireContended {
 
 /// A peer waits for what the victim gives back.
 struct ReleaseToPeer {
-    lock: Arc<Lock>,
+    lock: Lock,
     peer: Option<Peer<Result<Effect, Fault>>>,
 }
 
 impl Case for ReleaseToPeer {
-    type Part = Slot<Lock>;
+    type Part = Lock;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(ReleaseToPeer { lock: Arc::new(Lock::new()?), peer: None })
+        Ok(ReleaseToPeer { lock: Lock::new()?, peer: None })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.lock)
+    fn part(&mut self) -> Self::Part {
+        self.lock.clone()
     }
 
-    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        Release::suffer(lock, inherited)
+    fn suffer(lock: Self::Part) -> RoleResult {
+        Release::suffer(lock)
     }
 
     fn surround(&mut self) -> anyhow::Result<()> {

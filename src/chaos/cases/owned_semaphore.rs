@@ -1,12 +1,11 @@
 //! The semaphore whose permits come back from the dead: after every death all of them are free.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
 use crate::chaos::peer::{Holder, Peer};
 use crate::chaos::words::{HOLDING, WAITING, Words, words};
-use crate::ipc::{Give, Inherited, OwnedSemaphore, RoleResult, Slot};
+use crate::ipc::{OwnedSemaphore, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "OwnedSemaphore";
@@ -34,8 +33,8 @@ pub(in crate::chaos) static ROWS: [Row; 5] = [
 ];
 
 /// Takes all permits, and none more, twice.
-fn two_rounds(scene: &mut Scene, semaphore: &Arc<OwnedSemaphore>, all: usize) -> Result<(), Fault> {
-    let semaphore = Arc::clone(semaphore);
+fn two_rounds(scene: &mut Scene, semaphore: &OwnedSemaphore, all: usize) -> Result<(), Fault> {
+    let semaphore = semaphore.clone();
     scene.fresh(move || {
         for _ in 0..2 {
             let permits: Vec<_> = (0..=all).map_while(|_| semaphore.try_acquire()).collect();
@@ -46,27 +45,26 @@ fn two_rounds(scene: &mut Scene, semaphore: &Arc<OwnedSemaphore>, all: usize) ->
     })?
 }
 
-fn waiter(semaphore: &Arc<OwnedSemaphore>) -> anyhow::Result<Peer<bool>> {
-    let semaphore = Arc::clone(semaphore);
+fn waiter(semaphore: &OwnedSemaphore) -> anyhow::Result<Peer<bool>> {
+    let semaphore = semaphore.clone();
     Peer::asleep_in(move || semaphore.acquire_timeout(LONG).is_some())
 }
 
 /// One of two permits.
-struct Acquire(Arc<OwnedSemaphore>);
+struct Acquire(OwnedSemaphore);
 
 impl Case for Acquire {
-    type Part = Slot<OwnedSemaphore>;
+    type Part = OwnedSemaphore;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(Acquire(Arc::new(OwnedSemaphore::new(2)?)))
+        Ok(Acquire(OwnedSemaphore::new(2)?))
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(semaphore: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let semaphore = inherited.take(semaphore)?;
+    fn suffer(semaphore: Self::Part) -> RoleResult {
         mark();
         let _permit = semaphore.acquire();
         mark();
@@ -81,17 +79,17 @@ impl Case for Acquire {
 
 /// The only permit is taken; the victim waits for it, and a peer behind it.
 struct AcquireEmpty {
-    semaphore: Arc<OwnedSemaphore>,
+    semaphore: OwnedSemaphore,
     holder: Holder,
     behind: Option<Peer<bool>>,
 }
 
 impl Case for AcquireEmpty {
-    type Part = Slot<OwnedSemaphore>;
+    type Part = OwnedSemaphore;
 
     fn prepare() -> anyhow::Result<Self> {
-        let semaphore = Arc::new(OwnedSemaphore::new(1)?);
-        let held = Arc::clone(&semaphore);
+        let semaphore = OwnedSemaphore::new(1)?;
+        let held = semaphore.clone();
         let holder = Holder::of(move |meanwhile| {
             let _permit = held.try_acquire();
             meanwhile();
@@ -99,12 +97,12 @@ impl Case for AcquireEmpty {
         Ok(AcquireEmpty { semaphore, holder, behind: None })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.semaphore)
+    fn part(&mut self) -> Self::Part {
+        self.semaphore.clone()
     }
 
-    fn suffer(semaphore: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        Acquire::suffer(semaphore, inherited)
+    fn suffer(semaphore: Self::Part) -> RoleResult {
+        Acquire::suffer(semaphore)
     }
 
     fn rouse(&mut self) -> anyhow::Result<()> {
@@ -124,23 +122,22 @@ impl Case for AcquireEmpty {
 
 /// The victim gives back the only permit; a peer waits for it.
 struct Release {
-    semaphore: Arc<OwnedSemaphore>,
+    semaphore: OwnedSemaphore,
     peer: Option<Peer<bool>>,
 }
 
 impl Case for Release {
-    type Part = Slot<OwnedSemaphore>;
+    type Part = OwnedSemaphore;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(Release { semaphore: Arc::new(OwnedSemaphore::new(1)?), peer: None })
+        Ok(Release { semaphore: OwnedSemaphore::new(1)?, peer: None })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.semaphore)
+    fn part(&mut self) -> Self::Part {
+        self.semaphore.clone()
     }
 
-    fn suffer(semaphore: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let semaphore = inherited.take(semaphore)?;
+    fn suffer(semaphore: Self::Part) -> RoleResult {
         let permit = semaphore.acquire();
         mark();
         drop(permit);

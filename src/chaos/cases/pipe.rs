@@ -6,8 +6,7 @@ use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
 use crate::chaos::peer::Peer;
 use crate::chaos::words::{IDLE, WAITING, Words, words};
 use crate::ipc::{
-    DatagramReceiver, DatagramSender, Error, Give, Inherited, Receiver, Result as IpcResult, RoleResult, Sender, Slot,
-    datagrams, pipe,
+    DatagramReceiver, DatagramSender, Error, Receiver, Result as IpcResult, RoleResult, Sender, datagrams, pipe,
 };
 use crate::sys::trace::mark;
 
@@ -45,7 +44,7 @@ struct Send {
 }
 
 impl Case for Send {
-    type Part = Slot<Sender<(u64, u64)>>;
+    type Part = Sender<(u64, u64)>;
 
     fn prepare() -> anyhow::Result<Self> {
         let (mut receiver, sender) = pipe()?;
@@ -53,12 +52,11 @@ impl Case for Send {
         Ok(Send { sender: Some(sender), peer })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.hand_over(self.sender.take().expect("given once"))
+    fn part(&mut self) -> Self::Part {
+        self.sender.take().expect("given once")
     }
 
-    fn suffer(sender: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let mut sender = inherited.take(sender)?;
+    fn suffer(mut sender: Self::Part) -> RoleResult {
         mark();
         sender.send(&item(7))?;
         mark();
@@ -92,7 +90,7 @@ fn content() -> Vec<u8> {
 }
 
 impl Case for SendLong {
-    type Part = Slot<Sender<()>>;
+    type Part = Sender<()>;
 
     fn prepare() -> anyhow::Result<Self> {
         let (mut receiver, sender) = pipe()?;
@@ -100,12 +98,11 @@ impl Case for SendLong {
         Ok(SendLong { sender: Some(sender), peer })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.hand_over(self.sender.take().expect("given once"))
+    fn part(&mut self) -> Self::Part {
+        self.sender.take().expect("given once")
     }
 
-    fn suffer(sender: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let mut sender = inherited.take(sender)?;
+    fn suffer(mut sender: Self::Part) -> RoleResult {
         let content = content();
         mark();
         sender.send_bytes(&content)?;
@@ -134,19 +131,18 @@ struct Receive {
 }
 
 impl Case for Receive {
-    type Part = Slot<Receiver<u64>>;
+    type Part = Receiver<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         let (receiver, sender) = pipe()?;
         Ok(Receive { receiver: Some(receiver), sender: Some(sender) })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.hand_over(self.receiver.take().expect("given once"))
+    fn part(&mut self) -> Self::Part {
+        self.receiver.take().expect("given once")
     }
 
-    fn suffer(receiver: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let mut receiver = inherited.take(receiver)?;
+    fn suffer(mut receiver: Self::Part) -> RoleResult {
         mark();
         receiver.recv()?;
         mark();
@@ -178,7 +174,7 @@ struct Datagram {
 }
 
 impl Case for Datagram {
-    type Part = Slot<DatagramSender<(u64, u64)>>;
+    type Part = DatagramSender<(u64, u64)>;
 
     fn prepare() -> anyhow::Result<Self> {
         let (sender, receiver) = datagrams()?;
@@ -186,12 +182,11 @@ impl Case for Datagram {
         Ok(Datagram { sender, receiver })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&self.sender)
+    fn part(&mut self) -> Self::Part {
+        self.sender.clone()
     }
 
-    fn suffer(sender: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let sender = inherited.take(sender)?;
+    fn suffer(sender: Self::Part) -> RoleResult {
         mark();
         sender.send(&item(7))?;
         mark();

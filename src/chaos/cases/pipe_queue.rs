@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
 use crate::chaos::words::{WAITING, Words, words};
-use crate::ipc::{Error, Give, Inherited, PipeQueue, RoleResult, Slot};
+use crate::ipc::{Error, PipeQueue, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "PipeQueue";
@@ -26,7 +26,7 @@ pub(in crate::chaos) static ROWS: [Row; 2] = [
 struct Get<const FILLED: bool>(Arc<PipeQueue<u64>>);
 
 impl<const FILLED: bool> Case for Get<FILLED> {
-    type Part = Slot<PipeQueue<u64>>;
+    type Part = PipeQueue<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         let queue = PipeQueue::bounded(4)?;
@@ -36,12 +36,11 @@ impl<const FILLED: bool> Case for Get<FILLED> {
         Ok(Get(Arc::new(queue)))
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        (*self.0).clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(queue)?;
+    fn suffer(queue: Self::Part) -> RoleResult {
         mark();
         queue.get()?;
         mark();

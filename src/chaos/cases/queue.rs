@@ -3,13 +3,14 @@
 mod get;
 mod put;
 
-use std::sync::Arc;
 use std::time::Duration;
+
+use std::sync::Arc;
 
 use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
 use crate::chaos::peer::Peer;
 use crate::chaos::words::{IDLE, WAITING, Words, words};
-use crate::ipc::{Give, Inherited, Queue, Result as IpcResult, RoleResult, Slot};
+use crate::ipc::{Queue, Result as IpcResult, RoleResult};
 use crate::sys::trace::mark;
 use get::{Get, GetEmpty, GetFromPeer};
 use put::{Put, PutFull, PutLong, PutMany, PutToPeer};
@@ -51,7 +52,7 @@ pub(in crate::chaos) static ROWS: [Row; 12] = [
 
 /// A number and its likeness: an item that shows if it is torn.
 type Item = (u64, u64);
-type Items = Arc<Queue<Item>>;
+type Items = Queue<Item>;
 
 fn item(number: u64) -> Item {
     (number, !number)
@@ -62,7 +63,7 @@ fn queue(capacity: usize, numbers: &[u64]) -> anyhow::Result<Items> {
     for &number in numbers {
         queue.put(item(number))?;
     }
-    Ok(Arc::new(queue))
+    Ok(queue)
 }
 
 /// The number of an item that came out whole.
@@ -72,12 +73,12 @@ fn number((number, likeness): Item) -> Result<u64, Fault> {
 
 /// A peer that gets, as one of several handles of this process: the victim is not the only one who may put.
 fn getter(queue: &Items) -> anyhow::Result<Peer<IpcResult<Option<Item>>>> {
-    let own = queue.try_clone()?;
+    let own = queue.clone();
     Peer::asleep_in(move || own.get_timeout(LONG))
 }
 
 fn putter(queue: &Items, number: u64) -> anyhow::Result<Peer<bool>> {
-    let own = queue.try_clone()?;
+    let own = queue.clone();
     Peer::asleep_in(move || own.put_timeout(item(number), LONG).is_ok())
 }
 
@@ -88,7 +89,7 @@ fn got(answer: IpcResult<Option<Item>>) -> Result<u64, Fault> {
 
 /// Everything that is in the queue.
 fn drain(scene: &mut Scene, queue: &Items) -> Result<Vec<u64>, Fault> {
-    let own = queue.try_clone().map_err(|_| Fault::Unusable)?;
+    let own = queue.clone();
     scene.fresh(move || {
         let mut numbers = Vec::new();
         while let Some(item) = own.try_get().map_err(|_| Fault::Unusable)? {
@@ -109,36 +110,32 @@ fn look(scene: &mut Scene, queue: &Items, undone: &[u64], done: &[u64]) -> Resul
         _ => return Err(Fault::Lost),
     };
     for round in 100..102 {
-        let own = queue.try_clone().map_err(|_| Fault::Unusable)?;
+        let own = queue.clone();
         demand(scene.fresh(move || own.put_timeout(item(round), LONG).is_ok())?, Fault::Unusable)?;
         demand(drain(scene, queue)? == [round], Fault::Lost)?;
     }
     Ok(effect)
 }
 
-fn give(give: &mut Give, queue: &Items) -> Slot<Queue<Item>> {
-    give.share(&**queue)
-}
-
 /// A peer waits for items of the victim alone, which leaves the queue.
 struct Leave {
-    queue: Items,
+    /// One handle in the hands of two threads: it does not count for itself.
+    queue: Arc<Items>,
     peer: Option<Peer<IpcResult<Option<Item>>>>,
 }
 
 impl Case for Leave {
-    type Part = Slot<Queue<Item>>;
+    type Part = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(Leave { queue: queue(4, &[])?, peer: None })
+        Ok(Leave { queue: Arc::new(queue(4, &[])?), peer: None })
     }
 
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.queue)
+    fn part(&mut self) -> Self::Part {
+        (*self.queue).clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(queue)?;
+    fn suffer(queue: Self::Part) -> RoleResult {
         mark();
         drop(queue);
         mark();
@@ -163,19 +160,19 @@ impl Case for Leave {
 struct Attach(Items);
 
 impl Case for Attach {
-    type Part = Slot<Queue<Item>>;
+    type Part = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Attach(queue(4, &[1])?))
     }
 
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
+    fn suffer(queue: Self::Part) -> RoleResult {
         mark();
-        let _queue = inherited.take(queue)?;
+        let _queue = queue;
         mark();
         Ok(())
     }

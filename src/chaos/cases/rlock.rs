@@ -1,12 +1,11 @@
 //! The lock that its holder may take again: however deep the dead holder was, the next one gets all of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
 use crate::chaos::peer::Peer;
 use crate::chaos::words::{HOLDING, Words, words};
-use crate::ipc::{Give, Inherited, RLock, RLockGuard, RoleResult, Slot};
+use crate::ipc::{RLock, RLockGuard, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "RLock";
@@ -45,9 +44,9 @@ fn effect_of(guard: &RLockGuard<'_>, otherwise: Effect) -> Effect {
 }
 
 /// Takes the lock, twice within, and says whether its last holder died with it; then another thread does so too.
-fn look(scene: &mut Scene, lock: &Arc<RLock>, otherwise: Effect) -> Result<Effect, Fault> {
+fn look(scene: &mut Scene, lock: &RLock, otherwise: Effect) -> Result<Effect, Fault> {
     let mut round = |otherwise| {
-        let lock = Arc::clone(lock);
+        let lock = lock.clone();
         scene.fresh(move || {
             let outer = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
             let inner = lock.try_acquire().ok().flatten().ok_or(Fault::Unusable)?;
@@ -60,21 +59,20 @@ fn look(scene: &mut Scene, lock: &Arc<RLock>, otherwise: Effect) -> Result<Effec
     Ok(effect)
 }
 
-struct Acquire(Arc<RLock>);
+struct Acquire(RLock);
 
 impl Case for Acquire {
-    type Part = Slot<RLock>;
+    type Part = RLock;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(Acquire(Arc::new(RLock::new()?)))
+        Ok(Acquire(RLock::new()?))
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let lock = inherited.take(lock)?;
+    fn suffer(lock: Self::Part) -> RoleResult {
         mark();
         let _outer = lock.acquire()?;
         let _inner = lock.acquire()?;
@@ -89,23 +87,22 @@ impl Case for Acquire {
 
 /// The victim gives back both levels, with `PEER` to somebody who waits.
 struct Release<const PEER: bool> {
-    lock: Arc<RLock>,
+    lock: RLock,
     peer: Option<Peer<Result<Effect, Fault>>>,
 }
 
 impl<const PEER: bool> Case for Release<PEER> {
-    type Part = Slot<RLock>;
+    type Part = RLock;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(Release { lock: Arc::new(RLock::new()?), peer: None })
+        Ok(Release { lock: RLock::new()?, peer: None })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.lock)
+    fn part(&mut self) -> Self::Part {
+        self.lock.clone()
     }
 
-    fn suffer(lock: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let lock = inherited.take(lock)?;
+    fn suffer(lock: Self::Part) -> RoleResult {
         let (outer, inner) = (lock.acquire()?, lock.acquire()?);
         mark();
         drop(inner);
@@ -115,7 +112,7 @@ impl<const PEER: bool> Case for Release<PEER> {
     }
 
     fn surround(&mut self) -> anyhow::Result<()> {
-        let lock = Arc::clone(&self.lock);
+        let lock = self.lock.clone();
         let wait = move || {
             let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
             Ok(effect_of(&guard, Effect::Done))

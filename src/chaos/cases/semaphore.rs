@@ -1,12 +1,11 @@
 //! The counting semaphore: a permit is taken or not, given or not; the dead keep what they took, as in Python.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
 use crate::chaos::peer::Peer;
 use crate::chaos::words::{IDLE, WAITING, Words, words};
-use crate::ipc::{BoundedSemaphore, Give, Inherited, RoleResult, Semaphore, Slot};
+use crate::ipc::{BoundedSemaphore, RoleResult, Semaphore};
 use crate::sys::trace::mark;
 
 const NAME: &str = "Semaphore";
@@ -48,8 +47,8 @@ pub(in crate::chaos) static ROWS: [Row; 7] = [
 ];
 
 /// Gives and takes twice, and leaves the number of permits as it was.
-fn two_rounds(scene: &mut Scene, semaphore: &Arc<Semaphore>) -> Result<(), Fault> {
-    let semaphore = Arc::clone(semaphore);
+fn two_rounds(scene: &mut Scene, semaphore: &Semaphore) -> Result<(), Fault> {
+    let semaphore = semaphore.clone();
     scene.fresh(move || {
         for _ in 0..2 {
             semaphore.release().map_err(|_| Fault::Unusable)?;
@@ -59,27 +58,26 @@ fn two_rounds(scene: &mut Scene, semaphore: &Arc<Semaphore>) -> Result<(), Fault
     })?
 }
 
-fn waiter(semaphore: &Arc<Semaphore>) -> anyhow::Result<Peer<bool>> {
-    let semaphore = Arc::clone(semaphore);
+fn waiter(semaphore: &Semaphore) -> anyhow::Result<Peer<bool>> {
+    let semaphore = semaphore.clone();
     Peer::asleep_in(move || semaphore.acquire_timeout(LONG))
 }
 
 /// One of two permits.
-struct Acquire(Arc<Semaphore>);
+struct Acquire(Semaphore);
 
 impl Case for Acquire {
-    type Part = Slot<Semaphore>;
+    type Part = Semaphore;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(Acquire(Arc::new(Semaphore::new(2)?)))
+        Ok(Acquire(Semaphore::new(2)?))
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(semaphore: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let semaphore = inherited.take(semaphore)?;
+    fn suffer(semaphore: Self::Part) -> RoleResult {
         mark();
         semaphore.acquire();
         mark();
@@ -100,23 +98,23 @@ impl Case for Acquire {
 
 /// The victim finds no permit and is woken by a release; a peer waits behind it.
 struct AcquireEmpty {
-    semaphore: Arc<Semaphore>,
+    semaphore: Semaphore,
     behind: Option<Peer<bool>>,
 }
 
 impl Case for AcquireEmpty {
-    type Part = Slot<Semaphore>;
+    type Part = Semaphore;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(AcquireEmpty { semaphore: Arc::new(Semaphore::new(0)?), behind: None })
+        Ok(AcquireEmpty { semaphore: Semaphore::new(0)?, behind: None })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.semaphore)
+    fn part(&mut self) -> Self::Part {
+        self.semaphore.clone()
     }
 
-    fn suffer(semaphore: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        Acquire::suffer(semaphore, inherited)
+    fn suffer(semaphore: Self::Part) -> RoleResult {
+        Acquire::suffer(semaphore)
     }
 
     fn rouse(&mut self) -> anyhow::Result<()> {
@@ -148,25 +146,24 @@ impl Case for AcquireEmpty {
 
 /// The victim gives a permit, with `PEER` to somebody who waits for it.
 struct Release<const PEER: bool> {
-    semaphore: Arc<Semaphore>,
+    semaphore: Semaphore,
     peer: Option<Peer<bool>>,
 }
 
 impl<const PEER: bool> Case for Release<PEER> {
-    type Part = Slot<Semaphore>;
+    type Part = Semaphore;
 
     fn prepare() -> anyhow::Result<Self> {
-        let semaphore = Arc::new(Semaphore::new(0)?);
+        let semaphore = Semaphore::new(0)?;
         let peer = if PEER { Some(waiter(&semaphore)?) } else { None };
         Ok(Release { semaphore, peer })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.semaphore)
+    fn part(&mut self) -> Self::Part {
+        self.semaphore.clone()
     }
 
-    fn suffer(semaphore: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let semaphore = inherited.take(semaphore)?;
+    fn suffer(semaphore: Self::Part) -> RoleResult {
         mark();
         semaphore.release()?;
         mark();
@@ -197,23 +194,22 @@ impl<const PEER: bool> Case for Release<PEER> {
 
 /// The victim has the only permit and gives it back; a peer waits for it.
 struct ReleaseBounded {
-    semaphore: Arc<BoundedSemaphore>,
+    semaphore: BoundedSemaphore,
     peer: Option<Peer<bool>>,
 }
 
 impl Case for ReleaseBounded {
-    type Part = Slot<BoundedSemaphore>;
+    type Part = BoundedSemaphore;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(ReleaseBounded { semaphore: Arc::new(BoundedSemaphore::new(1)?), peer: None })
+        Ok(ReleaseBounded { semaphore: BoundedSemaphore::new(1)?, peer: None })
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.semaphore)
+    fn part(&mut self) -> Self::Part {
+        self.semaphore.clone()
     }
 
-    fn suffer(semaphore: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let semaphore = inherited.take(semaphore)?;
+    fn suffer(semaphore: Self::Part) -> RoleResult {
         semaphore.acquire();
         mark();
         semaphore.release()?;
@@ -222,7 +218,7 @@ impl Case for ReleaseBounded {
     }
 
     fn surround(&mut self) -> anyhow::Result<()> {
-        let semaphore = Arc::clone(&self.semaphore);
+        let semaphore = self.semaphore.clone();
         self.peer = Some(Peer::asleep_in(move || semaphore.acquire_timeout(LONG))?);
         Ok(())
     }

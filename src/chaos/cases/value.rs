@@ -1,10 +1,8 @@
 //! Shared numbers: a change is whole, or it never happened.
 
-use std::sync::Arc;
-
 use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
 use crate::chaos::words::{Words, words};
-use crate::ipc::{Array, Give, Inherited, RoleResult, Slot, Value};
+use crate::ipc::{Array, RoleResult, Value};
 use crate::sys::trace::mark;
 
 const SEE_OLD_OR_NEW: Words = words("see the old or the new", "看到旧值或新值");
@@ -30,21 +28,20 @@ pub(in crate::chaos) static ROWS: [Row; 4] = [
 ];
 
 /// The victim adds one: in one step, or in three under the lock.
-struct Change<const STEPS: bool>(Arc<Value<u64>>);
+struct Change<const STEPS: bool>(Value<u64>);
 
 impl<const STEPS: bool> Case for Change<STEPS> {
-    type Part = Slot<Value<u64>>;
+    type Part = Value<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(Change(Arc::new(Value::new(40)?)))
+        Ok(Change(Value::new(40)?))
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(value: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let value = inherited.take(value)?;
+    fn suffer(value: Self::Part) -> RoleResult {
         mark();
         if STEPS {
             let guard = value.lock()?;
@@ -58,7 +55,7 @@ impl<const STEPS: bool> Case for Change<STEPS> {
     }
 
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        let value = Arc::clone(&self.0);
+        let value = self.0.clone();
         scene.fresh(move || {
             let effect = match value.get() {
                 40 => Effect::Undone,
@@ -79,21 +76,20 @@ impl<const STEPS: bool> Case for Change<STEPS> {
 }
 
 /// The victim changes a slice, or the whole.
-struct Slice<const WHOLE: bool>(Arc<Array<u64>>);
+struct Slice<const WHOLE: bool>(Array<u64>);
 
 impl<const WHOLE: bool> Case for Slice<WHOLE> {
-    type Part = Slot<Array<u64>>;
+    type Part = Array<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(Slice(Arc::new(Array::new(&OLD)?)))
+        Ok(Slice(Array::new(&OLD)?))
     }
 
-    fn part(&mut self, give: &mut Give) -> Self::Part {
-        give.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(array: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let array = inherited.take(array)?;
+    fn suffer(array: Self::Part) -> RoleResult {
         mark();
         if WHOLE {
             array.update_all(|numbers| numbers.copy_from_slice(&NEW))?;
@@ -105,7 +101,7 @@ impl<const WHOLE: bool> Case for Slice<WHOLE> {
     }
 
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        let array = Arc::clone(&self.0);
+        let array = self.0.clone();
         scene.fresh(move || {
             let read = || array.read(..).map_err(|_| Fault::Unusable);
             // Each number alone, without the lock, before anybody takes that.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Address;
-use super::client::{CONNECT_TIME, Client, Gate, Object};
+use super::client::{CONNECT_TIME, Client, Gate, Invitation, Object};
 use super::data::{Datum, Key, Kind, Map};
 use super::proxy::{
     Array, Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, List, Lock, Namespace, Proxy, Queue,
@@ -16,14 +16,14 @@ use super::store::{Reply, Request};
 use super::wire::{AuthKey, random};
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::processes::process::Process;
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
 
 /// How long a manager may take for what needs no waiting, before it counts as silent.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// A connection to a manager: makes objects in it, and finds those that have a name.
 ///
-/// Goes into workers as a [`Slot`](crate::Slot) of their roles, like the objects' proxies.
+/// A clone of it goes into workers as a field of their roles, like the objects' proxies.
 #[derive(Debug)]
 pub struct Manager {
     pub(super) client: Arc<Client>,
@@ -295,14 +295,14 @@ impl Manager {
     }
 }
 
-impl Share for Manager {
-    const KIND: &'static str = "manager";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        self.client.lend(None, parcel)
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Client::adopt(parcel).map(|(client, _)| Manager { client, server: None })
+/// Another user of the same connection. The manager still ends with the value that [`start`](Self::start) returned.
+impl Clone for Manager {
+    fn clone(&self) -> Self {
+        Manager { client: Arc::clone(&self.client), server: None }
     }
 }
+
+sent_in_roles!(
+    [] Manager, "a Manager", |manager, recipient| manager.client.invite(recipient, None),
+    |invitation: Invitation| Ok(Manager { client: invitation.connect()?, server: None })
+);

@@ -13,8 +13,8 @@
 //! # Ok::<(), ipc_demo::Error>(())
 //! ```
 //!
-//! The program's table of roles needs [`ManagerServer`]. Objects and the manager itself go to workers as
-//! [`Slot`](crate::Slot)s of their roles.
+//! The program's table of roles needs [`ManagerServer`]. Clones of objects and of the manager itself go to workers
+//! as fields of their roles.
 //!
 //! | file | what it is |
 //! |---|---|

@@ -14,7 +14,7 @@ use super::wire::{AuthKey, Transport, random};
 use crate::ipc::error::{Result, os};
 use crate::ipc::processes::process::{self, Process};
 use crate::ipc::processes::role::{Role, RoleResult};
-use crate::ipc::processes::share::{Inherited, Slot};
+use crate::ipc::processes::transfer::Fd;
 
 /// How long a server may take to end when it is asked to.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(1);
@@ -112,15 +112,16 @@ impl<'a> ManagerBuilder<'a> {
         let (ends, life) = std::io::pipe().map_err(os("make a manager's life line"))?;
         let answer_time = self.answer_time.unwrap_or(ANSWER_TIME);
         let name = self.name.as_deref().unwrap_or("manager");
-        let mut process = self.process.spawn(name, |give| ManagerServer {
+        let role = ManagerServer {
             key: key.bytes().to_vec(),
-            door: give.hand_over(inside),
-            life: give.hand_over(ends.into()),
-            listeners: listeners.into_iter().map(|(listener, is_tcp)| (give.hand_over(listener), is_tcp)).collect(),
+            door: inside.into(),
+            life: Fd::new(ends),
+            listeners: listeners.into_iter().map(|(listener, is_tcp)| (listener.into(), is_tcp)).collect(),
             limits: self.limits,
-        })?;
+        };
+        let mut process = self.process.spawn(name, role)?;
         let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
-        let client = match Client::connect(Gate::Door(outside), key, manager, Some(answer_time)) {
+        let client = match Client::connect(Gate::Door(outside.into()), key, manager, Some(answer_time)) {
             Ok(client) => client,
             // If the server said why it could not begin, that is the better reason.
             Err(error) => match process.join_timeout(SHUTDOWN_TIME)?.and_then(|ended| ended.failure.clone()) {
@@ -150,24 +151,24 @@ impl OwnServer {
 #[derive(Serialize, Deserialize)]
 pub struct ManagerServer {
     key: Vec<u8>,
-    door: Slot<OwnedFd>,
-    life: Slot<OwnedFd>,
+    door: Fd,
+    life: Fd,
     /// Each with whether it is TCP.
-    listeners: Vec<(Slot<OwnedFd>, bool)>,
+    listeners: Vec<(Fd, bool)>,
     limits: Limits,
 }
 
 impl Role for ManagerServer {
     const NAME: &'static str = "manager.server";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
+    fn run(self) -> RoleResult {
         let mut server = Server::new(AuthKey::new(self.key)?, self.limits)?;
-        server.add_door(inherited.take(self.door)?);
+        server.add_door(self.door.into_owned()?);
         for (listener, is_tcp) in self.listeners {
             let transport = if is_tcp { Transport::Tcp } else { Transport::Unix };
-            server.add_listener(inherited.take(listener)?, transport);
+            server.add_listener(listener.into_owned()?, transport);
         }
-        server.run(inherited.take(self.life)?)?;
+        server.run(self.life)?;
         Ok(())
     }
 }

@@ -7,10 +7,9 @@
 //! # Death
 //! The other side's death is the end of the stream: [`Error::EndOfFile`] between messages, as soon as the last process that
 //! holds the other end is gone, and [`Error::EndOfFileInsideMessage`] if it was killed while it sent. Sending to nobody is
-//! [`Error::BrokenPipe`]. An end that several processes hold keeps the stream open until the last of them is gone: give
-//! ends away with [`Give::hand_over`](crate::ipc::Give::hand_over). Several that send through one end should keep to messages of
-//! 4,092 bytes, which are atomic: of a longer one whose sender is killed its receiver cannot tell the rest from what the
-//! others send.
+//! [`Error::BrokenPipe`]. An end that several processes hold keeps the stream open until the last of them is gone, so
+//! an end is moved into the role of who uses it. Several that send through one end should keep to messages of 4,092 bytes,
+//! which are atomic: of a longer one whose sender is killed its receiver cannot tell the rest from what the others send.
 //!
 //! # Standard
 //! Python `multiprocessing.connection.Connection`, whose peer the calls on bytes can be: the framing is the same. Values are
@@ -30,7 +29,7 @@ use super::outgoing::Outgoing;
 use super::wait::Waitable;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
 use crate::sys::stream::{Access, Stream};
 
 /// The longest message that a connection takes and sends, unless [`Connection::set_message_limit`] says otherwise: 1 GiB.
@@ -319,23 +318,37 @@ impl Waitable for Connection {
     }
 }
 
-/// What was read ahead goes along with an end that is [handed over](crate::ipc::Give::hand_over), and keeps one from being
-/// [shared](crate::ipc::Give::share). An end that was shared reads no more than it hands out, in both processes: they may take
-/// turns (under a lock), at two system calls a message. An end with a message [half sent](Error::HalfSent) cannot be given.
-impl Share for Connection {
-    const KIND: &'static str = "connection";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+impl Connection {
+    /// Another handle on this end, to be used in turns with this one, under a lock.
+    ///
+    /// From now on both read no more than they hand out, in whatever process: two system calls for each message.
+    ///
+    /// # Errors
+    /// [`Error::ReadAhead`] if this end has read more than it has handed out; moved into a role it takes that along.
+    /// [`Error::HalfSent`] if a message is half sent: [`flush_timeout`](Self::flush_timeout) sends the rest.
+    pub fn try_clone(&self) -> Result<Self> {
         self.outgoing.whole()?;
-        self.incoming.lend(parcel)?;
-        parcel.add(self.as_fd())
+        let incoming = self.incoming.try_clone()?;
+        Ok(Connection { limit: self.limit, ..Connection::of(self.stream.clone(), self.access, incoming) })
     }
 
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        let incoming = Incoming::adopt(parcel)?;
-        Ok(Connection { incoming, ..Connection::from_fd(parcel.descriptor()?)? })
+    /// What is sent of it: not while a message is half sent, which its new holder could not finish.
+    fn whole(&self) -> Result<(&Stream, &Incoming, u64)> {
+        self.outgoing.whole()?;
+        Ok((&self.stream, &self.incoming, self.limit as u64))
+    }
+
+    fn received((stream, incoming, limit): (Stream, Incoming, u64)) -> Result<Self> {
+        let access = stream.access().map_err(os("use a descriptor as a connection"))?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(Connection { limit, ..Connection::of(stream, access, incoming) })
     }
 }
+
+sent_in_roles!(
+    [] Connection, "a Connection", |connection, _| connection.whole(),
+    |parts: (Stream, Incoming, u64)| Connection::received(parts)
+);
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::{Fd, sent_in_roles};
 
 /// The longest message in bytes, in its serialised form.
 pub const DATAGRAM_LIMIT: usize = 64 * 1024;
@@ -28,7 +28,7 @@ pub const DATAGRAM_LIMIT: usize = 64 * 1024;
 /// The end that many processes send to.
 #[derive(Debug)]
 pub struct DatagramSender<T> {
-    socket: OwnedFd,
+    socket: Fd,
     message: PhantomData<fn(T)>,
 }
 
@@ -48,7 +48,7 @@ pub fn datagrams<T: Serialize + DeserializeOwned>() -> Result<(DatagramSender<T>
     let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
     let (sending, receiving) = pair.map_err(|errno| os("make a datagram channel")(errno.into()))?;
     let receiver = DatagramReceiver { socket: receiving, buffer: vec![0; DATAGRAM_LIMIT], message: PhantomData };
-    Ok((DatagramSender { socket: sending, message: PhantomData }, receiver))
+    Ok((DatagramSender { socket: sending.into(), message: PhantomData }, receiver))
 }
 
 impl<T: Serialize> DatagramSender<T> {
@@ -66,7 +66,7 @@ impl<T: Serialize> DatagramSender<T> {
             return Err(Error::TooLong { bytes: bytes.len(), limit: DATAGRAM_LIMIT });
         }
         loop {
-            return match send(self.socket.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL) {
+            return match send(self.socket.as_fd().as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL) {
                 Ok(_) => Ok(()),
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EPIPE | Errno::ECONNRESET) => Err(Error::Disconnected),
@@ -104,17 +104,15 @@ impl<T> AsFd for DatagramReceiver<T> {
     }
 }
 
-impl<T> Share for DatagramSender<T> {
-    const KIND: &'static str = "datagram sender";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        parcel.add(self.socket.as_fd())
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Ok(DatagramSender { socket: parcel.descriptor()?, message: PhantomData })
+impl<T> Clone for DatagramSender<T> {
+    fn clone(&self) -> Self {
+        DatagramSender { socket: self.socket.clone(), message: PhantomData }
     }
 }
+
+sent_in_roles!([T] DatagramSender<T>, "a DatagramSender", |sender, _| Ok(&sender.socket), |socket: Fd| {
+    Ok(DatagramSender { socket, message: PhantomData })
+});
 
 #[cfg(test)]
 mod tests {

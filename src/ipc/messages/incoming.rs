@@ -15,17 +15,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::frame::{BadLength, Decoder};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::processes::share::{Adopted, Parcel};
 use crate::sys::fd::wait_readable;
 use crate::sys::stream::Stream;
-
-/// The note that goes with an end: how it may read, and then what was read ahead.
-const EXACT: u8 = 0;
-const ALONE: u8 = 1;
 
 /// So many messages from one read are a stream, of which more is to be expected at once. In a dialogue each read brings one.
 const STREAM: u32 = 2;
@@ -34,7 +30,7 @@ const LONG_ENOUGH: Duration = Duration::from_micros(10);
 #[derive(Debug)]
 pub(crate) struct Incoming {
     decoder: Decoder,
-    /// Whether nobody else reads this end. An end loses it for good when it is shared.
+    /// Whether nobody else reads this end. An end loses it for good when it is cloned.
     alone: AtomicBool,
     failed: Option<BadLength>,
     /// Messages found since the last read.
@@ -117,30 +113,29 @@ impl Incoming {
         }
     }
 
-    /// Sends along what a worker has to know of this half.
-    pub(crate) fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        let mut note = vec![EXACT];
-        if parcel.is_handed_over() {
-            if self.alone.load(Relaxed) {
-                note = vec![ALONE];
+    /// The half of another reader of this stream, unless this one has read ahead.
+    pub(crate) fn try_clone(&self) -> Result<Self> {
+        match self.decoder.leftover().len() {
+            0 => {
+                self.alone.store(false, Relaxed);
+                Ok(Incoming::exact())
             }
-            note.extend(self.decoder.leftover());
-        } else {
-            match self.decoder.leftover().len() {
-                0 => self.alone.store(false, Relaxed),
-                bytes => return Err(Error::ReadAhead { bytes }),
-            }
+            bytes => Err(Error::ReadAhead { bytes }),
         }
-        parcel.add_note(note);
-        Ok(())
     }
+}
 
-    /// The half that a worker was given.
-    pub(crate) fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        let mut note = parcel.note()?;
-        let alone = note.first() == Some(&ALONE);
-        let decoder = Decoder::resume(note.split_off(1.min(note.len())));
-        Ok(Incoming { decoder, alone: AtomicBool::new(alone), failed: None, found: 0 })
+/// What was read ahead goes along.
+impl Serialize for Incoming {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        (self.alone.load(Relaxed), self.decoder.leftover()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Incoming {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let (alone, ahead) = Deserialize::deserialize(deserializer)?;
+        Ok(Incoming { decoder: Decoder::resume(ahead), alone: AtomicBool::new(alone), failed: None, found: 0 })
     }
 }
 

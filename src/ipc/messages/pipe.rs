@@ -23,7 +23,7 @@ use super::connection::Connection;
 use super::incoming::Incoming;
 use super::wait::Waitable;
 use crate::ipc::error::{Result, os};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
 use crate::sys::stream::{Access, Stream};
 
 /// The end of a [`pipe`] that receives.
@@ -153,6 +153,14 @@ impl<T> Receiver<T> {
         self.connection.poll(timeout)
     }
 
+    /// Another handle on this end, to be used in turns with this one. As [`Connection::try_clone`].
+    ///
+    /// # Errors
+    /// As [`Connection::try_clone`].
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(Receiver { connection: self.connection.try_clone()?, message: PhantomData })
+    }
+
     /// The descriptor. See [`Connection::as_fd`] for what it is not good for.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.connection.as_fd()
@@ -216,6 +224,14 @@ impl<T> Sender<T> {
         self.connection.send_bytes_timeout(message, timeout)
     }
 
+    /// Another handle on this end: several may send messages of up to 4,092 bytes at once. As [`Connection::try_clone`].
+    ///
+    /// # Errors
+    /// As [`Connection::try_clone`].
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(Sender { connection: self.connection.try_clone()?, message: PhantomData })
+    }
+
     /// Sends the rest of a message that was half sent, if there is one; `false` if the time passed.
     ///
     /// # Errors
@@ -255,28 +271,10 @@ impl<T> Waitable for Receiver<T> {
     }
 }
 
-/// As for a [`Connection`]: what was read ahead goes along with an end that is handed over.
-impl<T> Share for Receiver<T> {
-    const KIND: &'static str = "receiving end of a pipe";
+sent_in_roles!([T] Receiver<T>, "a Receiver", |receiver, _| Ok(&receiver.connection), |connection: Connection| {
+    Ok(Receiver { connection, message: PhantomData })
+});
 
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        self.connection.lend(parcel)
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Ok(Receiver { connection: Connection::adopt(parcel)?, message: PhantomData })
-    }
-}
-
-/// The receiver sees the end only when all holders of the sending end are gone: hand it over, or drop it after sharing.
-impl<T> Share for Sender<T> {
-    const KIND: &'static str = "sending end of a pipe";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        self.connection.lend(parcel)
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Ok(Sender { connection: Connection::adopt(parcel)?, message: PhantomData })
-    }
-}
+sent_in_roles!([T] Sender<T>, "a Sender", |sender, _| Ok(&sender.connection), |connection: Connection| {
+    Ok(Sender { connection, message: PhantomData })
+});

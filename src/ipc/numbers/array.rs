@@ -22,7 +22,7 @@ use std::ops::{Bound, Range, RangeBounds};
 use super::guardian::{AnyLock, Guardian, ValueGuard};
 use super::plain::{self, Plain};
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
 use crate::ipc::sync::rlock::RLockState;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -31,8 +31,8 @@ use crate::sys::shm::{Mapping, shared_layout};
 shared_layout! {
     struct ArrayState = b"array   " {
         own: RLockState,
-        guardian: AtomicU32,
         live: AtomicU32,
+        padding: AtomicU32,
     }
 }
 
@@ -48,7 +48,7 @@ shared_layout! {
 /// assert!(array.get(3).is_err());
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Array<T: Plain> {
     state: Mapping<ArrayState>,
     guardian: Guardian,
@@ -70,7 +70,7 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_lock(numbers: &[T], lock: &impl AnyLock) -> Result<Self> {
-        Array::filled(numbers, lock.guardian()?)
+        Array::filled(numbers, lock.guardian())
     }
 
     /// Makes an array of these numbers without a lock: every number on its own is read, written and updated as one step, a
@@ -97,13 +97,12 @@ impl<T: Plain> Array<T> {
     }
 
     fn create(len: usize, guardian: Guardian) -> Result<Self> {
-        let init = |state: &ArrayState| {
-            state.guardian.store(guardian.to_word(), Relaxed);
-            state.own.init()
-        };
         // A length beyond all memory is one that no memory is found for.
         let bytes = len.saturating_mul(2 * size_of::<T>());
-        Ok(Array::of(Mapping::create(bytes, init).map_err(os("make an array"))?, guardian))
+        Ok(Array::of(
+            Mapping::create(bytes, |state: &ArrayState| state.own.init()).map_err(os("make an array"))?,
+            guardian,
+        ))
     }
 
     fn of(state: Mapping<ArrayState>, guardian: Guardian) -> Self {
@@ -261,20 +260,10 @@ fn store_all<T: Plain>(atoms: &[T::Atom], numbers: &[T]) {
     atoms.iter().zip(numbers).for_each(|(atom, number)| number.store(atom));
 }
 
-impl<T: Plain> Share for Array<T> {
-    const KIND: &'static str = T::ARRAY;
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        parcel.add(self.state.memfd())?;
-        self.guardian.lend(parcel)
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        let state: Mapping<ArrayState> = Mapping::open(parcel.descriptor()?).map_err(os("open an array"))?;
-        let guardian = Guardian::adopt(state.guardian.load(Relaxed), parcel)?;
-        Ok(Array::of(state, guardian))
-    }
-}
+sent_in_roles!(
+    [T: Plain] Array<T>, "an Array", |array, _| Ok((&array.state, &array.guardian)),
+    |(state, guardian): (Mapping<ArrayState>, Guardian)| Ok(Array::of(state, guardian))
+);
 
 #[cfg(test)]
 mod tests {

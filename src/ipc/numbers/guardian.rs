@@ -1,14 +1,15 @@
 //! The lock of a shared value: its own, one that it was given, or none.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
 use crate::ipc::sync::lock::{Lock, LockGuard};
 use crate::ipc::sync::mutex::Abandoned;
 use crate::ipc::sync::rlock::{RLock, RLockGuard, RLockState};
 
-/// Which lock a value or an array has. What it has stands in its shared memory as a word.
-#[derive(Debug)]
+/// Which lock a value or an array has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Guardian {
     /// None: separate reads and writes of several processes may come between each other.
     Nobody,
@@ -27,18 +28,18 @@ impl AnyLock for RLock {}
 /// Not to be named outside of this crate, so that nobody else implements [`AnyLock`].
 pub trait Sealed {
     #[doc(hidden)]
-    fn guardian(&self) -> Result<Guardian>;
+    fn guardian(&self) -> Guardian;
 }
 
 impl Sealed for Lock {
-    fn guardian(&self) -> Result<Guardian> {
-        self.try_clone().map(Guardian::Lock)
+    fn guardian(&self) -> Guardian {
+        Guardian::Lock(self.clone())
     }
 }
 
 impl Sealed for RLock {
-    fn guardian(&self) -> Result<Guardian> {
-        self.try_clone().map(Guardian::RLock)
+    fn guardian(&self) -> Guardian {
+        Guardian::RLock(self.clone())
     }
 }
 
@@ -65,34 +66,6 @@ impl ValueGuard<'_> {
 }
 
 impl Guardian {
-    pub(crate) fn to_word(&self) -> u32 {
-        match self {
-            Guardian::Nobody => 0,
-            Guardian::Own => 1,
-            Guardian::Lock(_) => 2,
-            Guardian::RLock(_) => 3,
-        }
-    }
-
-    /// Adds what another process needs to have the same guardian.
-    pub(crate) fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        match self {
-            Guardian::Nobody | Guardian::Own => Ok(()),
-            Guardian::Lock(lock) => lock.lend(parcel),
-            Guardian::RLock(lock) => lock.lend(parcel),
-        }
-    }
-
-    /// The guardian of `word`, from what [`lend`](Self::lend) added.
-    pub(crate) fn adopt(word: u32, parcel: &mut Adopted) -> Result<Self> {
-        Ok(match word {
-            0 => Guardian::Nobody,
-            2 => Guardian::Lock(Lock::adopt(parcel)?),
-            3 => Guardian::RLock(RLock::adopt(parcel)?),
-            _ => Guardian::Own,
-        })
-    }
-
     /// Takes the lock; `own` is the one in the value's memory.
     pub(crate) fn acquire<'a>(&'a self, own: &'a RLockState, own_pid: u32) -> Result<ValueGuard<'a>> {
         let held = match self {

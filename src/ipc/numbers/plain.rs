@@ -12,10 +12,6 @@ pub trait Plain: Bits + Default + PartialEq + std::fmt::Debug + Send + Sync + 's
 
 /// How a number is stored. Not to be named outside of this crate.
 pub trait Bits: Copy {
-    /// What a [`Value`](crate::ipc::Value) of it is called where kinds are compared.
-    const VALUE: &'static str;
-    /// What an [`Array`](crate::ipc::Array) of it is called where kinds are compared.
-    const ARRAY: &'static str;
     /// An atomic of the number's size.
     type Atom: Shared;
 
@@ -26,12 +22,10 @@ pub trait Bits: Copy {
 }
 
 macro_rules! plain {
-    ($($number:ty, $name:literal, $atom:ty, $to_bits:expr, $from_bits:expr;)*) => {$(
+    ($($number:ty, $atom:ty, $to_bits:expr, $from_bits:expr;)*) => {$(
         impl Plain for $number {}
 
         impl Bits for $number {
-            const VALUE: &'static str = concat!("value of ", $name);
-            const ARRAY: &'static str = concat!("array of ", $name);
             type Atom = $atom;
 
             #[inline]
@@ -53,16 +47,16 @@ macro_rules! plain {
 }
 
 plain! {
-    i8, "i8", AtomicU8, i8::cast_unsigned, u8::cast_signed;
-    u8, "u8", AtomicU8, u8::from, u8::from;
-    i16, "i16", AtomicU16, i16::cast_unsigned, u16::cast_signed;
-    u16, "u16", AtomicU16, u16::from, u16::from;
-    i32, "i32", AtomicU32, i32::cast_unsigned, u32::cast_signed;
-    u32, "u32", AtomicU32, u32::from, u32::from;
-    i64, "i64", AtomicU64, i64::cast_unsigned, u64::cast_signed;
-    u64, "u64", AtomicU64, u64::from, u64::from;
-    f32, "f32", AtomicU32, f32::to_bits, f32::from_bits;
-    f64, "f64", AtomicU64, f64::to_bits, f64::from_bits;
+    i8, AtomicU8, i8::cast_unsigned, u8::cast_signed;
+    u8, AtomicU8, u8::from, u8::from;
+    i16, AtomicU16, i16::cast_unsigned, u16::cast_signed;
+    u16, AtomicU16, u16::from, u16::from;
+    i32, AtomicU32, i32::cast_unsigned, u32::cast_signed;
+    u32, AtomicU32, u32::from, u32::from;
+    i64, AtomicU64, i64::cast_unsigned, u64::cast_signed;
+    u64, AtomicU64, u64::from, u64::from;
+    f32, AtomicU32, f32::to_bits, f32::from_bits;
+    f64, AtomicU64, f64::to_bits, f64::from_bits;
 }
 
 /// Replaces the number in `atom` by what `change` makes of it, as one step: again if somebody changed it meanwhile.

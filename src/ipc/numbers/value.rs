@@ -17,16 +17,13 @@
 use super::guardian::{AnyLock, Guardian, ValueGuard};
 use super::plain::{self, Plain};
 use crate::ipc::error::{Result, os};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
 use crate::ipc::sync::rlock::RLockState;
-use crate::sys::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sys::shm::{Mapping, shared_layout};
 
 shared_layout! {
     struct ValueState = b"value   " {
         own: RLockState,
-        guardian: AtomicU32,
-        padding: AtomicU32,
     }
 }
 
@@ -42,7 +39,7 @@ shared_layout! {
 /// assert_eq!(counter.get(), 42);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Value<T: Plain> {
     state: Mapping<ValueState>,
     guardian: Guardian,
@@ -67,7 +64,7 @@ impl<T: Plain> Value<T> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_lock(initial: T, lock: &impl AnyLock) -> Result<Self> {
-        Value::create(initial, lock.guardian()?)
+        Value::create(initial, lock.guardian())
     }
 
     /// Makes a value without a lock. A [`get`](Self::get) and a [`set`](Self::set) that belong together lose what others
@@ -80,12 +77,9 @@ impl<T: Plain> Value<T> {
     }
 
     fn create(initial: T, guardian: Guardian) -> Result<Self> {
-        let init = |state: &ValueState| {
-            state.guardian.store(guardian.to_word(), Relaxed);
-            state.own.init()
-        };
         // Eight bytes whatever the type, so that a value of another type never ends behind the memory.
-        let state = Mapping::create(size_of::<u64>(), init).map_err(os("make a value"))?;
+        let state =
+            Mapping::create(size_of::<u64>(), |state: &ValueState| state.own.init()).map_err(os("make a value"))?;
         let value = Value::of(state, guardian);
         value.set(initial);
         Ok(value)
@@ -142,20 +136,10 @@ impl<T: Plain> Value<T> {
     }
 }
 
-impl<T: Plain> Share for Value<T> {
-    const KIND: &'static str = T::VALUE;
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        parcel.add(self.state.memfd())?;
-        self.guardian.lend(parcel)
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        let state: Mapping<ValueState> = Mapping::open(parcel.descriptor()?).map_err(os("open a value"))?;
-        let guardian = Guardian::adopt(state.guardian.load(Relaxed), parcel)?;
-        Ok(Value::of(state, guardian))
-    }
-}
+sent_in_roles!(
+    [T: Plain] Value<T>, "a Value", |value, _| Ok((&value.state, &value.guardian)),
+    |(state, guardian): (Mapping<ValueState>, Guardian)| Ok(Value::of(state, guardian))
+);
 
 #[cfg(test)]
 mod tests {

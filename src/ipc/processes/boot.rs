@@ -25,9 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use super::family::Family;
 use super::process::{FailureKind, WorkerFailure};
-use super::role::{RoleEntry, RoleResult};
-use super::share::{Inherited, SlotRecord};
-use crate::ipc::error::{Error, Result, os};
+use super::role::{RoleEntry, name_used_twice};
+use crate::ipc::error::{Error, Result, chain, os};
 use crate::sys::exec::FIRST_DESCRIPTOR;
 use crate::sys::{exec, fd, signal};
 
@@ -50,8 +49,12 @@ const RETURNED: u8 = b'r';
 pub(crate) struct BootRecord {
     pub(crate) worker: String,
     pub(crate) role: String,
-    pub(crate) role_json: String,
-    pub(crate) slots: Vec<SlotRecord>,
+    /// The encoded role. Behind the record, not in it.
+    #[serde(skip)]
+    pub(crate) role_bytes: Vec<u8>,
+    /// Length of the list of descriptors that the role's handles name by their index. How the list gets here is another
+    /// matter: in a new process it follows the boot record's own descriptor and that of the table of processes.
+    pub(crate) descriptors: usize,
     pub(crate) seat: u32,
     pub(crate) parent_pid: i32,
 }
@@ -96,11 +99,13 @@ impl Boot {
     }
 
     pub(crate) fn write(&mut self, record: &BootRecord) -> io::Result<()> {
+        let role_bytes = &record.role_bytes;
         let record = serde_json::to_vec(record)?;
         let preamble = Preamble { version: VERSION.to_owned(), record_len: record.len() as u64 };
         let mut bytes = serde_json::to_vec(&preamble)?;
         bytes.push(b'\n');
         bytes.extend_from_slice(&record);
+        bytes.extend_from_slice(role_bytes);
         self.progress_at = bytes.len() as u64;
         self.file.write_all_at(&bytes, 0)
     }
@@ -156,6 +161,9 @@ impl Boot {
 /// # }
 /// ```
 ///
+/// # Panics
+/// If two roles have the same name. In a worker that is a failure to start.
+///
 /// # Death
 /// The worker is killed when its parent ends for any reason, between fork and exec too, and also while it is stopped.
 ///
@@ -163,7 +171,12 @@ impl Boot {
 /// Python `multiprocessing.freeze_support` / `spawn_main`. The environment variable that names the boot record is removed, as
 /// `sd_listen_fds(3)` does, so that programs started by the worker do not take it for theirs.
 pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
-    let variable = std::env::var_os(BOOT_VARIABLE)?;
+    let Some(variable) = std::env::var_os(BOOT_VARIABLE) else {
+        if let Some(name) = name_used_twice(roles) {
+            panic!("{}", used_twice(name));
+        }
+        return None;
+    };
     let variable = variable.to_string_lossy();
     let boot = match boot_file(&variable) {
         Ok(file) => file,
@@ -230,7 +243,10 @@ fn read(boot: &File) -> std::result::Result<(BootRecord, u64), (WorkerFailure, u
         let theirs = preamble.version;
         return Err(failed(format!("the parent is ipc_demo {theirs}, this program is {VERSION}")));
     }
-    Ok((serde_json::from_slice(record).map_err(unreadable)?, end))
+    let record_len = usize::try_from(preamble.record_len).unwrap_or(usize::MAX);
+    let (record, role_bytes) = record.get(1..).and_then(|rest| rest.split_at_checked(record_len)).unwrap_or_default();
+    let record: BootRecord = serde_json::from_slice(record).map_err(unreadable)?;
+    Ok((BootRecord { role_bytes: role_bytes.to_vec(), ..record }, end))
 }
 
 /// Runs the worker's role, and notes its progress.
@@ -239,6 +255,9 @@ fn work(
     roles: &[RoleEntry],
     note: impl Fn(u8) -> io::Result<()>,
 ) -> std::result::Result<(), WorkerFailure> {
+    if let Some(name) = name_used_twice(roles) {
+        return Err(WorkerFailure::startup(used_twice(name)));
+    }
     let startup = |error: Error| WorkerFailure::startup(chain(&error));
     let descriptors = descriptors_of(&record).map_err(startup)?;
     signal::name_thread(&record.worker);
@@ -248,9 +267,8 @@ fn work(
         let known = roles.iter().map(RoleEntry::name).collect::<Vec<_>>().join(", ");
         return Err(WorkerFailure::startup(format!("this program has no role {} (it has: {known})", record.role)));
     };
-    let mut inherited = Inherited::new(record.worker, record.slots, descriptors);
     note(ENTERED).map_err(os("tell the parent that the role begins")).map_err(startup)?;
-    guarded(|| entry.run(&record.role_json, &mut inherited))?;
+    guarded(|| entry.run(&record.role_bytes, descriptors))?;
     // What does not arrive is missed only where the exit status is unknown, too.
     let _ = note(RETURNED);
     Ok(())
@@ -259,15 +277,15 @@ fn work(
 /// Takes hold of every descriptor that the record names, at once, so that nothing this worker starts inherits them.
 fn descriptors_of(record: &BootRecord) -> Result<Vec<OwnedFd>> {
     // After the boot record's own: the pipe to the parent, and the family's table.
-    let count = 2 + record.slots.iter().map(SlotRecord::descriptors).sum::<usize>();
+    let count = 2 + record.descriptors;
     let take = |number| {
-        let missing = || Error::NoSuchSlot { slot: number as u32, given: count };
+        let missing = || Error::NoSuchDescriptor { index: number as u32, given: count };
         fd::inherited(number).ok_or_else(missing)
     };
     (FIRST_DESCRIPTOR + 1..).take(count).map(take).collect()
 }
 
-/// Ties this process's life to its parent's and takes its seat in the family. Returns what is left for the slots.
+/// Ties this process's life to its parent's and takes its seat in the family. Returns what is left for the role.
 fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>) -> Result<Vec<OwnedFd>> {
     let parent = Pid::from_raw(record.parent_pid);
     let orphaned = || Error::Disconnected;
@@ -287,7 +305,7 @@ fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>) -> Result<Vec<Owne
 }
 
 /// Runs the role; a panic becomes data, with its place, and prints nothing.
-fn guarded(role: impl FnOnce() -> RoleResult) -> std::result::Result<(), WorkerFailure> {
+fn guarded(role: impl FnOnce() -> std::result::Result<(), WorkerFailure>) -> std::result::Result<(), WorkerFailure> {
     let place: Arc<Mutex<Option<String>>> = Arc::default();
     let role_thread = thread::current().id();
     let previous = panic::take_hook();
@@ -301,8 +319,7 @@ fn guarded(role: impl FnOnce() -> RoleResult) -> std::result::Result<(), WorkerF
         }
     }));
     match panic::catch_unwind(AssertUnwindSafe(role)) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(WorkerFailure::new(FailureKind::Error, chain(&*error))),
+        Ok(outcome) => outcome,
         Err(payload) => {
             let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
                 (Some(text), _) => (*text).to_owned(),
@@ -315,10 +332,8 @@ fn guarded(role: impl FnOnce() -> RoleResult) -> std::result::Result<(), WorkerF
     }
 }
 
-/// An error and its causes in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+fn used_twice(name: &str) -> String {
+    format!("two roles of the table given to ipc_demo::enter have the name {name}")
 }
 
 #[cfg(test)]

@@ -19,9 +19,9 @@
 //! own children only and forgets them when their parent is killed.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::Mutex;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use nix::errno::Errno;
@@ -123,7 +123,7 @@ impl Family {
         let table = Mapping::open(memfd).map_err(os("open the table of processes"))?;
         let me = Seat::from_word(seat)
             .filter(|seat| seat.index() < SEATS)
-            .ok_or(Error::NoSuchSlot { slot: seat, given: 0 })?;
+            .ok_or(Error::Damaged { object: "boot record" })?;
         let family: &Family = Box::leak(Box::new(Family { table, me }));
         family.live(Some(parent)).map_err(os("start the thread that stands for this worker"))?;
         *OURS.lock().expect("nothing panics while it holds the lock") = Some(family);
@@ -136,7 +136,7 @@ impl Family {
     }
 
     /// The descriptor to hand to a child.
-    pub(crate) fn memfd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn memfd(&self) -> &Arc<OwnedFd> {
         self.table.memfd()
     }
 

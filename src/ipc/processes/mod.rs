@@ -3,15 +3,16 @@
 //! | file | what it is |
 //! |---|---|
 //! | `process` | a worker, from its start to its end |
-//! | `role`, `share` | what a worker is told, and the handles that it is given |
+//! | `role`, `transfer`, `codec` | what a worker is told, the handles in it, and its form in bytes |
 //! | `boot` | the first and the last thing a worker does |
 //! | `stop` | being asked to stop |
 //! | `family`, `members` | who lives, and whom a shared object counts on |
 
 pub(crate) mod boot;
+pub(crate) mod codec;
 pub(crate) mod family;
 pub(crate) mod members;
 pub(crate) mod process;
 pub(crate) mod role;
-pub(crate) mod share;
 pub(crate) mod stop;
+pub(crate) mod transfer;

@@ -23,11 +23,11 @@ use serde::{Deserialize, Serialize};
 use super::boot::{BOOT_VARIABLE, Boot, BootRecord, Outcome, is_lost};
 use super::family::{Family, Seat};
 use super::role::Role;
-use super::share::Give;
+use super::transfer;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
-use crate::sys::exec::{self, FIRST_DESCRIPTOR, Launch};
-use crate::sys::fd::{self, duplicate};
+use crate::sys::exec::{self, Launch};
+use crate::sys::fd;
 
 /// Where Linux shows every process its own program.
 const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -131,7 +131,7 @@ impl<'a> Builder<'a> {
     ///
     /// # Errors
     /// As [`Process::spawn`].
-    pub fn spawn<R: Role>(self, name: &str, role: impl FnOnce(&mut Give) -> R) -> Result<Process> {
+    pub fn spawn<R: Role>(self, name: &str, role: R) -> Result<Process> {
         let start_error = |source| Error::Start { worker: name.to_owned(), source };
         if is_lost() {
             return Err(start_error(io::Error::other(
@@ -141,17 +141,13 @@ impl<'a> Builder<'a> {
         let family = Family::ours()?;
         let mut boot = Boot::new().map_err(start_error)?;
         let (pipe, parent_end) = fd::pipe().map_err(start_error)?;
-        let copy = |fd| duplicate(fd, FIRST_DESCRIPTOR).map_err(start_error);
-        let first = vec![copy(boot.as_fd())?, pipe, copy(family.memfd())?];
         let mut seat = ReservedSeat { family, seat: Some(family.reserve()?) };
-        let mut give = Give::to(seat.number(), first);
-        let role = role(&mut give);
-        let (descriptors, slots) = give.packed()?;
+        let mut encoded = transfer::encode(&role, seat.number())?;
         let record = BootRecord {
             worker: name.to_owned(),
             role: R::NAME.to_owned(),
-            role_json: serde_json::to_string(&role).map_err(|error| start_error(error.into()))?,
-            slots,
+            role_bytes: std::mem::take(&mut encoded.bytes),
+            descriptors: encoded.descriptors.len(),
             seat: seat.number().to_word(),
             parent_pid: Pid::this().as_raw(),
         };
@@ -160,6 +156,8 @@ impl<'a> Builder<'a> {
         let program = self.program.unwrap_or_else(|| OWN_PROGRAM.into());
         let path = CString::new(program.as_os_str().as_bytes()).map_err(|error| start_error(error.into()))?;
         let variable = boot.variable().map_err(start_error)?;
+        let first = [boot.as_fd(), pipe.as_fd(), family.memfd().as_fd()];
+        let descriptors: Vec<_> = first.into_iter().chain(encoded.descriptors.iter().map(|fd| fd.as_fd())).collect();
         let launch = Launch {
             program: &path,
             arguments: &arguments,
@@ -169,6 +167,8 @@ impl<'a> Builder<'a> {
         };
         let launched = launch.start().map_err(|error| start_error(unstarted(&program, error)))?;
         family.started(seat.number(), launched.pid);
+        // The role, and this process's handles in it, are dropped after this: the worker's are counted already.
+        encoded.has_gone();
         Ok(Process {
             name: name.to_owned(),
             program,
@@ -297,17 +297,19 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a worker with this program in the role that `role` makes, which names what the worker is given.
+    /// Starts a worker with this program in `role`. The handles in it are the worker's from now on: a clone is shared with
+    /// this process, and a handle that is moved into the role is handed over.
     ///
     /// Returns once the worker's process exists; it finds its role on its own. What then goes wrong in it is told by
-    /// [`join`](Self::join). The worker has an empty standard input, this process's other standard streams, the shares its
-    /// role names, and no other descriptor. No signal is blocked, and all have their default action, whatever this process
-    /// does; but it ignores SIGINT and SIGHUP, as the terminal is its parent's business, and SIGXFSZ, so that a file that may
-    /// not grow is an error of the write.
+    /// [`join`](Self::join). The worker has an empty standard input, this process's other standard streams, the descriptors
+    /// of the handles in its role, and no other descriptor. No signal is blocked, and all have their default action, whatever
+    /// this process does; but it ignores SIGINT and SIGHUP, as the terminal is its parent's business, and SIGXFSZ, so that a
+    /// file that may not grow is an error of the write.
     ///
     /// # Errors
     /// [`Error::Start`] if the process cannot be started, or if this one was started as a worker and has not
-    /// [entered](crate::enter); [`Error::FamilyFull`], or what kept a handle from being shared. Nothing runs then.
+    /// [entered](crate::enter); [`Error::FamilyFull`]; [`Error::Role`] if the role has no serialised form, or what kept a
+    /// handle from being sent. Nothing runs then, and the role is dropped.
     ///
     /// # Death
     /// The worker is killed when this process ends in any way or becomes another program (`execve`), also if it is stopped,
@@ -318,7 +320,7 @@ impl Process {
     ///
     /// # System calls
     /// `memfd_create`, `pipe2`, `posix_spawn` of `/proc/self/exe`, `pidfd_open`.
-    pub fn spawn<R: Role>(name: &str, role: impl FnOnce(&mut Give) -> R) -> Result<Process> {
+    pub fn spawn<R: Role>(name: &str, role: R) -> Result<Process> {
         Process::builder().spawn(name, role)
     }
 

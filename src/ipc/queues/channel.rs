@@ -6,7 +6,8 @@ use super::encoding::{self, SMALL, Scratch};
 use super::participants::Rights;
 use super::ring::{Plan, Records, Ring, RingState, Waited, Waiting, Writer};
 use crate::ipc::error::{Error, Result};
-use crate::ipc::processes::share::{Adopted, Parcel};
+use crate::ipc::processes::family::Seat;
+use crate::sys::shm::Mapping;
 
 /// What a handle may do: a type, so that the compiler knows it too.
 pub trait Access: sealed::Sealed {}
@@ -85,18 +86,19 @@ impl Channel {
         Channel { ring, scratch: Scratch::default() }
     }
 
-    /// Another handle of this process.
-    pub(crate) fn another(&self, rights: Rights) -> Result<Self> {
-        self.ring.another(rights).map(Channel::of)
+    /// Another handle of this process, with those of `rights` that this one still has.
+    pub(crate) fn another(&self, rights: Rights) -> Self {
+        Channel::of(self.ring.another(rights))
     }
 
-    pub(crate) fn lend(&self, parcel: &mut Parcel, rights: Rights) -> Result<()> {
-        let memfd = self.ring.lend(parcel.recipient(), rights)?;
-        parcel.add(memfd)
+    /// What is sent of it to the process in `recipient`, for which it is counted.
+    pub(crate) fn counted_for(&self, recipient: Seat) -> Result<(&Mapping<RingState>, Rights, u32)> {
+        self.ring.counted_for(recipient)
     }
 
-    pub(crate) fn adopt(parcel: &mut Adopted, rights: Rights) -> Result<Self> {
-        Ring::open(parcel.descriptor()?, rights).map(Self::of)
+    /// What arrived, as a handle of this process.
+    pub(crate) fn received((shared, rights, counted): (Mapping<RingState>, Rights, u32)) -> Result<Self> {
+        Ring::received(shared, rights, counted).map(Self::of)
     }
 
     /// Items in the ring at one moment.

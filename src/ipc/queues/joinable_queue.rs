@@ -32,10 +32,12 @@ use super::desk::Desk;
 use super::encoding;
 use super::lease::Lease;
 use super::leasing::Ticket;
+use super::participants::Rights;
 use super::put_error::PutError;
-use super::ring::Waiting;
+use super::ring::{RingState, Waiting};
 use crate::ipc::error::{Error, Result};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
+use crate::sys::shm::Mapping;
 
 /// A queue of tasks of type `T` that processes share.
 ///
@@ -105,18 +107,12 @@ impl<T> JoinableQueue<T> {
     }
 
     /// A handle that only puts.
-    ///
-    /// # Errors
-    /// [`Error::Os`] if this process cannot have another descriptor or mapping.
-    pub fn producer(&self) -> Result<JoinableProducer<T>> {
+    pub fn producer(&self) -> JoinableProducer<T> {
         self.another()
     }
 
     /// A handle that only gets.
-    ///
-    /// # Errors
-    /// As [`producer`](Self::producer).
-    pub fn consumer(&self) -> Result<JoinableConsumer<T>> {
+    pub fn consumer(&self) -> JoinableConsumer<T> {
         self.another()
     }
 }
@@ -126,16 +122,8 @@ impl<T, A: Access> JoinableQueue<T, A> {
         JoinableQueue { desk: Desk::of(channel), item: PhantomData, access: PhantomData }
     }
 
-    fn another<B: Access>(&self) -> Result<JoinableQueue<T, B>> {
-        self.desk.channel.another(rights_of::<B>()).map(JoinableQueue::of)
-    }
-
-    /// Another handle of the same kind.
-    ///
-    /// # Errors
-    /// [`Error::Os`] if this process cannot have another descriptor or mapping.
-    pub fn try_clone(&self) -> Result<Self> {
-        self.another()
+    fn another<B: Access>(&self) -> JoinableQueue<T, B> {
+        JoinableQueue::of(self.desk.channel.another(rights_of::<B>()))
     }
 
     /// How many items wait in the queue; leased ones do not.
@@ -359,17 +347,18 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     }
 }
 
-impl<T, A: Access> Share for JoinableQueue<T, A> {
-    const KIND: &'static str = A::JOINABLE;
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        self.desk.channel.lend(parcel, rights_of::<A>())
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Channel::adopt(parcel, rights_of::<A>()).map(JoinableQueue::of)
+/// Counts another handle of the same kind. Threads may as well share one; a handle each spares them waiting for each other's
+/// buffers. A clone of a closed handle is closed.
+impl<T, A: Access> Clone for JoinableQueue<T, A> {
+    fn clone(&self) -> Self {
+        JoinableQueue::of(self.desk.channel.another(rights_of::<A>()))
     }
 }
+
+sent_in_roles!(
+    [T, A: Access] JoinableQueue<T, A>, "a JoinableQueue", |queue, recipient| queue.desk.channel.counted_for(recipient),
+    |parts: (Mapping<RingState>, Rights, u32)| Channel::received(parts).map(JoinableQueue::of)
+);
 
 impl<T, A: Access> fmt::Debug for JoinableQueue<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

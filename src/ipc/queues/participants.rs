@@ -15,6 +15,8 @@
 //! # Standard
 //! What a pipe does with its descriptors: end-of-file when the last writer is gone, EPIPE when the last reader is.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ipc::error::{Error, Result};
 use crate::ipc::processes::family::{Family, SEATS, Seat};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
@@ -39,7 +41,7 @@ pub(crate) enum Right {
 }
 
 /// The rights of one handle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Rights {
     pub(crate) put: bool,
     pub(crate) get: bool,

@@ -42,7 +42,7 @@ use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
 use crate::ipc::messages::connection::{MESSAGE_LIMIT, decode};
 use crate::ipc::messages::outgoing::encode;
-use crate::ipc::processes::share::{self, Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
 use crate::ipc::sync::semaphore::MAX_VALUE;
 
 mod batch;
@@ -106,16 +106,6 @@ impl<T> PipeQueue<T> {
     fn of(parts: Parts) -> Self {
         let parts = Arc::new(parts);
         PipeQueue { feeder: Feeder::new(Arc::clone(&parts)), parts, item: PhantomData }
-    }
-
-    /// Another user of the same queue in this process, with a buffer and a feeder of its own.
-    ///
-    /// It counts as somebody else: a queue with two handles has others as long as both are open.
-    ///
-    /// # Errors
-    /// [`Error::Os`] if this process cannot have other descriptors or mappings; [`Error::Closed`].
-    pub fn try_clone(&self) -> Result<Self> {
-        share::again(self)
     }
 
     /// How many items there is room for; `None` if there always is.
@@ -285,20 +275,30 @@ impl<T> fmt::Debug for PipeQueue<T> {
     }
 }
 
-impl<T> Share for PipeQueue<T> {
-    const KIND: &'static str = "pipe queue";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
+/// Makes another user of the same queue in this process, with a buffer and a feeder of its own.
+///
+/// It counts as somebody else: a queue with two handles has others as long as both are open. A clone of a closed handle is
+/// closed.
+///
+/// # Panics
+/// If the queue has 4,096 users, in all processes.
+impl<T> Clone for PipeQueue<T> {
+    fn clone(&self) -> Self {
+        let clone = PipeQueue::of(self.parts.another().expect("a queue has at most 4,096 users"));
         if self.feeder.is_closed() {
-            return Err(Error::Closed);
+            clone.close();
         }
-        self.parts.lend(parcel)
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Parts::adopt(parcel).map(PipeQueue::of)
+        clone
     }
 }
+
+impl<T> PipeQueue<T> {
+    fn open_parts(&self) -> Result<&Parts> {
+        if self.feeder.is_closed() { Err(Error::Closed) } else { Ok(&self.parts) }
+    }
+}
+
+sent_in_roles!([T] PipeQueue<T>, "a PipeQueue", |queue, _| queue.open_parts(), |parts: Parts| Ok(PipeQueue::of(parts)));
 
 #[cfg(test)]
 mod tests;

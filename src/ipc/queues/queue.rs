@@ -31,10 +31,12 @@ use serde::de::DeserializeOwned;
 
 use super::channel::{Access, Both, Channel, GetOnly, Gets, PutOnly, Puts, rights_of};
 use super::encoding::{self, SMALL, first_bytes};
+use super::participants::Rights;
 use super::put_error::PutError;
-use super::ring::{LastLook, Reader, Taken, Waited, Waiting};
+use super::ring::{LastLook, Reader, RingState, Taken, Waited, Waiting};
 use crate::ipc::error::{Error, Result};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
+use crate::sys::shm::Mapping;
 
 /// A queue of items of type `T` that processes share.
 ///
@@ -55,7 +57,7 @@ use crate::ipc::processes::share::{Adopted, Parcel, Share};
 /// let refused = queue.try_put("three".to_owned()).expect_err("it is full");
 /// assert_eq!(refused.into_item(), "three");
 ///
-/// let (producer, consumer) = (queue.producer()?, queue.consumer()?);
+/// let (producer, consumer) = (queue.producer(), queue.consumer());
 /// drop((queue, producer));
 /// assert_eq!(consumer.iter().collect::<Result<Vec<_>, _>>()?, ["one", "two"]);
 /// assert!(matches!(consumer.get(), Err(Error::Disconnected)));
@@ -95,18 +97,12 @@ impl<T> Queue<T> {
     }
 
     /// A handle that only puts.
-    ///
-    /// # Errors
-    /// [`Error::Os`] if this process cannot have another descriptor or mapping.
-    pub fn producer(&self) -> Result<Producer<T>> {
+    pub fn producer(&self) -> Producer<T> {
         self.another()
     }
 
     /// A handle that only gets.
-    ///
-    /// # Errors
-    /// As [`producer`](Self::producer).
-    pub fn consumer(&self) -> Result<Consumer<T>> {
+    pub fn consumer(&self) -> Consumer<T> {
         self.another()
     }
 }
@@ -116,17 +112,8 @@ impl<T, A: Access> Queue<T, A> {
         Queue { channel, item: PhantomData, access: PhantomData }
     }
 
-    fn another<B: Access>(&self) -> Result<Queue<T, B>> {
-        self.channel.another(rights_of::<B>()).map(Queue::of)
-    }
-
-    /// Another handle of the same kind. Threads may as well share one; a handle each spares them waiting for each other's
-    /// buffers.
-    ///
-    /// # Errors
-    /// [`Error::Os`] if this process cannot have another descriptor or mapping.
-    pub fn try_clone(&self) -> Result<Self> {
-        self.another()
+    fn another<B: Access>(&self) -> Queue<T, B> {
+        Queue::of(self.channel.another(rights_of::<B>()))
     }
 
     /// How many items are in the queue.
@@ -385,17 +372,18 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     }
 }
 
-impl<T, A: Access> Share for Queue<T, A> {
-    const KIND: &'static str = A::QUEUE;
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        self.channel.lend(parcel, rights_of::<A>())
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Channel::adopt(parcel, rights_of::<A>()).map(Queue::of)
+/// Counts another handle of the same kind. Threads may as well share one; a handle each spares them waiting for each other's
+/// buffers. A clone of a closed handle is closed.
+impl<T, A: Access> Clone for Queue<T, A> {
+    fn clone(&self) -> Self {
+        Queue::of(self.channel.another(rights_of::<A>()))
     }
 }
+
+sent_in_roles!(
+    [T, A: Access] Queue<T, A>, "a Queue", |queue, recipient| queue.channel.counted_for(recipient),
+    |parts: (Mapping<RingState>, Rights, u32)| Channel::received(parts).map(Queue::of)
+);
 
 impl<T, A: Access> fmt::Debug for Queue<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

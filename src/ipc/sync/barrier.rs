@@ -22,6 +22,7 @@
 //! party is an error (Python accepts it up to 3.13); a killed party breaks the barrier (gh-123899).
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
@@ -31,7 +32,7 @@ use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::processes::family::{Family, Seat};
 use crate::ipc::processes::members::Members;
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::{self, sent_in_roles};
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::futex;
@@ -74,11 +75,18 @@ shared_layout! {
 /// assert!(indices == [0, 1] || indices == [1, 0]);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Barrier {
     state: Mapping<BarrierState>,
     family: &'static Family,
-    /// Whether this handle is counted among the members.
+    membership: Arc<Membership>,
+}
+
+/// Whether the clones of a handle, together, are counted among the members. Dropping the last of them leaves.
+#[derive(Debug)]
+struct Membership {
+    state: Mapping<BarrierState>,
+    family: &'static Family,
     is_member: AtomicBool,
 }
 
@@ -126,7 +134,9 @@ impl Barrier {
     }
 
     fn of(state: Mapping<BarrierState>, is_member: bool) -> Result<Self> {
-        Ok(Barrier { state, family: Family::ours()?, is_member: AtomicBool::new(is_member) })
+        let family = Family::ours()?;
+        let membership = Membership { state: state.clone(), family, is_member: AtomicBool::new(is_member) };
+        Ok(Barrier { state, family, membership: Arc::new(membership) })
     }
 
     /// How many parties a round takes.
@@ -340,15 +350,16 @@ impl Barrier {
     }
 
     fn become_member(&self) -> Result<()> {
-        if self.is_member.load(Relaxed) {
+        let is_member = &self.membership.is_member;
+        if is_member.load(Relaxed) {
             return Ok(());
         }
         let _held = self.hold();
         // Another thread with the same handle may have been first.
-        if !self.is_member.load(Relaxed) {
+        if !is_member.load(Relaxed) {
             self.state.members.add(self.family.me())?;
             self.state.members.name(self.family.me(), std::process::id());
-            self.is_member.store(true, Relaxed);
+            is_member.store(true, Relaxed);
         }
         Ok(())
     }
@@ -372,13 +383,19 @@ impl Barrier {
     }
 
     fn hold(&self) -> MutexHeld<'_> {
+        self.state.hold()
+    }
+}
+
+impl BarrierState {
+    fn hold(&self) -> MutexHeld<'_> {
         // Abandoned or not: every change under the mutex is one store, and none depends on another.
-        let locked = self.state.mutex.lock(None);
+        let locked = self.mutex.lock(None);
         debug_assert!(
             matches!(locked, Locked::Clean | Locked::Abandoned),
             "never held across foreign code: {locked:?}"
         );
-        MutexHeld(&self.state.mutex)
+        MutexHeld(&self.mutex)
     }
 }
 
@@ -409,35 +426,48 @@ impl Drop for BreaksWhenDropped<'_> {
     }
 }
 
-impl Drop for Barrier {
+impl Drop for Membership {
     fn drop(&mut self) {
         // Who panics has not left in order: its process's end counts as a death.
         if !*self.is_member.get_mut() || thread::panicking() {
             return;
         }
-        let _held = self.hold();
-        self.state.members.remove(self.family.me());
+        self.state.remove(self.family.me());
     }
 }
 
-impl Share for Barrier {
-    const KIND: &'static str = "barrier";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        parcel.add(self.state.memfd())?;
+impl BarrierState {
+    fn add(&self, seat: Seat) -> Result<()> {
         let _held = self.hold();
-        self.state.members.add(parcel.recipient())
+        self.members.add(seat)
     }
 
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        let barrier = Barrier::of(Mapping::open(parcel.descriptor()?).map_err(os("open a barrier"))?, true)?;
-        {
-            let _held = barrier.hold();
-            barrier.state.members.name(barrier.family.me(), std::process::id());
-        }
+    fn remove(&self, seat: Seat) {
+        let _held = self.hold();
+        self.members.remove(seat);
+    }
+}
+
+impl Barrier {
+    fn counted_for(&self, recipient: Seat) -> Result<u32> {
+        self.state.add(recipient)?;
+        let state = self.state.clone();
+        Ok(transfer::counted(move || state.remove(recipient)))
+    }
+
+    fn received(state: Mapping<BarrierState>, counted: u32) -> Result<Self> {
+        let barrier = Barrier::of(state, false)?;
+        barrier.become_member()?;
+        let (state, me) = (barrier.state.clone(), barrier.family.me());
+        transfer::received(counted, move || state.remove(me));
         Ok(barrier)
     }
 }
+
+sent_in_roles!(
+    [] Barrier, "a Barrier", |barrier, recipient| Ok((&barrier.state, barrier.counted_for(recipient)?)),
+    |(state, counted): (Mapping<BarrierState>, u32)| Barrier::received(state, counted)
+);
 
 #[cfg(test)]
 mod tests {

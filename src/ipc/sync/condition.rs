@@ -26,7 +26,7 @@ use super::mutex::Guard;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::processes::family::{Family, Seat};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sys::futex;
@@ -73,7 +73,7 @@ shared_layout! {
 /// assert_eq!(not_empty.notify_all(&guard)?, 0, "nobody waits");
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Condition {
     state: Mapping<ConditionState>,
     family: &'static Family,
@@ -283,17 +283,9 @@ fn wake(place: &Place, stamp: u32) {
     futex::add_and_wake(&place.state, (NOTIFIED - WAITING) as u16, 1);
 }
 
-impl Share for Condition {
-    const KIND: &'static str = "condition";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        parcel.add(self.state.memfd())
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Condition::of(Mapping::open(parcel.descriptor()?).map_err(os("open a condition"))?)
-    }
-}
+sent_in_roles!([] Condition, "a Condition", |condition, _| Ok(&condition.state), |state: Mapping<ConditionState>| {
+    Condition::of(state)
+});
 
 #[cfg(test)]
 mod tests {

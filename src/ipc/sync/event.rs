@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Result, os};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Release};
 use crate::sys::futex;
@@ -50,7 +50,7 @@ shared_layout! {
 /// assert!(!event.is_set());
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Event {
     state: Mapping<EventState>,
 }
@@ -148,17 +148,7 @@ impl Event {
     }
 }
 
-impl Share for Event {
-    const KIND: &'static str = "event";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        parcel.add(self.state.memfd())
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Ok(Event { state: Mapping::open(parcel.descriptor()?).map_err(os("open an event"))? })
-    }
-}
+sent_in_roles!([] Event, "an Event", |event, _| Ok(&event.state), |state: Mapping<EventState>| Ok(Event { state }));
 
 #[cfg(test)]
 mod tests {

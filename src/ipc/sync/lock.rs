@@ -27,7 +27,7 @@ use super::holder::Holder;
 use super::mutex::{Abandoned, Guard, MutexState, Suspend};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
 use crate::sys::robust::Locked;
 use crate::sys::shm::{Mapping, shared_layout};
 
@@ -49,6 +49,7 @@ shared_layout! {
 /// assert_eq!(lock.with(|_| 6 * 7)?, 42);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct Lock {
     state: Mapping<LockState>,
     own_pid: u32,
@@ -71,11 +72,11 @@ impl Lock {
     /// # Errors
     /// [`Error::Os`] if there is no memory or no descriptor for it.
     pub fn new() -> Result<Self> {
-        Lock::of(Mapping::create(0, |state: &LockState| state.mutex.init()).map_err(os("make a lock"))?)
+        Ok(Lock::of(Mapping::create(0, |state: &LockState| state.mutex.init()).map_err(os("make a lock"))?))
     }
 
-    fn of(state: Mapping<LockState>) -> Result<Self> {
-        Ok(Lock { state, own_pid: std::process::id() })
+    fn of(state: Mapping<LockState>) -> Self {
+        Lock { state, own_pid: std::process::id() }
     }
 
     /// Takes the lock, waiting as long as another holds it.
@@ -169,15 +170,6 @@ impl Lock {
         self.state.mutex.number().map(LockId)
     }
 
-    /// Another handle for the same lock in this process.
-    ///
-    /// # Errors
-    /// [`Error::Os`] if there is no memory or no descriptor for it.
-    pub fn try_clone(&self) -> Result<Self> {
-        let memfd = self.state.memfd().try_clone_to_owned().map_err(os("copy a lock's descriptor"))?;
-        Lock::of(Mapping::open(memfd).map_err(os("open a lock"))?)
-    }
-
     /// Whether the last holder died with the lock and nobody has taken it since.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.state.mutex.is_abandoned()
@@ -246,17 +238,7 @@ impl fmt::Debug for Lock {
     }
 }
 
-impl Share for Lock {
-    const KIND: &'static str = "lock";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        parcel.add(self.state.memfd())
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Lock::of(Mapping::open(parcel.descriptor()?).map_err(os("open a lock"))?)
-    }
-}
+sent_in_roles!([] Lock, "a Lock", |lock, _| Ok(&lock.state), |state: Mapping<LockState>| Ok(Lock::of(state)));
 
 #[cfg(test)]
 mod tests {

@@ -26,7 +26,7 @@ use std::time::Duration;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::processes::family::{Family, Seat};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sys::futex;
@@ -204,17 +204,17 @@ impl Drop for Permit<'_> {
     }
 }
 
-impl Share for OwnedSemaphore {
-    const KIND: &'static str = "owned semaphore";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        parcel.add(self.state.memfd())
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        OwnedSemaphore::of(Mapping::open(parcel.descriptor()?).map_err(os("open a semaphore"))?)
+impl Clone for OwnedSemaphore {
+    fn clone(&self) -> Self {
+        let hint = AtomicUsize::new(self.hint.load(Relaxed));
+        OwnedSemaphore { state: self.state.clone(), family: self.family, hint }
     }
 }
+
+sent_in_roles!(
+    [] OwnedSemaphore, "an OwnedSemaphore", |semaphore, _| Ok(&semaphore.state),
+    |state: Mapping<OwnedSemaphoreState>| OwnedSemaphore::of(state)
+);
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,7 @@ use super::holder::Holder;
 use super::mutex::{Abandoned, Guard, MutexState, Suspend};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Result, os};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
 use crate::sys::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sys::robust::Locked;
 use crate::sys::shm::{Mapping, shared_layout};
@@ -47,6 +47,7 @@ shared_layout! {
 /// assert_eq!(lock.holder_pid(), None);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct RLock {
     state: Mapping<RLockState>,
     own_pid: u32,
@@ -202,15 +203,6 @@ impl RLock {
     pub fn id(&self) -> Result<LockId> {
         self.state.mutex.number().map(LockId)
     }
-
-    /// Another handle for the same lock in this process.
-    ///
-    /// # Errors
-    /// [`Error::Os`](crate::ipc::Error::Os) if there is no memory or no descriptor for it.
-    pub fn try_clone(&self) -> Result<Self> {
-        let memfd = self.state.memfd().try_clone_to_owned().map_err(os("copy an rlock's descriptor"))?;
-        Ok(RLock::of(Mapping::open(memfd).map_err(os("open an rlock"))?))
-    }
 }
 
 impl RLockGuard<'_> {
@@ -278,17 +270,7 @@ impl fmt::Debug for RLock {
     }
 }
 
-impl Share for RLock {
-    const KIND: &'static str = "rlock";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        parcel.add(self.state.memfd())
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Ok(RLock::of(Mapping::open(parcel.descriptor()?).map_err(os("open an rlock"))?))
-    }
-}
+sent_in_roles!([] RLock, "an RLock", |lock, _| Ok(&lock.state), |state: Mapping<RLockState>| Ok(RLock::of(state)));
 
 #[cfg(test)]
 mod tests {
@@ -372,7 +354,7 @@ mod tests {
     #[test]
     fn handles_of_the_same_lock_count_together() {
         let lock = lock();
-        let again = lock.try_clone().expect("a descriptor to spare");
+        let again = lock.clone();
         assert_eq!(lock.id().expect("a number"), again.id().expect("a number"));
         let (one, two) = (lock.acquire().expect("free"), again.acquire().expect("own"));
         drop(one);

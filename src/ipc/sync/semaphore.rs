@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
+use crate::ipc::processes::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::futex;
@@ -58,7 +58,7 @@ shared_layout! {
 /// assert_eq!(semaphore.get_value(), 1);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Semaphore {
     state: Mapping<SemaphoreState>,
 }
@@ -215,20 +215,12 @@ impl Semaphore {
     }
 }
 
-impl Share for Semaphore {
-    const KIND: &'static str = "semaphore";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        parcel.add(self.state.memfd())
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Ok(Semaphore { state: Mapping::open(parcel.descriptor()?).map_err(os("open a semaphore"))? })
-    }
-}
+sent_in_roles!([] Semaphore, "a Semaphore", |semaphore, _| Ok(&semaphore.state), |state: Mapping<SemaphoreState>| {
+    Ok(Semaphore { state })
+});
 
 /// A [`Semaphore`] that never has more free permits than at its start: one release too many is an error.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BoundedSemaphore(Semaphore);
 
 impl BoundedSemaphore {
@@ -273,17 +265,9 @@ impl BoundedSemaphore {
     }
 }
 
-impl Share for BoundedSemaphore {
-    const KIND: &'static str = "bounded semaphore";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        self.0.lend(parcel)
-    }
-
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        Semaphore::adopt(parcel).map(BoundedSemaphore)
-    }
-}
+sent_in_roles!([] BoundedSemaphore, "a BoundedSemaphore", |semaphore, _| Ok(&semaphore.0), |semaphore: Semaphore| {
+    Ok(BoundedSemaphore(semaphore))
+});
 
 #[cfg(test)]
 mod tests {

@@ -61,10 +61,10 @@ impl<'c, 's> Company<'c, 's> {
         self.gone.clear();
         self.done.clear();
         for number in 1..=self.workers {
-            self.stage.spawn(&format!("worker-{number}"), false, |give, brief| Worker {
-                brief,
+            self.stage.spawn(&format!("worker-{number}"), false, |player| Worker {
+                player,
                 number,
-                part: things.give(give),
+                things: things.clone(),
             })?;
         }
         match things {

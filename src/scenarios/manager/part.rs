@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::act::SUPPLIER;
-use super::things::{PLACES, Part, TOTAL, key_of};
+use super::things::{PLACES, TOTAL, Things, key_of};
 use crate::ipc::manager::{Barrier, Condition, Datum, Failure, Guard, JoinableQueue, List, Queue, RLock, Value};
-use crate::ipc::{Error, Inherited, Result, Role, RoleResult};
+use crate::ipc::{Error, Result, Role, RoleResult};
 use crate::report::Fact;
-use crate::scenarios::cast::{Brief, Player};
+use crate::scenarios::cast::Player;
 
 /// How often a worker does its part.
 pub(super) const TURNS: u32 = 3;
@@ -22,32 +22,30 @@ pub(super) const PARTY_DIED: &str = "a party died";
 /// Somebody who works at an object of a manager.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Worker {
-    pub(super) brief: Brief,
+    pub(super) player: Player,
     pub(super) number: u32,
-    pub(super) part: Part,
+    pub(super) things: Things,
 }
 
 impl Role for Worker {
     const NAME: &'static str = "manager.worker";
 
-    fn run(self, inherited: &mut Inherited) -> RoleResult {
-        let player = self.brief.open(inherited)?;
-        let me = Me { player: &player, name: inherited.worker_name().to_owned() };
-        match self.part {
-            Part::Dict { dict } => {
-                let (dict, key) = (inherited.take(dict)?, key_of(self.number));
+    fn run(self) -> RoleResult {
+        let player = &self.player;
+        let me = Me { player, name: player.name().to_owned() };
+        match self.things {
+            Things::Dict { dict } => {
+                let key = key_of(self.number);
                 dict.insert(key.as_str(), key.as_str())?;
                 me.called("dict", "set_item", [&key, &key].map(|text| json!(text)), None)?;
             }
-            Part::List { list } => {
-                let list = inherited.take(list)?;
+            Things::List { list } => {
                 me.steps(|_| {
                     list.push(me.name.as_str())?;
                     me.called("list", "append", [json!(me.name)], None)
                 })?;
             }
-            Part::Namespace { namespace } => {
-                let namespace = inherited.take(namespace)?;
+            Things::Namespace { namespace } => {
                 me.steps(|_| {
                     let sum = namespace.add(TOTAL, 1)?;
                     me.called("namespace", "add", [json!(TOTAL), json!(1)], Some(&sum))
@@ -55,45 +53,38 @@ impl Role for Worker {
                 namespace.set("by", me.name.as_str())?;
                 me.called("namespace", "set_item", [json!("by"), json!(me.name)], None)?;
             }
-            Part::Value { value } => {
-                let value = inherited.take(value)?;
+            Things::Value { value } => {
                 me.steps(|_| me.called("value", "add", [json!(1)], Some(&value.add(1)?)))?;
             }
-            Part::Array { array } => {
-                let array = inherited.take(array)?;
+            Things::Array { array } => {
                 me.steps(|turn| {
                     let place = i64::from(turn) % PLACES as i64;
                     let sum = array.add(place, 1)?;
                     me.called("array", "add", [json!(place), json!(1)], Some(&sum))
                 })?;
             }
-            Part::Lock { lock, count } => {
-                let (lock, count) = (inherited.take(lock)?, inherited.take(count)?);
+            Things::Lock { lock, count } => {
                 me.steps(|_| me.with_lock("lock", || lock.acquire(), || me.add_one(&count)))?;
             }
-            Part::RLock { lock, count } => {
-                let (lock, count) = (inherited.take(lock)?, inherited.take(count)?);
+            Things::RLock { lock, count } => {
                 me.steps(|_| me.with_lock("rlock", || lock.acquire(), || me.add_one_deeper(&lock, &count)))?;
             }
-            Part::Semaphore { semaphore, count } => {
-                let (semaphore, count) = (inherited.take(semaphore)?, inherited.take(count)?);
+            Things::Semaphore { semaphore, count } => {
                 me.steps(|_| me.with_permit("semaphore", || semaphore.acquire(), || me.add_one(&count)))?;
             }
-            Part::BoundedSemaphore { semaphore, count } => {
-                let (semaphore, count) = (inherited.take(semaphore)?, inherited.take(count)?);
+            Things::BoundedSemaphore { semaphore, count } => {
                 me.steps(|_| me.with_permit("bounded semaphore", || semaphore.acquire(), || me.add_one(&count)))?;
             }
-            Part::Condition { condition, goods } => me.consume(&inherited.take(condition)?, &inherited.take(goods)?)?,
-            Part::Event { event } => {
-                let event = inherited.take(event)?;
+            Things::Condition { condition, goods } => me.consume(&condition, &goods)?,
+            Things::Event { event } => {
                 player.emit(&Fact::EventAwaited)?;
                 let asked_us = player.now_us();
                 event.wait()?;
                 player.emit(&Fact::EventSeen { waited_us: player.now_us() - asked_us })?;
             }
-            Part::Barrier { barrier } => me.meet(&inherited.take(barrier)?)?,
-            Part::Queue { queue } => me.pass_on(&inherited.take(queue)?)?,
-            Part::JoinableQueue { queue } => me.do_tasks(&inherited.take(queue)?)?,
+            Things::Barrier { barrier } => me.meet(&barrier)?,
+            Things::Queue { queue } => me.pass_on(&queue)?,
+            Things::JoinableQueue { queue } => me.do_tasks(&queue)?,
         }
         Ok(())
     }

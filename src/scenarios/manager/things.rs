@@ -2,57 +2,34 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ipc::Result;
 use crate::ipc::manager::{
     Array, Barrier, BoundedSemaphore, Condition, Datum, Dict, Event, JoinableQueue, Kind, List, Lock, Manager,
     Namespace, Object, Proxy, Queue, RLock, Semaphore, Value,
 };
-use crate::ipc::{Give, Result, Slot};
 
 /// How many numbers the array has.
 pub(super) const PLACES: usize = 4;
 /// The attribute of the namespace that everybody adds to.
 pub(super) const TOTAL: &str = "total";
 
-/// What a type is shown with: proxies here, slots in a worker's role.
-macro_rules! things {
-    ($($kind:ident { $($field:ident: $proxy:ty),* })*) => {
-        /// The objects of one type's turn, as the runner has them.
-        #[derive(Debug)]
-        pub(super) enum Things {
-            $($kind { $($field: $proxy),* },)*
-        }
-
-        /// The same in a worker's role.
-        #[derive(Debug, Serialize, Deserialize)]
-        pub(super) enum Part {
-            $($kind { $($field: Slot<$proxy>),* },)*
-        }
-
-        impl Things {
-            /// Gives a worker its part.
-            pub(super) fn give(&self, give: &mut Give) -> Part {
-                match self {
-                    $(Things::$kind { $($field),* } => Part::$kind { $($field: give.share($field)),* },)*
-                }
-            }
-        }
-    };
-}
-things! {
-    List { list: List }
-    Dict { dict: Dict }
-    Namespace { namespace: Namespace }
-    Value { value: Value }
-    Array { array: Array }
-    Lock { lock: Lock, count: Value }
-    RLock { lock: RLock, count: Value }
-    Semaphore { semaphore: Semaphore, count: Value }
-    BoundedSemaphore { semaphore: BoundedSemaphore, count: Value }
-    Condition { condition: Condition, goods: List }
-    Event { event: Event }
-    Barrier { barrier: Barrier }
-    Queue { queue: Queue }
-    JoinableQueue { queue: JoinableQueue }
+/// The objects of one type's turn, in the runner and in the workers' roles.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Things {
+    List { list: List },
+    Dict { dict: Dict },
+    Namespace { namespace: Namespace },
+    Value { value: Value },
+    Array { array: Array },
+    Lock { lock: Lock, count: Value },
+    RLock { lock: RLock, count: Value },
+    Semaphore { semaphore: Semaphore, count: Value },
+    BoundedSemaphore { semaphore: BoundedSemaphore, count: Value },
+    Condition { condition: Condition, goods: List },
+    Event { event: Event },
+    Barrier { barrier: Barrier },
+    Queue { queue: Queue },
+    JoinableQueue { queue: JoinableQueue },
 }
 
 /// Where objects come from: a manager, and whether they are to be there for other clients too.

@@ -23,8 +23,8 @@ fn killed(scenario: &str, args: &[&str], kill: &str) -> Vec<Event> {
 
 /// The last event that a worker reported.
 fn last_words<'a>(events: &'a [Event], worker: &str) -> &'a Fact {
-    let own = events.iter().filter(|event| event.worker == worker);
-    &own.filter(|event| !matches!(event.fact, Fact::WorkerExited { .. })).next_back().expect("events of it").fact
+    let mut own = events.iter().filter(|event| event.worker == worker);
+    &own.rfind(|event| !matches!(event.fact, Fact::WorkerExited { .. })).expect("events of it").fact
 }
 
 #[test]

@@ -3,8 +3,7 @@
 use super::*;
 
 /// What the victim of a get does.
-fn suffer_get(queue: Slot<Queue<Item>>, inherited: &mut Inherited) -> RoleResult {
-    let queue = inherited.take(queue)?;
+fn suffer_get(queue: Queue<Item>) -> RoleResult {
     mark();
     queue.get()?;
     mark();
@@ -14,18 +13,18 @@ fn suffer_get(queue: Slot<Queue<Item>>, inherited: &mut Inherited) -> RoleResult
 pub(super) struct Get(Items);
 
 impl Case for Get {
-    type Part = Slot<Queue<Item>>;
+    type Part = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Get(queue(4, &[1, 2])?))
     }
 
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_get(queue, inherited)
+    fn suffer(queue: Self::Part) -> RoleResult {
+        suffer_get(queue)
     }
 
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
@@ -40,7 +39,7 @@ pub(super) struct GetFromPeer {
 }
 
 impl Case for GetFromPeer {
-    type Part = Slot<Queue<Item>>;
+    type Part = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         let queue = queue(2, &[1, 2])?;
@@ -48,12 +47,12 @@ impl Case for GetFromPeer {
         Ok(GetFromPeer { queue, peer })
     }
 
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.queue)
+    fn part(&mut self) -> Self::Part {
+        self.queue.clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_get(queue, inherited)
+    fn suffer(queue: Self::Part) -> RoleResult {
+        suffer_get(queue)
     }
 
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
@@ -82,18 +81,18 @@ pub(super) struct GetEmpty {
 }
 
 impl Case for GetEmpty {
-    type Part = Slot<Queue<Item>>;
+    type Part = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(GetEmpty { queue: queue(4, &[])?, behind: None })
     }
 
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.queue)
+    fn part(&mut self) -> Self::Part {
+        self.queue.clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_get(queue, inherited)
+    fn suffer(queue: Self::Part) -> RoleResult {
+        suffer_get(queue)
     }
 
     fn rouse(&mut self) -> anyhow::Result<()> {

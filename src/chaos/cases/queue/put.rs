@@ -3,8 +3,7 @@
 use super::*;
 
 /// What the victim of a put does.
-fn suffer_put(queue: Slot<Queue<Item>>, inherited: &mut Inherited) -> RoleResult {
-    let queue = inherited.take(queue)?;
+fn suffer_put(queue: Queue<Item>) -> RoleResult {
     mark();
     queue.put(item(7))?;
     mark();
@@ -14,18 +13,18 @@ fn suffer_put(queue: Slot<Queue<Item>>, inherited: &mut Inherited) -> RoleResult
 pub(super) struct Put(Items);
 
 impl Case for Put {
-    type Part = Slot<Queue<Item>>;
+    type Part = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Put(queue(4, &[1])?))
     }
 
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_put(queue, inherited)
+    fn suffer(queue: Self::Part) -> RoleResult {
+        suffer_put(queue)
     }
 
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
@@ -37,18 +36,17 @@ impl Case for Put {
 pub(super) struct PutMany(Items);
 
 impl Case for PutMany {
-    type Part = Slot<Queue<Item>>;
+    type Part = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(PutMany(queue(4, &[1])?))
     }
 
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.0)
+    fn part(&mut self) -> Self::Part {
+        self.0.clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(queue)?;
+    fn suffer(queue: Self::Part) -> RoleResult {
         let items = [item(7), item(8), item(9)];
         mark();
         queue.put_many(&items)?;
@@ -68,7 +66,7 @@ pub(super) struct PutToPeer {
 }
 
 impl Case for PutToPeer {
-    type Part = Slot<Queue<Item>>;
+    type Part = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         let queue = queue(4, &[])?;
@@ -76,12 +74,12 @@ impl Case for PutToPeer {
         Ok(PutToPeer { queue, peer })
     }
 
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.queue)
+    fn part(&mut self) -> Self::Part {
+        self.queue.clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_put(queue, inherited)
+    fn suffer(queue: Self::Part) -> RoleResult {
+        suffer_put(queue)
     }
 
     fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
@@ -109,18 +107,18 @@ pub(super) struct PutFull {
 }
 
 impl Case for PutFull {
-    type Part = Slot<Queue<Item>>;
+    type Part = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(PutFull { queue: queue(2, &[1, 2])?, behind: None })
     }
 
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        give(to, &self.queue)
+    fn part(&mut self) -> Self::Part {
+        self.queue.clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        suffer_put(queue, inherited)
+    fn suffer(queue: Self::Part) -> RoleResult {
+        suffer_put(queue)
     }
 
     fn rouse(&mut self) -> anyhow::Result<()> {
@@ -162,7 +160,7 @@ fn long() -> String {
 }
 
 impl Case for PutLong {
-    type Part = Slot<Queue<String>>;
+    type Part = Queue<String>;
 
     fn prepare() -> anyhow::Result<Self> {
         let queue = Queue::<String>::builder().byte_limit(16_384).build()?;
@@ -170,12 +168,11 @@ impl Case for PutLong {
         Ok(PutLong(Arc::new(queue)))
     }
 
-    fn part(&mut self, to: &mut Give) -> Self::Part {
-        to.share(&*self.0)
+    fn part(&mut self) -> Self::Part {
+        (*self.0).clone()
     }
 
-    fn suffer(queue: Self::Part, inherited: &mut Inherited) -> RoleResult {
-        let queue = inherited.take(queue)?;
+    fn suffer(queue: Self::Part) -> RoleResult {
         let item = long();
         mark();
         queue.put(item)?;

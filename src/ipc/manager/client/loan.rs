@@ -5,32 +5,27 @@
 //! back when the next proxy is lent, or when the lender leaves. With a barrier the others must not wait for that: a thread
 //! here looks every 100 ms until the worker has taken it over, or is dead.
 
-use std::fs::File;
-use std::io::{Read, Seek, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
 use super::{Client, Gate, LOOK_EVERY, Object, unpoisoned};
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::manager::address::Address;
 use crate::ipc::manager::data::{Kind, ObjectId};
 use crate::ipc::manager::store::{Failure, LoanToken, Reply, Request};
 use crate::ipc::manager::wire::{AuthKey, random};
 use crate::ipc::processes::family::{Family, Seat};
-use crate::ipc::processes::share::{Adopted, Parcel};
+use crate::ipc::processes::transfer;
 
-/// What a worker is told, in a memory file of its own: the key stands nowhere else.
+/// What a worker is told. The key stands in its role's bytes, which lie in a memory file of the two processes.
 #[derive(Serialize, Deserialize)]
-struct Invitation {
+pub(crate) struct Invitation {
     manager: u128,
     key: Vec<u8>,
-    /// `None`: the next descriptor is the door.
-    address: Option<Address>,
+    gate: Gate,
     answer_time: Option<Duration>,
     loan: Option<(ObjectId, Kind, LoanToken)>,
 }
@@ -58,8 +53,8 @@ impl Loan {
 }
 
 impl Client {
-    /// Puts into the parcel what a worker needs to connect, and to take over `object`.
-    pub(crate) fn lend(self: &Arc<Self>, object: Option<&Object>, parcel: &mut Parcel) -> Result<()> {
+    /// What the process with the seat `recipient` needs to connect, and to take over `object`.
+    pub(crate) fn invite(self: &Arc<Self>, recipient: Seat, object: Option<&Object>) -> Result<Invitation> {
         let loan = match object {
             None => None,
             Some(object) => {
@@ -67,57 +62,25 @@ impl Client {
                 let token = LoanToken(u128::from_le_bytes(random().map_err(os("get random bytes"))?));
                 let request = Request::Lend { object: object.id(), token };
                 self.request(request, || format!("lending {} {}", object.kind(), object.id()))?;
-                let loan = Loan { token, recipient: parcel.recipient(), kind: object.kind() };
+                let loan = Loan { token, recipient, kind: object.kind() };
                 unpoisoned(&self.loans).open.push(loan);
+                let client = Arc::clone(self);
+                transfer::counted(move || client.end_loan(token));
                 if loan.is_awaited() {
                     self.watch_loans()?;
                 }
                 Some((object.id(), object.kind(), token))
             }
         };
-        let address = match &self.gate {
-            Gate::Door(_) => None,
-            Gate::Address(address) => Some(address.clone()),
-        };
-        let key = self.key.bytes().to_vec();
-        let invitation = Invitation { manager: self.manager, key, address, answer_time: self.answer_time, loan };
-        let codec = |source| Error::Codec { action: "write an invitation", source };
-        let invitation = postcard::to_stdvec(&invitation).map_err(codec)?;
-        let memfd = memfd_create("ipc_demo-manager", MFdFlags::MFD_CLOEXEC)
-            .map_err(|errno| os("make a memory file")(errno.into()));
-        let mut file = File::from(memfd?);
-        file.write_all(&invitation).map_err(os("write an invitation"))?;
-        parcel.add(file.as_fd())?;
-        match &self.gate {
-            Gate::Door(door) => parcel.add(door.as_fd()),
-            Gate::Address(_) => Ok(()),
-        }
+        let (key, gate) = (self.key.bytes().to_vec(), self.gate.clone());
+        Ok(Invitation { manager: self.manager, key, gate, answer_time: self.answer_time, loan })
     }
 
-    /// Connects to the manager of the parcel, once in a process, and takes over the object that was lent.
-    pub(crate) fn adopt(parcel: &mut Adopted) -> Result<(Arc<Client>, Option<Object>)> {
-        let invitation = read(File::from(parcel.descriptor()?))?;
-        let gate = match invitation.address {
-            None => Gate::Door(parcel.descriptor()?),
-            Some(address) => Gate::Address(address),
-        };
-        let known = parcel.company().find(|client: &&Arc<Client>| client.manager == invitation.manager).cloned();
-        let client = match known {
-            Some(client) => client,
-            None => {
-                let key = AuthKey::new(invitation.key)?;
-                let client = Client::connect(gate, key, invitation.manager, invitation.answer_time)?;
-                parcel.keep_company(Arc::clone(&client));
-                client
-            }
-        };
-        let object = match invitation.loan {
-            None => None,
-            Some((id, kind, token)) => {
-                Some(client.fetch(Request::TakeLoan { token }, || format!("taking over {kind} {id}"))?)
-            }
-        };
-        Ok((client, object))
+    /// Takes back what was lent to a worker that was not started.
+    fn end_loan(&self, token: LoanToken) {
+        unpoisoned(&self.loans).open.retain(|loan| loan.token != token);
+        // A manager that is gone has ended it.
+        let _ = self.tell(Request::EndLoan { token });
     }
 
     fn end_loans_of_the_dead(&self) -> Result<()> {
@@ -167,19 +130,25 @@ impl Client {
     }
 }
 
-fn read(mut file: File) -> Result<Invitation> {
-    let mut bytes = Vec::new();
-    // Whoever wrote it shares the position with us.
-    let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
-    read.map_err(os("read an invitation"))?;
-    postcard::from_bytes(&bytes).map_err(|source| Error::Codec { action: "read an invitation", source })
-}
+impl Invitation {
+    /// Connects to the manager, once for all handles of a role.
+    pub(crate) fn connect(self) -> Result<Arc<Client>> {
+        let Invitation { manager, key, gate, answer_time, .. } = self;
+        let connect = || Client::connect(gate, AuthKey::new(key)?, manager, answer_time);
+        transfer::made_once(|client: &Arc<Client>| client.manager == manager, connect)
+    }
 
-/// The object that a parcel must hold.
-pub(crate) fn adopted_object(parcel: &mut Adopted, wanted: Kind) -> Result<Object> {
-    let (_, object) = Client::adopt(parcel)?;
-    let object = object.ok_or_else(Error::manager_gone)?;
-    check_kind(object, wanted)
+    /// Connects to the manager, and takes over the object that was lent, which is to be of this type.
+    pub(crate) fn take_over(self, wanted: Kind) -> Result<Object> {
+        let (id, kind, token) = self.loan.ok_or_else(Error::manager_gone)?;
+        let client = self.connect()?;
+        let take = || {
+            let object = client.fetch(Request::TakeLoan { token }, || format!("taking over {kind} {id}"))?;
+            Ok((token.0, object))
+        };
+        let (_, object) = transfer::made_once(|(taken, _): &(u128, Object)| *taken == token.0, take)?;
+        check_kind(object, wanted)
+    }
 }
 
 /// The object, if it is of the type.

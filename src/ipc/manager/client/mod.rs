@@ -22,6 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::address::Address;
 use super::data::ObjectId;
 use super::status::Status;
@@ -29,11 +31,12 @@ use super::store::{Reply, Request};
 use super::wire::{AuthKey, Broken, Inbox, Seal, ToClient, ToServer, decode, encode};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
+use crate::ipc::processes::transfer::Fd;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::socket;
 pub(crate) use greeting::CONNECT_TIME;
 pub use handle::Object;
-pub(crate) use loan::{adopted_object, check_kind, door};
+pub(crate) use loan::{Invitation, check_kind, door};
 
 /// No wait is longer than this without looking around.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -43,10 +46,10 @@ const SCRATCH: usize = 64 * 1024;
 const FIRST_ID: u64 = 1;
 
 /// Where the manager is, for those who are told of it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Gate {
     /// The clients' end of the server's door.
-    Door(OwnedFd),
+    Door(Fd),
     Address(Address),
 }
 

@@ -1,6 +1,6 @@
 //! Proxies: the objects of a manager as if they were here.
 //!
-//! A proxy goes into a worker as a [`Slot`](crate::Slot) of its role, and into other objects as data: `dict.insert("inner",
+//! A proxy goes into a worker as a field of its role, and into other objects as data: `dict.insert("inner",
 //! &list)` puts a reference there, and `List::try_from(&datum)` makes a proxy of what is fetched. Cloning one is cheap. The
 //! object lives as long as a proxy or a reference to it does, anywhere.
 
@@ -83,18 +83,14 @@ macro_rules! proxy {
             }
         }
 
-        impl $crate::Share for $name {
-            const KIND: &'static str = concat!("managed ", stringify!($name));
-
-            fn lend(&self, parcel: &mut $crate::Parcel) -> $crate::Result<()> {
-                self.object.client().lend(Some(&self.object), parcel)
-            }
-
-            fn adopt(parcel: &mut $crate::Adopted) -> $crate::Result<Self> {
+        $crate::ipc::processes::transfer::sent_in_roles!(
+            [] $name, concat!("the proxy of a ", stringify!($name)),
+            |proxy, recipient| proxy.object.client().invite(recipient, Some(&proxy.object)),
+            |invitation: $crate::ipc::manager::client::Invitation| {
                 let kind = <Self as $crate::ipc::manager::proxy::Proxy>::KIND;
-                $crate::ipc::manager::client::adopted_object(parcel, kind).map(|object| $name { object })
+                invitation.take_over(kind).map(|object| $name { object })
             }
-        }
+        );
     };
 }
 use proxy;

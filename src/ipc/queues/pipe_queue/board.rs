@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::processes::family::{Family, Seat};
-use crate::ipc::processes::share::{Adopted, Parcel};
+use crate::ipc::processes::transfer::{self, sent_in_roles};
 use crate::sys::atomic::AtomicU32;
 use crate::sys::shm::{Mapping, shared_layout};
 
@@ -81,8 +81,7 @@ impl Board {
 
     /// Takes this user off the board. It gets and puts no more.
     pub(crate) fn leave(&self) {
-        let me = self.family.me().to_word();
-        let _ = self.state.members[self.place].compare_exchange(me, 0, AcqRel, Relaxed);
+        self.state.free_place(self.place, self.family.me());
     }
 
     /// Notes that the holder of a lock is in the middle of an item, or no longer.
@@ -114,26 +113,57 @@ impl Board {
         }
     }
 
-    /// Gives the board, with a place on it, to the process that the parcel is for: it counts from now on.
-    pub(crate) fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        let recipient = parcel.recipient().to_word();
-        let take = |member: &AtomicU32| {
-            let holder = member.load(Acquire);
-            !self.is_alive(holder) && member.compare_exchange(holder, recipient, AcqRel, Relaxed).is_ok()
-        };
-        let place = self.state.members.iter().position(take).ok_or(Error::FamilyFull { limit: MEMBERS })?;
-        self.state.shared.store(1, Release);
-        parcel.add_note((place as u32).to_le_bytes().to_vec());
-        parcel.add(self.state.memfd())
+    /// Another user of this process.
+    ///
+    /// # Errors
+    /// [`Error::FamilyFull`] if there is no place for it.
+    pub(crate) fn another(&self) -> Result<Self> {
+        Board::join(self.state.clone(), self.family)
     }
 
-    pub(crate) fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        let place = parcel.note()?.try_into().map_or(u32::MAX, u32::from_le_bytes);
-        let state = Mapping::open(parcel.descriptor()?).map_err(os("open a queue"))?;
-        let place = place as usize;
-        if place >= MEMBERS {
-            return Err(Error::NoSuchSlot { slot: place as u32, given: MEMBERS });
-        }
-        Ok(Board { state, family: Family::ours()?, place })
+    fn join(state: Mapping<BoardState>, family: &'static Family) -> Result<Self> {
+        let place = state.take_place(family, family.me())?;
+        Ok(Board { state, family, place })
+    }
+
+    /// Takes a place for the process in `recipient`: it counts from now on. Returns what is sent.
+    fn counted_for(&self, recipient: Seat) -> Result<(&Mapping<BoardState>, u32, u32)> {
+        let place = self.state.take_place(self.family, recipient)?;
+        let state = self.state.clone();
+        let counted = transfer::counted(move || state.free_place(place, recipient));
+        Ok((&self.state, place as u32, counted))
+    }
+
+    /// What arrived, as a user of its own, whose count has this number.
+    fn received((state, place, counted): (Mapping<BoardState>, u32, u32)) -> Result<Self> {
+        let board = Board::join(state, Family::ours()?)?;
+        let (state, me) = (board.state.clone(), board.family.me());
+        transfer::received(counted, move || state.free_place(place as usize % MEMBERS, me));
+        Ok(board)
     }
 }
+
+impl BoardState {
+    /// Takes a free place, or one of a dead user, for the process in `seat`.
+    fn take_place(&self, family: &Family, seat: Seat) -> Result<usize> {
+        let is_alive = |member| Seat::from_word(member).is_some_and(|seat| family.is_alive(seat));
+        let take = |member: &AtomicU32| {
+            let holder = member.load(Acquire);
+            !is_alive(holder) && member.compare_exchange(holder, seat.to_word(), AcqRel, Relaxed).is_ok()
+        };
+        let place = self.members.iter().position(take).ok_or(Error::FamilyFull { limit: MEMBERS })?;
+        self.shared.store(1, Release);
+        Ok(place)
+    }
+
+    /// Frees a place of the process in `seat`.
+    fn free_place(&self, place: usize, seat: Seat) {
+        // Fails if somebody took over the place of a dead user meanwhile: then it is theirs.
+        let _ = self.members[place].compare_exchange(seat.to_word(), 0, AcqRel, Relaxed);
+    }
+}
+
+sent_in_roles!(
+    [] Board, "a board", |board, recipient| board.counted_for(recipient),
+    |parts: (Mapping<BoardState>, u32, u32)| Board::received(parts)
+);

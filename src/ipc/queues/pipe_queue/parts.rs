@@ -5,9 +5,10 @@
 //! that waits inside an item finds its writer dead when it gets the write lock, which a writer keeps until the item is whole.
 
 use std::io::IoSlice;
-use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::LOOK_AROUND;
 use super::board::{Board, Side};
@@ -16,13 +17,13 @@ use crate::ipc::error::{Error, Result, os};
 use crate::ipc::messages::connection::MESSAGE_LIMIT;
 use crate::ipc::messages::incoming::Incoming;
 use crate::ipc::messages::outgoing::refused;
-use crate::ipc::processes::share::{Adopted, Parcel, Share};
 use crate::ipc::sync::lock::{Lock, LockGuard};
 use crate::ipc::sync::semaphore::BoundedSemaphore;
 use crate::sys::fd::wait_readable;
 use crate::sys::stream::{ATOMIC_WRITE, Stream};
 
 /// What the users of a queue share.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Parts {
     reading: Stream,
     writing: Stream,
@@ -31,6 +32,7 @@ pub(crate) struct Parts {
     pub(crate) slots: BoundedSemaphore,
     pub(crate) board: Board,
     /// Used by the holder of the read lock; empty between two items.
+    #[serde(skip, default = "Parts::no_message")]
     incoming: Mutex<Incoming>,
 }
 
@@ -44,7 +46,7 @@ impl Parts {
             write_lock: Lock::new()?,
             slots: BoundedSemaphore::new(capacity)?,
             board: Board::new(capacity)?,
-            incoming: Mutex::new(Incoming::exact()),
+            incoming: Parts::no_message(),
         })
     }
 
@@ -134,28 +136,21 @@ fn lock(lock: &Lock, deadline: Deadline) -> Result<Option<LockGuard<'_>>> {
     }
 }
 
-impl Share for Parts {
-    const KIND: &'static str = "parts of a pipe queue";
-
-    fn lend(&self, parcel: &mut Parcel) -> Result<()> {
-        parcel.add(self.reading.as_fd())?;
-        parcel.add(self.writing.as_fd())?;
-        self.read_lock.lend(parcel)?;
-        self.write_lock.lend(parcel)?;
-        self.slots.lend(parcel)?;
-        self.board.lend(parcel)
+impl Parts {
+    /// What another user of this process has.
+    pub(crate) fn another(&self) -> Result<Self> {
+        Ok(Parts {
+            reading: self.reading.clone(),
+            writing: self.writing.clone(),
+            read_lock: self.read_lock.clone(),
+            write_lock: self.write_lock.clone(),
+            slots: self.slots.clone(),
+            board: self.board.another()?,
+            incoming: Parts::no_message(),
+        })
     }
 
-    fn adopt(parcel: &mut Adopted) -> Result<Self> {
-        let mut stream = || Stream::of(parcel.descriptor()?).map_err(os("open the pipe of a queue"));
-        Ok(Parts {
-            reading: stream()?,
-            writing: stream()?,
-            read_lock: Lock::adopt(parcel)?,
-            write_lock: Lock::adopt(parcel)?,
-            slots: BoundedSemaphore::adopt(parcel)?,
-            board: Board::adopt(parcel)?,
-            incoming: Mutex::new(Incoming::exact()),
-        })
+    fn no_message() -> Mutex<Incoming> {
+        Mutex::new(Incoming::exact())
     }
 }

@@ -80,7 +80,7 @@ proptest! {
         chunk_bytes in prop::sample::select(vec![8_u32, 16, 64, 4096]),
     ) {
         let queue = tiny(capacity, byte_limit, chunk_bytes);
-        let mut user = queue.try_clone().expect("a handle");
+        let mut user = queue.clone();
         let mut model = Model { items: VecDeque::new(), capacity, byte_limit, next: 0 };
         for step in steps {
             match step {
@@ -128,7 +128,7 @@ proptest! {
                     let drained: Vec<_> = user.drain().expect("no error").collect();
                     prop_assert_eq!(drained, model.items.drain(..).collect::<Vec<_>>());
                 }
-                Step::ByAnother => user = queue.try_clone().expect("a handle"),
+                Step::ByAnother => user = queue.clone(),
             }
             prop_assert_eq!(queue.qsize(), model.items.len());
             prop_assert_eq!(queue.is_empty(), model.items.is_empty());
@@ -145,10 +145,10 @@ fn threads_share_one_handle_each_item_once_in_order() {
     let queue = Queue::<(u8, u32)>::bounded(7).expect("a queue");
     queue.channel.ring.wrap_after(1000);
     let taken: Vec<Vec<(u8, u32)>> = thread::scope(|scope| {
-        let (producer, consumer) = (queue.producer().expect("a handle"), queue.consumer().expect("a handle"));
+        let (producer, consumer) = (queue.producer(), queue.consumer());
         let getters: Vec<_> = (0..2)
             .map(|_| {
-                let consumer = consumer.try_clone().expect("a handle");
+                let consumer = consumer.clone();
                 scope.spawn(move || consumer.iter().map(|item| item.expect("well-formed")).collect())
             })
             .collect();

@@ -26,8 +26,6 @@ mod spin;
 mod waiting;
 mod writer;
 
-use std::os::fd::{BorrowedFd, OwnedFd};
-
 pub(crate) use lease_table::{LeaseSlot, LeaseState, LeaseTable, Standing};
 pub(crate) use plan::{HEADER_BYTES, Plan, record_bytes};
 pub(crate) use progress::{Mark, Place};
@@ -45,6 +43,7 @@ use super::bell::Bell;
 use super::participants::{Participants, Right, Rights};
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::processes::family::{Family, Seat};
+use crate::ipc::processes::transfer;
 use crate::ipc::sync::holder::HeldBy;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::clock::monotonic_ns;
@@ -118,12 +117,11 @@ impl Ring {
         chunks.take_first(&shared)?;
         let family = Family::ours()?;
         shared.participants.join(family, family.me(), rights)?;
-        Ring::of(shared, chunks, plan, rights)
+        Ok(Ring::of(shared, chunks, plan, family, rights))
     }
 
-    /// Opens what this or another process created. The handle was counted before, and leaves when it is dropped.
-    pub(crate) fn open(memfd: OwnedFd, rights: Rights) -> Result<Self> {
-        let shared = Mapping::<RingState>::open(memfd).map_err(os("open a queue"))?;
+    /// A handle on what another process created, whose count for this one's handle has this number.
+    pub(crate) fn received(shared: Mapping<RingState>, rights: Rights, counted: u32) -> Result<Self> {
         let capacity = shared.capacity.load(Relaxed);
         let plan = Plan {
             capacity,
@@ -134,35 +132,44 @@ impl Ring {
         // Checked here once; from now on only the copy counts.
         let plausible = (1..=MOST_BYTES).contains(&plan.byte_limit) && plan.chunk_bytes.is_power_of_two();
         let chunks = plausible.then(|| Chunks::new(&plan)).filter(|chunks| chunks.tail_len() == shared.tail_len());
-        Ring::of(shared, chunks.ok_or(Error::Damaged { object: "queue" })?, plan, rights)
+        let (chunks, family) = (chunks.ok_or(Error::Damaged { object: "queue" })?, Family::ours()?);
+        let me = family.me();
+        shared.participants.join(family, me, rights)?;
+        let ring = Ring::of(shared.clone(), chunks, plan, family, rights);
+        transfer::received(counted, move || leave(&shared, me, rights));
+        Ok(ring)
     }
 
-    fn of(shared: Mapping<RingState>, chunks: Chunks, plan: Plan, rights: Rights) -> Result<Self> {
-        Ok(Ring {
+    fn of(shared: Mapping<RingState>, chunks: Chunks, plan: Plan, family: &'static Family, rights: Rights) -> Self {
+        Ring {
             shared,
             chunks,
             plan,
-            family: Family::ours()?,
+            family,
             rights,
             closed: AtomicU32::new(0),
             put_spin: Spin::default(),
             get_spin: Spin::default(),
             lock_spin: Spin::default(),
             peer: AtomicU32::new(0),
-        })
+        }
     }
 
-    /// Another handle of this process with these rights.
-    pub(crate) fn another(&self, rights: Rights) -> Result<Self> {
-        let memfd = self.lend(self.family.me(), rights)?;
-        let copy = memfd.try_clone_to_owned().map_err(os("copy a queue's descriptor"));
-        copy.and_then(|memfd| Ring::open(memfd, rights)).inspect_err(|_| self.leave(rights))
+    /// Another handle of this process, with those of `rights` that this one still has.
+    pub(crate) fn another(&self, rights: Rights) -> Self {
+        let own = self.rights();
+        let rights = Rights { put: rights.put && own.put, get: rights.get && own.get };
+        let counted = self.shared.participants.join(self.family, self.family.me(), rights);
+        counted.expect("there are fewer handles than 65,535 for each of 4,096 processes");
+        Ring::of(self.shared.clone(), self.chunks, self.plan, self.family, rights)
     }
 
-    /// Counts a handle with these rights for the process in `recipient`, which is about to be given one.
-    pub(crate) fn lend(&self, recipient: Seat, rights: Rights) -> Result<BorrowedFd<'_>> {
+    /// Counts a handle like this one for the process in `recipient`, which is about to be given one. Returns what is sent.
+    pub(crate) fn counted_for(&self, recipient: Seat) -> Result<(&Mapping<RingState>, Rights, u32)> {
+        let rights = self.rights();
         self.shared.participants.join(self.family, recipient, rights)?;
-        Ok(self.shared.memfd())
+        let shared = self.shared.clone();
+        Ok((&self.shared, rights, transfer::counted(move || leave(&shared, recipient, rights))))
     }
 
     /// The rights that this handle still has.
@@ -180,14 +187,7 @@ impl Ring {
 
     /// No longer counts rights of this process, and wakes who waits for what will never come.
     fn leave(&self, rights: Rights) {
-        self.shared.participants.leave(self.family.me(), rights);
-        if rights.put {
-            self.shared.getters.ring();
-        }
-        if rights.get {
-            self.shared.putters.ring();
-            self.shared.joiners.ring();
-        }
+        leave(&self.shared, self.family.me(), rights);
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -299,6 +299,18 @@ impl Ring {
             let Some(until_ns) = until_ns else { return Ok(None) };
             locked = mutex.lock(Some(until_ns));
         }
+    }
+}
+
+/// No longer counts rights of the process in `seat`, and wakes who waits for what will never come.
+fn leave(state: &RingState, seat: Seat, rights: Rights) {
+    state.participants.leave(seat, rights);
+    if rights.put {
+        state.getters.ring();
+    }
+    if rights.get {
+        state.putters.ring();
+        state.joiners.ring();
     }
 }
 

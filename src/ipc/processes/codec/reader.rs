@@ -1,0 +1,238 @@
+//! Reads values; see [`super`].
+
+use serde::Deserializer;
+use serde::de::value::StrDeserializer;
+use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
+
+use super::{CodecError, Tag};
+
+type Result<T> = std::result::Result<T, CodecError>;
+
+#[derive(Debug)]
+pub(super) struct Reader<'b> {
+    bytes: &'b [u8],
+    at: usize,
+}
+
+impl<'b> Reader<'b> {
+    pub(super) fn of(bytes: &'b [u8]) -> Self {
+        Reader { bytes, at: 0 }
+    }
+
+    pub(super) fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    fn malformed(&self) -> CodecError {
+        CodecError::Malformed { at: self.at }
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'b [u8]> {
+        let end = self.at.checked_add(len).ok_or(self.malformed())?;
+        let bytes = self.bytes.get(self.at..end).ok_or(self.malformed())?;
+        self.at = end;
+        Ok(bytes)
+    }
+
+    fn take_array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let bytes = self.take(N)?;
+        Ok(bytes.try_into().expect("as long as was asked for"))
+    }
+
+    fn peek(&self) -> Result<Tag> {
+        self.bytes.get(self.at).and_then(|byte| Tag::from_byte(*byte)).ok_or(self.malformed())
+    }
+
+    fn tag(&mut self) -> Result<Tag> {
+        let tag = self.peek()?;
+        self.at += 1;
+        Ok(tag)
+    }
+
+    fn sized(&mut self) -> Result<&'b [u8]> {
+        let len = u64::from_le_bytes(self.take_array()?);
+        self.take(usize::try_from(len).map_err(|_| self.malformed())?)
+    }
+
+    fn text(&mut self) -> Result<&'b str> {
+        let bytes = self.sized()?;
+        std::str::from_utf8(bytes).map_err(|_| self.malformed())
+    }
+
+    /// The rest of a list or map that its visitor did not read to the end.
+    fn end(&mut self) -> Result<()> {
+        match self.peek()? {
+            Tag::End => self.tag().map(drop),
+            _ => Err(de::Error::custom("it has more elements than its type")),
+        }
+    }
+
+    fn list<V: Visitor<'b>>(&mut self, visitor: V) -> Result<V::Value> {
+        let value = visitor.visit_seq(Elements(self))?;
+        self.end()?;
+        Ok(value)
+    }
+
+    fn map<V: Visitor<'b>>(&mut self, visitor: V) -> Result<V::Value> {
+        let value = visitor.visit_map(Elements(self))?;
+        self.end()?;
+        Ok(value)
+    }
+}
+
+impl<'de> Deserializer<'de> for &mut Reader<'de> {
+    type Error = CodecError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.tag()? {
+            Tag::None => visitor.visit_none(),
+            Tag::Some => visitor.visit_some(self),
+            Tag::Unit => visitor.visit_unit(),
+            Tag::False => visitor.visit_bool(false),
+            Tag::True => visitor.visit_bool(true),
+            Tag::U8 => visitor.visit_u8(u8::from_le_bytes(self.take_array()?)),
+            Tag::U16 => visitor.visit_u16(u16::from_le_bytes(self.take_array()?)),
+            Tag::U32 => visitor.visit_u32(u32::from_le_bytes(self.take_array()?)),
+            Tag::U64 => visitor.visit_u64(u64::from_le_bytes(self.take_array()?)),
+            Tag::U128 => visitor.visit_u128(u128::from_le_bytes(self.take_array()?)),
+            Tag::I8 => visitor.visit_i8(i8::from_le_bytes(self.take_array()?)),
+            Tag::I16 => visitor.visit_i16(i16::from_le_bytes(self.take_array()?)),
+            Tag::I32 => visitor.visit_i32(i32::from_le_bytes(self.take_array()?)),
+            Tag::I64 => visitor.visit_i64(i64::from_le_bytes(self.take_array()?)),
+            Tag::I128 => visitor.visit_i128(i128::from_le_bytes(self.take_array()?)),
+            Tag::F32 => visitor.visit_f32(f32::from_le_bytes(self.take_array()?)),
+            Tag::F64 => visitor.visit_f64(f64::from_le_bytes(self.take_array()?)),
+            Tag::Char => {
+                let char = char::from_u32(u32::from_le_bytes(self.take_array()?));
+                visitor.visit_char(char.ok_or(self.malformed())?)
+            }
+            Tag::Str => visitor.visit_borrowed_str(self.text()?),
+            Tag::Bytes => visitor.visit_borrowed_bytes(self.sized()?),
+            Tag::List => self.list(visitor),
+            Tag::Map => self.map(visitor),
+            Tag::End => Err(self.malformed()),
+            // An enum that is read as something else looks as in JSON: its name, or a map with one entry.
+            Tag::UnitVariant => visitor.visit_borrowed_str(self.text()?),
+            Tag::Variant => visitor.visit_map(VariantAsMap { name: Some(self.text()?), reader: self }),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.peek()? {
+            Tag::None | Tag::Some => self.deserialize_any(visitor),
+            // Written by what knows no options, such as a `serialize_with`.
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        match self.tag()? {
+            Tag::UnitVariant => visitor.visit_enum(self.text()?.into_deserializer()),
+            Tag::Variant => visitor.visit_enum(Variant { name: self.text()?, reader: self }),
+            // What a flattened or tagged enum is written as.
+            Tag::Str => visitor.visit_enum(self.text()?.into_deserializer()),
+            _ => Err(self.malformed()),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// The elements of a list, or the keys and values of a map.
+struct Elements<'r, 'b>(&'r mut Reader<'b>);
+
+impl<'b> Elements<'_, 'b> {
+    fn next<S: DeserializeSeed<'b>>(&mut self, seed: S) -> Result<Option<S::Value>> {
+        match self.0.peek()? {
+            Tag::End => Ok(None),
+            _ => seed.deserialize(&mut *self.0).map(Some),
+        }
+    }
+}
+
+impl<'b> de::SeqAccess<'b> for Elements<'_, 'b> {
+    type Error = CodecError;
+
+    fn next_element_seed<S: DeserializeSeed<'b>>(&mut self, seed: S) -> Result<Option<S::Value>> {
+        self.next(seed)
+    }
+}
+
+impl<'b> de::MapAccess<'b> for Elements<'_, 'b> {
+    type Error = CodecError;
+
+    fn next_key_seed<S: DeserializeSeed<'b>>(&mut self, seed: S) -> Result<Option<S::Value>> {
+        self.next(seed)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'b>>(&mut self, seed: S) -> Result<S::Value> {
+        seed.deserialize(&mut *self.0)
+    }
+}
+
+/// A variant that holds something.
+struct Variant<'r, 'b> {
+    name: &'b str,
+    reader: &'r mut Reader<'b>,
+}
+
+impl<'r, 'b> de::EnumAccess<'b> for Variant<'r, 'b> {
+    type Error = CodecError;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'b>>(self, seed: S) -> Result<(S::Value, Self)> {
+        let name: StrDeserializer<'_, CodecError> = self.name.into_deserializer();
+        Ok((seed.deserialize(name)?, self))
+    }
+}
+
+impl<'b> de::VariantAccess<'b> for Variant<'_, 'b> {
+    type Error = CodecError;
+
+    fn unit_variant(self) -> Result<()> {
+        Err(de::Error::custom(format_args!("the variant {} holds something", self.name)))
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'b>>(self, seed: S) -> Result<S::Value> {
+        seed.deserialize(self.reader)
+    }
+
+    fn tuple_variant<V: Visitor<'b>>(self, _: usize, visitor: V) -> Result<V::Value> {
+        self.reader.deserialize_any(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'b>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value> {
+        self.reader.deserialize_any(visitor)
+    }
+}
+
+/// The same for what does not know that it is an enum.
+struct VariantAsMap<'r, 'b> {
+    name: Option<&'b str>,
+    reader: &'r mut Reader<'b>,
+}
+
+impl<'b> de::MapAccess<'b> for VariantAsMap<'_, 'b> {
+    type Error = CodecError;
+
+    fn next_key_seed<S: DeserializeSeed<'b>>(&mut self, seed: S) -> Result<Option<S::Value>> {
+        let name = self.name.take().map(de::value::BorrowedStrDeserializer::new);
+        name.map(|name| seed.deserialize(name)).transpose()
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'b>>(&mut self, seed: S) -> Result<S::Value> {
+        seed.deserialize(&mut *self.reader)
+    }
+}

@@ -1,0 +1,239 @@
+//! Writes values; see [`super`].
+
+use serde::ser::{self, Serialize};
+
+use super::{CodecError, MOST_LEVELS, Tag};
+
+type Result<T> = std::result::Result<T, CodecError>;
+
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    bytes: Vec<u8>,
+    levels: u32,
+}
+
+impl Writer {
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    fn tag(&mut self, tag: Tag) {
+        self.bytes.push(tag as u8);
+    }
+
+    fn tagged(&mut self, tag: Tag, bytes: &[u8]) -> Result<()> {
+        self.tag(tag);
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sized(&mut self, tag: Tag, bytes: &[u8]) -> Result<()> {
+        self.tagged(tag, &(bytes.len() as u64).to_le_bytes())?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn go_down(&mut self) -> Result<()> {
+        self.levels += 1;
+        if self.levels > MOST_LEVELS { Err(CodecError::TooDeep { limit: MOST_LEVELS }) } else { Ok(()) }
+    }
+
+    /// Writes a value one level deeper.
+    fn inner<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.go_down()?;
+        value.serialize(&mut *self)?;
+        self.levels -= 1;
+        Ok(())
+    }
+
+    fn begin(&mut self, tag: Tag) -> Result<&mut Self> {
+        self.go_down()?;
+        self.tag(tag);
+        Ok(self)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.levels -= 1;
+        self.tag(Tag::End);
+        Ok(())
+    }
+}
+
+/// Methods for values of a fixed size.
+macro_rules! fixed {
+    ($($method:ident $tag:ident $type:ty;)*) => {$(
+        fn $method(self, value: $type) -> Result<()> {
+            self.tagged(Tag::$tag, &value.to_le_bytes())
+        }
+    )*};
+}
+
+impl ser::Serializer for &mut Writer {
+    type Ok = ();
+    type Error = CodecError;
+    type SerializeSeq = Self;
+    type SerializeTuple = Self;
+    type SerializeTupleStruct = Self;
+    type SerializeTupleVariant = Self;
+    type SerializeMap = Self;
+    type SerializeStruct = Self;
+    type SerializeStructVariant = Self;
+
+    fixed! {
+        serialize_u8 U8 u8;
+        serialize_u16 U16 u16;
+        serialize_u32 U32 u32;
+        serialize_u64 U64 u64;
+        serialize_u128 U128 u128;
+        serialize_i8 I8 i8;
+        serialize_i16 I16 i16;
+        serialize_i32 I32 i32;
+        serialize_i64 I64 i64;
+        serialize_i128 I128 i128;
+        serialize_f32 F32 f32;
+        serialize_f64 F64 f64;
+    }
+
+    fn serialize_bool(self, value: bool) -> Result<()> {
+        self.tagged(if value { Tag::True } else { Tag::False }, &[])
+    }
+
+    fn serialize_char(self, value: char) -> Result<()> {
+        self.tagged(Tag::Char, &u32::from(value).to_le_bytes())
+    }
+
+    fn serialize_str(self, value: &str) -> Result<()> {
+        self.sized(Tag::Str, value.as_bytes())
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<()> {
+        self.sized(Tag::Bytes, value)
+    }
+
+    fn serialize_none(self) -> Result<()> {
+        self.tagged(Tag::None, &[])
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
+        self.tag(Tag::Some);
+        self.inner(value)
+    }
+
+    fn serialize_unit(self) -> Result<()> {
+        self.tagged(Tag::Unit, &[])
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<()> {
+        self.serialize_unit()
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<()> {
+        self.inner(value)
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<()> {
+        self.sized(Tag::UnitVariant, variant.as_bytes())
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<()> {
+        self.sized(Tag::Variant, variant.as_bytes())?;
+        self.inner(value)
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Self> {
+        self.begin(Tag::List)
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Self> {
+        self.begin(Tag::List)
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self> {
+        self.begin(Tag::List)
+    }
+
+    fn serialize_tuple_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Self> {
+        self.sized(Tag::Variant, variant.as_bytes())?;
+        self.begin(Tag::List)
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Self> {
+        self.begin(Tag::Map)
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self> {
+        self.begin(Tag::Map)
+    }
+
+    fn serialize_struct_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Self> {
+        self.sized(Tag::Variant, variant.as_bytes())?;
+        self.begin(Tag::Map)
+    }
+}
+
+/// What holds elements one after the other.
+macro_rules! elements {
+    ($($trait:ident $method:ident;)*) => {$(
+        impl ser::$trait for &mut Writer {
+            type Ok = ();
+            type Error = CodecError;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+                value.serialize(&mut **self)
+            }
+
+            fn end(self) -> Result<()> {
+                self.finish()
+            }
+        }
+    )*};
+}
+elements! {
+    SerializeSeq serialize_element;
+    SerializeTuple serialize_element;
+    SerializeTupleStruct serialize_field;
+    SerializeTupleVariant serialize_field;
+}
+
+/// What holds named fields.
+macro_rules! fields {
+    ($($trait:ident)*) => {$(
+        impl ser::$trait for &mut Writer {
+            type Ok = ();
+            type Error = CodecError;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
+                self.sized(Tag::Str, name.as_bytes())?;
+                value.serialize(&mut **self)
+            }
+
+            fn end(self) -> Result<()> {
+                self.finish()
+            }
+        }
+    )*};
+}
+fields!(SerializeStruct SerializeStructVariant);
+
+impl ser::SerializeMap for &mut Writer {
+    type Ok = ();
+    type Error = CodecError;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
+        key.serialize(&mut **self)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        value.serialize(&mut **self)
+    }
+
+    fn end(self) -> Result<()> {
+        self.finish()
+    }
+}
