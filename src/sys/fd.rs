@@ -7,7 +7,10 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::fstat;
 use nix::unistd::{Pid, pipe2};
 
@@ -35,6 +38,25 @@ pub(crate) fn memfd(name: &str, flags: MFdFlags) -> io::Result<OwnedFd> {
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reading, writing) = pipe2(OFlag::O_CLOEXEC)?;
     Ok((above_standard(reading)?, above_standard(writing)?))
+}
+
+/// A counter in the kernel that can be polled. Never blocks.
+pub(crate) fn eventfd() -> io::Result<EventFd> {
+    let counter = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+    let fd = above_standard(counter.into())?;
+    // SAFETY: it was an `EventFd` the line before.
+    Ok(unsafe { EventFd::from_owned_fd(fd) })
+}
+
+/// What watches many descriptors at once.
+pub(crate) fn epoll() -> io::Result<Epoll> {
+    Ok(Epoll(above_standard(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?.0)?))
+}
+
+/// Two connected Unix sockets.
+pub(crate) fn socket_pair(kind: SockType) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (one, other) = socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC)?;
+    Ok((above_standard(one)?, above_standard(other)?))
 }
 
 /// Device and inode of what descriptor `number` refers to: the same file has the same, under whatever number.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::eventfd::EventFd;
 use nix::sys::prctl;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::unistd::getpid;
@@ -46,7 +46,7 @@ pub(crate) struct StopBell {
 impl StopBell {
     /// From now on the first of these signals is only noted; a second one of the same kind ends the process at once.
     pub(crate) fn hang() -> io::Result<Self> {
-        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let bell = fd::eventfd()?;
         BELL.store(bell.as_fd().as_raw_fd(), Ordering::Relaxed);
         // SA_RESETHAND puts the default back as the handler starts: that is what makes the second one deadly.
         let note = SigAction::new(SigHandler::Handler(note_stop), SaFlags::SA_RESETHAND, SigSet::empty());

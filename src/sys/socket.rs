@@ -14,9 +14,11 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, accept4,
-    connect, listen, recv, recvmsg, send, sendmsg, setsockopt, socket, socketpair, sockopt,
+    connect, listen, recv, recvmsg, send, sendmsg, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
+
+use super::fd;
 
 /// Takes what has arrived, at most as much as fits; 0 is the end. [`io::ErrorKind::WouldBlock`] if nothing has.
 pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
@@ -53,12 +55,12 @@ pub(crate) fn hear_no_more(socket: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Two connected stream sockets.
 pub(crate) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?)
+    fd::socket_pair(SockType::Stream)
 }
 
 /// Two connected sockets for whole messages.
 pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
+    fd::socket_pair(SockType::SeqPacket)
 }
 
 /// The user whose process made the other end of a Unix socket's connection.
@@ -103,7 +105,7 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     loop {
         match accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
             // SAFETY: the kernel just made this descriptor for us, and nobody else knows its number.
-            Ok(number) => return Ok(unsafe { OwnedFd::from_raw_fd(number) }),
+            Ok(number) => return fd::above_standard(unsafe { OwnedFd::from_raw_fd(number) }),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -172,7 +174,7 @@ pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
     };
     let mut descriptors: Vec<OwnedFd> = numbers.into_iter().map(own).collect();
     match (descriptors.pop(), descriptors.is_empty()) {
-        (Some(descriptor), true) => Ok(Passed::Descriptor(descriptor)),
+        (Some(descriptor), true) => Ok(Passed::Descriptor(fd::above_standard(descriptor)?)),
         _ => Ok(Passed::Nothing),
     }
 }
@@ -180,14 +182,14 @@ pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
 /// Whether the other end is closed: an empty message looks the same.
 fn has_hung_up(socket: BorrowedFd<'_>) -> io::Result<bool> {
     let mut asked = [PollFd::new(socket, PollFlags::empty())];
-    super::fd::wait_any(&mut asked, Some(0))?;
+    fd::wait_any(&mut asked, Some(0))?;
     Ok(asked[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)))
 }
 
 /// Waits until `socket` has something to read or room to write.
 pub(crate) fn wait_either(socket: BorrowedFd<'_>, until_ns: Option<u64>) -> io::Result<bool> {
     let mut asked = [PollFd::new(socket.as_fd(), PollFlags::POLLIN | PollFlags::POLLOUT)];
-    super::fd::wait_any(&mut asked, until_ns)
+    fd::wait_any(&mut asked, until_ns)
 }
 
 fn retry(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {

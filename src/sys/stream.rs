@@ -18,12 +18,12 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
+use nix::sys::socket::{MsgFlags, SockType, sendmsg};
 use nix::sys::stat::{SFlag, fstat};
 use nix::sys::uio::writev;
-use nix::unistd::{pipe2, read, write};
+use nix::unistd::{read, write};
 
-use super::fd::{wait_any, wait_readable, wait_writable};
+use super::fd::{self, wait_any, wait_readable, wait_writable};
 
 /// The longest write to a pipe that is never torn and never mixed with another's.
 pub(crate) const ATOMIC_WRITE: usize = libc::PIPE_BUF;
@@ -59,13 +59,13 @@ pub(crate) fn write_waiting(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<
 impl Stream {
     /// A new pipe: its reading and its writing end.
     pub(crate) fn pipe() -> io::Result<(Stream, Stream)> {
-        let (reading, writing) = pipe2(OFlag::O_CLOEXEC)?;
+        let (reading, writing) = fd::pipe()?;
         Ok((Stream { fd: reading.into(), is_socket: false }, Stream { fd: writing.into(), is_socket: false }))
     }
 
     /// A new pair of connected sockets.
     pub(crate) fn socket_pair() -> io::Result<(Stream, Stream)> {
-        let (one, other) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+        let (one, other) = fd::socket_pair(SockType::Stream)?;
         Ok((Stream { fd: one.into(), is_socket: true }, Stream { fd: other.into(), is_socket: true }))
     }
 

@@ -5,10 +5,15 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 
-use ipc_demo::Fd;
+use ipc_demo::manager::{Address, Manager};
+use ipc_demo::{
+    Barrier, Condition, Event, Fd, JoinableQueue, Lock, PipeQueue, Process, Queue, RLock, Role, RoleResult, Semaphore, StopSignals,
+    datagrams, duplex, pipe,
+};
+use serde::{Deserialize, Serialize};
 
-use crate::harness::{watchdog, worker};
-use crate::roles::ListsDescriptors;
+use crate::harness::{try_worker, watchdog, worker};
+use crate::roles::{ListsDescriptors, Returns};
 
 #[test]
 fn worker_has_exactly_the_named_descriptors() {
@@ -39,4 +44,41 @@ fn worker_has_exactly_the_named_descriptors() {
     assert_eq!(kinds.iter().filter(|kind| **kind == "/memfd").count(), 2, "{listed}");
     nix::unistd::close(stray).expect("it was open");
     assert!(named.as_fd().as_raw_fd() > 2, "the parent keeps its own");
+}
+
+/// Makes one of everything with the standard streams closed, as a daemon or the host of a plugin may have them.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct MakesAllWithoutStandard {
+    directory: std::path::PathBuf,
+}
+
+impl Role for MakesAllWithoutStandard {
+    const NAME: &'static str = "test.makes-all-without-standard";
+    fn run(self) -> RoleResult {
+        (0..=2).try_for_each(nix::unistd::close)?;
+        let address = Address::Unix(self.directory.join("socket"));
+        let manager = Manager::builder().listen(address).process(
+            Process::builder().program(std::env::current_exe()?, &["worker_entry", "--exact", "--test-threads=1"]),
+        );
+        let all = (
+            (Lock::new()?, RLock::new()?, Semaphore::new(1)?, Condition::new()?, Event::new()?, Barrier::new(1)?),
+            (Queue::<u8>::new()?, JoinableQueue::<u8>::new()?, PipeQueue::<u8>::bounded(4)?),
+            (pipe::<u8>()?, duplex()?, datagrams::<u8>()?, StopSignals::catch()?),
+            (manager.start()?, try_worker("one", Returns)?),
+        );
+        let is_taken = |number: &i32| std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok();
+        let taken: Vec<i32> = (0..=2).filter(is_taken).collect();
+        drop(all);
+        if taken.is_empty() { Ok(()) } else { Err(format!("{taken:?} are taken").into()) }
+    }
+}
+
+#[test]
+fn numbers_of_the_standard_streams_stay_free() {
+    let _watchdog = watchdog("inheritance::numbers_of_the_standard_streams");
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut process =
+        worker("without standard", MakesAllWithoutStandard { directory: directory.path().to_owned() });
+    let ended = process.join().expect("it ends");
+    assert!(ended.is_success(), "{ended:?}");
 }

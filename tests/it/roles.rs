@@ -24,6 +24,7 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::transfer::IsEqual>(),
     RoleEntry::of::<crate::transfer::StartsNobody>(),
     RoleEntry::of::<crate::process::StartsMany>(),
+    RoleEntry::of::<crate::inheritance::MakesAllWithoutStandard>(),
     RoleEntry::of::<crate::process::Exits>(),
     RoleEntry::of::<crate::process::StartsWithoutProc>(),
     RoleEntry::of::<crate::process::ReportsEnds>(),

@@ -15,6 +15,7 @@ use crate::ipc::error::{Result, os};
 use crate::ipc::processes::process::{self, Process};
 use crate::ipc::processes::role::{Role, RoleResult};
 use crate::ipc::processes::transfer::Fd;
+use crate::sys::fd::pipe;
 
 /// How long a server may take to end when it is asked to.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(1);
@@ -109,7 +110,7 @@ impl<'a> ManagerBuilder<'a> {
             files.extend(file);
         }
         let (inside, outside) = door()?;
-        let (ends, life) = std::io::pipe().map_err(os("make a manager's life line"))?;
+        let (ends, life) = pipe().map_err(os("make a manager's life line"))?;
         let answer_time = self.answer_time.unwrap_or(ANSWER_TIME);
         let name = self.name.as_deref().unwrap_or("manager");
         let role = ManagerServer {
@@ -129,7 +130,7 @@ impl<'a> ManagerBuilder<'a> {
                 None => return Err(error),
             },
         };
-        let server = OwnServer { process, life: Some(life.into()), addresses, _files: files };
+        let server = OwnServer { process, life: Some(life), addresses, _files: files };
         Ok(Manager { client, server: Some(server) })
     }
 }

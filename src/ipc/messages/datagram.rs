@@ -15,12 +15,13 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::sys::socket::{MsgFlags, recv, send};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::processes::transfer::{Fd, sent_in_roles};
+use crate::sys::socket::packet_pair;
 
 /// The longest message in bytes, in its serialised form.
 pub const DATAGRAM_LIMIT: usize = 64 * 1024;
@@ -45,8 +46,7 @@ pub struct DatagramReceiver<T> {
 /// # Errors
 /// [`Error::Os`] if this process cannot have two more descriptors.
 pub fn datagrams<T: Serialize + DeserializeOwned>() -> Result<(DatagramSender<T>, DatagramReceiver<T>)> {
-    let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
-    let (sending, receiving) = pair.map_err(|errno| os("make a datagram channel")(errno.into()))?;
+    let (sending, receiving) = packet_pair().map_err(os("make a datagram channel"))?;
     let receiver = DatagramReceiver { socket: receiving, buffer: vec![0; DATAGRAM_LIMIT], message: PhantomData };
     Ok((DatagramSender { socket: sending.into(), message: PhantomData }, receiver))
 }

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use nix::sys::eventfd::EventFd;
 
 use super::connection::{Connection, Item, Offence, Sent};
 use super::limits::Limits;
@@ -20,6 +20,7 @@ use crate::ipc::manager::status::{Refusals, Status};
 use crate::ipc::manager::store::{Completion, Patience, Request, SessionId, Store, Ticket};
 use crate::ipc::manager::wire::longest_answer;
 use crate::sys::clock::monotonic_ns;
+use crate::sys::fd;
 
 pub(super) struct Hub {
     pub(super) limits: Limits,
@@ -47,8 +48,8 @@ impl Hub {
     pub(super) fn new(limits: Limits) -> io::Result<Self> {
         Ok(Hub {
             limits,
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            bell: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
+            epoll: fd::epoll()?,
+            bell: fd::eventfd()?,
             inner: Mutex::new(Inner {
                 store: Store::new(),
                 clients: HashMap::new(),
