@@ -1,8 +1,11 @@
 //! How a run ended, and the one table of exit codes.
 
+use std::io;
 use std::process::ExitCode;
 
-use crate::ipc::StopSignal;
+use nix::errno::Errno;
+
+use crate::ipc::{Error, StopSignal};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,16 +45,44 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Why a run could not be prepared: the input's fault, if the error is no [`MachineryError`].
+    /// What kept a run from being prepared: the machine's fault if it is a [`MachineryError`], has run out of something, or
+    /// refused to make a shared object, and otherwise the input's.
     pub(crate) fn of_preparing(error: anyhow::Error) -> Self {
-        match error.is::<MachineryError>() {
-            true => Failure::Machinery(Outcome::MachineryFailed, vec![error]),
-            false => Failure::Unusable(error),
-        }
+        let is_machines = error.is::<MachineryError>() || error.chain().any(is_refused_by_machine);
+        if is_machines { Failure::Machinery(Outcome::MachineryFailed, vec![error]) } else { Failure::Unusable(error) }
     }
+}
+
+fn is_refused_by_machine(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let errno = cause.downcast_ref::<Errno>().copied();
+    let errno = errno.or_else(|| cause.downcast_ref::<io::Error>()?.raw_os_error().map(Errno::from_raw));
+    matches!(cause.downcast_ref(), Some(Error::Os { .. } | Error::Start { .. }))
+        || matches!(errno, Some(Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ENOSPC))
 }
 
 /// What failed before anything was started, and better input would not mend.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:#}")]
 pub(crate) struct MachineryError(pub(crate) anyhow::Error);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn preparation_fails_for_the_machine_or_for_the_input() {
+        let no_memory = || io::Error::from(Errno::ENOMEM);
+        let out_of_range = Error::OutOfRange { what: "the number of permits", given: 0, least: 1, most: 2 };
+        let missing = anyhow::Error::new(io::Error::from(Errno::ENOENT)).context("cannot use the data file");
+        for (error, is_machines) in [
+            (Error::Os { action: "make a lock", source: io::Error::from(Errno::EPERM) }.into(), true),
+            (anyhow::Error::new(no_memory()).context("cannot make a data file in memory"), true),
+            (anyhow::Error::new(Errno::EMFILE), true),
+            (out_of_range.into(), false),
+            (missing, false),
+        ] {
+            let said = format!("{error:#}");
+            assert_eq!(matches!(Failure::of_preparing(error), Failure::Machinery(..)), is_machines, "{said}");
+        }
+    }
+}

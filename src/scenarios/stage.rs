@@ -337,18 +337,20 @@ impl<'a> Stage<'a> {
     /// Ends whoever still runs, waits for all, and shows what they still tell: asks first, kills after a grace.
     pub(crate) fn clear(&mut self) -> anyhow::Result<()> {
         self.stopping = true;
-        self.end_with(Process::terminate)?;
+        let asked = self.end_with(Process::terminate);
         let until_ns = monotonic_ns() + GRACE.as_nanos() as u64;
         while self.is_anybody_left() && monotonic_ns() < until_ns {
             self.wait(PollTimeout::from(50_u8))?;
             self.catch_up()?;
         }
-        self.end_with(Process::kill)?;
-        while self.is_anybody_left() {
+        let killed = self.end_with(Process::kill);
+        // One that could not be killed is not waited for: it may never end.
+        while killed.is_ok() && self.is_anybody_left() {
             self.wait(PollTimeout::NONE)?;
             self.catch_up()?;
         }
-        self.catch_up()
+        self.catch_up()?;
+        asked.and(killed)
     }
 
     /// Ends the run: what is left of it to report, and how it went. Everybody has been cleared off.
@@ -361,9 +363,11 @@ impl<'a> Stage<'a> {
         Finale { reporter, began_ns, cut, casualties, killed, missed: missed.collect() }
     }
 
+    /// Tries it with all who still run, and returns the first error.
     fn end_with(&self, end: fn(&Process) -> crate::ipc::Result<()>) -> anyhow::Result<()> {
-        let mut running = self.actors.iter().filter(|actor| actor.process.ended().is_none());
-        running.try_for_each(|actor| end(&actor.process).context("cannot stop a worker"))
+        let running = self.actors.iter().filter(|actor| actor.process.ended().is_none());
+        let ended = running.map(|actor| end(&actor.process).with_context(|| format!("cannot stop {}", actor.name)));
+        ended.fold(Ok(()), anyhow::Result::and)
     }
 
     fn is_anybody_left(&self) -> bool {

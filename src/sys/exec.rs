@@ -93,6 +93,10 @@ impl Launch<'_> {
         let pid = Pid::from_raw(pid);
         match pidfd_open(pid) {
             Ok(pidfd) => Ok(Launched { pid, pidfd }),
+            // Its number may be another's by now.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
+                Err(io::Error::other("it ended at once, and somebody else took its exit status"))
+            }
             Err(error) => {
                 // Without a descriptor to watch it the child cannot be used; it has not run a line of ours yet.
                 let _ = kill(pid, Signal::SIGKILL);
@@ -244,5 +248,60 @@ fn check(code: libc::c_int) -> io::Result<()> {
     match code {
         0 => Ok(()),
         code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+    use std::thread;
+
+    /// Lets `number` fail with `errno` in the calling thread, as the filters of containers do.
+    fn forbid(number: libc::c_long, errno: Errno) {
+        let (load, equals, ret) = (0x20, 0x15, 0x06);
+        let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+        let failure = libc::SECCOMP_RET_ERRNO | errno as u32;
+        let mut steps = [
+            step(load, 0, 0),
+            step(equals, 1, number as u32),
+            step(ret, 0, failure),
+            step(ret, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog { len: steps.len() as libc::c_ushort, filter: steps.as_mut_ptr() };
+        // SAFETY: takes integers.
+        Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).expect("always allowed");
+        // SAFETY: a program on our stack, which the kernel copies.
+        let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+        Errno::result(set).expect("a filter may be set without new privileges");
+    }
+
+    #[test]
+    fn child_is_killed_where_pidfd_send_signal_is_forbidden() {
+        for errno in [Errno::EPERM, Errno::ENOSYS, Errno::EACCES] {
+            let filtered = move || {
+                let mut child = Command::new("sleep").arg("600").spawn().expect("a child");
+                forbid(libc::SYS_pidfd_send_signal, errno);
+                let pid = Pid::from_raw(child.id() as i32);
+                let pidfd = pidfd_open(pid).expect("a descriptor");
+                send_signal(pidfd.as_fd(), pid, Signal::SIGKILL).expect("it is killed");
+                assert!(wait_readable(&pidfd, None).expect("a wait"));
+                send_signal(pidfd.as_fd(), pid, Signal::SIGKILL).expect("one that has ended is no error");
+                assert_eq!(reap(pidfd.as_fd()).expect("a child"), Some(Err(libc::SIGKILL)));
+                assert_eq!(reap(pidfd.as_fd()).expect("no error"), None, "somebody has reaped it");
+                child.wait().expect_err("it is reaped");
+            };
+            // The filter is the thread's.
+            thread::spawn(filtered).join().expect("the test passes");
+        }
+    }
+
+    #[test]
+    fn real_time_signal_is_an_end_as_others_are() {
+        let mut child = Command::new("sh").args(["-c", "kill -40 $$"]).spawn().expect("a child");
+        let pidfd = pidfd_open(Pid::from_raw(child.id() as i32)).expect("a descriptor");
+        assert!(wait_readable(&pidfd, None).expect("a wait"));
+        assert_eq!(reap(pidfd.as_fd()).expect("a child"), Some(Err(40)));
+        child.wait().expect_err("it is reaped");
     }
 }

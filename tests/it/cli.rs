@@ -4,7 +4,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use ipc_demo::report::Fact;
+use ipc_demo::report::{Event, Fact};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 
@@ -364,4 +364,77 @@ fn same_seed_gives_the_same_pauses() {
     };
     // Three pauses of 200 to 400 ms: their order is the seed's.
     assert_eq!(order(), order());
+}
+
+/// Running out of something is the machine's fault and not the input's, also before the first worker.
+#[test]
+fn descriptors_that_run_out_while_preparing_are_no_usage_error() {
+    let finished = Demo::run("values").descriptor_limit(4).expect_exit(3);
+    assert!(finished.stderr.contains("Too many open files"), "{}", finished.stderr);
+}
+
+#[test]
+fn boot_variable_that_names_nothing_is_an_error() {
+    for value in ["", "3", "garbage", "3:0:0", "99:1:1", "-1:1:1", "3:1:1:1"] {
+        let finished = Demo::run("tickets").env("IPC_DEMO_BOOT", value).expect_exit(3);
+        assert!(finished.stdout.is_empty() && finished.stderr.contains("unset the variable"), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn program_that_is_started_by_the_loader_says_that_it_cannot_have_workers() {
+    let is_loader = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.starts_with("ld-linux"));
+    let loader = std::fs::read_dir("/lib64").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let Some(loader) = loader.into_iter().find(|path| path.file_name().is_some_and(is_loader)) else {
+        println!("skipped: there is no /lib64/ld-linux*");
+        return;
+    };
+    let loader = loader.to_str().expect("a path").to_owned();
+    let finished = Demo::run("tickets").args(["--speed", "max"]).within([loader.as_str()]).expect_exit(3);
+    assert!(finished.stderr.contains("started through the dynamic loader"), "{}", finished.stderr);
+}
+
+#[test]
+fn program_waits_for_its_workers_though_sigchld_was_ignored() {
+    let starter = ["env", "--ignore-signal=CHLD"];
+    let events =
+        Demo::run("tickets").args(["--speed", "max", "--format", "json"]).within(starter).expect_exit(0).events();
+    let is_unknown = |event: &Event| matches!(event.fact, Fact::WorkerExited { exit_code: None, .. });
+    assert!(!events.iter().any(is_unknown));
+}
+
+/// Forbids system calls, as old containers' filters do, and becomes the program.
+const FILTERED: &str = r#"
+import ctypes, os, platform, struct, sys
+kill = {"x86_64": 62}.get(platform.machine(), 129)
+denied = [424] + ([kill] if sys.argv[1] == "kill" else [])
+steps = [(0x20, 0, 0, 0)]
+for number in denied:
+    steps += [(0x15, 0, 1, number), (0x06, 0, 0, 0x50001)]
+steps += [(0x06, 0, 0, 0x7FFF0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+program = ctypes.create_string_buffer(struct.pack("HP", len(steps), ctypes.addressof(code)))
+libc = ctypes.CDLL(None)
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
+    sys.exit("no filter can be set")
+os.execv(sys.argv[2], sys.argv[2:])
+"#;
+
+#[test]
+fn run_ends_where_workers_cannot_be_killed_by_their_descriptors() {
+    let _watchdog = watchdog("cli::filtered");
+    let python = std::process::Command::new("python3").args(["-c", "import ctypes"]).status();
+    if !python.is_ok_and(|status| status.success()) {
+        println!("skipped: there is no python3 with ctypes");
+        return;
+    }
+    for (also, code, said) in [("nothing", 143, ""), ("kill", 3, "cannot stop ")] {
+        let mut run = Demo::run("prodcons").args(["--forever"]).within(["python3", "-c", FILTERED, also]).start();
+        run.until(|event| matches!(event.fact, Fact::ItemGot { .. }));
+        send(run.pid(), Signal::SIGTERM);
+        // Returns when the last worker has closed the report's pipe.
+        let (exit_code, _, stderr) = run.finish();
+        assert_eq!(exit_code, Some(code), "{stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+    }
 }
