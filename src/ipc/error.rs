@@ -8,6 +8,7 @@ use crate::ipc::manager;
 use crate::ipc::processes::codec::CodecError;
 use crate::ipc::processes::process::WorkerFailure;
 use crate::ipc::sync::breach::Breach;
+use crate::sys::fork::forked_from;
 
 /// The result of an operation between processes.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -33,6 +34,16 @@ pub enum Error {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// The handle belongs to the process that made it, and this one was forked from it, as by `fork(2)` or `daemon(3)`.
+    /// Nothing was done.
+    #[error(
+        "the handle belongs to process {origin}, and this is a process forked from it: \
+         fork before the first handle is made, or start workers with Process::spawn"
+    )]
+    Forked {
+        /// The process that the handle belongs to.
+        origin: u32,
     },
     /// A worker ended in another way than by returning from its role.
     #[error(transparent)]
@@ -283,6 +294,15 @@ pub enum Error {
     /// Nobody is left at the other end.
     #[error("nobody is left at the other end")]
     Disconnected,
+}
+
+/// An error in a process that was forked from the one that made its handles. Two loads, no system call.
+#[inline]
+pub(crate) fn check_not_forked() -> Result<()> {
+    match forked_from() {
+        None => Ok(()),
+        Some(origin) => Err(Error::Forked { origin }),
+    }
 }
 
 /// Names the action of an I/O error.

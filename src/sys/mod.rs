@@ -16,6 +16,7 @@ pub(crate) mod atomic;
 pub(crate) mod clock;
 pub(crate) mod exec;
 pub(crate) mod fd;
+pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod life;
 pub(crate) mod posix;

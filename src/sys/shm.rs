@@ -22,11 +22,13 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::libc;
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::memfd::MFdFlags;
 use nix::sys::stat::fstat;
 use nix::unistd::ftruncate;
 
 use super::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use super::fd::memfd;
+use super::fork;
 use super::robust::RobustMutex;
 
 /// A type that may lie in memory shared between processes.
@@ -190,7 +192,8 @@ impl<T: Layout> Mapping<T> {
         if solid_len > LARGE && solid_len as u64 / 1024 > available_memory_kib()? {
             return Err(too_large());
         }
-        let memfd = memfd_create(c"ipc_demo", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+        fork::note_origin()?;
+        let memfd = memfd("ipc_demo", MFdFlags::MFD_ALLOW_SEALING)?;
         ftruncate(&memfd, file_len)?;
         fallocate(&memfd, FallocateFlags::empty(), 0, solid_len as libc::off_t)?;
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
@@ -209,6 +212,7 @@ impl<T: Layout> Mapping<T> {
 
     /// Maps what another process created, after checking that it is a finished `T` of this build.
     pub(crate) fn open(memfd: impl Into<Arc<OwnedFd>>) -> io::Result<Self> {
+        fork::note_origin()?;
         let memfd = memfd.into();
         let file_len = usize::try_from(fstat(&memfd)?.st_size).unwrap_or(0);
         let len = NonZeroUsize::new(file_len).filter(|len| len.get() >= Self::tail_offset());
@@ -510,7 +514,7 @@ mod tests {
 
     #[test]
     fn open_refuses_what_was_never_finished() {
-        let memfd = memfd_create(c"bare", MFdFlags::MFD_ALLOW_SEALING).expect("memory");
+        let memfd = memfd("bare", MFdFlags::MFD_ALLOW_SEALING).expect("memory");
         ftruncate(&memfd, 4096).expect("a size");
         fcntl(&memfd, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK)).expect("a seal");
         let refused = Mapping::<One>::open(memfd).expect_err("an error");

@@ -78,7 +78,7 @@ pub(crate) fn is_unix_stream(socket: BorrowedFd<'_>) -> bool {
 /// then [`io::ErrorKind::TimedOut`].
 pub(crate) fn connect_unix(path: &Path, timeout: Duration) -> io::Result<OwnedFd> {
     let address = UnixAddr::new(path)?;
-    let connection = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let connection = fd::above_standard(socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?)?;
     let deadline = Instant::now() + timeout;
     loop {
         // Zero would be no limit.

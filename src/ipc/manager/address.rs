@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::wire::{Transport, random};
 use crate::ipc::deadline::Deadline;
+use crate::sys::fd::above_standard;
+use crate::sys::fork::forked_from;
 use crate::sys::socket;
 
 /// Where a manager listens: `unix:PATH`, or `tcp:HOST:PORT`.
@@ -91,7 +93,7 @@ impl Address {
                     match TcpStream::connect_timeout(&address, left()?) {
                         Ok(stream) => {
                             socket::tune_tcp(stream.as_fd())?;
-                            return Ok(stream.into());
+                            return above_standard(stream.into());
                         }
                         Err(error) => last = error,
                     }
@@ -114,6 +116,7 @@ impl Address {
                 (listener.into(), Address::Tcp { host: host.clone(), port }, None)
             }
         };
+        let listener = above_standard(listener)?;
         socket::prepare_listener(listener.as_fd())?;
         Ok((listener, address, file))
     }
@@ -165,6 +168,10 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if forked_from().is_some() {
+            // The parent of a forked child still listens.
+            return;
+        }
         let is_ours = |file: fs::Metadata| (file.dev(), file.ino()) == self.inode;
         if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
             // Nobody is left to be told that it could not be removed.

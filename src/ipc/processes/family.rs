@@ -27,7 +27,7 @@ use std::thread;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::ipc::sync::waits::{PLACES, WaitState};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::clock::monotonic_ns;
@@ -104,6 +104,8 @@ static OURS: Mutex<Option<&'static Family>> = Mutex::new(None);
 impl Family {
     /// The family of this process. The first of a family founds it here.
     pub(crate) fn ours() -> Result<&'static Family> {
+        // Before the mutex: the thread that holds it may not have come along.
+        check_not_forked()?;
         let mut ours = OURS.lock().expect("nothing panics while it holds the lock");
         if let Some(family) = *ours {
             return Ok(family);
@@ -131,7 +133,13 @@ impl Family {
     }
 
     /// This process's seat.
+    ///
+    /// # Panics
+    /// In a forked child, which has none. Operations that can return an error check before
+    /// ([`check_not_forked`]); drops do nothing there.
+    #[inline]
     pub(crate) fn me(&self) -> Seat {
+        check_not_forked().unwrap_or_else(|error| panic!("{error}"));
         self.me
     }
 
@@ -209,7 +217,7 @@ impl Family {
     }
 
     fn standing(&self, seat: Seat, phase: u64) -> u64 {
-        u64::from(self.me.to_word()) << 32 | u64::from(seat.generation()) << PHASE_BITS | phase
+        u64::from(self.me().to_word()) << 32 | u64::from(seat.generation()) << PHASE_BITS | phase
     }
 
     /// Starts the thread whose end is this process's end: it carries the life word, and watches the parent.
@@ -281,6 +289,12 @@ fn end_with(parent: &OwnedFd) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::trial::watchdog;
+    use crate::ipc::{
+        Barrier, Condition, Inherited, JoinableQueue, Lock, OwnedSemaphore, PipeQueue, Process, PutError, Queue, RLock,
+        Role, RoleResult,
+    };
+    use crate::sys::fork::in_fork;
 
     #[test]
     fn this_process_is_alive() {
@@ -305,5 +319,90 @@ mod tests {
         let seats: Vec<Seat> = std::iter::repeat_with(|| family.reserve().expect("a seat")).take(64).collect();
         assert!(!family.is_alive(old));
         seats.into_iter().for_each(|seat| family.vacate(seat));
+    }
+
+    /// Runs until its standard input ends, which it never does; enters no role.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Sleeps;
+
+    impl Role for Sleeps {
+        const NAME: &'static str = "test.sleeps";
+        fn run(self, _: &mut Inherited) -> RoleResult {
+            Ok(())
+        }
+    }
+
+    fn is_refused<T>(result: Result<T>) -> bool {
+        matches!(result, Err(Error::Forked { origin }) if origin == nix::unistd::getppid().as_raw() as u32)
+    }
+
+    #[test]
+    fn forked_child_is_refused_by_every_handle_that_knows_its_process() {
+        let _watchdog = watchdog();
+        let (lock, rlock, condition) = (Lock::new(), RLock::new(), Condition::new());
+        let (lock, rlock, condition) =
+            (lock.expect("a lock"), rlock.expect("an rlock"), condition.expect("a condition"));
+        let (queue, pipe_queue) =
+            (Queue::<u32>::new().expect("a queue"), PipeQueue::<u32>::bounded(4).expect("a queue"));
+        let producer = queue.producer().expect("a handle");
+        let tasks = JoinableQueue::<u32>::new().expect("a queue");
+        tasks.put(1).expect("room");
+        let barrier = Barrier::new(1).expect("a barrier");
+        let guard = lock.acquire().expect("it is free");
+        let mut process =
+            Process::builder().program("/bin/sleep", &["600"]).spawn("sleeps", |_| Sleeps).expect("it starts");
+        assert!(in_fork(|| {
+            [
+                is_refused(Family::ours()),
+                is_refused(lock.try_acquire()),
+                is_refused(lock.acquire()),
+                is_refused(rlock.acquire()),
+                is_refused(rlock.try_acquire()),
+                is_refused(condition.notify(&guard, 1)),
+                is_refused(queue.try_get()),
+                is_refused(queue.producer()),
+                matches!(producer.try_put(1), Err(PutError::Failed(_, Error::Forked { .. }))),
+                matches!(queue.try_put(1), Err(PutError::Failed(_, Error::Forked { .. }))),
+                matches!(pipe_queue.try_put(1), Err(PutError::Failed(_, Error::Forked { .. }))),
+                is_refused(pipe_queue.try_get()),
+                is_refused(tasks.get()),
+                is_refused(tasks.join()),
+                is_refused(barrier.wait()),
+                is_refused(process.kill()),
+                is_refused(process.join_timeout(std::time::Duration::ZERO).map(|_| ())),
+                Lock::new().is_err(),
+            ]
+            .into_iter()
+            .all(|refused| refused)
+        }));
+        assert!(process.is_alive());
+    }
+
+    #[test]
+    fn drops_in_a_forked_child_change_nothing() {
+        let _watchdog = watchdog();
+        let lock = Lock::new().expect("a lock");
+        let semaphore = OwnedSemaphore::new(1).expect("a semaphore");
+        let (queue, tasks) = (Queue::<u32>::new().expect("a queue"), JoinableQueue::<u32>::new().expect("a queue"));
+        let consumer = queue.consumer().expect("a handle");
+        let producer = queue.producer().expect("a handle");
+        drop(queue);
+        tasks.put(1).expect("room");
+        let (lease, guard, permit) = (tasks.get().expect("a task"), lock.acquire().expect("free"), semaphore.acquire());
+        let process =
+            Process::builder().program("/bin/sleep", &["600"]).spawn("sleeps", |_| Sleeps).expect("it starts");
+        let mut held = Some((lease, guard, permit, producer, process));
+        assert!(in_fork(|| {
+            drop(held.take());
+            true
+        }));
+        let (lease, guard, permit, producer, process) = held.expect("the child had a copy");
+        assert_eq!(lock.holder_pid(), Some(std::process::id()));
+        assert!(semaphore.try_acquire().is_none(), "this process still holds the permit");
+        assert!(process.is_alive());
+        producer.put(2).expect("somebody gets");
+        assert_eq!(consumer.get().expect("an item"), 2);
+        assert!(lease.task_done().is_ok(), "the task is still this process's");
+        drop((guard, permit));
     }
 }

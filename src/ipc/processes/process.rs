@@ -25,7 +25,7 @@ use super::family::{Family, Seat};
 use super::role::Role;
 use super::transfer;
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::sys::exec::{self, Launch};
 use crate::sys::fd;
 
@@ -361,7 +361,8 @@ impl Process {
     /// then [unknown](ExitStatus::Unknown).
     ///
     /// # Errors
-    /// [`Error::Os`] if the kernel refuses the wait. A worker that failed is no error of the wait: see [`Ended`].
+    /// [`Error::Os`] if the kernel refuses the wait, and [`Error::Forked`] in a process forked from this one. A worker that
+    /// failed is no error of the wait: see [`Ended`].
     pub fn join(&mut self) -> Result<&Ended> {
         Ok(self.wait(Deadline::NEVER)?.expect("a wait without end ends with the worker"))
     }
@@ -376,13 +377,14 @@ impl Process {
 
     fn wait(&mut self, deadline: Deadline) -> Result<Option<&Ended>> {
         if self.ended.is_none() {
+            let family = Family::ours()?;
             if !fd::wait_readable(&self.pidfd, deadline.at_ns()).map_err(os("wait for a worker"))? {
                 return Ok(None);
             }
             let status = exec::reap(self.pidfd.as_fd()).map_err(os("take a worker's exit status"))?;
             let status =
                 status.map_or(ExitStatus::Unknown, |end| end.map_or_else(ExitStatus::Signal, ExitStatus::Code));
-            Family::ours()?.vacate(self.seat);
+            family.vacate(self.seat);
             let outcome = self.running.take().map_or_else(Outcome::default, |(boot, _)| boot.outcome());
             let failure = outcome.failure.or_else(|| match status {
                 ExitStatus::Code(code) if !outcome.has_entered => Some(never_entered(&self.program, code)),
@@ -400,7 +402,7 @@ impl Process {
     /// Asks the worker to end, with SIGTERM. One that has ended already is no error. Its own workers end with it.
     ///
     /// # Errors
-    /// [`Error::Os`] if the kernel refuses the signal.
+    /// [`Error::Os`] if the kernel refuses the signal, and [`Error::Forked`] in a process forked from this one.
     pub fn terminate(&self) -> Result<()> {
         self.signal(Signal::SIGTERM)
     }
@@ -414,13 +416,14 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
+        check_not_forked()?;
         exec::send_signal(self.pidfd.as_fd(), self.pid, signal).map_err(os("send a signal to a worker"))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // There is nobody to tell an error to. A worker that cannot be killed from here is not waited for: closing its pipe
+        // In a forked child both do nothing: the worker is its parent's. There is nobody to tell an error to. A worker that cannot be killed from here is not waited for: closing its pipe
         // kills it.
         let patience = if self.kill().is_ok() { Deadline::NEVER } else { Deadline::after(Duration::ZERO) };
         let _ = self.wait(patience);

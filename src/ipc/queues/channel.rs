@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::encoding::{self, SMALL, Scratch};
 use super::participants::Rights;
 use super::ring::{Plan, Records, Ring, RingState, Waited, Waiting, Writer};
-use crate::ipc::error::{Error, Result};
+use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::processes::family::Seat;
 use crate::sys::shm::Mapping;
 
@@ -155,6 +155,7 @@ impl Channel {
 
     #[inline]
     fn check_may_put(&self) -> Result<()> {
+        check_not_forked()?;
         if !self.ring.rights().put {
             return Err(Error::Closed);
         }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use super::channel::Channel;
 use super::leasing::{Leasing, Ticket};
 use crate::ipc::error::{Error, Result};
+use crate::sys::fork::forked_from;
 
 /// A handle on a ring whose items are leased, and the leases whose items were taken out of their [`Lease`](crate::ipc::Lease).
 #[derive(Debug)]
@@ -41,6 +42,9 @@ impl Desk {
 
 impl Drop for Desk {
     fn drop(&mut self) {
+        if forked_from().is_some() {
+            return;
+        }
         // Nobody can report these tasks any more.
         for ticket in self.owed().drain(..) {
             let _ = self.leasing().give_back(&ticket);

@@ -16,7 +16,7 @@
 use super::leasing::{Leasing, OnConsumerDeath};
 use super::participants::Right;
 use super::ring::{LeaseSlot, LeaseState, Waiting};
-use crate::ipc::error::{Error, Result};
+use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::futex;
 
@@ -34,6 +34,7 @@ impl Leasing<'_> {
 
     /// Waits until nothing is unfinished. `false` if the time passed.
     pub(crate) fn join(self, waiting: &Waiting) -> Result<bool> {
+        check_not_forked()?;
         loop {
             let (word, value) = self.ring.state().joiners.announce_sleeper();
             let is_hopeless = !self.ring.is_anybody_left(Right::Get) && !self.is_anything_leased();

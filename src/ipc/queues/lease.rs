@@ -6,6 +6,7 @@ use std::ops::{Deref, DerefMut};
 use super::desk::Desk;
 use super::leasing::Ticket;
 use crate::ipc::error::Result;
+use crate::sys::fork::forked_from;
 
 /// An item on lease: it is the taker's until [`task_done`](Self::task_done), and somebody else's if the taker dies before.
 ///
@@ -90,7 +91,7 @@ impl<T> DerefMut for Lease<'_, T> {
 
 impl<T> Drop for Lease<'_, T> {
     fn drop(&mut self) {
-        if !self.has_ended {
+        if !self.has_ended && forked_from().is_none() {
             // A lost lease has nothing to give back.
             let _ = self.desk.leasing().give_back(&self.ticket);
         }

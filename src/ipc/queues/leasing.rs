@@ -12,7 +12,7 @@
 //! At-least-once delivery; see [`super::ring`]'s lease table.
 
 use super::ring::{LastLook, LeaseSlot, LeaseState, Place, Reader, Record, Ring, Standing, Waited, Waiting};
-use crate::ipc::error::{Error, Result};
+use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 /// What becomes of an item whose taker dies before its task is done.
@@ -215,6 +215,7 @@ impl<'a> Leasing<'a> {
 
     /// Ends a lease: its task is done.
     pub(crate) fn done(self, ticket: &Ticket) -> Result<()> {
+        check_not_forked()?;
         let slot = self.ring.leases().slot(ticket.slot);
         if !slot.replace(ticket.standing, ticket.standing.free()) {
             return Err(Error::LeaseLost { item: ticket.item });
@@ -225,6 +226,7 @@ impl<'a> Leasing<'a> {
 
     /// Gives an item back, for another consumer or the same.
     pub(crate) fn give_back(self, ticket: &Ticket) -> Result<()> {
+        check_not_forked()?;
         let state = self.ring.state();
         let after = ticket.standing.returned(state.max_redeliveries.load(Relaxed));
         if !self.ring.leases().slot(ticket.slot).replace(ticket.standing, after) {

@@ -39,11 +39,12 @@ use self::feeder::Feeder;
 use self::parts::Parts;
 use super::put_error::PutError;
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Error, Result};
+use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::messages::connection::{MESSAGE_LIMIT, decode};
 use crate::ipc::messages::outgoing::encode;
 use crate::ipc::processes::transfer::sent_in_roles;
 use crate::ipc::sync::semaphore::MAX_VALUE;
+use crate::sys::fork::forked_from;
 
 mod batch;
 mod board;
@@ -196,6 +197,7 @@ impl<T: Serialize> PipeQueue<T> {
 
     /// Leaves an item to the feeder. [`Error::Full`] if there was no room in time.
     fn send(&self, item: &T, deadline: Deadline) -> Result<()> {
+        check_not_forked()?;
         if self.feeder.is_closed() {
             return Err(Error::Closed);
         }
@@ -248,6 +250,7 @@ impl<T: DeserializeOwned> PipeQueue<T> {
     }
 
     fn get_until(&self, deadline: Deadline) -> Result<Option<T>> {
+        check_not_forked()?;
         if self.feeder.is_closed() {
             return Err(Error::Closed);
         }
@@ -261,6 +264,10 @@ impl<T: DeserializeOwned> PipeQueue<T> {
 /// Waits until what this process put is in the pipe, as Python does at the end of a process; a thread that panics does not.
 impl<T> Drop for PipeQueue<T> {
     fn drop(&mut self) {
+        if forked_from().is_some() {
+            // The queue is its parent's, and so is the feeder's thread.
+            return;
+        }
         self.close();
         if !thread::panicking() {
             self.feeder.join(None);

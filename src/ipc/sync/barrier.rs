@@ -29,12 +29,13 @@ use std::time::Duration;
 
 use super::breach::Breach;
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::ipc::processes::family::{Family, Seat};
 use crate::ipc::processes::members::Members;
 use crate::ipc::processes::transfer::{self, sent_in_roles};
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
+use crate::sys::fork::forked_from;
 use crate::sys::futex;
 use crate::sys::robust::{Locked, RobustMutex};
 use crate::sys::shm::{Mapping, shared_layout};
@@ -217,6 +218,7 @@ impl Barrier {
     }
 
     fn wait_until(&self, deadline: Deadline, action: Option<impl FnOnce()>) -> Result<u32> {
+        check_not_forked()?;
         loop {
             match self.arrive(action.is_some())? {
                 Arrival::Ended { index } => return Ok(index),
@@ -429,7 +431,8 @@ impl Drop for BreaksWhenDropped<'_> {
 impl Drop for Membership {
     fn drop(&mut self) {
         // Who panics has not left in order: its process's end counts as a death.
-        if !*self.is_member.get_mut() || thread::panicking() {
+        // A forked child's copy is no party's.
+        if !*self.is_member.get_mut() || thread::panicking() || forked_from().is_some() {
             return;
         }
         self.state.remove(self.family.me());

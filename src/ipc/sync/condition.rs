@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use super::mutex::Guard;
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::ipc::processes::family::{Family, Seat};
 use crate::ipc::processes::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
@@ -224,6 +224,7 @@ impl Condition {
 
     /// A condition is used with one lock: another would not keep its users apart.
     fn check_lock<G: Guard>(&self, guard: &G) -> Result<()> {
+        check_not_forked()?;
         let number = guard.mutex().number()?;
         match self.state.lock.compare_exchange(0, number, Relaxed, Relaxed) {
             Ok(_) => Ok(()),

@@ -26,8 +26,9 @@ use super::deadlock::LockId;
 use super::holder::Holder;
 use super::mutex::{Abandoned, Guard, MutexState, Suspend};
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::ipc::processes::transfer::sent_in_roles;
+use crate::sys::fork::forked_from;
 use crate::sys::robust::Locked;
 use crate::sys::shm::{Mapping, shared_layout};
 
@@ -91,6 +92,7 @@ impl Lock {
     /// `futex`, only if another holds the lock.
     #[inline]
     pub fn acquire(&self) -> Result<LockGuard<'_>> {
+        check_not_forked()?;
         match self.state.mutex.try_lock() {
             Locked::Clean => Ok(self.guard(false)),
             locked => self.acquire_slowly(locked),
@@ -109,6 +111,7 @@ impl Lock {
     /// None today; a `Result` like its siblings.
     #[inline]
     pub fn try_acquire(&self) -> Result<Option<LockGuard<'_>>> {
+        check_not_forked()?;
         match self.state.mutex.try_lock() {
             // Who does not wait does not wait for itself.
             Locked::WouldDeadlock => Ok(None),
@@ -124,6 +127,7 @@ impl Lock {
     /// # Standard
     /// Python `Lock.acquire(timeout=…)`. Differs: gives a guard, not a bool.
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<LockGuard<'_>>> {
+        check_not_forked()?;
         if timeout.is_zero() {
             self.try_acquire()
         } else {
@@ -201,6 +205,10 @@ impl LockGuard<'_> {
 impl Drop for LockGuard<'_> {
     #[inline]
     fn drop(&mut self) {
+        if forked_from().is_some() {
+            // A copy: the thread that holds the lock is the parent's.
+            return;
+        }
         self.lock.state.mutex.unlock();
     }
 }

@@ -29,6 +29,7 @@ use crate::ipc::processes::family::{Family, Seat};
 use crate::ipc::processes::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
+use crate::sys::fork::forked_from;
 use crate::sys::futex;
 use crate::sys::shm::{Mapping, shared_layout};
 
@@ -97,6 +98,10 @@ impl OwnedSemaphore {
     }
 
     /// Takes a permit, waiting until one is free.
+    ///
+    /// # Panics
+    /// In a process forked from the one that made the handle, as every operation here; there a copied permit's drop does
+    /// nothing.
     ///
     /// # Death
     /// A permit whose holder dies meanwhile is taken within 100 ms.
@@ -200,7 +205,10 @@ impl OwnedSemaphore {
 impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.semaphore.give_back(self.index);
+        // A forked child's copy is nobody's: the permit is its parent's.
+        if forked_from().is_none() {
+            self.semaphore.give_back(self.index);
+        }
     }
 }
 

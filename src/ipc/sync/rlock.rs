@@ -22,9 +22,10 @@ use super::deadlock::LockId;
 use super::holder::Holder;
 use super::mutex::{Abandoned, Guard, MutexState, Suspend};
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Result, os};
+use crate::ipc::error::{Result, check_not_forked, os};
 use crate::ipc::processes::transfer::sent_in_roles;
 use crate::sys::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sys::fork::forked_from;
 use crate::sys::robust::Locked;
 use crate::sys::shm::{Mapping, shared_layout};
 
@@ -141,6 +142,7 @@ impl RLock {
     /// `futex`, only if another thread holds the lock.
     #[inline]
     pub fn acquire(&self) -> Result<RLockGuard<'_>> {
+        check_not_forked()?;
         let guard = self.state.acquire(self.own_pid, || Deadline::NEVER);
         Ok(guard.expect("a wait without end ends with the lock"))
     }
@@ -151,6 +153,7 @@ impl RLock {
     /// As [`acquire`](Self::acquire).
     #[inline]
     pub fn try_acquire(&self) -> Result<Option<RLockGuard<'_>>> {
+        check_not_forked()?;
         Ok(self.state.try_acquire(self.own_pid))
     }
 
@@ -159,6 +162,7 @@ impl RLock {
     /// # Errors
     /// As [`acquire`](Self::acquire).
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<RLockGuard<'_>>> {
+        check_not_forked()?;
         if timeout.is_zero() {
             return self.try_acquire();
         }
@@ -216,6 +220,10 @@ impl RLockGuard<'_> {
 impl Drop for RLockGuard<'_> {
     #[inline]
     fn drop(&mut self) {
+        if forked_from().is_some() {
+            // A copy: the thread that holds the lock is the parent's.
+            return;
+        }
         let RLockState { mutex, depth } = self.held.state;
         let left = depth.load(Relaxed) - 1;
         depth.store(left, Relaxed);

@@ -30,7 +30,7 @@ use super::status::Status;
 use super::store::{Reply, Request};
 use super::wire::{AuthKey, Broken, Inbox, Seal, ToClient, ToServer, decode, encode};
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Error, Result};
+use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::processes::transfer::Fd;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::socket;
@@ -172,6 +172,8 @@ impl Client {
     }
 
     fn send(&self, message: &ToServer, deadline: Deadline) -> Result<()> {
+        // Two processes that use one connection would get each other's answers.
+        check_not_forked()?;
         let mut outgoing = unpoisoned(&self.outgoing);
         let Outgoing { seal, buffer } = &mut *outgoing;
         buffer.clear();

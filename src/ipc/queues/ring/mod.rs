@@ -41,12 +41,13 @@ use self::reader::GetSide;
 use self::spin::Spin;
 use super::bell::Bell;
 use super::participants::{Participants, Right, Rights};
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::ipc::processes::family::{Family, Seat};
 use crate::ipc::processes::transfer;
 use crate::ipc::sync::holder::HeldBy;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::clock::monotonic_ns;
+use crate::sys::fork::forked_from;
 use crate::sys::robust::{Locked, RobustMutex};
 use crate::sys::shm::{Mapping, shared_layout};
 
@@ -187,6 +188,10 @@ impl Ring {
 
     /// No longer counts rights of this process, and wakes who waits for what will never come.
     fn leave(&self, rights: Rights) {
+        if forked_from().is_some() {
+            // A copy of a handle that its parent still has.
+            return;
+        }
         leave(&self.shared, self.family.me(), rights);
     }
 
@@ -261,6 +266,7 @@ impl Ring {
         has_something: impl Fn() -> bool,
         is_hopeless: impl Fn() -> bool,
     ) -> Result<Option<bool>> {
+        check_not_forked()?;
         match mutex.try_lock() {
             Locked::Clean => Ok(Some(false)),
             locked => self.lock_contended(locked, mutex, waiting, has_something, is_hopeless),

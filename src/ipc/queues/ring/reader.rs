@@ -8,6 +8,7 @@ use crate::ipc::error::{Error, Result};
 use crate::ipc::queues::encoding::first_bytes;
 use crate::ipc::queues::participants::Right;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sys::fork::forked_from;
 use crate::sys::robust::{Locked, RobustMutex};
 use crate::sys::shm::shared_layout;
 
@@ -69,9 +70,12 @@ impl Ring {
         Ok(Some(self.reading(was_abandoned)))
     }
 
-    /// The readers' mutex if it can be had at once.
+    /// The readers' mutex if it can be had at once. `None` in a forked child, for [`reader`](Self::reader) to say so.
     #[inline]
     pub(crate) fn reader_now(&self) -> Option<Reader<'_>> {
+        if forked_from().is_some() {
+            return None;
+        }
         match self.shared.get.lock.try_lock() {
             Locked::Busy | Locked::WouldDeadlock => None,
             locked => Some(self.reading(locked == Locked::Abandoned)),

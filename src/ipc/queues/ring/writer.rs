@@ -6,6 +6,7 @@ use super::{Ring, Waited, Waiting, record_bytes};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::queues::participants::Right;
 use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
+use crate::sys::fork::forked_from;
 use crate::sys::robust::Locked;
 
 /// Records as they stand in a ring, one behind the other.
@@ -74,9 +75,12 @@ impl Ring {
         Ok(locked.map(|was_abandoned| self.writing(was_abandoned)))
     }
 
-    /// The writers' mutex if it can be had at once.
+    /// The writers' mutex if it can be had at once. `None` in a forked child, for [`writer`](Self::writer) to say so.
     #[inline]
     pub(crate) fn writer_now(&self) -> Option<Writer<'_>> {
+        if forked_from().is_some() {
+            return None;
+        }
         match self.shared.put.lock.try_lock() {
             Locked::Busy | Locked::WouldDeadlock => None,
             locked => Some(self.writing(locked == Locked::Abandoned)),

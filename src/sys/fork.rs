@@ -1,0 +1,105 @@
+//! Telling this process from one that it forked.
+//!
+//! A forked child has every handle of its parent and none of its threads, and what it does stands in shared memory under its
+//! parent's name.
+//!
+//! # State
+//! One page of private memory whose first word is 1, and which a forked child finds wiped. So the check is two loads and no
+//! system call, and it also finds a fork that went past glibc.
+//!
+//! # Standard
+//! `MADV_WIPEONFORK` of `madvise(2)`, Linux 4.14.
+
+use std::io;
+use std::ptr;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicPtr, AtomicU32};
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// The page, once there is something that a forked child must not use.
+static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+/// The process that made the page.
+static ORIGIN: AtomicU32 = AtomicU32::new(0);
+
+const ONE_WORD: usize = size_of::<AtomicU32>();
+
+/// Notes that this process is the one that has handles. An error in a child that it forked afterwards.
+pub(crate) fn note_origin() -> io::Result<()> {
+    if PAGE.load(Acquire).is_null() {
+        make_page()?;
+    }
+    match forked_from() {
+        None => Ok(()),
+        Some(origin) => {
+            Err(io::Error::other(format!("process {origin} has forked this one, which cannot use the library")))
+        }
+    }
+}
+
+/// The process that has the handles, if this is a child that it forked.
+#[inline]
+pub(crate) fn forked_from() -> Option<u32> {
+    // SAFETY: null, or a page that is never unmapped.
+    let word = unsafe { PAGE.load(Acquire).as_ref() };
+    word.is_some_and(|word| word.load(Relaxed) == 0).then(|| ORIGIN.load(Relaxed))
+}
+
+#[cold]
+fn make_page() -> io::Result<()> {
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a fresh mapping, placed by the kernel; the length is rounded up to a page.
+    let page = unsafe { libc::mmap(ptr::null_mut(), ONE_WORD, access, kind, -1, 0) };
+    if page == libc::MAP_FAILED {
+        return Err(Errno::last().into());
+    }
+    // SAFETY: the mapping made above, of which nobody else knows.
+    let advised = Errno::result(unsafe { libc::madvise(page, ONE_WORD, libc::MADV_WIPEONFORK) });
+    let word = page.cast::<AtomicU32>();
+    if advised.is_ok() {
+        // SAFETY: mapped, aligned to a page, and zeroed, which is a valid value.
+        unsafe { &*word }.store(1, Relaxed);
+        ORIGIN.store(std::process::id(), Relaxed);
+    }
+    // pairs with: the loads of the page
+    let is_first = advised.is_ok() && PAGE.compare_exchange(ptr::null_mut(), word, AcqRel, Acquire).is_ok();
+    if !is_first {
+        // SAFETY: the mapping made above, which nobody else has got to know.
+        unsafe { libc::munmap(page, ONE_WORD) };
+    }
+    advised.map(drop).map_err(io::Error::from)
+}
+
+/// Runs `child` in a forked child and returns what it returned. For tests: only this thread goes on in the child, so it must
+/// not wait for another.
+#[cfg(test)]
+pub(crate) fn in_fork(child: impl FnOnce() -> bool) -> bool {
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork};
+    // SAFETY: the child uses `malloc`, which glibc keeps usable over a fork, and ends without running anything of the others.
+    match unsafe { fork() }.expect("a process more") {
+        ForkResult::Parent { child } => {
+            matches!(waitpid(child, None).expect("a child"), WaitStatus::Exited(_, 0))
+        }
+        ForkResult::Child => {
+            let code = i32::from(!std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(false));
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(code) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forked_child_knows_its_origin_and_its_parent_is_none() {
+        note_origin().expect("a page");
+        let origin = std::process::id();
+        assert!(in_fork(|| forked_from() == Some(origin) && note_origin().is_err()));
+        assert_eq!(forked_from(), None);
+        note_origin().expect("it is there");
+    }
+}
