@@ -254,6 +254,7 @@ fn check(code: libc::c_int) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
     use std::process::Command;
     use std::thread;
 

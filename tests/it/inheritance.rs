@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 
 use ipc_demo::manager::{Address, Manager};
 use ipc_demo::{
-    Barrier, Condition, Event, Fd, JoinableQueue, Lock, PipeQueue, Process, Queue, RLock, Role, RoleResult, Semaphore, StopSignals,
-    datagrams, duplex, pipe,
+    Barrier, Condition, Event, Fd, JoinableQueue, Lock, PipeQueue, Process, Queue, RLock, Role, RoleResult, Semaphore,
+    StopSignals, datagrams, duplex, pipe,
 };
 use serde::{Deserialize, Serialize};
 
@@ -77,8 +77,7 @@ impl Role for MakesAllWithoutStandard {
 fn numbers_of_the_standard_streams_stay_free() {
     let _watchdog = watchdog("inheritance::numbers_of_the_standard_streams");
     let directory = tempfile::tempdir().expect("a directory");
-    let mut process =
-        worker("without standard", MakesAllWithoutStandard { directory: directory.path().to_owned() });
+    let mut process = worker("without standard", MakesAllWithoutStandard { directory: directory.path().to_owned() });
     let ended = process.join().expect("it ends");
     assert!(ended.is_success(), "{ended:?}");
 }

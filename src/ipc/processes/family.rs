@@ -291,8 +291,8 @@ mod tests {
     use super::*;
     use crate::ipc::trial::watchdog;
     use crate::ipc::{
-        Barrier, Condition, Inherited, JoinableQueue, Lock, OwnedSemaphore, PipeQueue, Process, PutError, Queue, RLock,
-        Role, RoleResult,
+        Barrier, Condition, JoinableQueue, Lock, OwnedSemaphore, PipeQueue, Process, PutError, Queue, RLock, Role,
+        RoleResult,
     };
     use crate::sys::fork::in_fork;
 
@@ -327,7 +327,7 @@ mod tests {
 
     impl Role for Sleeps {
         const NAME: &'static str = "test.sleeps";
-        fn run(self, _: &mut Inherited) -> RoleResult {
+        fn run(self) -> RoleResult {
             Ok(())
         }
     }
@@ -344,13 +344,13 @@ mod tests {
             (lock.expect("a lock"), rlock.expect("an rlock"), condition.expect("a condition"));
         let (queue, pipe_queue) =
             (Queue::<u32>::new().expect("a queue"), PipeQueue::<u32>::bounded(4).expect("a queue"));
-        let producer = queue.producer().expect("a handle");
+        let producer = queue.producer();
         let tasks = JoinableQueue::<u32>::new().expect("a queue");
         tasks.put(1).expect("room");
         let barrier = Barrier::new(1).expect("a barrier");
         let guard = lock.acquire().expect("it is free");
         let mut process =
-            Process::builder().program("/bin/sleep", &["600"]).spawn("sleeps", |_| Sleeps).expect("it starts");
+            Process::builder().program("/bin/sleep", &["600"]).spawn("sleeps", Sleeps).expect("it starts");
         assert!(in_fork(|| {
             [
                 is_refused(Family::ours()),
@@ -360,7 +360,6 @@ mod tests {
                 is_refused(rlock.try_acquire()),
                 is_refused(condition.notify(&guard, 1)),
                 is_refused(queue.try_get()),
-                is_refused(queue.producer()),
                 matches!(producer.try_put(1), Err(PutError::Failed(_, Error::Forked { .. }))),
                 matches!(queue.try_put(1), Err(PutError::Failed(_, Error::Forked { .. }))),
                 matches!(pipe_queue.try_put(1), Err(PutError::Failed(_, Error::Forked { .. }))),
@@ -384,13 +383,12 @@ mod tests {
         let lock = Lock::new().expect("a lock");
         let semaphore = OwnedSemaphore::new(1).expect("a semaphore");
         let (queue, tasks) = (Queue::<u32>::new().expect("a queue"), JoinableQueue::<u32>::new().expect("a queue"));
-        let consumer = queue.consumer().expect("a handle");
-        let producer = queue.producer().expect("a handle");
+        let consumer = queue.consumer();
+        let producer = queue.producer();
         drop(queue);
         tasks.put(1).expect("room");
         let (lease, guard, permit) = (tasks.get().expect("a task"), lock.acquire().expect("free"), semaphore.acquire());
-        let process =
-            Process::builder().program("/bin/sleep", &["600"]).spawn("sleeps", |_| Sleeps).expect("it starts");
+        let process = Process::builder().program("/bin/sleep", &["600"]).spawn("sleeps", Sleeps).expect("it starts");
         let mut held = Some((lease, guard, permit, producer, process));
         assert!(in_fork(|| {
             drop(held.take());
