@@ -51,8 +51,14 @@ pub enum Error {
     /// The thread that asked for a lock holds it already and would wait for itself for ever.
     #[error("this thread already holds the lock and would wait for itself")]
     WouldDeadlock,
-    /// A condition was used with a guard of another lock than before.
-    #[error("the condition is used with another lock")]
+    /// This thread holds as many locks as the kernel hands on when a thread dies; one more could stay locked.
+    #[error("this thread already holds {limit} locks, the most that are handed on if it dies; release some first")]
+    TooManyLocks {
+        /// The most that a thread can hold.
+        limit: u32,
+    },
+    /// A condition was used with a guard of another lock than that of its waiters.
+    #[error("others wait for the condition with another lock")]
     WrongLock,
     /// More wait than there are places for.
     #[error("at most {limit} can wait at once")]

@@ -32,7 +32,7 @@ pub(crate) mod processes;
 mod queues;
 mod sync;
 #[cfg(test)]
-mod trial;
+pub(crate) mod trial;
 
 pub use error::{Error, Result};
 pub use messages::connection::{Connection, MESSAGE_LIMIT};
@@ -74,4 +74,61 @@ pub use sync::semaphore::{BoundedSemaphore, Semaphore};
 /// Nanoseconds on the monotonic clock, which all processes of a machine share: stamps of two workers can be compared.
 pub fn monotonic_ns() -> u64 {
     crate::sys::clock::monotonic_ns()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{RefUnwindSafe, UnwindSafe};
+
+    /// Compiles for what threads may share, and `catch_unwind` may see.
+    fn is_free<T: Send + Sync + UnwindSafe + RefUnwindSafe>() {}
+
+    #[test]
+    fn every_handle_goes_to_other_threads_and_through_catch_unwind() {
+        is_free::<Lock>();
+        is_free::<RLock>();
+        is_free::<Semaphore>();
+        is_free::<BoundedSemaphore>();
+        is_free::<OwnedSemaphore>();
+        is_free::<Permit<'_>>();
+        is_free::<Condition>();
+        is_free::<Event>();
+        is_free::<Barrier>();
+        is_free::<Value<u64>>();
+        is_free::<Array<f64>>();
+        is_free::<Connection>();
+        is_free::<Receiver<String>>();
+        is_free::<Sender<String>>();
+        is_free::<DatagramReceiver<String>>();
+        is_free::<DatagramSender<String>>();
+        is_free::<Process>();
+        is_free::<StopSignals>();
+    }
+
+    #[test]
+    fn guards_go_through_catch_unwind() {
+        fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
+        is_unwind_safe::<LockGuard<'_>>();
+        is_unwind_safe::<RLockGuard<'_>>();
+        is_unwind_safe::<ValueGuard<'_>>();
+    }
+
+    #[test]
+    fn handles_show_their_state() {
+        let shown = [
+            (format!("{:?}", Event::new()), "Ok(Event { is_set: false, .. })"),
+            (format!("{:?}", Semaphore::new(3)), "Ok(Semaphore { value: 3, .. })"),
+            (format!("{:?}", BoundedSemaphore::new(2)), "Ok(BoundedSemaphore { value: 2, .. })"),
+            (format!("{:?}", OwnedSemaphore::new(4)), "Ok(OwnedSemaphore { value: 4, .. })"),
+            (format!("{:?}", Condition::new()), "Ok(Condition { n_waiting: 0, .. })"),
+            (format!("{:?}", Barrier::new(2)), "Ok(Barrier { parties: 2, n_waiting: 0, broken: false, .. })"),
+            (format!("{:?}", Value::new(-1)), "Ok(Value { value: -1, .. })"),
+            (format!("{:?}", Array::new(&[1_u8, 2])), "Ok(Array { len: 2, .. })"),
+            (format!("{:?}", Lock::new()), "Ok(Lock { held_by: nobody, .. })"),
+        ];
+        for (shown, expected) in shown {
+            assert_eq!(shown, expected);
+        }
+    }
 }

@@ -6,12 +6,13 @@
 //! never becomes unusable; what the mutex protects is for the caller to look at.
 //!
 //! # Standard
-//! `pthread_mutexattr_setrobust(3)`, `PTHREAD_MUTEX_ERRORCHECK`, `get_robust_list(2)`. A thread holds at most 2,048 robust
-//! mutexes that the kernel will hand on (`ROBUST_LIST_LIMIT`).
+//! `pthread_mutexattr_setrobust(3)`, `PTHREAD_MUTEX_ERRORCHECK`, `get_robust_list(2)`. The kernel hands on at most 2,048
+//! robust mutexes of a thread that ends (`ROBUST_LIST_LIMIT`), the latest first; [`held_by_this_thread`] counts them.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::mem::MaybeUninit;
+use std::panic::RefUnwindSafe;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -36,6 +37,19 @@ pub(crate) struct RobustMutex(UnsafeCell<libc::pthread_mutex_t>);
 
 // SAFETY: a process-shared pthread mutex is made to be used by many threads of many processes at once.
 unsafe impl Sync for RobustMutex {}
+
+// A panic leaves the mutex itself locked or unlocked and never torn, as it leaves an atomic.
+impl RefUnwindSafe for RobustMutex {}
+
+thread_local! {
+    static HELD: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The number of robust mutexes that the calling thread owns, of whatever object.
+#[inline]
+pub(crate) fn held_by_this_thread() -> u32 {
+    HELD.get()
+}
 
 /// What an attempt to take a [`RobustMutex`] came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,9 +115,22 @@ impl RobustMutex {
         self.outcome(code)
     }
 
+    /// Takes the mutex, abandoned or not, until the guard is dropped: for state that a death between two stores cannot
+    /// tear, in a function that does not call itself or foreign code with the mutex held.
+    pub(crate) fn hold(&self) -> HeldMutex<'_> {
+        let locked = self.lock(None);
+        debug_assert!(matches!(locked, Locked::Clean | Locked::Abandoned), "held within one function: {locked:?}");
+        HeldMutex(self)
+    }
+
     #[inline]
     fn outcome(&self, code: libc::c_int) -> Locked {
-        if code == 0 { Locked::Clean } else { self.rare_outcome(code) }
+        if code == 0 {
+            HELD.set(HELD.get() + 1);
+            Locked::Clean
+        } else {
+            self.rare_outcome(code)
+        }
     }
 
     #[cold]
@@ -120,6 +147,7 @@ impl RobustMutex {
         // SAFETY: the lock call said EOWNERDEAD: we own the mutex and it is marked inconsistent.
         let code = unsafe { libc::pthread_mutex_consistent(self.0.get()) };
         assert_eq!(code, 0, "a mutex got as abandoned can be made consistent");
+        HELD.set(HELD.get() + 1);
         Locked::Abandoned
     }
 
@@ -128,6 +156,9 @@ impl RobustMutex {
     pub(crate) fn unlock(&self) -> bool {
         // SAFETY: `self` lies in a mapping that ran `init`; the error-checking kind refuses a thread that is not the owner.
         let code = unsafe { libc::pthread_mutex_unlock(self.0.get()) };
+        if code == 0 {
+            HELD.set(HELD.get() - 1);
+        }
         code == 0
     }
 
@@ -160,6 +191,16 @@ impl RobustMutex {
         // SAFETY: the robust futex word is the first of glibc's mutex, four bytes and aligned; it is only read, atomically,
         // and lives as long as `self`.
         unsafe { AtomicU32::from_ptr(self.0.get().cast::<u32>()) }
+    }
+}
+
+/// A [`RobustMutex`], held.
+pub(crate) struct HeldMutex<'a>(&'a RobustMutex);
+
+impl Drop for HeldMutex<'_> {
+    fn drop(&mut self) {
+        let was_ours = self.0.unlock();
+        debug_assert!(was_ours, "held within one function");
     }
 }
 

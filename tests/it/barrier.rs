@@ -199,3 +199,31 @@ fn party_killed_in_the_action_breaks_for_the_others() {
         assert_eq!(waiter.join().expect("no panic"), Breach::Died(Some(last.process.pid())));
     });
 }
+
+#[test]
+fn replacement_and_parent_are_two_living_parties() {
+    let _watchdog = watchdog("barrier::replacement_and_parent");
+    let barrier = Barrier::new(2).expect("a barrier");
+    Party::new(&barrier, false).kill();
+    let mut replacement = Party::new(&barrier, false);
+    drop(replacement.go.take());
+    await_waiting(&barrier, 1);
+    // A look at who lives is what could break it.
+    await_asleep(replacement.process.pid());
+    barrier.wait().expect("both live");
+    assert!(replacement.process.join().expect("it ends").is_success());
+}
+
+#[test]
+fn second_party_does_not_replace_one_whose_death_its_parent_has_not_seen() {
+    let _watchdog = watchdog("barrier::second_party");
+    let barrier = Barrier::new(2).expect("a barrier");
+    let mut dead = Party::new(&barrier, false);
+    dead.process.kill().expect("a signal");
+    // The pipe's end says that it is gone; it has not been waited for.
+    assert_eq!(dead.here.meet(), None);
+    let mut second = Party::new(&barrier, false);
+    drop(second.go.take());
+    let ended = second.process.join().expect("it ends").failure.clone().expect("nobody else can come");
+    assert!(ended.message.contains("died"), "{ended}");
+}

@@ -16,6 +16,7 @@
 //! Python `multiprocessing.Array`. Differs: slices are all or nothing, also when their writer is killed; reading a single
 //! number takes no lock.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Bound, Range, RangeBounds};
 
@@ -48,7 +49,7 @@ shared_layout! {
 /// assert!(array.get(3).is_err());
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Array<T: Plain> {
     state: Mapping<ArrayState>,
     guardian: Guardian,
@@ -258,6 +259,12 @@ impl<T: Plain> Array<T> {
 
 fn store_all<T: Plain>(atoms: &[T::Atom], numbers: &[T]) {
     atoms.iter().zip(numbers).for_each(|(atom, number)| number.store(atom));
+}
+
+impl<T: Plain> fmt::Debug for Array<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Array").field("len", &self.len()).finish_non_exhaustive()
+    }
 }
 
 sent_in_roles!(

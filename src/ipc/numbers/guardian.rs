@@ -71,7 +71,7 @@ impl Guardian {
         let held = match self {
             Guardian::Nobody => return Err(Error::NoLock),
             Guardian::Own => {
-                let guard = own.acquire(own_pid, || Deadline::NEVER);
+                let guard = own.acquire(own_pid, || Deadline::NEVER)?;
                 Held::RLock(guard.expect("a wait without end ends with the lock"))
             }
             Guardian::Lock(lock) => Held::Lock(lock.acquire()?),

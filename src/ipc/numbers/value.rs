@@ -14,6 +14,8 @@
 //! Python `multiprocessing.Value`. Differs: [`Value::update`] is the `+=` that is atomic; reading and writing take no lock;
 //! numbers have Rust's types, so one that does not fit is an error when it is compiled.
 
+use std::fmt;
+
 use super::guardian::{AnyLock, Guardian, ValueGuard};
 use super::plain::{self, Plain};
 use crate::ipc::error::{Result, os};
@@ -39,7 +41,7 @@ shared_layout! {
 /// assert_eq!(counter.get(), 42);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Value<T: Plain> {
     state: Mapping<ValueState>,
     guardian: Guardian,
@@ -133,6 +135,12 @@ impl<T: Plain> Value<T> {
     /// Python `with value.get_lock():`.
     pub fn lock(&self) -> Result<ValueGuard<'_>> {
         self.guardian.acquire(&self.state.own, self.own_pid)
+    }
+}
+
+impl<T: Plain> fmt::Debug for Value<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value").field("value", &self.get()).finish_non_exhaustive()
     }
 }
 

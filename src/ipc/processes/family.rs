@@ -24,15 +24,12 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use nix::errno::Errno;
-use nix::unistd::Pid;
-
 use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::ipc::sync::waits::{PLACES, WaitState};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::shm::{Mapping, shared_layout};
-use crate::sys::{fd, life};
+use crate::sys::{Pid, fd, life, signal};
 
 /// The most processes that one family has at once.
 pub(crate) const SEATS: usize = 4096;
@@ -168,10 +165,14 @@ impl Family {
 
     /// Takes a seat for a child that is about to be started.
     pub(crate) fn reserve(&self) -> Result<Seat> {
-        for (index, place) in self.table.seats.iter().enumerate() {
+        // Those of the dead last: as long as nobody has waited for a dead process, its seat says so.
+        let seats = || self.table.seats.iter().enumerate();
+        for (is_last_resort, (index, place)) in
+            seats().map(|seat| (false, seat)).chain(seats().map(|seat| (true, seat)))
+        {
             let now = place.state.load(Acquire);
             let last = Standing::of(now);
-            if last.phase != FREE && self.is_alive(Seat::new(index, last.generation)) {
+            if last.phase != FREE && (!is_last_resort || self.is_alive(Seat::new(index, last.generation))) {
                 continue;
             }
             let seat = Seat::new(index, last.generation % (GENERATIONS - 1) + 1);
@@ -214,6 +215,12 @@ impl Family {
             // The child of a dead parent ends before its role begins, so the parent's death decides.
             _ => life::is_alive(&place.life).unwrap_or_else(|| parent_lives() && may_still_start(place)),
         }
+    }
+
+    /// Whether the parent of the process that took `seat` has waited for its end: it knows that the process is gone.
+    pub(crate) fn was_waited_for(&self, seat: Seat) -> bool {
+        let standing = Standing::of(self.table.seats[seat.index()].state.load(Acquire));
+        standing.generation != seat.generation() || standing.phase == FREE
     }
 
     fn standing(&self, seat: Seat, phase: u64) -> u64 {
@@ -275,14 +282,14 @@ fn may_still_start(place: &SeatState) -> bool {
     match fd::pidfd_open(Pid::from_raw(pid as i32)) {
         Ok(pidfd) => !fd::wait_readable(&pidfd, Some(monotonic_ns())).unwrap_or(false),
         // Being out of descriptors says nothing about the child.
-        Err(error) => error.raw_os_error() != Some(Errno::ESRCH as i32),
+        Err(error) => !fd::is_no_process(&error),
     }
 }
 
 /// Ends this process, as a kill would, once the process of `parent` has ended.
 fn end_with(parent: &OwnedFd) {
     if fd::wait_readable(parent, None).unwrap_or(false) {
-        let _ = nix::sys::signal::kill(Pid::this(), nix::sys::signal::Signal::SIGKILL);
+        signal::kill_this_process();
     }
 }
 

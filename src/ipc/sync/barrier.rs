@@ -17,10 +17,15 @@
 //! are known before they start; if one of them dies without having waited, and those who are left are too few for the
 //! round, the barrier breaks as well. Whoever drops its handle has left in order and is no longer counted on.
 //!
+//! The creator counts as a party from its first wait. Before that it counts as long as it holds its handle and has given
+//! the barrier to fewer processes than there are parties: it has to be one of them then. A process that is given the
+//! barrier after its parent has waited for a dead party's end replaces that party.
+//!
 //! # Standard
 //! Python `multiprocessing.Barrier`. Differs: the action is passed by the parties, since a closure cannot be shared; no
 //! party is an error (Python accepts it up to 3.13); a killed party breaks the barrier (gh-123899).
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -37,7 +42,7 @@ use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::fork::forked_from;
 use crate::sys::futex;
-use crate::sys::robust::{Locked, RobustMutex};
+use crate::sys::robust::RobustMutex;
 use crate::sys::shm::{Mapping, shared_layout};
 
 const BROKEN: u32 = 1;
@@ -59,6 +64,9 @@ shared_layout! {
         cause: AtomicU64,
         /// `round << 1 | COMPLETED`, at the round's number modulo their count.
         outcomes: [AtomicU32; OUTCOMES],
+        /// The seat of the creator until it becomes a member or drops its handle, then 0.
+        creator: AtomicU32,
+        padding: AtomicU32,
         members: Members,
     }
 }
@@ -76,7 +84,7 @@ shared_layout! {
 /// assert!(indices == [0, 1] || indices == [1, 0]);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Barrier {
     state: Mapping<BarrierState>,
     family: &'static Family,
@@ -125,7 +133,9 @@ impl Barrier {
             let given = parties.into();
             return Err(Error::OutOfRange { what: "the number of parties", given, least: 1, most: MAX_PARTIES.into() });
         }
+        let family = Family::ours()?;
         let init = |state: &BarrierState| -> io::Result<()> {
+            state.creator.store(family.me().to_word(), Relaxed);
             state.parties.store(parties, Relaxed);
             state.timeout_ns.store(timeout_ns, Relaxed);
             state.mutex.init()
@@ -193,7 +203,7 @@ impl Barrier {
 
     /// Breaks the barrier: all who wait, and all who come, get an error until somebody calls [`reset`](Self::reset).
     pub fn abort(&self) {
-        let _held = self.hold();
+        let _held = self.state.mutex.hold();
         if !self.broken() {
             self.break_now(Breach::Aborted);
         }
@@ -201,7 +211,7 @@ impl Barrier {
 
     /// Makes the barrier as good as new. Who waits gets an error. Members that have died are no longer counted on.
     pub fn reset(&self) {
-        let _held = self.hold();
+        let _held = self.state.mutex.hold();
         let state = &self.state;
         state.members.strike_off(|seat| !self.family.is_alive(seat));
         let cycle = state.cycle.load(Relaxed);
@@ -277,7 +287,7 @@ impl Barrier {
 
     /// Ends a full round well, unless it was broken or reset.
     fn complete(&self, cycle: u32) -> Result<()> {
-        let _held = self.hold();
+        let _held = self.state.mutex.hold();
         let round = cycle / ROUND;
         if self.state.cycle.load(Relaxed) != cycle {
             return self.ended(round);
@@ -324,7 +334,7 @@ impl Barrier {
 
     /// Breaks the barrier if `cycle` is still the open one.
     fn break_round(&self, cycle: u32, cause: Breach) {
-        let _held = self.hold();
+        let _held = self.state.mutex.hold();
         if self.state.cycle.load(Relaxed) == cycle && cycle & BROKEN == 0 {
             self.break_now(cause);
         }
@@ -346,9 +356,11 @@ impl Barrier {
         }
         let dead = self.state.members.seats().find(is_dead)?;
         // Who lives can still come: as one party, or as the several that it already has waiting.
+        let creator = Seat::from_word(self.state.creator.load(Acquire)).filter(|seat| !is_dead(seat));
+        let creator_may_come = creator.is_some() && self.state.members.seats().count() < self.parties() as usize;
         let threads_of = |seat: Seat| arrived_seats().filter(|arrived| *arrived == seat).count().max(1);
         let possible: usize = self.state.members.seats().filter(|seat| !is_dead(seat)).map(threads_of).sum();
-        (possible < self.parties() as usize).then_some(dead)
+        (possible + usize::from(creator_may_come) < self.parties() as usize).then_some(dead)
     }
 
     fn become_member(&self) -> Result<()> {
@@ -356,11 +368,13 @@ impl Barrier {
         if is_member.load(Relaxed) {
             return Ok(());
         }
-        let _held = self.hold();
+        let _held = self.state.mutex.hold();
         // Another thread with the same handle may have been first.
         if !is_member.load(Relaxed) {
             self.state.members.add(self.family.me())?;
             self.state.members.name(self.family.me(), std::process::id());
+            // Behind the membership: counted twice for a moment it is never missed.
+            self.state.creator.store(0, Release);
             is_member.store(true, Relaxed);
         }
         Ok(())
@@ -383,37 +397,12 @@ impl Barrier {
     fn outcome_of(&self, round: u32) -> &AtomicU32 {
         &self.state.outcomes[round as usize % OUTCOMES]
     }
-
-    fn hold(&self) -> MutexHeld<'_> {
-        self.state.hold()
-    }
-}
-
-impl BarrierState {
-    fn hold(&self) -> MutexHeld<'_> {
-        // Abandoned or not: every change under the mutex is one store, and none depends on another.
-        let locked = self.mutex.lock(None);
-        debug_assert!(
-            matches!(locked, Locked::Clean | Locked::Abandoned),
-            "never held across foreign code: {locked:?}"
-        );
-        MutexHeld(&self.mutex)
-    }
 }
 
 /// Whether round `one` came before round `other`; rounds are counted with 31 bits.
 fn is_before(one: u32, other: u32) -> bool {
     let ahead = other.wrapping_sub(one) << 1;
     ahead != 0 && ahead < 1 << 31
-}
-
-struct MutexHeld<'a>(&'a RobustMutex);
-
-impl Drop for MutexHeld<'_> {
-    fn drop(&mut self) {
-        let was_ours = self.0.unlock();
-        debug_assert!(was_ours, "held within one function");
-    }
 }
 
 /// Breaks the barrier if the action unwinds.
@@ -432,37 +421,50 @@ impl Drop for Membership {
     fn drop(&mut self) {
         // Who panics has not left in order: its process's end counts as a death.
         // A forked child's copy is no party's.
-        if !*self.is_member.get_mut() || thread::panicking() || forked_from().is_some() {
+        if thread::panicking() || forked_from().is_some() {
             return;
         }
-        self.state.remove(self.family.me());
+        let _held = self.state.mutex.hold();
+        if *self.is_member.get_mut() {
+            self.state.members.remove(self.family.me());
+        } else {
+            self.state.creator.store(0, Release);
+        }
     }
 }
 
-impl BarrierState {
-    fn add(&self, seat: Seat) -> Result<()> {
-        let _held = self.hold();
-        self.members.add(seat)
+impl fmt::Debug for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Barrier");
+        shown.field("parties", &self.parties()).field("n_waiting", &self.n_waiting()).field("broken", &self.broken());
+        shown.finish_non_exhaustive()
     }
+}
 
-    fn remove(&self, seat: Seat) {
-        let _held = self.hold();
-        self.members.remove(seat);
-    }
+/// No longer counts `seat` for a handle that never came into being, or that its recipient counts itself by now.
+fn remove(state: &BarrierState, seat: Seat) {
+    let _held = state.mutex.hold();
+    state.members.remove(seat);
 }
 
 impl Barrier {
     fn counted_for(&self, recipient: Seat) -> Result<u32> {
-        self.state.add(recipient)?;
+        let _held = self.state.mutex.hold();
+        let members = &self.state.members;
+        // A party whose death its parent knows is replaced.
+        if let Some(gone) = members.seats().find(|seat| self.family.was_waited_for(*seat)) {
+            members.strike_off(|seat| seat == gone);
+        }
+        members.add(recipient)?;
         let state = self.state.clone();
-        Ok(transfer::counted(move || state.remove(recipient)))
+        Ok(transfer::counted(move || remove(&state, recipient)))
     }
 
     fn received(state: Mapping<BarrierState>, counted: u32) -> Result<Self> {
         let barrier = Barrier::of(state, false)?;
         barrier.become_member()?;
         let (state, me) = (barrier.state.clone(), barrier.family.me());
-        transfer::received(counted, move || state.remove(me));
+        transfer::received(counted, move || remove(&state, me));
         Ok(barrier)
     }
 }
@@ -595,8 +597,7 @@ mod tests {
         thread::scope(|scope| {
             let waiter = scope.spawn(|| breach(barrier.wait()));
             await_waiting(&barrier, 1);
-            let unwound =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| barrier.wait_with(|| panic!("in it"))));
+            let unwound = std::panic::catch_unwind(|| barrier.wait_with(|| panic!("in it")));
             assert!(unwound.is_err());
             assert_eq!(waiter.join().expect("no panic"), Breach::ActionFailed);
         });
@@ -648,6 +649,27 @@ mod tests {
         });
         barrier.reset();
         assert_eq!(wait_with_threads(&barrier, 2), [0, 1], "the dead are no longer counted on");
+    }
+
+    #[test]
+    fn creator_that_has_not_waited_yet_is_one_of_the_parties() {
+        let family = Family::ours().expect("a family");
+        let seats = [(); 4].map(|()| family.reserve().expect("a seat"));
+        let [dead, living, ..] = seats;
+        let barrier = barrier(3);
+        for seat in [dead, living] {
+            barrier.state.members.add(seat).expect("room");
+        }
+        // The second of `living`'s threads is there already: with the creator that makes three.
+        for place in &barrier.places()[..2] {
+            place.store(living.to_word().into(), Relaxed);
+        }
+        family.vacate(dead);
+        assert_eq!(barrier.missing(0), None);
+        barrier.state.members.add(seats[2]).expect("room");
+        family.vacate(seats[2]);
+        assert_eq!(barrier.missing(0), Some(dead), "given to as many as there are parties, it needs no creator");
+        seats.into_iter().for_each(|seat| family.vacate(seat));
     }
 
     #[test]

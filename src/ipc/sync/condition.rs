@@ -2,11 +2,14 @@
 //!
 //! # State
 //! A place for each waiter: FREE -> WAITING -> NOTIFIED -> FREE, with the waiter's seat and the ticket that says since
-//! when it waits. Each waiter sleeps on its own place, so a notification wakes exactly the one it is meant for. Whoever
-//! changes a place holds the lock.
+//! when it waits. Each waiter sleeps on its own place, so a notification wakes exactly the one it is meant for. Places
+//! change under `table`, a mutex that nobody sleeps with; only a waiter that leaves frees its own place by one store.
+//!
+//! `lock` is the number of the waiters' lock. It binds while a living process has a place: the first waiter after the
+//! last one has left brings its own lock. That a place is in use says it all, so a killed waiter binds nothing.
 //!
 //! # Ordering
-//! The lock orders everything but a sleeper's look at its own place, which a notification stores in the kernel before it
+//! `table` orders everything but a sleeper's look at its own place, which a notification stores in the kernel before it
 //! wakes.
 //!
 //! # Death
@@ -20,6 +23,7 @@
 //! `std::sync::Condvar` does, so that several conditions can share a lock; that the lock is held is checked when it is
 //! compiled; `notify` does not wait for those it wakes (gh-75158).
 
+use std::fmt;
 use std::time::Duration;
 
 use super::mutex::Guard;
@@ -30,6 +34,7 @@ use crate::ipc::processes::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sys::futex;
+use crate::sys::robust::{HeldMutex, RobustMutex};
 use crate::sys::shm::{Mapping, shared_layout};
 
 const FREE: u32 = 0;
@@ -51,6 +56,7 @@ shared_layout! {
 
 shared_layout! {
     struct ConditionState = b"conditio" {
+        table: RobustMutex,
         /// The number of the lock that waiters give up, 0 before the first.
         lock: AtomicU32,
         next_ticket: AtomicU32,
@@ -73,7 +79,7 @@ shared_layout! {
 /// assert_eq!(not_empty.notify_all(&guard)?, 0, "nobody waits");
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Condition {
     state: Mapping<ConditionState>,
     family: &'static Family,
@@ -85,7 +91,8 @@ impl Condition {
     /// # Errors
     /// [`Error::Os`] if there is no memory or no descriptor for it.
     pub fn new() -> Result<Self> {
-        Condition::of(Mapping::create(0, |_| Ok(())).map_err(os("make a condition"))?)
+        let init = |state: &ConditionState| state.table.init();
+        Condition::of(Mapping::create(0, init).map_err(os("make a condition"))?)
     }
 
     fn of(state: Mapping<ConditionState>) -> Result<Self> {
@@ -156,9 +163,8 @@ impl Condition {
     }
 
     fn wait_until<G: Guard>(&self, guard: G, deadline: Deadline) -> Result<(G, bool)> {
-        self.check_lock(&guard)?;
-        self.pass_on_orphans();
-        let place = self.enter()?;
+        check_not_forked()?;
+        let place = self.enter(guard.mutex().number()?)?;
         let mut suspended = guard.suspend();
         loop {
             futex::wait(&place.state, WAITING, Some(deadline.next_look()));
@@ -170,7 +176,7 @@ impl Condition {
                 continue;
             }
             let guard = G::resume(suspended)?;
-            self.pass_on_orphans();
+            self.pass_on_orphans(&self.state.table.hold());
             let notified = place.state.load(Relaxed) == NOTIFIED || guard.was_abandoned();
             if notified || deadline.has_passed() {
                 place.state.store(FREE, Release);
@@ -190,8 +196,13 @@ impl Condition {
     /// # System calls
     /// `futex`, once for each who is notified.
     pub fn notify<G: Guard>(&self, guard: &G, n: usize) -> Result<usize> {
-        self.check_lock(guard)?;
-        self.pass_on_orphans();
+        check_not_forked()?;
+        let number = guard.mutex().number()?;
+        let table = self.state.table.hold();
+        if self.is_bound_to_another(number) {
+            return Err(Error::WrongLock);
+        }
+        self.pass_on_orphans(&table);
         let next_ticket = self.state.next_ticket.load(Relaxed);
         let mut waiting: Vec<&Place> = self.places().iter().filter(|place| self.waits(place)).collect();
         waiting.sort_unstable_by_key(|place| std::cmp::Reverse(next_ticket.wrapping_sub(place.ticket.load(Relaxed))));
@@ -208,6 +219,11 @@ impl Condition {
         self.notify(guard, usize::MAX)
     }
 
+    /// How many wait now.
+    fn n_waiting(&self) -> usize {
+        self.places().iter().filter(|place| self.waits(place)).count()
+    }
+
     /// The places that were ever used.
     fn places(&self) -> &[Place] {
         let used = self.state.used.load(Acquire) as usize;
@@ -222,19 +238,21 @@ impl Condition {
         Seat::from_word(place.seat.load(Acquire)).is_some_and(|seat| self.family.is_alive(seat))
     }
 
-    /// A condition is used with one lock: another would not keep its users apart.
-    fn check_lock<G: Guard>(&self, guard: &G) -> Result<()> {
-        check_not_forked()?;
-        let number = guard.mutex().number()?;
-        match self.state.lock.compare_exchange(0, number, Relaxed, Relaxed) {
-            Ok(_) => Ok(()),
-            Err(known) if known == number => Ok(()),
-            Err(_) => Err(Error::WrongLock),
-        }
+    /// Whether somebody waits with another lock than the one of this number, which would not keep the two apart.
+    fn is_bound_to_another(&self, lock: u32) -> bool {
+        let in_use = |place: &Place| place.state.load(Acquire) != FREE && self.lives(place);
+        self.state.lock.load(Relaxed) != lock && self.places().iter().any(in_use)
     }
 
-    /// Takes a place, with the lock held.
-    fn enter(&self) -> Result<&Place> {
+    /// Takes a place, with the lock of number `lock` held.
+    fn enter(&self, lock: u32) -> Result<&Place> {
+        let table = self.state.table.hold();
+        if self.is_bound_to_another(lock) {
+            return Err(Error::WrongLock);
+        }
+        self.pass_on_orphans(&table);
+        // Before the place is taken: a place in use always says which lock binds.
+        self.state.lock.store(lock, Relaxed);
         let used = self.places();
         let is_free = |place: &Place| match place.state.load(Relaxed) {
             FREE => true,
@@ -262,8 +280,8 @@ impl Condition {
         self.places().iter().any(|place| self.is_orphan(place))
     }
 
-    /// Gives the notifications of the dead to those who waited at that time, with the lock held.
-    fn pass_on_orphans(&self) {
+    /// Gives the notifications of the dead to those who waited at that time.
+    fn pass_on_orphans(&self, _table: &HeldMutex<'_>) {
         let places = self.places();
         for orphan in places.iter().filter(|place| self.is_orphan(place)) {
             let stamp = orphan.stamp.load(Relaxed);
@@ -278,10 +296,16 @@ impl Condition {
     }
 }
 
-/// Notifies who waits at `place`, with the lock held.
+/// Notifies who waits at `place`, with the table held.
 fn wake(place: &Place, stamp: u32) {
     place.stamp.store(stamp, Relaxed);
     futex::add_and_wake(&place.state, (NOTIFIED - WAITING) as u16, 1);
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condition").field("n_waiting", &self.n_waiting()).finish_non_exhaustive()
+    }
 }
 
 sent_in_roles!([] Condition, "a Condition", |condition, _| Ok(&condition.state), |state: Mapping<ConditionState>| {
@@ -291,6 +315,7 @@ sent_in_roles!([] Condition, "a Condition", |condition, _| Ok(&condition.state),
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::sync::mutex::Suspend;
     use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
     use crate::{Lock, RLock};
     use std::sync::mpsc;
@@ -303,7 +328,7 @@ mod tests {
     impl Condition {
         /// Waits until `n` threads wait; without the lock.
         fn await_waiters(&self, n: usize) {
-            while self.places().iter().filter(|place| self.waits(place)).count() < n {
+            while self.n_waiting() < n {
                 thread::yield_now();
             }
         }
@@ -440,17 +465,50 @@ mod tests {
         let _watchdog = watchdog();
         let (lock, condition) = pair();
         let other = Lock::new().expect("a lock");
-        condition.notify(&lock.acquire().expect("free"), 1).expect("the first one");
+        let wait_and_be_notified = |lock: &Lock, meanwhile: &dyn Fn()| {
+            thread::scope(|scope| {
+                let waiter = scope.spawn(|| drop(condition.wait(lock.acquire().expect("free")).expect("notified")));
+                condition.await_waiters(1);
+                meanwhile();
+                let guard = lock.acquire().expect("the waiter gave it up");
+                assert_eq!(condition.notify_all(&guard).expect("the same lock"), 1);
+                drop(guard);
+                waiter.join().expect("no panic");
+            });
+        };
+        wait_and_be_notified(&lock, &|| {
+            let guard = other.acquire().expect("free");
+            assert!(matches!(condition.notify_all(&guard), Err(Error::WrongLock)));
+            assert!(matches!(condition.wait(guard), Err(Error::WrongLock)));
+            assert!(other.try_acquire().expect("a try").is_some(), "given back");
+        });
+        // With the last waiter the binding is gone.
         let guard = other.acquire().expect("free");
-        assert!(matches!(condition.notify_all(&guard), Err(Error::WrongLock)));
-        assert!(matches!(condition.wait(guard), Err(Error::WrongLock)));
-        assert!(other.try_acquire().expect("a try").is_some(), "given back");
+        assert_eq!(condition.notify_all(&guard).expect("nobody waits"), 0);
+        let (guard, _) = condition.wait_timeout(guard, Duration::ZERO).expect("the first waiter brings its lock");
+        drop(guard);
+        wait_and_be_notified(&lock, &|| ());
+        wait_and_be_notified(&other, &|| ());
+    }
+
+    #[test]
+    fn dead_waiter_binds_no_lock() {
+        let (lock, condition) = pair();
+        let family = Family::ours().expect("a family");
+        let dead = family.reserve().expect("a seat");
+        enter_as(&lock, &condition, dead);
+        let other = Lock::new().expect("a lock");
+        let notify = || condition.notify_all(&other.acquire().expect("free"));
+        assert!(matches!(notify(), Err(Error::WrongLock)), "it lives");
+        family.vacate(dead);
+        assert_eq!(notify().expect("nobody waits"), 0);
     }
 
     /// Begins a wait as somebody else would.
     fn enter_as(lock: &Lock, condition: &Condition, seat: Seat) {
-        let _guard = lock.acquire().expect("free");
-        condition.enter().expect("a place").seat.store(seat.to_word(), Relaxed);
+        let guard = lock.acquire().expect("free");
+        let place = condition.enter(guard.mutex().number().expect("a number")).expect("a place");
+        place.seat.store(seat.to_word(), Relaxed);
     }
 
     #[test]
@@ -485,7 +543,7 @@ mod tests {
             assert_eq!(condition.notify(&guard, 1).expect("the same lock"), 1, "the older one, who lives");
             family.vacate(dead);
             // One who comes after the notification has no claim to it.
-            let late = condition.enter().expect("a place");
+            let late = condition.enter(guard.mutex().number().expect("a number")).expect("a place");
             drop(guard);
             waiter.join().expect("the heir got it");
             assert_eq!(late.state.load(Relaxed), WAITING);

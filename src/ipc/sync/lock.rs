@@ -83,7 +83,7 @@ impl Lock {
     /// Takes the lock, waiting as long as another holds it.
     ///
     /// # Errors
-    /// [`Error::WouldDeadlock`] if this thread holds it already.
+    /// [`Error::WouldDeadlock`] if this thread holds it already, [`Error::TooManyLocks`] if it holds 2,000 others.
     ///
     /// # Death
     /// If the holder dies the wait ends at once: the guard says [`abandoned`](LockGuard::abandoned).
@@ -93,7 +93,7 @@ impl Lock {
     #[inline]
     pub fn acquire(&self) -> Result<LockGuard<'_>> {
         check_not_forked()?;
-        match self.state.mutex.try_lock() {
+        match self.state.mutex.try_lock()? {
             Locked::Clean => Ok(self.guard(false)),
             locked => self.acquire_slowly(locked),
         }
@@ -101,18 +101,18 @@ impl Lock {
 
     #[cold]
     fn acquire_slowly(&self, locked: Locked) -> Result<LockGuard<'_>> {
-        let locked = if locked == Locked::Busy { self.state.mutex.lock(|| Deadline::NEVER) } else { locked };
+        let locked = if locked == Locked::Busy { self.state.mutex.lock(|| Deadline::NEVER)? } else { locked };
         Ok(self.held(locked)?.expect("a wait without end ends with the lock"))
     }
 
     /// Takes the lock if nobody holds it; `None` if somebody does, this thread included. Does not wait.
     ///
     /// # Errors
-    /// None today; a `Result` like its siblings.
+    /// [`Error::TooManyLocks`] if this thread holds 2,000 others.
     #[inline]
     pub fn try_acquire(&self) -> Result<Option<LockGuard<'_>>> {
         check_not_forked()?;
-        match self.state.mutex.try_lock() {
+        match self.state.mutex.try_lock()? {
             // Who does not wait does not wait for itself.
             Locked::WouldDeadlock => Ok(None),
             locked => self.held(locked),
@@ -131,7 +131,7 @@ impl Lock {
         if timeout.is_zero() {
             self.try_acquire()
         } else {
-            self.held(self.state.mutex.lock(|| Deadline::after(timeout)))
+            self.held(self.state.mutex.lock(|| Deadline::after(timeout))?)
         }
     }
 
@@ -251,6 +251,7 @@ sent_in_roles!([] Lock, "a Lock", |lock, _| Ok(&lock.state), |state: Mapping<Loc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::trial::{watchdog, with_sleepers};
     use std::sync::mpsc;
     use std::thread;
 
@@ -287,16 +288,15 @@ mod tests {
 
     #[test]
     fn acquire_blocks_until_released() {
+        let _watchdog = watchdog();
         let lock = Lock::new().expect("a lock");
         let (order, seen) = mpsc::channel();
         let guard = lock.acquire().expect("free");
-        thread::scope(|scope| {
-            let told = order.clone();
-            let lock = &lock;
-            scope.spawn(move || {
-                let _guard = lock.acquire().expect("released in the end");
-                told.send("taken").expect("the test listens");
-            });
+        let take = || {
+            let _guard = lock.acquire().expect("released in the end");
+            order.send("taken").expect("the test listens");
+        };
+        with_sleepers(1, take, || {
             order.send("released").expect("the test listens");
             drop(guard);
         });
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn panic_in_the_critical_section_releases() {
         let lock = Lock::new().expect("a lock");
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lock.with(|_| panic!("inside"))));
+        let outcome = std::panic::catch_unwind(|| lock.with(|_| panic!("inside")));
         assert!(outcome.is_err());
         assert!(lock.try_acquire().expect("a try").is_some());
     }

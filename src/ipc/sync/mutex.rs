@@ -14,12 +14,29 @@ use std::io;
 use super::holder::{HeldBy, Holder};
 use super::waits::Waiting;
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::Result;
+use crate::ipc::error::{Error, Result};
 use crate::ipc::processes::family::Family;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use crate::sys::robust::{Locked, RobustMutex};
+use crate::sys::robust::{self, Locked, RobustMutex};
 use crate::sys::shm::shared_layout;
+
+/// The most locks that one thread may hold. The kernel hands on 2,048 robust mutexes of a thread that ends; the rest is for
+/// those that the library itself holds for a moment, inside a queue or a barrier.
+pub(crate) const MOST_HELD: u32 = 2_000;
+
+/// This thread holds [`MOST_HELD`] locks, and this one is not among them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct HoldsTooMany;
+
+/// What an attempt to take a lock gives.
+pub(crate) type Attempt = std::result::Result<Locked, HoldsTooMany>;
+
+impl From<HoldsTooMany> for Error {
+    fn from(HoldsTooMany: HoldsTooMany) -> Self {
+        Error::TooManyLocks { limit: MOST_HELD }
+    }
+}
 
 shared_layout! {
     pub struct MutexState {
@@ -44,16 +61,23 @@ impl MutexState {
 
     /// Takes the mutex if it is free.
     #[inline]
-    pub(crate) fn try_lock(&self) -> Locked {
-        self.mutex.try_lock_unless_own()
+    pub(crate) fn try_lock(&self) -> Attempt {
+        if robust::held_by_this_thread() < MOST_HELD { Ok(self.mutex.try_lock_unless_own()) } else { self.refuse() }
+    }
+
+    /// What a thread gets that holds [`MOST_HELD`] locks: one more would stay locked if the thread died with them.
+    #[cold]
+    fn refuse(&self) -> Attempt {
+        let is_own = self.mutex.owner_tid() == Some(robust::own_tid());
+        if is_own { Ok(Locked::WouldDeadlock) } else { Err(HoldsTooMany) }
     }
 
     /// Takes the mutex, waiting until `deadline`.
     #[inline]
-    pub(crate) fn lock(&self, deadline: impl FnOnce() -> Deadline) -> Locked {
-        match self.try_lock() {
-            Locked::Busy => self.wait(deadline()),
-            locked => locked,
+    pub(crate) fn lock(&self, deadline: impl FnOnce() -> Deadline) -> Attempt {
+        match self.try_lock()? {
+            Locked::Busy => Ok(self.wait(deadline())),
+            locked => Ok(locked),
         }
     }
 
@@ -143,4 +167,47 @@ pub trait Suspend: Sized {
 
     /// Whether the holder before died with the lock.
     fn was_abandoned(&self) -> bool;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::trial::watchdog;
+    use crate::sys::shm::Mapping;
+    use std::thread;
+
+    /// More than the kernel hands on.
+    const MANY: usize = 2_100;
+
+    shared_layout! {
+        struct Many = b"testmany" {
+            mutexes: [MutexState; MANY],
+        }
+    }
+
+    #[test]
+    fn every_lock_that_a_thread_could_take_is_handed_on_when_it_ends() {
+        let _watchdog = watchdog();
+        let init = |many: &Many| many.mutexes.iter().try_for_each(MutexState::init);
+        let many = Mapping::create(0, init).expect("memory");
+        let taken = thread::scope(|scope| {
+            let holder = scope.spawn(|| {
+                let taken = many.mutexes.iter().take_while(|mutex| mutex.try_lock() == Ok(Locked::Clean)).count();
+                assert_eq!(many.mutexes[taken].lock(|| Deadline::NEVER), Err(HoldsTooMany), "the next is refused");
+                assert_eq!(many.mutexes[0].try_lock(), Ok(Locked::WouldDeadlock), "its own are known to it");
+                many.mutexes[0].unlock();
+                assert_eq!(many.mutexes[taken].try_lock(), Ok(Locked::Clean), "one was given back");
+                many.mutexes[taken].unlock();
+                assert_eq!(many.mutexes[0].try_lock(), Ok(Locked::Clean));
+                taken
+            });
+            holder.join().expect("no panic")
+        });
+        assert_eq!(taken, MOST_HELD as usize);
+        for (index, mutex) in many.mutexes.iter().enumerate() {
+            let expected = if index < taken { Locked::Abandoned } else { Locked::Clean };
+            assert_eq!(mutex.try_lock(), Ok(expected), "mutex {index}");
+            mutex.unlock();
+        }
+    }
 }

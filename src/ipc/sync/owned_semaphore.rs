@@ -20,6 +20,7 @@
 //! Python's `multiprocessing.Semaphore` with a `with` statement. Differs: a permit is a guard, so there is no release by
 //! others and none too many; a killed holder does not keep its permits (as with `SEM_UNDO` of `semop(2)`).
 
+use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
@@ -58,7 +59,6 @@ shared_layout! {
 /// assert_eq!(car_park.get_value(), 1);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct OwnedSemaphore {
     state: Mapping<OwnedSemaphoreState>,
     family: &'static Family,
@@ -209,6 +209,12 @@ impl Drop for Permit<'_> {
         if forked_from().is_none() {
             self.semaphore.give_back(self.index);
         }
+    }
+}
+
+impl fmt::Debug for OwnedSemaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedSemaphore").field("value", &self.get_value()).finish_non_exhaustive()
     }
 }
 

@@ -86,14 +86,14 @@ impl RLockState {
 
     /// Takes the lock, waiting until `deadline`. `own_pid` is this process.
     #[inline]
-    pub(crate) fn acquire(&self, own_pid: u32, deadline: impl FnOnce() -> Deadline) -> Option<RLockGuard<'_>> {
-        Held { state: self, own_pid }.guard(self.mutex.lock(deadline))
+    pub(crate) fn acquire(&self, own_pid: u32, deadline: impl FnOnce() -> Deadline) -> Result<Option<RLockGuard<'_>>> {
+        Ok(Held { state: self, own_pid }.guard(self.mutex.lock(deadline)?))
     }
 
     /// Takes the lock if no other thread holds it.
     #[inline]
-    pub(crate) fn try_acquire(&self, own_pid: u32) -> Option<RLockGuard<'_>> {
-        Held { state: self, own_pid }.guard(self.mutex.try_lock())
+    pub(crate) fn try_acquire(&self, own_pid: u32) -> Result<Option<RLockGuard<'_>>> {
+        Ok(Held { state: self, own_pid }.guard(self.mutex.try_lock()?))
     }
 }
 
@@ -133,7 +133,7 @@ impl RLock {
     /// Takes the lock, waiting as long as another thread holds it. At once if this thread does.
     ///
     /// # Errors
-    /// None today; a `Result` like that of [`Lock`](crate::ipc::Lock).
+    /// [`Error::TooManyLocks`](crate::ipc::Error::TooManyLocks) if this thread holds 2,000 others.
     ///
     /// # Death
     /// If the holder dies the wait ends at once: the guard says [`abandoned`](RLockGuard::abandoned).
@@ -143,7 +143,7 @@ impl RLock {
     #[inline]
     pub fn acquire(&self) -> Result<RLockGuard<'_>> {
         check_not_forked()?;
-        let guard = self.state.acquire(self.own_pid, || Deadline::NEVER);
+        let guard = self.state.acquire(self.own_pid, || Deadline::NEVER)?;
         Ok(guard.expect("a wait without end ends with the lock"))
     }
 
@@ -154,7 +154,7 @@ impl RLock {
     #[inline]
     pub fn try_acquire(&self) -> Result<Option<RLockGuard<'_>>> {
         check_not_forked()?;
-        Ok(self.state.try_acquire(self.own_pid))
+        self.state.try_acquire(self.own_pid)
     }
 
     /// Takes the lock, waiting at most `timeout` on the monotonic clock. `None` if it passed; `Duration::ZERO` tries once.
@@ -166,7 +166,7 @@ impl RLock {
         if timeout.is_zero() {
             return self.try_acquire();
         }
-        Ok(self.state.acquire(self.own_pid, || Deadline::after(timeout)))
+        self.state.acquire(self.own_pid, || Deadline::after(timeout))
     }
 
     /// Takes the lock, runs `critical_section`, and gives the lock back, also if it panics.
@@ -255,7 +255,7 @@ impl<'a> Suspend for RLockGuard<'a> {
     }
 
     fn resume(Suspended { held, depth }: Suspended<'a>) -> Result<Self> {
-        let guard = held.guard(held.state.mutex.lock(|| Deadline::NEVER));
+        let guard = held.guard(held.state.mutex.lock(|| Deadline::NEVER)?);
         held.state.depth.store(depth, Relaxed);
         Ok(guard.expect("a wait without end ends with the lock"))
     }
@@ -283,7 +283,7 @@ sent_in_roles!([] RLock, "an RLock", |lock, _| Ok(&lock.state), |state: Mapping<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::trial::watchdog;
+    use crate::ipc::trial::{watchdog, with_sleepers};
     use std::sync::mpsc;
     use std::thread;
 
@@ -331,13 +331,11 @@ mod tests {
         let lock = lock();
         let (order, seen) = mpsc::channel();
         let (outer, inner) = (lock.acquire().expect("free"), lock.acquire().expect("own"));
-        thread::scope(|scope| {
-            let told = order.clone();
-            let lock = &lock;
-            scope.spawn(move || {
-                let _guard = lock.acquire().expect("released in the end");
-                told.send("taken").expect("the test listens");
-            });
+        let take = || {
+            let _guard = lock.acquire().expect("released in the end");
+            order.send("taken").expect("the test listens");
+        };
+        with_sleepers(1, take, || {
             drop(inner);
             order.send("released").expect("the test listens");
             drop(outer);

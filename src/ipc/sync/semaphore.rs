@@ -18,6 +18,7 @@
 //! # Standard
 //! Python `multiprocessing.Semaphore`, `BoundedSemaphore`. The single word follows glibc's `sem_t`.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
@@ -58,7 +59,7 @@ shared_layout! {
 /// assert_eq!(semaphore.get_value(), 1);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Semaphore {
     state: Mapping<SemaphoreState>,
 }
@@ -215,12 +216,18 @@ impl Semaphore {
     }
 }
 
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore").field("value", &self.get_value()).finish_non_exhaustive()
+    }
+}
+
 sent_in_roles!([] Semaphore, "a Semaphore", |semaphore, _| Ok(&semaphore.state), |state: Mapping<SemaphoreState>| {
     Ok(Semaphore { state })
 });
 
 /// A [`Semaphore`] that never has more free permits than at its start: one release too many is an error.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct BoundedSemaphore(Semaphore);
 
 impl BoundedSemaphore {
@@ -262,6 +269,12 @@ impl BoundedSemaphore {
     /// As [`Semaphore::get_value`].
     pub fn get_value(&self) -> u32 {
         self.0.get_value()
+    }
+}
+
+impl fmt::Debug for BoundedSemaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundedSemaphore").field("value", &self.get_value()).finish_non_exhaustive()
     }
 }
 
