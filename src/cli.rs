@@ -11,7 +11,6 @@ use anyhow::anyhow;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use clap_complete::Shell;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::bench::{self, BenchArgs};
 use crate::chaos::{self, ChaosArgs};
@@ -20,7 +19,7 @@ use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Color, Format, Language, Pictures, Reporter, Screen, to_stdout};
 use crate::scenarios::{Kill, SCENARIOS, Speed, Terms};
-use crate::sys::signal::wait_for_children;
+use crate::sys::{fd, signal};
 
 const TRY_FIRST: &str = "\
 Try first:
@@ -203,9 +202,11 @@ pub fn run() -> ExitCode {
     if let Some(code) = enter(&roles) {
         return code;
     }
-    raise_descriptor_limit();
+    signal::report_file_limit();
+    // A worker costs its parent three descriptors, and the usual soft limit of 1024 would end at 340 workers.
+    fd::raise_limit();
     // Should it fail, the exit statuses of workers are unknown, and nothing else.
-    let _ = wait_for_children();
+    let _ = signal::wait_for_children();
     let args: Vec<OsString> = std::env::args_os().collect();
     let mut command = command(For::Parsing);
     if args.len() <= 1 {
@@ -227,14 +228,6 @@ pub fn run() -> ExitCode {
             let _ = out.write_all(said.as_bytes());
             if error.use_stderr() { Outcome::Unusable.exit_code() } else { ExitCode::SUCCESS }
         }
-    }
-}
-
-/// A worker costs its parent three descriptors, and the usual soft limit of 1024 would end at 340 workers.
-fn raise_descriptor_limit() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Without it only large runs fail, and they say why.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 

@@ -12,19 +12,13 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags};
-use nix::sys::prctl;
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::workload::{Kind, Point, RoundTrips, Sample, Workload};
 use crate::ipc::StopSignals;
 use crate::sys::clock::monotonic_ns;
-use crate::sys::fd;
+use crate::sys::{fd, group};
 
 const PROGRAM: &str = include_str!("../../data/bench_python.py");
 /// A task that takes longer has gone wrong.
@@ -32,8 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A python3 that waits for tasks.
 pub(super) struct Python<'a> {
-    group: Pid,
-    _child: Child,
+    child: Child,
     talk: RefCell<Talk>,
     signals: &'a StopSignals,
     pub(super) version: String,
@@ -65,7 +58,7 @@ impl<'a> Python<'a> {
     /// If there is no python3, or one that cannot do it.
     pub(super) fn start(signals: &'a StopSignals) -> Result<Self> {
         // Its orphans become ours, to be waited for.
-        prctl::set_child_subreaper(true).context("cannot take care of orphaned processes")?;
+        group::adopt_orphans().context("cannot take care of orphaned processes")?;
         let started = Command::new("python3")
             .args(["-I", "-c", PROGRAM, &std::process::id().to_string()])
             .stdin(Stdio::piped())
@@ -82,8 +75,7 @@ impl<'a> Python<'a> {
             tasks: child.stdin.take().expect("piped"),
             answers: BufReader::new(child.stdout.take().expect("piped")),
         };
-        let group = Pid::from_raw(child.id() as i32);
-        let mut python = Python { group, _child: child, talk: RefCell::new(talk), signals, version: String::new() };
+        let mut python = Python { child, talk: RefCell::new(talk), signals, version: String::new() };
         let hello: Hello = python.hear().context("python3 cannot do it")?;
         python.version = hello.version;
         Ok(python)
@@ -108,10 +100,9 @@ impl<'a> Python<'a> {
     /// Waits for a line, not beyond [`PATIENCE`] and not when this process is asked to stop.
     fn hear<T: for<'de> Deserialize<'de>>(&self) -> Result<T> {
         let answers = &mut self.talk.borrow_mut().answers;
-        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut asked = [readable(answers.get_ref().as_fd()), readable(self.signals.as_fd())];
         let until_ns = monotonic_ns() + PATIENCE.as_nanos() as u64;
-        if !fd::wait_any(&mut asked, Some(until_ns))? {
+        let either = [answers.get_ref().as_fd(), self.signals.as_fd()];
+        if !fd::wait_any_readable(&either, Some(until_ns))?.contains(&true) {
             bail!("python3 did not answer within {} s", PATIENCE.as_secs());
         }
         if self.signals.asked().is_some() {
@@ -141,9 +132,6 @@ impl<'a> Python<'a> {
 impl Drop for Python<'_> {
     fn drop(&mut self) {
         // It waits for a task or is lost in one; nothing that it has needs to be put in order.
-        let _ = killpg(self.group, Signal::SIGKILL);
-        // First the child itself, then those that its death has made ours, until there is none.
-        let everybody = Pid::from_raw(-self.group.as_raw());
-        while !matches!(waitpid(everybody, None), Err(errno) if errno != Errno::EINTR) {}
+        group::kill_group(self.child.id());
     }
 }

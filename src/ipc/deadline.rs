@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use crate::sys::clock::monotonic_ns;
 
-/// The longest sleep without a look at what the sleeper waits for and who is still alive.
-const LOOK_EVERY_NS: u64 = 100_000_000;
+/// Interval between liveness checks while asleep: the longest sleep without a look at what is waited for and who is alive.
+/// Well below the 250 ms within which a death must show.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_nanos(LOOK_EVERY_NS);
+/// The same in nanoseconds.
+pub(crate) const LOOK_EVERY_NS: u64 = 100_000_000;
 
 /// When to give up: a moment, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,11 +15,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use nix::sys::memfd::MFdFlags;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::sys::fd::memfd;
+use crate::sys::memfd;
 
 /// What is sold when nobody brings a file.
 const BUILT_IN: &str = include_str!("../../data/tickets.json");
@@ -70,8 +69,7 @@ impl Stock {
 impl TicketFile {
     /// An unnamed copy of the built-in file: nothing of it is left when the last worker has ended.
     pub(super) fn built_in() -> anyhow::Result<Self> {
-        let memfd = memfd("tickets", MFdFlags::empty()).context("cannot make a data file in memory")?;
-        let file = File::from(memfd);
+        let file = File::from(memfd::create("tickets").context("cannot make a data file in memory")?);
         file.write_all_at(BUILT_IN.as_bytes(), 0).context("cannot write the data file in memory")?;
         Ok(TicketFile(file))
     }

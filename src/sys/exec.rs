@@ -25,6 +25,7 @@ use nix::unistd::Pid;
 
 use super::clock::monotonic_ns;
 use super::fd::{duplicate, pidfd_open, wait_readable};
+use super::retry::retry;
 use super::signal::blocked_at_start;
 
 /// The number of the first descriptor that a worker gets beside its standard ones.
@@ -112,17 +113,17 @@ impl Launch<'_> {
 /// Returns `None` if the status was taken by somebody else: SIGCHLD is ignored, or another part of the process reaps.
 pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<Result<i32, i32>>> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    loop {
-        // Not nix's `waitid`: it reaps a child that a real-time signal has ended, and then knows no such signal.
+    // Not nix's `waitid`: it reaps a child that a real-time signal has ended, and then knows no such signal.
+    let reaped = retry(|| {
         // SAFETY: an open descriptor, and memory for one `siginfo_t`.
-        let reaped =
-            unsafe { libc::waitid(libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t, info.as_mut_ptr(), libc::WEXITED) };
-        match Errno::result(reaped) {
-            Ok(_) => break,
-            Err(Errno::ECHILD) => return Ok(None),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
+        Errno::result(unsafe {
+            libc::waitid(libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t, info.as_mut_ptr(), libc::WEXITED)
+        })
+    });
+    match reaped {
+        Ok(_) => {}
+        Err(Errno::ECHILD) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
     }
     // SAFETY: zeroed at first, which is a valid `siginfo_t`, and filled in by the call that succeeded.
     let info = unsafe { info.assume_init() };

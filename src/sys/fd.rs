@@ -7,14 +7,13 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::epoll::{Epoll, EpollCreateFlags};
-use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::fstat;
 use nix::unistd::{Pid, pipe2};
 
 use super::clock::monotonic_ns;
+use super::retry::retry;
 
 /// A close-on-exec copy of `fd` with a number of at least `lowest`.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
@@ -23,34 +22,24 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Lets this process have as many descriptors as its hard limit allows.
+pub(crate) fn raise_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it cannot be raised, running out of descriptors is an error of its own.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
 /// Keeps 0, 1 and 2 for the standard streams: where one of them is closed the kernel gives its number to the next descriptor,
 /// and what is printed then goes there. To be called with every descriptor that this library makes.
 pub(crate) fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() > libc::STDERR_FILENO { Ok(fd) } else { duplicate(fd.as_fd(), libc::STDERR_FILENO + 1) }
 }
 
-/// Nameless memory as a file.
-pub(crate) fn memfd(name: &str, flags: MFdFlags) -> io::Result<OwnedFd> {
-    above_standard(memfd_create(name, MFdFlags::MFD_CLOEXEC | flags)?)
-}
-
 /// The reading and the writing end of a pipe.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reading, writing) = pipe2(OFlag::O_CLOEXEC)?;
     Ok((above_standard(reading)?, above_standard(writing)?))
-}
-
-/// A counter in the kernel that can be polled. Never blocks.
-pub(crate) fn eventfd() -> io::Result<EventFd> {
-    let counter = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-    let fd = above_standard(counter.into())?;
-    // SAFETY: it was an `EventFd` the line before.
-    Ok(unsafe { EventFd::from_owned_fd(fd) })
-}
-
-/// What watches many descriptors at once.
-pub(crate) fn epoll() -> io::Result<Epoll> {
-    Ok(Epoll(above_standard(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?.0)?))
 }
 
 /// Two connected Unix sockets.
@@ -93,32 +82,42 @@ pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     above_standard(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
+/// Whether [`pidfd_open`] failed because there is no process of that number.
+pub(crate) fn is_no_process(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ESRCH as i32)
+}
+
 /// Waits until `fd` is readable, or closed at its other end, at most until `until_ns`. `false` if the time passed.
 pub(crate) fn wait_readable(fd: impl AsFd, until_ns: Option<u64>) -> io::Result<bool> {
-    let mut asked = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-    wait_any(&mut asked, until_ns)
+    wait_for(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], until_ns)
 }
 
 /// Waits until there is room to write to `fd`, or nobody reads it any more, at most until `until_ns`. `false` if the time passed.
 pub(crate) fn wait_writable(fd: impl AsFd, until_ns: Option<u64>) -> io::Result<bool> {
-    let mut asked = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
-    wait_any(&mut asked, until_ns)
+    wait_for(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)], until_ns)
+}
+
+/// Waits until one of `fds` is readable, or closed at its other end, at most until `until_ns`. Says of each whether it is:
+/// none of them if the time passed.
+pub(crate) fn wait_any_readable(fds: &[BorrowedFd<'_>], until_ns: Option<u64>) -> io::Result<Vec<bool>> {
+    let mut asked: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    wait_for(&mut asked, until_ns)?;
+    // What nix has no name for is an event too.
+    Ok(asked.iter().map(|asked| asked.any() != Some(false)).collect())
 }
 
 /// Waits until one of `asked` is ready, at most until `until_ns`. `false` if the time passed. Signals do not end it.
-pub(crate) fn wait_any(asked: &mut [PollFd<'_>], until_ns: Option<u64>) -> io::Result<bool> {
+pub(super) fn wait_for(asked: &mut [PollFd<'_>], until_ns: Option<u64>) -> io::Result<bool> {
     loop {
-        match poll(asked, poll_timeout(until_ns)) {
-            Ok(0) if until_ns.is_none_or(|until_ns| monotonic_ns() < until_ns) => {}
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
+        match retry(|| poll(asked, poll_timeout(until_ns)))? {
+            0 if until_ns.is_none_or(|until_ns| monotonic_ns() < until_ns) => {}
+            ready => return Ok(ready > 0),
         }
     }
 }
 
 /// What is left until `until_ns`, for `poll`: whole milliseconds, rounded up so that it never ends early.
-pub(crate) fn poll_timeout(until_ns: Option<u64>) -> PollTimeout {
+pub(super) fn poll_timeout(until_ns: Option<u64>) -> PollTimeout {
     let Some(until_ns) = until_ns else { return PollTimeout::NONE };
     let left_ms = until_ns.saturating_sub(monotonic_ns()).div_ceil(1_000_000);
     // What is longer than `poll` can count (24 days) is waited for in pieces.

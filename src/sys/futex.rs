@@ -134,6 +134,7 @@ fn change_and_wake(word: &AtomicU32, operation: i32, operand: u16, count: i32) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::trial::{watchdog, with_sleepers};
     use crate::sys::atomic::Ordering::SeqCst;
 
     #[test]
@@ -148,31 +149,31 @@ mod tests {
 
     #[test]
     fn wait_all_unchanged_sees_any_word_change() {
+        let _watchdog = watchdog();
         let words = [AtomicU32::new(1), AtomicU32::new(2)];
         assert!(wait_all_unchanged([(&words[0], 1), (&words[1], 0)], monotonic_ns() + 60_000_000_000));
         assert!(!wait_all_unchanged([(&words[0], 1), (&words[1], 2)], monotonic_ns() - 1));
-        std::thread::scope(|scope| {
-            let sleeper = scope.spawn(|| {
-                while words[1].load(SeqCst) == 2 {
-                    wait_all_unchanged([(&words[0], 1), (&words[1], 2)], monotonic_ns() + 60_000_000_000);
-                }
-            });
+        let sleep = || {
+            while words[1].load(SeqCst) == 2 {
+                wait_all_unchanged([(&words[0], 1), (&words[1], 2)], u64::MAX);
+            }
+        };
+        with_sleepers(1, sleep, || {
             add_one_and_wake_all(&words[1]);
-            sleeper.join().expect("the sleeper wakes");
         });
     }
 
     #[test]
     fn add_one_and_wake_all_does_both() {
+        let _watchdog = watchdog();
         let word = AtomicU32::new(7);
-        std::thread::scope(|scope| {
-            let sleeper = scope.spawn(|| {
-                while word.load(SeqCst) == 7 {
-                    wait(&word, 7, None);
-                }
-            });
+        let sleep = || {
+            while word.load(SeqCst) == 7 {
+                wait(&word, 7, None);
+            }
+        };
+        with_sleepers(1, sleep, || {
             add_one_and_wake_all(&word);
-            sleeper.join().expect("the sleeper wakes");
         });
         assert_eq!(word.load(SeqCst), 8);
     }

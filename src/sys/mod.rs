@@ -12,14 +12,22 @@ compile_error!(
     "ipc_demo needs 64-bit Linux with glibc: its crash safety rests on the kernel's robust futexes and glibc's robust mutexes"
 );
 
+/// The number of a process, and a signal's, as the calls of this floor take them.
+pub(crate) use nix::{sys::signal::Signal, unistd::Pid};
+
 pub(crate) mod atomic;
 pub(crate) mod clock;
+pub(crate) mod epoll;
 pub(crate) mod exec;
 pub(crate) mod fd;
 pub(crate) mod fork;
 pub(crate) mod futex;
+pub(crate) mod group;
 pub(crate) mod life;
+pub(crate) mod memfd;
+pub(crate) mod memory;
 pub(crate) mod posix;
+mod retry;
 pub(crate) mod robust;
 #[cfg(debug_assertions)]
 pub(crate) mod sabotage;
@@ -29,3 +37,28 @@ pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod task;
 pub(crate) mod trace;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    fn sources_in(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+        entries.flat_map(|path| if path.is_dir() { sources_in(&path) } else { vec![path] }).collect()
+    }
+
+    #[test]
+    fn nothing_else_names_the_kernels_calls() {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let names_them = |path: &PathBuf| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            text.lines().any(|line| line.contains("nix::") && !line.contains("os::unix::"))
+        };
+        let elsewhere = sources_in(&src).into_iter().filter(|path| !path.starts_with(src.join("sys")));
+        // It polls by itself until it is cut up.
+        let known = src.join("scenarios/stage.rs");
+        let found: Vec<PathBuf> = elsewhere.filter(names_them).filter(|path| *path != known).collect();
+        assert!(found.is_empty(), "{found:?}");
+    }
+}

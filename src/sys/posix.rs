@@ -4,7 +4,7 @@ use std::cell::UnsafeCell;
 
 use nix::libc;
 
-use super::shm::Shared;
+use super::shm::{Shared, sign};
 
 /// A process-shared `sem_t`.
 #[repr(transparent)]
@@ -15,6 +15,8 @@ unsafe impl Sync for PosixSemaphore {}
 
 // SAFETY: `sem_t` is `repr(C)`, made for shared memory and without drop glue; `init` runs before it is used.
 unsafe impl Shared for PosixSemaphore {
+    const SIGNATURE: u64 = sign(0, "sem_t");
+
     fn may_unmap(&self) -> bool {
         true
     }
@@ -48,6 +50,8 @@ unsafe impl Sync for PosixBarrier {}
 
 // SAFETY: as for `PosixSemaphore`.
 unsafe impl Shared for PosixBarrier {
+    const SIGNATURE: u64 = sign(0, "pthread_barrier_t");
+
     fn may_unmap(&self) -> bool {
         true
     }

@@ -8,7 +8,7 @@
 //! The memory lives as long as any process has it open or mapped, and leaves nothing behind.
 //!
 //! # Standard
-//! `memfd_create(2)`, `fcntl(2)` `F_ADD_SEALS`, `fallocate(2)` (so that a full machine is an error here and not a SIGBUS
+//! `fcntl(2)` `F_ADD_SEALS`, `fallocate(2)` (so that a full machine is an error here and not a SIGBUS
 //! later), `mmap(2)` `MAP_SHARED`.
 
 use std::ffi::c_void;
@@ -22,13 +22,12 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::libc;
-use nix::sys::memfd::MFdFlags;
 use nix::sys::stat::fstat;
-use nix::unistd::ftruncate;
 
 use super::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
-use super::fd::memfd;
 use super::fork;
+use super::memfd;
+use super::memory::{check_available, page_bytes};
 use super::robust::RobustMutex;
 
 /// A type that may lie in memory shared between processes.
@@ -37,6 +36,9 @@ use super::robust::RobustMutex;
 /// A fixed `repr(C)` layout of atomics and robust mutexes only (everything may change under a `&Self`), valid when all of
 /// its bytes are zero or anything a peer wrote, without pointers and without drop glue. Use [`shared_layout!`].
 pub unsafe trait Shared: Sync {
+    /// Another number for every other layout: what two builds that share memory compare.
+    const SIGNATURE: u64;
+
     /// Whether the memory may be unmapped: `false` while this process still owns a mutex in it.
     fn may_unmap(&self) -> bool;
 }
@@ -45,6 +47,8 @@ macro_rules! shared_atomics {
     ($($atomic:ty),*) => {$(
         // SAFETY: an atomic integer has a fixed layout, every bit pattern is valid, and no drop glue.
         unsafe impl Shared for $atomic {
+            const SIGNATURE: u64 = sign(0, stringify!($atomic));
+
             fn may_unmap(&self) -> bool {
                 true
             }
@@ -55,6 +59,8 @@ shared_atomics!(AtomicU8, AtomicU16, AtomicU32, AtomicU64);
 
 // SAFETY: a pthread mutex is `repr(C)`, made for shared memory and without drop glue; `init` runs before it is used.
 unsafe impl Shared for RobustMutex {
+    const SIGNATURE: u64 = sign_number(sign(0, "RobustMutex"), size_of::<RobustMutex>() as u64);
+
     fn may_unmap(&self) -> bool {
         !self.is_held_by_this_process()
     }
@@ -62,6 +68,8 @@ unsafe impl Shared for RobustMutex {
 
 // SAFETY: an array of a shared type is laid out as its elements.
 unsafe impl<T: Shared, const N: usize> Shared for [T; N] {
+    const SIGNATURE: u64 = sign_number(sign_number(0, T::SIGNATURE), N as u64);
+
     fn may_unmap(&self) -> bool {
         self.iter().all(T::may_unmap)
     }
@@ -75,9 +83,10 @@ pub(crate) trait Layout: Shared {
 
 /// Declares a `repr(C)` struct whose fields are all [`Shared`](crate::sys::shm::Shared), and so is the struct.
 ///
-/// With `= b"KIND    "` behind the name it is also a [`Layout`](crate::sys::shm::Layout), the root of a mapping.
+/// With `= b"KIND    "` behind the name it is also a [`Layout`](crate::sys::shm::Layout), the root of a mapping; `+ [T]`
+/// behind that names a struct that lies in its tail, so that its layout counts too.
 macro_rules! shared_layout {
-    ($(#[$attr:meta])* $vis:vis struct $name:ident $(= $kind:literal)? {
+    ($(#[$attr:meta])* $vis:vis struct $name:ident $(= $kind:literal $(+ [$tail:ty])?)? {
         $($(#[$field_attr:meta])* $field_vis:vis $field:ident: $ty:ty),* $(,)?
     }) => {
         $(#[$attr])*
@@ -89,6 +98,14 @@ macro_rules! shared_layout {
             // SAFETY: the macro makes the struct `repr(C)`, and the calls in `may_unmap` compile only if each field is
             // `Shared`; such a struct has no pointer and no drop glue, and zeroed memory is valid.
             unsafe impl $crate::sys::shm::Shared for $name {
+                const SIGNATURE: u64 = {
+                    use $crate::sys::shm::{Shared, sign, sign_number};
+                    let hash = sign(sign(0, env!("CARGO_PKG_VERSION")), stringify!($name));
+                    $(let hash = sign_number(sign(hash, stringify!($field)), <$ty as Shared>::SIGNATURE);)*
+                    $($(let hash = sign_number(sign(hash, "tail"), <$tail as Shared>::SIGNATURE);)?)?
+                    hash
+                };
+
                 fn may_unmap(&self) -> bool {
                     true $(&& $crate::sys::shm::Shared::may_unmap(&self.$field))*
                 }
@@ -104,33 +121,36 @@ pub(crate) use shared_layout;
 shared_layout! {
     struct Header {
         kind: AtomicU64,
-        version: AtomicU32,
-        ready: AtomicU32,
-        layout_bytes: AtomicU64,
+        signature: AtomicU64,
+        ready: AtomicU64,
         tail_bytes: AtomicU64,
     }
 }
 
-/// Of every machine this runs on; a larger page would only make `populate` fail.
-const PAGE_BYTES: usize = 4096;
-
 /// `T` starts on a cache line of its own, and so does the tail when `T`'s size is a multiple of 64.
 const LAYOUT_OFFSET: usize = 64;
 
-/// From this many bytes on the machine is asked whether it has them.
-const LARGE: usize = 16 << 20;
+/// From this many bytes on it is asked whether there is that much memory: asking takes as long as clearing them.
+const LARGE: usize = 1 << 20;
 
-/// Changes whenever any layout does: processes of different builds do not share memory.
-const VERSION: u32 = fnv(concat!(env!("CARGO_PKG_VERSION"), "/1").as_bytes());
+/// How much a sparse tail grows between two times that it is asked.
+const GROWTH: u64 = 4 << 20;
 
-const fn fnv(bytes: &[u8]) -> u32 {
-    let mut hash = 0x811c_9dc5_u32;
+/// Begins the [signature](Shared::SIGNATURE) of a layout, or goes on with it: FNV-1a.
+pub(crate) const fn sign(mut hash: u64, text: &str) -> u64 {
+    let bytes = text.as_bytes();
     let mut index = 0;
     while index < bytes.len() {
-        hash = (hash ^ bytes[index] as u32).wrapping_mul(0x0100_0193);
+        hash = (hash ^ bytes[index] as u64).wrapping_mul(0x100_0000_01b3);
         index += 1;
     }
-    hash
+    // What ends here, so that a part of one word never looks like another's.
+    (hash ^ 0xff).wrapping_mul(0x100_0000_01b3)
+}
+
+/// Goes on with a signature by a number.
+pub(crate) const fn sign_number(hash: u64, number: u64) -> u64 {
+    (hash ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
 }
 
 /// A `T` and its tail bytes, in memory that other processes map too.
@@ -187,14 +207,16 @@ impl<T: Layout> Mapping<T> {
     ) -> io::Result<Self> {
         let too_large = || io::Error::from(Errno::ENOMEM);
         let len = Self::tail_offset().checked_add(tail_len).ok_or_else(too_large)?;
-        let file_len = libc::off_t::try_from(len).map_err(|_| too_large())?;
         let solid_len = Self::tail_offset() + solid_len.min(tail_len);
-        if solid_len > LARGE && solid_len as u64 / 1024 > available_memory_kib()? {
+        if solid_len > LARGE {
+            check_available(solid_len as u64)?;
+        }
+        if libc::off_t::try_from(len).is_err() {
             return Err(too_large());
         }
         fork::note_origin()?;
-        let memfd = memfd("ipc_demo", MFdFlags::MFD_ALLOW_SEALING)?;
-        ftruncate(&memfd, file_len)?;
+        let memfd = memfd::create("ipc_demo")?;
+        memfd::set_len(&memfd, len as u64)?;
         fallocate(&memfd, FallocateFlags::empty(), 0, solid_len as libc::off_t)?;
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&memfd, FcntlArg::F_ADD_SEALS(seals))?;
@@ -202,8 +224,7 @@ impl<T: Layout> Mapping<T> {
         init(&mapping)?;
         let header = mapping.header();
         header.kind.store(u64::from_le_bytes(*T::KIND), Ordering::Relaxed);
-        header.version.store(VERSION, Ordering::Relaxed);
-        header.layout_bytes.store(size_of::<T>() as u64, Ordering::Relaxed);
+        header.signature.store(T::SIGNATURE, Ordering::Relaxed);
         header.tail_bytes.store(tail_len as u64, Ordering::Relaxed);
         // pairs with: the load in `open`
         header.ready.store(1, Ordering::Release);
@@ -230,8 +251,7 @@ impl<T: Layout> Mapping<T> {
         if header.kind.load(Ordering::Relaxed) != u64::from_le_bytes(*T::KIND) {
             return Err(invalid("is of another kind"));
         }
-        if header.version.load(Ordering::Relaxed) != VERSION
-            || header.layout_bytes.load(Ordering::Relaxed) != size_of::<T>() as u64
+        if header.signature.load(Ordering::Relaxed) != T::SIGNATURE
             || header.tail_bytes.load(Ordering::Relaxed) != mapping.tail_len as u64
         {
             return Err(invalid("was made by another version of ipc_demo"));
@@ -327,8 +347,8 @@ impl<T: Layout> Mapping<T> {
     }
 
     /// The first offset in the tail, at or after `offset`, at which a page begins.
-    pub(crate) const fn at_page(offset: usize) -> usize {
-        (Self::tail_offset() + offset).next_multiple_of(PAGE_BYTES) - Self::tail_offset()
+    pub(crate) fn at_page(offset: usize) -> usize {
+        (Self::tail_offset() + offset).next_multiple_of(page_bytes()) - Self::tail_offset()
     }
 
     /// The shared value in the tail at `offset`.
@@ -353,7 +373,11 @@ impl<T: Layout> Mapping<T> {
     /// `madvise(2)` `MADV_POPULATE_WRITE`, Linux 5.14.
     pub(crate) fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
         let start = self.tail_at(offset, len);
-        let into_page = start.addr() % PAGE_BYTES;
+        let resident = self.resident_bytes()?;
+        if resident / GROWTH != (resident + len as u64) / GROWTH {
+            check_available(GROWTH.max(len as u64))?;
+        }
+        let into_page = start.addr() % page_bytes();
         // SAFETY: the mapping starts on a page boundary at or before `start`, so the start of the page lies in it too; the
         // advice touches pages without changing their content and fails on what is not mapped.
         let advised =
@@ -368,8 +392,8 @@ impl<T: Layout> Mapping<T> {
 
     /// Takes the memory of the whole pages within `len` bytes of the tail at `offset`. Their content is lost.
     pub(crate) fn release(&self, offset: usize, len: usize) -> io::Result<()> {
-        let start = (Self::tail_offset() + offset).next_multiple_of(PAGE_BYTES);
-        let end = (Self::tail_offset() + offset + len).min(self.len.get()) / PAGE_BYTES * PAGE_BYTES;
+        let start = (Self::tail_offset() + offset).next_multiple_of(page_bytes());
+        let end = (Self::tail_offset() + offset + len).min(self.len.get()) / page_bytes() * page_bytes();
         if start < end {
             let punch = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
             fallocate(self.memfd(), punch, start as libc::off_t, (end - start) as libc::off_t)?;
@@ -378,9 +402,8 @@ impl<T: Layout> Mapping<T> {
     }
 
     /// How much memory the whole mapping takes by now.
-    #[cfg(test)]
-    pub(crate) fn resident_bytes(&self) -> u64 {
-        fstat(self.memfd()).expect("an open memfd").st_blocks as u64 * 512
+    pub(crate) fn resident_bytes(&self) -> io::Result<u64> {
+        Ok(fstat(self.memfd())?.st_blocks as u64 * 512)
     }
 
     #[inline]
@@ -423,15 +446,6 @@ impl<T: Layout> Drop for Owner<T> {
         // knows the memory (the check above).
         unsafe { libc::munmap(self.base.as_ptr().cast::<c_void>(), self.len.get()) };
     }
-}
-
-/// What the kernel could still give without ending processes for it. (`fallocate` does not ask: it takes what there is and
-/// lets the kernel end processes, this one perhaps.)
-fn available_memory_kib() -> io::Result<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let number = line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok());
-    number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/meminfo does not tell the available memory"))
 }
 
 /// `memcpy` without the call where the length is that of a small message.
@@ -513,9 +527,60 @@ mod tests {
     }
 
     #[test]
+    fn every_change_of_a_layout_changes_its_signature() {
+        shared_layout! { #[allow(dead_code, reason = "only its layout counts")] struct Inner { first: AtomicU32, second: AtomicU32 } }
+        let one = Inner::SIGNATURE;
+        let others = {
+            mod swapped {
+                use super::super::*;
+                shared_layout! { #[allow(dead_code, reason = "only its layout counts")] pub(super) struct Inner { second: AtomicU32, first: AtomicU32 } }
+            }
+            mod longer {
+                use super::super::*;
+                shared_layout! { #[allow(dead_code, reason = "only its layout counts")] pub(super) struct Inner { first: AtomicU32, second: AtomicU32, third: AtomicU32 } }
+            }
+            mod of_another_type {
+                use super::super::*;
+                shared_layout! { #[allow(dead_code, reason = "only its layout counts")] pub(super) struct Inner { first: AtomicU32, second: [AtomicU16; 2] } }
+            }
+            [swapped::Inner::SIGNATURE, longer::Inner::SIGNATURE, of_another_type::Inner::SIGNATURE]
+        };
+        assert!(others.iter().all(|other| *other != one), "{others:?}");
+        assert_eq!(<[AtomicU32; 2]>::SIGNATURE, <[AtomicU32; 2]>::SIGNATURE);
+        assert_ne!(<[AtomicU32; 2]>::SIGNATURE, <[AtomicU32; 3]>::SIGNATURE);
+    }
+
+    #[test]
+    fn open_refuses_another_build_of_the_same_kind() {
+        mod after {
+            use super::super::*;
+            shared_layout! {
+                #[allow(dead_code, reason = "only its layout counts")]
+                pub(super) struct One = b"test one" { mutex: RobustMutex, word: AtomicU32, padding: AtomicU32 }
+            }
+            shared_layout! { #[allow(dead_code, reason = "only its layout counts")] pub(super) struct Inner { word: AtomicU64 } }
+            shared_layout! { #[allow(dead_code, reason = "only its layout counts")] pub(super) struct Tailed = b"tailed  " + [Inner] { word: AtomicU64 } }
+        }
+        mod before {
+            use super::super::*;
+            shared_layout! { #[allow(dead_code, reason = "only its layout counts")] pub(super) struct Inner { low: AtomicU32, high: AtomicU32 } }
+            shared_layout! { #[allow(dead_code, reason = "only its layout counts")] pub(super) struct Tailed = b"tailed  " + [Inner] { word: AtomicU64 } }
+        }
+        fn refusal<T: Layout>(memfd: OwnedFd) -> String {
+            Mapping::<T>::open(memfd).expect_err("an error").to_string()
+        }
+        let one = Mapping::<One>::create(0, |one| one.mutex.init()).expect("memory");
+        let refused = refusal::<after::One>(second(&one));
+        assert!(refused.contains("another version"), "{refused}");
+        let tailed = Mapping::<before::Tailed>::create(8, |_| Ok(())).expect("memory");
+        let refused = refusal::<after::Tailed>(tailed.memfd().try_clone().expect("a descriptor"));
+        assert!(refused.contains("another version"), "the layout of what lies in the tail counts: {refused}");
+    }
+
+    #[test]
     fn open_refuses_what_was_never_finished() {
-        let memfd = memfd("bare", MFdFlags::MFD_ALLOW_SEALING).expect("memory");
-        ftruncate(&memfd, 4096).expect("a size");
+        let memfd = memfd::create("bare").expect("memory");
+        memfd::set_len(&memfd, 4096).expect("a size");
         fcntl(&memfd, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK)).expect("a seal");
         let refused = Mapping::<One>::open(memfd).expect_err("an error");
         assert!(refused.to_string().contains("never finished"), "{refused}");

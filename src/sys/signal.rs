@@ -16,7 +16,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signa
 use nix::unistd::getpid;
 
 use super::clock::monotonic_ns;
-use super::fd;
+use super::{epoll, fd};
 
 /// The signal that asked this process to stop, 0 before.
 static ASKED: AtomicI32 = AtomicI32::new(0);
@@ -46,7 +46,7 @@ pub(crate) struct StopBell {
 impl StopBell {
     /// From now on the first of these signals is only noted; a second one of the same kind ends the process at once.
     pub(crate) fn hang() -> io::Result<Self> {
-        let bell = fd::eventfd()?;
+        let bell = epoll::eventfd()?;
         BELL.store(bell.as_fd().as_raw_fd(), Ordering::Relaxed);
         // SA_RESETHAND puts the default back as the handler starts: that is what makes the second one deadly.
         let note = SigAction::new(SigHandler::Handler(note_stop), SaFlags::SA_RESETHAND, SigSet::empty());
@@ -110,9 +110,25 @@ pub(crate) fn set_up_worker() -> io::Result<()> {
     Ok(())
 }
 
+/// From now on a write that would make a file longer than this process may (`ulimit -f`) is the error `EFBIG`. Without this
+/// it sends SIGXFSZ, which ends the process before it can say why.
+///
+/// What this process starts inherits it.
+pub(crate) fn report_file_limit() {
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: ignoring runs no code of ours.
+    let ignored = unsafe { sigaction(Signal::SIGXFSZ, &ignore) };
+    debug_assert!(ignored.is_ok(), "SIGXFSZ can be ignored");
+}
+
 /// The set that the parent blocks for a worker's start.
 pub(crate) fn blocked_at_start() -> SigSet {
     OF_THE_TERMINAL.into_iter().collect()
+}
+
+/// Ends this process as a kill from outside would.
+pub(crate) fn kill_this_process() {
+    let _ = nix::sys::signal::kill(getpid(), Signal::SIGKILL);
 }
 
 /// Asks the kernel to kill this process when the last writing end of `pipe` is closed. `false` if it is closed already.

@@ -19,10 +19,11 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 
 use super::fd;
+use super::retry::retry;
 
 /// Takes what has arrived, at most as much as fits; 0 is the end. [`io::ErrorKind::WouldBlock`] if nothing has.
 pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
-    retry(|| recv(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT))
+    Ok(retry(|| recv(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT))?)
 }
 
 /// As [`receive`], but waits as long as [`set_patience`] says. A signal ends the wait like the time does.
@@ -35,7 +36,12 @@ pub(crate) fn receive_patiently(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io:
 
 /// Sends as much as there is room for. [`io::ErrorKind::WouldBlock`] if there is none; no signal if nobody is there.
 pub(crate) fn send_some(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    retry(|| send(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL))
+    Ok(retry(|| send(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL))?)
+}
+
+/// Sends `message` as one, waiting for room. [`io::ErrorKind::BrokenPipe`], and no signal, if nobody is there.
+pub(crate) fn send_message(socket: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
+    Ok(retry(|| send(socket.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL)).map(|_| ())?)
 }
 
 /// How long [`receive_patiently`] waits.
@@ -66,6 +72,11 @@ pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// The user whose process made the other end of a Unix socket's connection.
 pub(crate) fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(nix::sys::socket::getsockopt(&socket, sockopt::PeerCredentials)?.uid())
+}
+
+/// The user whose rights this process has.
+pub(crate) fn own_user() -> u32 {
+    nix::unistd::geteuid().as_raw()
 }
 
 /// Whether a descriptor from elsewhere is what a connection is: a Unix stream socket.
@@ -102,14 +113,9 @@ fn time_value(time: Duration) -> TimeVal {
 
 /// Takes in the next connection of a listening socket. [`io::ErrorKind::WouldBlock`] if nobody waits.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    loop {
-        match accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
-            // SAFETY: the kernel just made this descriptor for us, and nobody else knows its number.
-            Ok(number) => return fd::above_standard(unsafe { OwnedFd::from_raw_fd(number) }),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
+    let number = retry(|| accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC))?;
+    // SAFETY: the kernel just made this descriptor for us, and nobody else knows its number.
+    fd::above_standard(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Makes a listening socket answer at once when nobody waits, and lets as many wait as the kernel allows.
@@ -134,10 +140,16 @@ pub(crate) fn tune_tcp(socket: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Sends a copy of `descriptor` through `socket`, as one message. [`io::ErrorKind::WouldBlock`] if there is no room.
 pub(crate) fn pass_descriptor(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-    let (content, rights) = ([IoSlice::new(b"d")], [descriptor.as_raw_fd()]);
+    pass_descriptors(socket, &[descriptor])
+}
+
+/// As [`pass_descriptor`], with several in the one message.
+pub(crate) fn pass_descriptors(socket: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let content = [IoSlice::new(b"d")];
+    let rights: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&rights)];
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    retry(|| sendmsg::<()>(socket.as_raw_fd(), &content, &rights, flags, None)).map(|_| ())
+    Ok(retry(|| sendmsg::<()>(socket.as_raw_fd(), &content, &rights, flags, None)).map(|_| ())?)
 }
 
 /// What came through a socket for descriptors.
@@ -158,6 +170,7 @@ pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
     let mut room = cmsg_space!([RawFd; 253]);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = loop {
+        // Not `retry`: what it gives borrows from the buffers.
         match recvmsg::<()>(socket.as_raw_fd(), &mut content, Some(&mut room), flags) {
             Err(Errno::EINTR) => {}
             message => break message?,
@@ -182,23 +195,14 @@ pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
 /// Whether the other end is closed: an empty message looks the same.
 fn has_hung_up(socket: BorrowedFd<'_>) -> io::Result<bool> {
     let mut asked = [PollFd::new(socket, PollFlags::empty())];
-    fd::wait_any(&mut asked, Some(0))?;
+    fd::wait_for(&mut asked, Some(0))?;
     Ok(asked[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)))
 }
 
 /// Waits until `socket` has something to read or room to write.
 pub(crate) fn wait_either(socket: BorrowedFd<'_>, until_ns: Option<u64>) -> io::Result<bool> {
     let mut asked = [PollFd::new(socket.as_fd(), PollFlags::POLLIN | PollFlags::POLLOUT)];
-    fd::wait_any(&mut asked, until_ns)
-}
-
-fn retry(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
-    loop {
-        match call() {
-            Err(Errno::EINTR) => {}
-            done => return Ok(done?),
-        }
-    }
+    fd::wait_for(&mut asked, until_ns)
 }
 
 #[cfg(test)]

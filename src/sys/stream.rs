@@ -23,7 +23,8 @@ use nix::sys::stat::{SFlag, fstat};
 use nix::sys::uio::writev;
 use nix::unistd::{read, write};
 
-use super::fd::{self, wait_any, wait_readable, wait_writable};
+use super::fd::{self, wait_for, wait_readable, wait_writable};
+use super::retry::retry;
 
 /// The longest write to a pipe that is never torn and never mixed with another's.
 pub(crate) const ATOMIC_WRITE: usize = libc::PIPE_BUF;
@@ -46,10 +47,9 @@ pub(crate) enum Access {
 /// Writes everything, and blocks until there is room also if the descriptor is non-blocking.
 pub(crate) fn write_waiting(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        match write(fd, bytes) {
+        match retry(|| write(fd, bytes)) {
             Ok(written) => bytes = &bytes[written..],
             Err(Errno::EAGAIN) => _ = wait_writable(fd, None)?,
-            Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
@@ -100,9 +100,8 @@ impl Stream {
             return Ok(None);
         }
         loop {
-            match read(&self.fd, buffer) {
+            match retry(|| read(&self.fd, buffer)) {
                 Ok(count) => return Ok(Some(count)),
-                Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {
                     if !wait_readable(&self.fd, until_ns)? {
                         return Ok(None);
@@ -120,7 +119,7 @@ impl Stream {
     #[inline]
     pub(crate) fn write(&self, parts: &[IoSlice<'_>], until_ns: Option<u64>) -> io::Result<Option<usize>> {
         loop {
-            let written = match (self.is_socket, until_ns) {
+            let written = retry(|| match (self.is_socket, until_ns) {
                 (true, None) => self.send(parts, MsgFlags::MSG_NOSIGNAL),
                 (true, Some(_)) => self.send(parts, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT),
                 (false, None) => match parts {
@@ -128,10 +127,9 @@ impl Stream {
                     parts => writev(&self.fd, parts),
                 },
                 (false, Some(_)) => self.write_what_fits(parts),
-            };
+            });
             match written {
                 Ok(count) => return Ok(Some(count)),
-                Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {
                     if !self.wait_writable(until_ns)? {
                         return Ok(None);
@@ -164,7 +162,7 @@ impl Stream {
     #[cold]
     fn write_where_there_is_room(&self, parts: &[IoSlice<'_>]) -> nix::Result<usize> {
         let mut asked = [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)];
-        if !wait_any(&mut asked, Some(0)).map_err(|_| Errno::EIO)? {
+        if !wait_for(&mut asked, Some(0)).map_err(|_| Errno::EIO)? {
             return Err(Errno::EAGAIN);
         }
         let atomic: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).take(ATOMIC_WRITE).collect();
@@ -172,7 +170,7 @@ impl Stream {
     }
 
     fn wait_writable(&self, until_ns: Option<u64>) -> io::Result<bool> {
-        wait_any(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)], until_ns)
+        wait_for(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)], until_ns)
     }
 }
 

@@ -24,6 +24,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use super::clock::monotonic_ns;
+use super::retry::retry;
 
 mod machine;
 
@@ -142,11 +143,10 @@ impl Tracee {
         flags.set(WaitPidFlag::WNOHANG, sleep == Sleep::IsNews);
         let mut look_at_ns = monotonic_ns() + LOOK_AFTER_NS;
         loop {
-            match waitid(Id::Pid(self.pid), flags) {
-                Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => {}
-                Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => return Ok(Stop::Ended),
-                Ok(_) => return self.what_stopped(),
-                Err(errno) => return Err(errno.into()),
+            match retry(|| waitid(Id::Pid(self.pid), flags))? {
+                WaitStatus::StillAlive => {}
+                WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return Ok(Stop::Ended),
+                _ => return self.what_stopped(),
             }
             if sleep == Sleep::IsNews && monotonic_ns() >= look_at_ns {
                 if is_asleep(Sleeper::Process(self.pid)) {

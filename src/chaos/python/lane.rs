@@ -11,10 +11,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::sys::clock::monotonic_ns;
+use crate::sys::group;
 
 /// How long Python is given to end its workers and itself.
 const GRACE_NS: u64 = 5_000_000_000;
@@ -57,7 +56,7 @@ impl Drop for Lane {
     fn drop(&mut self) {
         if !self.has_ended() {
             // It was not waited for yet, so the number is still its own.
-            let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+            group::terminate(self.child.id());
             let until_ns = monotonic_ns() + GRACE_NS;
             while !self.has_ended() && monotonic_ns() < until_ns {
                 thread::sleep(Duration::from_millis(2));

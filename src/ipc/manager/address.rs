@@ -13,7 +13,6 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::wire::{Transport, random};
@@ -189,7 +188,8 @@ fn listen_at(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             // Of two that find the same dead socket only one may remove it.
-            let lock = Flock::lock(File::open(parent)?, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+            let lock = File::open(parent)?;
+            lock.lock()?;
             if is_dead(path)? {
                 fs::remove_file(path)?;
             }

@@ -11,17 +11,16 @@
 //! # Standard
 //! `unix(7)`, `SOCK_SEQPACKET`. The kernel bounds what is under way (about 200 KiB); then senders wait.
 
+use std::io::ErrorKind;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, send};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::processes::transfer::{Fd, sent_in_roles};
-use crate::sys::socket::packet_pair;
+use crate::sys::socket;
 
 /// The longest message in bytes, in its serialised form.
 pub const DATAGRAM_LIMIT: usize = 64 * 1024;
@@ -46,7 +45,7 @@ pub struct DatagramReceiver<T> {
 /// # Errors
 /// [`Error::Os`] if this process cannot have two more descriptors.
 pub fn datagrams<T: Serialize + DeserializeOwned>() -> Result<(DatagramSender<T>, DatagramReceiver<T>)> {
-    let (sending, receiving) = packet_pair().map_err(os("make a datagram channel"))?;
+    let (sending, receiving) = socket::packet_pair().map_err(os("make a datagram channel"))?;
     let receiver = DatagramReceiver { socket: receiving, buffer: vec![0; DATAGRAM_LIMIT], message: PhantomData };
     Ok((DatagramSender { socket: sending.into(), message: PhantomData }, receiver))
 }
@@ -65,14 +64,10 @@ impl<T: Serialize> DatagramSender<T> {
         if bytes.len() > DATAGRAM_LIMIT {
             return Err(Error::TooLong { bytes: bytes.len(), limit: DATAGRAM_LIMIT });
         }
-        loop {
-            return match send(self.socket.as_fd().as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL) {
-                Ok(_) => Ok(()),
-                Err(Errno::EINTR) => continue,
-                Err(Errno::EPIPE | Errno::ECONNRESET) => Err(Error::Disconnected),
-                Err(errno) => Err(os("send a message")(errno.into())),
-            };
-        }
+        socket::send_message(self.socket.as_fd(), &bytes).map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Error::Disconnected,
+            _ => os("send a message")(error),
+        })
     }
 }
 
@@ -82,18 +77,17 @@ impl<T: DeserializeOwned> DatagramReceiver<T> {
     /// # Errors
     /// [`Error::Codec`] if the bytes are no `T`, and [`Error::Disconnected`] once no sender is left and all is read.
     pub fn try_receive(&mut self) -> Result<Option<T>> {
-        loop {
-            return match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => Err(Error::Disconnected),
-                Ok(len) => {
-                    let codec = |source| Error::Codec { action: "read a message", source };
-                    postcard::from_bytes(&self.buffer[..len]).map(Some).map_err(codec)
-                }
-                Err(Errno::EAGAIN) => Ok(None),
-                Err(Errno::EINTR) => continue,
-                Err(Errno::ECONNRESET) => Err(Error::Disconnected),
-                Err(errno) => Err(os("receive a message")(errno.into())),
-            };
+        match socket::receive(self.socket.as_fd(), &mut self.buffer) {
+            Ok(0) => Err(Error::Disconnected),
+            Ok(len) => {
+                let codec = |source| Error::Codec { action: "read a message", source };
+                postcard::from_bytes(&self.buffer[..len]).map(Some).map_err(codec)
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock => Ok(None),
+                ErrorKind::ConnectionReset => Err(Error::Disconnected),
+                _ => Err(os("receive a message")(error)),
+            },
         }
     }
 }

@@ -9,12 +9,12 @@
 //! # Death
 //! The end of the stream inside a message is an error of its own and stays one: half a message is never handed out.
 
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::frame::{BadLength, Decoder};
@@ -74,9 +74,7 @@ impl Incoming {
                 Ok(None) => return Ok(false),
                 Ok(Some(0)) => return Err(self.end()),
                 Ok(Some(count)) => self.decoder.filled(count),
-                Err(error) if error.raw_os_error() == Some(Errno::ECONNRESET as i32) => {
-                    return Err(Error::ConnectionReset);
-                }
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(Error::ConnectionReset),
                 Err(error) => return Err(os("receive a message")(error)),
             }
         }

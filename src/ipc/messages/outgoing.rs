@@ -7,10 +7,9 @@
 //! A message of up to 4,092 bytes goes in one atomic write: who is killed while it sends has sent all of it or nothing. A
 //! longer one can be cut off, which its receiver sees as the end inside a message.
 
-use std::io::IoSlice;
+use std::io::{ErrorKind, IoSlice};
 use std::ops::Range;
 
-use nix::errno::Errno;
 use serde::Serialize;
 
 use super::frame;
@@ -141,9 +140,9 @@ impl Outgoing {
 }
 
 pub(crate) fn refused(error: std::io::Error) -> Error {
-    match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EPIPE) => Error::BrokenPipe,
-        Some(Errno::ECONNRESET) => Error::ConnectionReset,
+    match error.kind() {
+        ErrorKind::BrokenPipe => Error::BrokenPipe,
+        ErrorKind::ConnectionReset => Error::ConnectionReset,
         _ => os("send a message")(error),
     }
 }

@@ -7,13 +7,11 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags};
-
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Result, os};
 use crate::ipc::processes::process::Process;
 use crate::sys::clock::monotonic_ns;
-use crate::sys::fd::wait_any;
+use crate::sys::fd::wait_any_readable;
 
 /// Something that becomes ready: everything with a descriptor, when that is readable or closed at its other end.
 pub trait Waitable {
@@ -71,9 +69,8 @@ pub fn wait(objects: &[&dyn Waitable], timeout: Option<Duration>) -> Result<Vec<
     } else {
         timeout.map_or(Deadline::NEVER, Deadline::after).at_ns()
     };
-    let mut asked: Vec<PollFd<'_>> =
-        objects.iter().map(|object| PollFd::new(object.descriptor(), PollFlags::POLLIN)).collect();
-    wait_any(&mut asked, deadline).map_err(os("wait for several things"))?;
-    let is_ready = |place: &usize| ready_now[*place] || asked[*place].any() != Some(false);
+    let descriptors: Vec<BorrowedFd<'_>> = objects.iter().map(|object| object.descriptor()).collect();
+    let readable = wait_any_readable(&descriptors, deadline).map_err(os("wait for several things"))?;
+    let is_ready = |place: &usize| ready_now[*place] || readable[*place];
     Ok((0..objects.len()).filter(is_ready).collect())
 }

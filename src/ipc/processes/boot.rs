@@ -19,8 +19,6 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use nix::sys::memfd::MFdFlags;
-use nix::unistd::{Pid, getppid};
 use serde::{Deserialize, Serialize};
 
 use super::family::Family;
@@ -28,7 +26,7 @@ use super::process::{FailureKind, WorkerFailure};
 use super::role::{RoleEntry, name_used_twice};
 use crate::ipc::error::{Error, Result, chain, os};
 use crate::sys::exec::FIRST_DESCRIPTOR;
-use crate::sys::{exec, fd, signal};
+use crate::sys::{Pid, exec, fd, memfd, signal};
 
 /// Set for a worker only: the boot record's descriptor, device and inode.
 pub(crate) const BOOT_VARIABLE: &str = "IPC_DEMO_BOOT";
@@ -86,7 +84,7 @@ pub(crate) struct Outcome {
 impl Boot {
     /// An empty one. Its descriptor is the first that the worker gets, its content is known last.
     pub(crate) fn new() -> io::Result<Self> {
-        let memfd = fd::memfd(MEMFD_NAME, MFdFlags::empty())?;
+        let memfd = memfd::create(MEMFD_NAME)?;
         Ok(Boot { file: File::from(memfd), progress_at: 0 })
     }
 
@@ -107,6 +105,7 @@ impl Boot {
         bytes.extend_from_slice(&record);
         bytes.extend_from_slice(role_bytes);
         self.progress_at = bytes.len() as u64;
+        memfd::check_file_limit(self.progress_at)?;
         self.file.write_all_at(&bytes, 0)
     }
 
@@ -167,6 +166,10 @@ impl Boot {
 /// # Death
 /// The worker is killed when its parent ends for any reason, between fork and exec too, and also while it is stopped.
 ///
+/// # Signals
+/// A worker ignores SIGXFSZ: a write above its file size limit is an error in its role, not the end of its process. It
+/// ignores SIGINT and SIGHUP too: to stop workers is up to their parent.
+///
 /// # Standard
 /// Python `multiprocessing.freeze_support` / `spawn_main`. The environment variable that names the boot record is removed, as
 /// `sd_listen_fds(3)` does, so that programs started by the worker do not take it for theirs.
@@ -191,6 +194,7 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
         }
     };
     exec::forget_variable(BOOT_VARIABLE);
+    signal::report_file_limit();
     let (worked, progress_at) = match read(&boot) {
         Ok((record, end)) => {
             let worker = record.worker.clone();
@@ -296,7 +300,7 @@ fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>) -> Result<Vec<Owne
     // The pipe is also open in what the parent forks; the parent's own end is seen here.
     let parent_pidfd = fd::pidfd_open(parent).map_err(os("watch the parent"))?;
     // Opened first and compared then: as long as it is our parent its number is not given to anybody else.
-    if getppid() != parent {
+    if Pid::parent() != parent {
         return Err(orphaned());
     }
     let family = descriptors.remove(0);

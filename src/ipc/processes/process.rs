@@ -16,8 +16,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::boot::{BOOT_VARIABLE, Boot, BootRecord, Outcome, is_lost};
@@ -28,6 +26,7 @@ use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::sys::exec::{self, Launch};
 use crate::sys::fd;
+use crate::sys::{Pid, Signal};
 
 /// Where Linux shows every process its own program.
 const OWN_PROGRAM: &str = "/proc/self/exe";

@@ -6,9 +6,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::sys::signal::Signal;
-
 use crate::ipc::error::{Result, os};
+use crate::sys::Signal;
 use crate::sys::signal::StopBell;
 
 /// A request to stop.

@@ -10,19 +10,14 @@
 //! the two steps on both sides, so at least one of the two sees the other.
 //!
 //! # Death
-//! Killed between the change and the ring: sleepers look again by themselves after [`LOOK_AGAIN`].
+//! Killed between the change and the ring: sleepers look again by themselves after [`LOOK_EVERY`](crate::ipc::deadline::LOOK_EVERY).
 //!
 //! # Standard
 //! `futex(2)` `FUTEX_WAKE_OP`; Dekker's argument.
 
-use std::time::Duration;
-
 use crate::sys::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst, fence};
 use crate::sys::futex;
 use crate::sys::shm::shared_layout;
-
-/// How long anybody sleeps before it looks by itself at who lives: well below the 250 ms within which a death must show.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 shared_layout! {
     /// The bell in shared memory.
@@ -58,6 +53,7 @@ impl Bell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::trial::watchdog;
     use crate::sys::shm::Mapping;
 
     shared_layout! {
@@ -66,6 +62,7 @@ mod tests {
 
     #[test]
     fn every_change_is_seen_without_a_timeout() {
+        let _watchdog = watchdog();
         let one = Mapping::<One>::create(0, |_| Ok(())).expect("memory");
         const ROUNDS: u32 = 2000;
         std::thread::scope(|scope| {

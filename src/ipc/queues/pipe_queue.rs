@@ -38,7 +38,7 @@ use serde::de::DeserializeOwned;
 use self::feeder::Feeder;
 use self::parts::Parts;
 use super::put_error::PutError;
-use crate::ipc::deadline::Deadline;
+use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::messages::connection::{MESSAGE_LIMIT, decode};
 use crate::ipc::messages::outgoing::encode;
@@ -53,9 +53,6 @@ mod parts;
 
 /// What a semaphore counts to: the capacity of a queue without one.
 const UNBOUNDED: u32 = MAX_VALUE;
-
-/// How often a wait looks who still lives.
-const LOOK_AROUND: Duration = Duration::from_millis(100);
 
 /// A queue made of a pipe and locks, for any number of processes.
 ///
@@ -206,7 +203,7 @@ impl<T: Serialize> PipeQueue<T> {
         frame.drain(..range.start);
         loop {
             self.parts.board.check_torn()?;
-            let wait = deadline.or_after(LOOK_AROUND).left().unwrap_or(LOOK_AROUND);
+            let wait = deadline.or_after(LOOK_EVERY).left().unwrap_or(LOOK_EVERY);
             if self.parts.slots.acquire_timeout(wait) {
                 break;
             }

@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Client, Gate, Incoming, LOOK_EVERY, Outgoing, Reader, SCRATCH};
-use crate::ipc::deadline::Deadline;
+use super::{Client, Gate, Incoming, Outgoing, Reader, SCRATCH};
+use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::manager::wire::{
     Asking, AuthKey, Broken, GREETING_LIMIT, Inbox, Next, Transport, Unwelcome, Welcome, finish_frame, longest_answer,

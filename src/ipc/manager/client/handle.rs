@@ -13,6 +13,7 @@ use super::{Client, Pending, unpoisoned};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::manager::data::{DEPTH_LIMIT, Datum, Key, Kind, Map, ObjectId, ObjectRef};
 use crate::ipc::manager::store::{Call, Failure, Method, Patience, Reply, Request};
+use crate::sys::robust::own_tid;
 
 #[derive(Debug)]
 pub(super) struct Handle {
@@ -135,7 +136,7 @@ impl Object {
     /// # Errors
     /// [`Error::Managed`] with the object's reason, or [`Error::ManagerGone`].
     pub fn call_by_name(&self, method: Method, args: Vec<Datum>, timeout: Option<Duration>) -> Result<Option<Datum>> {
-        let reply = self.call_patiently(method, args, timeout, nix::unistd::gettid().as_raw() as u64)?;
+        let reply = self.call_patiently(method, args, timeout, own_tid().into())?;
         let dict = |entries: Vec<(&str, Datum)>| {
             Datum::from(entries.into_iter().map(|(key, datum)| (Key::from(key), datum)).collect::<Map>())
         };

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Client, Gate, LOOK_EVERY, Object, unpoisoned};
+use super::{Client, Gate, Object, unpoisoned};
+use crate::ipc::deadline::LOOK_EVERY;
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::manager::data::{Kind, ObjectId};
 use crate::ipc::manager::store::{Failure, LoanToken, Reply, Request};

@@ -29,7 +29,7 @@ use super::data::ObjectId;
 use super::status::Status;
 use super::store::{Reply, Request};
 use super::wire::{AuthKey, Broken, Inbox, Seal, ToClient, ToServer, decode, encode};
-use crate::ipc::deadline::Deadline;
+use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::processes::transfer::Fd;
 use crate::sys::clock::monotonic_ns;
@@ -38,8 +38,6 @@ pub(crate) use greeting::CONNECT_TIME;
 pub use handle::Object;
 pub(crate) use loan::{Invitation, check_kind, door};
 
-/// No wait is longer than this without looking around.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How much is read at once.
 const SCRATCH: usize = 64 * 1024;
 /// The number of requests whose answer nobody waits for is none of those that are given out.

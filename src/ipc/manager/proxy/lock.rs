@@ -7,12 +7,11 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use nix::unistd::gettid;
-
 use super::{AT_ONCE, proxy};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::manager::client::Object;
 use crate::ipc::manager::store::{Method, Reply};
+use crate::sys::robust::own_tid;
 
 /// A lock or a permit of a manager, held. Dropping it gives it back; what that came to nobody hears then, see
 /// [`release`](Self::release).
@@ -30,7 +29,7 @@ pub struct Guard<'a> {
 
 /// Which of this process's threads calls, for what belongs to a thread.
 pub(super) fn this_thread() -> u64 {
-    gettid().as_raw() as u64
+    own_tid().into()
 }
 
 impl<'a> Guard<'a> {

@@ -6,8 +6,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::thread;
 
-use nix::sys::epoll::{EpollEvent, EpollFlags};
-
 use super::attendant::{Attendant, STACK};
 use super::connection::Connection;
 use super::entrance::Arrival;
@@ -15,6 +13,7 @@ use super::poller::{FIRST_ENTRANCE, Poller};
 use crate::ipc::manager::wire::{
     Answering, Broken, GREETING_LIMIT, Inbox, Refused, Welcome, finish_frame, random, start_frame,
 };
+use crate::sys::epoll::Interest;
 use crate::sys::socket;
 
 /// How many are taken in before others get their turn.
@@ -41,9 +40,8 @@ impl Poller<'_, '_> {
             match entrance.accept(self.own_user) {
                 Ok(Arrival::Connection(socket)) => {
                     self.last_token += 1;
-                    let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP, self.last_token);
                     // Without the poller it cannot be served, and is closed here.
-                    if self.hub.epoll.add(&socket, event).is_ok() {
+                    if self.hub.epoll.add(&socket, self.last_token, Interest::ReadableOrEnding).is_ok() {
                         entrance.greeting += 1;
                         let answering = Answering::new(entrance.transport());
                         let inbox = Inbox::default();
@@ -65,15 +63,14 @@ impl Poller<'_, '_> {
 
     pub(super) fn open_entrance(&mut self, number: usize) {
         let entrance = &mut self.entrances[number];
-        let event = EpollEvent::new(EpollFlags::EPOLLIN, FIRST_ENTRANCE + number as u64);
         // Without the memory for it, it stays shut until the next look.
-        entrance.is_open = self.hub.epoll.add(&*entrance, event).is_ok();
+        entrance.is_open = self.hub.epoll.add(&*entrance, FIRST_ENTRANCE + number as u64, Interest::Readable).is_ok();
     }
 
     /// Nothing is heard of it: merely not asking for anything would still let the poller hear that it has hung up.
     fn shut_entrance(&mut self, number: usize) {
         let entrance = &mut self.entrances[number];
-        let forgotten = self.hub.epoll.delete(&*entrance);
+        let forgotten = self.hub.epoll.remove(&*entrance);
         debug_assert!(forgotten.is_ok(), "it was open");
         entrance.is_open = false;
     }
@@ -144,7 +141,7 @@ impl Poller<'_, '_> {
     /// Takes somebody out of those who greet.
     pub(super) fn greeting_ended(&mut self, token: u64) -> Option<Greeting> {
         let greeting = self.greetings.remove(&token)?;
-        let forgotten = self.hub.epoll.delete(&greeting.socket);
+        let forgotten = self.hub.epoll.remove(&greeting.socket);
         debug_assert!(forgotten.is_ok(), "it was added to the poller");
         let number = greeting.entrance;
         self.entrances[number].greeting -= 1;

@@ -11,7 +11,7 @@ use std::thread;
 
 use super::connection::{Connection, Offence};
 use super::hub::Hub;
-use super::poller::LOOK_EVERY_NS;
+use crate::ipc::deadline::LOOK_EVERY_NS;
 use crate::ipc::manager::wire::{Broken, Inbox, Seal, ToClient, ToServer, decode};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::fd::{wait_readable, wait_writable};

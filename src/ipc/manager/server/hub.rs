@@ -9,10 +9,6 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
-use nix::sys::eventfd::EventFd;
-
 use super::connection::{Connection, Item, Offence, Sent};
 use super::limits::Limits;
 use super::poller::CLIENT;
@@ -20,13 +16,13 @@ use crate::ipc::manager::status::{Refusals, Status};
 use crate::ipc::manager::store::{Completion, Patience, Request, SessionId, Store, Ticket};
 use crate::ipc::manager::wire::longest_answer;
 use crate::sys::clock::monotonic_ns;
-use crate::sys::fd;
+use crate::sys::epoll::{Epoll, Wakeup};
 
 pub(super) struct Hub {
     pub(super) limits: Limits,
     pub(super) epoll: Epoll,
     /// Lets the poller look around.
-    pub(super) bell: EventFd,
+    pub(super) bell: Wakeup,
     inner: Mutex<Inner>,
     /// Whether answers may wait that a client does not take.
     has_unread: AtomicBool,
@@ -48,8 +44,8 @@ impl Hub {
     pub(super) fn new(limits: Limits) -> io::Result<Self> {
         Ok(Hub {
             limits,
-            epoll: fd::epoll()?,
-            bell: fd::eventfd()?,
+            epoll: Epoll::new()?,
+            bell: Wakeup::new()?,
             inner: Mutex::new(Inner {
                 store: Store::new(),
                 clients: HashMap::new(),
@@ -142,17 +138,7 @@ impl Hub {
 
     /// Tells the poller to go on sending when there is room, once.
     fn watch(&self, client: &Connection) {
-        let room = EpollFlags::EPOLLOUT | EpollFlags::EPOLLONESHOT;
-        let event = EpollEvent::new(room, CLIENT | client.session.0);
-        let modify = || self.epoll.modify(client, &mut { event });
-        let watched = match modify() {
-            // Another thread may be as far as this one.
-            Err(Errno::ENOENT) => match self.epoll.add(client, event) {
-                Err(Errno::EEXIST) => modify(),
-                added => added,
-            },
-            modified => modified,
-        };
+        let watched = self.epoll.add_for_room_once(client, CLIENT | client.session.0);
         // Out of memory or of watches: what cannot be sent later is not sent at all.
         if watched.is_err() {
             client.end(Offence::NotReading);
@@ -164,8 +150,7 @@ impl Hub {
     }
 
     pub(super) fn ring(&self) {
-        // A bell that rings so often that its count is full has been heard.
-        let _ = self.bell.write(1);
+        self.bell.wake();
     }
 
     /// A thread has panicked: the server ends.

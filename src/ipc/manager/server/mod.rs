@@ -36,12 +36,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::thread;
 
-use nix::unistd::geteuid;
-
 pub use limits::Limits;
 
 use super::status::Status;
 use super::wire::{AuthKey, Transport};
+use crate::sys::socket;
 use entrance::Entrance;
 use hub::Hub;
 use poller::{Poller, has_panicked};
@@ -57,7 +56,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(key: AuthKey, limits: Limits) -> io::Result<Self> {
-        Ok(Server { hub: Hub::new(limits)?, key, own_user: geteuid().as_raw(), entrances: Vec::new() })
+        Ok(Server { hub: Hub::new(limits)?, key, own_user: socket::own_user(), entrances: Vec::new() })
     }
 
     /// Lets clients in through a door: the server's end of a packet socket pair.

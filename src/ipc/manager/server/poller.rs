@@ -8,18 +8,16 @@ use std::sync::Arc;
 use std::thread::Scope;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
-
 use super::arrival::Greeting;
 use super::connection::{Connection, Offence};
 use super::entrance::Entrance;
 use super::hub::Hub;
+use crate::ipc::deadline::LOOK_EVERY_NS;
 use crate::ipc::manager::status::Status;
 use crate::ipc::manager::store::SessionId;
 use crate::ipc::manager::wire::AuthKey;
 use crate::sys::clock::monotonic_ns;
-use crate::sys::fd::poll_timeout;
+use crate::sys::epoll::Interest;
 
 /// The poller's numbers: the end of the server, a look around, then the entrances.
 const STOP: u64 = 0;
@@ -31,8 +29,6 @@ pub(super) const FIRST_GREETING: u64 = 1 << 16;
 pub(super) const CLIENT: u64 = 1 << 63;
 /// How much of a greeting is read at once.
 const SCRATCH: usize = 4 * 1024;
-/// How often connections are looked through for those whose time is over.
-pub(super) const LOOK_EVERY_NS: u64 = 100_000_000;
 
 pub(super) struct Poller<'scope, 'env> {
     pub(super) hub: &'scope Hub,
@@ -66,27 +62,21 @@ impl<'scope, 'env> Poller<'scope, 'env> {
             scratch: vec![0; SCRATCH],
             looked_ns: 0,
         };
-        hub.epoll.add(&hub.bell, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
+        hub.epoll.add(&hub.bell, BELL, Interest::Readable)?;
         (0..poller.entrances.len()).for_each(|number| poller.open_entrance(number));
         Ok(poller)
     }
 
     /// Goes on until `stop` says so. Returns what there was at the end.
     pub(super) fn run(mut self, stop: BorrowedFd<'_>) -> io::Result<Status> {
-        self.hub.epoll.add(stop, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
-        let mut events = [EpollEvent::empty(); 64];
+        self.hub.epoll.add(stop, STOP, Interest::Readable)?;
         loop {
-            let ready = match self.hub.epoll.wait(&mut events, self.timeout()) {
-                Ok(ready) => ready,
-                Err(Errno::EINTR) => continue,
-                Err(errno) => return Err(errno.into()),
-            };
+            let ready = self.hub.epoll.wait(self.sleeps_until())?;
             let now_ns = monotonic_ns();
-            for event in &events[..ready] {
-                match event.data() {
+            for token in ready {
+                match token {
                     STOP => return Ok(self.hub.lock().status()),
-                    // It rings until it is heard; one that stopped meanwhile is as good.
-                    BELL => drop(self.hub.bell.read()),
+                    BELL => self.hub.bell.clear(),
                     token if token & CLIENT != 0 => self.client_has_room(SessionId(token & !CLIENT)),
                     token if token >= FIRST_GREETING => self.greeter_is_ready(token, now_ns),
                     token => self.arrivals((token - FIRST_ENTRANCE) as usize, now_ns),
@@ -102,10 +92,10 @@ impl<'scope, 'env> Poller<'scope, 'env> {
         }
     }
 
-    /// How long to sleep.
-    fn timeout(&self) -> EpollTimeout {
+    /// Until when to sleep if nothing happens.
+    fn sleeps_until(&self) -> Option<u64> {
         let look_ns = self.has_to_look().then_some(self.looked_ns + LOOK_EVERY_NS);
-        poll_timeout(self.hub.lock().poller_sleeps(look_ns))
+        self.hub.lock().poller_sleeps(look_ns)
     }
 
     fn client_has_room(&self, session: SessionId) {

@@ -1,11 +1,9 @@
 //! The server in a thread of the test, and peers that know the wire and break its rules.
 
-use std::io::{IoSlice, Read};
+use std::io::Read;
 use std::ops::ControlFlow;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
-
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use super::*;
 use crate::ipc::manager::data::{Datum, Kind, ObjectId};
@@ -206,10 +204,7 @@ fn what_is_no_connection_does_not_come_through_the_door() {
     socket::send_some(stage.door.as_fd(), b"nothing").expect("room");
     socket::send_some(stage.door.as_fd(), b"").expect("room");
     let (mut ends, three) = std::io::pipe().expect("a pipe");
-    let rights = [three.as_fd().as_raw_fd(); 3];
-    let rights = [ControlMessage::ScmRights(&rights)];
-    sendmsg::<()>(stage.door.as_fd().as_raw_fd(), &[IoSlice::new(b"d")], &rights, MsgFlags::empty(), None)
-        .expect("room");
+    socket::pass_descriptors(stage.door.as_fd(), &[three.as_fd(); 3]).expect("room");
     drop((packets, other, three));
     stage.client();
     assert_eq!(ends.read(&mut [0]).expect("readable"), 0, "none of the three is kept");

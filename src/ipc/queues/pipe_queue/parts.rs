@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::LOOK_AROUND;
 use super::board::{Board, Side};
-use crate::ipc::deadline::Deadline;
+use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::messages::connection::MESSAGE_LIMIT;
 use crate::ipc::messages::incoming::Incoming;
@@ -54,7 +53,7 @@ impl Parts {
     pub(crate) fn read(&self, deadline: Deadline, expects_own: impl Fn() -> bool) -> Result<Option<Vec<u8>>> {
         let Some(_turn) = lock(&self.read_lock, deadline)? else { return Ok(None) };
         self.board.check(Side::Reading)?;
-        while !self.has_arrived(deadline.or_after(LOOK_AROUND))? {
+        while !self.has_arrived(deadline.or_after(LOOK_EVERY))? {
             self.board.check_torn()?;
             // Who has put its last item and is gone by now may have done so after the look into the pipe.
             if !self.board.is_connected() && !expects_own() && !self.has_arrived(Deadline::after(Duration::ZERO))? {
@@ -75,7 +74,7 @@ impl Parts {
     /// Reads an item of which something has arrived. Its writer holds the write lock until it is whole.
     fn read_begun(&self) -> Result<Vec<u8>> {
         let mut incoming = self.incoming.lock().expect("nothing panics while it holds the lock");
-        while !incoming.receive(&self.reading, MESSAGE_LIMIT, Deadline::after(LOOK_AROUND))? {
+        while !incoming.receive(&self.reading, MESSAGE_LIMIT, Deadline::after(LOOK_EVERY))? {
             self.board.check_torn()?;
             if let Some(_writer_is_gone) = self.write_lock.try_acquire()?
                 && !self.has_arrived(Deadline::after(Duration::ZERO))?
@@ -90,7 +89,7 @@ impl Parts {
     /// Writes one frame under the write lock, unless it is given up.
     pub(crate) fn write(&self, frame: &[u8], gives_up: impl Fn() -> bool) -> Result<()> {
         let _turn = loop {
-            match lock(&self.write_lock, Deadline::after(LOOK_AROUND))? {
+            match lock(&self.write_lock, Deadline::after(LOOK_EVERY))? {
                 Some(turn) => break turn,
                 None if gives_up() => return Err(Error::Disconnected),
                 None => {}
@@ -104,7 +103,7 @@ impl Parts {
         }
         let mut rest = frame;
         while !rest.is_empty() {
-            let written = self.writing.write(&[IoSlice::new(rest)], Deadline::after(LOOK_AROUND).at_ns());
+            let written = self.writing.write(&[IoSlice::new(rest)], Deadline::after(LOOK_EVERY).at_ns());
             match written.map_err(refused)? {
                 Some(count) => rest = &rest[count..],
                 None => {

@@ -52,7 +52,7 @@ use crate::sys::robust::{Locked, RobustMutex};
 use crate::sys::shm::{Mapping, shared_layout};
 
 shared_layout! {
-    pub(crate) struct RingState = b"ring    " {
+    pub(crate) struct RingState = b"ring    " + [lease_table::LeaseSlot] {
         // Written once by the creator.
         capacity: AtomicU64,
         byte_limit: AtomicU64,
@@ -336,7 +336,7 @@ impl Ring {
     }
 
     pub(crate) fn resident_bytes(&self) -> u64 {
-        self.shared.resident_bytes()
+        self.shared.resident_bytes().expect("an open memfd")
     }
 }
 

@@ -170,6 +170,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::trial::{watchdog, with_sleepers};
     use crate::sys::shm::Mapping;
 
     shared_layout! {
@@ -182,6 +183,7 @@ mod tests {
 
     #[test]
     fn publications_are_seen_whole_while_the_sequence_wraps() {
+        let _watchdog = watchdog();
         let one = Mapping::<One>::create(0, |_| Ok(())).expect("memory");
         let progress = &one.progress;
         progress.start_at((u32::MAX >> 1) - 500);
@@ -200,20 +202,19 @@ mod tests {
 
     #[test]
     fn announced_sleeper_is_woken_and_the_announcement_cleared() {
+        let _watchdog = watchdog();
         let one = Mapping::<One>::create(0, |_| Ok(())).expect("memory");
         let progress = &one.progress;
         let (seen, _) = progress.read();
         assert!(progress.announce_sleeper(seen) && progress.announce_sleeper(seen));
         assert!(!progress.has_moved(seen), "an announcement is no progress");
-        std::thread::scope(|scope| {
-            let (word, value) = progress.sleep_on(seen);
-            scope.spawn(move || {
-                while !progress.has_moved(seen) {
-                    futex::wait(word, value, None);
-                }
-            });
-            progress.publish(mark(1));
-        });
+        let (word, value) = progress.sleep_on(seen);
+        let sleep = || {
+            while !progress.has_moved(seen) {
+                futex::wait(word, value, None);
+            }
+        };
+        with_sleepers(1, sleep, || progress.publish(mark(1)));
         assert_eq!(progress.word.load(Relaxed), ONE_STEP);
         assert!(!progress.announce_sleeper(seen), "it is too late to sleep on what was seen");
     }

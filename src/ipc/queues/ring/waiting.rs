@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::ipc::deadline::Deadline;
-use crate::ipc::queues::bell::{Bell, LOOK_AGAIN};
+use crate::ipc::deadline::{Deadline, LOOK_EVERY_NS};
+use crate::ipc::queues::bell::Bell;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::futex;
 
@@ -60,7 +60,7 @@ impl Waiting {
     /// When to wake up and look who lives; `None` if there is no more time at all.
     pub(crate) fn next_look_ns(&self) -> Option<u64> {
         let now = monotonic_ns();
-        let look = now + LOOK_AGAIN.as_nanos() as u64;
+        let look = now + LOOK_EVERY_NS;
         match self.until?.at_ns() {
             Some(end) if end <= now => None,
             Some(end) => Some(end.min(look)),

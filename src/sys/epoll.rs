@@ -1,0 +1,142 @@
+//! Waiting for many descriptors at once, each known by a number, and for other threads of this process.
+//!
+//! # Standard
+//! `epoll(7)`, `eventfd(2)`.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{self, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::fd::{above_standard, poll_timeout};
+use super::retry::retry;
+
+/// How many descriptors one wait tells of at most.
+const EVENTS: usize = 64;
+
+/// A set of descriptors to wait for.
+#[derive(Debug)]
+pub(crate) struct Epoll(epoll::Epoll);
+
+/// When a descriptor is ready.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Interest {
+    /// It can be read, or is at its end.
+    Readable,
+    /// As `Readable`, and when its other end writes no more although there is something left to read.
+    ReadableOrEnding,
+}
+
+impl Epoll {
+    /// An empty set.
+    pub(crate) fn new() -> io::Result<Self> {
+        let set = epoll::Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        Ok(Epoll(epoll::Epoll(above_standard(set.0)?)))
+    }
+
+    /// Waits for `fd` as well, from now on and until it is [removed](Self::remove) or closed.
+    pub(crate) fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
+        let flags = match interest {
+            Interest::Readable => EpollFlags::EPOLLIN,
+            Interest::ReadableOrEnding => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
+        };
+        Ok(self.0.add(fd, EpollEvent::new(flags, token))?)
+    }
+
+    /// Waits for room to write to `fd`, once. Several threads may ask for the same one.
+    pub(crate) fn add_for_room_once(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
+        let event = EpollEvent::new(EpollFlags::EPOLLOUT | EpollFlags::EPOLLONESHOT, token);
+        let modify = || self.0.modify(&fd, &mut { event });
+        let added = match modify() {
+            // Another thread may be as far as this one.
+            Err(Errno::ENOENT) => match self.0.add(&fd, event) {
+                Err(Errno::EEXIST) => modify(),
+                added => added,
+            },
+            modified => modified,
+        };
+        Ok(added?)
+    }
+
+    /// Waits for `fd` no more.
+    pub(crate) fn remove(&self, fd: impl AsFd) -> io::Result<()> {
+        Ok(self.0.delete(fd)?)
+    }
+
+    /// Waits until one of the descriptors is ready, at most until `until_ns` on the monotonic clock. Gives the tokens of
+    /// those that are.
+    pub(crate) fn wait(&self, until_ns: Option<u64>) -> io::Result<impl Iterator<Item = u64> + use<>> {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let ready = retry(|| self.0.wait(&mut events, poll_timeout(until_ns)))?;
+        Ok(events.into_iter().take(ready).map(|event| event.data()))
+    }
+}
+
+/// A descriptor by which one thread of a process wakes another that waits.
+#[derive(Debug)]
+pub(crate) struct Wakeup(EventFd);
+
+impl Wakeup {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Wakeup(eventfd()?))
+    }
+
+    /// Makes the descriptor readable, until it is [cleared](Self::clear).
+    pub(crate) fn wake(&self) {
+        // One that was written to so often that its count is full is readable.
+        let _ = self.0.write(1);
+    }
+
+    pub(crate) fn clear(&self) {
+        // One that was cleared by another thread is as good.
+        let _ = self.0.read();
+    }
+}
+
+impl AsFd for Wakeup {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A counter in the kernel that can be polled. Never blocks.
+pub(super) fn eventfd() -> io::Result<EventFd> {
+    let counter = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+    let fd = above_standard(counter.into())?;
+    // SAFETY: it was an `EventFd` the line before.
+    Ok(unsafe { EventFd::from_owned_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::clock::monotonic_ns;
+    use crate::sys::socket::{send_some, stream_pair};
+
+    fn now() -> Option<u64> {
+        Some(monotonic_ns())
+    }
+
+    #[test]
+    fn wait_tells_of_what_is_ready() {
+        let (epoll, wakeup) = (Epoll::new().expect("a set"), Wakeup::new().expect("a wakeup"));
+        let (one, other) = stream_pair().expect("a pair");
+        epoll.add(&wakeup, 1, Interest::Readable).expect("added");
+        epoll.add(&one, 2, Interest::ReadableOrEnding).expect("added");
+        assert_eq!(epoll.wait(now()).expect("a wait").count(), 0);
+        wakeup.wake();
+        assert_eq!(epoll.wait(None).expect("a wait").collect::<Vec<_>>(), [1]);
+        wakeup.clear();
+        send_some(other.as_fd(), b"x").expect("room");
+        assert_eq!(epoll.wait(None).expect("a wait").collect::<Vec<_>>(), [2]);
+        epoll.remove(&one).expect("it was added");
+        assert_eq!(epoll.wait(now()).expect("a wait").count(), 0);
+        for _ in 0..2 {
+            epoll.add_for_room_once(&one, 3).expect("added, and asked for again");
+            assert_eq!(epoll.wait(None).expect("a wait").collect::<Vec<_>>(), [3]);
+            assert_eq!(epoll.wait(now()).expect("a wait").count(), 0, "once");
+        }
+    }
+}
