@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::cli::refused;
-use crate::harness::{Demo, await_end, is_running, send, watchdog};
+use crate::harness::{Demo, await_end, is_running, send, skip, watchdog};
 use crate::well_formed;
 
 /// Measures once, and returns what was said: first of the run, then of every side.
@@ -132,8 +132,7 @@ fn chart_is_drawn() {
 fn python_does_the_same_work() {
     let _watchdog = watchdog("bench::python");
     if !is_there("python3") {
-        println!("skipped: there is no python3");
-        return;
+        return skip("python3", "there is none in the PATH");
     }
     let workloads = ["rlock", "value", "event", "condition", "barrier", "pipe", "queue-1k-2to2", "queue-ping-pong"];
     let more = ["joinable", "manager-set", "manager-tcp-get", "spawn"];

@@ -1,13 +1,13 @@
 //! The proof of crash safety by the real binary: it finds nothing, and it finds what is broken on purpose.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
-use crate::harness::{Demo, await_end, is_running, send, watchdog};
+use crate::harness::{Demo, await_end, is_running, send, skip, watchdog};
 
 /// Whether workers may be stepped through here. Says so if not.
 fn is_possible() -> bool {
@@ -16,7 +16,7 @@ fn is_possible() -> bool {
     let said = String::from_utf8_lossy(&tried.stderr);
     let refused = tried.status.code() == Some(3) && said.contains("ptrace is not allowed");
     if refused {
-        let _ = writeln!(std::io::stderr(), "skipped: {said}");
+        skip("ptrace", said);
     }
     !refused
 }
@@ -145,7 +145,7 @@ fn is_python_possible() -> bool {
     let tried = Command::new("python3").args(["-c", "import ctypes, multiprocessing"]).output();
     let found = tried.is_ok_and(|tried| tried.status.success());
     if !found {
-        let _ = writeln!(std::io::stderr(), "skipped: no python3 with multiprocessing");
+        skip("python3", "there is none with multiprocessing");
     }
     found && is_possible()
 }

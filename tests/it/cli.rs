@@ -8,7 +8,7 @@ use ipc_demo::report::{Event, Fact};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 
-use crate::harness::{Demo, await_end, fact, is_running, send, states, stop, until, watchdog};
+use crate::harness::{Demo, await_end, fact, is_running, send, skip, states, stop, until, watchdog};
 
 /// One error that says `said`, exit code 2, nothing on stdout.
 #[track_caller]
@@ -78,8 +78,7 @@ fn unusable_data_files_are_named_and_left_alone() {
         assert_eq!(std::fs::read_to_string(path(name)).expect("readable"), content, "unchanged");
     }
     if nix::unistd::geteuid().is_root() {
-        println!("skipped: root may read and write files without permission");
-        return;
+        return skip("unprivileged", "root may read and write files without permission");
     }
     std::fs::write(path("sealed.json"), r#"{"ticket_num": 3}"#).expect("written");
     std::fs::set_permissions(path("sealed.json"), std::fs::Permissions::from_mode(0o000)).expect("mine");
@@ -102,7 +101,7 @@ fn file_in_use_by_another_sale_is_refused() {
 #[test]
 fn running_out_of_descriptors_stops_those_that_were_started() {
     let _watchdog = watchdog("cli::out_of_descriptors");
-    let sale = Demo::run("tickets").args(["--lock", "--format", "json", "--buyers", "50"]).descriptor_limit(40);
+    let sale = Demo::run("tickets").args(["--lock", "--format", "json", "--buyers", "50"]).limit("-n 40");
     let finished = sale.expect_exit(3);
     assert!(finished.stderr.contains("worker buyer-") || finished.stderr.contains("descriptor"), "{}", finished.stderr);
     assert!(finished.stderr.contains("Too many open files"), "{}", finished.stderr);
@@ -369,7 +368,7 @@ fn same_seed_gives_the_same_pauses() {
 /// Running out of something is the machine's fault and not the input's, also before the first worker.
 #[test]
 fn descriptors_that_run_out_while_preparing_are_no_usage_error() {
-    let finished = Demo::run("values").descriptor_limit(4).expect_exit(3);
+    let finished = Demo::run("values").limit("-n 4").expect_exit(3);
     assert!(finished.stderr.contains("Too many open files"), "{}", finished.stderr);
 }
 
@@ -386,7 +385,7 @@ fn program_that_is_started_by_the_loader_says_that_it_cannot_have_workers() {
     let is_loader = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.starts_with("ld-linux"));
     let loader = std::fs::read_dir("/lib64").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let Some(loader) = loader.into_iter().find(|path| path.file_name().is_some_and(is_loader)) else {
-        println!("skipped: there is no /lib64/ld-linux*");
+        skip("loader", "there is no /lib64/ld-linux*");
         return;
     };
     let loader = loader.to_str().expect("a path").to_owned();
@@ -425,7 +424,7 @@ fn run_ends_where_workers_cannot_be_killed_by_their_descriptors() {
     let _watchdog = watchdog("cli::filtered");
     let python = std::process::Command::new("python3").args(["-c", "import ctypes"]).status();
     if !python.is_ok_and(|status| status.success()) {
-        println!("skipped: there is no python3 with ctypes");
+        skip("python3", "there is none with ctypes");
         return;
     }
     for (also, code, said) in [("nothing", 143, ""), ("kill", 3, "cannot stop ")] {
@@ -437,4 +436,16 @@ fn run_ends_where_workers_cannot_be_killed_by_their_descriptors() {
         assert_eq!(exit_code, Some(code), "{stderr}");
         assert!(stderr.contains(said), "{stderr}");
     }
+}
+
+#[test]
+fn file_size_limit_is_an_error_with_its_cause() {
+    let refused = Demo::run("queue").args(["--speed", "max"]).limit("-f 1000").expect_exit(3);
+    assert!(refused.stderr.contains("at most (ulimit -f)"), "{}", refused.stderr);
+    // Enough to run, and not enough for the trace of it.
+    let directory = tempfile::tempdir().expect("a directory");
+    let trace = directory.path().join("trace.json");
+    let long = ["--speed", "max", "--messages", "5000", "--trace"];
+    let run = Demo::run("pipe").args(long).arg(&trace).limit("-f 800").expect_exit(3);
+    assert!(run.stderr.contains("File too large"), "{}", run.stderr);
 }

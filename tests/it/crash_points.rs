@@ -26,7 +26,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, gettid};
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{arrive, await_sleep_of, meeting_point, worker};
+use crate::harness::{arrive, await_sleep_of, meeting_point, skip, worker};
 
 /// What the victim does between its two signals to the tracer.
 #[derive(Serialize, Deserialize)]
@@ -145,8 +145,7 @@ fn kill_points(stride: usize, mut attempt: impl FnMut(usize) -> Option<Outcome>)
     let mut seen = Vec::new();
     for _ in 0..3 {
         let Some(outcomes) = outcomes(stride, &mut attempt) else {
-            let _ = writeln!(std::io::stderr(), "skipped: this process may not trace its children");
-            return;
+            return skip("ptrace", "this process may not trace its children");
         };
         let flips = outcomes.values().zip(outcomes.values().skip(1)).filter(|(one, next)| one != next).count();
         let _ = writeln!(std::io::stderr(), "{} kill points, {flips} flip", outcomes.len());

@@ -1,6 +1,7 @@
 //! How the tests start workers, meet them, and never hang.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -68,6 +69,30 @@ impl From<MeetingReader> for Fd {
     fn from(reader: MeetingReader) -> Self {
         OwnedFd::from(reader.0).into()
     }
+}
+
+/// The names in this variable, with commas between, are extras that a test may not do without: what a CI installs.
+const REQUIRED: &str = "IPC_DEMO_REQUIRE";
+
+/// Says why a test does not run that needs an `extra` which this machine does not have: `ptrace`, `python3`, `netns`,
+/// `unprivileged`.
+///
+/// # Panics
+/// If `IPC_DEMO_REQUIRE` names it.
+pub(crate) fn skip(extra: &str, reason: impl Display) {
+    assert!(!names(&std::env::var(REQUIRED).unwrap_or_default(), extra), "{extra} is required: {reason}");
+    // Not `println`, which the harness hides.
+    let _ = writeln!(std::io::stderr(), "skipped, for want of {extra}: {reason}");
+}
+
+fn names(required: &str, extra: &str) -> bool {
+    required.split(',').any(|name| name.trim() == extra)
+}
+
+#[test]
+fn extras_are_required_by_name() {
+    assert!(names("ptrace,python3", "python3") && names(" netns ", "netns"));
+    assert!(!names("", "ptrace") && !names("python3", "python"));
 }
 
 /// The worker's side of a meeting point.
@@ -149,14 +174,14 @@ impl Demo {
         self
     }
 
-    /// As a shell's `ulimit` would: the soft and hard limit of open descriptors.
-    pub(crate) fn descriptor_limit(mut self, limit: u64) -> Self {
+    /// Under a limit that a shell's `ulimit` sets, as `-n 40`: soft and hard.
+    pub(crate) fn limit(mut self, limit: &str) -> Self {
         let program = self.command.get_program().to_owned();
         let args: Vec<_> = self.command.get_args().map(OsStr::to_owned).collect();
         let mut limited = Command::new("sh");
         limited
             .arg("-c")
-            .arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\""))
+            .arg(format!("ulimit {limit}; exec \"$0\" \"$@\""))
             .arg(program)
             .args(args)
             .stdin(Stdio::null());

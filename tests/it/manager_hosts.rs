@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cli::refused;
-use crate::harness::{Demo, Running, fact, facts, send, watchdog};
+use crate::harness::{Demo, Running, fact, facts, send, skip, watchdog};
 
 /// A directory with a key that nobody else can read, and room for a socket.
 struct Place(TempDir);
@@ -422,10 +422,7 @@ fn the_same_scenario_runs_across_two_hosts() {
     let _watchdog = watchdog("manager_hosts::two_hosts");
     let [one, other] = match two_hosts() {
         Ok(hosts) => hosts,
-        Err(reason) => {
-            println!("skipped: this machine lends no networks to try with: {reason}");
-            return;
-        }
+        Err(reason) => return skip("netns", format!("this machine lends no networks to try with: {reason}")),
     };
     let place = Place::new();
     let at = |host: &Network, demo: Demo| demo.within(host.entrance().iter().map(String::as_str));

@@ -1,6 +1,5 @@
 //! Pipes and connections between processes, and with Python as the peer.
 
-use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use ipc_demo::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{arrive, await_word, meeting_point, try_worker, watchdog, worker};
+use crate::harness::{arrive, await_word, meeting_point, skip, try_worker, watchdog, worker};
 use crate::roles::Waits;
 
 const MOMENT: Duration = Duration::from_millis(1);
@@ -375,7 +374,7 @@ fn python(script: &str, stdin: OwnedFd, stdout: OwnedFd) -> Option<std::process:
     match command.spawn() {
         Ok(child) => Some(child),
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "skipped: cannot run python3: {error}");
+            skip("python3", error);
             None
         }
     }

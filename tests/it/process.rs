@@ -8,7 +8,7 @@ use nix::sys::signal::{SigSet, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{
-    arrive, await_word, is_in_state, is_running, meeting_point, try_worker, until as until_true, watchdog, worker,
+    arrive, await_word, is_in_state, is_running, meeting_point, skip, try_worker, until as until_true, watchdog, worker,
 };
 use crate::roles::{Fails, Panics, Returns, StartsAndDies, StartsAndWaits, Waits};
 
@@ -293,7 +293,7 @@ fn without_proc_a_worker_knows_that_it_is_one_and_a_start_says_what_is_missing()
     let _watchdog = watchdog("process::without_proc");
     let namespaces = std::process::Command::new("unshare").args(["-m", "true"]).status();
     if !namespaces.is_ok_and(|status| status.success()) {
-        println!("skipped: unshare -m is not allowed here");
+        skip("mount namespaces", "unshare -m is not allowed here");
         return;
     }
     let program = std::env::current_exe().expect("a path").display().to_string();
@@ -418,7 +418,7 @@ fn stopped_worker_dies_with_its_parent() {
     let _watchdog = watchdog("process::stopped_worker");
     for changes_user in [false, true] {
         if changes_user && !nix::unistd::getuid().is_root() {
-            println!("skipped: only root may become another user");
+            skip("root", "only root may become another user");
             continue;
         }
         let ((mut here, arrives), (until, _release)) = (meeting_point(), meeting_point());

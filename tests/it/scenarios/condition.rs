@@ -126,8 +126,8 @@ fn killed_waiter_eats_no_item() {
 }
 
 #[test]
-fn killed_at_any_instruction_nobody_hangs() {
-    let _watchdog = watchdog("scenarios::condition::killed_anywhere");
+fn killed_in_pairs_at_twelve_moments_nobody_hangs() {
+    let _watchdog = watchdog("scenarios::condition::killed_in_pairs");
     for after in 1..=12 {
         // Without pauses most of their time is spent with the lock in hand or in line for it.
         let args = ["--producers", "3", "--consumers", "3", "--capacity", "2", "--items", "2000", "--speed", "max"];
