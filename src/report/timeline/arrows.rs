@@ -28,7 +28,7 @@ pub(super) fn draw(story: &Story<'_>, frame: &Frame) -> (Group, usize) {
         lines = lines.add(arrow.line(frame));
         let name = arrow.flow.value.map(|value| cut(&value.to_string(), 60.0, SMALL)).unwrap_or_default();
         let width = width_of(&name, SMALL);
-        let (x, y) = arrow.beside(width);
+        let (x, y) = arrow.beside(width, frame);
         // Also beside the last arrow a word stays within the picture.
         let x = x.min(WIDTH - MARGIN / 2.0 - width);
         let is_free = taken
@@ -88,7 +88,11 @@ impl<'a> Arrow<'a> {
     }
 
     /// Where a word about it stands: nearer to its beginning, on the side to which it is bent.
-    fn beside(&self, width: f64) -> (f64, f64) {
+    fn beside(&self, width: f64, frame: &Frame) -> (f64, f64) {
+        if self.from.1 == self.to.1 {
+            // To itself: on top of the arc.
+            return ((self.from.0 + self.to.0 - width) / 2.0, self.from.1 - frame.pitch * 0.34);
+        }
         const ALONG: f64 = 0.35;
         let along = |from: f64, to: f64| from + (to - from) * ALONG;
         let bent = 4.0 * self.bow() * ALONG * (1.0 - ALONG);

@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow};
 use crate::ipc::Error;
 use crate::ipc::manager::{Address, AuthKey, Manager, Unwelcome};
 use crate::outcome::MachineryError;
-use crate::report::Fact;
+use crate::report::{Fact, quoted};
 
 /// Whom a mode lets read a file besides its owner.
 const OTHERS_MAY_READ: u32 = 0o044;
@@ -56,7 +56,10 @@ impl Key {
         connected.map_err(|error| {
             let advice = match &error {
                 Error::Unreachable { .. } => {
-                    format!("is one running there? ipc-demo manager --serve {address} --authkey-file {file}")
+                    format!(
+                        "is one running there? ipc-demo manager --serve {address} --authkey-file {}",
+                        quoted(&file.to_string())
+                    )
                 }
                 Error::Unwelcome(Unwelcome::KeyRefused | Unwelcome::KeyNotProved) => {
                     format!("the key in {file} has to be the one that the manager at {address} was started with")
@@ -73,7 +76,7 @@ impl Key {
 
 /// How to make a key file that nobody else can read.
 fn how_to_make(file: &Path) -> String {
-    format!("(umask 077; head -c 32 /dev/urandom | base64 > {})", file.display())
+    format!("(umask 077; head -c 32 /dev/urandom | base64 > {})", quoted(&file.display().to_string()))
 }
 
 #[cfg(test)]
@@ -97,6 +100,8 @@ mod tests {
         let file = directory.path().join("key");
         let said = |file: &Path| format!("{:#}", Key::read(file).expect_err("no key"));
         assert!(said(&file).contains("No such file") && said(&file).contains("umask 077"), "{}", said(&file));
+        let spaced = directory.path().join("my key");
+        assert!(said(&spaced).contains(&format!("> '{}')", spaced.display())), "{}", said(&spaced));
         fs::write(&file, "\n").expect("writable");
         assert!(said(&file).contains("the key is empty") && said(&file).contains("umask 077"), "{}", said(&file));
         assert!(!said(directory.path()).contains("umask"), "a directory");
