@@ -10,7 +10,7 @@ use crate::ipc::{Error, StopSignal};
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Everything ran; the claim was true, or nothing had promised it.
+    /// Everything ran; the claim was true or not shown, or nothing had promised it.
     Fine,
     /// A promised claim was false, or any with `--strict`.
     Broken,

@@ -332,6 +332,12 @@ pub enum Fact {
         verdict: Verdict,
         /// Whether the scenario promises that it is.
         guaranteed: bool,
+        /// What the verdict makes an allowance for, if a worker was killed or stopped and that shows in the facts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        allowance: Option<Allowance>,
+        /// Why the run did not come to its end, if it did not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
         /// How long the run took.
         elapsed_us: u64,
         /// What was counted: integers and booleans by name.
@@ -367,4 +373,39 @@ pub enum Verdict {
     Held,
     /// It was not.
     Violated,
+    /// The run ended before the claim could be judged.
+    NotShown,
+}
+
+impl Verdict {
+    /// The sign that stands before it.
+    pub(super) fn sign(self) -> &'static str {
+        match self {
+            Verdict::Held => "✔",
+            Verdict::Violated => "✘",
+            Verdict::NotShown => "–",
+        }
+    }
+}
+
+/// What a verdict makes an allowance for: the part of a worker that was killed, or stopped in the middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Allowance {
+    /// What only it held is lost.
+    Lost,
+    /// Its last step was done and not reported.
+    Unreported,
+    /// It did not finish.
+    Unfinished,
+}
+
+/// Why a run did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It was asked to stop, or its output was closed.
+    Cut,
+    /// A worker could not be started, or nobody was left to finish.
+    Machinery,
 }

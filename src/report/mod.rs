@@ -9,6 +9,7 @@ mod known;
 mod lanes;
 mod language;
 mod meaning;
+mod order;
 mod pictures;
 mod post;
 mod screen;
@@ -21,10 +22,11 @@ mod trace;
 
 use std::io::{self, IsTerminal};
 
-pub use event::{Event, Fact, Link, RUNNER, Verdict};
+pub use event::{Allowance, Event, Fact, Link, RUNNER, Reason, Verdict};
 pub use language::Language;
 pub(crate) use language::duration;
 pub(crate) use meaning::doing_of;
+pub(crate) use order::{LONGEST_WAIT_US, Reorder};
 pub(crate) use pictures::Pictures;
 pub(crate) use screen::Screen;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::Reporter;
-use super::event::{Event, Fact, Link, RUNNER, Verdict};
+use super::event::{Allowance, Event, Fact, Link, RUNNER, Reason, Verdict};
 use super::jsonl::JsonLines;
 use super::language::Language;
 use super::text::Text;
@@ -104,7 +104,18 @@ fn worker_exited(exit_code: Option<i32>, signal: Option<i32>, failure: Option<&s
 fn summary(scenario: &str, verdict: Verdict, guaranteed: bool, facts: serde_json::Value) -> Fact {
     let facts = facts.as_object().expect("facts by name").clone();
     let claim = "the claim of the scenario".to_owned();
-    Fact::Summary { scenario: scenario.to_owned(), claim, verdict, guaranteed, elapsed_us: 12_345, facts }
+    let (scenario, elapsed_us) = (scenario.to_owned(), 12_345);
+    Fact::Summary { scenario, claim, verdict, guaranteed, allowance: None, reason: None, elapsed_us, facts }
+}
+
+impl Fact {
+    /// This summary with an allowance, of a run that did not come to its end.
+    fn because(mut self, allowed: Option<Allowance>, why: Option<Reason>) -> Self {
+        if let Fact::Summary { allowance, reason, .. } = &mut self {
+            (*allowance, *reason) = (allowed, why);
+        }
+        self
+    }
 }
 
 #[test]
@@ -266,6 +277,11 @@ fn other_endings() {
     Run::of("tickets", 0)
         .then(RUNNER, summary("tickets", Verdict::Violated, true, facts()))
         .then(RUNNER, summary("tickets", Verdict::Held, false, facts()))
+        .then(RUNNER, summary("tickets", Verdict::NotShown, true, facts()).because(None, Some(Reason::Cut)))
+        .then(RUNNER, summary("tickets", Verdict::NotShown, true, facts()).because(None, Some(Reason::Machinery)))
+        .then(RUNNER, summary("tickets", Verdict::Violated, true, facts()).because(None, Some(Reason::Cut)))
+        .then(RUNNER, summary("queue", Verdict::Held, true, facts()).because(Some(Allowance::Lost), None))
+        .then(RUNNER, summary("queue", Verdict::Held, true, facts()).because(Some(Allowance::Lost), Some(Reason::Cut)))
         .matches_golden_files("endings");
 }
 

@@ -150,30 +150,22 @@ impl<W: Write> Text<W> {
     }
 
     fn summary(&self, event: &Event) -> Vec<String> {
-        let Fact::Summary { scenario, claim, verdict, guaranteed, elapsed_us, facts } = &event.fact else {
+        let Fact::Summary { scenario, verdict, guaranteed, elapsed_us, facts, .. } = &event.fact else {
             return Vec::new();
         };
         let color = match (verdict, guaranteed) {
             (Verdict::Held, _) => AnsiColor::Green,
             (Verdict::Violated, true) => AnsiColor::Red,
-            (Verdict::Violated, false) => AnsiColor::Yellow,
+            (Verdict::Violated, false) | (Verdict::NotShown, _) => AnsiColor::Yellow,
         };
-        let symbol = if *verdict == Verdict::Held { "✔" } else { "✘" };
-        let verdict_line = format!("{symbol} {}", self.language.verdict(scenario, claim, *verdict, *guaranteed));
+        let verdict_line = format!("{} {}", verdict.sign(), self.language.verdict(&event.fact));
         let style = Style::new().bold().fg_color(Some(color.into()));
         let mut lines = vec![String::new()];
         let width = self.columns() - SUMMARY_MARGIN;
         lines.extend(folded(pieces(&verdict_line), width, "  ").iter().map(|line| self.paint(style, line)));
         lines.extend(wrapped(facts.iter().map(|(name, value)| self.language.fact(name, value)), width));
-        if *verdict == Verdict::Held && self.lanes.count(Lane::Died) > 0 {
-            let of_the_dead = self.language.pick(
-                "a worker died: what only it had is gone; the claim is about the others",
-                "有进程死亡：只在它手里的已随它而去，以上只对其余进程而言",
-            );
-            lines.extend(folded(pieces(&format!("  {of_the_dead}")), width, "  "));
-        }
         let took = format!("{} {}", self.language.pick("took", "用时"), duration(*elapsed_us));
-        let again = self.language.pick("the same again: ", "再来一次：");
+        let again = self.language.pick("run it again: ", "再来一次：");
         let one_line = format!("  {took}  ·  {again}{}", self.command.join(" "));
         let last = if one_line.width() <= width {
             vec![one_line]

@@ -11,7 +11,7 @@ use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{self, Breach, Error, Role, RoleEntry, RoleResult};
 use crate::number::whole;
-use crate::report::{Event, Fact};
+use crate::report::{Allowance, Event, Fact};
 
 /// How long a worker is busy in a round, at speed 1.
 const WORKING_MS: std::ops::RangeInclusive<u64> = 300..=1_500;
@@ -75,7 +75,7 @@ Examples:
         stage.watch()
     }
 
-    fn check(self, seen: &Rounds, ending: Ending) -> anyhow::Result<Finding> {
+    fn check(self, seen: &Rounds, ending: &Ending) -> anyhow::Result<Finding> {
         let BarrierArgs { parties, rounds } = self.args;
         let (completed, too_early) = (seen.completed(parties), seen.too_early(parties));
         let facts = [
@@ -85,12 +85,15 @@ Examples:
             ("too_early", too_early.into()),
             ("broken", seen.broken.into()),
         ];
-        // Without a death nothing breaks the barrier, and nothing keeps a round from ending.
-        let excused = ending.cut || ending.died > 0;
+        let someone_died = ending.died() > 0;
         Ok(Finding {
-            claim: "no round begins before the last one is done",
-            holds: too_early == 0 && (excused || (completed == rounds && !seen.broken)),
+            claim: "no round starts before the previous one is finished",
+            // Nothing breaks the barrier but a death.
+            broken: too_early > 0 || (seen.broken && ending.interrupted() == 0),
+            // Then the others are told so and end; else nothing keeps a round from ending.
+            finished: completed == rounds || (someone_died && ending.stopped.is_none()),
             guaranteed: true,
+            allowance: (completed < rounds).then_some(Allowance::Unfinished),
             facts: facts.to_vec(),
         })
     }
@@ -175,6 +178,7 @@ impl Role for Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Verdict;
 
     fn waits(round: u64) -> Fact {
         Fact::BarrierWaiting { round }
@@ -184,32 +188,32 @@ mod tests {
         Fact::BarrierPassed { round, waited_us: 0 }
     }
 
-    fn holds(facts: &[Fact], ending: Ending) -> bool {
+    fn verdict(facts: &[Fact], ending: &Ending) -> Verdict {
         let mut rounds = Rounds::default();
         for fact in facts {
             rounds.count(&Event { at_us: 0, worker: "worker-1".to_owned(), pid: 1, fact: fact.clone() });
         }
         let barrier = Barrier::prepare(BarrierArgs { parties: 2, rounds: 2 }).expect("a barrier");
-        barrier.check(&rounds, ending).expect("a finding").holds
+        barrier.check(&rounds, ending).expect("a finding").verdict(ending)
     }
 
     #[test]
     fn who_goes_on_before_all_have_come_breaks_the_claim() {
         let orderly = [waits(1), waits(1), passes(1), waits(2), passes(1), waits(2), passes(2), passes(2)];
-        assert!(holds(&orderly, Ending::default()));
+        assert_eq!(verdict(&orderly, &Ending::default()), Verdict::Held);
         let early = [waits(1), passes(1), waits(1), passes(1), waits(2), waits(2), passes(2), passes(2)];
-        assert!(!holds(&early, Ending::default()));
-        assert!(!holds(&early, Ending { died: 1, cut: true }), "that is never excused");
+        assert_eq!(verdict(&early, &Ending::default()), Verdict::Violated);
+        assert_eq!(verdict(&early, &Ending::cut()), Verdict::Violated, "that is never excused");
     }
 
     #[test]
     fn round_that_does_not_end_breaks_the_claim_unless_somebody_died() {
         let one_round = [waits(1), waits(1), passes(1), passes(1), waits(2)];
-        assert!(!holds(&one_round, Ending::default()));
-        assert!(holds(&one_round, Ending { died: 1, cut: false }));
-        assert!(holds(&one_round, Ending { died: 0, cut: true }));
+        assert_eq!(verdict(&one_round, &Ending::default()), Verdict::Violated);
+        assert_eq!(verdict(&one_round, &Ending::deaths(&["worker-1"])), Verdict::Held);
+        assert_eq!(verdict(&one_round, &Ending::cut()), Verdict::NotShown);
         let broken = Fact::BarrierBroken { round: 2, cause: "it was aborted".to_owned(), dead_pid: None };
         let all = [waits(1), waits(1), passes(1), passes(1), waits(2), waits(2), passes(2), passes(2), broken];
-        assert!(!holds(&all, Ending::default()), "nothing breaks the barrier but a death");
+        assert_eq!(verdict(&all, &Ending::default()), Verdict::Violated, "nothing breaks the barrier but a death");
     }
 }

@@ -42,10 +42,13 @@ impl Player {
     }
 
     /// Tells the runner that something happened, now.
-    ///
-    /// What is told before a lock is given back is shown before what its next holder tells.
     pub(crate) fn emit(&self, fact: &Fact) -> Result<()> {
-        let at_us = self.now_us();
+        self.emit_at(self.now_us(), fact)
+    }
+
+    /// Tells the runner that something happened, with a time from before it: of giving something back, so that nobody else
+    /// is seen to have it earlier.
+    pub(crate) fn emit_at(&self, at_us: u64, fact: &Fact) -> Result<()> {
         let fact_json = serde_json::to_string(fact).expect("a fact has a JSON form");
         match self.events.send(&Message { worker: self.worker, at_us, fact_json }) {
             // The runner is gone, and this process is about to follow it.

@@ -14,7 +14,7 @@ use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{Result, Role, RoleEntry, RoleResult};
 use crate::number::whole;
-use crate::report::{Event, Fact};
+use crate::report::{Allowance, Event, Fact};
 
 /// How long a producer needs for an item, at speed 1.
 const PRODUCING_MS: std::ops::RangeInclusive<u64> = 0..=800;
@@ -110,13 +110,13 @@ Examples:
         stage.watch()
     }
 
-    fn check(self, passage: &Passage, ending: Ending) -> anyhow::Result<Finding> {
+    fn check(self, passage: &Passage, ending: &Ending) -> anyhow::Result<Finding> {
         let ConditionArgs { capacity, items, producers, consumers } = self.args;
-        let Passage { produced, consumed, duplicated, out_of_order, most, .. } = *passage;
+        let Passage { produced, consumed, duplicated, out_of_order, unreported, most, .. } = *passage;
         let still_queued = self.buffer.len();
         let lost = produced.saturating_sub(consumed + still_queued);
         // What somebody had in hand when it was ended is told and not put, or taken and not told.
-        let in_hand = if ending.cut { u64::from(producers + consumers) } else { ending.died as u64 };
+        let in_hand = ending.interrupted() as u64;
         let most_queued = most.min(u64::from(capacity).max(most.saturating_sub(in_hand)));
         let all_made = produced == items * u64::from(producers) && still_queued == 0;
         let facts = [
@@ -130,11 +130,17 @@ Examples:
             ("in_order", (!out_of_order).into()),
         ];
         let is_bounded = most_queued <= u64::from(capacity);
-        let excused = ending.cut || ending.died > 0;
+        let is_emptied = still_queued == 0 && ending.died_as("consumer") < consumers as usize;
         Ok(Finding {
-            claim: "each item comes out once, in order",
-            holds: duplicated == 0 && !out_of_order && is_bounded && lost <= in_hand && (excused || all_made),
+            claim: "every item comes out exactly once; each producer's items stay in order",
+            broken: duplicated > 0 || out_of_order || !is_bounded || lost + unreported > in_hand,
+            finished: ending.stopped.is_none() && is_emptied && (all_made || ending.died() > 0),
             guaranteed: true,
+            allowance: match (lost, all_made) {
+                (0, true) => None,
+                (0, false) => Some(Allowance::Unfinished),
+                _ => Some(Allowance::Lost),
+            },
             facts: facts.to_vec(),
         })
     }
@@ -151,6 +157,8 @@ pub(crate) struct Passage {
     consumed: u64,
     duplicated: u64,
     out_of_order: bool,
+    /// Items that came out and that nobody told to have put.
+    unreported: u64,
     /// The most items that were in the buffer at once.
     most: u64,
     /// By producer: the number of its last item that was put, and of its last that was taken.
@@ -175,6 +183,12 @@ impl Tally for Passage {
                     return;
                 }
                 self.consumed += 1;
+                if *number == *put + 1 {
+                    // Its producer put it and did not live to tell.
+                    self.unreported += 1;
+                    self.produced += 1;
+                    *put = *number;
+                }
                 // One that was never put comes out of nowhere; one in between may have been lost, which is counted.
                 self.out_of_order |= number > put;
                 *got = *number;
@@ -223,9 +237,10 @@ impl Role for Producer {
                 // All consumers are gone: there will never be room again.
                 return Ok(player.emit(&Fact::QueueFull { timeout_us: waited_us })?);
             }
-            let (from, size) = (producer(self.number), Some(held.len() + 1));
-            player.emit(&Fact::ItemPut { value: number.into(), from, number, size })?;
             held.put(u64::from(self.number) << ITEM_BITS | number)?;
+            // Told with the lock still held: nobody is seen to take it before.
+            let (from, size) = (producer(self.number), Some(held.len()));
+            player.emit(&Fact::ItemPut { value: number.into(), from, number, size })?;
         }
         Ok(())
     }
@@ -265,6 +280,7 @@ impl Role for Consumer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Verdict;
 
     #[derive(Clone, Copy)]
     enum Did {
@@ -274,7 +290,7 @@ mod tests {
     use Did::{Got, Put};
 
     /// Two producers of two items each and a buffer for two, which `still_queued` are left in.
-    fn finding(told: &[Did], still_queued: u64, ending: Ending) -> Finding {
+    fn verdict(told: &[Did], still_queued: u64, ending: &Ending) -> Verdict {
         let mut passage = Passage::default();
         for did in told {
             let fact = match *did {
@@ -291,11 +307,11 @@ mod tests {
         let held = condition.buffer.acquire().expect("free");
         (0..still_queued).for_each(|item| held.put(item).expect("room"));
         drop(held);
-        condition.check(&passage, ending).expect("a finding")
+        condition.check(&passage, ending).expect("a finding").verdict(ending)
     }
 
     fn holds(told: &[Did]) -> bool {
-        finding(told, 0, Ending::default()).holds
+        verdict(told, 0, &Ending::default()) == Verdict::Held
     }
 
     #[test]
@@ -315,13 +331,14 @@ mod tests {
     #[test]
     fn what_was_in_hand_when_somebody_died_is_excused_once_a_death() {
         let one_lost = [Put(1, 1), Put(1, 2), Got(1, 2), Put(2, 1), Got(2, 1), Put(2, 2), Got(2, 2)];
-        assert!(finding(&one_lost, 0, Ending { died: 1, cut: false }).holds);
-        assert!(!finding(&one_lost[..5], 0, Ending { died: 0, cut: false }).holds);
+        let one_died = &Ending::deaths(&["producer-1"]);
+        assert_eq!(verdict(&one_lost, 0, one_died), Verdict::Held);
+        assert_eq!(verdict(&one_lost[..5], 0, &Ending::default()), Verdict::Violated);
         let two_lost = [Put(1, 1), Put(1, 2), Put(2, 1), Got(2, 1)];
-        assert!(!finding(&two_lost, 0, Ending { died: 1, cut: false }).holds);
-        assert!(finding(&two_lost, 2, Ending { died: 1, cut: false }).holds, "they are in the buffer");
-        assert!(finding(&[Put(1, 1)], 1, Ending { died: 0, cut: true }).holds);
+        assert_eq!(verdict(&two_lost, 0, one_died), Verdict::Violated);
+        assert_eq!(verdict(&two_lost, 2, one_died), Verdict::NotShown, "they are in the buffer");
+        assert_eq!(verdict(&[Put(1, 1)], 1, &Ending::cut()), Verdict::NotShown);
         let twice = [Put(1, 1), Got(1, 1), Got(1, 1)];
-        assert!(!finding(&twice, 0, Ending { died: 1, cut: true }).holds, "never twice");
+        assert_eq!(verdict(&twice, 0, &Ending::cut()), Verdict::Violated, "never twice");
     }
 }

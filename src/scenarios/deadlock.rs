@@ -16,7 +16,7 @@ use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{Lock, LockId, Role, RoleEntry, RoleResult, Wait, find_deadlock};
 use crate::number::whole;
-use crate::report::{Event, Fact, Link};
+use crate::report::{Allowance, Event, Fact, Link};
 
 /// How long a worker waits for its second lock, if nothing else is said and the order does not make it needless.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -121,10 +121,9 @@ Examples:
         })
     }
 
-    fn check(self, grip: &Grip, ending: Ending) -> anyhow::Result<Finding> {
+    fn check(self, grip: &Grip, ending: &Ending) -> anyhow::Result<Finding> {
         let Grip { deadlocks, found, timeouts, finished, .. } = *grip;
         let workers = self.locks.len();
-        let all_finished = ending.cut || finished as usize + ending.died >= workers;
         let facts = [
             ("workers", workers as u64),
             ("deadlocks", deadlocks),
@@ -133,9 +132,11 @@ Examples:
             ("finished", finished),
         ];
         Ok(Finding {
-            claim: "workers never wait in a ring",
-            holds: deadlocks == 0 && found == 0 && all_finished,
+            claim: "there is no deadlock",
+            broken: deadlocks > 0 || found > 0,
+            finished: finished as usize + ending.died() >= workers,
             guaranteed: self.ordered,
+            allowance: ((finished as usize) < workers).then_some(Allowance::Unfinished),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
         })
     }
@@ -204,8 +205,8 @@ impl Tally for Grip {
 impl Grip {
     /// Whether `worker`, the last who began to wait, waits for somebody who waits ... for it.
     ///
-    /// A worker tells that it has a lock after it took it and that it gives it back before it does, so all that is told
-    /// of a ring is true at once. Who held a lock and was killed is taken out when its end is told.
+    /// A worker tells that it has a lock with a time after it took it and that it gives it back with one before, so all that
+    /// is told of a ring is true at once. Who held a lock and was killed is taken out when its end is told.
     fn waits_for_itself(&self, worker: &str) -> bool {
         let next = |waiter: &&String| self.holder_of.get(self.wanted_by.get(*waiter)?);
         let behind = std::iter::successors(self.wanted_by.get(worker).and_then(|lock| self.holder_of.get(lock)), next);
@@ -262,6 +263,7 @@ fn stay_away(player: &Player, rng: &mut impl Rng) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Verdict;
 
     enum Did {
         Wants,
@@ -288,7 +290,7 @@ mod tests {
         grip
     }
 
-    fn finding(ordered: bool, grip: &Grip, ending: Ending) -> Finding {
+    fn finding(ordered: bool, grip: &Grip, ending: &Ending) -> Finding {
         let args = DeadlockArgs { ordered, timeout: None, workers: 2 };
         Deadlock::prepare(args).expect("a ring").check(grip, ending).expect("a finding")
     }
@@ -322,16 +324,16 @@ mod tests {
     #[test]
     fn a_ring_or_an_unfinished_worker_breaks_the_claim() {
         let both_done = || [(1, Has, 1), (1, Has, 2), (1, Drops, 2), (1, Drops, 1), (2, Has, 1), (2, Has, 2)];
-        let held = finding(true, &grip(&both_done()), Ending::default());
-        assert!(held.holds && held.guaranteed, "{held:?}");
-        assert!(!finding(true, &Grip { found: 1, ..grip(&both_done()) }, Ending::default()).holds);
-        assert!(!finding(true, &Grip { deadlocks: 1, ..grip(&both_done()) }, Ending::default()).holds);
+        let whole = &Ending::default();
+        let held = finding(true, &grip(&both_done()), whole);
+        assert!(held.verdict(whole) == Verdict::Held && held.guaranteed, "{held:?}");
+        assert!(finding(true, &Grip { found: 1, ..grip(&both_done()) }, whole).broken);
+        assert!(finding(true, &Grip { deadlocks: 1, ..grip(&both_done()) }, whole).broken);
         let one_done = Grip { finished: 1, ..Grip::default() };
-        assert!(!finding(true, &one_done, Ending::default()).holds);
-        assert!(finding(true, &one_done, Ending { died: 1, cut: false }).holds);
-        assert!(
-            !finding(false, &Grip::default(), Ending::default()).guaranteed,
-            "nothing is promised without an order"
-        );
+        let verdict = |ending: &Ending| finding(true, &one_done, ending).verdict(ending);
+        assert_eq!(verdict(whole), Verdict::Violated);
+        assert_eq!(verdict(&Ending::deaths(&["worker-1"])), Verdict::Held);
+        assert_eq!(verdict(&Ending::cut()), Verdict::NotShown);
+        assert!(!finding(false, &Grip::default(), whole).guaranteed, "nothing is promised without an order");
     }
 }

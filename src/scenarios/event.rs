@@ -12,7 +12,7 @@ use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{self, Role, RoleEntry, RoleResult};
 use crate::number::whole;
-use crate::report::{self, Fact};
+use crate::report::{self, Allowance, Fact};
 
 /// How long a racer takes to come to the line, at speed 1: some come too late.
 const COMING_MS: std::ops::RangeInclusive<u64> = 0..=2_000;
@@ -71,21 +71,23 @@ Examples:
         if stage.is_cut() {
             return Ok(());
         }
-        // Told first: nobody is seen to start before it.
-        stage.emit(Fact::GunFired)?;
+        // With the time before: nobody is seen to start before it.
+        let at_us = stage.now_us();
         self.gun.set();
+        stage.emit_at(at_us, Fact::GunFired)?;
         stage.watch()
     }
 
-    fn check(self, race: &Race, ending: Ending) -> anyhow::Result<Finding> {
+    fn check(self, race: &Race, ending: &Ending) -> anyhow::Result<Finding> {
         let Race { started, finished, false_starts, .. } = *race;
         let racers = u64::from(self.racers);
-        let all_ran = ending.cut || finished + ending.died as u64 >= racers;
         let facts = [("racers", racers), ("started", started), ("finished", finished), ("false_starts", false_starts)];
         Ok(Finding {
-            claim: "nobody starts before the gun, everybody after",
-            holds: false_starts == 0 && all_ran,
+            claim: "nobody starts before the gun; everybody starts after it",
+            broken: false_starts > 0,
+            finished: finished + ending.died() as u64 >= racers,
             guaranteed: true,
+            allowance: (started < racers).then_some(Allowance::Unfinished),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
         })
     }
@@ -143,32 +145,33 @@ impl Role for Racer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Verdict;
 
     const HEARD: Fact = Fact::GunHeard { waited_us: 0 };
     const CROSSED: Fact = Fact::LineCrossed { ran_us: 1 };
 
-    fn holds(facts: &[Fact], ending: Ending) -> bool {
+    fn verdict(facts: &[Fact], ending: &Ending) -> Verdict {
         let mut race = Race::default();
         for fact in facts {
             race.count(&report::Event { at_us: 0, worker: "racer-1".to_owned(), pid: 1, fact: fact.clone() });
         }
         let event = Event::prepare(EventArgs { racers: 2 }).expect("a race");
-        event.check(&race, ending).expect("a finding").holds
+        event.check(&race, ending).expect("a finding").verdict(ending)
     }
 
     #[test]
     fn a_false_start_breaks_the_claim() {
-        assert!(holds(&[Fact::GunFired, HEARD, HEARD, CROSSED, CROSSED], Ending::default()));
+        assert_eq!(verdict(&[Fact::GunFired, HEARD, HEARD, CROSSED, CROSSED], &Ending::default()), Verdict::Held);
         let early = [HEARD, Fact::GunFired, HEARD, CROSSED, CROSSED];
-        assert!(!holds(&early, Ending::default()));
-        assert!(!holds(&early, Ending { died: 1, cut: true }), "that is never excused");
+        assert_eq!(verdict(&early, &Ending::default()), Verdict::Violated);
+        assert_eq!(verdict(&early, &Ending::cut()), Verdict::Violated, "that is never excused");
     }
 
     #[test]
     fn who_is_left_at_the_line_breaks_the_claim() {
         let one_left = [Fact::GunFired, HEARD, CROSSED];
-        assert!(!holds(&one_left, Ending::default()));
-        assert!(holds(&one_left, Ending { died: 1, cut: false }));
-        assert!(holds(&[], Ending { died: 0, cut: true }));
+        assert_eq!(verdict(&one_left, &Ending::default()), Verdict::Violated);
+        assert_eq!(verdict(&one_left, &Ending::deaths(&["racer-2"])), Verdict::Held);
+        assert_eq!(verdict(&[], &Ending::cut()), Verdict::NotShown);
     }
 }

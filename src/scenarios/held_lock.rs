@@ -8,7 +8,7 @@ use crate::report::Fact;
 
 /// A lock that a worker holds and tells of.
 pub(super) struct HeldLock<'a> {
-    _guard: LockGuard<'a>,
+    guard: LockGuard<'a>,
     name: &'a str,
     player: &'a Player,
     since_us: u64,
@@ -40,12 +40,14 @@ impl<'a> HeldLock<'a> {
             return Ok(None);
         };
         player.emit(&Fact::LockAcquired { lock, waited_us, abandoned: guard.abandoned().is_some() })?;
-        Ok(Some(HeldLock { _guard: guard, name, player, since_us }))
+        Ok(Some(HeldLock { guard, name, player, since_us }))
     }
 
-    /// Says so first and lets go then: nobody sees two holders.
+    /// Gives it back, and tells so with the time before: nobody sees two holders.
     pub(super) fn release(self) -> Result<()> {
-        let held_us = self.player.now_us() - self.since_us;
-        self.player.emit(&Fact::LockReleased { lock: self.name.to_owned(), held_us })
+        let HeldLock { guard, name, player, since_us } = self;
+        let at_us = player.now_us();
+        drop(guard);
+        player.emit_at(at_us, &Fact::LockReleased { lock: name.to_owned(), held_us: at_us - since_us })
     }
 }

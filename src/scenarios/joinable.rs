@@ -12,9 +12,9 @@ use super::stage::Stage;
 use super::{Ending, Finding, Scenario, named, names};
 use crate::ipc::{Error, JoinableConsumer, JoinableProducer, JoinableQueue, Role, RoleEntry, RoleResult};
 use crate::number::whole;
-use crate::report::{Event, Fact};
+use crate::report::{Allowance, Event, Fact};
 
-/// Between two items, at speed 1.
+/// Between two items of a producer, and how long a task takes, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Who makes how much, and who works it off.
@@ -81,29 +81,44 @@ Examples:
         }
         // The runner does no task: if it could, nobody would know that no consumer is left.
         drop(getting);
-        let done =
-            |news: &[Event]| news.iter().filter(|event| matches!(event.fact, Fact::TaskDone { .. })).count() as u64;
-        let (mut tasks, mut joined) = (0, false);
-        stage.watch_with(&mut |news| tasks += done(news))?;
+        let (mut put, mut tasks, mut joined) = (0_u64, 0_u64, false);
+        let mut count = |news: &[Event]| {
+            for event in news {
+                put += u64::from(matches!(event.fact, Fact::ItemPut { .. }));
+                tasks += u64::from(matches!(event.fact, Fact::TaskDone { .. }));
+            }
+            tasks < put
+        };
+        stage.watch_with(&mut |news| _ = count(news))?;
         stage.watch_while(|news| {
-            tasks += done(news);
+            count(news);
             joined = putting.join_timeout(Duration::ZERO)?;
             Ok(!joined)
         })?;
-        // A task is told before it is done, so what is still to be told of them has arrived.
-        tasks += done(&stage.latest()?);
-        if joined { stage.emit(Fact::QueueJoined { tasks }) } else { Ok(()) }
+        if !joined {
+            return Ok(());
+        }
+        // Who did the last task may still have to tell.
+        stage.settle(count)?;
+        stage.emit(Fact::QueueJoined { tasks })
     }
 
-    fn check(self, ledger: &Ledger, ending: Ending) -> anyhow::Result<Finding> {
+    fn check(self, ledger: &Ledger, ending: &Ending) -> anyhow::Result<Finding> {
         let unfinished = self.putting.unfinished();
-        let mut facts = ledger.facts(unfinished);
-        facts.push(("tasks_done", ledger.tasks_done().into()));
-        let all_done = ending.cut || (unfinished == 0 && ledger.tasks_done() == ledger.produced());
+        // Of the unfinished tasks those that nobody told to have taken.
+        let still_queued = unfinished.min(ledger.produced(0) - ledger.consumed());
+        let (produced, tasks_done) = (ledger.produced(still_queued), ledger.tasks_done());
+        let mut facts = ledger.facts(still_queued);
+        facts.push(("tasks_done", tasks_done.into()));
+        let unreported = produced.saturating_sub(tasks_done + unfinished);
+        let consumer_is_left = ending.died_as("consumer") < self.args.consumers as usize;
         Ok(Finding {
-            claim: "every task is done once, and none is lost",
-            holds: ledger.is_sound(unfinished, 0, Ending::default()) && all_done,
+            claim: "every task is done exactly once, and none is lost",
+            // A task that was taken is not lost with its taker.
+            broken: ledger.is_broken(still_queued, &Ending::default()) || unreported > ending.interrupted() as u64,
+            finished: unfinished == 0 && consumer_is_left && ending.stopped.is_none(),
             guaranteed: true,
+            allowance: (unreported > 0).then_some(Allowance::Unreported),
             facts,
         })
     }
@@ -127,9 +142,9 @@ impl Role for Maker {
         let mut rng = player.rng();
         for number in 1..=self.items {
             let item = Item { from: self.name.clone(), number, value: rng.random() };
-            // Told first, as in the reference program: nobody sees an item arrive before it was made.
-            player.emit(&item.put())?;
+            let put = item.put();
             queue.put(item).map_err(Error::from)?;
+            player.emit(&put)?;
             if number < self.items {
                 player.pause(PAUSE);
             }
@@ -159,9 +174,10 @@ impl Role for Worker {
                 Err(error) => return Err(error.into()),
             };
             player.emit(&task.got(task.redelivered() > 0))?;
-            player.emit(&task.done())?;
-            task.task_done()?;
             player.pause(PAUSE);
+            let done = task.done();
+            task.task_done()?;
+            player.emit(&done)?;
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Ending, Tally};
-use crate::report::{Event, Fact};
+use crate::report::{Allowance, Event, Fact};
 
 /// What goes through a queue: a random number, and who made it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -106,9 +106,11 @@ impl Ledger {
         *last = number;
     }
 
-    /// How many items were put. One that arrived was put, whether its producer lived to tell or not.
-    pub(crate) fn produced(&self) -> u64 {
-        self.accounts.values().map(|account| account.put.max(account.got.highest())).sum()
+    /// How many items were put, when `still_queued` were found in the queue at the end. One that arrived or is there was
+    /// put, whether its producer lived to tell or not.
+    pub(crate) fn produced(&self, still_queued: u64) -> u64 {
+        let told: u64 = self.accounts.values().map(|account| account.put.max(account.got.highest())).sum();
+        told.max(self.consumed() + still_queued)
     }
 
     /// How many different items were got.
@@ -123,20 +125,24 @@ impl Ledger {
 
     /// How many items are missing, when `still_queued` were found in the queue at the end.
     pub(crate) fn lost(&self, still_queued: u64) -> u64 {
-        self.produced().saturating_sub(self.consumed() + still_queued)
+        self.produced(still_queued) - (self.consumed() + still_queued)
     }
 
-    /// Whether every item came at most once, each consumer saw each producer's in order, and no more are missing than
-    /// workers that were stopped or died can have had in their hands: a plain `get` takes an item for good.
-    pub(crate) fn is_sound(&self, still_queued: u64, workers: u32, ending: Ending) -> bool {
-        let excused = if ending.cut { u64::from(workers) } else { ending.died as u64 };
-        self.duplicated == 0 && !self.out_of_order && self.lost(still_queued) <= excused
+    /// Whether an item came twice, a consumer saw a producer's out of order, or more are missing than workers that were
+    /// stopped or died can have had in their hands: a plain `get` takes an item for good.
+    pub(crate) fn is_broken(&self, still_queued: u64, ending: &Ending) -> bool {
+        self.duplicated > 0 || self.out_of_order || self.lost(still_queued) > ending.interrupted() as u64
+    }
+
+    /// What is missing is put down to workers that held it when they died.
+    pub(crate) fn allowance(&self, still_queued: u64) -> Option<Allowance> {
+        (self.lost(still_queued) > 0).then_some(Allowance::Lost)
     }
 
     /// The facts of every queue scenario.
     pub(crate) fn facts(&self, still_queued: u64) -> Vec<(&'static str, Value)> {
         vec![
-            ("produced", self.produced().into()),
+            ("produced", self.produced(still_queued).into()),
             ("consumed", self.consumed().into()),
             ("lost", self.lost(still_queued).into()),
             ("duplicated", self.duplicated.into()),
@@ -164,7 +170,7 @@ mod tests {
     }
 
     fn is_sound(ledger: &Ledger, still_queued: u64) -> bool {
-        ledger.is_sound(still_queued, 2, Ending::default())
+        !ledger.is_broken(still_queued, &Ending::default())
     }
 
     #[test]
@@ -200,12 +206,15 @@ mod tests {
     fn one_item_a_dead_worker_is_excused() {
         let ledger = books(3, &[("a", 1), ("a", 3)]);
         assert_eq!(ledger.lost(0), 1);
-        assert!(ledger.is_sound(0, 2, Ending { died: 1, cut: false }));
-        assert!(ledger.is_sound(0, 2, Ending { died: 0, cut: true }));
+        assert!(!ledger.is_broken(0, &Ending::deaths(&["a"])) && !ledger.is_broken(0, &Ending::cut()));
+        assert_eq!(ledger.allowance(0), Some(Allowance::Lost));
+        assert!(books(3, &[]).is_broken(0, &Ending::deaths(&["a"])), "one death loses one item");
     }
 
     #[test]
     fn item_whose_producer_did_not_live_to_tell_was_put() {
-        assert_eq!(books(1, &[("a", 1), ("a", 2)]).produced(), 2);
+        assert_eq!(books(1, &[("a", 1), ("a", 2)]).produced(0), 2);
+        let one_in_the_queue = books(1, &[("a", 1)]);
+        assert_eq!((one_in_the_queue.produced(1), one_in_the_queue.lost(1)), (2, 0));
     }
 }

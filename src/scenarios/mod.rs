@@ -36,7 +36,7 @@ pub(crate) use stage::Terms;
 
 use crate::ipc::{RoleEntry, StopSignals};
 use crate::outcome::{Failure, Outcome};
-use crate::report::{Event, Fact, Pictures, Reporter};
+use crate::report::{Allowance, Event, Fact, Pictures, Reason, Reporter, Verdict};
 use stage::Stage;
 
 /// All scenarios, in the order of the help.
@@ -60,21 +60,77 @@ pub(crate) static SCENARIOS: &[Entry] = &[
 pub(crate) struct Finding {
     /// What the scenario claims about itself.
     pub(crate) claim: &'static str,
-    /// Whether it was true of this run.
-    pub(crate) holds: bool,
-    /// Whether the scenario promises that it is.
+    /// Whether something was seen that contradicts it, whatever was still to come.
+    pub(crate) broken: bool,
+    /// Whether it was carried to its end by the workers that were left.
+    pub(crate) finished: bool,
+    /// Whether the scenario promises that it is true.
     pub(crate) guaranteed: bool,
+    /// What of the facts is put down to workers that were killed or stopped.
+    pub(crate) allowance: Option<Allowance>,
     /// What was counted: integers and booleans by name.
     pub(crate) facts: Vec<(&'static str, Value)>,
 }
 
+impl Finding {
+    /// What becomes of the claim: a contradiction counts in any case, and what is missing only if nothing explains it.
+    fn verdict(&self, ending: &Ending) -> Verdict {
+        let nobody_left = ending.died() > 0 && ending.died() >= ending.started;
+        if self.broken {
+            Verdict::Violated
+        } else if self.finished && !nobody_left {
+            Verdict::Held
+        } else if ending.is_regular() {
+            Verdict::Violated
+        } else {
+            Verdict::NotShown
+        }
+    }
+}
+
 /// What kept workers from finishing their part, if anything did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ending {
-    /// How many workers died unexpectedly.
-    pub(crate) died: usize,
-    /// Whether the run was cut short, so that nobody can be blamed for what is still under way.
-    pub(crate) cut: bool,
+    /// How many workers were started.
+    pub(crate) started: usize,
+    /// The names of those that died or failed before they were asked to end.
+    pub(crate) died: Vec<String>,
+    /// Why the run ended before its end, so that nobody can be blamed for what was still under way.
+    pub(crate) stopped: Option<Reason>,
+}
+
+impl Ending {
+    /// How many workers died or failed.
+    pub(crate) fn died(&self) -> usize {
+        self.died.len()
+    }
+
+    /// How many of the workers whose names begin with `kind` did.
+    pub(crate) fn died_as(&self, kind: &str) -> usize {
+        self.died.iter().filter(|name| name.starts_with(kind)).count()
+    }
+
+    /// Whether every worker ended in order.
+    pub(crate) fn is_regular(&self) -> bool {
+        self.died.is_empty() && self.stopped.is_none()
+    }
+
+    /// How many workers may have been ended in the middle of something.
+    pub(crate) fn interrupted(&self) -> usize {
+        if self.stopped.is_some() { self.started } else { self.died() }
+    }
+
+    /// Ten workers of which some died.
+    #[cfg(test)]
+    pub(crate) fn deaths(names: &[&str]) -> Self {
+        Ending { started: 10, died: names.iter().map(|&name| name.to_owned()).collect(), stopped: None }
+    }
+
+    /// Ten workers that were stopped early.
+    #[cfg(test)]
+    pub(crate) fn cut() -> Self {
+        Ending { started: 10, died: Vec::new(), stopped: Some(Reason::Cut) }
+    }
 }
 
 /// Counts what the workers tell.
@@ -108,7 +164,7 @@ pub(crate) trait Scenario: Sized {
     fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()>;
 
     /// Holds what was counted against what is claimed, with allowance for who did not finish its part.
-    fn check(self, tally: &Self::Tally, ending: Ending) -> anyhow::Result<Finding>;
+    fn check(self, tally: &Self::Tally, ending: &Ending) -> anyhow::Result<Finding>;
 }
 
 /// The names of `count` workers of a kind, as [`named`] names them.
@@ -174,10 +230,10 @@ fn run<S: Scenario>(
     let mut stage = Stage::new(reporter(), &signals, terms, &mut count).map_err(machinery)?;
     let played = begin::<S>(&scenario, &mut stage, terms).and_then(|()| scenario.play(&mut stage));
     let cleared = stage.clear();
-    let finale = stage.close();
+    let finale = stage.close(played.is_err() || cleared.is_err());
     let mut reasons: Vec<anyhow::Error> = [played, cleared].into_iter().filter_map(Result::err).collect();
     reasons.extend(finale.casualties.iter().chain(&finale.missed).map(|reason| anyhow::anyhow!("{reason}")));
-    let finding = scenario.check(&tally, finale.ending());
+    let finding = scenario.check(&tally, &finale.ending);
     let summed_up = finding.and_then(|finding| finale.sum_up(S::NAME, finding, terms.strict, &mut pictures));
     if matches!(summed_up, Ok(Outcome::ReaderGone)) {
         // Whoever would have liked to know has gone.
@@ -186,8 +242,8 @@ fn run<S: Scenario>(
     reasons.extend(pictures.draw().into_iter().map(anyhow::Error::from));
     match summed_up {
         Ok(outcome) if reasons.is_empty() => Ok(outcome),
-        // A broken promise is the graver news.
-        Ok(Outcome::Broken) => Err(Failure::Machinery(Outcome::Broken, reasons)),
+        // A broken promise is the graver news, and who asked the run to stop is told that it did.
+        Ok(outcome @ (Outcome::Broken | Outcome::Stopped(_))) => Err(Failure::Machinery(outcome, reasons)),
         Ok(_) => Err(Failure::Machinery(Outcome::MachineryFailed, reasons)),
         Err(error) => {
             reasons.push(error);

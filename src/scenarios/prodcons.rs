@@ -96,12 +96,17 @@ Examples:
         stage.watch()
     }
 
-    fn check(self, ledger: &Ledger, ending: Ending) -> anyhow::Result<Finding> {
+    fn check(self, ledger: &Ledger, ending: &Ending) -> anyhow::Result<Finding> {
         let still_queued = self.putting.qsize() as u64;
+        let consumer_is_left = ending.died_as("consumer") < self.args.consumers as usize;
+        let is_emptied = still_queued == 0 && ending.stopped.is_none();
         Ok(Finding {
-            claim: "every item is got once, each producer's in its order",
-            holds: ledger.is_sound(still_queued, self.workers().len() as u32, ending),
+            claim: "every item arrives exactly once; each producer's items stay in order",
+            broken: ledger.is_broken(still_queued, ending),
+            // What goes on until it is stopped has shown what it can.
+            finished: consumer_is_left && (is_emptied || self.args.forever),
             guaranteed: true,
+            allowance: ledger.allowance(still_queued),
             facts: ledger.facts(still_queued),
         })
     }
@@ -125,9 +130,9 @@ impl Role for Maker {
         let mut rng = player.rng();
         for number in 1..=self.items {
             let item = Item { from: self.name.clone(), number, value: rng.random() };
-            // Told first, as in the reference program: nobody sees an item arrive before it was made.
-            player.emit(&item.put())?;
+            let put = item.put();
             queue.put(item).map_err(Error::from)?;
+            player.emit(&put)?;
             if number < self.items {
                 player.pause(PAUSE);
             }

@@ -13,7 +13,7 @@ use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{OwnedSemaphore, Role, RoleEntry, RoleResult};
 use crate::number::whole;
-use crate::report::{Event, Fact};
+use crate::report::{Allowance, Event, Fact};
 
 /// The semaphore's name in the events.
 const CAR_PARK: &str = "car park";
@@ -75,10 +75,9 @@ Examples:
         stage.watch()
     }
 
-    fn check(self, traffic: &Traffic, ending: Ending) -> anyhow::Result<Finding> {
+    fn check(self, traffic: &Traffic, ending: &Ending) -> anyhow::Result<Finding> {
         let SemaphoreArgs { permits, workers } = self.args;
         let (entered, most_inside) = (traffic.entered(), traffic.most_inside(permits as usize));
-        let all_came = ending.cut || entered + ending.died >= workers as usize;
         let facts = [
             ("permits", permits as usize),
             ("workers", workers as usize),
@@ -86,9 +85,11 @@ Examples:
             ("most_inside", most_inside),
         ];
         Ok(Finding {
-            claim: "all cars get in, never more than fit at once",
-            holds: all_came && most_inside <= permits as usize,
+            claim: "every car gets in; never more inside than there are spaces",
+            broken: most_inside > permits as usize,
+            finished: entered + ending.died() >= workers as usize,
             guaranteed: true,
+            allowance: (entered < workers as usize).then_some(Allowance::Unfinished),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
         })
     }
@@ -164,12 +165,14 @@ impl Role for Car {
         player.pause(Duration::from_millis(rng.random_range(COMING_MS)));
         player.emit(&Fact::PermitWaiting { semaphore: semaphore() })?;
         let asked_us = player.now_us();
-        let _space = spaces.acquire();
+        let space = spaces.acquire();
         let since_us = player.now_us();
         player.emit(&Fact::PermitAcquired { semaphore: semaphore(), waited_us: since_us - asked_us })?;
         player.pause(Duration::from_millis(rng.random_range(PARKING_MS)));
-        // Says so first and lets go then: nobody sees a car too many.
-        player.emit(&Fact::PermitReleased { semaphore: semaphore(), held_us: player.now_us() - since_us })?;
+        // With the time before: nobody sees a car too many.
+        let at_us = player.now_us();
+        drop(space);
+        player.emit_at(at_us, &Fact::PermitReleased { semaphore: semaphore(), held_us: at_us - since_us })?;
         Ok(())
     }
 }
@@ -178,8 +181,9 @@ impl Role for Car {
 mod tests {
     use super::Step::{Gone, In, Out};
     use super::*;
+    use crate::report::Verdict;
 
-    fn finding(steps: &[(&str, Step)], ending: Ending) -> Finding {
+    fn finding(steps: &[(&str, Step)], ending: &Ending) -> Finding {
         let traffic = Traffic(steps.iter().map(|&(car, step)| (car.to_owned(), step)).collect());
         let car_park = Semaphore::prepare(SemaphoreArgs { permits: 2, workers: 3 }).expect("a car park");
         car_park.check(&traffic, ending).expect("a finding")
@@ -188,26 +192,29 @@ mod tests {
     #[test]
     fn a_car_too_many_breaks_the_claim() {
         let orderly = [("a", In), ("b", In), ("a", Out), ("a", Gone), ("c", In), ("b", Out), ("c", Out)];
-        assert!(finding(&orderly, Ending::default()).holds);
+        let whole = &Ending::default();
+        assert_eq!(finding(&orderly, whole).verdict(whole), Verdict::Held);
         let crowded = [("a", In), ("b", In), ("c", In), ("a", Out), ("b", Out), ("c", Out)];
-        let finding = finding(&crowded, Ending::default());
-        assert!(!finding.holds && finding.guaranteed);
+        let finding = finding(&crowded, whole);
+        assert!(finding.broken && finding.guaranteed);
         assert!(finding.facts.contains(&("most_inside", 3.into())), "{:?}", finding.facts);
     }
 
     #[test]
     fn a_car_that_never_gets_in_breaks_the_claim() {
         let two = [("a", In), ("b", In), ("a", Out), ("b", Out)];
-        assert!(!finding(&two, Ending::default()).holds);
-        assert!(finding(&two, Ending { died: 1, cut: false }).holds);
-        assert!(finding(&two, Ending { died: 0, cut: true }).holds);
+        let verdict = |ending: &Ending| finding(&two, ending).verdict(ending);
+        assert_eq!(verdict(&Ending::default()), Verdict::Violated);
+        assert_eq!(verdict(&Ending::deaths(&["c"])), Verdict::Held);
+        assert_eq!(verdict(&Ending::cut()), Verdict::NotShown);
     }
 
     #[test]
     fn space_of_a_killed_car_is_given_on_before_its_end_is_told() {
         let taken_over = [("a", In), ("b", In), ("c", In), ("a", Gone), ("b", Out), ("c", Out)];
-        assert!(finding(&taken_over, Ending { died: 1, cut: false }).holds);
+        let one_died = &Ending::deaths(&["a"]);
+        assert!(!finding(&taken_over, one_died).broken);
         let twice = [("a", In), ("b", In), ("c", In), ("d", In), ("a", Gone), ("b", Out), ("c", Out), ("d", Out)];
-        assert!(!finding(&twice, Ending { died: 1, cut: false }).holds, "one death frees one space");
+        assert!(finding(&twice, one_died).broken, "one death frees one space");
     }
 }

@@ -1,7 +1,8 @@
 //! What a play is given: workers to start, a report that follows them, and an end for every way in which a run ends.
 //!
 //! Workers tell what they do over one datagram channel; only the runner prints. A worker that dies has told all that it
-//! told, so its messages are shown before its end is.
+//! told, so its messages are shown before its end is. All of it is shown in the order in which it happened: see
+//! [`Reorder`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,12 +21,14 @@ use crate::ipc::{
     monotonic_ns,
 };
 use crate::outcome::Outcome;
-use crate::report::{Event, Fact, Pictures, RUNNER, Reporter, Verdict};
+use crate::report::{Event, Fact, LONGEST_WAIT_US, Pictures, RUNNER, Reason, Reorder, Reporter, Verdict};
 
 use super::{Ending, Finding};
 
 /// How long a worker that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long after a worker died of SIGTERM the runner's own may come: they were sent to the whole process group then.
+const SIGNAL_GAP_MS: u8 = 100;
 
 /// What a run is told from outside.
 #[derive(Debug, Clone)]
@@ -85,6 +88,8 @@ pub(crate) struct Stage<'a> {
     began_ns: u64,
     outbox: DatagramSender<Message>,
     inbox: DatagramReceiver<Message>,
+    /// What was told and is not shown yet.
+    order: Reorder,
     actors: Vec<Actor>,
     cut: Option<Cut>,
     /// From here on a worker's end is no accident.
@@ -92,8 +97,8 @@ pub(crate) struct Stage<'a> {
     casualties: Vec<String>,
     /// What becomes of each kill that was asked for.
     kills: Vec<Asked>,
-    /// How many workers died as asked.
-    killed: usize,
+    /// Who died before it was asked to end, as asked or not.
+    died: Vec<String>,
     /// What was shown since the play last asked.
     news: Vec<Event>,
     tally: &'a mut dyn FnMut(&Event),
@@ -108,22 +113,23 @@ impl<'a> Stage<'a> {
         tally: &'a mut dyn FnMut(&Event),
     ) -> anyhow::Result<Self> {
         let (outbox, inbox) = datagrams()?;
-        let (actors, casualties, began_ns) = (Vec::new(), Vec::new(), monotonic_ns());
+        let (actors, casualties, died, began_ns) = (Vec::new(), Vec::new(), Vec::new(), monotonic_ns());
         let (cut, stopping) = (None, false);
         let asked = |kill: &Kill| Asked { kill: kill.clone(), state: Fate::Awaited };
         Ok(Stage {
             kills: terms.kills.iter().map(asked).collect(),
-            killed: 0,
             reporter,
             signals,
             terms,
             began_ns,
             outbox,
             inbox,
+            order: Reorder::default(),
             actors,
             cut,
             stopping,
             casualties,
+            died,
             news: Vec::new(),
             tally,
         })
@@ -134,10 +140,16 @@ impl<'a> Stage<'a> {
         (monotonic_ns() - self.began_ns) / 1_000
     }
 
-    /// Shows something that happened to the runner, after everything that was told before.
+    /// Shows something that happened to the runner, now.
     pub(crate) fn emit(&mut self, fact: Fact) -> anyhow::Result<()> {
-        self.listen()?;
-        self.show(Event { at_us: self.now_us(), worker: RUNNER.to_owned(), pid: std::process::id(), fact })
+        self.emit_at(self.now_us(), fact)
+    }
+
+    /// Shows something that the runner did, with the time before it began to: what others did because of it is later.
+    pub(crate) fn emit_at(&mut self, at_us: u64, fact: Fact) -> anyhow::Result<()> {
+        let event = Event { at_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact };
+        self.order.push(event, self.now_us());
+        self.listen()
     }
 
     fn show(&mut self, event: Event) -> anyhow::Result<()> {
@@ -194,7 +206,7 @@ impl<'a> Stage<'a> {
         let fact = Fact::WorkerStarted { role: R::NAME.to_owned(), daemon };
         let event = Event { at_us, worker: name.to_owned(), pid: process.pid(), fact };
         self.actors.push(Actor { process, name: name.to_owned(), daemon });
-        self.show(event)?;
+        self.order.push(event, self.now_us());
         self.listen()
     }
 
@@ -266,8 +278,31 @@ impl<'a> Stage<'a> {
         self.actors.iter().find(|actor| actor.process.pid() == pid).map(|actor| actor.name.as_str())
     }
 
-    /// Sleeps until there is news from anybody, or the time has passed.
-    fn wait(&self, timeout: PollTimeout) -> anyhow::Result<()> {
+    /// Shows everything that has been told by now, and what workers may still have to tell of what they just did: as long
+    /// as the play says, and at most as long as [`Reorder`] waits for it.
+    pub(crate) fn settle(&mut self, mut go_on: impl FnMut(&[Event]) -> bool) -> anyhow::Result<()> {
+        let began_us = self.now_us();
+        while !self.is_cut() {
+            let is_wanted = go_on(&std::mem::take(&mut self.news));
+            let is_pending = self.order.oldest_us().is_some_and(|arrived_us| arrived_us <= began_us);
+            if !(is_wanted || is_pending) || self.now_us() > began_us + LONGEST_WAIT_US {
+                break;
+            }
+            self.wait(PollTimeout::from(10_u8))?;
+            self.catch_up()?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps until there is news from anybody, something is to be shown, or the time has passed.
+    fn wait(&mut self, timeout: PollTimeout) -> anyhow::Result<()> {
+        let due = self.order.due_us().map(|due_us| Duration::from_micros(due_us.saturating_sub(self.now_us())));
+        // What waits for its cause is looked at again soon.
+        let due = due.map(|due| at_most(due.max(Duration::from_millis(1))));
+        let timeout = match due {
+            Some(due) if timeout.is_none() || due < timeout => due,
+            _ => timeout,
+        };
         let running = self.actors.iter().filter(|actor| actor.process.ended().is_none());
         let asked = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut news: Vec<PollFd<'_>> = running.map(|actor| asked(actor.process.sentinel())).collect();
@@ -288,11 +323,16 @@ impl<'a> Stage<'a> {
         let ended: Vec<usize> = (0..self.actors.len())
             .filter(|&index| self.actors[index].process.ended().is_none() && !self.actors[index].process.is_alive())
             .collect();
+        if !ended.is_empty() {
+            // What ended them all may have been sent to the runner, too.
+            self.is_cut();
+        }
         self.listen()?;
-        ended.into_iter().try_for_each(|index| self.exited(index))
+        ended.into_iter().try_for_each(|index| self.exited(index))?;
+        self.listen()
     }
 
-    /// Shows everything that the workers have told.
+    /// Hears everything that the workers have told, and shows what is to be shown by now.
     fn listen(&mut self) -> anyhow::Result<()> {
         while let Some(message) = self.inbox.try_receive()? {
             let fact = serde_json::from_str(&message.fact_json).context("a worker told something that is no event")?;
@@ -303,7 +343,14 @@ impl<'a> Stage<'a> {
             if let Some(asked) = asked.find(is_struck).filter(|asked| is_at(&asked.kill.moment, &fact)) {
                 asked.state = Fate::Struck(message.worker);
             }
-            self.show(Event { at_us: message.at_us, worker, pid, fact })?;
+            let now_us = self.now_us();
+            self.order.push(Event { at_us: message.at_us, worker, pid, fact }, now_us);
+        }
+        let now_us = self.now_us();
+        // When nobody is left to tell anything there is nothing to wait for.
+        let is_over = !self.is_anybody_left();
+        while let Some(event) = if is_over { self.order.pop_at_once() } else { self.order.pop(now_us) } {
+            self.show(event)?;
         }
         Ok(())
     }
@@ -314,11 +361,16 @@ impl<'a> Stage<'a> {
         let is_success = ended.is_success();
         let Ended { status, failure, .. } = ended;
         let (worker, pid) = (actor.name.clone(), actor.process.pid());
+        if status == ExitStatus::Signal(Signal::SIGTERM as i32) && !self.stopping && !self.is_cut() {
+            // Errors would be those of a bad descriptor: then it is as if nothing had come.
+            let _ = poll(&mut [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)], SIGNAL_GAP_MS);
+        }
         let asked = self.kills.iter_mut().find(|asked| asked.state == Fate::Struck(index as u32));
         if let Some(asked) = asked.filter(|_| status == ExitStatus::Signal(Signal::SIGKILL as i32)) {
             asked.state = Fate::Dead;
-            self.killed += 1;
-        } else if !is_success && !self.stopping {
+            self.died.push(worker.clone());
+        } else if !is_success && !self.stopping && !self.is_cut() {
+            self.died.push(worker.clone());
             self.casualties.push(match &failure {
                 Some(failure) => failure.to_string(),
                 None => format!("worker {worker} (process {pid}) died unexpectedly: {status}"),
@@ -331,7 +383,9 @@ impl<'a> Stage<'a> {
         };
         let failure = failure.map(|failure| failure.to_string());
         let fact = Fact::WorkerExited { exit_code, signal, failure };
-        self.show(Event { at_us: self.now_us(), worker, pid, fact })
+        let at_us = self.now_us();
+        self.order.push(Event { at_us, worker, pid, fact }, at_us);
+        Ok(())
     }
 
     /// Ends whoever still runs, waits for all, and shows what they still tell: asks first, kills after a grace.
@@ -354,13 +408,22 @@ impl<'a> Stage<'a> {
     }
 
     /// Ends the run: what is left of it to report, and how it went. Everybody has been cleared off.
-    pub(crate) fn close(self) -> Finale {
-        let Stage { reporter, began_ns, cut, casualties, kills, killed, .. } = self;
+    ///
+    /// `failed` is whether the play could not go on.
+    pub(crate) fn close(mut self, failed: bool) -> Finale {
+        self.is_cut();
+        let Stage { reporter, began_ns, cut, casualties, kills, died, actors, .. } = self;
+        let stopped = match cut {
+            Some(Cut::Asked(_) | Cut::ReaderGone) => Some(Reason::Cut),
+            Some(Cut::ReportLost) => Some(Reason::Machinery),
+            None => failed.then_some(Reason::Machinery),
+        };
         let missed = kills.into_iter().filter(|asked| asked.state != Fate::Dead && cut.is_none());
         let missed = missed.map(|Asked { kill: Kill { worker, moment }, .. }| {
             format!("could not kill {worker}@{moment}: the moment never came")
         });
-        Finale { reporter, began_ns, cut, casualties, killed, missed: missed.collect() }
+        let ending = Ending { started: actors.len(), died, stopped };
+        Finale { reporter, began_ns, cut, casualties, missed: missed.collect(), ending }
     }
 
     /// Tries it with all who still run, and returns the first error.
@@ -405,18 +468,13 @@ pub(crate) struct Finale {
     cut: Option<Cut>,
     /// Who died unexpectedly, and how.
     pub(crate) casualties: Vec<String>,
-    /// How many died as asked.
-    killed: usize,
     /// The kills that were asked for and did not happen, and why.
     pub(crate) missed: Vec<String>,
+    /// What kept workers from finishing.
+    pub(crate) ending: Ending,
 }
 
 impl Finale {
-    /// What kept workers from finishing.
-    pub(crate) fn ending(&self) -> Ending {
-        Ending { died: self.casualties.len() + self.killed, cut: self.cut.is_some() }
-    }
-
     /// Shows the summary and says how the run ended.
     pub(crate) fn sum_up(
         mut self,
@@ -426,12 +484,19 @@ impl Finale {
         pictures: &mut Pictures,
     ) -> anyhow::Result<Outcome> {
         let elapsed_us = (monotonic_ns() - self.began_ns) / 1_000;
-        let Finding { claim, holds, guaranteed, facts } = finding;
+        let verdict = finding.verdict(&self.ending);
+        let reason = match verdict {
+            Verdict::NotShown => Some(self.ending.stopped.unwrap_or(Reason::Machinery)),
+            _ => self.ending.stopped,
+        };
+        let Finding { claim, guaranteed, allowance, facts, .. } = finding;
         let summary = Fact::Summary {
             scenario: scenario.to_owned(),
             claim: claim.to_owned(),
-            verdict: if holds { Verdict::Held } else { Verdict::Violated },
+            verdict,
             guaranteed,
+            allowance: allowance.filter(|_| verdict == Verdict::Held),
+            reason,
             elapsed_us,
             facts: facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         };
@@ -446,9 +511,9 @@ impl Finale {
         Ok(match self.cut {
             Some(Cut::ReaderGone) => Outcome::ReaderGone,
             Some(Cut::ReportLost) => Outcome::MachineryFailed,
-            _ if !holds && (guaranteed || strict) => Outcome::Broken,
+            _ if verdict == Verdict::Violated && (guaranteed || strict) => Outcome::Broken,
             Some(Cut::Asked(signal)) => Outcome::Stopped(signal),
-            None if !self.casualties.is_empty() => Outcome::MachineryFailed,
+            None if !self.casualties.is_empty() || self.ending.stopped.is_some() => Outcome::MachineryFailed,
             None => Outcome::Fine,
         })
     }

@@ -17,7 +17,7 @@ use super::ticket_file::{Stock, TicketFile};
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{Fd, Lock, Role, RoleEntry, RoleResult};
 use crate::number::whole;
-use crate::report::{Event, Fact};
+use crate::report::{Allowance, Event, Fact};
 
 /// The lock's name in the events.
 const LOCK: &str = "tickets";
@@ -107,7 +107,7 @@ Examples:
         stage.watch()
     }
 
-    fn check(self, sales: &Sales, ending: Ending) -> anyhow::Result<Finding> {
+    fn check(self, sales: &Sales, ending: &Ending) -> anyhow::Result<Finding> {
         let (left, readable) = match self.file.read() {
             Ok(tickets) => (tickets.left, true),
             // Two writers without a lock can leave the file unreadable for good. It is not ours to leave it so.
@@ -133,10 +133,14 @@ Examples:
             ("lost_updates", lost_updates),
             ("torn", torn),
         ];
+        // Without the lock a buyer that is ended in the middle of writing leaves half a file.
+        let is_spoilt = !readable && (self.lock.is_some() || ending.is_regular());
         Ok(Finding {
-            claim: "every ticket is sold once, and none that is not there",
-            holds: readable && oversold == 0 && lost_updates == 0 && (ending.cut || unheard <= ending.died as u64),
+            claim: "no ticket is sold twice, and none is oversold",
+            broken: is_spoilt || oversold > 0 || lost_updates > 0 || unheard > ending.interrupted() as u64,
+            finished: ending.stopped.is_none(),
             guaranteed: self.lock.is_some(),
+            allowance: (unheard > 0).then_some(Allowance::Unreported),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
         })
     }
@@ -230,9 +234,9 @@ mod tests {
 
     #[test]
     fn overselling_breaks_the_claim() {
-        let finding =
-            sale(3, false).check(&Sales { bought: 10, ..Sales::default() }, Ending::default()).expect("a finding");
-        assert!(!finding.holds && !finding.guaranteed);
+        let sales = Sales { bought: 10, ..Sales::default() };
+        let finding = sale(3, false).check(&sales, &Ending::default()).expect("a finding");
+        assert!(finding.broken && !finding.guaranteed);
         assert!(finding.facts.contains(&("oversold", 7.into())), "{:?}", finding.facts);
     }
 
@@ -240,8 +244,8 @@ mod tests {
     fn lost_updates_break_the_claim_even_if_there_were_tickets() {
         let sale = sale(20, true);
         sale.file.restock(&sale.opening, 19).expect("written");
-        let finding = sale.check(&Sales { bought: 2, ..Sales::default() }, Ending::default()).expect("a finding");
-        assert!(!finding.holds && finding.guaranteed);
+        let finding = sale.check(&Sales { bought: 2, ..Sales::default() }, &Ending::default()).expect("a finding");
+        assert!(finding.broken && finding.guaranteed);
         assert!(finding.facts.contains(&("lost_updates", 1.into())), "{:?}", finding.facts);
     }
 
@@ -253,8 +257,9 @@ mod tests {
             sale.file.restock(&sale.opening, 1).expect("written");
             sale
         };
-        assert!(after_two_sales().check(&told, Ending { died: 1, cut: false }).expect("a finding").holds);
-        assert!(!after_two_sales().check(&told, Ending::default()).expect("a finding").holds);
+        let allowed = after_two_sales().check(&told, &Ending::deaths(&["buyer-1"])).expect("a finding");
+        assert!(!allowed.broken && allowed.finished && allowed.allowance == Some(Allowance::Unreported));
+        assert!(after_two_sales().check(&told, &Ending::default()).expect("a finding").broken);
     }
 
     #[test]
@@ -263,9 +268,9 @@ mod tests {
         let file = sale.file.as_fd().try_clone_to_owned().expect("a descriptor");
         std::fs::File::from(sale.file.as_fd().try_clone_to_owned().expect("a descriptor")).set_len(2).expect("cut");
         let finding = sale
-            .check(&Sales { bought: 1, last_written: Some(2), ..Sales::default() }, Ending::default())
+            .check(&Sales { bought: 1, last_written: Some(2), ..Sales::default() }, &Ending::default())
             .expect("a finding");
-        assert!(!finding.holds);
+        assert!(finding.broken);
         assert_eq!(TicketFile::from_descriptor(file).read().expect("mended").left, 2);
     }
 }

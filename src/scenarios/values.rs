@@ -14,7 +14,7 @@ use super::stage::Stage;
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{Array, RLock, Role, RoleEntry, RoleResult, Value};
 use crate::number::whole;
-use crate::report::{Event, Fact};
+use crate::report::{Allowance, Event, Fact};
 
 /// Between reading a number and writing it, at speed 1.
 const THINKING_US: std::ops::RangeInclusive<u64> = 500..=1_500;
@@ -96,15 +96,15 @@ Examples:
         stage.watch()
     }
 
-    fn check(self, counted: &Counted, ending: Ending) -> anyhow::Result<Finding> {
-        let ValuesArgs { workers, increments, lock } = self.args;
+    fn check(self, counted: &Counted, ending: &Ending) -> anyhow::Result<Finding> {
+        let ValuesArgs { increments, lock, .. } = self.args;
         let expected = counted.expected();
         let actual = self.counter.get();
         let in_array: u64 = (0..PLACES).map(|index| self.array.get(index)).sum::<crate::ipc::Result<u64>>()?;
         let lost = expected.saturating_sub(actual);
         let lost_in_array = expected.saturating_sub(in_array);
         // Who was ended in the middle has added more than it told, by less than there is between two reports.
-        let unheard_of = if ending.cut { u64::from(workers) } else { ending.died as u64 } * chunk(increments);
+        let unheard_of = ending.interrupted() as u64 * chunk(increments);
         let is_heard_of = |sum: u64| sum.saturating_sub(expected) <= unheard_of;
         let facts = [
             ("expected", expected),
@@ -115,8 +115,10 @@ Examples:
         ];
         Ok(Finding {
             claim: "no update is lost",
-            holds: lost == 0 && lost_in_array == 0 && is_heard_of(actual) && is_heard_of(in_array),
+            broken: lost > 0 || lost_in_array > 0 || !is_heard_of(actual) || !is_heard_of(in_array),
+            finished: ending.stopped.is_none(),
             guaranteed: lock,
+            allowance: (actual > expected || in_array > expected).then_some(Allowance::Unreported),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
         })
     }
@@ -182,7 +184,7 @@ impl Role for Worker {
 mod tests {
     use super::*;
 
-    fn finding(told: &[u64], actual: u64, in_array: u64, ending: Ending) -> Finding {
+    fn finding(told: &[u64], actual: u64, in_array: u64, ending: &Ending) -> Finding {
         let mut counted = Counted::default();
         for (worker, &made) in told.iter().enumerate() {
             for made in [made / 2, made] {
@@ -199,20 +201,23 @@ mod tests {
 
     #[test]
     fn update_lost_from_either_breaks_the_claim() {
-        let whole = Ending::default();
+        let whole = &Ending::default();
         let all = finding(&[100, 100], 200, 200, whole);
-        assert!(all.holds && all.guaranteed, "{all:?}");
+        assert!(!all.broken && all.finished && all.guaranteed, "{all:?}");
         let lost = finding(&[100, 100], 150, 200, whole);
-        assert!(!lost.holds && lost.facts.contains(&("lost", 50.into())), "{lost:?}");
-        assert!(!finding(&[100, 100], 200, 199, whole).holds);
-        assert!(!finding(&[100, 100], 201, 200, whole).holds, "one that nobody made");
+        assert!(lost.broken && lost.facts.contains(&("lost", 50.into())), "{lost:?}");
+        assert!(finding(&[100, 100], 200, 199, whole).broken);
+        assert!(finding(&[100, 100], 201, 200, whole).broken, "one that nobody made");
     }
 
     #[test]
     fn what_a_killed_worker_did_not_tell_is_allowed_for() {
-        assert!(finding(&[100, 50], 159, 160, Ending { died: 1, cut: false }).holds);
-        assert!(!finding(&[100, 50], 161, 160, Ending { died: 1, cut: false }).holds);
-        assert!(!finding(&[100, 50], 149, 150, Ending { died: 1, cut: false }).holds, "what was told is never lost");
-        assert!(finding(&[60, 50], 130, 130, Ending { died: 0, cut: true }).holds);
+        let one_died = &Ending::deaths(&["worker-1"]);
+        let allowed = finding(&[100, 50], 159, 160, one_died);
+        assert!(!allowed.broken && allowed.finished && allowed.allowance == Some(Allowance::Unreported), "{allowed:?}");
+        assert!(finding(&[100, 50], 161, 160, one_died).broken);
+        assert!(finding(&[100, 50], 149, 150, one_died).broken, "what was told is never lost");
+        let cut = finding(&[60, 50], 130, 130, &Ending::cut());
+        assert!(!cut.broken && !cut.finished, "{cut:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::literal::{Notation, called, literal};
 use super::{duration, without_place};
-use crate::report::event::{Event, Fact, Link, Verdict};
+use crate::report::event::{Allowance, Event, Fact, Link, Reason, Verdict};
 use crate::report::known::Known;
 
 pub(super) fn sentence(known: &Known, event: &Event) -> String {
@@ -132,12 +132,31 @@ fn tickets(count: u32) -> String {
     }
 }
 
-pub(super) fn verdict(claim: &str, verdict: Verdict, guaranteed: bool) -> String {
+pub(super) fn verdict(scenario: &str, verdict: Verdict, guaranteed: bool, reason: Option<Reason>) -> &'static str {
     match (verdict, guaranteed) {
-        (Verdict::Held, true) => format!("held, as promised: {claim}"),
-        (Verdict::Held, false) => format!("held, by luck: {claim}"),
-        (Verdict::Violated, true) => format!("BROKEN, although promised: {claim}"),
-        (Verdict::Violated, false) => format!("broken, and nothing had promised it: {claim}"),
+        (Verdict::Held, true) => "guaranteed, and held",
+        (Verdict::Held, false) => "held, but only by luck",
+        (Verdict::Violated, true) => "BROKEN GUARANTEE",
+        (Verdict::Violated, false) => match scenario {
+            "tickets" | "values" => "failed, as can happen without a lock",
+            "deadlock" => "failed, as can happen without one order for all locks",
+            _ => "failed, as can happen without a guarantee",
+        },
+        (Verdict::NotShown, _) if reason == Some(Reason::Cut) => "not shown, because the run was stopped early",
+        (Verdict::NotShown, _) => "not shown, because workers failed",
+    }
+}
+
+pub(super) fn allowance(allowance: Allowance, is_stopped: bool) -> &'static str {
+    match (allowance, is_stopped) {
+        (Allowance::Lost, false) => "a worker was killed; what only it held is lost. The verdict covers the others",
+        (Allowance::Unreported, false) => {
+            "a worker was killed before it reported its last step. The verdict covers the others"
+        }
+        (Allowance::Unfinished, false) => "a worker was killed before it finished. The verdict covers the others",
+        (Allowance::Lost, true) => "the workers were stopped; what only they held is lost",
+        (Allowance::Unreported, true) => "the workers were stopped before they reported their last step",
+        (Allowance::Unfinished, true) => "the workers were stopped before they finished",
     }
 }
 

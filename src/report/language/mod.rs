@@ -8,7 +8,7 @@ pub(super) use literal::fitted;
 
 use serde_json::Value;
 
-use super::event::{Event, Fact, Verdict};
+use super::event::{Event, Fact, Reason, Verdict};
 use super::known::Known;
 use super::text::quoted;
 
@@ -124,12 +124,31 @@ impl Language {
         }
     }
 
-    /// What became of the claim, and what it was.
-    pub(super) fn verdict(self, scenario: &str, claim: &str, verdict: Verdict, guaranteed: bool) -> String {
-        match self {
-            Language::En => en::verdict(claim, verdict, guaranteed),
-            Language::Zh => zh::verdict(scenario, claim, verdict, guaranteed),
-        }
+    /// What became of the claim, what it was, and what the verdict makes an allowance for: one sentence.
+    pub(super) fn verdict(self, summary: &Fact) -> String {
+        let Fact::Summary { scenario, claim, verdict, guaranteed, allowance, reason, .. } = summary else {
+            return String::new();
+        };
+        let is_stopped = reason.is_some();
+        let (judged, claim, allowance) = match self {
+            Language::En => (
+                en::verdict(scenario, *verdict, *guaranteed, *reason),
+                claim.as_str(),
+                allowance.map(|allowance| en::allowance(allowance, is_stopped)),
+            ),
+            Language::Zh => (
+                zh::verdict(*verdict, *guaranteed, *reason),
+                zh::claim(scenario, claim),
+                allowance.map(|allowance| zh::allowance(allowance, is_stopped)),
+            ),
+        };
+        // Of a verdict that was not reached the words say it already.
+        let allowance = allowance.or_else(|| match reason.filter(|_| *verdict != Verdict::NotShown)? {
+            Reason::Cut => Some(self.pick("the run was stopped early", "运行被提前停止")),
+            Reason::Machinery => Some(self.pick("workers failed", "有进程出错")),
+        });
+        let allowance = allowance.map(|said| self.pick(" (", "（").to_owned() + said + self.pick(")", "）"));
+        format!("{judged}{}{claim}{}", self.pick(": ", "："), allowance.unwrap_or_default())
     }
 
     /// What a reader may try next, after this outcome.

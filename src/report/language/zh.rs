@@ -4,7 +4,7 @@
 
 use super::duration;
 use super::literal::{Notation, called, literal};
-use crate::report::event::{Event, Fact, Link, Verdict};
+use crate::report::event::{Allowance, Event, Fact, Link, Reason, Verdict};
 use crate::report::known::Known;
 
 pub(super) fn sentence(known: &Known, event: &Event) -> String {
@@ -170,27 +170,44 @@ pub(super) fn name(worker: &str) -> String {
     format!("{role}{number}")
 }
 
-pub(super) fn verdict(scenario: &str, claim: &str, verdict: Verdict, guaranteed: bool) -> String {
-    let claim = match scenario {
-        "tickets" => "每张票只卖一次，没有的票不卖",
-        "pipe" => "每条消息按顺序到达，恰好一次",
-        "queue" | "prodcons" => "每个数据恰好取到一次，同一生产者的按顺序",
-        "joinable" => "每个任务都处理完，恰好一次",
-        "semaphore" => "每辆车都能停，同时在场的不超过车位",
-        "event" => "枪响之前没人跑，枪响之后人人跑",
-        "deadlock" => "从不互相等待成环",
-        "barrier" => "上一轮没做完，下一轮不开始",
-        "condition" => "每个数据恰好取出一次，按顺序",
+pub(super) fn claim<'a>(scenario: &str, claim: &'a str) -> &'a str {
+    match scenario {
+        "tickets" => "每张票只卖一次，且不超卖",
+        "pipe" => "每条消息恰好到达一次，且保持发送顺序",
+        "queue" => "每个数据恰好到达一次，且保持放入顺序",
+        "prodcons" => "每个数据恰好到达一次，且同一生产者的数据保持顺序",
+        "joinable" => "每个任务恰好处理一次，且不丢失",
+        "semaphore" => "每辆车都能停进来，且同时在场的不超过车位数",
+        "event" => "枪响之前没有人起跑，枪响之后人人起跑",
+        "deadlock" => "不会出现循环等待（死锁）",
+        "barrier" => "上一轮没有全部做完，下一轮不会开始",
+        "condition" => "每个数据恰好取出一次，且同一生产者的数据保持顺序",
         "values" => "没有更新丢失",
         "manager" if claim.contains("socket") => "服务进程不留下套接字文件",
-        "manager" => "每一步都不丢失，也没有人抢先",
+        "manager" => "没有调用丢失，也没有进程抢先",
         _ => claim,
-    };
+    }
+}
+
+pub(super) fn verdict(verdict: Verdict, guaranteed: bool, reason: Option<Reason>) -> &'static str {
     match (verdict, guaranteed) {
-        (Verdict::Held, true) => format!("成立，有保证：{claim}"),
-        (Verdict::Held, false) => format!("成立，全凭运气：{claim}"),
-        (Verdict::Violated, true) => format!("不成立，本应保证：{claim}"),
-        (Verdict::Violated, false) => format!("不成立，也没有保证：{claim}"),
+        (Verdict::Held, true) => "成立（有保证）",
+        (Verdict::Held, false) => "成立（只是运气好）",
+        (Verdict::Violated, true) => "不成立（保证被打破）",
+        (Verdict::Violated, false) => "不成立（本来就没有保证）",
+        (Verdict::NotShown, _) if reason == Some(Reason::Cut) => "无法判断（运行被提前停止）",
+        (Verdict::NotShown, _) => "无法判断（有进程出错）",
+    }
+}
+
+pub(super) fn allowance(allowance: Allowance, is_stopped: bool) -> &'static str {
+    match (allowance, is_stopped) {
+        (Allowance::Lost, false) => "有进程被杀死，仅由它持有的数据已丢失，结论只针对其余进程",
+        (Allowance::Unreported, false) => "有进程被杀死，没来得及报告最后一步，结论只针对其余进程",
+        (Allowance::Unfinished, false) => "有进程没有做完就被杀死，结论只针对其余进程",
+        (Allowance::Lost, true) => "进程被停止，仅由它们持有的数据已丢失",
+        (Allowance::Unreported, true) => "进程被停止，没来得及报告最后一步",
+        (Allowance::Unfinished, true) => "进程没有做完就被停止",
     }
 }
 

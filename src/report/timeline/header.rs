@@ -35,14 +35,15 @@ impl Heading {
             y += 18.0;
         }
         let mut summary = title;
-        if let Some(Fact::Summary { scenario, claim, verdict, guaranteed, facts, .. }) =
-            story.summary.map(|event| &event.fact)
-        {
-            let said = language.verdict(scenario, claim, *verdict, *guaranteed);
-            let class = if *verdict == Verdict::Held { "verdict good" } else { "verdict bad" };
-            let sign = if *verdict == Verdict::Held { "✔" } else { "✘" };
+        if let Some(ended @ Fact::Summary { verdict, facts, .. }) = story.summary.map(|event| &event.fact) {
+            let said = language.verdict(ended);
+            let class = match verdict {
+                Verdict::Held => "verdict good",
+                Verdict::Violated => "verdict bad",
+                Verdict::NotShown => "verdict",
+            };
             y += 10.0;
-            for line in wrapped(&words(&format!("{sign} {said}")), " ", 14.5) {
+            for line in wrapped(&words(&format!("{} {said}", verdict.sign())), " ", 14.5) {
                 group = group.add(text(class, MARGIN, y, &line));
                 y += 19.0;
             }

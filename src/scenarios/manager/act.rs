@@ -9,7 +9,7 @@ use crate::ipc::manager::{self, Condition, Datum, JoinableQueue, Kind, List, Met
 use crate::report::{Event, Fact};
 use crate::scenarios::stage::Stage;
 
-/// Between two goods, at speed 1.
+/// Before an event is set, and between two goods, at speed 1.
 const DELIVERY: Duration = Duration::from_millis(200);
 /// No wait for a worker that holds a lock is longer than this without looking whether the run was cut short.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -125,10 +125,11 @@ impl<'c, 's> Company<'c, 's> {
     ) -> anyhow::Result<bool> {
         while !self.is_cut() {
             let Some(lock) = condition.acquire_timeout(LOOK_EVERY)? else { continue };
-            // Told first: nobody is seen to take what was not put.
-            told.map_or(Ok(()), |fact| self.stage.emit(fact))?;
+            // With the time before: nobody is seen to take what was not put.
+            let at_us = self.stage.now_us();
             change()?;
             lock.notify(1)?;
+            told.map_or(Ok(()), |fact| self.stage.emit_at(at_us, fact))?;
             return Ok(true);
         }
         Ok(false)
@@ -136,9 +137,11 @@ impl<'c, 's> Company<'c, 's> {
 
     fn signal(&mut self, event: &manager::Event) -> anyhow::Result<()> {
         if self.watch_until_each(|fact| matches!(fact, Fact::EventAwaited))? {
-            // Told first: nobody is seen to go on before it.
-            self.stage.emit(Fact::EventSet)?;
+            self.stage.watch_for(DELIVERY)?;
+            // With the time before: nobody is seen to go on before it.
+            let at_us = self.stage.now_us();
             event.set()?;
+            self.stage.emit_at(at_us, Fact::EventSet)?;
         }
         Ok(())
     }
@@ -163,8 +166,11 @@ impl<'c, 's> Company<'c, 's> {
             Ok(!joined && gone.len() < workers)
         })?;
         if joined {
-            // A task is told before it is done: all of them are among what has arrived.
-            note(&stage.latest()?, gone, done);
+            // Who did the last task may still have to tell.
+            stage.settle(|news| {
+                note(news, gone, done);
+                done.len() < workers * TURNS as usize
+            })?;
             stage.emit(Fact::QueueJoined { tasks: done.len() as u64 })?;
         }
         Ok(queue.shutdown(false)?)

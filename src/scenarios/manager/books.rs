@@ -3,7 +3,7 @@
 use super::act::Shown;
 use super::part::TURNS;
 use crate::ipc::manager::Kind;
-use crate::report::{Event, Fact};
+use crate::report::{Allowance, Event, Fact};
 use crate::scenarios::barrier::Rounds;
 use crate::scenarios::ledger::Ledger;
 use crate::scenarios::{Ending, Finding, Tally};
@@ -57,51 +57,80 @@ struct Sum {
     arrived: u64,
     lost: u64,
     out_of_turn: u64,
-    is_sound: bool,
+    broken: bool,
+    /// Whether every step was made that workers were left for.
+    finished: bool,
+    /// Whether a worker that was ended did not tell of a step.
+    unreported: bool,
 }
 
 impl Page {
     /// `marks` is how many steps left a mark in the manager since the turn began; of queues, how many items are left.
-    fn sum(&self, kind: Kind, marks: u64, workers: u32, is_shared: bool, ending: Ending) -> Sum {
+    fn sum(&self, kind: Kind, marks: u64, workers: u32, is_shared: bool, ending: &Ending) -> Sum {
         let all = u64::from(workers * TURNS);
-        let excused = ending.cut || ending.died > 0;
+        let excused = ending.died() > 0 && ending.stopped.is_none();
         match kind {
             Kind::Condition | Kind::Queue | Kind::JoinableQueue => {
-                let (steps, arrived) = (self.items.produced(), self.items.consumed());
+                let arrived = self.items.consumed();
+                let done = if kind == Kind::JoinableQueue { self.items.tasks_done() } else { arrived };
+                // Of a queue with leases the marks are unfinished tasks: those that were taken are no longer queued.
+                let queued =
+                    if kind == Kind::JoinableQueue { marks.min(self.items.produced(0) - arrived) } else { marks };
                 // What a worker dies with is given to another: whatever was taken is done, or can still be.
-                let is_kept = kind != Kind::JoinableQueue || ending.cut || self.items.tasks_done() + marks >= arrived;
-                let is_sound = self.items.is_sound(marks, workers, ending)
-                    && is_kept
-                    && (excused || (arrived == all && marks == 0));
-                Sum { steps, arrived, lost: self.items.lost(marks), out_of_turn: 0, is_sound }
+                let untold = arrived.saturating_sub(done + marks);
+                Sum {
+                    steps: self.items.produced(queued),
+                    arrived,
+                    lost: self.items.lost(queued),
+                    out_of_turn: 0,
+                    broken: self.items.is_broken(queued, ending) || untold > ending.interrupted() as u64,
+                    finished: excused || (arrived == all && marks == 0),
+                    unreported: untold > 0,
+                }
             }
-            Kind::Event => {
-                let is_sound = self.seen_too_early == 0 && (excused || self.seen == u64::from(workers));
-                Sum { steps: self.seen, arrived: self.seen, lost: 0, out_of_turn: self.seen_too_early, is_sound }
-            }
+            Kind::Event => Sum {
+                steps: self.seen,
+                arrived: self.seen,
+                out_of_turn: self.seen_too_early,
+                broken: self.seen_too_early > 0,
+                finished: excused || self.seen == u64::from(workers),
+                ..Sum::default()
+            },
             Kind::Barrier => {
                 let (completed, too_early) = (self.rounds.completed(workers), self.rounds.too_early(workers));
-                let is_sound = too_early == 0 && (excused || completed == u64::from(TURNS));
-                Sum { steps: completed, arrived: completed, lost: 0, out_of_turn: too_early, is_sound }
+                Sum {
+                    steps: completed,
+                    arrived: completed,
+                    out_of_turn: too_early,
+                    broken: too_early > 0,
+                    finished: excused || completed == u64::from(TURNS),
+                    ..Sum::default()
+                }
             }
             _ => {
                 let all = if kind == Kind::Dict { u64::from(workers) } else { all };
                 let steps = self.changes;
                 let lost = steps.saturating_sub(marks);
                 // Who was ended before it could tell has done one step more than it told; others do what they like.
-                let untold = if ending.cut { u64::from(workers) } else { ending.died as u64 };
-                let is_heard_of = is_shared || marks <= steps + untold;
-                let is_sound = lost == 0 && is_heard_of && (excused || steps == all);
-                Sum { steps, arrived: marks.min(steps), lost, out_of_turn: 0, is_sound }
+                let untold = if is_shared { 0 } else { marks.saturating_sub(steps) };
+                Sum {
+                    steps,
+                    arrived: marks.min(steps),
+                    lost,
+                    out_of_turn: 0,
+                    broken: lost > 0 || untold > ending.interrupted() as u64,
+                    finished: excused || steps == all,
+                    unreported: untold > 0,
+                }
             }
         }
     }
 }
 
 impl Books {
-    /// Sums up what was shown.
-    pub(super) fn check(&self, shown: &[Shown], workers: u32, is_shared: bool, ending: Ending) -> Finding {
-        let mut total = Sum { is_sound: true, ..Sum::default() };
+    /// Sums up what was shown, `of` as many types as there are to show.
+    pub(super) fn check(&self, shown: &[Shown], of: usize, workers: u32, is_shared: bool, ending: &Ending) -> Finding {
+        let mut total = Sum { finished: shown.len() == of, ..Sum::default() };
         let mut is_gone = false;
         for (page, Shown { kind, things, before }) in self.0.iter().zip(shown) {
             // What was in the dict before is written again; all other marks are counted.
@@ -115,7 +144,9 @@ impl Books {
             total.arrived += sum.arrived;
             total.lost += sum.lost;
             total.out_of_turn += sum.out_of_turn;
-            total.is_sound &= sum.is_sound;
+            total.broken |= sum.broken;
+            total.finished &= sum.finished;
+            total.unreported |= sum.unreported;
         }
         let numbers = [
             ("types", shown.len() as u64),
@@ -130,10 +161,16 @@ impl Books {
             facts.push(("manager_gone", true.into()));
         }
         Finding {
-            claim: "no step is lost, and nobody goes on too early",
-            holds: total.is_sound && !is_gone,
-            // A manager that was killed takes what it held along.
+            claim: "no call is lost, and nobody proceeds too early",
+            broken: total.broken,
+            // A manager that was killed takes what it held along, and nobody can finish.
+            finished: total.finished && !is_gone,
             guaranteed: !is_gone,
+            allowance: match total {
+                Sum { lost: 1.., .. } => Some(Allowance::Lost),
+                Sum { unreported: true, .. } => Some(Allowance::Unreported),
+                _ => (ending.died() > 0).then_some(Allowance::Unfinished),
+            },
             facts,
         }
     }
@@ -142,9 +179,6 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const WHOLE: Ending = Ending { died: 0, cut: false };
-    const ONE_DIED: Ending = Ending { died: 1, cut: false };
 
     fn page(facts: impl IntoIterator<Item = Fact>) -> Page {
         let mut books = Books::default();
@@ -159,38 +193,46 @@ mod tests {
         Fact::ObjectCalled { object: object.into(), method: method.into(), args: Vec::new(), answer: None }
     }
 
-    fn holds(page: &Page, kind: Kind, marks: u64, ending: Ending) -> bool {
-        page.sum(kind, marks, 2, false, ending).is_sound
+    fn holds(page: &Page, kind: Kind, marks: u64, ending: &Ending) -> bool {
+        let sum = page.sum(kind, marks, 2, false, ending);
+        !sum.broken && sum.finished
+    }
+
+    fn endings() -> (Ending, Ending) {
+        (Ending::default(), Ending::deaths(&["worker-1"]))
     }
 
     #[test]
     fn step_that_left_no_mark_is_lost() {
+        let (whole, one_died) = &endings();
         let all = page((0..6).map(|_| called("list", "append")));
-        assert!(holds(&all, Kind::List, 6, WHOLE));
-        assert!(!holds(&all, Kind::List, 5, ONE_DIED), "a death excuses no loss");
-        assert_eq!(all.sum(Kind::List, 5, 2, false, WHOLE).lost, 1);
-        assert!(!holds(&all, Kind::List, 7, WHOLE), "one that nobody did");
-        assert!(holds(&all, Kind::List, 7, ONE_DIED), "the dead did not tell it");
-        assert!(all.sum(Kind::List, 7, 2, true, WHOLE).is_sound, "others are there too");
+        assert!(holds(&all, Kind::List, 6, whole));
+        assert!(!holds(&all, Kind::List, 5, one_died), "a death excuses no loss");
+        assert_eq!(all.sum(Kind::List, 5, 2, false, whole).lost, 1);
+        assert!(!holds(&all, Kind::List, 7, whole), "one that nobody did");
+        assert!(holds(&all, Kind::List, 7, one_died), "the dead did not tell it");
+        assert!(!all.sum(Kind::List, 7, 2, true, whole).broken, "others are there too");
         let some = page((0..4).map(|_| called("count", "set")));
-        assert!(!holds(&some, Kind::Lock, 4, WHOLE) && holds(&some, Kind::Lock, 4, ONE_DIED));
+        assert!(!holds(&some, Kind::Lock, 4, whole) && holds(&some, Kind::Lock, 4, one_died));
         let besides = page([called("namespace", "set_item"), called("queue", "qsize")]);
         assert_eq!(besides.changes, 0);
     }
 
     #[test]
     fn who_goes_on_before_the_event_breaks_the_claim() {
+        let (whole, one_died) = &endings();
         let seen = || Fact::EventSeen { waited_us: 0 };
         let orderly = page([Fact::EventAwaited, Fact::EventAwaited, Fact::EventSet, seen(), seen()]);
-        assert!(holds(&orderly, Kind::Event, 0, WHOLE));
+        assert!(holds(&orderly, Kind::Event, 0, whole));
         let early = page([Fact::EventAwaited, seen(), Fact::EventSet, seen()]);
-        assert!(!holds(&early, Kind::Event, 0, ONE_DIED));
+        assert!(!holds(&early, Kind::Event, 0, one_died));
         let missing = page([Fact::EventSet, seen()]);
-        assert!(!holds(&missing, Kind::Event, 0, WHOLE) && holds(&missing, Kind::Event, 0, ONE_DIED));
+        assert!(!holds(&missing, Kind::Event, 0, whole) && holds(&missing, Kind::Event, 0, one_died));
     }
 
     #[test]
     fn item_may_be_lost_with_its_taker_but_no_task() {
+        let (whole, one_died) = &endings();
         let put = |number: u64| Fact::ItemPut { value: number.into(), from: "worker-1".into(), number, size: None };
         let got = |number: u64| {
             let from = "worker-1".into();
@@ -198,11 +240,14 @@ mod tests {
         };
         let done = |number| Fact::TaskDone { value: 0.into(), from: "worker-1".into(), number };
         let all_but_one = page((1..=6).map(put).chain((1..=5).map(got)));
-        assert!(holds(&all_but_one, Kind::Queue, 0, ONE_DIED) && !holds(&all_but_one, Kind::Queue, 0, WHOLE));
-        assert!(!holds(&all_but_one, Kind::Queue, 1, WHOLE), "nobody took it");
+        assert!(holds(&all_but_one, Kind::Queue, 0, one_died) && !holds(&all_but_one, Kind::Queue, 0, whole));
+        assert!(!holds(&all_but_one, Kind::Queue, 1, whole), "nobody took it");
         let taken = || (1..=6).map(put).chain((1..=6).map(got));
-        assert!(!holds(&page(taken().chain((1..=5).map(done))), Kind::JoinableQueue, 0, ONE_DIED), "a task is lost");
-        assert!(holds(&page(taken().chain((1..=5).map(done))), Kind::JoinableQueue, 1, ONE_DIED), "it is still there");
-        assert!(holds(&page(taken().chain((1..=6).map(done))), Kind::JoinableQueue, 0, WHOLE));
+        let one_untold = page(taken().chain((1..=5).map(done)));
+        assert!(!holds(&one_untold, Kind::JoinableQueue, 0, whole), "a task is lost");
+        let untold = one_untold.sum(Kind::JoinableQueue, 0, 2, false, one_died);
+        assert!(!untold.broken && untold.unreported, "the dead did it and did not tell");
+        assert!(holds(&page(taken().chain((1..=5).map(done))), Kind::JoinableQueue, 1, one_died), "it is still there");
+        assert!(holds(&page(taken().chain((1..=6).map(done))), Kind::JoinableQueue, 0, whole));
     }
 }

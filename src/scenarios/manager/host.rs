@@ -69,7 +69,7 @@ impl Scenario for Host {
         Ok(())
     }
 
-    fn check(self, _: &Nothing, _: Ending) -> anyhow::Result<Finding> {
+    fn check(self, _: &Nothing, _: &Ending) -> anyhow::Result<Finding> {
         let socket_left = matches!(&self.address, Address::Unix(path) if path.symlink_metadata().is_ok());
         let Status { clients_ever, clients, objects, names, requests, refused, .. } = self.status;
         let numbers = [
@@ -82,7 +82,15 @@ impl Scenario for Host {
         ];
         let mut facts = numbers.map(|(name, number)| (name, number.into())).to_vec();
         facts.push(("socket_left", socket_left.into()));
-        Ok(Finding { claim: "the manager leaves no socket behind", holds: !socket_left, guaranteed: true, facts })
+        Ok(Finding {
+            claim: "the manager leaves no socket behind",
+            broken: socket_left,
+            // It ends by being stopped.
+            finished: true,
+            guaranteed: true,
+            allowance: None,
+            facts,
+        })
     }
 }
 

@@ -209,8 +209,8 @@ Examples:
         Ok(())
     }
 
-    fn check(self, books: &Books, ending: Ending) -> anyhow::Result<Finding> {
-        let finding = books.check(&self.shown, self.workers, self.elsewhere.is_some(), ending);
+    fn check(self, books: &Books, ending: &Ending) -> anyhow::Result<Finding> {
+        let finding = books.check(&self.shown, self.kinds.len(), self.workers, self.elsewhere.is_some(), ending);
         // Ended here, when the workers have gone: it would be a death to them.
         drop(self.shown);
         self.manager.map_or(Ok(()), manager::Manager::shutdown)?;

@@ -132,9 +132,10 @@ impl Me<'_> {
         let (waited_us, abandoned) = (since_us - asked_us, guard.abandoned());
         self.player.emit(&Fact::LockAcquired { lock: lock(), waited_us, abandoned })?;
         work()?;
-        // Says so first and lets go then: nobody sees two holders.
-        self.player.emit(&Fact::LockReleased { lock: lock(), held_us: self.player.now_us() - since_us })?;
-        guard.release()
+        // With the time before: nobody sees two holders.
+        let at_us = self.player.now_us();
+        guard.release()?;
+        self.player.emit_at(at_us, &Fact::LockReleased { lock: lock(), held_us: at_us - since_us })
     }
 
     fn with_permit<'g>(
@@ -150,9 +151,10 @@ impl Me<'_> {
         let since_us = self.player.now_us();
         self.player.emit(&Fact::PermitAcquired { semaphore: semaphore(), waited_us: since_us - asked_us })?;
         work()?;
-        // Says so first and lets go then: nobody sees a holder too many.
-        self.player.emit(&Fact::PermitReleased { semaphore: semaphore(), held_us: self.player.now_us() - since_us })?;
-        permit.release()
+        // With the time before: nobody sees a holder too many.
+        let at_us = self.player.now_us();
+        permit.release()?;
+        self.player.emit_at(at_us, &Fact::PermitReleased { semaphore: semaphore(), held_us: at_us - since_us })
     }
 
     /// Reads, takes its time, and writes one more: what a lock is for.
@@ -213,9 +215,8 @@ impl Me<'_> {
     fn put_all(&self, put: impl Fn(Datum) -> Result<()>, size: impl Fn() -> Result<usize>) -> Result<()> {
         self.steps(|turn| {
             let (value, from, number) = (json!(turn), self.name.clone(), u64::from(turn));
-            // Told first: nobody sees an item arrive before it was put.
-            self.player.emit(&Fact::ItemPut { value, from, number, size: None })?;
-            put(Datum::from(vec![Datum::from(self.name.as_str()), number.into()]))
+            put(Datum::from(vec![Datum::from(self.name.as_str()), number.into()]))?;
+            self.player.emit(&Fact::ItemPut { value, from, number, size: None })
         })?;
         self.called("queue", "qsize", [], Some(&size()?.into()))
     }
@@ -241,8 +242,8 @@ impl Me<'_> {
             let got = Fact::ItemGot { value: value.clone(), from: from.clone(), number, size: None, redelivered };
             self.player.emit(&got)?;
             self.player.pause(STEP);
-            self.player.emit(&Fact::TaskDone { value, from, number })?;
             task.task_done()?;
+            self.player.emit(&Fact::TaskDone { value, from, number })?;
         }
         Ok(())
     }

@@ -179,7 +179,7 @@ fn killed_manager_is_told_and_ends_the_run() {
         let (code, events, stderr) = play.finish();
         assert_eq!(code, Some(3), "{kind}: {stderr}");
         assert!(stderr.contains("the manager exited before it answered"), "{kind}: {stderr}");
-        assert_eq!(verdict(&events), (Verdict::Violated, false), "{kind}");
+        assert_eq!(verdict(&events), (Verdict::NotShown, false), "{kind}");
         assert_eq!(facts(&events)["manager_gone"], true);
         let exited = count(&events, |fact| matches!(fact, Fact::WorkerExited { .. }));
         assert_eq!(exited, count(&events, started), "{kind}");

@@ -1,0 +1,396 @@
+//! Puts what several processes tell into the order in which it happened.
+//!
+//! Every event has a time of one monotonic clock, but two processes' messages race on their way, and a worker's death is
+//! seen only after others have felt it. So each event waits for [`WINDOW_US`] after its arrival; then the earliest is shown
+//! first. An event that has a cause which is still to be told waits for it, up to [`LONGEST_WAIT_US`]: a lock is not acquired
+//! before its holder has released it or died, nothing arrives before it was sent, nothing is delivered again before its
+//! taker died. A cause that was told with a later time than its effect happened at the latest at the effect's time, and is
+//! shown with that. Times never run backwards: what arrives later than the window has the time of the event before it.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use serde_json::Value;
+
+use super::event::{Event, Fact};
+use super::meaning::{Direction, Doing, Ending, Key, Subject, meaning};
+
+/// How long every event waits for earlier ones to arrive, in microseconds.
+const WINDOW_US: u64 = 20_000;
+/// How long an event waits for its cause to be told, in microseconds.
+pub(crate) const LONGEST_WAIT_US: u64 = 250_000;
+
+/// Events under way from the workers to the report.
+#[derive(Debug, Default)]
+pub(crate) struct Reorder {
+    /// By time; events of the same time in the order of arrival.
+    pending: BTreeMap<Place, Event>,
+    /// When each arrived, in the order of arrival; those that were shown are still here until they come first.
+    arrivals: VecDeque<(u64, Place)>,
+    arrived: u64,
+    /// The time of the last event that was shown.
+    shown_us: u64,
+    /// Workers that were started and have not ended, as far as it was shown.
+    alive: HashSet<String>,
+    /// Who holds which lock.
+    holders: HashMap<String, String>,
+    /// How many permits each worker holds.
+    permits: HashMap<String, u32>,
+    /// What was sent and has not arrived, and how often.
+    under_way: HashMap<Sent, u64>,
+    /// What each worker took last.
+    taken: HashMap<String, Sent>,
+}
+
+/// An event's time and its number in the order of arrival.
+type Place = (u64, u64);
+
+/// Something that one worker sends and another one receives.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Sent {
+    Message(Value),
+    Reply(Value),
+    Item(String, u64),
+}
+
+impl From<Key<'_>> for Sent {
+    fn from(key: Key<'_>) -> Self {
+        match key {
+            Key::Message(value) => Sent::Message(value.clone()),
+            Key::Reply(value) => Sent::Reply(value.clone()),
+            Key::Item { from, number } => Sent::Item(from.to_owned(), number),
+        }
+    }
+}
+
+/// What has to be shown before an event.
+enum Cause {
+    /// The holder releases the lock, or ends.
+    Release { holder: String, lock: String },
+    /// It is sent.
+    Sending(Sent),
+    /// This worker ends.
+    EndOf(String),
+    /// If a worker's death has just been told, it may be that one. Only a holder of a permit, if `of_holder`.
+    AnyDeath { of_holder: bool },
+}
+
+impl Reorder {
+    /// Takes an event that arrived at `now_us`. Events of one worker arrive in their order.
+    pub(crate) fn push(&mut self, event: Event, now_us: u64) {
+        let place = (event.at_us, self.arrived);
+        self.arrived += 1;
+        self.arrivals.push_back((now_us, place));
+        self.pending.insert(place, event);
+    }
+
+    /// The next event to be shown at `now_us`; `None` if none is to be yet.
+    pub(crate) fn pop(&mut self, now_us: u64) -> Option<Event> {
+        if self.due_us()? > now_us {
+            return None;
+        }
+        let head = *self.pending.first_key_value()?.0;
+        let (mut next, mut passed) = (head, HashSet::new());
+        while let Some(cause) = self.unmet_cause(&self.pending[&next]) {
+            match self.find(&cause, &self.pending[&next]) {
+                Some(found) if passed.insert(found) => next = found,
+                _ if self.can_come(&cause) && now_us < self.patience_ends_us(next) => return None,
+                _ => break,
+            }
+        }
+        let mut event = self.pending.remove(&next).expect("found above");
+        event.at_us = event.at_us.min(head.0).max(self.shown_us);
+        self.shown_us = event.at_us;
+        self.note(&event);
+        Some(event)
+    }
+
+    /// The next event, without waiting for anything. For the end, when all have told everything.
+    pub(crate) fn pop_at_once(&mut self) -> Option<Event> {
+        self.pop(u64::MAX)
+    }
+
+    /// When [`pop`](Self::pop) is to be asked again if nothing arrives until then.
+    pub(crate) fn due_us(&mut self) -> Option<u64> {
+        self.oldest_us().map(|arrived_us| arrived_us.saturating_add(WINDOW_US))
+    }
+
+    /// When the first arrived of those that are not shown yet.
+    pub(crate) fn oldest_us(&mut self) -> Option<u64> {
+        while self.arrivals.front().is_some_and(|(_, place)| !self.pending.contains_key(place)) {
+            self.arrivals.pop_front();
+        }
+        self.arrivals.front().map(|(arrived_us, _)| *arrived_us)
+    }
+
+    fn patience_ends_us(&self, place: Place) -> u64 {
+        let arrived = self.arrivals.iter().find(|(_, of)| *of == place);
+        arrived.map_or(0, |(arrived_us, _)| arrived_us.saturating_add(LONGEST_WAIT_US))
+    }
+
+    /// What is to be shown before the event and has not been.
+    fn unmet_cause(&self, event: &Event) -> Option<Cause> {
+        match &event.fact {
+            Fact::LockAcquired { lock, .. } => {
+                let holder = self.holders.get(lock).filter(|holder| **holder != event.worker)?;
+                Some(Cause::Release { holder: holder.clone(), lock: lock.clone() })
+            }
+            Fact::PermitAcquired { .. } => Some(Cause::AnyDeath { of_holder: true }),
+            Fact::EndOfFile | Fact::QueueFull { .. } | Fact::BarrierBroken { .. } => {
+                Some(Cause::AnyDeath { of_holder: false })
+            }
+            Fact::WorkerExited { exit_code: Some(1..), .. } => Some(Cause::AnyDeath { of_holder: false }),
+            fact => {
+                let parcel = meaning(fact).parcel.filter(|parcel| parcel.direction == Direction::In)?;
+                let sent = Sent::from(parcel.key);
+                if parcel.again {
+                    let taker = self.taken.iter().find(|(worker, taken)| **taken == sent && **worker != event.worker);
+                    return Some(match taker {
+                        Some((worker, _)) => Cause::EndOf(worker.clone()),
+                        None => Cause::AnyDeath { of_holder: false },
+                    });
+                }
+                (!self.under_way.contains_key(&sent)).then_some(Cause::Sending(sent))
+            }
+        }
+    }
+
+    /// The event to be shown next so that the cause comes to be shown: it, or an earlier one of the same worker.
+    fn find(&self, cause: &Cause, effect: &Event) -> Option<Place> {
+        let is_it = |event: &Event| match cause {
+            Cause::Release { holder, lock } => {
+                event.worker == *holder
+                    && match &event.fact {
+                        Fact::LockReleased { lock: released, .. } => released == lock,
+                        fact => meaning(fact).ending.is_some(),
+                    }
+            }
+            Cause::Sending(sent) => meaning(&event.fact)
+                .parcel
+                .is_some_and(|parcel| parcel.direction == Direction::Out && Sent::from(parcel.key) == *sent),
+            Cause::EndOf(worker) => event.worker == *worker && meaning(&event.fact).ending.is_some(),
+            Cause::AnyDeath { of_holder } => {
+                event.worker != effect.worker
+                    && matches!(meaning(&event.fact).ending, Some(Ending::Killed(_)))
+                    && (!of_holder || self.permits.contains_key(&event.worker))
+            }
+        };
+        let of_the_same = |event: &Event| {
+            self.pending.iter().find(|(_, first)| first.worker == event.worker).map(|(place, _)| *place)
+        };
+        let found = self.pending.iter().find(|(_, event)| is_it(event)).map(|(place, event)| (*place, event));
+        match (cause, found) {
+            // Who told something later was alive.
+            (Cause::AnyDeath { .. }, Some((place, event))) => (of_the_same(event) == Some(place)).then_some(place),
+            (_, found) => found.and_then(|(_, event)| of_the_same(event)),
+        }
+    }
+
+    /// Whether a cause that has not arrived may still do.
+    fn can_come(&self, cause: &Cause) -> bool {
+        let can_tell = |worker: &String| {
+            let ended = |event: &Event| event.worker == *worker && meaning(&event.fact).ending.is_some();
+            self.alive.contains(worker) && !self.pending.values().any(ended)
+        };
+        match cause {
+            Cause::Release { holder, .. } => can_tell(holder),
+            Cause::EndOf(worker) => can_tell(worker),
+            Cause::Sending(Sent::Item(from, _)) => can_tell(from),
+            Cause::Sending(_) => self.alive.iter().any(can_tell),
+            Cause::AnyDeath { .. } => false,
+        }
+    }
+
+    /// Remembers what is shown.
+    fn note(&mut self, event: &Event) {
+        let worker = || event.worker.clone();
+        let meaning = meaning(&event.fact);
+        if meaning.starts {
+            self.alive.insert(worker());
+        }
+        if meaning.ending.is_some() {
+            self.alive.remove(&event.worker);
+            self.holders.retain(|_, holder| *holder != event.worker);
+            self.permits.remove(&event.worker);
+            self.taken.remove(&event.worker);
+        }
+        match &event.fact {
+            Fact::LockAcquired { lock, .. } => _ = self.holders.insert(lock.clone(), worker()),
+            Fact::LockReleased { lock, .. } if self.holders.get(lock) == Some(&event.worker) => {
+                self.holders.remove(lock);
+            }
+            Fact::PermitAcquired { .. } => *self.permits.entry(worker()).or_default() += 1,
+            Fact::PermitReleased { .. } => {
+                let held = self.permits.remove(&event.worker).unwrap_or(0);
+                if held > 1 {
+                    self.permits.insert(worker(), held - 1);
+                }
+            }
+            _ => {}
+        }
+        if let Some((Doing::Working, Subject::Item(_))) = meaning.ends {
+            self.taken.remove(&event.worker);
+        }
+        let Some(parcel) = meaning.parcel else { return };
+        let sent = Sent::from(parcel.key);
+        match parcel.direction {
+            Direction::Out => *self.under_way.entry(sent).or_default() += 1,
+            Direction::In => {
+                if let Some(count) = self.under_way.get_mut(&sent) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.under_way.remove(&sent);
+                    }
+                }
+                self.taken.insert(worker(), sent);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const LATER: u64 = 1_000_000_000;
+
+    fn event(at_us: u64, worker: &str, fact: Fact) -> Event {
+        Event { at_us, worker: worker.to_owned(), pid: 1, fact }
+    }
+
+    fn starts(worker: &str) -> Event {
+        event(0, worker, Fact::WorkerStarted { role: "role".to_owned(), daemon: false })
+    }
+
+    fn acquires(at_us: u64, worker: &str, abandoned: bool) -> Event {
+        event(at_us, worker, Fact::LockAcquired { lock: "lock".to_owned(), waited_us: 0, abandoned })
+    }
+
+    fn releases(at_us: u64, worker: &str) -> Event {
+        event(at_us, worker, Fact::LockReleased { lock: "lock".to_owned(), held_us: 0 })
+    }
+
+    fn dies(at_us: u64, worker: &str) -> Event {
+        event(at_us, worker, Fact::WorkerExited { exit_code: None, signal: Some(9), failure: None })
+    }
+
+    fn puts(at_us: u64, worker: &str) -> Event {
+        let from = worker.to_owned();
+        event(at_us, worker, Fact::ItemPut { value: json!(1), from, number: 1, size: None })
+    }
+
+    fn gets(at_us: u64, worker: &str, redelivered: bool) -> Event {
+        let from = "producer".to_owned();
+        event(at_us, worker, Fact::ItemGot { value: json!(1), from, number: 1, size: None, redelivered })
+    }
+
+    /// A channel on which all workers were started and shown.
+    fn with(workers: &[&str]) -> Reorder {
+        let mut reorder = Reorder::default();
+        for worker in workers {
+            reorder.push(starts(worker), 0);
+        }
+        while reorder.pop_at_once().is_some() {}
+        reorder
+    }
+
+    fn shown(reorder: &mut Reorder, now_us: u64) -> Vec<(u64, String)> {
+        std::iter::from_fn(|| reorder.pop(now_us)).map(|event| (event.at_us, event.worker)).collect()
+    }
+
+    /// All of it in the order of showing, when it arrives in this one.
+    fn order(workers: &[&str], arriving: impl IntoIterator<Item = Event>) -> Vec<(u64, String)> {
+        let mut reorder = with(workers);
+        arriving.into_iter().for_each(|event| reorder.push(event, 100));
+        shown(&mut reorder, LATER)
+    }
+
+    fn pairs(expected: &[(u64, &str)]) -> Vec<(u64, String)> {
+        expected.iter().map(|&(at_us, worker)| (at_us, worker.to_owned())).collect()
+    }
+
+    #[test]
+    fn earlier_events_are_shown_first_if_they_arrive_within_the_window() {
+        let waits = |at_us, worker| event(at_us, worker, Fact::BarrierWaiting { round: 1 });
+        assert_eq!(order(&["a", "b"], [waits(20, "a"), waits(10, "b")]), pairs(&[(10, "b"), (20, "a")]));
+        let mut reorder = with(&["a", "b"]);
+        reorder.push(waits(20, "a"), 100);
+        assert_eq!(reorder.due_us(), Some(100 + WINDOW_US));
+        assert_eq!(shown(&mut reorder, 99 + WINDOW_US), []);
+        assert_eq!(shown(&mut reorder, 100 + WINDOW_US), pairs(&[(20, "a")]));
+        // What comes later than that does not turn the time back.
+        reorder.push(waits(10, "b"), 200 + WINDOW_US);
+        assert_eq!(shown(&mut reorder, LATER), pairs(&[(20, "b")]));
+    }
+
+    #[test]
+    fn holder_releases_before_the_next_acquires() {
+        // Released first and told last, with the time before the release.
+        let told = [acquires(10, "a", false), acquires(30, "b", false), releases(20, "a")];
+        assert_eq!(order(&["a", "b"], told), pairs(&[(10, "a"), (20, "a"), (30, "b")]));
+        let mut reorder = with(&["a", "b"]);
+        reorder.push(acquires(10, "a", false), 100);
+        reorder.push(acquires(30, "b", false), 100);
+        assert_eq!(shown(&mut reorder, 50_000), pairs(&[(10, "a")]), "the release is still to be told");
+        reorder.push(releases(20, "a"), 50_000);
+        assert_eq!(shown(&mut reorder, 50_000), pairs(&[(20, "a"), (30, "b")]));
+    }
+
+    #[test]
+    fn death_is_shown_before_its_effects_and_at_their_time() {
+        let mut reorder = with(&["a", "b"]);
+        reorder.push(acquires(10, "a", false), 100);
+        reorder.push(acquires(30, "b", true), 100);
+        assert_eq!(shown(&mut reorder, 60_000), pairs(&[(10, "a")]));
+        reorder.push(dies(60_000, "a"), 60_000);
+        assert_eq!(shown(&mut reorder, 60_000), pairs(&[(30, "a"), (30, "b")]));
+        // Who does not die and does not tell either is not waited for without end.
+        let mut reorder = with(&["a", "b"]);
+        reorder.push(acquires(10, "a", false), 100);
+        reorder.push(acquires(30, "b", false), 100);
+        assert_eq!(shown(&mut reorder, 99 + LONGEST_WAIT_US), pairs(&[(10, "a")]));
+        assert_eq!(shown(&mut reorder, 100 + LONGEST_WAIT_US), pairs(&[(30, "b")]));
+    }
+
+    #[test]
+    fn item_is_put_before_it_is_got() {
+        let told = [gets(10, "consumer", false), puts(12, "producer")];
+        assert_eq!(order(&["producer", "consumer"], told), pairs(&[(10, "producer"), (10, "consumer")]));
+        let mut reorder = with(&["producer", "consumer"]);
+        reorder.push(gets(10, "consumer", false), 100);
+        assert_eq!(shown(&mut reorder, 50_000), []);
+        // It died between the put and the word.
+        reorder.push(dies(50_000, "producer"), 50_000);
+        assert_eq!(shown(&mut reorder, LATER), pairs(&[(10, "consumer"), (50_000, "producer")]));
+    }
+
+    #[test]
+    fn everything_that_the_sender_told_before_stays_before() {
+        let waits = event(11, "producer", Fact::BarrierWaiting { round: 1 });
+        let told = [gets(10, "consumer", false), waits, puts(12, "producer")];
+        let expected = pairs(&[(10, "producer"), (10, "producer"), (10, "consumer")]);
+        assert_eq!(order(&["producer", "consumer"], told), expected);
+    }
+
+    #[test]
+    fn item_comes_again_after_its_taker_died() {
+        let told = [puts(5, "producer"), gets(10, "a", false), gets(30, "b", true), dies(40, "a")];
+        let expected = pairs(&[(5, "producer"), (10, "a"), (30, "a"), (30, "b")]);
+        assert_eq!(order(&["producer", "a", "b"], told), expected);
+        // Its taker did not live to tell that it took it.
+        let told = [puts(5, "producer"), gets(30, "b", true), dies(40, "a")];
+        assert_eq!(order(&["producer", "a", "b"], told), pairs(&[(5, "producer"), (30, "a"), (30, "b")]));
+    }
+
+    #[test]
+    fn permit_of_the_dead_is_acquired_after_the_death() {
+        let acquires =
+            |at_us, worker| event(at_us, worker, Fact::PermitAcquired { semaphore: "spaces".to_owned(), waited_us: 0 });
+        let told = [acquires(10, "a"), acquires(30, "b"), dies(40, "a")];
+        assert_eq!(order(&["a", "b"], told), pairs(&[(10, "a"), (30, "a"), (30, "b")]));
+        // One that told something after that was still alive, and one without a permit had none to leave.
+        let told = [acquires(10, "a"), acquires(30, "b"), event(35, "a", Fact::GunAwaited), dies(40, "a")];
+        assert_eq!(order(&["a", "b"], told), pairs(&[(10, "a"), (30, "b"), (35, "a"), (40, "a")]));
+        assert_eq!(order(&["a", "b"], [acquires(30, "b"), dies(40, "a")]), pairs(&[(30, "b"), (40, "a")]));
+    }
+}
