@@ -275,6 +275,34 @@ mod tests {
     }
 
     #[test]
+    fn verdict_is_about_what_the_survivors_could_show() {
+        let finding = |broken, finished| Finding {
+            claim: "",
+            broken,
+            finished,
+            guaranteed: true,
+            allowance: None,
+            facts: Vec::new(),
+        };
+        let (whole, cut, one_died) = (Ending::default(), Ending::cut(), Ending::deaths(&["a"]));
+        let failed = Ending { stopped: Some(Reason::Machinery), ..Ending::cut() };
+        let all_died = Ending { started: 1, ..Ending::deaths(&["a"]) };
+        for ending in [&whole, &cut, &one_died, &failed, &all_died] {
+            assert_eq!(finding(true, true).verdict(ending), Verdict::Violated, "what was seen counts: {ending:?}");
+        }
+        for (ending, finished, unfinished) in [
+            (&whole, Verdict::Held, Verdict::Violated),
+            (&cut, Verdict::Held, Verdict::NotShown),
+            (&failed, Verdict::Held, Verdict::NotShown),
+            (&one_died, Verdict::Held, Verdict::NotShown),
+            (&all_died, Verdict::NotShown, Verdict::NotShown),
+        ] {
+            assert_eq!(finding(false, true).verdict(ending), finished, "{ending:?}");
+            assert_eq!(finding(false, false).verdict(ending), unfinished, "{ending:?}");
+        }
+    }
+
+    #[test]
     fn a_role_is_named_after_its_scenario() {
         for entry in SCENARIOS {
             for role in entry.roles {

@@ -22,6 +22,8 @@ use crate::sys::memfd;
 
 /// What is sold when nobody brings a file.
 const BUILT_IN: &str = include_str!("../../data/tickets.json");
+/// What a data file looks like, for those who bring another.
+pub(super) const EXAMPLE: &str = r#"{"ticket_num": 3}"#;
 /// More than a data file of this kind ever needs: it is read whole by every buyer.
 const LONGEST_FILE: u64 = 1 << 20;
 
@@ -46,6 +48,8 @@ struct Document<'a> {
 
 impl Stock {
     pub(super) fn parse(text: String) -> anyhow::Result<Self> {
+        // serde would read a list as a struct, field by field.
+        ensure!(text.trim_start().is_empty() || text.trim_start().starts_with('{'), "it is not a JSON object");
         let document: Document<'_> = serde_json::from_str(&text)?;
         let digits = document.ticket_num.get();
         let left = digits
@@ -186,7 +190,9 @@ mod tests {
             (r#"{"tickets": 3}"#, "missing field `ticket_num`"),
             (r#"{"ticket_num": 3, "ticket_num": 4}"#, "duplicate field `ticket_num`"),
             ("", "EOF"),
-            ("3", "invalid type"),
+            ("3", "not a JSON object"),
+            ("[3]", "not a JSON object"),
+            ("three", "not a JSON object"),
             (r#"{"ticket_num": 3"#, "EOF"),
         ] {
             let error = Stock::parse(text.to_owned()).expect_err(text);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::cast::Player;
 use super::held_lock::HeldLock;
 use super::stage::Stage;
-use super::ticket_file::{Stock, TicketFile};
+use super::ticket_file::{EXAMPLE, Stock, TicketFile};
 use super::{Ending, Finding, Scenario, Tally};
 use crate::ipc::{Fd, Lock, Role, RoleEntry, RoleResult};
 use crate::number::whole;
@@ -72,7 +72,9 @@ Examples:
         let TicketsArgs { lock, buyers, stock, data } = args;
         let file = data.as_deref().map_or_else(TicketFile::built_in, TicketFile::open)?;
         let of_file = || match &data {
-            Some(path) => format!("cannot sell from the data file {}", path.display()),
+            Some(path) => {
+                format!("cannot sell from {} (--data takes a JSON object such as {EXAMPLE})", path.display())
+            }
             None => "cannot sell from the built-in data file".to_owned(),
         };
         let opening = file.read().with_context(of_file)?;

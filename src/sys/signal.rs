@@ -13,13 +13,17 @@ use nix::libc;
 use nix::sys::eventfd::EventFd;
 use nix::sys::prctl;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
-use nix::unistd::getpid;
+use nix::unistd::{Pid, getpid};
 
 use super::clock::monotonic_ns;
 use super::{epoll, fd};
 
 /// The signal that asked this process to stop, 0 before.
 static ASKED: AtomicI32 = AtomicI32::new(0);
+/// The signals that were noted, a bit for each: only process 1 gets one of them a second time.
+static NOTED: AtomicI32 = AtomicI32::new(0);
+/// The first process of a pid namespace.
+const INIT: Pid = Pid::from_raw(1);
 /// The descriptor that the handler writes to, -1 before there is one.
 static BELL: AtomicI32 = AtomicI32::new(-1);
 
@@ -48,13 +52,17 @@ impl StopBell {
     pub(crate) fn hang() -> io::Result<Self> {
         let bell = epoll::eventfd()?;
         BELL.store(bell.as_fd().as_raw_fd(), Ordering::Relaxed);
-        // SA_RESETHAND puts the default back as the handler starts: that is what makes the second one deadly.
-        let note = SigAction::new(SigHandler::Handler(note_stop), SaFlags::SA_RESETHAND, SigSet::empty());
+        NOTED.store(0, Ordering::Relaxed);
+        // SA_RESETHAND puts the default back as the handler starts: that is what makes the second one deadly. Of process 1
+        // the kernel takes no default: there the handler ends it.
+        let flags = if getpid() == INIT { SaFlags::empty() } else { SaFlags::SA_RESETHAND };
+        let note = SigAction::new(SigHandler::Handler(note_stop), flags, SigSet::empty());
         let mut caught = Vec::with_capacity(STOPPING.len());
         for signal in STOPPING {
             // SAFETY: the handler uses only an atomic and `write`, both async-signal-safe.
             let before = unsafe { sigaction(signal, &note) }?;
-            if signal == Signal::SIGHUP && matches!(before.handler(), SigHandler::SigIgn) {
+            // What was ignored at the start, by nohup or a shell's background job, stays so.
+            if matches!(before.handler(), SigHandler::SigIgn) {
                 // SAFETY: what was there before, which runs no code.
                 unsafe { sigaction(signal, &before) }?;
             } else {
@@ -76,6 +84,10 @@ impl StopBell {
 }
 
 extern "C" fn note_stop(signal: libc::c_int) {
+    if NOTED.fetch_or(1 << signal, Ordering::Relaxed) & (1 << signal) != 0 {
+        // SAFETY: ends the process at once, without running anything of ours; async-signal-safe.
+        unsafe { libc::_exit(128 + signal) };
+    }
     let _ = ASKED.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
     let bell: RawFd = BELL.load(Ordering::Relaxed);
     let one = 1_u64;

@@ -4,11 +4,12 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use ipc_demo::report::{Event, Fact};
+use ipc_demo::report::{Event, Fact, Reason, Verdict};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 
 use crate::harness::{Demo, await_end, fact, is_running, send, skip, states, stop, until, watchdog};
+use crate::scenarios::{reason, verdict};
 
 /// One error that says `said`, exit code 2, nothing on stdout.
 #[track_caller]
@@ -66,7 +67,8 @@ fn unusable_data_files_are_named_and_left_alone() {
     std::fs::create_dir(path("directory")).expect("made");
     refused(sale("directory"), &["directory", "not a regular file"]);
     for (name, content, said) in [
-        ("text.json", "three tickets", "expected"),
+        ("text.json", "three tickets", r#"a JSON object such as {"ticket_num": 3}"#),
+        ("list.json", "[3]", "not a JSON object"),
         ("empty.json", "", "EOF"),
         ("without.json", r#"{"tickets": 3}"#, "ticket_num"),
         ("negative.json", r#"{"ticket_num": -3}"#, "-3"),
@@ -133,6 +135,32 @@ fn stop_signals_stop_the_workers_and_sum_up() {
         assert_eq!(started, exited);
         assert!(matches!(events.last().expect("events").fact, Fact::Summary { .. }));
     }
+}
+
+#[test]
+fn signal_to_the_whole_group_is_a_stop_and_no_failure() {
+    let _watchdog = watchdog("cli::group");
+    for _ in 0..10 {
+        let mut sale = Demo::run("tickets").args(["--lock"]).own_group().start();
+        sale.until(|event| matches!(event.fact, Fact::LockAcquired { .. }));
+        nix::sys::signal::killpg(nix::unistd::Pid::from_raw(sale.pid() as i32), Signal::SIGTERM).expect("a group");
+        let (code, events, stderr) = sale.finish();
+        assert_eq!((code, stderr.as_str()), (Some(143), ""));
+        assert_eq!((verdict(&events).0, reason(&events)), (Verdict::NotShown, Some(Reason::Cut)));
+    }
+}
+
+#[test]
+fn signals_that_were_ignored_at_the_start_stay_ignored() {
+    let _watchdog = watchdog("cli::ignored");
+    let ignoring = ["sh", "-c", "trap '' INT TERM HUP; exec \"$0\" \"$@\""];
+    let mut sale = Demo::run("tickets").args(["--lock", "--speed", "50"]).within(ignoring).start();
+    sale.until(|event| matches!(event.fact, Fact::LockAcquired { .. }));
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        send(sale.pid(), signal);
+    }
+    let (code, events, stderr) = sale.finish();
+    assert_eq!((code, stderr.as_str(), verdict(&events).0), (Some(0), "", Verdict::Held));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Sender};
@@ -198,16 +199,27 @@ impl Demo {
         self
     }
 
+    /// In a process group of its own, to be signalled as a whole.
+    pub(crate) fn own_group(mut self) -> Self {
+        self.command.process_group(0);
+        self
+    }
+
     #[track_caller]
-    pub(crate) fn expect_exit(mut self, code: i32) -> Finished {
+    pub(crate) fn expect_exit(self, code: i32) -> Finished {
+        let finished = self.finished();
+        assert_eq!(finished.code, Some(code), "{}\n{}", finished.stdout, finished.stderr);
+        finished
+    }
+
+    /// Runs it to its end, whatever that is.
+    pub(crate) fn finished(mut self) -> Finished {
         let output = self.command.output().expect("the program starts");
-        let finished = Finished {
+        Finished {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).expect("text"),
             stderr: String::from_utf8(output.stderr).expect("text"),
-        };
-        assert_eq!(finished.code, Some(code), "{}\n{}", finished.stdout, finished.stderr);
-        finished
+        }
     }
 
     /// Starts it with `--format json` and reads its events as they come.
@@ -222,7 +234,7 @@ impl Demo {
 /// A run of the binary that has ended.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    code: Option<i32>,
+    pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }

@@ -11,6 +11,7 @@ mod queues;
 mod semaphore;
 mod tickets;
 mod values;
+mod verdicts;
 
 use ipc_demo::report::{Event, Fact, Reason, Verdict};
 use nix::sys::signal::Signal;
