@@ -27,7 +27,7 @@ fn workers_that_cannot_be_started_break_no_claim() {
     for run in RUNS {
         for limit in [14, 18, 22, 26] {
             let demo = Demo::run(run[0]).args(run[1..].iter().copied()).args(["--speed", "max", "--format", "json"]);
-            let finished = demo.descriptor_limit(limit).finished();
+            let finished = demo.limit(&format!("-n {limit}")).finished();
             match (finished.code, finished.stdout.is_empty()) {
                 // Nothing was started, or everything was.
                 (Some(2 | 3), true) => {}
