@@ -143,6 +143,17 @@ pub enum Error {
         /// The longest possible.
         limit: usize,
     },
+    /// An item is not what is read from its bytes. Found by a put with debug assertions, which puts nothing then.
+    #[error(
+        "a {type_name} is read back as something else: see `Item` for the serde attributes that its type cannot have"
+    )]
+    ItemChanged {
+        /// The type of the item.
+        type_name: &'static str,
+        /// Why its bytes cannot be read at all, if they cannot.
+        #[source]
+        source: Option<postcard::Error>,
+    },
     /// A value has no serialised form, or bytes are not the form of the value asked for.
     #[error("cannot {action}")]
     Codec {

@@ -50,6 +50,7 @@ pub use processes::role::{Role, RoleEntry, RoleResult};
 pub use processes::stop::{StopSignal, StopSignals};
 pub use processes::transfer::Fd;
 pub use queues::channel::{Access, Both, GetOnly, Gets, PutOnly, Puts};
+pub use queues::item::Item;
 pub use queues::joinable_queue::{
     DEFAULT_REDELIVERIES, DeadLetter, JoinableConsumer, JoinableProducer, JoinableQueue, JoinableQueueBuilder,
     MOST_LEASES,

@@ -1,7 +1,11 @@
-//! What the kernel says of a thread, of whichever process. For diagnosis: it may be otherwise by the time it is read.
+//! What the kernel says of threads. It may be otherwise by the time it is read.
 //!
 //! # Standard
-//! `proc_pid_status(5)`: `State`, `Tgid`.
+//! `proc_pid_status(5)`: `State`, `Tgid`. `proc_pid_task(5)`: the link count of the directory.
+
+use std::os::unix::fs::MetadataExt;
+
+use super::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// A thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,38 @@ impl Task {
         let is_stopped = field("State:")?.starts_with(['T', 't']);
         Some(Task { pid: field("Tgid:")?.parse().ok()?, is_stopped })
     }
+}
+
+/// How many threads of this process are the library's own, in the low half, and how often that changed, in the high one.
+static INTERNAL: AtomicU64 = AtomicU64::new(0);
+const ONE_CHANGE: u64 = 1 << 32;
+
+/// Counts the calling thread as one of the library's own, which calls no user's code. Made first and dropped last in it, so
+/// that no more are counted than there are.
+#[derive(Debug)]
+pub(crate) struct InternalThread(());
+
+impl InternalThread {
+    pub(crate) fn count() -> Self {
+        INTERNAL.fetch_add(ONE_CHANGE + 1, SeqCst);
+        InternalThread(())
+    }
+}
+
+impl Drop for InternalThread {
+    fn drop(&mut self) {
+        INTERNAL.fetch_add(ONE_CHANGE - 1, SeqCst);
+    }
+}
+
+/// Whether this process has, or may have, a thread beside the caller and the library's own: `true` without `/proc`.
+pub(crate) fn has_other_threads() -> bool {
+    let internal = INTERNAL.load(SeqCst);
+    let tasks = std::fs::metadata("/proc/self/task");
+    // One of the library's own that came or went meanwhile makes the count mean nothing; then another thread was at work.
+    let has_changed = INTERNAL.load(SeqCst) != internal;
+    // A directory has two links, and one for each directory in it: here the caller's and those of the internal threads.
+    has_changed || tasks.map_or(true, |tasks| tasks.nlink() != 2 + 1 + internal % ONE_CHANGE)
 }
 
 #[cfg(test)]

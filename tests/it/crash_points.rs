@@ -266,7 +266,7 @@ fn put_alone(stride: usize) {
         let mut victim = trace(Operation::Put(producer.clone(), vec![7]))?;
         let within = victim.step(point);
         victim.kill();
-        let content: Vec<u32> = queue.drain().expect("no error").collect();
+        let content: Vec<u32> = queue.drain().expect("no error").collect::<Result<_, _>>().expect("well-formed");
         still_works(&queue);
         assert!(within || content == [1, 7], "{content:?}");
         Some(match &content[..] {
@@ -297,7 +297,7 @@ fn put_many_wakes_a_sleeper_or_never_happened(stride: usize) {
             },
         );
         let within = within?;
-        let rest: Vec<u32> = queue.drain().expect("no error").collect();
+        let rest: Vec<u32> = queue.drain().expect("no error").collect::<Result<_, _>>().expect("well-formed");
         still_works(&queue);
         Some(match (awake, got, &rest[..]) {
             (true, 7, [8]) if !within => Outcome::Over,
@@ -325,7 +325,7 @@ fn get_wakes_a_sleeper_or_never_happened(stride: usize) {
             || assert_eq!(queue.get().expect("an item"), 1, "at {point}: there is room and the sleeper sleeps"),
         );
         let within = within?;
-        let rest: Vec<u32> = queue.drain().expect("no error").collect();
+        let rest: Vec<u32> = queue.drain().expect("no error").collect::<Result<_, _>>().expect("well-formed");
         assert_eq!(rest, [2]);
         still_works(&queue);
         Some(match awake {
@@ -344,7 +344,7 @@ fn get_many_takes_all_or_nothing(stride: usize) {
         let mut victim = trace(Operation::GetMany(consumer.clone()))?;
         let within = victim.step(point);
         victim.kill();
-        let content: Vec<u32> = queue.drain().expect("no error").collect();
+        let content: Vec<u32> = queue.drain().expect("no error").collect::<Result<_, _>>().expect("well-formed");
         still_works(&queue);
         Some(match &content[..] {
             [3] if !within => Outcome::Over,

@@ -126,10 +126,11 @@ fn getter_is_told_when_the_last_producer_is_killed() {
     let ((mut said, says), (until, _release)) = (meeting_point(), meeting_point());
     let mut holder = worker("holder", HoldsProducer { queue: queue.producer(), said: says, until: until.into() });
     assert_eq!(said.meet(), Some(b'h'));
-    // A handle that puts itself does not wait for itself.
+    let consumer = queue.consumer();
+    drop(queue);
     thread::scope(|scope| {
         let getter = scope.spawn(|| {
-            let outcome = queue.get();
+            let outcome = consumer.get();
             (outcome, Instant::now())
         });
         let killed_at = Instant::now();
@@ -213,7 +214,7 @@ fn queue_lent_to_a_worker_that_never_took_it_counts_until_it_ends() {
 
 #[test]
 fn items_without_a_serialised_form_fail_in_put() {
-    #[derive(Debug)]
+    #[derive(Debug, Deserialize)]
     struct Unserialisable;
     impl Serialize for Unserialisable {
         fn serialize<S: serde::Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {

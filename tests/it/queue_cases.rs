@@ -148,7 +148,7 @@ macro_rules! getting {
                 self.try_get()
             }
             fn get_many(&self, most: usize) -> Result<Vec<Item>> {
-                self.get_many(most)
+                self.get_many(most)?.into_iter().collect()
             }
             fn qsize(&self) -> usize {
                 self.qsize()
@@ -176,7 +176,7 @@ impl GetEnd for JoinableConsumer<Item> {
         self.try_get()?.map(|lease| lease.task_done()).transpose()
     }
     fn get_many(&self, most: usize) -> Result<Vec<Item>> {
-        self.get_many(most)?.into_iter().map(|lease| lease.task_done()).collect()
+        self.get_many(most)?.into_iter().map(|lease| lease?.task_done()).collect()
     }
     fn qsize(&self) -> usize {
         self.qsize()

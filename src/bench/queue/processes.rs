@@ -68,7 +68,9 @@ impl<T: Load> Role for Gets<T> {
                 match queue.get_many(self.batch) {
                     Ok(batch) => {
                         items += batch.len() as u64;
-                        sum = batch.iter().fold(sum, |sum, item| sum.wrapping_add(item.sum()));
+                        for item in batch {
+                            sum = sum.wrapping_add(item?.sum());
+                        }
                     }
                     Err(ipc::Error::Disconnected) => break,
                     Err(error) => return Err(error.into()),

@@ -25,6 +25,9 @@ use crate::sys::socket;
 /// The longest message in bytes, in its serialised form.
 pub const DATAGRAM_LIMIT: usize = 64 * 1024;
 
+/// What follows the value in each message.
+const LAST: u8 = 0;
+
 /// The end that many processes send to.
 #[derive(Debug)]
 pub struct DatagramSender<T> {
@@ -59,8 +62,8 @@ impl<T: Serialize> DatagramSender<T> {
     pub fn send(&self, message: &T) -> Result<()> {
         let codec = |source| Error::Codec { action: "serialise a message", source };
         let mut bytes = postcard::to_stdvec(message).map_err(codec)?;
-        // An empty message would read as the end; a reader ignores what follows the value.
-        bytes.push(0);
+        // An empty message would read as the end.
+        bytes.push(LAST);
         if bytes.len() > DATAGRAM_LIMIT {
             return Err(Error::TooLong { bytes: bytes.len(), limit: DATAGRAM_LIMIT });
         }
@@ -81,7 +84,11 @@ impl<T: DeserializeOwned> DatagramReceiver<T> {
             Ok(0) => Err(Error::Disconnected),
             Ok(len) => {
                 let codec = |source| Error::Codec { action: "read a message", source };
-                postcard::from_bytes(&self.buffer[..len]).map(Some).map_err(codec)
+                match postcard::take_from_bytes(&self.buffer[..len]).map_err(codec)? {
+                    (message, [LAST]) => Ok(Some(message)),
+                    // More or less was written than is read.
+                    _ => Err(codec(postcard::Error::DeserializeBadEncoding)),
+                }
             }
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock => Ok(None),
@@ -123,6 +130,18 @@ mod tests {
             assert_eq!((received, text.len()), (number, number as usize * 1000));
         }
         assert_eq!(receiver.try_receive().expect("no error"), None);
+    }
+
+    #[test]
+    fn bytes_left_over_are_an_error() {
+        let (sender, receiver) = datagrams::<(u8, u8)>().expect("a channel");
+        let mut receiver =
+            DatagramReceiver::<u8> { socket: receiver.socket, buffer: receiver.buffer, message: PhantomData };
+        sender.send(&(1, 2)).expect("room");
+        assert!(matches!(receiver.try_receive(), Err(Error::Codec { .. })));
+        let sender = DatagramSender::<u8> { socket: sender.socket, message: PhantomData };
+        sender.send(&3).expect("room");
+        assert_eq!(receiver.try_receive().expect("well-formed"), Some(3));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 /// Length of a header: the short form, which is sent up to [`SHORT_LIMIT`] bytes, and the long form.
 const SHORT: usize = 4;
-const LONG: usize = 12;
+pub(crate) const LONG: usize = 12;
 const SHORT_LIMIT: usize = i32::MAX as usize;
 /// Says that the length follows in the long form.
 const LONG_MARK: i32 = -1;
@@ -25,7 +25,8 @@ const FIRST_PIECE: usize = 64 * 1024;
 /// A buffer above this is not kept for the next message.
 const KEPT: usize = 1024 * 1024;
 
-/// Makes `buffer` one frame around the body that `write_body` appends. The frame is the range that is returned.
+/// Makes `buffer` one frame around the body that `write_body` appends. The frame is the range that is returned; the body
+/// begins at [`LONG`].
 pub(crate) fn encode<E>(
     buffer: &mut Vec<u8>,
     write_body: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, E>,

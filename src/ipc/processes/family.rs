@@ -29,6 +29,7 @@ use crate::ipc::sync::waits::{PLACES, WaitState};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::shm::{Mapping, shared_layout};
+use crate::sys::task::InternalThread;
 use crate::sys::{Pid, fd, life, signal};
 
 /// The most processes that one family has at once.
@@ -232,6 +233,7 @@ impl Family {
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let place = &self.table.seats[self.me.index()];
         let body = move || {
+            let _internal = InternalThread::count();
             let held = life::hold(&place.life);
             if held.is_ok() {
                 let parent = place.state.load(Relaxed) >> 32 << 32;

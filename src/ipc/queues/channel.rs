@@ -1,10 +1,11 @@
 //! What `Queue` and `JoinableQueue` have in common: a ring, the rights of a handle on it, and the putting side.
 
-use serde::Serialize;
+use std::time::Duration;
 
 use super::encoding::{self, SMALL, Scratch};
+use super::item::Item;
 use super::participants::Rights;
-use super::ring::{Plan, Records, Ring, RingState, Waited, Waiting, Writer};
+use super::ring::{Plan, Records, Ring, RingState, Waited, Waiting, Writer, record_bytes};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::processes::family::Seat;
 use crate::sys::shm::Mapping;
@@ -114,32 +115,45 @@ impl Channel {
 
     /// Puts one item. [`Error::Full`] if there was no room for as long as it was willing to wait.
     #[inline]
-    pub(crate) fn put<T: Serialize>(&self, item: &T, waiting: Waiting) -> Result<()> {
+    pub(crate) fn put<T: Item>(&self, item: &T, waiting: Waiting) -> Result<()> {
         self.check_may_put()?;
-        let mut small = [0; SMALL];
-        if let Some(records) = encoding::encode_small(item, &mut small)? {
-            let longest = self.ring.plan().longest();
-            // Only a ring that was made for tiny items refuses a small one.
-            if records.bytes.len() <= longest || records.len_of_first() <= longest {
-                return self.put_record(records, waiting);
+        let (mut small, mut large) = ([0; SMALL], Vec::new());
+        match encoding::encode(item, &mut small, &mut large, &self.scratch)? {
+            Some(records) => {
+                let longest = self.ring.plan().longest();
+                // Only a ring that was made for tiny items refuses a small one.
+                if records.bytes.len() > longest && records.len_of_first() > longest {
+                    return Err(Error::TooLong { bytes: records.len_of_first(), limit: longest });
+                }
+                self.put_record(records, waiting)
             }
+            None => self.put_large(large, waiting),
         }
-        self.put_large(item, waiting)
     }
 
     #[cold]
-    fn put_large<T: Serialize>(&self, item: &T, waiting: Waiting) -> Result<()> {
-        let mut buffer = self.scratch.borrow();
-        buffer.clear();
-        encoding::append(item, self.ring.plan().longest(), &mut buffer)?;
-        let put = self.put_record(Records { bytes: &buffer, items: 1 }, waiting);
+    fn put_large(&self, mut buffer: Vec<u8>, waiting: Waiting) -> Result<()> {
+        let fits = encoding::finish(0, self.ring.plan().longest(), &mut buffer);
+        let put = fits.and_then(|()| self.put_record(Records { bytes: &buffer, items: 1 }, waiting));
         let used = buffer.len();
         self.scratch.give_back(buffer, used);
         put
     }
 
-    /// Puts many items, side by side, as there is room. Returns how many it could.
-    pub(crate) fn put_many<T: Serialize>(&self, items: &[T], waiting: Waiting) -> Result<usize> {
+    /// Puts all items, side by side, as there is room.
+    pub(crate) fn put_all<T: Item>(&self, items: &[T]) -> Result<()> {
+        self.put_many(items, Waiting::FOREVER, &mut 0)
+    }
+
+    /// Puts items, side by side, as there is room in time. Returns how many it could; an error only if it was none.
+    pub(crate) fn put_some<T: Item>(&self, items: &[T], timeout: Duration) -> Result<usize> {
+        let mut put = 0;
+        let outcome = self.put_many(items, Waiting::at_most(timeout), &mut put);
+        // The next call meets the obstacle again.
+        if put > 0 { Ok(put as usize) } else { outcome.map(|()| 0) }
+    }
+
+    fn put_many<T: Item>(&self, items: &[T], waiting: Waiting, put: &mut u64) -> Result<()> {
         self.check_may_put()?;
         let mut buffer = self.scratch.borrow();
         buffer.clear();
@@ -147,19 +161,19 @@ impl Channel {
             encoding::append(item, self.ring.plan().longest(), &mut buffer)?;
         }
         let records = Records { bytes: &buffer, items: items.len() as u64 };
-        let put = self.put_slowly(None, records, waiting);
+        let outcome = self.put_slowly(None, records, waiting, put);
         let used = buffer.len();
         self.scratch.give_back(buffer, used);
-        put.map(|put| put as usize)
+        outcome
     }
 
     #[inline]
     fn check_may_put(&self) -> Result<()> {
         check_not_forked()?;
-        if !self.ring.rights().put {
+        if !self.ring.may_put() {
             return Err(Error::Closed);
         }
-        // A handle that gets too has no reason to despair before it has to wait.
+        // A handle that gets too reports this only when it would block.
         if self.ring.nobody_gets(false) { Err(Error::Disconnected) } else { Ok(()) }
     }
 
@@ -167,34 +181,50 @@ impl Channel {
     fn put_record(&self, record: Records<'_>, waiting: Waiting) -> Result<()> {
         let mut writer = self.ring.writer_now();
         if let Some(writer) = &mut writer
+            && self.ring.may_put()
             && writer.write_at_a_glance(record)?
         {
             return Ok(());
         }
-        match self.put_slowly(writer, record, waiting)? {
-            0 => Err(Error::Full),
-            _ => Ok(()),
-        }
+        let mut put = 0;
+        self.put_slowly(writer, record, waiting, &mut put)?;
+        if put == 0 { Err(Error::Full) } else { Ok(()) }
     }
 
-    /// Puts records as there is room, and says how many it could.
+    /// Puts records as there is room, and counts them in `put`.
     #[cold]
-    fn put_slowly(&self, writer: Option<Writer<'_>>, records: Records<'_>, mut waiting: Waiting) -> Result<u64> {
-        let writer = writer.map_or_else(|| self.ring.writer(&waiting), |writer| Ok(Some(writer)))?;
-        let Some(mut writer) = writer else { return Ok(0) };
-        let mut left = records;
+    fn put_slowly(
+        &self,
+        writer: Option<Writer<'_>>,
+        mut left: Records<'_>,
+        mut waiting: Waiting,
+        put: &mut u64,
+    ) -> Result<()> {
+        let writer = match writer {
+            Some(writer) => Some(writer),
+            None => self.ring.writer(&waiting, record_bytes(left.len_of_first()) as u64)?,
+        };
+        let Some(mut writer) = writer else { return Ok(()) };
         loop {
+            // The handle may have been closed since the call began.
+            if !self.ring.may_put() {
+                drop(writer);
+                // A consumer that waits cannot tell until the mutex is free that nothing comes.
+                self.ring.state().getters.ring();
+                return Err(Error::Closed);
+            }
             let written = writer.write(left)?;
             left = left.after(written);
+            *put += written.items;
             if left.items == 0 {
-                return Ok(records.items);
+                return Ok(());
             }
             if written.items > 0 {
                 waiting.progressed();
             }
             match writer.wait(&mut waiting) {
                 Waited::LookAgain => {}
-                Waited::TimedOut => return Ok(records.items - left.items),
+                Waited::TimedOut => return Ok(()),
                 Waited::Hopeless => return Err(Error::Disconnected),
             }
         }

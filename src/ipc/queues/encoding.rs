@@ -6,9 +6,11 @@
 use std::sync::Mutex;
 
 use postcard::ser_flavors::Flavor;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::item::Item;
+#[cfg(debug_assertions)]
+use super::item::check_survives;
 use super::ring::{HEADER_BYTES, Records, record_bytes};
 use crate::ipc::error::{Error, Result};
 
@@ -85,26 +87,59 @@ trait Place {
     }
 }
 
-/// A place for a small item.
+/// A place for one item: on the stack, and in a buffer of the handle once that is too small.
 struct Room<'b> {
-    bytes: &'b mut [u8],
+    small: &'b mut [u8],
+    /// Bytes of `small` in use; [`SPILT`] once all of them are in `large`.
     len: usize,
+    large: &'b mut Vec<u8>,
+    scratch: &'b Scratch,
+}
+
+/// More than any length.
+const SPILT: usize = usize::MAX;
+
+impl Room<'_> {
+    #[inline]
+    fn put_large(&mut self, data: &[u8]) {
+        if self.len != SPILT {
+            self.spill();
+        }
+        self.large.extend_from_slice(data);
+    }
+
+    #[cold]
+    fn spill(&mut self) {
+        *self.large = self.scratch.borrow();
+        self.large.clear();
+        self.large.extend_from_slice(&[0; HEADER_BYTES]);
+        self.large.extend_from_slice(&self.small[..self.len]);
+        self.len = SPILT;
+    }
 }
 
 impl Place for Room<'_> {
     #[inline]
     fn put<const N: usize>(&mut self, data: &[u8; N]) -> postcard::Result<()> {
-        let place = self.bytes.get_mut(self.len..self.len + N).ok_or(postcard::Error::SerializeBufferFull)?;
-        place.copy_from_slice(data);
-        self.len += N;
+        match self.small.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
+            Some(place) => {
+                *place = *data;
+                self.len += N;
+            }
+            None => self.put_large(data),
+        }
         Ok(())
     }
 
     #[inline]
     fn put_all(&mut self, data: &[u8]) -> postcard::Result<()> {
-        let place = self.bytes.get_mut(self.len..self.len + data.len());
-        place.ok_or(postcard::Error::SerializeBufferFull)?.copy_from_slice(data);
-        self.len += data.len();
+        match self.small.get_mut(self.len..).and_then(|room| room.get_mut(..data.len())) {
+            Some(place) => {
+                place.copy_from_slice(data);
+                self.len += data.len();
+            }
+            None => self.put_large(data),
+        }
         Ok(())
     }
 }
@@ -149,28 +184,45 @@ fn codec(action: &'static str) -> impl FnOnce(postcard::Error) -> Error {
     move |source| Error::Codec { action, source }
 }
 
-/// The record of a small item, written into `bytes`; `None` if it is not small.
+/// The record of a small item, written into `small`. Of one that is not small, `None`: it is in `large` then, which is a
+/// buffer of `scratch`, and its length is still to be checked.
 #[inline]
-pub(crate) fn encode_small<'b, T: Serialize>(item: &T, bytes: &'b mut [u8; SMALL]) -> Result<Option<Records<'b>>> {
-    let mut room = Room { bytes: &mut bytes[HEADER_BYTES..], len: 0 };
-    match postcard::serialize_with_flavor(item, Into(&mut room)) {
-        Ok(()) => {}
-        Err(postcard::Error::SerializeBufferFull) => return Ok(None),
-        Err(error) => return Err(codec("serialise an item")(error)),
-    }
+pub(crate) fn encode<'b, T: Item>(
+    item: &T,
+    small: &'b mut [u8; SMALL],
+    large: &mut Vec<u8>,
+    scratch: &Scratch,
+) -> Result<Option<Records<'b>>> {
+    let mut room = Room { small: &mut small[HEADER_BYTES..], len: 0, large, scratch };
+    postcard::serialize_with_flavor(item, Into(&mut room)).map_err(codec("serialise an item"))?;
     let len = room.len;
-    bytes[..HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
-    Ok(Some(Records { bytes: &bytes[..record_bytes(len)], items: 1 }))
+    if len == SPILT {
+        #[cfg(debug_assertions)]
+        check_survives::<T>(&large[HEADER_BYTES..])?;
+        return Ok(None);
+    }
+    #[cfg(debug_assertions)]
+    check_survives::<T>(&small[HEADER_BYTES..][..len])?;
+    small[..HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
+    Ok(Some(Records { bytes: &small[..record_bytes(len)], items: 1 }))
 }
 
 /// Appends the record of an item of at most `longest` bytes.
 ///
 /// After an error, what was appended means nothing.
 #[inline]
-pub(crate) fn append<T: Serialize>(item: &T, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn append<T: Item>(item: &T, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; HEADER_BYTES]);
     postcard::serialize_with_flavor(item, Into(bytes)).map_err(codec("serialise an item"))?;
+    #[cfg(debug_assertions)]
+    check_survives::<T>(&bytes[start + HEADER_BYTES..])?;
+    finish(start, longest, bytes)
+}
+
+/// Makes what stands behind a header at `start` a record of at most `longest` bytes.
+#[inline]
+pub(crate) fn finish(start: usize, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
     let len = bytes.len() - start - HEADER_BYTES;
     if len > longest {
         return Err(Error::TooLong { bytes: len, limit: longest });
@@ -185,22 +237,26 @@ pub(crate) fn append<T: Serialize>(item: &T, longest: usize, bytes: &mut Vec<u8>
 /// The item that these bytes are the form of.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    postcard::from_bytes(bytes).map_err(codec("read an item"))
+    match postcard::take_from_bytes(bytes).map_err(codec("read an item"))? {
+        (item, []) => Ok(item),
+        // More was written than was read.
+        _ => Err(codec("read an item")(postcard::Error::DeserializeBadEncoding)),
+    }
 }
 
-/// The items of records that stand one behind the other.
-pub(crate) fn decode_all<T: DeserializeOwned>(mut records: &[u8], items: &mut Vec<T>) -> Result<()> {
+/// The items of records that stand one behind the other, each by itself: one that cannot be read keeps its place.
+pub(crate) fn decode_all<T: DeserializeOwned>(mut records: &[u8], items: &mut Vec<Result<T>>) {
     while let Some((header, rest)) = records.split_first_chunk::<HEADER_BYTES>() {
         let len = u32::from_ne_bytes(*header) as usize;
         // The copy may be of anything if somebody wrote into the shared memory meanwhile.
         let whole = record_bytes(len);
         if whole > records.len() {
-            return Err(Error::Damaged { object: "queue" });
+            items.push(Err(Error::Damaged { object: "queue" }));
+            return;
         }
-        items.push(decode(&rest[..len])?);
+        items.push(decode(&rest[..len]));
         records = &records[whole..];
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -211,17 +267,20 @@ mod tests {
     fn items_of_every_length_come_back() {
         for len in [0, 1, 3, 4, SMALL - 6, SMALL - 5, SMALL - 4, SMALL - 3, SMALL, 5000] {
             let item = "x".repeat(len);
-            let mut small = [0; SMALL];
+            let (mut small, mut spilt, scratch) = ([0; SMALL], Vec::new(), Scratch::default());
             let mut large = Vec::new();
             append(&item, 10_000, &mut large).expect("it fits");
-            if let Some(records) = encode_small(&item, &mut small).expect("no error") {
+            if let Some(records) = encode(&item, &mut small, &mut spilt, &scratch).expect("no error") {
                 assert_eq!(records.bytes, large, "{len}");
             } else {
                 assert!(len > SMALL - HEADER_BYTES - 2, "{len} is small");
+                finish(0, 10_000, &mut spilt).expect("it fits");
+                assert_eq!(spilt, large, "{len}");
             }
             append(&item, 10_000, &mut large).expect("it fits");
-            let mut items: Vec<String> = Vec::new();
-            decode_all(&large, &mut items).expect("well-formed");
+            let mut items: Vec<Result<String>> = Vec::new();
+            decode_all(&large, &mut items);
+            let items: Vec<String> = items.into_iter().collect::<Result<_>>().expect("well-formed");
             assert_eq!(items, [item.clone(), item]);
         }
     }
@@ -244,13 +303,14 @@ mod tests {
 
     #[test]
     fn too_long_item_is_refused_with_both_lengths() {
-        let refused = append(&"four", 4, &mut Vec::new()).expect_err("it has five bytes");
+        let refused = append(&"four".to_owned(), 4, &mut Vec::new()).expect_err("it has five bytes");
         assert!(matches!(refused, Error::TooLong { bytes: 5, limit: 4 }), "{refused}");
     }
 
     #[test]
     fn length_beyond_the_bytes_is_damage() {
-        let mut items: Vec<u8> = Vec::new();
-        assert!(matches!(decode_all(&[9, 0, 0, 0, 1, 2, 3, 4], &mut items), Err(Error::Damaged { .. })));
+        let mut items: Vec<Result<u8>> = Vec::new();
+        decode_all(&[1, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0, 1, 2, 3, 4], &mut items);
+        assert!(matches!(&items[..], [Ok(7), Err(Error::Damaged { .. })]), "{items:?}");
     }
 }

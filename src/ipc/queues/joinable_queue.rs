@@ -24,12 +24,12 @@ use std::time::Duration;
 
 pub use builder::{DEFAULT_REDELIVERIES, JoinableQueueBuilder, MOST_LEASES};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::channel::{Access, Both, Channel, GetOnly, Gets, PutOnly, Puts, rights_of};
 use super::desk::Desk;
 use super::encoding;
+use super::item::Item;
 use super::lease::Lease;
 use super::leasing::Ticket;
 use super::participants::Rights;
@@ -93,7 +93,7 @@ impl<T> JoinableQueue<T> {
         JoinableQueue::<T>::builder().build()
     }
 
-    /// Makes a queue of at most `capacity_items` items.
+    /// Makes a queue of at most `capacity_items` items; `usize::MAX` is any number.
     ///
     /// # Errors
     /// As [`JoinableQueueBuilder::build`].
@@ -154,9 +154,8 @@ impl<T, A: Access> JoinableQueue<T, A> {
     /// Waits until every task is done. Dead letters are done with.
     ///
     /// # Errors
-    /// [`Error::NoConsumers`] if tasks are unfinished and nobody else who gets is left (the caller's own handle does not
-    /// count, but a living process with a lease does; a queue of which there never was another handle waits for its own
-    /// threads), and [`Error::ConsumerDied`] if the queue was made with [`OnConsumerDeath::Fail`](crate::ipc::OnConsumerDeath::Fail).
+    /// [`Error::NoConsumers`] if tasks are unfinished and no consumer is left (a living process with a lease is one, and so
+    /// is the caller's own handle if it gets and this process has another thread, which could get through it), and [`Error::ConsumerDied`] if the queue was made with [`OnConsumerDeath::Fail`](crate::ipc::OnConsumerDeath::Fail).
     ///
     /// # Death
     /// A consumer's death shows within 250 ms.
@@ -178,7 +177,7 @@ impl<T, A: Access> JoinableQueue<T, A> {
     }
 }
 
-impl<T: Serialize, A: Puts> JoinableQueue<T, A> {
+impl<T: Item, A: Puts> JoinableQueue<T, A> {
     /// Puts an item, as [`Queue::put`](crate::ipc::Queue::put).
     ///
     /// # Errors
@@ -211,7 +210,7 @@ impl<T: Serialize, A: Puts> JoinableQueue<T, A> {
     /// # Errors
     /// As there.
     pub fn put_many(&self, items: &[T]) -> Result<()> {
-        self.desk.channel.put_many(items, Waiting::FOREVER).map(drop)
+        self.desk.channel.put_all(items)
     }
 
     /// Puts what there is room for in time, as [`Queue::put_many_timeout`](crate::ipc::Queue::put_many_timeout).
@@ -219,7 +218,7 @@ impl<T: Serialize, A: Puts> JoinableQueue<T, A> {
     /// # Errors
     /// As there.
     pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
-        self.desk.channel.put_many(items, Waiting::at_most(timeout))
+        self.desk.channel.put_some(items, timeout)
     }
 
     /// Puts no more through this handle, as [`Queue::close`](crate::ipc::Queue::close).
@@ -232,7 +231,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     /// Leases the oldest item, one that came back first, waiting as long as there is none.
     ///
     /// # Errors
-    /// [`Error::Disconnected`] if the queue is empty, nobody else is left who could put (as with
+    /// [`Error::Disconnected`] if the queue is empty, no producer is left (as with
     /// [`Queue::get`](crate::ipc::Queue::get)), and no other process has an item that could come back. [`Error::Codec`] if the
     /// bytes are no `T`; the item has then come back once more. [`Error::TooManyLeases`] at [`MOST_LEASES`].
     ///
@@ -242,7 +241,8 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         Ok(self.take(Waiting::FOREVER)?.expect("a wait without end ends with an item or an error"))
     }
 
-    /// Leases the oldest item, waiting at most `timeout`. `None` if it passed; `Duration::ZERO` tries once.
+    /// Leases the oldest item, waiting at most `timeout`. `None` if it passed; `Duration::ZERO` is
+    /// [`try_get`](Self::try_get).
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -250,7 +250,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         self.take(Waiting::at_most(timeout))
     }
 
-    /// Leases the oldest item if there is one.
+    /// Leases the oldest item if there is one. Finds it where [`Queue::try_get`](crate::ipc::Queue::try_get) would.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -260,9 +260,12 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     /// Leases what is there, at most `most` items, in one step, waiting as long as there is nothing.
     ///
+    /// Returns a result for each item: one whose bytes are no `T` is [`Error::Codec`] in its place, and has come back once
+    /// more; the others are leased.
+    ///
     /// # Errors
-    /// As [`get`](Self::get). All that were leased come back then.
-    pub fn get_many(&self, most: usize) -> Result<Vec<Lease<'_, T>>> {
+    /// As [`get`](Self::get), except for single items. Nothing was leased then.
+    pub fn get_many(&self, most: usize) -> Result<Vec<Result<Lease<'_, T>>>> {
         self.take_many(most, Waiting::FOREVER)
     }
 
@@ -270,7 +273,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     ///
     /// # Errors
     /// As [`get_many`](Self::get_many).
-    pub fn get_many_timeout(&self, most: usize, timeout: Duration) -> Result<Vec<Lease<'_, T>>> {
+    pub fn get_many_timeout(&self, most: usize, timeout: Duration) -> Result<Vec<Result<Lease<'_, T>>>> {
         self.take_many(most, Waiting::at_most(timeout))
     }
 
@@ -295,9 +298,8 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     /// Takes the dead letters out of the queue, oldest first.
     ///
-    /// # Errors
-    /// [`Error::Codec`] if the bytes of one are no `T`; it stays, and so do those behind it.
-    pub fn drain_dead_letters(&self) -> Result<Vec<DeadLetter<T>>> {
+    /// Returns a result for each: one whose bytes are no `T` is [`Error::Codec`] in its place, and is gone like the others.
+    pub fn drain_dead_letters(&self) -> Vec<Result<DeadLetter<T>>> {
         let leasing = self.desk.leasing();
         let mut tickets: Vec<Ticket> = leasing.dead().collect();
         tickets.sort_unstable_by_key(|ticket| ticket.item);
@@ -305,34 +307,34 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         for ticket in tickets {
             let item = self.read(&ticket);
             // Another process may have been faster; then the bytes mean nothing any more.
-            if leasing.stands(&ticket) {
-                let item = item?;
-                if leasing.done(&ticket).is_ok() {
-                    letters.push(DeadLetter { item, number: ticket.item, redelivered: ticket.redelivered() });
-                }
+            if leasing.done(&ticket).is_ok() {
+                letters.push(item.map(|item| DeadLetter {
+                    item,
+                    number: ticket.item,
+                    redelivered: ticket.redelivered(),
+                }));
             }
         }
-        Ok(letters)
+        letters
     }
 
     fn take(&self, waiting: Waiting) -> Result<Option<Lease<'_, T>>> {
-        let mut ticket = None;
-        self.desk.leasing().take(1, waiting, |leased| ticket = Some(leased))?;
-        ticket.map(|ticket| self.lease(ticket)).transpose()
+        let mut lease = None;
+        self.desk.leasing().take(1, waiting, |ticket| lease = Some(Lease::unread(ticket, &self.desk)))?;
+        lease.map(|lease| self.read_lease(lease)).transpose()
     }
 
-    fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Lease<'_, T>>> {
-        let mut tickets = Vec::new();
+    fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Result<Lease<'_, T>>>> {
+        let mut leases = Vec::new();
         if most > 0 {
-            self.desk.leasing().take(most, waiting, |leased| tickets.push(leased))?;
+            self.desk.leasing().take(most, waiting, |ticket| leases.push(Lease::unread(ticket, &self.desk)))?;
         }
-        // Every lease is made before any is read: those that are not read are given back.
-        let leases: Vec<_> = tickets.into_iter().map(|ticket| self.lease(ticket)).collect();
-        leases.into_iter().collect()
+        // A panic while one is read gives back those that are not yet read.
+        Ok(leases.into_iter().map(|lease| self.read_lease(lease)).collect())
     }
 
-    fn lease(&self, ticket: Ticket) -> Result<Lease<'_, T>> {
-        Lease::read(ticket, &self.desk, |ticket| self.read(ticket))
+    fn read_lease<'q>(&'q self, lease: Lease<'q, T>) -> Result<Lease<'q, T>> {
+        lease.with_item(|ticket| self.read(ticket))
     }
 
     /// The item of a lease, whose bytes stay in place as long as it stands.

@@ -22,11 +22,15 @@ pub struct Lease<'q, T> {
 }
 
 impl<'q, T> Lease<'q, T> {
-    /// A lease whose item is read now. If that fails or panics the item is given back.
-    pub(crate) fn read(ticket: Ticket, desk: &'q Desk, read: impl FnOnce(&Ticket) -> Result<T>) -> Result<Self> {
-        let mut lease = Lease { item: None, has_ended: false, ticket, desk };
-        lease.item = Some(read(&ticket)?);
-        Ok(lease)
+    /// A lease whose item is to be read next. Dropped before, the item is given back.
+    pub(crate) fn unread(ticket: Ticket, desk: &'q Desk) -> Self {
+        Lease { item: None, has_ended: false, ticket, desk }
+    }
+
+    /// This lease with its item. If reading it fails or panics the item is given back.
+    pub(crate) fn with_item(mut self, read: impl FnOnce(&Ticket) -> Result<T>) -> Result<Self> {
+        self.item = Some(read(&self.ticket)?);
+        Ok(self)
     }
 
     fn end(&mut self) -> T {

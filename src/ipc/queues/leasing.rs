@@ -11,6 +11,7 @@
 //! # Standard
 //! At-least-once delivery; see [`super::ring`]'s lease table.
 
+use super::participants::Right;
 use super::ring::{LastLook, LeaseSlot, LeaseState, Place, Reader, Record, Ring, Standing, Waited, Waiting};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -78,7 +79,7 @@ impl<'a> Leasing<'a> {
     /// to wait.
     pub(crate) fn take(self, most: usize, mut waiting: Waiting, mut lease: impl FnMut(Ticket)) -> Result<bool> {
         let (ring, state) = (self.ring, self.ring.state());
-        let Some(mut reader) = ring.reader(&waiting, || self.has_returned() || self.others_hold_leases())? else {
+        let Some(mut reader) = ring.reader(&waiting, || self.has_returned(), || self.others_hold_leases())? else {
             return Ok(false);
         };
         self.scrub_after_death(&reader);
@@ -104,10 +105,10 @@ impl<'a> Leasing<'a> {
                 ring.release_surplus();
             }
             let waited = reader.wait(&mut waiting, || {
-                if state.returned.load(Acquire) != returned {
-                    return LastLook::GoOn;
-                }
-                LastLook::hopeless_if(ring.nobody_puts(will_wait) && !self.others_hold_leases())
+                let is_hopeless = ring.nobody_puts(will_wait) && !self.others_hold_leases();
+                // After that: the last who had a lease may have given it back and left.
+                let has_come_back = state.returned.load(Acquire) != returned;
+                if has_come_back { LastLook::GoOn } else { LastLook::hopeless_if(is_hopeless) }
             });
             match waited {
                 Waited::LookAgain => is_idle = true,
@@ -253,7 +254,7 @@ impl<'a> Leasing<'a> {
         // Who joins has nothing to see before the ring is empty, and the last task ends after that.
         state.joiners.ring_if(|| ring.is_empty());
         // Others wait for items that may come back; with the last of them there is nothing more to wait for.
-        state.getters.ring_if(|| ring.nobody_puts(true));
+        state.getters.ring_if(|| !ring.has_other_handle(Right::Put));
         if state.starved.load(Relaxed) != 0 {
             state.starved.store(0, SeqCst);
             state.putters.ring();
@@ -265,10 +266,5 @@ impl<'a> Leasing<'a> {
         self.valid()
             .filter(|(_, _, standing)| standing.state == LeaseState::Dead)
             .map(|(index, slot, standing)| Ticket::new(index, slot, standing))
-    }
-
-    /// Whether a ticket still stands as it was seen.
-    pub(crate) fn stands(self, ticket: &Ticket) -> bool {
-        self.ring.leases().slot(ticket.slot).standing() == ticket.standing
     }
 }

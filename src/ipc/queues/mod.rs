@@ -6,7 +6,7 @@
 //! | `joinable_queue` | the same for tasks; `lease`, `leasing`, `joining` and `desk` are its parts |
 //! | `channel` | what both have in common |
 //! | `ring` | the shared memory itself |
-//! | `encoding`, `put_error` | items as bytes; items that come back |
+//! | `item`, `encoding`, `put_error` | what can be an item; items as bytes; items that come back |
 //! | `participants`, `bell` | who may still put and get, and how they are woken |
 //! | `pipe_queue` | the textbook queue |
 
@@ -14,6 +14,7 @@ pub(crate) mod bell;
 pub(crate) mod channel;
 pub(crate) mod desk;
 pub(crate) mod encoding;
+pub(crate) mod item;
 pub(crate) mod joinable_queue;
 pub(crate) mod joining;
 pub(crate) mod lease;

@@ -27,8 +27,7 @@ shared_layout! {
     pub(crate) struct Participants {
         /// No word at or above this index was ever used.
         high: AtomicU32,
-        /// 1 since there was a second handle.
-        ever_shared: AtomicU32,
+        padding: AtomicU32,
         words: [AtomicU64; SEATS],
     }
 }
@@ -80,9 +79,6 @@ impl Participants {
     pub(crate) fn join(&self, family: &Family, seat: Seat, rights: Rights) -> Result<()> {
         if rights == Rights::default() {
             return Ok(());
-        }
-        if self.high.load(Relaxed) > 0 {
-            self.ever_shared.store(1, SeqCst);
         }
         if self.change(seat, |word| {
             let fits = |right| !rights.has(right) || handles(word, right) < MOST_HANDLES;
@@ -151,12 +147,6 @@ impl Participants {
             handles(word, right) > ours && family.is_alive(seat)
         })
     }
-
-    /// Whether there was ever more than one handle: one that was never shared does not wait for others in vain, its own
-    /// threads may still come.
-    pub(crate) fn ever_shared(&self) -> bool {
-        self.ever_shared.load(SeqCst) != 0
-    }
 }
 
 #[cfg(test)]
@@ -179,11 +169,9 @@ mod tests {
         let family = Family::ours().expect("a family");
         let (me, child) = (family.me(), family.reserve().expect("a seat"));
         table.join(family, me, BOTH).expect("room");
-        assert!(!table.ever_shared());
         assert_eq!(table.find(family, Right::Put, me, 0), Some(0));
         assert_eq!(table.find(family, Right::Put, me, 1), None, "its own handle does not count");
         table.join(family, child, PUTS).expect("room");
-        assert!(table.ever_shared());
         let found = table.find(family, Right::Put, me, 1).expect("the child");
         assert!(table.still(family, found, Right::Put, me, 1));
         assert_eq!(table.find(family, Right::Get, me, 1), None);

@@ -32,11 +32,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::feeder::Feeder;
 use self::parts::Parts;
+use super::item::Item;
+#[cfg(debug_assertions)]
+use super::item::check_survives;
 use super::put_error::PutError;
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, check_not_forked};
@@ -44,7 +46,9 @@ use crate::ipc::messages::connection::{MESSAGE_LIMIT, decode};
 use crate::ipc::messages::outgoing::encode;
 use crate::ipc::processes::transfer::sent_in_roles;
 use crate::ipc::sync::semaphore::MAX_VALUE;
+use crate::sys::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sys::fork::forked_from;
+use crate::sys::task::has_other_threads;
 
 mod batch;
 mod board;
@@ -68,11 +72,13 @@ const UNBOUNDED: u32 = MAX_VALUE;
 pub struct PipeQueue<T> {
     parts: Arc<Parts>,
     feeder: Arc<Feeder>,
+    /// 1 once something was got through this handle.
+    has_got: AtomicU32,
     item: PhantomData<fn(T) -> T>,
 }
 
 impl<T> PipeQueue<T> {
-    /// Makes a queue with room for `capacity` items.
+    /// Makes a queue with room for `capacity` items; `usize::MAX` is any number.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if that is none or more than a semaphore counts; [`Error::Os`] if there is no memory or no descriptor for it.
@@ -80,6 +86,7 @@ impl<T> PipeQueue<T> {
         let limit = UNBOUNDED - 1;
         match u32::try_from(capacity).ok().filter(|capacity| (1..=limit).contains(capacity)) {
             Some(capacity) => PipeQueue::with(capacity),
+            None if capacity == usize::MAX => PipeQueue::unbounded(),
             None => Err(Error::OutOfRange {
                 what: "the capacity of a queue",
                 given: capacity as u64,
@@ -103,7 +110,7 @@ impl<T> PipeQueue<T> {
 
     fn of(parts: Parts) -> Self {
         let parts = Arc::new(parts);
-        PipeQueue { feeder: Feeder::new(Arc::clone(&parts)), parts, item: PhantomData }
+        PipeQueue { feeder: Feeder::new(Arc::clone(&parts)), parts, has_got: AtomicU32::new(0), item: PhantomData }
     }
 
     /// How many items there is room for; `None` if there always is.
@@ -159,14 +166,15 @@ impl<T> PipeQueue<T> {
     }
 }
 
-impl<T: Serialize> PipeQueue<T> {
+impl<T: Item> PipeQueue<T> {
     /// Puts an item, waiting until there is room.
     ///
     /// Returns when the item is in this process's buffer: it may still be lost with the process.
     ///
     /// # Errors
-    /// All give the item back: [`PutError::Failed`] with [`Error::Closed`], [`Error::Codec`], [`Error::TooLong`],
-    /// [`Error::Torn`], or with [`Error::Disconnected`] if there is no room and nobody else is left.
+    /// All give the item back: [`PutError::Failed`] with [`Error::Closed`] (also if the handle is closed while this waits),
+    /// [`Error::Codec`], [`Error::TooLong`], [`Error::Torn`], or with [`Error::Disconnected`] if there is no room, no other
+    /// handle is left, and nothing was ever got through this one or this process has no other thread.
     pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
         self.put_until(item, Deadline::NEVER)
     }
@@ -179,7 +187,8 @@ impl<T: Serialize> PipeQueue<T> {
         self.put_until(item, Deadline::after(timeout))
     }
 
-    /// Puts an item if there is room. Does not wait.
+    /// Puts an item if there is room. Does not wait. [`PutError::Full`] remains while an item is got and its permit not yet
+    /// given back.
     ///
     /// # Errors
     /// As [`put`](Self::put), and [`PutError::Full`].
@@ -200,6 +209,8 @@ impl<T: Serialize> PipeQueue<T> {
         }
         let mut frame = Vec::new();
         let range = encode(item, MESSAGE_LIMIT, &mut frame)?;
+        #[cfg(debug_assertions)]
+        check_survives::<T>(&frame[crate::ipc::messages::frame::LONG..])?;
         frame.drain(..range.start);
         loop {
             self.parts.board.check_torn()?;
@@ -207,7 +218,11 @@ impl<T: Serialize> PipeQueue<T> {
             if self.parts.slots.acquire_timeout(wait) {
                 break;
             }
-            if !self.parts.board.is_connected() {
+            if self.feeder.is_closed() {
+                return Err(Error::Closed);
+            }
+            let may_get_here = || self.has_got.load(Relaxed) != 0 && has_other_threads();
+            if !self.parts.board.is_connected() && !may_get_here() {
                 return Err(Error::Disconnected);
             }
             if deadline.has_passed() {
@@ -224,8 +239,9 @@ impl<T: DeserializeOwned> PipeQueue<T> {
     /// Takes the next item, waiting until there is one.
     ///
     /// # Errors
-    /// [`Error::Disconnected`] if there is none and nobody else is left who could put one; [`Error::Closed`];
-    /// [`Error::Torn`]; [`Error::Codec`] if the item is no `T`.
+    /// [`Error::Disconnected`] if there is none, no other handle is left, and nothing was ever put through this one or this
+    /// process has no other thread; [`Error::Closed`], also if the handle is closed while this waits; [`Error::Torn`];
+    /// [`Error::Codec`] if the item is no `T`: it is gone then.
     pub fn get(&self) -> Result<T> {
         Ok(self.get_until(Deadline::NEVER)?.expect("a wait without end ends with an item"))
     }
@@ -238,7 +254,8 @@ impl<T: DeserializeOwned> PipeQueue<T> {
         self.get_until(Deadline::after(timeout))
     }
 
-    /// Takes the next item if there is one in the pipe, and nobody else is just waiting for one. Does not wait.
+    /// Takes the next item if there is one in the pipe, and no other process or thread is getting or waiting to. Does not
+    /// wait: `None` although an item was put remains while that is in its producer's buffer, or somebody else is at the pipe.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -247,14 +264,28 @@ impl<T: DeserializeOwned> PipeQueue<T> {
     }
 
     fn get_until(&self, deadline: Deadline) -> Result<Option<T>> {
+        self.receive(deadline)?.map(|message| decode(&message)).transpose()
+    }
+
+    /// Takes the bytes of the next item.
+    fn receive(&self, deadline: Deadline) -> Result<Option<Vec<u8>>> {
         check_not_forked()?;
         if self.feeder.is_closed() {
             return Err(Error::Closed);
         }
-        match self.parts.read(deadline, || self.feeder.is_busy())? {
-            Some(message) => decode(&message).map(Some),
-            None => Ok(None),
+        let message = self.parts.read(deadline, || self.may_put_here())?;
+        if message.is_some() {
+            self.has_got.store(1, Relaxed);
         }
+        Ok(message)
+    }
+
+    /// Whether items may still come from this handle: from its buffer, or from another thread that puts through it.
+    fn may_put_here(&self) -> Result<bool> {
+        if self.feeder.is_closed() {
+            return Err(Error::Closed);
+        }
+        Ok(self.feeder.is_busy() || self.feeder.is_running() && has_other_threads())
     }
 }
 

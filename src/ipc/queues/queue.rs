@@ -8,8 +8,9 @@
 //! except that who would wait for ever is told so: [`Error::Disconnected`].
 //!
 //! One that is stopped (SIGSTOP, Ctrl-Z) in `put` or `get` is not dead. Until it goes on or is killed nobody else puts,
-//! or gets: a timeout passes as if the queue were full, or empty, and `{queue:?}` says who is in the way. A `try_put` and a
-//! `try_get` give up after 20 ms.
+//! or gets: a timeout passes as if the queue were full, or empty, and `{queue:?}` says who is in the way. One that runs, or
+//! waits for a processor, in its short step is waited for, also by who does not wait and after a timeout has passed: up
+//! to two seconds.
 //!
 //! # Standard
 //! Python `multiprocessing.Queue`, `SimpleQueue`. Differs: no feeder thread, so an item is in the queue when `put` returns
@@ -26,11 +27,11 @@ use std::time::Duration;
 
 pub use builder::{DEFAULT_BYTE_LIMIT, QueueBuilder};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::channel::{Access, Both, Channel, GetOnly, Gets, PutOnly, Puts, rights_of};
 use super::encoding::{self, SMALL, first_bytes};
+use super::item::Item;
 use super::participants::Rights;
 use super::put_error::PutError;
 use super::ring::{LastLook, Reader, RingState, Taken, Waited, Waiting};
@@ -44,8 +45,8 @@ use crate::sys::shm::Mapping;
 /// `A` says; give workers that only do one of the two the one-sided kind, and [`get`](Self::get) ends by itself when the
 /// last producer is gone.
 ///
-/// Items are serialised with postcard. It writes a `Vec<u8>` byte by byte; for large ones use a type that serialises as
-/// bytes (`serde_bytes`).
+/// Items are serialised with postcard: [`Item`] says what that asks of their types. It writes a `Vec<u8>` byte by byte; for
+/// large ones use a type that serialises as bytes (`serde_bytes`).
 ///
 /// ```
 /// use ipc_demo::{Error, Queue};
@@ -83,7 +84,7 @@ impl<T> Queue<T> {
         Queue::<T>::builder().build()
     }
 
-    /// Makes a queue of at most `capacity_items` items.
+    /// Makes a queue of at most `capacity_items` items; `usize::MAX` is any number.
     ///
     /// # Errors
     /// As [`QueueBuilder::build`].
@@ -145,15 +146,16 @@ impl<T, A: Access> Queue<T, A> {
     }
 }
 
-impl<T: Serialize, A: Puts> Queue<T, A> {
+impl<T: Item, A: Puts> Queue<T, A> {
     /// Puts an item, waiting as long as the queue is full.
     ///
     /// When it returns the item is in the queue, whatever happens to this process.
     ///
     /// # Errors
     /// [`PutError::Failed`] with [`Error::Codec`] if the item has no serialised form, [`Error::TooLong`] if it is longer than
-    /// the byte limit, [`Error::Closed`] after [`close`](Self::close), and [`Error::Disconnected`] if nobody is left who
-    /// could get it: at once for a [`Producer`], when it would have to wait for a handle that gets too.
+    /// the byte limit, [`Error::ItemChanged`] (with debug assertions) if it is not what is read back, [`Error::Closed`] after [`close`](Self::close), also if another thread calls it while this waits, and
+    /// [`Error::Disconnected`] if no consumer is left: immediately for a [`Producer`]; for a handle that gets too only when
+    /// it would block, and when this process has no other thread that could get through it.
     ///
     /// # Death
     /// Killed in the call, the item is in the queue or not. While it waits the death of the last other who gets shows
@@ -167,7 +169,7 @@ impl<T: Serialize, A: Puts> Queue<T, A> {
         PutError::unless_put(item, outcome)
     }
 
-    /// Puts an item, waiting at most `timeout`; `Duration::ZERO` tries once.
+    /// Puts an item, waiting at most `timeout`; `Duration::ZERO` is [`try_put`](Self::try_put).
     ///
     /// # Errors
     /// [`PutError::Full`] if there was no room, and as [`put`](Self::put).
@@ -178,7 +180,9 @@ impl<T: Serialize, A: Puts> Queue<T, A> {
 
     /// Puts an item if there is room.
     ///
-    /// Waits for no room, but for a moment (20 ms at most) for a process that is putting just now.
+    /// Does not wait for room, but for another process or thread in the middle of its put. [`PutError::Full`] although there
+    /// is room remains if that one is stopped, if it has not had a processor for two seconds, or if it waits for more bytes
+    /// than are free: then it is the next to put.
     ///
     /// # Errors
     /// As [`put_timeout`](Self::put_timeout), but [`Error::Disconnected`] only for a [`Producer`]: who gets too may do so
@@ -197,21 +201,26 @@ impl<T: Serialize, A: Puts> Queue<T, A> {
     /// No other producer's item comes between them. An empty slice does nothing.
     ///
     /// # Errors
-    /// As [`put`](Self::put). After [`Error::Codec`] and [`Error::TooLong`] none was put, after [`Error::Disconnected`]
-    /// nobody gets any.
+    /// As [`put`](Self::put). After [`Error::Codec`], [`Error::ItemChanged`] and [`Error::TooLong`] none was put. After
+    /// [`Error::Closed`] and [`Error::Disconnected`] the first ones may have been, if there was not room for all at once:
+    /// [`put_many_timeout`](Self::put_many_timeout) says how many.
     pub fn put_many(&self, items: &[T]) -> Result<()> {
-        self.channel.put_many(items, Waiting::FOREVER).map(drop)
+        self.channel.put_all(items)
     }
 
-    /// Puts as many of `items` as there is room for within `timeout`, the first first, and says how many.
+    /// Puts as many of `items` as there is room for within `timeout`, in order; returns the count. It is lower also if the
+    /// handle is closed or the last consumer leaves meanwhile.
     ///
     /// # Errors
-    /// As [`put_many`](Self::put_many).
+    /// As [`put_many`](Self::put_many), and only if none was put.
     pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
-        self.channel.put_many(items, Waiting::at_most(timeout))
+        self.channel.put_some(items, timeout)
     }
 
     /// Puts no more through this handle; who waits for items learns it as if the handle were dropped.
+    ///
+    /// Does not wait. Of other threads' puts through this handle that are under way, each is either in the queue before
+    /// a consumer is told [`Error::Disconnected`], or fails with [`Error::Closed`].
     ///
     /// # Standard
     /// Python `Queue.close`. Differs: nothing is left to flush, and a handle that gets may go on getting.
@@ -224,9 +233,10 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     /// Takes the oldest item, waiting as long as there is none.
     ///
     /// # Errors
-    /// [`Error::Disconnected`] if the queue is empty and nobody else is left who could put: every other handle that puts
-    /// was dropped, or its process died. The caller's own handle does not count; a queue of which there never was another
-    /// handle waits for its own threads. [`Error::Codec`] if the bytes are no `T`; the item is gone then.
+    /// [`Error::Disconnected`] if the queue is empty and no producer is left: every other handle that puts was dropped or
+    /// closed, or its process died. A handle that puts too counts as a producer as long as this process has another thread,
+    /// which could put through it: use a [`Consumer`], or [`close`](Self::close), where that is not meant.
+    /// [`Error::Codec`] if the bytes are no `T`; the item is gone then.
     ///
     /// # Death
     /// Killed in the call, the item is still in the queue or gone with this process. While it waits the death of the last
@@ -239,7 +249,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         Ok(self.take(Waiting::FOREVER)?.expect("a wait without end ends with an item or an error"))
     }
 
-    /// Takes the oldest item, waiting at most `timeout`. `None` if it passed; `Duration::ZERO` tries once.
+    /// Takes the oldest item, waiting at most `timeout`. `None` if it passed; `Duration::ZERO` is [`try_get`](Self::try_get).
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -249,7 +259,8 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
 
     /// Takes the oldest item if there is one.
     ///
-    /// Waits for no item, but for a moment (20 ms at most) for a process that is getting just now.
+    /// Does not wait for an item, but for another process or thread in the middle of its get. `None` although there is an
+    /// item remains if that one is stopped, or has not had a processor for two seconds.
     ///
     /// # Errors
     /// As [`get`](Self::get), but [`Error::Disconnected`] only for a [`Consumer`]: who puts too may do so after this call.
@@ -263,28 +274,32 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
 
     /// Takes what is there, at most `most` items, waiting as long as there is nothing. One step, however many.
     ///
+    /// Returns a result for each item: one whose bytes are no `T` is [`Error::Codec`] in its place, and the others are there.
+    ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// As [`get`](Self::get), except for single items. Nothing was taken then.
     ///
     /// # Death
     /// All of them are this process's from then on, and gone with it.
-    pub fn get_many(&self, most: usize) -> Result<Vec<T>> {
+    pub fn get_many(&self, most: usize) -> Result<Vec<Result<T>>> {
         self.take_many(most, Waiting::FOREVER)
     }
 
-    /// Takes what is there, at most `most` items, waiting at most `timeout` while there is nothing. Empty if it passed.
+    /// As [`get_many`](Self::get_many), waiting at most `timeout` while there is nothing. Empty if it passed; with
+    /// `Duration::ZERO` as [`try_get`](Self::try_get).
     ///
     /// # Errors
-    /// As [`get`](Self::get).
-    pub fn get_many_timeout(&self, most: usize, timeout: Duration) -> Result<Vec<T>> {
+    /// As [`get_many`](Self::get_many).
+    pub fn get_many_timeout(&self, most: usize, timeout: Duration) -> Result<Vec<Result<T>>> {
         self.take_many(most, Waiting::at_most(timeout))
     }
 
-    /// Takes everything that is there now, in one step, and iterates over it.
+    /// Takes everything that is there now, in one step, and iterates over it. Finds nothing only where
+    /// [`try_get`](Self::try_get) would.
     ///
     /// # Errors
-    /// As [`get`](Self::get), but an empty queue is an empty iterator.
-    pub fn drain(&self) -> Result<std::vec::IntoIter<T>> {
+    /// As [`get_many`](Self::get_many), but an empty queue is an empty iterator.
+    pub fn drain(&self) -> Result<std::vec::IntoIter<Result<T>>> {
         match self.take_many(usize::MAX, Waiting::NO) {
             Ok(items) => Ok(items.into_iter()),
             Err(Error::Disconnected) => Ok(Vec::new().into_iter()),
@@ -318,7 +333,8 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     /// The same where it has to wait, or there is something large.
     #[cold]
     fn take_slowly(&self, reader: Option<Reader<'_>>, waiting: Waiting) -> Result<Option<T>> {
-        let reader = reader.map_or_else(|| self.channel.ring.reader(&waiting, || false), |reader| Ok(Some(reader)))?;
+        let reader =
+            reader.map_or_else(|| self.channel.ring.reader(&waiting, || false, || false), |reader| Ok(Some(reader)))?;
         let Some(mut reader) = reader else { return Ok(None) };
         if !self.await_item(&mut reader, waiting)? {
             return Ok(None);
@@ -335,12 +351,12 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         item.map(Some)
     }
 
-    fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<T>> {
+    fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Result<T>>> {
         let mut items = Vec::new();
         if most == 0 {
             return Ok(items);
         }
-        let Some(mut reader) = self.channel.ring.reader(&waiting, || false)? else { return Ok(items) };
+        let Some(mut reader) = self.channel.ring.reader(&waiting, || false, || false)? else { return Ok(items) };
         if !self.await_item(&mut reader, waiting)? {
             return Ok(items);
         }
@@ -349,9 +365,10 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         drop(reader);
         // Every record has its bytes in the buffer, so the count is bounded by what was really there.
         items.reserve(records.len().min(count as usize));
-        let (decoded, used) = (encoding::decode_all(records, &mut items), records.len());
+        encoding::decode_all(records, &mut items);
+        let used = records.len();
         self.channel.scratch.give_back(buffer, used);
-        decoded.map(|()| items)
+        Ok(items)
     }
 
     /// Waits until there is an item. `false` if there was none as long as it was willing to wait.

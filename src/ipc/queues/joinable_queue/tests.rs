@@ -8,6 +8,11 @@ use super::*;
 use crate::ipc::queues::ring::Plan;
 use crate::sys::atomic::Ordering::Relaxed;
 
+/// Items that can all be read.
+fn all<T>(items: impl IntoIterator<Item = Result<T>>) -> Vec<T> {
+    items.into_iter().collect::<Result<_>>().expect("well-formed")
+}
+
 fn tiny(
     capacity: u64,
     byte_limit: u64,
@@ -82,7 +87,7 @@ proptest! {
                     let most = if let Step::GetMany(most) = step { most } else { 1 };
                     let got = match step {
                         Step::Get => queue.try_get().expect("no error").into_iter().collect(),
-                        _ => queue.get_many_timeout(most, Duration::ZERO).expect("no error"),
+                        _ => all(queue.get_many_timeout(most, Duration::ZERO).expect("no error")),
                     };
                     if returned.is_empty() {
                         prop_assert_eq!(got.len(), most.min(waiting.len()));
@@ -137,7 +142,7 @@ proptest! {
                 again.task_done().expect("it is ours");
             }
         }
-        for letter in queue.drain_dead_letters().expect("well-formed") {
+        for letter in all(queue.drain_dead_letters()) {
             if let Some((times, item)) = dead.get(&letter.number) {
                 prop_assert_eq!((letter.redelivered, &letter.item), (*times, item));
             }
@@ -151,7 +156,7 @@ fn leases_beyond_the_limit_are_refused_and_nothing_is_lost() {
     let queue = tiny(u64::MAX, 1000, 64, 3, 9);
     let items: Vec<Vec<u8>> = (0..5).map(|number| vec![number]).collect();
     queue.put_many(&items).expect("room");
-    let leases = queue.get_many(5).expect("three");
+    let leases = all(queue.get_many(5).expect("three"));
     assert_eq!(leases.len(), 3);
     assert!(matches!(queue.try_get(), Err(Error::TooManyLeases { limit: 3 })));
     leases.into_iter().for_each(|lease| drop(lease.task_done().expect("it is ours")));
@@ -185,26 +190,46 @@ fn handle_that_is_dropped_gives_back_what_it_owes() {
 
 #[test]
 fn panic_while_an_item_is_read_gives_it_back() {
-    #[derive(serde::Serialize)]
-    struct Bomb(u8);
+    struct Bomb;
     impl<'de> serde::Deserialize<'de> for Bomb {
         fn deserialize<D: serde::Deserializer<'de>>(_: D) -> std::result::Result<Self, D::Error> {
             panic!("it goes off")
         }
     }
-    let queue = JoinableQueue::<Bomb>::new().expect("a queue");
-    queue.put(Bomb(1)).expect("room");
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| queue.get().map(drop)));
-    assert!(outcome.is_err());
-    assert_eq!(queue.unfinished(), 1);
-    assert!(queue.desk.leasing().valid().all(|(_, _, standing)| standing.owner.is_none()));
+    let queue = tiny(9, 1000, 64, 9, 9);
+    queue.put_many(&[vec![1], vec![2], vec![3]]).expect("room");
+    let bombs = JoinableQueue::<Bomb>::of(queue.desk.channel.another(rights_of::<Both>()));
+    for most in [1, 2] {
+        let outcome = std::panic::catch_unwind(|| bombs.get_many(most).map(drop));
+        assert!(outcome.is_err());
+        assert_eq!(queue.unfinished(), 3);
+        assert!(queue.desk.leasing().valid().all(|(_, _, standing)| standing.owner.is_none()));
+    }
+}
+
+#[test]
+fn unreadable_item_keeps_its_place_among_the_good_ones() {
+    // Items of one byte are no array of two.
+    let queue = tiny(9, 1000, 64, 9, 0);
+    let reading = JoinableQueue::<[u8; 2]>::of(queue.desk.channel.another(rights_of::<Both>()));
+    let put = || queue.put_many(&[vec![1], vec![2], vec![], vec![4]]).expect("room");
+    put();
+    let leases = reading.get_many(9).expect("items");
+    assert!(matches!(&leases[..], [Ok(_), Ok(_), Err(Error::Codec { .. }), Ok(_)]), "{leases:?}");
+    assert_eq!((queue.unfinished(), queue.dead_letter_count()), (3, 1), "the third has come back too often");
+    drop(leases);
+    assert_eq!((queue.unfinished(), queue.dead_letter_count()), (0, 4));
+    let letters = reading.drain_dead_letters();
+    let numbers: Vec<_> = letters.iter().map(|letter| letter.as_ref().ok().map(|letter| letter.number)).collect();
+    assert_eq!(numbers, [Some(0), Some(1), None, Some(3)]);
+    assert_eq!((queue.dead_letter_count(), reading.drain_dead_letters().len()), (0, 0));
 }
 
 #[test]
 fn join_waits_for_the_last_task() {
     let queue = tiny(9, 1000, 64, 9, 9);
     queue.put_many(&[vec![1], vec![2]]).expect("room");
-    let leases = queue.get_many(2).expect("two");
+    let leases = all(queue.get_many(2).expect("two"));
     let (order, seen) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         let (joined, queue) = (order.clone(), &queue);

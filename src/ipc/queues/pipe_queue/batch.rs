@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::PipeQueue;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
+use crate::ipc::messages::connection::decode;
+use crate::ipc::queues::item::Item;
 
-impl<T: Serialize> PipeQueue<T> {
+impl<T: Item> PipeQueue<T> {
     /// Puts all of `items`, one by one: other producers' items may come between them. An empty slice does nothing.
     ///
     /// # Errors
@@ -21,16 +22,19 @@ impl<T: Serialize> PipeQueue<T> {
         items.iter().try_for_each(|item| self.send(item, Deadline::NEVER))
     }
 
-    /// Puts as many of `items` as there is room for within `timeout`, the first first, and says how many.
+    /// Puts as many of `items` as there is room for within `timeout`, in order; returns the count. It is lower also if an
+    /// item cannot be put.
     ///
     /// # Errors
-    /// As [`put_many`](Self::put_many).
+    /// As [`put`](Self::put), and only if none was put.
     pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
         let deadline = Deadline::after(timeout);
         for (put, item) in items.iter().enumerate() {
             match self.send(item, deadline) {
-                Err(Error::Full) => return Ok(put),
-                outcome => outcome?,
+                Ok(()) => {}
+                // The next call meets the obstacle again.
+                Err(error) if put == 0 && !matches!(error, Error::Full) => return Err(error),
+                Err(_) => return Ok(put),
             }
         }
         Ok(items.len())
@@ -40,11 +44,12 @@ impl<T: Serialize> PipeQueue<T> {
 impl<T: DeserializeOwned> PipeQueue<T> {
     /// Takes what is in the pipe, at most `most` items, one by one, waiting as long as there is nothing.
     ///
-    /// What is still in a producer's buffer is not there yet.
+    /// What is still in a producer's buffer is not there yet. Returns a result for each item: one that is no `T` is
+    /// [`Error::Codec`] in its place, and the others are there.
     ///
     /// # Errors
-    /// As [`get`](Self::get). If an item behind the first is no `T`, those before it are lost with it.
-    pub fn get_many(&self, most: usize) -> Result<Vec<T>> {
+    /// As [`get`](Self::get), except for single items. Nothing was taken then.
+    pub fn get_many(&self, most: usize) -> Result<Vec<Result<T>>> {
         self.take_many(most, Deadline::NEVER)
     }
 
@@ -52,7 +57,7 @@ impl<T: DeserializeOwned> PipeQueue<T> {
     ///
     /// # Errors
     /// As [`get_many`](Self::get_many).
-    pub fn get_many_timeout(&self, most: usize, timeout: Duration) -> Result<Vec<T>> {
+    pub fn get_many_timeout(&self, most: usize, timeout: Duration) -> Result<Vec<Result<T>>> {
         self.take_many(most, Deadline::after(timeout))
     }
 
@@ -60,7 +65,7 @@ impl<T: DeserializeOwned> PipeQueue<T> {
     ///
     /// # Errors
     /// As [`get_many`](Self::get_many), but an empty queue is an empty iterator.
-    pub fn drain(&self) -> Result<std::vec::IntoIter<T>> {
+    pub fn drain(&self) -> Result<std::vec::IntoIter<Result<T>>> {
         match self.take_many(usize::MAX, Deadline::after(Duration::ZERO)) {
             Err(Error::Disconnected) => Ok(Vec::new().into_iter()),
             outcome => outcome.map(Vec::into_iter),
@@ -75,19 +80,16 @@ impl<T: DeserializeOwned> PipeQueue<T> {
         })
     }
 
-    fn take_many(&self, most: usize, deadline: Deadline) -> Result<Vec<T>> {
+    fn take_many(&self, most: usize, deadline: Deadline) -> Result<Vec<Result<T>>> {
         let mut items = Vec::new();
         if most == 0 {
             return Ok(items);
         }
-        items.extend(self.get_until(deadline)?);
+        items.extend(self.receive(deadline)?.map(|message| decode(&message)));
         while !items.is_empty() && items.len() < most {
-            match self.try_get() {
-                Ok(Some(item)) => items.push(item),
-                // What is so for good is said by the next call.
-                Ok(None) | Err(Error::Disconnected | Error::Closed | Error::Torn) => break,
-                Err(error) => return Err(error),
-            }
+            // An error would take those that are here with it; the next call meets it again.
+            let Ok(Some(message)) = self.receive(Deadline::after(Duration::ZERO)) else { break };
+            items.push(decode(&message));
         }
         Ok(items)
     }

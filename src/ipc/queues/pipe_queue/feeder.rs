@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::parts::Parts;
 use crate::ipc::error::{Error, Result, os};
+use crate::sys::task::InternalThread;
 
 pub(crate) struct Feeder {
     parts: Arc<Parts>,
@@ -56,6 +57,7 @@ impl Feeder {
     }
 
     fn run(&self) {
+        let _internal = InternalThread::count();
         let mut state = self.state();
         loop {
             state = self.changed.wait_while(state, |state| state.buffer.is_empty() && !state.closed).expect(UNPOISONED);
@@ -86,6 +88,11 @@ impl Feeder {
     pub(crate) fn is_busy(&self) -> bool {
         let state = self.state();
         state.writing || !state.buffer.is_empty()
+    }
+
+    /// Whether something was put, and the buffer is still in use.
+    pub(crate) fn is_running(&self) -> bool {
+        self.state().running
     }
 
     pub(crate) fn is_closed(&self) -> bool {

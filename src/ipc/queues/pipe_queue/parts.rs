@@ -49,14 +49,22 @@ impl Parts {
         })
     }
 
-    /// Reads one item under the read lock. `expects_own`: whether this process's own buffer still holds some.
-    pub(crate) fn read(&self, deadline: Deadline, expects_own: impl Fn() -> bool) -> Result<Option<Vec<u8>>> {
-        let Some(_turn) = lock(&self.read_lock, deadline)? else { return Ok(None) };
+    /// Reads one item under the read lock. `expects_own`: whether some may still come from this handle, or why it is no
+    /// longer to wait for any.
+    pub(crate) fn read(&self, deadline: Deadline, expects_own: impl Fn() -> Result<bool>) -> Result<Option<Vec<u8>>> {
+        let _turn = loop {
+            match lock(&self.read_lock, deadline.or_after(LOOK_EVERY))? {
+                Some(turn) => break turn,
+                None if deadline.has_passed() => return Ok(None),
+                None => expects_own()?,
+            };
+        };
         self.board.check(Side::Reading)?;
         while !self.has_arrived(deadline.or_after(LOOK_EVERY))? {
             self.board.check_torn()?;
+            let expects_own = expects_own()?;
             // Who has put its last item and is gone by now may have done so after the look into the pipe.
-            if !self.board.is_connected() && !expects_own() && !self.has_arrived(Deadline::after(Duration::ZERO))? {
+            if !self.board.is_connected() && !expects_own && !self.has_arrived(Deadline::after(Duration::ZERO))? {
                 return Err(Error::Disconnected);
             }
             if deadline.has_passed() {

@@ -2,8 +2,16 @@
 
 use std::thread;
 
+use serde::Serialize;
+
 use super::*;
 use crate::ipc::Error;
+use crate::ipc::trial::{watchdog, with_sleepers};
+
+/// Items that can all be read.
+fn all<T>(items: impl IntoIterator<Item = Result<T>>) -> Vec<T> {
+    items.into_iter().collect::<Result<_>>().expect("well-formed")
+}
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -30,7 +38,8 @@ fn smoke() {
 fn capacity_is_what_was_asked_for() {
     assert_eq!(queue::<u8>(7).capacity(), Some(7));
     assert_eq!(PipeQueue::<u8>::unbounded().expect("a queue").capacity(), None);
-    for capacity in [0, 1 << 31, usize::MAX] {
+    assert_eq!(queue::<u8>(usize::MAX).capacity(), None, "as many as there can be");
+    for capacity in [0, 1 << 31] {
         assert!(matches!(PipeQueue::<u8>::bounded(capacity), Err(Error::OutOfRange { .. })), "{capacity}");
     }
 }
@@ -118,7 +127,7 @@ fn empty_values_are_items_too() {
 
 #[test]
 fn item_without_a_form_comes_back_and_takes_no_room() {
-    #[derive(Debug)]
+    #[derive(Debug, serde::Deserialize)]
     struct Formless;
     impl Serialize for Formless {
         fn serialize<S: serde::Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
@@ -172,11 +181,53 @@ fn what_is_in_the_pipe_is_taken_in_order_and_in_parts() {
     putter.close();
     // The feeder has written them all.
     putter.join_thread();
-    assert_eq!(queue.get_many_timeout(2, MOMENT).expect("no error"), [1, 2]);
-    assert_eq!(queue.drain().expect("no error").collect::<Vec<_>>(), [3, 4, 5]);
+    assert_eq!(all(queue.get_many_timeout(2, MOMENT).expect("no error")), [1, 2]);
+    assert_eq!(all(queue.drain().expect("no error")), [3, 4, 5]);
     assert_eq!(queue.drain().expect("no error").len(), 0);
     let other = queue.clone();
-    assert_eq!(queue.get_many_timeout(2, MOMENT).expect("somebody may put"), [0; 0]);
+    assert_eq!(queue.get_many_timeout(2, MOMENT).expect("somebody may put").len(), 0);
     other.put_many(&[6, 7]).expect("room");
     assert_eq!(queue.iter().take(2).collect::<Result<Vec<_>>>().expect("put before"), [6, 7]);
+}
+
+#[test]
+fn waiting_put_and_get_are_told_of_the_close() {
+    let _watchdog = watchdog();
+    let (full, empty) = (queue(1), queue::<u8>(1));
+    let _others = (full.clone(), empty.clone());
+    full.put(1).expect("room");
+    let put = || assert!(matches!(full.put(2), Err(PutError::Failed(2, Error::Closed))));
+    with_sleepers(1, put, || full.close());
+    // One of the two has the lock, the other waits for it.
+    let get = || assert!(matches!(empty.get(), Err(Error::Closed)));
+    with_sleepers(2, get, || empty.close());
+}
+
+#[test]
+fn waiting_get_waits_for_another_thread_that_puts_through_its_handle() {
+    let _watchdog = watchdog();
+    let queue = queue(1);
+    drop(queue.clone());
+    queue.put(1).expect("room");
+    assert_eq!(queue.get().expect("put before"), 1);
+    let get = || assert_eq!(queue.get().expect("an item in the end"), 2);
+    with_sleepers(1, get, || queue.put(2).expect("room"));
+    queue.put(3).expect("room");
+    let put = || queue.put(4).expect("room in the end");
+    with_sleepers(1, put, || assert_eq!(queue.get().expect("put before"), 3));
+}
+
+#[test]
+fn unreadable_item_keeps_its_place_among_the_good_ones() {
+    let putter = queue::<u8>(9);
+    // 3 is no `bool`.
+    let reading = PipeQueue::<bool>::of(putter.parts.another().expect("the same parts"));
+    for items in [[0, 1, 3, 1], [1, 0, 2, 0]] {
+        putter.put_many(&items).expect("room");
+        while putter.feeder.is_busy() {
+            std::thread::yield_now();
+        }
+        let got: Vec<_> = reading.drain().expect("items").map(|item| item.ok().map(u8::from)).collect();
+        assert_eq!(got, items.map(|item| Some(item).filter(|item| *item < 2)));
+    }
 }

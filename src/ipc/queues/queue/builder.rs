@@ -18,7 +18,7 @@ pub struct QueueBuilder {
 }
 
 impl QueueBuilder {
-    /// At most so many items at once.
+    /// At most so many items at once; any number if not set or `usize::MAX`.
     pub fn capacity(mut self, items: usize) -> Self {
         self.capacity_items = Some(items);
         self
@@ -31,7 +31,7 @@ impl QueueBuilder {
     }
 
     pub(crate) fn plan(&self, leases: u32) -> Result<Plan> {
-        let capacity = self.capacity_items.map(|items| items as u64);
+        let capacity = self.capacity_items.filter(|items| *items != usize::MAX).map(|items| items as u64);
         Plan::new(capacity, self.byte_limit.unwrap_or(DEFAULT_BYTE_LIMIT), leases)
     }
 

@@ -37,10 +37,16 @@ shared_layout! {
         in_use: AtomicU32,
         /// Chunks taken since the last look at whether there are too many.
         taken: AtomicU32,
-        distance: [AtomicU64; 7],
+        /// What a writer that waits for room has seen of the readers, or [`LEASES`], or 0: it has looked, and is the next.
+        pub(super) waits_on: AtomicU32,
+        padding: AtomicU32,
+        distance: [AtomicU64; 6],
     }
 }
 const _: () = assert!(size_of::<PutSide>() == 128);
+
+/// In [`PutSide::waits_on`]: the writer waits until leases end. No value of a progress word that was seen is even.
+pub(super) const LEASES: u32 = 2;
 
 /// Memory that a ring keeps although it does not need it.
 const KEPT_BYTES: u64 = 4 << 20;

@@ -45,11 +45,12 @@ use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::ipc::processes::family::{Family, Seat};
 use crate::ipc::processes::transfer;
 use crate::ipc::sync::holder::HeldBy;
-use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::fork::forked_from;
 use crate::sys::robust::{Locked, RobustMutex};
 use crate::sys::shm::{Mapping, shared_layout};
+use crate::sys::task::{Task, has_other_threads};
 
 shared_layout! {
     pub(crate) struct RingState = b"ring    " + [lease_table::LeaseSlot] {
@@ -176,13 +177,21 @@ impl Ring {
     /// The rights that this handle still has.
     #[inline]
     pub(crate) fn rights(&self) -> Rights {
-        Rights { put: self.rights.put && self.closed.load(Relaxed) == 0, get: self.rights.get }
+        Rights { put: self.may_put(), get: self.rights.get }
     }
 
-    /// Gives up the right to put.
+    /// Whether this handle has the right to put and was not closed. What a put sees of this while it holds the writers' mutex
+    /// decides: see [`nobody_puts`](Self::nobody_puts).
+    #[inline]
+    pub(crate) fn may_put(&self) -> bool {
+        self.rights.put && self.closed.load(Relaxed) == 0
+    }
+
+    /// Gives up the right to put. Puts through this handle that wait are told.
     pub(crate) fn close(&self) {
-        if self.rights.put && self.closed.swap(1, Relaxed) == 0 {
+        if self.rights.put && self.closed.swap(1, SeqCst) == 0 {
             self.leave(Rights { put: true, get: false });
+            self.shared.putters.ring();
         }
     }
 
@@ -221,8 +230,14 @@ impl Ring {
         HeldBy(&self.shared.get.lock)
     }
 
-    /// Whether there is, or may come, somebody else with `right`, beside the caller's own handle.
+    /// Whether `right` may still be used by anyone but the calling thread: through another handle, or by another thread of
+    /// this process through this one.
     pub(crate) fn is_anybody_left(&self, right: Right) -> bool {
+        self.has_other_handle(right) || self.rights().has(right) && has_other_threads()
+    }
+
+    /// Whether there is a handle with `right` beside this one.
+    pub(crate) fn has_other_handle(&self, right: Right) -> bool {
         let own = self.rights().has(right);
         let participants = &self.shared.participants;
         let (me, own_count) = (self.family.me(), u64::from(own));
@@ -234,7 +249,7 @@ impl Ring {
             self.peer.store(index as u32, Relaxed);
             return true;
         }
-        own && !participants.ever_shared()
+        false
     }
 
     /// Both marks as they stood at one moment.
@@ -254,8 +269,8 @@ impl Ring {
         (first.1, self.shared.tail.read().1)
     }
 
-    /// Takes one side's mutex, waiting as `waiting` says. `None` if the time passed, or if it was not willing to wait and
-    /// the side has nothing to offer.
+    /// Takes one side's mutex, waiting as `waiting` says and as long as there is no `refusal`. `None` if that time has passed
+    /// and the side has nothing to offer, or its holder is stopped.
     ///
     /// Says whether the holder before died with it.
     #[inline]
@@ -264,12 +279,12 @@ impl Ring {
         mutex: &RobustMutex,
         waiting: &Waiting,
         has_something: impl Fn() -> bool,
-        is_hopeless: impl Fn() -> bool,
+        refusal: impl Fn() -> Option<Error>,
     ) -> Result<Option<bool>> {
         check_not_forked()?;
         match mutex.try_lock() {
             Locked::Clean => Ok(Some(false)),
-            locked => self.lock_contended(locked, mutex, waiting, has_something, is_hopeless),
+            locked => self.lock_contended(locked, mutex, waiting, has_something, refusal),
         }
     }
 
@@ -280,12 +295,12 @@ impl Ring {
         mutex: &RobustMutex,
         waiting: &Waiting,
         has_something: impl Fn() -> bool,
-        is_hopeless: impl Fn() -> bool,
+        refusal: impl Fn() -> Option<Error>,
     ) -> Result<Option<bool>> {
         if locked == Locked::Busy && waiting.will() && self.lock_spin.until(|| mutex.looks_free()) {
             locked = mutex.try_lock();
         }
-        let give_up_ns = if locked == Locked::Busy { monotonic_ns() + TRY_PATIENCE_NS } else { 0 };
+        let mut give_up_ns = None;
         loop {
             match locked {
                 Locked::Clean => return Ok(Some(false)),
@@ -293,15 +308,18 @@ impl Ring {
                 Locked::WouldDeadlock => return Err(Error::WouldDeadlock),
                 Locked::Busy => {}
             }
-            if is_hopeless() {
-                return Err(Error::Disconnected);
+            if let Some(refused) = refusal() {
+                return Err(refused);
             }
-            let until_ns = if waiting.will() {
-                waiting.next_look_ns()
-            } else {
-                let now = monotonic_ns();
-                (has_something() && now < give_up_ns).then_some(now + 1_000_000)
-            };
+            let until_ns = waiting.next_look_ns().or_else(|| {
+                let now_ns = monotonic_ns();
+                let goes_on = match give_up_ns {
+                    None => has_something(),
+                    Some(give_up_ns) => now_ns < give_up_ns && has_something() && !is_held_by_a_stopped_thread(mutex),
+                };
+                let give_up_ns = *give_up_ns.get_or_insert(now_ns + PATIENCE_NS);
+                goes_on.then(|| give_up_ns.min(now_ns + LOOK_AT_HOLDER_NS))
+            });
             let Some(until_ns) = until_ns else { return Ok(None) };
             locked = mutex.lock(Some(until_ns));
         }
@@ -323,9 +341,15 @@ fn leave(state: &RingState, seat: Seat, rights: Rights) {
 /// How often to look for a moment at which no reader is done: each look takes well below a microsecond.
 const COMMITTED_TRIES: u32 = 100;
 
-/// How long an operation that does not wait tries to get a mutex whose holder is about to give it back: it is held for
-/// microseconds, unless its holder was stopped or has no processor.
-const TRY_PATIENCE_NS: u64 = 20_000_000;
+/// How long an operation whose time has passed still waits for a mutex whose holder is about to give it back: it is held
+/// for microseconds, unless its holder is stopped, or has no processor for a while.
+const PATIENCE_NS: u64 = 2_000_000_000;
+/// How long it waits before it looks, and looks again, whether the holder is stopped.
+const LOOK_AT_HOLDER_NS: u64 = 2_000_000;
+
+fn is_held_by_a_stopped_thread(mutex: &RobustMutex) -> bool {
+    mutex.owner_tid().and_then(Task::of).is_some_and(|holder| holder.is_stopped)
+}
 
 #[cfg(test)]
 impl Ring {

@@ -87,6 +87,11 @@ impl Seen {
     fn of(word: u32) -> Self {
         Seen(word | SLEEPER)
     }
+
+    /// The form in which it stands in shared memory: odd.
+    pub(crate) fn to_word(self) -> u32 {
+        self.0
+    }
 }
 
 impl Progress {
@@ -146,10 +151,16 @@ impl Progress {
         futex::add_one_and_wake_all(&self.word);
     }
 
+    /// What is to be seen now.
+    #[inline]
+    pub(crate) fn seen(&self) -> Seen {
+        Seen::of(self.word.load(Acquire))
+    }
+
     /// Whether anything was published since `seen`.
     #[inline]
     pub(crate) fn has_moved(&self, seen: Seen) -> bool {
-        Seen::of(self.word.load(Acquire)) != seen
+        self.seen() != seen
     }
 
     /// Says that somebody is about to sleep until something is published after `seen`. `false` if it was already.

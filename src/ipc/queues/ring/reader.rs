@@ -60,12 +60,23 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Ring {
-    /// Takes the readers' mutex. `None` if the time passed, or if it did not want to wait and the ring is empty.
+    /// Takes the readers' mutex. `None` if the time has passed and there is nothing, or the mutex's holder is stopped.
+    ///
+    /// `has_more`: whether there is something to get that is not in the ring. `may_come`: whether something may come that
+    /// nobody puts.
     #[inline]
-    pub(crate) fn reader(&self, waiting: &Waiting, has_more: impl Fn() -> bool) -> Result<Option<Reader<'_>>> {
+    pub(crate) fn reader(
+        &self,
+        waiting: &Waiting,
+        has_more: impl Fn() -> bool,
+        may_come: impl Fn() -> bool,
+    ) -> Result<Option<Reader<'_>>> {
         let has_something = || !self.is_empty() || has_more();
-        let is_hopeless = || self.nobody_puts(waiting.will()) && !has_something();
-        let locked = self.lock(&self.shared.get.lock, waiting, has_something, is_hopeless)?;
+        let refusal = || {
+            let is_hopeless = self.nobody_puts(waiting.will()) && !may_come() && !has_something();
+            is_hopeless.then_some(Error::Disconnected)
+        };
+        let locked = self.lock(&self.shared.get.lock, waiting, has_something, refusal)?;
         let Some(was_abandoned) = locked else { return Ok(None) };
         Ok(Some(self.reading(was_abandoned)))
     }
@@ -91,15 +102,22 @@ impl Ring {
         Reader { ring: self, seen: None, was_abandoned }
     }
 
+    /// Whether nothing is in the ring. `true` only if there was nothing at some moment of the call.
     pub(crate) fn is_empty(&self) -> bool {
-        let (head, tail) = self.committed();
+        // In this order: writers that go on meanwhile make the content look larger, never smaller.
+        let (_, head) = self.shared.head.read();
+        let (_, tail) = self.shared.tail.read();
         head.items == tail.items
     }
 
-    /// Whether nothing more will come: nobody else is left who puts, and nobody can come. A handle that puts too and does
-    /// not wait may still do so itself.
+    /// Whether nothing more will come than what is in the ring when this returns: no producer is left, and none can come. A
+    /// handle that puts too and does not wait may still do so itself.
+    ///
+    /// A put may be under way through a handle that is closed by now. It looks whether it is, and publishes, with the
+    /// writers' mutex held: whoever takes that mutex after the handle has left either finds the item in the ring, or is
+    /// before the put, which then finds its handle closed.
     pub(crate) fn nobody_puts(&self, will_wait: bool) -> bool {
-        (will_wait || !self.rights().put) && !self.is_anybody_left(Right::Put)
+        (will_wait || !self.may_put()) && !self.is_anybody_left(Right::Put) && self.writer_now().is_some()
     }
 
     /// Copies the bytes of a record that cannot go away meanwhile: the readers' mutex is held, or it is under a lease.

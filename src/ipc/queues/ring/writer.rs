@@ -1,5 +1,6 @@
 //! The writing side of a ring: whole records in, published at once.
 
+use super::memory::LEASES;
 use super::progress::{Mark, Seen};
 use super::waiting::LastLook;
 use super::{Ring, Waited, Waiting, record_bytes};
@@ -66,12 +67,17 @@ pub(crate) struct Writer<'a> {
 }
 
 impl Ring {
-    /// Takes the writers' mutex. `None` if the time passed, or if it did not want to wait and the ring is full.
+    /// Takes the writers' mutex, to write a record that takes so many bytes. `None` if the time has passed and there is no
+    /// room, another writer is the next for what there is, or the mutex's holder is stopped.
     #[inline]
-    pub(crate) fn writer(&self, waiting: &Waiting) -> Result<Option<Writer<'_>>> {
+    pub(crate) fn writer(&self, waiting: &Waiting, bytes: u64) -> Result<Option<Writer<'_>>> {
         let put = &self.shared.put;
-        let is_hopeless = || self.is_full() && self.nobody_gets(waiting.will());
-        let locked = self.lock(&put.lock, waiting, || !self.is_full(), is_hopeless)?;
+        let refusal = || match () {
+            () if !self.may_put() => Some(Error::Closed),
+            () if self.is_full() && self.nobody_gets(waiting.will()) => Some(Error::Disconnected),
+            () => None,
+        };
+        let locked = self.lock(&put.lock, waiting, || self.has_room(bytes) && !self.has_a_waiting_writer(), refusal)?;
         Ok(locked.map(|was_abandoned| self.writing(was_abandoned)))
     }
 
@@ -91,6 +97,7 @@ impl Ring {
     fn writing(&self, was_abandoned: bool) -> Writer<'_> {
         let mut writer = Writer { ring: self, seen: None, is_starved: false, is_damaged: false };
         if was_abandoned {
+            self.shared.put.waits_on.store(0, Relaxed);
             writer.is_damaged = writer.recover().is_err();
         }
         writer
@@ -98,13 +105,29 @@ impl Ring {
 
     /// Whether no item more is taken: the capacity is reached, or not one byte is left.
     pub(crate) fn is_full(&self) -> bool {
-        let (head, tail) = self.committed();
-        tail.items - head.items >= self.plan.capacity
-            || tail.bytes - head.bytes + record_bytes(0) as u64 > self.plan.ring_bytes()
+        !self.has_room(record_bytes(0) as u64)
     }
 
-    /// Whether what is put will never be got: nobody else is left who gets, and nobody can come. A handle that gets too and
-    /// does not wait may still do so itself.
+    /// Whether one more record of so many bytes has room. `false` only if it had none at some moment of the call.
+    fn has_room(&self, bytes: u64) -> bool {
+        // In this order: readers that go on meanwhile make the content look smaller, never larger.
+        let (_, tail) = self.shared.tail.read();
+        let (_, head) = self.shared.head.read();
+        let content = |tail: u64, head: u64| tail.saturating_sub(head);
+        content(tail.items, head.items) < self.plan.capacity
+            && content(tail.bytes, head.bytes) + bytes <= self.plan.ring_bytes()
+    }
+
+    /// Whether the holder of the writers' mutex has found no room as things are now, and waits.
+    fn has_a_waiting_writer(&self) -> bool {
+        match self.shared.put.waits_on.load(Relaxed) {
+            LEASES => self.shared.starved.load(SeqCst) != 0,
+            seen => seen == self.shared.head.seen().to_word(),
+        }
+    }
+
+    /// Whether what is put will never be got: no consumer is left, and none can come. A handle that gets too and does not
+    /// wait may still do so itself.
     #[inline]
     pub(crate) fn nobody_gets(&self, will_wait: bool) -> bool {
         (will_wait || !self.rights().get) && !self.is_anybody_left(Right::Get)
@@ -203,13 +226,17 @@ impl Writer<'_> {
         let (ring, will_wait) = (self.ring, waiting.will());
         let Some(seen) = self.seen.take() else { return Waited::LookAgain };
         let is_starved = std::mem::take(&mut self.is_starved);
-        waiting.wait(&ring.shared.head, seen, &ring.shared.putters, &ring.put_spin, || {
+        let waits_on = &ring.shared.put.waits_on;
+        waits_on.store(if is_starved { LEASES } else { seen.to_word() }, Relaxed);
+        let waited = waiting.wait(&ring.shared.head, seen, &ring.shared.putters, &ring.put_spin, || {
             if is_starved && ring.shared.starved.load(SeqCst) == 0 {
                 LastLook::GoOn
             } else {
                 LastLook::hopeless_if(ring.nobody_gets(will_wait))
             }
-        })
+        });
+        waits_on.store(0, Relaxed);
+        waited
     }
 
     /// Gives back the memory that the ring does not need.
