@@ -276,11 +276,6 @@ pub enum Fact {
         /// Where that is.
         address: String,
     },
-    /// A manager can be reached from other machines.
-    AddressExposed {
-        /// Where.
-        address: String,
-    },
     /// Other users of this machine can read the key.
     KeyExposed {
         /// The file that it is in.

@@ -190,9 +190,7 @@ pub(super) fn meaning(fact: &Fact) -> Meaning<'_> {
             Meaning { waited: Some((Subject::Named(QUEUE, ""), *timeout_us)), ..dot(Tone::Plain) }
         }
         Fact::TicketBought { .. } | Fact::QueueJoined { .. } => dot(Tone::Good),
-        Fact::DataTorn { .. } | Fact::SendRefused { .. } | Fact::AddressExposed { .. } | Fact::KeyExposed { .. } => {
-            dot(Tone::Trouble)
-        }
+        Fact::DataTorn { .. } | Fact::SendRefused { .. } | Fact::KeyExposed { .. } => dot(Tone::Trouble),
         _ => dot(Tone::Plain),
     }
 }

@@ -40,6 +40,9 @@ pub(crate) trait Reporter {
     /// # Errors
     /// What writing says; a reader that went away is [`io::ErrorKind::BrokenPipe`].
     fn event(&mut self, event: &Event) -> io::Result<()>;
+
+    /// Shows how the run stands, in English or in Chinese, where there is a status line.
+    fn show_status(&mut self, _en: &str, _zh: &str) {}
 }
 
 /// The form of a report.

@@ -506,7 +506,6 @@ fn objects_of_a_manager() {
         .then(RUNNER, Fact::KeyExposed { file: "key".into() })
         .then(RUNNER, Fact::ManagerConnected { address: "tcp:10.0.0.1:5000".into() })
         .then(RUNNER, made("dict", Some("dict")))
-        .then(RUNNER, Fact::AddressExposed { address: "tcp:0.0.0.0:5000".into() })
         .then(RUNNER, Fact::ManagerStarted { manager_pid: 99, addresses: vec!["tcp:0.0.0.0:5000".into()] })
         .then(RUNNER, summary("manager", Verdict::Held, true, json!({"types": 2, "steps": 1, "manager_gone": true})))
         .matches_golden_files("manager");

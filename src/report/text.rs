@@ -47,6 +47,8 @@ pub(super) struct Text<W> {
     lanes: Lanes,
     /// The line at the bottom of a terminal that says what is going on.
     progress: Option<ProgressBar>,
+    /// What it says in place of what the workers do.
+    status_shown: Option<String>,
     /// The words of the command that repeats the run: an option and its value are one.
     command: Vec<String>,
     known: Known,
@@ -70,6 +72,7 @@ impl<W: Write> Text<W> {
             columns: Some(COLUMNS),
             lanes: Lanes::default(),
             progress,
+            status_shown: None,
             command: Vec::new(),
             known: Known::default(),
         }
@@ -193,6 +196,9 @@ impl<W: Write> Text<W> {
     }
 
     fn status(&self) -> String {
+        if let Some(status) = &self.status_shown {
+            return status.clone();
+        }
         let count = |lane| self.lanes.count(lane);
         let both = count(Lane::Both);
         let (waiting, holding) = (count(Lane::Waiting) + both, count(Lane::Holding) + both);
@@ -215,7 +221,7 @@ fn style_of(fact: &Fact) -> Style {
         | Fact::EventAwaited
         | Fact::BarrierWaiting { .. }
         | Fact::ConditionWaiting { .. } => AnsiColor::Yellow,
-        Fact::AddressExposed { .. } | Fact::KeyExposed { .. } => AnsiColor::Red,
+        Fact::KeyExposed { .. } => AnsiColor::Red,
         Fact::DeadlockFound { .. } | Fact::LockTimedOut { .. } | Fact::BarrierBroken { .. } => AnsiColor::Red,
         Fact::LockWaiting { .. } | Fact::QueueFull { .. } | Fact::QueueEmpty | Fact::EndOfFile => AnsiColor::Yellow,
         Fact::DataTorn { .. } | Fact::LockAcquired { abandoned: true, .. } | Fact::SendRefused { .. } => AnsiColor::Red,
@@ -325,6 +331,14 @@ pub(crate) fn quoted(word: &str) -> String {
 }
 
 impl<W: Write> Reporter for Text<W> {
+    fn show_status(&mut self, en: &str, zh: &str) {
+        self.status_shown = Some(self.language.pick(en, zh).to_owned());
+        if let Some(bar) = &self.progress {
+            bar.set_message(self.status());
+            bar.tick();
+        }
+    }
+
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.known.follow(event);
         let new_sign = self.lanes.follow(event);

@@ -173,6 +173,11 @@ impl<'a> Stage<'a> {
         self.cut.is_some()
     }
 
+    /// Shows how the run stands, in English or in Chinese, where there is a status line.
+    pub(crate) fn show_status(&mut self, en: &str, zh: &str) {
+        self.reporter.show_status(en, zh);
+    }
+
     /// Becomes readable when somebody asks the run to stop: for a play that waits for something else.
     pub(crate) fn stop_bell(&self) -> BorrowedFd<'a> {
         self.signals.as_fd()

@@ -533,7 +533,7 @@ fn whole_numbers_beyond_64_bits_are_refused_clearly() {
     let value = manager.value("Q", u64::MAX).expect("made");
     let refused = value.add(1).expect_err("too large");
     let Error::Managed { source, .. } = &refused else { panic!("{refused}") };
-    assert_eq!(source.to_string(), "a whole number beyond 64 bits has no place here");
+    assert_eq!(source.to_string(), "a whole number does not fit 64 bits");
     assert_eq!(value.get().expect("a call"), Datum::from(u64::MAX), "unchanged");
     assert!(Datum::try_from(i128::MAX).is_err());
 }

@@ -65,7 +65,9 @@ fn await_status(manager: &Manager, is_so: impl Fn(&Status) -> bool) -> Status {
     }
 }
 
-const GREETING: &[u8] = b"\x28\0\0\0ipcdemo1";
+/// A hello's length and its first bytes; 48 of the first Noise message follow.
+const HELLO: &[u8] = b"\x38\0\0\0ipcdemo2";
+const FIRST: usize = 48;
 
 #[test]
 fn another_key_is_refused_with_a_clear_error() {
@@ -88,8 +90,8 @@ fn garbage_and_huge_lengths_are_refused_at_once() {
     let (manager, path, tcp) = open_manager(Limits::default());
     let dict = manager.dict().expect("a dict");
     let four_gigabytes = [0xff; 4];
-    let wrong_greeting = [&GREETING[..4], b"nonsense", &[0; 32]].concat();
-    let too_short = [&[8, 0, 0, 0], &GREETING[4..]].concat();
+    let wrong_greeting = [&HELLO[..4], b"nonsense", &[0; FIRST]].concat();
+    let too_short = [&[8, 0, 0, 0], &HELLO[4..]].concat();
     let all: [&[u8]; 5] = [b"GET / HTTP/1.1\r\n\r\n", &four_gigabytes, &wrong_greeting, &too_short, &[0; 4096]];
     let mut count = 0;
     for garbage in all {
@@ -110,18 +112,13 @@ fn half_a_greeting_is_counted_when_it_breaks_off() {
     let _watchdog = watchdog("manager_entrance::half_a_greeting");
     let (manager, path, tcp) = open_manager(Limits::default());
     for mut peer in peers(&path, &tcp) {
-        peer.write_all(&[GREETING, &[7; 32]].concat()).expect("room");
-        let mut nonce = [0; 36];
-        peer.read_exact(&mut nonce).expect("the manager's nonce");
-        peer.write_all(&[32, 0, 0]).expect("room");
+        peer.write_all(&[HELLO, &[7; FIRST - 1]].concat()).expect("room");
         drop(peer);
     }
     await_status(&manager, |status| status.refused.no_greeting == 2);
-    // A proof that is none.
+    // A hello without the key.
     for mut peer in peers(&path, &tcp) {
-        peer.write_all(&[GREETING, &[7; 32]].concat()).expect("room");
-        peer.read_exact(&mut [0; 36]).expect("the manager's nonce");
-        peer.write_all(&[&[32, 0, 0, 0], &[0; 32][..]].concat()).expect("room");
+        peer.write_all(&[HELLO, &[7; FIRST]].concat()).expect("room");
         assert_eq!(rest(&mut *peer), [1, 0, 0, 0, 2], "the key is refused");
     }
     await_status(&manager, |status| status.refused.wrong_key == 2);
@@ -137,7 +134,7 @@ fn slow_and_silent_peers_are_ended_together_by_one_deadline() {
     slow.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
     let silent = peers(&path, &tcp);
     // A byte at a time, with a pause that the manager ends: each alone would be in time.
-    let greeting = [GREETING, &[7; 32]].concat();
+    let greeting = [HELLO, &[7; FIRST]].concat();
     let mut sent = 0;
     for byte in greeting.iter().cycle() {
         if (&slow).write_all(&[*byte]).is_err() {
@@ -230,8 +227,8 @@ fn what_is_changed_on_the_way_ends_the_connection() {
                 }
             });
             let (mut from, mut to) = (&client, &server);
-            // Two frames of greeting, as they are.
-            for len in [44, 36] {
+            // The hello and the confirmation, as they are.
+            for len in [60, 20] {
                 let mut frame = vec![0; len];
                 from.read_exact(&mut frame).expect("a greeting");
                 to.write_all(&frame).expect("room");
@@ -246,6 +243,89 @@ fn what_is_changed_on_the_way_ends_the_connection() {
     });
     assert_eq!(manager.status().expect("a status").refused.broken, 1);
     assert_eq!(manager.status().expect("a status").objects, 0, "the call was not done");
+}
+
+/// Somebody in the middle, who passes everything on and keeps what the client sends and what the manager answers.
+fn listen_in(address: &Address, talk: impl FnOnce(&Address)) -> [Vec<u8>; 2] {
+    let Address::Tcp { host, port } = address else { panic!("TCP") };
+    let server = TcpStream::connect((host.as_str(), *port)).expect("it listens");
+    let middle = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("tcp:{}", middle.local_addr().expect("a port")).parse().expect("an address");
+    let copy = |mut from: &TcpStream, mut to: &TcpStream| {
+        let (mut heard, mut room) = (Vec::new(), vec![0; 4096]);
+        while let Ok(count @ 1..) = from.read(&mut room) {
+            heard.extend_from_slice(&room[..count]);
+            to.write_all(&room[..count]).expect("room");
+        }
+        let _ = to.shutdown(std::net::Shutdown::Write);
+        heard
+    };
+    std::thread::scope(|scope| {
+        let listening = scope.spawn(|| {
+            let (client, _) = middle.accept().expect("it connects");
+            std::thread::scope(|scope| {
+                let asked = scope.spawn(|| copy(&client, &server));
+                let answered = copy(&server, &client);
+                [asked.join().expect("copied"), answered]
+            })
+        });
+        talk(&address);
+        listening.join().expect("copied")
+    })
+}
+
+#[test]
+fn who_listens_in_on_tcp_reads_nothing_and_cannot_replay_it() {
+    let _watchdog = watchdog("manager_entrance::listens_in");
+    let manager = start_manager(|options| options.key(key("secret")).listen(local_tcp()));
+    let shop: Dict = manager.make_named("shop", vec![]).expect("made");
+    shop.insert("answer", "what the manager says").expect("a call");
+    let address = manager.addresses()[0].clone();
+    let [asked, answered] = listen_in(&address, |middle| {
+        let far = Manager::connect(middle, &key("secret")).expect("nothing is changed");
+        let there: Dict = far.lookup("shop").expect("made");
+        there.insert("question", "what the client says").expect("a call");
+        there.insert("long", "x".repeat(200_000)).expect("more than one piece");
+        let answer = there.get("answer").expect("a call");
+        assert_eq!(answer, Some(Datum::from("what the manager says")));
+    });
+    let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+    for (heard, said) in [(&asked, "what the client says"), (&answered, "what the manager says"), (&asked, "shop")] {
+        assert!(!heard.is_empty() && !holds(heard, said), "{said}");
+    }
+    assert!(!holds(&asked, "secret") && !holds(&answered, "secret"));
+    // The same again, word for word: the hello is answered, as anybody's who has the key, and the rest is refused.
+    let clients = manager.status().expect("a status").clients_ever;
+    let Address::Tcp { host, port } = &address else { panic!("TCP") };
+    let mut again = TcpStream::connect((host.as_str(), *port)).expect("it listens");
+    again.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    again.write_all(&asked[..60]).expect("room");
+    again.read_exact(&mut [0; 56]).expect("an answer");
+    again.write_all(&asked[60..80]).expect("room");
+    assert_eq!(rest(&mut again), [1, 0, 0, 0, 2], "the key is refused");
+    let status = await_status(&manager, |status| status.refused.wrong_key == 1);
+    assert_eq!(status.clients_ever, clients, "nobody came in");
+}
+
+/// A refused call has changed nothing: what leaves an object is not refused for its length.
+#[test]
+fn answer_that_takes_something_away_is_not_too_long() {
+    let _watchdog = watchdog("manager_entrance::takes_away");
+    let mut limits = Limits::default();
+    limits.frame = 64 << 10;
+    let (manager, ..) = open_manager(limits);
+    let dict: Dict = manager.dict().expect("a dict");
+    for name in ["a", "b"] {
+        dict.insert(name, Datum::from(vec![])).expect("a call");
+        for _ in 0..5 {
+            dict.at([name]).push("x".repeat(20_000)).expect("each is short enough");
+        }
+    }
+    assert!(matches!(dict.copy(), Err(Error::Managed { .. })), "a copy is too long, and nothing is lost");
+    let five = |datum: Option<Datum>| assert_eq!(datum.expect("it was there").as_list().expect("a list").len(), 5);
+    five(dict.remove("a").expect("a call"));
+    five(dict.at(["b"]).remove().expect("a call"));
+    assert_eq!(dict.len().expect("a call"), 0);
 }
 
 #[test]

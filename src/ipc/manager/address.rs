@@ -23,8 +23,8 @@ use crate::sys::socket;
 
 /// Where a manager listens: `unix:PATH`, or `tcp:HOST:PORT`.
 ///
-/// Without a host (`tcp::5000`) it is this machine alone. Over TCP nothing is hidden: everybody on the way can read what is
-/// sent, though nobody can change it.
+/// Without a host (`tcp::5000`) it is this machine alone. Over TCP everything is sealed: nobody on the way can read or
+/// change it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Address {
     /// A socket in the file system; only processes of the same user can connect.

@@ -33,8 +33,8 @@
 //!
 //! # Security
 //! Own workers come in through a socket pair without a name; other processes over a Unix socket (of the same user only), or
-//! over TCP (this machine alone unless told otherwise). All prove that they have the key, and have it proved to them. Over
-//! TCP every frame bears a code, so that nobody can change what is sent; everybody on the way can read it.
+//! over TCP (this machine alone unless told otherwise). Client and manager prove to each other that they have the key
+//! (Noise, with the key as pre-shared key). Over TCP every frame is sealed: nobody on the way can read or change it.
 //!
 //! # Standard
 //! Python `multiprocessing.managers.SyncManager`. Differs: changes in one step and by path, whole copies in one round trip,

@@ -1,6 +1,6 @@
 //! Starting a manager: a worker process that serves objects, or this very process.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -169,7 +169,7 @@ impl Role for ManagerServer {
             let transport = if is_tcp { Transport::Tcp } else { Transport::Unix };
             server.add_listener(listener.into_owned()?, transport);
         }
-        server.run(self.life)?;
+        server.run(self.life, None)?;
         Ok(())
     }
 }
@@ -214,7 +214,15 @@ impl Serving {
     ///
     /// # Errors
     /// [`Error::Os`](crate::Error::Os) if the kernel refuses the wait.
-    pub fn run(self, stop: impl std::os::fd::AsFd) -> Result<Status> {
-        self.server.run(stop).map_err(os("wait for a manager's clients"))
+    pub fn run(self, stop: impl AsFd) -> Result<Status> {
+        self.server.run(stop, None).map_err(os("wait for a manager's clients"))
+    }
+
+    /// As [`run`](Self::run), and tells `watcher` what there is: at the beginning, and twice a second if it has changed.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_watched(self, stop: impl AsFd, mut watcher: impl FnMut(&Status)) -> Result<Status> {
+        self.server.run(stop, Some(&mut watcher)).map_err(os("wait for a manager's clients"))
     }
 }

@@ -80,7 +80,6 @@ pub(super) fn sentence(known: &Known, event: &Event) -> String {
             addresses => format!("serves as a manager at {}", addresses.join(", ")),
         },
         Fact::ManagerConnected { address } => format!("connects to the manager at {address}"),
-        Fact::AddressExposed { address } => format!("WARNING: others can read what goes to {address}"),
         Fact::KeyExposed { file } => format!("WARNING: other users can read {file}"),
         Fact::ObjectMade { object, name: None } => {
             let article = if object.starts_with(['A', 'E']) || object == "RLock" { "an" } else { "a" };

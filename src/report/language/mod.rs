@@ -51,13 +51,6 @@ impl Language {
             Fact::ManagerStarted { addresses, .. } => {
                 return addresses.iter().map(|address| self.how_to_connect(address)).collect();
             }
-            Fact::AddressExposed { .. } => {
-                let said = self.pick(
-                    "the key keeps out whoever does not have it, and hides nothing",
-                    "密钥只挡住没有它的人，并不保密",
-                );
-                return vec![said.to_owned()];
-            }
             Fact::KeyExposed { file } => return vec![format!("chmod 600 {}", quoted(file))],
             // What the reference program prints, word for word.
             Fact::QueueFull { timeout_us: 0 } if self == Language::Zh && !known.sizes.is_empty() => {

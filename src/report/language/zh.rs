@@ -90,10 +90,9 @@ pub(super) fn sentence(known: &Known, event: &Event) -> String {
             addresses => format!("作为服务进程，地址 {}", addresses.join("、")),
         },
         Fact::ManagerConnected { address } => format!("连接到服务进程 {address}"),
-        Fact::AddressExposed { address } => format!("警告：别人能看到发往 {address} 的内容"),
         Fact::KeyExposed { file } => format!("警告：其他用户能读 {file}"),
         Fact::ObjectMade { object, name: None } => format!("生成服务：{object}"),
-        Fact::ObjectMade { object, name: Some(name) } => format!("取得名为 {name} 的 {object}"),
+        Fact::ObjectMade { object, name: Some(name) } => format!("使用名为 \"{name}\" 的 {object}"),
         // The reference program prints its dict, and nothing else.
         Fact::ObjectShown { object, value } if object == "dict" => literal(value, Notation::Python),
         Fact::ObjectShown { object, value } => format!("{object}: {}", literal(value, Notation::Python)),

@@ -33,7 +33,7 @@ impl Key {
             let said = anyhow::Error::new(error).context(format!("cannot take the key from {name}"));
             if is_missing { anyhow!("{said:#} (make one: {})", how_to_make(file)) } else { said }
         })?;
-        let metadata = fs::metadata(file).with_context(|| format!("cannot look who may read {name}"))?;
+        let metadata = fs::metadata(file).with_context(|| format!("cannot read the permissions of {name}"))?;
         // A pipe is read by whoever has it open, whatever its mode says.
         let is_exposed = metadata.is_file() && metadata.permissions().mode() & OTHERS_MAY_READ != 0;
         Ok(Key { key, file: file.to_owned(), is_exposed })

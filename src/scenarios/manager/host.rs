@@ -1,7 +1,6 @@
 //! `--serve`: this process as a manager for others, until somebody asks it to stop.
 
 use std::io::ErrorKind;
-use std::net::ToSocketAddrs;
 
 use anyhow::{Context, anyhow};
 
@@ -34,7 +33,7 @@ impl Scenario for Host {
         let listening = Serving::listen(std::slice::from_ref(&address), key.key.clone(), Limits::default());
         let serving = listening.map_err(|error| {
             let is_taken = matches!(&error, Error::Os { source, .. } if source.kind() == ErrorKind::AddrInUse);
-            let said = anyhow::Error::new(error).context(format!("cannot be a manager at {address}"));
+            let said = anyhow::Error::new(error).context(format!("cannot serve at {address}"));
             if is_taken { anyhow!("{said:#} (choose another address, or end what is there)") } else { said }
         })?;
         // With the port that the kernel chose.
@@ -55,14 +54,14 @@ impl Scenario for Host {
             stage.emit(warning)?;
         }
         let address = self.address.to_string();
-        if is_exposed(&self.address) {
-            stage.emit(Fact::AddressExposed { address: address.clone() })?;
-        }
         stage.emit(Fact::ManagerStarted { manager_pid: std::process::id(), addresses: vec![address] })?;
         if let Some(serving) = self.serving.take()
             && !stage.is_cut()
         {
-            self.status = serving.run(stage.stop_bell())?;
+            self.status = serving.run_watched(stage.stop_bell(), |status| {
+                let [en, zh] = status_line(status);
+                stage.show_status(&en, &zh);
+            })?;
         }
         // Notes who asked.
         stage.is_cut();
@@ -94,14 +93,15 @@ impl Scenario for Host {
     }
 }
 
-/// Whether other machines may be able to reach an address. One that cannot be resolved could not be listened at either.
-fn is_exposed(address: &Address) -> bool {
-    match address {
-        Address::Unix(_) => false,
-        Address::Tcp { host, port } => {
-            (host.as_str(), *port).to_socket_addrs().is_ok_and(|mut all| all.any(|one| !one.ip().is_loopback()))
-        }
-    }
+/// What there is in the manager now, in English and in Chinese.
+fn status_line(status: &Status) -> [String; 2] {
+    let Status { clients, objects, refused, .. } = status;
+    let some = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    let keys = refused.wrong_key;
+    [
+        format!("{}, {}, {} refused", some(*clients, "client"), some(*objects, "object"), some(keys, "wrong key")),
+        format!("{clients} 个客户端，{objects} 个对象，拒绝了 {keys} 个错误密钥"),
+    ]
 }
 
 /// Whoever connects tells this process nothing.
@@ -117,13 +117,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_not_exposed() {
-        let is_exposed = |text: &str| is_exposed(&text.parse().expect("an address"));
-        for inside in ["unix:/tmp/shop", "tcp::0", "tcp:127.0.0.1:5000", "tcp:[::1]:5000", "tcp:localhost:1"] {
-            assert!(!is_exposed(inside), "{inside}");
-        }
-        for outside in ["tcp:0.0.0.0:5000", "tcp:[::]:5000", "tcp:10.1.2.3:5000"] {
-            assert!(is_exposed(outside), "{outside}");
-        }
+    fn status_line_counts_clients_objects_and_wrong_keys() {
+        let mut status = Status { clients: 1, objects: 2, ..Status::default() };
+        status.refused.wrong_key = 3;
+        let [en, zh] = status_line(&status);
+        assert_eq!(en, "1 client, 2 objects, 3 wrong keys refused");
+        assert_eq!(zh, "1 个客户端，2 个对象，拒绝了 3 个错误密钥");
     }
 }

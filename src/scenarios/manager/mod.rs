@@ -120,7 +120,7 @@ sees what the worker wrote. --type shows another type at work, or all of them.
 
 With --serve a manager runs until Ctrl-C, for whoever has the key; with --connect the workers work at that one, from \
 another shell or another machine. What is in its containers and locks stays, and other clients see it. A host that is \
-left out (tcp::5000) is this machine alone; over TCP nothing is hidden, though nobody can change it on the way.
+left out (tcp::5000) is this machine alone; over TCP nobody on the way can read or change what is sent.
 
 --call is for scripts: it prints one JSON value, or an error and exits with 2 (nothing was done) or 3. A call is
   list                     all names and the types of their objects

@@ -12,8 +12,8 @@ use super::{Client, Gate, Incoming, Outgoing, Reader, SCRATCH};
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::manager::wire::{
-    Asking, AuthKey, Broken, GREETING_LIMIT, Inbox, Next, Transport, Unwelcome, Welcome, finish_frame, longest_answer,
-    random, start_frame,
+    AuthKey, Broken, GREETING_LIMIT, Inbox, Initiator, Keys, Next, Transport, Unwelcome, Welcome, finish_frame,
+    start_frame,
 };
 use crate::sys::{fd, socket};
 
@@ -50,9 +50,8 @@ impl Client {
         };
         let welcome = greet(socket.as_fd(), transport, &key, deadline)?;
         socket::set_patience(socket.as_fd(), LOOK_EVERY).map_err(os("prepare a connection"))?;
-        let (seal_in, seal_out) = welcome.seals.map(|seals| (seals.to_client, seals.to_server)).unzip();
-        let limit = longest_answer(welcome.frame_limit);
-        let reader = Reader { inbox: Inbox::default(), limit, seal: seal_in, scratch: vec![0; SCRATCH] };
+        let (opening, sealing) = welcome.keys.map(|Keys { opening, sealing }| (opening, sealing)).unzip();
+        let reader = Reader { inbox: Inbox::default(), key: opening, scratch: vec![0; SCRATCH] };
         let incoming = Incoming {
             reader: Some(reader),
             arrived: HashMap::new(),
@@ -69,7 +68,7 @@ impl Client {
             answer_time,
             deadline_ns: AtomicU64::new(u64::MAX),
             last_id: AtomicU64::new(0),
-            outgoing: Mutex::new(Outgoing { seal: seal_out, buffer: Vec::new() }),
+            outgoing: Mutex::new(Outgoing { key: sealing, buffer: Vec::new() }),
             incoming: Mutex::new(incoming),
             handles: Mutex::default(),
             loans: Mutex::default(),
@@ -95,9 +94,8 @@ fn through_door(door: BorrowedFd<'_>, deadline: Deadline) -> Result<OwnedFd> {
 
 /// Proves the key to the manager, and has it proved.
 fn greet(socket: BorrowedFd<'_>, transport: Transport, key: &AuthKey, deadline: Deadline) -> Result<Welcome> {
-    let nonce = random().map_err(os("get random bytes"))?;
-    let (mut asking, greeting) = Asking::new(transport, nonce);
-    send(socket, &greeting)?;
+    let (mut initiator, hello) = Initiator::new(transport, key).map_err(os("get random bytes"))?;
+    send(socket, &hello)?;
     let (mut inbox, mut room) = (Inbox::default(), [0; GREETING_LIMIT + 4]);
     loop {
         if !fd::wait_readable(socket, deadline.at_ns()).map_err(os("wait for a manager"))? {
@@ -110,7 +108,7 @@ fn greet(socket: BorrowedFd<'_>, transport: Transport, key: &AuthKey, deadline: 
         };
         let mut next = None;
         let fed = inbox.feed(&room[..count], GREETING_LIMIT, &mut None, |frame| {
-            next = Some(asking.take(key, frame));
+            next = Some(initiator.take(frame));
             Ok::<_, Broken>(ControlFlow::Break(()))
         });
         match (fed, next) {

@@ -28,7 +28,7 @@ use super::address::Address;
 use super::data::ObjectId;
 use super::status::Status;
 use super::store::{Reply, Request};
-use super::wire::{AuthKey, Broken, Inbox, Seal, ToClient, ToServer, decode, encode};
+use super::wire::{AuthKey, Broken, Inbox, OpeningKey, SealingKey, ToClient, ToServer, decode, encode};
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::processes::transfer::Fd;
@@ -72,7 +72,7 @@ pub(crate) struct Client {
 
 #[derive(Debug, Default)]
 struct Outgoing {
-    seal: Option<Seal>,
+    key: Option<SealingKey>,
     buffer: Vec<u8>,
 }
 
@@ -90,9 +90,7 @@ struct Incoming {
 #[derive(Debug)]
 struct Reader {
     inbox: Inbox,
-    /// The longest answer of this manager.
-    limit: usize,
-    seal: Option<Seal>,
+    key: Option<OpeningKey>,
     scratch: Vec<u8>,
 }
 
@@ -173,10 +171,10 @@ impl Client {
         // Two processes that use one connection would get each other's answers.
         check_not_forked()?;
         let mut outgoing = unpoisoned(&self.outgoing);
-        let Outgoing { seal, buffer } = &mut *outgoing;
+        let Outgoing { key, buffer } = &mut *outgoing;
         buffer.clear();
         let limit = self.frame_limit;
-        encode(message, buffer, limit, seal).map_err(|bytes| Error::TooLong { bytes, limit })?;
+        encode(message, buffer, limit, key).map_err(|bytes| Error::TooLong { bytes, limit })?;
         let mut sent = 0;
         while sent < buffer.len() {
             match socket::send_some(self.socket.as_fd(), &buffer[sent..]) {
@@ -315,7 +313,8 @@ impl Reader {
             Err(_) => return Read::Gone,
         };
         let mut messages = Vec::new();
-        let fed = self.inbox.feed(&self.scratch[..count], self.limit, &mut self.seal, |content| {
+        // The manager has proved that it has the key: how long an answer may be is its to say.
+        let fed = self.inbox.feed(&self.scratch[..count], usize::MAX, &mut self.key, |content| {
             messages.push(decode(content)?);
             Ok::<_, Broken>(ControlFlow::Continue(()))
         });

@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::entrance::Arrival;
 use super::poller::{FIRST_ENTRANCE, Poller};
 use crate::ipc::manager::wire::{
-    Answering, Broken, GREETING_LIMIT, Inbox, Refused, Welcome, finish_frame, random, start_frame,
+    Broken, GREETING_LIMIT, Inbox, Keys, Refused, Responder, Welcome, finish_frame, start_frame,
 };
 use crate::sys::epoll::Interest;
 use crate::sys::socket;
@@ -25,7 +25,7 @@ pub(super) struct Greeting {
     socket: OwnedFd,
     /// Which entrance it came through.
     entrance: usize,
-    answering: Answering,
+    responder: Responder,
     inbox: Inbox,
     pub(super) begun_ns: u64,
 }
@@ -43,9 +43,9 @@ impl Poller<'_, '_> {
                     // Without the poller it cannot be served, and is closed here.
                     if self.hub.epoll.add(&socket, self.last_token, Interest::ReadableOrEnding).is_ok() {
                         entrance.greeting += 1;
-                        let answering = Answering::new(entrance.transport());
+                        let responder = Responder::new(entrance.transport());
                         let inbox = Inbox::default();
-                        let greeting = Greeting { socket, entrance: number, answering, inbox, begun_ns: now_ns };
+                        let greeting = Greeting { socket, entrance: number, responder, inbox, begun_ns: now_ns };
                         self.greetings.insert(self.last_token, greeting);
                     }
                 }
@@ -94,8 +94,7 @@ impl Poller<'_, '_> {
         let (key, frame_limit) = (&self.key, self.hub.limits.frame);
         let mut step = Ok((Vec::new(), None));
         let fed = greeting.inbox.feed(&self.scratch[..count], GREETING_LIMIT, &mut None, |frame| {
-            let nonce = random().map_err(|_| Broken::NoMessage)?;
-            step = greeting.answering.take(key, frame, nonce, frame_limit);
+            step = greeting.responder.take(key, frame, frame_limit);
             // The next frame of the greeting answers this one; what comes before that is none.
             Ok::<_, Broken>(ControlFlow::Break(()))
         });
@@ -124,13 +123,13 @@ impl Poller<'_, '_> {
 
     /// Who has proved the key becomes a client.
     fn let_in(&mut self, greeting: Greeting, last_frame: &[u8], welcome: Welcome, now_ns: u64) {
-        let (seal, seal_out) = welcome.seals.map(|seals| (seals.to_server, seals.to_client)).unzip();
+        let (opening, sealing) = welcome.keys.map(|Keys { opening, sealing }| (opening, sealing)).unzip();
         let Greeting { socket, inbox, .. } = greeting;
-        let client = self.hub.open(|session| Connection::new(session, socket, seal_out, now_ns));
+        let client = self.hub.open(|session| Connection::new(session, socket, sealing, now_ns));
         let Some(client) = client else { return };
         // Before its thread can answer: nobody else has anything to say to it.
         send_frame(&*client, last_frame);
-        let attendant = Attendant { hub: self.hub, client, inbox, seal };
+        let attendant = Attendant { hub: self.hub, client, inbox, key: opening };
         let thread = thread::Builder::new().name(format!("client-{}", attendant.client.session.0)).stack_size(STACK);
         // Without a thread it cannot be served: what it was to run is dropped, and with it the client's session.
         // A panic is told by the poller; the scope would hide it behind one of its own.

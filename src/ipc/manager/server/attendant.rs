@@ -12,7 +12,7 @@ use std::thread;
 use super::connection::{Connection, Offence};
 use super::hub::Hub;
 use crate::ipc::deadline::LOOK_EVERY_NS;
-use crate::ipc::manager::wire::{Broken, Inbox, Seal, ToClient, ToServer, decode};
+use crate::ipc::manager::wire::{Broken, Inbox, OpeningKey, ToClient, ToServer, decode};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::fd::{wait_readable, wait_writable};
 use crate::sys::socket;
@@ -29,7 +29,7 @@ pub(super) struct Attendant<'a> {
     pub(super) client: Arc<Connection>,
     /// What came with the end of the greeting.
     pub(super) inbox: Inbox,
-    pub(super) seal: Option<Seal>,
+    pub(super) key: Option<OpeningKey>,
 }
 
 impl Attendant<'_> {
@@ -52,7 +52,7 @@ impl Attendant<'_> {
     /// Does what the bytes that have come ask for.
     fn serve(&mut self, bytes: &[u8]) -> ControlFlow<()> {
         let (hub, client) = (self.hub, &*self.client);
-        let fed = self.inbox.feed(bytes, hub.limits.frame, &mut self.seal, |content| {
+        let fed = self.inbox.feed(bytes, hub.limits.frame, &mut self.key, |content| {
             match decode(content)? {
                 ToServer::Ask { id, request } => hub.request(client, Some(id), request),
                 ToServer::Tell(request) => hub.request(client, None, request),

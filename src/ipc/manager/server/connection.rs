@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::ipc::manager::data::ObjectId;
 use crate::ipc::manager::store::{Failure, Reply, SessionId};
-use crate::ipc::manager::wire::{Seal, ToClient, encode};
+use crate::ipc::manager::wire::{SealingKey, ToClient, encode};
 use crate::sys::socket;
 
 /// Above this many bytes of unread answers no more requests are taken from a client.
@@ -50,7 +50,7 @@ pub(super) struct Connection {
 /// What waits to be sent.
 #[derive(Debug, Default)]
 struct Outgoing {
-    seal: Option<Seal>,
+    key: Option<SealingKey>,
     bytes: Vec<u8>,
     sent: usize,
     /// The items in it, each with where its answer ends.
@@ -60,11 +60,11 @@ struct Outgoing {
 }
 
 impl Connection {
-    pub(super) fn new(session: SessionId, socket: OwnedFd, seal: Option<Seal>, now_ns: u64) -> Self {
+    pub(super) fn new(session: SessionId, socket: OwnedFd, key: Option<SealingKey>, now_ns: u64) -> Self {
         Connection {
             session,
             socket,
-            outgoing: Mutex::new(Outgoing { seal, ..Outgoing::default() }),
+            outgoing: Mutex::new(Outgoing { key, ..Outgoing::default() }),
             busy_ns: AtomicU64::new(now_ns),
             offence: OnceLock::new(),
             is_over: AtomicBool::new(false),
@@ -178,9 +178,9 @@ impl Connection {
 
 impl Outgoing {
     fn push(&mut self, message: &ToClient, id: u64, limit: usize) {
-        if let Err(bytes) = encode(message, &mut self.bytes, limit, &mut self.seal) {
+        if let Err(bytes) = encode(message, &mut self.bytes, limit, &mut self.key) {
             let result = Err(Failure::AnswerTooLong { bytes, limit });
-            let short = encode(&ToClient::Answer { id, result }, &mut self.bytes, limit, &mut self.seal);
+            let short = encode(&ToClient::Answer { id, result }, &mut self.bytes, limit, &mut self.key);
             debug_assert!(short.is_ok(), "a failure is short");
         }
     }

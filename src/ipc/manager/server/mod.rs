@@ -43,6 +43,7 @@ use super::wire::{AuthKey, Transport};
 use crate::sys::socket;
 use entrance::Entrance;
 use hub::Hub;
+pub(crate) use poller::Watcher;
 use poller::{Poller, has_panicked};
 
 /// A server, before it serves.
@@ -70,10 +71,10 @@ impl Server {
     }
 
     /// Serves until `stop` is readable or closed at its other end. Returns what there was at the end.
-    pub(crate) fn run(self, stop: impl AsFd) -> io::Result<Status> {
+    pub(crate) fn run(self, stop: impl AsFd, watcher: Watcher<'_>) -> io::Result<Status> {
         let Server { hub, key, own_user, entrances } = self;
         thread::scope(|scope| {
-            let poll = || Poller::new(&hub, scope, key, own_user, entrances)?.run(stop.as_fd());
+            let poll = || Poller::new(&hub, scope, key, own_user, entrances)?.run(stop.as_fd(), watcher);
             // It panics if another thread has with the lock held. However it ends, the scope waits for the clients' threads.
             let ended = panic::catch_unwind(AssertUnwindSafe(poll));
             hub.hang_up();

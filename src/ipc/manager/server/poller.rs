@@ -29,6 +29,8 @@ pub(super) const FIRST_GREETING: u64 = 1 << 16;
 pub(super) const CLIENT: u64 = 1 << 63;
 /// How much of a greeting is read at once.
 const SCRATCH: usize = 4 * 1024;
+/// How often who watches the server is told its numbers, if they have changed.
+const TELL_EVERY_NS: u64 = 500_000_000;
 
 pub(super) struct Poller<'scope, 'env> {
     pub(super) hub: &'scope Hub,
@@ -42,6 +44,9 @@ pub(super) struct Poller<'scope, 'env> {
     pub(super) scratch: Vec<u8>,
     looked_ns: u64,
 }
+
+/// Is told what there is in a server, whenever that has changed.
+pub(crate) type Watcher<'a> = Option<&'a mut dyn FnMut(&Status)>;
 
 impl<'scope, 'env> Poller<'scope, 'env> {
     pub(super) fn new(
@@ -68,10 +73,11 @@ impl<'scope, 'env> Poller<'scope, 'env> {
     }
 
     /// Goes on until `stop` says so. Returns what there was at the end.
-    pub(super) fn run(mut self, stop: BorrowedFd<'_>) -> io::Result<Status> {
+    pub(super) fn run(mut self, stop: BorrowedFd<'_>, mut watcher: Watcher<'_>) -> io::Result<Status> {
         self.hub.epoll.add(stop, STOP, Interest::Readable)?;
+        let (mut told, mut tell_ns) = (None, watcher.is_some().then_some(0));
         loop {
-            let ready = self.hub.epoll.wait(self.sleeps_until())?;
+            let ready = self.hub.epoll.wait(self.sleeps_until(tell_ns))?;
             let now_ns = monotonic_ns();
             for token in ready {
                 match token {
@@ -89,13 +95,21 @@ impl<'scope, 'env> Poller<'scope, 'env> {
             inner.store.expire(now_ns);
             self.hub.deliver(inner);
             self.look_through(now_ns);
+            if let Some(watcher) = watcher.as_mut().filter(|_| tell_ns.is_some_and(|tell_ns| tell_ns <= now_ns)) {
+                tell_ns = Some(now_ns + TELL_EVERY_NS);
+                let status = self.hub.lock().status();
+                if told != Some(status) {
+                    watcher(&status);
+                    told = Some(status);
+                }
+            }
         }
     }
 
     /// Until when to sleep if nothing happens.
-    fn sleeps_until(&self) -> Option<u64> {
+    fn sleeps_until(&self, tell_ns: Option<u64>) -> Option<u64> {
         let look_ns = self.has_to_look().then_some(self.looked_ns + LOOK_EVERY_NS);
-        self.hub.lock().poller_sleeps(look_ns)
+        self.hub.lock().poller_sleeps(look_ns.into_iter().chain(tell_ns).min())
     }
 
     fn client_has_room(&self, session: SessionId) {

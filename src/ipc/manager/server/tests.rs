@@ -9,7 +9,7 @@ use super::*;
 use crate::ipc::manager::data::{Datum, Kind, ObjectId};
 use crate::ipc::manager::store::{Call, Failure, Method, Patience, Reply, Request};
 use crate::ipc::manager::wire::{
-    Asking, Broken, Inbox, Next, Refused, ToClient, ToServer, decode, encode, finish_frame, start_frame,
+    Broken, Inbox, Initiator, Next, Refused, ToClient, ToServer, decode, encode, finish_frame, start_frame,
 };
 use crate::sys::fd::wait_readable;
 use crate::sys::socket;
@@ -32,7 +32,7 @@ impl Stage {
         let mut server = Server::new(key(), limits).expect("a server");
         server.add_door(inside);
         change(&mut server);
-        let server = thread::spawn(move || server.run(OwnedFd::from(stop)).expect("it runs"));
+        let server = thread::spawn(move || server.run(OwnedFd::from(stop), None).expect("it runs"));
         Stage { door, life: Some(life.into()), server: Some(server) }
     }
 
@@ -50,11 +50,11 @@ impl Stage {
 
     fn client_if_let_in(&self) -> Option<Peer> {
         let mut peer = self.stranger();
-        let (mut asking, greeting) = Asking::new(Transport::Unix, [1; 32]);
-        peer.send_frame(&greeting);
+        let (mut initiator, hello) = Initiator::new(Transport::Unix, &key()).expect("random bytes");
+        peer.send_frame(&hello);
         loop {
             let frame = peer.frames().pop()?;
-            match asking.take(&key(), &frame).expect("the key") {
+            match initiator.take(&frame).expect("the key") {
                 Next::Send(frame) => peer.send_frame(&frame),
                 Next::Done(_) => return Some(peer),
             }
@@ -183,6 +183,33 @@ fn request_before_the_key_is_refused() {
     assert_eq!(peer.frames(), [Refused::OtherProtocol.frame()]);
     assert_eq!(peer.frames(), Vec::<Vec<u8>>::new());
     assert_eq!(stage.end().refused.no_greeting, 1);
+}
+
+#[test]
+fn watcher_is_told_of_clients_and_wrong_keys() {
+    let (inside, door) = socket::packet_pair().expect("a pair");
+    let (stop, life) = std::io::pipe().expect("a pipe");
+    let (tell, told) = std::sync::mpsc::channel();
+    let mut server = Server::new(key(), Limits::default()).expect("a server");
+    server.add_door(inside);
+    let run =
+        move || server.run(OwnedFd::from(stop), Some(&mut |status: &Status| tell.send(*status).expect("awaited")));
+    let stage = Stage { door, life: Some(life.into()), server: Some(thread::spawn(move || run().expect("it runs"))) };
+    let until = |is_so: &dyn Fn(&Status) -> bool| {
+        let next = || told.recv_timeout(Duration::from_secs(20)).expect("the numbers have changed");
+        while !is_so(&next()) {}
+    };
+    until(&|status| *status == Status::default());
+    let client = stage.client();
+    until(&|status| status.clients == 1);
+    let mut stranger = stage.stranger();
+    let other = AuthKey::new("Secret").expect("not empty");
+    stranger.send_frame(&Initiator::new(Transport::Unix, &other).expect("random bytes").1);
+    assert_eq!(stranger.frames(), [Refused::WrongKey.frame()]);
+    until(&|status| status.refused.wrong_key == 1);
+    drop(client);
+    until(&|status| status.clients == 0);
+    stage.end();
 }
 
 #[test]
@@ -315,7 +342,7 @@ fn server_ends_when_one_of_its_threads_has_panicked() {
         let (_life, stop) = std::io::pipe().expect("a pipe");
         let server = Server::new(key(), Limits::default()).expect("a server");
         break_it(&server);
-        assert!(server.run(stop).expect_err("it cannot go on").to_string().contains("panicked"));
+        assert!(server.run(stop, None).expect_err("it cannot go on").to_string().contains("panicked"));
     }
 }
 

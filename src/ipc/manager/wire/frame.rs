@@ -1,13 +1,13 @@
 //! Bytes into frames and back.
 //!
 //! # State
-//! A frame is its length (four bytes, the least significant first), that many bytes, and on a sealed connection the code
-//! of them. A length above the limit is refused when it has arrived, before there is room for it; room grows as bytes
-//! arrive.
+//! A frame is the length of its content (four bytes, the least significant first), and the content; on a sealed connection
+//! its sealed form. A length above the limit is refused when it has arrived, before there is room for it; room grows as
+//! bytes arrive.
 
 use std::ops::ControlFlow;
 
-use super::seal::{Seal, TAG};
+use super::seal::{OpeningKey, SealingKey, sealed_len};
 
 /// Bytes before a frame's content.
 pub(crate) const HEADER: usize = 4;
@@ -21,7 +21,7 @@ const ROOM_KEPT: usize = 4096;
 pub(crate) enum Broken {
     #[error("a frame of {bytes} bytes is longer than the {limit} allowed")]
     TooLong { bytes: usize, limit: usize },
-    #[error("a frame's code is wrong")]
+    #[error("a frame is not as it was sealed")]
     WrongSeal,
     #[error("a frame holds no message")]
     NoMessage,
@@ -39,7 +39,7 @@ impl Inbox {
         &mut self,
         fresh: &[u8],
         limit: usize,
-        seal: &mut Option<Seal>,
+        key: &mut Option<OpeningKey>,
         mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
         let kept = !self.partial.is_empty();
@@ -48,7 +48,7 @@ impl Inbox {
         }
         let bytes = if kept { &self.partial[..] } else { fresh };
         let mut used = 0;
-        while let Some((content, end)) = next_frame(&bytes[used..], limit, seal)? {
+        while let Some((content, end)) = next_frame(&bytes[used..], limit, key)? {
             let flow = each(content);
             used += end;
             if flow?.is_break() {
@@ -74,20 +74,23 @@ impl Inbox {
 }
 
 /// The content of the first frame, and where the next begins; `None` until all of it has arrived.
-fn next_frame<'a>(bytes: &'a [u8], limit: usize, seal: &mut Option<Seal>) -> Result<Option<(&'a [u8], usize)>, Broken> {
+fn next_frame<'a>(
+    bytes: &'a [u8],
+    limit: usize,
+    key: &'a mut Option<OpeningKey>,
+) -> Result<Option<(&'a [u8], usize)>, Broken> {
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return Ok(None) };
     let len = u32::from_le_bytes(*header) as usize;
     if len > limit {
         return Err(Broken::TooLong { bytes: len, limit });
     }
-    let tag_len = if seal.is_some() { TAG } else { 0 };
-    let (Some(content), Some(tag)) = (rest.get(..len), rest.get(len..len + tag_len)) else { return Ok(None) };
-    if let Some(seal) = seal
-        && !seal.check(content, tag)
-    {
-        return Err(Broken::WrongSeal);
-    }
-    Ok(Some((content, HEADER + len + tag_len)))
+    let sent_len = if key.is_some() { sealed_len(len) } else { len };
+    let Some(sent) = rest.get(..sent_len) else { return Ok(None) };
+    let content = match key {
+        Some(key) => key.open(sent).ok_or(Broken::WrongSeal)?,
+        None => sent,
+    };
+    Ok(Some((content, HEADER + sent_len)))
 }
 
 /// Begins a frame at the end of `out`; its content is appended, then [`finish_frame`] is called with what this returns.
@@ -102,7 +105,7 @@ pub(crate) fn finish_frame(
     out: &mut Vec<u8>,
     start: usize,
     limit: usize,
-    seal: &mut Option<Seal>,
+    key: &mut Option<SealingKey>,
 ) -> Result<(), usize> {
     let content = start + HEADER;
     let len = out.len() - content;
@@ -113,32 +116,31 @@ pub(crate) fn finish_frame(
             return Err(len);
         }
     }
-    if let Some(seal) = seal {
-        let tag = seal.tag(&out[content..]);
-        out.extend_from_slice(&tag);
+    if let Some(key) = key {
+        key.seal(out, content);
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::seal::tests::seal_pair;
+    use super::super::seal::tests::key_pair;
     use super::*;
     use proptest::prelude::*;
 
-    fn framed(contents: &[Vec<u8>], seal: &mut Option<Seal>) -> Vec<u8> {
+    fn framed(contents: &[Vec<u8>], key: &mut Option<SealingKey>) -> Vec<u8> {
         let mut out = Vec::new();
         for content in contents {
             let start = start_frame(&mut out);
             out.extend_from_slice(content);
-            finish_frame(&mut out, start, 1000, seal).expect("within the limit");
+            finish_frame(&mut out, start, 1000, key).expect("within the limit");
         }
         out
     }
 
-    fn read(inbox: &mut Inbox, fresh: &[u8], seal: &mut Option<Seal>) -> Result<Vec<Vec<u8>>, Broken> {
+    fn read(inbox: &mut Inbox, fresh: &[u8], key: &mut Option<OpeningKey>) -> Result<Vec<Vec<u8>>, Broken> {
         let mut frames = Vec::new();
-        inbox.feed(fresh, 1000, seal, |content| {
+        inbox.feed(fresh, 1000, key, |content| {
             frames.push(content.to_vec());
             Ok::<_, Broken>(ControlFlow::Continue(()))
         })?;
@@ -153,7 +155,7 @@ mod tests {
             cuts in prop::collection::vec(1..30_usize, 1..20),
             sealed in any::<bool>(),
         ) {
-            let (mut writer, mut reader) = if sealed { let (a, b) = seal_pair(); (Some(a), Some(b)) } else { (None, None) };
+            let (mut writer, mut reader) = if sealed { let (a, b) = key_pair(); (Some(a), Some(b)) } else { (None, None) };
             let bytes = framed(&contents, &mut writer);
             let (mut inbox, mut at, mut got) = (Inbox::default(), 0, Vec::new());
             for cut in cuts.iter().cycle() {
@@ -180,7 +182,7 @@ mod tests {
 
         #[test]
         fn one_changed_bit_breaks_a_sealed_frame(content in prop::collection::vec(any::<u8>(), 1..60), bit in any::<prop::sample::Index>()) {
-            let (writer, reader) = seal_pair();
+            let (writer, reader) = key_pair();
             let mut bytes = framed(&[content], &mut Some(writer));
             let bit = bit.index(8 * (bytes.len() - HEADER)) + 8 * HEADER;
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -190,14 +192,14 @@ mod tests {
 
     #[test]
     fn replayed_and_swapped_frames_are_refused() {
-        let (writer, reader) = seal_pair();
+        let (writer, reader) = key_pair();
         let mut writer = Some(writer);
         let (first, second) = (framed(&[vec![1]], &mut writer), framed(&[vec![1]], &mut writer));
         let mut reader = Some(reader);
         let mut inbox = Inbox::default();
         assert!(read(&mut inbox, &first, &mut reader).is_ok());
         assert_eq!(read(&mut inbox, &first, &mut reader), Err(Broken::WrongSeal));
-        let (_, reader) = seal_pair();
+        let (_, reader) = key_pair();
         assert_eq!(read(&mut Inbox::default(), &second, &mut Some(reader)), Err(Broken::WrongSeal));
     }
 

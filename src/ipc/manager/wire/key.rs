@@ -5,15 +5,17 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use hmac::{Hmac, KeyInit};
 use rand::TryRng;
 use rand::rngs::SysRng;
-use sha2::Sha256;
+use snow::params::HashChoice;
+use snow::resolvers::{CryptoResolver, DefaultResolver};
 
 /// The longest key that is taken from a file.
 const MOST_BYTES: u64 = 64 << 10;
 
 /// A key that a manager and its clients share. Whoever has it may do everything with the manager's objects.
+///
+/// It has to be one that nobody can guess, such as 32 random bytes: who records a connection can try guesses on it.
 ///
 /// It never shows itself: not in a debug text, not on a command line, not in an environment.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,8 +65,12 @@ impl AuthKey {
         &self.0
     }
 
-    pub(super) fn mac(&self) -> Hmac<Sha256> {
-        Hmac::new_from_slice(&self.0).expect("HMAC takes a key of any length")
+    /// The 32 bytes that both sides of a handshake know: HKDF (RFC 5869) over BLAKE2s of the key, whatever its length.
+    pub(super) fn psk(&self) -> [u8; 32] {
+        let mut hash = DefaultResolver.resolve_hash(&HashChoice::Blake2s).expect("it is built in");
+        let mut psk = [0; 32];
+        hash.hkdf(b"ipc-demo manager key", &self.0, 1, &mut psk, &mut [], &mut []);
+        psk
     }
 }
 
@@ -100,6 +106,7 @@ mod tests {
     fn keys_do_not_show_themselves() {
         let key = AuthKey::new("secret").expect("a key");
         assert!(!format!("{key:?}").contains("secret"));
+        assert_ne!(AuthKey::new("secret").expect("a key").psk(), AuthKey::new("secret ").expect("a key").psk());
         assert_ne!(AuthKey::generate().expect("random"), AuthKey::generate().expect("random"));
     }
 }

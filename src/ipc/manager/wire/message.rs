@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Broken, finish_frame, start_frame};
-use super::seal::Seal;
+use super::seal::SealingKey;
 use crate::ipc::manager::status::Status;
 use crate::ipc::manager::store::{Failure, Reply, Request};
 
@@ -43,12 +43,12 @@ pub(crate) fn encode<T: Serialize>(
     message: &T,
     out: &mut Vec<u8>,
     limit: usize,
-    seal: &mut Option<Seal>,
+    key: &mut Option<SealingKey>,
 ) -> Result<(), usize> {
     let start = start_frame(out);
     *out =
         postcard::to_extend(message, std::mem::take(out)).expect("messages hold nothing that has no serialised form");
-    finish_frame(out, start, limit, seal)
+    finish_frame(out, start, limit, key)
 }
 
 /// The message in a frame: all of it, and nothing else.

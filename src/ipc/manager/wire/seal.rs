@@ -1,61 +1,109 @@
-//! A code on every frame of a connection that others could write into: TCP.
+//! Sealed frames: nobody on the way can read them, or change, leave out, repeat or move one without being noticed.
 //!
-//! Proving the key once does not keep anybody from taking over the connection afterwards; a code on each frame does. It
-//! is made with a key of this connection and this direction, and with the frame's number, so that no frame can be changed,
-//! left out, repeated or moved. It hides nothing: what is sent can be read on the way.
+//! # State
+//! A Noise message has at most 64 KiB, so a content is sealed in pieces, each with a code of 16 bytes. A piece's nonce is
+//! twice its number on this connection, and one more for the last of its content: a content can neither be cut short after
+//! a piece nor run into the next.
 //!
 //! # Standard
-//! HMAC-SHA-256 (RFC 2104), cut to 128 bits.
+//! ChaCha20-Poly1305 (RFC 8439) as Noise's transport messages; the mark of the last piece as in STREAM (Hoang, Reyhanitabar,
+//! Rogaway, Vizár 2015).
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use std::sync::Arc;
 
-/// Bytes of a frame's code.
+use snow::StatelessTransportState;
+
+/// Bytes of a piece's code.
 pub(crate) const TAG: usize = 16;
+/// The most that fits into one piece.
+const PIECE: usize = u16::MAX as usize - TAG;
+/// The room that an idle key keeps.
+const ROOM_KEPT: usize = 4096;
 
-/// The codes of one direction of one connection.
-#[derive(Clone)]
-pub(crate) struct Seal {
-    mac: Hmac<Sha256>,
-    frames: u64,
+/// The length of the sealed form of `len` bytes.
+pub(super) fn sealed_len(len: usize) -> usize {
+    len + TAG * len.div_ceil(PIECE).max(1)
 }
 
-/// The codes of both directions.
-#[derive(Clone)]
-pub(crate) struct Seals {
-    pub(crate) to_server: Seal,
-    pub(crate) to_client: Seal,
+/// The nonce of piece `number`.
+fn nonce(number: u64, is_last: bool) -> u64 {
+    // 2^63 pieces are not sent in a lifetime.
+    number << 1 | u64::from(is_last)
 }
 
-impl Seal {
-    pub(super) fn new(key: &[u8]) -> Self {
-        Seal { mac: Hmac::new_from_slice(key).expect("HMAC takes a key of any length"), frames: 0 }
+/// What one side seals its frames with.
+pub(crate) struct SealingKey {
+    state: Arc<StatelessTransportState>,
+    pieces: u64,
+    content: Vec<u8>,
+}
+
+impl SealingKey {
+    pub(super) fn new(state: Arc<StatelessTransportState>) -> Self {
+        SealingKey { state, pieces: 0, content: Vec::new() }
     }
 
-    /// The code of the next frame.
-    pub(super) fn tag(&mut self, content: &[u8]) -> [u8; TAG] {
-        let whole = self.next(content).finalize().into_bytes();
-        let mut tag = [0; TAG];
-        tag.copy_from_slice(&whole[..TAG]);
-        tag
-    }
-
-    /// Whether `tag` is the code of the next frame. Takes the same time wherever they differ.
-    pub(super) fn check(&mut self, content: &[u8], tag: &[u8]) -> bool {
-        tag.len() == TAG && self.next(content).verify_truncated_left(tag).is_ok()
-    }
-
-    fn next(&mut self, content: &[u8]) -> Hmac<Sha256> {
-        let number = self.frames.to_le_bytes();
-        // 2^64 frames are not sent in a lifetime.
-        self.frames += 1;
-        self.mac.clone().chain_update(number).chain_update(content)
+    /// Puts the sealed form of what stands in `out` from `start` on in its place.
+    pub(super) fn seal(&mut self, out: &mut Vec<u8>, start: usize) {
+        self.content.clear();
+        self.content.extend_from_slice(&out[start..]);
+        let len = self.content.len();
+        out.resize(start + sealed_len(len), 0);
+        let (mut from, mut to) = (0, start);
+        loop {
+            let end = len.min(from + PIECE);
+            let (piece, room) = (&self.content[from..end], &mut out[to..to + (end - from) + TAG]);
+            let sealed = self.state.write_message(nonce(self.pieces, end == len), piece, room);
+            sealed.expect("a piece is short enough, and has room");
+            self.pieces += 1;
+            (from, to) = (end, to + (end - from) + TAG);
+            if end == len {
+                break;
+            }
+        }
+        self.content.clear();
+        self.content.shrink_to(ROOM_KEPT);
     }
 }
 
-impl std::fmt::Debug for Seal {
+/// What one side opens the other's frames with.
+pub(crate) struct OpeningKey {
+    state: Arc<StatelessTransportState>,
+    pieces: u64,
+    content: Vec<u8>,
+}
+
+impl OpeningKey {
+    pub(super) fn new(state: Arc<StatelessTransportState>) -> Self {
+        OpeningKey { state, pieces: 0, content: Vec::new() }
+    }
+
+    /// The content of a whole sealed frame; `None` if it is not the next one as the other side sealed it.
+    pub(super) fn open(&mut self, sealed: &[u8]) -> Option<&[u8]> {
+        self.content.clear();
+        self.content.shrink_to(ROOM_KEPT.max(sealed.len()));
+        self.content.resize(sealed.len().checked_sub(TAG)?, 0);
+        let (mut from, mut to) = (0, 0);
+        while from < sealed.len() {
+            let end = sealed.len().min(from + PIECE + TAG);
+            let nonce = nonce(self.pieces, end == sealed.len());
+            to += self.state.read_message(nonce, &sealed[from..end], &mut self.content[to..]).ok()?;
+            self.pieces += 1;
+            from = end;
+        }
+        Some(&self.content[..to])
+    }
+}
+
+impl std::fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Seal")
+        f.write_str("SealingKey")
+    }
+}
+
+impl std::fmt::Debug for OpeningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OpeningKey")
     }
 }
 
@@ -63,8 +111,49 @@ impl std::fmt::Debug for Seal {
 pub(super) mod tests {
     use super::*;
 
-    /// Writer and reader of one direction.
-    pub(crate) fn seal_pair() -> (Seal, Seal) {
-        (Seal::new(b"key"), Seal::new(b"key"))
+    /// The keys of one direction.
+    pub(crate) fn key_pair() -> (SealingKey, OpeningKey) {
+        let params = || "Noise_NN_25519_ChaChaPoly_BLAKE2s".parse().expect("a pattern");
+        let mut client = snow::Builder::new(params()).build_initiator().expect("no keys needed");
+        let mut server = snow::Builder::new(params()).build_responder().expect("no keys needed");
+        let (mut message, mut none) = ([0; 64], [0; 64]);
+        let len = client.write_message(&[], &mut message).expect("first");
+        server.read_message(&message[..len], &mut none).expect("first");
+        let len = server.write_message(&[], &mut message).expect("second");
+        client.read_message(&message[..len], &mut none).expect("second");
+        let own = |state: snow::HandshakeState| Arc::new(state.into_stateless_transport_mode().expect("finished"));
+        (SealingKey::new(own(client)), OpeningKey::new(own(server)))
+    }
+
+    #[test]
+    fn contents_of_any_length_come_back() {
+        let (mut sealing, mut opening) = key_pair();
+        for len in [0, 1, 40, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 1 << 20] {
+            let content: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            let mut out = [b"header", &content[..]].concat();
+            sealing.seal(&mut out, 6);
+            assert_eq!(out.len(), 6 + sealed_len(len));
+            assert!(out.starts_with(b"header"));
+            assert_eq!(opening.open(&out[6..]), Some(&content[..]), "{len}");
+        }
+        assert!(opening.content.capacity() >= 1 << 20);
+        let mut short = vec![1];
+        sealing.seal(&mut short, 0);
+        assert_eq!(opening.open(&short), Some(&[1][..]));
+        assert!(opening.content.capacity() <= ROOM_KEPT && sealing.content.capacity() <= ROOM_KEPT);
+    }
+
+    #[test]
+    fn content_that_is_cut_short_between_two_pieces_is_refused() {
+        let (mut sealing, mut opening) = key_pair();
+        let mut out = vec![7; 2 * PIECE];
+        sealing.seal(&mut out, 0);
+        assert_eq!(opening.open(&out[..PIECE + TAG]), None);
+        // Nor do two contents run into one.
+        let (mut sealing, mut opening) = key_pair();
+        let (mut first, mut second) = (vec![7; PIECE], vec![8; 3]);
+        sealing.seal(&mut first, 0);
+        sealing.seal(&mut second, 0);
+        assert_eq!(opening.open(&[first, second].concat()), None);
     }
 }

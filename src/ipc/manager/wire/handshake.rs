@@ -1,0 +1,376 @@
+//! How both sides prove to each other that they have the key, and agree on keys of this connection.
+//!
+//! # State
+//! Four frames: the client's hello (the protocol's name, and the first Noise message); the server's answer (the second,
+//! with the longest frame that it takes), or why it refuses; the client's confirmation; the server's welcome. The last two
+//! are empty and sealed. A hello can be replayed, a confirmation cannot: its key depends on both sides' fresh keys. So only
+//! the confirmation makes somebody a client. What kind of connection it is belongs to what both sides agree on: nothing can
+//! be carried over from one kind to the other. There is one set of algorithms and nothing to negotiate.
+//!
+//! The client proves first: a server tells a stranger nothing that depends on the key, except whether it was right.
+//!
+//! # Standard
+//! The Noise Protocol Framework, revision 34: `Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s`. Who learns the key later cannot read
+//! what was recorded before.
+
+use std::io;
+use std::sync::Arc;
+
+use snow::{Builder, HandshakeState};
+
+use super::key::AuthKey;
+use super::seal::{OpeningKey, SealingKey, TAG};
+
+/// The protocol's name and version, before the first Noise message.
+const PROTOCOL: &[u8; 8] = b"ipcdemo2";
+const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
+/// A fresh public key, and the code of an empty payload.
+const FIRST: usize = 32 + TAG;
+/// The length of the longest frame that the server takes: the payload of the second message.
+const LIMIT: usize = 4;
+const SECOND: usize = 32 + LIMIT + TAG;
+
+/// What the connection is: over TCP others could read it, and write into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Unix,
+    Tcp,
+}
+
+/// Why a server turned somebody away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("it does not speak this protocol, or another version of it")]
+    OtherProtocol,
+    #[error("it does not have the key")]
+    WrongKey,
+}
+
+/// The keys of a connection, as one side has them.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    pub(crate) sealing: SealingKey,
+    pub(crate) opening: OpeningKey,
+}
+
+/// What both sides know when each has proved itself.
+#[derive(Debug)]
+pub(crate) struct Welcome {
+    /// The longest frame that the server takes.
+    pub(crate) frame_limit: usize,
+    /// `None` where frames are not sealed: on a Unix socket, which the kernel lets nobody else read or write.
+    pub(crate) keys: Option<Keys>,
+}
+
+/// Begins a handshake.
+fn begin(transport: Transport, key: &AuthKey, is_client: bool) -> Box<HandshakeState> {
+    let transport = match transport {
+        Transport::Unix => b'u',
+        Transport::Tcp => b't',
+    };
+    let (psk, prologue) = (key.psk(), [PROTOCOL.as_slice(), &[transport]].concat());
+    let build = || {
+        let builder = Builder::new(PATTERN.parse()?).prologue(&prologue)?.psk(0, &psk)?;
+        if is_client { builder.build_initiator() } else { builder.build_responder() }
+    };
+    Box::new(build().expect("the pattern is known, and needs nothing but a pre-shared key"))
+}
+
+impl Keys {
+    fn new(finished: HandshakeState) -> Self {
+        let state = finished.into_stateless_transport_mode().expect("both messages have been exchanged");
+        let state = Arc::new(state);
+        Keys { sealing: SealingKey::new(Arc::clone(&state)), opening: OpeningKey::new(state) }
+    }
+
+    /// The sealed form of nothing: it proves that its sender has the keys.
+    fn proof(&mut self) -> Vec<u8> {
+        let mut proof = Vec::new();
+        self.sealing.seal(&mut proof, 0);
+        proof
+    }
+
+    fn is_proof(&mut self, frame: &[u8]) -> bool {
+        self.opening.open(frame) == Some(&[])
+    }
+
+    /// The welcome to a connection whose frames are sealed if they have to be.
+    fn welcome(self, transport: Transport, frame_limit: usize) -> Welcome {
+        Welcome { frame_limit, keys: (transport == Transport::Tcp).then_some(self) }
+    }
+}
+
+/// The client's side.
+pub(crate) struct Initiator {
+    transport: Transport,
+    step: Step,
+}
+
+enum Step {
+    Hello(Box<HandshakeState>),
+    Confirmed(Box<Keys>, usize),
+    Over,
+}
+
+/// What a client has to do next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Send(Vec<u8>),
+    Done(Box<Welcome>),
+}
+
+/// Why a handshake between a client and a manager failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unwelcome {
+    /// The manager has another key.
+    #[error("the manager refused the key")]
+    KeyRefused,
+    /// What answers has another key: it is not the manager.
+    #[error("the manager could not prove that it has the key")]
+    KeyNotProved,
+    /// What answers speaks another protocol.
+    #[error("the other side is not a manager, or one of another version")]
+    NoManager,
+}
+
+impl Initiator {
+    /// Begins a handshake; the second is the first frame to send.
+    ///
+    /// # Errors
+    /// If the kernel gives no random bytes.
+    pub(crate) fn new(transport: Transport, key: &AuthKey) -> io::Result<(Self, Vec<u8>)> {
+        let mut state = begin(transport, key, true);
+        let mut hello = [PROTOCOL.as_slice(), &[0; FIRST]].concat();
+        state.write_message(&[], &mut hello[PROTOCOL.len()..]).map_err(io::Error::other)?;
+        Ok((Initiator { transport, step: Step::Hello(state) }, hello))
+    }
+
+    /// Takes the server's next frame.
+    pub(crate) fn take(&mut self, frame: &[u8]) -> Result<Next, Unwelcome> {
+        if frame == Refused::WrongKey.frame() {
+            return Err(Unwelcome::KeyRefused);
+        }
+        match std::mem::replace(&mut self.step, Step::Over) {
+            Step::Hello(mut state) if frame.len() == SECOND => {
+                let mut limit = [0; LIMIT];
+                state.read_message(frame, &mut limit).map_err(|_| Unwelcome::KeyNotProved)?;
+                let mut keys = Box::new(Keys::new(*state));
+                let confirmation = keys.proof();
+                self.step = Step::Confirmed(keys, u32::from_le_bytes(limit) as usize);
+                Ok(Next::Send(confirmation))
+            }
+            Step::Confirmed(mut keys, frame_limit) if frame.len() == TAG => match keys.is_proof(frame) {
+                true => Ok(Next::Done(Box::new(keys.welcome(self.transport, frame_limit)))),
+                false => Err(Unwelcome::KeyNotProved),
+            },
+            _ => Err(Unwelcome::NoManager),
+        }
+    }
+}
+
+impl Refused {
+    /// The frame that tells the client.
+    pub(crate) fn frame(self) -> [u8; 1] {
+        match self {
+            Refused::OtherProtocol => [1],
+            Refused::WrongKey => [2],
+        }
+    }
+}
+
+/// The server's side, for one connection.
+pub(crate) struct Responder {
+    transport: Transport,
+    /// When it has answered the hello.
+    keys: Option<Box<Keys>>,
+}
+
+impl Responder {
+    pub(crate) fn new(transport: Transport) -> Self {
+        Responder { transport, keys: None }
+    }
+
+    /// Takes the client's next frame. Returns the frame to send, and the welcome if that is it.
+    pub(crate) fn take(
+        &mut self,
+        key: &AuthKey,
+        frame: &[u8],
+        frame_limit: usize,
+    ) -> Result<(Vec<u8>, Option<Welcome>), Refused> {
+        let Some(mut keys) = self.keys.take() else {
+            let hello = frame.strip_prefix(PROTOCOL).filter(|hello| hello.len() == FIRST);
+            let mut state = begin(self.transport, key, false);
+            let hello = hello.ok_or(Refused::OtherProtocol)?;
+            state.read_message(hello, &mut []).map_err(|_| Refused::WrongKey)?;
+            let limit = u32::try_from(frame_limit).unwrap_or(u32::MAX).to_le_bytes();
+            let mut answer = vec![0; SECOND];
+            // Without random bytes nobody can come in.
+            state.write_message(&limit, &mut answer).map_err(|_| Refused::OtherProtocol)?;
+            self.keys = Some(Box::new(Keys::new(*state)));
+            return Ok((answer, None));
+        };
+        if frame.len() != TAG {
+            return Err(Refused::OtherProtocol);
+        }
+        if !keys.is_proof(frame) {
+            return Err(Refused::WrongKey);
+        }
+        let last = keys.proof();
+        Ok((last, Some(keys.welcome(self.transport, frame_limit))))
+    }
+}
+
+impl std::fmt::Debug for Responder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Responder").field("transport", &self.transport).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::GREETING_LIMIT;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(bytes: &[u8]) -> AuthKey {
+        AuthKey::new(bytes).expect("not empty")
+    }
+
+    fn hello(transport: Transport, key: &AuthKey) -> (Initiator, Vec<u8>) {
+        Initiator::new(transport, key).expect("random bytes")
+    }
+
+    /// The next frame to send.
+    fn sent(next: Result<Next, Unwelcome>) -> Vec<u8> {
+        match next {
+            Ok(Next::Send(frame)) => frame,
+            other => panic!("a frame comes next: {other:?}"),
+        }
+    }
+
+    /// Runs the handshake to its end; both sides' outcome.
+    fn shake_hands(
+        server_key: &AuthKey,
+        client_key: &AuthKey,
+        transports: [Transport; 2],
+    ) -> (Result<Welcome, Refused>, Result<Welcome, Unwelcome>) {
+        let mut server = Responder::new(transports[0]);
+        let (mut client, mut frame) = hello(transports[1], client_key);
+        loop {
+            assert!(frame.len() <= GREETING_LIMIT);
+            let (answer, welcomed) = match server.take(server_key, &frame, 1000) {
+                Ok(taken) => taken,
+                Err(refused) => return (Err(refused), client.take(&refused.frame()).map(|_| unreachable!())),
+            };
+            match (client.take(&answer), welcomed) {
+                (Ok(Next::Send(next)), None) => frame = next,
+                (Ok(Next::Done(welcome)), Some(server)) => return (Ok(server), Ok(*welcome)),
+                (Err(failed), Some(server)) => return (Ok(server), Err(failed)),
+                other => panic!("out of step: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn both_prove_the_same_key() {
+        let key = key(b"secret");
+        let (server, client) = shake_hands(&key, &key, [Transport::Tcp; 2]);
+        let (mut server, mut client) =
+            (server.expect("welcome").keys.expect("TCP"), client.expect("welcome").keys.expect("TCP"));
+        let mut call = b"call".to_vec();
+        client.sealing.seal(&mut call, 0);
+        assert!(!call.starts_with(b"call"), "nobody else can read it");
+        assert_eq!(client.opening.open(&call), None, "another direction, another key");
+        assert_eq!(server.opening.open(&call), Some(&b"call"[..]));
+        let (_, client) = shake_hands(&key, &key, [Transport::Unix; 2]);
+        let client = client.expect("welcome");
+        assert!(client.keys.is_none());
+        assert_eq!(client.frame_limit, 1000);
+    }
+
+    #[test]
+    fn another_key_is_refused_and_told_so() {
+        let (server, client) = shake_hands(&key(b"secret"), &key(b"secreT"), [Transport::Unix; 2]);
+        assert_eq!(server.expect_err("refused"), Refused::WrongKey);
+        assert_eq!(client.expect_err("refused"), Unwelcome::KeyRefused);
+    }
+
+    #[test]
+    fn hello_of_another_transport_is_refused() {
+        let key = key(b"secret");
+        let (server, _) = shake_hands(&key, &key, [Transport::Tcp, Transport::Unix]);
+        assert_eq!(server.expect_err("refused"), Refused::WrongKey);
+    }
+
+    #[test]
+    fn reflected_replayed_and_changed_frames_are_refused() {
+        let key = key(b"secret");
+        let mut server = Responder::new(Transport::Unix);
+        let (mut client, first) = hello(Transport::Unix, &key);
+        let (answer, _) = server.take(&key, &first, 9).expect("a hello");
+        let confirmation = sent(client.take(&answer));
+        let (welcome, welcomed) = server.take(&key, &confirmation, 9).expect("the confirmation");
+        assert!(welcomed.is_some());
+        // A recorded client: its hello is answered, and its confirmation is not the one of this connection.
+        let mut later = Responder::new(Transport::Unix);
+        let (_, welcomed) = later.take(&key, &first, 9).expect("a hello");
+        assert!(welcomed.is_none(), "a hello alone makes nobody a client");
+        assert!(matches!(later.take(&key, &confirmation, 9), Err(Refused::WrongKey)));
+        // The server's own frames, sent back to it.
+        let mut other = Responder::new(Transport::Unix);
+        other.take(&key, &first, 9).expect("a hello");
+        assert!(matches!(other.take(&key, &welcome, 9), Err(Refused::WrongKey)));
+        let reflected = [PROTOCOL.as_slice(), &answer[..FIRST]].concat();
+        assert!(matches!(Responder::new(Transport::Unix).take(&key, &reflected, 9), Err(Refused::WrongKey)));
+        // A server that only repeats what another said, or sends back what it heard.
+        let (mut again, _) = hello(Transport::Unix, &key);
+        assert_eq!(again.take(&answer).expect_err("stale"), Unwelcome::KeyNotProved);
+        let (mut mirrored, own) = hello(Transport::Unix, &key);
+        assert!(mirrored.take(&own).is_err() && mirrored.take(&own[PROTOCOL.len()..]).is_err());
+        // Or changes anything on the way, the limit in it too.
+        for at in 0..SECOND {
+            let (mut client, first) = hello(Transport::Unix, &key);
+            let (mut changed, _) = Responder::new(Transport::Unix).take(&key, &first, 9).expect("a hello");
+            changed[at] ^= 1;
+            assert_eq!(client.take(&changed).expect_err("changed"), Unwelcome::KeyNotProved, "byte {at}");
+        }
+        let mut changed = welcome.clone();
+        changed[3] ^= 1;
+        assert_eq!(client.take(&changed).expect_err("changed"), Unwelcome::KeyNotProved);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        #[test]
+        fn no_frames_but_the_right_ones_are_welcome(
+            frames in prop::collection::vec(prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..GREETING_LIMIT),
+                prop::collection::vec(any::<u8>(), FIRST).prop_map(|first| [PROTOCOL.as_slice(), &first].concat()),
+                prop::collection::vec(any::<u8>(), SECOND),
+                prop::collection::vec(any::<u8>(), TAG),
+            ], 0..5),
+            is_greeted in any::<bool>(),
+        ) {
+            let key = key(b"secret");
+            let (mut client, first) = hello(Transport::Tcp, &key);
+            let mut server = Responder::new(Transport::Tcp);
+            if is_greeted {
+                let (answer, _) = server.take(&key, &first, 1000).expect("a hello");
+                client.take(&answer).expect("an answer");
+            }
+            for frame in &frames {
+                match server.take(&key, frame, 1000) {
+                    Ok((_, welcome)) => prop_assert!(welcome.is_none()),
+                    Err(_) => break,
+                }
+            }
+            for frame in &frames {
+                match client.take(frame) {
+                    Ok(next) => prop_assert!(matches!(next, Next::Send(_))),
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+}
