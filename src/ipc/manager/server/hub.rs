@@ -72,6 +72,7 @@ impl Hub {
             call.patience = Patience::NONE;
         }
         let object = request.object();
+        let limit = if request.takes_away() { usize::MAX } else { self.longest_answer() };
         let ticket = Ticket(id.unwrap_or(u64::MAX));
         let now_ns = monotonic_ns();
         let mut inner = self.lock();
@@ -79,7 +80,7 @@ impl Hub {
         let answer = inner.store.request(client.session, ticket, request, now_ns);
         self.deliver(inner);
         if let (Some(id), Some(result)) = (id, answer) {
-            client.answer(id, result, object, self.longest_answer());
+            client.answer(id, result, object, limit);
         }
     }
 
@@ -97,7 +98,8 @@ impl Hub {
             }
             let (now_ns, mut clients) = (monotonic_ns(), Vec::with_capacity(ready.len()));
             for (client, Completion { ticket, result, object, .. }) in ready {
-                client.answer(ticket.0, result, Some(object), self.longest_answer());
+                // Items, for the most part: gone if they were not sent.
+                client.answer(ticket.0, result, Some(object), usize::MAX);
                 // Who has waited is idle from now on, and not since it began to wait.
                 client.note_busy(now_ns);
                 clients.push(client);

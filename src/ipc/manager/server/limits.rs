@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The longest request, and about the longest answer, in bytes.
+    /// The longest request, and about the longest answer, in bytes. An answer that takes something out of an object is
+    /// sent whatever its length.
     pub frame: usize,
     /// How many clients there may be at once. Each has a thread of the manager.
     pub clients: usize,

@@ -84,6 +84,17 @@ pub(crate) enum Request {
 }
 
 impl Request {
+    /// Whether the answer may be all that is left of something: it must not be refused for its length.
+    pub(crate) fn takes_away(&self) -> bool {
+        use Method::{CompareAndSwap, CompareAndSwapAt, Get, Pop, PopItem, RemoveAt, SetDefault};
+        match self {
+            Request::Call(call) => {
+                matches!(call.method, Get | Pop | PopItem | RemoveAt | SetDefault | CompareAndSwap | CompareAndSwapAt)
+            }
+            _ => false,
+        }
+    }
+
     /// The object that a call is for.
     pub(crate) fn object(&self) -> Option<ObjectId> {
         match self {
