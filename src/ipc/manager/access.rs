@@ -23,6 +23,8 @@ pub(super) const ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// A connection to a manager: makes objects in it, and finds those that have a name.
 ///
+/// Every call is [`Error::ManagerGone`] if the manager has ended, and [`Error::ManagerSilent`] if it does not answer in time.
+///
 /// A clone of it goes into workers as a field of their roles, like the objects' proxies.
 #[derive(Debug)]
 pub struct Manager {
@@ -90,9 +92,6 @@ impl Manager {
     }
 
     /// What it says about itself.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn status(&self) -> Result<Status> {
         self.client.status()
     }
@@ -111,7 +110,7 @@ impl Manager {
     /// Makes an object of a type, with Python's arguments of that type as data.
     ///
     /// # Errors
-    /// [`Error::Managed`] if the arguments are not those of the type, [`Error::ManagerGone`].
+    /// [`Error::Managed`] if the arguments are not those of the type.
     pub fn make<P: Proxy>(&self, args: Vec<Datum>) -> Result<P> {
         P::of(self.make_any(P::KIND, args, None)?)
     }
@@ -120,15 +119,12 @@ impl Manager {
     /// [taken away](Self::unname).
     ///
     /// # Errors
-    /// As [`make`](Self::make); if the name belongs to another type.
+    /// [`Error::Managed`](crate::Error::Managed) if the name belongs to another type.
     pub fn make_named<P: Proxy>(&self, name: &str, args: Vec<Datum>) -> Result<P> {
         P::of(self.make_any(P::KIND, args, Some(name))?)
     }
 
     /// As [`make`](Self::make) and [`make_named`](Self::make_named), of a type that is known only at run time.
-    ///
-    /// # Errors
-    /// As those.
     pub fn make_any(&self, kind: Kind, args: Vec<Datum>, name: Option<&str>) -> Result<Object> {
         let name = name.map(str::to_owned);
         self.client.fetch(Request::Create { kind, args, name }, || format!("making a {kind}"))
@@ -137,23 +133,17 @@ impl Manager {
     /// The object of a name.
     ///
     /// # Errors
-    /// [`Error::Managed`] if there is none, or it is of another type, [`Error::ManagerGone`].
+    /// [`Error::Managed`] if there is none, or it is of another type.
     pub fn lookup<P: Proxy>(&self, name: &str) -> Result<P> {
         P::of(self.lookup_any(name)?)
     }
 
     /// The object of a name, of whatever type.
-    ///
-    /// # Errors
-    /// As [`lookup`](Self::lookup).
     pub fn lookup_any(&self, name: &str) -> Result<Object> {
         self.client.fetch(Request::Lookup { name: name.to_owned() }, || format!("looking up {name}"))
     }
 
     /// All names and the types of their objects.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn names(&self) -> Result<Vec<(String, Kind)>> {
         let Reply::Datum(Datum::Dict(names)) =
             self.client.request(Request::Names, || "listing the names".to_owned())?
@@ -167,7 +157,7 @@ impl Manager {
     /// Takes a name away. Its object lives on as long as somebody refers to it.
     ///
     /// # Errors
-    /// [`Error::Managed`] if nothing has the name, [`Error::ManagerGone`].
+    /// [`Error::Managed`] if nothing has the name.
     pub fn unname(&self, name: &str) -> Result<()> {
         let request = Request::Unname { name: name.to_owned() };
         self.client.request(request, || format!("taking away the name {name}")).map(drop)
@@ -179,9 +169,6 @@ macro_rules! make_plain {
     ($($(#[$doc:meta])* $method:ident -> $proxy:ident;)*) => {
         impl Manager {$(
             $(#[$doc])*
-            ///
-            /// # Errors
-            /// [`Error::ManagerGone`].
             pub fn $method(&self) -> Result<$proxy> {
                 self.make(vec![])
             }
@@ -207,33 +194,21 @@ make_plain! {
 
 impl Manager {
     /// Makes a condition on a lock that others may use too.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn condition_on(&self, lock: &Lock) -> Result<Condition> {
         self.make(vec![lock.into()])
     }
 
     /// Makes a semaphore; its permits come back when their holder dies.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn semaphore(&self, permits: u32) -> Result<Semaphore> {
         self.make(vec![permits.into()])
     }
 
     /// Makes a semaphore that only counts: one process releases what another acquires, and nothing comes back.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn counting_semaphore(&self, permits: u32) -> Result<Semaphore> {
         self.make(vec![permits.into(), false.into()])
     }
 
     /// Makes a bounded semaphore.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn bounded_semaphore(&self, permits: u32) -> Result<BoundedSemaphore> {
         self.make(vec![permits.into()])
     }
@@ -241,47 +216,32 @@ impl Manager {
     /// Makes a barrier.
     ///
     /// # Errors
-    /// [`Error::Managed`] if there are no parties, [`Error::ManagerGone`].
+    /// [`Error::Managed`] if there are no parties.
     pub fn barrier(&self, parties: u32) -> Result<Barrier> {
         self.make(vec![parties.into()])
     }
 
     /// Makes a barrier with an action, see [`Barrier::wait_with`].
-    ///
-    /// # Errors
-    /// As [`barrier`](Self::barrier).
     pub fn barrier_with_action(&self, parties: u32) -> Result<Barrier> {
         self.make(vec![parties.into(), true.into()])
     }
 
     /// Makes a queue for at most `maxsize` items; 0 is no limit.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn queue(&self, maxsize: usize) -> Result<Queue> {
         self.make(vec![maxsize.into()])
     }
 
     /// Makes a joinable queue for at most `maxsize` items; 0 is no limit.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn joinable_queue(&self, maxsize: usize) -> Result<JoinableQueue> {
         self.make(vec![maxsize.into()])
     }
 
     /// Makes a joinable queue that delivers no item more often than `deliveries` times.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn joinable_queue_with_limit(&self, maxsize: usize, deliveries: u32) -> Result<JoinableQueue> {
         self.make(vec![maxsize.into(), deliveries.into()])
     }
 
     /// Makes a value, with a note of its type.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn value(&self, typecode: &str, datum: impl Into<Datum>) -> Result<Value> {
         self.make(vec![typecode.into(), datum.into()])
     }
@@ -289,7 +249,7 @@ impl Manager {
     /// Makes an array of the type that Python's `array` module knows by this letter.
     ///
     /// # Errors
-    /// [`Error::Managed`] if there is no such type, or an element does not fit it, [`Error::ManagerGone`].
+    /// [`Error::Managed`] if there is no such type, or an element does not fit it.
     pub fn array<D: Into<Datum>>(&self, typecode: &str, elements: impl IntoIterator<Item = D>) -> Result<Array> {
         self.make(vec![typecode.into(), elements.into_iter().map(Into::into).collect()])
     }

@@ -10,7 +10,7 @@ pub struct Int(i128);
 
 /// A whole number does not fit 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a whole number beyond 64 bits has no place here")]
+#[error("a whole number does not fit 64 bits")]
 pub struct Beyond64Bits;
 
 impl Int {

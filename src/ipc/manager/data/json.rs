@@ -22,7 +22,7 @@ pub enum JsonError {
     #[error("the whole number {0} does not fit 64 bits")]
     Beyond64Bits(String),
     /// One of the forms of this module is not used as it must be.
-    #[error("{0} is not used as it must be")]
+    #[error("malformed {0} form")]
     BadForm(&'static str),
 }
 

@@ -3,6 +3,8 @@
 //! # State
 //! Entries stand in one array in the order of their insertion, a hash table finds their places. A removed entry leaves a
 //! hole; when most of the array is holes it is packed. So each operation takes constant time, spread over many.
+//! `indexmap` keeps the order too, but removes in linear time then: 0.3 ms from the front of 100,000 entries, with the lock
+//! of all objects held.
 //!
 //! # Standard
 //! Python's dict, in meaning and in build ("compact dict", 3.6).

@@ -16,17 +16,11 @@ proxy! {
 
 impl Value {
     /// What it is.
-    ///
-    /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) with the value's reason, [`Error::ManagerGone`](crate::Error::ManagerGone); so do all methods.
     pub fn get(&self) -> Result<Datum> {
         self.object.get(Method::Get, vec![])
     }
 
     /// Replaces it.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
     pub fn set(&self, datum: impl Into<Datum>) -> Result<()> {
         self.object.tell(Method::Set, vec![datum.into()])
     }
@@ -34,23 +28,17 @@ impl Value {
     /// Adds to it, as one step, and returns the sum. Python's `value.value += n` loses what others add meanwhile.
     ///
     /// # Errors
-    /// As [`get`](Self::get); if it is no number, or the sum is beyond 64 bits.
+    /// [`Error::Managed`](crate::Error::Managed) if it is no number, or the sum is beyond 64 bits.
     pub fn add(&self, amount: impl Into<Datum>) -> Result<Datum> {
         self.object.get(Method::Add, vec![amount.into()])
     }
 
     /// Replaces it by `new` if it is `expected`, as one step.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
     pub fn compare_and_swap(&self, expected: impl Into<Datum>, new: impl Into<Datum>) -> Result<Swap> {
         self.at(std::iter::empty::<Key>()).compare_and_swap(Some(expected.into()), Some(new.into()))
     }
 
     /// The note of its type.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
     pub fn typecode(&self) -> Result<String> {
         Ok(self.object.get(Method::Typecode, vec![])?.as_str().unwrap_or_default().to_owned())
     }
@@ -71,9 +59,6 @@ proxy! {
 
 impl Array {
     /// The element at an index; `None` beyond the ends.
-    ///
-    /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) with the array's reason, [`Error::ManagerGone`](crate::Error::ManagerGone); so do all methods.
     pub fn get(&self, index: i64) -> Result<Option<Datum>> {
         if_there(self.object.call(Method::GetItem, vec![index.into()]))
     }
@@ -81,31 +66,22 @@ impl Array {
     /// Replaces the element at an index.
     ///
     /// # Errors
-    /// As [`get`](Self::get); if the index is beyond the ends, or the datum does not fit the type.
+    /// [`Error::Managed`](crate::Error::Managed) if the index is beyond the ends, or the datum does not fit the type.
     pub fn set(&self, index: i64, datum: impl Into<Datum>) -> Result<()> {
         self.object.tell(Method::SetItem, vec![index.into(), datum.into()])
     }
 
     /// How many elements there are.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
     pub fn len(&self) -> Result<usize> {
         self.object.get_number(Method::Len)
     }
 
     /// Whether there are none.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
     }
 
     /// All elements at one moment, in one round trip.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
     pub fn copy(&self) -> Result<Vec<Datum>> {
         self.object.get_list(Method::Copy, vec![])
     }
@@ -113,7 +89,7 @@ impl Array {
     /// The elements of a slice: Python's `array[begin:end:step]`, each part optional.
     ///
     /// # Errors
-    /// As [`get`](Self::get); if the step is 0.
+    /// [`Error::Managed`](crate::Error::Managed) if the step is 0.
     pub fn slice(&self, begin: Option<i64>, end: Option<i64>, step: Option<i64>) -> Result<Vec<Datum>> {
         self.object.get_list(Method::GetSlice, slice([begin, end, step]))
     }
@@ -121,7 +97,7 @@ impl Array {
     /// Replaces the elements of a slice by as many others, as one step.
     ///
     /// # Errors
-    /// As [`set`](Self::set); if there are not as many.
+    /// [`Error::Managed`](crate::Error::Managed) if there are not as many.
     pub fn set_slice<D: Into<Datum>>(
         &self,
         [begin, end, step]: [Option<i64>; 3],
@@ -133,25 +109,16 @@ impl Array {
     }
 
     /// Adds to the element at an index, as one step, and returns the sum.
-    ///
-    /// # Errors
-    /// As [`set`](Self::set).
     pub fn add(&self, index: i64, amount: impl Into<Datum>) -> Result<Datum> {
         self.object.get(Method::Add, vec![index.into(), amount.into()])
     }
 
     /// Replaces the element at an index by `new` if it is `expected`, as one step.
-    ///
-    /// # Errors
-    /// As [`set`](Self::set).
     pub fn compare_and_swap(&self, index: i64, expected: impl Into<Datum>, new: impl Into<Datum>) -> Result<Swap> {
         Place::new(&self.object, [index]).compare_and_swap(Some(expected.into()), Some(new.into()))
     }
 
     /// The type of its elements, by Python's letters.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
     pub fn typecode(&self) -> Result<String> {
         Ok(self.object.get(Method::Typecode, vec![])?.as_str().unwrap_or_default().to_owned())
     }

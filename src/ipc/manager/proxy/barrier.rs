@@ -20,41 +20,26 @@ proxy! {
 
 impl Event {
     /// Whether it is set.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn is_set(&self) -> Result<bool> {
         self.object.get_bool(Method::IsSet, vec![])
     }
 
     /// Sets it, and wakes all who wait.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn set(&self) -> Result<()> {
         self.object.tell(Method::Set, vec![])
     }
 
     /// Clears it.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn clear(&self) -> Result<()> {
         self.object.tell(Method::Clear, vec![])
     }
 
     /// Waits until it is set.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`], also in the middle of the wait.
     pub fn wait(&self) -> Result<()> {
         self.object.call_patiently(Method::Wait, vec![], None, 0).map(drop)
     }
 
     /// Waits until it is set, at most `timeout`. `false` if that passed first.
-    ///
-    /// # Errors
-    /// As [`wait`](Self::wait).
     pub fn wait_timeout(&self, timeout: Duration) -> Result<bool> {
         let reply = self.object.call_patiently(Method::Wait, vec![], Some(timeout), 0)?;
         Ok(super::into_datum(reply)?.as_bool().unwrap_or_default())
@@ -80,15 +65,12 @@ impl Barrier {
     /// Waits until all parties wait. Each gets another number, below the number of parties.
     ///
     /// # Errors
-    /// [`Error::Managed`] with [`Failure::BrokenBarrier`] if the barrier is or gets broken, [`Error::ManagerGone`].
+    /// [`Error::Managed`] with [`Failure::BrokenBarrier`] if the barrier is or gets broken.
     pub fn wait(&self) -> Result<u32> {
         self.wait_at_most(None, || Ok(()))
     }
 
     /// As [`wait`](Self::wait), at most `timeout`: after that the barrier is broken for all.
-    ///
-    /// # Errors
-    /// As [`wait`](Self::wait).
     pub fn wait_timeout(&self, timeout: Duration) -> Result<u32> {
         self.wait_at_most(Some(timeout), || Ok(()))
     }
@@ -117,41 +99,26 @@ impl Barrier {
     }
 
     /// Breaks the barrier, until it is [`reset`](Self::reset).
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn abort(&self) -> Result<()> {
         self.object.tell(Method::Abort, vec![])
     }
 
     /// Makes the barrier whole again. Who waits now gets an error.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn reset(&self) -> Result<()> {
         self.object.tell(Method::Reset, vec![])
     }
 
     /// How many have to come.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn parties(&self) -> Result<usize> {
         self.object.get_number(Method::Parties)
     }
 
     /// How many wait now.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn n_waiting(&self) -> Result<usize> {
         self.object.get_number(Method::NWaiting)
     }
 
     /// Whether it is broken.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn is_broken(&self) -> Result<bool> {
         self.object.get_bool(Method::Broken, vec![])
     }

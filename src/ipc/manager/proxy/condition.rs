@@ -22,17 +22,11 @@ proxy! {
 
 impl Condition {
     /// Acquires the lock, waiting as long as it takes.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`], also in the middle of the wait.
     pub fn acquire(&self) -> Result<ConditionGuard<'_>> {
         Ok(ConditionGuard { lock: Guard::acquire_in_the_end(&self.object)? })
     }
 
     /// Acquires the lock, waiting at most `timeout`. `None` if it passed.
-    ///
-    /// # Errors
-    /// As [`acquire`](Self::acquire).
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<ConditionGuard<'_>>> {
         Ok(Guard::acquire(&self.object, Some(timeout))?.map(|lock| ConditionGuard { lock }))
     }
@@ -47,18 +41,12 @@ pub struct ConditionGuard<'a> {
 
 impl ConditionGuard<'_> {
     /// Releases the lock, waits for a notification, and acquires the lock again.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`], also in the middle of the wait.
     pub fn wait(&mut self) -> Result<()> {
         self.wait_at_most(None).map(drop)
     }
 
     /// As [`wait`](Self::wait), at most `timeout`. `false` if it passed first; the lock is held again in any case, however
     /// long that takes.
-    ///
-    /// # Errors
-    /// As [`wait`](Self::wait).
     pub fn wait_timeout(&mut self, timeout: Duration) -> Result<bool> {
         self.wait_at_most(Some(timeout))
     }
@@ -75,9 +63,6 @@ impl ConditionGuard<'_> {
     }
 
     /// As [`wait_for`](Self::wait_for), at most `timeout`. The last answer of `is_so`.
-    ///
-    /// # Errors
-    /// As [`wait_for`](Self::wait_for).
     pub fn wait_for_timeout(&mut self, timeout: Duration, mut is_so: impl FnMut() -> Result<bool>) -> Result<bool> {
         let begin = Instant::now();
         loop {
@@ -93,18 +78,12 @@ impl ConditionGuard<'_> {
     }
 
     /// Wakes at most `count` of those who wait now. They go on when they have the lock.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn notify(&self, count: u32) -> Result<()> {
         let object = self.lock.object();
         object.call_patiently(Method::Notify, vec![count.into()], AT_ONCE, this_thread()).map(drop)
     }
 
     /// Wakes all who wait now.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn notify_all(&self) -> Result<()> {
         self.lock.object().call_patiently(Method::NotifyAll, vec![], AT_ONCE, this_thread()).map(drop)
     }

@@ -16,9 +16,6 @@ proxy! {
 
 impl Dict {
     /// Sets the data of `key`.
-    ///
-    /// # Errors
-    /// [`Error::Managed`] with the dict's reason, [`Error::ManagerGone`]; so do all methods.
     pub fn insert(&self, key: impl Into<Key>, datum: impl Into<Datum>) -> Result<()> {
         self.object.tell(Method::SetItem, vec![key.into().into(), datum.into()])
     }
@@ -32,9 +29,6 @@ impl Dict {
     }
 
     /// The data of `key`.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
     pub fn get(&self, key: impl Into<Key>) -> Result<Option<Datum>> {
         if_there(self.object.call(Method::GetItem, vec![key.into().into()]))
     }
@@ -48,25 +42,16 @@ impl Dict {
     }
 
     /// Whether there is an entry of `key`.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
     pub fn contains(&self, key: impl Into<Key>) -> Result<bool> {
         self.object.get_bool(Method::Contains, vec![key.into().into()])
     }
 
     /// Removes the entry of `key` and returns its data.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
     pub fn remove(&self, key: impl Into<Key>) -> Result<Option<Datum>> {
         if_there(self.object.call(Method::Pop, vec![key.into().into()]))
     }
 
     /// Removes the entry that was inserted last.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
     ///
     /// # Standard
     /// Python's `dict.popitem`.
@@ -76,9 +61,6 @@ impl Dict {
 
     /// The data of `key`, which is set to `default` first if there is none.
     ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
-    ///
     /// # Standard
     /// Python's `dict.setdefault`.
     pub fn setdefault(&self, key: impl Into<Key>, default: impl Into<Datum>) -> Result<Datum> {
@@ -86,66 +68,42 @@ impl Dict {
     }
 
     /// Sets many entries, as one step.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
     pub fn update<K: Into<Key>, D: Into<Datum>>(&self, entries: impl IntoIterator<Item = (K, D)>) -> Result<()> {
         self.object.tell(Method::Update, vec![map(entries)])
     }
 
     /// How many entries there are.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
     pub fn len(&self) -> Result<usize> {
         self.object.get_number(Method::Len)
     }
 
     /// Whether there are none.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
     }
 
     /// Removes everything.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
     pub fn clear(&self) -> Result<()> {
         self.object.tell(Method::Clear, vec![])
     }
 
     /// A copy of everything at one moment, in one round trip.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
     pub fn copy(&self) -> Result<Map> {
         self.object.get(Method::Copy, vec![]).and_then(into_map)
     }
 
     /// The keys at one moment, in the order of insertion, in one round trip.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
     pub fn keys(&self) -> Result<Vec<Key>> {
         let keys = self.object.get_list(Method::Keys, vec![])?;
         keys.into_iter().map(|key| Key::try_from(key).map_err(|_| Error::manager_gone())).collect()
     }
 
     /// The data of all keys at one moment, in one round trip.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
     pub fn values(&self) -> Result<Vec<Datum>> {
         self.object.get_list(Method::Values, vec![])
     }
 
     /// The entries at one moment, in one round trip.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
     pub fn items(&self) -> Result<Vec<(Key, Datum)>> {
         self.object.get_list(Method::Items, vec![])?.into_iter().map(entry).collect()
     }
@@ -153,15 +111,12 @@ impl Dict {
     /// Adds to the number of `key`, as one step, and returns the sum.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert); if there is no such key or no number, or the sum is beyond 64 bits.
+    /// [`Error::Managed`](crate::Error::Managed) if there is no such key or no number, or the sum is beyond 64 bits.
     pub fn add(&self, key: impl Into<Key>, amount: impl Into<Datum>) -> Result<Datum> {
         self.object.get(Method::Add, vec![key.into().into(), amount.into()])
     }
 
     /// Sets the data of `key` to `new` if it is `expected`, as one step; `None` is no entry.
-    ///
-    /// # Errors
-    /// As [`insert`](Self::insert).
     pub fn compare_and_swap(&self, key: impl Into<Key>, expected: Option<Datum>, new: Option<Datum>) -> Result<Swap> {
         self.at([key.into()]).compare_and_swap(expected, new)
     }
@@ -199,41 +154,26 @@ proxy! {
 
 impl Namespace {
     /// Sets an attribute.
-    ///
-    /// # Errors
-    /// [`Error::Managed`] with the namespace's reason, [`Error::ManagerGone`]; so do all methods.
     pub fn set(&self, name: &str, datum: impl Into<Datum>) -> Result<()> {
         self.object.tell(Method::SetItem, vec![name.into(), datum.into()])
     }
 
     /// An attribute; `None` if there is none of that name.
-    ///
-    /// # Errors
-    /// As [`set`](Self::set).
     pub fn get(&self, name: &str) -> Result<Option<Datum>> {
         if_there(self.object.call(Method::GetItem, vec![name.into()]))
     }
 
     /// Removes an attribute. `false` if there was none of that name.
-    ///
-    /// # Errors
-    /// As [`set`](Self::set).
     pub fn delete(&self, name: &str) -> Result<bool> {
         Ok(if_there(self.object.call(Method::DelItem, vec![name.into()]))?.is_some())
     }
 
     /// Sets many attributes, as one step.
-    ///
-    /// # Errors
-    /// As [`set`](Self::set).
     pub fn update<'a, D: Into<Datum>>(&self, attributes: impl IntoIterator<Item = (&'a str, D)>) -> Result<()> {
         self.object.tell(Method::Update, vec![map(attributes)])
     }
 
     /// All attributes at one moment, in one round trip.
-    ///
-    /// # Errors
-    /// As [`set`](Self::set).
     pub fn copy(&self) -> Result<Map> {
         self.object.get(Method::Copy, vec![]).and_then(into_map)
     }
@@ -241,7 +181,8 @@ impl Namespace {
     /// Adds to the number of an attribute, as one step, and returns the sum.
     ///
     /// # Errors
-    /// As [`set`](Self::set); if there is no such attribute or no number, or the sum is beyond 64 bits.
+    /// [`Error::Managed`](crate::Error::Managed) if there is no such attribute or no number, or the sum is beyond 64
+    /// bits.
     pub fn add(&self, name: &str, amount: impl Into<Datum>) -> Result<Datum> {
         self.object.get(Method::Add, vec![name.into(), amount.into()])
     }

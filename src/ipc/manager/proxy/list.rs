@@ -16,9 +16,6 @@ proxy! {
 
 impl List {
     /// Appends an item.
-    ///
-    /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) with the list's reason, [`Error::ManagerGone`](crate::Error::ManagerGone); so do all methods.
     pub fn push(&self, item: impl Into<Datum>) -> Result<()> {
         self.object.tell(Method::Append, vec![item.into()])
     }
@@ -32,17 +29,11 @@ impl List {
     }
 
     /// Appends many items, as one step.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn extend<D: Into<Datum>>(&self, items: impl IntoIterator<Item = D>) -> Result<()> {
         self.object.tell(Method::Extend, vec![items.into_iter().map(Into::into).collect()])
     }
 
     /// The item at an index; `None` beyond the ends.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn get(&self, index: i64) -> Result<Option<Datum>> {
         if_there(self.object.call(Method::GetItem, vec![index.into()]))
     }
@@ -50,39 +41,27 @@ impl List {
     /// Replaces the item at an index.
     ///
     /// # Errors
-    /// As [`push`](Self::push); if the index is beyond the ends.
+    /// [`Error::Managed`](crate::Error::Managed) if the index is beyond the ends.
     pub fn set(&self, index: i64, item: impl Into<Datum>) -> Result<()> {
         self.object.tell(Method::SetItem, vec![index.into(), item.into()])
     }
 
     /// Puts an item before the one at an index; beyond the ends is at the end.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn insert(&self, index: i64, item: impl Into<Datum>) -> Result<()> {
         self.object.tell(Method::Insert, vec![index.into(), item.into()])
     }
 
     /// Removes the last item.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn pop(&self) -> Result<Option<Datum>> {
         if_there(self.object.call(Method::Pop, vec![]))
     }
 
     /// Removes the item at an index; `None` beyond the ends.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn pop_at(&self, index: i64) -> Result<Option<Datum>> {
         if_there(self.object.call(Method::Pop, vec![index.into()]))
     }
 
     /// Removes the first item that equals `item`. `false` if there is none.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     ///
     /// # Standard
     /// Python's `list.remove`, which takes a value, unlike `Vec::remove`.
@@ -91,50 +70,32 @@ impl List {
     }
 
     /// The index of the first item that equals `item`.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn index(&self, item: impl Into<Datum>) -> Result<Option<usize>> {
         let index = if_there(self.object.call(Method::Index, vec![item.into()]))?;
         Ok(index.and_then(|index| index.as_int()))
     }
 
     /// How many items equal `item`.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn count(&self, item: impl Into<Datum>) -> Result<usize> {
         Ok(self.object.get(Method::Count, vec![item.into()])?.as_int().unwrap_or_default())
     }
 
     /// Whether an item equals `item`.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn contains(&self, item: impl Into<Datum>) -> Result<bool> {
         self.object.get_bool(Method::Contains, vec![item.into()])
     }
 
     /// How many items there are.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn len(&self) -> Result<usize> {
         self.object.get_number(Method::Len)
     }
 
     /// Whether there are none.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
     }
 
     /// A copy of everything at one moment, in one round trip: the way to iterate.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn copy(&self) -> Result<Vec<Datum>> {
         self.object.get_list(Method::Copy, vec![])
     }
@@ -142,15 +103,12 @@ impl List {
     /// The items of a slice: Python's `list[begin:end:step]`, each part optional.
     ///
     /// # Errors
-    /// As [`push`](Self::push); if the step is 0.
+    /// [`Error::Managed`](crate::Error::Managed) if the step is 0.
     pub fn slice(&self, begin: Option<i64>, end: Option<i64>, step: Option<i64>) -> Result<Vec<Datum>> {
         self.object.get_list(Method::GetSlice, slice([begin, end, step]))
     }
 
     /// Replaces the items from `begin` to `end` by others, however many.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn splice<D: Into<Datum>>(
         &self,
         begin: Option<i64>,
@@ -163,9 +121,6 @@ impl List {
     }
 
     /// Turns the order around.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn reverse(&self) -> Result<()> {
         self.object.tell(Method::Reverse, vec![])
     }
@@ -173,23 +128,17 @@ impl List {
     /// Sorts, keeping the order of equal items.
     ///
     /// # Errors
-    /// As [`push`](Self::push); if two items have no order, and everything stays as it was.
+    /// [`Error::Managed`](crate::Error::Managed) if two items have no order, and everything stays as it was.
     pub fn sort(&self) -> Result<()> {
         self.object.tell(Method::Sort, vec![])
     }
 
     /// Sorts the greatest first, keeping the order of equal items.
-    ///
-    /// # Errors
-    /// As [`sort`](Self::sort).
     pub fn sort_reversed(&self) -> Result<()> {
         self.object.tell(Method::Sort, vec![true.into()])
     }
 
     /// Removes everything.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
     pub fn clear(&self) -> Result<()> {
         self.object.tell(Method::Clear, vec![])
     }
@@ -197,7 +146,7 @@ impl List {
     /// Adds to the number at an index, as one step, and returns the sum.
     ///
     /// # Errors
-    /// As [`push`](Self::push); if there is no number, or the sum is beyond 64 bits.
+    /// [`Error::Managed`](crate::Error::Managed) if there is no number, or the sum is beyond 64 bits.
     pub fn add(&self, index: i64, amount: impl Into<Datum>) -> Result<Datum> {
         self.object.get(Method::Add, vec![index.into(), amount.into()])
     }

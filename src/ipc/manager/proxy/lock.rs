@@ -56,7 +56,7 @@ impl<'a> Guard<'a> {
     /// Gives it back, and says what that came to.
     ///
     /// # Errors
-    /// [`Error::Managed`] if it is not held any more, [`Error::ManagerGone`].
+    /// [`Error::Managed`] if it is not held any more.
     pub fn release(mut self) -> Result<()> {
         self.give_back()
     }
@@ -91,33 +91,21 @@ macro_rules! acquirable {
     ($name:ident) => {
         impl $name {
             /// Acquires it, waiting as long as it takes. Who came first is served first.
-            ///
-            /// # Errors
-            /// [`Error::ManagerGone`], also in the middle of the wait.
             pub fn acquire(&self) -> Result<Guard<'_>> {
                 Guard::acquire_in_the_end(&self.object)
             }
 
             /// Acquires it if that needs no waiting.
-            ///
-            /// # Errors
-            /// [`Error::ManagerGone`].
             pub fn try_acquire(&self) -> Result<Option<Guard<'_>>> {
                 Guard::acquire(&self.object, AT_ONCE)
             }
 
             /// Acquires it, waiting at most `timeout`. `None` if it passed.
-            ///
-            /// # Errors
-            /// [`Error::ManagerGone`], also in the middle of the wait.
             pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<Guard<'_>>> {
                 Guard::acquire(&self.object, Some(timeout))
             }
 
             /// Whether acquiring it would have to wait, for diagnosis: it may be otherwise by the time this returns.
-            ///
-            /// # Errors
-            /// [`Error::ManagerGone`].
             pub fn locked(&self) -> Result<bool> {
                 self.object.get_bool(Method::Locked, vec![])
             }
@@ -170,15 +158,12 @@ macro_rules! semaphore {
             /// Adds `permits`, whoever acquired them.
             ///
             /// # Errors
-            /// [`Error::Managed`] if that is more than there may be, [`Error::ManagerGone`].
+            /// [`Error::Managed`] if that is more than there may be.
             pub fn release(&self, permits: u32) -> Result<()> {
                 self.object.tell(Method::Release, vec![permits.into()])
             }
 
             /// How many permits are free, for diagnosis: it may be otherwise by the time this returns.
-            ///
-            /// # Errors
-            /// [`Error::ManagerGone`].
             pub fn get_value(&self) -> Result<usize> {
                 self.object.get_number(Method::GetValue)
             }

@@ -49,6 +49,11 @@ pub trait Proxy: Sized {
 macro_rules! proxy {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
+        ///
+        /// # Errors
+        /// Every method: [`Error::Managed`](crate::Error::Managed) if the object refuses the call, which then has changed
+        /// nothing; [`Error::ManagerGone`](crate::Error::ManagerGone) if the manager has ended, also in the middle of a
+        /// wait; [`Error::ManagerSilent`](crate::Error::ManagerSilent) if it does not answer in time.
         #[derive(Debug, Clone)]
         pub struct $name {
             object: $crate::ipc::manager::client::Object,

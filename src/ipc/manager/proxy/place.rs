@@ -44,7 +44,7 @@ impl<'a> Place<'a> {
     /// What is there; `None` if nothing is.
     ///
     /// # Errors
-    /// [`Error::Managed`] if the way leads through what is neither list nor dict, or [`Error::ManagerGone`].
+    /// [`Error::Managed`] if the way leads through what is neither list nor dict.
     pub fn get(&self) -> Result<Option<Datum>> {
         if_there(self.object.call(Method::GetAt, self.args([])))
     }
@@ -52,15 +52,12 @@ impl<'a> Place<'a> {
     /// Puts `datum` there.
     ///
     /// # Errors
-    /// As [`get`](Self::get), and if a step before the last leads nowhere.
+    /// [`Error::Managed`](crate::Error::Managed) if a step before the last leads nowhere.
     pub fn set(&self, datum: impl Into<Datum>) -> Result<()> {
         self.object.call(Method::SetAt, self.args([datum.into()])).map(drop)
     }
 
     /// Takes away what is there; `None` if nothing was.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
     pub fn remove(&self) -> Result<Option<Datum>> {
         if_there(self.object.call(Method::RemoveAt, self.args([])))
     }
@@ -68,7 +65,7 @@ impl<'a> Place<'a> {
     /// Appends to the list that is there, and returns how long it is then.
     ///
     /// # Errors
-    /// As [`set`](Self::set), and if there is no list.
+    /// [`Error::Managed`](crate::Error::Managed) if there is no list.
     pub fn push(&self, datum: impl Into<Datum>) -> Result<usize> {
         let len = into_datum(self.object.call(Method::PushAt, self.args([datum.into()]))?)?;
         Ok(len.as_int().unwrap_or_default())
@@ -77,23 +74,17 @@ impl<'a> Place<'a> {
     /// Adds to the number that is there, and returns the sum.
     ///
     /// # Errors
-    /// As [`set`](Self::set), and if there is no number, or the sum is beyond 64 bits.
+    /// [`Error::Managed`](crate::Error::Managed) if there is no number, or the sum is beyond 64 bits.
     pub fn add(&self, amount: impl Into<Datum>) -> Result<Datum> {
         into_datum(self.object.call(Method::AddAt, self.args([amount.into()]))?)
     }
 
     /// Adds to the number that is there, or to `default` if nothing is, and returns the sum.
-    ///
-    /// # Errors
-    /// As [`add`](Self::add).
     pub fn add_or(&self, amount: impl Into<Datum>, default: impl Into<Datum>) -> Result<Datum> {
         into_datum(self.object.call(Method::AddAt, self.args([amount.into(), default.into()]))?)
     }
 
     /// Puts `new` there if what is there is `expected`; `None` is nothing.
-    ///
-    /// # Errors
-    /// As [`set`](Self::set).
     pub fn compare_and_swap(&self, expected: Option<Datum>, new: Option<Datum>) -> Result<Swap> {
         let args = self.args([expected.into_iter().collect(), new.into_iter().collect()]);
         swap(self.object.call(Method::CompareAndSwapAt, args)?)
@@ -101,9 +92,6 @@ impl<'a> Place<'a> {
 
     /// Puts there what `change` makes of what is there, again and again until nobody else changed it meanwhile. Returns what
     /// it put there.
-    ///
-    /// # Errors
-    /// As [`set`](Self::set).
     pub fn alter(&self, mut change: impl FnMut(Option<Datum>) -> Option<Datum>) -> Result<Option<Datum>> {
         let mut found = self.get()?;
         loop {

@@ -15,72 +15,48 @@ macro_rules! queue {
             /// Puts an item at the end, waiting as long as there is no room.
             ///
             /// # Errors
-            /// [`Error::Managed`] if the queue is shut down, [`Error::ManagerGone`], also in the middle of the wait.
+            /// [`Error::Managed`] if the queue is shut down.
             pub fn put(&self, item: impl Into<Datum>) -> Result<()> {
                 self.object.call_patiently(Method::Put, vec![item.into()], None, 0).map(drop)
             }
 
             /// Puts an item at the end, waiting at most `timeout` for room. `false` if there was none: it was not put.
-            ///
-            /// # Errors
-            /// As [`put`](Self::put).
             pub fn put_timeout(&self, item: impl Into<Datum>, timeout: Duration) -> Result<bool> {
                 is_in_time(self.object.call_patiently(Method::Put, vec![item.into()], Some(timeout), 0))
             }
 
             /// Puts an item at the end if there is room. `false` if there is none: it was not put.
-            ///
-            /// # Errors
-            /// As [`put`](Self::put).
             pub fn try_put(&self, item: impl Into<Datum>) -> Result<bool> {
                 is_in_time(self.object.call(Method::Put, vec![item.into()]))
             }
 
             /// How many items there are.
-            ///
-            /// # Errors
-            /// [`Error::ManagerGone`].
             pub fn qsize(&self) -> Result<usize> {
                 self.object.get_number(Method::Qsize)
             }
 
             /// Whether there are none.
-            ///
-            /// # Errors
-            /// [`Error::ManagerGone`].
             pub fn is_empty(&self) -> Result<bool> {
                 self.object.get_bool(Method::Empty, vec![])
             }
 
             /// Whether there is no room for more.
-            ///
-            /// # Errors
-            /// [`Error::ManagerGone`].
             pub fn is_full(&self) -> Result<bool> {
                 self.object.get_bool(Method::Full, vec![])
             }
 
             /// Waits until every item that was put is done.
-            ///
-            /// # Errors
-            /// [`Error::ManagerGone`], also in the middle of the wait.
             pub fn join(&self) -> Result<()> {
                 self.object.call_patiently(Method::Join, vec![], None, 0).map(drop)
             }
 
             /// As [`join`](Self::join), at most `timeout`. `false` if that passed first.
-            ///
-            /// # Errors
-            /// As [`join`](Self::join).
             pub fn join_timeout(&self, timeout: Duration) -> Result<bool> {
                 is_in_time(self.object.call_patiently(Method::Join, vec![], Some(timeout), 0))
             }
 
             /// Lets nothing more in: who puts gets an error, and so does who gets once it is empty. `at_once` drops what is
             /// in it.
-            ///
-            /// # Errors
-            /// [`Error::ManagerGone`].
             ///
             /// # Standard
             /// Python 3.13's `queue.Queue.shutdown`.
@@ -110,23 +86,17 @@ impl Queue {
     /// Takes the first item, waiting as long as there is none.
     ///
     /// # Errors
-    /// [`Error::Managed`] if the queue is shut down and empty, [`Error::ManagerGone`], also in the middle of the wait.
+    /// [`Error::Managed`] if the queue is shut down and empty.
     pub fn get(&self) -> Result<Datum> {
         self.get_at_most(None)?.ok_or_else(Error::manager_gone)
     }
 
     /// Takes the first item, waiting at most `timeout` for one.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
     pub fn get_timeout(&self, timeout: Duration) -> Result<Option<Datum>> {
         self.get_at_most(Some(timeout))
     }
 
     /// Takes the first item if there is one.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
     pub fn try_get(&self) -> Result<Option<Datum>> {
         self.get_at_most(AT_ONCE)
     }
@@ -142,7 +112,7 @@ impl Queue {
     /// Says that an item that was taken is done, for those who [`join`](Self::join).
     ///
     /// # Errors
-    /// [`Error::Managed`] if more were done than put, [`Error::ManagerGone`].
+    /// [`Error::Managed`] if more were done than put.
     pub fn task_done(&self) -> Result<()> {
         self.object.tell(Method::TaskDone, vec![])
     }
@@ -170,39 +140,27 @@ impl JoinableQueue {
     /// Takes the first item, waiting as long as there is none.
     ///
     /// # Errors
-    /// [`Error::Managed`] if the queue is shut down and empty, [`Error::ManagerGone`], also in the middle of the wait.
+    /// [`Error::Managed`] if the queue is shut down and empty.
     pub fn get(&self) -> Result<Task> {
         self.get_at_most(None)?.ok_or_else(Error::manager_gone)
     }
 
     /// Takes the first item, waiting at most `timeout` for one.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
     pub fn get_timeout(&self, timeout: Duration) -> Result<Option<Task>> {
         self.get_at_most(Some(timeout))
     }
 
     /// Takes the first item if there is one.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
     pub fn try_get(&self) -> Result<Option<Task>> {
         self.get_at_most(AT_ONCE)
     }
 
     /// How many items are not done: those that wait, and those that are lent.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn unfinished(&self) -> Result<usize> {
         self.object.get_number(Method::Unfinished)
     }
 
     /// The items that were delivered as often as the queue allows, and never done.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     pub fn dead_letters(&self) -> Result<Vec<Datum>> {
         self.object.get_list(Method::DeadLetters, vec![])
     }
@@ -240,9 +198,6 @@ impl Task {
     }
 
     /// Says that it is done, and gives the item.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`].
     ///
     /// # Standard
     /// Python's `JoinableQueue.task_done`.

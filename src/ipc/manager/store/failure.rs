@@ -12,7 +12,7 @@ use crate::ipc::manager::data::{Beyond64Bits, DEPTH_LIMIT, Key, Kind, NotCompara
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of each says what it is")]
 pub enum Failure {
-    #[error("there is no such object (any more) for this client")]
+    #[error("no such object: it was removed, or this client has no reference to it")]
     NoSuchObject,
     #[error("{kind} has no method {method}")]
     NoSuchMethod { kind: Kind, method: Method },
@@ -22,7 +22,7 @@ pub enum Failure {
     NameTaken { name: String, kind: Kind },
     #[error("the object is of type {is}, not {wanted}")]
     WrongKind { is: Kind, wanted: Kind },
-    #[error("the handle was taken before, or its giver is gone")]
+    #[error("the handle was already taken, or its owner has exited")]
     NoSuchLoan,
     #[error("{what} expected, {got} given")]
     BadArgument { what: String, got: String },
@@ -34,21 +34,21 @@ pub enum Failure {
     NoSuchAttribute(String),
     #[error("index out of range")]
     IndexOutOfRange,
-    #[error("not in the list")]
+    #[error("no such item in the list")]
     NotInList,
     #[error("{0} is empty")]
     Empty(Kind),
     #[error("{0} cannot be a key")]
     Unhashable(String),
-    #[error("{left} and {right} have no order")]
+    #[error("cannot compare {left} with {right}")]
     NotComparable { left: String, right: String },
-    #[error("a whole number beyond 64 bits has no place here")]
+    #[error("a whole number does not fit 64 bits")]
     Beyond64Bits,
     #[error("{value} does not fit an element of type '{typecode}'")]
     OutOfRange { value: String, typecode: char },
-    #[error("a slice of {expected} elements cannot become {got}")]
+    #[error("cannot assign {got} elements to a slice of {expected}")]
     SliceLength { expected: usize, got: usize },
-    #[error("data may be nested {DEPTH_LIMIT} deep and not deeper")]
+    #[error("data is nested more than {DEPTH_LIMIT} levels deep")]
     TooDeep,
     #[error("release unlocked lock")]
     ReleaseUnlocked,
@@ -66,11 +66,11 @@ pub enum Failure {
     ShutDown,
     #[error("task_done() called too many times")]
     TooManyTasksDone,
-    #[error("the lease on this item ended: it was given to another")]
+    #[error("the lease on this item has ended: another has it")]
     LeaseLost,
-    #[error("more than {limit} calls of one client wait at once")]
+    #[error("too many calls of this client wait: at most {limit} can")]
     TooManyWaiting { limit: usize },
-    #[error("the answer has {bytes} bytes, more than the {limit} of a message")]
+    #[error("the answer is too long: {bytes} bytes, and at most {limit} can be sent")]
     AnswerTooLong { bytes: usize, limit: usize },
 }
 
