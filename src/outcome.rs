@@ -3,9 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
-use nix::errno::Errno;
-
 use crate::ipc::{Error, StopSignal};
+use crate::sys::Errno;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
 
 use super::cast::{Message, Player};
 use super::kill::{Kill, is_at};
@@ -22,13 +19,14 @@ use crate::ipc::{
 };
 use crate::outcome::Outcome;
 use crate::report::{Event, Fact, LONGEST_WAIT_US, Pictures, RUNNER, Reason, Reorder, Reporter, Verdict};
+use crate::sys::{Errno, Signal, fd};
 
 use super::{Ending, Finding};
 
 /// How long a worker that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long after a worker died of SIGTERM the runner's own may come: they were sent to the whole process group then.
-const SIGNAL_GAP_MS: u8 = 100;
+const SIGNAL_GAP: Duration = Duration::from_millis(100);
 
 /// What a run is told from outside.
 #[derive(Debug, Clone)]
@@ -223,7 +221,7 @@ impl<'a> Stage<'a> {
     /// As [`watch`](Self::watch), and hands the news to the play too.
     pub(crate) fn watch_with(&mut self, hear: &mut dyn FnMut(&[Event])) -> anyhow::Result<()> {
         while self.is_anybody_expected() && !self.is_cut() {
-            self.wait(PollTimeout::NONE)?;
+            self.wait(None)?;
             self.catch_up()?;
             hear(&std::mem::take(&mut self.news));
         }
@@ -236,7 +234,7 @@ impl<'a> Stage<'a> {
         mut go_on: impl FnMut(&[Event]) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
         while !self.is_cut() && go_on(&std::mem::take(&mut self.news))? {
-            self.wait(PollTimeout::from(100_u8))?;
+            self.wait(after(Duration::from_millis(100)))?;
             self.catch_up()?;
         }
         Ok(())
@@ -247,7 +245,7 @@ impl<'a> Stage<'a> {
         let until = Instant::now().checked_add(self.terms.speed.scaled(at_speed_one));
         let left = || until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
         while self.is_anybody_expected() && !self.is_cut() && !left().is_zero() {
-            self.wait(at_most(left()))?;
+            self.wait(after(left()))?;
             self.catch_up()?;
         }
         Ok(())
@@ -260,7 +258,7 @@ impl<'a> Stage<'a> {
         mut look: impl FnMut(&mut Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         while self.is_anybody_expected() && !self.is_cut() {
-            self.wait(at_most(period))?;
+            self.wait(after(period))?;
             self.catch_up()?;
             look(self)?;
             self.news.clear();
@@ -293,33 +291,27 @@ impl<'a> Stage<'a> {
             if !(is_wanted || is_pending) || self.now_us() > began_us + LONGEST_WAIT_US {
                 break;
             }
-            self.wait(PollTimeout::from(10_u8))?;
+            self.wait(after(Duration::from_millis(10)))?;
             self.catch_up()?;
         }
         Ok(())
     }
 
     /// Sleeps until there is news from anybody, something is to be shown, or the time has passed.
-    fn wait(&mut self, timeout: PollTimeout) -> anyhow::Result<()> {
+    fn wait(&mut self, until_ns: Option<u64>) -> anyhow::Result<()> {
         let due = self.order.due_us().map(|due_us| Duration::from_micros(due_us.saturating_sub(self.now_us())));
         // What waits for its cause is looked at again soon.
-        let due = due.map(|due| at_most(due.max(Duration::from_millis(1))));
-        let timeout = match due {
-            Some(due) if timeout.is_none() || due < timeout => due,
-            _ => timeout,
-        };
+        let due_ns = due.and_then(|due| after(due.max(Duration::from_millis(1))));
+        let until_ns = until_ns.into_iter().chain(due_ns).min();
         let running = self.actors.iter().filter(|actor| actor.process.ended().is_none());
-        let asked = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut news: Vec<PollFd<'_>> = running.map(|actor| asked(actor.process.sentinel())).collect();
-        news.push(asked(self.inbox.as_fd()));
+        let mut news: Vec<BorrowedFd<'_>> = running.map(|actor| actor.process.sentinel()).collect();
+        news.push(self.inbox.as_fd());
         // A signal that was noted once keeps its bell ringing: it is news only as long as nobody heard it.
         if self.cut.is_none() {
-            news.push(asked(self.signals.as_fd()));
+            news.push(self.signals.as_fd());
         }
-        match poll(&mut news, timeout) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(errno).context("cannot wait for the workers"),
-        }
+        fd::wait_any_readable(&news, until_ns).context("cannot wait for the workers")?;
+        Ok(())
     }
 
     /// Shows everything that has been told, and who has ended.
@@ -368,7 +360,7 @@ impl<'a> Stage<'a> {
         let (worker, pid) = (actor.name.clone(), actor.process.pid());
         if status == ExitStatus::Signal(Signal::SIGTERM as i32) && !self.stopping && !self.is_cut() {
             // Errors would be those of a bad descriptor: then it is as if nothing had come.
-            let _ = poll(&mut [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)], SIGNAL_GAP_MS);
+            let _ = fd::wait_readable(self.signals, after(SIGNAL_GAP));
         }
         let asked = self.kills.iter_mut().find(|asked| asked.state == Fate::Struck(index as u32));
         if let Some(asked) = asked.filter(|_| status == ExitStatus::Signal(Signal::SIGKILL as i32)) {
@@ -399,13 +391,13 @@ impl<'a> Stage<'a> {
         let asked = self.end_with(Process::terminate);
         let until_ns = monotonic_ns() + GRACE.as_nanos() as u64;
         while self.is_anybody_left() && monotonic_ns() < until_ns {
-            self.wait(PollTimeout::from(50_u8))?;
+            self.wait(after(Duration::from_millis(50)))?;
             self.catch_up()?;
         }
         let killed = self.end_with(Process::kill);
         // One that could not be killed is not waited for: it may never end.
         while killed.is_ok() && self.is_anybody_left() {
-            self.wait(PollTimeout::NONE)?;
+            self.wait(None)?;
             self.catch_up()?;
         }
         self.catch_up()?;
@@ -443,10 +435,9 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// A sleep that is not shorter than asked, and no longer than the kernel takes.
-fn at_most(duration: Duration) -> PollTimeout {
-    let whole_ms = duration.saturating_add(Duration::from_micros(999)).as_millis();
-    PollTimeout::try_from(whole_ms).unwrap_or(PollTimeout::MAX)
+/// The moment `duration` from now on the monotonic clock; `None` is never.
+fn after(duration: Duration) -> Option<u64> {
+    u64::try_from(duration.as_nanos()).ok().and_then(|nanos| monotonic_ns().checked_add(nanos))
 }
 
 /// Says what to do about the limits that starting many workers runs into.

@@ -342,7 +342,7 @@ mod tests {
     }
 
     fn is_refused<T>(result: Result<T>) -> bool {
-        matches!(result, Err(Error::Forked { origin }) if origin == nix::unistd::getppid().as_raw() as u32)
+        matches!(result, Err(Error::Forked { origin }) if origin == std::os::unix::process::parent_id())
     }
 
     #[test]
