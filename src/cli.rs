@@ -18,7 +18,7 @@ use crate::ipc::enter;
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Color, Format, Language, Pictures, Reporter, Screen, to_stdout};
-use crate::scenarios::{Kill, SCENARIOS, Speed, Terms};
+use crate::scenarios::{Kill, RunOptions, SCENARIOS, Speed};
 use crate::sys::{fd, signal};
 
 const TRY_FIRST: &str = "\
@@ -116,8 +116,8 @@ static TOOLS: [Tool; 4] = [
         },
         run: |matches, globals| {
             let (seed, language) = (globals.seed(), globals.language());
-            let terms = chaos::Terms { seed, format: globals.format, language, color: globals.color };
-            chaos::run(&args_of(matches)?, terms)
+            let options = chaos::RunOptions { seed, format: globals.format, language, color: globals.color };
+            chaos::run(&args_of(matches)?, options)
         },
     },
     Tool {
@@ -243,7 +243,7 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
         refuse_unused(own, name, &[])?;
     }
     let language = globals.language();
-    let terms = Terms {
+    let options = RunOptions {
         seed: globals.seed(),
         speed: globals.speed,
         strict: globals.strict,
@@ -253,7 +253,7 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
     let pictures = Pictures::open(globals.timeline.as_deref(), globals.trace.as_deref(), language)
         .map_err(|error| Failure::Unusable(error.into()))?;
     let reporter = || -> Box<dyn Reporter> { to_stdout(globals.format, language, globals.color, globals.quiet) };
-    (entry.run)(own, &terms, &reporter, pictures)
+    (entry.run)(own, &options, &reporter, pictures)
 }
 
 /// Refuses the first of [`Globals`] that was typed and is not among those that a subcommand uses.

@@ -19,7 +19,7 @@ pub(super) const ROLES: &[RoleEntry] = &[RoleEntry::of::<PutsTasks>(), RoleEntry
 pub(super) fn workload<'a>() -> Workload<'a> {
     let point = Point::only()
         .ours("JoinableQueue", processes)
-        .yardstick("channel, counter, condvar", threads)
+        .baseline("channel, counter, condvar", threads)
         .python(json!({ "task": "joinable", "capacity": CAPACITY }));
     Workload::new("joinable", "u64 put, taken on a lease, done; at the end all are", point)
 }

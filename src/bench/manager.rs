@@ -1,6 +1,6 @@
 //! Calls of a manager by more and more clients, over Unix sockets and TCP, beside bare sockets.
 //!
-//! The yardstick is a process that sends back what it gets: one write and one read on each side, which is the least that a
+//! The baseline is a process that sends back what it gets: one write and one read on each side, which is the least that a
 //! call to another process can take. Every client is a thread with a connection of its own, here as there.
 
 use std::io::{Read, Write};
@@ -44,7 +44,7 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
         let point = |clients| {
             Point::at(clients)
                 .ours("Dict", move |calls| manager(way, call, clients, calls))
-                .yardstick("sockets", move |round_trips| sockets(way, clients, round_trips))
+                .baseline("sockets", move |round_trips| sockets(way, clients, round_trips))
                 .python(for_python(way, call, clients))
         };
         Workload::growing(name, about, "clients", CLIENTS.map(point).into())

@@ -167,10 +167,10 @@ mod tests {
         };
         let point = Point::only()
             .ours("ours", |operations| taking(slower(&one, 20_000_000))(operations))
-            .yardstick("it", |operations| taking(slower(&other, 10_000_000))(operations));
+            .baseline("it", |operations| taking(slower(&other, 10_000_000))(operations));
         let results = measure(&Workload::new("twice", "twice", point), 5, &never).expect("measured");
-        let [ours, yardstick] = results.points[0].sides.as_slice() else { panic!("{results:?}") };
-        assert_eq!((ours.ours_to_this, yardstick.ours_to_this), (1.0, 2.0));
+        let [ours, baseline] = results.points[0].sides.as_slice() else { panic!("{results:?}") };
+        assert_eq!((ours.ours_to_this, baseline.ours_to_this), (1.0, 2.0));
         assert_eq!((ours.rounds_ns.len(), ours.spread_percent), (5, 25.0));
         assert_eq!(ours.median_ns, 80e6, "the third round, after one to find out");
         assert!(!ours.is_noisy() && Measured { spread_percent: 25.1, ..ours.clone() }.is_noisy());

@@ -1,4 +1,4 @@
-//! What each mechanism costs on this machine, beside a yardstick measured in the same run.
+//! What each mechanism costs on this machine, beside a baseline measured in the same run.
 //!
 //! A workload has sides: the first is ours, the others are what it is held against. `measure` lets them take turns, and
 //! `report` and `chart` show what came of it.
@@ -86,7 +86,7 @@ pub(crate) struct BenchArgs {
     rounds: u32,
     /// What else does the same work
     #[arg(long, value_name = "WHOM", value_enum)]
-    against: Option<Rival>,
+    against: Option<Comparison>,
     /// Draw the results into this file: an SVG picture with bars
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     chart: Option<PathBuf>,
@@ -94,7 +94,7 @@ pub(crate) struct BenchArgs {
 
 /// Who can be compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Rival {
+enum Comparison {
     /// The multiprocessing of the python3 on the path
     Python,
 }
@@ -117,7 +117,7 @@ pub(crate) fn run(args: &BenchArgs, format: Format) -> Result<Outcome, Failure> 
     let failed = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
     let signals = StopSignals::catch().map_err(|error| failed(error.into()))?;
     let sheet = args.chart.as_deref().map(Sheet::at).transpose().map_err(Failure::Unusable)?;
-    let python = args.against.map(|Rival::Python| Python::start(&signals));
+    let python = args.against.map(|Comparison::Python| Python::start(&signals));
     let python = match python.transpose() {
         Err(error) if signals.asked().is_none() => return Err(Failure::Unusable(error)),
         Err(_) => None,

@@ -20,7 +20,7 @@ pub(super) fn workload<'a>() -> Workload<'a> {
     let point = Point::only()
         .ours("Sender::send, Receiver::recv", |messages| run(Way::Ours, messages))
         .ours("through a shared end", |messages| run(Way::Shared, messages))
-        .yardstick("write(2), read(2) a message", |messages| run(Way::Raw, messages))
+        .baseline("write(2), read(2) a message", |messages| run(Way::Raw, messages))
         .python(json!({ "task": "pipe", "value": NUMBER }));
     Workload::new("pipe", "send a u64 one way from process to process", point)
 }

@@ -12,7 +12,7 @@ use crate::ipc::{Process, Role, RoleEntry, RoleResult};
 pub(super) fn workload<'a>() -> Workload<'a> {
     let point = Point::only()
         .ours("Process::spawn + join", ours)
-        .yardstick("std::process::Command", std_command)
+        .baseline("std::process::Command", std_command)
         .python(json!({ "task": "spawn" }));
     Workload::new("spawn", "start a worker and wait for its end", point)
 }

@@ -1,6 +1,6 @@
 //! The primitives that synchronise, alone and there and back, beside what POSIX and the bare kernel have.
 //!
-//! The two who meet are threads, for ours and for the yardsticks; in Python they are processes, since its threads run one at
+//! The two who meet are threads, for ours and for the baselines; in Python they are processes, since its threads run one at
 //! a time.
 
 use std::hint::black_box;
@@ -25,42 +25,42 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
         Workload::new(
             "lock",
             "take and give back a lock that nobody else wants",
-            point("lock").ours("Lock", lock).yardstick(ROBUST_MUTEX, robust_mutex),
+            point("lock").ours("Lock", lock).baseline(ROBUST_MUTEX, robust_mutex),
         ),
         Workload::new(
             "rlock",
             "the same with a lock that its holder may take again",
-            point("rlock").ours("RLock", rlock).yardstick(ROBUST_MUTEX, robust_mutex),
+            point("rlock").ours("RLock", rlock).baseline(ROBUST_MUTEX, robust_mutex),
         ),
         Workload::new(
             "semaphore",
             "take and give back a permit that is free",
-            point("semaphore").ours("Semaphore", semaphore).yardstick("sem_t", sem_t),
+            point("semaphore").ours("Semaphore", semaphore).baseline("sem_t", sem_t),
         ),
         Workload::new(
             "owned-semaphore",
             "the same with permits that come back from the dead",
-            Point::only().ours("OwnedSemaphore", owned_semaphore).yardstick("sem_t", sem_t),
+            Point::only().ours("OwnedSemaphore", owned_semaphore).baseline("sem_t", sem_t),
         ),
         Workload::new(
             "value",
             "read, change and write a shared number under its lock",
-            point("value").ours("Value::update", value).yardstick(ROBUST_MUTEX, robust_mutex),
+            point("value").ours("Value::update", value).baseline(ROBUST_MUTEX, robust_mutex),
         ),
         Workload::new(
             "event",
             "two wake each other, there and back",
-            point("event").ours("two Events", event).yardstick(BARE_FUTEX, bare_futex),
+            point("event").ours("two Events", event).baseline(BARE_FUTEX, bare_futex),
         ),
         Workload::new(
             "condition",
             "two take turns under a lock, there and back",
-            point("condition").ours("Condition and Lock", condition).yardstick(BARE_FUTEX, bare_futex),
+            point("condition").ours("Condition and Lock", condition).baseline(BARE_FUTEX, bare_futex),
         ),
         Workload::new(
             "barrier",
             "two meet",
-            point("barrier").ours("Barrier", barrier).yardstick("pthread_barrier_t", posix_barrier),
+            point("barrier").ours("Barrier", barrier).baseline("pthread_barrier_t", posix_barrier),
         ),
     ]
 }
@@ -69,7 +69,7 @@ const ROBUST_MUTEX: &str = "robust pthread mutex";
 const BARE_FUTEX: &str = "two words and futex(2)";
 
 shared_layout! {
-    struct Yardstick = b"yardstik" {
+    struct Baseline = b"yardstik" {
         semaphore: PosixSemaphore,
         barrier: PosixBarrier,
         mutex: RobustMutex,
@@ -77,11 +77,11 @@ shared_layout! {
     }
 }
 
-fn yardstick() -> std::io::Result<Mapping<Yardstick>> {
-    Mapping::create(0, |yardstick: &Yardstick| {
-        yardstick.semaphore.init(1);
-        yardstick.barrier.init(2);
-        yardstick.mutex.init()
+fn baseline() -> std::io::Result<Mapping<Baseline>> {
+    Mapping::create(0, |baseline: &Baseline| {
+        baseline.semaphore.init(1);
+        baseline.barrier.init(2);
+        baseline.mutex.init()
     })
 }
 
@@ -116,7 +116,7 @@ fn rlock(times: u64) -> Result<Sample> {
 }
 
 fn robust_mutex(times: u64) -> Result<Sample> {
-    let bare = yardstick()?;
+    let bare = baseline()?;
     Sample::of(times, || {
         bare.mutex.lock(None);
         bare.mutex.unlock();
@@ -141,7 +141,7 @@ fn owned_semaphore(times: u64) -> Result<Sample> {
 }
 
 fn sem_t(times: u64) -> Result<Sample> {
-    let bare = yardstick()?;
+    let bare = baseline()?;
     Sample::of(times, || {
         bare.semaphore.wait();
         bare.semaphore.post();
@@ -189,7 +189,7 @@ fn condition(times: u64) -> Result<Sample> {
 }
 
 fn bare_futex(times: u64) -> Result<Sample> {
-    let bare = yardstick()?;
+    let bare = baseline()?;
     let [one, other] = &bare.words;
     let take = |word: &AtomicU32| {
         while word.compare_exchange(1, 0, SeqCst, SeqCst).is_err() {
@@ -225,7 +225,7 @@ fn barrier(times: u64) -> Result<Sample> {
 }
 
 fn posix_barrier(times: u64) -> Result<Sample> {
-    let bare = yardstick()?;
+    let bare = baseline()?;
     let wait = || {
         bare.barrier.wait();
         Ok(())

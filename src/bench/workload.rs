@@ -33,7 +33,7 @@ pub(super) struct Side<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Ours,
-    Yardstick,
+    Baseline,
     Python,
 }
 
@@ -41,7 +41,7 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Kind::Ours => "ours",
-            Kind::Yardstick => "yardstick",
+            Kind::Baseline => "yardstick",
             Kind::Python => "python",
         }
     }
@@ -118,8 +118,8 @@ impl<'a> Point<'a> {
         self.side(name, Kind::Ours, run)
     }
 
-    pub(super) fn yardstick(self, name: &str, run: impl Fn(u64) -> anyhow::Result<Sample> + 'a) -> Self {
-        self.side(name, Kind::Yardstick, run)
+    pub(super) fn baseline(self, name: &str, run: impl Fn(u64) -> anyhow::Result<Sample> + 'a) -> Self {
+        self.side(name, Kind::Baseline, run)
     }
 
     pub(super) fn side(mut self, name: &str, kind: Kind, run: impl Fn(u64) -> anyhow::Result<Sample> + 'a) -> Self {

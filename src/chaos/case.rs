@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::i18n::Localized;
 use super::peer::Peer;
-use super::words::Words;
-use crate::ipc::processes::codec;
+use crate::ipc::process::codec;
 use crate::ipc::{CodecError, RoleResult};
 
 /// What became of an operation whose process was killed in it, as those see it who live on. In the order of time.
@@ -41,60 +41,60 @@ pub(super) enum Fault {
 /// One case. The value is what is prepared for one kill: the object, and those who live on.
 pub(super) trait Case: Sized + 'static {
     /// What the victim is given.
-    type Part: Serialize + DeserializeOwned;
+    type Handles: Serialize + DeserializeOwned;
 
     /// Makes the object and whatever stands around it.
     fn prepare() -> anyhow::Result<Self>;
 
     /// Gives the victim its part.
-    fn part(&mut self) -> Self::Part;
+    fn handles(&mut self) -> Self::Handles;
 
     /// What the victim does, with a [mark](crate::sys::trace::mark) before the operation and one behind it.
-    fn suffer(part: Self::Part) -> RoleResult;
+    fn run_victim(handles: Self::Handles) -> RoleResult;
 
     /// Sets those to wait who wait for the victim. Called when it stands at its first mark.
-    fn surround(&mut self) -> anyhow::Result<()> {
+    fn before_kill(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
 
     /// Wakes the victim when it sleeps in its operation. Not called if it does not come so far.
-    fn rouse(&mut self) -> anyhow::Result<()> {
+    fn wake(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
 
     /// Looks what the death has left, and whether those who live on can go on.
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault>;
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault>;
 }
 
 /// What a victim is given, without its type: encodes it, when its role is.
-pub(super) type Part = Box<dyn Fn() -> Result<Vec<u8>, CodecError>>;
+pub(super) type Handles = Box<dyn Fn() -> Result<Vec<u8>, CodecError>>;
 /// What a victim does with what it was given.
 pub(super) type Act = Box<dyn FnOnce() -> RoleResult>;
 
 /// A [`Case`] without its type.
 pub(super) trait Prepared {
-    fn part(&mut self) -> Part;
-    fn surround(&mut self) -> anyhow::Result<()>;
-    fn rouse(&mut self) -> anyhow::Result<()>;
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault>;
+    fn handles(&mut self) -> Handles;
+    fn before_kill(&mut self) -> anyhow::Result<()>;
+    fn wake(&mut self) -> anyhow::Result<()>;
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault>;
 }
 
 impl<C: Case> Prepared for C {
-    fn part(&mut self) -> Part {
-        let part = Case::part(self);
-        Box::new(move || codec::to_vec(&part))
+    fn handles(&mut self) -> Handles {
+        let handles = Case::handles(self);
+        Box::new(move || codec::to_vec(&handles))
     }
 
-    fn surround(&mut self) -> anyhow::Result<()> {
-        Case::surround(self)
+    fn before_kill(&mut self) -> anyhow::Result<()> {
+        Case::before_kill(self)
     }
 
-    fn rouse(&mut self) -> anyhow::Result<()> {
-        Case::rouse(self)
+    fn wake(&mut self) -> anyhow::Result<()> {
+        Case::wake(self)
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        Case::judge(self, scene)
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        Case::check(self, observation)
     }
 }
 
@@ -112,10 +112,10 @@ pub(super) enum Span {
 /// A line of the table: an object, a place to be killed, and what is promised then.
 pub(super) struct Row {
     pub(super) object: &'static str,
-    pub(super) place: Words,
+    pub(super) place: Localized,
     pub(super) span: Span,
     /// What the survivors do.
-    pub(super) survivors: Words,
+    pub(super) survivors: Localized,
     /// The effect of a kill before the first instruction, and of one behind the last.
     pub(super) effects: (Effect, Effect),
     /// Whether it is documented that a sleeper may have to look around by itself.
@@ -125,7 +125,7 @@ pub(super) struct Row {
     /// The same kill in Python, by its name there.
     pub(super) python: Option<&'static str>,
     pub(super) prepare: fn() -> anyhow::Result<Box<dyn Prepared>>,
-    /// Decodes a [`Part`], when its role is.
+    /// Decodes a [`Handles`], when its role is.
     pub(super) decode: fn(&[u8]) -> Result<Act, CodecError>,
 }
 
@@ -133,16 +133,16 @@ impl Row {
     /// A row that kills in the middle of `C`'s operation; the first and the last effect are `effects`.
     pub(super) const fn within<C: Case>(
         object: &'static str,
-        place: Words,
-        survivors: Words,
+        place: Localized,
+        survivors: Localized,
         effects: (Effect, Effect),
     ) -> Row {
         fn prepare<C: Case>() -> anyhow::Result<Box<dyn Prepared>> {
             Ok(Box::new(C::prepare()?))
         }
-        fn decode<C: Case>(part: &[u8]) -> Result<Act, CodecError> {
-            let part: C::Part = codec::from_slice(part)?;
-            Ok(Box::new(move || C::suffer(part)))
+        fn decode<C: Case>(handles: &[u8]) -> Result<Act, CodecError> {
+            let handles: C::Handles = codec::from_slice(handles)?;
+            Ok(Box::new(move || C::run_victim(handles)))
         }
         Row {
             object,
@@ -159,12 +159,22 @@ impl Row {
     }
 
     /// A row that kills before the first instruction of `C`'s operation.
-    pub(super) const fn before<C: Case>(object: &'static str, place: Words, survivors: Words, effect: Effect) -> Row {
+    pub(super) const fn before<C: Case>(
+        object: &'static str,
+        place: Localized,
+        survivors: Localized,
+        effect: Effect,
+    ) -> Row {
         Row { span: Span::Before, ..Row::within::<C>(object, place, survivors, (effect, effect)) }
     }
 
     /// A row that kills while the victim sleeps in `C`'s operation.
-    pub(super) const fn asleep<C: Case>(object: &'static str, place: Words, survivors: Words, effect: Effect) -> Row {
+    pub(super) const fn asleep<C: Case>(
+        object: &'static str,
+        place: Localized,
+        survivors: Localized,
+        effect: Effect,
+    ) -> Row {
         Row { span: Span::Asleep, ..Row::within::<C>(object, place, survivors, (effect, effect)) }
     }
 
@@ -186,10 +196,10 @@ impl Row {
 
 /// The moment of a death, and what is seen of it.
 #[derive(Debug)]
-pub(super) struct Scene {
+pub(super) struct Observation {
     pub(super) victim_pid: u32,
     /// Whether the victim slept and was roused.
-    pub(super) roused: bool,
+    pub(super) woken: bool,
     killed_ns: u64,
     /// The longest that anybody took to go on, from the kill.
     pub(super) slowest_ns: u64,
@@ -197,9 +207,9 @@ pub(super) struct Scene {
     pub(super) wake_lost: bool,
 }
 
-impl Scene {
-    pub(super) fn new(victim_pid: u32, roused: bool, killed_ns: u64) -> Self {
-        Scene { victim_pid, roused, killed_ns, slowest_ns: 0, wake_lost: false }
+impl Observation {
+    pub(super) fn new(victim_pid: u32, woken: bool, killed_ns: u64) -> Self {
+        Observation { victim_pid, woken, killed_ns, slowest_ns: 0, wake_lost: false }
     }
 
     /// What a peer that slept through the death has got. `None` if it still sleeps and nothing is `owed` to it.

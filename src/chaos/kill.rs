@@ -8,7 +8,7 @@ use std::io;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::case::{Effect, Fault, Prepared, Row, Scene};
+use super::case::{Effect, Fault, Observation, Prepared, Row};
 use super::victim::Victim;
 use crate::ipc::Process;
 use crate::sys::clock::monotonic_ns;
@@ -80,11 +80,11 @@ impl Course {
 impl Row {
     /// Leads a victim through the whole operation and notes its course.
     pub(super) fn survey(&self, index: usize) -> anyhow::Result<Course> {
-        let mut trial = Trial::begin(self, index)?;
+        let mut run = KillRun::begin(self, index)?;
         let mut course = Course::default();
         let mut known = HashSet::new();
         loop {
-            let address = trial.tracee.at()?;
+            let address = run.tracee.at()?;
             if known.insert(address) {
                 course.landmarks.push(course.addresses.len());
             }
@@ -92,60 +92,60 @@ impl Row {
             if course.addresses.len() > TOO_MANY {
                 bail!("the operation does not end after {TOO_MANY} instructions");
             }
-            let stop = trial.tracee.step().context(LEAD)?;
+            let stop = run.tracee.step().context(LEAD)?;
             if stop == Stop::Asleep {
                 course.slept_after.get_or_insert(course.len());
                 course.sleeps += 1;
             }
-            if trial.through_sleep(stop)? == Stop::Marked {
+            if run.through_sleep(stop)? == Stop::Marked {
                 break;
             }
         }
-        trial.kill(self)?;
+        run.kill(self)?;
         Ok(course)
     }
 
     /// Kills one victim of this row, the `index`th of all, at `point`.
     pub(super) fn kill(&self, index: usize, course: &Course, point: Point) -> anyhow::Result<Seen> {
-        let mut trial = Trial::begin(self, index)?;
-        trial.sleeps_left = Some(course.sleeps);
+        let mut run = KillRun::begin(self, index)?;
+        run.sleeps_left = Some(course.sleeps);
         match point {
-            Point::After(place) => trial.lead_to(course, place)?,
+            Point::After(place) => run.lead_to(course, place)?,
             // Nobody wakes it: it can as well run to its sleep.
-            Point::Asleep => trial.lead_asleep(Tracee::go_on)?,
+            Point::Asleep => run.lead_asleep(Tracee::go_on)?,
             Point::Woken => {
                 // The next instruction is the last: what the victim would do behind its sleep it does not.
-                trial.lead_to(course, course.slept_after.unwrap_or(0))?;
-                trial.lead_asleep(Tracee::step)?;
-                trial.rouse()?;
+                run.lead_to(course, course.slept_after.unwrap_or(0))?;
+                run.lead_asleep(Tracee::step)?;
+                run.wake()?;
             }
         }
-        trial.kill(self)
+        run.kill(self)
     }
 }
 
 /// A victim on its way, and those around it.
-struct Trial {
+struct KillRun {
     case: Box<dyn Prepared>,
     process: Process,
     tracee: Tracee,
-    roused: bool,
+    woken: bool,
     /// How often it may still sleep on the course that it is to follow.
     sleeps_left: Option<usize>,
 }
 
-impl Trial {
+impl KillRun {
     /// Starts a victim and leads it to the beginning of its operation.
     fn begin(row: &Row, index: usize) -> anyhow::Result<Self> {
         let mut case = (row.prepare)().context("cannot prepare the case")?;
-        let role = Victim::new(index, case.part());
+        let role = Victim::new(index, case.handles());
         let mut process = Process::spawn("victim", role)?;
         let Some(tracee) = Tracee::meet(process.pid()).context("cannot follow the victim")? else {
             let said = process.join()?.failure.clone();
             return Err(said.map_or_else(|| anyhow!("the victim ended before its operation"), Into::into));
         };
-        case.surround().context("cannot surround the victim")?;
-        Ok(Trial { case, process, tracee, roused: false, sleeps_left: None })
+        case.before_kill().context("cannot surround the victim")?;
+        Ok(KillRun { case, process, tracee, woken: false, sleeps_left: None })
     }
 
     /// Leads the victim over the first `place` instructions of the operation, or to its end.
@@ -180,7 +180,7 @@ impl Trial {
             if let Some(left) = &mut self.sleeps_left {
                 *left = left.checked_sub(1).context("the victim went another way than the first")?;
             }
-            self.rouse()?;
+            self.wake()?;
             self.tracee.wake().context("the victim does not wake")?
         } else {
             stop
@@ -188,10 +188,10 @@ impl Trial {
         if stop == Stop::Ended { Err(self.ended()) } else { Ok(stop) }
     }
 
-    fn rouse(&mut self) -> anyhow::Result<()> {
-        if !self.roused {
-            self.roused = true;
-            self.case.rouse().context("cannot wake the victim")?;
+    fn wake(&mut self) -> anyhow::Result<()> {
+        if !self.woken {
+            self.woken = true;
+            self.case.wake().context("cannot wake the victim")?;
         }
         Ok(())
     }
@@ -206,11 +206,11 @@ impl Trial {
         let killed_ns = monotonic_ns();
         self.process.kill()?;
         self.process.join()?;
-        let mut scene = Scene::new(self.process.pid(), self.roused, killed_ns);
-        let mut verdict = self.case.judge(&mut scene);
-        if verdict.is_ok() && scene.wake_lost && !row.looks_around {
+        let mut observation = Observation::new(self.process.pid(), self.woken, killed_ns);
+        let mut verdict = self.case.check(&mut observation);
+        if verdict.is_ok() && observation.wake_lost && !row.looks_around {
             verdict = Err(Fault::WakeLost);
         }
-        Ok(Seen { verdict, slowest_ns: scene.slowest_ns, repeated: false })
+        Ok(Seen { verdict, slowest_ns: observation.slowest_ns, repeated: false })
     }
 }

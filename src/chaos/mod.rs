@@ -13,6 +13,7 @@ mod bar;
 mod case;
 mod cases;
 mod findings;
+mod i18n;
 mod json;
 mod kill;
 mod peer;
@@ -21,7 +22,6 @@ mod report;
 mod sweep;
 mod table;
 mod victim;
-mod words;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -36,10 +36,10 @@ use anyhow::{Context, ensure};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Command};
 
+use self::i18n::{Localized, localized};
 use self::python::Python;
 use self::sweep::{News, Numbered, Plan, Sweep};
 use self::table::{Run, Table};
-use self::words::{Words, words};
 use crate::ipc::{RoleEntry, StopSignals};
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Color, Format, Language};
@@ -67,7 +67,8 @@ Examples:
   ipc-demo chaos --against python         beside Python's multiprocessing";
 
 /// How far Python has come.
-const PYTHON_BAR: Words = words("{bar:32} {pos} of {len} rows of Python", "{bar:32} Python 已完成 {pos}/{len} 行");
+const PYTHON_BAR: Localized =
+    localized("{bar:32} {pos} of {len} rows of Python", "{bar:32} Python 已完成 {pos}/{len} 行");
 
 /// How often a run looks whether it was asked to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -93,7 +94,7 @@ pub(crate) struct ChaosArgs {
     /// Do something wrong, to see that it is found
     #[cfg(debug_assertions)]
     #[arg(long, hide = true)]
-    sabotage: Option<crate::sys::sabotage::Sabotage>,
+    failpoint: Option<crate::sys::failpoint::Failpoint>,
 }
 
 /// What the same kills can be done to.
@@ -105,7 +106,7 @@ enum Peer {
 
 /// What a run is told beside its arguments.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
+pub(crate) struct RunOptions {
     pub(crate) seed: u64,
     pub(crate) format: Format,
     pub(crate) language: Language,
@@ -156,29 +157,29 @@ fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
 }
 
 /// Kills, looks, and prints row by row.
-pub(crate) fn run(args: &ChaosArgs, terms: Terms) -> Result<Outcome, Failure> {
+pub(crate) fn run(args: &ChaosArgs, options: RunOptions) -> Result<Outcome, Failure> {
     let rows = chosen(args).map_err(Failure::Unusable)?;
     if let Some(Peer::Python) = args.against {
         python::find().map_err(Failure::Unusable)?;
     }
     #[cfg(debug_assertions)]
-    args.sabotage.into_iter().for_each(crate::sys::sabotage::Sabotage::begin);
+    args.failpoint.into_iter().for_each(crate::sys::failpoint::Failpoint::begin);
     let failed = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
-    perform(args, terms, &rows).map_err(failed)
+    perform(args, options, &rows).map_err(failed)
 }
 
-fn perform(args: &ChaosArgs, terms: Terms, rows: &[Numbered]) -> anyhow::Result<Outcome> {
+fn perform(args: &ChaosArgs, options: RunOptions, rows: &[Numbered]) -> anyhow::Result<Outcome> {
     let signals = StopSignals::catch()?;
     let processors = trace::processors().context("cannot see which processors there are")?;
     victim::probe()?;
     let before = belongings();
-    let beside = |Peer::Python| beside(rows, terms, &signals, processors.len());
+    let beside = |Peer::Python| beside(rows, options, &signals, processors.len());
     let python = args.against.map(beside).transpose()?;
     let begun_ns = monotonic_ns();
     let stop = AtomicBool::new(signals.asked().is_some());
-    let sweep = Sweep::new(rows, Plan { exhaustive: args.exhaustive, seed: terms.seed }, &stop);
+    let sweep = Sweep::new(rows, Plan { exhaustive: args.exhaustive, seed: options.seed }, &stop);
     let jobs = sweep.survey(&processors)?;
-    let mut table = Table::new(rows, terms, jobs.len(), python);
+    let mut table = Table::new(rows, options, jobs.len(), python);
     let (news, heard) = mpsc::channel();
     let (killed, told) = thread::scope(|scope| {
         let killing = scope.spawn(|| sweep.kill(&processors, jobs, news));
@@ -193,7 +194,7 @@ fn perform(args: &ChaosArgs, terms: Terms, rows: &[Numbered]) -> anyhow::Result<
             elapsed_ns: monotonic_ns() - begun_ns,
             left_behind: left_behind(before),
             processors: processors.len(),
-            seed: terms.seed,
+            seed: options.seed,
             exhaustive: args.exhaustive,
         })
     });
@@ -209,11 +210,11 @@ fn perform(args: &ChaosArgs, terms: Terms, rows: &[Numbered]) -> anyhow::Result<
 }
 
 /// Does the kills of these rows to Python.
-fn beside(rows: &[Numbered], terms: Terms, signals: &StopSignals, processors: usize) -> anyhow::Result<Python> {
+fn beside(rows: &[Numbered], options: RunOptions, signals: &StopSignals, processors: usize) -> anyhow::Result<Python> {
     // Some rows have the same kill in Python.
     let names: BTreeSet<_> = rows.iter().filter_map(|(_, row)| row.python).collect();
     let names: Vec<_> = names.into_iter().collect();
-    let bar = bar::bar(terms, PYTHON_BAR, names.len());
+    let bar = bar::bar(options, PYTHON_BAR, names.len());
     let tell = || bar.iter().for_each(|bar| bar.inc(1));
     let python = python::kill(&names, processors, tell, || signals.asked().is_some());
     bar.iter().for_each(|bar| bar.finish_and_clear());

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use self::lane::Lane;
 use super::LOOK_EVERY;
 use super::case::Row;
-use super::words::{Words, words};
+use super::i18n::{Localized, localized};
 use crate::sys::clock::monotonic_ns;
 
 /// The program, which does the kills that it is given by their names.
@@ -41,12 +41,12 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) fn words(self) -> Words {
+    pub(super) fn localized(self) -> Localized {
         match self {
-            Outcome::GoesOn => words("goes on", "继续"),
-            Outcome::Loses => words("loses", "丢数据"),
-            Outcome::Wrong => words("wrong", "出错"),
-            Outcome::Hangs => words("hangs", "卡死"),
+            Outcome::GoesOn => localized("goes on", "继续"),
+            Outcome::Loses => localized("loses", "丢数据"),
+            Outcome::Wrong => localized("wrong", "出错"),
+            Outcome::Hangs => localized("hangs", "卡死"),
         }
     }
 }
@@ -91,7 +91,7 @@ pub(super) struct Python {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Said {
-    Terms {
+    RunOptions {
         version: String,
         most_kills: usize,
         patience_ms: u64,
@@ -163,7 +163,7 @@ impl Python {
     /// Takes a line of the program. Whether that was a kill done.
     fn hear(&mut self, line: &str) -> anyhow::Result<bool> {
         match serde_json::from_str(line).with_context(|| format!("python3 said what cannot be read: {line}"))? {
-            Said::Terms { version, most_kills, patience_ms } => {
+            Said::RunOptions { version, most_kills, patience_ms } => {
                 (self.version, self.most_kills, self.patience_ms) = (version, most_kills, patience_ms);
                 Ok(false)
             }

@@ -5,9 +5,9 @@ use unicode_width::UnicodeWidthStr;
 
 use super::case::{Fault, Row};
 use super::findings::Findings;
+use super::i18n::{Localized, localized};
 use super::kill::Point;
 use super::python::{Counts, Outcome, Python};
-use super::words::{Words, words};
 use crate::report::{Language, duration};
 
 pub(super) const PLACE_WIDTH: usize = 25;
@@ -68,8 +68,8 @@ impl Total {
 }
 
 impl Look {
-    fn say(self, words: Words) -> &'static str {
-        self.language.pick(words.en, words.zh)
+    fn say(self, localized: Localized) -> &'static str {
+        self.language.pick(localized.en, localized.zh)
     }
 
     fn paint(self, style: Style, text: &str) -> String {
@@ -85,10 +85,10 @@ impl Look {
     pub(super) fn head(self, python: bool) -> String {
         let line = format!(
             "    {}{}  {}{}{}",
-            padded(self.say(words("killed", "何时被杀")), PLACE_WIDTH),
-            behind(self.say(words("kills", "次数")), KILLS_WIDTH),
-            padded(self.say(words("the survivors", "幸存者")), SURVIVORS_WIDTH),
-            behind(self.say(words("slowest", "最慢")), SLOWEST_WIDTH),
+            padded(self.say(localized("killed", "何时被杀")), PLACE_WIDTH),
+            behind(self.say(localized("kills", "次数")), KILLS_WIDTH),
+            padded(self.say(localized("the survivors", "幸存者")), SURVIVORS_WIDTH),
+            behind(self.say(localized("slowest", "最慢")), SLOWEST_WIDTH),
             if python { behind("Python", PYTHON_WIDTH) } else { String::new() },
         );
         self.paint(Style::new().dimmed(), &line) + "\n"
@@ -114,7 +114,7 @@ impl Look {
             text += &self.paint(Style::new().fg_color(Some(AnsiColor::Red.into())), &line);
         }
         if let Some(more) = findings.faults.len().checked_sub(SHOWN + 1) {
-            text += &format!("      … {} {}\n", more + 1, self.say(words("more", "处")));
+            text += &format!("      … {} {}\n", more + 1, self.say(localized("more", "处")));
         }
         text
     }
@@ -122,7 +122,7 @@ impl Look {
     fn python(self, counts: Option<Counts>) -> String {
         let Some(worst) = counts.map(Counts::worst) else { return behind("–", PYTHON_WIDTH) };
         let color = if worst == Outcome::GoesOn { AnsiColor::Green } else { AnsiColor::Red };
-        self.paint(Style::new().fg_color(Some(color.into())), &behind(self.say(worst.words()), PYTHON_WIDTH))
+        self.paint(Style::new().fg_color(Some(color.into())), &behind(self.say(worst.localized()), PYTHON_WIDTH))
     }
 
     /// What was done to Python, and how.
@@ -150,8 +150,8 @@ impl Look {
             (Point::After(1), Language::En) => "after 1 instruction".to_owned(),
             (Point::After(count), Language::En) => format!("after {count} instructions"),
             (Point::After(count), Language::Zh) => format!("第 {count} 条指令之后"),
-            (Point::Asleep, _) => self.say(words("asleep", "睡眠中")).to_owned(),
-            (Point::Woken, _) => self.say(words("just woken", "刚被唤醒")).to_owned(),
+            (Point::Asleep, _) => self.say(localized("asleep", "睡眠中")).to_owned(),
+            (Point::Woken, _) => self.say(localized("just woken", "刚被唤醒")).to_owned(),
         }
     }
 
@@ -162,7 +162,7 @@ impl Look {
         let (slowest, holds) = (duration(total.slowest_ns / 1_000), total.holds());
         let verdict = match self.language {
             _ if total.rows == 0 => {
-                self.say(words("stopped before a row was finished", "第一行完成之前就停止了")).to_owned()
+                self.say(localized("stopped before a row was finished", "第一行完成之前就停止了")).to_owned()
             }
             Language::En if holds => {
                 format!("held: {kills} kills, everybody else goes on, the slowest after {slowest}")
@@ -214,15 +214,15 @@ fn kills(row: &Row, findings: &Findings) -> String {
     if counts.is_empty() { "0".to_owned() } else { counts.join("+") }
 }
 
-fn sentence(fault: Fault) -> Words {
+fn sentence(fault: Fault) -> Localized {
     match fault {
-        Fault::Hangs => words("somebody waits longer than 250 ms", "有人等了超过 250 ms"),
-        Fault::WakeLost => words("a sleeper was not woken", "睡着的没有被唤醒"),
-        Fault::Torn => words("something half done can be seen", "能看到做了一半的东西"),
-        Fault::Lost => words("something is lost", "有东西丢了"),
-        Fault::Twice => words("something is there twice", "有东西出现了两次"),
-        Fault::Unusable => words("it cannot be used any more", "不能再用了"),
-        Fault::Undecided => words("done and undone in the wrong order", "先做完后又没做"),
+        Fault::Hangs => localized("somebody waits longer than 250 ms", "有人等了超过 250 ms"),
+        Fault::WakeLost => localized("a sleeper was not woken", "睡着的没有被唤醒"),
+        Fault::Torn => localized("something half done can be seen", "能看到做了一半的东西"),
+        Fault::Lost => localized("something is lost", "有东西丢了"),
+        Fault::Twice => localized("something is there twice", "有东西出现了两次"),
+        Fault::Unusable => localized("it cannot be used any more", "不能再用了"),
+        Fault::Undecided => localized("done and undone in the wrong order", "先做完后又没做"),
     }
 }
 

@@ -5,18 +5,19 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::ProgressBar;
 
-use super::Terms;
+use super::RunOptions;
 use super::bar::bar;
 use super::findings::Findings;
+use super::i18n::{Localized, localized};
 use super::json;
 use super::python::Python;
 pub(super) use super::report::Run;
 use super::report::{Look, Total};
 use super::sweep::{News, Numbered};
-use super::words::{Words, words};
 use crate::report::{Format, Screen};
 
-const BAR: Words = words("{bar:32} {pos} of {len} kills  {eta} left", "{bar:32} 已杀 {pos}/{len} 次  还需 {eta}");
+const BAR: Localized =
+    localized("{bar:32} {pos} of {len} kills  {eta} left", "{bar:32} 已杀 {pos}/{len} 次  还需 {eta}");
 
 /// A table on stdout.
 pub(super) struct Table<'a> {
@@ -32,12 +33,12 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     /// A table of `rows` that takes so many `kills`, beside Python's if that was asked for.
-    pub(super) fn new(rows: &'a [Numbered], terms: Terms, kills: usize, python: Option<Python>) -> Self {
+    pub(super) fn new(rows: &'a [Numbered], options: RunOptions, kills: usize, python: Option<Python>) -> Self {
         let is_terminal = io::stdout().is_terminal();
-        let look = Look { language: terms.language, colored: terms.color.is_wanted(is_terminal) };
-        let bar = bar(terms, BAR, kills);
+        let look = Look { language: options.language, colored: options.color.is_wanted(is_terminal) };
+        let bar = bar(options, BAR, kills);
         let (early, total) = (BTreeMap::new(), Total { python, ..Total::default() });
-        Table { rows, format: terms.format, look, bar, early, shown: 0, total }
+        Table { rows, format: options.format, look, bar, early, shown: 0, total }
     }
 
     /// Takes note of what happened, and shows what can be shown.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize, Serializer, ser};
 
-use super::case::{Act, Part, Row};
+use super::case::{Act, Handles, Row};
 use super::cases::ROWS;
-use crate::ipc::processes::codec;
+use crate::ipc::process::codec;
 use crate::ipc::{CodecError, Process, Role, RoleEntry, RoleResult};
 #[cfg(debug_assertions)]
-use crate::sys::sabotage::Sabotage;
+use crate::sys::failpoint::Failpoint;
 use crate::sys::trace::{self, Stop, Tracee};
 
 pub(super) const ROLE: RoleEntry = RoleEntry::of::<Victim>();
@@ -27,19 +27,19 @@ pub(super) struct Victim {
     row: usize,
     /// What the row's case gives it.
     #[serde(serialize_with = "encode")]
-    part: Given,
+    handles: Given,
     #[cfg(debug_assertions)]
-    sabotage: Option<Sabotage>,
+    failpoint: Option<Failpoint>,
 }
 
 enum Given {
-    ToWorker(Part),
+    ToWorker(Handles),
     InWorker(Act),
 }
 
 fn encode<S: Serializer>(given: &Given, serializer: S) -> Result<S::Ok, S::Error> {
     match given {
-        Given::ToWorker(part) => part().map_err(ser::Error::custom)?.serialize(serializer),
+        Given::ToWorker(handles) => handles().map_err(ser::Error::custom)?.serialize(serializer),
         Given::InWorker(_) => Err(ser::Error::custom("a victim starts no other")),
     }
 }
@@ -48,9 +48,9 @@ fn encode<S: Serializer>(given: &Given, serializer: S) -> Result<S::Ok, S::Error
 #[derive(Deserialize)]
 struct Told {
     row: usize,
-    part: Vec<u8>,
+    handles: Vec<u8>,
     #[cfg(debug_assertions)]
-    sabotage: Option<Sabotage>,
+    failpoint: Option<Failpoint>,
 }
 
 impl TryFrom<Told> for Victim {
@@ -61,21 +61,21 @@ impl TryFrom<Told> for Victim {
         let decode = row.ok_or_else(|| CodecError::Refused("there is no such case".to_owned()))?.decode;
         Ok(Victim {
             row: told.row,
-            part: Given::InWorker(decode(&told.part)?),
+            handles: Given::InWorker(decode(&told.handles)?),
             #[cfg(debug_assertions)]
-            sabotage: told.sabotage,
+            failpoint: told.failpoint,
         })
     }
 }
 
 impl Victim {
     /// The victim of the `row`th row, with what its case gives it.
-    pub(super) fn new(row: usize, part: Part) -> Self {
+    pub(super) fn new(row: usize, handles: Handles) -> Self {
         Victim {
             row,
-            part: Given::ToWorker(part),
+            handles: Given::ToWorker(handles),
             #[cfg(debug_assertions)]
-            sabotage: Sabotage::chosen(),
+            failpoint: Failpoint::chosen(),
         }
     }
 }
@@ -85,8 +85,8 @@ impl Role for Victim {
 
     fn run(self) -> RoleResult {
         #[cfg(debug_assertions)]
-        self.sabotage.into_iter().for_each(Sabotage::begin);
-        let Given::InWorker(act) = self.part else { return Err("not in a worker".into()) };
+        self.failpoint.into_iter().for_each(Failpoint::begin);
+        let Given::InWorker(act) = self.handles else { return Err("not in a worker".into()) };
         // The thread that stands for this process goes to sleep. Later it could run into a breakpoint, with nobody to follow it.
         thread::sleep(Duration::from_micros(50));
         trace::offer().map_err(|error| format!("{REFUSED}: {error}"))?;
@@ -95,10 +95,10 @@ impl Role for Victim {
 }
 
 /// Has a victim of `row` do its whole operation, and kills it: the death that a case begins with.
-pub(super) fn forerun<P: Serialize + 'static>(row: &'static Row, part: P) -> anyhow::Result<()> {
+pub(super) fn kill_predecessor<P: Serialize + 'static>(row: &'static Row, handles: P) -> anyhow::Result<()> {
     let index = ROWS.iter().copied().flatten().position(|known| std::ptr::eq(known, row));
     let index = index.context("the row is not in the table")?;
-    let role = Victim::new(index, Box::new(move || codec::to_vec(&part)));
+    let role = Victim::new(index, Box::new(move || codec::to_vec(&handles)));
     let mut process = Process::spawn("forerunner", role)?;
     let mut tracee = Tracee::meet(process.pid())?.context("the forerunner ended too early")?;
     ensure!(tracee.go_on()? == Stop::Marked, "the forerunner did not come to its end");

@@ -6,9 +6,9 @@ use crate::sys::clock::monotonic_ns;
 
 /// Interval between liveness checks while asleep: the longest sleep without a look at what is waited for and who is alive.
 /// Well below the 250 ms within which a death must show.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_nanos(LOOK_EVERY_NS);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_nanos(LIVENESS_CHECK_NS);
 /// The same in nanoseconds.
-pub(crate) const LOOK_EVERY_NS: u64 = 100_000_000;
+pub(crate) const LIVENESS_CHECK_NS: u64 = 100_000_000;
 
 /// When to give up: a moment, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +40,8 @@ impl Deadline {
     }
 
     /// Until when to sleep at most before the next look, on the monotonic clock.
-    pub(crate) fn next_look(self) -> u64 {
-        let look_ns = monotonic_ns() + LOOK_EVERY_NS;
+    pub(crate) fn next_check(self) -> u64 {
+        let look_ns = monotonic_ns() + LIVENESS_CHECK_NS;
         self.0.map_or(look_ns, |at_ns| at_ns.min(look_ns))
     }
 
@@ -68,8 +68,8 @@ mod tests {
     #[test]
     fn next_look_is_never_behind_the_end() {
         let soon = Deadline::after(Duration::from_millis(1));
-        assert_eq!(Some(soon.next_look()), soon.at_ns());
-        assert!(Deadline::NEVER.next_look() <= monotonic_ns() + LOOK_EVERY_NS);
+        assert_eq!(Some(soon.next_check()), soon.at_ns());
+        assert!(Deadline::NEVER.next_check() <= monotonic_ns() + LIVENESS_CHECK_NS);
         assert!(Deadline::after(Duration::ZERO).has_passed() && !Deadline::NEVER.has_passed());
     }
 

@@ -5,9 +5,9 @@
 use std::io;
 
 use crate::ipc::manager;
-use crate::ipc::processes::codec::CodecError;
-use crate::ipc::processes::process::WorkerFailure;
-use crate::ipc::sync::breach::Breach;
+use crate::ipc::process::child::WorkerFailure;
+use crate::ipc::process::codec::CodecError;
+use crate::ipc::sync::break_cause::BreakCause;
 use crate::sys::fork::forked_from;
 
 /// The result of an operation between processes.
@@ -68,7 +68,7 @@ pub enum Error {
     },
     /// A barrier is broken, or broke while this party waited.
     #[error("the barrier is broken: {0}")]
-    BrokenBarrier(Breach),
+    BrokenBarrier(BreakCause),
     /// More processes were given a shared object than it can count on.
     #[error("at most {limit} processes can be given this")]
     TooManyMembers {
@@ -129,9 +129,9 @@ pub enum Error {
         /// How many the worker got.
         given: usize,
     },
-    /// There are as many processes as one family can have.
+    /// There are as many processes as one process table can have.
     #[error("a family has at most {limit} processes at once")]
-    FamilyFull {
+    ProcessTableFull {
         /// The limit.
         limit: usize,
     },
@@ -198,7 +198,7 @@ pub enum Error {
     },
     /// The greeting between a manager and its client came to nothing.
     #[error(transparent)]
-    Unwelcome(#[from] manager::Unwelcome),
+    HandshakeError(#[from] manager::HandshakeError),
     /// A key without a single byte would let everybody in.
     #[error(transparent)]
     EmptyKey(#[from] manager::EmptyKey),

@@ -2,66 +2,66 @@
 //!
 //! | Python | here | in |
 //! |---|---|---|
-//! | `Process` | [`Process`], with a [`Role`] instead of a target function | `processes` |
-//! | arguments of a process | a role's fields, handles included | `processes` |
-//! | `freeze_support` | [`enter`] | `processes` |
-//! | `KeyboardInterrupt` | [`StopSignals`] | `processes` |
-//! | `Queue`, `SimpleQueue` | [`Queue`], and one-sided [`Producer`] and [`Consumer`] | `queues` |
-//! | `JoinableQueue` | [`JoinableQueue`], with a [`Lease`] on every item | `queues` |
-//! | `Queue`, as Python makes it | [`PipeQueue`] | `queues` |
-//! | `Pipe(False)`, `Pipe(True)` | [`pipe`], [`duplex`] | `messages` |
-//! | `connection.Connection` | [`Connection`], or a [`Receiver`] or [`Sender`] of one type | `messages` |
-//! | `connection.wait` | [`wait`] | `messages` |
+//! | `Process` | [`Process`], with a [`Role`] instead of a target function | `process` |
+//! | arguments of a process | a role's fields, handles included | `process` |
+//! | `freeze_support` | [`enter`] | `process` |
+//! | `KeyboardInterrupt` | [`StopSignals`] | `process` |
+//! | `Queue`, `SimpleQueue` | [`Queue`], and one-sided [`Producer`] and [`Consumer`] | `queue` |
+//! | `JoinableQueue` | [`JoinableQueue`], with a [`Lease`] on every item | `queue` |
+//! | `Queue`, as Python makes it | [`PipeQueue`] | `queue` |
+//! | `Pipe(False)`, `Pipe(True)` | [`pipe`], [`duplex`] | `pipe` |
+//! | `connection.Connection` | [`Connection`], or a [`Receiver`] or [`Sender`] of one type | `pipe` |
+//! | `connection.wait` | [`wait`] | `pipe` |
 //! | `Lock`, `RLock` | [`Lock`], [`RLock`] | `sync` |
 //! | `Semaphore`, `BoundedSemaphore` | [`Semaphore`], [`BoundedSemaphore`] | `sync` |
 //! | - | [`OwnedSemaphore`]: permits that come back from the dead | `sync` |
 //! | `Condition` | [`Condition`] | `sync` |
 //! | `Event` | [`Event`] | `sync` |
 //! | `Barrier` | [`Barrier`] | `sync` |
-//! | `Value`, `Array` | [`Value`], [`Array`] of any [`Plain`] number | `numbers` |
+//! | `Value`, `Array` | [`Value`], [`Array`] of any [`Plain`] number | `shared` |
 //! | - | [`find_deadlock`]: who waits for whom | `sync` |
 //! | `Manager` | [`manager::Manager`], and proxies for fourteen types of objects | `manager` |
-//! | - | [`datagrams`]: whole messages from many to one | `messages` |
+//! | - | [`datagrams`]: whole messages from many to one | `pipe` |
 
 mod deadline;
 mod error;
 pub mod manager;
-mod messages;
-mod numbers;
-pub(crate) mod processes;
-mod queues;
+mod pipe;
+pub(crate) mod process;
+mod queue;
+mod shared;
 mod sync;
 #[cfg(test)]
-pub(crate) mod trial;
+pub(crate) mod test_util;
 
 pub use error::{Error, Result};
-pub use messages::connection::{Connection, MESSAGE_LIMIT};
-pub use messages::datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
-pub use messages::pipe::{Receiver, Sender, duplex, pipe};
-pub use messages::wait::{Waitable, wait};
-pub use numbers::array::Array;
-pub use numbers::guardian::{AnyLock, ValueGuard};
-pub use numbers::plain::Plain;
-pub use numbers::value::Value;
-pub use processes::boot::enter;
-pub use processes::codec::CodecError;
-pub use processes::process::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
-pub use processes::role::{Role, RoleEntry, RoleResult};
-pub use processes::stop::{StopSignal, StopSignals};
-pub use processes::transfer::Fd;
-pub use queues::channel::{Access, Both, GetOnly, Gets, PutOnly, Puts};
-pub use queues::item::Item;
-pub use queues::joinable_queue::{
+pub use pipe::connection::{Connection, MESSAGE_LIMIT};
+pub use pipe::datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
+pub use pipe::ends::{Receiver, Sender, duplex, pipe};
+pub use pipe::wait::{Waitable, wait};
+pub use process::boot::enter;
+pub use process::child::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
+pub use process::codec::CodecError;
+pub use process::role::{Role, RoleEntry, RoleResult};
+pub use process::stop::{StopSignal, StopSignals};
+pub use process::transfer::Fd;
+pub use queue::channel::{Access, Both, GetOnly, Gets, PutOnly, Puts};
+pub use queue::item::Item;
+pub use queue::joinable_queue::{
     DEFAULT_REDELIVERIES, DeadLetter, JoinableConsumer, JoinableProducer, JoinableQueue, JoinableQueueBuilder,
     MOST_LEASES,
 };
-pub use queues::lease::Lease;
-pub use queues::leasing::OnConsumerDeath;
-pub use queues::pipe_queue::PipeQueue;
-pub use queues::put_error::PutError;
-pub use queues::queue::{Consumer, DEFAULT_BYTE_LIMIT, Producer, Queue, QueueBuilder};
+pub use queue::lease::Lease;
+pub use queue::leasing::OnConsumerDeath;
+pub use queue::pipe_queue::PipeQueue;
+pub use queue::put_error::PutError;
+pub use queue::shm_queue::{Consumer, DEFAULT_BYTE_LIMIT, Producer, Queue, QueueBuilder};
+pub use shared::array::Array;
+pub use shared::plain::Plain;
+pub use shared::value::Value;
+pub use shared::value_lock::{AnyLock, ValueGuard};
 pub use sync::barrier::Barrier;
-pub use sync::breach::Breach;
+pub use sync::break_cause::BreakCause;
 pub use sync::condition::Condition;
 pub use sync::deadlock::{LockId, Wait, find_deadlock};
 pub use sync::event::Event;

@@ -1,8 +1,8 @@
 //! One character a worker: who waits, who holds, who works, who is gone. The picture at the left of every line.
 
+use super::classify::{SpanKind, classify};
 use super::event::{Event, Fact, RUNNER};
 use super::language::Language;
-use super::meaning::{Doing, meaning};
 
 /// Columns that a line has besides its picture and its words: the time, the worker's name, and what separates them.
 const OTHERS: usize = 27;
@@ -92,7 +92,7 @@ pub(super) struct Lanes {
 impl Lanes {
     /// Takes an event into account. Returns a sign that it shows for the first time and that the legend does not have.
     pub(super) fn follow(&mut self, event: &Event) -> Option<Lane> {
-        let meaning = meaning(&event.fact);
+        let class = classify(&event.fact);
         match &event.fact {
             Fact::RunStarted { workers, moments, .. } => {
                 self.workers = vec![Worker::NOT_STARTED; *workers as usize];
@@ -118,23 +118,23 @@ impl Lanes {
         let shows_work = self.signs.contains(&Lane::Working);
         let index = self.index_of(&event.worker)?;
         let worker = &mut self.workers[index];
-        if meaning.starts {
+        if class.starts {
             *worker = Worker { life: Lane::Running, ..Worker::NOT_STARTED };
-        } else if let Some(ending) = meaning.ending {
+        } else if let Some(ending) = class.ending {
             let life = if ending.is_death() { Lane::Died } else { Lane::Ended };
             *worker = Worker { life, ..Worker::NOT_STARTED };
         } else {
             // A worker that waits reports nothing until it is over.
             worker.waits = false;
-            match meaning.ends {
-                Some((Doing::Holding, _)) => worker.held = worker.held.saturating_sub(1),
-                Some((Doing::Working, _)) => worker.works = false,
+            match class.ends {
+                Some((SpanKind::Holding, _)) => worker.held = worker.held.saturating_sub(1),
+                Some((SpanKind::Working, _)) => worker.works = false,
                 _ => {}
             }
-            match meaning.begins {
-                Some((Doing::Waiting, _)) => worker.waits = true,
-                Some((Doing::Holding, _)) => worker.held += 1,
-                Some((Doing::Working, _)) => worker.works = shows_work,
+            match class.begins {
+                Some((SpanKind::Waiting, _)) => worker.waits = true,
+                Some((SpanKind::Holding, _)) => worker.held += 1,
+                Some((SpanKind::Working, _)) => worker.works = shows_work,
                 None => {}
             }
         }

@@ -2,18 +2,18 @@
 //!
 //! Knows nothing of processes or of the library: a report can be made of any list of [`Event`]s.
 
+mod classify;
 pub(crate) mod drawing;
 mod event;
 mod jsonl;
 mod known;
 mod lanes;
 mod language;
-mod meaning;
+mod matching;
+mod model;
 mod order;
 mod pictures;
-mod post;
 mod screen;
-mod spans;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -22,10 +22,10 @@ mod trace;
 
 use std::io::{self, IsTerminal};
 
+pub(crate) use classify::doing_of;
 pub use event::{Allowance, Event, Fact, Link, RUNNER, Reason, Verdict};
 pub use language::Language;
 pub(crate) use language::duration;
-pub(crate) use meaning::doing_of;
 pub(crate) use order::{LONGEST_WAIT_US, Reorder};
 pub(crate) use pictures::Pictures;
 pub(crate) use screen::Screen;

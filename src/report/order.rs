@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use serde_json::Value;
 
+use super::classify::{Direction, Ending, Key, SpanKind, Subject, classify};
 use super::event::{Event, Fact};
-use super::meaning::{Direction, Doing, Ending, Key, Subject, meaning};
 
 /// How long every event waits for earlier ones to arrive, in microseconds.
 const WINDOW_US: u64 = 20_000;
@@ -140,9 +140,9 @@ impl Reorder {
             }
             Fact::WorkerExited { exit_code: Some(1..), .. } => Some(Cause::AnyDeath { of_holder: false }),
             fact => {
-                let parcel = meaning(fact).parcel.filter(|parcel| parcel.direction == Direction::In)?;
-                let sent = Sent::from(parcel.key);
-                if parcel.again {
+                let transfer = classify(fact).transfer.filter(|transfer| transfer.direction == Direction::In)?;
+                let sent = Sent::from(transfer.key);
+                if transfer.again {
                     let taker = self.taken.iter().find(|(worker, taken)| **taken == sent && **worker != event.worker);
                     return Some(match taker {
                         Some((worker, _)) => Cause::EndOf(worker.clone()),
@@ -161,16 +161,16 @@ impl Reorder {
                 event.worker == *holder
                     && match &event.fact {
                         Fact::LockReleased { lock: released, .. } => released == lock,
-                        fact => meaning(fact).ending.is_some(),
+                        fact => classify(fact).ending.is_some(),
                     }
             }
-            Cause::Sending(sent) => meaning(&event.fact)
-                .parcel
-                .is_some_and(|parcel| parcel.direction == Direction::Out && Sent::from(parcel.key) == *sent),
-            Cause::EndOf(worker) => event.worker == *worker && meaning(&event.fact).ending.is_some(),
+            Cause::Sending(sent) => classify(&event.fact)
+                .transfer
+                .is_some_and(|transfer| transfer.direction == Direction::Out && Sent::from(transfer.key) == *sent),
+            Cause::EndOf(worker) => event.worker == *worker && classify(&event.fact).ending.is_some(),
             Cause::AnyDeath { of_holder } => {
                 event.worker != effect.worker
-                    && matches!(meaning(&event.fact).ending, Some(Ending::Killed(_)))
+                    && matches!(classify(&event.fact).ending, Some(Ending::Killed(_)))
                     && (!of_holder || self.permits.contains_key(&event.worker))
             }
         };
@@ -188,7 +188,7 @@ impl Reorder {
     /// Whether a cause that has not arrived may still do.
     fn can_come(&self, cause: &Cause) -> bool {
         let can_tell = |worker: &String| {
-            let ended = |event: &Event| event.worker == *worker && meaning(&event.fact).ending.is_some();
+            let ended = |event: &Event| event.worker == *worker && classify(&event.fact).ending.is_some();
             self.alive.contains(worker) && !self.pending.values().any(ended)
         };
         match cause {
@@ -203,11 +203,11 @@ impl Reorder {
     /// Remembers what is shown.
     fn note(&mut self, event: &Event) {
         let worker = || event.worker.clone();
-        let meaning = meaning(&event.fact);
-        if meaning.starts {
+        let class = classify(&event.fact);
+        if class.starts {
             self.alive.insert(worker());
         }
-        if meaning.ending.is_some() {
+        if class.ending.is_some() {
             self.alive.remove(&event.worker);
             self.holders.retain(|_, holder| *holder != event.worker);
             self.permits.remove(&event.worker);
@@ -227,12 +227,12 @@ impl Reorder {
             }
             _ => {}
         }
-        if let Some((Doing::Working, Subject::Item(_))) = meaning.ends {
+        if let Some((SpanKind::Working, Subject::Item(_))) = class.ends {
             self.taken.remove(&event.worker);
         }
-        let Some(parcel) = meaning.parcel else { return };
-        let sent = Sent::from(parcel.key);
-        match parcel.direction {
+        let Some(transfer) = class.transfer else { return };
+        let sent = Sent::from(transfer.key);
+        match transfer.direction {
             Direction::Out => *self.under_way.entry(sent).or_default() += 1,
             Direction::In => {
                 if let Some(count) = self.under_way.get_mut(&sent) {

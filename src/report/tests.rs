@@ -391,16 +391,16 @@ fn abandoned_locks_and_broken_barriers_name_the_dead() {
         .then("worker-1", Fact::BarrierBroken { round: 1, cause: cause(), dead_pid: Some(102) })
         .then("worker-1", Fact::BarrierBroken { round: 1, cause: cause(), dead_pid: Some(7) });
     let said = |language| run.shown_by(|paper| Text::new(paper, language, false, false));
-    for part in [
+    for lane_kind in [
         "takes over lock-2 from worker-2, which died\n",
         "finds the barrier broken: worker-2 died\n",
         "finds the barrier broken: process 102 died\n",
     ] {
-        assert!(said(Language::En).contains(part), "{part:?} in {}", said(Language::En));
+        assert!(said(Language::En).contains(lane_kind), "{lane_kind:?} in {}", said(Language::En));
     }
-    for part in ["接过锁2：工作进程2已死\n", "发现屏障已破裂：工作进程2死亡\n", "发现屏障已破裂：进程 7 死亡\n"]
+    for lane_kind in ["接过锁2：工作进程2已死\n", "发现屏障已破裂：工作进程2死亡\n", "发现屏障已破裂：进程 7 死亡\n"]
     {
-        assert!(said(Language::Zh).contains(part), "{part:?} in {}", said(Language::Zh));
+        assert!(said(Language::Zh).contains(lane_kind), "{lane_kind:?} in {}", said(Language::Zh));
     }
 }
 

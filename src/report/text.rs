@@ -132,7 +132,7 @@ impl<W: Write> Text<W> {
         line.push_str(&self.paint(Style::new().fg_color(color.map(Into::into)), &name));
         line.push_str(&padding);
         line.push_str(&self.paint(style, &said.next().unwrap_or_default()));
-        let rest = said.map(|part| " ".repeat(indent) + &self.paint(style, &part));
+        let rest = said.map(|lane_kind| " ".repeat(indent) + &self.paint(style, &lane_kind));
         std::iter::once(line).chain(rest).collect()
     }
 

@@ -12,10 +12,10 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use super::classify::{Ending, SpanKind, Subject};
 use super::event::Event;
 use super::jsonl::fields_of;
-use super::meaning::{Doing, Ending, Subject};
-use super::spans::{Flow, Lane, Moment, Span, Story, Way};
+use super::model::{Edge, EdgeKind, Lane, Moment, RunModel, Span};
 
 /// What every trace begins with.
 pub(super) const BEGINNING: &str = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[";
@@ -30,15 +30,15 @@ pub(super) fn write(events: &[Event], out: &mut impl Write) -> io::Result<()> {
 
 /// Writes what is left of a run of which events are forgotten.
 pub(super) fn write_rest(events: &[Event], forgotten: u64, out: &mut impl Write) -> io::Result<()> {
-    let story = Story::of(events);
+    let model = RunModel::of(events);
     let mut lines = Lines { out, is_first: true };
     lines.out.write_all(BEGINNING.as_bytes())?;
-    for (index, lane) in story.lanes.iter().enumerate() {
+    for (index, lane) in model.lanes.iter().enumerate() {
         for record in names(lane, index) {
             lines.write(&record)?;
         }
     }
-    for lane in &story.lanes {
+    for lane in &model.lanes {
         for slice in nested(slices(lane)) {
             lines.write(&slice.record(lane))?;
         }
@@ -47,13 +47,13 @@ pub(super) fn write_rest(events: &[Event], forgotten: u64, out: &mut impl Write)
         }
     }
     // Last: among events of the same time the reader keeps this order, and an arrow needs its slice.
-    for (id, flow) in story.flows.iter().enumerate() {
-        for record in arrow(&story, flow, id as u64 + 1).into_iter().flatten() {
+    for (id, edge) in model.edges.iter().enumerate() {
+        for record in arrow(&model, edge, id as u64 + 1).into_iter().flatten() {
             lines.write(&record)?;
         }
     }
     let fields = |event: Option<&Event>| event.map(|event| fields_of(&event.fact).1);
-    let mut other = json!({ "run": fields(story.started), "summary": fields(story.summary) });
+    let mut other = json!({ "run": fields(model.started), "summary": fields(model.summary) });
     if forgotten > 0 {
         other["forgotten_events"] = forgotten.into();
     }
@@ -160,10 +160,10 @@ fn slices(lane: &Lane<'_>) -> Vec<Slice> {
     let life = Slice { name: "running".to_owned(), cat: "process", from_us: lane.began_us, to_us: lane.ended_us, args };
     let mut slices = vec![life];
     slices.extend(lane.spans.iter().map(|span| {
-        let (name, cat) = doing(span);
+        let (name, cat) = kind(span);
         Slice { name, cat, from_us: span.from_us, to_us: span.to_us, args: told_at(lane, span) }
     }));
-    for (place, moment) in lane.moments.iter().enumerate().filter(|(_, moment)| moment.meaning.parcel.is_some()) {
+    for (place, moment) in lane.moments.iter().enumerate().filter(|(_, moment)| moment.class.transfer.is_some()) {
         let next_us = lane.moments.get(place + 1).map_or(lane.ended_us, |next| next.at_us);
         let to_us = next_us.min(moment.at_us + HANDLING_US).max(moment.at_us);
         let (name, args) = fields_of(&moment.event.fact);
@@ -172,25 +172,25 @@ fn slices(lane: &Lane<'_>) -> Vec<Slice> {
     slices
 }
 
-fn doing(span: &Span<'_>) -> (String, &'static str) {
+fn kind(span: &Span<'_>) -> (String, &'static str) {
     let what = match span.subject {
         Subject::Named(noun, name) => format!("{} {name}", noun.en).trim_end().to_owned(),
-        Subject::Item(super::meaning::Key::Item { from, number }) => format!("{from} #{number}"),
+        Subject::Item(super::classify::Key::Item { from, number }) => format!("{from} #{number}"),
         Subject::Item(_) => "a message".to_owned(),
     };
-    match span.doing {
-        Doing::Waiting => (format!("waiting for {what}"), "waiting"),
-        Doing::Holding => (format!("holding {what}"), "holding"),
-        Doing::Working => (format!("working on {what}"), "working"),
+    match span.kind {
+        SpanKind::Waiting => (format!("waiting for {what}"), "waiting"),
+        SpanKind::Holding => (format!("holding {what}"), "holding"),
+        SpanKind::Working => (format!("working on {what}"), "working"),
     }
 }
 
 /// What the events say with which something began and ended.
 fn told_at(lane: &Lane<'_>, span: &Span<'_>) -> Map<String, Value> {
     let of_this = |moment: &&Moment<'_>| {
-        let subject = Some((span.doing, span.subject));
-        (moment.at_us == span.from_us && moment.meaning.begins == subject)
-            || (moment.at_us == span.to_us && moment.meaning.ends == subject)
+        let subject = Some((span.kind, span.subject));
+        (moment.at_us == span.from_us && moment.class.begins == subject)
+            || (moment.at_us == span.to_us && moment.class.ends == subject)
     };
     let near = |at_us: f64| {
         let place = lane.moments.partition_point(|moment| moment.at_us < at_us);
@@ -239,13 +239,13 @@ fn nested(slices: Vec<Slice>) -> Vec<Slice> {
 
 /// Whether an event has no slice that shows it.
 fn is_instant(moment: &Moment<'_>) -> bool {
-    let meaning = &moment.meaning;
-    let is_slice = meaning.starts || meaning.begins.is_some() || meaning.ends.is_some() || meaning.parcel.is_some();
-    meaning.ending.is_some() || meaning.tone.is_some() || !is_slice
+    let class = &moment.class;
+    let is_slice = class.starts || class.begins.is_some() || class.ends.is_some() || class.transfer.is_some();
+    class.ending.is_some() || class.severity.is_some() || !is_slice
 }
 
 fn instant<'a>(lane: &Lane<'_>, moment: &Moment<'a>) -> Record<'a> {
-    let is_death = moment.meaning.ending.is_some_and(Ending::is_death);
+    let is_death = moment.class.ending.is_some_and(Ending::is_death);
     let (name, args) = fields_of(&moment.event.fact);
     Record {
         cat: Some(if is_death { "death" } else { "event" }),
@@ -256,23 +256,23 @@ fn instant<'a>(lane: &Lane<'_>, moment: &Moment<'a>) -> Record<'a> {
 }
 
 /// Both ends of an arrow. Readers know no arrow that ends before it begins, nor one that begins before its process does.
-fn arrow<'a>(story: &Story<'_>, flow: &Flow<'_>, id: u64) -> Option<[Record<'a>; 2]> {
-    let from_us = flow.from.at_us.min(flow.to.at_us);
-    if from_us < story.lanes[flow.from.lane].began_us {
+fn arrow<'a>(model: &RunModel<'_>, edge: &Edge<'_>, id: u64) -> Option<[Record<'a>; 2]> {
+    let from_us = edge.from.at_us.min(edge.to.at_us);
+    if from_us < model.lanes[edge.from.lane].began_us {
         return None;
     }
-    let name = match flow.way {
-        Way::Message => "message",
-        Way::Reply => "reply",
-        Way::Item => "item",
-        Way::Call => "call",
-        Way::Redelivered => "left by a dead worker",
-        Way::Inherited => "taken from a dead holder",
+    let name = match edge.edge_kind {
+        EdgeKind::Message => "message",
+        EdgeKind::Reply => "reply",
+        EdgeKind::Item => "item",
+        EdgeKind::Call => "call",
+        EdgeKind::Redelivered => "left by a dead worker",
+        EdgeKind::Inherited => "taken from a dead holder",
     };
-    let args: Map<String, Value> = flow.value.map(|value| ("value".to_owned(), value.clone())).into_iter().collect();
+    let args: Map<String, Value> = edge.value.map(|value| ("value".to_owned(), value.clone())).into_iter().collect();
     let end = |ph, lane: usize, at_us, bp| {
-        let record = Record::of(&story.lanes[lane], ph, name, args.clone());
+        let record = Record::of(&model.lanes[lane], ph, name, args.clone());
         Record { cat: Some("flow"), ts: Some(at_us), id: Some(id), bp, ..record }
     };
-    Some([end('s', flow.from.lane, from_us, None), end('f', flow.to.lane, flow.to.at_us, Some('e'))])
+    Some([end('s', edge.from.lane, from_us, None), end('f', edge.to.lane, edge.to.at_us, Some('e'))])
 }

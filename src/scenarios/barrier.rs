@@ -6,10 +6,10 @@ use std::time::Duration;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::Player;
-use super::stage::Stage;
-use super::{Ending, Finding, Scenario, Tally};
-use crate::ipc::{self, Breach, Error, Role, RoleEntry, RoleResult};
+use super::runner::Runner;
+use super::worker::WorkerContext;
+use super::{CheckResult, Completion, Observer, Scenario};
+use crate::ipc::{self, BreakCause, Error, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
 
@@ -48,7 +48,7 @@ Examples:
   ipc-demo barrier --speed max --rounds 100  nothing but the waiting";
     type Args = BarrierArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
-    type Tally = Rounds;
+    type Observer = Rounds;
 
     fn prepare(args: BarrierArgs) -> anyhow::Result<Self> {
         let barrier = ipc::Barrier::new(args.parties)?;
@@ -63,19 +63,19 @@ Examples:
         vec!["barrier_waiting", "barrier_passed", "barrier_broken"]
     }
 
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let BarrierArgs { parties, rounds } = self.args;
         for number in 1..=parties {
-            stage.spawn(&format!("worker-{number}"), false, |player| Worker {
-                player,
+            runner.spawn(&format!("worker-{number}"), false, |ctx| Worker {
+                ctx,
                 barrier: self.barrier.clone(),
                 rounds,
             })?;
         }
-        stage.watch()
+        runner.watch()
     }
 
-    fn check(self, seen: &Rounds, ending: &Ending) -> anyhow::Result<Finding> {
+    fn check(self, seen: &Rounds, completion: &Completion) -> anyhow::Result<CheckResult> {
         let BarrierArgs { parties, rounds } = self.args;
         let (completed, too_early) = (seen.completed(parties), seen.too_early(parties));
         let facts = [
@@ -85,13 +85,13 @@ Examples:
             ("too_early", too_early.into()),
             ("broken", seen.broken.into()),
         ];
-        let someone_died = ending.died() > 0;
-        Ok(Finding {
+        let someone_died = completion.died() > 0;
+        Ok(CheckResult {
             claim: "no round starts before the previous one is finished",
             // Nothing breaks the barrier but a death.
-            broken: too_early > 0 || (seen.broken && ending.interrupted() == 0),
+            broken: too_early > 0 || (seen.broken && completion.interrupted() == 0),
             // Then the others are told so and end; else nothing keeps a round from ending.
-            finished: completed == rounds || (someone_died && ending.stopped.is_none()),
+            finished: completed == rounds || (someone_died && completion.stopped.is_none()),
             guaranteed: true,
             allowance: (completed < rounds).then_some(Allowance::Unfinished),
             facts: facts.to_vec(),
@@ -115,7 +115,7 @@ pub(crate) struct Rounds {
     broken: bool,
 }
 
-impl Tally for Rounds {
+impl Observer for Rounds {
     fn count(&mut self, event: &Event) {
         match event.fact {
             Fact::BarrierWaiting { round } => self.rounds.entry(round).or_default().arrived += 1,
@@ -146,7 +146,7 @@ impl Rounds {
 /// Somebody who works in rounds.
 #[derive(Serialize, Deserialize)]
 struct Worker {
-    player: Player,
+    ctx: WorkerContext,
     barrier: ipc::Barrier,
     rounds: u64,
 }
@@ -155,18 +155,18 @@ impl Role for Worker {
     const NAME: &'static str = "barrier.worker";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let barrier = self.barrier;
-        let mut rng = player.rng();
+        let mut rng = ctx.rng();
         for round in 1..=self.rounds {
-            player.pause(Duration::from_millis(rng.random_range(WORKING_MS)));
-            player.emit(&Fact::BarrierWaiting { round })?;
-            let asked_us = player.now_us();
+            ctx.pause(Duration::from_millis(rng.random_range(WORKING_MS)));
+            ctx.emit(&Fact::BarrierWaiting { round })?;
+            let asked_us = ctx.now_us();
             match barrier.wait() {
-                Ok(_) => player.emit(&Fact::BarrierPassed { round, waited_us: player.now_us() - asked_us })?,
-                Err(Error::BrokenBarrier(breach)) => {
-                    let dead_pid = if let Breach::Died(pid) = breach { pid } else { None };
-                    return Ok(player.emit(&Fact::BarrierBroken { round, cause: breach.to_string(), dead_pid })?);
+                Ok(_) => ctx.emit(&Fact::BarrierPassed { round, waited_us: ctx.now_us() - asked_us })?,
+                Err(Error::BrokenBarrier(cause)) => {
+                    let dead_pid = if let BreakCause::Died(pid) = cause { pid } else { None };
+                    return Ok(ctx.emit(&Fact::BarrierBroken { round, cause: cause.to_string(), dead_pid })?);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -188,32 +188,32 @@ mod tests {
         Fact::BarrierPassed { round, waited_us: 0 }
     }
 
-    fn verdict(facts: &[Fact], ending: &Ending) -> Verdict {
+    fn verdict(facts: &[Fact], completion: &Completion) -> Verdict {
         let mut rounds = Rounds::default();
         for fact in facts {
             rounds.count(&Event { at_us: 0, worker: "worker-1".to_owned(), pid: 1, fact: fact.clone() });
         }
         let barrier = Barrier::prepare(BarrierArgs { parties: 2, rounds: 2 }).expect("a barrier");
-        barrier.check(&rounds, ending).expect("a finding").verdict(ending)
+        barrier.check(&rounds, completion).expect("a finding").verdict(completion)
     }
 
     #[test]
     fn who_goes_on_before_all_have_come_breaks_the_claim() {
         let orderly = [waits(1), waits(1), passes(1), waits(2), passes(1), waits(2), passes(2), passes(2)];
-        assert_eq!(verdict(&orderly, &Ending::default()), Verdict::Held);
+        assert_eq!(verdict(&orderly, &Completion::default()), Verdict::Held);
         let early = [waits(1), passes(1), waits(1), passes(1), waits(2), waits(2), passes(2), passes(2)];
-        assert_eq!(verdict(&early, &Ending::default()), Verdict::Violated);
-        assert_eq!(verdict(&early, &Ending::cut()), Verdict::Violated, "that is never excused");
+        assert_eq!(verdict(&early, &Completion::default()), Verdict::Violated);
+        assert_eq!(verdict(&early, &Completion::cut()), Verdict::Violated, "that is never excused");
     }
 
     #[test]
     fn round_that_does_not_end_breaks_the_claim_unless_somebody_died() {
         let one_round = [waits(1), waits(1), passes(1), passes(1), waits(2)];
-        assert_eq!(verdict(&one_round, &Ending::default()), Verdict::Violated);
-        assert_eq!(verdict(&one_round, &Ending::deaths(&["worker-1"])), Verdict::Held);
-        assert_eq!(verdict(&one_round, &Ending::cut()), Verdict::NotShown);
+        assert_eq!(verdict(&one_round, &Completion::default()), Verdict::Violated);
+        assert_eq!(verdict(&one_round, &Completion::deaths(&["worker-1"])), Verdict::Held);
+        assert_eq!(verdict(&one_round, &Completion::cut()), Verdict::NotShown);
         let broken = Fact::BarrierBroken { round: 2, cause: "it was aborted".to_owned(), dead_pid: None };
         let all = [waits(1), waits(1), passes(1), passes(1), waits(2), waits(2), passes(2), passes(2), broken];
-        assert_eq!(verdict(&all, &Ending::default()), Verdict::Violated, "nothing breaks the barrier but a death");
+        assert_eq!(verdict(&all, &Completion::default()), Verdict::Violated, "nothing breaks the barrier but a death");
     }
 }

@@ -9,9 +9,9 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::buffer::{Buffer, HeldBuffer, Wanted};
-use super::cast::Player;
-use super::stage::Stage;
-use super::{Ending, Finding, Scenario, Tally};
+use super::runner::Runner;
+use super::worker::WorkerContext;
+use super::{CheckResult, Completion, Observer, Scenario};
 use crate::ipc::{Result, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
@@ -63,7 +63,7 @@ Examples:
   ipc-demo condition --capacity 1 --speed 10        one at a time";
     type Args = ConditionArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Producer>(), RoleEntry::of::<Consumer>()];
-    type Tally = Passage;
+    type Observer = Passage;
 
     fn prepare(args: ConditionArgs) -> anyhow::Result<Self> {
         let buffer = Buffer::new(args.capacity as usize)?;
@@ -79,24 +79,21 @@ Examples:
         vec!["condition_waiting", "condition_met", "item_put", "item_got", "queue_full", "end_of_file"]
     }
 
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let ConditionArgs { items, producers, consumers, .. } = self.args;
         for number in 1..=producers {
-            stage.spawn(&producer(number), false, |player| Producer {
-                player,
+            runner.spawn(&producer(number), false, |ctx| Producer {
+                ctx,
                 buffer: self.buffer.clone(),
                 number,
                 items,
             })?;
         }
         for number in 1..=consumers {
-            stage.spawn(&format!("consumer-{number}"), false, |player| Consumer {
-                player,
-                buffer: self.buffer.clone(),
-            })?;
+            runner.spawn(&format!("consumer-{number}"), false, |ctx| Consumer { ctx, buffer: self.buffer.clone() })?;
         }
         let (mut producing, mut consuming) = (producers, consumers);
-        stage.watch_while(|news| {
+        runner.watch_while(|news| {
             for event in news.iter().filter(|event| matches!(event.fact, Fact::WorkerExited { .. })) {
                 let side = if event.worker.starts_with("producer") { &mut producing } else { &mut consuming };
                 *side -= 1;
@@ -104,19 +101,19 @@ Examples:
             Ok(producing > 0 && consuming > 0)
         })?;
         // Those who are left would wait for the others for ever.
-        while !stage.is_cut() && !self.buffer.close(LOOK_EVERY)? {
-            stage.latest()?;
+        while !runner.is_cut() && !self.buffer.close(LOOK_EVERY)? {
+            runner.latest()?;
         }
-        stage.watch()
+        runner.watch()
     }
 
-    fn check(self, passage: &Passage, ending: &Ending) -> anyhow::Result<Finding> {
+    fn check(self, passage: &Passage, completion: &Completion) -> anyhow::Result<CheckResult> {
         let ConditionArgs { capacity, items, producers, consumers } = self.args;
         let Passage { produced, consumed, duplicated, out_of_order, unreported, most, .. } = *passage;
         let still_queued = self.buffer.len();
         let lost = produced.saturating_sub(consumed + still_queued);
         // What somebody had in hand when it was ended is told and not put, or taken and not told.
-        let in_hand = ending.interrupted() as u64;
+        let in_hand = completion.interrupted() as u64;
         let most_queued = most.min(u64::from(capacity).max(most.saturating_sub(in_hand)));
         let all_made = produced == items * u64::from(producers) && still_queued == 0;
         let facts = [
@@ -130,11 +127,11 @@ Examples:
             ("in_order", (!out_of_order).into()),
         ];
         let is_bounded = most_queued <= u64::from(capacity);
-        let is_emptied = still_queued == 0 && ending.died_as("consumer") < consumers as usize;
-        Ok(Finding {
+        let is_emptied = still_queued == 0 && completion.died_as("consumer") < consumers as usize;
+        Ok(CheckResult {
             claim: "every item comes out exactly once; each producer's items stay in order",
             broken: duplicated > 0 || out_of_order || !is_bounded || lost + unreported > in_hand,
-            finished: ending.stopped.is_none() && is_emptied && (all_made || ending.died() > 0),
+            finished: completion.stopped.is_none() && is_emptied && (all_made || completion.died() > 0),
             guaranteed: true,
             allowance: match (lost, all_made) {
                 (0, true) => None,
@@ -165,7 +162,7 @@ pub(crate) struct Passage {
     last_of: HashMap<String, (u64, u64)>,
 }
 
-impl Tally for Passage {
+impl Observer for Passage {
     fn count(&mut self, event: &Event) {
         // Both are told with the lock held, so the order in which they are told is the one in which they happened.
         match &event.fact {
@@ -199,17 +196,17 @@ impl Tally for Passage {
 }
 
 /// Takes the buffer's lock and waits, telling so, until the buffer is as wanted or closed. Says how long that took.
-fn wait<'a>(buffer: &'a Buffer, wanted: Wanted, player: &Player) -> Result<(HeldBuffer<'a>, u64)> {
+fn wait<'a>(buffer: &'a Buffer, wanted: Wanted, ctx: &WorkerContext) -> Result<(HeldBuffer<'a>, u64)> {
     let held = buffer.acquire()?;
-    let asked_us = player.now_us();
+    let asked_us = ctx.now_us();
     let must_wait = !held.is(wanted) && !held.is_closed();
     if must_wait {
-        player.emit(&Fact::ConditionWaiting { condition: wanted.to_string() })?;
+        ctx.emit(&Fact::ConditionWaiting { condition: wanted.to_string() })?;
     }
     let held = held.wait_until(wanted)?;
-    let waited_us = player.now_us() - asked_us;
+    let waited_us = ctx.now_us() - asked_us;
     if must_wait && held.is(wanted) {
-        player.emit(&Fact::ConditionMet { condition: wanted.to_string(), waited_us })?;
+        ctx.emit(&Fact::ConditionMet { condition: wanted.to_string(), waited_us })?;
     }
     Ok((held, waited_us))
 }
@@ -217,7 +214,7 @@ fn wait<'a>(buffer: &'a Buffer, wanted: Wanted, player: &Player) -> Result<(Held
 /// Puts items into the buffer.
 #[derive(Serialize, Deserialize)]
 struct Producer {
-    player: Player,
+    ctx: WorkerContext,
     buffer: Buffer,
     number: u32,
     items: u64,
@@ -227,20 +224,20 @@ impl Role for Producer {
     const NAME: &'static str = "condition.producer";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let buffer = self.buffer;
-        let mut rng = player.rng();
+        let mut rng = ctx.rng();
         for number in 1..=self.items {
-            player.pause(Duration::from_millis(rng.random_range(PRODUCING_MS)));
-            let (held, waited_us) = wait(&buffer, Wanted::NotFull, player)?;
+            ctx.pause(Duration::from_millis(rng.random_range(PRODUCING_MS)));
+            let (held, waited_us) = wait(&buffer, Wanted::NotFull, ctx)?;
             if !held.is(Wanted::NotFull) {
                 // All consumers are gone: there will never be room again.
-                return Ok(player.emit(&Fact::QueueFull { timeout_us: waited_us })?);
+                return Ok(ctx.emit(&Fact::QueueFull { timeout_us: waited_us })?);
             }
             held.put(u64::from(self.number) << ITEM_BITS | number)?;
             // Told with the lock still held: nobody is seen to take it before.
             let (from, size) = (producer(self.number), Some(held.len()));
-            player.emit(&Fact::ItemPut { value: number.into(), from, number, size })?;
+            ctx.emit(&Fact::ItemPut { value: number.into(), from, number, size })?;
         }
         Ok(())
     }
@@ -249,7 +246,7 @@ impl Role for Producer {
 /// Takes items out of the buffer.
 #[derive(Serialize, Deserialize)]
 struct Consumer {
-    player: Player,
+    ctx: WorkerContext,
     buffer: Buffer,
 }
 
@@ -257,22 +254,22 @@ impl Role for Consumer {
     const NAME: &'static str = "condition.consumer";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let buffer = self.buffer;
-        let mut rng = player.rng();
+        let mut rng = ctx.rng();
         loop {
-            let (held, _) = wait(&buffer, Wanted::NotEmpty, player)?;
+            let (held, _) = wait(&buffer, Wanted::NotEmpty, ctx)?;
             if !held.is(Wanted::NotEmpty) {
                 // Closed, and everything has been taken.
-                return Ok(player.emit(&Fact::EndOfFile)?);
+                return Ok(ctx.emit(&Fact::EndOfFile)?);
             }
             let item = held.take()?;
             let (from, number) = (producer((item >> ITEM_BITS) as u32), item & ((1 << ITEM_BITS) - 1));
             let (value, size) = (number.into(), Some(held.len()));
             // Told with the lock still held: nobody is seen to put into a full buffer.
-            player.emit(&Fact::ItemGot { value, from, number, size, redelivered: false })?;
+            ctx.emit(&Fact::ItemGot { value, from, number, size, redelivered: false })?;
             drop(held);
-            player.pause(Duration::from_millis(rng.random_range(CONSUMING_MS)));
+            ctx.pause(Duration::from_millis(rng.random_range(CONSUMING_MS)));
         }
     }
 }
@@ -290,7 +287,7 @@ mod tests {
     use Did::{Got, Put};
 
     /// Two producers of two items each and a buffer for two, which `still_queued` are left in.
-    fn verdict(told: &[Did], still_queued: u64, ending: &Ending) -> Verdict {
+    fn verdict(told: &[Did], still_queued: u64, completion: &Completion) -> Verdict {
         let mut passage = Passage::default();
         for did in told {
             let fact = match *did {
@@ -307,11 +304,11 @@ mod tests {
         let held = condition.buffer.acquire().expect("free");
         (0..still_queued).for_each(|item| held.put(item).expect("room"));
         drop(held);
-        condition.check(&passage, ending).expect("a finding").verdict(ending)
+        condition.check(&passage, completion).expect("a finding").verdict(completion)
     }
 
     fn holds(told: &[Did]) -> bool {
-        verdict(told, 0, &Ending::default()) == Verdict::Held
+        verdict(told, 0, &Completion::default()) == Verdict::Held
     }
 
     #[test]
@@ -331,14 +328,14 @@ mod tests {
     #[test]
     fn what_was_in_hand_when_somebody_died_is_excused_once_a_death() {
         let one_lost = [Put(1, 1), Put(1, 2), Got(1, 2), Put(2, 1), Got(2, 1), Put(2, 2), Got(2, 2)];
-        let one_died = &Ending::deaths(&["producer-1"]);
+        let one_died = &Completion::deaths(&["producer-1"]);
         assert_eq!(verdict(&one_lost, 0, one_died), Verdict::Held);
-        assert_eq!(verdict(&one_lost[..5], 0, &Ending::default()), Verdict::Violated);
+        assert_eq!(verdict(&one_lost[..5], 0, &Completion::default()), Verdict::Violated);
         let two_lost = [Put(1, 1), Put(1, 2), Put(2, 1), Got(2, 1)];
         assert_eq!(verdict(&two_lost, 0, one_died), Verdict::Violated);
         assert_eq!(verdict(&two_lost, 2, one_died), Verdict::NotShown, "they are in the buffer");
-        assert_eq!(verdict(&[Put(1, 1)], 1, &Ending::cut()), Verdict::NotShown);
+        assert_eq!(verdict(&[Put(1, 1)], 1, &Completion::cut()), Verdict::NotShown);
         let twice = [Put(1, 1), Got(1, 1), Got(1, 1)];
-        assert_eq!(verdict(&twice, 0, &Ending::cut()), Verdict::Violated, "never twice");
+        assert_eq!(verdict(&twice, 0, &Completion::cut()), Verdict::Violated, "never twice");
     }
 }

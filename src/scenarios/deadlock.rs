@@ -10,10 +10,10 @@ use anyhow::Context;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::cast::Player;
 use super::held_lock::HeldLock;
-use super::stage::Stage;
-use super::{Ending, Finding, Scenario, Tally};
+use super::runner::Runner;
+use super::worker::WorkerContext;
+use super::{CheckResult, Completion, Observer, Scenario};
 use crate::ipc::{Lock, LockId, Role, RoleEntry, RoleResult, Wait, find_deadlock};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact, Link};
@@ -68,7 +68,7 @@ Examples:
   ipc-demo deadlock --timeout 100years   until Ctrl-C, or kill -9 of a worker";
     type Args = DeadlockArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
-    type Tally = Grip;
+    type Observer = Grip;
 
     fn prepare(args: DeadlockArgs) -> anyhow::Result<Self> {
         let DeadlockArgs { ordered, timeout, workers } = args;
@@ -85,12 +85,12 @@ Examples:
         vec!["lock_waiting", "lock_acquired", "lock_released", "lock_timed_out"]
     }
 
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         for own in 0..self.locks.len() {
             let next = (own + 1) % self.locks.len();
             let [first, second] = if self.ordered { [own.min(next), own.max(next)] } else { [own, next] };
-            stage.spawn(&format!("worker-{}", own + 1), false, |player| Worker {
-                player,
+            runner.spawn(&format!("worker-{}", own + 1), false, |ctx| Worker {
+                ctx,
                 first: NamedLock { name: name(first), lock: self.locks[first].clone() },
                 second: NamedLock { name: name(second), lock: self.locks[second].clone() },
                 timeout: self.timeout,
@@ -103,7 +103,7 @@ Examples:
             .map(|(index, lock)| Ok((lock.id()?, name(index))))
             .collect::<anyhow::Result<_>>()?;
         let mut known = None;
-        stage.watch_and(LOOK_EVERY, |stage| {
+        runner.watch_and(LOOK_EVERY, |runner| {
             let found = find_deadlock()?.map(|mut ring| {
                 // Where a ring begins says nothing: it is the same one if it is, turned to its lowest lock.
                 let lowest = (0..ring.len()).min_by_key(|&at| ring[at].holds).unwrap_or(0);
@@ -113,15 +113,15 @@ Examples:
             if found != known
                 && let Some(ring) = &found
             {
-                let cycle = ring.iter().map(|wait| link(wait, stage, &names)).collect::<anyhow::Result<_>>()?;
-                stage.emit(Fact::DeadlockFound { cycle })?;
+                let cycle = ring.iter().map(|wait| link(wait, runner, &names)).collect::<anyhow::Result<_>>()?;
+                runner.emit(Fact::DeadlockFound { cycle })?;
             }
             known = found;
             Ok(())
         })
     }
 
-    fn check(self, grip: &Grip, ending: &Ending) -> anyhow::Result<Finding> {
+    fn check(self, grip: &Grip, completion: &Completion) -> anyhow::Result<CheckResult> {
         let Grip { deadlocks, found, timeouts, finished, .. } = *grip;
         let workers = self.locks.len();
         let facts = [
@@ -131,10 +131,10 @@ Examples:
             ("timeouts", timeouts),
             ("finished", finished),
         ];
-        Ok(Finding {
+        Ok(CheckResult {
             claim: "there is no deadlock",
             broken: deadlocks > 0 || found > 0,
-            finished: finished as usize + ending.died() >= workers,
+            finished: finished as usize + completion.died() >= workers,
             guaranteed: self.ordered,
             allowance: ((finished as usize) < workers).then_some(Allowance::Unfinished),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
@@ -147,8 +147,8 @@ fn name(index: usize) -> String {
     format!("lock-{}", index + 1)
 }
 
-fn link(wait: &Wait, stage: &Stage<'_>, names: &HashMap<LockId, String>) -> anyhow::Result<Link> {
-    let worker = |pid| stage.name_of(pid).map(str::to_owned).context("an unknown process is in a deadlock");
+fn link(wait: &Wait, runner: &Runner<'_>, names: &HashMap<LockId, String>) -> anyhow::Result<Link> {
+    let worker = |pid| runner.name_of(pid).map(str::to_owned).context("an unknown process is in a deadlock");
     let lock = |id| names.get(&id).cloned().context("an unknown lock is in a deadlock");
     Ok(Link {
         worker: worker(wait.waiter.pid)?,
@@ -172,7 +172,7 @@ pub(crate) struct Grip {
     finished: u64,
 }
 
-impl Tally for Grip {
+impl Observer for Grip {
     fn count(&mut self, event: &Event) {
         let worker = &event.worker;
         match &event.fact {
@@ -225,7 +225,7 @@ struct NamedLock {
 /// Somebody who needs two locks at once.
 #[derive(Serialize, Deserialize)]
 struct Worker {
-    player: Player,
+    ctx: WorkerContext,
     first: NamedLock,
     second: NamedLock,
     timeout: Option<Duration>,
@@ -235,28 +235,28 @@ impl Role for Worker {
     const NAME: &'static str = "deadlock.worker";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let (first, second) = (self.first.lock, self.second.lock);
-        let mut rng = player.rng();
+        let mut rng = ctx.rng();
         loop {
             // Waits with empty hands, so it is in no ring and needs no timeout.
-            let held = HeldLock::acquire(&first, &self.first.name, player)?;
-            player.pause(Duration::from_millis(rng.random_range(HALFWAY_MS)));
-            if let Some(both) = HeldLock::acquire_within(self.timeout, &second, &self.second.name, player)? {
-                player.pause(Duration::from_millis(rng.random_range(WORKING_MS)));
+            let held = HeldLock::acquire(&first, &self.first.name, ctx)?;
+            ctx.pause(Duration::from_millis(rng.random_range(HALFWAY_MS)));
+            if let Some(both) = HeldLock::acquire_within(self.timeout, &second, &self.second.name, ctx)? {
+                ctx.pause(Duration::from_millis(rng.random_range(WORKING_MS)));
                 both.release()?;
                 held.release()?;
                 return Ok(());
             }
             held.release()?;
-            stay_away(player, &mut rng);
+            stay_away(ctx, &mut rng);
         }
     }
 }
 
 /// Lets the others go first, for a time of its own.
-fn stay_away(player: &Player, rng: &mut impl Rng) {
-    player.pause(Duration::from_millis(rng.random_range(AWAY_MS)));
+fn stay_away(ctx: &WorkerContext, rng: &mut impl Rng) {
+    ctx.pause(Duration::from_millis(rng.random_range(AWAY_MS)));
     std::thread::sleep(Duration::from_micros(rng.random_range(AWAY_AT_LEAST_US)));
 }
 
@@ -290,9 +290,9 @@ mod tests {
         grip
     }
 
-    fn finding(ordered: bool, grip: &Grip, ending: &Ending) -> Finding {
+    fn result(ordered: bool, grip: &Grip, completion: &Completion) -> CheckResult {
         let args = DeadlockArgs { ordered, timeout: None, workers: 2 };
-        Deadlock::prepare(args).expect("a ring").check(grip, ending).expect("a finding")
+        Deadlock::prepare(args).expect("a ring").check(grip, completion).expect("a finding")
     }
 
     #[test]
@@ -324,16 +324,16 @@ mod tests {
     #[test]
     fn a_ring_or_an_unfinished_worker_breaks_the_claim() {
         let both_done = || [(1, Has, 1), (1, Has, 2), (1, Drops, 2), (1, Drops, 1), (2, Has, 1), (2, Has, 2)];
-        let whole = &Ending::default();
-        let held = finding(true, &grip(&both_done()), whole);
+        let whole = &Completion::default();
+        let held = result(true, &grip(&both_done()), whole);
         assert!(held.verdict(whole) == Verdict::Held && held.guaranteed, "{held:?}");
-        assert!(finding(true, &Grip { found: 1, ..grip(&both_done()) }, whole).broken);
-        assert!(finding(true, &Grip { deadlocks: 1, ..grip(&both_done()) }, whole).broken);
+        assert!(result(true, &Grip { found: 1, ..grip(&both_done()) }, whole).broken);
+        assert!(result(true, &Grip { deadlocks: 1, ..grip(&both_done()) }, whole).broken);
         let one_done = Grip { finished: 1, ..Grip::default() };
-        let verdict = |ending: &Ending| finding(true, &one_done, ending).verdict(ending);
+        let verdict = |completion: &Completion| result(true, &one_done, completion).verdict(completion);
         assert_eq!(verdict(whole), Verdict::Violated);
-        assert_eq!(verdict(&Ending::deaths(&["worker-1"])), Verdict::Held);
-        assert_eq!(verdict(&Ending::cut()), Verdict::NotShown);
-        assert!(!finding(false, &Grip::default(), whole).guaranteed, "nothing is promised without an order");
+        assert_eq!(verdict(&Completion::deaths(&["worker-1"])), Verdict::Held);
+        assert_eq!(verdict(&Completion::cut()), Verdict::NotShown);
+        assert!(!result(false, &Grip::default(), whole).guaranteed, "nothing is promised without an order");
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::Player;
-use super::stage::Stage;
-use super::{Ending, Finding, Scenario, Tally};
+use super::runner::Runner;
+use super::worker::WorkerContext;
+use super::{CheckResult, Completion, Observer, Scenario};
 use crate::ipc::{self, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{self, Allowance, Fact};
@@ -49,7 +49,7 @@ Examples:
   ipc-demo event --racers 1000 --speed max  a shot that wakes a thousand";
     type Args = EventArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Racer>()];
-    type Tally = Race;
+    type Observer = Race;
 
     fn prepare(args: EventArgs) -> anyhow::Result<Self> {
         Ok(Event { racers: args.racers, gun: ipc::Event::new()? })
@@ -63,29 +63,29 @@ Examples:
         vec!["gun_awaited", "gun_heard", "line_crossed"]
     }
 
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         for number in 1..=self.racers {
-            stage.spawn(&format!("racer-{number}"), false, |player| Racer { player, gun: self.gun.clone() })?;
+            runner.spawn(&format!("racer-{number}"), false, |ctx| Racer { ctx, gun: self.gun.clone() })?;
         }
-        stage.watch_for(GUN_AFTER)?;
-        if stage.is_cut() {
+        runner.watch_for(GUN_AFTER)?;
+        if runner.is_cut() {
             return Ok(());
         }
         // With the time before: nobody is seen to start before it.
-        let at_us = stage.now_us();
+        let at_us = runner.now_us();
         self.gun.set();
-        stage.emit_at(at_us, Fact::GunFired)?;
-        stage.watch()
+        runner.emit_at(at_us, Fact::GunFired)?;
+        runner.watch()
     }
 
-    fn check(self, race: &Race, ending: &Ending) -> anyhow::Result<Finding> {
+    fn check(self, race: &Race, completion: &Completion) -> anyhow::Result<CheckResult> {
         let Race { started, finished, false_starts, .. } = *race;
         let racers = u64::from(self.racers);
         let facts = [("racers", racers), ("started", started), ("finished", finished), ("false_starts", false_starts)];
-        Ok(Finding {
+        Ok(CheckResult {
             claim: "nobody starts before the gun; everybody starts after it",
             broken: false_starts > 0,
-            finished: finished + ending.died() as u64 >= racers,
+            finished: finished + completion.died() as u64 >= racers,
             guaranteed: true,
             allowance: (started < racers).then_some(Allowance::Unfinished),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
@@ -102,7 +102,7 @@ pub(crate) struct Race {
     false_starts: u64,
 }
 
-impl Tally for Race {
+impl Observer for Race {
     fn count(&mut self, event: &report::Event) {
         match event.fact {
             Fact::GunFired => self.fired = true,
@@ -119,7 +119,7 @@ impl Tally for Race {
 /// Somebody who wants to run.
 #[derive(Serialize, Deserialize)]
 struct Racer {
-    player: Player,
+    ctx: WorkerContext,
     gun: ipc::Event,
 }
 
@@ -127,17 +127,17 @@ impl Role for Racer {
     const NAME: &'static str = "event.racer";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let gun = self.gun;
-        let mut rng = player.rng();
-        player.pause(Duration::from_millis(rng.random_range(COMING_MS)));
-        player.emit(&Fact::GunAwaited)?;
-        let asked_us = player.now_us();
+        let mut rng = ctx.rng();
+        ctx.pause(Duration::from_millis(rng.random_range(COMING_MS)));
+        ctx.emit(&Fact::GunAwaited)?;
+        let asked_us = ctx.now_us();
         gun.wait();
-        let since_us = player.now_us();
-        player.emit(&Fact::GunHeard { waited_us: since_us - asked_us })?;
-        player.pause(Duration::from_millis(rng.random_range(RUNNING_MS)));
-        player.emit(&Fact::LineCrossed { ran_us: player.now_us() - since_us })?;
+        let since_us = ctx.now_us();
+        ctx.emit(&Fact::GunHeard { waited_us: since_us - asked_us })?;
+        ctx.pause(Duration::from_millis(rng.random_range(RUNNING_MS)));
+        ctx.emit(&Fact::LineCrossed { ran_us: ctx.now_us() - since_us })?;
         Ok(())
     }
 }
@@ -150,28 +150,28 @@ mod tests {
     const HEARD: Fact = Fact::GunHeard { waited_us: 0 };
     const CROSSED: Fact = Fact::LineCrossed { ran_us: 1 };
 
-    fn verdict(facts: &[Fact], ending: &Ending) -> Verdict {
+    fn verdict(facts: &[Fact], completion: &Completion) -> Verdict {
         let mut race = Race::default();
         for fact in facts {
             race.count(&report::Event { at_us: 0, worker: "racer-1".to_owned(), pid: 1, fact: fact.clone() });
         }
         let event = Event::prepare(EventArgs { racers: 2 }).expect("a race");
-        event.check(&race, ending).expect("a finding").verdict(ending)
+        event.check(&race, completion).expect("a finding").verdict(completion)
     }
 
     #[test]
     fn a_false_start_breaks_the_claim() {
-        assert_eq!(verdict(&[Fact::GunFired, HEARD, HEARD, CROSSED, CROSSED], &Ending::default()), Verdict::Held);
+        assert_eq!(verdict(&[Fact::GunFired, HEARD, HEARD, CROSSED, CROSSED], &Completion::default()), Verdict::Held);
         let early = [HEARD, Fact::GunFired, HEARD, CROSSED, CROSSED];
-        assert_eq!(verdict(&early, &Ending::default()), Verdict::Violated);
-        assert_eq!(verdict(&early, &Ending::cut()), Verdict::Violated, "that is never excused");
+        assert_eq!(verdict(&early, &Completion::default()), Verdict::Violated);
+        assert_eq!(verdict(&early, &Completion::cut()), Verdict::Violated, "that is never excused");
     }
 
     #[test]
     fn who_is_left_at_the_line_breaks_the_claim() {
         let one_left = [Fact::GunFired, HEARD, CROSSED];
-        assert_eq!(verdict(&one_left, &Ending::default()), Verdict::Violated);
-        assert_eq!(verdict(&one_left, &Ending::deaths(&["racer-2"])), Verdict::Held);
-        assert_eq!(verdict(&[], &Ending::cut()), Verdict::NotShown);
+        assert_eq!(verdict(&one_left, &Completion::default()), Verdict::Violated);
+        assert_eq!(verdict(&one_left, &Completion::deaths(&["racer-2"])), Verdict::Held);
+        assert_eq!(verdict(&[], &Completion::cut()), Verdict::NotShown);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cast::Player;
+use super::worker::WorkerContext;
 use crate::ipc::{Lock, LockGuard, Result};
 use crate::report::Fact;
 
@@ -10,14 +10,14 @@ use crate::report::Fact;
 pub(super) struct HeldLock<'a> {
     guard: LockGuard<'a>,
     name: &'a str,
-    player: &'a Player,
+    ctx: &'a WorkerContext,
     since_us: u64,
 }
 
 impl<'a> HeldLock<'a> {
     /// Takes the lock, waiting as long as another holds it.
-    pub(super) fn acquire(lock: &'a Lock, name: &'a str, player: &'a Player) -> Result<Self> {
-        Ok(Self::acquire_within(None, lock, name, player)?.expect("a wait without end ends with the lock"))
+    pub(super) fn acquire(lock: &'a Lock, name: &'a str, ctx: &'a WorkerContext) -> Result<Self> {
+        Ok(Self::acquire_within(None, lock, name, ctx)?.expect("a wait without end ends with the lock"))
     }
 
     /// Takes the lock, or gives up when the timeout has passed.
@@ -25,29 +25,29 @@ impl<'a> HeldLock<'a> {
         timeout: Option<Duration>,
         lock: &'a Lock,
         name: &'a str,
-        player: &'a Player,
+        ctx: &'a WorkerContext,
     ) -> Result<Option<Self>> {
-        player.emit(&Fact::LockWaiting { lock: name.to_owned() })?;
-        let asked_us = player.now_us();
+        ctx.emit(&Fact::LockWaiting { lock: name.to_owned() })?;
+        let asked_us = ctx.now_us();
         let guard = match timeout {
             Some(timeout) => lock.acquire_timeout(timeout)?,
             None => Some(lock.acquire()?),
         };
-        let since_us = player.now_us();
+        let since_us = ctx.now_us();
         let (lock, waited_us) = (name.to_owned(), since_us - asked_us);
         let Some(guard) = guard else {
-            player.emit(&Fact::LockTimedOut { lock, waited_us })?;
+            ctx.emit(&Fact::LockTimedOut { lock, waited_us })?;
             return Ok(None);
         };
-        player.emit(&Fact::LockAcquired { lock, waited_us, abandoned: guard.abandoned().is_some() })?;
-        Ok(Some(HeldLock { guard, name, player, since_us }))
+        ctx.emit(&Fact::LockAcquired { lock, waited_us, abandoned: guard.abandoned().is_some() })?;
+        Ok(Some(HeldLock { guard, name, ctx, since_us }))
     }
 
     /// Gives it back, and tells so with the time before: nobody sees two holders.
     pub(super) fn release(self) -> Result<()> {
-        let HeldLock { guard, name, player, since_us } = self;
-        let at_us = player.now_us();
+        let HeldLock { guard, name, ctx, since_us } = self;
+        let at_us = ctx.now_us();
         drop(guard);
-        player.emit_at(at_us, &Fact::LockReleased { lock: name.to_owned(), held_us: at_us - since_us })
+        ctx.emit_at(at_us, &Fact::LockReleased { lock: name.to_owned(), held_us: at_us - since_us })
     }
 }

@@ -6,10 +6,10 @@ use anyhow::Context;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::Player;
-use super::ledger::{Item, Ledger};
-use super::stage::Stage;
-use super::{Ending, Finding, Scenario, named, names};
+use super::delivery_audit::{DeliveryAudit, Item};
+use super::runner::Runner;
+use super::worker::WorkerContext;
+use super::{CheckResult, Completion, Scenario, named, names};
 use crate::ipc::{Error, JoinableConsumer, JoinableProducer, JoinableQueue, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
@@ -53,7 +53,7 @@ Examples:
   ipc-demo joinable --consumers 3      kill one of them, and see who gets its task";
     type Args = JoinableArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker>(), RoleEntry::of::<Worker>()];
-    type Tally = Ledger;
+    type Observer = DeliveryAudit;
 
     fn prepare(args: JoinableArgs) -> anyhow::Result<Self> {
         let queue = JoinableQueue::new()?;
@@ -68,16 +68,16 @@ Examples:
         vec!["item_put", "item_got", "task_done"]
     }
 
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let JoinableArgs { producers, consumers, items } = self.args;
         let (putting, getting) = (&self.putting, self.getting.take().context("the play is played once")?);
         for number in 1..=producers {
             let name = named("producer", number, producers);
-            stage.spawn(&name, false, |player| Maker { player, name: name.clone(), queue: putting.clone(), items })?;
+            runner.spawn(&name, false, |ctx| Maker { ctx, name: name.clone(), queue: putting.clone(), items })?;
         }
         for number in 1..=consumers {
             let name = named("consumer", number, consumers);
-            stage.spawn(&name, true, |player| Worker { player, queue: getting.clone() })?;
+            runner.spawn(&name, true, |ctx| Worker { ctx, queue: getting.clone() })?;
         }
         // The runner does no task: if it could, nobody would know that no consumer is left.
         drop(getting);
@@ -89,8 +89,8 @@ Examples:
             }
             tasks < put
         };
-        stage.watch_with(&mut |news| _ = count(news))?;
-        stage.watch_while(|news| {
+        runner.watch_with(&mut |news| _ = count(news))?;
+        runner.watch_while(|news| {
             count(news);
             joined = putting.join_timeout(Duration::ZERO)?;
             Ok(!joined)
@@ -99,24 +99,25 @@ Examples:
             return Ok(());
         }
         // Who did the last task may still have to tell.
-        stage.settle(count)?;
-        stage.emit(Fact::QueueJoined { tasks })
+        runner.settle(count)?;
+        runner.emit(Fact::QueueJoined { tasks })
     }
 
-    fn check(self, ledger: &Ledger, ending: &Ending) -> anyhow::Result<Finding> {
+    fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {
         let unfinished = self.putting.unfinished();
         // Of the unfinished tasks those that nobody told to have taken.
-        let still_queued = unfinished.min(ledger.produced(0) - ledger.consumed());
-        let (produced, tasks_done) = (ledger.produced(still_queued), ledger.tasks_done());
-        let mut facts = ledger.facts(still_queued);
+        let still_queued = unfinished.min(audit.produced(0) - audit.consumed());
+        let (produced, tasks_done) = (audit.produced(still_queued), audit.tasks_done());
+        let mut facts = audit.facts(still_queued);
         facts.push(("tasks_done", tasks_done.into()));
         let unreported = produced.saturating_sub(tasks_done + unfinished);
-        let consumer_is_left = ending.died_as("consumer") < self.args.consumers as usize;
-        Ok(Finding {
+        let consumer_is_left = completion.died_as("consumer") < self.args.consumers as usize;
+        Ok(CheckResult {
             claim: "every task is done exactly once, and none is lost",
             // A task that was taken is not lost with its taker.
-            broken: ledger.is_broken(still_queued, &Ending::default()) || unreported > ending.interrupted() as u64,
-            finished: unfinished == 0 && consumer_is_left && ending.stopped.is_none(),
+            broken: audit.is_broken(still_queued, &Completion::default())
+                || unreported > completion.interrupted() as u64,
+            finished: unfinished == 0 && consumer_is_left && completion.stopped.is_none(),
             guaranteed: true,
             allowance: (unreported > 0).then_some(Allowance::Unreported),
             facts,
@@ -127,7 +128,7 @@ Examples:
 /// Makes random numbers.
 #[derive(Serialize, Deserialize)]
 struct Maker {
-    player: Player,
+    ctx: WorkerContext,
     name: String,
     queue: JoinableProducer<Item>,
     items: u64,
@@ -137,16 +138,16 @@ impl Role for Maker {
     const NAME: &'static str = "joinable.producer";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let queue = self.queue;
-        let mut rng = player.rng();
+        let mut rng = ctx.rng();
         for number in 1..=self.items {
             let item = Item { from: self.name.clone(), number, value: rng.random() };
             let put = item.put();
             queue.put(item).map_err(Error::from)?;
-            player.emit(&put)?;
+            ctx.emit(&put)?;
             if number < self.items {
-                player.pause(PAUSE);
+                ctx.pause(PAUSE);
             }
         }
         Ok(())
@@ -156,7 +157,7 @@ impl Role for Maker {
 /// Does tasks for ever: a daemon.
 #[derive(Serialize, Deserialize)]
 struct Worker {
-    player: Player,
+    ctx: WorkerContext,
     queue: JoinableConsumer<Item>,
 }
 
@@ -164,7 +165,7 @@ impl Role for Worker {
     const NAME: &'static str = "joinable.consumer";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let queue = self.queue;
         loop {
             let task = match queue.get() {
@@ -173,11 +174,11 @@ impl Role for Worker {
                 Err(Error::Disconnected) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            player.emit(&task.got(task.redelivered() > 0))?;
-            player.pause(PAUSE);
+            ctx.emit(&task.got(task.redelivered() > 0))?;
+            ctx.pause(PAUSE);
             let done = task.done();
             task.task_done()?;
-            player.emit(&done)?;
+            ctx.emit(&done)?;
         }
     }
 }

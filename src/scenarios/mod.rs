@@ -6,25 +6,25 @@
 
 mod barrier;
 mod buffer;
-mod cast;
 mod condition;
 mod deadlock;
+mod delivery_audit;
 mod event;
 mod held_lock;
 mod joinable;
 mod kill;
-mod ledger;
 mod manager;
 mod pace;
 mod pipe;
 mod prodcons;
 mod queue;
+mod runner;
 mod semaphore;
-mod stage;
 mod ticket_file;
 mod tickets;
 mod transport;
 mod values;
+mod worker;
 
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -32,12 +32,12 @@ use serde_json::Value;
 
 pub(crate) use kill::Kill;
 pub(crate) use pace::Speed;
-pub(crate) use stage::Terms;
+pub(crate) use runner::RunOptions;
 
 use crate::ipc::{RoleEntry, StopSignals};
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Allowance, Event, Fact, Pictures, Reason, Reporter, Verdict};
-use stage::Stage;
+use runner::Runner;
 
 /// All scenarios, in the order of the help.
 pub(crate) static SCENARIOS: &[Entry] = &[
@@ -57,7 +57,7 @@ pub(crate) static SCENARIOS: &[Entry] = &[
 
 /// What a run is found to have shown.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Finding {
+pub(crate) struct CheckResult {
     /// What the scenario claims about itself.
     pub(crate) claim: &'static str,
     /// Whether something was seen that contradicts it, whatever was still to come.
@@ -72,15 +72,15 @@ pub(crate) struct Finding {
     pub(crate) facts: Vec<(&'static str, Value)>,
 }
 
-impl Finding {
+impl CheckResult {
     /// What becomes of the claim: a contradiction counts in any case, and what is missing only if nothing explains it.
-    fn verdict(&self, ending: &Ending) -> Verdict {
-        let nobody_left = ending.died() > 0 && ending.died() >= ending.started;
+    fn verdict(&self, completion: &Completion) -> Verdict {
+        let nobody_left = completion.died() > 0 && completion.died() >= completion.started;
         if self.broken {
             Verdict::Violated
         } else if self.finished && !nobody_left {
             Verdict::Held
-        } else if ending.is_regular() {
+        } else if completion.is_regular() {
             Verdict::Violated
         } else {
             Verdict::NotShown
@@ -90,7 +90,7 @@ impl Finding {
 
 /// What kept workers from finishing their part, if anything did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Ending {
+pub(crate) struct Completion {
     /// How many workers were started.
     pub(crate) started: usize,
     /// The names of those that died or failed before they were asked to end.
@@ -99,7 +99,7 @@ pub(crate) struct Ending {
     pub(crate) stopped: Option<Reason>,
 }
 
-impl Ending {
+impl Completion {
     /// How many workers died or failed.
     pub(crate) fn died(&self) -> usize {
         self.died.len()
@@ -123,18 +123,18 @@ impl Ending {
     /// Ten workers of which some died.
     #[cfg(test)]
     pub(crate) fn deaths(names: &[&str]) -> Self {
-        Ending { started: 10, died: names.iter().map(|&name| name.to_owned()).collect(), stopped: None }
+        Completion { started: 10, died: names.iter().map(|&name| name.to_owned()).collect(), stopped: None }
     }
 
     /// Ten workers that were stopped early.
     #[cfg(test)]
     pub(crate) fn cut() -> Self {
-        Ending { started: 10, died: Vec::new(), stopped: Some(Reason::Cut) }
+        Completion { started: 10, died: Vec::new(), stopped: Some(Reason::Cut) }
     }
 }
 
 /// Counts what the workers tell.
-pub(crate) trait Tally: Default {
+pub(crate) trait Observer: Default {
     fn count(&mut self, event: &Event);
 }
 
@@ -149,7 +149,7 @@ pub(crate) trait Scenario: Sized {
     /// Who can be re-executed.
     const ROLES: &'static [RoleEntry];
     /// What it counts.
-    type Tally: Tally;
+    type Observer: Observer;
 
     /// Checks everything that can be checked before a process starts, and makes what the workers will share.
     fn prepare(args: Self::Args) -> anyhow::Result<Self>;
@@ -161,10 +161,10 @@ pub(crate) trait Scenario: Sized {
     fn events(&self) -> Vec<&'static str>;
 
     /// Starts the workers and watches them.
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()>;
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()>;
 
     /// Holds what was counted against what is claimed, with allowance for who did not finish its part.
-    fn check(self, tally: &Self::Tally, ending: &Ending) -> anyhow::Result<Finding>;
+    fn check(self, observer: &Self::Observer, completion: &Completion) -> anyhow::Result<CheckResult>;
 }
 
 /// The names of `count` workers of a kind, as [`named`] names them.
@@ -189,7 +189,8 @@ pub(crate) struct Entry {
 }
 
 /// Plays a scenario from its parsed arguments to its exit code.
-pub(crate) type Run = fn(&ArgMatches, &Terms, &dyn Fn() -> Box<dyn Reporter>, Pictures) -> Result<Outcome, Failure>;
+pub(crate) type Run =
+    fn(&ArgMatches, &RunOptions, &dyn Fn() -> Box<dyn Reporter>, Pictures) -> Result<Outcome, Failure>;
 
 impl Entry {
     const fn of<S: Scenario>() -> Self {
@@ -212,7 +213,7 @@ impl Entry {
 
 fn run<S: Scenario>(
     matches: &ArgMatches,
-    terms: &Terms,
+    options: &RunOptions,
     reporter: &dyn Fn() -> Box<dyn Reporter>,
     mut pictures: Pictures,
 ) -> Result<Outcome, Failure> {
@@ -220,21 +221,21 @@ fn run<S: Scenario>(
     let mut scenario = S::prepare(args).map_err(Failure::of_preparing)?;
     let machinery = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
     let (workers, events) = (scenario.workers(), scenario.events());
-    terms.kills.iter().try_for_each(|kill| kill.check(&workers, &events)).map_err(Failure::Unusable)?;
+    options.kills.iter().try_for_each(|kill| kill.check(&workers, &events)).map_err(Failure::Unusable)?;
     let signals = StopSignals::catch().map_err(|error| machinery(error.into()))?;
-    let mut tally = S::Tally::default();
+    let mut observer = S::Observer::default();
     let mut count = |event: &Event| {
-        tally.count(event);
+        observer.count(event);
         pictures.collect(event);
     };
-    let mut stage = Stage::new(reporter(), &signals, terms, &mut count).map_err(machinery)?;
-    let played = begin::<S>(&scenario, &mut stage, terms).and_then(|()| scenario.play(&mut stage));
-    let cleared = stage.clear();
-    let finale = stage.close(played.is_err() || cleared.is_err());
+    let mut runner = Runner::new(reporter(), &signals, options, &mut count).map_err(machinery)?;
+    let played = begin::<S>(&scenario, &mut runner, options).and_then(|()| scenario.run(&mut runner));
+    let cleared = runner.clear();
+    let run_end = runner.close(played.is_err() || cleared.is_err());
     let mut reasons: Vec<anyhow::Error> = [played, cleared].into_iter().filter_map(Result::err).collect();
-    reasons.extend(finale.casualties.iter().chain(&finale.missed).map(|reason| anyhow::anyhow!("{reason}")));
-    let finding = scenario.check(&tally, &finale.ending);
-    let summed_up = finding.and_then(|finding| finale.sum_up(S::NAME, finding, terms.strict, &mut pictures));
+    reasons.extend(run_end.unexpected_exits.iter().chain(&run_end.missed).map(|reason| anyhow::anyhow!("{reason}")));
+    let result = scenario.check(&observer, &run_end.completion);
+    let summed_up = result.and_then(|result| run_end.sum_up(S::NAME, result, options.strict, &mut pictures));
     if matches!(summed_up, Ok(Outcome::ReaderGone)) {
         // Whoever would have liked to know has gone.
         reasons.clear();
@@ -252,13 +253,13 @@ fn run<S: Scenario>(
     }
 }
 
-fn begin<S: Scenario>(scenario: &S, stage: &mut Stage<'_>, terms: &Terms) -> anyhow::Result<()> {
-    let Terms { seed, speed, args, .. } = terms.clone();
+fn begin<S: Scenario>(scenario: &S, runner: &mut Runner<'_>, options: &RunOptions) -> anyhow::Result<()> {
+    let RunOptions { seed, speed, args, .. } = options.clone();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let moments = kill::moments(&scenario.events()).into_iter().map(str::to_owned).collect();
     let (scenario, workers) = (S::NAME.to_owned(), scenario.workers().len() as u32);
     let started = Fact::RunStarted { scenario, seed, speed: speed.to_json(), version, args, workers, moments };
-    stage.emit(started).context("the run cannot begin")
+    runner.emit(started).context("the run cannot begin")
 }
 
 #[cfg(test)]
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn verdict_is_about_what_the_survivors_could_show() {
-        let finding = |broken, finished| Finding {
+        let result = |broken, finished| CheckResult {
             claim: "",
             broken,
             finished,
@@ -284,21 +285,25 @@ mod tests {
             allowance: None,
             facts: Vec::new(),
         };
-        let (whole, cut, one_died) = (Ending::default(), Ending::cut(), Ending::deaths(&["a"]));
-        let failed = Ending { stopped: Some(Reason::Machinery), ..Ending::cut() };
-        let all_died = Ending { started: 1, ..Ending::deaths(&["a"]) };
-        for ending in [&whole, &cut, &one_died, &failed, &all_died] {
-            assert_eq!(finding(true, true).verdict(ending), Verdict::Violated, "what was seen counts: {ending:?}");
+        let (whole, cut, one_died) = (Completion::default(), Completion::cut(), Completion::deaths(&["a"]));
+        let failed = Completion { stopped: Some(Reason::Machinery), ..Completion::cut() };
+        let all_died = Completion { started: 1, ..Completion::deaths(&["a"]) };
+        for completion in [&whole, &cut, &one_died, &failed, &all_died] {
+            assert_eq!(
+                result(true, true).verdict(completion),
+                Verdict::Violated,
+                "what was seen counts: {completion:?}"
+            );
         }
-        for (ending, finished, unfinished) in [
+        for (completion, finished, unfinished) in [
             (&whole, Verdict::Held, Verdict::Violated),
             (&cut, Verdict::Held, Verdict::NotShown),
             (&failed, Verdict::Held, Verdict::NotShown),
             (&one_died, Verdict::Held, Verdict::NotShown),
             (&all_died, Verdict::NotShown, Verdict::NotShown),
         ] {
-            assert_eq!(finding(false, true).verdict(ending), finished, "{ending:?}");
-            assert_eq!(finding(false, false).verdict(ending), unfinished, "{ending:?}");
+            assert_eq!(result(false, true).verdict(completion), finished, "{completion:?}");
+            assert_eq!(result(false, false).verdict(completion), unfinished, "{completion:?}");
         }
     }
 

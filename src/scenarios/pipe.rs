@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::cast::Player;
-use super::stage::Stage;
-use super::{Ending, Finding, Scenario, Tally};
+use super::runner::Runner;
+use super::worker::WorkerContext;
+use super::{CheckResult, Completion, Observer, Scenario};
 use crate::ipc::{self, Connection, Error, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
@@ -45,7 +45,7 @@ Examples:
   ipc-demo pipe --messages 3        a short one";
     type Args = PipeArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Producer>(), RoleEntry::of::<Consumer>()];
-    type Tally = Traffic;
+    type Observer = Traffic;
 
     fn prepare(args: PipeArgs) -> anyhow::Result<Self> {
         Ok(Pipe { args })
@@ -61,7 +61,7 @@ Examples:
         ["message_sent", "message_received", "end_of_file"].into_iter().chain(replies).chain(refused).collect()
     }
 
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let PipeArgs { duplex, messages } = self.args;
         let (here, there) = if duplex {
             ipc::duplex()?
@@ -70,12 +70,12 @@ Examples:
             (sender.into_connection(), receiver.into_connection())
         };
         // Handed over, not shared: an end that the runner kept open would keep the consumer from seeing the end.
-        stage.spawn("producer", false, |player| Producer { player, end: here, messages, duplex })?;
-        stage.spawn("consumer", false, |player| Consumer { player, end: there, duplex })?;
-        stage.watch()
+        runner.spawn("producer", false, |ctx| Producer { ctx, end: here, messages, duplex })?;
+        runner.spawn("consumer", false, |ctx| Consumer { ctx, end: there, duplex })?;
+        runner.watch()
     }
 
-    fn check(self, traffic: &Traffic, ending: &Ending) -> anyhow::Result<Finding> {
+    fn check(self, traffic: &Traffic, completion: &Completion) -> anyhow::Result<CheckResult> {
         let Traffic { sent, received, out_of_order, replies } = *traffic;
         // What arrived was sent, whether its sender lived to tell or not.
         let unreported = received.saturating_sub(sent);
@@ -86,13 +86,13 @@ Examples:
             facts.push(("replies", replies.into()));
         }
         let all_replied = !self.args.duplex || replies == received;
-        let producer_died = ending.died_as("producer") > 0;
-        Ok(Finding {
+        let producer_died = completion.died_as("producer") > 0;
+        Ok(CheckResult {
             claim: "every message arrives exactly once, in the order it was sent",
-            broken: out_of_order || unreported > ending.interrupted() as u64,
+            broken: out_of_order || unreported > completion.interrupted() as u64,
             finished: received == sent
-                && ending.stopped.is_none()
-                && (producer_died || (ending.is_regular() && all_replied)),
+                && completion.stopped.is_none()
+                && (producer_died || (completion.is_regular() && all_replied)),
             guaranteed: true,
             allowance: producer_died.then_some(Allowance::Unfinished),
             facts,
@@ -109,7 +109,7 @@ pub(crate) struct Traffic {
     replies: u64,
 }
 
-impl Tally for Traffic {
+impl Observer for Traffic {
     fn count(&mut self, event: &Event) {
         match &event.fact {
             Fact::MessageSent { .. } => self.sent += 1,
@@ -129,7 +129,7 @@ impl Tally for Traffic {
 /// Sends the numbers from 1 on.
 #[derive(Serialize, Deserialize)]
 struct Producer {
-    player: Player,
+    ctx: WorkerContext,
     end: Connection,
     messages: u64,
     duplex: bool,
@@ -139,17 +139,17 @@ impl Role for Producer {
     const NAME: &'static str = "pipe.producer";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let mut end = self.end;
         for number in 1..=self.messages {
             end.send(&number)?;
-            player.emit(&Fact::MessageSent { value: number.into() })?;
+            ctx.emit(&Fact::MessageSent { value: number.into() })?;
             if self.duplex {
                 let reply: u64 = end.recv()?;
-                player.emit(&Fact::ReplyReceived { value: reply.into() })?;
+                ctx.emit(&Fact::ReplyReceived { value: reply.into() })?;
             }
             if number < self.messages {
-                player.pause(PAUSE);
+                ctx.pause(PAUSE);
             }
         }
         Ok(())
@@ -159,7 +159,7 @@ impl Role for Producer {
 /// Receives until nobody is left to send.
 #[derive(Serialize, Deserialize)]
 struct Consumer {
-    player: Player,
+    ctx: WorkerContext,
     end: Connection,
     duplex: bool,
 }
@@ -168,24 +168,24 @@ impl Role for Consumer {
     const NAME: &'static str = "pipe.consumer";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let mut end = self.end;
         if !self.duplex {
             match end.send(&0_u64) {
-                Err(error @ Error::ReadOnly) => player.emit(&Fact::SendRefused { error: error.to_string() })?,
+                Err(error @ Error::ReadOnly) => ctx.emit(&Fact::SendRefused { error: error.to_string() })?,
                 other => return Err(format!("a send on the receiving end came to {other:?}").into()),
             }
         }
         loop {
             let number: u64 = match end.recv() {
                 Ok(number) => number,
-                Err(Error::EndOfFile) => return Ok(player.emit(&Fact::EndOfFile)?),
+                Err(Error::EndOfFile) => return Ok(ctx.emit(&Fact::EndOfFile)?),
                 Err(error) => return Err(error.into()),
             };
-            player.emit(&Fact::MessageReceived { value: number.into() })?;
+            ctx.emit(&Fact::MessageReceived { value: number.into() })?;
             if self.duplex {
                 end.send(&number)?;
-                player.emit(&Fact::ReplySent { value: number.into() })?;
+                ctx.emit(&Fact::ReplySent { value: number.into() })?;
             }
         }
     }
@@ -205,14 +205,14 @@ mod tests {
         traffic
     }
 
-    fn verdict(traffic: &Traffic, ending: &Ending) -> Verdict {
+    fn verdict(traffic: &Traffic, completion: &Completion) -> Verdict {
         let pipe = Pipe { args: PipeArgs { duplex: false, messages: 3 } };
-        pipe.check(traffic, ending).expect("a finding").verdict(ending)
+        pipe.check(traffic, completion).expect("a finding").verdict(completion)
     }
 
     #[test]
     fn the_claim_is_about_order_and_number() {
-        let whole = Ending::default();
+        let whole = Completion::default();
         assert_eq!(verdict(&heard(&[1, 2, 3]), &whole), Verdict::Held);
         for broken in [&[1, 3, 2][..], &[1, 1, 2], &[2, 3], &[1, 2], &[1, 2, 3, 4]] {
             assert_eq!(verdict(&heard(broken), &whole), Verdict::Violated, "{broken:?}");
@@ -221,9 +221,9 @@ mod tests {
 
     #[test]
     fn what_nobody_was_left_to_receive_is_not_shown() {
-        let (no_consumer, no_producer) = (Ending::deaths(&["consumer"]), Ending::deaths(&["producer"]));
+        let (no_consumer, no_producer) = (Completion::deaths(&["consumer"]), Completion::deaths(&["producer"]));
         assert_eq!(verdict(&heard(&[1, 2]), &no_consumer), Verdict::NotShown);
-        assert_eq!(verdict(&heard(&[1]), &Ending::cut()), Verdict::NotShown);
+        assert_eq!(verdict(&heard(&[1]), &Completion::cut()), Verdict::NotShown);
         assert_eq!(verdict(&heard(&[1, 2, 3]), &no_producer), Verdict::Held);
         assert_eq!(verdict(&heard(&[1, 2, 3, 4]), &no_producer), Verdict::Held, "it did not tell of its last one");
         assert_eq!(verdict(&heard(&[1, 2]), &no_producer), Verdict::NotShown);

@@ -6,10 +6,10 @@ use anyhow::Context;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::Player;
-use super::ledger::{Item, Ledger};
-use super::stage::Stage;
-use super::{Ending, Finding, Scenario, named, names};
+use super::delivery_audit::{DeliveryAudit, Item};
+use super::runner::Runner;
+use super::worker::WorkerContext;
+use super::{CheckResult, Completion, Scenario, named, names};
 use crate::ipc::{Consumer, Error, Producer, Queue, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 
@@ -60,7 +60,7 @@ Examples:
   ipc-demo prodcons --forever                        until Ctrl-C";
     type Args = ProdconsArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker>(), RoleEntry::of::<Taker>()];
-    type Tally = Ledger;
+    type Observer = DeliveryAudit;
 
     fn prepare(args: ProdconsArgs) -> anyhow::Result<Self> {
         let queue = match args.capacity {
@@ -78,36 +78,36 @@ Examples:
         vec!["item_put", "item_got"]
     }
 
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let ProdconsArgs { producers, consumers, items, forever, .. } = self.args;
         let items = if forever { u64::MAX } else { items };
         let (putting, getting) = (&self.putting, self.getting.take().context("the play is played once")?);
         for number in 1..=producers {
             let name = named("producer", number, producers);
-            stage.spawn(&name, false, |player| Maker { player, name: name.clone(), queue: putting.clone(), items })?;
+            runner.spawn(&name, false, |ctx| Maker { ctx, name: name.clone(), queue: putting.clone(), items })?;
         }
         for number in 1..=consumers {
             let name = named("consumer", number, consumers);
-            stage.spawn(&name, false, |player| Taker { player, queue: getting.clone() })?;
+            runner.spawn(&name, false, |ctx| Taker { ctx, queue: getting.clone() })?;
         }
         // The runner neither puts nor gets: as long as it could, nobody would know that the other side is gone.
         drop(getting);
         putting.close();
-        stage.watch()
+        runner.watch()
     }
 
-    fn check(self, ledger: &Ledger, ending: &Ending) -> anyhow::Result<Finding> {
+    fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {
         let still_queued = self.putting.qsize() as u64;
-        let consumer_is_left = ending.died_as("consumer") < self.args.consumers as usize;
-        let is_emptied = still_queued == 0 && ending.stopped.is_none();
-        Ok(Finding {
+        let consumer_is_left = completion.died_as("consumer") < self.args.consumers as usize;
+        let is_emptied = still_queued == 0 && completion.stopped.is_none();
+        Ok(CheckResult {
             claim: "every item arrives exactly once; each producer's items stay in order",
-            broken: ledger.is_broken(still_queued, ending),
+            broken: audit.is_broken(still_queued, completion),
             // What goes on until it is stopped has shown what it can.
             finished: consumer_is_left && (is_emptied || self.args.forever),
             guaranteed: true,
-            allowance: ledger.allowance(still_queued),
-            facts: ledger.facts(still_queued),
+            allowance: audit.allowance(still_queued),
+            facts: audit.facts(still_queued),
         })
     }
 }
@@ -115,7 +115,7 @@ Examples:
 /// Makes random numbers.
 #[derive(Serialize, Deserialize)]
 struct Maker {
-    player: Player,
+    ctx: WorkerContext,
     name: String,
     queue: Producer<Item>,
     items: u64,
@@ -125,16 +125,16 @@ impl Role for Maker {
     const NAME: &'static str = "prodcons.producer";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let queue = self.queue;
-        let mut rng = player.rng();
+        let mut rng = ctx.rng();
         for number in 1..=self.items {
             let item = Item { from: self.name.clone(), number, value: rng.random() };
             let put = item.put();
             queue.put(item).map_err(Error::from)?;
-            player.emit(&put)?;
+            ctx.emit(&put)?;
             if number < self.items {
-                player.pause(PAUSE);
+                ctx.pause(PAUSE);
             }
         }
         Ok(())
@@ -144,7 +144,7 @@ impl Role for Maker {
 /// Takes whatever is there, until nobody is left to put.
 #[derive(Serialize, Deserialize)]
 struct Taker {
-    player: Player,
+    ctx: WorkerContext,
     queue: Consumer<Item>,
 }
 
@@ -152,7 +152,7 @@ impl Role for Taker {
     const NAME: &'static str = "prodcons.consumer";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let queue = self.queue;
         loop {
             let item = match queue.get() {
@@ -160,8 +160,8 @@ impl Role for Taker {
                 Err(Error::Disconnected) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            player.emit(&item.got(false))?;
-            player.pause(PAUSE);
+            ctx.emit(&item.got(false))?;
+            ctx.pause(PAUSE);
         }
     }
 }

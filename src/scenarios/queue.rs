@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::cast::Player;
-use super::ledger::Ledger;
-use super::stage::Stage;
+use super::delivery_audit::DeliveryAudit;
+use super::runner::Runner;
 use super::transport::{Line, Side, Transport};
-use super::{Ending, Finding, Scenario, Tally};
+use super::worker::WorkerContext;
+use super::{CheckResult, Completion, Observer, Scenario};
 use crate::ipc::{Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Event, Fact};
@@ -63,7 +63,7 @@ Examples:
     type Args = QueueArgs;
     const ROLES: &'static [RoleEntry] =
         &[RoleEntry::of::<Producer>(), RoleEntry::of::<Consumer>(), RoleEntry::of::<Filler>()];
-    type Tally = Books;
+    type Observer = Audit;
 
     fn prepare(args: QueueArgs) -> anyhow::Result<Self> {
         let line = Line::new(args.transport, args.capacity)?;
@@ -79,47 +79,47 @@ Examples:
         ["item_put", "item_got"].into_iter().chain(limits).collect()
     }
 
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let QueueArgs { capacity, items, fill, forever, .. } = self.args;
         let line = &self.line;
         if fill {
-            stage.spawn("filler", false, |player| Filler { player, line: line.share(Side::Both), capacity })?;
+            runner.spawn("filler", false, |ctx| Filler { ctx, line: line.share(Side::Both), capacity })?;
         } else {
             let items = if forever { u64::MAX } else { items };
-            stage.spawn("producer", false, |player| Producer { player, line: line.share(Side::Puts), items })?;
-            stage.spawn("consumer", false, |player| Consumer { player, line: line.share(Side::Gets) })?;
+            runner.spawn("producer", false, |ctx| Producer { ctx, line: line.share(Side::Puts), items })?;
+            runner.spawn("consumer", false, |ctx| Consumer { ctx, line: line.share(Side::Gets) })?;
         }
         self.line.retire();
-        stage.watch()
+        runner.watch()
     }
 
-    fn check(self, books: &Books, ending: &Ending) -> anyhow::Result<Finding> {
+    fn check(self, audit: &Audit, completion: &Completion) -> anyhow::Result<CheckResult> {
         let still_queued = self.line.qsize();
-        let brim = !self.args.fill || (books.full == 1 && books.empty == 1);
-        let is_emptied = still_queued == 0 && ending.died_as("consumer") == 0 && ending.stopped.is_none();
-        Ok(Finding {
+        let brim = !self.args.fill || (audit.full == 1 && audit.empty == 1);
+        let is_emptied = still_queued == 0 && completion.died_as("consumer") == 0 && completion.stopped.is_none();
+        Ok(CheckResult {
             claim: "every item arrives exactly once, in the order it was put",
-            broken: books.ledger.is_broken(still_queued, ending),
+            broken: audit.audit.is_broken(still_queued, completion),
             // What goes on until it is stopped has shown what it can.
-            finished: (is_emptied && brim) || (self.args.forever && ending.died.is_empty()),
-            guaranteed: self.args.transport == Transport::Shm || ending.is_regular(),
-            allowance: books.ledger.allowance(still_queued),
-            facts: books.ledger.facts(still_queued),
+            finished: (is_emptied && brim) || (self.args.forever && completion.died.is_empty()),
+            guaranteed: self.args.transport == Transport::Shm || completion.is_regular(),
+            allowance: audit.audit.allowance(still_queued),
+            facts: audit.audit.facts(still_queued),
         })
     }
 }
 
 /// The items, and how often the queue was full or empty.
 #[derive(Debug, Default)]
-pub(crate) struct Books {
-    ledger: Ledger,
+pub(crate) struct Audit {
+    audit: DeliveryAudit,
     full: u64,
     empty: u64,
 }
 
-impl Tally for Books {
+impl Observer for Audit {
     fn count(&mut self, event: &Event) {
-        self.ledger.count(event);
+        self.audit.count(event);
         match event.fact {
             Fact::QueueFull { .. } => self.full += 1,
             Fact::QueueEmpty => self.empty += 1,
@@ -139,7 +139,7 @@ fn got(number: u64, from: &str, size: Option<u64>) -> Fact {
 /// Puts the numbers from 1 on.
 #[derive(Serialize, Deserialize)]
 struct Producer {
-    player: Player,
+    ctx: WorkerContext,
     line: Line,
     items: u64,
 }
@@ -148,13 +148,13 @@ impl Role for Producer {
     const NAME: &'static str = "queue.producer";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let line = self.line;
         for number in 1..=self.items {
             line.put(number)?;
-            player.emit(&put(number, player.name(), None))?;
+            ctx.emit(&put(number, ctx.name(), None))?;
             if number < self.items {
-                player.pause(PAUSE);
+                ctx.pause(PAUSE);
             }
         }
         Ok(())
@@ -164,7 +164,7 @@ impl Role for Producer {
 /// Takes whatever is there, until nobody is left to put.
 #[derive(Serialize, Deserialize)]
 struct Consumer {
-    player: Player,
+    ctx: WorkerContext,
     line: Line,
 }
 
@@ -172,11 +172,11 @@ impl Role for Consumer {
     const NAME: &'static str = "queue.consumer";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let line = self.line;
         while let Some(number) = line.get()? {
-            player.emit(&got(number, "producer", None))?;
-            player.pause(PAUSE);
+            ctx.emit(&got(number, "producer", None))?;
+            ctx.pause(PAUSE);
         }
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Role for Consumer {
 /// Fills the queue and empties it again.
 #[derive(Serialize, Deserialize)]
 struct Filler {
-    player: Player,
+    ctx: WorkerContext,
     line: Line,
     capacity: u32,
 }
@@ -194,27 +194,27 @@ impl Role for Filler {
     const NAME: &'static str = "queue.filler";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let line = self.line;
-        let me = player.name();
+        let me = ctx.name();
         let capacity = u64::from(self.capacity);
         for number in 1..=capacity {
             line.put(number)?;
-            player.emit(&put(number, me, Some(line.qsize())))?;
-            player.pause(STEP);
+            ctx.emit(&put(number, me, Some(line.qsize())))?;
+            ctx.pause(STEP);
         }
         if line.try_put(capacity + 1)? {
             return Err(format!("a queue for {capacity} took one more").into());
         }
-        player.emit(&Fact::QueueFull { timeout_us: 0 })?;
-        player.pause(STEP);
+        ctx.emit(&Fact::QueueFull { timeout_us: 0 })?;
+        ctx.pause(STEP);
         for _ in 1..=capacity {
             let number = line.get_timeout(PATIENCE)?.ok_or("an item that was put did not come out")?;
-            player.emit(&got(number, me, Some(line.qsize())))?;
-            player.pause(STEP);
+            ctx.emit(&got(number, me, Some(line.qsize())))?;
+            ctx.pause(STEP);
         }
         match line.get_timeout(Duration::ZERO)? {
-            None => Ok(player.emit(&Fact::QueueEmpty)?),
+            None => Ok(ctx.emit(&Fact::QueueEmpty)?),
             Some(number) => Err(format!("an emptied queue gave {number}").into()),
         }
     }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::Player;
-use super::stage::Stage;
-use super::{Ending, Finding, Scenario, Tally};
+use super::runner::Runner;
+use super::worker::WorkerContext;
+use super::{CheckResult, Completion, Observer, Scenario};
 use crate::ipc::{OwnedSemaphore, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
@@ -53,7 +53,7 @@ Examples:
   ipc-demo semaphore --workers 100 --speed 10    a crowd, ten times faster";
     type Args = SemaphoreArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Car>()];
-    type Tally = Traffic;
+    type Observer = Traffic;
 
     fn prepare(args: SemaphoreArgs) -> anyhow::Result<Self> {
         let spaces = OwnedSemaphore::new(args.permits)?;
@@ -68,14 +68,14 @@ Examples:
         vec!["permit_waiting", "permit_acquired", "permit_released"]
     }
 
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         for number in 1..=self.args.workers {
-            stage.spawn(&format!("car-{number}"), false, |player| Car { player, spaces: self.spaces.clone() })?;
+            runner.spawn(&format!("car-{number}"), false, |ctx| Car { ctx, spaces: self.spaces.clone() })?;
         }
-        stage.watch()
+        runner.watch()
     }
 
-    fn check(self, traffic: &Traffic, ending: &Ending) -> anyhow::Result<Finding> {
+    fn check(self, traffic: &Traffic, completion: &Completion) -> anyhow::Result<CheckResult> {
         let SemaphoreArgs { permits, workers } = self.args;
         let (entered, most_inside) = (traffic.entered(), traffic.most_inside(permits as usize));
         let facts = [
@@ -84,10 +84,10 @@ Examples:
             ("entered", entered),
             ("most_inside", most_inside),
         ];
-        Ok(Finding {
+        Ok(CheckResult {
             claim: "every car gets in; never more inside than there are spaces",
             broken: most_inside > permits as usize,
-            finished: entered + ending.died() >= workers as usize,
+            finished: entered + completion.died() >= workers as usize,
             guaranteed: true,
             allowance: (entered < workers as usize).then_some(Allowance::Unfinished),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
@@ -107,7 +107,7 @@ enum Step {
 #[derive(Debug, Default)]
 pub(crate) struct Traffic(Vec<(String, Step)>);
 
-impl Tally for Traffic {
+impl Observer for Traffic {
     fn count(&mut self, event: &Event) {
         let step = match event.fact {
             Fact::PermitAcquired { .. } => Step::In,
@@ -150,7 +150,7 @@ impl Traffic {
 /// Something that wants to park.
 #[derive(Serialize, Deserialize)]
 struct Car {
-    player: Player,
+    ctx: WorkerContext,
     spaces: OwnedSemaphore,
 }
 
@@ -158,21 +158,21 @@ impl Role for Car {
     const NAME: &'static str = "semaphore.car";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let spaces = self.spaces;
-        let mut rng = player.rng();
+        let mut rng = ctx.rng();
         let semaphore = || CAR_PARK.to_owned();
-        player.pause(Duration::from_millis(rng.random_range(COMING_MS)));
-        player.emit(&Fact::PermitWaiting { semaphore: semaphore() })?;
-        let asked_us = player.now_us();
+        ctx.pause(Duration::from_millis(rng.random_range(COMING_MS)));
+        ctx.emit(&Fact::PermitWaiting { semaphore: semaphore() })?;
+        let asked_us = ctx.now_us();
         let space = spaces.acquire();
-        let since_us = player.now_us();
-        player.emit(&Fact::PermitAcquired { semaphore: semaphore(), waited_us: since_us - asked_us })?;
-        player.pause(Duration::from_millis(rng.random_range(PARKING_MS)));
+        let since_us = ctx.now_us();
+        ctx.emit(&Fact::PermitAcquired { semaphore: semaphore(), waited_us: since_us - asked_us })?;
+        ctx.pause(Duration::from_millis(rng.random_range(PARKING_MS)));
         // With the time before: nobody sees a car too many.
-        let at_us = player.now_us();
+        let at_us = ctx.now_us();
         drop(space);
-        player.emit_at(at_us, &Fact::PermitReleased { semaphore: semaphore(), held_us: at_us - since_us })?;
+        ctx.emit_at(at_us, &Fact::PermitReleased { semaphore: semaphore(), held_us: at_us - since_us })?;
         Ok(())
     }
 }
@@ -183,38 +183,38 @@ mod tests {
     use super::*;
     use crate::report::Verdict;
 
-    fn finding(steps: &[(&str, Step)], ending: &Ending) -> Finding {
+    fn result(steps: &[(&str, Step)], completion: &Completion) -> CheckResult {
         let traffic = Traffic(steps.iter().map(|&(car, step)| (car.to_owned(), step)).collect());
         let car_park = Semaphore::prepare(SemaphoreArgs { permits: 2, workers: 3 }).expect("a car park");
-        car_park.check(&traffic, ending).expect("a finding")
+        car_park.check(&traffic, completion).expect("a finding")
     }
 
     #[test]
     fn a_car_too_many_breaks_the_claim() {
         let orderly = [("a", In), ("b", In), ("a", Out), ("a", Gone), ("c", In), ("b", Out), ("c", Out)];
-        let whole = &Ending::default();
-        assert_eq!(finding(&orderly, whole).verdict(whole), Verdict::Held);
+        let whole = &Completion::default();
+        assert_eq!(result(&orderly, whole).verdict(whole), Verdict::Held);
         let crowded = [("a", In), ("b", In), ("c", In), ("a", Out), ("b", Out), ("c", Out)];
-        let finding = finding(&crowded, whole);
-        assert!(finding.broken && finding.guaranteed);
-        assert!(finding.facts.contains(&("most_inside", 3.into())), "{:?}", finding.facts);
+        let result = result(&crowded, whole);
+        assert!(result.broken && result.guaranteed);
+        assert!(result.facts.contains(&("most_inside", 3.into())), "{:?}", result.facts);
     }
 
     #[test]
     fn a_car_that_never_gets_in_breaks_the_claim() {
         let two = [("a", In), ("b", In), ("a", Out), ("b", Out)];
-        let verdict = |ending: &Ending| finding(&two, ending).verdict(ending);
-        assert_eq!(verdict(&Ending::default()), Verdict::Violated);
-        assert_eq!(verdict(&Ending::deaths(&["c"])), Verdict::Held);
-        assert_eq!(verdict(&Ending::cut()), Verdict::NotShown);
+        let verdict = |completion: &Completion| result(&two, completion).verdict(completion);
+        assert_eq!(verdict(&Completion::default()), Verdict::Violated);
+        assert_eq!(verdict(&Completion::deaths(&["c"])), Verdict::Held);
+        assert_eq!(verdict(&Completion::cut()), Verdict::NotShown);
     }
 
     #[test]
     fn space_of_a_killed_car_is_given_on_before_its_end_is_told() {
         let taken_over = [("a", In), ("b", In), ("c", In), ("a", Gone), ("b", Out), ("c", Out)];
-        let one_died = &Ending::deaths(&["a"]);
-        assert!(!finding(&taken_over, one_died).broken);
+        let one_died = &Completion::deaths(&["a"]);
+        assert!(!result(&taken_over, one_died).broken);
         let twice = [("a", In), ("b", In), ("c", In), ("d", In), ("a", Gone), ("b", Out), ("c", Out), ("d", Out)];
-        assert!(finding(&twice, one_died).broken, "one death frees one space");
+        assert!(result(&twice, one_died).broken, "one death frees one space");
     }
 }

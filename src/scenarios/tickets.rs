@@ -10,11 +10,11 @@ use anyhow::Context;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::Player;
 use super::held_lock::HeldLock;
-use super::stage::Stage;
+use super::runner::Runner;
 use super::ticket_file::{EXAMPLE, Stock, TicketFile};
-use super::{Ending, Finding, Scenario, Tally};
+use super::worker::WorkerContext;
+use super::{CheckResult, Completion, Observer, Scenario};
 use crate::ipc::{Fd, Lock, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
@@ -66,7 +66,7 @@ Examples:
   ipc-demo tickets --lock --speed 10    the same, ten times faster";
     type Args = TicketsArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Buyer>()];
-    type Tally = Sales;
+    type Observer = Sales;
 
     fn prepare(args: TicketsArgs) -> anyhow::Result<Self> {
         let TicketsArgs { lock, buyers, stock, data } = args;
@@ -96,20 +96,20 @@ Examples:
         events.into_iter().chain(of_lock).collect()
     }
 
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let file = self.file.as_fd().try_clone_to_owned().context("cannot share the data file")?;
         let file = Fd::from(file);
         for number in 1..=self.buyers {
-            stage.spawn(&format!("buyer-{number}"), false, |player| Buyer {
-                player,
+            runner.spawn(&format!("buyer-{number}"), false, |ctx| Buyer {
+                ctx,
                 file: file.clone(),
                 lock: self.lock.clone(),
             })?;
         }
-        stage.watch()
+        runner.watch()
     }
 
-    fn check(self, sales: &Sales, ending: &Ending) -> anyhow::Result<Finding> {
+    fn check(self, sales: &Sales, completion: &Completion) -> anyhow::Result<CheckResult> {
         let (left, readable) = match self.file.read() {
             Ok(tickets) => (tickets.left, true),
             // Two writers without a lock can leave the file unreadable for good. It is not ours to leave it so.
@@ -136,11 +136,11 @@ Examples:
             ("torn", torn),
         ];
         // Without the lock a buyer that is ended in the middle of writing leaves half a file.
-        let is_spoilt = !readable && (self.lock.is_some() || ending.is_regular());
-        Ok(Finding {
+        let is_spoilt = !readable && (self.lock.is_some() || completion.is_regular());
+        Ok(CheckResult {
             claim: "no ticket is sold twice, and none is oversold",
-            broken: is_spoilt || oversold > 0 || lost_updates > 0 || unheard > ending.interrupted() as u64,
-            finished: ending.stopped.is_none(),
+            broken: is_spoilt || oversold > 0 || lost_updates > 0 || unheard > completion.interrupted() as u64,
+            finished: completion.stopped.is_none(),
             guaranteed: self.lock.is_some(),
             allowance: (unheard > 0).then_some(Allowance::Unreported),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
@@ -157,7 +157,7 @@ pub(crate) struct Sales {
     last_written: Option<u32>,
 }
 
-impl Tally for Sales {
+impl Observer for Sales {
     fn count(&mut self, event: &Event) {
         match event.fact {
             Fact::TicketBought { left } => {
@@ -174,7 +174,7 @@ impl Tally for Sales {
 /// Somebody who wants a ticket.
 #[derive(Serialize, Deserialize)]
 struct Buyer {
-    player: Player,
+    ctx: WorkerContext,
     file: Fd,
     lock: Option<Lock>,
 }
@@ -183,21 +183,21 @@ impl Role for Buyer {
     const NAME: &'static str = "tickets.buyer";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let file = TicketFile::from_descriptor(self.file.into_owned()?);
         let lock = self.lock;
         // The look is not part of the purchase: what it shows may be gone by the time of buying.
         match file.read() {
-            Ok(stock) => player.emit(&Fact::StockChecked { left: stock.left })?,
-            Err(error) => player.emit(&Fact::DataTorn { error: format!("{error:#}") })?,
+            Ok(stock) => ctx.emit(&Fact::StockChecked { left: stock.left })?,
+            Err(error) => ctx.emit(&Fact::DataTorn { error: format!("{error:#}") })?,
         }
         match &lock {
             Some(lock) => {
-                let held = HeldLock::acquire(lock, LOCK, player)?;
-                buy(&file, player, TicketFile::commit)?;
+                let held = HeldLock::acquire(lock, LOCK, ctx)?;
+                buy(&file, ctx, TicketFile::commit)?;
                 held.release()?;
             }
-            None => buy(&file, player, TicketFile::rewrite)?,
+            None => buy(&file, ctx, TicketFile::rewrite)?,
         }
         Ok(())
     }
@@ -206,20 +206,20 @@ impl Role for Buyer {
 /// Reads, thinks, and writes: nobody else may write in between, or a sale is lost.
 fn buy(
     file: &TicketFile,
-    player: &Player,
+    ctx: &WorkerContext,
     write: fn(&TicketFile, &Stock, u32) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
     let stock = match file.read() {
         Ok(stock) => stock,
-        Err(error) => return Ok(player.emit(&Fact::DataTorn { error: format!("{error:#}") })?),
+        Err(error) => return Ok(ctx.emit(&Fact::DataTorn { error: format!("{error:#}") })?),
     };
-    player.pause(Duration::from_millis(player.rng().random_range(THINKING_MS)));
+    ctx.pause(Duration::from_millis(ctx.rng().random_range(THINKING_MS)));
     match stock.left.checked_sub(1) {
         Some(left) => {
             write(file, &stock, left).context("cannot write the data file")?;
-            player.emit(&Fact::TicketBought { left })?;
+            ctx.emit(&Fact::TicketBought { left })?;
         }
-        None => player.emit(&Fact::TicketRefused { left: 0 })?,
+        None => ctx.emit(&Fact::TicketRefused { left: 0 })?,
     }
     Ok(())
 }
@@ -237,18 +237,18 @@ mod tests {
     #[test]
     fn overselling_breaks_the_claim() {
         let sales = Sales { bought: 10, ..Sales::default() };
-        let finding = sale(3, false).check(&sales, &Ending::default()).expect("a finding");
-        assert!(finding.broken && !finding.guaranteed);
-        assert!(finding.facts.contains(&("oversold", 7.into())), "{:?}", finding.facts);
+        let result = sale(3, false).check(&sales, &Completion::default()).expect("a finding");
+        assert!(result.broken && !result.guaranteed);
+        assert!(result.facts.contains(&("oversold", 7.into())), "{:?}", result.facts);
     }
 
     #[test]
     fn lost_updates_break_the_claim_even_if_there_were_tickets() {
         let sale = sale(20, true);
         sale.file.restock(&sale.opening, 19).expect("written");
-        let finding = sale.check(&Sales { bought: 2, ..Sales::default() }, &Ending::default()).expect("a finding");
-        assert!(finding.broken && finding.guaranteed);
-        assert!(finding.facts.contains(&("lost_updates", 1.into())), "{:?}", finding.facts);
+        let result = sale.check(&Sales { bought: 2, ..Sales::default() }, &Completion::default()).expect("a finding");
+        assert!(result.broken && result.guaranteed);
+        assert!(result.facts.contains(&("lost_updates", 1.into())), "{:?}", result.facts);
     }
 
     #[test]
@@ -259,9 +259,9 @@ mod tests {
             sale.file.restock(&sale.opening, 1).expect("written");
             sale
         };
-        let allowed = after_two_sales().check(&told, &Ending::deaths(&["buyer-1"])).expect("a finding");
+        let allowed = after_two_sales().check(&told, &Completion::deaths(&["buyer-1"])).expect("a finding");
         assert!(!allowed.broken && allowed.finished && allowed.allowance == Some(Allowance::Unreported));
-        assert!(after_two_sales().check(&told, &Ending::default()).expect("a finding").broken);
+        assert!(after_two_sales().check(&told, &Completion::default()).expect("a finding").broken);
     }
 
     #[test]
@@ -269,10 +269,10 @@ mod tests {
         let sale = sale(3, false);
         let file = sale.file.as_fd().try_clone_to_owned().expect("a descriptor");
         std::fs::File::from(sale.file.as_fd().try_clone_to_owned().expect("a descriptor")).set_len(2).expect("cut");
-        let finding = sale
-            .check(&Sales { bought: 1, last_written: Some(2), ..Sales::default() }, &Ending::default())
+        let result = sale
+            .check(&Sales { bought: 1, last_written: Some(2), ..Sales::default() }, &Completion::default())
             .expect("a finding");
-        assert!(finding.broken);
+        assert!(result.broken);
         assert_eq!(TicketFile::from_descriptor(file).read().expect("mended").left, 2);
     }
 }

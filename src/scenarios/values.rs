@@ -9,9 +9,9 @@ use std::time::Duration;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::cast::Player;
-use super::stage::Stage;
-use super::{Ending, Finding, Scenario, Tally};
+use super::runner::Runner;
+use super::worker::WorkerContext;
+use super::{CheckResult, Completion, Observer, Scenario};
 use crate::ipc::{Array, RLock, Role, RoleEntry, RoleResult, Value};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
@@ -60,7 +60,7 @@ Examples:
   ipc-demo values --workers 1                         nobody to lose them to";
     type Args = ValuesArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
-    type Tally = Counted;
+    type Observer = Counted;
 
     fn prepare(args: ValuesArgs) -> anyhow::Result<Self> {
         let zeros = [0; PLACES];
@@ -82,21 +82,21 @@ Examples:
         vec!["increments_made"]
     }
 
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let ValuesArgs { workers, increments, lock } = self.args;
         for number in 1..=workers {
-            stage.spawn(&format!("worker-{number}"), false, |player| Worker {
-                player,
+            runner.spawn(&format!("worker-{number}"), false, |ctx| Worker {
+                ctx,
                 counter: self.counter.clone(),
                 array: self.array.clone(),
                 increments,
                 lock,
             })?;
         }
-        stage.watch()
+        runner.watch()
     }
 
-    fn check(self, counted: &Counted, ending: &Ending) -> anyhow::Result<Finding> {
+    fn check(self, counted: &Counted, completion: &Completion) -> anyhow::Result<CheckResult> {
         let ValuesArgs { increments, lock, .. } = self.args;
         let expected = counted.expected();
         let actual = self.counter.get();
@@ -104,7 +104,7 @@ Examples:
         let lost = expected.saturating_sub(actual);
         let lost_in_array = expected.saturating_sub(in_array);
         // Who was ended in the middle has added more than it told, by less than there is between two reports.
-        let unheard_of = ending.interrupted() as u64 * chunk(increments);
+        let unheard_of = completion.interrupted() as u64 * chunk(increments);
         let is_heard_of = |sum: u64| sum.saturating_sub(expected) <= unheard_of;
         let facts = [
             ("expected", expected),
@@ -113,10 +113,10 @@ Examples:
             ("in_array", in_array),
             ("lost_in_array", lost_in_array),
         ];
-        Ok(Finding {
+        Ok(CheckResult {
             claim: "no update is lost",
             broken: lost > 0 || lost_in_array > 0 || !is_heard_of(actual) || !is_heard_of(in_array),
-            finished: ending.stopped.is_none(),
+            finished: completion.stopped.is_none(),
             guaranteed: lock,
             allowance: (actual > expected || in_array > expected).then_some(Allowance::Unreported),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
@@ -139,7 +139,7 @@ impl Counted {
     }
 }
 
-impl Tally for Counted {
+impl Observer for Counted {
     fn count(&mut self, event: &Event) {
         if let Fact::IncrementsMade { made, .. } = event.fact {
             self.0.insert(event.worker.clone(), made);
@@ -150,7 +150,7 @@ impl Tally for Counted {
 /// Somebody who counts.
 #[derive(Serialize, Deserialize)]
 struct Worker {
-    player: Player,
+    ctx: WorkerContext,
     counter: Value<u64>,
     array: Array<u64>,
     increments: u64,
@@ -161,19 +161,19 @@ impl Role for Worker {
     const NAME: &'static str = "values.worker";
 
     fn run(self) -> RoleResult {
-        let player = &self.player;
+        let ctx = &self.ctx;
         let (counter, array) = (self.counter, self.array);
-        let mut rng = player.rng();
+        let mut rng = ctx.rng();
         for made in 1..=self.increments {
             let place = (made % PLACES as u64) as usize;
             let guard = self.lock.then(|| counter.lock()).transpose()?;
             let (in_counter, in_array) = (counter.get(), array.get(place)?);
-            player.pause(Duration::from_micros(rng.random_range(THINKING_US)));
+            ctx.pause(Duration::from_micros(rng.random_range(THINKING_US)));
             counter.set(in_counter + 1);
             array.set(place, in_array + 1)?;
             drop(guard);
             if made % chunk(self.increments) == 0 || made == self.increments {
-                player.emit(&Fact::IncrementsMade { made, seen: counter.get() })?;
+                ctx.emit(&Fact::IncrementsMade { made, seen: counter.get() })?;
             }
         }
         Ok(())
@@ -184,7 +184,7 @@ impl Role for Worker {
 mod tests {
     use super::*;
 
-    fn finding(told: &[u64], actual: u64, in_array: u64, ending: &Ending) -> Finding {
+    fn result(told: &[u64], actual: u64, in_array: u64, completion: &Completion) -> CheckResult {
         let mut counted = Counted::default();
         for (worker, &made) in told.iter().enumerate() {
             for made in [made / 2, made] {
@@ -196,28 +196,28 @@ mod tests {
         let values = Values::prepare(args).expect("values");
         values.counter.set(actual);
         values.array.set(1, in_array).expect("within");
-        values.check(&counted, ending).expect("a finding")
+        values.check(&counted, completion).expect("a finding")
     }
 
     #[test]
     fn update_lost_from_either_breaks_the_claim() {
-        let whole = &Ending::default();
-        let all = finding(&[100, 100], 200, 200, whole);
+        let whole = &Completion::default();
+        let all = result(&[100, 100], 200, 200, whole);
         assert!(!all.broken && all.finished && all.guaranteed, "{all:?}");
-        let lost = finding(&[100, 100], 150, 200, whole);
+        let lost = result(&[100, 100], 150, 200, whole);
         assert!(lost.broken && lost.facts.contains(&("lost", 50.into())), "{lost:?}");
-        assert!(finding(&[100, 100], 200, 199, whole).broken);
-        assert!(finding(&[100, 100], 201, 200, whole).broken, "one that nobody made");
+        assert!(result(&[100, 100], 200, 199, whole).broken);
+        assert!(result(&[100, 100], 201, 200, whole).broken, "one that nobody made");
     }
 
     #[test]
     fn what_a_killed_worker_did_not_tell_is_allowed_for() {
-        let one_died = &Ending::deaths(&["worker-1"]);
-        let allowed = finding(&[100, 50], 159, 160, one_died);
+        let one_died = &Completion::deaths(&["worker-1"]);
+        let allowed = result(&[100, 50], 159, 160, one_died);
         assert!(!allowed.broken && allowed.finished && allowed.allowance == Some(Allowance::Unreported), "{allowed:?}");
-        assert!(finding(&[100, 50], 161, 160, one_died).broken);
-        assert!(finding(&[100, 50], 149, 150, one_died).broken, "what was told is never lost");
-        let cut = finding(&[60, 50], 130, 130, &Ending::cut());
+        assert!(result(&[100, 50], 161, 160, one_died).broken);
+        assert!(result(&[100, 50], 149, 150, one_died).broken, "what was told is never lost");
+        let cut = result(&[60, 50], 130, 130, &Completion::cut());
         assert!(!cut.broken && !cut.finished, "{cut:?}");
     }
 }

@@ -71,14 +71,14 @@ pub(crate) fn wait_all_unchanged<const N: usize>(words: [(&AtomicU32, u32); N], 
         // An old sandbox does not know the call: then one word is watched, and the others are looked at now and then.
         Err(Errno::ENOSYS | Errno::EPERM) => {
             let (word, expected) = words[0];
-            wait(word, expected, Some(until_ns.min(monotonic_ns() + LOOK_AROUND_NS))) || monotonic_ns() < until_ns
+            wait(word, expected, Some(until_ns.min(monotonic_ns() + LIVENESS_CHECK_NS))) || monotonic_ns() < until_ns
         }
         Err(errno) => unreachable!("futex wait on mapped, aligned words: {errno}"),
     }
 }
 
 /// How long a sleeper watches one word only, where the kernel cannot watch several.
-const LOOK_AROUND_NS: u64 = 20_000_000;
+const LIVENESS_CHECK_NS: u64 = 20_000_000;
 
 /// `struct futex_waitv` of the kernel.
 #[repr(C)]
@@ -121,7 +121,7 @@ fn change_and_wake(word: &AtomicU32, operation: i32, operand: u16, count: i32) -
     // The kernel takes twelve bits and extends the sign.
     debug_assert!(operand < 1 << 11, "{operand} does not fit the operand of FUTEX_WAKE_OP");
     #[cfg(debug_assertions)]
-    let operand = super::sabotage::change_first(word, operation, operand);
+    let operand = super::failpoint::change_first(word, operation, operand);
     let change = libc::FUTEX_OP(operation, i32::from(operand), libc::FUTEX_OP_CMP_LT, 0);
     // SAFETY: FUTEX_WAKE_OP changes the second word, here the same as the first, atomically in the kernel; `word` keeps
     // it mapped and aligned. The fourth argument is the count for the second word: none, it is the same queue.
@@ -134,7 +134,7 @@ fn change_and_wake(word: &AtomicU32, operation: i32, operand: u16, count: i32) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::trial::{watchdog, with_sleepers};
+    use crate::ipc::test_util::{watchdog, with_sleepers};
     use crate::sys::atomic::Ordering::SeqCst;
 
     #[test]

@@ -19,6 +19,8 @@ pub(crate) mod atomic;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod exec;
+#[cfg(debug_assertions)]
+pub(crate) mod failpoint;
 pub(crate) mod fd;
 pub(crate) mod fork;
 pub(crate) mod futex;
@@ -29,8 +31,6 @@ pub(crate) mod memory;
 pub(crate) mod posix;
 mod retry;
 pub(crate) mod robust;
-#[cfg(debug_assertions)]
-pub(crate) mod sabotage;
 pub(crate) mod shm;
 pub(crate) mod signal;
 pub(crate) mod socket;

@@ -25,7 +25,7 @@ static NOTED: AtomicI32 = AtomicI32::new(0);
 /// The first process of a pid namespace.
 const INIT: Pid = Pid::from_raw(1);
 /// The descriptor that the handler writes to, -1 before there is one.
-static BELL: AtomicI32 = AtomicI32::new(-1);
+static WAKEUP: AtomicI32 = AtomicI32::new(-1);
 
 /// `fcntl(2)`: the signal that an asynchronous descriptor raises.
 const F_SETSIG: libc::c_int = 10;
@@ -42,16 +42,16 @@ pub(crate) fn kill_self() -> io::Result<()> {
 
 /// SIGINT, SIGTERM and SIGHUP as something to wait for. One for a process: signal handlers belong to the whole of it.
 #[derive(Debug)]
-pub(crate) struct StopBell {
-    bell: EventFd,
+pub(crate) struct StopWakeup {
+    wakeup: EventFd,
     caught: Vec<Signal>,
 }
 
-impl StopBell {
+impl StopWakeup {
     /// From now on the first of these signals is only noted; a second one of the same kind ends the process at once.
     pub(crate) fn hang() -> io::Result<Self> {
-        let bell = epoll::eventfd()?;
-        BELL.store(bell.as_fd().as_raw_fd(), Ordering::Relaxed);
+        let wakeup = epoll::eventfd()?;
+        WAKEUP.store(wakeup.as_fd().as_raw_fd(), Ordering::Relaxed);
         NOTED.store(0, Ordering::Relaxed);
         // SA_RESETHAND puts the default back as the handler starts: that is what makes the second one deadly. Of process 1
         // the kernel takes no default: there the handler ends it.
@@ -69,12 +69,12 @@ impl StopBell {
                 caught.push(signal);
             }
         }
-        Ok(StopBell { bell, caught })
+        Ok(StopWakeup { wakeup, caught })
     }
 
     /// Becomes readable with the first signal and stays so.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.wakeup.as_fd()
     }
 
     /// The signal that came first, if any did.
@@ -89,14 +89,14 @@ extern "C" fn note_stop(signal: libc::c_int) {
         unsafe { libc::_exit(128 + signal) };
     }
     let _ = ASKED.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
-    let bell: RawFd = BELL.load(Ordering::Relaxed);
+    let wakeup: RawFd = WAKEUP.load(Ordering::Relaxed);
     let one = 1_u64;
     // SAFETY: eight bytes of our stack to an eventfd that is never closed while handlers are set; a failed write changes
     // nothing (the counter is only full if the bell already rings).
-    unsafe { libc::write(bell, (&raw const one).cast(), size_of::<u64>()) };
+    unsafe { libc::write(wakeup, (&raw const one).cast(), size_of::<u64>()) };
 }
 
-impl Drop for StopBell {
+impl Drop for StopWakeup {
     fn drop(&mut self) {
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
         for signal in self.caught.drain(..) {
@@ -104,7 +104,7 @@ impl Drop for StopBell {
             let restored = unsafe { sigaction(signal, &default) };
             debug_assert!(restored.is_ok(), "it was set before");
         }
-        BELL.store(-1, Ordering::Relaxed);
+        WAKEUP.store(-1, Ordering::Relaxed);
     }
 }
 

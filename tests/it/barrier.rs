@@ -1,6 +1,6 @@
 //! The barrier between processes.
 
-use ipc_demo::{Barrier, Breach, Error, Fd, Process, Role, RoleResult, Value};
+use ipc_demo::{Barrier, BreakCause, Error, Fd, Process, Role, RoleResult, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_asleep, await_word, join_all, meeting_point, watchdog, worker};
@@ -117,9 +117,9 @@ fn await_waiting(barrier: &Barrier, n: u32) {
     }
 }
 
-fn breach(outcome: ipc_demo::Result<u32>) -> Breach {
-    let Err(Error::BrokenBarrier(breach)) = outcome else { panic!("{outcome:?}") };
-    breach
+fn cause(outcome: ipc_demo::Result<u32>) -> BreakCause {
+    let Err(Error::BrokenBarrier(cause)) = outcome else { panic!("{outcome:?}") };
+    cause
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn killed_waiter_breaks_for_the_others_and_is_named() {
     victim.kill();
     let ended = other.process.join().expect("it ends").failure.clone().expect("an error");
     assert_eq!(ended.message, format!("the barrier is broken: process {} died", victim.process.pid()));
-    assert_eq!(breach(barrier.wait()), Breach::Died(Some(victim.process.pid())));
+    assert_eq!(cause(barrier.wait()), BreakCause::Died(Some(victim.process.pid())));
 }
 
 #[test]
@@ -191,12 +191,12 @@ fn party_killed_in_the_action_breaks_for_the_others() {
     let _watchdog = watchdog("barrier::killed_in_the_action");
     let barrier = Barrier::new(2).expect("a barrier");
     std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| breach(barrier.wait()));
+        let waiter = scope.spawn(|| cause(barrier.wait()));
         await_waiting(&barrier, 1);
         let mut last = Party::new(&barrier, true);
         assert_eq!(last.here.meet(), Some(b'i'));
         last.kill();
-        assert_eq!(waiter.join().expect("no panic"), Breach::Died(Some(last.process.pid())));
+        assert_eq!(waiter.join().expect("no panic"), BreakCause::Died(Some(last.process.pid())));
     });
 }
 

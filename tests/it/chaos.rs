@@ -82,7 +82,7 @@ fn wake_in_two_steps_is_found() {
     if !cfg!(debug_assertions) || !is_possible() {
         return;
     }
-    let args = ["event", "semaphore", "--place", "wait", "--sabotage", "two-step-wake"];
+    let args = ["event", "semaphore", "--place", "wait", "--failpoint", "two-step-wake"];
     let (rows, total) = rows(&chaos(&args).expect_exit(1).stdout);
     for place in ["in set, two peers wait", "in release, a peer waits"] {
         let row = rows.iter().find(|row| row["killed"] == place).expect("it was tried");
@@ -92,21 +92,21 @@ fn wake_in_two_steps_is_found() {
 }
 
 #[test]
-fn lease_that_nobody_scrubbed_is_found() {
-    let _watchdog = watchdog("chaos::lease_that_nobody_scrubbed");
+fn lease_that_is_not_rolled_back_is_found() {
+    let _watchdog = watchdog("chaos::lease_that_nobody_rolled_back");
     if !cfg!(debug_assertions) || !is_possible() {
         return;
     }
-    let args = ["joinable-queue", "--place", "in get", "--sabotage", "no-scrub"];
+    let args = ["joinable-queue", "--place", "in get", "--failpoint", "no-scrub"];
     let (rows, _) = rows(&chaos(&args).expect_exit(1).stdout);
     let row = rows.iter().find(|row| row["killed"] == "in get").expect("it was tried");
     assert_eq!(faults(row), ["twice"], "{row}");
 }
 
 #[test]
-fn release_knows_no_sabotage() {
-    let sabotage = Demo::run("chaos").args(["--sabotage", "no-scrub", "--place", "nowhere"]);
-    let said = sabotage.expect_exit(2).stderr;
+fn release_knows_no_failpoint() {
+    let failpoint = Demo::run("chaos").args(["--failpoint", "no-scrub", "--place", "nowhere"]);
+    let said = failpoint.expect_exit(2).stderr;
     assert_eq!(said.contains("unexpected argument"), !cfg!(debug_assertions), "{said}");
     let program = std::fs::read(env!("CARGO_BIN_EXE_ipc-demo")).expect("it was built");
     for trace in ["two-step-wake", "no-scrub"] {

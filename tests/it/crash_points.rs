@@ -66,7 +66,7 @@ impl Role for Victim {
             Operation::Get(queue) => between_signals(&|| Ok(queue.get().map(drop)?)),
             Operation::GetMany(queue) => between_signals(&|| Ok(queue.get_many(2).map(drop)?)),
             Operation::LeaseAndFinish(queue) => between_signals(&|| Ok(queue.get()?.task_done().map(drop)?)),
-            Operation::LeaseAndGiveBack(queue) => between_signals(&|| Ok(queue.get()?.give_back()?)),
+            Operation::LeaseAndGiveBack(queue) => between_signals(&|| Ok(queue.get()?.nack()?)),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use ipc_demo::manager::{
-    Barrier, BoundedSemaphore, Condition, Datum, Dict, Event, JoinableQueue, Lock, Manager, ManagerBuilder, Queue,
-    RLock, Semaphore,
+    Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, Lock, Manager, ManagerBuilder, Queue, RLock,
+    Semaphore, Variant,
 };
 use ipc_demo::{Error, Fd, Process, Role, RoleResult};
 use serde::{Deserialize, Serialize};
@@ -180,7 +180,7 @@ fn smoke() {
     let dict = manager.dict().expect("a dict");
     assert!(dict.is_empty().expect("a call"));
     dict.insert("a", "a").expect("a call");
-    assert_eq!(dict.get("a").expect("a call"), Some(Datum::from("a")));
+    assert_eq!(dict.get("a").expect("a call"), Some(Variant::from("a")));
     assert_eq!(dict.get("b").expect("a call"), None);
     assert_eq!(dict.copy().expect("a call").len(), 1);
     let pid = manager.process().expect("its own").pid();
@@ -301,7 +301,7 @@ fn item_for_a_getter_that_was_killed_goes_to_another() {
             go_on(&manager);
             put.wait().expect("room");
         }
-        assert_eq!(queue.get().expect("an item"), Datum::from(round));
+        assert_eq!(queue.get().expect("an item"), Variant::from(round));
     }
 }
 
@@ -402,7 +402,7 @@ fn times_out_at_everything() {
     tasks.put("work").expect("room");
     let task = tasks.try_get().expect("a call").expect("a task");
     assert!(!tasks.join_timeout(short).expect("a call"));
-    assert_eq!(task.task_done().expect("its own"), Datum::from("work"));
+    assert_eq!(task.task_done().expect("its own"), Variant::from("work"));
     tasks.join().expect("all is done");
 }
 
@@ -426,7 +426,7 @@ fn threads_of_one_client_wait_beside_each_other() {
         assert_eq!(sum, (0..400).sum::<i64>() * 2);
         // One waits where nobody comes; the others go on.
         for _ in 0..8 {
-            queue.put(Datum::Null).expect("room");
+            queue.put(Variant::Null).expect("room");
         }
     });
     assert_eq!(manager.status().expect("a status").clients, 1, "one connection for all threads");
@@ -461,7 +461,7 @@ fn barrier_action_is_run_by_the_last_and_its_error_breaks_the_barrier() {
         numbers.sort_unstable();
         assert_eq!(numbers, [0, 1]);
     });
-    assert_eq!(ran.get().expect("a call"), Datum::from(1));
+    assert_eq!(ran.get().expect("a call"), Variant::from(1));
     let fails = || Err(Error::WouldDeadlock);
     std::thread::scope(|scope| {
         let other = scope.spawn(|| barrier.wait_with(fails));
@@ -477,7 +477,7 @@ fn changes_are_one_step_between_processes() {
     let _watchdog = watchdog("manager::changes");
     let manager = start_manager(|options| options);
     let dict: Dict = manager.make_named("shop", vec![]).expect("made");
-    dict.update([("sold", Datum::from(0)), ("log", Datum::from(vec![]))]).expect("a call");
+    dict.update([("sold", Variant::from(0)), ("log", Variant::from(vec![]))]).expect("a call");
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -485,14 +485,14 @@ fn changes_are_one_step_between_processes() {
                     dict.add("sold", 1).expect("a number");
                     dict.at(["log"]).push("sold").expect("a list");
                     dict.at(["altered"])
-                        .alter(|found| Some(Datum::from(found.and_then(|n| n.as_int::<i64>()).unwrap_or(0) + 1)))
+                        .alter(|found| Some(Variant::from(found.and_then(|n| n.as_int::<i64>()).unwrap_or(0) + 1)))
                         .expect("a call");
                 }
             });
         }
     });
-    assert_eq!(dict.get("sold").expect("a call"), Some(Datum::from(200)));
-    assert_eq!(dict.get("altered").expect("a call"), Some(Datum::from(200)));
+    assert_eq!(dict.get("sold").expect("a call"), Some(Variant::from(200)));
+    assert_eq!(dict.get("altered").expect("a call"), Some(Variant::from(200)));
     assert_eq!(dict.at(["log"]).get().expect("a call").and_then(|log| log.as_list().map(<[_]>::len)), Some(200));
     let refused = dict.add("log", 1).expect_err("no number");
     assert_eq!(refused.to_string(), "add of dict 1 failed");
@@ -534,6 +534,6 @@ fn whole_numbers_beyond_64_bits_are_refused_clearly() {
     let refused = value.add(1).expect_err("too large");
     let Error::Managed { source, .. } = &refused else { panic!("{refused}") };
     assert_eq!(source.to_string(), "a whole number does not fit 64 bits");
-    assert_eq!(value.get().expect("a call"), Datum::from(u64::MAX), "unchanged");
-    assert!(Datum::try_from(i128::MAX).is_err());
+    assert_eq!(value.get().expect("a call"), Variant::from(u64::MAX), "unchanged");
+    assert!(Variant::try_from(i128::MAX).is_err());
 }

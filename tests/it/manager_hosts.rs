@@ -84,8 +84,8 @@ fn manager_serves_other_shells_until_it_is_stopped() {
         let (server, address) = serve(place.manager("--serve", &address));
         assert!(!address.ends_with(":0"), "the port that the kernel chose: {address}");
         for workers in ["1", "3"] {
-            let play = place.manager("--connect", &address).args(["--workers", workers, "--format", "json"]);
-            let events = play.expect_exit(0).events();
+            let run = place.manager("--connect", &address).args(["--workers", workers, "--format", "json"]);
+            let events = run.expect_exit(0).events();
             let connected = |fact: &Fact| matches!(fact, Fact::ManagerConnected { .. });
             assert!(events.iter().any(|event| connected(&event.fact)), "{events:?}");
             assert_eq!((fact(&events, "arrived").to_string(), fact(&events, "lost")), (workers.to_owned(), 0));
@@ -110,8 +110,8 @@ fn two_shells_at_once_share_one_lock() {
     let _watchdog = watchdog("manager_hosts::share");
     let place = Place::new();
     let (server, address) = serve(place.manager("--serve", &place.socket()));
-    let play = || place.manager("--connect", &address).args(["--type", "lock", "--workers", "3", "--speed", "5"]);
-    let shells = [play().start(), play().start()];
+    let run = || place.manager("--connect", &address).args(["--type", "lock", "--workers", "3", "--speed", "5"]);
+    let shells = [run().start(), run().start()];
     for shell in shells {
         let (code, events, stderr) = shell.finish();
         assert_eq!((code, fact(&events, "steps"), fact(&events, "lost")), (Some(0), 9, 0), "{stderr}");
@@ -341,10 +341,10 @@ fn server_that_is_killed_ends_the_plays_at_it() {
     let _watchdog = watchdog("manager_hosts::killed_server");
     let place = Place::new();
     let (server, address) = serve(place.manager("--serve", &place.socket()));
-    let mut play = place.manager("--connect", &address).args(["--type", "lock", "--speed", "0.5"]).start();
-    play.until(|event| matches!(event.fact, Fact::LockAcquired { .. }));
+    let mut run = place.manager("--connect", &address).args(["--type", "lock", "--speed", "0.5"]).start();
+    run.until(|event| matches!(event.fact, Fact::LockAcquired { .. }));
     send(server.pid(), Signal::SIGKILL);
-    let (code, events, stderr) = play.finish();
+    let (code, events, stderr) = run.finish();
     assert_eq!((code, super::scenarios::verdict(&events)), (Some(3), (Verdict::NotShown, false)));
     assert!(stderr.contains("the manager exited before it answered"), "{stderr}");
     server.finish();
@@ -426,15 +426,15 @@ fn the_same_scenario_runs_across_two_hosts() {
     let at = |host: &Network, demo: Demo| demo.within(host.entrance().iter().map(String::as_str));
     let (server, address) = serve(at(&one, place.manager("--serve", "tcp:10.57.0.1:0")));
     assert!(TcpListener::bind("10.57.0.1:0").is_err(), "a host of its own, and not this one");
-    let play = |host, args: [&str; 4]| at(host, place.manager("--connect", &address).args(args));
+    let run = |host, args: [&str; 4]| at(host, place.manager("--connect", &address).args(args));
     for host in [&other, &one] {
-        let events = play(host, ["--workers", "3", "--format", "json"]).expect_exit(0).events();
+        let events = run(host, ["--workers", "3", "--format", "json"]).expect_exit(0).events();
         assert_eq!((fact(&events, "arrived"), fact(&events, "lost")), (3, 0));
-        let events = play(host, ["--type", "all", "--speed", "max"]).args(["--format", "json"]).expect_exit(0).events();
+        let events = run(host, ["--type", "all", "--speed", "max"]).args(["--format", "json"]).expect_exit(0).events();
         assert_eq!((fact(&events, "types"), fact(&events, "lost")), (14, 0));
     }
     // At once, and at one lock.
-    let both = [&one, &other].map(|host| play(host, ["--type", "lock", "--speed", "20"]).start());
+    let both = [&one, &other].map(|host| run(host, ["--type", "lock", "--speed", "20"]).start());
     for run in both {
         let (code, events, stderr) = run.finish();
         assert_eq!((code, fact(&events, "lost")), (Some(0), 0), "{stderr}");

@@ -1,6 +1,6 @@
 //! A manager's objects given to workers and put into each other, and how long they live.
 
-use ipc_demo::manager::{Datum, Dict, List, Manager, Queue};
+use ipc_demo::manager::{Dict, List, Manager, Queue, Variant};
 use ipc_demo::{Error, Fd, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
@@ -78,19 +78,23 @@ fn shares_arrive_and_outlive_who_gave_them() {
     assert_eq!(here.meet(), Some(b'd'), "{:?}", process.ended());
     assert_eq!(
         dict.get("clients").expect("a call"),
-        Some(Datum::from(2)),
+        Some(Variant::from(2)),
         "one connection for all shares of a process"
     );
     let list = List::try_from(&dict.get("list").expect("a call").expect("put there")).expect("a list");
-    assert_eq!(list.copy().expect("a call"), [Datum::from("pushed")]);
+    assert_eq!(list.copy().expect("a call"), [Variant::from("pushed")]);
     list.push("from here").expect("a call");
     drop(release);
     assert!(process.join().expect("it ends").is_success(), "{:?}", process.ended());
     // The worker is gone with all its proxies, as soon as the manager has seen it: what it left in the dict lives on.
     until_true(|| manager.status().expect("a status").clients == 1);
     let queue = Queue::try_from(&dict.get("queue").expect("a call").expect("put there")).expect("a queue");
-    assert_eq!(queue.get().expect("an item"), Datum::from("in a queue in a dict"));
-    assert_eq!(dict.at(["list"]).at(1).get().expect("a call"), Some(Datum::from("from here")), "through the reference");
+    assert_eq!(queue.get().expect("an item"), Variant::from("in a queue in a dict"));
+    assert_eq!(
+        dict.at(["list"]).at(1).get().expect("a call"),
+        Some(Variant::from("from here")),
+        "through the reference"
+    );
     assert_eq!(manager.status().expect("a status").objects, 3);
     dict.clear().expect("a call");
     assert_eq!(manager.status().expect("a status").objects, 3, "still referred to from here");
@@ -141,7 +145,7 @@ fn reference_to_an_object_of_another_manager_is_refused() {
     let (one, other) = (start_manager(|options| options), start_manager(|options| options));
     let (dict, list) = (one.dict().expect("a dict"), other.list().expect("a list"));
     assert!(matches!(dict.insert("list", &list), Err(Error::ForeignReference)));
-    assert!(matches!(one.make::<List>(vec![Datum::from(vec![Datum::from(&list)])]), Err(Error::ForeignReference)));
+    assert!(matches!(one.make::<List>(vec![Variant::from(vec![Variant::from(&list)])]), Err(Error::ForeignReference)));
     dict.insert("itself", &dict).expect("a call");
 }
 

@@ -59,7 +59,7 @@ fn panel(results: &Results, (left, top): (f64, f64), width: f64) -> Group {
     for side in (0..count).rev() {
         let at = |number: usize| (x(number), scale.place(points[number].sides[side].median_ns));
         let kind = points[0].sides[side].kind;
-        let is_second = side > 1 && kind == Kind::Yardstick;
+        let is_second = side > 1 && kind == Kind::Baseline;
         let way: Vec<String> = (0..points.len()).map(at).map(|(x, y)| format!("{},{}", px(x), px(y))).collect();
         let style = format!("line {}{}", class(kind), if is_second { " second" } else { "" });
         panel = panel.add(Polyline::new().set("class", style).set("points", way.join(" ")));

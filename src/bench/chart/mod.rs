@@ -92,7 +92,7 @@ pub(super) fn draw(results: &[Results], preface: &Preface) -> String {
 fn legend<'a, I: Iterator<Item = &'a Measured>>(all: impl Fn() -> I, better: &str, width: f64) -> Group {
     let (mut group, mut x) = (Group::new(), MARGIN);
     let y = 100.0;
-    for (kind, name) in [(Kind::Ours, "ipc-demo"), (Kind::Yardstick, "yardstick"), (Kind::Python, "Python")] {
+    for (kind, name) in [(Kind::Ours, "ipc-demo"), (Kind::Baseline, "baseline"), (Kind::Python, "Python")] {
         if all().any(|measured| measured.kind == kind) {
             let sample = Rectangle::new().set("class", class(kind)).set("rx", 3);
             let sample = sample.set("x", px(x)).set("y", px(y - 10.0)).set("width", 22).set("height", 11);

@@ -13,7 +13,7 @@ fn preface() -> Preface {
 fn sides() -> Vec<Measured> {
     vec![
         measured("Lock", Kind::Ours, 20.0),
-        measured("robust <pthread> mutex", Kind::Yardstick, 22.0),
+        measured("robust <pthread> mutex", Kind::Baseline, 22.0),
         measured("python3 3.11.7", Kind::Python, 4_600.0),
     ]
 }

@@ -2,10 +2,10 @@
 //! run.
 
 mod alone;
+mod baseline;
 mod load;
 mod ping_pong;
 mod processes;
-mod yardstick;
 
 use serde_json::{Value, json};
 
@@ -64,11 +64,11 @@ impl Case {
         Case { batch, ..self }
     }
 
-    /// The queue and its yardstick.
+    /// The queue and its baseline.
     fn sides<'a, T: Load>(self, point: Point<'a>, [ours, channel]: [&str; 2]) -> Point<'a> {
         let point = point
             .ours(ours, move |items| processes::processes::<T>(self, items.max(self.least())))
-            .yardstick(channel, move |items| yardstick::threads::<T>(self, items.max(self.least())));
+            .baseline(channel, move |items| baseline::threads::<T>(self, items.max(self.least())));
         // Python takes and gives items one by one.
         if self.batch == 1 { point.python(self.for_python()) } else { point }
     }
@@ -88,8 +88,8 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
     let blocks = |name, about, case: Case| Workload::new(name, about, case.sides::<Block>(Point::only(), NAMES));
     let large = |name, about, case: Case| {
         let point = case.sides::<Block>(Point::only(), NAMES);
-        let copies = move |items| Ok(yardstick::copies(case.bytes, items));
-        Workload::new(name, about, point.yardstick("memcpy in and out", copies))
+        let copies = move |items| Ok(baseline::copies(case.bytes, items));
+        Workload::new(name, about, point.baseline("memcpy in and out", copies))
     };
     let (small, kib, kib_64) = (8, 1 << 10, 64 << 10);
     vec![
@@ -108,13 +108,13 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
             "a u64 there and back through two queues, median",
             Point::only()
                 .ours(NAMES[0], ping_pong::processes)
-                .yardstick(CHANNEL, ping_pong::threads)
+                .baseline(CHANNEL, ping_pong::threads)
                 .python(json!({ "task": "ping_pong", "capacity": CAPACITY })),
         ),
         Workload::new(
             "queue-alone",
             "put and get a u64 with nobody in the way",
-            Point::only().ours("Queue", alone::with_queue).yardstick("sync_channel", alone::with_channel),
+            Point::only().ours("Queue", alone::with_queue).baseline("sync_channel", alone::with_channel),
         ),
     ]
 }
@@ -125,7 +125,7 @@ pub(super) fn growing<'a>() -> Vec<Workload<'a>> {
     let with = |producers| Case::new(8, producers, 1).sides::<u64>(Point::at(producers), names);
     let of = |bytes: usize| {
         let point = Case::new(bytes, 1, 1).limited().sides::<Block>(Point::at(bytes as u64), names);
-        point.yardstick("memcpy", move |items| Ok(yardstick::copies(bytes, items)))
+        point.baseline("memcpy", move |items| Ok(baseline::copies(bytes, items)))
     };
     vec![
         Workload::growing(

@@ -28,7 +28,7 @@ pub(in crate::bench) fn growing(axis: &'static str, points: &[(u64, &[Measured])
 fn three() -> Vec<Measured> {
     vec![
         measured("std::process::Command of itself", Kind::Ours, 20.0),
-        Measured { spread_percent: 100.0, ..measured("yardstick", Kind::Yardstick, 998_765_432.0) },
+        Measured { spread_percent: 100.0, ..measured("baseline", Kind::Baseline, 998_765_432.0) },
         Measured {
             round_trips: Some(RoundTrips { p50_ns: 1500.0, p99_ns: 88_123.0 }),
             ..measured("python3 3.11.7", Kind::Python, 1500.0)
@@ -41,7 +41,7 @@ fn rows_say_what_was_measured() {
     insta::assert_snapshot!(text(&results("work", three())).trim(), @r"
     work: some work
       std::process::Command of itself  20.0 ns ±  3 %  50.0 M/s
-      yardstick                         999 ms ±100 %      1 /s  ratio 1/49938k
+      baseline                          999 ms ±100 %      1 /s  ratio 1/49938k
         too noisy to tell: the rounds differ too much, the machine was busy
       python3 3.11.7                   1.50 µs ±  3 %   667 k/s  ratio 1/75
         p50 1.50 µs, p99 88.1 µs
@@ -50,7 +50,7 @@ fn rows_say_what_was_measured() {
 
 /// Sides as they stand in tables.
 fn four() -> Vec<Measured> {
-    let channel = measured("channel", Kind::Yardstick, 123_456.0);
+    let channel = measured("channel", Kind::Baseline, 123_456.0);
     let memcpy = Measured { side: "memcpy".to_owned(), spread_percent: 26.0, ..channel.clone() };
     vec![measured("Queue", Kind::Ours, 20.0), channel, memcpy, measured("python3", Kind::Python, 999_400.0)]
 }

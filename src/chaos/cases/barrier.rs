@@ -3,25 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
+use crate::chaos::i18n::{IDLE, Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::chaos::words::{IDLE, WAITING, Words, words};
-use crate::ipc::{Barrier, Breach, Error, RoleResult};
+use crate::ipc::{Barrier, BreakCause, Error, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "Barrier";
-const ARE_TOLD: Words = words("are told who died", "得知谁死了");
-const PASS_OR_ARE_TOLD: Words = words("pass, or are told", "通过，或得知有人死了");
+const ARE_TOLD: Localized = localized("are told who died", "得知谁死了");
+const PASS_OR_ARE_TOLD: Localized = localized("pass, or are told", "通过，或得知有人死了");
 const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 4] = [
     Row::before::<Last>(NAME, IDLE, ARE_TOLD, Effect::Undone).looking_around().like_python("Barrier.idle"),
     Row::asleep::<First>(NAME, WAITING, ARE_TOLD, Effect::Undone).like_python("Barrier.waiting"),
-    Row::within::<First>(NAME, words("in wait, the first", "wait 中，最先到"), PASS_OR_ARE_TOLD, OPERATION)
+    Row::within::<First>(NAME, localized("in wait, the first", "wait 中，最先到"), PASS_OR_ARE_TOLD, OPERATION)
         .looking_around()
         .like_python("Barrier.in_wait"),
-    Row::within::<Last>(NAME, words("in wait, the last", "wait 中，最后到"), PASS_OR_ARE_TOLD, OPERATION)
+    Row::within::<Last>(NAME, localized("in wait, the last", "wait 中，最后到"), PASS_OR_ARE_TOLD, OPERATION)
         .looking_around()
         .like_python("Barrier.in_wait"),
 ];
@@ -30,8 +30,8 @@ pub(in crate::chaos) static ROWS: [Row; 4] = [
 fn wait(barrier: &Barrier, victim: Option<u32>) -> Result<bool, Fault> {
     match barrier.wait_timeout(LONG) {
         Ok(_) => Ok(true),
-        Err(Error::BrokenBarrier(Breach::Died(pid))) if victim.is_none() || pid == victim => Ok(false),
-        Err(Error::BrokenBarrier(Breach::TimedOut)) => Err(Fault::Hangs),
+        Err(Error::BrokenBarrier(BreakCause::Died(pid))) if victim.is_none() || pid == victim => Ok(false),
+        Err(Error::BrokenBarrier(BreakCause::TimedOut)) => Err(Fault::Hangs),
         Err(_) => Err(Fault::Unusable),
     }
 }
@@ -42,14 +42,14 @@ fn waiter(barrier: &Barrier) -> Arc<dyn Fn() -> Result<bool, Fault> + Send + Syn
 }
 
 /// Mends the barrier, if it has to be, and two pass it twice.
-fn two_rounds(scene: &mut Scene, barrier: &Barrier) -> Result<(), Fault> {
+fn two_rounds(observation: &mut Observation, barrier: &Barrier) -> Result<(), Fault> {
     barrier.reset();
     for _ in 0..2 {
         let meet = waiter(barrier);
         let mut peer = Peer::start(move || meet()).map_err(|_| Fault::Unusable)?;
         let meet = waiter(barrier);
-        let passed = scene.fresh(move || meet())??;
-        demand(passed && scene.back(&mut peer)??, Fault::Unusable)?;
+        let passed = observation.fresh(move || meet())??;
+        demand(passed && observation.back(&mut peer)??, Fault::Unusable)?;
     }
     Ok(())
 }
@@ -65,7 +65,7 @@ struct Last {
 }
 
 impl Case for Last {
-    type Part = Barrier;
+    type Handles = Barrier;
 
     fn prepare() -> anyhow::Result<Self> {
         let barrier = Barrier::new(2)?;
@@ -73,20 +73,20 @@ impl Case for Last {
         Ok(Last { barrier, peer: Peer::asleep_in(move || meet())? })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.barrier.clone()
     }
 
-    fn suffer(barrier: Self::Part) -> RoleResult {
+    fn run_victim(barrier: Self::Handles) -> RoleResult {
         mark();
         barrier.wait()?;
         mark();
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        let passed = scene.back(&mut self.peer)??;
-        two_rounds(scene, &self.barrier)?;
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        let passed = observation.back(&mut self.peer)??;
+        two_rounds(observation, &self.barrier)?;
         Ok(effect_of(passed))
     }
 }
@@ -98,35 +98,35 @@ struct First {
 }
 
 impl Case for First {
-    type Part = Barrier;
+    type Handles = Barrier;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(First { barrier: Barrier::new(2)?, peer: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.barrier.clone()
     }
 
-    fn suffer(barrier: Self::Part) -> RoleResult {
-        Last::suffer(barrier)
+    fn run_victim(barrier: Self::Handles) -> RoleResult {
+        Last::run_victim(barrier)
     }
 
-    fn rouse(&mut self) -> anyhow::Result<()> {
+    fn wake(&mut self) -> anyhow::Result<()> {
         let meet = waiter(&self.barrier);
         self.peer = Some(Peer::start(move || meet())?);
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let passed = match &mut self.peer {
-            Some(peer) => scene.back(peer)??,
+            Some(peer) => observation.back(peer)??,
             None => {
-                let (barrier, victim) = (self.barrier.clone(), Some(scene.victim_pid));
-                scene.fresh(move || wait(&barrier, victim))??
+                let (barrier, victim) = (self.barrier.clone(), Some(observation.victim_pid));
+                observation.fresh(move || wait(&barrier, victim))??
             }
         };
-        two_rounds(scene, &self.barrier)?;
+        two_rounds(observation, &self.barrier)?;
         Ok(effect_of(passed))
     }
 }

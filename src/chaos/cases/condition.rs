@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
+use crate::chaos::i18n::{Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::chaos::words::{WAITING, Words, words};
 use crate::ipc::{Condition, Lock, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "Condition";
-const NOTIFY_PEER: Words = words("notify the living peer", "通知活着的等待者");
-const PEER_IS_TOLD: Words = words("the peer is woken", "等待者被唤醒");
+const NOTIFY_PEER: Localized = localized("notify the living peer", "通知活着的等待者");
+const PEER_IS_TOLD: Localized = localized("the peer is woken", "等待者被唤醒");
 const LONG: Duration = Duration::from_secs(2);
 
 pub(in crate::chaos) static ROWS: [Row; 3] = [
     Row::asleep::<Wait>(NAME, WAITING, NOTIFY_PEER, Effect::Done).looking_around().like_python("Condition.waiting"),
     Row::within::<Wait>(
         NAME,
-        words("in wait, one behind", "wait 中，后面有人等"),
+        localized("in wait, one behind", "wait 中，后面有人等"),
         PEER_IS_TOLD,
         (Effect::Done, Effect::Done),
     )
@@ -26,7 +26,7 @@ pub(in crate::chaos) static ROWS: [Row; 3] = [
     .like_python("Condition.in_wait"),
     Row::within::<Notify>(
         NAME,
-        words("in notify, a peer waits", "notify 中，有人等"),
+        localized("in notify, a peer waits", "notify 中，有人等"),
         PEER_IS_TOLD,
         (Effect::Undone, Effect::Done),
     )
@@ -64,20 +64,20 @@ impl Shared {
     }
 
     /// Notifies one, and says how many that was.
-    fn notify(&self, scene: &mut Scene) -> Result<usize, Fault> {
+    fn notify(&self, observation: &mut Observation) -> Result<usize, Fault> {
         let Shared { lock, condition } = self.clone();
-        scene.fresh(move || {
+        observation.fresh(move || {
             let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
             condition.notify(&guard, 1).map_err(|_| Fault::Unusable)
         })?
     }
 
-    fn two_rounds(&self, scene: &mut Scene) -> Result<(), Fault> {
+    fn two_rounds(&self, observation: &mut Observation) -> Result<(), Fault> {
         for _ in 0..2 {
-            demand(self.notify(scene)? == 0, Fault::Twice)?;
+            demand(self.notify(observation)? == 0, Fault::Twice)?;
             let mut peer = self.waiter().map_err(|_| Fault::Unusable)?;
-            demand(self.notify(scene)? == 1, Fault::Lost)?;
-            demand(scene.back(&mut peer)?? == Effect::Done, Fault::Unusable)?;
+            demand(self.notify(observation)? == 1, Fault::Lost)?;
+            demand(observation.back(&mut peer)?? == Effect::Done, Fault::Unusable)?;
         }
         Ok(())
     }
@@ -90,17 +90,17 @@ struct Wait {
 }
 
 impl Case for Wait {
-    type Part = (Lock, Condition);
+    type Handles = (Lock, Condition);
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Wait { shared: Shared::new()?, behind: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.shared.give()
     }
 
-    fn suffer((lock, condition): Self::Part) -> RoleResult {
+    fn run_victim((lock, condition): Self::Handles) -> RoleResult {
         let (lock, condition) = (lock, condition);
         let guard = lock.acquire()?;
         mark();
@@ -109,21 +109,21 @@ impl Case for Wait {
         Ok(())
     }
 
-    fn rouse(&mut self) -> anyhow::Result<()> {
+    fn wake(&mut self) -> anyhow::Result<()> {
         self.behind = Some(self.shared.waiter()?);
         let guard = self.shared.lock.acquire()?;
         self.shared.condition.notify(&guard, 1)?;
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        if !scene.roused {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        if !observation.woken {
             // The death is seen by those who come: the dead waiter gets no notification.
             self.behind = Some(self.shared.waiter().map_err(|_| Fault::Unusable)?);
-            demand(self.shared.notify(scene)? == 1, Fault::Lost)?;
+            demand(self.shared.notify(observation)? == 1, Fault::Lost)?;
         }
-        scene.back(self.behind.as_mut().expect("it was set to wait"))??;
-        self.shared.two_rounds(scene).map(|()| Effect::Done)
+        observation.back(self.behind.as_mut().expect("it was set to wait"))??;
+        self.shared.two_rounds(observation).map(|()| Effect::Done)
     }
 }
 
@@ -134,7 +134,7 @@ struct Notify {
 }
 
 impl Case for Notify {
-    type Part = (Lock, Condition);
+    type Handles = (Lock, Condition);
 
     fn prepare() -> anyhow::Result<Self> {
         let shared = Shared::new()?;
@@ -142,11 +142,11 @@ impl Case for Notify {
         Ok(Notify { shared, peer })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.shared.give()
     }
 
-    fn suffer((lock, condition): Self::Part) -> RoleResult {
+    fn run_victim((lock, condition): Self::Handles) -> RoleResult {
         let (lock, condition) = (lock, condition);
         mark();
         let guard = lock.acquire()?;
@@ -156,18 +156,18 @@ impl Case for Notify {
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let lock = &self.shared.lock;
         // A lock that nobody died with: the victim had not begun.
-        let effect = match scene.settle(&mut self.peer, || lock.is_abandoned())? {
+        let effect = match observation.settle(&mut self.peer, || lock.is_abandoned())? {
             Some(answer) => answer?,
             None => {
-                demand(self.shared.notify(scene)? == 1, Fault::Lost)?;
-                demand(scene.back(&mut self.peer)?? == Effect::Done, Fault::Lost)?;
+                demand(self.shared.notify(observation)? == 1, Fault::Lost)?;
+                demand(observation.back(&mut self.peer)?? == Effect::Done, Fault::Lost)?;
                 Effect::Undone
             }
         };
-        self.shared.two_rounds(scene)?;
+        self.shared.two_rounds(observation)?;
         Ok(effect)
     }
 }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
+use crate::chaos::i18n::{Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::chaos::words::{WAITING, Words, words};
 use crate::ipc::{Event, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "Event";
-const GO_ON: Words = words("see it set, or set it", "看到已置位，或自己置位");
-const ARE_LET_GO: Words = words("both peers are let go", "两个等待者都被放行");
+const GO_ON: Localized = localized("see it set, or set it", "看到已置位，或自己置位");
+const ARE_LET_GO: Localized = localized("both peers are let go", "两个等待者都被放行");
 const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
@@ -18,15 +18,15 @@ pub(in crate::chaos) static ROWS: [Row; 5] = [
     Row::asleep::<Wait>(NAME, WAITING, ARE_LET_GO, Effect::Done).like_python("Event.waiting"),
     Row::within::<Wait>(
         NAME,
-        words("in wait, others wait", "wait 中，别人也等"),
+        localized("in wait, others wait", "wait 中，别人也等"),
         ARE_LET_GO,
         (Effect::Done, Effect::Done),
     )
     .like_python("Event.in_wait"),
-    Row::within::<Set<false>>(NAME, words("in set", "set 中"), GO_ON, OPERATION).like_python("Event.in_set"),
-    Row::within::<Set<true>>(NAME, words("in set, two peers wait", "set 中，有两个人等"), ARE_LET_GO, OPERATION)
+    Row::within::<Set<false>>(NAME, localized("in set", "set 中"), GO_ON, OPERATION).like_python("Event.in_set"),
+    Row::within::<Set<true>>(NAME, localized("in set, two peers wait", "set 中，有两个人等"), ARE_LET_GO, OPERATION)
         .like_python("Event.in_set_to_peers"),
-    Row::within::<Clear>(NAME, words("in clear", "clear 中"), GO_ON, OPERATION).like_python("Event.in_clear"),
+    Row::within::<Clear>(NAME, localized("in clear", "clear 中"), GO_ON, OPERATION).like_python("Event.in_clear"),
 ];
 
 fn waiters(event: &Event) -> anyhow::Result<[Peer<bool>; 2]> {
@@ -38,14 +38,14 @@ fn waiters(event: &Event) -> anyhow::Result<[Peer<bool>; 2]> {
 }
 
 /// Clears the event and sets it for somebody who waits, twice.
-fn two_rounds(scene: &mut Scene, event: &Event) -> Result<(), Fault> {
+fn two_rounds(observation: &mut Observation, event: &Event) -> Result<(), Fault> {
     for _ in 0..2 {
         event.clear();
         demand(!event.is_set(), Fault::Unusable)?;
         let waiting = event.clone();
         let mut peer = Peer::asleep_in(move || waiting.wait_timeout(LONG)).map_err(|_| Fault::Unusable)?;
         event.set();
-        demand(scene.back(&mut peer)?, Fault::Hangs)?;
+        demand(observation.back(&mut peer)?, Fault::Hangs)?;
     }
     Ok(())
 }
@@ -57,7 +57,7 @@ struct Set<const PEERS: bool> {
 }
 
 impl<const PEERS: bool> Case for Set<PEERS> {
-    type Part = Event;
+    type Handles = Event;
 
     fn prepare() -> anyhow::Result<Self> {
         let event = Event::new()?;
@@ -65,31 +65,31 @@ impl<const PEERS: bool> Case for Set<PEERS> {
         Ok(Set { event, peers })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.event.clone()
     }
 
-    fn suffer(event: Self::Part) -> RoleResult {
+    fn run_victim(event: Self::Handles) -> RoleResult {
         mark();
         event.set();
         mark();
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let event = &self.event;
         let effect = if event.is_set() { Effect::Done } else { Effect::Undone };
         for peer in self.peers.iter_mut().flatten() {
-            match scene.settle(peer, || event.is_set())? {
+            match observation.settle(peer, || event.is_set())? {
                 Some(let_go) => demand(let_go, Fault::Hangs)?,
                 None => {
                     demand(effect == Effect::Undone, Fault::WakeLost)?;
                     event.set();
-                    demand(scene.back(peer)?, Fault::Hangs)?;
+                    demand(observation.back(peer)?, Fault::Hangs)?;
                 }
             }
         }
-        two_rounds(scene, event)?;
+        two_rounds(observation, event)?;
         Ok(effect)
     }
 }
@@ -97,7 +97,7 @@ impl<const PEERS: bool> Case for Set<PEERS> {
 struct Clear(Event);
 
 impl Case for Clear {
-    type Part = Event;
+    type Handles = Event;
 
     fn prepare() -> anyhow::Result<Self> {
         let event = Event::new()?;
@@ -105,20 +105,20 @@ impl Case for Clear {
         Ok(Clear(event))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(event: Self::Part) -> RoleResult {
+    fn run_victim(event: Self::Handles) -> RoleResult {
         mark();
         event.clear();
         mark();
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let effect = if self.0.is_set() { Effect::Undone } else { Effect::Done };
-        two_rounds(scene, &self.0)?;
+        two_rounds(observation, &self.0)?;
         Ok(effect)
     }
 }
@@ -130,7 +130,7 @@ struct Wait {
 }
 
 impl Case for Wait {
-    type Part = Event;
+    type Handles = Event;
 
     fn prepare() -> anyhow::Result<Self> {
         let event = Event::new()?;
@@ -138,29 +138,29 @@ impl Case for Wait {
         Ok(Wait { event, others })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.event.clone()
     }
 
-    fn suffer(event: Self::Part) -> RoleResult {
+    fn run_victim(event: Self::Handles) -> RoleResult {
         mark();
         event.wait();
         mark();
         Ok(())
     }
 
-    fn rouse(&mut self) -> anyhow::Result<()> {
+    fn wake(&mut self) -> anyhow::Result<()> {
         self.event.set();
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        if !scene.roused {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        if !observation.woken {
             self.event.set();
         }
         for peer in &mut self.others {
-            demand(scene.back(peer)?, Fault::Hangs)?;
+            demand(observation.back(peer)?, Fault::Hangs)?;
         }
-        two_rounds(scene, &self.event).map(|()| Effect::Done)
+        two_rounds(observation, &self.event).map(|()| Effect::Done)
     }
 }

@@ -2,33 +2,33 @@
 
 use std::time::Duration;
 
-use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
+use crate::chaos::i18n::{HOLDING, Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::chaos::victim::forerun;
-use crate::chaos::words::{HOLDING, WAITING, Words, words};
+use crate::chaos::victim::kill_predecessor;
 use crate::ipc::{JoinableQueue, Result as IpcResult, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "JoinableQueue";
-const DO_ALL: Words = words("do every task once", "每个任务恰好做一次");
-const JOINS: Words = words("do the rest, join ends", "做完其余，join 结束");
-const PEER_GETS: Words = words("the peer gets the task", "等待者取到任务");
+const DO_ALL: Localized = localized("do every task once", "每个任务恰好做一次");
+const JOINS: Localized = localized("do the rest, join ends", "做完其余，join 结束");
+const PEER_GETS: Localized = localized("the peer gets the task", "等待者取到任务");
 const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 7] = [
     Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone).like_python("JoinableQueue.waiting"),
     Row::before::<TaskDone>(NAME, HOLDING, JOINS, Effect::Undone).looking_around().like_python("JoinableQueue.holding"),
-    Row::within::<Lease>(NAME, words("in get", "get 中"), DO_ALL, OPERATION).like_python("JoinableQueue.in_get"),
-    Row::within::<GetEmpty>(NAME, words("in get, one behind", "get 中，后面有人等"), PEER_GETS, OPERATION)
+    Row::within::<Lease>(NAME, localized("in get", "get 中"), DO_ALL, OPERATION).like_python("JoinableQueue.in_get"),
+    Row::within::<GetEmpty>(NAME, localized("in get, one behind", "get 中，后面有人等"), PEER_GETS, OPERATION)
         .looking_around()
         .extra()
         .like_python("JoinableQueue.in_get_among_peers"),
-    Row::within::<TaskDone>(NAME, words("in task_done, one joins", "task_done 中，有人 join"), JOINS, OPERATION)
+    Row::within::<TaskDone>(NAME, localized("in task_done, one joins", "task_done 中，有人 join"), JOINS, OPERATION)
         .looking_around()
         .like_python("JoinableQueue.in_task_done"),
-    Row::within::<GiveBack>(NAME, words("in give_back", "give_back 中"), DO_ALL, (Effect::Done, Effect::Done)),
-    Row::within::<Inherit>(NAME, words("in get, of the dead", "get 中，接死者的任务"), DO_ALL, OPERATION).extra(),
+    Row::within::<Nack>(NAME, localized("in nack", "nack 中"), DO_ALL, (Effect::Done, Effect::Done)),
+    Row::within::<Inherit>(NAME, localized("in get, of the dead", "get 中，接死者的任务"), DO_ALL, OPERATION).extra(),
 ];
 
 /// The row whose victim dies with a lease.
@@ -46,9 +46,9 @@ fn tasks(numbers: &[u64]) -> anyhow::Result<Tasks> {
 type Done = (u64, u32);
 
 /// Does what is to be done, until nothing is.
-fn do_all(scene: &mut Scene, queue: &Tasks) -> Result<Vec<Done>, Fault> {
+fn do_all(observation: &mut Observation, queue: &Tasks) -> Result<Vec<Done>, Fault> {
     let own = queue.clone();
-    let mut done = scene.fresh(move || {
+    let mut done = observation.fresh(move || {
         let mut done = Vec::new();
         while own.unfinished() > 0 {
             let lease = own.get_timeout(LONG).map_err(|_| Fault::Unusable)?.ok_or(Fault::Hangs)?;
@@ -63,10 +63,10 @@ fn do_all(scene: &mut Scene, queue: &Tasks) -> Result<Vec<Done>, Fault> {
 }
 
 /// Two more tasks go through the queue.
-fn two_rounds(scene: &mut Scene, queue: &Tasks) -> Result<(), Fault> {
+fn two_rounds(observation: &mut Observation, queue: &Tasks) -> Result<(), Fault> {
     for round in 100..102 {
         demand(queue.put_timeout(round, LONG).is_ok(), Fault::Unusable)?;
-        demand(do_all(scene, queue)? == [(round, 0)], Fault::Lost)?;
+        demand(do_all(observation, queue)? == [(round, 0)], Fault::Lost)?;
     }
     Ok(())
 }
@@ -79,7 +79,7 @@ fn check(done: &[Done], numbers: &[u64]) -> Result<(), Fault> {
     demand(found == numbers, Fault::Lost)
 }
 
-fn suffer_get(queue: JoinableQueue<u64>) -> RoleResult {
+fn get_as_victim(queue: JoinableQueue<u64>) -> RoleResult {
     mark();
     let _lease = queue.get()?;
     mark();
@@ -89,60 +89,60 @@ fn suffer_get(queue: JoinableQueue<u64>) -> RoleResult {
 struct Lease(Tasks);
 
 impl Case for Lease {
-    type Part = JoinableQueue<u64>;
+    type Handles = JoinableQueue<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Lease(tasks(&[1, 2])?))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
-        suffer_get(queue)
+    fn run_victim(queue: Self::Handles) -> RoleResult {
+        get_as_victim(queue)
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         demand(self.0.unfinished() == 2, Fault::Lost)?;
-        let done = do_all(scene, &self.0)?;
+        let done = do_all(observation, &self.0)?;
         check(&done, &[1, 2])?;
         let effect = match done[..] {
             [(1, 0), (2, 0)] => Effect::Undone,
             [(1, 1), (2, 0)] => Effect::Done,
             _ => return Err(Fault::Twice),
         };
-        two_rounds(scene, &self.0)?;
+        two_rounds(observation, &self.0)?;
         Ok(effect)
     }
 }
 
 /// The victim has one of two tasks and gives it back: by its hand or by its death, it comes back once.
-struct GiveBack(Tasks);
+struct Nack(Tasks);
 
-impl Case for GiveBack {
-    type Part = JoinableQueue<u64>;
+impl Case for Nack {
+    type Handles = JoinableQueue<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(GiveBack(tasks(&[1, 2])?))
+        Ok(Nack(tasks(&[1, 2])?))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
+    fn run_victim(queue: Self::Handles) -> RoleResult {
         let lease = queue.get()?;
         mark();
-        lease.give_back()?;
+        lease.nack()?;
         mark();
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         demand(self.0.unfinished() == 2, Fault::Lost)?;
-        demand(do_all(scene, &self.0)? == [(1, 1), (2, 0)], Fault::Twice)?;
-        two_rounds(scene, &self.0).map(|()| Effect::Done)
+        demand(do_all(observation, &self.0)? == [(1, 1), (2, 0)], Fault::Twice)?;
+        two_rounds(observation, &self.0).map(|()| Effect::Done)
     }
 }
 
@@ -150,25 +150,25 @@ impl Case for GiveBack {
 struct Inherit(Tasks);
 
 impl Case for Inherit {
-    type Part = JoinableQueue<u64>;
+    type Handles = JoinableQueue<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         let queue = tasks(&[1])?;
-        forerun(&ROWS[LEASE], queue.clone())?;
+        kill_predecessor(&ROWS[LEASE], queue.clone())?;
         Ok(Inherit(queue))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
-        suffer_get(queue)
+    fn run_victim(queue: Self::Handles) -> RoleResult {
+        get_as_victim(queue)
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         demand(self.0.unfinished() == 1, Fault::Lost)?;
-        let done = do_all(scene, &self.0)?;
+        let done = do_all(observation, &self.0)?;
         check(&done, &[1])?;
         // The first death was one return; the victim's is another if it had the task.
         let effect = match done[0].1 {
@@ -176,7 +176,7 @@ impl Case for Inherit {
             2 => Effect::Done,
             _ => return Err(Fault::Lost),
         };
-        two_rounds(scene, &self.0)?;
+        two_rounds(observation, &self.0)?;
         Ok(effect)
     }
 }
@@ -188,21 +188,21 @@ struct GetEmpty {
 }
 
 impl Case for GetEmpty {
-    type Part = JoinableQueue<u64>;
+    type Handles = JoinableQueue<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(GetEmpty { queue: tasks(&[])?, behind: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.queue.clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
-        suffer_get(queue)
+    fn run_victim(queue: Self::Handles) -> RoleResult {
+        get_as_victim(queue)
     }
 
-    fn rouse(&mut self) -> anyhow::Result<()> {
+    fn wake(&mut self) -> anyhow::Result<()> {
         let own = self.queue.clone();
         self.behind = Some(Peer::asleep_in(move || {
             let Some(lease) = own.get_timeout(LONG)? else { return Ok(None) };
@@ -212,11 +212,11 @@ impl Case for GetEmpty {
         Ok(self.queue.put(5)?)
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        if !scene.roused {
-            self.rouse().map_err(|_| Fault::Unusable)?;
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        if !observation.woken {
+            self.wake().map_err(|_| Fault::Unusable)?;
         }
-        let done = scene.back(self.behind.as_mut().expect("it was set to wait"))?.map_err(|_| Fault::Unusable)?;
+        let done = observation.back(self.behind.as_mut().expect("it was set to wait"))?.map_err(|_| Fault::Unusable)?;
         let effect = match done {
             Some((5, 0)) => Effect::Undone,
             Some((5, 1)) => Effect::Done,
@@ -224,7 +224,7 @@ impl Case for GetEmpty {
             None => return Err(Fault::Hangs),
         };
         demand(self.queue.unfinished() == 0, Fault::Twice)?;
-        two_rounds(scene, &self.queue)?;
+        two_rounds(observation, &self.queue)?;
         Ok(effect)
     }
 }
@@ -238,7 +238,7 @@ struct TaskDone {
 }
 
 impl Case for TaskDone {
-    type Part = JoinableQueue<u64>;
+    type Handles = JoinableQueue<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         let queue = tasks(&[1])?;
@@ -246,11 +246,11 @@ impl Case for TaskDone {
         Ok(TaskDone { queue, _consumer: consumer, peer: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.queue.clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
+    fn run_victim(queue: Self::Handles) -> RoleResult {
         let lease = queue.get()?;
         mark();
         lease.task_done()?;
@@ -258,29 +258,29 @@ impl Case for TaskDone {
         Ok(())
     }
 
-    fn surround(&mut self) -> anyhow::Result<()> {
+    fn before_kill(&mut self) -> anyhow::Result<()> {
         let own = self.queue.clone();
         self.peer = Some(Peer::asleep_in(move || own.join_timeout(LONG))?);
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let (queue, peer) = (&self.queue, self.peer.as_mut().expect("it was set to wait"));
-        let effect = match scene.settle(peer, || queue.unfinished() == 0)? {
+        let effect = match observation.settle(peer, || queue.unfinished() == 0)? {
             Some(joined) => {
                 demand(joined.is_ok_and(|joined| joined), Fault::Hangs)?;
                 Effect::Done
             }
             None => {
-                let done = do_all(scene, queue)?;
+                let done = do_all(observation, queue)?;
                 check(&done, &[1])?;
                 demand(done[0].1 == 1, Fault::Lost)?;
-                demand(scene.back(peer)?.is_ok_and(|joined| joined), Fault::Hangs)?;
+                demand(observation.back(peer)?.is_ok_and(|joined| joined), Fault::Hangs)?;
                 Effect::Undone
             }
         };
         demand(queue.unfinished() == 0 && queue.is_empty(), Fault::Twice)?;
-        two_rounds(scene, queue)?;
+        two_rounds(observation, queue)?;
         Ok(effect)
     }
 }

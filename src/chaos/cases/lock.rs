@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
+use crate::chaos::i18n::{HOLDING, IDLE, Localized, WAITING, localized};
 use crate::chaos::peer::{Holder, Peer};
-use crate::chaos::words::{HOLDING, IDLE, WAITING, Words, words};
 use crate::ipc::{Lock, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "Lock";
-const GET_IT: Words = words("get the lock", "拿到锁");
-const TAKE_OVER: Words = words("take it over, are told", "接过锁，并被告知");
-const PEER_GETS_IT: Words = words("the peer gets the lock", "等待者拿到锁");
+const GET_IT: Localized = localized("get the lock", "拿到锁");
+const TAKE_OVER: Localized = localized("take it over, are told", "接过锁，并被告知");
+const PEER_GETS_IT: Localized = localized("the peer gets the lock", "等待者拿到锁");
 /// For those who would wait for ever: long enough to be seen hanging.
 const LONG: Duration = Duration::from_secs(2);
 
@@ -19,26 +19,26 @@ pub(in crate::chaos) static ROWS: [Row; 8] = [
     Row::before::<Acquire>(NAME, IDLE, GET_IT, Effect::Undone).like_python("Lock.idle"),
     Row::asleep::<AcquireContended>(NAME, WAITING, PEER_GETS_IT, Effect::Undone).like_python("Lock.waiting"),
     Row::before::<Release>(NAME, HOLDING, TAKE_OVER, Effect::HandedOn).like_python("Lock.holding"),
-    Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GET_IT, (Effect::Undone, Effect::HandedOn))
+    Row::within::<Acquire>(NAME, localized("in acquire", "acquire 中"), GET_IT, (Effect::Undone, Effect::HandedOn))
         .like_python("Lock.in_acquire"),
     Row::within::<Inherit>(
         NAME,
-        words("in acquire, of the dead", "acquire 中，接死者的锁"),
+        localized("in acquire, of the dead", "acquire 中，接死者的锁"),
         TAKE_OVER,
         (Effect::HandedOn, Effect::HandedOn),
     ),
     Row::within::<AcquireContended>(
         NAME,
-        words("in acquire, one behind", "acquire 中，后面有人等"),
+        localized("in acquire, one behind", "acquire 中，后面有人等"),
         PEER_GETS_IT,
         (Effect::Undone, Effect::HandedOn),
     )
     .like_python("Lock.in_acquire_among_peers"),
-    Row::within::<Release>(NAME, words("in release", "release 中"), GET_IT, (Effect::HandedOn, Effect::Done))
+    Row::within::<Release>(NAME, localized("in release", "release 中"), GET_IT, (Effect::HandedOn, Effect::Done))
         .like_python("Lock.in_release"),
     Row::within::<ReleaseToPeer>(
         NAME,
-        words("in release, a peer waits", "release 中，有人等"),
+        localized("in release, a peer waits", "release 中，有人等"),
         PEER_GETS_IT,
         (Effect::HandedOn, Effect::Done),
     )
@@ -55,9 +55,9 @@ fn two_rounds(lock: &Lock) -> Result<(), Fault> {
 }
 
 /// Takes the lock, says whether its last holder died with it, and goes on.
-fn look(scene: &mut Scene, lock: &Lock, otherwise: Effect) -> Result<Effect, Fault> {
+fn look(observation: &mut Observation, lock: &Lock, otherwise: Effect) -> Result<Effect, Fault> {
     let lock = lock.clone();
-    scene.fresh(move || {
+    observation.fresh(move || {
         let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
         let effect = if guard.abandoned().is_some() { Effect::HandedOn } else { otherwise };
         drop(guard);
@@ -77,25 +77,25 @@ fn waiter(lock: &Lock, otherwise: Effect) -> anyhow::Result<Peer<Result<Effect, 
 struct Acquire(Lock);
 
 impl Case for Acquire {
-    type Part = Lock;
+    type Handles = Lock;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Acquire(Lock::new()?))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(lock: Self::Part) -> RoleResult {
+    fn run_victim(lock: Self::Handles) -> RoleResult {
         mark();
         let _guard = lock.acquire()?;
         mark();
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        look(scene, &self.0, Effect::Undone)
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        look(observation, &self.0, Effect::Undone)
     }
 }
 
@@ -103,7 +103,7 @@ impl Case for Acquire {
 struct Inherit(Lock);
 
 impl Case for Inherit {
-    type Part = Lock;
+    type Handles = Lock;
 
     fn prepare() -> anyhow::Result<Self> {
         let lock = Lock::new()?;
@@ -113,33 +113,33 @@ impl Case for Inherit {
         Ok(Inherit(lock))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(lock: Self::Part) -> RoleResult {
-        Acquire::suffer(lock)
+    fn run_victim(lock: Self::Handles) -> RoleResult {
+        Acquire::run_victim(lock)
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        look(scene, &self.0, Effect::Undone)
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        look(observation, &self.0, Effect::Undone)
     }
 }
 
 struct Release(Lock);
 
 impl Case for Release {
-    type Part = Lock;
+    type Handles = Lock;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Release(Lock::new()?))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(lock: Self::Part) -> RoleResult {
+    fn run_victim(lock: Self::Handles) -> RoleResult {
         let guard = lock.acquire()?;
         mark();
         drop(guard);
@@ -147,8 +147,8 @@ impl Case for Release {
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        look(scene, &self.0, Effect::Done)
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        look(observation, &self.0, Effect::Done)
     }
 }
 
@@ -160,7 +160,7 @@ struct AcquireContended {
 }
 
 impl Case for AcquireContended {
-    type Part = Lock;
+    type Handles = Lock;
 
     fn prepare() -> anyhow::Result<Self> {
         let lock = Lock::new()?;
@@ -172,27 +172,27 @@ impl Case for AcquireContended {
         Ok(AcquireContended { lock, holder, behind: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.lock.clone()
     }
 
-    fn suffer(lock: Self::Part) -> RoleResult {
-        Acquire::suffer(lock)
+    fn run_victim(lock: Self::Handles) -> RoleResult {
+        Acquire::run_victim(lock)
     }
 
-    fn rouse(&mut self) -> anyhow::Result<()> {
+    fn wake(&mut self) -> anyhow::Result<()> {
         self.behind = Some(waiter(&self.lock, Effect::Undone)?);
         self.holder.let_go();
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        if !scene.roused {
-            self.rouse().map_err(|_| Fault::Unusable)?;
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        if !observation.woken {
+            self.wake().map_err(|_| Fault::Unusable)?;
         }
         let behind = self.behind.as_mut().expect("it waits since the lock was let go");
         // The one behind may also have been the faster of the two; then its successor is told.
-        match (scene.back(behind)??, look(scene, &self.lock, Effect::Done)?) {
+        match (observation.back(behind)??, look(observation, &self.lock, Effect::Done)?) {
             (Effect::HandedOn, Effect::HandedOn) => Err(Fault::Twice),
             (effect, Effect::Done) => Ok(effect),
             _ => Ok(Effect::HandedOn),
@@ -207,28 +207,28 @@ struct ReleaseToPeer {
 }
 
 impl Case for ReleaseToPeer {
-    type Part = Lock;
+    type Handles = Lock;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(ReleaseToPeer { lock: Lock::new()?, peer: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.lock.clone()
     }
 
-    fn suffer(lock: Self::Part) -> RoleResult {
-        Release::suffer(lock)
+    fn run_victim(lock: Self::Handles) -> RoleResult {
+        Release::run_victim(lock)
     }
 
-    fn surround(&mut self) -> anyhow::Result<()> {
+    fn before_kill(&mut self) -> anyhow::Result<()> {
         self.peer = Some(waiter(&self.lock, Effect::Done)?);
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        let effect = scene.back(self.peer.as_mut().expect("it waits since the victim came to its mark"))??;
-        demand(look(scene, &self.lock, Effect::Done)? == Effect::Done, Fault::Twice)?;
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        let effect = observation.back(self.peer.as_mut().expect("it waits since the victim came to its mark"))??;
+        demand(look(observation, &self.lock, Effect::Done)? == Effect::Done, Fault::Twice)?;
         Ok(effect)
     }
 }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
+use crate::chaos::i18n::{HOLDING, Localized, WAITING, localized};
 use crate::chaos::peer::{Holder, Peer};
-use crate::chaos::words::{HOLDING, WAITING, Words, words};
 use crate::ipc::{OwnedSemaphore, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "OwnedSemaphore";
-const GET_ALL: Words = words("get all permits", "得到所有许可");
-const PEER_GETS_IT: Words = words("the peer gets a permit", "等待者得到许可");
+const GET_ALL: Localized = localized("get all permits", "得到所有许可");
+const PEER_GETS_IT: Localized = localized("the peer gets a permit", "等待者得到许可");
 const LONG: Duration = Duration::from_secs(2);
 /// Nobody can tell a permit that was given back from one that came back: both are free.
 const FREE: (Effect, Effect) = (Effect::Done, Effect::Done);
@@ -22,20 +22,25 @@ pub(in crate::chaos) static ROWS: [Row; 5] = [
     Row::before::<Release>(NAME, HOLDING, PEER_GETS_IT, Effect::Done)
         .looking_around()
         .like_python("Semaphore.holding_all"),
-    Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GET_ALL, FREE)
+    Row::within::<Acquire>(NAME, localized("in acquire", "acquire 中"), GET_ALL, FREE)
         .like_python("Semaphore.in_acquire_all"),
-    Row::within::<AcquireEmpty>(NAME, words("in acquire, one behind", "acquire 中，后面有人等"), PEER_GETS_IT, FREE)
-        .looking_around()
-        .extra(),
-    Row::within::<Release>(NAME, words("in release, a peer waits", "release 中，有人等"), PEER_GETS_IT, FREE)
+    Row::within::<AcquireEmpty>(
+        NAME,
+        localized("in acquire, one behind", "acquire 中，后面有人等"),
+        PEER_GETS_IT,
+        FREE,
+    )
+    .looking_around()
+    .extra(),
+    Row::within::<Release>(NAME, localized("in release, a peer waits", "release 中，有人等"), PEER_GETS_IT, FREE)
         .looking_around()
         .like_python("Semaphore.in_release_all"),
 ];
 
 /// Takes all permits, and none more, twice.
-fn two_rounds(scene: &mut Scene, semaphore: &OwnedSemaphore, all: usize) -> Result<(), Fault> {
+fn two_rounds(observation: &mut Observation, semaphore: &OwnedSemaphore, all: usize) -> Result<(), Fault> {
     let semaphore = semaphore.clone();
-    scene.fresh(move || {
+    observation.fresh(move || {
         for _ in 0..2 {
             let permits: Vec<_> = (0..=all).map_while(|_| semaphore.try_acquire()).collect();
             demand(permits.len() >= all, Fault::Lost)?;
@@ -54,26 +59,26 @@ fn waiter(semaphore: &OwnedSemaphore) -> anyhow::Result<Peer<bool>> {
 struct Acquire(OwnedSemaphore);
 
 impl Case for Acquire {
-    type Part = OwnedSemaphore;
+    type Handles = OwnedSemaphore;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Acquire(OwnedSemaphore::new(2)?))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(semaphore: Self::Part) -> RoleResult {
+    fn run_victim(semaphore: Self::Handles) -> RoleResult {
         mark();
         let _permit = semaphore.acquire();
         mark();
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         demand(self.0.get_value() == 2, Fault::Lost)?;
-        two_rounds(scene, &self.0, 2).map(|()| Effect::Done)
+        two_rounds(observation, &self.0, 2).map(|()| Effect::Done)
     }
 }
 
@@ -85,7 +90,7 @@ struct AcquireEmpty {
 }
 
 impl Case for AcquireEmpty {
-    type Part = OwnedSemaphore;
+    type Handles = OwnedSemaphore;
 
     fn prepare() -> anyhow::Result<Self> {
         let semaphore = OwnedSemaphore::new(1)?;
@@ -97,26 +102,26 @@ impl Case for AcquireEmpty {
         Ok(AcquireEmpty { semaphore, holder, behind: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.semaphore.clone()
     }
 
-    fn suffer(semaphore: Self::Part) -> RoleResult {
-        Acquire::suffer(semaphore)
+    fn run_victim(semaphore: Self::Handles) -> RoleResult {
+        Acquire::run_victim(semaphore)
     }
 
-    fn rouse(&mut self) -> anyhow::Result<()> {
+    fn wake(&mut self) -> anyhow::Result<()> {
         self.behind = Some(waiter(&self.semaphore)?);
         self.holder.let_go();
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        if !scene.roused {
-            self.rouse().map_err(|_| Fault::Unusable)?;
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        if !observation.woken {
+            self.wake().map_err(|_| Fault::Unusable)?;
         }
-        demand(scene.back(self.behind.as_mut().expect("it was set to wait"))?, Fault::Hangs)?;
-        two_rounds(scene, &self.semaphore, 1).map(|()| Effect::Done)
+        demand(observation.back(self.behind.as_mut().expect("it was set to wait"))?, Fault::Hangs)?;
+        two_rounds(observation, &self.semaphore, 1).map(|()| Effect::Done)
     }
 }
 
@@ -127,17 +132,17 @@ struct Release {
 }
 
 impl Case for Release {
-    type Part = OwnedSemaphore;
+    type Handles = OwnedSemaphore;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Release { semaphore: OwnedSemaphore::new(1)?, peer: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.semaphore.clone()
     }
 
-    fn suffer(semaphore: Self::Part) -> RoleResult {
+    fn run_victim(semaphore: Self::Handles) -> RoleResult {
         let permit = semaphore.acquire();
         mark();
         drop(permit);
@@ -145,13 +150,13 @@ impl Case for Release {
         Ok(())
     }
 
-    fn surround(&mut self) -> anyhow::Result<()> {
+    fn before_kill(&mut self) -> anyhow::Result<()> {
         self.peer = Some(waiter(&self.semaphore)?);
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        demand(scene.back(self.peer.as_mut().expect("it was set to wait"))?, Fault::Hangs)?;
-        two_rounds(scene, &self.semaphore, 1).map(|()| Effect::Done)
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        demand(observation.back(self.peer.as_mut().expect("it was set to wait"))?, Fault::Hangs)?;
+        two_rounds(observation, &self.semaphore, 1).map(|()| Effect::Done)
     }
 }

@@ -2,31 +2,31 @@
 
 use std::time::Duration;
 
-use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
+use crate::chaos::i18n::{IDLE, Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::chaos::words::{IDLE, WAITING, Words, words};
 use crate::ipc::{
     DatagramReceiver, DatagramSender, Error, Receiver, Result as IpcResult, RoleResult, Sender, datagrams, pipe,
 };
 use crate::sys::trace::mark;
 
-const SEES_END: Words = words("the peer sees the end", "对方看到结尾");
-const GETS_IT: Words = words("get it, see the end", "收到它，看到结尾");
-const IS_TOLD: Words = words("the sender is told", "发送者被告知");
-const GO_ON: Words = words("the others arrive", "其他的都收到");
+const SEES_END: Localized = localized("the peer sees the end", "对方看到结尾");
+const GETS_IT: Localized = localized("get it, see the end", "收到它，看到结尾");
+const IS_TOLD: Localized = localized("the sender is told", "发送者被告知");
+const GO_ON: Localized = localized("the others arrive", "其他的都收到");
 const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 6] = [
     Row::before::<Send>("Pipe", IDLE, SEES_END, Effect::Undone).like_python("Pipe.idle"),
     Row::asleep::<Receive>("Pipe", WAITING, IS_TOLD, Effect::Done).like_python("Pipe.waiting"),
-    Row::within::<Send>("Pipe", words("in send, a peer waits", "send 中，有人等"), GETS_IT, OPERATION)
+    Row::within::<Send>("Pipe", localized("in send, a peer waits", "send 中，有人等"), GETS_IT, OPERATION)
         .like_python("Pipe.in_send"),
-    Row::within::<SendLong>("Pipe", words("in send, 200 kB", "send 200 kB 中"), GETS_IT, OPERATION)
+    Row::within::<SendLong>("Pipe", localized("in send, 200 kB", "send 200 kB 中"), GETS_IT, OPERATION)
         .like_python("Pipe.in_send_long"),
-    Row::within::<Receive>("Pipe", words("in recv", "recv 中"), IS_TOLD, (Effect::Done, Effect::Done))
+    Row::within::<Receive>("Pipe", localized("in recv", "recv 中"), IS_TOLD, (Effect::Done, Effect::Done))
         .like_python("Pipe.in_recv"),
-    Row::within::<Datagram>("Datagrams", words("in send", "send 中"), GO_ON, OPERATION),
+    Row::within::<Datagram>("Datagrams", localized("in send", "send 中"), GO_ON, OPERATION),
 ];
 
 /// What a peer receives: a message, and what comes behind it.
@@ -44,7 +44,7 @@ struct Send {
 }
 
 impl Case for Send {
-    type Part = Sender<(u64, u64)>;
+    type Handles = Sender<(u64, u64)>;
 
     fn prepare() -> anyhow::Result<Self> {
         let (mut receiver, sender) = pipe()?;
@@ -52,19 +52,19 @@ impl Case for Send {
         Ok(Send { sender: Some(sender), peer })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.sender.take().expect("given once")
     }
 
-    fn suffer(mut sender: Self::Part) -> RoleResult {
+    fn run_victim(mut sender: Self::Handles) -> RoleResult {
         mark();
         sender.send(&item(7))?;
         mark();
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        match scene.back(&mut self.peer)? {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        match observation.back(&mut self.peer)? {
             [Err(Error::EndOfFile), _] => Ok(Effect::Undone),
             [Ok(Some(message)), Err(Error::EndOfFile)] => {
                 demand(message == item(7), Fault::Torn)?;
@@ -90,7 +90,7 @@ fn content() -> Vec<u8> {
 }
 
 impl Case for SendLong {
-    type Part = Sender<()>;
+    type Handles = Sender<()>;
 
     fn prepare() -> anyhow::Result<Self> {
         let (mut receiver, sender) = pipe()?;
@@ -98,11 +98,11 @@ impl Case for SendLong {
         Ok(SendLong { sender: Some(sender), peer })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.sender.take().expect("given once")
     }
 
-    fn suffer(mut sender: Self::Part) -> RoleResult {
+    fn run_victim(mut sender: Self::Handles) -> RoleResult {
         let content = content();
         mark();
         sender.send_bytes(&content)?;
@@ -110,8 +110,8 @@ impl Case for SendLong {
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        match scene.back(&mut self.peer)? {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        match observation.back(&mut self.peer)? {
             [Err(Error::EndOfFile | Error::EndOfFileInsideMessage { .. }), _] => Ok(Effect::Undone),
             [Ok(Some(message)), Err(Error::EndOfFile)] => {
                 demand(message == content(), Fault::Torn)?;
@@ -131,32 +131,32 @@ struct Receive {
 }
 
 impl Case for Receive {
-    type Part = Receiver<u64>;
+    type Handles = Receiver<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         let (receiver, sender) = pipe()?;
         Ok(Receive { receiver: Some(receiver), sender: Some(sender) })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.receiver.take().expect("given once")
     }
 
-    fn suffer(mut receiver: Self::Part) -> RoleResult {
+    fn run_victim(mut receiver: Self::Handles) -> RoleResult {
         mark();
         receiver.recv()?;
         mark();
         Ok(())
     }
 
-    fn rouse(&mut self) -> anyhow::Result<()> {
+    fn wake(&mut self) -> anyhow::Result<()> {
         Ok(self.sender.as_mut().expect("kept until the victim is dead").send(&5)?)
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let mut sender = self.sender.take().ok_or(Fault::Unusable)?;
         for _ in 0..2 {
-            let (back, sent) = scene.fresh(move || {
+            let (back, sent) = observation.fresh(move || {
                 let sent = sender.send(&6);
                 (sender, sent)
             })?;
@@ -174,7 +174,7 @@ struct Datagram {
 }
 
 impl Case for Datagram {
-    type Part = DatagramSender<(u64, u64)>;
+    type Handles = DatagramSender<(u64, u64)>;
 
     fn prepare() -> anyhow::Result<Self> {
         let (sender, receiver) = datagrams()?;
@@ -182,18 +182,18 @@ impl Case for Datagram {
         Ok(Datagram { sender, receiver })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.sender.clone()
     }
 
-    fn suffer(sender: Self::Part) -> RoleResult {
+    fn run_victim(sender: Self::Handles) -> RoleResult {
         mark();
         sender.send(&item(7))?;
         mark();
         Ok(())
     }
 
-    fn judge(&mut self, _: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, _: &mut Observation) -> Result<Effect, Fault> {
         self.sender.send(&item(2)).map_err(|_| Fault::Unusable)?;
         let mut received = Vec::new();
         while let Some((number, likeness)) = self.receiver.try_receive().map_err(|_| Fault::Torn)? {

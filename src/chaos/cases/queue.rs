@@ -7,44 +7,44 @@ use std::time::Duration;
 
 use std::sync::Arc;
 
-use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
+use crate::chaos::i18n::{IDLE, Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::chaos::words::{IDLE, WAITING, Words, words};
 use crate::ipc::{Queue, Result as IpcResult, RoleResult};
 use crate::sys::trace::mark;
 use get::{Get, GetEmpty, GetFromPeer};
 use put::{Put, PutFull, PutLong, PutMany, PutToPeer};
 
 const NAME: &str = "Queue";
-const FIND_ALL: Words = words("find every item once", "每个数据恰好一次");
-const FIND_REST: Words = words("find the rest once", "其余数据恰好一次");
-const PEER_GETS: Words = words("the peer gets the item", "等待者取到数据");
-const PEER_PUTS: Words = words("the peer puts its item", "等待者放入数据");
+const FIND_ALL: Localized = localized("find every item once", "每个数据恰好一次");
+const FIND_REST: Localized = localized("find the rest once", "其余数据恰好一次");
+const PEER_GETS: Localized = localized("the peer gets the item", "等待者取到数据");
+const PEER_PUTS: Localized = localized("the peer puts its item", "等待者放入数据");
 const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 12] = [
     Row::before::<Put>(NAME, IDLE, FIND_ALL, Effect::Undone).like_python("Queue.idle"),
     Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone).like_python("Queue.waiting"),
-    Row::within::<Put>(NAME, words("in put", "put 中"), FIND_ALL, OPERATION).like_python("Queue.in_put"),
-    Row::within::<PutToPeer>(NAME, words("in put, a peer waits", "put 中，有人等"), PEER_GETS, OPERATION)
+    Row::within::<Put>(NAME, localized("in put", "put 中"), FIND_ALL, OPERATION).like_python("Queue.in_put"),
+    Row::within::<PutToPeer>(NAME, localized("in put, a peer waits", "put 中，有人等"), PEER_GETS, OPERATION)
         .like_python("Queue.in_put_to_peer"),
-    Row::within::<PutFull>(NAME, words("in put, one behind", "put 中，后面有人等"), PEER_PUTS, OPERATION)
+    Row::within::<PutFull>(NAME, localized("in put, one behind", "put 中，后面有人等"), PEER_PUTS, OPERATION)
         .like_python("Queue.in_put_among_peers"),
-    Row::within::<PutMany>(NAME, words("in put_many", "put_many 中"), FIND_ALL, OPERATION).extra(),
-    Row::within::<Get>(NAME, words("in get", "get 中"), FIND_REST, OPERATION).like_python("Queue.in_get"),
-    Row::within::<GetFromPeer>(NAME, words("in get, a peer waits", "get 中，有人等"), PEER_PUTS, OPERATION)
+    Row::within::<PutMany>(NAME, localized("in put_many", "put_many 中"), FIND_ALL, OPERATION).extra(),
+    Row::within::<Get>(NAME, localized("in get", "get 中"), FIND_REST, OPERATION).like_python("Queue.in_get"),
+    Row::within::<GetFromPeer>(NAME, localized("in get, a peer waits", "get 中，有人等"), PEER_PUTS, OPERATION)
         .like_python("Queue.in_get_from_peer"),
-    Row::within::<GetEmpty>(NAME, words("in get, one behind", "get 中，后面有人等"), PEER_GETS, OPERATION)
+    Row::within::<GetEmpty>(NAME, localized("in get, one behind", "get 中，后面有人等"), PEER_GETS, OPERATION)
         .like_python("Queue.in_get_among_peers"),
-    Row::within::<PutLong>(NAME, words("in put, 3 kB", "put 3 kB 中"), FIND_ALL, OPERATION)
+    Row::within::<PutLong>(NAME, localized("in put, 3 kB", "put 3 kB 中"), FIND_ALL, OPERATION)
         .extra()
         .like_python("Queue.in_put_long"),
-    Row::within::<Attach>(NAME, words("in attach", "attach 中"), FIND_ALL, (Effect::Done, Effect::Done)).extra(),
+    Row::within::<Attach>(NAME, localized("in attach", "attach 中"), FIND_ALL, (Effect::Done, Effect::Done)).extra(),
     Row::within::<Leave>(
         NAME,
-        words("in drop, a peer waits", "drop 中，有人等"),
-        words("the peer is told", "等待者被告知"),
+        localized("in drop, a peer waits", "drop 中，有人等"),
+        localized("the peer is told", "等待者被告知"),
         (Effect::Done, Effect::Done),
     )
     .looking_around(),
@@ -88,9 +88,9 @@ fn got(answer: IpcResult<Option<Item>>) -> Result<u64, Fault> {
 }
 
 /// Everything that is in the queue.
-fn drain(scene: &mut Scene, queue: &Items) -> Result<Vec<u64>, Fault> {
+fn drain(observation: &mut Observation, queue: &Items) -> Result<Vec<u64>, Fault> {
     let own = queue.clone();
-    scene.fresh(move || {
+    observation.fresh(move || {
         let mut numbers = Vec::new();
         while let Some(item) = own.try_get().map_err(|_| Fault::Unusable)? {
             numbers.push(number(item)?);
@@ -101,8 +101,8 @@ fn drain(scene: &mut Scene, queue: &Items) -> Result<Vec<u64>, Fault> {
 }
 
 /// Looks what is in the queue: `undone`, or `done`. Then two items go through it.
-fn look(scene: &mut Scene, queue: &Items, undone: &[u64], done: &[u64]) -> Result<Effect, Fault> {
-    let numbers = drain(scene, queue)?;
+fn look(observation: &mut Observation, queue: &Items, undone: &[u64], done: &[u64]) -> Result<Effect, Fault> {
+    let numbers = drain(observation, queue)?;
     let effect = match numbers {
         numbers if numbers == undone => Effect::Undone,
         numbers if numbers == done => Effect::Done,
@@ -111,8 +111,8 @@ fn look(scene: &mut Scene, queue: &Items, undone: &[u64], done: &[u64]) -> Resul
     };
     for round in 100..102 {
         let own = queue.clone();
-        demand(scene.fresh(move || own.put_timeout(item(round), LONG).is_ok())?, Fault::Unusable)?;
-        demand(drain(scene, queue)? == [round], Fault::Lost)?;
+        demand(observation.fresh(move || own.put_timeout(item(round), LONG).is_ok())?, Fault::Unusable)?;
+        demand(drain(observation, queue)? == [round], Fault::Lost)?;
     }
     Ok(effect)
 }
@@ -125,33 +125,33 @@ struct Leave {
 }
 
 impl Case for Leave {
-    type Part = Queue<Item>;
+    type Handles = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Leave { queue: Arc::new(queue(4, &[])?), peer: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         (*self.queue).clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
+    fn run_victim(queue: Self::Handles) -> RoleResult {
         mark();
         drop(queue);
         mark();
         Ok(())
     }
 
-    fn surround(&mut self) -> anyhow::Result<()> {
+    fn before_kill(&mut self) -> anyhow::Result<()> {
         let own = Arc::clone(&self.queue);
         self.peer = Some(Peer::asleep_in(move || own.get_timeout(LONG))?);
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        let answer = scene.back(self.peer.as_mut().expect("it was set to wait"))?;
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        let answer = observation.back(self.peer.as_mut().expect("it was set to wait"))?;
         demand(matches!(answer, Err(crate::ipc::Error::Disconnected)), Fault::Hangs)?;
-        look(scene, &self.queue, &[], &[])?;
+        look(observation, &self.queue, &[], &[])?;
         Ok(Effect::Done)
     }
 }
@@ -160,24 +160,24 @@ impl Case for Leave {
 struct Attach(Items);
 
 impl Case for Attach {
-    type Part = Queue<Item>;
+    type Handles = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Attach(queue(4, &[1])?))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
+    fn run_victim(queue: Self::Handles) -> RoleResult {
         mark();
         let _queue = queue;
         mark();
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        look(scene, &self.0, &[1], &[1]).map(|_| Effect::Done)
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        look(observation, &self.0, &[1], &[1]).map(|_| Effect::Done)
     }
 }

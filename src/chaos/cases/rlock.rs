@@ -2,37 +2,37 @@
 
 use std::time::Duration;
 
-use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
+use crate::chaos::i18n::{HOLDING, Localized, localized};
 use crate::chaos::peer::Peer;
-use crate::chaos::words::{HOLDING, Words, words};
 use crate::ipc::{RLock, RLockGuard, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "RLock";
-const GET_IT: Words = words("get the lock", "拿到锁");
-const TAKE_OVER: Words = words("take it over, are told", "接过锁，并被告知");
-const PEER_GETS_IT: Words = words("the peer gets the lock", "等待者拿到锁");
+const GET_IT: Localized = localized("get the lock", "拿到锁");
+const TAKE_OVER: Localized = localized("take it over, are told", "接过锁，并被告知");
+const PEER_GETS_IT: Localized = localized("the peer gets the lock", "等待者拿到锁");
 const LONG: Duration = Duration::from_secs(2);
 
 pub(in crate::chaos) static ROWS: [Row; 4] = [
     Row::before::<Release<false>>(NAME, HOLDING, TAKE_OVER, Effect::HandedOn).like_python("RLock.holding"),
     Row::within::<Acquire>(
         NAME,
-        words("in acquire, twice", "acquire 两次中"),
+        localized("in acquire, twice", "acquire 两次中"),
         GET_IT,
         (Effect::Undone, Effect::HandedOn),
     )
     .like_python("RLock.in_acquire"),
     Row::within::<Release<false>>(
         NAME,
-        words("in release, twice", "release 两次中"),
+        localized("in release, twice", "release 两次中"),
         GET_IT,
         (Effect::HandedOn, Effect::Done),
     )
     .like_python("RLock.in_release"),
     Row::within::<Release<true>>(
         NAME,
-        words("in release, a peer waits", "release 中，有人等"),
+        localized("in release, a peer waits", "release 中，有人等"),
         PEER_GETS_IT,
         (Effect::HandedOn, Effect::Done),
     )
@@ -44,10 +44,10 @@ fn effect_of(guard: &RLockGuard<'_>, otherwise: Effect) -> Effect {
 }
 
 /// Takes the lock, twice within, and says whether its last holder died with it; then another thread does so too.
-fn look(scene: &mut Scene, lock: &RLock, otherwise: Effect) -> Result<Effect, Fault> {
+fn look(observation: &mut Observation, lock: &RLock, otherwise: Effect) -> Result<Effect, Fault> {
     let mut round = |otherwise| {
         let lock = lock.clone();
-        scene.fresh(move || {
+        observation.fresh(move || {
             let outer = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
             let inner = lock.try_acquire().ok().flatten().ok_or(Fault::Unusable)?;
             demand(inner.abandoned().is_none(), Fault::Twice)?;
@@ -62,17 +62,17 @@ fn look(scene: &mut Scene, lock: &RLock, otherwise: Effect) -> Result<Effect, Fa
 struct Acquire(RLock);
 
 impl Case for Acquire {
-    type Part = RLock;
+    type Handles = RLock;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Acquire(RLock::new()?))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(lock: Self::Part) -> RoleResult {
+    fn run_victim(lock: Self::Handles) -> RoleResult {
         mark();
         let _outer = lock.acquire()?;
         let _inner = lock.acquire()?;
@@ -80,8 +80,8 @@ impl Case for Acquire {
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        look(scene, &self.0, Effect::Undone)
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        look(observation, &self.0, Effect::Undone)
     }
 }
 
@@ -92,17 +92,17 @@ struct Release<const PEER: bool> {
 }
 
 impl<const PEER: bool> Case for Release<PEER> {
-    type Part = RLock;
+    type Handles = RLock;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Release { lock: RLock::new()?, peer: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.lock.clone()
     }
 
-    fn suffer(lock: Self::Part) -> RoleResult {
+    fn run_victim(lock: Self::Handles) -> RoleResult {
         let (outer, inner) = (lock.acquire()?, lock.acquire()?);
         mark();
         drop(inner);
@@ -111,7 +111,7 @@ impl<const PEER: bool> Case for Release<PEER> {
         Ok(())
     }
 
-    fn surround(&mut self) -> anyhow::Result<()> {
+    fn before_kill(&mut self) -> anyhow::Result<()> {
         let lock = self.lock.clone();
         let wait = move || {
             let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
@@ -121,10 +121,10 @@ impl<const PEER: bool> Case for Release<PEER> {
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        let Some(peer) = &mut self.peer else { return look(scene, &self.lock, Effect::Done) };
-        let effect = scene.back(peer)??;
-        demand(look(scene, &self.lock, Effect::Done)? == Effect::Done, Fault::Twice)?;
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        let Some(peer) = &mut self.peer else { return look(observation, &self.lock, Effect::Done) };
+        let effect = observation.back(peer)??;
+        demand(look(observation, &self.lock, Effect::Done)? == Effect::Done, Fault::Twice)?;
         Ok(effect)
     }
 }

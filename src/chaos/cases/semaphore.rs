@@ -2,43 +2,43 @@
 
 use std::time::Duration;
 
-use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
+use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
+use crate::chaos::i18n::{IDLE, Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::chaos::words::{IDLE, WAITING, Words, words};
 use crate::ipc::{BoundedSemaphore, RoleResult, Semaphore};
 use crate::sys::trace::mark;
 
 const NAME: &str = "Semaphore";
-const GO_ON: Words = words("take the other permits", "取别的许可");
-const PEER_GETS_IT: Words = words("the peer gets a permit", "等待者得到许可");
+const GO_ON: Localized = localized("take the other permits", "取别的许可");
+const PEER_GETS_IT: Localized = localized("the peer gets a permit", "等待者得到许可");
 const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 7] = [
     Row::before::<Acquire>(NAME, IDLE, GO_ON, Effect::Undone).like_python("Semaphore.idle"),
     Row::asleep::<AcquireEmpty>(NAME, WAITING, PEER_GETS_IT, Effect::Undone).like_python("Semaphore.waiting"),
-    Row::within::<Acquire>(NAME, words("in acquire", "acquire 中"), GO_ON, OPERATION)
+    Row::within::<Acquire>(NAME, localized("in acquire", "acquire 中"), GO_ON, OPERATION)
         .like_python("Semaphore.in_acquire"),
     Row::within::<AcquireEmpty>(
         NAME,
-        words("in acquire, one behind", "acquire 中，后面有人等"),
+        localized("in acquire, one behind", "acquire 中，后面有人等"),
         PEER_GETS_IT,
         OPERATION,
     )
     .looking_around()
     .like_python("Semaphore.in_acquire_among_peers"),
-    Row::within::<Release<false>>(NAME, words("in release", "release 中"), GO_ON, OPERATION)
+    Row::within::<Release<false>>(NAME, localized("in release", "release 中"), GO_ON, OPERATION)
         .like_python("Semaphore.in_release"),
     Row::within::<Release<true>>(
         NAME,
-        words("in release, a peer waits", "release 中，有人等"),
+        localized("in release, a peer waits", "release 中，有人等"),
         PEER_GETS_IT,
         OPERATION,
     )
     .like_python("Semaphore.in_release_among_peers"),
     Row::within::<ReleaseBounded>(
         "BoundedSemaphore",
-        words("in release, a peer waits", "release 中，有人等"),
+        localized("in release, a peer waits", "release 中，有人等"),
         PEER_GETS_IT,
         OPERATION,
     )
@@ -47,9 +47,9 @@ pub(in crate::chaos) static ROWS: [Row; 7] = [
 ];
 
 /// Gives and takes twice, and leaves the number of permits as it was.
-fn two_rounds(scene: &mut Scene, semaphore: &Semaphore) -> Result<(), Fault> {
+fn two_rounds(observation: &mut Observation, semaphore: &Semaphore) -> Result<(), Fault> {
     let semaphore = semaphore.clone();
-    scene.fresh(move || {
+    observation.fresh(move || {
         for _ in 0..2 {
             semaphore.release().map_err(|_| Fault::Unusable)?;
             demand(semaphore.acquire_timeout(LONG), Fault::Lost)?;
@@ -67,30 +67,30 @@ fn waiter(semaphore: &Semaphore) -> anyhow::Result<Peer<bool>> {
 struct Acquire(Semaphore);
 
 impl Case for Acquire {
-    type Part = Semaphore;
+    type Handles = Semaphore;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Acquire(Semaphore::new(2)?))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(semaphore: Self::Part) -> RoleResult {
+    fn run_victim(semaphore: Self::Handles) -> RoleResult {
         mark();
         semaphore.acquire();
         mark();
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let effect = match self.0.get_value() {
             2 => Effect::Undone,
             1 => Effect::Done,
             _ => return Err(Fault::Lost),
         };
-        two_rounds(scene, &self.0)?;
+        two_rounds(observation, &self.0)?;
         demand(self.0.get_value() == 2 - u32::from(effect == Effect::Done), Fault::Lost)?;
         Ok(effect)
     }
@@ -103,43 +103,43 @@ struct AcquireEmpty {
 }
 
 impl Case for AcquireEmpty {
-    type Part = Semaphore;
+    type Handles = Semaphore;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(AcquireEmpty { semaphore: Semaphore::new(0)?, behind: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.semaphore.clone()
     }
 
-    fn suffer(semaphore: Self::Part) -> RoleResult {
-        Acquire::suffer(semaphore)
+    fn run_victim(semaphore: Self::Handles) -> RoleResult {
+        Acquire::run_victim(semaphore)
     }
 
-    fn rouse(&mut self) -> anyhow::Result<()> {
+    fn wake(&mut self) -> anyhow::Result<()> {
         self.behind = Some(waiter(&self.semaphore)?);
         Ok(self.semaphore.release()?)
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         if self.behind.is_none() {
-            self.rouse().map_err(|_| Fault::Unusable)?;
+            self.wake().map_err(|_| Fault::Unusable)?;
         }
         let behind = self.behind.as_mut().expect("it was just set to wait");
         let semaphore = &self.semaphore;
-        let effect = match scene.settle(behind, || semaphore.get_value() > 0)? {
+        let effect = match observation.settle(behind, || semaphore.get_value() > 0)? {
             Some(true) => Effect::Undone,
             Some(false) => return Err(Fault::Hangs),
             None => {
                 // The victim has taken the permit. The next one is for who waits behind it.
                 semaphore.release().map_err(|_| Fault::Unusable)?;
-                demand(scene.back(behind)?, Fault::Hangs)?;
+                demand(observation.back(behind)?, Fault::Hangs)?;
                 Effect::Done
             }
         };
         demand(semaphore.get_value() == 0, Fault::Twice)?;
-        two_rounds(scene, &self.semaphore)?;
+        two_rounds(observation, &self.semaphore)?;
         Ok(effect)
     }
 }
@@ -151,7 +151,7 @@ struct Release<const PEER: bool> {
 }
 
 impl<const PEER: bool> Case for Release<PEER> {
-    type Part = Semaphore;
+    type Handles = Semaphore;
 
     fn prepare() -> anyhow::Result<Self> {
         let semaphore = Semaphore::new(0)?;
@@ -159,35 +159,35 @@ impl<const PEER: bool> Case for Release<PEER> {
         Ok(Release { semaphore, peer })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.semaphore.clone()
     }
 
-    fn suffer(semaphore: Self::Part) -> RoleResult {
+    fn run_victim(semaphore: Self::Handles) -> RoleResult {
         mark();
         semaphore.release()?;
         mark();
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let semaphore = &self.semaphore;
         let given = match &mut self.peer {
             None => semaphore.try_acquire(),
-            Some(peer) => match scene.settle(peer, || semaphore.get_value() > 0)? {
+            Some(peer) => match observation.settle(peer, || semaphore.get_value() > 0)? {
                 Some(got) => {
                     demand(got, Fault::Hangs)?;
                     true
                 }
                 None => {
                     semaphore.release().map_err(|_| Fault::Unusable)?;
-                    demand(scene.back(peer)?, Fault::Hangs)?;
+                    demand(observation.back(peer)?, Fault::Hangs)?;
                     false
                 }
             },
         };
         demand(semaphore.get_value() == 0, Fault::Twice)?;
-        two_rounds(scene, semaphore)?;
+        two_rounds(observation, semaphore)?;
         Ok(if given { Effect::Done } else { Effect::Undone })
     }
 }
@@ -199,17 +199,17 @@ struct ReleaseBounded {
 }
 
 impl Case for ReleaseBounded {
-    type Part = BoundedSemaphore;
+    type Handles = BoundedSemaphore;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(ReleaseBounded { semaphore: BoundedSemaphore::new(1)?, peer: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.semaphore.clone()
     }
 
-    fn suffer(semaphore: Self::Part) -> RoleResult {
+    fn run_victim(semaphore: Self::Handles) -> RoleResult {
         semaphore.acquire();
         mark();
         semaphore.release()?;
@@ -217,15 +217,15 @@ impl Case for ReleaseBounded {
         Ok(())
     }
 
-    fn surround(&mut self) -> anyhow::Result<()> {
+    fn before_kill(&mut self) -> anyhow::Result<()> {
         let semaphore = self.semaphore.clone();
         self.peer = Some(Peer::asleep_in(move || semaphore.acquire_timeout(LONG))?);
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let (semaphore, peer) = (&self.semaphore, self.peer.as_mut().expect("it was set to wait"));
-        let effect = match scene.settle(peer, || semaphore.get_value() > 0)? {
+        let effect = match observation.settle(peer, || semaphore.get_value() > 0)? {
             Some(got) => {
                 demand(got, Fault::Hangs)?;
                 Effect::Done
@@ -233,7 +233,7 @@ impl Case for ReleaseBounded {
             // The dead keep what they took, as in Python; anybody may give it back for them.
             None => {
                 semaphore.release().map_err(|_| Fault::Unusable)?;
-                demand(scene.back(peer)?, Fault::Hangs)?;
+                demand(observation.back(peer)?, Fault::Hangs)?;
                 Effect::Undone
             }
         };

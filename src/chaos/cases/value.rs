@@ -1,29 +1,29 @@
 //! Shared numbers: a change is whole, or it never happened.
 
-use crate::chaos::case::{Case, Effect, Fault, Row, Scene, demand};
-use crate::chaos::words::{Words, words};
+use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
+use crate::chaos::i18n::{Localized, localized};
 use crate::ipc::{Array, RoleResult, Value};
 use crate::sys::trace::mark;
 
-const SEE_OLD_OR_NEW: Words = words("see the old or the new", "看到旧值或新值");
+const SEE_OLD_OR_NEW: Localized = localized("see the old or the new", "看到旧值或新值");
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
 const OLD: [u64; 3] = [1, 2, 3];
 const NEW: [u64; 3] = [7, 8, 9];
 
 pub(in crate::chaos) static ROWS: [Row; 4] = [
-    Row::within::<Change<false>>("Value", words("in update", "update 中"), SEE_OLD_OR_NEW, OPERATION)
+    Row::within::<Change<false>>("Value", localized("in update", "update 中"), SEE_OLD_OR_NEW, OPERATION)
         .like_python("Value.in_update"),
     Row::within::<Change<true>>(
         "Value",
-        words("in lock, set, unlock", "lock、set、unlock 中"),
+        localized("in lock, set, unlock", "lock、set、unlock 中"),
         SEE_OLD_OR_NEW,
         OPERATION,
     )
     .like_python("Value.in_update"),
-    Row::within::<Slice<false>>("Array", words("in write, a slice", "write 切片中"), SEE_OLD_OR_NEW, OPERATION)
+    Row::within::<Slice<false>>("Array", localized("in write, a slice", "write 切片中"), SEE_OLD_OR_NEW, OPERATION)
         .like_python("Array.in_write"),
-    Row::within::<Slice<true>>("Array", words("in update_all", "update_all 中"), SEE_OLD_OR_NEW, OPERATION)
+    Row::within::<Slice<true>>("Array", localized("in update_all", "update_all 中"), SEE_OLD_OR_NEW, OPERATION)
         .like_python("Array.in_write"),
 ];
 
@@ -31,17 +31,17 @@ pub(in crate::chaos) static ROWS: [Row; 4] = [
 struct Change<const STEPS: bool>(Value<u64>);
 
 impl<const STEPS: bool> Case for Change<STEPS> {
-    type Part = Value<u64>;
+    type Handles = Value<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Change(Value::new(40)?))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(value: Self::Part) -> RoleResult {
+    fn run_victim(value: Self::Handles) -> RoleResult {
         mark();
         if STEPS {
             let guard = value.lock()?;
@@ -54,9 +54,9 @@ impl<const STEPS: bool> Case for Change<STEPS> {
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let value = self.0.clone();
-        scene.fresh(move || {
+        observation.fresh(move || {
             let effect = match value.get() {
                 40 => Effect::Undone,
                 41 => Effect::Done,
@@ -79,17 +79,17 @@ impl<const STEPS: bool> Case for Change<STEPS> {
 struct Slice<const WHOLE: bool>(Array<u64>);
 
 impl<const WHOLE: bool> Case for Slice<WHOLE> {
-    type Part = Array<u64>;
+    type Handles = Array<u64>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Slice(Array::new(&OLD)?))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(array: Self::Part) -> RoleResult {
+    fn run_victim(array: Self::Handles) -> RoleResult {
         mark();
         if WHOLE {
             array.update_all(|numbers| numbers.copy_from_slice(&NEW))?;
@@ -100,9 +100,9 @@ impl<const WHOLE: bool> Case for Slice<WHOLE> {
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let array = self.0.clone();
-        scene.fresh(move || {
+        observation.fresh(move || {
             let read = || array.read(..).map_err(|_| Fault::Unusable);
             // Each number alone, without the lock, before anybody takes that.
             let bare: Vec<u64> = (0..OLD.len()).filter_map(|index| array.get(index).ok()).collect();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Address;
-use super::client::{CONNECT_TIME, Client, Gate, Invitation, Object};
-use super::data::{Datum, Key, Kind, Map};
+use super::client::{CONNECT_TIME, Client, ConnectInfo, Endpoint, Object};
+use super::data::{Key, Kind, Map, Variant};
 use super::proxy::{
     Array, Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, List, Lock, Namespace, Proxy, Queue,
     RLock, Semaphore, Value,
@@ -15,8 +15,8 @@ use super::status::Status;
 use super::store::{Reply, Request};
 use super::wire::{AuthKey, random};
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::processes::process::Process;
-use crate::ipc::processes::transfer::sent_in_roles;
+use crate::ipc::process::child::Process;
+use crate::ipc::process::transfer::sent_in_roles;
 
 /// How long a manager may take for what needs no waiting, before it counts as silent.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -55,7 +55,7 @@ impl Manager {
     /// Connects to a manager elsewhere, within 10 seconds.
     ///
     /// # Errors
-    /// [`Error::Unreachable`], or [`Error::Unwelcome`] if the keys differ.
+    /// [`Error::Unreachable`], or [`Error::HandshakeError`] if the keys differ.
     ///
     /// # Standard
     /// Python's `BaseManager(address, authkey).connect()`.
@@ -70,7 +70,7 @@ impl Manager {
     /// As [`connect`](Self::connect); [`Error::ManagerSilent`] if it could be reached and did not answer in time.
     pub fn connect_timeout(address: &Address, key: &AuthKey, timeout: Duration) -> Result<Manager> {
         let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
-        let gate = Gate::Address(address.clone());
+        let gate = Endpoint::Address(address.clone());
         let client = Client::connect_within(timeout, gate, key.clone(), manager, Some(ANSWER_TIME))?;
         Ok(Manager { client, server: None })
     }
@@ -111,7 +111,7 @@ impl Manager {
     ///
     /// # Errors
     /// [`Error::Managed`] if the arguments are not those of the type.
-    pub fn make<P: Proxy>(&self, args: Vec<Datum>) -> Result<P> {
+    pub fn make<P: Proxy>(&self, args: Vec<Variant>) -> Result<P> {
         P::of(self.make_any(P::KIND, args, None)?)
     }
 
@@ -120,12 +120,12 @@ impl Manager {
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if the name belongs to another type.
-    pub fn make_named<P: Proxy>(&self, name: &str, args: Vec<Datum>) -> Result<P> {
+    pub fn make_named<P: Proxy>(&self, name: &str, args: Vec<Variant>) -> Result<P> {
         P::of(self.make_any(P::KIND, args, Some(name))?)
     }
 
     /// As [`make`](Self::make) and [`make_named`](Self::make_named), of a type that is known only at run time.
-    pub fn make_any(&self, kind: Kind, args: Vec<Datum>, name: Option<&str>) -> Result<Object> {
+    pub fn make_any(&self, kind: Kind, args: Vec<Variant>, name: Option<&str>) -> Result<Object> {
         let name = name.map(str::to_owned);
         self.client.fetch(Request::Create { kind, args, name }, || format!("making a {kind}"))
     }
@@ -145,12 +145,12 @@ impl Manager {
 
     /// All names and the types of their objects.
     pub fn names(&self) -> Result<Vec<(String, Kind)>> {
-        let Reply::Datum(Datum::Dict(names)) =
+        let Reply::Variant(Variant::Dict(names)) =
             self.client.request(Request::Names, || "listing the names".to_owned())?
         else {
             return Err(Error::manager_gone());
         };
-        let entry = |(name, kind): (Key, Datum)| Some((name.as_str()?.to_owned(), Kind::by_name(kind.as_str()?)?));
+        let entry = |(name, kind): (Key, Variant)| Some((name.as_str()?.to_owned(), Kind::by_name(kind.as_str()?)?));
         Ok(Map::into_iter(*names).filter_map(entry).collect())
     }
 
@@ -158,7 +158,7 @@ impl Manager {
     ///
     /// # Errors
     /// [`Error::Managed`] if nothing has the name.
-    pub fn unname(&self, name: &str) -> Result<()> {
+    pub fn remove_name(&self, name: &str) -> Result<()> {
         let request = Request::Unname { name: name.to_owned() };
         self.client.request(request, || format!("taking away the name {name}")).map(drop)
     }
@@ -242,15 +242,15 @@ impl Manager {
     }
 
     /// Makes a value, with a note of its type.
-    pub fn value(&self, typecode: &str, datum: impl Into<Datum>) -> Result<Value> {
-        self.make(vec![typecode.into(), datum.into()])
+    pub fn value(&self, typecode: &str, variant: impl Into<Variant>) -> Result<Value> {
+        self.make(vec![typecode.into(), variant.into()])
     }
 
     /// Makes an array of the type that Python's `array` module knows by this letter.
     ///
     /// # Errors
     /// [`Error::Managed`] if there is no such type, or an element does not fit it.
-    pub fn array<D: Into<Datum>>(&self, typecode: &str, elements: impl IntoIterator<Item = D>) -> Result<Array> {
+    pub fn array<D: Into<Variant>>(&self, typecode: &str, elements: impl IntoIterator<Item = D>) -> Result<Array> {
         self.make(vec![typecode.into(), elements.into_iter().map(Into::into).collect()])
     }
 }
@@ -264,5 +264,5 @@ impl Clone for Manager {
 
 sent_in_roles!(
     [] Manager, "a Manager", |manager, recipient| manager.client.invite(recipient, None),
-    |invitation: Invitation| Ok(Manager { client: invitation.connect()?, server: None })
+    |invitation: ConnectInfo| Ok(Manager { client: invitation.connect()?, server: None })
 );

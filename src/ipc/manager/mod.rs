@@ -18,7 +18,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `data` | [`Datum`]: what objects hold |
+//! | `data` | [`Variant`]: what objects hold |
 //! | `store` | the objects, without a wire: another protocol can be put in front of them |
 //! | `wire` | frames, seals, the proof of the key, messages: without a socket |
 //! | `server` | a thread for each client, between its socket and the store |
@@ -55,11 +55,11 @@ pub use access::Manager;
 pub use address::{Address, BadAddress};
 pub use client::Object;
 pub use data::{
-    Beyond64Bits, DEPTH_LIMIT, Datum, Int, JsonError, Key, Kind, Map, ObjectId, ObjectRef, Tagged, Unhashable,
+    Beyond64Bits, DEPTH_LIMIT, Int, JsonError, Key, Kind, Map, ObjectId, ObjectRef, Tagged, Unhashable, Variant,
 };
 pub use proxy::*;
 pub use server::Limits;
 pub use start::{ManagerBuilder, ManagerServer, Serving};
 pub use status::{Refusals, Status};
 pub use store::{Failure, KeyText, Method, Signature, UnknownMethod};
-pub use wire::{AuthKey, EmptyKey, Unwelcome};
+pub use wire::{AuthKey, EmptyKey, HandshakeError};

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{ANSWER_TIME, Manager};
 use super::address::{Address, SocketFile};
-use super::client::{Client, Gate, door};
+use super::client::{Client, Endpoint, endpoint};
 use super::server::{Limits, Server};
 use super::status::Status;
 use super::wire::{AuthKey, Transport, random};
 use crate::ipc::error::{Result, os};
-use crate::ipc::processes::process::{self, Process};
-use crate::ipc::processes::role::{Role, RoleResult};
-use crate::ipc::processes::transfer::Fd;
+use crate::ipc::process::child::{self, Process};
+use crate::ipc::process::role::{Role, RoleResult};
+use crate::ipc::process::transfer::Fd;
 use crate::sys::fd::pipe;
 
 /// How long a server may take to end when it is asked to.
@@ -34,7 +34,7 @@ pub(super) struct OwnServer {
 #[derive(Debug, Default)]
 #[must_use]
 pub struct ManagerBuilder<'a> {
-    process: process::Builder<'a>,
+    process: child::Builder<'a>,
     name: Option<String>,
     key: Option<AuthKey>,
     addresses: Vec<Address>,
@@ -45,7 +45,7 @@ pub struct ManagerBuilder<'a> {
 
 impl<'a> ManagerBuilder<'a> {
     /// How its process is started.
-    pub fn process(mut self, process: process::Builder<'a>) -> Self {
+    pub fn process(mut self, process: child::Builder<'a>) -> Self {
         self.process = process;
         self
     }
@@ -109,20 +109,20 @@ impl<'a> ManagerBuilder<'a> {
             addresses.push(address);
             files.extend(file);
         }
-        let (inside, outside) = door()?;
+        let (inside, outside) = endpoint()?;
         let (ends, life) = pipe().map_err(os("make a manager's life line"))?;
         let answer_time = self.answer_time.unwrap_or(ANSWER_TIME);
         let name = self.name.as_deref().unwrap_or("manager");
         let role = ManagerServer {
             key: key.bytes().to_vec(),
-            door: inside.into(),
+            endpoint: inside.into(),
             life: Fd::new(ends),
             listeners: listeners.into_iter().map(|(listener, is_tcp)| (listener.into(), is_tcp)).collect(),
             limits: self.limits,
         };
         let mut process = self.process.spawn(name, role)?;
         let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
-        let client = match Client::connect(Gate::Door(outside.into()), key, manager, Some(answer_time)) {
+        let client = match Client::connect(Endpoint::Door(outside.into()), key, manager, Some(answer_time)) {
             Ok(client) => client,
             // If the server said why it could not begin, that is the better reason.
             Err(error) => match process.join_timeout(SHUTDOWN_TIME)?.and_then(|ended| ended.failure.clone()) {
@@ -152,7 +152,7 @@ impl OwnServer {
 #[derive(Serialize, Deserialize)]
 pub struct ManagerServer {
     key: Vec<u8>,
-    door: Fd,
+    endpoint: Fd,
     life: Fd,
     /// Each with whether it is TCP.
     listeners: Vec<(Fd, bool)>,
@@ -164,7 +164,7 @@ impl Role for ManagerServer {
 
     fn run(self) -> RoleResult {
         let mut server = Server::new(AuthKey::new(self.key)?, self.limits)?;
-        server.add_door(self.door.into_owned()?);
+        server.add_door(self.endpoint.into_owned()?);
         for (listener, is_tcp) in self.listeners {
             let transport = if is_tcp { Transport::Tcp } else { Transport::Unix };
             server.add_listener(listener.into_owned()?, transport);

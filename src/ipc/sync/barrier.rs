@@ -1,7 +1,7 @@
 //! A place where a number of parties wait for each other, round after round.
 //!
 //! # State
-//! `cycle` is `round << 1 | BROKEN`, the word that all sleep on. Whoever arrives writes `round << 32 | seat` into the first
+//! `cycle` is `round << 1 | BROKEN`, the word that all sleep on. Whoever arrives writes `round << 32 | slot` into the first
 //! place of the tail that this round has not used: that is the arrival, and the place's number is its index. Places of
 //! earlier rounds count as free, so that nobody clears them. The last to arrive ends the round: it adds to `cycle` and
 //! wakes everybody in one system call. How the last few rounds ended stands in `outcomes`, for those who wake late.
@@ -13,7 +13,7 @@
 //!
 //! # Death
 //! Every change is one store, so an abandoned mutex needs no repair. A party that dies while it waits, or runs the action,
-//! breaks the barrier for the others: they look at each other's seats every 100 ms. Processes that were given the barrier
+//! breaks the barrier for the others: they look at each other's slots every 100 ms. Processes that were given the barrier
 //! are known before they start; if one of them dies without having waited, and those who are left are too few for the
 //! round, the barrier breaks as well. Whoever drops its handle has left in order and is no longer counted on.
 //!
@@ -32,12 +32,12 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use super::breach::Breach;
+use super::break_cause::BreakCause;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked, os};
-use crate::ipc::processes::family::{Family, Seat};
-use crate::ipc::processes::members::Members;
-use crate::ipc::processes::transfer::{self, sent_in_roles};
+use crate::ipc::process::members::Members;
+use crate::ipc::process::table::{ProcessSlot, ProcessTable};
+use crate::ipc::process::transfer::{self, sent_in_roles};
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::fork::forked_from;
@@ -64,7 +64,7 @@ shared_layout! {
         cause: AtomicU64,
         /// `round << 1 | COMPLETED`, at the round's number modulo their count.
         outcomes: [AtomicU32; OUTCOMES],
-        /// The seat of the creator until it becomes a member or drops its handle, then 0.
+        /// The slot of the creator until it becomes a member or drops its handle, then 0.
         creator: AtomicU32,
         padding: AtomicU32,
         members: Members,
@@ -87,7 +87,7 @@ shared_layout! {
 #[derive(Clone)]
 pub struct Barrier {
     state: Mapping<BarrierState>,
-    family: &'static Family,
+    process_table: &'static ProcessTable,
     membership: Arc<Membership>,
 }
 
@@ -95,7 +95,7 @@ pub struct Barrier {
 #[derive(Debug)]
 struct Membership {
     state: Mapping<BarrierState>,
-    family: &'static Family,
+    process_table: &'static ProcessTable,
     is_member: AtomicBool,
 }
 
@@ -133,9 +133,9 @@ impl Barrier {
             let given = parties.into();
             return Err(Error::OutOfRange { what: "the number of parties", given, least: 1, most: MAX_PARTIES.into() });
         }
-        let family = Family::ours()?;
+        let process_table = ProcessTable::ours()?;
         let init = |state: &BarrierState| -> io::Result<()> {
-            state.creator.store(family.me().to_word(), Relaxed);
+            state.creator.store(process_table.me().to_word(), Relaxed);
             state.parties.store(parties, Relaxed);
             state.timeout_ns.store(timeout_ns, Relaxed);
             state.mutex.init()
@@ -145,9 +145,9 @@ impl Barrier {
     }
 
     fn of(state: Mapping<BarrierState>, is_member: bool) -> Result<Self> {
-        let family = Family::ours()?;
-        let membership = Membership { state: state.clone(), family, is_member: AtomicBool::new(is_member) };
-        Ok(Barrier { state, family, membership: Arc::new(membership) })
+        let process_table = ProcessTable::ours()?;
+        let membership = Membership { state: state.clone(), process_table, is_member: AtomicBool::new(is_member) };
+        Ok(Barrier { state, process_table, membership: Arc::new(membership) })
     }
 
     /// How many parties a round takes.
@@ -205,7 +205,7 @@ impl Barrier {
     pub fn abort(&self) {
         let _held = self.state.mutex.hold();
         if !self.broken() {
-            self.break_now(Breach::Aborted);
+            self.break_now(BreakCause::Aborted);
         }
     }
 
@@ -213,7 +213,7 @@ impl Barrier {
     pub fn reset(&self) {
         let _held = self.state.mutex.hold();
         let state = &self.state;
-        state.members.strike_off(|seat| !self.family.is_alive(seat));
+        state.members.strike_off(|slot| !self.process_table.is_alive(slot));
         let cycle = state.cycle.load(Relaxed);
         self.outcome_of(cycle / ROUND).store(cycle & !BROKEN, Relaxed);
         // A broken barrier's word is odd, so adding one ends the round and mends it.
@@ -242,7 +242,7 @@ impl Barrier {
     fn arrive(&self, with_action: bool) -> Result<Arrival> {
         let cycle = self.state.cycle.load(Acquire);
         if cycle & BROKEN != 0 {
-            return Err(self.breach());
+            return Err(self.cause());
         }
         self.become_member()?;
         let (round, parties) = (cycle / ROUND, self.parties());
@@ -261,7 +261,7 @@ impl Barrier {
 
     /// Takes the first place that is free in `round`; `None` if there is none, or the round is over.
     fn take_place(&self, round: u32) -> Option<u32> {
-        let own = u64::from(round) << 32 | u64::from(self.family.me().to_word());
+        let own = u64::from(round) << 32 | u64::from(self.process_table.me().to_word());
         for (index, place) in (0..).zip(self.places()) {
             let mut now = place.load(Acquire);
             while now == 0 || is_before((now >> 32) as u32, round) {
@@ -301,12 +301,12 @@ impl Barrier {
     fn sleep(&self, cycle: u32, deadline: Deadline) -> Result<()> {
         let round = cycle / ROUND;
         loop {
-            futex::wait(&self.state.cycle, cycle, Some(deadline.next_look()));
+            futex::wait(&self.state.cycle, cycle, Some(deadline.next_check()));
             if self.state.cycle.load(Acquire) != cycle {
                 return self.ended(round);
             }
             if deadline.has_passed() {
-                self.break_round(cycle, Breach::TimedOut);
+                self.break_round(cycle, BreakCause::TimedOut);
             } else if let Some(dead) = self.missing(round) {
                 self.break_round(cycle, self.death_of(dead));
             }
@@ -316,24 +316,24 @@ impl Barrier {
     /// How a round ended that is no longer the open one.
     fn ended(&self, round: u32) -> Result<()> {
         if self.state.cycle.load(Acquire) == (round * ROUND) | BROKEN {
-            return Err(self.breach());
+            return Err(self.cause());
         }
         let outcome = self.outcome_of(round).load(Acquire);
         // One that has been overwritten is long ago, and a broken barrier does not go on by itself.
-        if outcome == round * ROUND { Err(Error::BrokenBarrier(Breach::Reset)) } else { Ok(()) }
+        if outcome == round * ROUND { Err(Error::BrokenBarrier(BreakCause::Reset)) } else { Ok(()) }
     }
 
-    fn death_of(&self, seat: Seat) -> Breach {
-        // One that never came to use its handle is known to the family, until its seat goes to another.
-        Breach::Died(self.state.members.pid_of(seat).or_else(|| self.family.pid_of(seat)))
+    fn death_of(&self, slot: ProcessSlot) -> BreakCause {
+        // One that never came to use its handle is known to the family, until its slot goes to another.
+        BreakCause::Died(self.state.members.pid_of(slot).or_else(|| self.process_table.pid_of(slot)))
     }
 
-    fn breach(&self) -> Error {
-        Error::BrokenBarrier(Breach::from_word(self.state.cause.load(Acquire)))
+    fn cause(&self) -> Error {
+        Error::BrokenBarrier(BreakCause::from_word(self.state.cause.load(Acquire)))
     }
 
     /// Breaks the barrier if `cycle` is still the open one.
-    fn break_round(&self, cycle: u32, cause: Breach) {
+    fn break_round(&self, cycle: u32, cause: BreakCause) {
         let _held = self.state.mutex.hold();
         if self.state.cycle.load(Relaxed) == cycle && cycle & BROKEN == 0 {
             self.break_now(cause);
@@ -341,25 +341,25 @@ impl Barrier {
     }
 
     /// Breaks the barrier, with the mutex held.
-    fn break_now(&self, cause: Breach) {
+    fn break_now(&self, cause: BreakCause) {
         self.state.cause.store(cause.to_word(), Release);
         futex::set_bits_and_wake_all(&self.state.cycle, BROKEN as u16);
     }
 
     /// A dead process without which the open `round` cannot end, or nobody.
-    fn missing(&self, round: u32) -> Option<Seat> {
+    fn missing(&self, round: u32) -> Option<ProcessSlot> {
         let arrived = &self.places()[..self.arrived(round) as usize];
-        let is_dead = |seat: &Seat| !self.family.is_alive(*seat);
-        let arrived_seats = || arrived.iter().filter_map(|place| Seat::from_word(place.load(Acquire) as u32));
+        let is_dead = |slot: &ProcessSlot| !self.process_table.is_alive(*slot);
+        let arrived_seats = || arrived.iter().filter_map(|place| ProcessSlot::from_word(place.load(Acquire) as u32));
         if let Some(dead) = arrived_seats().find(is_dead) {
             return Some(dead);
         }
-        let dead = self.state.members.seats().find(is_dead)?;
+        let dead = self.state.members.slots().find(is_dead)?;
         // Who lives can still come: as one party, or as the several that it already has waiting.
-        let creator = Seat::from_word(self.state.creator.load(Acquire)).filter(|seat| !is_dead(seat));
-        let creator_may_come = creator.is_some() && self.state.members.seats().count() < self.parties() as usize;
-        let threads_of = |seat: Seat| arrived_seats().filter(|arrived| *arrived == seat).count().max(1);
-        let possible: usize = self.state.members.seats().filter(|seat| !is_dead(seat)).map(threads_of).sum();
+        let creator = ProcessSlot::from_word(self.state.creator.load(Acquire)).filter(|slot| !is_dead(slot));
+        let creator_may_come = creator.is_some() && self.state.members.slots().count() < self.parties() as usize;
+        let threads_of = |slot: ProcessSlot| arrived_seats().filter(|arrived| *arrived == slot).count().max(1);
+        let possible: usize = self.state.members.slots().filter(|slot| !is_dead(slot)).map(threads_of).sum();
         (possible + usize::from(creator_may_come) < self.parties() as usize).then_some(dead)
     }
 
@@ -371,8 +371,8 @@ impl Barrier {
         let _held = self.state.mutex.hold();
         // Another thread with the same handle may have been first.
         if !is_member.load(Relaxed) {
-            self.state.members.add(self.family.me())?;
-            self.state.members.name(self.family.me(), std::process::id());
+            self.state.members.add(self.process_table.me())?;
+            self.state.members.name(self.process_table.me(), std::process::id());
             // Behind the membership: counted twice for a moment it is never missed.
             self.state.creator.store(0, Release);
             is_member.store(true, Relaxed);
@@ -380,7 +380,7 @@ impl Barrier {
         Ok(())
     }
 
-    /// One place for each party: round and seat of who was there last.
+    /// One place for each party: round and slot of who was there last.
     fn places(&self) -> &[AtomicU64] {
         &self.state.tail_as()[..self.parties() as usize]
     }
@@ -413,7 +413,7 @@ struct BreaksWhenDropped<'a> {
 
 impl Drop for BreaksWhenDropped<'_> {
     fn drop(&mut self) {
-        self.barrier.break_round(self.cycle, Breach::ActionFailed);
+        self.barrier.break_round(self.cycle, BreakCause::ActionFailed);
     }
 }
 
@@ -426,7 +426,7 @@ impl Drop for Membership {
         }
         let _held = self.state.mutex.hold();
         if *self.is_member.get_mut() {
-            self.state.members.remove(self.family.me());
+            self.state.members.remove(self.process_table.me());
         } else {
             self.state.creator.store(0, Release);
         }
@@ -441,19 +441,19 @@ impl fmt::Debug for Barrier {
     }
 }
 
-/// No longer counts `seat` for a handle that never came into being, or that its recipient counts itself by now.
-fn remove(state: &BarrierState, seat: Seat) {
+/// No longer counts `slot` for a handle that never came into being, or that its recipient counts itself by now.
+fn remove(state: &BarrierState, slot: ProcessSlot) {
     let _held = state.mutex.hold();
-    state.members.remove(seat);
+    state.members.remove(slot);
 }
 
 impl Barrier {
-    fn counted_for(&self, recipient: Seat) -> Result<u32> {
+    fn counted_for(&self, recipient: ProcessSlot) -> Result<u32> {
         let _held = self.state.mutex.hold();
         let members = &self.state.members;
         // A party whose death its parent knows is replaced.
-        if let Some(gone) = members.seats().find(|seat| self.family.was_waited_for(*seat)) {
-            members.strike_off(|seat| seat == gone);
+        if let Some(gone) = members.slots().find(|slot| self.process_table.was_waited_for(*slot)) {
+            members.strike_off(|slot| slot == gone);
         }
         members.add(recipient)?;
         let state = self.state.clone();
@@ -463,7 +463,7 @@ impl Barrier {
     fn received(state: Mapping<BarrierState>, counted: u32) -> Result<Self> {
         let barrier = Barrier::of(state, false)?;
         barrier.become_member()?;
-        let (state, me) = (barrier.state.clone(), barrier.family.me());
+        let (state, me) = (barrier.state.clone(), barrier.process_table.me());
         transfer::received(counted, move || remove(&state, me));
         Ok(barrier)
     }
@@ -477,7 +477,7 @@ sent_in_roles!(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
+    use crate::ipc::test_util::{watchdog, with_sleepers, without_a_look};
 
     fn barrier(parties: u32) -> Barrier {
         Barrier::new(parties).expect("a barrier")
@@ -499,9 +499,9 @@ mod tests {
         }
     }
 
-    fn breach(outcome: Result<u32>) -> Breach {
-        let Err(Error::BrokenBarrier(breach)) = outcome else { panic!("{outcome:?}") };
-        breach
+    fn cause(outcome: Result<u32>) -> BreakCause {
+        let Err(Error::BrokenBarrier(cause)) = outcome else { panic!("{outcome:?}") };
+        cause
     }
 
     #[test]
@@ -540,31 +540,33 @@ mod tests {
         let _watchdog = watchdog();
         let barrier = Barrier::with_timeout(3, Duration::from_secs(60)).expect("a barrier");
         thread::scope(|scope| {
-            let waiter = scope.spawn(|| breach(barrier.wait()));
+            let waiter = scope.spawn(|| cause(barrier.wait()));
             await_waiting(&barrier, 1);
-            assert_eq!(breach(barrier.wait_timeout(Duration::from_millis(1))), Breach::TimedOut);
-            assert_eq!(waiter.join().expect("no panic"), Breach::TimedOut);
+            assert_eq!(cause(barrier.wait_timeout(Duration::from_millis(1))), BreakCause::TimedOut);
+            assert_eq!(waiter.join().expect("no panic"), BreakCause::TimedOut);
         });
         assert!(barrier.broken());
-        assert_eq!(breach(barrier.wait()), Breach::TimedOut, "those who come later too");
+        assert_eq!(cause(barrier.wait()), BreakCause::TimedOut, "those who come later too");
         barrier.reset();
         assert_eq!(wait_with_threads(&barrier, 3), [0, 1, 2]);
         let brief = Barrier::with_timeout(2, Duration::from_millis(1)).expect("a barrier");
-        assert_eq!(breach(brief.wait()), Breach::TimedOut, "the barrier's own timeout");
+        assert_eq!(cause(brief.wait()), BreakCause::TimedOut, "the barrier's own timeout");
     }
 
     #[test]
     fn abort_and_reset_let_the_waiting_go_with_an_error() {
         let _watchdog = watchdog();
         let barrier = barrier(2);
-        for (end, expected) in [(Barrier::abort as fn(&Barrier), Breach::Aborted), (Barrier::reset, Breach::Reset)] {
+        for (end, expected) in
+            [(Barrier::abort as fn(&Barrier), BreakCause::Aborted), (Barrier::reset, BreakCause::Reset)]
+        {
             thread::scope(|scope| {
-                let waiter = scope.spawn(|| breach(barrier.wait()));
+                let waiter = scope.spawn(|| cause(barrier.wait()));
                 await_waiting(&barrier, 1);
                 end(&barrier);
                 assert_eq!(waiter.join().expect("no panic"), expected);
             });
-            assert_eq!(barrier.broken(), expected == Breach::Aborted);
+            assert_eq!(barrier.broken(), expected == BreakCause::Aborted);
             barrier.reset();
             assert_eq!(wait_with_threads(&barrier, 2), [0, 1]);
         }
@@ -595,11 +597,11 @@ mod tests {
         let _watchdog = watchdog();
         let barrier = barrier(2);
         thread::scope(|scope| {
-            let waiter = scope.spawn(|| breach(barrier.wait()));
+            let waiter = scope.spawn(|| cause(barrier.wait()));
             await_waiting(&barrier, 1);
             let unwound = std::panic::catch_unwind(|| barrier.wait_with(|| panic!("in it")));
             assert!(unwound.is_err());
-            assert_eq!(waiter.join().expect("no panic"), Breach::ActionFailed);
+            assert_eq!(waiter.join().expect("no panic"), BreakCause::ActionFailed);
         });
         assert!(barrier.broken());
     }
@@ -614,7 +616,7 @@ mod tests {
         });
         without_a_look(|| {
             let barrier = barrier(4);
-            with_sleepers(3, || assert_eq!(breach(barrier.wait()), Breach::Aborted), || barrier.abort());
+            with_sleepers(3, || assert_eq!(cause(barrier.wait()), BreakCause::Aborted), || barrier.abort());
         });
     }
 
@@ -623,29 +625,29 @@ mod tests {
         let _watchdog = watchdog();
         let barrier = barrier(2);
         thread::scope(|scope| {
-            let waiter = scope.spawn(|| breach(barrier.wait()));
+            let waiter = scope.spawn(|| cause(barrier.wait()));
             await_waiting(&barrier, 1);
-            assert_eq!(breach(barrier.wait_with(|| barrier.abort())), Breach::Aborted);
-            assert_eq!(waiter.join().expect("no panic"), Breach::Aborted);
+            assert_eq!(cause(barrier.wait_with(|| barrier.abort())), BreakCause::Aborted);
+            assert_eq!(waiter.join().expect("no panic"), BreakCause::Aborted);
         });
     }
 
     #[test]
     fn member_that_dies_before_it_waits_breaks_only_if_it_is_needed() {
         let _watchdog = watchdog();
-        let family = Family::ours().expect("a family");
-        let (needed, spare) = (family.reserve().expect("a seat"), family.reserve().expect("a seat"));
+        let process_table = ProcessTable::ours().expect("a family");
+        let (needed, spare) = (process_table.reserve().expect("a seat"), process_table.reserve().expect("a seat"));
         let barrier = barrier(2);
-        for seat in [needed, spare] {
-            barrier.state.members.add(seat).expect("room");
+        for slot in [needed, spare] {
+            barrier.state.members.add(slot).expect("room");
         }
         thread::scope(|scope| {
-            let waiter = scope.spawn(|| breach(barrier.wait()));
+            let waiter = scope.spawn(|| cause(barrier.wait()));
             await_waiting(&barrier, 1);
-            family.vacate(spare);
+            process_table.release_slot(spare);
             assert_eq!(barrier.missing(0), None, "this process and the needed one are enough");
-            family.vacate(needed);
-            assert!(matches!(waiter.join().expect("no panic"), Breach::Died(_)));
+            process_table.release_slot(needed);
+            assert!(matches!(waiter.join().expect("no panic"), BreakCause::Died(_)));
         });
         barrier.reset();
         assert_eq!(wait_with_threads(&barrier, 2), [0, 1], "the dead are no longer counted on");
@@ -653,23 +655,23 @@ mod tests {
 
     #[test]
     fn creator_that_has_not_waited_yet_is_one_of_the_parties() {
-        let family = Family::ours().expect("a family");
-        let seats = [(); 4].map(|()| family.reserve().expect("a seat"));
-        let [dead, living, ..] = seats;
+        let process_table = ProcessTable::ours().expect("a family");
+        let slots = [(); 4].map(|()| process_table.reserve().expect("a seat"));
+        let [dead, living, ..] = slots;
         let barrier = barrier(3);
-        for seat in [dead, living] {
-            barrier.state.members.add(seat).expect("room");
+        for slot in [dead, living] {
+            barrier.state.members.add(slot).expect("room");
         }
         // The second of `living`'s threads is there already: with the creator that makes three.
         for place in &barrier.places()[..2] {
             place.store(living.to_word().into(), Relaxed);
         }
-        family.vacate(dead);
+        process_table.release_slot(dead);
         assert_eq!(barrier.missing(0), None);
-        barrier.state.members.add(seats[2]).expect("room");
-        family.vacate(seats[2]);
+        barrier.state.members.add(slots[2]).expect("room");
+        process_table.release_slot(slots[2]);
         assert_eq!(barrier.missing(0), Some(dead), "given to as many as there are parties, it needs no creator");
-        seats.into_iter().for_each(|seat| family.vacate(seat));
+        slots.into_iter().for_each(|slot| process_table.release_slot(slot));
     }
 
     #[test]
@@ -703,27 +705,27 @@ mod tests {
 
     #[test]
     fn member_that_has_left_in_order_is_not_missed() {
-        let family = Family::ours().expect("a family");
-        let seat = family.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a family");
+        let slot = process_table.reserve().expect("a seat");
         let barrier = barrier(2);
         for _ in 0..2 {
-            barrier.state.members.add(seat).expect("room");
+            barrier.state.members.add(slot).expect("room");
         }
-        barrier.state.members.remove(seat);
-        family.vacate(seat);
-        assert_eq!(barrier.missing(0), Some(seat), "one of its two handles was not given back");
-        barrier.state.members.remove(seat);
+        barrier.state.members.remove(slot);
+        process_table.release_slot(slot);
+        assert_eq!(barrier.missing(0), Some(slot), "one of its two handles was not given back");
+        barrier.state.members.remove(slot);
         assert_eq!(barrier.missing(0), None);
     }
 
     #[test]
     fn party_that_dies_while_it_waits_breaks_for_who_comes() {
         let _watchdog = watchdog();
-        let family = Family::ours().expect("a family");
-        let dead = family.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a family");
+        let dead = process_table.reserve().expect("a seat");
         let barrier = barrier(2);
         barrier.places()[0].store(dead.to_word().into(), Relaxed);
-        family.vacate(dead);
-        assert!(matches!(breach(barrier.wait()), Breach::Died(_)));
+        process_table.release_slot(dead);
+        assert!(matches!(cause(barrier.wait()), BreakCause::Died(_)));
     }
 }

@@ -1,7 +1,7 @@
 //! Waiting until somebody says that something has changed.
 //!
 //! # State
-//! A place for each waiter: FREE -> WAITING -> NOTIFIED -> FREE, with the waiter's seat and the ticket that says since
+//! A place for each waiter: FREE -> WAITING -> NOTIFIED -> FREE, with the waiter's slot and the ticket that says since
 //! when it waits. Each waiter sleeps on its own place, so a notification wakes exactly the one it is meant for. Places
 //! change under `table`, a mutex that nobody sleeps with; only a waiter that leaves frees its own place by one store.
 //!
@@ -29,8 +29,8 @@ use std::time::Duration;
 use super::mutex::Guard;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked, os};
-use crate::ipc::processes::family::{Family, Seat};
-use crate::ipc::processes::transfer::sent_in_roles;
+use crate::ipc::process::table::{ProcessSlot, ProcessTable};
+use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sys::futex;
@@ -46,7 +46,7 @@ const PLACES: usize = 1024;
 shared_layout! {
     struct Place {
         state: AtomicU32,
-        seat: AtomicU32,
+        slot: AtomicU32,
         /// Counts up with every wait: the oldest waiter is notified first.
         ticket: AtomicU32,
         /// Of a notification: the ticket that the next waiter was going to get.
@@ -82,7 +82,7 @@ shared_layout! {
 #[derive(Clone)]
 pub struct Condition {
     state: Mapping<ConditionState>,
-    family: &'static Family,
+    process_table: &'static ProcessTable,
 }
 
 impl Condition {
@@ -96,7 +96,7 @@ impl Condition {
     }
 
     fn of(state: Mapping<ConditionState>) -> Result<Self> {
-        Ok(Condition { state, family: Family::ours()? })
+        Ok(Condition { state, process_table: ProcessTable::ours()? })
     }
 
     /// Gives the lock up, waits for a notification, and takes the lock again.
@@ -167,7 +167,7 @@ impl Condition {
         let place = self.enter(guard.mutex().number()?)?;
         let mut suspended = guard.suspend();
         loop {
-            futex::wait(&place.state, WAITING, Some(deadline.next_look()));
+            futex::wait(&place.state, WAITING, Some(deadline.next_check()));
             let something_happened = place.state.load(Acquire) == NOTIFIED
                 || deadline.has_passed()
                 || G::mutex_of(&suspended).is_abandoned()
@@ -235,7 +235,7 @@ impl Condition {
     }
 
     fn lives(&self, place: &Place) -> bool {
-        Seat::from_word(place.seat.load(Acquire)).is_some_and(|seat| self.family.is_alive(seat))
+        ProcessSlot::from_word(place.slot.load(Acquire)).is_some_and(|slot| self.process_table.is_alive(slot))
     }
 
     /// Whether somebody waits with another lock than the one of this number, which would not keep the two apart.
@@ -263,7 +263,7 @@ impl Condition {
         let place = self.state.places.get(index).ok_or(Error::TooManyWaiters { limit: PLACES })?;
         place.state.store(FREE, Release);
         place.ticket.store(self.state.next_ticket.fetch_add(1, Relaxed), Relaxed);
-        place.seat.store(self.family.me().to_word(), Release);
+        place.slot.store(self.process_table.me().to_word(), Release);
         place.state.store(WAITING, Release);
         if index == used.len() {
             self.state.used.store(index as u32 + 1, Release);
@@ -316,7 +316,7 @@ sent_in_roles!([] Condition, "a Condition", |condition, _| Ok(&condition.state),
 mod tests {
     use super::*;
     use crate::ipc::sync::mutex::Suspend;
-    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
+    use crate::ipc::test_util::{watchdog, with_sleepers, without_a_look};
     use crate::{Lock, RLock};
     use std::sync::mpsc;
     use std::thread;
@@ -494,34 +494,34 @@ mod tests {
     #[test]
     fn dead_waiter_binds_no_lock() {
         let (lock, condition) = pair();
-        let family = Family::ours().expect("a family");
-        let dead = family.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a family");
+        let dead = process_table.reserve().expect("a seat");
         enter_as(&lock, &condition, dead);
         let other = Lock::new().expect("a lock");
         let notify = || condition.notify_all(&other.acquire().expect("free"));
         assert!(matches!(notify(), Err(Error::WrongLock)), "it lives");
-        family.vacate(dead);
+        process_table.release_slot(dead);
         assert_eq!(notify().expect("nobody waits"), 0);
     }
 
     /// Begins a wait as somebody else would.
-    fn enter_as(lock: &Lock, condition: &Condition, seat: Seat) {
+    fn enter_as(lock: &Lock, condition: &Condition, slot: ProcessSlot) {
         let guard = lock.acquire().expect("free");
         let place = condition.enter(guard.mutex().number().expect("a number")).expect("a place");
-        place.seat.store(seat.to_word(), Relaxed);
+        place.slot.store(slot.to_word(), Relaxed);
     }
 
     #[test]
     fn dead_waiter_eats_no_notification() {
         let _watchdog = watchdog();
         let (lock, condition) = pair();
-        let family = Family::ours().expect("a family");
-        let dead = family.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a family");
+        let dead = process_table.reserve().expect("a seat");
         thread::scope(|scope| {
             enter_as(&lock, &condition, dead);
             let waiter = scope.spawn(|| drop(condition.wait(lock.acquire().expect("free")).expect("notified")));
             condition.await_waiters(2);
-            family.vacate(dead);
+            process_table.release_slot(dead);
             let guard = lock.acquire().expect("the waiter gave it up");
             assert_eq!(condition.notify_all(&guard).expect("the same lock"), 1, "the dead one does not count");
             drop(guard);
@@ -533,15 +533,15 @@ mod tests {
     fn notification_of_one_who_dies_goes_to_the_next_who_waited_then() {
         let _watchdog = watchdog();
         let (lock, condition) = pair();
-        let family = Family::ours().expect("a family");
-        let dead = family.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a family");
+        let dead = process_table.reserve().expect("a seat");
         thread::scope(|scope| {
             enter_as(&lock, &condition, dead);
             let waiter = scope.spawn(|| drop(condition.wait(lock.acquire().expect("free")).expect("notified")));
             condition.await_waiters(2);
             let guard = lock.acquire().expect("the waiter gave it up");
             assert_eq!(condition.notify(&guard, 1).expect("the same lock"), 1, "the older one, who lives");
-            family.vacate(dead);
+            process_table.release_slot(dead);
             // One who comes after the notification has no claim to it.
             let late = condition.enter(guard.mutex().number().expect("a number")).expect("a place");
             drop(guard);

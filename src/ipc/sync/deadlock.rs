@@ -19,7 +19,7 @@ use std::fmt;
 use super::holder::Holder;
 use super::waits::{Record, WaitState};
 use crate::ipc::error::Result;
-use crate::ipc::processes::family::Family;
+use crate::ipc::process::table::ProcessTable;
 
 /// A lock, by the number that it has in all processes of its family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +44,7 @@ pub struct Wait {
     pub held_by: Holder,
 }
 
-/// Looks for a deadlock among all processes of the family: waiters of [`Lock`](crate::ipc::Lock)s and [`RLock`](crate::ipc::RLock)s,
+/// Looks for a deadlock among all processes of the process table: waiters of [`Lock`](crate::ipc::Lock)s and [`RLock`](crate::ipc::RLock)s,
 /// each of which waits for what the next one holds, and the last for what the first holds. Does not wait.
 ///
 /// A deadlock is found at the latest 100 ms after it came to be, and what is found was one at the time of the call. It
@@ -53,14 +53,14 @@ pub struct Wait {
 /// # Errors
 /// What keeps this process from having a family.
 pub fn find_deadlock() -> Result<Option<Vec<Wait>>> {
-    let family = Family::ours()?;
-    let is_alive = |record: &Record| WaitState::seat_of(record).is_some_and(|seat| family.is_alive(seat));
-    let places = || family.waits().iter().enumerate();
+    let process_table = ProcessTable::ours()?;
+    let is_alive = |record: &Record| WaitState::slot_of(record).is_some_and(|slot| process_table.is_alive(slot));
+    let places = || process_table.waits().iter().enumerate();
     let (places, records): (Vec<usize>, Vec<Record>) =
         places().filter_map(|(place, wait)| Some((place, wait.read().filter(is_alive)?))).unzip();
     // Who still waits now waited all the time since its record was read, so all of the ring was true together.
     let still_waits = |&link: &usize| {
-        let now = family.waits()[places[link]].read();
+        let now = process_table.waits()[places[link]].read();
         now.is_some_and(|now| now.is_same_wait(&records[link]))
     };
     let ring = ring_among(&records).filter(|ring| ring.iter().all(still_waits));

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Result, os};
-use crate::ipc::processes::transfer::sent_in_roles;
+use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Release};
 use crate::sys::futex;
@@ -143,7 +143,7 @@ impl Event {
                 return false;
             }
             if now & WAITING != 0 || word.compare_exchange(now, now | WAITING, Release, Acquire).is_ok() {
-                futex::wait(word, now | WAITING, Some(deadline.next_look()));
+                futex::wait(word, now | WAITING, Some(deadline.next_check()));
             }
         }
     }
@@ -160,7 +160,7 @@ sent_in_roles!([] Event, "an Event", |event, _| Ok(&event.state), |state: Mappin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
+    use crate::ipc::test_util::{watchdog, with_sleepers, without_a_look};
     use std::sync::Barrier;
     use std::thread;
 

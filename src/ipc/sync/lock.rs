@@ -27,7 +27,7 @@ use super::holder::Holder;
 use super::mutex::{Abandoned, Guard, MutexState, Suspend};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked, os};
-use crate::ipc::processes::transfer::sent_in_roles;
+use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::fork::forked_from;
 use crate::sys::robust::Locked;
 use crate::sys::shm::{Mapping, shared_layout};
@@ -166,7 +166,7 @@ impl Lock {
         self.state.mutex.holder()
     }
 
-    /// The lock's number, the same in all processes of the family: how a deadlock names it.
+    /// The lock's number, the same in all processes of the process table: how a deadlock names it.
     ///
     /// # Errors
     /// What keeps this process from having a family.
@@ -251,7 +251,7 @@ sent_in_roles!([] Lock, "a Lock", |lock, _| Ok(&lock.state), |state: Mapping<Loc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::trial::{watchdog, with_sleepers};
+    use crate::ipc::test_util::{watchdog, with_sleepers};
     use std::sync::mpsc;
     use std::thread;
 

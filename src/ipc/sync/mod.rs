@@ -6,10 +6,10 @@
 //! | `holder`, `waits`, `deadlock` | who holds a lock, who waits for it, and who waits in a ring |
 //! | `semaphore`, `owned_semaphore` | permits; those of the second come back from the dead |
 //! | `event`, `condition` | a flag; a change of something |
-//! | `barrier`, `breach` | a place to meet, and why it is broken |
+//! | `barrier`, `cause` | a place to meet, and why it is broken |
 
 pub(crate) mod barrier;
-pub(crate) mod breach;
+pub(crate) mod break_cause;
 pub(crate) mod condition;
 pub(crate) mod deadlock;
 pub(crate) mod event;

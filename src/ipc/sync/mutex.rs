@@ -15,7 +15,7 @@ use super::holder::{HeldBy, Holder};
 use super::waits::Waiting;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
-use crate::ipc::processes::family::Family;
+use crate::ipc::process::table::ProcessTable;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::sys::robust::{self, Locked, RobustMutex};
@@ -89,7 +89,7 @@ impl MutexState {
             if let Some(waiting) = &waiting {
                 waiting.look_at(&self.mutex);
             }
-            match self.mutex.lock(Some(deadline.next_look())) {
+            match self.mutex.lock(Some(deadline.next_check())) {
                 Locked::Busy if !deadline.has_passed() => {}
                 locked => return locked,
             }
@@ -132,13 +132,13 @@ impl MutexState {
         self.mutex.is_abandoned()
     }
 
-    /// The mutex's number, the same in every process of the family and no other lock's. Never 0.
+    /// The mutex's number, the same in every process of the process table and no other lock's. Never 0.
     pub(crate) fn number(&self) -> Result<u32> {
         let known = self.number.load(Acquire);
         if known != 0 {
             return Ok(known);
         }
-        let fresh = Family::ours()?.next_lock_number();
+        let fresh = ProcessTable::ours()?.next_lock_number();
         Ok(self.number.compare_exchange(0, fresh, AcqRel, Acquire).map_or_else(|theirs| theirs, |_| fresh))
     }
 }
@@ -172,7 +172,7 @@ pub trait Suspend: Sized {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::trial::watchdog;
+    use crate::ipc::test_util::watchdog;
     use crate::sys::shm::Mapping;
     use std::thread;
 

@@ -1,7 +1,7 @@
 //! A semaphore whose permits know their holder, so that those of a dead one come back.
 //!
 //! # State
-//! One word a permit: 0, or the seat of the process that holds it. Nothing else says how many are free: it is counted.
+//! One word a permit: 0, or the slot of the process that holds it. Nothing else says how many are free: it is counted.
 //! `turn` is `joins << 1 | WAITING`, the word that sleepers sleep on: who finds no permit joins with one CAS and looks
 //! again before it sleeps. A release clears its permit's word; if it then sees WAITING it changes `turn` and wakes one
 //! sleeper in one system call. If nobody slept it takes WAITING away, unless somebody joined meanwhile.
@@ -26,8 +26,8 @@ use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::processes::family::{Family, Seat};
-use crate::ipc::processes::transfer::sent_in_roles;
+use crate::ipc::process::table::{ProcessSlot, ProcessTable};
+use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sys::fork::forked_from;
@@ -61,7 +61,7 @@ shared_layout! {
 /// ```
 pub struct OwnedSemaphore {
     state: Mapping<OwnedSemaphoreState>,
-    family: &'static Family,
+    process_table: &'static ProcessTable,
     /// Where to look first: the permit that this handle took last.
     hint: AtomicUsize,
 }
@@ -89,7 +89,7 @@ impl OwnedSemaphore {
     }
 
     fn of(state: Mapping<OwnedSemaphoreState>) -> Result<Self> {
-        Ok(OwnedSemaphore { state, family: Family::ours()?, hint: AtomicUsize::new(0) })
+        Ok(OwnedSemaphore { state, process_table: ProcessTable::ours()?, hint: AtomicUsize::new(0) })
     }
 
     #[inline]
@@ -145,14 +145,14 @@ impl OwnedSemaphore {
 
     #[inline]
     fn take(&self, index: usize, from: u32) -> Option<Permit<'_>> {
-        let own = self.family.me().to_word();
+        let own = self.process_table.me().to_word();
         self.permits().get(index)?.compare_exchange(from, own, SeqCst, Relaxed).ok()?;
         self.hint.store(index, Relaxed);
         Some(Permit { semaphore: self, index })
     }
 
     fn is_held(&self, holder: u32) -> bool {
-        Seat::from_word(holder).is_some_and(|seat| self.family.is_alive(seat))
+        ProcessSlot::from_word(holder).is_some_and(|slot| self.process_table.is_alive(slot))
     }
 
     #[cold]
@@ -170,7 +170,7 @@ impl OwnedSemaphore {
             if deadline.has_passed() {
                 return None;
             }
-            futex::wait(turn, joined, Some(deadline.next_look()));
+            futex::wait(turn, joined, Some(deadline.next_check()));
         }
     }
 
@@ -221,7 +221,7 @@ impl fmt::Debug for OwnedSemaphore {
 impl Clone for OwnedSemaphore {
     fn clone(&self) -> Self {
         let hint = AtomicUsize::new(self.hint.load(Relaxed));
-        OwnedSemaphore { state: self.state.clone(), family: self.family, hint }
+        OwnedSemaphore { state: self.state.clone(), process_table: self.process_table, hint }
     }
 }
 
@@ -233,7 +233,7 @@ sent_in_roles!(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
+    use crate::ipc::test_util::{watchdog, with_sleepers, without_a_look};
     use std::sync::atomic::AtomicU64;
     use std::thread;
 
@@ -266,12 +266,12 @@ mod tests {
     #[test]
     fn permit_of_the_dead_comes_back() {
         let semaphore = semaphore(2);
-        let family = Family::ours().expect("a family");
-        let dead = family.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a family");
+        let dead = process_table.reserve().expect("a seat");
         semaphore.permits()[0].store(dead.to_word(), SeqCst);
         let own = semaphore.try_acquire().expect("the other one");
         assert!(semaphore.try_acquire().is_none(), "the holder of the first lives");
-        family.vacate(dead);
+        process_table.release_slot(dead);
         assert_eq!(semaphore.get_value(), 1);
         let again = semaphore.acquire();
         assert_eq!((semaphore.get_value(), again.index), (0, 0));
@@ -283,15 +283,15 @@ mod tests {
     fn sleeper_takes_over_the_permit_of_who_dies_meanwhile() {
         let _watchdog = watchdog();
         let semaphore = semaphore(1);
-        let family = Family::ours().expect("a family");
-        let holder = family.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a family");
+        let holder = process_table.reserve().expect("a seat");
         semaphore.permits()[0].store(holder.to_word(), SeqCst);
         thread::scope(|scope| {
             let sleeper = scope.spawn(|| semaphore.acquire().index);
             while semaphore.state.turn.load(SeqCst) & WAITING == 0 {
                 thread::yield_now();
             }
-            family.vacate(holder);
+            process_table.release_slot(holder);
             assert_eq!(sleeper.join().expect("no panic"), 0);
         });
     }

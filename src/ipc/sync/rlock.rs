@@ -23,7 +23,7 @@ use super::holder::Holder;
 use super::mutex::{Abandoned, Guard, MutexState, Suspend};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Result, check_not_forked, os};
-use crate::ipc::processes::transfer::sent_in_roles;
+use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sys::fork::forked_from;
 use crate::sys::robust::Locked;
@@ -200,7 +200,7 @@ impl RLock {
         self.state.mutex.holder()
     }
 
-    /// The lock's number, the same in all processes of the family: how a deadlock names it.
+    /// The lock's number, the same in all processes of the process table: how a deadlock names it.
     ///
     /// # Errors
     /// What keeps this process from having a family.
@@ -283,7 +283,7 @@ sent_in_roles!([] RLock, "an RLock", |lock, _| Ok(&lock.state), |state: Mapping<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::trial::{watchdog, with_sleepers};
+    use crate::ipc::test_util::{watchdog, with_sleepers};
     use std::sync::mpsc;
     use std::thread;
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::processes::transfer::sent_in_roles;
+use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::futex;
@@ -135,7 +135,7 @@ impl Semaphore {
             }
             let joined = (now.wrapping_add(JOIN) & JOINS) | WAITING;
             if word.compare_exchange(now, joined, Relaxed, Relaxed).is_ok() {
-                futex::wait(word, joined, Some(deadline.next_look()));
+                futex::wait(word, joined, Some(deadline.next_check()));
             }
         }
     }
@@ -285,7 +285,7 @@ sent_in_roles!([] BoundedSemaphore, "a BoundedSemaphore", |semaphore, _| Ok(&sem
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::trial::{watchdog, with_sleepers, without_a_look};
+    use crate::ipc::test_util::{watchdog, with_sleepers, without_a_look};
     use std::sync::atomic::AtomicU64;
     use std::thread;
 

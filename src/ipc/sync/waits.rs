@@ -12,7 +12,7 @@
 //! # Death
 //! The place of a dead process says nothing and is taken by whoever needs one.
 
-use crate::ipc::processes::family::{Family, Seat};
+use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::clock::monotonic_ns;
@@ -27,7 +27,7 @@ const FILLING: u64 = 1 << 31;
 
 shared_layout! {
     pub(crate) struct WaitState {
-        /// The waiter's seat and thread id.
+        /// The waiter's slot and thread id.
         owner: AtomicU64,
         begun_ns: AtomicU64,
         looked_ns: AtomicU64,
@@ -44,13 +44,14 @@ pub(crate) struct Waiting(&'static WaitState);
 impl Waiting {
     /// Puts this thread on record. `None` if there is no family or no place.
     pub(crate) fn begin(lock: u32) -> Option<Self> {
-        let family = Family::ours().ok()?;
+        let process_table = ProcessTable::ours().ok()?;
         let thread = own_tid();
-        let owner = u64::from(family.me().to_word()) << 32 | u64::from(thread);
-        let places = family.waits();
+        let owner = u64::from(process_table.me().to_word()) << 32 | u64::from(thread);
+        let places = process_table.waits();
         let place = (0..PLACES).map(|step| &places[(thread as usize + step) % PLACES]).find(|place| {
             let now = place.owner.load(Relaxed);
-            let is_free = now == 0 || Seat::from_word((now >> 32) as u32).is_none_or(|seat| !family.is_alive(seat));
+            let is_free =
+                now == 0 || ProcessSlot::from_word((now >> 32) as u32).is_none_or(|slot| !process_table.is_alive(slot));
             is_free && place.owner.compare_exchange(now, owner | FILLING, AcqRel, Relaxed).is_ok()
         })?;
         place.begun_ns.store(monotonic_ns(), Release);
@@ -120,7 +121,7 @@ impl WaitState {
     }
 
     /// The process of a record, as it stands in the family.
-    pub(crate) fn seat_of(record: &Record) -> Option<Seat> {
-        Seat::from_word((record.owner >> 32) as u32)
+    pub(crate) fn slot_of(record: &Record) -> Option<ProcessSlot> {
+        ProcessSlot::from_word((record.owner >> 32) as u32)
     }
 }

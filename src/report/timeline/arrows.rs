@@ -6,7 +6,7 @@ use svg::node::element::{Group, Path};
 
 use super::frame::{Frame, MARGIN, SMALL, WIDTH};
 use crate::report::drawing::{cut, labelled, px, text, width_of};
-use crate::report::spans::{Flow, Story, Way};
+use crate::report::model::{Edge, EdgeKind, RunModel};
 
 /// More arrows than this are a grey surface.
 const MOST: usize = 150;
@@ -18,15 +18,15 @@ const APART: f64 = 5.0;
 const MOST_NAMED: usize = 60;
 
 /// Draws the arrows. Returns also how many were left out.
-pub(super) fn draw(story: &Story<'_>, frame: &Frame) -> (Group, usize) {
-    let all: Vec<Arrow<'_>> = story.flows.iter().filter_map(|flow| Arrow::of(flow, frame)).collect();
+pub(super) fn draw(model: &RunModel<'_>, frame: &Frame) -> (Group, usize) {
+    let all: Vec<Arrow<'_>> = model.edges.iter().filter_map(|edge| Arrow::of(edge, frame)).collect();
     let drawn = thinned(&all);
     let mut lines = Group::new();
     let mut names = Group::new();
     let mut taken: Vec<(f64, f64, f64)> = Vec::new();
     for arrow in &drawn {
         lines = lines.add(arrow.line(frame));
-        let name = arrow.flow.value.map(|value| cut(&value.to_string(), 60.0, SMALL)).unwrap_or_default();
+        let name = arrow.edge.value.map(|value| cut(&value.to_string(), 60.0, SMALL)).unwrap_or_default();
         let width = width_of(&name, SMALL);
         let (x, y) = arrow.beside(width, frame);
         // Also beside the last arrow a word stays within the picture.
@@ -39,29 +39,29 @@ pub(super) fn draw(story: &Story<'_>, frame: &Frame) -> (Group, usize) {
             names = names.add(text("soft tiny halo", x, y + SMALL * 0.35, &name));
         }
     }
-    (Group::new().add(lines).add(names), story.flows.len() - drawn.len())
+    (Group::new().add(lines).add(names), model.edges.len() - drawn.len())
 }
 
 /// An arrow in pixels.
 #[derive(Debug)]
 struct Arrow<'a> {
-    flow: &'a Flow<'a>,
+    edge: &'a Edge<'a>,
     from: (f64, f64),
     to: (f64, f64),
 }
 
 impl<'a> Arrow<'a> {
-    fn of(flow: &'a Flow<'a>, frame: &Frame) -> Option<Self> {
-        let from = (frame.x(flow.from.at_us), frame.y(flow.from.lane)?);
-        let to = (frame.x(flow.to.at_us), frame.y(flow.to.lane)?);
-        Some(Arrow { flow, from, to })
+    fn of(edge: &'a Edge<'a>, frame: &Frame) -> Option<Self> {
+        let from = (frame.x(edge.from.at_us), frame.y(edge.from.lane)?);
+        let to = (frame.x(edge.to.at_us), frame.y(edge.to.lane)?);
+        Some(Arrow { edge, from, to })
     }
 
     fn line(&self, frame: &Frame) -> Group {
-        let (class, head) = match self.flow.way {
-            Way::Message | Way::Item | Way::Call => ("arrow", "url(#head)"),
-            Way::Reply => ("arrow answer", "url(#head)"),
-            Way::Redelivered | Way::Inherited => ("arrow rescue", "url(#rescue-head)"),
+        let (class, head) = match self.edge.edge_kind {
+            EdgeKind::Message | EdgeKind::Item | EdgeKind::Call => ("arrow", "url(#head)"),
+            EdgeKind::Reply => ("arrow answer", "url(#head)"),
+            EdgeKind::Redelivered | EdgeKind::Inherited => ("arrow rescue", "url(#rescue-head)"),
         };
         let ((x1, y1), (x2, y2)) = (self.from, self.to);
         let d = if y1 == y2 {
@@ -73,7 +73,7 @@ impl<'a> Arrow<'a> {
             format!("M{} {} Q{} {} {} {}", px(x1), px(y1), px(x), px(y), px(x2), px(y2))
         };
         let path = Path::new().set("class", class).set("d", d).set("marker-end", head);
-        match self.flow.value {
+        match self.edge.value {
             Some(value) => labelled(&value.to_string()).add(path),
             None => Group::new().add(path),
         }
@@ -102,7 +102,7 @@ impl<'a> Arrow<'a> {
 
     /// What became of the dead is always told.
     fn is_rescue(&self) -> bool {
-        matches!(self.flow.way, Way::Redelivered | Way::Inherited)
+        matches!(self.edge.edge_kind, EdgeKind::Redelivered | EdgeKind::Inherited)
     }
 }
 
@@ -117,7 +117,7 @@ fn thinned<'a, 'b>(all: &'b [Arrow<'a>]) -> Vec<&'b Arrow<'a>> {
             .iter()
             .copied()
             .filter(|arrow| {
-                let between = (arrow.flow.way, arrow.flow.from.lane, arrow.flow.to.lane);
+                let between = (arrow.edge.edge_kind, arrow.edge.from.lane, arrow.edge.to.lane);
                 let x = arrow.from.0;
                 let is_kept = arrow.is_rescue() || last.get(&between).is_none_or(|last| x - last >= apart);
                 if is_kept {

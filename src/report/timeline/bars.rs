@@ -1,7 +1,7 @@
 //! What can be seen of many spans on one line: wide ones as bars, narrow ones as shades of how much of the time they took.
 
 use super::frame::Frame;
-use crate::report::spans::Span;
+use crate::report::model::Span;
 
 /// In pixels: what is narrower is not drawn for itself.
 const NARROW: f64 = 1.5;

@@ -2,11 +2,11 @@
 
 use super::lane::cause_of_death;
 use super::rows;
+use crate::report::classify::SpanKind;
 use crate::report::drawing::width_of;
 use crate::report::event::Fact;
 use crate::report::language::Language;
-use crate::report::meaning::Doing;
-use crate::report::spans::{Lane, Part, Span, Story};
+use crate::report::model::{Lane, LaneKind, RunModel, Span};
 
 /// Of the picture, in pixels.
 pub(super) const WIDTH: f64 = 960.0;
@@ -47,7 +47,7 @@ pub(super) struct Frame {
     /// How many processes are not shown.
     pub(super) hidden: usize,
     /// What can be seen somewhere.
-    pub(super) shows: Vec<Doing>,
+    pub(super) shows: Vec<SpanKind>,
     /// Whether lanes say which object they are about.
     has_objects: bool,
     /// The row of each lane of the story; none if it is not drawn.
@@ -57,19 +57,19 @@ pub(super) struct Frame {
 
 impl Frame {
     /// The plan of a story, as yet without a heading.
-    pub(super) fn of(story: &Story<'_>, language: Language) -> Self {
+    pub(super) fn of(model: &RunModel<'_>, language: Language) -> Self {
         let mut row_count = 0;
         let row = |is_chosen: bool| {
             row_count += usize::from(is_chosen);
             is_chosen.then(|| row_count - 1)
         };
-        let rows: Vec<Option<usize>> = rows::chosen(story).into_iter().map(row).collect();
+        let rows: Vec<Option<usize>> = rows::chosen(model).into_iter().map(row).collect();
         let count = row_count.max(1) as f64;
         let apart = (FEW_LANES_HEIGHT / count).clamp(HIGHEST, FURTHEST);
-        let highest = if story.flows.is_empty() { HIGHEST } else { apart };
+        let highest = if model.edges.is_empty() { HIGHEST } else { apart };
         let pitch = (LANES_HEIGHT / count).clamp(LOWEST, highest);
-        let drawn = || story.lanes.iter().zip(&rows).filter(|(_, row)| row.is_some()).map(|(lane, _)| lane);
-        let ended_us = story.ended_us.max(1.0);
+        let drawn = || model.lanes.iter().zip(&rows).filter(|(_, row)| row.is_some()).map(|(lane, _)| lane);
+        let ended_us = model.ended_us.max(1.0);
         let mut frame = Frame {
             height: (pitch * row_count as f64 + BELOW).round(),
             top: 0.0,
@@ -78,14 +78,14 @@ impl Frame {
             pitch,
             from_us: from_us(drawn(), ended_us),
             ended_us,
-            hidden: story
+            hidden: model
                 .lanes
                 .iter()
-                .filter(|lane| lane.part != Part::Runner)
+                .filter(|lane| lane.lane_kind != LaneKind::Runner)
                 .count()
-                .saturating_sub(drawn().filter(|lane| lane.part != Part::Runner).count()),
+                .saturating_sub(drawn().filter(|lane| lane.lane_kind != LaneKind::Runner).count()),
             shows: Vec::new(),
-            has_objects: story.has_objects(),
+            has_objects: model.has_objects(),
             rows: Vec::new(),
             row_count,
         };
@@ -98,10 +98,10 @@ impl Frame {
         });
         frame.right -= causes.fold(0.0, f64::max);
         let is_visible = |span: &Span<'_>| frame.x(span.to_us) - frame.x(span.from_us) >= VISIBLE;
-        let mut shows: Vec<Doing> = Vec::new();
+        let mut shows: Vec<SpanKind> = Vec::new();
         for span in drawn().flat_map(|lane| &lane.spans) {
-            if !shows.contains(&span.doing) && is_visible(span) {
-                shows.push(span.doing);
+            if !shows.contains(&span.kind) && is_visible(span) {
+                shows.push(span.kind);
             }
         }
         frame.shows = shows;

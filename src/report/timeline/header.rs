@@ -8,12 +8,12 @@ use svg::node::element::{Group, Line, Path};
 use super::bars::Shade;
 use super::frame::{Frame, MARGIN, WIDTH};
 use super::lane::{bar, cross, dot, stop};
+use crate::report::classify::{Ending, Noun, Severity, SpanKind, Subject};
 use crate::report::drawing::{cut, px, text, width_of};
 use crate::report::event::{Fact, Verdict};
 use crate::report::jsonl::fields_of;
 use crate::report::language::{Language, duration};
-use crate::report::meaning::{Doing, Ending, Noun, Subject, Tone};
-use crate::report::spans::{Flow, Lane, Part, Story, Way};
+use crate::report::model::{Edge, EdgeKind, Lane, LaneKind, RunModel};
 
 const ROOM: f64 = WIDTH - 2.0 * MARGIN;
 
@@ -26,16 +26,16 @@ pub(super) struct Heading {
 }
 
 impl Heading {
-    pub(super) fn of(story: &Story<'_>, plan: &Frame, language: Language) -> Self {
-        let title = story.scenario().to_owned();
+    pub(super) fn of(model: &RunModel<'_>, plan: &Frame, language: Language) -> Self {
+        let title = model.scenario().to_owned();
         let mut group = Group::new().add(text("title", MARGIN, 46.0, &title));
         let mut y = 68.0;
-        for line in wrapped(&about(story, language), " · ", 13.0) {
+        for line in wrapped(&about(model, language), " · ", 13.0) {
             group = group.add(text("soft", MARGIN, y, &line).set("style", "font-size: 13px"));
             y += 18.0;
         }
         let mut summary = title;
-        if let Some(ended @ Fact::Summary { verdict, facts, .. }) = story.summary.map(|event| &event.fact) {
+        if let Some(ended @ Fact::Summary { verdict, facts, .. }) = model.summary.map(|event| &event.fact) {
             let said = language.verdict(ended);
             let class = match verdict {
                 Verdict::Held => "verdict good",
@@ -54,26 +54,26 @@ impl Heading {
             }
             summary = format!("{summary}: {said}");
         }
-        let (legend, y) = legend(story, plan, language, y + 12.0);
+        let (legend, y) = legend(model, plan, language, y + 12.0);
         Heading { group: group.add(legend), height: y, summary }
     }
 }
 
 /// How it was run.
-fn about(story: &Story<'_>, language: Language) -> Vec<String> {
+fn about(model: &RunModel<'_>, language: Language) -> Vec<String> {
     let mut parts = Vec::new();
-    if let Some(Fact::RunStarted { seed, speed, .. }) = story.started.map(|event| &event.fact) {
+    if let Some(Fact::RunStarted { seed, speed, .. }) = model.started.map(|event| &event.fact) {
         let speed = speed.as_str().map_or_else(|| speed.to_string(), str::to_owned);
         parts.push(format!("{} {seed}", language.pick("seed", "随机种子")));
         parts.push(format!("{} {speed}", language.pick("speed", "速度")));
     }
-    let workers = story.lanes.iter().filter(|lane| lane.part == Part::Worker).count();
+    let workers = model.lanes.iter().filter(|lane| lane.lane_kind == LaneKind::Worker).count();
     parts.push(match language {
         Language::En if workers == 1 => "1 worker".to_owned(),
         Language::En => format!("{workers} workers"),
         Language::Zh => format!("{workers} 个工作进程"),
     });
-    if let Some(Fact::Summary { elapsed_us, .. }) = story.summary.map(|event| &event.fact) {
+    if let Some(Fact::Summary { elapsed_us, .. }) = model.summary.map(|event| &event.fact) {
         parts.push(format!("{} {}", language.pick("took", "用时"), duration(*elapsed_us)));
     }
     parts
@@ -86,13 +86,13 @@ fn words(text: &str) -> Vec<String> {
 /// Parts side by side, as many on a line as fit.
 fn wrapped(parts: &[String], between: &str, size: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for part in parts {
+    for lane_kind in parts {
         match lines.last_mut() {
-            Some(line) if width_of(&format!("{line}{between}{part}"), size) <= ROOM => {
+            Some(line) if width_of(&format!("{line}{between}{lane_kind}"), size) <= ROOM => {
                 line.push_str(between);
-                line.push_str(part);
+                line.push_str(lane_kind);
             }
-            _ => lines.push(part.clone()),
+            _ => lines.push(lane_kind.clone()),
         }
     }
     lines
@@ -106,9 +106,9 @@ struct Sign {
 }
 
 /// The signs that occur in the picture, in rows. Returns also where it ends.
-fn legend(story: &Story<'_>, plan: &Frame, language: Language, top: f64) -> (Group, f64) {
+fn legend(model: &RunModel<'_>, plan: &Frame, language: Language, top: f64) -> (Group, f64) {
     let (mut group, mut x, mut y) = (Group::new(), MARGIN, top);
-    for Sign { name, width, draw } in signs(story, plan, language) {
+    for Sign { name, width, draw } in signs(model, plan, language) {
         let name = cut(&name, ROOM - width - 7.0, 11.5);
         let whole = width + 7.0 + width_of(&name, 11.5);
         if x > MARGIN && x + whole > WIDTH - MARGIN {
@@ -120,16 +120,16 @@ fn legend(story: &Story<'_>, plan: &Frame, language: Language, top: f64) -> (Gro
     (group, y + 12.0)
 }
 
-fn signs(story: &Story<'_>, plan: &Frame, language: Language) -> Vec<Sign> {
+fn signs(model: &RunModel<'_>, plan: &Frame, language: Language) -> Vec<Sign> {
     let mut signs = vec![line_sign("life", language.pick("running", "运行"))];
-    let drawn = || story.lanes.iter().enumerate().filter(|(index, _)| plan.is_drawn(*index)).map(|(_, lane)| lane);
-    let spans = || drawn().flat_map(|lane| &lane.spans).filter(|span| plan.shows.contains(&span.doing));
-    for (doing, en, zh) in [
-        (Doing::Waiting, ("waiting", "waiting for the"), "等待"),
-        (Doing::Holding, ("holding", "holding the"), "持有"),
-        (Doing::Working, ("working on an item", ""), "处理数据"),
+    let drawn = || model.lanes.iter().enumerate().filter(|(index, _)| plan.is_drawn(*index)).map(|(_, lane)| lane);
+    let spans = || drawn().flat_map(|lane| &lane.spans).filter(|span| plan.shows.contains(&span.kind));
+    for (kind, en, zh) in [
+        (SpanKind::Waiting, ("waiting", "waiting for the"), "等待"),
+        (SpanKind::Holding, ("holding", "holding the"), "持有"),
+        (SpanKind::Working, ("working on an item", ""), "处理数据"),
     ] {
-        let subjects = spans().filter(|span| span.doing == doing).map(|span| match span.subject {
+        let subjects = spans().filter(|span| span.kind == kind).map(|span| match span.subject {
             Subject::Named(noun, _) => Some(noun),
             Subject::Item(_) => None,
         });
@@ -141,15 +141,15 @@ fn signs(story: &Story<'_>, plan: &Frame, language: Language) -> Vec<Sign> {
             }
             _ => language.pick(en.0, zh).to_owned(),
         };
-        signs.push(bar_sign(doing, &name));
+        signs.push(bar_sign(kind, &name));
     }
-    let is_drawn = |flow: &&Flow<'_>| plan.is_drawn(flow.from.lane) && plan.is_drawn(flow.to.lane);
-    let ways: BTreeSet<Way> = story.flows.iter().filter(is_drawn).map(|flow| flow.way).collect();
-    signs.extend(ways.into_iter().map(|way| arrow_sign(way, language)));
-    for tone in [Tone::Good, Tone::Plain, Tone::Trouble] {
-        let names = names_of(drawn(), tone, language);
+    let is_drawn = |edge: &&Edge<'_>| plan.is_drawn(edge.from.lane) && plan.is_drawn(edge.to.lane);
+    let ways: BTreeSet<EdgeKind> = model.edges.iter().filter(is_drawn).map(|edge| edge.edge_kind).collect();
+    signs.extend(ways.into_iter().map(|edge_kind| arrow_sign(edge_kind, language)));
+    for severity in [Severity::Good, Severity::Plain, Severity::Trouble] {
+        let names = names_of(drawn(), severity, language);
         if !names.is_empty() {
-            signs.push(Sign { name: names, width: 8.0, draw: Box::new(move |x, y| dot(tone, x + 4.0, y, 3.4)) });
+            signs.push(Sign { name: names, width: 8.0, draw: Box::new(move |x, y| dot(severity, x + 4.0, y, 3.4)) });
         }
     }
     let endings = || drawn().filter_map(|lane| lane.ending);
@@ -165,8 +165,8 @@ fn signs(story: &Story<'_>, plan: &Frame, language: Language) -> Vec<Sign> {
 }
 
 /// What dots of one tone stand for, by what the events are called.
-fn names_of<'a>(lanes: impl Iterator<Item = &'a Lane<'a>>, tone: Tone, language: Language) -> String {
-    let moments = lanes.flat_map(|lane| &lane.moments).filter(|moment| moment.meaning.tone == Some(tone));
+fn names_of<'a>(lanes: impl Iterator<Item = &'a Lane<'a>>, severity: Severity, language: Language) -> String {
+    let moments = lanes.flat_map(|lane| &lane.moments).filter(|moment| moment.class.severity == Some(severity));
     let mut kinds = HashSet::new();
     let firsts = moments.filter(|moment| kinds.insert(mem::discriminant(&moment.event.fact)));
     let names: Vec<String> = firsts.map(|moment| language.event(&fields_of(&moment.event.fact).0)).collect();
@@ -181,20 +181,24 @@ fn line_sign(class: &'static str, name: &str) -> Sign {
     Sign { name: name.to_owned(), width: 22.0, draw: Box::new(draw) }
 }
 
-fn bar_sign(doing: Doing, name: &str) -> Sign {
-    let height = if doing == Doing::Waiting { 5.4 } else { 12.0 };
-    let draw = move |x, y| Group::new().add(bar(doing, Shade { x, width: 22.0, opacity: 1.0 }, y, height));
+fn bar_sign(kind: SpanKind, name: &str) -> Sign {
+    let height = if kind == SpanKind::Waiting { 5.4 } else { 12.0 };
+    let draw = move |x, y| Group::new().add(bar(kind, Shade { x, width: 22.0, opacity: 1.0 }, y, height));
     Sign { name: name.to_owned(), width: 22.0, draw: Box::new(draw) }
 }
 
-fn arrow_sign(way: Way, language: Language) -> Sign {
-    let (class, head, en, zh) = match way {
-        Way::Message => ("arrow", "url(#head)", "message", "消息"),
-        Way::Reply => ("arrow answer", "url(#head)", "answer", "回复"),
-        Way::Item => ("arrow", "url(#head)", "item", "数据"),
-        Way::Call => ("arrow", "url(#head)", "call", "调用"),
-        Way::Redelivered => ("arrow rescue", "url(#rescue-head)", "left by a worker that died", "已死进程留下的数据"),
-        Way::Inherited => ("arrow rescue", "url(#rescue-head)", "taken over from a worker that died", "从已死进程接过"),
+fn arrow_sign(edge_kind: EdgeKind, language: Language) -> Sign {
+    let (class, head, en, zh) = match edge_kind {
+        EdgeKind::Message => ("arrow", "url(#head)", "message", "消息"),
+        EdgeKind::Reply => ("arrow answer", "url(#head)", "answer", "回复"),
+        EdgeKind::Item => ("arrow", "url(#head)", "item", "数据"),
+        EdgeKind::Call => ("arrow", "url(#head)", "call", "调用"),
+        EdgeKind::Redelivered => {
+            ("arrow rescue", "url(#rescue-head)", "left by a worker that died", "已死进程留下的数据")
+        }
+        EdgeKind::Inherited => {
+            ("arrow rescue", "url(#rescue-head)", "taken over from a worker that died", "从已死进程接过")
+        }
     };
     let draw = move |x: f64, y: f64| {
         let d = format!("M{} {} L{} {}", px(x), px(y), px(x + 24.0), px(y));

@@ -7,11 +7,11 @@ use svg::node::element::{Circle, Group, Line, Path, Rectangle};
 use super::Layers;
 use super::bars::{Shade, seen};
 use super::frame::{Frame, MARGIN, SMALL};
+use crate::report::classify::{Ending, Severity, SpanKind, Subject};
 use crate::report::drawing::{cut, labelled, px, text, width_of};
 use crate::report::known::Known;
 use crate::report::language::{Language, duration, fitted};
-use crate::report::meaning::{Doing, Ending, Subject, Tone};
-use crate::report::spans::{Lane, Span, Story};
+use crate::report::model::{Lane, RunModel, Span};
 
 /// At most so many things side by side on one lane.
 const MOST_TRACKS: usize = 3;
@@ -21,11 +21,11 @@ const LONGEST_SENTENCE: usize = 100;
 const DOTS_APART: f64 = 4.0;
 
 /// Draws all lanes. Returns also how many dots were left out.
-pub(super) fn draw_all(story: &Story<'_>, frame: &Frame, known: &Known, language: Language) -> (Layers, usize) {
+pub(super) fn draw_all(model: &RunModel<'_>, frame: &Frame, known: &Known, language: Language) -> (Layers, usize) {
     let mut names = Group::new().set("font-size", format!("{}px", px(frame.name_size())));
     let (mut below, mut above, mut hidden) = (Group::new(), Group::new(), 0);
-    let says_what = says_what(story);
-    for (index, lane) in story.lanes.iter().enumerate() {
+    let says_what = says_what(model);
+    for (index, lane) in model.lanes.iter().enumerate() {
         let Some(y) = frame.y(index) else { continue };
         if frame.is_named(index) {
             let width = frame.left - MARGIN - 12.0;
@@ -42,8 +42,8 @@ pub(super) fn draw_all(story: &Story<'_>, frame: &Frame, known: &Known, language
 }
 
 /// Whether bars have to say what they are about: not if there is only one thing that it can be.
-fn says_what(story: &Story<'_>) -> bool {
-    let mut names = story.lanes.iter().flat_map(|lane| &lane.spans).filter_map(|span| match span.subject {
+fn says_what(model: &RunModel<'_>) -> bool {
+    let mut names = model.lanes.iter().flat_map(|lane| &lane.spans).filter_map(|span| match span.subject {
         Subject::Named(_, name) => Some(name),
         Subject::Item(_) => None,
     });
@@ -72,18 +72,19 @@ impl Sketch<'_> {
     fn bars(&self, mut group: Group) -> Group {
         let (tracks, count) = tracks(&self.lane.spans);
         let height = self.frame.bar(count) / count as f64;
-        for doing in
-            [Doing::Waiting, Doing::Working, Doing::Holding].into_iter().filter(|it| self.frame.shows.contains(it))
+        for kind in [SpanKind::Waiting, SpanKind::Working, SpanKind::Holding]
+            .into_iter()
+            .filter(|it| self.frame.shows.contains(it))
         {
             for track in 0..count {
                 let middle = self.y + height * (track as f64 + 0.5 - count as f64 / 2.0);
                 let spans = self.lane.spans.iter().zip(&tracks);
-                let spans = spans.filter(|(span, own)| span.doing == doing && **own == track).map(|(span, _)| span);
+                let spans = spans.filter(|(span, own)| span.kind == kind && **own == track).map(|(span, _)| span);
                 let (wide, shades) = seen(spans, self.frame);
                 let height =
-                    (height - if count > 1 { 1.0 } else { 0.0 }) * if doing == Doing::Waiting { 0.45 } else { 1.0 };
+                    (height - if count > 1 { 1.0 } else { 0.0 }) * if kind == SpanKind::Waiting { 0.45 } else { 1.0 };
                 for shade in shades {
-                    group = group.add(bar(doing, shade, middle, height));
+                    group = group.add(bar(kind, shade, middle, height));
                 }
                 for span in wide {
                     group = group.add(self.wide_bar(span, middle, height));
@@ -96,14 +97,14 @@ impl Sketch<'_> {
     fn wide_bar(&self, span: &Span<'_>, middle: f64, height: f64) -> Group {
         let (x, to) = (self.frame.x(span.from_us), self.frame.x(span.to_us));
         let shade = Shade { x, width: to - x, opacity: 1.0 };
-        let mut group = labelled(&self.said(span)).add(bar(span.doing, shade, middle, height));
+        let mut group = labelled(&self.said(span)).add(bar(span.kind, shade, middle, height));
         if let Subject::Named(_, name) = span.subject
             && let name = self.language.thing(name)
             && self.says_what
             && self.frame.is_roomy()
             && width_of(&name, SMALL) + 10.0 < shade.width
         {
-            let class = if span.doing == Doing::Waiting { "halo tiny middle" } else { "inside tiny middle" };
+            let class = if span.kind == SpanKind::Waiting { "halo tiny middle" } else { "inside tiny middle" };
             group = group.add(text(class, x + shade.width / 2.0, middle + SMALL * 0.35, &name));
         }
         group
@@ -118,13 +119,13 @@ impl Sketch<'_> {
             },
             Subject::Item(_) => String::new(),
         };
-        let doing = match span.doing {
-            Doing::Waiting => self.language.pick("waits for", "等待"),
-            Doing::Holding => self.language.pick("holds", "持有"),
-            Doing::Working => self.language.pick("works on an item", "处理数据"),
+        let kind = match span.kind {
+            SpanKind::Waiting => self.language.pick("waits for", "等待"),
+            SpanKind::Holding => self.language.pick("holds", "持有"),
+            SpanKind::Working => self.language.pick("works on an item", "处理数据"),
         };
         let name = self.language.name(self.lane.name);
-        format!("{name} {doing}{}: {}", what.trim_end(), duration((span.to_us - span.from_us).round() as u64))
+        format!("{name} {kind}{}: {}", what.trim_end(), duration((span.to_us - span.from_us).round() as u64))
     }
 
     /// What happened to it. Returns also how many dots were left out.
@@ -132,15 +133,15 @@ impl Sketch<'_> {
         let radius = (self.frame.pitch * 0.13).clamp(1.2, 3.6);
         let (mut last_of, mut left_out) = (BTreeMap::new(), 0);
         for moment in &self.lane.moments {
-            let Some(tone) = moment.meaning.tone else { continue };
+            let Some(severity) = moment.class.severity else { continue };
             let x = self.frame.x(moment.at_us);
-            if last_of.get(&tone).is_some_and(|last| x - last < DOTS_APART) {
+            if last_of.get(&severity).is_some_and(|last| x - last < DOTS_APART) {
                 left_out += 1;
                 continue;
             }
-            last_of.insert(tone, x);
+            last_of.insert(severity, x);
             let said = fitted(self.language.sentence(self.known, moment.event), LONGEST_SENTENCE);
-            group = group.add(labelled(&said).add(dot(tone, x, self.y, radius)));
+            group = group.add(labelled(&said).add(dot(severity, x, self.y, radius)));
         }
         (group, left_out)
     }
@@ -171,11 +172,11 @@ pub(super) fn cause_of_death(lane: &Lane<'_>, language: Language) -> Option<Stri
     }
 }
 
-pub(super) fn bar(doing: Doing, shade: Shade, middle: f64, height: f64) -> Rectangle {
-    let class = match doing {
-        Doing::Waiting => "waiting",
-        Doing::Holding => "holding",
-        Doing::Working => "working",
+pub(super) fn bar(kind: SpanKind, shade: Shade, middle: f64, height: f64) -> Rectangle {
+    let class = match kind {
+        SpanKind::Waiting => "waiting",
+        SpanKind::Holding => "holding",
+        SpanKind::Working => "working",
     };
     let rect = Rectangle::new().set("class", class).set("x", px(shade.x)).set("y", px(middle - height / 2.0));
     let rect = rect.set("width", px(shade.width)).set("height", px(height));
@@ -185,14 +186,14 @@ pub(super) fn bar(doing: Doing, shade: Shade, middle: f64, height: f64) -> Recta
 }
 
 /// Round if something happened, and a square on its corner if it was bad.
-pub(super) fn dot(tone: Tone, x: f64, y: f64, radius: f64) -> Group {
-    let (class, radius) = match tone {
-        Tone::Good => ("dot good", radius * 1.15),
-        Tone::Trouble => ("dot bad", radius * 1.5),
-        Tone::Plain => ("dot", radius * 0.8),
+pub(super) fn dot(severity: Severity, x: f64, y: f64, radius: f64) -> Group {
+    let (class, radius) = match severity {
+        Severity::Good => ("dot good", radius * 1.15),
+        Severity::Trouble => ("dot bad", radius * 1.5),
+        Severity::Plain => ("dot", radius * 0.8),
     };
     let rimmed = Group::new().set("stroke-width", px((radius * 0.35).max(0.3)));
-    if tone == Tone::Trouble {
+    if severity == Severity::Trouble {
         let (left, right, up, down) = (px(x - radius), px(x + radius), px(y - radius), px(y + radius));
         let corners = format!("M{left} {} L{} {up} L{right} {} L{} {down} Z", px(y), px(x), px(y), px(x));
         return rimmed.add(Path::new().set("class", class).set("d", corners));

@@ -19,7 +19,7 @@ use super::drawing::{LOOK, clean, cut, text, width_of};
 use super::event::{Event, Fact};
 use super::known::Known;
 use super::language::Language;
-use super::spans::Story;
+use super::model::RunModel;
 
 /// What every picture begins with.
 pub(super) const BEGINNING: &str = "<svg";
@@ -32,14 +32,14 @@ pub(super) fn draw(events: &[Event], language: Language) -> String {
 
 /// Draws what is left of a run of which events are forgotten.
 pub(super) fn draw_rest(events: &[Event], forgotten: u64, language: Language) -> String {
-    let story = Story::of(events);
+    let model = RunModel::of(events);
     let mut known = Known::default();
     events.iter().for_each(|event| known.follow(event));
-    let plan = Frame::of(&story, language);
-    let heading = header::Heading::of(&story, &plan, language);
+    let plan = Frame::of(&model, language);
+    let heading = header::Heading::of(&model, &plan, language);
     let frame = plan.below(heading.height);
-    let (arrows, hidden_arrows) = arrows::draw(&story, &frame);
-    let (lanes, hidden_dots) = lane::draw_all(&story, &frame, &known, language);
+    let (arrows, hidden_arrows) = arrows::draw(&model, &frame);
+    let (lanes, hidden_dots) = lane::draw_all(&model, &frame, &known, language);
     let mut picture = Document::new()
         .set("viewBox", (0, 0, WIDTH as u32, frame.height as u32))
         .set("width", WIDTH as u32)
@@ -56,7 +56,7 @@ pub(super) fn draw_rest(events: &[Event], forgotten: u64, language: Language) ->
         .add(lanes.above);
     let (room, y) = (WIDTH - 2.0 * MARGIN, frame.height - 18.0);
     let note = left_out([frame.hidden as u64, hidden_arrows as u64, hidden_dots as u64, forgotten], language);
-    let command = command(&story);
+    let command = command(&model);
     if let Some(note) = &note {
         // A command that is cut short cannot be repeated: the note makes room for it.
         let needed = command.as_ref().map_or(0.0, |command| width_of(command, SMALL) + 20.0) + width_of(note, SMALL);
@@ -108,8 +108,8 @@ fn left_out(counts: [u64; 4], language: Language) -> Option<String> {
 }
 
 /// How to see it again.
-fn command(story: &Story<'_>) -> Option<String> {
-    match &story.started?.fact {
+fn command(model: &RunModel<'_>) -> Option<String> {
+    match &model.started?.fact {
         Fact::RunStarted { args, seed, .. } => Some(super::text::command(&without_files(args), *seed).join(" ")),
         _ => None,
     }

@@ -3,24 +3,25 @@
 use std::collections::HashSet;
 use std::mem;
 
+use crate::report::classify::{Ending, Severity};
 use crate::report::event::Fact;
-use crate::report::meaning::{Ending, Tone};
-use crate::report::spans::{Lane, Part, Story, Way};
+use crate::report::model::{EdgeKind, Lane, LaneKind, RunModel};
 
 /// More rows than this are not drawn: with these each still has its name.
 pub(super) const MOST: usize = 60;
 
 /// Whether each lane of the story has a row.
-pub(super) fn chosen(story: &Story<'_>) -> Vec<bool> {
-    let mut chosen: Vec<bool> = story.lanes.iter().map(takes_part).collect();
+pub(super) fn chosen(model: &RunModel<'_>) -> Vec<bool> {
+    let mut chosen: Vec<bool> = model.lanes.iter().map(takes_part).collect();
     if chosen.iter().filter(|is_chosen| **is_chosen).count() <= MOST {
         return chosen;
     }
-    let rescued = story.flows.iter().filter(|flow| matches!(flow.way, Way::Redelivered | Way::Inherited));
-    let rescued: HashSet<usize> = rescued.flat_map(|flow| [flow.from.lane, flow.to.lane]).collect();
+    let rescued =
+        model.edges.iter().filter(|edge| matches!(edge.edge_kind, EdgeKind::Redelivered | EdgeKind::Inherited));
+    let rescued: HashSet<usize> = rescued.flat_map(|edge| [edge.from.lane, edge.to.lane]).collect();
     let mut kinds = HashSet::new();
     let mut ranked: [Vec<usize>; 3] = Default::default();
-    for (index, lane) in story.lanes.iter().enumerate().filter(|(index, _)| chosen[*index]) {
+    for (index, lane) in model.lanes.iter().enumerate().filter(|(index, _)| chosen[*index]) {
         let is_new = kinds.insert(kind_of(lane));
         let rank = if is_remarkable(lane) || rescued.contains(&index) { 0 } else { 2 - usize::from(is_new) };
         ranked[rank].push(index);
@@ -39,14 +40,14 @@ pub(super) fn chosen(story: &Story<'_>) -> Vec<bool> {
 /// The runner has a lane only if it took part.
 fn takes_part(lane: &Lane<'_>) -> bool {
     let is_frame = |fact: &Fact| matches!(fact, Fact::RunStarted { .. } | Fact::Summary { .. });
-    lane.part != Part::Runner || lane.moments.iter().any(|moment| !is_frame(&moment.event.fact))
+    lane.lane_kind != LaneKind::Runner || lane.moments.iter().any(|moment| !is_frame(&moment.event.fact))
 }
 
 /// Whether something happened that does not happen to every worker.
 fn is_remarkable(lane: &Lane<'_>) -> bool {
-    lane.part != Part::Worker
+    lane.lane_kind != LaneKind::Worker
         || lane.ending.is_some_and(Ending::is_death)
-        || lane.moments.iter().any(|moment| moment.meaning.tone == Some(Tone::Trouble))
+        || lane.moments.iter().any(|moment| moment.class.severity == Some(Severity::Trouble))
 }
 
 /// What workers that do the same have in common: what they were started for, and what happened to them in which order.

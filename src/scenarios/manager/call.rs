@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::ManagerArgs;
 use super::entry::Key;
 use crate::ipc::Error;
-use crate::ipc::manager::{Datum, JsonError, Kind, Manager, Method, Object, Signature};
+use crate::ipc::manager::{JsonError, Kind, Manager, Method, Object, Signature, Variant};
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Fact, Screen, quoted};
 
@@ -43,7 +43,7 @@ pub(super) enum Call {
 /// An argument as it was typed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Arg {
-    Data(Datum),
+    Data(Variant),
     /// The object of this name.
     Object(String),
 }
@@ -176,7 +176,7 @@ fn args(mut rest: &str) -> Result<Vec<Arg>, BadCall> {
             // A value with spaces in it: its end is where JSON says.
             let (value, after) = json_value(rest)?;
             rest = after_value(after)?;
-            args.push(Arg::Data(Datum::from_json(value).map_err(BadCall::NotJson)?));
+            args.push(Arg::Data(Variant::from_json(value).map_err(BadCall::NotJson)?));
         } else {
             let (word, after) = first_word(rest);
             rest = after;
@@ -187,16 +187,16 @@ fn args(mut rest: &str) -> Result<Vec<Arg>, BadCall> {
 }
 
 /// A bare word: a number, `true`, `false` or `null` as in JSON, or else text.
-fn of_word(word: &str) -> Result<Datum, BadCall> {
-    match Datum::from_json(word) {
-        Ok(datum) => Ok(datum),
+fn of_word(word: &str) -> Result<Variant, BadCall> {
+    match Variant::from_json(word) {
+        Ok(variant) => Ok(variant),
         // Python reads these as numbers, and so may whoever wrote it.
         Err(JsonError::Malformed(_)) => match word.parse::<f64>() {
             Ok(number) if number.is_infinite() && word.contains(|char: char| char.is_ascii_digit()) => {
                 Err(BadCall::BeyondFloats(word.to_owned()))
             }
             Ok(_) => Err(BadCall::NotANumber(word.to_owned(), format!("'{word:?}'"))),
-            Err(_) => Ok(Datum::from(word)),
+            Err(_) => Ok(Variant::from(word)),
         },
         Err(error) => Err(BadCall::NotJson(error)),
     }
@@ -273,12 +273,12 @@ impl Caller {
                 let doing = format!("create {name}");
                 let args = self.data(&doing, args)?;
                 let made = self.0.make_any(*kind, args, Some(name)).map_err(|error| unanswered(&doing, error))?;
-                Datum::from(made.reference()).to_json()
+                Variant::from(made.reference()).to_json()
             }
             Call::Delete { name } => {
                 let doing = format!("delete {name}");
                 self.lookup(&doing, name)?;
-                self.0.unname(name).map_err(|error| unanswered(&doing, error))?;
+                self.0.remove_name(name).map_err(|error| unanswered(&doing, error))?;
                 Value::Null
             }
             Call::Method { name, method, args } => {
@@ -300,9 +300,9 @@ impl Caller {
         })
     }
 
-    fn data(&self, doing: &str, args: &[Arg]) -> Result<Vec<Datum>, Failure> {
+    fn data(&self, doing: &str, args: &[Arg]) -> Result<Vec<Variant>, Failure> {
         let data = |arg: &Arg| match arg {
-            Arg::Data(datum) => Ok(datum.clone()),
+            Arg::Data(variant) => Ok(variant.clone()),
             Arg::Object(name) => Ok(self.lookup(doing, name)?.reference().into()),
         };
         args.iter().map(data).collect()
@@ -386,8 +386,8 @@ mod tests {
     }
 
     fn data(json: &str) -> Vec<Arg> {
-        match Datum::from_json(json).expect("JSON") {
-            Datum::List(items) => items.into_iter().map(Arg::Data).collect(),
+        match Variant::from_json(json).expect("JSON") {
+            Variant::List(items) => items.into_iter().map(Arg::Data).collect(),
             _ => panic!("a list"),
         }
     }

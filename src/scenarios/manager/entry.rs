@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 
 use crate::ipc::Error;
-use crate::ipc::manager::{Address, AuthKey, Manager, Unwelcome};
+use crate::ipc::manager::{Address, AuthKey, HandshakeError, Manager};
 use crate::outcome::MachineryError;
 use crate::report::{Fact, quoted};
 
@@ -61,10 +61,10 @@ impl Key {
                         quoted(&file.to_string())
                     )
                 }
-                Error::Unwelcome(Unwelcome::KeyRefused | Unwelcome::KeyNotProved) => {
+                Error::HandshakeError(HandshakeError::KeyRefused | HandshakeError::KeyNotProved) => {
                     format!("the key in {file} has to be the one that the manager at {address} was started with")
                 }
-                Error::Unwelcome(_) | Error::ManagerGone { .. } | Error::ManagerSilent { .. } => {
+                Error::HandshakeError(_) | Error::ManagerGone { .. } | Error::ManagerSilent { .. } => {
                     format!("is it a running ipc-demo that listens at {address}?")
                 }
                 _ => return error.into(),

@@ -9,8 +9,8 @@ use super::{Manager, ManagerArgs};
 use crate::ipc::manager::{Address, Limits, Serving, Status};
 use crate::ipc::{Error, RoleEntry};
 use crate::report::{Event, Fact};
-use crate::scenarios::stage::Stage;
-use crate::scenarios::{Ending, Finding, Scenario, Tally};
+use crate::scenarios::runner::Runner;
+use crate::scenarios::{CheckResult, Completion, Observer, Scenario};
 
 /// A manager for others.
 pub(super) struct Host {
@@ -25,7 +25,7 @@ impl Scenario for Host {
     const ABOUT: &'static str = Manager::ABOUT;
     type Args = ManagerArgs;
     const ROLES: &'static [RoleEntry] = &[];
-    type Tally = Nothing;
+    type Observer = Nothing;
 
     fn prepare(args: ManagerArgs) -> anyhow::Result<Self> {
         let address = args.serve.context("an address to serve at")?;
@@ -49,26 +49,26 @@ impl Scenario for Host {
         Vec::new()
     }
 
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         if let Some(warning) = self.key.warning() {
-            stage.emit(warning)?;
+            runner.emit(warning)?;
         }
         let address = self.address.to_string();
-        stage.emit(Fact::ManagerStarted { manager_pid: std::process::id(), addresses: vec![address] })?;
+        runner.emit(Fact::ManagerStarted { manager_pid: std::process::id(), addresses: vec![address] })?;
         if let Some(serving) = self.serving.take()
-            && !stage.is_cut()
+            && !runner.is_cut()
         {
-            self.status = serving.run_watched(stage.stop_bell(), |status| {
+            self.status = serving.run_watched(runner.stop_bell(), |status| {
                 let [en, zh] = status_line(status);
-                stage.show_status(&en, &zh);
+                runner.show_status(&en, &zh);
             })?;
         }
         // Notes who asked.
-        stage.is_cut();
+        runner.is_cut();
         Ok(())
     }
 
-    fn check(self, _: &Nothing, _: &Ending) -> anyhow::Result<Finding> {
+    fn check(self, _: &Nothing, _: &Completion) -> anyhow::Result<CheckResult> {
         let socket_left = matches!(&self.address, Address::Unix(path) if path.symlink_metadata().is_ok());
         let Status { clients_ever, clients, objects, names, requests, refused, .. } = self.status;
         let numbers = [
@@ -81,7 +81,7 @@ impl Scenario for Host {
         ];
         let mut facts = numbers.map(|(name, number)| (name, number.into())).to_vec();
         facts.push(("socket_left", socket_left.into()));
-        Ok(Finding {
+        Ok(CheckResult {
             claim: "the manager leaves no socket behind",
             broken: socket_left,
             // It ends by being stopped.
@@ -108,7 +108,7 @@ fn status_line(status: &Status) -> [String; 2] {
 #[derive(Debug, Default)]
 pub(super) struct Nothing;
 
-impl Tally for Nothing {
+impl Observer for Nothing {
     fn count(&mut self, _: &Event) {}
 }
 

@@ -4,19 +4,19 @@
 //! |---|---|
 //! | `act` | what each type is shown doing, from the runner's side |
 //! | `part` | the workers' side |
-//! | `things` | the objects that each type is shown with |
-//! | `books` | what was told, held against what is in the manager in the end |
+//! | `fixtures` | the objects that each type is shown with |
+//! | `audit` | what was told, held against what is in the manager in the end |
 //! | `host` | `--serve`: this process as a manager for others |
 //! | `entry` | the key's file, and the way to a manager elsewhere, with advice for whoever does not get in |
 //! | `call` | `--call`: one call from a script, one JSON value back |
 
-mod act;
-mod books;
+mod audit;
 mod call;
+mod driver;
 mod entry;
+mod fixtures;
 mod host;
-mod part;
-mod things;
+mod worker;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -24,18 +24,18 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgMatches, FromArgMatches, ValueHint};
 
-use super::stage::{Stage, Terms};
-use super::{Ending, Entry, Finding, Scenario};
+use super::runner::{RunOptions, Runner};
+use super::{CheckResult, Completion, Entry, Scenario};
 use crate::ipc::RoleEntry;
 use crate::ipc::manager::{self, Address, Kind, ManagerServer};
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Fact, Pictures, Reporter};
-use act::{Company, Shown};
-use books::Books;
+use audit::Audit;
 use call::Call;
+use driver::{Driver, Shown};
 use entry::Key;
-use things::Source;
+use fixtures::Source;
 
 /// The types as they are called on the command line, in the order in which they are shown.
 const TYPES: [&str; 15] = [
@@ -141,8 +141,8 @@ Examples:
   ipc-demo manager --connect unix:/tmp/shop --authkey-file key \\
     --call 'create dict shop' --call 'shop.set tickets 3' --call shop.items";
     type Args = ManagerArgs;
-    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<part::Worker>(), RoleEntry::of::<ManagerServer>()];
-    type Tally = Books;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<worker::Worker>(), RoleEntry::of::<ManagerServer>()];
+    type Observer = Audit;
 
     fn prepare(args: ManagerArgs) -> anyhow::Result<Self> {
         let key = args.authkey_file.as_deref().map(Key::read).transpose()?;
@@ -178,50 +178,50 @@ Examples:
         events
     }
 
-    fn play(&mut self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         if let Some(warning) = self.key.as_ref().and_then(Key::warning) {
-            stage.emit(warning)?;
+            runner.emit(warning)?;
         }
         let manager = match (self.manager.take(), &self.elsewhere) {
             (Some(manager), Some(address)) => {
-                stage.emit(Fact::ManagerConnected { address: address.to_string() })?;
+                runner.emit(Fact::ManagerConnected { address: address.to_string() })?;
                 manager
             }
             _ => {
                 let manager = manager::Manager::start()?;
                 let manager_pid = manager.process().map_or(0, |process| process.pid());
-                stage.emit(Fact::ManagerStarted { manager_pid, addresses: Vec::new() })?;
+                runner.emit(Fact::ManagerStarted { manager_pid, addresses: Vec::new() })?;
                 manager
             }
         };
         let manager = self.manager.insert(manager);
         let source = Source { manager, is_shared: self.elsewhere.is_some() };
-        let mut company = Company::new(source, stage, self.workers);
+        let mut driver = Driver::new(source, runner, self.workers);
         for &kind in &self.kinds {
-            if company.is_cut() {
+            if driver.is_cut() {
                 break;
             }
-            let shown = company.begin(kind)?;
-            let performed = company.perform(&shown);
+            let shown = driver.begin(kind)?;
+            let performed = driver.perform(&shown);
             self.shown.push(shown);
             performed?;
         }
         Ok(())
     }
 
-    fn check(self, books: &Books, ending: &Ending) -> anyhow::Result<Finding> {
-        let finding = books.check(&self.shown, self.kinds.len(), self.workers, self.elsewhere.is_some(), ending);
+    fn check(self, audit: &Audit, completion: &Completion) -> anyhow::Result<CheckResult> {
+        let result = audit.check(&self.shown, self.kinds.len(), self.workers, self.elsewhere.is_some(), completion);
         // Ended here, when the workers have gone: it would be a death to them.
         drop(self.shown);
         self.manager.map_or(Ok(()), manager::Manager::shutdown)?;
-        Ok(finding)
+        Ok(result)
     }
 }
 
 /// Plays, or serves, or calls.
 pub(super) fn run(
     matches: &ArgMatches,
-    terms: &Terms,
+    options: &RunOptions,
     reporter: &dyn Fn() -> Box<dyn Reporter>,
     pictures: Pictures,
 ) -> Result<Outcome, Failure> {
@@ -230,7 +230,7 @@ pub(super) fn run(
         return call::run(&args);
     }
     let run = if args.serve.is_some() { super::run::<host::Host> } else { super::run::<Manager> };
-    run(matches, terms, reporter, pictures)
+    run(matches, options, reporter, pictures)
 }
 
 /// The line of the table.

@@ -26,8 +26,8 @@ fn times_of(events: &[Event], wanted: u64) -> (Vec<u64>, Vec<u64>) {
 fn nobody_begins_a_round_before_all_are_done_with_the_last() {
     let _watchdog = watchdog("scenarios::barrier::rounds");
     for (speed, rounds) in [("50", 3), ("max", 100)] {
-        let play = Demo::run("barrier").args(["--speed", speed, "--rounds", &rounds.to_string(), "--format", "json"]);
-        let events = play.expect_exit(0).events();
+        let run = Demo::run("barrier").args(["--speed", speed, "--rounds", &rounds.to_string(), "--format", "json"]);
+        let events = run.expect_exit(0).events();
         for round in 1..=rounds {
             let (done, gone_on) = times_of(&events, round);
             assert_eq!((done.len(), gone_on.len()), (4, 4), "round {round}");
@@ -44,9 +44,9 @@ fn nobody_begins_a_round_before_all_are_done_with_the_last() {
 
 /// Kills a worker while another waits, who has to hear of it within the promise, and the others when they come.
 #[track_caller]
-fn killed(play: Running, victim: u32) {
+fn killed(run: Running, victim: u32) {
     send(victim, Signal::SIGKILL);
-    let (code, events, stderr) = play.finish();
+    let (code, events, stderr) = run.finish();
     assert_eq!(code, Some(3), "{stderr}");
     let died = events.iter().find(|event| matches!(event.fact, Fact::WorkerExited { signal: Some(9), .. }));
     let died_us = died.expect("its end is told").at_us;
@@ -64,34 +64,34 @@ fn killed(play: Running, victim: u32) {
 #[test]
 fn killed_waiter_breaks_the_barrier_for_the_others() {
     let _watchdog = watchdog("scenarios::barrier::killed_waiter");
-    let mut play = Demo::run("barrier").args(["--rounds", "1000"]).start();
-    let victim = play.until(waits).pid;
-    play.until(waits);
-    killed(play, victim);
+    let mut run = Demo::run("barrier").args(["--rounds", "1000"]).start();
+    let victim = run.until(waits).pid;
+    run.until(waits);
+    killed(run, victim);
 }
 
 #[test]
 fn worker_killed_before_it_waits_breaks_the_barrier_for_the_others() {
     let _watchdog = watchdog("scenarios::barrier::killed_worker");
-    let mut play = Demo::run("barrier").args(["--rounds", "1000"]).start();
-    let waiter = play.until(waits).pid;
-    let other = play.seen.iter().find(|event| event.pid != waiter && event.pid != play.pid());
+    let mut run = Demo::run("barrier").args(["--rounds", "1000"]).start();
+    let waiter = run.until(waits).pid;
+    let other = run.seen.iter().find(|event| event.pid != waiter && event.pid != run.pid());
     let victim = other.expect("they were started before").pid;
-    killed(play, victim);
+    killed(run, victim);
 }
 
 #[test]
 fn party_of_one_waits_for_nobody() {
     let _watchdog = watchdog("scenarios::barrier::one");
-    let play = Demo::run("barrier").args(["--parties", "1", "--rounds", "5", "--speed", "max", "--format", "json"]);
-    assert_eq!(fact(&play.expect_exit(0).events(), "completed"), 5);
+    let run = Demo::run("barrier").args(["--parties", "1", "--rounds", "5", "--speed", "max", "--format", "json"]);
+    assert_eq!(fact(&run.expect_exit(0).events(), "completed"), 5);
 }
 
 #[test]
 fn large_party_comes_through() {
     let _watchdog = watchdog("scenarios::barrier::large");
-    let play = Demo::run("barrier").args(["--parties", "50", "--speed", "max", "--format", "json"]);
-    let events = play.expect_exit(0).events();
+    let run = Demo::run("barrier").args(["--parties", "50", "--speed", "max", "--format", "json"]);
+    let events = run.expect_exit(0).events();
     assert_eq!(count(&events, |fact| matches!(fact, Fact::BarrierPassed { .. })), 150);
 }
 

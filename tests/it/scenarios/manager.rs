@@ -78,8 +78,8 @@ fn every_type_does_its_work() {
     let _watchdog = watchdog("scenarios::manager::every_type");
     for workers in ["1", "2", "5"] {
         for kind in TYPES {
-            let play = manager(&["--type", kind, "--workers", workers, "--speed", "max", "--format", "json"]);
-            let events = play.expect_exit(0).events();
+            let run = manager(&["--type", kind, "--workers", workers, "--speed", "max", "--format", "json"]);
+            let events = run.expect_exit(0).events();
             assert_eq!(verdict(&events), (Verdict::Held, true), "{kind} {workers}: {events:?}");
             let workers: u64 = workers.parse().expect("a number");
             let steps = match kind {
@@ -105,12 +105,12 @@ fn all_types_are_shown_in_one_run() {
 fn lock_of_a_killed_worker_comes_back() {
     let _watchdog = watchdog("scenarios::manager::lock");
     for kind in ["lock", "rlock"] {
-        let mut play = manager(&["--type", kind, "--workers", "3", "--speed", "0.2"]).start();
-        let victim = play.until(|event| matches!(event.fact, Fact::LockAcquired { .. })).clone();
+        let mut run = manager(&["--type", kind, "--workers", "3", "--speed", "0.2"]).start();
+        let victim = run.until(|event| matches!(event.fact, Fact::LockAcquired { .. })).clone();
         send(victim.pid, Signal::SIGKILL);
-        let heir = play.until(|event| matches!(event.fact, Fact::LockAcquired { .. })).clone();
+        let heir = run.until(|event| matches!(event.fact, Fact::LockAcquired { .. })).clone();
         assert!(matches!(heir.fact, Fact::LockAcquired { abandoned: true, .. }), "{heir:?}");
-        let (code, events, stderr) = play.finish();
+        let (code, events, stderr) = run.finish();
         assert_eq!(code, Some(3), "{stderr}");
         assert!(stderr.contains(&format!("worker {} ", victim.worker)) && stderr.contains("SIGKILL"), "{stderr}");
         let died = events.iter().find(|event| matches!(event.fact, Fact::WorkerExited { signal: Some(9), .. }));
@@ -128,11 +128,11 @@ fn lock_of_a_killed_worker_comes_back() {
 #[track_caller]
 fn others_go_on_at(types: &[&str]) {
     for kind in types {
-        let mut play = manager(&["--type", kind, "--workers", "3", "--speed", "0.5"]).start();
+        let mut run = manager(&["--type", kind, "--workers", "3", "--speed", "0.5"]).start();
         let started = |fact: &Fact| matches!(fact, Fact::WorkerStarted { .. });
-        let victim = play.until(|event| event.worker.starts_with("worker-") && !started(&event.fact)).pid;
+        let victim = run.until(|event| event.worker.starts_with("worker-") && !started(&event.fact)).pid;
         send(victim, Signal::SIGKILL);
-        let (code, events, stderr) = play.finish();
+        let (code, events, stderr) = run.finish();
         assert_eq!(code, Some(3), "{kind}: {stderr}");
         assert_eq!((verdict(&events), ended(&events)), ((Verdict::Held, true), 2), "{kind}: {events:?}");
         await_end(manager_pid(&events));
@@ -154,16 +154,16 @@ fn killed_waiter_keeps_nobody() {
 #[test]
 fn task_of_a_killed_worker_goes_to_another() {
     let _watchdog = watchdog("scenarios::manager::task");
-    let mut play = manager(&["--type", "joinable-queue", "--speed", "0.5"]).start();
-    let taken = play.until(|event| matches!(event.fact, Fact::ItemGot { .. })).clone();
+    let mut run = manager(&["--type", "joinable-queue", "--speed", "0.5"]).start();
+    let taken = run.until(|event| matches!(event.fact, Fact::ItemGot { .. })).clone();
     send(taken.pid, Signal::SIGKILL);
-    let again = play.until(|event| matches!(event.fact, Fact::ItemGot { redelivered: true, .. })).clone();
+    let again = run.until(|event| matches!(event.fact, Fact::ItemGot { redelivered: true, .. })).clone();
     let item = |event: &Event| match &event.fact {
         Fact::ItemGot { from, number, .. } => (from.clone(), *number),
         other => panic!("{other:?}"),
     };
     assert_eq!(item(&taken), item(&again));
-    let (code, events, _) = play.finish();
+    let (code, events, _) = run.finish();
     assert_eq!((code, verdict(&events), fact(&events, "lost")), (Some(3), (Verdict::Held, true), 0));
 }
 
@@ -171,12 +171,12 @@ fn task_of_a_killed_worker_goes_to_another() {
 fn killed_manager_is_told_and_ends_the_run() {
     let _watchdog = watchdog("scenarios::manager::killed_manager");
     for kind in ["lock", "condition", "joinable-queue"] {
-        let mut play = manager(&["--type", kind, "--speed", "0.5"]).start();
-        let manager = play.until(|event| matches!(event.fact, Fact::ManagerStarted { .. })).clone();
+        let mut run = manager(&["--type", kind, "--speed", "0.5"]).start();
+        let manager = run.until(|event| matches!(event.fact, Fact::ManagerStarted { .. })).clone();
         let started = |fact: &Fact| matches!(fact, Fact::WorkerStarted { .. });
-        play.until(|event| event.worker.starts_with("worker-") && !started(&event.fact));
+        run.until(|event| event.worker.starts_with("worker-") && !started(&event.fact));
         send(manager_pid(&[manager]), Signal::SIGKILL);
-        let (code, events, stderr) = play.finish();
+        let (code, events, stderr) = run.finish();
         assert_eq!(code, Some(3), "{kind}: {stderr}");
         assert!(stderr.contains("the manager exited before it answered"), "{kind}: {stderr}");
         assert_eq!(verdict(&events), (Verdict::NotShown, false), "{kind}");
@@ -201,8 +201,8 @@ fn interrupted_play_is_summed_up() {
 fn lines_fit_and_are_in_both_languages() {
     let _watchdog = watchdog("scenarios::manager::lines");
     for (language, said) in [("en", "sets the event"), ("zh", "触发事件")] {
-        let play = manager(&["--type", "all", "--workers", "10", "--speed", "max", "--lang", language]);
-        let text = play.expect_exit(0).stdout;
+        let run = manager(&["--type", "all", "--workers", "10", "--speed", "max", "--lang", language]);
+        let text = run.expect_exit(0).stdout;
         for line in text.lines().filter(|line| !line.contains("ipc-demo")) {
             assert!(line.width() <= 80, "{} columns: {line}", line.width());
         }

@@ -29,7 +29,7 @@ fn deliveries(events: &[Event]) -> BTreeMap<(&str, &str), Vec<u64>> {
 
 #[test]
 fn both_transports_carry_every_item_in_order() {
-    let _watchdog = watchdog("scenarios::queues::both_transports");
+    let _watchdog = watchdog("scenarios::queue::both_transports");
     for transport in ["shm", "pipe"] {
         for capacity in ["1", "2", "10", "64"] {
             let args = ["--transport", transport, "--capacity", capacity, "--items", "100", "--speed", "max"];
@@ -43,7 +43,7 @@ fn both_transports_carry_every_item_in_order() {
 
 #[test]
 fn filled_queue_refuses_one_more_and_emptied_gives_none() {
-    let _watchdog = watchdog("scenarios::queues::fill");
+    let _watchdog = watchdog("scenarios::queue::fill");
     for transport in ["shm", "pipe"] {
         let args = ["--fill", "--capacity", "7", "--transport", transport, "--format", "json"];
         let events = Demo::run("queue").args(args).expect_exit(0).events();
@@ -62,7 +62,7 @@ fn filled_queue_refuses_one_more_and_emptied_gives_none() {
 
 #[test]
 fn any_number_of_producers_and_consumers_ends_by_itself_and_loses_nothing() {
-    let _watchdog = watchdog("scenarios::queues::any_number");
+    let _watchdog = watchdog("scenarios::queue::any_number");
     for (producers, consumers, capacity) in
         [(1, 1, Some(1)), (3, 1, Some(2)), (1, 4, Some(64)), (4, 4, None), (2, 5, Some(1))]
     {
@@ -107,7 +107,7 @@ fn unusable_numbers_start_nothing() {
 
 #[test]
 fn forever_sums_up_when_it_is_interrupted() {
-    let _watchdog = watchdog("scenarios::queues::forever");
+    let _watchdog = watchdog("scenarios::queue::forever");
     for scenario in ["queue", "prodcons"] {
         let mut run = Demo::run(scenario).args(["--forever", "--speed", "100"]).start();
         for _ in 0..5 {
@@ -123,7 +123,7 @@ fn forever_sums_up_when_it_is_interrupted() {
 
 #[test]
 fn killed_consumer_costs_at_most_the_item_in_its_hands() {
-    let _watchdog = watchdog("scenarios::queues::killed_consumer");
+    let _watchdog = watchdog("scenarios::queue::killed_consumer");
     let args = ["--producers", "2", "--consumers", "2", "--items", "40", "--speed", "200", "--capacity", "4"];
     let mut run = Demo::run("prodcons").args(args).start();
     let victim = run.until(|event| is_got(&event.fact)).pid;
@@ -137,7 +137,7 @@ fn killed_consumer_costs_at_most_the_item_in_its_hands() {
 
 #[test]
 fn killed_producer_is_no_reason_to_hang() {
-    let _watchdog = watchdog("scenarios::queues::killed_producer");
+    let _watchdog = watchdog("scenarios::queue::killed_producer");
     for transport in ["shm", "pipe"] {
         let mut run = Demo::run("queue").args(["--items", "1000", "--speed", "100", "--transport", transport]).start();
         let victim = run.until(|event| is_put(&event.fact)).pid;
@@ -151,7 +151,7 @@ fn killed_producer_is_no_reason_to_hang() {
 
 #[test]
 fn last_consumer_killed_is_told_to_the_producers() {
-    let _watchdog = watchdog("scenarios::queues::last_consumer_killed");
+    let _watchdog = watchdog("scenarios::queue::last_consumer_killed");
     let args = ["--items", "1000", "--speed", "100", "--capacity", "2"];
     let mut run = Demo::run("prodcons").args(args).start();
     let victim = run.until(|event| is_got(&event.fact)).pid;
@@ -163,7 +163,7 @@ fn last_consumer_killed_is_told_to_the_producers() {
 
 #[test]
 fn joinable_queue_is_joined_after_the_producers_and_before_the_daemon_ends() {
-    let _watchdog = watchdog("scenarios::queues::joinable_order");
+    let _watchdog = watchdog("scenarios::queue::joinable_order");
     let events = Demo::run("joinable").args(["--speed", "max", "--format", "json"]).expect_exit(0).events();
     let last = |wanted: &dyn Fn(&Event) -> bool| events.iter().rposition(wanted).expect("it happened");
     let exited = |who: &'static str| {
@@ -178,7 +178,7 @@ fn joinable_queue_is_joined_after_the_producers_and_before_the_daemon_ends() {
 
 #[test]
 fn task_of_a_killed_consumer_goes_to_another() {
-    let _watchdog = watchdog("scenarios::queues::task_of_a_killed_consumer");
+    let _watchdog = watchdog("scenarios::queue::task_of_a_killed_consumer");
     let args = ["--consumers", "3", "--items", "20", "--speed", "100"];
     let mut run = Demo::run("joinable").args(args).start();
     let victim = run.until(|event| is_got(&event.fact)).pid;
@@ -195,7 +195,7 @@ fn task_of_a_killed_consumer_goes_to_another() {
 
 #[test]
 fn no_consumer_left_is_said_and_no_hang() {
-    let _watchdog = watchdog("scenarios::queues::no_consumer_left");
+    let _watchdog = watchdog("scenarios::queue::no_consumer_left");
     let mut run = Demo::run("joinable").args(["--items", "5", "--speed", "50"]).start();
     let victim = run.until(|event| is_got(&event.fact)).pid;
     send(victim, Signal::SIGKILL);

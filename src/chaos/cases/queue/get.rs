@@ -3,7 +3,7 @@
 use super::*;
 
 /// What the victim of a get does.
-fn suffer_get(queue: Queue<Item>) -> RoleResult {
+fn get_as_victim(queue: Queue<Item>) -> RoleResult {
     mark();
     queue.get()?;
     mark();
@@ -13,22 +13,22 @@ fn suffer_get(queue: Queue<Item>) -> RoleResult {
 pub(super) struct Get(Items);
 
 impl Case for Get {
-    type Part = Queue<Item>;
+    type Handles = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Get(queue(4, &[1, 2])?))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
-        suffer_get(queue)
+    fn run_victim(queue: Self::Handles) -> RoleResult {
+        get_as_victim(queue)
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        look(scene, &self.0, &[1, 2], &[2])
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        look(observation, &self.0, &[1, 2], &[2])
     }
 }
 
@@ -39,7 +39,7 @@ pub(super) struct GetFromPeer {
 }
 
 impl Case for GetFromPeer {
-    type Part = Queue<Item>;
+    type Handles = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         let queue = queue(2, &[1, 2])?;
@@ -47,29 +47,29 @@ impl Case for GetFromPeer {
         Ok(GetFromPeer { queue, peer })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.queue.clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
-        suffer_get(queue)
+    fn run_victim(queue: Self::Handles) -> RoleResult {
+        get_as_victim(queue)
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let queue = &self.queue;
-        let (effect, first) = match scene.settle(&mut self.peer, || !queue.is_full())? {
+        let (effect, first) = match observation.settle(&mut self.peer, || !queue.is_full())? {
             Some(put) => {
                 demand(put, Fault::Hangs)?;
                 (Effect::Done, None)
             }
             None => {
                 let first = got(queue.get_timeout(LONG))?;
-                demand(scene.back(&mut self.peer)?, Fault::Hangs)?;
+                demand(observation.back(&mut self.peer)?, Fault::Hangs)?;
                 (Effect::Undone, Some(first))
             }
         };
         demand(first.is_none_or(|first| first == 1), Fault::Lost)?;
-        look(scene, queue, &[2, 9], &[2, 9])?;
+        look(observation, queue, &[2, 9], &[2, 9])?;
         Ok(effect)
     }
 }
@@ -81,32 +81,32 @@ pub(super) struct GetEmpty {
 }
 
 impl Case for GetEmpty {
-    type Part = Queue<Item>;
+    type Handles = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(GetEmpty { queue: queue(4, &[])?, behind: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.queue.clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
-        suffer_get(queue)
+    fn run_victim(queue: Self::Handles) -> RoleResult {
+        get_as_victim(queue)
     }
 
-    fn rouse(&mut self) -> anyhow::Result<()> {
+    fn wake(&mut self) -> anyhow::Result<()> {
         self.behind = Some(getter(&self.queue)?);
         Ok(self.queue.put(item(5))?)
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        if !scene.roused {
-            self.rouse().map_err(|_| Fault::Unusable)?;
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        if !observation.woken {
+            self.wake().map_err(|_| Fault::Unusable)?;
         }
         let queue = &self.queue;
         let behind = self.behind.as_mut().expect("it was set to wait");
-        let effect = match scene.settle(behind, || !queue.is_empty())? {
+        let effect = match observation.settle(behind, || !queue.is_empty())? {
             Some(answer) => {
                 demand(got(answer)? == 5, Fault::Lost)?;
                 Effect::Undone
@@ -114,11 +114,11 @@ impl Case for GetEmpty {
             // The victim took the item with it. The next one is for who waits behind it.
             None => {
                 demand(queue.put_timeout(item(6), LONG).is_ok(), Fault::Unusable)?;
-                demand(got(scene.back(behind)?)? == 6, Fault::Lost)?;
+                demand(got(observation.back(behind)?)? == 6, Fault::Lost)?;
                 Effect::Done
             }
         };
-        look(scene, queue, &[], &[])?;
+        look(observation, queue, &[], &[])?;
         Ok(effect)
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What the victim of a put does.
-fn suffer_put(queue: Queue<Item>) -> RoleResult {
+fn put_as_victim(queue: Queue<Item>) -> RoleResult {
     mark();
     queue.put(item(7))?;
     mark();
@@ -13,22 +13,22 @@ fn suffer_put(queue: Queue<Item>) -> RoleResult {
 pub(super) struct Put(Items);
 
 impl Case for Put {
-    type Part = Queue<Item>;
+    type Handles = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(Put(queue(4, &[1])?))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
-        suffer_put(queue)
+    fn run_victim(queue: Self::Handles) -> RoleResult {
+        put_as_victim(queue)
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        look(scene, &self.0, &[1], &[1, 7])
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        look(observation, &self.0, &[1], &[1, 7])
     }
 }
 
@@ -36,17 +36,17 @@ impl Case for Put {
 pub(super) struct PutMany(Items);
 
 impl Case for PutMany {
-    type Part = Queue<Item>;
+    type Handles = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(PutMany(queue(4, &[1])?))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.0.clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
+    fn run_victim(queue: Self::Handles) -> RoleResult {
         let items = [item(7), item(8), item(9)];
         mark();
         queue.put_many(&items)?;
@@ -54,8 +54,8 @@ impl Case for PutMany {
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        look(scene, &self.0, &[1], &[1, 7, 8, 9])
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        look(observation, &self.0, &[1], &[1, 7, 8, 9])
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) struct PutToPeer {
 }
 
 impl Case for PutToPeer {
-    type Part = Queue<Item>;
+    type Handles = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         let queue = queue(4, &[])?;
@@ -74,28 +74,28 @@ impl Case for PutToPeer {
         Ok(PutToPeer { queue, peer })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.queue.clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
-        suffer_put(queue)
+    fn run_victim(queue: Self::Handles) -> RoleResult {
+        put_as_victim(queue)
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let queue = &self.queue;
-        let effect = match scene.settle(&mut self.peer, || !queue.is_empty())? {
+        let effect = match observation.settle(&mut self.peer, || !queue.is_empty())? {
             Some(answer) => {
                 demand(got(answer)? == 7, Fault::Lost)?;
                 Effect::Done
             }
             None => {
                 demand(queue.put_timeout(item(8), LONG).is_ok(), Fault::Unusable)?;
-                demand(got(scene.back(&mut self.peer)?)? == 8, Fault::Lost)?;
+                demand(got(observation.back(&mut self.peer)?)? == 8, Fault::Lost)?;
                 Effect::Undone
             }
         };
-        look(scene, queue, &[], &[])?;
+        look(observation, queue, &[], &[])?;
         Ok(effect)
     }
 }
@@ -107,33 +107,33 @@ pub(super) struct PutFull {
 }
 
 impl Case for PutFull {
-    type Part = Queue<Item>;
+    type Handles = Queue<Item>;
 
     fn prepare() -> anyhow::Result<Self> {
         Ok(PutFull { queue: queue(2, &[1, 2])?, behind: None })
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         self.queue.clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
-        suffer_put(queue)
+    fn run_victim(queue: Self::Handles) -> RoleResult {
+        put_as_victim(queue)
     }
 
-    fn rouse(&mut self) -> anyhow::Result<()> {
+    fn wake(&mut self) -> anyhow::Result<()> {
         self.behind = Some(putter(&self.queue, 9)?);
         anyhow::ensure!(self.queue.get_timeout(LONG)? == Some(item(1)), "the first item is the first out");
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
-        if !scene.roused {
-            self.rouse().map_err(|_| Fault::Unusable)?;
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
+        if !observation.woken {
+            self.wake().map_err(|_| Fault::Unusable)?;
         }
         let queue = &self.queue;
         let behind = self.behind.as_mut().expect("it was set to wait");
-        let effect = match scene.settle(behind, || !queue.is_full())? {
+        let effect = match observation.settle(behind, || !queue.is_full())? {
             Some(put) => {
                 demand(put, Fault::Hangs)?;
                 Effect::Undone
@@ -141,12 +141,12 @@ impl Case for PutFull {
             // The victim has taken the room. The next one is for who waits behind it.
             None => {
                 demand(got(queue.get_timeout(LONG))? == 2, Fault::Lost)?;
-                demand(scene.back(behind)?, Fault::Hangs)?;
+                demand(observation.back(behind)?, Fault::Hangs)?;
                 Effect::Done
             }
         };
         let left: &[u64] = if effect == Effect::Done { &[7, 9] } else { &[2, 9] };
-        look(scene, queue, left, left)?;
+        look(observation, queue, left, left)?;
         Ok(effect)
     }
 }
@@ -160,7 +160,7 @@ fn long() -> String {
 }
 
 impl Case for PutLong {
-    type Part = Queue<String>;
+    type Handles = Queue<String>;
 
     fn prepare() -> anyhow::Result<Self> {
         let queue = Queue::<String>::builder().byte_limit(16_384).build()?;
@@ -168,11 +168,11 @@ impl Case for PutLong {
         Ok(PutLong(Arc::new(queue)))
     }
 
-    fn part(&mut self) -> Self::Part {
+    fn handles(&mut self) -> Self::Handles {
         (*self.0).clone()
     }
 
-    fn suffer(queue: Self::Part) -> RoleResult {
+    fn run_victim(queue: Self::Handles) -> RoleResult {
         let item = long();
         mark();
         queue.put(item)?;
@@ -180,9 +180,9 @@ impl Case for PutLong {
         Ok(())
     }
 
-    fn judge(&mut self, scene: &mut Scene) -> Result<Effect, Fault> {
+    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let queue = Arc::clone(&self.0);
-        scene.fresh(move || {
+        observation.fresh(move || {
             let mut items = 0;
             while let Ok(Some(item)) = queue.try_get() {
                 demand(item == long(), Fault::Torn)?;

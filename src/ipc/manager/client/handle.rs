@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::{Client, Pending, unpoisoned};
 use crate::ipc::error::{Error, Result};
-use crate::ipc::manager::data::{DEPTH_LIMIT, Datum, Key, Kind, Map, ObjectId, ObjectRef};
-use crate::ipc::manager::store::{Call, Failure, Method, Patience, Reply, Request};
+use crate::ipc::manager::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, ObjectRef, Variant};
+use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request, Timeout};
 use crate::sys::robust::own_tid;
 
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Client {
     }
 
     /// Checks what goes to the manager, as far as it can be checked here.
-    fn check(&self, args: &mut [Datum]) -> Result<()> {
+    fn check(&self, args: &mut [Variant]) -> Result<()> {
         for arg in args {
             if !arg.is_within_depth(DEPTH_LIMIT) {
                 return Err(Error::Managed { doing: "sending data".to_owned(), source: Box::new(Failure::TooDeep) });
@@ -135,22 +135,27 @@ impl Object {
     ///
     /// # Errors
     /// [`Error::Managed`] with the object's reason, or [`Error::ManagerGone`].
-    pub fn call_by_name(&self, method: Method, args: Vec<Datum>, timeout: Option<Duration>) -> Result<Option<Datum>> {
+    pub fn call_by_name(
+        &self,
+        method: Method,
+        args: Vec<Variant>,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Variant>> {
         let reply = self.call_patiently(method, args, timeout, own_tid().into())?;
-        let dict = |entries: Vec<(&str, Datum)>| {
-            Datum::from(entries.into_iter().map(|(key, datum)| (Key::from(key), datum)).collect::<Map>())
+        let dict = |entries: Vec<(&str, Variant)>| {
+            Variant::from(entries.into_iter().map(|(key, variant)| (Key::from(key), variant)).collect::<Map>())
         };
         Ok(match reply {
             Reply::NotInTime => None,
-            Reply::Datum(datum) | Reply::Item(datum) => Some(datum),
-            Reply::Acquired { .. } => Some(Datum::from(true)),
-            Reply::Woken { notified, .. } => Some(Datum::from(notified)),
-            Reply::Arrived { index, .. } => Some(Datum::from(index)),
+            Reply::Variant(variant) | Reply::Item(variant) => Some(variant),
+            Reply::Acquired { .. } => Some(Variant::from(true)),
+            Reply::Woken { notified, .. } => Some(Variant::from(notified)),
+            Reply::Arrived { index, .. } => Some(Variant::from(index)),
             Reply::Leased { lease, deliveries, item } => {
                 Some(dict(vec![("lease", lease.into()), ("deliveries", deliveries.into()), ("item", item)]))
             }
             Reply::Swapped { swapped, found } => {
-                Some(dict(vec![("swapped", swapped.into()), ("found", found.unwrap_or(Datum::Null))]))
+                Some(dict(vec![("swapped", swapped.into()), ("found", found.unwrap_or(Variant::Null))]))
             }
             Reply::Object(reference) => Some(reference.into()),
         })
@@ -161,7 +166,7 @@ impl Object {
     }
 
     /// Calls a method that does not wait.
-    pub(crate) fn call(&self, method: Method, args: Vec<Datum>) -> Result<Reply> {
+    pub(crate) fn call(&self, method: Method, args: Vec<Variant>) -> Result<Reply> {
         self.call_patiently(method, args, Some(Duration::ZERO), 0)
     }
 
@@ -169,48 +174,48 @@ impl Object {
     pub(crate) fn call_patiently(
         &self,
         method: Method,
-        args: Vec<Datum>,
-        patience: Option<Duration>,
+        args: Vec<Variant>,
+        timeout: Option<Duration>,
         thread: u64,
     ) -> Result<Reply> {
-        self.answer(method, self.start(method, args, patience, thread)?)
+        self.answer(method, self.start(method, args, timeout, thread)?)
     }
 
     /// Sends a call, and does not wait for what it comes to.
     pub(crate) fn start(
         &self,
         method: Method,
-        args: Vec<Datum>,
-        patience: Option<Duration>,
+        args: Vec<Variant>,
+        timeout: Option<Duration>,
         thread: u64,
     ) -> Result<Pending> {
-        let request = self.request(method, args, patience, thread)?;
-        self.0.client.start(request, patience).map_err(|error| error.during(|| self.doing(method)))
+        let request = self.request(method, args, timeout, thread)?;
+        self.0.client.start(request, timeout).map_err(|error| error.during(|| self.doing(method)))
     }
 
     /// As [`start`](Self::start), for what may take longer than it waits.
     pub(crate) fn start_without_limit(
         &self,
         method: Method,
-        args: Vec<Datum>,
-        patience: Option<Duration>,
+        args: Vec<Variant>,
+        timeout: Option<Duration>,
         thread: u64,
     ) -> Result<Pending> {
-        let request = self.request(method, args, patience, thread)?;
+        let request = self.request(method, args, timeout, thread)?;
         self.0.client.start(request, None).map_err(|error| error.during(|| self.doing(method)))
     }
 
     fn request(
         &self,
         method: Method,
-        mut args: Vec<Datum>,
-        patience: Option<Duration>,
+        mut args: Vec<Variant>,
+        timeout: Option<Duration>,
         thread: u64,
     ) -> Result<Request> {
         self.0.client.check(&mut args)?;
-        let nanos = patience.and_then(|patience| u64::try_from(patience.as_nanos()).ok());
-        let patience_there = nanos.map_or(Patience::Forever, Patience::Nanos);
-        Ok(Request::Call(Call { object: self.0.id, method, args, patience: patience_there, thread }))
+        let nanos = timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
+        let patience_there = nanos.map_or(Timeout::Forever, Timeout::Nanos);
+        Ok(Request::Call(Call { object: self.0.id, method, args, timeout: patience_there, thread }))
     }
 
     /// Waits for what a call comes to.

@@ -9,9 +9,9 @@
 //! The end of the server's process closes the connection: every thread that waits gets [`Error::ManagerGone`] at once, and
 //! every later call too.
 
-mod greeting;
 mod handle;
-mod loan;
+mod handshake;
+mod transfer;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -31,12 +31,12 @@ use super::store::{Reply, Request};
 use super::wire::{AuthKey, Broken, Inbox, OpeningKey, SealingKey, ToClient, ToServer, decode, encode};
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, check_not_forked};
-use crate::ipc::processes::transfer::Fd;
+use crate::ipc::process::transfer::Fd;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::socket;
-pub(crate) use greeting::CONNECT_TIME;
 pub use handle::Object;
-pub(crate) use loan::{Invitation, check_kind, door};
+pub(crate) use handshake::CONNECT_TIME;
+pub(crate) use transfer::{ConnectInfo, check_kind, endpoint};
 
 /// How much is read at once.
 const SCRATCH: usize = 64 * 1024;
@@ -45,7 +45,7 @@ const FIRST_ID: u64 = 1;
 
 /// Where the manager is, for those who are told of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Gate {
+pub(crate) enum Endpoint {
     /// The clients' end of the server's door.
     Door(Fd),
     Address(Address),
@@ -54,7 +54,7 @@ pub(crate) enum Gate {
 /// A connection to a manager.
 pub(crate) struct Client {
     socket: OwnedFd,
-    gate: Gate,
+    gate: Endpoint,
     key: AuthKey,
     /// The manager's number, by which a process knows that it is connected already.
     manager: u128,
@@ -67,7 +67,7 @@ pub(crate) struct Client {
     outgoing: Mutex<Outgoing>,
     incoming: Mutex<Incoming>,
     handles: Mutex<HashMap<ObjectId, Weak<handle::Handle>>>,
-    loans: Mutex<loan::Loans>,
+    transfers: Mutex<transfer::TransferTokens>,
 }
 
 #[derive(Debug, Default)]
@@ -111,11 +111,11 @@ pub(crate) struct Pending {
 }
 
 impl Client {
-    /// Sends a request. How long its answer may take is `patience` beyond what the manager takes for anything; `None` is as
+    /// Sends a request. How long its answer may take is `timeout` beyond what the manager takes for anything; `None` is as
     /// long as it likes.
-    pub(crate) fn start(self: &Arc<Self>, request: Request, patience: Option<Duration>) -> Result<Pending> {
+    pub(crate) fn start(self: &Arc<Self>, request: Request, timeout: Option<Duration>) -> Result<Pending> {
         let id = self.last_id.fetch_add(1, Relaxed) + FIRST_ID;
-        let deadline = self.deadline(patience);
+        let deadline = self.deadline(timeout);
         self.send(&ToServer::Ask { id, request }, deadline)?;
         Ok(Pending { client: Arc::clone(self), id, deadline, is_answered: false })
     }
@@ -124,9 +124,9 @@ impl Client {
     pub(crate) fn ask(
         self: &Arc<Self>,
         request: Request,
-        patience: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> Result<std::result::Result<Reply, super::Failure>> {
-        self.start(request, patience)?.wait()
+        self.start(request, timeout)?.wait()
     }
 
     /// Sends a request whose answer does not matter.
@@ -146,9 +146,9 @@ impl Client {
         }
     }
 
-    /// Until when a request that may wait `patience` can be answered.
-    fn deadline(&self, patience: Option<Duration>) -> Deadline {
-        let time = patience.and_then(|patience| patience.checked_add(self.answer_time?));
+    /// Until when a request that may wait `timeout` can be answered.
+    fn deadline(&self, timeout: Option<Duration>) -> Deadline {
+        let time = timeout.and_then(|timeout| timeout.checked_add(self.answer_time?));
         let own = time.map_or(Deadline::NEVER, Deadline::after);
         match self.deadline_ns.load(Relaxed) {
             u64::MAX => own,

@@ -8,16 +8,16 @@ use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, Seq
 use serde::{Deserialize, de};
 
 use super::DEPTH_LIMIT;
-use super::datum::{Datum, Tagged};
 use super::key::Key;
 use super::map::Map;
+use super::variant::{Tagged, Variant};
 
 /// Above what is stored: a whole object's copy is nested deeper than each of its items, and so is a call's list of them.
 const WIRE_DEPTH: usize = DEPTH_LIMIT + 8;
 
 const VARIANTS: &[&str] = &["Null", "Bool", "Int", "Float", "Str", "Bytes", "List", "Dict", "Object", "Tagged"];
 
-/// The shapes in the order of [`Datum`]'s variants.
+/// The shapes in the order of [`Variant`]'s variants.
 #[derive(Deserialize)]
 #[serde(variant_identifier)]
 enum Shape {
@@ -33,7 +33,7 @@ enum Shape {
     Tagged,
 }
 
-impl<'de> Deserialize<'de> for Datum {
+impl<'de> Deserialize<'de> for Variant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Nested(WIRE_DEPTH).deserialize(deserializer)
     }
@@ -50,36 +50,36 @@ impl Nested {
 }
 
 impl<'de> DeserializeSeed<'de> for Nested {
-    type Value = Datum;
+    type Value = Variant;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Datum, D::Error> {
-        deserializer.deserialize_enum("Datum", VARIANTS, self)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Variant, D::Error> {
+        deserializer.deserialize_enum("Variant", VARIANTS, self)
     }
 }
 
 impl<'de> Visitor<'de> for Nested {
-    type Value = Datum;
+    type Value = Variant;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a datum")
     }
 
-    fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Datum, A::Error> {
+    fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Variant, A::Error> {
         let (shape, content) = data.variant()?;
         Ok(match shape {
             Shape::Null => {
                 content.unit_variant()?;
-                Datum::Null
+                Variant::Null
             }
-            Shape::Bool => Datum::Bool(content.newtype_variant()?),
-            Shape::Int => Datum::Int(content.newtype_variant()?),
-            Shape::Float => Datum::Float(content.newtype_variant()?),
-            Shape::Str => Datum::Str(content.newtype_variant()?),
-            Shape::Bytes => Datum::Bytes(content.newtype_variant()?),
-            Shape::List => Datum::List(content.newtype_variant_seed(Items(self.deeper()?))?),
-            Shape::Dict => Datum::Dict(Box::new(content.newtype_variant_seed(Entries(self.deeper()?))?)),
-            Shape::Object => Datum::Object(content.newtype_variant()?),
-            Shape::Tagged => Datum::Tagged(Box::new(content.newtype_variant_seed(TaggedItems(self.deeper()?))?)),
+            Shape::Bool => Variant::Bool(content.newtype_variant()?),
+            Shape::Int => Variant::Int(content.newtype_variant()?),
+            Shape::Float => Variant::Float(content.newtype_variant()?),
+            Shape::Str => Variant::Str(content.newtype_variant()?),
+            Shape::Bytes => Variant::Bytes(content.newtype_variant()?),
+            Shape::List => Variant::List(content.newtype_variant_seed(Items(self.deeper()?))?),
+            Shape::Dict => Variant::Dict(Box::new(content.newtype_variant_seed(Entries(self.deeper()?))?)),
+            Shape::Object => Variant::Object(content.newtype_variant()?),
+            Shape::Tagged => Variant::Tagged(Box::new(content.newtype_variant_seed(TaggedItems(self.deeper()?))?)),
         })
     }
 }
@@ -87,7 +87,7 @@ impl<'de> Visitor<'de> for Nested {
 struct Items(Nested);
 
 impl<'de> DeserializeSeed<'de> for Items {
-    type Value = Vec<Datum>;
+    type Value = Vec<Variant>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
@@ -95,7 +95,7 @@ impl<'de> DeserializeSeed<'de> for Items {
 }
 
 impl<'de> Visitor<'de> for Items {
-    type Value = Vec<Datum>;
+    type Value = Vec<Variant>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
@@ -170,25 +170,25 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     /// Any data at all.
-    pub(crate) fn any_datum() -> impl Strategy<Value = Datum> {
+    pub(crate) fn any_datum() -> impl Strategy<Value = Variant> {
         let leaf = prop_oneof![
-            Just(Datum::Null),
-            any::<bool>().prop_map(Datum::from),
-            any::<i64>().prop_map(Datum::from),
-            any::<u64>().prop_map(Datum::from),
-            any::<f64>().prop_filter("NaN is not equal to itself", |n| !n.is_nan()).prop_map(Datum::from),
-            ".{0,8}".prop_map(Datum::from),
-            prop::collection::vec(any::<u8>(), 0..8).prop_map(Datum::bytes),
+            Just(Variant::Null),
+            any::<bool>().prop_map(Variant::from),
+            any::<i64>().prop_map(Variant::from),
+            any::<u64>().prop_map(Variant::from),
+            any::<f64>().prop_filter("NaN is not equal to itself", |n| !n.is_nan()).prop_map(Variant::from),
+            ".{0,8}".prop_map(Variant::from),
+            prop::collection::vec(any::<u8>(), 0..8).prop_map(Variant::bytes),
             any::<u64>().prop_map(|id| ObjectRef::new(ObjectId(id), Kind::Dict, None).into()),
         ];
         leaf.prop_recursive(4, 32, 6, |inner| {
             prop_oneof![
-                prop::collection::vec(inner.clone(), 0..6).prop_map(Datum::from),
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Variant::from),
                 prop::collection::vec((".{0,4}", inner.clone()), 0..6).prop_map(|entries| {
-                    Datum::from(entries.into_iter().map(|(key, datum)| (Key::from(key), datum)).collect::<Map>())
+                    Variant::from(entries.into_iter().map(|(key, variant)| (Key::from(key), variant)).collect::<Map>())
                 }),
                 (".{0,4}", prop::collection::vec(inner, 0..3))
-                    .prop_map(|(tag, items)| Datum::Tagged(Box::new(Tagged { tag, items }))),
+                    .prop_map(|(tag, items)| Variant::Tagged(Box::new(Tagged { tag, items }))),
             ]
         })
     }
@@ -196,14 +196,14 @@ pub(crate) mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
         #[test]
-        fn reads_back_what_was_written(datum in any_datum()) {
-            let bytes = postcard::to_stdvec(&datum).expect("writable");
-            prop_assert_eq!(postcard::from_bytes::<Datum>(&bytes).expect("readable"), datum);
+        fn reads_back_what_was_written(variant in any_datum()) {
+            let bytes = postcard::to_stdvec(&variant).expect("writable");
+            prop_assert_eq!(postcard::from_bytes::<Variant>(&bytes).expect("readable"), variant);
         }
 
         #[test]
         fn reads_any_bytes_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = postcard::from_bytes::<Datum>(&bytes);
+            let _ = postcard::from_bytes::<Variant>(&bytes);
         }
     }
 
@@ -212,18 +212,18 @@ pub(crate) mod tests {
         let list_of_one = [6_u8, 1];
         for shape in [list_of_one, [7, 1], [9, 0]] {
             let bytes: Vec<u8> = shape.repeat(1_000_000);
-            assert!(postcard::from_bytes::<Datum>(&bytes).is_err());
+            assert!(postcard::from_bytes::<Variant>(&bytes).is_err());
         }
         let mut bytes = list_of_one.repeat(WIRE_DEPTH);
         bytes.push(0);
-        assert!(postcard::from_bytes::<Datum>(&bytes).is_ok());
+        assert!(postcard::from_bytes::<Variant>(&bytes).is_ok());
     }
 
     #[test]
     fn huge_announced_lengths_are_refused_without_room_for_them() {
         for shape in [4, 5, 6, 7] {
             let bytes = [shape, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
-            assert!(postcard::from_bytes::<Datum>(&bytes).is_err(), "shape {shape}");
+            assert!(postcard::from_bytes::<Variant>(&bytes).is_err(), "shape {shape}");
         }
     }
 
@@ -231,8 +231,8 @@ pub(crate) mod tests {
     fn whole_numbers_beyond_64_bits_are_refused() {
         let number = i128::from(u64::MAX) + 1;
         let bytes = postcard::to_stdvec(&(2_u8, number)).expect("writable");
-        assert!(postcard::from_bytes::<Datum>(&bytes).is_err());
+        assert!(postcard::from_bytes::<Variant>(&bytes).is_err());
         let bytes = postcard::to_stdvec(&(2_u8, number - 1)).expect("writable");
-        assert_eq!(postcard::from_bytes::<Datum>(&bytes).expect("fits"), Datum::from(u64::MAX));
+        assert_eq!(postcard::from_bytes::<Variant>(&bytes).expect("fits"), Variant::from(u64::MAX));
     }
 }

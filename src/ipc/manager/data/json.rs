@@ -8,9 +8,9 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::datum::{Datum, Tagged};
 use super::int::Int;
 use super::key::Key;
+use super::variant::{Tagged, Variant};
 
 /// Why a text is not data.
 #[derive(Debug, thiserror::Error)]
@@ -26,34 +26,34 @@ pub enum JsonError {
     BadForm(&'static str),
 }
 
-impl Datum {
+impl Variant {
     /// The data as JSON.
     pub fn to_json(&self) -> Value {
-        let list = |items: &[Datum]| Value::Array(items.iter().map(Datum::to_json).collect());
+        let list = |items: &[Variant]| Value::Array(items.iter().map(Variant::to_json).collect());
         match self {
-            Datum::Null => Value::Null,
-            Datum::Bool(yes) => json!(yes),
-            Datum::Int(number) => match u64::try_from(number.get()) {
+            Variant::Null => Value::Null,
+            Variant::Bool(yes) => json!(yes),
+            Variant::Int(number) => match u64::try_from(number.get()) {
                 Ok(number) => json!(number),
                 // What is no u64 is a negative i64.
                 Err(_) => json!(number.get() as i64),
             },
-            Datum::Float(number) if number.is_finite() => json!(number),
-            Datum::Float(number) => json!({"$float": number.to_string().to_lowercase()}),
-            Datum::Str(text) => json!(text),
-            Datum::Bytes(bytes) => json!({"$bytes": to_hex(bytes)}),
-            Datum::List(items) => list(items),
-            Datum::Dict(map) if map.iter().all(|(key, _)| key.as_str().is_some_and(|key| !key.starts_with('$'))) => {
+            Variant::Float(number) if number.is_finite() => json!(number),
+            Variant::Float(number) => json!({"$float": number.to_string().to_lowercase()}),
+            Variant::Str(text) => json!(text),
+            Variant::Bytes(bytes) => json!({"$bytes": to_hex(bytes)}),
+            Variant::List(items) => list(items),
+            Variant::Dict(map) if map.iter().all(|(key, _)| key.as_str().is_some_and(|key| !key.starts_with('$'))) => {
                 let entry =
-                    |(key, datum): (&Key, &Datum)| (key.as_str().unwrap_or_default().to_owned(), datum.to_json());
+                    |(key, variant): (&Key, &Variant)| (key.as_str().unwrap_or_default().to_owned(), variant.to_json());
                 Value::Object(map.iter().map(entry).collect())
             }
-            Datum::Dict(map) => {
-                let pair = |(key, datum): (&Key, &Datum)| json!([key.as_datum().to_json(), datum.to_json()]);
+            Variant::Dict(map) => {
+                let pair = |(key, variant): (&Key, &Variant)| json!([key.as_datum().to_json(), variant.to_json()]);
                 json!({"$dict": map.iter().map(pair).collect::<Vec<_>>()})
             }
-            Datum::Object(reference) => json!({"$object": reference.id().0, "kind": reference.kind().name()}),
-            Datum::Tagged(tagged) => json!({"$tagged": [tagged.tag, list(&tagged.items)]}),
+            Variant::Object(reference) => json!({"$object": reference.id().0, "kind": reference.kind().name()}),
+            Variant::Tagged(tagged) => json!({"$tagged": [tagged.tag, list(&tagged.items)]}),
         }
     }
 
@@ -61,7 +61,7 @@ impl Datum {
     ///
     /// # Errors
     /// [`JsonError`], in particular for a whole number beyond 64 bits, which is not rounded.
-    pub fn from_json(text: &str) -> Result<Datum, JsonError> {
+    pub fn from_json(text: &str) -> Result<Variant, JsonError> {
         let value: Value = serde_json::from_str(text)?;
         if let Some(number) = too_large_number(text) {
             return Err(JsonError::Beyond64Bits(number.to_owned()));
@@ -73,17 +73,17 @@ impl Datum {
 /// The keys of the forms of this module.
 const FORMS: [&str; 5] = ["$bytes", "$float", "$dict", "$tagged", "$object"];
 
-fn from_value(value: Value) -> Result<Datum, JsonError> {
+fn from_value(value: Value) -> Result<Variant, JsonError> {
     Ok(match value {
-        Value::Null => Datum::Null,
-        Value::Bool(yes) => Datum::Bool(yes),
+        Value::Null => Variant::Null,
+        Value::Bool(yes) => Variant::Bool(yes),
         Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(number), _) => Datum::from(number),
-            (_, Some(number)) => Datum::from(number),
-            _ => Datum::Float(number.as_f64().unwrap_or(f64::NAN)),
+            (Some(number), _) => Variant::from(number),
+            (_, Some(number)) => Variant::from(number),
+            _ => Variant::Float(number.as_f64().unwrap_or(f64::NAN)),
         },
-        Value::String(text) => Datum::Str(text),
-        Value::Array(items) => Datum::List(items.into_iter().map(from_value).collect::<Result<_, _>>()?),
+        Value::String(text) => Variant::Str(text),
+        Value::Array(items) => Variant::List(items.into_iter().map(from_value).collect::<Result<_, _>>()?),
         Value::Object(mut object) => match FORMS.iter().find(|form| object.contains_key(**form)) {
             // Only in a form of its own does a key begin with `$`: see `to_json`.
             Some(form) if object.len() > 1 => return Err(JsonError::BadForm(form)),
@@ -94,23 +94,23 @@ fn from_value(value: Value) -> Result<Datum, JsonError> {
             Some(form) => return Err(JsonError::BadForm(form)),
             None => {
                 let entry = |(key, value)| Ok::<_, JsonError>((Key::from(key), from_value(value)?));
-                Datum::Dict(Box::new(object.into_iter().map(entry).collect::<Result<_, _>>()?))
+                Variant::Dict(Box::new(object.into_iter().map(entry).collect::<Result<_, _>>()?))
             }
         },
     })
 }
 
-fn bytes_form(value: Option<Value>) -> Result<Datum, JsonError> {
+fn bytes_form(value: Option<Value>) -> Result<Variant, JsonError> {
     let digits = value.as_ref().and_then(Value::as_str).and_then(from_hex);
-    digits.map(Datum::Bytes).ok_or(JsonError::BadForm("$bytes"))
+    digits.map(Variant::Bytes).ok_or(JsonError::BadForm("$bytes"))
 }
 
-fn float_form(value: Option<Value>) -> Result<Datum, JsonError> {
+fn float_form(value: Option<Value>) -> Result<Variant, JsonError> {
     let number = value.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
-    number.map(Datum::Float).ok_or(JsonError::BadForm("$float"))
+    number.map(Variant::Float).ok_or(JsonError::BadForm("$float"))
 }
 
-fn dict_form(value: Option<Value>) -> Result<Datum, JsonError> {
+fn dict_form(value: Option<Value>) -> Result<Variant, JsonError> {
     let bad = || JsonError::BadForm("$dict");
     let Some(Value::Array(pairs)) = value else { return Err(bad()) };
     let entry = |pair: Value| {
@@ -118,16 +118,16 @@ fn dict_form(value: Option<Value>) -> Result<Datum, JsonError> {
         let [key, value] = <[Value; 2]>::try_from(pair).map_err(|_| bad())?;
         Ok((Key::try_from(from_value(key)?).map_err(|_| bad())?, from_value(value)?))
     };
-    Ok(Datum::Dict(Box::new(pairs.into_iter().map(entry).collect::<Result<_, _>>()?)))
+    Ok(Variant::Dict(Box::new(pairs.into_iter().map(entry).collect::<Result<_, _>>()?)))
 }
 
-fn tagged_form(value: Option<Value>) -> Result<Datum, JsonError> {
+fn tagged_form(value: Option<Value>) -> Result<Variant, JsonError> {
     let bad = || JsonError::BadForm("$tagged");
     let Some(Value::Array(parts)) = value else { return Err(bad()) };
     let [Value::String(tag), Value::Array(items)] = <[Value; 2]>::try_from(parts).map_err(|_| bad())? else {
         return Err(bad());
     };
-    Ok(Datum::Tagged(Box::new(Tagged { tag, items: items.into_iter().map(from_value).collect::<Result<_, _>>()? })))
+    Ok(Variant::Tagged(Box::new(Tagged { tag, items: items.into_iter().map(from_value).collect::<Result<_, _>>()? })))
 }
 
 /// The first whole number in JSON text that fits neither 64 signed nor 64 unsigned bits: the parser would round it.
@@ -175,15 +175,15 @@ mod tests {
     #[test]
     fn what_json_does_not_have_comes_back_the_same() {
         let text = r#"{"a":[1,-2,18446744073709551615,0.5,null,true],"b":{"$bytes":"00ff"},"c":{"$float":"inf"},"d":{"$dict":[[1,"one"],["$x",2]]},"e":{"$tagged":["tuple",[1]]}}"#;
-        assert_eq!(Datum::from_json(text).expect("well-formed").to_json().to_string(), text);
+        assert_eq!(Variant::from_json(text).expect("well-formed").to_json().to_string(), text);
     }
 
     #[test]
     fn whole_numbers_beyond_64_bits_are_named() {
         for number in ["18446744073709551616", "-9223372036854775809", "99999999999999999999999999999999999999999999"] {
-            let refused = Datum::from_json(&format!(r#"{{"a \" {number}": [{number}]}}"#));
+            let refused = Variant::from_json(&format!(r#"{{"a \" {number}": [{number}]}}"#));
             assert!(matches!(refused, Err(JsonError::Beyond64Bits(named)) if named == number));
         }
-        assert!(Datum::from_json(r#"["99999999999999999999", 1e30, -9223372036854775808]"#).is_ok());
+        assert!(Variant::from_json(r#"["99999999999999999999", 1e30, -9223372036854775808]"#).is_ok());
     }
 }

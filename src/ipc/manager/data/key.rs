@@ -9,13 +9,13 @@ use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::datum::Datum;
 use super::int::Int;
+use super::variant::Variant;
 
 /// A key: null, a bool, a number, text, bytes, or tagged data made of those.
 #[derive(Clone, Serialize)]
 #[serde(transparent)]
-pub struct Key(Datum);
+pub struct Key(Variant);
 
 /// Data that can be no key: a list, a dict or a reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,12 +24,12 @@ pub struct Unhashable(pub(crate) &'static str);
 
 impl Key {
     /// The key as data.
-    pub fn as_datum(&self) -> &Datum {
+    pub fn as_datum(&self) -> &Variant {
         &self.0
     }
 
     /// The key as data.
-    pub fn into_datum(self) -> Datum {
+    pub fn into_datum(self) -> Variant {
         self.0
     }
 
@@ -39,24 +39,25 @@ impl Key {
     }
 }
 
-impl TryFrom<Datum> for Key {
+impl TryFrom<Variant> for Key {
     type Error = Unhashable;
 
-    fn try_from(datum: Datum) -> Result<Self, Unhashable> {
-        fn check(datum: &Datum) -> Result<(), Unhashable> {
-            match datum {
-                Datum::List(_) | Datum::Dict(_) | Datum::Object(_) => Err(Unhashable(datum.shape())),
-                Datum::Tagged(tagged) => tagged.items.iter().try_for_each(check),
+    fn try_from(variant: Variant) -> Result<Self, Unhashable> {
+        fn check(variant: &Variant) -> Result<(), Unhashable> {
+            match variant {
+                Variant::List(_) | Variant::Dict(_) | Variant::Object(_) => Err(Unhashable(variant.shape())),
+                Variant::Tagged(tagged) => tagged.items.iter().try_for_each(check),
                 _ => Ok(()),
             }
         }
-        check(&datum).map(|()| Key(datum))
+        check(&variant).map(|()| Key(variant))
     }
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        let both_nan = || matches!((&self.0, &other.0), (Datum::Float(a), Datum::Float(b)) if a.is_nan() && b.is_nan());
+        let both_nan =
+            || matches!((&self.0, &other.0), (Variant::Float(a), Variant::Float(b)) if a.is_nan() && b.is_nan());
         self.0 == other.0 || both_nan()
     }
 }
@@ -69,21 +70,21 @@ impl Hash for Key {
     }
 }
 
-fn hash<H: Hasher>(datum: &Datum, state: &mut H) {
-    match datum {
-        Datum::Str(text) => text.hash(state),
-        Datum::Bytes(bytes) => bytes.hash(state),
-        Datum::Float(number) if number.fract() == 0.0 && number.abs() < 2_f64.powi(65) => {
+fn hash<H: Hasher>(variant: &Variant, state: &mut H) {
+    match variant {
+        Variant::Str(text) => text.hash(state),
+        Variant::Bytes(bytes) => bytes.hash(state),
+        Variant::Float(number) if number.fract() == 0.0 && number.abs() < 2_f64.powi(65) => {
             // Equal to a whole number, so it must have the same hash.
             (*number as i128).hash(state);
         }
-        Datum::Float(number) if number.is_nan() => u64::MAX.hash(state),
-        Datum::Float(number) => number.to_bits().hash(state),
-        Datum::Tagged(tagged) => {
+        Variant::Float(number) if number.is_nan() => u64::MAX.hash(state),
+        Variant::Float(number) => number.to_bits().hash(state),
+        Variant::Tagged(tagged) => {
             tagged.tag.hash(state);
             tagged.items.iter().for_each(|item| hash(item, state));
         }
-        _ => datum.as_int::<i128>().hash_number(state),
+        _ => variant.as_int::<i128>().hash_number(state),
     }
 }
 
@@ -103,25 +104,25 @@ impl HashNumber for Option<i128> {
 
 impl<N: Into<Int>> From<N> for Key {
     fn from(number: N) -> Self {
-        Key(Datum::Int(number.into()))
+        Key(Variant::Int(number.into()))
     }
 }
 
 impl From<&str> for Key {
     fn from(text: &str) -> Self {
-        Key(Datum::from(text))
+        Key(Variant::from(text))
     }
 }
 
 impl From<String> for Key {
     fn from(text: String) -> Self {
-        Key(Datum::Str(text))
+        Key(Variant::Str(text))
     }
 }
 
 impl From<&String> for Key {
     fn from(text: &String) -> Self {
-        Key(Datum::from(text.as_str()))
+        Key(Variant::from(text.as_str()))
     }
 }
 
@@ -133,7 +134,7 @@ impl From<&Key> for Key {
 
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Key::try_from(Datum::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        Key::try_from(Variant::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
@@ -154,8 +155,8 @@ mod tests {
     use super::*;
     use std::hash::{BuildHasher, RandomState};
 
-    fn key(datum: impl Into<Datum>) -> Key {
-        Key::try_from(datum.into()).expect("may be a key")
+    fn key(variant: impl Into<Variant>) -> Key {
+        Key::try_from(variant.into()).expect("may be a key")
     }
 
     #[test]
@@ -166,13 +167,13 @@ mod tests {
             assert_eq!(state.hash_one(&a), state.hash_one(&b));
         }
         assert_ne!(key("1"), key(1));
-        assert_ne!(key(Datum::Null), key(false));
+        assert_ne!(key(Variant::Null), key(false));
     }
 
     #[test]
     fn lists_and_dicts_are_no_keys() {
-        assert_eq!(Key::try_from(Datum::from(vec![])), Err(Unhashable("a list")));
-        let tuple = super::super::datum::Tagged { tag: "tuple".to_owned(), items: vec![Datum::from(vec![])] };
-        assert!(Key::try_from(Datum::Tagged(Box::new(tuple))).is_err());
+        assert_eq!(Key::try_from(Variant::from(vec![])), Err(Unhashable("a list")));
+        let tuple = super::super::variant::Tagged { tag: "tuple".to_owned(), items: vec![Variant::from(vec![])] };
+        assert!(Key::try_from(Variant::Tagged(Box::new(tuple))).is_err());
     }
 }

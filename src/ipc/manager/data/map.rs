@@ -16,13 +16,13 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use serde::ser::{Serialize, Serializer};
 
-use super::datum::Datum;
 use super::key::Key;
+use super::variant::Variant;
 
 /// A dict: keys and data in the order of their insertion.
 #[derive(Clone, Default)]
 pub struct Map {
-    slots: Vec<Option<(Key, Datum)>>,
+    slots: Vec<Option<(Key, Variant)>>,
     places: HashTable<usize>,
     hasher: RandomState,
 }
@@ -47,14 +47,14 @@ impl Map {
     }
 
     /// The data of `key`.
-    pub fn get(&self, key: &Key) -> Option<&Datum> {
-        self.slots[self.place(key)?].as_ref().map(|(_, datum)| datum)
+    pub fn get(&self, key: &Key) -> Option<&Variant> {
+        self.slots[self.place(key)?].as_ref().map(|(_, variant)| variant)
     }
 
     /// The data of `key`, to be changed.
-    pub fn get_mut(&mut self, key: &Key) -> Option<&mut Datum> {
+    pub fn get_mut(&mut self, key: &Key) -> Option<&mut Variant> {
         let place = self.place(key)?;
-        self.slots[place].as_mut().map(|(_, datum)| datum)
+        self.slots[place].as_mut().map(|(_, variant)| variant)
     }
 
     /// Whether there is an entry of `key`.
@@ -63,43 +63,43 @@ impl Map {
     }
 
     /// Sets the data of `key` and returns what it was. A new key goes to the end, a known one keeps its place.
-    pub fn insert(&mut self, key: Key, datum: Datum) -> Option<Datum> {
+    pub fn insert(&mut self, key: Key, variant: Variant) -> Option<Variant> {
         let (slots, hasher) = (&mut self.slots, &self.hasher);
         let is_it = |place: &usize| slots[*place].as_ref().is_some_and(|(known, _)| *known == key);
         let rehash = |place: &usize| slots[*place].as_ref().map_or(0, |(known, _)| hasher.hash_one(known));
         match self.places.entry(hasher.hash_one(&key), is_it, rehash) {
             Entry::Occupied(known) => {
                 let slot = slots[*known.get()].as_mut()?;
-                Some(std::mem::replace(&mut slot.1, datum))
+                Some(std::mem::replace(&mut slot.1, variant))
             }
             Entry::Vacant(free) => {
                 free.insert(slots.len());
-                slots.push(Some((key, datum)));
+                slots.push(Some((key, variant)));
                 None
             }
         }
     }
 
     /// Removes the entry of `key`.
-    pub fn remove(&mut self, key: &Key) -> Option<Datum> {
+    pub fn remove(&mut self, key: &Key) -> Option<Variant> {
         let slots = &self.slots;
         let is_it = |place: &usize| slots[*place].as_ref().is_some_and(|(known, _)| known == key);
         let (place, _) = self.places.find_entry(self.hasher.hash_one(key), is_it).ok()?.remove();
-        let (_, datum) = self.slots[place].take()?;
+        let (_, variant) = self.slots[place].take()?;
         self.tidy();
-        Some(datum)
+        Some(variant)
     }
 
     /// Removes the entry that was inserted last.
-    pub fn pop_last(&mut self) -> Option<(Key, Datum)> {
+    pub fn pop_last(&mut self) -> Option<(Key, Variant)> {
         // `tidy` leaves no hole at the end.
-        let (key, datum) = self.slots.pop()??;
+        let (key, variant) = self.slots.pop()??;
         let last = self.slots.len();
         if let Ok(entry) = self.places.find_entry(self.hasher.hash_one(&key), |place| *place == last) {
             entry.remove();
         }
         self.tidy();
-        Some((key, datum))
+        Some((key, variant))
     }
 
     /// Removes everything.
@@ -108,13 +108,13 @@ impl Map {
     }
 
     /// The entries in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Key, &Datum)> {
-        self.slots.iter().flatten().map(|(key, datum)| (key, datum))
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Key, &Variant)> {
+        self.slots.iter().flatten().map(|(key, variant)| (key, variant))
     }
 
     /// The entries in order, their data to be changed.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Key, &mut Datum)> {
-        self.slots.iter_mut().flatten().map(|(key, datum)| (&*key, datum))
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Key, &mut Variant)> {
+        self.slots.iter_mut().flatten().map(|(key, variant)| (&*key, variant))
     }
 
     fn place(&self, key: &Key) -> Option<usize> {
@@ -133,25 +133,25 @@ impl Map {
     }
 }
 
-impl FromIterator<(Key, Datum)> for Map {
-    fn from_iter<I: IntoIterator<Item = (Key, Datum)>>(entries: I) -> Self {
+impl FromIterator<(Key, Variant)> for Map {
+    fn from_iter<I: IntoIterator<Item = (Key, Variant)>>(entries: I) -> Self {
         let mut map = Map::new();
         map.extend(entries);
         map
     }
 }
 
-impl Extend<(Key, Datum)> for Map {
-    fn extend<I: IntoIterator<Item = (Key, Datum)>>(&mut self, entries: I) {
-        for (key, datum) in entries {
-            self.insert(key, datum);
+impl Extend<(Key, Variant)> for Map {
+    fn extend<I: IntoIterator<Item = (Key, Variant)>>(&mut self, entries: I) {
+        for (key, variant) in entries {
+            self.insert(key, variant);
         }
     }
 }
 
 impl IntoIterator for Map {
-    type Item = (Key, Datum);
-    type IntoIter = std::iter::Flatten<std::vec::IntoIter<Option<(Key, Datum)>>>;
+    type Item = (Key, Variant);
+    type IntoIter = std::iter::Flatten<std::vec::IntoIter<Option<(Key, Variant)>>>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.slots.into_iter().flatten()
@@ -161,7 +161,7 @@ impl IntoIterator for Map {
 /// Equal as Python's dicts are: the same entries in any order.
 impl PartialEq for Map {
     fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.iter().all(|(key, datum)| other.get(key) == Some(datum))
+        self.len() == other.len() && self.iter().all(|(key, variant)| other.get(key) == Some(variant))
     }
 }
 
@@ -175,8 +175,8 @@ impl Serialize for Map {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap;
         let mut map = serializer.serialize_map(Some(self.len()))?;
-        for (key, datum) in self.iter() {
-            map.serialize_entry(key, datum)?;
+        for (key, variant) in self.iter() {
+            map.serialize_entry(key, variant)?;
         }
         map.end()
     }
@@ -189,10 +189,10 @@ mod tests {
 
     #[test]
     fn order_is_that_of_insertion() {
-        let mut map: Map = (0..5).map(|n| (Key::from(n), Datum::from(n))).collect();
+        let mut map: Map = (0..5).map(|n| (Key::from(n), Variant::from(n))).collect();
         map.remove(&Key::from(1));
-        map.insert(Key::from(0), Datum::from("again"));
-        map.insert(Key::from(1), Datum::from("new"));
+        map.insert(Key::from(0), Variant::from("again"));
+        map.insert(Key::from(1), Variant::from("new"));
         let keys: Vec<i64> = map.iter().filter_map(|(key, _)| key.as_datum().as_int()).collect();
         assert_eq!(keys, [0, 2, 3, 4, 1]);
     }
@@ -203,24 +203,24 @@ mod tests {
         #[test]
         fn does_what_a_list_of_pairs_does(steps in prop::collection::vec((0..4_u8, 0..20_i64, any::<i64>()), 0..200)) {
             let (mut map, mut model) = (Map::new(), Vec::<(i64, i64)>::new());
-            for (step, key, datum) in steps {
+            for (step, key, variant) in steps {
                 let at = model.iter().position(|(known, _)| *known == key);
                 match step {
                     0 | 1 => {
-                        let before = map.insert(key.into(), datum.into());
+                        let before = map.insert(key.into(), variant.into());
                         match at {
-                            Some(at) => prop_assert_eq!(before, Some(std::mem::replace(&mut model[at].1, datum).into())),
-                            None => model.push((key, datum)),
+                            Some(at) => prop_assert_eq!(before, Some(std::mem::replace(&mut model[at].1, variant).into())),
+                            None => model.push((key, variant)),
                         }
                     }
                     2 => prop_assert_eq!(map.remove(&key.into()), at.map(|at| model.remove(at).1.into())),
-                    _ => prop_assert_eq!(map.pop_last(), model.pop().map(|(key, datum)| (key.into(), datum.into()))),
+                    _ => prop_assert_eq!(map.pop_last(), model.pop().map(|(key, variant)| (key.into(), variant.into()))),
                 }
                 prop_assert_eq!(map.len(), model.len());
                 prop_assert!(map.slots.len() <= 2 * map.len() + FEW_HOLES);
             }
             let entries: Vec<_> = map.into_iter().collect();
-            let expected: Vec<_> = model.into_iter().map(|(key, datum)| (key.into(), datum.into())).collect();
+            let expected: Vec<_> = model.into_iter().map(|(key, variant)| (key.into(), variant.into())).collect();
             prop_assert_eq!(entries, expected);
         }
     }

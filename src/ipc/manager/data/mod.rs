@@ -2,7 +2,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `datum` | [`Datum`], one piece of data of any shape |
+//! | `variant` | [`Variant`], one piece of data of any shape |
 //! | `int` | [`Int`], a whole number of 64 bits, signed or not |
 //! | `key` | [`Key`], what may be a key of a dict |
 //! | `map` | [`Map`], a dict that keeps the order of insertion |
@@ -11,7 +11,6 @@
 //! | `decode` | reading data from a peer, with a limit on its depth |
 //! | `json` | to and from JSON |
 
-mod datum;
 mod decode;
 mod int;
 mod json;
@@ -19,8 +18,8 @@ mod key;
 mod map;
 mod order;
 mod reference;
+mod variant;
 
-pub use datum::{Datum, Tagged};
 #[cfg(test)]
 pub(crate) use decode::tests::any_datum;
 pub use int::{Beyond64Bits, Int};
@@ -30,6 +29,7 @@ pub use map::Map;
 pub(crate) use order::{NotComparable, add, compare};
 pub(crate) use reference::Keeper;
 pub use reference::{Kind, ObjectId, ObjectRef};
+pub use variant::{Tagged, Variant};
 
 /// How deep lists and dicts may be nested inside one stored piece of data.
 pub const DEPTH_LIMIT: usize = 100;

@@ -2,19 +2,19 @@
 
 use std::cmp::Ordering;
 
-use super::datum::Datum;
 use super::int::Beyond64Bits;
+use super::variant::Variant;
 
 /// Two pieces of data have no order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NotComparable(pub(crate) &'static str, pub(crate) &'static str);
 
 /// Which comes first.
-pub(crate) fn compare(a: &Datum, b: &Datum) -> Result<Ordering, NotComparable> {
+pub(crate) fn compare(a: &Variant, b: &Variant) -> Result<Ordering, NotComparable> {
     match (a, b) {
-        (Datum::Str(a), Datum::Str(b)) => Ok(a.cmp(b)),
-        (Datum::Bytes(a), Datum::Bytes(b)) => Ok(a.cmp(b)),
-        (Datum::List(a), Datum::List(b)) => {
+        (Variant::Str(a), Variant::Str(b)) => Ok(a.cmp(b)),
+        (Variant::Bytes(a), Variant::Bytes(b)) => Ok(a.cmp(b)),
+        (Variant::List(a), Variant::List(b)) => {
             for (a, b) in a.iter().zip(b) {
                 let first = compare(a, b)?;
                 if first.is_ne() {
@@ -28,17 +28,17 @@ pub(crate) fn compare(a: &Datum, b: &Datum) -> Result<Ordering, NotComparable> {
 }
 
 /// The order of two numbers; NaN has none with anything, and neither has what is no number.
-fn number_order(a: &Datum, b: &Datum) -> Option<Ordering> {
+fn number_order(a: &Variant, b: &Variant) -> Option<Ordering> {
     match (a.as_int::<i128>(), b.as_int::<i128>(), a, b) {
         (Some(a), Some(b), _, _) => Some(a.cmp(&b)),
-        (Some(a), None, _, Datum::Float(b)) => int_to_float(a, *b),
-        (None, Some(b), Datum::Float(a), _) => int_to_float(b, *a).map(Ordering::reverse),
-        (None, None, Datum::Float(a), Datum::Float(b)) => a.partial_cmp(b),
+        (Some(a), None, _, Variant::Float(b)) => int_to_float(a, *b),
+        (None, Some(b), Variant::Float(a), _) => int_to_float(b, *a).map(Ordering::reverse),
+        (None, None, Variant::Float(a), Variant::Float(b)) => a.partial_cmp(b),
         _ => None,
     }
 }
 
-pub(super) fn number_eq(a: &Datum, b: &Datum) -> bool {
+pub(super) fn number_eq(a: &Variant, b: &Variant) -> bool {
     number_order(a, b) == Some(Ordering::Equal)
 }
 
@@ -53,10 +53,10 @@ fn int_to_float(int: i128, float: f64) -> Option<Ordering> {
 }
 
 /// The sum of two numbers: whole if both are. `None` if either is no number.
-pub(crate) fn add(a: &Datum, b: &Datum) -> Option<Result<Datum, Beyond64Bits>> {
+pub(crate) fn add(a: &Variant, b: &Variant) -> Option<Result<Variant, Beyond64Bits>> {
     match (a.as_int::<i128>(), b.as_int::<i128>()) {
-        (Some(a), Some(b)) => Some(Datum::try_from(a + b)),
-        _ => Some(Ok(Datum::Float(a.as_f64()? + b.as_f64()?))),
+        (Some(a), Some(b)) => Some(Variant::try_from(a + b)),
+        _ => Some(Ok(Variant::Float(a.as_f64()? + b.as_f64()?))),
     }
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn add(a: &Datum, b: &Datum) -> Option<Result<Datum, Beyond64Bits>> {
 mod tests {
     use super::*;
 
-    fn order(a: impl Into<Datum>, b: impl Into<Datum>) -> Result<Ordering, NotComparable> {
+    fn order(a: impl Into<Variant>, b: impl Into<Variant>) -> Result<Ordering, NotComparable> {
         compare(&a.into(), &b.into())
     }
 
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn lists_are_compared_item_by_item() {
-        let list = |items: &[i32]| Datum::from_iter(items.iter().map(|item| Datum::from(*item)));
+        let list = |items: &[i32]| Variant::from_iter(items.iter().map(|item| Variant::from(*item)));
         assert_eq!(compare(&list(&[1, 2]), &list(&[1, 3])), Ok(Ordering::Less));
         assert_eq!(compare(&list(&[1, 2]), &list(&[1])), Ok(Ordering::Greater));
     }
@@ -94,8 +94,8 @@ mod tests {
 
     #[test]
     fn sums_stay_whole_and_never_wrap() {
-        assert_eq!(add(&1.into(), &2.into()), Some(Ok(Datum::from(3))));
-        assert_eq!(add(&1.into(), &0.5.into()), Some(Ok(Datum::from(1.5))));
+        assert_eq!(add(&1.into(), &2.into()), Some(Ok(Variant::from(3))));
+        assert_eq!(add(&1.into(), &0.5.into()), Some(Ok(Variant::from(1.5))));
         assert_eq!(add(&u64::MAX.into(), &1.into()), Some(Err(Beyond64Bits)));
         assert_eq!(add(&"a".into(), &1.into()), None);
     }

@@ -3,7 +3,7 @@
 use super::list::slice;
 use super::{Place, Swap, if_there, proxy};
 use crate::ipc::error::Result;
-use crate::ipc::manager::data::{Datum, Key};
+use crate::ipc::manager::data::{Key, Variant};
 use crate::ipc::manager::store::Method;
 
 proxy! {
@@ -16,25 +16,25 @@ proxy! {
 
 impl Value {
     /// What it is.
-    pub fn get(&self) -> Result<Datum> {
+    pub fn get(&self) -> Result<Variant> {
         self.object.get(Method::Get, vec![])
     }
 
     /// Replaces it.
-    pub fn set(&self, datum: impl Into<Datum>) -> Result<()> {
-        self.object.tell(Method::Set, vec![datum.into()])
+    pub fn set(&self, variant: impl Into<Variant>) -> Result<()> {
+        self.object.tell(Method::Set, vec![variant.into()])
     }
 
     /// Adds to it, as one step, and returns the sum. Python's `value.value += n` loses what others add meanwhile.
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if it is no number, or the sum is beyond 64 bits.
-    pub fn add(&self, amount: impl Into<Datum>) -> Result<Datum> {
+    pub fn add(&self, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.get(Method::Add, vec![amount.into()])
     }
 
     /// Replaces it by `new` if it is `expected`, as one step.
-    pub fn compare_and_swap(&self, expected: impl Into<Datum>, new: impl Into<Datum>) -> Result<Swap> {
+    pub fn compare_and_swap(&self, expected: impl Into<Variant>, new: impl Into<Variant>) -> Result<Swap> {
         self.at(std::iter::empty::<Key>()).compare_and_swap(Some(expected.into()), Some(new.into()))
     }
 
@@ -59,7 +59,7 @@ proxy! {
 
 impl Array {
     /// The element at an index; `None` beyond the ends.
-    pub fn get(&self, index: i64) -> Result<Option<Datum>> {
+    pub fn get(&self, index: i64) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::GetItem, vec![index.into()]))
     }
 
@@ -67,8 +67,8 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if the index is beyond the ends, or the datum does not fit the type.
-    pub fn set(&self, index: i64, datum: impl Into<Datum>) -> Result<()> {
-        self.object.tell(Method::SetItem, vec![index.into(), datum.into()])
+    pub fn set(&self, index: i64, variant: impl Into<Variant>) -> Result<()> {
+        self.object.tell(Method::SetItem, vec![index.into(), variant.into()])
     }
 
     /// How many elements there are.
@@ -82,7 +82,7 @@ impl Array {
     }
 
     /// All elements at one moment, in one round trip.
-    pub fn copy(&self) -> Result<Vec<Datum>> {
+    pub fn copy(&self) -> Result<Vec<Variant>> {
         self.object.get_list(Method::Copy, vec![])
     }
 
@@ -90,7 +90,7 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if the step is 0.
-    pub fn slice(&self, begin: Option<i64>, end: Option<i64>, step: Option<i64>) -> Result<Vec<Datum>> {
+    pub fn slice(&self, begin: Option<i64>, end: Option<i64>, step: Option<i64>) -> Result<Vec<Variant>> {
         self.object.get_list(Method::GetSlice, slice([begin, end, step]))
     }
 
@@ -98,7 +98,7 @@ impl Array {
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there are not as many.
-    pub fn set_slice<D: Into<Datum>>(
+    pub fn set_slice<D: Into<Variant>>(
         &self,
         [begin, end, step]: [Option<i64>; 3],
         data: impl IntoIterator<Item = D>,
@@ -109,12 +109,12 @@ impl Array {
     }
 
     /// Adds to the element at an index, as one step, and returns the sum.
-    pub fn add(&self, index: i64, amount: impl Into<Datum>) -> Result<Datum> {
+    pub fn add(&self, index: i64, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.get(Method::Add, vec![index.into(), amount.into()])
     }
 
     /// Replaces the element at an index by `new` if it is `expected`, as one step.
-    pub fn compare_and_swap(&self, index: i64, expected: impl Into<Datum>, new: impl Into<Datum>) -> Result<Swap> {
+    pub fn compare_and_swap(&self, index: i64, expected: impl Into<Variant>, new: impl Into<Variant>) -> Result<Swap> {
         Place::new(&self.object, [index]).compare_and_swap(Some(expected.into()), Some(new.into()))
     }
 

@@ -84,8 +84,8 @@ impl Barrier {
         self.wait_at_most(None, action)
     }
 
-    fn wait_at_most(&self, patience: Option<Duration>, action: impl FnOnce() -> Result<()>) -> Result<u32> {
-        match self.object.call_patiently(Method::Wait, vec![], patience, 0)? {
+    fn wait_at_most(&self, timeout: Option<Duration>, action: impl FnOnce() -> Result<()>) -> Result<u32> {
+        match self.object.call_patiently(Method::Wait, vec![], timeout, 0)? {
             Reply::Arrived { index, leads: false } => Ok(index),
             Reply::Arrived { index, leads: true } => {
                 let done = action();

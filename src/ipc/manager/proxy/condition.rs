@@ -93,10 +93,10 @@ impl ConditionGuard<'_> {
         self.lock.abandoned()
     }
 
-    fn wait_at_most(&mut self, patience: Option<Duration>) -> Result<bool> {
+    fn wait_at_most(&mut self, timeout: Option<Duration>) -> Result<bool> {
         // Acquiring the lock again may take long after the time has passed: the answer has no time limit here.
         let object = self.lock.object();
-        let pending = object.start_without_limit(Method::Wait, vec![], patience, this_thread())?;
+        let pending = object.start_without_limit(Method::Wait, vec![], timeout, this_thread())?;
         match object.answer(Method::Wait, pending)? {
             Reply::Woken { notified, abandoned } => {
                 self.lock.note_abandoned(abandoned);

@@ -2,7 +2,7 @@
 
 use super::{Later, Place, Swap, if_there, nothing, proxy};
 use crate::ipc::error::{Error, Result};
-use crate::ipc::manager::data::{Datum, Key, Map};
+use crate::ipc::manager::data::{Key, Map, Variant};
 use crate::ipc::manager::store::Method;
 
 proxy! {
@@ -16,20 +16,20 @@ proxy! {
 
 impl Dict {
     /// Sets the data of `key`.
-    pub fn insert(&self, key: impl Into<Key>, datum: impl Into<Datum>) -> Result<()> {
-        self.object.tell(Method::SetItem, vec![key.into().into(), datum.into()])
+    pub fn insert(&self, key: impl Into<Key>, variant: impl Into<Variant>) -> Result<()> {
+        self.object.tell(Method::SetItem, vec![key.into().into(), variant.into()])
     }
 
     /// As [`insert`](Self::insert), without waiting for the answer.
     ///
     /// # Errors
     /// [`Error::ManagerGone`] if it cannot be sent.
-    pub fn insert_later(&self, key: impl Into<Key>, datum: impl Into<Datum>) -> Result<Later<()>> {
-        self.object.later(Method::SetItem, vec![key.into().into(), datum.into()], nothing)
+    pub fn insert_later(&self, key: impl Into<Key>, variant: impl Into<Variant>) -> Result<Later<()>> {
+        self.object.later(Method::SetItem, vec![key.into().into(), variant.into()], nothing)
     }
 
     /// The data of `key`.
-    pub fn get(&self, key: impl Into<Key>) -> Result<Option<Datum>> {
+    pub fn get(&self, key: impl Into<Key>) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::GetItem, vec![key.into().into()]))
     }
 
@@ -37,7 +37,7 @@ impl Dict {
     ///
     /// # Errors
     /// [`Error::ManagerGone`] if it cannot be sent.
-    pub fn get_later(&self, key: impl Into<Key>) -> Result<Later<Option<Datum>>> {
+    pub fn get_later(&self, key: impl Into<Key>) -> Result<Later<Option<Variant>>> {
         self.object.later(Method::GetItem, vec![key.into().into()], if_there)
     }
 
@@ -47,7 +47,7 @@ impl Dict {
     }
 
     /// Removes the entry of `key` and returns its data.
-    pub fn remove(&self, key: impl Into<Key>) -> Result<Option<Datum>> {
+    pub fn remove(&self, key: impl Into<Key>) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::Pop, vec![key.into().into()]))
     }
 
@@ -55,7 +55,7 @@ impl Dict {
     ///
     /// # Standard
     /// Python's `dict.popitem`.
-    pub fn popitem(&self) -> Result<Option<(Key, Datum)>> {
+    pub fn popitem(&self) -> Result<Option<(Key, Variant)>> {
         if_there(self.object.call(Method::PopItem, vec![]))?.map(entry).transpose()
     }
 
@@ -63,12 +63,12 @@ impl Dict {
     ///
     /// # Standard
     /// Python's `dict.setdefault`.
-    pub fn setdefault(&self, key: impl Into<Key>, default: impl Into<Datum>) -> Result<Datum> {
+    pub fn setdefault(&self, key: impl Into<Key>, default: impl Into<Variant>) -> Result<Variant> {
         self.object.get(Method::SetDefault, vec![key.into().into(), default.into()])
     }
 
     /// Sets many entries, as one step.
-    pub fn update<K: Into<Key>, D: Into<Datum>>(&self, entries: impl IntoIterator<Item = (K, D)>) -> Result<()> {
+    pub fn update<K: Into<Key>, D: Into<Variant>>(&self, entries: impl IntoIterator<Item = (K, D)>) -> Result<()> {
         self.object.tell(Method::Update, vec![map(entries)])
     }
 
@@ -99,12 +99,12 @@ impl Dict {
     }
 
     /// The data of all keys at one moment, in one round trip.
-    pub fn values(&self) -> Result<Vec<Datum>> {
+    pub fn values(&self) -> Result<Vec<Variant>> {
         self.object.get_list(Method::Values, vec![])
     }
 
     /// The entries at one moment, in one round trip.
-    pub fn items(&self) -> Result<Vec<(Key, Datum)>> {
+    pub fn items(&self) -> Result<Vec<(Key, Variant)>> {
         self.object.get_list(Method::Items, vec![])?.into_iter().map(entry).collect()
     }
 
@@ -112,12 +112,17 @@ impl Dict {
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there is no such key or no number, or the sum is beyond 64 bits.
-    pub fn add(&self, key: impl Into<Key>, amount: impl Into<Datum>) -> Result<Datum> {
+    pub fn add(&self, key: impl Into<Key>, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.get(Method::Add, vec![key.into().into(), amount.into()])
     }
 
     /// Sets the data of `key` to `new` if it is `expected`, as one step; `None` is no entry.
-    pub fn compare_and_swap(&self, key: impl Into<Key>, expected: Option<Datum>, new: Option<Datum>) -> Result<Swap> {
+    pub fn compare_and_swap(
+        &self,
+        key: impl Into<Key>,
+        expected: Option<Variant>,
+        new: Option<Variant>,
+    ) -> Result<Swap> {
         self.at([key.into()]).compare_and_swap(expected, new)
     }
 
@@ -127,21 +132,21 @@ impl Dict {
     }
 }
 
-fn map<K: Into<Key>, D: Into<Datum>>(entries: impl IntoIterator<Item = (K, D)>) -> Datum {
-    entries.into_iter().map(|(key, datum)| (key.into(), datum.into())).collect::<Map>().into()
+fn map<K: Into<Key>, D: Into<Variant>>(entries: impl IntoIterator<Item = (K, D)>) -> Variant {
+    entries.into_iter().map(|(key, variant)| (key.into(), variant.into())).collect::<Map>().into()
 }
 
-fn into_map(datum: Datum) -> Result<Map> {
-    match datum {
-        Datum::Dict(map) => Ok(*map),
+fn into_map(variant: Variant) -> Result<Map> {
+    match variant {
+        Variant::Dict(map) => Ok(*map),
         _ => Err(Error::manager_gone()),
     }
 }
 
-fn entry(pair: Datum) -> Result<(Key, Datum)> {
-    let Datum::List(pair) = pair else { return Err(Error::manager_gone()) };
-    let [key, datum] = <[Datum; 2]>::try_from(pair).map_err(|_| Error::manager_gone())?;
-    Ok((Key::try_from(key).map_err(|_| Error::manager_gone())?, datum))
+fn entry(pair: Variant) -> Result<(Key, Variant)> {
+    let Variant::List(pair) = pair else { return Err(Error::manager_gone()) };
+    let [key, variant] = <[Variant; 2]>::try_from(pair).map_err(|_| Error::manager_gone())?;
+    Ok((Key::try_from(key).map_err(|_| Error::manager_gone())?, variant))
 }
 
 proxy! {
@@ -154,12 +159,12 @@ proxy! {
 
 impl Namespace {
     /// Sets an attribute.
-    pub fn set(&self, name: &str, datum: impl Into<Datum>) -> Result<()> {
-        self.object.tell(Method::SetItem, vec![name.into(), datum.into()])
+    pub fn set(&self, name: &str, variant: impl Into<Variant>) -> Result<()> {
+        self.object.tell(Method::SetItem, vec![name.into(), variant.into()])
     }
 
     /// An attribute; `None` if there is none of that name.
-    pub fn get(&self, name: &str) -> Result<Option<Datum>> {
+    pub fn get(&self, name: &str) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::GetItem, vec![name.into()]))
     }
 
@@ -169,7 +174,7 @@ impl Namespace {
     }
 
     /// Sets many attributes, as one step.
-    pub fn update<'a, D: Into<Datum>>(&self, attributes: impl IntoIterator<Item = (&'a str, D)>) -> Result<()> {
+    pub fn update<'a, D: Into<Variant>>(&self, attributes: impl IntoIterator<Item = (&'a str, D)>) -> Result<()> {
         self.object.tell(Method::Update, vec![map(attributes)])
     }
 
@@ -183,7 +188,7 @@ impl Namespace {
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there is no such attribute or no number, or the sum is beyond 64
     /// bits.
-    pub fn add(&self, name: &str, amount: impl Into<Datum>) -> Result<Datum> {
+    pub fn add(&self, name: &str, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.get(Method::Add, vec![name.into(), amount.into()])
     }
 

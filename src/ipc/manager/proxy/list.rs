@@ -2,7 +2,7 @@
 
 use super::{Later, Place, if_there, nothing, proxy};
 use crate::ipc::error::Result;
-use crate::ipc::manager::data::{Datum, Key};
+use crate::ipc::manager::data::{Key, Variant};
 use crate::ipc::manager::store::Method;
 
 proxy! {
@@ -16,7 +16,7 @@ proxy! {
 
 impl List {
     /// Appends an item.
-    pub fn push(&self, item: impl Into<Datum>) -> Result<()> {
+    pub fn push(&self, item: impl Into<Variant>) -> Result<()> {
         self.object.tell(Method::Append, vec![item.into()])
     }
 
@@ -24,17 +24,17 @@ impl List {
     ///
     /// # Errors
     /// [`Error::ManagerGone`](crate::Error::ManagerGone) if it cannot be sent.
-    pub fn push_later(&self, item: impl Into<Datum>) -> Result<Later<()>> {
+    pub fn push_later(&self, item: impl Into<Variant>) -> Result<Later<()>> {
         self.object.later(Method::Append, vec![item.into()], nothing)
     }
 
     /// Appends many items, as one step.
-    pub fn extend<D: Into<Datum>>(&self, items: impl IntoIterator<Item = D>) -> Result<()> {
+    pub fn extend<D: Into<Variant>>(&self, items: impl IntoIterator<Item = D>) -> Result<()> {
         self.object.tell(Method::Extend, vec![items.into_iter().map(Into::into).collect()])
     }
 
     /// The item at an index; `None` beyond the ends.
-    pub fn get(&self, index: i64) -> Result<Option<Datum>> {
+    pub fn get(&self, index: i64) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::GetItem, vec![index.into()]))
     }
 
@@ -42,22 +42,22 @@ impl List {
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if the index is beyond the ends.
-    pub fn set(&self, index: i64, item: impl Into<Datum>) -> Result<()> {
+    pub fn set(&self, index: i64, item: impl Into<Variant>) -> Result<()> {
         self.object.tell(Method::SetItem, vec![index.into(), item.into()])
     }
 
     /// Puts an item before the one at an index; beyond the ends is at the end.
-    pub fn insert(&self, index: i64, item: impl Into<Datum>) -> Result<()> {
+    pub fn insert(&self, index: i64, item: impl Into<Variant>) -> Result<()> {
         self.object.tell(Method::Insert, vec![index.into(), item.into()])
     }
 
     /// Removes the last item.
-    pub fn pop(&self) -> Result<Option<Datum>> {
+    pub fn pop(&self) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::Pop, vec![]))
     }
 
     /// Removes the item at an index; `None` beyond the ends.
-    pub fn pop_at(&self, index: i64) -> Result<Option<Datum>> {
+    pub fn pop_at(&self, index: i64) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::Pop, vec![index.into()]))
     }
 
@@ -65,23 +65,23 @@ impl List {
     ///
     /// # Standard
     /// Python's `list.remove`, which takes a value, unlike `Vec::remove`.
-    pub fn remove_value(&self, item: impl Into<Datum>) -> Result<bool> {
+    pub fn remove_value(&self, item: impl Into<Variant>) -> Result<bool> {
         Ok(if_there(self.object.call(Method::Remove, vec![item.into()]))?.is_some())
     }
 
     /// The index of the first item that equals `item`.
-    pub fn index(&self, item: impl Into<Datum>) -> Result<Option<usize>> {
+    pub fn index(&self, item: impl Into<Variant>) -> Result<Option<usize>> {
         let index = if_there(self.object.call(Method::Index, vec![item.into()]))?;
         Ok(index.and_then(|index| index.as_int()))
     }
 
     /// How many items equal `item`.
-    pub fn count(&self, item: impl Into<Datum>) -> Result<usize> {
+    pub fn count(&self, item: impl Into<Variant>) -> Result<usize> {
         Ok(self.object.get(Method::Count, vec![item.into()])?.as_int().unwrap_or_default())
     }
 
     /// Whether an item equals `item`.
-    pub fn contains(&self, item: impl Into<Datum>) -> Result<bool> {
+    pub fn contains(&self, item: impl Into<Variant>) -> Result<bool> {
         self.object.get_bool(Method::Contains, vec![item.into()])
     }
 
@@ -96,7 +96,7 @@ impl List {
     }
 
     /// A copy of everything at one moment, in one round trip: the way to iterate.
-    pub fn copy(&self) -> Result<Vec<Datum>> {
+    pub fn copy(&self) -> Result<Vec<Variant>> {
         self.object.get_list(Method::Copy, vec![])
     }
 
@@ -104,12 +104,12 @@ impl List {
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if the step is 0.
-    pub fn slice(&self, begin: Option<i64>, end: Option<i64>, step: Option<i64>) -> Result<Vec<Datum>> {
+    pub fn slice(&self, begin: Option<i64>, end: Option<i64>, step: Option<i64>) -> Result<Vec<Variant>> {
         self.object.get_list(Method::GetSlice, slice([begin, end, step]))
     }
 
     /// Replaces the items from `begin` to `end` by others, however many.
-    pub fn splice<D: Into<Datum>>(
+    pub fn splice<D: Into<Variant>>(
         &self,
         begin: Option<i64>,
         end: Option<i64>,
@@ -147,7 +147,7 @@ impl List {
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there is no number, or the sum is beyond 64 bits.
-    pub fn add(&self, index: i64, amount: impl Into<Datum>) -> Result<Datum> {
+    pub fn add(&self, index: i64, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.get(Method::Add, vec![index.into(), amount.into()])
     }
 
@@ -157,6 +157,6 @@ impl List {
     }
 }
 
-pub(super) fn slice(parts: [Option<i64>; 3]) -> Vec<Datum> {
-    parts.into_iter().map(|part| part.map_or(Datum::Null, Datum::from)).collect()
+pub(super) fn slice(parts: [Option<i64>; 3]) -> Vec<Variant> {
+    parts.into_iter().map(|part| part.map_or(Variant::Null, Variant::from)).collect()
 }

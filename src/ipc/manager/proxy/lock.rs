@@ -33,8 +33,8 @@ pub(super) fn this_thread() -> u64 {
 }
 
 impl<'a> Guard<'a> {
-    pub(super) fn acquire(object: &'a Object, patience: Option<Duration>) -> Result<Option<Self>> {
-        match object.call_patiently(Method::Acquire, vec![], patience, this_thread())? {
+    pub(super) fn acquire(object: &'a Object, timeout: Option<Duration>) -> Result<Option<Self>> {
+        match object.call_patiently(Method::Acquire, vec![], timeout, this_thread())? {
             Reply::Acquired { permit, abandoned } => {
                 Ok(Some(Guard { object, permit, abandoned, is_held: true, not_send: PhantomData }))
             }

@@ -26,7 +26,7 @@ pub use place::{Place, Swap};
 pub use queue::{JoinableQueue, Queue, Task};
 
 use super::client::{Object, Pending};
-use super::data::{Datum, Kind};
+use super::data::{Kind, Variant};
 use super::store::{Failure, Method, Reply};
 use crate::ipc::error::{Error, Result};
 
@@ -73,25 +73,25 @@ macro_rules! proxy {
         }
 
         /// A reference to the object, to put into another.
-        impl From<&$name> for $crate::ipc::manager::data::Datum {
+        impl From<&$name> for $crate::ipc::manager::data::Variant {
             fn from(proxy: &$name) -> Self {
                 proxy.object.reference().into()
             }
         }
 
         /// The object that a fetched reference names.
-        impl TryFrom<&$crate::ipc::manager::data::Datum> for $name {
+        impl TryFrom<&$crate::ipc::manager::data::Variant> for $name {
             type Error = $crate::Error;
 
-            fn try_from(datum: &$crate::ipc::manager::data::Datum) -> $crate::Result<Self> {
-                $crate::ipc::manager::proxy::object_in(datum).and_then($crate::ipc::manager::proxy::Proxy::of)
+            fn try_from(variant: &$crate::ipc::manager::data::Variant) -> $crate::Result<Self> {
+                $crate::ipc::manager::proxy::object_in(variant).and_then($crate::ipc::manager::proxy::Proxy::of)
             }
         }
 
-        $crate::ipc::processes::transfer::sent_in_roles!(
+        $crate::ipc::process::transfer::sent_in_roles!(
             [] $name, concat!("the proxy of a ", stringify!($name)),
             |proxy, recipient| proxy.object.client().invite(recipient, Some(&proxy.object)),
-            |invitation: $crate::ipc::manager::client::Invitation| {
+            |invitation: $crate::ipc::manager::client::ConnectInfo| {
                 let kind = <Self as $crate::ipc::manager::proxy::Proxy>::KIND;
                 invitation.take_over(kind).map(|object| $name { object })
             }
@@ -101,9 +101,9 @@ macro_rules! proxy {
 use proxy;
 
 /// The object of a reference in data.
-fn object_in(datum: &Datum) -> Result<Object> {
+fn object_in(variant: &Variant) -> Result<Object> {
     let failed = |failure| Error::Managed { doing: "making a proxy".to_owned(), source: Box::new(failure) };
-    let reference = datum.as_object().ok_or_else(|| failed(Failure::bad_argument("a reference", datum.shape())))?;
+    let reference = variant.as_object().ok_or_else(|| failed(Failure::bad_argument("a reference", variant.shape())))?;
     Object::of(reference).ok_or(Error::ForeignReference)
 }
 
@@ -112,12 +112,12 @@ const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
 impl Object {
     /// Calls a method whose answer is data.
-    fn get(&self, method: Method, args: Vec<Datum>) -> Result<Datum> {
+    fn get(&self, method: Method, args: Vec<Variant>) -> Result<Variant> {
         into_datum(self.call(method, args)?)
     }
 
     /// Calls a method that has nothing to answer.
-    fn tell(&self, method: Method, args: Vec<Datum>) -> Result<()> {
+    fn tell(&self, method: Method, args: Vec<Variant>) -> Result<()> {
         self.call(method, args).map(drop)
     }
 
@@ -125,35 +125,35 @@ impl Object {
         Ok(self.get(method, vec![])?.as_int().unwrap_or_default())
     }
 
-    fn get_bool(&self, method: Method, args: Vec<Datum>) -> Result<bool> {
+    fn get_bool(&self, method: Method, args: Vec<Variant>) -> Result<bool> {
         Ok(self.get(method, args)?.as_bool().unwrap_or_default())
     }
 
-    fn get_list(&self, method: Method, args: Vec<Datum>) -> Result<Vec<Datum>> {
+    fn get_list(&self, method: Method, args: Vec<Variant>) -> Result<Vec<Variant>> {
         match self.get(method, args)? {
-            Datum::List(items) => Ok(items),
+            Variant::List(items) => Ok(items),
             _ => Err(Error::manager_gone()),
         }
     }
 
     /// Sends a call whose answer is taken later.
-    fn later<T>(&self, method: Method, args: Vec<Datum>, read: fn(Result<Reply>) -> Result<T>) -> Result<Later<T>> {
+    fn later<T>(&self, method: Method, args: Vec<Variant>, read: fn(Result<Reply>) -> Result<T>) -> Result<Later<T>> {
         let pending = self.start(method, args, AT_ONCE, 0)?;
         Ok(Later { pending, object: self.clone(), method, read, answer: PhantomData })
     }
 }
 
 /// The data of an answer that has some.
-fn into_datum(reply: Reply) -> Result<Datum> {
+fn into_datum(reply: Reply) -> Result<Variant> {
     match reply {
-        Reply::Datum(datum) | Reply::Item(datum) => Ok(datum),
+        Reply::Variant(variant) | Reply::Item(variant) => Ok(variant),
         // A manager of the same version does not answer so.
         _ => Err(Error::manager_gone()),
     }
 }
 
 /// What an answer comes to where "there is none" is one of the expected outcomes.
-fn if_there(answer: Result<Reply>) -> Result<Option<Datum>> {
+fn if_there(answer: Result<Reply>) -> Result<Option<Variant>> {
     use Failure::{Empty, IndexOutOfRange, NoSuchAttribute, NoSuchKey, NotInList};
     match answer {
         Err(Error::Managed { source, .. })

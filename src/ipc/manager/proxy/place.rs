@@ -3,7 +3,7 @@
 use super::{if_there, into_datum};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::manager::client::Object;
-use crate::ipc::manager::data::{Datum, Key};
+use crate::ipc::manager::data::{Key, Variant};
 use crate::ipc::manager::store::{Method, Reply};
 
 /// One place inside an object: each change to it is one step, whatever others do meanwhile.
@@ -22,7 +22,7 @@ pub struct Swap {
     /// Whether what was there was what was expected, and is now the new.
     pub swapped: bool,
     /// What was there; `None` if nothing was.
-    pub found: Option<Datum>,
+    pub found: Option<Variant>,
 }
 
 impl<'a> Place<'a> {
@@ -36,7 +36,7 @@ impl<'a> Place<'a> {
         self
     }
 
-    fn args(&self, more: impl IntoIterator<Item = Datum>) -> Vec<Datum> {
+    fn args(&self, more: impl IntoIterator<Item = Variant>) -> Vec<Variant> {
         let path = self.path.iter().map(|step| step.as_datum().clone()).collect();
         std::iter::once(path).chain(more).collect()
     }
@@ -45,20 +45,20 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// [`Error::Managed`] if the way leads through what is neither list nor dict.
-    pub fn get(&self) -> Result<Option<Datum>> {
+    pub fn get(&self) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::GetAt, self.args([])))
     }
 
-    /// Puts `datum` there.
+    /// Puts `variant` there.
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if a step before the last leads nowhere.
-    pub fn set(&self, datum: impl Into<Datum>) -> Result<()> {
-        self.object.call(Method::SetAt, self.args([datum.into()])).map(drop)
+    pub fn set(&self, variant: impl Into<Variant>) -> Result<()> {
+        self.object.call(Method::SetAt, self.args([variant.into()])).map(drop)
     }
 
     /// Takes away what is there; `None` if nothing was.
-    pub fn remove(&self) -> Result<Option<Datum>> {
+    pub fn remove(&self) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::RemoveAt, self.args([])))
     }
 
@@ -66,8 +66,8 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there is no list.
-    pub fn push(&self, datum: impl Into<Datum>) -> Result<usize> {
-        let len = into_datum(self.object.call(Method::PushAt, self.args([datum.into()]))?)?;
+    pub fn push(&self, variant: impl Into<Variant>) -> Result<usize> {
+        let len = into_datum(self.object.call(Method::PushAt, self.args([variant.into()]))?)?;
         Ok(len.as_int().unwrap_or_default())
     }
 
@@ -75,24 +75,24 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there is no number, or the sum is beyond 64 bits.
-    pub fn add(&self, amount: impl Into<Datum>) -> Result<Datum> {
+    pub fn add(&self, amount: impl Into<Variant>) -> Result<Variant> {
         into_datum(self.object.call(Method::AddAt, self.args([amount.into()]))?)
     }
 
     /// Adds to the number that is there, or to `default` if nothing is, and returns the sum.
-    pub fn add_or(&self, amount: impl Into<Datum>, default: impl Into<Datum>) -> Result<Datum> {
+    pub fn add_or(&self, amount: impl Into<Variant>, default: impl Into<Variant>) -> Result<Variant> {
         into_datum(self.object.call(Method::AddAt, self.args([amount.into(), default.into()]))?)
     }
 
     /// Puts `new` there if what is there is `expected`; `None` is nothing.
-    pub fn compare_and_swap(&self, expected: Option<Datum>, new: Option<Datum>) -> Result<Swap> {
+    pub fn compare_and_swap(&self, expected: Option<Variant>, new: Option<Variant>) -> Result<Swap> {
         let args = self.args([expected.into_iter().collect(), new.into_iter().collect()]);
         swap(self.object.call(Method::CompareAndSwapAt, args)?)
     }
 
     /// Puts there what `change` makes of what is there, again and again until nobody else changed it meanwhile. Returns what
     /// it put there.
-    pub fn alter(&self, mut change: impl FnMut(Option<Datum>) -> Option<Datum>) -> Result<Option<Datum>> {
+    pub fn alter(&self, mut change: impl FnMut(Option<Variant>) -> Option<Variant>) -> Result<Option<Variant>> {
         let mut found = self.get()?;
         loop {
             let new = change(found.clone());

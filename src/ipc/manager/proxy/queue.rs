@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{AT_ONCE, Later, nothing, proxy};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::manager::client::Object;
-use crate::ipc::manager::data::Datum;
+use crate::ipc::manager::data::Variant;
 use crate::ipc::manager::store::{Method, Reply};
 
 /// What both kinds of queues have.
@@ -16,17 +16,17 @@ macro_rules! queue {
             ///
             /// # Errors
             /// [`Error::Managed`] if the queue is shut down.
-            pub fn put(&self, item: impl Into<Datum>) -> Result<()> {
+            pub fn put(&self, item: impl Into<Variant>) -> Result<()> {
                 self.object.call_patiently(Method::Put, vec![item.into()], None, 0).map(drop)
             }
 
             /// Puts an item at the end, waiting at most `timeout` for room. `false` if there was none: it was not put.
-            pub fn put_timeout(&self, item: impl Into<Datum>, timeout: Duration) -> Result<bool> {
+            pub fn put_timeout(&self, item: impl Into<Variant>, timeout: Duration) -> Result<bool> {
                 is_in_time(self.object.call_patiently(Method::Put, vec![item.into()], Some(timeout), 0))
             }
 
             /// Puts an item at the end if there is room. `false` if there is none: it was not put.
-            pub fn try_put(&self, item: impl Into<Datum>) -> Result<bool> {
+            pub fn try_put(&self, item: impl Into<Variant>) -> Result<bool> {
                 is_in_time(self.object.call(Method::Put, vec![item.into()]))
             }
 
@@ -87,17 +87,17 @@ impl Queue {
     ///
     /// # Errors
     /// [`Error::Managed`] if the queue is shut down and empty.
-    pub fn get(&self) -> Result<Datum> {
+    pub fn get(&self) -> Result<Variant> {
         self.get_at_most(None)?.ok_or_else(Error::manager_gone)
     }
 
     /// Takes the first item, waiting at most `timeout` for one.
-    pub fn get_timeout(&self, timeout: Duration) -> Result<Option<Datum>> {
+    pub fn get_timeout(&self, timeout: Duration) -> Result<Option<Variant>> {
         self.get_at_most(Some(timeout))
     }
 
     /// Takes the first item if there is one.
-    pub fn try_get(&self) -> Result<Option<Datum>> {
+    pub fn try_get(&self) -> Result<Option<Variant>> {
         self.get_at_most(AT_ONCE)
     }
 
@@ -105,7 +105,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`Error::ManagerGone`] if it cannot be sent.
-    pub fn put_later(&self, item: impl Into<Datum>) -> Result<Later<()>> {
+    pub fn put_later(&self, item: impl Into<Variant>) -> Result<Later<()>> {
         self.object.later(Method::Put, vec![item.into()], nothing)
     }
 
@@ -117,8 +117,8 @@ impl Queue {
         self.object.tell(Method::TaskDone, vec![])
     }
 
-    fn get_at_most(&self, patience: Option<Duration>) -> Result<Option<Datum>> {
-        match self.object.call_patiently(Method::Get, vec![], patience, 0)? {
+    fn get_at_most(&self, timeout: Option<Duration>) -> Result<Option<Variant>> {
+        match self.object.call_patiently(Method::Get, vec![], timeout, 0)? {
             Reply::Item(item) => Ok(Some(item)),
             Reply::NotInTime => Ok(None),
             _ => Err(Error::manager_gone()),
@@ -161,12 +161,12 @@ impl JoinableQueue {
     }
 
     /// The items that were delivered as often as the queue allows, and never done.
-    pub fn dead_letters(&self) -> Result<Vec<Datum>> {
+    pub fn dead_letters(&self) -> Result<Vec<Variant>> {
         self.object.get_list(Method::DeadLetters, vec![])
     }
 
-    fn get_at_most(&self, patience: Option<Duration>) -> Result<Option<Task>> {
-        match self.object.call_patiently(Method::Get, vec![], patience, 0)? {
+    fn get_at_most(&self, timeout: Option<Duration>) -> Result<Option<Task>> {
+        match self.object.call_patiently(Method::Get, vec![], timeout, 0)? {
             Reply::Leased { lease, deliveries, item } => {
                 Ok(Some(Task { object: self.object.clone(), lease, deliveries, item }))
             }
@@ -183,12 +183,12 @@ pub struct Task {
     object: Object,
     lease: u64,
     deliveries: u32,
-    item: Datum,
+    item: Variant,
 }
 
 impl Task {
     /// The item.
-    pub fn item(&self) -> &Datum {
+    pub fn item(&self) -> &Variant {
         &self.item
     }
 
@@ -201,7 +201,7 @@ impl Task {
     ///
     /// # Standard
     /// Python's `JoinableQueue.task_done`.
-    pub fn task_done(self) -> Result<Datum> {
+    pub fn task_done(self) -> Result<Variant> {
         self.object.tell(Method::TaskDone, vec![self.lease.into()])?;
         Ok(self.item)
     }

@@ -17,7 +17,7 @@ const ROOM_KEPT: usize = 4096;
 
 /// Why the server ended a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Offence {
+pub(super) enum CloseReason {
     Broken,
     NotReading,
     Idle,
@@ -42,7 +42,7 @@ pub(super) struct Connection {
     outgoing: Mutex<Outgoing>,
     /// When it last asked for something, was answered, or took what had waited for it.
     busy_ns: AtomicU64,
-    offence: OnceLock<Offence>,
+    reason: OnceLock<CloseReason>,
     /// Nobody is to be served any more, whatever was asked before.
     is_over: AtomicBool,
 }
@@ -66,7 +66,7 @@ impl Connection {
             socket,
             outgoing: Mutex::new(Outgoing { key, ..Outgoing::default() }),
             busy_ns: AtomicU64::new(now_ns),
-            offence: OnceLock::new(),
+            reason: OnceLock::new(),
             is_over: AtomicBool::new(false),
         }
     }
@@ -152,9 +152,9 @@ impl Connection {
     }
 
     /// Lets its thread leave, with the session. The client sees the end when that is done.
-    pub(super) fn end(&self, offence: Offence) {
+    pub(super) fn end(&self, reason: CloseReason) {
         // The first reason counts.
-        let _ = self.offence.set(offence);
+        let _ = self.reason.set(reason);
         self.is_over.store(true, Relaxed);
         // One that has ended is at its end.
         let _ = socket::hear_no_more(self.socket.as_fd());
@@ -171,8 +171,8 @@ impl Connection {
         self.is_over.load(Relaxed)
     }
 
-    pub(super) fn offence(&self) -> Option<Offence> {
-        self.offence.get().copied()
+    pub(super) fn reason(&self) -> Option<CloseReason> {
+        self.reason.get().copied()
     }
 }
 
@@ -195,7 +195,7 @@ impl AsFd for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::manager::data::Datum;
+    use crate::ipc::manager::data::Variant;
 
     #[test]
     fn client_that_always_reads_a_little_does_not_fill_the_memory() {
@@ -204,7 +204,7 @@ mod tests {
         let (mut read, mut room) = (0, vec![0; 64 << 10]);
         while read < 20 << 20 {
             while !client.is_full() {
-                client.answer(1, Ok(Datum::from("x".repeat(50_000)).into()), None, usize::MAX);
+                client.answer(1, Ok(Variant::from("x".repeat(50_000)).into()), None, usize::MAX);
             }
             assert_eq!(client.flush(0), Sent::Some);
             read += socket::receive(theirs.as_fd(), &mut room).expect("some");

@@ -14,7 +14,7 @@ pub struct Limits {
     /// How many clients there may be at once. Each has a thread of the manager.
     pub clients: usize,
     /// How many may be in the middle of their greeting at once, at each entrance; the others wait outside.
-    pub greeting: usize,
+    pub handshake: usize,
     /// How long the whole greeting may take.
     pub greeting_time: Duration,
     /// How long a client may take none of its answers while some wait for it. The kernel tells of what it takes in large
@@ -29,7 +29,7 @@ impl Default for Limits {
         Limits {
             frame: 16 << 20,
             clients: 4096,
-            greeting: 64,
+            handshake: 64,
             greeting_time: Duration::from_secs(2),
             unread_time: Duration::from_secs(10),
             idle_time: None,

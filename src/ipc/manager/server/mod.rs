@@ -8,9 +8,9 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `poller`, `arrival`, `entrance` | who comes in, and whose time is over |
-//! | `attendant` | the thread of one client |
-//! | `hub` | what they share: the objects behind one lock, and who is connected |
+//! | `poller`, `accepted`, `listener` | who comes in, and whose time is over |
+//! | `handler` | the thread of one client |
+//! | `state` | what they share: the objects behind one lock, and who is connected |
 //! | `connection` | what waits to be sent to a client |
 //!
 //! # Death
@@ -21,13 +21,13 @@
 //! # Standard
 //! `epoll(7)`, level-triggered. A thread for each connection as Python has it, which unlike this accepts between handshakes.
 
-mod arrival;
-mod attendant;
+mod accept;
 mod connection;
-mod entrance;
-mod hub;
+mod handler;
 mod limits;
+mod listener;
 mod poller;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -41,43 +41,43 @@ pub use limits::Limits;
 use super::status::Status;
 use super::wire::{AuthKey, Transport};
 use crate::sys::socket;
-use entrance::Entrance;
-use hub::Hub;
+use listener::Listener;
 pub(crate) use poller::Watcher;
 use poller::{Poller, has_panicked};
+use state::ServerState;
 
 /// A server, before it serves.
 #[derive(Debug)]
 pub(crate) struct Server {
-    hub: Hub,
+    state: ServerState,
     key: AuthKey,
     own_user: u32,
-    entrances: Vec<Entrance>,
+    listeners: Vec<Listener>,
 }
 
 impl Server {
     pub(crate) fn new(key: AuthKey, limits: Limits) -> io::Result<Self> {
-        Ok(Server { hub: Hub::new(limits)?, key, own_user: socket::own_user(), entrances: Vec::new() })
+        Ok(Server { state: ServerState::new(limits)?, key, own_user: socket::own_user(), listeners: Vec::new() })
     }
 
     /// Lets clients in through a door: the server's end of a packet socket pair.
     pub(crate) fn add_door(&mut self, socket: OwnedFd) {
-        self.entrances.push(Entrance::door(socket));
+        self.listeners.push(Listener::of_parent(socket));
     }
 
     /// Lets clients in through a listening socket.
     pub(crate) fn add_listener(&mut self, socket: OwnedFd, transport: Transport) {
-        self.entrances.push(Entrance::listener(socket, transport));
+        self.listeners.push(Listener::bound(socket, transport));
     }
 
     /// Serves until `stop` is readable or closed at its other end. Returns what there was at the end.
     pub(crate) fn run(self, stop: impl AsFd, watcher: Watcher<'_>) -> io::Result<Status> {
-        let Server { hub, key, own_user, entrances } = self;
+        let Server { state, key, own_user, listeners } = self;
         thread::scope(|scope| {
-            let poll = || Poller::new(&hub, scope, key, own_user, entrances)?.run(stop.as_fd(), watcher);
+            let poll = || Poller::new(&state, scope, key, own_user, listeners)?.run(stop.as_fd(), watcher);
             // It panics if another thread has with the lock held. However it ends, the scope waits for the clients' threads.
             let ended = panic::catch_unwind(AssertUnwindSafe(poll));
-            hub.hang_up();
+            state.hang_up();
             ended.unwrap_or_else(|_| Err(has_panicked()))
         })
     }

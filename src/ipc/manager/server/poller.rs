@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::thread::Scope;
 use std::time::Duration;
 
-use super::arrival::Greeting;
-use super::connection::{Connection, Offence};
-use super::entrance::Entrance;
-use super::hub::Hub;
-use crate::ipc::deadline::LOOK_EVERY_NS;
+use super::accept::Handshake;
+use super::connection::{CloseReason, Connection};
+use super::listener::Listener;
+use super::state::ServerState;
+use crate::ipc::deadline::LIVENESS_CHECK_NS;
 use crate::ipc::manager::status::Status;
 use crate::ipc::manager::store::SessionId;
 use crate::ipc::manager::wire::AuthKey;
@@ -33,13 +33,13 @@ const SCRATCH: usize = 4 * 1024;
 const TELL_EVERY_NS: u64 = 500_000_000;
 
 pub(super) struct Poller<'scope, 'env> {
-    pub(super) hub: &'scope Hub,
+    pub(super) state: &'scope ServerState,
     /// Where the clients' threads live.
     pub(super) scope: &'scope Scope<'scope, 'env>,
     pub(super) key: AuthKey,
     pub(super) own_user: u32,
-    pub(super) entrances: Vec<Entrance>,
-    pub(super) greetings: HashMap<u64, Greeting>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) greetings: HashMap<u64, Handshake>,
     pub(super) last_token: u64,
     pub(super) scratch: Vec<u8>,
     looked_ns: u64,
@@ -50,54 +50,54 @@ pub(crate) type Watcher<'a> = Option<&'a mut dyn FnMut(&Status)>;
 
 impl<'scope, 'env> Poller<'scope, 'env> {
     pub(super) fn new(
-        hub: &'scope Hub,
+        state: &'scope ServerState,
         scope: &'scope Scope<'scope, 'env>,
         key: AuthKey,
         own_user: u32,
-        entrances: Vec<Entrance>,
+        listeners: Vec<Listener>,
     ) -> io::Result<Self> {
         let mut poller = Poller {
-            hub,
+            state,
             scope,
             key,
             own_user,
-            entrances,
+            listeners,
             greetings: HashMap::new(),
             last_token: FIRST_GREETING,
             scratch: vec![0; SCRATCH],
             looked_ns: 0,
         };
-        hub.epoll.add(&hub.bell, BELL, Interest::Readable)?;
-        (0..poller.entrances.len()).for_each(|number| poller.open_entrance(number));
+        state.epoll.add(&state.wakeup, BELL, Interest::Readable)?;
+        (0..poller.listeners.len()).for_each(|number| poller.open_entrance(number));
         Ok(poller)
     }
 
     /// Goes on until `stop` says so. Returns what there was at the end.
     pub(super) fn run(mut self, stop: BorrowedFd<'_>, mut watcher: Watcher<'_>) -> io::Result<Status> {
-        self.hub.epoll.add(stop, STOP, Interest::Readable)?;
+        self.state.epoll.add(stop, STOP, Interest::Readable)?;
         let (mut told, mut tell_ns) = (None, watcher.is_some().then_some(0));
         loop {
-            let ready = self.hub.epoll.wait(self.sleeps_until(tell_ns))?;
+            let ready = self.state.epoll.wait(self.sleeps_until(tell_ns))?;
             let now_ns = monotonic_ns();
             for token in ready {
                 match token {
-                    STOP => return Ok(self.hub.lock().status()),
-                    BELL => self.hub.bell.clear(),
+                    STOP => return Ok(self.state.lock().status()),
+                    BELL => self.state.wakeup.clear(),
                     token if token & CLIENT != 0 => self.client_has_room(SessionId(token & !CLIENT)),
                     token if token >= FIRST_GREETING => self.greeter_is_ready(token, now_ns),
-                    token => self.arrivals((token - FIRST_ENTRANCE) as usize, now_ns),
+                    token => self.accept_all((token - FIRST_ENTRANCE) as usize, now_ns),
                 }
             }
-            if self.hub.has_failed() {
+            if self.state.has_failed() {
                 return Err(has_panicked());
             }
-            let mut inner = self.hub.lock();
+            let mut inner = self.state.lock();
             inner.store.expire(now_ns);
-            self.hub.deliver(inner);
+            self.state.deliver(inner);
             self.look_through(now_ns);
             if let Some(watcher) = watcher.as_mut().filter(|_| tell_ns.is_some_and(|tell_ns| tell_ns <= now_ns)) {
                 tell_ns = Some(now_ns + TELL_EVERY_NS);
-                let status = self.hub.lock().status();
+                let status = self.state.lock().status();
                 if told != Some(status) {
                     watcher(&status);
                     told = Some(status);
@@ -108,50 +108,50 @@ impl<'scope, 'env> Poller<'scope, 'env> {
 
     /// Until when to sleep if nothing happens.
     fn sleeps_until(&self, tell_ns: Option<u64>) -> Option<u64> {
-        let look_ns = self.has_to_look().then_some(self.looked_ns + LOOK_EVERY_NS);
-        self.hub.lock().poller_sleeps(look_ns.into_iter().chain(tell_ns).min())
+        let look_ns = self.has_to_look().then_some(self.looked_ns + LIVENESS_CHECK_NS);
+        self.state.lock().poller_sleeps(look_ns.into_iter().chain(tell_ns).min())
     }
 
     fn client_has_room(&self, session: SessionId) {
-        let client = self.hub.lock().clients.get(&session).cloned();
+        let client = self.state.lock().clients.get(&session).cloned();
         if let Some(client) = client {
-            self.hub.send(&client);
+            self.state.send(&client);
         }
     }
 
     fn has_to_look(&self) -> bool {
-        self.hub.limits.idle_time.is_some()
-            || self.hub.has_unread()
-            || self.entrances.iter().any(|entrance| entrance.greeting > 0 || !(entrance.is_open || entrance.is_over))
+        self.state.limits.idle_time.is_some()
+            || self.state.has_unread()
+            || self.listeners.iter().any(|listener| listener.handshake > 0 || !(listener.is_open || listener.is_over))
     }
 
     /// Ends the connections whose time is over.
     fn look_through(&mut self, now_ns: u64) {
-        if now_ns < self.looked_ns + LOOK_EVERY_NS || !self.has_to_look() {
+        if now_ns < self.looked_ns + LIVENESS_CHECK_NS || !self.has_to_look() {
             return;
         }
         self.looked_ns = now_ns;
         let is_over = |since_ns: u64, limit: Duration| u128::from(now_ns.saturating_sub(since_ns)) > limit.as_nanos();
-        let limits = &self.hub.limits;
-        for (client, since_ns) in self.hub.unread() {
+        let limits = &self.state.limits;
+        for (client, since_ns) in self.state.unread() {
             if is_over(since_ns, limits.unread_time) {
-                client.end(Offence::NotReading);
+                client.end(CloseReason::NotReading);
             }
         }
         if let Some(limit) = limits.idle_time {
             let is_idle = |client: &Arc<Connection>| is_over(client.busy_ns(), limit);
-            for client in self.hub.waiting_for_nothing(is_idle) {
-                client.end(Offence::Idle);
+            for client in self.state.waiting_for_nothing(is_idle) {
+                client.end(CloseReason::Idle);
             }
         }
         let late: Vec<u64> = (self.greetings.iter())
-            .filter(|(_, greeting)| is_over(greeting.begun_ns, limits.greeting_time))
+            .filter(|(_, handshake)| is_over(handshake.begun_ns, limits.greeting_time))
             .map(|(token, _)| *token)
             .collect();
-        self.hub.lock().refused.too_slow += late.len() as u64;
+        self.state.lock().refused.too_slow += late.len() as u64;
         late.into_iter().for_each(|token| drop(self.greeting_ended(token)));
-        for number in 0..self.entrances.len() {
-            if self.entrances[number].is_to_open(self.hub.limits.greeting) {
+        for number in 0..self.listeners.len() {
+            if self.listeners[number].is_to_open(self.state.limits.handshake) {
                 self.open_entrance(number);
             }
         }

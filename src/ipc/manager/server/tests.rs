@@ -6,8 +6,8 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::*;
-use crate::ipc::manager::data::{Datum, Kind, ObjectId};
-use crate::ipc::manager::store::{Call, Failure, Method, Patience, Reply, Request};
+use crate::ipc::manager::data::{Kind, ObjectId, Variant};
+use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request, Timeout};
 use crate::ipc::manager::wire::{
     Broken, Inbox, Initiator, Next, Refused, ToClient, ToServer, decode, encode, finish_frame, start_frame,
 };
@@ -16,7 +16,7 @@ use crate::sys::socket;
 
 /// A server behind a door, which ends when this is dropped.
 struct Stage {
-    door: OwnedFd,
+    endpoint: OwnedFd,
     life: Option<OwnedFd>,
     server: Option<thread::JoinHandle<Status>>,
 }
@@ -27,19 +27,19 @@ impl Stage {
     }
 
     fn with(limits: Limits, change: impl FnOnce(&mut Server)) -> Stage {
-        let (inside, door) = socket::packet_pair().expect("a pair");
+        let (inside, endpoint) = socket::packet_pair().expect("a pair");
         let (stop, life) = std::io::pipe().expect("a pipe");
         let mut server = Server::new(key(), limits).expect("a server");
         server.add_door(inside);
         change(&mut server);
         let server = thread::spawn(move || server.run(OwnedFd::from(stop), None).expect("it runs"));
-        Stage { door, life: Some(life.into()), server: Some(server) }
+        Stage { endpoint, life: Some(life.into()), server: Some(server) }
     }
 
     /// A connection that has said nothing yet.
     fn stranger(&self) -> Peer {
         let (ours, theirs) = socket::stream_pair().expect("a pair");
-        socket::pass_descriptor(self.door.as_fd(), theirs.as_fd()).expect("room");
+        socket::pass_descriptor(self.endpoint.as_fd(), theirs.as_fd()).expect("room");
         Peer { socket: ours, inbox: Inbox::default() }
     }
 
@@ -149,8 +149,8 @@ impl Peer {
     }
 }
 
-fn call(object: ObjectId, method: Method, args: Vec<Datum>) -> Request {
-    Request::Call(Call { object, method, args, patience: Patience::Forever, thread: 0 })
+fn call(object: ObjectId, method: Method, args: Vec<Variant>) -> Request {
+    Request::Call(Call { object, method, args, timeout: Timeout::Forever, thread: 0 })
 }
 
 #[test]
@@ -187,14 +187,15 @@ fn request_before_the_key_is_refused() {
 
 #[test]
 fn watcher_is_told_of_clients_and_wrong_keys() {
-    let (inside, door) = socket::packet_pair().expect("a pair");
+    let (inside, endpoint) = socket::packet_pair().expect("a pair");
     let (stop, life) = std::io::pipe().expect("a pipe");
     let (tell, told) = std::sync::mpsc::channel();
     let mut server = Server::new(key(), Limits::default()).expect("a server");
     server.add_door(inside);
     let run =
         move || server.run(OwnedFd::from(stop), Some(&mut |status: &Status| tell.send(*status).expect("awaited")));
-    let stage = Stage { door, life: Some(life.into()), server: Some(thread::spawn(move || run().expect("it runs"))) };
+    let stage =
+        Stage { endpoint, life: Some(life.into()), server: Some(thread::spawn(move || run().expect("it runs"))) };
     let until = |is_so: &dyn Fn(&Status) -> bool| {
         let next = || told.recv_timeout(Duration::from_secs(20)).expect("the numbers have changed");
         while !is_so(&next()) {}
@@ -225,13 +226,13 @@ fn process_of_another_user_is_turned_away() {
 fn what_is_no_connection_does_not_come_through_the_door() {
     let stage = Stage::new(Limits::default());
     let (packets, other) = socket::packet_pair().expect("a pair");
-    socket::pass_descriptor(stage.door.as_fd(), packets.as_fd()).expect("room");
+    socket::pass_descriptor(stage.endpoint.as_fd(), packets.as_fd()).expect("room");
     let (ends, _) = std::io::pipe().expect("a pipe");
-    socket::pass_descriptor(stage.door.as_fd(), ends.as_fd()).expect("room");
-    socket::send_some(stage.door.as_fd(), b"nothing").expect("room");
-    socket::send_some(stage.door.as_fd(), b"").expect("room");
+    socket::pass_descriptor(stage.endpoint.as_fd(), ends.as_fd()).expect("room");
+    socket::send_some(stage.endpoint.as_fd(), b"nothing").expect("room");
+    socket::send_some(stage.endpoint.as_fd(), b"").expect("room");
     let (mut ends, three) = std::io::pipe().expect("a pipe");
-    socket::pass_descriptors(stage.door.as_fd(), &[three.as_fd(); 3]).expect("room");
+    socket::pass_descriptors(stage.endpoint.as_fd(), &[three.as_fd(); 3]).expect("room");
     drop((packets, other, three));
     stage.client();
     assert_eq!(ends.read(&mut [0]).expect("readable"), 0, "none of the three is kept");
@@ -246,7 +247,7 @@ fn client_that_does_not_read_is_stopped_and_then_ended() {
     let list = reading.list();
     let mut silent = stage.client();
     let own = silent.list();
-    let long = Datum::from("x".repeat(100_000));
+    let long = Variant::from("x".repeat(100_000));
     silent.ask(1, call(own, Method::Append, vec![long]));
     silent.answer();
     // Each answer is long; the server takes no more of these than it has room for, and nobody else waits.
@@ -271,7 +272,7 @@ fn client_that_reads_late_gets_every_answer_in_order() {
     let stage = Stage::new(Limits::default());
     let mut peer = stage.client();
     let list = peer.list();
-    peer.ask(1, call(list, Method::Append, vec![Datum::from("x".repeat(50_000))]));
+    peer.ask(1, call(list, Method::Append, vec![Variant::from("x".repeat(50_000))]));
     peer.answer();
     // Far above what the server keeps for a client that does not read.
     for id in 100..300 {
@@ -297,8 +298,8 @@ fn items_that_a_client_did_not_take_go_back_when_it_is_gone() {
     taker.create(Kind::Queue, "queue");
     for number in 0..items {
         // Longer than what a socket holds, all together.
-        let item = vec![Datum::from(number), Datum::from("x".repeat(100_000))];
-        other.ask(1, call(queue, Method::Put, vec![Datum::from(item)]));
+        let item = vec![Variant::from(number), Variant::from("x".repeat(100_000))];
+        other.ask(1, call(queue, Method::Put, vec![Variant::from(item)]));
         other.answer();
     }
     (0..items).for_each(|id| taker.ask(id as u64, call(queue, Method::Get, vec![])));
@@ -306,7 +307,7 @@ fn items_that_a_client_did_not_take_go_back_when_it_is_gone() {
     loop {
         other.ask(2, call(queue, Method::Qsize, vec![]));
         match other.answer() {
-            ToClient::Answer { result: Ok(Reply::Datum(left)), .. } if (0..30).any(|few| left == few.into()) => break,
+            ToClient::Answer { result: Ok(Reply::Variant(left)), .. } if (0..30).any(|few| left == few.into()) => break,
             _ => thread::yield_now(),
         }
     }
@@ -314,15 +315,15 @@ fn items_that_a_client_did_not_take_go_back_when_it_is_gone() {
     let read = taker.frames().len();
     drop(taker);
     let Request::Call(get) = call(queue, Method::Get, vec![]) else { panic!("a call") };
-    let get = Request::Call(Call { patience: Patience::Nanos(5_000_000_000), ..get });
+    let get = Request::Call(Call { timeout: Timeout::Nanos(5_000_000_000), ..get });
     // All that the socket could not hold, whatever came back first.
     let (mut got, taken_at_most) = (Vec::new(), read + 4);
     while (items - got.len() as i64..items).ne(got.iter().copied()) || got.len() < items as usize - taken_at_most {
         other.ask(3, get.clone());
-        let ToClient::Answer { result: Ok(Reply::Item(Datum::List(item))), .. } = other.answer() else {
+        let ToClient::Answer { result: Ok(Reply::Item(Variant::List(item))), .. } = other.answer() else {
             panic!("lost: only {got:?} came back")
         };
-        got.extend((0..items).find(|number| item[0] == Datum::from(*number)));
+        got.extend((0..items).find(|number| item[0] == Variant::from(*number)));
         got.sort_unstable();
     }
     stage.end();
@@ -332,12 +333,12 @@ fn items_that_a_client_did_not_take_go_back_when_it_is_gone() {
 fn server_ends_when_one_of_its_threads_has_panicked() {
     let panics_with_the_lock = |server: &Server| {
         let panicked = panic::catch_unwind(AssertUnwindSafe(|| {
-            let _held = server.hub.lock();
+            let _held = server.state.lock();
             panic!("as a request may")
         }));
         drop(panicked.expect_err("it did"));
     };
-    let fails = |server: &Server| server.hub.fail();
+    let fails = |server: &Server| server.state.fail();
     for break_it in [&fails as &dyn Fn(&Server), &panics_with_the_lock] {
         let (_life, stop) = std::io::pipe().expect("a pipe");
         let server = Server::new(key(), Limits::default()).expect("a server");
@@ -361,7 +362,7 @@ fn answer_above_the_limit_is_an_error_and_not_the_end() {
     let mut peer = stage.client();
     let list = peer.list();
     for id in 1..4 {
-        peer.ask(id, call(list, Method::Append, vec![Datum::from("x".repeat(5_000))]));
+        peer.ask(id, call(list, Method::Append, vec![Variant::from("x".repeat(5_000))]));
         peer.answer();
     }
     peer.ask(9, call(list, Method::Copy, vec![]));

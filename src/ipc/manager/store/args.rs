@@ -8,7 +8,7 @@ use std::vec;
 
 use super::failure::Failure;
 use super::method::{Method, Signature};
-use crate::ipc::manager::data::{Datum, Int, Key, Kind, Map};
+use crate::ipc::manager::data::{Int, Key, Kind, Map, Variant};
 
 /// What is called: a method, or a type to make an object of it.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ impl fmt::Display for Called {
 
 /// The arguments of a call, taken one after the other.
 pub(crate) struct Args {
-    items: vec::IntoIter<Datum>,
+    items: vec::IntoIter<Variant>,
     called: Called,
     signature: Signature,
     taken: usize,
@@ -36,17 +36,17 @@ pub(crate) struct Args {
 
 impl Args {
     /// The arguments of a method of an object of type `kind`, if it has this method, with so many arguments.
-    pub(crate) fn of_method(method: Method, kind: Kind, items: Vec<Datum>) -> Result<Self, Failure> {
+    pub(crate) fn of_method(method: Method, kind: Kind, items: Vec<Variant>) -> Result<Self, Failure> {
         let signature = method.signature(kind).ok_or(Failure::NoSuchMethod { kind, method })?;
         Args::new(Called::Method(method), signature, items)
     }
 
     /// The arguments to make an object of type `kind`, if these are as many as it takes.
-    pub(crate) fn of_type(kind: Kind, items: Vec<Datum>) -> Result<Self, Failure> {
+    pub(crate) fn of_type(kind: Kind, items: Vec<Variant>) -> Result<Self, Failure> {
         Args::new(Called::Type(kind), kind.signature(), items)
     }
 
-    fn new(called: Called, signature: Signature, items: Vec<Datum>) -> Result<Self, Failure> {
+    fn new(called: Called, signature: Signature, items: Vec<Variant>) -> Result<Self, Failure> {
         if !signature.takes(items.len()) {
             let (called, takes) = (called.to_string(), signature.to_string());
             return Err(Failure::ArgumentCount { called, takes, given: items.len() });
@@ -55,93 +55,93 @@ impl Args {
     }
 
     /// The next argument, of any shape.
-    pub(crate) fn datum(&mut self) -> Result<Datum, Failure> {
+    pub(crate) fn variant(&mut self) -> Result<Variant, Failure> {
         self.optional().ok_or_else(|| self.bad("a value", "nothing"))
     }
 
     /// The next argument, if there is one.
-    pub(crate) fn optional(&mut self) -> Option<Datum> {
+    pub(crate) fn optional(&mut self) -> Option<Variant> {
         self.taken += 1;
         self.items.next()
     }
 
     pub(crate) fn key(&mut self) -> Result<Key, Failure> {
-        Ok(Key::try_from(self.datum()?)?)
+        Ok(Key::try_from(self.variant()?)?)
     }
 
     pub(crate) fn int<N: TryFrom<i128>>(&mut self) -> Result<N, Failure> {
-        let datum = self.datum()?;
-        self.as_int(&datum)
+        let variant = self.variant()?;
+        self.as_int(&variant)
     }
 
     pub(crate) fn int_or<N: TryFrom<i128>>(&mut self, default: N) -> Result<N, Failure> {
         match self.optional() {
-            None | Some(Datum::Null) => Ok(default),
-            Some(datum) => self.as_int(&datum),
+            None | Some(Variant::Null) => Ok(default),
+            Some(variant) => self.as_int(&variant),
         }
     }
 
-    fn as_int<N: TryFrom<i128>>(&self, datum: &Datum) -> Result<N, Failure> {
-        let wrong = || match datum.as_int::<i128>() {
+    fn as_int<N: TryFrom<i128>>(&self, variant: &Variant) -> Result<N, Failure> {
+        let wrong = || match variant.as_int::<i128>() {
             Some(number) => self.bad("a whole number in its range", &number.to_string()),
-            None => self.bad("a whole number", datum.shape()),
+            None => self.bad("a whole number", variant.shape()),
         };
-        datum.as_int().ok_or_else(wrong)
+        variant.as_int().ok_or_else(wrong)
     }
 
     pub(crate) fn bool_or(&mut self, default: bool) -> Result<bool, Failure> {
         match self.optional() {
-            None | Some(Datum::Null) => Ok(default),
-            Some(datum) => datum.as_bool().ok_or_else(|| self.bad("true or false", datum.shape())),
+            None | Some(Variant::Null) => Ok(default),
+            Some(variant) => variant.as_bool().ok_or_else(|| self.bad("true or false", variant.shape())),
         }
     }
 
     pub(crate) fn text(&mut self) -> Result<String, Failure> {
-        match self.datum()? {
-            Datum::Str(text) => Ok(text),
+        match self.variant()? {
+            Variant::Str(text) => Ok(text),
             other => Err(self.bad("text", other.shape())),
         }
     }
 
-    pub(crate) fn list(&mut self) -> Result<Vec<Datum>, Failure> {
-        let datum = self.datum()?;
-        self.as_list(datum)
+    pub(crate) fn list(&mut self) -> Result<Vec<Variant>, Failure> {
+        let variant = self.variant()?;
+        self.as_list(variant)
     }
 
-    pub(crate) fn list_or_empty(&mut self) -> Result<Vec<Datum>, Failure> {
-        self.optional().map_or(Ok(Vec::new()), |datum| self.as_list(datum))
+    pub(crate) fn list_or_empty(&mut self) -> Result<Vec<Variant>, Failure> {
+        self.optional().map_or(Ok(Vec::new()), |variant| self.as_list(variant))
     }
 
-    fn as_list(&self, datum: Datum) -> Result<Vec<Datum>, Failure> {
-        match datum {
-            Datum::List(items) => Ok(items),
+    fn as_list(&self, variant: Variant) -> Result<Vec<Variant>, Failure> {
+        match variant {
+            Variant::List(items) => Ok(items),
             other => Err(self.bad("a list", other.shape())),
         }
     }
 
     /// A dict, or a list of pairs.
     pub(crate) fn entries(&mut self) -> Result<Map, Failure> {
-        let datum = self.datum()?;
-        self.as_entries(datum)
+        let variant = self.variant()?;
+        self.as_entries(variant)
     }
 
     pub(crate) fn entries_or_empty(&mut self) -> Result<Map, Failure> {
-        self.optional().map_or(Ok(Map::new()), |datum| self.as_entries(datum))
+        self.optional().map_or(Ok(Map::new()), |variant| self.as_entries(variant))
     }
 
-    fn as_entries(&self, datum: Datum) -> Result<Map, Failure> {
+    fn as_entries(&self, variant: Variant) -> Result<Map, Failure> {
         let what = "a dict or a list of pairs";
         let pair = |pair| match pair {
-            Datum::List(pair) => {
-                let wrong = |pair: Vec<Datum>| self.bad(what, &format!("a list with a list of {}", pair.len()));
-                let [key, datum] = <[Datum; 2]>::try_from(pair).map_err(wrong)?;
-                Ok((Key::try_from(key)?, datum))
+            Variant::List(pair) => {
+                let wrong = |pair: Vec<Variant>| self.bad(what, &format!("a list with a list of {}", pair.len()));
+                let [key, variant] = <[Variant; 2]>::try_from(pair).map_err(wrong)?;
+                Ok((Key::try_from(key)?, variant))
             }
             other => Err(self.bad(what, &format!("a list with {}", other.shape()))),
         };
-        match datum {
-            Datum::Dict(map) => Ok(*map),
-            Datum::List(pairs) => pairs.into_iter().map(pair).collect(),
+        match variant {
+            Variant::Dict(map) => Ok(*map),
+            Variant::List(pairs) => pairs.into_iter().map(pair).collect(),
             other => Err(self.bad(what, other.shape())),
         }
     }
@@ -152,11 +152,11 @@ impl Args {
     }
 
     /// Something or nothing: a list of one or of none.
-    pub(crate) fn maybe(&mut self) -> Result<Option<Datum>, Failure> {
+    pub(crate) fn maybe(&mut self) -> Result<Option<Variant>, Failure> {
         let what = "a list of one, or of none for nothing";
-        match self.datum()? {
-            Datum::List(mut list) if list.len() <= 1 => Ok(list.pop()),
-            Datum::List(list) => Err(self.bad(what, &format!("a list of {}", list.len()))),
+        match self.variant()? {
+            Variant::List(mut list) if list.len() <= 1 => Ok(list.pop()),
+            Variant::List(list) => Err(self.bad(what, &format!("a list of {}", list.len()))),
             other => Err(self.bad(what, other.shape())),
         }
     }
@@ -164,9 +164,9 @@ impl Args {
     /// A slice: begin, end and step, each a number or null.
     pub(crate) fn slice(&mut self) -> Result<[Option<i64>; 3], Failure> {
         let mut bound = || match self.optional() {
-            None | Some(Datum::Null) => Ok(None),
+            None | Some(Variant::Null) => Ok(None),
             // What lies beyond 64 signed bits lies beyond every list.
-            Some(Datum::Int(number)) => Ok(Some(clamp(number))),
+            Some(Variant::Int(number)) => Ok(Some(clamp(number))),
             Some(other) => Err(self.bad("a whole number or null", other.shape())),
         };
         Ok([bound()?, bound()?, bound()?])

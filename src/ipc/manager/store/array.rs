@@ -12,26 +12,26 @@ use super::call::Reply;
 use super::failure::Failure;
 use super::method::Method;
 use super::slice::{place, places};
-use crate::ipc::manager::data::{Datum, Kind};
+use crate::ipc::manager::data::{Kind, Variant};
 
 /// A value object: one piece of data.
 #[derive(Debug)]
 pub(crate) struct Value {
     typecode: String,
-    pub(crate) datum: Datum,
+    pub(crate) variant: Variant,
 }
 
 impl Value {
     pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
-        let (typecode, datum) = (args.text()?, args.datum()?);
-        Ok(Value { typecode, datum })
+        let (typecode, variant) = (args.text()?, args.variant()?);
+        Ok(Value { typecode, variant })
     }
 
     pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Result<Reply, Failure> {
         let reply = match method {
-            Method::Get | Method::Snapshot => self.datum.clone().into(),
+            Method::Get | Method::Snapshot => self.variant.clone().into(),
             Method::Set => {
-                self.datum = args.datum()?;
+                self.variant = args.variant()?;
                 Reply::DONE
             }
             Method::Typecode => self.typecode.as_str().into(),
@@ -68,40 +68,40 @@ impl Typecode {
         })
     }
 
-    fn to_word(self, datum: &Datum) -> Result<u64, Failure> {
-        let wrong = |what: &str| Failure::bad_argument(format!("{what} for typecode '{}'", self.0), datum.shape());
-        let out_of_range = || Failure::OutOfRange { value: datum.to_string(), typecode: self.0 };
+    fn to_word(self, variant: &Variant) -> Result<u64, Failure> {
+        let wrong = |what: &str| Failure::bad_argument(format!("{what} for typecode '{}'", self.0), variant.shape());
+        let out_of_range = || Failure::OutOfRange { value: variant.to_string(), typecode: self.0 };
         match (self.0, self.limits()) {
             (_, Some((least, greatest))) => {
-                let number: i128 = datum.as_int().ok_or_else(|| wrong("a whole number"))?;
+                let number: i128 = variant.as_int().ok_or_else(|| wrong("a whole number"))?;
                 // The low 64 bits hold every number between the limits.
                 if (least..=greatest).contains(&number) { Ok(number as u64) } else { Err(out_of_range()) }
             }
             ('f', _) => {
-                let number = datum.as_f64().ok_or_else(|| wrong("a number"))?;
+                let number = variant.as_f64().ok_or_else(|| wrong("a number"))?;
                 Ok(u64::from((number as f32).to_bits()))
             }
-            ('d', _) => datum.as_f64().map(f64::to_bits).ok_or_else(|| wrong("a number")),
+            ('d', _) => variant.as_f64().map(f64::to_bits).ok_or_else(|| wrong("a number")),
             ('u', _) => {
-                let mut chars = datum.as_str().ok_or_else(|| wrong("one character"))?.chars();
+                let mut chars = variant.as_str().ok_or_else(|| wrong("one character"))?.chars();
                 let (char, rest) = (chars.next(), chars.next());
                 char.filter(|_| rest.is_none()).map(u64::from).ok_or_else(|| wrong("one character"))
             }
-            _ => match datum.as_bytes() {
+            _ => match variant.as_bytes() {
                 Some([byte]) => Ok(u64::from(*byte)),
                 _ => Err(wrong("one byte")),
             },
         }
     }
 
-    fn to_datum(self, word: u64) -> Datum {
+    fn to_datum(self, word: u64) -> Variant {
         match (self.0, self.limits()) {
-            (_, Some((0, _))) => Datum::from(word),
-            (_, Some(_)) => Datum::from(word as i64),
-            ('f', _) => Datum::Float(f32::from_bits(word as u32).into()),
-            ('d', _) => Datum::Float(f64::from_bits(word)),
-            ('u', _) => Datum::Str(char::from_u32(word as u32).into_iter().collect()),
-            _ => Datum::bytes([word as u8]),
+            (_, Some((0, _))) => Variant::from(word),
+            (_, Some(_)) => Variant::from(word as i64),
+            ('f', _) => Variant::Float(f32::from_bits(word as u32).into()),
+            ('d', _) => Variant::Float(f64::from_bits(word)),
+            ('u', _) => Variant::Str(char::from_u32(word as u32).into_iter().collect()),
+            _ => Variant::bytes([word as u8]),
         }
     }
 }
@@ -119,14 +119,14 @@ pub(crate) struct Array {
 impl Array {
     pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
         let typecode = Typecode::new(&args.text()?)?;
-        let words = match args.datum()? {
-            Datum::List(items) => items.iter().map(|item| typecode.to_word(item)).collect::<Result<_, _>>()?,
+        let words = match args.variant()? {
+            Variant::List(items) => items.iter().map(|item| typecode.to_word(item)).collect::<Result<_, _>>()?,
             // Bytes are the elements of an array of bytes.
-            Datum::Bytes(bytes) if typecode.0 == 'c' => bytes.into_iter().map(u64::from).collect(),
-            datum => {
-                let len = datum.as_int().filter(|len| *len <= ZEROS_LIMIT);
+            Variant::Bytes(bytes) if typecode.0 == 'c' => bytes.into_iter().map(u64::from).collect(),
+            variant => {
+                let len = variant.as_int().filter(|len| *len <= ZEROS_LIMIT);
                 let wrong = || {
-                    Failure::bad_argument(format!("a length of at most {ZEROS_LIMIT}, or a list"), datum.to_string())
+                    Failure::bad_argument(format!("a length of at most {ZEROS_LIMIT}, or a list"), variant.to_string())
                 };
                 vec![0; len.ok_or_else(wrong)?]
             }
@@ -141,12 +141,12 @@ impl Array {
             Method::GetItem => self.get(args.int()?)?.into(),
             Method::SetItem => {
                 let index = args.int()?;
-                self.set(index, &args.datum()?)?;
+                self.set(index, &args.variant()?)?;
                 Reply::DONE
             }
             Method::GetSlice => {
                 let word = |at: usize| typecode.to_datum(self.words[at]);
-                places(args.slice()?, len)?.into_iter().map(word).collect::<Datum>().into()
+                places(args.slice()?, len)?.into_iter().map(word).collect::<Variant>().into()
             }
             Method::SetSlice => {
                 let (places, new) = (places(args.slice()?, len)?, args.list()?);
@@ -159,20 +159,20 @@ impl Array {
             }
             Method::Typecode => typecode.0.to_string().into(),
             Method::Copy | Method::Snapshot => {
-                self.words.iter().map(|word| typecode.to_datum(*word)).collect::<Datum>().into()
+                self.words.iter().map(|word| typecode.to_datum(*word)).collect::<Variant>().into()
             }
             _ => return Err(Failure::NoSuchMethod { kind: Kind::Array, method }),
         };
         Ok(reply)
     }
 
-    pub(crate) fn get(&self, index: i64) -> Result<Datum, Failure> {
+    pub(crate) fn get(&self, index: i64) -> Result<Variant, Failure> {
         Ok(self.typecode.to_datum(self.words[place(index, self.words.len())?]))
     }
 
-    pub(crate) fn set(&mut self, index: i64, datum: &Datum) -> Result<(), Failure> {
+    pub(crate) fn set(&mut self, index: i64, variant: &Variant) -> Result<(), Failure> {
         let at = place(index, self.words.len())?;
-        self.words[at] = self.typecode.to_word(datum)?;
+        self.words[at] = self.typecode.to_word(variant)?;
         Ok(())
     }
 }

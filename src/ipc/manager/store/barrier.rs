@@ -15,18 +15,18 @@
 //! in the client, and 0 parties are refused.
 
 use super::args::Args;
-use super::call::{Patience, Reply};
-use super::desk::{Context, Desk, SessionId, Step, WaiterId};
+use super::call::{Reply, Timeout};
 use super::failure::Failure;
 use super::method::Method;
-use crate::ipc::manager::data::{Datum, Kind};
+use super::waits::{Context, SessionId, Step, WaitTable, WaiterId};
+use crate::ipc::manager::data::{Kind, Variant};
 
 /// A barrier object.
 #[derive(Debug)]
 pub(crate) struct Barrier {
     parties: u32,
     has_action: bool,
-    default_patience: Patience,
+    default_patience: Timeout,
     waiters: Vec<WaiterId>,
     /// Who runs the action; the rest of its group are the first of the waiters.
     leader: Option<SessionId>,
@@ -42,10 +42,10 @@ impl Barrier {
         }
         let has_action = args.bool_or(false)?;
         let default_patience = match args.optional() {
-            None | Some(Datum::Null) => Patience::Forever,
+            None | Some(Variant::Null) => Timeout::Forever,
             Some(timeout_ns) => {
                 let wrong = || Failure::bad_argument("a timeout in nanoseconds", timeout_ns.shape());
-                Patience::Nanos(timeout_ns.as_int().ok_or_else(wrong)?)
+                Timeout::Nanos(timeout_ns.as_int().ok_or_else(wrong)?)
             }
         };
         Ok(Barrier { parties, has_action, default_patience, waiters: Vec::new(), leader: None, broken: false })
@@ -58,9 +58,9 @@ impl Barrier {
                 if self.broken {
                     return Err(Failure::BrokenBarrier);
                 }
-                let patience = if cx.patience == Patience::Forever { self.default_patience } else { cx.patience };
-                self.waiters.push(cx.desk.park(cx.caller, cx.object, patience)?);
-                self.advance(cx.desk);
+                let timeout = if cx.timeout == Timeout::Forever { self.default_patience } else { cx.timeout };
+                self.waiters.push(cx.waits.park(cx.caller, cx.object, timeout)?);
+                self.advance(cx.waits);
                 Ok(Step::Parked)
             }
             Method::Finish => {
@@ -69,19 +69,19 @@ impl Barrier {
                 }
                 self.leader = None;
                 if finished_well {
-                    self.release(self.parties - 1, cx.desk);
-                    self.advance(cx.desk);
+                    self.release(self.parties - 1, cx.waits);
+                    self.advance(cx.waits);
                 } else {
-                    self.break_it(cx.desk);
+                    self.break_it(cx.waits);
                 }
                 Ok(Reply::DONE.into())
             }
             Method::Abort => {
-                self.break_it(cx.desk);
+                self.break_it(cx.waits);
                 Ok(Reply::DONE.into())
             }
             Method::Reset => {
-                self.break_it(cx.desk);
+                self.break_it(cx.waits);
                 self.broken = false;
                 Ok(Reply::DONE.into())
             }
@@ -99,53 +99,53 @@ impl Barrier {
     }
 
     /// Releases every group that is complete.
-    fn advance(&mut self, desk: &mut Desk) {
+    fn advance(&mut self, waits: &mut WaitTable) {
         while self.leader.is_none() && self.waiters.len() >= self.parties as usize {
             if !self.has_action {
-                self.release(self.parties, desk);
+                self.release(self.parties, waits);
                 continue;
             }
             let last = self.parties - 1;
             let waiter = self.waiters.remove(last as usize);
-            self.leader = desk.who(waiter).map(|(caller, _)| caller.session);
-            desk.complete(waiter, Ok(Reply::Arrived { index: last, leads: true }));
+            self.leader = waits.who(waiter).map(|(caller, _)| caller.session);
+            waits.complete(waiter, Ok(Reply::Arrived { index: last, leads: true }));
         }
     }
 
-    fn release(&mut self, count: u32, desk: &mut Desk) {
+    fn release(&mut self, count: u32, waits: &mut WaitTable) {
         for (index, waiter) in (0..count).zip(self.waiters.drain(..count as usize)) {
-            desk.complete(waiter, Ok(Reply::Arrived { index, leads: false }));
+            waits.complete(waiter, Ok(Reply::Arrived { index, leads: false }));
         }
     }
 
-    fn break_it(&mut self, desk: &mut Desk) {
+    fn break_it(&mut self, waits: &mut WaitTable) {
         self.broken = true;
         self.leader = None;
         for waiter in self.waiters.drain(..) {
-            desk.complete(waiter, Err(Failure::BrokenBarrier));
+            waits.complete(waiter, Err(Failure::BrokenBarrier));
         }
     }
 
-    pub(crate) fn timed_out(&mut self, waiter: WaiterId, desk: &mut Desk) {
+    pub(crate) fn timed_out(&mut self, waiter: WaiterId, waits: &mut WaitTable) {
         self.waiters.retain(|waiting| *waiting != waiter);
-        desk.complete(waiter, Ok(Reply::NotInTime));
-        self.break_it(desk);
+        waits.complete(waiter, Ok(Reply::NotInTime));
+        self.break_it(waits);
     }
 
-    pub(crate) fn forget(&mut self, waiter: WaiterId, desk: &mut Desk) {
+    pub(crate) fn forget(&mut self, waiter: WaiterId, waits: &mut WaitTable) {
         self.waiters.retain(|waiting| *waiting != waiter);
-        self.break_it(desk);
+        self.break_it(waits);
     }
 
-    pub(crate) fn session_ended(&mut self, session: SessionId, desk: &mut Desk) {
+    pub(crate) fn session_ended(&mut self, session: SessionId, waits: &mut WaitTable) {
         if self.leader == Some(session) {
-            self.break_it(desk);
+            self.break_it(waits);
         }
     }
 
     /// Somebody who could have come never will.
-    pub(crate) fn lose_party(&mut self, desk: &mut Desk) {
-        self.break_it(desk);
+    pub(crate) fn lose_party(&mut self, waits: &mut WaitTable) {
+        self.break_it(waits);
     }
 
     pub(crate) fn waiters(&self) -> Vec<WaiterId> {

@@ -5,17 +5,17 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::method::Method;
-use crate::ipc::manager::data::{Datum, Kind, ObjectId, ObjectRef};
+use crate::ipc::manager::data::{Kind, ObjectId, ObjectRef, Variant};
 
 /// How long a call may wait for what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Patience {
+pub(crate) enum Timeout {
     Forever,
     Nanos(u64),
 }
 
-impl Patience {
-    pub(crate) const NONE: Patience = Patience::Nanos(0);
+impl Timeout {
+    pub(crate) const NONE: Timeout = Timeout::Nanos(0);
 }
 
 /// A call of a method of an object.
@@ -23,17 +23,17 @@ impl Patience {
 pub(crate) struct Call {
     pub(crate) object: ObjectId,
     pub(crate) method: Method,
-    pub(crate) args: Vec<Datum>,
-    pub(crate) patience: Patience,
+    pub(crate) args: Vec<Variant>,
+    pub(crate) timeout: Timeout,
     /// Which of the client's threads calls; only recursive locks and conditions tell threads apart.
     pub(crate) thread: u64,
 }
 
 /// A handle on its way from one client to another: who knows the number may take it, once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct LoanToken(pub(crate) u128);
+pub(crate) struct TransferToken(pub(crate) u128);
 
-impl fmt::Debug for LoanToken {
+impl fmt::Debug for TransferToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("loan")
     }
@@ -46,7 +46,7 @@ pub(crate) enum Request {
     /// A new object. With a name that is known: the object of that name, if it is of this type.
     Create {
         kind: Kind,
-        args: Vec<Datum>,
+        args: Vec<Variant>,
         name: Option<String>,
     },
     /// The object of a name.
@@ -67,19 +67,19 @@ pub(crate) enum Request {
     /// Keeps the object alive until somebody takes over the handle, or the lender leaves.
     Lend {
         object: ObjectId,
-        token: LoanToken,
+        token: TransferToken,
     },
     /// Takes over a handle that was lent.
     TakeLoan {
-        token: LoanToken,
+        token: TransferToken,
     },
     /// The handle will not be taken over any more.
     EndLoan {
-        token: LoanToken,
+        token: TransferToken,
     },
     /// Whether the handle can still be taken over.
     IsLent {
-        token: LoanToken,
+        token: TransferToken,
     },
 }
 
@@ -107,7 +107,7 @@ impl Request {
 /// What a client gets back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Reply {
-    Datum(Datum),
+    Variant(Variant),
     /// The time passed: not acquired, nothing there, no room.
     NotInTime,
     /// A lock or a permit. `abandoned`: its holder before died with it.
@@ -126,41 +126,41 @@ pub(crate) enum Reply {
         leads: bool,
     },
     /// An item of a plain queue: the taker's from now on.
-    Item(Datum),
+    Item(Variant),
     /// An item of a queue that wants to hear that it is done.
     Leased {
         lease: u64,
         deliveries: u32,
-        item: Datum,
+        item: Variant,
     },
     /// What a compare-and-swap found, and whether it was what it expected.
     Swapped {
         swapped: bool,
-        found: Option<Datum>,
+        found: Option<Variant>,
     },
     /// A reference to an object, new or known.
     Object(ObjectRef),
 }
 
-impl<T: Into<Datum>> From<T> for Reply {
-    fn from(datum: T) -> Self {
-        Reply::Datum(datum.into())
+impl<T: Into<Variant>> From<T> for Reply {
+    fn from(variant: T) -> Self {
+        Reply::Variant(variant.into())
     }
 }
 
 impl Reply {
     /// The answer of what has nothing to say.
-    pub(crate) const DONE: Reply = Reply::Datum(Datum::Null);
+    pub(crate) const DONE: Reply = Reply::Variant(Variant::Null);
 
     pub(crate) fn each_reference<E>(
         &mut self,
         visit: &mut impl FnMut(&mut ObjectRef) -> Result<(), E>,
     ) -> Result<(), E> {
         match self {
-            Reply::Datum(datum)
-            | Reply::Item(datum)
-            | Reply::Leased { item: datum, .. }
-            | Reply::Swapped { found: Some(datum), .. } => datum.each_reference(visit),
+            Reply::Variant(variant)
+            | Reply::Item(variant)
+            | Reply::Leased { item: variant, .. }
+            | Reply::Swapped { found: Some(variant), .. } => variant.each_reference(visit),
             Reply::Object(reference) => visit(reference),
             _ => Ok(()),
         }

@@ -11,23 +11,23 @@ use super::failure::Failure;
 use super::method::Method;
 use super::object::Object;
 use super::slice::place;
-use crate::ipc::manager::data::{DEPTH_LIMIT, Datum, Key, Kind, Map, ObjectId, add};
+use crate::ipc::manager::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, Variant, add};
 
 /// What is to be done to one place.
 pub(crate) enum Change {
     Get,
-    Set(Datum),
+    Set(Variant),
     Remove,
     /// Adds to the number there, or to `default` if nothing is there.
     Add {
-        amount: Datum,
-        default: Option<Datum>,
+        amount: Variant,
+        default: Option<Variant>,
     },
-    Push(Datum),
+    Push(Variant),
     /// Replaces what is there by `new`, if it is `expected`. `None` is nothing: no such key.
     Swap {
-        expected: Option<Datum>,
-        new: Option<Datum>,
+        expected: Option<Variant>,
+        new: Option<Variant>,
     },
 }
 
@@ -43,10 +43,10 @@ impl Change {
             _ => return Ok(None),
         };
         let change = match method {
-            SetAt => Change::Set(args.datum()?),
+            SetAt => Change::Set(args.variant()?),
             RemoveAt => Change::Remove,
-            PushAt => Change::Push(args.datum()?),
-            Add | AddAt => Change::Add { amount: args.datum()?, default: args.optional() },
+            PushAt => Change::Push(args.variant()?),
+            Add | AddAt => Change::Add { amount: args.variant()?, default: args.optional() },
             CompareAndSwap | CompareAndSwapAt => Change::Swap { expected: args.maybe()?, new: args.maybe()? },
             _ => Change::Get,
         };
@@ -97,7 +97,7 @@ fn go(object: &mut Object, path: &mut Path, change: &Change, depth: usize) -> Re
             )?;
             return Ok(Found::Done(reply));
         }
-        Object::Value(value) => &mut value.datum,
+        Object::Value(value) => &mut value.variant,
         Object::Dict(dict) => {
             let Some(step) = path.next() else { return Err(Failure::bad_argument("a path", "nothing")) };
             if path.peek().is_none() && !leads_on(dict.entries.get(&step), change) {
@@ -116,8 +116,8 @@ fn go(object: &mut Object, path: &mut Path, change: &Change, depth: usize) -> Re
         Object::List(list) => {
             let Some(step) = path.next() else {
                 return match change {
-                    Change::Push(datum) => {
-                        list.items.push(datum.clone());
+                    Change::Push(variant) => {
+                        list.items.push(variant.clone());
                         Ok(Found::Done(list.items.len().into()))
                     }
                     _ => Err(Failure::bad_argument("a path", "nothing")),
@@ -135,8 +135,8 @@ fn go(object: &mut Object, path: &mut Path, change: &Change, depth: usize) -> Re
 }
 
 /// Whether a change at the end of the path is one to the referenced object: pushing to a list object that stands there.
-fn leads_on(place: Option<&Datum>, change: &Change) -> bool {
-    goes_through(change) && matches!(place, Some(Datum::Object(_)))
+fn leads_on(place: Option<&Variant>, change: &Change) -> bool {
+    goes_through(change) && matches!(place, Some(Variant::Object(_)))
 }
 
 fn goes_through(change: &Change) -> bool {
@@ -144,32 +144,32 @@ fn goes_through(change: &Change) -> bool {
 }
 
 /// Follows the path inside one piece of data.
-fn inside(mut place: &mut Datum, path: &mut Path, change: &Change, depth: usize) -> Result<Found, Failure> {
-    if let Change::Set(datum) | Change::Push(datum) | Change::Swap { new: Some(datum), .. } = change
-        && !datum.is_within_depth(DEPTH_LIMIT.saturating_sub(depth))
+fn inside(mut place: &mut Variant, path: &mut Path, change: &Change, depth: usize) -> Result<Found, Failure> {
+    if let Change::Set(variant) | Change::Push(variant) | Change::Swap { new: Some(variant), .. } = change
+        && !variant.is_within_depth(DEPTH_LIMIT.saturating_sub(depth))
     {
         return Err(Failure::TooDeep);
     }
     loop {
-        if let Datum::Object(reference) = place
+        if let Variant::Object(reference) = place
             && (path.peek().is_some() || goes_through(change))
         {
             return Ok(Found::Elsewhere(reference.id()));
         }
         let Some(step) = path.next() else {
-            let mut whole = Some(std::mem::replace(place, Datum::Null));
+            let mut whole = Some(std::mem::replace(place, Variant::Null));
             let done = apply(&mut whole, change);
             // A cell that loses its content holds nothing, which is null.
-            *place = whole.unwrap_or(Datum::Null);
+            *place = whole.unwrap_or(Variant::Null);
             return done.map(Found::Done);
         };
         let last = path.peek().is_none();
         place = match place {
-            Datum::Dict(map) if last && !leads_on(map.get(&step), change) => {
+            Variant::Dict(map) if last && !leads_on(map.get(&step), change) => {
                 return in_map(map, step, change).map(Found::Done);
             }
-            Datum::Dict(map) => map.get_mut(&step).ok_or_else(|| Failure::no_such_key(&step))?,
-            Datum::List(items) => {
+            Variant::Dict(map) => map.get_mut(&step).ok_or_else(|| Failure::no_such_key(&step))?,
+            Variant::List(items) => {
                 let at = place_of(&step, items.len())?;
                 if last && !leads_on(items.get(at), change) {
                     return in_list(items, at, change).map(Found::Done);
@@ -198,41 +198,41 @@ fn in_map(map: &mut Map, key: Key, change: &Change) -> Result<Reply, Failure> {
         }
         let mut place = None;
         let reply = apply(&mut place, change)?;
-        if let Some(datum) = place {
-            map.insert(key, datum);
+        if let Some(variant) = place {
+            map.insert(key, variant);
         }
         return Ok(reply);
     };
-    let mut whole = Some(std::mem::replace(place, Datum::Null));
+    let mut whole = Some(std::mem::replace(place, Variant::Null));
     let done = apply(&mut whole, change);
     match whole {
-        Some(datum) => *place = datum,
+        Some(variant) => *place = variant,
         None => drop(map.remove(&key)),
     }
     done
 }
 
-fn in_list(items: &mut Vec<Datum>, at: usize, change: &Change) -> Result<Reply, Failure> {
-    let mut whole = Some(std::mem::replace(&mut items[at], Datum::Null));
+fn in_list(items: &mut Vec<Variant>, at: usize, change: &Change) -> Result<Reply, Failure> {
+    let mut whole = Some(std::mem::replace(&mut items[at], Variant::Null));
     let done = apply(&mut whole, change);
     match whole {
-        Some(datum) => items[at] = datum,
+        Some(variant) => items[at] = variant,
         None => drop(items.remove(at)),
     }
     done
 }
 
 /// Does the change to what is there, or to nothing. Leaves it as it is if it fails.
-fn apply(place: &mut Option<Datum>, change: &Change) -> Result<Reply, Failure> {
+fn apply(place: &mut Option<Variant>, change: &Change) -> Result<Reply, Failure> {
     match change {
-        Change::Get => Ok(place.clone().unwrap_or(Datum::Null).into()),
-        Change::Set(datum) => {
-            *place = Some(datum.clone());
+        Change::Get => Ok(place.clone().unwrap_or(Variant::Null).into()),
+        Change::Set(variant) => {
+            *place = Some(variant.clone());
             Ok(Reply::DONE)
         }
-        Change::Remove => Ok(place.take().unwrap_or(Datum::Null).into()),
+        Change::Remove => Ok(place.take().unwrap_or(Variant::Null).into()),
         Change::Add { amount, default } => {
-            let before = place.as_ref().or(default.as_ref()).unwrap_or(&Datum::Null);
+            let before = place.as_ref().or(default.as_ref()).unwrap_or(&Variant::Null);
             let no_number = || {
                 let culprit = if amount.as_f64().is_none() { amount } else { before };
                 Failure::bad_argument("a number", culprit.shape())
@@ -241,12 +241,12 @@ fn apply(place: &mut Option<Datum>, change: &Change) -> Result<Reply, Failure> {
             *place = Some(sum.clone());
             Ok(sum.into())
         }
-        Change::Push(datum) => match place {
-            Some(Datum::List(items)) => {
-                items.push(datum.clone());
+        Change::Push(variant) => match place {
+            Some(Variant::List(items)) => {
+                items.push(variant.clone());
                 Ok(items.len().into())
             }
-            other => Err(Failure::bad_argument("a list to push to", other.as_ref().map_or("nothing", Datum::shape))),
+            other => Err(Failure::bad_argument("a list to push to", other.as_ref().map_or("nothing", Variant::shape))),
         },
         Change::Swap { expected, new } => {
             let found = place.clone();

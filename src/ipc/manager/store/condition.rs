@@ -15,11 +15,11 @@
 use std::collections::VecDeque;
 
 use super::args::Args;
-use super::call::{Patience, Reply};
-use super::desk::{Context, Desk, Step, WaiterId};
+use super::call::{Reply, Timeout};
 use super::failure::Failure;
 use super::lock::{Held, Mutex, Notice};
 use super::method::Method;
+use super::waits::{Context, Step, WaitTable, WaiterId};
 use crate::ipc::manager::data::{Kind, ObjectId};
 
 /// A condition object: a line of waiters beside a lock.
@@ -42,10 +42,10 @@ impl Condition {
             if !lock.is_held_by(cx.caller) {
                 return Err(Failure::NotifyUnacquired);
             }
-            let notice = Notice { condition: cx.object, number: cx.desk.number(), abandoned: false };
+            let notice = Notice { condition: cx.object, number: cx.waits.number(), abandoned: false };
             for (waiter, held) in self.line.drain(..count.min(self.line.len())) {
-                cx.desk.move_on(waiter, lock_id);
-                lock.resume(waiter, held, Some(notice), cx.desk);
+                cx.waits.move_on(waiter, lock_id);
+                lock.resume(waiter, held, Some(notice), cx.waits);
             }
             Ok(Reply::DONE.into())
         };
@@ -55,11 +55,11 @@ impl Condition {
                     return Err(Failure::WaitUnacquired);
                 }
                 // Parked in any case, so that the lock is given up and taken again also by a wait without patience.
-                let waiter = cx.desk.park(cx.caller, cx.object, cx.patience)?;
-                let held = lock.give_up(cx.desk).ok_or(Failure::WaitUnacquired)?;
-                if cx.patience == Patience::NONE {
-                    cx.desk.move_on(waiter, lock_id);
-                    lock.resume(waiter, held, None, cx.desk);
+                let waiter = cx.waits.park(cx.caller, cx.object, cx.timeout)?;
+                let held = lock.give_up(cx.waits).ok_or(Failure::WaitUnacquired)?;
+                if cx.timeout == Timeout::NONE {
+                    cx.waits.move_on(waiter, lock_id);
+                    lock.resume(waiter, held, None, cx.waits);
                 } else {
                     self.line.push_back((waiter, held));
                 }
@@ -71,7 +71,7 @@ impl Condition {
             }
             Method::NotifyAll => notify(usize::MAX, cx),
             Method::Acquire | Method::Release | Method::Locked | Method::Snapshot => {
-                let mut cx = Context { object: lock_id, caller: cx.caller, patience: cx.patience, desk: cx.desk };
+                let mut cx = Context { object: lock_id, caller: cx.caller, timeout: cx.timeout, waits: cx.waits };
                 lock.call(&mut cx, method, args)
             }
             _ => Err(Failure::NoSuchMethod { kind: Kind::Condition, method }),
@@ -79,22 +79,27 @@ impl Condition {
     }
 
     /// The wait is over, but it ends only with the lock held again.
-    pub(crate) fn timed_out(&mut self, (lock, lock_id): (&mut Mutex, ObjectId), waiter: WaiterId, desk: &mut Desk) {
+    pub(crate) fn timed_out(
+        &mut self,
+        (lock, lock_id): (&mut Mutex, ObjectId),
+        waiter: WaiterId,
+        waits: &mut WaitTable,
+    ) {
         if let Some(at) = self.line.iter().position(|(waiting, _)| *waiting == waiter)
             && let Some((_, held)) = self.line.remove(at)
         {
-            desk.move_on(waiter, lock_id);
-            lock.resume(waiter, held, None, desk);
+            waits.move_on(waiter, lock_id);
+            lock.resume(waiter, held, None, waits);
         }
     }
 
     /// Gives a notice to the first of those who have waited since before it.
-    pub(crate) fn pass_on(&mut self, (lock, lock_id): (&mut Mutex, ObjectId), notice: Notice, desk: &mut Desk) {
+    pub(crate) fn pass_on(&mut self, (lock, lock_id): (&mut Mutex, ObjectId), notice: Notice, waits: &mut WaitTable) {
         if self.line.front().is_some_and(|(waiter, _)| waiter.began_before(notice.number))
             && let Some((waiter, held)) = self.line.pop_front()
         {
-            desk.move_on(waiter, lock_id);
-            lock.resume(waiter, held, Some(notice), desk);
+            waits.move_on(waiter, lock_id);
+            lock.resume(waiter, held, Some(notice), waits);
         }
     }
 

@@ -8,7 +8,7 @@ use super::args::Args;
 use super::call::Reply;
 use super::failure::Failure;
 use super::method::Method;
-use crate::ipc::manager::data::{Datum, Key, Kind, Map};
+use crate::ipc::manager::data::{Key, Kind, Map, Variant};
 
 /// A dict object.
 #[derive(Debug, Default)]
@@ -32,11 +32,11 @@ impl Dict {
             }
             Method::Get => {
                 let (key, default) = (args.key()?, args.optional());
-                entries.get(&key).cloned().or(default).unwrap_or(Datum::Null).into()
+                entries.get(&key).cloned().or(default).unwrap_or(Variant::Null).into()
             }
             Method::SetItem => {
                 let key = args.key()?;
-                entries.insert(key, args.datum()?);
+                entries.insert(key, args.variant()?);
                 Reply::DONE
             }
             Method::DelItem => {
@@ -49,11 +49,11 @@ impl Dict {
                 entries.remove(&key).or(default).ok_or_else(|| Failure::no_such_key(&key))?.into()
             }
             Method::PopItem => {
-                let (key, datum) = entries.pop_last().ok_or(Failure::Empty(Kind::Dict))?;
-                pair(&key, datum).into()
+                let (key, variant) = entries.pop_last().ok_or(Failure::Empty(Kind::Dict))?;
+                pair(&key, variant).into()
             }
             Method::SetDefault => {
-                let (key, default) = (args.key()?, args.optional().unwrap_or(Datum::Null));
+                let (key, default) = (args.key()?, args.optional().unwrap_or(Variant::Null));
                 match entries.get(&key) {
                     Some(known) => known.clone().into(),
                     None => {
@@ -72,13 +72,15 @@ impl Dict {
                 both.into()
             }
             Method::FromKeys => {
-                let (keys, datum) = (args.keys()?, args.optional().unwrap_or(Datum::Null));
-                keys.into_iter().map(|key| (key, datum.clone())).collect::<Map>().into()
+                let (keys, variant) = (args.keys()?, args.optional().unwrap_or(Variant::Null));
+                keys.into_iter().map(|key| (key, variant.clone())).collect::<Map>().into()
             }
             Method::Keys => keys(entries.iter()).into(),
             Method::Reversed => keys(entries.iter().rev()).into(),
-            Method::Values => entries.iter().map(|(_, datum)| datum.clone()).collect::<Datum>().into(),
-            Method::Items => entries.iter().map(|(key, datum)| pair(key, datum.clone())).collect::<Datum>().into(),
+            Method::Values => entries.iter().map(|(_, variant)| variant.clone()).collect::<Variant>().into(),
+            Method::Items => {
+                entries.iter().map(|(key, variant)| pair(key, variant.clone())).collect::<Variant>().into()
+            }
             Method::Copy | Method::Snapshot => entries.clone().into(),
             Method::Clear => {
                 entries.clear();
@@ -90,11 +92,11 @@ impl Dict {
     }
 }
 
-fn pair(key: &Key, datum: Datum) -> Datum {
-    Datum::from(vec![key.as_datum().clone(), datum])
+fn pair(key: &Key, variant: Variant) -> Variant {
+    Variant::from(vec![key.as_datum().clone(), variant])
 }
 
-fn keys<'a>(entries: impl Iterator<Item = (&'a Key, &'a Datum)>) -> Datum {
+fn keys<'a>(entries: impl Iterator<Item = (&'a Key, &'a Variant)>) -> Variant {
     entries.map(|(key, _)| key.as_datum().clone()).collect()
 }
 
@@ -122,7 +124,7 @@ impl Namespace {
             }
             Method::SetItem => {
                 let name = name()?;
-                attributes.insert(name.into(), args.datum()?);
+                attributes.insert(name.into(), args.variant()?);
                 Reply::DONE
             }
             Method::DelItem => {

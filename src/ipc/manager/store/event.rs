@@ -8,9 +8,9 @@
 //! cleared at once.
 
 use super::call::Reply;
-use super::desk::{Context, Desk, Step, WaiterId};
 use super::failure::Failure;
 use super::method::Method;
+use super::waits::{Context, Step, WaitTable, WaiterId};
 use crate::ipc::manager::data::Kind;
 
 /// An event object.
@@ -27,7 +27,7 @@ impl Event {
             Method::Set => {
                 self.is_set = true;
                 for waiter in self.waiters.drain(..) {
-                    cx.desk.complete(waiter, Ok(true.into()));
+                    cx.waits.complete(waiter, Ok(true.into()));
                 }
                 Ok(Reply::DONE.into())
             }
@@ -47,9 +47,9 @@ impl Event {
         }
     }
 
-    pub(crate) fn timed_out(&mut self, waiter: WaiterId, desk: &mut Desk) {
+    pub(crate) fn timed_out(&mut self, waiter: WaiterId, waits: &mut WaitTable) {
         self.forget(waiter);
-        desk.complete(waiter, Ok(false.into()));
+        waits.complete(waiter, Ok(false.into()));
     }
 
     pub(crate) fn forget(&mut self, waiter: WaiterId) {

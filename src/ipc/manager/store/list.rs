@@ -9,7 +9,7 @@ use super::call::Reply;
 use super::failure::Failure;
 use super::method::Method;
 use super::slice::{place, places, range};
-use crate::ipc::manager::data::{Datum, Kind, NotComparable, compare};
+use crate::ipc::manager::data::{Kind, NotComparable, Variant, compare};
 
 /// The longest list that repeating may make.
 const REPEAT_LIMIT: usize = 1 << 24;
@@ -17,7 +17,7 @@ const REPEAT_LIMIT: usize = 1 << 24;
 /// A list object.
 #[derive(Debug, Default)]
 pub(crate) struct List {
-    pub(crate) items: Vec<Datum>,
+    pub(crate) items: Vec<Variant>,
 }
 
 impl List {
@@ -30,11 +30,11 @@ impl List {
         let len = items.len();
         let reply = match method {
             Method::Len => Reply::from(len),
-            Method::Contains => items.contains(&args.datum()?).into(),
+            Method::Contains => items.contains(&args.variant()?).into(),
             Method::GetItem => items[place(args.int()?, len)?].clone().into(),
             Method::SetItem => {
                 let at = place(args.int()?, len)?;
-                items[at] = args.datum()?;
+                items[at] = args.variant()?;
                 Reply::DONE
             }
             Method::DelItem => {
@@ -42,7 +42,7 @@ impl List {
                 Reply::DONE
             }
             Method::GetSlice => {
-                places(args.slice()?, len)?.into_iter().map(|at| items[at].clone()).collect::<Datum>().into()
+                places(args.slice()?, len)?.into_iter().map(|at| items[at].clone()).collect::<Variant>().into()
             }
             Method::SetSlice => {
                 let slice = args.slice()?;
@@ -60,7 +60,7 @@ impl List {
                 Reply::DONE
             }
             Method::Append => {
-                items.push(args.datum()?);
+                items.push(args.variant()?);
                 Reply::DONE
             }
             Method::Extend => {
@@ -70,7 +70,7 @@ impl List {
             Method::Insert => {
                 let index: i64 = args.int()?;
                 let at = if index < 0 { (i128::from(index) + len as i128).max(0) } else { i128::from(index) };
-                items.insert((at as usize).min(len), args.datum()?);
+                items.insert((at as usize).min(len), args.variant()?);
                 Reply::DONE
             }
             Method::Pop => {
@@ -81,13 +81,13 @@ impl List {
                 items.remove(place(index, len)?).into()
             }
             Method::Remove => {
-                let wanted = args.datum()?;
+                let wanted = args.variant()?;
                 let at = items.iter().position(|item| *item == wanted).ok_or(Failure::NotInList)?;
                 items.remove(at);
                 Reply::DONE
             }
             Method::Index => {
-                let wanted = args.datum()?;
+                let wanted = args.variant()?;
                 let within =
                     range([Some(args.int_or(0)?), Some(args.int_or(i64::MAX)?), None], len).unwrap_or_default();
                 let begin = within.start;
@@ -95,19 +95,19 @@ impl List {
                 (begin + at).into()
             }
             Method::Count => {
-                let wanted = args.datum()?;
+                let wanted = args.variant()?;
                 items.iter().filter(|item| **item == wanted).count().into()
             }
             Method::Reverse => {
                 items.reverse();
                 Reply::DONE
             }
-            Method::Reversed => items.iter().rev().cloned().collect::<Datum>().into(),
+            Method::Reversed => items.iter().rev().cloned().collect::<Variant>().into(),
             Method::Sort => {
                 sort(items, args.bool_or(false)?)?;
                 Reply::DONE
             }
-            Method::Concat => items.iter().cloned().chain(args.list()?).collect::<Datum>().into(),
+            Method::Concat => items.iter().cloned().chain(args.list()?).collect::<Variant>().into(),
             Method::Repeat => repeated(items, args.int()?)?.into(),
             Method::RepeatInPlace => {
                 *items = repeated(items, args.int()?)?;
@@ -124,7 +124,7 @@ impl List {
     }
 }
 
-fn set_slice(items: &mut Vec<Datum>, slice: [Option<i64>; 3], new: Vec<Datum>) -> Result<(), Failure> {
+fn set_slice(items: &mut Vec<Variant>, slice: [Option<i64>; 3], new: Vec<Variant>) -> Result<(), Failure> {
     if let Some(range) = range(slice, items.len()) {
         items.splice(range, new);
         return Ok(());
@@ -139,7 +139,7 @@ fn set_slice(items: &mut Vec<Datum>, slice: [Option<i64>; 3], new: Vec<Datum>) -
     Ok(())
 }
 
-fn repeated(items: &[Datum], times: i64) -> Result<Vec<Datum>, Failure> {
+fn repeated(items: &[Variant], times: i64) -> Result<Vec<Variant>, Failure> {
     let times = usize::try_from(times).unwrap_or(0);
     match items.len().checked_mul(times) {
         Some(len) if len <= REPEAT_LIMIT => Ok(items.iter().cycle().take(len).cloned().collect()),
@@ -148,14 +148,14 @@ fn repeated(items: &[Datum], times: i64) -> Result<Vec<Datum>, Failure> {
 }
 
 /// Sorts, or leaves everything as it was if two items have no order. Equal items keep their order, reversed or not.
-fn sort(items: &mut [Datum], reverse: bool) -> Result<(), Failure> {
+fn sort(items: &mut [Variant], reverse: bool) -> Result<(), Failure> {
     let order = merge_sorted((0..items.len()).collect(), &|a: usize, b: usize| {
         let order = compare(&items[a], &items[b])?;
         Ok(if reverse { order.is_lt() } else { order.is_gt() })
     })?;
-    let mut taken: Vec<Datum> = items.iter_mut().map(|item| std::mem::replace(item, Datum::Null)).collect();
+    let mut taken: Vec<Variant> = items.iter_mut().map(|item| std::mem::replace(item, Variant::Null)).collect();
     for (at, from) in order.into_iter().enumerate() {
-        items[at] = std::mem::replace(&mut taken[from], Datum::Null);
+        items[at] = std::mem::replace(&mut taken[from], Variant::Null);
     }
     Ok(())
 }

@@ -15,9 +15,9 @@ use std::collections::VecDeque;
 
 use super::args::Args;
 use super::call::Reply;
-use super::desk::{Caller, Context, Desk, SessionId, Step, WaiterId};
 use super::failure::Failure;
 use super::method::Method;
+use super::waits::{Caller, Context, SessionId, Step, WaitTable, WaiterId};
 use crate::ipc::manager::data::{Kind, ObjectId};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Mutex {
             Method::Acquire => self.acquire(cx),
             Method::Release => {
                 let permit = args.int_or(0)?;
-                self.release(cx.caller, permit, cx.desk)?;
+                self.release(cx.caller, permit, cx.waits)?;
                 Ok(Reply::DONE.into())
             }
             Method::Locked | Method::Snapshot => Ok(self.holder.is_some().into()),
@@ -91,7 +91,7 @@ impl Mutex {
         let Caller { session, thread, .. } = cx.caller;
         match &mut self.holder {
             None => {
-                let permit = cx.desk.number();
+                let permit = cx.waits.number();
                 self.holder = Some(Holder { session, thread, permit, depth: 1 });
                 Ok(Reply::Acquired { permit, abandoned: std::mem::take(&mut self.abandoned) }.into())
             }
@@ -109,7 +109,7 @@ impl Mutex {
         }
     }
 
-    fn release(&mut self, caller: Caller, permit: u64, desk: &mut Desk) -> Result<(), Failure> {
+    fn release(&mut self, caller: Caller, permit: u64, waits: &mut WaitTable) -> Result<(), Failure> {
         let unheld = if self.recursive { Failure::ReleaseUnacquired } else { Failure::ReleaseUnlocked };
         let holder = self.holder.as_mut().ok_or(unheld)?;
         let is_owner = holder.session == caller.session && holder.thread == caller.thread;
@@ -119,7 +119,7 @@ impl Mutex {
         holder.depth -= 1;
         if holder.depth == 0 {
             self.holder = None;
-            self.hand_on(desk);
+            self.hand_on(waits);
         }
         Ok(())
     }
@@ -132,28 +132,28 @@ impl Mutex {
     }
 
     /// Releases every level, for a condition's wait.
-    pub(crate) fn give_up(&mut self, desk: &mut Desk) -> Option<Held> {
+    pub(crate) fn give_up(&mut self, waits: &mut WaitTable) -> Option<Held> {
         let Holder { depth, permit, .. } = self.holder.take()?;
-        self.hand_on(desk);
+        self.hand_on(waits);
         Some(Held { depth, permit })
     }
 
     /// Puts the waiter of a condition into the line for the lock that it gave up.
-    pub(crate) fn resume(&mut self, waiter: WaiterId, held: Held, notice: Option<Notice>, desk: &mut Desk) {
+    pub(crate) fn resume(&mut self, waiter: WaiterId, held: Held, notice: Option<Notice>, waits: &mut WaitTable) {
         self.line.push_back((waiter, Want::Resume { held, notice }));
-        self.hand_on(desk);
+        self.hand_on(waits);
     }
 
     /// Gives a free lock to the first in the line.
-    fn hand_on(&mut self, desk: &mut Desk) {
+    fn hand_on(&mut self, waits: &mut WaitTable) {
         while self.holder.is_none()
             && let Some((waiter, want)) = self.line.pop_front()
         {
-            let Some((Caller { session, thread, .. }, _)) = desk.who(waiter) else { continue };
+            let Some((Caller { session, thread, .. }, _)) = waits.who(waiter) else { continue };
             let abandoned = std::mem::take(&mut self.abandoned);
             let (held, reply) = match want {
                 Want::Acquire => {
-                    let permit = desk.number();
+                    let permit = waits.number();
                     (Held { depth: 1, permit }, Reply::Acquired { permit, abandoned })
                 }
                 Want::Resume { held, notice } => {
@@ -162,13 +162,13 @@ impl Mutex {
                 }
             };
             self.holder = Some(Holder { session, thread, permit: held.permit, depth: held.depth });
-            desk.complete(waiter, Ok(reply));
+            waits.complete(waiter, Ok(reply));
         }
     }
 
-    pub(crate) fn timed_out(&mut self, waiter: WaiterId, desk: &mut Desk) {
+    pub(crate) fn timed_out(&mut self, waiter: WaiterId, waits: &mut WaitTable) {
         self.line.retain(|(waiting, _)| *waiting != waiter);
-        desk.complete(waiter, Ok(Reply::NotInTime));
+        waits.complete(waiter, Ok(Reply::NotInTime));
     }
 
     /// Returns the notice that nobody has taken now.
@@ -181,12 +181,12 @@ impl Mutex {
     }
 
     /// Returns whether the lock was abandoned.
-    pub(crate) fn session_ended(&mut self, session: SessionId, desk: &mut Desk) -> bool {
+    pub(crate) fn session_ended(&mut self, session: SessionId, waits: &mut WaitTable) -> bool {
         let held_it = self.holder.is_some_and(|holder| holder.session == session);
         if held_it {
             self.holder = None;
             self.abandoned = true;
-            self.hand_on(desk);
+            self.hand_on(waits);
         }
         held_it
     }

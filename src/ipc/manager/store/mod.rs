@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `call`, `failure` | what can be asked, and what is answered |
 //! | `method`, `args` | the table of methods, and the arguments of a call held against it |
-//! | `desk` | who waits, until when |
+//! | `waits` | who waits, until when |
 //! | `keep`, `lifetime` | what keeps an object alive, and when it goes |
 //! | `departure` | what the end of a client does to the others |
 //! | `object` | one of eleven structs behind the fourteen types |
@@ -24,38 +24,38 @@ mod barrier;
 mod call;
 mod change;
 mod condition;
-mod departure;
-mod desk;
 mod dict;
+mod disconnect;
 mod event;
 mod failure;
-mod keep;
-mod lifetime;
+mod gc;
 mod list;
 mod lock;
 mod method;
 mod object;
 mod queue;
+mod refcount;
 mod semaphore;
 mod slice;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-pub(crate) use call::{Call, LoanToken, Patience, Reply, Request};
-pub(crate) use desk::{Completion, SessionId, Ticket};
+pub(crate) use call::{Call, Reply, Request, Timeout, TransferToken};
 pub use failure::{Failure, KeyText};
 pub use method::{Method, Signature, UnknownMethod};
+pub(crate) use waits::{Completion, SessionId, Ticket};
 
-use super::data::{DEPTH_LIMIT, Datum, Key, Kind, Map, ObjectId, ObjectRef};
+use super::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, ObjectRef, Variant};
 use args::Args;
 use change::Change;
 use condition::Condition;
-use desk::{Caller, Context, Desk, Step};
-use keep::Graveyard;
 use lock::Mutex;
 use object::Object;
+use refcount::PendingDrops;
+use waits::{Caller, Context, Step, WaitTable};
 
 /// What one client has.
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ struct Session {
 
 /// A handle on its way.
 #[derive(Debug)]
-struct Loan {
+struct Transfer {
     lender: SessionId,
     reference: ObjectRef,
 }
@@ -86,11 +86,11 @@ pub(crate) struct Census {
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     objects: HashMap<ObjectId, Object>,
-    graveyard: Graveyard,
+    pending_drops: PendingDrops,
     sessions: HashMap<SessionId, Session>,
     names: BTreeMap<String, ObjectRef>,
-    loans: HashMap<LoanToken, Loan>,
-    desk: Desk,
+    transfers: HashMap<TransferToken, Transfer>,
+    waits: WaitTable,
     last_object: u64,
     last_session: u64,
     /// Whether an object lost its last root while other objects refer to it; perhaps only each other.
@@ -120,7 +120,7 @@ impl Store {
         request: Request,
         now_ns: u64,
     ) -> Option<Result<Reply, Failure>> {
-        self.desk.set_now(now_ns);
+        self.waits.set_now(now_ns);
         let outcome = self.step(session, ticket, request);
         let answer = match outcome {
             Ok(Step::Parked) => None,
@@ -130,7 +130,7 @@ impl Store {
             }
             Err(failure) => Some(Err(failure)),
         };
-        self.bury();
+        self.drop_unreferenced();
         answer
     }
 
@@ -160,18 +160,18 @@ impl Store {
             }
             Request::Lend { object, token } => {
                 let reference = self.reference_of(session, object)?;
-                self.loans.insert(token, Loan { lender: session, reference });
+                self.transfers.insert(token, Transfer { lender: session, reference });
                 Ok(Reply::DONE)
             }
             Request::TakeLoan { token } => {
-                let loan = self.loans.remove(&token).ok_or(Failure::NoSuchLoan)?;
-                Ok(Reply::Object(loan.reference))
+                let transfer = self.transfers.remove(&token).ok_or(Failure::NoSuchLoan)?;
+                Ok(Reply::Object(transfer.reference))
             }
             Request::EndLoan { token } => {
                 self.end_loan(session, token);
                 Ok(Reply::DONE)
             }
-            Request::IsLent { token } => Ok(self.loans.contains_key(&token).into()),
+            Request::IsLent { token } => Ok(self.transfers.contains_key(&token).into()),
         }
         .map(Step::Reply)
     }
@@ -180,7 +180,7 @@ impl Store {
         &mut self,
         session: SessionId,
         kind: Kind,
-        mut args: Vec<Datum>,
+        mut args: Vec<Variant>,
         name: Option<String>,
     ) -> Result<Reply, Failure> {
         if let Some(known) = name.as_ref().and_then(|name| self.names.get_key_value(name)) {
@@ -191,7 +191,7 @@ impl Store {
             };
         }
         self.admit(session, &mut args)?;
-        if kind == Kind::Condition && matches!(args[..], [] | [Datum::Null]) {
+        if kind == Kind::Condition && matches!(args[..], [] | [Variant::Null]) {
             // A lock of its own, as Python's.
             let lock = self.add(Object::create(Kind::RLock, Vec::new())?);
             args = vec![lock.into()];
@@ -209,13 +209,13 @@ impl Store {
     fn add(&mut self, object: Object) -> ObjectRef {
         self.last_object += 1;
         let id = ObjectId(self.last_object);
-        let reference = ObjectRef::new(id, object.kind(), Some(self.graveyard.watch(id)));
+        let reference = ObjectRef::new(id, object.kind(), Some(self.pending_drops.watch(id)));
         self.objects.insert(id, object);
         reference
     }
 
     fn call(&mut self, session: SessionId, ticket: Ticket, call: Call) -> Result<Step, Failure> {
-        let Call { object, method, mut args, patience, thread } = call;
+        let Call { object, method, mut args, timeout, thread } = call;
         let held = self.sessions.get_mut(&session).ok_or(Failure::NoSuchObject)?;
         if !held.references.contains_key(&object) {
             return Err(Failure::NoSuchObject);
@@ -226,7 +226,7 @@ impl Store {
         if let Some((path, change)) = Change::read(method, target.kind(), &mut args)? {
             return change.apply(&mut self.objects, object, path).map(Step::Reply);
         }
-        let mut cx = Context { caller: Caller { session, thread, ticket }, object, patience, desk: &mut self.desk };
+        let mut cx = Context { caller: Caller { session, thread, ticket }, object, timeout, waits: &mut self.waits };
         if let Object::Condition { lock, .. } = target {
             let lock = lock.id();
             note_touched(&mut self.sessions, session, lock);
@@ -241,7 +241,7 @@ impl Store {
     }
 
     /// Checks what comes in from a client: not nested too deeply, and every reference in it is the client's own.
-    fn admit(&mut self, session: SessionId, args: &mut [Datum]) -> Result<(), Failure> {
+    fn admit(&mut self, session: SessionId, args: &mut [Variant]) -> Result<(), Failure> {
         for arg in args {
             // Scalars, which most arguments are, pass without a walk.
             if !arg.is_within_depth(DEPTH_LIMIT) {
@@ -264,33 +264,33 @@ impl Store {
 
     /// Ends the waits whose time has passed.
     pub(crate) fn expire(&mut self, now_ns: u64) {
-        self.desk.set_now(now_ns);
-        while let Some((waiter, object)) = self.desk.overdue(now_ns) {
+        self.waits.set_now(now_ns);
+        while let Some((waiter, object)) = self.waits.overdue(now_ns) {
             match self.objects.get_mut(&object) {
                 Some(Object::Condition { lock, .. }) => {
                     let lock = lock.id();
                     if let Some((condition, mutex)) = condition_with_lock(&mut self.objects, object, lock) {
-                        condition.timed_out((mutex, lock), waiter, &mut self.desk);
+                        condition.timed_out((mutex, lock), waiter, &mut self.waits);
                     }
                 }
-                Some(object) => object.timed_out(waiter, &mut self.desk),
-                None => self.desk.complete(waiter, Err(Failure::NoSuchObject)),
+                Some(object) => object.timed_out(waiter, &mut self.waits),
+                None => self.waits.complete(waiter, Err(Failure::NoSuchObject)),
             }
         }
-        self.bury();
+        self.drop_unreferenced();
     }
 
     /// When [`expire`](Self::expire) has something to do.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.desk.next_deadline()
+        self.waits.next_deadline()
     }
 
     /// The answers that have become ready for calls that waited.
     pub(crate) fn take_completions(&mut self) -> Vec<Completion> {
-        if !self.desk.has_completed() {
+        if !self.waits.has_completed() {
             return Vec::new();
         }
-        let mut completed = self.desk.take_completed();
+        let mut completed = self.waits.take_completed();
         for completion in &mut completed {
             if let Ok(reply) = &mut completion.result {
                 self.note_references(completion.session, reply);
@@ -301,16 +301,16 @@ impl Store {
 
     /// An answer could not be delivered because its client is gone. A queue takes its item back, for another.
     pub(crate) fn take_back(&mut self, object: ObjectId, reply: Reply) {
-        if let Reply::Item(datum) = reply
+        if let Reply::Item(variant) = reply
             && let Some(Object::Queue(queue)) = self.objects.get_mut(&object)
         {
-            queue.take_back(datum, &mut self.desk);
+            queue.take_back(variant, &mut self.waits);
         }
     }
 
     /// Whether a client waits for something.
     pub(crate) fn waits(&self, session: SessionId) -> bool {
-        self.desk.waits(session)
+        self.waits.waits(session)
     }
 
     pub(crate) fn census(&self) -> Census {
@@ -318,7 +318,7 @@ impl Store {
             sessions: self.sessions.len(),
             objects: self.objects.len(),
             names: self.names.len(),
-            waiting: self.desk.waiting(),
+            waiting: self.waits.waiting(),
         }
     }
 }

@@ -4,7 +4,6 @@ use super::args::Args;
 use super::array::{Array, Value};
 use super::barrier::Barrier;
 use super::condition::Condition;
-use super::desk::{Context, Desk, SessionId, Step, WaiterId};
 use super::dict::{Dict, Namespace};
 use super::event::Event;
 use super::failure::Failure;
@@ -13,7 +12,8 @@ use super::lock::{Mutex, Notice};
 use super::method::Method;
 use super::queue::Queue;
 use super::semaphore::Semaphore;
-use crate::ipc::manager::data::{Datum, Kind, Map, ObjectRef};
+use super::waits::{Context, SessionId, Step, WaitTable, WaiterId};
+use crate::ipc::manager::data::{Kind, Map, ObjectRef, Variant};
 
 /// An object.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) enum Object {
 
 impl Object {
     /// Makes an object. A condition's lock is its only argument, and is made or checked before.
-    pub(crate) fn create(kind: Kind, args: Vec<Datum>) -> Result<Self, Failure> {
+    pub(crate) fn create(kind: Kind, args: Vec<Variant>) -> Result<Self, Failure> {
         let mut args = Args::of_type(kind, args)?;
         Ok(match kind {
             Kind::List => Object::List(List::create(args)?),
@@ -47,8 +47,8 @@ impl Object {
             Kind::RLock => Object::Mutex(Mutex::new(true)),
             Kind::Semaphore => Object::Semaphore(Semaphore::create(false, args)?),
             Kind::BoundedSemaphore => Object::Semaphore(Semaphore::create(true, args)?),
-            Kind::Condition => match args.datum()? {
-                Datum::Object(lock) if matches!(lock.kind(), Kind::Lock | Kind::RLock) => {
+            Kind::Condition => match args.variant()? {
+                Variant::Object(lock) if matches!(lock.kind(), Kind::Lock | Kind::RLock) => {
                     Object::Condition { lock: *lock, condition: Condition::default() }
                 }
                 other => return Err(args.bad("a lock", other.shape())),
@@ -96,25 +96,25 @@ impl Object {
     }
 
     /// A wait's time has passed. Not for conditions, which need their lock for it.
-    pub(crate) fn timed_out(&mut self, waiter: WaiterId, desk: &mut Desk) {
+    pub(crate) fn timed_out(&mut self, waiter: WaiterId, waits: &mut WaitTable) {
         match self {
-            Object::Mutex(mutex) => mutex.timed_out(waiter, desk),
-            Object::Semaphore(semaphore) => semaphore.timed_out(waiter, desk),
-            Object::Event(event) => event.timed_out(waiter, desk),
-            Object::Barrier(barrier) => barrier.timed_out(waiter, desk),
-            Object::Queue(queue) => queue.timed_out(waiter, desk),
+            Object::Mutex(mutex) => mutex.timed_out(waiter, waits),
+            Object::Semaphore(semaphore) => semaphore.timed_out(waiter, waits),
+            Object::Event(event) => event.timed_out(waiter, waits),
+            Object::Barrier(barrier) => barrier.timed_out(waiter, waits),
+            Object::Queue(queue) => queue.timed_out(waiter, waits),
             _ => {}
         }
     }
 
     /// A wait ended with its session. Returns the condition's notice that nobody has taken now.
-    pub(crate) fn forget(&mut self, waiter: WaiterId, desk: &mut Desk) -> Option<Notice> {
+    pub(crate) fn forget(&mut self, waiter: WaiterId, waits: &mut WaitTable) -> Option<Notice> {
         match self {
             Object::Mutex(mutex) => return mutex.forget(waiter),
             Object::Semaphore(semaphore) => semaphore.forget(waiter),
             Object::Condition { condition, .. } => condition.forget(waiter),
             Object::Event(event) => event.forget(waiter),
-            Object::Barrier(barrier) => barrier.forget(waiter, desk),
+            Object::Barrier(barrier) => barrier.forget(waiter, waits),
             Object::Queue(queue) => queue.forget(waiter),
             _ => {}
         }
@@ -122,12 +122,12 @@ impl Object {
     }
 
     /// Takes back what a session holds that has ended. Returns whether that is a lock.
-    pub(crate) fn session_ended(&mut self, session: SessionId, desk: &mut Desk) -> bool {
+    pub(crate) fn session_ended(&mut self, session: SessionId, waits: &mut WaitTable) -> bool {
         match self {
-            Object::Mutex(mutex) => return mutex.session_ended(session, desk),
-            Object::Semaphore(semaphore) => semaphore.session_ended(session, desk),
-            Object::Barrier(barrier) => barrier.session_ended(session, desk),
-            Object::Queue(queue) => queue.session_ended(session, desk),
+            Object::Mutex(mutex) => return mutex.session_ended(session, waits),
+            Object::Semaphore(semaphore) => semaphore.session_ended(session, waits),
+            Object::Barrier(barrier) => barrier.session_ended(session, waits),
+            Object::Queue(queue) => queue.session_ended(session, waits),
             _ => {}
         }
         false
@@ -153,19 +153,20 @@ impl Object {
 
     /// Shows every reference that it holds.
     pub(crate) fn each_reference(&mut self, visit: &mut impl FnMut(&ObjectRef)) {
-        let mut see = |datum: &mut Datum| {
-            let seen = datum.each_reference::<std::convert::Infallible>(&mut |reference| {
+        let mut see = |variant: &mut Variant| {
+            let seen = variant.each_reference::<std::convert::Infallible>(&mut |reference| {
                 visit(reference);
                 Ok(())
             });
             seen.expect("looking cannot fail");
         };
-        let of_map = |map: &mut Map, see: &mut dyn FnMut(&mut Datum)| map.iter_mut().for_each(|(_, datum)| see(datum));
+        let of_map =
+            |map: &mut Map, see: &mut dyn FnMut(&mut Variant)| map.iter_mut().for_each(|(_, variant)| see(variant));
         match self {
             Object::List(list) => list.items.iter_mut().for_each(see),
             Object::Dict(dict) => of_map(&mut dict.entries, &mut see),
             Object::Namespace(namespace) => of_map(&mut namespace.attributes, &mut see),
-            Object::Value(value) => see(&mut value.datum),
+            Object::Value(value) => see(&mut value.variant),
             Object::Queue(queue) => queue.each_datum(&mut see),
             Object::Condition { lock, .. } => visit(lock),
             _ => {}

@@ -20,14 +20,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::args::Args;
 use super::call::Reply;
-use super::desk::{Caller, Context, Desk, SessionId, Step, WaiterId};
 use super::failure::Failure;
 use super::method::Method;
-use crate::ipc::manager::data::{Datum, Kind};
+use super::waits::{Caller, Context, SessionId, Step, WaitTable, WaiterId};
+use crate::ipc::manager::data::{Kind, Variant};
 
 #[derive(Debug)]
 struct Item {
-    datum: Datum,
+    variant: Variant,
     deliveries: u32,
 }
 
@@ -45,11 +45,11 @@ pub(crate) struct Queue {
     max_deliveries: u32,
     items: VecDeque<Item>,
     leases: BTreeMap<u64, Lease>,
-    dead_letters: Vec<Datum>,
+    dead_letters: Vec<Variant>,
     /// Of a plain queue: puts that were not reported as done.
     undone: u64,
     getters: VecDeque<WaiterId>,
-    putters: VecDeque<(WaiterId, Datum)>,
+    putters: VecDeque<(WaiterId, Variant)>,
     joiners: Vec<WaiterId>,
     is_shut: bool,
 }
@@ -82,13 +82,13 @@ impl Queue {
     pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, mut args: Args) -> Result<Step, Failure> {
         match method {
             Method::Put => {
-                let datum = args.datum()?;
-                self.put(cx, datum)
+                let variant = args.variant()?;
+                self.put(cx, variant)
             }
             Method::Get => self.get(cx),
             Method::TaskDone => {
                 let lease = args.int_or(0)?;
-                self.task_done(cx.caller.session, lease, cx.desk)?;
+                self.task_done(cx.caller.session, lease, cx.waits)?;
                 Ok(Reply::DONE.into())
             }
             Method::Join => {
@@ -105,7 +105,7 @@ impl Queue {
             }
             Method::Shutdown => {
                 let at_once = args.bool_or(false)?;
-                self.shut_down(at_once, cx.desk);
+                self.shut_down(at_once, cx.waits);
                 Ok(Reply::DONE.into())
             }
             _ => self.look(method).map(Into::into),
@@ -119,7 +119,7 @@ impl Queue {
             Method::Full => (!self.has_room()).into(),
             Method::Unfinished => self.unfinished().into(),
             Method::DeadLetters => self.dead_letters.clone().into(),
-            Method::Snapshot => self.items.iter().map(|item| item.datum.clone()).collect::<Datum>().into(),
+            Method::Snapshot => self.items.iter().map(|item| item.variant.clone()).collect::<Variant>().into(),
             _ => return Err(Failure::NoSuchMethod { kind: self.kind(), method }),
         })
     }
@@ -132,34 +132,34 @@ impl Queue {
         if self.lends { (self.items.len() + self.leases.len()) as u64 } else { self.undone }
     }
 
-    fn put(&mut self, cx: &mut Context<'_>, datum: Datum) -> Result<Step, Failure> {
+    fn put(&mut self, cx: &mut Context<'_>, variant: Variant) -> Result<Step, Failure> {
         if self.is_shut {
             return Err(Failure::ShutDown);
         }
         if self.has_room() {
-            self.push(datum);
-            self.serve(cx.desk);
+            self.push(variant);
+            self.serve(cx.waits);
             return Ok(Reply::DONE.into());
         }
         match cx.park()? {
             Some(waiter) => {
-                self.putters.push_back((waiter, datum));
+                self.putters.push_back((waiter, variant));
                 Ok(Step::Parked)
             }
             None => Ok(Reply::NotInTime.into()),
         }
     }
 
-    fn push(&mut self, datum: Datum) {
+    fn push(&mut self, variant: Variant) {
         self.undone += 1;
-        self.items.push_back(Item { datum, deliveries: 0 });
+        self.items.push_back(Item { variant, deliveries: 0 });
     }
 
     fn get(&mut self, cx: &mut Context<'_>) -> Result<Step, Failure> {
         // Whoever waits came first; then there is nothing here anyway.
         if let Some(item) = self.items.pop_front() {
-            let reply = self.deliver(item, cx.caller, cx.desk);
-            self.serve(cx.desk);
+            let reply = self.deliver(item, cx.caller, cx.waits);
+            self.serve(cx.waits);
             return Ok(reply.into());
         }
         if self.is_shut {
@@ -174,32 +174,32 @@ impl Queue {
         }
     }
 
-    fn deliver(&mut self, mut item: Item, to: Caller, desk: &mut Desk) -> Reply {
+    fn deliver(&mut self, mut item: Item, to: Caller, waits: &mut WaitTable) -> Reply {
         if !self.lends {
-            return Reply::Item(item.datum);
+            return Reply::Item(item.variant);
         }
         item.deliveries += 1;
-        let lease = desk.number();
-        let reply = Reply::Leased { lease, deliveries: item.deliveries, item: item.datum.clone() };
+        let lease = waits.number();
+        let reply = Reply::Leased { lease, deliveries: item.deliveries, item: item.variant.clone() };
         self.leases.insert(lease, Lease { session: to.session, item });
         reply
     }
 
     /// Brings together what waits: items with getters, room with putters.
-    fn serve(&mut self, desk: &mut Desk) {
+    fn serve(&mut self, waits: &mut WaitTable) {
         loop {
             if self.has_room()
-                && let Some((waiter, datum)) = self.putters.pop_front()
+                && let Some((waiter, variant)) = self.putters.pop_front()
             {
-                self.push(datum);
-                desk.complete(waiter, Ok(Reply::DONE));
+                self.push(variant);
+                waits.complete(waiter, Ok(Reply::DONE));
             } else if !self.items.is_empty()
                 && let Some(waiter) = self.getters.pop_front()
             {
-                let Some((caller, _)) = desk.who(waiter) else { continue };
+                let Some((caller, _)) = waits.who(waiter) else { continue };
                 if let Some(item) = self.items.pop_front() {
-                    let reply = self.deliver(item, caller, desk);
-                    desk.complete(waiter, Ok(reply));
+                    let reply = self.deliver(item, caller, waits);
+                    waits.complete(waiter, Ok(reply));
                 }
             } else {
                 return;
@@ -207,7 +207,7 @@ impl Queue {
         }
     }
 
-    fn task_done(&mut self, session: SessionId, lease: u64, desk: &mut Desk) -> Result<(), Failure> {
+    fn task_done(&mut self, session: SessionId, lease: u64, waits: &mut WaitTable) -> Result<(), Failure> {
         if !self.lends {
             self.undone = self.undone.checked_sub(1).ok_or(Failure::TooManyTasksDone)?;
         } else if lease != 0 {
@@ -222,45 +222,45 @@ impl Queue {
             let oldest = own.or_else(|| self.leases.iter().next()).map(|(lease, _)| *lease);
             self.leases.remove(&oldest.ok_or(Failure::TooManyTasksDone)?);
         }
-        self.tell_joiners(desk);
+        self.tell_joiners(waits);
         Ok(())
     }
 
-    fn tell_joiners(&mut self, desk: &mut Desk) {
+    fn tell_joiners(&mut self, waits: &mut WaitTable) {
         if self.unfinished() == 0 {
             for waiter in self.joiners.drain(..) {
-                desk.complete(waiter, Ok(Reply::DONE));
+                waits.complete(waiter, Ok(Reply::DONE));
             }
         }
     }
 
-    fn shut_down(&mut self, at_once: bool, desk: &mut Desk) {
+    fn shut_down(&mut self, at_once: bool, waits: &mut WaitTable) {
         self.is_shut = true;
         if at_once {
             self.undone = self.undone.saturating_sub(self.items.len() as u64);
             self.items.clear();
-            self.tell_joiners(desk);
+            self.tell_joiners(waits);
         }
         for (waiter, _) in self.putters.drain(..) {
-            desk.complete(waiter, Err(Failure::ShutDown));
+            waits.complete(waiter, Err(Failure::ShutDown));
         }
         // Whoever waits to get something waits because there is nothing, and nothing comes any more.
         for waiter in self.getters.drain(..) {
-            desk.complete(waiter, Err(Failure::ShutDown));
+            waits.complete(waiter, Err(Failure::ShutDown));
         }
     }
 
     /// Puts back an item that could not be handed over, for another.
-    pub(crate) fn take_back(&mut self, datum: Datum, desk: &mut Desk) {
+    pub(crate) fn take_back(&mut self, variant: Variant, waits: &mut WaitTable) {
         if !self.lends {
-            self.items.push_front(Item { datum, deliveries: 0 });
-            self.serve(desk);
+            self.items.push_front(Item { variant, deliveries: 0 });
+            self.serve(waits);
         }
     }
 
-    pub(crate) fn timed_out(&mut self, waiter: WaiterId, desk: &mut Desk) {
+    pub(crate) fn timed_out(&mut self, waiter: WaiterId, waits: &mut WaitTable) {
         self.forget(waiter);
-        desk.complete(waiter, Ok(Reply::NotInTime));
+        waits.complete(waiter, Ok(Reply::NotInTime));
     }
 
     pub(crate) fn forget(&mut self, waiter: WaiterId) {
@@ -269,27 +269,27 @@ impl Queue {
         self.joiners.retain(|waiting| *waiting != waiter);
     }
 
-    pub(crate) fn session_ended(&mut self, session: SessionId, desk: &mut Desk) {
+    pub(crate) fn session_ended(&mut self, session: SessionId, waits: &mut WaitTable) {
         let (given_back, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.leases).into_iter().partition(|(_, lease)| lease.session == session);
         self.leases = kept.into_iter().collect();
         // The oldest last, so that it is the first again.
         for (_, Lease { item, .. }) in given_back.into_iter().rev() {
             if self.max_deliveries != 0 && item.deliveries >= self.max_deliveries {
-                self.dead_letters.push(item.datum);
+                self.dead_letters.push(item.variant);
             } else {
                 self.items.push_front(item);
             }
         }
-        self.serve(desk);
-        self.tell_joiners(desk);
+        self.serve(waits);
+        self.tell_joiners(waits);
     }
 
     /// Shows every datum inside.
-    pub(crate) fn each_datum(&mut self, visit: &mut impl FnMut(&mut Datum)) {
-        self.items.iter_mut().for_each(|item| visit(&mut item.datum));
-        self.leases.values_mut().for_each(|lease| visit(&mut lease.item.datum));
-        self.putters.iter_mut().for_each(|(_, datum)| visit(datum));
+    pub(crate) fn each_datum(&mut self, visit: &mut impl FnMut(&mut Variant)) {
+        self.items.iter_mut().for_each(|item| visit(&mut item.variant));
+        self.leases.values_mut().for_each(|lease| visit(&mut lease.item.variant));
+        self.putters.iter_mut().for_each(|(_, variant)| visit(variant));
         self.dead_letters.iter_mut().for_each(visit);
     }
 

@@ -14,9 +14,9 @@ use std::collections::{HashMap, VecDeque};
 
 use super::args::Args;
 use super::call::Reply;
-use super::desk::{Caller, Context, Desk, SessionId, Step, WaiterId};
 use super::failure::Failure;
 use super::method::Method;
+use super::waits::{Caller, Context, SessionId, Step, WaitTable, WaiterId};
 use crate::ipc::manager::data::Kind;
 
 /// A semaphore object.
@@ -59,7 +59,7 @@ impl Semaphore {
             }
             Method::Release => {
                 let count = u64::from(args.int_or::<u32>(1)?);
-                self.release(cx.caller, count, cx.desk)?;
+                self.release(cx.caller, count, cx.waits)?;
                 Ok(Reply::DONE.into())
             }
             Method::GetValue | Method::Snapshot => Ok(self.free.into()),
@@ -76,7 +76,7 @@ impl Semaphore {
         Reply::Acquired { permit: 0, abandoned: false }
     }
 
-    fn release(&mut self, caller: Caller, count: u64, desk: &mut Desk) -> Result<(), Failure> {
+    fn release(&mut self, caller: Caller, count: u64, waits: &mut WaitTable) -> Result<(), Failure> {
         let free = self.free.checked_add(count).ok_or(Failure::ReleasedTooOften)?;
         if self.bounded && free > self.initial {
             return Err(Failure::ReleasedTooOften);
@@ -85,37 +85,37 @@ impl Semaphore {
         if let Some(held) = self.held.as_mut().and_then(|held| held.get_mut(&caller.session)) {
             *held = held.saturating_sub(count);
         }
-        self.hand_on(desk);
+        self.hand_on(waits);
         Ok(())
     }
 
-    fn hand_on(&mut self, desk: &mut Desk) {
+    fn hand_on(&mut self, waits: &mut WaitTable) {
         while self.free > 0
             && let Some(waiter) = self.line.pop_front()
         {
-            if let Some((caller, _)) = desk.who(waiter) {
+            if let Some((caller, _)) = waits.who(waiter) {
                 let reply = self.take(caller.session);
-                desk.complete(waiter, Ok(reply));
+                waits.complete(waiter, Ok(reply));
             }
         }
     }
 
-    pub(crate) fn timed_out(&mut self, waiter: WaiterId, desk: &mut Desk) {
+    pub(crate) fn timed_out(&mut self, waiter: WaiterId, waits: &mut WaitTable) {
         self.forget(waiter);
-        desk.complete(waiter, Ok(Reply::NotInTime));
+        waits.complete(waiter, Ok(Reply::NotInTime));
     }
 
     pub(crate) fn forget(&mut self, waiter: WaiterId) {
         self.line.retain(|waiting| *waiting != waiter);
     }
 
-    pub(crate) fn session_ended(&mut self, session: SessionId, desk: &mut Desk) {
+    pub(crate) fn session_ended(&mut self, session: SessionId, waits: &mut WaitTable) {
         if let Some(back) = self.held.as_mut().and_then(|held| held.remove(&session)) {
             self.free = self.free.saturating_add(back);
             if self.bounded {
                 self.free = self.free.min(self.initial);
             }
-            self.hand_on(desk);
+            self.hand_on(waits);
         }
     }
 

@@ -122,7 +122,7 @@ pub(crate) enum Next {
 /// Why a handshake between a client and a manager failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unwelcome {
+pub enum HandshakeError {
     /// The manager has another key.
     #[error("the manager refused the key")]
     KeyRefused,
@@ -147,14 +147,14 @@ impl Initiator {
     }
 
     /// Takes the server's next frame.
-    pub(crate) fn take(&mut self, frame: &[u8]) -> Result<Next, Unwelcome> {
+    pub(crate) fn take(&mut self, frame: &[u8]) -> Result<Next, HandshakeError> {
         if frame == Refused::WrongKey.frame() {
-            return Err(Unwelcome::KeyRefused);
+            return Err(HandshakeError::KeyRefused);
         }
         match std::mem::replace(&mut self.step, Step::Over) {
             Step::Hello(mut state) if frame.len() == SECOND => {
                 let mut limit = [0; LIMIT];
-                state.read_message(frame, &mut limit).map_err(|_| Unwelcome::KeyNotProved)?;
+                state.read_message(frame, &mut limit).map_err(|_| HandshakeError::KeyNotProved)?;
                 let mut keys = Box::new(Keys::new(*state));
                 let confirmation = keys.proof();
                 self.step = Step::Confirmed(keys, u32::from_le_bytes(limit) as usize);
@@ -162,9 +162,9 @@ impl Initiator {
             }
             Step::Confirmed(mut keys, frame_limit) if frame.len() == TAG => match keys.is_proof(frame) {
                 true => Ok(Next::Done(Box::new(keys.welcome(self.transport, frame_limit)))),
-                false => Err(Unwelcome::KeyNotProved),
+                false => Err(HandshakeError::KeyNotProved),
             },
-            _ => Err(Unwelcome::NoManager),
+            _ => Err(HandshakeError::NoManager),
         }
     }
 }
@@ -242,7 +242,7 @@ mod tests {
     }
 
     /// The next frame to send.
-    fn sent(next: Result<Next, Unwelcome>) -> Vec<u8> {
+    fn sent(next: Result<Next, HandshakeError>) -> Vec<u8> {
         match next {
             Ok(Next::Send(frame)) => frame,
             other => panic!("a frame comes next: {other:?}"),
@@ -254,7 +254,7 @@ mod tests {
         server_key: &AuthKey,
         client_key: &AuthKey,
         transports: [Transport; 2],
-    ) -> (Result<Welcome, Refused>, Result<Welcome, Unwelcome>) {
+    ) -> (Result<Welcome, Refused>, Result<Welcome, HandshakeError>) {
         let mut server = Responder::new(transports[0]);
         let (mut client, mut frame) = hello(transports[1], client_key);
         loop {
@@ -293,7 +293,7 @@ mod tests {
     fn another_key_is_refused_and_told_so() {
         let (server, client) = shake_hands(&key(b"secret"), &key(b"secreT"), [Transport::Unix; 2]);
         assert_eq!(server.expect_err("refused"), Refused::WrongKey);
-        assert_eq!(client.expect_err("refused"), Unwelcome::KeyRefused);
+        assert_eq!(client.expect_err("refused"), HandshakeError::KeyRefused);
     }
 
     #[test]
@@ -325,7 +325,7 @@ mod tests {
         assert!(matches!(Responder::new(Transport::Unix).take(&key, &reflected, 9), Err(Refused::WrongKey)));
         // A server that only repeats what another said, or sends back what it heard.
         let (mut again, _) = hello(Transport::Unix, &key);
-        assert_eq!(again.take(&answer).expect_err("stale"), Unwelcome::KeyNotProved);
+        assert_eq!(again.take(&answer).expect_err("stale"), HandshakeError::KeyNotProved);
         let (mut mirrored, own) = hello(Transport::Unix, &key);
         assert!(mirrored.take(&own).is_err() && mirrored.take(&own[PROTOCOL.len()..]).is_err());
         // Or changes anything on the way, the limit in it too.
@@ -333,11 +333,11 @@ mod tests {
             let (mut client, first) = hello(Transport::Unix, &key);
             let (mut changed, _) = Responder::new(Transport::Unix).take(&key, &first, 9).expect("a hello");
             changed[at] ^= 1;
-            assert_eq!(client.take(&changed).expect_err("changed"), Unwelcome::KeyNotProved, "byte {at}");
+            assert_eq!(client.take(&changed).expect_err("changed"), HandshakeError::KeyNotProved, "byte {at}");
         }
         let mut changed = welcome.clone();
         changed[3] ^= 1;
-        assert_eq!(client.take(&changed).expect_err("changed"), Unwelcome::KeyNotProved);
+        assert_eq!(client.take(&changed).expect_err("changed"), HandshakeError::KeyNotProved);
     }
 
     proptest! {

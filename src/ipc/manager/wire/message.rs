@@ -63,7 +63,7 @@ pub(crate) fn decode<T: DeserializeOwned>(content: &[u8]) -> Result<T, Broken> {
 mod tests {
     use super::*;
     use crate::ipc::manager::data::{ObjectId, any_datum};
-    use crate::ipc::manager::store::{Call, Method, Patience};
+    use crate::ipc::manager::store::{Call, Method, Timeout};
     use proptest::prelude::*;
 
     proptest! {
@@ -76,7 +76,7 @@ mod tests {
 
         #[test]
         fn messages_come_back_and_no_part_of_one_is_one(args in prop::collection::vec(any_datum(), 0..4), id in any::<u64>()) {
-            let call = Call { object: ObjectId(3), method: Method::SetItem, args, patience: Patience::Forever, thread: 1 };
+            let call = Call { object: ObjectId(3), method: Method::SetItem, args, timeout: Timeout::Forever, thread: 1 };
             let message = ToServer::Ask { id, request: Request::Call(call) };
             let mut out = Vec::new();
             encode(&message, &mut out, 1 << 20, &mut None).expect("short");

@@ -14,7 +14,7 @@ mod message;
 mod seal;
 
 pub(crate) use frame::{Broken, GREETING_LIMIT, Inbox, finish_frame, start_frame};
-pub use handshake::Unwelcome;
+pub use handshake::HandshakeError;
 pub(crate) use handshake::{Initiator, Keys, Next, Refused, Responder, Transport, Welcome};
 pub(crate) use key::random;
 pub use key::{AuthKey, EmptyKey};

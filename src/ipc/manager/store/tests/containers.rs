@@ -4,12 +4,12 @@ use super::*;
 
 /// Calls methods one after the other and compares answers, in JSON's notation; an error is its message.
 fn script(kind: Kind, arguments: &str, steps: &[(Method, &str, &str)]) {
-    let mut stage = Stage::new();
-    let client = stage.client();
-    let object = stage.make(client, kind, args(arguments));
+    let mut fixture = Fixture::new();
+    let client = fixture.client();
+    let object = fixture.make(client, kind, args(arguments));
     for (method, arguments, expected) in steps {
-        let answer = match stage.call(client, &object, *method, args(arguments)) {
-            Some(Ok(Reply::Datum(datum))) => datum.to_string(),
+        let answer = match fixture.call(client, &object, *method, args(arguments)) {
+            Some(Ok(Reply::Variant(variant))) => variant.to_string(),
             Some(Ok(Reply::Swapped { swapped, found })) => {
                 format!("{swapped} {}", found.map_or("-".into(), |f| f.to_string()))
             }
@@ -200,10 +200,10 @@ fn array_checks_type_and_range() {
     script(Kind::Array, r#"["Q", [18446744073709551615]]"#, &[(GetItem, "[0]", "18446744073709551615")]);
     script(Kind::Array, r#"["u", ["ä"]]"#, &[(GetItem, "[0]", r#""ä""#)]);
     script(Kind::Array, r#"["c", {"$bytes":"6869"}]"#, &[(GetItem, "[1]", r#"{"$bytes":"69"}"#)]);
-    let mut stage = Stage::new();
-    let client = stage.client();
+    let mut fixture = Fixture::new();
+    let client = fixture.client();
     for bad in [r#"["x", 1]"#, r#"["b", -1]"#, r#"["b", 999999999999]"#, r#"["ii", 1]"#] {
-        let refused = stage.ask(client, Request::Create { kind: Kind::Array, args: args(bad), name: None });
+        let refused = fixture.ask(client, Request::Create { kind: Kind::Array, args: args(bad), name: None });
         assert!(matches!(refused, Some(Err(Failure::BadArgument { .. }))), "{bad}: {refused:?}");
     }
 }
@@ -239,13 +239,13 @@ fn changes_by_path_reach_inside() {
 
 #[test]
 fn too_deep_is_refused_wherever_it_comes_from() {
-    let mut stage = Stage::new();
-    let client = stage.client();
-    let list = stage.make(client, Kind::List, vec![]);
-    let nested = |depth| (0..depth).fold(Datum::from(1), |inner, _| Datum::from(vec![inner]));
-    assert_eq!(stage.fail(client, &list, Method::Append, vec![nested(DEPTH_LIMIT + 1)]), Failure::TooDeep);
-    stage.get(client, &list, Method::Append, vec![nested(DEPTH_LIMIT)]);
+    let mut fixture = Fixture::new();
+    let client = fixture.client();
+    let list = fixture.make(client, Kind::List, vec![]);
+    let nested = |depth| (0..depth).fold(Variant::from(1), |inner, _| Variant::from(vec![inner]));
+    assert_eq!(fixture.fail(client, &list, Method::Append, vec![nested(DEPTH_LIMIT + 1)]), Failure::TooDeep);
+    fixture.get(client, &list, Method::Append, vec![nested(DEPTH_LIMIT)]);
     // What fits by itself may not fit inside.
-    let path = Datum::from_iter((0..DEPTH_LIMIT).map(|_| Datum::from(0)));
-    assert_eq!(stage.fail(client, &list, Method::PushAt, vec![path, nested(2)]), Failure::TooDeep);
+    let path = Variant::from_iter((0..DEPTH_LIMIT).map(|_| Variant::from(0)));
+    assert_eq!(fixture.fail(client, &list, Method::PushAt, vec![path, nested(2)]), Failure::TooDeep);
 }

@@ -10,7 +10,7 @@ mod waiting;
 use super::*;
 
 /// A store, a clock that the test turns, and numbers for requests.
-pub(super) struct Stage {
+pub(super) struct Fixture {
     store: Store,
     now_ns: u64,
     tickets: u64,
@@ -19,9 +19,9 @@ pub(super) struct Stage {
 /// What a call came to.
 pub(super) type Answer = Option<Result<Reply, Failure>>;
 
-impl Stage {
+impl Fixture {
     pub(super) fn new() -> Self {
-        Stage { store: Store::new(), now_ns: 1_000, tickets: 0 }
+        Fixture { store: Store::new(), now_ns: 1_000, tickets: 0 }
     }
 
     pub(super) fn client(&mut self) -> SessionId {
@@ -33,7 +33,7 @@ impl Stage {
         self.store.request(client, Ticket(self.tickets), request, self.now_ns)
     }
 
-    pub(super) fn make(&mut self, client: SessionId, kind: Kind, args: Vec<Datum>) -> ObjectRef {
+    pub(super) fn make(&mut self, client: SessionId, kind: Kind, args: Vec<Variant>) -> ObjectRef {
         match self.ask(client, Request::Create { kind, args, name: None }) {
             Some(Ok(Reply::Object(reference))) => reference,
             other => panic!("{kind} was not made: {other:?}"),
@@ -42,13 +42,13 @@ impl Stage {
 
     /// Lets another client use an object, by a loan.
     pub(super) fn give(&mut self, from: SessionId, to: SessionId, object: &ObjectRef) {
-        let token = LoanToken(u128::from(self.tickets));
+        let token = TransferToken(u128::from(self.tickets));
         assert_eq!(self.ask(from, Request::Lend { object: object.id(), token }), Some(Ok(Reply::DONE)));
         assert_eq!(self.ask(to, Request::TakeLoan { token }), Some(Ok(Reply::Object(object.clone()))));
     }
 
-    pub(super) fn call(&mut self, client: SessionId, object: &ObjectRef, method: Method, args: Vec<Datum>) -> Answer {
-        self.call_for(client, object, method, args, Patience::Forever)
+    pub(super) fn call(&mut self, client: SessionId, object: &ObjectRef, method: Method, args: Vec<Variant>) -> Answer {
+        self.call_for(client, object, method, args, Timeout::Forever)
     }
 
     pub(super) fn call_for(
@@ -56,22 +56,28 @@ impl Stage {
         client: SessionId,
         object: &ObjectRef,
         method: Method,
-        args: Vec<Datum>,
-        patience: Patience,
+        args: Vec<Variant>,
+        timeout: Timeout,
     ) -> Answer {
-        let call = Call { object: object.id(), method, args, patience, thread: 1 };
+        let call = Call { object: object.id(), method, args, timeout, thread: 1 };
         self.ask(client, Request::Call(call))
     }
 
     /// A call that must answer with data at once.
-    pub(super) fn get(&mut self, client: SessionId, object: &ObjectRef, method: Method, args: Vec<Datum>) -> Datum {
+    pub(super) fn get(&mut self, client: SessionId, object: &ObjectRef, method: Method, args: Vec<Variant>) -> Variant {
         match self.call(client, object, method, args) {
-            Some(Ok(Reply::Datum(datum) | Reply::Item(datum))) => datum,
+            Some(Ok(Reply::Variant(variant) | Reply::Item(variant))) => variant,
             other => panic!("{method} came to {other:?}"),
         }
     }
 
-    pub(super) fn fail(&mut self, client: SessionId, object: &ObjectRef, method: Method, args: Vec<Datum>) -> Failure {
+    pub(super) fn fail(
+        &mut self,
+        client: SessionId,
+        object: &ObjectRef,
+        method: Method,
+        args: Vec<Variant>,
+    ) -> Failure {
         match self.call(client, object, method, args) {
             Some(Err(failure)) => failure,
             other => panic!("{method} came to {other:?}"),
@@ -101,14 +107,14 @@ impl Stage {
 }
 
 /// Data in JSON's notation.
-pub(super) fn json(text: &str) -> Datum {
-    Datum::from_json(text).expect("well-formed")
+pub(super) fn json(text: &str) -> Variant {
+    Variant::from_json(text).expect("well-formed")
 }
 
 /// Arguments in JSON's notation.
-pub(super) fn args(text: &str) -> Vec<Datum> {
+pub(super) fn args(text: &str) -> Vec<Variant> {
     match json(text) {
-        Datum::List(items) => items,
+        Variant::List(items) => items,
         _ => panic!("arguments are a list"),
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// As many arguments as the method takes at least, so that the object gets to see it.
-fn args_of(method: Method, kind: Kind) -> Vec<Datum> {
+fn args_of(method: Method, kind: Kind) -> Vec<Variant> {
     match method {
         Method::Add => args(r#"[0, 1]"#),
         Method::CompareAndSwap => args(r#"[0, [], []]"#),
@@ -11,14 +11,16 @@ fn args_of(method: Method, kind: Kind) -> Vec<Datum> {
         Method::SetAt | Method::PushAt | Method::AddAt => args(r#"[[0], 1]"#),
         Method::CompareAndSwapAt => args(r#"[[0], [], []]"#),
         _ => match method.signature(kind) {
-            Some(signature) => (0..).map(|count| vec![Datum::from(0); count]).find(|args| signature.takes(args.len())),
+            Some(signature) => {
+                (0..).map(|count| vec![Variant::from(0); count]).find(|args| signature.takes(args.len()))
+            }
             None => None,
         }
         .unwrap_or_default(),
     }
 }
 
-fn made_with(kind: Kind) -> Vec<Datum> {
+fn made_with(kind: Kind) -> Vec<Variant> {
     match kind {
         Kind::Barrier => args("[2]"),
         Kind::Value | Kind::Array => args(r#"["i", [1]]"#),
@@ -32,11 +34,11 @@ fn types_serve_what_the_table_says_and_nothing_else() {
         let methods = kind.methods();
         for &method in Method::ALL {
             // A fresh object each time: what a wait or a shutdown leaves behind does not matter.
-            let mut stage = Stage::new();
-            let client = stage.client();
-            let object = stage.make(client, kind, made_with(kind));
+            let mut fixture = Fixture::new();
+            let client = fixture.client();
+            let object = fixture.make(client, kind, made_with(kind));
             let args = args_of(method, kind);
-            let answer = stage.call_for(client, &object, method, args, Patience::NONE);
+            let answer = fixture.call_for(client, &object, method, args, Timeout::NONE);
             let is_served = !matches!(answer, Some(Err(Failure::NoSuchMethod { .. })));
             assert_eq!(is_served, methods.contains(&method), "{kind} {method}: {answer:?}");
         }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What is to be done at one place, behind the way to it.
-pub(super) fn change_args(method: Method, draw: &Draw) -> Vec<Datum> {
+pub(super) fn change_args(method: Method, draw: &Draw) -> Vec<Variant> {
     match method {
         Method::SetAt => vec![draw.item()],
         Method::PushAt => vec![draw.number.into()],
@@ -18,7 +18,7 @@ pub(super) fn change_args(method: Method, draw: &Draw) -> Vec<Datum> {
 }
 
 /// What is expected and what is new.
-fn swap(draw: &Draw) -> (Option<Datum>, Option<Datum>) {
+fn swap(draw: &Draw) -> (Option<Variant>, Option<Variant>) {
     ((draw.bound != 0).then(|| draw.item()), (draw.index != 0).then(|| draw.index.into()))
 }
 
@@ -32,13 +32,13 @@ pub(super) fn needs_one(method: Method, draw: &Draw) -> bool {
 }
 
 /// What is at the place afterwards, and the answer.
-pub(super) fn change(found: Option<Datum>, method: Method, draw: &Draw) -> Result<(Option<Datum>, Reply), Failure> {
+pub(super) fn change(found: Option<Variant>, method: Method, draw: &Draw) -> Result<(Option<Variant>, Reply), Failure> {
     Ok(match method {
         Method::GetAt => (found.clone(), found.ok_or_else(wrong)?.into()),
         Method::SetAt => (Some(draw.item()), Reply::DONE),
         Method::RemoveAt => (None, found.ok_or_else(wrong)?.into()),
         Method::PushAt => match found {
-            Some(Datum::List(mut items)) => {
+            Some(Variant::List(mut items)) => {
                 items.push(draw.number.into());
                 let len = items.len();
                 (Some(items.into()), len.into())
@@ -47,7 +47,7 @@ pub(super) fn change(found: Option<Datum>, method: Method, draw: &Draw) -> Resul
         },
         Method::Add | Method::AddAt => {
             let before = found.unwrap_or_else(|| draw.bound.into());
-            let sum = Datum::from(before.as_int::<i64>().ok_or_else(wrong)? + draw.number);
+            let sum = Variant::from(before.as_int::<i64>().ok_or_else(wrong)? + draw.number);
             (Some(sum.clone()), sum.into())
         }
         _ => {
@@ -65,27 +65,27 @@ pub(super) fn is_change(method: Method) -> bool {
 }
 
 /// The arguments of a change of the place that `step` leads to: bare, or as a path of one.
-pub(super) fn args_at(step: Datum, method: Method, draw: &Draw) -> Vec<Datum> {
+pub(super) fn args_at(step: Variant, method: Method, draw: &Draw) -> Vec<Variant> {
     let is_bare = matches!(method, Method::Add | Method::CompareAndSwap);
     let way = if is_bare { step } else { vec![step].into() };
     std::iter::once(way).chain(change_args(method, draw)).collect()
 }
 
 /// One piece of data.
-pub(super) struct Value(Datum);
+pub(super) struct Value(Variant);
 
 impl Value {
     pub(super) fn new() -> Self {
-        Value(Datum::from(1))
+        Value(Variant::from(1))
     }
 }
 
 impl Model for Value {
-    fn made_with(&self) -> Vec<Datum> {
+    fn made_with(&self) -> Vec<Variant> {
         vec!["q".into(), self.0.clone()]
     }
 
-    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)> {
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Variant>, Expected)> {
         Some(match method {
             Method::Get => (vec![], Ok(self.0.clone().into())),
             Method::Set => {
@@ -95,12 +95,12 @@ impl Model for Value {
             Method::Typecode => (vec![], Ok("q".into())),
             change if is_change(change) => {
                 let is_bare = matches!(method, Method::Add | Method::CompareAndSwap);
-                let way = (!is_bare).then(|| Datum::from(vec![]));
+                let way = (!is_bare).then(|| Variant::from(vec![]));
                 let args = way.into_iter().chain(change_args(method, draw)).collect();
                 let changed = cells::change(Some(self.0.clone()), method, draw);
                 // A cell that loses its content holds null.
                 let expected = changed.map(|(after, reply)| {
-                    self.0 = after.unwrap_or(Datum::Null);
+                    self.0 = after.unwrap_or(Variant::Null);
                     reply
                 });
                 (args, expected)
@@ -109,7 +109,7 @@ impl Model for Value {
         })
     }
 
-    fn snapshot(&self) -> Datum {
+    fn snapshot(&self) -> Variant {
         self.0.clone()
     }
 }
@@ -123,24 +123,24 @@ impl Array {
     }
 }
 
-fn element(datum: &Datum) -> Result<i8, Failure> {
-    let number: i64 = datum.as_int().ok_or_else(wrong)?;
+fn element(variant: &Variant) -> Result<i8, Failure> {
+    let number: i64 = variant.as_int().ok_or_else(wrong)?;
     i8::try_from(number).map_err(|_| Failure::OutOfRange { value: number.to_string(), typecode: 'b' })
 }
 
-fn numbers(elements: impl IntoIterator<Item = i8>) -> Datum {
-    elements.into_iter().map(|number| Datum::from(i64::from(number))).collect()
+fn numbers(elements: impl IntoIterator<Item = i8>) -> Variant {
+    elements.into_iter().map(|number| Variant::from(i64::from(number))).collect()
 }
 
 impl Model for Array {
-    fn made_with(&self) -> Vec<Datum> {
+    fn made_with(&self) -> Vec<Variant> {
         vec!["b".into(), self.0.len().into()]
     }
 
-    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)> {
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Variant>, Expected)> {
         let at = containers::place(draw.index, self.0.len());
         // Some are too large.
-        let large = if draw.is_list { draw.item() } else { Datum::from(draw.number * 60) };
+        let large = if draw.is_list { draw.item() } else { Variant::from(draw.number * 60) };
         Some(match method {
             Method::Len => (vec![], Ok(self.0.len().into())),
             Method::GetItem => (vec![draw.index.into()], at.map(|at| i64::from(self.0[at]).into())),
@@ -178,7 +178,7 @@ impl Model for Array {
         })
     }
 
-    fn snapshot(&self) -> Datum {
+    fn snapshot(&self) -> Variant {
         numbers(self.0.iter().copied())
     }
 }

@@ -30,10 +30,10 @@ pub(super) fn places(draw: &Draw, len: usize) -> Vec<usize> {
 
 /// Numbers, and lists of numbers.
 #[derive(Default)]
-pub(super) struct List(Vec<Datum>);
+pub(super) struct List(Vec<Variant>);
 
 impl List {
-    fn set_slice(&mut self, draw: &Draw, new: &[Datum]) -> Expected {
+    fn set_slice(&mut self, draw: &Draw, new: &[Variant]) -> Expected {
         let len = self.0.len();
         if draw.step.is_none_or(|step| step == 1) {
             let bound =
@@ -55,8 +55,8 @@ impl List {
         if lists != 0 && lists != self.0.len() {
             return Err(no_order());
         }
-        let numbers = |item: &Datum| match item.as_list() {
-            Some(items) => items.iter().filter_map(Datum::as_int::<i64>).collect(),
+        let numbers = |item: &Variant| match item.as_list() {
+            Some(items) => items.iter().filter_map(Variant::as_int::<i64>).collect(),
             None => vec![item.as_int::<i64>().expect("a number")],
         };
         self.0.sort_by_key(numbers);
@@ -68,19 +68,19 @@ impl List {
 }
 
 impl Model for List {
-    fn made_with(&self) -> Vec<Datum> {
+    fn made_with(&self) -> Vec<Variant> {
         vec![]
     }
 
-    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)> {
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Variant>, Expected)> {
         let (len, item) = (self.0.len(), draw.item());
         let at = place(draw.index, len);
-        let index = Datum::from(draw.index);
+        let index = Variant::from(draw.index);
         let found = self.0.iter().position(|known| *known == item).ok_or(Failure::NotInList);
         let two = || vec![item.clone(), draw.number.into()];
         // Not for ever longer.
         let times = if len > 20 { 0 } else { draw.number };
-        let repeated = |items: &[Datum]| vec![items; times as usize].concat();
+        let repeated = |items: &[Variant]| vec![items; times as usize].concat();
         Some(match method {
             Method::Len => (vec![], Ok(len.into())),
             Method::Contains => (vec![item], Ok(found.is_ok().into())),
@@ -89,7 +89,7 @@ impl Model for List {
             Method::DelItem => (vec![index], at.map(|at| self.0.remove(at)).and(done())),
             Method::GetSlice => {
                 let items = places(draw, len).into_iter().map(|at| self.0[at].clone());
-                (draw.slice(), Ok(items.collect::<Datum>().into()))
+                (draw.slice(), Ok(items.collect::<Variant>().into()))
             }
             Method::SetSlice => {
                 let args = draw.slice().into_iter().chain([two().into()]).collect();
@@ -124,7 +124,7 @@ impl Model for List {
                 self.0.reverse();
                 (vec![], done())
             }
-            Method::Reversed => (vec![], Ok(self.0.iter().rev().cloned().collect::<Datum>().into())),
+            Method::Reversed => (vec![], Ok(self.0.iter().rev().cloned().collect::<Variant>().into())),
             Method::Sort => (vec![draw.flag.into()], self.sort(draw.flag)),
             Method::Concat => (vec![two().into()], Ok([self.0.clone(), two()].concat().into())),
             Method::Repeat => (vec![times.into()], Ok(repeated(&self.0).into())),
@@ -154,39 +154,39 @@ impl Model for List {
         })
     }
 
-    fn snapshot(&self) -> Datum {
+    fn snapshot(&self) -> Variant {
         self.0.clone().into()
     }
 }
 
 /// Entries in the order in which their keys came.
 #[derive(Default)]
-struct Entries(Vec<(String, Datum)>);
+struct Entries(Vec<(String, Variant)>);
 
 impl Entries {
     fn at(&self, key: &str) -> Option<usize> {
         self.0.iter().position(|(known, _)| known == key)
     }
 
-    fn get(&self, key: &str) -> Option<Datum> {
+    fn get(&self, key: &str) -> Option<Variant> {
         self.at(key).map(|at| self.0[at].1.clone())
     }
 
-    fn set(&mut self, key: &str, datum: Option<Datum>) {
-        match (self.at(key), datum) {
-            (Some(at), Some(datum)) => self.0[at].1 = datum,
+    fn set(&mut self, key: &str, variant: Option<Variant>) {
+        match (self.at(key), variant) {
+            (Some(at), Some(variant)) => self.0[at].1 = variant,
             (Some(at), None) => drop(self.0.remove(at)),
-            (None, datum) => self.0.extend(datum.map(|datum| (key.to_owned(), datum))),
+            (None, variant) => self.0.extend(variant.map(|variant| (key.to_owned(), variant))),
         }
     }
 
-    fn remove(&mut self, key: &str) -> Option<Datum> {
+    fn remove(&mut self, key: &str) -> Option<Variant> {
         let found = self.get(key);
         self.set(key, None);
         found
     }
 
-    fn change(&mut self, method: Method, draw: &Draw) -> (Vec<Datum>, Expected) {
+    fn change(&mut self, method: Method, draw: &Draw) -> (Vec<Variant>, Expected) {
         let found = self.get(&draw.key);
         let changed = if found.is_none() && needs_one(method, draw) {
             Err(Failure::no_such_key(&Key::from(&draw.key)))
@@ -200,12 +200,12 @@ impl Entries {
         (args_at(draw.key.as_str().into(), method, draw), expected)
     }
 
-    fn map(&self) -> Datum {
-        self.0.iter().map(|(key, datum)| (Key::from(key), datum.clone())).collect::<Map>().into()
+    fn map(&self) -> Variant {
+        self.0.iter().map(|(key, variant)| (Key::from(key), variant.clone())).collect::<Map>().into()
     }
 }
 
-fn one(draw: &Draw) -> Datum {
+fn one(draw: &Draw) -> Variant {
     [(Key::from(&draw.key), draw.item())].into_iter().collect::<Map>().into()
 }
 
@@ -213,23 +213,23 @@ fn one(draw: &Draw) -> Datum {
 pub(super) struct Dict(Entries);
 
 impl Model for Dict {
-    fn made_with(&self) -> Vec<Datum> {
+    fn made_with(&self) -> Vec<Variant> {
         vec![]
     }
 
-    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)> {
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Variant>, Expected)> {
         let entries = &mut self.0;
-        let (key, item) = (Datum::from(draw.key.as_str()), draw.item());
+        let (key, item) = (Variant::from(draw.key.as_str()), draw.item());
         let found = entries.get(&draw.key);
         let missing = Failure::no_such_key(&Key::from(&draw.key));
-        let pair = |(key, datum): &(String, Datum)| Datum::from(vec![key.as_str().into(), datum.clone()]);
-        let keys = |entries: &[(String, Datum)]| entries.iter().map(|(key, _)| Datum::from(key.as_str())).collect();
+        let pair = |(key, variant): &(String, Variant)| Variant::from(vec![key.as_str().into(), variant.clone()]);
+        let keys = |entries: &[(String, Variant)]| entries.iter().map(|(key, _)| Variant::from(key.as_str())).collect();
         Some(match method {
             Method::Len => (vec![], Ok(entries.0.len().into())),
             Method::Contains => (vec![key], Ok(found.is_some().into())),
             Method::GetItem => (vec![key], found.map(Reply::from).ok_or(missing)),
             Method::Get if draw.flag => (vec![key, item.clone()], Ok(found.unwrap_or(item).into())),
-            Method::Get => (vec![key], Ok(found.unwrap_or(Datum::Null).into())),
+            Method::Get => (vec![key], Ok(found.unwrap_or(Variant::Null).into())),
             Method::SetItem => {
                 entries.set(&draw.key, Some(item.clone()));
                 (vec![key, item], done())
@@ -256,12 +256,14 @@ impl Model for Dict {
                 (vec![one(draw)], Ok(both.map().into()))
             }
             Method::FromKeys => (vec![vec![key].into(), item], Ok(one(draw).into())),
-            Method::Keys => (vec![], Ok(Reply::Datum(keys(&entries.0)))),
-            Method::Values => (vec![], Ok(entries.0.iter().map(|(_, datum)| datum.clone()).collect::<Datum>().into())),
-            Method::Items => (vec![], Ok(entries.0.iter().map(pair).collect::<Datum>().into())),
+            Method::Keys => (vec![], Ok(Reply::Variant(keys(&entries.0)))),
+            Method::Values => {
+                (vec![], Ok(entries.0.iter().map(|(_, variant)| variant.clone()).collect::<Variant>().into()))
+            }
+            Method::Items => (vec![], Ok(entries.0.iter().map(pair).collect::<Variant>().into())),
             Method::Reversed => {
                 let turned: Vec<_> = entries.0.iter().rev().cloned().collect();
-                (vec![], Ok(Reply::Datum(keys(&turned))))
+                (vec![], Ok(Reply::Variant(keys(&turned))))
             }
             Method::Copy => (vec![], Ok(entries.map().into())),
             Method::Clear => {
@@ -273,7 +275,7 @@ impl Model for Dict {
         })
     }
 
-    fn snapshot(&self) -> Datum {
+    fn snapshot(&self) -> Variant {
         self.0.map()
     }
 }
@@ -282,13 +284,13 @@ impl Model for Dict {
 pub(super) struct Namespace(Entries);
 
 impl Model for Namespace {
-    fn made_with(&self) -> Vec<Datum> {
+    fn made_with(&self) -> Vec<Variant> {
         vec![]
     }
 
-    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)> {
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Variant>, Expected)> {
         let attributes = &mut self.0;
-        let (name, item) = (Datum::from(draw.key.as_str()), draw.item());
+        let (name, item) = (Variant::from(draw.key.as_str()), draw.item());
         let missing = Failure::NoSuchAttribute(draw.key.clone());
         Some(match method {
             Method::GetItem => (vec![name], attributes.get(&draw.key).map(Reply::from).ok_or(missing)),
@@ -308,7 +310,7 @@ impl Model for Namespace {
         })
     }
 
-    fn snapshot(&self) -> Datum {
+    fn snapshot(&self) -> Variant {
         self.0.map()
     }
 }

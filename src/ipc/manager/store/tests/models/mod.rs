@@ -20,13 +20,13 @@ type Expected = Result<Reply, Failure>;
 /// What a type is said to be.
 trait Model {
     /// With which arguments the object is made.
-    fn made_with(&self) -> Vec<Datum>;
+    fn made_with(&self) -> Vec<Variant>;
 
     /// Arguments for a call of `method`, and what it must come to. `None`: the model knows no such method.
-    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)>;
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Variant>, Expected)>;
 
     /// What the object shows of itself.
-    fn snapshot(&self) -> Datum;
+    fn snapshot(&self) -> Variant;
 }
 
 /// What a call is made of.
@@ -61,14 +61,14 @@ prop_compose! {
 
 impl Draw {
     /// A number, or a list of one.
-    fn item(&self) -> Datum {
-        let number = Datum::from(self.number);
+    fn item(&self) -> Variant {
+        let number = Variant::from(self.number);
         if self.is_list { vec![number].into() } else { number }
     }
 
     /// Begin, end and step of a slice.
-    fn slice(&self) -> Vec<Datum> {
-        vec![self.index.into(), self.bound.into(), self.step.map_or(Datum::Null, Datum::from)]
+    fn slice(&self) -> Vec<Variant> {
+        vec![self.index.into(), self.bound.into(), self.step.map_or(Variant::Null, Variant::from)]
     }
 }
 
@@ -90,7 +90,7 @@ fn model(kind: Kind, size: usize) -> Box<dyn Model> {
 
 /// An object and its model.
 struct Pair {
-    stage: Stage,
+    fixture: Fixture,
     clients: [SessionId; 2],
     object: ObjectRef,
     model: Box<dyn Model>,
@@ -98,11 +98,11 @@ struct Pair {
 
 impl Pair {
     fn new(kind: Kind, size: usize) -> Self {
-        let (mut stage, model) = (Stage::new(), model(kind, size));
-        let clients = [stage.client(), stage.client()];
-        let object = stage.make(clients[0], kind, model.made_with());
-        stage.give(clients[0], clients[1], &object);
-        Pair { stage, clients, object, model }
+        let (mut fixture, model) = (Fixture::new(), model(kind, size));
+        let clients = [fixture.client(), fixture.client()];
+        let object = fixture.make(clients[0], kind, model.made_with());
+        fixture.give(clients[0], clients[1], &object);
+        Pair { fixture, clients, object, model }
     }
 
     /// Calls a method of the object and of its model. Whether the model knows it.
@@ -117,12 +117,12 @@ impl Pair {
         self.step(Method::Snapshot, draw)
     }
 
-    fn answer(&mut self, is_second: bool, method: Method, args: Vec<Datum>) -> Expected {
+    fn answer(&mut self, is_second: bool, method: Method, args: Vec<Variant>) -> Expected {
         let client = self.clients[usize::from(is_second)];
-        let answer = self.stage.call_for(client, &self.object, method, args, Patience::NONE);
+        let answer = self.fixture.call_for(client, &self.object, method, args, Timeout::NONE);
         comparable(answer.unwrap_or_else(|| {
             // What can come only as a completion has come by now, or its time is over.
-            let mut completed = self.stage.after(0);
+            let mut completed = self.fixture.after(0);
             assert_eq!(completed.len(), 1, "{method}");
             completed.remove(0).1
         }))
@@ -190,13 +190,13 @@ proptest! {
                     let asked = model(kind, size).call(method, draw);
                     let mut args = asked.map_or_else(Vec::new, |(args, _)| args);
                     while method.signature(kind).is_some_and(|signature| signature.takes(args.len())) {
-                        args.push(Datum::Null);
+                        args.push(Variant::Null);
                     }
-                    let before = format!("{:?}", pair.stage.store.objects);
-                    let answer = pair.stage.call_for(pair.clients[0], &pair.object, method, args.clone(), Patience::NONE);
+                    let before = format!("{:?}", pair.fixture.store.objects);
+                    let answer = pair.fixture.call_for(pair.clients[0], &pair.object, method, args.clone(), Timeout::NONE);
                     let is_refused = matches!(answer, Some(Err(Failure::ArgumentCount { .. })));
                     prop_assert!(is_refused, "{} {} {:?}: {:?}", kind, method, args, answer);
-                    prop_assert_eq!(before, format!("{:?}", pair.stage.store.objects), "{} {} {:?}", kind, method, args);
+                    prop_assert_eq!(before, format!("{:?}", pair.fixture.store.objects), "{} {} {:?}", kind, method, args);
                 }
             }
         }

@@ -7,7 +7,7 @@ use super::*;
 /// What both queues have: items, up to so many, until it is shut down.
 struct Items {
     maxsize: usize,
-    items: VecDeque<Datum>,
+    items: VecDeque<Variant>,
     is_shut: bool,
 }
 
@@ -20,7 +20,7 @@ impl Items {
         self.maxsize > 0 && self.items.len() >= self.maxsize
     }
 
-    fn put(&mut self, item: Datum) -> Expected {
+    fn put(&mut self, item: Variant) -> Expected {
         if self.is_shut {
             return Err(Failure::ShutDown);
         }
@@ -31,7 +31,7 @@ impl Items {
         done()
     }
 
-    fn get(&mut self) -> Result<Option<Datum>, Failure> {
+    fn get(&mut self) -> Result<Option<Variant>, Failure> {
         let item = self.items.pop_front();
         if item.is_none() && self.is_shut { Err(Failure::ShutDown) } else { Ok(item) }
     }
@@ -48,14 +48,14 @@ impl Items {
             Method::Empty => self.items.is_empty().into(),
             Method::Full => self.is_full().into(),
             Method::Unfinished => unfinished.into(),
-            Method::DeadLetters => Reply::Datum(vec![].into()),
+            Method::DeadLetters => Reply::Variant(vec![].into()),
             Method::Join if unfinished == 0 => Reply::DONE,
             Method::Join => Reply::NotInTime,
             _ => return None,
         }))
     }
 
-    fn copy(&self) -> Datum {
+    fn copy(&self) -> Variant {
         self.items.iter().cloned().collect()
     }
 }
@@ -72,11 +72,11 @@ impl Queue {
 }
 
 impl Model for Queue {
-    fn made_with(&self) -> Vec<Datum> {
+    fn made_with(&self) -> Vec<Variant> {
         vec![self.items.maxsize.into()]
     }
 
-    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)> {
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Variant>, Expected)> {
         Some(match method {
             Method::Put => {
                 let put = self.items.put(draw.item());
@@ -97,7 +97,7 @@ impl Model for Queue {
         })
     }
 
-    fn snapshot(&self) -> Datum {
+    fn snapshot(&self) -> Variant {
         self.items.copy()
     }
 }
@@ -115,11 +115,11 @@ impl JoinableQueue {
 }
 
 impl Model for JoinableQueue {
-    fn made_with(&self) -> Vec<Datum> {
+    fn made_with(&self) -> Vec<Variant> {
         vec![self.items.maxsize.into()]
     }
 
-    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)> {
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Variant>, Expected)> {
         Some(match method {
             Method::Put => (vec![draw.item()], self.items.put(draw.item())),
             Method::Get => {
@@ -143,7 +143,7 @@ impl Model for JoinableQueue {
         })
     }
 
-    fn snapshot(&self) -> Datum {
+    fn snapshot(&self) -> Variant {
         self.items.copy()
     }
 }

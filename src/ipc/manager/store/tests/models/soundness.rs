@@ -13,8 +13,8 @@ proptest! {
         steps in prop::collection::vec(
             (0..14_usize, 0..80_u8, prop::collection::vec(crate::ipc::manager::data::any_datum(), 0..3), 0..12_u8), 1..60)
     ) {
-        let mut stage = Stage::new();
-        let mut clients = [stage.client(), stage.client()];
+        let mut fixture = Fixture::new();
+        let mut clients = [fixture.client(), fixture.client()];
         let mut objects: Vec<ObjectRef> = Vec::new();
         for kind in Kind::ALL {
             let arguments = match kind {
@@ -23,10 +23,10 @@ proptest! {
                 Kind::Queue | Kind::JoinableQueue => args("[1]"),
                 _ => vec![],
             };
-            objects.push(stage.make(clients[0], kind, arguments));
+            objects.push(fixture.make(clients[0], kind, arguments));
         }
         for object in &objects {
-            stage.give(clients[0], clients[1], object);
+            fixture.give(clients[0], clients[1], object);
         }
         for (object, method, mut arguments, how) in steps {
             let Ok(method) = postcard::from_bytes::<Method>(&[method]) else { continue };
@@ -37,31 +37,31 @@ proptest! {
                     Ok(())
                 });
             }
-            let patience = if how % 2 == 0 { Patience::Forever } else { Patience::Nanos(u64::from(how)) };
+            let timeout = if how % 2 == 0 { Timeout::Forever } else { Timeout::Nanos(u64::from(how)) };
             let client = clients[usize::from(how) % 2];
-            let before = format!("{:?}", stage.store.objects);
-            let answer = stage.call_for(client, &objects[object], method, arguments.clone(), patience);
+            let before = format!("{:?}", fixture.store.objects);
+            let answer = fixture.call_for(client, &objects[object], method, arguments.clone(), timeout);
             if let Some(Err(refused)) = answer {
-                let after = format!("{:?}", stage.store.objects);
+                let after = format!("{:?}", fixture.store.objects);
                 prop_assert_eq!(before, after, "{} {:?} {:?}", method, arguments, refused);
             }
-            stage.after(1);
+            fixture.after(1);
             if how == 11 {
-                stage.leave(clients[1]);
-                clients[1] = stage.client();
+                fixture.leave(clients[1]);
+                clients[1] = fixture.client();
                 for object in &objects {
-                    stage.give(clients[0], clients[1], object);
+                    fixture.give(clients[0], clients[1], object);
                 }
             }
         }
         for client in clients {
-            stage.leave(client);
+            fixture.leave(client);
         }
         // The test's own references are counted ones too.
         drop(objects);
-        stage.leave(clients[0]);
-        let newcomer = stage.client();
-        stage.leave(newcomer);
-        prop_assert_eq!(stage.store.census(), Census::default());
+        fixture.leave(clients[0]);
+        let newcomer = fixture.client();
+        fixture.leave(newcomer);
+        prop_assert_eq!(fixture.store.census(), Census::default());
     }
 }

@@ -19,11 +19,11 @@ impl Mutex {
 }
 
 impl Model for Mutex {
-    fn made_with(&self) -> Vec<Datum> {
+    fn made_with(&self) -> Vec<Variant> {
         vec![]
     }
 
-    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)> {
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Variant>, Expected)> {
         let (is_plain, is_condition) = (self.kind == Kind::Lock, self.kind == Kind::Condition);
         let is_own = self.holder.is_some_and(|(who, _)| who == draw.is_second);
         let if_own = |reply, otherwise| if is_own { Ok(reply) } else { Err(otherwise) };
@@ -60,7 +60,7 @@ impl Model for Mutex {
         Some((vec![], expected))
     }
 
-    fn snapshot(&self) -> Datum {
+    fn snapshot(&self) -> Variant {
         self.holder.is_some().into()
     }
 }
@@ -78,11 +78,11 @@ impl Semaphore {
 }
 
 impl Model for Semaphore {
-    fn made_with(&self) -> Vec<Datum> {
+    fn made_with(&self) -> Vec<Variant> {
         vec![self.free.into()]
     }
 
-    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)> {
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Variant>, Expected)> {
         Some(match method {
             Method::Acquire if self.free == 0 => (vec![], NOT_IN_TIME),
             Method::Acquire => {
@@ -101,7 +101,7 @@ impl Model for Semaphore {
         })
     }
 
-    fn snapshot(&self) -> Datum {
+    fn snapshot(&self) -> Variant {
         self.free.into()
     }
 }
@@ -112,11 +112,11 @@ pub(super) struct Event {
 }
 
 impl Model for Event {
-    fn made_with(&self) -> Vec<Datum> {
+    fn made_with(&self) -> Vec<Variant> {
         vec![]
     }
 
-    fn call(&mut self, method: Method, _: &Draw) -> Option<(Vec<Datum>, Expected)> {
+    fn call(&mut self, method: Method, _: &Draw) -> Option<(Vec<Variant>, Expected)> {
         let expected = match method {
             Method::IsSet | Method::Wait => Ok(self.is_set.into()),
             Method::Set | Method::Clear => {
@@ -128,7 +128,7 @@ impl Model for Event {
         Some((vec![], expected))
     }
 
-    fn snapshot(&self) -> Datum {
+    fn snapshot(&self) -> Variant {
         self.is_set.into()
     }
 }
@@ -160,11 +160,11 @@ impl Barrier {
 }
 
 impl Model for Barrier {
-    fn made_with(&self) -> Vec<Datum> {
+    fn made_with(&self) -> Vec<Variant> {
         vec![self.parties.into(), self.has_action.into()]
     }
 
-    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Datum>, Expected)> {
+    fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Variant>, Expected)> {
         let expected = match method {
             Method::Wait => self.wait(draw.is_second),
             Method::Finish => {
@@ -187,7 +187,7 @@ impl Model for Barrier {
         Some((vec![], expected))
     }
 
-    fn snapshot(&self) -> Datum {
+    fn snapshot(&self) -> Variant {
         0.into()
     }
 }

@@ -1,0 +1,106 @@
+//! The thread of one client: takes its requests, and answers them.
+//!
+//! It sleeps in its socket, and the kernel wakes it on the processor of the client that it answers: a call costs what a
+//! bare exchange over the socket does, and what is done in it.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread;
+
+use super::connection::{CloseReason, Connection};
+use super::state::ServerState;
+use crate::ipc::deadline::LIVENESS_CHECK_NS;
+use crate::ipc::manager::wire::{Broken, Inbox, OpeningKey, ToClient, ToServer, decode};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::fd::{wait_readable, wait_writable};
+use crate::sys::socket;
+
+/// How much is read at once, at first.
+const FEW: usize = 2 * 1024;
+/// The same for a client that has sent more than that at once.
+const MANY: usize = 64 * 1024;
+/// Its stack: several times what the deepest data need, also without optimisation. Memory only where it was used.
+pub(super) const STACK: usize = 1 << 20;
+
+pub(super) struct ConnectionHandler<'a> {
+    pub(super) state: &'a ServerState,
+    pub(super) client: Arc<Connection>,
+    /// What came with the end of the greeting.
+    pub(super) inbox: Inbox,
+    pub(super) key: Option<OpeningKey>,
+}
+
+impl ConnectionHandler<'_> {
+    /// Serves until the client is gone or has to go.
+    pub(super) fn run(mut self) {
+        let mut scratch = vec![0; FEW];
+        let mut count = 0;
+        while self.serve(&scratch[..count]).is_continue() {
+            if count == FEW {
+                scratch.resize(MANY, 0);
+            }
+            count = match receive(&self.client, &mut scratch) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => count,
+            };
+            self.client.note_busy(monotonic_ns());
+        }
+    }
+
+    /// Does what the bytes that have come ask for.
+    fn serve(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        let (state, client) = (self.state, &*self.client);
+        let fed = self.inbox.feed(bytes, state.limits.frame, &mut self.key, |content| {
+            match decode(content)? {
+                ToServer::Ask { id, request } => state.request(client, Some(id), request),
+                ToServer::Tell(request) => state.request(client, None, request),
+                ToServer::Status { id } => {
+                    let status = state.lock().status();
+                    client.push(&ToClient::Status { id, status }, id, state.longest_answer());
+                }
+            }
+            while client.is_full() && !client.is_over() {
+                state.send(client);
+                if client.is_full() {
+                    // Not for ever: the poller may have ended it, or made room before this wait began.
+                    let _ = wait_writable(client, Some(monotonic_ns() + LIVENESS_CHECK_NS));
+                }
+            }
+            let goes_on = !client.is_over();
+            Ok::<_, Broken>(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        });
+        if fed.is_err() {
+            client.end(CloseReason::Broken);
+        }
+        if client.is_over() {
+            return ControlFlow::Break(());
+        }
+        state.send(client);
+        ControlFlow::Continue(())
+    }
+}
+
+/// Waits for what comes next; 0 is the end.
+fn receive(client: &Connection, scratch: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match socket::receive_patiently(client.as_fd(), scratch) {
+            // A signal, or a socket that was made not to wait by who sent it through the door.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                wait_readable(client, None)?;
+            }
+            received => return received,
+        }
+    }
+}
+
+impl Drop for ConnectionHandler<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.state.fail();
+        } else {
+            self.state.close(&self.client);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! What all threads of the server share: the objects behind one lock, and who is connected.
+//!
+//! # State
+//! The lock is held for one request at a time, and never while something is sent or received. Answers are ready when it is
+//! let go; a connection's own lock keeps their bytes apart.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::connection::{CloseReason, Connection, Item, Sent};
+use super::limits::Limits;
+use super::poller::CLIENT;
+use crate::ipc::manager::status::{Refusals, Status};
+use crate::ipc::manager::store::{Completion, Request, SessionId, Store, Ticket, Timeout};
+use crate::ipc::manager::wire::longest_answer;
+use crate::sys::clock::monotonic_ns;
+use crate::sys::epoll::{Epoll, Wakeup};
+
+pub(super) struct ServerState {
+    pub(super) limits: Limits,
+    pub(super) epoll: Epoll,
+    /// Lets the poller look around.
+    pub(super) wakeup: Wakeup,
+    inner: Mutex<Inner>,
+    /// Whether answers may wait that a client does not take.
+    has_unread: AtomicBool,
+    has_failed: AtomicBool,
+}
+
+/// What is behind the lock.
+pub(super) struct Inner {
+    pub(super) store: Store,
+    pub(super) clients: HashMap<SessionId, Arc<Connection>>,
+    pub(super) refused: Refusals,
+    clients_ever: u64,
+    requests: u64,
+    /// Until when the poller sleeps if nothing happens.
+    poller_sleeps_until_ns: u64,
+}
+
+impl ServerState {
+    pub(super) fn new(limits: Limits) -> io::Result<Self> {
+        Ok(ServerState {
+            limits,
+            epoll: Epoll::new()?,
+            wakeup: Wakeup::new()?,
+            inner: Mutex::new(Inner {
+                store: Store::new(),
+                clients: HashMap::new(),
+                refused: Refusals::default(),
+                clients_ever: 0,
+                requests: 0,
+                poller_sleeps_until_ns: 0,
+            }),
+            has_unread: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        // After a panic in a request the objects may be half changed: nobody goes on with them.
+        self.inner.lock().expect("no request has panicked")
+    }
+
+    /// Does what a client asks for. Its answer is ready to be sent then, or comes when it is time.
+    ///
+    /// Without a number nobody waits for what it comes to, so it does not wait itself.
+    pub(super) fn request(&self, client: &Connection, id: Option<u64>, mut request: Request) {
+        if let (None, Request::Call(call)) = (id, &mut request) {
+            call.timeout = Timeout::NONE;
+        }
+        let object = request.object();
+        let limit = if request.takes_away() { usize::MAX } else { self.longest_answer() };
+        let ticket = Ticket(id.unwrap_or(u64::MAX));
+        let now_ns = monotonic_ns();
+        let mut inner = self.lock();
+        inner.requests += 1;
+        let answer = inner.store.request(client.session, ticket, request, now_ns);
+        self.deliver(inner);
+        if let (Some(id), Some(result)) = (id, answer) {
+            client.answer(id, result, object, limit);
+        }
+    }
+
+    /// Lets go of the lock, and hands the answers of calls that waited to their clients.
+    pub(super) fn deliver<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) {
+        loop {
+            let ready = inner.completed();
+            let must_wake = inner.next_deadline_is_news();
+            drop(inner);
+            if must_wake {
+                self.ring();
+            }
+            if ready.is_empty() {
+                return;
+            }
+            let (now_ns, mut clients) = (monotonic_ns(), Vec::with_capacity(ready.len()));
+            for (client, Completion { ticket, result, object, .. }) in ready {
+                // Items, for the most part: gone if they were not sent.
+                client.answer(ticket.0, result, Some(object), usize::MAX);
+                // Who has waited is idle from now on, and not since it began to wait.
+                client.note_busy(now_ns);
+                clients.push(client);
+            }
+            let lost: Vec<Item> = clients.iter().flat_map(|client| self.flush(client)).collect();
+            if lost.is_empty() {
+                return;
+            }
+            inner = self.lock();
+            inner.take_back(lost);
+        }
+    }
+
+    /// Sends what waits for a client.
+    pub(super) fn send(&self, client: &Connection) {
+        let lost = self.flush(client);
+        if !lost.is_empty() {
+            let mut inner = self.lock();
+            inner.take_back(lost);
+            self.deliver(inner);
+        }
+    }
+
+    /// Sends what there is room for, and the poller the rest. Returns what is to go back.
+    fn flush(&self, client: &Connection) -> Vec<Item> {
+        match client.flush(monotonic_ns()) {
+            Sent::All => Vec::new(),
+            Sent::Gone(lost) => lost,
+            Sent::Some => {
+                self.watch(client);
+                if !self.has_unread.swap(true, Relaxed) {
+                    self.ring();
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Tells the poller to go on sending when there is room, once.
+    fn watch(&self, client: &Connection) {
+        let watched = self.epoll.add_for_room_once(client, CLIENT | client.session.0);
+        // Out of memory or of watches: what cannot be sent later is not sent at all.
+        if watched.is_err() {
+            client.end(CloseReason::NotReading);
+        }
+    }
+
+    pub(super) fn longest_answer(&self) -> usize {
+        longest_answer(self.limits.frame)
+    }
+
+    pub(super) fn ring(&self) {
+        self.wakeup.wake();
+    }
+
+    /// A thread has panicked: the server ends.
+    pub(super) fn fail(&self) {
+        self.has_failed.store(true, Relaxed);
+        self.ring();
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Relaxed)
+    }
+
+    pub(super) fn has_unread(&self) -> bool {
+        self.has_unread.load(Relaxed)
+    }
+
+    /// Looks for answers that are not taken.
+    pub(super) fn unread(&self) -> Vec<(Arc<Connection>, u64)> {
+        self.has_unread.store(false, Relaxed);
+        let clients: Vec<_> = self.lock().clients.values().cloned().collect();
+        let since = |client: Arc<Connection>| client.unread_since_ns().map(|since_ns| (client, since_ns));
+        let unread: Vec<_> = clients.into_iter().filter_map(since).collect();
+        if !unread.is_empty() {
+            self.has_unread.store(true, Relaxed);
+        }
+        unread
+    }
+
+    /// Those of some clients that wait for nothing, neither for a call nor for the rest of an answer.
+    pub(super) fn waiting_for_nothing(&self, some: impl Fn(&Arc<Connection>) -> bool) -> Vec<Arc<Connection>> {
+        let inner = self.lock();
+        let idle = inner.clients.values().filter(|client| some(client) && !inner.store.waits(client.session));
+        let idle: Vec<_> = idle.cloned().collect();
+        drop(inner);
+        idle.into_iter().filter(|client| client.unread_since_ns().is_none()).collect()
+    }
+
+    /// A connection whose peer has proved itself; `None` if there are enough.
+    pub(super) fn open(&self, connection: impl FnOnce(SessionId) -> Connection) -> Option<Arc<Connection>> {
+        let mut inner = self.lock();
+        if inner.clients.len() >= self.limits.clients {
+            inner.refused.too_many += 1;
+            return None;
+        }
+        let session = inner.store.open_session();
+        let client = Arc::new(connection(session));
+        inner.clients.insert(session, Arc::clone(&client));
+        inner.clients_ever += 1;
+        Some(client)
+    }
+
+    /// A client is gone, or has to go: what it held goes back.
+    pub(super) fn close(&self, client: &Connection) {
+        let mut inner = self.lock();
+        inner.clients.remove(&client.session);
+        match client.reason() {
+            Some(CloseReason::Broken) => inner.refused.broken += 1,
+            Some(CloseReason::NotReading) => inner.refused.not_reading += 1,
+            Some(CloseReason::Idle) => inner.refused.idle += 1,
+            None => {}
+        }
+        inner.store.close_session(client.session, monotonic_ns());
+        self.deliver(inner);
+        client.hang_up();
+        // What it has not got goes back.
+        self.send(client);
+    }
+
+    /// Ends every connection, so that their threads end.
+    pub(super) fn hang_up(&self) {
+        let inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        inner.clients.values().for_each(|client| client.hang_up());
+    }
+}
+
+impl Inner {
+    pub(super) fn status(&self) -> Status {
+        let census = self.store.census();
+        Status {
+            clients: census.sessions as u64,
+            clients_ever: self.clients_ever,
+            objects: census.objects as u64,
+            names: census.names as u64,
+            waiting: census.waiting as u64,
+            requests: self.requests,
+            refused: self.refused,
+        }
+    }
+
+    /// The answers that have become ready, with whose they are. What was for a client that is gone goes back.
+    fn completed(&mut self) -> Vec<(Arc<Connection>, Completion)> {
+        let mut ready = Vec::new();
+        loop {
+            let completed = self.store.take_completions();
+            if completed.is_empty() {
+                return ready;
+            }
+            for completion in completed {
+                match (self.clients.get(&completion.session), completion.result) {
+                    (Some(client), result) => ready.push((Arc::clone(client), Completion { result, ..completion })),
+                    (None, Ok(reply)) => self.store.take_back(completion.object, reply),
+                    (None, Err(_)) => {}
+                }
+            }
+        }
+    }
+
+    /// The first last, so that it is the first again.
+    fn take_back(&mut self, lost: Vec<Item>) {
+        for (queue, item) in lost.into_iter().rev() {
+            self.store.take_back(queue, item);
+        }
+    }
+
+    /// Notes how long the poller sleeps: until then, or until the first call's time is over.
+    pub(super) fn poller_sleeps(&mut self, look_ns: Option<u64>) -> Option<u64> {
+        let until_ns = self.store.next_deadline().into_iter().chain(look_ns).min();
+        self.poller_sleeps_until_ns = until_ns.unwrap_or(u64::MAX);
+        until_ns
+    }
+
+    /// Whether a call's time is over before the poller would see that.
+    fn next_deadline_is_news(&mut self) -> bool {
+        let next_ns = self.store.next_deadline().unwrap_or(u64::MAX);
+        let is_news = next_ns < self.poller_sleeps_until_ns;
+        if is_news {
+            self.poller_sleeps_until_ns = next_ns;
+        }
+        is_news
+    }
+}
+
+impl std::fmt::Debug for ServerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerState").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}

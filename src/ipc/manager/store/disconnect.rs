@@ -1,0 +1,79 @@
+//! What the end of a client does to the others: nobody waits for somebody who is gone.
+//!
+//! The store does not tell a client that was killed from one that closed its connection. What tells them apart is what it
+//! gave back before: a client that still refers to a barrier would have come.
+
+use super::call::TransferToken;
+use super::lock::Notice;
+use super::object::Object;
+use super::waits::SessionId;
+use super::{Session, Store, Transfer, condition_with_lock};
+use crate::ipc::manager::data::ObjectId;
+
+impl Store {
+    /// A client is gone: everything it has goes back.
+    pub(crate) fn close_session(&mut self, session: SessionId, now_ns: u64) {
+        let Some(Session { references, touched }) = self.sessions.remove(&session) else { return };
+        self.waits.set_now(now_ns);
+        let mut orphaned: Vec<Notice> = Vec::new();
+        for (waiter, object) in self.waits.session_ended(session) {
+            let object = self.objects.get_mut(&object);
+            orphaned.extend(object.and_then(|object| object.forget(waiter, &mut self.waits)));
+        }
+        for id in touched {
+            let object = self.objects.get_mut(&id);
+            if object.is_some_and(|object| object.session_ended(session, &mut self.waits)) {
+                self.wake_heirs(id);
+            }
+        }
+        orphaned.into_iter().for_each(|notice| self.pass_on(notice));
+        references.keys().for_each(|id| self.lose_party(*id));
+        let lent: Vec<Transfer> =
+            self.transfers.extract_if(|_, transfer| transfer.lender == session).map(|(_, transfer)| transfer).collect();
+        lent.iter().for_each(|transfer| self.lose_party(transfer.reference.id()));
+        drop(lent);
+        let had: Vec<ObjectId> = references.into_keys().collect();
+        self.drop_unreferenced();
+        self.may_have_circles |= had.into_iter().any(|id| self.objects.contains_key(&id) && !self.is_rooted(id));
+        if self.may_have_circles {
+            self.sweep();
+        }
+    }
+
+    /// The handle will not be taken over: who was to take it over is gone.
+    pub(super) fn end_loan(&mut self, lender: SessionId, token: TransferToken) {
+        // Taken already is ended too.
+        if self.transfers.get(&token).is_some_and(|transfer| transfer.lender == lender)
+            && let Some(Transfer { reference, .. }) = self.transfers.remove(&token)
+        {
+            self.lose_party(reference.id());
+        }
+    }
+
+    fn lose_party(&mut self, object: ObjectId) {
+        if let Some(Object::Barrier(barrier)) = self.objects.get_mut(&object) {
+            barrier.lose_party(&mut self.waits);
+        }
+    }
+
+    /// A lock was abandoned: the waiters of its conditions may wait for a word that never comes.
+    fn wake_heirs(&mut self, lock: ObjectId) {
+        let is_of_lock = |object: &Object| matches!(object, Object::Condition { lock: of, .. } if of.id() == lock);
+        let mut conditions: Vec<ObjectId> =
+            self.objects.iter().filter(|(_, object)| is_of_lock(object)).map(|(id, _)| *id).collect();
+        conditions.sort_unstable();
+        for condition in conditions {
+            let notice = Notice { condition, number: self.waits.number(), abandoned: true };
+            self.pass_on(notice);
+        }
+    }
+
+    /// Gives a notice to another, since who it was for is gone.
+    fn pass_on(&mut self, notice: Notice) {
+        let Some(Object::Condition { lock, .. }) = self.objects.get(&notice.condition) else { return };
+        let lock = lock.id();
+        if let Some((condition, mutex)) = condition_with_lock(&mut self.objects, notice.condition, lock) {
+            condition.pass_on((mutex, lock), notice, &mut self.waits);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! When objects go: with the last reference, or in circles that nobody refers to.
+//!
+//! A circle is looked for when a client leaves of whose objects one is left that only objects refer to, and when there are
+//! twice as many objects as after the last look.
+
+use std::collections::HashSet;
+
+use super::Store;
+use super::call::Reply;
+use super::failure::Failure;
+use super::waits::SessionId;
+use crate::ipc::manager::data::{ObjectId, ObjectRef};
+
+impl Store {
+    /// What a client gets to see in an answer it may use from now on, until it says that it does not.
+    pub(super) fn note_references(&mut self, session: SessionId, reply: &mut Reply) {
+        let noted = reply.each_reference::<std::convert::Infallible>(&mut |reference| {
+            if let Some(session) = self.sessions.get_mut(&session) {
+                let (_, count) = session.references.entry(reference.id()).or_insert_with(|| (reference.clone(), 0));
+                *count += 1;
+            }
+            Ok(())
+        });
+        noted.expect("noting cannot fail");
+    }
+
+    pub(super) fn release(&mut self, session: SessionId, object: ObjectId, count: u64) {
+        if let Some(session) = self.sessions.get_mut(&session)
+            && let Some((_, left)) = session.references.get_mut(&object)
+        {
+            *left = left.saturating_sub(count);
+            if *left == 0 {
+                session.references.remove(&object);
+                self.drop_unreferenced();
+                self.may_have_circles |= self.objects.contains_key(&object) && !self.is_rooted(object);
+            }
+        }
+    }
+
+    /// Whether a client, a name or a loan refers to an object, and not only other objects.
+    pub(super) fn is_rooted(&self, id: ObjectId) -> bool {
+        self.sessions.values().any(|session| session.references.contains_key(&id))
+            || self.names.values().any(|reference| reference.id() == id)
+            || self.transfers.values().any(|transfer| transfer.reference.id() == id)
+    }
+
+    /// Removes the objects that nobody refers to any more, and what only they referred to.
+    pub(super) fn drop_unreferenced(&mut self) {
+        while let Some(id) = self.pending_drops.next() {
+            if let Some(object) = self.objects.remove(&id) {
+                for waiter in object.waiters() {
+                    self.waits.complete(waiter, Err(Failure::NoSuchObject));
+                }
+            }
+        }
+    }
+
+    /// Removes objects that only refer to each other, in circles.
+    pub(super) fn sweep(&mut self) {
+        let mut reached: HashSet<ObjectId> = HashSet::new();
+        let of_sessions = self.sessions.values().flat_map(|session| session.references.keys().copied());
+        let of_names = self.names.values().map(ObjectRef::id);
+        let of_loans = self.transfers.values().map(|transfer| transfer.reference.id());
+        let mut next: Vec<ObjectId> = of_sessions.chain(of_names).chain(of_loans).collect();
+        while let Some(id) = next.pop() {
+            if reached.insert(id)
+                && let Some(object) = self.objects.get_mut(&id)
+            {
+                object.each_reference(&mut |reference| next.push(reference.id()));
+            }
+        }
+        let lost: Vec<ObjectId> = self.objects.keys().filter(|id| !reached.contains(id)).copied().collect();
+        for id in lost {
+            if let Some(object) = self.objects.remove(&id) {
+                for waiter in object.waiters() {
+                    self.waits.complete(waiter, Err(Failure::NoSuchObject));
+                }
+            }
+        }
+        // The graves of those that are gone are empty.
+        self.drop_unreferenced();
+        self.after_last_sweep = self.objects.len();
+        self.may_have_circles = false;
+    }
+}

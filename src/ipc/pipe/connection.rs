@@ -1,0 +1,354 @@
+//! An end through which messages are sent and received: values, or plain bytes.
+//!
+//! # State
+//! A stream, and on each side of it what is not yet whole: a message of which a part has arrived ([`Incoming`]), and one of
+//! which a part could not be sent in time ([`Outgoing`]). A wait that timed out therefore loses nothing.
+//!
+//! # Death
+//! The other side's death is the end of the stream: [`Error::EndOfFile`] between messages, as soon as the last process that
+//! holds the other end is gone, and [`Error::EndOfFileInsideMessage`] if it was killed while it sent. Sending to nobody is
+//! [`Error::BrokenPipe`]. An end that several processes hold keeps the stream open until the last of them is gone, so
+//! an end is moved into the role of who uses it. Several that send through one end should keep to messages of 4,092 bytes,
+//! which are atomic: of a longer one whose sender is killed its receiver cannot tell the rest from what the others send.
+//!
+//! # Standard
+//! Python `multiprocessing.connection.Connection`, whose peer the calls on bytes can be: the framing is the same. Values are
+//! in postcard's form, which Python does not know, and which does not say what it is: a value has to be received as the type
+//! that was sent (a [`pipe`](super::pipe) has its type). Differs: no use after `close` (it consumes the end); no two threads on one
+//! end at once (`&mut`); waits have timeouts; lengths are limited.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::incoming::Incoming;
+use super::outgoing::Outgoing;
+use super::wait::Waitable;
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::process::transfer::sent_in_roles;
+use crate::sys::stream::{Access, Stream};
+
+/// The longest message that a connection takes and sends, unless [`Connection::set_message_limit`] says otherwise: 1 GiB.
+pub const MESSAGE_LIMIT: usize = 1 << 30;
+
+/// An end of a [`duplex`](crate::ipc::duplex) connection, or of anything else that has a descriptor.
+///
+/// ```
+/// let (mut here, mut there) = ipc_demo::duplex()?;
+/// here.send(&("answer", 42_u32))?;
+/// assert_eq!(there.recv::<(String, u32)>()?, ("answer".to_owned(), 42));
+/// there.send_bytes(b"thanks")?;
+/// assert_eq!(here.recv_bytes()?, b"thanks");
+/// drop(there);
+/// assert!(matches!(here.recv_bytes(), Err(ipc_demo::Error::EndOfFile)));
+/// # Ok::<(), ipc_demo::Error>(())
+/// ```
+pub struct Connection {
+    stream: Stream,
+    access: Access,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    limit: usize,
+}
+
+impl Connection {
+    pub(crate) fn of(stream: Stream, access: Access, incoming: Incoming) -> Self {
+        Connection { stream, access, incoming, outgoing: Outgoing::default(), limit: MESSAGE_LIMIT }
+    }
+
+    /// Makes a connection of a descriptor from elsewhere: a pipe, a socket, what another program handed to this one.
+    ///
+    /// What it can be used for is asked of the descriptor; the other use is an error then.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if the descriptor cannot be asked.
+    pub fn from_fd(descriptor: OwnedFd) -> Result<Self> {
+        let stream = Stream::of(descriptor).map_err(os("use a descriptor as a connection"))?;
+        let access = stream.access().map_err(os("use a descriptor as a connection"))?;
+        Ok(Connection::of(stream, access, Incoming::exact()))
+    }
+
+    /// The descriptor. Not to be read or written while the connection is used.
+    ///
+    /// To wait for a message use [`poll`](Self::poll) or [`wait`](crate::wait()): what was read ahead does not make the
+    /// descriptor readable, which is why a connection is no [`AsFd`].
+    ///
+    /// # Standard
+    /// Python `Connection.fileno`.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// Closes this end. Dropping it does the same.
+    ///
+    /// The rest of a message that was [half sent](Error::HalfSent) is lost; [`flush_timeout`](Self::flush_timeout) sends it.
+    pub fn close(self) {}
+
+    /// Whether this end can receive.
+    pub fn is_readable(&self) -> bool {
+        self.access != Access::WriteOnly
+    }
+
+    /// Whether this end can send.
+    pub fn is_writable(&self) -> bool {
+        self.access != Access::ReadOnly
+    }
+
+    /// Changes the length in bytes of the longest message that this end takes and sends; at first [`MESSAGE_LIMIT`].
+    pub fn set_message_limit(&mut self, bytes: usize) {
+        self.limit = bytes;
+    }
+
+    /// Sends a value, waiting while the kernel holds as much as it takes (64 KiB for a pipe).
+    ///
+    /// # Errors
+    /// [`Error::Codec`] or [`Error::TooLong`], and then nothing was sent; [`Error::BrokenPipe`] if nobody can receive any
+    /// more, [`Error::ConnectionReset`] if the other side closed with something unread; [`Error::ReadOnly`].
+    ///
+    /// # System calls
+    /// One `write` (or `sendmsg`), unless the message is longer than there is room.
+    #[inline]
+    pub fn send<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.writable()?;
+        let sent = self.outgoing.send(&self.stream, value, self.limit, Deadline::NEVER)?;
+        debug_assert!(sent, "a wait without end ends with success");
+        Ok(())
+    }
+
+    /// Sends a value within `timeout`; `false` if there was no room in time, and then nothing of it was sent.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`Error::HalfSent`] if the time passed in the middle of it (possible above 4,092 bytes):
+    /// the rest is kept and goes with the next call that sends.
+    pub fn send_timeout<T: Serialize + ?Sized>(&mut self, value: &T, timeout: Duration) -> Result<bool> {
+        self.writable()?;
+        self.outgoing.send(&self.stream, value, self.limit, Deadline::after(timeout))
+    }
+
+    /// Sends a message of plain bytes; an empty one is a message too.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_bytes(&mut self, message: &[u8]) -> Result<()> {
+        self.writable()?;
+        let sent = self.outgoing.send_bytes(&self.stream, message, self.limit, Deadline::NEVER)?;
+        debug_assert!(sent, "a wait without end ends with success");
+        Ok(())
+    }
+
+    /// Sends `size` bytes of `buffer` from `offset` on as a message, or all that follow if no size is given.
+    ///
+    /// # Errors
+    /// [`Error::BadRange`] if they do not lie in the buffer; otherwise as [`send`](Self::send).
+    ///
+    /// # Standard
+    /// Python `Connection.send_bytes(buf, offset, size)`.
+    pub fn send_bytes_part(&mut self, buffer: &[u8], offset: usize, size: Option<usize>) -> Result<()> {
+        let len = buffer.len();
+        let bad_range = Error::BadRange { offset, size: size.unwrap_or(0), len };
+        let size = size.or(len.checked_sub(offset));
+        let end = size.and_then(|size| offset.checked_add(size));
+        let part = end.and_then(|end| buffer.get(offset..end)).ok_or(bad_range)?;
+        self.send_bytes(part)
+    }
+
+    /// Sends plain bytes within `timeout`; `false` if there was no room in time, and then nothing of them was sent.
+    ///
+    /// # Errors
+    /// As [`send_timeout`](Self::send_timeout).
+    pub fn send_bytes_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<bool> {
+        self.writable()?;
+        self.outgoing.send_bytes(&self.stream, message, self.limit, Deadline::after(timeout))
+    }
+
+    /// Sends the rest of a message that was [half sent](Error::HalfSent), if there is one; `false` if the time passed.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn flush_timeout(&mut self, timeout: Duration) -> Result<bool> {
+        self.outgoing.flush(&self.stream, Deadline::after(timeout))
+    }
+
+    /// Receives the next message, a value of the type that was sent, waiting until it is there.
+    ///
+    /// # Errors
+    /// [`Error::EndOfFile`] once the other side is gone and all is received, [`Error::EndOfFileInsideMessage`] if it went in
+    /// the middle of a message, [`Error::ConnectionReset`] if it left something unread; [`Error::BadMessageLength`];
+    /// [`Error::Codec`] if the message is no `T`, and then the next one can be received; [`Error::WriteOnly`].
+    ///
+    /// # System calls
+    /// `read`, once for many small messages if this process is the only one that was given this end.
+    #[inline]
+    pub fn recv<T: DeserializeOwned>(&mut self) -> Result<T> {
+        let received = self.receive(self.limit, Deadline::NEVER)?;
+        debug_assert!(received, "a wait without end ends with a message");
+        decode(self.incoming.message())
+    }
+
+    /// Receives the next value within `timeout`; `None` if it did not arrive in time. What arrived of it is kept.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout<T: DeserializeOwned>(&mut self, timeout: Duration) -> Result<Option<T>> {
+        match self.receive(self.limit, Deadline::after(timeout))? {
+            true => decode(self.incoming.message()).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Receives the next value if it is there. Does not wait.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn try_recv<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
+        self.recv_timeout(Duration::ZERO)
+    }
+
+    /// Receives the next message as plain bytes.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), without [`Error::Codec`].
+    pub fn recv_bytes(&mut self) -> Result<Vec<u8>> {
+        self.recv_bytes_max(self.limit)
+    }
+
+    /// Receives the next message as plain bytes, if it has at most `max` of them.
+    ///
+    /// # Errors
+    /// As [`recv_bytes`](Self::recv_bytes). After [`Error::BadMessageLength`] nothing more can be received from this end.
+    ///
+    /// # Standard
+    /// Python `Connection.recv_bytes(maxlength)`.
+    pub fn recv_bytes_max(&mut self, max: usize) -> Result<Vec<u8>> {
+        let received = self.receive(max.min(self.limit), Deadline::NEVER)?;
+        debug_assert!(received, "a wait without end ends with a message");
+        Ok(self.incoming.message_vec())
+    }
+
+    /// Receives plain bytes within `timeout`; `None` if they did not arrive in time. What arrived of them is kept.
+    ///
+    /// # Errors
+    /// As [`recv_bytes`](Self::recv_bytes).
+    pub fn recv_bytes_timeout(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>> {
+        let received = self.receive(self.limit, Deadline::after(timeout))?;
+        Ok(received.then(|| self.incoming.message_vec()))
+    }
+
+    /// Receives plain bytes into `buffer` from `offset` on, and says how many.
+    ///
+    /// # Errors
+    /// [`Error::BadRange`] if the offset lies outside the buffer, and then nothing was received; [`Error::BufferTooShort`],
+    /// with the message, if it does not fit; otherwise as [`recv_bytes`](Self::recv_bytes).
+    ///
+    /// # Standard
+    /// Python `Connection.recv_bytes_into(buf, offset)`.
+    pub fn recv_bytes_into(&mut self, buffer: &mut [u8], offset: usize) -> Result<usize> {
+        let len = buffer.len();
+        let room = buffer.get_mut(offset..).ok_or(Error::BadRange { offset, size: 0, len })?;
+        let received = self.receive(self.limit, Deadline::NEVER)?;
+        debug_assert!(received, "a wait without end ends with a message");
+        let message = self.incoming.message();
+        match room.get_mut(..message.len()) {
+            Some(room) => {
+                room.copy_from_slice(message);
+                Ok(message.len())
+            }
+            None => Err(Error::BufferTooShort { message: message.to_vec(), room: room.len() }),
+        }
+    }
+
+    /// Waits until there is something to receive, at most `timeout`, for ever without one. `Duration::ZERO` only looks.
+    ///
+    /// `true` is also said of the end, which the next receive then reports, and of the beginning of a message whose rest is
+    /// still to come.
+    ///
+    /// # Errors
+    /// [`Error::WriteOnly`], [`Error::Os`].
+    pub fn poll(&self, timeout: Option<Duration>) -> Result<bool> {
+        self.readable()?;
+        self.incoming.poll(&self.stream, self.limit, timeout.map_or(Deadline::NEVER, Deadline::after))
+    }
+
+    #[inline]
+    fn receive(&mut self, limit: usize, deadline: Deadline) -> Result<bool> {
+        self.readable()?;
+        self.incoming.receive(&self.stream, limit, deadline)
+    }
+
+    #[inline]
+    fn readable(&self) -> Result<()> {
+        if self.is_readable() { Ok(()) } else { Err(Error::WriteOnly) }
+    }
+
+    #[inline]
+    fn writable(&self) -> Result<()> {
+        if self.is_writable() { Ok(()) } else { Err(Error::ReadOnly) }
+    }
+}
+
+/// The value that a whole message is.
+#[inline]
+pub(crate) fn decode<T: DeserializeOwned>(message: &[u8]) -> Result<T> {
+    let codec = |source| Error::Codec { action: "read a message", source };
+    match postcard::take_from_bytes(message).map_err(codec)? {
+        (value, []) => Ok(value),
+        // Sent as another type, whose beginning happened to be one of these.
+        _ => Err(codec(postcard::Error::DeserializeBadEncoding)),
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Connection { stream, access, .. } = self;
+        f.debug_struct("Connection").field("stream", stream).field("access", access).finish_non_exhaustive()
+    }
+}
+
+impl Waitable for Connection {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.incoming.is_ready(self.limit)
+    }
+}
+
+impl Connection {
+    /// Another handle on this end, to be used in turns with this one, under a lock.
+    ///
+    /// From now on both read no more than they hand out, in whatever process: two system calls for each message.
+    ///
+    /// # Errors
+    /// [`Error::ReadAhead`] if this end has read more than it has handed out; moved into a role it takes that along.
+    /// [`Error::HalfSent`] if a message is half sent: [`flush_timeout`](Self::flush_timeout) sends the rest.
+    pub fn try_clone(&self) -> Result<Self> {
+        self.outgoing.whole()?;
+        let incoming = self.incoming.try_clone()?;
+        Ok(Connection { limit: self.limit, ..Connection::of(self.stream.clone(), self.access, incoming) })
+    }
+
+    /// What is sent of it: not while a message is half sent, which its new holder could not finish.
+    fn whole(&self) -> Result<(&Stream, &Incoming, u64)> {
+        self.outgoing.whole()?;
+        Ok((&self.stream, &self.incoming, self.limit as u64))
+    }
+
+    fn received((stream, incoming, limit): (Stream, Incoming, u64)) -> Result<Self> {
+        let access = stream.access().map_err(os("use a descriptor as a connection"))?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(Connection { limit, ..Connection::of(stream, access, incoming) })
+    }
+}
+
+sent_in_roles!(
+    [] Connection, "a Connection", |connection, _| connection.whole(),
+    |parts: (Stream, Incoming, u64)| Connection::received(parts)
+);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! Whole messages from many processes to one, each in one piece or not at all.
+//!
+//! # State
+//! One Unix `SOCK_SEQPACKET` socket pair. All senders share one end, so messages arrive in the order in which they were
+//! sent, whoever sent them: what happened before a lock was released arrives before what happened after it was taken.
+//!
+//! # Death
+//! A message is one `send`: a sender killed at any instruction has sent all of it or nothing, and holds up nobody. What it
+//! sent before it died stays readable. A sender whose receiver is gone gets [`Error::Disconnected`].
+//!
+//! # Standard
+//! `unix(7)`, `SOCK_SEQPACKET`. The kernel bounds what is under way (about 200 KiB); then senders wait.
+
+use std::io::ErrorKind;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::process::transfer::{Fd, sent_in_roles};
+use crate::sys::socket;
+
+/// The longest message in bytes, in its serialised form.
+pub const DATAGRAM_LIMIT: usize = 64 * 1024;
+
+/// What follows the value in each message.
+const LAST: u8 = 0;
+
+/// The end that many processes send to.
+#[derive(Debug)]
+pub struct DatagramSender<T> {
+    socket: Fd,
+    message: PhantomData<fn(T)>,
+}
+
+/// The end that receives.
+#[derive(Debug)]
+pub struct DatagramReceiver<T> {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+    message: PhantomData<fn() -> T>,
+}
+
+/// Makes a channel for messages of type `T`.
+///
+/// # Errors
+/// [`Error::Os`] if this process cannot have two more descriptors.
+pub fn datagrams<T: Serialize + DeserializeOwned>() -> Result<(DatagramSender<T>, DatagramReceiver<T>)> {
+    let (sending, receiving) = socket::packet_pair().map_err(os("make a datagram channel"))?;
+    let receiver = DatagramReceiver { socket: receiving, buffer: vec![0; DATAGRAM_LIMIT], message: PhantomData };
+    Ok((DatagramSender { socket: sending.into(), message: PhantomData }, receiver))
+}
+
+impl<T: Serialize> DatagramSender<T> {
+    /// Sends `message`, waiting while the kernel holds as many as it takes.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] if it has no serialised form, [`Error::TooLong`] above [`DATAGRAM_LIMIT`], and
+    /// [`Error::Disconnected`] if the receiver is gone. Nothing was sent then.
+    pub fn send(&self, message: &T) -> Result<()> {
+        let codec = |source| Error::Codec { action: "serialise a message", source };
+        let mut bytes = postcard::to_stdvec(message).map_err(codec)?;
+        // An empty message would read as the end.
+        bytes.push(LAST);
+        if bytes.len() > DATAGRAM_LIMIT {
+            return Err(Error::TooLong { bytes: bytes.len(), limit: DATAGRAM_LIMIT });
+        }
+        socket::send_message(self.socket.as_fd(), &bytes).map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Error::Disconnected,
+            _ => os("send a message")(error),
+        })
+    }
+}
+
+impl<T: DeserializeOwned> DatagramReceiver<T> {
+    /// The next message if one has arrived; `None` if none has. Does not wait: wait for [`AsFd`] to become readable.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] if the bytes are no `T`, and [`Error::Disconnected`] once no sender is left and all is read.
+    pub fn try_receive(&mut self) -> Result<Option<T>> {
+        match socket::receive(self.socket.as_fd(), &mut self.buffer) {
+            Ok(0) => Err(Error::Disconnected),
+            Ok(len) => {
+                let codec = |source| Error::Codec { action: "read a message", source };
+                match postcard::take_from_bytes(&self.buffer[..len]).map_err(codec)? {
+                    (message, [LAST]) => Ok(Some(message)),
+                    // More or less was written than is read.
+                    _ => Err(codec(postcard::Error::DeserializeBadEncoding)),
+                }
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock => Ok(None),
+                ErrorKind::ConnectionReset => Err(Error::Disconnected),
+                _ => Err(os("receive a message")(error)),
+            },
+        }
+    }
+}
+
+impl<T> AsFd for DatagramReceiver<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl<T> Clone for DatagramSender<T> {
+    fn clone(&self) -> Self {
+        DatagramSender { socket: self.socket.clone(), message: PhantomData }
+    }
+}
+
+sent_in_roles!([T] DatagramSender<T>, "a DatagramSender", |sender, _| Ok(&sender.socket), |socket: Fd| {
+    Ok(DatagramSender { socket, message: PhantomData })
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_arrive_whole_and_in_order() {
+        let (sender, mut receiver) = datagrams::<(u32, String)>().expect("a channel");
+        for number in 0..3 {
+            sender.send(&(number, "x".repeat(number as usize * 1000))).expect("room");
+        }
+        for number in 0..3 {
+            let (received, text) = receiver.try_receive().expect("well-formed").expect("sent above");
+            assert_eq!((received, text.len()), (number, number as usize * 1000));
+        }
+        assert_eq!(receiver.try_receive().expect("no error"), None);
+    }
+
+    #[test]
+    fn bytes_left_over_are_an_error() {
+        let (sender, receiver) = datagrams::<(u8, u8)>().expect("a channel");
+        let mut receiver =
+            DatagramReceiver::<u8> { socket: receiver.socket, buffer: receiver.buffer, message: PhantomData };
+        sender.send(&(1, 2)).expect("room");
+        assert!(matches!(receiver.try_receive(), Err(Error::Codec { .. })));
+        let sender = DatagramSender::<u8> { socket: sender.socket, message: PhantomData };
+        sender.send(&3).expect("room");
+        assert_eq!(receiver.try_receive().expect("well-formed"), Some(3));
+    }
+
+    #[test]
+    fn send_of_a_long_message_is_refused() {
+        let (sender, mut receiver) = datagrams::<String>().expect("a channel");
+        assert!(matches!(sender.send(&"x".repeat(DATAGRAM_LIMIT)), Err(Error::TooLong { .. })));
+        assert_eq!(receiver.try_receive().expect("no error"), None);
+    }
+
+    #[test]
+    fn each_side_notices_that_the_other_is_gone() {
+        let (sender, mut receiver) = datagrams::<u8>().expect("a channel");
+        sender.send(&1).expect("room");
+        drop(sender);
+        assert_eq!(receiver.try_receive().expect("sent before"), Some(1));
+        assert!(matches!(receiver.try_receive(), Err(Error::Disconnected)));
+        let (sender, receiver) = datagrams::<u8>().expect("a channel");
+        drop(receiver);
+        assert!(matches!(sender.send(&1), Err(Error::Disconnected)));
+    }
+}

@@ -1,0 +1,76 @@
+//! Waiting for several things at once: connections, processes, anything with a descriptor.
+//!
+//! # Standard
+//! Python `multiprocessing.connection.wait(object_list, timeout)`. Differs: says at which places of the list the ready ones
+//! stand.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Result, os};
+use crate::ipc::process::child::Process;
+use crate::sys::clock::monotonic_ns;
+use crate::sys::fd::wait_any_readable;
+
+/// Something that becomes ready: everything with a descriptor, when that is readable or closed at its other end.
+pub trait Waitable {
+    /// The descriptor that becomes readable.
+    fn descriptor(&self) -> BorrowedFd<'_>;
+
+    /// Whether it is ready although its descriptor may not say so.
+    fn is_ready(&self) -> bool {
+        false
+    }
+}
+
+impl<T: AsFd + ?Sized> Waitable for T {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+/// Ready when the process has ended.
+impl Waitable for Process {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.sentinel()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ended().is_some()
+    }
+}
+
+/// Waits until one of `objects` is ready, at most `timeout`, for ever without one. `Duration::ZERO` only looks.
+///
+/// Returns the places of all that are ready, in order, and none if the time passed. A connection is ready when there is
+/// something to receive or the other side is gone, a process when it has ended. Nothing to wait for is never waited for.
+///
+/// ```
+/// let (receiver, mut sender) = ipc_demo::pipe::<u8>()?;
+/// let (other, _kept) = ipc_demo::duplex()?;
+/// sender.send(&1)?;
+/// assert_eq!(ipc_demo::wait(&[&other, &receiver], None)?, [1]);
+/// # Ok::<(), ipc_demo::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Os`](crate::ipc::Error::Os) if the kernel refuses the wait.
+///
+/// # System calls
+/// `poll`.
+pub fn wait(objects: &[&dyn Waitable], timeout: Option<Duration>) -> Result<Vec<usize>> {
+    if objects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ready_now: Vec<bool> = objects.iter().map(|object| object.is_ready()).collect();
+    let deadline = if ready_now.contains(&true) {
+        Some(monotonic_ns())
+    } else {
+        timeout.map_or(Deadline::NEVER, Deadline::after).at_ns()
+    };
+    let descriptors: Vec<BorrowedFd<'_>> = objects.iter().map(|object| object.descriptor()).collect();
+    let readable = wait_any_readable(&descriptors, deadline).map_err(os("wait for several things"))?;
+    let is_ready = |place: &usize| ready_now[*place] || readable[*place];
+    Ok((0..objects.len()).filter(is_ready).collect())
+}

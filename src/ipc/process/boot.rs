@@ -1,0 +1,374 @@
+//! Worker bootstrap and outcome: what a worker is told, and what it leaves behind for its parent.
+//!
+//! # State
+//! A memfd holds the boot record, written by the parent before the start. Behind it the worker writes one byte, its
+//! progress: nothing -> ENTERED (the role is about to run) -> RETURNED; and behind that byte why it failed. An exit code of
+//! 0 alone proves nothing: a program that never called [`enter`] exits with it, too. A pipe could fill up and a command line
+//! is public; a memfd is neither.
+//!
+//! # Death
+//! The failure is one `pwrite`. A worker killed in the middle leaves none, or one that does not parse, which is the same;
+//! the signal in its exit status then says what happened.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde::{Deserialize, Serialize};
+
+use super::child::{FailureKind, WorkerFailure};
+use super::role::{RoleEntry, name_used_twice};
+use super::table::ProcessTable;
+use crate::ipc::error::{Error, Result, chain, os};
+use crate::sys::exec::FIRST_DESCRIPTOR;
+use crate::sys::{Pid, exec, fd, memfd, signal};
+
+/// Set for a worker only: the boot record's descriptor, device and inode.
+pub(crate) const BOOT_VARIABLE: &str = "IPC_DEMO_BOOT";
+const MEMFD_NAME: &str = "ipc_demo-boot";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Exit code of a worker that failed: Python's for an uncaught exception.
+const FAILED: u8 = 1;
+/// Exit code of a process that cannot find out what it was started for, and cannot tell its parent: no worker's own.
+const LOST: u8 = 3;
+
+/// Progress of a worker whose role is about to run.
+const ENTERED: u8 = b'e';
+/// Progress of a worker whose role has returned `Ok`.
+const RETURNED: u8 = b'r';
+
+/// Everything a worker is told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BootRecord {
+    pub(crate) worker: String,
+    pub(crate) role: String,
+    /// The encoded role. Behind the record, not in it.
+    #[serde(skip)]
+    pub(crate) role_bytes: Vec<u8>,
+    /// Length of the list of descriptors that the role's handles name by their index. How the list gets here is another
+    /// matter: in a new process it follows the boot record's own descriptor and that of the table of processes.
+    pub(crate) descriptors: usize,
+    pub(crate) slot: u32,
+    pub(crate) parent_pid: i32,
+}
+
+/// What stands before the record: enough to tell another version apart before its record is read.
+#[derive(Debug, Serialize, Deserialize)]
+struct Preamble {
+    version: String,
+    record_len: u64,
+}
+
+/// A boot record in its memfd, on the parent's side.
+#[derive(Debug)]
+pub(crate) struct Boot {
+    file: File,
+    progress_at: u64,
+}
+
+/// What a worker has left behind.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Whether its role began to run.
+    pub(crate) has_entered: bool,
+    /// Whether its role returned `Ok`.
+    pub(crate) has_returned: bool,
+    pub(crate) failure: Option<WorkerFailure>,
+}
+
+impl Boot {
+    /// An empty one. Its descriptor is the first that the worker gets, its content is known last.
+    pub(crate) fn new() -> io::Result<Self> {
+        let memfd = memfd::create(MEMFD_NAME)?;
+        Ok(Boot { file: File::from(memfd), progress_at: 0 })
+    }
+
+    /// The value of [`BOOT_VARIABLE`] for a worker that gets the record as [`FIRST_DESCRIPTOR`].
+    ///
+    /// The number alone proves nothing: another program may have been between, and closed or replaced it.
+    pub(crate) fn variable(&self) -> io::Result<String> {
+        let metadata = self.file.metadata()?;
+        Ok(format!("{FIRST_DESCRIPTOR}:{}:{}", metadata.dev(), metadata.ino()))
+    }
+
+    pub(crate) fn write(&mut self, record: &BootRecord) -> io::Result<()> {
+        let role_bytes = &record.role_bytes;
+        let record = serde_json::to_vec(record)?;
+        let preamble = Preamble { version: VERSION.to_owned(), record_len: record.len() as u64 };
+        let mut bytes = serde_json::to_vec(&preamble)?;
+        bytes.push(b'\n');
+        bytes.extend_from_slice(&record);
+        bytes.extend_from_slice(role_bytes);
+        self.progress_at = bytes.len() as u64;
+        memfd::check_file_limit(self.progress_at)?;
+        self.file.write_all_at(&bytes, 0)
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// What the worker wrote before it ended.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let read = || {
+            let end = self.file.metadata().ok()?.len();
+            let mut bytes = vec![0; usize::try_from(end.checked_sub(self.progress_at)?).ok()?];
+            self.file.read_exact_at(&mut bytes, self.progress_at).ok()?;
+            let (progress, failure) = bytes.split_first()?;
+            Some(Outcome {
+                has_entered: *progress != 0,
+                has_returned: *progress == RETURNED,
+                failure: serde_json::from_slice(failure).ok(),
+            })
+        };
+        read().unwrap_or_default()
+    }
+}
+
+/// Runs the role that this process was started for, if it was started as a worker. To be called first thing in `main`, before
+/// the arguments are parsed and before other threads are started.
+///
+/// Returns `None` in a process that is no worker: `main` goes on. Otherwise the role has run, and `main` returns the code.
+/// `roles` are all that workers of this program can be. A process that was started as a worker and cannot read what it was
+/// started for says so on stderr and gets a code other than 0; it never goes on as if it were none.
+///
+/// A role may also end its process itself, with [`std::process::exit`]; nothing is unwound or dropped then. As the role had
+/// begun, exit code 0 is a success ([`Ended::is_success`](crate::ipc::Ended::is_success)).
+///
+/// # From tests
+/// In a test the running program is the test harness, whose `main` does not call this. A test that takes its place does, and
+/// workers are started with its name:
+///
+/// ```no_run
+/// # use ipc_demo::{Process, RoleEntry, enter};
+/// const ROLES: &[RoleEntry] = &[/* RoleEntry::of::<Greeter>() */];
+///
+/// #[test]
+/// fn worker_entry() {
+///     if let Some(code) = enter(ROLES) {
+///         std::process::exit(i32::from(code != std::process::ExitCode::SUCCESS));
+///     }
+/// }
+///
+/// # fn start() {
+/// let builder = Process::builder().program("/proc/self/exe", &["worker_entry", "--exact"]);
+/// # }
+/// ```
+///
+/// # Panics
+/// If two roles have the same name. In a worker that is a failure to start.
+///
+/// # Death
+/// The worker is killed when its parent ends for any reason, between fork and exec too, and also while it is stopped.
+///
+/// # Signals
+/// A worker ignores SIGXFSZ: a write above its file size limit is an error in its role, not the end of its process. It
+/// ignores SIGINT and SIGHUP too: to stop workers is up to their parent.
+///
+/// # Standard
+/// Python `multiprocessing.freeze_support` / `spawn_main`. The environment variable that names the boot record is removed, as
+/// `sd_listen_fds(3)` does, so that programs started by the worker do not take it for theirs.
+pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
+    let Some(variable) = std::env::var_os(BOOT_VARIABLE) else {
+        if let Some(name) = name_used_twice(roles) {
+            panic!("{}", used_twice(name));
+        }
+        return None;
+    };
+    let variable = variable.to_string_lossy();
+    let boot = match boot_file(&variable) {
+        Ok(file) => file,
+        Err(reason) => {
+            // With stderr closed the exit code has to do.
+            let _ = writeln!(
+                io::stderr(),
+                "error: {BOOT_VARIABLE}={variable} says that this process is a worker, but {reason}. \
+                 If it is none, unset the variable"
+            );
+            return Some(ExitCode::from(LOST));
+        }
+    };
+    exec::forget_variable(BOOT_VARIABLE);
+    signal::report_file_limit();
+    let (worked, progress_at) = match read(&boot) {
+        Ok((record, end)) => {
+            let worker = record.worker.clone();
+            let note = |progress: u8| boot.write_all_at(&[progress], end);
+            (work(record, roles, note).map_err(|failure| WorkerFailure { worker, ..failure }), end)
+        }
+        Err((failure, end)) => (Err(failure), end),
+    };
+    let Err(failure) = worked else { return Some(ExitCode::SUCCESS) };
+    if let Ok(words) = serde_json::to_vec(&failure) {
+        // A parent that is gone does not read them, and nobody else can be told.
+        let _ = boot.write_all_at(&words, progress_at + 1);
+    }
+    Some(ExitCode::from(FAILED))
+}
+
+/// The boot record that `variable` names, or why this is not one.
+fn boot_file(variable: &str) -> std::result::Result<File, String> {
+    let mut fields = variable.split(':');
+    let mut field = || fields.next().and_then(|field| field.parse::<u64>().ok());
+    let (Some(number), Some(device), Some(inode), None) = (field(), field(), field(), field()) else {
+        return Err("it is not DESCRIPTOR:DEVICE:INODE, as a parent of this version writes it".to_owned());
+    };
+    let number = i32::try_from(number).unwrap_or(-1);
+    let lost =
+        |found: String| format!("descriptor {number} {found}; a program between parent and worker must leave it open");
+    match fd::identity(number) {
+        Err(error) => Err(lost(format!("cannot be used: {error}"))),
+        Ok(found) if found != (device, inode) => Err(lost("is not its boot record".to_owned())),
+        Ok(_) => fd::inherited(number).map(File::from).ok_or_else(|| lost("cannot be used".to_owned())),
+    }
+}
+
+/// Whether this process was started as a worker and goes on as if it were none: what it starts would do the same, without
+/// end.
+pub(crate) fn is_lost() -> bool {
+    std::env::var_os(BOOT_VARIABLE).is_some()
+}
+
+/// The record and the place behind it.
+fn read(boot: &File) -> std::result::Result<(BootRecord, u64), (WorkerFailure, u64)> {
+    let end = boot.metadata().map_or(0, |metadata| metadata.len());
+    let failed = |message: String| (WorkerFailure::startup(message), end);
+    let mut text = vec![0; end as usize];
+    boot.read_exact_at(&mut text, 0).map_err(|error| failed(format!("cannot read the boot record: {error}")))?;
+    let (preamble, record) = text.split_at(text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len()));
+    let unreadable = |error: serde_json::Error| failed(format!("cannot understand the boot record: {error}"));
+    let preamble: Preamble = serde_json::from_slice(preamble).map_err(unreadable)?;
+    if preamble.version != VERSION {
+        let theirs = preamble.version;
+        return Err(failed(format!("the parent is ipc_demo {theirs}, this program is {VERSION}")));
+    }
+    let record_len = usize::try_from(preamble.record_len).unwrap_or(usize::MAX);
+    let (record, role_bytes) = record.get(1..).and_then(|rest| rest.split_at_checked(record_len)).unwrap_or_default();
+    let record: BootRecord = serde_json::from_slice(record).map_err(unreadable)?;
+    Ok((BootRecord { role_bytes: role_bytes.to_vec(), ..record }, end))
+}
+
+/// Runs the worker's role, and notes its progress.
+fn work(
+    record: BootRecord,
+    roles: &[RoleEntry],
+    note: impl Fn(u8) -> io::Result<()>,
+) -> std::result::Result<(), WorkerFailure> {
+    if let Some(name) = name_used_twice(roles) {
+        return Err(WorkerFailure::startup(used_twice(name)));
+    }
+    let startup = |error: Error| WorkerFailure::startup(chain(&error));
+    let descriptors = descriptors_of(&record).map_err(startup)?;
+    signal::name_thread(&record.worker);
+    signal::set_up_worker().map_err(os("set the worker's signals")).map_err(startup)?;
+    let descriptors = settle(&record, descriptors).map_err(startup)?;
+    let Some(entry) = roles.iter().find(|entry| entry.name() == record.role) else {
+        let known = roles.iter().map(RoleEntry::name).collect::<Vec<_>>().join(", ");
+        return Err(WorkerFailure::startup(format!("this program has no role {} (it has: {known})", record.role)));
+    };
+    note(ENTERED).map_err(os("tell the parent that the role begins")).map_err(startup)?;
+    guarded(|| entry.run(&record.role_bytes, descriptors))?;
+    // What does not arrive is missed only where the exit status is unknown, too.
+    let _ = note(RETURNED);
+    Ok(())
+}
+
+/// Takes hold of every descriptor that the record names, at once, so that nothing this worker starts inherits them.
+fn descriptors_of(record: &BootRecord) -> Result<Vec<OwnedFd>> {
+    // After the boot record's own: the pipe to the parent, and the family's table.
+    let count = 2 + record.descriptors;
+    let take = |number| {
+        let missing = || Error::NoSuchDescriptor { index: number as u32, given: count };
+        fd::inherited(number).ok_or_else(missing)
+    };
+    (FIRST_DESCRIPTOR + 1..).take(count).map(take).collect()
+}
+
+/// Ties this process's life to its parent's and takes its slot in the family. Returns what is left for the role.
+fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>) -> Result<Vec<OwnedFd>> {
+    let parent = Pid::from_raw(record.parent_pid);
+    let orphaned = || Error::Disconnected;
+    let pipe = descriptors.remove(0);
+    if !signal::die_when_closed(pipe).map_err(os("tie the worker's life to its parent's"))? {
+        return Err(orphaned());
+    }
+    // The pipe is also open in what the parent forks; the parent's own end is seen here.
+    let parent_pidfd = fd::pidfd_open(parent).map_err(os("watch the parent"))?;
+    // Opened first and compared then: as long as it is our parent its number is not given to anybody else.
+    if Pid::parent() != parent {
+        return Err(orphaned());
+    }
+    let process_table = descriptors.remove(0);
+    ProcessTable::join(process_table, record.slot, parent_pidfd)?;
+    Ok(descriptors)
+}
+
+/// Runs the role; a panic becomes data, with its place, and prints nothing.
+fn guarded(role: impl FnOnce() -> std::result::Result<(), WorkerFailure>) -> std::result::Result<(), WorkerFailure> {
+    let place: Arc<Mutex<Option<String>>> = Arc::default();
+    let role_thread = thread::current().id();
+    let previous = panic::take_hook();
+    let noted = Arc::clone(&place);
+    panic::set_hook(Box::new(move |info| {
+        if thread::current().id() != role_thread {
+            return previous(info);
+        }
+        if let Ok(mut place) = noted.lock() {
+            *place = info.location().map(ToString::to_string);
+        }
+    }));
+    match panic::catch_unwind(AssertUnwindSafe(role)) {
+        Ok(outcome) => outcome,
+        Err(payload) => {
+            let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+                (Some(text), _) => (*text).to_owned(),
+                (_, Some(text)) => text.clone(),
+                _ => "a panic with a payload that is no text".to_owned(),
+            };
+            let location = place.lock().ok().and_then(|mut place| place.take());
+            Err(WorkerFailure { location, ..WorkerFailure::new(FailureKind::Panic, message) })
+        }
+    }
+}
+
+fn used_twice(name: &str) -> String {
+    format!("two roles of the table given to ipc_demo::enter have the name {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boot_with(text: &str) -> File {
+        let file = tempfile::tempfile().expect("a file");
+        file.write_all_at(text.as_bytes(), 0).expect("room");
+        file
+    }
+
+    #[test]
+    fn another_version_is_told_apart_before_its_record_is_read() {
+        let boot = boot_with("{\"version\":\"9.9.9\",\"record_len\":3}\n{\"fields\":\"of another time\"}");
+        let (failure, _) = read(&boot).expect_err("it is of another version");
+        assert_eq!(failure.kind, FailureKind::Startup);
+        assert!(failure.message.contains("9.9.9") && failure.message.contains(VERSION), "{failure}");
+    }
+
+    #[test]
+    fn record_that_makes_no_sense_is_a_startup_failure() {
+        for text in ["", "no JSON", &format!("{{\"version\":\"{VERSION}\",\"record_len\":0}}\n")] {
+            let (failure, _) = read(&boot_with(text)).expect_err("it makes no sense");
+            assert!(failure.message.contains("cannot understand the boot record"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn errors_are_told_with_their_causes() {
+        let error = Error::Os { action: "do it", source: io::Error::other("of this") };
+        assert_eq!(chain(&error), "cannot do it: of this");
+    }
+}

@@ -1,0 +1,430 @@
+//! A worker process: started, watched, waited for, ended.
+//!
+//! # Death
+//! A worker never outlives the process that started it: it is killed when its parent ends in any way. A parent sees a
+//! worker's end through a pidfd, at once and without races of process ids.
+//!
+//! # Standard
+//! Python `multiprocessing.Process` with the "spawn" start method. Differs: starting is [`Process::spawn`], so an object
+//! that was never started cannot exist; a failed worker says why, as data.
+
+use std::ffi::CString;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::boot::{BOOT_VARIABLE, Boot, BootRecord, Outcome, is_lost};
+use super::role::Role;
+use super::table::{ProcessSlot, ProcessTable};
+use super::transfer;
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::sys::exec::{self, Launch};
+use crate::sys::fd;
+use crate::sys::{Pid, Signal};
+
+/// Where Linux shows every process its own program.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// It returned this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// Its status was taken by somebody else: this process ignores SIGCHLD, or another part of it reaps its children.
+    Unknown,
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            ExitStatus::Code(code) => write!(f, "exit code {code}"),
+            ExitStatus::Signal(number) => match Signal::try_from(number) {
+                Ok(signal) => write!(f, "signal {number} ({signal})"),
+                Err(_) => write!(f, "signal {number}"),
+            },
+            ExitStatus::Unknown => write!(f, "unknown exit status"),
+        }
+    }
+}
+
+/// In which part of its life a worker failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// Before its role began: the program never called [`enter`](crate::ipc::enter), is of another version, or has no such
+    /// role; or a handle could not be made.
+    Startup,
+    /// Its role returned an error.
+    Error,
+    /// Its role panicked.
+    Panic,
+}
+
+/// Why a worker failed, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("worker {worker} {}: {message}{}", self.verb(), self.place())]
+pub struct WorkerFailure {
+    /// The worker's name.
+    pub worker: String,
+    /// When it failed.
+    pub kind: FailureKind,
+    /// The error with its causes, or the panic's message.
+    pub message: String,
+    /// File, line and column of a panic.
+    pub location: Option<String>,
+}
+
+impl WorkerFailure {
+    pub(crate) fn new(kind: FailureKind, message: String) -> Self {
+        WorkerFailure { worker: String::new(), kind, message, location: None }
+    }
+
+    pub(crate) fn startup(message: String) -> Self {
+        WorkerFailure::new(FailureKind::Startup, message)
+    }
+
+    fn verb(&self) -> &'static str {
+        match self.kind {
+            FailureKind::Startup => "could not start its role",
+            FailureKind::Error => "failed",
+            FailureKind::Panic => "panicked",
+        }
+    }
+
+    fn place(&self) -> String {
+        self.location.as_ref().map(|location| format!(" (at {location})")).unwrap_or_default()
+    }
+}
+
+/// How to start a worker, where the plain [`Process::spawn`] does not do.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct Builder<'a> {
+    program: Option<PathBuf>,
+    arguments: Vec<String>,
+    stdout: Option<BorrowedFd<'a>>,
+}
+
+impl<'a> Builder<'a> {
+    /// Starts another program than this one; it must call [`enter`](crate::ipc::enter) when it gets these arguments.
+    pub fn program(mut self, program: impl AsRef<Path>, arguments: &[&str]) -> Self {
+        self.program = Some(program.as_ref().to_owned());
+        self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        self
+    }
+
+    /// Gives the worker this standard output instead of the parent's.
+    pub fn stdout(mut self, stdout: BorrowedFd<'a>) -> Self {
+        self.stdout = Some(stdout);
+        self
+    }
+
+    /// Starts the worker; see [`Process::spawn`].
+    ///
+    /// # Errors
+    /// As [`Process::spawn`].
+    pub fn spawn<R: Role>(self, name: &str, role: R) -> Result<Process> {
+        let start_error = |source| Error::Start { worker: name.to_owned(), source };
+        if is_lost() {
+            return Err(start_error(io::Error::other(
+                "this process is itself a worker, and its main has not called ipc_demo::enter first",
+            )));
+        }
+        let process_table = ProcessTable::ours()?;
+        let mut boot = Boot::new().map_err(start_error)?;
+        let (pipe, parent_end) = fd::pipe().map_err(start_error)?;
+        let mut slot = ReservedSlot { process_table, slot: Some(process_table.reserve()?) };
+        let mut encoded = transfer::encode(&role, slot.number())?;
+        let record = BootRecord {
+            worker: name.to_owned(),
+            role: R::NAME.to_owned(),
+            role_bytes: std::mem::take(&mut encoded.bytes),
+            descriptors: encoded.descriptors.len(),
+            slot: slot.number().to_word(),
+            parent_pid: Pid::this().as_raw(),
+        };
+        boot.write(&record).map_err(start_error)?;
+        let arguments = self.argv(R::NAME, name).map_err(|error| start_error(error.into()))?;
+        let program = self.program.unwrap_or_else(|| OWN_PROGRAM.into());
+        let path = CString::new(program.as_os_str().as_bytes()).map_err(|error| start_error(error.into()))?;
+        let variable = boot.variable().map_err(start_error)?;
+        let first = [boot.as_fd(), pipe.as_fd(), process_table.memfd().as_fd()];
+        let descriptors: Vec<_> = first.into_iter().chain(encoded.descriptors.iter().map(|fd| fd.as_fd())).collect();
+        let launch = Launch {
+            program: &path,
+            arguments: &arguments,
+            variable: (BOOT_VARIABLE, &variable),
+            descriptors: &descriptors,
+            stdout: self.stdout,
+        };
+        let launched = launch.start().map_err(|error| start_error(unstarted(&program, error)))?;
+        process_table.started(slot.number(), launched.pid);
+        // The role, and this process's handles in it, are dropped after this: the worker's are counted already.
+        encoded.has_gone();
+        Ok(Process {
+            name: name.to_owned(),
+            program,
+            pid: launched.pid,
+            pidfd: launched.pidfd,
+            slot: slot.keep(),
+            running: Some((boot, parent_end)),
+            ended: None,
+        })
+    }
+
+    /// What `ps` shows: the program, the role and the worker's name. What the role holds stays out of sight.
+    fn argv(&self, role: &str, name: &str) -> std::result::Result<Vec<CString>, std::ffi::NulError> {
+        let own_name = std::env::args_os().next().unwrap_or_else(|| "ipc-demo".into());
+        let own_name = Path::new(&own_name).file_name().unwrap_or(&own_name).as_bytes().to_vec();
+        let mut argv = vec![CString::new(own_name)?];
+        if self.program.is_none() {
+            argv.extend([CString::new(role)?, CString::new(name)?]);
+        }
+        for argument in &self.arguments {
+            argv.push(CString::new(argument.as_bytes())?);
+        }
+        Ok(argv)
+    }
+}
+
+/// Names the program that cannot be executed, where that is the reason.
+fn unstarted(program: &Path, error: io::Error) -> io::Error {
+    let remedy = match error.kind() {
+        io::ErrorKind::NotFound if program == Path::new(OWN_PROGRAM) => {
+            ", is /proc mounted? (Process::builder().program starts a program by its path)"
+        }
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => "",
+        // Limits and the like: what the kernel says is all that there is to say.
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("cannot execute {}: {error}{remedy}", program.display()))
+}
+
+/// Why a worker that ended by itself never ran its role.
+fn never_entered(program: &Path, code: i32) -> WorkerFailure {
+    let own = std::env::current_exe().ok().filter(|_| program == Path::new(OWN_PROGRAM));
+    let program = own.as_deref().unwrap_or(program);
+    let is_loader = program.file_name().is_some_and(|name| name.as_bytes().starts_with(b"ld"));
+    let remedy = if own.is_some() && is_loader {
+        "this program was started through the dynamic loader, and its workers would have to be, too; \
+         start it by its own path"
+    } else {
+        "main has to call ipc_demo::enter first thing, before it parses arguments; in a test, where main is the harness's, \
+         a #[test] has to, and Process::builder().program names it"
+    };
+    WorkerFailure::startup(format!(
+        "{} ended with exit code {code} and never entered the role: {remedy}",
+        program.display()
+    ))
+}
+
+/// Frees a slot whose worker did not come into being.
+struct ReservedSlot {
+    process_table: &'static ProcessTable,
+    slot: Option<ProcessSlot>,
+}
+
+impl ReservedSlot {
+    fn number(&self) -> ProcessSlot {
+        self.slot.expect("kept only at the end")
+    }
+
+    fn keep(&mut self) -> ProcessSlot {
+        self.slot.take().expect("kept only once")
+    }
+}
+
+impl Drop for ReservedSlot {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            self.process_table.release_slot(slot);
+        }
+    }
+}
+
+/// How a worker ended, and why if it failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Exit code or signal.
+    pub status: ExitStatus,
+    /// What it said if it failed by itself; or that its program ended without entering the role.
+    pub failure: Option<WorkerFailure>,
+    has_returned: bool,
+}
+
+impl Ended {
+    /// Whether the role returned `Ok`, or ended the process with exit code 0 itself.
+    ///
+    /// Where the exit status is [unknown](ExitStatus::Unknown) only the former is known.
+    pub fn is_success(&self) -> bool {
+        let ended_well = match self.status {
+            ExitStatus::Code(code) => code == 0,
+            ExitStatus::Signal(_) => false,
+            ExitStatus::Unknown => self.has_returned,
+        };
+        ended_well && self.failure.is_none()
+    }
+}
+
+/// A worker process of this one.
+///
+/// Dropping it kills the worker, unless it was [joined](Self::join), and reaps it: a drop does not block on what the worker
+/// waits for, which may be something that the same scope still holds; and a process leaves no child behind. Whatever a worker
+/// shares survives its death.
+///
+/// # Standard
+/// As tokio's `Command::kill_on_drop`. `std::process::Child` goes on when it is dropped; Python joins what is left when the
+/// interpreter exits, and hangs if that waits for the parent.
+#[derive(Debug)]
+#[must_use = "dropping a Process kills the worker; join it to let it finish"]
+pub struct Process {
+    name: String,
+    program: PathBuf,
+    pid: Pid,
+    pidfd: OwnedFd,
+    slot: ProcessSlot,
+    /// The boot record, and the end of the pipe whose closing kills the worker.
+    running: Option<(Boot, OwnedFd)>,
+    ended: Option<Ended>,
+}
+
+impl Process {
+    /// Starts a worker with this program in `role`. The handles in it are the worker's from now on: a clone is shared with
+    /// this process, and a handle that is moved into the role is handed over.
+    ///
+    /// Returns once the worker's process exists; it finds its role on its own. What then goes wrong in it is told by
+    /// [`join`](Self::join). The worker has an empty standard input, this process's other standard streams, the descriptors
+    /// of the handles in its role, and no other descriptor. No signal is blocked, and all have their default action, whatever
+    /// this process does; but it ignores SIGINT and SIGHUP, as the terminal is its parent's business, and SIGXFSZ, so that a
+    /// file that may not grow is an error of the write.
+    ///
+    /// # Errors
+    /// [`Error::Start`] if the process cannot be started, or if this one was started as a worker and has not
+    /// [entered](crate::enter); [`Error::ProcessTableFull`]; [`Error::Role`] if the role has no serialised form, or what kept a
+    /// handle from being sent. Nothing runs then, and the role is dropped.
+    ///
+    /// # Death
+    /// The worker is killed when this process ends in any way or becomes another program (`execve`), also if it is stopped,
+    /// was started by a thread that has ended, or has changed its user since.
+    ///
+    /// # Standard
+    /// Python `Process(target, args).start()`.
+    ///
+    /// # System calls
+    /// `memfd_create`, `pipe2`, `posix_spawn` of `/proc/self/exe`, `pidfd_open`.
+    pub fn spawn<R: Role>(name: &str, role: R) -> Result<Process> {
+        Process::builder().spawn(name, role)
+    }
+
+    /// Starts a worker with options.
+    pub fn builder<'a>() -> Builder<'a> {
+        Builder::default()
+    }
+
+    /// The worker's name. Names are for people: nothing keeps two workers from having the same.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The worker's process id. Not reused before the worker was [joined](Self::join).
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw() as u32
+    }
+
+    /// Whether the worker still runs. Does not block.
+    pub fn is_alive(&self) -> bool {
+        self.ended.is_none()
+            && !fd::wait_readable(&self.pidfd, Deadline::after(Duration::ZERO).at_ns()).unwrap_or(false)
+    }
+
+    /// A descriptor that becomes readable when the worker ends, to be waited for together with others.
+    pub fn sentinel(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// How the worker ended, if that is known: after [`join`](Self::join) said so.
+    pub fn ended(&self) -> Option<&Ended> {
+        self.ended.as_ref()
+    }
+
+    /// Blocks until the worker has ended and returns how it ended. May be repeated.
+    ///
+    /// Works with SIGCHLD ignored, and where another part of this process reaps its children, too; only the exit status is
+    /// then [unknown](ExitStatus::Unknown).
+    ///
+    /// # Errors
+    /// [`Error::Os`] if the kernel refuses the wait, and [`Error::Forked`] in a process forked from this one. A worker that
+    /// failed is no error of the wait: see [`Ended`].
+    pub fn join(&mut self) -> Result<&Ended> {
+        Ok(self.wait(Deadline::NEVER)?.expect("a wait without end ends with the worker"))
+    }
+
+    /// Waits for the worker's end at most `timeout`. `None` if it still runs then; `Duration::ZERO` only looks.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub fn join_timeout(&mut self, timeout: Duration) -> Result<Option<&Ended>> {
+        self.wait(Deadline::after(timeout))
+    }
+
+    fn wait(&mut self, deadline: Deadline) -> Result<Option<&Ended>> {
+        if self.ended.is_none() {
+            let process_table = ProcessTable::ours()?;
+            if !fd::wait_readable(&self.pidfd, deadline.at_ns()).map_err(os("wait for a worker"))? {
+                return Ok(None);
+            }
+            let status = exec::reap(self.pidfd.as_fd()).map_err(os("take a worker's exit status"))?;
+            let status =
+                status.map_or(ExitStatus::Unknown, |end| end.map_or_else(ExitStatus::Signal, ExitStatus::Code));
+            process_table.release_slot(self.slot);
+            let outcome = self.running.take().map_or_else(Outcome::default, |(boot, _)| boot.outcome());
+            let failure = outcome.failure.or_else(|| match status {
+                ExitStatus::Code(code) if !outcome.has_entered => Some(never_entered(&self.program, code)),
+                _ => None,
+            });
+            self.ended = Some(Ended {
+                status,
+                failure: failure.map(|failure| WorkerFailure { worker: self.name.clone(), ..failure }),
+                has_returned: outcome.has_returned,
+            });
+        }
+        Ok(self.ended.as_ref())
+    }
+
+    /// Asks the worker to end, with SIGTERM. One that has ended already is no error. Its own workers end with it.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if the kernel refuses the signal, and [`Error::Forked`] in a process forked from this one.
+    pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::SIGTERM)
+    }
+
+    /// Ends the worker at once, with SIGKILL. One that has ended already is no error.
+    ///
+    /// # Errors
+    /// As [`terminate`](Self::terminate).
+    pub fn kill(&self) -> Result<()> {
+        self.signal(Signal::SIGKILL)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        check_not_forked()?;
+        exec::send_signal(self.pidfd.as_fd(), self.pid, signal).map_err(os("send a signal to a worker"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // In a forked child both do nothing: the worker is its parent's. There is nobody to tell an error to. A worker that cannot be killed from here is not waited for: closing its pipe
+        // kills it.
+        let patience = if self.kill().is_ok() { Deadline::NEVER } else { Deadline::after(Duration::ZERO) };
+        let _ = self.wait(patience);
+    }
+}

@@ -1,0 +1,90 @@
+//! The processes that a shared object counts on: those that were given it, from before they start until they drop it.
+//!
+//! # State
+//! One word a process: `handles << 32 | slot`, or 0, and its process id once it has begun to use the object. Whoever
+//! changes one holds the mutex of the object that counts.
+//!
+//! # Death
+//! A process that dies never drops its handles, so its slot stays: a member that is dead has not left in order.
+
+use super::table::ProcessSlot;
+use crate::ipc::error::{Error, Result};
+use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sys::atomic::{AtomicU32, AtomicU64};
+use crate::sys::shm::shared_layout;
+
+/// The most members that one object has, dead ones included: as many as a family has processes.
+const LIMIT: usize = 4096;
+const HANDLE: u64 = 1 << 32;
+
+shared_layout! {
+    pub(crate) struct Members {
+        /// Words from here on were never used.
+        used: AtomicU64,
+        words: [AtomicU64; LIMIT],
+        pids: [AtomicU32; LIMIT],
+    }
+}
+
+impl Members {
+    /// Counts on the process of `slot` for one handle more.
+    pub(crate) fn add(&self, slot: ProcessSlot) -> Result<()> {
+        let used = self.words();
+        if let Some(word) = used.iter().find(|word| slot_in(word) == Some(slot)) {
+            word.store(word.load(Relaxed) + HANDLE, Release);
+            return Ok(());
+        }
+        let index = used.iter().position(|word| word.load(Relaxed) == 0).unwrap_or(used.len());
+        let word = self.words.get(index).ok_or(Error::TooManyMembers { limit: LIMIT })?;
+        self.pids[index].store(0, Relaxed);
+        word.store(HANDLE | u64::from(slot.to_word()), Release);
+        if index == used.len() {
+            self.used.store(index as u64 + 1, Release);
+        }
+        Ok(())
+    }
+
+    /// Counts on the process of `slot` for one handle less.
+    pub(crate) fn remove(&self, slot: ProcessSlot) {
+        if let Some(word) = self.words().iter().find(|word| slot_in(word) == Some(slot)) {
+            let now = word.load(Relaxed);
+            word.store(if now < 2 * HANDLE { 0 } else { now - HANDLE }, Release);
+        }
+    }
+
+    /// Notes the process id of the member with `slot`: its slot goes to another process soon after it died.
+    pub(crate) fn name(&self, slot: ProcessSlot, pid: u32) {
+        if let Some(index) = self.words().iter().position(|word| slot_in(word) == Some(slot)) {
+            self.pids[index].store(pid, Release);
+        }
+    }
+
+    /// The process id of the member with `slot`, if it ever used the object.
+    pub(crate) fn pid_of(&self, slot: ProcessSlot) -> Option<u32> {
+        let index = self.words().iter().position(|word| slot_in(word) == Some(slot))?;
+        Some(self.pids[index].load(Acquire)).filter(|pid| *pid != 0)
+    }
+
+    /// Counts no longer on those for whom `is_gone` is true.
+    pub(crate) fn strike_off(&self, is_gone: impl Fn(ProcessSlot) -> bool) {
+        for word in self.words() {
+            if slot_in(word).is_some_and(&is_gone) {
+                word.store(0, Release);
+            }
+        }
+    }
+
+    /// All who are counted on, dead or alive.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = ProcessSlot> {
+        self.words().iter().filter_map(slot_in)
+    }
+
+    fn words(&self) -> &[AtomicU64] {
+        let used = usize::try_from(self.used.load(Acquire)).unwrap_or(LIMIT);
+        &self.words[..used.min(LIMIT)]
+    }
+}
+
+fn slot_in(word: &AtomicU64) -> Option<ProcessSlot> {
+    ProcessSlot::from_word(word.load(Acquire) as u32)
+}

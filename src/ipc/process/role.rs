@@ -1,0 +1,86 @@
+//! What a worker does: a plain value with a name, run in a process of its own.
+
+use std::os::fd::OwnedFd;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::child::{FailureKind, WorkerFailure};
+use super::transfer;
+use crate::ipc::error::chain;
+
+/// How a role ends: well, or with an error that is sent home to the parent.
+pub type RoleResult = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// The work of a worker process.
+///
+/// The value is what the worker needs: data, and the handles that it uses. Both may stand anywhere in it: in options, lists,
+/// tuples, maps, enums and other structs. It arrives equal; every handle in it is one for the same object.
+///
+/// ```
+/// use ipc_demo::{Lock, Queue, Role, RoleResult};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Counter {
+///     lines: Vec<String>,
+///     lock: Option<Lock>,
+///     counts: Queue<usize>,
+/// }
+///
+/// impl Role for Counter {
+///     const NAME: &'static str = "counter";
+///
+///     fn run(self) -> RoleResult {
+///         let _guard = self.lock.as_ref().map(Lock::acquire).transpose()?;
+///         self.lines.iter().try_for_each(|line| self.counts.put(line.len()))?;
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Role: Serialize + DeserializeOwned {
+    /// The name under which the worker finds this role in the table given to [`enter`](crate::ipc::enter), and which `ps`
+    /// shows. No two roles of a table have the same.
+    const NAME: &'static str;
+
+    /// Does the work, in the worker.
+    ///
+    /// # Errors
+    /// Anything; it reaches the parent as a [`WorkerFailure`](crate::ipc::WorkerFailure), and so does a panic.
+    fn run(self) -> RoleResult;
+}
+
+/// A line of the table of roles.
+#[derive(Debug, Clone, Copy)]
+pub struct RoleEntry {
+    name: &'static str,
+    run: fn(&[u8], Vec<OwnedFd>) -> std::result::Result<(), WorkerFailure>,
+}
+
+impl RoleEntry {
+    /// The entry of role `R`.
+    pub const fn of<R: Role>() -> Self {
+        fn run<R: Role>(bytes: &[u8], descriptors: Vec<OwnedFd>) -> std::result::Result<(), WorkerFailure> {
+            let role: R =
+                transfer::decode(bytes, descriptors).map_err(|error| WorkerFailure::startup(chain(&error)))?;
+            role.run().map_err(|error| WorkerFailure::new(FailureKind::Error, chain(&*error)))
+        }
+        RoleEntry { name: R::NAME, run: run::<R> }
+    }
+
+    /// The role's name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Decodes the role and runs it.
+    pub(crate) fn run(&self, bytes: &[u8], descriptors: Vec<OwnedFd>) -> std::result::Result<(), WorkerFailure> {
+        (self.run)(bytes, descriptors)
+    }
+}
+
+/// The first name that two entries of a table have.
+pub(crate) fn name_used_twice(roles: &[RoleEntry]) -> Option<&'static str> {
+    let later = |index: usize| roles.iter().skip(index + 1);
+    let used_again = |&(index, entry): &(usize, &RoleEntry)| later(index).any(|other| other.name == entry.name);
+    roles.iter().enumerate().find(used_again).map(|(_, entry)| entry.name)
+}

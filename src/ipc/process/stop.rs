@@ -1,0 +1,67 @@
+//! Being asked to stop: Ctrl-C, SIGTERM and a closed terminal as something that a process with workers can wait for.
+//!
+//! # Standard
+//! Python's `KeyboardInterrupt` in the parent, with the workers out of it: they ignore SIGINT and SIGHUP and are stopped in
+//! order. A process that was started to ignore SIGHUP, as `nohup` does, goes on ignoring it.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::ipc::error::{Result, os};
+use crate::sys::Signal;
+use crate::sys::signal::StopWakeup;
+
+/// A request to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopSignal {
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+    /// SIGHUP: the terminal was closed.
+    HangUp,
+}
+
+impl StopSignal {
+    /// The exit code that a shell gives to a process ended by this signal: 130, 143 or 129.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            StopSignal::Interrupt => 128 + Signal::SIGINT as u8,
+            StopSignal::Terminate => 128 + Signal::SIGTERM as u8,
+            StopSignal::HangUp => 128 + Signal::SIGHUP as u8,
+        }
+    }
+}
+
+/// Notes the first SIGINT, SIGTERM or SIGHUP instead of dying of it; a second one of a kind ends the process at once, and its
+/// workers with it.
+///
+/// One for a process at a time: signal handlers belong to the whole of it. Dropping it restores the default.
+#[derive(Debug)]
+pub struct StopSignals {
+    bell: StopWakeup,
+}
+
+impl StopSignals {
+    /// Starts noting.
+    ///
+    /// # Errors
+    /// [`Error::Os`](crate::ipc::Error::Os) if the kernel refuses the handler or a descriptor.
+    pub fn catch() -> Result<Self> {
+        Ok(StopSignals { bell: StopWakeup::hang().map_err(os("catch Ctrl-C, SIGTERM and SIGHUP"))? })
+    }
+
+    /// The signal that came first, if one did. Does not wait: wait for [`AsFd`] to become readable.
+    pub fn asked(&self) -> Option<StopSignal> {
+        match self.bell.asked()? {
+            Signal::SIGTERM => Some(StopSignal::Terminate),
+            Signal::SIGHUP => Some(StopSignal::HangUp),
+            _ => Some(StopSignal::Interrupt),
+        }
+    }
+}
+
+impl AsFd for StopSignals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}

@@ -1,0 +1,415 @@
+//! Who lives: one table in shared memory with a slot for each process that descends from the first one.
+//!
+//! # State
+//! A slot's `state` is one word, `parent's slot << 32 | generation << 2 | phase`: FREE -> CLAIMED (its parent cleans the
+//! other words) -> RESERVED (a child is being started, `pid` is filled in when it is) -> LIVE (the child tied the slot's
+//! life word to a thread of its own that never ends). Releasing frees it; whoever takes it next bumps the generation, so a
+//! [`ProcessSlot`] that anybody still remembers is dead for ever.
+//!
+//! # Ordering
+//! `state` is stored with `Release` after the slot's other words and loaded with `Acquire` before them.
+//!
+//! # Death
+//! The kernel marks the life word of a process that ends in any way. Of a child that was killed before it took its slot,
+//! its parent's word and its own pidfd tell. Nobody has to run for a death to become visible, and whoever needs a slot
+//! takes over one of a dead process.
+//!
+//! # Standard
+//! Robust futexes (`set_robust_list(2)`), see [`crate::sys::life`]. Python's counterpart is `active_children()`, which knows
+//! own children only and forgets them when their parent is killed.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::ipc::sync::waits::{PLACES, WaitState};
+use crate::sys::atomic::{AtomicU32, AtomicU64};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::shm::{Mapping, shared_layout};
+use crate::sys::task::InternalThread;
+use crate::sys::{Pid, fd, life, signal};
+
+/// The most processes that one process table has at once.
+pub(crate) const SLOTS: usize = 4096;
+const INDEX_BITS: u32 = 12;
+
+const FREE: u64 = 0;
+const CLAIMED: u64 = 1;
+const RESERVED: u64 = 2;
+const LIVE: u64 = 3;
+const PHASE_BITS: u32 = 2;
+/// Generations that fit beside the index in a [`ProcessSlot`]; 0 is never used, so that no slot's word is 0.
+const GENERATIONS: u32 = 1 << (32 - INDEX_BITS);
+
+shared_layout! {
+    struct SlotWords {
+        state: AtomicU64,
+        life: AtomicU32,
+        pid: AtomicU32,
+    }
+}
+
+shared_layout! {
+    struct ProcessTableState = b"family  " {
+        slots: [SlotWords; SLOTS],
+        waits: [WaitState; PLACES],
+        locks: AtomicU32,
+        padding: AtomicU32,
+    }
+}
+
+/// A process of the process table, for as long as it lives: index and generation of its slot. Never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ProcessSlot(u32);
+
+impl ProcessSlot {
+    fn new(index: usize, generation: u32) -> Self {
+        ProcessSlot(generation << INDEX_BITS | index as u32)
+    }
+
+    fn index(self) -> usize {
+        self.0 as usize % SLOTS
+    }
+
+    fn generation(self) -> u32 {
+        self.0 >> INDEX_BITS
+    }
+
+    /// The form in which a slot stands in shared memory; 0 is nobody.
+    pub(crate) fn to_word(self) -> u32 {
+        self.0
+    }
+
+    /// Reads what [`ProcessSlot::to_word`] wrote.
+    pub(crate) fn from_word(word: u32) -> Option<Self> {
+        (word != 0).then_some(ProcessSlot(word))
+    }
+}
+
+/// The table, and this process's own slot in it.
+#[derive(Debug)]
+pub(crate) struct ProcessTable {
+    table: Mapping<ProcessTableState>,
+    me: ProcessSlot,
+}
+
+/// A process has one life and so one process table; it is found or founded once.
+static OURS: Mutex<Option<&'static ProcessTable>> = Mutex::new(None);
+
+impl ProcessTable {
+    /// The process table of this process. The first process creates it.
+    pub(crate) fn ours() -> Result<&'static ProcessTable> {
+        // Before the mutex: the thread that holds it may not have come along.
+        check_not_forked()?;
+        let mut ours = OURS.lock().expect("nothing panics while it holds the lock");
+        if let Some(table) = *ours {
+            return Ok(table);
+        }
+        let table = Mapping::create(0, |_| Ok(())).map_err(os("make the table of processes"))?;
+        let me = ProcessSlot::new(0, 1);
+        let table: &ProcessTable = Box::leak(Box::new(ProcessTable { table, me }));
+        table.started(me, Pid::this());
+        table.live(None).map_err(os("start the thread that stands for this process"))?;
+        *ours = Some(table);
+        Ok(table)
+    }
+
+    /// Joins the parent's process table, in a worker: takes the slot that the parent reserved, and ends this process when the
+    /// parent ends.
+    pub(crate) fn join(memfd: OwnedFd, slot: u32, parent: OwnedFd) -> Result<()> {
+        let table = Mapping::open(memfd).map_err(os("open the table of processes"))?;
+        let me = ProcessSlot::from_word(slot)
+            .filter(|slot| slot.index() < SLOTS)
+            .ok_or(Error::Damaged { object: "boot record" })?;
+        let table: &ProcessTable = Box::leak(Box::new(ProcessTable { table, me }));
+        table.live(Some(parent)).map_err(os("start the thread that stands for this worker"))?;
+        *OURS.lock().expect("nothing panics while it holds the lock") = Some(table);
+        Ok(())
+    }
+
+    /// This process's slot.
+    ///
+    /// # Panics
+    /// In a forked child, which has none. Operations that can return an error check before
+    /// ([`check_not_forked`]); drops do nothing there.
+    #[inline]
+    pub(crate) fn me(&self) -> ProcessSlot {
+        check_not_forked().unwrap_or_else(|error| panic!("{error}"));
+        self.me
+    }
+
+    /// The descriptor to hand to a child.
+    pub(crate) fn memfd(&self) -> &Arc<OwnedFd> {
+        self.table.memfd()
+    }
+
+    /// The process id of who took `slot`; `None` if the slot has gone to another, or its process is about to start.
+    pub(crate) fn pid_of(&self, slot: ProcessSlot) -> Option<u32> {
+        let place = &self.table.slots[slot.index()];
+        let pid = place.pid.load(Acquire);
+        (SlotState::of(place.state.load(Acquire)).generation == slot.generation() && pid != 0).then_some(pid)
+    }
+
+    /// The table of those who wait for locks.
+    pub(crate) fn waits(&self) -> &[WaitState; PLACES] {
+        &self.table.waits
+    }
+
+    /// A number that no other lock of the process table has.
+    pub(crate) fn next_lock_number(&self) -> u32 {
+        // 0 is "not numbered yet". Nobody makes four billion locks that are waited for.
+        self.table.locks.fetch_add(1, Relaxed).wrapping_add(1).max(1)
+    }
+
+    /// Takes a slot for a child that is about to be started.
+    pub(crate) fn reserve(&self) -> Result<ProcessSlot> {
+        // Those of the dead last: as long as nobody has waited for a dead process, its slot says so.
+        let slots = || self.table.slots.iter().enumerate();
+        for (is_last_resort, (index, place)) in
+            slots().map(|slot| (false, slot)).chain(slots().map(|slot| (true, slot)))
+        {
+            let now = place.state.load(Acquire);
+            let last = SlotState::of(now);
+            if last.phase != FREE && (!is_last_resort || self.is_alive(ProcessSlot::new(index, last.generation))) {
+                continue;
+            }
+            let slot = ProcessSlot::new(index, last.generation % (GENERATIONS - 1) + 1);
+            if place.state.compare_exchange(now, self.slot_state(slot, CLAIMED), AcqRel, Relaxed).is_ok() {
+                place.life.store(0, Relaxed);
+                place.pid.store(0, Relaxed);
+                place.state.store(self.slot_state(slot, RESERVED), Release);
+                return Ok(slot);
+            }
+        }
+        Err(Error::ProcessTableFull { limit: SLOTS })
+    }
+
+    /// Notes the process id of the child that a reserved slot is for.
+    pub(crate) fn started(&self, slot: ProcessSlot, pid: Pid) {
+        self.table.slots[slot.index()].pid.store(pid.as_raw() as u32, Release);
+    }
+
+    /// Frees the slot of a child that is gone (or was never started).
+    pub(crate) fn release_slot(&self, slot: ProcessSlot) {
+        let place = &self.table.slots[slot.index()];
+        let now = place.state.load(Acquire);
+        if SlotState::of(now).generation == slot.generation() {
+            // Fails if somebody took over the dead slot meanwhile: then it is theirs.
+            let _ = place.state.compare_exchange(now, self.slot_state(slot, FREE), AcqRel, Relaxed);
+        }
+    }
+
+    /// Whether the process that took `slot` lives. A child counts from the moment its slot was reserved.
+    pub(crate) fn is_alive(&self, slot: ProcessSlot) -> bool {
+        let place = &self.table.slots[slot.index()];
+        let slot_state = SlotState::of(place.state.load(Acquire));
+        if slot_state.generation != slot.generation() {
+            return false;
+        }
+        let parent_lives = || slot_state.parent.is_some_and(|parent| parent != slot && self.is_alive(parent));
+        match slot_state.phase {
+            FREE => false,
+            CLAIMED => parent_lives(),
+            // The child of a dead parent ends before its role begins, so the parent's death decides.
+            _ => life::is_alive(&place.life).unwrap_or_else(|| parent_lives() && may_still_start(place)),
+        }
+    }
+
+    /// Whether the parent of the process that took `slot` has waited for its end: it knows that the process is gone.
+    pub(crate) fn was_waited_for(&self, slot: ProcessSlot) -> bool {
+        let slot_state = SlotState::of(self.table.slots[slot.index()].state.load(Acquire));
+        slot_state.generation != slot.generation() || slot_state.phase == FREE
+    }
+
+    fn slot_state(&self, slot: ProcessSlot, phase: u64) -> u64 {
+        u64::from(self.me().to_word()) << 32 | u64::from(slot.generation()) << PHASE_BITS | phase
+    }
+
+    /// Starts the thread whose end is this process's end: it carries the life word, and watches the parent.
+    fn live(&'static self, parent: Option<OwnedFd>) -> io::Result<()> {
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        let place = &self.table.slots[self.me.index()];
+        let body = move || {
+            let _internal = InternalThread::count();
+            let held = life::hold(&place.life);
+            if held.is_ok() {
+                let parent = place.state.load(Relaxed) >> 32 << 32;
+                place.state.store(parent | u64::from(self.me.generation()) << PHASE_BITS | LIVE, Release);
+            }
+            let failed = held.is_err();
+            // The starter waits for this message, so it is there to receive it.
+            let _ = tell.send(held);
+            if failed {
+                return;
+            }
+            loop {
+                match &parent {
+                    Some(parent) => end_with(parent),
+                    None => thread::park(),
+                }
+            }
+        };
+        thread::Builder::new().name("life".into()).stack_size(64 * 1024).spawn(body)?;
+        told.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))
+    }
+}
+
+/// What a slot's state word says.
+struct SlotState {
+    parent: Option<ProcessSlot>,
+    generation: u32,
+    phase: u64,
+}
+
+impl SlotState {
+    fn of(word: u64) -> Self {
+        SlotState {
+            parent: ProcessSlot::from_word((word >> 32) as u32),
+            generation: word as u32 >> PHASE_BITS,
+            phase: word & ((1 << PHASE_BITS) - 1),
+        }
+    }
+}
+
+/// Whether a child of a living parent that has not tied its life word yet may still do so.
+fn may_still_start(place: &SlotWords) -> bool {
+    let pid = place.pid.load(Acquire);
+    if pid == 0 {
+        return true;
+    }
+    // The number is the child's until its parent waits for it, and the parent releases the slot then.
+    match fd::pidfd_open(Pid::from_raw(pid as i32)) {
+        Ok(pidfd) => !fd::wait_readable(&pidfd, Some(monotonic_ns())).unwrap_or(false),
+        // Being out of descriptors says nothing about the child.
+        Err(error) => !fd::is_no_process(&error),
+    }
+}
+
+/// Ends this process, as a kill would, once the process of `parent` has ended.
+fn end_with(parent: &OwnedFd) {
+    if fd::wait_readable(parent, None).unwrap_or(false) {
+        signal::kill_this_process();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::test_util::watchdog;
+    use crate::ipc::{
+        Barrier, Condition, JoinableQueue, Lock, OwnedSemaphore, PipeQueue, Process, PutError, Queue, RLock, Role,
+        RoleResult,
+    };
+    use crate::sys::fork::in_fork;
+
+    #[test]
+    fn this_process_is_alive() {
+        let table = ProcessTable::ours().expect("a family");
+        assert!(table.is_alive(table.me()));
+    }
+
+    #[test]
+    fn reserved_seat_is_alive_until_vacated() {
+        let table = ProcessTable::ours().expect("a family");
+        let slot = table.reserve().expect("a seat");
+        assert!(table.is_alive(slot), "its parent, this process, is about to start it");
+        table.release_slot(slot);
+        assert!(!table.is_alive(slot));
+    }
+
+    #[test]
+    fn vacated_seat_stays_dead_when_its_place_is_taken_again() {
+        let table = ProcessTable::ours().expect("a family");
+        let old = table.reserve().expect("a seat");
+        table.release_slot(old);
+        let slots: Vec<ProcessSlot> = std::iter::repeat_with(|| table.reserve().expect("a seat")).take(64).collect();
+        assert!(!table.is_alive(old));
+        slots.into_iter().for_each(|slot| table.release_slot(slot));
+    }
+
+    /// Runs until its standard input ends, which it never does; enters no role.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Sleeps;
+
+    impl Role for Sleeps {
+        const NAME: &'static str = "test.sleeps";
+        fn run(self) -> RoleResult {
+            Ok(())
+        }
+    }
+
+    fn is_refused<T>(result: Result<T>) -> bool {
+        matches!(result, Err(Error::Forked { origin }) if origin == std::os::unix::process::parent_id())
+    }
+
+    #[test]
+    fn forked_child_is_refused_by_every_handle_that_knows_its_process() {
+        let _watchdog = watchdog();
+        let (lock, rlock, condition) = (Lock::new(), RLock::new(), Condition::new());
+        let (lock, rlock, condition) =
+            (lock.expect("a lock"), rlock.expect("an rlock"), condition.expect("a condition"));
+        let (queue, pipe_queue) =
+            (Queue::<u32>::new().expect("a queue"), PipeQueue::<u32>::bounded(4).expect("a queue"));
+        let producer = queue.producer();
+        let tasks = JoinableQueue::<u32>::new().expect("a queue");
+        tasks.put(1).expect("room");
+        let barrier = Barrier::new(1).expect("a barrier");
+        let guard = lock.acquire().expect("it is free");
+        let mut process =
+            Process::builder().program("/bin/sleep", &["600"]).spawn("sleeps", Sleeps).expect("it starts");
+        assert!(in_fork(|| {
+            [
+                is_refused(ProcessTable::ours()),
+                is_refused(lock.try_acquire()),
+                is_refused(lock.acquire()),
+                is_refused(rlock.acquire()),
+                is_refused(rlock.try_acquire()),
+                is_refused(condition.notify(&guard, 1)),
+                is_refused(queue.try_get()),
+                matches!(producer.try_put(1), Err(PutError::Failed(_, Error::Forked { .. }))),
+                matches!(queue.try_put(1), Err(PutError::Failed(_, Error::Forked { .. }))),
+                matches!(pipe_queue.try_put(1), Err(PutError::Failed(_, Error::Forked { .. }))),
+                is_refused(pipe_queue.try_get()),
+                is_refused(tasks.get()),
+                is_refused(tasks.join()),
+                is_refused(barrier.wait()),
+                is_refused(process.kill()),
+                is_refused(process.join_timeout(std::time::Duration::ZERO).map(|_| ())),
+                Lock::new().is_err(),
+            ]
+            .into_iter()
+            .all(|refused| refused)
+        }));
+        assert!(process.is_alive());
+    }
+
+    #[test]
+    fn drops_in_a_forked_child_change_nothing() {
+        let _watchdog = watchdog();
+        let lock = Lock::new().expect("a lock");
+        let semaphore = OwnedSemaphore::new(1).expect("a semaphore");
+        let (queue, tasks) = (Queue::<u32>::new().expect("a queue"), JoinableQueue::<u32>::new().expect("a queue"));
+        let consumer = queue.consumer();
+        let producer = queue.producer();
+        drop(queue);
+        tasks.put(1).expect("room");
+        let (lease, guard, permit) = (tasks.get().expect("a task"), lock.acquire().expect("free"), semaphore.acquire());
+        let process = Process::builder().program("/bin/sleep", &["600"]).spawn("sleeps", Sleeps).expect("it starts");
+        let mut held = Some((lease, guard, permit, producer, process));
+        assert!(in_fork(|| {
+            drop(held.take());
+            true
+        }));
+        let (lease, guard, permit, producer, process) = held.expect("the child had a copy");
+        assert_eq!(lock.holder_pid(), Some(std::process::id()));
+        assert!(semaphore.try_acquire().is_none(), "this process still holds the permit");
+        assert!(process.is_alive());
+        producer.put(2).expect("somebody gets");
+        assert_eq!(consumer.get().expect("an item"), 2);
+        assert!(lease.task_done().is_ok(), "the task is still this process's");
+        drop((guard, permit));
+    }
+}

@@ -1,0 +1,343 @@
+//! How handles get into a worker: they are the fields of its role, and are collected while the role is encoded.
+//!
+//! # State
+//! A scope of this thread that exists only while [`encode`] or [`decode`] runs. In it a handle is serialised as the index of
+//! its descriptors in a list, with what else the worker has to know; outside of it a handle has no serialised form.
+//! Descriptors that several handles of a role have in common are in the list once.
+//!
+//! # Death
+//! What counts its users (a queue, a barrier) counts the recipient from the moment the handle is encoded, which is before the
+//! sender's own handle can be dropped. The recipient counts each handle that it decodes, and only then gives the count of
+//! the encoding back: at no time does an object look abandoned. A start that fails takes the recipient's counts back.
+//!
+//! # Standard
+//! servo/ipc-channel collects channels and shared memory in a thread-local while it serialises a message; Python passes a
+//! spawned child the descriptors collected while it was pickled (`Lib/multiprocessing/popen_spawn_posix.py`).
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+use super::codec;
+use super::table::ProcessSlot;
+use crate::ipc::error::{Error, Result, chain, os};
+use crate::sys::shm::{Layout, Mapping};
+use crate::sys::stream::Stream;
+
+/// What this thread is encoding or decoding.
+enum Scope {
+    Sending(Sending),
+    Receiving(Receiving),
+}
+
+struct Sending {
+    recipient: ProcessSlot,
+    descriptors: Vec<Arc<OwnedFd>>,
+    undo: Vec<Box<dyn FnOnce()>>,
+    failure: Option<Error>,
+    counts: u32,
+}
+
+struct Receiving {
+    descriptors: Vec<Arc<OwnedFd>>,
+    received: BTreeMap<u32, Box<dyn FnOnce()>>,
+    made: Vec<Box<dyn Any>>,
+}
+
+thread_local! {
+    static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) };
+}
+
+/// Runs `work` in a scope, and returns what became of the scope. The scope around it, if any, is there again afterwards.
+fn within<R>(scope: Scope, work: impl FnOnce() -> R) -> (R, Scope) {
+    /// Brings the outer scope back, also if `work` panics.
+    struct Outer(Option<Scope>);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            SCOPE.set(self.0.take());
+        }
+    }
+    let _outer = Outer(SCOPE.replace(Some(scope)));
+    let outcome = work();
+    let scope = SCOPE.take().expect("every scope within puts this one back");
+    (outcome, scope)
+}
+
+fn sending<R>(work: impl FnOnce(&mut Sending) -> R) -> Option<R> {
+    SCOPE.with_borrow_mut(|scope| match scope {
+        Some(Scope::Sending(sending)) => Some(work(sending)),
+        _ => None,
+    })
+}
+
+fn receiving<R>(work: impl FnOnce(&mut Receiving) -> R) -> Option<R> {
+    SCOPE.with_borrow_mut(|scope| match scope {
+        Some(Scope::Receiving(receiving)) => Some(work(receiving)),
+        _ => None,
+    })
+}
+
+/// A role on its way to a worker. Dropped before it has [gone](Self::has_gone), it takes back what was counted for it.
+pub(crate) struct Encoded {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) descriptors: Vec<Arc<OwnedFd>>,
+    undo: Vec<Box<dyn FnOnce()>>,
+}
+
+impl Encoded {
+    /// The recipient exists: from now on its own life decides.
+    pub(crate) fn has_gone(mut self) {
+        self.undo.clear();
+    }
+}
+
+impl Drop for Encoded {
+    fn drop(&mut self) {
+        self.undo.drain(..).rev().for_each(|undo| undo());
+    }
+}
+
+/// Encodes a role and collects what its handles need, for the process with the slot `recipient`.
+///
+/// # Errors
+/// [`Error::Role`] if the role has no serialised form, or what kept a handle from being sent. Nothing is counted then.
+pub(crate) fn encode<R: Serialize>(role: &R, recipient: ProcessSlot) -> Result<Encoded> {
+    let scope = Sending { recipient, descriptors: Vec::new(), undo: Vec::new(), failure: None, counts: 0 };
+    let (bytes, scope) = within(Scope::Sending(scope), || codec::to_vec(role));
+    let Scope::Sending(Sending { descriptors, undo, failure, .. }) = scope else {
+        unreachable!("it stays what it was")
+    };
+    let mut encoded = Encoded { bytes: Vec::new(), descriptors, undo };
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    encoded.bytes = bytes.map_err(|source| Error::Role { role: std::any::type_name::<R>(), source })?;
+    Ok(encoded)
+}
+
+/// Decodes a role, with the descriptors that were collected while it was encoded.
+///
+/// # Errors
+/// [`Error::Role`] if the bytes are no `R`, or a handle cannot be made.
+pub(crate) fn decode<R: DeserializeOwned>(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<R> {
+    let descriptors = descriptors.into_iter().map(Arc::new).collect();
+    let scope = Receiving { descriptors, received: BTreeMap::new(), made: Vec::new() };
+    let (role, scope) = within(Scope::Receiving(scope), || codec::from_slice(bytes));
+    let role = role.map_err(|source| Error::Role { role: std::any::type_name::<R>(), source })?;
+    if let Scope::Receiving(Receiving { received, .. }) = scope {
+        received.into_values().for_each(|give_back| give_back());
+    }
+    Ok(role)
+}
+
+/// Serialises a handle, named with its article for messages: `parts` is what it is made of, for the given recipient.
+pub(crate) fn send<S: Serializer, P: Serialize>(
+    serializer: S,
+    handle: &str,
+    parts: impl FnOnce(ProcessSlot) -> Result<P>,
+) -> std::result::Result<S::Ok, S::Error> {
+    let recipient = sending(|sending| sending.recipient).ok_or_else(|| not_in_a_role::<S::Error>(handle))?;
+    match parts(recipient) {
+        Ok(parts) => parts.serialize(serializer),
+        Err(error) => {
+            let message = chain(&error);
+            sending(|sending| {
+                sending.failure.get_or_insert(error);
+            });
+            Err(ser::Error::custom(message))
+        }
+    }
+}
+
+/// Deserialises a handle, which `make` makes of its parts.
+pub(crate) fn receive<'de, D: Deserializer<'de>, P: Deserialize<'de>, H>(
+    deserializer: D,
+    handle: &str,
+    make: impl FnOnce(P) -> Result<H>,
+) -> std::result::Result<H, D::Error> {
+    receiving(|_| ()).ok_or_else(|| de::Error::custom(format_args!("{handle} {ONLY_IN_A_ROLE}")))?;
+    make(P::deserialize(deserializer)?).map_err(|error| de::Error::custom(chain(&error)))
+}
+
+const ONLY_IN_A_ROLE: &str =
+    "can only be sent inside a role given to Process::spawn, not in a message, a queue item or a file";
+
+fn not_in_a_role<E: ser::Error>(handle: &str) -> E {
+    E::custom(format_args!("{handle} {ONLY_IN_A_ROLE}"))
+}
+
+/// Something is counted for the recipient of the role that is being encoded: `undo` takes the count back if the start fails.
+///
+/// Returns a number that goes with the handle, for [`received`].
+pub(crate) fn counted(undo: impl FnOnce() + 'static) -> u32 {
+    let number = sending(|sending| {
+        sending.undo.push(Box::new(undo));
+        sending.counts += 1;
+        sending.counts
+    });
+    number.expect("called while a role is encoded")
+}
+
+/// The recipient has counted its own handle: `give_back` takes the count of the encoding back, once and after all handles
+/// are there, even if a handle is read several times (serde tries the variants of an untagged enum one by one).
+pub(crate) fn received(number: u32, give_back: impl FnOnce() + 'static) {
+    receiving(|receiving| {
+        receiving.received.entry(number).or_insert(Box::new(give_back));
+    });
+}
+
+/// What the handles of the role that is being decoded have in common, such as a connection: found, or made by the first.
+pub(crate) fn made_once<T: Any + Clone>(is_it: impl Fn(&T) -> bool, make: impl FnOnce() -> Result<T>) -> Result<T> {
+    let known = |receiving: &mut Receiving| {
+        receiving.made.iter().filter_map(|made| made.downcast_ref()).find(|made| is_it(made)).cloned()
+    };
+    if let Some(known) = receiving(known).flatten() {
+        return Ok(known);
+    }
+    let made = make()?;
+    receiving(|receiving| receiving.made.push(Box::new(made.clone())));
+    Ok(made)
+}
+
+/// Lets a handle stand in a role. `parts` is what it is made of, as an expression that may fail; of what arrives of that
+/// type, `make` makes the handle in the worker.
+macro_rules! sent_in_roles {
+    ([$($generics:tt)*] $handle:ty, $name:expr, |$this:ident, $recipient:pat_param| $parts:expr, |$arrived:tt: $type:ty| $make:expr) => {
+        /// Only inside a role that is given to [`Process::spawn`](crate::ipc::Process::spawn); an error everywhere else.
+        impl<$($generics)*> serde::Serialize for $handle {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                let $this = self;
+                $crate::ipc::process::transfer::send(serializer, $name, |$recipient| $parts)
+            }
+        }
+
+        impl<'de, $($generics)*> serde::Deserialize<'de> for $handle {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+                $crate::ipc::process::transfer::receive(deserializer, $name, |$arrived: $type| $make)
+            }
+        }
+    };
+}
+pub(crate) use sent_in_roles;
+
+/// A descriptor that can stand in a role: of a file, a socket, or anything else that this library has no handle for.
+///
+/// The worker gets a descriptor of the same open file, with a number of its own. Cloning it counts a reference.
+///
+/// ```
+/// use ipc_demo::Fd;
+///
+/// let (reading, _writing) = std::io::pipe()?;
+/// let fd = Fd::new(reading);
+/// let reading = std::io::PipeReader::from(fd.clone().into_owned()?); // a copy, because `fd` still has it
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Fd(Arc<OwnedFd>);
+
+impl Fd {
+    /// Makes it of a file, a socket, a pipe's end: of whatever owns a descriptor.
+    pub fn new(descriptor: impl Into<OwnedFd>) -> Self {
+        Fd(Arc::new(descriptor.into()))
+    }
+
+    /// The descriptor itself, or a copy of it if there is another clone of this.
+    ///
+    /// # Errors
+    /// If a copy is needed, and this process cannot have another descriptor.
+    pub fn into_owned(self) -> std::io::Result<OwnedFd> {
+        Arc::try_unwrap(self.0).or_else(|shared| shared.try_clone())
+    }
+}
+
+impl From<OwnedFd> for Fd {
+    fn from(descriptor: OwnedFd) -> Self {
+        Fd::new(descriptor)
+    }
+}
+
+impl AsFd for Fd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<&Arc<OwnedFd>> for Fd {
+    fn from(descriptor: &Arc<OwnedFd>) -> Self {
+        Fd(Arc::clone(descriptor))
+    }
+}
+
+impl From<Fd> for Arc<OwnedFd> {
+    fn from(Fd(descriptor): Fd) -> Self {
+        descriptor
+    }
+}
+
+/// Only inside a role that is given to [`Process::spawn`](crate::ipc::Process::spawn); an error everywhere else.
+impl Serialize for Fd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let index = sending(|sending| {
+            let known = sending.descriptors.iter().position(|known| known.as_raw_fd() == self.0.as_raw_fd());
+            known.unwrap_or_else(|| {
+                sending.descriptors.push(Arc::clone(&self.0));
+                sending.descriptors.len() - 1
+            })
+        });
+        let index = index.ok_or_else(|| not_in_a_role::<S::Error>("a descriptor"))?;
+        serializer.serialize_u32(index as u32)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fd {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        receive(deserializer, "a descriptor", |index: u32| {
+            let found = receiving(|receiving| {
+                receiving.descriptors.get(index as usize).cloned().ok_or(receiving.descriptors.len())
+            });
+            match found {
+                Some(Ok(descriptor)) => Ok(Fd(descriptor)),
+                Some(Err(given)) => Err(Error::NoSuchDescriptor { index, given }),
+                None => unreachable!("asked above"),
+            }
+        })
+    }
+}
+
+/// Shared memory goes as its descriptor; its header says what is in it.
+impl<T: Layout> Serialize for Mapping<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        Fd::from(self.memfd()).serialize(serializer)
+    }
+}
+
+impl<'de, T: Layout> Deserialize<'de> for Mapping<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        receive(deserializer, "shared memory", |fd: Fd| Mapping::open(fd).map_err(os("open shared memory")))
+    }
+}
+
+impl Serialize for Stream {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        Fd::from(self.descriptor()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Stream {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        receive(deserializer, "a stream", |fd: Fd| Stream::of(fd).map_err(os("open a stream")))
+    }
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, descriptors) = (self.bytes.len(), self.descriptors.len());
+        f.debug_struct("Encoded").field("bytes", &bytes).field("descriptors", &descriptors).finish_non_exhaustive()
+    }
+}

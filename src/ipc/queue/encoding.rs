@@ -1,0 +1,316 @@
+//! Items as bytes: postcard, and the buffers that it works in.
+//!
+//! Small items are encoded and decoded on the stack. For larger ones a handle keeps a buffer; a thread that finds it taken
+//! makes one of its own.
+
+use std::sync::Mutex;
+
+use postcard::ser_flavors::Flavor;
+use serde::de::DeserializeOwned;
+
+use super::item::Item;
+#[cfg(debug_assertions)]
+use super::item::check_survives;
+use super::ring::{HEADER_BYTES, Records, record_bytes};
+use crate::ipc::error::{Error, Result};
+
+/// Records up to this length live on the stack.
+pub(crate) const SMALL: usize = 128;
+/// Buffers that grew beyond this are kept only between two items as long as that.
+const KEPT_BYTES: usize = 1 << 20;
+/// Buffers that grew beyond this are not kept.
+const MOST_KEPT_BYTES: usize = 64 << 20;
+
+/// A buffer that is used again.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    buffer: Vec<u8>,
+    /// How much of it was used the last time.
+    used: usize,
+}
+
+impl Scratch {
+    /// The buffer, or a new one while another thread uses it. Its content means nothing.
+    pub(crate) fn borrow(&self) -> Vec<u8> {
+        self.0.try_lock().map(|mut kept| std::mem::take(&mut kept.buffer)).unwrap_or_default()
+    }
+
+    /// Keeps a buffer of which so many bytes were used.
+    pub(crate) fn recycle(&self, buffer: Vec<u8>, used: usize) {
+        let Ok(mut kept) = self.0.try_lock() else { return };
+        let used_before = std::mem::replace(&mut kept.used, used);
+        let most = if used.min(used_before) > KEPT_BYTES { MOST_KEPT_BYTES } else { KEPT_BYTES };
+        if (kept.buffer.capacity() + 1..=most).contains(&buffer.capacity()) {
+            kept.buffer = buffer;
+        }
+    }
+}
+
+/// The first `len` bytes of a buffer, which grows if it must. Zeroed only where it grows.
+pub(crate) fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buffer.len() < len {
+        buffer.resize(len, 0);
+    }
+    &mut buffer[..len]
+}
+
+/// Where the bytes of an item go. As `postcard`'s own flavours, but without a call to `memcpy` for each number.
+trait Place {
+    /// Appends bytes of a length that the compiler knows.
+    fn put<const N: usize>(&mut self, data: &[u8; N]) -> postcard::Result<()>;
+
+    /// Appends bytes of any length.
+    fn put_all(&mut self, data: &[u8]) -> postcard::Result<()>;
+
+    /// Appends bytes of any length that are few as a rule: the digits of a number.
+    #[inline]
+    fn put_few(&mut self, mut data: &[u8]) -> postcard::Result<()> {
+        if data.len() >= 16 {
+            return self.put_all(data);
+        }
+        if let Some((eight, rest)) = data.split_first_chunk::<8>() {
+            self.put(eight)?;
+            data = rest;
+        }
+        if let Some((four, rest)) = data.split_first_chunk::<4>() {
+            self.put(four)?;
+            data = rest;
+        }
+        if let Some((two, rest)) = data.split_first_chunk::<2>() {
+            self.put(two)?;
+            data = rest;
+        }
+        data.first().map_or(Ok(()), |last| self.put(&[*last]))
+    }
+}
+
+/// A place for one item: on the stack, and in a buffer of the handle once that is too small.
+struct Room<'b> {
+    small: &'b mut [u8],
+    /// Bytes of `small` in use; [`SPILT`] once all of them are in `large`.
+    len: usize,
+    large: &'b mut Vec<u8>,
+    scratch: &'b Scratch,
+}
+
+/// More than any length.
+const SPILT: usize = usize::MAX;
+
+impl Room<'_> {
+    #[inline]
+    fn put_large(&mut self, data: &[u8]) {
+        if self.len != SPILT {
+            self.spill();
+        }
+        self.large.extend_from_slice(data);
+    }
+
+    #[cold]
+    fn spill(&mut self) {
+        *self.large = self.scratch.borrow();
+        self.large.clear();
+        self.large.extend_from_slice(&[0; HEADER_BYTES]);
+        self.large.extend_from_slice(&self.small[..self.len]);
+        self.len = SPILT;
+    }
+}
+
+impl Place for Room<'_> {
+    #[inline]
+    fn put<const N: usize>(&mut self, data: &[u8; N]) -> postcard::Result<()> {
+        match self.small.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
+            Some(place) => {
+                *place = *data;
+                self.len += N;
+            }
+            None => self.put_large(data),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn put_all(&mut self, data: &[u8]) -> postcard::Result<()> {
+        match self.small.get_mut(self.len..).and_then(|room| room.get_mut(..data.len())) {
+            Some(place) => {
+                place.copy_from_slice(data);
+                self.len += data.len();
+            }
+            None => self.put_large(data),
+        }
+        Ok(())
+    }
+}
+
+impl Place for Vec<u8> {
+    #[inline]
+    fn put<const N: usize>(&mut self, data: &[u8; N]) -> postcard::Result<()> {
+        self.extend_from_slice(data);
+        Ok(())
+    }
+
+    #[inline]
+    fn put_all(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.extend_from_slice(data);
+        Ok(())
+    }
+}
+
+/// What `postcard` writes to. It moves this about as a value, so it is no more than a reference.
+struct Into<'p, P>(&'p mut P);
+
+impl<P: Place> Flavor for Into<'_, P> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.put(&[byte])
+    }
+
+    #[inline]
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.0.put_few(data)
+    }
+
+    #[inline]
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+fn codec(action: &'static str) -> impl FnOnce(postcard::Error) -> Error {
+    move |source| Error::Codec { action, source }
+}
+
+/// The record of a small item, written into `small`. Of one that is not small, `None`: it is in `large` then, which is a
+/// buffer of `scratch`, and its length is still to be checked.
+#[inline]
+pub(crate) fn encode<'b, T: Item>(
+    item: &T,
+    small: &'b mut [u8; SMALL],
+    large: &mut Vec<u8>,
+    scratch: &Scratch,
+) -> Result<Option<Records<'b>>> {
+    let mut room = Room { small: &mut small[HEADER_BYTES..], len: 0, large, scratch };
+    postcard::serialize_with_flavor(item, Into(&mut room)).map_err(codec("serialise an item"))?;
+    let len = room.len;
+    if len == SPILT {
+        #[cfg(debug_assertions)]
+        check_survives::<T>(&large[HEADER_BYTES..])?;
+        return Ok(None);
+    }
+    #[cfg(debug_assertions)]
+    check_survives::<T>(&small[HEADER_BYTES..][..len])?;
+    small[..HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
+    Ok(Some(Records { bytes: &small[..record_bytes(len)], items: 1 }))
+}
+
+/// Appends the record of an item of at most `longest` bytes.
+///
+/// After an error, what was appended means nothing.
+#[inline]
+pub(crate) fn append<T: Item>(item: &T, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
+    let start = bytes.len();
+    bytes.extend_from_slice(&[0; HEADER_BYTES]);
+    postcard::serialize_with_flavor(item, Into(bytes)).map_err(codec("serialise an item"))?;
+    #[cfg(debug_assertions)]
+    check_survives::<T>(&bytes[start + HEADER_BYTES..])?;
+    finish(start, longest, bytes)
+}
+
+/// Makes what stands behind a header at `start` a record of at most `longest` bytes.
+#[inline]
+pub(crate) fn finish(start: usize, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
+    let len = bytes.len() - start - HEADER_BYTES;
+    if len > longest {
+        return Err(Error::TooLong { bytes: len, limit: longest });
+    }
+    bytes[start..start + HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
+    // The most padding first: a length that the compiler knows.
+    bytes.extend_from_slice(&[0; HEADER_BYTES]);
+    bytes.truncate(start + record_bytes(len));
+    Ok(())
+}
+
+/// The item that these bytes are the form of.
+#[inline]
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    match postcard::take_from_bytes(bytes).map_err(codec("read an item"))? {
+        (item, []) => Ok(item),
+        // More was written than was read.
+        _ => Err(codec("read an item")(postcard::Error::DeserializeBadEncoding)),
+    }
+}
+
+/// The items of records that stand one behind the other, each by itself: one that cannot be read keeps its place.
+pub(crate) fn decode_all<T: DeserializeOwned>(mut records: &[u8], items: &mut Vec<Result<T>>) {
+    while let Some((header, rest)) = records.split_first_chunk::<HEADER_BYTES>() {
+        let len = u32::from_ne_bytes(*header) as usize;
+        // The copy may be of anything if somebody wrote into the shared memory meanwhile.
+        let whole = record_bytes(len);
+        if whole > records.len() {
+            items.push(Err(Error::Damaged { object: "queue" }));
+            return;
+        }
+        items.push(decode(&rest[..len]));
+        records = &records[whole..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_of_every_length_come_back() {
+        for len in [0, 1, 3, 4, SMALL - 6, SMALL - 5, SMALL - 4, SMALL - 3, SMALL, 5000] {
+            let item = "x".repeat(len);
+            let (mut small, mut spilt, scratch) = ([0; SMALL], Vec::new(), Scratch::default());
+            let mut large = Vec::new();
+            append(&item, 10_000, &mut large).expect("it fits");
+            if let Some(records) = encode(&item, &mut small, &mut spilt, &scratch).expect("no error") {
+                assert_eq!(records.bytes, large, "{len}");
+            } else {
+                assert!(len > SMALL - HEADER_BYTES - 2, "{len} is small");
+                finish(0, 10_000, &mut spilt).expect("it fits");
+                assert_eq!(spilt, large, "{len}");
+            }
+            append(&item, 10_000, &mut large).expect("it fits");
+            let mut items: Vec<Result<String>> = Vec::new();
+            decode_all(&large, &mut items);
+            let items: Vec<String> = items.into_iter().collect::<Result<_>>().expect("well-formed");
+            assert_eq!(items, [item.clone(), item]);
+        }
+    }
+
+    #[test]
+    fn buffers_are_kept_while_items_are_as_long() {
+        let scratch = Scratch::default();
+        let kept_after = |used: usize| {
+            let mut buffer = scratch.borrow();
+            buffer.resize(used.max(buffer.len()), 0);
+            scratch.recycle(buffer, used);
+            scratch.0.lock().expect("nobody panics").buffer.capacity()
+        };
+        assert_eq!([kept_after(1000), kept_after(KEPT_BYTES)], [1000, KEPT_BYTES]);
+        assert_eq!(kept_after(KEPT_BYTES + 1), 0, "one long item");
+        assert!(kept_after(KEPT_BYTES + 1) > KEPT_BYTES, "one after the other");
+        assert_eq!(kept_after(10), 0, "no more of them");
+        assert_eq!([kept_after(MOST_KEPT_BYTES + 1), kept_after(MOST_KEPT_BYTES + 1)], [0, 0]);
+    }
+
+    #[test]
+    fn too_long_item_is_refused_with_both_lengths() {
+        let refused = append(&"four".to_owned(), 4, &mut Vec::new()).expect_err("it has five bytes");
+        assert!(matches!(refused, Error::TooLong { bytes: 5, limit: 4 }), "{refused}");
+    }
+
+    #[test]
+    fn length_beyond_the_bytes_is_damage() {
+        let mut items: Vec<Result<u8>> = Vec::new();
+        decode_all(&[1, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0, 1, 2, 3, 4], &mut items);
+        assert!(matches!(&items[..], [Ok(7), Err(Error::Damaged { .. })]), "{items:?}");
+    }
+}

@@ -1,0 +1,372 @@
+//! A queue whose items are tasks: each is leased to its taker, and the queue knows when all are done.
+//!
+//! # State
+//! The ring of [`Queue`](crate::ipc::Queue) with its lease table. The number of unfinished tasks is computed from the two.
+//!
+//! # Death
+//! An item whose taker dies before its task is done goes to another consumer, or where the queue was made to send it:
+//! [`OnConsumerDeath`](crate::ipc::OnConsumerDeath). So [`join`](JoinableQueue::join) always ends, with an error if nobody is left who could finish.
+//!
+//! A stopped taker is not dead: its item stays its own, and `join` waits for it. Stopped in `put` or `get` itself it is in
+//! the way as with a [`Queue`](crate::ipc::Queue).
+//!
+//! # Standard
+//! Python `multiprocessing.JoinableQueue`. Differs: `get` gives a [`Lease`], so a task is done once; `join` has a timeout
+//! and does not wait for the dead.
+
+mod builder;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+pub use builder::{DEFAULT_REDELIVERIES, JoinableQueueBuilder, MOST_LEASES};
+
+use serde::de::DeserializeOwned;
+
+use super::channel::{Access, Both, Channel, GetOnly, Gets, PutOnly, Puts, rights_of};
+use super::encoding;
+use super::item::Item;
+use super::lease::Lease;
+use super::leasing::LeaseToken;
+use super::participants::Rights;
+use super::put_error::PutError;
+use super::ring::{RingState, Waiting};
+use super::unacked::UnackedLeases;
+use crate::ipc::error::{Error, Result};
+use crate::ipc::process::transfer::sent_in_roles;
+use crate::sys::shm::Mapping;
+
+/// A queue of tasks of type `T` that processes share.
+///
+/// The putting side is that of [`Queue`](crate::ipc::Queue). As there, `A` says what a handle may do; every kind may
+/// [`join`](Self::join).
+///
+/// ```
+/// use ipc_demo::{Error, JoinableQueue};
+///
+/// let queue = JoinableQueue::bounded(8)?;
+/// queue.put_many(&[1, 2])?;
+/// let first = queue.get()?;
+/// assert_eq!((*first, first.redelivered()), (1, 0));
+/// drop(first); // not done: it comes back
+/// let first = queue.get()?;
+/// assert_eq!((*first, first.redelivered()), (1, 1));
+/// first.task_done()?;
+/// let second = queue.get()?.into_item(); // as in Python
+/// assert_eq!((second, queue.unfinished()), (2, 1));
+/// queue.task_done()?;
+/// queue.join()?;
+/// assert!(matches!(queue.task_done(), Err(Error::TaskDoneTooOften)));
+/// # Ok::<(), Error>(())
+/// ```
+pub struct JoinableQueue<T, A: Access = Both> {
+    unacked: UnackedLeases,
+    item: PhantomData<fn(T) -> T>,
+    access: PhantomData<A>,
+}
+
+/// The putting end of a [`JoinableQueue`].
+pub type JoinableProducer<T> = JoinableQueue<T, PutOnly>;
+/// The getting end of a [`JoinableQueue`].
+pub type JoinableConsumer<T> = JoinableQueue<T, GetOnly>;
+
+/// An item that came back too often, or whose taker died where that is fatal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter<T> {
+    /// The item.
+    pub item: T,
+    /// Its number, counted from 0 in the order of the puts.
+    pub number: u64,
+    /// How many times it came back.
+    pub redelivered: u32,
+}
+
+impl<T> JoinableQueue<T> {
+    /// Makes a queue that grows with what is in it, up to [`DEFAULT_BYTE_LIMIT`](crate::ipc::DEFAULT_BYTE_LIMIT).
+    ///
+    /// # Errors
+    /// As [`JoinableQueueBuilder::build`].
+    pub fn new() -> Result<Self> {
+        JoinableQueue::<T>::builder().build()
+    }
+
+    /// Makes a queue of at most `capacity_items` items; `usize::MAX` is any number.
+    ///
+    /// # Errors
+    /// As [`JoinableQueueBuilder::build`].
+    pub fn bounded(capacity_items: usize) -> Result<Self> {
+        JoinableQueue::<T>::builder().capacity(capacity_items).build()
+    }
+
+    /// Makes a queue with options.
+    pub fn builder() -> JoinableQueueBuilder {
+        JoinableQueueBuilder::default()
+    }
+
+    /// A handle that only puts.
+    pub fn producer(&self) -> JoinableProducer<T> {
+        self.another()
+    }
+
+    /// A handle that only gets.
+    pub fn consumer(&self) -> JoinableConsumer<T> {
+        self.another()
+    }
+}
+
+impl<T, A: Access> JoinableQueue<T, A> {
+    fn of(channel: Channel) -> Self {
+        JoinableQueue { unacked: UnackedLeases::of(channel), item: PhantomData, access: PhantomData }
+    }
+
+    fn another<B: Access>(&self) -> JoinableQueue<T, B> {
+        JoinableQueue::of(self.unacked.channel.another(rights_of::<B>()))
+    }
+
+    /// How many items wait in the queue; leased ones do not.
+    pub fn qsize(&self) -> usize {
+        self.unacked.channel.items() as usize
+    }
+
+    /// Whether no item waits in the queue.
+    pub fn is_empty(&self) -> bool {
+        self.unacked.channel.ring.is_empty()
+    }
+
+    /// Whether the queue has as many items as its capacity, or as many bytes as its limit.
+    pub fn is_full(&self) -> bool {
+        self.unacked.channel.ring.is_full()
+    }
+
+    /// The most items at once; `None` for any number.
+    pub fn capacity(&self) -> Option<usize> {
+        self.unacked.channel.capacity()
+    }
+
+    /// How many tasks are not done: items in the queue, on lease, or given back.
+    pub fn unfinished(&self) -> u64 {
+        self.unacked.leasing().unfinished()
+    }
+
+    /// Waits until every task is done. Dead letters are done with.
+    ///
+    /// # Errors
+    /// [`Error::NoConsumers`] if tasks are unfinished and no consumer is left (a living process with a lease is one, and so
+    /// is the caller's own handle if it gets and this process has another thread, which could get through it), and [`Error::ConsumerDied`] if the queue was made with [`OnConsumerDeath::Fail`](crate::ipc::OnConsumerDeath::Fail).
+    ///
+    /// # Death
+    /// A consumer's death shows within 250 ms.
+    pub fn join(&self) -> Result<()> {
+        self.unacked.leasing().join(&Waiting::FOREVER).map(drop)
+    }
+
+    /// Waits until every task is done, at most `timeout`. `false` if it passed; `Duration::ZERO` only looks.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub fn join_timeout(&self, timeout: Duration) -> Result<bool> {
+        self.unacked.leasing().join(&Waiting::at_most(timeout))
+    }
+
+    /// How many dead letters there are.
+    pub fn dead_letter_count(&self) -> usize {
+        self.unacked.leasing().dead().count()
+    }
+}
+
+impl<T: Item, A: Puts> JoinableQueue<T, A> {
+    /// Puts an item, as [`Queue::put`](crate::ipc::Queue::put).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
+        let outcome = self.unacked.channel.put(&item, Waiting::FOREVER);
+        PutError::unless_put(item, outcome)
+    }
+
+    /// Puts an item, as [`Queue::put_timeout`](crate::ipc::Queue::put_timeout).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn put_timeout(&self, item: T, timeout: Duration) -> std::result::Result<(), PutError<T>> {
+        let outcome = self.unacked.channel.put(&item, Waiting::at_most(timeout));
+        PutError::unless_put(item, outcome)
+    }
+
+    /// Puts an item if there is room, as [`Queue::try_put`](crate::ipc::Queue::try_put).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_put(&self, item: T) -> std::result::Result<(), PutError<T>> {
+        let outcome = self.unacked.channel.put(&item, Waiting::NO);
+        PutError::unless_put(item, outcome)
+    }
+
+    /// Puts all of `items`, as [`Queue::put_many`](crate::ipc::Queue::put_many).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn put_many(&self, items: &[T]) -> Result<()> {
+        self.unacked.channel.put_all(items)
+    }
+
+    /// Puts what there is room for in time, as [`Queue::put_many_timeout`](crate::ipc::Queue::put_many_timeout).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
+        self.unacked.channel.put_some(items, timeout)
+    }
+
+    /// Puts no more through this handle, as [`Queue::close`](crate::ipc::Queue::close).
+    pub fn close(&self) {
+        self.unacked.channel.ring.close();
+    }
+}
+
+impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
+    /// Leases the oldest item, one that came back first, waiting as long as there is none.
+    ///
+    /// # Errors
+    /// [`Error::Disconnected`] if the queue is empty, no producer is left (as with
+    /// [`Queue::get`](crate::ipc::Queue::get)), and no other process has an item that could come back. [`Error::Codec`] if the
+    /// bytes are no `T`; the item has then come back once more. [`Error::TooManyLeases`] at [`MOST_LEASES`].
+    ///
+    /// # Death
+    /// Killed in the call or after it, the item goes to another consumer.
+    pub fn get(&self) -> Result<Lease<'_, T>> {
+        Ok(self.take(Waiting::FOREVER)?.expect("a wait without end ends with an item or an error"))
+    }
+
+    /// Leases the oldest item, waiting at most `timeout`. `None` if it passed; `Duration::ZERO` is
+    /// [`try_get`](Self::try_get).
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_timeout(&self, timeout: Duration) -> Result<Option<Lease<'_, T>>> {
+        self.take(Waiting::at_most(timeout))
+    }
+
+    /// Leases the oldest item if there is one. Finds it where [`Queue::try_get`](crate::ipc::Queue::try_get) would.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn try_get(&self) -> Result<Option<Lease<'_, T>>> {
+        self.take(Waiting::NO)
+    }
+
+    /// Leases what is there, at most `most` items, in one step, waiting as long as there is nothing.
+    ///
+    /// Returns a result for each item: one whose bytes are no `T` is [`Error::Codec`] in its place, and has come back once
+    /// more; the others are leased.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), except for single items. Nothing was leased then.
+    pub fn get_many(&self, most: usize) -> Result<Vec<Result<Lease<'_, T>>>> {
+        self.take_many(most, Waiting::FOREVER)
+    }
+
+    /// As [`get_many`](Self::get_many), waiting at most `timeout` while there is nothing. Empty if it passed.
+    ///
+    /// # Errors
+    /// As [`get_many`](Self::get_many).
+    pub fn get_many_timeout(&self, most: usize, timeout: Duration) -> Result<Vec<Result<Lease<'_, T>>>> {
+        self.take_many(most, Waiting::at_most(timeout))
+    }
+
+    /// Leases items one by one, waiting for each, until none can come any more.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Lease<'_, T>>> {
+        std::iter::from_fn(|| match self.get() {
+            Err(Error::Disconnected) => None,
+            outcome => Some(outcome),
+        })
+    }
+
+    /// Reports the oldest task done whose item was taken by [`Lease::into_item`] through this handle.
+    ///
+    /// # Errors
+    /// [`Error::TaskDoneTooOften`] if there is none, and [`Error::LeaseLost`] if its lease has ended already.
+    ///
+    /// # Standard
+    /// Python `task_done`, which counts for all processes together and raises `ValueError` only when all tasks are done.
+    pub fn task_done(&self) -> Result<()> {
+        self.unacked.ack_oldest()
+    }
+
+    /// Takes the dead letters out of the queue, oldest first.
+    ///
+    /// Returns a result for each: one whose bytes are no `T` is [`Error::Codec`] in its place, and is gone like the others.
+    pub fn drain_dead_letters(&self) -> Vec<Result<DeadLetter<T>>> {
+        let leasing = self.unacked.leasing();
+        let mut tokens: Vec<LeaseToken> = leasing.dead().collect();
+        tokens.sort_unstable_by_key(|token| token.item);
+        let mut letters = Vec::new();
+        for token in tokens {
+            let item = self.read(&token);
+            // Another process may have been faster; then the bytes mean nothing any more.
+            if leasing.done(&token).is_ok() {
+                letters.push(item.map(|item| DeadLetter {
+                    item,
+                    number: token.item,
+                    redelivered: token.redelivered(),
+                }));
+            }
+        }
+        letters
+    }
+
+    fn take(&self, waiting: Waiting) -> Result<Option<Lease<'_, T>>> {
+        let mut lease = None;
+        self.unacked.leasing().take(1, waiting, |token| lease = Some(Lease::unread(token, &self.unacked)))?;
+        lease.map(|lease| self.read_lease(lease)).transpose()
+    }
+
+    fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Result<Lease<'_, T>>>> {
+        let mut leases = Vec::new();
+        if most > 0 {
+            self.unacked.leasing().take(most, waiting, |token| leases.push(Lease::unread(token, &self.unacked)))?;
+        }
+        // A panic while one is read gives back those that are not yet read.
+        Ok(leases.into_iter().map(|lease| self.read_lease(lease)).collect())
+    }
+
+    fn read_lease<'q>(&'q self, lease: Lease<'q, T>) -> Result<Lease<'q, T>> {
+        lease.with_item(|token| self.read(token))
+    }
+
+    /// The item of a lease, whose bytes stay in place as long as it stands.
+    fn read(&self, token: &LeaseToken) -> Result<T> {
+        let channel = &self.unacked.channel;
+        let len = channel.ring.plan().longest().min(token.len as usize);
+        let mut buffer = channel.scratch.borrow();
+        let bytes = encoding::first_bytes(&mut buffer, len);
+        let item = channel.ring.copy(token.place, bytes).and_then(|()| encoding::decode(bytes));
+        channel.scratch.recycle(buffer, len);
+        item
+    }
+}
+
+/// Counts another handle of the same kind. Threads may as well share one; a handle each spares them waiting for each other's
+/// buffers. A clone of a closed handle is closed.
+impl<T, A: Access> Clone for JoinableQueue<T, A> {
+    fn clone(&self) -> Self {
+        JoinableQueue::of(self.unacked.channel.another(rights_of::<A>()))
+    }
+}
+
+sent_in_roles!(
+    [T, A: Access] JoinableQueue<T, A>, "a JoinableQueue", |queue, recipient| queue.unacked.channel.counted_for(recipient),
+    |parts: (Mapping<RingState>, Rights, u32)| Channel::received(parts).map(JoinableQueue::of)
+);
+
+impl<T, A: Access> fmt::Debug for JoinableQueue<T, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ring = &self.unacked.channel.ring;
+        let mut queue = f.debug_struct("JoinableQueue");
+        queue.field("kind", &A::JOINABLE).field("capacity", &self.capacity());
+        queue.field("putting", &ring.putting()).field("getting", &ring.getting()).finish_non_exhaustive()
+    }
+}

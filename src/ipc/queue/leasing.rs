@@ -1,0 +1,270 @@
+//! Taking items on lease: who has which, what becomes of a dead taker's, and what is still to be done.
+//!
+//! # State
+//! The lease table of the ring. What is unfinished is computed: items in the ring and valid leases.
+//!
+//! # Death
+//! Leases of a dead process are found by whoever gets next: when the ring is empty, and every so often while it is not.
+//! The readers' mutex is held, so that one process at a time does it; killed in the middle it leaves each lease either
+//! still the dead one's or already returned.
+//!
+//! # Standard
+//! At-least-once delivery; see [`super::ring`]'s lease table.
+
+use super::participants::Right;
+use super::ring::{LeaseSlot, LeaseState, LeaseStatus, Place, PreSleepCheck, Reader, Record, Ring, Waited, Waiting};
+use crate::ipc::error::{Error, Result, check_not_forked};
+use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+/// What becomes of an item whose taker dies before its task is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnConsumerDeath {
+    /// Another consumer gets it, up to the limit of redeliveries.
+    #[default]
+    Requeue,
+    /// It becomes a dead letter, and `join` fails with [`Error::ConsumerDied`].
+    Fail,
+    /// It is forgotten.
+    Drop,
+}
+
+impl OnConsumerDeath {
+    pub(crate) fn to_word(self) -> u32 {
+        self as u32
+    }
+
+    pub(crate) fn from_word(word: u32) -> Self {
+        match word {
+            1 => OnConsumerDeath::Fail,
+            2 => OnConsumerDeath::Drop,
+            _ => OnConsumerDeath::Requeue,
+        }
+    }
+}
+
+/// The right to finish one item.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LeaseToken {
+    slot: u32,
+    status: LeaseStatus,
+    /// Number of the item in the order of the puts.
+    pub(crate) item: u64,
+    /// Where its bytes are.
+    pub(crate) place: Place,
+    pub(crate) len: u32,
+}
+
+impl LeaseToken {
+    fn new(slot: u32, memory: &LeaseSlot, status: LeaseStatus) -> Self {
+        let pinned = memory.pinned();
+        LeaseToken { slot, status, item: memory.item(), place: pinned.place, len: pinned.len }
+    }
+
+    pub(crate) fn redelivered(&self) -> u32 {
+        self.status.returns
+    }
+}
+
+/// How many items a busy ring leases before it looks for dead takers.
+const LOOK_EVERY: u32 = 256;
+
+/// A ring whose items are taken on lease.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leasing<'a> {
+    pub(crate) ring: &'a Ring,
+}
+
+impl<'a> Leasing<'a> {
+    /// Leases the oldest items, at most `most`, or one that came back. `false` if there was none as long as it was willing
+    /// to wait.
+    pub(crate) fn take(self, most: usize, mut waiting: Waiting, mut lease: impl FnMut(LeaseToken)) -> Result<bool> {
+        let (ring, state) = (self.ring, self.ring.state());
+        let Some(mut reader) = ring.reader(&waiting, || self.has_returned(), || self.others_hold_leases())? else {
+            return Ok(false);
+        };
+        self.roll_back_after_death(&reader);
+        let (mut is_idle, will_wait) = (false, waiting.will());
+        loop {
+            let returned = state.returned.load(Acquire);
+            let ticks = reader.side().lease_ticks.load(Relaxed);
+            let first = reader.first()?;
+            if first.is_none() || ticks >= LOOK_EVERY || returned != reader.side().returned_seen.load(Relaxed) {
+                reader.side().lease_ticks.store(0, Relaxed);
+                if let Some(token) = self.look_through(&reader) {
+                    lease(token);
+                    return Ok(true);
+                }
+                reader.side().returned_seen.store(returned, Relaxed);
+            }
+            if let Some(record) = first {
+                reader.side().lease_ticks.store(ticks.wrapping_add(1), Relaxed);
+                self.lease_from(&mut reader, record, most, &mut lease)?;
+                return Ok(true);
+            }
+            if is_idle {
+                ring.release_surplus();
+            }
+            let waited = reader.wait(&mut waiting, || {
+                let is_hopeless = ring.nobody_puts(will_wait) && !self.others_hold_leases();
+                // After that: the last who had a lease may have given it back and left.
+                let has_come_back = state.returned.load(Acquire) != returned;
+                if has_come_back { PreSleepCheck::GoOn } else { PreSleepCheck::disconnected_if(is_hopeless) }
+            });
+            match waited {
+                Waited::Retry => is_idle = true,
+                Waited::TimedOut => return Ok(false),
+                Waited::Disconnected => return Err(Error::Disconnected),
+            }
+        }
+    }
+
+    /// Leases `record` and those behind it, all in one step.
+    fn lease_from(
+        self,
+        reader: &mut Reader<'_>,
+        first: Record,
+        most: usize,
+        lease: &mut impl FnMut(LeaseToken),
+    ) -> Result<()> {
+        let leases = reader.leases();
+        let (mut next, mut after, mut tokens) = (Some(first), None, 0);
+        while let Some(record) = next.filter(|_| tokens < most) {
+            let index = match leases.find_free() {
+                Ok(Some(index)) => index,
+                // What is leased by now is given out; the next call meets the obstacle again.
+                Ok(None) | Err(_) if tokens > 0 => break,
+                Ok(None) => return Err(Error::TooManyLeases { limit: leases.limit() }),
+                Err(error) => return Err(error),
+            };
+            let slot = leases.slot(index);
+            let status = slot.fill(&record, self.ring.process_table().me(), std::process::id());
+            lease(LeaseToken::new(index, slot, status));
+            tokens += 1;
+            after = Some(record.after);
+            next = if tokens < most { reader.record_at(record.after).unwrap_or(None) } else { None };
+        }
+        if let Some(after) = after {
+            // From here on they are out of the ring and leased, both at once.
+            reader.take_until(after);
+        }
+        Ok(())
+    }
+
+    /// Every acquisition of the readers' mutex begins with this.
+    pub(crate) fn roll_back_after_death(self, reader: &Reader<'_>) {
+        if reader.was_abandoned() {
+            reader.leases().roll_back_unpublished(reader.head_items());
+        }
+    }
+
+    /// Whether items were given back that nobody took since, as far as a glance tells.
+    pub(crate) fn has_returned(self) -> bool {
+        let state = self.ring.state();
+        state.returned.load(Acquire) != state.get.returned_seen.load(Relaxed)
+    }
+
+    /// Whether another process has items that may come back, or has died with them.
+    fn others_hold_leases(self) -> bool {
+        let me = self.ring.process_table().me();
+        self.valid().any(|(_, _, status)| match status.state {
+            LeaseState::Leased => status.owner != Some(me),
+            state => state == LeaseState::Returned,
+        })
+    }
+
+    /// The leases that the readers' mark has made valid, whatever became of them.
+    pub(crate) fn valid(self) -> impl Iterator<Item = (u32, &'a LeaseSlot, LeaseStatus)> {
+        let (head, _) = self.ring.committed();
+        let used = self.ring.leases().used().map(|(index, slot)| (index, slot, slot.status()));
+        used.filter(move |(_, slot, status)| status.state != LeaseState::Free && slot.is_before(head.items))
+    }
+
+    /// Ends the leases of the dead, and takes over the first item that was given back.
+    fn look_through(self, reader: &Reader<'_>) -> Option<LeaseToken> {
+        self.reclaim_dead(reader);
+        reader.leases().used().find_map(|(index, slot)| {
+            let returned = Some(slot.status()).filter(|status| status.state == LeaseState::Returned)?;
+            let leased = slot.take_over(returned, self.ring.process_table().me(), std::process::id())?;
+            Some(LeaseToken::new(index, slot, leased))
+        })
+    }
+
+    /// Ends the leases of dead processes.
+    pub(crate) fn reclaim_dead(self, reader: &Reader<'_>) {
+        let (process_table, head_items) = (self.ring.process_table(), reader.head_items());
+        let is_dead = |status: &LeaseStatus| {
+            status.state == LeaseState::Leased && status.owner.is_none_or(|owner| !process_table.is_alive(owner))
+        };
+        let leases = reader.leases().used().map(|(_, slot)| (slot, slot.status()));
+        for (slot, status) in leases.filter(|(slot, status)| is_dead(status) && slot.is_before(head_items)) {
+            self.reclaim(slot, status);
+        }
+    }
+
+    /// Does with a dead process's lease what the queue was made to do.
+    fn reclaim(self, slot: &LeaseSlot, status: LeaseStatus) {
+        let state = self.ring.state();
+        let after = match OnConsumerDeath::from_word(state.on_death.load(Relaxed)) {
+            OnConsumerDeath::Requeue => status.returned(state.max_redeliveries.load(Relaxed)),
+            OnConsumerDeath::Fail => status.dead(),
+            OnConsumerDeath::Drop => status.free(),
+        };
+        // The dead do not race, and the readers' mutex keeps others who reclaim away.
+        slot.replace(status, after);
+        self.came_back(after);
+    }
+
+    /// Ends a lease: its task is done.
+    pub(crate) fn done(self, token: &LeaseToken) -> Result<()> {
+        check_not_forked()?;
+        let slot = self.ring.leases().slot(token.slot);
+        if !slot.replace(token.status, token.status.free()) {
+            return Err(Error::LeaseLost { item: token.item });
+        }
+        self.ended();
+        Ok(())
+    }
+
+    /// Gives an item back, for another consumer or the same.
+    pub(crate) fn nack(self, token: &LeaseToken) -> Result<()> {
+        check_not_forked()?;
+        let state = self.ring.state();
+        let after = token.status.returned(state.max_redeliveries.load(Relaxed));
+        if !self.ring.leases().slot(token.slot).replace(token.status, after) {
+            return Err(Error::LeaseLost { item: token.item });
+        }
+        self.came_back(after);
+        Ok(())
+    }
+
+    /// A lease ended without its task: wakes who may take the item now, or whom it concerns that nobody does.
+    fn came_back(self, after: LeaseStatus) {
+        let state = self.ring.state();
+        if after.state == LeaseState::Returned {
+            state.returned.fetch_add(1, Release);
+            state.getters.notify();
+        } else {
+            self.ended();
+        }
+    }
+
+    /// One task less is unfinished: wakes whom that may concern.
+    fn ended(self) {
+        let (ring, state) = (self.ring, self.ring.state());
+        // Who joins has nothing to see before the ring is empty, and the last task ends after that.
+        state.joiners.notify_if(|| ring.is_empty());
+        // Others wait for items that may come back; with the last of them there is nothing more to wait for.
+        state.getters.notify_if(|| !ring.has_other_handle(Right::Put));
+        if state.starved.load(Relaxed) != 0 {
+            state.starved.store(0, SeqCst);
+            state.putters.notify();
+        }
+    }
+
+    /// The dead letters.
+    pub(crate) fn dead(self) -> impl Iterator<Item = LeaseToken> {
+        self.valid()
+            .filter(|(_, _, status)| status.state == LeaseState::Dead)
+            .map(|(index, slot, status)| LeaseToken::new(index, slot, status))
+    }
+}

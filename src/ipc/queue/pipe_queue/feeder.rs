@@ -1,0 +1,143 @@
+//! The thread of the textbook queue that writes into the pipe what was put, so that a put need not wait for the pipe.
+//!
+//! # State
+//! A buffer of frames in this process. `running` from the first put until the buffer is empty after the close.
+//!
+//! # Death
+//! What is still in the buffer dies with the process, and so do the slots that were taken for it.
+//!
+//! # Standard
+//! Python `multiprocessing.Queue._feed`.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::parts::Parts;
+use crate::ipc::error::{Error, Result, os};
+use crate::sys::task::InternalThread;
+
+pub(crate) struct Feeder {
+    parts: Arc<Parts>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    buffer: VecDeque<Vec<u8>>,
+    /// Whether a frame is out of the buffer and not yet wholly in the pipe.
+    writing: bool,
+    running: bool,
+    closed: bool,
+    cancelled: bool,
+}
+
+impl Feeder {
+    pub(crate) fn new(parts: Arc<Parts>) -> Arc<Self> {
+        Arc::new(Feeder { parts, state: Mutex::default(), changed: Condvar::new() })
+    }
+
+    /// Leaves a frame to the thread, which is started if this is the first.
+    pub(crate) fn push(self: &Arc<Self>, frame: Vec<u8>) -> Result<()> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(Error::Closed);
+        }
+        if !state.running {
+            let feeder = Arc::clone(self);
+            let thread = thread::Builder::new().name("feeder".into()).spawn(move || feeder.run());
+            thread.map_err(os("start the thread that feeds a queue"))?;
+            state.running = true;
+        }
+        state.buffer.push_back(frame);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    fn run(&self) {
+        let _internal = InternalThread::count();
+        let mut state = self.state();
+        loop {
+            state = self.changed.wait_while(state, |state| state.buffer.is_empty() && !state.closed).expect(UNPOISONED);
+            let Some(frame) = state.buffer.pop_front() else { break };
+            state.writing = true;
+            drop(state);
+            let written = self.parts.write(&frame, || self.gives_up());
+            state = self.state();
+            state.writing = false;
+            if written.is_err() {
+                // The pipe is torn, or nobody is left to read it: the next put says so.
+                state.buffer.clear();
+            }
+        }
+        drop(state);
+        self.parts.participants.leave();
+        self.state().running = false;
+        self.changed.notify_all();
+    }
+
+    /// Whether the rest need not be written: it is not wanted, or will never be read.
+    fn gives_up(&self) -> bool {
+        let state = self.state();
+        state.cancelled || state.closed && !self.parts.participants.has_others()
+    }
+
+    /// Whether something that was put is not yet in the pipe.
+    pub(crate) fn is_busy(&self) -> bool {
+        let state = self.state();
+        state.writing || !state.buffer.is_empty()
+    }
+
+    /// Whether something was put, and the buffer is still in use.
+    pub(crate) fn is_running(&self) -> bool {
+        self.state().running
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    /// Takes no more frames; what is in the buffer is still written.
+    pub(crate) fn close(&self) {
+        let mut state = self.state();
+        let was_closed = std::mem::replace(&mut state.closed, true);
+        let running = state.running;
+        drop(state);
+        self.changed.notify_all();
+        if !running && !was_closed {
+            self.parts.participants.leave();
+        }
+    }
+
+    /// Takes no more frames and forgets those in the buffer. One that is half in the pipe is given up too.
+    pub(crate) fn cancel(&self) {
+        let mut state = self.state();
+        state.cancelled = true;
+        state.buffer.clear();
+        drop(state);
+        self.close();
+    }
+
+    /// Waits until the buffer is written, after a close; `false` if `timeout` passed before.
+    pub(crate) fn join(&self, timeout: Option<Duration>) -> bool {
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = self.state();
+        while state.running {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            state = match left {
+                Some(Duration::ZERO) => return false,
+                Some(left) => self.changed.wait_timeout(state, left).expect(UNPOISONED).0,
+                None => self.changed.wait(state).expect(UNPOISONED),
+            };
+        }
+        true
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect(UNPOISONED)
+    }
+}
+
+const UNPOISONED: &str = "nothing panics while it holds the lock";

@@ -1,0 +1,166 @@
+//! What the users of a textbook queue share: the pipe and what guards it. One item at a time goes through each end.
+//!
+//! # Death
+//! Who holds the lock of an end notes on the [`ParticipantTable`] while it is inside an item; the next holder finds the note. A reader
+//! that waits inside an item finds its writer dead when it gets the write lock, which a writer keeps until the item is whole.
+
+use std::io::IoSlice;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::participants::{ParticipantTable, Side};
+use crate::ipc::deadline::{Deadline, LOOK_EVERY};
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::pipe::connection::MESSAGE_LIMIT;
+use crate::ipc::pipe::incoming::Incoming;
+use crate::ipc::pipe::outgoing::refused;
+use crate::ipc::sync::lock::{Lock, LockGuard};
+use crate::ipc::sync::semaphore::BoundedSemaphore;
+use crate::sys::fd::wait_readable;
+use crate::sys::stream::{ATOMIC_WRITE, Stream};
+
+/// What the users of a queue share.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Parts {
+    reading: Stream,
+    writing: Stream,
+    read_lock: Lock,
+    write_lock: Lock,
+    pub(crate) slots: BoundedSemaphore,
+    pub(crate) participants: ParticipantTable,
+    /// Used by the holder of the read lock; empty between two items.
+    #[serde(skip, default = "Parts::no_message")]
+    incoming: Mutex<Incoming>,
+}
+
+impl Parts {
+    pub(crate) fn new(capacity: u32) -> Result<Self> {
+        let (reading, writing) = Stream::pipe().map_err(os("make the pipe of a queue"))?;
+        Ok(Parts {
+            reading,
+            writing,
+            read_lock: Lock::new()?,
+            write_lock: Lock::new()?,
+            slots: BoundedSemaphore::new(capacity)?,
+            participants: ParticipantTable::new(capacity)?,
+            incoming: Parts::no_message(),
+        })
+    }
+
+    /// Reads one item under the read lock. `expects_own`: whether some may still come from this handle, or why it is no
+    /// longer to wait for any.
+    pub(crate) fn read(&self, deadline: Deadline, expects_own: impl Fn() -> Result<bool>) -> Result<Option<Vec<u8>>> {
+        let _turn = loop {
+            match lock(&self.read_lock, deadline.or_after(LOOK_EVERY))? {
+                Some(turn) => break turn,
+                None if deadline.has_passed() => return Ok(None),
+                None => expects_own()?,
+            };
+        };
+        self.participants.check(Side::Reading)?;
+        while !self.has_arrived(deadline.or_after(LOOK_EVERY))? {
+            self.participants.check_torn()?;
+            let expects_own = expects_own()?;
+            // Who has put its last item and is gone by now may have done so after the look into the pipe.
+            if !self.participants.is_connected()
+                && !expects_own
+                && !self.has_arrived(Deadline::after(Duration::ZERO))?
+            {
+                return Err(Error::Disconnected);
+            }
+            if deadline.has_passed() {
+                return Ok(None);
+            }
+        }
+        self.participants.set_inside(Side::Reading, true);
+        let message = self.read_begun()?;
+        self.participants.set_inside(Side::Reading, false);
+        // One too many it cannot be: every item took one.
+        let _ = self.slots.release();
+        Ok(Some(message))
+    }
+
+    /// Reads an item of which something has arrived. Its writer holds the write lock until it is whole.
+    fn read_begun(&self) -> Result<Vec<u8>> {
+        let mut incoming = self.incoming.lock().expect("nothing panics while it holds the lock");
+        while !incoming.receive(&self.reading, MESSAGE_LIMIT, Deadline::after(LOOK_EVERY))? {
+            self.participants.check_torn()?;
+            if let Some(_writer_is_gone) = self.write_lock.try_acquire()?
+                && !self.has_arrived(Deadline::after(Duration::ZERO))?
+            {
+                self.participants.tear();
+                return Err(Error::Torn);
+            }
+        }
+        Ok(incoming.message_vec())
+    }
+
+    /// Writes one frame under the write lock, unless it is given up.
+    pub(crate) fn write(&self, frame: &[u8], gives_up: impl Fn() -> bool) -> Result<()> {
+        let _turn = loop {
+            match lock(&self.write_lock, Deadline::after(LOOK_EVERY))? {
+                Some(turn) => break turn,
+                None if gives_up() => return Err(Error::Disconnected),
+                None => {}
+            }
+        };
+        self.participants.check(Side::Writing)?;
+        // A short one is in the pipe as a whole or not at all.
+        let can_tear = frame.len() > ATOMIC_WRITE;
+        if can_tear {
+            self.participants.set_inside(Side::Writing, true);
+        }
+        let mut rest = frame;
+        while !rest.is_empty() {
+            let written = self.writing.write(&[IoSlice::new(rest)], Deadline::after(LOOK_EVERY).at_ns());
+            match written.map_err(refused)? {
+                Some(count) => rest = &rest[count..],
+                None => {
+                    self.participants.check_torn()?;
+                    if gives_up() {
+                        if rest.len() < frame.len() {
+                            self.participants.tear();
+                        }
+                        return Err(Error::Disconnected);
+                    }
+                }
+            }
+        }
+        if can_tear {
+            self.participants.set_inside(Side::Writing, false);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn has_arrived(&self, deadline: Deadline) -> Result<bool> {
+        wait_readable(&self.reading, deadline.at_ns()).map_err(os("wait for an item"))
+    }
+}
+
+fn lock(lock: &Lock, deadline: Deadline) -> Result<Option<LockGuard<'_>>> {
+    match deadline.left() {
+        Some(left) => lock.acquire_timeout(left),
+        None => lock.acquire().map(Some),
+    }
+}
+
+impl Parts {
+    /// What another user of this process has.
+    pub(crate) fn another(&self) -> Result<Self> {
+        Ok(Parts {
+            reading: self.reading.clone(),
+            writing: self.writing.clone(),
+            read_lock: self.read_lock.clone(),
+            write_lock: self.write_lock.clone(),
+            slots: self.slots.clone(),
+            participants: self.participants.another()?,
+            incoming: Parts::no_message(),
+        })
+    }
+
+    fn no_message() -> Mutex<Incoming> {
+        Mutex::new(Incoming::exact())
+    }
+}

@@ -1,0 +1,285 @@
+//! Leases on items that were taken from a ring and are not yet done.
+//!
+//! # State
+//! A slot's word says it all: `owner's slot << 32 | returns << 22 | generation << 2 | state`. FREE -> LEASED (under the
+//! readers' mutex; the other fields are written before) -> FREE (done) or RETURNED (given back, or its owner died) ->
+//! LEASED again, or DEAD (returned too often: a dead letter) -> FREE. Every change is one compare-and-swap. A lease is
+//! valid only if its item lies before the readers' mark, so publishing that mark takes the item out of the ring and makes
+//! the lease at once. The item's bytes stay where they are, and keep their chunks, until the slot is free.
+//!
+//! # Ordering
+//! The word is stored with `Release` after the other fields and loaded with `Acquire` before them.
+//!
+//! # Death
+//! A reader killed between the slot and the mark leaves a LEASED slot of an item that is still in the ring. Whoever gets
+//! its mutex frees such slots first: else the next mark would make that lease valid, and the item would be delivered twice.
+//! The generation grows with every lease, so a late `task_done` of a lease that was taken over is told so.
+//!
+//! # Standard
+//! Visibility timeouts and dead letters of message brokers, with the kernel's word on who lives in place of the timeout.
+
+use super::cursor::Place;
+use super::{Record, RingState};
+use crate::ipc::error::{Result, os};
+use crate::ipc::process::table::ProcessSlot;
+use crate::sys::atomic::{
+    AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
+use crate::sys::shm::{Mapping, shared_layout};
+
+shared_layout! {
+    /// A lease in shared memory.
+    pub(crate) struct LeaseSlot {
+        word: AtomicU64,
+        item: AtomicU64,
+        chunk: AtomicU32,
+        offset: AtomicU32,
+        len: AtomicU32,
+        owner_pid: AtomicU32,
+    }
+}
+
+/// What a slot is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LeaseState {
+    Free,
+    Leased,
+    Returned,
+    Dead,
+}
+
+/// A slot's word, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LeaseStatus {
+    pub(crate) owner: Option<ProcessSlot>,
+    /// How many times the item came back.
+    pub(crate) returns: u32,
+    generation: u32,
+    pub(crate) state: LeaseState,
+}
+
+/// The most returns that a word can count.
+const MOST_RETURNS: u32 = (1 << 10) - 1;
+const RETURNS_SHIFT: u32 = 22;
+const GENERATIONS: u32 = 1 << 20;
+const GENERATION_SHIFT: u32 = 2;
+
+impl LeaseStatus {
+    fn of(word: u64) -> Self {
+        let low = word as u32;
+        LeaseStatus {
+            owner: ProcessSlot::from_word((word >> 32) as u32),
+            returns: low >> RETURNS_SHIFT,
+            generation: low >> GENERATION_SHIFT & (GENERATIONS - 1),
+            state: match low & 3 {
+                0 => LeaseState::Free,
+                1 => LeaseState::Leased,
+                2 => LeaseState::Returned,
+                _ => LeaseState::Dead,
+            },
+        }
+    }
+
+    fn to_word(self) -> u64 {
+        let owner = self.owner.map_or(0, ProcessSlot::to_word);
+        let low = self.returns << RETURNS_SHIFT | self.generation << GENERATION_SHIFT | self.state as u32;
+        u64::from(owner) << 32 | u64::from(low)
+    }
+
+    /// The next lease of the same item, or of another one if it starts with no returns.
+    pub(crate) fn leased_to(self, owner: ProcessSlot) -> Self {
+        let generation = (self.generation + 1) % GENERATIONS;
+        LeaseStatus { owner: Some(owner), generation, state: LeaseState::Leased, ..self }
+    }
+
+    pub(crate) fn free(self) -> Self {
+        LeaseStatus { owner: None, returns: 0, state: LeaseState::Free, ..self }
+    }
+
+    /// The item is back; a dead letter if it was `max` times before.
+    pub(crate) fn returned(self, max: u32) -> Self {
+        let state = if self.returns < max.min(MOST_RETURNS) { LeaseState::Returned } else { LeaseState::Dead };
+        LeaseStatus { owner: None, returns: (self.returns + 1).min(MOST_RETURNS), state, ..self }
+    }
+
+    /// A dead letter because its owner, which stays in the word, died.
+    pub(crate) fn dead(self) -> Self {
+        LeaseStatus { state: LeaseState::Dead, ..self }
+    }
+}
+
+/// Bytes that a lease keeps in place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pinned {
+    pub(crate) place: Place,
+    pub(crate) len: u32,
+}
+
+/// The slots, as one handle sees them.
+#[derive(Clone, Copy)]
+pub(crate) struct LeaseTable<'a> {
+    shared: &'a Mapping<RingState>,
+    at: usize,
+    slots: u32,
+}
+
+/// Slots that are given memory together.
+const STEP: u32 = 128;
+
+impl<'a> LeaseTable<'a> {
+    pub(super) fn new(shared: &'a Mapping<RingState>, at: usize, slots: u32) -> Self {
+        LeaseTable { shared, at, slots }
+    }
+
+    /// How many leases there can be at once.
+    pub(crate) fn limit(&self) -> u32 {
+        self.slots
+    }
+
+    pub(crate) fn slot(&self, index: u32) -> &'a LeaseSlot {
+        self.shared.shared_at(self.at + index as usize * size_of::<LeaseSlot>())
+    }
+
+    /// Every slot that was ever used.
+    pub(crate) fn used(self) -> impl Iterator<Item = (u32, &'a LeaseSlot)> {
+        let high = self.shared.lease_high.load(Acquire).min(self.slots);
+        (0..high).map(move |index| (index, self.slot(index)))
+    }
+
+    /// What the leases keep in the ring's memory.
+    pub(super) fn pinning(self) -> impl Iterator<Item = Pinned> {
+        self.used().filter(|(_, slot)| slot.status().state != LeaseState::Free).map(|(_, slot)| slot.pinned())
+    }
+
+    /// A free slot. For the holder of the readers' mutex. `None` if every one is used.
+    pub(crate) fn find_free(self) -> Result<Option<u32>> {
+        let get = &self.shared.get;
+        let high = self.shared.lease_high.load(Relaxed).min(self.slots);
+        let credit = get.lease_credit.load(Relaxed);
+        if credit > 0 && high < self.slots {
+            get.lease_credit.store(credit - 1, Relaxed);
+            return self.raise(high).map(Some);
+        }
+        let hint = get.lease_hint.load(Relaxed).min(high);
+        let is_free = |index: &u32| self.slot(*index).status().state == LeaseState::Free;
+        if let Some(index) = (hint..high).chain(0..hint).find(is_free) {
+            get.lease_hint.store(index + 1, Relaxed);
+            return Ok(Some(index));
+        }
+        if high == self.slots {
+            return Ok(None);
+        }
+        // A search in vain is paid for by as many places without one.
+        get.lease_credit.store(high, Relaxed);
+        self.raise(high).map(Some)
+    }
+
+    /// The first slot that was never used.
+    fn raise(self, high: u32) -> Result<u32> {
+        if high.is_multiple_of(STEP) {
+            let bytes = size_of::<LeaseSlot>();
+            let step = STEP.min(self.slots - high) as usize;
+            let populated = self.shared.populate(self.at + high as usize * bytes, step * bytes);
+            populated.map_err(os("get memory for leases"))?;
+        }
+        self.shared.lease_high.store(high + 1, Release);
+        Ok(high)
+    }
+
+    /// Frees the slots whose item, the first not taken or a later one, is still in the ring: a killed reader wrote them and
+    /// did not live to publish. For the holder of the readers' mutex, before it does anything else.
+    pub(crate) fn roll_back_unpublished(self, head_items: u64) {
+        #[cfg(debug_assertions)]
+        let head_items = crate::sys::failpoint::all_taken(head_items);
+        for (_, slot) in self.used() {
+            let status = slot.status();
+            if status.state == LeaseState::Leased && !slot.is_before(head_items) {
+                slot.replace(status, status.free());
+            }
+        }
+    }
+}
+
+impl LeaseSlot {
+    pub(crate) fn status(&self) -> LeaseStatus {
+        LeaseStatus::of(self.word.load(Acquire))
+    }
+
+    /// Whether the slot's item was taken by a published mark.
+    pub(crate) fn is_before(&self, head_items: u64) -> bool {
+        self.item.load(Relaxed) < head_items
+    }
+
+    pub(crate) fn item(&self) -> u64 {
+        self.item.load(Relaxed)
+    }
+
+    pub(crate) fn owner_pid(&self) -> u32 {
+        self.owner_pid.load(Relaxed)
+    }
+
+    pub(crate) fn pinned(&self) -> Pinned {
+        let place = Place { chunk: self.chunk.load(Relaxed), offset: self.offset.load(Relaxed) };
+        Pinned { place, len: self.len.load(Relaxed) }
+    }
+
+    /// Writes a lease on `record` into a free slot; it becomes valid when the reader's mark passes the record.
+    pub(crate) fn fill(&self, record: &Record, owner: ProcessSlot, owner_pid: u32) -> LeaseStatus {
+        self.item.store(record.after.items.wrapping_sub(1), Relaxed);
+        self.chunk.store(record.place.chunk, Relaxed);
+        self.offset.store(record.place.offset, Relaxed);
+        self.len.store(record.len, Relaxed);
+        self.owner_pid.store(owner_pid, Relaxed);
+        let status = self.status().leased_to(owner);
+        self.word.store(status.to_word(), Release);
+        status
+    }
+
+    /// Takes over a returned item. `None` if somebody was faster.
+    pub(crate) fn take_over(&self, returned: LeaseStatus, owner: ProcessSlot, owner_pid: u32) -> Option<LeaseStatus> {
+        let leased = returned.leased_to(owner);
+        self.owner_pid.store(owner_pid, Relaxed);
+        self.replace(returned, leased).then_some(leased)
+    }
+
+    /// Changes the word from `now` to `then`; `false` if it is no longer `now`.
+    pub(crate) fn replace(&self, now: LeaseStatus, then: LeaseStatus) -> bool {
+        self.word.compare_exchange(now.to_word(), then.to_word(), AcqRel, Relaxed).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::process::table::ProcessTable;
+
+    #[test]
+    fn standing_survives_its_word() {
+        let me = ProcessTable::ours().expect("a family").me();
+        let free = LeaseStatus::of(0);
+        assert_eq!((free.state, free.owner, free.to_word()), (LeaseState::Free, None, 0));
+        let mut status = free;
+        for returns in 0..5 {
+            status = status.leased_to(me);
+            assert_eq!(LeaseStatus::of(status.to_word()), status);
+            assert_eq!((status.returns, status.state, status.owner), (returns, LeaseState::Leased, Some(me)));
+            status = status.returned(4);
+            assert_eq!(LeaseStatus::of(status.to_word()), status);
+        }
+        assert_eq!((status.state, status.owner), (LeaseState::Dead, None));
+    }
+
+    #[test]
+    fn generation_wraps_inside_its_bits() {
+        let me = ProcessTable::ours().expect("a family").me();
+        let last = LeaseStatus {
+            owner: Some(me),
+            returns: MOST_RETURNS,
+            generation: GENERATIONS - 1,
+            state: LeaseState::Returned,
+        };
+        assert_eq!(LeaseStatus::of(last.to_word()), last);
+        let next = last.leased_to(me);
+        assert_eq!((next.generation, next.returns), (0, MOST_RETURNS));
+    }
+}

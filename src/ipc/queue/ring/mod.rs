@@ -1,0 +1,383 @@
+//! A queue of byte records in shared memory, for any number of processes on both sides.
+//!
+//! # State
+//! Two sides, each a robust mutex (who writes, who reads) and a [`Cursor`] (how far it has come). What is in the ring is
+//! what lies between the two marks, and nothing else says so: counts, sizes, full and empty are computed from them. A
+//! record is its length in four bytes and its bytes, padded to four, in the chunks of [`Chunks`].
+//!
+//! # Ordering
+//! Each side's mutex orders its holders; the progress words order one side against the other.
+//!
+//! # Death
+//! A writer or reader killed before it publishes has done nothing, after it everything; the kernel hands its mutex on. What
+//! a dead writer had reserved is found free again when the chunks in use are counted anew. One that is stopped keeps its
+//! mutex: its side stands still until it goes on or dies, the other side does not.
+//!
+//! # Standard
+//! Lamport's bounded buffer, with one mutex a side; crash recovery by derived state instead of logs.
+
+mod chunks;
+mod cursor;
+mod lease_table;
+mod memory;
+mod plan;
+mod reader;
+mod spin;
+mod waiting;
+mod writer;
+
+pub(crate) use cursor::{Place, Position};
+pub(crate) use lease_table::{LeaseSlot, LeaseState, LeaseStatus, LeaseTable};
+pub(crate) use plan::{HEADER_BYTES, Plan, record_bytes};
+pub(crate) use reader::{Reader, Record, Taken};
+pub(crate) use waiting::{PreSleepCheck, Waited, Waiting};
+pub(crate) use writer::{Records, Writer};
+
+use self::chunks::Chunks;
+use self::cursor::Cursor;
+use self::memory::PutSide;
+use self::plan::MOST_BYTES;
+use self::reader::GetSide;
+use self::spin::Spin;
+use super::event_count::EventCount;
+use super::participants::{Participants, Right, Rights};
+use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::ipc::process::table::{ProcessSlot, ProcessTable};
+use crate::ipc::process::transfer;
+use crate::ipc::sync::holder::HeldBy;
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::fork::forked_from;
+use crate::sys::robust::{Locked, RobustMutex};
+use crate::sys::shm::{Mapping, shared_layout};
+use crate::sys::task::{Task, has_other_threads};
+
+shared_layout! {
+    pub(crate) struct RingState = b"ring    " + [lease_table::LeaseSlot] {
+        // Written once by the creator.
+        capacity: AtomicU64,
+        byte_limit: AtomicU64,
+        chunk_bytes: AtomicU32,
+        leases: AtomicU32,
+        pub(crate) max_redeliveries: AtomicU32,
+        pub(crate) on_death: AtomicU32,
+        // Changes seldom.
+        populated: AtomicU32,
+        /// No slot for a lease at or above this index was ever used.
+        lease_high: AtomicU32,
+        /// How many items were given back by who had a lease on them.
+        pub(crate) returned: AtomicU32,
+        /// 1 while a writer finds no memory because leases hold it.
+        pub(crate) starved: AtomicU32,
+        distance: [AtomicU32; 4],
+        // 128 bytes each: what one side writes is never on a cache line that the other needs, nor on its neighbour, which
+        // the processor fetches along.
+        put: PutSide,
+        tail: Cursor,
+        pub(crate) get: GetSide,
+        head: Cursor,
+        /// Rung when a process that puts has left, or an item came back: who waits to get looks again.
+        pub(crate) getters: EventCount,
+        /// Rung when a process that gets has left, or memory was freed.
+        pub(crate) putters: EventCount,
+        /// Rung when a task is done.
+        pub(crate) joiners: EventCount,
+        bells_distance: [AtomicU32; 29],
+        participants: Participants,
+    }
+}
+
+/// A ring, as one handle of one process sees it.
+pub(crate) struct Ring {
+    shared: Mapping<RingState>,
+    chunks: Chunks,
+    plan: Plan,
+    process_table: &'static ProcessTable,
+    rights: Rights,
+    /// 1 once this handle gave up its right to put.
+    closed: AtomicU32,
+    put_spin: Spin,
+    get_spin: Spin,
+    lock_spin: Spin,
+    /// Where a participant with the other right was found alive the last time.
+    peer: AtomicU32,
+}
+
+impl Ring {
+    pub(crate) fn create(plan: Plan, rights: Rights, init: impl FnOnce(&RingState)) -> Result<Self> {
+        let chunks = Chunks::new(&plan);
+        let shared = Mapping::create_sparse(chunks.tail_len(), chunks.solid_len(), |state: &RingState| {
+            state.capacity.store(plan.capacity, Relaxed);
+            state.byte_limit.store(plan.byte_limit, Relaxed);
+            state.chunk_bytes.store(plan.chunk_bytes, Relaxed);
+            state.leases.store(plan.leases, Relaxed);
+            init(state);
+            state.put.lock.init()?;
+            state.get.lock.init()
+        })
+        .map_err(os("make a queue"))?;
+        chunks.take_first(&shared)?;
+        let process_table = ProcessTable::ours()?;
+        shared.participants.join(process_table, process_table.me(), rights)?;
+        Ok(Ring::of(shared, chunks, plan, process_table, rights))
+    }
+
+    /// A handle on what another process created, whose count for this one's handle has this number.
+    pub(crate) fn received(shared: Mapping<RingState>, rights: Rights, counted: u32) -> Result<Self> {
+        let capacity = shared.capacity.load(Relaxed);
+        let plan = Plan {
+            capacity,
+            byte_limit: shared.byte_limit.load(Relaxed),
+            leases: shared.leases.load(Relaxed),
+            chunk_bytes: shared.chunk_bytes.load(Relaxed),
+        };
+        // Checked here once; from now on only the copy counts.
+        let plausible = (1..=MOST_BYTES).contains(&plan.byte_limit) && plan.chunk_bytes.is_power_of_two();
+        let chunks = plausible.then(|| Chunks::new(&plan)).filter(|chunks| chunks.tail_len() == shared.tail_len());
+        let (chunks, process_table) = (chunks.ok_or(Error::Damaged { object: "queue" })?, ProcessTable::ours()?);
+        let me = process_table.me();
+        shared.participants.join(process_table, me, rights)?;
+        let ring = Ring::of(shared.clone(), chunks, plan, process_table, rights);
+        transfer::received(counted, move || leave(&shared, me, rights));
+        Ok(ring)
+    }
+
+    fn of(
+        shared: Mapping<RingState>,
+        chunks: Chunks,
+        plan: Plan,
+        process_table: &'static ProcessTable,
+        rights: Rights,
+    ) -> Self {
+        Ring {
+            shared,
+            chunks,
+            plan,
+            process_table,
+            rights,
+            closed: AtomicU32::new(0),
+            put_spin: Spin::default(),
+            get_spin: Spin::default(),
+            lock_spin: Spin::default(),
+            peer: AtomicU32::new(0),
+        }
+    }
+
+    /// Another handle of this process, with those of `rights` that this one still has.
+    pub(crate) fn another(&self, rights: Rights) -> Self {
+        let own = self.rights();
+        let rights = Rights { put: rights.put && own.put, get: rights.get && own.get };
+        let counted = self.shared.participants.join(self.process_table, self.process_table.me(), rights);
+        counted.expect("there are fewer handles than 65,535 for each of 4,096 processes");
+        Ring::of(self.shared.clone(), self.chunks, self.plan, self.process_table, rights)
+    }
+
+    /// Counts a handle like this one for the process in `recipient`, which is about to be given one. Returns what is sent.
+    pub(crate) fn counted_for(&self, recipient: ProcessSlot) -> Result<(&Mapping<RingState>, Rights, u32)> {
+        let rights = self.rights();
+        self.shared.participants.join(self.process_table, recipient, rights)?;
+        let shared = self.shared.clone();
+        Ok((&self.shared, rights, transfer::counted(move || leave(&shared, recipient, rights))))
+    }
+
+    /// The rights that this handle still has.
+    #[inline]
+    pub(crate) fn rights(&self) -> Rights {
+        Rights { put: self.may_put(), get: self.rights.get }
+    }
+
+    /// Whether this handle has the right to put and was not closed. What a put sees of this while it holds the writers' mutex
+    /// decides: see [`nobody_puts`](Self::nobody_puts).
+    #[inline]
+    pub(crate) fn may_put(&self) -> bool {
+        self.rights.put && self.closed.load(Relaxed) == 0
+    }
+
+    /// Gives up the right to put. Puts through this handle that wait are told.
+    pub(crate) fn close(&self) {
+        if self.rights.put && self.closed.swap(1, SeqCst) == 0 {
+            self.leave(Rights { put: true, get: false });
+            self.shared.putters.notify();
+        }
+    }
+
+    /// No longer counts rights of this process, and wakes who waits for what will never come.
+    fn leave(&self, rights: Rights) {
+        if forked_from().is_some() {
+            // A copy of a handle that its parent still has.
+            return;
+        }
+        leave(&self.shared, self.process_table.me(), rights);
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(crate) fn process_table(&self) -> &'static ProcessTable {
+        self.process_table
+    }
+
+    pub(crate) fn state(&self) -> &RingState {
+        &self.shared
+    }
+
+    pub(crate) fn leases(&self) -> LeaseTable<'_> {
+        self.chunks.leases(&self.shared)
+    }
+
+    /// Who is putting now, or waits to with everybody else behind it.
+    pub(crate) fn putting(&self) -> HeldBy<'_> {
+        HeldBy(&self.shared.put.lock)
+    }
+
+    /// Who is getting now, or waits to with everybody else behind it.
+    pub(crate) fn getting(&self) -> HeldBy<'_> {
+        HeldBy(&self.shared.get.lock)
+    }
+
+    /// Whether `right` may still be used by anyone but the calling thread: through another handle, or by another thread of
+    /// this process through this one.
+    pub(crate) fn is_anybody_left(&self, right: Right) -> bool {
+        self.has_other_handle(right) || self.rights().has(right) && has_other_threads()
+    }
+
+    /// Whether there is a handle with `right` beside this one.
+    pub(crate) fn has_other_handle(&self, right: Right) -> bool {
+        let own = self.rights().has(right);
+        let participants = &self.shared.participants;
+        let (me, own_count) = (self.process_table.me(), u64::from(own));
+        let index = self.peer.load(Relaxed) as usize;
+        if participants.still(self.process_table, index, right, me, own_count) {
+            return true;
+        }
+        if let Some(index) = participants.find(self.process_table, right, me, own_count) {
+            self.peer.store(index as u32, Relaxed);
+            return true;
+        }
+        false
+    }
+
+    /// Both marks as they stood at one moment.
+    ///
+    /// Where readers are so busy that none is seen, the first is older than the second: what is in the ring is then never
+    /// less than it was.
+    pub(crate) fn committed(&self) -> (Position, Position) {
+        let mut first = self.shared.head.read();
+        for _ in 0..COMMITTED_TRIES {
+            let (_, tail) = self.shared.tail.read();
+            let again = self.shared.head.read();
+            if again.0 == first.0 {
+                return (first.1, tail);
+            }
+            first = again;
+        }
+        (first.1, self.shared.tail.read().1)
+    }
+
+    /// Takes one side's mutex, waiting as `waiting` says and as long as there is no `refusal`. `None` if that time has passed
+    /// and the side has nothing to offer, or its holder is stopped.
+    ///
+    /// Says whether the holder before died with it.
+    #[inline]
+    fn lock(
+        &self,
+        mutex: &RobustMutex,
+        waiting: &Waiting,
+        has_something: impl Fn() -> bool,
+        refusal: impl Fn() -> Option<Error>,
+    ) -> Result<Option<bool>> {
+        check_not_forked()?;
+        match mutex.try_lock() {
+            Locked::Clean => Ok(Some(false)),
+            locked => self.lock_contended(locked, mutex, waiting, has_something, refusal),
+        }
+    }
+
+    #[cold]
+    fn lock_contended(
+        &self,
+        mut locked: Locked,
+        mutex: &RobustMutex,
+        waiting: &Waiting,
+        has_something: impl Fn() -> bool,
+        refusal: impl Fn() -> Option<Error>,
+    ) -> Result<Option<bool>> {
+        if locked == Locked::Busy && waiting.will() && self.lock_spin.until(|| mutex.looks_free()) {
+            locked = mutex.try_lock();
+        }
+        let mut give_up_ns = None;
+        loop {
+            match locked {
+                Locked::Clean => return Ok(Some(false)),
+                Locked::Abandoned => return Ok(Some(true)),
+                Locked::WouldDeadlock => return Err(Error::WouldDeadlock),
+                Locked::Busy => {}
+            }
+            if let Some(refused) = refusal() {
+                return Err(refused);
+            }
+            let until_ns = waiting.next_check_ns().or_else(|| {
+                let now_ns = monotonic_ns();
+                let goes_on = match give_up_ns {
+                    None => has_something(),
+                    Some(give_up_ns) => now_ns < give_up_ns && has_something() && !is_held_by_a_stopped_thread(mutex),
+                };
+                let give_up_ns = *give_up_ns.get_or_insert(now_ns + PATIENCE_NS);
+                goes_on.then(|| give_up_ns.min(now_ns + LOOK_AT_HOLDER_NS))
+            });
+            let Some(until_ns) = until_ns else { return Ok(None) };
+            locked = mutex.lock(Some(until_ns));
+        }
+    }
+}
+
+/// No longer counts rights of the process in `slot`, and wakes who waits for what will never come.
+fn leave(state: &RingState, slot: ProcessSlot, rights: Rights) {
+    state.participants.leave(slot, rights);
+    if rights.put {
+        state.getters.notify();
+    }
+    if rights.get {
+        state.putters.notify();
+        state.joiners.notify();
+    }
+}
+
+/// How often to look for a moment at which no reader is done: each look takes well below a microsecond.
+const COMMITTED_TRIES: u32 = 100;
+
+/// How long an operation whose time has passed still waits for a mutex whose holder is about to give it back: it is held
+/// for microseconds, unless its holder is stopped, or has no processor for a while.
+const PATIENCE_NS: u64 = 2_000_000_000;
+/// How long it waits before it looks, and looks again, whether the holder is stopped.
+const LOOK_AT_HOLDER_NS: u64 = 2_000_000;
+
+fn is_held_by_a_stopped_thread(mutex: &RobustMutex) -> bool {
+    mutex.owner_tid().and_then(Task::of).is_some_and(|holder| holder.is_stopped)
+}
+
+#[cfg(test)]
+impl Ring {
+    /// Lets both sequence numbers wrap after so many publications.
+    pub(crate) fn wrap_after(&self, publications: u32) {
+        self.shared.tail.start_at((u32::MAX >> 1) - publications);
+        self.shared.head.start_at((u32::MAX >> 1) - publications);
+    }
+
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.shared.resident_bytes().expect("an open memfd")
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.leave(self.rights());
+    }
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ring").field("plan", &self.plan).field("rights", &self.rights).finish_non_exhaustive()
+    }
+}

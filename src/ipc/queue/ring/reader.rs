@@ -1,0 +1,278 @@
+//! The reading side of a ring: records out in order, taken by publishing how far the reader has come.
+
+use super::cursor::{Place, Position, Seen};
+use super::lease_table::LeaseTable;
+use super::waiting::PreSleepCheck;
+use super::{HEADER_BYTES, Ring, Waited, Waiting, record_bytes};
+use crate::ipc::error::{Error, Result};
+use crate::ipc::queue::encoding::first_bytes;
+use crate::ipc::queue::participants::Right;
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sys::fork::forked_from;
+use crate::sys::robust::{Locked, RobustMutex};
+use crate::sys::shm::shared_layout;
+
+shared_layout! {
+    /// What only the holder of the readers' mutex touches.
+    pub(crate) struct GetSide {
+        pub(super) lock: RobustMutex,
+        /// A lower bound of the writers' progress, to look at theirs seldom.
+        seen_bytes: AtomicU64,
+        seen_items: AtomicU64,
+        /// Where to look for a free place for a lease.
+        pub(crate) lease_hint: AtomicU32,
+        /// Leases given since they were last looked through.
+        pub(crate) lease_ticks: AtomicU32,
+        /// The count of returned items up to which all are leased again.
+        pub(crate) returned_seen: AtomicU32,
+        /// How many new places for leases may be taken before free ones are looked for again.
+        pub(super) lease_credit: AtomicU32,
+        distance: [AtomicU64; 7],
+    }
+}
+const _: () = assert!(size_of::<GetSide>() == 128);
+
+/// A record that lies in the ring.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record {
+    /// Where its bytes begin.
+    pub(crate) place: Place,
+    /// How many.
+    pub(crate) len: u32,
+    /// The reader's progress once it is taken.
+    pub(crate) after: Position,
+}
+
+/// What [`Reader::take_first`] did.
+pub(crate) enum Taken {
+    /// So many bytes were copied; the record is out of the ring.
+    Bytes(usize),
+    /// The record is still there.
+    TooLong(Record),
+}
+
+/// The readers' mutex, held.
+pub(crate) struct Reader<'a> {
+    ring: &'a Ring,
+    /// The writers' progress when this reader last looked.
+    seen: Option<Seen>,
+    was_abandoned: bool,
+}
+
+impl Ring {
+    /// Takes the readers' mutex. `None` if the time has passed and there is nothing, or the mutex's holder is stopped.
+    ///
+    /// `has_more`: whether there is something to get that is not in the ring. `may_come`: whether something may come that
+    /// nobody puts.
+    #[inline]
+    pub(crate) fn reader(
+        &self,
+        waiting: &Waiting,
+        has_more: impl Fn() -> bool,
+        may_come: impl Fn() -> bool,
+    ) -> Result<Option<Reader<'_>>> {
+        let has_something = || !self.is_empty() || has_more();
+        let refusal = || {
+            let is_hopeless = self.nobody_puts(waiting.will()) && !may_come() && !has_something();
+            is_hopeless.then_some(Error::Disconnected)
+        };
+        let locked = self.lock(&self.shared.get.lock, waiting, has_something, refusal)?;
+        let Some(was_abandoned) = locked else { return Ok(None) };
+        Ok(Some(self.reading(was_abandoned)))
+    }
+
+    /// The readers' mutex if it can be had at once. `None` in a forked child, for [`reader`](Self::reader) to say so.
+    #[inline]
+    pub(crate) fn reader_now(&self) -> Option<Reader<'_>> {
+        if forked_from().is_some() {
+            return None;
+        }
+        match self.shared.get.lock.try_lock() {
+            Locked::Busy | Locked::WouldDeadlock => None,
+            locked => Some(self.reading(locked == Locked::Abandoned)),
+        }
+    }
+
+    #[inline]
+    fn reading(&self, was_abandoned: bool) -> Reader<'_> {
+        if was_abandoned {
+            // A bound that the dead reader wrote halfway is none: this makes everybody look again.
+            self.shared.get.seen_items.store(self.shared.head.own().items, Relaxed);
+        }
+        Reader { ring: self, seen: None, was_abandoned }
+    }
+
+    /// Whether nothing is in the ring. `true` only if there was nothing at some moment of the call.
+    pub(crate) fn is_empty(&self) -> bool {
+        // In this order: writers that go on meanwhile make the content look larger, never smaller.
+        let (_, head) = self.shared.head.read();
+        let (_, tail) = self.shared.tail.read();
+        head.items == tail.items
+    }
+
+    /// Whether nothing more will come than what is in the ring when this returns: no producer is left, and none can come. A
+    /// handle that puts too and does not wait may still do so itself.
+    ///
+    /// A put may be under way through a handle that is closed by now. It looks whether it is, and publishes, with the
+    /// writers' mutex held: whoever takes that mutex after the handle has left either finds the item in the ring, or is
+    /// before the put, which then finds its handle closed.
+    pub(crate) fn nobody_puts(&self, will_wait: bool) -> bool {
+        (will_wait || !self.may_put()) && !self.is_anybody_left(Right::Put) && self.writer_now().is_some()
+    }
+
+    /// Copies the bytes of a record that cannot go away meanwhile: the readers' mutex is held, or it is under a lease.
+    pub(crate) fn copy(&self, place: Place, bytes: &mut [u8]) -> Result<()> {
+        let mut at = self.chunks.checked(place)?;
+        self.chunks.copy_out(&self.shared, &mut at, bytes)
+    }
+
+    /// Gives back memory that the ring does not need, unless a writer is at work: then it is needed.
+    pub(crate) fn release_surplus(&self) {
+        if self.chunks.has_surplus(&self.shared)
+            && let Some(mut writer) = self.writer_now()
+        {
+            // Memory that cannot be given back now is given back later.
+            let _ = writer.release_surplus();
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Whether the holder before died with the mutex.
+    pub(crate) fn was_abandoned(&self) -> bool {
+        self.was_abandoned
+    }
+
+    /// Number of the first item that was not yet taken.
+    pub(crate) fn head_items(&self) -> u64 {
+        self.ring.shared.head.own().items
+    }
+
+    /// The readers' own mark.
+    #[inline]
+    fn head(&self) -> Result<Position> {
+        let head = self.ring.shared.head.own();
+        self.ring.chunks.checked(head.place).map(|_| head)
+    }
+
+    pub(crate) fn side(&self) -> &'a GetSide {
+        &self.ring.shared.get
+    }
+
+    pub(crate) fn leases(&self) -> LeaseTable<'a> {
+        self.ring.leases()
+    }
+
+    /// How many items and bytes lie ahead of `from`.
+    #[inline(always)]
+    fn ahead(&mut self, from: &Position) -> (u64, u64) {
+        let get = self.side();
+        let items = get.seen_items.load(Relaxed).wrapping_sub(from.items);
+        if items != 0 && items <= u64::MAX / 2 {
+            return (items, get.seen_bytes.load(Relaxed).wrapping_sub(from.bytes));
+        }
+        let tail = self.look();
+        (tail.items.wrapping_sub(from.items), tail.bytes.wrapping_sub(from.bytes))
+    }
+
+    /// Looks at the writers' progress.
+    #[cold]
+    fn look(&mut self) -> Position {
+        self.ring.get_spin.gather();
+        let (seen, tail) = self.ring.shared.tail.read();
+        let get = self.side();
+        self.ring.get_spin.found(tail.items.wrapping_sub(get.seen_items.load(Relaxed)));
+        get.seen_bytes.store(tail.bytes, Relaxed);
+        get.seen_items.store(tail.items, Relaxed);
+        self.seen = Some(seen);
+        tail
+    }
+
+    /// Copies the first records, at most `most` items, into `bytes` as they stand in the ring, and takes them at once.
+    /// Returns the bytes, and how many records they are.
+    pub(crate) fn take_many<'b>(&mut self, most: u64, bytes: &'b mut Vec<u8>) -> Result<(&'b [u8], u64)> {
+        let (tail, head) = (self.look(), self.head()?);
+        let mut after = head;
+        if tail.items.wrapping_sub(after.items) <= most {
+            after = Position { place: self.ring.chunks.checked(tail.place)?, ..tail };
+        } else {
+            for _ in 0..most {
+                let Some(record) = self.record_at(after)? else { break };
+                after = record.after;
+            }
+        }
+        let len = usize::try_from(after.bytes.wrapping_sub(head.bytes)).unwrap_or(usize::MAX);
+        if len > self.ring.plan.ring_bytes() as usize {
+            return Err(Error::Damaged { object: "queue" });
+        }
+        let bytes = first_bytes(bytes, len);
+        if len > 0 {
+            let mut at = head.place;
+            self.ring.chunks.copy_out(&self.ring.shared, &mut at, bytes)?;
+            self.take_until(after);
+        }
+        Ok((bytes, after.items.wrapping_sub(head.items)))
+    }
+
+    /// The first record that was not yet taken.
+    #[inline(always)]
+    pub(crate) fn first(&mut self) -> Result<Option<Record>> {
+        let head = self.head()?;
+        self.record_at(head)
+    }
+
+    /// The record behind `from`, if there is one.
+    #[inline(always)]
+    pub(crate) fn record_at(&mut self, from: Position) -> Result<Option<Record>> {
+        let (items, bytes) = self.ahead(&from);
+        if items == 0 {
+            return Ok(None);
+        }
+        let Ring { chunks, shared, .. } = self.ring;
+        let mut place = chunks.start(shared, from.place)?;
+        let mut header = [0; HEADER_BYTES];
+        chunks.copy_out(shared, &mut place, &mut header)?;
+        let len = u32::from_ne_bytes(header);
+        let whole = record_bytes(len as usize);
+        if whole as u64 > bytes {
+            return Err(Error::Damaged { object: "queue" });
+        }
+        let mut end = place;
+        chunks.skip(shared, &mut end, whole - HEADER_BYTES)?;
+        let after =
+            Position { bytes: from.bytes.wrapping_add(whole as u64), items: from.items.wrapping_add(1), place: end };
+        Ok(Some(Record { place, len, after }))
+    }
+
+    /// Takes the first record and copies its bytes, if it is no longer than `bytes`; else it only says where it is.
+    #[inline(always)]
+    pub(crate) fn take_first(&mut self, bytes: &mut [u8]) -> Result<Option<Taken>> {
+        let Some(record) = self.first()? else { return Ok(None) };
+        let Some(bytes) = bytes.get_mut(..record.len as usize) else { return Ok(Some(Taken::TooLong(record))) };
+        let mut at = record.place;
+        self.ring.chunks.copy_out(&self.ring.shared, &mut at, bytes)?;
+        self.take_until(record.after);
+        Ok(Some(Taken::Bytes(record.len as usize)))
+    }
+
+    /// Takes everything before `after`: from here on it is out of the ring.
+    #[inline]
+    pub(crate) fn take_until(&mut self, after: Position) {
+        self.ring.shared.head.publish(after);
+    }
+
+    /// Waits until there may be more than [`first`](Self::first) found.
+    pub(crate) fn wait(&mut self, waiting: &mut Waiting, last_look: impl FnOnce() -> PreSleepCheck) -> Waited {
+        let ring = self.ring;
+        let Some(seen) = self.seen.take() else { return Waited::Retry };
+        waiting.wait(&ring.shared.tail, seen, &ring.shared.getters, &ring.get_spin, last_look)
+    }
+}
+
+impl Drop for Reader<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let was_ours = self.ring.shared.get.lock.unlock();
+        debug_assert!(was_ours, "a reader stays in the thread that took the mutex");
+    }
+}

@@ -1,0 +1,255 @@
+//! The writing side of a ring: whole records in, published at once.
+
+use super::cursor::{Position, Seen};
+use super::memory::LEASES;
+use super::waiting::PreSleepCheck;
+use super::{Ring, Waited, Waiting, record_bytes};
+use crate::ipc::error::{Error, Result};
+use crate::ipc::queue::participants::Right;
+use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
+use crate::sys::fork::forked_from;
+use crate::sys::robust::Locked;
+
+/// Records as they stand in a ring, one behind the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Records<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) items: u64,
+}
+
+impl Records<'_> {
+    /// Bytes of the first one's item.
+    #[inline]
+    pub(crate) fn len_of_first(self) -> usize {
+        self.bytes.first_chunk().map_or(0, |header| u32::from_ne_bytes(*header) as usize)
+    }
+
+    /// What follows `done`, which is a beginning of these.
+    pub(crate) fn after(self, done: Records<'_>) -> Self {
+        Records { bytes: &self.bytes[done.bytes.len()..], items: self.items - done.items }
+    }
+
+    /// The longest beginning of whole records that has at most so many items and bytes.
+    fn fitting(self, items: u64, bytes: u64) -> Self {
+        if self.items <= items && self.bytes.len() as u64 <= bytes {
+            return self;
+        }
+        let (mut end, mut count) = (0, 0);
+        while count < items.min(self.items) {
+            let next = end + record_bytes(Records { bytes: &self.bytes[end..], items: 1 }.len_of_first());
+            if next as u64 > bytes {
+                break;
+            }
+            (end, count) = (next, count + 1);
+        }
+        Records { bytes: &self.bytes[..end], items: count }
+    }
+}
+
+impl Position {
+    /// This one, moved behind `records`; its place is there already.
+    #[inline]
+    fn after(self, records: Records<'_>) -> Self {
+        let bytes = self.bytes.wrapping_add(records.bytes.len() as u64);
+        Position { bytes, items: self.items.wrapping_add(records.items), ..self }
+    }
+}
+
+/// The writers' mutex, held.
+pub(crate) struct Writer<'a> {
+    ring: &'a Ring,
+    /// The readers' progress when this writer last looked.
+    seen: Option<Seen>,
+    /// Whether leases kept it from the memory that it needs.
+    is_starved: bool,
+    /// Whether what a dead predecessor left makes no sense.
+    is_damaged: bool,
+}
+
+impl Ring {
+    /// Takes the writers' mutex, to write a record that takes so many bytes. `None` if the time has passed and there is no
+    /// room, another writer is the next for what there is, or the mutex's holder is stopped.
+    #[inline]
+    pub(crate) fn writer(&self, waiting: &Waiting, bytes: u64) -> Result<Option<Writer<'_>>> {
+        let put = &self.shared.put;
+        let refusal = || match () {
+            () if !self.may_put() => Some(Error::Closed),
+            () if self.is_full() && self.nobody_gets(waiting.will()) => Some(Error::Disconnected),
+            () => None,
+        };
+        let locked = self.lock(&put.lock, waiting, || self.has_room(bytes) && !self.has_a_waiting_writer(), refusal)?;
+        Ok(locked.map(|was_abandoned| self.writing(was_abandoned)))
+    }
+
+    /// The writers' mutex if it can be had at once. `None` in a forked child, for [`writer`](Self::writer) to say so.
+    #[inline]
+    pub(crate) fn writer_now(&self) -> Option<Writer<'_>> {
+        if forked_from().is_some() {
+            return None;
+        }
+        match self.shared.put.lock.try_lock() {
+            Locked::Busy | Locked::WouldDeadlock => None,
+            locked => Some(self.writing(locked == Locked::Abandoned)),
+        }
+    }
+
+    #[inline]
+    fn writing(&self, was_abandoned: bool) -> Writer<'_> {
+        let mut writer = Writer { ring: self, seen: None, is_starved: false, is_damaged: false };
+        if was_abandoned {
+            self.shared.put.waits_on.store(0, Relaxed);
+            writer.is_damaged = writer.recover().is_err();
+        }
+        writer
+    }
+
+    /// Whether no item more is taken: the capacity is reached, or not one byte is left.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.has_room(record_bytes(0) as u64)
+    }
+
+    /// Whether one more record of so many bytes has room. `false` only if it had none at some moment of the call.
+    fn has_room(&self, bytes: u64) -> bool {
+        // In this order: readers that go on meanwhile make the content look smaller, never larger.
+        let (_, tail) = self.shared.tail.read();
+        let (_, head) = self.shared.head.read();
+        let content = |tail: u64, head: u64| tail.saturating_sub(head);
+        content(tail.items, head.items) < self.plan.capacity
+            && content(tail.bytes, head.bytes) + bytes <= self.plan.ring_bytes()
+    }
+
+    /// Whether the holder of the writers' mutex has found no room as things are now, and waits.
+    fn has_a_waiting_writer(&self) -> bool {
+        match self.shared.put.waits_on.load(Relaxed) {
+            LEASES => self.shared.starved.load(SeqCst) != 0,
+            seen => seen == self.shared.head.seen().to_word(),
+        }
+    }
+
+    /// Whether what is put will never be got: no consumer is left, and none can come. A handle that gets too and does not
+    /// wait may still do so itself.
+    #[inline]
+    pub(crate) fn nobody_gets(&self, will_wait: bool) -> bool {
+        (will_wait || !self.rights().get) && !self.is_anybody_left(Right::Get)
+    }
+}
+
+impl Writer<'_> {
+    /// The writers' own mark.
+    #[inline]
+    fn tail(&self) -> Result<Position> {
+        let tail = self.ring.shared.tail.own();
+        self.ring.chunks.checked(tail.place)?;
+        if self.is_damaged { Err(Error::Damaged { object: "queue" }) } else { Ok(tail) }
+    }
+
+    /// What a dead predecessor reserved is free again.
+    #[cold]
+    fn recover(&mut self) -> Result<()> {
+        let head = self.look()?;
+        self.ring.chunks.count_anew(&self.ring.shared, head.place, self.tail()?.place.chunk)
+    }
+
+    /// Looks at the readers' progress.
+    #[cold]
+    fn look(&mut self) -> Result<Position> {
+        self.ring.put_spin.gather();
+        let (seen, head) = self.ring.shared.head.read();
+        self.ring.chunks.checked(head.place)?;
+        let put = &self.ring.shared.put;
+        self.ring.put_spin.found(head.items.wrapping_sub(put.seen_items.load(Relaxed)));
+        put.seen_bytes.store(head.bytes, Relaxed);
+        put.seen_items.store(head.items, Relaxed);
+        self.seen = Some(seen);
+        Ok(head)
+    }
+
+    /// Items and bytes for which there is room behind `tail`, if the readers have come as far as these counts say.
+    #[inline]
+    fn room(&self, tail: &Position, head_items: u64, head_bytes: u64) -> (u64, u64) {
+        let plan = &self.ring.plan;
+        let items = plan.capacity.saturating_sub(tail.items.wrapping_sub(head_items));
+        let bytes = plan.ring_bytes().saturating_sub(tail.bytes.wrapping_sub(head_bytes));
+        (items, bytes)
+    }
+
+    /// Writes and publishes `records` if there is room at a glance: in this chunk, and by what is known of the readers.
+    #[inline]
+    pub(crate) fn write_at_a_glance(&mut self, records: Records<'_>) -> Result<bool> {
+        let Ring { shared, chunks, .. } = self.ring;
+        let mut tail = self.tail()?;
+        let (items, bytes) = self.room(&tail, shared.put.seen_items.load(Relaxed), shared.put.seen_bytes.load(Relaxed));
+        let has_room = records.items <= items && records.bytes.len() as u64 <= bytes;
+        let is_written = has_room && chunks.copy_in_place(shared, &mut tail.place, records.bytes);
+        if is_written {
+            shared.tail.publish(tail.after(records));
+        }
+        Ok(is_written)
+    }
+
+    /// Writes as many whole records from the beginning of `records` as there is room for, and publishes them at once.
+    /// Returns what was written: possibly nothing.
+    #[cold]
+    pub(crate) fn write<'r>(&mut self, records: Records<'r>) -> Result<Records<'r>> {
+        let head = self.look()?;
+        let (items, bytes) = self.room(&self.tail()?, head.items, head.bytes);
+        let mut fitting = records.fitting(items, bytes);
+        if fitting.items > 0 && !self.append(fitting, &head)? {
+            // Leases hold the memory. One record may still find a place where many do not.
+            fitting = records.fitting(1, u64::MAX);
+            if !self.append(fitting, &head)? {
+                self.ring.shared.starved.store(1, SeqCst);
+                self.is_starved = true;
+                fitting = records.fitting(0, 0);
+            }
+        }
+        Ok(fitting)
+    }
+
+    fn append(&mut self, records: Records<'_>, head: &Position) -> Result<bool> {
+        let Ring { shared, chunks, .. } = self.ring;
+        let mut tail = self.tail()?;
+        let last = tail.place.chunk;
+        match chunks.copy_in(shared, &mut tail.place, records.bytes, head.place) {
+            Ok(true) => {}
+            failed => {
+                chunks.count_anew(shared, head.place, last)?;
+                return failed;
+            }
+        }
+        shared.tail.publish(tail.after(records));
+        Ok(true)
+    }
+
+    /// Waits until there may be more room than [`write`](Self::write) found.
+    pub(crate) fn wait(&mut self, waiting: &mut Waiting) -> Waited {
+        let (ring, will_wait) = (self.ring, waiting.will());
+        let Some(seen) = self.seen.take() else { return Waited::Retry };
+        let is_starved = std::mem::take(&mut self.is_starved);
+        let waits_on = &ring.shared.put.waits_on;
+        waits_on.store(if is_starved { LEASES } else { seen.to_word() }, Relaxed);
+        let waited = waiting.wait(&ring.shared.head, seen, &ring.shared.putters, &ring.put_spin, || {
+            if is_starved && ring.shared.starved.load(SeqCst) == 0 {
+                PreSleepCheck::GoOn
+            } else {
+                PreSleepCheck::disconnected_if(ring.nobody_gets(will_wait))
+            }
+        });
+        waits_on.store(0, Relaxed);
+        waited
+    }
+
+    /// Gives back the memory that the ring does not need.
+    pub(crate) fn release_surplus(&mut self) -> Result<()> {
+        let head = self.look()?;
+        self.ring.chunks.release_surplus(&self.ring.shared, head.place, self.tail()?.place.chunk)
+    }
+}
+
+impl Drop for Writer<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let was_ours = self.ring.shared.put.lock.unlock();
+        debug_assert!(was_ours, "a writer stays in the thread that took the mutex");
+    }
+}

@@ -1,0 +1,490 @@
+//! The queue against a model, and between threads.
+
+use std::collections::VecDeque;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::*;
+use crate::ipc::queue::ring::{Plan, Records, record_bytes};
+use crate::ipc::test_util::{watchdog, with_sleepers};
+use crate::ipc::{JoinableConsumer, JoinableProducer, JoinableQueue, PipeQueue};
+use crate::sys::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// Items that can all be read.
+fn all<T>(items: impl IntoIterator<Item = Result<T>>) -> Vec<T> {
+    items.into_iter().collect::<Result<_>>().expect("well-formed")
+}
+
+fn tiny(capacity: Option<u64>, byte_limit: u64, chunk_bytes: u32) -> Queue<Vec<u8>> {
+    let plan = Plan { capacity: capacity.unwrap_or(u64::MAX), byte_limit, leases: 0, chunk_bytes };
+    let queue = Queue::of(Channel::create(plan, rights_of::<Both>(), |_| {}).expect("a queue"));
+    queue.channel.ring.wrap_after(10);
+    queue
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put(usize),
+    PutMany(Vec<usize>),
+    Get,
+    GetMany(usize),
+    Drain,
+    ByAnother,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let len = prop_oneof![3 => 0..20_usize, 1 => 0..300_usize];
+    let step = prop_oneof![
+        4 => len.clone().prop_map(Step::Put),
+        2 => prop::collection::vec(len, 0..6).prop_map(Step::PutMany),
+        5 => Just(Step::Get),
+        2 => (0..6_usize).prop_map(Step::GetMany),
+        1 => Just(Step::Drain),
+        1 => Just(Step::ByAnother),
+    ];
+    prop::collection::vec(step, 1..120)
+}
+
+/// What the queue should do, with a `VecDeque`.
+struct Model {
+    items: VecDeque<Vec<u8>>,
+    capacity: Option<u64>,
+    byte_limit: u64,
+    next: u8,
+}
+
+fn encoded_bytes(item: &Vec<u8>) -> usize {
+    postcard::to_stdvec(item).expect("bytes have a form").len()
+}
+
+impl Model {
+    fn make(&mut self, len: usize) -> Vec<u8> {
+        self.next = self.next.wrapping_add(1);
+        vec![self.next; len]
+    }
+
+    fn fits(&self, item: &Vec<u8>) -> bool {
+        let held: usize = self.items.iter().map(|item| record_bytes(encoded_bytes(item))).sum();
+        let room = record_bytes(self.byte_limit as usize);
+        self.capacity.is_none_or(|capacity| (self.items.len() as u64) < capacity)
+            && held + record_bytes(encoded_bytes(item)) <= room
+    }
+
+    fn is_too_long(&self, item: &Vec<u8>) -> bool {
+        encoded_bytes(item) as u64 > self.byte_limit
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn queue_does_what_a_deque_does(
+        steps in steps(),
+        capacity in prop::option::of(1..5_u64),
+        byte_limit in 1..400_u64,
+        chunk_bytes in prop::sample::select(vec![8_u32, 16, 64, 4096]),
+    ) {
+        let queue = tiny(capacity, byte_limit, chunk_bytes);
+        let mut user = queue.clone();
+        let mut model = Model { items: VecDeque::new(), capacity, byte_limit, next: 0 };
+        for step in steps {
+            match step {
+                Step::Put(len) => {
+                    let item = model.make(len);
+                    match user.try_put(item.clone()) {
+                        Ok(()) => {
+                            prop_assert!(model.fits(&item), "put {len} although it does not fit");
+                            model.items.push_back(item);
+                        }
+                        Err(PutError::Full(back)) => {
+                            prop_assert!(!model.fits(&item) && !model.is_too_long(&item), "refused {len}");
+                            prop_assert_eq!(back, item);
+                        }
+                        Err(PutError::Failed(back, error)) => {
+                            let fair = matches!(error, Error::TooLong { .. }) && model.is_too_long(&item);
+                            prop_assert!(fair, "{}", error);
+                            prop_assert_eq!(back, item);
+                        }
+                    }
+                }
+                Step::PutMany(lens) => {
+                    let items: Vec<_> = lens.into_iter().map(|len| model.make(len)).collect();
+                    let outcome = user.put_many_timeout(&items, Duration::ZERO);
+                    if items.iter().any(|item| model.is_too_long(item)) {
+                        prop_assert!(matches!(outcome, Err(Error::TooLong { .. })), "{outcome:?}");
+                        continue;
+                    }
+                    let mut put = 0;
+                    for item in items {
+                        if !model.fits(&item) {
+                            break;
+                        }
+                        model.items.push_back(item);
+                        put += 1;
+                    }
+                    prop_assert_eq!(outcome.expect("no error"), put);
+                }
+                Step::Get => prop_assert_eq!(user.try_get().expect("no error"), model.items.pop_front()),
+                Step::GetMany(most) => {
+                    let expected: Vec<_> = model.items.drain(..most.min(model.items.len())).collect();
+                    prop_assert_eq!(all(user.get_many_timeout(most, Duration::ZERO).expect("no error")), expected);
+                }
+                Step::Drain => {
+                    let drained = all(user.drain().expect("no error"));
+                    prop_assert_eq!(drained, model.items.drain(..).collect::<Vec<_>>());
+                }
+                Step::ByAnother => user = queue.clone(),
+            }
+            prop_assert_eq!(queue.qsize(), model.items.len());
+            prop_assert_eq!(queue.is_empty(), model.items.is_empty());
+            if let Some(capacity) = capacity {
+                prop_assert!(model.items.len() < capacity as usize || queue.is_full());
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_share_one_handle_each_item_once_in_order() {
+    const ITEMS: u32 = 20_000;
+    let queue = Queue::<(u8, u32)>::bounded(7).expect("a queue");
+    queue.channel.ring.wrap_after(1000);
+    let taken: Vec<Vec<(u8, u32)>> = thread::scope(|scope| {
+        let (producer, consumer) = (queue.producer(), queue.consumer());
+        let getters: Vec<_> = (0..2)
+            .map(|_| {
+                let consumer = consumer.clone();
+                scope.spawn(move || consumer.iter().map(|item| item.expect("well-formed")).collect())
+            })
+            .collect();
+        drop((queue, consumer));
+        // The last thread that puts drops the handle.
+        let producer = Arc::new(producer);
+        for putter in 0..2_u8 {
+            let producer = Arc::clone(&producer);
+            scope.spawn(move || (0..ITEMS).for_each(|number| producer.put((putter, number)).expect("somebody gets")));
+        }
+        drop(producer);
+        getters.into_iter().map(|getter| getter.join().expect("no panic")).collect()
+    });
+    for putter in 0..2 {
+        let of = |taken: &[(u8, u32)]| -> Vec<u32> {
+            taken.iter().filter(|(from, _)| *from == putter).map(|(_, number)| *number).collect()
+        };
+        let mut all = Vec::new();
+        for taken in &taken {
+            let numbers = of(taken);
+            assert!(numbers.is_sorted(), "FIFO for each producer");
+            all.extend(numbers);
+        }
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..ITEMS), "each item of {putter} exactly once");
+    }
+}
+
+#[test]
+fn unused_memory_goes_back_when_the_queue_is_idle() {
+    let queue = Queue::<String>::new().expect("a queue");
+    let before = queue.channel.ring.resident_bytes();
+    assert!(before < 1 << 20, "an empty queue takes {before} bytes");
+    queue.put("x".repeat(100 << 20)).expect("room for 100 MiB");
+    let full = queue.channel.ring.resident_bytes();
+    assert!(full > 100 << 20);
+    assert_eq!(queue.get().expect("an item").len(), 100 << 20);
+    assert_eq!(queue.get_timeout(Duration::from_millis(150)).expect("no error"), None);
+    let after = queue.channel.ring.resident_bytes();
+    assert!(after < 8 << 20, "{after} bytes of {full} are left");
+    queue.put("again".to_owned()).expect("room");
+    assert_eq!(queue.get().expect("an item"), "again");
+}
+
+#[test]
+fn busy_queue_gives_back_what_it_no_longer_needs() {
+    let queue = Queue::<String>::new().expect("a queue");
+    (0..64).for_each(|_| queue.put("x".repeat(1 << 20)).expect("room for 64 MiB"));
+    let full = queue.channel.ring.resident_bytes();
+    (0..64).for_each(|_| drop(queue.get().expect("an item")));
+    for _ in 0..3000 {
+        queue.put("x".repeat(200_000)).expect("room");
+        queue.get().expect("an item");
+    }
+    let after = queue.channel.ring.resident_bytes();
+    assert!(full > 64 << 20 && after < 8 << 20, "{full} bytes, then {after}");
+}
+
+#[test]
+fn small_items_stay_in_little_memory() {
+    let queue = Queue::<u64>::bounded(1024).expect("a queue");
+    for number in 0..300_000 {
+        queue.put(number).expect("room");
+        if number >= 1000 {
+            assert_eq!(queue.get().expect("an item"), number - 1000);
+        }
+    }
+    let bytes = queue.channel.ring.resident_bytes();
+    assert!(bytes < 512 << 10, "{bytes} bytes for 1000 numbers");
+}
+
+#[test]
+fn numbers_out_of_range_are_refused() {
+    for builder in [
+        Queue::<u8>::builder().capacity(0),
+        Queue::<u8>::builder().byte_limit(0),
+        Queue::<u8>::builder().byte_limit(u64::MAX),
+    ] {
+        assert!(matches!(builder.build::<u8>(), Err(Error::OutOfRange { .. })), "{builder:?}");
+    }
+    let huge = Queue::<u8>::builder().capacity(usize::MAX - 1).byte_limit(1 << 40).build::<u8>().expect("a queue");
+    huge.put(1).expect("room");
+    assert_eq!(huge.get().expect("an item"), 1);
+    assert_eq!(Queue::<u8>::bounded(usize::MAX).expect("a queue").capacity(), None, "as many as there can be");
+}
+
+/// An item that says when it is serialised, and then waits to be let go.
+struct Slow(Option<(mpsc::Sender<()>, Mutex<mpsc::Receiver<()>>)>);
+
+impl Serialize for Slow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        if let Some((tell, go)) = &self.0 {
+            tell.send(()).expect("the test listens");
+            go.lock().expect("nobody panics").recv().expect("the test lets it go");
+        }
+        serializer.serialize_u8(2)
+    }
+}
+
+impl<'de> Deserialize<'de> for Slow {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        u8::deserialize(deserializer).map(|_| Slow(None))
+    }
+}
+
+#[test]
+fn put_that_waits_for_room_is_told_of_the_close() {
+    let _watchdog = watchdog();
+    let queue = Queue::<u8>::bounded(1).expect("a queue");
+    let (producer, consumer) = (queue.producer(), queue.consumer());
+    drop(queue);
+    producer.put(1).expect("room");
+    let outcomes = Mutex::new(Vec::new());
+    let put = || {
+        let outcome = producer.put(2);
+        outcomes.lock().expect("nobody panics").push(outcome);
+    };
+    let told = Mutex::new(None);
+    let get = || {
+        producer.close();
+        let got = [consumer.get(), consumer.get()];
+        *told.lock().expect("nobody panics") = Some(got);
+    };
+    // One of the two has the mutex, the other waits for it.
+    with_sleepers(2, put, get);
+    let told = told.into_inner().expect("nobody panics");
+    assert!(matches!(told, Some([Ok(1), Err(Error::Disconnected)])), "{told:?}");
+    let outcomes = outcomes.into_inner().expect("nobody panics");
+    let closed = |outcome: &_| matches!(outcome, Err(PutError::Failed(2, Error::Closed)));
+    assert!(outcomes.len() == 2 && outcomes.iter().all(closed), "{outcomes:?}");
+}
+
+#[test]
+fn batch_that_waits_for_room_is_told_of_the_close() {
+    let _watchdog = watchdog();
+    let queue = Queue::<u8>::bounded(2).expect("a queue");
+    let (producer, consumer) = (queue.producer(), queue.consumer());
+    drop(queue);
+    let many = || assert!(matches!(producer.put_many(&[1, 2, 3, 4]), Err(Error::Closed)));
+    let get = || {
+        producer.close();
+        assert_eq!([consumer.get().expect("an item"), consumer.get().expect("an item")], [1, 2]);
+        assert!(matches!(consumer.get(), Err(Error::Disconnected)));
+    };
+    with_sleepers(1, many, get);
+}
+
+#[test]
+fn item_that_is_serialised_while_its_handle_is_closed_is_not_put() {
+    let _watchdog = watchdog();
+    let queue = Queue::<Slow>::bounded(4).expect("a queue");
+    let (producer, consumer) = (queue.producer(), queue.consumer());
+    drop(queue);
+    let ((tell, told), (go, goes)) = (mpsc::channel(), mpsc::channel());
+    thread::scope(|scope| {
+        let putter = scope.spawn(|| producer.put(Slow(Some((tell, Mutex::new(goes))))));
+        told.recv().expect("it is serialised");
+        producer.close();
+        assert_eq!(consumer.channel.items(), 0);
+        go.send(()).expect("it waits");
+        let outcome = putter.join().expect("no panic");
+        assert!(matches!(outcome, Err(PutError::Failed(_, Error::Closed))), "{outcome:?}");
+        assert_eq!(consumer.channel.items(), 0);
+    });
+}
+
+#[test]
+fn consumer_is_not_told_of_the_end_while_a_put_is_under_way() {
+    let _watchdog = watchdog();
+    let queue = Queue::<u8>::bounded(4).expect("a queue");
+    let (producer, consumer) = (queue.producer(), queue.consumer());
+    drop(queue);
+    let mut record = Vec::new();
+    encoding::append(&7_u8, 9, &mut record).expect("it fits");
+    // A put that has seen its handle open, and has not published yet.
+    let mut writer = producer.channel.ring.writer_now().expect("free");
+    producer.close();
+    let short = Duration::from_millis(1);
+    assert_eq!(consumer.try_get().expect("something may come"), None);
+    assert_eq!(consumer.get_timeout(short).expect("something may come"), None);
+    writer.write(Records { bytes: &record, items: 1 }).expect("room");
+    drop(writer);
+    assert_eq!(consumer.get().expect("it came"), 7);
+    assert!(matches!(consumer.get(), Err(Error::Disconnected)));
+}
+
+#[test]
+fn waiting_get_waits_for_another_thread_of_its_process() {
+    let _watchdog = watchdog();
+    let queue = Queue::<u8>::bounded(1).expect("a queue");
+    // Another handle came and went.
+    drop(queue.clone());
+    let get = || assert_eq!(queue.get().expect("an item"), 1);
+    with_sleepers(1, get, || queue.put(1).expect("room"));
+    queue.put(2).expect("room");
+    let put = || queue.put(3).expect("room in the end");
+    with_sleepers(1, put, || assert_eq!(queue.get().expect("an item"), 2));
+}
+
+/// A byte that cannot be read if it is 3.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct NotThree(u8);
+
+impl<'de> Deserialize<'de> for NotThree {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        match u8::deserialize(deserializer)? {
+            3 => Err(serde::de::Error::custom("it is three")),
+            number => Ok(NotThree(number)),
+        }
+    }
+}
+
+#[test]
+fn unreadable_item_keeps_its_place_among_the_good_ones() {
+    let queue = Queue::<u8>::bounded(20).expect("a queue");
+    let reading = Queue::<NotThree> {
+        channel: queue.channel.another(rights_of::<Both>()),
+        item: PhantomData,
+        access: PhantomData,
+    };
+    let put = || queue.put_many(&[1, 2, 3, 4, 5]).expect("room");
+    let check = |items: Vec<Result<NotThree>>| {
+        let numbers: Vec<_> = items.into_iter().map(|item| item.ok().map(|NotThree(number)| number)).collect();
+        assert_eq!(numbers, [Some(1), Some(2), None, Some(4), Some(5)]);
+        assert!(queue.is_empty());
+    };
+    put();
+    check(reading.get_many(9).expect("items"));
+    put();
+    check(reading.get_many_timeout(9, Duration::ZERO).expect("items"));
+    put();
+    check(reading.drain().expect("items").collect());
+}
+
+#[test]
+fn large_item_is_serialised_once() {
+    static TIMES: AtomicU32 = AtomicU32::new(0);
+    struct Counted {
+        text: String,
+        is_copy: bool,
+    }
+    impl Serialize for Counted {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+            TIMES.fetch_add(u32::from(!self.is_copy), Relaxed);
+            self.text.serialize(serializer)
+        }
+    }
+    // The check in debug builds serialises what it has read.
+    impl<'de> Deserialize<'de> for Counted {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+            String::deserialize(deserializer).map(|text| Counted { text, is_copy: true })
+        }
+    }
+    let queue = Queue::<Counted>::bounded(1).expect("a queue");
+    for len in [10, 10_000] {
+        TIMES.store(0, Relaxed);
+        assert!(queue.put(Counted { text: "x".repeat(len), is_copy: false }).is_ok());
+        assert_eq!(TIMES.load(Relaxed), 1, "{len}");
+        assert_eq!(queue.get().expect("an item").text.len(), len);
+    }
+}
+
+#[test]
+fn catch_unwind_takes_every_kind_of_queue() {
+    fn assert_safe<Q: UnwindSafe + RefUnwindSafe>() {}
+    // Of an item that is neither: nothing of it lies in a handle.
+    type Item = std::cell::RefCell<Box<dyn Fn()>>;
+    assert_safe::<Queue<Item>>();
+    assert_safe::<Producer<Item>>();
+    assert_safe::<Consumer<Item>>();
+    assert_safe::<JoinableQueue<Item>>();
+    assert_safe::<JoinableProducer<Item>>();
+    assert_safe::<JoinableConsumer<Item>>();
+    assert_safe::<PipeQueue<Item>>();
+    let queue = Queue::<u8>::bounded(1).expect("a queue");
+    assert!(std::panic::catch_unwind(|| queue.try_get()).expect("no panic").expect("no error").is_none());
+}
+
+#[test]
+fn try_waits_for_who_is_in_the_middle_of_its_step() {
+    let _watchdog = watchdog();
+    let queue = Queue::<u8>::bounded(2).expect("a queue");
+    // Longer than a busy machine keeps a thread from its processor.
+    let long = Duration::from_millis(200);
+    let ring = &queue.channel.ring;
+    let holding = |hold: &(dyn Fn(&dyn Fn()) + Sync), meanwhile: &dyn Fn()| {
+        let (tell, told) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                hold(&|| {
+                    tell.send(()).expect("the test listens");
+                    thread::sleep(long);
+                });
+            });
+            told.recv().expect("it has the mutex");
+            meanwhile();
+        });
+    };
+    let putting = |then: &dyn Fn()| {
+        let _writer = ring.writer_now().expect("free");
+        then();
+    };
+    let getting = |then: &dyn Fn()| {
+        let _reader = ring.reader_now().expect("free");
+        then();
+    };
+    holding(&putting, &|| queue.try_put(1).expect("there is room"));
+    holding(&putting, &|| queue.put_timeout(2, Duration::from_millis(1)).expect("there is room"));
+    holding(&putting, &|| assert!(matches!(queue.try_put(3), Err(PutError::Full(3)))));
+    holding(&getting, &|| assert_eq!(queue.try_get().expect("no error"), Some(1)));
+    holding(&getting, &|| assert_eq!(all(queue.drain().expect("no error")), [2]));
+    holding(&getting, &|| assert_eq!(queue.get_timeout(Duration::ZERO).expect("no error"), None));
+    holding(&putting, &|| assert_eq!(queue.put_many_timeout(&[1, 2, 3], Duration::ZERO).expect("no error"), 2));
+}
+
+#[test]
+fn try_put_is_behind_a_put_that_waits_for_more_room() {
+    let _watchdog = watchdog();
+    let queue = Queue::<String>::builder().byte_limit(100).build().expect("a queue");
+    queue.put("x".repeat(50)).expect("room");
+    let put = || queue.put("x".repeat(60)).expect("room in the end");
+    with_sleepers(1, put, || {
+        assert!(!queue.is_full());
+        assert!(matches!(queue.try_put("x".to_owned()), Err(PutError::Full(_))), "the other one is the next");
+        assert_eq!(queue.get().expect("an item").len(), 50);
+    });
+    queue.try_put("x".to_owned()).expect("there is room");
+    assert_eq!(queue.get().expect("an item").len(), 60);
+}

@@ -1,0 +1,403 @@
+//! A row of numbers that processes share.
+//!
+//! # State
+//! Two copies of the numbers, and `live`, whose lowest bit says which of them counts. A single number is changed in the
+//! live copy, by one store. A slice is changed in the spare copy, and counting `live` up publishes the whole change.
+//! Both happen under the lock. An array without a lock uses one copy only, number by number.
+//!
+//! # Ordering
+//! Everything is stored with `Release` and loaded with `Acquire`. A reader without the lock loads `live` again: one that
+//! saw a number of a change that is not published yet also sees that `live` has left its copy, and reads again.
+//!
+//! # Death
+//! A writer killed anywhere has published its slice or has changed nothing: the spare copy is made anew by the next.
+//!
+//! # Standard
+//! Python `multiprocessing.Array`. Differs: slices are all or nothing, also when their writer is killed; reading a single
+//! number takes no lock.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Bound, Range, RangeBounds};
+
+use super::plain::{self, Plain};
+use super::value_lock::{AnyLock, ValueGuard, ValueLock};
+use crate::ipc::error::{Error, Result, os};
+use crate::ipc::process::transfer::sent_in_roles;
+use crate::ipc::sync::rlock::RLockState;
+use crate::sys::atomic::AtomicU32;
+use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sys::shm::{Mapping, shared_layout};
+
+shared_layout! {
+    struct ArrayState = b"array   " {
+        own: RLockState,
+        live: AtomicU32,
+        padding: AtomicU32,
+    }
+}
+
+/// A fixed number of numbers that processes share.
+///
+/// ```
+/// let array = ipc_demo::Array::new(&[1.5, 2.5, 3.5])?;
+/// array.set(0, 9.0)?;
+/// array.write(1.., &[0.25, 0.5])?;
+/// assert_eq!(array.read(..)?, [9.0, 0.25, 0.5]);
+/// array.update_all(|numbers| numbers.reverse())?;
+/// assert_eq!(array.get(0)?, 0.5);
+/// assert!(array.get(3).is_err());
+/// # Ok::<(), ipc_demo::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Array<T: Plain> {
+    state: Mapping<ArrayState>,
+    lock_choice: ValueLock,
+    own_pid: u32,
+    numbers: PhantomData<T>,
+}
+
+impl<T: Plain> Array<T> {
+    /// Makes an array of these numbers, with a lock of its own, which its holder may take again.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if there is no memory or no descriptor for it.
+    pub fn new(numbers: &[T]) -> Result<Self> {
+        Array::filled(numbers, ValueLock::Own)
+    }
+
+    /// Makes an array of these numbers that is changed under `lock`, which may protect other things as well.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_lock(numbers: &[T], lock: &impl AnyLock) -> Result<Self> {
+        Array::filled(numbers, lock.lock_choice())
+    }
+
+    /// Makes an array of these numbers without a lock: every number on its own is read, written and updated as one step, a
+    /// slice is not.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn unlocked(numbers: &[T]) -> Result<Self> {
+        Array::filled(numbers, ValueLock::Nobody)
+    }
+
+    /// Makes an array of `len` zeros, with a lock of its own.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn zeroed(len: usize) -> Result<Self> {
+        Array::create(len, ValueLock::Own)
+    }
+
+    fn filled(numbers: &[T], lock_choice: ValueLock) -> Result<Self> {
+        let array = Array::create(numbers.len(), lock_choice)?;
+        store_all(array.copy(0), numbers);
+        Ok(array)
+    }
+
+    fn create(len: usize, lock_choice: ValueLock) -> Result<Self> {
+        // A length beyond all memory is one that no memory is found for.
+        let bytes = len.saturating_mul(2 * size_of::<T>());
+        Ok(Array::of(
+            Mapping::create(bytes, |state: &ArrayState| state.own.init()).map_err(os("make an array"))?,
+            lock_choice,
+        ))
+    }
+
+    fn of(state: Mapping<ArrayState>, lock_choice: ValueLock) -> Self {
+        Array { state, lock_choice, own_pid: std::process::id(), numbers: PhantomData }
+    }
+
+    /// How many numbers there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.state.tail_len() / (2 * size_of::<T>())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number at `index`, without waiting for a lock.
+    ///
+    /// # Errors
+    /// [`Error::IndexOutOfRange`].
+    #[inline]
+    pub fn get(&self, index: usize) -> Result<T> {
+        loop {
+            let live = self.state.live.load(Acquire);
+            let number = T::load(self.atom(live, index)?);
+            if self.state.live.load(Relaxed) == live {
+                return Ok(number);
+            }
+        }
+    }
+
+    /// Sets the number at `index`, as one step, under the lock if there is one.
+    ///
+    /// # Errors
+    /// [`Error::IndexOutOfRange`], and [`Error::WouldDeadlock`] if the array was given a [`Lock`](crate::ipc::Lock) that this
+    /// thread holds.
+    pub fn set(&self, index: usize, number: T) -> Result<()> {
+        let _guard = self.lock_if_any()?;
+        number.store(self.atom(self.live(), index)?);
+        Ok(())
+    }
+
+    /// Replaces the number at `index` by what `change` makes of it, as one step, and returns the new one.
+    ///
+    /// Without a lock, `change` is asked again if another process came between.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn update(&self, index: usize, change: impl FnMut(T) -> T) -> Result<T> {
+        let _guard = self.lock_if_any()?;
+        Ok(plain::update(self.atom(self.live(), index)?, change))
+    }
+
+    /// The numbers of a range as they are at one moment, under the lock if there is one.
+    ///
+    /// # Errors
+    /// [`Error::IndexOutOfRange`] if the range ends behind the array, and as [`set`](Self::set).
+    pub fn read(&self, range: impl RangeBounds<usize>) -> Result<Vec<T>> {
+        let range = self.checked(&range)?;
+        let _guard = self.lock_if_any()?;
+        Ok(self.copy(self.live())[range].iter().map(T::load).collect())
+    }
+
+    /// Sets the numbers of a range, all of them or none: nobody sees a part of it, and a killed writer leaves none.
+    ///
+    /// Without a lock it is number by number.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] if there are not as many `numbers` as the range has, and as [`read`](Self::read).
+    pub fn write(&self, range: impl RangeBounds<usize>, numbers: &[T]) -> Result<()> {
+        let range = self.checked(&range)?;
+        if range.len() != numbers.len() {
+            return Err(Error::LengthMismatch { expected: range.len(), given: numbers.len() });
+        }
+        let _guard = self.lock_if_any()?;
+        self.change(|all| all[range].copy_from_slice(numbers));
+        Ok(())
+    }
+
+    /// Changes all numbers as one step: nobody sees a part of it, and a killed writer leaves none.
+    ///
+    /// # Errors
+    /// [`Error::NoLock`] if the array has no lock, and as [`set`](Self::set).
+    pub fn update_all<R>(&self, change: impl FnOnce(&mut [T]) -> R) -> Result<R> {
+        let _guard = self.lock()?;
+        Ok(self.change(change))
+    }
+
+    /// Takes the array's lock, waiting as long as another holds it.
+    ///
+    /// # Errors
+    /// As [`Value::lock`](crate::ipc::Value::lock).
+    ///
+    /// # Standard
+    /// Python `with array.get_lock():`.
+    pub fn lock(&self) -> Result<ValueGuard<'_>> {
+        self.lock_choice.acquire(&self.state.own, self.own_pid)
+    }
+
+    fn lock_if_any(&self) -> Result<Option<ValueGuard<'_>>> {
+        self.lock_choice.acquire_if_any(&self.state.own, self.own_pid)
+    }
+
+    /// Publishes a changed copy, with the lock held.
+    fn change<R>(&self, change: impl FnOnce(&mut [T]) -> R) -> R {
+        let live = self.live();
+        let mut numbers: Vec<T> = self.copy(live).iter().map(T::load).collect();
+        let outcome = change(&mut numbers);
+        let next = if matches!(self.lock_choice, ValueLock::Nobody) { live } else { live.wrapping_add(1) };
+        store_all(self.copy(next), &numbers);
+        // pairs with: the loads in `get`
+        self.state.live.store(next, Release);
+        outcome
+    }
+
+    fn live(&self) -> u32 {
+        self.state.live.load(Acquire)
+    }
+
+    /// The copy that counts while `live` does.
+    #[inline]
+    fn copy(&self, live: u32) -> &[T::Atom] {
+        let len = self.len();
+        let first = if live.is_multiple_of(2) { 0 } else { len };
+        &self.state.tail_as()[first..first + len]
+    }
+
+    #[inline]
+    fn atom(&self, live: u32, index: usize) -> Result<&T::Atom> {
+        self.copy(live).get(index).ok_or(Error::IndexOutOfRange { index, len: self.len() })
+    }
+
+    /// A range as start and end that lie in the array.
+    fn checked(&self, range: &impl RangeBounds<usize>) -> Result<Range<usize>> {
+        let len = self.len();
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&last) => last.saturating_add(1),
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => len,
+        };
+        if start > end || end > len {
+            return Err(Error::IndexOutOfRange { index: start.max(end), len });
+        }
+        Ok(start..end)
+    }
+}
+
+fn store_all<T: Plain>(atoms: &[T::Atom], numbers: &[T]) {
+    atoms.iter().zip(numbers).for_each(|(atom, number)| number.store(atom));
+}
+
+impl<T: Plain> fmt::Debug for Array<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Array").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+sent_in_roles!(
+    [T: Plain] Array<T>, "an Array", |array, _| Ok((&array.state, &array.lock_choice)),
+    |(state, lock_choice): (Mapping<ArrayState>, ValueLock)| Ok(Array::of(state, lock_choice))
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::test_util::watchdog;
+    use crate::{Lock, RLock};
+    use std::thread;
+
+    fn keeps<T: Plain>(numbers: &[T]) {
+        let array = Array::zeroed(numbers.len()).expect("an array");
+        assert!(array.read(..).expect("free").iter().all(|number| *number == T::default()));
+        array.write(.., numbers).expect("as long");
+        assert_eq!(array.read(..).expect("free"), numbers);
+        array.write(..1, &numbers[1..2]).expect("as long");
+        array.set(1, numbers[0]).expect("within");
+        assert_eq!([array.get(0).expect("within"), array.get(1).expect("within")], [numbers[1], numbers[0]]);
+    }
+
+    #[test]
+    fn every_type_keeps_its_numbers() {
+        keeps(&[i8::MIN, -1, i8::MAX]);
+        keeps(&[1, u8::MAX]);
+        keeps(&[i16::MIN, i16::MAX]);
+        keeps(&[1, u16::MAX]);
+        keeps(&[i32::MIN, i32::MAX]);
+        keeps(&[1, u32::MAX]);
+        keeps(&[i64::MIN, i64::MAX]);
+        keeps(&[1, u64::MAX]);
+        keeps(&[f32::MIN, 0.5]);
+        keeps(&[f64::INFINITY, 0.5]);
+    }
+
+    #[test]
+    fn what_lies_outside_is_an_error_and_changes_nothing() {
+        let array = Array::new(&[1, 2, 3]).expect("an array");
+        let out = |outcome: Error| matches!(outcome, Error::IndexOutOfRange { len: 3, .. });
+        assert!(out(array.get(3).expect_err("outside")));
+        assert!(out(array.set(usize::MAX, 0).expect_err("outside")));
+        assert!(out(array.update(3, |n| n).expect_err("outside")));
+        assert!(out(array.read(1..4).expect_err("outside")));
+        assert!(out(array.read(..=usize::MAX).expect_err("outside")));
+        #[expect(clippy::reversed_empty_ranges, reason = "the caller's mistake is the point")]
+        let reversed = array.write(2..1, &[]);
+        assert!(out(reversed.expect_err("backwards")));
+        let longer = array.write(0..2, &[7, 8, 9]);
+        assert!(matches!(longer, Err(Error::LengthMismatch { expected: 2, given: 3 })));
+        assert_eq!(array.read(..).expect("free"), [1, 2, 3]);
+    }
+
+    #[test]
+    fn empty_and_impossible_lengths() {
+        let empty = Array::<f64>::new(&[]).expect("an array of nothing");
+        assert!(empty.is_empty() && empty.read(..).expect("free").is_empty());
+        empty.update_all(|numbers| assert!(numbers.is_empty())).expect("free");
+        assert!(matches!(Array::<u64>::zeroed(usize::MAX), Err(Error::Os { .. })));
+        assert!(matches!(Array::<u64>::zeroed(1 << 58), Err(Error::Os { .. })));
+    }
+
+    #[test]
+    fn unlocked_array_has_no_slices_as_one_step() {
+        let array = Array::unlocked(&[1_i16, 2]).expect("an array");
+        array.write(.., &[3, 4]).expect("as long");
+        assert_eq!(array.update(1, |n| n * 2).expect("within"), 8);
+        assert_eq!(array.read(..).expect("free"), [3, 8]);
+        assert!(matches!(array.update_all(|_| ()), Err(Error::NoLock)));
+        assert!(matches!(array.lock(), Err(Error::NoLock)));
+    }
+
+    #[test]
+    fn writer_that_ends_in_the_middle_has_changed_nothing() {
+        let array = Array::new(&[1, 2, 3]).expect("an array");
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            array.update_all(|numbers| {
+                numbers.fill(9);
+                panic!("before it is published");
+            })
+        }));
+        assert!(caught.is_err());
+        // As far as a kill can get: the spare copy is written and not published.
+        store_all(array.copy(1), &[9, 9, 9]);
+        assert_eq!(array.read(..).expect("given back"), [1, 2, 3]);
+        array.write(1..2, &[5]).expect("as long");
+        assert_eq!(array.read(..).expect("free"), [1, 5, 3]);
+    }
+
+    #[test]
+    fn stress_slices_and_numbers_are_read_whole() {
+        let _watchdog = watchdog();
+        let (lock, rlock) = (Lock::new().expect("a lock"), RLock::new().expect("a lock"));
+        let arrays = [Array::zeroed(64), Array::with_lock(&[0; 64], &lock), Array::with_lock(&[0; 64], &rlock)];
+        for array in arrays {
+            let array = array.expect("an array");
+            let write = |odd: u64| {
+                for round in 0..300 {
+                    array.write(.., &[round * 2 + odd; 64]).expect("as long");
+                }
+            };
+            thread::scope(|scope| {
+                scope.spawn(|| write(0));
+                scope.spawn(|| write(1));
+                for _ in 0..300 {
+                    let seen = array.read(..).expect("free");
+                    assert!(seen.iter().all(|number| *number == seen[0]), "{seen:?}");
+                    // A number that is read without the lock has been published.
+                    assert!(array.get(63).expect("within") < 600);
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn update_of_numbers_and_of_all_do_not_lose_each_other() {
+        let _watchdog = watchdog();
+        let array = Array::new(&[0_u32; 8]).expect("an array");
+        thread::scope(|scope| {
+            for index in 0..2 {
+                let array = &array;
+                scope.spawn(move || {
+                    for _ in 0..2_000 {
+                        array.update(index, |n| n + 1).expect("within");
+                        array.update_all(|all| all[index] += 1).expect("free");
+                        let _guard = array.lock().expect("free");
+                        array.set(index, array.get(index).expect("within") + 1).expect("its own lock");
+                    }
+                });
+            }
+        });
+        assert_eq!(array.read(..2).expect("free"), [6_000, 6_000]);
+    }
+}

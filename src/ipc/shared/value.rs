@@ -1,0 +1,250 @@
+//! One number that processes share.
+//!
+//! # State
+//! An atomic of the number's size, and a lock for what takes several steps: the value's own, one that it was given, or
+//! none.
+//!
+//! # Ordering
+//! [`Value::get`] sees what was done before the [`Value::set`] or [`Value::update`] that stored what it got.
+//!
+//! # Death
+//! A change is one atomic store: it is done or has never happened. A killed holder of the lock hands it on as any other.
+//!
+//! # Standard
+//! Python `multiprocessing.Value`. Differs: [`Value::update`] is the `+=` that is atomic; reading and writing take no lock;
+//! numbers have Rust's types, so one that does not fit is an error when it is compiled.
+
+use std::fmt;
+
+use super::plain::{self, Plain};
+use super::value_lock::{AnyLock, ValueGuard, ValueLock};
+use crate::ipc::error::{Result, os};
+use crate::ipc::process::transfer::sent_in_roles;
+use crate::ipc::sync::rlock::RLockState;
+use crate::sys::shm::{Mapping, shared_layout};
+
+shared_layout! {
+    struct ValueState = b"value   " {
+        own: RLockState,
+    }
+}
+
+/// A number that processes share.
+///
+/// ```
+/// let counter = ipc_demo::Value::new(40_i32)?;
+/// assert_eq!(counter.update(|n| n + 1)?, 41);
+/// {
+///     let _guard = counter.lock()?; // several steps that others must not come between
+///     counter.set(counter.get() + 1);
+/// }
+/// assert_eq!(counter.get(), 42);
+/// # Ok::<(), ipc_demo::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Value<T: Plain> {
+    state: Mapping<ValueState>,
+    lock_choice: ValueLock,
+    own_pid: u32,
+    number: std::marker::PhantomData<T>,
+}
+
+impl<T: Plain> Value<T> {
+    /// Makes a value with a lock of its own, which its holder may take again.
+    ///
+    /// # Errors
+    /// [`Error::Os`](crate::ipc::Error::Os) if there is no memory or no descriptor for it.
+    pub fn new(initial: T) -> Result<Self> {
+        Value::create(initial, ValueLock::Own)
+    }
+
+    /// Makes a value that is changed under `lock`, which may protect other things as well.
+    ///
+    /// If a holder of `lock` dies, an [`update`](Self::update) may be the one that is told, and tells nobody: who needs to
+    /// know takes the lock itself.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_lock(initial: T, lock: &impl AnyLock) -> Result<Self> {
+        Value::create(initial, lock.lock_choice())
+    }
+
+    /// Makes a value without a lock. A [`get`](Self::get) and a [`set`](Self::set) that belong together lose what others
+    /// set between them; an [`update`](Self::update) is atomic all the same.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn unlocked(initial: T) -> Result<Self> {
+        Value::create(initial, ValueLock::Nobody)
+    }
+
+    fn create(initial: T, lock_choice: ValueLock) -> Result<Self> {
+        // Eight bytes whatever the type, so that a value of another type never ends behind the memory.
+        let state =
+            Mapping::create(size_of::<u64>(), |state: &ValueState| state.own.init()).map_err(os("make a value"))?;
+        let value = Value::of(state, lock_choice);
+        value.set(initial);
+        Ok(value)
+    }
+
+    fn of(state: Mapping<ValueState>, lock_choice: ValueLock) -> Self {
+        Value { state, lock_choice, own_pid: std::process::id(), number: std::marker::PhantomData }
+    }
+
+    #[inline]
+    fn atom(&self) -> &T::Atom {
+        &self.state.tail_as()[0]
+    }
+
+    /// The number: one atomic load. Takes no lock.
+    #[inline]
+    pub fn get(&self) -> T {
+        T::load(self.atom())
+    }
+
+    /// Sets the number: one atomic store. Takes no lock.
+    #[inline]
+    pub fn set(&self, number: T) {
+        number.store(self.atom());
+    }
+
+    /// Replaces the number by what `change` makes of it, as one step, and returns the new one.
+    ///
+    /// With a lock, nobody who holds it sees the step in the middle of theirs. Without, `change` is asked again if another
+    /// process came between; with a lock only if that one did not take it.
+    ///
+    /// # Errors
+    /// [`Error::WouldDeadlock`](crate::ipc::Error::WouldDeadlock) if the value was given a [`Lock`](crate::ipc::Lock) that this thread
+    /// holds.
+    ///
+    /// # Death
+    /// Whoever is killed in an update has made it or has not: there is nothing between.
+    #[inline]
+    pub fn update(&self, change: impl FnMut(T) -> T) -> Result<T> {
+        let _guard = self.lock_choice.acquire_if_any(&self.state.own, self.own_pid)?;
+        Ok(plain::update(self.atom(), change))
+    }
+
+    /// Takes the value's lock, waiting as long as another holds it.
+    ///
+    /// # Errors
+    /// [`Error::NoLock`](crate::ipc::Error::NoLock) if it was made without one, and what [`Lock::acquire`](crate::ipc::Lock::acquire)
+    /// says of a given one.
+    ///
+    /// # Standard
+    /// Python `with value.get_lock():`.
+    pub fn lock(&self) -> Result<ValueGuard<'_>> {
+        self.lock_choice.acquire(&self.state.own, self.own_pid)
+    }
+}
+
+impl<T: Plain> fmt::Debug for Value<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value").field("value", &self.get()).finish_non_exhaustive()
+    }
+}
+
+sent_in_roles!(
+    [T: Plain] Value<T>, "a Value", |value, _| Ok((&value.state, &value.lock_choice)),
+    |(state, lock_choice): (Mapping<ValueState>, ValueLock)| Ok(Value::of(state, lock_choice))
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::test_util::watchdog;
+    use crate::{Error, Lock, RLock};
+    use std::thread;
+
+    fn keeps<T: Plain>(numbers: &[T]) {
+        let value = Value::new(T::default()).expect("a value");
+        assert_eq!(value.get(), T::default());
+        for &number in numbers {
+            value.set(number);
+            assert_eq!(value.get(), number);
+            assert_eq!(value.update(|_| T::default()).expect("free"), T::default());
+            assert_eq!(value.update(|_| number).expect("free"), number);
+        }
+    }
+
+    #[test]
+    fn every_type_keeps_its_numbers() {
+        let _watchdog = watchdog();
+        keeps(&[i8::MIN, -1, i8::MAX]);
+        keeps(&[u8::MAX]);
+        keeps(&[i16::MIN, -1, i16::MAX]);
+        keeps(&[u16::MAX]);
+        keeps(&[i32::MIN, -1, i32::MAX]);
+        keeps(&[u32::MAX]);
+        keeps(&[i64::MIN, -1, i64::MAX]);
+        keeps(&[u64::MAX]);
+        keeps(&[f32::MIN, -0.5, f32::INFINITY]);
+        keeps(&[f64::MIN_POSITIVE, -0.5, f64::NEG_INFINITY]);
+        let nan = Value::new(f64::NAN).expect("a value");
+        assert!(nan.update(|n| n + 1.0).expect("free").is_nan(), "compared by its bits");
+    }
+
+    fn count_with_threads(value: &Value<u32>, step: impl Fn(&Value<u32>) + Sync) -> u32 {
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..5_000).for_each(|_| step(value)));
+            }
+        });
+        value.get()
+    }
+
+    #[test]
+    fn update_is_atomic_with_and_without_a_lock() {
+        let _watchdog = watchdog();
+        let (lock, rlock) = (Lock::new().expect("a lock"), RLock::new().expect("a lock"));
+        let values = [Value::new(0), Value::unlocked(0), Value::with_lock(0, &lock), Value::with_lock(0, &rlock)];
+        for value in values {
+            let counted = count_with_threads(&value.expect("a value"), |value| {
+                value.update(|n| n + 1).expect("free");
+            });
+            assert_eq!(counted, 20_000);
+        }
+    }
+
+    #[test]
+    fn steps_under_the_lock_and_updates_do_not_lose_each_other() {
+        let _watchdog = watchdog();
+        let value = Value::new(0).expect("a value");
+        let counted = count_with_threads(&value, |value| {
+            let _guard = value.lock().expect("free");
+            value.set(value.get() + 1);
+            value.update(|n| n + 1).expect("its own lock may be taken again");
+        });
+        assert_eq!(counted, 40_000);
+    }
+
+    #[test]
+    fn update_is_not_lost_to_a_plain_set() {
+        // The set in the middle takes no lock; the update sees it and asks again.
+        let value = Value::new(1).expect("a value");
+        let mut asked = Vec::new();
+        let last = value.update(|n| {
+            if asked.is_empty() {
+                value.set(10);
+            }
+            asked.push(n);
+            n + 1
+        });
+        assert_eq!((last.expect("free"), asked), (11, vec![1, 10]));
+    }
+
+    #[test]
+    fn lock_of_an_unlocked_value_is_an_error() {
+        assert!(matches!(Value::unlocked(0_u8).expect("a value").lock(), Err(Error::NoLock)));
+    }
+
+    #[test]
+    fn given_lock_that_this_thread_holds_is_an_error() {
+        let lock = Lock::new().expect("a lock");
+        let value = Value::with_lock(0, &lock).expect("a value");
+        let guard = lock.acquire().expect("free");
+        assert!(matches!(value.update(|n| n + 1), Err(Error::WouldDeadlock)));
+        drop(guard);
+        assert_eq!(value.update(|n| n + 1).expect("free"), 1);
+    }
+}

@@ -1,0 +1,310 @@
+//! Who did what from when to when, and what went from whom to whom: what every picture of a run is drawn from.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+use super::classify::{Class, Ending, SpanKind, Subject, classify};
+use super::event::{Event, Fact, RUNNER};
+use super::matching::Matcher;
+
+/// What the process of a manager is called: it tells nothing itself.
+const MANAGER: &str = "manager";
+
+/// A run, ready to be drawn.
+#[derive(Debug)]
+pub(super) struct RunModel<'a> {
+    /// The runner first, then its manager if it has one, then the workers in the order of starting.
+    pub(super) lanes: Vec<Lane<'a>>,
+    pub(super) edges: Vec<Edge<'a>>,
+    /// When the last thing happened.
+    pub(super) ended_us: f64,
+    pub(super) started: Option<&'a Event>,
+    pub(super) summary: Option<&'a Event>,
+}
+
+/// A process from its start to its end.
+#[derive(Debug)]
+pub(super) struct Lane<'a> {
+    pub(super) name: &'a str,
+    pub(super) pid: u32,
+    pub(super) lane_kind: LaneKind,
+    /// The object of a manager that was made last before it started: what it was started for.
+    pub(super) object: Option<&'a str>,
+    pub(super) began_us: f64,
+    pub(super) ended_us: f64,
+    /// Nothing if its end was not told.
+    pub(super) ending: Option<Ending>,
+    pub(super) moments: Vec<Moment<'a>>,
+    pub(super) spans: Vec<Span<'a>>,
+    /// What it is still doing, as places in `spans`.
+    open: Vec<usize>,
+}
+
+/// What a process is in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LaneKind {
+    Runner,
+    /// Tells nothing itself: it is seen by what others ask it for.
+    Manager,
+    Worker,
+}
+
+/// Something that happened to a process.
+#[derive(Debug)]
+pub(super) struct Moment<'a> {
+    pub(super) at_us: f64,
+    pub(super) event: &'a Event,
+    pub(super) class: Class<'a>,
+}
+
+/// Something that a process did for some time.
+#[derive(Debug)]
+pub(super) struct Span<'a> {
+    pub(super) kind: SpanKind,
+    pub(super) subject: Subject<'a>,
+    pub(super) from_us: f64,
+    pub(super) to_us: f64,
+}
+
+/// Why something went from one process to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum EdgeKind {
+    Message,
+    Reply,
+    Item,
+    /// A manager is asked to do something.
+    Call,
+    /// An item whose taker died goes to another one.
+    Redelivered,
+    /// A lock whose holder died goes to another one.
+    Inherited,
+}
+
+/// Something that went from one process to another.
+#[derive(Debug)]
+pub(super) struct Edge<'a> {
+    pub(super) edge_kind: EdgeKind,
+    /// What it was, if it was a thing with a value.
+    pub(super) value: Option<&'a Value>,
+    pub(super) from: Point,
+    pub(super) to: Point,
+}
+
+/// A place in a picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Point {
+    pub(super) lane: usize,
+    pub(super) at_us: f64,
+}
+
+impl<'a> RunModel<'a> {
+    /// Tells the story of a list of events, in whatever order they were shown.
+    pub(super) fn of(events: &'a [Event]) -> Self {
+        let mut in_order: Vec<&Event> = events.iter().collect();
+        // Stable: what one worker told in the same microsecond stays in its order.
+        in_order.sort_by_key(|event| event.at_us);
+        let mut model = RunModel {
+            lanes: Vec::new(),
+            edges: Vec::new(),
+            ended_us: in_order.last().map_or(0.0, |event| event.at_us as f64),
+            started: events.iter().find(|event| matches!(event.fact, Fact::RunStarted { .. })),
+            summary: events.iter().rfind(|event| matches!(event.fact, Fact::Summary { .. })),
+        };
+        let places = model.gather(&in_order);
+        model.lanes.iter_mut().for_each(Lane::spread_ties);
+        model.follow(&places);
+        for lane in &mut model.lanes {
+            if lane.ending.is_none() {
+                lane.ended_us = model.ended_us.max(lane.began_us);
+            }
+            lane.close_all(lane.ended_us);
+        }
+        model.leave_with_the_dead();
+        model
+    }
+
+    /// What was run.
+    pub(super) fn scenario(&self) -> &'a str {
+        match self.started.map(|event| &event.fact) {
+            Some(Fact::RunStarted { scenario, .. }) => scenario,
+            _ => "a run",
+        }
+    }
+
+    /// Whether the lanes are about different objects, so that each has to say about which.
+    pub(super) fn has_objects(&self) -> bool {
+        let mut objects = self.lanes.iter().filter_map(|lane| lane.object);
+        let first = objects.next();
+        objects.any(|object| Some(object) != first)
+    }
+
+    /// Gives every event to the lane of its process. Returns where each of them is: the lane, and its place there.
+    fn gather(&mut self, in_order: &[&'a Event]) -> Vec<(usize, usize)> {
+        let mut lane_of = HashMap::new();
+        let mut object = None;
+        let place_of = |event: &&'a Event| {
+            let class = classify(&event.fact);
+            if let Fact::ObjectMade { object: made, .. } = &event.fact {
+                object = Some(made.as_str());
+            }
+            let index = *lane_of.entry((event.worker.as_str(), event.pid)).or_insert_with(|| {
+                let lane_kind = if event.worker == RUNNER { LaneKind::Runner } else { LaneKind::Worker };
+                let lane = Lane::of(&event.worker, event.pid, lane_kind, event.at_us);
+                self.lanes.push(Lane { object: object.filter(|_| lane_kind == LaneKind::Worker), ..lane });
+                self.lanes.len() - 1
+            });
+            // Who serves as a manager itself has its lane already.
+            if let Some(pid) = class.manager.filter(|pid| *pid != event.pid) {
+                self.lanes.push(Lane::of(MANAGER, pid, LaneKind::Manager, event.at_us));
+            }
+            let lane = &mut self.lanes[index];
+            lane.moments.push(Moment { at_us: event.at_us as f64, event, class });
+            (index, lane.moments.len() - 1)
+        };
+        in_order.iter().map(place_of).collect()
+    }
+
+    fn follow(&mut self, places: &[(usize, usize)]) {
+        let mut matcher = Matcher::default();
+        // Whether items are worked off is told by the first one that is; else a taken item is the taker's for good. What a
+        // manager shows one after the other has nothing to do with each other.
+        let is_done =
+            |lane: &&Lane<'a>| lane.moments.iter().any(|it| matches!(it.class.ends, Some((SpanKind::Working, _))));
+        let done_with: HashSet<Option<&str>> = self.lanes.iter().filter(is_done).map(|lane| lane.object).collect();
+        let manager = self.lanes.iter().position(|lane| lane.lane_kind == LaneKind::Manager);
+        let mut holders: HashMap<Subject<'a>, (usize, usize)> = HashMap::new();
+        for &(index, place) in places {
+            let lane = &mut self.lanes[index];
+            let Moment { at_us, class, .. } = lane.moments[place];
+            let here = Point { lane: index, at_us };
+            if let Some((subject, waited_us)) = class.waited {
+                let before_us = place.checked_sub(1).map_or(lane.began_us, |before| lane.moments[before].at_us);
+                let from_us = (at_us - waited_us as f64).max(before_us);
+                lane.spans.push(Span { kind: SpanKind::Waiting, subject, from_us, to_us: at_us });
+            }
+            if let Some((kind, subject)) = class.ends {
+                lane.close(kind, subject, at_us);
+            }
+            if let Some((kind, subject)) =
+                class.begins.filter(|(kind, _)| *kind != SpanKind::Working || done_with.contains(&lane.object))
+            {
+                let span = lane.open(kind, subject, at_us);
+                let before = (kind == SpanKind::Holding).then(|| holders.insert(subject, (index, span))).flatten();
+                if let Some((holder, held)) = before.filter(|(holder, _)| class.inherits && *holder != index) {
+                    self.inherit(holder, held, here);
+                }
+            }
+            if let Some((edge, sent_at)) = class.transfer.and_then(|transfer| matcher.handle(transfer, here, place)) {
+                let edge = self.in_time(edge, sent_at);
+                self.edges.push(edge);
+            }
+            if let Some(manager) = manager.filter(|_| class.calls) {
+                let to = Point { lane: manager, at_us };
+                self.edges.push(Edge { edge_kind: EdgeKind::Call, value: None, from: here, to });
+            }
+            if let Some(ending) = class.ending {
+                let lane = &mut self.lanes[index];
+                lane.ending = Some(ending);
+                lane.close_all(at_us);
+            }
+        }
+    }
+
+    /// A lock went from a dead holder to the next. The runner may hear of the death only later.
+    fn inherit(&mut self, holder: usize, held: usize, to: Point) {
+        let lane = &mut self.lanes[holder];
+        lane.open.retain(|open| *open != held);
+        let span = &mut lane.spans[held];
+        let over_us = if span.to_us.is_nan() { to.at_us } else { span.to_us.min(to.at_us) };
+        span.to_us = over_us.max(span.from_us);
+        let from = Point { lane: holder, at_us: span.to_us };
+        self.edges.push(Edge { edge_kind: EdgeKind::Inherited, value: None, from, to });
+    }
+
+    /// What a dead worker had taken stayed with it until it died. The runner may hear of the death only later.
+    fn leave_with_the_dead(&mut self) {
+        for edge in self.edges.iter_mut().filter(|edge| edge.edge_kind == EdgeKind::Redelivered) {
+            let taker = &self.lanes[edge.from.lane];
+            if taker.ending.is_some() && taker.ended_us > edge.from.at_us {
+                edge.from.at_us = taker.ended_us.min(edge.to.at_us);
+            }
+        }
+    }
+
+    /// Nothing arrives before it left. A sender that tells of it only afterwards did it at the latest when it arrived.
+    fn in_time(&mut self, mut edge: Edge<'a>, sent_at: usize) -> Edge<'a> {
+        if edge.from.at_us > edge.to.at_us
+            && matches!(edge.edge_kind, EdgeKind::Message | EdgeKind::Reply | EdgeKind::Item)
+        {
+            let moments = &mut self.lanes[edge.from.lane].moments;
+            let is_free = sent_at.checked_sub(1).is_none_or(|before| moments[before].at_us < edge.to.at_us);
+            if is_free {
+                moments[sent_at].at_us = edge.to.at_us;
+                edge.from.at_us = edge.to.at_us;
+            }
+        }
+        edge
+    }
+}
+
+impl<'a> Lane<'a> {
+    fn of(name: &'a str, pid: u32, lane_kind: LaneKind, at_us: u64) -> Self {
+        let at_us = at_us as f64;
+        Lane {
+            name,
+            pid,
+            lane_kind,
+            object: None,
+            began_us: at_us,
+            ended_us: at_us,
+            ending: None,
+            moments: Vec::new(),
+            spans: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+
+    /// What it was started as, and whether as a daemon.
+    pub(super) fn role(&self) -> Option<(&'a str, bool)> {
+        self.moments.iter().find_map(|moment| match &moment.event.fact {
+            Fact::WorkerStarted { role, daemon } => Some((role.as_str(), *daemon)),
+            _ => None,
+        })
+    }
+
+    /// Gives what happened in the same microsecond times of its own within it, in order.
+    fn spread_ties(&mut self) {
+        for together in self.moments.chunk_by_mut(|one, other| one.at_us == other.at_us) {
+            let count = together.len() as f64;
+            for (place, moment) in together.iter_mut().enumerate().skip(1) {
+                moment.at_us += place as f64 / count;
+            }
+        }
+        self.ended_us = self.moments.last().map_or(self.ended_us, |last| last.at_us);
+    }
+
+    fn open(&mut self, kind: SpanKind, subject: Subject<'a>, from_us: f64) -> usize {
+        self.spans.push(Span { kind, subject, from_us, to_us: f64::NAN });
+        self.open.push(self.spans.len() - 1);
+        self.spans.len() - 1
+    }
+
+    fn close(&mut self, kind: SpanKind, subject: Subject<'a>, to_us: f64) {
+        let is_it = |span: &Span<'_>| span.kind == kind && span.subject == subject;
+        if let Some(place) = self.open.iter().rposition(|open| is_it(&self.spans[*open])) {
+            let closed = self.open.remove(place);
+            self.spans[closed].to_us = to_us;
+        }
+    }
+
+    fn close_all(&mut self, to_us: f64) {
+        for open in self.open.drain(..) {
+            let span = &mut self.spans[open];
+            span.to_us = to_us.max(span.from_us);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What became of every item: who made it, who got it, whether it came once and in order.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Completion, Observer};
+use crate::report::{Allowance, Event, Fact};
+
+/// What goes through a queue: a random number, and who made it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Item {
+    pub(super) from: String,
+    /// The how manieth of its maker's it is, from 1.
+    pub(super) number: u64,
+    pub(super) value: f64,
+}
+
+impl Item {
+    /// That it was put.
+    pub(super) fn put(&self) -> Fact {
+        Fact::ItemPut { value: self.value.into(), from: self.from.clone(), number: self.number, size: None }
+    }
+
+    /// That it was got.
+    pub(super) fn got(&self, redelivered: bool) -> Fact {
+        let (from, number) = (self.from.clone(), self.number);
+        Fact::ItemGot { value: self.value.into(), from, number, size: None, redelivered }
+    }
+
+    /// That it was worked off.
+    pub(super) fn done(&self) -> Fact {
+        Fact::TaskDone { value: self.value.into(), from: self.from.clone(), number: self.number }
+    }
+}
+
+/// The books of a queue, kept from what its workers tell.
+#[derive(Debug, Default)]
+pub(crate) struct DeliveryAudit {
+    accounts: BTreeMap<String, Account>,
+    duplicated: u64,
+    out_of_order: bool,
+    /// The last number that a consumer got of a producer.
+    last: BTreeMap<(String, String), u64>,
+}
+
+/// The items of one producer, by number from 1.
+#[derive(Debug, Default)]
+struct Account {
+    put: u64,
+    got: Numbers,
+    done: Numbers,
+}
+
+/// A set of numbers from 1 on, as ranges: items come in order or nearly so, and a run may have no end.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// The last of each range by its first.
+    ranges: BTreeMap<u64, u64>,
+    count: u64,
+}
+
+impl Numbers {
+    /// Adds a number. `false` if it was there.
+    fn add(&mut self, number: u64) -> bool {
+        let before = self.ranges.range(..=number).next_back().map(|(first, last)| (*first, *last));
+        if before.is_some_and(|(_, last)| number <= last) {
+            return false;
+        }
+        let first = before.filter(|(_, last)| last + 1 == number).map_or(number, |(first, _)| first);
+        let last = self.ranges.remove(&(number + 1)).unwrap_or(number);
+        self.ranges.insert(first, last);
+        self.count += 1;
+        true
+    }
+
+    fn highest(&self) -> u64 {
+        self.ranges.last_key_value().map_or(0, |(_, last)| *last)
+    }
+}
+
+impl Observer for DeliveryAudit {
+    fn count(&mut self, event: &Event) {
+        match &event.fact {
+            Fact::ItemPut { from, .. } => self.accounts.entry(from.clone()).or_default().put += 1,
+            Fact::ItemGot { from, number, redelivered, .. } => self.got(&event.worker, from, *number, *redelivered),
+            Fact::TaskDone { from, number, .. } => {
+                self.accounts.entry(from.clone()).or_default().done.add(*number);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl DeliveryAudit {
+    fn got(&mut self, consumer: &str, from: &str, number: u64, redelivered: bool) {
+        let is_new = self.accounts.entry(from.to_owned()).or_default().got.add(number);
+        // Who gets an item of a dead consumer gets it again and late, and is told so.
+        if redelivered {
+            return;
+        }
+        self.duplicated += u64::from(!is_new);
+        let last = self.last.entry((from.to_owned(), consumer.to_owned())).or_default();
+        self.out_of_order |= number <= *last;
+        *last = number;
+    }
+
+    /// How many items were put, when `still_queued` were found in the queue at the end. One that arrived or is there was
+    /// put, whether its producer lived to tell or not.
+    pub(crate) fn produced(&self, still_queued: u64) -> u64 {
+        let told: u64 = self.accounts.values().map(|account| account.put.max(account.got.highest())).sum();
+        told.max(self.consumed() + still_queued)
+    }
+
+    /// How many different items were got.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.accounts.values().map(|account| account.got.count).sum()
+    }
+
+    /// How many different items were done. A consumer that said so and was killed then leaves one that is done again.
+    pub(crate) fn tasks_done(&self) -> u64 {
+        self.accounts.values().map(|account| account.done.count).sum()
+    }
+
+    /// How many items are missing, when `still_queued` were found in the queue at the end.
+    pub(crate) fn lost(&self, still_queued: u64) -> u64 {
+        self.produced(still_queued) - (self.consumed() + still_queued)
+    }
+
+    /// Whether an item came twice, a consumer saw a producer's out of order, or more are missing than workers that were
+    /// stopped or died can have had in their hands: a plain `get` takes an item for good.
+    pub(crate) fn is_broken(&self, still_queued: u64, completion: &Completion) -> bool {
+        self.duplicated > 0 || self.out_of_order || self.lost(still_queued) > completion.interrupted() as u64
+    }
+
+    /// What is missing is put down to workers that held it when they died.
+    pub(crate) fn allowance(&self, still_queued: u64) -> Option<Allowance> {
+        (self.lost(still_queued) > 0).then_some(Allowance::Lost)
+    }
+
+    /// The facts of every queue scenario.
+    pub(crate) fn facts(&self, still_queued: u64) -> Vec<(&'static str, Value)> {
+        vec![
+            ("produced", self.produced(still_queued).into()),
+            ("consumed", self.consumed().into()),
+            ("lost", self.lost(still_queued).into()),
+            ("duplicated", self.duplicated.into()),
+            ("still_queued", still_queued.into()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A producer `p` put `put` items; then the consumers got what the list says.
+    fn audit_of(put: u64, got: &[(&str, u64)]) -> DeliveryAudit {
+        let mut audit = DeliveryAudit::default();
+        let mut tell = |worker: &str, fact| audit.count(&Event { at_us: 0, worker: worker.to_owned(), pid: 1, fact });
+        for number in 1..=put {
+            tell("p", Fact::ItemPut { value: 0.into(), from: "p".to_owned(), number, size: None });
+        }
+        for (consumer, number) in got {
+            let (from, number) = ("p".to_owned(), *number);
+            tell(consumer, Fact::ItemGot { value: 0.into(), from, number, size: None, redelivered: false });
+        }
+        audit
+    }
+
+    fn is_sound(audit: &DeliveryAudit, still_queued: u64) -> bool {
+        !audit.is_broken(still_queued, &Completion::default())
+    }
+
+    #[test]
+    fn each_item_once_and_in_order_is_sound() {
+        assert!(is_sound(&audit_of(3, &[("a", 1), ("a", 2), ("a", 3)]), 0));
+        // Two consumers tell in any order; each sees its own in order.
+        assert!(is_sound(&audit_of(3, &[("a", 2), ("b", 1), ("a", 3)]), 0));
+        assert!(is_sound(&audit_of(3, &[("a", 1)]), 2));
+        assert!(is_sound(&audit_of(0, &[]), 0));
+    }
+
+    #[test]
+    fn numbers_take_room_for_gaps_and_not_for_items() {
+        let mut numbers = Numbers::default();
+        for number in (1..=100_000).filter(|number| number % 50_000 != 0) {
+            assert!(numbers.add(number) && !numbers.add(number));
+        }
+        assert_eq!((numbers.ranges.len(), numbers.count, numbers.highest()), (2, 99_998, 99_999));
+        assert!(numbers.add(50_000) && !numbers.add(50_001) && numbers.add(100_000));
+        assert_eq!((numbers.ranges.len(), numbers.count, numbers.highest()), (1, 100_000, 100_000));
+        assert!(numbers.add(200_000) && numbers.add(199_999) && !numbers.add(200_000));
+        assert_eq!((numbers.ranges.len(), numbers.highest()), (2, 200_000));
+    }
+
+    #[test]
+    fn lost_duplicated_and_disordered_items_are_not() {
+        assert!(!is_sound(&audit_of(3, &[("a", 1), ("a", 2)]), 0));
+        assert!(!is_sound(&audit_of(2, &[("a", 1), ("b", 1), ("a", 2)]), 0));
+        assert!(!is_sound(&audit_of(2, &[("a", 2), ("a", 1)]), 0));
+    }
+
+    #[test]
+    fn one_item_a_dead_worker_is_excused() {
+        let audit = audit_of(3, &[("a", 1), ("a", 3)]);
+        assert_eq!(audit.lost(0), 1);
+        assert!(!audit.is_broken(0, &Completion::deaths(&["a"])) && !audit.is_broken(0, &Completion::cut()));
+        assert_eq!(audit.allowance(0), Some(Allowance::Lost));
+        assert!(audit_of(3, &[]).is_broken(0, &Completion::deaths(&["a"])), "one death loses one item");
+    }
+
+    #[test]
+    fn item_whose_producer_did_not_live_to_tell_was_put() {
+        assert_eq!(audit_of(1, &[("a", 1), ("a", 2)]).produced(0), 2);
+        let one_in_the_queue = audit_of(1, &[("a", 1)]);
+        assert_eq!((one_in_the_queue.produced(1), one_in_the_queue.lost(1)), (2, 0));
+    }
+}

@@ -1,0 +1,260 @@
+//! What the workers told of every turn, held against what is in the manager in the end.
+
+use super::driver::Shown;
+use super::worker::TURNS;
+use crate::ipc::manager::Kind;
+use crate::report::{Allowance, Event, Fact};
+use crate::scenarios::barrier::Rounds;
+use crate::scenarios::delivery_audit::DeliveryAudit;
+use crate::scenarios::{CheckResult, Completion, Observer};
+
+/// The books, a page for each type.
+#[derive(Debug, Default)]
+pub(crate) struct Audit(Vec<Page>);
+
+/// What was told of one type's turn.
+#[derive(Debug, Default)]
+struct Page {
+    /// Changes of containers, and of counters inside locks.
+    changes: u64,
+    items: DeliveryAudit,
+    rounds: Rounds,
+    is_set: bool,
+    seen: u64,
+    seen_too_early: u64,
+}
+
+impl Observer for Audit {
+    fn count(&mut self, event: &Event) {
+        if matches!(event.fact, Fact::ObjectMade { .. }) {
+            self.0.push(Page::default());
+        }
+        let Some(page) = self.0.last_mut() else { return };
+        page.items.count(event);
+        page.rounds.count(event);
+        match &event.fact {
+            Fact::ObjectCalled { object, method, .. } => page.changes += u64::from(is_step(object, method)),
+            Fact::EventSet => page.is_set = true,
+            Fact::EventSeen { .. } => {
+                page.seen += 1;
+                page.seen_too_early += u64::from(!page.is_set);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a call is one of the steps that are counted.
+fn is_step(object: &str, method: &str) -> bool {
+    matches!((object, method), ("dict", "set_item") | (_, "append" | "add" | "set"))
+}
+
+/// A turn, summed up.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sum {
+    steps: u64,
+    /// How many of them the manager, or another worker, knows of.
+    arrived: u64,
+    lost: u64,
+    out_of_turn: u64,
+    broken: bool,
+    /// Whether every step was made that workers were left for.
+    finished: bool,
+    /// Whether a worker that was ended did not tell of a step.
+    unreported: bool,
+}
+
+impl Page {
+    /// `marks` is how many steps left a mark in the manager since the turn began; of queues, how many items are left.
+    fn sum(&self, kind: Kind, marks: u64, workers: u32, is_shared: bool, completion: &Completion) -> Sum {
+        let all = u64::from(workers * TURNS);
+        let excused = completion.died() > 0 && completion.stopped.is_none();
+        match kind {
+            Kind::Condition | Kind::Queue | Kind::JoinableQueue => {
+                let arrived = self.items.consumed();
+                let done = if kind == Kind::JoinableQueue { self.items.tasks_done() } else { arrived };
+                // Of a queue with leases the marks are unfinished tasks: those that were taken are no longer queued.
+                let queued =
+                    if kind == Kind::JoinableQueue { marks.min(self.items.produced(0) - arrived) } else { marks };
+                // What a worker dies with is given to another: whatever was taken is done, or can still be.
+                let untold = arrived.saturating_sub(done + marks);
+                Sum {
+                    steps: self.items.produced(queued),
+                    arrived,
+                    lost: self.items.lost(queued),
+                    out_of_turn: 0,
+                    broken: self.items.is_broken(queued, completion) || untold > completion.interrupted() as u64,
+                    finished: excused || (arrived == all && marks == 0),
+                    unreported: untold > 0,
+                }
+            }
+            Kind::Event => Sum {
+                steps: self.seen,
+                arrived: self.seen,
+                out_of_turn: self.seen_too_early,
+                broken: self.seen_too_early > 0,
+                finished: excused || self.seen == u64::from(workers),
+                ..Sum::default()
+            },
+            Kind::Barrier => {
+                let (completed, too_early) = (self.rounds.completed(workers), self.rounds.too_early(workers));
+                Sum {
+                    steps: completed,
+                    arrived: completed,
+                    out_of_turn: too_early,
+                    broken: too_early > 0,
+                    finished: excused || completed == u64::from(TURNS),
+                    ..Sum::default()
+                }
+            }
+            _ => {
+                let all = if kind == Kind::Dict { u64::from(workers) } else { all };
+                let steps = self.changes;
+                let lost = steps.saturating_sub(marks);
+                // Who was ended before it could tell has done one step more than it told; others do what they like.
+                let untold = if is_shared { 0 } else { marks.saturating_sub(steps) };
+                Sum {
+                    steps,
+                    arrived: marks.min(steps),
+                    lost,
+                    out_of_turn: 0,
+                    broken: lost > 0 || untold > completion.interrupted() as u64,
+                    finished: excused || steps == all,
+                    unreported: untold > 0,
+                }
+            }
+        }
+    }
+}
+
+impl Audit {
+    /// Sums up what was shown, `of` as many types as there are to show.
+    pub(super) fn check(
+        &self,
+        shown: &[Shown],
+        of: usize,
+        workers: u32,
+        is_shared: bool,
+        completion: &Completion,
+    ) -> CheckResult {
+        let mut total = Sum { finished: shown.len() == of, ..Sum::default() };
+        let mut is_gone = false;
+        for (page, Shown { kind, fixtures, before }) in self.0.iter().zip(shown) {
+            // What was in the dict before is written again; all other marks are counted.
+            let before = if *kind == Kind::Dict { 0 } else { *before };
+            let Ok(marks) = fixtures.marks(workers) else {
+                is_gone = true;
+                continue;
+            };
+            let sum = page.sum(*kind, marks.saturating_sub(before), workers, is_shared, completion);
+            total.steps += sum.steps;
+            total.arrived += sum.arrived;
+            total.lost += sum.lost;
+            total.out_of_turn += sum.out_of_turn;
+            total.broken |= sum.broken;
+            total.finished &= sum.finished;
+            total.unreported |= sum.unreported;
+        }
+        let numbers = [
+            ("types", shown.len() as u64),
+            ("workers", workers.into()),
+            ("steps", total.steps),
+            ("arrived", total.arrived),
+            ("lost", total.lost),
+            ("out_of_turn", total.out_of_turn),
+        ];
+        let mut facts = numbers.map(|(name, number)| (name, number.into())).to_vec();
+        if is_gone {
+            facts.push(("manager_gone", true.into()));
+        }
+        CheckResult {
+            claim: "no call is lost, and nobody proceeds too early",
+            broken: total.broken,
+            // A manager that was killed takes what it held along, and nobody can finish.
+            finished: total.finished && !is_gone,
+            guaranteed: !is_gone,
+            allowance: match total {
+                Sum { lost: 1.., .. } => Some(Allowance::Lost),
+                Sum { unreported: true, .. } => Some(Allowance::Unreported),
+                _ => (completion.died() > 0).then_some(Allowance::Unfinished),
+            },
+            facts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(facts: impl IntoIterator<Item = Fact>) -> Page {
+        let mut audit = Audit::default();
+        let made = Fact::ObjectMade { object: String::new(), name: None };
+        for fact in std::iter::once(made).chain(facts) {
+            audit.count(&Event { at_us: 0, worker: "worker-1".to_owned(), pid: 1, fact });
+        }
+        audit.0.remove(0)
+    }
+
+    fn called(object: &str, method: &str) -> Fact {
+        Fact::ObjectCalled { object: object.into(), method: method.into(), args: Vec::new(), answer: None }
+    }
+
+    fn holds(page: &Page, kind: Kind, marks: u64, completion: &Completion) -> bool {
+        let sum = page.sum(kind, marks, 2, false, completion);
+        !sum.broken && sum.finished
+    }
+
+    fn endings() -> (Completion, Completion) {
+        (Completion::default(), Completion::deaths(&["worker-1"]))
+    }
+
+    #[test]
+    fn step_that_left_no_mark_is_lost() {
+        let (whole, one_died) = &endings();
+        let all = page((0..6).map(|_| called("list", "append")));
+        assert!(holds(&all, Kind::List, 6, whole));
+        assert!(!holds(&all, Kind::List, 5, one_died), "a death excuses no loss");
+        assert_eq!(all.sum(Kind::List, 5, 2, false, whole).lost, 1);
+        assert!(!holds(&all, Kind::List, 7, whole), "one that nobody did");
+        assert!(holds(&all, Kind::List, 7, one_died), "the dead did not tell it");
+        assert!(!all.sum(Kind::List, 7, 2, true, whole).broken, "others are there too");
+        let some = page((0..4).map(|_| called("count", "set")));
+        assert!(!holds(&some, Kind::Lock, 4, whole) && holds(&some, Kind::Lock, 4, one_died));
+        let besides = page([called("namespace", "set_item"), called("queue", "qsize")]);
+        assert_eq!(besides.changes, 0);
+    }
+
+    #[test]
+    fn who_goes_on_before_the_event_breaks_the_claim() {
+        let (whole, one_died) = &endings();
+        let seen = || Fact::EventSeen { waited_us: 0 };
+        let orderly = page([Fact::EventAwaited, Fact::EventAwaited, Fact::EventSet, seen(), seen()]);
+        assert!(holds(&orderly, Kind::Event, 0, whole));
+        let early = page([Fact::EventAwaited, seen(), Fact::EventSet, seen()]);
+        assert!(!holds(&early, Kind::Event, 0, one_died));
+        let missing = page([Fact::EventSet, seen()]);
+        assert!(!holds(&missing, Kind::Event, 0, whole) && holds(&missing, Kind::Event, 0, one_died));
+    }
+
+    #[test]
+    fn item_may_be_lost_with_its_taker_but_no_task() {
+        let (whole, one_died) = &endings();
+        let put = |number: u64| Fact::ItemPut { value: number.into(), from: "worker-1".into(), number, size: None };
+        let got = |number: u64| {
+            let from = "worker-1".into();
+            Fact::ItemGot { value: number.into(), from, number, size: None, redelivered: false }
+        };
+        let done = |number| Fact::TaskDone { value: 0.into(), from: "worker-1".into(), number };
+        let all_but_one = page((1..=6).map(put).chain((1..=5).map(got)));
+        assert!(holds(&all_but_one, Kind::Queue, 0, one_died) && !holds(&all_but_one, Kind::Queue, 0, whole));
+        assert!(!holds(&all_but_one, Kind::Queue, 1, whole), "nobody took it");
+        let taken = || (1..=6).map(put).chain((1..=6).map(got));
+        let one_untold = page(taken().chain((1..=5).map(done)));
+        assert!(!holds(&one_untold, Kind::JoinableQueue, 0, whole), "a task is lost");
+        let untold = one_untold.sum(Kind::JoinableQueue, 0, 2, false, one_died);
+        assert!(!untold.broken && untold.unreported, "the dead did it and did not tell");
+        assert!(holds(&page(taken().chain((1..=5).map(done))), Kind::JoinableQueue, 1, one_died), "it is still there");
+        assert!(holds(&page(taken().chain((1..=6).map(done))), Kind::JoinableQueue, 0, whole));
+    }
+}

@@ -1,0 +1,194 @@
+//! A type's turn, from the runner's side: makes the objects, starts the workers, does its own part, looks before and after.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::fixtures::{Fixtures, Source};
+use super::worker::{TURNS, Worker};
+use crate::ipc::manager::{self, Condition, JoinableQueue, Kind, List, Method, Queue, Variant};
+use crate::report::{Event, Fact};
+use crate::scenarios::runner::Runner;
+
+/// Before an event is set, and between two goods, at speed 1.
+const DELIVERY: Duration = Duration::from_millis(200);
+/// No wait for a worker that holds a lock is longer than this without looking whether the run was cut short.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Who puts the goods.
+pub(super) const SUPPLIER: &str = "runner";
+
+/// A type's turn that was begun: what the workers tell of it is held against what is in the manager in the end.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) kind: Kind,
+    pub(super) fixtures: Fixtures,
+    /// The marks that were there before.
+    pub(super) before: u64,
+}
+
+/// A manager, a stage, and how many workers come.
+pub(super) struct Driver<'c, 's> {
+    source: Source<'c>,
+    runner: &'c mut Runner<'s>,
+    workers: u32,
+    /// The workers of this turn that have ended.
+    gone: HashSet<u32>,
+    /// The tasks of this turn that are done, by maker and number.
+    done: HashSet<(String, u64)>,
+}
+
+impl<'c, 's> Driver<'c, 's> {
+    pub(super) fn new(source: Source<'c>, runner: &'c mut Runner<'s>, workers: u32) -> Self {
+        Driver { source, runner, workers, gone: HashSet::new(), done: HashSet::new() }
+    }
+
+    pub(super) fn is_cut(&mut self) -> bool {
+        self.runner.is_cut()
+    }
+
+    /// Makes the objects and shows them.
+    pub(super) fn begin(&mut self, kind: Kind) -> anyhow::Result<Shown> {
+        let fixtures = Fixtures::make(kind, self.source, self.workers)?;
+        let name = self.source.name_of(kind);
+        self.runner.emit(Fact::ObjectMade { object: kind.name().to_owned(), name })?;
+        self.show(&fixtures)?;
+        let before = fixtures.marks(self.workers)?;
+        Ok(Shown { kind, fixtures, before })
+    }
+
+    /// Lets the workers at them, and shows what became of them.
+    pub(super) fn perform(&mut self, shown: &Shown) -> anyhow::Result<()> {
+        let fixtures = &shown.fixtures;
+        self.gone.clear();
+        self.done.clear();
+        for number in 1..=self.workers {
+            self.runner.spawn(&format!("worker-{number}"), false, |ctx| Worker {
+                ctx,
+                number,
+                fixtures: fixtures.clone(),
+            })?;
+        }
+        match fixtures {
+            Fixtures::Condition { condition, goods } => self.deliver(condition, goods)?,
+            Fixtures::Event { event } => self.signal(event)?,
+            Fixtures::Queue { queue } => self.end_queue(queue)?,
+            Fixtures::JoinableQueue { queue } => self.end_tasks(queue)?,
+            _ => {}
+        }
+        self.runner.watch()?;
+        if self.is_cut() { Ok(()) } else { self.show(fixtures) }
+    }
+
+    fn show(&mut self, fixtures: &Fixtures) -> anyhow::Result<()> {
+        let (object, sight) = fixtures.sight();
+        let value = sight.call_by_name(Method::Snapshot, Vec::new(), None)?.map(|copy| copy.to_json());
+        self.runner.emit(Fact::ObjectShown { object: object.to_owned(), value: value.unwrap_or_default() })
+    }
+
+    /// Watches until each worker has told something, or ended. Whether the run goes on then.
+    fn watch_until_each(&mut self, has_told: impl Fn(&Fact) -> bool) -> anyhow::Result<bool> {
+        let (mut told, workers) = (HashSet::new(), self.workers as usize);
+        let Driver { runner, gone, done, .. } = self;
+        runner.watch_while(|news| {
+            note(news, gone, done);
+            told.extend(news.iter().filter(|event| has_told(&event.fact)).map(|event| event.pid));
+            Ok(told.union(gone).count() < workers)
+        })?;
+        Ok(!self.is_cut())
+    }
+
+    fn deliver(&mut self, condition: &Condition, goods: &List) -> anyhow::Result<()> {
+        if !self.watch_until_each(|fact| matches!(fact, Fact::ConditionWaiting { .. }))? {
+            return Ok(());
+        }
+        for number in 1..=u64::from(self.workers * TURNS) {
+            let put = Fact::ItemPut { value: number.into(), from: SUPPLIER.to_owned(), number, size: None };
+            if !self.change(condition, || goods.push(number), Some(put))? {
+                return Ok(());
+            }
+            self.runner.watch_for(DELIVERY)?;
+        }
+        // One for each: a null is the end of it.
+        for _ in 0..self.workers {
+            if !self.change(condition, || goods.push(Variant::Null), None)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes what a condition is about, and wakes one who waits for it. Whether the run goes on then.
+    fn change(
+        &mut self,
+        condition: &Condition,
+        change: impl FnOnce() -> crate::ipc::Result<()>,
+        told: Option<Fact>,
+    ) -> anyhow::Result<bool> {
+        while !self.is_cut() {
+            let Some(lock) = condition.acquire_timeout(LOOK_EVERY)? else { continue };
+            // With the time before: nobody is seen to take what was not put.
+            let at_us = self.runner.now_us();
+            change()?;
+            lock.notify(1)?;
+            told.map_or(Ok(()), |fact| self.runner.emit_at(at_us, fact))?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn signal(&mut self, event: &manager::Event) -> anyhow::Result<()> {
+        if self.watch_until_each(|fact| matches!(fact, Fact::EventAwaited))? {
+            self.runner.watch_for(DELIVERY)?;
+            // With the time before: nobody is seen to go on before it.
+            let at_us = self.runner.now_us();
+            event.set()?;
+            self.runner.emit_at(at_us, Fact::EventSet)?;
+        }
+        Ok(())
+    }
+
+    fn end_queue(&mut self, queue: &Queue) -> anyhow::Result<()> {
+        if self.watch_until_each(has_put_all)? {
+            queue.shutdown(false)?;
+        }
+        Ok(())
+    }
+
+    /// Nobody is sent home before all is done: what a worker dies with goes to another.
+    fn end_tasks(&mut self, queue: &JoinableQueue) -> anyhow::Result<()> {
+        if !self.watch_until_each(has_put_all)? {
+            return Ok(());
+        }
+        let (mut joined, workers) = (false, self.workers as usize);
+        let Driver { runner, gone, done, .. } = self;
+        runner.watch_while(|news| {
+            note(news, gone, done);
+            joined = queue.join_timeout(Duration::ZERO)?;
+            Ok(!joined && gone.len() < workers)
+        })?;
+        if joined {
+            // Who did the last task may still have to tell.
+            runner.settle(|news| {
+                note(news, gone, done);
+                done.len() < workers * TURNS as usize
+            })?;
+            runner.emit(Fact::QueueJoined { tasks: done.len() as u64 })?;
+        }
+        Ok(queue.shutdown(false)?)
+    }
+}
+
+/// Notes who has ended, and which tasks are done.
+fn note(news: &[Event], gone: &mut HashSet<u32>, done: &mut HashSet<(String, u64)>) {
+    for event in news {
+        match &event.fact {
+            Fact::WorkerExited { .. } => _ = gone.insert(event.pid),
+            Fact::TaskDone { from, number, .. } => _ = done.insert((from.clone(), *number)),
+            _ => {}
+        }
+    }
+}
+
+/// The first thing that a worker does after its last put is to ask how many items there are.
+fn has_put_all(fact: &Fact) -> bool {
+    matches!(fact, Fact::ObjectCalled { method, .. } if method == "qsize")
+}

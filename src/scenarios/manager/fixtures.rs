@@ -1,0 +1,171 @@
+//! The objects that a type is shown with: made in a manager, given to workers, and read in the end.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ipc::Result;
+use crate::ipc::manager::{
+    Array, Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, Kind, List, Lock, Manager, Namespace,
+    Object, Proxy, Queue, RLock, Semaphore, Value, Variant,
+};
+
+/// How many numbers the array has.
+pub(super) const PLACES: usize = 4;
+/// The attribute of the namespace that everybody adds to.
+pub(super) const TOTAL: &str = "total";
+
+/// The objects of one type's turn, in the runner and in the workers' roles.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Fixtures {
+    List { list: List },
+    Dict { dict: Dict },
+    Namespace { namespace: Namespace },
+    Value { value: Value },
+    Array { array: Array },
+    Lock { lock: Lock, count: Value },
+    RLock { lock: RLock, count: Value },
+    Semaphore { semaphore: Semaphore, count: Value },
+    BoundedSemaphore { semaphore: BoundedSemaphore, count: Value },
+    Condition { condition: Condition, goods: List },
+    Event { event: Event },
+    Barrier { barrier: Barrier },
+    Queue { queue: Queue },
+    JoinableQueue { queue: JoinableQueue },
+}
+
+/// Where objects come from: a manager, and whether they are to be there for other clients too.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) manager: &'a Manager,
+    pub(super) is_shared: bool,
+}
+
+impl Source<'_> {
+    /// The name of an object that other clients may use at the same time without getting into each other's way.
+    pub(super) fn name_of(self, kind: Kind) -> Option<String> {
+        use Kind::{Array, BoundedSemaphore, Dict, List, Lock, Namespace, RLock, Semaphore, Value};
+        let can_be =
+            matches!(kind, List | Dict | Namespace | Value | Array | Lock | RLock | Semaphore | BoundedSemaphore);
+        (self.is_shared && can_be).then(|| kind.name().to_lowercase())
+    }
+
+    fn make<P: Proxy>(self, args: Vec<Variant>) -> Result<P> {
+        self.make_called(self.name_of(P::KIND), args)
+    }
+
+    fn make_called<P: Proxy>(self, name: Option<String>, args: Vec<Variant>) -> Result<P> {
+        match name {
+            Some(name) => self.manager.make_named(&name, args),
+            None => self.manager.make(args),
+        }
+    }
+
+    /// What a lock of this type protects, and shares its fate with.
+    fn count(self, kind: Kind) -> Result<Value> {
+        self.make_called(self.name_of(kind).map(|name| format!("{name}.count")), vec!["Q".into(), 0.into()])
+    }
+}
+
+impl Fixtures {
+    /// Makes what a type is shown with, for so many workers.
+    pub(super) fn make(kind: Kind, source: Source<'_>, workers: u32) -> Result<Self> {
+        Ok(match kind {
+            Kind::List => Fixtures::List { list: source.make(vec![])? },
+            Kind::Dict => Fixtures::Dict { dict: source.make(vec![])? },
+            Kind::Namespace => {
+                let namespace: Namespace = source.make(vec![])?;
+                namespace.at([TOTAL]).compare_and_swap(None, Some(0.into()))?;
+                Fixtures::Namespace { namespace }
+            }
+            Kind::Value => Fixtures::Value { value: source.make(vec!["Q".into(), 0.into()])? },
+            Kind::Array => {
+                let zeros = std::iter::repeat_n(Variant::from(0), PLACES).collect();
+                Fixtures::Array { array: source.make(vec!["Q".into(), zeros])? }
+            }
+            Kind::Lock => Fixtures::Lock { lock: source.make(vec![])?, count: source.count(kind)? },
+            Kind::RLock => Fixtures::RLock { lock: source.make(vec![])?, count: source.count(kind)? },
+            Kind::Semaphore => {
+                Fixtures::Semaphore { semaphore: source.make(vec![1.into()])?, count: source.count(kind)? }
+            }
+            Kind::BoundedSemaphore => {
+                Fixtures::BoundedSemaphore { semaphore: source.make(vec![1.into()])?, count: source.count(kind)? }
+            }
+            Kind::Condition => {
+                let (condition, goods) = (source.make(vec![])?, source.manager.list()?);
+                Fixtures::Condition { condition, goods }
+            }
+            Kind::Event => Fixtures::Event { event: source.make(vec![])? },
+            Kind::Barrier => Fixtures::Barrier { barrier: source.make(vec![workers.into()])? },
+            Kind::Queue => Fixtures::Queue { queue: source.make(vec![])? },
+            Kind::JoinableQueue => Fixtures::JoinableQueue { queue: source.make(vec![])? },
+        })
+    }
+
+    /// The object that is worth looking at.
+    pub(super) fn sight(&self) -> (&'static str, &Object) {
+        match self {
+            Fixtures::List { list } => ("list", list.object()),
+            Fixtures::Dict { dict } => ("dict", dict.object()),
+            Fixtures::Namespace { namespace } => ("namespace", namespace.object()),
+            Fixtures::Value { value } => ("value", value.object()),
+            Fixtures::Array { array } => ("array", array.object()),
+            Fixtures::Lock { count, .. }
+            | Fixtures::RLock { count, .. }
+            | Fixtures::Semaphore { count, .. }
+            | Fixtures::BoundedSemaphore { count, .. } => ("count", count.object()),
+            Fixtures::Condition { goods, .. } => ("goods", goods.object()),
+            Fixtures::Event { event } => ("event", event.object()),
+            Fixtures::Barrier { barrier } => ("waiting", barrier.object()),
+            Fixtures::Queue { queue } => ("queue", queue.object()),
+            Fixtures::JoinableQueue { queue } => ("queue", queue.object()),
+        }
+    }
+
+    /// How many steps have left their mark; of a queue, how many items are left.
+    pub(super) fn marks(&self, workers: u32) -> Result<u64> {
+        let number = |variant: Variant| variant.as_int().unwrap_or_default();
+        Ok(match self {
+            Fixtures::List { list } => list.len()? as u64,
+            // A null is no item: it was put for a worker that did not live to take it.
+            Fixtures::Condition { goods, .. } => goods.copy()?.iter().filter(|item| !item.is_null()).count() as u64,
+            Fixtures::Dict { dict } => {
+                let entries = dict.copy()?;
+                let is_written =
+                    |key: &String| entries.get(&key.as_str().into()).and_then(Variant::as_str) == Some(key);
+                (1..=workers).map(key_of).filter(is_written).count() as u64
+            }
+            Fixtures::Namespace { namespace } => namespace.get(TOTAL)?.map(number).unwrap_or_default(),
+            Fixtures::Value { value: count }
+            | Fixtures::Lock { count, .. }
+            | Fixtures::RLock { count, .. }
+            | Fixtures::Semaphore { count, .. }
+            | Fixtures::BoundedSemaphore { count, .. } => number(count.get()?),
+            Fixtures::Array { array } => array.copy()?.into_iter().map(number).sum(),
+            Fixtures::Queue { queue } => queue.qsize()? as u64,
+            Fixtures::JoinableQueue { queue } => queue.unfinished()? as u64,
+            Fixtures::Event { .. } | Fixtures::Barrier { .. } => 0,
+        })
+    }
+}
+
+/// What a worker writes into the dict, as key and as value: the first an `a`, as the reference program does.
+pub(super) fn key_of(worker: u32) -> String {
+    let mut rest = worker;
+    let mut letters = Vec::new();
+    while rest > 0 {
+        letters.push(char::from(b'a' + ((rest - 1) % 26) as u8));
+        rest = (rest - 1) / 26;
+    }
+    letters.into_iter().rev().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_worker_has_a_key_of_its_own() {
+        assert_eq!([1, 2, 26, 27, 52, 53, 500].map(key_of), ["a", "b", "z", "aa", "az", "ba", "sf"]);
+        assert_eq!((1..=500).map(key_of).collect::<BTreeSet<_>>().len(), 500);
+    }
+}

@@ -1,0 +1,266 @@
+//! The workers' side: each does the same with the objects of the turn, and tells what it did.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::driver::SUPPLIER;
+use super::fixtures::{Fixtures, PLACES, TOTAL, key_of};
+use crate::ipc::manager::{Barrier, Condition, Failure, Guard, JoinableQueue, List, Queue, RLock, Value, Variant};
+use crate::ipc::{Error, Result, Role, RoleResult};
+use crate::report::Fact;
+use crate::scenarios::worker::WorkerContext;
+
+/// How often a worker does its part.
+pub(super) const TURNS: u32 = 3;
+/// How long a step takes, at speed 1.
+const STEP: Duration = Duration::from_millis(100);
+/// Why a barrier breaks here.
+pub(super) const PARTY_DIED: &str = "a party died";
+
+/// Somebody who works at an object of a manager.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Worker {
+    pub(super) ctx: WorkerContext,
+    pub(super) number: u32,
+    pub(super) fixtures: Fixtures,
+}
+
+impl Role for Worker {
+    const NAME: &'static str = "manager.worker";
+
+    fn run(self) -> RoleResult {
+        let ctx = &self.ctx;
+        let me = Me { ctx, name: ctx.name().to_owned() };
+        match self.fixtures {
+            Fixtures::Dict { dict } => {
+                let key = key_of(self.number);
+                dict.insert(key.as_str(), key.as_str())?;
+                me.called("dict", "set_item", [&key, &key].map(|text| json!(text)), None)?;
+            }
+            Fixtures::List { list } => {
+                me.steps(|_| {
+                    list.push(me.name.as_str())?;
+                    me.called("list", "append", [json!(me.name)], None)
+                })?;
+            }
+            Fixtures::Namespace { namespace } => {
+                me.steps(|_| {
+                    let sum = namespace.add(TOTAL, 1)?;
+                    me.called("namespace", "add", [json!(TOTAL), json!(1)], Some(&sum))
+                })?;
+                namespace.set("by", me.name.as_str())?;
+                me.called("namespace", "set_item", [json!("by"), json!(me.name)], None)?;
+            }
+            Fixtures::Value { value } => {
+                me.steps(|_| me.called("value", "add", [json!(1)], Some(&value.add(1)?)))?;
+            }
+            Fixtures::Array { array } => {
+                me.steps(|turn| {
+                    let place = i64::from(turn) % PLACES as i64;
+                    let sum = array.add(place, 1)?;
+                    me.called("array", "add", [json!(place), json!(1)], Some(&sum))
+                })?;
+            }
+            Fixtures::Lock { lock, count } => {
+                me.steps(|_| me.with_lock("lock", || lock.acquire(), || me.add_one(&count)))?;
+            }
+            Fixtures::RLock { lock, count } => {
+                me.steps(|_| me.with_lock("rlock", || lock.acquire(), || me.add_one_deeper(&lock, &count)))?;
+            }
+            Fixtures::Semaphore { semaphore, count } => {
+                me.steps(|_| me.with_permit("semaphore", || semaphore.acquire(), || me.add_one(&count)))?;
+            }
+            Fixtures::BoundedSemaphore { semaphore, count } => {
+                me.steps(|_| me.with_permit("bounded semaphore", || semaphore.acquire(), || me.add_one(&count)))?;
+            }
+            Fixtures::Condition { condition, goods } => me.consume(&condition, &goods)?,
+            Fixtures::Event { event } => {
+                ctx.emit(&Fact::EventAwaited)?;
+                let asked_us = ctx.now_us();
+                event.wait()?;
+                ctx.emit(&Fact::EventSeen { waited_us: ctx.now_us() - asked_us })?;
+            }
+            Fixtures::Barrier { barrier } => me.meet(&barrier)?,
+            Fixtures::Queue { queue } => me.pass_on(&queue)?,
+            Fixtures::JoinableQueue { queue } => me.do_tasks(&queue)?,
+        }
+        Ok(())
+    }
+}
+
+/// A worker, and what it is called.
+struct Me<'a> {
+    ctx: &'a WorkerContext,
+    name: String,
+}
+
+impl Me<'_> {
+    fn called<const N: usize>(
+        &self,
+        object: &str,
+        method: &str,
+        args: [serde_json::Value; N],
+        answer: Option<&Variant>,
+    ) -> Result<()> {
+        let (object, method, args) = (object.to_owned(), method.to_owned(), args.to_vec());
+        self.ctx.emit(&Fact::ObjectCalled { object, method, args, answer: answer.map(Variant::to_json) })
+    }
+
+    /// Every turn, with a pause between two.
+    fn steps(&self, mut step: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        (1..=TURNS).try_for_each(|turn| {
+            if turn > 1 {
+                self.ctx.pause(STEP);
+            }
+            step(turn)
+        })
+    }
+
+    fn with_lock<'g>(
+        &self,
+        name: &str,
+        acquire: impl FnOnce() -> Result<Guard<'g>>,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let lock = || name.to_owned();
+        self.ctx.emit(&Fact::LockWaiting { lock: lock() })?;
+        let asked_us = self.ctx.now_us();
+        let guard = acquire()?;
+        let since_us = self.ctx.now_us();
+        let (waited_us, abandoned) = (since_us - asked_us, guard.abandoned());
+        self.ctx.emit(&Fact::LockAcquired { lock: lock(), waited_us, abandoned })?;
+        work()?;
+        // With the time before: nobody sees two holders.
+        let at_us = self.ctx.now_us();
+        guard.release()?;
+        self.ctx.emit_at(at_us, &Fact::LockReleased { lock: lock(), held_us: at_us - since_us })
+    }
+
+    fn with_permit<'g>(
+        &self,
+        name: &str,
+        acquire: impl FnOnce() -> Result<Guard<'g>>,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let semaphore = || name.to_owned();
+        self.ctx.emit(&Fact::PermitWaiting { semaphore: semaphore() })?;
+        let asked_us = self.ctx.now_us();
+        let permit = acquire()?;
+        let since_us = self.ctx.now_us();
+        self.ctx.emit(&Fact::PermitAcquired { semaphore: semaphore(), waited_us: since_us - asked_us })?;
+        work()?;
+        // With the time before: nobody sees a holder too many.
+        let at_us = self.ctx.now_us();
+        permit.release()?;
+        self.ctx.emit_at(at_us, &Fact::PermitReleased { semaphore: semaphore(), held_us: at_us - since_us })
+    }
+
+    /// Reads, takes its time, and writes one more: what a lock is for.
+    fn add_one(&self, count: &Value) -> Result<()> {
+        let more = count.get()?.as_int().unwrap_or(0_u64) + 1;
+        self.ctx.pause(STEP);
+        count.set(more)?;
+        self.called("count", "set", [json!(more)], None)
+    }
+
+    /// The same by somebody who takes the lock that this thread holds already.
+    fn add_one_deeper(&self, lock: &RLock, count: &Value) -> Result<()> {
+        let again = lock.acquire()?;
+        self.add_one(count)?;
+        again.release()
+    }
+
+    /// Takes goods whenever there are some, until a null ends it.
+    fn consume(&self, condition: &Condition, goods: &List) -> Result<()> {
+        let not_empty = || "not empty".to_owned();
+        loop {
+            let mut lock = condition.acquire()?;
+            if goods.is_empty()? {
+                self.ctx.emit(&Fact::ConditionWaiting { condition: not_empty() })?;
+                let asked_us = self.ctx.now_us();
+                lock.wait_for(|| Ok(!goods.is_empty()?))?;
+                let waited_us = self.ctx.now_us() - asked_us;
+                self.ctx.emit(&Fact::ConditionMet { condition: not_empty(), waited_us })?;
+            }
+            let Some(number) = goods.pop_at(0)?.and_then(|item| item.as_int()) else { return Ok(()) };
+            let (value, from) = (json!(number), SUPPLIER.to_owned());
+            self.ctx.emit(&Fact::ItemGot { value, from, number, size: None, redelivered: false })?;
+        }
+    }
+
+    /// Waits for the others after every turn.
+    fn meet(&self, barrier: &Barrier) -> Result<()> {
+        for round in 1..=u64::from(TURNS) {
+            self.ctx.pause(STEP);
+            self.ctx.emit(&Fact::BarrierWaiting { round })?;
+            let asked_us = self.ctx.now_us();
+            match barrier.wait() {
+                Ok(_) => {
+                    let waited_us = self.ctx.now_us() - asked_us;
+                    self.ctx.emit(&Fact::BarrierPassed { round, waited_us })?;
+                }
+                Err(error) if Barrier::is_broken_error(&error) => {
+                    let cause = PARTY_DIED.to_owned();
+                    return self.ctx.emit(&Fact::BarrierBroken { round, cause, dead_pid: None });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts items of its own, with a note of who made them.
+    fn put_all(&self, put: impl Fn(Variant) -> Result<()>, size: impl Fn() -> Result<usize>) -> Result<()> {
+        self.steps(|turn| {
+            let (value, from, number) = (json!(turn), self.name.clone(), u64::from(turn));
+            put(Variant::from(vec![Variant::from(self.name.as_str()), number.into()]))?;
+            self.ctx.emit(&Fact::ItemPut { value, from, number, size: None })
+        })?;
+        self.called("queue", "qsize", [], Some(&size()?.into()))
+    }
+
+    /// Puts its items and takes whosever there are, until the queue is shut down.
+    fn pass_on(&self, queue: &Queue) -> Result<()> {
+        self.put_all(|item| queue.put(item), || queue.qsize())?;
+        while let Some(item) = unless_shut_down(queue.get())? {
+            let (from, number) = maker(&item);
+            let value = json!(number);
+            self.ctx.emit(&Fact::ItemGot { value, from, number, size: None, redelivered: false })?;
+            self.ctx.pause(STEP);
+        }
+        Ok(())
+    }
+
+    /// The same, and says of each item when it is done.
+    fn do_tasks(&self, queue: &JoinableQueue) -> Result<()> {
+        self.put_all(|item| queue.put(item), || queue.qsize())?;
+        while let Some(task) = unless_shut_down(queue.get())? {
+            let (from, number) = maker(task.item());
+            let (value, redelivered) = (json!(number), task.deliveries() > 1);
+            let got = Fact::ItemGot { value: value.clone(), from: from.clone(), number, size: None, redelivered };
+            self.ctx.emit(&got)?;
+            self.ctx.pause(STEP);
+            task.task_done()?;
+            self.ctx.emit(&Fact::TaskDone { value, from, number })?;
+        }
+        Ok(())
+    }
+}
+
+/// Who made an item, and the how manieth of its it is.
+fn maker(item: &Variant) -> (String, u64) {
+    match item.as_list() {
+        Some([from, number]) => (from.as_str().unwrap_or_default().to_owned(), number.as_int().unwrap_or_default()),
+        _ => Default::default(),
+    }
+}
+
+/// `None` when there will be nothing more.
+fn unless_shut_down<T>(got: Result<T>) -> Result<Option<T>> {
+    match got {
+        Err(Error::Managed { source, .. }) if *source == Failure::ShutDown => Ok(None),
+        got => got.map(Some),
+    }
+}

@@ -1,0 +1,82 @@
+//! What every worker of a scenario has: a line to the runner, the pace, and chance.
+
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+
+use super::kill::is_at;
+use super::pace::Speed;
+use crate::ipc::{DatagramSender, Error, Result, monotonic_ns};
+use crate::report::Fact;
+use crate::sys::signal::kill_self;
+
+/// What a worker tells the runner: when, who, and what (a [`Fact`] as JSON).
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Message {
+    pub(super) worker: u32,
+    pub(super) at_us: u64,
+    pub(super) fact_json: String,
+}
+
+/// A worker at work: tells what it does, and pauses at the run's pace. Stands in its role.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WorkerContext {
+    pub(super) events: DatagramSender<Message>,
+    /// The worker's name.
+    pub(super) name: String,
+    /// The worker's number in the order of starting.
+    pub(super) worker: u32,
+    pub(super) began_ns: u64,
+    pub(super) seed: u64,
+    pub(super) speed: Speed,
+    /// The moment at which the worker kills itself.
+    pub(super) kill_at: Option<String>,
+}
+
+impl WorkerContext {
+    /// The worker's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Tells the runner that something happened, now.
+    pub(crate) fn emit(&self, fact: &Fact) -> Result<()> {
+        self.emit_at(self.now_us(), fact)
+    }
+
+    /// Tells the runner that something happened, with a time from before it: of giving something back, so that nobody else
+    /// is seen to have it earlier.
+    pub(crate) fn emit_at(&self, at_us: u64, fact: &Fact) -> Result<()> {
+        let fact_json = serde_json::to_string(fact).expect("a fact has a JSON form");
+        match self.events.send(&Message { worker: self.worker, at_us, fact_json }) {
+            // The runner is gone, and this process is about to follow it.
+            Err(Error::Disconnected) => return Ok(()),
+            sent => sent?,
+        }
+        match &self.kill_at {
+            Some(moment) if is_at(moment, fact) => {
+                kill_self().map_err(|source| Error::Os { action: "kill itself", source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Microseconds since the run began.
+    pub(crate) fn now_us(&self) -> u64 {
+        monotonic_ns().saturating_sub(self.began_ns) / 1_000
+    }
+
+    /// Pauses for what `at_speed_one` is at the run's speed.
+    pub(crate) fn pause(&self, at_speed_one: Duration) {
+        std::thread::sleep(self.speed.scaled(at_speed_one));
+    }
+
+    /// This worker's own random numbers, the same in every run of the same seed.
+    pub(crate) fn rng(&self) -> StdRng {
+        // Spread by the golden ratio: neighbouring seeds and workers share no sequence.
+        let own = u64::from(self.worker).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        StdRng::seed_from_u64(self.seed ^ own)
+    }
+}
