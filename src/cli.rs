@@ -203,6 +203,7 @@ pub fn run() -> ExitCode {
         return code;
     }
     signal::report_file_limit();
+    signal::unblock_stopping();
     // A worker costs its parent three descriptors, and the usual soft limit of 1024 would end at 340 workers.
     fd::raise_limit();
     // Should it fail, the exit statuses of workers are unknown, and nothing else.

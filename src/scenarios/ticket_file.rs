@@ -18,6 +18,7 @@ use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::outcome::MachineryError;
 use crate::sys::memfd;
 
 /// What is sold when nobody brings a file.
@@ -73,9 +74,14 @@ impl Stock {
 impl TicketFile {
     /// An unnamed copy of the built-in file: nothing of it is left when the last worker has ended.
     pub(super) fn built_in() -> anyhow::Result<Self> {
-        let file = File::from(memfd::create("tickets").context("cannot make a data file in memory")?);
-        file.write_all_at(BUILT_IN.as_bytes(), 0).context("cannot write the data file in memory")?;
-        Ok(TicketFile(file))
+        let made = memfd::create("tickets").and_then(|memfd| {
+            memfd::check_file_limit(BUILT_IN.len() as u64)?;
+            let file = File::from(memfd);
+            file.write_all_at(BUILT_IN.as_bytes(), 0)?;
+            Ok(TicketFile(file))
+        });
+        // The input is the program's own: whatever fails is the machine's.
+        made.context("cannot make a data file in memory").map_err(|error| MachineryError(error).into())
     }
 
     /// The user's own file, to be changed in place. Nobody else may be selling from it.

@@ -133,6 +133,12 @@ pub(crate) fn report_file_limit() {
     debug_assert!(ignored.is_ok(), "SIGXFSZ can be ignored");
 }
 
+/// Lets the signals that stop a run come, although the process was started with them blocked.
+pub(crate) fn unblock_stopping() {
+    let unblocked = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&STOPPING.into_iter().collect()), None);
+    debug_assert!(unblocked.is_ok(), "a mask can be changed");
+}
+
 /// The set that the parent blocks for a worker's start.
 pub(crate) fn blocked_at_start() -> SigSet {
     OF_THE_TERMINAL.into_iter().collect()

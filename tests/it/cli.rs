@@ -468,12 +468,32 @@ fn run_ends_where_workers_cannot_be_killed_by_their_descriptors() {
 
 #[test]
 fn file_size_limit_is_an_error_with_its_cause() {
-    let refused = Demo::run("queue").args(["--speed", "max"]).limit("-f 1000").expect_exit(3);
-    assert!(refused.stderr.contains("at most (ulimit -f)"), "{}", refused.stderr);
+    for (scenario, limit) in [("queue", "-f 1000"), ("tickets", "-f 0")] {
+        let refused = Demo::run(scenario).args(["--speed", "max"]).limit(limit).expect_exit(3);
+        assert!(refused.stderr.contains("at most (ulimit -f)"), "{}", refused.stderr);
+    }
     // Enough to run, and not enough for the trace of it.
     let directory = tempfile::tempdir().expect("a directory");
     let trace = directory.path().join("trace.json");
     let long = ["--speed", "max", "--messages", "5000", "--trace"];
     let run = Demo::run("pipe").args(long).arg(&trace).limit("-f 800").expect_exit(3);
     assert!(run.stderr.contains("File too large"), "{}", run.stderr);
+}
+
+#[test]
+fn run_that_was_started_with_its_stop_signal_blocked_stops() {
+    let mut run = Demo::run("queue").arg("--forever").within(["env", "--block-signal=TERM"]).start();
+    run.until(|event| matches!(event.fact, Fact::ItemGot { .. }));
+    send(run.pid(), Signal::SIGTERM);
+    let (exit_code, _, stderr) = run.finish();
+    assert_eq!(exit_code, Some(143), "{stderr}");
+}
+
+#[test]
+fn manager_options_that_a_run_does_not_use_are_refused() {
+    for args in [["--timeout", "1s", "--type", "list"], ["--timeout", "1s", "--workers", "2"]] {
+        Demo::run("manager").args(args).expect_exit(2);
+    }
+    let long = format!("unix:/{}", "x".repeat(200));
+    Demo::run("manager").args(["--connect", &long, "--authkey-file", "key"]).expect_exit(2);
 }

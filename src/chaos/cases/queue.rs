@@ -5,12 +5,10 @@ mod put;
 
 use std::time::Duration;
 
-use std::sync::Arc;
-
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{IDLE, Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::ipc::{Queue, Result as IpcResult, RoleResult};
+use crate::ipc::{Consumer, Queue, Result as IpcResult, RoleResult};
 use crate::sys::trace::mark;
 use get::{Get, GetEmpty, GetFromPeer};
 use put::{Put, PutFull, PutLong, PutMany, PutToPeer};
@@ -117,22 +115,24 @@ fn look(observation: &mut Observation, queue: &Items, undone: &[u64], done: &[u6
     Ok(effect)
 }
 
-/// A peer waits for items of the victim alone, which leaves the queue.
+/// A peer waits for items of the victim alone, which drops its handle.
 struct Leave {
-    /// One handle in the hands of two threads: it does not count for itself.
-    queue: Arc<Items>,
+    /// The victim's, until it is given to it: this process keeps nothing that could put.
+    queue: Option<Items>,
+    consumer: Consumer<Item>,
     peer: Option<Peer<IpcResult<Option<Item>>>>,
 }
 
 impl Case for Leave {
-    type Handles = Queue<Item>;
+    type Handles = Items;
 
     fn prepare() -> anyhow::Result<Self> {
-        Ok(Leave { queue: Arc::new(queue(4, &[])?), peer: None })
+        let queue = queue(4, &[])?;
+        Ok(Leave { consumer: queue.consumer(), queue: Some(queue), peer: None })
     }
 
     fn handles(&mut self) -> Self::Handles {
-        (*self.queue).clone()
+        self.queue.take().expect("asked for once")
     }
 
     fn run_victim(queue: Self::Handles) -> RoleResult {
@@ -143,15 +143,16 @@ impl Case for Leave {
     }
 
     fn before_kill(&mut self) -> anyhow::Result<()> {
-        let own = Arc::clone(&self.queue);
+        let own = self.consumer.clone();
         self.peer = Some(Peer::asleep_in(move || own.get_timeout(LONG))?);
         Ok(())
     }
 
     fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        let answer = observation.back(self.peer.as_mut().expect("it was set to wait"))?;
-        demand(matches!(answer, Err(crate::ipc::Error::Disconnected)), Fault::Hangs)?;
-        look(observation, &self.queue, &[], &[])?;
+        let is_told = |answer| matches!(answer, Err(crate::ipc::Error::Disconnected));
+        demand(is_told(observation.back(self.peer.as_mut().expect("it was set to wait"))?), Fault::Hangs)?;
+        let own = self.consumer.clone();
+        demand(is_told(observation.fresh(move || own.try_get())?), Fault::Unusable)?;
         Ok(Effect::Done)
     }
 }

@@ -38,11 +38,14 @@ pub enum Address {
     },
 }
 
+/// What fits `sun_path` of `unix(7)`, with the byte that ends it.
+const LONGEST_PATH: usize = 107;
+
 const THIS_MACHINE: &str = "127.0.0.1";
 
 /// A text is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an address (expected unix:PATH or tcp:HOST:PORT)")]
+#[error("{0:?} is not an address (expected unix:PATH, of at most 107 bytes, or tcp:HOST:PORT)")]
 pub struct BadAddress(String);
 
 impl FromStr for Address {
@@ -51,7 +54,7 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, BadAddress> {
         let bad = || BadAddress(text.to_owned());
         match text.split_once(':') {
-            Some(("unix", path)) if !path.is_empty() => Ok(Address::Unix(path.into())),
+            Some(("unix", path)) if (1..=LONGEST_PATH).contains(&path.len()) => Ok(Address::Unix(path.into())),
             Some(("tcp", place)) => {
                 let (host, port) = place.rsplit_once(':').ok_or_else(bad)?;
                 let host = host.trim_start_matches('[').trim_end_matches(']');

@@ -28,7 +28,7 @@ use crate::report::{Fact, Screen, quoted};
 /// More names than this are not listed in a message.
 const MOST_NAMES: usize = 10;
 /// How long an answer may be on its way once the time of a call has passed: the manager says then that it timed out.
-const ANSWER_TIME: Duration = Duration::from_millis(250);
+const ANSWER_TIME: Duration = Duration::from_millis(50);
 
 /// A call as it was typed.
 #[derive(Debug, Clone, PartialEq)]

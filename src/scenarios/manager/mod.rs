@@ -80,7 +80,7 @@ pub(crate) struct ManagerArgs {
     #[arg(long, value_name = "CALL", conflicts_with_all = ["workers", "kinds"])]
     call: Vec<Call>,
     /// How long a call may take, connecting included, such as 2s or 500ms [default: as long as it takes]
-    #[arg(long, value_name = "TIME", requires = "call", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", requires = "call", conflicts_with_all = ["workers", "kinds", "serve"], value_parser = humantime::parse_duration)]
     timeout: Option<std::time::Duration>,
 }
 

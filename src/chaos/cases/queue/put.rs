@@ -1,5 +1,7 @@
 //! Victims that put.
 
+use std::sync::Arc;
+
 use super::*;
 
 /// What the victim of a put does.
