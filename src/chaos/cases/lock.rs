@@ -23,7 +23,7 @@ pub(in crate::chaos) static ROWS: [Row; 8] = [
         .like_python("Lock.in_acquire"),
     Row::within::<Inherit>(
         NAME,
-        localized("in acquire, of the dead", "acquire 中，接死者的锁"),
+        localized("in acquire, of the dead", "acquire 中，接管死者的锁"),
         TAKE_OVER,
         (Effect::HandedOn, Effect::HandedOn),
     ),

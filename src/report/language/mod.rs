@@ -149,7 +149,7 @@ impl Language {
         match (scenario, verdict) {
             ("tickets", Verdict::Violated) => Some(self.pick(
                 "all buyers read before anyone wrote; a lock prevents it: ipc-demo tickets --lock",
-                "所有购票者都在写入之前读取了余票；加一把锁就能避免：ipc-demo tickets --lock",
+                "购票者都在写入前读取了余票；加锁即可避免：ipc-demo tickets --lock",
             )),
             ("semaphore", _) => Some(self.pick(
                 "with one permit a semaphore is a lock: ipc-demo semaphore --permits 1",
@@ -173,7 +173,7 @@ impl Language {
             )),
             ("values", Verdict::Violated) => Some(self.pick(
                 "two workers read the same number; a lock prevents it: ipc-demo values --lock",
-                "两个进程读到了同一个数；加一把锁就能避免：ipc-demo values --lock",
+                "两个进程读到了同一个数；加锁即可避免：ipc-demo values --lock",
             )),
             ("manager", _) => Some(self.pick(
                 "for other types, shells, machines and scripts: ipc-demo manager --help",
@@ -181,7 +181,7 @@ impl Language {
             )),
             ("deadlock", Verdict::Violated) => Some(self.pick(
                 "one order for all locks prevents it: ipc-demo deadlock --ordered",
-                "所有进程按同一顺序获取锁就能避免：ipc-demo deadlock --ordered",
+                "所有进程按同一顺序获取锁即可避免：ipc-demo deadlock --ordered",
             )),
             ("deadlock", Verdict::Held) => Some(self.pick(
                 "a cycle of any length is found: ipc-demo deadlock --workers 5",

@@ -19,7 +19,7 @@ pub(super) fn sentence(known: &Known, event: &Event) -> String {
         }
         Fact::WorkerStarted { daemon: true, .. } => format!("启动，进程号 {}，守护进程", event.pid),
         Fact::WorkerStarted { daemon: false, .. } => format!("启动，进程号 {}", event.pid),
-        Fact::WorkerExited { failure: Some(failure), .. } => format!("出错：{}", failed(failure, &event.worker)),
+        Fact::WorkerExited { failure: Some(failure), .. } => failed(failure, &event.worker),
         Fact::WorkerExited { signal: Some(9), .. } => "被杀死（信号 9）".to_owned(),
         Fact::WorkerExited { signal: Some(15), .. } => "被停止".to_owned(),
         Fact::WorkerExited { signal: Some(signal), .. } => format!("被信号 {signal} 结束"),
@@ -53,7 +53,7 @@ pub(super) fn sentence(known: &Known, event: &Event) -> String {
         }
         Fact::TaskDone { value, .. } => format!("处理完数据: {value}"),
         Fact::QueueFull { timeout_us: 0 } => format!("{}已满", store(known)),
-        Fact::QueueFull { timeout_us } => format!("{}持续已满，等待了 {}", store(known), duration(*timeout_us)),
+        Fact::QueueFull { timeout_us } => format!("{}一直已满，等待 {}", store(known), duration(*timeout_us)),
         Fact::QueueEmpty => "队列为空".to_owned(),
         Fact::QueueJoined { tasks } => format!("队列阻塞解除：{tasks} 个任务全部处理完"),
         Fact::LockTimedOut { lock, waited_us } => format!("等待{}超时，放弃（{}）", name(lock), waited(*waited_us)),
@@ -133,10 +133,11 @@ pub(super) fn more_links(count: usize) -> String {
 /// A worker's own words about its failure; what is the same in every one of them in Chinese.
 fn failed(failure: &str, worker: &str) -> String {
     let said = failure.strip_prefix("worker ").and_then(|said| said.strip_prefix(worker)).unwrap_or(failure);
-    let (what, message) = [(" failed: ", ""), (" panicked: ", "崩溃："), (" could not start its role: ", "无法启动：")]
-        .into_iter()
-        .find_map(|(verb, what)| Some((what, said.strip_prefix(verb)?)))
-        .unwrap_or(("", failure));
+    let (what, message) =
+        [(" failed: ", "出错："), (" panicked: ", "崩溃："), (" could not start its role: ", "无法启动：")]
+            .into_iter()
+            .find_map(|(verb, what)| Some((what, said.strip_prefix(verb)?)))
+            .unwrap_or(("出错：", failure));
     let message = match message {
         "nobody is left at the other end" => "另一端已没有进程",
         "nobody is left to receive" => "已没有接收者",
