@@ -57,7 +57,7 @@ Examples:
   ipc-demo values                                     updates get lost
   ipc-demo values --lock                              none is lost
   ipc-demo values --increments 1000000 --speed max    as fast as possible
-  ipc-demo values --workers 1                         one worker alone loses none";
+  ipc-demo values --workers 1                         one worker loses none";
     type Args = ValuesArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
     type Observer = Counted;
