@@ -28,8 +28,8 @@ Try first:
 ";
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 the promises held, 1 one was broken, 2 unusable input,
-3 the machinery failed, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP";
+Exit codes: 0 the guarantees held, 1 one was broken, 2 unusable input,
+3 a worker or the system failed, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP";
 
 /// Heading of the options that every scenario has.
 const HEADING: &str = "Options of every scenario";
@@ -38,10 +38,10 @@ const HEADING: &str = "Options of every scenario";
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 struct Globals {
-    /// Pace of every simulated pause: 1 is the reference programs', 10 ten times faster, max no pause at all
+    /// Speed of simulated pauses: 1 as the reference programs, 10 is ten times faster, max has no pauses
     #[arg(long, value_name = "X", default_value = "1", allow_negative_numbers = true)]
     speed: Speed,
-    /// Seed of each worker's choices and pauses, not of the order in which the kernel runs them [default: a random one; every run shows its own]
+    /// Seed for the workers' random choices and pauses; scheduling by the kernel still varies [default: random; every run shows its own]
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
     /// text for people, json for programs (JSON Lines)
@@ -50,7 +50,7 @@ struct Globals {
     /// Language of the text [default: from LC_ALL, LC_MESSAGES, LANG]
     #[arg(long, value_name = "LANG", value_enum)]
     lang: Option<Language>,
-    /// When to use colours; auto honours NO_COLOR and a stdout that is no terminal
+    /// When to use colours; auto honours NO_COLOR and a stdout that is not a terminal
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     color: Color,
     /// Print the summary alone
@@ -59,10 +59,10 @@ struct Globals {
     /// Kill a worker (kill -9) at a moment: holding, waiting, working, or the name of an event of --format json
     #[arg(long, value_name = "WORKER@MOMENT")]
     kill: Vec<Kill>,
-    /// Exit with 1 if the claim is false, even where the scenario does not promise it
+    /// Exit with 1 if the claim is false, even if the scenario does not guarantee it
     #[arg(long)]
     strict: bool,
-    /// Draw the run into this file: an SVG picture with a lane a process
+    /// Draw the run into this file: an SVG picture with one lane per process
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     timeline: Option<PathBuf>,
     /// Write the run into this file as Chrome trace-event JSON, to open in Perfetto (ui.perfetto.dev)
@@ -104,7 +104,7 @@ static TOOLS: [Tool; 4] = [
     Tool {
         name: "bench",
         uses: &["format"],
-        command: |bench| BenchArgs::augment_args(bench).about("What each mechanism costs on this machine"),
+        command: |bench| BenchArgs::augment_args(bench).about("Measure what each mechanism costs on this machine"),
         run: |matches, globals| bench::run(&args_of(matches)?, globals.format),
     },
     Tool {
@@ -123,13 +123,13 @@ static TOOLS: [Tool; 4] = [
     Tool {
         name: "completions",
         uses: &[],
-        command: |completions| CompletionsArgs::augment_args(completions).about("Prints completions for a shell"),
+        command: |completions| CompletionsArgs::augment_args(completions).about("Print completions for a shell"),
         run: |matches, _| print(&completions(args_of::<CompletionsArgs>(matches)?.shell)),
     },
     Tool {
         name: "man",
         uses: &[],
-        command: |man| man.about("Prints the manual page: ipc-demo man | man -l -"),
+        command: |man| man.about("Print the manual page: ipc-demo man | man -l -"),
         run: |_, _| {
             man::page(&command(For::Reading)).map_or_else(|error| Err(unprinted(error)), |page| print(page.as_bytes()))
         },
@@ -179,7 +179,7 @@ fn command(purpose: For) -> Command {
 
 /// The template of the help up to the options: what there is, and what it is for.
 fn first_screen() -> String {
-    let help = Command::new("help").about("Prints this, or the help of what is named: ipc-demo help tickets");
+    let help = Command::new("help").about("Print this help, or the help of a command: ipc-demo help tickets");
     let scenarios = list(SCENARIOS.iter().map(|entry| entry.command()));
     let tools = list(TOOLS.iter().map(Tool::described).chain([help]));
     format!("{{about}}\n\n{{usage-heading}} {{usage}}\n\nScenarios:\n{scenarios}\nCommands:\n{tools}")

@@ -21,7 +21,7 @@ pub(super) fn workload<'a>() -> Workload<'a> {
         .ours("JoinableQueue", processes)
         .baseline("channel, counter, condvar", threads)
         .python(json!({ "task": "joinable", "capacity": CAPACITY }));
-    Workload::new("joinable", "u64 put, taken on a lease, done; at the end all are", point)
+    Workload::new("joinable", "put a u64, get it on a lease, mark it done; then join", point)
 }
 
 /// Puts tasks and waits until all are done.

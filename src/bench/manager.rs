@@ -51,9 +51,9 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
     };
     vec![
         workload("manager-set", "clients set a number in a dict, Unix socket", Way::Unix, Call::Set),
-        workload("manager-get", "clients get a number from it", Way::Unix, Call::Get),
+        workload("manager-get", "clients get a number from a dict, Unix socket", Way::Unix, Call::Get),
         workload("manager-tcp-set", "clients set a number in a dict, TCP", Way::Tcp, Call::Set),
-        workload("manager-tcp-get", "clients get a number from it", Way::Tcp, Call::Get),
+        workload("manager-tcp-get", "clients get a number from a dict, TCP", Way::Tcp, Call::Get),
     ]
 }
 

@@ -43,8 +43,8 @@ struct Group {
 }
 
 const GROUPS: [Group; 2] = [
-    Group { name: "manager", about: "everything that a manager does", has: |it| it.name.starts_with("manager-") },
-    Group { name: "growth", about: "everything in which something grows", has: |it| it.axis.is_some() },
+    Group { name: "manager", about: "all workloads of the manager", has: |it| it.name.starts_with("manager-") },
+    Group { name: "growth", about: "all workloads with a growing parameter", has: |it| it.axis.is_some() },
 ];
 
 /// All workloads, in the order of the output.
@@ -68,10 +68,10 @@ pub(crate) fn roles() -> impl Iterator<Item = RoleEntry> {
 const EXAMPLES: &str = "\
 Examples:
   ipc-demo bench lock queue              only these
-  ipc-demo bench manager                 all that a manager does
-  ipc-demo bench growth                  all in which something grows
-  ipc-demo bench spawn --against python  beside python3's multiprocessing
-  ipc-demo bench --rounds 21             takes longer, tells more
+  ipc-demo bench manager                 all workloads of the manager
+  ipc-demo bench growth                  all workloads with a growing parameter
+  ipc-demo bench spawn --against python  compare with python3's multiprocessing
+  ipc-demo bench --rounds 21             slower, more precise
   ipc-demo bench --chart bench.svg       a picture for a slide";
 
 /// What to measure, and how to show it.
@@ -84,7 +84,7 @@ pub(crate) struct BenchArgs {
     /// How many times each side is measured
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = whole::<u32>(1..=1000))]
     rounds: u32,
-    /// What else does the same work
+    /// Also measure another implementation
     #[arg(long, value_name = "WHOM", value_enum)]
     against: Option<Comparison>,
     /// Draw the results into this file: an SVG picture with bars

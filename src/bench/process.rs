@@ -14,7 +14,7 @@ pub(super) fn workload<'a>() -> Workload<'a> {
         .ours("Process::spawn + join", ours)
         .baseline("std::process::Command", std_command)
         .python(json!({ "task": "spawn" }));
-    Workload::new("spawn", "start a worker and wait for its end", point)
+    Workload::new("spawn", "start a worker and join it", point)
 }
 
 pub(super) const ROLE: RoleEntry = RoleEntry::of::<Nothing>();

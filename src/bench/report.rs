@@ -33,7 +33,7 @@ impl Preface {
         if line.chars().count() > 80 {
             line = format!("{}\n{}", self.machine.line(), self.run());
         }
-        format!("{line}\nratio: how many times as long ours takes; below 1, ours is faster\n")
+        format!("{line}\nratio: our time divided by theirs; below 1, ours is faster\n")
     }
 
     pub(super) fn json(&self) -> String {

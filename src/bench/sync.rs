@@ -24,22 +24,22 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
     vec![
         Workload::new(
             "lock",
-            "take and give back a lock that nobody else wants",
+            "acquire and release an uncontended lock",
             point("lock").ours("Lock", lock).baseline(ROBUST_MUTEX, robust_mutex),
         ),
         Workload::new(
             "rlock",
-            "the same with a lock that its holder may take again",
+            "acquire and release an uncontended recursive lock",
             point("rlock").ours("RLock", rlock).baseline(ROBUST_MUTEX, robust_mutex),
         ),
         Workload::new(
             "semaphore",
-            "take and give back a permit that is free",
+            "acquire and release an available permit",
             point("semaphore").ours("Semaphore", semaphore).baseline("sem_t", sem_t),
         ),
         Workload::new(
             "owned-semaphore",
-            "the same with permits that come back from the dead",
+            "the same with permits recovered from dead processes",
             Point::only().ours("OwnedSemaphore", owned_semaphore).baseline("sem_t", sem_t),
         ),
         Workload::new(
@@ -49,17 +49,17 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
         ),
         Workload::new(
             "event",
-            "two wake each other, there and back",
+            "wake each other in turn, one round trip",
             point("event").ours("two Events", event).baseline(BARE_FUTEX, bare_futex),
         ),
         Workload::new(
             "condition",
-            "two take turns under a lock, there and back",
+            "take turns under a lock, one round trip",
             point("condition").ours("Condition and Lock", condition).baseline(BARE_FUTEX, bare_futex),
         ),
         Workload::new(
             "barrier",
-            "two meet",
+            "two participants meet",
             point("barrier").ours("Barrier", barrier).baseline("pthread_barrier_t", posix_barrier),
         ),
     ]

@@ -51,12 +51,12 @@ pub(crate) static ROLES: &[RoleEntry] = &[victim::ROLE];
 
 /// What the command is for; the first line alone is its short form.
 pub(crate) const ABOUT: &str = "\
-What becomes of the others when a worker is killed
+Kill workers, and check that the others continue
 
 Workers are killed with kill -9 while they are idle, while they wait, while they hold something, and in the middle of \
-every operation; then those who live on have to go on, with nothing lost and nothing there twice. A victim is led by \
-ptrace to the instruction after which it dies. Without --exhaustive a few places in each operation are tried, and all \
-around the instruction that decides.
+every operation; the survivors must continue, with nothing lost or duplicated. ptrace stops each victim at the \
+instruction after which it is killed. Without --exhaustive a few places in each operation are tried, and all around \
+the instruction that takes effect.
 
 Examples:
   ipc-demo chaos                          every object, in a few seconds
@@ -64,7 +64,7 @@ Examples:
   ipc-demo chaos --place \"in put\"         every operation with this in its name
   ipc-demo chaos --exhaustive             after every single instruction
   ipc-demo chaos --exhaustive --full      with the rows that take longest
-  ipc-demo chaos --against python         beside Python's multiprocessing";
+  ipc-demo chaos --against python         compared with Python's multiprocessing";
 
 /// How far Python has come.
 const PYTHON_BAR: Localized =
@@ -88,7 +88,7 @@ pub(crate) struct ChaosArgs {
     /// With --exhaustive: also the rows that take longest
     #[arg(long, requires = "exhaustive")]
     full: bool,
-    /// Put what the same kills do to others beside it
+    /// Compare with the same kills in another implementation
     #[arg(long, value_name = "PEER")]
     against: Option<Peer>,
     /// Do something wrong, to see that it is found
@@ -152,7 +152,7 @@ fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
         (args.primitives.is_empty() || is_named) && is_placed && (!row.is_extra || args.full || !args.exhaustive)
     };
     let rows: Vec<_> = all().filter(|(_, row)| is_wanted(row)).collect();
-    ensure!(!rows.is_empty(), "no row has such a place; ipc-demo chaos shows them all");
+    ensure!(!rows.is_empty(), "no row has such a place; ipc-demo chaos shows all of them");
     Ok(rows)
 }
 

@@ -44,7 +44,7 @@ impl Outcome {
     pub(super) fn localized(self) -> Localized {
         match self {
             Outcome::GoesOn => localized("goes on", "继续"),
-            Outcome::Loses => localized("loses", "丢数据"),
+            Outcome::Loses => localized("loses", "丢失数据"),
             Outcome::Wrong => localized("wrong", "出错"),
             Outcome::Hangs => localized("hangs", "卡死"),
         }

@@ -128,19 +128,19 @@ impl Look {
     /// What was done to Python, and how.
     fn beside(self, python: &Python) -> String {
         let Python { version, most_kills, patience_ms, elapsed_ns, .. } = python;
-        let (kills, took) = (python.kills(), duration(elapsed_ns / 1_000));
-        let patience = duration(patience_ms * 1_000);
+        let (kills, took) = (python.kills(), self.language.duration(elapsed_ns / 1_000));
+        let patience = self.language.duration(patience_ms * 1_000);
         match self.language {
             Language::En => format!(
                 "  Python {version}, workers forked: {kills} kills, took {took}\n    \
-                 hangs: somebody sleeps longer than {patience}; –: Python has nothing like it\n    \
+                 hangs: a survivor sleeps longer than {patience}; –: Python has no equivalent\n    \
                  in an operation: killed at random moments of it, {most_kills} times or until\n    \
-                 somebody hangs; that can differ from run to run\n"
+                 a survivor hangs; this can differ between runs\n"
             ),
             Language::Zh => format!(
-                "  Python {version}，以 fork 启动：杀了 {kills} 次，用时 {took}\n    \
-                 卡死：有人睡了超过 {patience}；–：Python 没有对应的东西\n    \
-                 操作中：在其随机时刻杀 {most_kills} 次，或直到有人卡死；每次运行可能不同\n"
+                "  Python {version}，以 fork 启动：杀死 {kills} 次，用时 {took}\n    \
+                 卡死：有幸存者等待超过 {patience}；–：Python 没有对应的功能\n    \
+                 操作中：在随机时刻杀死 {most_kills} 次，或直到有幸存者卡死；每次运行可能不同\n"
             ),
         }
     }
@@ -158,24 +158,26 @@ impl Look {
     pub(super) fn total(self, total: &Total) -> String {
         let Total { kills, faulty_rows, .. } = *total;
         let Run { left_behind, processors, seed, exhaustive, .. } = total.run;
-        let (took, rate) = (duration(total.run.elapsed_ns / 1_000), total.a_second());
-        let (slowest, holds) = (duration(total.slowest_ns / 1_000), total.holds());
+        let (took, rate) = (self.language.duration(total.run.elapsed_ns / 1_000), total.a_second());
+        let (slowest, holds) = (self.language.duration(total.slowest_ns / 1_000), total.holds());
         let verdict = match self.language {
             _ if total.rows == 0 => {
-                self.say(localized("stopped before a row was finished", "第一行完成之前就停止了")).to_owned()
+                self.say(localized("stopped before a row was finished", "第一行完成之前已停止")).to_owned()
             }
             Language::En if holds => {
-                format!("held: {kills} kills, everybody else goes on, the slowest after {slowest}")
+                format!("held: {kills} kills; all survivors continued, the slowest after {slowest}")
             }
             Language::En => format!("BROKEN: {faulty_rows} of {} rows, in {kills} kills", total.rows),
-            Language::Zh if holds => format!("成立：杀了 {kills} 次，其他进程都继续，最慢的等了 {slowest}"),
-            Language::Zh => format!("不成立：{} 行中有 {faulty_rows} 行，共杀 {kills} 次", total.rows),
+            Language::Zh if holds => format!("成立：共杀死 {kills} 次，幸存进程都已继续，最慢的等待 {slowest}"),
+            Language::Zh => format!("不成立：{} 行中有 {faulty_rows} 行，共杀死 {kills} 次", total.rows),
         };
         let how = match self.language {
             Language::En => {
-                format!("left behind {left_behind}   took {took}   {rate:.0} kills a second on {processors} processors")
+                format!(
+                    "left behind {left_behind}   took {took}   {rate:.0} kills per second on {processors} processors"
+                )
             }
-            Language::Zh => format!("遗留 {left_behind}   用时 {took}   每秒杀 {rate:.0} 次，{processors} 个处理器"),
+            Language::Zh => format!("遗留 {left_behind}   用时 {took}   每秒杀死 {rate:.0} 次，{processors} 个处理器"),
         };
         let color = if holds { AnsiColor::Green } else { AnsiColor::Red };
         let sign = match total.rows {
@@ -189,9 +191,9 @@ impl Look {
         if total.repeated > 0 {
             let busy = match self.language {
                 Language::En => {
-                    format!("{} kills were repeated: somebody was late once, on a busy machine", total.repeated)
+                    format!("{} kills were repeated: a survivor was late once, on a busy machine", total.repeated)
                 }
-                Language::Zh => format!("有 {} 次重做过：机器太忙，有人迟到了一次", total.repeated),
+                Language::Zh => format!("重做了 {} 次：机器繁忙，有幸存者迟到一次", total.repeated),
             };
             text += &format!("  {busy}\n");
         }
@@ -216,13 +218,13 @@ fn kills(row: &Row, findings: &Findings) -> String {
 
 fn sentence(fault: Fault) -> Localized {
     match fault {
-        Fault::Hangs => localized("somebody waits longer than 250 ms", "有人等了超过 250 ms"),
-        Fault::WakeLost => localized("a sleeper was not woken", "睡着的没有被唤醒"),
-        Fault::Torn => localized("something half done can be seen", "能看到做了一半的东西"),
-        Fault::Lost => localized("something is lost", "有东西丢了"),
-        Fault::Twice => localized("something is there twice", "有东西出现了两次"),
-        Fault::Unusable => localized("it cannot be used any more", "不能再用了"),
-        Fault::Undecided => localized("done and undone in the wrong order", "先做完后又没做"),
+        Fault::Hangs => localized("a survivor waits longer than 250 ms", "有幸存者等待超过 250 毫秒"),
+        Fault::WakeLost => localized("a sleeping process was not woken", "睡眠的进程没有被唤醒"),
+        Fault::Torn => localized("a partial change is visible", "能看到未完成的修改"),
+        Fault::Lost => localized("something is lost", "有数据丢失"),
+        Fault::Twice => localized("something is duplicated", "有数据重复"),
+        Fault::Unusable => localized("it is no longer usable", "已不能使用"),
+        Fault::Undecided => localized("done and undone in the wrong order", "完成与未完成的顺序错误"),
     }
 }
 

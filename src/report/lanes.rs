@@ -174,7 +174,7 @@ impl Lanes {
             return Vec::new();
         }
         let signs = self.signs.iter().chain(&[Lane::Running, Lane::Died]);
-        let mut pieces = vec![language.pick("one column a worker:", "每列一个进程：").to_owned()];
+        let mut pieces = vec![language.pick("one column per worker:", "每列一个进程：").to_owned()];
         pieces.extend(signs.map(|sign| explained(*sign, language, is_ascii)));
         if shown < all {
             pieces.push(match language {
@@ -232,9 +232,9 @@ mod tests {
     #[test]
     fn legend_has_the_signs_of_the_run_and_says_whom_it_leaves_out() {
         let legend = |lanes: &Lanes| lanes.legend(80, Language::En, true).join("  ");
-        assert_eq!(legend(&run(2, &["waiting"])), "one column a worker:  : waits  . runs  x died");
+        assert_eq!(legend(&run(2, &["waiting"])), "one column per worker:  : waits  . runs  x died");
         let many = legend(&run(12, &["waiting", "holding"]));
-        assert_eq!(many, "one column a worker:  # holds  : waits  . runs  x died  (the first 10 of 12)");
+        assert_eq!(many, "one column per worker:  # holds  : waits  . runs  x died  (the first 10 of 12)");
         assert_eq!(legend(&run(2, &[])), "");
     }
 

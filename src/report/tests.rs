@@ -398,7 +398,8 @@ fn abandoned_locks_and_broken_barriers_name_the_dead() {
     ] {
         assert!(said(Language::En).contains(lane_kind), "{lane_kind:?} in {}", said(Language::En));
     }
-    for lane_kind in ["接过锁2：工作进程2已死\n", "发现屏障已破裂：工作进程2死亡\n", "发现屏障已破裂：进程 7 死亡\n"]
+    for lane_kind in
+        ["接管锁2：工作进程2已终止\n", "发现屏障已损坏：工作进程2已终止\n", "发现屏障已损坏：进程 7 已终止\n"]
     {
         assert!(said(Language::Zh).contains(lane_kind), "{lane_kind:?} in {}", said(Language::Zh));
     }

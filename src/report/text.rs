@@ -14,7 +14,7 @@ use super::Reporter;
 use super::event::{Event, Fact, Verdict};
 use super::known::Known;
 use super::lanes::{Lane, Lanes, explained};
-use super::language::{Language, duration, fitted};
+use super::language::{Language, fitted};
 use super::screen::{self, COLUMNS};
 
 /// Columns for a worker's name.
@@ -167,8 +167,8 @@ impl<W: Write> Text<W> {
         let width = self.columns() - SUMMARY_MARGIN;
         lines.extend(folded(pieces(&verdict_line), width, "  ").iter().map(|line| self.paint(style, line)));
         lines.extend(wrapped(facts.iter().map(|(name, value)| self.language.fact(name, value)), width));
-        let took = format!("{} {}", self.language.pick("took", "用时"), duration(*elapsed_us));
-        let again = self.language.pick("run it again: ", "再来一次：");
+        let took = format!("{} {}", self.language.pick("took", "用时"), self.language.duration(*elapsed_us));
+        let again = self.language.pick("run it again: ", "重新运行：");
         let one_line = format!("  {took}  ·  {again}{}", self.command.join(" "));
         let last = if one_line.width() <= width {
             vec![one_line]

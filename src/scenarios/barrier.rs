@@ -22,7 +22,7 @@ pub(crate) struct BarrierArgs {
     /// How many workers wait for each other
     #[arg(long, visible_alias = "workers", value_name = "N", default_value_t = 4, value_parser = whole::<u32>(1..=1000))]
     parties: u32,
-    /// How many rounds they work
+    /// How many rounds there are
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole::<u64>(1..=100_000))]
     rounds: u64,
 }
@@ -36,16 +36,16 @@ pub(crate) struct Barrier {
 impl Scenario for Barrier {
     const NAME: &'static str = "barrier";
     const ABOUT: &'static str = "\
-Rounds: nobody begins the next before all are done with the last
+Rounds: no worker begins one before all have finished the last
 
-A barrier is where a number of workers wait for each other. Each works for a while and waits; the last to come lets all \
-of them go on to the next round. If one of them is killed (kill -9) the barrier breaks at once: the others are told so \
-instead of waiting for ever.
+At a barrier, a fixed number of workers wait for each other. Each works for a while and waits; when the last one \
+arrives, all continue with the next round. If one of them is killed (kill -9), the barrier breaks at once: the others \
+get an error instead of waiting forever.
 
 Examples:
   ipc-demo barrier                           four workers, three rounds
   ipc-demo barrier --parties 10 --rounds 5   more of both
-  ipc-demo barrier --speed max --rounds 100  nothing but the waiting";
+  ipc-demo barrier --speed max --rounds 100  without pauses";
     type Args = BarrierArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
     type Observer = Rounds;

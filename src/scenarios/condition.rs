@@ -53,13 +53,13 @@ impl Scenario for Condition {
     const ABOUT: &'static str = "\
 A bounded buffer by hand: wait until it is not full, or not empty
 
-A condition is where workers wait, with a lock given up, until somebody says that something has changed. Producers wait \
-until there is room and put an item; consumers wait until there is an item and take it; each tells the other side. It \
-is how a queue works inside. Whoever is killed (kill -9), also with the lock in hand, leaves the others working.
+A condition releases a lock and waits until another worker notifies it of a change. Producers wait until there is room \
+and put an item; consumers wait until there is an item and take it; each notifies the other side. Queues work like \
+this inside. If a worker is killed (kill -9), even while it holds the lock, the others continue.
 
 Examples:
-  ipc-demo condition                                two of each, room for three
-  ipc-demo condition --producers 4 --consumers 1    mostly full
+  ipc-demo condition                                two of each, space for three
+  ipc-demo condition --producers 4 --consumers 1    a buffer that is mostly full
   ipc-demo condition --capacity 1 --speed 10        one at a time";
     type Args = ConditionArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Producer>(), RoleEntry::of::<Consumer>()];

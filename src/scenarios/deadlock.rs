@@ -34,13 +34,13 @@ const AWAY_AT_LEAST_US: std::ops::RangeInclusive<u64> = 0..=20_000;
 /// What a ring needs to know.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DeadlockArgs {
-    /// Let everybody take the locks in the same order, the lower number first
+    /// Make all workers take the locks in the same order, the lower number first
     #[arg(long)]
     ordered: bool,
-    /// How long a worker waits for its second lock before it gives up (500ms, 2s, 1m) [default: 2s; with --ordered no end]
+    /// How long a worker waits for its second lock before it gives up (500ms, 2s, 1m) [default: 2s; with --ordered no limit]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
-    /// How many workers, and as many locks, are in the ring
+    /// How many workers, and as many locks, are in the cycle
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole::<u32>(2..=1000))]
     workers: u32,
 }
@@ -57,14 +57,14 @@ impl Scenario for Deadlock {
     const ABOUT: &'static str = "\
 Two workers, two locks, opposite orders: found, named, and cured
 
-Every worker takes a lock, works a little, and wants the next worker's lock as well. Soon each holds what another \
-waits for, and nobody moves. The runner sees it, and says who holds what and waits for what; a timeout breaks it. With \
---ordered everybody takes the lock with the lower number first, and there can be no ring.
+Every worker takes a lock, works a little, and then needs the next worker's lock as well. Soon each holds what another \
+waits for, and none can continue. The runner detects it and shows who holds and waits for what; a timeout breaks it. \
+With --ordered all take the lock with the lower number first, and no cycle can form.
 
 Examples:
   ipc-demo deadlock                      two workers
-  ipc-demo deadlock --workers 5          five in a ring
-  ipc-demo deadlock --ordered            one order for all: no deadlock
+  ipc-demo deadlock --workers 5          a cycle of five
+  ipc-demo deadlock --ordered            the same order for all: no deadlock
   ipc-demo deadlock --timeout 100years   until Ctrl-C, or kill -9 of a worker";
     type Args = DeadlockArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];

@@ -38,10 +38,11 @@ pub(crate) struct Event {
 impl Scenario for Event {
     const NAME: &'static str = "event";
     const ABOUT: &'static str = "\
-A race: everybody waits for the starting gun
+A race: all racers wait for the starting gun
 
-An event is a flag that processes wait for. The racers come to the line and wait; one shot lets all of them go. Who \
-comes after the shot finds the flag set and runs at once. A racer that is killed at the line (kill -9) holds up nobody.
+An event is a flag that processes wait for. The racers come to the line and wait; one shot starts all of them. A \
+racer that comes after the shot finds the flag set and starts at once. If a racer is killed at the line (kill -9), the \
+others are not held up.
 
 Examples:
   ipc-demo event                            five racers

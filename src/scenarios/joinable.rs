@@ -44,13 +44,13 @@ impl Scenario for Joinable {
     const ABOUT: &'static str = "\
 A queue that knows when every task is done, and a daemon consumer
 
-The runner waits for the producers, then for the queue: until the consumer has said of every item that it is done. Then \
-the runner ends, and the consumer, a daemon that would wait for ever, ends with it. A consumer that is killed in the \
-middle of a task loses nothing: the task goes to another one.
+The runner waits for the producers, then for the queue: until the consumer has marked every item as done. Then the runner \
+ends, and with it the consumer, a daemon that would otherwise wait forever. If a consumer is killed in the middle of a \
+task, nothing is lost: another consumer gets the task.
 
 Examples:
   ipc-demo joinable                    two producers, one consumer
-  ipc-demo joinable --consumers 3      kill one of them, and see who gets its task";
+  ipc-demo joinable --consumers 3      kill one: who gets its task?";
     type Args = JoinableArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker>(), RoleEntry::of::<Worker>()];
     type Observer = DeliveryAudit;

@@ -37,12 +37,12 @@ A producer sends numbers through a pipe, one way or both ways
 
 The producer sends a number a second, the consumer receives them until the producer is gone: that is the end of the \
 file. A one-way pipe has an end that can only receive; the consumer tries to send on it and is refused. With --duplex \
-both ends do both, and the consumer answers every number.
+both ends can send and receive, and the consumer answers every number.
 
 Examples:
   ipc-demo pipe                     one way
   ipc-demo pipe --duplex            both ways
-  ipc-demo pipe --messages 3        a short one";
+  ipc-demo pipe --messages 3        three numbers";
     type Args = PipeArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Producer>(), RoleEntry::of::<Consumer>()];
     type Observer = Traffic;

@@ -31,7 +31,7 @@ pub(crate) struct ProdconsArgs {
     /// How many items fit into the queue [default: as many as memory allows]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1_000_000))]
     capacity: Option<u32>,
-    /// Go on until Ctrl-C, as the reference program does
+    /// Continue until Ctrl-C, as the reference program does
     #[arg(long, conflicts_with = "items")]
     forever: bool,
 }
@@ -50,8 +50,8 @@ impl Scenario for Prodcons {
 Producers and consumers: each number is traced from maker to taker
 
 Neither waits for the other as long as the queue is neither full nor empty. Every number is traced from the producer \
-that made it to the consumer that got it. The consumers end by themselves: a get on an empty queue says that nobody is \
-left who could put.
+that made it to the consumer that got it. The consumers end by themselves: a get on an empty queue returns an error \
+when no producer is left.
 
 Examples:
   ipc-demo prodcons                                  one of each

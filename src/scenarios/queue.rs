@@ -29,10 +29,10 @@ pub(crate) struct QueueArgs {
     /// How many items are put
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u64>(0..=100_000_000))]
     items: u64,
-    /// Fill the queue and empty it again, with one put and one get too many
+    /// Fill the queue and empty it again, and try one put and one get too many
     #[arg(long, conflicts_with_all = ["items", "forever"])]
     fill: bool,
-    /// Go on until Ctrl-C, as the reference program does
+    /// Continue until Ctrl-C, as the reference program does
     #[arg(long, conflicts_with = "items")]
     forever: bool,
     /// What the queue is made of
@@ -51,9 +51,9 @@ impl Scenario for Queue {
     const ABOUT: &'static str = "\
 A producer puts numbers into a queue, a consumer takes them out
 
-Both take their time, a second an item. With --fill one process fills the queue to its capacity, tries to put one more, \
-empties it and tries to get one more, five steps a second. --transport pipe is the textbook queue, made of a pipe, locks, a semaphore and a \
-thread; the default lies in shared memory.
+Each takes one second per item. With --fill one process fills the queue to its capacity, tries to put one more, \
+empties it and tries to get one more, five steps per second. --transport pipe is the textbook queue, \
+made of a pipe, locks, a semaphore and a thread; the default queue is in shared memory.
 
 Examples:
   ipc-demo queue                            ten numbers

@@ -447,9 +447,9 @@ fn with_remedy(error: Error) -> anyhow::Error {
         _ => None,
     };
     let remedy = match errno {
-        Some(Errno::EAGAIN) => "this user has as many processes as it may (ulimit -u): start fewer, or raise the limit",
+        Some(Errno::EAGAIN) => "the limit on processes is reached (ulimit -u): start fewer, or raise the limit",
         Some(Errno::EMFILE | Errno::ENFILE) => {
-            "there are as many descriptors as may be (ulimit -n): start fewer, or raise the limit"
+            "the limit on open files is reached (ulimit -n): start fewer, or raise the limit"
         }
         Some(Errno::ENOMEM) => "the machine is out of memory: start fewer",
         _ => return error.into(),

@@ -44,8 +44,8 @@ impl Scenario for Semaphore {
     const ABOUT: &'static str = "\
 A car park: never more cars inside than there are spaces
 
-A semaphore counts permits. Every car takes one to drive in, parks for a second or two, and gives it back; when there \
-is none left, the next car waits. A space whose car is killed (kill -9) goes to a car that waits.
+A semaphore counts permits. Every car takes one to drive in, parks for a second or two, and releases it; when none \
+is left, the next car waits. If a car is killed (kill -9), a waiting car gets its space.
 
 Examples:
   ipc-demo semaphore                             ten cars, three spaces

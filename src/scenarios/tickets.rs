@@ -56,7 +56,7 @@ impl Scenario for Tickets {
     const ABOUT: &'static str = "\
 Ten buyers, three tickets, one data file: with and without a lock
 
-Every buyer looks how many tickets are left, then reads the file, thinks for a second or two, and writes it with one \
+Every buyer checks how many tickets are left, then reads the file, thinks for a second or two, and writes it with one \
 ticket less. Without a lock they all read the same number, and the shop sells tickets that it does not have. With \
 --lock only one of them buys at a time.
 

@@ -51,13 +51,13 @@ A shared counter and array: lost updates, with and without a lock
 
 Every worker reads the counter, thinks for a moment, and writes one more; the same with the numbers of the array in \
 turn. Without a lock two of them read the same number, and one update is lost. With --lock reading and writing are one \
-step, and none is.
+step, and no update is lost.
 
 Examples:
   ipc-demo values                                     updates get lost
-  ipc-demo values --lock                              none does
-  ipc-demo values --increments 1000000 --speed max    as fast as it goes
-  ipc-demo values --workers 1                         nobody to lose them to";
+  ipc-demo values --lock                              none is lost
+  ipc-demo values --increments 1000000 --speed max    as fast as possible
+  ipc-demo values --workers 1                         one worker loses none";
     type Args = ValuesArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
     type Observer = Counted;

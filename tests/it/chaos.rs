@@ -184,7 +184,7 @@ fn table_with_python_fits_in_both_languages() {
     if !is_python_possible() {
         return;
     }
-    for (language, word, reservation) in [("en", "hangs", "from run to run"), ("zh", "卡死", "每次运行可能不同")]
+    for (language, word, reservation) in [("en", "hangs", "between runs"), ("zh", "卡死", "每次运行可能不同")]
     {
         let args = ["lock", "datagrams", "--against", "python", "--lang", language, "--color", "never"];
         let table = Demo::run("chaos").args(args).expect_exit(0).stdout;

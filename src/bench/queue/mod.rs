@@ -105,7 +105,7 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
         large("queue-64k-2to2", "64 KiB from two processes to two others", Case::new(kib_64, 2, 2)),
         Workload::new(
             "queue-ping-pong",
-            "a u64 there and back through two queues, median",
+            "round trip of a u64 through two queues, median",
             Point::only()
                 .ours(NAMES[0], ping_pong::processes)
                 .baseline(CHANNEL, ping_pong::threads)
@@ -113,7 +113,7 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
         ),
         Workload::new(
             "queue-alone",
-            "put and get a u64 with nobody in the way",
+            "put and get a u64 in one thread, uncontended",
             Point::only().ours("Queue", alone::with_queue).baseline("sync_channel", alone::with_channel),
         ),
     ]
@@ -130,10 +130,15 @@ pub(super) fn growing<'a>() -> Vec<Workload<'a>> {
     vec![
         Workload::growing(
             "queue-producers",
-            "u64 from so many processes to one",
+            "u64 from several processes to one",
             "producers",
             PRODUCERS.map(with).into(),
         ),
-        Workload::growing("queue-sizes", "so many bytes from one process to another", "bytes", SIZES.map(of).into()),
+        Workload::growing(
+            "queue-sizes",
+            "items of different sizes from one process to another",
+            "bytes",
+            SIZES.map(of).into(),
+        ),
     ]
 }

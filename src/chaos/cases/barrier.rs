@@ -10,8 +10,8 @@ use crate::ipc::{Barrier, BreakCause, Error, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "Barrier";
-const ARE_TOLD: Localized = localized("are told who died", "得知谁死了");
-const PASS_OR_ARE_TOLD: Localized = localized("pass, or are told", "通过，或得知有人死了");
+const ARE_TOLD: Localized = localized("are told who died", "得知谁已终止");
+const PASS_OR_ARE_TOLD: Localized = localized("pass, or are told", "通过，或得知有进程终止");
 const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 

@@ -10,8 +10,8 @@ use crate::ipc::{JoinableQueue, Result as IpcResult, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "JoinableQueue";
-const DO_ALL: Localized = localized("do every task once", "每个任务恰好做一次");
-const JOINS: Localized = localized("do the rest, join ends", "做完其余，join 结束");
+const DO_ALL: Localized = localized("do every task once", "每个任务恰好处理一次");
+const JOINS: Localized = localized("do the rest, join ends", "处理其余，join 结束");
 const PEER_GETS: Localized = localized("the peer gets the task", "等待者取到任务");
 const LONG: Duration = Duration::from_secs(2);
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
@@ -28,7 +28,7 @@ pub(in crate::chaos) static ROWS: [Row; 7] = [
         .looking_around()
         .like_python("JoinableQueue.in_task_done"),
     Row::within::<Nack>(NAME, localized("in nack", "nack 中"), DO_ALL, (Effect::Done, Effect::Done)),
-    Row::within::<Inherit>(NAME, localized("in get, of the dead", "get 中，接死者的任务"), DO_ALL, OPERATION).extra(),
+    Row::within::<Inherit>(NAME, localized("in get, of the dead", "get 中，接管死者的任务"), DO_ALL, OPERATION).extra(),
 ];
 
 /// The row whose victim dies with a lease.

@@ -9,9 +9,9 @@ use crate::ipc::{Lock, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "Lock";
-const GET_IT: Localized = localized("get the lock", "拿到锁");
-const TAKE_OVER: Localized = localized("take it over, are told", "接过锁，并被告知");
-const PEER_GETS_IT: Localized = localized("the peer gets the lock", "等待者拿到锁");
+const GET_IT: Localized = localized("get the lock", "获得锁");
+const TAKE_OVER: Localized = localized("take it over, are told", "接管锁，并得知");
+const PEER_GETS_IT: Localized = localized("the peer gets the lock", "等待者获得锁");
 /// For those who would wait for ever: long enough to be seen hanging.
 const LONG: Duration = Duration::from_secs(2);
 
@@ -23,7 +23,7 @@ pub(in crate::chaos) static ROWS: [Row; 8] = [
         .like_python("Lock.in_acquire"),
     Row::within::<Inherit>(
         NAME,
-        localized("in acquire, of the dead", "acquire 中，接死者的锁"),
+        localized("in acquire, of the dead", "acquire 中，接管死者的锁"),
         TAKE_OVER,
         (Effect::HandedOn, Effect::HandedOn),
     ),

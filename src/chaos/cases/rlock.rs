@@ -9,9 +9,9 @@ use crate::ipc::{RLock, RLockGuard, RoleResult};
 use crate::sys::trace::mark;
 
 const NAME: &str = "RLock";
-const GET_IT: Localized = localized("get the lock", "拿到锁");
-const TAKE_OVER: Localized = localized("take it over, are told", "接过锁，并被告知");
-const PEER_GETS_IT: Localized = localized("the peer gets the lock", "等待者拿到锁");
+const GET_IT: Localized = localized("get the lock", "获得锁");
+const TAKE_OVER: Localized = localized("take it over, are told", "接管锁，并得知");
+const PEER_GETS_IT: Localized = localized("the peer gets the lock", "等待者获得锁");
 const LONG: Duration = Duration::from_secs(2);
 
 pub(in crate::chaos) static ROWS: [Row; 4] = [

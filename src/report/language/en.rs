@@ -35,15 +35,16 @@ pub(super) fn sentence(known: &Known, event: &Event) -> String {
         Fact::ReplySent { value } => format!("answers {value}"),
         Fact::ReplyReceived { value } => format!("gets the answer {value}"),
         Fact::SendRefused { error } => format!("cannot send: {error}"),
+        Fact::EndOfFile if known.scenario == "condition" => "sees the end: no producer is left".to_owned(),
         Fact::EndOfFile => "sees the end: no sender is left".to_owned(),
-        Fact::ItemPut { value, size, .. } => format!("puts {value}{}", in_queue(*size)),
+        Fact::ItemPut { value, size, .. } => format!("puts {value}{}", queued(known, *size)),
         Fact::ItemGot { value, from, size, redelivered, .. } => {
             let again = if *redelivered { ", left by a worker that died" } else { "" };
-            format!("gets {value} from {from}{}{again}", in_queue(*size))
+            format!("gets {value} from {from}{}{again}", queued(known, *size))
         }
-        Fact::TaskDone { value, .. } => format!("finishes {value}"),
-        Fact::QueueFull { timeout_us: 0 } => "finds the queue full".to_owned(),
-        Fact::QueueFull { timeout_us } => format!("finds the queue full for {}", duration(*timeout_us)),
+        Fact::TaskDone { value, .. } => format!("marks {value} done"),
+        Fact::QueueFull { timeout_us: 0 } => format!("finds the {} full", store(known)),
+        Fact::QueueFull { timeout_us } => format!("finds the {} full for {}", store(known), duration(*timeout_us)),
         Fact::QueueEmpty => "finds the queue empty".to_owned(),
         Fact::QueueJoined { tasks } => format!("joins the queue: all {tasks} tasks are done"),
         Fact::LockTimedOut { lock, waited_us } => format!("gives up on {} ({})", the(lock), waited(*waited_us)),
@@ -63,7 +64,9 @@ pub(super) fn sentence(known: &Known, event: &Event) -> String {
         Fact::GunHeard { waited_us } => format!("starts ({})", waited(*waited_us)),
         Fact::LineCrossed { ran_us } => format!("crosses the finish line (ran {})", duration(*ran_us)),
         Fact::BarrierWaiting { round } => format!("finishes round {round} and waits"),
-        Fact::BarrierPassed { round, waited_us } => format!("goes on after round {round} ({})", waited(*waited_us)),
+        Fact::BarrierPassed { round, waited_us } => {
+            format!("passes the barrier of round {round} ({})", waited(*waited_us))
+        }
         Fact::BarrierBroken { cause, dead_pid, .. } => match dead_pid.and_then(|pid| known.name_of(pid)) {
             Some(dead) => format!("finds the barrier broken: {dead} died"),
             None => format!("finds the barrier broken: {cause}"),
@@ -72,7 +75,7 @@ pub(super) fn sentence(known: &Known, event: &Event) -> String {
             format!("waits: the buffer is {}", condition.strip_prefix("not ").unwrap_or(condition))
         }
         Fact::ConditionMet { condition, waited_us } => {
-            format!("goes on: the buffer is {condition} ({})", waited(*waited_us))
+            format!("continues: the buffer is {condition} ({})", waited(*waited_us))
         }
         Fact::IncrementsMade { made, seen } => format!("has added {made}; the counter is {seen}"),
         Fact::ManagerStarted { manager_pid, addresses } => match addresses.as_slice() {
@@ -112,8 +115,13 @@ pub(super) fn more_links(count: usize) -> String {
     format!("and {count} more")
 }
 
-fn in_queue(size: Option<u64>) -> String {
-    size.map(|size| format!("  ({size} in the queue)")).unwrap_or_default()
+fn queued(known: &Known, size: Option<u64>) -> String {
+    size.map(|size| format!("  ({size} in the {})", store(known))).unwrap_or_default()
+}
+
+/// What holds the items of this scenario.
+fn store(known: &Known) -> &'static str {
+    if known.scenario == "condition" { "buffer" } else { "queue" }
 }
 
 fn waited(us: u64) -> String {
@@ -141,18 +149,18 @@ pub(super) fn verdict(scenario: &str, verdict: Verdict, guaranteed: bool, reason
             "deadlock" => "failed, as can happen without one order for all locks",
             _ => "failed, as can happen without a guarantee",
         },
-        (Verdict::NotShown, _) if reason == Some(Reason::Cut) => "not shown, because the run was stopped early",
-        (Verdict::NotShown, _) => "not shown, because workers failed",
+        (Verdict::NotShown, _) if reason == Some(Reason::Cut) => "inconclusive (the run was stopped early)",
+        (Verdict::NotShown, _) => "inconclusive (a worker failed)",
     }
 }
 
 pub(super) fn allowance(allowance: Allowance, is_stopped: bool) -> &'static str {
     match (allowance, is_stopped) {
-        (Allowance::Lost, false) => "a worker was killed; what only it held is lost. The verdict covers the others",
+        (Allowance::Lost, false) => "a worker was killed; what only it held is lost; the verdict covers the others",
         (Allowance::Unreported, false) => {
-            "a worker was killed before it reported its last step. The verdict covers the others"
+            "a worker was killed before it reported its last step; the verdict covers the others"
         }
-        (Allowance::Unfinished, false) => "a worker was killed before it finished. The verdict covers the others",
+        (Allowance::Unfinished, false) => "a worker was killed before it finished; the verdict covers the others",
         (Allowance::Lost, true) => "the workers were stopped; what only they held is lost",
         (Allowance::Unreported, true) => "the workers were stopped before they reported their last step",
         (Allowance::Unfinished, true) => "the workers were stopped before they finished",

@@ -138,7 +138,7 @@ impl Language {
         // Of a verdict that was not reached the words say it already.
         let allowance = allowance.or_else(|| match reason.filter(|_| *verdict != Verdict::NotShown)? {
             Reason::Cut => Some(self.pick("the run was stopped early", "运行被提前停止")),
-            Reason::Machinery => Some(self.pick("workers failed", "有进程出错")),
+            Reason::Machinery => Some(self.pick("a worker failed", "有进程出错")),
         });
         let allowance = allowance.map(|said| self.pick(" (", "（").to_owned() + said + self.pick(")", "）"));
         format!("{judged}{}{claim}{}", self.pick(": ", "："), allowance.unwrap_or_default())
@@ -149,7 +149,7 @@ impl Language {
         match (scenario, verdict) {
             ("tickets", Verdict::Violated) => Some(self.pick(
                 "all buyers read before anyone wrote; a lock prevents it: ipc-demo tickets --lock",
-                "大家都在别人写之前读了；加一把锁就能避免：ipc-demo tickets --lock",
+                "购票者都在写入前读取了余票；加锁即可避免：ipc-demo tickets --lock",
             )),
             ("semaphore", _) => Some(self.pick(
                 "with one permit a semaphore is a lock: ipc-demo semaphore --permits 1",
@@ -165,7 +165,7 @@ impl Language {
             )),
             ("joinable", _) => Some(self.pick(
                 "kill a consumer with its task: ipc-demo joinable --consumers 2 --kill consumer-1@working",
-                "杀死一个拿着任务的消费者：ipc-demo joinable --consumers 2 --kill consumer-1@working",
+                "杀死一个持有任务的消费者：ipc-demo joinable --consumers 2 --kill consumer-1@working",
             )),
             ("condition", _) => Some(self.pick(
                 "mostly full: ipc-demo condition --producers 4 --consumers 1",
@@ -173,7 +173,7 @@ impl Language {
             )),
             ("values", Verdict::Violated) => Some(self.pick(
                 "two workers read the same number; a lock prevents it: ipc-demo values --lock",
-                "两个进程读到了同一个数；加一把锁就能避免：ipc-demo values --lock",
+                "两个进程读到了同一个数；加锁即可避免：ipc-demo values --lock",
             )),
             ("manager", _) => Some(self.pick(
                 "for other types, shells, machines and scripts: ipc-demo manager --help",
@@ -181,13 +181,21 @@ impl Language {
             )),
             ("deadlock", Verdict::Violated) => Some(self.pick(
                 "one order for all locks prevents it: ipc-demo deadlock --ordered",
-                "所有进程按同一个顺序拿锁就能避免：ipc-demo deadlock --ordered",
+                "所有进程按同一顺序获取锁即可避免：ipc-demo deadlock --ordered",
             )),
             ("deadlock", Verdict::Held) => Some(self.pick(
                 "a cycle of any length is found: ipc-demo deadlock --workers 5",
-                "多大的环都能发现：ipc-demo deadlock --workers 5",
+                "任意长度的循环等待都能发现：ipc-demo deadlock --workers 5",
             )),
             _ => None,
+        }
+    }
+
+    /// A duration of `us` microseconds in the unit that reads best.
+    pub(crate) fn duration(self, us: u64) -> String {
+        match self {
+            Language::En => duration(us),
+            Language::Zh => zh_duration(us),
         }
     }
 
@@ -210,6 +218,18 @@ pub(crate) fn duration(us: u64) -> String {
     }
 }
 
+/// The same in Chinese.
+fn zh_duration(us: u64) -> String {
+    let text = duration(us);
+    let (number, unit) = text.split_once(' ').unwrap_or((&text, ""));
+    let unit = match unit {
+        "µs" => "微秒",
+        "ms" => "毫秒",
+        _ => "秒",
+    };
+    format!("{number} {unit}")
+}
+
 /// A JSON error without the line and column that follow it: of a file of one line they say little.
 fn without_place(error: &str) -> &str {
     error.split_once(" at line ").map_or(error, |(what, _)| what)
@@ -230,5 +250,6 @@ mod tests {
     #[test]
     fn durations_read_well() {
         assert_eq!([999, 1_000, 999_949, 999_950].map(duration), ["999 µs", "1.0 ms", "999.9 ms", "1.00 s"]);
+        assert_eq!([999, 1_000, 1_000_000].map(zh_duration), ["999 微秒", "1.0 毫秒", "1.00 秒"]);
     }
 }

@@ -55,7 +55,7 @@ fn arrows_that_would_hide_each_other_are_left_out_and_counted() {
     let drawn = picture.matches("url(#head)").count() - 1;
     assert!((50..=150).contains(&drawn), "{drawn}");
     let said = well_formed::timeline(&picture);
-    assert!(said.contains(&format!("left out for want of room: {} arrows", 10_000 - drawn)), "{said}");
+    assert!(said.contains(&format!("not shown for lack of space: {} arrows", 10_000 - drawn)), "{said}");
     assert_eq!(well_formed::trace(&traced(&events)).iter().filter(|event| event["ph"] == "f").count(), 10_000);
 }
 
@@ -84,7 +84,7 @@ fn picture_of_many_workers_shows_those_that_differ_and_counts_the_others() {
         assert!(names.contains(&differs), "{differs} in {names:?}");
     }
     assert_eq!(names.len(), 60);
-    assert!(said.contains("440 workers like those shown"), "{said}");
+    assert!(said.contains("440 similar workers"), "{said}");
     let height: u32 =
         picture.split("height=\"").nth(1).and_then(|rest| rest.split('"').next()?.parse().ok()).expect("a height");
     assert!(height < 1_500, "{height}");

@@ -12,7 +12,7 @@ use crate::report::classify::{Ending, Noun, Severity, SpanKind, Subject};
 use crate::report::drawing::{cut, px, text, width_of};
 use crate::report::event::{Fact, Verdict};
 use crate::report::jsonl::fields_of;
-use crate::report::language::{Language, duration};
+use crate::report::language::Language;
 use crate::report::model::{Edge, EdgeKind, Lane, LaneKind, RunModel};
 
 const ROOM: f64 = WIDTH - 2.0 * MARGIN;
@@ -74,7 +74,7 @@ fn about(model: &RunModel<'_>, language: Language) -> Vec<String> {
         Language::Zh => format!("{workers} 个工作进程"),
     });
     if let Some(Fact::Summary { elapsed_us, .. }) = model.summary.map(|event| &event.fact) {
-        parts.push(format!("{} {}", language.pick("took", "用时"), duration(*elapsed_us)));
+        parts.push(format!("{} {}", language.pick("took", "用时"), language.duration(*elapsed_us)));
     }
     parts
 }

@@ -10,7 +10,7 @@ use super::frame::{Frame, MARGIN, SMALL};
 use crate::report::classify::{Ending, Severity, SpanKind, Subject};
 use crate::report::drawing::{cut, labelled, px, text, width_of};
 use crate::report::known::Known;
-use crate::report::language::{Language, duration, fitted};
+use crate::report::language::{Language, fitted};
 use crate::report::model::{Lane, RunModel, Span};
 
 /// At most so many things side by side on one lane.
@@ -125,7 +125,11 @@ impl Sketch<'_> {
             SpanKind::Working => self.language.pick("works on an item", "处理数据"),
         };
         let name = self.language.name(self.lane.name);
-        format!("{name} {kind}{}: {}", what.trim_end(), duration((span.to_us - span.from_us).round() as u64))
+        format!(
+            "{name} {kind}{}: {}",
+            what.trim_end(),
+            self.language.duration((span.to_us - span.from_us).round() as u64)
+        )
     }
 
     /// What happened to it. Returns also how many dots were left out.

@@ -89,10 +89,10 @@ fn heads() -> Definitions {
     Definitions::new().add(head("head", "head")).add(head("rescue-head", "rescue-head"))
 }
 
-/// What the picture does not show, for want of room: workers, arrows, dots, events.
+/// What the picture does not show, for lack of space: workers, arrows, dots, events.
 fn left_out(counts: [u64; 4], language: Language) -> Option<String> {
     let names = [
-        ("worker like those shown", "workers like those shown", "个类似的进程"),
+        ("similar worker", "similar workers", "个类似的进程"),
         ("arrow", "arrows", "个箭头"),
         ("dot", "dots", "个点"),
         ("earlier event", "earlier events", "个更早的事件"),
@@ -103,7 +103,7 @@ fn left_out(counts: [u64; 4], language: Language) -> Option<String> {
         .filter(|(count, _)| *count > 0)
         .map(|(count, (one, many, zh))| format!("{count} {}", language.pick(if count == 1 { one } else { many }, zh)))
         .collect();
-    let intro = language.pick("left out for want of room: ", "因空间不足未画出：");
+    let intro = language.pick("not shown for lack of space: ", "因空间不足未画出：");
     (!parts.is_empty()).then(|| format!("{intro}{}", parts.join(language.pick(", ", "，"))))
 }
 

@@ -86,7 +86,8 @@ impl FromStr for Call {
         }
         let (first, rest) = first_word(text);
         match first {
-            "list" | "status" if !rest.is_empty() => Err(BadCall::Arguments("list or status", "no arguments")),
+            "list" if !rest.is_empty() => Err(BadCall::Arguments("list", "no arguments")),
+            "status" if !rest.is_empty() => Err(BadCall::Arguments("status", "no arguments")),
             "list" => Ok(Call::List),
             "status" => Ok(Call::Status),
             "create" => {

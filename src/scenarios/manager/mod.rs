@@ -67,19 +67,19 @@ pub(crate) struct ManagerArgs {
     /// Which type of object is shown [default: dict]
     #[arg(long = "type", value_name = "T", value_parser = PossibleValuesParser::new(TYPES).map(kinds))]
     kinds: Option<Kinds>,
-    /// Be a manager for others until Ctrl-C: unix:PATH or tcp:HOST:PORT
+    /// Serve as a manager until Ctrl-C: unix:PATH or tcp:HOST:PORT
     #[arg(long, value_name = "ADDR", requires = "authkey_file", conflicts_with_all = ["workers", "kinds", "call"])]
     serve: Option<Address>,
-    /// Let the workers work at the manager there
+    /// Use the manager at this address
     #[arg(long, value_name = "ADDR", requires = "authkey_file")]
     connect: Option<Address>,
     /// The file with the key that a manager and its clients share
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "elsewhere")]
     authkey_file: Option<PathBuf>,
-    /// Do this call at the manager there, and print what it returns as JSON
+    /// Call a method of an object of that manager, and print the result as JSON
     #[arg(long, value_name = "CALL", conflicts_with_all = ["workers", "kinds"])]
     call: Vec<Call>,
-    /// How long a call may take, connecting included, such as 2s or 500ms [default: as long as it takes]
+    /// How long a call may take, connecting included, such as 2s or 500ms [default: no limit]
     #[arg(long, value_name = "TIME", requires = "call", conflicts_with_all = ["workers", "kinds", "serve"], value_parser = humantime::parse_duration)]
     timeout: Option<std::time::Duration>,
 }
@@ -116,20 +116,20 @@ impl Scenario for Manager {
 One process holds objects that workers change through proxies
 
 The runner makes a dict in a manager process and shows it, a worker writes into it, and the runner shows it again: it \
-sees what the worker wrote. --type shows another type at work, or all of them.
+sees what the worker wrote. --type shows another type, or all of them.
 
-With --serve a manager runs until Ctrl-C, for whoever has the key; with --connect the workers work at that one, from \
-another shell or another machine. What is in its containers and locks stays, and other clients see it. A host that is \
-left out (tcp::5000) is this machine alone; over TCP nobody on the way can read or change what is sent.
+With --serve a manager runs until Ctrl-C, for clients that have the key; with --connect the workers use that manager, \
+from another shell or another machine. What is in its containers and locks stays, and other clients see it. A host that is \
+left out (tcp::5000) is this machine alone; over TCP all data is encrypted and authenticated.
 
 --call is for scripts: it prints one JSON value, or an error and exits with 2 (nothing was done) or 3. A call is
   list                     all names and the types of their objects
   status                   what the manager says about itself
   create TYPE NAME [ARG…]  makes an object with a name, or finds it
   delete NAME              takes the name away
-  NAME.METHOD [ARG…]       calls a method: Python's, without underscores; an unknown one lists those of the type
-A name with spaces stands in quotes: '\"my shop\".items'. An argument is a JSON value, a bare word (text), or @NAME (that \
-object). What a call acquires it gives back at its end.
+  NAME.METHOD [ARG…]       calls a method, as in Python without underscores
+An unknown method lists those of the type. A name with spaces is quoted: '\"my shop\".items'. An argument is a JSON value, a bare word (text), or @NAME (that \
+object). A call releases at its end what it has acquired.
 
 Examples:
   ipc-demo manager                               the reference program

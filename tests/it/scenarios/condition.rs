@@ -172,6 +172,6 @@ fn lines_fit_and_are_in_both_languages() {
     let [en, zh] = said_in_eighty_columns(|| {
         Demo::run("condition").args(["--producers", "5", "--consumers", "5", "--capacity", "1", "--speed", "50"])
     });
-    assert!(en.contains("waits: the buffer is full") && en.contains("puts 10  (1 in the queue)"), "{en}");
+    assert!(en.contains("waits: the buffer is full") && en.contains("puts 10  (1 in the buffer)"), "{en}");
     assert_eq!((zh.matches("生产者产生数据: ").count(), zh.matches("消费者获取数据: ").count()), (50, 50), "{zh}");
 }

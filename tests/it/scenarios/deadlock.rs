@@ -145,5 +145,5 @@ fn lines_fit_and_are_in_both_languages() {
     assert!(en.contains("finds a deadlock of 3 workers"), "{en}");
     assert!(en.contains("worker-3 holds lock-3 and waits for lock-1, held by worker-1"), "{en}");
     assert!(zh.contains("发现死锁：3 个进程互相等待"), "{zh}");
-    assert!(zh.contains("工作进程3拿着锁3，等着工作进程1手里的锁1"), "{zh}");
+    assert!(zh.contains("工作进程3持有锁3，等待工作进程1持有的锁1"), "{zh}");
 }

@@ -96,5 +96,5 @@ fn lines_fit_and_are_in_both_languages() {
         Demo::run("values").args(["--workers", "10", "--speed", "max", "--increments", "10000"])
     });
     assert_eq!(en.matches("has added 10000;").count(), 10, "{en}");
-    assert_eq!(zh.matches("加了10000次").count(), 10, "{zh}");
+    assert_eq!(zh.matches("已加10000次").count(), 10, "{zh}");
 }
