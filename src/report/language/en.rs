@@ -142,6 +142,9 @@ pub(super) fn verdict(scenario: &str, verdict: Verdict, guaranteed: bool, reason
             _ => "failed, as can happen without a guarantee",
         },
         (Verdict::NotShown, _) if reason == Some(Reason::Cut) => "not shown, because the run was stopped early",
+        (Verdict::NotShown, _) if reason == Some(Reason::Killed) => {
+            "not shown, because no worker was left to finish it"
+        }
         (Verdict::NotShown, _) => "not shown, because workers failed",
     }
 }
