@@ -144,13 +144,13 @@ impl Role for Producer {
         for number in 1..=self.messages {
             match end.send(&number) {
                 // No receiver is left: the summary says what that leaves unshown.
-                Err(Error::Disconnected) => return Ok(()),
+                Err(Error::BrokenPipe | Error::ConnectionReset) => return Ok(()),
                 sent => sent?,
             }
             ctx.emit(&Fact::MessageSent { value: number.into() })?;
             if self.duplex {
                 let reply: u64 = match end.recv() {
-                    Err(Error::Disconnected | Error::EndOfFile) => return Ok(()),
+                    Err(Error::ConnectionReset | Error::EndOfFile) => return Ok(()),
                     reply => reply?,
                 };
                 ctx.emit(&Fact::ReplyReceived { value: reply.into() })?;
