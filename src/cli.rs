@@ -163,8 +163,9 @@ fn command(purpose: For) -> Command {
         });
         command.args(own.collect::<Vec<_>>())
     };
-    let tools = TOOLS.iter().map(|tool| with_globals(tool.described(), Some(tool.uses)));
-    let scenarios = SCENARIOS.iter().map(|entry| with_globals(entry.command(), None));
+    let for_purpose = |name, command| if purpose == For::Reading { without_hidden(name, command) } else { command };
+    let tools = TOOLS.iter().map(|tool| with_globals(for_purpose(tool.name, tool.described()), Some(tool.uses)));
+    let scenarios = SCENARIOS.iter().map(|entry| with_globals(for_purpose(entry.name, entry.command()), None));
     with_globals(Command::new("ipc-demo"), None)
         .version(env!("CARGO_PKG_VERSION"))
         .about("Starts real Linux processes and shows how they share, send, wait and die")
@@ -175,6 +176,17 @@ fn command(purpose: For) -> Command {
         .subcommand_required(true)
         .subcommands(scenarios)
         .subcommands(tools)
+}
+
+/// A command without its hidden options, which completions would list.
+fn without_hidden(name: &'static str, command: Command) -> Command {
+    if !command.get_arguments().any(Arg::is_hide_set) {
+        return command;
+    }
+    let shown: Vec<Arg> = command.get_arguments().filter(|arg| !arg.is_hide_set()).cloned().collect();
+    let about = command.get_about().cloned().unwrap_or_default();
+    let long_about = command.get_long_about().cloned().unwrap_or_default();
+    Command::new(name).about(about).long_about(long_about).args(shown)
 }
 
 /// The template of the help up to the options: what there is, and what it is for.
@@ -240,8 +252,8 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
         return (tool.run)(own, &globals);
     }
     let entry = SCENARIOS.iter().find(|entry| entry.name == name).expect("clap knows only what stands in the tables");
-    if let Some(name) = (entry.as_tool)(own) {
-        refuse_unused(own, name, &[])?;
+    if let Some((name, uses)) = (entry.as_tool)(own) {
+        refuse_unused(own, name, uses)?;
     }
     let language = globals.language();
     let options = RunOptions {
@@ -309,4 +321,36 @@ fn conclude(performed: Result<Outcome, Failure>) -> ExitCode {
         let _ = Screen::stderr().write_all(format!("error: {reason:#}\n").as_bytes());
     }
     outcome.exit_code()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn completions_have_no_hidden_option() {
+        let script = String::from_utf8(completions(Shell::Bash)).expect("text");
+        assert!(script.contains("--exhaustive") && script.contains("--producers"));
+        assert!(!script.contains("--failpoint"));
+    }
+
+    #[test]
+    fn workers_of_prodcons_are_producers_and_consumers() {
+        let refused = command(For::Parsing).try_get_matches_from(["ipc-demo", "prodcons", "--workers", "3"]);
+        let said = refused.expect_err("there is no such option").to_string();
+        assert!(said.contains("--workers") && said.contains("use --producers and --consumers"), "{said}");
+    }
+
+    #[test]
+    fn server_refuses_what_only_workers_use() {
+        let serve = ["ipc-demo", "manager", "--serve", "unix:a", "--authkey-file", "a"];
+        for unused in [&["--speed", "2"][..], &["--seed", "1"], &["--strict"], &["--kill", "a@b"]] {
+            let matches = command(For::Parsing).try_get_matches_from(serve.iter().chain(unused)).expect("parsed");
+            let Err(Failure::Unusable(error)) = perform(&matches, &[]) else { panic!("{unused:?} is accepted") };
+            let said = error.to_string();
+            assert!(said.contains(unused[0]) && said.contains("manager --serve"), "{said}");
+        }
+        let timed = command(For::Parsing).try_get_matches_from(serve.iter().chain(&["--timeout", "2s"]));
+        assert!(timed.expect_err("refused").to_string().contains("--timeout"));
+    }
 }

@@ -401,6 +401,8 @@ pub enum Allowance {
 pub enum Reason {
     /// It was asked to stop, or its output was closed.
     Cut,
-    /// A worker could not be started, or nobody was left to finish.
+    /// A worker could not be started, or died unexpectedly.
     Machinery,
+    /// The workers that were to finish it were killed, as was asked for.
+    Killed,
 }

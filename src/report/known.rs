@@ -12,6 +12,9 @@ const LONGEST_LINE: usize = 4_000;
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) scenario: String,
+    is_written: bool,
+    /// Whether a buyer looked how many tickets are left after another had bought one.
+    pub(super) is_read_after_write: bool,
     names: HashMap<u32, String>,
     holders: HashMap<String, String>,
     /// The one before the last who took each lock.
@@ -26,6 +29,8 @@ impl Known {
     pub(super) fn follow(&mut self, event: &Event) {
         match &event.fact {
             Fact::RunStarted { scenario, .. } => self.scenario.clone_from(scenario),
+            Fact::TicketBought { .. } => self.is_written = true,
+            Fact::StockChecked { .. } => self.is_read_after_write |= self.is_written,
             Fact::WorkerStarted { .. } => _ = self.names.insert(event.pid, event.worker.clone()),
             Fact::LockAcquired { lock, .. } => {
                 if let Some(former) = self.holders.insert(lock.clone(), event.worker.clone()) {

@@ -85,6 +85,8 @@ pub(super) struct Lanes {
     workers: Vec<Worker>,
     /// What can be seen in this run besides who runs: nothing, if nobody ever waits, holds or works on something.
     signs: Vec<Lane>,
+    /// Whether the object of a manager that workers work at now never tells when an item is done.
+    gets_only: bool,
     /// Whether somebody was seen doing both.
     is_both_known: bool,
 }
@@ -113,9 +115,10 @@ impl Lanes {
                     self.workers.push(Worker::NOT_STARTED);
                 }
             }
+            Fact::ObjectMade { object, .. } => self.gets_only = object != "JoinableQueue",
             _ => {}
         }
-        let shows_work = self.signs.contains(&Lane::Working);
+        let shows_work = self.signs.contains(&Lane::Working) && !self.gets_only;
         let index = self.index_of(&event.worker)?;
         let worker = &mut self.workers[index];
         if class.starts {
@@ -266,7 +269,13 @@ mod tests {
         let got = Fact::ItemGot { value: value.clone(), from: from.clone(), number, size: None, redelivered: false };
         lanes.follow(&event("worker-1", got));
         assert_eq!(lanes.picture(80).next(), Some(Lane::Working));
-        lanes.follow(&event("worker-1", Fact::TaskDone { value, from, number }));
+        lanes.follow(&event("worker-1", Fact::TaskDone { value: value.clone(), from: from.clone(), number }));
         assert_eq!(lanes.picture(80).next(), Some(Lane::Running));
+        for (object, lane) in [("Queue", Lane::Running), ("JoinableQueue", Lane::Working)] {
+            lanes.follow(&event(RUNNER, Fact::ObjectMade { object: object.to_owned(), name: None }));
+            let (value, from) = (value.clone(), from.clone());
+            lanes.follow(&event("worker-1", Fact::ItemGot { value, from, number, size: None, redelivered: false }));
+            assert_eq!(lanes.picture(80).next(), Some(lane), "{object}");
+        }
     }
 }

@@ -4,10 +4,8 @@
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use terminal_size::{Width, terminal_size_of};
-
 use super::language::Language;
-use crate::sys::stream::write_waiting;
+use crate::sys::stream::{terminal_columns, write_waiting};
 
 /// How wide lines are where nothing says how wide they may be.
 pub(super) const COLUMNS: usize = 80;
@@ -68,9 +66,9 @@ impl Write for Screen {
 
 /// How many columns stdout has: those of the terminal, else what `COLUMNS` says, else [`COLUMNS`]; within bounds.
 pub(super) fn columns() -> usize {
-    let of_terminal = terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns));
+    let of_terminal = terminal_columns(io::stdout().as_fd()).map(usize::from);
     let said = || std::env::var("COLUMNS").ok()?.parse().ok();
-    let columns = of_terminal.filter(|columns| *columns > 0).or_else(said).unwrap_or(COLUMNS);
+    let columns = of_terminal.or_else(said).unwrap_or(COLUMNS);
     columns.clamp(BOUNDS.0, BOUNDS.1)
 }
 

@@ -178,7 +178,8 @@ impl<W: Write> Text<W> {
             [vec![format!("  {took}")], folded(std::iter::once(label).chain(words), width, "    ")].concat()
         };
         lines.extend(last.iter().map(|line| self.paint(Style::new().dimmed(), line)));
-        if let Some(advice) = self.language.advice(scenario, *verdict) {
+        let advice = self.language.advice(&self.known, scenario, *verdict);
+        if let Some(advice) = advice.filter(|advice| !is_followed(advice, &self.command)) {
             lines.extend(folded(pieces(&format!("  → {advice}")), width, "    "));
         }
         lines
@@ -321,6 +322,15 @@ pub(super) fn command(args: &[String], seed: u64) -> Vec<String> {
     words
 }
 
+/// Whether a run of this command is what an advice, which ends with a command, says.
+fn is_followed(advice: &str, command: &[String]) -> bool {
+    let advised = advice.rsplit_once(PROGRAM).map_or("", |(_, advised)| advised);
+    let advised: Vec<String> = advised.split_whitespace().map(str::to_owned).collect();
+    let words = self::command(&advised, 0);
+    let is_there = |word: &String| command.iter().any(|own| own.replacen('=', " ", 1) == *word);
+    !advised.is_empty() && words[..words.len() - 1].iter().all(is_there)
+}
+
 /// A word as a shell takes it for one.
 pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "-_=+,.:/@%".contains(letter);
@@ -439,5 +449,29 @@ mod tests {
     #[test]
     fn the_runner_has_no_lane() {
         assert_eq!(Lanes::default().index_of(super::super::event::RUNNER), None);
+    }
+
+    #[test]
+    fn command_just_run_is_no_advice() {
+        let ran = |args: &str| command(&args.split(' ').map(str::to_owned).collect::<Vec<_>>(), 7);
+        let advice = "kill one: ipc-demo barrier --kill worker-1@waiting";
+        for same in ["barrier --kill worker-1@waiting", "barrier --speed max --kill=worker-1@waiting"] {
+            assert!(is_followed(advice, &ran(same)), "{same}");
+        }
+        assert!(!is_followed(advice, &ran("barrier")) && !is_followed("no command", &ran("barrier")));
+    }
+
+    #[test]
+    fn reason_of_an_advice_is_given_only_where_it_is_true() {
+        let advice = |facts: &[Fact]| {
+            let mut known = Known::default();
+            for fact in facts {
+                known.follow(&Event { at_us: 0, worker: "buyer-1".to_owned(), pid: 1, fact: fact.clone() });
+            }
+            Language::En.advice(&known, "tickets", Verdict::Violated).expect("an advice")
+        };
+        let (read, wrote) = (Fact::StockChecked { left: 3 }, Fact::TicketBought { left: 2 });
+        assert!(advice(&[read.clone(), read.clone(), wrote.clone()]).starts_with("all buyers read before"));
+        assert!(advice(&[read.clone(), wrote, read]).starts_with("a lock prevents it: ipc-demo"));
     }
 }

@@ -85,13 +85,12 @@ Examples:
             ("too_early", too_early.into()),
             ("broken", seen.broken.into()),
         ];
-        let someone_died = completion.died() > 0;
         Ok(CheckResult {
             claim: "no round starts before the previous one is finished",
             // Nothing breaks the barrier but a death.
             broken: too_early > 0 || (seen.broken && completion.interrupted() == 0),
             // Then the others are told so and end; else nothing keeps a round from ending.
-            finished: completed == rounds || (someone_died && completion.stopped.is_none()),
+            finished: completed == rounds || completion.has_survivors(),
             guaranteed: true,
             allowance: (completed < rounds).then_some(Allowance::Unfinished),
             facts: facts.to_vec(),

@@ -127,11 +127,13 @@ Examples:
             ("in_order", (!out_of_order).into()),
         ];
         let is_bounded = most_queued <= u64::from(capacity);
-        let is_emptied = still_queued == 0 && completion.died_as("consumer") < consumers as usize;
+        let consumer_is_left = completion.died_as("consumer") < consumers as usize;
         Ok(CheckResult {
             claim: "every item comes out exactly once; each producer's items stay in order",
             broken: duplicated > 0 || out_of_order || !is_bounded || lost + unreported > in_hand,
-            finished: completion.stopped.is_none() && is_emptied && (all_made || completion.died() > 0),
+            finished: completion.stopped.is_none()
+                && still_queued == 0
+                && (all_made || (consumer_is_left && completion.died() > 0)),
             guaranteed: true,
             allowance: match (lost, all_made) {
                 (0, true) => None,

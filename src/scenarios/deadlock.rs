@@ -134,7 +134,7 @@ Examples:
         Ok(CheckResult {
             claim: "there is no deadlock",
             broken: deadlocks > 0 || found > 0,
-            finished: finished as usize + completion.died() >= workers,
+            finished: finished as usize + completion.died() >= workers && !completion.all_died(),
             guaranteed: self.ordered,
             allowance: ((finished as usize) < workers).then_some(Allowance::Unfinished),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),

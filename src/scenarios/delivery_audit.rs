@@ -134,9 +134,20 @@ impl DeliveryAudit {
         self.duplicated > 0 || self.out_of_order || self.lost(still_queued) > completion.interrupted() as u64
     }
 
-    /// What is missing is put down to workers that held it when they died.
-    pub(crate) fn allowance(&self, still_queued: u64) -> Option<Allowance> {
-        (self.lost(still_queued) > 0).then_some(Allowance::Lost)
+    /// What is missing of those put is put down to workers that held it when they died, and what is missing of those
+    /// `planned` to producers that died before they put it. `None` is no end.
+    pub(crate) fn allowance(
+        &self,
+        still_queued: u64,
+        planned: Option<u64>,
+        completion: &Completion,
+    ) -> Option<Allowance> {
+        let is_short = planned.is_none_or(|planned| self.produced(still_queued) < planned);
+        if self.lost(still_queued) > 0 {
+            Some(Allowance::Lost)
+        } else {
+            (is_short && completion.died() > 0).then_some(Allowance::Unfinished)
+        }
     }
 
     /// The facts of every queue scenario.
@@ -207,8 +218,16 @@ mod tests {
         let audit = audit_of(3, &[("a", 1), ("a", 3)]);
         assert_eq!(audit.lost(0), 1);
         assert!(!audit.is_broken(0, &Completion::deaths(&["a"])) && !audit.is_broken(0, &Completion::cut()));
-        assert_eq!(audit.allowance(0), Some(Allowance::Lost));
+        assert_eq!(audit.allowance(0, Some(3), &Completion::deaths(&["a"])), Some(Allowance::Lost));
         assert!(audit_of(3, &[]).is_broken(0, &Completion::deaths(&["a"])), "one death loses one item");
+    }
+
+    #[test]
+    fn items_that_a_dead_producer_did_not_put_are_excused() {
+        let (audit, dead) = (audit_of(1, &[("a", 1)]), Completion::deaths(&["p"]));
+        let excused = [Some(1), Some(10), None].map(|planned| audit.allowance(0, planned, &dead));
+        assert_eq!(excused, [None, Some(Allowance::Unfinished), Some(Allowance::Unfinished)]);
+        assert_eq!(audit.allowance(0, None, &Completion::default()), None);
     }
 
     #[test]

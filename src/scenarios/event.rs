@@ -86,7 +86,7 @@ Examples:
         Ok(CheckResult {
             claim: "nobody starts before the gun; everybody starts after it",
             broken: false_starts > 0,
-            finished: finished + completion.died() as u64 >= racers,
+            finished: finished == racers || (finished + completion.died() as u64 >= racers && !completion.all_died()),
             guaranteed: true,
             allowance: (started < racers).then_some(Allowance::Unfinished),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),

@@ -92,7 +92,11 @@ Examples:
         runner.watch_with(&mut |news| _ = count(news))?;
         runner.watch_while(|news| {
             count(news);
-            joined = putting.join_timeout(Duration::ZERO)?;
+            joined = match putting.join_timeout(Duration::ZERO) {
+                // No consumer is left to do the rest.
+                Err(Error::Disconnected) => return Ok(false),
+                joined => joined?,
+            };
             Ok(!joined)
         })?;
         if !joined {
@@ -110,6 +114,7 @@ Examples:
         let (produced, tasks_done) = (audit.produced(still_queued), audit.tasks_done());
         let mut facts = audit.facts(still_queued);
         facts.push(("tasks_done", tasks_done.into()));
+        let planned = self.args.items * u64::from(self.args.producers);
         let unreported = produced.saturating_sub(tasks_done + unfinished);
         let consumer_is_left = completion.died_as("consumer") < self.args.consumers as usize;
         Ok(CheckResult {
@@ -117,9 +122,12 @@ Examples:
             // A task that was taken is not lost with its taker.
             broken: audit.is_broken(still_queued, &Completion::default())
                 || unreported > completion.interrupted() as u64,
-            finished: unfinished == 0 && consumer_is_left && completion.stopped.is_none(),
+            finished: unfinished == 0 && (consumer_is_left || tasks_done == planned) && completion.stopped.is_none(),
             guaranteed: true,
-            allowance: (unreported > 0).then_some(Allowance::Unreported),
+            allowance: match unreported {
+                0 => audit.allowance(still_queued, Some(planned), completion),
+                _ => Some(Allowance::Unreported),
+            },
             facts,
         })
     }
@@ -144,7 +152,11 @@ impl Role for Maker {
         for number in 1..=self.items {
             let item = Item { from: self.name.clone(), number, value: rng.random() };
             let put = item.put();
-            queue.put(item).map_err(Error::from)?;
+            match queue.put(item).map_err(Error::from) {
+                // No consumer is left: the summary says what that leaves unshown.
+                Err(Error::Disconnected) => return Ok(()),
+                put => put?,
+            }
             ctx.emit(&put)?;
             if number < self.items {
                 ctx.pause(PAUSE);

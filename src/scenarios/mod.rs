@@ -75,10 +75,9 @@ pub(crate) struct CheckResult {
 impl CheckResult {
     /// What becomes of the claim: a contradiction counts in any case, and what is missing only if nothing explains it.
     fn verdict(&self, completion: &Completion) -> Verdict {
-        let nobody_left = completion.died() > 0 && completion.died() >= completion.started;
         if self.broken {
             Verdict::Violated
-        } else if self.finished && !nobody_left {
+        } else if self.finished {
             Verdict::Held
         } else if completion.is_regular() {
             Verdict::Violated
@@ -113,6 +112,16 @@ impl Completion {
     /// Whether every worker ended in order.
     pub(crate) fn is_regular(&self) -> bool {
         self.died.is_empty() && self.stopped.is_none()
+    }
+
+    /// Whether some workers died, and others were left to finish what these began.
+    pub(crate) fn has_survivors(&self) -> bool {
+        self.died() > 0 && self.died() < self.started && self.stopped.is_none()
+    }
+
+    /// Whether every worker died, or failed.
+    pub(crate) fn all_died(&self) -> bool {
+        self.died() > 0 && self.died() >= self.started
     }
 
     /// How many workers may have been ended in the middle of something.
@@ -184,9 +193,12 @@ pub(crate) struct Entry {
     augment: fn(Command) -> Command,
     pub(crate) roles: &'static [RoleEntry],
     pub(crate) run: Run,
-    /// How it is called if it is not a run: then it uses no option of scenarios.
-    pub(crate) as_tool: fn(&ArgMatches) -> Option<&'static str>,
+    /// How it is called if it starts no workers, and which of the options of scenarios it uses then.
+    pub(crate) as_tool: fn(&ArgMatches) -> Option<Tool>,
 }
+
+/// A name, and the options of scenarios that are used under it.
+pub(crate) type Tool = (&'static str, &'static [&'static str]);
 
 /// Plays a scenario from its parsed arguments to its exit code.
 pub(crate) type Run =
@@ -300,7 +312,7 @@ mod tests {
             (&cut, Verdict::Held, Verdict::NotShown),
             (&failed, Verdict::Held, Verdict::NotShown),
             (&one_died, Verdict::Held, Verdict::NotShown),
-            (&all_died, Verdict::NotShown, Verdict::NotShown),
+            (&all_died, Verdict::Held, Verdict::NotShown),
         ] {
             assert_eq!(result(false, true).verdict(completion), finished, "{completion:?}");
             assert_eq!(result(false, false).verdict(completion), unfinished, "{completion:?}");

@@ -1,8 +1,10 @@
 //! Producers and consumers: random numbers through a queue in shared memory, each traced from its maker to its taker.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::builder::UnknownArgumentValueParser;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,9 @@ pub(crate) struct ProdconsArgs {
     /// Continue until Ctrl-C, as the reference program does
     #[arg(long, conflicts_with = "items")]
     forever: bool,
+    /// What other scenarios have
+    #[arg(long, hide = true, value_parser = UnknownArgumentValueParser::suggest("use --producers and --consumers"))]
+    workers: Option<Infallible>,
 }
 
 /// A workshop to be played.
@@ -99,14 +104,16 @@ Examples:
     fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {
         let still_queued = self.putting.qsize() as u64;
         let consumer_is_left = completion.died_as("consumer") < self.args.consumers as usize;
+        let planned = (!self.args.forever).then(|| self.args.items * u64::from(self.args.producers));
         let is_emptied = still_queued == 0 && completion.stopped.is_none();
         Ok(CheckResult {
             claim: "every item arrives exactly once; each producer's items stay in order",
             broken: audit.is_broken(still_queued, completion),
             // What goes on until it is stopped has shown what it can.
-            finished: consumer_is_left && (is_emptied || self.args.forever),
+            finished: (consumer_is_left && (is_emptied || self.args.forever))
+                || (is_emptied && planned == Some(audit.consumed())),
             guaranteed: true,
-            allowance: audit.allowance(still_queued),
+            allowance: audit.allowance(still_queued, planned, completion),
             facts: audit.facts(still_queued),
         })
     }
@@ -131,7 +138,11 @@ impl Role for Maker {
         for number in 1..=self.items {
             let item = Item { from: self.name.clone(), number, value: rng.random() };
             let put = item.put();
-            queue.put(item).map_err(Error::from)?;
+            match queue.put(item).map_err(Error::from) {
+                // No consumer is left: the summary says what that leaves unshown.
+                Err(Error::Disconnected) => return Ok(()),
+                put => put?,
+            }
             ctx.emit(&put)?;
             if number < self.items {
                 ctx.pause(PAUSE);

@@ -9,7 +9,7 @@ use super::runner::Runner;
 use super::transport::{Line, Side, Transport};
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
-use crate::ipc::{Role, RoleEntry, RoleResult};
+use crate::ipc::{Error, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Event, Fact};
 
@@ -101,11 +101,21 @@ Examples:
             claim: "every item arrives exactly once, in the order it was put",
             broken: audit.audit.is_broken(still_queued, completion),
             // What goes on until it is stopped has shown what it can.
-            finished: (is_emptied && brim) || (self.args.forever && completion.died.is_empty()),
+            finished: (is_emptied && brim)
+                || (!self.args.fill && audit.audit.consumed() == self.args.items && completion.stopped.is_none())
+                || (self.args.forever && completion.died.is_empty()),
             guaranteed: self.args.transport == Transport::Shm || completion.is_regular(),
-            allowance: audit.audit.allowance(still_queued),
+            allowance: audit.audit.allowance(still_queued, self.planned(), completion),
             facts: audit.audit.facts(still_queued),
         })
+    }
+}
+
+impl Queue {
+    /// How many items are to be put; none if there is no end.
+    fn planned(&self) -> Option<u64> {
+        let items = if self.args.fill { self.args.capacity.into() } else { self.args.items };
+        (!self.args.forever).then_some(items)
     }
 }
 
@@ -151,7 +161,11 @@ impl Role for Producer {
         let ctx = &self.ctx;
         let line = self.line;
         for number in 1..=self.items {
-            line.put(number)?;
+            match line.put(number) {
+                // No consumer is left: the summary says what that leaves unshown.
+                Err(Error::Disconnected) => return Ok(()),
+                put => put?,
+            }
             ctx.emit(&put(number, ctx.name(), None))?;
             if number < self.items {
                 ctx.pause(PAUSE);

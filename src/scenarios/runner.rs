@@ -482,6 +482,9 @@ impl RunEnd {
         let elapsed_us = (monotonic_ns() - self.began_ns) / 1_000;
         let verdict = result.verdict(&self.completion);
         let reason = match verdict {
+            Verdict::NotShown if self.unexpected_exits.is_empty() => {
+                Some(self.completion.stopped.unwrap_or(Reason::Killed))
+            }
             Verdict::NotShown => Some(self.completion.stopped.unwrap_or(Reason::Machinery)),
             _ => self.completion.stopped,
         };

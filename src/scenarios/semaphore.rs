@@ -87,7 +87,8 @@ Examples:
         Ok(CheckResult {
             claim: "every car gets in; never more inside than there are spaces",
             broken: most_inside > permits as usize,
-            finished: entered + completion.died() >= workers as usize,
+            finished: entered == workers as usize
+                || (entered + completion.died() >= workers as usize && !completion.all_died()),
             guaranteed: true,
             allowance: (entered < workers as usize).then_some(Allowance::Unfinished),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),

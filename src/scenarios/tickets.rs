@@ -140,7 +140,7 @@ Examples:
         Ok(CheckResult {
             claim: "no ticket is sold twice, and none is oversold",
             broken: is_spoilt || oversold > 0 || lost_updates > 0 || unheard > completion.interrupted() as u64,
-            finished: completion.stopped.is_none(),
+            finished: completion.stopped.is_none() && !completion.all_died(),
             guaranteed: self.lock.is_some(),
             allowance: (unheard > 0).then_some(Allowance::Unreported),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),

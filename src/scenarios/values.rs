@@ -116,7 +116,7 @@ Examples:
         Ok(CheckResult {
             claim: "no update is lost",
             broken: lost > 0 || lost_in_array > 0 || !is_heard_of(actual) || !is_heard_of(in_array),
-            finished: completion.stopped.is_none(),
+            finished: completion.stopped.is_none() && !completion.all_died(),
             guaranteed: lock,
             allowance: (actual > expected || in_array > expected).then_some(Allowance::Unreported),
             facts: facts.map(|(name, value)| (name, value.into())).to_vec(),

@@ -180,10 +180,32 @@ impl AsFd for Stream {
     }
 }
 
+/// How many columns a terminal has. `None` if it is no terminal or does not say; how many rows it has does not matter.
+pub(crate) fn terminal_columns(fd: BorrowedFd<'_>) -> Option<u16> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the descriptor is open, and the kernel writes one `winsize` there.
+    let answer = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    (answer == 0 && size.ws_col > 0).then_some(size.ws_col)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::clock::monotonic_ns;
+
+    #[test]
+    fn terminal_without_rows_has_columns() {
+        let open = std::fs::OpenOptions::new().read(true).write(true).open("/dev/ptmx");
+        let Ok(terminal) = open else {
+            eprintln!("skipped: no terminal can be made here");
+            return;
+        };
+        assert_eq!(terminal_columns(terminal.as_fd()), None, "it was not told");
+        let size = libc::winsize { ws_row: 0, ws_col: 40, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: the descriptor is open, and the kernel reads one `winsize` there.
+        let answer = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+        assert_eq!((answer, terminal_columns(terminal.as_fd())), (0, Some(40)));
+    }
 
     /// Fills the pipe or socket until not one byte more goes in.
     fn fill(stream: &Stream) -> usize {

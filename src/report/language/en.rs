@@ -150,6 +150,7 @@ pub(super) fn verdict(scenario: &str, verdict: Verdict, guaranteed: bool, reason
             _ => "failed, as can happen without a guarantee",
         },
         (Verdict::NotShown, _) if reason == Some(Reason::Cut) => "inconclusive (the run was stopped early)",
+        (Verdict::NotShown, _) if reason == Some(Reason::Killed) => "inconclusive (no worker was left to finish it)",
         (Verdict::NotShown, _) => "inconclusive (a worker failed)",
     }
 }

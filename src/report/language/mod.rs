@@ -138,6 +138,7 @@ impl Language {
         // Of a verdict that was not reached the words say it already.
         let allowance = allowance.or_else(|| match reason.filter(|_| *verdict != Verdict::NotShown)? {
             Reason::Cut => Some(self.pick("the run was stopped early", "运行被提前停止")),
+            Reason::Killed => None,
             Reason::Machinery => Some(self.pick("a worker failed", "有进程出错")),
         });
         let allowance = allowance.map(|said| self.pick(" (", "（").to_owned() + said + self.pick(")", "）"));
@@ -145,8 +146,8 @@ impl Language {
     }
 
     /// What a reader may try next, after this outcome.
-    pub(super) fn advice(self, scenario: &str, verdict: Verdict) -> Option<&'static str> {
-        match (scenario, verdict) {
+    pub(super) fn advice(self, known: &Known, scenario: &str, verdict: Verdict) -> Option<&'static str> {
+        let advice = match (scenario, verdict) {
             ("tickets", Verdict::Violated) => Some(self.pick(
                 "all buyers read before anyone wrote; a lock prevents it: ipc-demo tickets --lock",
                 "购票者都在写入前读取了余票；加锁即可避免：ipc-demo tickets --lock",
@@ -188,7 +189,10 @@ impl Language {
                 "任意长度的循环等待都能发现：ipc-demo deadlock --workers 5",
             )),
             _ => None,
-        }
+        };
+        // The reason that it begins with is given only where it is true.
+        let is_other = scenario == "tickets" && known.is_read_after_write;
+        advice.map(|advice| advice.split_once(['；', ';']).filter(|_| is_other).map_or(advice, |(_, cure)| cure.trim()))
     }
 
     /// A duration of `us` microseconds in the unit that reads best.

@@ -221,6 +221,7 @@ pub(super) fn verdict(verdict: Verdict, guaranteed: bool, reason: Option<Reason>
         (Verdict::Violated, true) => "不成立（保证被打破）",
         (Verdict::Violated, false) => "不成立（本来就没有保证）",
         (Verdict::NotShown, _) if reason == Some(Reason::Cut) => "无法判断（运行被提前停止）",
+        (Verdict::NotShown, _) if reason == Some(Reason::Killed) => "无法判断（没有进程能完成它）",
         (Verdict::NotShown, _) => "无法判断（有进程出错）",
     }
 }

@@ -68,7 +68,7 @@ impl Page {
     /// `marks` is how many steps left a mark in the manager since the turn began; of queues, how many items are left.
     fn sum(&self, kind: Kind, marks: u64, workers: u32, is_shared: bool, completion: &Completion) -> Sum {
         let all = u64::from(workers * TURNS);
-        let excused = completion.died() > 0 && completion.stopped.is_none();
+        let excused = completion.has_survivors();
         match kind {
             Kind::Condition | Kind::Queue | Kind::JoinableQueue => {
                 let arrived = self.items.consumed();

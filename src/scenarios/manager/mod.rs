@@ -25,7 +25,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgMatches, FromArgMatches, ValueHint};
 
 use super::runner::{RunOptions, Runner};
-use super::{CheckResult, Completion, Entry, Scenario};
+use super::{CheckResult, Completion, Entry, Scenario, Tool};
 use crate::ipc::RoleEntry;
 use crate::ipc::manager::{self, Address, Kind, ManagerServer};
 use crate::number::whole;
@@ -68,7 +68,7 @@ pub(crate) struct ManagerArgs {
     #[arg(long = "type", value_name = "T", value_parser = PossibleValuesParser::new(TYPES).map(kinds))]
     kinds: Option<Kinds>,
     /// Serve as a manager until Ctrl-C: unix:PATH or tcp:HOST:PORT
-    #[arg(long, value_name = "ADDR", requires = "authkey_file", conflicts_with_all = ["workers", "kinds", "call"])]
+    #[arg(long, value_name = "ADDR", requires = "authkey_file", conflicts_with_all = ["workers", "kinds", "call", "timeout"])]
     serve: Option<Address>,
     /// Use the manager at this address
     #[arg(long, value_name = "ADDR", requires = "authkey_file")]
@@ -80,7 +80,7 @@ pub(crate) struct ManagerArgs {
     #[arg(long, value_name = "CALL", conflicts_with_all = ["workers", "kinds"])]
     call: Vec<Call>,
     /// How long a call may take, connecting included, such as 2s or 500ms [default: no limit]
-    #[arg(long, value_name = "TIME", requires = "call", conflicts_with_all = ["workers", "kinds", "serve"], value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", requires = "call", conflicts_with_all = ["workers", "kinds"], value_parser = humantime::parse_duration)]
     timeout: Option<std::time::Duration>,
 }
 
@@ -169,7 +169,7 @@ Examples:
                 Kind::Event => &["event_awaited", "event_seen"],
                 Kind::Barrier => &["barrier_waiting", "barrier_passed", "barrier_broken"],
                 Kind::Queue => &["item_put", "item_got"],
-                Kind::JoinableQueue => &["item_got", "task_done"],
+                Kind::JoinableQueue => &["item_put", "item_got", "task_done"],
                 _ => &[],
             });
         }
@@ -236,7 +236,11 @@ pub(super) fn run(
 /// The line of the table.
 pub(super) const ENTRY: Entry = Entry { run, as_tool, ..Entry::of::<Manager>() };
 
-/// A call from a script starts no run.
-fn as_tool(matches: &ArgMatches) -> Option<&'static str> {
-    matches.get_many::<Call>("call").map(|_| "manager --call")
+/// A call from a script starts no run, and who serves starts no worker.
+fn as_tool(matches: &ArgMatches) -> Option<Tool> {
+    if matches.contains_id("call") {
+        return Some(("manager --call", &[]));
+    }
+    let shown: &[&str] = &["format", "lang", "color", "quiet", "timeline", "trace"];
+    matches.contains_id("serve").then_some(("manager --serve", shown))
 }

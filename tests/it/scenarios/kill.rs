@@ -1,8 +1,8 @@
 //! `--kill` and `--quiet`: a worker that dies at a moment of its own, and a run that shows its summary alone.
 
-use ipc_demo::report::{Event, Fact, Verdict};
+use ipc_demo::report::{Allowance, Event, Fact, Reason, Verdict};
 
-use super::{count, verdict};
+use super::{count, reason, verdict};
 use crate::cli::refused;
 use crate::harness::{Demo, fact, watchdog};
 
@@ -76,6 +76,52 @@ fn killed_worker_of_a_manager_releases_its_lock() {
     let events = killed("manager", &["--type", "lock", "--workers", "2"], "worker-2@holding");
     assert!(matches!(last_words(&events, "worker-2"), Fact::LockAcquired { .. }));
     assert_eq!(count(&events, |fact| matches!(fact, Fact::WorkerExited { exit_code: Some(0), .. })), 1);
+}
+
+/// What was counted decides; what nobody was left to finish is not shown; neither is a failure.
+#[test]
+fn death_that_was_asked_for_is_no_failure() {
+    let _watchdog = watchdog("kill::asked_for");
+    for (run, kill, wanted) in [
+        (&["pipe"][..], "consumer@end_of_file", Verdict::Held),
+        (&["pipe"], "consumer@message_received", Verdict::NotShown),
+        (&["pipe", "--duplex"], "consumer@message_received", Verdict::NotShown),
+        (&["manager"], "worker-1@object_called", Verdict::Held),
+        (&["manager", "--type", "list", "--workers", "1"], "worker-1@object_called", Verdict::NotShown),
+        (&["manager", "--type", "joinable-queue"], "worker-1@item_put", Verdict::Held),
+        (&["queue"], "consumer@item_got", Verdict::NotShown),
+        (&["queue", "--transport", "pipe"], "consumer@item_got", Verdict::NotShown),
+        (&["queue", "--items", "1"], "consumer@item_got", Verdict::Held),
+        (&["queue", "--fill"], "filler@item_put", Verdict::NotShown),
+        (&["queue", "--fill"], "filler@queue_empty", Verdict::Held),
+        (&["prodcons"], "consumer@item_got", Verdict::NotShown),
+        (&["joinable"], "consumer@item_got", Verdict::NotShown),
+        (&["tickets", "--lock", "--buyers", "1"], "buyer-1@holding", Verdict::NotShown),
+    ] {
+        let demo = Demo::run(run[0]).args(run[1..].iter().copied()).args(["--speed", "max", "--format", "json"]);
+        let finished = demo.args(["--kill", kill]).finished();
+        assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{run:?} {kill}");
+        let events = finished.events();
+        let why = (wanted == Verdict::NotShown).then_some(Reason::Killed);
+        assert_eq!((verdict(&events).0, reason(&events)), (wanted, why), "{run:?} {kill}");
+    }
+}
+
+#[test]
+fn producer_that_died_early_is_allowed_for_everywhere() {
+    let _watchdog = watchdog("kill::allowance");
+    for (scenario, kill) in [
+        ("pipe", "producer@message_sent"),
+        ("queue", "producer@item_put"),
+        ("prodcons", "producer@item_put"),
+        ("joinable", "producer-1@item_put"),
+    ] {
+        let events = killed(scenario, &[], kill);
+        let Some(Fact::Summary { allowance, .. }) = events.last().map(|event| &event.fact) else {
+            panic!("no summary")
+        };
+        assert_eq!(*allowance, Some(Allowance::Unfinished), "{scenario}");
+    }
 }
 
 #[test]
