@@ -292,10 +292,10 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         })
     }
 
-    /// Reports the oldest task done whose item was taken by [`Lease::into_item`] through this handle.
+    /// Marks the oldest task done whose item was moved out by [`Lease::into_item`] through this handle.
     ///
     /// # Errors
-    /// [`Error::TaskDoneTooOften`] if there is none, and [`Error::LeaseLost`] if its lease has ended already.
+    /// [`Error::TaskDoneTooOften`] if there is none, and [`Error::LeaseLost`] if its lease has already ended.
     ///
     /// # Standard
     /// Python `task_done`, which counts for all processes together and raises `ValueError` only when all tasks are done.
@@ -303,9 +303,10 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         self.unacked.ack_oldest()
     }
 
-    /// Takes the dead letters out of the queue, oldest first.
+    /// Removes the dead letters from the queue, oldest first.
     ///
-    /// Returns a result for each: one whose bytes are no `T` is [`Error::Codec`] in its place, and is gone like the others.
+    /// Returns a result for each: one whose bytes are not a valid `T` is [`Error::Codec`] in its place, and is removed
+    /// as well.
     pub fn drain_dead_letters(&self) -> Vec<Result<DeadLetter<T>>> {
         let leasing = self.unacked.leasing();
         let mut tokens: Vec<LeaseToken> = leasing.dead().collect();
@@ -313,7 +314,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         let mut letters = Vec::new();
         for token in tokens {
             let item = self.read(&token);
-            // Another process may have been faster; then the bytes mean nothing any more.
+            // Another process may have been faster; then the bytes are meaningless.
             if leasing.done(&token).is_ok() {
                 letters.push(item.map(|item| DeadLetter {
                     item,
@@ -336,7 +337,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         if most > 0 {
             self.unacked.leasing().take(most, waiting, |token| leases.push(Lease::unread(token, &self.unacked)))?;
         }
-        // A panic while one is read gives back those that are not yet read.
+        // If reading one panics, the unread leases are returned to the queue.
         Ok(leases.into_iter().map(|lease| self.read_lease(lease)).collect())
     }
 
@@ -344,7 +345,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         lease.with_item(|token| self.read(token))
     }
 
-    /// The item of a lease, whose bytes stay in place as long as it stands.
+    /// Decodes the item of a lease. Its bytes stay in place while the lease is held.
     fn read(&self, token: &LeaseToken) -> Result<T> {
         let channel = &self.unacked.channel;
         let len = channel.ring.plan().longest().min(token.len as usize);
@@ -356,8 +357,8 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     }
 }
 
-/// Counts another handle of the same kind. Threads may as well share one; a handle each spares them waiting for each other's
-/// buffers. A clone of a closed handle is closed.
+/// Creates and counts another handle of the same kind. Threads can share a handle; with a handle each they do not
+/// contend for its buffer. A clone of a closed handle is closed.
 impl<T, A: Access> Clone for JoinableQueue<T, A> {
     fn clone(&self) -> Self {
         JoinableQueue::of(self.unacked.channel.another(rights_of::<A>()))
