@@ -238,7 +238,7 @@ impl<'a> Leasing<'a> {
         Ok(())
     }
 
-    /// A lease ended without its task: wakes consumers for the item, or joiners if there are none left.
+    /// A lease ended without its task: wakes consumers if the item was returned, otherwise counts the task as ended.
     fn came_back(self, after: LeaseStatus) {
         let state = self.ring.state();
         if after.state == LeaseState::Returned {
