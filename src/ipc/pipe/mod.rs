@@ -2,7 +2,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `pipe` | the two typed ends of a pipe |
+//! | `ends` | the two typed ends of a pipe |
 //! | `connection` | one end; `incoming` and `outgoing` are its halves, `frame` is the framing |
 //! | `datagram` | whole messages from many senders to one receiver |
 //! | `wait` | waiting for several ends at once |

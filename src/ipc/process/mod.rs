@@ -2,11 +2,11 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `process` | a worker process, from start to end |
+//! | `child` | a worker process, from start to end |
 //! | `role`, `transfer`, `codec` | a worker's role, the handles in it, and its serialised form |
 //! | `boot` | worker bootstrap and outcome |
 //! | `stop` | requests to stop |
-//! | `process_table`, `members` | living processes, and the members of a shared object |
+//! | `table`, `members` | living processes, and the members of a shared object |
 
 pub(crate) mod boot;
 pub(crate) mod child;

@@ -292,7 +292,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         })
     }
 
-    /// Marks the oldest task done whose item was moved out by [`Lease::into_item`] through this handle.
+    /// Marks a task done: the oldest one whose item was moved out by [`Lease::into_item`] through this handle.
     ///
     /// # Errors
     /// [`Error::TaskDoneTooOften`] if there is none, and [`Error::LeaseLost`] if its lease has already ended.

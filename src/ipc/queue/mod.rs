@@ -2,7 +2,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `queue` | first-in first-out queue |
+//! | `shm_queue` | first-in first-out queue |
 //! | `joinable_queue` | queue of tasks; `lease`, `leasing`, `joining` and `unacked` are its parts |
 //! | `channel` | what the two have in common |
 //! | `ring` | the ring in shared memory |

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `value`, `array` | one number, and an array of numbers |
 //! | `plain` | the supported types of numbers |
-//! | `lock_choice` | the lock that protects them, if any |
+//! | `value_lock` | the lock that protects them, if any |
 
 pub(crate) mod array;
 pub(crate) mod plain;

@@ -12,7 +12,7 @@
 //! reports it: [`LockGuard::abandoned`]. A process killed while waiting leaves no trace.
 //!
 //! A stopped holder (SIGSTOP, Ctrl-Z) is not dead and keeps the lock. Waits with a timeout still time out, and
-//! [`Lock::holder`] and `{lock:?}` show who holds the lock and that it is stopped.
+//! [`Lock::holder`] and `{lock:?}` show the holder and that it is stopped.
 //!
 //! # Standard
 //! Python `multiprocessing.Lock`. Differs: it is released by dropping a guard, so only its holder can release it; a

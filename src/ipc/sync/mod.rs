@@ -6,7 +6,7 @@
 //! | `holder`, `waits`, `deadlock` | the holder of a lock, the threads waiting for it, and deadlock detection |
 //! | `semaphore`, `owned_semaphore` | counting semaphores; the second recovers permits of dead processes |
 //! | `event`, `condition` | a flag; a condition variable |
-//! | `barrier`, `cause` | a barrier, and why it is broken |
+//! | `barrier`, `break_cause` | a barrier, and why it is broken |
 
 pub(crate) mod barrier;
 pub(crate) mod break_cause;
