@@ -238,7 +238,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     /// # Errors
     /// [`Error::Disconnected`] if the queue is empty, no producer is left (as with
     /// [`Queue::get`](crate::ipc::Queue::get)), and no other process holds an item that could be returned.
-    /// [`Error::Codec`] if the bytes are not a valid `T`; the item then counts as returned once more.
+    /// [`Error::Codec`] if the bytes are not a valid `T`; the item is then returned to the queue.
     /// [`Error::TooManyLeases`] at [`MOST_LEASES`].
     ///
     /// # Death
@@ -266,8 +266,8 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     /// Leases up to `most` available items in one step. Blocks while there is none.
     ///
-    /// Returns a result for each item: one whose bytes are not a valid `T` is [`Error::Codec`] in its place and counts
-    /// as returned once more; the others are leased.
+    /// Returns a result for each item: one whose bytes are not a valid `T` is [`Error::Codec`] in its place and is
+    /// returned to the queue; the others are leased.
     ///
     /// # Errors
     /// As [`get`](Self::get), except for errors of single items. No item was leased then.
