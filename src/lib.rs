@@ -1,7 +1,7 @@
 //! Python's `multiprocessing` model in Rust, safe where the original hangs; and `ipc-demo`, the program that shows it.
 //!
-//! Worker processes re-exec the running program in a [`Role`]. They share the handles in their roles, and nothing else. Whatever
-//! a worker holds when it is killed is handed on to those who live.
+//! Worker processes re-exec the running program in a [`Role`]. They share the handles in their roles, and nothing else.
+//! When a worker is killed, the survivors recover what it held.
 //!
 //! ```no_run
 //! use ipc_demo::{Lock, Process, Role, RoleEntry, RoleResult};
@@ -40,10 +40,10 @@
 //! }
 //! ```
 //!
-//! # The rooms of this crate
-//! `ipc` is the library: a file a primitive, listed below. It stands on `sys`, the only place that knows Linux and has
-//! `unsafe`. `scenarios` are the plays of the program, `report` tells a person or a program what happened in them, `bench`
-//! measures what each mechanism costs, and [`cli`] puts them together.
+//! # Modules
+//! `ipc` is the library; its primitives are listed below. It is built on `sys`, the only module with Linux system calls
+//! and `unsafe` code. `scenarios` contains the demonstrations, `report` presents their results to people and programs,
+//! `bench` measures the cost of each mechanism, and [`cli`] ties them together.
 
 mod bench;
 mod chaos;
@@ -57,7 +57,7 @@ mod sys;
 
 pub use ipc::*;
 
-/// The examples of the README compile.
+/// Compiles the examples in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

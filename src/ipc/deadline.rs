@@ -1,16 +1,16 @@
-//! One moment on the monotonic clock up to which a whole operation may take, however many waits it is made of.
+//! A point in time on the monotonic clock that limits a whole operation, however many waits it consists of.
 
 use std::time::Duration;
 
 use crate::sys::clock::monotonic_ns;
 
-/// Interval between liveness checks while asleep: the longest sleep without a look at what is waited for and who is alive.
-/// Well below the 250 ms within which a death must show.
+/// Interval between liveness checks while asleep: the longest sleep before the waiter rechecks its condition and its
+/// peers. Well below the 250 ms within which a death must be detected.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_nanos(LIVENESS_CHECK_NS);
 /// The same in nanoseconds.
 pub(crate) const LIVENESS_CHECK_NS: u64 = 100_000_000;
 
-/// When to give up: a moment, or never.
+/// When to give up: a point in time, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deadline(Option<u64>);
 
@@ -18,39 +18,39 @@ impl Deadline {
     /// Never gives up.
     pub(crate) const NEVER: Deadline = Deadline(None);
 
-    /// Gives up `timeout` from now. One that lies beyond the clock's range (centuries) is never.
+    /// Gives up `timeout` from now. A deadline beyond the clock's range (centuries) means never.
     pub(crate) fn after(timeout: Duration) -> Self {
         let timeout_ns = u64::try_from(timeout.as_nanos()).ok();
         Deadline(timeout_ns.and_then(|timeout_ns| monotonic_ns().checked_add(timeout_ns)))
     }
 
-    /// The earlier of this moment and `timeout` from now: for a long wait that looks around now and then.
+    /// Returns the earlier of this deadline and `timeout` from now, for a long wait with periodic checks.
     pub(crate) fn or_after(self, timeout: Duration) -> Self {
         Deadline::after(timeout).0.map_or(self, |at_ns| self.or_at(at_ns))
     }
 
-    /// The earlier of this moment and another on the monotonic clock.
+    /// Returns the earlier of this deadline and another point in time on the monotonic clock.
     pub(crate) fn or_at(self, at_ns: u64) -> Self {
         Deadline(Some(self.0.map_or(at_ns, |own_ns| own_ns.min(at_ns))))
     }
 
-    /// Whether it is time to give up.
+    /// Returns whether the deadline has passed.
     pub(crate) fn has_passed(self) -> bool {
         self.0.is_some_and(|at_ns| at_ns <= monotonic_ns())
     }
 
-    /// Until when to sleep at most before the next look, on the monotonic clock.
+    /// Returns the latest time for the next check, on the monotonic clock.
     pub(crate) fn next_check(self) -> u64 {
         let look_ns = monotonic_ns() + LIVENESS_CHECK_NS;
         self.0.map_or(look_ns, |at_ns| at_ns.min(look_ns))
     }
 
-    /// How long it is until then; `None` for ever.
+    /// Returns the time left until the deadline; `None` if there is no deadline.
     pub(crate) fn left(self) -> Option<Duration> {
         self.0.map(|at_ns| Duration::from_nanos(at_ns.saturating_sub(monotonic_ns())))
     }
 
-    /// The moment in nanoseconds on the monotonic clock.
+    /// Returns the deadline in nanoseconds on the monotonic clock.
     pub(crate) fn at_ns(self) -> Option<u64> {
         self.0
     }

@@ -1,4 +1,4 @@
-//! Python's `multiprocessing` in Rust: processes, and what they share.
+//! Python's `multiprocessing` in Rust: processes and the objects they share.
 //!
 //! | Python | here | in |
 //! |---|---|---|
@@ -14,14 +14,14 @@
 //! | `connection.wait` | [`wait`] | `pipe` |
 //! | `Lock`, `RLock` | [`Lock`], [`RLock`] | `sync` |
 //! | `Semaphore`, `BoundedSemaphore` | [`Semaphore`], [`BoundedSemaphore`] | `sync` |
-//! | - | [`OwnedSemaphore`]: permits that come back from the dead | `sync` |
+//! | - | [`OwnedSemaphore`]: a semaphore that recovers the permits of a dead process | `sync` |
 //! | `Condition` | [`Condition`] | `sync` |
 //! | `Event` | [`Event`] | `sync` |
 //! | `Barrier` | [`Barrier`] | `sync` |
 //! | `Value`, `Array` | [`Value`], [`Array`] of any [`Plain`] number | `shared` |
-//! | - | [`find_deadlock`]: who waits for whom | `sync` |
+//! | - | [`find_deadlock`]: finds a cycle of waiters and holders | `sync` |
 //! | `Manager` | [`manager::Manager`], and proxies for fourteen types of objects | `manager` |
-//! | - | [`datagrams`]: whole messages from many to one | `pipe` |
+//! | - | [`datagrams`]: whole messages from many senders to one receiver | `pipe` |
 
 mod deadline;
 mod error;
@@ -72,7 +72,8 @@ pub use sync::owned_semaphore::{OwnedSemaphore, Permit};
 pub use sync::rlock::{RLock, RLockGuard};
 pub use sync::semaphore::{BoundedSemaphore, Semaphore};
 
-/// Nanoseconds on the monotonic clock, which all processes of a machine share: stamps of two workers can be compared.
+/// Returns the time of the monotonic clock in nanoseconds. All processes of a machine share this clock, so timestamps
+/// of different workers are comparable.
 pub fn monotonic_ns() -> u64 {
     crate::sys::clock::monotonic_ns()
 }
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
     use std::panic::{RefUnwindSafe, UnwindSafe};
 
-    /// Compiles for what threads may share, and `catch_unwind` may see.
+    /// Compiles only if `T` can be shared between threads and used across `catch_unwind`.
     fn is_free<T: Send + Sync + UnwindSafe + RefUnwindSafe>() {}
 
     #[test]

@@ -1,21 +1,22 @@
 //! An end through which messages are sent and received: values, or plain bytes.
 //!
 //! # State
-//! A stream, and on each side of it what is not yet whole: a message of which a part has arrived ([`Incoming`]), and one of
-//! which a part could not be sent in time ([`Outgoing`]). A wait that timed out therefore loses nothing.
+//! A stream, and the incomplete message of each direction: one of which a part has arrived ([`Incoming`]), and one of
+//! which a part could not be sent in time ([`Outgoing`]). So a wait that times out loses nothing.
 //!
 //! # Death
-//! The other side's death is the end of the stream: [`Error::EndOfFile`] between messages, as soon as the last process that
-//! holds the other end is gone, and [`Error::EndOfFileInsideMessage`] if it was killed while it sent. Sending to nobody is
-//! [`Error::BrokenPipe`]. An end that several processes hold keeps the stream open until the last of them is gone, so
-//! an end is moved into the role of who uses it. Several that send through one end should keep to messages of 4,092 bytes,
-//! which are atomic: of a longer one whose sender is killed its receiver cannot tell the rest from what the others send.
+//! The peer's death is the end of the stream: [`Error::EndOfFile`] between messages, as soon as the last process that
+//! holds the other end is gone, and [`Error::EndOfFileInsideMessage`] if it was killed while sending. Sending without a
+//! receiver is [`Error::BrokenPipe`]. An end that several processes hold keeps the stream open until the last of them
+//! is gone, so move an end into the role that uses it. Several senders on one end should keep to messages of 4,092
+//! bytes, which are atomic: if the sender of a longer one is killed, the receiver cannot tell its rest from what the
+//! others send.
 //!
 //! # Standard
-//! Python `multiprocessing.connection.Connection`, whose peer the calls on bytes can be: the framing is the same. Values are
-//! in postcard's form, which Python does not know, and which does not say what it is: a value has to be received as the type
-//! that was sent (a [`pipe`](super::pipe) has its type). Differs: no use after `close` (it consumes the end); no two threads on one
-//! end at once (`&mut`); waits have timeouts; lengths are limited.
+//! Python `multiprocessing.connection.Connection`, which can be the peer of the calls on bytes: the framing is the
+//! same. Values are serialised with postcard, which Python does not know, and which is not self-describing: a value
+//! must be received as the type that was sent (a [`pipe`](super::pipe) has its type). Differs: no use after `close` (it
+//! consumes the end); no two threads on one end at once (`&mut`); waits have timeouts; lengths are limited.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -32,10 +33,11 @@ use crate::ipc::error::{Error, Result, os};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::stream::{Access, Stream};
 
-/// The longest message that a connection takes and sends, unless [`Connection::set_message_limit`] says otherwise: 1 GiB.
+/// The longest message that a connection receives and sends, unless [`Connection::set_message_limit`] changes it: 1
+/// GiB.
 pub const MESSAGE_LIMIT: usize = 1 << 30;
 
-/// An end of a [`duplex`](crate::ipc::duplex) connection, or of anything else that has a descriptor.
+/// An end of a [`duplex`](crate::ipc::duplex) connection, or of any other stream with a descriptor.
 ///
 /// ```
 /// let (mut here, mut there) = ipc_demo::duplex()?;
@@ -60,22 +62,24 @@ impl Connection {
         Connection { stream, access, incoming, outgoing: Outgoing::default(), limit: MESSAGE_LIMIT }
     }
 
-    /// Makes a connection of a descriptor from elsewhere: a pipe, a socket, what another program handed to this one.
+    /// Creates a connection from an existing descriptor: a pipe, a socket, or one that another program handed to this
+    /// one.
     ///
-    /// What it can be used for is asked of the descriptor; the other use is an error then.
+    /// The descriptor's access mode determines whether it can send and receive; a call the mode does not allow is an
+    /// error.
     ///
     /// # Errors
-    /// [`Error::Os`] if the descriptor cannot be asked.
+    /// [`Error::Os`] if the descriptor cannot be queried.
     pub fn from_fd(descriptor: OwnedFd) -> Result<Self> {
         let stream = Stream::of(descriptor).map_err(os("use a descriptor as a connection"))?;
         let access = stream.access().map_err(os("use a descriptor as a connection"))?;
         Ok(Connection::of(stream, access, Incoming::exact()))
     }
 
-    /// The descriptor. Not to be read or written while the connection is used.
+    /// Returns the descriptor. It must not be read or written while the connection is used.
     ///
-    /// To wait for a message use [`poll`](Self::poll) or [`wait`](crate::wait()): what was read ahead does not make the
-    /// descriptor readable, which is why a connection is no [`AsFd`].
+    /// To wait for a message use [`poll`](Self::poll) or [`wait`](crate::wait()): messages already read ahead do not
+    /// make the descriptor readable, which is why a connection is not [`AsFd`].
     ///
     /// # Standard
     /// Python `Connection.fileno`.
@@ -85,32 +89,33 @@ impl Connection {
 
     /// Closes this end. Dropping it does the same.
     ///
-    /// The rest of a message that was [half sent](Error::HalfSent) is lost; [`flush_timeout`](Self::flush_timeout) sends it.
+    /// The rest of a message that was [half sent](Error::HalfSent) is lost; [`flush_timeout`](Self::flush_timeout)
+    /// sends it.
     pub fn close(self) {}
 
-    /// Whether this end can receive.
+    /// Returns whether this end can receive.
     pub fn is_readable(&self) -> bool {
         self.access != Access::WriteOnly
     }
 
-    /// Whether this end can send.
+    /// Returns whether this end can send.
     pub fn is_writable(&self) -> bool {
         self.access != Access::ReadOnly
     }
 
-    /// Changes the length in bytes of the longest message that this end takes and sends; at first [`MESSAGE_LIMIT`].
+    /// Sets the maximum length in bytes of messages received and sent through this end; initially [`MESSAGE_LIMIT`].
     pub fn set_message_limit(&mut self, bytes: usize) {
         self.limit = bytes;
     }
 
-    /// Sends a value, waiting while the kernel holds as much as it takes (64 KiB for a pipe).
+    /// Sends a value. Blocks while the kernel's buffer is full (64 KiB for a pipe).
     ///
     /// # Errors
-    /// [`Error::Codec`] or [`Error::TooLong`], and then nothing was sent; [`Error::BrokenPipe`] if nobody can receive any
-    /// more, [`Error::ConnectionReset`] if the other side closed with something unread; [`Error::ReadOnly`].
+    /// [`Error::Codec`] or [`Error::TooLong`], and then nothing was sent; [`Error::BrokenPipe`] if no receiver is left,
+    /// [`Error::ConnectionReset`] if the peer closed with unread data; [`Error::ReadOnly`].
     ///
     /// # System calls
-    /// One `write` (or `sendmsg`), unless the message is longer than there is room.
+    /// One `write` (or `sendmsg`), unless the message is longer than the free space.
     #[inline]
     pub fn send<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         self.writable()?;
@@ -119,11 +124,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a value within `timeout`; `false` if there was no room in time, and then nothing of it was sent.
+    /// Sends a value within `timeout`; returns `false` if there was no room in time, and then nothing of it was sent.
     ///
     /// # Errors
-    /// As [`send`](Self::send), and [`Error::HalfSent`] if the time passed in the middle of it (possible above 4,092 bytes):
-    /// the rest is kept and goes with the next call that sends.
+    /// As [`send`](Self::send), and [`Error::HalfSent`] if the timeout passed midway (possible above 4,092 bytes): the
+    /// rest is kept and sent by the next call that sends.
     pub fn send_timeout<T: Serialize + ?Sized>(&mut self, value: &T, timeout: Duration) -> Result<bool> {
         self.writable()?;
         self.outgoing.send(&self.stream, value, self.limit, Deadline::after(timeout))
@@ -140,7 +145,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends `size` bytes of `buffer` from `offset` on as a message, or all that follow if no size is given.
+    /// Sends `size` bytes of `buffer` from `offset` on as a message, or all remaining bytes if no size is given.
     ///
     /// # Errors
     /// [`Error::BadRange`] if they do not lie in the buffer; otherwise as [`send`](Self::send).
@@ -156,7 +161,8 @@ impl Connection {
         self.send_bytes(part)
     }
 
-    /// Sends plain bytes within `timeout`; `false` if there was no room in time, and then nothing of them was sent.
+    /// Sends plain bytes within `timeout`; returns `false` if there was no room in time, and then nothing of them was
+    /// sent.
     ///
     /// # Errors
     /// As [`send_timeout`](Self::send_timeout).
@@ -165,7 +171,7 @@ impl Connection {
         self.outgoing.send_bytes(&self.stream, message, self.limit, Deadline::after(timeout))
     }
 
-    /// Sends the rest of a message that was [half sent](Error::HalfSent), if there is one; `false` if the time passed.
+    /// Sends the rest of a message that was [half sent](Error::HalfSent), if there is one; returns `false` on timeout.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -173,15 +179,16 @@ impl Connection {
         self.outgoing.flush(&self.stream, Deadline::after(timeout))
     }
 
-    /// Receives the next message, a value of the type that was sent, waiting until it is there.
+    /// Receives the next message, a value of the type that was sent. Blocks until it arrives.
     ///
     /// # Errors
-    /// [`Error::EndOfFile`] once the other side is gone and all is received, [`Error::EndOfFileInsideMessage`] if it went in
-    /// the middle of a message, [`Error::ConnectionReset`] if it left something unread; [`Error::BadMessageLength`];
-    /// [`Error::Codec`] if the message is no `T`, and then the next one can be received; [`Error::WriteOnly`].
+    /// [`Error::EndOfFile`] once the peer is gone and everything is received, [`Error::EndOfFileInsideMessage`] if it
+    /// disconnected in the middle of a message, [`Error::ConnectionReset`] if it left unread data;
+    /// [`Error::BadMessageLength`]; [`Error::Codec`] if the message is not a valid `T`, and then the next one can be
+    /// received; [`Error::WriteOnly`].
     ///
     /// # System calls
-    /// `read`, once for many small messages if this process is the only one that was given this end.
+    /// `read`, once for many small messages if this end was given to no other process.
     #[inline]
     pub fn recv<T: DeserializeOwned>(&mut self) -> Result<T> {
         let received = self.receive(self.limit, Deadline::NEVER)?;
@@ -189,7 +196,7 @@ impl Connection {
         decode(self.incoming.message())
     }
 
-    /// Receives the next value within `timeout`; `None` if it did not arrive in time. What arrived of it is kept.
+    /// Receives the next value within `timeout`; `None` if it did not arrive in time. A part that arrived is kept.
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -200,7 +207,7 @@ impl Connection {
         }
     }
 
-    /// Receives the next value if it is there. Does not wait.
+    /// Receives the next value if it has arrived. Does not block.
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -216,10 +223,11 @@ impl Connection {
         self.recv_bytes_max(self.limit)
     }
 
-    /// Receives the next message as plain bytes, if it has at most `max` of them.
+    /// Receives the next message as plain bytes, if its length is at most `max`.
     ///
     /// # Errors
-    /// As [`recv_bytes`](Self::recv_bytes). After [`Error::BadMessageLength`] nothing more can be received from this end.
+    /// As [`recv_bytes`](Self::recv_bytes). After [`Error::BadMessageLength`] nothing more can be received from this
+    /// end.
     ///
     /// # Standard
     /// Python `Connection.recv_bytes(maxlength)`.
@@ -229,7 +237,7 @@ impl Connection {
         Ok(self.incoming.message_vec())
     }
 
-    /// Receives plain bytes within `timeout`; `None` if they did not arrive in time. What arrived of them is kept.
+    /// Receives plain bytes within `timeout`; `None` if they did not arrive in time. A part that arrived is kept.
     ///
     /// # Errors
     /// As [`recv_bytes`](Self::recv_bytes).
@@ -238,7 +246,7 @@ impl Connection {
         Ok(received.then(|| self.incoming.message_vec()))
     }
 
-    /// Receives plain bytes into `buffer` from `offset` on, and says how many.
+    /// Receives plain bytes into `buffer` from `offset` on, and returns their number.
     ///
     /// # Errors
     /// [`Error::BadRange`] if the offset lies outside the buffer, and then nothing was received; [`Error::BufferTooShort`],
@@ -261,10 +269,11 @@ impl Connection {
         }
     }
 
-    /// Waits until there is something to receive, at most `timeout`, for ever without one. `Duration::ZERO` only looks.
+    /// Blocks until there is something to receive, for at most `timeout`, or without limit if there is none.
+    /// `Duration::ZERO` only checks.
     ///
-    /// `true` is also said of the end, which the next receive then reports, and of the beginning of a message whose rest is
-    /// still to come.
+    /// Also returns `true` at the end of the stream, which the next receive then reports, and for the beginning of a
+    /// message whose rest has not arrived.
     ///
     /// # Errors
     /// [`Error::WriteOnly`], [`Error::Os`].
@@ -290,13 +299,13 @@ impl Connection {
     }
 }
 
-/// The value that a whole message is.
+/// Decodes a value that consists of the whole message.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(message: &[u8]) -> Result<T> {
     let codec = |source| Error::Codec { action: "read a message", source };
     match postcard::take_from_bytes(message).map_err(codec)? {
         (value, []) => Ok(value),
-        // Sent as another type, whose beginning happened to be one of these.
+        // It was sent as another type whose first bytes happen to be a valid `T`.
         _ => Err(codec(postcard::Error::DeserializeBadEncoding)),
     }
 }
@@ -319,20 +328,20 @@ impl Waitable for Connection {
 }
 
 impl Connection {
-    /// Another handle on this end, to be used in turns with this one, under a lock.
+    /// Returns another handle on this end, to be used in turn with this one, under a lock.
     ///
-    /// From now on both read no more than they hand out, in whatever process: two system calls for each message.
+    /// From now on both read no more than they return, in any process: two system calls per message.
     ///
     /// # Errors
-    /// [`Error::ReadAhead`] if this end has read more than it has handed out; moved into a role it takes that along.
-    /// [`Error::HalfSent`] if a message is half sent: [`flush_timeout`](Self::flush_timeout) sends the rest.
+    /// [`Error::ReadAhead`] if this end has read more than it has returned; an end moved into a role takes that data
+    /// along. [`Error::HalfSent`] if a message is half sent: [`flush_timeout`](Self::flush_timeout) sends the rest.
     pub fn try_clone(&self) -> Result<Self> {
         self.outgoing.whole()?;
         let incoming = self.incoming.try_clone()?;
         Ok(Connection { limit: self.limit, ..Connection::of(self.stream.clone(), self.access, incoming) })
     }
 
-    /// What is sent of it: not while a message is half sent, which its new holder could not finish.
+    /// Returns the parts to send: not while a message is half sent, which the new holder could not finish.
     fn whole(&self) -> Result<(&Stream, &Incoming, u64)> {
         self.outgoing.whole()?;
         Ok((&self.stream, &self.incoming, self.limit as u64))

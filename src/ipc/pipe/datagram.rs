@@ -1,15 +1,15 @@
-//! Whole messages from many processes to one, each in one piece or not at all.
+//! Whole messages from many senders to one receiver. Each arrives completely or not at all.
 //!
 //! # State
 //! One Unix `SOCK_SEQPACKET` socket pair. All senders share one end, so messages arrive in the order in which they were
-//! sent, whoever sent them: what happened before a lock was released arrives before what happened after it was taken.
+//! sent, across senders: a message sent before a lock was released arrives before one sent after the next acquire.
 //!
 //! # Death
-//! A message is one `send`: a sender killed at any instruction has sent all of it or nothing, and holds up nobody. What it
-//! sent before it died stays readable. A sender whose receiver is gone gets [`Error::Disconnected`].
+//! A message is one `send`: a sender killed at any instruction has sent all of it or nothing, and blocks no other.
+//! Messages that it sent before stay readable. A sender whose receiver is gone gets [`Error::Disconnected`].
 //!
 //! # Standard
-//! `unix(7)`, `SOCK_SEQPACKET`. The kernel bounds what is under way (about 200 KiB); then senders wait.
+//! `unix(7)`, `SOCK_SEQPACKET`. The kernel limits the data in transit (about 200 KiB); then senders block.
 
 use std::io::ErrorKind;
 use std::marker::PhantomData;
@@ -28,14 +28,14 @@ pub const DATAGRAM_LIMIT: usize = 64 * 1024;
 /// What follows the value in each message.
 const LAST: u8 = 0;
 
-/// The end that many processes send to.
+/// The sending end, which many processes can share.
 #[derive(Debug)]
 pub struct DatagramSender<T> {
     socket: Fd,
     message: PhantomData<fn(T)>,
 }
 
-/// The end that receives.
+/// The receiving end.
 #[derive(Debug)]
 pub struct DatagramReceiver<T> {
     socket: OwnedFd,
@@ -43,7 +43,7 @@ pub struct DatagramReceiver<T> {
     message: PhantomData<fn() -> T>,
 }
 
-/// Makes a channel for messages of type `T`.
+/// Creates a channel for messages of type `T`.
 ///
 /// # Errors
 /// [`Error::Os`] if this process cannot have two more descriptors.
@@ -54,15 +54,15 @@ pub fn datagrams<T: Serialize + DeserializeOwned>() -> Result<(DatagramSender<T>
 }
 
 impl<T: Serialize> DatagramSender<T> {
-    /// Sends `message`, waiting while the kernel holds as many as it takes.
+    /// Sends `message`. Blocks while the kernel's buffer is full.
     ///
     /// # Errors
-    /// [`Error::Codec`] if it has no serialised form, [`Error::TooLong`] above [`DATAGRAM_LIMIT`], and
+    /// [`Error::Codec`] if it cannot be serialised, [`Error::TooLong`] above [`DATAGRAM_LIMIT`], and
     /// [`Error::Disconnected`] if the receiver is gone. Nothing was sent then.
     pub fn send(&self, message: &T) -> Result<()> {
         let codec = |source| Error::Codec { action: "serialise a message", source };
         let mut bytes = postcard::to_stdvec(message).map_err(codec)?;
-        // An empty message would read as the end.
+        // An empty message would read as end-of-file.
         bytes.push(LAST);
         if bytes.len() > DATAGRAM_LIMIT {
             return Err(Error::TooLong { bytes: bytes.len(), limit: DATAGRAM_LIMIT });
@@ -75,10 +75,11 @@ impl<T: Serialize> DatagramSender<T> {
 }
 
 impl<T: DeserializeOwned> DatagramReceiver<T> {
-    /// The next message if one has arrived; `None` if none has. Does not wait: wait for [`AsFd`] to become readable.
+    /// Returns the next message if one has arrived. Does not block: to wait, wait for [`AsFd`] to become readable.
     ///
     /// # Errors
-    /// [`Error::Codec`] if the bytes are no `T`, and [`Error::Disconnected`] once no sender is left and all is read.
+    /// [`Error::Codec`] if the bytes are not a valid `T`, and [`Error::Disconnected`] once no sender is left and
+    /// everything is read.
     pub fn try_receive(&mut self) -> Result<Option<T>> {
         match socket::receive(self.socket.as_fd(), &mut self.buffer) {
             Ok(0) => Err(Error::Disconnected),

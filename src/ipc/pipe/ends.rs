@@ -1,12 +1,12 @@
-//! A pipe for messages: what goes into one end comes out of the other.
+//! Pipes for messages, one-way and duplex.
 //!
 //! # State
-//! One-way: a `pipe(2)` whose ends are two types, so that the wrong use of one cannot be written. Both ways: a pair of Unix
+//! One-way: a `pipe(2)` whose ends are two types, so wrong use of an end does not compile. Duplex: a pair of Unix
 //! sockets whose ends are [`Connection`]s.
 //!
 //! # Death
-//! As for a [`Connection`]: the receiver sees the end when the last sender is gone, the sender a broken pipe when the last
-//! receiver is.
+//! As for a [`Connection`]: the receiver gets end-of-file when the last sender is gone, the sender a broken pipe when
+//! the last receiver is gone.
 //!
 //! # Standard
 //! Python `multiprocessing.Pipe(duplex)`: [`pipe`] is `Pipe(False)`, with the ends in the same order, and [`duplex`] is
@@ -26,25 +26,25 @@ use crate::ipc::error::{Result, os};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::stream::{Access, Stream};
 
-/// The end of a [`pipe`] that receives.
+/// The receiving end of a [`pipe`].
 ///
-/// Bytes can be received from it as from a [`Connection`], which it can be [made into](Self::into_connection).
+/// It can also receive bytes, as a [`Connection`] does, and can be [converted into](Self::into_connection) one.
 #[derive(Debug)]
 pub struct Receiver<T> {
     connection: Connection,
     message: PhantomData<fn() -> T>,
 }
 
-/// The end of a [`pipe`] that sends.
+/// The sending end of a [`pipe`].
 ///
-/// Bytes can be sent through it as through a [`Connection`], which it can be [made into](Self::into_connection).
+/// It can also send bytes, as a [`Connection`] does, and can be [converted into](Self::into_connection) one.
 #[derive(Debug)]
 pub struct Sender<T> {
     connection: Connection,
     message: PhantomData<fn(T)>,
 }
 
-/// Makes a one-way pipe for messages of type `T`: the receiving end and the sending end.
+/// Creates a one-way pipe for messages of type `T`. Returns the receiving end and the sending end.
 ///
 /// ```
 /// let (mut receiver, mut sender) = ipc_demo::pipe()?;
@@ -65,7 +65,7 @@ pub fn pipe<T: Serialize + DeserializeOwned>() -> Result<(Receiver<T>, Sender<T>
     Ok((Receiver { connection: receiver, message: PhantomData }, Sender { connection: sender, message: PhantomData }))
 }
 
-/// Makes a connection whose two ends both send and receive.
+/// Creates a connection whose two ends both send and receive.
 ///
 /// # Errors
 /// [`Error::Os`](crate::ipc::Error::Os) if this process cannot have two more descriptors.
@@ -76,7 +76,7 @@ pub fn duplex() -> Result<(Connection, Connection)> {
 }
 
 impl<T: DeserializeOwned> Receiver<T> {
-    /// Receives the next message, waiting until it is there. As [`Connection::recv`].
+    /// Receives the next message. Blocks until it arrives. As [`Connection::recv`].
     ///
     /// # Errors
     /// As [`Connection::recv`].
@@ -85,7 +85,7 @@ impl<T: DeserializeOwned> Receiver<T> {
         self.connection.recv()
     }
 
-    /// Receives the next message within `timeout`; `None` if it did not arrive in time. What arrived of it is kept.
+    /// Receives the next message within `timeout`; `None` if it did not arrive in time. A part that arrived is kept.
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -93,7 +93,7 @@ impl<T: DeserializeOwned> Receiver<T> {
         self.connection.recv_timeout(timeout)
     }
 
-    /// Receives the next message if it is there. Does not wait.
+    /// Receives the next message if it has arrived. Does not block.
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -101,7 +101,7 @@ impl<T: DeserializeOwned> Receiver<T> {
         self.connection.try_recv()
     }
 
-    /// Receives message after message until the last sender is gone. An error is given out and ends it.
+    /// Iterates over the messages until the last sender is gone. Yields an error as its last element.
     pub fn iter(&mut self) -> impl Iterator<Item = Result<T>> {
         let mut ended = false;
         std::iter::from_fn(move || {
@@ -121,7 +121,7 @@ impl<T> Receiver<T> {
         self.connection.recv_bytes()
     }
 
-    /// Receives the next message as plain bytes, if it has at most `max` of them. As [`Connection::recv_bytes_max`].
+    /// Receives the next message as plain bytes, if its length is at most `max`. As [`Connection::recv_bytes_max`].
     ///
     /// # Errors
     /// As [`Connection::recv_bytes_max`].
@@ -129,7 +129,7 @@ impl<T> Receiver<T> {
         self.connection.recv_bytes_max(max)
     }
 
-    /// Receives plain bytes within `timeout`; `None` if they did not arrive in time. What arrived of them is kept.
+    /// Receives plain bytes within `timeout`; `None` if they did not arrive in time. A part that arrived is kept.
     ///
     /// # Errors
     /// As [`Connection::recv_bytes`].
@@ -137,7 +137,8 @@ impl<T> Receiver<T> {
         self.connection.recv_bytes_timeout(timeout)
     }
 
-    /// Receives plain bytes into `buffer` from `offset` on, and says how many. As [`Connection::recv_bytes_into`].
+    /// Receives plain bytes into `buffer` from `offset` on, and returns their number. As
+    /// [`Connection::recv_bytes_into`].
     ///
     /// # Errors
     /// As [`Connection::recv_bytes_into`].
@@ -145,7 +146,7 @@ impl<T> Receiver<T> {
         self.connection.recv_bytes_into(buffer, offset)
     }
 
-    /// Waits until there is something to receive, the end included. As [`Connection::poll`].
+    /// Blocks until there is something to receive, or the end of the stream. As [`Connection::poll`].
     ///
     /// # Errors
     /// As [`Connection::poll`].
@@ -153,7 +154,7 @@ impl<T> Receiver<T> {
         self.connection.poll(timeout)
     }
 
-    /// Another handle on this end, to be used in turns with this one. As [`Connection::try_clone`].
+    /// Returns another handle on this end, to be used in turn with this one. As [`Connection::try_clone`].
     ///
     /// # Errors
     /// As [`Connection::try_clone`].
@@ -161,12 +162,12 @@ impl<T> Receiver<T> {
         Ok(Receiver { connection: self.connection.try_clone()?, message: PhantomData })
     }
 
-    /// The descriptor. See [`Connection::as_fd`] for what it is not good for.
+    /// Returns the descriptor. See [`Connection::as_fd`] for its limits.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.connection.as_fd()
     }
 
-    /// Changes the length in bytes of the longest message that is taken.
+    /// Sets the maximum length in bytes of received messages.
     pub fn set_message_limit(&mut self, bytes: usize) {
         self.connection.set_message_limit(bytes);
     }
@@ -174,14 +175,14 @@ impl<T> Receiver<T> {
     /// Closes this end. Dropping it does the same.
     pub fn close(self) {}
 
-    /// The same end without its type: the wrong use of it can be written, and is an error.
+    /// Converts this end to an untyped one: wrong use of it compiles, and is an error.
     pub fn into_connection(self) -> Connection {
         self.connection
     }
 }
 
 impl<T: Serialize> Sender<T> {
-    /// Sends a message, waiting while the pipe is full. As [`Connection::send`].
+    /// Sends a message. Blocks while the pipe is full. As [`Connection::send`].
     ///
     /// # Errors
     /// As [`Connection::send`].
@@ -190,7 +191,7 @@ impl<T: Serialize> Sender<T> {
         self.connection.send(message)
     }
 
-    /// Sends a message within `timeout`; `false` if there was no room in time. As [`Connection::send_timeout`].
+    /// Sends a message within `timeout`; returns `false` if there was no room in time. As [`Connection::send_timeout`].
     ///
     /// # Errors
     /// As [`Connection::send_timeout`].
@@ -216,7 +217,7 @@ impl<T> Sender<T> {
         self.connection.send_bytes_part(buffer, offset, size)
     }
 
-    /// Sends plain bytes within `timeout`; `false` if there was no room in time.
+    /// Sends plain bytes within `timeout`; returns `false` if there was no room in time.
     ///
     /// # Errors
     /// As [`Connection::send_timeout`].
@@ -224,7 +225,8 @@ impl<T> Sender<T> {
         self.connection.send_bytes_timeout(message, timeout)
     }
 
-    /// Another handle on this end: several may send messages of up to 4,092 bytes at once. As [`Connection::try_clone`].
+    /// Returns another handle on this end: several may send messages of up to 4,092 bytes at once. As
+    /// [`Connection::try_clone`].
     ///
     /// # Errors
     /// As [`Connection::try_clone`].
@@ -232,7 +234,7 @@ impl<T> Sender<T> {
         Ok(Sender { connection: self.connection.try_clone()?, message: PhantomData })
     }
 
-    /// Sends the rest of a message that was half sent, if there is one; `false` if the time passed.
+    /// Sends the rest of a message that was half sent, if there is one; returns `false` on timeout.
     ///
     /// # Errors
     /// As [`Connection::send`].
@@ -240,7 +242,7 @@ impl<T> Sender<T> {
         self.connection.flush_timeout(timeout)
     }
 
-    /// Changes the length in bytes of the longest message that is sent.
+    /// Sets the maximum length in bytes of sent messages.
     pub fn set_message_limit(&mut self, bytes: usize) {
         self.connection.set_message_limit(bytes);
     }
@@ -248,13 +250,13 @@ impl<T> Sender<T> {
     /// Closes this end. Dropping it does the same.
     pub fn close(self) {}
 
-    /// The same end without its type: the wrong use of it can be written, and is an error.
+    /// Converts this end to an untyped one: wrong use of it compiles, and is an error.
     pub fn into_connection(self) -> Connection {
         self.connection
     }
 }
 
-/// Waited for, it is ready when the last receiver is gone.
+/// In a wait, it is ready when the last receiver is gone.
 impl<T> AsFd for Sender<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.connection.as_fd()

@@ -1,9 +1,9 @@
-//! Messages in a stream of bytes: a length and then as many bytes.
+//! Message framing in a byte stream: a length, followed by that many bytes.
 //!
 //! # State
-//! The decoder holds what was read and not yet handed out: `ahead[from..to]` for messages that fit there, `body` for the one
-//! that does not. `pending` is the length of the message whose header is already consumed. Nothing is allocated on the word of
-//! a header: memory grows with the bytes that arrived.
+//! The decoder holds what was read and not yet returned: `ahead[from..to]` for messages that fit there, `body` for one
+//! that does not. `pending` is the length of the message whose header is already consumed. Headers are not trusted with
+//! allocation: memory grows with the bytes that arrive.
 //!
 //! # Standard
 //! Python's `multiprocessing.connection` on Unix: `i32` big-endian `n`, then `n` bytes; `n == -1` is followed by a `u64`
@@ -15,18 +15,18 @@ use std::ops::Range;
 const SHORT: usize = 4;
 pub(crate) const LONG: usize = 12;
 const SHORT_LIMIT: usize = i32::MAX as usize;
-/// Says that the length follows in the long form.
+/// Marks that the length follows in the long form.
 const LONG_MARK: i32 = -1;
 
 /// How much is read at once: several hundred small messages.
 const AHEAD: usize = 16 * 1024;
-/// What a long message gets at first; then its memory doubles as it arrives.
+/// Initial buffer of a long message; it doubles as the message arrives.
 const FIRST_PIECE: usize = 64 * 1024;
-/// A buffer above this is not kept for the next message.
+/// A larger buffer is not kept for the next message.
 const KEPT: usize = 1024 * 1024;
 
-/// Makes `buffer` one frame around the body that `write_body` appends. The frame is the range that is returned; the body
-/// begins at [`LONG`].
+/// Makes `buffer` one frame around the body that `write_body` appends. The frame is the returned range; the body begins
+/// at [`LONG`].
 pub(crate) fn encode<E>(
     buffer: &mut Vec<u8>,
     write_body: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, E>,
@@ -34,7 +34,7 @@ pub(crate) fn encode<E>(
     let mut taken = std::mem::take(buffer);
     taken.clear();
     taken.shrink_to(KEPT);
-    // The length is known when the body is there: room for the longest header, and the header goes to its end.
+    // The length is known only after the body: reserve room for the longest header, and put the header at its end.
     taken.extend_from_slice(&[0; LONG]);
     *buffer = write_body(taken)?;
     let (header, len) = header(buffer.len() - LONG);
@@ -43,7 +43,7 @@ pub(crate) fn encode<E>(
     Ok(start..buffer.len())
 }
 
-/// The header of a message of `len` bytes, and how many bytes of it count.
+/// Returns the header of a message of `len` bytes, and the number of bytes used in it.
 pub(crate) fn header(len: usize) -> ([u8; LONG], usize) {
     let mut header = [0; LONG];
     if len <= SHORT_LIMIT {
@@ -55,14 +55,14 @@ pub(crate) fn header(len: usize) -> ([u8; LONG], usize) {
     (header, LONG)
 }
 
-/// A header announced a length that is negative or more than is taken.
+/// A header announced a length that is negative or above the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BadLength {
     pub(crate) announced: i128,
     pub(crate) limit: usize,
 }
 
-/// Finds messages in bytes that arrive in any pieces.
+/// Finds messages in bytes that arrive in arbitrary pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     ahead: Vec<u8>,
@@ -70,17 +70,17 @@ pub(crate) struct Decoder {
     to: usize,
     pending: Option<usize>,
     body: Vec<u8>,
-    /// How much of `body` has arrived; the rest of it is room.
+    /// How much of `body` has arrived; the rest of it is free.
     body_to: usize,
 }
 
 impl Decoder {
-    /// A decoder that goes on with bytes that another one [left](Self::leftover).
+    /// Creates a decoder that continues with bytes that another one [left](Self::leftover).
     pub(crate) fn resume(leftover: Vec<u8>) -> Self {
         Decoder { to: leftover.len(), ahead: leftover, ..Decoder::default() }
     }
 
-    /// Whether a whole message of at most `limit` bytes is there.
+    /// Returns whether a complete message of at most `limit` bytes is available.
     #[inline]
     pub(crate) fn has_message(&mut self, limit: usize) -> Result<bool, BadLength> {
         let pending = match self.pending {
@@ -102,7 +102,7 @@ impl Decoder {
         Ok(self.missing() == 0)
     }
 
-    /// Whether a call of [`has_message`](Self::has_message) would say yes or an error, without consuming anything.
+    /// Returns whether [`has_message`](Self::has_message) would return `true` or an error, without consuming anything.
     pub(crate) fn is_ready(&self, limit: usize) -> bool {
         match (self.pending, self.announced()) {
             (Some(len), _) => len > limit || self.missing() == 0,
@@ -114,7 +114,7 @@ impl Decoder {
         }
     }
 
-    /// How many bytes of a message that is not whole yet have arrived, its header counted. 0 between messages.
+    /// Returns how many bytes of an incomplete message have arrived, including its header. 0 between messages.
     pub(crate) fn inside(&self) -> usize {
         match self.pending {
             None => self.to - self.from,
@@ -122,8 +122,8 @@ impl Decoder {
         }
     }
 
-    /// Room for bytes to come, at least one. With `exact` none of them is beyond the next message. To be asked for after
-    /// [`has_message`](Self::has_message) said no.
+    /// Returns a buffer for at least one more byte. With `exact` it does not extend beyond the next message. To be
+    /// called after [`has_message`](Self::has_message) returned `false`.
     pub(crate) fn room(&mut self, exact: bool) -> &mut [u8] {
         let missing = self.missing();
         if let Some(len) = self.pending
@@ -147,7 +147,7 @@ impl Decoder {
         &mut self.ahead[self.to..end]
     }
 
-    /// Takes note that `count` bytes were put into the [`room`](Self::room).
+    /// Records that `count` bytes were put into the [`room`](Self::room).
     pub(crate) fn filled(&mut self, count: usize) {
         match self.pending {
             Some(len) if len > AHEAD => self.body_to += count,
@@ -155,7 +155,7 @@ impl Decoder {
         }
     }
 
-    /// The message that is there, and goes with the next call.
+    /// Returns the available message, which the next call discards.
     #[inline]
     pub(crate) fn message(&mut self) -> &[u8] {
         let len = self.pending.take().expect("has_message said so");
@@ -167,19 +167,19 @@ impl Decoder {
         &self.ahead[self.from - len..self.from]
     }
 
-    /// The message that is there, as a vector of its own.
+    /// Returns the available message as a vector.
     pub(crate) fn message_vec(&mut self) -> Vec<u8> {
         match self.pending {
             Some(len) if len > AHEAD => {
                 (self.pending, self.body_to) = (None, 0);
-                // It was grown for this message and is exactly as long.
+                // It was grown for this message and has exactly its length.
                 std::mem::take(&mut self.body)
             }
             _ => self.message().to_vec(),
         }
     }
 
-    /// All bytes that arrived and were not handed out, as they came.
+    /// Returns all bytes that arrived and were not returned, in their original form.
     pub(crate) fn leftover(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         if let Some(len) = self.pending {
@@ -191,7 +191,7 @@ impl Decoder {
         bytes
     }
 
-    /// Length and header length of the message that begins at `from`, if its header is there.
+    /// Returns the length and header length of the message that begins at `from`, if its header has arrived.
     #[inline]
     fn announced(&self) -> Option<(i128, usize)> {
         let arrived = &self.ahead[self.from..self.to];
@@ -202,7 +202,7 @@ impl Decoder {
         }
     }
 
-    /// The header of a message of `len` bytes was consumed.
+    /// To be called after the header of a message of `len` bytes was consumed.
     #[inline]
     fn begin(&mut self, len: usize) {
         self.pending = Some(len);
@@ -216,7 +216,7 @@ impl Decoder {
         }
     }
 
-    /// How many bytes the next step needs beyond those that are there: the rest of the header, or of the message.
+    /// Returns how many further bytes the next step needs: the rest of the header, or of the message.
     #[inline]
     fn missing(&self) -> usize {
         let arrived = self.to - self.from;
@@ -245,7 +245,7 @@ mod tests {
         buffer[range].to_vec()
     }
 
-    /// Gives the decoder `bytes` in pieces of the given sizes and collects what it finds.
+    /// Feeds `bytes` to the decoder in pieces of the given sizes and collects its output.
     fn decode(
         decoder: &mut Decoder,
         mut bytes: &[u8],
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(decoder.inside(), SHORT + 100);
     }
 
-    /// Bodies around every size at which something changes.
+    /// Bodies around every size threshold.
     fn bodies() -> impl Strategy<Value = Vec<Vec<u8>>> {
         let near = |size: usize| (size.saturating_sub(5)..size + 5, any::<u8>());
         let one = prop_oneof![
@@ -376,7 +376,7 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_neither_panic_nor_allocate_beyond_the_limit(
-            // Small first bytes, so that some of the lengths are possible ones.
+            // Small first bytes, so that some of the lengths are plausible.
             bytes in prop::collection::vec(prop_oneof![Just(0_u8), Just(255_u8), any::<u8>()], 0..5_000),
             pieces in prop::collection::vec(1..3_000_usize, 1..5),
             exact: bool,

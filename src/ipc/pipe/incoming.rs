@@ -1,13 +1,13 @@
-//! The receiving half of a connection: reads until a message is whole, and keeps what is not yet one.
+//! The receiving half of a connection: reads until a message is complete, and keeps an incomplete one.
 //!
 //! # State
-//! A [`Decoder`] with the bytes that were read. A half that is the only reader of its stream reads ahead, so that many small
-//! messages cost one system call; one that may have others beside it reads header and body each by itself and never a byte
-//! beyond the message. Who reads ahead is faster than who sends, and each of its sleeps would cost the sender a wake: once a
-//! read brought several messages, the next read is put off for a moment, so that it brings several again.
+//! A [`Decoder`] with the bytes that were read. If it is the only reader of its stream, it reads ahead, so that many
+//! small messages cost one system call; otherwise it reads header and body separately and never a byte beyond the
+//! message. A reader that reads ahead is faster than the sender, and each of its sleeps would cost the sender a wake.
+//! So once a read brought several messages, the next read is delayed for a moment, so that it brings several again.
 //!
 //! # Death
-//! The end of the stream inside a message is an error of its own and stays one: half a message is never handed out.
+//! End-of-file inside a message is a separate error and remains one: half a message is never returned.
 
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
@@ -23,14 +23,15 @@ use crate::ipc::error::{Error, Result, os};
 use crate::sys::fd::wait_readable;
 use crate::sys::stream::Stream;
 
-/// So many messages from one read are a stream, of which more is to be expected at once. In a dialogue each read brings one.
+/// Messages per read from which on they count as a stream, with more expected immediately. In a dialogue each read
+/// brings one.
 const STREAM: u32 = 2;
 const LONG_ENOUGH: Duration = Duration::from_micros(10);
 
 #[derive(Debug)]
 pub(crate) struct Incoming {
     decoder: Decoder,
-    /// Whether nobody else reads this end. An end loses it for good when it is cloned.
+    /// Whether this is the only reader of this end. Cleared permanently when the end is cloned.
     alone: AtomicBool,
     failed: Option<BadLength>,
     /// Messages found since the last read.
@@ -43,12 +44,12 @@ impl Incoming {
         Incoming { alone: AtomicBool::new(true), ..Incoming::exact() }
     }
 
-    /// For one of several, or where that is not known.
+    /// For one of several readers, or if that is unknown.
     pub(crate) fn exact() -> Self {
         Incoming { decoder: Decoder::default(), alone: AtomicBool::new(false), failed: None, found: 0 }
     }
 
-    /// Reads until a whole message is there; `false` if the time passed before. Then the next call goes on.
+    /// Reads until a complete message is available; returns `false` on timeout. Then the next call continues.
     #[inline]
     pub(crate) fn receive(&mut self, stream: &Stream, limit: usize, deadline: Deadline) -> Result<bool> {
         if let Some(failed) = self.failed {
@@ -80,23 +81,23 @@ impl Incoming {
         }
     }
 
-    /// The message that [`receive`](Self::receive) found.
+    /// Returns the message that [`receive`](Self::receive) found.
     #[inline]
     pub(crate) fn message(&mut self) -> &[u8] {
         self.decoder.message()
     }
 
-    /// The same as a vector of its own.
+    /// Returns it as a vector.
     pub(crate) fn message_vec(&mut self) -> Vec<u8> {
         self.decoder.message_vec()
     }
 
-    /// Whether there is something to receive, without asking the stream.
+    /// Returns whether there is something to receive, without a read.
     pub(crate) fn is_ready(&self, limit: usize) -> bool {
         self.failed.is_some() || self.decoder.is_ready(limit)
     }
 
-    /// Waits until there is something to receive: a message or a part of one, or the end.
+    /// Blocks until there is something to receive: a message or a part of one, or the end of the stream.
     pub(crate) fn poll(&self, stream: &Stream, limit: usize, deadline: Deadline) -> Result<bool> {
         if self.is_ready(limit) {
             return Ok(true);
@@ -111,7 +112,7 @@ impl Incoming {
         }
     }
 
-    /// The half of another reader of this stream, unless this one has read ahead.
+    /// Creates the half of another reader of this stream, unless this one has read ahead.
     pub(crate) fn try_clone(&self) -> Result<Self> {
         match self.decoder.leftover().len() {
             0 => {
@@ -123,7 +124,7 @@ impl Incoming {
     }
 }
 
-/// What was read ahead goes along.
+/// Data read ahead is sent along.
 impl Serialize for Incoming {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         (self.alone.load(Relaxed), self.decoder.leftover()).serialize(serializer)
@@ -137,14 +138,14 @@ impl<'de> Deserialize<'de> for Incoming {
     }
 }
 
-/// Lets the sender run for a moment, a microsecond where nobody else wants the processor.
+/// Lets the sender run for a moment: a microsecond if no other thread wants the processor.
 #[cold]
 fn let_messages_gather() {
     let start = Instant::now();
     // Measured with 14-byte messages, two cores: 1.4 M/s without, 1.5 with one, 2.3 with two, 3.7 with four, 3.6 with eight.
     for _ in 0..4 {
         thread::yield_now();
-        // Somebody else had the processor, and so had the sender.
+        // Another thread had the processor, so the sender had time to run.
         if start.elapsed() > LONG_ENOUGH {
             break;
         }

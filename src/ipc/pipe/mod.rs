@@ -1,11 +1,11 @@
-//! Messages from one end to another.
+//! Pipes and connections for messages.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `pipe` | two ends of a type |
-//! | `connection` | one end; `incoming` and `outgoing` are its halves, `frame` is what goes over it |
-//! | `datagram` | whole messages from many to one |
-//! | `wait` | for several ends at once |
+//! | `ends` | the two typed ends of a pipe |
+//! | `connection` | one end; `incoming` and `outgoing` are its halves, `frame` is the framing |
+//! | `datagram` | whole messages from many senders to one receiver |
+//! | `wait` | waiting for several ends at once |
 
 pub(crate) mod connection;
 pub(crate) mod datagram;

@@ -1,11 +1,12 @@
 //! The sending half of a connection: whole messages, and the rest of one that could not be sent in time.
 //!
 //! # State
-//! `unsent` is what is left in `buffer` of a message whose beginning is already on its way; it goes before anything else.
+//! `unsent` is the remaining part in `buffer` of a message whose beginning is already sent; it goes before anything
+//! else.
 //!
 //! # Death
-//! A message of up to 4,092 bytes goes in one atomic write: who is killed while it sends has sent all of it or nothing. A
-//! longer one can be cut off, which its receiver sees as the end inside a message.
+//! A message of up to 4,092 bytes is one atomic write: a process killed while sending has sent all of it or nothing. A
+//! longer one can be cut off, which its receiver gets as end-of-file inside the message.
 
 use std::io::{ErrorKind, IoSlice};
 use std::ops::Range;
@@ -21,11 +22,11 @@ use crate::sys::stream::{ATOMIC_WRITE, Stream};
 pub(crate) struct Outgoing {
     buffer: Vec<u8>,
     unsent: Range<usize>,
-    /// Length of the frame that `unsent` is the rest of.
+    /// Length of the frame that `unsent` belongs to.
     half_sent: usize,
 }
 
-/// The frame of `value` in `buffer`.
+/// Encodes the frame of `value` into `buffer`.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, limit: usize, buffer: &mut Vec<u8>) -> Result<Range<usize>> {
     let codec = |source| Error::Codec { action: "serialise a message", source };
     let mut body = 0;
@@ -45,7 +46,7 @@ fn check(bytes: usize, limit: usize) -> Result<()> {
 }
 
 impl Outgoing {
-    /// Sends `value`; `false` if the time passed before a byte of it was sent.
+    /// Sends `value`; returns `false` if the timeout passed before a byte of it was sent.
     #[inline]
     pub(crate) fn send<T: Serialize + ?Sized>(
         &mut self,
@@ -66,7 +67,7 @@ impl Outgoing {
         sent
     }
 
-    /// Sends `body` as it is; otherwise as [`send`](Self::send).
+    /// Sends `body` unchanged; otherwise as [`send`](Self::send).
     pub(crate) fn send_bytes(
         &mut self,
         stream: &Stream,
@@ -80,7 +81,7 @@ impl Outgoing {
         }
         let (header, len) = frame::header(body.len());
         let header = &header[..len];
-        // Copied into one piece while that is cheaper than handing the kernel two.
+        // Copied into one piece while that is cheaper than passing the kernel two.
         if header.len() + body.len() <= ATOMIC_WRITE {
             let mut whole = [0; ATOMIC_WRITE];
             let whole = &mut whole[..header.len() + body.len()];
@@ -91,7 +92,7 @@ impl Outgoing {
         self.transmit(stream, header, body, deadline)
     }
 
-    /// Sends the rest of a message that has begun; `false` if the time passed.
+    /// Sends the rest of a half-sent message; returns `false` on timeout.
     #[inline]
     pub(crate) fn flush(&mut self, stream: &Stream, deadline: Deadline) -> Result<bool> {
         while !self.unsent.is_empty() {
@@ -104,7 +105,8 @@ impl Outgoing {
         Ok(true)
     }
 
-    /// Whether a worker may be given this end: not while a message is half sent, which its new holder could not finish.
+    /// Checks that this end can be sent to a worker: not while a message is half sent, which the new holder could not
+    /// finish.
     pub(crate) fn whole(&self) -> Result<()> {
         match self.unsent.len() {
             0 => Ok(()),
@@ -112,7 +114,7 @@ impl Outgoing {
         }
     }
 
-    /// Sends header and body, which nothing is before. What is not sent in time becomes `unsent`.
+    /// Sends header and body, with no earlier message pending. What is not sent in time becomes `unsent`.
     #[inline]
     fn transmit(&mut self, stream: &Stream, header: &[u8], body: &[u8], deadline: Deadline) -> Result<bool> {
         let bytes = header.len() + body.len();

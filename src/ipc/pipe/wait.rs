@@ -1,8 +1,7 @@
-//! Waiting for several things at once: connections, processes, anything with a descriptor.
+//! Waiting for several objects at once: connections, processes, anything with a descriptor.
 //!
 //! # Standard
-//! Python `multiprocessing.connection.wait(object_list, timeout)`. Differs: says at which places of the list the ready ones
-//! stand.
+//! Python `multiprocessing.connection.wait(object_list, timeout)`. Differs: returns the indices of the ready objects.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -13,12 +12,12 @@ use crate::ipc::process::child::Process;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::fd::wait_any_readable;
 
-/// Something that becomes ready: everything with a descriptor, when that is readable or closed at its other end.
+/// An object that becomes ready: everything with a descriptor, when that is readable or its peer is closed.
 pub trait Waitable {
-    /// The descriptor that becomes readable.
+    /// Returns the descriptor that becomes readable.
     fn descriptor(&self) -> BorrowedFd<'_>;
 
-    /// Whether it is ready although its descriptor may not say so.
+    /// Returns whether it is ready even if its descriptor is not.
     fn is_ready(&self) -> bool {
         false
     }
@@ -41,10 +40,11 @@ impl Waitable for Process {
     }
 }
 
-/// Waits until one of `objects` is ready, at most `timeout`, for ever without one. `Duration::ZERO` only looks.
+/// Blocks until one of `objects` is ready, for at most `timeout`, or without limit if there is none. `Duration::ZERO`
+/// only checks.
 ///
-/// Returns the places of all that are ready, in order, and none if the time passed. A connection is ready when there is
-/// something to receive or the other side is gone, a process when it has ended. Nothing to wait for is never waited for.
+/// Returns the indices of all that are ready, in order, and none on timeout. A connection is ready when there is
+/// something to receive or the peer is gone, a process when it has ended. With no objects it returns immediately.
 ///
 /// ```
 /// let (receiver, mut sender) = ipc_demo::pipe::<u8>()?;

@@ -1,14 +1,14 @@
-//! Worker bootstrap and outcome: what a worker is told, and what it leaves behind for its parent.
+//! Worker bootstrap and outcome: what a worker is given, and what it leaves behind for its parent.
 //!
 //! # State
 //! A memfd holds the boot record, written by the parent before the start. Behind it the worker writes one byte, its
-//! progress: nothing -> ENTERED (the role is about to run) -> RETURNED; and behind that byte why it failed. An exit code of
-//! 0 alone proves nothing: a program that never called [`enter`] exits with it, too. A pipe could fill up and a command line
-//! is public; a memfd is neither.
+//! progress: nothing -> ENTERED (the role is about to run) -> RETURNED; and behind that byte the reason for a failure.
+//! An exit code of 0 alone proves nothing: a program that never called [`enter`] also exits with it. A pipe could fill
+//! up and a command line is public; neither applies to a memfd.
 //!
 //! # Death
-//! The failure is one `pwrite`. A worker killed in the middle leaves none, or one that does not parse, which is the same;
-//! the signal in its exit status then says what happened.
+//! The failure is one `pwrite`. A worker killed midway leaves none, or one that does not parse, which is equivalent;
+//! the signal in its exit status then shows what happened.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -34,7 +34,7 @@ const MEMFD_NAME: &str = "ipc_demo-boot";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Exit code of a worker that failed: Python's for an uncaught exception.
 const FAILED: u8 = 1;
-/// Exit code of a process that cannot find out what it was started for, and cannot tell its parent: no worker's own.
+/// Exit code of a process that cannot find its boot record and cannot tell its parent; no worker uses it.
 const LOST: u8 = 3;
 
 /// Progress of a worker whose role is about to run.
@@ -42,22 +42,22 @@ const ENTERED: u8 = b'e';
 /// Progress of a worker whose role has returned `Ok`.
 const RETURNED: u8 = b'r';
 
-/// Everything a worker is told.
+/// Everything that a worker is given.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BootRecord {
     pub(crate) worker: String,
     pub(crate) role: String,
-    /// The encoded role. Behind the record, not in it.
+    /// The encoded role. It follows the record and is not part of it.
     #[serde(skip)]
     pub(crate) role_bytes: Vec<u8>,
-    /// Length of the list of descriptors that the role's handles name by their index. How the list gets here is another
-    /// matter: in a new process it follows the boot record's own descriptor and that of the table of processes.
+    /// Length of the list of descriptors that the role's handles refer to by index. In a new process the list follows
+    /// the boot record's own descriptor and that of the process table.
     pub(crate) descriptors: usize,
     pub(crate) slot: u32,
     pub(crate) parent_pid: i32,
 }
 
-/// What stands before the record: enough to tell another version apart before its record is read.
+/// The prefix of the record: enough to detect another version before the record is read.
 #[derive(Debug, Serialize, Deserialize)]
 struct Preamble {
     version: String,
@@ -82,15 +82,15 @@ pub(crate) struct Outcome {
 }
 
 impl Boot {
-    /// An empty one. Its descriptor is the first that the worker gets, its content is known last.
+    /// Creates an empty boot record. Its descriptor is the worker's first, but its content is known last.
     pub(crate) fn new() -> io::Result<Self> {
         let memfd = memfd::create(MEMFD_NAME)?;
         Ok(Boot { file: File::from(memfd), progress_at: 0 })
     }
 
-    /// The value of [`BOOT_VARIABLE`] for a worker that gets the record as [`FIRST_DESCRIPTOR`].
+    /// Returns the value of [`BOOT_VARIABLE`] for a worker that gets the record as [`FIRST_DESCRIPTOR`].
     ///
-    /// The number alone proves nothing: another program may have been between, and closed or replaced it.
+    /// The number alone proves nothing: a program in between may have closed or replaced it.
     pub(crate) fn variable(&self) -> io::Result<String> {
         let metadata = self.file.metadata()?;
         Ok(format!("{FIRST_DESCRIPTOR}:{}:{}", metadata.dev(), metadata.ino()))
@@ -113,7 +113,7 @@ impl Boot {
         self.file.as_fd()
     }
 
-    /// What the worker wrote before it ended.
+    /// Returns what the worker wrote before it ended.
     pub(crate) fn outcome(&self) -> Outcome {
         let read = || {
             let end = self.file.metadata().ok()?.len();
@@ -130,19 +130,19 @@ impl Boot {
     }
 }
 
-/// Runs the role that this process was started for, if it was started as a worker. To be called first thing in `main`, before
-/// the arguments are parsed and before other threads are started.
+/// Runs the role that this process was started for, if it was started as a worker. Call it first in `main`, before
+/// arguments are parsed and threads are started.
 ///
-/// Returns `None` in a process that is no worker: `main` goes on. Otherwise the role has run, and `main` returns the code.
-/// `roles` are all that workers of this program can be. A process that was started as a worker and cannot read what it was
-/// started for says so on stderr and gets a code other than 0; it never goes on as if it were none.
+/// Returns `None` in a process that is not a worker: `main` continues. Otherwise the role has run, and `main` returns
+/// the code. `roles` lists all roles of this program's workers. A process that was started as a worker but cannot read
+/// its boot record reports that on stderr and gets a code other than 0; it never continues as a non-worker.
 ///
-/// A role may also end its process itself, with [`std::process::exit`]; nothing is unwound or dropped then. As the role had
-/// begun, exit code 0 is a success ([`Ended::is_success`](crate::ipc::Ended::is_success)).
+/// A role may also end its process itself, with [`std::process::exit`]; nothing is unwound or dropped then. As the role
+/// had begun, exit code 0 is a success ([`Ended::is_success`](crate::ipc::Ended::is_success)).
 ///
 /// # From tests
-/// In a test the running program is the test harness, whose `main` does not call this. A test that takes its place does, and
-/// workers are started with its name:
+/// In a test the running program is the test harness, whose `main` does not call this. A test in its place does, and
+/// workers are started with the name of that test:
 ///
 /// ```no_run
 /// # use ipc_demo::{Process, RoleEntry, enter};
@@ -164,15 +164,15 @@ impl Boot {
 /// If two roles have the same name. In a worker that is a failure to start.
 ///
 /// # Death
-/// The worker is killed when its parent ends for any reason, between fork and exec too, and also while it is stopped.
+/// The worker is killed when its parent ends for any reason, even between fork and exec, and even while it is stopped.
 ///
 /// # Signals
 /// A worker ignores SIGXFSZ: a write above its file size limit is an error in its role, not the end of its process. It
-/// ignores SIGINT and SIGHUP too: to stop workers is up to their parent.
+/// also ignores SIGINT and SIGHUP: stopping workers is up to their parent.
 ///
 /// # Standard
-/// Python `multiprocessing.freeze_support` / `spawn_main`. The environment variable that names the boot record is removed, as
-/// `sd_listen_fds(3)` does, so that programs started by the worker do not take it for theirs.
+/// Python `multiprocessing.freeze_support` / `spawn_main`. The environment variable that names the boot record is
+/// removed, as `sd_listen_fds(3)` does, so that programs started by the worker do not use it.
 pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
     let Some(variable) = std::env::var_os(BOOT_VARIABLE) else {
         if let Some(name) = name_used_twice(roles) {
@@ -184,7 +184,7 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
     let boot = match boot_file(&variable) {
         Ok(file) => file,
         Err(reason) => {
-            // With stderr closed the exit code has to do.
+            // With stderr closed the exit code must suffice.
             let _ = writeln!(
                 io::stderr(),
                 "error: {BOOT_VARIABLE}={variable} says that this process is a worker, but {reason}. \
@@ -205,13 +205,13 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
     };
     let Err(failure) = worked else { return Some(ExitCode::SUCCESS) };
     if let Ok(words) = serde_json::to_vec(&failure) {
-        // A parent that is gone does not read them, and nobody else can be told.
+        // If the parent is gone, no one reads them and there is no one to tell.
         let _ = boot.write_all_at(&words, progress_at + 1);
     }
     Some(ExitCode::from(FAILED))
 }
 
-/// The boot record that `variable` names, or why this is not one.
+/// Returns the boot record that `variable` names, or why it is not one.
 fn boot_file(variable: &str) -> std::result::Result<File, String> {
     let mut fields = variable.split(':');
     let mut field = || fields.next().and_then(|field| field.parse::<u64>().ok());
@@ -228,13 +228,13 @@ fn boot_file(variable: &str) -> std::result::Result<File, String> {
     }
 }
 
-/// Whether this process was started as a worker and goes on as if it were none: what it starts would do the same, without
-/// end.
+/// Returns whether this process was started as a worker but continues as a non-worker: the processes it starts would do
+/// the same, endlessly.
 pub(crate) fn is_lost() -> bool {
     std::env::var_os(BOOT_VARIABLE).is_some()
 }
 
-/// The record and the place behind it.
+/// Reads the record. Also returns the offset behind it.
 fn read(boot: &File) -> std::result::Result<(BootRecord, u64), (WorkerFailure, u64)> {
     let end = boot.metadata().map_or(0, |metadata| metadata.len());
     let failed = |message: String| (WorkerFailure::startup(message), end);
@@ -253,7 +253,7 @@ fn read(boot: &File) -> std::result::Result<(BootRecord, u64), (WorkerFailure, u
     Ok((BootRecord { role_bytes: role_bytes.to_vec(), ..record }, end))
 }
 
-/// Runs the worker's role, and notes its progress.
+/// Runs the worker's role, and records its progress.
 fn work(
     record: BootRecord,
     roles: &[RoleEntry],
@@ -273,14 +273,14 @@ fn work(
     };
     note(ENTERED).map_err(os("tell the parent that the role begins")).map_err(startup)?;
     guarded(|| entry.run(&record.role_bytes, descriptors))?;
-    // What does not arrive is missed only where the exit status is unknown, too.
+    // A lost note matters only where the exit status is unknown too.
     let _ = note(RETURNED);
     Ok(())
 }
 
-/// Takes hold of every descriptor that the record names, at once, so that nothing this worker starts inherits them.
+/// Takes ownership of every descriptor that the record lists at once, so that nothing this worker starts inherits them.
 fn descriptors_of(record: &BootRecord) -> Result<Vec<OwnedFd>> {
-    // After the boot record's own: the pipe to the parent, and the family's table.
+    // After the boot record's own: the pipe to the parent, and the process table.
     let count = 2 + record.descriptors;
     let take = |number| {
         let missing = || Error::NoSuchDescriptor { index: number as u32, given: count };
@@ -289,7 +289,8 @@ fn descriptors_of(record: &BootRecord) -> Result<Vec<OwnedFd>> {
     (FIRST_DESCRIPTOR + 1..).take(count).map(take).collect()
 }
 
-/// Ties this process's life to its parent's and takes its slot in the family. Returns what is left for the role.
+/// Ties this process's life to its parent's and takes its slot in the process table. Returns the descriptors of the
+/// role.
 fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>) -> Result<Vec<OwnedFd>> {
     let parent = Pid::from_raw(record.parent_pid);
     let orphaned = || Error::Disconnected;
@@ -297,9 +298,9 @@ fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>) -> Result<Vec<Owne
     if !signal::die_when_closed(pipe).map_err(os("tie the worker's life to its parent's"))? {
         return Err(orphaned());
     }
-    // The pipe is also open in what the parent forks; the parent's own end is seen here.
+    // The pipe is also open in the parent's forked children; the parent's own end is detected here.
     let parent_pidfd = fd::pidfd_open(parent).map_err(os("watch the parent"))?;
-    // Opened first and compared then: as long as it is our parent its number is not given to anybody else.
+    // Opened first and compared then: as long as it is our parent its id is not reused.
     if Pid::parent() != parent {
         return Err(orphaned());
     }
@@ -308,7 +309,7 @@ fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>) -> Result<Vec<Owne
     Ok(descriptors)
 }
 
-/// Runs the role; a panic becomes data, with its place, and prints nothing.
+/// Runs the role; a panic becomes data, with its location, and prints nothing.
 fn guarded(role: impl FnOnce() -> std::result::Result<(), WorkerFailure>) -> std::result::Result<(), WorkerFailure> {
     let place: Arc<Mutex<Option<String>>> = Arc::default();
     let role_thread = thread::current().id();

@@ -1,12 +1,12 @@
-//! A worker process: started, watched, waited for, ended.
+//! Worker processes: starting, observing, waiting for and ending them.
 //!
 //! # Death
-//! A worker never outlives the process that started it: it is killed when its parent ends in any way. A parent sees a
-//! worker's end through a pidfd, at once and without races of process ids.
+//! A worker never outlives the process that started it: it is killed when its parent ends in any way. A parent detects
+//! a worker's end through a pidfd, immediately and without races on process ids.
 //!
 //! # Standard
-//! Python `multiprocessing.Process` with the "spawn" start method. Differs: starting is [`Process::spawn`], so an object
-//! that was never started cannot exist; a failed worker says why, as data.
+//! Python `multiprocessing.Process` with the "spawn" start method. Differs: a process is started by [`Process::spawn`],
+//! so an unstarted one cannot exist; a failed worker reports why, as data.
 
 use std::ffi::CString;
 use std::fmt;
@@ -28,7 +28,7 @@ use crate::sys::exec::{self, Launch};
 use crate::sys::fd;
 use crate::sys::{Pid, Signal};
 
-/// Where Linux shows every process its own program.
+/// Where Linux shows every process its own executable.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// How a process ended.
@@ -38,7 +38,7 @@ pub enum ExitStatus {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
-    /// Its status was taken by somebody else: this process ignores SIGCHLD, or another part of it reaps its children.
+    /// Its status was taken elsewhere: this process ignores SIGCHLD, or another part of it reaps its children.
     Unknown,
 }
 
@@ -55,11 +55,11 @@ impl fmt::Display for ExitStatus {
     }
 }
 
-/// In which part of its life a worker failed.
+/// The phase in which a worker failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
-    /// Before its role began: the program never called [`enter`](crate::ipc::enter), is of another version, or has no such
-    /// role; or a handle could not be made.
+    /// Before its role began: the program never called [`enter`](crate::ipc::enter), is of another version, or has no
+    /// such role; or a handle could not be created.
     Startup,
     /// Its role returned an error.
     Error,
@@ -67,13 +67,13 @@ pub enum FailureKind {
     Panic,
 }
 
-/// Why a worker failed, in its own words.
+/// Why a worker failed, as reported by the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("worker {worker} {}: {message}{}", self.verb(), self.place())]
 pub struct WorkerFailure {
     /// The worker's name.
     pub worker: String,
-    /// When it failed.
+    /// The phase in which it failed.
     pub kind: FailureKind,
     /// The error with its causes, or the panic's message.
     pub message: String,
@@ -103,7 +103,7 @@ impl WorkerFailure {
     }
 }
 
-/// How to start a worker, where the plain [`Process::spawn`] does not do.
+/// Options for starting a worker, beyond the plain [`Process::spawn`].
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Builder<'a> {
@@ -113,7 +113,8 @@ pub struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// Starts another program than this one; it must call [`enter`](crate::ipc::enter) when it gets these arguments.
+    /// Starts another program instead of this one; it must call [`enter`](crate::ipc::enter) when it gets these
+    /// arguments.
     pub fn program(mut self, program: impl AsRef<Path>, arguments: &[&str]) -> Self {
         self.program = Some(program.as_ref().to_owned());
         self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
@@ -166,7 +167,7 @@ impl<'a> Builder<'a> {
         };
         let launched = launch.start().map_err(|error| start_error(unstarted(&program, error)))?;
         process_table.started(slot.number(), launched.pid);
-        // The role, and this process's handles in it, are dropped after this: the worker's are counted already.
+        // The role, and this process's handles in it, are dropped after this: the worker's are already counted.
         encoded.has_gone();
         Ok(Process {
             name: name.to_owned(),
@@ -179,7 +180,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// What `ps` shows: the program, the role and the worker's name. What the role holds stays out of sight.
+    /// Returns what `ps` shows: the program, the role and the worker's name. The role's fields stay hidden.
     fn argv(&self, role: &str, name: &str) -> std::result::Result<Vec<CString>, std::ffi::NulError> {
         let own_name = std::env::args_os().next().unwrap_or_else(|| "ipc-demo".into());
         let own_name = Path::new(&own_name).file_name().unwrap_or(&own_name).as_bytes().to_vec();
@@ -194,20 +195,20 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Names the program that cannot be executed, where that is the reason.
+/// Names the program that cannot be executed, if that is the reason.
 fn unstarted(program: &Path, error: io::Error) -> io::Error {
     let remedy = match error.kind() {
         io::ErrorKind::NotFound if program == Path::new(OWN_PROGRAM) => {
             ", is /proc mounted? (Process::builder().program starts a program by its path)"
         }
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => "",
-        // Limits and the like: what the kernel says is all that there is to say.
+        // Limits and the like: the kernel's error says it all.
         _ => return error,
     };
     io::Error::new(error.kind(), format!("cannot execute {}: {error}{remedy}", program.display()))
 }
 
-/// Why a worker that ended by itself never ran its role.
+/// Returns why a worker that ended by itself never ran its role.
 fn never_entered(program: &Path, code: i32) -> WorkerFailure {
     let own = std::env::current_exe().ok().filter(|_| program == Path::new(OWN_PROGRAM));
     let program = own.as_deref().unwrap_or(program);
@@ -225,7 +226,7 @@ fn never_entered(program: &Path, code: i32) -> WorkerFailure {
     ))
 }
 
-/// Frees a slot whose worker did not come into being.
+/// Frees a slot whose worker was not created.
 struct ReservedSlot {
     process_table: &'static ProcessTable,
     slot: Option<ProcessSlot>,
@@ -254,15 +255,15 @@ impl Drop for ReservedSlot {
 pub struct Ended {
     /// Exit code or signal.
     pub status: ExitStatus,
-    /// What it said if it failed by itself; or that its program ended without entering the role.
+    /// The failure that it reported; or that its program ended without entering the role.
     pub failure: Option<WorkerFailure>,
     has_returned: bool,
 }
 
 impl Ended {
-    /// Whether the role returned `Ok`, or ended the process with exit code 0 itself.
+    /// Returns whether the role returned `Ok`, or ended the process with exit code 0 itself.
     ///
-    /// Where the exit status is [unknown](ExitStatus::Unknown) only the former is known.
+    /// If the exit status is [unknown](ExitStatus::Unknown), only the former can be known.
     pub fn is_success(&self) -> bool {
         let ended_well = match self.status {
             ExitStatus::Code(code) => code == 0,
@@ -275,13 +276,13 @@ impl Ended {
 
 /// A worker process of this one.
 ///
-/// Dropping it kills the worker, unless it was [joined](Self::join), and reaps it: a drop does not block on what the worker
-/// waits for, which may be something that the same scope still holds; and a process leaves no child behind. Whatever a worker
+/// Dropping it kills the worker, unless it was [joined](Self::join), and reaps it. So a drop does not block on anything
+/// the worker waits for, which the same scope may still hold, and a process leaves no child behind. Whatever a worker
 /// shares survives its death.
 ///
 /// # Standard
-/// As tokio's `Command::kill_on_drop`. `std::process::Child` goes on when it is dropped; Python joins what is left when the
-/// interpreter exits, and hangs if that waits for the parent.
+/// As tokio's `Command::kill_on_drop`. A dropped `std::process::Child` keeps running; Python joins remaining children
+/// when the interpreter exits, and hangs if one of them waits for the parent.
 #[derive(Debug)]
 #[must_use = "dropping a Process kills the worker; join it to let it finish"]
 pub struct Process {
@@ -296,23 +297,23 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a worker with this program in `role`. The handles in it are the worker's from now on: a clone is shared with
-    /// this process, and a handle that is moved into the role is handed over.
+    /// Starts a worker with this program in `role`. The handles in it belong to the worker from now on: a clone is
+    /// shared with this process, and a handle that is moved into the role is handed over.
     ///
-    /// Returns once the worker's process exists; it finds its role on its own. What then goes wrong in it is told by
-    /// [`join`](Self::join). The worker has an empty standard input, this process's other standard streams, the descriptors
-    /// of the handles in its role, and no other descriptor. No signal is blocked, and all have their default action, whatever
-    /// this process does; but it ignores SIGINT and SIGHUP, as the terminal is its parent's business, and SIGXFSZ, so that a
-    /// file that may not grow is an error of the write.
+    /// Returns once the worker's process exists; it finds its role on its own. Later failures are reported by
+    /// [`join`](Self::join). The worker has an empty standard input, this process's other standard streams, the
+    /// descriptors of the handles in its role, and no other descriptor. No signal is blocked, and all have their
+    /// default action, whatever this process does, with these exceptions: it ignores SIGINT and SIGHUP, as the parent
+    /// handles the terminal, and SIGXFSZ, so that exceeding the file size limit is an error of the write.
     ///
     /// # Errors
     /// [`Error::Start`] if the process cannot be started, or if this one was started as a worker and has not
-    /// [entered](crate::enter); [`Error::ProcessTableFull`]; [`Error::Role`] if the role has no serialised form, or what kept a
-    /// handle from being sent. Nothing runs then, and the role is dropped.
+    /// [entered](crate::enter); [`Error::ProcessTableFull`]; [`Error::Role`] if the role cannot be serialised, or the
+    /// error that kept a handle from being sent. Nothing runs then, and the role is dropped.
     ///
     /// # Death
-    /// The worker is killed when this process ends in any way or becomes another program (`execve`), also if it is stopped,
-    /// was started by a thread that has ended, or has changed its user since.
+    /// The worker is killed when this process ends in any way or becomes another program (`execve`), even if the worker
+    /// is stopped, was started by a thread that has ended, or has changed its user since.
     ///
     /// # Standard
     /// Python `Process(target, args).start()`.
@@ -323,50 +324,51 @@ impl Process {
         Process::builder().spawn(name, role)
     }
 
-    /// Starts a worker with options.
+    /// Returns a builder for a worker with options.
     pub fn builder<'a>() -> Builder<'a> {
         Builder::default()
     }
 
-    /// The worker's name. Names are for people: nothing keeps two workers from having the same.
+    /// Returns the worker's name. Names are for people and need not be unique.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The worker's process id. Not reused before the worker was [joined](Self::join).
+    /// Returns the worker's process id. It is not reused before the worker was [joined](Self::join).
     pub fn pid(&self) -> u32 {
         self.pid.as_raw() as u32
     }
 
-    /// Whether the worker still runs. Does not block.
+    /// Returns whether the worker is still running. Does not block.
     pub fn is_alive(&self) -> bool {
         self.ended.is_none()
             && !fd::wait_readable(&self.pidfd, Deadline::after(Duration::ZERO).at_ns()).unwrap_or(false)
     }
 
-    /// A descriptor that becomes readable when the worker ends, to be waited for together with others.
+    /// Returns a descriptor that becomes readable when the worker ends, for waiting on several descriptors.
     pub fn sentinel(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 
-    /// How the worker ended, if that is known: after [`join`](Self::join) said so.
+    /// Returns how the worker ended, if that is known: after [`join`](Self::join) returned it.
     pub fn ended(&self) -> Option<&Ended> {
         self.ended.as_ref()
     }
 
     /// Blocks until the worker has ended and returns how it ended. May be repeated.
     ///
-    /// Works with SIGCHLD ignored, and where another part of this process reaps its children, too; only the exit status is
+    /// Also works with SIGCHLD ignored, and if another part of this process reaps its children; only the exit status is
     /// then [unknown](ExitStatus::Unknown).
     ///
     /// # Errors
-    /// [`Error::Os`] if the kernel refuses the wait, and [`Error::Forked`] in a process forked from this one. A worker that
-    /// failed is no error of the wait: see [`Ended`].
+    /// [`Error::Os`] if the kernel refuses the wait, and [`Error::Forked`] in a process forked from this one. A failed
+    /// worker is not an error of the wait: see [`Ended`].
     pub fn join(&mut self) -> Result<&Ended> {
         Ok(self.wait(Deadline::NEVER)?.expect("a wait without end ends with the worker"))
     }
 
-    /// Waits for the worker's end at most `timeout`. `None` if it still runs then; `Duration::ZERO` only looks.
+    /// Blocks until the worker has ended, for at most `timeout`. Returns `None` on timeout; `Duration::ZERO` only
+    /// checks.
     ///
     /// # Errors
     /// As [`join`](Self::join).
@@ -398,7 +400,7 @@ impl Process {
         Ok(self.ended.as_ref())
     }
 
-    /// Asks the worker to end, with SIGTERM. One that has ended already is no error. Its own workers end with it.
+    /// Asks the worker to end, with SIGTERM. Succeeds if it has already ended. Its own workers end with it.
     ///
     /// # Errors
     /// [`Error::Os`] if the kernel refuses the signal, and [`Error::Forked`] in a process forked from this one.
@@ -406,7 +408,7 @@ impl Process {
         self.signal(Signal::SIGTERM)
     }
 
-    /// Ends the worker at once, with SIGKILL. One that has ended already is no error.
+    /// Kills the worker with SIGKILL. Succeeds if it has already ended.
     ///
     /// # Errors
     /// As [`terminate`](Self::terminate).
@@ -422,8 +424,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // In a forked child both do nothing: the worker is its parent's. There is nobody to tell an error to. A worker that cannot be killed from here is not waited for: closing its pipe
-        // kills it.
+        // In a forked child both do nothing: the worker belongs to the parent. Errors cannot be reported here. A worker
+        // that cannot be killed from here is not waited for: closing its pipe kills it.
         let patience = if self.kill().is_ok() { Deadline::NEVER } else { Deadline::after(Duration::ZERO) };
         let _ = self.wait(patience);
     }

@@ -1,14 +1,15 @@
-//! The form in which a role goes to its worker: everything that serde can say arrives equal.
+//! The serialised form of a role: everything that serde can represent arrives equal.
 //!
 //! # State
-//! A value is one tag byte and what belongs to it. Unlike in JSON, CBOR and MessagePack, `Some`, `None` and `()` have tags
-//! of their own, numbers keep their width and all their bits, a key may be any value, and strings need not be text. Unlike
-//! in postcard, every value says what it is, so that flattened fields and untagged and internally tagged enums can be read.
-//! Structs are maps with their fields' names; a newtype struct is what it contains. Lists and maps end with a tag.
+//! A value is one tag byte and its content. Unlike in JSON, CBOR and MessagePack, `Some`, `None` and `()` have their
+//! own tags, numbers keep their width and all their bits, a key may be any value, and strings need not be text. Unlike
+//! in postcard, every value is self-describing, so flattened fields and untagged and internally tagged enums can be
+//! read. Structs are maps with their fields' names; a newtype struct is what it contains. Lists and maps end with a
+//! tag.
 //!
-//! What serde itself cannot say is refused where it is written: a path that is not UTF-8 (an `OsString` may be), and values
-//! nested deeper than [`MOST_LEVELS`]. Not said by serde are 128-bit integers in flattened fields and in untagged and
-//! internally tagged enums: reading them fails.
+//! What serde itself cannot represent is refused when it is written: a path that is not UTF-8 (an `OsString` may be),
+//! and values nested deeper than [`MOST_LEVELS`]. serde does not support 128-bit integers in flattened fields and in
+//! untagged and internally tagged enums: reading them fails.
 
 mod reader;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use serde::de::DeserializeOwned;
 use self::reader::Reader;
 use self::writer::Writer;
 
-/// How deep values may be nested: each level takes a few hundred bytes of the stack, in the parent and in the worker.
+/// Maximum nesting depth of values: each level uses a few hundred bytes of stack, in the parent and in the worker.
 const MOST_LEVELS: u32 = 2048;
 
 /// Why a role cannot be written or read.
@@ -31,22 +32,22 @@ pub enum CodecError {
     /// The type's own `Serialize` or `Deserialize` refuses it.
     #[error("{0}")]
     Refused(String),
-    /// Values are nested too deep.
+    /// Values are nested too deeply.
     #[error("it is nested deeper than {limit} levels")]
     TooDeep {
-        /// The deepest that is taken.
+        /// The maximum depth.
         limit: u32,
     },
-    /// The bytes are not the form of the type, or end too early.
+    /// The bytes are not a valid value of the type, or end too early.
     #[error("the bytes at {at} are not the form of a value")]
     Malformed {
-        /// Where.
+        /// The offset of the invalid bytes.
         at: usize,
     },
     /// Bytes follow the value.
     #[error("{bytes} bytes are left over")]
     LeftOver {
-        /// How many.
+        /// Number of these bytes.
         bytes: usize,
     },
 }
@@ -63,14 +64,14 @@ impl serde::de::Error for CodecError {
     }
 }
 
-/// The bytes of `value`.
+/// Encodes `value`.
 pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
     let mut writer = Writer::default();
     value.serialize(&mut writer)?;
     Ok(writer.into_bytes())
 }
 
-/// The value of `bytes`, all of them.
+/// Decodes a value that consists of all of `bytes`.
 pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let mut reader = Reader::of(bytes);
     let value = T::deserialize(&mut reader)?;
@@ -80,7 +81,7 @@ pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecEr
     }
 }
 
-/// Declares the tags, and how a byte is read as one.
+/// Declares the tags, and their decoding from a byte.
 macro_rules! tags {
     ($($tag:ident),* $(,)?) => {
         /// What follows in the bytes.

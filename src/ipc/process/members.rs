@@ -1,11 +1,11 @@
-//! The processes that a shared object counts on: those that were given it, from before they start until they drop it.
+//! The members of a shared object: processes that it was given to, from before they start until they drop it.
 //!
 //! # State
-//! One word a process: `handles << 32 | slot`, or 0, and its process id once it has begun to use the object. Whoever
-//! changes one holds the mutex of the object that counts.
+//! One word per process: `handles << 32 | slot`, or 0, and its process id once it has begun to use the object. Words
+//! are changed with the object's mutex held.
 //!
 //! # Death
-//! A process that dies never drops its handles, so its slot stays: a member that is dead has not left in order.
+//! A process that dies never drops its handles, so its slot stays: a dead member has not left normally.
 
 use super::table::ProcessSlot;
 use crate::ipc::error::{Error, Result};
@@ -13,13 +13,13 @@ use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::shm::shared_layout;
 
-/// The most members that one object has, dead ones included: as many as a family has processes.
+/// Maximum number of members of one object, including dead ones: the size of a process table.
 const LIMIT: usize = 4096;
 const HANDLE: u64 = 1 << 32;
 
 shared_layout! {
     pub(crate) struct Members {
-        /// Words from here on were never used.
+        /// Words from this index on were never used.
         used: AtomicU64,
         words: [AtomicU64; LIMIT],
         pids: [AtomicU32; LIMIT],
@@ -27,7 +27,7 @@ shared_layout! {
 }
 
 impl Members {
-    /// Counts on the process of `slot` for one handle more.
+    /// Counts one more handle of the process in `slot`.
     pub(crate) fn add(&self, slot: ProcessSlot) -> Result<()> {
         let used = self.words();
         if let Some(word) = used.iter().find(|word| slot_in(word) == Some(slot)) {
@@ -44,7 +44,7 @@ impl Members {
         Ok(())
     }
 
-    /// Counts on the process of `slot` for one handle less.
+    /// Uncounts one handle of the process in `slot`.
     pub(crate) fn remove(&self, slot: ProcessSlot) {
         if let Some(word) = self.words().iter().find(|word| slot_in(word) == Some(slot)) {
             let now = word.load(Relaxed);
@@ -52,20 +52,20 @@ impl Members {
         }
     }
 
-    /// Notes the process id of the member with `slot`: its slot goes to another process soon after it died.
+    /// Records the process id of the member with `slot`: its slot may be reused soon after it died.
     pub(crate) fn name(&self, slot: ProcessSlot, pid: u32) {
         if let Some(index) = self.words().iter().position(|word| slot_in(word) == Some(slot)) {
             self.pids[index].store(pid, Release);
         }
     }
 
-    /// The process id of the member with `slot`, if it ever used the object.
+    /// Returns the process id of the member with `slot`, if it ever used the object.
     pub(crate) fn pid_of(&self, slot: ProcessSlot) -> Option<u32> {
         let index = self.words().iter().position(|word| slot_in(word) == Some(slot))?;
         Some(self.pids[index].load(Acquire)).filter(|pid| *pid != 0)
     }
 
-    /// Counts no longer on those for whom `is_gone` is true.
+    /// Removes the members for which `is_gone` is true.
     pub(crate) fn strike_off(&self, is_gone: impl Fn(ProcessSlot) -> bool) {
         for word in self.words() {
             if slot_in(word).is_some_and(&is_gone) {
@@ -74,7 +74,7 @@ impl Members {
         }
     }
 
-    /// All who are counted on, dead or alive.
+    /// Returns all members, dead or alive.
     pub(crate) fn slots(&self) -> impl Iterator<Item = ProcessSlot> {
         self.words().iter().filter_map(slot_in)
     }

@@ -1,12 +1,12 @@
-//! Processes: started in a role, given handles, waited for, stopped; and who of them lives.
+//! Processes: starting workers in a role, sending them handles, waiting for them, stopping, and liveness.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `process` | a worker, from its start to its end |
-//! | `role`, `transfer`, `codec` | what a worker is told, the handles in it, and its form in bytes |
-//! | `boot` | the first and the last thing a worker does |
-//! | `stop` | being asked to stop |
-//! | `process_table`, `members` | who lives, and whom a shared object counts on |
+//! | `child` | a worker process, from start to end |
+//! | `role`, `transfer`, `codec` | a worker's role, the handles in it, and its serialised form |
+//! | `boot` | worker bootstrap and outcome |
+//! | `stop` | requests to stop |
+//! | `table`, `members` | living processes, and the members of a shared object |
 
 pub(crate) mod boot;
 pub(crate) mod child;

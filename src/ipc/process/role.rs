@@ -1,4 +1,4 @@
-//! What a worker does: a plain value with a name, run in a process of its own.
+//! Roles: what a worker does, as a plain value with a name, run in its own process.
 
 use std::os::fd::OwnedFd;
 
@@ -9,13 +9,13 @@ use super::child::{FailureKind, WorkerFailure};
 use super::transfer;
 use crate::ipc::error::chain;
 
-/// How a role ends: well, or with an error that is sent home to the parent.
+/// The result of a role: success, or an error that is sent to the parent.
 pub type RoleResult = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// The work of a worker process.
 ///
-/// The value is what the worker needs: data, and the handles that it uses. Both may stand anywhere in it: in options, lists,
-/// tuples, maps, enums and other structs. It arrives equal; every handle in it is one for the same object.
+/// The value is what the worker needs: data, and the handles that it uses. Both may appear anywhere in it: in options,
+/// lists, tuples, maps, enums and other structs. Data arrives equal; every handle refers to the same object.
 ///
 /// ```
 /// use ipc_demo::{Lock, Queue, Role, RoleResult};
@@ -38,18 +38,18 @@ pub type RoleResult = std::result::Result<(), Box<dyn std::error::Error + Send +
 /// }
 /// ```
 pub trait Role: Serialize + DeserializeOwned {
-    /// The name under which the worker finds this role in the table given to [`enter`](crate::ipc::enter), and which `ps`
-    /// shows. No two roles of a table have the same.
+    /// The name under which the worker finds this role in the table given to [`enter`](crate::ipc::enter), and which
+    /// `ps` shows. Names in a table are unique.
     const NAME: &'static str;
 
     /// Does the work, in the worker.
     ///
     /// # Errors
-    /// Anything; it reaches the parent as a [`WorkerFailure`](crate::ipc::WorkerFailure), and so does a panic.
+    /// Any error; it reaches the parent as a [`WorkerFailure`](crate::ipc::WorkerFailure), and so does a panic.
     fn run(self) -> RoleResult;
 }
 
-/// A line of the table of roles.
+/// An entry of the table of roles.
 #[derive(Debug, Clone, Copy)]
 pub struct RoleEntry {
     name: &'static str,
@@ -57,7 +57,7 @@ pub struct RoleEntry {
 }
 
 impl RoleEntry {
-    /// The entry of role `R`.
+    /// Returns the entry of role `R`.
     pub const fn of<R: Role>() -> Self {
         fn run<R: Role>(bytes: &[u8], descriptors: Vec<OwnedFd>) -> std::result::Result<(), WorkerFailure> {
             let role: R =
@@ -67,7 +67,7 @@ impl RoleEntry {
         RoleEntry { name: R::NAME, run: run::<R> }
     }
 
-    /// The role's name.
+    /// Returns the role's name.
     pub const fn name(&self) -> &'static str {
         self.name
     }
@@ -78,7 +78,7 @@ impl RoleEntry {
     }
 }
 
-/// The first name that two entries of a table have.
+/// Returns the first duplicate name in a table.
 pub(crate) fn name_used_twice(roles: &[RoleEntry]) -> Option<&'static str> {
     let later = |index: usize| roles.iter().skip(index + 1);
     let used_again = |&(index, entry): &(usize, &RoleEntry)| later(index).any(|other| other.name == entry.name);

@@ -1,8 +1,8 @@
-//! Being asked to stop: Ctrl-C, SIGTERM and a closed terminal as something that a process with workers can wait for.
+//! Requests to stop: Ctrl-C, SIGTERM and a closed terminal as events that a process with workers can wait for.
 //!
 //! # Standard
-//! Python's `KeyboardInterrupt` in the parent, with the workers out of it: they ignore SIGINT and SIGHUP and are stopped in
-//! order. A process that was started to ignore SIGHUP, as `nohup` does, goes on ignoring it.
+//! Python's `KeyboardInterrupt`, but in the parent only: workers ignore SIGINT and SIGHUP, and the parent stops them in
+//! order. A process that was started with SIGHUP ignored, as by `nohup`, keeps ignoring it.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -22,7 +22,7 @@ pub enum StopSignal {
 }
 
 impl StopSignal {
-    /// The exit code that a shell gives to a process ended by this signal: 130, 143 or 129.
+    /// Returns the exit code that a shell gives to a process ended by this signal: 130, 143 or 129.
     pub fn exit_code(self) -> u8 {
         match self {
             StopSignal::Interrupt => 128 + Signal::SIGINT as u8,
@@ -32,17 +32,18 @@ impl StopSignal {
     }
 }
 
-/// Notes the first SIGINT, SIGTERM or SIGHUP instead of dying of it; a second one of a kind ends the process at once, and its
-/// workers with it.
+/// Records the first SIGINT, SIGTERM or SIGHUP instead of dying of it; a second one of a kind ends the process at once,
+/// and its workers with it.
 ///
-/// One for a process at a time: signal handlers belong to the whole of it. Dropping it restores the default.
+/// Only one may exist in a process at a time, because signal handlers are process-wide. Dropping it restores the
+/// default.
 #[derive(Debug)]
 pub struct StopSignals {
     bell: StopWakeup,
 }
 
 impl StopSignals {
-    /// Starts noting.
+    /// Starts recording.
     ///
     /// # Errors
     /// [`Error::Os`](crate::ipc::Error::Os) if the kernel refuses the handler or a descriptor.
@@ -50,7 +51,7 @@ impl StopSignals {
         Ok(StopSignals { bell: StopWakeup::hang().map_err(os("catch Ctrl-C, SIGTERM and SIGHUP"))? })
     }
 
-    /// The signal that came first, if one did. Does not wait: wait for [`AsFd`] to become readable.
+    /// Returns the signal that arrived first, if any. Does not block: to wait, wait for [`AsFd`] to become readable.
     pub fn asked(&self) -> Option<StopSignal> {
         match self.bell.asked()? {
             Signal::SIGTERM => Some(StopSignal::Terminate),

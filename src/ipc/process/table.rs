@@ -1,22 +1,23 @@
-//! Who lives: one table in shared memory with a slot for each process that descends from the first one.
+//! The process table in shared memory: one slot for each process that descends from the first one, to tell which are
+//! alive.
 //!
 //! # State
-//! A slot's `state` is one word, `parent's slot << 32 | generation << 2 | phase`: FREE -> CLAIMED (its parent cleans the
-//! other words) -> RESERVED (a child is being started, `pid` is filled in when it is) -> LIVE (the child tied the slot's
-//! life word to a thread of its own that never ends). Releasing frees it; whoever takes it next bumps the generation, so a
-//! [`ProcessSlot`] that anybody still remembers is dead for ever.
+//! A slot's `state` is one word, `parent's slot << 32 | generation << 2 | phase`: FREE -> CLAIMED (its parent clears
+//! the other words) -> RESERVED (a child is being started, `pid` is filled in when it is) -> LIVE (the child tied the
+//! slot's life word to a thread of its own that never ends). Releasing frees it; the next claim increments the
+//! generation, so a stale [`ProcessSlot`] is permanently invalid.
 //!
 //! # Ordering
 //! `state` is stored with `Release` after the slot's other words and loaded with `Acquire` before them.
 //!
 //! # Death
-//! The kernel marks the life word of a process that ends in any way. Of a child that was killed before it took its slot,
-//! its parent's word and its own pidfd tell. Nobody has to run for a death to become visible, and whoever needs a slot
-//! takes over one of a dead process.
+//! The kernel marks the life word of a process that ends in any way. For a child that was killed before it took its
+//! slot, its parent's word and its own pidfd are checked. No process has to run for a death to become visible, and a
+//! process that needs a slot takes over one of a dead process.
 //!
 //! # Standard
-//! Robust futexes (`set_robust_list(2)`), see [`crate::sys::life`]. Python's counterpart is `active_children()`, which knows
-//! own children only and forgets them when their parent is killed.
+//! Robust futexes (`set_robust_list(2)`), see [`crate::sys::life`]. Python's counterpart is `active_children()`, which
+//! knows only its own children and forgets them when their parent is killed.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -32,7 +33,7 @@ use crate::sys::shm::{Mapping, shared_layout};
 use crate::sys::task::InternalThread;
 use crate::sys::{Pid, fd, life, signal};
 
-/// The most processes that one process table has at once.
+/// Maximum number of processes in one process table at a time.
 pub(crate) const SLOTS: usize = 4096;
 const INDEX_BITS: u32 = 12;
 
@@ -41,7 +42,7 @@ const CLAIMED: u64 = 1;
 const RESERVED: u64 = 2;
 const LIVE: u64 = 3;
 const PHASE_BITS: u32 = 2;
-/// Generations that fit beside the index in a [`ProcessSlot`]; 0 is never used, so that no slot's word is 0.
+/// Generations that fit next to the index in a [`ProcessSlot`]; 0 is never used, so that no slot's word is 0.
 const GENERATIONS: u32 = 1 << (32 - INDEX_BITS);
 
 shared_layout! {
@@ -78,7 +79,7 @@ impl ProcessSlot {
         self.0 >> INDEX_BITS
     }
 
-    /// The form in which a slot stands in shared memory; 0 is nobody.
+    /// Returns its representation in shared memory, where 0 means none.
     pub(crate) fn to_word(self) -> u32 {
         self.0
     }
@@ -96,13 +97,13 @@ pub(crate) struct ProcessTable {
     me: ProcessSlot,
 }
 
-/// A process has one life and so one process table; it is found or founded once.
+/// A process belongs to one process table, which it joins or creates once.
 static OURS: Mutex<Option<&'static ProcessTable>> = Mutex::new(None);
 
 impl ProcessTable {
-    /// The process table of this process. The first process creates it.
+    /// Returns the process table of this process. The first process creates it.
     pub(crate) fn ours() -> Result<&'static ProcessTable> {
-        // Before the mutex: the thread that holds it may not have come along.
+        // Before the mutex: in a forked child, the thread that holds it may not exist.
         check_not_forked()?;
         let mut ours = OURS.lock().expect("nothing panics while it holds the lock");
         if let Some(table) = *ours {
@@ -117,8 +118,8 @@ impl ProcessTable {
         Ok(table)
     }
 
-    /// Joins the parent's process table, in a worker: takes the slot that the parent reserved, and ends this process when the
-    /// parent ends.
+    /// Joins the parent's process table, in a worker: takes the slot that the parent reserved, and ends this process
+    /// when the parent ends.
     pub(crate) fn join(memfd: OwnedFd, slot: u32, parent: OwnedFd) -> Result<()> {
         let table = Mapping::open(memfd).map_err(os("open the table of processes"))?;
         let me = ProcessSlot::from_word(slot)
@@ -130,43 +131,44 @@ impl ProcessTable {
         Ok(())
     }
 
-    /// This process's slot.
+    /// Returns this process's slot.
     ///
     /// # Panics
-    /// In a forked child, which has none. Operations that can return an error check before
-    /// ([`check_not_forked`]); drops do nothing there.
+    /// In a forked child, which has none. Operations that can return an error check before ([`check_not_forked`]);
+    /// drops do nothing there.
     #[inline]
     pub(crate) fn me(&self) -> ProcessSlot {
         check_not_forked().unwrap_or_else(|error| panic!("{error}"));
         self.me
     }
 
-    /// The descriptor to hand to a child.
+    /// Returns the descriptor to hand to a child.
     pub(crate) fn memfd(&self) -> &Arc<OwnedFd> {
         self.table.memfd()
     }
 
-    /// The process id of who took `slot`; `None` if the slot has gone to another, or its process is about to start.
+    /// Returns the process id of the process in `slot`; `None` if the slot was reused, or its process is about to
+    /// start.
     pub(crate) fn pid_of(&self, slot: ProcessSlot) -> Option<u32> {
         let place = &self.table.slots[slot.index()];
         let pid = place.pid.load(Acquire);
         (SlotState::of(place.state.load(Acquire)).generation == slot.generation() && pid != 0).then_some(pid)
     }
 
-    /// The table of those who wait for locks.
+    /// Returns the table of threads that wait for locks.
     pub(crate) fn waits(&self) -> &[WaitState; PLACES] {
         &self.table.waits
     }
 
-    /// A number that no other lock of the process table has.
+    /// Returns a number that no other lock of the process table has.
     pub(crate) fn next_lock_number(&self) -> u32 {
-        // 0 is "not numbered yet". Nobody makes four billion locks that are waited for.
+        // 0 is "not numbered yet". Four billion contended locks are out of reach.
         self.table.locks.fetch_add(1, Relaxed).wrapping_add(1).max(1)
     }
 
-    /// Takes a slot for a child that is about to be started.
+    /// Reserves a slot for a child that is about to be started.
     pub(crate) fn reserve(&self) -> Result<ProcessSlot> {
-        // Those of the dead last: as long as nobody has waited for a dead process, its slot says so.
+        // Those of dead processes last: until a dead process is waited for, its slot shows the death.
         let slots = || self.table.slots.iter().enumerate();
         for (is_last_resort, (index, place)) in
             slots().map(|slot| (false, slot)).chain(slots().map(|slot| (true, slot)))
@@ -187,7 +189,7 @@ impl ProcessTable {
         Err(Error::ProcessTableFull { limit: SLOTS })
     }
 
-    /// Notes the process id of the child that a reserved slot is for.
+    /// Records the process id of the child that a reserved slot is for.
     pub(crate) fn started(&self, slot: ProcessSlot, pid: Pid) {
         self.table.slots[slot.index()].pid.store(pid.as_raw() as u32, Release);
     }
@@ -197,12 +199,12 @@ impl ProcessTable {
         let place = &self.table.slots[slot.index()];
         let now = place.state.load(Acquire);
         if SlotState::of(now).generation == slot.generation() {
-            // Fails if somebody took over the dead slot meanwhile: then it is theirs.
+            // Fails if another process took over the dead slot meanwhile: then it is theirs.
             let _ = place.state.compare_exchange(now, self.slot_state(slot, FREE), AcqRel, Relaxed);
         }
     }
 
-    /// Whether the process that took `slot` lives. A child counts from the moment its slot was reserved.
+    /// Returns whether the process in `slot` is alive. A child counts from the moment its slot was reserved.
     pub(crate) fn is_alive(&self, slot: ProcessSlot) -> bool {
         let place = &self.table.slots[slot.index()];
         let slot_state = SlotState::of(place.state.load(Acquire));
@@ -218,7 +220,8 @@ impl ProcessTable {
         }
     }
 
-    /// Whether the parent of the process that took `slot` has waited for its end: it knows that the process is gone.
+    /// Returns whether the parent of the process in `slot` has waited for its end and so knows that the process is
+    /// gone.
     pub(crate) fn was_waited_for(&self, slot: ProcessSlot) -> bool {
         let slot_state = SlotState::of(self.table.slots[slot.index()].state.load(Acquire));
         slot_state.generation != slot.generation() || slot_state.phase == FREE
@@ -228,7 +231,7 @@ impl ProcessTable {
         u64::from(self.me().to_word()) << 32 | u64::from(slot.generation()) << PHASE_BITS | phase
     }
 
-    /// Starts the thread whose end is this process's end: it carries the life word, and watches the parent.
+    /// Starts the thread whose end is this process's end: it owns the life word, and watches the parent.
     fn live(&'static self, parent: Option<OwnedFd>) -> io::Result<()> {
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let place = &self.table.slots[self.me.index()];
@@ -240,7 +243,7 @@ impl ProcessTable {
                 place.state.store(parent | u64::from(self.me.generation()) << PHASE_BITS | LIVE, Release);
             }
             let failed = held.is_err();
-            // The starter waits for this message, so it is there to receive it.
+            // The starter waits for this message, so the receiver exists.
             let _ = tell.send(held);
             if failed {
                 return;
@@ -257,7 +260,7 @@ impl ProcessTable {
     }
 }
 
-/// What a slot's state word says.
+/// The decoded state word of a slot.
 struct SlotState {
     parent: Option<ProcessSlot>,
     generation: u32,
@@ -274,16 +277,16 @@ impl SlotState {
     }
 }
 
-/// Whether a child of a living parent that has not tied its life word yet may still do so.
+/// Returns whether a child of a living parent that has not tied its life word yet may still do so.
 fn may_still_start(place: &SlotWords) -> bool {
     let pid = place.pid.load(Acquire);
     if pid == 0 {
         return true;
     }
-    // The number is the child's until its parent waits for it, and the parent releases the slot then.
+    // The id is the child's until its parent waits for it, and the parent then releases the slot.
     match fd::pidfd_open(Pid::from_raw(pid as i32)) {
         Ok(pidfd) => !fd::wait_readable(&pidfd, Some(monotonic_ns())).unwrap_or(false),
-        // Being out of descriptors says nothing about the child.
+        // Running out of descriptors says nothing about the child.
         Err(error) => !fd::is_no_process(&error),
     }
 }
@@ -330,7 +333,7 @@ mod tests {
         slots.into_iter().for_each(|slot| table.release_slot(slot));
     }
 
-    /// Runs until its standard input ends, which it never does; enters no role.
+    /// Runs until its standard input ends, which never happens; enters no role.
     #[derive(serde::Serialize, serde::Deserialize)]
     struct Sleeps;
 

@@ -1,18 +1,19 @@
-//! How handles get into a worker: they are the fields of its role, and are collected while the role is encoded.
+//! Transfer of handles to a worker: they are fields of its role, and are collected while the role is encoded.
 //!
 //! # State
-//! A scope of this thread that exists only while [`encode`] or [`decode`] runs. In it a handle is serialised as the index of
-//! its descriptors in a list, with what else the worker has to know; outside of it a handle has no serialised form.
-//! Descriptors that several handles of a role have in common are in the list once.
+//! A scope of this thread that exists only while [`encode`] or [`decode`] runs. Inside it a handle is serialised as the
+//! index of its descriptors in a list, with whatever else the worker needs; outside of it a handle cannot be
+//! serialised. Descriptors that several handles of a role share are in the list once.
 //!
 //! # Death
-//! What counts its users (a queue, a barrier) counts the recipient from the moment the handle is encoded, which is before the
-//! sender's own handle can be dropped. The recipient counts each handle that it decodes, and only then gives the count of
-//! the encoding back: at no time does an object look abandoned. A start that fails takes the recipient's counts back.
+//! An object that counts its users (a queue, a barrier) counts the recipient from the moment the handle is encoded,
+//! which is before the sender's own handle can be dropped. The recipient counts each handle that it decodes, and only
+//! then releases the count of the encoding: the object never looks abandoned. A failed start releases the recipient's
+//! counts.
 //!
 //! # Standard
-//! servo/ipc-channel collects channels and shared memory in a thread-local while it serialises a message; Python passes a
-//! spawned child the descriptors collected while it was pickled (`Lib/multiprocessing/popen_spawn_posix.py`).
+//! servo/ipc-channel collects channels and shared memory in a thread-local while it serialises a message; Python passes
+//! a spawned child the descriptors collected while it was pickled (`Lib/multiprocessing/popen_spawn_posix.py`).
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -54,9 +55,9 @@ thread_local! {
     static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) };
 }
 
-/// Runs `work` in a scope, and returns what became of the scope. The scope around it, if any, is there again afterwards.
+/// Runs `work` in a scope, and returns the scope afterwards. Any outer scope is then restored.
 fn within<R>(scope: Scope, work: impl FnOnce() -> R) -> (R, Scope) {
-    /// Brings the outer scope back, also if `work` panics.
+    /// Restores the outer scope, even if `work` panics.
     struct Outer(Option<Scope>);
     impl Drop for Outer {
         fn drop(&mut self) {
@@ -83,7 +84,7 @@ fn receiving<R>(work: impl FnOnce(&mut Receiving) -> R) -> Option<R> {
     })
 }
 
-/// A role on its way to a worker. Dropped before it has [gone](Self::has_gone), it takes back what was counted for it.
+/// A role on its way to a worker. If dropped before it has [gone](Self::has_gone), it releases the counts made for it.
 pub(crate) struct Encoded {
     pub(crate) bytes: Vec<u8>,
     pub(crate) descriptors: Vec<Arc<OwnedFd>>,
@@ -91,7 +92,7 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    /// The recipient exists: from now on its own life decides.
+    /// The recipient exists: from now on its own life determines its counts.
     pub(crate) fn has_gone(mut self) {
         self.undo.clear();
     }
@@ -106,7 +107,8 @@ impl Drop for Encoded {
 /// Encodes a role and collects what its handles need, for the process with the slot `recipient`.
 ///
 /// # Errors
-/// [`Error::Role`] if the role has no serialised form, or what kept a handle from being sent. Nothing is counted then.
+/// [`Error::Role`] if the role cannot be serialised, or the error that kept a handle from being sent. Nothing is
+/// counted then.
 pub(crate) fn encode<R: Serialize>(role: &R, recipient: ProcessSlot) -> Result<Encoded> {
     let scope = Sending { recipient, descriptors: Vec::new(), undo: Vec::new(), failure: None, counts: 0 };
     let (bytes, scope) = within(Scope::Sending(scope), || codec::to_vec(role));
@@ -124,7 +126,7 @@ pub(crate) fn encode<R: Serialize>(role: &R, recipient: ProcessSlot) -> Result<E
 /// Decodes a role, with the descriptors that were collected while it was encoded.
 ///
 /// # Errors
-/// [`Error::Role`] if the bytes are no `R`, or a handle cannot be made.
+/// [`Error::Role`] if the bytes are not a valid `R`, or a handle cannot be created.
 pub(crate) fn decode<R: DeserializeOwned>(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<R> {
     let descriptors = descriptors.into_iter().map(Arc::new).collect();
     let scope = Receiving { descriptors, received: BTreeMap::new(), made: Vec::new() };
@@ -136,7 +138,7 @@ pub(crate) fn decode<R: DeserializeOwned>(bytes: &[u8], descriptors: Vec<OwnedFd
     Ok(role)
 }
 
-/// Serialises a handle, named with its article for messages: `parts` is what it is made of, for the given recipient.
+/// Serialises a handle, named with its article for messages: `parts` returns its parts for the given recipient.
 pub(crate) fn send<S: Serializer, P: Serialize>(
     serializer: S,
     handle: &str,
@@ -155,7 +157,7 @@ pub(crate) fn send<S: Serializer, P: Serialize>(
     }
 }
 
-/// Deserialises a handle, which `make` makes of its parts.
+/// Deserialises a handle, which `make` creates from its parts.
 pub(crate) fn receive<'de, D: Deserializer<'de>, P: Deserialize<'de>, H>(
     deserializer: D,
     handle: &str,
@@ -172,9 +174,9 @@ fn not_in_a_role<E: ser::Error>(handle: &str) -> E {
     E::custom(format_args!("{handle} {ONLY_IN_A_ROLE}"))
 }
 
-/// Something is counted for the recipient of the role that is being encoded: `undo` takes the count back if the start fails.
+/// Registers a count made for the recipient of the role that is being encoded: `undo` releases it if the start fails.
 ///
-/// Returns a number that goes with the handle, for [`received`].
+/// Returns a number that is sent with the handle, for [`received`].
 pub(crate) fn counted(undo: impl FnOnce() + 'static) -> u32 {
     let number = sending(|sending| {
         sending.undo.push(Box::new(undo));
@@ -184,15 +186,16 @@ pub(crate) fn counted(undo: impl FnOnce() + 'static) -> u32 {
     number.expect("called while a role is encoded")
 }
 
-/// The recipient has counted its own handle: `give_back` takes the count of the encoding back, once and after all handles
-/// are there, even if a handle is read several times (serde tries the variants of an untagged enum one by one).
+/// To be called once the recipient has counted its own handle: `give_back` releases the count of the encoding, once and
+/// after all handles are decoded, even if a handle is read several times (serde tries the variants of an untagged enum
+/// one by one).
 pub(crate) fn received(number: u32, give_back: impl FnOnce() + 'static) {
     receiving(|receiving| {
         receiving.received.entry(number).or_insert(Box::new(give_back));
     });
 }
 
-/// What the handles of the role that is being decoded have in common, such as a connection: found, or made by the first.
+/// Returns what several handles of the role being decoded share, such as a connection: found, or created by the first.
 pub(crate) fn made_once<T: Any + Clone>(is_it: impl Fn(&T) -> bool, make: impl FnOnce() -> Result<T>) -> Result<T> {
     let known = |receiving: &mut Receiving| {
         receiving.made.iter().filter_map(|made| made.downcast_ref()).find(|made| is_it(made)).cloned()
@@ -205,11 +208,12 @@ pub(crate) fn made_once<T: Any + Clone>(is_it: impl Fn(&T) -> bool, make: impl F
     Ok(made)
 }
 
-/// Lets a handle stand in a role. `parts` is what it is made of, as an expression that may fail; of what arrives of that
-/// type, `make` makes the handle in the worker.
+/// Makes a handle usable in roles. `parts` is an expression for its parts that may fail; from parts received, `make`
+/// creates the handle in the worker.
 macro_rules! sent_in_roles {
     ([$($generics:tt)*] $handle:ty, $name:expr, |$this:ident, $recipient:pat_param| $parts:expr, |$arrived:tt: $type:ty| $make:expr) => {
-        /// Only inside a role that is given to [`Process::spawn`](crate::ipc::Process::spawn); an error everywhere else.
+        /// Only inside a role that is given to [`Process::spawn`](crate::ipc::Process::spawn); an error everywhere
+        /// else.
         impl<$($generics)*> serde::Serialize for $handle {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
                 let $this = self;
@@ -226,9 +230,10 @@ macro_rules! sent_in_roles {
 }
 pub(crate) use sent_in_roles;
 
-/// A descriptor that can stand in a role: of a file, a socket, or anything else that this library has no handle for.
+/// A descriptor that can be sent in a role: of a file, a socket, or anything else without a handle type in this
+/// library.
 ///
-/// The worker gets a descriptor of the same open file, with a number of its own. Cloning it counts a reference.
+/// The worker gets its own descriptor of the same open file. Cloning it counts a reference.
 ///
 /// ```
 /// use ipc_demo::Fd;
@@ -242,15 +247,15 @@ pub(crate) use sent_in_roles;
 pub struct Fd(Arc<OwnedFd>);
 
 impl Fd {
-    /// Makes it of a file, a socket, a pipe's end: of whatever owns a descriptor.
+    /// Creates it from a file, a socket, a pipe's end, or any other owner of a descriptor.
     pub fn new(descriptor: impl Into<OwnedFd>) -> Self {
         Fd(Arc::new(descriptor.into()))
     }
 
-    /// The descriptor itself, or a copy of it if there is another clone of this.
+    /// Returns the descriptor itself, or a duplicate if this value has other clones.
     ///
     /// # Errors
-    /// If a copy is needed, and this process cannot have another descriptor.
+    /// If a duplicate is needed, and this process cannot have another descriptor.
     pub fn into_owned(self) -> std::io::Result<OwnedFd> {
         Arc::try_unwrap(self.0).or_else(|shared| shared.try_clone())
     }
@@ -310,7 +315,7 @@ impl<'de> Deserialize<'de> for Fd {
     }
 }
 
-/// Shared memory goes as its descriptor; its header says what is in it.
+/// Shared memory is sent as its descriptor; its header describes the content.
 impl<T: Layout> Serialize for Mapping<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         Fd::from(self.memfd()).serialize(serializer)

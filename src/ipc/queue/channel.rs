@@ -1,4 +1,4 @@
-//! What `Queue` and `JoinableQueue` have in common: a ring, the rights of a handle on it, and the putting side.
+//! The common part of `Queue` and `JoinableQueue`: a ring, a handle's rights on it, and the producer side.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::process::table::ProcessSlot;
 use crate::sys::shm::Mapping;
 
-/// What a handle may do: a type, so that the compiler knows it too.
+/// What a handle may do, as a type that the compiler checks.
 pub trait Access: sealed::Sealed {}
 /// May put.
 pub trait Puts: Access {}
@@ -87,22 +87,22 @@ impl Channel {
         Channel { ring, scratch: Scratch::default() }
     }
 
-    /// Another handle of this process, with those of `rights` that this one still has.
+    /// Creates another handle of this process, with those of `rights` that this one still has.
     pub(crate) fn another(&self, rights: Rights) -> Self {
         Channel::of(self.ring.another(rights))
     }
 
-    /// What is sent of it to the process in `recipient`, for which it is counted.
+    /// Returns what is sent to the process in `recipient`, and counts a handle for it.
     pub(crate) fn counted_for(&self, recipient: ProcessSlot) -> Result<(&Mapping<RingState>, Rights, u32)> {
         self.ring.counted_for(recipient)
     }
 
-    /// What arrived, as a handle of this process.
+    /// Creates a handle of this process from what it received.
     pub(crate) fn received((shared, rights, counted): (Mapping<RingState>, Rights, u32)) -> Result<Self> {
         Ring::received(shared, rights, counted).map(Self::of)
     }
 
-    /// Items in the ring at one moment.
+    /// Returns the number of items in the ring at one moment.
     pub(crate) fn items(&self) -> u64 {
         let (head, tail) = self.ring.committed();
         tail.items.wrapping_sub(head.items).min(self.ring.plan().capacity)
@@ -113,7 +113,7 @@ impl Channel {
         (capacity != u64::MAX).then_some(capacity as usize)
     }
 
-    /// Puts one item. [`Error::Full`] if there was no room for as long as it was willing to wait.
+    /// Puts one item. [`Error::Full`] if there was no room within the timeout.
     #[inline]
     pub(crate) fn put<T: Item>(&self, item: &T, waiting: Waiting) -> Result<()> {
         self.check_may_put()?;
@@ -121,7 +121,7 @@ impl Channel {
         match encoding::encode(item, &mut small, &mut large, &self.scratch)? {
             Some(records) => {
                 let longest = self.ring.plan().longest();
-                // Only a ring that was made for tiny items refuses a small one.
+                // Only a ring created for tiny items refuses a small one.
                 if records.bytes.len() > longest && records.len_of_first() > longest {
                     return Err(Error::TooLong { bytes: records.len_of_first(), limit: longest });
                 }
@@ -140,16 +140,16 @@ impl Channel {
         put
     }
 
-    /// Puts all items, side by side, as there is room.
+    /// Puts all items contiguously as room becomes free.
     pub(crate) fn put_all<T: Item>(&self, items: &[T]) -> Result<()> {
         self.put_many(items, Waiting::FOREVER, &mut 0)
     }
 
-    /// Puts items, side by side, as there is room in time. Returns how many it could; an error only if it was none.
+    /// Puts items contiguously as room becomes free in time. Returns the count; an error only if it is 0.
     pub(crate) fn put_some<T: Item>(&self, items: &[T], timeout: Duration) -> Result<usize> {
         let mut put = 0;
         let outcome = self.put_many(items, Waiting::at_most(timeout), &mut put);
-        // The next call meets the obstacle again.
+        // The next call meets the same error again.
         if put > 0 { Ok(put as usize) } else { outcome.map(|()| 0) }
     }
 
@@ -173,7 +173,7 @@ impl Channel {
         if !self.ring.may_put() {
             return Err(Error::Closed);
         }
-        // A handle that gets too reports this only when it would block.
+        // A handle that can also get reports this only when it would block.
         if self.ring.nobody_gets(false) { Err(Error::Disconnected) } else { Ok(()) }
     }
 
@@ -191,7 +191,7 @@ impl Channel {
         if put == 0 { Err(Error::Full) } else { Ok(()) }
     }
 
-    /// Puts records as there is room, and counts them in `put`.
+    /// Puts records as room becomes free, and counts them in `put`.
     #[cold]
     fn put_slowly(
         &self,
@@ -209,7 +209,7 @@ impl Channel {
             // The handle may have been closed since the call began.
             if !self.ring.may_put() {
                 drop(writer);
-                // A consumer that waits cannot tell until the mutex is free that nothing comes.
+                // A waiting consumer cannot detect disconnection until the mutex is free.
                 self.ring.state().getters.notify();
                 return Err(Error::Closed);
             }

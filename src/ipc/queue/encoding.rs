@@ -1,7 +1,7 @@
-//! Items as bytes: postcard, and the buffers that it works in.
+//! Serialisation of items with postcard, and the buffers for it.
 //!
-//! Small items are encoded and decoded on the stack. For larger ones a handle keeps a buffer; a thread that finds it taken
-//! makes one of its own.
+//! Small items are encoded and decoded on the stack. For larger ones a handle keeps a buffer; a thread that finds it in
+//! use allocates its own.
 
 use std::sync::Mutex;
 
@@ -16,12 +16,12 @@ use crate::ipc::error::{Error, Result};
 
 /// Records up to this length live on the stack.
 pub(crate) const SMALL: usize = 128;
-/// Buffers that grew beyond this are kept only between two items as long as that.
+/// Buffers that grew beyond this are kept only between two items of that size.
 const KEPT_BYTES: usize = 1 << 20;
 /// Buffers that grew beyond this are not kept.
 const MOST_KEPT_BYTES: usize = 64 << 20;
 
-/// A buffer that is used again.
+/// A reusable buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch(Mutex<Kept>);
 
@@ -33,12 +33,12 @@ struct Kept {
 }
 
 impl Scratch {
-    /// The buffer, or a new one while another thread uses it. Its content means nothing.
+    /// Returns the buffer, or a new one while another thread uses it. Its content is unspecified.
     pub(crate) fn borrow(&self) -> Vec<u8> {
         self.0.try_lock().map(|mut kept| std::mem::take(&mut kept.buffer)).unwrap_or_default()
     }
 
-    /// Keeps a buffer of which so many bytes were used.
+    /// Keeps a buffer of which `used` bytes were used.
     pub(crate) fn recycle(&self, buffer: Vec<u8>, used: usize) {
         let Ok(mut kept) = self.0.try_lock() else { return };
         let used_before = std::mem::replace(&mut kept.used, used);
@@ -49,7 +49,7 @@ impl Scratch {
     }
 }
 
-/// The first `len` bytes of a buffer, which grows if it must. Zeroed only where it grows.
+/// Returns the first `len` bytes of a buffer, growing it if necessary. Only new bytes are zeroed.
 pub(crate) fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
     if buffer.len() < len {
         buffer.resize(len, 0);
@@ -57,15 +57,15 @@ pub(crate) fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
     &mut buffer[..len]
 }
 
-/// Where the bytes of an item go. As `postcard`'s own flavours, but without a call to `memcpy` for each number.
+/// Destination of an item's bytes. Like `postcard`'s flavours, but without a call to `memcpy` for each number.
 trait Place {
-    /// Appends bytes of a length that the compiler knows.
+    /// Appends bytes of a length known at compile time.
     fn put<const N: usize>(&mut self, data: &[u8; N]) -> postcard::Result<()>;
 
     /// Appends bytes of any length.
     fn put_all(&mut self, data: &[u8]) -> postcard::Result<()>;
 
-    /// Appends bytes of any length that are few as a rule: the digits of a number.
+    /// Appends bytes of any length, usually few: the digits of a number.
     #[inline]
     fn put_few(&mut self, mut data: &[u8]) -> postcard::Result<()> {
         if data.len() >= 16 {
@@ -87,7 +87,7 @@ trait Place {
     }
 }
 
-/// A place for one item: on the stack, and in a buffer of the handle once that is too small.
+/// Destination for one item: on the stack, and in a buffer of the handle once the stack buffer is too small.
 struct Room<'b> {
     small: &'b mut [u8],
     /// Bytes of `small` in use; [`SPILT`] once all of them are in `large`.
@@ -158,7 +158,7 @@ impl Place for Vec<u8> {
     }
 }
 
-/// What `postcard` writes to. It moves this about as a value, so it is no more than a reference.
+/// What `postcard` writes to. It is moved by value, so it is only a reference.
 struct Into<'p, P>(&'p mut P);
 
 impl<P: Place> Flavor for Into<'_, P> {
@@ -184,8 +184,8 @@ fn codec(action: &'static str) -> impl FnOnce(postcard::Error) -> Error {
     move |source| Error::Codec { action, source }
 }
 
-/// The record of a small item, written into `small`. Of one that is not small, `None`: it is in `large` then, which is a
-/// buffer of `scratch`, and its length is still to be checked.
+/// Writes the record of a small item into `small`. Returns `None` if the item is not small: it is then in `large`, a
+/// buffer of `scratch`, and its length is not yet checked.
 #[inline]
 pub(crate) fn encode<'b, T: Item>(
     item: &T,
@@ -209,7 +209,7 @@ pub(crate) fn encode<'b, T: Item>(
 
 /// Appends the record of an item of at most `longest` bytes.
 ///
-/// After an error, what was appended means nothing.
+/// After an error, the appended bytes are unspecified.
 #[inline]
 pub(crate) fn append<T: Item>(item: &T, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
     let start = bytes.len();
@@ -220,7 +220,7 @@ pub(crate) fn append<T: Item>(item: &T, longest: usize, bytes: &mut Vec<u8>) -> 
     finish(start, longest, bytes)
 }
 
-/// Makes what stands behind a header at `start` a record of at most `longest` bytes.
+/// Turns the bytes behind a header at `start` into a record of at most `longest` bytes.
 #[inline]
 pub(crate) fn finish(start: usize, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
     let len = bytes.len() - start - HEADER_BYTES;
@@ -228,13 +228,13 @@ pub(crate) fn finish(start: usize, longest: usize, bytes: &mut Vec<u8>) -> Resul
         return Err(Error::TooLong { bytes: len, limit: longest });
     }
     bytes[start..start + HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
-    // The most padding first: a length that the compiler knows.
+    // Append the maximum padding first: a length known at compile time.
     bytes.extend_from_slice(&[0; HEADER_BYTES]);
     bytes.truncate(start + record_bytes(len));
     Ok(())
 }
 
-/// The item that these bytes are the form of.
+/// Decodes an item from its bytes.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     match postcard::take_from_bytes(bytes).map_err(codec("read an item"))? {
@@ -244,11 +244,11 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     }
 }
 
-/// The items of records that stand one behind the other, each by itself: one that cannot be read keeps its place.
+/// Decodes the items of consecutive records. One that cannot be decoded yields an error in its place.
 pub(crate) fn decode_all<T: DeserializeOwned>(mut records: &[u8], items: &mut Vec<Result<T>>) {
     while let Some((header, rest)) = records.split_first_chunk::<HEADER_BYTES>() {
         let len = u32::from_ne_bytes(*header) as usize;
-        // The copy may be of anything if somebody wrote into the shared memory meanwhile.
+        // The copy may be arbitrary bytes if a peer wrote into the shared memory meanwhile.
         let whole = record_bytes(len);
         if whole > records.len() {
             items.push(Err(Error::Damaged { object: "queue" }));

@@ -1,16 +1,18 @@
-//! A word to sleep on beside another: rung by whoever changed something that a sleeper should look at again.
+//! A futex word to sleep on next to other state, notified after each change that a sleeper should check.
 //!
 //! # State
-//! Odd while somebody may sleep. Whoever is about to sleep makes it odd and looks once more; whoever rings an odd one adds
-//! one and wakes everybody, in one system call. Every change of the word wakes all who sleep on it, so nobody sleeps on an
-//! even value, and two who ring at once cost no more than a system call too many.
+//! Odd while a process may be asleep on it. A waiter makes the word odd and then checks its condition once more; a
+//! notifier that finds it odd adds one and wakes all sleepers, in one system call. Every change of the word wakes all
+//! sleepers on it, so none sleeps on an even value, and two concurrent notifiers cost at most one redundant system
+//! call.
 //!
 //! # Ordering
-//! A ringer changes something, then loads the word; a sleeper changes the word, then looks. A `SeqCst` fence stands between
-//! the two steps on both sides, so at least one of the two sees the other.
+//! A notifier changes the state, then loads the word; a waiter changes the word, then checks the state. A `SeqCst`
+//! fence separates the two steps on both sides, so at least one of the two sees the other.
 //!
 //! # Death
-//! Killed between the change and the ring: sleepers look again by themselves after [`LOOK_EVERY`](crate::ipc::deadline::LOOK_EVERY).
+//! If a notifier is killed between the change and the notification, sleepers check again after
+//! [`LOOK_EVERY`](crate::ipc::deadline::LOOK_EVERY).
 //!
 //! # Standard
 //! `futex(2)` `FUTEX_WAKE_OP`; Dekker's argument.
@@ -27,13 +29,13 @@ shared_layout! {
 }
 
 impl EventCount {
-    /// Wakes everybody who sleeps here. Cheap if nobody does.
+    /// Wakes all sleepers. Cheap if there are none.
     #[inline]
     pub(crate) fn notify(&self) {
         self.notify_if(|| true);
     }
 
-    /// Wakes everybody who sleeps here if `is_worth_it`, which is asked only if anybody may sleep.
+    /// Wakes all sleepers if `is_worth_it`, which is called only if there may be any.
     #[inline]
     pub(crate) fn notify_if(&self, is_worth_it: impl FnOnce() -> bool) {
         fence(SeqCst);
@@ -42,7 +44,7 @@ impl EventCount {
         }
     }
 
-    /// Says that somebody is about to sleep. What it returns is to be slept on, after one more look.
+    /// Announces a sleeper. The caller checks its condition once more, then sleeps on the returned word and value.
     pub(crate) fn announce_sleeper(&self) -> (&AtomicU32, u32) {
         let value = self.word.fetch_or(1, SeqCst) | 1;
         fence(SeqCst);

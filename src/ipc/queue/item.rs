@@ -1,28 +1,28 @@
-//! What an item of a queue has to be, and the check of it in debug builds.
+//! Requirements on the items of a queue, and their check in debug builds.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A type whose values can be put into a queue. Implemented for every type that serde writes and reads.
+/// A type whose values can be put into a queue. Implemented for every type that serde can serialise and deserialise.
 ///
-/// Items are written with postcard, which writes values and neither names nor types. A reader has to know what comes next,
-/// so neither the item's type nor any type in it can have an attribute by which more or less is written than is read, or
-/// one that needs to see a value before it knows its type:
+/// Items are written with postcard, which writes values but neither names nor types. A reader must know what comes
+/// next. So neither the item's type nor any type in it may have an attribute that makes serde write more or less than
+/// it reads, or that requires it to see a value before its type is known:
 ///
 /// - `skip_serializing`, `skip_serializing_if` and `skip_deserializing` of a field or a variant;
-/// - `skip` of a variant that has others behind it: each of those would be read as its neighbour;
-/// - `untagged`, `tag`, `flatten`, and types that read themselves in that way, such as `serde_json::Value`.
+/// - `skip` of a variant that precedes others: each of those would be read as its neighbour;
+/// - `untagged`, `tag`, `flatten`, and types that deserialise that way, such as `serde_json::Value`.
 ///
 /// `skip` of a field, `default`, `rename`, `with` and `transparent` work.
 ///
-/// With debug assertions each put reads its own bytes back, and refuses what does not survive:
-/// [`Error::ItemChanged`](crate::ipc::Error::ItemChanged). Without them such an item fails when it is got, or comes out as
-/// another value.
+/// With debug assertions each put decodes its own bytes and refuses an item that does not survive:
+/// [`Error::ItemChanged`](crate::ipc::Error::ItemChanged). Without them such an item fails when it is got, or is
+/// decoded as another value.
 pub trait Item: Serialize + DeserializeOwned {}
 
 impl<T: Serialize + DeserializeOwned> Item for T {}
 
-/// Reads an item's bytes, writes what comes out, and compares.
+/// Decodes an item, encodes the result, and compares.
 #[cfg(debug_assertions)]
 pub(crate) fn check_survives<T: Item>(bytes: &[u8]) -> crate::ipc::error::Result<()> {
     let changed = |source| crate::ipc::error::Error::ItemChanged { type_name: std::any::type_name::<T>(), source };
@@ -32,7 +32,7 @@ pub(crate) fn check_survives<T: Item>(bytes: &[u8]) -> crate::ipc::error::Result
         return Err(changed(None));
     }
     if again != bytes {
-        // A `HashMap` writes its entries in another order each time.
+        // A `HashMap` may write its entries in a different order each time.
         let mut bytes = bytes.to_vec();
         bytes.sort_unstable();
         again.sort_unstable();

@@ -1,18 +1,19 @@
-//! A queue whose items are tasks: each is leased to its taker, and the queue knows when all are done.
+//! A queue whose items are tasks: each item is leased to a consumer, and the queue knows when all are done.
 //!
 //! # State
 //! The ring of [`Queue`](crate::ipc::Queue) with its lease table. The number of unfinished tasks is computed from the two.
 //!
 //! # Death
-//! An item whose taker dies before its task is done goes to another consumer, or where the queue was made to send it:
-//! [`OnConsumerDeath`](crate::ipc::OnConsumerDeath). So [`join`](JoinableQueue::join) always ends, with an error if nobody is left who could finish.
+//! An item whose consumer dies before the task is done goes to another consumer, or as the queue's death policy says:
+//! [`OnConsumerDeath`](crate::ipc::OnConsumerDeath). So [`join`](JoinableQueue::join) always ends; it returns an error
+//! if no process is left that could finish.
 //!
-//! A stopped taker is not dead: its item stays its own, and `join` waits for it. Stopped in `put` or `get` itself it is in
-//! the way as with a [`Queue`](crate::ipc::Queue).
+//! A stopped consumer is not dead: it keeps its item, and `join` waits for it. Stopped in `put` or `get` itself, it
+//! blocks others as with a [`Queue`](crate::ipc::Queue).
 //!
 //! # Standard
-//! Python `multiprocessing.JoinableQueue`. Differs: `get` gives a [`Lease`], so a task is done once; `join` has a timeout
-//! and does not wait for the dead.
+//! Python `multiprocessing.JoinableQueue`. Differs: `get` returns a [`Lease`], so a task is done only once; `join` has
+//! a timeout and does not wait for dead processes.
 
 mod builder;
 #[cfg(test)]
@@ -41,8 +42,8 @@ use crate::sys::shm::Mapping;
 
 /// A queue of tasks of type `T` that processes share.
 ///
-/// The putting side is that of [`Queue`](crate::ipc::Queue). As there, `A` says what a handle may do; every kind may
-/// [`join`](Self::join).
+/// The producer side is that of [`Queue`](crate::ipc::Queue). As there, `A` determines the kind of handle; every kind
+/// may [`join`](Self::join).
 ///
 /// ```
 /// use ipc_demo::{Error, JoinableQueue};
@@ -73,19 +74,19 @@ pub type JoinableProducer<T> = JoinableQueue<T, PutOnly>;
 /// The getting end of a [`JoinableQueue`].
 pub type JoinableConsumer<T> = JoinableQueue<T, GetOnly>;
 
-/// An item that came back too often, or whose taker died where that is fatal.
+/// An item that was redelivered too often, or whose consumer died under a policy that makes this fatal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter<T> {
     /// The item.
     pub item: T,
     /// Its number, counted from 0 in the order of the puts.
     pub number: u64,
-    /// How many times it came back.
+    /// How many times it was redelivered.
     pub redelivered: u32,
 }
 
 impl<T> JoinableQueue<T> {
-    /// Makes a queue that grows with what is in it, up to [`DEFAULT_BYTE_LIMIT`](crate::ipc::DEFAULT_BYTE_LIMIT).
+    /// Creates a queue that grows with its contents, up to [`DEFAULT_BYTE_LIMIT`](crate::ipc::DEFAULT_BYTE_LIMIT).
     ///
     /// # Errors
     /// As [`JoinableQueueBuilder::build`].
@@ -93,7 +94,7 @@ impl<T> JoinableQueue<T> {
         JoinableQueue::<T>::builder().build()
     }
 
-    /// Makes a queue of at most `capacity_items` items; `usize::MAX` is any number.
+    /// Creates a queue of at most `capacity_items` items; `usize::MAX` means no limit.
     ///
     /// # Errors
     /// As [`JoinableQueueBuilder::build`].
@@ -101,17 +102,17 @@ impl<T> JoinableQueue<T> {
         JoinableQueue::<T>::builder().capacity(capacity_items).build()
     }
 
-    /// Makes a queue with options.
+    /// Returns a builder for a queue with options.
     pub fn builder() -> JoinableQueueBuilder {
         JoinableQueueBuilder::default()
     }
 
-    /// A handle that only puts.
+    /// Returns a handle that only puts.
     pub fn producer(&self) -> JoinableProducer<T> {
         self.another()
     }
 
-    /// A handle that only gets.
+    /// Returns a handle that only gets.
     pub fn consumer(&self) -> JoinableConsumer<T> {
         self.another()
     }
@@ -126,44 +127,47 @@ impl<T, A: Access> JoinableQueue<T, A> {
         JoinableQueue::of(self.unacked.channel.another(rights_of::<B>()))
     }
 
-    /// How many items wait in the queue; leased ones do not.
+    /// Returns the number of items in the queue, not counting leased ones.
     pub fn qsize(&self) -> usize {
         self.unacked.channel.items() as usize
     }
 
-    /// Whether no item waits in the queue.
+    /// Returns whether no item is in the queue.
     pub fn is_empty(&self) -> bool {
         self.unacked.channel.ring.is_empty()
     }
 
-    /// Whether the queue has as many items as its capacity, or as many bytes as its limit.
+    /// Returns whether the queue has reached its capacity in items or its limit in bytes.
     pub fn is_full(&self) -> bool {
         self.unacked.channel.ring.is_full()
     }
 
-    /// The most items at once; `None` for any number.
+    /// Returns the maximum number of items; `None` if unlimited.
     pub fn capacity(&self) -> Option<usize> {
         self.unacked.channel.capacity()
     }
 
-    /// How many tasks are not done: items in the queue, on lease, or given back.
+    /// Returns the number of unfinished tasks: items in the queue, leased, or returned.
     pub fn unfinished(&self) -> u64 {
         self.unacked.leasing().unfinished()
     }
 
-    /// Waits until every task is done. Dead letters are done with.
+    /// Blocks until every task is done. Dead letters count as done.
     ///
     /// # Errors
-    /// [`Error::NoConsumers`] if tasks are unfinished and no consumer is left (a living process with a lease is one, and so
-    /// is the caller's own handle if it gets and this process has another thread, which could get through it), and [`Error::ConsumerDied`] if the queue was made with [`OnConsumerDeath::Fail`](crate::ipc::OnConsumerDeath::Fail).
+    /// [`Error::NoConsumers`] if tasks are unfinished and no consumer is left (a living process with a lease counts as
+    /// one, and so does the caller's own handle if it can get and this process has another thread, which could get
+    /// through it), and [`Error::ConsumerDied`] if the queue was created with
+    /// [`OnConsumerDeath::Fail`](crate::ipc::OnConsumerDeath::Fail).
     ///
     /// # Death
-    /// A consumer's death shows within 250 ms.
+    /// A consumer's death is detected within 250 ms.
     pub fn join(&self) -> Result<()> {
         self.unacked.leasing().join(&Waiting::FOREVER).map(drop)
     }
 
-    /// Waits until every task is done, at most `timeout`. `false` if it passed; `Duration::ZERO` only looks.
+    /// Blocks until every task is done, for at most `timeout`. Returns `false` on timeout; `Duration::ZERO` only
+    /// checks.
     ///
     /// # Errors
     /// As [`join`](Self::join).
@@ -171,7 +175,7 @@ impl<T, A: Access> JoinableQueue<T, A> {
         self.unacked.leasing().join(&Waiting::at_most(timeout))
     }
 
-    /// How many dead letters there are.
+    /// Returns the number of dead letters.
     pub fn dead_letter_count(&self) -> usize {
         self.unacked.leasing().dead().count()
     }
@@ -213,7 +217,8 @@ impl<T: Item, A: Puts> JoinableQueue<T, A> {
         self.unacked.channel.put_all(items)
     }
 
-    /// Puts what there is room for in time, as [`Queue::put_many_timeout`](crate::ipc::Queue::put_many_timeout).
+    /// Puts as many items as there is room for in time, as
+    /// [`Queue::put_many_timeout`](crate::ipc::Queue::put_many_timeout).
     ///
     /// # Errors
     /// As there.
@@ -221,27 +226,28 @@ impl<T: Item, A: Puts> JoinableQueue<T, A> {
         self.unacked.channel.put_some(items, timeout)
     }
 
-    /// Puts no more through this handle, as [`Queue::close`](crate::ipc::Queue::close).
+    /// Closes this handle for puts, as [`Queue::close`](crate::ipc::Queue::close).
     pub fn close(&self) {
         self.unacked.channel.ring.close();
     }
 }
 
 impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
-    /// Leases the oldest item, one that came back first, waiting as long as there is none.
+    /// Leases the oldest item, returned ones first. Blocks while there is none.
     ///
     /// # Errors
     /// [`Error::Disconnected`] if the queue is empty, no producer is left (as with
-    /// [`Queue::get`](crate::ipc::Queue::get)), and no other process has an item that could come back. [`Error::Codec`] if the
-    /// bytes are no `T`; the item has then come back once more. [`Error::TooManyLeases`] at [`MOST_LEASES`].
+    /// [`Queue::get`](crate::ipc::Queue::get)), and no other process holds an item that could be returned.
+    /// [`Error::Codec`] if the bytes are not a valid `T`; the item is then returned to the queue.
+    /// [`Error::TooManyLeases`] at [`MOST_LEASES`].
     ///
     /// # Death
-    /// Killed in the call or after it, the item goes to another consumer.
+    /// If the process is killed in the call or after it, the item goes to another consumer.
     pub fn get(&self) -> Result<Lease<'_, T>> {
         Ok(self.take(Waiting::FOREVER)?.expect("a wait without end ends with an item or an error"))
     }
 
-    /// Leases the oldest item, waiting at most `timeout`. `None` if it passed; `Duration::ZERO` is
+    /// Leases the oldest item, blocking for at most `timeout`. Returns `None` on timeout; `Duration::ZERO` is
     /// [`try_get`](Self::try_get).
     ///
     /// # Errors
@@ -258,18 +264,19 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         self.take(Waiting::NO)
     }
 
-    /// Leases what is there, at most `most` items, in one step, waiting as long as there is nothing.
+    /// Leases up to `most` available items in one step. Blocks while there is none.
     ///
-    /// Returns a result for each item: one whose bytes are no `T` is [`Error::Codec`] in its place, and has come back once
-    /// more; the others are leased.
+    /// Returns a result for each item: one whose bytes are not a valid `T` is [`Error::Codec`] in its place and is
+    /// returned to the queue; the others are leased.
     ///
     /// # Errors
-    /// As [`get`](Self::get), except for single items. Nothing was leased then.
+    /// As [`get`](Self::get), except for errors of single items. No item was leased then.
     pub fn get_many(&self, most: usize) -> Result<Vec<Result<Lease<'_, T>>>> {
         self.take_many(most, Waiting::FOREVER)
     }
 
-    /// As [`get_many`](Self::get_many), waiting at most `timeout` while there is nothing. Empty if it passed.
+    /// As [`get_many`](Self::get_many), blocking for at most `timeout` while there is none. Returns an empty vector on
+    /// timeout.
     ///
     /// # Errors
     /// As [`get_many`](Self::get_many).
@@ -277,7 +284,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         self.take_many(most, Waiting::at_most(timeout))
     }
 
-    /// Leases items one by one, waiting for each, until none can come any more.
+    /// Leases items one by one, blocking for each, until no more can arrive.
     pub fn iter(&self) -> impl Iterator<Item = Result<Lease<'_, T>>> {
         std::iter::from_fn(|| match self.get() {
             Err(Error::Disconnected) => None,
@@ -285,10 +292,10 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         })
     }
 
-    /// Reports the oldest task done whose item was taken by [`Lease::into_item`] through this handle.
+    /// Marks a task done: the oldest one whose item was moved out by [`Lease::into_item`] through this handle.
     ///
     /// # Errors
-    /// [`Error::TaskDoneTooOften`] if there is none, and [`Error::LeaseLost`] if its lease has ended already.
+    /// [`Error::TaskDoneTooOften`] if there is none, and [`Error::LeaseLost`] if its lease has already ended.
     ///
     /// # Standard
     /// Python `task_done`, which counts for all processes together and raises `ValueError` only when all tasks are done.
@@ -296,9 +303,10 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         self.unacked.ack_oldest()
     }
 
-    /// Takes the dead letters out of the queue, oldest first.
+    /// Removes the dead letters from the queue, oldest first.
     ///
-    /// Returns a result for each: one whose bytes are no `T` is [`Error::Codec`] in its place, and is gone like the others.
+    /// Returns a result for each: one whose bytes are not a valid `T` is [`Error::Codec`] in its place, and is removed
+    /// as well.
     pub fn drain_dead_letters(&self) -> Vec<Result<DeadLetter<T>>> {
         let leasing = self.unacked.leasing();
         let mut tokens: Vec<LeaseToken> = leasing.dead().collect();
@@ -306,7 +314,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         let mut letters = Vec::new();
         for token in tokens {
             let item = self.read(&token);
-            // Another process may have been faster; then the bytes mean nothing any more.
+            // Another process may have been faster; then the bytes are meaningless.
             if leasing.done(&token).is_ok() {
                 letters.push(item.map(|item| DeadLetter {
                     item,
@@ -329,7 +337,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         if most > 0 {
             self.unacked.leasing().take(most, waiting, |token| leases.push(Lease::unread(token, &self.unacked)))?;
         }
-        // A panic while one is read gives back those that are not yet read.
+        // If reading one panics, the unread leases are returned to the queue.
         Ok(leases.into_iter().map(|lease| self.read_lease(lease)).collect())
     }
 
@@ -337,7 +345,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         lease.with_item(|token| self.read(token))
     }
 
-    /// The item of a lease, whose bytes stay in place as long as it stands.
+    /// Decodes the item of a lease. Its bytes stay in place while the lease is held.
     fn read(&self, token: &LeaseToken) -> Result<T> {
         let channel = &self.unacked.channel;
         let len = channel.ring.plan().longest().min(token.len as usize);
@@ -349,8 +357,8 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     }
 }
 
-/// Counts another handle of the same kind. Threads may as well share one; a handle each spares them waiting for each other's
-/// buffers. A clone of a closed handle is closed.
+/// Creates and counts another handle of the same kind. Threads can share a handle; with a handle each they do not
+/// contend for its buffer. A clone of a closed handle is closed.
 impl<T, A: Access> Clone for JoinableQueue<T, A> {
     fn clone(&self) -> Self {
         JoinableQueue::of(self.unacked.channel.another(rights_of::<A>()))

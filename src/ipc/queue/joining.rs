@@ -1,17 +1,17 @@
-//! Waiting until every task of a queue is done.
+//! Blocking until every task of a queue is done.
 //!
 //! # State
-//! None: what is unfinished is computed from the ring's marks and the lease table.
+//! None: the number of unfinished tasks is computed from the ring's cursors and the lease table.
 //!
 //! # Ordering
-//! A task ends, then the event count is rung; who joins announces itself, then counts. See [`super::event_count`].
+//! A task ends, then the event count is notified; a joiner announces itself, then counts. See [`super::event_count`].
 //!
 //! # Death
-//! A consumer killed between the end of its task and the event count: who joins counts again by itself. One killed before: its item
-//! goes to another, by the hand of who joins if nobody else looks.
+//! If a consumer is killed between the end of its task and the notification, the joiner counts again by itself. If it
+//! is killed before, its item goes to another consumer; the joiner reclaims it if no other process does.
 //!
 //! # Standard
-//! Python `JoinableQueue.join`, which waits for a counter that a killed consumer never brings down.
+//! Python `JoinableQueue.join`, which waits for a counter that a killed consumer never decrements.
 
 use super::leasing::{Leasing, OnConsumerDeath};
 use super::participants::Right;
@@ -21,10 +21,10 @@ use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::futex;
 
 impl Leasing<'_> {
-    /// How many items were put whose tasks are not done: those in the ring, and the leases on those before.
+    /// Returns the number of unfinished tasks: the items in the ring, and the open leases on earlier ones.
     pub(crate) fn unfinished(self) -> u64 {
         let (head, tail) = self.ring.committed();
-        // Looked at after the marks: what was taken before them is in the table, or done by now.
+        // Read after the cursors: an item removed before them is in the table, or done by now.
         let is_open = |slot: &LeaseSlot| {
             matches!(slot.status().state, LeaseState::Leased | LeaseState::Returned) && slot.is_before(head.items)
         };
@@ -32,14 +32,14 @@ impl Leasing<'_> {
         tail.items.wrapping_sub(head.items) + leased as u64
     }
 
-    /// Waits until nothing is unfinished. `false` if the time passed.
+    /// Blocks until no task is unfinished. Returns `false` on timeout.
     pub(crate) fn join(self, waiting: &Waiting) -> Result<bool> {
         check_not_forked()?;
         loop {
             let (word, value) = self.ring.state().joiners.announce_sleeper();
             let is_hopeless = !self.ring.is_anybody_left(Right::Get) && !self.is_anything_leased();
             if is_hopeless {
-                // What becomes of the items of the last dead may end the wait in another way.
+                // Reclaiming the items of the last dead process may end the wait in another way.
                 self.look_for_deaths();
             }
             // Counted after that: the last consumer may have finished the last task and left.
@@ -51,13 +51,13 @@ impl Leasing<'_> {
             }
             let Some(look_ns) = waiting.next_check_ns() else { return Ok(false) };
             if !futex::wait(word, value, Some(look_ns)) {
-                // Consumers find the items of the dead when they get. While all are busy somebody else has to.
+                // Consumers find the items of dead processes when they get. While all are busy, the joiner has to look.
                 self.look_for_deaths();
             }
         }
     }
 
-    /// Whether a living process is at work on an item.
+    /// Returns whether a living process holds a lease.
     fn is_anything_leased(self) -> bool {
         let process_table = self.ring.process_table();
         self.valid().any(|(_, _, status)| {
@@ -66,14 +66,14 @@ impl Leasing<'_> {
     }
 
     fn look_for_deaths(self) {
-        // A consumer that sleeps holds the readers' mutex; then it is awake often enough to look.
+        // A sleeping consumer holds the readers' mutex; it wakes often enough to look itself.
         if let Some(reader) = self.ring.reader_now() {
             self.roll_back_after_death(&reader);
             self.reclaim_dead(&reader);
         }
     }
 
-    /// The consumer whose death makes `join` fail.
+    /// Returns the consumer death that makes `join` fail.
     fn first_death(self) -> Option<Error> {
         if OnConsumerDeath::from_word(self.ring.state().on_death.load(Relaxed)) != OnConsumerDeath::Fail {
             return None;

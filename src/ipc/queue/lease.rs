@@ -1,4 +1,4 @@
-//! An item taken from a [`JoinableQueue`](crate::ipc::JoinableQueue), and the duty to finish it.
+//! An item leased from a [`JoinableQueue`](crate::ipc::JoinableQueue), to be finished by its holder.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -8,13 +8,14 @@ use super::unacked::UnackedLeases;
 use crate::ipc::error::Result;
 use crate::sys::fork::forked_from;
 
-/// An item on lease: it is the taker's until [`task_done`](Self::task_done), and somebody else's if the taker dies before.
+/// A leased item. It belongs to the holder until [`task_done`](Self::task_done), and goes to another consumer if the
+/// holder dies before.
 ///
-/// Dropping it without `task_done`, as a panic does, gives the item back: another consumer gets it, or the same, until the
-/// limit of redeliveries makes it a dead letter.
+/// Dropping it without `task_done`, as a panic does, returns the item to the queue: a consumer gets it again (possibly
+/// the same one), until the limit of redeliveries makes it a dead letter.
 #[must_use = "dropping a lease gives the item back"]
 pub struct Lease<'q, T> {
-    /// `None` until it was read, and when the lease has ended.
+    /// `None` until the item is read, and after the lease has ended.
     item: Option<T>,
     has_ended: bool,
     token: LeaseToken,
@@ -22,12 +23,12 @@ pub struct Lease<'q, T> {
 }
 
 impl<'q, T> Lease<'q, T> {
-    /// A lease whose item is to be read next. Dropped before, the item is given back.
+    /// A lease whose item is not yet read. Dropping it returns the item to the queue.
     pub(crate) fn unread(token: LeaseToken, unacked: &'q UnackedLeases) -> Self {
         Lease { item: None, has_ended: false, token, unacked }
     }
 
-    /// This lease with its item. If reading it fails or panics the item is given back.
+    /// Reads the item of this lease. If that fails or panics, the item is returned to the queue.
     pub(crate) fn with_item(mut self, read: impl FnOnce(&LeaseToken) -> Result<T>) -> Result<Self> {
         self.item = Some(read(&self.token)?);
         Ok(self)
@@ -38,29 +39,31 @@ impl<'q, T> Lease<'q, T> {
         self.item.take().expect("there until the lease ends")
     }
 
-    /// How many times the item was taken before and came back.
+    /// Returns how many times the item was redelivered.
     pub fn redelivered(&self) -> u32 {
         self.token.redelivered()
     }
 
-    /// Number of the item, counted from 0 in the order of the puts.
+    /// Returns the number of the item, counted from 0 in the order of the puts.
     pub fn number(&self) -> u64 {
         self.token.item
     }
 
-    /// Ends the lease: the task is done, and the item is given.
+    /// Ends the lease: marks the task done and returns the item.
     ///
     /// # Errors
-    /// [`Error::LeaseLost`](crate::ipc::Error::LeaseLost) if the lease has ended already; somebody else has the item then.
+    /// [`Error::LeaseLost`](crate::ipc::Error::LeaseLost) if the lease has already ended; another consumer has the item
+    /// then.
     ///
     /// # Death
-    /// One atomic step: a process killed before it has not done the task, and the item goes to another consumer.
+    /// One atomic step: if the process is killed before it, the task is not done, and the item goes to another
+    /// consumer.
     pub fn task_done(mut self) -> Result<T> {
         let item = self.end();
         self.unacked.leasing().done(&self.token).map(|()| item)
     }
 
-    /// Gives the item back, for another consumer or the same. Dropping does the same and cannot fail.
+    /// Returns the item to the queue, for any consumer. Dropping does the same and cannot fail.
     ///
     /// # Errors
     /// As [`task_done`](Self::task_done).
@@ -69,7 +72,8 @@ impl<'q, T> Lease<'q, T> {
         self.unacked.leasing().nack(&self.token)
     }
 
-    /// The item, whose task is then reported by [`JoinableQueue::task_done`](crate::ipc::JoinableQueue::task_done), oldest first.
+    /// Returns the item. Its task is marked done later by
+    /// [`JoinableQueue::task_done`](crate::ipc::JoinableQueue::task_done), oldest first.
     ///
     /// # Standard
     /// Python's `item = queue.get()`, `queue.task_done()`.
@@ -96,7 +100,7 @@ impl<T> DerefMut for Lease<'_, T> {
 impl<T> Drop for Lease<'_, T> {
     fn drop(&mut self) {
         if !self.has_ended && forked_from().is_none() {
-            // A lost lease has nothing to give back.
+            // A lost lease has nothing to return.
             let _ = self.unacked.leasing().nack(&self.token);
         }
     }

@@ -1,12 +1,13 @@
-//! Taking items on lease: who has which, what becomes of a dead taker's, and what is still to be done.
+//! Leases on the items of a ring: taking, finishing and returning them, and reclaiming those of dead processes.
 //!
 //! # State
-//! The lease table of the ring. What is unfinished is computed: items in the ring and valid leases.
+//! The lease table of the ring. The number of unfinished tasks is computed from the items in the ring and the valid
+//! leases.
 //!
 //! # Death
-//! Leases of a dead process are found by whoever gets next: when the ring is empty, and every so often while it is not.
-//! The readers' mutex is held, so that one process at a time does it; killed in the middle it leaves each lease either
-//! still the dead one's or already returned.
+//! A consumer finds the leases of dead processes in its next get: always when the ring is empty, and at intervals while
+//! it is not. It holds the readers' mutex, so one process at a time reclaims. Killed midway, it leaves each lease
+//! either still owned by the dead process or already returned.
 //!
 //! # Standard
 //! At-least-once delivery; see [`super::ring`]'s lease table.
@@ -16,7 +17,7 @@ use super::ring::{LeaseSlot, LeaseState, LeaseStatus, Place, PreSleepCheck, Read
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
-/// What becomes of an item whose taker dies before its task is done.
+/// What happens to an item whose consumer dies before the task is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnConsumerDeath {
     /// Another consumer gets it, up to the limit of redeliveries.
@@ -24,7 +25,7 @@ pub enum OnConsumerDeath {
     Requeue,
     /// It becomes a dead letter, and `join` fails with [`Error::ConsumerDied`].
     Fail,
-    /// It is forgotten.
+    /// It is discarded.
     Drop,
 }
 
@@ -65,18 +66,18 @@ impl LeaseToken {
     }
 }
 
-/// How many items a busy ring leases before it looks for dead takers.
+/// Number of leases in a busy ring between two checks for dead consumers.
 const LOOK_EVERY: u32 = 256;
 
-/// A ring whose items are taken on lease.
+/// A ring whose items are leased.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leasing<'a> {
     pub(crate) ring: &'a Ring,
 }
 
 impl<'a> Leasing<'a> {
-    /// Leases the oldest items, at most `most`, or one that came back. `false` if there was none as long as it was willing
-    /// to wait.
+    /// Leases up to `most` of the oldest items, or a returned one. Returns `false` if there was none within the
+    /// timeout.
     pub(crate) fn take(self, most: usize, mut waiting: Waiting, mut lease: impl FnMut(LeaseToken)) -> Result<bool> {
         let (ring, state) = (self.ring, self.ring.state());
         let Some(mut reader) = ring.reader(&waiting, || self.has_returned(), || self.others_hold_leases())? else {
@@ -106,7 +107,7 @@ impl<'a> Leasing<'a> {
             }
             let waited = reader.wait(&mut waiting, || {
                 let is_hopeless = ring.nobody_puts(will_wait) && !self.others_hold_leases();
-                // After that: the last who had a lease may have given it back and left.
+                // Checked after that: the last lease holder may have returned its item and left.
                 let has_come_back = state.returned.load(Acquire) != returned;
                 if has_come_back { PreSleepCheck::GoOn } else { PreSleepCheck::disconnected_if(is_hopeless) }
             });
@@ -118,7 +119,7 @@ impl<'a> Leasing<'a> {
         }
     }
 
-    /// Leases `record` and those behind it, all in one step.
+    /// Leases `record` and the records behind it, all in one step.
     fn lease_from(
         self,
         reader: &mut Reader<'_>,
@@ -131,7 +132,7 @@ impl<'a> Leasing<'a> {
         while let Some(record) = next.filter(|_| tokens < most) {
             let index = match leases.find_free() {
                 Ok(Some(index)) => index,
-                // What is leased by now is given out; the next call meets the obstacle again.
+                // Return the leases made so far; the next call meets the same error.
                 Ok(None) | Err(_) if tokens > 0 => break,
                 Ok(None) => return Err(Error::TooManyLeases { limit: leases.limit() }),
                 Err(error) => return Err(error),
@@ -144,26 +145,26 @@ impl<'a> Leasing<'a> {
             next = if tokens < most { reader.record_at(record.after).unwrap_or(None) } else { None };
         }
         if let Some(after) = after {
-            // From here on they are out of the ring and leased, both at once.
+            // This publication removes them from the ring and makes the leases valid, in one step.
             reader.take_until(after);
         }
         Ok(())
     }
 
-    /// Every acquisition of the readers' mutex begins with this.
+    /// To be called after every acquisition of the readers' mutex.
     pub(crate) fn roll_back_after_death(self, reader: &Reader<'_>) {
         if reader.was_abandoned() {
             reader.leases().roll_back_unpublished(reader.head_items());
         }
     }
 
-    /// Whether items were given back that nobody took since, as far as a glance tells.
+    /// Returns whether there may be returned items that are not leased again: a quick check.
     pub(crate) fn has_returned(self) -> bool {
         let state = self.ring.state();
         state.returned.load(Acquire) != state.get.returned_seen.load(Relaxed)
     }
 
-    /// Whether another process has items that may come back, or has died with them.
+    /// Returns whether another process has items that may be returned, or has died with them.
     fn others_hold_leases(self) -> bool {
         let me = self.ring.process_table().me();
         self.valid().any(|(_, _, status)| match status.state {
@@ -172,14 +173,14 @@ impl<'a> Leasing<'a> {
         })
     }
 
-    /// The leases that the readers' mark has made valid, whatever became of them.
+    /// Returns the leases that the readers' cursor has made valid, in any state.
     pub(crate) fn valid(self) -> impl Iterator<Item = (u32, &'a LeaseSlot, LeaseStatus)> {
         let (head, _) = self.ring.committed();
         let used = self.ring.leases().used().map(|(index, slot)| (index, slot, slot.status()));
         used.filter(move |(_, slot, status)| status.state != LeaseState::Free && slot.is_before(head.items))
     }
 
-    /// Ends the leases of the dead, and takes over the first item that was given back.
+    /// Reclaims the leases of dead processes, and leases the first returned item.
     fn look_through(self, reader: &Reader<'_>) -> Option<LeaseToken> {
         self.reclaim_dead(reader);
         reader.leases().used().find_map(|(index, slot)| {
@@ -189,7 +190,7 @@ impl<'a> Leasing<'a> {
         })
     }
 
-    /// Ends the leases of dead processes.
+    /// Reclaims the leases of dead processes.
     pub(crate) fn reclaim_dead(self, reader: &Reader<'_>) {
         let (process_table, head_items) = (self.ring.process_table(), reader.head_items());
         let is_dead = |status: &LeaseStatus| {
@@ -201,7 +202,7 @@ impl<'a> Leasing<'a> {
         }
     }
 
-    /// Does with a dead process's lease what the queue was made to do.
+    /// Applies the queue's death policy to a dead process's lease.
     fn reclaim(self, slot: &LeaseSlot, status: LeaseStatus) {
         let state = self.ring.state();
         let after = match OnConsumerDeath::from_word(state.on_death.load(Relaxed)) {
@@ -209,7 +210,7 @@ impl<'a> Leasing<'a> {
             OnConsumerDeath::Fail => status.dead(),
             OnConsumerDeath::Drop => status.free(),
         };
-        // The dead do not race, and the readers' mutex keeps others who reclaim away.
+        // Dead processes do not race, and the readers' mutex excludes other reclaimers.
         slot.replace(status, after);
         self.came_back(after);
     }
@@ -225,7 +226,7 @@ impl<'a> Leasing<'a> {
         Ok(())
     }
 
-    /// Gives an item back, for another consumer or the same.
+    /// Returns an item to the queue, for any consumer.
     pub(crate) fn nack(self, token: &LeaseToken) -> Result<()> {
         check_not_forked()?;
         let state = self.ring.state();
@@ -237,7 +238,7 @@ impl<'a> Leasing<'a> {
         Ok(())
     }
 
-    /// A lease ended without its task: wakes who may take the item now, or whom it concerns that nobody does.
+    /// A lease ended without its task: wakes consumers if the item was returned, otherwise counts the task as ended.
     fn came_back(self, after: LeaseStatus) {
         let state = self.ring.state();
         if after.state == LeaseState::Returned {
@@ -248,12 +249,12 @@ impl<'a> Leasing<'a> {
         }
     }
 
-    /// One task less is unfinished: wakes whom that may concern.
+    /// A task ended: wakes the processes that may wait for it.
     fn ended(self) {
         let (ring, state) = (self.ring, self.ring.state());
-        // Who joins has nothing to see before the ring is empty, and the last task ends after that.
+        // A joiner has nothing to check before the ring is empty, and the last task ends after that.
         state.joiners.notify_if(|| ring.is_empty());
-        // Others wait for items that may come back; with the last of them there is nothing more to wait for.
+        // Consumers wait for items that may be returned; after the last of them they need not wait any more.
         state.getters.notify_if(|| !ring.has_other_handle(Right::Put));
         if state.starved.load(Relaxed) != 0 {
             state.starved.store(0, SeqCst);
@@ -261,7 +262,7 @@ impl<'a> Leasing<'a> {
         }
     }
 
-    /// The dead letters.
+    /// Returns the dead letters.
     pub(crate) fn dead(self) -> impl Iterator<Item = LeaseToken> {
         self.valid()
             .filter(|(_, _, status)| status.state == LeaseState::Dead)

@@ -1,14 +1,14 @@
-//! Queues: in shared memory, and as the textbook has them.
+//! Queues in shared memory, and Python's pipe-based queue.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `queue` | first in, first out |
-//! | `joinable_queue` | the same for tasks; `lease`, `leasing`, `joining` and `unacked` are its parts |
-//! | `channel` | what both have in common |
-//! | `ring` | the shared memory itself |
-//! | `item`, `encoding`, `put_error` | what can be an item; items as bytes; items that come back |
-//! | `participants`, `event_count` | who may still put and get, and how they are woken |
-//! | `pipe_queue` | the textbook queue |
+//! | `shm_queue` | first-in first-out queue |
+//! | `joinable_queue` | queue of tasks; `lease`, `leasing`, `joining` and `unacked` are its parts |
+//! | `channel` | what the two have in common |
+//! | `ring` | the ring in shared memory |
+//! | `item`, `encoding`, `put_error` | requirements on items; serialisation; errors that return the item |
+//! | `participants`, `event_count` | which processes can still put and get; how they are woken |
+//! | `pipe_queue` | queue on a pipe, as in Python |
 
 pub(crate) mod channel;
 pub(crate) mod encoding;

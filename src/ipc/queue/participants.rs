@@ -1,19 +1,20 @@
-//! Who may still put into a queue, and who may still get from it.
+//! Counts the processes that can still put into a queue, and those that can still get from it.
 //!
 //! # State
-//! One word for each process that has handles: `slot << 32 | handles that put << 16 | handles that get`, 0 if free. A word
-//! changes as a whole, and each handle is counted exactly once: where it is made, where it is lent (for the recipient's
-//! slot, before the child runs), and where it is dropped.
+//! One word for each process that has handles: `slot << 32 | handles that put << 16 | handles that get`, 0 if free. A
+//! word changes as a whole, and each handle is counted exactly once: where it is created, where it is sent (for the
+//! recipient's slot, before the child runs), and where it is dropped.
 //!
 //! # Ordering
-//! A departure changes its word and then looks whether anybody sleeps; a sleeper announces itself and then looks at the
-//! words. Both are `SeqCst`, so at least one of the two sees the other.
+//! A leaving process changes its word, then checks for sleepers; a waiter announces itself, then checks the words. Both
+//! are `SeqCst`, so at least one of the two sees the other.
 //!
 //! # Death
-//! A dead process's word stays and no longer counts: its slot is dead. Whoever needs a place takes it over.
+//! A dead process's word stays but no longer counts, because its slot is dead. A process that needs a free word reuses
+//! it.
 //!
 //! # Standard
-//! What a pipe does with its descriptors: end-of-file when the last writer is gone, EPIPE when the last reader is.
+//! The semantics of a pipe's descriptors: end-of-file when the last writer is gone, EPIPE when the last reader is gone.
 
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +102,7 @@ impl Participants {
         Err(Error::ProcessTableFull { limit: SLOTS })
     }
 
-    /// Counts one handle less of the process in `slot`.
+    /// Uncounts one handle of the process in `slot`.
     pub(crate) fn leave(&self, slot: ProcessSlot, rights: Rights) {
         if rights == Rights::default() {
             return;
@@ -116,7 +117,7 @@ impl Participants {
         debug_assert!(left, "every handle was counted when it was made");
     }
 
-    /// Applies `change` to a word of `slot` that it accepts.
+    /// Applies `change` to the first word of `slot` that it accepts.
     fn change(&self, slot: ProcessSlot, change: impl Fn(u64) -> Option<u64>) -> bool {
         self.used().any(|place| {
             let of_seat = |word| if slot_of(word) == Some(slot) { change(word) } else { None };
@@ -128,12 +129,12 @@ impl Participants {
         self.words.iter().take(self.high.load(SeqCst) as usize)
     }
 
-    /// The index of a word that says that somebody who lives has `right`, not counting `own` handles of `me`.
+    /// Returns the index of a word by which a living process has `right`, not counting `own` handles of `me`.
     pub(crate) fn find(&self, process_table: &ProcessTable, right: Right, me: ProcessSlot, own: u64) -> Option<usize> {
         self.used().position(|place| self.counts(process_table, place.load(SeqCst), right, me, own))
     }
 
-    /// Whether the word at `index`, found by [`find`](Self::find) before, still says so: a few loads.
+    /// Returns whether the word at `index`, found by [`find`](Self::find), still shows it: a few loads.
     #[inline]
     pub(crate) fn still(
         &self,

@@ -1,30 +1,36 @@
-//! The textbook queue: a pipe, a lock at each end of it, a bounded semaphore, and a thread that writes.
+//! Python's queue: a pipe, a lock at each end of it, a bounded semaphore, and a feeder thread.
 //!
-//! It is here to be watched, measured and compared.
+//! It exists to be observed, measured and compared.
 //!
 //! # State
-//! A put takes a permit of the semaphore and leaves the item in a buffer of its process; the [`Feeder`] writes it into the
-//! pipe under the write lock. A get takes the read lock, waits for the pipe, reads one item and gives the permit back. So
-//! the number of items is known four times over (permits, buffers, pipe, and what the reader has half read), and the four do
-//! not change together: `qsize`, `is_empty` and `is_full` may contradict each other and a `try_get` right after a `put`.
+//! A put acquires a permit of the semaphore and leaves the item in a buffer of its process; the [`Feeder`] writes it
+//! into the pipe under the write lock. A get acquires the read lock, waits for the pipe, reads one item and releases
+//! the permit. So the number of items is recorded in four places (permits, buffers, pipe, and the reader's partial
+//! item) that do not change together: `qsize`, `is_empty` and `is_full` may contradict each other and a `try_get` right
+//! after a `put`.
 //!
 //! # Ordering
-//! The items go through the kernel, which orders them. Items of one process stay in order; between processes the feeders decide.
+//! Items pass through the kernel, which orders them. Items of one process stay in order; between processes the feeders
+//! decide.
 //!
 //! # Death
-//! The locks are robust, and everybody is on a [`ParticipantTable`](participants::ParticipantTable), so nobody waits for ever for the dead. What remains is the textbook's:
-//! - Killed after a put: items that were still in its buffer are lost, although `put` returned.
-//! - Killed with items in the buffer, or between reading an item and giving its permit back: the permits stay taken, and the
-//!   queue has less room for good.
-//! - Killed while its feeder writes an item of more than 4,092 bytes, or while it reads an item: the pipe is torn, and nobody
-//!   can use the queue any more. Everybody is told ([`Error::Torn`]), within 100 ms, and nobody gets half an item.
-//! - Stopped (SIGSTOP, Ctrl-Z) while it waits in `get`, or while its feeder writes, it is not dead and keeps its end's lock:
-//!   nobody else gets, or their items stay in their buffers, until it goes on or is killed. Timeouts pass as ever.
-//! - A process that ends in order waits until its items are in the pipe, as long as somebody lives who may read them.
+//! The locks are robust, and every process is on a [`ParticipantTable`](participants::ParticipantTable), so no call
+//! waits forever for a dead process. What remains is inherent in Python's design:
+//! - Killed after a put: items still in its buffer are lost, although `put` returned.
+//! - Killed with items in the buffer, or between reading an item and releasing its permit: the permits are lost, which
+//!   permanently reduces the queue's capacity.
+//! - Killed while its feeder writes an item of more than 4,092 bytes, or while it reads an item: the pipe is torn, and
+//!   no process can use the queue any more. Every call returns [`Error::Torn`] within 100 ms, and none returns half an
+//!   item.
+//! - Stopped (SIGSTOP, Ctrl-Z) while it waits in `get`, or while its feeder writes, it is not dead and keeps its end's
+//!   lock: no other process can get, or their items stay in their buffers, until it continues or is killed. Timeouts
+//!   still pass.
+//! - A process that exits normally waits until its items are in the pipe, as long as a process lives that could read
+//!   them.
 //!
 //! # Standard
-//! Python `multiprocessing.Queue`. Differs: an item that has no serialised form fails in `put` and not in the feeder; a
-//! killed reader or writer does not keep its lock; who waits for nobody is told so.
+//! Python `multiprocessing.Queue`. Differs: an item that cannot be serialised fails in `put` and not in the feeder; a
+//! killed reader or writer does not keep its lock; a call that would wait with no peer left returns an error.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -55,7 +61,7 @@ mod feeder;
 mod participants;
 mod parts;
 
-/// What a semaphore counts to: the capacity of a queue without one.
+/// The semaphore's maximum: the capacity of a queue without a limit.
 const UNBOUNDED: u32 = MAX_VALUE;
 
 /// A queue made of a pipe and locks, for any number of processes.
@@ -72,16 +78,17 @@ const UNBOUNDED: u32 = MAX_VALUE;
 pub struct PipeQueue<T> {
     parts: Arc<Parts>,
     feeder: Arc<Feeder>,
-    /// 1 once something was got through this handle.
+    /// 1 once an item was got through this handle.
     has_got: AtomicU32,
     item: PhantomData<fn(T) -> T>,
 }
 
 impl<T> PipeQueue<T> {
-    /// Makes a queue with room for `capacity` items; `usize::MAX` is any number.
+    /// Creates a queue with room for `capacity` items; `usize::MAX` means no limit.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if that is none or more than a semaphore counts; [`Error::Os`] if there is no memory or no descriptor for it.
+    /// [`Error::OutOfRange`] if `capacity` is 0 or more than a semaphore counts; [`Error::Os`] if memory or descriptors
+    /// run out.
     pub fn bounded(capacity: usize) -> Result<Self> {
         let limit = UNBOUNDED - 1;
         match u32::try_from(capacity).ok().filter(|capacity| (1..=limit).contains(capacity)) {
@@ -96,10 +103,11 @@ impl<T> PipeQueue<T> {
         }
     }
 
-    /// Makes a queue that always has room: what does not fit into the pipe is kept in the memory of who puts.
+    /// Creates a queue that always has room: what does not fit into the pipe stays in the memory of the producing
+    /// process.
     ///
     /// # Errors
-    /// [`Error::Os`] if there is no memory or no descriptor for it.
+    /// [`Error::Os`] if memory or descriptors run out.
     pub fn unbounded() -> Result<Self> {
         PipeQueue::with(UNBOUNDED)
     }
@@ -113,36 +121,37 @@ impl<T> PipeQueue<T> {
         PipeQueue { feeder: Feeder::new(Arc::clone(&parts)), parts, has_got: AtomicU32::new(0), item: PhantomData }
     }
 
-    /// How many items there is room for; `None` if there always is.
+    /// Returns the maximum number of items; `None` if unlimited.
     pub fn capacity(&self) -> Option<usize> {
         Some(self.parts.participants.capacity())
             .filter(|capacity| *capacity != UNBOUNDED)
             .map(|capacity| capacity as usize)
     }
 
-    /// How many permits are taken: the items in all buffers and in the pipe, and those that died with a process.
+    /// Returns the number of permits in use: the items in all buffers and in the pipe, and permits lost with a dead
+    /// process.
     pub fn qsize(&self) -> usize {
         self.parts.participants.capacity().saturating_sub(self.parts.slots.get_value()) as usize
     }
 
-    /// Whether the pipe is empty. Items may still be in the buffers of those who put them.
+    /// Returns whether the pipe is empty. Items may still be in the buffers of their producers.
     pub fn is_empty(&self) -> bool {
         !self.parts.has_arrived(Deadline::after(Duration::ZERO)).unwrap_or(false)
     }
 
-    /// Whether all permits are taken.
+    /// Returns whether all permits are in use.
     pub fn is_full(&self) -> bool {
         self.parts.slots.get_value() == 0
     }
 
-    /// Ends the use of the queue by this process: it neither puts nor gets any more. What it put still goes into the pipe.
+    /// Closes this handle: it can neither put nor get any more. Items already put are still written to the pipe.
     pub fn close(&self) {
         self.feeder.close();
     }
 
-    /// Closes, and waits until all that this process put is in the pipe.
+    /// Closes the handle and blocks until all its items are in the pipe.
     ///
-    /// Waits as long as somebody lives who may make room in the pipe; what then is left is lost.
+    /// Waits as long as a process lives that could make room in the pipe; any items left then are lost.
     ///
     /// # Standard
     /// Python `Queue.join_thread`. Differs: closes by itself.
@@ -151,32 +160,33 @@ impl<T> PipeQueue<T> {
         self.feeder.join(None);
     }
 
-    /// Closes, and waits at most `timeout` until all that this process put is in the pipe; `false` if it is not.
+    /// Closes the handle and blocks for at most `timeout` until all its items are in the pipe; returns `false` on
+    /// timeout.
     pub fn join_thread_timeout(&self, timeout: Duration) -> bool {
         self.close();
         self.feeder.join(Some(timeout))
     }
 
-    /// Closes, and gives up what is not yet in the pipe, so that dropping the queue does not wait.
+    /// Closes the handle and discards the items that are not yet in the pipe, so that dropping the queue does not wait.
     ///
-    /// An item that is half in the pipe tears it, for everybody.
+    /// An item half written to the pipe tears it for all processes.
     ///
     /// # Standard
-    /// Python `Queue.cancel_join_thread`. Differs: gives up at once and not at the end of the process.
+    /// Python `Queue.cancel_join_thread`. Differs: discards immediately and not at the end of the process.
     pub fn cancel_join_thread(&self) {
         self.feeder.cancel();
     }
 }
 
 impl<T: Item> PipeQueue<T> {
-    /// Puts an item, waiting until there is room.
+    /// Puts an item. Blocks until there is room.
     ///
     /// Returns when the item is in this process's buffer: it may still be lost with the process.
     ///
     /// # Errors
-    /// All give the item back: [`PutError::Failed`] with [`Error::Closed`] (also if the handle is closed while this waits),
-    /// [`Error::Codec`], [`Error::TooLong`], [`Error::Torn`], or with [`Error::Disconnected`] if there is no room, no other
-    /// handle is left, and nothing was ever got through this one or this process has no other thread.
+    /// All return the item: [`PutError::Failed`] with [`Error::Closed`] (even if the handle is closed during the wait),
+    /// [`Error::Codec`], [`Error::TooLong`], [`Error::Torn`], or with [`Error::Disconnected`] if there is no room, no
+    /// other handle is left, and either nothing was ever got through this one or this process has no other thread.
     pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
         self.put_until(item, Deadline::NEVER)
     }
@@ -189,8 +199,8 @@ impl<T: Item> PipeQueue<T> {
         self.put_until(item, Deadline::after(timeout))
     }
 
-    /// Puts an item if there is room. Does not wait. [`PutError::Full`] remains while an item is got and its permit not yet
-    /// given back.
+    /// Puts an item if there is room. Does not block. Returns [`PutError::Full`] while another process has got an item
+    /// but not yet released its permit.
     ///
     /// # Errors
     /// As [`put`](Self::put), and [`PutError::Full`].
@@ -238,17 +248,17 @@ impl<T: Item> PipeQueue<T> {
 }
 
 impl<T: DeserializeOwned> PipeQueue<T> {
-    /// Takes the next item, waiting until there is one.
+    /// Removes and returns the next item. Blocks until there is one.
     ///
     /// # Errors
-    /// [`Error::Disconnected`] if there is none, no other handle is left, and nothing was ever put through this one or this
-    /// process has no other thread; [`Error::Closed`], also if the handle is closed while this waits; [`Error::Torn`];
-    /// [`Error::Codec`] if the item is no `T`: it is gone then.
+    /// [`Error::Disconnected`] if there is none, no other handle is left, and either nothing was ever put through this
+    /// one or this process has no other thread; [`Error::Closed`], even if the handle is closed during the wait;
+    /// [`Error::Torn`]; [`Error::Codec`] if the item is not a valid `T`: it is lost.
     pub fn get(&self) -> Result<T> {
         Ok(self.get_until(Deadline::NEVER)?.expect("a wait without end ends with an item"))
     }
 
-    /// Takes the next item if its first byte is there within `timeout`; `None` if it is not.
+    /// Removes and returns the next item if its first byte arrives within `timeout`; `None` if not.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -256,8 +266,9 @@ impl<T: DeserializeOwned> PipeQueue<T> {
         self.get_until(Deadline::after(timeout))
     }
 
-    /// Takes the next item if there is one in the pipe, and no other process or thread is getting or waiting to. Does not
-    /// wait: `None` although an item was put remains while that is in its producer's buffer, or somebody else is at the pipe.
+    /// Removes and returns the next item if there is one in the pipe, and no other process or thread is getting or
+    /// waiting to. Does not block: returns `None` although an item was put while the item is in its producer's buffer,
+    /// or while another consumer is at the pipe.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -269,7 +280,7 @@ impl<T: DeserializeOwned> PipeQueue<T> {
         self.receive(deadline)?.map(|message| decode(&message)).transpose()
     }
 
-    /// Takes the bytes of the next item.
+    /// Reads the bytes of the next item.
     fn receive(&self, deadline: Deadline) -> Result<Option<Vec<u8>>> {
         check_not_forked()?;
         if self.feeder.is_closed() {
@@ -282,7 +293,8 @@ impl<T: DeserializeOwned> PipeQueue<T> {
         Ok(message)
     }
 
-    /// Whether items may still come from this handle: from its buffer, or from another thread that puts through it.
+    /// Returns whether items may still come from this handle: from its buffer, or from another thread that puts through
+    /// it.
     fn may_put_here(&self) -> Result<bool> {
         if self.feeder.is_closed() {
             return Err(Error::Closed);
@@ -291,11 +303,12 @@ impl<T: DeserializeOwned> PipeQueue<T> {
     }
 }
 
-/// Waits until what this process put is in the pipe, as Python does at the end of a process; a thread that panics does not.
+/// Blocks until this handle's items are in the pipe, as Python does at the end of a process; a panicking thread does
+/// not wait.
 impl<T> Drop for PipeQueue<T> {
     fn drop(&mut self) {
         if forked_from().is_some() {
-            // The queue is its parent's, and so is the feeder's thread.
+            // The queue belongs to the parent, and so does the feeder's thread.
             return;
         }
         self.close();
@@ -312,13 +325,13 @@ impl<T> fmt::Debug for PipeQueue<T> {
     }
 }
 
-/// Makes another user of the same queue in this process, with a buffer and a feeder of its own.
+/// Creates another participant of the same queue in this process, with its own buffer and feeder.
 ///
-/// It counts as somebody else: a queue with two handles has others as long as both are open. A clone of a closed handle is
+/// It counts as a peer: as long as two handles are open, each has another participant. A clone of a closed handle is
 /// closed.
 ///
 /// # Panics
-/// If the queue has 4,096 users, in all processes.
+/// If the queue has 4,096 participants, in all processes.
 impl<T> Clone for PipeQueue<T> {
     fn clone(&self) -> Self {
         let clone = PipeQueue::of(self.parts.another().expect("a queue has at most 4,096 users"));

@@ -1,4 +1,4 @@
-//! Why an item was not put. It comes back, whatever the reason.
+//! The error of a put. It always returns the item.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::ipc::error::{Error, Result};
 /// Why an item was not put into a queue. It holds the item.
 #[derive(thiserror::Error)]
 pub enum PutError<T> {
-    /// The queue was full as long as the call was willing to wait.
+    /// The queue was full until the timeout.
     #[error("the queue is full")]
     Full(T),
     /// The item cannot be put, now or later.
@@ -16,14 +16,14 @@ pub enum PutError<T> {
 }
 
 impl<T> PutError<T> {
-    /// The item.
+    /// Returns the item.
     pub fn into_item(self) -> T {
         match self {
             PutError::Full(item) | PutError::Failed(item, _) => item,
         }
     }
 
-    /// Gives the item back if it was not put.
+    /// Returns the item in the error if it was not put.
     #[inline]
     pub(crate) fn unless_put(item: T, outcome: Result<()>) -> std::result::Result<(), Self> {
         match outcome {

@@ -1,21 +1,22 @@
 //! A first-in first-out queue between processes that no killed process can break.
 //!
 //! # State
-//! The [`Ring`](super::ring) in shared memory, and nothing else: sizes, full and empty come from its two marks.
+//! The [`Ring`](super::ring) in shared memory, and nothing else. Size, emptiness and fullness are computed from its two
+//! cursors.
 //!
 //! # Death
-//! A process killed in `put` has put its item or not; one killed in `get` has taken one item or none. Nobody else notices,
-//! except that who would wait for ever is told so: [`Error::Disconnected`].
+//! A process killed in `put` has either put its item or not; one killed in `get` has removed one item or none. No other
+//! process is affected, except that one that would otherwise block forever gets [`Error::Disconnected`].
 //!
-//! One that is stopped (SIGSTOP, Ctrl-Z) in `put` or `get` is not dead. Until it goes on or is killed nobody else puts,
-//! or gets: a timeout passes as if the queue were full, or empty, and `{queue:?}` says who is in the way. One that runs, or
-//! waits for a processor, in its short step is waited for, also by who does not wait and after a timeout has passed: up
-//! to two seconds.
+//! A process stopped (SIGSTOP, Ctrl-Z) in `put` or `get` is not dead. Until it continues or is killed, no other process
+//! can put, or get: timeouts pass as if the queue were full, or empty, and `{queue:?}` shows which process blocks it.
+//! If the process is in its short critical section but running or waiting for a processor, every other call waits for
+//! it for up to two seconds, even a non-blocking one and one whose timeout has passed.
 //!
 //! # Standard
-//! Python `multiprocessing.Queue`, `SimpleQueue`. Differs: no feeder thread, so an item is in the queue when `put` returns
-//! and one that has no serialised form fails there; FIFO over all producers; `qsize`, `is_empty` and `is_full` never
-//! contradict each other; nobody waits for a dead process.
+//! Python `multiprocessing.Queue`, `SimpleQueue`. Differs: there is no feeder thread, so an item is in the queue when
+//! `put` returns, and one that cannot be serialised fails there; items are FIFO over all producers; `qsize`, `is_empty`
+//! and `is_full` never contradict each other; no call waits for a dead process.
 
 mod builder;
 #[cfg(test)]
@@ -41,12 +42,12 @@ use crate::sys::shm::Mapping;
 
 /// A queue of items of type `T` that processes share.
 ///
-/// Any number of processes and threads may put and get. A handle is [`Queue`] (both), [`Producer`] or [`Consumer`], as
-/// `A` says; give workers that only do one of the two the one-sided kind, and [`get`](Self::get) ends by itself when the
-/// last producer is gone.
+/// Any number of processes and threads may put and get. `A` determines the kind of handle: [`Queue`] (both),
+/// [`Producer`] or [`Consumer`]. Give one-sided handles to workers that only put or only get; then [`get`](Self::get)
+/// ends by itself when the last producer is gone.
 ///
-/// Items are serialised with postcard: [`Item`] says what that asks of their types. It writes a `Vec<u8>` byte by byte; for
-/// large ones use a type that serialises as bytes (`serde_bytes`).
+/// Items are serialised with postcard; [`Item`] lists the requirements on their types. It writes a `Vec<u8>` byte by
+/// byte; for large ones use a type that serialises as bytes (`serde_bytes`).
 ///
 /// ```
 /// use ipc_demo::{Error, Queue};
@@ -76,7 +77,7 @@ pub type Producer<T> = Queue<T, PutOnly>;
 pub type Consumer<T> = Queue<T, GetOnly>;
 
 impl<T> Queue<T> {
-    /// Makes a queue that grows with what is in it, up to [`DEFAULT_BYTE_LIMIT`]; then `put` waits.
+    /// Creates a queue that grows with its contents, up to [`DEFAULT_BYTE_LIMIT`]; beyond that `put` blocks.
     ///
     /// # Errors
     /// As [`QueueBuilder::build`].
@@ -84,7 +85,7 @@ impl<T> Queue<T> {
         Queue::<T>::builder().build()
     }
 
-    /// Makes a queue of at most `capacity_items` items; `usize::MAX` is any number.
+    /// Creates a queue of at most `capacity_items` items; `usize::MAX` means no limit.
     ///
     /// # Errors
     /// As [`QueueBuilder::build`].
@@ -92,17 +93,17 @@ impl<T> Queue<T> {
         Queue::<T>::builder().capacity(capacity_items).build()
     }
 
-    /// Makes a queue with options.
+    /// Returns a builder for a queue with options.
     pub fn builder() -> QueueBuilder {
         QueueBuilder::default()
     }
 
-    /// A handle that only puts.
+    /// Returns a handle that only puts.
     pub fn producer(&self) -> Producer<T> {
         self.another()
     }
 
-    /// A handle that only gets.
+    /// Returns a handle that only gets.
     pub fn consumer(&self) -> Consumer<T> {
         self.another()
     }
@@ -117,59 +118,60 @@ impl<T, A: Access> Queue<T, A> {
         Queue::of(self.channel.another(rights_of::<B>()))
     }
 
-    /// How many items are in the queue.
+    /// Returns the number of items in the queue.
     ///
     /// # Standard
-    /// Python `qsize`. Differs: exact, for one moment during the call.
+    /// Python `qsize`. Differs: exact at one moment during the call.
     pub fn qsize(&self) -> usize {
         self.channel.items() as usize
     }
 
-    /// Whether nothing is in the queue.
+    /// Returns whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.channel.ring.is_empty()
     }
 
-    /// Whether the queue has as many items as its capacity, or as many bytes as its limit.
+    /// Returns whether the queue has reached its capacity in items or its limit in bytes.
     pub fn is_full(&self) -> bool {
         self.channel.ring.is_full()
     }
 
-    /// The most items at once; `None` for any number.
+    /// Returns the maximum number of items; `None` if unlimited.
     pub fn capacity(&self) -> Option<usize> {
         self.channel.capacity()
     }
 
-    /// The most bytes of serialised items at once.
+    /// Returns the maximum number of bytes of serialised items.
     pub fn byte_limit(&self) -> u64 {
         self.channel.ring.plan().byte_limit
     }
 }
 
 impl<T: Item, A: Puts> Queue<T, A> {
-    /// Puts an item, waiting as long as the queue is full.
+    /// Puts an item. Blocks while the queue is full.
     ///
-    /// When it returns the item is in the queue, whatever happens to this process.
+    /// When it returns, the item is in the queue even if this process dies.
     ///
     /// # Errors
-    /// [`PutError::Failed`] with [`Error::Codec`] if the item has no serialised form, [`Error::TooLong`] if it is longer than
-    /// the byte limit, [`Error::ItemChanged`] (with debug assertions) if it is not what is read back, [`Error::Closed`] after [`close`](Self::close), also if another thread calls it while this waits, and
-    /// [`Error::Disconnected`] if no consumer is left: immediately for a [`Producer`]; for a handle that gets too only when
-    /// it would block, and when this process has no other thread that could get through it.
+    /// [`PutError::Failed`] with [`Error::Codec`] if the item cannot be serialised, [`Error::TooLong`] if it is longer
+    /// than the byte limit, [`Error::ItemChanged`] (with debug assertions) if it does not survive a round trip,
+    /// [`Error::Closed`] after [`close`](Self::close), even if another thread calls it during the wait, and
+    /// [`Error::Disconnected`] if no consumer is left: immediately for a [`Producer`]; for a handle that can also get,
+    /// only when it would block and this process has no other thread that could get through it.
     ///
     /// # Death
-    /// Killed in the call, the item is in the queue or not. While it waits the death of the last other who gets shows
-    /// within 250 ms.
+    /// If the process is killed in the call, the item is in the queue or not. A waiting call detects the death of the
+    /// last other consumer within 250 ms.
     ///
     /// # System calls
-    /// `futex`, only to wait and to wake who sleeps.
+    /// `futex`, only to wait and to wake waiters.
     #[inline]
     pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
         let outcome = self.channel.put(&item, Waiting::FOREVER);
         PutError::unless_put(item, outcome)
     }
 
-    /// Puts an item, waiting at most `timeout`; `Duration::ZERO` is [`try_put`](Self::try_put).
+    /// Puts an item, blocking for at most `timeout`; `Duration::ZERO` is [`try_put`](Self::try_put).
     ///
     /// # Errors
     /// [`PutError::Full`] if there was no room, and as [`put`](Self::put).
@@ -180,13 +182,13 @@ impl<T: Item, A: Puts> Queue<T, A> {
 
     /// Puts an item if there is room.
     ///
-    /// Does not wait for room, but for another process or thread in the middle of its put. [`PutError::Full`] although there
-    /// is room remains if that one is stopped, if it has not had a processor for two seconds, or if it waits for more bytes
-    /// than are free: then it is the next to put.
+    /// Does not wait for room, but does wait for another process or thread in the middle of its put. [`PutError::Full`]
+    /// is possible although there is room if that one is stopped, if it has not had a processor for two seconds, or if
+    /// it waits for more bytes than are free: then it is the next to put.
     ///
     /// # Errors
-    /// As [`put_timeout`](Self::put_timeout), but [`Error::Disconnected`] only for a [`Producer`]: who gets too may do so
-    /// after this call.
+    /// As [`put_timeout`](Self::put_timeout), but [`Error::Disconnected`] only for a [`Producer`]: a handle that can
+    /// also get may do so after this call.
     ///
     /// # Standard
     /// Python `put_nowait`.
@@ -196,60 +198,61 @@ impl<T: Item, A: Puts> Queue<T, A> {
         PutError::unless_put(item, outcome)
     }
 
-    /// Puts all of `items`, side by side and in as few steps as there is room for: much faster than one by one.
+    /// Puts all of `items` contiguously, in as few steps as the free space allows: much faster than one by one.
     ///
-    /// No other producer's item comes between them. An empty slice does nothing.
+    /// Items of other producers do not come between them. An empty slice does nothing.
     ///
     /// # Errors
-    /// As [`put`](Self::put). After [`Error::Codec`], [`Error::ItemChanged`] and [`Error::TooLong`] none was put. After
-    /// [`Error::Closed`] and [`Error::Disconnected`] the first ones may have been, if there was not room for all at once:
-    /// [`put_many_timeout`](Self::put_many_timeout) says how many.
+    /// As [`put`](Self::put). After [`Error::Codec`], [`Error::ItemChanged`] and [`Error::TooLong`] no item was put.
+    /// After [`Error::Closed`] and [`Error::Disconnected`] a prefix may have been put, if there was not room for all at
+    /// once: [`put_many_timeout`](Self::put_many_timeout) returns the count.
     pub fn put_many(&self, items: &[T]) -> Result<()> {
         self.channel.put_all(items)
     }
 
-    /// Puts as many of `items` as there is room for within `timeout`, in order; returns the count. It is lower also if the
-    /// handle is closed or the last consumer leaves meanwhile.
+    /// Puts as many of `items` as there is room for within `timeout`, in order; returns the count. It is also lower if
+    /// the handle is closed or the last consumer disconnects meanwhile.
     ///
     /// # Errors
-    /// As [`put_many`](Self::put_many), and only if none was put.
+    /// As [`put_many`](Self::put_many), and only if no item was put.
     pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
         self.channel.put_some(items, timeout)
     }
 
-    /// Puts no more through this handle; who waits for items learns it as if the handle were dropped.
+    /// Closes this handle for puts. To waiting consumers this is the same as dropping the handle.
     ///
-    /// Does not wait. Of other threads' puts through this handle that are under way, each is either in the queue before
-    /// a consumer is told [`Error::Disconnected`], or fails with [`Error::Closed`].
+    /// Does not wait. Each put that another thread is making through this handle either completes before any consumer
+    /// gets [`Error::Disconnected`], or fails with [`Error::Closed`].
     ///
     /// # Standard
-    /// Python `Queue.close`. Differs: nothing is left to flush, and a handle that gets may go on getting.
+    /// Python `Queue.close`. Differs: there is nothing to flush, and a handle that can get may go on getting.
     pub fn close(&self) {
         self.channel.ring.close();
     }
 }
 
 impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
-    /// Takes the oldest item, waiting as long as there is none.
+    /// Removes and returns the oldest item. Blocks while the queue is empty.
     ///
     /// # Errors
-    /// [`Error::Disconnected`] if the queue is empty and no producer is left: every other handle that puts was dropped or
-    /// closed, or its process died. A handle that puts too counts as a producer as long as this process has another thread,
-    /// which could put through it: use a [`Consumer`], or [`close`](Self::close), where that is not meant.
-    /// [`Error::Codec`] if the bytes are no `T`; the item is gone then.
+    /// [`Error::Disconnected`] if the queue is empty and no producer is left: every other handle that can put was
+    /// dropped or closed, or its process died. A handle that can also put counts as a producer as long as this process
+    /// has another thread, which could put through it: use a [`Consumer`] or [`close`](Self::close) to avoid that.
+    /// [`Error::Codec`] if the bytes are not a valid `T`; the item is lost.
     ///
     /// # Death
-    /// Killed in the call, the item is still in the queue or gone with this process. While it waits the death of the last
-    /// other who puts shows within 250 ms.
+    /// If the process is killed in the call, the item is still in the queue or lost with the process. A waiting call
+    /// detects the death of the last other producer within 250 ms.
     ///
     /// # System calls
-    /// `futex`, only to wait and to wake who sleeps.
+    /// `futex`, only to wait and to wake waiters.
     #[inline]
     pub fn get(&self) -> Result<T> {
         Ok(self.take(Waiting::FOREVER)?.expect("a wait without end ends with an item or an error"))
     }
 
-    /// Takes the oldest item, waiting at most `timeout`. `None` if it passed; `Duration::ZERO` is [`try_get`](Self::try_get).
+    /// Removes and returns the oldest item, blocking for at most `timeout`. Returns `None` on timeout; `Duration::ZERO`
+    /// is [`try_get`](Self::try_get).
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -257,36 +260,38 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         self.take(Waiting::at_most(timeout))
     }
 
-    /// Takes the oldest item if there is one.
+    /// Removes and returns the oldest item if there is one.
     ///
-    /// Does not wait for an item, but for another process or thread in the middle of its get. `None` although there is an
-    /// item remains if that one is stopped, or has not had a processor for two seconds.
+    /// Does not wait for an item, but does wait for another process or thread in the middle of its get. `None` is
+    /// possible although there is an item if that one is stopped, or has not had a processor for two seconds.
     ///
     /// # Errors
-    /// As [`get`](Self::get), but [`Error::Disconnected`] only for a [`Consumer`]: who puts too may do so after this call.
+    /// As [`get`](Self::get), but [`Error::Disconnected`] only for a [`Consumer`]: a handle that can also put may do so
+    /// after this call.
     ///
     /// # Standard
-    /// Python `get_nowait`. Differs: an empty queue is `None`, no error.
+    /// Python `get_nowait`. Differs: an empty queue returns `None`, not an error.
     #[inline]
     pub fn try_get(&self) -> Result<Option<T>> {
         self.take(Waiting::NO)
     }
 
-    /// Takes what is there, at most `most` items, waiting as long as there is nothing. One step, however many.
+    /// Removes up to `most` available items in one step. Blocks while the queue is empty.
     ///
-    /// Returns a result for each item: one whose bytes are no `T` is [`Error::Codec`] in its place, and the others are there.
+    /// Returns a result for each item: one whose bytes are not a valid `T` is [`Error::Codec`] in its place and does
+    /// not affect the others.
     ///
     /// # Errors
-    /// As [`get`](Self::get), except for single items. Nothing was taken then.
+    /// As [`get`](Self::get), except for errors of single items. No item was removed then.
     ///
     /// # Death
-    /// All of them are this process's from then on, and gone with it.
+    /// All the items belong to this process from then on, and are lost with it.
     pub fn get_many(&self, most: usize) -> Result<Vec<Result<T>>> {
         self.take_many(most, Waiting::FOREVER)
     }
 
-    /// As [`get_many`](Self::get_many), waiting at most `timeout` while there is nothing. Empty if it passed; with
-    /// `Duration::ZERO` as [`try_get`](Self::try_get).
+    /// As [`get_many`](Self::get_many), blocking for at most `timeout` while the queue is empty. Returns an empty
+    /// vector on timeout; `Duration::ZERO` behaves as [`try_get`](Self::try_get).
     ///
     /// # Errors
     /// As [`get_many`](Self::get_many).
@@ -294,11 +299,11 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         self.take_many(most, Waiting::at_most(timeout))
     }
 
-    /// Takes everything that is there now, in one step, and iterates over it. Finds nothing only where
+    /// Removes all items that are in the queue now, in one step, and iterates over them. Finds nothing only where
     /// [`try_get`](Self::try_get) would.
     ///
     /// # Errors
-    /// As [`get_many`](Self::get_many), but an empty queue is an empty iterator.
+    /// As [`get_many`](Self::get_many), but an empty queue yields an empty iterator.
     pub fn drain(&self) -> Result<std::vec::IntoIter<Result<T>>> {
         match self.take_many(usize::MAX, Waiting::NO) {
             Ok(items) => Ok(items.into_iter()),
@@ -307,9 +312,9 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         }
     }
 
-    /// Takes items one by one, waiting for each, until nobody is left who could put.
+    /// Removes items one by one, blocking for each, until no producer is left.
     ///
-    /// An item whose bytes are no `T` is an error in its place; the iterator goes on behind it.
+    /// An item whose bytes are not a valid `T` yields an error in its place; the iterator continues with the next one.
     pub fn iter(&self) -> impl Iterator<Item = Result<T>> {
         std::iter::from_fn(|| match self.get() {
             Err(Error::Disconnected) => None,
@@ -330,7 +335,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         self.take_slowly(None, waiting)
     }
 
-    /// The same where it has to wait, or there is something large.
+    /// Slow path: the call has to wait, or the item is large.
     #[cold]
     fn take_slowly(&self, reader: Option<Reader<'_>>, waiting: Waiting) -> Result<Option<T>> {
         let reader =
@@ -371,7 +376,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         Ok(items)
     }
 
-    /// Waits until there is an item. `false` if there was none as long as it was willing to wait.
+    /// Blocks until there is an item. Returns `false` on timeout.
     fn await_item(&self, reader: &mut Reader<'_>, mut waiting: Waiting) -> Result<bool> {
         let ring = &self.channel.ring;
         let (mut is_idle, will_wait) = (false, waiting.will());
@@ -389,8 +394,8 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     }
 }
 
-/// Counts another handle of the same kind. Threads may as well share one; a handle each spares them waiting for each other's
-/// buffers. A clone of a closed handle is closed.
+/// Creates and counts another handle of the same kind. Threads can share a handle; with a handle each they do not
+/// contend for its buffer. A clone of a closed handle is closed.
 impl<T, A: Access> Clone for Queue<T, A> {
     fn clone(&self) -> Self {
         Queue::of(self.channel.another(rights_of::<A>()))

@@ -1,4 +1,4 @@
-//! A handle's side of leases: the channel, and the tasks that it owes.
+//! A handle's side of leases: the channel, and the unacked leases.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -8,7 +8,8 @@ use super::leasing::{LeaseToken, Leasing};
 use crate::ipc::error::{Error, Result};
 use crate::sys::fork::forked_from;
 
-/// A handle on a ring whose items are leased, and the leases whose items were taken out of their [`Lease`](crate::ipc::Lease).
+/// A handle on a ring whose items are leased, and the leases whose items were moved out of their
+/// [`Lease`](crate::ipc::Lease).
 #[derive(Debug)]
 pub(crate) struct UnackedLeases {
     pub(crate) channel: Channel,
@@ -28,12 +29,12 @@ impl UnackedLeases {
         self.owed.lock().expect("nothing panics while it holds the lock")
     }
 
-    /// Notes a lease that [`ack_oldest`](Self::ack_oldest) will end.
+    /// Records a lease that [`ack_oldest`](Self::ack_oldest) will end.
     pub(crate) fn push(&self, token: LeaseToken) {
         self.owed().push_back(token);
     }
 
-    /// Ends the oldest of the noted leases.
+    /// Ends the oldest recorded lease.
     pub(crate) fn ack_oldest(&self) -> Result<()> {
         let token = self.owed().pop_front().ok_or(Error::TaskDoneTooOften)?;
         self.leasing().done(&token)
@@ -45,7 +46,7 @@ impl Drop for UnackedLeases {
         if forked_from().is_some() {
             return;
         }
-        // Nobody can report these tasks any more.
+        // No one can acknowledge these tasks any more.
         for token in self.owed().drain(..) {
             let _ = self.leasing().nack(&token);
         }

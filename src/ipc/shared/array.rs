@@ -1,20 +1,21 @@
-//! A row of numbers that processes share.
+//! An array of numbers that processes share.
 //!
 //! # State
-//! Two copies of the numbers, and `live`, whose lowest bit says which of them counts. A single number is changed in the
-//! live copy, by one store. A slice is changed in the spare copy, and counting `live` up publishes the whole change.
+//! Two copies of the numbers, and `live`, whose lowest bit selects the valid one. A single number is changed in the
+//! live copy, by one store. A slice is changed in the spare copy, and incrementing `live` publishes the whole change.
 //! Both happen under the lock. An array without a lock uses one copy only, number by number.
 //!
 //! # Ordering
-//! Everything is stored with `Release` and loaded with `Acquire`. A reader without the lock loads `live` again: one that
-//! saw a number of a change that is not published yet also sees that `live` has left its copy, and reads again.
+//! Everything is stored with `Release` and loaded with `Acquire`. A reader without the lock loads `live` again: if it
+//! saw a number of an unpublished change, it also sees that `live` has left its copy, and reads again.
 //!
 //! # Death
-//! A writer killed anywhere has published its slice or has changed nothing: the spare copy is made anew by the next.
+//! A writer killed at any point has published its slice or has changed nothing: the next writer overwrites the spare
+//! copy.
 //!
 //! # Standard
-//! Python `multiprocessing.Array`. Differs: slices are all or nothing, also when their writer is killed; reading a single
-//! number takes no lock.
+//! Python `multiprocessing.Array`. Differs: slices are written completely or not at all, even if their writer is
+//! killed; reading a single number acquires no lock.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -58,15 +59,15 @@ pub struct Array<T: Plain> {
 }
 
 impl<T: Plain> Array<T> {
-    /// Makes an array of these numbers, with a lock of its own, which its holder may take again.
+    /// Creates an array of these numbers with its own reentrant lock.
     ///
     /// # Errors
-    /// [`Error::Os`] if there is no memory or no descriptor for it.
+    /// [`Error::Os`] if memory or descriptors run out.
     pub fn new(numbers: &[T]) -> Result<Self> {
         Array::filled(numbers, ValueLock::Own)
     }
 
-    /// Makes an array of these numbers that is changed under `lock`, which may protect other things as well.
+    /// Creates an array of these numbers that is changed under `lock`, which may protect other data as well.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -74,8 +75,8 @@ impl<T: Plain> Array<T> {
         Array::filled(numbers, lock.lock_choice())
     }
 
-    /// Makes an array of these numbers without a lock: every number on its own is read, written and updated as one step, a
-    /// slice is not.
+    /// Creates an array of these numbers without a lock: each number is read, written and updated atomically; a slice
+    /// is not.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -83,7 +84,7 @@ impl<T: Plain> Array<T> {
         Array::filled(numbers, ValueLock::Nobody)
     }
 
-    /// Makes an array of `len` zeros, with a lock of its own.
+    /// Creates an array of `len` zeros with its own lock.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -98,7 +99,7 @@ impl<T: Plain> Array<T> {
     }
 
     fn create(len: usize, lock_choice: ValueLock) -> Result<Self> {
-        // A length beyond all memory is one that no memory is found for.
+        // An excessive length fails in the allocation.
         let bytes = len.saturating_mul(2 * size_of::<T>());
         Ok(Array::of(
             Mapping::create(bytes, |state: &ArrayState| state.own.init()).map_err(os("make an array"))?,
@@ -110,18 +111,18 @@ impl<T: Plain> Array<T> {
         Array { state, lock_choice, own_pid: std::process::id(), numbers: PhantomData }
     }
 
-    /// How many numbers there are.
+    /// Returns the number of elements.
     #[inline]
     pub fn len(&self) -> usize {
         self.state.tail_len() / (2 * size_of::<T>())
     }
 
-    /// Whether there are none.
+    /// Returns whether the array is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The number at `index`, without waiting for a lock.
+    /// Returns the number at `index`, without waiting for a lock.
     ///
     /// # Errors
     /// [`Error::IndexOutOfRange`].
@@ -136,20 +137,20 @@ impl<T: Plain> Array<T> {
         }
     }
 
-    /// Sets the number at `index`, as one step, under the lock if there is one.
+    /// Sets the number at `index` atomically, under the lock if there is one.
     ///
     /// # Errors
-    /// [`Error::IndexOutOfRange`], and [`Error::WouldDeadlock`] if the array was given a [`Lock`](crate::ipc::Lock) that this
-    /// thread holds.
+    /// [`Error::IndexOutOfRange`], and [`Error::WouldDeadlock`] if the array was given a [`Lock`](crate::ipc::Lock)
+    /// that this thread holds.
     pub fn set(&self, index: usize, number: T) -> Result<()> {
         let _guard = self.lock_if_any()?;
         number.store(self.atom(self.live(), index)?);
         Ok(())
     }
 
-    /// Replaces the number at `index` by what `change` makes of it, as one step, and returns the new one.
+    /// Replaces the number at `index` by the result of `change`, atomically, and returns the new one.
     ///
-    /// Without a lock, `change` is asked again if another process came between.
+    /// Without a lock, `change` is called again if another process changed the number meanwhile.
     ///
     /// # Errors
     /// As [`set`](Self::set).
@@ -158,22 +159,24 @@ impl<T: Plain> Array<T> {
         Ok(plain::update(self.atom(self.live(), index)?, change))
     }
 
-    /// The numbers of a range as they are at one moment, under the lock if there is one.
+    /// Returns the numbers of a range at one moment, under the lock if there is one.
     ///
     /// # Errors
-    /// [`Error::IndexOutOfRange`] if the range ends behind the array, and as [`set`](Self::set).
+    /// [`Error::IndexOutOfRange`] if the range ends beyond the array, and as [`set`](Self::set).
     pub fn read(&self, range: impl RangeBounds<usize>) -> Result<Vec<T>> {
         let range = self.checked(&range)?;
         let _guard = self.lock_if_any()?;
         Ok(self.copy(self.live())[range].iter().map(T::load).collect())
     }
 
-    /// Sets the numbers of a range, all of them or none: nobody sees a part of it, and a killed writer leaves none.
+    /// Sets the numbers of a range, all of them or none: no process sees a part of the change, and a killed writer
+    /// leaves none.
     ///
-    /// Without a lock it is number by number.
+    /// Without a lock the numbers are set one by one.
     ///
     /// # Errors
-    /// [`Error::LengthMismatch`] if there are not as many `numbers` as the range has, and as [`read`](Self::read).
+    /// [`Error::LengthMismatch`] if the length of `numbers` differs from that of the range, and as
+    /// [`read`](Self::read).
     pub fn write(&self, range: impl RangeBounds<usize>, numbers: &[T]) -> Result<()> {
         let range = self.checked(&range)?;
         if range.len() != numbers.len() {
@@ -184,7 +187,7 @@ impl<T: Plain> Array<T> {
         Ok(())
     }
 
-    /// Changes all numbers as one step: nobody sees a part of it, and a killed writer leaves none.
+    /// Changes all numbers atomically: no process sees a part of the change, and a killed writer leaves none.
     ///
     /// # Errors
     /// [`Error::NoLock`] if the array has no lock, and as [`set`](Self::set).
@@ -193,7 +196,7 @@ impl<T: Plain> Array<T> {
         Ok(self.change(change))
     }
 
-    /// Takes the array's lock, waiting as long as another holds it.
+    /// Acquires the array's lock. Blocks while another thread holds it.
     ///
     /// # Errors
     /// As [`Value::lock`](crate::ipc::Value::lock).
@@ -224,7 +227,7 @@ impl<T: Plain> Array<T> {
         self.state.live.load(Acquire)
     }
 
-    /// The copy that counts while `live` does.
+    /// Returns the copy that is valid for this value of `live`.
     #[inline]
     fn copy(&self, live: u32) -> &[T::Atom] {
         let len = self.len();
@@ -237,7 +240,7 @@ impl<T: Plain> Array<T> {
         self.copy(live).get(index).ok_or(Error::IndexOutOfRange { index, len: self.len() })
     }
 
-    /// A range as start and end that lie in the array.
+    /// Returns a range as start and end, checked to lie in the array.
     fn checked(&self, range: &impl RangeBounds<usize>) -> Result<Range<usize>> {
         let len = self.len();
         let start = match range.start_bound() {
@@ -349,7 +352,7 @@ mod tests {
             })
         }));
         assert!(caught.is_err());
-        // As far as a kill can get: the spare copy is written and not published.
+        // The worst point for a kill: the spare copy is written and not published.
         store_all(array.copy(1), &[9, 9, 9]);
         assert_eq!(array.read(..).expect("given back"), [1, 2, 3]);
         array.write(1..2, &[5]).expect("as long");

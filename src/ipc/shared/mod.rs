@@ -2,9 +2,9 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `value`, `array` | one, and a row |
-//! | `plain` | which numbers can lie there |
-//! | `lock_choice` | the lock that guards them, if any |
+//! | `value`, `array` | one number, and an array of numbers |
+//! | `plain` | the supported types of numbers |
+//! | `value_lock` | the lock that protects them, if any |
 
 pub(crate) mod array;
 pub(crate) mod plain;

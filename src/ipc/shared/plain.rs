@@ -1,23 +1,24 @@
-//! The numbers that can lie in shared memory.
+//! The types of numbers that can be stored in shared memory.
 
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Release};
 use crate::sys::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 use crate::sys::shm::Shared;
 
-/// A number that [`Value`](crate::ipc::Value) and [`Array`](crate::ipc::Array) hold: every integer of 8 to 64 bits, `f32` and `f64`.
+/// A type of number that [`Value`](crate::ipc::Value) and [`Array`](crate::ipc::Array) can hold: every integer of 8 to
+/// 64 bits, `f32` and `f64`.
 ///
-/// Only this crate implements it: what lies in shared memory has a fixed size, is valid whatever its bits are, and holds no
-/// pointer.
+/// Only this crate implements it: data in shared memory must have a fixed size, be valid for all bit patterns, and
+/// contain no pointers.
 pub trait Plain: Bits + Default + PartialEq + std::fmt::Debug + Send + Sync + 'static {}
 
-/// How a number is stored. Not to be named outside of this crate.
+/// How a number is stored. Not nameable outside this crate.
 pub trait Bits: Copy {
     /// An atomic of the number's size.
     type Atom: Shared;
 
     fn load(atom: &Self::Atom) -> Self;
     fn store(self, atom: &Self::Atom);
-    /// Stores `new` if `atom` still holds the very bits of `self`.
+    /// Stores `new` if `atom` still has exactly the bits of `self`.
     fn replace(self, atom: &Self::Atom, new: Self) -> bool;
 }
 
@@ -59,7 +60,7 @@ plain! {
     f64, AtomicU64, f64::to_bits, f64::from_bits;
 }
 
-/// Replaces the number in `atom` by what `change` makes of it, as one step: again if somebody changed it meanwhile.
+/// Replaces the number in `atom` by the result of `change`, atomically: retries if the number changed meanwhile.
 pub(crate) fn update<T: Plain>(atom: &T::Atom, mut change: impl FnMut(T) -> T) -> T {
     loop {
         let old = T::load(atom);

@@ -1,18 +1,18 @@
 //! One number that processes share.
 //!
 //! # State
-//! An atomic of the number's size, and a lock for what takes several steps: the value's own, one that it was given, or
-//! none.
+//! An atomic of the number's size, and a lock for operations of several steps: the value's own, a given one, or none.
 //!
 //! # Ordering
-//! [`Value::get`] sees what was done before the [`Value::set`] or [`Value::update`] that stored what it got.
+//! [`Value::get`] synchronises with the [`Value::set`] or [`Value::update`] that stored the value it returns.
 //!
 //! # Death
-//! A change is one atomic store: it is done or has never happened. A killed holder of the lock hands it on as any other.
+//! A change is one atomic store: it is complete or never happened. A killed holder of the lock hands it on like any
+//! other.
 //!
 //! # Standard
-//! Python `multiprocessing.Value`. Differs: [`Value::update`] is the `+=` that is atomic; reading and writing take no lock;
-//! numbers have Rust's types, so one that does not fit is an error when it is compiled.
+//! Python `multiprocessing.Value`. Differs: [`Value::update`] is an atomic `+=`; reading and writing acquire no lock;
+//! numbers have Rust's types, so one that does not fit is a compile-time error.
 
 use std::fmt;
 
@@ -50,18 +50,18 @@ pub struct Value<T: Plain> {
 }
 
 impl<T: Plain> Value<T> {
-    /// Makes a value with a lock of its own, which its holder may take again.
+    /// Creates a value with its own reentrant lock.
     ///
     /// # Errors
-    /// [`Error::Os`](crate::ipc::Error::Os) if there is no memory or no descriptor for it.
+    /// [`Error::Os`](crate::ipc::Error::Os) if memory or descriptors run out.
     pub fn new(initial: T) -> Result<Self> {
         Value::create(initial, ValueLock::Own)
     }
 
-    /// Makes a value that is changed under `lock`, which may protect other things as well.
+    /// Creates a value that is changed under `lock`, which may protect other data as well.
     ///
-    /// If a holder of `lock` dies, an [`update`](Self::update) may be the one that is told, and tells nobody: who needs to
-    /// know takes the lock itself.
+    /// If a holder of `lock` dies, an [`update`](Self::update) may be the next holder, and it does not report the
+    /// death. Acquire the lock directly if you need to know.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -69,8 +69,8 @@ impl<T: Plain> Value<T> {
         Value::create(initial, lock.lock_choice())
     }
 
-    /// Makes a value without a lock. A [`get`](Self::get) and a [`set`](Self::set) that belong together lose what others
-    /// set between them; an [`update`](Self::update) is atomic all the same.
+    /// Creates a value without a lock. A [`get`](Self::get) followed by a [`set`](Self::set) loses changes made in
+    /// between; an [`update`](Self::update) is still atomic.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -79,7 +79,7 @@ impl<T: Plain> Value<T> {
     }
 
     fn create(initial: T, lock_choice: ValueLock) -> Result<Self> {
-        // Eight bytes whatever the type, so that a value of another type never ends behind the memory.
+        // Eight bytes for any type, so that a value of another type never extends beyond the memory.
         let state =
             Mapping::create(size_of::<u64>(), |state: &ValueState| state.own.init()).map_err(os("make a value"))?;
         let value = Value::of(state, lock_choice);
@@ -96,40 +96,40 @@ impl<T: Plain> Value<T> {
         &self.state.tail_as()[0]
     }
 
-    /// The number: one atomic load. Takes no lock.
+    /// Returns the number: one atomic load. Acquires no lock.
     #[inline]
     pub fn get(&self) -> T {
         T::load(self.atom())
     }
 
-    /// Sets the number: one atomic store. Takes no lock.
+    /// Sets the number: one atomic store. Acquires no lock.
     #[inline]
     pub fn set(&self, number: T) {
         number.store(self.atom());
     }
 
-    /// Replaces the number by what `change` makes of it, as one step, and returns the new one.
+    /// Replaces the number by the result of `change`, atomically, and returns the new one.
     ///
-    /// With a lock, nobody who holds it sees the step in the middle of theirs. Without, `change` is asked again if another
-    /// process came between; with a lock only if that one did not take it.
+    /// With a lock, the update never happens while another thread holds the lock. `change` is called again if another
+    /// process changed the number meanwhile; with a lock, only if that one did not acquire it.
     ///
     /// # Errors
     /// [`Error::WouldDeadlock`](crate::ipc::Error::WouldDeadlock) if the value was given a [`Lock`](crate::ipc::Lock) that this thread
     /// holds.
     ///
     /// # Death
-    /// Whoever is killed in an update has made it or has not: there is nothing between.
+    /// A process killed in an update has made it or not: there is no intermediate state.
     #[inline]
     pub fn update(&self, change: impl FnMut(T) -> T) -> Result<T> {
         let _guard = self.lock_choice.acquire_if_any(&self.state.own, self.own_pid)?;
         Ok(plain::update(self.atom(), change))
     }
 
-    /// Takes the value's lock, waiting as long as another holds it.
+    /// Acquires the value's lock. Blocks while another thread holds it.
     ///
     /// # Errors
-    /// [`Error::NoLock`](crate::ipc::Error::NoLock) if it was made without one, and what [`Lock::acquire`](crate::ipc::Lock::acquire)
-    /// says of a given one.
+    /// [`Error::NoLock`](crate::ipc::Error::NoLock) if it was created without one, and for a given lock the errors of
+    /// [`Lock::acquire`](crate::ipc::Lock::acquire).
     ///
     /// # Standard
     /// Python `with value.get_lock():`.
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn update_is_not_lost_to_a_plain_set() {
-        // The set in the middle takes no lock; the update sees it and asks again.
+        // The set in between acquires no lock; the update detects it and retries.
         let value = Value::new(1).expect("a value");
         let mut asked = Vec::new();
         let last = value.update(|n| {

@@ -1,4 +1,4 @@
-//! The lock of a shared value: its own, one that it was given, or none.
+//! The lock of a shared value: its own, a given one, or none.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::ipc::sync::rlock::{RLock, RLockGuard, RLockState};
 /// Which lock a value or an array has.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum ValueLock {
-    /// None: separate reads and writes of several processes may come between each other.
+    /// None: separate reads and writes of several processes may interleave.
     Nobody,
     /// The lock in the value's own memory.
     Own,
@@ -25,7 +25,7 @@ pub trait AnyLock: Sealed {}
 impl AnyLock for Lock {}
 impl AnyLock for RLock {}
 
-/// Not to be named outside of this crate, so that nobody else implements [`AnyLock`].
+/// Not nameable outside this crate, so that [`AnyLock`] cannot be implemented there.
 pub trait Sealed {
     #[doc(hidden)]
     fn lock_choice(&self) -> ValueLock;
@@ -43,7 +43,7 @@ impl Sealed for RLock {
     }
 }
 
-/// The lock of a value, held. Dropping it gives it back.
+/// The held lock of a value. Dropping it releases the lock.
 #[derive(Debug)]
 #[must_use = "the lock is given back when the guard is dropped"]
 pub struct ValueGuard<'a>(Held<'a>);
@@ -55,8 +55,8 @@ enum Held<'a> {
 }
 
 impl ValueGuard<'_> {
-    /// Whether the holder before this one died with the lock. Single numbers and whole slices are never half written, but
-    /// what it did in several steps may be half done.
+    /// Returns whether the previous holder died with the lock. Single numbers and whole slices are never half written,
+    /// but a change of several steps may be incomplete.
     pub fn abandoned(&self) -> Option<Abandoned> {
         match &self.0 {
             Held::Lock(guard) => guard.abandoned(),
@@ -66,7 +66,7 @@ impl ValueGuard<'_> {
 }
 
 impl ValueLock {
-    /// Takes the lock; `own` is the one in the value's memory.
+    /// Acquires the lock; `own` is the one in the value's memory.
     pub(crate) fn acquire<'a>(&'a self, own: &'a RLockState, own_pid: u32) -> Result<ValueGuard<'a>> {
         let held = match self {
             ValueLock::Nobody => return Err(Error::NoLock),
@@ -80,7 +80,7 @@ impl ValueLock {
         Ok(ValueGuard(held))
     }
 
-    /// Takes the lock if there is one.
+    /// Acquires the lock if there is one.
     pub(crate) fn acquire_if_any<'a>(&'a self, own: &'a RLockState, own_pid: u32) -> Result<Option<ValueGuard<'a>>> {
         match self {
             ValueLock::Nobody => Ok(None),

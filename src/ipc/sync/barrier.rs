@@ -1,29 +1,30 @@
-//! A place where a number of parties wait for each other, round after round.
+//! A barrier at which a fixed number of parties wait for each other, round after round.
 //!
 //! # State
-//! `cycle` is `round << 1 | BROKEN`, the word that all sleep on. Whoever arrives writes `round << 32 | slot` into the first
-//! place of the tail that this round has not used: that is the arrival, and the place's number is its index. Places of
-//! earlier rounds count as free, so that nobody clears them. The last to arrive ends the round: it adds to `cycle` and
-//! wakes everybody in one system call. How the last few rounds ended stands in `outcomes`, for those who wake late.
-//! `cycle` and what belongs to it change under `mutex`, which is never held while a party sleeps or runs an action.
+//! `cycle` is `round << 1 | BROKEN`, the word that all waiters sleep on. An arriving party writes `round << 32 | slot`
+//! into the first place of the tail that this round has not used: that is its arrival, and the place's number is its
+//! index. Places of earlier rounds count as free, so they need no clearing. The last party to arrive ends the round: it
+//! adds to `cycle` and wakes all waiters in one system call. `outcomes` records how the last few rounds ended, for
+//! waiters that wake late. `cycle` and what belongs to it change under `mutex`, which is never held while a party
+//! sleeps or runs an action.
 //!
 //! # Ordering
-//! A place is taken with `AcqRel` and read with `Acquire`, so the last party has seen what all did before they came. A
-//! waiter loads `cycle` with `Acquire` after the last party changed it.
+//! A place is written with `AcqRel` and read with `Acquire`, so the last party sees what all parties did before they
+//! arrived. A waiter loads `cycle` with `Acquire` after the last party changed it.
 //!
 //! # Death
-//! Every change is one store, so an abandoned mutex needs no repair. A party that dies while it waits, or runs the action,
-//! breaks the barrier for the others: they look at each other's slots every 100 ms. Processes that were given the barrier
-//! are known before they start; if one of them dies without having waited, and those who are left are too few for the
-//! round, the barrier breaks as well. Whoever drops its handle has left in order and is no longer counted on.
+//! Every change is one store, so an abandoned mutex needs no repair. A party that dies while it waits, or runs the
+//! action, breaks the barrier for the others: they check each other's slots every 100 ms. Processes that were given the
+//! barrier are known before they start; if one of them dies without having waited, and too few are left for the round,
+//! the barrier breaks as well. A process that drops its handle leaves the barrier and is no longer expected.
 //!
-//! The creator counts as a party from its first wait. Before that it counts as long as it holds its handle and has given
-//! the barrier to fewer processes than there are parties: it has to be one of them then. A process that is given the
-//! barrier after its parent has waited for a dead party's end replaces that party.
+//! The creator counts as a party from its first wait. Before that it counts as long as it holds its handle and has
+//! given the barrier to fewer processes than there are parties: then it must be one of them. A process that is given
+//! the barrier after its parent has waited for a dead party's end replaces that party.
 //!
 //! # Standard
-//! Python `multiprocessing.Barrier`. Differs: the action is passed by the parties, since a closure cannot be shared; no
-//! party is an error (Python accepts it up to 3.13); a killed party breaks the barrier (gh-123899).
+//! Python `multiprocessing.Barrier`. Differs: the action is passed by the parties, since a closure cannot be shared;
+//! zero parties is an error (Python accepts it up to 3.13); a killed party breaks the barrier (gh-123899).
 
 use std::fmt;
 use std::io;
@@ -47,9 +48,9 @@ use crate::sys::shm::{Mapping, shared_layout};
 
 const BROKEN: u32 = 1;
 const ROUND: u32 = 2;
-/// The most parties: each has a word.
+/// Maximum number of parties: each has a word.
 const MAX_PARTIES: u32 = 65_536;
-/// How many rounds a waiter may sleep through and still learn how its own ended.
+/// Number of rounds that a waiter may sleep through and still learn how its own ended.
 const OUTCOMES: usize = 16;
 const COMPLETED: u32 = 1;
 const NO_TIMEOUT: u64 = u64::MAX;
@@ -71,9 +72,9 @@ shared_layout! {
     }
 }
 
-/// A rendezvous of a fixed number of parties.
+/// A barrier for a fixed number of parties.
 ///
-/// A party is a thread that waits; a process counts as one, or as many as it has threads waiting.
+/// A party is a waiting thread; a process counts as one, or as many as it has threads waiting.
 ///
 /// ```
 /// let barrier = ipc_demo::Barrier::new(2)?;
@@ -91,7 +92,7 @@ pub struct Barrier {
     membership: Arc<Membership>,
 }
 
-/// Whether the clones of a handle, together, are counted among the members. Dropping the last of them leaves.
+/// Whether a handle and its clones, together, are counted among the members. Dropping the last of them leaves.
 #[derive(Debug)]
 struct Membership {
     state: Mapping<BarrierState>,
@@ -99,9 +100,9 @@ struct Membership {
     is_member: AtomicBool,
 }
 
-/// Where a party stands after it arrived.
+/// The state of a party after its arrival.
 enum Arrival {
-    /// It waits for others; the value of `cycle` to sleep on.
+    /// It waits for others; holds the value of `cycle` to sleep on.
     Waiting { cycle: u32, index: u32 },
     /// It was the last; the action is to be run before the round ends.
     Last { cycle: u32, index: u32 },
@@ -112,15 +113,15 @@ enum Arrival {
 }
 
 impl Barrier {
-    /// Makes a barrier for `parties`, who wait for each other as long as it takes.
+    /// Creates a barrier for `parties` without a timeout.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for none or more than 65,536; [`Error::Os`] if there is no memory or no descriptor for it.
+    /// [`Error::OutOfRange`] for 0 or more than 65,536 parties; [`Error::Os`] if memory or descriptors run out.
     pub fn new(parties: u32) -> Result<Self> {
         Barrier::create(parties, NO_TIMEOUT)
     }
 
-    /// Makes a barrier for `parties`, who wait at most `timeout` for each other unless they say otherwise.
+    /// Creates a barrier for `parties` with a default timeout for their waits.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -150,31 +151,31 @@ impl Barrier {
         Ok(Barrier { state, process_table, membership: Arc::new(membership) })
     }
 
-    /// How many parties a round takes.
+    /// Returns the number of parties in a round.
     pub fn parties(&self) -> u32 {
-        // Who can write to the memory could write anything; there are never more parties than places.
+        // A process with access to the memory could write anything; there are never more parties than places.
         self.state.parties.load(Relaxed).min(self.state.tail_as::<AtomicU64>().len() as u32)
     }
 
-    /// How many parties wait now.
+    /// Returns the number of parties waiting now.
     pub fn n_waiting(&self) -> u32 {
         let cycle = self.state.cycle.load(Acquire);
         let arrived = self.arrived(cycle / ROUND);
         if cycle & BROKEN != 0 || arrived == self.parties() { 0 } else { arrived }
     }
 
-    /// Whether the barrier is broken: every wait is an error until somebody calls [`reset`](Self::reset).
+    /// Returns whether the barrier is broken: every wait fails until [`reset`](Self::reset) is called.
     pub fn broken(&self) -> bool {
         self.state.cycle.load(Acquire) & BROKEN != 0
     }
 
-    /// Waits until all parties wait, then lets all of them go. Returns this party's place in the order of their arrival,
-    /// from 0: a different one for each of a round.
+    /// Blocks until all parties wait, then releases all of them. Returns this party's index in the order of arrival,
+    /// from 0, which is unique within a round.
     ///
-    /// Waits at most the time that the barrier was made with.
+    /// Waits at most for the barrier's default timeout.
     ///
     /// # Errors
-    /// [`Error::BrokenBarrier`] if the barrier is broken or breaks before all are here.
+    /// [`Error::BrokenBarrier`] if the barrier is broken or breaks before all parties have arrived.
     ///
     /// # Death
     /// A party that dies breaks the barrier for the others, within 100 ms.
@@ -182,9 +183,9 @@ impl Barrier {
         self.wait_until(self.default_deadline(), None::<fn()>)
     }
 
-    /// As [`wait`](Self::wait), with an action that the last to arrive runs before anybody is let go.
+    /// As [`wait`](Self::wait), with an action that the last party to arrive runs before any is released.
     ///
-    /// If the action panics the barrier breaks for the others and the panic goes on here.
+    /// If the action panics, the barrier breaks for the others and the panic continues here.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
@@ -192,8 +193,8 @@ impl Barrier {
         self.wait_until(self.default_deadline(), Some(action))
     }
 
-    /// As [`wait`](Self::wait), but at most `timeout` on the monotonic clock. A wait that takes longer breaks the barrier,
-    /// for everybody.
+    /// As [`wait`](Self::wait), but for at most `timeout` on the monotonic clock. A wait that times out breaks the
+    /// barrier for all parties.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
@@ -201,7 +202,7 @@ impl Barrier {
         self.wait_until(Deadline::after(timeout), None::<fn()>)
     }
 
-    /// Breaks the barrier: all who wait, and all who come, get an error until somebody calls [`reset`](Self::reset).
+    /// Breaks the barrier: all current and future waits fail until [`reset`](Self::reset) is called.
     pub fn abort(&self) {
         let _held = self.state.mutex.hold();
         if !self.broken() {
@@ -209,14 +210,14 @@ impl Barrier {
         }
     }
 
-    /// Makes the barrier as good as new. Who waits gets an error. Members that have died are no longer counted on.
+    /// Resets the barrier to its initial state. Current waits fail. Members that have died are no longer expected.
     pub fn reset(&self) {
         let _held = self.state.mutex.hold();
         let state = &self.state;
         state.members.strike_off(|slot| !self.process_table.is_alive(slot));
         let cycle = state.cycle.load(Relaxed);
         self.outcome_of(cycle / ROUND).store(cycle & !BROKEN, Relaxed);
-        // A broken barrier's word is odd, so adding one ends the round and mends it.
+        // A broken barrier's word is odd, so adding one ends the round and repairs it.
         futex::add_and_wake(&state.cycle, if cycle & BROKEN != 0 { 1 } else { ROUND as u16 }, futex::ALL);
     }
 
@@ -259,7 +260,7 @@ impl Barrier {
         self.complete(cycle).map(|()| Arrival::Ended { index })
     }
 
-    /// Takes the first place that is free in `round`; `None` if there is none, or the round is over.
+    /// Claims the first place that is free in `round`; `None` if there is none, or the round is over.
     fn take_place(&self, round: u32) -> Option<u32> {
         let own = u64::from(round) << 32 | u64::from(self.process_table.me().to_word());
         for (index, place) in (0..).zip(self.places()) {
@@ -285,7 +286,7 @@ impl Barrier {
         self.complete(cycle)
     }
 
-    /// Ends a full round well, unless it was broken or reset.
+    /// Completes a full round, unless it was broken or reset.
     fn complete(&self, cycle: u32) -> Result<()> {
         let _held = self.state.mutex.hold();
         let round = cycle / ROUND;
@@ -313,18 +314,18 @@ impl Barrier {
         }
     }
 
-    /// How a round ended that is no longer the open one.
+    /// Returns how a past round ended.
     fn ended(&self, round: u32) -> Result<()> {
         if self.state.cycle.load(Acquire) == (round * ROUND) | BROKEN {
             return Err(self.cause());
         }
         let outcome = self.outcome_of(round).load(Acquire);
-        // One that has been overwritten is long ago, and a broken barrier does not go on by itself.
+        // An overwritten outcome is long past, and a broken barrier does not continue by itself.
         if outcome == round * ROUND { Err(Error::BrokenBarrier(BreakCause::Reset)) } else { Ok(()) }
     }
 
     fn death_of(&self, slot: ProcessSlot) -> BreakCause {
-        // One that never came to use its handle is known to the family, until its slot goes to another.
+        // A process that never used its handle is known to the process table until its slot is reused.
         BreakCause::Died(self.state.members.pid_of(slot).or_else(|| self.process_table.pid_of(slot)))
     }
 
@@ -332,7 +333,7 @@ impl Barrier {
         Error::BrokenBarrier(BreakCause::from_word(self.state.cause.load(Acquire)))
     }
 
-    /// Breaks the barrier if `cycle` is still the open one.
+    /// Breaks the barrier if `cycle` is still the current one.
     fn break_round(&self, cycle: u32, cause: BreakCause) {
         let _held = self.state.mutex.hold();
         if self.state.cycle.load(Relaxed) == cycle && cycle & BROKEN == 0 {
@@ -346,7 +347,7 @@ impl Barrier {
         futex::set_bits_and_wake_all(&self.state.cycle, BROKEN as u16);
     }
 
-    /// A dead process without which the open `round` cannot end, or nobody.
+    /// Returns a dead process without which the current `round` cannot end.
     fn missing(&self, round: u32) -> Option<ProcessSlot> {
         let arrived = &self.places()[..self.arrived(round) as usize];
         let is_dead = |slot: &ProcessSlot| !self.process_table.is_alive(*slot);
@@ -355,7 +356,7 @@ impl Barrier {
             return Some(dead);
         }
         let dead = self.state.members.slots().find(is_dead)?;
-        // Who lives can still come: as one party, or as the several that it already has waiting.
+        // A living process can still arrive: as one party, or as the several that it already has waiting.
         let creator = ProcessSlot::from_word(self.state.creator.load(Acquire)).filter(|slot| !is_dead(slot));
         let creator_may_come = creator.is_some() && self.state.members.slots().count() < self.parties() as usize;
         let threads_of = |slot: ProcessSlot| arrived_seats().filter(|arrived| *arrived == slot).count().max(1);
@@ -373,19 +374,19 @@ impl Barrier {
         if !is_member.load(Relaxed) {
             self.state.members.add(self.process_table.me())?;
             self.state.members.name(self.process_table.me(), std::process::id());
-            // Behind the membership: counted twice for a moment it is never missed.
+            // After the membership: counted twice for a moment, it is never missed.
             self.state.creator.store(0, Release);
             is_member.store(true, Relaxed);
         }
         Ok(())
     }
 
-    /// One place for each party: round and slot of who was there last.
+    /// One place for each party: round and slot of its last user.
     fn places(&self) -> &[AtomicU64] {
         &self.state.tail_as()[..self.parties() as usize]
     }
 
-    /// How many have arrived in `round`.
+    /// Returns how many parties have arrived in `round`.
     fn arrived(&self, round: u32) -> u32 {
         let is_here = |place: &&AtomicU64| {
             let now = place.load(Acquire);
@@ -399,7 +400,7 @@ impl Barrier {
     }
 }
 
-/// Whether round `one` came before round `other`; rounds are counted with 31 bits.
+/// Returns whether round `one` precedes round `other`; rounds are counted with 31 bits.
 fn is_before(one: u32, other: u32) -> bool {
     let ahead = other.wrapping_sub(one) << 1;
     ahead != 0 && ahead < 1 << 31
@@ -419,8 +420,8 @@ impl Drop for BreaksWhenDropped<'_> {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        // Who panics has not left in order: its process's end counts as a death.
-        // A forked child's copy is no party's.
+        // A panicking process has not left normally: its end counts as a death. A forked child's copy belongs to no
+        // party.
         if thread::panicking() || forked_from().is_some() {
             return;
         }
@@ -441,7 +442,7 @@ impl fmt::Debug for Barrier {
     }
 }
 
-/// No longer counts `slot` for a handle that never came into being, or that its recipient counts itself by now.
+/// Uncounts `slot` for a handle that was never created, or that its recipient counts itself by now.
 fn remove(state: &BarrierState, slot: ProcessSlot) {
     let _held = state.mutex.hold();
     state.members.remove(slot);
@@ -451,7 +452,7 @@ impl Barrier {
     fn counted_for(&self, recipient: ProcessSlot) -> Result<u32> {
         let _held = self.state.mutex.hold();
         let members = &self.state.members;
-        // A party whose death its parent knows is replaced.
+        // A party whose parent knows of its death is replaced.
         if let Some(gone) = members.slots().find(|slot| self.process_table.was_waited_for(*slot)) {
             members.strike_off(|slot| slot == gone);
         }
@@ -483,7 +484,7 @@ mod tests {
         Barrier::new(parties).expect("a barrier")
     }
 
-    /// What `n` threads get from waiting, sorted.
+    /// Returns the results of `n` waiting threads, sorted.
     fn wait_with_threads(barrier: &Barrier, n: usize) -> Vec<u32> {
         let mut indices: Vec<u32> = thread::scope(|scope| {
             let parties: Vec<_> = (0..n).map(|_| scope.spawn(|| barrier.wait().expect("all come"))).collect();
@@ -662,7 +663,7 @@ mod tests {
         for slot in [dead, living] {
             barrier.state.members.add(slot).expect("room");
         }
-        // The second of `living`'s threads is there already: with the creator that makes three.
+        // The second of `living`'s threads has already arrived: with the creator that makes three.
         for place in &barrier.places()[..2] {
             place.store(living.to_word().into(), Relaxed);
         }

@@ -1,4 +1,4 @@
-//! Why a barrier is broken, in words and as a word of shared memory.
+//! Why a barrier is broken, as an enum and as a word of shared memory.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BreakCause {
-    /// A party died, in this process; `None` if its id is no longer known.
+    /// The party in this process died; `None` if its id is no longer known.
     Died(Option<u32>),
-    /// A party waited longer than it wanted to.
+    /// A party's wait timed out.
     TimedOut,
-    /// Somebody called [`Barrier::abort`](crate::ipc::Barrier::abort).
+    /// [`Barrier::abort`](crate::ipc::Barrier::abort) was called.
     Aborted,
     /// The action panicked.
     ActionFailed,
-    /// Somebody called [`Barrier::reset`](crate::ipc::Barrier::reset) while parties waited.
+    /// [`Barrier::reset`](crate::ipc::Barrier::reset) was called while parties waited.
     Reset,
 }
 

@@ -1,27 +1,27 @@
-//! Waiting until somebody says that something has changed.
+//! A condition variable between processes.
 //!
 //! # State
-//! A place for each waiter: FREE -> WAITING -> NOTIFIED -> FREE, with the waiter's slot and the ticket that says since
-//! when it waits. Each waiter sleeps on its own place, so a notification wakes exactly the one it is meant for. Places
-//! change under `table`, a mutex that nobody sleeps with; only a waiter that leaves frees its own place by one store.
+//! A place for each waiter: FREE -> WAITING -> NOTIFIED -> FREE, with the waiter's slot and a ticket that orders the
+//! waits. Each waiter sleeps on its own place, so a notification wakes exactly one waiter. Places change under `table`,
+//! a mutex that is never held asleep; only a leaving waiter frees its own place by one store.
 //!
-//! `lock` is the number of the waiters' lock. It binds while a living process has a place: the first waiter after the
-//! last one has left brings its own lock. That a place is in use says it all, so a killed waiter binds nothing.
+//! `lock` is the number of the waiters' lock. It is binding while a living process has a place: the first waiter after
+//! the last one has left sets its own lock. The places alone determine this, so a killed waiter binds nothing.
 //!
 //! # Ordering
-//! `table` orders everything but a sleeper's look at its own place, which a notification stores in the kernel before it
-//! wakes.
+//! `table` orders everything except a sleeper's check of its own place, which a notification stores in the kernel
+//! before it wakes.
 //!
 //! # Death
-//! The place of a dead waiter is passed over: it eats no notification, and nobody waits for its answer. A notification
-//! whose receiver dies before it holds the lock again goes to the next who waited at that time; sleepers look for such
-//! ones every 100 ms. A waiter whose notifier dies with the lock still in hand is not left to wait for a word that never
-//! comes: one of the waiters takes the lock and returns, and its guard says `abandoned`.
+//! The place of a dead waiter is skipped: it consumes no notification, and no process waits for it. If the receiver of
+//! a notification dies before it holds the lock again, the notification goes to the next waiter of that time; sleepers
+//! check for this every 100 ms. If a notifier dies while holding the lock, its waiters do not wait for a notification
+//! that never comes: one of them acquires the lock and returns, and its guard reports `abandoned`.
 //!
 //! # Standard
-//! Python `multiprocessing.Condition`. Differs: it has no lock of its own but takes the guard of any, as
-//! `std::sync::Condvar` does, so that several conditions can share a lock; that the lock is held is checked when it is
-//! compiled; `notify` does not wait for those it wakes (gh-75158).
+//! Python `multiprocessing.Condition`. Differs: it has no lock of its own but accepts the guard of any, as
+//! `std::sync::Condvar` does, so several conditions can share a lock; holding the lock is checked at compile time;
+//! `notify` does not wait for the waiters it wakes (gh-75158).
 
 use std::fmt;
 use std::time::Duration;
@@ -40,16 +40,16 @@ use crate::sys::shm::{Mapping, shared_layout};
 const FREE: u32 = 0;
 const WAITING: u32 = 1;
 const NOTIFIED: u32 = 2;
-/// The most waiters at once.
+/// Maximum number of waiters at once.
 const PLACES: usize = 1024;
 
 shared_layout! {
     struct Place {
         state: AtomicU32,
         slot: AtomicU32,
-        /// Counts up with every wait: the oldest waiter is notified first.
+        /// Incremented with every wait: the oldest waiter is notified first.
         ticket: AtomicU32,
-        /// Of a notification: the ticket that the next waiter was going to get.
+        /// For a notification: the ticket that the next waiter was going to get.
         stamp: AtomicU32,
     }
 }
@@ -57,17 +57,17 @@ shared_layout! {
 shared_layout! {
     struct ConditionState = b"conditio" {
         table: RobustMutex,
-        /// The number of the lock that waiters give up, 0 before the first.
+        /// The number of the lock that waiters release, 0 before the first.
         lock: AtomicU32,
         next_ticket: AtomicU32,
-        /// Places from here on were never used.
+        /// Places from this index on were never used.
         used: AtomicU32,
         padding: AtomicU32,
         places: [Place; PLACES],
     }
 }
 
-/// A change that processes wait for, under a [`Lock`](crate::ipc::Lock) or an [`RLock`](crate::ipc::RLock).
+/// A condition variable for a [`Lock`](crate::ipc::Lock) or an [`RLock`](crate::ipc::RLock).
 ///
 /// ```
 /// # use std::time::Duration;
@@ -86,10 +86,10 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// Makes a condition that nobody waits for.
+    /// Creates a condition variable.
     ///
     /// # Errors
-    /// [`Error::Os`] if there is no memory or no descriptor for it.
+    /// [`Error::Os`] if memory or descriptors run out.
     pub fn new() -> Result<Self> {
         let init = |state: &ConditionState| state.table.init();
         Condition::of(Mapping::create(0, init).map_err(os("make a condition"))?)
@@ -99,24 +99,25 @@ impl Condition {
         Ok(Condition { state, process_table: ProcessTable::ours()? })
     }
 
-    /// Gives the lock up, waits for a notification, and takes the lock again.
+    /// Releases the lock, blocks until notified, and reacquires the lock.
     ///
-    /// Gives up every level of an [`RLock`](crate::ipc::RLock) and takes them all again. No notification is missed that is made
-    /// after this call began, and none is invented.
+    /// Releases every level of an [`RLock`](crate::ipc::RLock) and reacquires them all. No notification made after this
+    /// call began is missed, and there are no spurious ones.
     ///
     /// # Errors
-    /// [`Error::WrongLock`] if others wait with another lock, [`Error::TooManyWaiters`] above 1,024. The lock is given
-    /// back then.
+    /// [`Error::WrongLock`] if others wait with another lock, [`Error::TooManyWaiters`] above 1,024. The lock is
+    /// released then.
     ///
     /// # Death
-    /// Also returns, within 100 ms, if a process died with the lock in hand: then the guard says so.
+    /// Also returns, within 100 ms, if a process died while holding the lock: then the guard reports it.
     pub fn wait<G: Guard>(&self, guard: G) -> Result<G> {
         self.wait_until(guard, Deadline::NEVER).map(|(guard, _)| guard)
     }
 
-    /// Waits at most `timeout` on the monotonic clock. `false` beside the guard if it passed without a notification.
+    /// As [`wait`](Self::wait), for at most `timeout` on the monotonic clock. The returned flag is `false` if it passed
+    /// without a notification.
     ///
-    /// Taking the lock again may take longer: nobody can hold what another holds.
+    /// Reacquiring the lock may take longer: another process may hold it.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
@@ -124,7 +125,7 @@ impl Condition {
         self.wait_until(guard, Deadline::after(timeout))
     }
 
-    /// Waits until `predicate` is true. It is asked with the lock held: at once, and after every notification.
+    /// Blocks until `predicate` is true. It is called with the lock held: immediately, and after every notification.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
@@ -132,7 +133,7 @@ impl Condition {
         self.wait_for_until(guard, Deadline::NEVER, predicate).map(|(guard, _)| guard)
     }
 
-    /// Waits until `predicate` is true, at most `timeout` in all; beside the guard stands its last answer.
+    /// Blocks until `predicate` is true, for at most `timeout` in all. Also returns its last result.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
@@ -186,15 +187,16 @@ impl Condition {
         }
     }
 
-    /// Notifies the `n` who wait longest, or all if they are fewer, and says how many. With nobody waiting nothing happens.
+    /// Notifies the `n` longest waiting waiters, or all if there are fewer. Returns the number notified. Does nothing
+    /// if none wait.
     ///
-    /// They run when the lock is given back.
+    /// They continue when the lock is released.
     ///
     /// # Errors
     /// [`Error::WrongLock`] if they wait with another lock.
     ///
     /// # System calls
-    /// `futex`, once for each who is notified.
+    /// `futex`, once for each notified waiter.
     pub fn notify<G: Guard>(&self, guard: &G, n: usize) -> Result<usize> {
         check_not_forked()?;
         let number = guard.mutex().number()?;
@@ -211,7 +213,7 @@ impl Condition {
         Ok(waiting.len())
     }
 
-    /// Notifies all who wait, and says how many.
+    /// Notifies all waiters. Returns the number notified.
     ///
     /// # Errors
     /// As [`notify`](Self::notify).
@@ -219,12 +221,12 @@ impl Condition {
         self.notify(guard, usize::MAX)
     }
 
-    /// How many wait now.
+    /// Returns the number of current waiters.
     fn n_waiting(&self) -> usize {
         self.places().iter().filter(|place| self.waits(place)).count()
     }
 
-    /// The places that were ever used.
+    /// Returns the places that were ever used.
     fn places(&self) -> &[Place] {
         let used = self.state.used.load(Acquire) as usize;
         &self.state.places[..used.min(PLACES)]
@@ -238,20 +240,20 @@ impl Condition {
         ProcessSlot::from_word(place.slot.load(Acquire)).is_some_and(|slot| self.process_table.is_alive(slot))
     }
 
-    /// Whether somebody waits with another lock than the one of this number, which would not keep the two apart.
+    /// Returns whether a process waits with a lock other than this one, which would not exclude it.
     fn is_bound_to_another(&self, lock: u32) -> bool {
         let in_use = |place: &Place| place.state.load(Acquire) != FREE && self.lives(place);
         self.state.lock.load(Relaxed) != lock && self.places().iter().any(in_use)
     }
 
-    /// Takes a place, with the lock of number `lock` held.
+    /// Claims a place, with the lock of number `lock` held.
     fn enter(&self, lock: u32) -> Result<&Place> {
         let table = self.state.table.hold();
         if self.is_bound_to_another(lock) {
             return Err(Error::WrongLock);
         }
         self.pass_on_orphans(&table);
-        // Before the place is taken: a place in use always says which lock binds.
+        // Before the place is claimed: a place in use always implies the binding lock.
         self.state.lock.store(lock, Relaxed);
         let used = self.places();
         let is_free = |place: &Place| match place.state.load(Relaxed) {
@@ -275,17 +277,17 @@ impl Condition {
         place.state.load(Acquire) == NOTIFIED && !self.lives(place)
     }
 
-    /// Whether somebody died with a notification.
+    /// Returns whether a process died with a notification.
     fn has_orphans(&self) -> bool {
         self.places().iter().any(|place| self.is_orphan(place))
     }
 
-    /// Gives the notifications of the dead to those who waited at that time.
+    /// Passes the notifications of dead processes to waiters of that time.
     fn pass_on_orphans(&self, _table: &HeldMutex<'_>) {
         let places = self.places();
         for orphan in places.iter().filter(|place| self.is_orphan(place)) {
             let stamp = orphan.stamp.load(Relaxed);
-            // How long before the notification a waiter came; who came after it has the high bit set.
+            // How long before the notification a waiter began; later waiters have the high bit set.
             let age = |place: &&Place| stamp.wrapping_sub(place.ticket.load(Relaxed)).wrapping_sub(1);
             let waited = |place: &&Place| self.waits(place) && age(place) < u32::MAX / 2;
             orphan.state.store(FREE, Release);
@@ -296,7 +298,7 @@ impl Condition {
     }
 }
 
-/// Notifies who waits at `place`, with the table held.
+/// Notifies the waiter at `place`, with the table held.
 fn wake(place: &Place, stamp: u32) {
     place.stamp.store(stamp, Relaxed);
     futex::add_and_wake(&place.state, (NOTIFIED - WAITING) as u16, 1);
@@ -326,7 +328,7 @@ mod tests {
     }
 
     impl Condition {
-        /// Waits until `n` threads wait; without the lock.
+        /// Blocks until `n` threads wait; without the lock.
         fn await_waiters(&self, n: usize) {
             while self.n_waiting() < n {
                 thread::yield_now();
@@ -504,7 +506,7 @@ mod tests {
         assert_eq!(notify().expect("nobody waits"), 0);
     }
 
-    /// Begins a wait as somebody else would.
+    /// Begins a wait as another process would.
     fn enter_as(lock: &Lock, condition: &Condition, slot: ProcessSlot) {
         let guard = lock.acquire().expect("free");
         let place = condition.enter(guard.mutex().number().expect("a number")).expect("a place");
@@ -542,7 +544,7 @@ mod tests {
             let guard = lock.acquire().expect("the waiter gave it up");
             assert_eq!(condition.notify(&guard, 1).expect("the same lock"), 1, "the older one, who lives");
             process_table.release_slot(dead);
-            // One who comes after the notification has no claim to it.
+            // A waiter that begins after the notification has no claim to it.
             let late = condition.enter(guard.mutex().number().expect("a number")).expect("a place");
             drop(guard);
             waiter.join().expect("the heir got it");

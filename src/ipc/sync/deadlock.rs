@@ -1,17 +1,18 @@
-//! Finding those who wait for each other in a ring.
+//! Deadlock detection: finds threads that wait for each other in a cycle.
 //!
 //! # State
 //! Every waiter's record names the lock it waits for and the thread that held it when the waiter last looked (at least
-//! every 100 ms). A ring of such records is a deadlock if each holder began its own wait before the look that saw it
-//! holding, and all still wait: a thread that waits gives nothing back, so all that was seen holds at one moment, now.
-//! A ring whose looks are older than that may be one or not; the next look tells.
+//! every 100 ms). A cycle of such records is a deadlock if each holder began its own wait before the look that saw it
+//! holding, and all still wait: a waiting thread releases nothing, so everything seen holds at one moment, now. A cycle
+//! with older looks may be a deadlock or not; the next look decides.
 //!
 //! # Death
 //! A dead process waits for nothing: its records do not count.
 //!
 //! # Standard
-//! Python has no counterpart. The wait-for graph is that of E. G. Coffman, M. Elphick and A. Shoshani, "System Deadlocks",
-//! 1971; with one lock a waiter it has one edge a node, so a ring of any length is found in linear time.
+//! Python has no counterpart. The wait-for graph is that of E. G. Coffman, M. Elphick and A. Shoshani, "System
+//! Deadlocks", 1971; with one lock per waiter it has one edge per node, so a cycle of any length is found in linear
+//! time.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,7 +22,7 @@ use super::waits::{Record, WaitState};
 use crate::ipc::error::Result;
 use crate::ipc::process::table::ProcessTable;
 
-/// A lock, by the number that it has in all processes of its family.
+/// A lock, identified by the number that it has in all processes of the process table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LockId(pub(crate) u32);
 
@@ -34,31 +35,33 @@ impl fmt::Display for LockId {
 /// One link of a deadlock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
-    /// Who waits.
+    /// The waiting thread.
     pub waiter: Holder,
-    /// The lock it holds, for which the one before it in the ring waits.
+    /// The lock it holds, for which the previous one in the cycle waits.
     pub holds: LockId,
     /// The lock it waits for.
     pub waits_for: LockId,
-    /// Who holds that: the next in the ring.
+    /// The holder of that lock: the next waiter in the cycle.
     pub held_by: Holder,
 }
 
-/// Looks for a deadlock among all processes of the process table: waiters of [`Lock`](crate::ipc::Lock)s and [`RLock`](crate::ipc::RLock)s,
-/// each of which waits for what the next one holds, and the last for what the first holds. Does not wait.
+/// Looks for a deadlock among all processes of the process table: a cycle of waiters of [`Lock`](crate::ipc::Lock)s and
+/// [`RLock`](crate::ipc::RLock)s, each waiting for a lock that the next one holds. Does not block.
 ///
-/// A deadlock is found at the latest 100 ms after it came to be, and what is found was one at the time of the call. It
+/// A deadlock is found at most 100 ms after it arises, and what is found was one at the time of the call. It remains
+/// one until one of its waits times out or one of its processes ends.
 /// stays one until one of its waits times out or one of its processes ends.
 ///
 /// # Errors
-/// What keeps this process from having a family.
+/// The error that kept this process from joining a process table.
 pub fn find_deadlock() -> Result<Option<Vec<Wait>>> {
     let process_table = ProcessTable::ours()?;
     let is_alive = |record: &Record| WaitState::slot_of(record).is_some_and(|slot| process_table.is_alive(slot));
     let places = || process_table.waits().iter().enumerate();
     let (places, records): (Vec<usize>, Vec<Record>) =
         places().filter_map(|(place, wait)| Some((place, wait.read().filter(is_alive)?))).unzip();
-    // Who still waits now waited all the time since its record was read, so all of the ring was true together.
+    // A thread that still waits now has waited ever since its record was read, so the whole cycle existed at one
+    // moment.
     let still_waits = |&link: &usize| {
         let now = process_table.waits()[places[link]].read();
         now.is_some_and(|now| now.is_same_wait(&records[link]))
@@ -67,14 +70,14 @@ pub fn find_deadlock() -> Result<Option<Vec<Wait>>> {
     Ok(ring.map(|ring| describe(&records, &ring)))
 }
 
-/// Indices of records that form a ring, in its order.
+/// Returns the indices of records that form a cycle, in its order.
 fn ring_among(records: &[Record]) -> Option<Vec<usize>> {
     let by_thread: HashMap<u32, usize> = records.iter().enumerate().map(|(at, record)| (record.thread(), at)).collect();
     let next = |at: usize| {
         let next = *by_thread.get(&records[at].holder)?;
         (records[next].begun_ns <= records[at].looked_ns).then_some(next)
     };
-    // Which walk came by a record: a walk that meets its own trace has found a ring.
+    // Marks which walk visited a record: a walk that meets its own mark has found a cycle.
     let mut walked = vec![None; records.len()];
     for first in 0..records.len() {
         let mut at = first;
@@ -143,7 +146,7 @@ mod tests {
 
     #[test]
     fn look_from_before_the_holder_waited_proves_nothing() {
-        // 2 began to wait at 5, after 1 had looked: by then it may have given back what 1 saw it hold.
+        // 2 began to wait at 5, after 1 had looked: by then it may have released what 1 saw it hold.
         assert_eq!(ring(&[record(1, 2, 1, 4), record(2, 1, 5, 6)]), None);
         assert_eq!(ring(&[record(1, 2, 1, 5), record(2, 1, 5, 6)]), Some(vec![1, 2]));
     }

@@ -1,20 +1,20 @@
-//! A flag that processes wait for.
+//! A flag that processes can wait for.
 //!
 //! # State
-//! One word: `generation << 2 | WAITING | SET`. Setting adds SET; if WAITING stands it does so in the kernel and wakes all
-//! sleepers in the same system call. Clearing begins the next generation, with neither. A waiter returns when it sees SET
-//! or another generation than the one it began in: an event that was set and cleared since has happened all the same.
+//! One word: `generation << 2 | WAITING | SET`. Setting adds SET; if WAITING is set it does so in the kernel and wakes
+//! all sleepers in the same system call. Clearing begins the next generation, with neither. A waiter returns when it
+//! sees SET or a generation other than the one it began in: an event that was set and cleared since counts as set.
 //!
 //! # Ordering
-//! What was done before [`Event::set`] is seen by whoever it lets go.
+//! Everything before [`Event::set`] is visible to the waiters that it wakes.
 //!
 //! # Death
-//! The word has one writer at a time or none: a killed process has set the event and woken everybody, or has done
-//! neither. A killed waiter leaves no trace, and nobody waits for its answer.
+//! The word has at most one writer at a time: a killed process has either set the event and woken all waiters, or done
+//! neither. A killed waiter leaves no trace, and no process waits for it.
 //!
 //! # Standard
-//! Python `multiprocessing.Event`. Differs: `set` directly followed by `clear` lets every waiter go (gh-95826), and `set`
-//! takes no lock, so a signal handler may call it (gh-126434).
+//! Python `multiprocessing.Event`. Differs: `set` directly followed by `clear` releases every waiter (gh-95826), and
+//! `set` acquires no lock, so a signal handler may call it (gh-126434).
 
 use std::fmt;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::sys::futex;
 use crate::sys::shm::{Mapping, shared_layout};
 
 const SET: u32 = 1;
-/// Somebody may sleep.
+/// A process may be asleep.
 const WAITING: u32 = 2;
 const GENERATION: u32 = 4;
 
@@ -39,7 +39,7 @@ shared_layout! {
     }
 }
 
-/// A flag that is set and cleared by anybody, and waited for by anybody.
+/// A flag that any process can set, clear and wait for.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -57,24 +57,24 @@ pub struct Event {
 }
 
 impl Event {
-    /// Makes an event that is not set.
+    /// Creates an event that is not set.
     ///
     /// # Errors
-    /// [`Error::Os`](crate::ipc::Error::Os) if there is no memory or no descriptor for it.
+    /// [`Error::Os`](crate::ipc::Error::Os) if memory or descriptors run out.
     pub fn new() -> Result<Self> {
         Ok(Event { state: Mapping::create(0, |_| Ok(())).map_err(os("make an event"))? })
     }
 
-    /// Whether the event is set; it may be otherwise by the time this returns.
+    /// Returns whether the event is set; the state may change before this returns.
     #[inline]
     pub fn is_set(&self) -> bool {
         self.state.word.load(Acquire) & SET != 0
     }
 
-    /// Sets the event and lets everybody go who waits for it. Waits for nobody, and may be called in a signal handler.
+    /// Sets the event and wakes all waiters. Does not block, and may be called in a signal handler.
     ///
     /// # System calls
-    /// `futex`, only if somebody may sleep.
+    /// `futex`, only if a process may be asleep.
     #[inline]
     pub fn set(&self) {
         let word = &self.state.word;
@@ -85,13 +85,13 @@ impl Event {
                 Err(other) => now = other,
             }
         }
-        // Who finds it set has nobody to wake: the one who set it did so, in one step.
+        // If it is already set there is no one to wake: the setter did so, in one step.
         if now & SET == 0 {
             futex::set_bits_and_wake_all(word, SET as u16);
         }
     }
 
-    /// Clears the event: waits that begin now wait. Those that began before it was set are on their way out.
+    /// Clears the event: later waits block. Waits that began before it was set still return.
     #[inline]
     pub fn clear(&self) {
         let word = &self.state.word;
@@ -105,7 +105,7 @@ impl Event {
         }
     }
 
-    /// Waits until the event is set. Returns at once if it is.
+    /// Blocks until the event is set. Returns immediately if it is.
     ///
     /// # System calls
     /// `futex`, only if it is not set.
@@ -113,9 +113,9 @@ impl Event {
         self.wait_until(|| Deadline::NEVER);
     }
 
-    /// Waits until the event is set, at most `timeout` on the monotonic clock, and says whether it was.
+    /// Blocks until the event is set, for at most `timeout` on the monotonic clock. Returns whether it was.
     ///
-    /// `Duration::ZERO` only looks.
+    /// `Duration::ZERO` only checks.
     ///
     /// # Standard
     /// Python `Event.wait(timeout)`. Differs: `true` also if the event was cleared again before this waiter ran.
@@ -242,7 +242,7 @@ mod tests {
             for _ in 0..2 {
                 scope.spawn(|| each_round(&|| event.set()));
             }
-            // That somebody may sleep is what makes a set ask the kernel.
+            // A possible sleeper is what makes `set` call the kernel.
             let waiter = scope.spawn(|| {
                 let mut woken = 0;
                 for _ in 0..ROUNDS {

@@ -1,8 +1,8 @@
-//! Who holds a mutex, to tell whoever waits for it.
+//! The holder of a mutex, for diagnosis by its waiters.
 //!
 //! # Death
-//! A dead holder is none: the mutex is handed on. One that was stopped (SIGSTOP, Ctrl-Z, a debugger) is not dead and keeps
-//! what it holds until it goes on or is killed; this is where that can be seen.
+//! A dead process is not a holder: the mutex is handed on. A stopped one (SIGSTOP, Ctrl-Z, a debugger) is not dead and
+//! keeps what it holds until it continues or is killed; [`Holder::is_stopped`] shows this.
 
 use std::fmt;
 
@@ -21,13 +21,14 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Who holds a mutex now; `None` if nobody does, or the holder is gone before it is asked for its process.
+    /// Returns the current holder of a mutex; `None` if it is free, or if the holder is gone before its process can be
+    /// looked up.
     pub(crate) fn of(mutex: &RobustMutex) -> Option<Self> {
         let thread = mutex.owner_tid()?;
         Task::of(thread).map(|task| Holder { pid: task.pid, thread })
     }
 
-    /// Whether it is stopped, by a signal or by a debugger: it gives nothing back until it goes on or dies.
+    /// Returns whether it is stopped, by a signal or by a debugger: it releases nothing until it continues or dies.
     ///
     /// # System calls
     /// Reads `/proc`; `false` where there is none.
@@ -42,7 +43,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The holder of a mutex as a field of what the mutex is a part of.
+/// The holder of a mutex, as a debug field of the object that contains the mutex.
 pub(crate) struct HeldBy<'a>(pub(crate) &'a RobustMutex);
 
 impl fmt::Debug for HeldBy<'_> {

@@ -1,22 +1,22 @@
 //! A mutual exclusion lock between processes that survives the death of its holder.
 //!
 //! # State
-//! A robust mutex and the process id of its holder, see `mutex`. Who has to wait is on record for
+//! A robust mutex and the process id of its holder, see `mutex`. Waiters are recorded for
 //! [`find_deadlock`](crate::ipc::find_deadlock).
 //!
 //! # Ordering
-//! The mutex orders everything that its holders do, as every pthread mutex.
+//! Unlock happens-before the next lock.
 //!
 //! # Death
-//! When the holder dies, by exit or by kill, the kernel hands the lock to the next in line at once, and the guard says
-//! so: [`LockGuard::abandoned`]. Whoever is killed while waiting leaves no trace.
+//! When the holder dies, by exit or by kill, the kernel immediately hands the lock to the next in line, and the guard
+//! reports it: [`LockGuard::abandoned`]. A process killed while waiting leaves no trace.
 //!
-//! A holder that is stopped (SIGSTOP, Ctrl-Z) is not dead and keeps the lock. Who waits with a timeout gets it, and
-//! [`Lock::holder`] and `{lock:?}` say who has the lock and that it is stopped.
+//! A stopped holder (SIGSTOP, Ctrl-Z) is not dead and keeps the lock. Waits with a timeout still time out, and
+//! [`Lock::holder`] and `{lock:?}` show the holder and that it is stopped.
 //!
 //! # Standard
-//! Python `multiprocessing.Lock`. Differs: it is given back by dropping a guard, so it cannot be released by who does not
-//! hold it; a killed holder does not keep it for ever; a thread that would wait for itself gets an error.
+//! Python `multiprocessing.Lock`. Differs: it is released by dropping a guard, so only its holder can release it; a
+//! killed holder does not keep it; a thread that would wait for itself gets an error.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -56,9 +56,9 @@ pub struct Lock {
     own_pid: u32,
 }
 
-/// The lock, held. Dropping it gives the lock back.
+/// A held [`Lock`]. Dropping the guard releases the lock.
 ///
-/// Stays in the thread that took it: a lock belongs to a thread.
+/// It cannot be sent to another thread: a lock belongs to the thread that acquired it.
 #[derive(Debug)]
 #[must_use = "the lock is given back when the guard is dropped"]
 pub struct LockGuard<'a> {
@@ -68,10 +68,10 @@ pub struct LockGuard<'a> {
 }
 
 impl Lock {
-    /// Makes a free lock.
+    /// Creates a free lock.
     ///
     /// # Errors
-    /// [`Error::Os`] if there is no memory or no descriptor for it.
+    /// [`Error::Os`] if memory or descriptors run out.
     pub fn new() -> Result<Self> {
         Ok(Lock::of(Mapping::create(0, |state: &LockState| state.mutex.init()).map_err(os("make a lock"))?))
     }
@@ -80,16 +80,16 @@ impl Lock {
         Lock { state, own_pid: std::process::id() }
     }
 
-    /// Takes the lock, waiting as long as another holds it.
+    /// Acquires the lock. Blocks while another thread holds it.
     ///
     /// # Errors
-    /// [`Error::WouldDeadlock`] if this thread holds it already, [`Error::TooManyLocks`] if it holds 2,000 others.
+    /// [`Error::WouldDeadlock`] if this thread already holds it, [`Error::TooManyLocks`] if it holds 2,000 others.
     ///
     /// # Death
-    /// If the holder dies the wait ends at once: the guard says [`abandoned`](LockGuard::abandoned).
+    /// If the holder dies the wait ends immediately: the guard reports it as [`abandoned`](LockGuard::abandoned).
     ///
     /// # System calls
-    /// `futex`, only if another holds the lock.
+    /// `futex`, only if another thread holds the lock.
     #[inline]
     pub fn acquire(&self) -> Result<LockGuard<'_>> {
         check_not_forked()?;
@@ -105,7 +105,7 @@ impl Lock {
         Ok(self.held(locked)?.expect("a wait without end ends with the lock"))
     }
 
-    /// Takes the lock if nobody holds it; `None` if somebody does, this thread included. Does not wait.
+    /// Acquires the lock if it is free; `None` if it is held, by this thread or another. Does not block.
     ///
     /// # Errors
     /// [`Error::TooManyLocks`] if this thread holds 2,000 others.
@@ -113,19 +113,20 @@ impl Lock {
     pub fn try_acquire(&self) -> Result<Option<LockGuard<'_>>> {
         check_not_forked()?;
         match self.state.mutex.try_lock()? {
-            // Who does not wait does not wait for itself.
+            // A non-blocking attempt does not wait for itself.
             Locked::WouldDeadlock => Ok(None),
             locked => self.held(locked),
         }
     }
 
-    /// Takes the lock, waiting at most `timeout` on the monotonic clock. `None` if it passed; `Duration::ZERO` tries once.
+    /// Acquires the lock, blocking for at most `timeout` on the monotonic clock. Returns `None` on timeout;
+    /// `Duration::ZERO` tries once.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire).
     ///
     /// # Standard
-    /// Python `Lock.acquire(timeout=…)`. Differs: gives a guard, not a bool.
+    /// Python `Lock.acquire(timeout=…)`. Differs: returns a guard, not a bool.
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<LockGuard<'_>>> {
         check_not_forked()?;
         if timeout.is_zero() {
@@ -135,7 +136,7 @@ impl Lock {
         }
     }
 
-    /// Takes the lock, runs `critical_section`, and gives the lock back, also if it panics.
+    /// Acquires the lock, runs `critical_section`, and releases the lock, even on panic.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire).
@@ -144,12 +145,12 @@ impl Lock {
         Ok(critical_section(&guard))
     }
 
-    /// The process that holds the lock, for diagnosis: it may be another by the time this returns.
+    /// Returns the process that holds the lock, for diagnosis: it may change before this returns.
     pub fn holder_pid(&self) -> Option<u32> {
         self.state.mutex.holder_pid()
     }
 
-    /// Who holds the lock, for diagnosis: it may be another by the time this returns.
+    /// Returns the holder of the lock, for diagnosis: it may change before this returns.
     ///
     /// ```
     /// let lock = ipc_demo::Lock::new()?;
@@ -166,15 +167,15 @@ impl Lock {
         self.state.mutex.holder()
     }
 
-    /// The lock's number, the same in all processes of the process table: how a deadlock names it.
+    /// Returns the lock's number, the same in all processes of the process table, by which a deadlock names it.
     ///
     /// # Errors
-    /// What keeps this process from having a family.
+    /// The error that kept this process from joining a process table.
     pub fn id(&self) -> Result<LockId> {
         self.state.mutex.number().map(LockId)
     }
 
-    /// Whether the last holder died with the lock and nobody has taken it since.
+    /// Returns whether the last holder died with the lock and it has not been acquired since.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.state.mutex.is_abandoned()
     }
@@ -187,7 +188,7 @@ impl Lock {
         }
     }
 
-    /// The guard of who has just taken the mutex.
+    /// Creates the guard for a mutex that was just acquired.
     #[inline]
     fn guard(&self, abandoned: bool) -> LockGuard<'_> {
         let abandoned = self.state.mutex.taken_by(self.own_pid, abandoned);
@@ -196,7 +197,7 @@ impl Lock {
 }
 
 impl LockGuard<'_> {
-    /// Whether the holder before this one died with the lock. What it was changing may be half done: look at it first.
+    /// Returns whether the previous holder died with the lock. The protected data may be inconsistent: check it first.
     pub fn abandoned(&self) -> Option<Abandoned> {
         self.abandoned
     }
@@ -206,7 +207,7 @@ impl Drop for LockGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         if forked_from().is_some() {
-            // A copy: the thread that holds the lock is the parent's.
+            // A forked copy: the lock belongs to a thread of the parent.
             return;
         }
         self.lock.state.mutex.unlock();
@@ -227,7 +228,7 @@ impl<'a> Suspend for LockGuard<'a> {
     }
 
     fn suspend(self) -> &'a Lock {
-        // Dropping the guard gives the lock back.
+        // Dropping the guard releases the lock.
         self.lock
     }
 

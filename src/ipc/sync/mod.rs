@@ -1,12 +1,12 @@
-//! Waiting for each other: locks, and everything else that processes wait at.
+//! Synchronisation: locks and all other objects that processes wait for.
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `lock`, `rlock` | locks; what they share is `mutex` |
-//! | `holder`, `waits`, `deadlock` | who holds a lock, who waits for it, and who waits in a ring |
-//! | `semaphore`, `owned_semaphore` | permits; those of the second come back from the dead |
-//! | `event`, `condition` | a flag; a change of something |
-//! | `barrier`, `cause` | a place to meet, and why it is broken |
+//! | `holder`, `waits`, `deadlock` | the holder of a lock, the threads waiting for it, and deadlock detection |
+//! | `semaphore`, `owned_semaphore` | counting semaphores; the second recovers permits of dead processes |
+//! | `event`, `condition` | a flag; a condition variable |
+//! | `barrier`, `break_cause` | a barrier, and why it is broken |
 
 pub(crate) mod barrier;
 pub(crate) mod break_cause;

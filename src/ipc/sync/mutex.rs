@@ -1,13 +1,13 @@
-//! What `Lock` and `RLock` have in common: a robust mutex, the name of its holder, and the record of who waits for it.
+//! The common part of `Lock` and `RLock`: a robust mutex, its holder's process id, and the record of its waiters.
 //!
 //! # State
-//! Beside the mutex stands the process id of the holder, for diagnosis. The id is written after the mutex is taken and
-//! cleared before it is given back, so it may lag behind by an instruction and never decides anything. The lock's number
-//! in its family is given when it is first asked for: when somebody has to wait.
+//! Next to the mutex stands the process id of the holder, for diagnosis. It is written after the mutex is acquired and
+//! cleared before it is released, so it may lag by an instruction and never decides anything. The lock gets its number
+//! in the process table when it is first needed: when a thread has to wait.
 //!
 //! # Death
-//! When the holder dies, by exit or by kill, the kernel hands the mutex to the next in line at once. A stopped one is not
-//! dead, see [`Holder`].
+//! When the holder dies, by exit or by kill, the kernel immediately hands the mutex to the next in line. A stopped
+//! holder is not dead, see [`Holder`].
 
 use std::io;
 
@@ -21,15 +21,15 @@ use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::sys::robust::{self, Locked, RobustMutex};
 use crate::sys::shm::shared_layout;
 
-/// The most locks that one thread may hold. The kernel hands on 2,048 robust mutexes of a thread that ends; the rest is for
-/// those that the library itself holds for a moment, inside a queue or a barrier.
+/// Maximum number of locks that one thread may hold. The kernel hands on 2,048 robust mutexes of a thread that ends;
+/// the rest is reserved for those that the library itself holds briefly, inside a queue or a barrier.
 pub(crate) const MOST_HELD: u32 = 2_000;
 
 /// This thread holds [`MOST_HELD`] locks, and this one is not among them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct HoldsTooMany;
 
-/// What an attempt to take a lock gives.
+/// Outcome of a lock attempt.
 pub(crate) type Attempt = std::result::Result<Locked, HoldsTooMany>;
 
 impl From<HoldsTooMany> for Error {
@@ -46,33 +46,34 @@ shared_layout! {
     }
 }
 
-/// The holder before this one died with the lock: what the lock protects may be half changed.
+/// The previous holder died with the lock: the protected data may be inconsistent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abandoned {
-    /// The process id of the dead holder; `None` if it died before it could write it down.
+    /// The process id of the dead holder; `None` if it died before recording it.
     pub pid: Option<u32>,
 }
 
 impl MutexState {
-    /// Makes zeroed memory a free mutex.
+    /// Initialises zeroed memory as a free mutex.
     pub(crate) fn init(&self) -> io::Result<()> {
         self.mutex.init()
     }
 
-    /// Takes the mutex if it is free.
+    /// Acquires the mutex if it is free.
     #[inline]
     pub(crate) fn try_lock(&self) -> Attempt {
         if robust::held_by_this_thread() < MOST_HELD { Ok(self.mutex.try_lock_unless_own()) } else { self.refuse() }
     }
 
-    /// What a thread gets that holds [`MOST_HELD`] locks: one more would stay locked if the thread died with them.
+    /// The outcome for a thread that holds [`MOST_HELD`] locks: one more would stay locked if the thread died with
+    /// them.
     #[cold]
     fn refuse(&self) -> Attempt {
         let is_own = self.mutex.owner_tid() == Some(robust::own_tid());
         if is_own { Ok(Locked::WouldDeadlock) } else { Err(HoldsTooMany) }
     }
 
-    /// Takes the mutex, waiting until `deadline`.
+    /// Acquires the mutex, blocking until `deadline`.
     #[inline]
     pub(crate) fn lock(&self, deadline: impl FnOnce() -> Deadline) -> Attempt {
         match self.try_lock()? {
@@ -83,7 +84,7 @@ impl MutexState {
 
     #[cold]
     fn wait(&self, deadline: Deadline) -> Locked {
-        // Who cannot be recorded waits all the same: the record is for whoever looks for a deadlock.
+        // A thread that cannot be recorded waits all the same: the record is only for deadlock detection.
         let waiting = self.number().ok().and_then(Waiting::begin);
         loop {
             if let Some(waiting) = &waiting {
@@ -96,7 +97,7 @@ impl MutexState {
         }
     }
 
-    /// Notes the new holder, and says who died with the lock if it was got `abandoned`.
+    /// Records the new holder, and returns the dead one if the mutex was `abandoned`.
     #[inline]
     pub(crate) fn taken_by(&self, pid: u32, abandoned: bool) -> Option<Abandoned> {
         let dead = abandoned.then(|| Abandoned { pid: self.holder_pid() });
@@ -104,7 +105,7 @@ impl MutexState {
         dead
     }
 
-    /// Gives the mutex back, as the thread that owns it.
+    /// Releases the mutex, as the thread that owns it.
     #[inline]
     pub(crate) fn unlock(&self) {
         self.holder_pid.store(0, Relaxed);
@@ -112,27 +113,27 @@ impl MutexState {
         debug_assert!(was_ours, "a guard stays in the thread that took the lock");
     }
 
-    /// The process that holds the mutex; it may be another by the time this returns.
+    /// Returns the process that holds the mutex; it may change before this returns.
     pub(crate) fn holder_pid(&self) -> Option<u32> {
         Some(self.holder_pid.load(Relaxed)).filter(|pid| *pid != 0)
     }
 
-    /// The thread that holds the mutex; it may be another by the time this returns.
+    /// Returns the thread that holds the mutex; it may change before this returns.
     pub(crate) fn holder(&self) -> Option<Holder> {
         Holder::of(&self.mutex)
     }
 
-    /// The same as a field of the lock.
+    /// Returns the holder as a debug field of the lock.
     pub(crate) fn held_by(&self) -> HeldBy<'_> {
         HeldBy(&self.mutex)
     }
 
-    /// Whether the last holder died with the mutex and nobody has taken it since.
+    /// Returns whether the last holder died with the mutex and it has not been acquired since.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.mutex.is_abandoned()
     }
 
-    /// The mutex's number, the same in every process of the process table and no other lock's. Never 0.
+    /// Returns the mutex's number, unique among locks and the same in every process of the process table. Never 0.
     pub(crate) fn number(&self) -> Result<u32> {
         let known = self.number.load(Acquire);
         if known != 0 {
@@ -143,29 +144,29 @@ impl MutexState {
     }
 }
 
-/// A lock that is held: what [`Condition`](crate::ipc::Condition) gives up while it waits, and takes again.
+/// A held lock, which [`Condition`](crate::ipc::Condition) releases while it waits, and reacquires.
 ///
-/// Implemented by [`LockGuard`](crate::ipc::LockGuard) and [`RLockGuard`](crate::ipc::RLockGuard), and by nobody else.
+/// Implemented by [`LockGuard`](crate::ipc::LockGuard) and [`RLockGuard`](crate::ipc::RLockGuard) only.
 pub trait Guard: Suspend {}
 
-/// How a guard is given up and taken again; not to be named outside of this crate, so that it cannot be implemented there.
+/// How a guard is released and reacquired; not nameable outside this crate, so it cannot be implemented there.
 pub trait Suspend: Sized {
-    /// The lock, and what it takes to hold it again as before.
+    /// The lock, and what is needed to hold it again as before.
     type Suspended: Copy;
 
-    /// The mutex of the lock.
+    /// Returns the mutex of the lock.
     fn mutex(&self) -> &MutexState;
 
-    /// The same, while the lock is given up.
+    /// The same, while the lock is released.
     fn mutex_of(suspended: &Self::Suspended) -> &MutexState;
 
-    /// Gives the lock up, however often this thread holds it.
+    /// Releases the lock, however often this thread holds it.
     fn suspend(self) -> Self::Suspended;
 
-    /// Takes the lock as it was held.
+    /// Reacquires the lock as it was held.
     fn resume(suspended: Self::Suspended) -> Result<Self>;
 
-    /// Whether the holder before died with the lock.
+    /// Returns whether the previous holder died with the lock.
     fn was_abandoned(&self) -> bool;
 }
 

@@ -1,24 +1,26 @@
-//! A semaphore whose permits know their holder, so that those of a dead one come back.
+//! A semaphore whose permits record their holder, so that those of a dead process are recovered.
 //!
 //! # State
-//! One word a permit: 0, or the slot of the process that holds it. Nothing else says how many are free: it is counted.
-//! `turn` is `joins << 1 | WAITING`, the word that sleepers sleep on: who finds no permit joins with one CAS and looks
-//! again before it sleeps. A release clears its permit's word; if it then sees WAITING it changes `turn` and wakes one
-//! sleeper in one system call. If nobody slept it takes WAITING away, unless somebody joined meanwhile.
+//! One word per permit: 0, or the slot of the process that holds it. The number of free permits is not stored but
+//! counted. `turn` is `joins << 1 | WAITING`, the word that sleepers sleep on: a waiter that finds no permit joins with
+//! one CAS and looks again before it sleeps. A release clears its permit's word; if it then sees WAITING it changes
+//! `turn` and wakes one sleeper in one system call. If there was no sleeper it clears WAITING, unless another waiter
+//! joined meanwhile.
 //!
 //! # Ordering
-//! A permit is cleared with `SeqCst` before `turn` is read, and `turn` is joined with `SeqCst` before the permits are read
-//! again: either the release sees the sleeper, or the sleeper the permit. The same pair of accesses makes what was done
-//! with a permit visible to whoever takes it next.
+//! A permit is cleared with `SeqCst` before `turn` is read, and `turn` is joined with `SeqCst` before the permits are
+//! read again: either the release sees the sleeper, or the sleeper the permit. The same pair of accesses makes
+//! everything done with a permit visible to its next holder.
 //!
 //! # Death
-//! A permit whose holder is dead counts as free, and whoever needs it takes it over by one CAS: there is nothing to repair.
-//! Sleepers look for such permits every 100 ms; that also finds the permit of a process that was killed between clearing
-//! it and waking somebody, or woken and killed before it took one. A killed waiter leaves no trace.
+//! A permit whose holder is dead counts as free, and a process that needs it takes it over by one CAS: nothing needs
+//! repair. Sleepers look for such permits every 100 ms; that also finds the permit of a process that was killed between
+//! clearing it and the wake-up, or killed after being woken but before it acquired one. A killed waiter leaves no
+//! trace.
 //!
 //! # Standard
-//! Python's `multiprocessing.Semaphore` with a `with` statement. Differs: a permit is a guard, so there is no release by
-//! others and none too many; a killed holder does not keep its permits (as with `SEM_UNDO` of `semop(2)`).
+//! Python's `multiprocessing.Semaphore` with a `with` statement. Differs: a permit is a guard, so only its holder can
+//! release it, and only once; a killed holder does not keep its permits (as with `SEM_UNDO` of `semop(2)`).
 
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
@@ -35,10 +37,10 @@ use crate::sys::futex;
 use crate::sys::shm::{Mapping, shared_layout};
 
 const FREE: u32 = 0;
-/// Somebody may sleep.
+/// A process may be asleep.
 const WAITING: u32 = 1;
 const JOIN: u32 = 2;
-/// The most permits: each has a word of its own, and looking for a free one reads them all.
+/// Maximum number of permits: each has its own word, and a search for a free one reads them all.
 const MAX_PERMITS: u32 = 65_536;
 
 shared_layout! {
@@ -48,7 +50,7 @@ shared_layout! {
     }
 }
 
-/// A fixed number of permits, each held by one process at a time, and free again when its holder dies.
+/// A fixed number of permits. Each is held by one process at a time, and becomes free when its holder dies.
 ///
 /// ```
 /// let car_park = ipc_demo::OwnedSemaphore::new(2)?;
@@ -62,11 +64,11 @@ shared_layout! {
 pub struct OwnedSemaphore {
     state: Mapping<OwnedSemaphoreState>,
     process_table: &'static ProcessTable,
-    /// Where to look first: the permit that this handle took last.
+    /// Where to look first: the permit that this handle last acquired.
     hint: AtomicUsize,
 }
 
-/// A permit, held by this process. Dropping it gives it back.
+/// A permit held by this process. Dropping it releases it.
 #[derive(Debug)]
 #[must_use = "the permit is given back when this is dropped"]
 pub struct Permit<'a> {
@@ -75,10 +77,10 @@ pub struct Permit<'a> {
 }
 
 impl OwnedSemaphore {
-    /// Makes a semaphore with `permits` free permits.
+    /// Creates a semaphore with `permits` free permits.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for none or more than 65,536; [`Error::Os`] if there is no memory or no descriptor for it.
+    /// [`Error::OutOfRange`] for 0 or more than 65,536; [`Error::Os`] if memory or descriptors run out.
     pub fn new(permits: u32) -> Result<Self> {
         if !(1..=MAX_PERMITS).contains(&permits) {
             let given = permits.into();
@@ -97,14 +99,14 @@ impl OwnedSemaphore {
         self.state.tail_as()
     }
 
-    /// Takes a permit, waiting until one is free.
+    /// Acquires a permit. Blocks until one is free.
     ///
     /// # Panics
-    /// In a process forked from the one that made the handle, as every operation here; there a copied permit's drop does
-    /// nothing.
+    /// In a process forked from the one that created the handle, as every operation here; dropping a copied permit
+    /// there does nothing.
     ///
     /// # Death
-    /// A permit whose holder dies meanwhile is taken within 100 ms.
+    /// If a holder dies meanwhile, its permit is acquired within 100 ms.
     ///
     /// # System calls
     /// `futex`, only if no permit is free.
@@ -114,12 +116,13 @@ impl OwnedSemaphore {
         permit.expect("a wait without end ends with a permit")
     }
 
-    /// Takes a permit if one is free, its holder dead included. Does not wait.
+    /// Acquires a permit if one is free, including those of dead holders. Does not block.
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
         self.take_hinted().or_else(|| self.take_free()).or_else(|| self.take_over())
     }
 
-    /// Takes a permit, waiting at most `timeout` on the monotonic clock. `None` if it passed; `Duration::ZERO` tries once.
+    /// Acquires a permit, blocking for at most `timeout` on the monotonic clock. Returns `None` on timeout;
+    /// `Duration::ZERO` tries once.
     pub fn acquire_timeout(&self, timeout: Duration) -> Option<Permit<'_>> {
         self.try_acquire().or_else(|| if timeout.is_zero() { None } else { self.wait(Deadline::after(timeout)) })
     }
@@ -136,7 +139,7 @@ impl OwnedSemaphore {
         places.filter(|&index| permits[index].load(SeqCst) == FREE).find_map(|index| self.take(index, FREE))
     }
 
-    /// Takes the permit of a dead holder.
+    /// Acquires the permit of a dead holder.
     #[cold]
     fn take_over(&self) -> Option<Permit<'_>> {
         let held = self.permits().iter().map(|permit| permit.load(SeqCst)).enumerate();
@@ -187,15 +190,15 @@ impl OwnedSemaphore {
     #[cold]
     fn wake_one(&self, before: u32) {
         let turn = &self.state.turn;
-        // Adding makes everybody who joined and does not sleep yet look again.
+        // The addition makes all waiters that joined but do not sleep yet look again.
         if futex::add_and_wake(turn, JOIN as u16, 1) == 0 {
             let after = before.wrapping_add(JOIN);
-            // Fails if anybody joined since: then it stays, and the next release asks the kernel again.
+            // Fails if another waiter joined since: then it stays, and the next release calls the kernel again.
             let _ = turn.compare_exchange(after, after & !WAITING, Relaxed, Relaxed);
         }
     }
 
-    /// How many permits are free, those of dead holders included; it may be another number by the time this returns.
+    /// Returns the number of free permits, including those of dead holders; it may change before this returns.
     pub fn get_value(&self) -> u32 {
         let is_free = |permit: &&AtomicU32| !self.is_held(permit.load(SeqCst));
         self.permits().iter().filter(is_free).count() as u32
@@ -205,7 +208,7 @@ impl OwnedSemaphore {
 impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
-        // A forked child's copy is nobody's: the permit is its parent's.
+        // A forked child's copy does not count: the permit belongs to the parent.
         if forked_from().is_none() {
             self.semaphore.give_back(self.index);
         }
@@ -313,7 +316,7 @@ mod tests {
         without_a_look(|| {
             let semaphore = semaphore(3);
             let held = [semaphore.acquire(), semaphore.acquire(), semaphore.acquire()];
-            // Three come in at once, and as each leaves, one of the other three.
+            // Three enter at once, and as each leaves, one of the other three enters.
             with_sleepers(6, || drop(semaphore.acquire()), || drop(held));
         });
     }

@@ -1,18 +1,19 @@
-//! A lock that its holder may take again.
+//! A reentrant lock.
 //!
 //! # State
-//! As [`Lock`](crate::ipc::Lock), and beside the mutex how many guards its holder has. Only the thread that owns the mutex
-//! reads or writes that number.
+//! As [`Lock`](crate::ipc::Lock), plus the number of guards of the holder. Only the thread that owns the mutex reads or
+//! writes that number.
 //!
 //! # Ordering
-//! The mutex orders everything that its holders do.
+//! Unlock happens-before the next lock.
 //!
 //! # Death
-//! As [`Lock`](crate::ipc::Lock): the next in line gets it at once, however deep the dead holder was, and is told so.
+//! As [`Lock`](crate::ipc::Lock): the next in line gets it immediately, however deep the dead holder was, and its guard
+//! reports it.
 //!
 //! # Standard
-//! Python `multiprocessing.RLock`: the owner is a thread of a process. Differs: it is given back by dropping guards, so it
-//! cannot be released by who does not hold it.
+//! Python `multiprocessing.RLock`: the owner is a thread of a process. Differs: it is released by dropping guards, so
+//! only its holder can release it.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -36,7 +37,7 @@ shared_layout! {
     }
 }
 
-/// A lock that processes share, and that the thread which holds it may take again.
+/// A lock between processes that its holding thread can acquire again.
 ///
 /// ```
 /// let lock = ipc_demo::RLock::new()?;
@@ -54,9 +55,9 @@ pub struct RLock {
     own_pid: u32,
 }
 
-/// The lock, held once more. The lock is given back when all of its holder's guards are dropped.
+/// One hold of an [`RLock`]. The lock is released when all of its holder's guards are dropped.
 ///
-/// Stays in the thread that took it: a lock belongs to a thread.
+/// It cannot be sent to another thread: a lock belongs to the thread that acquired it.
 #[derive(Debug)]
 #[must_use = "the lock is given back when its guards are dropped"]
 pub struct RLockGuard<'a> {
@@ -65,7 +66,7 @@ pub struct RLockGuard<'a> {
     not_send: PhantomData<*const ()>,
 }
 
-/// A lock in its memory, and by which process it is used here.
+/// A lock in shared memory, and the process that uses it here.
 #[derive(Clone, Copy)]
 struct Held<'a> {
     state: &'a RLockState,
@@ -79,18 +80,18 @@ impl fmt::Debug for Held<'_> {
 }
 
 impl RLockState {
-    /// Makes zeroed memory a free lock.
+    /// Initialises zeroed memory as a free lock.
     pub(crate) fn init(&self) -> std::io::Result<()> {
         self.mutex.init()
     }
 
-    /// Takes the lock, waiting until `deadline`. `own_pid` is this process.
+    /// Acquires the lock, blocking until `deadline`. `own_pid` is this process.
     #[inline]
     pub(crate) fn acquire(&self, own_pid: u32, deadline: impl FnOnce() -> Deadline) -> Result<Option<RLockGuard<'_>>> {
         Ok(Held { state: self, own_pid }.guard(self.mutex.lock(deadline)?))
     }
 
-    /// Takes the lock if no other thread holds it.
+    /// Acquires the lock if no other thread holds it.
     #[inline]
     pub(crate) fn try_acquire(&self, own_pid: u32) -> Result<Option<RLockGuard<'_>>> {
         Ok(Held { state: self, own_pid }.guard(self.mutex.try_lock()?))
@@ -118,10 +119,10 @@ impl<'a> Held<'a> {
 }
 
 impl RLock {
-    /// Makes a free lock.
+    /// Creates a free lock.
     ///
     /// # Errors
-    /// [`Error::Os`](crate::ipc::Error::Os) if there is no memory or no descriptor for it.
+    /// [`Error::Os`](crate::ipc::Error::Os) if memory or descriptors run out.
     pub fn new() -> Result<Self> {
         Ok(RLock::of(Mapping::create(0, RLockState::init).map_err(os("make an rlock"))?))
     }
@@ -130,13 +131,13 @@ impl RLock {
         RLock { state, own_pid: std::process::id() }
     }
 
-    /// Takes the lock, waiting as long as another thread holds it. At once if this thread does.
+    /// Acquires the lock. Blocks while another thread holds it; returns immediately if this thread does.
     ///
     /// # Errors
     /// [`Error::TooManyLocks`](crate::ipc::Error::TooManyLocks) if this thread holds 2,000 others.
     ///
     /// # Death
-    /// If the holder dies the wait ends at once: the guard says [`abandoned`](RLockGuard::abandoned).
+    /// If the holder dies the wait ends immediately: the guard reports it as [`abandoned`](RLockGuard::abandoned).
     ///
     /// # System calls
     /// `futex`, only if another thread holds the lock.
@@ -147,7 +148,7 @@ impl RLock {
         Ok(guard.expect("a wait without end ends with the lock"))
     }
 
-    /// Takes the lock if no other thread holds it; `None` if one does. Does not wait.
+    /// Acquires the lock if no other thread holds it; `None` if one does. Does not block.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire).
@@ -157,7 +158,8 @@ impl RLock {
         self.state.try_acquire(self.own_pid)
     }
 
-    /// Takes the lock, waiting at most `timeout` on the monotonic clock. `None` if it passed; `Duration::ZERO` tries once.
+    /// Acquires the lock, blocking for at most `timeout` on the monotonic clock. Returns `None` on timeout;
+    /// `Duration::ZERO` tries once.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire).
@@ -169,7 +171,7 @@ impl RLock {
         self.state.acquire(self.own_pid, || Deadline::after(timeout))
     }
 
-    /// Takes the lock, runs `critical_section`, and gives the lock back, also if it panics.
+    /// Acquires the lock, runs `critical_section`, and releases the lock, even on panic.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire).
@@ -178,12 +180,12 @@ impl RLock {
         Ok(critical_section(&guard))
     }
 
-    /// The process that holds the lock, for diagnosis: it may be another by the time this returns.
+    /// Returns the process that holds the lock, for diagnosis: it may change before this returns.
     pub fn holder_pid(&self) -> Option<u32> {
         self.state.mutex.holder_pid()
     }
 
-    /// Who holds the lock, for diagnosis: it may be another by the time this returns.
+    /// Returns the holder of the lock, for diagnosis: it may change before this returns.
     ///
     /// ```
     /// let lock = ipc_demo::RLock::new()?;
@@ -200,18 +202,18 @@ impl RLock {
         self.state.mutex.holder()
     }
 
-    /// The lock's number, the same in all processes of the process table: how a deadlock names it.
+    /// Returns the lock's number, the same in all processes of the process table, by which a deadlock names it.
     ///
     /// # Errors
-    /// What keeps this process from having a family.
+    /// The error that kept this process from joining a process table.
     pub fn id(&self) -> Result<LockId> {
         self.state.mutex.number().map(LockId)
     }
 }
 
 impl RLockGuard<'_> {
-    /// Whether the holder before this one died with the lock. What it was changing may be half done: look at it first.
-    /// Said to the first guard of a holder, not to those within.
+    /// Returns whether the previous holder died with the lock. The protected data may be inconsistent: check it first.
+    /// Reported to the first guard of a holder, not to nested ones.
     pub fn abandoned(&self) -> Option<Abandoned> {
         self.abandoned
     }
@@ -221,7 +223,7 @@ impl Drop for RLockGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         if forked_from().is_some() {
-            // A copy: the thread that holds the lock is the parent's.
+            // A forked copy: the lock belongs to a thread of the parent.
             return;
         }
         let RLockState { mutex, depth } = self.held.state;
@@ -250,7 +252,7 @@ impl<'a> Suspend for RLockGuard<'a> {
         let held = self.held;
         let depth = held.state.depth.load(Relaxed);
         held.state.depth.store(1, Relaxed);
-        // Dropping the last guard gives the lock back.
+        // Dropping the last guard releases the lock.
         Suspended { held, depth }
     }
 
@@ -265,7 +267,7 @@ impl<'a> Suspend for RLockGuard<'a> {
     }
 }
 
-/// A lock that was given up at some depth.
+/// A lock that was released at some depth.
 #[derive(Debug, Clone, Copy)]
 pub struct Suspended<'a> {
     held: Held<'a>,

@@ -1,19 +1,20 @@
-//! Semaphores that count, as Python's do: anybody may release, and nobody knows who holds what.
+//! Counting semaphores, as in Python: any process may release, and permits have no recorded holder.
 //!
 //! # State
-//! One word: `free permits << 7 | joins << 1 | WAITING`. Taking subtracts a permit. Who finds none joins the sleepers:
-//! one CAS sets WAITING and changes `joins`, so that every sleeper sleeps on a value of its own time. A release that sees
-//! WAITING adds its permit and wakes one sleeper; if nobody slept, it takes WAITING away again, with a CAS that fails
-//! if anybody joined meanwhile. Without WAITING nobody makes a system call.
+//! One word: `free permits << 7 | joins << 1 | WAITING`. Acquiring subtracts a permit. A waiter that finds none joins
+//! the sleepers: one CAS sets WAITING and changes `joins`, so that the value each sleeper sleeps on is its own. A
+//! release that sees WAITING adds its permit and wakes one sleeper; if there was none, it clears WAITING with a CAS
+//! that fails if another waiter joined meanwhile. Without WAITING there are no system calls.
 //!
 //! # Ordering
-//! A permit is given with `Release` and taken with `Acquire`: what was done before [`Semaphore::release`] is seen after
-//! the acquire that got the permit.
+//! A permit is released with `Release` and acquired with `Acquire`: everything before [`Semaphore::release`] is visible
+//! after the acquire that got the permit.
 //!
 //! # Death
-//! A killed waiter leaves no trace. A killed holder keeps its permits, as in Python: an [`OwnedSemaphore`](crate::ipc::OwnedSemaphore) is the one that
-//! gets them back. A permit and its wake-up are one system call, so a release is done or never happened. Whoever is woken
-//! and killed before it took its permit leaves it free; sleepers look every 100 ms and find it.
+//! A killed waiter leaves no trace. A killed holder keeps its permits, as in Python;
+//! [`OwnedSemaphore`](crate::ipc::OwnedSemaphore) recovers them. A permit and its wake-up are one system call, so a
+//! release is done or never happened. A waiter that is woken and killed before it acquired its permit leaves it free;
+//! sleepers look every 100 ms and find it.
 //!
 //! # Standard
 //! Python `multiprocessing.Semaphore`, `BoundedSemaphore`. The single word follows glibc's `sem_t`.
@@ -29,13 +30,13 @@ use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::futex;
 use crate::sys::shm::{Mapping, shared_layout};
 
-/// Somebody may sleep.
+/// A process may be asleep.
 const WAITING: u32 = 1;
 const JOIN: u32 = 1 << 1;
 const JOINS: u32 = 0x3f << 1;
 /// One free permit.
 const PERMIT: u32 = 1 << 7;
-/// The most permits that a semaphore counts.
+/// Maximum number of permits that a semaphore counts.
 pub(crate) const MAX_VALUE: u32 = u32::MAX / PERMIT;
 
 shared_layout! {
@@ -45,9 +46,10 @@ shared_layout! {
     }
 }
 
-/// A number of permits that processes take and give: a counter that waits instead of falling below zero.
+/// A counting semaphore between processes: a counter that blocks instead of falling below zero.
 ///
-/// Permits have no owner: those of a killed process stay taken. [`OwnedSemaphore`](crate::ipc::OwnedSemaphore) gets them back.
+/// Permits have no owner: a killed process does not release its permits. [`OwnedSemaphore`](crate::ipc::OwnedSemaphore)
+/// recovers them.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -65,10 +67,10 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
-    /// Makes a semaphore with `value` free permits. With none, everybody waits for the first release.
+    /// Creates a semaphore with `value` free permits. With 0, acquirers block until the first release.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] above 33,554,431, and [`Error::Os`] if there is no memory or no descriptor for it.
+    /// [`Error::OutOfRange`] above 33,554,431, and [`Error::Os`] if memory or descriptors run out.
     pub fn new(value: u32) -> Result<Self> {
         Semaphore::limited(value, 0, MAX_VALUE)
     }
@@ -86,7 +88,7 @@ impl Semaphore {
         Ok(Semaphore { state: Mapping::create(0, init).map_err(os("make a semaphore"))? })
     }
 
-    /// Takes a permit, waiting until one is free.
+    /// Acquires a permit. Blocks until one is free.
     ///
     /// # System calls
     /// `futex`, only if no permit is free.
@@ -97,7 +99,7 @@ impl Semaphore {
         }
     }
 
-    /// Takes a permit if one is free, and says whether it did. Does not wait.
+    /// Acquires a permit if one is free, and returns whether it did. Does not block.
     #[inline]
     pub fn try_acquire(&self) -> bool {
         let mut now = self.state.word.load(Relaxed);
@@ -111,7 +113,8 @@ impl Semaphore {
         false
     }
 
-    /// Takes a permit, waiting at most `timeout` on the monotonic clock. `false` if it passed; `Duration::ZERO` tries once.
+    /// Acquires a permit, blocking for at most `timeout` on the monotonic clock. Returns `false` on timeout;
+    /// `Duration::ZERO` tries once.
     ///
     /// # Standard
     /// Python `Semaphore.acquire(timeout=…)`.
@@ -140,13 +143,13 @@ impl Semaphore {
         }
     }
 
-    /// Gives a permit, taken by anybody or never taken at all, and wakes at most one waiter.
+    /// Releases a permit, whether or not the caller acquired it, and wakes at most one waiter.
     ///
     /// # Errors
-    /// [`Error::ReleasedTooOften`] above 33,554,431 free permits; nothing changed then.
+    /// [`Error::ReleasedTooOften`] above 33,554,431 free permits; the semaphore is unchanged then.
     ///
     /// # System calls
-    /// `futex`, only if somebody may wait.
+    /// `futex`, only if a process may be waiting.
     #[inline]
     pub fn release(&self) -> Result<()> {
         let word = &self.state.word;
@@ -167,7 +170,7 @@ impl Semaphore {
         let word = &self.state.word;
         let before = word.load(Relaxed);
         if before / PERMIT > MAX_VALUE / 2 {
-            // The kernel adds without looking. That is safe only far from the end of the word.
+            // The kernel adds without a check. That is safe only far from the end of the word.
             return self.release_up_to(MAX_VALUE);
         }
         if futex::add_and_wake(word, PERMIT as u16, 1) == 0 {
@@ -176,19 +179,20 @@ impl Semaphore {
         Ok(())
     }
 
-    /// After a release that found nobody asleep. `before` is the word before it.
+    /// Called after a release that found no sleeper. `before` is the word before it.
     fn forget_waiters(&self, before: u32) {
         if before & WAITING != 0 {
             let after = before + PERMIT;
-            // Fails if anybody joined, took or gave since: then it stays, and the next release asks the kernel again.
+            // Fails if the word changed since: then WAITING stays, and the next release calls the kernel again.
             let _ = self.state.word.compare_exchange(after, after & !WAITING, Relaxed, Relaxed);
         }
     }
 
-    /// A release that never goes above `limit`, not even when several come at once.
+    /// A release that never exceeds `limit`, even with concurrent releases.
     ///
     /// # Death
-    /// Adding and waking are two steps here: a sleeper of one killed between them finds the permit when it looks next.
+    /// Adding and waking are two steps here: if the process is killed between them, a sleeper finds the permit when it
+    /// next looks.
     fn release_up_to(&self, limit: u32) -> Result<()> {
         let word = &self.state.word;
         let mut now = word.load(Relaxed);
@@ -210,7 +214,7 @@ impl Semaphore {
         if word / PERMIT < limit { Ok(()) } else { Err(Error::ReleasedTooOften { limit }) }
     }
 
-    /// How many permits are free; it may be another number by the time this returns.
+    /// Returns the number of free permits; it may change before this returns.
     pub fn get_value(&self) -> u32 {
         self.state.word.load(Relaxed) / PERMIT
     }
@@ -226,16 +230,16 @@ sent_in_roles!([] Semaphore, "a Semaphore", |semaphore, _| Ok(&semaphore.state),
     Ok(Semaphore { state })
 });
 
-/// A [`Semaphore`] that never has more free permits than at its start: one release too many is an error.
+/// A [`Semaphore`] that never has more free permits than at its start: an excess release is an error.
 #[derive(Clone)]
 pub struct BoundedSemaphore(Semaphore);
 
 impl BoundedSemaphore {
-    /// Makes a semaphore with `value` free permits, which is also the most that it will ever have.
+    /// Creates a semaphore with `value` free permits, which is also its maximum.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for 0 (it could never be acquired) and above 33,554,431; [`Error::Os`] if there is no memory
-    /// or no descriptor for it.
+    /// [`Error::OutOfRange`] for 0 (it could never be acquired) and above 33,554,431; [`Error::Os`] if memory or
+    /// descriptors run out.
     pub fn new(value: u32) -> Result<Self> {
         Semaphore::limited(value, 1, value).map(BoundedSemaphore)
     }
@@ -257,10 +261,10 @@ impl BoundedSemaphore {
         self.0.acquire_timeout(timeout)
     }
 
-    /// Gives a permit that somebody took, and wakes at most one waiter.
+    /// Releases a permit that some process acquired, and wakes at most one waiter.
     ///
     /// # Errors
-    /// [`Error::ReleasedTooOften`] if no permit is taken; nothing changed then.
+    /// [`Error::ReleasedTooOften`] if all permits are free; the semaphore is unchanged then.
     #[inline]
     pub fn release(&self) -> Result<()> {
         self.0.release_up_to(self.0.state.limit.load(Relaxed))
@@ -387,7 +391,7 @@ mod tests {
     fn stress_bounded_never_goes_above_its_limit() {
         let _watchdog = watchdog();
         let semaphore = BoundedSemaphore::new(1).expect("a semaphore");
-        // Releases that succeeded minus acquires that did; what anybody sees is never more than one free permit.
+        // Successful releases minus successful acquires; no thread ever sees more than one free permit.
         let balance = AtomicU64::new(0);
         thread::scope(|scope| {
             for _ in 0..4 {

@@ -1,16 +1,16 @@
-//! Who waits for which lock: a table in the family's shared memory, written by those who wait.
+//! The threads waiting for locks: a table in the process table's shared memory, written by the waiters.
 //!
 //! # State
-//! A place belongs to one waiting thread, from the moment it would sleep until it has the lock or gives up: `owner` goes
-//! from 0 (or a dead process's) to FILLING, to the owner, to 0. `looked_ns` is when the waiter last looked who holds the
-//! lock it waits for, 0 while it looks. Only the slow way into a lock comes here.
+//! A place belongs to one waiting thread, from the moment it would sleep until it has the lock or gives up: `owner`
+//! goes from 0 (or a dead process's) to FILLING, to the owner, to 0. `looked_ns` is when the waiter last looked at the
+//! holder of the lock it waits for, 0 during the look. Only the slow path of a lock comes here.
 //!
 //! # Ordering
-//! `owner` and `looked_ns` frame the other words as the counter of a sequence lock does: everything is stored with
-//! `Release` and loaded with `Acquire`, and a reader that finds the frame unchanged has read what belongs together.
+//! `owner` and `looked_ns` frame the other words like the counter of a sequence lock: everything is stored with
+//! `Release` and loaded with `Acquire`, and a reader that finds the frame unchanged has read a consistent record.
 //!
 //! # Death
-//! The place of a dead process says nothing and is taken by whoever needs one.
+//! The place of a dead process is ignored and reused.
 
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -19,10 +19,10 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::robust::{RobustMutex, own_tid};
 use crate::sys::shm::shared_layout;
 
-/// How many threads of a family can be on record at once.
+/// Maximum number of threads on record at once.
 pub(crate) const PLACES: usize = 4096;
 
-/// Set in an owner whose place is not filled in yet. Thread ids end far below.
+/// Set in an owner whose place is not filled in yet. Thread ids stay far below.
 const FILLING: u64 = 1 << 31;
 
 shared_layout! {
@@ -38,11 +38,11 @@ shared_layout! {
     }
 }
 
-/// This thread, on record as waiting for a lock. Dropping it strikes it off.
+/// The record of this thread's wait for a lock. Dropping it removes the record.
 pub(crate) struct Waiting(&'static WaitState);
 
 impl Waiting {
-    /// Puts this thread on record. `None` if there is no family or no place.
+    /// Records this thread's wait. `None` if there is no process table or no place.
     pub(crate) fn begin(lock: u32) -> Option<Self> {
         let process_table = ProcessTable::ours().ok()?;
         let thread = own_tid();
@@ -62,9 +62,10 @@ impl Waiting {
         Some(Waiting(place))
     }
 
-    /// Notes who holds the lock now.
+    /// Records the current holder of the lock.
     pub(crate) fn look_at(&self, mutex: &RobustMutex) {
-        // Before the look and not after it: who waits since a time before this one has held the lock all along.
+        // Before the look and not after it: a thread that has waited since before this time has held the lock all
+        // along.
         let now_ns = monotonic_ns();
         self.0.looked_ns.store(0, Release);
         self.0.holder.store(mutex.owner_tid().unwrap_or(0), Release);
@@ -78,7 +79,7 @@ impl Drop for Waiting {
     }
 }
 
-/// What a place says.
+/// The content of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) owner: u64,
@@ -95,14 +96,14 @@ impl Record {
         self.owner as u32
     }
 
-    /// Whether `other` is a record of the same wait.
+    /// Returns whether `other` is a record of the same wait.
     pub(crate) fn is_same_wait(&self, other: &Record) -> bool {
         (self.owner, self.begun_ns, self.lock) == (other.owner, other.begun_ns, other.lock)
     }
 }
 
 impl WaitState {
-    /// Reads the place; `None` if nobody waits here, or while it changes.
+    /// Reads the place; `None` if it is free, or while it changes.
     pub(crate) fn read(&self) -> Option<Record> {
         let (owner, looked_ns) = (self.owner.load(Acquire), self.looked_ns.load(Acquire));
         if owner == 0 || owner & FILLING != 0 || looked_ns == 0 {
@@ -120,7 +121,7 @@ impl WaitState {
         unchanged.then_some(record)
     }
 
-    /// The process of a record, as it stands in the family.
+    /// Returns the process of a record, as it is in the process table.
     pub(crate) fn slot_of(record: &Record) -> Option<ProcessSlot> {
         ProcessSlot::from_word((record.owner >> 32) as u32)
     }

@@ -1,4 +1,4 @@
-//! The contract of a connection within one process; threads stand for the other side where one has to wait.
+//! The contract of a connection within one process; threads act as the peer where a call has to wait.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -59,7 +59,7 @@ impl<'b> Reader<'b> {
         std::str::from_utf8(bytes).map_err(|_| self.malformed())
     }
 
-    /// The rest of a list or map that its visitor did not read to the end.
+    /// Skips the rest of a list or map that its visitor did not read to the end.
     fn end(&mut self) -> Result<()> {
         match self.peek()? {
             Tag::End => self.tag().map(drop),
@@ -111,7 +111,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             Tag::List => self.list(visitor),
             Tag::Map => self.map(visitor),
             Tag::End => Err(self.malformed()),
-            // An enum that is read as something else looks as in JSON: its name, or a map with one entry.
+            // An enum that is read as another type looks as in JSON: its name, or a map with one entry.
             Tag::UnitVariant => visitor.visit_borrowed_str(self.text()?),
             Tag::Variant => visitor.visit_map(VariantAsMap { name: Some(self.text()?), reader: self }),
         }
@@ -120,7 +120,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.peek()? {
             Tag::None | Tag::Some => self.deserialize_any(visitor),
-            // Written by what knows no options, such as a `serialize_with`.
+            // Written by a serialiser that does not use options, such as a `serialize_with`.
             _ => visitor.visit_some(self),
         }
     }
@@ -138,7 +138,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         match self.tag()? {
             Tag::UnitVariant => visitor.visit_enum(self.text()?.into_deserializer()),
             Tag::Variant => visitor.visit_enum(Variant { name: self.text()?, reader: self }),
-            // What a flattened or tagged enum is written as.
+            // The form of a flattened or tagged enum.
             Tag::Str => visitor.visit_enum(self.text()?.into_deserializer()),
             _ => Err(self.malformed()),
         }
@@ -182,7 +182,7 @@ impl<'b> de::MapAccess<'b> for Elements<'_, 'b> {
     }
 }
 
-/// A variant that holds something.
+/// A variant with content.
 struct Variant<'r, 'b> {
     name: &'b str,
     reader: &'r mut Reader<'b>,
@@ -218,7 +218,7 @@ impl<'b> de::VariantAccess<'b> for Variant<'_, 'b> {
     }
 }
 
-/// The same for what does not know that it is an enum.
+/// The same for a visitor that does not know that it is an enum.
 struct VariantAsMap<'r, 'b> {
     name: Option<&'b str>,
     reader: &'r mut Reader<'b>,

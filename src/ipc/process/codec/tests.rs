@@ -1,4 +1,4 @@
-//! Whatever serde can say arrives equal.
+//! Everything that serde can represent arrives equal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -117,7 +117,7 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// The very bits of a float, so that a NaN equals itself.
+/// The bits of a float, so that a NaN equals itself.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(transparent)]
 struct F32(f32);
@@ -146,7 +146,7 @@ fn equal<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(value: T) {
     assert_eq!(again(&value).as_ref(), Ok(&value), "in {}", std::any::type_name::<T>());
 }
 
-/// Checks that `value` arrives equal wherever it stands by its own type.
+/// Checks that `value` arrives equal where its type is known.
 fn typed<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug + Clone>(value: &T) {
     let (value, unit) = (|| value.clone(), Some(()));
     equal([None, Some(None), Some(Some(None)), Some(Some(Some(value())))]);
@@ -162,7 +162,7 @@ fn typed<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug + Clone>(value
     equal(BTreeMap::from([(None, value()), (Some(None), value()), (Some(Some(1_i64)), value())]));
 }
 
-/// Checks the same where serde first has to find out what stands there.
+/// Checks the same where serde must first find out the type.
 fn untyped<T: Serialize + DeserializeOwned + PartialEq + fmt::Debug + Clone>(value: &T) {
     typed(value);
     let (value, unit) = (|| value.clone(), Some(()));
@@ -205,7 +205,7 @@ struct Maps {
     set: BTreeSet<bool>,
 }
 
-/// What most forms write alike.
+/// Types that most formats write alike.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Nothings {
     unit: ((), UnitStruct, [(); 2], Vec<()>),
@@ -232,7 +232,7 @@ proptest! {
     fn numbers_keep_their_width_and_their_bits(bits: u128) {
         typed(&(bits, bits.cast_signed()));
         let bits = bits as u64;
-        // Every bit set in the exponent: infinities, and NaNs of every kind.
+        // Every bit set in the exponent: infinities, and all kinds of NaNs.
         let special = (bits | f64::INFINITY.to_bits(), bits as u32 | f32::INFINITY.to_bits());
         untyped(&Numbers {
             unsigned: (bits, bits as u32, bits as u16, bits as u8),

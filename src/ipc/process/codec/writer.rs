@@ -177,7 +177,7 @@ impl ser::Serializer for &mut Writer {
     }
 }
 
-/// What holds elements one after the other.
+/// Implements the serialisers of elements.
 macro_rules! elements {
     ($($trait:ident $method:ident;)*) => {$(
         impl ser::$trait for &mut Writer {
@@ -201,7 +201,7 @@ elements! {
     SerializeTupleVariant serialize_field;
 }
 
-/// What holds named fields.
+/// Implements the serialisers of named fields.
 macro_rules! fields {
     ($($trait:ident)*) => {$(
         impl ser::$trait for &mut Writer {

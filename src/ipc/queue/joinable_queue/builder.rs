@@ -1,4 +1,4 @@
-//! How a joinable queue is made.
+//! The builder of a joinable queue.
 
 use super::JoinableQueue;
 use crate::ipc::error::Result;
@@ -7,12 +7,12 @@ use crate::ipc::queue::leasing::OnConsumerDeath;
 use crate::ipc::queue::shm_queue::QueueBuilder;
 use crate::sys::atomic::Ordering::Relaxed;
 
-/// How many items can be leased at once.
+/// Maximum number of leases at once.
 pub const MOST_LEASES: u32 = 1 << 16;
-/// How many times an item comes back before it is a dead letter, if nothing else is said.
+/// Default number of times an item is returned before it becomes a dead letter.
 pub const DEFAULT_REDELIVERIES: u32 = 5;
 
-/// What a joinable queue is made with.
+/// Options of a new joinable queue.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct JoinableQueueBuilder {
@@ -22,33 +22,33 @@ pub struct JoinableQueueBuilder {
 }
 
 impl JoinableQueueBuilder {
-    /// At most so many items at once, not counting those that are leased.
+    /// Limits the number of items, not counting leased ones.
     pub fn capacity(mut self, items: usize) -> Self {
         self.queue = self.queue.capacity(items);
         self
     }
 
-    /// At most so many bytes at once; see [`QueueBuilder::byte_limit`]. Leased items keep their memory, so many large ones
-    /// make producers wait too.
+    /// Limits the bytes in the queue; see [`QueueBuilder::byte_limit`]. Leased items keep their memory, so many large
+    /// ones block producers too.
     pub fn byte_limit(mut self, bytes: u64) -> Self {
         self.queue = self.queue.byte_limit(bytes);
         self
     }
 
-    /// What becomes of an item whose taker dies.
+    /// Sets what happens to an item whose consumer dies.
     pub fn on_consumer_death(mut self, policy: OnConsumerDeath) -> Self {
         self.on_death = policy;
         self
     }
 
-    /// How many times an item may come back, by death or undone, before it is a dead letter: [`DEFAULT_REDELIVERIES`] if not
-    /// set, at most 1023.
+    /// Sets how many times an item may be returned, by death or undone, before it becomes a dead letter:
+    /// [`DEFAULT_REDELIVERIES`] if not set, at most 1023.
     pub fn max_redeliveries(mut self, times: u32) -> Self {
         self.max_redeliveries = Some(times);
         self
     }
 
-    /// Makes the queue.
+    /// Creates the queue.
     ///
     /// # Errors
     /// As [`QueueBuilder::build`].

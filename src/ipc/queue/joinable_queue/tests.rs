@@ -62,7 +62,7 @@ proptest! {
     ) {
         let queue = tiny(capacity, byte_limit, chunk_bytes, 200, max);
         let (mut number, mut waiting) = (0_u64, VecDeque::new());
-        // Items that came back, with how many times.
+        // Returned items, with the number of returns.
         let mut returned = BTreeMap::new();
         let mut leases: Vec<(Lease<'_, Vec<u8>>, Vec<u8>)> = Vec::new();
         let mut dead = BTreeMap::new();
@@ -127,14 +127,14 @@ proptest! {
             prop_assert_eq!(queue.dead_letter_count(), dead.len());
             prop_assert_eq!(queue.qsize(), waiting.len());
         }
-        // The bytes of what is still leased are where they were, whatever was put meanwhile.
+        // The bytes of leased items are still in place, whatever was put meanwhile.
         for (lease, item) in leases {
             let key = lease.number();
             let redelivered = lease.redelivered();
             drop(lease);
             if redelivered < max {
                 let again = queue.try_get().expect("no error").expect("it came back");
-                // Others may have come back before.
+                // Others may have been returned before.
                 let expected = if again.number() == key { Some(&item) } else { returned.get(&again.number()).map(|known| &known.1) };
                 if let Some(expected) = expected {
                     prop_assert_eq!(&*again, expected);
@@ -209,7 +209,7 @@ fn panic_while_an_item_is_read_gives_it_back() {
 
 #[test]
 fn unreadable_item_keeps_its_place_among_the_good_ones() {
-    // Items of one byte are no array of two.
+    // Items of one byte are not valid arrays of two.
     let queue = tiny(9, 1000, 64, 9, 0);
     let reading = JoinableQueue::<[u8; 2]>::of(queue.unacked.channel.another(rights_of::<Both>()));
     let put = || queue.put_many(&[vec![1], vec![2], vec![], vec![4]]).expect("room");

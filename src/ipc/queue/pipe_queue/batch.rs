@@ -1,7 +1,7 @@
-//! Many items in one call. A pipe knows no batches: they go and come one by one.
+//! Operations on many items. A pipe has no batches: items are put and got one by one.
 //!
 //! # Death
-//! As for each item by itself: a batch is no unit, and whoever is killed in the middle has put or got a part of it.
+//! As for each item by itself: a batch is not atomic, and a process killed midway has put or got part of it.
 
 use std::time::Duration;
 
@@ -17,22 +17,22 @@ impl<T: Item> PipeQueue<T> {
     /// Puts all of `items`, one by one: other producers' items may come between them. An empty slice does nothing.
     ///
     /// # Errors
-    /// As [`put`](Self::put). Those before the one that failed are put.
+    /// As [`put`](Self::put). The items before the failed one are put.
     pub fn put_many(&self, items: &[T]) -> Result<()> {
         items.iter().try_for_each(|item| self.send(item, Deadline::NEVER))
     }
 
-    /// Puts as many of `items` as there is room for within `timeout`, in order; returns the count. It is lower also if an
-    /// item cannot be put.
+    /// Puts as many of `items` as there is room for within `timeout`, in order; returns the count. It is also lower if
+    /// an item cannot be put.
     ///
     /// # Errors
-    /// As [`put`](Self::put), and only if none was put.
+    /// As [`put`](Self::put), and only if no item was put.
     pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
         let deadline = Deadline::after(timeout);
         for (put, item) in items.iter().enumerate() {
             match self.send(item, deadline) {
                 Ok(()) => {}
-                // The next call meets the obstacle again.
+                // The next call meets the same error again.
                 Err(error) if put == 0 && !matches!(error, Error::Full) => return Err(error),
                 Err(_) => return Ok(put),
             }
@@ -42,18 +42,19 @@ impl<T: Item> PipeQueue<T> {
 }
 
 impl<T: DeserializeOwned> PipeQueue<T> {
-    /// Takes what is in the pipe, at most `most` items, one by one, waiting as long as there is nothing.
+    /// Removes up to `most` items from the pipe, one by one. Blocks while there is none.
     ///
-    /// What is still in a producer's buffer is not there yet. Returns a result for each item: one that is no `T` is
-    /// [`Error::Codec`] in its place, and the others are there.
+    /// Items still in a producer's buffer are not included. Returns a result for each item: one that is not a valid `T`
+    /// is [`Error::Codec`] in its place and does not affect the others.
     ///
     /// # Errors
-    /// As [`get`](Self::get), except for single items. Nothing was taken then.
+    /// As [`get`](Self::get), except for errors of single items. No item was removed then.
     pub fn get_many(&self, most: usize) -> Result<Vec<Result<T>>> {
         self.take_many(most, Deadline::NEVER)
     }
 
-    /// Takes what is in the pipe, at most `most` items, waiting at most `timeout` while there is nothing. Empty if it passed.
+    /// Removes up to `most` items from the pipe, blocking for at most `timeout` while there is none. Returns an empty
+    /// vector on timeout.
     ///
     /// # Errors
     /// As [`get_many`](Self::get_many).
@@ -61,10 +62,10 @@ impl<T: DeserializeOwned> PipeQueue<T> {
         self.take_many(most, Deadline::after(timeout))
     }
 
-    /// Takes everything that is in the pipe now, one by one, and iterates over it.
+    /// Removes all items that are in the pipe now, one by one, and iterates over them.
     ///
     /// # Errors
-    /// As [`get_many`](Self::get_many), but an empty queue is an empty iterator.
+    /// As [`get_many`](Self::get_many), but an empty queue yields an empty iterator.
     pub fn drain(&self) -> Result<std::vec::IntoIter<Result<T>>> {
         match self.take_many(usize::MAX, Deadline::after(Duration::ZERO)) {
             Err(Error::Disconnected) => Ok(Vec::new().into_iter()),
@@ -72,7 +73,7 @@ impl<T: DeserializeOwned> PipeQueue<T> {
         }
     }
 
-    /// Takes items one by one, waiting for each, until nobody else is left who could put.
+    /// Removes items one by one, blocking for each, until no other producer is left.
     pub fn iter(&self) -> impl Iterator<Item = Result<T>> {
         std::iter::from_fn(|| match self.get() {
             Err(Error::Disconnected) => None,
@@ -87,7 +88,7 @@ impl<T: DeserializeOwned> PipeQueue<T> {
         }
         items.extend(self.receive(deadline)?.map(|message| decode(&message)));
         while !items.is_empty() && items.len() < most {
-            // An error would take those that are here with it; the next call meets it again.
+            // An error would lose the items read so far; the next call meets it again.
             let Ok(Some(message)) = self.receive(Deadline::after(Duration::ZERO)) else { break };
             items.push(decode(&message));
         }

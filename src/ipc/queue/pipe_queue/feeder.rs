@@ -1,10 +1,10 @@
-//! The thread of the textbook queue that writes into the pipe what was put, so that a put need not wait for the pipe.
+//! The thread of a pipe queue that writes put items into the pipe, so that a put need not wait for the pipe.
 //!
 //! # State
 //! A buffer of frames in this process. `running` from the first put until the buffer is empty after the close.
 //!
 //! # Death
-//! What is still in the buffer dies with the process, and so do the slots that were taken for it.
+//! Frames still in the buffer are lost with the process, and so are the permits acquired for them.
 //!
 //! # Standard
 //! Python `multiprocessing.Queue._feed`.
@@ -27,7 +27,7 @@ pub(crate) struct Feeder {
 #[derive(Debug, Default)]
 struct State {
     buffer: VecDeque<Vec<u8>>,
-    /// Whether a frame is out of the buffer and not yet wholly in the pipe.
+    /// Whether a frame is out of the buffer and not yet completely in the pipe.
     writing: bool,
     running: bool,
     closed: bool,
@@ -39,7 +39,7 @@ impl Feeder {
         Arc::new(Feeder { parts, state: Mutex::default(), changed: Condvar::new() })
     }
 
-    /// Leaves a frame to the thread, which is started if this is the first.
+    /// Leaves a frame to the thread, starting the thread with the first one.
     pub(crate) fn push(self: &Arc<Self>, frame: Vec<u8>) -> Result<()> {
         let mut state = self.state();
         if state.closed {
@@ -68,7 +68,7 @@ impl Feeder {
             state = self.state();
             state.writing = false;
             if written.is_err() {
-                // The pipe is torn, or nobody is left to read it: the next put says so.
+                // The pipe is torn, or no reader is left: the next put reports it.
                 state.buffer.clear();
             }
         }
@@ -78,19 +78,19 @@ impl Feeder {
         self.changed.notify_all();
     }
 
-    /// Whether the rest need not be written: it is not wanted, or will never be read.
+    /// Returns whether the rest need not be written: it was cancelled, or will never be read.
     fn gives_up(&self) -> bool {
         let state = self.state();
         state.cancelled || state.closed && !self.parts.participants.has_others()
     }
 
-    /// Whether something that was put is not yet in the pipe.
+    /// Returns whether a put item is not yet in the pipe.
     pub(crate) fn is_busy(&self) -> bool {
         let state = self.state();
         state.writing || !state.buffer.is_empty()
     }
 
-    /// Whether something was put, and the buffer is still in use.
+    /// Returns whether an item was put, and the buffer is still in use.
     pub(crate) fn is_running(&self) -> bool {
         self.state().running
     }
@@ -99,7 +99,7 @@ impl Feeder {
         self.state().closed
     }
 
-    /// Takes no more frames; what is in the buffer is still written.
+    /// Accepts no more frames; those in the buffer are still written.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         let was_closed = std::mem::replace(&mut state.closed, true);
@@ -111,7 +111,7 @@ impl Feeder {
         }
     }
 
-    /// Takes no more frames and forgets those in the buffer. One that is half in the pipe is given up too.
+    /// Accepts no more frames and discards those in the buffer. One that is half written is abandoned too.
     pub(crate) fn cancel(&self) {
         let mut state = self.state();
         state.cancelled = true;
@@ -120,7 +120,7 @@ impl Feeder {
         self.close();
     }
 
-    /// Waits until the buffer is written, after a close; `false` if `timeout` passed before.
+    /// Blocks until the buffer is written, after a close; returns `false` on timeout.
     pub(crate) fn join(&self, timeout: Option<Duration>) -> bool {
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.state();

@@ -1,16 +1,16 @@
-//! What the users of a textbook queue know of each other: who they are, and whether the pipe can still be trusted.
+//! Shared knowledge of the participants of a pipe queue: which processes they are, and whether the pipe is intact.
 //!
 //! # State
-//! `members` holds the slot of each user, 0 where there is none; a dead user's place is free. `shared` is set once the queue
-//! was given to anybody. `reading` and `writing` are set by the holder of that lock while the pipe is not at the border of
-//! two items; `torn` is set for good when such a holder died.
+//! `members` holds the slot of each participant, 0 if free; a dead participant's entry counts as free. `shared` is set
+//! once the queue was sent to another process. `reading` and `writing` are set by the holder of that lock while the
+//! pipe is not at an item boundary; `torn` is set for good when such a holder died.
 //!
 //! # Ordering
-//! `reading` and `writing` belong to the holder of their lock, which orders them. The other words are hints that are looked
-//! at again within 100 ms.
+//! `reading` and `writing` belong to the holder of their lock, which orders them. The other words are hints that are
+//! rechecked within 100 ms.
 //!
 //! # Death
-//! A flag that is found set by the next holder of its lock is a death in the middle of an item.
+//! A flag that the next holder of its lock finds set means a death in the middle of an item.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
@@ -34,7 +34,7 @@ shared_layout! {
     }
 }
 
-/// The board, and the place of this user on it.
+/// The participant table, and this participant's entry in it.
 pub(crate) struct ParticipantTable {
     state: Mapping<ParticipantTableState>,
     process_table: &'static ProcessTable,
@@ -64,12 +64,13 @@ impl ParticipantTable {
         self.state.capacity.load(Relaxed)
     }
 
-    /// Whether there is or may be a user beside this one: while the queue is its maker's alone, another may be given it.
+    /// Returns whether there is or may be another participant: as long as the queue is its creator's alone, it may
+    /// still be shared.
     pub(crate) fn is_connected(&self) -> bool {
         self.state.shared.load(Acquire) == 0 || self.has_others()
     }
 
-    /// Whether a user beside this one lives.
+    /// Returns whether another participant is alive.
     pub(crate) fn has_others(&self) -> bool {
         let lives = |member: &AtomicU32| self.is_alive(member.load(Acquire));
         self.state.members.iter().enumerate().any(|(place, member)| place != self.place && lives(member))
@@ -79,17 +80,17 @@ impl ParticipantTable {
         ProcessSlot::from_word(member).is_some_and(|slot| self.process_table.is_alive(slot))
     }
 
-    /// Takes this user off the board. It gets and puts no more.
+    /// Removes this participant from the table. It gets and puts no more.
     pub(crate) fn leave(&self) {
         self.state.free_place(self.place, self.process_table.me());
     }
 
-    /// Notes that the holder of a lock is in the middle of an item, or no longer.
+    /// Records whether the holder of a lock is in the middle of an item.
     pub(crate) fn set_inside(&self, side: Side, inside: bool) {
         self.flag(side).store(u32::from(inside), Relaxed);
     }
 
-    /// What the holder of a lock finds: an error if the pipe is torn, by the holder before it or earlier.
+    /// Called with a lock held. Returns an error if the pipe is torn, by the previous holder or earlier.
     pub(crate) fn check(&self, side: Side) -> Result<()> {
         if self.flag(side).load(Relaxed) != 0 {
             self.tear();
@@ -101,7 +102,7 @@ impl ParticipantTable {
         if self.state.torn.load(Acquire) == 0 { Ok(()) } else { Err(Error::Torn) }
     }
 
-    /// Nobody can tell any more where an item begins.
+    /// Marks the pipe torn: item boundaries are lost.
     pub(crate) fn tear(&self) {
         self.state.torn.store(1, Release);
     }
@@ -113,10 +114,10 @@ impl ParticipantTable {
         }
     }
 
-    /// Another user of this process.
+    /// Creates another participant in this process.
     ///
     /// # Errors
-    /// [`Error::ProcessTableFull`] if there is no place for it.
+    /// [`Error::ProcessTableFull`] if there is no free entry.
     pub(crate) fn another(&self) -> Result<Self> {
         ParticipantTable::join(self.state.clone(), self.process_table)
     }
@@ -126,7 +127,7 @@ impl ParticipantTable {
         Ok(ParticipantTable { state, process_table, place })
     }
 
-    /// Takes a place for the process in `recipient`: it counts from now on. Returns what is sent.
+    /// Reserves an entry for the process in `recipient`, which counts from now on. Returns what is sent.
     fn counted_for(&self, recipient: ProcessSlot) -> Result<(&Mapping<ParticipantTableState>, u32, u32)> {
         let place = self.state.take_place(self.process_table, recipient)?;
         let state = self.state.clone();
@@ -134,7 +135,7 @@ impl ParticipantTable {
         Ok((&self.state, place as u32, counted))
     }
 
-    /// What arrived, as a user of its own, whose count has this number.
+    /// Creates a participant from what this process received; `counted` is its count's number.
     fn received((state, place, counted): (Mapping<ParticipantTableState>, u32, u32)) -> Result<Self> {
         let participants = ParticipantTable::join(state, ProcessTable::ours()?)?;
         let (state, me) = (participants.state.clone(), participants.process_table.me());
@@ -144,7 +145,7 @@ impl ParticipantTable {
 }
 
 impl ParticipantTableState {
-    /// Takes a free place, or one of a dead user, for the process in `slot`.
+    /// Takes over a free entry, or one of a dead participant, for the process in `slot`.
     fn take_place(&self, process_table: &ProcessTable, slot: ProcessSlot) -> Result<usize> {
         let is_alive = |member| ProcessSlot::from_word(member).is_some_and(|slot| process_table.is_alive(slot));
         let take = |member: &AtomicU32| {
@@ -156,9 +157,9 @@ impl ParticipantTableState {
         Ok(place)
     }
 
-    /// Frees a place of the process in `slot`.
+    /// Frees an entry of the process in `slot`.
     fn free_place(&self, place: usize, slot: ProcessSlot) {
-        // Fails if somebody took over the place of a dead user meanwhile: then it is theirs.
+        // Fails if another process took over the entry of a dead participant meanwhile: then it is theirs.
         let _ = self.members[place].compare_exchange(slot.to_word(), 0, AcqRel, Relaxed);
     }
 }

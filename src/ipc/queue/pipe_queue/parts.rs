@@ -1,8 +1,9 @@
-//! What the users of a textbook queue share: the pipe and what guards it. One item at a time goes through each end.
+//! What the participants of a pipe queue share: the pipe and its locks. One item at a time passes each end.
 //!
 //! # Death
-//! Who holds the lock of an end notes on the [`ParticipantTable`] while it is inside an item; the next holder finds the note. A reader
-//! that waits inside an item finds its writer dead when it gets the write lock, which a writer keeps until the item is whole.
+//! The holder of an end's lock sets a flag on the [`ParticipantTable`] while it is inside an item; the next holder
+//! finds it. A reader that waits inside an item learns that its writer is dead when it acquires the write lock, which a
+//! writer keeps until the item is complete.
 
 use std::io::IoSlice;
 use std::sync::Mutex;
@@ -21,7 +22,7 @@ use crate::ipc::sync::semaphore::BoundedSemaphore;
 use crate::sys::fd::wait_readable;
 use crate::sys::stream::{ATOMIC_WRITE, Stream};
 
-/// What the users of a queue share.
+/// What the participants of a queue share.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Parts {
     reading: Stream,
@@ -49,8 +50,8 @@ impl Parts {
         })
     }
 
-    /// Reads one item under the read lock. `expects_own`: whether some may still come from this handle, or why it is no
-    /// longer to wait for any.
+    /// Reads one item under the read lock. `expects_own`: whether items may still come from this handle, or why waiting
+    /// is pointless.
     pub(crate) fn read(&self, deadline: Deadline, expects_own: impl Fn() -> Result<bool>) -> Result<Option<Vec<u8>>> {
         let _turn = loop {
             match lock(&self.read_lock, deadline.or_after(LOOK_EVERY))? {
@@ -63,7 +64,7 @@ impl Parts {
         while !self.has_arrived(deadline.or_after(LOOK_EVERY))? {
             self.participants.check_torn()?;
             let expects_own = expects_own()?;
-            // Who has put its last item and is gone by now may have done so after the look into the pipe.
+            // A producer that has left may have put its last item after the look into the pipe.
             if !self.participants.is_connected()
                 && !expects_own
                 && !self.has_arrived(Deadline::after(Duration::ZERO))?
@@ -77,12 +78,12 @@ impl Parts {
         self.participants.set_inside(Side::Reading, true);
         let message = self.read_begun()?;
         self.participants.set_inside(Side::Reading, false);
-        // One too many it cannot be: every item took one.
+        // It cannot be one too many: every item acquired a permit.
         let _ = self.slots.release();
         Ok(Some(message))
     }
 
-    /// Reads an item of which something has arrived. Its writer holds the write lock until it is whole.
+    /// Reads an item that has begun to arrive. Its writer holds the write lock until it is complete.
     fn read_begun(&self) -> Result<Vec<u8>> {
         let mut incoming = self.incoming.lock().expect("nothing panics while it holds the lock");
         while !incoming.receive(&self.reading, MESSAGE_LIMIT, Deadline::after(LOOK_EVERY))? {
@@ -97,7 +98,7 @@ impl Parts {
         Ok(incoming.message_vec())
     }
 
-    /// Writes one frame under the write lock, unless it is given up.
+    /// Writes one frame under the write lock, unless it is abandoned.
     pub(crate) fn write(&self, frame: &[u8], gives_up: impl Fn() -> bool) -> Result<()> {
         let _turn = loop {
             match lock(&self.write_lock, Deadline::after(LOOK_EVERY))? {
@@ -107,7 +108,7 @@ impl Parts {
             }
         };
         self.participants.check(Side::Writing)?;
-        // A short one is in the pipe as a whole or not at all.
+        // A short one is written to the pipe atomically.
         let can_tear = frame.len() > ATOMIC_WRITE;
         if can_tear {
             self.participants.set_inside(Side::Writing, true);
@@ -147,7 +148,7 @@ fn lock(lock: &Lock, deadline: Deadline) -> Result<Option<LockGuard<'_>>> {
 }
 
 impl Parts {
-    /// What another user of this process has.
+    /// Returns the parts for another participant in this process.
     pub(crate) fn another(&self) -> Result<Self> {
         Ok(Parts {
             reading: self.reading.clone(),

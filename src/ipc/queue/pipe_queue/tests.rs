@@ -1,4 +1,4 @@
-//! The textbook queue within one process.
+//! The pipe queue within one process.
 
 use std::thread;
 

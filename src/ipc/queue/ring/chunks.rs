@@ -1,12 +1,12 @@
-//! The bytes of a ring: a chain of chunks, copied into and out of.
+//! The bytes of a ring: a chain of chunks to copy into and out of.
 //!
 //! # State
-//! `next[chunk]` is the chunk behind it in the chain, which leads from the head's chunk to the tail's. Writers lengthen it
-//! before they publish; a chunk's successor never changes while anybody may follow it. Which chunks are free is the
-//! business of [`super::memory`].
+//! `next[chunk]` is the next chunk in the chain, which leads from the head's chunk to the tail's. Writers lengthen it
+//! before they publish; a chunk's successor never changes while any process may follow it. [`super::memory`] manages
+//! the free chunks.
 //!
 //! # Ordering
-//! A successor is stored with `Release` and loaded with `Acquire`; the progress words order the bytes.
+//! A successor is stored with `Release` and loaded with `Acquire`; the cursor words order the bytes.
 
 use super::RingState;
 use super::cursor::Place;
@@ -16,10 +16,10 @@ use crate::ipc::error::{Error, Result};
 use crate::sys::atomic::{AtomicU32, Ordering::Acquire, Ordering::Release};
 use crate::sys::shm::Mapping;
 
-/// How far ahead of the last record a writer asks for the cache line that a reader had last.
+/// How far ahead of the last record a writer prefetches the cache line that a reader last had.
 const AHEAD_BYTES: usize = 128;
 
-/// Where everything lies in the ring's memory. A copy of checked values: nothing in it can change.
+/// The layout of the ring's memory. A private copy of validated values: nothing in it can change.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chunks {
     pub(super) chunks: u32,
@@ -33,7 +33,7 @@ pub(super) struct Chunks {
 
 impl Chunks {
     pub(super) fn new(plan: &Plan) -> Self {
-        // One more than the bytes take: the first and the last may be used in part.
+        // One more than the bytes need: the first and the last may be used in part.
         let chunks = plan.ring_bytes().div_ceil(u64::from(plan.chunk_bytes)) as usize + 1;
         let bitmap_bytes = chunks.div_ceil(64) * 8;
         let in_use_at = (chunks * 4).next_multiple_of(8);
@@ -64,20 +64,20 @@ impl Chunks {
         self.data_at + place.chunk as usize * self.chunk_bytes as usize + place.offset as usize
     }
 
-    /// `place` if it is one: what stands in shared memory is checked before it is used.
+    /// Returns `place` if it is valid: values from shared memory are validated before use.
     #[inline]
     pub(super) fn checked(&self, place: Place) -> Result<Place> {
         let plausible = place.chunk < self.chunks && place.offset <= self.chunk_bytes && place.offset.is_multiple_of(4);
         if plausible { Ok(place) } else { Err(Error::Damaged { object: "queue" }) }
     }
 
-    /// The chunk behind `chunk` in the chain.
+    /// Returns the chunk after `chunk` in the chain.
     pub(super) fn following(&self, shared: &Mapping<RingState>, chunk: u32) -> Result<u32> {
         let next = self.next(shared, chunk).load(Acquire);
         if next < self.chunks { Ok(next) } else { Err(Error::Damaged { object: "queue" }) }
     }
 
-    /// Where the record that begins at `place` has its first byte.
+    /// Returns where the first byte of the record at `place` lies.
     #[inline]
     pub(super) fn start(&self, shared: &Mapping<RingState>, place: Place) -> Result<Place> {
         if place.offset < self.chunk_bytes {
@@ -86,7 +86,7 @@ impl Chunks {
         Ok(Place { chunk: self.following(shared, place.chunk)?, offset: 0 })
     }
 
-    /// Copies out of the chain from `at`, and moves `at` behind.
+    /// Copies out of the chain from `at`, and advances `at`.
     #[inline(always)]
     pub(super) fn copy_out(&self, shared: &Mapping<RingState>, at: &mut Place, mut bytes: &mut [u8]) -> Result<()> {
         loop {
@@ -103,7 +103,7 @@ impl Chunks {
         }
     }
 
-    /// Moves `at` by `len` bytes.
+    /// Advances `at` by `len` bytes.
     #[inline]
     pub(super) fn skip(&self, shared: &Mapping<RingState>, at: &mut Place, mut len: usize) -> Result<()> {
         loop {
@@ -117,7 +117,8 @@ impl Chunks {
         }
     }
 
-    /// Copies into the chunk of `at`, and moves `at` behind. `false`, and nothing, if they do not fit into it.
+    /// Copies into the chunk of `at`, and advances `at`. Returns `false`, without any effect, if the bytes do not fit
+    /// into it.
     #[inline]
     pub(super) fn copy_in_place(&self, shared: &Mapping<RingState>, at: &mut Place, bytes: &[u8]) -> bool {
         let room = (self.chunk_bytes - at.offset) as usize;
@@ -130,8 +131,8 @@ impl Chunks {
         fits
     }
 
-    /// Copies into the chain from `at`, taking chunks as it goes, and moves `at` behind. `false` if there are not enough,
-    /// which only leases can cause.
+    /// Copies into the chain from `at`, allocating chunks as needed, and advances `at`. Returns `false` if there are
+    /// not enough, which only leases can cause.
     #[inline]
     pub(super) fn copy_in(
         &self,

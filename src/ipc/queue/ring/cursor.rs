@@ -1,19 +1,20 @@
-//! How far one side of a ring has come: published by one atomic store, or by one system call that also wakes.
+//! The position of one side of a ring, published by one atomic store, or by one system call that also wakes waiters.
 //!
 //! # State
-//! `word = seq << 1 | W`, and two marks of which the one at `seq & 1` is live; the other belongs to whoever holds the
-//! side's lock. Publishing writes the spare mark and then raises `seq`: before that it never happened, after it is done.
-//! `W` says that somebody may sleep on the word: then the raise is a `FUTEX_WAKE_OP` that adds 1 (which also clears `W`)
-//! and wakes in the same call. Without `W` it is a compare-and-swap, so nobody sleeps on the value that it replaces.
-//! Anybody may set `W`; a stale one costs one system call.
+//! `word = seq << 1 | W`, and two positions of which the one at `seq & 1` is live; the holder of the side's lock owns
+//! the other. Publishing writes the spare position and then increments `seq`: before that nothing has happened, after
+//! that it is complete. `W` means that a process may sleep on the word: then the increment is a `FUTEX_WAKE_OP` that
+//! adds 1 (which also clears `W`) and wakes in the same call. Without `W` it is a compare-and-swap, so no process
+//! sleeps on the value that it replaces. Any process may set `W`; a stale `W` costs one system call.
 //!
 //! # Ordering
-//! `word` is raised with `Release` and read with `Acquire`, so everything before a publication is seen with it. The marks
-//! too, so that a reader who sees a newer mark also sees that the word has moved, and reads again.
+//! `word` is incremented with `Release` and read with `Acquire`, so everything before a publication is visible with it.
+//! The positions are accessed likewise, so a reader that sees a newer position also sees that the word has moved, and
+//! reads again.
 //!
 //! # Death
-//! Killed before the raise: the mark is still the old one. Killed after it: everybody is awake. A sleeper that is killed
-//! leaves `W`. There is nothing to repair.
+//! If a process is killed before the increment, the position is still the old one; after it, all waiters are awake. A
+//! killed waiter leaves `W` set. Nothing needs repair.
 //!
 //! # Standard
 //! `futex(2)` `FUTEX_WAKE_OP`; a sequence lock with two copies.
@@ -35,7 +36,7 @@ shared_layout! {
 }
 
 shared_layout! {
-    /// The progress in shared memory: the live part is one cache line, and so is the distance to the next.
+    /// The cursor in shared memory. Its live part is one cache line, and so is the distance to the next.
     pub(crate) struct Cursor {
         word: AtomicU32,
         padding: AtomicU32,
@@ -45,12 +46,12 @@ shared_layout! {
 }
 const _: () = assert!(size_of::<Cursor>() == 128);
 
-/// Where a side stands.
+/// A position in the stream of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Position {
     /// Bytes of all records so far.
     pub(crate) bytes: u64,
-    /// Their number.
+    /// Number of these records.
     pub(crate) items: u64,
     /// Where the next one begins.
     pub(crate) place: Place,
@@ -75,11 +76,11 @@ impl Place {
     }
 }
 
-/// A value of a progress word, to tell whether it has moved.
+/// A value of a cursor word, to detect whether it has moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seen(u32);
 
-/// The bit that says that somebody may sleep.
+/// The bit that marks a possible sleeper.
 const SLEEPER: u32 = 1;
 const ONE_STEP: u32 = 2;
 
@@ -88,7 +89,7 @@ impl Seen {
         Seen(word | SLEEPER)
     }
 
-    /// The form in which it stands in shared memory: odd.
+    /// Its representation in shared memory: odd.
     pub(crate) fn to_word(self) -> u32 {
         self.0
     }
@@ -103,20 +104,20 @@ impl Cursor {
         self.publish(own);
     }
 
-    /// The mark, for who holds the side's lock and so is the only one to change it.
+    /// Returns this side's position. Only for the holder of the side's lock, which alone can change it.
     #[inline]
     pub(crate) fn own(&self) -> Position {
         self.position(self.word.load(Relaxed))
     }
 
-    /// The mark of the other side, in one piece.
+    /// Returns a consistent copy of the other side's position.
     #[inline]
     pub(crate) fn read(&self) -> (Seen, Position) {
         loop {
-            // pairs with: the raise in `publish`
+            // pairs with: the increment in `publish`
             let before = self.word.load(Acquire);
             let position = self.position(before);
-            // Marks are loaded with Acquire: one that was newer than `before` makes this load see the newer word.
+            // Positions are loaded with Acquire: one newer than `before` makes this load see the newer word.
             if !self.has_moved(Seen::of(before)) {
                 return (Seen::of(before), position);
             }
@@ -133,16 +134,17 @@ impl Cursor {
         }
     }
 
-    /// Makes `position` the side's progress and wakes who waits for it. Only for who holds the side's lock.
+    /// Publishes `position` and wakes its waiters. Only for the holder of the side's lock.
     #[inline]
     pub(crate) fn publish(&self, position: Position) {
         let word = self.word.load(Relaxed);
         let spare = &self.positions[(((word >> 1) + 1) & 1) as usize];
-        // Release: who sees one of these also sees the raise before it, which made this mark the spare one.
+        // Release: a process that sees one of these also sees the increment before it, which made this position the
+        // spare one.
         spare.bytes.store(position.bytes, Release);
         spare.items.store(position.items, Release);
         spare.place.store(position.place.to_word(), Release);
-        // Strong: after a failure for no reason the other branch would set W instead of raising the sequence.
+        // Strong: after a spurious failure the other branch would set W instead of incrementing the sequence.
         if word & SLEEPER == 0 && self.word.compare_exchange(word, word.wrapping_add(ONE_STEP), AcqRel, Relaxed).is_ok()
         {
             return;
@@ -151,19 +153,19 @@ impl Cursor {
         futex::add_one_and_wake_all(&self.word);
     }
 
-    /// What is to be seen now.
+    /// Returns the current value of the word.
     #[inline]
     pub(crate) fn seen(&self) -> Seen {
         Seen::of(self.word.load(Acquire))
     }
 
-    /// Whether anything was published since `seen`.
+    /// Returns whether anything was published since `seen`.
     #[inline]
     pub(crate) fn has_moved(&self, seen: Seen) -> bool {
         self.seen() != seen
     }
 
-    /// Says that somebody is about to sleep until something is published after `seen`. `false` if it was already.
+    /// Announces a sleeper that waits for a publication after `seen`. Returns `false` if there was one already.
     pub(crate) fn announce_sleeper(&self, seen: Seen) -> bool {
         let word = self.word.load(Relaxed);
         if Seen::of(word) != seen {
@@ -172,7 +174,7 @@ impl Cursor {
         word & SLEEPER != 0 || self.word.compare_exchange(word, word | SLEEPER, SeqCst, Relaxed).is_ok()
     }
 
-    /// The word and the value to sleep on, after [`announce_sleeper`](Self::announce_sleeper).
+    /// Returns the word and the value to sleep on, after [`announce_sleeper`](Self::announce_sleeper).
     pub(crate) fn sleep_on(&self, seen: Seen) -> (&AtomicU32, u32) {
         (&self.word, seen.0)
     }

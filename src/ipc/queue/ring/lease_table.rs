@@ -1,22 +1,25 @@
-//! Leases on items that were taken from a ring and are not yet done.
+//! Leases on items that were removed from a ring and are not yet done.
 //!
 //! # State
-//! A slot's word says it all: `owner's slot << 32 | returns << 22 | generation << 2 | state`. FREE -> LEASED (under the
-//! readers' mutex; the other fields are written before) -> FREE (done) or RETURNED (given back, or its owner died) ->
-//! LEASED again, or DEAD (returned too often: a dead letter) -> FREE. Every change is one compare-and-swap. A lease is
-//! valid only if its item lies before the readers' mark, so publishing that mark takes the item out of the ring and makes
-//! the lease at once. The item's bytes stay where they are, and keep their chunks, until the slot is free.
+//! A slot's word holds its whole state: `owner's slot << 32 | returns << 22 | generation << 2 | state`. FREE -> LEASED
+//! (under the readers' mutex; the other fields are written before) -> FREE (done) or RETURNED (returned to the queue,
+//! or its owner died) -> LEASED again, or DEAD (returned too often: a dead letter) -> FREE. Every change is one
+//! compare-and-swap. A lease is valid only if its item lies before the readers' cursor, so publishing the cursor
+//! removes the item from the ring and makes the lease valid in one step. The item's bytes stay in place, and keep their
+//! chunks, until the slot is free.
 //!
 //! # Ordering
 //! The word is stored with `Release` after the other fields and loaded with `Acquire` before them.
 //!
 //! # Death
-//! A reader killed between the slot and the mark leaves a LEASED slot of an item that is still in the ring. Whoever gets
-//! its mutex frees such slots first: else the next mark would make that lease valid, and the item would be delivered twice.
-//! The generation grows with every lease, so a late `task_done` of a lease that was taken over is told so.
+//! A reader killed between writing the slot and publishing leaves a LEASED slot of an item that is still in the ring.
+//! The next holder of its mutex frees such slots first: otherwise the next publication would make that lease valid, and
+//! the item would be delivered twice. The generation grows with every lease, so a late `task_done` of a lease that was
+//! taken over fails.
 //!
 //! # Standard
-//! Visibility timeouts and dead letters of message brokers, with the kernel's word on who lives in place of the timeout.
+//! Visibility timeouts and dead letters of message brokers, with the kernel's knowledge of process deaths in place of
+//! the timeout.
 
 use super::cursor::Place;
 use super::{Record, RingState};
@@ -39,7 +42,7 @@ shared_layout! {
     }
 }
 
-/// What a slot is used for.
+/// The state of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeaseState {
     Free,
@@ -48,17 +51,17 @@ pub(crate) enum LeaseState {
     Dead,
 }
 
-/// A slot's word, taken apart.
+/// A slot's word, decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LeaseStatus {
     pub(crate) owner: Option<ProcessSlot>,
-    /// How many times the item came back.
+    /// How many times the item was returned.
     pub(crate) returns: u32,
     generation: u32,
     pub(crate) state: LeaseState,
 }
 
-/// The most returns that a word can count.
+/// The maximum number of returns that a word can count.
 const MOST_RETURNS: u32 = (1 << 10) - 1;
 const RETURNS_SHIFT: u32 = 22;
 const GENERATIONS: u32 = 1 << 20;
@@ -96,7 +99,7 @@ impl LeaseStatus {
         LeaseStatus { owner: None, returns: 0, state: LeaseState::Free, ..self }
     }
 
-    /// The item is back; a dead letter if it was `max` times before.
+    /// The item was returned; it is a dead letter if it was returned `max` times before.
     pub(crate) fn returned(self, max: u32) -> Self {
         let state = if self.returns < max.min(MOST_RETURNS) { LeaseState::Returned } else { LeaseState::Dead };
         LeaseStatus { owner: None, returns: (self.returns + 1).min(MOST_RETURNS), state, ..self }
@@ -115,7 +118,7 @@ pub(crate) struct Pinned {
     pub(crate) len: u32,
 }
 
-/// The slots, as one handle sees them.
+/// The lease slots, as one handle sees them.
 #[derive(Clone, Copy)]
 pub(crate) struct LeaseTable<'a> {
     shared: &'a Mapping<RingState>,
@@ -123,7 +126,7 @@ pub(crate) struct LeaseTable<'a> {
     slots: u32,
 }
 
-/// Slots that are given memory together.
+/// Number of slots that get memory together.
 const STEP: u32 = 128;
 
 impl<'a> LeaseTable<'a> {
@@ -131,7 +134,7 @@ impl<'a> LeaseTable<'a> {
         LeaseTable { shared, at, slots }
     }
 
-    /// How many leases there can be at once.
+    /// The maximum number of leases at once.
     pub(crate) fn limit(&self) -> u32 {
         self.slots
     }
@@ -140,18 +143,18 @@ impl<'a> LeaseTable<'a> {
         self.shared.shared_at(self.at + index as usize * size_of::<LeaseSlot>())
     }
 
-    /// Every slot that was ever used.
+    /// Returns every slot that was ever used.
     pub(crate) fn used(self) -> impl Iterator<Item = (u32, &'a LeaseSlot)> {
         let high = self.shared.lease_high.load(Acquire).min(self.slots);
         (0..high).map(move |index| (index, self.slot(index)))
     }
 
-    /// What the leases keep in the ring's memory.
+    /// Returns the bytes that leases keep in the ring's memory.
     pub(super) fn pinning(self) -> impl Iterator<Item = Pinned> {
         self.used().filter(|(_, slot)| slot.status().state != LeaseState::Free).map(|(_, slot)| slot.pinned())
     }
 
-    /// A free slot. For the holder of the readers' mutex. `None` if every one is used.
+    /// Returns a free slot, or `None` if all are in use. Only for the holder of the readers' mutex.
     pub(crate) fn find_free(self) -> Result<Option<u32>> {
         let get = &self.shared.get;
         let high = self.shared.lease_high.load(Relaxed).min(self.slots);
@@ -169,12 +172,12 @@ impl<'a> LeaseTable<'a> {
         if high == self.slots {
             return Ok(None);
         }
-        // A search in vain is paid for by as many places without one.
+        // After a failed search, use as many new slots before the next one.
         get.lease_credit.store(high, Relaxed);
         self.raise(high).map(Some)
     }
 
-    /// The first slot that was never used.
+    /// Returns the first slot that was never used.
     fn raise(self, high: u32) -> Result<u32> {
         if high.is_multiple_of(STEP) {
             let bytes = size_of::<LeaseSlot>();
@@ -186,8 +189,8 @@ impl<'a> LeaseTable<'a> {
         Ok(high)
     }
 
-    /// Frees the slots whose item, the first not taken or a later one, is still in the ring: a killed reader wrote them and
-    /// did not live to publish. For the holder of the readers' mutex, before it does anything else.
+    /// Frees the slots of items that are still in the ring (from the first one on): a reader wrote them and was killed
+    /// before it published. Only for the holder of the readers' mutex, before it does anything else.
     pub(crate) fn roll_back_unpublished(self, head_items: u64) {
         #[cfg(debug_assertions)]
         let head_items = crate::sys::failpoint::all_taken(head_items);
@@ -205,7 +208,7 @@ impl LeaseSlot {
         LeaseStatus::of(self.word.load(Acquire))
     }
 
-    /// Whether the slot's item was taken by a published mark.
+    /// Returns whether the slot's item was removed by a published cursor.
     pub(crate) fn is_before(&self, head_items: u64) -> bool {
         self.item.load(Relaxed) < head_items
     }
@@ -223,7 +226,7 @@ impl LeaseSlot {
         Pinned { place, len: self.len.load(Relaxed) }
     }
 
-    /// Writes a lease on `record` into a free slot; it becomes valid when the reader's mark passes the record.
+    /// Writes a lease on `record` into a free slot; it becomes valid when the reader's cursor passes the record.
     pub(crate) fn fill(&self, record: &Record, owner: ProcessSlot, owner_pid: u32) -> LeaseStatus {
         self.item.store(record.after.items.wrapping_sub(1), Relaxed);
         self.chunk.store(record.place.chunk, Relaxed);
@@ -235,14 +238,14 @@ impl LeaseSlot {
         status
     }
 
-    /// Takes over a returned item. `None` if somebody was faster.
+    /// Leases a returned item. Returns `None` if another process was faster.
     pub(crate) fn take_over(&self, returned: LeaseStatus, owner: ProcessSlot, owner_pid: u32) -> Option<LeaseStatus> {
         let leased = returned.leased_to(owner);
         self.owner_pid.store(owner_pid, Relaxed);
         self.replace(returned, leased).then_some(leased)
     }
 
-    /// Changes the word from `now` to `then`; `false` if it is no longer `now`.
+    /// Changes the word from `now` to `then`; returns `false` if it is no longer `now`.
     pub(crate) fn replace(&self, now: LeaseStatus, then: LeaseStatus) -> bool {
         self.word.compare_exchange(now.to_word(), then.to_word(), AcqRel, Relaxed).is_ok()
     }

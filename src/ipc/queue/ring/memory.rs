@@ -1,18 +1,18 @@
-//! Which chunks of a ring are free, and which have memory: taken as content grows, given back when it shrinks.
+//! Free chunks of a ring, and chunks with memory: allocated as content grows, released when it shrinks.
 //!
 //! # State
-//! A chunk is in use if it lies on the chain from the head's chunk to the tail's, or under a lease. A bitmap caches this for
-//! the writers, and `reclaimed` is the first chunk that they have not yet looked at since readers left it. The lowest free
-//! chunk is taken next, so a ring that holds little stays in few chunks, whatever it held before. A second bitmap says
-//! which chunks have memory.
+//! A chunk is in use if it lies on the chain from the head's chunk to the tail's, or under a lease. A bitmap caches
+//! this for the writers, and `reclaimed` is the first chunk that they have not yet checked since readers left it. The
+//! lowest free chunk is allocated next, so a ring with little content stays in few chunks, whatever it held before. A
+//! second bitmap records which chunks have memory.
 //!
 //! # Ordering
 //! All of it belongs to the holder of the writers' mutex.
 //!
 //! # Death
-//! Whatever a writer does here before it publishes is forgotten: the next one counts the chunks in use anew when it hears
-//! that its predecessor died. `populated` is set after the memory is there and cleared before it is taken: at worst a
-//! chunk keeps memory that nobody counts, until it is used again.
+//! Unpublished changes of a writer are discarded: the next one recounts the chunks in use when it learns that its
+//! predecessor died. `populated` is set after memory is allocated and cleared before it is released: at worst a chunk
+//! keeps uncounted memory until it is used again.
 
 use std::io;
 
@@ -25,19 +25,20 @@ use crate::sys::robust::RobustMutex;
 use crate::sys::shm::{Mapping, shared_layout};
 
 shared_layout! {
-    /// What only the holder of the writers' mutex touches.
+    /// Accessed only by the holder of the writers' mutex.
     pub(super) struct PutSide {
         pub(super) lock: RobustMutex,
-        /// A lower bound of the readers' progress, to look at theirs seldom.
+        /// A lower bound of the readers' position, to read their cursor rarely.
         pub(super) seen_bytes: AtomicU64,
         pub(super) seen_items: AtomicU64,
         reclaimed: AtomicU32,
         /// The words of the bitmap before this one have no free chunk.
         lowest: AtomicU32,
         in_use: AtomicU32,
-        /// Chunks taken since the last look at whether there are too many.
+        /// Chunks allocated since the last check for surplus.
         taken: AtomicU32,
-        /// What a writer that waits for room has seen of the readers, or [`LEASES`], or 0: it has looked, and is the next.
+        /// The readers' cursor word that a waiting writer has seen, or [`LEASES`], or 0: it has looked, and is the
+        /// next.
         pub(super) waits_on: AtomicU32,
         padding: AtomicU32,
         distance: [AtomicU64; 6],
@@ -45,16 +46,16 @@ shared_layout! {
 }
 const _: () = assert!(size_of::<PutSide>() == 128);
 
-/// In [`PutSide::waits_on`]: the writer waits until leases end. No value of a progress word that was seen is even.
+/// In [`PutSide::waits_on`]: the writer waits until leases end. No cursor word that was seen is even.
 pub(super) const LEASES: u32 = 2;
 
-/// Memory that a ring keeps although it does not need it.
+/// Memory that a ring keeps in reserve.
 const KEPT_BYTES: u64 = 4 << 20;
-/// While a ring is busy it gives back at most one chunk for so many that it takes.
+/// While a ring is busy it releases at most one chunk for this many that it allocates.
 const RELEASE_EVERY: u32 = 8;
 
 impl Chunks {
-    /// Gives the first chunk memory, before anybody else knows the ring.
+    /// Allocates memory for the first chunk, before any other process knows the ring.
     pub(super) fn take_first(&self, shared: &Mapping<RingState>) -> Result<()> {
         self.position(shared, 0);
         self.populate(shared, 0).map_err(os("get memory for a queue"))
@@ -68,7 +69,7 @@ impl Chunks {
         shared.shared_at(self.populated_at + word as usize * 8)
     }
 
-    /// Takes a free chunk, to follow `last`.
+    /// Allocates a free chunk, to follow `last`.
     #[cold]
     pub(super) fn take(&self, shared: &Mapping<RingState>, last: u32, head: Place) -> Result<Option<u32>> {
         self.reclaim(shared, head, last)?;
@@ -123,20 +124,21 @@ impl Chunks {
         Err(Error::Damaged { object: "queue" })
     }
 
-    /// Counts the chunks in use: those from the head's to `last`, and those under leases. For the writers' mutex's holder.
+    /// Recounts the chunks in use: those from the head's to `last`, and those under leases. Only for the holder of the
+    /// writers' mutex.
     pub(super) fn count_anew(&self, shared: &Mapping<RingState>, head: Place, last: u32) -> Result<()> {
         (0..self.chunks.div_ceil(64)).for_each(|word| self.in_use(shared, word).store(0, Relaxed));
         shared.put.in_use.store(0, Relaxed);
         shared.put.lowest.store(0, Relaxed);
         shared.put.reclaimed.store(head.chunk, Relaxed);
         self.mark_chain(shared, head.chunk, |chunk, _| chunk == last)?;
-        // Read after the head's mark: every lease on what lies before that mark is in the table by now.
+        // Read after the head position: every lease on an item before that position is in the table by now.
         for lease in self.leases(shared).pinning() {
             let end = u64::from(lease.place.offset) + u64::from(lease.len);
             let count = end.div_ceil(u64::from(self.chunk_bytes)).max(1);
             if lease.place.chunk < self.chunks {
-                // A slot that is being changed right now may lead anywhere, but then its lease is on the chain above: too
-                // many marks do no harm.
+                // A slot that is being changed right now may lead anywhere, but then its lease is on the chain above;
+                // marking too many chunks is harmless.
                 let _ = self.mark_chain(shared, lease.place.chunk, |_, marked| marked >= count);
             }
         }
@@ -179,13 +181,13 @@ impl Chunks {
         Ok(())
     }
 
-    /// Whether a ring that holds nothing has more memory than it keeps.
+    /// Returns whether an empty ring has more memory than its reserve.
     pub(super) fn has_surplus(&self, shared: &Mapping<RingState>) -> bool {
         u64::from(shared.populated.load(Relaxed)) * u64::from(self.chunk_bytes) > KEPT_BYTES
     }
 
-    /// Gives back memory of at most `most` free chunks, the highest first, as long as there are more than `needed` and
-    /// what is kept anyway. For the holder of the writers' mutex.
+    /// Releases the memory of up to `most` free chunks, the highest first, as long as there is more than `needed` and
+    /// the reserve. Only for the holder of the writers' mutex.
     fn release(&self, shared: &Mapping<RingState>, needed: u32, most: u32) {
         let kept = needed.max((KEPT_BYTES / u64::from(self.chunk_bytes)) as u32);
         let mut released = 0;
@@ -201,14 +203,14 @@ impl Chunks {
                 let populated = self.populated(shared, word);
                 populated.store(populated.load(Relaxed) & !bit(chunk), Relaxed);
                 shared.populated.store(shared.populated.load(Relaxed) - 1, Relaxed);
-                // Memory that the kernel does not take back stays until the chunk is used again.
+                // If the kernel does not take memory back, the chunk keeps it until it is used again.
                 let _ = shared.release(self.at(Place { chunk, offset: 0 }), self.chunk_bytes as usize);
                 released += 1;
             }
         }
     }
 
-    /// Gives back all memory that a ring with this content does not need. For the holder of the writers' mutex.
+    /// Releases all memory that a ring with this content does not need. Only for the holder of the writers' mutex.
     pub(super) fn release_surplus(&self, shared: &Mapping<RingState>, head: Place, last: u32) -> Result<()> {
         self.count_anew(shared, head, last)?;
         self.release(shared, 0, u32::MAX);

@@ -1,20 +1,20 @@
 //! A queue of byte records in shared memory, for any number of processes on both sides.
 //!
 //! # State
-//! Two sides, each a robust mutex (who writes, who reads) and a [`Cursor`] (how far it has come). What is in the ring is
-//! what lies between the two marks, and nothing else says so: counts, sizes, full and empty are computed from them. A
+//! Two sides (writers and readers), each with a robust mutex and a [`Cursor`]. The content of the ring is what lies
+//! between the two positions, and nothing else records it: counts, sizes, full and empty are computed from them. A
 //! record is its length in four bytes and its bytes, padded to four, in the chunks of [`Chunks`].
 //!
 //! # Ordering
-//! Each side's mutex orders its holders; the progress words order one side against the other.
+//! Each side's mutex orders its holders; the cursor words order one side against the other.
 //!
 //! # Death
-//! A writer or reader killed before it publishes has done nothing, after it everything; the kernel hands its mutex on. What
-//! a dead writer had reserved is found free again when the chunks in use are counted anew. One that is stopped keeps its
-//! mutex: its side stands still until it goes on or dies, the other side does not.
+//! A writer or reader killed before it publishes has done nothing, after it everything; the kernel hands its mutex on.
+//! Chunks that a dead writer had reserved become free when the chunks in use are recounted. A stopped process keeps its
+//! mutex: its side stands still until it continues or dies; the other side does not.
 //!
 //! # Standard
-//! Lamport's bounded buffer, with one mutex a side; crash recovery by derived state instead of logs.
+//! Lamport's bounded buffer, with one mutex per side; crash recovery from derived state instead of logs.
 
 mod chunks;
 mod cursor;
@@ -61,26 +61,26 @@ shared_layout! {
         leases: AtomicU32,
         pub(crate) max_redeliveries: AtomicU32,
         pub(crate) on_death: AtomicU32,
-        // Changes seldom.
+        // Changes rarely.
         populated: AtomicU32,
-        /// No slot for a lease at or above this index was ever used.
+        /// No lease slot at or above this index was ever used.
         lease_high: AtomicU32,
-        /// How many items were given back by who had a lease on them.
+        /// Number of items that lease holders have returned.
         pub(crate) returned: AtomicU32,
-        /// 1 while a writer finds no memory because leases hold it.
+        /// 1 while a writer finds no memory because of leases.
         pub(crate) starved: AtomicU32,
         distance: [AtomicU32; 4],
-        // 128 bytes each: what one side writes is never on a cache line that the other needs, nor on its neighbour, which
-        // the processor fetches along.
+        // 128 bytes each: what one side writes is never on a cache line that the other needs, nor on the adjacent one,
+        // which the processor prefetches.
         put: PutSide,
         tail: Cursor,
         pub(crate) get: GetSide,
         head: Cursor,
-        /// Rung when a process that puts has left, or an item came back: who waits to get looks again.
+        /// Notified when a producer has left, or an item was returned: waiting consumers check again.
         pub(crate) getters: EventCount,
-        /// Rung when a process that gets has left, or memory was freed.
+        /// Notified when a consumer has left, or memory was freed.
         pub(crate) putters: EventCount,
-        /// Rung when a task is done.
+        /// Notified when a task is done.
         pub(crate) joiners: EventCount,
         bells_distance: [AtomicU32; 29],
         participants: Participants,
@@ -99,7 +99,7 @@ pub(crate) struct Ring {
     put_spin: Spin,
     get_spin: Spin,
     lock_spin: Spin,
-    /// Where a participant with the other right was found alive the last time.
+    /// Where a participant with the other right was last found alive.
     peer: AtomicU32,
 }
 
@@ -122,7 +122,7 @@ impl Ring {
         Ok(Ring::of(shared, chunks, plan, process_table, rights))
     }
 
-    /// A handle on what another process created, whose count for this one's handle has this number.
+    /// Creates a handle on a ring of another process, which counted it as number `counted`.
     pub(crate) fn received(shared: Mapping<RingState>, rights: Rights, counted: u32) -> Result<Self> {
         let capacity = shared.capacity.load(Relaxed);
         let plan = Plan {
@@ -131,7 +131,7 @@ impl Ring {
             leases: shared.leases.load(Relaxed),
             chunk_bytes: shared.chunk_bytes.load(Relaxed),
         };
-        // Checked here once; from now on only the copy counts.
+        // Validated here once; from now on only the copy is used.
         let plausible = (1..=MOST_BYTES).contains(&plan.byte_limit) && plan.chunk_bytes.is_power_of_two();
         let chunks = plausible.then(|| Chunks::new(&plan)).filter(|chunks| chunks.tail_len() == shared.tail_len());
         let (chunks, process_table) = (chunks.ok_or(Error::Damaged { object: "queue" })?, ProcessTable::ours()?);
@@ -163,7 +163,7 @@ impl Ring {
         }
     }
 
-    /// Another handle of this process, with those of `rights` that this one still has.
+    /// Creates another handle of this process, with those of `rights` that this one still has.
     pub(crate) fn another(&self, rights: Rights) -> Self {
         let own = self.rights();
         let rights = Rights { put: rights.put && own.put, get: rights.get && own.get };
@@ -172,7 +172,7 @@ impl Ring {
         Ring::of(self.shared.clone(), self.chunks, self.plan, self.process_table, rights)
     }
 
-    /// Counts a handle like this one for the process in `recipient`, which is about to be given one. Returns what is sent.
+    /// Counts a handle like this one for the process in `recipient`, before it is sent. Returns what is sent.
     pub(crate) fn counted_for(&self, recipient: ProcessSlot) -> Result<(&Mapping<RingState>, Rights, u32)> {
         let rights = self.rights();
         self.shared.participants.join(self.process_table, recipient, rights)?;
@@ -180,20 +180,20 @@ impl Ring {
         Ok((&self.shared, rights, transfer::counted(move || leave(&shared, recipient, rights))))
     }
 
-    /// The rights that this handle still has.
+    /// Returns the rights that this handle still has.
     #[inline]
     pub(crate) fn rights(&self) -> Rights {
         Rights { put: self.may_put(), get: self.rights.get }
     }
 
-    /// Whether this handle has the right to put and was not closed. What a put sees of this while it holds the writers' mutex
-    /// decides: see [`nobody_puts`](Self::nobody_puts).
+    /// Returns whether this handle has the right to put and was not closed. The value that a put sees while it holds
+    /// the writers' mutex decides: see [`nobody_puts`](Self::nobody_puts).
     #[inline]
     pub(crate) fn may_put(&self) -> bool {
         self.rights.put && self.closed.load(Relaxed) == 0
     }
 
-    /// Gives up the right to put. Puts through this handle that wait are told.
+    /// Gives up the right to put. Waiting puts through this handle fail.
     pub(crate) fn close(&self) {
         if self.rights.put && self.closed.swap(1, SeqCst) == 0 {
             self.leave(Rights { put: true, get: false });
@@ -201,10 +201,10 @@ impl Ring {
         }
     }
 
-    /// No longer counts rights of this process, and wakes who waits for what will never come.
+    /// Uncounts rights of this process, and wakes peers that wait for what can no longer happen.
     fn leave(&self, rights: Rights) {
         if forked_from().is_some() {
-            // A copy of a handle that its parent still has.
+            // A copy of a handle that the parent still has.
             return;
         }
         leave(&self.shared, self.process_table.me(), rights);
@@ -226,23 +226,23 @@ impl Ring {
         self.chunks.leases(&self.shared)
     }
 
-    /// Who is putting now, or waits to with everybody else behind it.
+    /// The current producer, or the one that waits with all others behind it.
     pub(crate) fn putting(&self) -> HeldBy<'_> {
         HeldBy(&self.shared.put.lock)
     }
 
-    /// Who is getting now, or waits to with everybody else behind it.
+    /// The current consumer, or the one that waits with all others behind it.
     pub(crate) fn getting(&self) -> HeldBy<'_> {
         HeldBy(&self.shared.get.lock)
     }
 
-    /// Whether `right` may still be used by anyone but the calling thread: through another handle, or by another thread of
-    /// this process through this one.
+    /// Returns whether `right` can still be used by any thread but the calling one: through another handle, or by
+    /// another thread of this process through this one.
     pub(crate) fn is_anybody_left(&self, right: Right) -> bool {
         self.has_other_handle(right) || self.rights().has(right) && has_other_threads()
     }
 
-    /// Whether there is a handle with `right` beside this one.
+    /// Returns whether there is another handle with `right`.
     pub(crate) fn has_other_handle(&self, right: Right) -> bool {
         let own = self.rights().has(right);
         let participants = &self.shared.participants;
@@ -258,10 +258,10 @@ impl Ring {
         false
     }
 
-    /// Both marks as they stood at one moment.
+    /// Returns both positions at one moment.
     ///
-    /// Where readers are so busy that none is seen, the first is older than the second: what is in the ring is then never
-    /// less than it was.
+    /// If readers are so busy that no consistent pair is seen, the first is older than the second: the content then
+    /// never looks smaller than it was.
     pub(crate) fn committed(&self) -> (Position, Position) {
         let mut first = self.shared.head.read();
         for _ in 0..COMMITTED_TRIES {
@@ -275,10 +275,10 @@ impl Ring {
         (first.1, self.shared.tail.read().1)
     }
 
-    /// Takes one side's mutex, waiting as `waiting` says and as long as there is no `refusal`. `None` if that time has passed
-    /// and the side has nothing to offer, or its holder is stopped.
+    /// Acquires one side's mutex, waiting as long as `waiting` allows and there is no `refusal`. Returns `None` on
+    /// timeout if the side has nothing to offer, or its holder is stopped.
     ///
-    /// Says whether the holder before died with it.
+    /// Also returns whether the previous holder died with it.
     #[inline]
     fn lock(
         &self,
@@ -332,7 +332,7 @@ impl Ring {
     }
 }
 
-/// No longer counts rights of the process in `slot`, and wakes who waits for what will never come.
+/// Uncounts rights of the process in `slot`, and wakes peers that wait for what can no longer happen.
 fn leave(state: &RingState, slot: ProcessSlot, rights: Rights) {
     state.participants.leave(slot, rights);
     if rights.put {
@@ -344,13 +344,13 @@ fn leave(state: &RingState, slot: ProcessSlot, rights: Rights) {
     }
 }
 
-/// How often to look for a moment at which no reader is done: each look takes well below a microsecond.
+/// Attempts to read both positions at one moment: each takes well below a microsecond.
 const COMMITTED_TRIES: u32 = 100;
 
-/// How long an operation whose time has passed still waits for a mutex whose holder is about to give it back: it is held
-/// for microseconds, unless its holder is stopped, or has no processor for a while.
+/// How long an operation still waits after its timeout for a mutex that is about to be released: it is held for
+/// microseconds, unless its holder is stopped, or has no processor for a while.
 const PATIENCE_NS: u64 = 2_000_000_000;
-/// How long it waits before it looks, and looks again, whether the holder is stopped.
+/// Interval between checks whether the holder is stopped.
 const LOOK_AT_HOLDER_NS: u64 = 2_000_000;
 
 fn is_held_by_a_stopped_thread(mutex: &RobustMutex) -> bool {
@@ -359,7 +359,7 @@ fn is_held_by_a_stopped_thread(mutex: &RobustMutex) -> bool {
 
 #[cfg(test)]
 impl Ring {
-    /// Lets both sequence numbers wrap after so many publications.
+    /// Makes both sequence numbers wrap after `publications` publications.
     pub(crate) fn wrap_after(&self, publications: u32) {
         self.shared.tail.start_at((u32::MAX >> 1) - publications);
         self.shared.head.start_at((u32::MAX >> 1) - publications);

@@ -1,4 +1,4 @@
-//! The reading side of a ring: records out in order, taken by publishing how far the reader has come.
+//! The reading side of a ring: removes records in order by publishing the reader's position.
 
 use super::cursor::{Place, Position, Seen};
 use super::lease_table::LeaseTable;
@@ -13,39 +13,39 @@ use crate::sys::robust::{Locked, RobustMutex};
 use crate::sys::shm::shared_layout;
 
 shared_layout! {
-    /// What only the holder of the readers' mutex touches.
+    /// Accessed only by the holder of the readers' mutex.
     pub(crate) struct GetSide {
         pub(super) lock: RobustMutex,
-        /// A lower bound of the writers' progress, to look at theirs seldom.
+        /// A lower bound of the writers' position, to read their cursor rarely.
         seen_bytes: AtomicU64,
         seen_items: AtomicU64,
-        /// Where to look for a free place for a lease.
+        /// Where to look for a free lease slot.
         pub(crate) lease_hint: AtomicU32,
-        /// Leases given since they were last looked through.
+        /// Leases made since the last check of the table.
         pub(crate) lease_ticks: AtomicU32,
         /// The count of returned items up to which all are leased again.
         pub(crate) returned_seen: AtomicU32,
-        /// How many new places for leases may be taken before free ones are looked for again.
+        /// How many new lease slots may be used before the next search for free ones.
         pub(super) lease_credit: AtomicU32,
         distance: [AtomicU64; 7],
     }
 }
 const _: () = assert!(size_of::<GetSide>() == 128);
 
-/// A record that lies in the ring.
+/// A record in the ring.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Record {
     /// Where its bytes begin.
     pub(crate) place: Place,
-    /// How many.
+    /// Number of bytes.
     pub(crate) len: u32,
-    /// The reader's progress once it is taken.
+    /// The reader's position after removing it.
     pub(crate) after: Position,
 }
 
-/// What [`Reader::take_first`] did.
+/// The result of [`Reader::take_first`].
 pub(crate) enum Taken {
-    /// So many bytes were copied; the record is out of the ring.
+    /// This many bytes were copied; the record is out of the ring.
     Bytes(usize),
     /// The record is still there.
     TooLong(Record),
@@ -54,16 +54,17 @@ pub(crate) enum Taken {
 /// The readers' mutex, held.
 pub(crate) struct Reader<'a> {
     ring: &'a Ring,
-    /// The writers' progress when this reader last looked.
+    /// The writers' cursor word when this reader last looked.
     seen: Option<Seen>,
     was_abandoned: bool,
 }
 
 impl Ring {
-    /// Takes the readers' mutex. `None` if the time has passed and there is nothing, or the mutex's holder is stopped.
+    /// Acquires the readers' mutex. Returns `None` on timeout if there is nothing to get, or if the mutex's holder is
+    /// stopped.
     ///
-    /// `has_more`: whether there is something to get that is not in the ring. `may_come`: whether something may come that
-    /// nobody puts.
+    /// `has_more`: whether there is something to get that is not in the ring. `may_come`: whether something may arrive
+    /// without a put.
     #[inline]
     pub(crate) fn reader(
         &self,
@@ -81,7 +82,8 @@ impl Ring {
         Ok(Some(self.reading(was_abandoned)))
     }
 
-    /// The readers' mutex if it can be had at once. `None` in a forked child, for [`reader`](Self::reader) to say so.
+    /// Acquires the readers' mutex if it is free. `None` in a forked child, for [`reader`](Self::reader) to report the
+    /// error.
     #[inline]
     pub(crate) fn reader_now(&self) -> Option<Reader<'_>> {
         if forked_from().is_some() {
@@ -96,59 +98,59 @@ impl Ring {
     #[inline]
     fn reading(&self, was_abandoned: bool) -> Reader<'_> {
         if was_abandoned {
-            // A bound that the dead reader wrote halfway is none: this makes everybody look again.
+            // The dead reader may have written half a bound: this makes the next ones look again.
             self.shared.get.seen_items.store(self.shared.head.own().items, Relaxed);
         }
         Reader { ring: self, seen: None, was_abandoned }
     }
 
-    /// Whether nothing is in the ring. `true` only if there was nothing at some moment of the call.
+    /// Returns whether the ring is empty. `true` only if it was empty at some moment of the call.
     pub(crate) fn is_empty(&self) -> bool {
-        // In this order: writers that go on meanwhile make the content look larger, never smaller.
+        // In this order: concurrent writers make the content look larger, never smaller.
         let (_, head) = self.shared.head.read();
         let (_, tail) = self.shared.tail.read();
         head.items == tail.items
     }
 
-    /// Whether nothing more will come than what is in the ring when this returns: no producer is left, and none can come. A
-    /// handle that puts too and does not wait may still do so itself.
+    /// Returns whether nothing can be added to the ring after this returns: no producer remains or can appear. A handle
+    /// that can also put and does not wait may still do so itself.
     ///
-    /// A put may be under way through a handle that is closed by now. It looks whether it is, and publishes, with the
-    /// writers' mutex held: whoever takes that mutex after the handle has left either finds the item in the ring, or is
-    /// before the put, which then finds its handle closed.
+    /// A put may be under way through a handle that is closed by now. It checks the handle, and publishes, while
+    /// holding the writers' mutex. So a process that acquires that mutex after the handle has left either finds the
+    /// item in the ring, or precedes the put, which then finds its handle closed.
     pub(crate) fn nobody_puts(&self, will_wait: bool) -> bool {
         (will_wait || !self.may_put()) && !self.is_anybody_left(Right::Put) && self.writer_now().is_some()
     }
 
-    /// Copies the bytes of a record that cannot go away meanwhile: the readers' mutex is held, or it is under a lease.
+    /// Copies the bytes of a record that stays in place: the readers' mutex is held, or it is leased.
     pub(crate) fn copy(&self, place: Place, bytes: &mut [u8]) -> Result<()> {
         let mut at = self.chunks.checked(place)?;
         self.chunks.copy_out(&self.shared, &mut at, bytes)
     }
 
-    /// Gives back memory that the ring does not need, unless a writer is at work: then it is needed.
+    /// Releases memory that the ring does not need, unless a writer is active: then it is needed.
     pub(crate) fn release_surplus(&self) {
         if self.chunks.has_surplus(&self.shared)
             && let Some(mut writer) = self.writer_now()
         {
-            // Memory that cannot be given back now is given back later.
+            // Memory that cannot be released now is released later.
             let _ = writer.release_surplus();
         }
     }
 }
 
 impl<'a> Reader<'a> {
-    /// Whether the holder before died with the mutex.
+    /// Returns whether the previous holder died with the mutex.
     pub(crate) fn was_abandoned(&self) -> bool {
         self.was_abandoned
     }
 
-    /// Number of the first item that was not yet taken.
+    /// Returns the number of the first item in the ring.
     pub(crate) fn head_items(&self) -> u64 {
         self.ring.shared.head.own().items
     }
 
-    /// The readers' own mark.
+    /// Returns the readers' position.
     #[inline]
     fn head(&self) -> Result<Position> {
         let head = self.ring.shared.head.own();
@@ -163,7 +165,7 @@ impl<'a> Reader<'a> {
         self.ring.leases()
     }
 
-    /// How many items and bytes lie ahead of `from`.
+    /// Returns how many items and bytes lie ahead of `from`.
     #[inline(always)]
     fn ahead(&mut self, from: &Position) -> (u64, u64) {
         let get = self.side();
@@ -175,7 +177,7 @@ impl<'a> Reader<'a> {
         (tail.items.wrapping_sub(from.items), tail.bytes.wrapping_sub(from.bytes))
     }
 
-    /// Looks at the writers' progress.
+    /// Reads the writers' cursor.
     #[cold]
     fn look(&mut self) -> Position {
         self.ring.get_spin.gather();
@@ -188,8 +190,8 @@ impl<'a> Reader<'a> {
         tail
     }
 
-    /// Copies the first records, at most `most` items, into `bytes` as they stand in the ring, and takes them at once.
-    /// Returns the bytes, and how many records they are.
+    /// Copies up to `most` records, as they lie in the ring, into `bytes`, and removes them in one step. Returns the
+    /// bytes and the number of records.
     pub(crate) fn take_many<'b>(&mut self, most: u64, bytes: &'b mut Vec<u8>) -> Result<(&'b [u8], u64)> {
         let (tail, head) = (self.look(), self.head()?);
         let mut after = head;
@@ -214,14 +216,14 @@ impl<'a> Reader<'a> {
         Ok((bytes, after.items.wrapping_sub(head.items)))
     }
 
-    /// The first record that was not yet taken.
+    /// Returns the first record in the ring.
     #[inline(always)]
     pub(crate) fn first(&mut self) -> Result<Option<Record>> {
         let head = self.head()?;
         self.record_at(head)
     }
 
-    /// The record behind `from`, if there is one.
+    /// Returns the record behind `from`, if there is one.
     #[inline(always)]
     pub(crate) fn record_at(&mut self, from: Position) -> Result<Option<Record>> {
         let (items, bytes) = self.ahead(&from);
@@ -244,7 +246,7 @@ impl<'a> Reader<'a> {
         Ok(Some(Record { place, len, after }))
     }
 
-    /// Takes the first record and copies its bytes, if it is no longer than `bytes`; else it only says where it is.
+    /// Removes the first record and copies its bytes if they fit into `bytes`; otherwise only returns where it is.
     #[inline(always)]
     pub(crate) fn take_first(&mut self, bytes: &mut [u8]) -> Result<Option<Taken>> {
         let Some(record) = self.first()? else { return Ok(None) };
@@ -255,13 +257,13 @@ impl<'a> Reader<'a> {
         Ok(Some(Taken::Bytes(record.len as usize)))
     }
 
-    /// Takes everything before `after`: from here on it is out of the ring.
+    /// Publishes `after`: everything before it is removed from the ring.
     #[inline]
     pub(crate) fn take_until(&mut self, after: Position) {
         self.ring.shared.head.publish(after);
     }
 
-    /// Waits until there may be more than [`first`](Self::first) found.
+    /// Blocks until there may be more than [`first`](Self::first) found.
     pub(crate) fn wait(&mut self, waiting: &mut Waiting, last_look: impl FnOnce() -> PreSleepCheck) -> Waited {
         let ring = self.ring;
         let Some(seen) = self.seen.take() else { return Waited::Retry };

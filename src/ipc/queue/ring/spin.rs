@@ -1,8 +1,8 @@
-//! Whether to stay awake before a sleep, for how long, and how often to look meanwhile: learnt from what the waits and looks
-//! before came to.
+//! Adaptive spinning: whether and how long to spin before a sleep, and how often to look meanwhile, learnt from
+//! previous waits and looks.
 //!
 //! # State
-//! A handle's own, in no other's memory, and no more than a guess: threads that share the handle may overwrite it.
+//! Private to a handle, and only a heuristic: threads that share the handle may overwrite it.
 //!
 //! # Standard
 //! The adaptive mutex of glibc (`PTHREAD_MUTEX_ADAPTIVE_NP`): spin while it pays.
@@ -12,46 +12,48 @@ use std::hint::spin_loop;
 use crate::sys::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sys::clock::monotonic_ns;
 
-/// How long a spin lasts while spinning pays.
+/// How long a spin lasts while spinning pays off.
 const SPIN_NS: u64 = 4_000;
-/// After so many spins in vain the other side counts as idle.
+/// Failed spins before the peer is considered idle.
 const IDLE_AFTER: u32 = 4;
-/// How long it is then tried again, now and then. Two sides that wake each other out of their sleep answer only after the
-/// tens of microseconds that waking takes on a virtual machine: a shorter trial would never find out how fast they are awake.
+/// How long an idle peer is tried again, now and then. Two sides that wake each other from sleep answer only after the
+/// tens of microseconds that waking takes on a virtual machine: a shorter trial would never discover how fast they are
+/// awake.
 const TRIAL_NS: u64 = 100_000;
-/// A trial comes so seldom that all of them together take about a microsecond of a wait.
+/// Trials are so rare that together they cost about a microsecond per wait.
 const TRIAL_EVERY: u32 = 64;
 
-/// Pauses between two looks where each answer is waited for.
+/// Pauses between two looks in request-reply traffic.
 const SHORT_PAUSES: u32 = 4;
-/// The same where much comes at once: each look takes the cache line away from who is about to write it, so items are left
-/// to gather for a few microseconds.
+/// The same for a stream: each look takes the cache line away from the next writer, so items are left to gather for a
+/// few microseconds.
 const LONG_PAUSES: u32 = 256;
-/// So many steps of the other side between two looks are a stream.
+/// Steps of the peer between two looks from which on they count as a stream.
 const STREAM_STEPS: u64 = 4;
 /// Pauses before a look where both sides go in step, and how few steps a look then finds.
 const GATHER_PAUSES: u32 = 512;
 const IN_STEP: u64 = 16;
-/// In-step looks after which it is tried again what a pause brings, when the last one brought nothing; doubled each time.
+/// Maximum number of in-step looks before the next trial of a pause. The number doubles after each trial without
+/// effect.
 const MOST_BEFORE_TRIAL: u32 = 4096;
-/// How often a short pause is followed by a long one, to see whether it is a stream by now.
+/// How often a short pause is followed by a long one, to detect a stream.
 const LONG_EVERY: u32 = 16;
 
-/// What a handle has learnt about one of its waits.
+/// What a handle has learnt about one kind of its waits.
 #[derive(Debug, Default)]
 pub(crate) struct Spin {
-    /// Waits, one after the other, that spinning would not have ended.
+    /// Consecutive waits that spinning would not have ended.
     in_vain: AtomicU32,
-    /// Looks, one after the other, that found next to nothing.
+    /// Consecutive looks that found almost nothing.
     meagre: AtomicU32,
-    /// Looks, one after the other, that found little although nothing was waited for.
+    /// Consecutive looks that found little although nothing was waited for.
     in_step: AtomicU32,
-    /// After how many of them something is left to gather.
+    /// After how many of them a pause lets items gather.
     gather_after: AtomicU32,
 }
 
 impl Spin {
-    /// Spins until `is_done`, for as long as it may ack_oldest: not at all while it has been in vain lately.
+    /// Spins until `is_done`, for as long as it may pay off: not at all after recent failures.
     pub(crate) fn until(&self, is_done: impl Fn() -> bool) -> bool {
         let in_vain = self.in_vain.load(Relaxed);
         let limit_ns = match in_vain {
@@ -64,8 +66,8 @@ impl Spin {
         done
     }
 
-    /// To be called before a look. Two sides of the same speed would go in step, and take the cache line away from each other
-    /// for every item: then this lets some gather.
+    /// To be called before a look. Two sides of the same speed would go in step, and take the cache line away from each
+    /// other for every item; this pauses to let some gather.
     #[inline]
     pub(crate) fn gather(&self) {
         if self.has_to_gather() {
@@ -77,20 +79,20 @@ impl Spin {
         self.in_step.load(Relaxed) > self.gather_after.load(Relaxed)
     }
 
-    /// Tells how long a sleep took: after a short one, it would have paid to stay awake.
+    /// Records how long a sleep took: after a short one, spinning would have paid off.
     pub(crate) fn slept(&self, ns: u64) {
         if ns < SPIN_NS {
             self.in_vain.store(0, Relaxed);
         }
     }
 
-    /// Tells how far a look found the other side ahead of the look before it.
+    /// Records how far the peer has advanced between two looks.
     #[inline]
     pub(crate) fn found(&self, steps: u64) {
         let is_in_step = (1..IN_STEP).contains(&steps);
         let mut in_step = if is_in_step { self.in_step.load(Relaxed).wrapping_add(1) } else { 0 };
         if self.has_to_gather() {
-            // The pause before this look either brought something or was in vain.
+            // The pause before this look either had an effect or not.
             let doubled = (2 * self.gather_after.load(Relaxed) + 1).min(MOST_BEFORE_TRIAL);
             self.gather_after.store(if is_in_step { doubled } else { 0 }, Relaxed);
             in_step = 0;
@@ -130,7 +132,7 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    /// Whether it looked, and what it said.
+    /// Returns whether it looked, and the result.
     fn looks(spin: &Spin, answer: bool) -> (bool, bool) {
         let looked = Cell::new(false);
         let said = spin.until(|| {
@@ -170,7 +172,7 @@ mod tests {
             spin.found(100);
             assert!(!spin.has_to_gather(), "it pays: not before they are in step again");
         }
-        // One that puts and gets by turns always finds what it has put.
+        // A thread that puts and gets in turn always finds what it has put.
         let gathered = (0..3 * MOST_BEFORE_TRIAL).filter(|_| {
             spin.found(1);
             spin.has_to_gather()

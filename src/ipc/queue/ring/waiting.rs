@@ -1,4 +1,4 @@
-//! How long an operation waits, and how: a few microseconds awake while the other side is busy, then asleep in the kernel.
+//! How an operation waits: it spins for a few microseconds while the peer is busy, then sleeps in the kernel.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::sys::futex;
 use super::cursor::{Cursor, Seen};
 use super::spin::Spin;
 
-/// How long one operation is willing to wait, over all of its waits.
+/// The timeout of one operation, over all of its waits.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     /// `None`: not at all.
@@ -18,24 +18,24 @@ pub(crate) struct Waiting {
     has_spun: bool,
 }
 
-/// What a wait came to.
+/// The outcome of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waited {
     /// Something may have changed: look again.
     Retry,
-    /// The operation has waited as long as it was willing to.
+    /// The operation's timeout has passed.
     TimedOut,
-    /// Nobody is left who could change anything.
+    /// No process is left that could change anything.
     Disconnected,
 }
 
-/// What the last look before a sleep says.
+/// The result of the last check before a sleep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PreSleepCheck {
     Sleep,
     /// There is something to do after all.
     GoOn,
-    /// What is waited for will never come.
+    /// What is waited for can no longer happen.
     Disconnected,
 }
 
@@ -48,16 +48,16 @@ impl PreSleepCheck {
 impl Waiting {
     /// Does not wait.
     pub(crate) const NO: Waiting = Waiting { until: None, has_spun: true };
-    /// Waits as long as there is hope.
+    /// Waits until success or disconnection.
     pub(crate) const FOREVER: Waiting = Waiting { until: Some(Deadline::NEVER), has_spun: false };
 
-    /// Waits at most `timeout` from now; not at all if it is zero.
+    /// Waits for at most `timeout` from now; not at all if it is zero.
     pub(crate) fn at_most(timeout: Duration) -> Self {
         let until = (!timeout.is_zero()).then(|| Deadline::after(timeout));
         Waiting { until, has_spun: until.is_none() }
     }
 
-    /// When to wake up and look who lives; `None` if there is no more time at all.
+    /// Returns when to wake up and check for dead processes; `None` on timeout.
     pub(crate) fn next_check_ns(&self) -> Option<u64> {
         let now = monotonic_ns();
         let look = now + LIVENESS_CHECK_NS;
@@ -68,20 +68,20 @@ impl Waiting {
         }
     }
 
-    /// The operation got something done: what it waits for next may be near again.
+    /// To be called after progress: the next event may be close again, so spinning is allowed once more.
     pub(crate) fn progressed(&mut self) {
         self.has_spun = !self.will();
     }
 
-    /// Whether the operation waits at all.
+    /// Returns whether the operation waits at all.
     #[inline]
     pub(crate) fn will(&self) -> bool {
         self.until.is_some()
     }
 
-    /// Waits until `cursor` moves beyond `seen`, `event_count` rings, or it is time to look again.
+    /// Blocks until `cursor` moves beyond `seen`, `event_count` is notified, or it is time for the next check.
     ///
-    /// `last_look` is taken once a sleep is announced, so nothing that rings the event count after it can be missed.
+    /// `last_look` is called once the sleep is announced, so no notification after it can be missed.
     pub(crate) fn wait(
         &mut self,
         cursor: &Cursor,
@@ -90,7 +90,7 @@ impl Waiting {
         spin: &Spin,
         last_look: impl FnOnce() -> PreSleepCheck,
     ) -> Waited {
-        // An operation spins once: what did not come in microseconds is waited for asleep.
+        // An operation spins once: what does not happen within microseconds is waited for asleep.
         if !std::mem::replace(&mut self.has_spun, true) && spin.until(|| cursor.has_moved(seen)) {
             return Waited::Retry;
         }
@@ -100,7 +100,7 @@ impl Waiting {
         }
         match last_look() {
             PreSleepCheck::Sleep => {}
-            // Whoever left may have published before.
+            // A peer that left may have published before.
             PreSleepCheck::Disconnected if !cursor.has_moved(seen) => return Waited::Disconnected,
             PreSleepCheck::Disconnected | PreSleepCheck::GoOn => return Waited::Retry,
         }

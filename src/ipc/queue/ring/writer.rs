@@ -1,4 +1,4 @@
-//! The writing side of a ring: whole records in, published at once.
+//! The writing side of a ring: writes whole records and publishes them at once.
 
 use super::cursor::{Position, Seen};
 use super::memory::LEASES;
@@ -10,7 +10,7 @@ use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sys::fork::forked_from;
 use crate::sys::robust::Locked;
 
-/// Records as they stand in a ring, one behind the other.
+/// Consecutive records as they lie in a ring.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Records<'a> {
     pub(crate) bytes: &'a [u8],
@@ -18,18 +18,18 @@ pub(crate) struct Records<'a> {
 }
 
 impl Records<'_> {
-    /// Bytes of the first one's item.
+    /// Returns the length of the first record's item.
     #[inline]
     pub(crate) fn len_of_first(self) -> usize {
         self.bytes.first_chunk().map_or(0, |header| u32::from_ne_bytes(*header) as usize)
     }
 
-    /// What follows `done`, which is a beginning of these.
+    /// Returns what follows `done`, a prefix of these records.
     pub(crate) fn after(self, done: Records<'_>) -> Self {
         Records { bytes: &self.bytes[done.bytes.len()..], items: self.items - done.items }
     }
 
-    /// The longest beginning of whole records that has at most so many items and bytes.
+    /// Returns the longest prefix of whole records within these numbers of items and bytes.
     fn fitting(self, items: u64, bytes: u64) -> Self {
         if self.items <= items && self.bytes.len() as u64 <= bytes {
             return self;
@@ -47,7 +47,7 @@ impl Records<'_> {
 }
 
 impl Position {
-    /// This one, moved behind `records`; its place is there already.
+    /// Returns this position, advanced by `records`; its place already is.
     #[inline]
     fn after(self, records: Records<'_>) -> Self {
         let bytes = self.bytes.wrapping_add(records.bytes.len() as u64);
@@ -58,17 +58,17 @@ impl Position {
 /// The writers' mutex, held.
 pub(crate) struct Writer<'a> {
     ring: &'a Ring,
-    /// The readers' progress when this writer last looked.
+    /// The readers' cursor word when this writer last looked.
     seen: Option<Seen>,
     /// Whether leases kept it from the memory that it needs.
     is_starved: bool,
-    /// Whether what a dead predecessor left makes no sense.
+    /// Whether a dead predecessor left an inconsistent state.
     is_damaged: bool,
 }
 
 impl Ring {
-    /// Takes the writers' mutex, to write a record that takes so many bytes. `None` if the time has passed and there is no
-    /// room, another writer is the next for what there is, or the mutex's holder is stopped.
+    /// Acquires the writers' mutex, to write a record of `bytes` bytes. Returns `None` on timeout if there is no room,
+    /// if another writer is next for the free room, or if the mutex's holder is stopped.
     #[inline]
     pub(crate) fn writer(&self, waiting: &Waiting, bytes: u64) -> Result<Option<Writer<'_>>> {
         let put = &self.shared.put;
@@ -81,7 +81,8 @@ impl Ring {
         Ok(locked.map(|was_abandoned| self.writing(was_abandoned)))
     }
 
-    /// The writers' mutex if it can be had at once. `None` in a forked child, for [`writer`](Self::writer) to say so.
+    /// Acquires the writers' mutex if it is free. `None` in a forked child, for [`writer`](Self::writer) to report the
+    /// error.
     #[inline]
     pub(crate) fn writer_now(&self) -> Option<Writer<'_>> {
         if forked_from().is_some() {
@@ -103,14 +104,15 @@ impl Ring {
         writer
     }
 
-    /// Whether no item more is taken: the capacity is reached, or not one byte is left.
+    /// Returns whether no further item is accepted: the capacity is reached, or no byte is left.
     pub(crate) fn is_full(&self) -> bool {
         !self.has_room(record_bytes(0) as u64)
     }
 
-    /// Whether one more record of so many bytes has room. `false` only if it had none at some moment of the call.
+    /// Returns whether one more record of `bytes` bytes has room. `false` only if it had none at some moment of the
+    /// call.
     fn has_room(&self, bytes: u64) -> bool {
-        // In this order: readers that go on meanwhile make the content look smaller, never larger.
+        // In this order: concurrent readers make the content look smaller, never larger.
         let (_, tail) = self.shared.tail.read();
         let (_, head) = self.shared.head.read();
         let content = |tail: u64, head: u64| tail.saturating_sub(head);
@@ -118,7 +120,7 @@ impl Ring {
             && content(tail.bytes, head.bytes) + bytes <= self.plan.ring_bytes()
     }
 
-    /// Whether the holder of the writers' mutex has found no room as things are now, and waits.
+    /// Returns whether the holder of the writers' mutex has found no room as things are now, and waits.
     fn has_a_waiting_writer(&self) -> bool {
         match self.shared.put.waits_on.load(Relaxed) {
             LEASES => self.shared.starved.load(SeqCst) != 0,
@@ -126,8 +128,8 @@ impl Ring {
         }
     }
 
-    /// Whether what is put will never be got: no consumer is left, and none can come. A handle that gets too and does not
-    /// wait may still do so itself.
+    /// Returns whether items can no longer be got: no consumer remains or can appear. A handle that can also get and
+    /// does not wait may still do so itself.
     #[inline]
     pub(crate) fn nobody_gets(&self, will_wait: bool) -> bool {
         (will_wait || !self.rights().get) && !self.is_anybody_left(Right::Get)
@@ -135,7 +137,7 @@ impl Ring {
 }
 
 impl Writer<'_> {
-    /// The writers' own mark.
+    /// Returns the writers' position.
     #[inline]
     fn tail(&self) -> Result<Position> {
         let tail = self.ring.shared.tail.own();
@@ -143,14 +145,14 @@ impl Writer<'_> {
         if self.is_damaged { Err(Error::Damaged { object: "queue" }) } else { Ok(tail) }
     }
 
-    /// What a dead predecessor reserved is free again.
+    /// Frees what a dead predecessor reserved.
     #[cold]
     fn recover(&mut self) -> Result<()> {
         let head = self.look()?;
         self.ring.chunks.count_anew(&self.ring.shared, head.place, self.tail()?.place.chunk)
     }
 
-    /// Looks at the readers' progress.
+    /// Reads the readers' cursor.
     #[cold]
     fn look(&mut self) -> Result<Position> {
         self.ring.put_spin.gather();
@@ -164,7 +166,7 @@ impl Writer<'_> {
         Ok(head)
     }
 
-    /// Items and bytes for which there is room behind `tail`, if the readers have come as far as these counts say.
+    /// Returns the room behind `tail` in items and bytes, if the readers' position is at these counts.
     #[inline]
     fn room(&self, tail: &Position, head_items: u64, head_bytes: u64) -> (u64, u64) {
         let plan = &self.ring.plan;
@@ -173,7 +175,7 @@ impl Writer<'_> {
         (items, bytes)
     }
 
-    /// Writes and publishes `records` if there is room at a glance: in this chunk, and by what is known of the readers.
+    /// Writes and publishes `records` if they fit into this chunk and the room already known.
     #[inline]
     pub(crate) fn write_at_a_glance(&mut self, records: Records<'_>) -> Result<bool> {
         let Ring { shared, chunks, .. } = self.ring;
@@ -187,15 +189,15 @@ impl Writer<'_> {
         Ok(is_written)
     }
 
-    /// Writes as many whole records from the beginning of `records` as there is room for, and publishes them at once.
-    /// Returns what was written: possibly nothing.
+    /// Writes the longest prefix of whole `records` that fits, and publishes it at once. Returns what was written,
+    /// possibly nothing.
     #[cold]
     pub(crate) fn write<'r>(&mut self, records: Records<'r>) -> Result<Records<'r>> {
         let head = self.look()?;
         let (items, bytes) = self.room(&self.tail()?, head.items, head.bytes);
         let mut fitting = records.fitting(items, bytes);
         if fitting.items > 0 && !self.append(fitting, &head)? {
-            // Leases hold the memory. One record may still find a place where many do not.
+            // Leases hold the memory. One record may still fit where many do not.
             fitting = records.fitting(1, u64::MAX);
             if !self.append(fitting, &head)? {
                 self.ring.shared.starved.store(1, SeqCst);
@@ -221,7 +223,7 @@ impl Writer<'_> {
         Ok(true)
     }
 
-    /// Waits until there may be more room than [`write`](Self::write) found.
+    /// Blocks until there may be more room than [`write`](Self::write) found.
     pub(crate) fn wait(&mut self, waiting: &mut Waiting) -> Waited {
         let (ring, will_wait) = (self.ring, waiting.will());
         let Some(seen) = self.seen.take() else { return Waited::Retry };
@@ -239,7 +241,7 @@ impl Writer<'_> {
         waited
     }
 
-    /// Gives back the memory that the ring does not need.
+    /// Releases the memory that the ring does not need.
     pub(crate) fn release_surplus(&mut self) -> Result<()> {
         let head = self.look()?;
         self.ring.chunks.release_surplus(&self.ring.shared, head.place, self.tail()?.place.chunk)

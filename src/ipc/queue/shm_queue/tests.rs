@@ -49,7 +49,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..120)
 }
 
-/// What the queue should do, with a `VecDeque`.
+/// The expected behaviour, with a `VecDeque`.
 struct Model {
     items: VecDeque<Vec<u8>>,
     capacity: Option<u64>,
@@ -245,7 +245,7 @@ fn numbers_out_of_range_are_refused() {
     assert_eq!(Queue::<u8>::bounded(usize::MAX).expect("a queue").capacity(), None, "as many as there can be");
 }
 
-/// An item that says when it is serialised, and then waits to be let go.
+/// An item that reports when it is serialised, and then blocks until released.
 struct Slow(Option<(mpsc::Sender<()>, Mutex<mpsc::Receiver<()>>)>);
 
 impl Serialize for Slow {
@@ -424,7 +424,7 @@ fn large_item_is_serialised_once() {
 #[test]
 fn catch_unwind_takes_every_kind_of_queue() {
     fn assert_safe<Q: UnwindSafe + RefUnwindSafe>() {}
-    // Of an item that is neither: nothing of it lies in a handle.
+    // An item that is not unwind-safe: a handle does not contain it.
     type Item = std::cell::RefCell<Box<dyn Fn()>>;
     assert_safe::<Queue<Item>>();
     assert_safe::<Producer<Item>>();
