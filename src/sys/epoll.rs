@@ -66,8 +66,7 @@ impl Epoll {
     }
 
     /// Blocks until one of the descriptors is ready, at most until `until_ns` on the monotonic clock. Returns the
-    /// tokens of
-    /// those that are ready.
+    /// tokens of those that are ready.
     pub(crate) fn wait(&self, until_ns: Option<u64>) -> io::Result<impl Iterator<Item = u64> + use<>> {
         let mut events = [EpollEvent::empty(); EVENTS];
         let ready = retry(|| self.0.wait(&mut events, poll_timeout(until_ns)))?;

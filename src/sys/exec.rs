@@ -135,8 +135,7 @@ pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<Result<i32, i32>>
 /// Sends `signal` to a child that was not reaped here yet. It is not an error if the child has already ended.
 ///
 /// Falls back to `kill` where `pidfd_send_signal` is not available (old container filters): the id is the child's until
-/// it
-/// is reaped.
+/// it is reaped.
 pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, pid: Pid, signal: Signal) -> io::Result<()> {
     // SAFETY: `pidfd_send_signal` takes an open descriptor, a signal number, no signal info and no flags.
     let sent = unsafe {
@@ -219,8 +218,7 @@ struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
     /// Fresh signal state: none blocked or ignored, whatever this process's state is. Signals from the terminal are
-    /// blocked
-    /// until the worker ignores them.
+    /// blocked until the worker ignores them.
     fn for_worker() -> io::Result<Self> {
         let mut attributes = MaybeUninit::uninit();
         // SAFETY: initialises the memory that the pointer names.

@@ -1,8 +1,7 @@
 //! Deliberate faults that the tests of crash safety must detect: a test that cannot fail proves nothing.
 //!
 //! Compiled only with debug assertions, both this file and the line at each failpoint: a release has neither a switch
-//! nor
-//! a branch for them.
+//! nor a branch for them.
 //!
 //! # State
 //! One failpoint per process, chosen once at its start: it applies to the whole program.
@@ -43,8 +42,8 @@ impl Failpoint {
 }
 
 /// Called before a system call that changes a futex word and wakes its sleepers: with the fault the word is changed
-/// here,
-/// and an operand that changes nothing is returned. A process killed between the two steps leaves sleepers behind.
+/// here, and an operand that changes nothing is returned. A process killed between the two steps leaves sleepers
+/// behind.
 pub(crate) fn change_first(word: &AtomicU32, operation: i32, operand: u16) -> u16 {
     if !Failpoint::TwoStepWake.is_on() {
         return operand;

@@ -31,8 +31,7 @@ pub(crate) fn raise_limit() {
 }
 
 /// Moves `fd` above 0, 1 and 2: if a standard stream is closed, the kernel gives its number to the next descriptor,
-/// which
-/// would then receive what is printed. Must be called with every descriptor that this library creates.
+/// which would then receive what is printed. Must be called with every descriptor that this library creates.
 pub(crate) fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() > libc::STDERR_FILENO { Ok(fd) } else { duplicate(fd.as_fd(), libc::STDERR_FILENO + 1) }
 }
@@ -100,8 +99,7 @@ pub(crate) fn wait_writable(fd: impl AsFd, until_ns: Option<u64>) -> io::Result<
 }
 
 /// Blocks until one of `fds` is readable or its other end is closed, at most until `until_ns`. Returns for each whether
-/// it
-/// is: `false` for all on timeout.
+/// it is: `false` for all on timeout.
 pub(crate) fn wait_any_readable(fds: &[BorrowedFd<'_>], until_ns: Option<u64>) -> io::Result<Vec<bool>> {
     let mut asked: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     wait_for(&mut asked, until_ns)?;

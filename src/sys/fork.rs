@@ -5,8 +5,7 @@
 //!
 //! # State
 //! One page of private memory whose first word is 1; the kernel zeroes it in a forked child. So the check is two loads
-//! and
-//! no system call, and it also detects a fork that bypassed glibc.
+//! and no system call, and it also detects a fork that bypassed glibc.
 //!
 //! # Standard
 //! `MADV_WIPEONFORK` of `madvise(2)`, Linux 4.14.
@@ -73,8 +72,7 @@ fn make_page() -> io::Result<()> {
 }
 
 /// Runs `child` in a forked child and returns its result. For tests: only this thread exists in the child, so `child`
-/// must
-/// not wait for another.
+/// must not wait for another.
 #[cfg(test)]
 pub(crate) fn in_fork(child: impl FnOnce() -> bool) -> bool {
     use nix::sys::wait::{WaitStatus, waitpid};

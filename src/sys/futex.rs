@@ -102,8 +102,7 @@ pub(crate) fn wake(word: &AtomicU32, count: i32) -> u32 {
 /// Adds one to `word` and wakes all of its sleepers, in one system call.
 ///
 /// A process killed before the call has done neither, one killed after it both: a death cannot separate a change from
-/// its
-/// wake and leave a sleeper behind.
+/// its wake and leave a sleeper behind.
 pub(crate) fn add_one_and_wake_all(word: &AtomicU32) -> u32 {
     change_and_wake(word, libc::FUTEX_OP_ADD, 1, ALL)
 }

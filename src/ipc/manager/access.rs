@@ -38,8 +38,7 @@ impl Manager {
     /// the program's table.
     ///
     /// Only workers to which this process sends the manager or one of its objects can connect. The manager ends with
-    /// this
-    /// process, on [`shutdown`](Self::shutdown), or when this value is dropped.
+    /// this process, on [`shutdown`](Self::shutdown), or when this value is dropped.
     ///
     /// # Errors
     /// Whatever kept the process from starting, or from finding its role.

@@ -28,21 +28,17 @@
 //!
 //! # Death
 //! Everything a process holds in a manager (locks, permits, leased items, references) is released when the process ends
-//! in
-//! any way. When a manager ends, every waiting call fails at once, and so does every later call. It ends with the
-//! process
-//! that started it.
+//! in any way. When a manager ends, every waiting call fails at once, and so does every later call. It ends with the
+//! process that started it.
 //!
 //! # Security
 //! The starter's own workers connect through an unnamed socket pair; other processes over a Unix socket (same user
-//! only), or
-//! over TCP (this machine only, unless told otherwise). Client and manager authenticate each other by their common key
-//! (Noise, with the key as pre-shared key). Over TCP every frame is encrypted and authenticated.
+//! only), or over TCP (this machine only, unless told otherwise). Client and manager authenticate each other by their
+//! common key (Noise, with the key as pre-shared key). Over TCP every frame is encrypted and authenticated.
 //!
 //! # Standard
 //! Python `multiprocessing.managers.SyncManager`. Differs: atomic changes, also by path; whole copies in one round
-//! trip;
-//! one connection for all objects and threads of a process; data only (nothing received is ever executed).
+//! trip; one connection for all objects and threads of a process; data only (nothing received is ever executed).
 
 mod access;
 mod address;

@@ -11,8 +11,7 @@ proxy! {
     ///
     /// # Death
     /// A waiter that dies leaves no trace. The manager cannot know which process was to set the event: if that one
-    /// died, the
-    /// others wait until another sets it, or until their timeout.
+    /// died, the others wait until another sets it, or until their timeout.
     ///
     /// # Standard
     /// Python's `SyncManager.Event()`. Differs: setting it wakes all present waiters, even if it is cleared
@@ -53,11 +52,9 @@ proxy! {
     ///
     /// # Death
     /// A process that dies while it has a proxy of the barrier breaks it at once, even before it has ever waited, or
-    /// before
-    /// it could import the proxy that was sent to it (within 100 ms): the others do not wait for it, until
+    /// before it could import the proxy that was sent to it (within 100 ms): the others do not wait for it, until
     /// [`reset`](Self::reset). So does a process that panics, or ends its connection without dropping its proxies.
-    /// Dropping
-    /// them is an orderly departure and breaks nothing, but does not lower the number of parties.
+    /// Dropping them is an orderly departure and breaks nothing, but does not lower the number of parties.
     ///
     /// # Standard
     /// Python's `SyncManager.Barrier(parties)`. Differs: the action runs in the last party to arrive, see

@@ -12,13 +12,11 @@ proxy! {
     ///
     /// # Death
     /// A waiter that dies consumes no notification: the next waiter gets it. If a process dies holding the lock, one
-    /// waiter
-    /// is woken as if it had been notified, and its guard reports [`abandoned`](ConditionGuard::abandoned).
+    /// waiter is woken as if it had been notified, and its guard reports [`abandoned`](ConditionGuard::abandoned).
     ///
     /// # Standard
     /// Python's `SyncManager.Condition(lock)`. Differs: waiting and notifying are methods of the held lock, so they
-    /// cannot be
-    /// called without it.
+    /// cannot be called without it.
     Condition
 }
 
@@ -48,8 +46,7 @@ impl ConditionGuard<'_> {
     }
 
     /// As [`wait`](Self::wait), at most `timeout`. Returns `false` on timeout. Either way the lock is held again on
-    /// return,
-    /// however long that takes.
+    /// return, however long that takes.
     pub fn wait_timeout(&mut self, timeout: Duration) -> Result<bool> {
         self.wait_at_most(Some(timeout))
     }

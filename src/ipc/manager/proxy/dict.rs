@@ -10,8 +10,7 @@ proxy! {
     ///
     /// # Standard
     /// Python's `SyncManager.dict()`. Every argument and result is a copy, except references to objects; to change
-    /// nested
-    /// data, see [`at`](Self::at).
+    /// nested data, see [`at`](Self::at).
     Dict
 }
 
@@ -189,8 +188,7 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there is no such attribute, its value is not a number, or the sum
-    /// is
-    /// beyond 64 bits.
+    /// is beyond 64 bits.
     pub fn add(&self, name: &str, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.get(Method::Add, vec![name.into(), amount.into()])
     }

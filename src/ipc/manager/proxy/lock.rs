@@ -2,8 +2,7 @@
 //!
 //! # Death
 //! Everything a process holds is released when it ends in any way, or loses its connection. The next holder of a lock
-//! is
-//! told that it was abandoned.
+//! is told that it was abandoned.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -138,8 +137,7 @@ proxy! {
     ///
     /// # Standard
     /// Python's `SyncManager.Semaphore(value)`. Differs: permits are released when their holder dies, unless it was
-    /// created
-    /// to count only.
+    /// created to count only.
     Semaphore
 }
 acquirable!(Semaphore);

@@ -2,8 +2,7 @@
 //!
 //! A proxy goes into a worker as a field of its role, and into other objects as data: `dict.insert("inner",
 //! &list)` stores a reference, and `List::try_from(&datum)` makes a proxy of a fetched one. Cloning a proxy is cheap.
-//! The
-//! object lives as long as any proxy of it or reference to it exists.
+//! The object lives as long as any proxy of it or reference to it exists.
 
 mod array;
 mod barrier;
@@ -53,9 +52,8 @@ macro_rules! proxy {
         ///
         /// # Errors
         /// Every method returns [`Error::Managed`](crate::Error::Managed) if the object refuses the call, which then
-        /// has changed
-        /// nothing; [`Error::ManagerGone`](crate::Error::ManagerGone) if the manager has ended, even in the middle of a
-        /// wait; [`Error::ManagerSilent`](crate::Error::ManagerSilent) if it does not answer in time.
+        /// has changed nothing; [`Error::ManagerGone`](crate::Error::ManagerGone) if the manager has ended, even in the
+        /// middle of a wait; [`Error::ManagerSilent`](crate::Error::ManagerSilent) if it does not answer in time.
         #[derive(Debug, Clone)]
         pub struct $name {
             object: $crate::ipc::manager::client::Object,

@@ -56,8 +56,7 @@ macro_rules! queue {
             }
 
             /// Shuts the queue down: every put fails, and so does every get once the queue is empty. `at_once` drops
-            /// the items still
-            /// in it.
+            /// the items still in it.
             ///
             /// # Standard
             /// Python 3.13's `queue.Queue.shutdown`.
@@ -73,12 +72,10 @@ proxy! {
     ///
     /// # Death
     /// An item belongs to its consumer from the moment it leaves the queue; one that could not be delivered, because
-    /// its
-    /// consumer was gone, goes to another. An item that a dead process still waited to put was never put. A consumer
-    /// waits on
-    /// even if every producer is dead, since others may come: `shutdown` ends the wait. `join` waits forever for an
-    /// item that
-    /// a dead consumer has not reported; tasks that others depend on belong in a [`JoinableQueue`].
+    /// its consumer was gone, goes to another. An item that a dead process still waited to put was never put. A
+    /// consumer waits on even if every producer is dead, since others may come: `shutdown` ends the wait. `join` waits
+    /// forever for an item that a dead consumer has not reported; tasks that others depend on belong in a
+    /// [`JoinableQueue`].
     ///
     /// # Standard
     /// Python's `SyncManager.Queue(maxsize)`.
