@@ -18,7 +18,7 @@ use super::retry::retry;
 /// Returns a close-on-exec copy of `fd` with a number of at least `lowest`.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
     let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
-    // SAFETY: the kernel just made this descriptor, and nobody else knows its number.
+    // SAFETY: the kernel just made this descriptor, and its number is not known elsewhere.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn leak(fd: OwnedFd) -> BorrowedFd<'static> {
 
 /// Takes ownership of a descriptor by its number and makes it close-on-exec; `None` if there is no such descriptor.
 ///
-/// Only for numbers that a boot record reserved for this call: they must have no other owner.
+/// Only for numbers that a boot record reserved for this process alone: they must have no other owner.
 pub(crate) fn inherited(number: RawFd) -> Option<OwnedFd> {
     // SAFETY: F_SETFD only looks the number up; it fails with EBADF if the number is not a descriptor.
     let known = unsafe { libc::fcntl(number, libc::F_SETFD, FdFlag::FD_CLOEXEC.bits()) };
@@ -79,7 +79,7 @@ pub(crate) fn inherited(number: RawFd) -> Option<OwnedFd> {
 pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: `pidfd_open` takes two integers and makes a close-on-exec descriptor or fails.
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
-    // SAFETY: the kernel just made this descriptor, and nobody else knows its number.
+    // SAFETY: the kernel just made this descriptor, and its number is not known elsewhere.
     above_standard(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 

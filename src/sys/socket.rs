@@ -182,7 +182,7 @@ pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
         _ => return Ok(Passed::Nothing),
     };
     let own = |number| {
-        // SAFETY: the kernel just made this descriptor for us, and nobody else knows its number.
+        // SAFETY: the kernel just made this descriptor for us, and its number is not known elsewhere.
         unsafe { OwnedFd::from_raw_fd(number) }
     };
     let mut descriptors: Vec<OwnedFd> = numbers.into_iter().map(own).collect();

@@ -203,7 +203,7 @@ fn clock_code(pid: Pid) -> Option<Range<u64>> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Sleeper {
     /// The first thread of another process. (Looking up any of its threads by id would make its exit expensive: two
-    /// threads then clear the kernel's name cache at once, and one spins for the other.)
+    /// tasks then clear the kernel's name cache at once, and one spins for the other.)
     Process(Pid),
     /// A thread of this process.
     Thread(u32),

@@ -1,4 +1,4 @@
-//! A manager: one process that holds objects, and proxies to them in other processes, near and far.
+//! A manager: one process that holds objects, with proxies to them in other processes, local or remote.
 //!
 //! ```no_run
 //! use ipc_demo::manager::Manager;

@@ -40,7 +40,7 @@ pub(crate) use transfer::{ConnectInfo, check_kind, endpoint};
 
 /// How much is read at once.
 const SCRATCH: usize = 64 * 1024;
-/// The first request id. Smaller ones are for requests whose answer is not awaited.
+/// The first request id. The id of requests without an awaited answer is never issued.
 const FIRST_ID: u64 = 1;
 
 /// How to reach the manager.
@@ -155,7 +155,7 @@ impl Client {
         }
     }
 
-    /// Sets a deadline for all requests, this time from now; `None` removes it.
+    /// Sets a deadline for all requests, `timeout` from now; `None` removes it.
     pub(crate) fn set_deadline(&self, timeout: Option<Duration>) {
         let at_ns = timeout.and_then(|timeout| Deadline::after(timeout).at_ns());
         self.deadline_ns.store(at_ns.unwrap_or(u64::MAX), Relaxed);
