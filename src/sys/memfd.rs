@@ -2,8 +2,7 @@
 //!
 //! # Standard
 //! `memfd_create(2)`. `RLIMIT_FSIZE` of `getrlimit(2)` applies to them as to any file: exceeding it raises SIGXFSZ,
-//! which
-//! ends the process silently. So the limit is checked first, and exceeding it is an error.
+//! which ends the process silently. So the limit is checked first, and exceeding it is an error.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
