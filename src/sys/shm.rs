@@ -313,9 +313,8 @@ impl<T: Layout> Mapping<T> {
     pub(crate) fn copy_in(&self, offset: usize, bytes: &[u8]) {
         let place = self.tail_at(offset, bytes.len());
         // SAFETY: `tail_at` checked that the range lies in the mapping, which is only covered by references to `Shared`
-        // types (no
-        // `&mut`, all of it interior-mutable); private memory cannot overlap it. Concurrent writes are ruled out by the
-        // caller's protocol.
+        // types (no `&mut`, all of it interior-mutable); private memory cannot overlap it. The caller's protocol
+        // determines which process may write when.
         unsafe { copy(bytes.as_ptr(), place, bytes.len()) };
     }
 
