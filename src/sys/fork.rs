@@ -77,7 +77,8 @@ fn make_page() -> io::Result<()> {
 pub(crate) fn in_fork(child: impl FnOnce() -> bool) -> bool {
     use nix::sys::wait::{WaitStatus, waitpid};
     use nix::unistd::{ForkResult, fork};
-    // SAFETY: the child uses `malloc`, which glibc keeps usable after a fork, and ends without running other code.
+    // SAFETY: the child uses `malloc`, which glibc keeps usable after a fork, and ends with `_exit`, which runs no exit
+    // handlers.
     match unsafe { fork() }.expect("a process more") {
         ForkResult::Parent { child } => {
             matches!(waitpid(child, None).expect("a child"), WaitStatus::Exited(_, 0))

@@ -60,8 +60,8 @@ pub(crate) fn wait_all_unchanged<const N: usize>(words: [(&AtomicU32, u32); N], 
         reserved: 0,
     });
     let until = timespec_of(until_ns);
-    // SAFETY: `futex_waitv` reads N waiters and the timespec from our stack, and the words, which `words` keeps mapped and
-    // aligned.
+    // SAFETY: `futex_waitv` reads N waiters and the timespec from our stack, and the words, which `words` keeps mapped
+    // and aligned.
     let outcome = Errno::result(unsafe {
         libc::syscall(libc::SYS_futex_waitv, waiters.as_ptr(), N, 0, ptr::from_ref(&until), libc::CLOCK_MONOTONIC)
     });

@@ -155,7 +155,8 @@ impl RobustMutex {
     /// Unlocks the mutex. Returns `false`, without effect, if the calling thread does not own it.
     #[inline]
     pub(crate) fn unlock(&self) -> bool {
-        // SAFETY: `self` lies in a mapping that ran `init`; the error-checking kind refuses a thread that is not the owner.
+        // SAFETY: `self` lies in a mapping that ran `init`; the error-checking kind refuses a thread that is not the
+        // owner.
         let code = unsafe { libc::pthread_mutex_unlock(self.0.get()) };
         if code == 0 {
             HELD.set(HELD.get() - 1);
@@ -189,8 +190,8 @@ impl RobustMutex {
 
     #[inline]
     fn word(&self) -> &AtomicU32 {
-        // SAFETY: the robust futex word is the first of glibc's mutex, four bytes and aligned; it is only read, atomically,
-        // and lives as long as `self`.
+        // SAFETY: the robust futex word is the first of glibc's mutex, four bytes and aligned; it is only read,
+        // atomically, and lives as long as `self`.
         unsafe { AtomicU32::from_ptr(self.0.get().cast::<u32>()) }
     }
 }

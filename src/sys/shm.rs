@@ -379,8 +379,8 @@ impl<T: Layout> Mapping<T> {
             check_available(GROWTH.max(len as u64))?;
         }
         let into_page = start.addr() % page_bytes();
-        // SAFETY: the mapping starts on a page boundary at or before `start`, so the start of the page lies in it too; the
-        // advice touches pages without changing their content and fails on what is not mapped.
+        // SAFETY: the mapping starts on a page boundary at or before `start`, so the start of the page lies in it too;
+        // the advice touches pages without changing their content and fails on what is not mapped.
         let advised =
             unsafe { libc::madvise(start.wrapping_sub(into_page).cast(), len + into_page, libc::MADV_POPULATE_WRITE) };
         match Errno::result(advised) {
@@ -428,8 +428,8 @@ impl<T: Layout> Deref for Mapping<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: `map` and `open` made sure that the mapping holds a `T` behind the header, aligned (a page and 64 bytes);
-        // `Shared` allows any content; the memory lives until `drop`.
+        // SAFETY: `map` and `open` made sure that the mapping holds a `T` behind the header, aligned (a page and 64
+        // bytes); `Shared` allows any content; the memory lives until `drop`.
         unsafe { self.layout.as_ref() }
     }
 }
@@ -443,8 +443,8 @@ impl<T: Layout> Drop for Owner<T> {
         if !state.may_unmap() {
             return;
         }
-        // SAFETY: `base` and `len` are those of our own `mmap`, no reference outlives the last `Mapping`, and no robust list
-        // knows the memory (the check above).
+        // SAFETY: `base` and `len` are those of our own `mmap`, no reference outlives the last `Mapping`, and no robust
+        // list knows the memory (the check above).
         unsafe { libc::munmap(self.base.as_ptr().cast::<c_void>(), self.len.get()) };
     }
 }

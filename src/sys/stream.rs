@@ -148,8 +148,8 @@ impl Stream {
     /// Writes to a pipe without blocking, although it is in blocking mode.
     fn write_what_fits(&self, parts: &[IoSlice<'_>]) -> nix::Result<usize> {
         let count = parts.len() as libc::c_int;
-        // SAFETY: `IoSlice` has the layout of `iovec`; the parts live through the call and are only read. Offset -1 means
-        // "as write(2) does".
+        // SAFETY: `IoSlice` has the layout of `iovec`; the parts live through the call and are only read. Offset -1
+        // means "as write(2) does".
         let written =
             unsafe { libc::pwritev2(self.fd.as_raw_fd(), parts.as_ptr().cast(), count, -1, libc::RWF_NOWAIT) };
         match Errno::result(written) {
