@@ -1,3 +1,3 @@
-//! The atomics of everything shared: the one place to swap them for those of a model checker.
+//! The atomics in all shared memory: the single place to swap them for those of a model checker.
 
 pub(crate) use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};

@@ -1,4 +1,4 @@
-//! Waiting for many descriptors at once, each known by a number, and for other threads of this process.
+//! Waiting for many descriptors at once, each identified by a token, and for other threads of this process.
 //!
 //! # Standard
 //! `epoll(7)`, `eventfd(2)`.
@@ -13,30 +13,30 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::fd::{above_standard, poll_timeout};
 use super::retry::retry;
 
-/// How many descriptors one wait tells of at most.
+/// The maximum number of descriptors that one wait reports.
 const EVENTS: usize = 64;
 
 /// A set of descriptors to wait for.
 #[derive(Debug)]
 pub(crate) struct Epoll(epoll::Epoll);
 
-/// When a descriptor is ready.
+/// The conditions that a descriptor is watched for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Interest {
-    /// It can be read, or is at its end.
+    /// It can be read, or is at end of file.
     Readable,
-    /// As `Readable`, and when its other end writes no more although there is something left to read.
+    /// As `Readable`, and when its peer has stopped writing, even while there is data left to read.
     ReadableOrEnding,
 }
 
 impl Epoll {
-    /// An empty set.
+    /// Creates an empty set.
     pub(crate) fn new() -> io::Result<Self> {
         let set = epoll::Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Epoll(epoll::Epoll(above_standard(set.0)?)))
     }
 
-    /// Waits for `fd` as well, from now on and until it is [removed](Self::remove) or closed.
+    /// Watches `fd` too, until it is [removed](Self::remove) or closed.
     pub(crate) fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
         let flags = match interest {
             Interest::Readable => EpollFlags::EPOLLIN,
@@ -45,12 +45,12 @@ impl Epoll {
         Ok(self.0.add(fd, EpollEvent::new(flags, token))?)
     }
 
-    /// Waits for room to write to `fd`, once. Several threads may ask for the same one.
+    /// Watches `fd` for room to write, once. Several threads may ask for the same descriptor.
     pub(crate) fn add_for_room_once(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
         let event = EpollEvent::new(EpollFlags::EPOLLOUT | EpollFlags::EPOLLONESHOT, token);
         let modify = || self.0.modify(&fd, &mut { event });
         let added = match modify() {
-            // Another thread may be as far as this one.
+            // Another thread may have added it in the meantime.
             Err(Errno::ENOENT) => match self.0.add(&fd, event) {
                 Err(Errno::EEXIST) => modify(),
                 added => added,
@@ -60,13 +60,13 @@ impl Epoll {
         Ok(added?)
     }
 
-    /// Waits for `fd` no more.
+    /// Stops watching `fd`.
     pub(crate) fn remove(&self, fd: impl AsFd) -> io::Result<()> {
         Ok(self.0.delete(fd)?)
     }
 
-    /// Waits until one of the descriptors is ready, at most until `until_ns` on the monotonic clock. Gives the tokens of
-    /// those that are.
+    /// Blocks until one of the descriptors is ready, at most until `until_ns` on the monotonic clock. Returns the
+    /// tokens of those that are ready.
     pub(crate) fn wait(&self, until_ns: Option<u64>) -> io::Result<impl Iterator<Item = u64> + use<>> {
         let mut events = [EpollEvent::empty(); EVENTS];
         let ready = retry(|| self.0.wait(&mut events, poll_timeout(until_ns)))?;
@@ -74,7 +74,7 @@ impl Epoll {
     }
 }
 
-/// A descriptor by which one thread of a process wakes another that waits.
+/// A descriptor through which one thread of a process wakes another.
 #[derive(Debug)]
 pub(crate) struct Wakeup(EventFd);
 
@@ -85,12 +85,12 @@ impl Wakeup {
 
     /// Makes the descriptor readable, until it is [cleared](Self::clear).
     pub(crate) fn wake(&self) {
-        // One that was written to so often that its count is full is readable.
+        // Fails if the count is full; the descriptor is then readable anyway.
         let _ = self.0.write(1);
     }
 
     pub(crate) fn clear(&self) {
-        // One that was cleared by another thread is as good.
+        // Fails if another thread has cleared it, which is as good.
         let _ = self.0.read();
     }
 }
@@ -101,11 +101,11 @@ impl AsFd for Wakeup {
     }
 }
 
-/// A counter in the kernel that can be polled. Never blocks.
+/// Creates a counter in the kernel that can be polled. Never blocks.
 pub(super) fn eventfd() -> io::Result<EventFd> {
     let counter = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     let fd = above_standard(counter.into())?;
-    // SAFETY: it was an `EventFd` the line before.
+    // SAFETY: the descriptor was an `EventFd` in the line before.
     Ok(unsafe { EventFd::from_owned_fd(fd) })
 }
 

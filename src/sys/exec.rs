@@ -1,11 +1,11 @@
 //! Starting this program again as a worker.
 //!
 //! `posix_spawn` does the fork and the exec: in the child only glibc's own async-signal-safe code runs between the two,
-//! and a failed exec comes back as an error.
+//! and a failed exec is reported as an error.
 //!
 //! # Death
-//! A parent killed between fork and exec leaves a child that still runs the exec; the worker then finds itself with another
-//! parent and ends (see [`super::signal::die_when_closed`]).
+//! If the parent is killed between fork and exec, the child still completes the exec; the worker then finds that its
+//! parent has changed, and ends (see [`super::signal::die_when_closed`]).
 //!
 //! # Standard
 //! `posix_spawn(3)`, `posix_spawn_file_actions_addclosefrom_np` (glibc 2.34), `pidfd_open(2)`, `waitid(2)` `P_PIDFD`.
@@ -28,36 +28,36 @@ use super::fd::{duplicate, pidfd_open, wait_readable};
 use super::retry::retry;
 use super::signal::blocked_at_start;
 
-/// The number of the first descriptor that a worker gets beside its standard ones.
+/// The number of a worker's first descriptor after the standard ones.
 pub(crate) const FIRST_DESCRIPTOR: RawFd = 3;
 
-/// A program to start and what it gets.
+/// A program to start, with its arguments, environment and descriptors.
 pub(crate) struct Launch<'a> {
     /// Path of the executable.
     pub(crate) program: &'a CStr,
-    /// Its arguments, the first its own name.
+    /// Its arguments, including its own name as the first.
     pub(crate) arguments: &'a [CString],
-    /// A variable to add to this process's environment.
+    /// A variable added to this process's environment.
     pub(crate) variable: (&'a str, &'a str),
-    /// What becomes [`FIRST_DESCRIPTOR`] and the numbers after it. Nothing else is inherited but stdout and stderr.
+    /// Become [`FIRST_DESCRIPTOR`] and the numbers after it. Only stdout and stderr are inherited otherwise.
     pub(crate) descriptors: &'a [BorrowedFd<'a>],
-    /// What becomes stdout, if not this process's.
+    /// Becomes stdout; this process's stdout by default.
     pub(crate) stdout: Option<BorrowedFd<'a>>,
 }
 
-/// A child: its process id and a descriptor that becomes readable when it ends.
+/// A child process: its id, and a descriptor that becomes readable when it ends.
 pub(crate) struct Launched {
     pub(crate) pid: Pid,
     pub(crate) pidfd: OwnedFd,
 }
 
 impl Launch<'_> {
-    /// Starts the program. Its standard input is empty.
+    /// Starts the program, with an empty standard input.
     pub(crate) fn start(self) -> io::Result<Launched> {
         let arguments = pointers(self.arguments);
         let environment = environment_with(self.variable);
         let environment = pointers(&environment);
-        // Copies above every target number, so that no `dup2` in the child overwrites a source of a later one.
+        // Copies above every target number, so that no `dup2` in the child overwrites the source of a later one.
         let above = FIRST_DESCRIPTOR + self.descriptors.len() as RawFd;
         let out_of_the_way = |fd: &BorrowedFd<'_>| match fd.as_raw_fd() {
             number if number < above => duplicate(*fd, above).map(Some),
@@ -94,12 +94,12 @@ impl Launch<'_> {
         let pid = Pid::from_raw(pid);
         match pidfd_open(pid) {
             Ok(pidfd) => Ok(Launched { pid, pidfd }),
-            // Its number may be another's by now.
+            // Its id may be reused already.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
                 Err(io::Error::other("it ended at once, and somebody else took its exit status"))
             }
             Err(error) => {
-                // Without a descriptor to watch it the child cannot be used; it has not run a line of ours yet.
+                // Without a descriptor to watch it the child is useless; none of our code has run in it yet.
                 let _ = kill(pid, Signal::SIGKILL);
                 let _ = waitpid(pid, None);
                 Err(error)
@@ -108,12 +108,12 @@ impl Launch<'_> {
     }
 }
 
-/// Waits for the end of an own child that has already ended, and takes its exit status: a code, or a signal's number.
+/// Reaps a child that has already ended, and returns its exit status: a code, or a signal's number.
 ///
-/// Returns `None` if the status was taken by somebody else: SIGCHLD is ignored, or another part of the process reaps.
+/// Returns `None` if the child was reaped elsewhere: SIGCHLD is ignored, or another part of the process reaps.
 pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<Result<i32, i32>>> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    // Not nix's `waitid`: it reaps a child that a real-time signal has ended, and then knows no such signal.
+    // Not nix's `waitid`: it reaps a child that a real-time signal has ended, and then fails on the unknown signal.
     let reaped = retry(|| {
         // SAFETY: an open descriptor, and memory for one `siginfo_t`.
         Errno::result(unsafe {
@@ -132,17 +132,17 @@ pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<Result<i32, i32>>
     Ok(Some(if info.si_code == libc::CLD_EXITED { Ok(status) } else { Err(status) }))
 }
 
-/// Sends `signal` to an own child, which was not reaped here yet. One that has ended already is no error.
+/// Sends `signal` to a child that was not reaped here yet. It is not an error if the child has already ended.
 ///
-/// Where `pidfd_send_signal` is not to be had (old container filters), `kill` does: the number is the child's until it is
-/// reaped.
+/// Falls back to `kill` where `pidfd_send_signal` is not available (old container filters): the id is the child's until
+/// it is reaped.
 pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, pid: Pid, signal: Signal) -> io::Result<()> {
     // SAFETY: `pidfd_send_signal` takes an open descriptor, a signal number, no signal info and no flags.
     let sent = unsafe {
         libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal as i32, ptr::null::<libc::siginfo_t>(), 0)
     };
     let sent = match Errno::result(sent) {
-        // With a foreign reaper an ended child's number may be another's: nothing is sent to it then.
+        // With a foreign reaper an ended child's id may be reused: nothing is sent to it then.
         Err(Errno::EPERM | Errno::ENOSYS | Errno::EACCES) if !wait_readable(pidfd, Some(monotonic_ns()))? => {
             kill(pid, signal)
         }
@@ -155,16 +155,16 @@ pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, pid: Pid, signal: Signal) -> io
     }
 }
 
-/// Takes a variable out of this process's environment, so that the programs that it starts do not inherit it.
+/// Removes a variable from this process's environment, so that the programs it starts do not inherit it.
 ///
-/// To be called before other threads read the environment by other means than `std`.
+/// Must be called before other threads read the environment by other means than `std`.
 pub(crate) fn forget_variable(name: &str) {
-    // SAFETY: `std` orders its own readers with this; other ones do not run yet, by this function's contract.
+    // SAFETY: `std` synchronises its own readers with this; by this function's contract no other readers run yet.
     unsafe { std::env::remove_var(name) };
 }
 
 fn pointers(strings: &[CString]) -> Vec<*mut libc::c_char> {
-    // `posix_spawn` takes pointers to mutable strings for history's sake and does not write to them.
+    // `posix_spawn` takes pointers to mutable strings for historical reasons, but does not write to them.
     strings.iter().map(|string| string.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
 }
 
@@ -175,7 +175,7 @@ fn environment_with((name, value): (&str, &str)) -> Vec<CString> {
 }
 
 fn variable(name: &OsStr, value: &OsStr) -> Option<CString> {
-    // What came out of an environment holds no NUL, and ours neither.
+    // Strings from an environment contain no NUL, nor do ours.
     CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
 }
 
@@ -217,8 +217,8 @@ impl Drop for FileActions {
 struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
-    /// The signals of a fresh process: none is blocked or ignored, whatever this one does. What a terminal sends is blocked
-    /// until the worker ignores it.
+    /// Fresh signal state: none blocked or ignored, whatever this process's state is. Signals from the terminal are
+    /// blocked until the worker ignores them.
     fn for_worker() -> io::Result<Self> {
         let mut attributes = MaybeUninit::uninit();
         // SAFETY: initialises the memory that the pointer names.
@@ -259,7 +259,7 @@ mod tests {
     use std::process::Command;
     use std::thread;
 
-    /// Lets `number` fail with `errno` in the calling thread, as the filters of containers do.
+    /// Makes system call `number` fail with `errno` in the calling thread, as container filters do.
     fn forbid(number: libc::c_long, errno: Errno) {
         let (load, equals, ret) = (0x20, 0x15, 0x06);
         let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
@@ -293,7 +293,7 @@ mod tests {
                 assert_eq!(reap(pidfd.as_fd()).expect("no error"), None, "somebody has reaped it");
                 child.wait().expect_err("it is reaped");
             };
-            // The filter is the thread's.
+            // The filter applies only to its thread.
             thread::spawn(filtered).join().expect("the test passes");
         }
     }

@@ -1,10 +1,10 @@
-//! Faults built in on purpose, to see that the proof of crash safety finds them: a proof that cannot fail proves nothing.
+//! Deliberate faults that the tests of crash safety must detect: a test that cannot fail proves nothing.
 //!
-//! All of it is compiled with debug assertions only, this file and the line at each place of a fault: a release has neither
-//! a switch nor a branch for it.
+//! Compiled only with debug assertions, both this file and the line at each failpoint: a release has neither a switch
+//! nor a branch for them.
 //!
 //! # State
-//! One for a process, chosen once at its start: a fault is a fault of the whole program.
+//! One failpoint per process, chosen once at its start: it applies to the whole program.
 
 use nix::libc;
 use serde::{Deserialize, Serialize};
@@ -14,24 +14,24 @@ use super::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 
-/// What is done wrong.
+/// The fault to inject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub(crate) enum Failpoint {
-    /// A change and the wake of those who wait for it are two steps.
+    /// Changes a word and wakes its waiters in two steps instead of one.
     TwoStepWake = 1,
-    /// Leases that a killed reader wrote and did not publish are left in the table.
+    /// Leaves in the table the leases that a killed reader wrote but did not publish.
     NoScrub = 2,
 }
 
 static CHOSEN: AtomicU8 = AtomicU8::new(0);
 
 impl Failpoint {
-    /// From now on this process does it wrong.
+    /// Activates the failpoint in this process.
     pub(crate) fn begin(self) {
         CHOSEN.store(self as u8, Relaxed);
     }
 
-    /// What this process does wrong, to have its workers do it too.
+    /// Returns this process's active failpoint, to activate it in its workers too.
     pub(crate) fn chosen() -> Option<Self> {
         [Failpoint::TwoStepWake, Failpoint::NoScrub].into_iter().find(|failpoint| failpoint.is_on())
     }
@@ -41,8 +41,9 @@ impl Failpoint {
     }
 }
 
-/// For who changes a futex word and wakes its sleepers in one system call: with the fault the word is changed here, and the
-/// system call is left with an operand that changes nothing. Who is killed between the two leaves sleepers behind.
+/// Called before a system call that changes a futex word and wakes its sleepers: with the fault the word is changed
+/// here, and an operand that changes nothing is returned. A process killed between the two steps leaves sleepers
+/// behind.
 pub(crate) fn change_first(word: &AtomicU32, operation: i32, operand: u16) -> u16 {
     if !Failpoint::TwoStepWake.is_on() {
         return operand;
@@ -54,7 +55,7 @@ pub(crate) fn change_first(word: &AtomicU32, operation: i32, operand: u16) -> u1
     0
 }
 
-/// For who looks for leases on items that are still in the ring: with the fault it is told that every item was taken.
+/// Called in the search for leases on items that are still in the ring: with the fault every item counts as taken.
 pub(crate) fn all_taken(head_items: u64) -> u64 {
     if Failpoint::NoScrub.is_on() { u64::MAX } else { head_items }
 }

@@ -1,4 +1,4 @@
-//! Descriptors: born close-on-exec, waited for with a monotonic deadline, copied out of the way of others.
+//! Descriptors: created close-on-exec, waited for with a monotonic deadline, kept clear of the standard streams.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -15,98 +15,100 @@ use nix::unistd::{Pid, pipe2};
 use super::clock::monotonic_ns;
 use super::retry::retry;
 
-/// A close-on-exec copy of `fd` with a number of at least `lowest`.
+/// Returns a close-on-exec copy of `fd` with a number of at least `lowest`.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
     let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
-    // SAFETY: the kernel just made this descriptor, and nobody else knows its number.
+    // SAFETY: the kernel just made this descriptor, and its number is not known elsewhere.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Lets this process have as many descriptors as its hard limit allows.
+/// Raises this process's descriptor limit to its hard limit.
 pub(crate) fn raise_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Where it cannot be raised, running out of descriptors is an error of its own.
+        // If it cannot be raised, running out of descriptors is reported when it happens.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 
-/// Keeps 0, 1 and 2 for the standard streams: where one of them is closed the kernel gives its number to the next descriptor,
-/// and what is printed then goes there. To be called with every descriptor that this library makes.
+/// Moves `fd` above 0, 1 and 2: if a standard stream is closed, the kernel gives its number to the next descriptor,
+/// which would then receive what is printed. Must be called with every descriptor that this library creates.
 pub(crate) fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() > libc::STDERR_FILENO { Ok(fd) } else { duplicate(fd.as_fd(), libc::STDERR_FILENO + 1) }
 }
 
-/// The reading and the writing end of a pipe.
+/// Creates a pipe: its reading and its writing end.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reading, writing) = pipe2(OFlag::O_CLOEXEC)?;
     Ok((above_standard(reading)?, above_standard(writing)?))
 }
 
-/// Two connected Unix sockets.
+/// Creates two connected Unix sockets.
 pub(crate) fn socket_pair(kind: SockType) -> io::Result<(OwnedFd, OwnedFd)> {
     let (one, other) = socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC)?;
     Ok((above_standard(one)?, above_standard(other)?))
 }
 
-/// Device and inode of what descriptor `number` refers to: the same file has the same, under whatever number.
+/// Returns device and inode of descriptor `number`: equal for the same file, under whatever number.
 pub(crate) fn identity(number: RawFd) -> io::Result<(u64, u64)> {
     if number < 0 {
         return Err(Errno::EBADF.into());
     }
-    // SAFETY: not -1 (checked above), and used for `fstat` alone, for which a number that is no descriptor gives EBADF.
+    // SAFETY: not -1 (checked above), and used for `fstat` alone, which fails with EBADF if the number is not a
+    // descriptor.
     let stat = fstat(unsafe { BorrowedFd::borrow_raw(number) })?;
     Ok((stat.st_dev, stat.st_ino))
 }
 
-/// Keeps `fd` open as long as this process lives.
+/// Keeps `fd` open for the rest of this process's life.
 pub(crate) fn leak(fd: OwnedFd) -> BorrowedFd<'static> {
-    // SAFETY: nobody closes it any more, as it has no owner.
+    // SAFETY: it is never closed, as it has no owner.
     unsafe { BorrowedFd::borrow_raw(fd.into_raw_fd()) }
 }
 
-/// A descriptor of this process by its number, close-on-exec from now on; `None` if there is none of that number.
+/// Takes ownership of a descriptor by its number and makes it close-on-exec; `None` if there is no such descriptor.
 ///
-/// For numbers that a boot record promised to this process alone: nobody else may own them.
+/// Only for numbers that a boot record reserved for this process alone: they must have no other owner.
 pub(crate) fn inherited(number: RawFd) -> Option<OwnedFd> {
-    // SAFETY: F_SETFD only looks the number up; a number that is no descriptor gives EBADF.
+    // SAFETY: F_SETFD only looks the number up; it fails with EBADF if the number is not a descriptor.
     let known = unsafe { libc::fcntl(number, libc::F_SETFD, FdFlag::FD_CLOEXEC.bits()) };
     // SAFETY: the descriptor exists (the line above), and by this function's contract it has no other owner.
     (number >= 0 && known == 0).then(|| unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// A descriptor that becomes readable when the process ends. `pid` is an own child that was not waited for yet.
+/// Returns a descriptor that becomes readable when the process ends. `pid` must be a child that was not reaped yet.
 pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: `pidfd_open` takes two integers and makes a close-on-exec descriptor or fails.
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
-    // SAFETY: the kernel just made this descriptor, and nobody else knows its number.
+    // SAFETY: the kernel just made this descriptor, and its number is not known elsewhere.
     above_standard(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// Whether [`pidfd_open`] failed because there is no process of that number.
+/// Returns whether [`pidfd_open`] failed because there is no such process.
 pub(crate) fn is_no_process(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::ESRCH as i32)
 }
 
-/// Waits until `fd` is readable, or closed at its other end, at most until `until_ns`. `false` if the time passed.
+/// Blocks until `fd` is readable or its other end is closed, at most until `until_ns`. Returns `false` on timeout.
 pub(crate) fn wait_readable(fd: impl AsFd, until_ns: Option<u64>) -> io::Result<bool> {
     wait_for(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], until_ns)
 }
 
-/// Waits until there is room to write to `fd`, or nobody reads it any more, at most until `until_ns`. `false` if the time passed.
+/// Blocks until `fd` has room to write or its reader is gone, at most until `until_ns`. Returns `false` on timeout.
 pub(crate) fn wait_writable(fd: impl AsFd, until_ns: Option<u64>) -> io::Result<bool> {
     wait_for(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)], until_ns)
 }
 
-/// Waits until one of `fds` is readable, or closed at its other end, at most until `until_ns`. Says of each whether it is:
-/// none of them if the time passed.
+/// Blocks until one of `fds` is readable or its other end is closed, at most until `until_ns`. Returns for each whether
+/// it is: `false` for all on timeout.
 pub(crate) fn wait_any_readable(fds: &[BorrowedFd<'_>], until_ns: Option<u64>) -> io::Result<Vec<bool>> {
     let mut asked: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     wait_for(&mut asked, until_ns)?;
-    // What nix has no name for is an event too.
+    // Events unknown to nix count too.
     Ok(asked.iter().map(|asked| asked.any() != Some(false)).collect())
 }
 
-/// Waits until one of `asked` is ready, at most until `until_ns`. `false` if the time passed. Signals do not end it.
+/// Blocks until one of `asked` is ready, at most until `until_ns`. Returns `false` on timeout. Signals do not interrupt
+/// it.
 pub(super) fn wait_for(asked: &mut [PollFd<'_>], until_ns: Option<u64>) -> io::Result<bool> {
     loop {
         match retry(|| poll(asked, poll_timeout(until_ns)))? {
@@ -116,10 +118,10 @@ pub(super) fn wait_for(asked: &mut [PollFd<'_>], until_ns: Option<u64>) -> io::R
     }
 }
 
-/// What is left until `until_ns`, for `poll`: whole milliseconds, rounded up so that it never ends early.
+/// Returns the time left until `until_ns`, for `poll`: whole milliseconds, rounded up so that it never ends early.
 pub(super) fn poll_timeout(until_ns: Option<u64>) -> PollTimeout {
     let Some(until_ns) = until_ns else { return PollTimeout::NONE };
     let left_ms = until_ns.saturating_sub(monotonic_ns()).div_ceil(1_000_000);
-    // What is longer than `poll` can count (24 days) is waited for in pieces.
+    // Waits in pieces for a time longer than `poll` can express.
     PollTimeout::from(u16::try_from(left_ms).unwrap_or(u16::MAX))
 }

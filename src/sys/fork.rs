@@ -1,11 +1,11 @@
-//! Telling this process from one that it forked.
+//! Detects that this process is a fork of the one that created the handles.
 //!
-//! A forked child has every handle of its parent and none of its threads, and what it does stands in shared memory under its
-//! parent's name.
+//! A forked child has every handle of its parent but none of its threads, and shared memory would record its actions as
+//! its parent's.
 //!
 //! # State
-//! One page of private memory whose first word is 1, and which a forked child finds wiped. So the check is two loads and no
-//! system call, and it also finds a fork that went past glibc.
+//! One page of private memory whose first word is 1; the kernel zeroes it in a forked child. So the check is two loads
+//! and no system call, and it also detects a fork that bypassed glibc.
 //!
 //! # Standard
 //! `MADV_WIPEONFORK` of `madvise(2)`, Linux 4.14.
@@ -20,12 +20,12 @@ use nix::libc;
 
 /// The page, once there is something that a forked child must not use.
 static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
-/// The process that made the page.
+/// The process that created the page.
 static ORIGIN: AtomicU32 = AtomicU32::new(0);
 
 const ONE_WORD: usize = size_of::<AtomicU32>();
 
-/// Notes that this process is the one that has handles. An error in a child that it forked afterwards.
+/// Records this process as the owner of handles. Fails in a child forked afterwards.
 pub(crate) fn note_origin() -> io::Result<()> {
     if PAGE.load(Acquire).is_null() {
         make_page()?;
@@ -38,7 +38,7 @@ pub(crate) fn note_origin() -> io::Result<()> {
     }
 }
 
-/// The process that has the handles, if this is a child that it forked.
+/// Returns the process that owns the handles, if this is a forked child of it.
 #[inline]
 pub(crate) fn forked_from() -> Option<u32> {
     // SAFETY: null, or a page that is never unmapped.
@@ -54,7 +54,7 @@ fn make_page() -> io::Result<()> {
     if page == libc::MAP_FAILED {
         return Err(Errno::last().into());
     }
-    // SAFETY: the mapping made above, of which nobody else knows.
+    // SAFETY: the mapping made above, which is not shared yet.
     let advised = Errno::result(unsafe { libc::madvise(page, ONE_WORD, libc::MADV_WIPEONFORK) });
     let word = page.cast::<AtomicU32>();
     if advised.is_ok() {
@@ -65,19 +65,20 @@ fn make_page() -> io::Result<()> {
     // pairs with: the loads of the page
     let is_first = advised.is_ok() && PAGE.compare_exchange(ptr::null_mut(), word, AcqRel, Acquire).is_ok();
     if !is_first {
-        // SAFETY: the mapping made above, which nobody else has got to know.
+        // SAFETY: the mapping made above, which was never published.
         unsafe { libc::munmap(page, ONE_WORD) };
     }
     advised.map(drop).map_err(io::Error::from)
 }
 
-/// Runs `child` in a forked child and returns what it returned. For tests: only this thread goes on in the child, so it must
-/// not wait for another.
+/// Runs `child` in a forked child and returns its result. For tests: only this thread exists in the child, so `child`
+/// must not wait for another.
 #[cfg(test)]
 pub(crate) fn in_fork(child: impl FnOnce() -> bool) -> bool {
     use nix::sys::wait::{WaitStatus, waitpid};
     use nix::unistd::{ForkResult, fork};
-    // SAFETY: the child uses `malloc`, which glibc keeps usable over a fork, and ends without running anything of the others.
+    // SAFETY: the child uses `malloc`, which glibc keeps usable after a fork, and ends with `_exit`, which runs no exit
+    // handlers.
     match unsafe { fork() }.expect("a process more") {
         ForkResult::Parent { child } => {
             matches!(waitpid(child, None).expect("a child"), WaitStatus::Exited(_, 0))

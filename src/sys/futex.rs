@@ -1,11 +1,11 @@
-//! Sleeping on a word of shared memory until somebody changes it.
+//! Sleeping on a word of shared memory until it changes.
 //!
 //! # Ordering
 //! The kernel compares the word and enqueues the sleeper in one step, so a change followed by a wake is never missed.
 //! Nothing here orders other memory: callers load the word with `Acquire` after they wake.
 //!
 //! # Standard
-//! `futex(2)`. Never with `FUTEX_PRIVATE_FLAG`: the waiters live in other processes.
+//! `futex(2)`. Never with `FUTEX_PRIVATE_FLAG`: the waiters are in other processes.
 
 use std::io;
 use std::ptr;
@@ -16,13 +16,13 @@ use nix::libc;
 use super::atomic::AtomicU32;
 use super::clock::{monotonic_ns, timespec_of};
 
-/// Wakes everybody, as a waiter count.
+/// Wakes all waiters, as a waiter count.
 pub(crate) const ALL: i32 = i32::MAX;
 
-/// Sleeps while `word` holds `expected`, at most until `until_ns` on the monotonic clock.
+/// Blocks while `word` holds `expected`, at most until `until_ns` on the monotonic clock.
 ///
-/// Returns `false` only if the time passed. `true` says no more than "look again": the word differed, or somebody woke
-/// us, or a signal did.
+/// Returns `false` only on timeout. `true` means only "check again": the word differed, or a wake or a signal ended the
+/// wait.
 pub(crate) fn wait(word: &AtomicU32, expected: u32, until_ns: Option<u64>) -> bool {
     let until = until_ns.map(timespec_of);
     let until_ptr = until.as_ref().map_or(ptr::null(), ptr::from_ref);
@@ -46,9 +46,9 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, until_ns: Option<u64>) -> bo
     }
 }
 
-/// Sleeps while every one of `words` holds its expected value, at most until `until_ns` on the monotonic clock.
+/// Blocks while every one of `words` holds its expected value, at most until `until_ns` on the monotonic clock.
 ///
-/// Returns `false` only if the time passed, as [`wait`].
+/// Returns `false` only on timeout, as [`wait`].
 ///
 /// # Standard
 /// `futex_waitv`, Linux 5.16.
@@ -60,15 +60,15 @@ pub(crate) fn wait_all_unchanged<const N: usize>(words: [(&AtomicU32, u32); N], 
         reserved: 0,
     });
     let until = timespec_of(until_ns);
-    // SAFETY: `futex_waitv` reads N waiters and the timespec from our stack, and the words, which `words` keeps mapped and
-    // aligned.
+    // SAFETY: `futex_waitv` reads N waiters and the timespec from our stack, and the words, which `words` keeps mapped
+    // and aligned.
     let outcome = Errno::result(unsafe {
         libc::syscall(libc::SYS_futex_waitv, waiters.as_ptr(), N, 0, ptr::from_ref(&until), libc::CLOCK_MONOTONIC)
     });
     match outcome {
         Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => true,
         Err(Errno::ETIMEDOUT) => false,
-        // An old sandbox does not know the call: then one word is watched, and the others are looked at now and then.
+        // Old sandboxes do not allow the call: then only one word is watched, and the others are polled.
         Err(Errno::ENOSYS | Errno::EPERM) => {
             let (word, expected) = words[0];
             wait(word, expected, Some(until_ns.min(monotonic_ns() + LIVENESS_CHECK_NS))) || monotonic_ns() < until_ns
@@ -80,7 +80,7 @@ pub(crate) fn wait_all_unchanged<const N: usize>(words: [(&AtomicU32, u32); N], 
 /// How long a sleeper watches one word only, where the kernel cannot watch several.
 const LIVENESS_CHECK_NS: u64 = 20_000_000;
 
-/// `struct futex_waitv` of the kernel.
+/// The kernel's `struct futex_waitv`.
 #[repr(C)]
 struct Waiter {
     expected: u64,
@@ -92,33 +92,33 @@ struct Waiter {
 /// A 32-bit word that other processes map too (no `FUTEX_PRIVATE_FLAG`).
 const FUTEX_32: u32 = 2;
 
-/// Wakes at most `count` sleepers of `word` and says how many it woke.
+/// Wakes at most `count` sleepers of `word` and returns how many it woke.
 pub(crate) fn wake(word: &AtomicU32, count: i32) -> u32 {
     // SAFETY: FUTEX_WAKE only uses the address of the word, which `word` keeps mapped and aligned.
     let woken = Errno::result(unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) });
     woken.expect("futex wake on a mapped, aligned word cannot fail") as u32
 }
 
-/// Adds one to `word` and wakes all of its sleepers, as one system call.
+/// Adds one to `word` and wakes all of its sleepers, in one system call.
 ///
-/// A process killed before the call has done neither, one killed after it both: there is no place between a change and
-/// its wake where a sleeper could be left behind.
+/// A process killed before the call has done neither, one killed after it both: a death cannot separate a change from
+/// its wake and leave a sleeper behind.
 pub(crate) fn add_one_and_wake_all(word: &AtomicU32) -> u32 {
     change_and_wake(word, libc::FUTEX_OP_ADD, 1, ALL)
 }
 
-/// Adds `addend` (below 2,048) to `word` and wakes at most `count` of its sleepers (at least one), as one system call.
+/// Adds `addend` (below 2,048) to `word` and wakes at most `count` of its sleepers (at least one), in one system call.
 pub(crate) fn add_and_wake(word: &AtomicU32, addend: u16, count: i32) -> u32 {
     change_and_wake(word, libc::FUTEX_OP_ADD, addend, count)
 }
 
-/// Sets `bits` (below 2,048) in `word` and wakes all of its sleepers, as one system call.
+/// Sets `bits` (below 2,048) in `word` and wakes all of its sleepers, in one system call.
 pub(crate) fn set_bits_and_wake_all(word: &AtomicU32, bits: u16) -> u32 {
     change_and_wake(word, libc::FUTEX_OP_OR, bits, ALL)
 }
 
 fn change_and_wake(word: &AtomicU32, operation: i32, operand: u16, count: i32) -> u32 {
-    // The kernel takes twelve bits and extends the sign.
+    // The kernel sign-extends a twelve-bit operand.
     debug_assert!(operand < 1 << 11, "{operand} does not fit the operand of FUTEX_WAKE_OP");
     #[cfg(debug_assertions)]
     let operand = super::failpoint::change_first(word, operation, operand);

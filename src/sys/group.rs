@@ -1,4 +1,4 @@
-//! Programs of others that this process starts, with all that they start in turn.
+//! External programs that this process starts, with all of their descendants.
 //!
 //! # Standard
 //! `PR_SET_CHILD_SUBREAPER(2const)`, `killpg(3)`, `waitpid(2)`.
@@ -12,19 +12,19 @@ use nix::unistd::Pid;
 
 use super::retry::retry;
 
-/// From now on the orphans among this process's descendants become its children.
+/// Makes this process the new parent of orphans among its descendants.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
 }
 
-/// Asks an own child to end, which was not waited for yet.
+/// Asks a child that was not reaped yet to end.
 pub(crate) fn terminate(child: u32) {
-    // One that has ended already need not be asked.
+    // Fails if it has ended already.
     let _ = kill(Pid::from_raw(child as i32), Signal::SIGTERM);
 }
 
-/// Kills all processes of the group that an own child leads, and waits for them: first for the child itself, then for those
-/// that its death has made children of this process, until there is none.
+/// Kills all processes of the group that a child leads, and reaps them: first the child itself, then those that became
+/// children of this process by its death, until there are none.
 pub(crate) fn kill_group(leader: u32) {
     let leader = Pid::from_raw(leader as i32);
     let _ = killpg(leader, Signal::SIGKILL);

@@ -1,8 +1,8 @@
 //! A word in shared memory that the kernel marks when this process ends, however it ends.
 //!
 //! # State
-//! `0` nobody's · `FUTEX_WAITERS | tid` its owner lives · `FUTEX_OWNER_DIED` set: its owner is gone, also while it is still
-//! a zombie.
+//! `0` unowned · `FUTEX_WAITERS | tid` its owner is alive · `FUTEX_OWNER_DIED` set: its owner has ended, even if it is
+//! still a zombie.
 //!
 //! # Death
 //! The kernel walks a dying thread's robust list and marks every word in it before the process can be waited for. There
@@ -33,9 +33,9 @@ struct ListHead {
     list_op_pending: *const Node,
 }
 
-/// Ties `word` to the life of the calling thread, which must be one that lives as long as its process.
+/// Ties `word` to the life of the calling thread, which must live as long as its process.
 ///
-/// Replaces the thread's robust list, so the thread must never take a robust mutex.
+/// Replaces the thread's robust list, so the thread must never lock a robust mutex.
 pub(crate) fn hold(word: &'static AtomicU32) -> io::Result<()> {
     let head: &'static mut ListHead = Box::leak(Box::new(ListHead {
         list: Node { next: ptr::null() },
@@ -43,18 +43,18 @@ pub(crate) fn hold(word: &'static AtomicU32) -> io::Result<()> {
         list_op_pending: ptr::null(),
     }));
     let node: &'static mut Node = Box::leak(Box::new(Node { next: &raw const head.list }));
-    // The node lies in this process's own memory and the word in shared memory: the offset leads from one to the other.
+    // The node is in this process's own memory and the word in shared memory: the offset leads from one to the other.
     head.futex_offset = (word.as_ptr() as libc::c_long).wrapping_sub(ptr::from_ref(node) as libc::c_long);
     head.list.next = node;
     // SAFETY: head and node are leaked, so the kernel may read them until the thread ends; the size is that of the ABI.
     Errno::result(unsafe { libc::syscall(libc::SYS_set_robust_list, ptr::from_ref(head), size_of::<ListHead>()) })?;
-    // The list is registered first: a kill from here on finds the word. Waiters are always announced, so that the kernel
-    // always wakes one.
+    // The list is registered first: a kill from here on marks the word. FUTEX_WAITERS is always set, so that the kernel
+    // always wakes a waiter.
     word.store(libc::FUTEX_WAITERS | gettid().as_raw() as u32, Ordering::Release);
     Ok(())
 }
 
-/// Whether the owner of a life word lives; `None` while nobody has taken it.
+/// Returns whether the owner of a life word is alive; `None` while it is unowned.
 pub(crate) fn is_alive(word: &AtomicU32) -> Option<bool> {
     let value = word.load(Ordering::Acquire);
     (value != 0).then_some(value & libc::FUTEX_OWNER_DIED == 0)

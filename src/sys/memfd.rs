@@ -1,8 +1,8 @@
-//! Files without a name that live in memory.
+//! Unnamed files in memory.
 //!
 //! # Standard
-//! `memfd_create(2)`. `RLIMIT_FSIZE` of `getrlimit(2)` counts for them as for any file: who makes one longer gets SIGXFSZ,
-//! which ends a process without a word. So the limit is asked first, and being above it is an error.
+//! `memfd_create(2)`. `RLIMIT_FSIZE` of `getrlimit(2)` applies to them as to any file: exceeding it raises SIGXFSZ,
+//! which ends the process silently. So the limit is checked first, and exceeding it is an error.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,24 +13,24 @@ use nix::unistd::ftruncate;
 
 use super::fd::above_standard;
 
-/// Makes an empty file that can be sealed. `name` is what `/proc` shows.
+/// Creates an empty file that can be sealed. `name` is what `/proc` shows.
 pub(crate) fn create(name: &str) -> io::Result<OwnedFd> {
     above_standard(memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?)
 }
 
-/// Gives the file a length; what is new of it is zero.
+/// Sets the file's length; new bytes are zero.
 pub(crate) fn set_len(file: impl AsFd, bytes: u64) -> io::Result<()> {
     check_file_limit(bytes)?;
     let bytes = bytes.try_into().map_err(|_| io::Error::from(nix::errno::Errno::EFBIG))?;
     Ok(ftruncate(file, bytes)?)
 }
 
-/// Checks that this process may write a file of `bytes`.
+/// Checks that this process may write a file of `bytes` bytes.
 ///
 /// # Errors
 /// [`io::ErrorKind::FileTooLarge`], with the limit.
 pub(crate) fn check_file_limit(bytes: u64) -> io::Result<()> {
-    // Without the call nothing is known to be forbidden.
+    // If the call fails, no limit is known.
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE).unwrap_or((u64::MAX, u64::MAX));
     if bytes <= limit {
         return Ok(());

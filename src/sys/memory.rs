@@ -1,4 +1,4 @@
-//! How much memory there is: of a page, and for this process.
+//! Page size, and the memory available to this process.
 //!
 //! # Standard
 //! `sysconf(3)`; `proc_meminfo(5)` `MemAvailable`; `cgroups(7)`: `memory.max` and `memory.current` of version 2,
@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::sys::sysinfo::sysinfo;
 use nix::unistd::{SysconfVar, sysconf};
 
-/// Size of a page of memory: a power of two, and not the same on every machine.
+/// Returns the size of a memory page: a power of two that differs between machines.
 pub(crate) fn page_bytes() -> usize {
     static PAGE_BYTES: OnceLock<usize> = OnceLock::new();
     *PAGE_BYTES.get_or_init(|| {
@@ -22,30 +22,31 @@ pub(crate) fn page_bytes() -> usize {
     })
 }
 
-/// Checks that the kernel can give this process `bytes` more without ending processes for it.
+/// Checks that the kernel can give this process `bytes` more without killing processes to do so.
 ///
-/// `fallocate` and page faults do not ask: they take what there is and let the kernel end processes, this one perhaps.
+/// `fallocate` and page faults do not check: they use what there is and let the kernel kill processes, possibly this
+/// one.
 ///
 /// # Errors
-/// `ENOMEM` if there are fewer.
+/// `ENOMEM` if less is available.
 pub(crate) fn check_available(bytes: u64) -> io::Result<()> {
     let sources = Sources { proc: Path::new("/proc"), cgroups: Path::new("/sys/fs/cgroup") };
-    // What the machine has at all, where nothing says how much of it is free.
+    // The machine's total memory, if no source reports how much is available.
     let available = sources.available_bytes().or_else(|| sysinfo().ok().map(|machine| machine.ram_total()));
     if available.is_some_and(|available| available < bytes) { Err(Errno::ENOMEM.into()) } else { Ok(()) }
 }
 
-/// The files that tell of memory.
+/// The files that report memory.
 struct Sources<'a> {
     proc: &'a Path,
     cgroups: &'a Path,
 }
 
-/// How one version of control groups names its files.
+/// File names of one version of control groups.
 struct Hierarchy {
     limit: &'static str,
     used: &'static str,
-    /// Fields of `memory.stat` that are used, and given up before a process is ended.
+    /// Fields of `memory.stat` for memory that is used but reclaimed before a process is killed.
     reclaimable: [&'static str; 2],
 }
 
@@ -58,9 +59,10 @@ const VERSION_2: Hierarchy =
     Hierarchy { limit: "memory.max", used: "memory.current", reclaimable: ["inactive_file", "active_file"] };
 
 impl Sources<'_> {
-    /// The least of what the machine and every control group of this process still have; `None` if none of them says.
+    /// Returns the minimum of what is left on the machine and in each control group of this process; `None` if none
+    /// reports it.
     fn available_bytes(&self) -> Option<u64> {
-        // Without `/proc` the group is not known; inside a container its own is the root of what is mounted.
+        // Without `/proc` the group is unknown; inside a container its own group is the root of the mounted hierarchy.
         let groups =
             fs::read_to_string(self.proc.join("self/cgroup")).unwrap_or_else(|_| "0::/\n0:memory:/".to_owned());
         let in_groups = groups.lines().flat_map(|line| self.rooms_of(line));
@@ -72,7 +74,7 @@ impl Sources<'_> {
         Some(field(&text, "MemAvailable:")? * 1024)
     }
 
-    /// What is left in the group of a line of `/proc/self/cgroup`, and in those around it.
+    /// Returns what is left in the group of a line of `/proc/self/cgroup`, and in its ancestors.
     fn rooms_of(&self, line: &str) -> Vec<u64> {
         let mut parts = line.splitn(3, ':').skip(1);
         let (controllers, path) = (parts.next().unwrap_or(""), parts.next().unwrap_or("/"));
@@ -88,10 +90,10 @@ impl Sources<'_> {
 }
 
 impl Hierarchy {
-    /// How many bytes the group may still take; `None` if it has no limit, or is not there.
+    /// Returns how many more bytes the group may use; `None` if it has no limit or does not exist.
     fn room_in(&self, group: &Path) -> Option<u64> {
         let number = |file| fs::read_to_string(group.join(file)).ok()?.trim().parse::<u64>().ok();
-        // "max" is no number, and the first version's highest is more than any machine has.
+        // "max" is not a number, and version 1's maximum exceeds any machine's memory.
         let limit = number(self.limit).filter(|limit| *limit < 1 << 60)?;
         let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
         let reclaimable: u64 = self.reclaimable.iter().filter_map(|name| field(&stat, name)).sum();
@@ -99,7 +101,7 @@ impl Hierarchy {
     }
 }
 
-/// The number behind `name` at the beginning of a line.
+/// Returns the number after `name` at the beginning of a line.
 fn field(text: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().map(str::split_whitespace);
     lines.find_map(|mut words| if words.next() == Some(name) { words.next()?.parse().ok() } else { None })
@@ -110,7 +112,7 @@ mod tests {
     use super::*;
     use tempfile::TempDir;
 
-    /// What a machine with these files has for a process.
+    /// Returns what is available to a process on a machine with these files.
     fn available(files: &[(&str, &str)]) -> Option<u64> {
         let root = TempDir::new().expect("a directory");
         for (path, content) in files {

@@ -1,7 +1,7 @@
-//! Linux, and nothing but Linux: shared mappings, futexes, robust mutexes, descriptors, process start and signals.
+//! Linux, and only Linux: shared mappings, futexes, robust mutexes, descriptors, process start and signals.
 //!
-//! The only place with `unsafe`. Every module here offers a safe face over one facility of the kernel or of glibc, and
-//! knows nothing of locks, queues or workers. Errors are [`std::io::Error`]: what the call was for is known one floor up.
+//! The only place with `unsafe`. Every module here is a safe interface to one facility of the kernel or of glibc, and
+//! knows nothing of locks, queues or workers. Errors are [`std::io::Error`]; callers add what the call was for.
 //!
 //! Needs Linux 5.16 or later on a 64-bit machine and glibc 2.34 or later (robust process-shared mutexes with
 //! `pthread_mutex_clocklock`, `posix_spawn_file_actions_addclosefrom_np`).
@@ -12,7 +12,7 @@ compile_error!(
     "ipc_demo needs 64-bit Linux with glibc: its crash safety rests on the kernel's robust futexes and glibc's robust mutexes"
 );
 
-/// The numbers of errors, signals and processes, as the calls of this floor take and give them.
+/// The types of error numbers, signals and process ids in this layer's interface.
 pub(crate) use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
 
 pub(crate) mod atomic;

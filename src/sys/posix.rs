@@ -1,4 +1,4 @@
-//! What POSIX has for the same purposes, to measure ours against. Not part of the library.
+//! The POSIX counterparts, as a baseline for benchmarks. Not part of the library.
 
 use std::cell::UnsafeCell;
 
@@ -24,7 +24,7 @@ unsafe impl Shared for PosixSemaphore {
 
 impl PosixSemaphore {
     pub(crate) fn init(&self, value: u32) {
-        // SAFETY: the memory is mapped, writable and nobody else's yet.
+        // SAFETY: the memory is mapped, writable and not shared yet.
         let code = unsafe { libc::sem_init(self.0.get(), 1, value) };
         assert_eq!(code, 0, "a semaphore can be made");
     }
@@ -65,7 +65,7 @@ impl PosixBarrier {
         let shared = libc::PTHREAD_PROCESS_SHARED;
         // SAFETY: initialised by the line above.
         unsafe { libc::pthread_barrierattr_setpshared(attributes.as_mut_ptr(), shared) };
-        // SAFETY: the memory is mapped, writable and nobody else's yet.
+        // SAFETY: the memory is mapped, writable and not shared yet.
         let code = unsafe { libc::pthread_barrier_init(self.0.get(), attributes.as_ptr(), parties) };
         assert_eq!(code, 0, "a barrier can be made");
     }

@@ -1,8 +1,8 @@
-//! What a signal interrupts is done again.
+//! Retrying system calls that a signal interrupts.
 
 use nix::errno::Errno;
 
-/// Makes a system call until no signal interrupts it.
+/// Repeats a system call until no signal interrupts it.
 #[inline]
 pub(super) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     loop {

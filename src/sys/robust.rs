@@ -1,13 +1,14 @@
 //! A mutex in shared memory that outlives its owner: glibc's robust process-shared mutex.
 //!
 //! # Death
-//! When the owner's thread ends in any way while it holds the mutex, the kernel marks it and wakes the next in line, who
-//! gets it as [`Locked::Abandoned`]. The mark is taken away at once (`pthread_mutex_consistent`), so that the mutex itself
-//! never becomes unusable; what the mutex protects is for the caller to look at.
+//! When the owner's thread ends in any way while it holds the mutex, the kernel marks it and wakes the next waiter,
+//! which acquires it as [`Locked::Abandoned`]. The mark is cleared at once (`pthread_mutex_consistent`), so that the
+//! mutex itself never becomes unusable; checking the protected data is up to the caller.
 //!
 //! # Standard
-//! `pthread_mutexattr_setrobust(3)`, `PTHREAD_MUTEX_ERRORCHECK`, `get_robust_list(2)`. The kernel hands on at most 2,048
-//! robust mutexes of a thread that ends (`ROBUST_LIST_LIMIT`), the latest first; [`held_by_this_thread`] counts them.
+//! `pthread_mutexattr_setrobust(3)`, `PTHREAD_MUTEX_ERRORCHECK`, `get_robust_list(2)`. The kernel hands on at most
+//! 2,048 robust mutexes of a thread that ends (`ROBUST_LIST_LIMIT`), most recent first; [`held_by_this_thread`] counts
+//! them.
 
 use std::cell::{Cell, UnsafeCell};
 use std::io;
@@ -31,58 +32,58 @@ unsafe extern "C" {
     ) -> libc::c_int;
 }
 
-/// A robust mutex; lies in shared memory only.
+/// A robust mutex, for shared memory only.
 #[repr(transparent)]
 pub(crate) struct RobustMutex(UnsafeCell<libc::pthread_mutex_t>);
 
 // SAFETY: a process-shared pthread mutex is made to be used by many threads of many processes at once.
 unsafe impl Sync for RobustMutex {}
 
-// A panic leaves the mutex itself locked or unlocked and never torn, as it leaves an atomic.
+// A panic leaves the mutex locked or unlocked, but never torn, like an atomic.
 impl RefUnwindSafe for RobustMutex {}
 
 thread_local! {
     static HELD: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The number of robust mutexes that the calling thread owns, of whatever object.
+/// Returns how many robust mutexes the calling thread owns, across all objects.
 #[inline]
 pub(crate) fn held_by_this_thread() -> u32 {
     HELD.get()
 }
 
-/// What an attempt to take a [`RobustMutex`] came to.
+/// Outcome of an attempt to lock a [`RobustMutex`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Locked {
     /// The caller owns it.
     Clean,
-    /// The caller owns it, and the owner before it died with it.
+    /// The caller owns it, and the previous owner died with it.
     Abandoned,
-    /// Somebody owns it, and did until the time passed.
+    /// It is owned, and stayed so until the timeout.
     Busy,
     /// The calling thread owns it already.
     WouldDeadlock,
 }
 
 impl RobustMutex {
-    /// Makes the zeroed memory a free mutex. Once, before anybody else can reach the memory.
+    /// Initialises the zeroed memory as an unlocked mutex. Must be called once, before the memory is shared.
     pub(crate) fn init(&self) -> io::Result<()> {
         let mut attributes = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
         let attributes = attributes.as_mut_ptr();
         // SAFETY: initialises the attributes that the pointer names, on our stack.
         succeed(unsafe { libc::pthread_mutexattr_init(attributes) })?;
-        // SAFETY: the attributes are initialised (the line above) and nobody else knows them.
+        // SAFETY: the attributes are initialised (the line above) and not shared.
         succeed(unsafe { libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED) })?;
         // SAFETY: as above.
         succeed(unsafe { libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST) })?;
         // SAFETY: as above.
         succeed(unsafe { libc::pthread_mutexattr_settype(attributes, libc::PTHREAD_MUTEX_ERRORCHECK) })?;
-        // SAFETY: the mutex's memory is mapped, writable and, by this function's contract, nobody else's yet.
+        // SAFETY: the mutex's memory is mapped, writable and, by this function's contract, not shared yet.
         succeed(unsafe { libc::pthread_mutex_init(self.0.get(), attributes) })
         // glibc's attributes own nothing, so they need no destroy.
     }
 
-    /// Takes the mutex, sleeping at most until `until_ns` on the monotonic clock, for ever without one.
+    /// Locks the mutex, blocking at most until `until_ns` on the monotonic clock, without limit if `None`.
     #[inline]
     pub(crate) fn lock(&self, until_ns: Option<u64>) -> Locked {
         let code = match until_ns {
@@ -97,17 +98,17 @@ impl RobustMutex {
         self.outcome(code)
     }
 
-    /// Takes the mutex if it is free.
+    /// Locks the mutex if it is free.
     #[inline]
     pub(crate) fn try_lock(&self) -> Locked {
         match self.try_lock_unless_own() {
-            // Who does not wait does not wait for itself.
+            // A call that does not block cannot deadlock.
             Locked::WouldDeadlock => Locked::Busy,
             locked => locked,
         }
     }
 
-    /// Takes the mutex if it is free; tells one that the calling thread owns from one that another does.
+    /// Locks the mutex if it is free; tells a mutex owned by the calling thread from one owned by another.
     #[inline]
     pub(crate) fn try_lock_unless_own(&self) -> Locked {
         // SAFETY: `self` lies in a mapping that ran `init`, so it is a live pthread mutex.
@@ -115,8 +116,8 @@ impl RobustMutex {
         self.outcome(code)
     }
 
-    /// Takes the mutex, abandoned or not, until the guard is dropped: for state that a death between two stores cannot
-    /// tear, in a function that does not call itself or foreign code with the mutex held.
+    /// Locks the mutex, abandoned or not, until the guard is dropped: for state that a death between two stores cannot
+    /// tear, in a function that neither recurses nor calls foreign code while it holds the mutex.
     pub(crate) fn hold(&self) -> HeldMutex<'_> {
         let locked = self.lock(None);
         debug_assert!(matches!(locked, Locked::Clean | Locked::Abandoned), "held within one function: {locked:?}");
@@ -151,10 +152,11 @@ impl RobustMutex {
         Locked::Abandoned
     }
 
-    /// Gives the mutex back. `false` if the calling thread does not own it; then nothing happened.
+    /// Unlocks the mutex. Returns `false`, without effect, if the calling thread does not own it.
     #[inline]
     pub(crate) fn unlock(&self) -> bool {
-        // SAFETY: `self` lies in a mapping that ran `init`; the error-checking kind refuses a thread that is not the owner.
+        // SAFETY: `self` lies in a mapping that ran `init`; the error-checking kind refuses a thread that is not the
+        // owner.
         let code = unsafe { libc::pthread_mutex_unlock(self.0.get()) };
         if code == 0 {
             HELD.set(HELD.get() - 1);
@@ -162,7 +164,7 @@ impl RobustMutex {
         code == 0
     }
 
-    /// Whether a thread of this process owns the mutex, so that its memory is in that thread's robust list and must stay.
+    /// Whether a thread of this process owns the mutex: then its memory is in that thread's robust list and must stay.
     pub(crate) fn is_held_by_this_process(&self) -> bool {
         let Some(owner) = self.owner_tid() else { return false };
         let ours = nix::unistd::getpid().as_raw();
@@ -170,31 +172,31 @@ impl RobustMutex {
         unsafe { libc::syscall(libc::SYS_tgkill, ours, owner, 0) == 0 }
     }
 
-    /// The kernel's id of the thread that owns the mutex; it may be another by the time this returns.
+    /// Returns the kernel's id of the thread that owns the mutex; it may be outdated on return.
     pub(crate) fn owner_tid(&self) -> Option<u32> {
         Some(self.word().load(Acquire) & libc::FUTEX_TID_MASK).filter(|owner| *owner != 0)
     }
 
-    /// Whether nobody owned the mutex a moment ago: cheaper than a try, for who looks often.
+    /// Whether the mutex was free a moment ago: cheaper than a try, for polling.
     #[inline]
     pub(crate) fn looks_free(&self) -> bool {
         self.word().load(Relaxed) & libc::FUTEX_TID_MASK == 0
     }
 
-    /// Whether the last owner died with the mutex and nobody has taken it since.
+    /// Whether the last owner died with the mutex and it has not been locked since.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.word().load(Acquire) & libc::FUTEX_OWNER_DIED != 0
     }
 
     #[inline]
     fn word(&self) -> &AtomicU32 {
-        // SAFETY: the robust futex word is the first of glibc's mutex, four bytes and aligned; it is only read, atomically,
-        // and lives as long as `self`.
+        // SAFETY: the robust futex word is the first of glibc's mutex, four bytes and aligned; it is only read,
+        // atomically, and lives as long as `self`.
         unsafe { AtomicU32::from_ptr(self.0.get().cast::<u32>()) }
     }
 }
 
-/// A [`RobustMutex`], held.
+/// A locked [`RobustMutex`]; dropping it unlocks the mutex.
 pub(crate) struct HeldMutex<'a>(&'a RobustMutex);
 
 impl Drop for HeldMutex<'_> {
@@ -204,7 +206,7 @@ impl Drop for HeldMutex<'_> {
     }
 }
 
-/// The kernel's id of the calling thread, under which it owns mutexes.
+/// Returns the kernel's id of the calling thread, under which it owns mutexes.
 pub(crate) fn own_tid() -> u32 {
     gettid().as_raw() as u32
 }

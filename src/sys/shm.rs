@@ -1,14 +1,14 @@
-//! Shared memory without a name: a sealed memfd and its mapping.
+//! Unnamed shared memory: a sealed memfd and its mapping.
 //!
 //! # State
-//! `[Header][T][tail bytes]`. The header says what `T` is; `ready` is written last by the creator, so a mapping of a
-//! half-made one is an error and never a misread. The memfd is sealed against resizing: no peer can make an access fault.
+//! `[Header][T][tail bytes]`. The header identifies `T`; the creator writes `ready` last, so mapping an unfinished one
+//! is an error and never a misread. The memfd is sealed against resizing: no peer can make an access fault.
 //!
 //! # Death
-//! The memory lives as long as any process has it open or mapped, and leaves nothing behind.
+//! The memory exists as long as any process has it open or mapped, and leaves nothing behind.
 //!
 //! # Standard
-//! `fcntl(2)` `F_ADD_SEALS`, `fallocate(2)` (so that a full machine is an error here and not a SIGBUS
+//! `fcntl(2)` `F_ADD_SEALS`, `fallocate(2)` (so that exhausted memory is an error here instead of a SIGBUS
 //! later), `mmap(2)` `MAP_SHARED`.
 
 use std::ffi::c_void;
@@ -30,13 +30,14 @@ use super::memfd;
 use super::memory::{check_available, page_bytes};
 use super::robust::RobustMutex;
 
-/// A type that may lie in memory shared between processes.
+/// A type that may be placed in memory shared between processes.
 ///
 /// # Safety
-/// A fixed `repr(C)` layout of atomics and robust mutexes only (everything may change under a `&Self`), valid when all of
-/// its bytes are zero or anything a peer wrote, without pointers and without drop glue. Use [`shared_layout!`].
+/// Must have a fixed `repr(C)` layout of atomics and robust mutexes only (everything may change under a `&Self`), be
+/// valid with all bytes zero or with anything a peer wrote, and have neither pointers nor drop glue. Use
+/// [`shared_layout!`].
 pub unsafe trait Shared: Sync {
-    /// Another number for every other layout: what two builds that share memory compare.
+    /// A hash that differs between layouts: compared by builds that share memory.
     const SIGNATURE: u64;
 
     /// Whether the memory may be unmapped: `false` while this process still owns a mutex in it.
@@ -75,16 +76,16 @@ unsafe impl<T: Shared, const N: usize> Shared for [T; N] {
     }
 }
 
-/// A root of a mapping: a [`Shared`] struct with a kind that [`Mapping::open`] checks.
+/// The root of a mapping: a [`Shared`] struct with a kind that [`Mapping::open`] checks.
 pub(crate) trait Layout: Shared {
-    /// Eight letters that tell this layout from every other.
+    /// Eight letters that identify this layout.
     const KIND: &'static [u8; 8];
 }
 
-/// Declares a `repr(C)` struct whose fields are all [`Shared`](crate::sys::shm::Shared), and so is the struct.
+/// Declares a `repr(C)` struct that is [`Shared`](crate::sys::shm::Shared), with fields that all are.
 ///
-/// With `= b"KIND    "` behind the name it is also a [`Layout`](crate::sys::shm::Layout), the root of a mapping; `+ [T]`
-/// behind that names a struct that lies in its tail, so that its layout counts too.
+/// With `= b"KIND    "` after the name it is also a [`Layout`](crate::sys::shm::Layout), the root of a mapping; `+ [T]`
+/// after that names a struct stored in its tail, so that the signature covers its layout too.
 macro_rules! shared_layout {
     ($(#[$attr:meta])* $vis:vis struct $name:ident $(= $kind:literal $(+ [$tail:ty])?)? {
         $($(#[$field_attr:meta])* $field_vis:vis $field:ident: $ty:ty),* $(,)?
@@ -127,16 +128,16 @@ shared_layout! {
     }
 }
 
-/// `T` starts on a cache line of its own, and so does the tail when `T`'s size is a multiple of 64.
+/// `T` starts on its own cache line, and so does the tail when `T`'s size is a multiple of 64.
 const LAYOUT_OFFSET: usize = 64;
 
-/// From this many bytes on it is asked whether there is that much memory: asking takes as long as clearing them.
+/// Sizes from which available memory is checked first: checking takes as long as clearing this many bytes.
 const LARGE: usize = 1 << 20;
 
-/// How much a sparse tail grows between two times that it is asked.
+/// Growth of a sparse tail between two checks of available memory.
 const GROWTH: u64 = 4 << 20;
 
-/// Begins the [signature](Shared::SIGNATURE) of a layout, or goes on with it: FNV-1a.
+/// Starts or extends the [signature](Shared::SIGNATURE) of a layout: FNV-1a.
 pub(crate) const fn sign(mut hash: u64, text: &str) -> u64 {
     let bytes = text.as_bytes();
     let mut index = 0;
@@ -144,18 +145,18 @@ pub(crate) const fn sign(mut hash: u64, text: &str) -> u64 {
         hash = (hash ^ bytes[index] as u64).wrapping_mul(0x100_0000_01b3);
         index += 1;
     }
-    // What ends here, so that a part of one word never looks like another's.
+    // Marks the end, so that part of one word never collides with another word.
     (hash ^ 0xff).wrapping_mul(0x100_0000_01b3)
 }
 
-/// Goes on with a signature by a number.
+/// Extends a signature by a number.
 pub(crate) const fn sign_number(hash: u64, number: u64) -> u64 {
     (hash ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
 }
 
 /// A `T` and its tail bytes, in memory that other processes map too.
 ///
-/// Cloning counts a reference; the memory is unmapped with the last.
+/// Clones share the mapping; dropping the last one unmaps the memory.
 pub(crate) struct Mapping<T: Layout> {
     // Copies of what `owner` holds, so that access goes through one pointer.
     base: NonNull<u8>,
@@ -165,7 +166,7 @@ pub(crate) struct Mapping<T: Layout> {
     owner: Arc<Owner<T>>,
 }
 
-/// What unmaps the memory.
+/// Unmaps the memory on drop.
 struct Owner<T: Layout> {
     base: NonNull<u8>,
     layout: NonNull<T>,
@@ -180,26 +181,26 @@ impl<T: Layout> Clone for Mapping<T> {
     }
 }
 
-// SAFETY: the mapping is plain memory that stays where it is; all access goes through `&T`, which is `Sync`, or through
-// copies whose order the caller's protocol sees to.
+// SAFETY: the mapping is plain memory at a fixed address; all access goes through `&T`, which is `Sync`, or through
+// copies that the caller's protocol orders.
 unsafe impl<T: Layout> Send for Mapping<T> {}
 // SAFETY: as for `Send`.
 unsafe impl<T: Layout> Sync for Mapping<T> {}
-// SAFETY: as for `Mapping`; it does nothing but unmap when it is dropped, which any thread may do.
+// SAFETY: as for `Mapping`; it only unmaps on drop, which any thread may do.
 unsafe impl<T: Layout> Send for Owner<T> {}
 // SAFETY: as for `Send`.
 unsafe impl<T: Layout> Sync for Owner<T> {}
 
 impl<T: Layout> Mapping<T> {
-    /// Makes new zeroed shared memory for a `T` and `tail_len` bytes, and lets `init` prepare it before anybody can map it.
+    /// Creates zeroed shared memory for a `T` and `tail_len` bytes, and lets `init` prepare it before it can be shared.
     pub(crate) fn create(tail_len: usize, init: impl FnOnce(&T) -> io::Result<()>) -> io::Result<Self> {
         Self::create_sparse(tail_len, tail_len, init)
     }
 
-    /// As [`create`](Self::create), but only the first `solid_len` bytes of the tail have memory from the start.
+    /// As [`create`](Self::create), but allocates memory only for the first `solid_len` bytes of the tail.
     ///
-    /// The rest must be given some with [`populate`](Self::populate) before it is touched: a page that the kernel cannot
-    /// provide then is an error, and in an access it would be a SIGBUS.
+    /// The rest must be allocated with [`populate`](Self::populate) before it is accessed: a page that the kernel
+    /// cannot provide is an error there, but a SIGBUS in an access.
     pub(crate) fn create_sparse(
         tail_len: usize,
         solid_len: usize,
@@ -231,7 +232,7 @@ impl<T: Layout> Mapping<T> {
         Ok(mapping)
     }
 
-    /// Maps what another process created, after checking that it is a finished `T` of this build.
+    /// Maps memory that another process created, after checking that it is a finished `T` of this build.
     pub(crate) fn open(memfd: impl Into<Arc<OwnedFd>>) -> io::Result<Self> {
         fork::note_origin()?;
         let memfd = memfd.into();
@@ -266,8 +267,8 @@ impl<T: Layout> Mapping<T> {
     fn map(memfd: Arc<OwnedFd>, len: NonZeroUsize, tail_len: usize) -> io::Result<Self> {
         const { assert!(align_of::<T>() <= LAYOUT_OFFSET && size_of::<Header>() <= LAYOUT_OFFSET) };
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: `mmap` asks for a length above zero (`NonZeroUsize`) and an open descriptor (an `OwnedFd` that outlives
-        // the call). The kernel chooses the place, so nobody else has a pointer into it; only `drop` unmaps it.
+        // SAFETY: `mmap` gets a length above zero (`NonZeroUsize`) and an open descriptor (an `OwnedFd` that outlives
+        // the call). The kernel chooses the address, so no other pointer into it exists; only `drop` unmaps it.
         let base =
             unsafe { libc::mmap(ptr::null_mut(), len.get(), protection, libc::MAP_SHARED, memfd.as_raw_fd(), 0) };
         if base == libc::MAP_FAILED {
@@ -284,7 +285,7 @@ impl<T: Layout> Mapping<T> {
         unsafe { self.base.cast::<Header>().as_ref() }
     }
 
-    /// The descriptor to hand to another process.
+    /// The descriptor to send to another process.
     pub(crate) fn memfd(&self) -> &Arc<OwnedFd> {
         &self.owner.memfd
     }
@@ -294,7 +295,7 @@ impl<T: Layout> Mapping<T> {
         self.tail_len
     }
 
-    /// The tail as atomics, as many as fit. Not for a tail that is copied in and out as bytes.
+    /// Returns as much of the tail as fits, as a slice of `A`. Not for a tail that is copied in and out as bytes.
     #[inline]
     pub(crate) fn tail_as<A: Shared>(&self) -> &[A] {
         const { assert!(Self::tail_offset().is_multiple_of(align_of::<A>())) };
@@ -307,17 +308,17 @@ impl<T: Layout> Mapping<T> {
     /// Copies `bytes` into the tail at `offset`.
     ///
     /// # Panics
-    /// If they do not fit: callers check what they read from shared memory first.
+    /// If they do not fit: callers must validate offsets read from shared memory first.
     #[inline]
     pub(crate) fn copy_in(&self, offset: usize, bytes: &[u8]) {
         let place = self.tail_at(offset, bytes.len());
-        // SAFETY: `tail_at` checked that the place lies in the mapping, which only references to `Shared` types cover (no
-        // `&mut`, all of it interior-mutable); private memory cannot overlap it. Who may write when is the caller's
-        // protocol.
+        // SAFETY: `tail_at` checked that the range lies in the mapping, which is only covered by references to `Shared`
+        // types (no `&mut`, all of it interior-mutable); private memory cannot overlap it. The caller's protocol
+        // determines which process may write when.
         unsafe { copy(bytes.as_ptr(), place, bytes.len()) };
     }
 
-    /// Asks the processor for the cache line at `offset` of the tail, to write it soon: another one may have it. Does nothing
+    /// Prefetches the cache line at `offset` of the tail for writing, as another processor may have it. Does nothing
     /// where there is no such instruction.
     ///
     /// # Standard
@@ -335,10 +336,10 @@ impl<T: Layout> Mapping<T> {
         let _ = offset;
     }
 
-    /// Copies out of the tail at `offset` until `bytes` is full.
+    /// Fills `bytes` from the tail at `offset`.
     ///
     /// # Panics
-    /// If the tail ends before: callers check what they read from shared memory first.
+    /// If the tail is too short: callers must validate offsets read from shared memory first.
     #[inline]
     pub(crate) fn copy_out(&self, offset: usize, bytes: &mut [u8]) {
         let place = self.tail_at(offset, bytes.len());
@@ -346,15 +347,15 @@ impl<T: Layout> Mapping<T> {
         unsafe { copy(place, bytes.as_mut_ptr(), bytes.len()) };
     }
 
-    /// The first offset in the tail, at or after `offset`, at which a page begins.
+    /// Returns the first page boundary in the tail at or after `offset`.
     pub(crate) fn at_page(offset: usize) -> usize {
         (Self::tail_offset() + offset).next_multiple_of(page_bytes()) - Self::tail_offset()
     }
 
-    /// The shared value in the tail at `offset`.
+    /// Returns a reference to the shared value in the tail at `offset`.
     ///
     /// # Panics
-    /// If it does not lie in the tail whole, or not aligned: callers check what they read from shared memory first.
+    /// If it is not aligned or not entirely in the tail: callers must validate offsets read from shared memory first.
     #[inline]
     pub(crate) fn shared_at<U: Shared>(&self, offset: usize) -> &U {
         let place = self.tail_at(offset, size_of::<U>()).cast::<U>();
@@ -364,10 +365,10 @@ impl<T: Layout> Mapping<T> {
         unsafe { &*place }
     }
 
-    /// Gives `len` bytes of the tail at `offset`, rounded to whole pages, memory in this process and in the file.
+    /// Allocates `len` bytes of the tail at `offset`, rounded to whole pages, in this process and in the file.
     ///
     /// # Errors
-    /// If there is no memory.
+    /// If there is not enough memory.
     ///
     /// # Standard
     /// `madvise(2)` `MADV_POPULATE_WRITE`, Linux 5.14.
@@ -378,19 +379,19 @@ impl<T: Layout> Mapping<T> {
             check_available(GROWTH.max(len as u64))?;
         }
         let into_page = start.addr() % page_bytes();
-        // SAFETY: the mapping starts on a page boundary at or before `start`, so the start of the page lies in it too; the
-        // advice touches pages without changing their content and fails on what is not mapped.
+        // SAFETY: the mapping starts on a page boundary at or before `start`, so the start of the page lies in it too;
+        // the advice touches pages without changing their content and fails on what is not mapped.
         let advised =
             unsafe { libc::madvise(start.wrapping_sub(into_page).cast(), len + into_page, libc::MADV_POPULATE_WRITE) };
         match Errno::result(advised) {
             Ok(_) => Ok(()),
-            // What the fault handler says when the file cannot have another page.
+            // The error of a page fault for which the file cannot get another page.
             Err(Errno::EFAULT) => Err(Errno::ENOMEM.into()),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// Takes the memory of the whole pages within `len` bytes of the tail at `offset`. Their content is lost.
+    /// Frees the memory of the whole pages within `len` bytes of the tail at `offset`. Their content is lost.
     pub(crate) fn release(&self, offset: usize, len: usize) -> io::Result<()> {
         let start = (Self::tail_offset() + offset).next_multiple_of(page_bytes());
         let end = (Self::tail_offset() + offset + len).min(self.len.get()) / page_bytes() * page_bytes();
@@ -401,7 +402,7 @@ impl<T: Layout> Mapping<T> {
         Ok(())
     }
 
-    /// How much memory the whole mapping takes by now.
+    /// Returns how much memory the whole mapping uses at present.
     pub(crate) fn resident_bytes(&self) -> io::Result<u64> {
         Ok(fstat(self.memfd())?.st_blocks as u64 * 512)
     }
@@ -417,7 +418,7 @@ impl<T: Layout> Mapping<T> {
 
 impl<T: Layout> std::fmt::Debug for Mapping<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The content belongs to everybody and may change while it is read.
+        // The content is shared and may change while it is read.
         f.debug_struct("Mapping").field("memfd", self.memfd()).field("len", &self.len).finish_non_exhaustive()
     }
 }
@@ -427,8 +428,8 @@ impl<T: Layout> Deref for Mapping<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: `map` and `open` made sure that the mapping holds a `T` behind the header, aligned (a page and 64 bytes);
-        // `Shared` allows any content; the memory lives until `drop`.
+        // SAFETY: `map` and `open` made sure that the mapping holds a `T` behind the header, aligned (a page and 64
+        // bytes); `Shared` allows any content; the memory lives until `drop`.
         unsafe { self.layout.as_ref() }
     }
 }
@@ -437,18 +438,18 @@ impl<T: Layout> Drop for Owner<T> {
     fn drop(&mut self) {
         // SAFETY: `layout` lies in the mapping, which is unmapped only below; `Shared` allows any content.
         let state = unsafe { self.layout.as_ref() };
-        // A mutex that this process still owns is linked into its thread's robust list. A guard that was forgotten leaves
-        // one like that; its memory then has to stay for the rest of the process.
+        // A mutex that this process still owns is linked into its thread's robust list, for example because a guard was
+        // forgotten; its memory must then stay for the rest of the process.
         if !state.may_unmap() {
             return;
         }
-        // SAFETY: `base` and `len` are those of our own `mmap`, no reference outlives the last `Mapping`, and no robust list
-        // knows the memory (the check above).
+        // SAFETY: `base` and `len` are those of our own `mmap`, no reference outlives the last `Mapping`, and no robust
+        // list knows the memory (the check above).
         unsafe { libc::munmap(self.base.as_ptr().cast::<c_void>(), self.len.get()) };
     }
 }
 
-/// `memcpy` without the call where the length is that of a small message.
+/// `memcpy`, inlined for the length of a small message.
 ///
 /// # Safety
 /// As [`ptr::copy_nonoverlapping`].
@@ -456,22 +457,22 @@ impl<T: Layout> Drop for Owner<T> {
 unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
     match len {
         8..=16 => {
-            // SAFETY: the first eight bytes lie in both places, by the caller's word and the length.
+            // SAFETY: the first eight bytes lie in both places, by the caller's guarantee and the length.
             unsafe { ptr::copy_nonoverlapping(from, to, 8) };
             let last = len - 8;
             // SAFETY: so do the last eight.
             unsafe { ptr::copy_nonoverlapping(from.wrapping_add(last), to.wrapping_add(last), 8) };
         }
         4..8 => {
-            // SAFETY: the first four bytes lie in both places, by the caller's word and the length.
+            // SAFETY: the first four bytes lie in both places, by the caller's guarantee and the length.
             unsafe { ptr::copy_nonoverlapping(from, to, 4) };
             let last = len - 4;
             // SAFETY: so do the last four.
             unsafe { ptr::copy_nonoverlapping(from.wrapping_add(last), to.wrapping_add(last), 4) };
         }
-        // SAFETY: the one byte lies in both places, by the caller's word.
+        // SAFETY: the one byte lies in both places, by the caller's guarantee.
         1 => unsafe { ptr::copy_nonoverlapping(from, to, 1) },
-        // SAFETY: the caller's word.
+        // SAFETY: by the caller's guarantee.
         _ => unsafe { ptr::copy_nonoverlapping(from, to, len) },
     }
 }

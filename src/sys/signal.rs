@@ -1,4 +1,4 @@
-//! Signals: those that end a run, and what a worker does about them and about its parent's death.
+//! Signals: those that stop a run, how a worker handles them, and its end with its parent.
 //!
 //! # Standard
 //! `sigaction(2)`, `signal-safety(7)`, `F_SETSIG(2const)`, `PR_SET_NAME(2const)`.
@@ -18,21 +18,21 @@ use nix::unistd::{Pid, getpid};
 use super::clock::monotonic_ns;
 use super::{epoll, fd};
 
-/// The signal that asked this process to stop, 0 before.
+/// The signal that asked this process to stop; 0 if none has.
 static ASKED: AtomicI32 = AtomicI32::new(0);
-/// The signals that were noted, a bit for each: only process 1 gets one of them a second time.
+/// The signals received so far, one bit each: only process 1 receives one of them a second time.
 static NOTED: AtomicI32 = AtomicI32::new(0);
 /// The first process of a pid namespace.
 const INIT: Pid = Pid::from_raw(1);
-/// The descriptor that the handler writes to, -1 before there is one.
+/// The descriptor that the handler writes to, or -1.
 static WAKEUP: AtomicI32 = AtomicI32::new(-1);
 
 /// `fcntl(2)`: the signal that an asynchronous descriptor raises.
 const F_SETSIG: libc::c_int = 10;
 
-/// What asks a process to stop.
+/// The signals that ask a process to stop.
 const STOPPING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
-/// What a terminal sends to all its processes, the workers too.
+/// The signals that a terminal sends to all its processes, workers included.
 const OF_THE_TERMINAL: [Signal; 2] = [Signal::SIGINT, Signal::SIGHUP];
 
 /// Ends this process with SIGKILL, as `kill -9` from outside would.
@@ -40,7 +40,7 @@ pub(crate) fn kill_self() -> io::Result<()> {
     Ok(nix::sys::signal::kill(getpid(), Signal::SIGKILL)?)
 }
 
-/// SIGINT, SIGTERM and SIGHUP as something to wait for. One for a process: signal handlers belong to the whole of it.
+/// SIGINT, SIGTERM and SIGHUP as an event to wait for. One per process, since signal handlers are process-wide.
 #[derive(Debug)]
 pub(crate) struct StopWakeup {
     wakeup: EventFd,
@@ -48,22 +48,23 @@ pub(crate) struct StopWakeup {
 }
 
 impl StopWakeup {
-    /// From now on the first of these signals is only noted; a second one of the same kind ends the process at once.
+    /// Installs the handlers: the first of these signals is only recorded; a second one of the same kind ends the
+    /// process.
     pub(crate) fn hang() -> io::Result<Self> {
         let wakeup = epoll::eventfd()?;
         WAKEUP.store(wakeup.as_fd().as_raw_fd(), Ordering::Relaxed);
         NOTED.store(0, Ordering::Relaxed);
-        // SA_RESETHAND puts the default back as the handler starts: that is what makes the second one deadly. Of process 1
-        // the kernel takes no default: there the handler ends it.
+        // SA_RESETHAND restores the default as the handler starts, which makes the second one deadly. The kernel
+        // ignores default actions for process 1: there the handler ends it.
         let flags = if getpid() == INIT { SaFlags::empty() } else { SaFlags::SA_RESETHAND };
         let note = SigAction::new(SigHandler::Handler(note_stop), flags, SigSet::empty());
         let mut caught = Vec::with_capacity(STOPPING.len());
         for signal in STOPPING {
             // SAFETY: the handler uses only an atomic and `write`, both async-signal-safe.
             let before = unsafe { sigaction(signal, &note) }?;
-            // What was ignored at the start, by nohup or a shell's background job, stays so.
+            // Signals ignored at the start, by nohup or a shell's background job, stay ignored.
             if matches!(before.handler(), SigHandler::SigIgn) {
-                // SAFETY: what was there before, which runs no code.
+                // SAFETY: the previous disposition, which runs no code.
                 unsafe { sigaction(signal, &before) }?;
             } else {
                 caught.push(signal);
@@ -72,12 +73,12 @@ impl StopWakeup {
         Ok(StopWakeup { wakeup, caught })
     }
 
-    /// Becomes readable with the first signal and stays so.
+    /// Becomes readable with the first signal and stays readable.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.wakeup.as_fd()
     }
 
-    /// The signal that came first, if any did.
+    /// Returns the first signal received, if any.
     pub(crate) fn asked(&self) -> Option<Signal> {
         Signal::try_from(ASKED.load(Ordering::Relaxed)).ok()
     }
@@ -85,14 +86,14 @@ impl StopWakeup {
 
 extern "C" fn note_stop(signal: libc::c_int) {
     if NOTED.fetch_or(1 << signal, Ordering::Relaxed) & (1 << signal) != 0 {
-        // SAFETY: ends the process at once, without running anything of ours; async-signal-safe.
+        // SAFETY: ends the process at once, without running any of our code; async-signal-safe.
         unsafe { libc::_exit(128 + signal) };
     }
     let _ = ASKED.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
     let wakeup: RawFd = WAKEUP.load(Ordering::Relaxed);
     let one = 1_u64;
-    // SAFETY: eight bytes of our stack to an eventfd that is never closed while handlers are set; a failed write changes
-    // nothing (the counter is only full if the bell already rings).
+    // SAFETY: eight bytes of our stack to an eventfd that is never closed while handlers are set; a failed write is
+    // harmless (the counter is full only if the eventfd is readable already).
     unsafe { libc::write(wakeup, (&raw const one).cast(), size_of::<u64>()) };
 }
 
@@ -108,10 +109,11 @@ impl Drop for StopWakeup {
     }
 }
 
-/// A worker's signals: what a terminal sends reaches the whole foreground group, but stopping workers is their parent's
-/// business. A file that grows beyond its limit is an error of the write, as Python has it, and not SIGXFSZ.
+/// Sets up a worker's signals. Signals from the terminal are ignored: they reach the whole foreground group, but
+/// stopping workers is up to their parent. Exceeding the file size limit is an error of the write, as in Python, and
+/// not SIGXFSZ.
 ///
-/// The parent starts us with these signals blocked, so that one that came before this line is discarded here.
+/// The parent starts workers with these signals blocked, so that one received earlier is discarded here.
 pub(crate) fn set_up_worker() -> io::Result<()> {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     for signal in OF_THE_TERMINAL.into_iter().chain([Signal::SIGXFSZ]) {
@@ -122,10 +124,10 @@ pub(crate) fn set_up_worker() -> io::Result<()> {
     Ok(())
 }
 
-/// From now on a write that would make a file longer than this process may (`ulimit -f`) is the error `EFBIG`. Without this
-/// it sends SIGXFSZ, which ends the process before it can say why.
+/// Makes a write beyond the file size limit (`ulimit -f`) fail with `EFBIG` from now on. Otherwise SIGXFSZ ends the
+/// process before it can report why.
 ///
-/// What this process starts inherits it.
+/// Processes started by this one inherit it.
 pub(crate) fn report_file_limit() {
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     // SAFETY: ignoring runs no code of ours.
@@ -139,23 +141,24 @@ pub(crate) fn unblock_stopping() {
     debug_assert!(unblocked.is_ok(), "a mask can be changed");
 }
 
-/// The set that the parent blocks for a worker's start.
+/// The signals that the parent blocks for a worker's start.
 pub(crate) fn blocked_at_start() -> SigSet {
     OF_THE_TERMINAL.into_iter().collect()
 }
 
-/// Ends this process as a kill from outside would.
+/// Ends this process with SIGKILL, as a kill from outside would.
 pub(crate) fn kill_this_process() {
     let _ = nix::sys::signal::kill(getpid(), Signal::SIGKILL);
 }
 
-/// Asks the kernel to kill this process when the last writing end of `pipe` is closed. `false` if it is closed already.
+/// Makes the kernel kill this process when the last writing end of `pipe` is closed. Returns `false` if it is closed
+/// already.
 ///
 /// The kernel raises the signal of an asynchronous descriptor itself, so a stopped process dies too. Unlike
-/// `PR_SET_PDEATHSIG` it follows the process that has the other end and not one thread of it, and it stays when this process
-/// changes its user: the rights are those of now.
+/// `PR_SET_PDEATHSIG` it follows the process that has the other end rather than one of its threads, and it survives a
+/// change of this process's user: the rights are those at the time of this call.
 pub(crate) fn die_when_closed(pipe: OwnedFd) -> io::Result<bool> {
-    // Open as long as this process lives.
+    // Stays open for the rest of this process's life.
     let pipe: BorrowedFd<'static> = fd::leak(pipe);
     let set = |command, argument: libc::c_int| {
         // SAFETY: an open descriptor, and commands that take an integer.
@@ -165,11 +168,11 @@ pub(crate) fn die_when_closed(pipe: OwnedFd) -> io::Result<bool> {
     set(F_SETSIG, Signal::SIGKILL as libc::c_int)?;
     let flags = set(libc::F_GETFL, 0)?;
     set(libc::F_SETFL, flags | libc::O_ASYNC)?;
-    // Closed before the line above it sends nothing any more.
+    // A pipe closed before the line above raises no signal any more.
     Ok(!fd::wait_readable(pipe, Some(monotonic_ns()))?)
 }
 
-/// Lets children of this process be waited for, though it was started with SIGCHLD ignored.
+/// Lets this process wait for its children even if it was started with SIGCHLD ignored.
 pub(crate) fn wait_for_children() -> io::Result<()> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: the default disposition runs no code of ours.
@@ -177,10 +180,10 @@ pub(crate) fn wait_for_children() -> io::Result<()> {
     Ok(())
 }
 
-/// The name that `ps` and `top` show for this thread, cut to 15 bytes.
+/// Sets the name that `ps` and `top` show for this thread, cut to 15 bytes.
 pub(crate) fn name_thread(name: &str) {
     if let Ok(name) = CString::new(name) {
-        // Only for the eyes of people: a name that cannot be set changes nothing.
+        // Only for display: a failure has no consequences.
         let _ = prctl::set_name(&name);
     }
 }

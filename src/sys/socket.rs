@@ -1,4 +1,4 @@
-//! Stream sockets: parts of a stream without waiting, who is at the other end, and descriptors sent through a socket.
+//! Stream sockets: non-blocking partial reads and writes, the identity of the peer, and sending descriptors.
 //!
 //! # Standard
 //! `send(2)`, `recv(2)`, `unix(7)` with `SCM_RIGHTS` and `SO_PEERCRED`, `tcp(7)`.
@@ -21,12 +21,12 @@ use nix::sys::time::TimeVal;
 use super::fd;
 use super::retry::retry;
 
-/// Takes what has arrived, at most as much as fits; 0 is the end. [`io::ErrorKind::WouldBlock`] if nothing has.
+/// Receives what has arrived, at most as much as fits; 0 is the end. [`io::ErrorKind::WouldBlock`] if nothing has.
 pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
     Ok(retry(|| recv(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT))?)
 }
 
-/// As [`receive`], but waits as long as [`set_patience`] says. A signal ends the wait like the time does.
+/// As [`receive`], but blocks as long as [`set_patience`] says. A signal ends the wait like the timeout.
 pub(crate) fn receive_patiently(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
     match recv(socket.as_raw_fd(), bytes, MsgFlags::empty()) {
         Err(Errno::EINTR) => Err(io::ErrorKind::WouldBlock.into()),
@@ -34,65 +34,65 @@ pub(crate) fn receive_patiently(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io:
     }
 }
 
-/// Sends as much as there is room for. [`io::ErrorKind::WouldBlock`] if there is none; no signal if nobody is there.
+/// Sends as much as there is room for. [`io::ErrorKind::WouldBlock`] if there is none; no signal if the peer is gone.
 pub(crate) fn send_some(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(retry(|| send(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL))?)
 }
 
-/// Sends `message` as one, waiting for room. [`io::ErrorKind::BrokenPipe`], and no signal, if nobody is there.
+/// Sends `message` whole, blocking for room. [`io::ErrorKind::BrokenPipe`], and no signal, if the peer is gone.
 pub(crate) fn send_message(socket: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
     Ok(retry(|| send(socket.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL)).map(|_| ())?)
 }
 
-/// How long [`receive_patiently`] waits.
+/// Sets the timeout of [`receive_patiently`].
 pub(crate) fn set_patience(socket: BorrowedFd<'_>, patience: Duration) -> io::Result<()> {
     Ok(setsockopt(&socket, sockopt::ReceiveTimeout, &time_value(patience))?)
 }
 
-/// Ends a connection for both sides, whoever else has its descriptor.
+/// Shuts a connection down in both directions, even if its descriptor is open elsewhere.
 pub(crate) fn hang_up(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Both)?)
 }
 
-/// Lets nothing more come in; who waits for something is told of the end.
+/// Shuts the receiving direction down; a blocked receiver sees the end.
 pub(crate) fn hear_no_more(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Read)?)
 }
 
-/// Two connected stream sockets.
+/// Creates two connected stream sockets.
 pub(crate) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     fd::socket_pair(SockType::Stream)
 }
 
-/// Two connected sockets for whole messages.
+/// Creates two connected sockets for whole messages.
 pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     fd::socket_pair(SockType::SeqPacket)
 }
 
-/// The user whose process made the other end of a Unix socket's connection.
+/// Returns the user of the process that created the other end of a Unix socket's connection.
 pub(crate) fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(nix::sys::socket::getsockopt(&socket, sockopt::PeerCredentials)?.uid())
 }
 
-/// The user whose rights this process has.
+/// Returns this process's effective user.
 pub(crate) fn own_user() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
-/// Whether a descriptor from elsewhere is what a connection is: a Unix stream socket.
+/// Whether a received descriptor is suitable as a connection: a Unix stream socket.
 pub(crate) fn is_unix_stream(socket: BorrowedFd<'_>) -> bool {
     let kind = nix::sys::socket::getsockopt(&socket, sockopt::SockType);
     kind == Ok(SockType::Stream) && peer_user(socket).is_ok()
 }
 
-/// Connects to the listening Unix socket at `path`. Waits at most `timeout` while as many wait there as it allows, and is
-/// then [`io::ErrorKind::TimedOut`].
+/// Connects to the listening Unix socket at `path`. Blocks at most `timeout` while its queue is full, then fails with
+/// [`io::ErrorKind::TimedOut`].
 pub(crate) fn connect_unix(path: &Path, timeout: Duration) -> io::Result<OwnedFd> {
     let address = UnixAddr::new(path)?;
     let connection = fd::above_standard(socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?)?;
     let deadline = Instant::now() + timeout;
     loop {
-        // Zero would be no limit.
+        // Zero would mean no limit.
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_micros(1));
         setsockopt(&connection, sockopt::SendTimeout, &time_value(left))?;
         match connect(connection.as_raw_fd(), &address) {
@@ -102,7 +102,7 @@ pub(crate) fn connect_unix(path: &Path, timeout: Duration) -> io::Result<OwnedFd
             Err(errno) => return Err(errno.into()),
         }
     }
-    // All that is sent later is sent without waiting.
+    // Everything later is sent without blocking.
     setsockopt(&connection, sockopt::SendTimeout, &TimeVal::new(0, 0))?;
     Ok(connection)
 }
@@ -111,20 +111,20 @@ fn time_value(time: Duration) -> TimeVal {
     TimeVal::new(time.as_secs().try_into().unwrap_or(i64::MAX), time.subsec_micros().into())
 }
 
-/// Takes in the next connection of a listening socket. [`io::ErrorKind::WouldBlock`] if nobody waits.
+/// Accepts the next connection of a listening socket. [`io::ErrorKind::WouldBlock`] if there is none.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let number = retry(|| accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC))?;
-    // SAFETY: the kernel just made this descriptor for us, and nobody else knows its number.
+    // SAFETY: the kernel just made this descriptor for us, and its number is not known elsewhere.
     fd::above_standard(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Makes a listening socket answer at once when nobody waits, and lets as many wait as the kernel allows.
+/// Makes a listening socket non-blocking, and its queue as long as the kernel allows.
 pub(crate) fn prepare_listener(listener: BorrowedFd<'_>) -> io::Result<()> {
     fcntl(listener, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     Ok(listen(&listener, Backlog::MAXALLOWABLE)?)
 }
 
-/// For a TCP connection: no delays, and an error within seconds when the other machine is gone.
+/// Configures a TCP connection: no delays, and an error within seconds when the other machine is gone.
 pub(crate) fn tune_tcp(socket: BorrowedFd<'_>) -> io::Result<()> {
     const PROBE_AFTER_S: u32 = 5;
     const PROBE_EVERY_S: u32 = 1;
@@ -152,25 +152,25 @@ pub(crate) fn pass_descriptors(socket: BorrowedFd<'_>, descriptors: &[BorrowedFd
     Ok(retry(|| sendmsg::<()>(socket.as_raw_fd(), &content, &rights, flags, None)).map(|_| ())?)
 }
 
-/// What came through a socket for descriptors.
+/// Outcome of receiving a descriptor.
 #[derive(Debug)]
 pub(crate) enum Passed {
     Descriptor(OwnedFd),
     /// A message without exactly one descriptor.
     Nothing,
-    /// Nobody is left who could send.
+    /// No sender is left.
     End,
 }
 
-/// Takes a descriptor that was sent through `socket`. [`io::ErrorKind::WouldBlock`] if none was.
+/// Receives a descriptor that was sent through `socket`. [`io::ErrorKind::WouldBlock`] if there is none.
 pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
     let mut byte = [0];
     let mut content = [IoSliceMut::new(&mut byte)];
-    // Room for as many as the kernel lets pass: it would install some of more than fit, and not say which.
+    // Room for as many as the kernel can pass: of more than fit it would install some without reporting which.
     let mut room = cmsg_space!([RawFd; 253]);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = loop {
-        // Not `retry`: what it gives borrows from the buffers.
+        // Not `retry`: the result borrows from the buffers.
         match recvmsg::<()>(socket.as_raw_fd(), &mut content, Some(&mut room), flags) {
             Err(Errno::EINTR) => {}
             message => break message?,
@@ -182,7 +182,7 @@ pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
         _ => return Ok(Passed::Nothing),
     };
     let own = |number| {
-        // SAFETY: the kernel just made this descriptor for us, and nobody else knows its number.
+        // SAFETY: the kernel just made this descriptor for us, and its number is not known elsewhere.
         unsafe { OwnedFd::from_raw_fd(number) }
     };
     let mut descriptors: Vec<OwnedFd> = numbers.into_iter().map(own).collect();
@@ -199,7 +199,7 @@ fn has_hung_up(socket: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(asked[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)))
 }
 
-/// Waits until `socket` has something to read or room to write.
+/// Blocks until `socket` has data to read or room to write.
 pub(crate) fn wait_either(socket: BorrowedFd<'_>, until_ns: Option<u64>) -> io::Result<bool> {
     let mut asked = [PollFd::new(socket.as_fd(), PollFlags::POLLIN | PollFlags::POLLOUT)];
     fd::wait_for(&mut asked, until_ns)

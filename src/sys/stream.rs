@@ -1,11 +1,11 @@
-//! Streams of bytes between processes: pipes and Unix sockets, blocking, with a deadline where one is asked for.
+//! Byte streams between processes: pipes and Unix sockets, blocking, with an optional deadline.
 //!
-//! The descriptors stay in blocking mode: the mode belongs to the open file, which processes share, and a peer that is not
-//! ours does not expect another.
+//! The descriptors stay in blocking mode: the mode belongs to the open file, which processes share, and a foreign peer
+//! does not expect another.
 //!
 //! # Death
-//! A reader sees the end of the stream when the last process that holds the other end is gone, however it went. A writer
-//! sees `EPIPE`; for sockets no SIGPIPE comes, and for pipes Rust's runtime ignores it.
+//! A reader sees the end of the stream when the last process that holds the other end is gone, however it ended. A
+//! writer sees `EPIPE`; sockets raise no SIGPIPE, and for pipes Rust's runtime ignores it.
 //!
 //! # Standard
 //! `pipe(7)` (a write of at most `PIPE_BUF` bytes is all or nothing), `unix(7)`, `pwritev2(2)` `RWF_NOWAIT`.
@@ -26,17 +26,17 @@ use nix::unistd::{read, write};
 use super::fd::{self, wait_for, wait_readable, wait_writable};
 use super::retry::retry;
 
-/// The longest write to a pipe that is never torn and never mixed with another's.
+/// The longest write to a pipe that is never split or interleaved with another's.
 pub(crate) const ATOMIC_WRITE: usize = libc::PIPE_BUF;
 
-/// One end of a pipe or of a pair of sockets.
+/// One end of a pipe or of a socket pair.
 #[derive(Debug, Clone)]
 pub(crate) struct Stream {
     fd: Arc<OwnedFd>,
     is_socket: bool,
 }
 
-/// What a descriptor can be used for.
+/// The directions in which a descriptor can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     ReadOnly,
@@ -44,7 +44,7 @@ pub(crate) enum Access {
     Both,
 }
 
-/// Writes everything, and blocks until there is room also if the descriptor is non-blocking.
+/// Writes everything, blocking until there is room even if the descriptor is non-blocking.
 pub(crate) fn write_waiting(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match retry(|| write(fd, bytes)) {
@@ -57,31 +57,31 @@ pub(crate) fn write_waiting(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<
 }
 
 impl Stream {
-    /// A new pipe: its reading and its writing end.
+    /// Creates a pipe: its reading and its writing end.
     pub(crate) fn pipe() -> io::Result<(Stream, Stream)> {
         let (reading, writing) = fd::pipe()?;
         Ok((Stream { fd: reading.into(), is_socket: false }, Stream { fd: writing.into(), is_socket: false }))
     }
 
-    /// A new pair of connected sockets.
+    /// Creates a pair of connected sockets.
     pub(crate) fn socket_pair() -> io::Result<(Stream, Stream)> {
         let (one, other) = fd::socket_pair(SockType::Stream)?;
         Ok((Stream { fd: one.into(), is_socket: true }, Stream { fd: other.into(), is_socket: true }))
     }
 
-    /// The stream behind a descriptor from elsewhere.
+    /// Returns the stream behind a descriptor received from elsewhere.
     pub(crate) fn of(fd: impl Into<Arc<OwnedFd>>) -> io::Result<Stream> {
         let fd = fd.into();
         let kind = SFlag::from_bits_truncate(fstat(&fd)?.st_mode) & SFlag::S_IFMT;
         Ok(Stream { fd, is_socket: kind == SFlag::S_IFSOCK })
     }
 
-    /// The descriptor, to hand to another process.
+    /// The descriptor, to send to another process.
     pub(crate) fn descriptor(&self) -> &Arc<OwnedFd> {
         &self.fd
     }
 
-    /// Whether the descriptor can be read, written, or both.
+    /// Returns whether the descriptor can be read, written, or both.
     pub(crate) fn access(&self) -> io::Result<Access> {
         let flags = OFlag::from_bits_truncate(fcntl(&self.fd, FcntlArg::F_GETFL)?);
         Ok(match flags & OFlag::O_ACCMODE {
@@ -91,7 +91,8 @@ impl Stream {
         })
     }
 
-    /// Reads what is there, waiting for the first byte at most until `until_ns`: 0 is the end, `None` that the time passed.
+    /// Reads available data, blocking for the first byte at most until `until_ns`. Returns 0 at the end, `None` on
+    /// timeout.
     ///
     /// With a deadline no other process may be reading the same end.
     #[inline]
@@ -112,9 +113,9 @@ impl Stream {
         }
     }
 
-    /// Writes from `parts`, waiting for room at most until `until_ns`; `None` if the time passed and nothing was written.
+    /// Writes from `parts`, blocking for room at most until `until_ns`. Returns `None` if nothing was written by then.
     ///
-    /// Without a deadline all is written unless a signal comes between. With one it may be less, but up to
+    /// Without a deadline everything is written unless a signal interrupts. With one it may be less, but up to
     /// [`ATOMIC_WRITE`] bytes are all or nothing.
     #[inline]
     pub(crate) fn write(&self, parts: &[IoSlice<'_>], until_ns: Option<u64>) -> io::Result<Option<usize>> {
@@ -144,11 +145,11 @@ impl Stream {
         sendmsg::<()>(self.fd.as_raw_fd(), parts, &[], flags, None)
     }
 
-    /// Writes to a pipe without waiting, although it is in blocking mode.
+    /// Writes to a pipe without blocking, although it is in blocking mode.
     fn write_what_fits(&self, parts: &[IoSlice<'_>]) -> nix::Result<usize> {
         let count = parts.len() as libc::c_int;
-        // SAFETY: `IoSlice` has the layout of `iovec`; the parts live through the call and are only read. Offset -1 means
-        // "as write(2) does".
+        // SAFETY: `IoSlice` has the layout of `iovec`; the parts live through the call and are only read. Offset -1
+        // means "as write(2) does".
         let written =
             unsafe { libc::pwritev2(self.fd.as_raw_fd(), parts.as_ptr().cast(), count, -1, libc::RWF_NOWAIT) };
         match Errno::result(written) {
@@ -157,8 +158,8 @@ impl Stream {
         }
     }
 
-    /// The same where the kernel has no such call (before 6.5, or a named pipe): room for one atomic write is looked for
-    /// first. It can be lost to another writer in between, and then the write waits for the reader.
+    /// The same where the kernel has no such call (before 6.5, or a named pipe): room for one atomic write is checked
+    /// for first. Another writer may use it up in between, and then the write blocks until the reader makes room.
     #[cold]
     fn write_where_there_is_room(&self, parts: &[IoSlice<'_>]) -> nix::Result<usize> {
         let mut asked = [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)];
@@ -207,7 +208,7 @@ mod tests {
         assert_eq!((answer, terminal_columns(terminal.as_fd())), (0, Some(40)));
     }
 
-    /// Fills the pipe or socket until not one byte more goes in.
+    /// Fills the pipe or socket until it is completely full.
     fn fill(stream: &Stream) -> usize {
         let piece = [7; ATOMIC_WRITE];
         let mut written = 0;

@@ -1,4 +1,4 @@
-//! What the kernel says of threads. It may be otherwise by the time it is read.
+//! What the kernel reports about threads. It may be outdated by the time it is read.
 //!
 //! # Standard
 //! `proc_pid_status(5)`: `State`, `Tgid`. `proc_pid_task(5)`: the link count of the directory.
@@ -10,14 +10,14 @@ use super::atomic::{AtomicU64, Ordering::SeqCst};
 /// A thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Task {
-    /// The process that it is one of.
+    /// The process that it belongs to.
     pub(crate) pid: u32,
     /// Whether a signal or a debugger has stopped it.
     pub(crate) is_stopped: bool,
 }
 
 impl Task {
-    /// The thread with this id; `None` if there is none, or no `/proc`.
+    /// Returns the thread with this id; `None` if there is none, or no `/proc`.
     pub(crate) fn of(tid: u32) -> Option<Self> {
         Task::read(&std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?)
     }
@@ -29,12 +29,13 @@ impl Task {
     }
 }
 
-/// How many threads of this process are the library's own, in the low half, and how often that changed, in the high one.
+/// The number of the library's own threads in this process in the low half, and a count of its changes in the high
+/// half.
 static INTERNAL: AtomicU64 = AtomicU64::new(0);
 const ONE_CHANGE: u64 = 1 << 32;
 
-/// Counts the calling thread as one of the library's own, which calls no user's code. Made first and dropped last in it, so
-/// that no more are counted than there are.
+/// Counts the calling thread as one of the library's own, which never calls user code. Created first and dropped last
+/// in it, so that the count never exceeds the number of such threads.
 #[derive(Debug)]
 pub(crate) struct InternalThread(());
 
@@ -51,13 +52,13 @@ impl Drop for InternalThread {
     }
 }
 
-/// Whether this process has, or may have, a thread beside the caller and the library's own: `true` without `/proc`.
+/// Whether this process has, or may have, threads other than the caller and the library's own: `true` without `/proc`.
 pub(crate) fn has_other_threads() -> bool {
     let internal = INTERNAL.load(SeqCst);
     let tasks = std::fs::metadata("/proc/self/task");
-    // One of the library's own that came or went meanwhile makes the count mean nothing; then another thread was at work.
+    // If the count changed meanwhile it means nothing; in that case another thread was active.
     let has_changed = INTERNAL.load(SeqCst) != internal;
-    // A directory has two links, and one for each directory in it: here the caller's and those of the internal threads.
+    // A directory has two links, plus one per subdirectory: here the caller's and those of the internal threads.
     has_changed || tasks.map_or(true, |tasks| tasks.nlink() != 2 + 1 + internal % ONE_CHANGE)
 }
 

@@ -1,15 +1,15 @@
-//! Following a child instruction by instruction, between two marks in its own code.
+//! Tracing a child instruction by instruction, between two marks in its own code.
 //!
-//! The child asks to be followed ([`offer`]) and stops at its first [`mark`]; the thread that started it then lets it run
-//! step by step. A stop is only looked at and never waited away, so the child's exit status is still there for whoever
-//! joins it.
+//! The child asks to be traced ([`offer`]) and stops at its first [`mark`]; the thread that started it then
+//! single-steps it. A stop is only observed and never consumed, so the child's exit status is still there when it is
+//! joined.
 //!
 //! # Death
-//! A child is killed by the kernel when the thread that follows it ends.
+//! The kernel kills a child when the thread that traces it ends.
 //!
 //! # Standard
 //! `ptrace(2)`: `PTRACE_TRACEME`, `PTRACE_SINGLESTEP`, `PTRACE_O_EXITKILL`; `waitid(2)` `WNOWAIT`; `proc(5)`
-//! `/proc/pid/syscall`. x86-64 and aarch64; elsewhere the answer is [`io::ErrorKind::Unsupported`].
+//! `/proc/pid/syscall`. x86-64 and aarch64; [`io::ErrorKind::Unsupported`] elsewhere.
 
 use std::io;
 use std::ops::Range;
@@ -28,17 +28,17 @@ use super::retry::retry;
 
 mod machine;
 
-/// How long a step into a system call may take before somebody looks whether the child sleeps in it.
+/// How long a step into a system call may take before checking whether the child sleeps in it.
 const LOOK_AFTER_NS: u64 = 50_000;
-/// How long a child is waited for that should stop at once.
+/// How long to wait for a child that should stop at once.
 const PATIENCE_NS: u64 = 10_000_000_000;
 
-/// Lets the thread that started this process follow it.
+/// Lets the thread that started this process trace it.
 pub(crate) fn offer() -> io::Result<()> {
     if machine::SUPPORTED { Ok(ptrace::traceme()?) } else { Err(machine::unsupported()) }
 }
 
-/// Stops here for whoever follows this process. Only after [`offer`]: it ends a process that nobody follows.
+/// Stops here for the tracer. Only after [`offer`]: it ends a process that is not traced.
 #[inline(always)]
 pub(crate) fn mark() {
     machine::mark();
@@ -47,29 +47,29 @@ pub(crate) fn mark() {
 /// Why a child has stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// It has come to where it was led: one instruction further, or to an address.
+    /// It has reached its target: the next instruction, or an address.
     There,
-    /// It has come to a mark.
+    /// It has reached a mark.
     Marked,
-    /// It has not: it sleeps in a system call. Somebody has to wake it.
+    /// It has not reached its target: it sleeps in a system call and needs to be woken.
     Asleep,
     /// It has ended.
     Ended,
 }
 
-/// A child that is followed. For the thread that started it.
+/// A traced child. For the thread that started it.
 #[derive(Debug)]
 pub(crate) struct Tracee {
     pid: Pid,
-    /// The kernel's code in every process that reads the clock. It changes nothing, and begins again when a tick comes
-    /// while it is stepped through: it counts as one instruction.
+    /// The code that the kernel maps into every process for reading the clock. It changes nothing, and restarts when a
+    /// tick comes while it is stepped through: it counts as one instruction.
     clock: Range<u64>,
-    /// The breakpoint that the child runs to, and what stands there when it is taken away.
+    /// The breakpoint that the child runs to, and the original content at its address.
     ahead: Option<(u64, libc::c_long)>,
 }
 
 impl Tracee {
-    /// Waits for the child's first mark. `None` if it ended instead: what it said tells why.
+    /// Waits for the child's first mark. `None` if it ended instead: its output tells why.
     pub(crate) fn meet(pid: u32) -> io::Result<Option<Tracee>> {
         let mut tracee = Tracee { pid: Pid::from_raw(pid as i32), clock: 0..0, ahead: None };
         if tracee.wait(Sleep::IsFine)? != Stop::Marked {
@@ -81,12 +81,13 @@ impl Tracee {
         Ok(Some(tracee))
     }
 
-    /// The address of the child's next instruction.
+    /// Returns the address of the child's next instruction.
     pub(crate) fn at(&self) -> io::Result<u64> {
         machine::at(self.pid)
     }
 
-    /// Lets the child do one instruction. One that repeats itself, and a call of the kernel's clock code, is done whole.
+    /// Lets the child run one instruction. An instruction that repeats itself, and a call of the kernel's clock code,
+    /// run whole.
     pub(crate) fn step(&mut self) -> io::Result<Stop> {
         let at = self.at()?;
         let may_sleep = machine::is_system_call(ptrace::read(self.pid, at as ptrace::AddressType)?);
@@ -107,7 +108,7 @@ impl Tracee {
         Ok(Stop::There)
     }
 
-    /// Lets the child run until it comes to `address`, or to a mark, or sleeps.
+    /// Lets the child run until it reaches `address` or a mark, or sleeps.
     pub(crate) fn run_to(&mut self, address: u64) -> io::Result<Stop> {
         if self.at()? == address {
             return Ok(Stop::There);
@@ -118,18 +119,18 @@ impl Tracee {
         self.go_on()
     }
 
-    /// Lets the child run until it sleeps, or comes to a mark.
+    /// Lets the child run until it sleeps or reaches a mark.
     pub(crate) fn go_on(&mut self) -> io::Result<Stop> {
         ptrace::cont(self.pid, None)?;
         self.wait(Sleep::IsNews)
     }
 
-    /// Waits until a child that slept has come to where it was led.
+    /// Waits until a child that slept has reached its target.
     pub(crate) fn wake(&mut self) -> io::Result<Stop> {
         let until_ns = monotonic_ns() + PATIENCE_NS;
         loop {
             match self.wait(Sleep::IsNews)? {
-                // It was woken for nothing, or not yet.
+                // The wake was spurious, or has not taken effect yet.
                 Stop::Asleep if monotonic_ns() < until_ns => std::thread::sleep(Duration::from_micros(50)),
                 Stop::Asleep => return Err(io::Error::from(io::ErrorKind::TimedOut)),
                 stop => return Ok(stop),
@@ -138,7 +139,7 @@ impl Tracee {
     }
 
     fn wait(&mut self, sleep: Sleep) -> io::Result<Stop> {
-        // Not taken away: the next step makes it a thing of the past, and an exit status is for the child's parent.
+        // WNOWAIT: the next step invalidates the stop, and an exit status is left to the child's parent.
         let mut flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
         flags.set(WaitPidFlag::WNOHANG, sleep == Sleep::IsNews);
         let mut look_at_ns = monotonic_ns() + LOOK_AFTER_NS;
@@ -162,7 +163,7 @@ impl Tracee {
     fn what_stopped(&mut self) -> io::Result<Stop> {
         let why = match ptrace::getsiginfo(self.pid) {
             Ok(why) => why,
-            // Killed by somebody else.
+            // Killed from elsewhere.
             Err(Errno::ESRCH) => return Ok(Stop::Ended),
             Err(errno) => return Err(errno.into()),
         };
@@ -181,16 +182,16 @@ impl Tracee {
     }
 }
 
-/// What to do about a child that sleeps instead of coming to a stop.
+/// How to treat a child that sleeps instead of stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sleep {
-    /// It cannot, or it is waited for.
+    /// It cannot sleep, or the sleep is waited out.
     IsFine,
-    /// Whoever follows it wants to know.
+    /// The tracer is told.
     IsNews,
 }
 
-/// Where the kernel's clock code lies in a process.
+/// Returns the address range of the kernel's clock code in a process.
 fn clock_code(pid: Pid) -> Option<Range<u64>> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
     let line = maps.lines().find(|line| line.ends_with("[vdso]"))?;
@@ -198,11 +199,11 @@ fn clock_code(pid: Pid) -> Option<Range<u64>> {
     Some(u64::from_str_radix(from, 16).ok()?..u64::from_str_radix(to, 16).ok()?)
 }
 
-/// Who may be asleep.
+/// A thread that may be asleep.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Sleeper {
-    /// The first thread of another process. (Looking at any of its threads by name would make its end expensive: what the
-    /// kernel keeps of names is cleared by two at once then, one of which spins for the other.)
+    /// The first thread of another process. (Looking up any of its threads by id would make its exit expensive: two
+    /// tasks then clear the kernel's name cache at once, and one spins for the other.)
     Process(Pid),
     /// A thread of this process.
     Thread(u32),
@@ -225,13 +226,13 @@ const WAITS: &[libc::c_long] = &[
     libc::SYS_sendmsg,
 ];
 
-/// Whether somebody sleeps in a system call that waits for others, at two looks.
+/// Whether the thread sleeps in a system call that waits for others, checked twice.
 pub(crate) fn is_asleep(sleeper: Sleeper) -> bool {
     let path = match sleeper {
         Sleeper::Process(pid) => format!("/proc/{pid}/syscall"),
         Sleeper::Thread(thread) => format!("/proc/self/task/{thread}/syscall"),
     };
-    // "running", or "-1 …" outside of a call, or the call's number with its arguments and where it came from.
+    // "running", or "-1 …" outside of a call, or the call's number with its arguments and its origin.
     let look = || {
         let call = std::fs::read_to_string(&path).ok()?;
         let number = call.split(' ').next()?.parse().ok()?;
@@ -241,22 +242,22 @@ pub(crate) fn is_asleep(sleeper: Sleeper) -> bool {
     first.is_some() && first == look()
 }
 
-/// The processors that this process may run on.
+/// Returns the processors that this process may run on.
 pub(crate) fn processors() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(Pid::from_raw(0))?;
     Ok((0..CpuSet::count()).filter(|&index| set.is_set(index).unwrap_or(false)).collect())
 }
 
-/// Keeps the calling thread, and whatever it starts from now on, on one processor: a step is then a plain switch from one
-/// to the other.
+/// Pins the calling thread, and everything it starts from now on, to one processor: a step is then a plain switch
+/// between the two.
 pub(crate) fn stay_on(processor: usize) -> io::Result<()> {
     let mut only = CpuSet::new();
     only.set(processor)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &only)?)
 }
 
-/// Lets every process that the calling thread starts from now on have its code and its memory at the same addresses.
-/// `false` if that is not allowed.
+/// Gives every process that the calling thread starts from now on the same addresses for its code and its memory.
+/// Returns `false` if that is not allowed.
 pub(crate) fn repeat_addresses() -> bool {
     let same = personality::get().map(|now| now | Persona::ADDR_NO_RANDOMIZE);
     same.and_then(personality::set).is_ok()

@@ -1,4 +1,4 @@
-//! What a program does with a manager: connects to it, makes objects in it, finds those that have a name.
+//! [`Manager`]: connects to a manager, creates objects in it, and looks up named ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +18,15 @@ use crate::ipc::error::{Error, Result, os};
 use crate::ipc::process::child::Process;
 use crate::ipc::process::transfer::sent_in_roles;
 
-/// How long a manager may take for what needs no waiting, before it counts as silent.
+/// Time limit for requests that never wait, after which the manager counts as silent.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(30);
 
-/// A connection to a manager: makes objects in it, and finds those that have a name.
+/// A connection to a manager: creates objects in it, and looks up named ones.
 ///
-/// Every call is [`Error::ManagerGone`] if the manager has ended, and [`Error::ManagerSilent`] if it does not answer in time.
+/// Every call returns [`Error::ManagerGone`] if the manager has ended, and [`Error::ManagerSilent`] if it does not
+/// answer in time.
 ///
-/// A clone of it goes into workers as a field of their roles, like the objects' proxies.
+/// A clone can be sent to workers as a field of their roles, like the objects' proxies.
 #[derive(Debug)]
 pub struct Manager {
     pub(super) client: Arc<Client>,
@@ -33,13 +34,14 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// Starts a manager: a worker of this process in the role [`ManagerServer`](super::ManagerServer), which must be in the program's table.
+    /// Starts a manager: a worker of this process in the role [`ManagerServer`](super::ManagerServer), which must be in
+    /// the program's table.
     ///
-    /// Only workers to which this process gives the manager or one of its objects can connect. It ends with this process,
-    /// with [`shutdown`](Self::shutdown), or when this value is dropped.
+    /// Only workers to which this process sends the manager or one of its objects can connect. The manager ends with
+    /// this process, on [`shutdown`](Self::shutdown), or when this value is dropped.
     ///
     /// # Errors
-    /// What kept the process from starting, or from finding its role.
+    /// Whatever kept the process from starting, or from finding its role.
     ///
     /// # Standard
     /// Python's `multiprocessing.Manager()`.
@@ -63,11 +65,11 @@ impl Manager {
         Manager::connect_timeout(address, key, CONNECT_TIME)
     }
 
-    /// As [`connect`](Self::connect), within `timeout` in place of 10 seconds: reaching it, and proving the key to each
-    /// other.
+    /// As [`connect`](Self::connect), within `timeout` instead of 10 seconds: connection and mutual authentication
+    /// included.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect); [`Error::ManagerSilent`] if it could be reached and did not answer in time.
+    /// As [`connect`](Self::connect); [`Error::ManagerSilent`] if it was reached but did not answer in time.
     pub fn connect_timeout(address: &Address, key: &AuthKey, timeout: Duration) -> Result<Manager> {
         let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
         let gate = Endpoint::Address(address.clone());
@@ -75,13 +77,13 @@ impl Manager {
         Ok(Manager { client, server: None })
     }
 
-    /// Limits every request over this connection, of all objects and threads: what has no answer `timeout` from now fails
-    /// with [`Error::ManagerSilent`], and ends the connection. `None` lifts the limit.
+    /// Sets a deadline for every request over this connection, of all objects and threads: a request without an answer
+    /// `timeout` from now fails with [`Error::ManagerSilent`] and ends the connection. `None` removes the deadline.
     pub fn set_deadline(&self, timeout: Option<Duration>) {
         self.client.set_deadline(timeout);
     }
 
-    /// Where it listens for others than this process's workers, if this process started it.
+    /// The addresses at which it listens for other processes, if this process started it.
     pub fn addresses(&self) -> &[Address] {
         self.server.as_ref().map_or(&[], |server| &server.addresses)
     }
@@ -91,15 +93,15 @@ impl Manager {
         self.server.as_ref().map(|server| &server.process)
     }
 
-    /// What it says about itself.
+    /// Returns the manager's own counters.
     pub fn status(&self) -> Result<Status> {
         self.client.status()
     }
 
-    /// Ends the manager, if this process started it, and all its objects with it; otherwise only leaves it. Whoever calls
-    /// one of its objects gets [`Error::ManagerGone`], also who waits at one now.
+    /// Ends the manager and all its objects, if this process started it; otherwise only disconnects. Later calls to its
+    /// objects, and those waiting now, fail with [`Error::ManagerGone`].
     ///
-    /// Asked first, then told, then killed.
+    /// Closes the server's lifeline first, then terminates the process, then kills it.
     ///
     /// # Errors
     /// [`Error::Os`] if the kernel refuses the wait.
@@ -107,16 +109,16 @@ impl Manager {
         self.server.take().map_or(Ok(()), OwnServer::end)
     }
 
-    /// Makes an object of a type, with Python's arguments of that type as data.
+    /// Creates an object of type `P`, with Python's arguments for that type as data.
     ///
     /// # Errors
-    /// [`Error::Managed`] if the arguments are not those of the type.
+    /// [`Error::Managed`] if the arguments do not suit the type.
     pub fn make<P: Proxy>(&self, args: Vec<Variant>) -> Result<P> {
         P::of(self.make_any(P::KIND, args, None)?)
     }
 
-    /// The object of a name: the one that has it, if it is of this type, or else a new one, which lives until its name is
-    /// [taken away](Self::unname).
+    /// Returns the named object if it is of this type, or else creates it. A new one lives until its name is
+    /// [removed](Self::unname).
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if the name belongs to another type.
@@ -124,13 +126,13 @@ impl Manager {
         P::of(self.make_any(P::KIND, args, Some(name))?)
     }
 
-    /// As [`make`](Self::make) and [`make_named`](Self::make_named), of a type that is known only at run time.
+    /// As [`make`](Self::make) and [`make_named`](Self::make_named), for a type known only at run time.
     pub fn make_any(&self, kind: Kind, args: Vec<Variant>, name: Option<&str>) -> Result<Object> {
         let name = name.map(str::to_owned);
         self.client.fetch(Request::Create { kind, args, name }, || format!("making a {kind}"))
     }
 
-    /// The object of a name.
+    /// Returns the object with this name.
     ///
     /// # Errors
     /// [`Error::Managed`] if there is none, or it is of another type.
@@ -138,12 +140,12 @@ impl Manager {
         P::of(self.lookup_any(name)?)
     }
 
-    /// The object of a name, of whatever type.
+    /// Returns the object with this name, of whatever type.
     pub fn lookup_any(&self, name: &str) -> Result<Object> {
         self.client.fetch(Request::Lookup { name: name.to_owned() }, || format!("looking up {name}"))
     }
 
-    /// All names and the types of their objects.
+    /// Returns all names with the types of their objects.
     pub fn names(&self) -> Result<Vec<(String, Kind)>> {
         let Reply::Variant(Variant::Dict(names)) =
             self.client.request(Request::Names, || "listing the names".to_owned())?
@@ -154,17 +156,17 @@ impl Manager {
         Ok(Map::into_iter(*names).filter_map(entry).collect())
     }
 
-    /// Takes a name away. Its object lives on as long as somebody refers to it.
+    /// Removes a name. Its object lives on while anything refers to it.
     ///
     /// # Errors
-    /// [`Error::Managed`] if nothing has the name.
+    /// [`Error::Managed`] if no object has the name.
     pub fn remove_name(&self, name: &str) -> Result<()> {
         let request = Request::Unname { name: name.to_owned() };
         self.client.request(request, || format!("taking away the name {name}")).map(drop)
     }
 }
 
-/// Makes a method for each type that needs no arguments.
+/// Defines a constructor method for each type that needs no arguments.
 macro_rules! make_plain {
     ($($(#[$doc:meta])* $method:ident -> $proxy:ident;)*) => {
         impl Manager {$(
@@ -176,77 +178,78 @@ macro_rules! make_plain {
     };
 }
 make_plain! {
-    /// Makes an empty dict.
+    /// Creates an empty dict.
     dict -> Dict;
-    /// Makes an empty list.
+    /// Creates an empty list.
     list -> List;
-    /// Makes an empty namespace.
+    /// Creates an empty namespace.
     namespace -> Namespace;
-    /// Makes a free lock.
+    /// Creates an unlocked lock.
     lock -> Lock;
-    /// Makes a free recursive lock.
+    /// Creates an unlocked recursive lock.
     rlock -> RLock;
-    /// Makes a condition with a recursive lock of its own.
+    /// Creates a condition with its own recursive lock.
     condition -> Condition;
-    /// Makes an event that is not set.
+    /// Creates an event that is not set.
     event -> Event;
 }
 
 impl Manager {
-    /// Makes a condition on a lock that others may use too.
+    /// Creates a condition on a lock that may also be used elsewhere.
     pub fn condition_on(&self, lock: &Lock) -> Result<Condition> {
         self.make(vec![lock.into()])
     }
 
-    /// Makes a semaphore; its permits come back when their holder dies.
+    /// Creates a semaphore whose permits are released when their holder dies.
     pub fn semaphore(&self, permits: u32) -> Result<Semaphore> {
         self.make(vec![permits.into()])
     }
 
-    /// Makes a semaphore that only counts: one process releases what another acquires, and nothing comes back.
+    /// Creates a semaphore that only counts: one process may release what another acquired, and no death releases a
+    /// permit.
     pub fn counting_semaphore(&self, permits: u32) -> Result<Semaphore> {
         self.make(vec![permits.into(), false.into()])
     }
 
-    /// Makes a bounded semaphore.
+    /// Creates a bounded semaphore.
     pub fn bounded_semaphore(&self, permits: u32) -> Result<BoundedSemaphore> {
         self.make(vec![permits.into()])
     }
 
-    /// Makes a barrier.
+    /// Creates a barrier.
     ///
     /// # Errors
-    /// [`Error::Managed`] if there are no parties.
+    /// [`Error::Managed`] if `parties` is 0.
     pub fn barrier(&self, parties: u32) -> Result<Barrier> {
         self.make(vec![parties.into()])
     }
 
-    /// Makes a barrier with an action, see [`Barrier::wait_with`].
+    /// Creates a barrier with an action; see [`Barrier::wait_with`].
     pub fn barrier_with_action(&self, parties: u32) -> Result<Barrier> {
         self.make(vec![parties.into(), true.into()])
     }
 
-    /// Makes a queue for at most `maxsize` items; 0 is no limit.
+    /// Creates a queue for at most `maxsize` items; 0 means no limit.
     pub fn queue(&self, maxsize: usize) -> Result<Queue> {
         self.make(vec![maxsize.into()])
     }
 
-    /// Makes a joinable queue for at most `maxsize` items; 0 is no limit.
+    /// Creates a joinable queue for at most `maxsize` items; 0 means no limit.
     pub fn joinable_queue(&self, maxsize: usize) -> Result<JoinableQueue> {
         self.make(vec![maxsize.into()])
     }
 
-    /// Makes a joinable queue that delivers no item more often than `deliveries` times.
+    /// Creates a joinable queue that delivers each item at most `deliveries` times.
     pub fn joinable_queue_with_limit(&self, maxsize: usize, deliveries: u32) -> Result<JoinableQueue> {
         self.make(vec![maxsize.into(), deliveries.into()])
     }
 
-    /// Makes a value, with a note of its type.
+    /// Creates a value, with a note of its type.
     pub fn value(&self, typecode: &str, variant: impl Into<Variant>) -> Result<Value> {
         self.make(vec![typecode.into(), variant.into()])
     }
 
-    /// Makes an array of the type that Python's `array` module knows by this letter.
+    /// Creates an array of the type with this letter in Python's `array` module.
     ///
     /// # Errors
     /// [`Error::Managed`] if there is no such type, or an element does not fit it.
@@ -255,7 +258,7 @@ impl Manager {
     }
 }
 
-/// Another user of the same connection. The manager still ends with the value that [`start`](Self::start) returned.
+/// Shares the same connection. The manager still ends with the value that [`start`](Self::start) returned.
 impl Clone for Manager {
     fn clone(&self) -> Self {
         Manager { client: Arc::clone(&self.client), server: None }

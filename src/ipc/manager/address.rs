@@ -1,4 +1,4 @@
-//! Where a manager is: a path on this machine, or a host and a port.
+//! The address of a manager: a path on this machine, or a host and a port.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -21,17 +21,16 @@ use crate::sys::fd::above_standard;
 use crate::sys::fork::forked_from;
 use crate::sys::socket;
 
-/// Where a manager listens: `unix:PATH`, or `tcp:HOST:PORT`.
+/// The address at which a manager listens: `unix:PATH`, or `tcp:HOST:PORT`.
 ///
-/// Without a host (`tcp::5000`) it is this machine alone. Over TCP everything is sealed: nobody on the way can read or
-/// change it.
+/// Without a host (`tcp::5000`) it is this machine only. Over TCP all traffic is encrypted and authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Address {
     /// A socket in the file system; only processes of the same user can connect.
     Unix(PathBuf),
     /// A TCP port.
     Tcp {
-        /// A name or a number of a machine.
+        /// A host name or IP address.
         host: String,
         /// The port; 0 to listen at any free one.
         port: u16,
@@ -43,7 +42,7 @@ const LONGEST_PATH: usize = 107;
 
 const THIS_MACHINE: &str = "127.0.0.1";
 
-/// A text is not an address.
+/// A string is not a valid address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an address (expected unix:PATH, of at most 107 bytes, or tcp:HOST:PORT)")]
 pub struct BadAddress(String);
@@ -84,7 +83,7 @@ impl Address {
         }
     }
 
-    /// Connects, by `deadline` in all: looking up the host and trying each of its addresses included.
+    /// Connects by `deadline`, including the host look-up and an attempt at each of its addresses.
     pub(crate) fn connect(&self, deadline: Deadline) -> io::Result<OwnedFd> {
         let left = || deadline.left().filter(|left| !left.is_zero()).ok_or(io::ErrorKind::TimedOut);
         match self {
@@ -105,7 +104,7 @@ impl Address {
         }
     }
 
-    /// Begins to listen. The second is where it is, with the port that the kernel chose.
+    /// Starts to listen. Returns the actual address too, with the port that the kernel chose.
     pub(crate) fn listen(&self) -> io::Result<(OwnedFd, Address, Option<SocketFile>)> {
         let (listener, address, file) = match self {
             Address::Unix(path) => {
@@ -124,8 +123,8 @@ impl Address {
     }
 }
 
-/// The addresses of a host. The C library's look-up has no timeout: a thread waits for it, and is left to itself when
-/// the time has passed.
+/// Returns the addresses of a host. The C library's look-up has no timeout, so a thread waits for it and is abandoned
+/// when the time has passed.
 fn resolve(host: &str, port: u16, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![(address, port).into()]);
@@ -134,35 +133,35 @@ fn resolve(host: &str, port: u16, timeout: Duration) -> io::Result<Vec<SocketAdd
     let host = host.to_owned();
     let look_up = move || {
         let addresses = (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-        // Too late for the one who asked.
+        // Fails if the caller's timeout has passed.
         let _ = found.send(addresses);
     };
     thread::Builder::new().name("look-up".to_owned()).spawn(look_up)?;
     result.recv_timeout(timeout).map_err(|_| io::ErrorKind::TimedOut)?
 }
 
-/// A socket's file, removed when this is dropped, if it is still the same.
+/// A socket's file, removed on drop if it is still the same file.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
-    /// A directory that was made for it alone.
+    /// A directory that was created only for the file.
     directory: Option<PathBuf>,
 }
 
 impl SocketFile {
-    /// A path for a socket in a fresh directory that nobody else can enter.
+    /// Returns a path for a socket in a fresh directory that no other user can enter.
     pub(crate) fn private_path() -> io::Result<PathBuf> {
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
         let parent = runtime.unwrap_or_else(std::env::temp_dir);
         let number = u64::from_le_bytes(random()?);
-        // A name that nobody could prepare; one that exists is an error.
+        // The name is unpredictable; if it exists already, that is an error.
         let directory = parent.join(format!("ipc-demo-{number:016x}"));
         DirBuilder::new().mode(0o700).create(&directory)?;
         Ok(directory.join("manager"))
     }
 
-    /// Lets the directory go with the file.
+    /// Removes the directory together with the file.
     pub(crate) fn own_directory(&mut self) {
         self.directory = self.path.parent().map(Path::to_owned);
     }
@@ -171,12 +170,12 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if forked_from().is_some() {
-            // The parent of a forked child still listens.
+            // A forked child must not remove it: its parent still listens.
             return;
         }
         let is_ours = |file: fs::Metadata| (file.dev(), file.ino()) == self.inode;
         if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
-            // Nobody is left to be told that it could not be removed.
+            // A drop cannot report the error.
             let _ = fs::remove_file(&self.path);
         }
         if let Some(directory) = &self.directory {
@@ -185,12 +184,12 @@ impl Drop for SocketFile {
     }
 }
 
-/// Listens at `path`; a socket that a dead server left there is replaced.
+/// Listens at `path`, replacing a socket left there by a dead server.
 fn listen_at(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            // Of two that find the same dead socket only one may remove it.
+            // Of two processes that find the same dead socket only one may remove it.
             let lock = File::open(parent)?;
             lock.lock()?;
             if is_dead(path)? {
@@ -208,7 +207,7 @@ fn listen_at(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     Ok((listener, SocketFile { path: path.to_owned(), inode, directory: None }))
 }
 
-/// Whether a socket is at `path` at which nobody listens any more.
+/// Whether `path` is a socket at which no process listens any more.
 fn is_dead(path: &Path) -> io::Result<bool> {
     let is_socket = fs::symlink_metadata(path)?.file_type().is_socket();
     let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;

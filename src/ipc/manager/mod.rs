@@ -1,4 +1,4 @@
-//! A manager: one process that holds objects, and proxies to them in other processes, near and far.
+//! A manager: one process that holds objects, with proxies to them in other processes, local or remote.
 //!
 //! ```no_run
 //! use ipc_demo::manager::Manager;
@@ -19,26 +19,26 @@
 //! | file | what it is |
 //! |---|---|
 //! | `data` | [`Variant`]: what objects hold |
-//! | `store` | the objects, without a wire: another protocol can be put in front of them |
-//! | `wire` | frames, seals, the proof of the key, messages: without a socket |
-//! | `server` | a thread for each client, between its socket and the store |
-//! | `client` | a process's one connection |
+//! | `store` | the objects, independent of the protocol: another one can be put in front of them |
+//! | `wire` | frames, encryption, handshake, messages: independent of sockets |
+//! | `server` | a thread per client, between its socket and the store |
+//! | `client` | a process's single connection |
 //! | `proxy` | [`Dict`], [`List`], [`Lock`] … |
-//! | `access`, `start`, `address` | [`Manager`]; starting one; where one is |
+//! | `access`, `start`, `address` | [`Manager`]; starting one; its address |
 //!
 //! # Death
-//! What a process holds in a manager (locks, permits, leased items, references) is given back when it ends in any way. A
-//! manager that ends is an error for everybody who waits, at once, and for every later call. It ends with the process that
-//! started it.
+//! Everything a process holds in a manager (locks, permits, leased items, references) is released when the process ends
+//! in any way. When a manager ends, every waiting call fails at once, and so does every later call. It ends with the
+//! process that started it.
 //!
 //! # Security
-//! Own workers come in through a socket pair without a name; other processes over a Unix socket (of the same user only), or
-//! over TCP (this machine alone unless told otherwise). Client and manager prove to each other that they have the key
-//! (Noise, with the key as pre-shared key). Over TCP every frame is sealed: nobody on the way can read or change it.
+//! The starter's own workers connect through an unnamed socket pair; other processes over a Unix socket (same user
+//! only), or over TCP (this machine only, unless told otherwise). Client and manager authenticate each other by their
+//! common key (Noise, with the key as pre-shared key). Over TCP every frame is encrypted and authenticated.
 //!
 //! # Standard
-//! Python `multiprocessing.managers.SyncManager`. Differs: changes in one step and by path, whole copies in one round trip,
-//! one connection for all objects and threads of a process, data only (nothing that is received is ever run).
+//! Python `multiprocessing.managers.SyncManager`. Differs: atomic changes, also by path; whole copies in one round
+//! trip; one connection for all objects and threads of a process; data only (nothing received is ever executed).
 
 mod access;
 mod address;

@@ -1,4 +1,4 @@
-//! Starting a manager: a worker process that serves objects, or this very process.
+//! Starting a manager: in a worker process, or in the current process.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -17,20 +17,20 @@ use crate::ipc::process::role::{Role, RoleResult};
 use crate::ipc::process::transfer::Fd;
 use crate::sys::fd::pipe;
 
-/// How long a server may take to end when it is asked to.
+/// How long the server may take to end after each request to end.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(1);
 
-/// The server's process, of who started it.
+/// The server process, as seen by the process that started it.
 #[derive(Debug)]
 pub(super) struct OwnServer {
     pub(super) process: Process,
-    /// The server ends when this is closed, in any way.
+    /// The lifeline: the server ends when this is closed in any way.
     life: Option<OwnedFd>,
     pub(super) addresses: Vec<Address>,
     _files: Vec<SocketFile>,
 }
 
-/// How to start a manager, where the plain [`Manager::start`] does not do.
+/// Options for starting a manager, where the plain [`Manager::start`] is not enough.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct ManagerBuilder<'a> {
@@ -44,43 +44,43 @@ pub struct ManagerBuilder<'a> {
 }
 
 impl<'a> ManagerBuilder<'a> {
-    /// How its process is started.
+    /// Sets how its process is started.
     pub fn process(mut self, process: child::Builder<'a>) -> Self {
         self.process = process;
         self
     }
 
-    /// The name of its process.
+    /// Sets the name of its process.
     pub fn name(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
         self
     }
 
-    /// The key for those who connect from elsewhere; random if none is given.
+    /// Sets the key for clients from elsewhere; random by default.
     pub fn key(mut self, key: AuthKey) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// Listens there too, for those who are no workers of this process.
+    /// Also listens at `address`, for clients that are not workers of this process.
     pub fn listen(mut self, address: Address) -> Self {
         self.addresses.push(address);
         self
     }
 
-    /// Listens also at a socket in a fresh directory that no other user can enter; see [`Manager::addresses`].
+    /// Also listens at a socket in a fresh directory that no other user can enter; see [`Manager::addresses`].
     pub fn listen_privately(mut self) -> Self {
         self.is_private = true;
         self
     }
 
-    /// How much it takes from its clients.
+    /// Sets the limits on its clients.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How long it may take for what needs no waiting, before this process and its workers give up on it (half a minute).
+    /// Sets the time limit for requests that never wait, after which this process and its workers give up (30 seconds).
     pub fn answer_time(mut self, limit: Duration) -> Self {
         self.answer_time = Some(limit);
         self
@@ -89,7 +89,7 @@ impl<'a> ManagerBuilder<'a> {
     /// Starts the manager; see [`Manager::start`].
     ///
     /// # Errors
-    /// As [`Manager::start`], and [`Error::Os`](crate::Error::Os) if it cannot listen where it should.
+    /// As [`Manager::start`], and [`Error::Os`](crate::Error::Os) if it cannot listen at an address.
     pub fn start(self) -> Result<Manager> {
         let key = match self.key {
             Some(key) => key,
@@ -124,7 +124,7 @@ impl<'a> ManagerBuilder<'a> {
         let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
         let client = match Client::connect(Endpoint::Door(outside.into()), key, manager, Some(answer_time)) {
             Ok(client) => client,
-            // If the server said why it could not begin, that is the better reason.
+            // A reason from the server itself is more useful.
             Err(error) => match process.join_timeout(SHUTDOWN_TIME)?.and_then(|ended| ended.failure.clone()) {
                 Some(failure) => return Err(failure.into()),
                 None => return Err(error),
@@ -148,7 +148,7 @@ impl OwnServer {
     }
 }
 
-/// The role of a manager's process. A program that starts managers has it in its table of roles.
+/// The role of a manager's process. A program that starts managers needs it in its table of roles.
 #[derive(Serialize, Deserialize)]
 pub struct ManagerServer {
     key: Vec<u8>,
@@ -180,7 +180,7 @@ impl std::fmt::Debug for ManagerServer {
     }
 }
 
-/// A manager in this very process, for who does nothing else: listens at addresses until it is told to stop.
+/// A manager that runs in the current process: listens at addresses until told to stop.
 #[derive(Debug)]
 pub struct Serving {
     addresses: Vec<Address>,
@@ -189,7 +189,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Listens at `addresses`, and serves nobody yet.
+    /// Listens at `addresses`, without serving yet.
     ///
     /// # Errors
     /// [`Error::Os`](crate::Error::Os) if it cannot listen there.
@@ -205,12 +205,13 @@ impl Serving {
         Ok(Serving { addresses: known, server, _files: files })
     }
 
-    /// Where it listens, with the ports that the kernel chose.
+    /// The addresses at which it listens, with the ports that the kernel chose.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
-    /// Serves until `stop` becomes readable, or its other end is closed. Leaves no socket file, and says what there was.
+    /// Serves until `stop` becomes readable or its other end is closed. Removes its socket files and returns the final
+    /// status.
     ///
     /// # Errors
     /// [`Error::Os`](crate::Error::Os) if the kernel refuses the wait.
@@ -218,7 +219,8 @@ impl Serving {
         self.server.run(stop, None).map_err(os("wait for a manager's clients"))
     }
 
-    /// As [`run`](Self::run), and tells `watcher` what there is: at the beginning, and twice a second if it has changed.
+    /// As [`run`](Self::run), and reports the status to `watcher`: at the start, and at most twice a second when it
+    /// changes.
     ///
     /// # Errors
     /// As [`run`](Self::run).

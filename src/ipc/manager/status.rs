@@ -1,26 +1,26 @@
-//! What a manager says about itself.
+//! A manager's counters.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Numbers of a manager's life.
+/// Counters of a manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Status {
-    /// Clients that are connected now.
+    /// Clients connected now.
     pub clients: u64,
-    /// Clients that have proved themselves since the start.
+    /// Clients that have authenticated since the start.
     pub clients_ever: u64,
     /// Objects that exist now.
     pub objects: u64,
     /// Objects with a name.
     pub names: u64,
-    /// Calls that wait now.
+    /// Calls waiting now.
     pub waiting: u64,
     /// Requests since the start.
     pub requests: u64,
-    /// Connections that were refused or ended by the server, by reason.
+    /// Connections that the server refused or ended, by reason.
     pub refused: Refusals,
 }
 
@@ -28,26 +28,26 @@ pub struct Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Refusals {
-    /// Did not prove that they have the key.
+    /// Failed to prove that they have the key.
     pub wrong_key: u64,
-    /// Sent what is no greeting, or went away in the middle of it.
+    /// Sent an invalid handshake, or disconnected in the middle of it.
     pub no_greeting: u64,
-    /// Did not finish the greeting in time.
+    /// Did not finish the handshake in time.
     pub too_slow: u64,
     /// Belong to another user of this machine.
     pub other_user: u64,
-    /// Came when there were as many clients as are allowed.
+    /// Connected when the client limit was reached.
     pub too_many: u64,
-    /// Sent a frame that is too long, has a wrong code or holds no message, after they had proved themselves.
+    /// Sent a frame that is too long, has a wrong MAC or holds no message, after authentication.
     pub broken: u64,
-    /// Did not take their answers in time.
+    /// Did not read their answers in time.
     pub not_reading: u64,
-    /// Asked for nothing for too long.
+    /// Sent no request for too long.
     pub idle: u64,
 }
 
 impl Refusals {
-    /// All of them.
+    /// Returns the sum over all reasons.
     pub fn total(&self) -> u64 {
         let Refusals { wrong_key, no_greeting, too_slow, other_user, too_many, broken, not_reading, idle } = *self;
         wrong_key + no_greeting + too_slow + other_user + too_many + broken + not_reading + idle

@@ -1,4 +1,4 @@
-//! What following a child knows of its processor: breakpoints, registers, system calls.
+//! The processor-specific parts of tracing: breakpoints, registers, system calls.
 
 use std::io;
 
@@ -17,7 +17,7 @@ mod known {
     use super::*;
 
     pub(in crate::sys) const SUPPORTED: bool = true;
-    /// What a breakpoint instruction is reported as.
+    /// The signal code of a breakpoint instruction.
     pub(in crate::sys) const MARK_CODE: libc::c_int = libc::SI_KERNEL;
     /// `syscall`, `0f 05`, little-endian.
     const SYSTEM_CALL: u16 = 0x050f;
@@ -26,11 +26,11 @@ mod known {
 
     #[inline(always)]
     pub(in crate::sys) fn mark() {
-        // SAFETY: `int3` changes no register and no memory; whoever follows this process resumes it behind it.
+        // SAFETY: `int3` changes no register and no memory; the tracer resumes the process after it.
         unsafe { std::arch::asm!("int3", options(nostack)) };
     }
 
-    /// The processor has passed the instruction when it stops.
+    /// The processor is past the instruction when it stops.
     pub(in crate::sys) fn pass_mark(_: Pid) -> io::Result<()> {
         Ok(())
     }
@@ -47,7 +47,7 @@ mod known {
         code & !0xff | BREAKPOINT
     }
 
-    /// Whether the breakpoint that was hit is the one at `address`; if so the child is put in front of it again.
+    /// Whether the breakpoint that was hit is the one at `address`; if so, moves the child back in front of it.
     pub(in crate::sys) fn step_back_to(pid: Pid, address: u64) -> io::Result<bool> {
         let mut registers = ptrace::getregs(pid)?;
         if registers.rip != address + 1 {
@@ -58,7 +58,7 @@ mod known {
         Ok(true)
     }
 
-    /// Where a function returns to whose first instruction is next.
+    /// Returns the return address of a function whose first instruction is next.
     pub(in crate::sys) fn return_address(pid: Pid) -> io::Result<u64> {
         let stack = ptrace::getregs(pid)?.rsp;
         Ok(ptrace::read(pid, stack as ptrace::AddressType)? as u64)
@@ -70,7 +70,7 @@ mod known {
     use super::*;
 
     pub(in crate::sys) const SUPPORTED: bool = true;
-    /// What a breakpoint instruction is reported as.
+    /// The signal code of a breakpoint instruction.
     pub(in crate::sys) const MARK_CODE: libc::c_int = libc::TRAP_BRKPT;
     /// `svc #0`.
     const SYSTEM_CALL: u32 = 0xd400_0001;
@@ -80,7 +80,7 @@ mod known {
 
     #[inline(always)]
     pub(in crate::sys) fn mark() {
-        // SAFETY: `brk` changes no register and no memory; whoever follows this process resumes it behind it.
+        // SAFETY: `brk` changes no register and no memory; the tracer resumes the process after it.
         unsafe { std::arch::asm!("brk #0", options(nostack)) };
     }
 
@@ -108,7 +108,7 @@ mod known {
         Ok(at(pid)? == address)
     }
 
-    /// Where a function returns to whose first instruction is next.
+    /// Returns the return address of a function whose first instruction is next.
     pub(in crate::sys) fn return_address(pid: Pid) -> io::Result<u64> {
         Ok(ptrace::getregs(pid)?.regs[LINK_REGISTER])
     }

@@ -1,8 +1,8 @@
 //! One object, as this process knows it: shared by all its proxies and all references to it in data.
 //!
 //! # State
-//! The manager counts how many references it has given to this client; the handle counts how many of them it stands for,
-//! and gives all back when it is dropped. A reference in an answer that comes meanwhile makes a new handle.
+//! The manager counts the references that it has given to this client; the handle counts those that it stands for, and
+//! releases them all on drop. A reference in an answer that arrives meanwhile makes a new handle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -30,7 +30,7 @@ impl Drop for Handle {
             handles.remove(&self.id);
         }
         drop(handles);
-        // A party that panics has not left in order: its end breaks the barrier, as its death does.
+        // A party that panics has not left in order: its end breaks the barrier, as its death would.
         if self.kind == Kind::Barrier && thread::panicking() {
             return;
         }
@@ -39,15 +39,15 @@ impl Drop for Handle {
     }
 }
 
-/// An object of a manager, of whatever type: what every proxy is made of.
+/// An object of a manager, of any type: the basis of every proxy.
 ///
-/// For those who know the type and the method only as text; everybody else has the proxies. Cloning it is cheap, and the
-/// last one that is dropped lets the object go.
+/// For callers that know type and method only as text; others use the proxies. Cloning it is cheap; dropping the last
+/// clone releases the object.
 #[derive(Debug, Clone)]
 pub struct Object(Arc<Handle>);
 
 impl Client {
-    /// The object of a reference that the manager has just given.
+    /// Returns the object for a reference that the manager has just given.
     fn object(self: &Arc<Self>, id: ObjectId, kind: Kind) -> Object {
         let mut handles = unpoisoned(&self.handles);
         if let Some(handle) = handles.get(&id).and_then(std::sync::Weak::upgrade) {
@@ -59,7 +59,7 @@ impl Client {
         Object(handle)
     }
 
-    /// Makes the references in an answer this process's: they keep their objects alive.
+    /// Takes ownership of the references in an answer, which then keep their objects alive.
     pub(super) fn own_references(self: &Arc<Self>, mut reply: Reply) -> Reply {
         let owned = reply.each_reference::<std::convert::Infallible>(&mut |reference| {
             *reference = self.object(reference.id(), reference.kind()).reference();
@@ -69,7 +69,7 @@ impl Client {
         reply
     }
 
-    /// Checks what goes to the manager, as far as it can be checked here.
+    /// Checks the data to be sent to the manager, as far as possible on this side.
     fn check(&self, args: &mut [Variant]) -> Result<()> {
         for arg in args {
             if !arg.is_within_depth(DEPTH_LIMIT) {
@@ -83,7 +83,7 @@ impl Client {
         Ok(())
     }
 
-    /// Asks for an object: a new one, or one of a name.
+    /// Requests an object: a new or a named one.
     pub(crate) fn fetch(self: &Arc<Self>, request: Request, doing: impl FnOnce() -> String) -> Result<Object> {
         match self.request(request, doing)? {
             Reply::Object(reference) => Object::of(&reference).ok_or_else(Error::manager_gone),
@@ -91,7 +91,7 @@ impl Client {
         }
     }
 
-    /// Asks for something that needs no waiting.
+    /// Sends a request that never waits, and returns its answer.
     pub(crate) fn request(self: &Arc<Self>, mut request: Request, doing: impl FnOnce() -> String) -> Result<Reply> {
         if let Request::Create { args, .. } = &mut request {
             self.check(args)?;
@@ -105,33 +105,33 @@ impl Client {
 }
 
 impl Object {
-    /// The object of a reference that this process owns.
+    /// Returns the object of a reference that this process owns.
     pub(crate) fn of(reference: &ObjectRef) -> Option<Object> {
         let handle = Arc::clone(reference.keeper()?).downcast().ok()?;
         Some(Object(handle))
     }
 
-    /// A reference to it, for data.
+    /// Returns a reference to it, for use in data.
     pub(crate) fn reference(&self) -> ObjectRef {
         ObjectRef::new(self.0.id, self.0.kind, Some(self.0.clone()))
     }
 
-    /// The object's number.
+    /// Returns the object's id.
     pub fn id(&self) -> ObjectId {
         self.0.id
     }
 
-    /// The object's type.
+    /// Returns the object's type.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
 
-    /// Calls a method by name, waiting at most `timeout` for what it asks for (`None`: as long as it takes). `None` if the
-    /// time passed first.
+    /// Calls a method by name, waiting at most `timeout` for its result (`None`: without limit). Returns `None` on
+    /// timeout.
     ///
-    /// Answers that are more than data are told as data: an acquired lock is `true`, a leased item is a dict with `lease`,
-    /// `deliveries` and `item`, a swap one with `swapped` and `found`. What it acquires stays acquired until it is released,
-    /// or this process leaves.
+    /// Results that are not plain data are converted: an acquired lock to `true`, a leased item to a dict with `lease`,
+    /// `deliveries` and `item`, a swap to one with `swapped` and `found`. What it acquires stays acquired until it is
+    /// released, or this process disconnects.
     ///
     /// # Errors
     /// [`Error::Managed`] with the object's reason, or [`Error::ManagerGone`].
@@ -170,7 +170,7 @@ impl Object {
         self.call_patiently(method, args, Some(Duration::ZERO), 0)
     }
 
-    /// Calls a method that may wait; `None` waits as long as it takes.
+    /// Calls a method that may wait; `None` waits without limit.
     pub(crate) fn call_patiently(
         &self,
         method: Method,
@@ -181,7 +181,7 @@ impl Object {
         self.answer(method, self.start(method, args, timeout, thread)?)
     }
 
-    /// Sends a call, and does not wait for what it comes to.
+    /// Sends a call without waiting for its answer.
     pub(crate) fn start(
         &self,
         method: Method,
@@ -193,7 +193,7 @@ impl Object {
         self.0.client.start(request, timeout).map_err(|error| error.during(|| self.doing(method)))
     }
 
-    /// As [`start`](Self::start), for what may take longer than it waits.
+    /// As [`start`](Self::start), for a call that may take longer than its timeout.
     pub(crate) fn start_without_limit(
         &self,
         method: Method,
@@ -218,7 +218,7 @@ impl Object {
         Ok(Request::Call(Call { object: self.0.id, method, args, timeout: patience_there, thread }))
     }
 
-    /// Waits for what a call comes to.
+    /// Blocks for the answer to a call.
     pub(crate) fn answer(&self, method: Method, pending: Pending) -> Result<Reply> {
         match pending.wait() {
             Ok(Ok(reply)) => Ok(reply),

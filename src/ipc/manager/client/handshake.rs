@@ -1,4 +1,4 @@
-//! Connecting: the way in, and the proof of the key, within a time.
+//! Connecting and the handshake, within a time limit.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,11 +17,11 @@ use crate::ipc::manager::wire::{
 };
 use crate::sys::{fd, socket};
 
-/// How long connecting may take in all, if nothing else is said.
+/// Default time limit for connecting, in all.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 impl Client {
-    /// Connects to the manager behind `gate`, within [`CONNECT_TIME`].
+    /// Connects to the manager at `gate`, within [`CONNECT_TIME`].
     pub(crate) fn connect(
         gate: Endpoint,
         key: AuthKey,
@@ -31,7 +31,7 @@ impl Client {
         Client::connect_within(CONNECT_TIME, gate, key, manager, answer_time)
     }
 
-    /// Connects to the manager behind `gate`: reaches it, and proves the key, all within `time`.
+    /// Connects to the manager at `gate`, including the handshake, within `time`.
     pub(crate) fn connect_within(
         time: Duration,
         gate: Endpoint,
@@ -76,7 +76,7 @@ impl Client {
     }
 }
 
-/// A fresh connection, one end of which goes through the door.
+/// Creates a connection and sends one end of it through the endpoint.
 fn through_door(endpoint: BorrowedFd<'_>, deadline: Deadline) -> Result<OwnedFd> {
     let (ours, theirs) = socket::stream_pair().map_err(os("make a connection"))?;
     loop {
@@ -92,7 +92,7 @@ fn through_door(endpoint: BorrowedFd<'_>, deadline: Deadline) -> Result<OwnedFd>
     }
 }
 
-/// Proves the key to the manager, and has it proved.
+/// Authenticates each side to the other.
 fn greet(socket: BorrowedFd<'_>, transport: Transport, key: &AuthKey, deadline: Deadline) -> Result<Welcome> {
     let (mut initiator, hello) = Initiator::new(transport, key).map_err(os("get random bytes"))?;
     send(socket, &hello)?;
@@ -127,7 +127,7 @@ fn send(socket: BorrowedFd<'_>, content: &[u8]) -> Result<()> {
     let start = start_frame(&mut frame);
     frame.extend_from_slice(content);
     finish_frame(&mut frame, start, GREETING_LIMIT, &mut None).expect("frames of a greeting are short");
-    // A fresh connection has room for a greeting.
+    // A fresh connection has room for a handshake frame.
     match socket::send_some(socket, &frame) {
         Ok(count) if count == frame.len() => Ok(()),
         Ok(_) | Err(_) => Err(Error::manager_gone()),

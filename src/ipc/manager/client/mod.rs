@@ -1,13 +1,13 @@
-//! A process's one connection to a manager, used by all its threads and all its proxies.
+//! A process's single connection to a manager, used by all its threads and all its proxies.
 //!
 //! # State
-//! Requests go out under one lock, in one piece each. Of the threads that wait for answers one reads for all: it hands the
-//! others theirs, and the reading to another when its own has come. So a thread alone sends and receives with one system
-//! call each and no hand-over, and a call that waits keeps no other from its answer.
+//! Requests are sent under one lock, each in one piece. Of the threads that wait for answers one reads for all: it
+//! passes on the others' answers, and leaves the reading to another thread when its own answer has arrived. So a single
+//! thread sends and receives with one system call each and no hand-over, and a waiting call delays no other's answer.
 //!
 //! # Death
-//! The end of the server's process closes the connection: every thread that waits gets [`Error::ManagerGone`] at once, and
-//! every later call too.
+//! The end of the server's process closes the connection: every waiting thread gets [`Error::ManagerGone`] at once, and
+//! so does every later call.
 
 mod handle;
 mod handshake;
@@ -40,13 +40,13 @@ pub(crate) use transfer::{ConnectInfo, check_kind, endpoint};
 
 /// How much is read at once.
 const SCRATCH: usize = 64 * 1024;
-/// The number of requests whose answer nobody waits for is none of those that are given out.
+/// The first request id. The id of requests without an awaited answer is never issued.
 const FIRST_ID: u64 = 1;
 
-/// Where the manager is, for those who are told of it.
+/// How to reach the manager.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Endpoint {
-    /// The clients' end of the server's door.
+    /// The clients' end of the server's socket pair.
     Door(Fd),
     Address(Address),
 }
@@ -56,12 +56,12 @@ pub(crate) struct Client {
     socket: OwnedFd,
     gate: Endpoint,
     key: AuthKey,
-    /// The manager's number, by which a process knows that it is connected already.
+    /// The manager's id, by which a process knows that it is connected already.
     manager: u128,
     frame_limit: usize,
-    /// How long a manager may take for what needs no waiting.
+    /// Time limit for requests that never wait.
     answer_time: Option<Duration>,
-    /// When every request gives up, on the monotonic clock; the greatest number is never.
+    /// The deadline of all requests, on the monotonic clock; the maximum means none.
     deadline_ns: AtomicU64,
     last_id: AtomicU64,
     outgoing: Mutex<Outgoing>,
@@ -82,7 +82,7 @@ struct Incoming {
     reader: Option<Reader>,
     arrived: HashMap<u64, ToClient>,
     waiting: HashMap<u64, Thread>,
-    /// Requests whose answers nobody waits for any more.
+    /// Requests whose answers are not awaited any more.
     given_up: HashSet<u64>,
     is_gone: bool,
 }
@@ -94,14 +94,14 @@ struct Reader {
     scratch: Vec<u8>,
 }
 
-/// What reading came to.
+/// Outcome of a read.
 enum Read {
     Answers(Vec<ToClient>),
     NotYet,
     Gone,
 }
 
-/// A request under way.
+/// A pending request.
 #[must_use = "the answer is thrown away when this is dropped"]
 pub(crate) struct Pending {
     client: Arc<Client>,
@@ -111,8 +111,7 @@ pub(crate) struct Pending {
 }
 
 impl Client {
-    /// Sends a request. How long its answer may take is `timeout` beyond what the manager takes for anything; `None` is as
-    /// long as it likes.
+    /// Sends a request. Its time limit is `timeout` plus the manager's normal answer time; `None` is no limit.
     pub(crate) fn start(self: &Arc<Self>, request: Request, timeout: Option<Duration>) -> Result<Pending> {
         let id = self.last_id.fetch_add(1, Relaxed) + FIRST_ID;
         let deadline = self.deadline(timeout);
@@ -129,12 +128,12 @@ impl Client {
         self.start(request, timeout)?.wait()
     }
 
-    /// Sends a request whose answer does not matter.
+    /// Sends a request and ignores its answer.
     pub(crate) fn tell(&self, request: Request) -> Result<()> {
         self.send(&ToServer::Tell(request), self.deadline(Some(Duration::ZERO)))
     }
 
-    /// What the manager says about itself.
+    /// Returns the manager's counters.
     pub(crate) fn status(self: &Arc<Self>) -> Result<Status> {
         let id = self.last_id.fetch_add(1, Relaxed) + FIRST_ID;
         let deadline = self.deadline(Some(Duration::ZERO));
@@ -146,7 +145,7 @@ impl Client {
         }
     }
 
-    /// Until when a request that may wait `timeout` can be answered.
+    /// Returns the deadline for the answer to a request that may wait `timeout`.
     fn deadline(&self, timeout: Option<Duration>) -> Deadline {
         let time = timeout.and_then(|timeout| timeout.checked_add(self.answer_time?));
         let own = time.map_or(Deadline::NEVER, Deadline::after);
@@ -156,19 +155,19 @@ impl Client {
         }
     }
 
-    /// Lets every request give up after this time from now; `None` lifts the limit.
+    /// Sets a deadline for all requests, `timeout` from now; `None` removes it.
     pub(crate) fn set_deadline(&self, timeout: Option<Duration>) {
         let at_ns = timeout.and_then(|timeout| Deadline::after(timeout).at_ns());
         self.deadline_ns.store(at_ns.unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// Whether two proxies are of the same connection.
+    /// Whether two proxies belong to the same connection.
     pub(crate) fn is(&self, other: &Client) -> bool {
         std::ptr::eq(self, other)
     }
 
     fn send(&self, message: &ToServer, deadline: Deadline) -> Result<()> {
-        // Two processes that use one connection would get each other's answers.
+        // Two processes on one connection would get each other's answers.
         check_not_forked()?;
         let mut outgoing = unpoisoned(&self.outgoing);
         let Outgoing { key, buffer } = &mut *outgoing;
@@ -180,7 +179,8 @@ impl Client {
             match socket::send_some(self.socket.as_fd(), &buffer[sent..]) {
                 Ok(count) => sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // The manager takes no more before it got rid of some answers: read them, whosever they are.
+                    // The manager reads no more until it can send some answers: read them, whichever thread they are
+                    // for.
                     self.read_meanwhile();
                     let look = Deadline::after(LOOK_EVERY).at_ns();
                     if unpoisoned(&self.incoming).is_gone || socket::wait_either(self.socket.as_fd(), look).is_err() {
@@ -197,7 +197,7 @@ impl Client {
         Ok(())
     }
 
-    /// Waits until the answer to request `id` is there.
+    /// Blocks until the answer to request `id` has arrived.
     fn wait(self: &Arc<Self>, id: u64, deadline: Deadline) -> Result<ToClient> {
         loop {
             let mut incoming = unpoisoned(&self.incoming);
@@ -226,14 +226,15 @@ impl Client {
         }
     }
 
-    /// Takes what has arrived, without waiting, if nobody else does.
+    /// Reads what has arrived, without blocking, unless another thread is reading.
     fn read_meanwhile(&self) {
         let Some(mut reader) = unpoisoned(&self.incoming).reader.take() else { return };
         let read = reader.read(|scratch| socket::receive(self.socket.as_fd(), scratch));
         self.hand_out(reader, read, None);
     }
 
-    /// Gives the reading back, and every answer to who waits for it. Returns that to `own`.
+    /// Returns the reader to its place, and passes on every answer to the thread that waits for it. Returns the one to
+    /// `own`.
     fn hand_out(&self, reader: Reader, read: Read, own: Option<u64>) -> Option<ToClient> {
         let mut incoming = unpoisoned(&self.incoming);
         incoming.reader = Some(reader);
@@ -260,7 +261,7 @@ impl Client {
                 }
             }
         }
-        // Who has its answer leaves the reading to another.
+        // A thread that has its answer leaves the reading to another.
         if mine.is_some()
             && let Some(thread) = incoming.waiting.values().next()
         {
@@ -273,7 +274,7 @@ impl Client {
         mine
     }
 
-    /// Nobody wants this answer, but the objects that it names were given to this client.
+    /// Discards an answer that is not awaited, and releases the objects in it, which were given to this client.
     fn throw_away(&self, message: ToClient) {
         let ToClient::Answer { result: Ok(mut reply), .. } = message else { return };
         let released =
@@ -289,11 +290,11 @@ impl Client {
         Error::manager_gone()
     }
 
-    /// The manager does not answer. What it may still do would come too late: the connection ends here, and with it
-    /// everything that this client holds.
+    /// Handles a manager that does not answer. Anything it may still do would come too late: this ends the connection,
+    /// and thereby releases everything that this client holds.
     fn silent(&self) -> Error {
         self.gone();
-        // One that cannot be ended is at its end.
+        // Fails if the connection has ended already.
         let _ = socket::hang_up(self.socket.as_fd());
         Error::manager_silent()
     }
@@ -313,7 +314,7 @@ impl Reader {
             Err(_) => return Read::Gone,
         };
         let mut messages = Vec::new();
-        // The manager has proved that it has the key: how long an answer may be is its to say.
+        // The manager is authenticated: the length of an answer is its choice.
         let fed = self.inbox.feed(&self.scratch[..count], usize::MAX, &mut self.key, |content| {
             messages.push(decode(content)?);
             Ok::<_, Broken>(ControlFlow::Continue(()))
@@ -334,7 +335,7 @@ impl ToClient {
 }
 
 impl Pending {
-    /// Waits for the answer. References in it are this process's from now on.
+    /// Blocks for the answer, and takes ownership of the references in it.
     pub(crate) fn wait(self) -> Result<std::result::Result<Reply, super::Failure>> {
         let client = Arc::clone(&self.client);
         match self.message()? {
@@ -365,7 +366,7 @@ impl Drop for Pending {
     }
 }
 
-/// What the locks of this module protect is whole at every instant.
+/// Locks a mutex, poisoned or not: the data in this module is consistent at every moment.
 fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,9 @@
-//! How a proxy gets into a worker: with where the manager is, the key, and a number that is good for one taking over.
+//! Sending a proxy to a worker: the manager's address, the key, and a token that can be used for one import.
 //!
 //! # Death
-//! The object lives on until the worker has taken it over. The number of a worker that died before it could do so is given
-//! back when the next proxy is lent, or when the lender leaves. With a barrier the others must not wait for that: a thread
-//! here looks every 100 ms until the worker has taken it over, or is dead.
+//! The object stays alive until the worker has imported it. If the worker dies before that, the token is cancelled when
+//! the next proxy is exported, or when the exporter leaves. With a barrier the other parties must not wait for that: a
+//! thread here checks every 100 ms until the worker has imported the barrier, or is dead.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::ipc::manager::wire::{AuthKey, random};
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::ipc::process::transfer;
 
-/// What a worker is told. The key stands in its role's bytes, which lie in a memory file of the two processes.
+/// What a worker needs to connect. The key is part of its role's bytes, in a memory file of the two processes.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ConnectInfo {
     manager: u128,
@@ -31,11 +31,11 @@ pub(crate) struct ConnectInfo {
     transfer: Option<(ObjectId, Kind, TransferToken)>,
 }
 
-/// What was lent to workers, and not known to be taken over.
+/// References that were exported to workers, and are not known to be imported.
 #[derive(Debug, Default)]
 pub(super) struct TransferTokens {
     open: Vec<Transfer>,
-    /// Whether a thread looks after those that others wait for.
+    /// Whether a thread watches those that others wait for.
     is_watched: bool,
 }
 
@@ -47,14 +47,14 @@ struct Transfer {
 }
 
 impl Transfer {
-    /// Whether others may wait for what the recipient does with it.
+    /// Whether others may wait for the recipient.
     fn is_awaited(&self) -> bool {
         self.kind == Kind::Barrier
     }
 }
 
 impl Client {
-    /// What the process with the seat `recipient` needs to connect, and to take over `object`.
+    /// Returns what the process in slot `recipient` needs to connect, and to import `object`.
     pub(crate) fn invite(self: &Arc<Self>, recipient: ProcessSlot, object: Option<&Object>) -> Result<ConnectInfo> {
         let transfer = match object {
             None => None,
@@ -77,10 +77,10 @@ impl Client {
         Ok(ConnectInfo { manager: self.manager, key, gate, answer_time: self.answer_time, transfer })
     }
 
-    /// Takes back what was lent to a worker that was not started.
+    /// Cancels an export to a worker that was not started.
     fn end_loan(&self, token: TransferToken) {
         unpoisoned(&self.transfers).open.retain(|transfer| transfer.token != token);
-        // A manager that is gone has ended it.
+        // A manager that is gone has cancelled it.
         let _ = self.tell(Request::EndLoan { token });
     }
 
@@ -91,7 +91,7 @@ impl Client {
         dead.into_iter().try_for_each(|transfer| self.tell(Request::EndLoan { token: transfer.token }))
     }
 
-    /// Starts the thread that looks after loans which others wait for, if there is none.
+    /// Starts the thread that watches the exports that others wait for, unless it runs already.
     fn watch_loans(self: &Arc<Self>) -> Result<()> {
         if std::mem::replace(&mut unpoisoned(&self.transfers).is_watched, true) {
             return Ok(());
@@ -101,7 +101,7 @@ impl Client {
             loop {
                 thread::sleep(LOOK_EVERY);
                 let Some(client) = client.upgrade() else { return };
-                // A manager that is gone has nobody waiting.
+                // At a manager that is gone there are no waiters.
                 if !client.look_after_loans().unwrap_or(false) {
                     return;
                 }
@@ -114,7 +114,7 @@ impl Client {
         started.map(drop).map_err(os("start a thread"))
     }
 
-    /// Whether there is still something to be looked after.
+    /// Cancels the exports to dead workers. Returns whether there is anything left to watch.
     fn look_after_loans(self: &Arc<Self>) -> Result<bool> {
         self.end_loans_of_the_dead()?;
         let awaited: Vec<Transfer> =
@@ -139,7 +139,7 @@ impl ConnectInfo {
         transfer::made_once(|client: &Arc<Client>| client.manager == manager, connect)
     }
 
-    /// Connects to the manager, and takes over the object that was lent, which is to be of this type.
+    /// Connects to the manager and imports the exported object, which must be of this type.
     pub(crate) fn take_over(self, wanted: Kind) -> Result<Object> {
         let (id, kind, token) = self.transfer.ok_or_else(Error::manager_gone)?;
         let client = self.connect()?;
@@ -152,7 +152,7 @@ impl ConnectInfo {
     }
 }
 
-/// The object, if it is of the type.
+/// Returns the object if it is of the type.
 pub(crate) fn check_kind(object: Object, wanted: Kind) -> Result<Object> {
     let is = object.kind();
     if is == wanted {
@@ -162,7 +162,7 @@ pub(crate) fn check_kind(object: Object, wanted: Kind) -> Result<Object> {
     Err(Error::Managed { doing, source: Box::new(Failure::WrongKind { is, wanted }) })
 }
 
-/// Both ends of a door.
+/// Creates both ends of an endpoint.
 pub(crate) fn endpoint() -> Result<(OwnedFd, OwnedFd)> {
     crate::sys::socket::packet_pair().map_err(os("make a manager's door"))
 }

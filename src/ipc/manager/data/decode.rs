@@ -1,6 +1,7 @@
-//! Reading data from a peer, with a limit on its depth.
+//! Decoding data from a peer, with a limit on its depth.
 //!
-//! Reading is recursive, so the depth is limited before it is used; a length is believed only as far as bytes have come.
+//! Decoding is recursive, so the depth is checked first; an announced length is trusted only as far as bytes have
+//! arrived.
 
 use std::fmt;
 
@@ -12,7 +13,8 @@ use super::key::Key;
 use super::map::Map;
 use super::variant::{Tagged, Variant};
 
-/// Above what is stored: a whole object's copy is nested deeper than each of its items, and so is a call's list of them.
+/// Higher than for stored data: a copy of a whole object is nested deeper than its items, and so is a call's list of
+/// them.
 const WIRE_DEPTH: usize = DEPTH_LIMIT + 8;
 
 const VARIANTS: &[&str] = &["Null", "Bool", "Int", "Float", "Str", "Bytes", "List", "Dict", "Object", "Tagged"];
@@ -39,7 +41,7 @@ impl<'de> Deserialize<'de> for Variant {
     }
 }
 
-/// Reads one datum that may nest so much deeper.
+/// Decodes one piece of data with this many more levels of nesting.
 #[derive(Clone, Copy)]
 struct Nested(usize);
 
@@ -102,7 +104,7 @@ impl<'de> Visitor<'de> for Items {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        // The announced length is the peer's word: room for a few is made, the rest grows as items arrive.
+        // The announced length is not trusted: the list starts with a small capacity and grows as items arrive.
         let mut list = Vec::with_capacity(items.size_hint().unwrap_or(0).min(64));
         while let Some(item) = items.next_element_seed(self.0)? {
             list.push(item);
@@ -169,7 +171,7 @@ pub(crate) mod tests {
     use crate::ipc::manager::data::{Kind, ObjectId, ObjectRef};
     use proptest::prelude::*;
 
-    /// Any data at all.
+    /// Arbitrary data.
     pub(crate) fn any_datum() -> impl Strategy<Value = Variant> {
         let leaf = prop_oneof![
             Just(Variant::Null),

@@ -1,14 +1,14 @@
-//! A whole number between the least of 64 signed bits and the greatest of 64 unsigned bits.
+//! An integer from the minimum of 64 signed bits to the maximum of 64 unsigned bits.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A whole number that fits 64 bits, signed or unsigned. What does not fit is refused and never wraps.
+/// An integer that fits 64 bits, signed or unsigned. Others are refused and never wrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 pub struct Int(i128);
 
-/// A whole number does not fit 64 bits.
+/// An integer does not fit 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a whole number does not fit 64 bits")]
 pub struct Beyond64Bits;
@@ -17,12 +17,12 @@ impl Int {
     const LEAST: i128 = i64::MIN as i128;
     const GREATEST: i128 = u64::MAX as i128;
 
-    /// The number.
+    /// Returns the number.
     pub fn get(self) -> i128 {
         self.0
     }
 
-    /// The sum, unless it is beyond 64 bits.
+    /// Returns the sum, or `None` if it is beyond 64 bits.
     pub fn checked_add(self, other: Int) -> Option<Int> {
         Int::try_from(self.0 + other.0).ok()
     }
@@ -42,7 +42,7 @@ impl fmt::Display for Int {
     }
 }
 
-/// Every type of number that always fits.
+/// Number types that always fit.
 macro_rules! always_fits {
     ($($number:ty)*) => {$(
         impl From<$number> for Int {

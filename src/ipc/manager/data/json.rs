@@ -1,8 +1,9 @@
-//! Data as JSON, for scripts and for people.
+//! Data as JSON, for scripts and for display.
 //!
-//! What JSON does not have is an object with one key that begins with `$`: `{"$bytes": "00ff"}` (hexadecimal),
-//! `{"$float": "nan"}`, `{"$dict": [[key, value], …]}` for keys that are no text, `{"$tagged": [tag, items]}`, and
-//! `{"$object": 7, "kind": "dict"}` for a reference, which is not read back: a number alone gives no claim to an object.
+//! Shapes that JSON lacks are objects with one key that begins with `$`: `{"$bytes": "00ff"}` (hexadecimal),
+//! `{"$float": "nan"}`, `{"$dict": [[key, value], …]}` for keys that are not strings, `{"$tagged": [tag, items]}`, and
+//! `{"$object": 7, "kind": "dict"}` for a reference, which cannot be read back: a number alone gives no access to an
+//! object.
 
 use std::fmt::Write;
 
@@ -12,22 +13,22 @@ use super::int::Int;
 use super::key::Key;
 use super::variant::{Tagged, Variant};
 
-/// Why a text is not data.
+/// Why a string is not valid data.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// It is no JSON.
+    /// It is not JSON.
     #[error("not well-formed JSON")]
     Malformed(#[from] serde_json::Error),
-    /// It holds a whole number that does not fit.
+    /// It contains an integer that does not fit.
     #[error("the whole number {0} does not fit 64 bits")]
     Beyond64Bits(String),
-    /// One of the forms of this module is not used as it must be.
+    /// One of this module's forms is malformed.
     #[error("malformed {0} form")]
     BadForm(&'static str),
 }
 
 impl Variant {
-    /// The data as JSON.
+    /// Converts the data to JSON.
     pub fn to_json(&self) -> Value {
         let list = |items: &[Variant]| Value::Array(items.iter().map(Variant::to_json).collect());
         match self {
@@ -35,7 +36,7 @@ impl Variant {
             Variant::Bool(yes) => json!(yes),
             Variant::Int(number) => match u64::try_from(number.get()) {
                 Ok(number) => json!(number),
-                // What is no u64 is a negative i64.
+                // A number that is not a u64 is a negative i64.
                 Err(_) => json!(number.get() as i64),
             },
             Variant::Float(number) if number.is_finite() => json!(number),
@@ -57,10 +58,10 @@ impl Variant {
         }
     }
 
-    /// Data from JSON text.
+    /// Parses data from JSON text.
     ///
     /// # Errors
-    /// [`JsonError`], in particular for a whole number beyond 64 bits, which is not rounded.
+    /// [`JsonError`], in particular for an integer beyond 64 bits, which is not rounded.
     pub fn from_json(text: &str) -> Result<Variant, JsonError> {
         let value: Value = serde_json::from_str(text)?;
         if let Some(number) = too_large_number(text) {
@@ -70,7 +71,7 @@ impl Variant {
     }
 }
 
-/// The keys of the forms of this module.
+/// The keys of this module's forms.
 const FORMS: [&str; 5] = ["$bytes", "$float", "$dict", "$tagged", "$object"];
 
 fn from_value(value: Value) -> Result<Variant, JsonError> {
@@ -85,7 +86,7 @@ fn from_value(value: Value) -> Result<Variant, JsonError> {
         Value::String(text) => Variant::Str(text),
         Value::Array(items) => Variant::List(items.into_iter().map(from_value).collect::<Result<_, _>>()?),
         Value::Object(mut object) => match FORMS.iter().find(|form| object.contains_key(**form)) {
-            // Only in a form of its own does a key begin with `$`: see `to_json`.
+            // Only in a form, and alone, may a key begin with `$`: see `to_json`.
             Some(form) if object.len() > 1 => return Err(JsonError::BadForm(form)),
             Some(&"$bytes") => bytes_form(object.remove("$bytes"))?,
             Some(&"$float") => float_form(object.remove("$float"))?,
@@ -130,7 +131,7 @@ fn tagged_form(value: Option<Value>) -> Result<Variant, JsonError> {
     Ok(Variant::Tagged(Box::new(Tagged { tag, items: items.into_iter().map(from_value).collect::<Result<_, _>>()? })))
 }
 
-/// The first whole number in JSON text that fits neither 64 signed nor 64 unsigned bits: the parser would round it.
+/// Returns the first integer in JSON text that fits neither 64 signed nor 64 unsigned bits: the parser would round it.
 fn too_large_number(text: &str) -> Option<&str> {
     let (mut in_string, mut escaped, mut begin) = (false, false, None);
     // One more step than there are bytes, to end a number at the end of the text.

@@ -1,8 +1,8 @@
-//! What may be a key of a dict.
+//! Keys of a dict.
 //!
 //! # Standard
-//! Python's hashable values: `1`, `1.0` and `True` are one key. Differs: a NaN equals itself as a key, so that it can be
-//! found again.
+//! Python's hashable values: `1`, `1.0` and `True` are one key. Differs: a NaN as a key equals itself, so that it can
+//! be found again.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -17,23 +17,23 @@ use super::variant::Variant;
 #[serde(transparent)]
 pub struct Key(Variant);
 
-/// Data that can be no key: a list, a dict or a reference.
+/// Data that cannot be a key: a list, a dict or a reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0} cannot be a key")]
 pub struct Unhashable(pub(crate) &'static str);
 
 impl Key {
-    /// The key as data.
+    /// Returns the key as data.
     pub fn as_datum(&self) -> &Variant {
         &self.0
     }
 
-    /// The key as data.
+    /// Converts the key to data.
     pub fn into_datum(self) -> Variant {
         self.0
     }
 
-    /// The key's text, if it is text.
+    /// Returns the key's text, if it is text.
     pub fn as_str(&self) -> Option<&str> {
         self.0.as_str()
     }
@@ -75,7 +75,7 @@ fn hash<H: Hasher>(variant: &Variant, state: &mut H) {
         Variant::Str(text) => text.hash(state),
         Variant::Bytes(bytes) => bytes.hash(state),
         Variant::Float(number) if number.fract() == 0.0 && number.abs() < 2_f64.powi(65) => {
-            // Equal to a whole number, so it must have the same hash.
+            // Equal to an integer, so it must have the same hash.
             (*number as i128).hash(state);
         }
         Variant::Float(number) if number.is_nan() => u64::MAX.hash(state),
@@ -88,7 +88,7 @@ fn hash<H: Hasher>(variant: &Variant, state: &mut H) {
     }
 }
 
-/// A number hashes as the number; what is none (null) as nothing.
+/// Hashes a number by its value, and a non-number (null) as nothing.
 trait HashNumber {
     fn hash_number<H: Hasher>(self, state: &mut H);
 }

@@ -1,13 +1,13 @@
 //! A dict that keeps the order of insertion.
 //!
 //! # State
-//! Entries stand in one array in the order of their insertion, a hash table finds their places. A removed entry leaves a
-//! hole; when most of the array is holes it is packed. So each operation takes constant time, spread over many.
-//! `indexmap` keeps the order too, but removes in linear time then: 0.3 ms from the front of 100,000 entries, with the lock
-//! of all objects held.
+//! Entries are in one array in insertion order; a hash table finds their positions. A removed entry leaves a hole; when
+//! most of the array is holes it is compacted. So each operation takes amortised constant time.
+//! `indexmap` keeps the order too, but then removes in linear time: 0.3 ms from the front of 100,000 entries, with the
+//! lock of all objects held.
 //!
 //! # Standard
-//! Python's dict, in meaning and in build ("compact dict", 3.6).
+//! Python's dict, in behaviour and in structure ("compact dict", 3.6).
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -19,7 +19,7 @@ use serde::ser::{Serialize, Serializer};
 use super::key::Key;
 use super::variant::Variant;
 
-/// A dict: keys and data in the order of their insertion.
+/// A dict: keys and values in insertion order.
 #[derive(Clone, Default)]
 pub struct Map {
     slots: Vec<Option<(Key, Variant)>>,
@@ -27,42 +27,42 @@ pub struct Map {
     hasher: RandomState,
 }
 
-/// Fewer holes than this are not worth packing.
+/// Fewer holes than this are not worth compacting.
 const FEW_HOLES: usize = 16;
 
 impl Map {
-    /// An empty dict.
+    /// Creates an empty dict.
     pub fn new() -> Self {
         Map::default()
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
-    /// The data of `key`.
+    /// Returns the value of `key`.
     pub fn get(&self, key: &Key) -> Option<&Variant> {
         self.slots[self.place(key)?].as_ref().map(|(_, variant)| variant)
     }
 
-    /// The data of `key`, to be changed.
+    /// Returns a mutable reference to the value of `key`.
     pub fn get_mut(&mut self, key: &Key) -> Option<&mut Variant> {
         let place = self.place(key)?;
         self.slots[place].as_mut().map(|(_, variant)| variant)
     }
 
-    /// Whether there is an entry of `key`.
+    /// Returns whether there is an entry for `key`.
     pub fn contains(&self, key: &Key) -> bool {
         self.place(key).is_some()
     }
 
-    /// Sets the data of `key` and returns what it was. A new key goes to the end, a known one keeps its place.
+    /// Sets the value of `key` and returns the old one. A new key goes to the end, an existing one keeps its place.
     pub fn insert(&mut self, key: Key, variant: Variant) -> Option<Variant> {
         let (slots, hasher) = (&mut self.slots, &self.hasher);
         let is_it = |place: &usize| slots[*place].as_ref().is_some_and(|(known, _)| *known == key);
@@ -80,7 +80,7 @@ impl Map {
         }
     }
 
-    /// Removes the entry of `key`.
+    /// Removes the entry for `key` and returns its value.
     pub fn remove(&mut self, key: &Key) -> Option<Variant> {
         let slots = &self.slots;
         let is_it = |place: &usize| slots[*place].as_ref().is_some_and(|(known, _)| known == key);
@@ -90,7 +90,7 @@ impl Map {
         Some(variant)
     }
 
-    /// Removes the entry that was inserted last.
+    /// Removes and returns the entry inserted last.
     pub fn pop_last(&mut self) -> Option<(Key, Variant)> {
         // `tidy` leaves no hole at the end.
         let (key, variant) = self.slots.pop()??;
@@ -102,17 +102,17 @@ impl Map {
         Some((key, variant))
     }
 
-    /// Removes everything.
+    /// Removes all entries.
     pub fn clear(&mut self) {
         *self = Map::new();
     }
 
-    /// The entries in order.
+    /// Iterates over the entries in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Key, &Variant)> {
         self.slots.iter().flatten().map(|(key, variant)| (key, variant))
     }
 
-    /// The entries in order, their data to be changed.
+    /// Iterates over the entries in order, with mutable values.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Key, &mut Variant)> {
         self.slots.iter_mut().flatten().map(|(key, variant)| (&*key, variant))
     }
@@ -122,7 +122,7 @@ impl Map {
         self.places.find(self.hasher.hash_one(key), is_it).copied()
     }
 
-    /// Drops holes at the end, and all of them once they are most of the array.
+    /// Removes holes at the end, and all of them once they are most of the array.
     fn tidy(&mut self) {
         while let Some(None) = self.slots.last() {
             self.slots.pop();
@@ -158,7 +158,7 @@ impl IntoIterator for Map {
     }
 }
 
-/// Equal as Python's dicts are: the same entries in any order.
+/// Compares as Python's dicts do: the same entries, in any order.
 impl PartialEq for Map {
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.iter().all(|(key, variant)| other.get(key) == Some(variant))
@@ -199,7 +199,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
-        /// Against an array of pairs, which cannot be wrong.
+        /// Against an array of pairs as a trivial model.
         #[test]
         fn does_what_a_list_of_pairs_does(steps in prop::collection::vec((0..4_u8, 0..20_i64, any::<i64>()), 0..200)) {
             let (mut map, mut model) = (Map::new(), Vec::<(i64, i64)>::new());

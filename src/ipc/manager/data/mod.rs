@@ -3,12 +3,12 @@
 //! | file | what it is |
 //! |---|---|
 //! | `variant` | [`Variant`], one piece of data of any shape |
-//! | `int` | [`Int`], a whole number of 64 bits, signed or not |
-//! | `key` | [`Key`], what may be a key of a dict |
+//! | `int` | [`Int`], a 64-bit integer, signed or unsigned |
+//! | `key` | [`Key`], a key of a dict |
 //! | `map` | [`Map`], a dict that keeps the order of insertion |
 //! | `order` | sorting and adding by Python's rules |
-//! | `reference` | [`ObjectRef`], one object named inside another; [`Kind`], the types of objects |
-//! | `decode` | reading data from a peer, with a limit on its depth |
+//! | `reference` | [`ObjectRef`], a reference to another object; [`Kind`], the types of objects |
+//! | `decode` | decoding data from a peer, with a limit on its depth |
 //! | `json` | to and from JSON |
 
 mod decode;
@@ -31,5 +31,5 @@ pub(crate) use reference::Keeper;
 pub use reference::{Kind, ObjectId, ObjectRef};
 pub use variant::{Tagged, Variant};
 
-/// How deep lists and dicts may be nested inside one stored piece of data.
+/// How deeply lists and dicts may be nested inside one stored piece of data.
 pub const DEPTH_LIMIT: usize = 100;

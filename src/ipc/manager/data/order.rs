@@ -1,15 +1,15 @@
-//! Sorting and adding by Python's rules: numbers of every type together, everything else only with its own.
+//! Sorting and adding by Python's rules: numbers of all types together, everything else only with its own type.
 
 use std::cmp::Ordering;
 
 use super::int::Beyond64Bits;
 use super::variant::Variant;
 
-/// Two pieces of data have no order.
+/// Two pieces of data cannot be ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NotComparable(pub(crate) &'static str, pub(crate) &'static str);
 
-/// Which comes first.
+/// Compares two pieces of data.
 pub(crate) fn compare(a: &Variant, b: &Variant) -> Result<Ordering, NotComparable> {
     match (a, b) {
         (Variant::Str(a), Variant::Str(b)) => Ok(a.cmp(b)),
@@ -27,7 +27,7 @@ pub(crate) fn compare(a: &Variant, b: &Variant) -> Result<Ordering, NotComparabl
     }
 }
 
-/// The order of two numbers; NaN has none with anything, and neither has what is no number.
+/// Orders two numbers; `None` for NaN and for anything that is not a number.
 fn number_order(a: &Variant, b: &Variant) -> Option<Ordering> {
     match (a.as_int::<i128>(), b.as_int::<i128>(), a, b) {
         (Some(a), Some(b), _, _) => Some(a.cmp(&b)),
@@ -47,12 +47,12 @@ fn int_to_float(int: i128, float: f64) -> Option<Ordering> {
     if float.is_nan() {
         return None;
     }
-    // Saturates at the ends of i128, which are beyond every Int; the fraction decides between equal whole parts.
+    // Saturates at the ends of i128, which are beyond every Int; the fraction decides between equal integer parts.
     let whole = float.trunc() as i128;
     Some(int.cmp(&whole).then_with(|| 0.0_f64.total_cmp(&(float.fract() + 0.0))))
 }
 
-/// The sum of two numbers: whole if both are. `None` if either is no number.
+/// Returns the sum of two numbers: an integer if both are. `None` if either is not a number.
 pub(crate) fn add(a: &Variant, b: &Variant) -> Option<Result<Variant, Beyond64Bits>> {
     match (a.as_int::<i128>(), b.as_int::<i128>()) {
         (Some(a), Some(b)) => Some(Variant::try_from(a + b)),

@@ -1,4 +1,4 @@
-//! One object named inside another, or inside a message.
+//! A reference to an object, inside another or inside a message.
 
 use std::any::Any;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The number of an object in its manager. Never used again when the object is gone.
+/// The id of an object in its manager. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectId(pub(crate) u64);
 
@@ -75,7 +75,7 @@ impl Kind {
         }
     }
 
-    /// The type of this name, in any mixture of capitals.
+    /// Returns the type of this name, case-insensitively.
     pub fn by_name(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))
     }
@@ -87,10 +87,10 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What keeps a referenced object alive as long as the reference exists: each side of the wire has its own.
+/// Keeps a referenced object alive as long as the reference exists; client and server each have their own.
 pub(crate) type Keeper = Arc<dyn Any + Send + Sync>;
 
-/// A reference to an object, as it stands inside data: a dict in a dict stays a reference.
+/// A reference to an object inside data: a dict in a dict stays a reference.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct ObjectRef {
     id: ObjectId,
@@ -104,12 +104,12 @@ impl ObjectRef {
         ObjectRef { id, kind, keeper }
     }
 
-    /// The object's number.
+    /// Returns the object's id.
     pub fn id(&self) -> ObjectId {
         self.id
     }
 
-    /// The object's type.
+    /// Returns the object's type.
     pub fn kind(&self) -> Kind {
         self.kind
     }

@@ -13,20 +13,21 @@ use super::map::Map;
 use super::order::number_eq;
 use super::reference::ObjectRef;
 
-/// One piece of data: what objects hold, what calls are given and what they return. Always a copy, except for references.
+/// One piece of data: the content of objects, and the arguments and results of calls. Always a copy, except for
+/// references.
 #[derive(Clone, Serialize)]
 pub enum Variant {
     /// Nothing: Python's `None`.
     Null,
-    /// Yes or no.
+    /// A Boolean.
     Bool(bool),
-    /// A whole number that fits 64 bits.
+    /// An integer that fits 64 bits.
     Int(Int),
     /// A floating-point number.
     Float(f64),
-    /// Text.
+    /// A string.
     Str(String),
-    /// Bytes of any value.
+    /// Bytes.
     Bytes(Vec<u8>),
     /// A plain list: a copy, unlike a reference to a list object.
     List(Vec<Variant>),
@@ -38,24 +39,24 @@ pub enum Variant {
     Tagged(Box<Tagged>),
 }
 
-/// Data of a shape that JSON does not have, such as a tuple or a set: kept and given back, never looked into.
+/// Data of a shape that JSON lacks, such as a tuple or a set: stored and returned, but never interpreted.
 ///
-/// The way in which a protocol with more shapes than these keeps them; references inside are counted like all others.
+/// A protocol with more shapes than these stores them this way; references inside are counted like all others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tagged {
-    /// What the shape is called.
+    /// The name of the shape.
     pub tag: String,
-    /// What it is made of.
+    /// Its components.
     pub items: Vec<Variant>,
 }
 
 impl Variant {
-    /// Bytes.
+    /// Creates bytes.
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Variant::Bytes(bytes.into())
     }
 
-    /// The text, if it is text.
+    /// Returns the text, if it is text.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Variant::Str(text) => Some(text),
@@ -63,7 +64,7 @@ impl Variant {
         }
     }
 
-    /// The whole number, if it is one (or a bool) and fits `N`.
+    /// Returns the integer, if it is one (or a bool) and fits `N`.
     pub fn as_int<N: TryFrom<i128>>(&self) -> Option<N> {
         match *self {
             Variant::Int(number) => N::try_from(number.get()).ok(),
@@ -72,7 +73,7 @@ impl Variant {
         }
     }
 
-    /// The number, whole or not.
+    /// Returns the number, integer or not.
     pub fn as_f64(&self) -> Option<f64> {
         match *self {
             Variant::Float(number) => Some(number),
@@ -80,7 +81,7 @@ impl Variant {
         }
     }
 
-    /// The bool, if it is one.
+    /// Returns the bool, if it is one.
     pub fn as_bool(&self) -> Option<bool> {
         match *self {
             Variant::Bool(yes) => Some(yes),
@@ -88,7 +89,7 @@ impl Variant {
         }
     }
 
-    /// The bytes, if it is bytes.
+    /// Returns the bytes, if it is bytes.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
             Variant::Bytes(bytes) => Some(bytes),
@@ -96,7 +97,7 @@ impl Variant {
         }
     }
 
-    /// The items, if it is a list.
+    /// Returns the items, if it is a list.
     pub fn as_list(&self) -> Option<&[Variant]> {
         match self {
             Variant::List(items) => Some(items),
@@ -104,7 +105,7 @@ impl Variant {
         }
     }
 
-    /// The entries, if it is a dict.
+    /// Returns the entries, if it is a dict.
     pub fn as_dict(&self) -> Option<&Map> {
         match self {
             Variant::Dict(map) => Some(map),
@@ -112,7 +113,7 @@ impl Variant {
         }
     }
 
-    /// The reference, if it is one.
+    /// Returns the reference, if it is one.
     pub fn as_object(&self) -> Option<&ObjectRef> {
         match self {
             Variant::Object(reference) => Some(reference),
@@ -120,12 +121,12 @@ impl Variant {
         }
     }
 
-    /// Whether it is nothing.
+    /// Returns whether it is null.
     pub fn is_null(&self) -> bool {
         matches!(self, Variant::Null)
     }
 
-    /// What it is, for error messages.
+    /// Returns the name of its shape, for error messages.
     pub(crate) fn shape(&self) -> &'static str {
         match self {
             Variant::Null => "null",
@@ -141,7 +142,7 @@ impl Variant {
         }
     }
 
-    /// Whether nothing inside is nested deeper than `limit`. Looks no deeper than that itself.
+    /// Whether nothing inside is nested deeper than `limit`. Recurses no deeper than that.
     pub(crate) fn is_within_depth(&self, limit: usize) -> bool {
         let within = |item: &Variant| limit > 0 && item.is_within_depth(limit - 1);
         match self {
@@ -152,7 +153,7 @@ impl Variant {
         }
     }
 
-    /// Shows every reference inside to `visit`, until it fails.
+    /// Visits every reference inside, until `visit` fails.
     pub(crate) fn each_reference<E>(
         &mut self,
         visit: &mut impl FnMut(&mut ObjectRef) -> Result<(), E>,
@@ -197,7 +198,7 @@ impl TryFrom<i128> for Variant {
     }
 }
 
-/// Every type that is a shape of its own.
+/// Types that each have their own shape.
 macro_rules! is_shape {
     ($($from:ty, $value:ident => $variant:expr;)*) => {$(
         impl From<$from> for Variant {
@@ -225,7 +226,7 @@ impl FromIterator<Variant> for Variant {
     }
 }
 
-/// As JSON, with a form of its own for what JSON does not have.
+/// Formats as JSON, with the forms of [`to_json`](Variant::to_json) for shapes that JSON lacks.
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.to_json().fmt(f)

@@ -15,42 +15,42 @@ proxy! {
 }
 
 impl Value {
-    /// What it is.
+    /// Returns the value.
     pub fn get(&self) -> Result<Variant> {
         self.object.get(Method::Get, vec![])
     }
 
-    /// Replaces it.
+    /// Replaces the value.
     pub fn set(&self, variant: impl Into<Variant>) -> Result<()> {
         self.object.tell(Method::Set, vec![variant.into()])
     }
 
-    /// Adds to it, as one step, and returns the sum. Python's `value.value += n` loses what others add meanwhile.
+    /// Atomically adds to the value and returns the sum. Python's `value.value += n` loses concurrent additions.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if it is no number, or the sum is beyond 64 bits.
+    /// [`Error::Managed`](crate::Error::Managed) if the value is not a number, or the sum is beyond 64 bits.
     pub fn add(&self, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.get(Method::Add, vec![amount.into()])
     }
 
-    /// Replaces it by `new` if it is `expected`, as one step.
+    /// Atomically replaces the value by `new` if it equals `expected`.
     pub fn compare_and_swap(&self, expected: impl Into<Variant>, new: impl Into<Variant>) -> Result<Swap> {
         self.at(std::iter::empty::<Key>()).compare_and_swap(Some(expected.into()), Some(new.into()))
     }
 
-    /// The note of its type.
+    /// Returns the note of its type.
     pub fn typecode(&self) -> Result<String> {
         Ok(self.object.get(Method::Typecode, vec![])?.as_str().unwrap_or_default().to_owned())
     }
 
-    /// A place inside, by the keys and indices that lead to it.
+    /// Returns a place inside, by the keys and indices that lead to it.
     pub fn at(&self, path: impl IntoIterator<Item = impl Into<Key>>) -> Place<'_> {
         Place::new(&self.object, path)
     }
 }
 
 proxy! {
-    /// An array in a manager: as many elements as at the start, all of one type.
+    /// An array in a manager: fixed length, all elements of one type.
     ///
     /// # Standard
     /// Python's `SyncManager.Array(typecode, sequence)`: type and range are checked. Differs: its length never changes.
@@ -58,35 +58,35 @@ proxy! {
 }
 
 impl Array {
-    /// The element at an index; `None` beyond the ends.
+    /// Returns the element at `index`, or `None` if the index is out of range.
     pub fn get(&self, index: i64) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::GetItem, vec![index.into()]))
     }
 
-    /// Replaces the element at an index.
+    /// Replaces the element at `index`.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if the index is beyond the ends, or the datum does not fit the type.
+    /// [`Error::Managed`](crate::Error::Managed) if the index is out of range, or the data does not fit the type.
     pub fn set(&self, index: i64, variant: impl Into<Variant>) -> Result<()> {
         self.object.tell(Method::SetItem, vec![index.into(), variant.into()])
     }
 
-    /// How many elements there are.
+    /// Returns the number of elements.
     pub fn len(&self) -> Result<usize> {
         self.object.get_number(Method::Len)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no elements.
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
     }
 
-    /// All elements at one moment, in one round trip.
+    /// Returns a consistent copy of all elements, in one round trip.
     pub fn copy(&self) -> Result<Vec<Variant>> {
         self.object.get_list(Method::Copy, vec![])
     }
 
-    /// The elements of a slice: Python's `array[begin:end:step]`, each part optional.
+    /// Returns the elements of a slice: Python's `array[begin:end:step]`, each part optional.
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if the step is 0.
@@ -94,10 +94,10 @@ impl Array {
         self.object.get_list(Method::GetSlice, slice([begin, end, step]))
     }
 
-    /// Replaces the elements of a slice by as many others, as one step.
+    /// Atomically replaces the elements of a slice by the same number of others.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if there are not as many.
+    /// [`Error::Managed`](crate::Error::Managed) if the numbers differ.
     pub fn set_slice<D: Into<Variant>>(
         &self,
         [begin, end, step]: [Option<i64>; 3],
@@ -108,17 +108,17 @@ impl Array {
         self.object.tell(Method::SetSlice, args)
     }
 
-    /// Adds to the element at an index, as one step, and returns the sum.
+    /// Atomically adds to the element at `index` and returns the sum.
     pub fn add(&self, index: i64, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.get(Method::Add, vec![index.into(), amount.into()])
     }
 
-    /// Replaces the element at an index by `new` if it is `expected`, as one step.
+    /// Atomically replaces the element at `index` by `new` if it equals `expected`.
     pub fn compare_and_swap(&self, index: i64, expected: impl Into<Variant>, new: impl Into<Variant>) -> Result<Swap> {
         Place::new(&self.object, [index]).compare_and_swap(Some(expected.into()), Some(new.into()))
     }
 
-    /// The type of its elements, by Python's letters.
+    /// Returns the type of its elements, as Python's letter.
     pub fn typecode(&self) -> Result<String> {
         Ok(self.object.get(Method::Typecode, vec![])?.as_str().unwrap_or_default().to_owned())
     }

@@ -10,21 +10,22 @@ proxy! {
     /// An event in a manager: a flag to wait for.
     ///
     /// # Death
-    /// A waiter that dies leaves no trace. Nobody knows who was to set the event: if that one died, the others wait until
-    /// another does, or their time has passed.
+    /// A waiter that dies leaves no trace. The manager cannot know which process was to set the event: if that one
+    /// died, the others wait until another sets it, or until their timeout.
     ///
     /// # Standard
-    /// Python's `SyncManager.Event()`. Differs: who waits when it is set is woken, also if it is cleared at once.
+    /// Python's `SyncManager.Event()`. Differs: setting it wakes all present waiters, even if it is cleared
+    /// immediately.
     Event
 }
 
 impl Event {
-    /// Whether it is set.
+    /// Returns whether it is set.
     pub fn is_set(&self) -> Result<bool> {
         self.object.get_bool(Method::IsSet, vec![])
     }
 
-    /// Sets it, and wakes all who wait.
+    /// Sets it, and wakes all waiters.
     pub fn set(&self) -> Result<()> {
         self.object.tell(Method::Set, vec![])
     }
@@ -34,12 +35,12 @@ impl Event {
         self.object.tell(Method::Clear, vec![])
     }
 
-    /// Waits until it is set.
+    /// Blocks until it is set.
     pub fn wait(&self) -> Result<()> {
         self.object.call_patiently(Method::Wait, vec![], None, 0).map(drop)
     }
 
-    /// Waits until it is set, at most `timeout`. `false` if that passed first.
+    /// Blocks until it is set, at most `timeout`. Returns `false` on timeout.
     pub fn wait_timeout(&self, timeout: Duration) -> Result<bool> {
         let reply = self.object.call_patiently(Method::Wait, vec![], Some(timeout), 0)?;
         Ok(super::into_datum(reply)?.as_bool().unwrap_or_default())
@@ -47,39 +48,40 @@ impl Event {
 }
 
 proxy! {
-    /// A barrier in a manager: each waits until all parties do.
+    /// A barrier in a manager: blocks each party until all of them wait.
     ///
     /// # Death
-    /// A process that dies while it has a proxy of the barrier breaks it at once, also before it has ever waited, or before
-    /// it could take over the proxy that it was given (within 100 ms): the others do not wait for it, until
-    /// [`reset`](Self::reset). So does one that panics, or ends its connection without dropping its proxies. Who drops them
-    /// leaves in order, and breaks nothing; but nobody counts on it any less.
+    /// A process that dies while it has a proxy of the barrier breaks it at once, even before it has ever waited, or
+    /// before it could import the proxy that was sent to it (within 100 ms): the others do not wait for it, until
+    /// [`reset`](Self::reset). So does a process that panics, or ends its connection without dropping its proxies.
+    /// Dropping them is an orderly departure and breaks nothing, but does not lower the number of parties.
     ///
     /// # Standard
-    /// Python's `SyncManager.Barrier(parties)`. Differs: the action runs in the party that comes last, see
+    /// Python's `SyncManager.Barrier(parties)`. Differs: the action runs in the last party to arrive, see
     /// [`wait_with`](Self::wait_with).
     Barrier
 }
 
 impl Barrier {
-    /// Waits until all parties wait. Each gets another number, below the number of parties.
+    /// Blocks until all parties wait. Returns a different number below the number of parties to each.
     ///
     /// # Errors
-    /// [`Error::Managed`] with [`Failure::BrokenBarrier`] if the barrier is or gets broken.
+    /// [`Error::Managed`] with [`Failure::BrokenBarrier`] if the barrier is or becomes broken.
     pub fn wait(&self) -> Result<u32> {
         self.wait_at_most(None, || Ok(()))
     }
 
-    /// As [`wait`](Self::wait), at most `timeout`: after that the barrier is broken for all.
+    /// As [`wait`](Self::wait), at most `timeout`: a timeout breaks the barrier for all.
     pub fn wait_timeout(&self, timeout: Duration) -> Result<u32> {
         self.wait_at_most(Some(timeout), || Ok(()))
     }
 
-    /// As [`wait`](Self::wait), and the party that comes last runs `action` before anybody is released. For a barrier that
-    /// was made with an action; all parties should bring the same.
+    /// As [`wait`](Self::wait), and the last party to arrive runs `action` before any party is released. For a barrier
+    /// created with an action; all parties should pass the same one.
     ///
     /// # Errors
-    /// As [`wait`](Self::wait). The action's own error goes to the party that ran it, and breaks the barrier for the others.
+    /// As [`wait`](Self::wait). An error of the action goes to the party that ran it, and breaks the barrier for the
+    /// others.
     pub fn wait_with(&self, action: impl FnOnce() -> Result<()>) -> Result<u32> {
         self.wait_at_most(None, action)
     }
@@ -92,38 +94,38 @@ impl Barrier {
                 self.object.tell(Method::Finish, vec![done.is_ok().into()])?;
                 done.map(|()| index)
             }
-            // Its time has passed, and the barrier is broken for all.
+            // The timeout has broken the barrier for all.
             Reply::NotInTime => Err(self.object.refused(Method::Wait, Failure::BrokenBarrier)),
             _ => Err(Error::manager_gone()),
         }
     }
 
-    /// Breaks the barrier, until it is [`reset`](Self::reset).
+    /// Breaks the barrier until it is [`reset`](Self::reset).
     pub fn abort(&self) -> Result<()> {
         self.object.tell(Method::Abort, vec![])
     }
 
-    /// Makes the barrier whole again. Who waits now gets an error.
+    /// Repairs the barrier. Parties waiting now get an error.
     pub fn reset(&self) -> Result<()> {
         self.object.tell(Method::Reset, vec![])
     }
 
-    /// How many have to come.
+    /// Returns the number of parties.
     pub fn parties(&self) -> Result<usize> {
         self.object.get_number(Method::Parties)
     }
 
-    /// How many wait now.
+    /// Returns how many parties wait now.
     pub fn n_waiting(&self) -> Result<usize> {
         self.object.get_number(Method::NWaiting)
     }
 
-    /// Whether it is broken.
+    /// Returns whether it is broken.
     pub fn is_broken(&self) -> Result<bool> {
         self.object.get_bool(Method::Broken, vec![])
     }
 
-    /// Whether an error of [`wait`](Self::wait) says that the barrier is broken.
+    /// Returns whether an error of [`wait`](Self::wait) means that the barrier is broken.
     pub fn is_broken_error(error: &Error) -> bool {
         matches!(error, Error::Managed { source, .. } if **source == Failure::BrokenBarrier)
     }

@@ -8,25 +8,25 @@ use crate::ipc::error::{Error, Result};
 use crate::ipc::manager::store::{Method, Reply};
 
 proxy! {
-    /// A condition in a manager: a lock, and waiting until somebody says that something has changed.
+    /// A condition variable in a manager, with its lock.
     ///
     /// # Death
-    /// A waiter that dies takes no notification along: the next who waited gets it. If somebody dies with the lock in hand,
-    /// one waiter is woken as if it had been notified, and its guard says [`abandoned`](ConditionGuard::abandoned).
+    /// A waiter that dies consumes no notification: the next waiter gets it. If a process dies holding the lock, one
+    /// waiter is woken as if it had been notified, and its guard reports [`abandoned`](ConditionGuard::abandoned).
     ///
     /// # Standard
-    /// Python's `SyncManager.Condition(lock)`. Differs: waiting and notifying are methods of the held lock, so they cannot be
-    /// called without it.
+    /// Python's `SyncManager.Condition(lock)`. Differs: waiting and notifying are methods of the held lock, so they
+    /// cannot be called without it.
     Condition
 }
 
 impl Condition {
-    /// Acquires the lock, waiting as long as it takes.
+    /// Acquires the lock, blocking until it is available.
     pub fn acquire(&self) -> Result<ConditionGuard<'_>> {
         Ok(ConditionGuard { lock: Guard::acquire_in_the_end(&self.object)? })
     }
 
-    /// Acquires the lock, waiting at most `timeout`. `None` if it passed.
+    /// Acquires the lock, blocking at most `timeout`. Returns `None` on timeout.
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<ConditionGuard<'_>>> {
         Ok(Guard::acquire(&self.object, Some(timeout))?.map(|lock| ConditionGuard { lock }))
     }
@@ -40,21 +40,21 @@ pub struct ConditionGuard<'a> {
 }
 
 impl ConditionGuard<'_> {
-    /// Releases the lock, waits for a notification, and acquires the lock again.
+    /// Releases the lock, blocks until notified, and acquires the lock again.
     pub fn wait(&mut self) -> Result<()> {
         self.wait_at_most(None).map(drop)
     }
 
-    /// As [`wait`](Self::wait), at most `timeout`. `false` if it passed first; the lock is held again in any case, however
-    /// long that takes.
+    /// As [`wait`](Self::wait), at most `timeout`. Returns `false` on timeout. Either way the lock is held again on
+    /// return, however long that takes.
     pub fn wait_timeout(&mut self, timeout: Duration) -> Result<bool> {
         self.wait_at_most(Some(timeout))
     }
 
-    /// Waits until `is_so` holds, which is asked with the lock held: at first, and after every notification.
+    /// Blocks until `is_so` returns `true`. It runs with the lock held, at first and after every notification.
     ///
     /// # Errors
-    /// As [`wait`](Self::wait), and what `is_so` returns.
+    /// As [`wait`](Self::wait), and any error of `is_so`.
     pub fn wait_for(&mut self, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
         while !is_so()? {
             self.wait()?;
@@ -62,7 +62,7 @@ impl ConditionGuard<'_> {
         Ok(())
     }
 
-    /// As [`wait_for`](Self::wait_for), at most `timeout`. The last answer of `is_so`.
+    /// As [`wait_for`](Self::wait_for), at most `timeout`. Returns the last result of `is_so`.
     pub fn wait_for_timeout(&mut self, timeout: Duration, mut is_so: impl FnMut() -> Result<bool>) -> Result<bool> {
         let begin = Instant::now();
         loop {
@@ -77,24 +77,24 @@ impl ConditionGuard<'_> {
         }
     }
 
-    /// Wakes at most `count` of those who wait now. They go on when they have the lock.
+    /// Wakes at most `count` of the present waiters. Each returns once it has the lock.
     pub fn notify(&self, count: u32) -> Result<()> {
         let object = self.lock.object();
         object.call_patiently(Method::Notify, vec![count.into()], AT_ONCE, this_thread()).map(drop)
     }
 
-    /// Wakes all who wait now.
+    /// Wakes all present waiters.
     pub fn notify_all(&self) -> Result<()> {
         self.lock.object().call_patiently(Method::NotifyAll, vec![], AT_ONCE, this_thread()).map(drop)
     }
 
-    /// Whether the holder before this one died with the lock, as of the last time that it was acquired.
+    /// Returns whether the previous holder died with the lock, as of the last time it was acquired.
     pub fn abandoned(&self) -> bool {
         self.lock.abandoned()
     }
 
     fn wait_at_most(&mut self, timeout: Option<Duration>) -> Result<bool> {
-        // Acquiring the lock again may take long after the time has passed: the answer has no time limit here.
+        // Acquiring the lock again may take long after the timeout: the answer has no time limit here.
         let object = self.lock.object();
         let pending = object.start_without_limit(Method::Wait, vec![], timeout, this_thread())?;
         match object.answer(Method::Wait, pending)? {

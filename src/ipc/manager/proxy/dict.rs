@@ -9,13 +9,13 @@ proxy! {
     /// A dict in a manager.
     ///
     /// # Standard
-    /// Python's `SyncManager.dict()`. Every argument and answer is a copy, except references to objects; to change what is
-    /// inside, see [`at`](Self::at).
+    /// Python's `SyncManager.dict()`. Every argument and result is a copy, except references to objects; to change
+    /// nested data, see [`at`](Self::at).
     Dict
 }
 
 impl Dict {
-    /// Sets the data of `key`.
+    /// Sets the value of `key`.
     pub fn insert(&self, key: impl Into<Key>, variant: impl Into<Variant>) -> Result<()> {
         self.object.tell(Method::SetItem, vec![key.into().into(), variant.into()])
     }
@@ -28,7 +28,7 @@ impl Dict {
         self.object.later(Method::SetItem, vec![key.into().into(), variant.into()], nothing)
     }
 
-    /// The data of `key`.
+    /// Returns the value of `key`.
     pub fn get(&self, key: impl Into<Key>) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::GetItem, vec![key.into().into()]))
     }
@@ -41,17 +41,17 @@ impl Dict {
         self.object.later(Method::GetItem, vec![key.into().into()], if_there)
     }
 
-    /// Whether there is an entry of `key`.
+    /// Returns whether there is an entry for `key`.
     pub fn contains(&self, key: impl Into<Key>) -> Result<bool> {
         self.object.get_bool(Method::Contains, vec![key.into().into()])
     }
 
-    /// Removes the entry of `key` and returns its data.
+    /// Removes the entry for `key` and returns its value.
     pub fn remove(&self, key: impl Into<Key>) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::Pop, vec![key.into().into()]))
     }
 
-    /// Removes the entry that was inserted last.
+    /// Removes and returns the entry inserted last.
     ///
     /// # Standard
     /// Python's `dict.popitem`.
@@ -59,7 +59,7 @@ impl Dict {
         if_there(self.object.call(Method::PopItem, vec![]))?.map(entry).transpose()
     }
 
-    /// The data of `key`, which is set to `default` first if there is none.
+    /// Returns the value of `key`, which is set to `default` first if there is none.
     ///
     /// # Standard
     /// Python's `dict.setdefault`.
@@ -67,56 +67,57 @@ impl Dict {
         self.object.get(Method::SetDefault, vec![key.into().into(), default.into()])
     }
 
-    /// Sets many entries, as one step.
+    /// Atomically sets many entries.
     pub fn update<K: Into<Key>, D: Into<Variant>>(&self, entries: impl IntoIterator<Item = (K, D)>) -> Result<()> {
         self.object.tell(Method::Update, vec![map(entries)])
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub fn len(&self) -> Result<usize> {
         self.object.get_number(Method::Len)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no entries.
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
     }
 
-    /// Removes everything.
+    /// Removes all entries.
     pub fn clear(&self) -> Result<()> {
         self.object.tell(Method::Clear, vec![])
     }
 
-    /// A copy of everything at one moment, in one round trip.
+    /// Returns a consistent copy of all entries, in one round trip.
     pub fn copy(&self) -> Result<Map> {
         self.object.get(Method::Copy, vec![]).and_then(into_map)
     }
 
-    /// The keys at one moment, in the order of insertion, in one round trip.
+    /// Returns a consistent copy of the keys in order of insertion, in one round trip.
     pub fn keys(&self) -> Result<Vec<Key>> {
         let keys = self.object.get_list(Method::Keys, vec![])?;
         keys.into_iter().map(|key| Key::try_from(key).map_err(|_| Error::manager_gone())).collect()
     }
 
-    /// The data of all keys at one moment, in one round trip.
+    /// Returns a consistent copy of the values, in one round trip.
     pub fn values(&self) -> Result<Vec<Variant>> {
         self.object.get_list(Method::Values, vec![])
     }
 
-    /// The entries at one moment, in one round trip.
+    /// Returns a consistent copy of the entries, in one round trip.
     pub fn items(&self) -> Result<Vec<(Key, Variant)>> {
         self.object.get_list(Method::Items, vec![])?.into_iter().map(entry).collect()
     }
 
-    /// Adds to the number of `key`, as one step, and returns the sum.
+    /// Atomically adds to the number at `key` and returns the sum.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if there is no such key or no number, or the sum is beyond 64 bits.
+    /// [`Error::Managed`](crate::Error::Managed) if there is no such key, its value is not a number, or the sum is
+    /// beyond 64 bits.
     pub fn add(&self, key: impl Into<Key>, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.get(Method::Add, vec![key.into().into(), amount.into()])
     }
 
-    /// Sets the data of `key` to `new` if it is `expected`, as one step; `None` is no entry.
+    /// Atomically sets the value of `key` to `new` if it equals `expected`; `None` means no entry.
     pub fn compare_and_swap(
         &self,
         key: impl Into<Key>,
@@ -126,7 +127,7 @@ impl Dict {
         self.at([key.into()]).compare_and_swap(expected, new)
     }
 
-    /// A place inside, by the keys and indices that lead to it.
+    /// Returns a place inside, by the keys and indices that lead to it.
     pub fn at(&self, path: impl IntoIterator<Item = impl Into<Key>>) -> Place<'_> {
         Place::new(&self.object, path)
     }
@@ -163,36 +164,36 @@ impl Namespace {
         self.object.tell(Method::SetItem, vec![name.into(), variant.into()])
     }
 
-    /// An attribute; `None` if there is none of that name.
+    /// Returns an attribute, or `None` if there is none of that name.
     pub fn get(&self, name: &str) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::GetItem, vec![name.into()]))
     }
 
-    /// Removes an attribute. `false` if there was none of that name.
+    /// Removes an attribute. Returns `false` if there was none of that name.
     pub fn delete(&self, name: &str) -> Result<bool> {
         Ok(if_there(self.object.call(Method::DelItem, vec![name.into()]))?.is_some())
     }
 
-    /// Sets many attributes, as one step.
+    /// Atomically sets many attributes.
     pub fn update<'a, D: Into<Variant>>(&self, attributes: impl IntoIterator<Item = (&'a str, D)>) -> Result<()> {
         self.object.tell(Method::Update, vec![map(attributes)])
     }
 
-    /// All attributes at one moment, in one round trip.
+    /// Returns a consistent copy of all attributes, in one round trip.
     pub fn copy(&self) -> Result<Map> {
         self.object.get(Method::Copy, vec![]).and_then(into_map)
     }
 
-    /// Adds to the number of an attribute, as one step, and returns the sum.
+    /// Atomically adds to the number in an attribute and returns the sum.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if there is no such attribute or no number, or the sum is beyond 64
-    /// bits.
+    /// [`Error::Managed`](crate::Error::Managed) if there is no such attribute, its value is not a number, or the sum
+    /// is beyond 64 bits.
     pub fn add(&self, name: &str, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.get(Method::Add, vec![name.into(), amount.into()])
     }
 
-    /// A place inside, by the name and the keys and indices that lead to it.
+    /// Returns a place inside, by the name and the keys and indices that lead to it.
     pub fn at(&self, path: impl IntoIterator<Item = impl Into<Key>>) -> Place<'_> {
         Place::new(&self.object, path)
     }

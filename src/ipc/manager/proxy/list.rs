@@ -9,8 +9,8 @@ proxy! {
     /// A list in a manager.
     ///
     /// # Standard
-    /// Python's `SyncManager.list()`: negative indices count from the end. Every argument and answer is a copy, except
-    /// references to objects; to change what is inside, see [`at`](Self::at).
+    /// Python's `SyncManager.list()`: negative indices count from the end. Every argument and result is a copy, except
+    /// references to objects; to change nested data, see [`at`](Self::at).
     List
 }
 
@@ -28,40 +28,40 @@ impl List {
         self.object.later(Method::Append, vec![item.into()], nothing)
     }
 
-    /// Appends many items, as one step.
+    /// Atomically appends many items.
     pub fn extend<D: Into<Variant>>(&self, items: impl IntoIterator<Item = D>) -> Result<()> {
         self.object.tell(Method::Extend, vec![items.into_iter().map(Into::into).collect()])
     }
 
-    /// The item at an index; `None` beyond the ends.
+    /// Returns the item at `index`, or `None` if the index is out of range.
     pub fn get(&self, index: i64) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::GetItem, vec![index.into()]))
     }
 
-    /// Replaces the item at an index.
+    /// Replaces the item at `index`.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if the index is beyond the ends.
+    /// [`Error::Managed`](crate::Error::Managed) if the index is out of range.
     pub fn set(&self, index: i64, item: impl Into<Variant>) -> Result<()> {
         self.object.tell(Method::SetItem, vec![index.into(), item.into()])
     }
 
-    /// Puts an item before the one at an index; beyond the ends is at the end.
+    /// Inserts an item before the one at `index`; an index beyond either end means that end.
     pub fn insert(&self, index: i64, item: impl Into<Variant>) -> Result<()> {
         self.object.tell(Method::Insert, vec![index.into(), item.into()])
     }
 
-    /// Removes the last item.
+    /// Removes and returns the last item.
     pub fn pop(&self) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::Pop, vec![]))
     }
 
-    /// Removes the item at an index; `None` beyond the ends.
+    /// Removes and returns the item at `index`, or `None` if the index is out of range.
     pub fn pop_at(&self, index: i64) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::Pop, vec![index.into()]))
     }
 
-    /// Removes the first item that equals `item`. `false` if there is none.
+    /// Removes the first item equal to `item`. Returns `false` if there is none.
     ///
     /// # Standard
     /// Python's `list.remove`, which takes a value, unlike `Vec::remove`.
@@ -69,38 +69,38 @@ impl List {
         Ok(if_there(self.object.call(Method::Remove, vec![item.into()]))?.is_some())
     }
 
-    /// The index of the first item that equals `item`.
+    /// Returns the index of the first item equal to `item`.
     pub fn index(&self, item: impl Into<Variant>) -> Result<Option<usize>> {
         let index = if_there(self.object.call(Method::Index, vec![item.into()]))?;
         Ok(index.and_then(|index| index.as_int()))
     }
 
-    /// How many items equal `item`.
+    /// Returns how many items equal `item`.
     pub fn count(&self, item: impl Into<Variant>) -> Result<usize> {
         Ok(self.object.get(Method::Count, vec![item.into()])?.as_int().unwrap_or_default())
     }
 
-    /// Whether an item equals `item`.
+    /// Returns whether an item equals `item`.
     pub fn contains(&self, item: impl Into<Variant>) -> Result<bool> {
         self.object.get_bool(Method::Contains, vec![item.into()])
     }
 
-    /// How many items there are.
+    /// Returns the number of items.
     pub fn len(&self) -> Result<usize> {
         self.object.get_number(Method::Len)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no items.
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
     }
 
-    /// A copy of everything at one moment, in one round trip: the way to iterate.
+    /// Returns a consistent copy of all items, in one round trip: the way to iterate.
     pub fn copy(&self) -> Result<Vec<Variant>> {
         self.object.get_list(Method::Copy, vec![])
     }
 
-    /// The items of a slice: Python's `list[begin:end:step]`, each part optional.
+    /// Returns the items of a slice: Python's `list[begin:end:step]`, each part optional.
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if the step is 0.
@@ -108,7 +108,7 @@ impl List {
         self.object.get_list(Method::GetSlice, slice([begin, end, step]))
     }
 
-    /// Replaces the items from `begin` to `end` by others, however many.
+    /// Replaces the items from `begin` to `end` by any number of others.
     pub fn splice<D: Into<Variant>>(
         &self,
         begin: Option<i64>,
@@ -120,30 +120,30 @@ impl List {
         self.object.tell(Method::SetSlice, args)
     }
 
-    /// Turns the order around.
+    /// Reverses the order of the items.
     pub fn reverse(&self) -> Result<()> {
         self.object.tell(Method::Reverse, vec![])
     }
 
-    /// Sorts, keeping the order of equal items.
+    /// Sorts the items (a stable sort).
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if two items have no order, and everything stays as it was.
+    /// [`Error::Managed`](crate::Error::Managed) if two items cannot be ordered; the list is then unchanged.
     pub fn sort(&self) -> Result<()> {
         self.object.tell(Method::Sort, vec![])
     }
 
-    /// Sorts the greatest first, keeping the order of equal items.
+    /// Sorts the items in descending order, keeping the order of equal items.
     pub fn sort_reversed(&self) -> Result<()> {
         self.object.tell(Method::Sort, vec![true.into()])
     }
 
-    /// Removes everything.
+    /// Removes all items.
     pub fn clear(&self) -> Result<()> {
         self.object.tell(Method::Clear, vec![])
     }
 
-    /// Adds to the number at an index, as one step, and returns the sum.
+    /// Atomically adds to the number at `index` and returns the sum.
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there is no number, or the sum is beyond 64 bits.
@@ -151,7 +151,7 @@ impl List {
         self.object.get(Method::Add, vec![index.into(), amount.into()])
     }
 
-    /// A place inside, by the indices and keys that lead to it.
+    /// Returns a place inside, by the indices and keys that lead to it.
     pub fn at(&self, path: impl IntoIterator<Item = impl Into<Key>>) -> Place<'_> {
         Place::new(&self.object, path)
     }

@@ -1,8 +1,8 @@
 //! Proxies of locks and semaphores.
 //!
 //! # Death
-//! What a process holds is given back when it ends in any way, or loses its connection. Who gets a lock then is told that it
-//! was abandoned.
+//! Everything a process holds is released when it ends in any way, or loses its connection. The next holder of a lock
+//! is told that it was abandoned.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -13,8 +13,7 @@ use crate::ipc::manager::client::Object;
 use crate::ipc::manager::store::{Method, Reply};
 use crate::sys::robust::own_tid;
 
-/// A lock or a permit of a manager, held. Dropping it gives it back; what that came to nobody hears then, see
-/// [`release`](Self::release).
+/// A held lock or permit of a manager. Dropping it releases it and ignores errors; see [`release`](Self::release).
 ///
 /// Stays in the thread that acquired it.
 #[derive(Debug)]
@@ -27,7 +26,7 @@ pub struct Guard<'a> {
     not_send: PhantomData<*const ()>,
 }
 
-/// Which of this process's threads calls, for what belongs to a thread.
+/// The calling thread's id, for objects that belong to a thread.
 pub(super) fn this_thread() -> u64 {
     own_tid().into()
 }
@@ -43,17 +42,18 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// As [`acquire`](Self::acquire), for as long as it takes.
+    /// As [`acquire`](Self::acquire), without a timeout.
     pub(super) fn acquire_in_the_end(object: &'a Object) -> Result<Self> {
         Guard::acquire(object, None)?.ok_or_else(Error::manager_gone)
     }
 
-    /// Whether the holder before this one died with the lock. What it was changing may be half done: look at it first.
+    /// Returns whether the previous holder died with the lock. The data it protects may then be inconsistent: check it
+    /// first.
     pub fn abandoned(&self) -> bool {
         self.abandoned
     }
 
-    /// Gives it back, and says what that came to.
+    /// Releases it, and reports any error.
     ///
     /// # Errors
     /// [`Error::Managed`] if it is not held any more.
@@ -71,7 +71,7 @@ impl<'a> Guard<'a> {
 
     fn give_back(&mut self) -> Result<()> {
         self.is_held = false;
-        // Of semaphores any permit is as good as any other.
+        // A semaphore's permits are interchangeable.
         let args = if self.permit == 0 { vec![] } else { vec![self.permit.into()] };
         self.object.call_patiently(Method::Release, args, AT_ONCE, this_thread()).map(drop)
     }
@@ -80,32 +80,32 @@ impl<'a> Guard<'a> {
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if self.is_held {
-            // There is nobody to tell an error to; a manager that is gone has no locks.
+            // A drop cannot report the error; a manager that is gone has no locks.
             let _ = self.give_back();
         }
     }
 }
 
-/// What locks and semaphores have in common.
+/// Methods common to locks and semaphores.
 macro_rules! acquirable {
     ($name:ident) => {
         impl $name {
-            /// Acquires it, waiting as long as it takes. Who came first is served first.
+            /// Acquires it, blocking until it is available. Waiters are served in order of arrival.
             pub fn acquire(&self) -> Result<Guard<'_>> {
                 Guard::acquire_in_the_end(&self.object)
             }
 
-            /// Acquires it if that needs no waiting.
+            /// Acquires it if that does not block.
             pub fn try_acquire(&self) -> Result<Option<Guard<'_>>> {
                 Guard::acquire(&self.object, AT_ONCE)
             }
 
-            /// Acquires it, waiting at most `timeout`. `None` if it passed.
+            /// Acquires it, blocking at most `timeout`. Returns `None` on timeout.
             pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<Guard<'_>>> {
                 Guard::acquire(&self.object, Some(timeout))
             }
 
-            /// Whether acquiring it would have to wait, for diagnosis: it may be otherwise by the time this returns.
+            /// Returns whether acquiring it would block. For diagnosis: the answer may be outdated on return.
             pub fn locked(&self) -> Result<bool> {
                 self.object.get_bool(Method::Locked, vec![])
             }
@@ -117,17 +117,17 @@ proxy! {
     /// A lock in a manager.
     ///
     /// # Standard
-    /// Python's `SyncManager.Lock()`. Differs: it comes back when its holder dies. A thread that acquires it twice waits for
-    /// itself.
+    /// Python's `SyncManager.Lock()`. Differs: it is released when its holder dies. A thread that acquires it twice
+    /// deadlocks.
     Lock
 }
 acquirable!(Lock);
 
 proxy! {
-    /// A recursive lock in a manager: its thread may acquire it again.
+    /// A recursive lock in a manager: the thread that holds it may acquire it again.
     ///
     /// # Standard
-    /// Python's `SyncManager.RLock()`. Differs: it comes back when its holder's process dies.
+    /// Python's `SyncManager.RLock()`. Differs: it is released when its holder's process dies.
     RLock
 }
 acquirable!(RLock);
@@ -136,8 +136,8 @@ proxy! {
     /// A semaphore in a manager.
     ///
     /// # Standard
-    /// Python's `SyncManager.Semaphore(value)`. Differs: permits come back when their holder dies, unless it was made to
-    /// count only.
+    /// Python's `SyncManager.Semaphore(value)`. Differs: permits are released when their holder dies, unless it was
+    /// created to count only.
     Semaphore
 }
 acquirable!(Semaphore);
@@ -146,24 +146,24 @@ proxy! {
     /// A semaphore in a manager that is never released more often than it was acquired.
     ///
     /// # Standard
-    /// Python's `SyncManager.BoundedSemaphore(value)`. Differs: permits come back when their holder dies.
+    /// Python's `SyncManager.BoundedSemaphore(value)`. Differs: permits are released when their holder dies.
     BoundedSemaphore
 }
 acquirable!(BoundedSemaphore);
 
-/// What both kinds of semaphores have.
+/// Methods common to both kinds of semaphores.
 macro_rules! semaphore {
     ($name:ident) => {
         impl $name {
-            /// Adds `permits`, whoever acquired them.
+            /// Adds `permits`, regardless of which process acquired them.
             ///
             /// # Errors
-            /// [`Error::Managed`] if that is more than there may be.
+            /// [`Error::Managed`] if that exceeds the maximum.
             pub fn release(&self, permits: u32) -> Result<()> {
                 self.object.tell(Method::Release, vec![permits.into()])
             }
 
-            /// How many permits are free, for diagnosis: it may be otherwise by the time this returns.
+            /// Returns the number of free permits. For diagnosis: it may be outdated on return.
             pub fn get_value(&self) -> Result<usize> {
                 self.object.get_number(Method::GetValue)
             }

@@ -1,8 +1,8 @@
-//! Proxies: the objects of a manager as if they were here.
+//! Proxies: local handles to a manager's objects.
 //!
 //! A proxy goes into a worker as a field of its role, and into other objects as data: `dict.insert("inner",
-//! &list)` puts a reference there, and `List::try_from(&datum)` makes a proxy of what is fetched. Cloning one is cheap. The
-//! object lives as long as a proxy or a reference to it does, anywhere.
+//! &list)` stores a reference, and `List::try_from(&datum)` makes a proxy of a fetched one. Cloning a proxy is cheap.
+//! The object lives as long as any proxy of it or reference to it exists.
 
 mod array;
 mod barrier;
@@ -35,25 +35,25 @@ pub trait Proxy: Sized {
     /// The type.
     const KIND: Kind;
 
-    /// The object behind it.
+    /// Returns the object behind it.
     fn object(&self) -> &Object;
 
-    /// The proxy of an object.
+    /// Makes a proxy of an object.
     ///
     /// # Errors
-    /// [`Error::Managed`] if it is of another type.
+    /// [`Error::Managed`] if the object is of another type.
     fn of(object: Object) -> Result<Self>;
 }
 
-/// Makes the proxy of one type, with what all proxies can do.
+/// Defines the proxy of one type, with what all proxies have in common.
 macro_rules! proxy {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         ///
         /// # Errors
-        /// Every method: [`Error::Managed`](crate::Error::Managed) if the object refuses the call, which then has changed
-        /// nothing; [`Error::ManagerGone`](crate::Error::ManagerGone) if the manager has ended, also in the middle of a
-        /// wait; [`Error::ManagerSilent`](crate::Error::ManagerSilent) if it does not answer in time.
+        /// Every method returns [`Error::Managed`](crate::Error::Managed) if the object refuses the call, which then
+        /// has changed nothing; [`Error::ManagerGone`](crate::Error::ManagerGone) if the manager has ended, even in the
+        /// middle of a wait; [`Error::ManagerSilent`](crate::Error::ManagerSilent) if it does not answer in time.
         #[derive(Debug, Clone)]
         pub struct $name {
             object: $crate::ipc::manager::client::Object,
@@ -72,7 +72,7 @@ macro_rules! proxy {
             }
         }
 
-        /// A reference to the object, to put into another.
+        /// A reference to the object, to store in another.
         impl From<&$name> for $crate::ipc::manager::data::Variant {
             fn from(proxy: &$name) -> Self {
                 proxy.object.reference().into()
@@ -107,16 +107,16 @@ fn object_in(variant: &Variant) -> Result<Object> {
     Object::of(reference).ok_or(Error::ForeignReference)
 }
 
-/// No waiting.
+/// Without blocking.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
 impl Object {
-    /// Calls a method whose answer is data.
+    /// Calls a method that returns data.
     fn get(&self, method: Method, args: Vec<Variant>) -> Result<Variant> {
         into_datum(self.call(method, args)?)
     }
 
-    /// Calls a method that has nothing to answer.
+    /// Calls a method that returns nothing.
     fn tell(&self, method: Method, args: Vec<Variant>) -> Result<()> {
         self.call(method, args).map(drop)
     }
@@ -136,23 +136,23 @@ impl Object {
         }
     }
 
-    /// Sends a call whose answer is taken later.
+    /// Sends a call whose answer is read later.
     fn later<T>(&self, method: Method, args: Vec<Variant>, read: fn(Result<Reply>) -> Result<T>) -> Result<Later<T>> {
         let pending = self.start(method, args, AT_ONCE, 0)?;
         Ok(Later { pending, object: self.clone(), method, read, answer: PhantomData })
     }
 }
 
-/// The data of an answer that has some.
+/// Returns the data of an answer that must have some.
 fn into_datum(reply: Reply) -> Result<Variant> {
     match reply {
         Reply::Variant(variant) | Reply::Item(variant) => Ok(variant),
-        // A manager of the same version does not answer so.
+        // A manager of the same version never answers this.
         _ => Err(Error::manager_gone()),
     }
 }
 
-/// What an answer comes to where "there is none" is one of the expected outcomes.
+/// Maps "there is none", where it is an expected outcome, to `None`.
 fn if_there(answer: Result<Reply>) -> Result<Option<Variant>> {
     use Failure::{Empty, IndexOutOfRange, NoSuchAttribute, NoSuchKey, NotInList};
     match answer {
@@ -169,10 +169,10 @@ fn nothing(answer: Result<Reply>) -> Result<()> {
     answer.map(drop)
 }
 
-/// A call that was sent, and whose answer is taken when it is needed.
+/// A call that was sent, and whose answer is read when needed.
 ///
-/// Many calls may be under way at once: they are done in the order in which they were sent, and all together take little
-/// more time than one. Dropping this throws the answer away; the call is done all the same.
+/// Many calls may be pending at once: they run in the order in which they were sent, and all together take little more
+/// time than one. Dropping this discards the answer; the call still runs.
 #[must_use = "the answer tells whether the call was done"]
 pub struct Later<T> {
     pending: Pending,
@@ -183,7 +183,7 @@ pub struct Later<T> {
 }
 
 impl<T> Later<T> {
-    /// Waits for the answer.
+    /// Blocks until the answer arrives.
     ///
     /// # Errors
     /// Those of the call.

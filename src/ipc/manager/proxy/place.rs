@@ -1,4 +1,4 @@
-//! One place inside an object, changed where it is.
+//! A place inside an object, changed in place.
 
 use super::{if_there, into_datum};
 use crate::ipc::error::{Error, Result};
@@ -6,22 +6,22 @@ use crate::ipc::manager::client::Object;
 use crate::ipc::manager::data::{Key, Variant};
 use crate::ipc::manager::store::{Method, Reply};
 
-/// One place inside an object: each change to it is one step, whatever others do meanwhile.
+/// A place inside an object. Each change to it is atomic.
 ///
-/// The way to it leads through plain lists and dicts, and through references to other objects. What Python lacks: there a
-/// nested list is fetched, changed and put back, and what others did in between is lost.
+/// Its path leads through plain lists and dicts, and through references to other objects. Python lacks this: there a
+/// nested list is fetched, changed and stored again, and concurrent changes are lost.
 #[derive(Debug, Clone)]
 pub struct Place<'a> {
     object: &'a Object,
     path: Vec<Key>,
 }
 
-/// What a compare-and-swap came to.
+/// Outcome of a compare-and-swap.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Swap {
-    /// Whether what was there was what was expected, and is now the new.
+    /// Whether the expected value was found, and replaced by the new one.
     pub swapped: bool,
-    /// What was there; `None` if nothing was.
+    /// The value that was found; `None` if there was none.
     pub found: Option<Variant>,
 }
 
@@ -30,7 +30,7 @@ impl<'a> Place<'a> {
         Place { object, path: path.into_iter().map(Into::into).collect() }
     }
 
-    /// The place one step further inside.
+    /// Returns the place one step further inside.
     pub fn at(mut self, step: impl Into<Key>) -> Self {
         self.path.push(step.into());
         self
@@ -41,28 +41,28 @@ impl<'a> Place<'a> {
         std::iter::once(path).chain(more).collect()
     }
 
-    /// What is there; `None` if nothing is.
+    /// Returns the value, or `None` if there is none.
     ///
     /// # Errors
-    /// [`Error::Managed`] if the way leads through what is neither list nor dict.
+    /// [`Error::Managed`] if the path leads through a value that is neither list nor dict.
     pub fn get(&self) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::GetAt, self.args([])))
     }
 
-    /// Puts `variant` there.
+    /// Sets the value to `variant`.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if a step before the last leads nowhere.
+    /// [`Error::Managed`](crate::Error::Managed) if a step before the last does not exist.
     pub fn set(&self, variant: impl Into<Variant>) -> Result<()> {
         self.object.call(Method::SetAt, self.args([variant.into()])).map(drop)
     }
 
-    /// Takes away what is there; `None` if nothing was.
+    /// Removes and returns the value, or `None` if there was none.
     pub fn remove(&self) -> Result<Option<Variant>> {
         if_there(self.object.call(Method::RemoveAt, self.args([])))
     }
 
-    /// Appends to the list that is there, and returns how long it is then.
+    /// Appends to the list at this place and returns its new length.
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there is no list.
@@ -71,7 +71,7 @@ impl<'a> Place<'a> {
         Ok(len.as_int().unwrap_or_default())
     }
 
-    /// Adds to the number that is there, and returns the sum.
+    /// Adds to the number at this place and returns the sum.
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there is no number, or the sum is beyond 64 bits.
@@ -79,19 +79,19 @@ impl<'a> Place<'a> {
         into_datum(self.object.call(Method::AddAt, self.args([amount.into()]))?)
     }
 
-    /// Adds to the number that is there, or to `default` if nothing is, and returns the sum.
+    /// Adds to the number at this place, or to `default` if there is none, and returns the sum.
     pub fn add_or(&self, amount: impl Into<Variant>, default: impl Into<Variant>) -> Result<Variant> {
         into_datum(self.object.call(Method::AddAt, self.args([amount.into(), default.into()]))?)
     }
 
-    /// Puts `new` there if what is there is `expected`; `None` is nothing.
+    /// Sets the value to `new` if it equals `expected`; `None` means no value.
     pub fn compare_and_swap(&self, expected: Option<Variant>, new: Option<Variant>) -> Result<Swap> {
         let args = self.args([expected.into_iter().collect(), new.into_iter().collect()]);
         swap(self.object.call(Method::CompareAndSwapAt, args)?)
     }
 
-    /// Puts there what `change` makes of what is there, again and again until nobody else changed it meanwhile. Returns what
-    /// it put there.
+    /// Replaces the value by what `change` makes of it, retrying until no concurrent change intervenes. Returns the new
+    /// value.
     pub fn alter(&self, mut change: impl FnMut(Option<Variant>) -> Option<Variant>) -> Result<Option<Variant>> {
         let mut found = self.get()?;
         loop {

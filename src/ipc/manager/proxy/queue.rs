@@ -8,11 +8,11 @@ use crate::ipc::manager::client::Object;
 use crate::ipc::manager::data::Variant;
 use crate::ipc::manager::store::{Method, Reply};
 
-/// What both kinds of queues have.
+/// Methods common to both kinds of queues.
 macro_rules! queue {
     ($name:ident) => {
         impl $name {
-            /// Puts an item at the end, waiting as long as there is no room.
+            /// Puts an item at the end, blocking while the queue is full.
             ///
             /// # Errors
             /// [`Error::Managed`] if the queue is shut down.
@@ -20,43 +20,43 @@ macro_rules! queue {
                 self.object.call_patiently(Method::Put, vec![item.into()], None, 0).map(drop)
             }
 
-            /// Puts an item at the end, waiting at most `timeout` for room. `false` if there was none: it was not put.
+            /// Puts an item at the end, blocking at most `timeout` while the queue is full. Returns `false` on timeout.
             pub fn put_timeout(&self, item: impl Into<Variant>, timeout: Duration) -> Result<bool> {
                 is_in_time(self.object.call_patiently(Method::Put, vec![item.into()], Some(timeout), 0))
             }
 
-            /// Puts an item at the end if there is room. `false` if there is none: it was not put.
+            /// Puts an item at the end if there is room. Returns `false` if the queue is full.
             pub fn try_put(&self, item: impl Into<Variant>) -> Result<bool> {
                 is_in_time(self.object.call(Method::Put, vec![item.into()]))
             }
 
-            /// How many items there are.
+            /// Returns the number of items.
             pub fn qsize(&self) -> Result<usize> {
                 self.object.get_number(Method::Qsize)
             }
 
-            /// Whether there are none.
+            /// Returns whether there are no items.
             pub fn is_empty(&self) -> Result<bool> {
                 self.object.get_bool(Method::Empty, vec![])
             }
 
-            /// Whether there is no room for more.
+            /// Returns whether the queue is full.
             pub fn is_full(&self) -> Result<bool> {
                 self.object.get_bool(Method::Full, vec![])
             }
 
-            /// Waits until every item that was put is done.
+            /// Blocks until every item that was put is done.
             pub fn join(&self) -> Result<()> {
                 self.object.call_patiently(Method::Join, vec![], None, 0).map(drop)
             }
 
-            /// As [`join`](Self::join), at most `timeout`. `false` if that passed first.
+            /// As [`join`](Self::join), at most `timeout`. Returns `false` on timeout.
             pub fn join_timeout(&self, timeout: Duration) -> Result<bool> {
                 is_in_time(self.object.call_patiently(Method::Join, vec![], Some(timeout), 0))
             }
 
-            /// Lets nothing more in: who puts gets an error, and so does who gets once it is empty. `at_once` drops what is
-            /// in it.
+            /// Shuts the queue down: every put fails, and so does every get once the queue is empty. `at_once` drops
+            /// the items still in it.
             ///
             /// # Standard
             /// Python 3.13's `queue.Queue.shutdown`.
@@ -71,10 +71,11 @@ proxy! {
     /// A queue in a manager.
     ///
     /// # Death
-    /// An item is its taker's from the moment of taking; one that could not be handed over, because its taker was gone,
-    /// goes to another. What a dead process still waited to put was never put. A getter waits on when every putter is dead,
-    /// since others may come: `shutdown` ends it. `join` waits for what a dead taker has not reported, for ever; tasks that
-    /// others depend on belong into a [`JoinableQueue`].
+    /// An item belongs to its consumer from the moment it leaves the queue; one that could not be delivered, because
+    /// its consumer was gone, goes to another. An item that a dead process still waited to put was never put. A
+    /// consumer waits on even if every producer is dead, since others may come: `shutdown` ends the wait. `join` waits
+    /// forever for an item that a dead consumer has not reported; tasks that others depend on belong in a
+    /// [`JoinableQueue`].
     ///
     /// # Standard
     /// Python's `SyncManager.Queue(maxsize)`.
@@ -83,7 +84,7 @@ proxy! {
 queue!(Queue);
 
 impl Queue {
-    /// Takes the first item, waiting as long as there is none.
+    /// Removes and returns the first item, blocking while there is none.
     ///
     /// # Errors
     /// [`Error::Managed`] if the queue is shut down and empty.
@@ -91,17 +92,17 @@ impl Queue {
         self.get_at_most(None)?.ok_or_else(Error::manager_gone)
     }
 
-    /// Takes the first item, waiting at most `timeout` for one.
+    /// Removes and returns the first item, blocking at most `timeout`.
     pub fn get_timeout(&self, timeout: Duration) -> Result<Option<Variant>> {
         self.get_at_most(Some(timeout))
     }
 
-    /// Takes the first item if there is one.
+    /// Removes and returns the first item if there is one.
     pub fn try_get(&self) -> Result<Option<Variant>> {
         self.get_at_most(AT_ONCE)
     }
 
-    /// As [`put`](Self::put) where there is always room, without waiting for the answer.
+    /// As [`put`](Self::put) on a queue that always has room, without waiting for the answer.
     ///
     /// # Errors
     /// [`Error::ManagerGone`] if it cannot be sent.
@@ -109,10 +110,10 @@ impl Queue {
         self.object.later(Method::Put, vec![item.into()], nothing)
     }
 
-    /// Says that an item that was taken is done, for those who [`join`](Self::join).
+    /// Marks an item from this queue as done, for [`join`](Self::join).
     ///
     /// # Errors
-    /// [`Error::Managed`] if more were done than put.
+    /// [`Error::Managed`] if more items were done than put.
     pub fn task_done(&self) -> Result<()> {
         self.object.tell(Method::TaskDone, vec![])
     }
@@ -127,17 +128,17 @@ impl Queue {
 }
 
 proxy! {
-    /// A queue in a manager whose items are lent: an item whose taker dies before it is done goes to another.
+    /// A queue in a manager whose items are leased: an item whose consumer dies before it is done goes to another.
     ///
     /// # Standard
     /// Python's `JoinableQueue`, in a manager. Differs: tasks of dead workers are not lost, and do not keep
-    /// [`join`](Self::join) waiting for ever.
+    /// [`join`](Self::join) waiting forever.
     JoinableQueue
 }
 queue!(JoinableQueue);
 
 impl JoinableQueue {
-    /// Takes the first item, waiting as long as there is none.
+    /// Leases the first item, blocking while there is none.
     ///
     /// # Errors
     /// [`Error::Managed`] if the queue is shut down and empty.
@@ -145,22 +146,22 @@ impl JoinableQueue {
         self.get_at_most(None)?.ok_or_else(Error::manager_gone)
     }
 
-    /// Takes the first item, waiting at most `timeout` for one.
+    /// Leases the first item, blocking at most `timeout`.
     pub fn get_timeout(&self, timeout: Duration) -> Result<Option<Task>> {
         self.get_at_most(Some(timeout))
     }
 
-    /// Takes the first item if there is one.
+    /// Leases the first item if there is one.
     pub fn try_get(&self) -> Result<Option<Task>> {
         self.get_at_most(AT_ONCE)
     }
 
-    /// How many items are not done: those that wait, and those that are lent.
+    /// Returns how many items are not done: queued and leased ones.
     pub fn unfinished(&self) -> Result<usize> {
         self.object.get_number(Method::Unfinished)
     }
 
-    /// The items that were delivered as often as the queue allows, and never done.
+    /// Returns the items that were delivered as often as the queue allows, and never done.
     pub fn dead_letters(&self) -> Result<Vec<Variant>> {
         self.object.get_list(Method::DeadLetters, vec![])
     }
@@ -176,7 +177,7 @@ impl JoinableQueue {
     }
 }
 
-/// An item of a joinable queue, lent to this process until it says that it is done.
+/// An item of a joinable queue, leased to this process until marked as done.
 #[derive(Debug)]
 #[must_use = "an item that is never done is given to another when this process ends"]
 pub struct Task {
@@ -192,12 +193,12 @@ impl Task {
         &self.item
     }
 
-    /// How often it was lent, this time included: more than once if a taker before died with it.
+    /// Returns how often it was delivered, this time included: more than once if an earlier consumer died with it.
     pub fn deliveries(&self) -> u32 {
         self.deliveries
     }
 
-    /// Says that it is done, and gives the item.
+    /// Marks the item as done and returns it.
     ///
     /// # Standard
     /// Python's `JoinableQueue.task_done`.

@@ -1,4 +1,4 @@
-//! Coming in: from the entrance to the end of the greeting.
+//! Accepting connections: from the listener to the end of the handshake.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -16,14 +16,14 @@ use crate::ipc::manager::wire::{
 use crate::sys::epoll::Interest;
 use crate::sys::socket;
 
-/// How many are taken in before others get their turn.
+/// How many connections are accepted in a row before other events are handled.
 const ARRIVALS: usize = 16;
 
-/// A connection that has not yet proved the key.
+/// A connection that has not authenticated yet.
 #[derive(Debug)]
 pub(super) struct Handshake {
     socket: OwnedFd,
-    /// Which entrance it came through.
+    /// The index of the listener that accepted it.
     listener: usize,
     responder: Responder,
     inbox: Inbox,
@@ -55,7 +55,7 @@ impl Poller<'_, '_> {
                     listener.is_over = true;
                     return self.shut_entrance(number);
                 }
-                // Out of descriptors or memory: those who are here go on, the others wait for the next look.
+                // Out of descriptors or memory: present connections go on; new ones wait until the next check.
                 Err(_) => return self.shut_entrance(number),
             }
         }
@@ -63,11 +63,11 @@ impl Poller<'_, '_> {
 
     pub(super) fn open_entrance(&mut self, number: usize) {
         let listener = &mut self.listeners[number];
-        // Without the memory for it, it stays shut until the next look.
+        // If there is no memory for it, it stays closed until the next check.
         listener.is_open = self.state.epoll.add(&*listener, FIRST_ENTRANCE + number as u64, Interest::Readable).is_ok();
     }
 
-    /// Nothing is heard of it: merely not asking for anything would still let the poller hear that it has hung up.
+    /// Stops polling the listener entirely: with an empty interest the poller would still be told of a hang-up.
     fn shut_entrance(&mut self, number: usize) {
         let listener = &mut self.listeners[number];
         let forgotten = self.state.epoll.remove(&*listener);
@@ -75,7 +75,7 @@ impl Poller<'_, '_> {
         listener.is_open = false;
     }
 
-    /// Something came from who greets, or it is gone.
+    /// Handles data from a connection in its handshake, or its end.
     pub(super) fn greeter_is_ready(&mut self, token: u64, now_ns: u64) {
         let Some(handshake) = self.greetings.get(&token) else { return };
         match socket::receive(handshake.socket.as_fd(), &mut self.scratch) {
@@ -88,14 +88,14 @@ impl Poller<'_, '_> {
         }
     }
 
-    /// Goes on with the greeting.
+    /// Continues the handshake.
     fn greet(&mut self, token: u64, count: usize, now_ns: u64) {
         let Some(handshake) = self.greetings.get_mut(&token) else { return };
         let (key, frame_limit) = (&self.key, self.state.limits.frame);
         let mut step = Ok((Vec::new(), None));
         let fed = handshake.inbox.feed(&self.scratch[..count], GREETING_LIMIT, &mut None, |frame| {
             step = handshake.responder.take(key, frame, frame_limit);
-            // The next frame of the greeting answers this one; what comes before that is none.
+            // The peer's next frame must answer this one, so a frame that came before is invalid.
             Ok::<_, Broken>(ControlFlow::Break(()))
         });
         if fed.is_err() {
@@ -121,23 +121,23 @@ impl Poller<'_, '_> {
         }
     }
 
-    /// Who has proved the key becomes a client.
+    /// Makes an authenticated connection a client.
     fn let_in(&mut self, handshake: Handshake, last_frame: &[u8], welcome: Welcome, now_ns: u64) {
         let (opening, sealing) = welcome.keys.map(|Keys { opening, sealing }| (opening, sealing)).unzip();
         let Handshake { socket, inbox, .. } = handshake;
         let client = self.state.open(|session| Connection::new(session, socket, sealing, now_ns));
         let Some(client) = client else { return };
-        // Before its thread can answer: nobody else has anything to say to it.
+        // Sent before its thread can answer: nothing else is sent to it yet.
         send_frame(&*client, last_frame);
         let handler = ConnectionHandler { state: self.state, client, inbox, key: opening };
         let thread = thread::Builder::new().name(format!("client-{}", handler.client.session.0)).stack_size(STACK);
-        // Without a thread it cannot be served: what it was to run is dropped, and with it the client's session.
-        // A panic is told by the poller; the scope would hide it behind one of its own.
+        // Without a thread it cannot be served: the closure is dropped, and with it the client's session.
+        // The poller reports a panic; the scope would hide it behind one of its own.
         let run = move || drop(panic::catch_unwind(AssertUnwindSafe(|| handler.run())));
         drop(thread.spawn_scoped(self.scope, run));
     }
 
-    /// Takes somebody out of those who greet.
+    /// Removes a connection from those in their handshake.
     pub(super) fn greeting_ended(&mut self, token: u64) -> Option<Handshake> {
         let handshake = self.greetings.remove(&token)?;
         let forgotten = self.state.epoll.remove(&handshake.socket);
@@ -157,6 +157,6 @@ fn send_frame(socket: impl AsFd, content: &[u8]) {
     frame.extend_from_slice(content);
     let finished = finish_frame(&mut frame, start, content.len(), &mut None);
     debug_assert!(finished.is_ok(), "as long as its content");
-    // There is room for all that a greeting says; who is gone is noticed when more is to be read.
+    // There is room for all that a handshake sends; a disconnect is noticed at the next read.
     let _ = socket::send_some(socket.as_fd(), &frame);
 }

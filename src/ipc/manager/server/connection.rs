@@ -1,4 +1,4 @@
-//! A client's connection, as all threads of the server see it: what is to be sent, and whether the server has ended it.
+//! A client's connection, as all threads of the server see it: the data to send, and whether the server has ended it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,9 +10,9 @@ use crate::ipc::manager::store::{Failure, Reply, SessionId};
 use crate::ipc::manager::wire::{SealingKey, ToClient, encode};
 use crate::sys::socket;
 
-/// Above this many bytes of unread answers no more requests are taken from a client.
+/// Limit of unread answers, in bytes, above which no more requests are read from a client.
 const ENOUGH_UNREAD: usize = 1 << 20;
-/// The room that an empty outbox keeps.
+/// The capacity that an empty outbox keeps.
 const ROOM_KEPT: usize = 4096;
 
 /// Why the server ended a connection.
@@ -23,15 +23,15 @@ pub(super) enum CloseReason {
     Idle,
 }
 
-/// An item on its way to a client: the queue that it is from, and the answer that it is in.
+/// An item on its way to a client: the queue it is from, and the answer that contains it.
 pub(super) type Item = (ObjectId, Reply);
 
-/// What became of sending.
+/// Outcome of sending.
 #[derive(Debug, PartialEq)]
 pub(super) enum Sent {
     All,
     Some,
-    /// Nobody is there any more. The items that it did not get are to go back, the first last.
+    /// The client is gone. The items that it did not receive must be requeued, in reverse order.
     Gone(Vec<Item>),
 }
 
@@ -40,22 +40,22 @@ pub(super) struct Connection {
     pub(super) session: SessionId,
     socket: OwnedFd,
     outgoing: Mutex<Outgoing>,
-    /// When it last asked for something, was answered, or took what had waited for it.
+    /// When it last sent a request, was answered, or read pending answers.
     busy_ns: AtomicU64,
     reason: OnceLock<CloseReason>,
-    /// Nobody is to be served any more, whatever was asked before.
+    /// The connection is no longer served, even if requests are pending.
     is_over: AtomicBool,
 }
 
-/// What waits to be sent.
+/// Data to be sent.
 #[derive(Debug, Default)]
 struct Outgoing {
     key: Option<SealingKey>,
     bytes: Vec<u8>,
     sent: usize,
-    /// The items in it, each with where its answer ends.
+    /// The items in it, each with the end position of its answer.
     items: Vec<(usize, Item)>,
-    /// Since when answers wait that the client does not take.
+    /// Since when there have been answers that the client does not read.
     unread_since_ns: Option<u64>,
 }
 
@@ -75,7 +75,7 @@ impl Connection {
         self.outgoing.lock().expect("nobody panics with it")
     }
 
-    /// The answer to request `id` goes to the end of what is to be sent. `object` is whose answer it is.
+    /// Appends the answer to request `id` to the data to be sent. `object` is the object that answers.
     pub(super) fn answer(&self, id: u64, result: Result<Reply, Failure>, object: Option<ObjectId>, limit: usize) {
         let message = ToClient::Answer { id, result };
         let mut outgoing = self.outgoing();
@@ -90,7 +90,7 @@ impl Connection {
         self.outgoing().push(message, id, limit);
     }
 
-    /// Sends what there is room for.
+    /// Sends as much as there is room for.
     pub(super) fn flush(&self, now_ns: u64) -> Sent {
         let mut outgoing = self.outgoing();
         let Outgoing { bytes, sent, items, unread_since_ns, .. } = &mut *outgoing;
@@ -108,7 +108,7 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     unread_since_ns.get_or_insert(now_ns);
                     items.retain(|(end, _)| *end > *sent);
-                    // A client that always reads a little would otherwise keep all that it ever read.
+                    // A client that always reads only a little would otherwise keep everything it ever read in memory.
                     if *sent > ENOUGH_UNREAD {
                         bytes.drain(..*sent);
                         items.iter_mut().for_each(|(end, _)| *end -= *sent);
@@ -119,8 +119,8 @@ impl Connection {
                 Err(_) => {
                     let lost = items.drain(..).filter(|(end, _)| *end > *sent).map(|(_, item)| item);
                     *unread_since_ns = None;
-                    // Perhaps in the middle of an answer: nothing can follow it. What was asked before is still done, such
-                    // as what the client gave back before it went.
+                    // Perhaps in the middle of an answer: nothing can follow it. Earlier requests are still processed,
+                    // such as releases that the client sent before it disconnected.
                     let _ = socket::hang_up(self.socket.as_fd());
                     break Sent::Gone(lost.collect());
                 }
@@ -133,7 +133,7 @@ impl Connection {
         outcome
     }
 
-    /// Whether so much waits to be sent that no more requests are taken.
+    /// Whether so much data waits to be sent that no more requests are read.
     pub(super) fn is_full(&self) -> bool {
         let outgoing = self.outgoing();
         outgoing.bytes.len() - outgoing.sent > ENOUGH_UNREAD
@@ -151,19 +151,19 @@ impl Connection {
         self.busy_ns.store(now_ns, Relaxed);
     }
 
-    /// Lets its thread leave, with the session. The client sees the end when that is done.
+    /// Makes its thread end, and with it the session. The client sees the end once that is done.
     pub(super) fn end(&self, reason: CloseReason) {
         // The first reason counts.
         let _ = self.reason.set(reason);
         self.is_over.store(true, Relaxed);
-        // One that has ended is at its end.
+        // Fails if the connection has ended already.
         let _ = socket::hear_no_more(self.socket.as_fd());
     }
 
-    /// Ends it for both sides, now.
+    /// Ends the connection for both sides at once.
     pub(super) fn hang_up(&self) {
         self.is_over.store(true, Relaxed);
-        // One that has ended is at its end.
+        // Fails if the connection has ended already.
         let _ = socket::hang_up(self.socket.as_fd());
     }
 

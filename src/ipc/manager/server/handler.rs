@@ -1,7 +1,7 @@
-//! The thread of one client: takes its requests, and answers them.
+//! The thread of one client: reads its requests, and answers them.
 //!
-//! It sleeps in its socket, and the kernel wakes it on the processor of the client that it answers: a call costs what a
-//! bare exchange over the socket does, and what is done in it.
+//! It sleeps in its socket, and the kernel wakes it on the processor of the client that it answers: a call costs a bare
+//! exchange over the socket plus the work itself.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -17,23 +17,23 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::fd::{wait_readable, wait_writable};
 use crate::sys::socket;
 
-/// How much is read at once, at first.
+/// Initial size of a read.
 const FEW: usize = 2 * 1024;
-/// The same for a client that has sent more than that at once.
+/// Size of a read for a client that has sent more than that at once.
 const MANY: usize = 64 * 1024;
-/// Its stack: several times what the deepest data need, also without optimisation. Memory only where it was used.
+/// Its stack: several times what the deepest data need, even without optimisation. Only used pages take memory.
 pub(super) const STACK: usize = 1 << 20;
 
 pub(super) struct ConnectionHandler<'a> {
     pub(super) state: &'a ServerState,
     pub(super) client: Arc<Connection>,
-    /// What came with the end of the greeting.
+    /// Bytes received with the end of the handshake.
     pub(super) inbox: Inbox,
     pub(super) key: Option<OpeningKey>,
 }
 
 impl ConnectionHandler<'_> {
-    /// Serves until the client is gone or has to go.
+    /// Serves the client until it disconnects or is to be disconnected.
     pub(super) fn run(mut self) {
         let mut scratch = vec![0; FEW];
         let mut count = 0;
@@ -49,7 +49,7 @@ impl ConnectionHandler<'_> {
         }
     }
 
-    /// Does what the bytes that have come ask for.
+    /// Processes the requests in the received bytes.
     fn serve(&mut self, bytes: &[u8]) -> ControlFlow<()> {
         let (state, client) = (self.state, &*self.client);
         let fed = self.inbox.feed(bytes, state.limits.frame, &mut self.key, |content| {
@@ -64,7 +64,7 @@ impl ConnectionHandler<'_> {
             while client.is_full() && !client.is_over() {
                 state.send(client);
                 if client.is_full() {
-                    // Not for ever: the poller may have ended it, or made room before this wait began.
+                    // With a timeout: the poller may have ended the connection, or made room, before this wait began.
                     let _ = wait_writable(client, Some(monotonic_ns() + LIVENESS_CHECK_NS));
                 }
             }
@@ -82,11 +82,11 @@ impl ConnectionHandler<'_> {
     }
 }
 
-/// Waits for what comes next; 0 is the end.
+/// Blocks for the next bytes; 0 is the end.
 fn receive(client: &Connection, scratch: &mut [u8]) -> io::Result<usize> {
     loop {
         match socket::receive_patiently(client.as_fd(), scratch) {
-            // A signal, or a socket that was made not to wait by who sent it through the door.
+            // A signal, or a socket that its sender had made non-blocking.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 wait_readable(client, None)?;
             }

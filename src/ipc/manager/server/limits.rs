@@ -1,26 +1,27 @@
-//! How much a server takes from its clients.
+//! Limits on a server's clients.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How much a manager takes from its clients before it turns them away.
+/// Limits on a manager's clients, beyond which it turns them away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The longest request, and about the longest answer, in bytes. An answer that takes something out of an object is
+    /// The longest request, and about the longest answer, in bytes. An answer that removes something from an object is
     /// sent whatever its length.
     pub frame: usize,
-    /// How many clients there may be at once. Each has a thread of the manager.
+    /// The maximum number of clients. Each has a thread in the manager.
     pub clients: usize,
-    /// How many may be in the middle of their greeting at once, at each entrance; the others wait outside.
+    /// The maximum number of concurrent handshakes per listener; further connections wait to be accepted.
     pub handshake: usize,
-    /// How long the whole greeting may take.
+    /// Time limit for the whole handshake.
     pub greeting_time: Duration,
-    /// How long a client may take none of its answers while some wait for it. The kernel tells of what it takes in large
-    /// pieces, of about a quarter of the socket's buffer: who takes less than that in this time counts as taking none.
+    /// How long a client may read none of its pending answers. The kernel reports reading only in large pieces, of
+    /// about a quarter of the socket's buffer: a client that reads less than that in this time counts as reading
+    /// nothing.
     pub unread_time: Duration,
-    /// How long a client may ask for nothing while it waits for nothing; no limit by default.
+    /// How long a client may send no request while it waits for nothing; no limit by default.
     pub idle_time: Option<Duration>,
 }
 

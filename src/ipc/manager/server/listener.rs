@@ -1,9 +1,9 @@
-//! The ways into a server. Taking somebody in does no I/O with them: a silent peer blocks nobody.
+//! Listeners. Accepting a connection does no I/O with the peer: a silent peer blocks no other.
 //!
 //! # State
-//! A door is one end of a socket pair without a name: who holds the other end makes a connection by sending one end of a
-//! fresh socket pair through it. Nothing in the file system can be found, guessed or left behind. The others are listening
-//! sockets.
+//! The parent's listener is one end of an unnamed socket pair: a process with the other end connects by sending one end
+//! of a fresh socket pair through it. Nothing in the file system can be found, guessed or left behind. The others are
+//! listening sockets.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,27 +18,27 @@ enum Way {
     Tcp,
 }
 
-/// One way in.
+/// A source of connections.
 #[derive(Debug)]
 pub(super) struct Listener {
     way: Way,
     socket: OwnedFd,
-    /// How many that came this way have not finished their greeting.
+    /// How many of its connections have not finished their handshake.
     pub(super) handshake: usize,
     pub(super) is_open: bool,
-    /// Nobody can come this way any more.
+    /// No more connections can arrive.
     pub(super) is_over: bool,
 }
 
-/// Who came in.
+/// Outcome of accepting.
 #[derive(Debug)]
 pub(super) enum Arrival {
     Connection(OwnedFd),
-    /// Nobody (any more) right now.
+    /// No connection is waiting (any more).
     Nobody,
-    /// Somebody who may not come in, and is gone again.
+    /// A connection that was not permitted, and is closed already.
     Stranger,
-    /// Nobody can come this way any more.
+    /// No more connections can arrive.
     Closed,
 }
 
@@ -55,7 +55,7 @@ impl Listener {
         Listener { way, socket, handshake: 0, is_open: false, is_over: false }
     }
 
-    /// Whether it was closed for a while, and there is room now.
+    /// Whether it was closed temporarily, and there is room again.
     pub(super) fn is_to_open(&self, most_greeting: usize) -> bool {
         !self.is_open && !self.is_over && self.handshake < most_greeting
     }
@@ -67,7 +67,7 @@ impl Listener {
         }
     }
 
-    /// Takes the next one in.
+    /// Accepts the next connection.
     pub(super) fn accept(&self, own_user: u32) -> io::Result<Arrival> {
         let connection = match self.way {
             Way::Parent => match socket::take_descriptor(self.socket.as_fd()) {
@@ -79,7 +79,7 @@ impl Listener {
             },
             Way::Unix | Way::Tcp => match socket::accept(self.socket.as_fd()) {
                 Ok(connection) => connection,
-                // Gone again before it came in.
+                // Closed by the peer before it was accepted.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return Ok(Arrival::Stranger),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Arrival::Nobody),
                 Err(error) => return Err(error),

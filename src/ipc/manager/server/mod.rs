@@ -1,25 +1,26 @@
-//! The server: a thread that lets clients in and minds the time, and a thread for each client.
+//! The server: a thread that accepts clients and enforces timeouts, and a thread for each client.
 //!
 //! # State
-//! A connection greets until it has proved the key; all that greet are the poller's, and none can keep it. Then it is a
-//! session of the store, with a thread that takes its requests one after the other. A call that has to wait keeps nothing
-//! but its place in the store: whoever ends the wait sends the answer. What a client does not take is sent by the poller
-//! when there is room, and its thread takes no more requests while that is much.
+//! A new connection is in its handshake until it has authenticated; the poller handles all handshakes, and none can
+//! block it. Then it is a session of the store, with a thread that processes its requests in order. A waiting call
+//! occupies only its entry in the store: the thread that ends the wait sends the answer. If a client does not read its
+//! answers, the poller sends them when there is room, and the client's thread reads no more requests while too much is
+//! pending.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `poller`, `accepted`, `listener` | who comes in, and whose time is over |
+//! | `poller`, `accept`, `listener` | new connections and timeouts |
 //! | `handler` | the thread of one client |
-//! | `state` | what they share: the objects behind one lock, and who is connected |
-//! | `connection` | what waits to be sent to a client |
+//! | `state` | what they share: the objects behind one lock, and the clients |
+//! | `connection` | the data to send to a client |
 //!
 //! # Death
-//! The end of a client's connection ends its session: what it held goes back. A server that dies closes every connection,
-//! which every client sees at once. It ends with its parent, and leaves no file: its own workers come in through a door
-//! that has no name.
+//! The end of a client's connection ends its session: everything it held is released. A server that dies closes every
+//! connection, which every client sees at once. It ends with its parent, and leaves no file: its parent's workers
+//! connect through an unnamed socket pair.
 //!
 //! # Standard
-//! `epoll(7)`, level-triggered. A thread for each connection as Python has it, which unlike this accepts between handshakes.
+//! `epoll(7)`, level-triggered. A thread per connection as in Python, which however cannot accept during a handshake.
 
 mod accept;
 mod connection;
@@ -46,7 +47,7 @@ pub(crate) use poller::Watcher;
 use poller::{Poller, has_panicked};
 use state::ServerState;
 
-/// A server, before it serves.
+/// A server that has not started to serve.
 #[derive(Debug)]
 pub(crate) struct Server {
     state: ServerState,
@@ -60,22 +61,23 @@ impl Server {
         Ok(Server { state: ServerState::new(limits)?, key, own_user: socket::own_user(), listeners: Vec::new() })
     }
 
-    /// Lets clients in through a door: the server's end of a packet socket pair.
+    /// Accepts clients through `socket`: the server's end of a packet socket pair.
     pub(crate) fn add_door(&mut self, socket: OwnedFd) {
         self.listeners.push(Listener::of_parent(socket));
     }
 
-    /// Lets clients in through a listening socket.
+    /// Accepts clients through a listening socket.
     pub(crate) fn add_listener(&mut self, socket: OwnedFd, transport: Transport) {
         self.listeners.push(Listener::bound(socket, transport));
     }
 
-    /// Serves until `stop` is readable or closed at its other end. Returns what there was at the end.
+    /// Serves until `stop` is readable or closed at its other end. Returns the final status.
     pub(crate) fn run(self, stop: impl AsFd, watcher: Watcher<'_>) -> io::Result<Status> {
         let Server { state, key, own_user, listeners } = self;
         thread::scope(|scope| {
             let poll = || Poller::new(&state, scope, key, own_user, listeners)?.run(stop.as_fd(), watcher);
-            // It panics if another thread has with the lock held. However it ends, the scope waits for the clients' threads.
+            // Panics if another thread has panicked while it held the lock. Either way the scope waits for the clients'
+            // threads.
             let ended = panic::catch_unwind(AssertUnwindSafe(poll));
             state.hang_up();
             ended.unwrap_or_else(|_| Err(has_panicked()))

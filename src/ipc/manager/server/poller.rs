@@ -1,5 +1,5 @@
-//! The thread that waits for everything at once and never for somebody in particular: those who come in, the clients' room
-//! for answers, the next call whose time is over.
+//! The thread that waits for all events at once and never for a single peer: new connections, room for the clients'
+//! answers, the next deadline.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,22 +19,22 @@ use crate::ipc::manager::wire::AuthKey;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::epoll::Interest;
 
-/// The poller's numbers: the end of the server, a look around, then the entrances.
+/// The poller's tokens: the server's end, a wake-up, then the listeners.
 const STOP: u64 = 0;
 const BELL: u64 = 1;
 pub(super) const FIRST_ENTRANCE: u64 = 2;
-/// Who greets has the numbers from here.
+/// Connections in their handshake have the tokens from here.
 pub(super) const FIRST_GREETING: u64 = 1 << 16;
-/// Set in the numbers of clients; the rest is their session's.
+/// Set in the tokens of clients; the other bits are the session id.
 pub(super) const CLIENT: u64 = 1 << 63;
-/// How much of a greeting is read at once.
+/// How much of a handshake is read at once.
 const SCRATCH: usize = 4 * 1024;
-/// How often who watches the server is told its numbers, if they have changed.
+/// Interval at which the watcher is told the status, if it has changed.
 const TELL_EVERY_NS: u64 = 500_000_000;
 
 pub(super) struct Poller<'scope, 'env> {
     pub(super) state: &'scope ServerState,
-    /// Where the clients' threads live.
+    /// The scope of the clients' threads.
     pub(super) scope: &'scope Scope<'scope, 'env>,
     pub(super) key: AuthKey,
     pub(super) own_user: u32,
@@ -45,7 +45,7 @@ pub(super) struct Poller<'scope, 'env> {
     looked_ns: u64,
 }
 
-/// Is told what there is in a server, whenever that has changed.
+/// Is told a server's status, whenever it has changed.
 pub(crate) type Watcher<'a> = Option<&'a mut dyn FnMut(&Status)>;
 
 impl<'scope, 'env> Poller<'scope, 'env> {
@@ -72,7 +72,7 @@ impl<'scope, 'env> Poller<'scope, 'env> {
         Ok(poller)
     }
 
-    /// Goes on until `stop` says so. Returns what there was at the end.
+    /// Runs until `stop` is ready. Returns the final status.
     pub(super) fn run(mut self, stop: BorrowedFd<'_>, mut watcher: Watcher<'_>) -> io::Result<Status> {
         self.state.epoll.add(stop, STOP, Interest::Readable)?;
         let (mut told, mut tell_ns) = (None, watcher.is_some().then_some(0));
@@ -125,7 +125,7 @@ impl<'scope, 'env> Poller<'scope, 'env> {
             || self.listeners.iter().any(|listener| listener.handshake > 0 || !(listener.is_open || listener.is_over))
     }
 
-    /// Ends the connections whose time is over.
+    /// Ends the connections whose time limit has passed.
     fn look_through(&mut self, now_ns: u64) {
         if now_ns < self.looked_ns + LIVENESS_CHECK_NS || !self.has_to_look() {
             return;
@@ -158,7 +158,7 @@ impl<'scope, 'env> Poller<'scope, 'env> {
     }
 }
 
-/// Why a server ends that nobody has told to.
+/// The reason for an end that was not requested.
 pub(super) fn has_panicked() -> io::Error {
     io::Error::other("a thread of the manager has panicked")
 }

@@ -1,8 +1,8 @@
-//! What all threads of the server share: the objects behind one lock, and who is connected.
+//! What all threads of the server share: the objects behind one lock, and the clients.
 //!
 //! # State
-//! The lock is held for one request at a time, and never while something is sent or received. Answers are ready when it is
-//! let go; a connection's own lock keeps their bytes apart.
+//! The lock is held for one request at a time, and never during I/O. Answers are ready when it is released; a
+//! connection's own lock keeps their bytes apart.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,15 +21,15 @@ use crate::sys::epoll::{Epoll, Wakeup};
 pub(super) struct ServerState {
     pub(super) limits: Limits,
     pub(super) epoll: Epoll,
-    /// Lets the poller look around.
+    /// Wakes the poller.
     pub(super) wakeup: Wakeup,
     inner: Mutex<Inner>,
-    /// Whether answers may wait that a client does not take.
+    /// Whether there may be answers that a client does not read.
     has_unread: AtomicBool,
     has_failed: AtomicBool,
 }
 
-/// What is behind the lock.
+/// The state behind the lock.
 pub(super) struct Inner {
     pub(super) store: Store,
     pub(super) clients: HashMap<SessionId, Arc<Connection>>,
@@ -60,13 +60,13 @@ impl ServerState {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        // After a panic in a request the objects may be half changed: nobody goes on with them.
+        // After a panic in a request the objects may be inconsistent: they are not used again.
         self.inner.lock().expect("no request has panicked")
     }
 
-    /// Does what a client asks for. Its answer is ready to be sent then, or comes when it is time.
+    /// Processes a client's request. Its answer is then ready to be sent, or follows when the wait ends.
     ///
-    /// Without a number nobody waits for what it comes to, so it does not wait itself.
+    /// Without an id no answer is expected, so the call does not wait.
     pub(super) fn request(&self, client: &Connection, id: Option<u64>, mut request: Request) {
         if let (None, Request::Call(call)) = (id, &mut request) {
             call.timeout = Timeout::NONE;
@@ -84,7 +84,7 @@ impl ServerState {
         }
     }
 
-    /// Lets go of the lock, and hands the answers of calls that waited to their clients.
+    /// Releases the lock, and sends the answers of calls that waited to their clients.
     pub(super) fn deliver<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) {
         loop {
             let ready = inner.completed();
@@ -98,9 +98,9 @@ impl ServerState {
             }
             let (now_ns, mut clients) = (monotonic_ns(), Vec::with_capacity(ready.len()));
             for (client, Completion { ticket, result, object, .. }) in ready {
-                // Items, for the most part: gone if they were not sent.
+                // Items, for the most part: they would be lost if not sent.
                 client.answer(ticket.0, result, Some(object), usize::MAX);
-                // Who has waited is idle from now on, and not since it began to wait.
+                // A client that waited is idle from now on, and not since its wait began.
                 client.note_busy(now_ns);
                 clients.push(client);
             }
@@ -113,7 +113,7 @@ impl ServerState {
         }
     }
 
-    /// Sends what waits for a client.
+    /// Sends a client's pending data.
     pub(super) fn send(&self, client: &Connection) {
         let lost = self.flush(client);
         if !lost.is_empty() {
@@ -123,7 +123,7 @@ impl ServerState {
         }
     }
 
-    /// Sends what there is room for, and the poller the rest. Returns what is to go back.
+    /// Sends as much as there is room for; the poller sends the rest. Returns the items to be requeued.
     fn flush(&self, client: &Connection) -> Vec<Item> {
         match client.flush(monotonic_ns()) {
             Sent::All => Vec::new(),
@@ -138,10 +138,10 @@ impl ServerState {
         }
     }
 
-    /// Tells the poller to go on sending when there is room, once.
+    /// Makes the poller continue sending when there is room, once.
     fn watch(&self, client: &Connection) {
         let watched = self.epoll.add_for_room_once(client, CLIENT | client.session.0);
-        // Out of memory or of watches: what cannot be sent later is not sent at all.
+        // Out of memory or of watches: the data cannot be sent later, so the connection ends.
         if watched.is_err() {
             client.end(CloseReason::NotReading);
         }
@@ -155,7 +155,7 @@ impl ServerState {
         self.wakeup.wake();
     }
 
-    /// A thread has panicked: the server ends.
+    /// Ends the server because a thread has panicked.
     pub(super) fn fail(&self) {
         self.has_failed.store(true, Relaxed);
         self.ring();
@@ -169,7 +169,7 @@ impl ServerState {
         self.has_unread.load(Relaxed)
     }
 
-    /// Looks for answers that are not taken.
+    /// Returns the clients with unread answers, each with the time since when.
     pub(super) fn unread(&self) -> Vec<(Arc<Connection>, u64)> {
         self.has_unread.store(false, Relaxed);
         let clients: Vec<_> = self.lock().clients.values().cloned().collect();
@@ -181,7 +181,7 @@ impl ServerState {
         unread
     }
 
-    /// Those of some clients that wait for nothing, neither for a call nor for the rest of an answer.
+    /// Returns those of some clients that wait for nothing: neither for a call nor for the rest of an answer.
     pub(super) fn waiting_for_nothing(&self, some: impl Fn(&Arc<Connection>) -> bool) -> Vec<Arc<Connection>> {
         let inner = self.lock();
         let idle = inner.clients.values().filter(|client| some(client) && !inner.store.waits(client.session));
@@ -190,7 +190,7 @@ impl ServerState {
         idle.into_iter().filter(|client| client.unread_since_ns().is_none()).collect()
     }
 
-    /// A connection whose peer has proved itself; `None` if there are enough.
+    /// Adds a client for an authenticated connection; `None` at the client limit.
     pub(super) fn open(&self, connection: impl FnOnce(SessionId) -> Connection) -> Option<Arc<Connection>> {
         let mut inner = self.lock();
         if inner.clients.len() >= self.limits.clients {
@@ -204,7 +204,7 @@ impl ServerState {
         Some(client)
     }
 
-    /// A client is gone, or has to go: what it held goes back.
+    /// Removes a client that is gone or is to be disconnected, and releases everything it held.
     pub(super) fn close(&self, client: &Connection) {
         let mut inner = self.lock();
         inner.clients.remove(&client.session);
@@ -217,7 +217,7 @@ impl ServerState {
         inner.store.close_session(client.session, monotonic_ns());
         self.deliver(inner);
         client.hang_up();
-        // What it has not got goes back.
+        // Requeues the items that it did not receive.
         self.send(client);
     }
 
@@ -242,7 +242,7 @@ impl Inner {
         }
     }
 
-    /// The answers that have become ready, with whose they are. What was for a client that is gone goes back.
+    /// Returns the answers that have become ready, with their clients. Items for a client that is gone are requeued.
     fn completed(&mut self) -> Vec<(Arc<Connection>, Completion)> {
         let mut ready = Vec::new();
         loop {
@@ -260,21 +260,21 @@ impl Inner {
         }
     }
 
-    /// The first last, so that it is the first again.
+    /// Requeues items in reverse order, so that the first is at the front again.
     fn take_back(&mut self, lost: Vec<Item>) {
         for (queue, item) in lost.into_iter().rev() {
             self.store.take_back(queue, item);
         }
     }
 
-    /// Notes how long the poller sleeps: until then, or until the first call's time is over.
+    /// Records how long the poller sleeps: until then, or until the first call's deadline.
     pub(super) fn poller_sleeps(&mut self, look_ns: Option<u64>) -> Option<u64> {
         let until_ns = self.store.next_deadline().into_iter().chain(look_ns).min();
         self.poller_sleeps_until_ns = until_ns.unwrap_or(u64::MAX);
         until_ns
     }
 
-    /// Whether a call's time is over before the poller would see that.
+    /// Whether a call's deadline is before the poller's next wake-up.
     fn next_deadline_is_news(&mut self) -> bool {
         let next_ns = self.store.next_deadline().unwrap_or(u64::MAX);
         let is_news = next_ns < self.poller_sleeps_until_ns;

@@ -1,4 +1,4 @@
-//! The server in a thread of the test, and peers that know the wire and break its rules.
+//! The server in a thread of the test, with peers that know the protocol and violate it.
 
 use std::io::Read;
 use std::ops::ControlFlow;
@@ -14,7 +14,7 @@ use crate::ipc::manager::wire::{
 use crate::sys::fd::wait_readable;
 use crate::sys::socket;
 
-/// A server behind a door, which ends when this is dropped.
+/// A server behind a socket pair, which ends when this is dropped.
 struct Stage {
     endpoint: OwnedFd,
     life: Option<OwnedFd>,
@@ -36,14 +36,14 @@ impl Stage {
         Stage { endpoint, life: Some(life.into()), server: Some(server) }
     }
 
-    /// A connection that has said nothing yet.
+    /// A connection that has sent nothing yet.
     fn stranger(&self) -> Peer {
         let (ours, theirs) = socket::stream_pair().expect("a pair");
         socket::pass_descriptor(self.endpoint.as_fd(), theirs.as_fd()).expect("room");
         Peer { socket: ours, inbox: Inbox::default() }
     }
 
-    /// A connection that has proved the key.
+    /// A connection that has authenticated.
     fn client(&self) -> Peer {
         self.client_if_let_in().expect("the greeting goes on")
     }
@@ -61,7 +61,7 @@ impl Stage {
         }
     }
 
-    /// Ends the server, and says what there was.
+    /// Ends the server and returns its final status.
     fn end(mut self) -> Status {
         self.life = None;
         self.server.take().expect("ended once").join().expect("no panic")
@@ -109,7 +109,7 @@ impl Peer {
         self.send(&frame);
     }
 
-    /// The frames that come next; none at the end of the connection.
+    /// The next frames; none at the end of the connection.
     fn frames(&mut self) -> Vec<Vec<u8>> {
         let (mut room, mut frames) = (vec![0; 64 * 1024], Vec::new());
         while frames.is_empty() {
@@ -139,7 +139,7 @@ impl Peer {
         self.create(Kind::List, None)
     }
 
-    /// A new object, or the one of that name.
+    /// Creates an object, or returns the one with that name.
     fn create<'a>(&mut self, kind: Kind, name: impl Into<Option<&'a str>>) -> ObjectId {
         self.ask(0, Request::Create { kind, args: vec![], name: name.into().map(str::to_owned) });
         match self.answer() {
@@ -166,7 +166,7 @@ fn client_that_breaks_the_rules_is_ended_alone() {
         good.ask(1, call(list, Method::Len, vec![]));
         assert_eq!(good.answer(), ToClient::Answer { id: 1, result: Ok(0.into()) });
     }
-    // Nested without end: a list in a list in a list …
+    // Nested without limit: a list in a list in a list …
     let mut bad = stage.client();
     let nested = [[0, 1, 0, 1, 22, 1].as_slice(), &[6, 1].repeat(1_000_000)].concat();
     bad.send_frame(&nested);
@@ -215,7 +215,7 @@ fn watcher_is_told_of_clients_and_wrong_keys() {
 
 #[test]
 fn process_of_another_user_is_turned_away() {
-    // As if the server were another user's: who may come in is decided by comparing with that.
+    // As if the server belonged to another user: peers are compared with that.
     let stage = Stage::with(Limits::default(), |server| server.own_user += 1);
     assert_eq!(stage.stranger().frames(), Vec::<Vec<u8>>::new());
     let status = stage.end();
@@ -250,7 +250,7 @@ fn client_that_does_not_read_is_stopped_and_then_ended() {
     let long = Variant::from("x".repeat(100_000));
     silent.ask(1, call(own, Method::Append, vec![long]));
     silent.answer();
-    // Each answer is long; the server takes no more of these than it has room for, and nobody else waits.
+    // Each answer is long; the server reads no more of these requests than it has room for, and blocks no other client.
     for id in 0..2_000 {
         silent.ask(id, call(own, Method::Copy, vec![]));
     }
@@ -297,13 +297,13 @@ fn items_that_a_client_did_not_take_go_back_when_it_is_gone() {
     let queue = other.create(Kind::Queue, "queue");
     taker.create(Kind::Queue, "queue");
     for number in 0..items {
-        // Longer than what a socket holds, all together.
+        // Together longer than a socket's buffer.
         let item = vec![Variant::from(number), Variant::from("x".repeat(100_000))];
         other.ask(1, call(queue, Method::Put, vec![Variant::from(item)]));
         other.answer();
     }
     (0..items).for_each(|id| taker.ask(id as u64, call(queue, Method::Get, vec![])));
-    // Far more than a socket holds is on its way.
+    // Far more than fits into the socket is pending.
     loop {
         other.ask(2, call(queue, Method::Qsize, vec![]));
         match other.answer() {
@@ -311,12 +311,12 @@ fn items_that_a_client_did_not_take_go_back_when_it_is_gone() {
             _ => thread::yield_now(),
         }
     }
-    // Some of it has come, and the server waits for room.
+    // Some of it has arrived, and the server waits for room.
     let read = taker.frames().len();
     drop(taker);
     let Request::Call(get) = call(queue, Method::Get, vec![]) else { panic!("a call") };
     let get = Request::Call(Call { timeout: Timeout::Nanos(5_000_000_000), ..get });
-    // All that the socket could not hold, whatever came back first.
+    // Everything that did not fit into the socket, in whatever order it was requeued.
     let (mut got, taken_at_most) = (Vec::new(), read + 4);
     while (items - got.len() as i64..items).ne(got.iter().copied()) || got.len() < items as usize - taken_at_most {
         other.ask(3, get.clone());

@@ -1,7 +1,7 @@
 //! The arguments of a call.
 //!
-//! Their number is checked before the first is taken, so what a method has changed is never refused afterwards. What each
-//! has to be is checked as it is taken: a method takes all that it needs before it changes anything.
+//! Their number is checked before the first is read, so a method never fails for it after a change. Each is checked for
+//! its type as it is read: a method reads all its arguments before it changes anything.
 
 use std::fmt;
 use std::vec;
@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::method::{Method, Signature};
 use crate::ipc::manager::data::{Int, Key, Kind, Map, Variant};
 
-/// What is called: a method, or a type to make an object of it.
+/// The target of a call: a method, or a type to create an object of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Called {
     Method(Method),
@@ -26,7 +26,7 @@ impl fmt::Display for Called {
     }
 }
 
-/// The arguments of a call, taken one after the other.
+/// The arguments of a call, read in order.
 pub(crate) struct Args {
     items: vec::IntoIter<Variant>,
     called: Called,
@@ -35,13 +35,14 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The arguments of a method of an object of type `kind`, if it has this method, with so many arguments.
+    /// Arguments of a method of an object of type `kind`; fails if it has no such method, or not with this many
+    /// arguments.
     pub(crate) fn of_method(method: Method, kind: Kind, items: Vec<Variant>) -> Result<Self, Failure> {
         let signature = method.signature(kind).ok_or(Failure::NoSuchMethod { kind, method })?;
         Args::new(Called::Method(method), signature, items)
     }
 
-    /// The arguments to make an object of type `kind`, if these are as many as it takes.
+    /// Arguments to create an object of type `kind`; fails if their number is wrong.
     pub(crate) fn of_type(kind: Kind, items: Vec<Variant>) -> Result<Self, Failure> {
         Args::new(Called::Type(kind), kind.signature(), items)
     }
@@ -54,12 +55,12 @@ impl Args {
         Ok(Args { items: items.into_iter(), called, signature, taken: 0 })
     }
 
-    /// The next argument, of any shape.
+    /// Returns the next argument, of any shape.
     pub(crate) fn variant(&mut self) -> Result<Variant, Failure> {
         self.optional().ok_or_else(|| self.bad("a value", "nothing"))
     }
 
-    /// The next argument, if there is one.
+    /// Returns the next argument, if there is one.
     pub(crate) fn optional(&mut self) -> Option<Variant> {
         self.taken += 1;
         self.items.next()
@@ -146,12 +147,12 @@ impl Args {
         }
     }
 
-    /// A list of keys: also the way to a place inside.
+    /// A list of keys; also used for paths.
     pub(crate) fn keys(&mut self) -> Result<Vec<Key>, Failure> {
         self.list()?.into_iter().map(|step| Ok(Key::try_from(step)?)).collect()
     }
 
-    /// Something or nothing: a list of one or of none.
+    /// An optional value: a list of one or of none.
     pub(crate) fn maybe(&mut self) -> Result<Option<Variant>, Failure> {
         let what = "a list of one, or of none for nothing";
         match self.variant()? {
@@ -165,14 +166,14 @@ impl Args {
     pub(crate) fn slice(&mut self) -> Result<[Option<i64>; 3], Failure> {
         let mut bound = || match self.optional() {
             None | Some(Variant::Null) => Ok(None),
-            // What lies beyond 64 signed bits lies beyond every list.
+            // Beyond 64 signed bits is beyond every list.
             Some(Variant::Int(number)) => Ok(Some(clamp(number))),
             Some(other) => Err(self.bad("a whole number or null", other.shape())),
         };
         Ok([bound()?, bound()?, bound()?])
     }
 
-    /// Says that the argument taken last is not what it has to be.
+    /// The error that the argument read last has the wrong type.
     pub(crate) fn bad(&self, what: &str, got: &str) -> Failure {
         let name = self.signature.name(self.taken.saturating_sub(1)).to_uppercase();
         Failure::bad_argument(format!("{} {name}: {what}", self.called), got)

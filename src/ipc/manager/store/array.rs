@@ -1,11 +1,11 @@
 //! Values and arrays.
 //!
 //! # State
-//! An array's elements are 64-bit words; the typecode says what each stands for.
+//! An array's elements are 64-bit words; the typecode determines what each represents.
 //!
 //! # Standard
-//! Python's managed `Value` (any data, its typecode is only a note) and `array.array` (type and range are checked). Differs:
-//! an array never changes its length, as `multiprocessing.Array`.
+//! Python's managed `Value` (any data, its typecode is only a note) and `array.array` (type and range are checked).
+//! Differs: an array never changes its length, as `multiprocessing.Array`.
 
 use super::args::Args;
 use super::call::Reply;
@@ -41,7 +41,7 @@ impl Value {
     }
 }
 
-/// What the elements of an array are.
+/// The type of an array's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Typecode(char);
 
@@ -53,7 +53,7 @@ impl Typecode {
             .ok_or_else(|| Failure::bad_argument("one of the typecodes c b B u h H i I l L q Q f d", "another"))
     }
 
-    /// The least and the greatest whole number of the type; `None` if it is not one of whole numbers.
+    /// The minimum and maximum of the type; `None` if it is not an integer type.
     fn limits(self) -> Option<(i128, i128)> {
         Some(match self.0 {
             'b' => (i8::MIN.into(), i8::MAX.into()),
@@ -106,7 +106,7 @@ impl Typecode {
     }
 }
 
-/// The longest array that its length alone may make.
+/// The maximum length of an array that is created from a length alone.
 const ZEROS_LIMIT: usize = 1 << 27;
 
 /// An array object.
@@ -121,7 +121,7 @@ impl Array {
         let typecode = Typecode::new(&args.text()?)?;
         let words = match args.variant()? {
             Variant::List(items) => items.iter().map(|item| typecode.to_word(item)).collect::<Result<_, _>>()?,
-            // Bytes are the elements of an array of bytes.
+            // An array of bytes may be created from bytes.
             Variant::Bytes(bytes) if typecode.0 == 'c' => bytes.into_iter().map(u64::from).collect(),
             variant => {
                 let len = variant.as_int().filter(|len| *len <= ZEROS_LIMIT);

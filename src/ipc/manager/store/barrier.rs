@@ -1,18 +1,19 @@
 //! Barriers.
 //!
 //! # State
-//! The waits in the order of their coming. When as many wait as there are parties, the first of them are released
-//! together; if the barrier has an action, the last of the group is released first, to run it, and the others when it says
-//! that it is finished. Who comes meanwhile belongs to the next cycle.
+//! The waiters in order of arrival. When as many wait as there are parties, the first of them are released
+//! together; if the barrier has an action, the last of the group is released first, to run it, and the others when it
+//! reports that it is finished. Parties that arrive meanwhile belong to the next cycle.
 //!
 //! # Death
-//! A client that is lost while it refers to the barrier breaks it: whether it waits, runs the action, or was still to come,
-//! the others do not wait for it. One that gives its references back has left in order, and breaks it only by leaving in
-//! the middle of a wait or of the action. A handle that was lent and that nobody will take over counts as a lost client.
+//! A client that is lost while it refers to the barrier breaks it, whether it waits, runs the action or has not
+//! arrived: the others do not wait for it. A client that releases its references has left in order, and breaks the
+//! barrier only in the middle of a wait or of the action. An exported handle that will never be imported counts as a
+//! lost client.
 //!
 //! # Standard
-//! Python `threading.Barrier` in a manager: a timeout breaks it, `abort` breaks it until `reset`. Differs: the action runs
-//! in the client, and 0 parties are refused.
+//! Python `threading.Barrier` in a manager: a timeout breaks it, `abort` breaks it until `reset`. Differs: the action
+//! runs in the client, and 0 parties are refused.
 
 use super::args::Args;
 use super::call::{Reply, Timeout};
@@ -28,7 +29,7 @@ pub(crate) struct Barrier {
     has_action: bool,
     default_patience: Timeout,
     waiters: Vec<WaiterId>,
-    /// Who runs the action; the rest of its group are the first of the waiters.
+    /// The session that runs the action; the rest of its group are the first of the waiters.
     leader: Option<SessionId>,
     broken: bool,
 }
@@ -92,13 +93,13 @@ impl Barrier {
         }
     }
 
-    /// How many wait for the barrier to fill: not those that only wait for the action.
+    /// Returns how many wait for the barrier to fill: not those that only wait for the action.
     fn n_waiting(&self) -> usize {
         let released = if self.leader.is_some() { self.parties as usize - 1 } else { 0 };
         self.waiters.len().saturating_sub(released)
     }
 
-    /// Releases every group that is complete.
+    /// Releases every complete group.
     fn advance(&mut self, waits: &mut WaitTable) {
         while self.leader.is_none() && self.waiters.len() >= self.parties as usize {
             if !self.has_action {
@@ -143,7 +144,7 @@ impl Barrier {
         }
     }
 
-    /// Somebody who could have come never will.
+    /// Handles the loss of a potential party.
     pub(crate) fn lose_party(&mut self, waits: &mut WaitTable) {
         self.break_it(waits);
     }

@@ -1,4 +1,4 @@
-//! What can be asked of the store, and what it answers. The vocabulary of every protocol in front of it.
+//! Requests to the store and its replies: the vocabulary of every protocol in front of it.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::method::Method;
 use crate::ipc::manager::data::{Kind, ObjectId, ObjectRef, Variant};
 
-/// How long a call may wait for what it asks for.
+/// How long a call may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Timeout {
     Forever,
@@ -25,11 +25,11 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) args: Vec<Variant>,
     pub(crate) timeout: Timeout,
-    /// Which of the client's threads calls; only recursive locks and conditions tell threads apart.
+    /// The calling thread of the client; only recursive locks and conditions distinguish threads.
     pub(crate) thread: u64,
 }
 
-/// A handle on its way from one client to another: who knows the number may take it, once.
+/// A reference in transfer from one client to another: a client that knows the number may import it, once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct TransferToken(pub(crate) u128);
 
@@ -39,52 +39,52 @@ impl fmt::Debug for TransferToken {
     }
 }
 
-/// What a client can ask.
+/// A client's request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Request {
     Call(Call),
-    /// A new object. With a name that is known: the object of that name, if it is of this type.
+    /// Creates an object. If the name exists: returns its object, if it is of this type.
     Create {
         kind: Kind,
         args: Vec<Variant>,
         name: Option<String>,
     },
-    /// The object of a name.
+    /// Returns the object with this name.
     Lookup {
         name: String,
     },
-    /// The names and their objects' types.
+    /// Returns the names and their objects' types.
     Names,
-    /// The object loses its name, and lives on only as long as somebody refers to it.
+    /// Removes the name; its object lives on only while anything refers to it.
     Unname {
         name: String,
     },
-    /// The client no longer uses so many of the references that it was given.
+    /// The client no longer uses this many of the references that it was given.
     Release {
         object: ObjectId,
         count: u64,
     },
-    /// Keeps the object alive until somebody takes over the handle, or the lender leaves.
+    /// Exports a reference: keeps the object alive until the reference is imported, or the exporting client leaves.
     Lend {
         object: ObjectId,
         token: TransferToken,
     },
-    /// Takes over a handle that was lent.
+    /// Imports an exported reference.
     TakeLoan {
         token: TransferToken,
     },
-    /// The handle will not be taken over any more.
+    /// Cancels an export: the reference will not be imported any more.
     EndLoan {
         token: TransferToken,
     },
-    /// Whether the handle can still be taken over.
+    /// Whether the reference can still be imported.
     IsLent {
         token: TransferToken,
     },
 }
 
 impl Request {
-    /// Whether the answer may be all that is left of something: it must not be refused for its length.
+    /// Whether the answer may hold the only copy of something: it must not be refused for its length.
     pub(crate) fn takes_away(&self) -> bool {
         use Method::{CompareAndSwap, CompareAndSwapAt, Get, Pop, PopItem, RemoveAt, SetDefault};
         match self {
@@ -95,7 +95,7 @@ impl Request {
         }
     }
 
-    /// The object that a call is for.
+    /// The object that a call addresses.
     pub(crate) fn object(&self) -> Option<ObjectId> {
         match self {
             Request::Call(call) => Some(call.object),
@@ -104,13 +104,13 @@ impl Request {
     }
 }
 
-/// What a client gets back.
+/// The reply to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Reply {
     Variant(Variant),
-    /// The time passed: not acquired, nothing there, no room.
+    /// Timeout: not acquired, nothing there, no room.
     NotInTime,
-    /// A lock or a permit. `abandoned`: its holder before died with it.
+    /// A lock or a permit. `abandoned`: its previous holder died with it.
     Acquired {
         permit: u64,
         abandoned: bool,
@@ -120,20 +120,20 @@ pub(crate) enum Reply {
         notified: bool,
         abandoned: bool,
     },
-    /// The end of a barrier's wait. Who leads runs the barrier's action and says when it is finished.
+    /// The end of a barrier's wait. The leader runs the barrier's action and reports when it is finished.
     Arrived {
         index: u32,
         leads: bool,
     },
-    /// An item of a plain queue: the taker's from now on.
+    /// An item of a plain queue, which belongs to the consumer from now on.
     Item(Variant),
-    /// An item of a queue that wants to hear that it is done.
+    /// An item of a joinable queue, to be reported as done.
     Leased {
         lease: u64,
         deliveries: u32,
         item: Variant,
     },
-    /// What a compare-and-swap found, and whether it was what it expected.
+    /// The value that a compare-and-swap found, and whether it was the expected one.
     Swapped {
         swapped: bool,
         found: Option<Variant>,
@@ -149,7 +149,7 @@ impl<T: Into<Variant>> From<T> for Reply {
 }
 
 impl Reply {
-    /// The answer of what has nothing to say.
+    /// The reply of a call without a result.
     pub(crate) const DONE: Reply = Reply::Variant(Variant::Null);
 
     pub(crate) fn each_reference<E>(

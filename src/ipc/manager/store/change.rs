@@ -1,6 +1,6 @@
-//! One change, as one step, to one place: in an object, inside a nested value, or through references in another object.
+//! An atomic change of one place: in an object, inside a nested value, or through references in another object.
 //!
-//! What Python lacks: there a nested list is fetched, changed and put back, and what others did meanwhile is lost.
+//! Python lacks this: there a nested list is fetched, changed and stored again, and concurrent changes are lost.
 
 use std::collections::HashMap;
 
@@ -13,18 +13,18 @@ use super::object::Object;
 use super::slice::place;
 use crate::ipc::manager::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, Variant, add};
 
-/// What is to be done to one place.
+/// The operation on one place.
 pub(crate) enum Change {
     Get,
     Set(Variant),
     Remove,
-    /// Adds to the number there, or to `default` if nothing is there.
+    /// Adds to the number there, or to `default` if there is none.
     Add {
         amount: Variant,
         default: Option<Variant>,
     },
     Push(Variant),
-    /// Replaces what is there by `new`, if it is `expected`. `None` is nothing: no such key.
+    /// Replaces the value by `new` if it equals `expected`. `None` means no value, for example no such key.
     Swap {
         expected: Option<Variant>,
         new: Option<Variant>,
@@ -32,11 +32,11 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// The place and the change that a call of `method` is about, if it is one of this module's.
+    /// Parses a call of `method` into path and change, if it is one of this module's methods.
     pub(crate) fn read(method: Method, kind: Kind, args: &mut Args) -> Result<Option<(Vec<Key>, Change)>, Failure> {
         use Method::{Add, AddAt, CompareAndSwap, CompareAndSwapAt, GetAt, PushAt, RemoveAt, SetAt};
         let path = match method {
-            // A value is one place, so the way to it is empty.
+            // A value is a single place, so its path is empty.
             Add | CompareAndSwap if kind == Kind::Value => Vec::new(),
             Add | CompareAndSwap => vec![args.key()?],
             GetAt | SetAt | RemoveAt | PushAt | AddAt | CompareAndSwapAt => args.keys()?,
@@ -53,7 +53,7 @@ impl Change {
         Ok(Some((path, change)))
     }
 
-    /// Does the change, from object to object as references lead.
+    /// Applies the change, following references from object to object.
     pub(crate) fn apply(
         &self,
         objects: &mut HashMap<ObjectId, Object>,
@@ -80,7 +80,7 @@ enum Found {
 
 type Path = std::iter::Peekable<std::vec::IntoIter<Key>>;
 
-/// Follows the path within one object, and does the change if it ends there.
+/// Follows the path within one object, and applies the change if the path ends there.
 fn go(object: &mut Object, path: &mut Path, change: &Change, depth: usize) -> Result<Found, Failure> {
     let place = match object {
         Object::Array(array) => {
@@ -134,7 +134,7 @@ fn go(object: &mut Object, path: &mut Path, change: &Change, depth: usize) -> Re
     inside(place, path, change, depth)
 }
 
-/// Whether a change at the end of the path is one to the referenced object: pushing to a list object that stands there.
+/// Whether a change at the end of the path applies to a referenced object: pushing to a list object stored there.
 fn leads_on(place: Option<&Variant>, change: &Change) -> bool {
     goes_through(change) && matches!(place, Some(Variant::Object(_)))
 }
@@ -159,7 +159,7 @@ fn inside(mut place: &mut Variant, path: &mut Path, change: &Change, depth: usiz
         let Some(step) = path.next() else {
             let mut whole = Some(std::mem::replace(place, Variant::Null));
             let done = apply(&mut whole, change);
-            // A cell that loses its content holds nothing, which is null.
+            // A cell whose content is removed holds null.
             *place = whole.unwrap_or(Variant::Null);
             return done.map(Found::Done);
         };
@@ -222,7 +222,7 @@ fn in_list(items: &mut Vec<Variant>, at: usize, change: &Change) -> Result<Reply
     done
 }
 
-/// Does the change to what is there, or to nothing. Leaves it as it is if it fails.
+/// Applies the change to a place, which may be empty. Leaves it unchanged on failure.
 fn apply(place: &mut Option<Variant>, change: &Change) -> Result<Reply, Failure> {
     match change {
         Change::Get => Ok(place.clone().unwrap_or(Variant::Null).into()),

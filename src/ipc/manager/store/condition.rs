@@ -1,16 +1,16 @@
 //! Conditions.
 //!
 //! # State
-//! The line of those who wait to be notified, each with how deep it held the lock. Who is notified, or whose time has
-//! passed, goes over into the line for the lock: a wait ends only with the lock held again.
+//! The queue of waiters, each with its depth in the lock. A waiter that is notified, or times out, moves to the lock's
+//! queue: a wait ends only with the lock held again.
 //!
 //! # Death
-//! A waiter whose session ends leaves the line and takes no notification along: one that it was given, and had not yet
-//! got the lock for, goes to the next who waited at that time. If somebody dies with the lock in hand, one waiter of each
-//! of its conditions is woken and told so, since the word that it waits for may never come.
+//! A waiter whose session ends leaves the queue and consumes no notification: one that it was given, but had not yet
+//! got the lock for, goes to the next waiter of that time. If a holder dies with the lock, one waiter of each of its
+//! conditions is woken and told so, since the notification that it waits for may never come.
 //!
 //! # Standard
-//! Python `threading.Condition` in a manager. There, waiters stay asleep when the one who was to notify them is killed.
+//! Python `threading.Condition` in a manager. There, waiters stay asleep when their notifier is killed.
 
 use std::collections::VecDeque;
 
@@ -22,9 +22,9 @@ use super::method::Method;
 use super::waits::{Context, Step, WaitTable, WaiterId};
 use crate::ipc::manager::data::{Kind, ObjectId};
 
-/// A condition object: a line of waiters beside a lock.
+/// A condition object: a queue of waiters.
 ///
-/// Every method needs the lock's object too, which may be shared with others.
+/// Every method also needs the lock's object, which may be shared with others.
 #[derive(Debug, Default)]
 pub(crate) struct Condition {
     line: VecDeque<(WaiterId, Held)>,
@@ -54,7 +54,7 @@ impl Condition {
                 if !lock.is_held_by(cx.caller) {
                     return Err(Failure::WaitUnacquired);
                 }
-                // Parked in any case, so that the lock is given up and taken again also by a wait without patience.
+                // Always parked, so that even a wait with timeout 0 releases the lock and acquires it again.
                 let waiter = cx.waits.park(cx.caller, cx.object, cx.timeout)?;
                 let held = lock.give_up(cx.waits).ok_or(Failure::WaitUnacquired)?;
                 if cx.timeout == Timeout::NONE {
@@ -78,7 +78,7 @@ impl Condition {
         }
     }
 
-    /// The wait is over, but it ends only with the lock held again.
+    /// Handles a timeout: the wait ends only with the lock held again.
     pub(crate) fn timed_out(
         &mut self,
         (lock, lock_id): (&mut Mutex, ObjectId),
@@ -93,7 +93,7 @@ impl Condition {
         }
     }
 
-    /// Gives a notice to the first of those who have waited since before it.
+    /// Gives a notice to the first waiter that has waited since before it.
     pub(crate) fn pass_on(&mut self, (lock, lock_id): (&mut Mutex, ObjectId), notice: Notice, waits: &mut WaitTable) {
         if self.line.front().is_some_and(|(waiter, _)| waiter.began_before(notice.number))
             && let Some((waiter, held)) = self.line.pop_front()

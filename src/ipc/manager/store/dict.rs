@@ -1,8 +1,8 @@
 //! Dicts and namespaces.
 //!
 //! # Standard
-//! Python `dict` with the methods of `DictProxy` (3.14), and `Namespace`, whose names are text. Differs: a copy of the keys
-//! or entries is one answer; a name may begin with `_`.
+//! Python `dict` with the methods of `DictProxy` (3.14), and `Namespace`, whose names are strings. Differs: a copy of
+//! the keys or entries is one answer; a name may begin with `_`.
 
 use super::args::Args;
 use super::call::Reply;
@@ -146,7 +146,7 @@ impl Namespace {
     }
 }
 
-/// The name of an attribute: text.
+/// Returns the name of an attribute, which must be a string.
 pub(crate) fn attribute_name(key: &Key) -> Result<&str, Failure> {
     key.as_str().ok_or_else(|| Failure::bad_argument("a name", key.as_datum().shape()))
 }

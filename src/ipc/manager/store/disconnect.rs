@@ -1,7 +1,7 @@
-//! What the end of a client does to the others: nobody waits for somebody who is gone.
+//! How the end of a client affects the others: none waits for a client that is gone.
 //!
-//! The store does not tell a client that was killed from one that closed its connection. What tells them apart is what it
-//! gave back before: a client that still refers to a barrier would have come.
+//! The store cannot tell a client that was killed from one that closed its connection. The difference is what it
+//! released before: a client that still refers to a barrier would have arrived.
 
 use super::call::TransferToken;
 use super::lock::Notice;
@@ -11,7 +11,7 @@ use super::{Session, Store, Transfer, condition_with_lock};
 use crate::ipc::manager::data::ObjectId;
 
 impl Store {
-    /// A client is gone: everything it has goes back.
+    /// Closes the session of a client that is gone, and releases everything it held.
     pub(crate) fn close_session(&mut self, session: SessionId, now_ns: u64) {
         let Some(Session { references, touched }) = self.sessions.remove(&session) else { return };
         self.waits.set_now(now_ns);
@@ -40,9 +40,9 @@ impl Store {
         }
     }
 
-    /// The handle will not be taken over: who was to take it over is gone.
+    /// Cancels an export: the reference will not be imported, since its recipient is gone.
     pub(super) fn end_loan(&mut self, lender: SessionId, token: TransferToken) {
-        // Taken already is ended too.
+        // No effect if it was imported already.
         if self.transfers.get(&token).is_some_and(|transfer| transfer.lender == lender)
             && let Some(Transfer { reference, .. }) = self.transfers.remove(&token)
         {
@@ -56,7 +56,7 @@ impl Store {
         }
     }
 
-    /// A lock was abandoned: the waiters of its conditions may wait for a word that never comes.
+    /// A lock was abandoned: the waiters of its conditions may wait for a notification that never comes.
     fn wake_heirs(&mut self, lock: ObjectId) {
         let is_of_lock = |object: &Object| matches!(object, Object::Condition { lock: of, .. } if of.id() == lock);
         let mut conditions: Vec<ObjectId> =
@@ -68,7 +68,7 @@ impl Store {
         }
     }
 
-    /// Gives a notice to another, since who it was for is gone.
+    /// Gives a notice to another waiter, since its recipient is gone.
     fn pass_on(&mut self, notice: Notice) {
         let Some(Object::Condition { lock, .. }) = self.objects.get(&notice.condition) else { return };
         let lock = lock.id();

@@ -1,11 +1,11 @@
 //! Events.
 //!
 //! # Death
-//! A waiter whose session ends leaves the line. Nobody knows who was to set the event: the others wait on.
+//! A waiter whose session ends leaves the queue. Which client was to set the event is unknown: the others wait on.
 //!
 //! # Standard
-//! Python `threading.Event` in a manager. Differs: whoever waits when the event is set is woken with `true`, also if it is
-//! cleared at once.
+//! Python `threading.Event` in a manager. Differs: setting the event wakes all present waiters with `true`, even if it
+//! is cleared immediately.
 
 use super::call::Reply;
 use super::failure::Failure;

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::method::Method;
 use crate::ipc::manager::data::{Beyond64Bits, DEPTH_LIMIT, Key, Kind, NotComparable, Unhashable};
 
-/// Why an object of a manager refused a call. Nothing of the call was done.
+/// Why an object of a manager refused a call, which then had no effect.
 ///
-/// The texts that Python programs look for are Python's.
+/// Messages that Python programs look for are the same as Python's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the message of each says what it is")]
@@ -78,7 +78,7 @@ fn takes_or_none(takes: &str) -> &str {
     if takes.is_empty() { "no arguments" } else { takes }
 }
 
-/// A key's text, as it stands in a message.
+/// A key's text, as shown in a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyText(String);
 
@@ -90,7 +90,7 @@ impl std::fmt::Display for KeyText {
 
 impl Failure {
     pub(crate) fn no_such_key(key: &Key) -> Self {
-        // A message is for people: the whole of a long key would hide the rest of it.
+        // Shortened, since a long key would hide the rest of the message.
         let mut text = key.to_string();
         if let Some((cut, _)) = text.char_indices().nth(75) {
             text.truncate(cut);

@@ -1,7 +1,7 @@
-//! When objects go: with the last reference, or in circles that nobody refers to.
+//! When objects are removed: with the last reference, or in cycles to which nothing else refers.
 //!
-//! A circle is looked for when a client leaves of whose objects one is left that only objects refer to, and when there are
-//! twice as many objects as after the last look.
+//! Cycles are searched for when a client leaves an object behind to which only objects refer, and when there are twice
+//! as many objects as after the last search.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use super::waits::SessionId;
 use crate::ipc::manager::data::{ObjectId, ObjectRef};
 
 impl Store {
-    /// What a client gets to see in an answer it may use from now on, until it says that it does not.
+    /// Records the references in an answer: the client may use them until it releases them.
     pub(super) fn note_references(&mut self, session: SessionId, reply: &mut Reply) {
         let noted = reply.each_reference::<std::convert::Infallible>(&mut |reference| {
             if let Some(session) = self.sessions.get_mut(&session) {
@@ -37,14 +37,14 @@ impl Store {
         }
     }
 
-    /// Whether a client, a name or a loan refers to an object, and not only other objects.
+    /// Whether a client, a name or a transfer refers to an object, and not only other objects.
     pub(super) fn is_rooted(&self, id: ObjectId) -> bool {
         self.sessions.values().any(|session| session.references.contains_key(&id))
             || self.names.values().any(|reference| reference.id() == id)
             || self.transfers.values().any(|transfer| transfer.reference.id() == id)
     }
 
-    /// Removes the objects that nobody refers to any more, and what only they referred to.
+    /// Removes the objects without references, and those to which only these referred.
     pub(super) fn drop_unreferenced(&mut self) {
         while let Some(id) = self.pending_drops.next() {
             if let Some(object) = self.objects.remove(&id) {
@@ -55,7 +55,7 @@ impl Store {
         }
     }
 
-    /// Removes objects that only refer to each other, in circles.
+    /// Removes objects that only refer to each other, in cycles.
     pub(super) fn sweep(&mut self) {
         let mut reached: HashSet<ObjectId> = HashSet::new();
         let of_sessions = self.sessions.values().flat_map(|session| session.references.keys().copied());
@@ -77,7 +77,7 @@ impl Store {
                 }
             }
         }
-        // The graves of those that are gone are empty.
+        // Their own pending drops name objects that are removed already.
         self.drop_unreferenced();
         self.after_last_sweep = self.objects.len();
         self.may_have_circles = false;

@@ -1,8 +1,8 @@
 //! Lists.
 //!
 //! # Standard
-//! Python `list` with the methods of `ListProxy` (3.14). Differs: `sort` has no key function, and refuses a NaN, which has
-//! no place in an order.
+//! Python `list` with the methods of `ListProxy` (3.14). Differs: `sort` has no key function, and refuses a NaN, which
+//! cannot be ordered.
 
 use super::args::Args;
 use super::call::Reply;
@@ -11,7 +11,7 @@ use super::method::Method;
 use super::slice::{place, places, range};
 use crate::ipc::manager::data::{Kind, NotComparable, Variant, compare};
 
-/// The longest list that repeating may make.
+/// The maximum length of a list made by repetition.
 const REPEAT_LIMIT: usize = 1 << 24;
 
 /// A list object.
@@ -147,7 +147,7 @@ fn repeated(items: &[Variant], times: i64) -> Result<Vec<Variant>, Failure> {
     }
 }
 
-/// Sorts, or leaves everything as it was if two items have no order. Equal items keep their order, reversed or not.
+/// Sorts, or leaves the list unchanged if two items cannot be ordered. Stable, reversed or not.
 fn sort(items: &mut [Variant], reverse: bool) -> Result<(), Failure> {
     let order = merge_sorted((0..items.len()).collect(), &|a: usize, b: usize| {
         let order = compare(&items[a], &items[b])?;
@@ -160,7 +160,7 @@ fn sort(items: &mut [Variant], reverse: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A merge sort whose comparison may fail; the standard library's may not.
+/// A merge sort whose comparison may fail, unlike the standard library's.
 fn merge_sorted(
     mut left: Vec<usize>,
     comes_after: &impl Fn(usize, usize) -> Result<bool, NotComparable>,

@@ -1,15 +1,15 @@
 //! Locks, plain and recursive.
 //!
 //! # State
-//! The holder with its depth, and the line of those who wait, served in the order of their coming. Every acquisition has a
-//! number, its permit: a release that names another's permit is refused, so a late one cannot release a stranger's lock.
+//! The holder with its depth, and a FIFO queue of waiters. Every acquisition has a number, its permit: a release that
+//! names a permit other than the current one is refused, so a late release cannot unlock a later acquisition.
 //!
 //! # Death
-//! A holder whose session ends gives the lock back, and the next one is told that it was abandoned.
+//! When the holder's session ends, the lock is released, and the next holder is told that it was abandoned.
 //!
 //! # Standard
-//! Python `threading.Lock` and `RLock` in a manager: a plain lock may be released by anybody, a recursive one by its owner,
-//! which is a thread of a client. Differs: Python's stays locked for ever when its holder is killed.
+//! Python `threading.Lock` and `RLock` in a manager: any client may release a plain lock, only the owner a recursive
+//! one; the owner is a thread of a client. Differs: Python's stays locked forever when its holder is killed.
 
 use std::collections::VecDeque;
 
@@ -28,31 +28,31 @@ struct Holder {
     depth: u64,
 }
 
-/// Why somebody stands in the line.
+/// What a waiter waits for.
 #[derive(Debug)]
 enum Want {
     Acquire,
-    /// The end of a condition's wait: so deep was the lock held before. Without a notice its time has passed.
+    /// The end of a condition's wait, with the depth before it. Without a notice it has timed out.
     Resume {
         held: Held,
         notice: Option<Notice>,
     },
 }
 
-/// How deep and by which permit a lock was held that a condition's waiter gave up.
+/// Depth and permit of a lock that a condition's waiter released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Held {
     depth: u64,
     permit: u64,
 }
 
-/// What ends a condition's wait, if not its time.
+/// What ends a condition's wait, other than a timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Notice {
     pub(super) condition: ObjectId,
-    /// When it was given, as a number of the desk.
+    /// When it was given, as a number of the wait table.
     pub(super) number: u64,
-    /// Nobody gave it: somebody died with the lock in hand.
+    /// Not from a notifier: a holder died with the lock.
     pub(super) abandoned: bool,
 }
 
@@ -124,27 +124,27 @@ impl Mutex {
         Ok(())
     }
 
-    /// Whether the calling thread holds the lock; of a plain lock nobody asks which thread.
+    /// Whether the calling thread holds the lock; for a plain lock any thread of the client counts.
     pub(crate) fn is_held_by(&self, caller: Caller) -> bool {
         let is_owner =
             |holder: &Holder| holder.session == caller.session && (!self.recursive || holder.thread == caller.thread);
         self.holder.as_ref().is_some_and(is_owner)
     }
 
-    /// Releases every level, for a condition's wait.
+    /// Releases all levels, for a condition's wait.
     pub(crate) fn give_up(&mut self, waits: &mut WaitTable) -> Option<Held> {
         let Holder { depth, permit, .. } = self.holder.take()?;
         self.hand_on(waits);
         Some(Held { depth, permit })
     }
 
-    /// Puts the waiter of a condition into the line for the lock that it gave up.
+    /// Queues a condition's waiter for the lock that it released.
     pub(crate) fn resume(&mut self, waiter: WaiterId, held: Held, notice: Option<Notice>, waits: &mut WaitTable) {
         self.line.push_back((waiter, Want::Resume { held, notice }));
         self.hand_on(waits);
     }
 
-    /// Gives a free lock to the first in the line.
+    /// Grants a free lock to the first waiter.
     fn hand_on(&mut self, waits: &mut WaitTable) {
         while self.holder.is_none()
             && let Some((waiter, want)) = self.line.pop_front()
@@ -171,7 +171,7 @@ impl Mutex {
         waits.complete(waiter, Ok(Reply::NotInTime));
     }
 
-    /// Returns the notice that nobody has taken now.
+    /// Removes a waiter. Returns its notice, if it had one, for another waiter.
     pub(crate) fn forget(&mut self, waiter: WaiterId) -> Option<Notice> {
         let at = self.line.iter().position(|(waiting, _)| *waiting == waiter)?;
         match self.line.remove(at) {

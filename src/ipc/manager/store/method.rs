@@ -1,7 +1,7 @@
 //! The table of methods: their names, which types have them, with which arguments, and what they do.
 //!
-//! Calls are checked against it before an object sees them; `--call` reads names and shows usage from it. That the types
-//! serve what it says is tested.
+//! Calls are checked against it before an object sees them; `--call` reads names and shows usage from it. Tests check
+//! that the types implement exactly this table.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ipc::manager::data::Kind;
 
-/// The arguments of a method: those that are needed, then those that may be left out.
+/// The arguments of a method: the required ones, then the optional ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signature {
     needed: &'static [&'static str],
@@ -20,12 +20,12 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// Whether a call may wait for what others do.
+    /// Whether a call may wait for other clients.
     pub fn may_wait(self) -> bool {
         self.may_wait
     }
 
-    /// The name of an argument by its place.
+    /// Returns the name of an argument by its position.
     pub(super) fn name(self, place: usize) -> &'static str {
         self.needed.iter().chain(self.optional).nth(place).copied().unwrap_or("argument")
     }
@@ -36,7 +36,7 @@ impl Signature {
     }
 }
 
-/// As in a usage text: `KEY [DEFAULT]`; nothing if there are no arguments.
+/// As in a usage message: `KEY [DEFAULT]`; empty if there are no arguments.
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let needed = self.needed.iter().map(|name| name.to_uppercase());
@@ -45,7 +45,7 @@ impl fmt::Display for Signature {
     }
 }
 
-/// `needed, …; optional, …`, and `waits` behind it where a call may wait for what others do.
+/// `needed, …; optional, …`, followed by `waits` if a call may wait for other clients.
 macro_rules! signature {
     (($($needed:ident),* $(; $($optional:ident),*)?) $($waits:ident)?) => {
         Signature {
@@ -56,13 +56,13 @@ macro_rules! signature {
     };
 }
 
-/// Makes [`Method`] and what is known of each. A line is a name and, for each group of types at which it takes the same
-/// arguments, `[Type, …](needed, …; optional, …)`.
+/// Defines [`Method`] and the properties of each. A line is a name and, for each group of types at which it takes the
+/// same arguments, `[Type, …](needed, …; optional, …)`.
 macro_rules! methods {
     ($($(#[doc = $doc:literal])* $method:ident: $([$($kind:ident)|*] $args:tt $($waits:ident)?),*;)*) => {
         /// A method of an object in a manager.
         ///
-        /// Names are Python's without underscores at the ends (`get_item` is `__getitem__`), in small letters.
+        /// Names are Python's without underscores at the ends (`get_item` is `__getitem__`), in lower case.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum Method {
@@ -70,10 +70,10 @@ macro_rules! methods {
         }
 
         impl Method {
-            /// Every method, in the order of the table.
+            /// All methods, in the order of the table.
             pub const ALL: &'static [Method] = &[$(Method::$method),*];
 
-            /// The arguments of the method at objects of type `kind`; `None` if the type does not have it.
+            /// Returns the arguments of the method for objects of type `kind`; `None` if the type does not have it.
             pub const fn signature(self, kind: Kind) -> Option<Signature> {
                 match (self, kind) {
                     $($((Method::$method, $(Kind::$kind)|*) => Some(signature!($args $($waits)?)),)*)*
@@ -89,11 +89,11 @@ methods! {
     Len: [List | Dict | Array | Queue | JoinableQueue]();
     /// Whether there is such an item, key or attribute.
     Contains: [List](value), [Dict](key), [Namespace](name);
-    /// The item at an index, or of a key or name. An error if there is none.
+    /// The item at an index, or for a key or name. An error if there is none.
     GetItem: [List | Array](index), [Dict](key), [Namespace](name);
-    /// Puts an item at an index, or of a key or name.
+    /// Sets the item at an index, or for a key or name.
     SetItem: [List | Array](index, value), [Dict](key, value), [Namespace](name, value);
-    /// Removes the item at an index, or of a key or name.
+    /// Removes the item at an index, or for a key or name.
     DelItem: [List](index), [Dict](key), [Namespace](name);
     /// The items of a slice.
     GetSlice: [List | Array](; begin, end, step);
@@ -101,7 +101,7 @@ methods! {
     SetSlice: [List | Array](begin, end, step, items);
     /// Removes the items of a slice.
     DelSlice: [List](; begin, end, step);
-    /// The item of a key, or a default; a value; the next item of a queue.
+    /// The item for a key, or a default; a value; the next item of a queue.
     Get: [Dict](key; default), [Value](), [Queue | JoinableQueue]() waits;
     /// Replaces a value; sets an event.
     Set: [Value](value), [Event]();
@@ -111,7 +111,7 @@ methods! {
     Values: [Dict]();
     /// Pairs of key and value in the order of insertion.
     Items: [Dict]();
-    /// Removes and returns the item at an index (the last), or of a key.
+    /// Removes and returns the item at an index (default: the last), or for a key.
     Pop: [List](; index), [Dict](key; default);
     /// Removes and returns the entry that was inserted last.
     PopItem: [Dict]();
@@ -129,11 +129,11 @@ methods! {
     Extend: [List](items);
     /// Inserts an item before an index.
     Insert: [List](index, value);
-    /// Removes the first item that is equal.
+    /// Removes the first equal item.
     Remove: [List](value);
-    /// The index of the first item that is equal.
+    /// The index of the first equal item.
     Index: [List](value; begin, end);
-    /// How many items are equal.
+    /// The number of equal items.
     Count: [List](value);
     /// Reverses the list.
     Reverse: [List]();
@@ -141,39 +141,39 @@ methods! {
     Reversed: [List | Dict]();
     /// Sorts the list.
     Sort: [List](; reverse);
-    /// The items with those of another list behind them.
+    /// The items followed by those of another list.
     Concat: [List](items);
-    /// The items, several times.
+    /// The items, repeated.
     Repeat: [List](times);
-    /// Repeats the list's items in it.
+    /// Repeats the list's items in place.
     RepeatInPlace: [List](times);
-    /// A copy of everything at one moment.
+    /// A consistent copy of everything.
     Copy: [List | Dict | Namespace | Array]();
     /// Removes everything; resets an event.
     Clear: [List | Dict | Event]();
     /// The type of a value or of an array's elements.
     Typecode: [Value | Array]();
-    /// Waits for a lock or a permit, and takes it.
+    /// Acquires a lock or a permit, waiting until one is free.
     Acquire: [Lock | RLock | Semaphore | BoundedSemaphore | Condition]() waits;
-    /// Gives it back.
+    /// Releases it.
     Release: [Lock | RLock | Condition](; permit), [Semaphore | BoundedSemaphore](; count);
-    /// Whether it could not be taken now.
+    /// Whether acquiring it would wait now.
     Locked: [Lock | RLock | Semaphore | BoundedSemaphore | Condition]();
     /// The number of free permits.
     GetValue: [Semaphore | BoundedSemaphore]();
     /// Waits for a notification, the event, or the other parties.
     Wait: [Condition | Event | Barrier]() waits;
-    /// Wakes some of those that wait.
+    /// Wakes some of the waiters.
     Notify: [Condition](; count);
-    /// Wakes all that wait.
+    /// Wakes all waiters.
     NotifyAll: [Condition]();
     /// Whether the event is set.
     IsSet: [Event]();
-    /// Says that the barrier's action is finished.
+    /// Reports that the barrier's action is finished.
     Finish: [Barrier](; went_well);
     /// Breaks the barrier.
     Abort: [Barrier]();
-    /// Makes a broken barrier whole; breaks it for those that wait.
+    /// Repairs a broken barrier; breaks it for present waiters.
     Reset: [Barrier]();
     /// The number of parties.
     Parties: [Barrier]();
@@ -181,13 +181,13 @@ methods! {
     NWaiting: [Barrier]();
     /// Whether the barrier is broken.
     Broken: [Barrier]();
-    /// Waits for room, and puts an item in.
+    /// Puts an item in, waiting for room.
     Put: [Queue | JoinableQueue](item) waits;
     /// Reports an item as done.
     TaskDone: [Queue | JoinableQueue](; lease);
     /// Waits until all items are reported as done.
     Join: [Queue | JoinableQueue]() waits;
-    /// Ends the queue: nothing is put any more, and with `now` what is in it is dropped.
+    /// Shuts the queue down: nothing more can be put, and with `now` its items are dropped.
     Shutdown: [Queue | JoinableQueue](; now);
     /// The number of items.
     Qsize: [Queue | JoinableQueue]();
@@ -197,38 +197,38 @@ methods! {
     Full: [Queue | JoinableQueue]();
     /// The number of items that are not reported as done.
     Unfinished: [Queue | JoinableQueue]();
-    /// The items that were delivered too often.
+    /// The items that were delivered as often as allowed.
     DeadLetters: [Queue | JoinableQueue]();
-    /// Adds to a number in one step, and returns the sum.
+    /// Atomically adds to a number, and returns the sum.
     Add: [List | Array](index, amount; default), [Dict](key, amount; default), [Namespace](name, amount; default),
         [Value](amount; default);
-    /// Replaces what is there if it is what was expected. Each is a list of one, or of none for nothing.
+    /// Replaces a value if it is the expected one. Each is a list of one value, or empty for none.
     CompareAndSwap: [List | Array](index, expected, new), [Dict](key, expected, new), [Namespace](name, expected, new),
         [Value](expected, new);
-    /// What is at a path: a list of keys and indices.
+    /// The value at a path: a list of keys and indices.
     GetAt: [List | Dict | Namespace | Value | Array](path);
-    /// Puts a value at a path.
+    /// Sets the value at a path.
     SetAt: [List | Dict | Namespace | Value | Array](path, value);
-    /// Removes what is at a path.
+    /// Removes the value at a path.
     RemoveAt: [List | Dict | Namespace | Value | Array](path);
     /// Appends to the list at a path, and returns its length.
     PushAt: [List | Dict | Namespace | Value | Array](path, value);
-    /// Adds to the number at a path in one step, and returns the sum.
+    /// Atomically adds to the number at a path, and returns the sum.
     AddAt: [List | Dict | Namespace | Value | Array](path, amount; default);
-    /// Replaces what is at a path if it is what was expected.
+    /// Replaces the value at a path if it is the expected one.
     CompareAndSwapAt: [List | Dict | Namespace | Value | Array](path, expected, new);
-    /// What the object shows of itself.
+    /// The object's state, for display.
     Snapshot: [List | Dict | Namespace | Lock | RLock | Semaphore | BoundedSemaphore | Condition | Event | Barrier | Queue
         | JoinableQueue | Value | Array]();
 }
 
 impl Kind {
-    /// The methods of the objects of this type.
+    /// Returns the methods of the objects of this type.
     pub fn methods(self) -> Vec<Method> {
         Method::ALL.iter().copied().filter(|method| method.signature(self).is_some()).collect()
     }
 
-    /// The arguments with which an object of this type is made.
+    /// Returns the arguments with which an object of this type is created.
     pub const fn signature(self) -> Signature {
         match self {
             Kind::List => signature!((; items)),
@@ -247,7 +247,7 @@ impl Kind {
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The one list of names is the one that serde makes of the variants.
+        // The single list of names is the one that serde makes of the variants.
         self.serialize(f)
     }
 }

@@ -1,22 +1,22 @@
-//! The objects of a manager, for themselves: no sockets, no threads, no clock. Time comes in as a number.
+//! The objects of a manager: no sockets, no threads, no clock. Time is passed in as a number.
 //!
-//! Whoever puts a protocol in front opens a session for each client, passes on its requests, and delivers the answers: at
-//! once, or later as [`Completion`]s. The library's own protocol is one; nothing here knows of it.
+//! A protocol in front opens a session for each client, passes on its requests, and delivers the answers: immediate
+//! ones, or later ones as [`Completion`]s. The library's own protocol is one of them; nothing here depends on it.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `call`, `failure` | what can be asked, and what is answered |
-//! | `method`, `args` | the table of methods, and the arguments of a call held against it |
-//! | `waits` | who waits, until when |
-//! | `keep`, `lifetime` | what keeps an object alive, and when it goes |
-//! | `departure` | what the end of a client does to the others |
+//! | `call`, `failure` | requests and replies |
+//! | `method`, `args` | the table of methods, and the check of a call's arguments against it |
+//! | `waits` | waiting calls and their deadlines |
+//! | `refcount`, `gc` | what keeps an object alive, and when it is removed |
+//! | `disconnect` | how the end of a client affects the others |
 //! | `object` | one of eleven structs behind the fourteen types |
 //! | `dict`, `list`, `slice`, `array`, `change` | containers, and changing one place in them |
-//! | `lock`, `condition`, `semaphore`, `event`, `barrier`, `queue` | what can be waited for |
+//! | `lock`, `condition`, `semaphore`, `event`, `barrier`, `queue` | synchronisation |
 //!
 //! # Death
-//! A session that ends gives back what it holds: locks (the next holder is told), permits, leases, waits, references; a
-//! barrier to which it refers breaks. Nobody waits for the dead, at any type: see there.
+//! A session that ends releases what it holds: locks (the next holder is told), permits, leases, waits, references; a
+//! barrier to which it refers breaks. No type makes a client wait for a dead one: see each type.
 
 mod args;
 mod array;
@@ -57,23 +57,23 @@ use object::Object;
 use refcount::PendingDrops;
 use waits::{Caller, Context, Step, WaitTable};
 
-/// What one client has.
+/// The state of one client.
 #[derive(Debug, Default)]
 struct Session {
-    /// How many references it was given of each object.
+    /// How many references to each object it was given.
     references: HashMap<ObjectId, (ObjectRef, u64)>,
-    /// Objects of which it may hold something.
+    /// Objects of which it may hold a part.
     touched: HashSet<ObjectId>,
 }
 
-/// A handle on its way.
+/// An exported reference, not imported yet.
 #[derive(Debug)]
 struct Transfer {
     lender: SessionId,
     reference: ObjectRef,
 }
 
-/// How many there are of everything.
+/// The number of entities of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Census {
     pub(crate) sessions: usize,
@@ -93,9 +93,9 @@ pub(crate) struct Store {
     waits: WaitTable,
     last_object: u64,
     last_session: u64,
-    /// Whether an object lost its last root while other objects refer to it; perhaps only each other.
+    /// Whether an object lost its last root while other objects refer to it; possibly only in a cycle.
     may_have_circles: bool,
-    /// How many objects there were after circles were last looked for.
+    /// The number of objects after the last search for cycles.
     after_last_sweep: usize,
 }
 
@@ -104,7 +104,7 @@ impl Store {
         Store::default()
     }
 
-    /// A new client.
+    /// Opens a session for a new client.
     pub(crate) fn open_session(&mut self) -> SessionId {
         self.last_session += 1;
         let session = SessionId(self.last_session);
@@ -112,7 +112,7 @@ impl Store {
         session
     }
 
-    /// Does what a client asks. `None`: the answer comes later, as a [`Completion`] with this ticket.
+    /// Processes a client's request. `None`: the answer comes later, as a [`Completion`] with this ticket.
     pub(crate) fn request(
         &mut self,
         session: SessionId,
@@ -192,7 +192,7 @@ impl Store {
         }
         self.admit(session, &mut args)?;
         if kind == Kind::Condition && matches!(args[..], [] | [Variant::Null]) {
-            // A lock of its own, as Python's.
+            // Its own lock, as in Python.
             let lock = self.add(Object::create(Kind::RLock, Vec::new())?);
             args = vec![lock.into()];
         }
@@ -240,10 +240,10 @@ impl Store {
         target.call(&mut cx, method, args)
     }
 
-    /// Checks what comes in from a client: not nested too deeply, and every reference in it is the client's own.
+    /// Checks a client's arguments: not nested too deeply, and every reference in them is the client's own.
     fn admit(&mut self, session: SessionId, args: &mut [Variant]) -> Result<(), Failure> {
         for arg in args {
-            // Scalars, which most arguments are, pass without a walk.
+            // Scalars, as most arguments are, pass without a traversal.
             if !arg.is_within_depth(DEPTH_LIMIT) {
                 return Err(Failure::TooDeep);
             }
@@ -262,7 +262,7 @@ impl Store {
         own.map(|(reference, _)| reference.clone()).ok_or(Failure::NoSuchObject)
     }
 
-    /// Ends the waits whose time has passed.
+    /// Ends the waits whose deadline has passed.
     pub(crate) fn expire(&mut self, now_ns: u64) {
         self.waits.set_now(now_ns);
         while let Some((waiter, object)) = self.waits.overdue(now_ns) {
@@ -280,12 +280,12 @@ impl Store {
         self.drop_unreferenced();
     }
 
-    /// When [`expire`](Self::expire) has something to do.
+    /// When [`expire`](Self::expire) is due next.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         self.waits.next_deadline()
     }
 
-    /// The answers that have become ready for calls that waited.
+    /// Returns the answers that have become ready for calls that waited.
     pub(crate) fn take_completions(&mut self) -> Vec<Completion> {
         if !self.waits.has_completed() {
             return Vec::new();
@@ -299,7 +299,7 @@ impl Store {
         completed
     }
 
-    /// An answer could not be delivered because its client is gone. A queue takes its item back, for another.
+    /// Handles an answer that could not be delivered because its client is gone: a queue requeues its item.
     pub(crate) fn take_back(&mut self, object: ObjectId, reply: Reply) {
         if let Reply::Item(variant) = reply
             && let Some(Object::Queue(queue)) = self.objects.get_mut(&object)
@@ -308,7 +308,7 @@ impl Store {
         }
     }
 
-    /// Whether a client waits for something.
+    /// Whether a client has a waiting call.
     pub(crate) fn waits(&self, session: SessionId) -> bool {
         self.waits.waits(session)
     }
@@ -323,7 +323,7 @@ impl Store {
     }
 }
 
-/// A condition with the lock that it needs for everything.
+/// Returns a condition with its lock, which every method needs.
 fn condition_with_lock(
     objects: &mut HashMap<ObjectId, Object>,
     condition: ObjectId,

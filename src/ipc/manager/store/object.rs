@@ -23,7 +23,7 @@ pub(crate) enum Object {
     Namespace(Namespace),
     Mutex(Mutex),
     Semaphore(Semaphore),
-    /// The lock is an object of its own, and may be shared.
+    /// The lock is a separate object, and may be shared.
     Condition {
         lock: ObjectRef,
         condition: Condition,
@@ -36,7 +36,7 @@ pub(crate) enum Object {
 }
 
 impl Object {
-    /// Makes an object. A condition's lock is its only argument, and is made or checked before.
+    /// Creates an object. A condition's lock is its only argument, and was created or checked before.
     pub(crate) fn create(kind: Kind, args: Vec<Variant>) -> Result<Self, Failure> {
         let mut args = Args::of_type(kind, args)?;
         Ok(match kind {
@@ -95,7 +95,7 @@ impl Object {
         }
     }
 
-    /// A wait's time has passed. Not for conditions, which need their lock for it.
+    /// Ends a wait whose deadline has passed. Not for conditions, which need their lock for that.
     pub(crate) fn timed_out(&mut self, waiter: WaiterId, waits: &mut WaitTable) {
         match self {
             Object::Mutex(mutex) => mutex.timed_out(waiter, waits),
@@ -107,7 +107,7 @@ impl Object {
         }
     }
 
-    /// A wait ended with its session. Returns the condition's notice that nobody has taken now.
+    /// Removes a wait that ended with its session. Returns its condition notice, if it had one, for another waiter.
     pub(crate) fn forget(&mut self, waiter: WaiterId, waits: &mut WaitTable) -> Option<Notice> {
         match self {
             Object::Mutex(mutex) => return mutex.forget(waiter),
@@ -121,7 +121,7 @@ impl Object {
         None
     }
 
-    /// Takes back what a session holds that has ended. Returns whether that is a lock.
+    /// Releases everything held by a session that has ended. Returns whether a lock was released.
     pub(crate) fn session_ended(&mut self, session: SessionId, waits: &mut WaitTable) -> bool {
         match self {
             Object::Mutex(mutex) => return mutex.session_ended(session, waits),
@@ -133,12 +133,12 @@ impl Object {
         false
     }
 
-    /// Whether a session can hold something of it.
+    /// Whether a session can hold part of it.
     pub(crate) fn can_be_held(&self) -> bool {
         matches!(self, Object::Mutex(_) | Object::Semaphore(_) | Object::Barrier(_) | Object::Queue(_))
     }
 
-    /// Who waits at it.
+    /// Returns its waiters.
     pub(crate) fn waiters(&self) -> Vec<WaiterId> {
         match self {
             Object::Mutex(mutex) => mutex.waiters(),
@@ -151,7 +151,7 @@ impl Object {
         }
     }
 
-    /// Shows every reference that it holds.
+    /// Visits every reference that it contains.
     pub(crate) fn each_reference(&mut self, visit: &mut impl FnMut(&ObjectRef)) {
         let mut see = |variant: &mut Variant| {
             let seen = variant.each_reference::<std::convert::Infallible>(&mut |reference| {

@@ -1,20 +1,21 @@
 //! Queues, plain and joinable.
 //!
 //! # State
-//! The items in order, the line of those who wait to get one, the line of those who wait for room (with what they bring),
-//! and those who wait until all is done. Lines are served in the order of their coming. A joinable queue lends its items:
-//! a taken item stays here, as a lease of the session that took it, until that says that it is done.
+//! The items in order, the queue of consumers, the queue of producers that wait for room (with their items), and the
+//! waiters for all items to be done. Waiters are served in FIFO order. A joinable queue leases its items: a delivered
+//! item stays here, as a lease of its consumer's session, until that reports it as done.
 //!
 //! # Death
-//! A leased item of a session that ends goes back to the front, for another. If it was delivered as often as the queue
-//! allows, it goes to the dead letters: it may be what kills its takers. What a plain queue gave is the taker's; what it
-//! could not hand over because the taker was gone is put back. Whoever dies in a line leaves it; an item for which a dead
-//! putter waited to have room was never put. Others may come at any time, so a getter waits on when the last putter is gone,
-//! until the queue is shut down; `join` of a plain queue waits for what dead takers have not reported.
+//! When a session ends, its leased items go back to the front, for another consumer. One that was delivered as often as
+//! the queue allows goes to the dead letters: it may be what kills its consumers. An item of a plain queue belongs to
+//! its consumer once delivered; one that could not be delivered because the consumer was gone is put back. A dead
+//! waiter leaves its queue; an item for which a dead producer waited for room was never put. Other producers may come
+//! at any time, so a consumer waits on when the last producer is gone, until the queue is shut down; `join` of a plain
+//! queue waits for items that dead consumers have not reported.
 //!
 //! # Standard
-//! Python `queue.Queue` in a manager, with `shutdown` (3.13). Differs: `join` has a timeout, tasks of dead workers are not
-//! lost.
+//! Python `queue.Queue` in a manager, with `shutdown` (3.13). Differs: `join` has a timeout, tasks of dead workers are
+//! not lost.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -46,7 +47,7 @@ pub(crate) struct Queue {
     items: VecDeque<Item>,
     leases: BTreeMap<u64, Lease>,
     dead_letters: Vec<Variant>,
-    /// Of a plain queue: puts that were not reported as done.
+    /// Plain queues: items that were put but not reported as done.
     undone: u64,
     getters: VecDeque<WaiterId>,
     putters: VecDeque<(WaiterId, Variant)>,
@@ -55,9 +56,10 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Arguments: the most items (0: no limit), and how often a joinable queue delivers one item (0: no limit).
+    /// Arguments: the maximum number of items (0: no limit), and of deliveries per item in a joinable queue (0: no
+    /// limit).
     pub(crate) fn create(lends: bool, mut args: Args) -> Result<Self, Failure> {
-        // Negative is no limit, as in Python.
+        // Negative means no limit, as in Python.
         let maxsize = args.int_or(0_i64)?;
         let max_deliveries = if lends { args.int_or(0)? } else { 0 };
         Ok(Queue {
@@ -156,7 +158,7 @@ impl Queue {
     }
 
     fn get(&mut self, cx: &mut Context<'_>) -> Result<Step, Failure> {
-        // Whoever waits came first; then there is nothing here anyway.
+        // Waiting consumers come first; but if there are any, there are no items.
         if let Some(item) = self.items.pop_front() {
             let reply = self.deliver(item, cx.caller, cx.waits);
             self.serve(cx.waits);
@@ -185,7 +187,7 @@ impl Queue {
         reply
     }
 
-    /// Brings together what waits: items with getters, room with putters.
+    /// Matches items with waiting consumers, and room with waiting producers.
     fn serve(&mut self, waits: &mut WaitTable) {
         loop {
             if self.has_room()
@@ -211,13 +213,13 @@ impl Queue {
         if !self.lends {
             self.undone = self.undone.checked_sub(1).ok_or(Failure::TooManyTasksDone)?;
         } else if lease != 0 {
-            // Of the own session: another's lease is not this caller's to end.
+            // Only a lease of the same session: another's is not the caller's to end.
             if self.leases.get(&lease).is_none_or(|lease| lease.session != session) {
                 return Err(Failure::LeaseLost);
             }
             self.leases.remove(&lease);
         } else {
-            // Python's form says no more than that something is done: the caller's oldest, else the oldest of all.
+            // Python's form names no item: ends the caller's oldest lease, or else the oldest of all.
             let own = self.leases.iter().find(|(_, lease)| lease.session == session);
             let oldest = own.or_else(|| self.leases.iter().next()).map(|(lease, _)| *lease);
             self.leases.remove(&oldest.ok_or(Failure::TooManyTasksDone)?);
@@ -244,13 +246,13 @@ impl Queue {
         for (waiter, _) in self.putters.drain(..) {
             waits.complete(waiter, Err(Failure::ShutDown));
         }
-        // Whoever waits to get something waits because there is nothing, and nothing comes any more.
+        // A consumer waits only while there is no item, and no item comes any more.
         for waiter in self.getters.drain(..) {
             waits.complete(waiter, Err(Failure::ShutDown));
         }
     }
 
-    /// Puts back an item that could not be handed over, for another.
+    /// Puts back an item that could not be delivered, for another consumer.
     pub(crate) fn take_back(&mut self, variant: Variant, waits: &mut WaitTable) {
         if !self.lends {
             self.items.push_front(Item { variant, deliveries: 0 });
@@ -273,7 +275,7 @@ impl Queue {
         let (given_back, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.leases).into_iter().partition(|(_, lease)| lease.session == session);
         self.leases = kept.into_iter().collect();
-        // The oldest last, so that it is the first again.
+        // In reverse order, so that the oldest is at the front again.
         for (_, Lease { item, .. }) in given_back.into_iter().rev() {
             if self.max_deliveries != 0 && item.deliveries >= self.max_deliveries {
                 self.dead_letters.push(item.variant);
@@ -285,7 +287,7 @@ impl Queue {
         self.tell_joiners(waits);
     }
 
-    /// Shows every datum inside.
+    /// Visits all data inside.
     pub(crate) fn each_datum(&mut self, visit: &mut impl FnMut(&mut Variant)) {
         self.items.iter_mut().for_each(|item| visit(&mut item.variant));
         self.leases.values_mut().for_each(|lease| visit(&mut lease.item.variant));

@@ -1,11 +1,11 @@
 //! Semaphores, plain and bounded.
 //!
 //! # State
-//! The free permits, how many each session holds, and the line of those who wait, served in the order of their coming.
+//! The free permits, how many each session holds, and a FIFO queue of waiters.
 //!
 //! # Death
-//! The permits that a session holds are free again when it ends. A semaphore that counts (one client releases what another
-//! acquires) keeps no account of holders, as in Python.
+//! The permits that a session holds are released when it ends. A counting semaphore (one client releases what another
+//! acquires) does not track holders, as in Python.
 //!
 //! # Standard
 //! Python `threading.Semaphore` and `BoundedSemaphore` in a manager.
@@ -25,13 +25,13 @@ pub(crate) struct Semaphore {
     bounded: bool,
     initial: u64,
     free: u64,
-    /// `None` if it counts and has no holders.
+    /// `None` if it only counts and has no holders.
     held: Option<HashMap<SessionId, u64>>,
     line: VecDeque<WaiterId>,
 }
 
 impl Semaphore {
-    /// Arguments: the permits at the start (1), and whether permits come back when their holder dies (yes).
+    /// Arguments: the initial permits (1), and whether permits are released when their holder dies (yes).
     pub(crate) fn create(bounded: bool, mut args: Args) -> Result<Self, Failure> {
         let initial = u64::from(args.int_or::<u32>(1)?);
         let has_holders = args.bool_or(true)?;

@@ -5,13 +5,13 @@
 
 use super::failure::Failure;
 
-/// The place of index `index` among `len` items.
+/// Returns the position of `index` among `len` items.
 pub(crate) fn place(index: i64, len: usize) -> Result<usize, Failure> {
     let from_the_start = if index < 0 { i128::from(index) + len as i128 } else { i128::from(index) };
     usize::try_from(from_the_start).ok().filter(|place| *place < len).ok_or(Failure::IndexOutOfRange)
 }
 
-/// The places of a slice, in its order.
+/// Returns the positions of a slice, in its order.
 pub(crate) fn places([begin, end, step]: [Option<i64>; 3], len: usize) -> Result<Vec<usize>, Failure> {
     let step = i128::from(step.unwrap_or(1));
     if step == 0 {
@@ -35,7 +35,7 @@ pub(crate) fn places([begin, end, step]: [Option<i64>; 3], len: usize) -> Result
     Ok(places)
 }
 
-/// Where a slice with step 1 begins and ends; the only kind whose length may change.
+/// Returns the range of a slice with step 1; the only kind whose length may change.
 pub(crate) fn range([begin, end, step]: [Option<i64>; 3], len: usize) -> Option<std::ops::Range<usize>> {
     if step.is_some_and(|step| step != 1) {
         return None;

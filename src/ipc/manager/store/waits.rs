@@ -1,8 +1,8 @@
-//! Who waits, until when, and which waits have ended.
+//! The waiting calls, their deadlines, and the waits that have ended.
 //!
 //! # State
-//! An object keeps its waiters in its own line, by number; the desk knows whose call each is and when it gives up. A wait
-//! ends exactly once: whoever takes it off the desk also takes it out of the object's line.
+//! An object keeps the ids of its waiters in its own queue; the wait table has each one's caller and deadline. A wait
+//! ends exactly once: code that removes it from the table also removes it from the object's queue.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,26 +10,26 @@ use super::call::{Reply, Timeout};
 use super::failure::Failure;
 use crate::ipc::manager::data::ObjectId;
 
-/// The number of a client's connection. Never used again.
+/// The id of a client's connection. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionId(pub(crate) u64);
 
-/// Which of a session's requests: chosen by the protocol in front of the store.
+/// The id of a session's request, chosen by the protocol in front of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Ticket(pub(crate) u64);
 
-/// The number of a wait.
+/// The id of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WaiterId(u64);
 
 impl WaiterId {
-    /// Whether the wait began before the desk gave out `number`.
+    /// Whether the wait began before the table issued `number`.
     pub(crate) fn began_before(self, number: u64) -> bool {
         self.0 < number
     }
 }
 
-/// Who calls.
+/// The client and thread that call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub(crate) session: SessionId,
@@ -46,7 +46,7 @@ pub(crate) struct Completion {
     pub(crate) object: ObjectId,
 }
 
-/// How a call goes on.
+/// How a call continues.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Step {
     Reply(Reply),
@@ -85,13 +85,13 @@ impl WaitTable {
         self.now_ns = now_ns;
     }
 
-    /// A number that was never given out before: of a wait, a permit, a lease.
+    /// Returns a number that was never issued before: for a wait, a permit, a lease.
     pub(crate) fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
     }
 
-    /// Puts down that `caller` waits at `object`.
+    /// Records that `caller` waits at `object`.
     pub(crate) fn park(&mut self, caller: Caller, object: ObjectId, timeout: Timeout) -> Result<WaiterId, Failure> {
         let own = self.by_session.entry(caller.session).or_default();
         if own.len() >= WAITING_LIMIT {
@@ -102,7 +102,7 @@ impl WaitTable {
         own.insert(waiter);
         let deadline_ns = match timeout {
             Timeout::Forever => None,
-            // Beyond the clock's range is never.
+            // Beyond the clock's range means never.
             Timeout::Nanos(patience_ns) => self.now_ns.checked_add(patience_ns),
         };
         self.deadlines.extend(deadline_ns.map(|deadline_ns| (deadline_ns, waiter)));
@@ -110,12 +110,12 @@ impl WaitTable {
         Ok(waiter)
     }
 
-    /// Who waits, and where.
+    /// Returns a wait's caller and object.
     pub(crate) fn who(&self, waiter: WaiterId) -> Option<(Caller, ObjectId)> {
         self.waiters.get(&waiter).map(|waiter| (waiter.caller, waiter.object))
     }
 
-    /// From now on the call waits at another object, without a time limit: a condition's waiter for its lock.
+    /// Moves the wait to another object, without a deadline: a condition's waiter to its lock.
     pub(crate) fn move_on(&mut self, waiter: WaiterId, object: ObjectId) {
         if let Some(waiting) = self.waiters.get_mut(&waiter) {
             waiting.object = object;
@@ -136,7 +136,7 @@ impl WaitTable {
         }
     }
 
-    /// The waits of a session that has ended, with the objects they wait at. They get no answer.
+    /// Removes the waits of a session that has ended, and returns them with their objects. They get no answer.
     pub(crate) fn session_ended(&mut self, session: SessionId) -> Vec<(WaiterId, ObjectId)> {
         let own = self.by_session.remove(&session).unwrap_or_default();
         let mut ended = Vec::with_capacity(own.len());
@@ -149,7 +149,7 @@ impl WaitTable {
         ended
     }
 
-    /// A wait whose time has passed.
+    /// Returns a wait whose deadline has passed.
     pub(crate) fn overdue(&self, now_ns: u64) -> Option<(WaiterId, ObjectId)> {
         let &(deadline_ns, waiter) = self.deadlines.first()?;
         (deadline_ns <= now_ns).then(|| self.who(waiter)).flatten().map(|(_, object)| (waiter, object))
@@ -176,7 +176,7 @@ impl WaitTable {
     }
 }
 
-/// What an object needs to know of a call beside its arguments.
+/// The context of a call, in addition to its arguments.
 pub(crate) struct Context<'a> {
     pub(crate) caller: Caller,
     pub(crate) object: ObjectId,
@@ -185,7 +185,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Lets the call wait; `None` if it has no patience.
+    /// Makes the call wait; `None` if its timeout is 0.
     pub(crate) fn park(&mut self) -> Result<Option<WaiterId>, Failure> {
         if self.timeout == Timeout::NONE {
             return Ok(None);

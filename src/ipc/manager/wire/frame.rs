@@ -1,9 +1,9 @@
-//! Bytes into frames and back.
+//! Frames: encoding and decoding.
 //!
 //! # State
-//! A frame is the length of its content (four bytes, the least significant first), and the content; on a sealed connection
-//! its sealed form. A length above the limit is refused when it has arrived, before there is room for it; room grows as
-//! bytes arrive.
+//! A frame is the length of its content (four bytes, little-endian), and the content; on an encrypted connection
+//! its encrypted form. A length above the limit is refused on arrival, before memory is allocated for it; buffers grow
+//! as bytes arrive.
 
 use std::ops::ControlFlow;
 
@@ -11,12 +11,12 @@ use super::seal::{OpeningKey, SealingKey, sealed_len};
 
 /// Bytes before a frame's content.
 pub(crate) const HEADER: usize = 4;
-/// The longest frame of somebody who has not proved anything.
+/// The longest frame of a peer that has not authenticated.
 pub(crate) const GREETING_LIMIT: usize = 256;
-/// The room that an empty inbox keeps.
+/// The capacity that an empty inbox keeps.
 const ROOM_KEPT: usize = 4096;
 
-/// Why bytes are no frames: the connection is of no use any more.
+/// Why bytes are not valid frames: the connection is unusable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Broken {
     #[error("a frame of {bytes} bytes is longer than the {limit} allowed")]
@@ -27,14 +27,14 @@ pub(crate) enum Broken {
     NoMessage,
 }
 
-/// Bytes that have arrived and are no whole frame yet.
+/// Received bytes that do not form a whole frame yet.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     partial: Vec<u8>,
 }
 
 impl Inbox {
-    /// Takes in `fresh` bytes and hands every whole frame to `each`, until that says stop; the rest is kept.
+    /// Adds `fresh` bytes and passes every whole frame to `each`, until it returns a break; keeps the rest.
     pub(crate) fn feed<E: From<Broken>>(
         &mut self,
         fresh: &[u8],
@@ -73,7 +73,7 @@ impl Inbox {
     }
 }
 
-/// The content of the first frame, and where the next begins; `None` until all of it has arrived.
+/// Returns the content of the first frame, and where the next begins; `None` until all of it has arrived.
 fn next_frame<'a>(
     bytes: &'a [u8],
     limit: usize,
@@ -93,14 +93,14 @@ fn next_frame<'a>(
     Ok(Some((content, HEADER + sent_len)))
 }
 
-/// Begins a frame at the end of `out`; its content is appended, then [`finish_frame`] is called with what this returns.
+/// Starts a frame at the end of `out`; the caller appends its content, then calls [`finish_frame`] with the result.
 pub(crate) fn start_frame(out: &mut Vec<u8>) -> usize {
     let start = out.len();
     out.extend_from_slice(&[0; HEADER]);
     start
 }
 
-/// Ends the frame that began at `start`. A content above `limit` is taken away again and its length is the error.
+/// Ends the frame that began at `start`. A content above `limit` is removed, and its length is the error.
 pub(crate) fn finish_frame(
     out: &mut Vec<u8>,
     start: usize,

@@ -1,17 +1,18 @@
-//! How both sides prove to each other that they have the key, and agree on keys of this connection.
+//! The handshake: mutual authentication by the common key, and agreement on keys for the connection.
 //!
 //! # State
 //! Four frames: the client's hello (the protocol's name, and the first Noise message); the server's answer (the second,
-//! with the longest frame that it takes), or why it refuses; the client's confirmation; the server's welcome. The last two
-//! are empty and sealed. A hello can be replayed, a confirmation cannot: its key depends on both sides' fresh keys. So only
-//! the confirmation makes somebody a client. What kind of connection it is belongs to what both sides agree on: nothing can
-//! be carried over from one kind to the other. There is one set of algorithms and nothing to negotiate.
+//! with its frame limit), or why it refuses; the client's confirmation; the server's welcome. The last two are empty
+//! and encrypted. A hello can be replayed, a confirmation cannot: its key depends on both sides' fresh keys. So only
+//! the confirmation makes the peer a client. The kind of connection is part of the agreement: nothing can be replayed
+//! from one kind to the other. There is one set of algorithms and no negotiation.
 //!
-//! The client proves first: a server tells a stranger nothing that depends on the key, except whether it was right.
+//! The client proves itself first: the server tells a stranger nothing that depends on the key, except whether it was
+//! right.
 //!
 //! # Standard
-//! The Noise Protocol Framework, revision 34: `Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s`. Who learns the key later cannot read
-//! what was recorded before.
+//! The Noise Protocol Framework, revision 34: `Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s`. It has forward secrecy: a key
+//! that leaks later does not decrypt recorded traffic.
 
 use std::io;
 use std::sync::Arc;
@@ -24,20 +25,20 @@ use super::seal::{OpeningKey, SealingKey, TAG};
 /// The protocol's name and version, before the first Noise message.
 const PROTOCOL: &[u8; 8] = b"ipcdemo2";
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
-/// A fresh public key, and the code of an empty payload.
+/// A fresh public key, and the tag of an empty payload.
 const FIRST: usize = 32 + TAG;
-/// The length of the longest frame that the server takes: the payload of the second message.
+/// Length of the frame limit: the payload of the second message.
 const LIMIT: usize = 4;
 const SECOND: usize = 32 + LIMIT + TAG;
 
-/// What the connection is: over TCP others could read it, and write into it.
+/// The kind of connection: over TCP others could read and modify it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
     Unix,
     Tcp,
 }
 
-/// Why a server turned somebody away.
+/// Why a server refused a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("it does not speak this protocol, or another version of it")]
@@ -46,23 +47,23 @@ pub(crate) enum Refused {
     WrongKey,
 }
 
-/// The keys of a connection, as one side has them.
+/// The keys of a connection, for one side.
 #[derive(Debug)]
 pub(crate) struct Keys {
     pub(crate) sealing: SealingKey,
     pub(crate) opening: OpeningKey,
 }
 
-/// What both sides know when each has proved itself.
+/// What both sides know when both have authenticated.
 #[derive(Debug)]
 pub(crate) struct Welcome {
-    /// The longest frame that the server takes.
+    /// The longest frame that the server accepts.
     pub(crate) frame_limit: usize,
-    /// `None` where frames are not sealed: on a Unix socket, which the kernel lets nobody else read or write.
+    /// `None` where frames are not encrypted: on a Unix socket, which the kernel protects.
     pub(crate) keys: Option<Keys>,
 }
 
-/// Begins a handshake.
+/// Starts a handshake.
 fn begin(transport: Transport, key: &AuthKey, is_client: bool) -> Box<HandshakeState> {
     let transport = match transport {
         Transport::Unix => b'u',
@@ -83,7 +84,7 @@ impl Keys {
         Keys { sealing: SealingKey::new(Arc::clone(&state)), opening: OpeningKey::new(state) }
     }
 
-    /// The sealed form of nothing: it proves that its sender has the keys.
+    /// Encrypts an empty message, which proves that its sender has the keys.
     fn proof(&mut self) -> Vec<u8> {
         let mut proof = Vec::new();
         self.sealing.seal(&mut proof, 0);
@@ -94,7 +95,7 @@ impl Keys {
         self.opening.open(frame) == Some(&[])
     }
 
-    /// The welcome to a connection whose frames are sealed if they have to be.
+    /// The welcome to a connection whose frames are encrypted if necessary.
     fn welcome(self, transport: Transport, frame_limit: usize) -> Welcome {
         Welcome { frame_limit, keys: (transport == Transport::Tcp).then_some(self) }
     }
@@ -112,7 +113,7 @@ enum Step {
     Over,
 }
 
-/// What a client has to do next.
+/// The client's next step.
 #[derive(Debug)]
 pub(crate) enum Next {
     Send(Vec<u8>),
@@ -126,19 +127,19 @@ pub enum HandshakeError {
     /// The manager has another key.
     #[error("the manager refused the key")]
     KeyRefused,
-    /// What answers has another key: it is not the manager.
+    /// The peer has another key: it is not the manager.
     #[error("the manager could not prove that it has the key")]
     KeyNotProved,
-    /// What answers speaks another protocol.
+    /// The peer uses another protocol.
     #[error("the other side is not a manager, or one of another version")]
     NoManager,
 }
 
 impl Initiator {
-    /// Begins a handshake; the second is the first frame to send.
+    /// Starts a handshake. The second value is the first frame to send.
     ///
     /// # Errors
-    /// If the kernel gives no random bytes.
+    /// If the kernel provides no random bytes.
     pub(crate) fn new(transport: Transport, key: &AuthKey) -> io::Result<(Self, Vec<u8>)> {
         let mut state = begin(transport, key, true);
         let mut hello = [PROTOCOL.as_slice(), &[0; FIRST]].concat();
@@ -146,7 +147,7 @@ impl Initiator {
         Ok((Initiator { transport, step: Step::Hello(state) }, hello))
     }
 
-    /// Takes the server's next frame.
+    /// Processes the server's next frame.
     pub(crate) fn take(&mut self, frame: &[u8]) -> Result<Next, HandshakeError> {
         if frame == Refused::WrongKey.frame() {
             return Err(HandshakeError::KeyRefused);
@@ -179,10 +180,10 @@ impl Refused {
     }
 }
 
-/// The server's side, for one connection.
+/// The server's side of one connection's handshake.
 pub(crate) struct Responder {
     transport: Transport,
-    /// When it has answered the hello.
+    /// Set once it has answered the hello.
     keys: Option<Box<Keys>>,
 }
 
@@ -191,7 +192,7 @@ impl Responder {
         Responder { transport, keys: None }
     }
 
-    /// Takes the client's next frame. Returns the frame to send, and the welcome if that is it.
+    /// Processes the client's next frame. Returns the frame to send, and the welcome if the handshake is complete.
     pub(crate) fn take(
         &mut self,
         key: &AuthKey,
@@ -205,7 +206,7 @@ impl Responder {
             state.read_message(hello, &mut []).map_err(|_| Refused::WrongKey)?;
             let limit = u32::try_from(frame_limit).unwrap_or(u32::MAX).to_le_bytes();
             let mut answer = vec![0; SECOND];
-            // Without random bytes nobody can come in.
+            // Without random bytes no handshake can succeed.
             state.write_message(&limit, &mut answer).map_err(|_| Refused::OtherProtocol)?;
             self.keys = Some(Box::new(Keys::new(*state)));
             return Ok((answer, None));
@@ -249,7 +250,7 @@ mod tests {
         }
     }
 
-    /// Runs the handshake to its end; both sides' outcome.
+    /// Runs the handshake to its end and returns both sides' outcome.
     fn shake_hands(
         server_key: &AuthKey,
         client_key: &AuthKey,
@@ -312,7 +313,7 @@ mod tests {
         let confirmation = sent(client.take(&answer));
         let (welcome, welcomed) = server.take(&key, &confirmation, 9).expect("the confirmation");
         assert!(welcomed.is_some());
-        // A recorded client: its hello is answered, and its confirmation is not the one of this connection.
+        // A replayed client: its hello is answered, but its confirmation is not the one of this connection.
         let mut later = Responder::new(Transport::Unix);
         let (_, welcomed) = later.take(&key, &first, 9).expect("a hello");
         assert!(welcomed.is_none(), "a hello alone makes nobody a client");
@@ -323,12 +324,12 @@ mod tests {
         assert!(matches!(other.take(&key, &welcome, 9), Err(Refused::WrongKey)));
         let reflected = [PROTOCOL.as_slice(), &answer[..FIRST]].concat();
         assert!(matches!(Responder::new(Transport::Unix).take(&key, &reflected, 9), Err(Refused::WrongKey)));
-        // A server that only repeats what another said, or sends back what it heard.
+        // A server that only replays another's frames, or reflects the client's.
         let (mut again, _) = hello(Transport::Unix, &key);
         assert_eq!(again.take(&answer).expect_err("stale"), HandshakeError::KeyNotProved);
         let (mut mirrored, own) = hello(Transport::Unix, &key);
         assert!(mirrored.take(&own).is_err() && mirrored.take(&own[PROTOCOL.len()..]).is_err());
-        // Or changes anything on the way, the limit in it too.
+        // Or modifies anything in transit, the limit included.
         for at in 0..SECOND {
             let (mut client, first) = hello(Transport::Unix, &key);
             let (mut changed, _) = Responder::new(Transport::Unix).take(&key, &first, 9).expect("a hello");

@@ -10,32 +10,32 @@ use rand::rngs::SysRng;
 use snow::params::HashChoice;
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 
-/// The longest key that is taken from a file.
+/// The maximum length of a key from a file.
 const MOST_BYTES: u64 = 64 << 10;
 
-/// A key that a manager and its clients share. Whoever has it may do everything with the manager's objects.
+/// The common key of a manager and its clients. It gives full access to the manager's objects.
 ///
-/// It has to be one that nobody can guess, such as 32 random bytes: who records a connection can try guesses on it.
+/// It must not be guessable: use 32 random bytes, for example. Guesses can be tried on a recorded connection.
 ///
-/// It never shows itself: not in a debug text, not on a command line, not in an environment.
+/// It is never shown: not in debug output, on a command line or in an environment.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AuthKey(Vec<u8>);
 
-/// A key without a single byte would let everybody in.
+/// An empty key would admit anyone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the key is empty")]
 pub struct EmptyKey;
 
 impl AuthKey {
-    /// A new random key of 32 bytes.
+    /// Generates a random key of 32 bytes.
     ///
     /// # Errors
-    /// If the kernel gives no random bytes.
+    /// If the kernel provides no random bytes.
     pub fn generate() -> io::Result<Self> {
         random().map(|bytes: [u8; 32]| AuthKey(bytes.to_vec()))
     }
 
-    /// A key of these bytes.
+    /// Creates a key from these bytes.
     ///
     /// # Errors
     /// [`EmptyKey`].
@@ -44,13 +44,13 @@ impl AuthKey {
         if bytes.is_empty() { Err(EmptyKey) } else { Ok(AuthKey(bytes)) }
     }
 
-    /// The key in a file: its content without the line end.
+    /// Reads the key from a file: its content without the line end.
     ///
     /// # Errors
-    /// What reading it came to; [`io::ErrorKind::InvalidData`] if it is empty, [`io::ErrorKind::FileTooLarge`] above 64 KiB.
+    /// Errors of reading; [`io::ErrorKind::InvalidData`] if it is empty, [`io::ErrorKind::FileTooLarge`] above 64 KiB.
     pub fn from_file(path: impl AsRef<Path>) -> io::Result<Self> {
         let mut bytes = Vec::new();
-        // A device may have no end.
+        // A device may be endless.
         File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MOST_BYTES {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a key has at most 64 KiB"));
@@ -65,7 +65,7 @@ impl AuthKey {
         &self.0
     }
 
-    /// The 32 bytes that both sides of a handshake know: HKDF (RFC 5869) over BLAKE2s of the key, whatever its length.
+    /// Derives the pre-shared key of the handshake: 32 bytes by HKDF (RFC 5869) over BLAKE2s, from a key of any length.
     pub(super) fn psk(&self) -> [u8; 32] {
         let mut hash = DefaultResolver.resolve_hash(&HashChoice::Blake2s).expect("it is built in");
         let mut psk = [0; 32];
@@ -80,7 +80,7 @@ impl fmt::Debug for AuthKey {
     }
 }
 
-/// Bytes that nobody can guess.
+/// Returns unpredictable bytes.
 pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;

@@ -1,7 +1,7 @@
 //! Requests and answers.
 //!
-//! Every request has a number of its client's choice, and its answer bears it: many may be under way at once, and answers
-//! come as they become ready.
+//! Every request has an id chosen by its client, and so has its answer: many may be pending at once, and answers arrive
+//! as they become ready.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ pub(crate) enum ToServer {
         id: u64,
         request: Request,
     },
-    /// A request whose answer nobody waits for.
+    /// A request without an answer.
     Tell(Request),
     Status {
         id: u64,
@@ -32,13 +32,13 @@ pub(crate) enum ToClient {
     Status { id: u64, status: Status },
 }
 
-/// The longest answer of a server that takes requests of up to `frame_limit`: what fits into a request fits into an answer,
-/// whatever else stands in it.
+/// The longest answer of a server that accepts requests of up to `frame_limit`: data that fits into a request fits into
+/// an answer, with everything that accompanies it.
 pub(crate) fn longest_answer(frame_limit: usize) -> usize {
     frame_limit.saturating_add(1024)
 }
 
-/// Appends a message as a frame to `out`. The length of a message above `limit` is the error.
+/// Appends a message as a frame to `out`. If it is longer than `limit`, its length is the error.
 pub(crate) fn encode<T: Serialize>(
     message: &T,
     out: &mut Vec<u8>,
@@ -51,7 +51,7 @@ pub(crate) fn encode<T: Serialize>(
     finish_frame(out, start, limit, key)
 }
 
-/// The message in a frame: all of it, and nothing else.
+/// Decodes the message in a frame, which must contain nothing else.
 pub(crate) fn decode<T: DeserializeOwned>(content: &[u8]) -> Result<T, Broken> {
     match postcard::take_from_bytes(content) {
         Ok((message, [])) => Ok(message),

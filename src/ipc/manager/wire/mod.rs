@@ -1,10 +1,10 @@
-//! What goes over a connection of this library's own protocol, without the connection.
+//! This library's own protocol, independent of the connection that carries it.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `frame` | bytes into frames and back, with limits that hold before anything is allocated |
-//! | `key`, `handshake` | the key, and the proof of each side that it has it |
-//! | `seal` | frames that nobody on the way can read or change |
+//! | `frame` | frames, with limits that apply before anything is allocated |
+//! | `key`, `handshake` | the key, and mutual authentication |
+//! | `seal` | encrypted and authenticated frames |
 //! | `message` | requests and answers |
 
 mod frame;

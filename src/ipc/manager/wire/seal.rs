@@ -1,23 +1,23 @@
-//! Sealed frames: nobody on the way can read them, or change, leave out, repeat or move one without being noticed.
+//! Sealed frames: encrypted, and authenticated against change, omission, repetition and reordering.
 //!
 //! # State
-//! A Noise message has at most 64 KiB, so a content is sealed in pieces, each with a code of 16 bytes. A piece's nonce is
-//! twice its number on this connection, and one more for the last of its content: a content can neither be cut short after
-//! a piece nor run into the next.
+//! A Noise message has at most 64 KiB, so a content is sealed in pieces, each with a tag of 16 bytes. A piece's nonce
+//! is twice its number on this connection, plus one for the last piece of a content: a content can neither be truncated
+//! after a piece nor be joined with the next.
 //!
 //! # Standard
-//! ChaCha20-Poly1305 (RFC 8439) as Noise's transport messages; the mark of the last piece as in STREAM (Hoang, Reyhanitabar,
-//! Rogaway, Vizár 2015).
+//! ChaCha20-Poly1305 (RFC 8439) as in Noise's transport messages; the mark of the last piece as in STREAM (Hoang,
+//! Reyhanitabar, Rogaway, Vizár 2015).
 
 use std::sync::Arc;
 
 use snow::StatelessTransportState;
 
-/// Bytes of a piece's code.
+/// Length of a piece's authentication tag.
 pub(crate) const TAG: usize = 16;
-/// The most that fits into one piece.
+/// The maximum content of one piece.
 const PIECE: usize = u16::MAX as usize - TAG;
-/// The room that an idle key keeps.
+/// The capacity that an idle key keeps.
 const ROOM_KEPT: usize = 4096;
 
 /// The length of the sealed form of `len` bytes.
@@ -27,11 +27,11 @@ pub(super) fn sealed_len(len: usize) -> usize {
 
 /// The nonce of piece `number`.
 fn nonce(number: u64, is_last: bool) -> u64 {
-    // 2^63 pieces are not sent in a lifetime.
+    // 2^63 pieces are never sent in practice.
     number << 1 | u64::from(is_last)
 }
 
-/// What one side seals its frames with.
+/// The key with which one side seals its frames.
 pub(crate) struct SealingKey {
     state: Arc<StatelessTransportState>,
     pieces: u64,
@@ -43,7 +43,7 @@ impl SealingKey {
         SealingKey { state, pieces: 0, content: Vec::new() }
     }
 
-    /// Puts the sealed form of what stands in `out` from `start` on in its place.
+    /// Replaces the content of `out` from `start` on by its sealed form.
     pub(super) fn seal(&mut self, out: &mut Vec<u8>, start: usize) {
         self.content.clear();
         self.content.extend_from_slice(&out[start..]);
@@ -66,7 +66,7 @@ impl SealingKey {
     }
 }
 
-/// What one side opens the other's frames with.
+/// The key with which one side opens the other's frames.
 pub(crate) struct OpeningKey {
     state: Arc<StatelessTransportState>,
     pieces: u64,
@@ -78,7 +78,7 @@ impl OpeningKey {
         OpeningKey { state, pieces: 0, content: Vec::new() }
     }
 
-    /// The content of a whole sealed frame; `None` if it is not the next one as the other side sealed it.
+    /// Returns the content of a whole sealed frame; `None` if it is not the next one that the other side sealed.
     pub(super) fn open(&mut self, sealed: &[u8]) -> Option<&[u8]> {
         self.content.clear();
         self.content.shrink_to(ROOM_KEPT.max(sealed.len()));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Calls methods one after the other and compares answers, in JSON's notation; an error is its message.
+/// Calls methods in order and compares answers, in JSON's notation; an error is its message.
 fn script(kind: Kind, arguments: &str, steps: &[(Method, &str, &str)]) {
     let mut fixture = Fixture::new();
     let client = fixture.client();
@@ -245,7 +245,7 @@ fn too_deep_is_refused_wherever_it_comes_from() {
     let nested = |depth| (0..depth).fold(Variant::from(1), |inner, _| Variant::from(vec![inner]));
     assert_eq!(fixture.fail(client, &list, Method::Append, vec![nested(DEPTH_LIMIT + 1)]), Failure::TooDeep);
     fixture.get(client, &list, Method::Append, vec![nested(DEPTH_LIMIT)]);
-    // What fits by itself may not fit inside.
+    // Data that fits by itself may not fit inside other data.
     let path = Variant::from_iter((0..DEPTH_LIMIT).map(|_| Variant::from(0)));
     assert_eq!(fixture.fail(client, &list, Method::PushAt, vec![path, nested(2)]), Failure::TooDeep);
 }

@@ -1,8 +1,8 @@
-//! What the end of a client does to the others.
+//! How the end of a client affects the others.
 
 use super::*;
 
-/// A stage with a barrier for three, and three clients that refer to it.
+/// A fixture with a barrier for three, and three clients that refer to it.
 fn three_at_a_barrier(arguments: &str) -> (Fixture, [SessionId; 3], ObjectRef) {
     let mut fixture = Fixture::new();
     let clients = [fixture.client(), fixture.client(), fixture.client()];
@@ -43,7 +43,7 @@ fn party_that_is_lost_while_nobody_waits_breaks_the_barrier() {
 #[test]
 fn client_that_gave_everything_back_breaks_nothing() {
     let (mut fixture, [a, b, c], barrier) = three_at_a_barrier("[2]");
-    // It was shown the barrier a second time, and gives back one and then the other.
+    // It was given the barrier a second time, and releases one reference and then the other.
     fixture.give(a, c, &barrier);
     fixture.ask(c, Request::Release { object: barrier.id(), count: 1 });
     fixture.call(a, &barrier, Method::Wait, vec![]);
@@ -79,7 +79,7 @@ fn barrier_that_was_fetched_from_a_container_counts() {
 #[test]
 fn handle_that_nobody_will_take_over_breaks_the_barrier() {
     let token = TransferToken(77);
-    // Its lender says so: the worker died before it could take the handle over.
+    // Cancelled by its exporter: the worker died before it could import the reference.
     let (mut fixture, [a, b, c], barrier) = three_at_a_barrier("[4]");
     let lend = Request::Lend { object: barrier.id(), token };
     fixture.ask(a, lend.clone());
@@ -89,13 +89,13 @@ fn handle_that_nobody_will_take_over_breaks_the_barrier() {
     fixture.ask(a, Request::EndLoan { token });
     assert_eq!(fixture.completed(), [broken(b)]);
     assert_eq!(fixture.ask(a, Request::IsLent { token }), Some(Ok(Reply::from(false))));
-    // Or its lender is gone itself, in order.
+    // Or its exporter itself leaves, in order.
     let (mut fixture, [a, b, _], barrier) = three_at_a_barrier("[4]");
     fixture.ask(a, lend.clone());
     fixture.call(b, &barrier, Method::Wait, vec![]);
     fixture.ask(a, Request::Release { object: barrier.id(), count: 1 });
     assert_eq!(fixture.leave(a), [broken(b)]);
-    // One that was taken over is nobody's loan any more.
+    // An imported reference is not an export any more.
     let (mut fixture, [a, b, c], barrier) = three_at_a_barrier("[4]");
     fixture.ask(a, lend);
     fixture.call(b, &barrier, Method::Wait, vec![]);
@@ -146,7 +146,7 @@ pub(super) fn notification_of_the_dead_does_not_go_to_who_came_after_it() {
     fixture.get(notifier, &condition, Method::Notify, vec![]);
     fixture.get(notifier, &condition, Method::Release, vec![]);
     assert!(matches!(fixture.completed()[..], [(to, _)] if to == late));
-    // It begins to wait when the first is notified already, and stands behind the other in the line for the lock.
+    // It begins to wait when the first is notified already, and queues behind the other for the lock.
     fixture.call(late, &condition, Method::Wait, vec![]);
     assert!(matches!(fixture.completed()[..], [(to, _)] if to == other));
     assert_eq!(fixture.leave(first), []);
@@ -160,7 +160,7 @@ fn holder_that_dies_before_it_notifies_leaves_no_waiter_asleep_for_ever() {
     let (mut fixture, [holder, first, second], condition) = waiting_at_a_condition();
     fixture.call(holder, &condition, Method::Acquire, vec![]);
     assert_eq!(fixture.leave(holder), [(first, Ok(ABANDONED))]);
-    // And when that one dies too, with the lock in hand: the next.
+    // And when that one dies too, holding the lock: the next.
     assert_eq!(fixture.leave(first), [(second, Ok(ABANDONED))]);
 }
 

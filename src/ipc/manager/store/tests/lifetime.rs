@@ -1,4 +1,4 @@
-//! Objects live exactly as long as somebody refers to them.
+//! Objects live exactly as long as they are referred to.
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn client_can_use_only_what_it_was_given() {
     let own = fixture.make(b, Kind::List, vec![]);
     assert_eq!(fixture.fail(b, &own, Method::Append, vec![list.clone().into()]), Failure::NoSuchObject);
     assert_eq!(fixture.ask(b, Request::TakeLoan { token: TransferToken(5) }), Some(Err(Failure::NoSuchLoan)));
-    // A reference of an answer counts as given.
+    // A reference in an answer counts as given.
     fixture.get(a, &list, Method::Append, vec![list.clone().into()]);
     fixture.give(a, b, &list);
     fixture.get(b, &own, Method::Append, vec![list.clone().into()]);

@@ -9,14 +9,14 @@ mod waiting;
 
 use super::*;
 
-/// A store, a clock that the test turns, and numbers for requests.
+/// A store, a clock that the test advances, and numbers for requests.
 pub(super) struct Fixture {
     store: Store,
     now_ns: u64,
     tickets: u64,
 }
 
-/// What a call came to.
+/// Outcome of a call.
 pub(super) type Answer = Option<Result<Reply, Failure>>;
 
 impl Fixture {
@@ -40,7 +40,7 @@ impl Fixture {
         }
     }
 
-    /// Lets another client use an object, by a loan.
+    /// Lets another client use an object, by a transfer.
     pub(super) fn give(&mut self, from: SessionId, to: SessionId, object: &ObjectRef) {
         let token = TransferToken(u128::from(self.tickets));
         assert_eq!(self.ask(from, Request::Lend { object: object.id(), token }), Some(Ok(Reply::DONE)));
@@ -84,7 +84,7 @@ impl Fixture {
         }
     }
 
-    /// What became ready for calls that waited, by client.
+    /// Returns the results that became ready for calls that waited, by client.
     pub(super) fn completed(&mut self) -> Vec<(SessionId, Result<Reply, Failure>)> {
         let completed = self.store.take_completions();
         completed.into_iter().map(|completion| (completion.session, completion.result)).collect()

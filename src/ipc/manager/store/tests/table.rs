@@ -1,8 +1,8 @@
-//! Every type serves what the table says, and nothing else.
+//! Every type implements what the table says, and nothing else.
 
 use super::*;
 
-/// As many arguments as the method takes at least, so that the object gets to see it.
+/// The minimum number of arguments for the method, so that the call reaches the object.
 fn args_of(method: Method, kind: Kind) -> Vec<Variant> {
     match method {
         Method::Add => args(r#"[0, 1]"#),
@@ -33,7 +33,7 @@ fn types_serve_what_the_table_says_and_nothing_else() {
     for kind in Kind::ALL {
         let methods = kind.methods();
         for &method in Method::ALL {
-            // A fresh object each time: what a wait or a shutdown leaves behind does not matter.
+            // A fresh object each time, so that effects of a wait or a shutdown do not matter.
             let mut fixture = Fixture::new();
             let client = fixture.client();
             let object = fixture.make(client, kind, made_with(kind));

@@ -146,7 +146,7 @@ pub(super) fn condition_wakes_as_many_as_asked_with_the_lock_held() {
     assert_eq!(fixture.fail(a, &condition, Method::Notify, vec![]).to_string(), "cannot notify on un-acquired lock");
     for waiter in [a, b] {
         permit(&fixture.call(waiter, &condition, Method::Acquire, vec![]));
-        // Twice: a wait gives up every level.
+        // Twice: a wait releases every level.
         permit(&fixture.call(waiter, &condition, Method::Acquire, vec![]));
         assert_eq!(fixture.call(waiter, &condition, Method::Wait, vec![]), None);
     }
@@ -300,7 +300,7 @@ fn queue_of_a_dead_getter_loses_nothing() {
     fixture.leave(b);
     fixture.get(a, &queue, Method::Put, args("[1]"));
     assert_eq!(fixture.get(a, &queue, Method::Get, vec![]), Variant::from(1));
-    // Given, but the client was gone before it could be sent.
+    // Delivered, but the client was gone before it could be sent.
     fixture.store.take_back(queue.id(), Reply::Item(1.into()));
     assert_eq!(fixture.get(a, &queue, Method::Get, vec![]), Variant::from(1));
 }

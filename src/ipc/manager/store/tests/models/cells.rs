@@ -1,8 +1,8 @@
-//! Values and arrays, and the change of one place in anything.
+//! Values and arrays, and the change of one place in any object.
 
 use super::*;
 
-/// What is to be done at one place, behind the way to it.
+/// The arguments of a change, after its path.
 pub(super) fn change_args(method: Method, draw: &Draw) -> Vec<Variant> {
     match method {
         Method::SetAt => vec![draw.item()],
@@ -17,12 +17,12 @@ pub(super) fn change_args(method: Method, draw: &Draw) -> Vec<Variant> {
     }
 }
 
-/// What is expected and what is new.
+/// The expected and the new value.
 fn swap(draw: &Draw) -> (Option<Variant>, Option<Variant>) {
     ((draw.bound != 0).then(|| draw.item()), (draw.index != 0).then(|| draw.index.into()))
 }
 
-/// Whether there has to be something at the place.
+/// Whether the place must have a value.
 pub(super) fn needs_one(method: Method, draw: &Draw) -> bool {
     match method {
         Method::Add | Method::AddAt => !draw.flag,
@@ -31,7 +31,7 @@ pub(super) fn needs_one(method: Method, draw: &Draw) -> bool {
     }
 }
 
-/// What is at the place afterwards, and the answer.
+/// Returns the value at the place afterwards, and the answer.
 pub(super) fn change(found: Option<Variant>, method: Method, draw: &Draw) -> Result<(Option<Variant>, Reply), Failure> {
     Ok(match method {
         Method::GetAt => (found.clone(), found.ok_or_else(wrong)?.into()),
@@ -98,7 +98,7 @@ impl Model for Value {
                 let way = (!is_bare).then(|| Variant::from(vec![]));
                 let args = way.into_iter().chain(change_args(method, draw)).collect();
                 let changed = cells::change(Some(self.0.clone()), method, draw);
-                // A cell that loses its content holds null.
+                // A cell whose content is removed holds null.
                 let expected = changed.map(|(after, reply)| {
                     self.0 = after.unwrap_or(Variant::Null);
                     reply
@@ -114,7 +114,7 @@ impl Model for Value {
     }
 }
 
-/// Whole numbers of one byte.
+/// Integers of one byte.
 pub(super) struct Array(Vec<i8>);
 
 impl Array {

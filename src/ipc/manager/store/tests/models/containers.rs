@@ -3,13 +3,13 @@
 use super::cells::{args_at, change, is_change, needs_one};
 use super::*;
 
-/// Where Python's index points.
+/// The position for a Python index.
 pub(super) fn place(index: i64, len: usize) -> Result<usize, Failure> {
     let index = if index < 0 { index + len as i64 } else { index };
     usize::try_from(index).ok().filter(|at| *at < len).ok_or(Failure::IndexOutOfRange)
 }
 
-/// The places of a slice: of all places those that lie within, in the order of the step.
+/// The positions of a slice: all positions within the bounds, in the order of the step.
 pub(super) fn places(draw: &Draw, len: usize) -> Vec<usize> {
     let (len, step) = (len as i64, draw.step.unwrap_or(1));
     let from_the_start = |bound: i64| if bound < 0 { bound + len } else { bound };
@@ -78,7 +78,7 @@ impl Model for List {
         let index = Variant::from(draw.index);
         let found = self.0.iter().position(|known| *known == item).ok_or(Failure::NotInList);
         let two = || vec![item.clone(), draw.number.into()];
-        // Not for ever longer.
+        // Limits the length.
         let times = if len > 20 { 0 } else { draw.number };
         let repeated = |items: &[Variant]| vec![items; times as usize].concat();
         Some(match method {
@@ -137,7 +137,7 @@ impl Model for List {
                 self.0.clear();
                 (vec![], done())
             }
-            // No way at all leads to the list itself.
+            // An empty path leads to the list itself.
             Method::PushAt if draw.flag => {
                 self.0.push(draw.number.into());
                 (vec![vec![].into(), draw.number.into()], Ok((len + 1).into()))
@@ -159,7 +159,7 @@ impl Model for List {
     }
 }
 
-/// Entries in the order in which their keys came.
+/// Entries in the insertion order of their keys.
 #[derive(Default)]
 struct Entries(Vec<(String, Variant)>);
 

@@ -1,8 +1,8 @@
 //! Every method of every type against a model, with random calls by two clients.
 //!
-//! A model is what the type is said to be in a few lines of plain Rust; it makes up the arguments of a call and says what
-//! must come of it. The methods are those of the table, so none can be forgotten: see [`no_method_is_without_a_model`].
-//! Calls here do not wait; what waits is tested step by step in [`super::waiting`] and [`super::departure`].
+//! A model specifies the type in a few lines of plain Rust; it chooses the arguments of a call and gives the expected
+//! result. The methods are those of the table, so none can be forgotten: see [`no_method_is_without_a_model`].
+//! Calls here do not wait; waiting is tested step by step in [`super::waiting`] and [`super::departure`].
 
 mod cells;
 mod containers;
@@ -14,22 +14,22 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What must come of a call.
+/// The expected result of a call.
 type Expected = Result<Reply, Failure>;
 
-/// What a type is said to be.
+/// The specification of a type.
 trait Model {
-    /// With which arguments the object is made.
+    /// Returns the arguments with which the object is created.
     fn made_with(&self) -> Vec<Variant>;
 
-    /// Arguments for a call of `method`, and what it must come to. `None`: the model knows no such method.
+    /// Returns arguments for a call of `method`, and the expected result. `None`: the model does not have the method.
     fn call(&mut self, method: Method, draw: &Draw) -> Option<(Vec<Variant>, Expected)>;
 
-    /// What the object shows of itself.
+    /// Returns the expected snapshot of the object.
     fn snapshot(&self) -> Variant;
 }
 
-/// What a call is made of.
+/// The random input for a call.
 #[derive(Debug, Clone)]
 struct Draw {
     method: usize,
@@ -42,7 +42,7 @@ struct Draw {
     key: String,
     is_list: bool,
     flag: bool,
-    /// For what would end all further interest.
+    /// For calls after which nothing of interest can happen.
     is_rare: bool,
 }
 
@@ -105,7 +105,7 @@ impl Pair {
         Pair { fixture, clients, object, model }
     }
 
-    /// Calls a method of the object and of its model. Whether the model knows it.
+    /// Calls a method of the object and of its model. Returns whether the model has it.
     fn step(&mut self, method: Method, draw: &Draw) -> bool {
         if method == Method::Snapshot {
             assert_eq!(self.answer(false, method, vec![]), Ok(self.model.snapshot().into()), "{}", self.object.kind());
@@ -121,7 +121,7 @@ impl Pair {
         let client = self.clients[usize::from(is_second)];
         let answer = self.fixture.call_for(client, &self.object, method, args, Timeout::NONE);
         comparable(answer.unwrap_or_else(|| {
-            // What can come only as a completion has come by now, or its time is over.
+            // Results that can only come as completions have arrived by now, or timed out.
             let mut completed = self.fixture.after(0);
             assert_eq!(completed.len(), 1, "{method}");
             completed.remove(0).1
@@ -129,7 +129,7 @@ impl Pair {
     }
 }
 
-/// Without numbers that only the store knows, and texts that are compared elsewhere.
+/// Removes numbers that only the store knows, and texts that are compared elsewhere.
 fn comparable(answer: Expected) -> Expected {
     answer
         .map(|reply| match reply {
@@ -177,7 +177,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    /// An argument too many, after the arguments that the method takes: refused, and the object is as it was.
+    /// One argument too many: the call is refused, and the object is unchanged.
     #[test]
     fn call_with_an_argument_too_many_changes_nothing(size in 1..4_usize, draws in prop::collection::vec(draws(), 1..20)) {
         for kind in Kind::ALL {
@@ -186,7 +186,7 @@ proptest! {
                 let method = methods[draw.method % methods.len()];
                 pair.step(method, draw);
                 for &method in &methods {
-                    // The model goes on as if the call had been done, so it is another one's.
+                    // The model applies the call, so use a separate one.
                     let asked = model(kind, size).call(method, draw);
                     let mut args = asked.map_or_else(Vec::new, |(args, _)| args);
                     while method.signature(kind).is_some_and(|signature| signature.takes(args.len())) {
@@ -223,7 +223,7 @@ fn no_method_is_without_a_model() {
 /// A method, and the test of its waiting.
 type Tested = (Method, fn());
 
-/// Where it is tested what a call comes to that has to wait, or ends the wait of another.
+/// Where waiting calls, and calls that end another's wait, are tested.
 const WAITING: &[(Kind, &[Tested])] = {
     use super::{departure as d, waiting as w};
     use Method::{Acquire, Finish, Get, Join, Notify, NotifyAll, Put, Wait};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::*;
 
-/// What both queues have: items, up to so many, until it is shut down.
+/// Common to both queues: items up to a limit, until the queue is shut down.
 struct Items {
     maxsize: usize,
     items: VecDeque<Variant>,
@@ -104,7 +104,7 @@ impl Model for Queue {
 
 pub(super) struct JoinableQueue {
     items: Items,
-    /// Who was lent something, oldest first.
+    /// The clients that have leases, oldest first.
     lent: Vec<bool>,
 }
 

@@ -7,7 +7,8 @@ use super::super::*;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
-    /// Any calls at all, with any arguments, by two clients that come and go: nothing panics, nobody is left waiting.
+    /// Any calls at all, with any arguments, by two clients that connect and leave: no panic, and no client waits
+    /// forever.
     #[test]
     fn any_calls_leave_a_sound_store(
         steps in prop::collection::vec(
@@ -31,7 +32,7 @@ proptest! {
         for (object, method, mut arguments, how) in steps {
             let Ok(method) = postcard::from_bytes::<Method>(&[method]) else { continue };
             for argument in &mut arguments {
-                // References that are there, so that objects come to hold each other.
+                // Existing references, so that objects come to refer to each other.
                 let _ = argument.each_reference::<()>(&mut |reference| {
                     *reference = objects[reference.id().0 as usize % objects.len()].clone();
                     Ok(())
@@ -57,7 +58,7 @@ proptest! {
         for client in clients {
             fixture.leave(client);
         }
-        // The test's own references are counted ones too.
+        // The test's own references count too.
         drop(objects);
         fixture.leave(clients[0]);
         let newcomer = fixture.client();

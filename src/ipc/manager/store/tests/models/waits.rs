@@ -47,7 +47,7 @@ impl Model for Mutex {
             }
             (Method::Release, _) => Err(Failure::ReleaseUnacquired),
             (Method::Locked, holder) => Ok(holder.is_some().into()),
-            // Nobody waits, and nobody is woken.
+            // No other client waits or is woken.
             (Method::Wait, _) if is_condition => {
                 if_own(Reply::Woken { notified: false, abandoned: false }, Failure::WaitUnacquired)
             }
