@@ -41,7 +41,8 @@ struct Globals {
     /// Pace of every simulated pause: 1 is the reference programs', 10 ten times faster, max no pause at all
     #[arg(long, value_name = "X", default_value = "1", allow_negative_numbers = true)]
     speed: Speed,
-    /// Seed of each worker's choices and pauses, not of the order in which the kernel runs them [default: a random one; every run shows its own]
+    /// Seed of each worker's choices and pauses, not of the order in which the kernel runs them [default: a random one;
+    /// every run shows its own]
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
     /// text for people, json for programs (JSON Lines)
@@ -273,8 +274,8 @@ fn refuse_unused(matches: &ArgMatches, name: &str, uses: &[&str]) -> Result<(), 
 fn completions(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(For::Reading), "ipc-demo", &mut script);
-    // In bash, the subcommands of a program with a hyphen in its name are looked up under a different name than they are
-    // stored under (clap-rs/clap#6421); once that is fixed there is nothing to replace.
+    // In bash, the subcommands of a program with a hyphen in its name are looked up under a different name than they
+    // are stored under (clap-rs/clap#6421); once that is fixed there is nothing to replace.
     match String::from_utf8(script) {
         Ok(script) => script.replace("ipc__subcmd__demo", "ipc__demo").into_bytes(),
         Err(error) => error.into_bytes(),

@@ -44,8 +44,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Classifies a failed preparation: the machine's fault if the error is a [`MachineryError`], a resource was exhausted,
-    /// or a shared object could not be created; otherwise the input's.
+    /// Classifies a failed preparation: the machine's fault if the error is a [`MachineryError`], a resource was
+    /// exhausted, or a shared object could not be created; otherwise the input's.
     pub(crate) fn of_preparing(error: anyhow::Error) -> Self {
         let is_machines = error.is::<MachineryError>() || error.chain().any(is_refused_by_machine);
         if is_machines { Failure::Machinery(Outcome::MachineryFailed, vec![error]) } else { Failure::Unusable(error) }

@@ -1,5 +1,5 @@
-//! The textbook queue: the death of a waiter harms no other process. A death in the middle of an item tears the pipe, as
-//! documented, and then every process is told.
+//! The textbook queue: the death of a waiter harms no other process. A death in the middle of an item tears the pipe,
+//! as documented, and then every process is told.
 
 use std::sync::Arc;
 use std::time::Duration;
