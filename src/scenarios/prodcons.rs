@@ -1,4 +1,5 @@
-//! Producers and consumers: random numbers through a queue in shared memory, each traced from its maker to its taker.
+//! Producers and consumers: random numbers through a queue in shared memory, each traced from its maker to its
+//! consumer.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::{CheckResult, Completion, Scenario, named, names};
 use crate::ipc::{Consumer, Error, Producer, Queue, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 
-/// Between two items, at speed 1.
+/// The time between two items, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Who makes how much, and who takes it.
@@ -36,11 +37,11 @@ pub(crate) struct ProdconsArgs {
     forever: bool,
 }
 
-/// A workshop to be played.
+/// The state of a run.
 pub(crate) struct Prodcons {
     args: ProdconsArgs,
     putting: Producer<Item>,
-    /// Until the consumers have theirs.
+    /// Present until the consumers have theirs.
     getting: Option<Consumer<Item>>,
 }
 
@@ -90,7 +91,7 @@ Examples:
             let name = named("consumer", number, consumers);
             runner.spawn(&name, false, |ctx| Taker { ctx, queue: getting.clone() })?;
         }
-        // The runner neither puts nor gets: as long as it could, nobody would know that the other side is gone.
+        // The runner neither puts nor gets: if it could, the loss of one side would go unnoticed.
         drop(getting);
         putting.close();
         runner.watch()
@@ -103,7 +104,7 @@ Examples:
         Ok(CheckResult {
             claim: "every item arrives exactly once; each producer's items stay in order",
             broken: audit.is_broken(still_queued, completion),
-            // What goes on until it is stopped has shown what it can.
+            // An endless run has shown what it can when it is stopped.
             finished: consumer_is_left && (is_emptied || self.args.forever),
             guaranteed: true,
             allowance: audit.allowance(still_queued),
@@ -141,7 +142,7 @@ impl Role for Maker {
     }
 }
 
-/// Takes whatever is there, until nobody is left to put.
+/// Gets items until no producer is left.
 #[derive(Serialize, Deserialize)]
 struct Taker {
     ctx: WorkerContext,

@@ -1,4 +1,4 @@
-//! The queue: a producer puts numbers, a consumer takes them out; and the queue filled to the brim and emptied again.
+//! The queue: a producer puts numbers, and a consumer gets them; or the queue is filled completely and emptied again.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::ipc::{Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Event, Fact};
 
-/// Between two items, at speed 1.
+/// The time between two items, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between two steps of the filler, at speed 1.
+/// The time between two steps of the filler, at speed 1.
 const STEP: Duration = Duration::from_millis(200);
-/// How long the filler waits for an item that it has put: the textbook queue's is still on its way for a moment.
+/// How long the filler waits for an item that it has put: with the textbook queue it may still be in transit.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What goes through which queue.
@@ -40,7 +40,7 @@ pub(crate) struct QueueArgs {
     transport: Transport,
 }
 
-/// A queue to be played.
+/// The state of a queue run.
 pub(crate) struct Queue {
     args: QueueArgs,
     line: Line,
@@ -100,7 +100,7 @@ Examples:
         Ok(CheckResult {
             claim: "every item arrives exactly once, in the order it was put",
             broken: audit.audit.is_broken(still_queued, completion),
-            // What goes on until it is stopped has shown what it can.
+            // An endless run has shown what it can when it is stopped.
             finished: (is_emptied && brim) || (self.args.forever && completion.died.is_empty()),
             guaranteed: self.args.transport == Transport::Shm || completion.is_regular(),
             allowance: audit.audit.allowance(still_queued),
@@ -136,7 +136,7 @@ fn got(number: u64, from: &str, size: Option<u64>) -> Fact {
     Fact::ItemGot { value: number.into(), from: from.to_owned(), number, size, redelivered: false }
 }
 
-/// Puts the numbers from 1 on.
+/// Puts the numbers from 1.
 #[derive(Serialize, Deserialize)]
 struct Producer {
     ctx: WorkerContext,
@@ -161,7 +161,7 @@ impl Role for Producer {
     }
 }
 
-/// Takes whatever is there, until nobody is left to put.
+/// Gets items until no producer is left.
 #[derive(Serialize, Deserialize)]
 struct Consumer {
     ctx: WorkerContext,
