@@ -112,8 +112,8 @@ impl Page {
                 let all = if kind == Kind::Dict { u64::from(workers) } else { all };
                 let steps = self.changes;
                 let lost = steps.saturating_sub(marks);
-                // A worker that was ended before its report made one step more than reported; other clients are
-                // unrestricted.
+                // A worker that was ended before its report made one step more than reported; in a shared
+                // manager, other clients may make steps too.
                 let untold = if is_shared { 0 } else { marks.saturating_sub(steps) };
                 Sum {
                     steps,
