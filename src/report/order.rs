@@ -17,7 +17,7 @@ use super::event::{Event, Fact};
 
 /// How long every event waits for earlier ones to arrive, in microseconds.
 const WINDOW_US: u64 = 20_000;
-/// How long an event waits for its cause to be told, in microseconds.
+/// How long an event waits for its cause to be reported, in microseconds.
 pub(crate) const LONGEST_WAIT_US: u64 = 250_000;
 
 /// Events in transit from the workers to the report.

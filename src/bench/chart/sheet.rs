@@ -23,7 +23,7 @@ enum Place {
 }
 
 impl Sheet {
-    /// Leaves no new file behind.
+    /// Checks that the file can be written, and leaves no new file behind.
     ///
     /// # Errors
     /// If no file can be created or replaced.

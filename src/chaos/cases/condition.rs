@@ -158,7 +158,7 @@ impl Case for Notify {
 
     fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let lock = &self.shared.lock;
-        // The lock is not abandoned: the victim had not begun.
+        // If the lock is not abandoned, the victim had not begun.
         let effect = match observation.settle(&mut self.peer, || lock.is_abandoned())? {
             Some(answer) => answer?,
             None => {

@@ -119,7 +119,7 @@ fn look(observation: &mut Observation, queue: &Items, undone: &[u64], done: &[u6
 
 /// A peer waits for items of the victim alone, which leaves the queue.
 struct Leave {
-    /// One handle shared by two threads: its own handle does not count.
+    /// One handle shared by two threads: a waiter's own handle does not count as a producer.
     queue: Arc<Items>,
     peer: Option<Peer<IpcResult<Option<Item>>>>,
 }

@@ -1,15 +1,15 @@
-//! `--call`: what scripts ask a manager for. One call, one JSON value on stdout.
+//! `--call`: calls of a manager from scripts. One call, one JSON value on stdout.
 //!
 //! | call | what it does |
 //! |---|---|
 //! | `list` | all names and the types of their objects |
-//! | `status` | what the manager says about itself |
-//! | `create TYPE NAME [ARG…]` | makes an object with a name, or finds it |
-//! | `delete NAME` | takes the name away |
+//! | `status` | the status of the manager |
+//! | `create TYPE NAME [ARG…]` | creates an object with a name, or finds it |
+//! | `delete NAME` | removes the name |
 //! | `NAME.METHOD [ARG…]` | calls a method |
 //!
 //! A name is a word, or a JSON string: `"my shop".items`. An argument is a JSON value, `@NAME` for a reference to that
-//! object, or else a bare word: text. A word that reads as a number and is not one in JSON is refused.
+//! object, or otherwise a bare word: text. A word that looks like a number but is not one in JSON is rejected.
 
 use std::io::{self, Write};
 use std::str::FromStr;
