@@ -41,8 +41,7 @@ struct Globals {
     /// Pace of every simulated pause: 1 is the reference programs', 10 ten times faster, max no pause at all
     #[arg(long, value_name = "X", default_value = "1", allow_negative_numbers = true)]
     speed: Speed,
-    /// Seed of each worker's choices and pauses, not of the order in which the kernel runs them [default: a random one;
-    /// every run shows its own]
+    /// Seed of each worker's choices and pauses, not of the order in which the kernel runs them [default: a random one; every run shows its own]
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
     /// text for people, json for programs (JSON Lines)

@@ -37,8 +37,7 @@ pub(crate) struct DeadlockArgs {
     /// Let everybody take the locks in the same order, the lower number first
     #[arg(long)]
     ordered: bool,
-    /// How long a worker waits for its second lock before it gives up (500ms, 2s, 1m) [default: 2s; with --ordered no
-    /// end]
+    /// How long a worker waits for its second lock before it gives up (500ms, 2s, 1m) [default: 2s; with --ordered no end]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// How many workers, and as many locks, are in the ring
