@@ -9,8 +9,9 @@ use super::workload::{Kind, Point, RoundTrips, Side, Workload};
 
 /// Approximate duration of a side's work in a round.
 const BUDGET: Duration = Duration::from_millis(70);
-/// First calibration count; also the largest growth per step.
+/// The first number of operations in the calibration.
 const FIRST: u64 = 4;
+/// The largest growth factor per calibration step.
 const FURTHER: u64 = 64;
 /// Spread between the rounds above which the machine is too busy for a result.
 const NOISY_PERCENT: f64 = 25.0;

@@ -37,7 +37,7 @@ pub(super) fn chosen(model: &RunModel<'_>) -> Vec<bool> {
     chosen
 }
 
-/// The runner has a lane only if it took part.
+/// Returns whether a lane is eligible: the runner's is only if it took part.
 fn takes_part(lane: &Lane<'_>) -> bool {
     let is_frame = |fact: &Fact| matches!(fact, Fact::RunStarted { .. } | Fact::Summary { .. });
     lane.lane_kind != LaneKind::Runner || lane.moments.iter().any(|moment| !is_frame(&moment.event.fact))
