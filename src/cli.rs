@@ -1,4 +1,4 @@
-//! The command line: options for every scenario, and one subcommand from each line of the scenarios' table.
+//! The command line: options for every scenario, and one subcommand for each row of the scenario table.
 
 mod man;
 
@@ -147,9 +147,9 @@ struct CompletionsArgs {
 /// What a command line is described for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum For {
-    /// To be parsed: every subcommand knows all of [`Globals`], so that it can be said which of them it does not use.
+    /// For parsing: every subcommand accepts all of [`Globals`], so that errors can name those that it does not use.
     Parsing,
-    /// To be printed as completions or as the manual page: a subcommand has the options that it uses, and no others.
+    /// For completions or the manual page: a subcommand has only the options that it uses.
     Reading,
 }
 
@@ -197,7 +197,7 @@ fn first_screen() -> String {
     format!("{{about}}\n\n{{usage-heading}} {{usage}}\n\nScenarios:\n{scenarios}\nCommands:\n{tools}")
 }
 
-/// Subcommands and what they are for, a line each.
+/// Lists subcommands and their purposes, one per line.
 fn list(commands: impl Iterator<Item = Command>) -> String {
     let list = Command::new("list").disable_help_subcommand(true).max_term_width(80);
     list.help_template("{subcommands}").subcommands(commands).render_help().ansi().to_string()
@@ -207,7 +207,7 @@ fn args_of<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Failure> {
     A::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))
 }
 
-/// The whole program: a worker's part if this process was started as one, else what the command line asks for.
+/// Runs the program: as a worker if this process was started as one, otherwise as the command line says.
 pub fn run() -> ExitCode {
     let scenarios = SCENARIOS.iter().flat_map(|entry| entry.roles.iter().copied());
     let roles: Vec<_> = scenarios.chain(bench::roles()).chain(chaos::ROLES.iter().copied()).collect();
@@ -218,12 +218,12 @@ pub fn run() -> ExitCode {
     signal::unblock_stopping();
     // A worker costs its parent three descriptors, and the usual soft limit of 1024 would end at 340 workers.
     fd::raise_limit();
-    // Should it fail, the exit statuses of workers are unknown, and nothing else.
+    // If this fails, the exit statuses of workers are unknown; everything else still works.
     let _ = signal::wait_for_children();
     let args: Vec<OsString> = std::env::args_os().collect();
     let mut command = command(For::Parsing);
     if args.len() <= 1 {
-        // Shown to somebody who does not know yet what to ask for.
+        // Shown to users who do not know the commands yet.
         let more = "ipc-demo --help shows all options, ipc-demo SCENARIO --help those of a scenario";
         command = command.arg_required_else_help(true).after_help(format!("{TRY_FIRST}\n{more}"));
         command = command.help_template(first_screen() + "{after-help}");
@@ -269,7 +269,7 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
     (entry.run)(own, &options, &reporter, pictures)
 }
 
-/// Refuses the first of [`Globals`] that was typed and is not among those that a subcommand uses.
+/// Rejects the first of [`Globals`] that was given and that the subcommand does not use.
 fn refuse_unused(matches: &ArgMatches, name: &str, uses: &[&str]) -> Result<(), Failure> {
     let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
     let args = Globals::args();
@@ -286,15 +286,15 @@ fn refuse_unused(matches: &ArgMatches, name: &str, uses: &[&str]) -> Result<(), 
 fn completions(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(For::Reading), "ipc-demo", &mut script);
-    // In bash the subcommands of a program with a hyphen in its name are looked up by another name than they are filed
-    // under (clap-rs/clap#6421); without the bug there is nothing to replace.
+    // In bash, the subcommands of a program with a hyphen in its name are looked up under a different name than they
+    // are stored under (clap-rs/clap#6421); once that is fixed there is nothing to replace.
     match String::from_utf8(script) {
         Ok(script) => script.replace("ipc__subcmd__demo", "ipc__demo").into_bytes(),
         Err(error) => error.into_bytes(),
     }
 }
 
-/// Puts something on stdout that somebody asked to see.
+/// Prints requested output to stdout.
 fn print(bytes: &[u8]) -> Result<Outcome, Failure> {
     let mut stdout = Screen::stdout();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -309,7 +309,7 @@ fn unprinted(error: io::Error) -> Failure {
     Failure::Machinery(Outcome::MachineryFailed, vec![error])
 }
 
-/// The one place that prints errors and picks the exit code.
+/// The only place that prints errors and picks the exit code.
 fn conclude(performed: Result<Outcome, Failure>) -> ExitCode {
     let (outcome, reasons) = match performed {
         Ok(outcome) => (outcome, Vec::new()),
@@ -317,7 +317,7 @@ fn conclude(performed: Result<Outcome, Failure>) -> ExitCode {
         Err(Failure::Machinery(outcome, reasons)) => (outcome, reasons),
     };
     for reason in reasons {
-        // With stderr closed the exit code has to do.
+        // If stderr is closed, the exit code has to suffice.
         let _ = Screen::stderr().write_all(format!("error: {reason:#}\n").as_bytes());
     }
     outcome.exit_code()

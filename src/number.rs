@@ -1,10 +1,10 @@
-//! Whole numbers on the command line, and what is said of those that are none.
+//! Integers on the command line, and the messages for invalid ones.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// A parser for a whole number within `range`, which says what it expects.
+/// Returns a parser for an integer within `range`; its errors name the expected range.
 pub(crate) fn whole<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone
 where
     T: FromStr + PartialOrd + Display + Clone,

@@ -1,4 +1,4 @@
-//! How a run ended, and the one table of exit codes.
+//! How a run ended, and the only table of exit codes.
 
 use std::io;
 use std::process::ExitCode;
@@ -9,17 +9,17 @@ use crate::sys::Errno;
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Everything ran; the claim was true or not shown, or nothing had promised it.
+    /// Everything ran; the claim was true or not shown, or the scenario does not promise it.
     Fine,
-    /// A promised claim was false, or any with `--strict`.
+    /// A promised claim was false, or any claim with `--strict`.
     Broken,
-    /// The arguments or the input cannot be used; nothing was started.
+    /// The arguments or the input are unusable; nothing was started.
     Unusable,
-    /// A worker could not be started or died unexpectedly, or the system refused something.
+    /// A worker could not be started or died unexpectedly, or the system refused a request.
     MachineryFailed,
-    /// Somebody asked to stop; the workers were stopped and what happened so far was summed up.
+    /// A stop was requested; the workers were stopped and the run so far was summed up.
     Stopped(StopSignal),
-    /// Whoever read stdout went away; the workers were stopped.
+    /// The reader of stdout went away; the workers were stopped.
     ReaderGone,
 }
 
@@ -37,15 +37,15 @@ impl Outcome {
 
 /// Why a run has no outcome of its own.
 pub(crate) enum Failure {
-    /// The input cannot be used; nothing was started.
+    /// The input is unusable; nothing was started.
     Unusable(anyhow::Error),
-    /// The machinery failed: how the run ended for all that, and every reason.
+    /// The machinery failed: how the run ended nevertheless, and every reason.
     Machinery(Outcome, Vec<anyhow::Error>),
 }
 
 impl Failure {
-    /// What kept a run from being prepared: the machine's fault if it is a [`MachineryError`], has run out of something, or
-    /// refused to make a shared object, and otherwise the input's.
+    /// Classifies a failed preparation: the machine's fault if the error is a [`MachineryError`], a resource was
+    /// exhausted, or a shared object could not be created; otherwise the input's.
     pub(crate) fn of_preparing(error: anyhow::Error) -> Self {
         let is_machines = error.is::<MachineryError>() || error.chain().any(is_refused_by_machine);
         if is_machines { Failure::Machinery(Outcome::MachineryFailed, vec![error]) } else { Failure::Unusable(error) }
@@ -59,7 +59,7 @@ fn is_refused_by_machine(cause: &(dyn std::error::Error + 'static)) -> bool {
         || matches!(errno, Some(Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ENOSPC))
 }
 
-/// What failed before anything was started, and better input would not mend.
+/// A failure before anything was started that better input would not prevent.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:#}")]
 pub(crate) struct MachineryError(pub(crate) anyhow::Error);

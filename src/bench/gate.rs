@@ -1,4 +1,4 @@
-//! The start of a race between processes: all are there before the clock runs.
+//! The start of a measurement across processes: all workers are ready before the clock runs.
 
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::time::Instant;
@@ -23,12 +23,12 @@ impl Start {
         Ok(Start { ready, arrives: Fd::new(arrives), waits: Fd::new(waits), go })
     }
 
-    /// What a worker needs to take part.
+    /// Returns what a worker needs to take part.
     pub(super) fn gate(&self) -> Gate {
         Gate { ready: self.arrives.clone(), go: self.waits.clone() }
     }
 
-    /// Waits until so many workers are there, and lets them go. They report through what is returned.
+    /// Waits until `workers` workers are ready, and lets them start. They report through the returned reader.
     pub(super) fn fire(self, workers: usize) -> Result<(Instant, PipeReader)> {
         let Start { mut ready, arrives, waits, go } = self;
         drop((arrives, waits));
@@ -39,7 +39,7 @@ impl Start {
     }
 }
 
-/// Where a worker waits for the start, and says that it is there and what it has done.
+/// Where a worker waits for the start, and reports that it is ready and what it did.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Gate {
     ready: Fd,
@@ -47,7 +47,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Waits for the start. The result is for the report.
+    /// Waits for the start. Returns the writer for the report.
     pub(super) fn pass(self) -> Result<PipeWriter> {
         let mut ready = PipeWriter::from(self.ready.into_owned()?);
         ready.write_all(&[1])?;

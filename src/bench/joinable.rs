@@ -1,4 +1,4 @@
-//! Tasks through a queue that knows when all are done, beside a channel between threads with the same accounts.
+//! Tasks through a queue that knows when all are done, next to a channel between threads with the same accounting.
 
 use std::io::Write;
 use std::sync::{Condvar, Mutex, mpsc};
@@ -46,7 +46,7 @@ impl Role for PutsTasks {
     }
 }
 
-/// Takes tasks and says that they are done, as long as there are any.
+/// Gets tasks and marks them as done, as long as there are any.
 #[derive(Serialize, Deserialize)]
 struct DoesTasks {
     gate: Gate,
@@ -70,7 +70,7 @@ impl Role for DoesTasks {
     }
 }
 
-/// Whether each of the numbers below `expected` was a task once.
+/// Checks that each number below `expected` was a task once.
 fn check(expected: u64, tasks: u64, sum: u64) -> RoleResult {
     let all = (0..expected).fold(0_u64, u64::wrapping_add);
     if (tasks, sum) == (expected, all) { Ok(()) } else { Err(format!("{tasks} of {expected} tasks came").into()) }
@@ -94,7 +94,7 @@ fn processes(tasks: u64) -> Result<Sample> {
     Ok(sample)
 }
 
-/// The tasks that are not done, and a bell for when there is none.
+/// The number of unfinished tasks, and a signal for when there is none.
 #[derive(Default)]
 struct Accounts {
     unfinished: Mutex<u64>,

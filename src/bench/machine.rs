@@ -1,4 +1,4 @@
-//! Where it was measured: without that, a number says nothing.
+//! The machine of the measurement: without it, a number is meaningless.
 
 use std::fs;
 use std::thread;
@@ -23,14 +23,14 @@ impl Machine {
         }
     }
 
-    /// The same in a line.
+    /// Returns it as one line.
     pub(super) fn line(&self) -> String {
         let Machine { cpu, cores, kernel } = self;
         format!("{cpu} · {cores} {} · Linux {kernel}", if *cores == 1 { "core" } else { "cores" })
     }
 }
 
-/// The processor's name in `/proc/cpuinfo`; that of its kind where it has none there, as on ARM.
+/// Returns the processor's name from `/proc/cpuinfo`, or its architecture if none is listed, as on ARM.
 fn cpu(info: &str) -> String {
     let fields = info.lines().filter_map(|line| line.split_once(':'));
     let mut named = fields.filter(|(field, _)| field.trim() == "model name").map(|(_, name)| name.trim().to_owned());

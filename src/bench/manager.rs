@@ -1,7 +1,7 @@
-//! Calls of a manager by more and more clients, over Unix sockets and TCP, beside bare sockets.
+//! Calls to a manager from an increasing number of clients, over Unix sockets and TCP, next to bare sockets.
 //!
-//! The baseline is a process that sends back what it gets: one write and one read on each side, which is the least that a
-//! call to another process can take. Every client is a thread with a connection of its own, here as there.
+//! The baseline is a process that echoes its input: one write and one read on each side, which is the minimum for a
+//! call to another process. Every client is a thread with a connection of its own, in both cases.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -19,11 +19,11 @@ use super::workload::{Point, Sample, Workload};
 use crate::ipc::manager::{Address, AuthKey, Dict, Manager};
 use crate::ipc::{Fd, Process, Role, RoleEntry, RoleResult};
 
-/// The manager itself has the role that the scenario of that name brings along.
+/// The manager itself uses the role from the scenario of that name.
 pub(super) const ROLE: RoleEntry = RoleEntry::of::<SendsBack>();
 
 const CLIENTS: [u64; 3] = [1, 2, 16];
-/// About as long as a call of the manager and its answer.
+/// Roughly the length of a manager call and its answer.
 const MESSAGE: usize = 24;
 
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,7 @@ enum Call {
     Get,
 }
 
-/// All of them, in the order of the output.
+/// Returns all workloads, in the order of the output.
 pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
     let workload = |name, about, way: Way, call: Call| {
         let point = |clients| {
@@ -104,7 +104,7 @@ fn sockets(way: Way, clients: u64, round_trips: u64) -> Result<Sample> {
         Ok(socket)
     };
     let sample = at_once(clients, round_trips, take, |socket, _| send_there_and_back(socket))?;
-    // The echo ends when nobody is at the other ends any more.
+    // The echo ends when the other ends are closed.
     ensure!(process.join()?.is_success(), "{:?}", process.ended());
     Ok(sample)
 }
@@ -115,7 +115,7 @@ fn send_there_and_back(socket: &mut UnixStream) -> Result<()> {
     Ok(socket.read_exact(&mut message)?)
 }
 
-/// Our end and the other.
+/// Returns our end and the other.
 fn socket_pair(way: Way) -> Result<(OwnedFd, OwnedFd)> {
     Ok(match way {
         Way::Unix => {
@@ -133,7 +133,7 @@ fn socket_pair(way: Way) -> Result<(OwnedFd, OwnedFd)> {
     })
 }
 
-/// Sends back what it gets, on each of its sockets.
+/// Echoes its input on each of its sockets.
 #[derive(Serialize, Deserialize)]
 struct SendsBack {
     sockets: Vec<Fd>,
@@ -163,7 +163,7 @@ fn send_back(mut socket: UnixStream) -> std::io::Result<()> {
     }
 }
 
-/// So many clients do their part of `calls` at the same time, each with what `connect` gave it.
+/// Runs all clients concurrently, each with its part of `calls` and its own result of `connect`.
 fn at_once<C: Send>(
     clients: u64,
     calls: u64,
@@ -174,7 +174,7 @@ fn at_once<C: Send>(
     let all_here = Barrier::new(clients as usize);
     let run = || {
         let connected = connect();
-        // Also a client that failed lets the others begin.
+        // A client that failed must also let the others start.
         all_here.wait();
         let begun = Instant::now();
         let mut client = connected?;
@@ -186,7 +186,7 @@ fn at_once<C: Send>(
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
     });
     let done = done.into_iter().collect::<Result<Vec<_>>>()?;
-    // By the clients' own clocks: whoever looks on from outside may come late on a busy machine.
+    // By the clients' own clocks: on a busy machine, this thread may be scheduled late.
     let first = done.iter().map(|(_, begun, _)| *begun).min().context("nobody began")?;
     let last = done.iter().map(|(_, _, ended)| *ended).max().context("nobody ended")?;
     Ok(Sample { operations: each * clients, elapsed: last - first, round_trips: None })

@@ -1,5 +1,5 @@
-//! The sides of a workload take turns, round by round, so that a machine that is busy for a while is busy for all; what
-//! counts is the median of the rounds' ratios.
+//! The sides of a workload take turns, round by round, so that a temporarily busy machine affects all; the result is
+//! the median of the rounds' ratios.
 
 use std::time::{Duration, Instant};
 
@@ -7,15 +7,16 @@ use anyhow::Context;
 
 use super::workload::{Kind, Point, RoundTrips, Side, Workload};
 
-/// About how long a side works in a round.
+/// Approximate duration of a side's work in a round.
 const BUDGET: Duration = Duration::from_millis(70);
-/// With so many operations a side shows how fast it is; every further try has at most so many times as many.
+/// The first number of operations in the calibration.
 const FIRST: u64 = 4;
+/// The largest growth factor per calibration step.
 const FURTHER: u64 = 64;
-/// More spread than this between the rounds, and the machine is too busy to tell.
+/// Spread between the rounds above which the machine is too busy for a result.
 const NOISY_PERCENT: f64 = 25.0;
 
-/// What was measured of a workload.
+/// The results of a workload.
 #[derive(Debug)]
 pub(super) struct Results {
     pub(super) name: &'static str,
@@ -24,7 +25,7 @@ pub(super) struct Results {
     pub(super) points: Vec<Row>,
 }
 
-/// What was measured at a point.
+/// The results at a point.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) at: u64,
@@ -32,19 +33,19 @@ pub(super) struct Row {
     pub(super) sides: Vec<Measured>,
 }
 
-/// What was measured of one side.
+/// The results of one side.
 #[derive(Debug, Clone)]
 pub(super) struct Measured {
     pub(super) side: String,
     pub(super) kind: Kind,
-    /// Of one round.
+    /// Operations per round.
     pub(super) operations: u64,
-    /// What an operation took, round by round.
+    /// Time per operation, round by round.
     pub(super) rounds_ns: Vec<f64>,
     pub(super) median_ns: f64,
     /// Half the distance between the quartiles of the rounds, in percent of the median.
     pub(super) spread_percent: f64,
-    /// How many times as long ours took as this one.
+    /// Our time divided by this side's.
     pub(super) ours_to_this: f64,
     /// The medians of the rounds, where single round trips were timed.
     pub(super) round_trips: Option<RoundTrips>,
@@ -60,7 +61,7 @@ impl Measured {
     }
 }
 
-/// Measures a workload, point by point. `go_on` is asked after every turn of a side.
+/// Measures a workload, point by point. `go_on` is called after every turn of a side.
 pub(super) fn measure(
     workload: &Workload<'_>,
     rounds: u32,
@@ -111,7 +112,7 @@ fn contest(sides: &[Side<'_>], rounds: u32, go_on: &dyn Fn() -> anyhow::Result<(
     Ok(measured.collect())
 }
 
-/// How many operations a side does in about [`BUDGET`]. Finding out warms it up, too.
+/// Returns how many operations a side does in about [`BUDGET`]. This also warms it up.
 fn enough(side: &Side<'_>, go_on: &dyn Fn() -> anyhow::Result<()>) -> anyhow::Result<u64> {
     let mut count = FIRST;
     loop {
@@ -120,7 +121,7 @@ fn enough(side: &Side<'_>, go_on: &dyn Fn() -> anyhow::Result<()>) -> anyhow::Re
         go_on()?;
         let took = sample.elapsed.max(Duration::from_nanos(1));
         let fitting = (sample.operations as f64 * BUDGET.as_secs_f64() / took.as_secs_f64()) as u64;
-        // What takes long to begin with is not begun again and again.
+        // A side that is slow to start is not restarted again and again.
         if took >= BUDGET / 8 || begun.elapsed() >= 8 * BUDGET {
             return Ok(fitting.clamp(FIRST, count.saturating_mul(FURTHER)));
         }
@@ -142,7 +143,7 @@ mod tests {
     use super::super::workload::Sample;
     use super::*;
 
-    /// A side that takes so long for an operation.
+    /// Returns a side whose operations take this long.
     fn taking(operation: Duration) -> impl Fn(u64) -> anyhow::Result<Sample> {
         move |operations| Ok(Sample { operations, elapsed: operation * operations as u32, round_trips: None })
     }
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn ratio_is_that_of_the_rounds() {
-        // The machine is slower from round to round, for all.
+        // The machine gets slower from round to round, for all sides.
         let (one, other) = (Cell::new(0), Cell::new(0));
         let slower = |turn: &Cell<u32>, ns: u64| {
             turn.set(turn.get() + 1);

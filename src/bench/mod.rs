@@ -1,7 +1,7 @@
-//! What each mechanism costs on this machine, beside a baseline measured in the same run.
+//! The cost of each mechanism on this machine, next to a baseline measured in the same run.
 //!
-//! A workload has sides: the first is ours, the others are what it is held against. `measure` lets them take turns, and
-//! `report` and `chart` show what came of it.
+//! A workload has sides: the first is ours, the others are what it is compared with. `measure` lets them take turns,
+//! and `report` and `chart` show the results.
 
 mod chart;
 mod gate;
@@ -35,7 +35,7 @@ use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Format, Language, Screen};
 
-/// Several workloads by one name.
+/// Several workloads under one name.
 struct Group {
     name: &'static str,
     about: &'static str,
@@ -47,7 +47,7 @@ const GROUPS: [Group; 2] = [
     Group { name: "growth", about: "all workloads with a growing parameter", has: |it| it.axis.is_some() },
 ];
 
-/// All workloads, in the order of the output.
+/// Returns all workloads, in the order of the output.
 fn workloads<'a>() -> Vec<Workload<'a>> {
     let mut all = sync::workloads();
     all.push(pipe::workload());
@@ -99,14 +99,14 @@ enum Comparison {
     Python,
 }
 
-/// What can be measured, by name.
+/// Returns the names of everything that can be measured.
 fn names() -> PossibleValuesParser {
     let single = workloads().into_iter().map(|it| (it.name, it.about));
     let all = single.chain(GROUPS.iter().map(|it| (it.name, it.about)));
     PossibleValuesParser::new(all.map(|(name, about)| PossibleValue::new(name).help(about)))
 }
 
-/// Whether a user wants this one.
+/// Returns whether the user chose this workload.
 fn is_chosen(workload: &Workload<'_>, names: &[String]) -> bool {
     let is_in = |group: &str| GROUPS.iter().any(|it| it.name == group && (it.has)(workload));
     names.is_empty() || names.iter().any(|name| name == workload.name || is_in(name))
@@ -174,7 +174,7 @@ fn perform(
     Ok(Outcome::Fine)
 }
 
-/// Says it on stdout. `false` if nobody listens any more.
+/// Prints to stdout. Returns `false` if the reader is gone.
 fn say(text: String) -> anyhow::Result<bool> {
     let mut out = Screen::for_people(Language::En);
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

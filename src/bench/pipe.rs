@@ -1,4 +1,4 @@
-//! Numbers one way through a pipe between two processes, beside the bare system calls with frames of the same length.
+//! Numbers one way through a pipe between two processes, next to the bare system calls with frames of the same length.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::workload::{Point, Sample, Workload};
 use crate::ipc::{Process, Receiver, Role, RoleEntry, RoleResult, Sender, pipe};
 
-/// A large number has the longest form: ten bytes, and four of header.
+/// A large number has the longest encoding: ten bytes, plus four of header.
 const NUMBER: u64 = u64::MAX;
 const FRAME: usize = 14;
 
@@ -59,7 +59,7 @@ fn run(way: Way, messages: u64) -> Result<Sample> {
     Ok(sample)
 }
 
-/// The receiving side: says when it is ready, and when it has received all.
+/// The receiving side: reports when it is ready, and when it has received everything.
 #[derive(Serialize, Deserialize)]
 struct BenchReceiver {
     from: Receiver<u64>,

@@ -39,7 +39,7 @@ fn ours(starts: u64) -> Result<Sample> {
     })
 }
 
-/// The same program, asked for the least it can do.
+/// Starts this program with the cheapest possible request.
 fn std_command(starts: u64) -> Result<Sample> {
     Sample::of(starts, || {
         let mut command = Command::new("/proc/self/exe");

@@ -1,8 +1,8 @@
-//! Python's own `multiprocessing` doing the same work: one python3 that is given a task at a time.
+//! Python's own `multiprocessing` doing the same work: one python3 that is given one task at a time.
 //!
 //! # Death
-//! python3 has a process group of its own. However the measuring ends, the group is killed, and each of its processes is
-//! waited for, also those whose parent is gone: they become ours. If this process is killed, the kernel kills them.
+//! python3 has a process group of its own. However the measurement ends, the group is killed, and each of its processes
+//! is waited for, including orphans, which this process adopts. If this process is killed, the kernel kills them.
 
 use std::cell::RefCell;
 use std::io::{self, BufRead, BufReader, Write};
@@ -21,7 +21,7 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::{fd, group};
 
 const PROGRAM: &str = include_str!("../../data/bench_python.py");
-/// A task that takes longer has gone wrong.
+/// A task that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A python3 that waits for tasks.
@@ -37,13 +37,13 @@ struct Talk {
     answers: BufReader<ChildStdout>,
 }
 
-/// What it says first.
+/// Its first message.
 #[derive(Deserialize)]
 struct Hello {
     version: String,
 }
 
-/// What it says of a task.
+/// Its answer to a task.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Answer {
@@ -52,12 +52,12 @@ enum Answer {
 }
 
 impl<'a> Python<'a> {
-    /// Starts it, and waits until it is there.
+    /// Starts it, and waits until it is ready.
     ///
     /// # Errors
-    /// If there is no python3, or one that cannot do it.
+    /// If no suitable python3 exists.
     pub(super) fn start(signals: &'a StopSignals) -> Result<Self> {
-        // Its orphans become ours, to be waited for.
+        // Its orphans become children of this process, to be waited for.
         group::adopt_orphans().context("cannot take care of orphaned processes")?;
         let started = Command::new("python3")
             .args(["-I", "-c", PROGRAM, &std::process::id().to_string()])
@@ -84,7 +84,7 @@ impl<'a> Python<'a> {
     fn ask(&self, task: &Value, operations: u64) -> Result<Sample> {
         let mut task = task.clone();
         task["times"] = operations.into();
-        // One write, so that it is there as a whole or not at all.
+        // One write, so that the line arrives completely or not at all.
         let line = format!("{task}\n");
         self.talk.borrow_mut().tasks.write_all(line.as_bytes()).context("python3 is gone")?;
         match self.hear()? {
@@ -97,7 +97,7 @@ impl<'a> Python<'a> {
         }
     }
 
-    /// Waits for a line, not beyond [`PATIENCE`] and not when this process is asked to stop.
+    /// Waits for a line, at most for [`PATIENCE`] and until this process is asked to stop.
     fn hear<T: for<'de> Deserialize<'de>>(&self) -> Result<T> {
         let answers = &mut self.talk.borrow_mut().answers;
         let until_ns = monotonic_ns() + PATIENCE.as_nanos() as u64;
@@ -109,14 +109,14 @@ impl<'a> Python<'a> {
             bail!("asked to stop");
         }
         let mut line = String::new();
-        // A line is written at once: where its beginning is, its end is not far.
+        // A line is written at once: its end follows its beginning closely.
         match answers.read_line(&mut line).context("cannot hear python3")? {
             0 => bail!("python3 ended"),
             _ => serde_json::from_str(&line).with_context(|| format!("python3 said {line:?}")),
         }
     }
 
-    /// Adds a side to every point that Python has something for.
+    /// Adds a side to every point that Python has a counterpart for.
     pub(super) fn join_in(&'a self, workload: &mut Workload<'a>) {
         let name = if workload.axis.is_some() { "python3".to_owned() } else { format!("python3 {}", self.version) };
         for point in &mut workload.points {
@@ -131,7 +131,7 @@ impl<'a> Python<'a> {
 
 impl Drop for Python<'_> {
     fn drop(&mut self) {
-        // It waits for a task or is lost in one; nothing that it has needs to be put in order.
+        // It waits for a task or hangs in one; nothing in it needs an orderly shutdown.
         group::kill_group(self.child.id());
     }
 }

@@ -1,4 +1,4 @@
-//! What a run of the benchmark says: rows and tables for people, an object a side for programs.
+//! The output of the benchmark: rows and tables for people, one object per side for programs.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub(super) struct Preface {
 }
 
 impl Preface {
-    /// Machine, rounds, Python.
+    /// Returns machine, rounds, Python.
     pub(super) fn line(&self) -> String {
         format!("{} · {}", self.machine.line(), self.run())
     }
@@ -28,7 +28,7 @@ impl Preface {
     }
 
     pub(super) fn text(&self) -> String {
-        // The machine has a line of its own where that would be too long.
+        // The machine gets a line of its own where that would be too long.
         let mut line = self.line();
         if line.chars().count() > 80 {
             line = format!("{}\n{}", self.machine.line(), self.run());
@@ -44,7 +44,7 @@ impl Preface {
     }
 }
 
-/// For people, at most 80 columns wide.
+/// Returns the results for people, at most 80 columns wide.
 pub(super) fn text(results: &Results) -> String {
     let title = format!("\n{}: {}\n", results.name, results.about);
     let body = match results.axis {
@@ -54,7 +54,7 @@ pub(super) fn text(results: &Results) -> String {
     title + &body
 }
 
-/// A side of a workload in which nothing grows.
+/// Returns the line of a side in a workload without an axis.
 fn side(measured: &Measured) -> String {
     let Measured { side, kind, median_ns, spread_percent, ours_to_this, round_trips, .. } = measured;
     let ratio = if *kind == Kind::Ours { String::new() } else { format!("  ratio {}", ratio(*ours_to_this)) };
@@ -70,7 +70,7 @@ fn side(measured: &Measured) -> String {
     text
 }
 
-/// A row a point, a column a side.
+/// Returns a table with one row per point and one column per side.
 fn table(axis: &str, rows: &[Row]) -> String {
     let cell = |measured: &Measured, time: &str, ratio: &str| match measured.kind {
         Kind::Ours => format!("{time:>10}"),
@@ -91,7 +91,7 @@ fn table(axis: &str, rows: &[Row]) -> String {
     text
 }
 
-/// A line a side.
+/// Returns one line per side.
 pub(super) fn json(results: &Results) -> String {
     let mut lines = String::new();
     for row in &results.points {
@@ -126,7 +126,7 @@ fn line(object: &Value) -> String {
     format!("{object}\n")
 }
 
-/// A time, to three or four digits.
+/// Formats a time to three or four digits.
 pub(super) fn time(ns: f64) -> String {
     let digits = |value: f64| if value < 100.0 { 1 } else { 0 } + usize::from(value < 10.0);
     match ns {
@@ -137,7 +137,7 @@ pub(super) fn time(ns: f64) -> String {
     }
 }
 
-/// So many a second.
+/// Formats a rate per second.
 fn rate(a_second: f64) -> String {
     match a_second {
         rate if rate >= 999.5e3 => format!("{:.1} M/s", rate / 1e6),
@@ -146,7 +146,7 @@ fn rate(a_second: f64) -> String {
     }
 }
 
-/// How many times as long; far below 1 as a fraction, which is easier to say.
+/// Formats a ratio; far below 1 as a fraction, which is easier to read.
 pub(super) fn ratio(ratio: f64) -> String {
     match ratio {
         ratio if ratio < 0.000_1 => format!("1/{:.0}k", 1e-3 / ratio),
@@ -156,7 +156,7 @@ pub(super) fn ratio(ratio: f64) -> String {
     }
 }
 
-/// A point of an axis, sizes as people write them.
+/// Formats a point of an axis, with sizes in the usual units.
 pub(super) fn amount(axis: &str, at: u64) -> String {
     match at {
         at if axis != "bytes" => at.to_string(),

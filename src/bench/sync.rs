@@ -1,7 +1,7 @@
-//! The primitives that synchronise, alone and there and back, beside what POSIX and the bare kernel have.
+//! The synchronisation primitives, uncontended and back and forth, next to the equivalents of POSIX and the kernel.
 //!
-//! The two who meet are threads, for ours and for the baselines; in Python they are processes, since its threads run one at
-//! a time.
+//! The two parties are threads, for ours and for the baselines; in Python they are processes, since its threads run one
+//! at a time.
 
 use std::hint::black_box;
 use std::thread;
@@ -18,7 +18,7 @@ use crate::sys::posix::{PosixBarrier, PosixSemaphore};
 use crate::sys::robust::RobustMutex;
 use crate::sys::shm::{Mapping, shared_layout};
 
-/// All of them, in the order of the output.
+/// Returns all workloads, in the order of the output.
 pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
     let point = |task: &str| Point::only().python(json!({ "task": task }));
     vec![
@@ -85,7 +85,7 @@ fn baseline() -> std::io::Result<Mapping<Baseline>> {
     })
 }
 
-/// Two threads do their half of each operation together.
+/// Lets two threads each do their half of every operation.
 fn each_of_two(
     times: u64,
     here: impl FnMut() -> Result<()>,

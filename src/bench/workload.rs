@@ -1,23 +1,23 @@
-//! Something to measure: what it is called, and the sides that do it.
+//! A workload: its name, and the sides that do it.
 
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Something to measure, once or while something grows.
+/// A workload, measured at one point or along an axis.
 pub(super) struct Workload<'a> {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
-    /// What grows from point to point; `None` if there is only one.
+    /// What grows from point to point; `None` if there is only one point.
     pub(super) axis: Option<&'static str>,
     pub(super) points: Vec<Point<'a>>,
 }
 
-/// Where on the axis of its workload something is measured.
+/// A point on the axis of its workload.
 pub(super) struct Point<'a> {
     pub(super) at: u64,
     pub(super) sides: Vec<Side<'a>>,
-    /// What Python is asked to do, if it has such a thing.
+    /// The task for Python, if it has a counterpart.
     pub(super) for_python: Option<Value>,
 }
 
@@ -25,11 +25,11 @@ pub(super) struct Point<'a> {
 pub(super) struct Side<'a> {
     pub(super) name: String,
     pub(super) kind: Kind,
-    /// Does at least so many operations.
+    /// Performs at least the given number of operations.
     pub(super) run: Box<dyn Fn(u64) -> anyhow::Result<Sample> + 'a>,
 }
 
-/// Whose way it is.
+/// The origin of a side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Ours,
@@ -47,16 +47,16 @@ impl Kind {
     }
 }
 
-/// What was seen of a side at work.
+/// The measurement of one side.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
     pub(super) operations: u64,
     pub(super) elapsed: Duration,
-    /// Where single operations were timed.
+    /// Present where single operations were timed.
     pub(super) round_trips: Option<RoundTrips>,
 }
 
-/// How long single round trips took.
+/// The durations of single round trips.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RoundTrips {
     pub(super) p50_ns: f64,
@@ -64,18 +64,18 @@ pub(super) struct RoundTrips {
 }
 
 impl Sample {
-    /// What an operation took: of single round trips the median, else the average.
+    /// Returns the time per operation: the median of single round trips, otherwise the average.
     pub(super) fn ns_per_operation(&self) -> f64 {
         let average = self.elapsed.as_nanos() as f64 / self.operations as f64;
         self.round_trips.map_or(average, |round_trips| round_trips.p50_ns)
     }
 
-    /// So many operations, begun at `begun` and done now.
+    /// Returns a sample of `operations` operations that began at `begun` and end now.
     pub(super) fn since(begun: Instant, operations: u64) -> Self {
         Sample { operations, elapsed: begun.elapsed(), round_trips: None }
     }
 
-    /// Times `operations` of `operation`.
+    /// Times `operations` calls of `operation`.
     pub(super) fn of(operations: u64, mut operation: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let begun = Instant::now();
         for _ in 0..operations {
@@ -86,7 +86,7 @@ impl Sample {
 }
 
 impl RoundTrips {
-    /// `None` if there were none.
+    /// Returns `None` if there were none.
     pub(super) fn of(mut took: Vec<Duration>) -> Option<Self> {
         took.sort_unstable();
         let at = |percent: usize| Some(took.get(took.len() * percent / 100)?.as_nanos() as f64);
@@ -105,7 +105,7 @@ impl<'a> Workload<'a> {
 }
 
 impl<'a> Point<'a> {
-    /// Where nothing grows.
+    /// Creates the only point of a workload without an axis.
     pub(super) fn only() -> Self {
         Point::at(1)
     }
@@ -127,7 +127,7 @@ impl<'a> Point<'a> {
         self
     }
 
-    /// What Python is to do, as `data/bench_python.py` knows it.
+    /// Sets the task for Python, in the terms of `data/bench_python.py`.
     pub(super) fn python(mut self, task: Value) -> Self {
         self.for_python = Some(task);
         self

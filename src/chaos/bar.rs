@@ -1,4 +1,4 @@
-//! How far a run has come, below the table, for somebody who sits before a terminal.
+//! The progress bar below the table, shown only on a terminal.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::RunOptions;
 use super::i18n::Localized;
 use crate::report::Format;
 
-/// A bar over so many steps; `None` where nobody would see it.
+/// Returns a bar with `steps` steps; `None` where it would not be visible.
 pub(super) fn bar(options: RunOptions, template: Localized, steps: usize) -> Option<ProgressBar> {
     if options.format == Format::Json || !io::stderr().is_terminal() {
         return None;

@@ -1,4 +1,4 @@
-//! What a case is: somebody does something to an object, is killed in the middle of it, and others go on.
+//! Cases: a victim operates on an object, is killed during the operation, and the survivors go on.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,70 +8,70 @@ use super::peer::Peer;
 use crate::ipc::process::codec;
 use crate::ipc::{CodecError, RoleResult};
 
-/// What became of an operation whose process was killed in it, as those see it who live on. In the order of time.
+/// The effect of an operation whose process was killed during it, as the survivors see it. In order of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Effect {
-    /// It never happened.
+    /// The operation did not happen.
     Undone,
-    /// It was under way, and the next one was told that its predecessor died.
+    /// The operation was under way, and the next caller was told that its predecessor died.
     HandedOn,
-    /// It was done.
+    /// The operation was done.
     Done,
 }
 
-/// A promise that was broken.
+/// A broken promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
-    /// Somebody waited for what was there, or for the dead, longer than 250 ms.
+    /// A process waited longer than 250 ms for something that was available, or for a dead process.
     Hangs,
-    /// Somebody slept on although what it waited for was there, and only found it when it looked around by itself.
+    /// A sleeper was not woken although its condition held, and found out only through its own liveness check.
     WakeLost,
-    /// What was half done could be seen.
+    /// A partial effect was visible.
     Torn,
-    /// Something that had been given was gone.
+    /// An item was lost.
     Lost,
-    /// Something was there twice.
+    /// An item was duplicated.
     Twice,
-    /// The object could not be used any more.
+    /// The object was no longer usable.
     Unusable,
-    /// Done at one instruction and not done at a later one.
+    /// The operation was done at one instruction and not done at a later one.
     Undecided,
 }
 
-/// One case. The value is what is prepared for one kill: the object, and those who live on.
+/// A case. A value is the fixture of one kill: the object and the survivors.
 pub(super) trait Case: Sized + 'static {
-    /// What the victim is given.
+    /// What is passed to the victim.
     type Handles: Serialize + DeserializeOwned;
 
-    /// Makes the object and whatever stands around it.
+    /// Creates the object and its surroundings.
     fn prepare() -> anyhow::Result<Self>;
 
-    /// Gives the victim its part.
+    /// Returns the victim's handles.
     fn handles(&mut self) -> Self::Handles;
 
-    /// What the victim does, with a [mark](crate::sys::trace::mark) before the operation and one behind it.
+    /// The victim's code, with a [mark](crate::sys::trace::mark) before the operation and another after it.
     fn run_victim(handles: Self::Handles) -> RoleResult;
 
-    /// Sets those to wait who wait for the victim. Called when it stands at its first mark.
+    /// Starts the peers that wait for the victim. Called when the victim is at its first mark.
     fn before_kill(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
 
-    /// Wakes the victim when it sleeps in its operation. Not called if it does not come so far.
+    /// Wakes the victim when it sleeps in its operation. Not called if it does not get that far.
     fn wake(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
 
-    /// Looks what the death has left, and whether those who live on can go on.
+    /// Checks the state after the death, and whether the survivors can go on.
     fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault>;
 }
 
-/// What a victim is given, without its type: encodes it, when its role is.
+/// The type-erased handles of a victim: encodes them when its role is encoded.
 pub(super) type Handles = Box<dyn Fn() -> Result<Vec<u8>, CodecError>>;
-/// What a victim does with what it was given.
+/// What a victim does with its handles.
 pub(super) type Act = Box<dyn FnOnce() -> RoleResult>;
 
-/// A [`Case`] without its type.
+/// A type-erased [`Case`].
 pub(super) trait Prepared {
     fn handles(&mut self) -> Handles;
     fn before_kill(&mut self) -> anyhow::Result<()>;
@@ -101,36 +101,36 @@ impl<C: Case> Prepared for C {
 /// Where in its operation the victim is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Span {
-    /// Before its first instruction.
+    /// Before the first instruction.
     Before,
-    /// While it sleeps in it.
+    /// While it sleeps in the operation.
     Asleep,
     /// After every instruction, and while it sleeps.
     Within,
 }
 
-/// A line of the table: an object, a place to be killed, and what is promised then.
+/// A row of the table: an object, a place of the kill, and the promise for it.
 pub(super) struct Row {
     pub(super) object: &'static str,
     pub(super) place: Localized,
     pub(super) span: Span,
     /// What the survivors do.
     pub(super) survivors: Localized,
-    /// The effect of a kill before the first instruction, and of one behind the last.
+    /// The effect of a kill before the first instruction, and of one after the last.
     pub(super) effects: (Effect, Effect),
-    /// Whether it is documented that a sleeper may have to look around by itself.
+    /// Whether it is documented that a sleeper may depend on its own liveness check.
     pub(super) looks_around: bool,
-    /// Whether the row belongs to the fuller matrix only.
+    /// Whether the row belongs only to the fuller matrix.
     pub(super) is_extra: bool,
-    /// The same kill in Python, by its name there.
+    /// The name of the same kill in Python.
     pub(super) python: Option<&'static str>,
     pub(super) prepare: fn() -> anyhow::Result<Box<dyn Prepared>>,
-    /// Decodes a [`Handles`], when its role is.
+    /// Decodes [`Handles`] when their role is decoded.
     pub(super) decode: fn(&[u8]) -> Result<Act, CodecError>,
 }
 
 impl Row {
-    /// A row that kills in the middle of `C`'s operation; the first and the last effect are `effects`.
+    /// Returns a row that kills within `C`'s operation; `effects` are the first and the last effect.
     pub(super) const fn within<C: Case>(
         object: &'static str,
         place: Localized,
@@ -158,7 +158,7 @@ impl Row {
         }
     }
 
-    /// A row that kills before the first instruction of `C`'s operation.
+    /// Returns a row that kills before the first instruction of `C`'s operation.
     pub(super) const fn before<C: Case>(
         object: &'static str,
         place: Localized,
@@ -168,7 +168,7 @@ impl Row {
         Row { span: Span::Before, ..Row::within::<C>(object, place, survivors, (effect, effect)) }
     }
 
-    /// A row that kills while the victim sleeps in `C`'s operation.
+    /// Returns a row that kills while the victim sleeps in `C`'s operation.
     pub(super) const fn asleep<C: Case>(
         object: &'static str,
         place: Localized,
@@ -178,32 +178,32 @@ impl Row {
         Row { span: Span::Asleep, ..Row::within::<C>(object, place, survivors, (effect, effect)) }
     }
 
-    /// Sleepers may have to look around by themselves here; it is documented.
+    /// Allows sleepers to depend on their own liveness check here, as documented.
     pub(super) const fn looking_around(self) -> Row {
         Row { looks_around: true, ..self }
     }
 
-    /// For the fuller matrix only.
+    /// Restricts the row to the fuller matrix.
     pub(super) const fn extra(self) -> Row {
         Row { is_extra: true, ..self }
     }
 
-    /// The same kill in Python has this name.
+    /// Sets the name of the same kill in Python.
     pub(super) const fn like_python(self, name: &'static str) -> Row {
         Row { python: Some(name), ..self }
     }
 }
 
-/// The moment of a death, and what is seen of it.
+/// The time of a death, and what was observed after it.
 #[derive(Debug)]
 pub(super) struct Observation {
     pub(super) victim_pid: u32,
-    /// Whether the victim slept and was roused.
+    /// Whether the victim slept and was woken.
     pub(super) woken: bool,
     killed_ns: u64,
-    /// The longest that anybody took to go on, from the kill.
+    /// The longest time from the kill until a survivor went on.
     pub(super) slowest_ns: u64,
-    /// Whether a sleeper had to find by itself what it waited for.
+    /// Whether a sleeper was not woken and found its condition by its own check.
     pub(super) wake_lost: bool,
 }
 
@@ -212,7 +212,7 @@ impl Observation {
         Observation { victim_pid, woken, killed_ns, slowest_ns: 0, wake_lost: false }
     }
 
-    /// What a peer that slept through the death has got. `None` if it still sleeps and nothing is `owed` to it.
+    /// Returns the result of a peer that slept through the death; `None` if it still sleeps and `owed` returns `false`.
     pub(super) fn settle<T>(&mut self, peer: &mut Peer<T>, owed: impl Fn() -> bool) -> Result<Option<T>, Fault> {
         let Some(back) = peer.settle(self.killed_ns, owed)? else { return Ok(None) };
         self.slowest_ns = self.slowest_ns.max(back.at_ns.saturating_sub(self.killed_ns));
@@ -220,12 +220,12 @@ impl Observation {
         Ok(Some(back.answer))
     }
 
-    /// What a peer has got that has to come back in any case.
+    /// Returns the result of a peer that has to return in any case.
     pub(super) fn back<T>(&mut self, peer: &mut Peer<T>) -> Result<T, Fault> {
         self.settle(peer, || true)?.ok_or(Fault::Hangs)
     }
 
-    /// What somebody gets who comes now: a new thread, that is given 250 ms.
+    /// Runs `op` on a new thread; it must finish within 250 ms.
     pub(super) fn fresh<T: Send + 'static>(&mut self, op: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
         let begun_ns = crate::sys::clock::monotonic_ns();
         let mut survivor = Peer::start(op).map_err(|_| Fault::Unusable)?;
@@ -235,7 +235,7 @@ impl Observation {
     }
 }
 
-/// Something that has to be so, or it is this fault.
+/// Returns the fault `otherwise` unless `holds`.
 pub(super) fn demand(holds: bool, otherwise: Fault) -> Result<(), Fault> {
     if holds { Ok(()) } else { Err(otherwise) }
 }

@@ -3,22 +3,22 @@
 use super::case::{Effect, Fault};
 use super::kill::{Course, Point, Seen};
 
-/// What was seen in a row.
+/// The observations of one row.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// How many the operation has; 0 if it is killed at one place only.
+    /// The number of the operation's instructions; 0 if the row has only one place to kill.
     pub(super) instructions: usize,
     pub(super) kills: usize,
-    /// How often each effect was seen, in the order of [`Effect`].
+    /// How often each effect was observed, in the order of [`Effect`].
     pub(super) effects: [usize; 3],
     pub(super) slowest_ns: u64,
-    /// Kills after which somebody was late once, and not again.
+    /// Kills after which a survivor was late once, and not again.
     pub(super) repeated: usize,
     pub(super) faults: Vec<(Point, Fault)>,
 }
 
 impl Findings {
-    /// Sums up kills in their order. `effects` are the first and the last that there may be.
+    /// Sums up kills in order. `effects` are the first and the last possible effect.
     pub(super) fn of(seen: &[(Point, Seen)], course: &Course, effects: (Effect, Effect)) -> Self {
         let mut findings = Findings { instructions: course.len(), kills: seen.len(), ..Findings::default() };
         let out_of_order = disorder(seen, effects);
@@ -35,12 +35,12 @@ impl Findings {
     }
 }
 
-/// Puts kills into the order of their places in the course.
+/// Sorts kills by their position in the course.
 pub(super) fn sort(seen: &mut [(Point, Seen)], course: &Course) {
     seen.sort_by_key(|(point, _)| point.order(course.slept_after));
 }
 
-/// The places between which one verdict becomes another: the last instruction of the one, the first of the other.
+/// Returns the places where the verdict changes: the last instruction of one, the first of the next.
 pub(super) fn turns(seen: &[(Point, Seen)]) -> impl Iterator<Item = (usize, usize)> {
     let stepped = seen.iter().filter_map(|(point, seen)| match point {
         Point::After(place) => Some((*place, seen.verdict)),
@@ -53,7 +53,7 @@ pub(super) fn turns(seen: &[(Point, Seen)]) -> impl Iterator<Item = (usize, usiz
     })
 }
 
-/// The places at which an effect stands that cannot stand there: before the first, behind the last, or after a later one.
+/// Returns the places with a misplaced effect: before the first, after the last, or after a later effect.
 pub(super) fn disorder(seen: &[(Point, Seen)], (first, last): (Effect, Effect)) -> Vec<usize> {
     let effects: Vec<(usize, Effect)> =
         seen.iter().enumerate().filter_map(|(place, (_, seen))| Some((place, seen.verdict.ok()?))).collect();

@@ -1,6 +1,6 @@
-//! Localized in both languages, and those that many cases use.
+//! Texts in both languages, and those that many cases use.
 
-/// The same in English and in Chinese.
+/// The same text in English and in Chinese.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Localized {
     pub(super) en: &'static str,

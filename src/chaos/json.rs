@@ -1,4 +1,4 @@
-//! What a run of chaos shows to programs: an object a row, and one for the whole.
+//! JSON output of a chaos run: one object per row, and one for the whole run.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::kill::Point;
 use super::python::Python;
 use super::report::Total;
 
-/// A row as an object of one line. `python` is there, though it may be null, if Python was asked for.
+/// Returns a row as a one-line object. `python` is present, though possibly null, if Python was requested.
 pub(super) fn row(row: &Row, findings: &Findings, python: Option<&Python>) -> String {
     let fault = |(point, fault): &(Point, Fault)| {
         let point = match point {
@@ -39,7 +39,7 @@ pub(super) fn row(row: &Row, findings: &Findings, python: Option<&Python>) -> St
     format!("{object}\n")
 }
 
-/// What became of the row's kill in Python: the worst that was seen, and how often what was.
+/// Returns the results of the row's kill in Python: the worst outcome, and the count of each.
 fn beside(row: &Row, python: &Python) -> Value {
     let Some(counts) = python.of(row) else { return Value::Null };
     let mut object = json!({ "kill": row.python, "outcome": counts.worst(), "kills": counts.kills() });
@@ -49,7 +49,7 @@ fn beside(row: &Row, python: &Python) -> Value {
     object
 }
 
-/// The last line.
+/// Returns the last line.
 pub(super) fn total(total: &Total) -> String {
     let run = &total.run;
     let mut object = json!({

@@ -1,7 +1,8 @@
-//! One kill: a victim is started, led to a place in its operation, and killed; then those who live on are looked at.
+//! One kill: a victim is started, led to a place in its operation, and killed; then the survivors are checked.
 //!
-//! A first victim goes through the whole operation step by step, and its course is noted. Those after it have their code
-//! at the same addresses, so they run to a landmark close to their place and take only the last steps one by one.
+//! The first victim is single-stepped through the whole operation, and its course is recorded. Later victims have their
+//! code at the same addresses, so they run to a landmark close to their place and single-step only the last
+//! instructions.
 
 use std::collections::HashSet;
 use std::io;
@@ -14,7 +15,7 @@ use crate::ipc::Process;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::trace::{Stop, Tracee};
 
-/// More instructions than any operation has: one that goes on for ever is not waited for.
+/// More instructions than any operation has: an endless operation is given up.
 const TOO_MANY: usize = 100_000;
 
 const LEAD: &str = "cannot lead the victim on";
@@ -24,14 +25,14 @@ const LEAD: &str = "cannot lead the victim on";
 pub(super) enum Point {
     /// After this many instructions, or at the operation's end if it has fewer.
     After(usize),
-    /// While it sleeps, before anybody wakes it.
+    /// While it sleeps, before it is woken.
     Asleep,
-    /// When it has just been woken, before its next instruction.
+    /// Just after it was woken, before its next instruction.
     Woken,
 }
 
 impl Point {
-    /// Its place in the operation's course.
+    /// Returns its position in the operation's course.
     pub(super) fn order(self, slept_after: Option<usize>) -> (usize, u8) {
         let slept = slept_after.unwrap_or(0);
         match self {
@@ -42,22 +43,22 @@ impl Point {
     }
 }
 
-/// What was seen of one kill.
+/// The observations of one kill.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) verdict: Result<Effect, Fault>,
-    /// The longest that anybody took to go on.
+    /// The longest time until a survivor went on.
     pub(super) slowest_ns: u64,
-    /// Whether the kill had to be repeated: somebody was late the first time.
+    /// Whether the kill had to be repeated: a survivor was late the first time.
     pub(super) repeated: bool,
 }
 
-/// The course of an operation that nobody kills.
+/// The course of an operation that is not interrupted by a kill.
 #[derive(Debug, Default)]
 pub(super) struct Course {
-    /// The address before each instruction, and the one behind the last.
+    /// The address before each instruction, and the one after the last.
     addresses: Vec<u64>,
-    /// The numbers of those that the course comes to for the first time.
+    /// The indices of instructions that the course reaches for the first time.
     landmarks: Vec<usize>,
     /// After how many instructions it slept for the first time.
     pub(super) slept_after: Option<usize>,
@@ -65,12 +66,12 @@ pub(super) struct Course {
 }
 
 impl Course {
-    /// How many instructions the operation has.
+    /// Returns the number of instructions in the operation.
     pub(super) fn len(&self) -> usize {
         self.addresses.len().saturating_sub(1)
     }
 
-    /// The last landmark on the way to `place`: its number.
+    /// Returns the index of the last landmark on the way to `place`.
     fn landmark_before(&self, place: usize) -> Option<usize> {
         let behind = self.landmarks.partition_point(|&landmark| landmark <= place);
         Some(self.landmarks[..behind].last().copied()?).filter(|&landmark| landmark > 0)
@@ -78,7 +79,7 @@ impl Course {
 }
 
 impl Row {
-    /// Leads a victim through the whole operation and notes its course.
+    /// Leads a victim through the whole operation and records its course.
     pub(super) fn survey(&self, index: usize) -> anyhow::Result<Course> {
         let mut run = KillRun::begin(self, index)?;
         let mut course = Course::default();
@@ -105,16 +106,16 @@ impl Row {
         Ok(course)
     }
 
-    /// Kills one victim of this row, the `index`th of all, at `point`.
+    /// Kills one victim of this row, the `index`th of all rows, at `point`.
     pub(super) fn kill(&self, index: usize, course: &Course, point: Point) -> anyhow::Result<Seen> {
         let mut run = KillRun::begin(self, index)?;
         run.sleeps_left = Some(course.sleeps);
         match point {
             Point::After(place) => run.lead_to(course, place)?,
-            // Nobody wakes it: it can as well run to its sleep.
+            // It is not woken, so it can run to its sleep at full speed.
             Point::Asleep => run.lead_asleep(Tracee::go_on)?,
             Point::Woken => {
-                // The next instruction is the last: what the victim would do behind its sleep it does not.
+                // The next instruction is the last: the victim does not get to what follows its sleep.
                 run.lead_to(course, course.slept_after.unwrap_or(0))?;
                 run.lead_asleep(Tracee::step)?;
                 run.wake()?;
@@ -124,7 +125,7 @@ impl Row {
     }
 }
 
-/// A victim on its way, and those around it.
+/// A running victim and its surroundings.
 struct KillRun {
     case: Box<dyn Prepared>,
     process: Process,
@@ -168,13 +169,13 @@ impl KillRun {
         Ok(())
     }
 
-    /// Leads the victim into its sleep. One that has nothing to wait for this time is killed where it comes to instead.
+    /// Leads the victim into its sleep. If it has nothing to wait for this time, it is killed where it stops instead.
     fn lead_asleep(&mut self, lead: impl FnOnce(&mut Tracee) -> io::Result<Stop>) -> anyhow::Result<()> {
         let stop = lead(&mut self.tracee).context(LEAD)?;
         if stop == Stop::Ended { Err(self.ended()) } else { Ok(()) }
     }
 
-    /// If the victim sleeps, wakes it and waits until it has come to where it was led.
+    /// If the victim sleeps, wakes it and waits until it reaches its destination.
     fn through_sleep(&mut self, stop: Stop) -> anyhow::Result<Stop> {
         let stop = if stop == Stop::Asleep {
             if let Some(left) = &mut self.sleeps_left {
@@ -201,7 +202,7 @@ impl KillRun {
         said.map_or_else(|| anyhow!("the victim ended before it was killed"), Into::into)
     }
 
-    /// Kills the victim and looks at the others.
+    /// Kills the victim and checks the survivors.
     fn kill(mut self, row: &Row) -> anyhow::Result<Seen> {
         let killed_ns = monotonic_ns();
         self.process.kill()?;

@@ -1,13 +1,14 @@
-//! The proof of crash safety: workers are killed at every instruction, and those who live on are looked at.
+//! The proof of crash safety: workers are killed at every instruction, and the survivors are checked.
 //!
-//! A case prepares an object and those who live on, a victim does one operation on the object, the engine kills it after
-//! some instruction of it, and then the case says what became of the operation. The rules are the same for all:
-//! 1. Whoever waits for what is there, or for the dead, goes on or is told within 250 ms, before anybody else touches the
-//!    object; and it is woken, not left to find out by itself, unless the row says so.
-//! 2. The operation was never begun or is done, as all see it, and it turns from the one into the other at one instruction.
-//! 3. What is in the object is what was put into it.
+//! A case creates an object and its survivors, a victim performs one operation on the object, the engine kills it after
+//! some instruction of the operation, and then the case determines the effect. The rules are the same for all cases:
+//! 1. A process that waits for something available, or for a dead process, goes on or is told within 250 ms, before the
+//!    object is used again; and it is woken rather than finding out by its own check, unless the row says otherwise.
+//! 2. The operation is either not begun or done, as seen by all, and it changes from one to the other at one
+//!    instruction.
+//! 3. The object contains what was put into it.
 //! 4. The object can be used for two more rounds.
-//! 5. At the end of all nothing is left: no process, no descriptor.
+//! 5. At the end nothing is left: no process, no descriptor.
 
 mod bar;
 mod case;
@@ -66,11 +67,11 @@ Examples:
   ipc-demo chaos --exhaustive --full      with the rows that take longest
   ipc-demo chaos --against python         compared with Python's multiprocessing";
 
-/// How far Python has come.
+/// The progress of Python.
 const PYTHON_BAR: Localized =
     localized("{bar:32} {pos} of {len} rows of Python", "{bar:32} Python 已完成 {pos}/{len} 行");
 
-/// How often a run looks whether it was asked to stop.
+/// Interval between checks for a stop request.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What to kill, and how often.
@@ -104,7 +105,7 @@ enum Peer {
     Python,
 }
 
-/// What a run is told beside its arguments.
+/// The options of a run that are not its arguments.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunOptions {
     pub(crate) seed: u64,
@@ -113,7 +114,7 @@ pub(crate) struct RunOptions {
     pub(crate) color: Color,
 }
 
-/// Parses the name of an object, however it is spelled: `OwnedSemaphore`, `owned-semaphore`, `"owned semaphore"`.
+/// Parses the name of an object in any spelling: `OwnedSemaphore`, `owned-semaphore`, `"owned semaphore"`.
 #[derive(Debug, Clone)]
 struct Objects;
 
@@ -142,7 +143,7 @@ impl TypedValueParser for Objects {
     }
 }
 
-/// Rows that a user named, all if none was.
+/// Returns the rows that the user named, or all rows if none was named.
 fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
     let all = || cases::ROWS.iter().copied().flatten().enumerate();
     let is_wanted = |row: &'static case::Row| {
@@ -156,7 +157,7 @@ fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
     Ok(rows)
 }
 
-/// Kills, looks, and prints row by row.
+/// Kills, checks, and prints, row by row.
 pub(crate) fn run(args: &ChaosArgs, options: RunOptions) -> Result<Outcome, Failure> {
     let rows = chosen(args).map_err(Failure::Unusable)?;
     if let Some(Peer::Python) = args.against {
@@ -184,7 +185,7 @@ fn perform(args: &ChaosArgs, options: RunOptions, rows: &[Numbered]) -> anyhow::
     let (killed, told) = thread::scope(|scope| {
         let killing = scope.spawn(|| sweep.kill(&processors, jobs, news));
         let told = follow(&heard, &mut table, &signals, &stop);
-        // Nobody to tell: nothing to go on for.
+        // Nothing can be shown any more, so the kills stop.
         stop.store(true, Relaxed);
         (killing.join().expect("a lane does not panic"), told)
     });
@@ -209,9 +210,9 @@ fn perform(args: &ChaosArgs, options: RunOptions, rows: &[Numbered]) -> anyhow::
     }
 }
 
-/// Does the kills of these rows to Python.
+/// Performs the kills of these rows on Python.
 fn beside(rows: &[Numbered], options: RunOptions, signals: &StopSignals, processors: usize) -> anyhow::Result<Python> {
-    // Some rows have the same kill in Python.
+    // Several rows may have the same kill in Python.
     let names: BTreeSet<_> = rows.iter().filter_map(|(_, row)| row.python).collect();
     let names: Vec<_> = names.into_iter().collect();
     let bar = bar::bar(options, PYTHON_BAR, names.len());
@@ -221,7 +222,7 @@ fn beside(rows: &[Numbered], options: RunOptions, signals: &StopSignals, process
     python
 }
 
-/// Shows what is heard until nothing more is. Stops the killing when somebody asks for that.
+/// Shows news until there is none left. Stops the killing on a stop request.
 fn follow(heard: &Receiver<News>, table: &mut Table<'_>, signals: &StopSignals, stop: &AtomicBool) -> io::Result<()> {
     loop {
         match heard.recv_timeout(LOOK_EVERY) {
@@ -235,7 +236,7 @@ fn follow(heard: &Receiver<News>, table: &mut Table<'_>, signals: &StopSignals, 
     }
 }
 
-/// How many descriptors this process has, and how many children.
+/// Returns the number of this process's descriptors plus its children.
 fn belongings() -> usize {
     let entries = |path: &str| fs::read_dir(path).map_or(0, Iterator::count);
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
@@ -243,7 +244,7 @@ fn belongings() -> usize {
     entries("/proc/self/fd") + children.map(|list| list.split_whitespace().count()).sum::<usize>()
 }
 
-/// What is there that was not `before`, once the last threads are gone.
+/// Returns how many more there are than `before`, once the last threads are gone.
 fn left_behind(before: usize) -> usize {
     let until_ns = monotonic_ns() + 1_000_000_000;
     while belongings() > before && monotonic_ns() < until_ns {

@@ -1,7 +1,7 @@
-//! Somebody who lives on: a thread of the runner, in an operation of its own.
+//! A survivor: a thread of the runner, in an operation of its own.
 //!
-//! Whether it sleeps is asked of the kernel. So a wake that was lost is seen at once, although everybody who sleeps looks
-//! around every 100 ms and would find what it waits for.
+//! The kernel is asked whether it sleeps. So a lost wake is noticed at once, although every sleeper checks for itself
+//! every 100 ms and would find its condition.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,24 +14,24 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::robust::own_tid;
 use crate::sys::trace::{Sleeper, is_asleep};
 
-/// How soon anybody has to go on after a death.
+/// How soon a survivor has to go on after a death.
 const PROMISED_NS: u64 = 250_000_000;
-/// How long a thread may take that does not sleep but does not get a processor.
+/// How long a thread that does not sleep may go without a processor.
 const STARVED_NS: u64 = 10_000_000_000;
-/// Who has slept this long beside what it waits for was not woken.
+/// After this long asleep although its condition holds, a thread counts as not woken.
 const OVERSLEPT_NS: u64 = 5_000_000;
 
-/// A thread in an operation. One that never comes back is left to itself.
+/// A thread in an operation. If it does not return, it is detached.
 pub(super) struct Peer<T> {
     thread: u32,
     answer: Receiver<(T, u64)>,
 }
 
-/// What a peer came back with.
+/// The result of a peer.
 pub(super) struct Back<T> {
     pub(super) answer: T,
     pub(super) at_ns: u64,
-    /// It had slept on although what it waited for was there.
+    /// Whether it went on sleeping although its condition held.
     pub(super) wake_lost: bool,
 }
 
@@ -44,7 +44,7 @@ impl<T: Send + 'static> Peer<T> {
         let body = move || {
             own.store(own_tid(), Ordering::Release);
             let answer = op();
-            // Nobody listens any more if the peer was given up.
+            // The receiver is gone if the peer was given up.
             let _ = tell.send((answer, monotonic_ns()));
         };
         thread::Builder::new().name("peer".into()).stack_size(256 * 1024).spawn(body)?;
@@ -71,7 +71,7 @@ impl<T> Peer<T> {
         is_asleep(Sleeper::Thread(self.thread))
     }
 
-    /// Waits until the peer comes back, as it must if its wake is `owed` to it. `None` if it still sleeps, rightly.
+    /// Waits until the peer returns, as it must if `owed` returns `true`. Returns `None` if it rightly still sleeps.
     pub(super) fn settle(&mut self, since_ns: u64, owed: impl Fn() -> bool) -> Result<Option<Back<T>>, Fault> {
         let (mut overslept_since_ns, mut wake_lost) = (None, false);
         let mut pause = Duration::ZERO;
@@ -81,7 +81,7 @@ impl<T> Peer<T> {
                 Err(RecvTimeoutError::Disconnected) => return Err(Fault::Unusable),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            // In this order: who sleeps before and after it was owed nothing was owed nothing.
+            // In this order: a peer that is asleep before and after `owed` returned `false` was owed nothing.
             let (slept, is_owed) = (self.is_asleep(), owed());
             let now_ns = monotonic_ns();
             if slept && !is_owed && self.is_asleep() {
@@ -101,14 +101,14 @@ impl<T> Peer<T> {
     }
 }
 
-/// A thread that has something until it is told to let go.
+/// A thread that holds something until it is told to release it.
 pub(super) struct Holder {
     let_go: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Holder {
-    /// Starts `hold`, which takes what it holds, calls what it is given, and lets go.
+    /// Starts `hold`, which acquires something, calls its argument, and releases.
     pub(super) fn of(hold: impl FnOnce(&dyn Fn()) + Send + 'static) -> anyhow::Result<Self> {
         let ((let_go, told), (tell, has_it)) = (mpsc::channel(), mpsc::channel());
         let body = move || {
@@ -122,11 +122,11 @@ impl Holder {
         Ok(Holder { let_go: Some(let_go), thread: Some(thread) })
     }
 
-    /// Lets go, and returns when it has.
+    /// Releases, and returns when that is done.
     pub(super) fn let_go(&mut self) {
         drop(self.let_go.take());
         if let Some(thread) = self.thread.take() {
-            // A holder that panicked has let go too.
+            // A holder that panicked has released as well.
             let _ = thread.join();
         }
     }

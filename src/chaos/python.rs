@@ -1,6 +1,6 @@
-//! The same kills, done to Python's multiprocessing on this machine.
+//! The same kills, performed on Python's multiprocessing on this machine.
 //!
-//! A program in Python does them; several of it run side by side, for where somebody hangs it mostly waits.
+//! A Python program performs them; several instances run in parallel, because after a hang an instance mostly waits.
 
 mod lane;
 
@@ -19,23 +19,23 @@ use super::case::Row;
 use super::i18n::{Localized, localized};
 use crate::sys::clock::monotonic_ns;
 
-/// The program, which does the kills that it is given by their names.
+/// The program; it performs the kills whose names it is given.
 pub(super) const PROGRAM: &str = include_str!("../../data/chaos_python.py");
-/// What the program needs.
+/// The modules that the program needs.
 const NEEDED: &str = "import ctypes, multiprocessing";
-/// Programs side by side, for each processor.
+/// Parallel instances per processor.
 const LANES: usize = 2;
 /// Longer than any kill takes with all its repetitions: the program bounds its own waits.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What became of those who lived on, from the best to the worst.
+/// The fate of the survivors, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     GoesOn,
-    /// Something was given, and nobody will ever get it.
+    /// An item was put, and no process will ever get it.
     Loses,
-    /// Something half done can be seen, or an error that tells of nobody's death.
+    /// A partial effect is visible, or an error that does not report the death.
     Wrong,
     Hangs,
 }
@@ -51,7 +51,7 @@ impl Outcome {
     }
 }
 
-/// How often a kill went how.
+/// The number of kills per outcome.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Counts {
     goes_on: usize,
@@ -79,15 +79,15 @@ impl Counts {
 #[derive(Debug, Default)]
 pub(super) struct Python {
     pub(super) version: String,
-    /// How often a victim is killed in the middle of an operation, unless somebody hangs before.
+    /// How often a victim is killed in the middle of an operation, unless a survivor hangs before.
     pub(super) most_kills: usize,
-    /// How long somebody has to sleep to be one that hangs.
+    /// How long a survivor has to sleep to count as hanging.
     pub(super) patience_ms: u64,
     pub(super) elapsed_ns: u64,
     counts: BTreeMap<String, Counts>,
 }
 
-/// A line of the program.
+/// A line of the program's output.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Said {
@@ -106,7 +106,7 @@ enum Said {
     },
 }
 
-/// Whether there is a Python that can do the kills; an error that says what is missing if not.
+/// Checks that there is a Python that can do the kills; the error names what is missing.
 pub(super) fn find() -> anyhow::Result<()> {
     let tried = match Command::new("python3").args(["-c", NEEDED]).output() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -120,7 +120,7 @@ pub(super) fn find() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Does the kills of these names. Tells of each that is done; ends early once it `is_stopped`.
+/// Performs the kills with these names. Reports each finished kill; ends early once it `is_stopped`.
 pub(super) fn kill(
     names: &[&'static str],
     processors: usize,
@@ -131,7 +131,7 @@ pub(super) fn kill(
     let (mouth, heard) = mpsc::channel();
     let count = (processors * LANES).min(names.len()).max(1);
     let start = |lane| Lane::start(PROGRAM, names.iter().skip(lane).step_by(count), mouth.clone());
-    // They end with this, whatever becomes of it.
+    // They end when this is dropped, whatever the result.
     let _lanes = (0..count).map(start).collect::<anyhow::Result<Vec<_>>>()?;
     drop(mouth);
     let mut python = Python::default();
@@ -160,7 +160,7 @@ pub(super) fn kill(
 }
 
 impl Python {
-    /// Takes a line of the program. Whether that was a kill done.
+    /// Processes a line of the program. Returns whether it was a finished kill.
     fn hear(&mut self, line: &str) -> anyhow::Result<bool> {
         match serde_json::from_str(line).with_context(|| format!("python3 said what cannot be read: {line}"))? {
             Said::RunOptions { version, most_kills, patience_ms } => {
@@ -172,7 +172,7 @@ impl Python {
         }
     }
 
-    /// What became of a row's kill. `None` if Python has none like it.
+    /// Returns the result of a row's kill. `None` if Python has no such kill.
     pub(super) fn of(&self, row: &Row) -> Option<Counts> {
         self.counts.get(row.python?).copied()
     }

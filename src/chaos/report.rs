@@ -1,4 +1,4 @@
-//! What a run of chaos shows to people: a table.
+//! Text output of a chaos run: a table.
 
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
@@ -15,10 +15,10 @@ const KILLS_WIDTH: usize = 9;
 pub(super) const SURVIVORS_WIDTH: usize = 22;
 const SLOWEST_WIDTH: usize = 9;
 const PYTHON_WIDTH: usize = 9;
-/// Faults of a row that are shown.
+/// The maximum number of faults shown per row.
 const SHOWN: usize = 5;
 
-/// How the table is written.
+/// The style of the table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
     pub(super) language: Language,
@@ -33,16 +33,16 @@ pub(super) struct Total {
     pub(super) faulty_rows: usize,
     pub(super) slowest_ns: u64,
     pub(super) repeated: usize,
-    /// Python's side, if it was asked for.
+    /// Python's side, if requested.
     pub(super) python: Option<Python>,
     pub(super) run: Run,
 }
 
-/// What is known of a run beside its rows.
+/// The results of a run that belong to no row.
 #[derive(Debug, Default)]
 pub(super) struct Run {
     pub(super) elapsed_ns: u64,
-    /// Descriptors and processes that were not there before.
+    /// Descriptors and processes that did not exist before.
     pub(super) left_behind: usize,
     pub(super) processors: usize,
     pub(super) seed: u64,
@@ -81,7 +81,7 @@ impl Look {
         self.paint(Style::new().bold().fg_color(Some(color.into())), sign)
     }
 
-    /// The line above the table, with a column for Python if there is one.
+    /// Returns the line above the table, with a column for Python if requested.
     pub(super) fn head(self, python: bool) -> String {
         let line = format!(
             "    {}{}  {}{}{}",
@@ -94,7 +94,7 @@ impl Look {
         self.paint(Style::new().dimmed(), &line) + "\n"
     }
 
-    /// The line above the rows of an object.
+    /// Returns the line above the rows of an object.
     pub(super) fn object(self, name: &str) -> String {
         self.paint(Style::new().bold(), name) + "\n"
     }
@@ -125,7 +125,7 @@ impl Look {
         self.paint(Style::new().fg_color(Some(color.into())), &behind(self.say(worst.localized()), PYTHON_WIDTH))
     }
 
-    /// What was done to Python, and how.
+    /// Describes the kills of Python.
     fn beside(self, python: &Python) -> String {
         let Python { version, most_kills, patience_ms, elapsed_ns, .. } = python;
         let (kills, took) = (python.kills(), self.language.duration(elapsed_ns / 1_000));
@@ -208,7 +208,7 @@ impl Look {
     }
 }
 
-/// How often each of the effects was seen that a row may have, in the order of time: `31+33`.
+/// Returns how often each effect that is possible in a row was observed, in order of time: `31+33`.
 fn kills(row: &Row, findings: &Findings) -> String {
     let (first, last) = row.effects;
     let counts = &findings.effects[first as usize..=last as usize];

@@ -16,37 +16,37 @@ use super::findings::{Findings, disorder, sort, turns};
 use super::kill::{Course, Point, Seen};
 use crate::sys::trace;
 
-/// Kills at a place that is one place only.
+/// Kills in a row with only one place to kill.
 const REPEATS: usize = 3;
-/// Kills within an operation that are not at its ends, unless every instruction is wanted.
+/// Kills within an operation, except at its ends, unless every instruction is requested.
 const SAMPLES: usize = 8;
-/// Lanes a processor for rows in which there is much to wait for.
+/// Lanes per processor for rows that wait a lot.
 const PATIENT_LANES: usize = 4;
-/// Instructions on both sides of one that decides, after each of which a victim is killed in any case.
+/// Instructions on each side of a deciding instruction after which a victim is always killed.
 const CLOSE: usize = 4;
-/// How often a victim that went astray is led again.
+/// How often a victim that left its course is tried again.
 const ATTEMPTS: usize = 5;
-/// How often a kill is repeated after which somebody was late.
+/// How often a kill is repeated after which a survivor was late.
 const RECURRENCES: usize = 3;
-/// How often an operation is surveyed that may go more than one way.
+/// How often an operation with several possible courses is surveyed.
 const SURVEYS: usize = 3;
 
 /// How thorough a run is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
-    /// At every instruction.
+    /// Kill at every instruction.
     pub(super) exhaustive: bool,
     pub(super) seed: u64,
 }
 
-/// A row and where it stands among all.
+/// A row and its index among all rows.
 pub(super) type Numbered = (usize, &'static Row);
 
-/// What a sweep tells while it runs.
+/// What a sweep reports while it runs.
 pub(super) enum News {
     /// One more kill.
     Killed,
-    /// The row at this place is finished.
+    /// The row at this index is finished.
     Finished(usize, Findings),
 }
 
@@ -54,7 +54,7 @@ pub(super) enum News {
 #[derive(Debug, Default)]
 struct Work {
     course: OnceLock<Course>,
-    /// What was seen, and how many kills are still to come.
+    /// The observations, and the number of outstanding kills.
     seen: Mutex<(Vec<(Point, Seen)>, usize)>,
 }
 
@@ -67,12 +67,12 @@ pub(super) struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    /// A sweep that ends early, in order, once `stop` is set.
+    /// Creates a sweep that ends early, in order, once `stop` is set.
     pub(super) fn new(rows: &'a [Numbered], plan: Plan, stop: &'a AtomicBool) -> Self {
         Sweep { rows, plan, work: rows.iter().map(|_| Work::default()).collect(), stop }
     }
 
-    /// Leads one victim through each operation, a lane on each of `processors`, and plans the kills.
+    /// Leads one victim through each operation, one lane on each of `processors`, and plans the kills.
     pub(super) fn survey(&self, processors: &[usize]) -> anyhow::Result<Vec<(usize, Point)>> {
         let has_course = |row: &usize| self.rows[*row].1.span == Span::Within;
         let jobs = (0..self.rows.len()).filter(has_course).map(|row| (row, ())).collect();
@@ -80,7 +80,7 @@ impl<'a> Sweep<'a> {
             let (index, line) = self.rows[row];
             let survey = || attempt(|| line.survey(index)).with_context(|| title(line));
             let mut course = survey()?;
-            // Where others are woken too, one of them may be faster, and the victim goes the long way.
+            // Where others are woken too, one of them may be faster, and the victim takes the long course.
             for _ in 1..if course.slept_after.is_some() { SURVEYS } else { 1 } {
                 let another = survey()?;
                 if another.len() < course.len() {
@@ -93,7 +93,7 @@ impl<'a> Sweep<'a> {
         let mut rng = StdRng::seed_from_u64(self.plan.seed);
         let mut jobs = Vec::new();
         for (row, work) in self.work.iter().enumerate() {
-            // A place that is one place only needs none.
+            // A row with only one place needs no survey.
             let course = work.course.get_or_init(Course::default);
             let points = points(self.rows[row].1.span, course, self.plan.exhaustive, &mut rng);
             locked(&work.seen).1 = points.len();
@@ -102,7 +102,7 @@ impl<'a> Sweep<'a> {
         Ok(jobs)
     }
 
-    /// Kills at all of `jobs`, a lane on each of `processors`, and tells of it. `news` ends with the last kill.
+    /// Performs all of `jobs`, one lane on each of `processors`, and reports. `news` ends with the last kill.
     pub(super) fn kill(
         &self,
         processors: &[usize],
@@ -112,7 +112,7 @@ impl<'a> Sweep<'a> {
         let news = Mutex::new(news);
         self.divide(processors, jobs, |row, point| {
             let seen = self.kill_at(row, point)?;
-            // Whoever listens decides when to stop.
+            // The receiver decides when to stop.
             let _ = locked(&news).send(News::Killed);
             let finished = {
                 let mut work = locked(&self.work[row].seen);
@@ -135,7 +135,8 @@ impl<'a> Sweep<'a> {
             || attempt(|| line.kill(index, course, point)).with_context(|| format!("{}, {point:?}", title(line)));
         let mut seen = kill()?;
         if matches!(seen.verdict, Err(Fault::Hangs | Fault::WakeLost)) {
-            // Who was late once may have had no processor. What is lost at an instruction is lost there every time.
+            // A survivor that was late once may not have had a processor. A wake lost at an instruction is lost every
+            // time.
             for _ in 0..RECURRENCES {
                 seen = Seen { repeated: true, ..kill()? };
                 if seen.verdict.is_err() {
@@ -148,8 +149,8 @@ impl<'a> Sweep<'a> {
 
     /// Lets all lanes take jobs until none is left.
     ///
-    /// A lane on each processor does what keeps it busy; in the rows where somebody may sleep until it looks around by
-    /// itself many lanes wait side by side.
+    /// One lane per processor does the jobs that keep it busy; for rows where a process may sleep until its own check,
+    /// many lanes wait in parallel.
     fn divide<J: Send>(
         &self,
         processors: &[usize],
@@ -164,7 +165,7 @@ impl<'a> Sweep<'a> {
             quick.or_else(|| locked(&slow).pop_front())
         };
         let lane = |processor, is_patient| {
-            // Without these a kill takes longer, and no more.
+            // If this fails, kills are only slower.
             let _ = trace::stay_on(processor);
             let _ = trace::repeat_addresses();
             while !self.stop.load(Relaxed) {
@@ -186,7 +187,7 @@ impl<'a> Sweep<'a> {
         failure.into_inner().expect("nothing panics while it holds the lock").map_or(Ok(()), Err)
     }
 
-    /// Holds what was seen in a row against what it promises.
+    /// Checks the observations of a row against its promise.
     fn conclude(&self, row: usize, mut seen: Vec<(Point, Seen)>) -> anyhow::Result<Findings> {
         let line = self.rows[row].1;
         let course = self.work[row].course.get().expect("it was surveyed");
@@ -195,8 +196,8 @@ impl<'a> Sweep<'a> {
         }
         sort(&mut seen, course);
         for _ in 1..ATTEMPTS {
-            // A victim may take a loop once more or once less than the one that was surveyed; what is so at an instruction
-            // is so every time.
+            // A victim may take a loop once more or less often than the surveyed one; a real fault at an instruction
+            // occurs every time.
             for place in disorder(&seen, line.effects) {
                 seen[place].1 = self.kill_at(row, seen[place].0)?;
             }
@@ -204,7 +205,7 @@ impl<'a> Sweep<'a> {
         Ok(Findings::of(&seen, course, line.effects))
     }
 
-    /// Looks for the instructions that decide, and kills around them.
+    /// Finds the deciding instructions and kills around them.
     fn look_closer(&self, row: usize, course: &Course, seen: &mut Vec<(Point, Seen)>) -> anyhow::Result<()> {
         loop {
             sort(seen, course);
@@ -224,7 +225,7 @@ impl<'a> Sweep<'a> {
     }
 }
 
-/// Where to kill in a row.
+/// Returns the places to kill in a row.
 fn points(span: Span, course: &Course, exhaustive: bool, rng: &mut StdRng) -> Vec<Point> {
     match span {
         Span::Before => vec![Point::After(0); REPEATS],

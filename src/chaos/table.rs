@@ -1,4 +1,4 @@
-//! The table while it grows: rows in their order, as soon as all before them are finished, and a bar below them.
+//! The growing table: each row appears as soon as all rows before it are finished, with a bar below.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
@@ -25,14 +25,14 @@ pub(super) struct Table<'a> {
     format: Format,
     look: Look,
     bar: Option<ProgressBar>,
-    /// Rows that are finished before one above them is.
+    /// Rows that finished before an earlier one.
     early: BTreeMap<usize, Findings>,
     shown: usize,
     total: Total,
 }
 
 impl<'a> Table<'a> {
-    /// A table of `rows` that takes so many `kills`, beside Python's if that was asked for.
+    /// Creates a table of `rows` with `kills` kills in total, next to Python's if requested.
     pub(super) fn new(rows: &'a [Numbered], options: RunOptions, kills: usize, python: Option<Python>) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let look = Look { language: options.language, colored: options.color.is_wanted(is_terminal) };
@@ -41,7 +41,7 @@ impl<'a> Table<'a> {
         Table { rows, format: options.format, look, bar, early, shown: 0, total }
     }
 
-    /// Takes note of what happened, and shows what can be shown.
+    /// Processes a report, and shows what can be shown.
     pub(super) fn hear(&mut self, news: News) -> io::Result<()> {
         match news {
             News::Killed => self.bar.iter().for_each(|bar| bar.inc(1)),
@@ -58,7 +58,7 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Shows the end. Whether everything promised was true.
+    /// Shows the end. Returns whether every promise was kept.
     pub(super) fn conclude(&mut self, run: Run) -> io::Result<bool> {
         self.total.run = run;
         if let Some(bar) = self.bar.take() {

@@ -1,4 +1,4 @@
-//! The one who is killed: a worker that does one case's operation between two marks.
+//! The victim: a worker that performs one case's operation between two marks.
 
 use std::thread;
 use std::time::Duration;
@@ -16,16 +16,16 @@ use crate::sys::trace::{self, Stop, Tracee};
 
 pub(super) const ROLE: RoleEntry = RoleEntry::of::<Victim>();
 
-/// How a victim begins its last words that may not be followed.
+/// The beginning of the error text of a victim that may not be traced.
 const REFUSED: &str = "a worker may not be followed";
 
-/// What a victim knows.
+/// The role of a victim.
 #[derive(Serialize, Deserialize)]
 #[serde(try_from = "Told")]
 pub(super) struct Victim {
-    /// Place of its row among all.
+    /// The index of its row among all rows.
     row: usize,
-    /// What the row's case gives it.
+    /// The handles from the row's case.
     #[serde(serialize_with = "encode")]
     handles: Given,
     #[cfg(debug_assertions)]
@@ -44,7 +44,7 @@ fn encode<S: Serializer>(given: &Given, serializer: S) -> Result<S::Ok, S::Error
     }
 }
 
-/// What arrives of a victim.
+/// What is received from a victim.
 #[derive(Deserialize)]
 struct Told {
     row: usize,
@@ -69,7 +69,7 @@ impl TryFrom<Told> for Victim {
 }
 
 impl Victim {
-    /// The victim of the `row`th row, with what its case gives it.
+    /// Creates the victim of the `row`th row, with handles from its case.
     pub(super) fn new(row: usize, handles: Handles) -> Self {
         Victim {
             row,
@@ -87,14 +87,14 @@ impl Role for Victim {
         #[cfg(debug_assertions)]
         self.failpoint.into_iter().for_each(Failpoint::begin);
         let Given::InWorker(act) = self.handles else { return Err("not in a worker".into()) };
-        // The thread that stands for this process goes to sleep. Later it could run into a breakpoint, with nobody to follow it.
+        // The main thread of this process goes to sleep. Later it could hit a breakpoint without a tracer.
         thread::sleep(Duration::from_micros(50));
         trace::offer().map_err(|error| format!("{REFUSED}: {error}"))?;
         act()
     }
 }
 
-/// Has a victim of `row` do its whole operation, and kills it: the death that a case begins with.
+/// Lets a victim of `row` perform its whole operation, then kills it: the death that a case begins with.
 pub(super) fn kill_predecessor<P: Serialize + 'static>(row: &'static Row, handles: P) -> anyhow::Result<()> {
     let index = ROWS.iter().copied().flatten().position(|known| std::ptr::eq(known, row));
     let index = index.context("the row is not in the table")?;
@@ -107,7 +107,7 @@ pub(super) fn kill_predecessor<P: Serialize + 'static>(row: &'static Row, handle
     Ok(())
 }
 
-/// Whether victims can be led step by step here; an error that says how to allow it if not.
+/// Checks whether victims can be single-stepped here; the error says how to allow it.
 pub(super) fn probe() -> anyhow::Result<()> {
     match ROWS[0][0].survey(0) {
         Err(error) if error.to_string().contains(REFUSED) => Err(error.context(remedy())),

@@ -9,7 +9,7 @@ use clap_mangen::Man;
 
 use super::HEADING;
 
-/// What the page says that the help does not.
+/// The parts of the page that are not in the help.
 const ENVIRONMENT: &str = "\
 .SH ENVIRONMENT
 .TP
@@ -20,15 +20,16 @@ The first that says anything decides the language of the text: Chinese if it beg
 If it is set and not empty, there are no colours unless they are asked for.
 ";
 
-/// What every part of a page comes with: how apostrophes are written.
+/// The preamble of every part of a page: how apostrophes are written.
 const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
-/// The page of a command whose subcommands are not built yet. Options under [`HEADING`] stand once, with the program.
+/// Returns the page of a command whose subcommands are not built yet. Options under [`HEADING`] appear once, with the
+/// program.
 pub(super) fn page(command: &Command) -> io::Result<String> {
     let version = command.get_version().unwrap_or_default();
     let mut whole = command.clone().override_usage("ipc-demo [options] <scenario> [options]");
     whole.build();
-    // The date of the page is its version's; an empty one would let the next field move up.
+    // The date of the page is its version's; an empty one would shift the next field.
     let man = Man::new(whole).title("IPC-DEMO").date(" ").source(format!("ipc-demo {version}")).manual("User Commands");
     let mut page = PREAMBLE.to_owned();
     page += &rendered(|out| man.render_title(out))?;
@@ -43,7 +44,7 @@ pub(super) fn page(command: &Command) -> io::Result<String> {
     Ok(laid_out(&page) + ENVIRONMENT)
 }
 
-/// The section of a subcommand.
+/// Returns the section of a subcommand.
 fn about(subcommand: &Command) -> io::Result<String> {
     let name = subcommand.get_name().to_owned();
     let is_of_all = |arg: &Arg| arg.get_help_heading() == Some(HEADING);
@@ -53,7 +54,7 @@ fn about(subcommand: &Command) -> io::Result<String> {
     let man = Man::new(alone);
     let description = rendered(|out| man.render_description_section(out))?;
     let options = rendered(|out| man.render_options_section(out))?;
-    // Its first line is what the help says in one line; the rest begins a paragraph of its own.
+    // The first line is the short help; the rest starts a new paragraph.
     let mut lines = description.lines().skip(1);
     let first = lines.next().unwrap_or_default();
     let rest: String = lines.flat_map(|line| [line, "\n"]).collect();
@@ -61,7 +62,7 @@ fn about(subcommand: &Command) -> io::Result<String> {
     Ok(section + &options.replace(".SH OPTIONS", ".SS Options"))
 }
 
-/// Leaves lines that are indented as they are, as the help does: they are commands and what they show.
+/// Keeps indented lines unchanged, as the help does: they are commands and their output.
 fn laid_out(page: &str) -> String {
     let mut lines = Vec::new();
     let mut is_indented = false;
@@ -75,7 +76,7 @@ fn laid_out(page: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A part of a page, without [`PREAMBLE`].
+/// Renders a part of a page, without [`PREAMBLE`].
 fn rendered(render: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<String> {
     let mut part = Vec::new();
     render(&mut part)?;

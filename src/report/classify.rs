@@ -1,26 +1,26 @@
-//! What an event means to a picture of a run: the one table to extend when something new can be told.
+//! Classifies events for the pictures of a run: the one table to extend for a new event.
 //!
-//! A fact that stands in no line of [`class`] is still shown: as a dot on the lane of its worker.
+//! A fact that [`classify`] does not list is still shown: as a dot on the lane of its worker.
 
 use serde_json::Value;
 
 use super::event::Fact;
 
-/// What a worker can be seen doing for some time.
+/// A worker's activity during a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum SpanKind {
-    /// It wants something that another worker has.
+    /// It waits for something that another worker holds.
     Waiting,
-    /// It has something that others may want.
+    /// It holds something that others may want.
     Holding,
-    /// It has taken an item and is not done with it.
+    /// It has got an item and has not finished it.
     Working,
 }
 
 /// What a worker waits for, holds or works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Subject<'a> {
-    /// A thing with a name of its own, and what kind of thing it is.
+    /// A thing with a name of its own, and its kind.
     Named(Noun, &'a str),
     /// An item of a queue.
     Item(Key<'a>),
@@ -41,42 +41,42 @@ const CONDITION: Noun = Noun { en: "condition", zh: "条件" };
 const EVENT: Noun = Noun { en: "event", zh: "事件" };
 const QUEUE: Noun = Noun { en: "queue", zh: "队列" };
 
-/// What tells two things on their way from each other. Equal ones arrive in the order in which they left.
+/// The identity of something in transfer. Equal keys arrive in the order in which they left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Key<'a> {
-    /// Messages have nothing but what they say.
+    /// Messages are identified only by their value.
     Message(&'a Value),
-    /// So do their answers, on the way back.
+    /// So are their answers, on the way back.
     Reply(&'a Value),
     /// Items are numbered by the worker that made them.
     Item { from: &'a str, number: u64 },
 }
 
-/// Which end of its way a thing is at.
+/// Which end of a transfer an event reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     Out,
     In,
 }
 
-/// Something on its way from one worker to another.
+/// Something transferred from one worker to another.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Transfer<'a> {
     pub(super) direction: Direction,
     pub(super) key: Key<'a>,
     pub(super) value: &'a Value,
-    /// It was taken before, by a worker that died with it.
+    /// It was received before, by a worker that died with it.
     pub(super) again: bool,
 }
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// By itself, in order.
+    /// On its own, in order.
     Done,
-    /// It was asked to.
+    /// On request.
     Stopped,
-    /// Of this signal.
+    /// Killed by this signal.
     Killed(i32),
     /// With this exit code.
     Failed(i32),
@@ -93,13 +93,13 @@ impl Ending {
         }
     }
 
-    /// Whether nobody had wanted it to end so.
+    /// Returns whether the exit was unexpected.
     pub(super) fn is_death(self) -> bool {
         matches!(self, Ending::Killed(_) | Ending::Failed(_))
     }
 }
 
-/// What a dot on a lane says.
+/// The severity of a dot on a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Severity {
     /// Something was achieved.
@@ -110,32 +110,32 @@ pub(super) enum Severity {
     Plain,
 }
 
-/// What an event means. Nothing, unless said otherwise.
+/// The classification of an event. All fields are empty unless set.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Class<'a> {
-    /// The worker's life begins.
+    /// The worker starts.
     pub(super) starts: bool,
-    /// The worker's life is over, and with it everything that it was doing.
+    /// The worker ended, and with it all its activities.
     pub(super) ending: Option<Ending>,
-    /// What the worker does no longer.
+    /// The activity that the event ends.
     pub(super) ends: Option<(SpanKind, Subject<'a>)>,
-    /// What the worker does from now on.
+    /// The activity that the event begins.
     pub(super) begins: Option<(SpanKind, Subject<'a>)>,
     /// Whether what it begins to hold comes from a worker that died holding it.
     pub(super) inherits: bool,
-    /// What it had waited for until now, and for how many microseconds: told only when it was over.
+    /// What it waited for until now, and for how many microseconds: reported only after the wait.
     pub(super) waited: Option<(Subject<'a>, u64)>,
-    /// What left or arrived.
+    /// What was sent or received.
     pub(super) transfer: Option<Transfer<'a>>,
-    /// The process of a manager, whose life begins.
+    /// The process of a manager that starts.
     pub(super) manager: Option<u32>,
-    /// Whether the manager was asked to do something.
+    /// Whether it is a call to the manager.
     pub(super) calls: bool,
-    /// What a dot says, where nothing else shows the event or shows it well enough.
+    /// The severity of its dot, if nothing else shows the event well enough.
     pub(super) severity: Option<Severity>,
 }
 
-/// What a fact means.
+/// Classifies a fact.
 pub(super) fn classify(fact: &Fact) -> Class<'_> {
     let nothing = Class::default();
     match fact {
@@ -197,7 +197,7 @@ pub(super) fn classify(fact: &Fact) -> Class<'_> {
     }
 }
 
-/// What a worker begins to do with an event of this name, as `--kill` calls it. A test compares it with [`class`].
+/// Returns what a worker begins with an event of this name, as `--kill` calls it. A test compares it with [`classify`].
 pub(crate) fn doing_of(event: &str) -> Option<&'static str> {
     match event {
         "lock_waiting" | "permit_waiting" | "gun_awaited" | "event_awaited" | "barrier_waiting"
@@ -216,7 +216,7 @@ fn ends(kind: SpanKind, subject: Subject<'_>) -> Class<'_> {
     Class { ends: Some((kind, subject)), ..Class::default() }
 }
 
-/// Waits no longer, and holds.
+/// Ends waiting and begins holding.
 fn gets(subject: Subject<'_>) -> Class<'_> {
     Class { begins: Some((SpanKind::Holding, subject)), ..ends(SpanKind::Waiting, subject) }
 }

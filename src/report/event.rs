@@ -1,23 +1,23 @@
-//! The vocabulary of a run: what can happen, in the form in which it stands in JSON Lines.
+//! The vocabulary of a run: everything that can happen, in its JSON Lines form.
 //!
-//! Names are facts in the past tense. Fields may be added; none is renamed or taken away, because scripts read them.
+//! Names are facts in the past tense. Fields may be added; none is renamed or removed, because scripts read them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::jsonl::fields_of;
 
-/// The worker name under which the runner itself appears.
+/// The worker name of the runner itself.
 pub const RUNNER: &str = "runner";
 
-/// Something that happened in a run.
+/// An event in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Microseconds since the run began, on the monotonic clock.
     pub at_us: u64,
-    /// Who it happened to: a worker's name, or [`RUNNER`].
+    /// The worker that it happened to, by name, or [`RUNNER`].
     pub worker: String,
-    /// That worker's process id.
+    /// That worker's process ID.
     pub pid: u32,
     /// What happened.
     #[serde(flatten)]
@@ -32,7 +32,7 @@ pub enum Fact {
     RunStarted {
         /// Name of the scenario.
         scenario: String,
-        /// What seeds every random choice.
+        /// The seed of all random choices.
         seed: u64,
         /// A number, or `"max"`.
         speed: Value,
@@ -42,7 +42,8 @@ pub enum Fact {
         args: Vec<String>,
         /// How many workers the run starts with.
         workers: u32,
-        /// What the workers can report, and what begins with it: the moments that `--kill` knows.
+        /// The events that the workers can report, and the activities that these begin: the moments that `--kill`
+        /// accepts.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         moments: Vec<String>,
     },
@@ -59,45 +60,45 @@ pub enum Fact {
         exit_code: Option<i32>,
         /// The signal that ended it, if one did.
         signal: Option<i32>,
-        /// What it said if it failed by itself.
+        /// Its error message, if it failed on its own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<String>,
     },
-    /// A buyer looked how many tickets are left.
+    /// A buyer checked how many tickets are left.
     StockChecked {
-        /// What it saw.
+        /// The number that it read.
         left: u32,
     },
     /// A buyer bought a ticket.
     TicketBought {
-        /// What it wrote to the file.
+        /// The number that it wrote to the file.
         left: u32,
     },
     /// A buyer found no ticket left.
     TicketRefused {
-        /// What it saw: none.
+        /// The number that it read: 0.
         left: u32,
     },
     /// The data file was read while another worker was writing it.
     DataTorn {
-        /// Why it could not be understood.
+        /// Why it could not be parsed.
         error: String,
     },
-    /// A worker asked for a lock.
+    /// A worker began to wait for a lock.
     LockWaiting {
         /// Name of the lock.
         lock: String,
     },
-    /// A worker got a lock.
+    /// A worker acquired a lock.
     LockAcquired {
         /// Name of the lock.
         lock: String,
         /// How long it waited.
         waited_us: u64,
-        /// Whether the holder before it died with the lock.
+        /// Whether the previous holder died with the lock.
         abandoned: bool,
     },
-    /// A worker gave a lock back.
+    /// A worker released a lock.
     LockReleased {
         /// Name of the lock.
         lock: String,
@@ -106,27 +107,27 @@ pub enum Fact {
     },
     /// A message was sent through a pipe.
     MessageSent {
-        /// What it says.
+        /// Its content.
         value: Value,
     },
     /// A message was received from a pipe.
     MessageReceived {
-        /// What it says.
+        /// Its content.
         value: Value,
     },
     /// An answer was sent back through the same pipe.
     ReplySent {
-        /// What it says.
+        /// Its content.
         value: Value,
     },
     /// An answer came back through the same pipe.
     ReplyReceived {
-        /// What it says.
+        /// Its content.
         value: Value,
     },
-    /// A send on an end that can only receive was refused.
+    /// A send on a receive-only end was refused.
     SendRefused {
-        /// Why.
+        /// The error.
         error: String,
     },
     /// The last sender is gone: there will be no more messages.
@@ -137,46 +138,46 @@ pub enum Fact {
         value: Value,
         /// The worker that made it.
         from: String,
-        /// The how manieth of that worker's items it is, from 1.
+        /// 1-based index among that worker's items.
         number: u64,
-        /// How many items were in the queue afterwards.
+        /// The number of items in the queue afterwards.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         size: Option<u64>,
     },
-    /// An item was taken from a queue.
+    /// An item was removed from a queue.
     ItemGot {
         /// The item.
         value: Value,
         /// The worker that made it.
         from: String,
-        /// The how manieth of that worker's items it is, from 1.
+        /// 1-based index among that worker's items.
         number: u64,
-        /// How many items were in the queue afterwards.
+        /// The number of items in the queue afterwards.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         size: Option<u64>,
         /// Whether another worker had it before and died with it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         redelivered: bool,
     },
-    /// An item was worked off.
+    /// An item was processed.
     TaskDone {
         /// The item.
         value: Value,
         /// The worker that made it.
         from: String,
-        /// The how manieth of that worker's items it is, from 1.
+        /// 1-based index among that worker's items.
         number: u64,
     },
-    /// A put found no room in time.
+    /// A put found no space in time.
     QueueFull {
-        /// How long it waited for room.
+        /// How long it waited for space.
         timeout_us: u64,
     },
-    /// A get found nothing in time.
+    /// A get found no item in time.
     QueueEmpty,
-    /// Every item that was put has been worked off.
+    /// Every item that was put has been processed.
     QueueJoined {
-        /// How many there were.
+        /// The number of items.
         tasks: u64,
     },
     /// A worker gave up waiting for a lock.
@@ -186,24 +187,24 @@ pub enum Fact {
         /// How long it waited.
         waited_us: u64,
     },
-    /// Workers were found that wait for each other in a ring.
+    /// Workers were found waiting for each other in a cycle.
     DeadlockFound {
-        /// The ring: each waits for what the next one holds, and the last for what the first holds.
+        /// The cycle: each worker waits for a lock that the next one holds, and the last for one that the first holds.
         cycle: Vec<Link>,
     },
-    /// A worker asked for a permit of a semaphore.
+    /// A worker began to wait for a permit of a semaphore.
     PermitWaiting {
         /// Name of the semaphore.
         semaphore: String,
     },
-    /// A worker got a permit.
+    /// A worker acquired a permit.
     PermitAcquired {
         /// Name of the semaphore.
         semaphore: String,
         /// How long it waited.
         waited_us: u64,
     },
-    /// A worker gave its permit back.
+    /// A worker released its permit.
     PermitReleased {
         /// Name of the semaphore.
         semaphore: String,
@@ -214,97 +215,97 @@ pub enum Fact {
     GunAwaited,
     /// The starting gun was fired: the event is set.
     GunFired,
-    /// A racer heard the gun, or found it fired, and started.
+    /// A racer was woken by the gun, or found it already fired, and started.
     GunHeard {
         /// How long it waited.
         waited_us: u64,
     },
-    /// A racer crossed the finishing line.
+    /// A racer crossed the finish line.
     LineCrossed {
         /// How long it ran.
         ran_us: u64,
     },
-    /// A worker is done with a round and waits for the others.
+    /// A worker finished a round and waits for the others.
     BarrierWaiting {
         /// The round, from 1.
         round: u64,
     },
-    /// All were done with the round, and the worker goes on.
+    /// All workers finished the round, and this one goes on.
     BarrierPassed {
         /// The round, from 1.
         round: u64,
         /// How long it waited.
         waited_us: u64,
     },
-    /// The barrier broke: the worker waits for nobody any more.
+    /// The barrier broke: the worker no longer waits.
     BarrierBroken {
         /// The round, from 1.
         round: u64,
-        /// Why.
+        /// The cause.
         cause: String,
-        /// The process that died, if that is why and it is known.
+        /// The process that died, if that is the cause and it is known.
         dead_pid: Option<u32>,
     },
-    /// A worker gave its lock up until a condition is met.
+    /// A worker released its lock until a condition is met.
     ConditionWaiting {
         /// What it waits for: `not full` or `not empty`.
         condition: String,
     },
-    /// The condition is met, and the worker has its lock again.
+    /// The condition is met, and the worker has reacquired its lock.
     ConditionMet {
         /// What it waited for.
         condition: String,
         /// How long it waited.
         waited_us: u64,
     },
-    /// A worker added one to the shared numbers a number of times.
+    /// A worker incremented the shared numbers several times.
     IncrementsMade {
-        /// How often since it began.
+        /// Its total number of increments so far.
         made: u64,
-        /// What it found in the counter then.
+        /// The value of the counter at that time.
         seen: u64,
     },
-    /// A manager was started, or this very process serves as one.
+    /// A manager was started, or this process itself serves as one.
     ManagerStarted {
-        /// Its process id.
+        /// Its process ID.
         manager_pid: u32,
-        /// Where it listens for others than the workers of this run.
+        /// Where it listens for clients other than the workers of this run.
         addresses: Vec<String>,
     },
     /// The runner is a client of a manager elsewhere.
     ManagerConnected {
-        /// Where that is.
+        /// The manager's address.
         address: String,
     },
     /// Other users of this machine can read the key.
     KeyExposed {
-        /// The file that it is in.
+        /// The file that contains it.
         file: String,
     },
-    /// An object of a manager was made, or looked up by its name.
+    /// An object of a manager was created, or looked up by name.
     ObjectMade {
         /// Its type.
         object: String,
-        /// Its name, if it has one: then it is there for other clients too, and stays.
+        /// Its name, if it has one: then other clients can use it too, and it persists.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
     },
-    /// Somebody looked at an object of a manager.
+    /// An object of a manager was read.
     ObjectShown {
-        /// What it is called in this run.
+        /// Its name in this run.
         object: String,
-        /// A copy of all that is in it.
+        /// A copy of its content.
         value: Value,
     },
     /// A worker called a method of an object of a manager.
     ObjectCalled {
-        /// What the object is called in this run.
+        /// The object's name in this run.
         object: String,
         /// The method.
         method: String,
         /// Its arguments.
         args: Vec<Value>,
-        /// What it returned, if that is more than nothing.
+        /// The return value, if it is not empty.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         answer: Option<Value>,
     },
@@ -312,7 +313,7 @@ pub enum Fact {
     EventAwaited,
     /// An event was set.
     EventSet,
-    /// A worker saw that the event is set, and went on.
+    /// A worker found the event set, and went on.
     EventSeen {
         /// How long it waited.
         waited_us: u64,
@@ -325,23 +326,23 @@ pub enum Fact {
         claim: String,
         /// Whether the claim was true of this run.
         verdict: Verdict,
-        /// Whether the scenario promises that it is.
+        /// Whether the scenario promises the claim.
         guaranteed: bool,
-        /// What the verdict makes an allowance for, if a worker was killed or stopped and that shows in the facts.
+        /// The allowance in the verdict, if a worker was killed or stopped and that shows in the facts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         allowance: Option<Allowance>,
-        /// Why the run did not come to its end, if it did not.
+        /// Why the run did not finish, if it did not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Reason>,
-        /// How long the run took.
+        /// The duration of the run.
         elapsed_us: u64,
-        /// What was counted: integers and booleans by name.
+        /// The counters: integers and booleans by name.
         facts: Map<String, Value>,
     },
 }
 
 impl Fact {
-    /// Its name, as it stands in JSON Lines.
+    /// Returns its name in JSON Lines.
     pub(crate) fn name(&self) -> String {
         fields_of(self).0
     }
@@ -350,13 +351,13 @@ impl Fact {
 /// One link of a deadlock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// Who waits.
+    /// The worker that waits.
     pub worker: String,
     /// The lock that it holds.
     pub holds: String,
     /// The lock that it waits for.
     pub waits_for: String,
-    /// Who holds that.
+    /// The holder of that lock.
     pub held_by: String,
 }
 
@@ -364,16 +365,16 @@ pub struct Link {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It was.
+    /// The claim was true.
     Held,
-    /// It was not.
+    /// The claim was false.
     Violated,
     /// The run ended before the claim could be judged.
     NotShown,
 }
 
 impl Verdict {
-    /// The sign that stands before it.
+    /// Returns the sign in front of it.
     pub(super) fn sign(self) -> &'static str {
         match self {
             Verdict::Held => "✔",
@@ -383,11 +384,11 @@ impl Verdict {
     }
 }
 
-/// What a verdict makes an allowance for: the part of a worker that was killed, or stopped in the middle.
+/// What a verdict allows for: the part of a worker that was killed, or stopped in the middle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Allowance {
-    /// What only it held is lost.
+    /// What only that worker held is lost.
     Lost,
     /// Its last step was done and not reported.
     Unreported,
@@ -395,7 +396,7 @@ pub enum Allowance {
     Unfinished,
 }
 
-/// Why a run did not come to its end.
+/// Why a run did not finish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {

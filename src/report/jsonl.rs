@@ -1,4 +1,4 @@
-//! JSON Lines, for programs: an object a line, and nothing else on stdout.
+//! JSON Lines, for programs: one object per line, and nothing else on stdout.
 
 use std::io::{self, Write};
 
@@ -18,7 +18,7 @@ impl<W: Write> JsonLines<W> {
         JsonLines { out, quiet: false }
     }
 
-    /// From now on nothing but the summary is shown.
+    /// Shows only the summary from now on.
     pub(super) fn quiet(self) -> Self {
         JsonLines { quiet: true, ..self }
     }
@@ -36,7 +36,7 @@ impl<W: Write> Reporter for JsonLines<W> {
     }
 }
 
-/// The name of a fact and its fields, as they stand in a line.
+/// Returns the name and the fields of a fact, as in a line.
 pub(super) fn fields_of(fact: &Fact) -> (String, Map<String, Value>) {
     match serde_json::to_value(fact) {
         Ok(Value::Object(mut fields)) => {

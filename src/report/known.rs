@@ -1,14 +1,14 @@
-//! What the events of a run have said so far that later sentences need: who had which lock, and whose a process id is.
+//! State from the events so far that later sentences need: the holders of locks, and the names of process IDs.
 
 use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::event::{Event, Fact};
 
-/// How long a line of the filled queue may get, in bytes; what follows is not shown.
+/// The maximum length of a line of the filled queue, in bytes; the rest is not shown.
 const LONGEST_LINE: usize = 4_000;
 
-/// A run up to some event.
+/// The state of a run up to some event.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) scenario: String,
@@ -17,7 +17,7 @@ pub(super) struct Known {
     pub(super) is_read_after_write: bool,
     names: HashMap<u32, String>,
     holders: HashMap<String, String>,
-    /// The one before the last who took each lock.
+    /// The previous holder of each lock.
     former_holders: HashMap<String, String>,
     /// The lines that the reference program of the filled queue prints: sizes while it fills, numbers while it empties.
     pub(super) sizes: String,
@@ -25,7 +25,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Takes an event into account.
+    /// Applies an event.
     pub(super) fn follow(&mut self, event: &Event) {
         match &event.fact {
             Fact::RunStarted { scenario, .. } => self.scenario.clone_from(scenario),
@@ -49,17 +49,17 @@ impl Known {
         }
     }
 
-    /// Whether it is the queue that one process fills and empties.
+    /// Returns whether it is the queue that one process fills and empties.
     fn is_filled(&self) -> bool {
         self.scenario == "queue"
     }
 
-    /// How the process with this id is called.
+    /// Returns the name of the process with this ID.
     pub(super) fn name_of(&self, pid: u32) -> Option<&str> {
         self.names.get(&pid).map(String::as_str)
     }
 
-    /// Who had a lock before its last taker: it died, if the lock was abandoned.
+    /// Returns the holder of a lock before the current one: it died, if the lock was abandoned.
     pub(super) fn former_holder(&self, lock: &str) -> Option<&str> {
         self.former_holders.get(lock).map(String::as_str)
     }

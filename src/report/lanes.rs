@@ -1,18 +1,18 @@
-//! One character a worker: who waits, who holds, who works, who is gone. The picture at the left of every line.
+//! One character per worker: who waits, holds, works, or has ended. The picture at the left of every line.
 
 use super::classify::{SpanKind, classify};
 use super::event::{Event, Fact, RUNNER};
 use super::language::Language;
 
-/// Columns that a line has besides its picture and its words: the time, the worker's name, and what separates them.
+/// Columns of a line outside its picture and its text: the time, the worker's name, and separators.
 const OTHERS: usize = 27;
-/// Columns that words need to stay on one line, mostly.
+/// Columns that most texts need to stay on one line.
 const WORDS: usize = 43;
-/// Columns that are left to words in any case, and how many workers are shown at that price.
+/// Columns that are always left for text, and how many workers are shown at that price.
 const FEWEST_WORDS: usize = 24;
 const FEW: usize = 10;
 
-/// What a worker is doing.
+/// A worker's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     NotStarted,
@@ -40,7 +40,7 @@ impl Lane {
         if is_ascii { plain } else { symbol }
     }
 
-    /// What its symbol means, for the legend.
+    /// Returns the meaning of its symbol, for the legend.
     fn said(self, language: Language) -> &'static str {
         match self {
             Lane::NotStarted | Lane::Ended => "",
@@ -54,7 +54,7 @@ impl Lane {
     }
 }
 
-/// What is known of a worker.
+/// The state of a worker.
 #[derive(Debug, Clone, Copy)]
 struct Worker {
     life: Lane,
@@ -83,7 +83,7 @@ impl Worker {
 pub(super) struct Lanes {
     names: Vec<String>,
     workers: Vec<Worker>,
-    /// What can be seen in this run besides who runs: nothing, if nobody ever waits, holds or works on something.
+    /// The states other than running that are possible in this run: none if its workers never wait, hold or work.
     signs: Vec<Lane>,
     /// Whether the object of a manager that workers work at now never tells when an item is done.
     gets_only: bool,
@@ -92,7 +92,7 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Takes an event into account. Returns a sign that it shows for the first time and that the legend does not have.
+    /// Applies an event. Returns a sign that it shows for the first time and that the legend does not have.
     pub(super) fn follow(&mut self, event: &Event) -> Option<Lane> {
         let class = classify(&event.fact);
         match &event.fact {
@@ -108,7 +108,7 @@ impl Lanes {
                 self.signs = signs.into_iter().filter(|(_, is_there)| *is_there).map(|(sign, _)| sign).collect();
                 return None;
             }
-            // A worker with the name of one that has ended takes its place.
+            // A worker with the name of one that has ended replaces it.
             Fact::WorkerStarted { .. } if !self.is_free(&event.worker) => {
                 self.names.push(event.worker.clone());
                 if self.workers.len() < self.names.len() {
@@ -127,7 +127,7 @@ impl Lanes {
             let life = if ending.is_death() { Lane::Died } else { Lane::Ended };
             *worker = Worker { life, ..Worker::NOT_STARTED };
         } else {
-            // A worker that waits reports nothing until it is over.
+            // A waiting worker reports nothing until the wait is over.
             worker.waits = false;
             match class.ends {
                 Some((SpanKind::Holding, _)) => worker.held = worker.held.saturating_sub(1),
@@ -150,19 +150,19 @@ impl Lanes {
         self.index_of(worker).is_some_and(|index| matches!(self.workers[index].life, Lane::Ended | Lane::Died))
     }
 
-    /// The place of a worker, for its colour. The runner has none.
+    /// Returns the index of a worker, for its colour. The runner has none.
     pub(super) fn index_of(&self, worker: &str) -> Option<usize> {
-        // A name may come again after its first bearer ended: the last one counts.
+        // A name may be reused after its first worker ended: the last one counts.
         (worker != RUNNER).then(|| self.names.iter().rposition(|name| name == worker)).flatten()
     }
 
-    /// How many workers are in a state.
+    /// Returns how many workers are in a state.
     pub(super) fn count(&self, wanted: Lane) -> usize {
         self.workers.iter().filter(|worker| worker.lane() == wanted).count()
     }
 
-    /// The picture for lines of so many columns: as many workers as leave room for words, the first ones. Empty if nobody
-    /// ever does anything that it could show.
+    /// Returns the picture for lines of this width: the first workers, as many as leave space for text. Empty if no
+    /// worker ever has a state to show.
     pub(super) fn picture(&self, columns: usize) -> impl Iterator<Item = Lane> {
         let roomy = columns.saturating_sub(OTHERS + WORDS);
         let carried = roomy.max(columns.saturating_sub(OTHERS + FEWEST_WORDS).min(FEW));
@@ -170,7 +170,7 @@ impl Lanes {
         self.workers.iter().take(shown).map(|worker| worker.lane())
     }
 
-    /// What the picture shows, in pieces that belong together; nothing if there is no picture.
+    /// Returns the legend, in pieces that must not be split; empty if there is no picture.
     pub(super) fn legend(&self, columns: usize, language: Language, is_ascii: bool) -> Vec<String> {
         let (shown, all) = (self.picture(columns).count(), self.workers.len());
         if shown == 0 {
@@ -189,7 +189,7 @@ impl Lanes {
     }
 }
 
-/// A sign and its meaning.
+/// Returns a sign and its meaning.
 pub(super) fn explained(sign: Lane, language: Language, is_ascii: bool) -> String {
     format!("{} {}", sign.symbol(is_ascii), sign.said(language))
 }

@@ -1,23 +1,23 @@
-//! Matches what left one process with what arrived at another.
+//! Matches what one process sent with what another received.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::classify::{Direction, Key, Transfer};
 use super::model::{Edge, EdgeKind, Point};
 
-/// Everything that is on its way, and who had what.
+/// Everything in transfer, and who had what.
 #[derive(Debug, Default)]
 pub(super) struct Matcher<'a> {
-    /// Under way: from where, and the place in its lane.
+    /// Sent: the origin, and the index in its lane.
     sent: HashMap<Key<'a>, VecDeque<(Point, usize)>>,
-    /// Arrived before its sender told of it.
+    /// Received before its sender reported it.
     early: HashMap<Key<'a>, VecDeque<Point>>,
-    /// Who had it last.
+    /// The last receiver.
     taken: HashMap<Key<'a>, Point>,
 }
 
 impl<'a> Matcher<'a> {
-    /// Takes one end into account. Returns the whole way as soon as both are known, with its sender's place.
+    /// Applies one end. Returns the edge as soon as both ends are known, with its sender's index.
     pub(super) fn handle(&mut self, transfer: Transfer<'a>, at: Point, place: usize) -> Option<(Edge<'a>, usize)> {
         let Transfer { direction, key, value, again } = transfer;
         let edge_kind = match key {
@@ -85,7 +85,7 @@ mod tests {
         pass(&mut matcher, (Direction::Out, value, false), 1.0);
         pass(&mut matcher, (Direction::In, value, false), 2.0);
         assert_eq!(pass(&mut matcher, (Direction::In, value, true), 3.0), Some((2.0, 3.0)));
-        // Its taker died before it could tell: then it comes from its sender.
+        // Its receiver died before it could report: then it comes from its sender.
         pass(&mut matcher, (Direction::Out, Box::leak(Box::new(json!(2))), false), 4.0);
         assert_eq!(pass(&mut matcher, (Direction::In, Box::leak(Box::new(json!(2))), true), 5.0), Some((4.0, 5.0)));
     }

@@ -1,6 +1,6 @@
-//! Telling a person or a program what happened: pure functions of the events of a run.
+//! Reports to people and to programs: pure functions of the events of a run.
 //!
-//! Knows nothing of processes or of the library: a report can be made of any list of [`Event`]s.
+//! Independent of processes and of the library: a report can be made of any list of [`Event`]s.
 
 mod classify;
 pub(crate) mod drawing;
@@ -35,13 +35,13 @@ pub(crate) use text::quoted;
 
 /// Turns events into output, one at a time, as they happen.
 pub(crate) trait Reporter {
-    /// Shows one event at once.
+    /// Shows one event immediately.
     ///
     /// # Errors
-    /// What writing says; a reader that went away is [`io::ErrorKind::BrokenPipe`].
+    /// The error of the write; a reader that went away is [`io::ErrorKind::BrokenPipe`].
     fn event(&mut self, event: &Event) -> io::Result<()>;
 
-    /// Shows how the run stands, in English or in Chinese, where there is a status line.
+    /// Shows the status of the run, in English or in Chinese, if there is a status line.
     fn show_status(&mut self, _en: &str, _zh: &str) {}
 }
 
@@ -66,7 +66,7 @@ pub(crate) enum Color {
 }
 
 impl Color {
-    /// Whether to use colours on an output that is a terminal, or is none.
+    /// Returns whether to use colours on the output, given whether it is a terminal.
     pub(crate) fn is_wanted(self, is_terminal: bool) -> bool {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -74,7 +74,7 @@ impl Color {
     }
 }
 
-/// The reporter for stdout. A quiet one shows the summary alone.
+/// Returns the reporter for stdout. A quiet one shows only the summary.
 pub(crate) fn to_stdout(format: Format, language: Language, color: Color, quiet: bool) -> Box<dyn Reporter> {
     let is_terminal = io::stdout().is_terminal();
     match format {

@@ -1,4 +1,4 @@
-//! Who did what from when to when, and what went from whom to whom: what every picture of a run is drawn from.
+//! The model that every picture of a run is drawn from: what each process did and when, and the transfers between them.
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +20,7 @@ pub(super) struct RunModel<'a> {
     /// The runner first, then its manager if it has one, then the workers in the order of starting.
     pub(super) lanes: Vec<Lane<'a>>,
     pub(super) edges: Vec<Edge<'a>>,
-    /// When the last thing happened.
+    /// The time of the last event.
     pub(super) ended_us: f64,
     pub(super) started: Option<&'a Event>,
     pub(super) summary: Option<&'a Event>,
@@ -32,28 +32,28 @@ pub(super) struct Lane<'a> {
     pub(super) name: &'a str,
     pub(super) pid: u32,
     pub(super) lane_kind: LaneKind,
-    /// The object of a manager that was made last before it started: what it was started for.
+    /// The last object of a manager that was created before the process started: what it was started for.
     pub(super) object: Option<&'a str>,
     pub(super) began_us: f64,
     pub(super) ended_us: f64,
-    /// Nothing if its end was not told.
+    /// `None` if its end was not reported.
     pub(super) ending: Option<Ending>,
     pub(super) moments: Vec<Moment<'a>>,
     pub(super) spans: Vec<Span<'a>>,
-    /// What it is still doing, as places in `spans`.
+    /// Its unfinished activities, as indices into `spans`.
     open: Vec<usize>,
 }
 
-/// What a process is in a run.
+/// The kind of a process in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LaneKind {
     Runner,
-    /// Tells nothing itself: it is seen by what others ask it for.
+    /// Reports nothing itself: it shows only in the calls to it.
     Manager,
     Worker,
 }
 
-/// Something that happened to a process.
+/// An event of a process.
 #[derive(Debug)]
 pub(super) struct Moment<'a> {
     pub(super) at_us: f64,
@@ -61,7 +61,7 @@ pub(super) struct Moment<'a> {
     pub(super) class: Class<'a>,
 }
 
-/// Something that a process did for some time.
+/// An activity of a process.
 #[derive(Debug)]
 pub(super) struct Span<'a> {
     pub(super) kind: SpanKind,
@@ -76,25 +76,25 @@ pub(super) enum EdgeKind {
     Message,
     Reply,
     Item,
-    /// A manager is asked to do something.
+    /// A call to a manager.
     Call,
-    /// An item whose taker died goes to another one.
+    /// An item whose receiver died goes to another one.
     Redelivered,
     /// A lock whose holder died goes to another one.
     Inherited,
 }
 
-/// Something that went from one process to another.
+/// A transfer from one process to another.
 #[derive(Debug)]
 pub(super) struct Edge<'a> {
     pub(super) edge_kind: EdgeKind,
-    /// What it was, if it was a thing with a value.
+    /// Its value, if it has one.
     pub(super) value: Option<&'a Value>,
     pub(super) from: Point,
     pub(super) to: Point,
 }
 
-/// A place in a picture.
+/// A position in a picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Point {
     pub(super) lane: usize,
@@ -102,10 +102,10 @@ pub(super) struct Point {
 }
 
 impl<'a> RunModel<'a> {
-    /// Tells the story of a list of events, in whatever order they were shown.
+    /// Builds the model from events in any order.
     pub(super) fn of(events: &'a [Event]) -> Self {
         let mut in_order: Vec<&Event> = events.iter().collect();
-        // Stable: what one worker told in the same microsecond stays in its order.
+        // Stable: events of one worker in the same microsecond stay in order.
         in_order.sort_by_key(|event| event.at_us);
         let mut model = RunModel {
             lanes: Vec::new(),
@@ -127,7 +127,7 @@ impl<'a> RunModel<'a> {
         model
     }
 
-    /// What was run.
+    /// Returns the name of the scenario.
     pub(super) fn scenario(&self) -> &'a str {
         match self.started.map(|event| &event.fact) {
             Some(Fact::RunStarted { scenario, .. }) => scenario,
@@ -135,14 +135,14 @@ impl<'a> RunModel<'a> {
         }
     }
 
-    /// Whether the lanes are about different objects, so that each has to say about which.
+    /// Returns whether the lanes concern different objects, so that each has to name its own.
     pub(super) fn has_objects(&self) -> bool {
         let mut objects = self.lanes.iter().filter_map(|lane| lane.object);
         let first = objects.next();
         objects.any(|object| Some(object) != first)
     }
 
-    /// Gives every event to the lane of its process. Returns where each of them is: the lane, and its place there.
+    /// Assigns every event to the lane of its process. Returns the lane and the index in it for each.
     fn gather(&mut self, in_order: &[&'a Event]) -> Vec<(usize, usize)> {
         let mut lane_of = HashMap::new();
         let mut object = None;
@@ -157,7 +157,7 @@ impl<'a> RunModel<'a> {
                 self.lanes.push(Lane { object: object.filter(|_| lane_kind == LaneKind::Worker), ..lane });
                 self.lanes.len() - 1
             });
-            // Who serves as a manager itself has its lane already.
+            // A process that itself serves as a manager already has a lane.
             if let Some(pid) = class.manager.filter(|pid| *pid != event.pid) {
                 self.lanes.push(Lane::of(MANAGER, pid, LaneKind::Manager, event.at_us));
             }
@@ -170,8 +170,8 @@ impl<'a> RunModel<'a> {
 
     fn follow(&mut self, places: &[(usize, usize)]) {
         let mut matcher = Matcher::default();
-        // Whether items are worked off is told by the first one that is; else a taken item is the taker's for good. What a
-        // manager shows one after the other has nothing to do with each other.
+        // The first item that is processed shows that items are processed; otherwise an item belongs to its receiver
+        // for good. The objects that a manager shows one after the other are independent.
         let is_done =
             |lane: &&Lane<'a>| lane.moments.iter().any(|it| matches!(it.class.ends, Some((SpanKind::Working, _))));
         let done_with: HashSet<Option<&str>> = self.lanes.iter().filter(is_done).map(|lane| lane.object).collect();
@@ -214,7 +214,7 @@ impl<'a> RunModel<'a> {
         }
     }
 
-    /// A lock went from a dead holder to the next. The runner may hear of the death only later.
+    /// Moves a lock from a dead holder to the next. The runner may notice the death only later.
     fn inherit(&mut self, holder: usize, held: usize, to: Point) {
         let lane = &mut self.lanes[holder];
         lane.open.retain(|open| *open != held);
@@ -225,7 +225,7 @@ impl<'a> RunModel<'a> {
         self.edges.push(Edge { edge_kind: EdgeKind::Inherited, value: None, from, to });
     }
 
-    /// What a dead worker had taken stayed with it until it died. The runner may hear of the death only later.
+    /// Keeps what a dead worker had received with it until its death. The runner may notice the death only later.
     fn leave_with_the_dead(&mut self) {
         for edge in self.edges.iter_mut().filter(|edge| edge.edge_kind == EdgeKind::Redelivered) {
             let taker = &self.lanes[edge.from.lane];
@@ -235,7 +235,8 @@ impl<'a> RunModel<'a> {
         }
     }
 
-    /// Nothing arrives before it left. A sender that tells of it only afterwards did it at the latest when it arrived.
+    /// Ensures that nothing arrives before it left. If its sender reported it later, it left at its arrival at the
+    /// latest.
     fn in_time(&mut self, mut edge: Edge<'a>, sent_at: usize) -> Edge<'a> {
         if edge.from.at_us > edge.to.at_us
             && matches!(edge.edge_kind, EdgeKind::Message | EdgeKind::Reply | EdgeKind::Item)
@@ -268,7 +269,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// What it was started as, and whether as a daemon.
+    /// Returns the role it was started with, and whether it is a daemon.
     pub(super) fn role(&self) -> Option<(&'a str, bool)> {
         self.moments.iter().find_map(|moment| match &moment.event.fact {
             Fact::WorkerStarted { role, daemon } => Some((role.as_str(), *daemon)),
@@ -276,7 +277,7 @@ impl<'a> Lane<'a> {
         })
     }
 
-    /// Gives what happened in the same microsecond times of its own within it, in order.
+    /// Spreads events of the same microsecond over it, in order.
     fn spread_ties(&mut self) {
         for together in self.moments.chunk_by_mut(|one, other| one.at_us == other.at_us) {
             let count = together.len() as f64;

@@ -1,11 +1,12 @@
-//! Puts what several processes tell into the order in which it happened.
+//! Sorts the events of several processes into the order in which they happened.
 //!
-//! Every event has a time of one monotonic clock, but two processes' messages race on their way, and a worker's death is
-//! seen only after others have felt it. So each event waits for [`WINDOW_US`] after its arrival; then the earliest is shown
-//! first. An event that has a cause which is still to be told waits for it, up to [`LONGEST_WAIT_US`]: a lock is not acquired
-//! before its holder has released it or died, nothing arrives before it was sent, nothing is delivered again before its
-//! taker died. A cause that was told with a later time than its effect happened at the latest at the effect's time, and is
-//! shown with that. Times never run backwards: what arrives later than the window has the time of the event before it.
+//! Every event has a time from one monotonic clock, but messages of different processes race, and a worker's death is
+//! noticed only after others were affected by it. So each event waits for [`WINDOW_US`] after its arrival; then the
+//! earliest is shown first. An event with an unreported cause waits for it, up to [`LONGEST_WAIT_US`]: a lock is not
+//! acquired before its holder has released it or died, nothing arrives before it was sent, nothing is delivered again
+//! before its receiver died. A cause that was reported with a later time than its effect happened at the effect's time
+//! at the latest, and is shown with that. Times never go backwards: an event that arrives after the window is shown
+//! with the time of the event before it.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -16,28 +17,28 @@ use super::event::{Event, Fact};
 
 /// How long every event waits for earlier ones to arrive, in microseconds.
 const WINDOW_US: u64 = 20_000;
-/// How long an event waits for its cause to be told, in microseconds.
+/// How long an event waits for its cause to be reported, in microseconds.
 pub(crate) const LONGEST_WAIT_US: u64 = 250_000;
 
-/// Events under way from the workers to the report.
+/// Events in transit from the workers to the report.
 #[derive(Debug, Default)]
 pub(crate) struct Reorder {
     /// By time; events of the same time in the order of arrival.
     pending: BTreeMap<Place, Event>,
-    /// When each arrived, in the order of arrival; those that were shown are still here until they come first.
+    /// The arrival of each, in order; events that were shown are removed only when they are first.
     arrivals: VecDeque<(u64, Place)>,
     arrived: u64,
-    /// The time of the last event that was shown.
+    /// The time of the last shown event.
     shown_us: u64,
-    /// Workers that were started and have not ended, as far as it was shown.
+    /// Workers that were started and have not ended, according to the shown events.
     alive: HashSet<String>,
-    /// Who holds which lock.
+    /// The holder of each lock.
     holders: HashMap<String, String>,
-    /// How many permits each worker holds.
+    /// The number of permits that each worker holds.
     permits: HashMap<String, u32>,
     /// What was sent and has not arrived, and how often.
     under_way: HashMap<Sent, u64>,
-    /// What each worker took last.
+    /// What each worker received last.
     taken: HashMap<String, Sent>,
 }
 
@@ -70,12 +71,12 @@ enum Cause {
     Sending(Sent),
     /// This worker ends.
     EndOf(String),
-    /// If a worker's death has just been told, it may be that one. Only a holder of a permit, if `of_holder`.
+    /// A worker's death, if one was just reported; it may be the cause. Only a permit holder's, if `of_holder`.
     AnyDeath { of_holder: bool },
 }
 
 impl Reorder {
-    /// Takes an event that arrived at `now_us`. Events of one worker arrive in their order.
+    /// Accepts an event that arrived at `now_us`. Events of one worker arrive in order.
     pub(crate) fn push(&mut self, event: Event, now_us: u64) {
         let place = (event.at_us, self.arrived);
         self.arrived += 1;
@@ -83,7 +84,7 @@ impl Reorder {
         self.pending.insert(place, event);
     }
 
-    /// The next event to be shown at `now_us`; `None` if none is to be yet.
+    /// Returns the next event to be shown at `now_us`; `None` if there is none yet.
     pub(crate) fn pop(&mut self, now_us: u64) -> Option<Event> {
         if self.due_us()? > now_us {
             return None;
@@ -104,17 +105,17 @@ impl Reorder {
         Some(event)
     }
 
-    /// The next event, without waiting for anything. For the end, when all have told everything.
+    /// Returns the next event without waiting. For the end, when all events have arrived.
     pub(crate) fn pop_at_once(&mut self) -> Option<Event> {
         self.pop(u64::MAX)
     }
 
-    /// When [`pop`](Self::pop) is to be asked again if nothing arrives until then.
+    /// Returns when [`pop`](Self::pop) should be called again if nothing arrives until then.
     pub(crate) fn due_us(&mut self) -> Option<u64> {
         self.oldest_us().map(|arrived_us| arrived_us.saturating_add(WINDOW_US))
     }
 
-    /// When the first arrived of those that are not shown yet.
+    /// Returns the arrival time of the oldest event that is not shown yet.
     pub(crate) fn oldest_us(&mut self) -> Option<u64> {
         while self.arrivals.front().is_some_and(|(_, place)| !self.pending.contains_key(place)) {
             self.arrivals.pop_front();
@@ -127,7 +128,7 @@ impl Reorder {
         arrived.map_or(0, |(arrived_us, _)| arrived_us.saturating_add(LONGEST_WAIT_US))
     }
 
-    /// What is to be shown before the event and has not been.
+    /// Returns the cause that must be shown before the event and has not been.
     fn unmet_cause(&self, event: &Event) -> Option<Cause> {
         match &event.fact {
             Fact::LockAcquired { lock, .. } => {
@@ -154,7 +155,7 @@ impl Reorder {
         }
     }
 
-    /// The event to be shown next so that the cause comes to be shown: it, or an earlier one of the same worker.
+    /// Returns the event to be shown next on the way to the cause: the cause, or an earlier event of the same worker.
     fn find(&self, cause: &Cause, effect: &Event) -> Option<Place> {
         let is_it = |event: &Event| match cause {
             Cause::Release { holder, lock } => {
@@ -179,13 +180,13 @@ impl Reorder {
         };
         let found = self.pending.iter().find(|(_, event)| is_it(event)).map(|(place, event)| (*place, event));
         match (cause, found) {
-            // Who told something later was alive.
+            // A worker that reported something later was alive.
             (Cause::AnyDeath { .. }, Some((place, event))) => (of_the_same(event) == Some(place)).then_some(place),
             (_, found) => found.and_then(|(_, event)| of_the_same(event)),
         }
     }
 
-    /// Whether a cause that has not arrived may still do.
+    /// Returns whether a cause that has not arrived still may.
     fn can_come(&self, cause: &Cause) -> bool {
         let can_tell = |worker: &String| {
             let ended = |event: &Event| event.worker == *worker && classify(&event.fact).ending.is_some();
@@ -200,7 +201,7 @@ impl Reorder {
         }
     }
 
-    /// Remembers what is shown.
+    /// Records what is shown.
     fn note(&mut self, event: &Event) {
         let worker = || event.worker.clone();
         let class = classify(&event.fact);
@@ -284,7 +285,7 @@ mod tests {
         event(at_us, worker, Fact::ItemGot { value: json!(1), from, number: 1, size: None, redelivered })
     }
 
-    /// A channel on which all workers were started and shown.
+    /// Returns a channel on which all workers were started and shown.
     fn with(workers: &[&str]) -> Reorder {
         let mut reorder = Reorder::default();
         for worker in workers {
@@ -298,7 +299,7 @@ mod tests {
         std::iter::from_fn(|| reorder.pop(now_us)).map(|event| (event.at_us, event.worker)).collect()
     }
 
-    /// All of it in the order of showing, when it arrives in this one.
+    /// Returns all events in the order of showing, given the order of arrival.
     fn order(workers: &[&str], arriving: impl IntoIterator<Item = Event>) -> Vec<(u64, String)> {
         let mut reorder = with(workers);
         arriving.into_iter().for_each(|event| reorder.push(event, 100));

@@ -1,7 +1,7 @@
-//! The files that a run is drawn into: opened before anything starts, written when it is over.
+//! The picture files of a run: opened before anything starts, written when the run is over.
 //!
-//! *Death*: a run that is killed with `kill -9` draws nothing. A file that was there before is then as it was, and one that
-//! was not is there and empty.
+//! *Death*: a run that is killed with `kill -9` draws nothing. A file that existed before is then unchanged, and a new
+//! one is empty.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -13,10 +13,10 @@ use super::event::{Event, Fact};
 use super::language::Language;
 use super::{timeline, trace};
 
-/// Events that are remembered for pictures, about 60 MB of them. Of a longer run the pictures show the end.
+/// The maximum number of events kept for pictures, about 60 MB. Pictures of a longer run show its end.
 const MOST_EVENTS: usize = 200_000;
 
-/// Why a picture is not there.
+/// Why a picture was not written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PictureError {
     /// The file cannot be opened or written.
@@ -27,10 +27,10 @@ pub(crate) enum PictureError {
         #[source]
         source: io::Error,
     },
-    /// Something else would be lost.
+    /// Other content would be lost.
     #[error("{} is no {}: it would be written over", .path.display(), .kind.name())]
     OtherContent { kind: Kind, path: PathBuf },
-    /// One would be written over the other.
+    /// Both pictures would be written to the same file.
     #[error("the timeline and the trace cannot both be in {}", .path.display())]
     SameFile { path: PathBuf },
 }
@@ -51,7 +51,7 @@ impl Kind {
     }
 }
 
-/// The pictures that were asked for, and what they will show.
+/// The requested pictures, and their content.
 #[derive(Debug)]
 pub(crate) struct Pictures {
     canvases: Vec<Canvas>,
@@ -60,7 +60,7 @@ pub(crate) struct Pictures {
 }
 
 impl Pictures {
-    /// Opens the files of the pictures that were asked for. What stands in them stays until there is something to draw.
+    /// Opens the files of the requested pictures. Their content is kept until there is something to draw.
     ///
     /// # Errors
     /// [`PictureError`] if one of them cannot be written.
@@ -80,14 +80,14 @@ impl Pictures {
         Ok(Pictures { canvases, recording: Recording::new(MOST_EVENTS), language })
     }
 
-    /// Remembers an event, if there is a picture to show it.
+    /// Records an event, if there is a picture to show it.
     pub(crate) fn collect(&mut self, event: &Event) {
         if !self.canvases.is_empty() {
             self.recording.add(event);
         }
     }
 
-    /// Draws what happened. Each picture is drawn, whatever becomes of the other.
+    /// Draws the run. A failure of one picture does not affect the other.
     pub(crate) fn draw(self) -> Vec<PictureError> {
         let Pictures { canvases, recording, language } = self;
         let (events, forgotten) = recording.finish();
@@ -95,7 +95,7 @@ impl Pictures {
     }
 }
 
-/// What is remembered of a run that may have no end: how it began, who was started, and what happened last.
+/// The recording of a run that may be endless: its beginning, the started workers, and the last events.
 #[derive(Debug)]
 struct Recording {
     started: Vec<Event>,
@@ -120,7 +120,7 @@ impl Recording {
         self.recent.push_back(event.clone());
     }
 
-    /// The events in the order in which they came, and how many are missing.
+    /// Returns the events in the order of arrival, and how many are missing.
     fn finish(self) -> (Vec<Event>, u64) {
         let mut events = self.started;
         events.extend(self.recent);
@@ -138,7 +138,7 @@ struct Canvas {
     kind: Kind,
     path: PathBuf,
     file: File,
-    /// Whether the file is new and has nothing in it.
+    /// Whether the file is new and empty.
     is_blank: bool,
 }
 
@@ -160,7 +160,7 @@ impl Canvas {
         }
     }
 
-    /// Whether two names are of one file. Devices may be shared: nothing is lost in them that would not be anyway.
+    /// Returns whether two names refer to one file. Devices may be shared: nothing additional is lost in them.
     fn is_same_as(&self, other: &Canvas) -> bool {
         let identity =
             |canvas: &Canvas| canvas.file.metadata().ok().map(|file| (file.is_file(), file.dev(), file.ino()));
@@ -187,7 +187,7 @@ impl Canvas {
     }
 }
 
-/// Whether a file begins otherwise than a picture of this kind. An empty one does not, nor does what is no file.
+/// Returns whether a file does not begin like a picture of this kind. An empty file or a non-file never does.
 fn has_other_content(kind: Kind, path: &Path) -> bool {
     let beginning = match kind {
         Kind::Timeline => timeline::BEGINNING,
@@ -203,7 +203,7 @@ fn has_other_content(kind: Kind, path: &Path) -> bool {
 impl Drop for Canvas {
     fn drop(&mut self) {
         if self.is_blank {
-            // Nothing was drawn: it is as if it had never been asked for.
+            // Nothing was drawn: leave no trace of the request.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -1,5 +1,5 @@
-//! Where output goes: as wide as the terminal, in ASCII where the locale knows no more, and patient with a stdout that
-//! somebody made non-blocking.
+//! The output: as wide as the terminal, in ASCII if the locale requires it, and blocking even on a stdout that another
+//! process made non-blocking.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,15 +7,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::language::Language;
 use crate::sys::stream::{terminal_columns, write_waiting};
 
-/// How wide lines are where nothing says how wide they may be.
+/// The width of lines if nothing specifies one.
 pub(super) const COLUMNS: usize = 80;
-/// The narrowest and the widest lines.
+/// The minimum and maximum width of lines.
 const BOUNDS: (usize, usize) = (40, 200);
 
-/// Stdout or stderr, without a buffer.
+/// Unbuffered stdout or stderr.
 ///
-/// A write blocks until everything is written, also when the descriptor is non-blocking: that is a property of the open
-/// file, which other processes have as well.
+/// A write blocks until everything is written, even if the descriptor is non-blocking: that is a property of the open
+/// file description, which other processes share.
 #[derive(Debug)]
 pub(crate) struct Screen {
     is_stderr: bool,
@@ -23,22 +23,22 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Stdout, for bytes as they are.
+    /// Returns stdout, for bytes as they are.
     pub(crate) fn stdout() -> Self {
         Screen { is_stderr: false, is_ascii: false }
     }
 
-    /// Stderr, for errors.
+    /// Returns stderr, for errors.
     pub(crate) fn stderr() -> Self {
         Screen { is_stderr: true, is_ascii: is_ascii_locale() }
     }
 
-    /// Stdout, for text in a language. Chinese is never reduced to ASCII.
+    /// Returns stdout, for text in a language. Chinese is never reduced to ASCII.
     pub(crate) fn for_people(language: Language) -> Self {
         Screen { is_ascii: language == Language::En && is_ascii_locale(), ..Self::stdout() }
     }
 
-    /// Whether everything that is not ASCII is replaced.
+    /// Returns whether all non-ASCII characters are replaced.
     pub(super) fn is_ascii(&self) -> bool {
         self.is_ascii
     }
@@ -64,7 +64,7 @@ impl Write for Screen {
     }
 }
 
-/// How many columns stdout has: those of the terminal, else what `COLUMNS` says, else [`COLUMNS`]; within bounds.
+/// Returns the width of stdout: that of the terminal, else that in `COLUMNS`, else [`COLUMNS`]; within bounds.
 pub(super) fn columns() -> usize {
     let of_terminal = terminal_columns(io::stdout().as_fd()).map(usize::from);
     let said = || std::env::var("COLUMNS").ok()?.parse().ok();
@@ -72,7 +72,7 @@ pub(super) fn columns() -> usize {
     columns.clamp(BOUNDS.0, BOUNDS.1)
 }
 
-/// Whether the locale of the environment has no other characters.
+/// Returns whether the locale of the environment is ASCII only.
 fn is_ascii_locale() -> bool {
     let said = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
     said.is_some_and(|locale| knows_only_ascii(&locale.to_string_lossy()))
@@ -86,7 +86,7 @@ fn knows_only_ascii(locale: &str) -> bool {
     }
 }
 
-/// A text without anything but ASCII.
+/// Reduces a text to ASCII.
 fn ascii(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,4 +1,4 @@
-//! Every format shows the same hand-made run; what it should look like lies in `data/golden`.
+//! Every format shows the same handmade run; the expected output is in `data/golden`.
 
 mod pictures;
 pub(crate) mod well_formed;
@@ -36,7 +36,7 @@ impl Paper {
     }
 }
 
-/// A run by hand: a second an event, process ids from 100.
+/// A handmade run: one event per second, process IDs from 100.
 struct Run(Vec<Event>);
 
 impl Run {
@@ -70,7 +70,7 @@ impl Run {
         paper.text()
     }
 
-    /// Compares what each format makes of the run with its golden file.
+    /// Compares the output of each format with its golden file.
     fn matches_golden_files(&self, name: &str) {
         let text = |language, colored| self.shown_by(|paper| Text::new(paper, language, colored, false));
         insta::with_settings!({ snapshot_path => "../../data/golden", prepend_module_to_snapshot => false, omit_expression => true }, {
@@ -109,7 +109,7 @@ fn summary(scenario: &str, verdict: Verdict, guaranteed: bool, facts: serde_json
 }
 
 impl Fact {
-    /// This summary with an allowance, of a run that did not come to its end.
+    /// Returns this summary with an allowance, for a run that did not finish.
     fn because(mut self, allowed: Option<Allowance>, why: Option<Reason>) -> Self {
         if let Fact::Summary { allowance, reason, .. } = &mut self {
             (*allowance, *reason) = (allowed, why);
@@ -230,7 +230,7 @@ fn sale_without_a_lock() {
         .matches_golden_files("tickets_race");
 }
 
-/// A ring of so many workers, each with the lock of its number.
+/// Returns a cycle of workers, each with the lock of its number.
 fn ring_of(workers: usize) -> Fact {
     let link = |own| {
         let next = own % workers + 1;
@@ -360,7 +360,7 @@ fn lines_follow_the_width_and_break_only_between_words() {
     let words = |text: &str| text.replace('\\', "").split_whitespace().collect::<Vec<_>>().join(" ");
     for language in [Language::En, Language::Zh] {
         let shown = |columns| run.shown_by(|paper| Text::new(paper, language, false, false).of_width(columns));
-        // Without lanes, so that the words are the same whatever the width.
+        // Without lanes, so that the text is the same at any width.
         let narrow = shown(40);
         for line in narrow.lines() {
             assert!(line.width() <= 40, "{} columns: {line}", line.width());

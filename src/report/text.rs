@@ -1,4 +1,4 @@
-//! The report for people: a line an event, with the picture of all workers at its left.
+//! The report for people: one line per event, with the picture of all workers at its left.
 //!
 //! ```text
 //!   0.0132 s  █┆┆┆···  buyer-1     gets the lock (waited 3 µs)
@@ -42,12 +42,12 @@ pub(super) struct Text<W> {
     colored: bool,
     quiet: bool,
     is_ascii: bool,
-    /// How wide lines are; as the terminal if nothing is said.
+    /// The width of lines; that of the terminal if `None`.
     columns: Option<usize>,
     lanes: Lanes,
-    /// The line at the bottom of a terminal that says what is going on.
+    /// The status line at the bottom of a terminal.
     progress: Option<ProgressBar>,
-    /// What it says in place of what the workers do.
+    /// Its text, in place of the workers' states.
     status_shown: Option<String>,
     /// The words of the command that repeats the run: an option and its value are one.
     command: Vec<String>,
@@ -78,13 +78,13 @@ impl<W: Write> Text<W> {
         }
     }
 
-    /// From now on nothing but the summary is shown.
+    /// Shows only the summary from now on.
     pub(super) fn quiet(mut self) -> Self {
         self.quiet = true;
         self
     }
 
-    /// From now on lines are as wide as stdout has columns, and its pictures are made of ASCII if it has nothing else.
+    /// Uses stdout's width for lines, and draws pictures in ASCII if necessary.
     pub(super) fn on_screen(mut self, is_ascii: bool) -> Self {
         self.columns = None;
         self.is_ascii = is_ascii;
@@ -94,7 +94,7 @@ impl<W: Write> Text<W> {
         self
     }
 
-    /// From now on lines have so many columns.
+    /// Sets the width of lines.
     #[cfg(test)]
     pub(super) fn of_width(mut self, columns: usize) -> Self {
         self.columns = Some(columns);
@@ -233,7 +233,7 @@ fn style_of(fact: &Fact) -> Style {
     Style::new().fg_color(Some(color.into()))
 }
 
-/// Facts next to each other, as many on a line as fit.
+/// Lays facts out next to each other, as many per line as fit.
 fn wrapped(facts: impl Iterator<Item = String>, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for fact in facts {
@@ -248,7 +248,7 @@ fn wrapped(facts: impl Iterator<Item = String>, width: usize) -> Vec<String> {
     lines
 }
 
-/// A text in pieces that stay whole: words, options with the word behind them, and each Chinese character with the
+/// Splits a text into unbreakable pieces: words, options with the following word, and each Chinese character with the
 /// punctuation that follows it.
 fn pieces(text: &str) -> Vec<String> {
     let is_wide = |letter: char| letter.width().is_some_and(|width| width > 1);
@@ -271,19 +271,19 @@ fn pieces(text: &str) -> Vec<String> {
     pieces
 }
 
-/// Whether the word behind this one belongs to it.
+/// Returns whether the following word belongs to this one.
 fn leads(word: &str) -> bool {
     word == PROGRAM || is_option(word)
 }
 
-/// Whether a word is an option that can have its value behind it.
+/// Returns whether a word is an option that may be followed by its value.
 fn is_option(word: &str) -> bool {
     word.starts_with("--") && word.len() > 2 && !word.contains(['=', ' '])
 }
 
-/// Pieces in as many lines as they need. `indent` begins all but the first.
+/// Folds pieces into as many lines as necessary. `indent` begins all but the first.
 ///
-/// A command goes on behind a backslash, so that it can be copied.
+/// A command is continued after a backslash, so that it can be copied.
 fn folded(pieces: impl IntoIterator<Item = String>, width: usize, indent: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut is_command = false;
@@ -307,12 +307,12 @@ fn folded(pieces: impl IntoIterator<Item = String>, width: usize, indent: &str) 
     lines
 }
 
-/// The command that repeats a run, in words that stay whole: its arguments, and the seed if they do not name it.
+/// Returns the command that repeats a run, in unbreakable words: its arguments, and the seed if they do not name it.
 pub(super) fn command(args: &[String], seed: u64) -> Vec<String> {
     let mut words = vec![PROGRAM.to_owned()];
     let mut args_left = args.iter().peekable();
     while let Some(arg) = args_left.next() {
-        // An option without a value has another word at its side then, which does no harm.
+        // An option without a value is then joined with the next word, which is harmless.
         let value = args_left.next_if(|value| is_option(arg) && !value.starts_with('-'));
         words.push(value.map_or_else(|| quoted(arg), |value| format!("{arg} {}", quoted(value))));
     }

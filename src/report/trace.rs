@@ -1,8 +1,8 @@
-//! A run as Chrome trace-event JSON, to open in Perfetto: a track a process, slices for what it did, arrows for what it sent.
+//! A run as Chrome trace-event JSON for Perfetto: one track per process, slices for activities, arrows for transfers.
 //!
-//! Slices are complete events (`X`) and always nest: where two things that a worker does overlap without one containing the
-//! other, the inner one is cut in two. Arrows are flow events (`s`, `f`), which belong to the slice that is open on their
-//! track; so what leaves or arrives has a slice of its own, of at most a microsecond. An event a line.
+//! Slices are complete events (`X`) and always nest: where two activities of a worker overlap without one containing
+//! the other, the inner one is split. Arrows are flow events (`s`, `f`), which belong to the slice that is open on
+//! their track; so each end of a transfer has a slice of its own, of at most a microsecond. One event per line.
 //!
 //! Standard: Trace Event Format (Chromium), as Perfetto reads it.
 
@@ -28,7 +28,7 @@ pub(super) fn write(events: &[Event], out: &mut impl Write) -> io::Result<()> {
     write_rest(events, 0, out)
 }
 
-/// Writes what is left of a run of which events are forgotten.
+/// Writes the rest of a run of which events were dropped.
 pub(super) fn write_rest(events: &[Event], forgotten: u64, out: &mut impl Write) -> io::Result<()> {
     let model = RunModel::of(events);
     let mut lines = Lines { out, is_first: true };
@@ -46,7 +46,7 @@ pub(super) fn write_rest(events: &[Event], forgotten: u64, out: &mut impl Write)
             lines.write(&instant(lane, moment))?;
         }
     }
-    // Last: among events of the same time the reader keeps this order, and an arrow needs its slice.
+    // Last: readers keep the order of events with the same time, and an arrow needs its slice.
     for (id, edge) in model.edges.iter().enumerate() {
         for record in arrow(&model, edge, id as u64 + 1).into_iter().flatten() {
             lines.write(&record)?;
@@ -61,7 +61,7 @@ pub(super) fn write_rest(events: &[Event], forgotten: u64, out: &mut impl Write)
     lines.out.flush()
 }
 
-/// The elements of the array, one a line.
+/// The elements of the array, one per line.
 struct Lines<'a, W> {
     out: &'a mut W,
     is_first: bool,
@@ -90,17 +90,17 @@ struct Record<'a> {
     tid: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u64>,
-    /// An arrow ends at the slice around its end, and not at the next one.
+    /// Binds the end of an arrow to the enclosing slice instead of the next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     bp: Option<char>,
-    /// How far an instant's line reaches.
+    /// The extent of an instant's line.
     #[serde(skip_serializing_if = "Option::is_none")]
     s: Option<char>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     args: Map<String, Value>,
 }
 
-/// Whole where they are, and never finer than the nanoseconds that the format knows.
+/// Writes integers where possible, and never more precision than the format's nanoseconds.
 #[expect(clippy::ref_option, reason = "serde asks for this signature")]
 fn as_microseconds<S: Serializer>(us: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     let rounded = (us.unwrap_or_default() * 1e3).round() / 1e3;
@@ -115,7 +115,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What a track is called, and where it stands.
+/// Returns the name and the position of a track.
 fn names(lane: &Lane<'_>, index: usize) -> Vec<Record<'static>> {
     let about = |name: &'static str, key: &str, value: Value| {
         Record::of(lane, 'M', name, Map::from_iter([(key.to_owned(), value)]))
@@ -132,7 +132,7 @@ fn names(lane: &Lane<'_>, index: usize) -> Vec<Record<'static>> {
     names
 }
 
-/// Something that took time.
+/// Something with a duration.
 #[derive(Debug, Clone)]
 struct Slice {
     name: String,
@@ -153,7 +153,7 @@ impl Slice {
     }
 }
 
-/// Everything that took time in a process: its life, what it did, and what it sent or received.
+/// Returns everything with a duration in a process: its life, its activities, and its transfers.
 fn slices(lane: &Lane<'_>) -> Vec<Slice> {
     let args = lane.role().map(|(role, daemon)| json!({ "role": role, "daemon": daemon }));
     let args = args.and_then(|args| args.as_object().cloned()).unwrap_or_default();
@@ -185,7 +185,7 @@ fn kind(span: &Span<'_>) -> (String, &'static str) {
     }
 }
 
-/// What the events say with which something began and ended.
+/// Returns the fields of the events that began and ended a span.
 fn told_at(lane: &Lane<'_>, span: &Span<'_>) -> Map<String, Value> {
     let of_this = |moment: &&Moment<'_>| {
         let subject = Some((span.kind, span.subject));
@@ -204,12 +204,12 @@ fn told_at(lane: &Lane<'_>, span: &Span<'_>) -> Map<String, Value> {
         .collect()
 }
 
-/// Cuts what overlaps without nesting, so that everything nests; what contains others comes before them.
+/// Splits slices that overlap without nesting, so that all slices nest; outer ones come first.
 fn nested(slices: Vec<Slice>) -> Vec<Slice> {
     let (mut pieces, slices): (Vec<_>, Vec<_>) = slices.into_iter().partition(|slice| slice.to_us <= slice.from_us);
     let mut borders: Vec<(f64, bool, f64, usize)> = Vec::with_capacity(2 * slices.len());
     for (index, slice) in slices.iter().enumerate() {
-        // At the same time ends come first, and then beginnings, the longest first.
+        // At the same time, ends come first, then beginnings, the longest first.
         borders.push((slice.to_us, false, 0.0, index));
         borders.push((slice.from_us, true, -slice.to_us, index));
     }
@@ -225,7 +225,7 @@ fn nested(slices: Vec<Slice>) -> Vec<Slice> {
         }
         let place = open.iter().rposition(|(open, _)| *open == index).expect("what ends has begun");
         for (cut, from_us) in &mut open[place..] {
-            // What has only just begun needs no cut.
+            // A slice that has only just begun needs no split.
             if at_us > *from_us {
                 pieces.push(Slice { from_us: *from_us, to_us: at_us, ..slices[*cut].clone() });
                 *from_us = at_us;
@@ -237,7 +237,7 @@ fn nested(slices: Vec<Slice>) -> Vec<Slice> {
     pieces
 }
 
-/// Whether an event has no slice that shows it.
+/// Returns whether an event is not shown by a slice.
 fn is_instant(moment: &Moment<'_>) -> bool {
     let class = &moment.class;
     let is_slice = class.starts || class.begins.is_some() || class.ends.is_some() || class.transfer.is_some();
@@ -255,7 +255,7 @@ fn instant<'a>(lane: &Lane<'_>, moment: &Moment<'a>) -> Record<'a> {
     }
 }
 
-/// Both ends of an arrow. Readers know no arrow that ends before it begins, nor one that begins before its process does.
+/// Returns both ends of an arrow. Readers reject arrows that end before they begin or begin before their process does.
 fn arrow<'a>(model: &RunModel<'_>, edge: &Edge<'_>, id: u64) -> Option<[Record<'a>; 2]> {
     let from_us = edge.from.at_us.min(edge.to.at_us);
     if from_us < model.lanes[edge.from.lane].began_us {

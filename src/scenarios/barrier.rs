@@ -1,4 +1,4 @@
-//! The barrier: a party that walks in stages, and sets out again only when all have arrived.
+//! The barrier: workers proceed in rounds, and start the next one only when all have finished the previous one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) struct BarrierArgs {
     rounds: u64,
 }
 
-/// Rounds that can begin.
+/// The state of a barrier run.
 pub(crate) struct Barrier {
     args: BarrierArgs,
     barrier: ipc::Barrier,
@@ -98,16 +98,16 @@ Examples:
     }
 }
 
-/// What was told of one round.
+/// The reports of one round.
 #[derive(Debug, Default)]
 struct Round {
     arrived: u32,
     passed: u32,
-    /// How many had arrived when somebody first went on.
+    /// How many workers had arrived when the first went on.
     arrived_before: Option<u32>,
 }
 
-/// What was told of the rounds.
+/// The reports of the rounds.
 #[derive(Debug, Default)]
 pub(crate) struct Rounds {
     rounds: BTreeMap<u64, Round>,
@@ -118,7 +118,7 @@ impl Observer for Rounds {
     fn count(&mut self, event: &Event) {
         match event.fact {
             Fact::BarrierWaiting { round } => self.rounds.entry(round).or_default().arrived += 1,
-            // Told after the wait, as each wait is told before it: in between, all have come.
+            // Passing is reported after the wait, and each wait before it begins: in between, all have arrived.
             Fact::BarrierPassed { round, .. } => {
                 let round = self.rounds.entry(round).or_default();
                 round.passed += 1;
@@ -135,14 +135,14 @@ impl Rounds {
         self.rounds.values().filter(|round| round.passed == parties).count() as u64
     }
 
-    /// How many rounds somebody left before all had come.
+    /// Returns how many rounds a worker left before all had arrived.
     pub(super) fn too_early(&self, parties: u32) -> u64 {
         let is_early = |round: &&Round| round.arrived_before.is_some_and(|arrived| arrived < parties);
         self.rounds.values().filter(is_early).count() as u64
     }
 }
 
-/// Somebody who works in rounds.
+/// A worker that works in rounds.
 #[derive(Serialize, Deserialize)]
 struct Worker {
     ctx: WorkerContext,

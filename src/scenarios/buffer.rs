@@ -1,12 +1,13 @@
-//! A bounded buffer made by hand of a lock, two conditions, an array and two counters: how a queue works inside.
+//! A handmade bounded buffer of a lock, two conditions, an array and two counters: how a queue works inside.
 //!
 //! # State
-//! `put` and `got` count for ever; an item's place is its number modulo the capacity. Everything is changed with the lock
-//! held. `closed` is set for good when all on one side have gone.
+//! `put` and `got` only grow; an item's index is its number modulo the capacity. All changes happen with the lock held.
+//! `closed` is set permanently when all workers of one side have ended.
 //!
 //! # Death
-//! Putting and taking are one store each, of `put` and of `got`, so whoever is killed with the lock leaves the buffer
-//! whole. It may have changed it without saying so: who gets the lock from the dead notifies everybody in its place.
+//! Putting and getting are one store each, to `put` and to `got`, so a process that is killed holding the lock leaves
+//! the buffer consistent. It may have changed it without a notification: the process that inherits the lock notifies
+//! all waiters in its place.
 
 use std::fmt;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub(super) struct Buffer {
     closed: Value<u8>,
 }
 
-/// What one waits for.
+/// What a process waits for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Wanted {
     NotFull,
@@ -44,7 +45,7 @@ impl fmt::Display for Wanted {
 }
 
 impl Buffer {
-    /// Makes an empty buffer with room for `capacity` items, which is not 0.
+    /// Creates an empty buffer with space for `capacity` items, which is not 0.
     pub(super) fn new(capacity: usize) -> Result<Self> {
         Ok(Buffer {
             lock: Lock::new()?,
@@ -58,7 +59,7 @@ impl Buffer {
         })
     }
 
-    /// How many items are in the buffer: for sure only with the lock held, or when everybody else has ended.
+    /// Returns the number of items in the buffer: reliable only with the lock held, or when all other users have ended.
     pub(super) fn len(&self) -> u64 {
         self.put.get().saturating_sub(self.got.get())
     }
@@ -67,7 +68,7 @@ impl Buffer {
         Ok(HeldBuffer { buffer: self, guard: self.lock.acquire()? })
     }
 
-    /// Ends all waiting for good. `false` if somebody held the lock for so long.
+    /// Ends all waiting permanently. Returns `false` if the lock could not be acquired within `patience`.
     pub(super) fn close(&self, patience: Duration) -> Result<bool> {
         let Some(guard) = self.lock.acquire_timeout(patience)? else { return Ok(false) };
         self.closed.set(1);
@@ -88,7 +89,7 @@ impl Buffer {
         }
     }
 
-    /// The place of an item by its number from 0.
+    /// Returns the index of an item, given its number from 0.
     fn place(&self, number: u64) -> usize {
         (number % self.items.len() as u64) as usize
     }
@@ -105,7 +106,7 @@ impl HeldBuffer<'_> {
         self.buffer.is(wanted)
     }
 
-    /// Whether it will ever be as wanted, if it is not now.
+    /// Returns whether the buffer is closed: a wait for it can no longer succeed.
     pub(super) fn is_closed(&self) -> bool {
         self.buffer.closed.get() != 0
     }
@@ -114,7 +115,7 @@ impl HeldBuffer<'_> {
         self.buffer.len()
     }
 
-    /// Gives the lock up until the buffer is as wanted, or closed.
+    /// Releases the lock until the buffer is in the wanted state, or closed.
     pub(super) fn wait_until(self, wanted: Wanted) -> Result<Self> {
         let HeldBuffer { buffer, guard } = self;
         let condition = match wanted {
@@ -123,7 +124,7 @@ impl HeldBuffer<'_> {
         };
         let guard = condition.wait_for(guard, |guard| {
             if guard.abandoned().is_some() {
-                // Whoever died with the lock may have changed something and told nobody.
+                // A process that died holding the lock may have changed something without notifying.
                 buffer.notify_everybody(guard);
             }
             buffer.is(wanted) || buffer.closed.get() != 0
@@ -131,7 +132,7 @@ impl HeldBuffer<'_> {
         Ok(HeldBuffer { buffer, guard })
     }
 
-    /// Puts an item, and lets one who waits for it know. The buffer is not full.
+    /// Puts an item, and notifies one waiter for it. The buffer must not be full.
     pub(super) fn put(&self, item: u64) -> Result<()> {
         let number = self.buffer.put.get();
         self.buffer.items.set(self.buffer.place(number), item)?;
@@ -139,7 +140,7 @@ impl HeldBuffer<'_> {
         self.buffer.not_empty.notify(&self.guard, 1).map(drop)
     }
 
-    /// Takes the oldest item, and lets one who waits for room know. The buffer is not empty.
+    /// Removes the oldest item, and notifies one waiter for space. The buffer must not be empty.
     pub(super) fn take(&self) -> Result<u64> {
         let number = self.buffer.got.get();
         let item = self.buffer.items.get(self.buffer.place(number))?;

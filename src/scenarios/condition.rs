@@ -1,6 +1,6 @@
-//! The condition: producers and consumers with a bounded buffer made by hand.
+//! The condition: producers and consumers with a handmade bounded buffer.
 //!
-//! When all producers have ended, or all consumers, the runner closes the buffer: those who are left wait for nobody.
+//! When all producers have ended, or all consumers, the runner closes the buffer: the remaining workers stop waiting.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,11 +16,12 @@ use crate::ipc::{Result, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
 
-/// How long a producer needs for an item, at speed 1.
+/// The time that a producer needs for an item, at speed 1.
 const PRODUCING_MS: std::ops::RangeInclusive<u64> = 0..=800;
-/// How long a consumer does, at speed 1: a little longer, so that the buffer is now empty and now full.
+/// The time that a consumer needs, at speed 1: slightly longer, so that the buffer is sometimes empty and sometimes
+/// full.
 const CONSUMING_MS: std::ops::RangeInclusive<u64> = 200..=1_000;
-/// How long the runner waits for the lock before it looks for news again.
+/// How long the runner waits for the lock before it checks for news again.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// An item is `producer << ITEM_BITS | number`.
 const ITEM_BITS: u32 = 40;
@@ -42,7 +43,7 @@ pub(crate) struct ConditionArgs {
     consumers: u32,
 }
 
-/// A buffer that can be filled.
+/// The state of a condition run.
 pub(crate) struct Condition {
     args: ConditionArgs,
     buffer: Buffer,
@@ -100,7 +101,7 @@ Examples:
             }
             Ok(producing > 0 && consuming > 0)
         })?;
-        // Those who are left would wait for the others for ever.
+        // The remaining workers would wait for the others forever.
         while !runner.is_cut() && !self.buffer.close(LOOK_EVERY)? {
             runner.latest()?;
         }
@@ -112,7 +113,7 @@ Examples:
         let Passage { produced, consumed, duplicated, out_of_order, unreported, most, .. } = *passage;
         let still_queued = self.buffer.len();
         let lost = produced.saturating_sub(consumed + still_queued);
-        // What somebody had in hand when it was ended is told and not put, or taken and not told.
+        // An interrupted worker may have reported an item that it did not put, or removed one that it did not report.
         let in_hand = completion.interrupted() as u64;
         let most_queued = most.min(u64::from(capacity).max(most.saturating_sub(in_hand)));
         let all_made = produced == items * u64::from(producers) && still_queued == 0;
@@ -149,24 +150,24 @@ fn producer(number: u32) -> String {
     format!("producer-{number}")
 }
 
-/// What went through the buffer, as it was told.
+/// What passed through the buffer, as reported.
 #[derive(Debug, Default)]
 pub(crate) struct Passage {
     produced: u64,
     consumed: u64,
     duplicated: u64,
     out_of_order: bool,
-    /// Items that came out and that nobody told to have put.
+    /// Items that were removed although their put was not reported.
     unreported: u64,
-    /// The most items that were in the buffer at once.
+    /// The maximum number of items in the buffer at once.
     most: u64,
-    /// By producer: the number of its last item that was put, and of its last that was taken.
+    /// By producer: the numbers of its last item put and its last item removed.
     last_of: HashMap<String, (u64, u64)>,
 }
 
 impl Observer for Passage {
     fn count(&mut self, event: &Event) {
-        // Both are told with the lock held, so the order in which they are told is the one in which they happened.
+        // Both are reported with the lock held, so the order of the reports is the order of the operations.
         match &event.fact {
             Fact::ItemPut { from, number, .. } => {
                 self.produced += 1;
@@ -183,12 +184,12 @@ impl Observer for Passage {
                 }
                 self.consumed += 1;
                 if *number == *put + 1 {
-                    // Its producer put it and did not live to tell.
+                    // Its producer put it and died before reporting it.
                     self.unreported += 1;
                     self.produced += 1;
                     *put = *number;
                 }
-                // One that was never put comes out of nowhere; one in between may have been lost, which is counted.
+                // An item that was never put comes from nowhere; one in between may have been lost, which is counted.
                 self.out_of_order |= number > put;
                 *got = *number;
             }
@@ -197,7 +198,7 @@ impl Observer for Passage {
     }
 }
 
-/// Takes the buffer's lock and waits, telling so, until the buffer is as wanted or closed. Says how long that took.
+/// Acquires the buffer's lock, reports, and waits until the buffer is as wanted or closed. Also returns how long.
 fn wait<'a>(buffer: &'a Buffer, wanted: Wanted, ctx: &WorkerContext) -> Result<(HeldBuffer<'a>, u64)> {
     let held = buffer.acquire()?;
     let asked_us = ctx.now_us();
@@ -233,7 +234,7 @@ impl Role for Producer {
             ctx.pause(Duration::from_millis(rng.random_range(PRODUCING_MS)));
             let (held, waited_us) = wait(&buffer, Wanted::NotFull, ctx)?;
             if !held.is(Wanted::NotFull) {
-                // All consumers are gone: there will never be room again.
+                // All consumers are gone: there will never be space again.
                 return Ok(ctx.emit(&Fact::QueueFull { timeout_us: waited_us })?);
             }
             held.put(u64::from(self.number) << ITEM_BITS | number)?;
@@ -245,7 +246,7 @@ impl Role for Producer {
     }
 }
 
-/// Takes items out of the buffer.
+/// Removes items from the buffer.
 #[derive(Serialize, Deserialize)]
 struct Consumer {
     ctx: WorkerContext,
@@ -262,13 +263,13 @@ impl Role for Consumer {
         loop {
             let (held, _) = wait(&buffer, Wanted::NotEmpty, ctx)?;
             if !held.is(Wanted::NotEmpty) {
-                // Closed, and everything has been taken.
+                // Closed, and everything has been removed.
                 return Ok(ctx.emit(&Fact::EndOfFile)?);
             }
             let item = held.take()?;
             let (from, number) = (producer((item >> ITEM_BITS) as u32), item & ((1 << ITEM_BITS) - 1));
             let (value, size) = (number.into(), Some(held.len()));
-            // Told with the lock still held: nobody is seen to put into a full buffer.
+            // Reported with the lock still held: no put into a full buffer can be reported before it.
             ctx.emit(&Fact::ItemGot { value, from, number, size, redelivered: false })?;
             drop(held);
             ctx.pause(Duration::from_millis(rng.random_range(CONSUMING_MS)));
@@ -288,7 +289,7 @@ mod tests {
     }
     use Did::{Got, Put};
 
-    /// Two producers of two items each and a buffer for two, which `still_queued` are left in.
+    /// Two producers of two items each and a buffer for two, in which `still_queued` items are left.
     fn verdict(told: &[Did], still_queued: u64, completion: &Completion) -> Verdict {
         let mut passage = Passage::default();
         for did in told {

@@ -1,7 +1,7 @@
-//! The deadlock: workers take two locks each, in a ring, and the runner finds out who waits for whom.
+//! The deadlock: workers acquire two locks each, in a ring, and the runner detects the cycle.
 //!
-//! What breaks the ring is a timeout: who waited too long gives back what it holds and tries again later. With one order
-//! for all locks there is no ring.
+//! A timeout breaks the cycle: a worker that waited too long releases what it holds and tries again later. With one
+//! order for all locks no cycle can form.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,17 +18,17 @@ use crate::ipc::{Lock, LockId, Role, RoleEntry, RoleResult, Wait, find_deadlock}
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact, Link};
 
-/// How long a worker waits for its second lock, if nothing else is said and the order does not make it needless.
+/// How long a worker waits for its second lock by default, unless the order makes a timeout unnecessary.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// How often the runner looks for a deadlock.
+/// Interval between the runner's checks for a deadlock.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How long a worker does something with one lock before it wants the other, at speed 1.
+/// How long a worker uses its first lock before it wants the second, at speed 1.
 const HALFWAY_MS: std::ops::RangeInclusive<u64> = 500..=1_000;
 /// How long it works with both, at speed 1.
 const WORKING_MS: std::ops::RangeInclusive<u64> = 200..=500;
 /// How long it stays away after it gave up, at speed 1.
 const AWAY_MS: std::ops::RangeInclusive<u64> = 0..=2_000;
-/// What it stays away at any speed: if all came back at once, they could meet in the same ring for ever.
+/// The minimum time away at any speed: if all returned at once, they could form the same cycle again and again.
 const AWAY_AT_LEAST_US: std::ops::RangeInclusive<u64> = 0..=20_000;
 
 /// What a ring needs to know.
@@ -45,7 +45,7 @@ pub(crate) struct DeadlockArgs {
     workers: u32,
 }
 
-/// A ring that can be closed.
+/// The state of a deadlock run.
 pub(crate) struct Deadlock {
     ordered: bool,
     timeout: Option<Duration>,
@@ -105,7 +105,7 @@ Examples:
         let mut known = None;
         runner.watch_and(LOOK_EVERY, |runner| {
             let found = find_deadlock()?.map(|mut ring| {
-                // Where a ring begins says nothing: it is the same one if it is, turned to its lowest lock.
+                // Where a cycle begins is irrelevant: it is normalised to begin at its lowest lock.
                 let lowest = (0..ring.len()).min_by_key(|&at| ring[at].holds).unwrap_or(0);
                 ring.rotate_left(lowest);
                 ring
@@ -142,7 +142,7 @@ Examples:
     }
 }
 
-/// A lock's name in the events.
+/// Returns a lock's name in the events.
 fn name(index: usize) -> String {
     format!("lock-{}", index + 1)
 }
@@ -158,14 +158,14 @@ fn link(wait: &Wait, runner: &Runner<'_>, names: &HashMap<LockId, String>) -> an
     })
 }
 
-/// Who holds what and waits for what, by what the workers told.
+/// The holder and the waiters of each lock, as reported.
 #[derive(Debug, Default)]
 pub(crate) struct Grip {
     holder_of: HashMap<String, String>,
     wanted_by: HashMap<String, String>,
-    /// Rings that came to be.
+    /// Cycles that occurred.
     deadlocks: u64,
-    /// Rings that the runner found in shared memory.
+    /// Cycles that the runner found in shared memory.
     found: u64,
     timeouts: u64,
     /// Workers that had both their locks.
@@ -203,14 +203,14 @@ impl Observer for Grip {
 }
 
 impl Grip {
-    /// Whether `worker`, the last who began to wait, waits for somebody who waits ... for it.
+    /// Returns whether `worker`, the last that began to wait, waits for a worker that waits ... for it.
     ///
-    /// A worker tells that it has a lock with a time after it took it and that it gives it back with one before, so all that
-    /// is told of a ring is true at once. Who held a lock and was killed is taken out when its end is told.
+    /// A worker reports an acquire with a time after it and a release with a time before it, so all reports of a cycle
+    /// are true at the same time. A holder that was killed is removed when its end is reported.
     fn waits_for_itself(&self, worker: &str) -> bool {
         let next = |waiter: &&String| self.holder_of.get(self.wanted_by.get(*waiter)?);
         let behind = std::iter::successors(self.wanted_by.get(worker).and_then(|lock| self.holder_of.get(lock)), next);
-        // A ring further on, which was closed before, has no end.
+        // A cycle further on, which was closed before, has no end.
         behind.take(self.holder_of.len()).any(|holder| holder == worker)
     }
 }
@@ -222,7 +222,7 @@ struct NamedLock {
     lock: Lock,
 }
 
-/// Somebody who needs two locks at once.
+/// A worker that needs two locks at once.
 #[derive(Serialize, Deserialize)]
 struct Worker {
     ctx: WorkerContext,
@@ -239,7 +239,7 @@ impl Role for Worker {
         let (first, second) = (self.first.lock, self.second.lock);
         let mut rng = ctx.rng();
         loop {
-            // Waits with empty hands, so it is in no ring and needs no timeout.
+            // It waits while holding nothing, so it is part of no cycle and needs no timeout.
             let held = HeldLock::acquire(&first, &self.first.name, ctx)?;
             ctx.pause(Duration::from_millis(rng.random_range(HALFWAY_MS)));
             if let Some(both) = HeldLock::acquire_within(self.timeout, &second, &self.second.name, ctx)? {
@@ -254,7 +254,7 @@ impl Role for Worker {
     }
 }
 
-/// Lets the others go first, for a time of its own.
+/// Lets the others go first, for a random time.
 fn stay_away(ctx: &WorkerContext, rng: &mut impl Rng) {
     ctx.pause(Duration::from_millis(rng.random_range(AWAY_MS)));
     std::thread::sleep(Duration::from_micros(rng.random_range(AWAY_AT_LEAST_US)));

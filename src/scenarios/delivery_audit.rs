@@ -1,4 +1,4 @@
-//! What became of every item: who made it, who got it, whether it came once and in order.
+//! The fate of every item: which worker made it, which got it, and whether it came once and in order.
 
 use std::collections::BTreeMap;
 
@@ -8,40 +8,40 @@ use serde_json::Value;
 use super::{Completion, Observer};
 use crate::report::{Allowance, Event, Fact};
 
-/// What goes through a queue: a random number, and who made it.
+/// What goes through a queue: a random number, and its maker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Item {
     pub(super) from: String,
-    /// The how manieth of its maker's it is, from 1.
+    /// 1-based index among its maker's items.
     pub(super) number: u64,
     pub(super) value: f64,
 }
 
 impl Item {
-    /// That it was put.
+    /// Returns the fact that it was put.
     pub(super) fn put(&self) -> Fact {
         Fact::ItemPut { value: self.value.into(), from: self.from.clone(), number: self.number, size: None }
     }
 
-    /// That it was got.
+    /// Returns the fact that it was got.
     pub(super) fn got(&self, redelivered: bool) -> Fact {
         let (from, number) = (self.from.clone(), self.number);
         Fact::ItemGot { value: self.value.into(), from, number, size: None, redelivered }
     }
 
-    /// That it was worked off.
+    /// Returns the fact that it was processed.
     pub(super) fn done(&self) -> Fact {
         Fact::TaskDone { value: self.value.into(), from: self.from.clone(), number: self.number }
     }
 }
 
-/// The books of a queue, kept from what its workers tell.
+/// The audit of a queue, from the reports of its workers.
 #[derive(Debug, Default)]
 pub(crate) struct DeliveryAudit {
     accounts: BTreeMap<String, Account>,
     duplicated: u64,
     out_of_order: bool,
-    /// The last number that a consumer got of a producer.
+    /// The last number that a consumer got from a producer.
     last: BTreeMap<(String, String), u64>,
 }
 
@@ -53,16 +53,16 @@ struct Account {
     done: Numbers,
 }
 
-/// A set of numbers from 1 on, as ranges: items come in order or nearly so, and a run may have no end.
+/// A set of numbers from 1, as ranges: items come in order or nearly so, and a run may be endless.
 #[derive(Debug, Default)]
 struct Numbers {
-    /// The last of each range by its first.
+    /// The last number of each range by its first.
     ranges: BTreeMap<u64, u64>,
     count: u64,
 }
 
 impl Numbers {
-    /// Adds a number. `false` if it was there.
+    /// Adds a number. Returns `false` if it was present.
     fn add(&mut self, number: u64) -> bool {
         let before = self.ranges.range(..=number).next_back().map(|(first, last)| (*first, *last));
         if before.is_some_and(|(_, last)| number <= last) {
@@ -96,7 +96,7 @@ impl Observer for DeliveryAudit {
 impl DeliveryAudit {
     fn got(&mut self, consumer: &str, from: &str, number: u64, redelivered: bool) {
         let is_new = self.accounts.entry(from.to_owned()).or_default().got.add(number);
-        // Who gets an item of a dead consumer gets it again and late, and is told so.
+        // A consumer that gets a dead consumer's item gets it again and late, and is told so.
         if redelivered {
             return;
         }
@@ -106,30 +106,31 @@ impl DeliveryAudit {
         *last = number;
     }
 
-    /// How many items were put, when `still_queued` were found in the queue at the end. One that arrived or is there was
-    /// put, whether its producer lived to tell or not.
+    /// Returns how many items were put, given that `still_queued` were in the queue at the end. An item that arrived or
+    /// is still there was put, whether or not its producer survived to report it.
     pub(crate) fn produced(&self, still_queued: u64) -> u64 {
         let told: u64 = self.accounts.values().map(|account| account.put.max(account.got.highest())).sum();
         told.max(self.consumed() + still_queued)
     }
 
-    /// How many different items were got.
+    /// Returns how many different items were got.
     pub(crate) fn consumed(&self) -> u64 {
         self.accounts.values().map(|account| account.got.count).sum()
     }
 
-    /// How many different items were done. A consumer that said so and was killed then leaves one that is done again.
+    /// Returns how many different items were done. If a consumer reported an item and then was killed, it is done
+    /// again.
     pub(crate) fn tasks_done(&self) -> u64 {
         self.accounts.values().map(|account| account.done.count).sum()
     }
 
-    /// How many items are missing, when `still_queued` were found in the queue at the end.
+    /// Returns how many items are missing, given that `still_queued` were in the queue at the end.
     pub(crate) fn lost(&self, still_queued: u64) -> u64 {
         self.produced(still_queued) - (self.consumed() + still_queued)
     }
 
-    /// Whether an item came twice, a consumer saw a producer's out of order, or more are missing than workers that were
-    /// stopped or died can have had in their hands: a plain `get` takes an item for good.
+    /// Returns whether an item came twice, a consumer saw a producer's items out of order, or more are missing than
+    /// stopped or dead workers can have held: a plain `get` removes an item permanently.
     pub(crate) fn is_broken(&self, still_queued: u64, completion: &Completion) -> bool {
         self.duplicated > 0 || self.out_of_order || self.lost(still_queued) > completion.interrupted() as u64
     }
@@ -150,7 +151,7 @@ impl DeliveryAudit {
         }
     }
 
-    /// The facts of every queue scenario.
+    /// Returns the facts of every queue scenario.
     pub(crate) fn facts(&self, still_queued: u64) -> Vec<(&'static str, Value)> {
         vec![
             ("produced", self.produced(still_queued).into()),
@@ -166,7 +167,7 @@ impl DeliveryAudit {
 mod tests {
     use super::*;
 
-    /// A producer `p` put `put` items; then the consumers got what the list says.
+    /// A producer `p` put `put` items; then the consumers got the items in the list.
     fn audit_of(put: u64, got: &[(&str, u64)]) -> DeliveryAudit {
         let mut audit = DeliveryAudit::default();
         let mut tell = |worker: &str, fact| audit.count(&Event { at_us: 0, worker: worker.to_owned(), pid: 1, fact });

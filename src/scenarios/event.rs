@@ -1,6 +1,7 @@
 //! The event: racers wait for a starting gun.
 //!
-//! The runner fires it. What all wait for must not hang on a worker that may be killed, and who kills the runner ends all.
+//! The runner fires it. The event that all wait for must not depend on a worker that may be killed; killing the runner
+//! ends all workers anyway.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::ipc::{self, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{self, Allowance, Fact};
 
-/// How long a racer takes to come to the line, at speed 1: some come too late.
+/// How long a racer takes to reach the line, at speed 1: some are too late.
 const COMING_MS: std::ops::RangeInclusive<u64> = 0..=2_000;
 /// When the gun is fired, at speed 1.
 const GUN_AFTER: Duration = Duration::from_millis(1_500);
@@ -29,7 +30,7 @@ pub(crate) struct EventArgs {
     racers: u32,
 }
 
-/// A race that can begin.
+/// The state of a race.
 pub(crate) struct Event {
     racers: u32,
     gun: ipc::Event,
@@ -72,7 +73,7 @@ Examples:
         if runner.is_cut() {
             return Ok(());
         }
-        // With the time before: nobody is seen to start before it.
+        // With the time before: no racer can be shown starting before it.
         let at_us = runner.now_us();
         self.gun.set();
         runner.emit_at(at_us, Fact::GunFired)?;
@@ -94,7 +95,7 @@ Examples:
     }
 }
 
-/// What was seen of the race.
+/// What was reported of the race.
 #[derive(Debug, Default)]
 pub(crate) struct Race {
     fired: bool,
@@ -117,7 +118,7 @@ impl Observer for Race {
     }
 }
 
-/// Somebody who wants to run.
+/// A racer.
 #[derive(Serialize, Deserialize)]
 struct Racer {
     ctx: WorkerContext,

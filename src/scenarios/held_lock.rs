@@ -1,4 +1,4 @@
-//! A lock, held, with its story told.
+//! A held lock, with its events reported.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::worker::WorkerContext;
 use crate::ipc::{Lock, LockGuard, Result};
 use crate::report::Fact;
 
-/// A lock that a worker holds and tells of.
+/// A lock that a worker holds and reports.
 pub(super) struct HeldLock<'a> {
     guard: LockGuard<'a>,
     name: &'a str,
@@ -15,12 +15,12 @@ pub(super) struct HeldLock<'a> {
 }
 
 impl<'a> HeldLock<'a> {
-    /// Takes the lock, waiting as long as another holds it.
+    /// Acquires the lock; blocks as long as another worker holds it.
     pub(super) fn acquire(lock: &'a Lock, name: &'a str, ctx: &'a WorkerContext) -> Result<Self> {
         Ok(Self::acquire_within(None, lock, name, ctx)?.expect("a wait without end ends with the lock"))
     }
 
-    /// Takes the lock, or gives up when the timeout has passed.
+    /// Acquires the lock, or gives up when the timeout has passed.
     pub(super) fn acquire_within(
         timeout: Option<Duration>,
         lock: &'a Lock,
@@ -43,7 +43,7 @@ impl<'a> HeldLock<'a> {
         Ok(Some(HeldLock { guard, name, ctx, since_us }))
     }
 
-    /// Gives it back, and tells so with the time before: nobody sees two holders.
+    /// Releases it, and reports that with the time before: two holders at once are never shown.
     pub(super) fn release(self) -> Result<()> {
         let HeldLock { guard, name, ctx, since_us } = self;
         let at_us = ctx.now_us();

@@ -14,7 +14,7 @@ use crate::ipc::{Error, JoinableConsumer, JoinableProducer, JoinableQueue, Role,
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
 
-/// Between two items of a producer, and how long a task takes, at speed 1.
+/// The time between two items of a producer, and of a task, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Who makes how much, and who works it off.
@@ -31,11 +31,11 @@ pub(crate) struct JoinableArgs {
     items: u64,
 }
 
-/// A workshop whose tasks are counted.
+/// The state of a run with counted tasks.
 pub(crate) struct Joinable {
     args: JoinableArgs,
     putting: JoinableProducer<Item>,
-    /// Until the consumers have theirs.
+    /// Present until the consumers have theirs.
     getting: Option<JoinableConsumer<Item>>,
 }
 
@@ -79,7 +79,7 @@ Examples:
             let name = named("consumer", number, consumers);
             runner.spawn(&name, true, |ctx| Worker { ctx, queue: getting.clone() })?;
         }
-        // The runner does no task: if it could, nobody would know that no consumer is left.
+        // The runner does no tasks: if it could, the loss of the last consumer would go unnoticed.
         drop(getting);
         let (mut put, mut tasks, mut joined) = (0_u64, 0_u64, false);
         let mut count = |news: &[Event]| {
@@ -102,14 +102,14 @@ Examples:
         if !joined {
             return Ok(());
         }
-        // Who did the last task may still have to tell.
+        // The worker of the last task may not have reported it yet.
         runner.settle(count)?;
         runner.emit(Fact::QueueJoined { tasks })
     }
 
     fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {
         let unfinished = self.putting.unfinished();
-        // Of the unfinished tasks those that nobody told to have taken.
+        // The unfinished tasks that were not reported as got.
         let still_queued = unfinished.min(audit.produced(0) - audit.consumed());
         let (produced, tasks_done) = (audit.produced(still_queued), audit.tasks_done());
         let mut facts = audit.facts(still_queued);
@@ -166,7 +166,7 @@ impl Role for Maker {
     }
 }
 
-/// Does tasks for ever: a daemon.
+/// Does tasks forever: a daemon.
 #[derive(Serialize, Deserialize)]
 struct Worker {
     ctx: WorkerContext,
@@ -182,7 +182,7 @@ impl Role for Worker {
         loop {
             let task = match queue.get() {
                 Ok(task) => task,
-                // All are done and nobody will put more: what is left is to be ended as a daemon.
+                // All are done and no more will be put: the worker now waits to be ended as a daemon.
                 Err(Error::Disconnected) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };

@@ -1,7 +1,7 @@
-//! `--kill`: a worker kills itself at a moment of its own, so that nobody has to race with a process id.
+//! `--kill`: a worker kills itself at a given moment, so that users do not have to race with a process ID.
 //!
-//! A moment is an event that the worker reports, or what begins with one: waiting, holding, working. The worker sends the
-//! event and is killed by its own SIGKILL before it does anything else.
+//! A moment is an event that the worker reports, or an activity that begins with one: waiting, holding, working. The
+//! worker sends the event and is killed by its own SIGKILL before it does anything else.
 
 use std::str::FromStr;
 
@@ -28,7 +28,7 @@ impl FromStr for Kill {
 }
 
 impl Kill {
-    /// Refuses a worker or a moment that a scenario does not have, and says which it has.
+    /// Rejects a worker or a moment that a scenario does not have; the error lists the valid ones.
     pub(super) fn check(&self, workers: &[String], events: &[&str]) -> anyhow::Result<()> {
         let Kill { worker, moment } = self;
         anyhow::ensure!(
@@ -46,13 +46,13 @@ impl Kill {
     }
 }
 
-/// Whether a worker that reports this is at a moment.
+/// Returns whether a worker that reports this is at a moment.
 pub(super) fn is_at(moment: &str, fact: &Fact) -> bool {
     let name = fact.name();
     name == moment || doing_of(&name) == Some(moment)
 }
 
-/// What can be named as a moment of workers that report these events: what they begin, and the events themselves.
+/// Returns the moments of workers that report these events: the activities that begin, and the events themselves.
 pub(super) fn moments<'a>(events: &[&'a str]) -> Vec<&'a str> {
     let mut moments: Vec<&str> = ["waiting", "holding", "working"].to_vec();
     moments.retain(|doing| events.iter().any(|event| doing_of(event) == Some(doing)));
@@ -60,7 +60,7 @@ pub(super) fn moments<'a>(events: &[&'a str]) -> Vec<&'a str> {
     moments
 }
 
-/// Names, with those that differ only in their number as a range: `buyer-1 to buyer-10`.
+/// Lists names, joining those that differ only in their number into a range: `buyer-1 to buyer-10`.
 fn listed(names: &[String]) -> String {
     let kind = |name: &str| name.rsplit_once('-').map_or(name, |(kind, _)| kind).to_owned();
     let groups = names.chunk_by(|one, other| kind(one) == kind(other)).map(|group| match group {

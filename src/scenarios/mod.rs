@@ -1,8 +1,8 @@
-//! The scenarios: one file each, and one line each in [`SCENARIOS`].
+//! The scenarios: one file each, and one row each in [`SCENARIOS`].
 //!
-//! A scenario is checked before anything starts ([`Scenario::prepare`]), played by real worker processes
-//! ([`Scenario::play`]), and judged by what they did ([`Scenario::check`]). Its help, its dispatch and the roles of its
-//! workers all come from its line in the table.
+//! A scenario is checked before anything starts ([`Scenario::prepare`]), run by real worker processes
+//! ([`Scenario::run`]), and judged by what they did ([`Scenario::check`]). Its help, its dispatch and the roles of its
+//! workers all come from its row in the table.
 
 mod barrier;
 mod buffer;
@@ -55,25 +55,25 @@ pub(crate) static SCENARIOS: &[Entry] = &[
     Entry::of::<deadlock::Deadlock>(),
 ];
 
-/// What a run is found to have shown.
+/// The result of a run.
 #[derive(Debug, PartialEq)]
 pub(crate) struct CheckResult {
     /// What the scenario claims about itself.
     pub(crate) claim: &'static str,
-    /// Whether something was seen that contradicts it, whatever was still to come.
+    /// Whether the claim was contradicted, no matter what was still to come.
     pub(crate) broken: bool,
-    /// Whether it was carried to its end by the workers that were left.
+    /// Whether the remaining workers finished the run.
     pub(crate) finished: bool,
-    /// Whether the scenario promises that it is true.
+    /// Whether the scenario promises that the claim is true.
     pub(crate) guaranteed: bool,
-    /// What of the facts is put down to workers that were killed or stopped.
+    /// What in the facts is attributed to workers that were killed or stopped.
     pub(crate) allowance: Option<Allowance>,
-    /// What was counted: integers and booleans by name.
+    /// The counters: integers and booleans by name.
     pub(crate) facts: Vec<(&'static str, Value)>,
 }
 
 impl CheckResult {
-    /// What becomes of the claim: a contradiction counts in any case, and what is missing only if nothing explains it.
+    /// Returns the verdict: a contradiction always counts, and missing results only if nothing explains them.
     fn verdict(&self, completion: &Completion) -> Verdict {
         if self.broken {
             Verdict::Violated
@@ -94,22 +94,22 @@ pub(crate) struct Completion {
     pub(crate) started: usize,
     /// The names of those that died or failed before they were asked to end.
     pub(crate) died: Vec<String>,
-    /// Why the run ended before its end, so that nobody can be blamed for what was still under way.
+    /// Why the run was cut short; unfinished work then counts against no worker.
     pub(crate) stopped: Option<Reason>,
 }
 
 impl Completion {
-    /// How many workers died or failed.
+    /// Returns how many workers died or failed.
     pub(crate) fn died(&self) -> usize {
         self.died.len()
     }
 
-    /// How many of the workers whose names begin with `kind` did.
+    /// Returns how many of these have a name that begins with `kind`.
     pub(crate) fn died_as(&self, kind: &str) -> usize {
         self.died.iter().filter(|name| name.starts_with(kind)).count()
     }
 
-    /// Whether every worker ended in order.
+    /// Returns whether every worker ended in order.
     pub(crate) fn is_regular(&self) -> bool {
         self.died.is_empty() && self.stopped.is_none()
     }
@@ -142,51 +142,51 @@ impl Completion {
     }
 }
 
-/// Counts what the workers tell.
+/// Counts what the workers report.
 pub(crate) trait Observer: Default {
     fn count(&mut self, event: &Event);
 }
 
-/// Something to watch.
+/// A scenario.
 pub(crate) trait Scenario: Sized {
     /// The subcommand.
     const NAME: &'static str;
-    /// What the help says about it, first line first.
+    /// Its help text, the short form first.
     const ABOUT: &'static str;
     /// Its options, documented by their doc comments.
     type Args: Args;
-    /// Who can be re-executed.
+    /// The roles of its workers.
     const ROLES: &'static [RoleEntry];
-    /// What it counts.
+    /// Its observer.
     type Observer: Observer;
 
-    /// Checks everything that can be checked before a process starts, and makes what the workers will share.
+    /// Checks everything that can be checked before a process starts, and creates the shared objects of the workers.
     fn prepare(args: Self::Args) -> anyhow::Result<Self>;
 
-    /// The names of the workers that it starts.
+    /// Returns the names of the workers that it starts.
     fn workers(&self) -> Vec<String>;
 
-    /// The names of the events that its workers can report: the moments at which they can be killed.
+    /// Returns the names of the events that its workers can report: the moments at which they can be killed.
     fn events(&self) -> Vec<&'static str>;
 
     /// Starts the workers and watches them.
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()>;
 
-    /// Holds what was counted against what is claimed, with allowance for who did not finish its part.
+    /// Compares the counters with the claim, allowing for workers that did not finish their part.
     fn check(self, observer: &Self::Observer, completion: &Completion) -> anyhow::Result<CheckResult>;
 }
 
-/// The names of `count` workers of a kind, as [`named`] names them.
+/// Returns the names of `count` workers of a kind, as [`named`] forms them.
 fn names(kind: &str, count: u32) -> impl Iterator<Item = String> {
     (1..=count).map(move |number| named(kind, number, count))
 }
 
-/// The name of one of `count` workers of a kind: with its number, unless it is the only one.
+/// Returns the name of one of `count` workers of a kind: with its number, unless it is the only one.
 fn named(kind: &str, number: u32, count: u32) -> String {
     if count == 1 { kind.to_owned() } else { format!("{kind}-{number}") }
 }
 
-/// A line of the table.
+/// A row of the table.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
     about: &'static str,
@@ -216,7 +216,7 @@ impl Entry {
         }
     }
 
-    /// The subcommand.
+    /// Returns the subcommand.
     pub(crate) fn command(&self) -> Command {
         let (first, _) = self.about.split_once('\n').unwrap_or((self.about, ""));
         (self.augment)(Command::new(self.name).allow_negative_numbers(true)).about(first).long_about(self.about)
@@ -249,13 +249,13 @@ fn run<S: Scenario>(
     let result = scenario.check(&observer, &run_end.completion);
     let summed_up = result.and_then(|result| run_end.sum_up(S::NAME, result, options.strict, &mut pictures));
     if matches!(summed_up, Ok(Outcome::ReaderGone)) {
-        // Whoever would have liked to know has gone.
+        // The reader is gone, so no reason is reported.
         reasons.clear();
     }
     reasons.extend(pictures.draw().into_iter().map(anyhow::Error::from));
     match summed_up {
         Ok(outcome) if reasons.is_empty() => Ok(outcome),
-        // A broken promise is the graver news, and who asked the run to stop is told that it did.
+        // A broken promise is more important, and a user who asked the run to stop is told that it did.
         Ok(outcome @ (Outcome::Broken | Outcome::Stopped(_))) => Err(Failure::Machinery(outcome, reasons)),
         Ok(_) => Err(Failure::Machinery(Outcome::MachineryFailed, reasons)),
         Err(error) => {

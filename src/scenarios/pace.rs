@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How fast a run goes: `1` is the pace of the reference programs, `max` knows no pauses.
+/// The speed of a run: `1` is the pace of the reference programs, `max` has no pauses.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Speed {
-    /// `None` is the highest.
+    /// `None` is the maximum.
     factor: Option<f64>,
 }
 
 impl Speed {
-    /// What a pause of `at_speed_one` takes at this speed.
+    /// Returns the duration of a pause at this speed.
     pub(crate) fn scaled(self, at_speed_one: Duration) -> Duration {
         let Some(factor) = self.factor else { return Duration::ZERO };
-        // A speed near zero makes pauses longer than a `Duration` holds: that long is for ever.
+        // A speed near zero makes pauses longer than a `Duration` can hold, which are treated as endless.
         Duration::try_from_secs_f64(at_speed_one.as_secs_f64() / factor).unwrap_or(Duration::MAX)
     }
 

@@ -1,4 +1,4 @@
-//! The pipe: a producer sends numbers, a consumer receives them, and answers if the pipe goes both ways.
+//! The pipe: a producer sends numbers, and a consumer receives them, and answers if the pipe is duplex.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::ipc::{self, Connection, Error, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
 
-/// Between two messages, at speed 1.
+/// The time between two messages, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What goes through the pipe.
@@ -25,7 +25,7 @@ pub(crate) struct PipeArgs {
     messages: u64,
 }
 
-/// A pipe to be played.
+/// The state of a pipe run.
 pub(crate) struct Pipe {
     args: PipeArgs,
 }
@@ -77,7 +77,7 @@ Examples:
 
     fn check(self, traffic: &Traffic, completion: &Completion) -> anyhow::Result<CheckResult> {
         let Traffic { sent, received, out_of_order, replies } = *traffic;
-        // What arrived was sent, whether its sender lived to tell or not.
+        // A message that arrived was sent, whether or not its sender survived to report it.
         let unreported = received.saturating_sub(sent);
         let sent = sent + unreported;
         let mut facts =
@@ -126,7 +126,7 @@ impl Observer for Traffic {
     }
 }
 
-/// Sends the numbers from 1 on.
+/// Sends the numbers from 1.
 #[derive(Serialize, Deserialize)]
 struct Producer {
     ctx: WorkerContext,
@@ -163,7 +163,7 @@ impl Role for Producer {
     }
 }
 
-/// Receives until nobody is left to send.
+/// Receives until no sender is left.
 #[derive(Serialize, Deserialize)]
 struct Consumer {
     ctx: WorkerContext,

@@ -1,4 +1,5 @@
-//! Producers and consumers: random numbers through a queue in shared memory, each traced from its maker to its taker.
+//! Producers and consumers: random numbers through a queue in shared memory, each traced from its maker to its
+//! consumer.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::{CheckResult, Completion, Scenario, named, names};
 use crate::ipc::{Consumer, Error, Producer, Queue, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 
-/// Between two items, at speed 1.
+/// The time between two items, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Who makes how much, and who takes it.
@@ -41,11 +42,11 @@ pub(crate) struct ProdconsArgs {
     workers: Option<Infallible>,
 }
 
-/// A workshop to be played.
+/// The state of a run.
 pub(crate) struct Prodcons {
     args: ProdconsArgs,
     putting: Producer<Item>,
-    /// Until the consumers have theirs.
+    /// Present until the consumers have theirs.
     getting: Option<Consumer<Item>>,
 }
 
@@ -95,7 +96,7 @@ Examples:
             let name = named("consumer", number, consumers);
             runner.spawn(&name, false, |ctx| Taker { ctx, queue: getting.clone() })?;
         }
-        // The runner neither puts nor gets: as long as it could, nobody would know that the other side is gone.
+        // The runner neither puts nor gets: if it could, the loss of one side would go unnoticed.
         drop(getting);
         putting.close();
         runner.watch()
@@ -152,7 +153,7 @@ impl Role for Maker {
     }
 }
 
-/// Takes whatever is there, until nobody is left to put.
+/// Gets items until no producer is left.
 #[derive(Serialize, Deserialize)]
 struct Taker {
     ctx: WorkerContext,

@@ -1,4 +1,4 @@
-//! The queue: a producer puts numbers, a consumer takes them out; and the queue filled to the brim and emptied again.
+//! The queue: a producer puts numbers, and a consumer gets them; or the queue is filled completely and emptied again.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::ipc::{Error, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Event, Fact};
 
-/// Between two items, at speed 1.
+/// The time between two items, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between two steps of the filler, at speed 1.
+/// The time between two steps of the filler, at speed 1.
 const STEP: Duration = Duration::from_millis(200);
-/// How long the filler waits for an item that it has put: the textbook queue's is still on its way for a moment.
+/// How long the filler waits for an item that it has put: with the textbook queue it may still be in transit.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What goes through which queue.
@@ -40,7 +40,7 @@ pub(crate) struct QueueArgs {
     transport: Transport,
 }
 
-/// A queue to be played.
+/// The state of a queue run.
 pub(crate) struct Queue {
     args: QueueArgs,
     line: Line,
@@ -146,7 +146,7 @@ fn got(number: u64, from: &str, size: Option<u64>) -> Fact {
     Fact::ItemGot { value: number.into(), from: from.to_owned(), number, size, redelivered: false }
 }
 
-/// Puts the numbers from 1 on.
+/// Puts the numbers from 1.
 #[derive(Serialize, Deserialize)]
 struct Producer {
     ctx: WorkerContext,
@@ -175,7 +175,7 @@ impl Role for Producer {
     }
 }
 
-/// Takes whatever is there, until nobody is left to put.
+/// Gets items until no producer is left.
 #[derive(Serialize, Deserialize)]
 struct Consumer {
     ctx: WorkerContext,

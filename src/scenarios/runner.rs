@@ -1,8 +1,7 @@
-//! What a play is given: workers to start, a report that follows them, and an end for every way in which a run ends.
+//! The runner: starts workers, reports what they do, and handles every way in which a run ends.
 //!
-//! Workers tell what they do over one datagram channel; only the runner prints. A worker that dies has told all that it
-//! told, so its messages are shown before its end is. All of it is shown in the order in which it happened: see
-//! [`Reorder`].
+//! Workers report over one datagram channel; only the runner prints. A dead worker's messages are all in the channel,
+//! so they are shown before its end. Events are shown in the order in which they happened: see [`Reorder`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -25,10 +24,10 @@ use super::{CheckResult, Completion};
 
 /// How long a worker that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long after a worker died of SIGTERM the runner's own may come: they were sent to the whole process group then.
+/// How long after a worker's SIGTERM the runner's own may arrive: then it was sent to the whole process group.
 const SIGNAL_GAP: Duration = Duration::from_millis(100);
 
-/// What a run is told from outside.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct RunOptions {
     pub(crate) seed: u64,
@@ -38,23 +37,23 @@ pub(crate) struct RunOptions {
     pub(crate) args: Vec<String>,
 }
 
-/// Why the workers were not waited for to the end.
+/// Why the run was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
     Asked(StopSignal),
     ReaderGone,
-    /// The report could not be written, which was said already.
+    /// The report could not be written; the error was already returned.
     ReportLost,
 }
 
 impl Cut {
-    /// Whether there is nobody to report to any more.
+    /// Returns whether there is nothing left to report to.
     fn is_silent(self) -> bool {
         matches!(self, Cut::ReaderGone | Cut::ReportLost)
     }
 }
 
-/// A worker and how it is called.
+/// A worker and its name.
 struct Child {
     process: Process,
     name: String,
@@ -62,18 +61,18 @@ struct Child {
     daemon: bool,
 }
 
-/// A kill that was asked for.
+/// A requested kill.
 struct Asked {
     kill: Kill,
     state: Fate,
 }
 
-/// How far a kill that was asked for has come.
+/// The progress of a requested kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// The worker has not reported its moment.
     Awaited,
-    /// It has, and kills itself: the worker of this number.
+    /// It has, and kills itself: the worker with this index.
     Struck(u32),
     Dead,
 }
@@ -86,24 +85,24 @@ pub(crate) struct Runner<'a> {
     began_ns: u64,
     outbox: DatagramSender<Message>,
     inbox: DatagramReceiver<Message>,
-    /// What was told and is not shown yet.
+    /// Events that were reported and are not shown yet.
     order: Reorder,
     children: Vec<Child>,
     cut: Option<Cut>,
-    /// From here on a worker's end is no accident.
+    /// Shutting down: worker exits are expected.
     stopping: bool,
     unexpected_exits: Vec<String>,
-    /// What becomes of each kill that was asked for.
+    /// The state of each requested kill.
     kills: Vec<Asked>,
-    /// Who died before it was asked to end, as asked or not.
+    /// Workers that died before they were asked to end, by request or not.
     died: Vec<String>,
-    /// What was shown since the play last asked.
+    /// Events shown since the scenario last asked.
     news: Vec<Event>,
     observer: &'a mut dyn FnMut(&Event),
 }
 
 impl<'a> Runner<'a> {
-    /// A stage for one run. Every event goes to `observer` and to `reporter`.
+    /// Creates the runner for one run. Every event goes to `observer` and to `reporter`.
     pub(crate) fn new(
         reporter: Box<dyn Reporter>,
         signals: &'a StopSignals,
@@ -133,17 +132,17 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// Microseconds since the run began.
+    /// Returns the microseconds since the run began.
     pub(crate) fn now_us(&self) -> u64 {
         (monotonic_ns() - self.began_ns) / 1_000
     }
 
-    /// Shows something that happened to the runner, now.
+    /// Reports an event of the runner, now.
     pub(crate) fn emit(&mut self, fact: Fact) -> anyhow::Result<()> {
         self.emit_at(self.now_us(), fact)
     }
 
-    /// Shows something that the runner did, with the time before it began to: what others did because of it is later.
+    /// Reports an action of the runner, with the time before it began, so that its consequences are later.
     pub(crate) fn emit_at(&mut self, at_us: u64, fact: Fact) -> anyhow::Result<()> {
         let event = Event { at_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact };
         self.order.push(event, self.now_us());
@@ -163,7 +162,7 @@ impl<'a> Runner<'a> {
         if reader_gone { Ok(()) } else { Err(error).context("cannot write the report to stdout") }
     }
 
-    /// Whether the run was cut short: a play that has more to start does not start it.
+    /// Returns whether the run was cut short: then a scenario starts nothing more.
     pub(crate) fn is_cut(&mut self) -> bool {
         if self.cut.is_none() {
             self.cut = self.signals.asked().map(Cut::Asked);
@@ -171,17 +170,17 @@ impl<'a> Runner<'a> {
         self.cut.is_some()
     }
 
-    /// Shows how the run stands, in English or in Chinese, where there is a status line.
+    /// Shows the status of the run, in English or in Chinese, if there is a status line.
     pub(crate) fn show_status(&mut self, en: &str, zh: &str) {
         self.reporter.show_status(en, zh);
     }
 
-    /// Becomes readable when somebody asks the run to stop: for a play that waits for something else.
+    /// Becomes readable on a stop request: for a scenario that waits for something else.
     pub(crate) fn stop_bell(&self) -> BorrowedFd<'a> {
         self.signals.as_fd()
     }
 
-    /// Starts a worker of the play.
+    /// Starts a worker of the scenario.
     pub(crate) fn spawn<R: Role>(
         &mut self,
         name: &str,
@@ -213,12 +212,12 @@ impl<'a> Runner<'a> {
         self.listen()
     }
 
-    /// Shows what happens until every worker that is no daemon has ended, or the run is cut short.
+    /// Shows events until every non-daemon worker has ended, or the run is cut short.
     pub(crate) fn watch(&mut self) -> anyhow::Result<()> {
         self.watch_with(&mut |_| {})
     }
 
-    /// As [`watch`](Self::watch), and hands the news to the play too.
+    /// As [`watch`](Self::watch), and also passes the news to the scenario.
     pub(crate) fn watch_with(&mut self, hear: &mut dyn FnMut(&[Event])) -> anyhow::Result<()> {
         while self.is_anybody_expected() && !self.is_cut() {
             self.wait(None)?;
@@ -228,7 +227,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Shows what happens as long as the play says, which is asked after all news; or until the run is cut short.
+    /// Shows events as long as the scenario wants, which is asked after all news; or until the run is cut short.
     pub(crate) fn watch_while(
         &mut self,
         mut go_on: impl FnMut(&[Event]) -> anyhow::Result<bool>,
@@ -240,7 +239,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// As [`watch`](Self::watch), but not for longer than what `at_speed_one` is at the run's speed.
+    /// As [`watch`](Self::watch), but at most for `at_speed_one`, scaled to the run's speed.
     pub(crate) fn watch_for(&mut self, at_speed_one: Duration) -> anyhow::Result<()> {
         let until = Instant::now().checked_add(self.options.speed.scaled(at_speed_one));
         let left = || until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
@@ -266,7 +265,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Shows what has been told by now, and hands it to the play.
+    /// Shows everything reported so far, and returns it to the scenario.
     pub(crate) fn latest(&mut self) -> anyhow::Result<Vec<Event>> {
         self.listen()?;
         Ok(std::mem::take(&mut self.news))
@@ -276,13 +275,13 @@ impl<'a> Runner<'a> {
         self.children.iter().any(|child| child.process.ended().is_none() && !child.daemon)
     }
 
-    /// How the worker with this process id is called.
+    /// Returns the name of the worker with this process ID.
     pub(crate) fn name_of(&self, pid: u32) -> Option<&str> {
         self.children.iter().find(|child| child.process.pid() == pid).map(|child| child.name.as_str())
     }
 
-    /// Shows everything that has been told by now, and what workers may still have to tell of what they just did: as long
-    /// as the play says, and at most as long as [`Reorder`] waits for it.
+    /// Shows everything reported so far, and what workers may still have to report of their latest actions: as long as
+    /// the scenario wants, and at most as long as [`Reorder`] waits for it.
     pub(crate) fn settle(&mut self, mut go_on: impl FnMut(&[Event]) -> bool) -> anyhow::Result<()> {
         let began_us = self.now_us();
         while !self.is_cut() {
@@ -297,16 +296,16 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Sleeps until there is news from anybody, something is to be shown, or the time has passed.
+    /// Sleeps until there is news, an event is due to be shown, or the time has passed.
     fn wait(&mut self, until_ns: Option<u64>) -> anyhow::Result<()> {
         let due = self.order.due_us().map(|due_us| Duration::from_micros(due_us.saturating_sub(self.now_us())));
-        // What waits for its cause is looked at again soon.
+        // An event that waits for its cause is checked again soon.
         let due_ns = due.and_then(|due| after(due.max(Duration::from_millis(1))));
         let until_ns = until_ns.into_iter().chain(due_ns).min();
         let running = self.children.iter().filter(|child| child.process.ended().is_none());
         let mut news: Vec<BorrowedFd<'_>> = running.map(|child| child.process.sentinel()).collect();
         news.push(self.inbox.as_fd());
-        // A signal that was noted once keeps its bell ringing: it is news only as long as nobody heard it.
+        // A recorded signal keeps its descriptor readable: it is news only until it is handled.
         if self.cut.is_none() {
             news.push(self.signals.as_fd());
         }
@@ -314,14 +313,14 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Shows everything that has been told, and who has ended.
+    /// Shows everything that was reported, and which workers have ended.
     fn catch_up(&mut self) -> anyhow::Result<()> {
-        // Who has ended by now had told everything before: seen first, shown last.
+        // A worker that has ended by now reported everything before: collected first, shown last.
         let ended: Vec<usize> = (0..self.children.len())
             .filter(|&index| self.children[index].process.ended().is_none() && !self.children[index].process.is_alive())
             .collect();
         if !ended.is_empty() {
-            // What ended them all may have been sent to the runner, too.
+            // The signal that ended them all may have been sent to the runner, too.
             self.is_cut();
         }
         self.listen()?;
@@ -329,7 +328,7 @@ impl<'a> Runner<'a> {
         self.listen()
     }
 
-    /// Hears everything that the workers have told, and shows what is to be shown by now.
+    /// Receives all reports of the workers, and shows the events that are due.
     fn listen(&mut self) -> anyhow::Result<()> {
         while let Some(message) = self.inbox.try_receive()? {
             let fact = serde_json::from_str(&message.fact_json).context("a worker told something that is no event")?;
@@ -344,7 +343,7 @@ impl<'a> Runner<'a> {
             self.order.push(Event { at_us: message.at_us, worker, pid, fact }, now_us);
         }
         let now_us = self.now_us();
-        // When nobody is left to tell anything there is nothing to wait for.
+        // When no worker is left to report, there is nothing to wait for.
         let is_over = !self.is_anybody_left();
         while let Some(event) = if is_over { self.order.pop_at_once() } else { self.order.pop(now_us) } {
             self.show(event)?;
@@ -359,7 +358,7 @@ impl<'a> Runner<'a> {
         let Ended { status, failure, .. } = ended;
         let (worker, pid) = (child.name.clone(), child.process.pid());
         if status == ExitStatus::Signal(Signal::SIGTERM as i32) && !self.stopping && !self.is_cut() {
-            // Errors would be those of a bad descriptor: then it is as if nothing had come.
+            // The only possible error is a bad descriptor: then it is as if nothing had arrived.
             let _ = fd::wait_readable(self.signals, after(SIGNAL_GAP));
         }
         let asked = self.kills.iter_mut().find(|asked| asked.state == Fate::Struck(index as u32));
@@ -385,7 +384,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Ends whoever still runs, waits for all, and shows what they still tell: asks first, kills after a grace.
+    /// Ends the remaining workers, waits for all, and shows their last reports: asks first, kills after a grace period.
     pub(crate) fn clear(&mut self) -> anyhow::Result<()> {
         self.stopping = true;
         let asked = self.end_with(Process::terminate);
@@ -395,7 +394,7 @@ impl<'a> Runner<'a> {
             self.catch_up()?;
         }
         let killed = self.end_with(Process::kill);
-        // One that could not be killed is not waited for: it may never end.
+        // A worker that could not be killed is not waited for: it may never end.
         while killed.is_ok() && self.is_anybody_left() {
             self.wait(None)?;
             self.catch_up()?;
@@ -404,9 +403,9 @@ impl<'a> Runner<'a> {
         asked.and(killed)
     }
 
-    /// Ends the run: what is left of it to report, and how it went. Everybody has been cleared off.
+    /// Ends the run: reports the rest, and returns how it went. All workers must have been cleared.
     ///
-    /// `failed` is whether the play could not go on.
+    /// `failed` is whether the scenario could not go on.
     pub(crate) fn close(mut self, failed: bool) -> RunEnd {
         self.is_cut();
         let Runner { reporter, began_ns, cut, unexpected_exits, kills, died, children, .. } = self;
@@ -423,7 +422,7 @@ impl<'a> Runner<'a> {
         RunEnd { reporter, began_ns, cut, unexpected_exits, missed: missed.collect(), completion }
     }
 
-    /// Tries it with all who still run, and returns the first error.
+    /// Applies `end` to all running workers, and returns the first error.
     fn end_with(&self, end: fn(&Process) -> crate::ipc::Result<()>) -> anyhow::Result<()> {
         let running = self.children.iter().filter(|child| child.process.ended().is_none());
         let ended = running.map(|child| end(&child.process).with_context(|| format!("cannot stop {}", child.name)));
@@ -435,12 +434,12 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// The moment `duration` from now on the monotonic clock; `None` is never.
+/// Returns the time `duration` from now on the monotonic clock; `None` is never.
 fn after(duration: Duration) -> Option<u64> {
     u64::try_from(duration.as_nanos()).ok().and_then(|nanos| monotonic_ns().checked_add(nanos))
 }
 
-/// Says what to do about the limits that starting many workers runs into.
+/// Adds what to do about the limits that starting many workers can exceed.
 fn with_remedy(error: Error) -> anyhow::Error {
     let errno = match &error {
         Error::Start { source, .. } | Error::Os { source, .. } => source.raw_os_error().map(Errno::from_raw),
@@ -457,21 +456,21 @@ fn with_remedy(error: Error) -> anyhow::Error {
     anyhow::Error::new(error).context(remedy)
 }
 
-/// The end of a run, when everybody has left: only its summary is still to come.
+/// The end of a run without workers: only its summary is missing.
 pub(crate) struct RunEnd {
     reporter: Box<dyn Reporter>,
     began_ns: u64,
     cut: Option<Cut>,
-    /// Who died unexpectedly, and how.
+    /// Workers that died unexpectedly, and how.
     pub(crate) unexpected_exits: Vec<String>,
-    /// The kills that were asked for and did not happen, and why.
+    /// The requested kills that did not happen, and why.
     pub(crate) missed: Vec<String>,
     /// What kept workers from finishing.
     pub(crate) completion: Completion,
 }
 
 impl RunEnd {
-    /// Shows the summary and says how the run ended.
+    /// Shows the summary and returns the outcome.
     pub(crate) fn sum_up(
         mut self,
         scenario: &str,

@@ -1,6 +1,6 @@
 //! The semaphore: a car park with fewer spaces than there are cars.
 //!
-//! Its permits know who holds them, so that the space of a car that is killed there is free again.
+//! Its permits know their holders, so the space of a car that is killed inside becomes free again.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(crate) struct SemaphoreArgs {
     workers: u32,
 }
 
-/// A car park that can be opened.
+/// The state of a car park run.
 pub(crate) struct Semaphore {
     args: SemaphoreArgs,
     spaces: OwnedSemaphore,
@@ -104,7 +104,7 @@ enum Step {
     Gone,
 }
 
-/// Which car drove in and out, in the order in which it was told.
+/// The cars that drove in and out, in the order of the reports.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic(Vec<(String, Step)>);
 
@@ -129,10 +129,10 @@ impl Traffic {
         self.cars(Step::In).count()
     }
 
-    /// The most cars that were inside at once.
+    /// Returns the maximum number of cars inside at once.
     ///
-    /// A car is told to be in after it took its space, and to be out before it gives it back. One that never drives out
-    /// was killed inside, and its space is given on before its end is told: it counts only as long as there is room.
+    /// A car is reported in after it acquired its space, and out before it releases it. One that never drives out was
+    /// killed inside, and its space is reused before its end is reported: it counts only as long as there is space.
     fn most_inside(&self, permits: usize) -> usize {
         let drive_out: HashSet<&str> = self.cars(Step::Out).collect();
         let mut inside = HashSet::new();
@@ -148,7 +148,7 @@ impl Traffic {
     }
 }
 
-/// Something that wants to park.
+/// A car that wants to park.
 #[derive(Serialize, Deserialize)]
 struct Car {
     ctx: WorkerContext,
@@ -170,7 +170,7 @@ impl Role for Car {
         let since_us = ctx.now_us();
         ctx.emit(&Fact::PermitAcquired { semaphore: semaphore(), waited_us: since_us - asked_us })?;
         ctx.pause(Duration::from_millis(rng.random_range(PARKING_MS)));
-        // With the time before: nobody sees a car too many.
+        // With the time before: too many cars at once are never shown.
         let at_us = ctx.now_us();
         drop(space);
         ctx.emit_at(at_us, &Fact::PermitReleased { semaphore: semaphore(), held_us: at_us - since_us })?;

@@ -1,11 +1,11 @@
-//! The data file of the ticket sale: a JSON object with a `ticket_num`, among whatever else its owner keeps in it.
+//! The data file of the ticket sale: a JSON object with a `ticket_num`, and anything else its owner keeps in it.
 //!
-//! Only the number's own digits are ever changed, so other keys, their order and their layout stay as they are.
+//! Only the number's digits are ever changed, so other keys, their order and their layout are preserved.
 //!
 //! # Death
-//! [`TicketFile::commit`] is one `pwrite` of a few bytes: a buyer killed before it has changed nothing, one killed after it
-//! has sold. [`TicketFile::rewrite`] is what the reference program does, truncate and write: readers can see it half done,
-//! and a kill in between leaves an empty file.
+//! [`TicketFile::commit`] is one `pwrite` of a few bytes: a buyer killed before it has changed nothing, one killed
+//! after it has sold. [`TicketFile::rewrite`] does what the reference program does, truncate and write: readers can see
+//! it half done, and a kill in between leaves an empty file.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -32,12 +32,12 @@ const LONGEST_FILE: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct TicketFile(File);
 
-/// What the file said when it was read.
+/// The content of the file when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stock {
     pub(super) left: u32,
     text: String,
-    /// Where the digits stand.
+    /// The position of the digits.
     digits: Range<usize>,
 }
 
@@ -63,7 +63,7 @@ impl Stock {
         Ok(Stock { left, text, digits })
     }
 
-    /// The whole text with another number in it.
+    /// Returns the whole text with a different number.
     fn text_with(&self, left: u32) -> String {
         let mut text = self.text.clone();
         text.replace_range(self.digits.clone(), &left.to_string());
@@ -72,7 +72,7 @@ impl Stock {
 }
 
 impl TicketFile {
-    /// An unnamed copy of the built-in file: nothing of it is left when the last worker has ended.
+    /// Creates an unnamed copy of the built-in file: it disappears with the last worker.
     pub(super) fn built_in() -> anyhow::Result<Self> {
         let made = memfd::create("tickets").and_then(|memfd| {
             memfd::check_file_limit(BUILT_IN.len() as u64)?;
@@ -84,7 +84,7 @@ impl TicketFile {
         made.context("cannot make a data file in memory").map_err(|error| MachineryError(error).into())
     }
 
-    /// The user's own file, to be changed in place. Nobody else may be selling from it.
+    /// Opens the user's own file, to be changed in place. No other run may be selling from it.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         let metadata = std::fs::metadata(path).with_context(|| format!("cannot use the data file {shown}"))?;
@@ -111,7 +111,7 @@ impl TicketFile {
         self.0.as_fd()
     }
 
-    /// Reads the file as it is at this moment. While somebody rewrites it, that may be half of it.
+    /// Reads the current content of the file. During a rewrite, that may be half of it.
     pub(super) fn read(&self) -> anyhow::Result<Stock> {
         let len = self.0.metadata().context("cannot look at the data file")?.len();
         ensure!(len <= LONGEST_FILE, "the data file has {len} bytes; at most {LONGEST_FILE} are read");
@@ -119,7 +119,7 @@ impl TicketFile {
         let mut filled = 0;
         while filled < bytes.len() {
             match self.0.read_at(&mut bytes[filled..], filled as u64) {
-                // Somebody truncated it since.
+                // Truncated by another process since.
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -144,7 +144,7 @@ impl TicketFile {
         self.0.write_all_at(seen.text_with(left).as_bytes(), 0)
     }
 
-    /// Writes all of it without ever being empty: for the runner, when no worker is there to see it.
+    /// Writes all of it without ever being empty: for the runner, when no worker is running.
     pub(super) fn restock(&self, seen: &Stock, left: u32) -> io::Result<()> {
         let text = seen.text_with(left);
         self.0.write_all_at(text.as_bytes(), 0)?;

@@ -1,7 +1,7 @@
 //! The ticket sale: buyers read, pause and write one data file, with and without a lock.
 //!
-//! The race is a real one, a lost update in a file, and no undefined behaviour. With the lock the purchase is one critical
-//! section, and its write is one step, so that a buyer killed in the middle of it leaves the file whole.
+//! The race is a real lost update in a file, without undefined behaviour. With the lock, a purchase is one critical
+//! section, and its write is one step, so a buyer killed in the middle of it leaves the file intact.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub(crate) struct TicketsArgs {
     data: Option<PathBuf>,
 }
 
-/// A sale that can begin.
+/// The state of a sale.
 pub(crate) struct Tickets {
     buyers: u32,
     stock: u32,
@@ -112,7 +112,7 @@ Examples:
     fn check(self, sales: &Sales, completion: &Completion) -> anyhow::Result<CheckResult> {
         let (left, readable) = match self.file.read() {
             Ok(tickets) => (tickets.left, true),
-            // Two writers without a lock can leave the file unreadable for good. It is not ours to leave it so.
+            // Two writers without a lock can leave the file permanently unreadable, so it is restored.
             Err(_) => {
                 let left = sales.last_written.unwrap_or(self.stock);
                 self.file.restock(&self.opening, left).context("cannot mend the data file")?;
@@ -123,7 +123,7 @@ Examples:
         let (stock, left) = (u64::from(self.stock), u64::from(left));
         let oversold = bought.saturating_sub(stock);
         let lost_updates = (bought + left).saturating_sub(stock);
-        // A buyer that was killed between its write and its word has bought without anybody hearing of it.
+        // A buyer that was killed between its write and its report has bought a ticket unnoticed.
         let unheard = stock.saturating_sub(bought + left);
         let facts = [
             ("stock", stock),
@@ -135,7 +135,7 @@ Examples:
             ("lost_updates", lost_updates),
             ("torn", torn),
         ];
-        // Without the lock a buyer that is ended in the middle of writing leaves half a file.
+        // Without the lock, a buyer that is ended in the middle of writing leaves half a file.
         let is_spoilt = !readable && (self.lock.is_some() || completion.is_regular());
         Ok(CheckResult {
             claim: "no ticket is sold twice, and none is oversold",
@@ -148,7 +148,7 @@ Examples:
     }
 }
 
-/// What the buyers told.
+/// What the buyers reported.
 #[derive(Debug, Default)]
 pub(crate) struct Sales {
     bought: u64,
@@ -171,7 +171,7 @@ impl Observer for Sales {
     }
 }
 
-/// Somebody who wants a ticket.
+/// A buyer.
 #[derive(Serialize, Deserialize)]
 struct Buyer {
     ctx: WorkerContext,
@@ -186,7 +186,7 @@ impl Role for Buyer {
         let ctx = &self.ctx;
         let file = TicketFile::from_descriptor(self.file.into_owned()?);
         let lock = self.lock;
-        // The look is not part of the purchase: what it shows may be gone by the time of buying.
+        // This check is not part of the purchase: its result may be outdated by then.
         match file.read() {
             Ok(stock) => ctx.emit(&Fact::StockChecked { left: stock.left })?,
             Err(error) => ctx.emit(&Fact::DataTorn { error: format!("{error:#}") })?,
@@ -203,7 +203,7 @@ impl Role for Buyer {
     }
 }
 
-/// Reads, thinks, and writes: nobody else may write in between, or a sale is lost.
+/// Reads, thinks, and writes: if another buyer writes in between, a sale is lost.
 fn buy(
     file: &TicketFile,
     ctx: &WorkerContext,

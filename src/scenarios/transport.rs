@@ -1,4 +1,4 @@
-//! One queue of numbers, made in one of two ways, so that both can be played and compared.
+//! One queue of numbers, implemented in two ways, so that both can be run and compared.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(super) enum Line {
         putting: Option<Producer<u64>>,
         getting: Option<Consumer<u64>>,
     },
-    /// Whoever has it may put and get.
+    /// Every holder may put and get.
     Pipe(PipeQueue<u64>),
 }
 
@@ -47,7 +47,7 @@ impl Line {
         })
     }
 
-    /// The same queue for a worker that may do this with it.
+    /// Returns the same queue for a worker that may use this side.
     pub(super) fn share(&self, side: Side) -> Line {
         match self {
             Line::Shm { putting, getting } => Line::Shm {
@@ -58,7 +58,7 @@ impl Line {
         }
     }
 
-    /// Leaves the queue to the workers: as long as the runner could put or get, nobody would know that the others are gone.
+    /// Leaves the queue to the workers: if the runner could put or get, the loss of the others would go unnoticed.
     pub(super) fn retire(&mut self) {
         match self {
             Line::Shm { putting, getting } => {
@@ -76,7 +76,7 @@ impl Line {
         }
     }
 
-    /// `false` if there is no room.
+    /// Returns `false` if the queue is full.
     pub(super) fn try_put(&self, number: u64) -> Result<bool> {
         let outcome = match self {
             Line::Shm { putting, .. } => putting.as_ref().ok_or(Error::Closed)?.try_put(number),
@@ -84,13 +84,13 @@ impl Line {
         };
         match outcome {
             Ok(()) => Ok(true),
-            // A full queue that nobody else is left to empty is a full queue.
+            // A full queue without other consumers is still a full queue.
             Err(PutError::Full(_) | PutError::Failed(_, Error::Disconnected)) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// `None` when the queue is empty and nobody is left who could put.
+    /// Returns `None` when the queue is empty and no producer is left.
     pub(super) fn get(&self) -> Result<Option<u64>> {
         let outcome = match self {
             Line::Shm { getting, .. } => getting.as_ref().ok_or(Error::Closed)?.get(),
@@ -99,7 +99,7 @@ impl Line {
         unless_disconnected(outcome.map(Some))
     }
 
-    /// `None` if nothing came in time, or nothing can come any more.
+    /// Returns `None` if no item came in time, or none can come any more.
     pub(super) fn get_timeout(&self, timeout: Duration) -> Result<Option<u64>> {
         unless_disconnected(match self {
             Line::Shm { getting, .. } => getting.as_ref().ok_or(Error::Closed)?.get_timeout(timeout),
@@ -118,7 +118,7 @@ impl Line {
     }
 }
 
-/// An empty queue that nobody else is left to fill is an empty queue.
+/// Treats an empty queue without other producers as an empty queue.
 fn unless_disconnected(outcome: Result<Option<u64>>) -> Result<Option<u64>> {
     match outcome {
         Err(Error::Disconnected) => Ok(None),

@@ -1,7 +1,7 @@
 //! The shared counter and the shared array: read, think, and write one more, with and without a lock.
 //!
-//! The race is a real one, a lost update in shared memory, and no undefined behaviour: a separate load and store of an
-//! atomic. With the lock both steps are one.
+//! The race is a real lost update in shared memory, without undefined behaviour: a separate load and store of an
+//! atomic. With the lock, the two are one step.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use crate::ipc::{Array, RLock, Role, RoleEntry, RoleResult, Value};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
 
-/// Between reading a number and writing it, at speed 1.
+/// The time between reading a number and writing it, at speed 1.
 const THINKING_US: std::ops::RangeInclusive<u64> = 500..=1_500;
-/// How many numbers the array has; the workers raise them in turn.
+/// The number of elements in the array; the workers increment them in turn.
 const PLACES: usize = 4;
-/// How often a worker tells how far it is.
+/// How often a worker reports its progress.
 const REPORTS: u64 = 10;
 
 /// What the counting needs to know.
@@ -37,7 +37,7 @@ pub(crate) struct ValuesArgs {
     lock: bool,
 }
 
-/// Numbers that can be raised.
+/// The state of a values run.
 pub(crate) struct Values {
     args: ValuesArgs,
     counter: Value<u64>,
@@ -65,7 +65,7 @@ Examples:
     fn prepare(args: ValuesArgs) -> anyhow::Result<Self> {
         let zeros = [0; PLACES];
         let (counter, array) = if args.lock {
-            // One lock for both, which its holder may take again: the array takes it for each of its changes.
+            // One reentrant lock for both: the array acquires it for each of its changes.
             let lock = RLock::new()?;
             (Value::with_lock(0, &lock)?, Array::with_lock(&zeros, &lock)?)
         } else {
@@ -103,7 +103,7 @@ Examples:
         let in_array: u64 = (0..PLACES).map(|index| self.array.get(index)).sum::<crate::ipc::Result<u64>>()?;
         let lost = expected.saturating_sub(actual);
         let lost_in_array = expected.saturating_sub(in_array);
-        // Who was ended in the middle has added more than it told, by less than there is between two reports.
+        // An interrupted worker has added more than it reported, by less than one report interval.
         let unheard_of = completion.interrupted() as u64 * chunk(increments);
         let is_heard_of = |sum: u64| sum.saturating_sub(expected) <= unheard_of;
         let facts = [
@@ -124,12 +124,12 @@ Examples:
     }
 }
 
-/// How many increments there are between two reports of a worker.
+/// Returns the number of increments between two reports of a worker.
 fn chunk(increments: u64) -> u64 {
     increments.div_ceil(REPORTS)
 }
 
-/// How often the workers say that they have added one.
+/// How many increments the workers report.
 #[derive(Debug, Default)]
 pub(crate) struct Counted(HashMap<String, u64>);
 
@@ -147,7 +147,7 @@ impl Observer for Counted {
     }
 }
 
-/// Somebody who counts.
+/// A worker that counts.
 #[derive(Serialize, Deserialize)]
 struct Worker {
     ctx: WorkerContext,

@@ -1,4 +1,4 @@
-//! What every worker of a scenario has: a line to the runner, the pace, and chance.
+//! What every worker of a scenario has: a channel to the runner, the pace, and random numbers.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::ipc::{DatagramSender, Error, Result, monotonic_ns};
 use crate::report::Fact;
 use crate::sys::signal::kill_self;
 
-/// What a worker tells the runner: when, who, and what (a [`Fact`] as JSON).
+/// A worker's report: when, who, and what (a [`Fact`] as JSON).
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Message {
     pub(super) worker: u32,
@@ -20,7 +20,7 @@ pub(super) struct Message {
     pub(super) fact_json: String,
 }
 
-/// A worker at work: tells what it does, and pauses at the run's pace. Stands in its role.
+/// The context of a running worker: reports its events, and pauses at the run's pace. Part of its role.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct WorkerContext {
     pub(super) events: DatagramSender<Message>,
@@ -36,22 +36,22 @@ pub(crate) struct WorkerContext {
 }
 
 impl WorkerContext {
-    /// The worker's name.
+    /// Returns the worker's name.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Tells the runner that something happened, now.
+    /// Reports an event to the runner, now.
     pub(crate) fn emit(&self, fact: &Fact) -> Result<()> {
         self.emit_at(self.now_us(), fact)
     }
 
-    /// Tells the runner that something happened, with a time from before it: of giving something back, so that nobody else
-    /// is seen to have it earlier.
+    /// Reports an event to the runner, with a time from before it: for a release, so that no other worker is shown
+    /// acquiring it earlier.
     pub(crate) fn emit_at(&self, at_us: u64, fact: &Fact) -> Result<()> {
         let fact_json = serde_json::to_string(fact).expect("a fact has a JSON form");
         match self.events.send(&Message { worker: self.worker, at_us, fact_json }) {
-            // The runner is gone, and this process is about to follow it.
+            // The runner is gone, and this process is about to be ended too.
             Err(Error::Disconnected) => return Ok(()),
             sent => sent?,
         }
@@ -63,17 +63,17 @@ impl WorkerContext {
         }
     }
 
-    /// Microseconds since the run began.
+    /// Returns the microseconds since the run began.
     pub(crate) fn now_us(&self) -> u64 {
         monotonic_ns().saturating_sub(self.began_ns) / 1_000
     }
 
-    /// Pauses for what `at_speed_one` is at the run's speed.
+    /// Pauses for `at_speed_one`, scaled to the run's speed.
     pub(crate) fn pause(&self, at_speed_one: Duration) {
         std::thread::sleep(self.speed.scaled(at_speed_one));
     }
 
-    /// This worker's own random numbers, the same in every run of the same seed.
+    /// Returns this worker's own random numbers, the same in every run with the same seed.
     pub(crate) fn rng(&self) -> StdRng {
         // Spread by the golden ratio: neighbouring seeds and workers share no sequence.
         let own = u64::from(self.worker).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);

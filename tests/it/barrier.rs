@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_asleep, await_word, join_all, meeting_point, watchdog, worker};
 
-/// Goes through many rounds and checks that nobody is a round ahead or behind.
+/// Passes many rounds and checks that no party is a round ahead or behind.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct GoesRounds {
     barrier: Barrier,
@@ -24,7 +24,7 @@ impl Role for GoesRounds {
             let index = barrier.wait()?;
             indices.update(|sum| sum + index)?;
             let now = arrived.get();
-            // Nobody counts up again before all have left the second wait, this party among them.
+            // No party counts up again before all have left the second wait, including this one.
             if now != round * barrier.parties() {
                 return Err(format!("{now} arrivals in round {round}").into());
             }
@@ -61,13 +61,13 @@ fn stress_with_8_processes() {
     stress(8, 200);
 }
 
-/// Says that it is here and, once it is told to, waits at the barrier. A broken one ends it as an error.
+/// Reports that it is ready and, when told to, waits at the barrier. A broken barrier ends it with an error.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Meets {
     barrier: Barrier,
     here: Fd,
     until: Fd,
-    /// Says so from the action too, and stays in it.
+    /// Also reports from the action, and stays in it.
     stays_in_action: bool,
 }
 
@@ -176,7 +176,7 @@ fn parties_that_have_left_in_order_are_not_missed() {
     for _ in 0..2 {
         let mut early = Party::new(&barrier, false);
         early.go = None;
-        // Waits before the other was even given the barrier; those of the round before have ended.
+        // It waits before the other was even given the barrier; those of the previous round have ended.
         await_waiting(&barrier, 1);
         let mut late = Party::new(&barrier, false);
         late.go = None;
@@ -208,7 +208,7 @@ fn replacement_and_parent_are_two_living_parties() {
     let mut replacement = Party::new(&barrier, false);
     drop(replacement.go.take());
     await_waiting(&barrier, 1);
-    // A look at who lives is what could break it.
+    // A liveness check could break it.
     await_asleep(replacement.process.pid());
     barrier.wait().expect("both live");
     assert!(replacement.process.join().expect("it ends").is_success());
@@ -220,7 +220,7 @@ fn second_party_does_not_replace_one_whose_death_its_parent_has_not_seen() {
     let barrier = Barrier::new(2).expect("a barrier");
     let mut dead = Party::new(&barrier, false);
     dead.process.kill().expect("a signal");
-    // The pipe's end says that it is gone; it has not been waited for.
+    // The end of the pipe shows that it is gone; it has not been waited for.
     assert_eq!(dead.here.meet(), None);
     let mut second = Party::new(&barrier, false);
     drop(second.go.take());

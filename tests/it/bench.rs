@@ -1,4 +1,5 @@
-//! The benchmark by the real binary: every kind of workload works, Python leaves no process, charts are whole or not there.
+//! The benchmark through the real binary: every kind of workload works, Python leaves no process, charts are complete
+//! or absent.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -13,7 +14,7 @@ use crate::cli::refused;
 use crate::harness::{Demo, await_end, is_running, send, skip, watchdog};
 use crate::well_formed;
 
-/// Measures once, and returns what was said: first of the run, then of every side.
+/// Measures once, and returns the output: of the run first, then of every side.
 #[track_caller]
 fn measured(demo: Demo) -> (Value, Vec<Value>) {
     let finished = demo.args(["--rounds", "1", "--format", "json"]).expect_exit(0);
@@ -33,7 +34,7 @@ fn is_there(program: &str) -> bool {
     found.is_ok_and(|status| status.success())
 }
 
-/// A directory with a python3 that is a shell script, for `PATH`.
+/// Returns a directory, for `PATH`, with a python3 that is a shell script.
 fn with_python(script: &str) -> tempfile::TempDir {
     let scratch = tempfile::tempdir().expect("a directory");
     let path = scratch.path().join("python3");
@@ -179,7 +180,7 @@ fn python_that_fails_is_ended_with_all_its_processes() {
     }
 }
 
-/// A run that takes long, after it has begun to measure.
+/// Returns a long run that has begun to measure.
 fn long_run(chart: &Path) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ipc-demo"));
     command.args(["bench", "lock", "event", "--rounds", "1000", "--chart"]).arg(chart);
@@ -192,7 +193,7 @@ fn long_run(chart: &Path) -> (Child, BufReader<std::process::ChildStdout>) {
     (child, lines)
 }
 
-/// The processes that one has started and that still run.
+/// Returns the running processes that this process has started.
 fn children_of(pid: u32) -> Vec<u32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()

@@ -1,4 +1,4 @@
-//! The proof of crash safety by the real binary: it finds nothing, and it finds what is broken on purpose.
+//! The proof of crash safety through the real binary: it finds no fault, except those that are injected.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::harness::{Demo, await_end, is_running, send, skip, watchdog};
 
-/// Whether workers may be stepped through here. Says so if not.
+/// Returns whether workers may be single-stepped here. Prints a message if not.
 fn is_possible() -> bool {
     let mut tried = Command::new(env!("CARGO_BIN_EXE_ipc-demo"));
     let tried = tried.args(["chaos", "lock", "--place", "idle"]).output().expect("the program starts");
@@ -21,7 +21,7 @@ fn is_possible() -> bool {
     !refused
 }
 
-/// The rows of a run as JSON, and its last line.
+/// Returns the rows of a run as JSON, and its last line.
 fn rows(stdout: &str) -> (Vec<Value>, Value) {
     let mut lines: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let total = lines.pop().expect("a last line");
@@ -34,7 +34,7 @@ fn chaos(args: &[&str]) -> Demo {
     Demo::run("chaos").args(["--format", "json", "--seed", "1"]).args(args.iter().copied())
 }
 
-/// What went wrong in a row, without repetitions.
+/// Returns the faults of a row, without repetitions.
 fn faults(row: &Value) -> Vec<&str> {
     let faults = row["faults"].as_array().expect("a list");
     let mut names: Vec<&str> = faults.iter().map(|fault| fault["fault"].as_str().expect("a name")).collect();
@@ -140,7 +140,7 @@ fn table_fits_in_both_languages() {
     }
 }
 
-/// Whether the same can be done to Python here. Says so if not.
+/// Returns whether the same can be done to Python here. Prints a message if not.
 fn is_python_possible() -> bool {
     let tried = Command::new("python3").args(["-c", "import ctypes, multiprocessing"]).output();
     let found = tried.is_ok_and(|tried| tried.status.success());
@@ -205,7 +205,7 @@ fn without_python_nothing_is_started() {
     assert!(refused.stdout.is_empty() && refused.stderr.contains("no python3 in the PATH"), "{refused:?}");
 }
 
-/// The children of a process, whichever of its threads started them.
+/// Returns the children of a process, regardless of which of its threads started them.
 fn children(pid: u32) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());

@@ -1,4 +1,4 @@
-//! Bad input, exit codes, a closed stdout, and being asked to stop, by the real binary.
+//! Bad input, exit codes, a closed stdout, and stop requests, through the real binary.
 
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use crate::harness::{Demo, await_end, fact, is_running, send, skip, states, stop, until, watchdog};
 use crate::scenarios::{reason, verdict};
 
-/// One error that says `said`, exit code 2, nothing on stdout.
+/// Expects one error that contains `said`, exit code 2, and an empty stdout.
 #[track_caller]
 pub(crate) fn refused(demo: Demo, said: &[&str]) {
     let finished = demo.expect_exit(2);
@@ -168,7 +168,7 @@ fn second_interrupt_kills_at_once() {
     let _watchdog = watchdog("cli::second_interrupt");
     let mut sale = Demo::run("tickets").args(["--lock"]).start();
     let held = sale.until(|event| matches!(event.fact, Fact::LockAcquired { .. })).clone();
-    // A stopped worker cannot end when it is asked to: the runner is in its grace when the second signal comes.
+    // The stopped worker cannot end on request: the runner is in its grace period when the second signal comes.
     stop(held.pid);
     send(sale.pid(), Signal::SIGINT);
     sale.until(|event| matches!(event.fact, Fact::WorkerExited { .. }));
@@ -176,7 +176,7 @@ fn second_interrupt_kills_at_once() {
     let (code, events, _) = sale.finish();
     assert_eq!(code, None, "ended by the signal itself");
     assert!(!matches!(events.last().expect("events").fact, Fact::Summary { .. }));
-    // The stopped worker is gone too: `finish` waits for everybody who has the run's stdout.
+    // The stopped worker is gone too: `finish` waits for every process that has the run's stdout.
     await_end(held.pid);
 }
 
@@ -214,7 +214,7 @@ fn non_blocking_stdout_is_waited_for() {
         let mut child = command.args(args).stdout(writer).stderr(Stdio::piped()).spawn().expect("it starts");
         // It holds the other end, too.
         drop(command);
-        // It sleeps before anything is read: the pipe is full, or a worker is awaited.
+        // It sleeps before anything is read: because the pipe is full, or to wait for a worker.
         until(|| states(child.id()).contains('S') || !is_running(child.id()));
         let mut said = String::new();
         reader.read_to_string(&mut said).expect("text");
@@ -242,7 +242,7 @@ fn locale_without_other_characters_gets_ascii() {
     }
     let lanes = Demo::run("tickets").args(["--lock", "--speed", "max"]).env("LC_ALL", "C").expect_exit(0).stdout;
     assert!(lanes.contains("# holds") && lanes.contains("[ok]"), "{lanes}");
-    // Chinese that was asked for stays Chinese.
+    // Chinese stays Chinese if it was requested.
     let chinese = Demo::run("tickets").args(["--lang", "zh", "--speed", "max"]).env("LC_ALL", "C");
     assert!(chinese.expect_exit(0).stdout.contains("余票"));
 }
@@ -276,7 +276,7 @@ fn completions_know_every_scenario_and_option() {
         for word in ["tickets", "buyers", "pipe", "duplex", "timeline", "completions"] {
             assert!(script.contains(word), "{shell} knows no {word}");
         }
-        // The others complete no values.
+        // The other shells do not complete values.
         if ["bash", "zsh"].contains(&shell) {
             assert!(script.contains("JoinableQueue") && script.contains("queue-2to2"), "{shell}");
         }
@@ -301,7 +301,7 @@ fn options_that_a_command_does_not_use_are_refused() {
         for option in of_scenarios {
             let name = option.split('=').next().expect("a name");
             let said = format!("{name} works only with scenarios, not with {}", command[0]);
-            // Before the command as well as behind it.
+            // Before and after the command.
             refused(Demo::run(command[0]).args(command[1..].iter().copied()).args([option]), &[&said]);
             refused(Demo::run(option).args(command.iter().copied()), &[&said]);
         }
@@ -369,7 +369,7 @@ fn manual_page_has_every_subcommand_with_its_options() {
     for part in [title.as_str(), ".SH NAME\n"].iter().chain(&tickets).chain(&others) {
         assert!(page.contains(part), "{part:?} in {page}");
     }
-    // The options of all stand there once, and nothing but requests that man(7) knows.
+    // The common options appear once, and all requests are known to man(7).
     assert_eq!(page.matches("\\fB\\-\\-speed\\fR").count(), 1);
     let known = ["TH", "SH", "SS", "TP", "PP", "IP", "RS", "RE", "B", "BR", "nf", "fi", "br", "ie", "el"];
     for line in page.lines().filter(|line| line.starts_with('.')) {
@@ -389,11 +389,11 @@ fn same_seed_gives_the_same_pauses() {
         let bought = events.iter().filter(|event| matches!(event.fact, Fact::TicketBought { .. }));
         bought.map(|event| event.worker.clone()).collect::<Vec<_>>()
     };
-    // Three pauses of 200 to 400 ms: their order is the seed's.
+    // Three pauses of 200 to 400 ms: the seed determines their order.
     assert_eq!(order(), order());
 }
 
-/// Running out of something is the machine's fault and not the input's, also before the first worker.
+/// Exhausting a resource is the machine's fault and not the input's, even before the first worker.
 #[test]
 fn descriptors_that_run_out_while_preparing_are_no_usage_error() {
     let finished = Demo::run("values").limit("-n 4").expect_exit(3);
@@ -430,7 +430,7 @@ fn program_waits_for_its_workers_though_sigchld_was_ignored() {
     assert!(!events.iter().any(is_unknown));
 }
 
-/// Forbids system calls, as old containers' filters do, and becomes the program.
+/// Forbids system calls, as old containers' filters do, and executes the program.
 const FILTERED: &str = r#"
 import ctypes, os, platform, struct, sys
 kill = {"x86_64": 62}.get(platform.machine(), 129)

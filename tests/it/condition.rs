@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, join_all, meeting_point, watchdog, worker};
 
-/// Takes the lock twice, says that it is here, waits for a notification, says so.
+/// Acquires the lock twice, reports, waits for a notification, reports.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct AwaitsNotice {
     lock: RLock,
@@ -27,7 +27,7 @@ impl Role for AwaitsNotice {
     }
 }
 
-/// Workers that wait. They said so with the lock held: whoever gets the lock finds them waiting.
+/// Returns waiting workers. They reported with the lock held: the next holder finds them waiting.
 fn waiters(n: usize, lock: &RLock, condition: &Condition) -> (Vec<Process>, MeetingReader) {
     let (mut here, arrives) = meeting_point();
     let start = |number| {
@@ -82,7 +82,7 @@ fn notification_of_a_killed_waiter_goes_to_the_next() {
     let (mut workers, mut here) = waiters(2, &lock, &condition);
     let guard = lock.acquire().expect("given up");
     assert_eq!(condition.notify(&guard, 1).expect("the same lock"), 1);
-    // Notified, but it cannot have the lock yet.
+    // Notified, but it cannot acquire the lock yet.
     workers[0].kill().expect("a signal");
     workers[0].join().expect("it ends");
     drop(guard);
@@ -90,7 +90,7 @@ fn notification_of_a_killed_waiter_goes_to_the_next() {
     join_all(&mut workers[1..]);
 }
 
-/// Takes the lock, says so, and keeps it until it is killed: a notifier that never gets to notify.
+/// Acquires the lock, reports, and holds it until it is killed: a notifier that never notifies.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct DiesNotifying {
     lock: RLock,
@@ -122,7 +122,7 @@ fn killed_notifier_is_told_to_a_waiter() {
     join_all(&mut workers);
 }
 
-/// A bounded buffer by hand: puts into it or takes out of it, many times.
+/// A handmade bounded buffer: puts into it or removes from it, many times.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Trades {
     lock: Lock,
@@ -174,7 +174,7 @@ fn stress(pairs: usize, times: u32) {
         )
     };
     let mut workers: Vec<Process> = (0..2 * pairs).map(start).collect();
-    // One notification lost and everybody would wait for ever.
+    // A single lost notification would make all workers wait forever.
     join_all(&mut workers);
     assert_eq!(stock.get(), 0);
 }

@@ -1,12 +1,12 @@
 //! A worker is single-stepped into an operation and killed there, once for each instruction.
 //!
-//! Random kills do not find the places where one instruction makes the difference; this does, for all of them. A system call
-//! counts as one step. After each kill somebody who slept on the queue must be awake if and only if the operation happened,
-//! before anybody else touches the queue; then everything that was put and not taken must come out, once, and the queue
-//! must work.
+//! Random kills do not find the places where one instruction makes the difference; this does, for all of them. A system
+//! call counts as one step. After each kill, a sleeper on the queue must be awake if and only if the operation
+//! happened, before the queue is used again; then everything that was put and not removed must come out, once, and the
+//! queue must still work.
 //!
 //! # Standard
-//! `ptrace(2)`. Where the kernel does not allow it the tests say so and pass.
+//! `ptrace(2)`. Where the kernel does not allow it, the tests print a message and pass.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_sleep_of, meeting_point, skip, worker};
 
-/// What the victim does between its two signals to the tracer.
+/// The victim's operation between its two signals to the tracer.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Operation {
     Put(Producer<u32>, Vec<u32>),
@@ -71,14 +71,14 @@ impl Role for Victim {
     }
 }
 
-/// A victim that stands at the first instruction of its operation, under the tracer's hand.
+/// A traced victim that is stopped at the first instruction of its operation.
 struct Traced {
     process: Process,
     thread: Pid,
     _go: Fd,
 }
 
-/// `None` if this process may not trace.
+/// Returns `None` if this process may not trace.
 fn trace(operation: Operation) -> Option<Traced> {
     let ((here, says), (until, go)) = (std::io::pipe().expect("a pipe"), meeting_point());
     let process = worker("victim", Victim { operation, here: Fd::new(says), go: until.into() });
@@ -100,7 +100,7 @@ fn trace(operation: Operation) -> Option<Traced> {
 }
 
 impl Traced {
-    /// Waits until the victim stops; whether its own signal stopped it, and not a step.
+    /// Waits until the victim stops. Returns whether its own signal stopped it, rather than a step.
     fn is_at_signal(&mut self) -> bool {
         match waitpid(self.thread, Some(WaitPidFlag::__WALL)).expect("the victim stops") {
             WaitStatus::Stopped(_, Signal::SIGTRAP) => {
@@ -110,7 +110,7 @@ impl Traced {
         }
     }
 
-    /// Steps `count` instructions into the operation. `false` if it was over before.
+    /// Steps `count` instructions into the operation. Returns `false` if it ended before.
     fn step(&mut self, count: usize) -> bool {
         for _ in 0..count {
             ptrace::step(self.thread, None).expect("it is stopped");
@@ -124,7 +124,7 @@ impl Traced {
     fn kill(mut self) {
         self.process.kill().expect("a signal");
         if self.thread.as_raw() as u32 != self.process.pid() {
-            // A dead thread's process ends when its tracer has taken note.
+            // The process of a dead thread ends only when its tracer has been notified.
             while !matches!(
                 waitpid(self.thread, Some(WaitPidFlag::__WALL)).expect("the victim dies"),
                 WaitStatus::Signaled(..) | WaitStatus::Exited(..)
@@ -134,13 +134,13 @@ impl Traced {
     }
 }
 
-/// So many instructions before and after the one that decides are all tried.
+/// The number of instructions before and after the deciding one that are all tried.
 const AROUND: usize = 20;
 
-/// Demands that one instruction decides.
+/// Asserts that one instruction decides.
 ///
-/// A sleeper that a busy machine kept from its processor for [`AWAKE`] looks as if nobody had woken it. That is chance, and
-/// does not happen three times; an instruction at which a wake is really lost loses it each time.
+/// A sleeper that a busy machine kept from its processor for [`AWAKE`] looks as if it had not been woken. That is
+/// chance, and does not happen three times; an instruction that really loses a wake loses it each time.
 fn kill_points(stride: usize, mut attempt: impl FnMut(usize) -> Option<Outcome>) {
     let mut seen = Vec::new();
     for _ in 0..3 {
@@ -157,7 +157,8 @@ fn kill_points(stride: usize, mut attempt: impl FnMut(usize) -> Option<Outcome>)
     panic!("not one instruction decides: {seen:?}");
 }
 
-/// Kills at every `stride`th instruction, and at every one around that which decides. `None` where nobody may trace.
+/// Kills at every `stride`th instruction, and at every one around the deciding one. Returns `None` if tracing is not
+/// allowed.
 fn outcomes(stride: usize, attempt: &mut impl FnMut(usize) -> Option<Outcome>) -> Option<BTreeMap<usize, Outcome>> {
     let mut outcomes = BTreeMap::new();
     let may_trace = (0..).step_by(stride).try_for_each(|point| match attempt(point) {
@@ -175,7 +176,7 @@ fn outcomes(stride: usize, attempt: &mut impl FnMut(usize) -> Option<Outcome>) -
         Entry::Occupied(known) => *known.get(),
         Entry::Vacant(unknown) => *unknown.insert(attempt(point).expect("it was allowed before")),
     };
-    // The instruction that decides lies between two samples, or behind the last.
+    // The deciding instruction lies between two samples, or after the last.
     let last_never = outcomes.iter().rfind(|(_, outcome)| **outcome == Outcome::NeverHappened);
     let mut never = *last_never.expect("before the first instruction nothing happened").0;
     let mut done = never + stride;
@@ -198,11 +199,11 @@ enum Outcome {
     Over,
 }
 
-/// Well below the 100 ms after which a sleeper looks by itself.
+/// Well below the 100 ms after which a sleeper checks on its own.
 const AWAKE: Duration = Duration::from_millis(60);
 
-/// Runs `blocked` in a thread, lets it fall asleep, runs `meanwhile`, and says whether `blocked` then ended by itself. If it
-/// did not, `relieve` ends it.
+/// Runs `blocked` in a thread, lets it fall asleep, runs `meanwhile`, and returns whether `blocked` then ended on its
+/// own. If it did not, `relieve` ends it.
 fn with_a_sleeper<R: Send, M>(
     blocked: impl FnOnce() -> R + Send,
     meanwhile: impl FnOnce() -> M,
@@ -226,7 +227,7 @@ fn with_a_sleeper<R: Send, M>(
     })
 }
 
-/// Each operation as a test that takes a sample of its instructions, and all of them in one that takes every one.
+/// Defines a test of sampled instructions for each operation, and one test of every instruction of all.
 macro_rules! operations {
     ($($operation:ident)*) => {
         mod sampled {
@@ -355,7 +356,7 @@ fn get_many_takes_all_or_nothing(stride: usize) {
     });
 }
 
-/// The numbers that are left, each with how often it came back; every one once, and then `join` returns.
+/// Returns the remaining numbers, each with its number of returns; every number comes once, and then `join` returns.
 fn finish_all(queue: &JoinableQueue<u32>) -> Vec<(u32, u32)> {
     let mut left = Vec::new();
     while let Some(lease) = queue.try_get().expect("no error") {
@@ -382,7 +383,7 @@ fn lease_is_finished_or_comes_back(stride: usize) {
         Some(match &left[..] {
             [(2, 0)] if !within => Outcome::Over,
             [(2, 0)] => Outcome::Happened,
-            // Still in the ring, or leased to the dead.
+            // Still in the ring, or leased to a dead process.
             [(1, 0 | 1), (2, 0)] if within => Outcome::NeverHappened,
             _ => panic!("at {point}: {left:?}"),
         })
@@ -414,7 +415,7 @@ fn taking_over_a_dead_mans_lease_can_be_killed_too(stride: usize) {
         let consumer = queue.consumer();
         let first = trace(Operation::LeaseAndFinish(consumer.clone()))?;
         let mut first = first;
-        // Into the lease: until it is out of the ring.
+        // Until the lease has begun: the item is then out of the ring.
         while !queue.is_empty() {
             assert!(first.step(1));
         }

@@ -1,4 +1,4 @@
-//! Who waits for whom: rings are found whatever their length, and nothing else is.
+//! Deadlock detection: cycles are found whatever their length, and nothing else is.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_word, join_all, meeting_point, watchdog, worker};
 
-/// Takes one lock, says so, and when told to takes another. One kind or the other of each.
+/// Acquires one lock, reports, and when told to acquires another. One kind or the other of each.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct TakesTwo {
     first: Lock,
     second: RLock,
-    /// The second lock first.
+    /// Whether to acquire the second lock first.
     swapped: bool,
     here: Fd,
     until: Fd,
@@ -41,13 +41,13 @@ impl Role for TakesTwo {
     }
 }
 
-/// All tests are one family, and whoever looks for a deadlock sees that of another test: one at a time.
+/// All tests share one process table, so each would see deadlocks of the others: one at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `n` workers around a table with a lock between each two, every one holding one and waiting for its neighbour's.
+/// Starts `n` workers around a table with a lock between each two; each holds one and waits for its neighbour's.
 fn ring_is_found(n: usize) {
     let locks: Vec<(Lock, RLock)> =
         (0..n / 2).map(|_| (Lock::new().expect("a lock"), RLock::new().expect("a lock"))).collect();
@@ -106,7 +106,7 @@ fn rings_of_2_4_and_8_are_found() {
     [2, 4, 8].into_iter().for_each(ring_is_found);
 }
 
-/// Takes two locks many times, always in the same order.
+/// Acquires two locks many times, always in the same order.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct TakesInOrder {
     locks: [Lock; 2],

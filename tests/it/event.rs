@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_asleep, join_all, meeting_point, watchdog, worker};
 
-/// Says that it is here, waits for the event, says so.
+/// Reports that it is ready, waits for the event, reports.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct AwaitsEvent {
     event: Event,
@@ -25,7 +25,7 @@ impl Role for AwaitsEvent {
     }
 }
 
-/// Workers that sleep until the event is set.
+/// Returns workers that sleep until the event is set.
 fn sleepers(n: usize, event: &Event) -> (Vec<Process>, MeetingReader) {
     let (mut here, arrives) = meeting_point();
     let start =
@@ -72,7 +72,7 @@ fn killed_waiter_holds_up_nobody() {
     join_all(&mut workers);
 }
 
-/// Answers each setting of one event by setting the other.
+/// Answers each set of one event by setting the other.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct PlaysPingPong {
     ping: Event,

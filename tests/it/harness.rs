@@ -1,4 +1,4 @@
-//! How the tests start workers, meet them, and never hang.
+//! How the tests start workers, synchronise with them, and never hang.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -17,10 +17,10 @@ use ipc_demo::{Fd, Process, Result, Role};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How long any test may take before it is ended as hung: far beyond what it needs on a busy machine.
+/// The time after which a test is ended as hung: far more than it needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Ends the whole test program if it is not dropped in time: a test that hangs must not hang the others.
+/// Ends the whole test program if it is not dropped in time: a hung test must not hang the others.
 #[must_use]
 pub(crate) struct Watchdog {
     _called_off: Sender<()>,
@@ -44,13 +44,13 @@ pub(crate) fn worker<R: Role>(name: &str, role: R) -> Process {
 }
 
 pub(crate) fn try_worker<R: Role>(name: &str, role: R) -> Result<Process> {
-    // The test harness in the worker talks on stdout.
+    // The worker's test harness writes to stdout.
     let null = File::options().write(true).open("/dev/null").expect("there is a null device");
     let builder = Process::builder().program("/proc/self/exe", &["worker_entry", "--exact", "--test-threads=1"]);
     builder.stdout(null.as_fd()).spawn(name, role)
 }
 
-/// A pipe to meet a worker at: a byte in it is "I am here", its end is "I am gone".
+/// Returns a pipe for synchronisation: a byte means "I am here", its end means "I am gone".
 pub(crate) fn meeting_point() -> (MeetingReader, Fd) {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     (MeetingReader(reader), OwnedFd::from(writer).into())
@@ -72,10 +72,10 @@ impl From<MeetingReader> for Fd {
     }
 }
 
-/// The names in this variable, with commas between, are extras that a test may not do without: what a CI installs.
+/// The environment variable that lists, separated by commas, extras that a test must not do without, as on a CI.
 const REQUIRED: &str = "IPC_DEMO_REQUIRE";
 
-/// Says why a test does not run that needs an `extra` which this machine does not have: `ptrace`, `python3`, `netns`,
+/// Prints why a test is skipped that needs an `extra` which this machine does not have: `ptrace`, `python3`, `netns`,
 /// `unprivileged`.
 ///
 /// # Panics
@@ -102,39 +102,39 @@ pub(crate) fn arrive(at: &Fd, byte: u8) {
     File::from(at).write_all(&[byte]).expect("the test is there");
 }
 
-/// Waits until the other side of a meeting point says something, or is gone.
+/// Waits until the other side of a meeting point sends a byte, or is gone.
 pub(crate) fn await_word(at: &Fd) -> Option<u8> {
     let mut byte = [0];
     let mut at = File::from(at.as_fd().try_clone_to_owned().expect("a descriptor to spare"));
     (at.read(&mut byte).expect("a readable pipe") == 1).then_some(byte[0])
 }
 
-/// Waits until a process that is ending has ended: its descriptors are closed a moment before it is gone.
+/// Waits until an ending process has ended: its descriptors are closed slightly earlier.
 pub(crate) fn await_end(pid: u32) {
     while is_running(pid) {
         thread::yield_now();
     }
 }
 
-/// Waits until a thread, of whatever process, sleeps in the kernel.
+/// Waits until a thread, of any process, sleeps in the kernel.
 pub(crate) fn await_sleep_of(thread: Pid) {
     while state_in(format!("/proc/{thread}/stat")).expect("the thread lives") != 'S' {
         thread::yield_now();
     }
 }
 
-/// Whether the process still runs: neither gone nor a zombie.
+/// Returns whether the process still runs: neither gone nor a zombie.
 pub(crate) fn is_running(pid: u32) -> bool {
     state_in(format!("/proc/{pid}/stat")).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
-/// The letter of a process or thread in the column `S` of `ps`; `None` if it is gone.
+/// Returns the state of a process or thread as the letter in the column `S` of `ps`; `None` if it is gone.
 fn state_in(stat: impl AsRef<Path>) -> Option<char> {
-    // A name in parentheses comes before, which may have parentheses of its own.
+    // It follows the name in parentheses, which may contain parentheses.
     std::fs::read_to_string(stat).ok()?.rsplit(')').next()?.trim_start().chars().next()
 }
 
-/// The letters of all threads of a process; none if it is gone.
+/// Returns the states of all threads of a process; empty if it is gone.
 pub(crate) fn states(pid: u32) -> String {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
     threads.filter_map(|thread| state_in(thread.ok()?.path().join("stat"))).collect()
@@ -175,7 +175,7 @@ impl Demo {
         self
     }
 
-    /// Under a limit that a shell's `ulimit` sets, as `-n 40`: soft and hard.
+    /// Sets a limit with a shell's `ulimit`, as `-n 40`: soft and hard.
     pub(crate) fn limit(mut self, limit: &str) -> Self {
         let program = self.command.get_program().to_owned();
         let args: Vec<_> = self.command.get_args().map(OsStr::to_owned).collect();
@@ -190,7 +190,7 @@ impl Demo {
         self
     }
 
-    /// Started by another program, which these words begin with.
+    /// Starts it through another program, given by the beginning of a command line.
     pub(crate) fn within<'a>(mut self, starter: impl IntoIterator<Item = &'a str>) -> Self {
         let mut words = starter.into_iter();
         let mut within = Command::new(words.next().expect("a program"));
@@ -199,7 +199,7 @@ impl Demo {
         self
     }
 
-    /// In a process group of its own, to be signalled as a whole.
+    /// Puts it in a process group of its own, to be signalled as a whole.
     pub(crate) fn own_group(mut self) -> Self {
         self.command.process_group(0);
         self
@@ -212,7 +212,7 @@ impl Demo {
         finished
     }
 
-    /// Runs it to its end, whatever that is.
+    /// Runs it to its end, whatever the result.
     pub(crate) fn finished(mut self) -> Finished {
         let output = self.command.output().expect("the program starts");
         Finished {
@@ -231,7 +231,7 @@ impl Demo {
     }
 }
 
-/// A run of the binary that has ended.
+/// A finished run of the binary.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
@@ -240,13 +240,13 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    /// Its events, each parsed strictly.
+    /// Returns its events, each parsed strictly.
     pub(crate) fn events(&self) -> Vec<Event> {
         self.stdout.lines().map(event_of).collect()
     }
 }
 
-/// Parses a line of JSON Lines; every field of it has to be one that the schema knows.
+/// Parses a line of JSON Lines; all its fields must be in the schema.
 pub(crate) fn event_of(line: &str) -> Event {
     let event: Event = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     let known = serde_json::to_value(&event).expect("an event has a JSON form");
@@ -267,7 +267,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Reads events until one is as wanted.
+    /// Reads events until one matches.
     pub(crate) fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> &Event {
         loop {
             let line = self.lines.next().expect("the run ended too early").expect("text");
@@ -278,9 +278,9 @@ impl Running {
         }
     }
 
-    /// Reads the rest and waits for the end. Returns the exit code and what was said on stderr.
+    /// Reads the rest and waits for the end. Returns the exit code, the events, and the text on stderr.
     ///
-    /// Workers inherit stdout: its end is the end of the last of them, also if the runner was killed before.
+    /// Workers inherit stdout: its end is the end of the last worker, even if the runner was killed before.
     pub(crate) fn finish(mut self) -> (Option<i32>, Vec<Event>, String) {
         for line in self.lines.by_ref() {
             self.seen.push(event_of(&line.expect("text")));
@@ -291,10 +291,10 @@ impl Running {
     }
 }
 
-/// A test that fails leaves nothing running: a server would run for ever.
+/// A failed test leaves nothing running: a server would run forever.
 impl Drop for Running {
     fn drop(&mut self) {
-        // Nothing happens to one that has ended and was waited for.
+        // This has no effect on a process that has ended and was waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -305,7 +305,7 @@ pub(crate) fn send(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid as i32), signal).expect("a process of this test");
 }
 
-/// Everything counted in the summary, which is the last event of every run.
+/// Returns the counters of the summary, which is the last event of every run.
 pub(crate) fn facts(events: &[Event]) -> &serde_json::Map<String, serde_json::Value> {
     match &events.last().expect("a run has events").fact {
         Fact::Summary { facts, .. } => facts,
@@ -313,37 +313,37 @@ pub(crate) fn facts(events: &[Event]) -> &serde_json::Map<String, serde_json::Va
     }
 }
 
-/// One counted number of the summary.
+/// Returns one counter of the summary.
 pub(crate) fn fact(events: &[Event], name: &str) -> u64 {
     facts(events)[name].as_u64().unwrap_or_else(|| panic!("{name} is a number"))
 }
 
-/// Waits, without sleeping, for something that another process is about to do. The watchdog ends it otherwise.
+/// Spins until another process has done something. The watchdog ends an endless wait.
 pub(crate) fn until(condition: impl Fn() -> bool) {
     while !condition() {
         thread::yield_now();
     }
 }
 
-/// Whether every thread of a process is in the state that `ps` shows as this letter: `S` asleep, `T` stopped.
+/// Returns whether every thread of a process is in the state that `ps` shows as this letter: `S` asleep, `T` stopped.
 pub(crate) fn is_in_state(letter: char, pid: u32) -> bool {
     let states = states(pid);
     assert!(!states.is_empty(), "it lives");
     states.chars().all(|state| state == letter)
 }
 
-/// Waits until every thread of the process sleeps: after it said that it is about to wait for something.
+/// Waits until every thread of the process sleeps: after it reported that it is about to wait.
 pub(crate) fn await_asleep(pid: u32) {
     until(|| is_in_state('S', pid));
 }
 
-/// Stops a process, and waits until none of its threads does anything any more.
+/// Stops a process, and waits until all of its threads have stopped.
 pub(crate) fn stop(pid: u32) {
     send(pid, Signal::SIGSTOP);
     until(|| is_in_state('T', pid));
 }
 
-/// Waits for all workers and expects each to have returned well.
+/// Waits for all workers and expects each to have succeeded.
 pub(crate) fn join_all(workers: &mut [Process]) {
     for process in workers {
         assert!(process.join().expect("it ends").is_success(), "{}: {:?}", process.name(), process.ended());

@@ -1,4 +1,4 @@
-//! What a worker has of its parent: exactly the descriptors that its role names.
+//! What a worker inherits from its parent: exactly the descriptors that its role names.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -37,8 +37,8 @@ fn worker_has_exactly_the_named_descriptors() {
     }
     let kinds: Vec<&str> = open.values().map(|(_, target)| target.split(':').next().unwrap_or_default()).collect();
     assert!(open.values().any(|(found, _)| *found == inode), "the named one arrived: {listed}");
-    // Beside it: the boot record, the pipe to the parent, the family's table, and the pidfd that watches the parent, opened
-    // by the worker.
+    // In addition: the boot record, the pipe to the parent, the process table, and the pidfd that watches the parent,
+    // opened by the worker.
     assert_eq!(open.len(), 5, "stray {stray} must not be there: {listed}");
     assert!(open.keys().all(|number| *number != stray), "{listed}");
     assert_eq!(kinds.iter().filter(|kind| **kind == "/memfd").count(), 2, "{listed}");
@@ -46,7 +46,7 @@ fn worker_has_exactly_the_named_descriptors() {
     assert!(named.as_fd().as_raw_fd() > 2, "the parent keeps its own");
 }
 
-/// Makes one of everything with the standard streams closed, as a daemon or the host of a plugin may have them.
+/// Creates one of everything with the standard streams closed, as may happen in a daemon or a plugin host.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct MakesAllWithoutStandard {
     directory: std::path::PathBuf,

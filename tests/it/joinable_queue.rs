@@ -1,4 +1,4 @@
-//! The joinable queue: the common cases, and what becomes of tasks whose workers are killed.
+//! The joinable queue: the common cases, and the fate of tasks whose workers are killed.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ ring_cases!(crate::queue_cases::OfJoinableQueue);
 
 const DEATH_SHOWS: Duration = Duration::from_millis(250);
 
-/// Leases `count` items, says so, and finishes them when it is told to.
+/// Leases `count` items, reports, and finishes them when told to.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Leases {
     pub(crate) queue: JoinableConsumer<u32>,
@@ -44,7 +44,7 @@ struct Leaser {
     release: Fd,
 }
 
-/// A worker that has leased `count` items by now.
+/// Returns a worker that has leased `count` items.
 fn leaser(queue: &JoinableQueue<u32>, count: u32) -> Leaser {
     let ((mut said, says), (until, release)) = (meeting_point(), meeting_point());
     let process = worker("leaser", Leases { queue: queue.consumer(), count, said: says, until: until.into() });
@@ -88,7 +88,7 @@ fn tasks_of_a_killed_consumer_go_to_another() {
     queue.put_many(&[10, 11, 12]).expect("room");
     let (first, second) = (leaser(&queue, 2), leaser(&queue, 1));
     thread::scope(|scope| {
-        // Waits while the others are alive: their items may come back.
+        // Waits while the others are alive: their items may be returned.
         let consumer = scope.spawn(|| {
             let lease = queue.get_timeout(Duration::from_secs(60)).expect("no error").expect("it comes back");
             (lease.number(), lease.redelivered(), lease.task_done().expect("it is ours"), Instant::now())

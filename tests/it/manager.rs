@@ -15,13 +15,13 @@ use crate::harness::{MeetingReader, arrive, await_word, meeting_point, watchdog,
 
 /// Starts a manager as the tests start all workers.
 pub(crate) fn start_manager(options: impl FnOnce(ManagerBuilder<'_>) -> ManagerBuilder<'_>) -> Manager {
-    // The test harness in the worker talks on stdout.
+    // The worker's test harness writes to stdout.
     let null = File::options().write(true).open("/dev/null").expect("there is a null device");
     let process = Process::builder().program("/proc/self/exe", &["worker_entry", "--exact", "--test-threads=1"]);
     options(Manager::builder().process(process.stdout(null.as_fd()))).start().expect("the manager starts")
 }
 
-/// What a worker does to the object that has the deed's name.
+/// What a worker does to the object with the deed's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Deed {
     Lock,
@@ -51,7 +51,7 @@ const DEEDS: [Deed; 11] = [
     Deed::Lease,
 ];
 
-/// Does a deed that may have to wait; says when it begins, and what it came to; then waits until it may end.
+/// Does a deed that may block; reports its beginning and its result; then waits until it may end.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Does {
     manager: Manager,
@@ -100,7 +100,7 @@ impl Role for Does {
     }
 }
 
-/// A worker that does a deed, and the ends at which to meet it.
+/// A worker that does a deed, and the ends for synchronising with it.
 struct Doer {
     process: Process,
     here: MeetingReader,
@@ -128,7 +128,7 @@ impl Doer {
     }
 }
 
-/// Makes the object that a deed waits at, so that it has to wait.
+/// Creates the object of a deed in a state in which the deed blocks.
 fn prepare(manager: &Manager, deed: Deed) {
     let name = &format!("{deed:?}");
     match deed {
@@ -148,14 +148,14 @@ fn prepare(manager: &Manager, deed: Deed) {
     }
 }
 
-/// Waits until so many calls wait in the manager. Not a pause: the manager is asked, and answers in its own time.
+/// Waits until `calls` calls wait in the manager. Not a fixed pause: the manager is asked repeatedly.
 fn await_waiting(manager: &Manager, calls: u64) {
     while manager.status().expect("a status").waiting != calls {
         std::thread::yield_now();
     }
 }
 
-/// Lets the deed that waits come to its end, and returns what has to be kept until it did.
+/// Lets the waiting deed finish, and returns what has to be kept until then.
 fn let_go(manager: &Manager, deed: Deed) {
     let name = &format!("{deed:?}");
     match deed {
@@ -219,7 +219,7 @@ fn blocks_until_another_client_lets_go() {
         };
         let mut doer = Doer::start(&manager, deed);
         await_waiting(&manager, 1);
-        // What waits keeps nobody else waiting.
+        // A waiting call does not block others.
         assert_eq!(manager.dict().expect("a dict").len().expect("a call"), 0);
         drop(held);
         let_go(&manager, deed);
@@ -242,7 +242,7 @@ fn survives_killed_holder_of_everything() {
         let mut next = Doer::start(&manager, deed);
         await_waiting(&manager, 1);
         holder.kill();
-        // Locks and tasks tell that somebody died with them; one permit is as good as another.
+        // Locks and tasks report a death; one permit is as good as another.
         let told = !matches!(deed, Deed::Semaphore | Deed::BoundedSemaphore);
         assert_eq!(next.here.meet(), Some(if told { b'a' } else { b'd' }), "{deed:?}");
         next.finish();
@@ -259,7 +259,7 @@ fn survives_killed_waiters_at_everything() {
         await_waiting(&manager, 1);
         killed.kill();
         let mut next = Doer::start(&manager, deed);
-        // The dead one is out of the line, and the living one in it.
+        // The dead client has left the line, and the living one is in it.
         await_waiting(&manager, 1);
         let_go(&manager, deed);
         assert_eq!(next.here.meet(), Some(b'd'), "{deed:?}");
@@ -288,7 +288,7 @@ fn item_for_a_getter_that_was_killed_goes_to_another() {
     for round in 0..4 {
         let killed = Doer::start(&manager, Deed::Get);
         await_waiting(&manager, 1);
-        // Both are there when the manager looks up again: the item first, or the death first.
+        // Both are there when the manager goes on: the item first, or the death first.
         stand_still(&manager);
         if round % 2 == 0 {
             let put = queue.put_later(round).expect("sent");
@@ -305,11 +305,11 @@ fn item_for_a_getter_that_was_killed_goes_to_another() {
     }
 }
 
-/// Stops the manager's process where it is.
+/// Stops the manager's process.
 fn stand_still(manager: &Manager) {
     let pid = nix::unistd::Pid::from_raw(manager.process().expect("its own").pid() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("a signal");
-    // The signal is sent, but the process stops in its own time; each of its threads does.
+    // The signal is sent, but each thread of the process stops with a delay.
     let stands_still = || {
         let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
         threads.flatten().all(|thread| {
@@ -361,7 +361,7 @@ fn manager_that_stands_still_is_an_error_in_time() {
         let waiter = scope.spawn(|| event.wait());
         let silent = dict.len().expect_err("it stands still");
         assert_eq!(silent.to_string(), "the manager does not answer: gave up on len of dict 1");
-        // The connection is of no use any more, to nobody: what it held is given back.
+        // The connection is now unusable for all threads: what it held is released.
         assert!(matches!(waiter.join().expect("no panic"), Err(Error::ManagerGone { .. })));
     });
     let gone = dict.len().expect_err("given up before");
@@ -424,7 +424,7 @@ fn threads_of_one_client_wait_beside_each_other() {
         }
         let sum: i64 = (0..400).map(|_| done.get().expect("an item").as_int::<i64>().expect("a number")).sum();
         assert_eq!(sum, (0..400).sum::<i64>() * 2);
-        // One waits where nobody comes; the others go on.
+        // One waits in vain; the others go on.
         for _ in 0..8 {
             queue.put(Variant::Null).expect("room");
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::harness::{MeetingReader, arrive, await_word, meeting_point, watchdog, worker};
 use crate::manager::start_manager;
 
-/// How far a party goes before it stops and waits for a word.
+/// Where a party stops and waits to be told to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Stop {
     /// It has not yet taken over what it was given.
@@ -86,7 +86,7 @@ impl Member {
     }
 }
 
-/// Waits until so many wait. Not a pause: the manager is asked, and answers in its own time.
+/// Waits until this number of parties wait. Not a fixed pause: the manager is asked repeatedly.
 fn await_waiting(manager: &Manager, parties: u64) {
     while manager.status().expect("a status").waiting != parties {
         std::thread::yield_now();
@@ -124,7 +124,7 @@ fn party_that_leaves_in_order_breaks_nothing() {
     let mut waiting = Member::start(&barrier, Stop::Nowhere);
     await_waiting(&manager, 1);
     Member::stopped(&barrier, Stop::AfterLeaving).finish();
-    // Killed when it has given everything back already.
+    // Killed after it has released everything.
     Member::stopped(&barrier, Stop::AfterLeaving).kill();
     assert_eq!(manager.status().expect("a status").waiting, 1);
     assert!(!barrier.is_broken().expect("a call"));

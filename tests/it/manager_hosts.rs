@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::cli::refused;
 use crate::harness::{Demo, Running, fact, facts, send, skip, watchdog};
 
-/// A directory with a key that nobody else can read, and room for a socket.
+/// A directory with a key that only its owner can read, and space for a socket.
 struct Place(TempDir);
 
 impl Place {
@@ -56,7 +56,7 @@ impl Place {
         calls.iter().fold(self.manager("--connect", address), |demo, call| demo.args(["--call", call]))
     }
 
-    /// What calls print, a JSON value each.
+    /// Returns the output of calls, one JSON value each.
     #[track_caller]
     fn answers(&self, address: &str, calls: &[&str]) -> Vec<Value> {
         let finished = self.calls(address, calls).expect_exit(0);
@@ -65,7 +65,7 @@ impl Place {
     }
 }
 
-/// Starts a manager, and says where it listens.
+/// Starts a manager, and returns where it listens.
 fn serve(demo: Demo) -> (Running, String) {
     let mut running = demo.start();
     let started = running.until(|event| matches!(event.fact, Fact::ManagerStarted { .. }));
@@ -153,7 +153,7 @@ fn calls_print_one_json_value_each() {
     for (call, answer) in steps {
         assert_eq!(place.answers(&address, &[call]), [answer], "{call}");
     }
-    // Over one connection what was acquired stays until the end.
+    // Over one connection, what was acquired is held until the end.
     let together = ["create lock door", "door.acquire", "door.locked", "door.release", "door.locked"];
     assert_eq!(place.answers(&address, &together)[1..], [json!(true), json!(true), Value::Null, json!(false)]);
     let [leased, still] = place.answers(&address, &["jobs.get", "jobs.unfinished"]).try_into().expect("two");
@@ -191,7 +191,7 @@ fn call_that_cannot_be_done_says_what_could() {
     ] {
         refused(place.calls(&address, &[call]), &[said]);
     }
-    // What was done before stays done, and was printed.
+    // Earlier calls remain done, and were printed.
     let half = place.calls(&address, &["shop.set a 1", "shop.nothing", "shop.set a 2"]).expect_exit(2);
     assert_eq!(half.stdout, "null\n");
     assert_eq!(place.answers(&address, &["shop.get a"]), [json!(1)]);
@@ -223,7 +223,7 @@ fn who_does_not_get_in_is_told_what_to_do() {
     let no_manager = format!("tcp:{}", garbage.local_addr().expect("bound"));
     let peer = thread::spawn(move || {
         for stream in garbage.incoming().take(2) {
-            // Who asked may have gone.
+            // The client may be gone.
             let _ = stream.expect("a client").write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
@@ -287,7 +287,7 @@ fn key_that_others_can_read_is_told() {
     }
 }
 
-/// Neither a manager that is stopped, nor what never answers, nor what takes no more connections outlasts the timeout.
+/// Neither a stopped manager, nor an unresponsive one, nor one that accepts no connections outlasts the timeout.
 #[test]
 fn timeout_bounds_the_whole_call() {
     let _watchdog = watchdog("manager_hosts::timeout");
@@ -296,7 +296,7 @@ fn timeout_bounds_the_whole_call() {
     let timed = |address: &str, calls: &[&str]| {
         let begun = Instant::now();
         let finished = place.calls(address, calls).args(["--timeout", "300ms"]).expect_exit(3);
-        // Far below what a connection or an answer may take without the option.
+        // Far below the default limits for a connection or an answer.
         assert!(begun.elapsed() < Duration::from_secs(5), "{address}: {:?}", begun.elapsed());
         finished.stderr
     };
@@ -305,7 +305,7 @@ fn timeout_bounds_the_whole_call() {
     let said = timed(&address, &["shop.items"]);
     assert!(said.contains("the manager does not answer: gave up on the handshake"), "{said}");
     send(server.pid(), Signal::SIGCONT);
-    // Stopped after it has let the caller in: by the caller's first line.
+    // Stopped after it has accepted the caller: by the caller's first line.
     let mut calls = Command::new(env!("CARGO_BIN_EXE_ipc-demo"));
     calls.args(["manager", "--connect", &address, "--authkey-file"]).arg(place.path("key"));
     calls.args(["--call", "create queue jobs", "--call", "jobs.get", "--timeout", "2s"]);
@@ -322,7 +322,7 @@ fn timeout_bounds_the_whole_call() {
     send(server.pid(), Signal::SIGCONT);
     send(server.pid(), Signal::SIGINT);
     assert_eq!(server.finish().0, Some(130));
-    // Nobody takes connections here, and the kernel keeps no more than one for later.
+    // Connections are not accepted here, and the kernel queues no more than one.
     let crowded = place.path("crowded");
     let listener = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
     bind(listener.as_raw_fd(), &UnixAddr::new(&crowded).expect("a path")).expect("free");
@@ -330,7 +330,7 @@ fn timeout_bounds_the_whole_call() {
     let _first = UnixStream::connect(&crowded).expect("room for one");
     let said = timed(&format!("unix:{}", crowded.display()), &["list"]);
     assert!(said.contains("cannot reach a manager at") && said.contains("timed out"), "{said}");
-    // Takes connections, and says nothing.
+    // Accepts connections, and sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let said = timed(&format!("tcp:{}", silent.local_addr().expect("bound")), &["list"]);
     assert!(said.contains("does not answer"), "{said}");
@@ -348,20 +348,20 @@ fn server_that_is_killed_ends_the_plays_at_it() {
     assert_eq!((code, super::scenarios::verdict(&events)), (Some(3), (Verdict::NotShown, false)));
     assert!(stderr.contains("the manager exited before it answered"), "{stderr}");
     server.finish();
-    // What it could not take along does not keep the next one out.
+    // What it left behind does not keep the next one from starting.
     let (server, _) = serve(place.manager("--serve", &address));
     send(server.pid(), Signal::SIGINT);
     assert_eq!(server.finish().0, Some(130));
     assert!(!place.path("socket").exists());
 }
 
-/// A network of its own, as long as this lives: a process that does nothing in it.
+/// A network of its own, for the lifetime of this value: held by an idle process in it.
 struct Network {
     holder: Child,
 }
 
 impl Network {
-    /// Starts the holder by a command that makes the network. What it says if it cannot.
+    /// Starts the holder by a command that creates the network. Returns the command's message if it fails.
     fn new(command: &[&str]) -> Result<Self, String> {
         let mut holder = Command::new(command[0]);
         holder.args(&command[1..]).args(["sh", "-c", "echo made; exec cat"]);
@@ -377,7 +377,7 @@ impl Network {
         Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
     }
 
-    /// What a command begins with that runs there.
+    /// Returns the beginning of a command that runs in it.
     fn entrance(&self) -> Vec<String> {
         let words = ["nsenter", "--preserve-credentials", "-U", "-n", "-t"].map(str::to_owned);
         words.into_iter().chain([self.holder.id().to_string()]).collect()
@@ -394,13 +394,13 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // The end of its input is the end of it, and of its network.
+        // The end of its input ends the process, and thereby the network.
         drop(self.holder.stdin.take());
         let _ = self.holder.wait();
     }
 }
 
-/// Two hosts, `10.57.0.1` and `10.57.0.2`, with a cable between them.
+/// Creates two hosts, `10.57.0.1` and `10.57.0.2`, with a cable between them.
 fn two_hosts() -> Result<[Network; 2], String> {
     let one = Network::new(&["unshare", "-Urn"])?;
     let entrance = one.entrance();

@@ -1,4 +1,4 @@
-//! Who is turned away by a manager, and that nobody else notices; TCP; many at once.
+//! Clients rejected by a manager, without effect on others; TCP; many at once.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -20,7 +20,7 @@ fn local_tcp() -> Address {
     "tcp:127.0.0.1:0".parse().expect("an address")
 }
 
-/// A manager with a Unix socket and a TCP port, and the two.
+/// Returns a manager with a Unix socket and a TCP port, and the two.
 fn open_manager(limits: Limits) -> (Manager, PathBuf, String) {
     let manager =
         start_manager(|options| options.key(key("secret")).listen(local_tcp()).listen_privately().limits(limits));
@@ -44,7 +44,7 @@ fn peers(path: &PathBuf, tcp: &str) -> [Box<dyn Peer>; 2] {
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What comes until the manager hangs up; a reset is a way of hanging up.
+/// Returns what is received until the manager closes the connection; a reset counts as closing.
 fn rest(peer: &mut dyn Peer) -> Vec<u8> {
     let mut bytes = Vec::new();
     match peer.read_to_end(&mut bytes) {
@@ -54,7 +54,7 @@ fn rest(peer: &mut dyn Peer) -> Vec<u8> {
     }
 }
 
-/// Waits until the manager counted what the test did to it. Not a pause: it is asked, and answers in its own time.
+/// Waits until the manager has counted the test's actions. Not a fixed pause: it is asked repeatedly.
 fn await_status(manager: &Manager, is_so: impl Fn(&Status) -> bool) -> Status {
     loop {
         let status = manager.status().expect("nobody else notices");
@@ -96,7 +96,7 @@ fn garbage_and_huge_lengths_are_refused_at_once() {
     let mut count = 0;
     for garbage in all {
         for mut peer in peers(&path, &tcp) {
-            // It may hang up before everything is sent.
+            // It may close the connection before everything is sent.
             let _ = peer.write_all(garbage);
             assert!(rest(&mut *peer).len() <= 5, "one word of refusal");
             count += 1;
@@ -133,7 +133,7 @@ fn slow_and_silent_peers_are_ended_together_by_one_deadline() {
     let slow = UnixStream::connect(&path).expect("it listens");
     slow.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
     let silent = peers(&path, &tcp);
-    // A byte at a time, with a pause that the manager ends: each alone would be in time.
+    // A byte at a time, with pauses, until the manager ends it: each byte alone would be in time.
     let handshake = [HELLO, &[7; FIRST]].concat();
     let mut sent = 0;
     for byte in handshake.iter().cycle() {
@@ -164,10 +164,10 @@ fn crowd_of_silent_peers_keeps_no_worker_out() {
     limits.greeting_time = Duration::from_millis(300);
     let (manager, path, tcp) = open_manager(limits);
     let crowd: Vec<_> = (0..20).map(|_| UnixStream::connect(&path).expect("the backlog has room")).collect();
-    // Another entrance is not crowded.
+    // Another listener is not crowded.
     let other = Manager::connect(&format!("tcp:{tcp}").parse().expect("an address"), &key("secret")).expect("in time");
     other.dict().expect("a dict").insert("a", 1).expect("a call");
-    // And who waits in the same crowd has his turn when the time of those before him is over.
+    // And a client that waits in the same crowd is served when the time of those before it is over.
     let behind = Manager::connect(&Address::Unix(path), &key("secret")).expect("in the end");
     assert_eq!(behind.status().expect("a status").refused.too_slow, 20);
     assert_eq!(manager.status().expect("a status").clients, 3);
@@ -213,7 +213,7 @@ fn what_is_changed_on_the_way_ends_the_connection() {
     let manager = start_manager(|options| options.key(key("secret")).listen(local_tcp()));
     let Address::Tcp { host, port } = &manager.addresses()[0] else { panic!("TCP") };
     let server = TcpStream::connect((host.as_str(), *port)).expect("it listens");
-    // Somebody in the middle, who changes one bit of the first call.
+    // A man in the middle that changes one bit of the first call.
     let middle = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = format!("tcp:{}", middle.local_addr().expect("a port")).parse().expect("an address");
     std::thread::scope(|scope| {
@@ -227,7 +227,7 @@ fn what_is_changed_on_the_way_ends_the_connection() {
                 }
             });
             let (mut from, mut to) = (&client, &server);
-            // The hello and the confirmation, as they are.
+            // The hello and the confirmation, unchanged.
             for len in [60, 20] {
                 let mut frame = vec![0; len];
                 from.read_exact(&mut frame).expect("a greeting");
@@ -245,7 +245,7 @@ fn what_is_changed_on_the_way_ends_the_connection() {
     assert_eq!(manager.status().expect("a status").objects, 0, "the call was not done");
 }
 
-/// Somebody in the middle, who passes everything on and keeps what the client sends and what the manager answers.
+/// A man in the middle that forwards everything and records what the client sends and what the manager answers.
 fn listen_in(address: &Address, talk: impl FnOnce(&Address)) -> [Vec<u8>; 2] {
     let Address::Tcp { host, port } = address else { panic!("TCP") };
     let server = TcpStream::connect((host.as_str(), *port)).expect("it listens");
@@ -294,7 +294,7 @@ fn who_listens_in_on_tcp_reads_nothing_and_cannot_replay_it() {
         assert!(!heard.is_empty() && !holds(heard, said), "{said}");
     }
     assert!(!holds(&asked, "secret") && !holds(&answered, "secret"));
-    // The same again, word for word: the hello is answered, as anybody's who has the key, and the rest is refused.
+    // The same again, byte for byte: the hello is answered, as for any client with the key, and the rest is rejected.
     let clients = manager.status().expect("a status").clients_ever;
     let Address::Tcp { host, port } = &address else { panic!("TCP") };
     let mut again = TcpStream::connect((host.as_str(), *port)).expect("it listens");
@@ -307,7 +307,7 @@ fn who_listens_in_on_tcp_reads_nothing_and_cannot_replay_it() {
     assert_eq!(status.clients_ever, clients, "nobody came in");
 }
 
-/// A refused call has changed nothing: what leaves an object is not refused for its length.
+/// A rejected call has changed nothing: an answer that removes something is not rejected for its length.
 #[test]
 fn answer_that_takes_something_away_is_not_too_long() {
     let _watchdog = watchdog("manager_listener::takes_away");

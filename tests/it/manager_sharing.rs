@@ -1,4 +1,4 @@
-//! A manager's objects given to workers and put into each other, and how long they live.
+//! A manager's objects given to workers and put into each other, and their lifetimes.
 
 use ipc_demo::manager::{Dict, List, Manager, Queue, Variant};
 use ipc_demo::{Error, Fd, Role, RoleResult};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::harness::{arrive, await_word, meeting_point, until as until_true, watchdog, worker};
 use crate::manager::start_manager;
 
-/// Takes several shares, says so, and puts one into another when told to.
+/// Takes over several shares, reports, and puts one into another when told to.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct UsesShares {
     dict: Dict,
@@ -35,7 +35,7 @@ impl Role for UsesShares {
     }
 }
 
-/// Starts a manager that listens at a path too, says so, and waits to be killed.
+/// Starts a manager that also listens at a path, reports, and waits to be killed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartsManager {
     here: Fd,
@@ -71,7 +71,7 @@ fn shares_arrive_and_outlive_who_gave_them() {
             until: until.into(),
         },
     );
-    // Gone here before it is taken over there.
+    // Dropped here before it is taken over there.
     drop(list);
     assert_eq!(manager.status().expect("a status").objects, 2);
     go_on(&mut release);
@@ -86,7 +86,7 @@ fn shares_arrive_and_outlive_who_gave_them() {
     list.push("from here").expect("a call");
     drop(release);
     assert!(process.join().expect("it ends").is_success(), "{:?}", process.ended());
-    // The worker is gone with all its proxies, as soon as the manager has seen it: what it left in the dict lives on.
+    // The worker is gone with all its proxies, once the manager has noticed: what it left in the dict lives on.
     until_true(|| manager.status().expect("a status").clients == 1);
     let queue = Queue::try_from(&dict.get("queue").expect("a call").expect("put there")).expect("a queue");
     assert_eq!(queue.get().expect("an item"), Variant::from("in a queue in a dict"));
@@ -158,7 +158,7 @@ fn killed_parent_takes_its_manager_along() {
     assert!(crate::harness::is_running(pid));
     parent.kill().expect("a signal");
     parent.join().expect("it ends");
-    // Not a pause: the watchdog barks if it stays.
+    // Not a fixed pause: the watchdog ends an endless wait.
     while crate::harness::is_running(pid) {
         std::thread::yield_now();
     }

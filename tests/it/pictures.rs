@@ -1,4 +1,4 @@
-//! The pictures of real runs: well-formed for every scenario, complete however a run ends, and refused in time.
+//! The pictures of real runs: well-formed for every scenario, complete however a run ends, and rejected in time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ impl Album {
         demo.args(["--timeline"]).arg(self.path("run.svg")).args(["--trace"]).arg(self.path("run.json"))
     }
 
-    /// The words of the timeline and the events of the trace, both checked.
+    /// Returns the text of the timeline and the events of the trace, both checked.
     fn open(&self) -> (String, Vec<Value>) {
         let read = |name| fs::read_to_string(self.path(name)).expect("it was drawn");
         (well_formed::timeline(&read("run.svg")), well_formed::trace(&read("run.json")))
@@ -42,7 +42,7 @@ fn count(trace: &[Value], kind: &str, name: &str) -> usize {
     trace.iter().filter(is_it).count()
 }
 
-/// Every scenario that the help lists.
+/// Returns every scenario that the help lists.
 fn scenarios() -> Vec<String> {
     let help = Demo::run("--help").expect_exit(0).stdout;
     let listed = help.split_once("Scenarios:\n").expect("a list of scenarios").1.lines();
@@ -155,7 +155,7 @@ fn pictures_are_drawn_when_nobody_reads_the_report() {
     assert_eq!(count(&album.open().1, "i", "summary"), 1);
 }
 
-/// One error that names the file, exit code 2, and nothing was started.
+/// Expects one error that names the file, exit code 2, and that nothing was started.
 #[track_caller]
 fn refused(demo: Demo, path: &Path) {
     let finished = demo.expect_exit(2);
@@ -189,7 +189,7 @@ fn unusable_input_leaves_files_as_they_were() {
     album.of(Demo::run("tickets").args(["--data", "/nonexistent"])).expect_exit(2);
     assert_eq!(fs::read_to_string(album.path("run.json")).expect("readable"), earlier);
     assert!(!album.path("run.svg").exists());
-    // A run replaces the whole of it, also with something shorter.
+    // A run replaces all of it, even with something shorter.
     album.of(Demo::run("tickets").args(["--speed", "max"])).expect_exit(0);
     album.open();
 }
@@ -204,7 +204,7 @@ fn what_is_no_picture_is_not_written_over() {
         refused(Demo::run("tickets").arg("--data").arg(&mine).args([option]).arg(&mine), &mine);
         assert_eq!(fs::read_to_string(&mine).expect("readable"), r#"{"count": 3}"#);
     }
-    // An empty file holds nothing that could be lost.
+    // An empty file contains nothing that could be lost.
     fs::write(album.path("run.svg"), "").expect("written");
     album.of(Demo::run("tickets").args(["--speed", "max"])).expect_exit(0);
     album.open();

@@ -33,7 +33,7 @@ impl Role for SendsNumbers {
     }
 }
 
-/// Receives numbers until the end, or one at a time under a lock, and sends home all that it got.
+/// Receives numbers until the end, or one at a time under a lock, and sends all of them to the parent.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ReceivesNumbers {
     from: Receiver<u64>,
@@ -96,7 +96,7 @@ impl Role for SendsMegabyte {
     }
 }
 
-/// Sends without end, and is well if that ends because nobody receives.
+/// Sends without end, and succeeds if that ends because no receiver is left.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SendsUntilBroken {
     to: Sender<u64>,
@@ -116,7 +116,7 @@ impl Role for SendsUntilBroken {
     }
 }
 
-/// Keeps an end without using it, until it is told to go.
+/// Keeps an end without using it, until it is told to end.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct KeepsEnd {
     end: Sender<u64>,
@@ -148,7 +148,7 @@ impl Role for KeepsLists {
     }
 }
 
-/// The same end for one more worker.
+/// Returns the same end for one more worker.
 fn another<T>(end: ipc_demo::Result<T>) -> T {
     end.expect("nothing is read ahead or half sent")
 }
@@ -208,7 +208,7 @@ fn survives_sender_killed_inside_a_message() {
     let _watchdog = watchdog("pipe::killed_inside");
     let (mut receiver, sender) = pipe().expect("a pipe");
     let victim = worker("victim", SendsMegabyte { to: sender });
-    // It cannot be through: the pipe does not hold it. What has arrived may be the beginning or be nothing.
+    // The send cannot be complete: the pipe is too small. What has arrived may be the beginning or nothing.
     assert_eq!(receiver.recv_timeout(MOMENT).expect("no error"), None);
     assert!(receiver.poll(None).expect("it has begun"));
     victim.kill().expect("a signal");
@@ -366,7 +366,7 @@ fn wait_tells_a_message_from_a_death() {
     assert_eq!(wait(&[&receiver, &process], None).expect("a wait"), [0, 1]);
 }
 
-/// Python with a script, if this machine has one.
+/// Starts Python with a script, if this machine has one.
 fn python(script: &str, stdin: OwnedFd, stdout: OwnedFd) -> Option<std::process::Child> {
     let imports = "from multiprocessing.connection import Connection\n";
     let mut command = Command::new("python3");
@@ -380,7 +380,7 @@ fn python(script: &str, stdin: OwnedFd, stdout: OwnedFd) -> Option<std::process:
     }
 }
 
-/// Around every size at which one of the two sides changes its ways.
+/// Around every size at which one of the two sides changes its behaviour.
 const SIZES: [usize; 13] = [0, 1, 4_091, 4_092, 4_093, 16_379, 16_380, 16_384, 16_385, 65_532, 65_537, 1_000_000, 2];
 
 #[test]

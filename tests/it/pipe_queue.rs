@@ -1,4 +1,4 @@
-//! The textbook queue: the common cases, what it does in place of those that it cannot pass, and what a kill does to it.
+//! The textbook queue: the common cases, its behaviour in those that it cannot pass, and the effects of a kill.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 
 type Item = (u32, Vec<u8>);
 
-/// Puts numbered items of one length, says when the last is put, and ends when it is told to.
+/// Puts numbered items of one length, reports when the last is put, and ends when it is told to.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct PutsItems {
     queue: PipeQueue<Item>,
@@ -39,7 +39,7 @@ impl Role for PutsItems {
     }
 }
 
-/// Says that it is here, gets items until a number 0 comes, and sends home the numbers.
+/// Reports that it is ready, gets items until a number 0 comes, and sends the numbers to the parent.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct GetsItems {
     queue: PipeQueue<Item>,
@@ -64,7 +64,7 @@ impl Role for GetsItems {
     }
 }
 
-/// A producer in its own process, and where it says that it has put everything.
+/// A producer in its own process, and where it reports that it has put everything.
 struct Producer {
     process: Process,
     here: crate::harness::MeetingReader,
@@ -94,16 +94,16 @@ fn queue(capacity: usize) -> PipeQueue<Item> {
     PipeQueue::bounded(capacity).expect("a queue")
 }
 
-// In place of the cases of `queue_cases::ring_cases`. One has no counterpart: the limit of an item is a gibibyte here, and
-// an item above it would take the machine's memory to tell.
+// In place of the cases of `queue_cases::ring_cases`. One has no counterpart: the limit of an item is a gibibyte here,
+// and testing an item above it would exhaust the machine's memory.
 
-/// In place of `items_can_be_got_as_soon_as_they_are_put`: a put is in its process's buffer, and may die there.
+/// In place of `items_can_be_got_as_soon_as_they_are_put`: a put is in its process's buffer, and may be lost with it.
 #[test]
 fn items_are_put_before_they_can_be_got() {
     let _watchdog = watchdog("pipe_queue::before_they_can_be_got");
     let queue = PipeQueue::<Vec<u8>>::bounded(2).expect("a queue");
     let other = queue.clone();
-    // The pipe does not hold it, so half of it stays behind while nobody gets.
+    // The pipe is too small for it, so half of it stays behind until there is a get.
     queue.put(vec![1; 1_000_000]).expect("room");
     queue.put(vec![2]).expect("room");
     assert_eq!(queue.qsize(), 2);
@@ -114,7 +114,7 @@ fn items_are_put_before_they_can_be_got() {
     assert!(matches!(never, Error::Torn | Error::Disconnected), "{never}");
 }
 
-/// In place of `putters_disconnect_when_the_last_getter_is_dropped`: who has room does not look for getters.
+/// In place of `putters_disconnect_when_the_last_getter_is_dropped`: a put with room does not check for getters.
 #[test]
 fn put_with_room_does_not_notice_that_nobody_gets() {
     let _watchdog = watchdog("pipe_queue::does_not_notice");
@@ -125,7 +125,7 @@ fn put_with_room_does_not_notice_that_nobody_gets() {
     assert!(matches!(queue.put((3, Vec::new())), Err(PutError::Failed((3, _), Error::Disconnected))), "now it waits");
 }
 
-/// In place of `blocked_getter_is_told_at_once_of_the_last_putter`, and the other way round: nobody wakes them, they look.
+/// In place of `blocked_getter_is_told_at_once_of_the_last_putter`, and vice versa: waiters are not woken, they check.
 #[test]
 fn those_who_wait_look_who_is_left_by_themselves() {
     let _watchdog = watchdog("pipe_queue::look_by_themselves");
@@ -136,7 +136,7 @@ fn those_who_wait_look_who_is_left_by_themselves() {
         drop(other);
         assert!(matches!(getter.join().expect("no panic"), Err(Error::Disconnected)));
     });
-    // And whoever is left counts, also one who waits for the same: it could do the other thing.
+    // And every remaining handle counts, even of a waiter for the same: it could perform the other operation.
     let other = queue.clone();
     assert_eq!(queue.get_timeout(MOMENT).expect("the other could put"), None);
     assert_eq!(other.get_timeout(MOMENT).expect("the other could put"), None);
@@ -177,7 +177,7 @@ fn every_item_arrives_once_for_any_capacity() {
             assert_eq!(producer.here.meet(), Some(b'p'));
         }
         producers.into_iter().for_each(Producer::ends_well);
-        // All is in the pipe: what comes now comes last.
+        // Everything is in the pipe: what is put now comes last.
         for _ in &consumers {
             queue.put((0, Vec::new())).expect("room");
         }
@@ -230,7 +230,7 @@ fn put_without_room_and_without_others_gives_the_item_back() {
     assert!(matches!(refused, PutError::Failed((2, _), Error::Disconnected)), "{refused}");
 }
 
-/// In Python nobody gets anything any more: the dead one keeps the read lock.
+/// In Python no process gets anything any more: the dead one keeps the read lock.
 #[test]
 fn survives_consumer_killed_while_it_waits() {
     let _watchdog = watchdog("pipe_queue::killed_while_it_waits");
@@ -239,7 +239,7 @@ fn survives_consumer_killed_while_it_waits() {
     let mut victim = worker("victim", GetsItems { queue: queue.clone(), here: arrives, home });
     assert_eq!(here.meet(), Some(b'g'));
     queue.put((1, Vec::new())).expect("room");
-    // It has got the item, and sleeps in the next `get`, with the read lock in its hands.
+    // It has got the item, and sleeps in the next `get`, holding the read lock.
     until(|| queue.qsize() == 0);
     await_asleep(victim.pid());
     victim.kill().expect("a signal");
@@ -269,7 +269,7 @@ fn killed_producer_loses_what_it_had_put_and_its_room() {
     };
     assert!(matches!(end, Error::Disconnected), "{end}");
     assert!(got < 100, "{got} of 200 arrived");
-    // The documented contradiction: empty, and yet there is room for what was got and no more.
+    // The documented contradiction: empty, yet there is space only for what was got.
     assert!(queue.is_empty());
     assert_eq!(queue.qsize(), 200 - got as usize);
 }
@@ -295,7 +295,7 @@ fn writer_after_a_torn_item_does_not_write_behind_it() {
     let mut producer = producer(&queue, 1..3, 1_000_000);
     until(|| !queue.is_empty());
     producer.is_killed();
-    // The first put still works: it is the feeder that meets the dead one's lock.
+    // The first put still works: the feeder is what encounters the dead process's lock.
     queue.put((9, Vec::new())).expect("room");
     until(|| matches!(queue.try_put((9, Vec::new())), Err(PutError::Failed(_, Error::Torn))));
     assert!(matches!(queue.get(), Err(Error::Torn)));
@@ -307,18 +307,18 @@ fn consumer_killed_inside_an_item_tears_the_queue_for_all() {
     let queue = queue(10);
     let mut producer = producer(&queue, 1..2, 1_000_000);
     until(|| !queue.is_empty());
-    // Stopped in the middle of its item it holds the write lock, and is not dead.
+    // Stopped in the middle of its item, it holds the write lock, and is not dead.
     stop(producer.process.pid());
     let ((_here, arrives), (_lists, home)) = (meeting_point(), pipe().expect("a pipe"));
     let mut victim = worker("victim", GetsItems { queue: queue.clone(), here: arrives, home });
-    // It has read what was there, and waits for the rest with the read lock in its hands.
+    // It has read the available part, and waits for the rest while holding the read lock.
     until(|| queue.is_empty());
     assert!(queue.try_get().expect("somebody else waits").is_none());
     victim.kill().expect("a signal");
     victim.join().expect("it ends");
     assert!(matches!(queue.get(), Err(Error::Torn)));
     send(producer.process.pid(), Signal::SIGCONT);
-    // The producer's feeder finds it torn and gives up: the process ends.
+    // The producer's feeder finds the pipe torn and gives up: the process ends.
     assert_eq!(producer.here.meet(), Some(b'p'));
     producer.ends_well();
 }

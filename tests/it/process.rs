@@ -1,4 +1,4 @@
-//! Processes: start, join, exit status, failures, and who dies with whom.
+//! Processes: start, join, exit status, failures, and which processes end together.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -118,7 +118,7 @@ fn killed_parent_takes_its_workers_along() {
     assert_eq!(arrived, [Some(b's'), Some(b'w')]);
     parent.kill().expect("a signal");
     parent.join().expect("it ends");
-    // Parent and grandchild held the only writing ends: this returns when both are gone, or the watchdog barks.
+    // Parent and grandchild held the only writing ends: this returns when both are gone, or the watchdog ends the test.
     assert_eq!(here.meet(), None);
 }
 
@@ -129,7 +129,8 @@ fn parent_killed_while_it_starts_a_worker_leaves_nobody() {
         let ((mut here, arrives), (until, _release)) = (meeting_point(), meeting_point());
         let mut parent = worker("parent", StartsAndDies { here: arrives, until: until.into() });
         assert_eq!(parent.join().expect("it ends").status, ExitStatus::Signal(9));
-        // The grandchild has the last writing end: between fork and exec, before its role, or in it. It may have arrived.
+        // The grandchild has the last writing end: between fork and exec, before its role, or in it. It may have
+        // reported.
         while here.meet().is_some() {}
     }
 }
@@ -149,7 +150,7 @@ fn parent_that_starts_workers_from_a_short_lived_thread_keeps_them() {
 #[test]
 fn many_workers_leave_no_descriptors_and_no_zombies() {
     let _watchdog = watchdog("process::many_workers");
-    // In a process of its own: other tests open descriptors beside this one.
+    // In a process of its own: other tests open descriptors in this one.
     let mut process = worker("counting parent", StartsMany { rounds: 5, workers: 100 });
     let ended = process.join().expect("it ends").clone();
     assert!(ended.is_success(), "{ended:?}");
@@ -159,7 +160,7 @@ fn many_workers_leave_no_descriptors_and_no_zombies() {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartsMany {
     rounds: u32,
-    /// At once, in each round.
+    /// The number of concurrent workers in each round.
     workers: u32,
 }
 
@@ -186,7 +187,8 @@ impl Role for StartsMany {
     }
 }
 
-/// A program whose `main` forgets to enter would start itself again and again, and its exit code 0 would count as success.
+/// A program whose `main` forgets to enter would start itself again and again, and its exit code 0 would count as
+/// success.
 #[test]
 fn worker_that_has_not_entered_starts_nobody_and_has_failed() {
     let _watchdog = watchdog("process::not_entered");
@@ -245,7 +247,7 @@ fn role_that_ends_its_process_has_entered() {
     }
 }
 
-/// Starts the worker of these tests by a script of the shell, which gets the words to start it with as `"$@"`.
+/// Starts the worker of these tests through a shell script, which gets the worker's command line as `"$@"`.
 fn scripted<R: Role>(script: &str, name: &str, role: R) -> Process {
     let null = std::fs::File::options().write(true).open("/dev/null").expect("there is a null device");
     let own = std::env::current_exe().expect("a path").display().to_string();
@@ -303,7 +305,7 @@ fn without_proc_a_worker_knows_that_it_is_one_and_a_start_says_what_is_missing()
     assert!(failure.message.contains("/proc/self/exe") && failure.message.contains("is /proc mounted?"), "{failure}");
 }
 
-/// Starts workers of all ends, and sends home how they ended.
+/// Starts workers that end in all possible ways, and sends the parent how they ended.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ReportsEnds;
 
@@ -328,7 +330,7 @@ fn words_of_workers_arrive_though_their_exit_status_does_not() {
     assert_eq!(ends, "Unknown true None; Unknown false Some(Panic)");
 }
 
-/// Sends home what `proc_pid_status(5)` says of its signals.
+/// Sends the parent what `proc_pid_status(5)` reports about its signals.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ListsSignals;
 
@@ -341,7 +343,7 @@ impl Role for ListsSignals {
     }
 }
 
-/// Starts a worker with many signals ignored and one blocked here, and sends home what it says.
+/// Starts a worker with many signals ignored and one blocked here, and sends the parent its report.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartsWithSignals;
 
@@ -364,12 +366,12 @@ fn worker_starts_with_the_signals_of_a_fresh_process() {
     };
     let bit = |signal: Signal| 1_u64 << (signal as i32 - 1);
     assert_eq!(of("SigBlk:"), 0, "{listed}");
-    // The standard library's own, what the terminal sends, and above 31 glibc's, which nobody else can use.
+    // The standard library's own, what the terminal sends, and above 31 glibc's, which are reserved.
     let documented = [Signal::SIGPIPE, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXFSZ].map(bit);
     assert_eq!(of("SigIgn:") & u64::from(u32::MAX >> 1), documented.into_iter().sum::<u64>(), "{listed}");
 }
 
-/// Says that it is here, and stops, perhaps as another user.
+/// Reports that it is ready, and stops, perhaps as another user.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Stops {
     here: Fd,
@@ -389,7 +391,7 @@ impl Role for Stops {
     }
 }
 
-/// Starts one that stops, from a thread that ends, and waits until it has stopped.
+/// Starts a worker that stops, from a thread that ends, and waits until it has stopped.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartsOneThatStops {
     here: Fd,
@@ -426,12 +428,12 @@ fn stopped_worker_dies_with_its_parent() {
         assert_eq!([here.meet(), here.meet()], [Some(b'w'), Some(b's')]);
         parent.kill().expect("a signal");
         parent.join().expect("it ends");
-        // The stopped one has the last writing end: the watchdog barks if it lives on.
+        // The stopped worker has the last writing end: the watchdog ends the test if it lives on.
         assert_eq!(here.meet(), None);
     }
 }
 
-/// What stands in one scope with a worker that waits for it is dropped after it.
+/// Values in one scope with a worker that waits for them are dropped after it.
 #[test]
 fn scope_that_is_left_early_ends_though_its_worker_waits_for_it() {
     fn left_early(pid: &mut u32) -> Result<(), Box<dyn std::error::Error>> {

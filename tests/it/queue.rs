@@ -1,4 +1,4 @@
-//! The queue: the common cases, and what becomes of it when workers leave or are killed.
+//! The queue: the common cases, and the effects of workers that leave or are killed.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use crate::queue_cases::{queue_cases, ring_cases};
 queue_cases!(crate::queue_cases::OfQueue);
 ring_cases!(crate::queue_cases::OfQueue);
 
-/// Within which the death of a worker has to show.
+/// The time within which the death of a worker has to be noticed.
 const DEATH_SHOWS: Duration = Duration::from_millis(250);
 
-/// Puts numbers and says `p` after each; a queue that is full keeps it there.
+/// Puts numbers and sends `p` after each; a full queue blocks it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Puts {
     pub(crate) queue: Producer<u64>,
@@ -35,7 +35,7 @@ impl Role for Puts {
     }
 }
 
-/// Holds a producer until it is told to drop it, and then goes on living.
+/// Holds a producer until it is told to drop it, and then stays alive.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct HoldsProducer {
     queue: Producer<u64>,
@@ -57,7 +57,7 @@ impl Role for HoldsProducer {
     }
 }
 
-/// Gets numbers until nobody puts any more, says `g` before it begins and each number's lowest byte.
+/// Gets numbers until no producer is left; sends `g` before it begins and then each number's lowest byte.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Gets {
     pub(crate) queue: Consumer<u64>,
@@ -157,7 +157,7 @@ fn putter_is_told_when_the_last_consumer_is_killed() {
     getter.kill().expect("a signal");
     getter.join().expect("it ends");
     let killed_at = Instant::now();
-    // One may find room before the death shows, the second cannot.
+    // One put may find space before the death is noticed, the second cannot.
     let outcome = producer.put(2).and_then(|()| producer.put(3));
     assert!(matches!(outcome, Err(PutError::Failed(_, Error::Disconnected))), "{outcome:?}");
     assert!(killed_at.elapsed() < DEATH_SHOWS, "{:?}", killed_at.elapsed());
@@ -170,7 +170,7 @@ fn killed_getter_leaves_the_others_working() {
     for round in 0..5 {
         let ((mut one_said, one_says), (mut other_said, other_says)) = (meeting_point(), meeting_point());
         let start = |says| worker("getter", Gets { queue: queue.consumer(), said: says });
-        // Both sleep in `get`, one with the mutex and one waiting for it; either may be the one that is killed.
+        // Both sleep in `get`, one holding the mutex and one waiting for it; either may be the one that is killed.
         let (mut one, mut other) = (start(one_says), start(other_says));
         assert_eq!((one_said.meet(), other_said.meet()), (Some(b'g'), Some(b'g')));
         one.kill().expect("a signal");
@@ -190,7 +190,7 @@ fn killed_putter_leaves_the_others_working() {
     let (mut said, says) = meeting_point();
     let mut putter = worker("putter", Puts { queue: queue.producer(), numbers: 0..100, said: says });
     assert_eq!((said.meet(), said.meet()), (Some(b'p'), Some(b'p')));
-    // The third put sleeps, or is about to, with the putters' mutex.
+    // The third put sleeps, or is about to, holding the putters' mutex.
     putter.kill().expect("a signal");
     putter.join().expect("it ends");
     assert!(matches!(queue.try_put(7), Err(PutError::Full(7))));
@@ -242,7 +242,7 @@ fn hundred_mebibytes_in_one_item() {
     let _watchdog = watchdog("queue::hundred_mebibytes");
     let limit = 100 << 20;
     let queue = Queue::<String>::builder().capacity(1024).byte_limit(limit).build().expect("a queue");
-    // The form of a string is its length in four bytes, here, and its bytes.
+    // A string is encoded as its length in four bytes, here, followed by its bytes.
     let item = "x".repeat(limit as usize - 4);
     queue.put(item).expect("just the limit");
     assert!(queue.is_full());

@@ -1,8 +1,8 @@
-//! What every queue does, whatever it is made of: cases over three traits, run on each implementation by [`queue_cases!`],
-//! with threads of this process and with either end, and both, in a worker (`queue_remote`).
+//! What every queue does, whatever its implementation: cases over three traits, run on each implementation by
+//! [`queue_cases!`], with threads of this process and with either end, and both, in a worker (`queue_remote`).
 //!
-//! The textbook queue cannot do all that the rings do. What it lacks is in [`ring_cases!`], and `pipe_queue` has a case for
-//! each of those, that shows what it does instead.
+//! The textbook queue cannot do all that the rings can. What it lacks is in [`ring_cases!`], and for each of those,
+//! `pipe_queue` has a case that shows what it does instead.
 
 use std::sync::mpsc;
 use std::thread;
@@ -22,14 +22,14 @@ pub(crate) type Put = std::result::Result<(), PutError<Item>>;
 pub(crate) trait Transport {
     type Putter: PutEnd;
     type Getter: GetEnd;
-    /// Whether an item can be got as soon as `put` has returned. Else it is on its way.
+    /// Whether an item can be got as soon as `put` has returned. Otherwise it is in transit.
     const ARRIVES_WITH_PUT: bool;
     fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter);
 }
 
 pub(crate) trait PutEnd: Send + Sync + Sized {
     fn again(&self) -> Self;
-    /// Says which thread is about to put, wherever that is.
+    /// Puts, and calls `begins` with the thread that is about to put, wherever it runs.
     fn put_as(&self, item: Item, begins: &dyn Fn(Pid)) -> Put {
         begins(gettid());
         self.put(item)
@@ -46,7 +46,7 @@ pub(crate) trait PutEnd: Send + Sync + Sized {
 
 pub(crate) trait GetEnd: Send + Sync + Sized {
     fn again(&self) -> Self;
-    /// Says which thread is about to get, wherever that is.
+    /// Gets, and calls `begins` with the thread that is about to get, wherever it runs.
     fn get_as(&self, begins: &dyn Fn(Pid)) -> Result<Item> {
         begins(gettid());
         self.get()
@@ -83,7 +83,7 @@ impl Transport for OfJoinableQueue {
     }
 }
 
-/// Whoever has it may put and get: each end is a user of its own.
+/// Every holder may put and get: each end is a user of its own.
 impl Transport for OfPipeQueue {
     type Putter = PipeQueue<Item>;
     type Getter = PipeQueue<Item>;
@@ -226,7 +226,8 @@ pub(crate) use queue_cases;
 macro_rules! ring_cases {
     ($transport:ty) => {
         mod ring_cases {
-            // Not in other processes: it would take many seconds until such an item is where it is refused, and back.
+            // Not in other processes: sending such an item to the worker that rejects it, and back, would take many
+            // seconds.
             $crate::queue_cases::queue_cases!(@each $transport: items_above_the_limit_are_refused);
             $crate::queue_cases::queue_cases!(@everywhere $transport:
                 items_can_be_got_as_soon_as_they_are_put putters_disconnect_when_the_last_getter_is_dropped
@@ -242,7 +243,7 @@ fn item(number: u8) -> Item {
     vec![number; 3]
 }
 
-/// Waits until an item can be got, which somebody has put.
+/// Waits until an item that was put can be got.
 fn await_arrival<Q: Transport>(get: &Q::Getter) {
     while get.is_empty() {
         assert!(!Q::ARRIVES_WITH_PUT, "the item is there");
@@ -250,7 +251,7 @@ fn await_arrival<Q: Transport>(get: &Q::Getter) {
     }
 }
 
-/// So many items, in as many calls as it takes.
+/// Gets `count` items, in as many calls as it takes.
 fn got_in_all(get: &impl GetEnd, count: usize) -> Vec<Item> {
     let mut items = Vec::new();
     while items.len() < count {
@@ -461,7 +462,7 @@ pub(crate) fn close_ends_the_putting_of_one_handle<Q: Transport>() {
     let (put, get) = Q::ends(None);
     let other = put.again();
     put.put(item(1)).expect("room");
-    // Two handles may have two ways into the queue: what is there comes before what another puts now.
+    // Two handles may have separate paths into the queue: earlier items come before those that another handle puts now.
     await_arrival::<Q>(&get);
     put.close();
     put.close();
@@ -518,7 +519,7 @@ pub(crate) fn putters_disconnect_when_the_last_getter_is_dropped<Q: Transport>()
     assert!(matches!(put.put_many(&[item(1)]), Err(Error::Disconnected)));
 }
 
-/// Runs `blocked`, drops `leaves` once the thread that it names sleeps, and returns how it ended and how soon.
+/// Runs `blocked`, drops `leaves` once the reported thread sleeps, and returns how it ended and how soon.
 fn told<R: Send, L>(blocked: impl FnOnce(&dyn Fn(Pid)) -> R + Send, leaves: L) -> (R, Duration) {
     thread::scope(|scope| {
         let (tell, told) = mpsc::channel();
@@ -530,7 +531,8 @@ fn told<R: Send, L>(blocked: impl FnOnce(&dyn Fn(Pid)) -> R + Send, leaves: L) -
     })
 }
 
-/// One that is not told looks by itself after a tenth of a second; a busy machine may take its time, but not each time.
+/// A waiter that is not told checks on its own after a tenth of a second; a busy machine may be slow, but not each
+/// time.
 fn assert_told_at_once(mut round: impl FnMut() -> Duration) {
     let soonest = (0..5).map(|_| round()).min().expect("five rounds");
     assert!(soonest < Duration::from_millis(50), "{soonest:?}");

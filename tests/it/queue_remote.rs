@@ -1,7 +1,7 @@
-//! The ends of a queue in worker processes, for the cases of `queue_cases`: each call is done by a thread of the worker, and
-//! the caller waits for what it comes to.
+//! The ends of a queue in worker processes, for the cases of `queue_cases`: each call is performed by a thread of the
+//! worker, and the caller waits for the result.
 //!
-//! A call has a connection of its own, so any number of them can be under way at once. First comes the thread that does it.
+//! A call has a connection of its own, so any number of calls can be in progress at once. Its thread is reported first.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::harness::{until, worker};
 use crate::queue_cases::{GetEnd, Item, OfJoinableQueue, OfPipeQueue, OfQueue, Put, PutEnd, Transport};
 
-/// What can stand in a role.
+/// What can be part of a role.
 pub(crate) trait Sent: Serialize + DeserializeOwned {}
 impl<T: Serialize + DeserializeOwned> Sent for T {}
 
@@ -90,17 +90,17 @@ fn getter_away<Q: Givable>(get: Q::Getter) -> Remote<Getting> {
     Remote::start(|desk| ServesGetter::<Q> { end: get, desk })
 }
 
-/// What a worker is asked to do with one of its handles.
+/// A request to a worker for one of its handles.
 #[derive(Debug, Serialize, Deserialize)]
 enum Command<O> {
-    /// Makes another handle, and says its number.
+    /// Creates another handle, and returns its number.
     Again,
-    /// Drops the handle. With the last one the worker ends.
+    /// Drops the handle. The worker ends with the last one.
     Drop,
     Do(O),
 }
 
-/// What is done with a putting end.
+/// An operation on a putting end.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Putting {
     Put(Item),
@@ -113,7 +113,7 @@ pub(crate) enum Putting {
     Capacity,
 }
 
-/// What is done with a getting end.
+/// An operation on a getting end.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Getting {
     Get,
@@ -124,7 +124,7 @@ pub(crate) enum Getting {
     IsEmpty,
 }
 
-/// The errors that cases expect, on their way.
+/// The errors that cases expect, in serialised form.
 #[derive(Debug, Serialize, Deserialize)]
 enum Refusal {
     Full,
@@ -162,7 +162,7 @@ fn answer<T>(outcome: Result<T>) -> Answer<T> {
     outcome.map_err(Refusal::from)
 }
 
-/// An item that was not put comes back with the reason.
+/// An item that was not put is returned with the reason.
 type PutAnswer = std::result::Result<(), (Item, Refusal)>;
 
 fn put_answer(outcome: Put) -> PutAnswer {
@@ -179,7 +179,7 @@ fn put_outcome(answer: PutAnswer) -> Put {
     })
 }
 
-/// Does what is asked with the putting end of a queue.
+/// Serves requests with the putting end of a queue.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(crate) struct ServesPutter<Q: Givable> {
@@ -204,7 +204,7 @@ impl<Q: Givable> Role for ServesPutter<Q> {
     }
 }
 
-/// Does what is asked with the getting end of a queue.
+/// Serves requests with the getting end of a queue.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(crate) struct ServesGetter<Q: Givable> {
@@ -227,7 +227,7 @@ impl<Q: Givable> Role for ServesGetter<Q> {
     }
 }
 
-/// Does what is asked at the desk, until the last handle is dropped.
+/// Serves requests until the last handle is dropped.
 fn serve<E: Send + Sync, O: DeserializeOwned + Send>(
     desk: &UnixListener,
     end: E,
@@ -248,7 +248,7 @@ fn serve<E: Send + Sync, O: DeserializeOwned + Send>(
                 }
                 Command::Drop => {
                     let end = ends.remove(&number).ok_or("it has no such handle")?;
-                    // Who has answered a moment ago may not have put it down yet.
+                    // A thread that has just answered may not have dropped it yet.
                     until(|| Arc::strong_count(&end) == 1);
                     drop(end);
                     home.send(&())?;
@@ -266,14 +266,14 @@ fn serve<E: Send + Sync, O: DeserializeOwned + Send>(
     })
 }
 
-/// A handle in a worker, on which `O` is done.
+/// A handle in a worker that performs operations `O`.
 pub(crate) struct Remote<O: Serialize> {
     server: Arc<Server>,
     number: u32,
     operation: PhantomData<fn(O)>,
 }
 
-/// A worker with handles, and where it can be asked to do something with them.
+/// A worker with handles, and where it accepts requests.
 struct Server {
     process: Process,
     desk: SocketAddr,
@@ -282,7 +282,7 @@ struct Server {
 impl<O: Serialize> Remote<O> {
     fn start<R: Role>(role: impl FnOnce(Fd) -> R) -> Self {
         let desk = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
-        // Bound to no name it gets one from the kernel, that is no file.
+        // Without a name, the kernel assigns one that is not a file.
         bind(desk.as_raw_fd(), &UnixAddr::new_unnamed()).expect("a name");
         listen(&desk, Backlog::MAXCONN).expect("a socket that listens");
         let desk = UnixListener::from(desk);
@@ -306,7 +306,7 @@ impl<O: Serialize> Remote<O> {
         self.perform_as(operation, &|_| ())
     }
 
-    /// Says which thread of the worker does it, as soon as it begins.
+    /// Performs an operation, and calls `begins` with the worker's thread as soon as it begins.
     fn perform_as<R: DeserializeOwned>(&self, operation: O, begins: &dyn Fn(Pid)) -> R {
         let mut home = self.ask(&Command::Do(operation));
         begins(Pid::from_raw(home.recv().expect("a thread of the worker begins")));
@@ -322,7 +322,7 @@ impl<O: Serialize> Remote<O> {
 /// Waits until the worker has dropped it too.
 impl<O: Serialize> Drop for Remote<O> {
     fn drop(&mut self) {
-        // A test that has failed asks nothing of its workers any more: they are killed.
+        // A failed test makes no requests to its workers any more: they are killed.
         if !thread::panicking() {
             self.ask(&Command::Drop).recv::<()>().expect("the worker answers");
         }

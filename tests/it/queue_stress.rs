@@ -1,10 +1,10 @@
 //! Many workers on one queue, half of the runs with random kills, and every item accounted for.
 //!
-//! Each worker keeps a book in a file of its own, which outlives it: who puts notes how many puts have returned, who gets
-//! notes every item. An item that somebody has put and nobody has got is lost; a killed `get` may lose one.
+//! Each worker keeps a log in a file of its own, which outlives it: a putter records how many puts have returned, a
+//! getter records every item. An item that was put and never got is lost; a killed `get` may lose one.
 //!
-//! All the time somebody looks on, at the books and at the workers' states. A while in which nobody has got anything, nobody
-//! has worked and somebody wanted to put is a stall: they wait for each other, or for somebody who is dead.
+//! A watcher observes the logs and the workers' states all the time. A period in which nothing was got, no worker was
+//! running and one wanted to put is a stall: the workers wait for each other, or for a dead process.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::{states, watchdog, worker};
 
-/// Who put it, its number, and bytes that follow from both.
+/// Its putter, its number, and bytes that follow from both.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Item {
     putter: u32,
@@ -45,7 +45,7 @@ impl Item {
     }
 }
 
-/// A line in a getter's book: putter, number, how often it came back.
+/// An entry in a getter's log: putter, number, times returned.
 type Entry = [u32; 3];
 
 fn note(book: &mut File, entry: Entry) -> std::io::Result<()> {
@@ -60,7 +60,7 @@ fn read_book(mut book: &File) -> Vec<Entry> {
     bytes.chunks_exact(12).map(|line| [number(&line[..4]), number(&line[4..8]), number(&line[8..])]).collect()
 }
 
-/// Puts `count` items; the book says how many puts have returned.
+/// Puts `count` items; the log contains how many puts have returned.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StressPuts {
     queue: Option<Producer<Item>>,
@@ -89,7 +89,7 @@ impl Role for StressPuts {
     }
 }
 
-/// Gets items until there are no more; the book says which.
+/// Gets items until there are no more; the log contains them.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StressGets {
     queue: Consumer<Item>,
@@ -110,7 +110,7 @@ impl Role for StressGets {
     }
 }
 
-/// The same with leases, each done after it is in the book.
+/// The same with leases, each done after it is logged.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StressLeases {
     queue: JoinableConsumer<Item>,
@@ -132,7 +132,7 @@ impl Role for StressLeases {
     }
 }
 
-/// A worker and its book.
+/// A worker and its log.
 struct Booked {
     process: Process,
     book: File,
@@ -143,17 +143,17 @@ fn booked(start: impl FnOnce(&Fd) -> Process) -> Booked {
     Booked { process: start(&book), book: File::from(book.into_owned().expect("a descriptor")) }
 }
 
-/// How often somebody looks on.
+/// Interval between observations.
 const LOOK: Duration = Duration::from_millis(5);
-/// So many looks in a row at workers that get nowhere are a stall of 250 ms or more.
+/// Consecutive observations without progress that make a stall, of 250 ms or more.
 const LOOKS_OF_A_STALL: u32 = 50;
 
-/// Who looks on at a run.
+/// The watcher of a run.
 #[derive(Default)]
 struct Watch {
-    /// Everybody who was ever started.
+    /// Every worker that was ever started.
     workers: Mutex<Vec<Watched>>,
-    /// In which states the workers were when they had got nowhere for too long.
+    /// The workers' states when they had made no progress for too long.
     stall: OnceLock<String>,
 }
 
@@ -170,7 +170,7 @@ enum Part {
 }
 
 impl Watch {
-    /// Looks at a worker from now on.
+    /// Watches a worker from now on.
     fn over(&self, part: Part, worker: Booked) -> Booked {
         let book = worker.book.try_clone().expect("a descriptor to spare");
         let watched = Watched { part, pid: worker.process.pid(), book };
@@ -178,7 +178,7 @@ impl Watch {
         worker
     }
 
-    /// Looks on until the run is over.
+    /// Observes until the run is over.
     fn look_on(&self, over: &Receiver<()>) {
         let (mut got, mut stuck) = (0, 0);
         while over.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
@@ -186,21 +186,21 @@ impl Watch {
             let idle = if got == got_before { self.idle() } else { None };
             stuck = if idle.is_some() { stuck + 1 } else { 0 };
             if let Some(states) = idle.filter(|_| stuck > LOOKS_OF_A_STALL) {
-                // The first is the one to know about.
+                // Only the first stall is of interest.
                 let _ = self.stall.set(states);
             }
         }
     }
 
-    /// How long the books of all who get, or got, are together.
+    /// Returns the total length of the logs of all current and former getters.
     fn bytes_got(&self) -> u64 {
         let workers = self.workers.lock().expect("no panic");
         let books = workers.iter().filter(|worker| worker.part == Part::Gets).map(|worker| &worker.book);
         books.map(|book| book.metadata().expect("a file").len()).sum()
     }
 
-    /// The states of all living workers, if none works or only waits for a processor or a disk, and there is one that puts:
-    /// when all have put, those who get wait for nothing but the end.
+    /// Returns the states of all living workers, if none is running or waiting only for a processor or a disk, and one
+    /// of them puts: when all have put, getters wait for nothing but the end.
     fn idle(&self) -> Option<String> {
         let workers = self.workers.lock().expect("no panic");
         let states = workers.iter().map(|worker| (worker, states(worker.pid)));
@@ -212,7 +212,7 @@ impl Watch {
         (one_puts && !is_busy).then(|| living.iter().map(line).collect::<Vec<_>>().join(", "))
     }
 
-    /// Waits until a worker has ended well; or the run has stalled, perhaps for ever.
+    /// Waits until a worker has succeeded, or the run has stalled, perhaps permanently.
     fn await_end(&self, seed: u64, process: &mut Process) {
         while process.join_timeout(LOOK).expect("a wait").is_none() {
             self.assert_no_stall(seed);
@@ -236,7 +236,7 @@ struct Run {
 impl Run {
     fn close_putter(&mut self, number: u32, worker: Booked) {
         let mut count = [0; 4];
-        // One that was killed before its first put has an empty book.
+        // A worker that was killed before its first put has an empty log.
         let _ = worker.book.read_exact_at(&mut count, 0);
         self.put.insert(number, u32::from_le_bytes(count));
     }
@@ -245,7 +245,7 @@ impl Run {
         self.got.push(read_book(&worker.book));
     }
 
-    /// How many items nobody got, after checking order and that nothing came twice.
+    /// Returns how many items were never got, after checking the order and that nothing came twice.
     fn lost(&self) -> usize {
         let mut got: BTreeMap<(u32, u32), Vec<u32>> = BTreeMap::new();
         for book in &self.got {
@@ -261,7 +261,7 @@ impl Run {
         }
         for (item, times) in &mut got {
             times.sort_unstable();
-            // A lease whose taker died between its book and `task_done` shows twice, and says so.
+            // A lease whose worker died between its log entry and `task_done` appears twice, and is marked as returned.
             assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{item:?} came twice: {times:?}");
         }
         self.put
@@ -274,7 +274,7 @@ impl Run {
 const PUTTERS: u32 = 4;
 const GETTERS: usize = 4;
 
-/// Runs `PUTTERS` x `GETTERS` workers with `kills` kills at random moments; whoever is killed is replaced.
+/// Runs `PUTTERS` x `GETTERS` workers with `kills` kills at random moments; killed workers are replaced.
 fn stress(seed: u64, kills: u32, start_putter: impl Fn(u32) -> Booked, start_getter: impl Fn() -> Booked) -> Run {
     let watch = Watch::default();
     let (going_on, over) = mpsc::channel();

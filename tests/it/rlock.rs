@@ -1,11 +1,11 @@
-//! The lock that its holder may take again, between processes.
+//! The reentrant lock between processes.
 
 use ipc_demo::{Abandoned, Fd, Process, RLock, Role, RoleResult, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_asleep, await_word, join_all, meeting_point, watchdog, worker};
 
-/// Says that it is here, takes the lock twice, says so, gives it back once when told to, and ends when told again.
+/// Reports, acquires the lock twice, reports, releases it once when told to, and ends when told again.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct HoldsTwice {
     lock: RLock,

@@ -77,7 +77,7 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::manager_sharing::StartsManager>(),
 ];
 
-/// Does nothing, well.
+/// Succeeds without doing anything.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Returns;
 
@@ -112,7 +112,7 @@ impl Role for Panics {
     }
 }
 
-/// Says that it is here, then waits until its other end is closed.
+/// Reports that it is ready, then waits until its other end is closed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Waits {
     pub(crate) here: Fd,
@@ -128,7 +128,7 @@ impl Role for Waits {
     }
 }
 
-/// Sends home the list of its descriptors: number and inode, as an error text.
+/// Sends the parent the list of its descriptors: number and inode, as an error text.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ListsDescriptors {
     pub(crate) given: Fd,
@@ -141,7 +141,7 @@ impl Role for ListsDescriptors {
         for entry in std::fs::read_dir("/proc/self/fd")? {
             let path = entry?.path();
             let target = std::fs::read_link(&path)?.display().to_string();
-            // The directory that is being read is open too, but nobody's heirloom.
+            // The directory that is being read is open too, but was not inherited.
             if target.ends_with("/fd") {
                 continue;
             }
@@ -152,7 +152,7 @@ impl Role for ListsDescriptors {
     }
 }
 
-/// Starts a worker of its own and waits beside it.
+/// Starts a worker of its own and waits as well.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartsAndWaits {
     pub(crate) here: Fd,
@@ -171,7 +171,7 @@ impl Role for StartsAndWaits {
     }
 }
 
-/// Starts a worker of its own and is killed before it can have got far.
+/// Starts a worker of its own and is killed before the worker can have got far.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartsAndDies {
     pub(crate) here: Fd,
@@ -188,18 +188,18 @@ impl Role for StartsAndDies {
     }
 }
 
-/// Takes the lock, says so, and keeps it until it is told to go on (or is killed).
+/// Acquires the lock, reports, and holds it until it is told to go on (or is killed).
 #[derive(Serialize, Deserialize)]
 pub(crate) struct HoldsLock {
     pub(crate) lock: Lock,
     pub(crate) here: Fd,
     pub(crate) until: Fd,
-    /// Ends without giving the lock back.
+    /// Whether to end without releasing the lock.
     pub(crate) forget: bool,
 }
 
 impl HoldsLock {
-    /// Starts one. Also returns where it says so, and what lets it go on when it is dropped.
+    /// Starts one. Also returns where it reports, and the end that lets it go on when dropped.
     pub(crate) fn start(name: &str, lock: &Lock, forget: bool) -> (Process, MeetingReader, Fd) {
         let ((here, arrives), (until, release)) = (meeting_point(), meeting_point());
         let process = worker(name, HoldsLock { lock: lock.clone(), here: arrives, until: until.into(), forget });

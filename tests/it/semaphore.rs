@@ -1,11 +1,11 @@
-//! Semaphores between processes: counting ones, bounded ones, and those whose permits come back from the dead.
+//! Semaphores between processes: counting, bounded, and those whose permits are reclaimed from dead processes.
 
 use ipc_demo::{BoundedSemaphore, Fd, OwnedSemaphore, Process, Role, RoleResult, Semaphore, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_asleep, await_word, join_all, meeting_point, watchdog, worker};
 
-/// Says that it is here, takes a permit of one of the two, says so, and keeps it until it is told to go on.
+/// Reports, acquires a permit of one of the two, reports, and holds it until told to go on.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct TakesPermit {
     counting: Option<Semaphore>,
@@ -31,7 +31,7 @@ impl Role for TakesPermit {
     }
 }
 
-/// Workers that take a permit each, where they say so, and what keeps them.
+/// Returns workers that acquire a permit each, where they report, and what keeps them holding it.
 fn takers(n: usize, counting: Option<&Semaphore>, owned: Option<&OwnedSemaphore>) -> (Vec<Process>, MeetingReader, Fd) {
     let ((here, arrives), (until, release)) = (meeting_point(), meeting_point());
     let until = Fd::from(until);
@@ -125,14 +125,14 @@ fn each_release_lets_exactly_one_process_in() {
     assert_eq!(here.meet(), Some(b'p').filter(|_| false), "nobody else got in");
 }
 
-/// Takes and gives permits many times and counts how many are inside with it.
+/// Acquires and releases permits many times and counts how many workers are inside with it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ComesAndGoes {
     owned: OwnedSemaphore,
     bounded: BoundedSemaphore,
     inside: Value<u32>,
     times: u32,
-    /// Off where some are killed inside, who stay counted.
+    /// Disabled where some workers are killed inside and would stay counted.
     counts: bool,
 }
 
@@ -165,7 +165,7 @@ const PERMITS: u32 = 3;
 
 fn stress(processes: usize, times: u32, kill: usize) {
     let owned = OwnedSemaphore::new(PERMITS).expect("a semaphore");
-    // With as many permits as there are workers: who is killed takes one of these along.
+    // With as many permits as there are workers: a killed worker keeps one of these.
     let bounded = BoundedSemaphore::new(processes as u32).expect("a semaphore");
     let inside = Value::new(0_u32).expect("a value");
     let start = |number| {

@@ -1,5 +1,5 @@
-//! A worker stopped by SIGSTOP is not dead: nobody takes over what it holds, nobody hangs who has a timeout, everybody can
-//! see who is in the way, and when it goes on nothing is lost.
+//! A worker stopped by SIGSTOP is not dead: what it holds is not reclaimed, no waiter with a timeout hangs, everyone
+//! can see which process blocks the others, and when it goes on nothing is lost.
 
 use std::thread;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::roles::HoldsLock;
 
 const MOMENT: Duration = Duration::from_millis(30);
 
-/// Lets a stopped worker go on, after it was so all the time.
+/// Lets a stopped worker go on, after checking that it was stopped all the time.
 fn go_on(process: &Process) {
     assert!(is_in_state('T', process.pid()), "it was stopped until now");
     send(process.pid(), Signal::SIGCONT);
@@ -76,7 +76,7 @@ fn getter(queue: &Queue<u64>) -> (Process, MeetingReader) {
     (getter, said)
 }
 
-/// Whether `{queue:?}` says that it is this worker who is `putting` or `getting`.
+/// Returns whether `{queue:?}` names this worker as `putting` or `getting`.
 fn says(queue: &Queue<u64>, doing: &str, who: &str) -> bool {
     format!("{queue:?}").contains(&format!("{doing}: {who}"))
 }
@@ -86,7 +86,7 @@ fn stopped_getter_is_in_the_way_of_getters_until_it_goes_on() {
     let _watchdog = watchdog("stopped::getter");
     let queue = Queue::<u64>::bounded(2).expect("a queue");
     let (mut first, mut said) = getter(&queue);
-    // It sleeps in `get`, with the getters' mutex.
+    // It sleeps in `get`, holding the getters' mutex.
     until(|| says(&queue, "getting", &format!("process {}", first.pid())));
     await_asleep(first.pid());
     stop(first.pid());
@@ -105,7 +105,7 @@ fn stopped_getter_is_in_the_way_of_getters_until_it_goes_on() {
         assert_eq!([said.meet(), said.meet(), said.meet()], [Some(1), Some(2), Some(3)]);
         putter.join().expect("no panic").expect("room in the end");
     });
-    // Killed while it is stopped it is dead as any other, and the next one gets.
+    // Killed while it is stopped, it is dead like any other, and the next one gets.
     await_asleep(first.pid());
     stop(first.pid());
     queue.put(4).expect("room");
@@ -121,13 +121,13 @@ fn stopped_putter_is_in_the_way_of_putters_until_it_goes_on() {
     let (mut said, its_word) = meeting_point();
     let mut putter = worker("putter", Puts { queue: queue.producer(), numbers: 0..4, said: its_word });
     assert_eq!(said.meet(), Some(b'p'));
-    // Its second put sleeps, with the putters' mutex.
+    // Its second put sleeps, holding the putters' mutex.
     until(|| says(&queue, "putting", &format!("process {}", putter.pid())));
     await_asleep(putter.pid());
     stop(putter.pid());
     assert!(says(&queue, "putting", &stopped(&putter)) && says(&queue, "getting", "nobody"), "{queue:?}");
     assert_eq!(queue.get().expect("who gets does not need the putters' mutex"), 0);
-    // There is room, and no way to it.
+    // There is space, but no way to it.
     assert!(matches!(queue.put_timeout(9, MOMENT), Err(PutError::Full(9))));
     assert!(matches!(queue.try_put(9), Err(PutError::Full(9))));
     assert_eq!(queue.put_many_timeout(&[9], MOMENT).expect("no error"), 0);

@@ -1,4 +1,4 @@
-//! Handles in roles: where they may stand, what they count, and what a start that fails leaves behind.
+//! Handles in roles: where they may appear, how they are counted, and what a failed start leaves behind.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_word, meeting_point, try_worker, watchdog, worker};
 
-/// Adds to every value that its role holds, wherever it stands.
+/// Adds to every value in its role, wherever it appears.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct AddsEverywhere {
     option: Option<Value<u32>>,
@@ -35,7 +35,7 @@ struct Inner {
     guarded: Result<Value<u32>, String>,
 }
 
-/// The first variant is tried in vain, with the same handles.
+/// Decoding tries the first variant in vain, with the same handles.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Either {
@@ -108,7 +108,7 @@ fn handles_may_stand_anywhere_in_a_role() {
     assert_eq!(added, [1; 12]);
 }
 
-/// Uses one lock through two handles, and sends home how many descriptors it has.
+/// Uses one lock through two handles, and sends the parent its number of descriptors.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct HasTwice {
     locks: (Lock, Lock),
@@ -128,7 +128,7 @@ impl Role for HasTwice {
     }
 }
 
-/// How many pieces of shared memory this process has open.
+/// Returns how many shared memory objects this process has open.
 fn memfds() -> std::io::Result<usize> {
     let targets = std::fs::read_dir("/proc/self/fd")?.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
     Ok(targets.filter(|target| target.to_string_lossy().starts_with("/memfd:ipc_demo ")).count())
@@ -140,20 +140,20 @@ fn same_handle_twice_is_the_same_object_and_one_descriptor() {
     let (lock, queue) = (Lock::new().expect("a lock"), Queue::new().expect("a queue"));
     let role = HasTwice { locks: (lock.clone(), lock), queues: vec![queue.clone(), queue] };
     let said = worker("has twice", role).join().expect("it ends").failure.clone().expect("what it has").message;
-    // The lock, the queue, and the family's table.
+    // The lock, the queue, and the process table.
     assert_eq!(said, "false 7 3");
 }
 
 const OUTSIDE: &str = "can only be sent inside a role given to Process::spawn";
 
-/// What says of a handle that it cannot be sent, as a text with all causes.
+/// Returns the error that a handle cannot be sent, as a text with all causes.
 fn refusal<E: std::error::Error>(outcome: Result<(), E>) -> String {
     let error = outcome.expect_err("a handle outside of a role");
     let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// Tries to send the handles of its role on, in a message and in an item.
+/// Tries to forward the handles of its role, in a message and in an item.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SendsOn {
     lock: Lock,
@@ -202,7 +202,7 @@ fn handle_outside_of_a_role_has_no_form() {
     drop(receiver);
 }
 
-/// Keeps the putting end of a queue until it is told to go.
+/// Keeps the putting end of a queue until it is told to end.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct KeepsProducers {
     queue: Producer<u32>,
@@ -232,7 +232,7 @@ fn queue_is_not_abandoned_while_its_last_producer_moves_into_a_worker() {
         let role = KeepsProducers { queue: queue.producer(), joinable, pipe_queue, here: arrives, until: until.into() };
         drop(queue);
         std::thread::scope(|scope| {
-            // They wait all the time, and would be told as soon as nobody could put any more.
+            // They wait all the time, and would be told as soon as no producer was left.
             let waiting = scope.spawn(|| consumer.get().expect_err("nobody puts"));
             let waiting_too = scope.spawn(|| tasks.get().map(drop).expect_err("nobody puts"));
             let waiting_also = scope.spawn(|| items.get().expect_err("nobody puts"));
@@ -268,7 +268,7 @@ impl Role for HasEverything {
     }
 }
 
-/// Fails to start workers, in a process of its own where nobody else opens descriptors.
+/// Fails to start workers, in a process of its own where no other test opens descriptors.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartsNobody;
 
@@ -316,7 +316,7 @@ fn start_nobody() {
         let failed = Process::builder().program("/nonexistent/program", &[]).spawn("nobody", role);
         assert!(matches!(failed, Err(Error::Start { .. })), "{failed:?}");
     }
-    // Nobody has died at the barrier, and nobody is expected there.
+    // No party has died at the barrier, and none is expected there.
     std::thread::scope(|scope| {
         let other = scope.spawn(|| barrier.wait());
         barrier.wait().expect("two came");
@@ -330,7 +330,7 @@ fn start_nobody() {
     assert_eq!(open(), before);
 }
 
-/// Values that other forms change or refuse.
+/// Values that other encodings change or reject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct IsEqual {
     bits: Vec<u64>,
@@ -368,7 +368,7 @@ fn values_in_a_role_arrive_equal() {
     assert!(process.join().expect("it ends").is_success(), "{:?}", process.ended());
 }
 
-/// Holds what may have no form.
+/// Holds something that may not be encodable.
 #[derive(Serialize, Deserialize)]
 struct HasPath {
     lock: Lock,
@@ -391,7 +391,7 @@ fn role_without_a_form_is_refused_at_the_start() {
     assert!(refusal(Err(error)).ends_with("HasPath to a worker: path contains invalid UTF-8 characters"));
 }
 
-/// Two roles with the name of one.
+/// Two roles with the same name.
 #[derive(Serialize, Deserialize)]
 struct Twin;
 
@@ -405,7 +405,7 @@ impl Role for Twin {
 static TWINS: &[RoleEntry] =
     &[RoleEntry::of::<HasPath>(), RoleEntry::of::<IsEqual>(), RoleEntry::of::<HasTwice>(), RoleEntry::of::<Twin>()];
 
-/// As a worker it is the entry with a bad table; as a test it checks what is said of it, here and there.
+/// As a worker, it is the entry with a bad table; as a test, it checks the error messages, here and there.
 #[test]
 #[expect(clippy::exit, reason = "a worker ends with its role's code and not with the test harness's")]
 fn table_with_one_name_twice_is_refused() {

@@ -1,4 +1,4 @@
-//! Shared numbers between processes: no update is lost, and none is half done.
+//! Shared numbers between processes: no update is lost or partial.
 
 use ipc_demo::{Array, Fd, Lock, Process, Role, RoleResult, Value};
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,7 @@ fn stress_with_8_processes() {
     stress(8, 1_000);
 }
 
-/// Stops in the middle of a change: says that it is there, and goes on when told to.
+/// Stops in the middle of a change: reports, and goes on when told to.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StopsInside {
     value: Option<Value<u32>>,
@@ -133,7 +133,7 @@ fn killed_in_an_update_has_changed_nothing() {
         );
         assert_eq!(here.meet(), Some(b'i'));
         victim.kill().expect("a signal");
-        // Whether the lock was handed on already or will be: nobody waits for ever.
+        // Whether the lock was handed on already or will be: no waiter waits forever.
         let guard = if in_array { array.lock() } else { value.lock() }.expect("handed on");
         assert_eq!(guard.abandoned().and_then(|dead| dead.pid), Some(victim.pid()));
         drop(guard);

@@ -1,4 +1,4 @@
-//! Bars, a group of them for each workload, in as many columns as there is room for.
+//! Bars, one group per workload, in as many columns as fit.
 
 use svg::node::element::{Group, Line, Rectangle};
 
@@ -9,25 +9,25 @@ use crate::bench::report::time;
 use crate::bench::workload::Kind;
 use crate::report::drawing::{cut, labelled, px, text};
 
-/// From a bar to the next.
+/// Distance from one bar to the next.
 const PITCH: f64 = 18.0;
 const BAR: f64 = 12.0;
-/// The line with a workload's name.
+/// Height of the line with a workload's name.
 const HEAD: f64 = 22.0;
-/// Between two groups.
+/// Gap between two groups.
 const GAP: f64 = 12.0;
-/// Below the groups: the names of the ticks.
+/// Height below the groups: the names of the ticks.
 const AXIS: f64 = 34.0;
-/// For the names of the sides.
+/// Width of the names of the sides.
 const NAMES: f64 = 196.0;
-/// For what stands beside a bar.
+/// Width of the text next to a bar.
 const WORDS: f64 = 172.0;
-/// The least distance of the names of two ticks.
+/// Minimum distance between the names of two ticks.
 const NAMES_APART: f64 = 48.0;
-/// As good as the same.
+/// Relative difference that counts as equal.
 const SAME: f64 = 0.05;
 
-/// Groups in their places.
+/// Groups at their positions.
 pub(super) struct Bars<'a> {
     page: Page,
     top: f64,
@@ -44,13 +44,13 @@ fn sides(results: &Results) -> impl Iterator<Item = &Measured> {
 }
 
 impl<'a> Bars<'a> {
-    /// Fills column after column, all about as high as each other.
+    /// Fills column after column, all about equally high.
     pub(super) fn lay_out(groups: &[&'a Results], page: Page, top: f64) -> Self {
         let whole: f64 = groups.iter().copied().map(height).sum();
         let mut columns = vec![Vec::new(); page.columns];
         let (mut above, mut heights) = (0.0, vec![0.0; page.columns]);
         for group in groups {
-            // Where its middle falls if all stand below each other.
+            // Where its middle would be if all groups were in one column.
             let middle = above + height(group) / 2.0;
             let column = ((middle / whole * page.columns as f64) as usize).min(page.columns - 1);
             columns[column].push(*group);
@@ -79,7 +79,7 @@ impl<'a> Bars<'a> {
         all
     }
 
-    /// A pale line down every power of ten, through the whole column.
+    /// Draws a pale line at every power of ten, through the whole column.
     fn axis(&self, scale: Scale, left: f64) -> Group {
         let bottom = self.bottom - AXIS;
         let mut axis = Group::new();
@@ -124,7 +124,7 @@ fn bar(results: &Results, measured: &Measured, scale: Scale, left: f64, y: f64) 
         .add(words)
 }
 
-/// How ours compares, with its style.
+/// Returns how ours compares, with its style.
 fn comparison(ours_to_this: f64) -> (&'static str, String) {
     match ours_to_this {
         same if (same - 1.0).abs() <= SAME => ("soft", "ours the same".to_owned()),
@@ -133,7 +133,7 @@ fn comparison(ours_to_this: f64) -> (&'static str, String) {
     }
 }
 
-/// To two digits or so: what is written on a slide.
+/// Formats a factor to about two digits, as on a slide.
 fn times(times: f64) -> String {
     if times < 9.95 { format!("{times:.1}") } else { format!("{times:.0}") }
 }

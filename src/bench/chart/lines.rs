@@ -1,4 +1,4 @@
-//! Lines, a panel for each workload in which something grows: to the right it grows, and higher takes longer.
+//! Lines, one panel per workload with an axis: the size grows to the right, and higher takes longer.
 
 use svg::node::element::{Circle, Group, Line, Polyline};
 
@@ -9,20 +9,20 @@ use crate::bench::report::{amount, time};
 use crate::bench::workload::Kind;
 use crate::report::drawing::{labelled, px, text};
 
-/// Of a panel with everything that belongs to it.
+/// Height of a panel with everything in it.
 const PANEL: f64 = 232.0;
-/// Above the lines: what it is.
+/// Height above the lines: the workload's name.
 const HEAD: f64 = 40.0;
-/// Below the lines: how much of what grows.
+/// Height below the lines: the axis.
 const FOOT: f64 = 44.0;
-/// Left of the lines: times.
+/// Width left of the lines: times.
 const TIMES: f64 = 62.0;
-/// Right of the lines: whose they are, and the last time.
+/// Width right of the lines: the names of the sides and their last times.
 const NAMES: f64 = 140.0;
-/// The least distance of two names.
+/// Minimum distance between two names.
 const APART: f64 = 14.0;
 
-/// How high so many panels are.
+/// Returns the height of `panels` panels.
 pub(super) fn height(panels: usize, page: Page) -> f64 {
     PANEL * panels.div_ceil(page.columns) as f64
 }
@@ -45,7 +45,7 @@ fn panel(results: &Results, (left, top): (f64, f64), width: f64) -> Group {
         let line = line.set("y1", px(y)).set("y2", px(y));
         panel = panel.add(line).add(text("soft tiny end", from - 8.0, y + 3.5, &name));
     }
-    // As far from the ends as from each other by half.
+    // The distance to the ends is half the distance between points.
     let x = |number: usize| from + (to - from) * (number as f64 + 0.5) / points.len() as f64;
     for (number, row) in points.iter().enumerate() {
         panel = panel.add(text("soft tiny middle", x(number), bottom + 16.0, &amount(axis, row.at)));
@@ -55,7 +55,7 @@ fn panel(results: &Results, (left, top): (f64, f64), width: f64) -> Group {
     }
     let mut ends = Vec::new();
     let count = points.first().map_or(0, |row| row.sides.len());
-    // Ours comes last, above the others.
+    // Ours is drawn last, above the others.
     for side in (0..count).rev() {
         let at = |number: usize| (x(number), scale.place(points[number].sides[side].median_ns));
         let kind = points[0].sides[side].kind;
@@ -85,7 +85,7 @@ fn panel(results: &Results, (left, top): (f64, f64), width: f64) -> Group {
     panel
 }
 
-/// Moves places apart that are too close to each other, not beyond `bottom`. They come sorted.
+/// Moves positions apart that are too close, not beyond `bottom`. They are sorted.
 fn apart(wanted: &[f64], bottom: f64) -> Vec<f64> {
     let mut places = Vec::with_capacity(wanted.len());
     for place in wanted {

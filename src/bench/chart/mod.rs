@@ -1,7 +1,7 @@
-//! Results as an SVG picture for a slide: bars grouped by workload, and lines where something grows.
+//! Results as an SVG picture for a slide: bars grouped by workload, and lines for workloads with an axis.
 //!
-//! A pure function of the results: the same results are the same picture. As wide as a slide, as long as there is something
-//! to show; no script, two colour schemes, and no colour that carries a meaning alone.
+//! A pure function of the results: equal results give equal pictures. As wide as a slide, as long as necessary; no
+//! script, two colour schemes, and no meaning conveyed by colour alone.
 
 mod bars;
 mod lines;
@@ -19,19 +19,19 @@ use crate::report::drawing::{LOOK, clean, cut, px, text, width_of};
 
 pub(super) use sheet::Sheet;
 
-/// Around everything, and between columns.
+/// Margin around everything, and between columns.
 const MARGIN: f64 = 44.0;
-/// Of a column, if there is more than one.
+/// Width of a column, if there is more than one.
 const COLUMN: f64 = 600.0;
-/// Of the only column.
+/// Width of a single column.
 const WIDE: f64 = 880.0;
-/// Where the first group begins.
+/// Position of the first group.
 const TOP: f64 = 128.0;
-/// Wider than so many times as high, it fits a slide.
+/// Maximum ratio of width to height that fits a slide.
 const SLIDE: f64 = 1.4;
 const MOST_COLUMNS: usize = 3;
 
-/// How much room there is.
+/// The available space.
 #[derive(Debug, Clone, Copy)]
 struct Page {
     columns: usize,
@@ -52,7 +52,7 @@ impl Page {
     }
 }
 
-/// Draws everything that was measured.
+/// Draws all results.
 pub(super) fn draw(results: &[Results], preface: &Preface) -> String {
     let (grown, single): (Vec<_>, Vec<_>) = results.iter().partition(|results| results.axis.is_some());
     let height = |page: Page| {
@@ -88,7 +88,7 @@ pub(super) fn draw(results: &[Results], preface: &Preface) -> String {
     written
 }
 
-/// What the colours mean, and which direction is better.
+/// Draws what the colours mean, and which direction is better.
 fn legend<'a, I: Iterator<Item = &'a Measured>>(all: impl Fn() -> I, better: &str, width: f64) -> Group {
     let (mut group, mut x) = (Group::new(), MARGIN);
     let y = 100.0;
@@ -107,25 +107,25 @@ fn legend<'a, I: Iterator<Item = &'a Measured>>(all: impl Fn() -> I, better: &st
     group.add(text("soft end", width - MARGIN, y, &note))
 }
 
-/// The style of whose way it is.
+/// Returns the style of a kind.
 fn class(kind: Kind) -> &'static str {
     kind.name()
 }
 
-/// A workload's name, and what it is as far as there is room.
+/// Draws a workload's name, and its description as far as it fits.
 fn heading(results: &Results, left: f64, y: f64, width: f64) -> Text {
     let room = width - width_of(results.name, 16.0) - 12.0;
     let about = part("soft", 10.0, &cut(results.about, room, 12.0));
     text("halo", left, y, "").add(part("group", 0.0, results.name)).add(about)
 }
 
-/// Some words of a line, so far from those before: how wide those are knows who shows them.
+/// Returns a part of a line at a distance from the previous one, whose width only the renderer knows.
 fn part(class: &str, apart: f64, words: &str) -> TSpan {
     let part = TSpan::new(clean(words)).set("class", class);
     if apart > 0.0 { part.set("dx", apart) } else { part }
 }
 
-/// What a bar or a dot says when the pointer rests on it.
+/// Returns the tooltip of a bar or a dot.
 fn said(workload: &str, measured: &Measured) -> String {
     let Measured { side, median_ns, spread_percent, .. } = measured;
     format!("{workload}, {side}: {} ± {spread_percent:.0} %", super::report::time(*median_ns))

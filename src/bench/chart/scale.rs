@@ -1,8 +1,8 @@
-//! Times on a logarithmic scale: every step of ten is as wide as every other.
+//! Times on a logarithmic scale: all powers of ten are equally far apart.
 
 use crate::bench::report;
 
-/// Where times stand between two ends.
+/// Maps times to positions between two ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scale {
     /// Powers of ten at the ends.
@@ -13,7 +13,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// A scale from one pixel to another on which all of `times_ns` have a place, the shortest a little off the end.
+    /// Creates a scale between two pixels that covers all of `times_ns`, the shortest slightly away from the end.
     pub(super) fn of(times_ns: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
         let (shortest, longest) =
             times_ns.fold((f64::INFINITY, 1.0), |(least, most), ns| (f64::min(least, ns), f64::max(most, ns)));
@@ -27,7 +27,7 @@ impl Scale {
         self.from + (self.to - self.from) * share.clamp(0.0, 1.0)
     }
 
-    /// The powers of ten, each with its place and name.
+    /// Returns the powers of ten, each with its position and name.
     pub(super) fn ticks(&self) -> impl Iterator<Item = (f64, String)> {
         (self.least..=self.most).map(|power| {
             let ns = 10_f64.powi(power);

@@ -1,4 +1,4 @@
-//! The file of a picture: seen to be writable before anything is measured, and written whole or not at all.
+//! The file of a picture: checked to be writable before anything is measured, and written completely or not at all.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -6,43 +6,43 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// Where a picture will be.
+/// The destination of a picture.
 #[derive(Debug)]
 pub(in crate::bench) struct Sheet {
-    /// What it was called.
+    /// The name as given.
     named: PathBuf,
     place: Place,
 }
 
 #[derive(Debug)]
 enum Place {
-    /// A file, and where it grows until it is whole: beside it, to be renamed.
+    /// A file, and the temporary file next to it, which is renamed when it is complete.
     File { path: PathBuf, part: PathBuf },
-    /// A device or a pipe, which has no whole.
+    /// A device or a pipe, which cannot be replaced atomically.
     Stream(File),
 }
 
 impl Sheet {
-    /// Nothing is there afterwards that was not before.
+    /// Checks that the file can be written, and leaves no new file behind.
     ///
     /// # Errors
-    /// If there is no file to be made or replaced.
+    /// If no file can be created or replaced.
     pub(in crate::bench) fn at(named: &Path) -> Result<Self> {
         let place = Place::of(named).with_context(|| cannot_write(named))?;
         Ok(Sheet { named: named.to_owned(), place })
     }
 
-    /// Replaces what was there.
+    /// Replaces the previous content.
     ///
     /// # Errors
-    /// If the file cannot be written; then it is as it was.
+    /// If the file cannot be written; then it is unchanged.
     pub(in crate::bench) fn write(self, picture: &str) -> Result<()> {
         let written = match self.place {
             Place::Stream(mut file) => file.write_all(picture.as_bytes()),
             Place::File { path, part } => {
                 let written = fs::write(&part, picture).and_then(|()| fs::rename(&part, &path));
                 if written.is_err() {
-                    // What is not whole is nothing; the reason to tell is the one above.
+                    // An incomplete picture is useless; the error to report is the one above.
                     let _ = fs::remove_file(&part);
                 }
                 written
@@ -54,7 +54,7 @@ impl Sheet {
 
 impl Place {
     fn of(named: &Path) -> Result<Self> {
-        // A link stays one: what it leads to is replaced.
+        // A symbolic link stays one: its target is replaced.
         let path = match named.canonicalize() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => named.to_owned(),
             path => path?,

@@ -1,4 +1,4 @@
-//! Charts of results by hand.
+//! Charts of handmade results.
 
 use super::super::machine::Machine;
 use super::super::report::tests::{growing, measured, results};

@@ -1,4 +1,4 @@
-//! A put and a get by the same thread: what the operations cost when nobody is in the way.
+//! A put and a get by the same thread: the cost of the operations without contention.
 
 use std::sync::mpsc;
 

@@ -1,4 +1,4 @@
-//! The same work without a queue between processes: a channel between threads, or nothing but copying.
+//! The same work without a queue between processes: a channel between threads, or only copying.
 
 use std::sync::{Mutex, mpsc};
 use std::thread;
@@ -10,10 +10,10 @@ use super::Case;
 use super::load::{Block, Load};
 use crate::bench::workload::Sample;
 
-/// What an item takes through a `sync_channel`, between threads. Its batches are single items.
+/// Measures an item's time through a `sync_channel`, between threads. Its batches are single items.
 pub(super) fn threads<T: Load>(case: Case, items: u64) -> Result<Sample> {
     let (sender, receiver) = mpsc::sync_channel(case.capacity);
-    // Of a channel of std there is one receiver: two consumers have to share it.
+    // A std channel has one receiver: two consumers have to share it.
     let receiver = Mutex::new(receiver);
     let each = items.div_ceil(case.producers);
     let begun = Instant::now();
@@ -50,7 +50,7 @@ pub(super) fn threads<T: Load>(case: Case, items: u64) -> Result<Sample> {
     Ok(Sample::since(begun, items))
 }
 
-/// Copies blocks into one place and out of it again: what moving them takes if nothing has to be waited for.
+/// Copies blocks into a buffer and out of it again: the cost of moving them without any waiting.
 pub(super) fn copies(bytes: usize, items: u64) -> Sample {
     let mut place = vec![0; bytes];
     let mut sum = 0_u64;

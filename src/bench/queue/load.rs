@@ -1,15 +1,15 @@
-//! What is sent: a number, or a block of bytes. All of it is read by who gets it, so that a transport that never touches the
+//! The payload: a number, or a block of bytes. The receiver reads all of it, so that a transport that never touches the
 //! bytes gains nothing.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Something to send.
+/// A payload.
 pub(super) trait Load: Serialize + DeserializeOwned + Clone + Send + 'static {
     const PUTS: &'static str;
     const GETS: &'static str;
     fn make(number: u64, bytes: usize) -> Self;
-    /// A number that depends on all of it.
+    /// Returns a number that depends on all of it.
     fn sum(&self) -> u64;
 }
 

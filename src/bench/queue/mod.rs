@@ -1,5 +1,5 @@
-//! The queue between real processes, and `std::sync::mpsc::sync_channel` between threads doing the same work in the same
-//! run.
+//! The queue between real processes, and `std::sync::mpsc::sync_channel` between threads doing the same work in the
+//! same run.
 
 mod alone;
 mod baseline;
@@ -14,7 +14,7 @@ use self::processes::{Gets, Puts};
 use super::workload::{Point, Workload};
 use crate::ipc::RoleEntry;
 
-/// What the workers of the benchmark can be.
+/// Roles of the benchmark's workers.
 pub(super) const ROLES: &[RoleEntry] = &[
     RoleEntry::of::<Puts<u64>>(),
     RoleEntry::of::<Gets<u64>>(),
@@ -24,23 +24,23 @@ pub(super) const ROLES: &[RoleEntry] = &[
 ];
 
 pub(super) const CAPACITY: usize = 1024;
-/// Where sizes grow, more than so many bytes are not in a queue at once, as long as it is a few items.
+/// For growing sizes, the maximum number of bytes in a queue at once, as long as that is a few items.
 const MOST_BYTES: usize = 16 << 20;
 const FEW: usize = 2;
-/// Items so long go often enough through the whole queue that its memory, new at first, does not count.
+/// Items of this length pass through the whole queue often enough that the first use of its memory does not count.
 const LONG: usize = 32 << 10;
 const OFTEN: usize = 16;
 
 const PRODUCERS: [u64; 5] = [1, 2, 4, 8, 16];
 const SIZES: [usize; 8] = [8, 64, 512, 4 << 10, 32 << 10, 256 << 10, 2 << 20, 16 << 20];
 
-/// What is sent, and by how many.
+/// What is sent, and by how many processes.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     bytes: usize,
     producers: u64,
     consumers: u64,
-    /// Items a step; 1 is plain put and get.
+    /// Items per step; 1 is plain put and get.
     batch: usize,
     capacity: usize,
 }
@@ -50,12 +50,12 @@ impl Case {
         Case { bytes, producers, consumers, batch: 1, capacity: CAPACITY }
     }
 
-    /// With no more in the queue at once than a machine has room for.
+    /// Limits the content of the queue to what a machine has memory for.
     fn limited(self) -> Self {
         Case { capacity: (MOST_BYTES / self.bytes).clamp(FEW, CAPACITY), ..self }
     }
 
-    /// The fewest items that tell anything.
+    /// Returns the minimum number of items for a meaningful result.
     fn least(self) -> u64 {
         if self.bytes < LONG { 1 } else { (OFTEN * self.capacity) as u64 }
     }
@@ -64,12 +64,12 @@ impl Case {
         Case { batch, ..self }
     }
 
-    /// The queue and its baseline.
+    /// Adds the queue and its baseline.
     fn sides<'a, T: Load>(self, point: Point<'a>, [ours, channel]: [&str; 2]) -> Point<'a> {
         let point = point
             .ours(ours, move |items| processes::processes::<T>(self, items.max(self.least())))
             .baseline(channel, move |items| baseline::threads::<T>(self, items.max(self.least())));
-        // Python takes and gives items one by one.
+        // Python puts and gets items one by one.
         if self.batch == 1 { point.python(self.for_python()) } else { point }
     }
 
@@ -82,7 +82,7 @@ impl Case {
 const NAMES: [&str; 2] = ["Queue between processes", CHANNEL];
 const CHANNEL: &str = "sync_channel between threads";
 
-/// All of them, in the order of the output.
+/// Returns all workloads, in the order of the output.
 pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
     let numbers = |name, about, case: Case| Workload::new(name, about, case.sides::<u64>(Point::only(), NAMES));
     let blocks = |name, about, case: Case| Workload::new(name, about, case.sides::<Block>(Point::only(), NAMES));
@@ -119,7 +119,7 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
     ]
 }
 
-/// How the queue behaves when more put, and when more is put.
+/// Returns the workloads in which the number of producers or the item size grows.
 pub(super) fn growing<'a>() -> Vec<Workload<'a>> {
     let names = ["Queue", "channel"];
     let with = |producers| Case::new(8, producers, 1).sides::<u64>(Point::at(producers), names);

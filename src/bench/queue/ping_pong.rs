@@ -1,4 +1,4 @@
-//! A number there and back, timed trip by trip.
+//! A number to another process and back, timed per round trip.
 
 use std::sync::mpsc;
 use std::thread;
@@ -11,7 +11,7 @@ use super::CAPACITY;
 use crate::bench::workload::{RoundTrips, Sample};
 use crate::ipc::{self, Consumer, Process, Producer, Queue, Role, RoleResult};
 
-/// Takes a number and puts it into the other queue.
+/// Gets a number and puts it into the other queue.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Echoes {
     from: Consumer<u64>,

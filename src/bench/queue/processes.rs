@@ -1,4 +1,4 @@
-//! Items through a queue from processes to others.
+//! Items through a queue between processes.
 
 use std::io::{Read, Write};
 
@@ -84,7 +84,7 @@ impl<T: Load> Role for Gets<T> {
     }
 }
 
-/// What an item takes through the queue, between processes.
+/// Measures an item's time through the queue, between processes.
 pub(super) fn processes<T: Load>(case: Case, items: u64) -> Result<Sample> {
     let queue = Queue::<T>::bounded(case.capacity)?;
     let (producer, consumer) = (queue.producer(), queue.consumer());

@@ -1,4 +1,4 @@
-//! Results by hand, and what is said of them.
+//! Handmade results, and their output.
 
 use super::super::workload::RoundTrips;
 use super::*;
@@ -48,7 +48,7 @@ fn rows_say_what_was_measured() {
     ");
 }
 
-/// Sides as they stand in tables.
+/// Returns sides as they appear in tables.
 fn four() -> Vec<Measured> {
     let channel = measured("channel", Kind::Baseline, 123_456.0);
     let memcpy = Measured { side: "memcpy".to_owned(), spread_percent: 26.0, ..channel.clone() };

@@ -1,4 +1,4 @@
-//! The barrier: a round ends for all, or breaks for all.
+//! The barrier: a round ends for all parties, or breaks for all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(in crate::chaos) static ROWS: [Row; 4] = [
         .like_python("Barrier.in_wait"),
 ];
 
-/// Waits at the barrier. `Ok(true)` if it was passed, `Ok(false)` if the death of `victim` was told.
+/// Waits at the barrier. Returns `Ok(true)` if it was passed, `Ok(false)` if the death of `victim` was reported.
 fn wait(barrier: &Barrier, victim: Option<u32>) -> Result<bool, Fault> {
     match barrier.wait_timeout(LONG) {
         Ok(_) => Ok(true),
@@ -41,7 +41,7 @@ fn waiter(barrier: &Barrier) -> Arc<dyn Fn() -> Result<bool, Fault> + Send + Syn
     Arc::new(move || wait(&barrier, None))
 }
 
-/// Mends the barrier, if it has to be, and two pass it twice.
+/// Repairs the barrier if necessary; then two threads pass it twice.
 fn two_rounds(observation: &mut Observation, barrier: &Barrier) -> Result<(), Fault> {
     barrier.reset();
     for _ in 0..2 {
@@ -91,7 +91,7 @@ impl Case for Last {
     }
 }
 
-/// The victim waits; a peer comes as the second of two.
+/// The victim waits; a peer arrives as the second of two.
 struct First {
     barrier: Barrier,
     peer: Option<Peer<Result<bool, Fault>>>,

@@ -1,4 +1,4 @@
-//! The condition: a dead waiter eats no notification, and nobody waits for the word of a dead notifier.
+//! The condition: a dead waiter consumes no notification, and no waiter depends on a dead notifier.
 
 use std::time::Duration;
 
@@ -34,14 +34,14 @@ pub(in crate::chaos) static ROWS: [Row; 3] = [
     .like_python("Condition.in_notify"),
 ];
 
-/// What those who use a condition share.
+/// What the users of a condition share.
 #[derive(Clone)]
 struct Shared {
     lock: Lock,
     condition: Condition,
 }
 
-/// What a waiter came back with: notified, or told that somebody died with the lock, or neither.
+/// The result of a waiter: notified, told that a process died holding the lock, or neither.
 type Answer = Result<Effect, Fault>;
 
 impl Shared {
@@ -63,7 +63,7 @@ impl Shared {
         })
     }
 
-    /// Notifies one, and says how many that was.
+    /// Notifies one waiter; returns the number of notified waiters.
     fn notify(&self, observation: &mut Observation) -> Result<usize, Fault> {
         let Shared { lock, condition } = self.clone();
         observation.fresh(move || {
@@ -118,7 +118,7 @@ impl Case for Wait {
 
     fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         if !observation.woken {
-            // The death is seen by those who come: the dead waiter gets no notification.
+            // Later callers notice the death: the dead waiter gets no notification.
             self.behind = Some(self.shared.waiter().map_err(|_| Fault::Unusable)?);
             demand(self.shared.notify(observation)? == 1, Fault::Lost)?;
         }
@@ -127,7 +127,7 @@ impl Case for Wait {
     }
 }
 
-/// The victim takes the lock, notifies a peer that waits, and gives the lock back.
+/// The victim acquires the lock, notifies a waiting peer, and releases the lock.
 struct Notify {
     shared: Shared,
     peer: Peer<Answer>,
@@ -158,7 +158,7 @@ impl Case for Notify {
 
     fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let lock = &self.shared.lock;
-        // A lock that nobody died with: the victim had not begun.
+        // If the lock is not abandoned, the victim had not begun.
         let effect = match observation.settle(&mut self.peer, || lock.is_abandoned())? {
             Some(answer) => answer?,
             None => {

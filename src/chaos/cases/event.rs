@@ -1,4 +1,4 @@
-//! The event: it is set and all are let go, or neither.
+//! The event: it is set and all waiters are released, or neither.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn waiters(event: &Event) -> anyhow::Result<[Peer<bool>; 2]> {
     Ok([waiter()?, waiter()?])
 }
 
-/// Clears the event and sets it for somebody who waits, twice.
+/// Clears the event and sets it for a waiter, twice.
 fn two_rounds(observation: &mut Observation, event: &Event) -> Result<(), Fault> {
     for _ in 0..2 {
         event.clear();
@@ -50,7 +50,7 @@ fn two_rounds(observation: &mut Observation, event: &Event) -> Result<(), Fault>
     Ok(())
 }
 
-/// The victim sets the event; with `PEERS` two wait for it.
+/// The victim sets the event; with `PEERS`, two peers wait for it.
 struct Set<const PEERS: bool> {
     event: Event,
     peers: Option<[Peer<bool>; 2]>,
@@ -123,7 +123,7 @@ impl Case for Clear {
     }
 }
 
-/// The victim waits with two others, and somebody sets the event.
+/// The victim and two peers wait, and the event is set.
 struct Wait {
     event: Event,
     others: [Peer<bool>; 2],

@@ -1,4 +1,4 @@
-//! The queue of tasks: what a dead worker had goes to another, once, and whoever joins does not wait for the dead.
+//! The queue of tasks: a dead worker's task goes to another worker, once, and `join` does not wait for a dead process.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(in crate::chaos) static ROWS: [Row; 7] = [
     Row::within::<Inherit>(NAME, localized("in get, of the dead", "get 中，接管死者的任务"), DO_ALL, OPERATION).extra(),
 ];
 
-/// The row whose victim dies with a lease.
+/// The index of the row whose victim dies with a lease.
 const LEASE: usize = 2;
 
 type Tasks = JoinableQueue<u64>;
@@ -42,10 +42,10 @@ fn tasks(numbers: &[u64]) -> anyhow::Result<Tasks> {
     Ok(queue)
 }
 
-/// A task and how often it came back.
+/// A task and the number of times it was returned to the queue.
 type Done = (u64, u32);
 
-/// Does what is to be done, until nothing is.
+/// Does tasks until none is left.
 fn do_all(observation: &mut Observation, queue: &Tasks) -> Result<Vec<Done>, Fault> {
     let own = queue.clone();
     let mut done = observation.fresh(move || {
@@ -62,7 +62,7 @@ fn do_all(observation: &mut Observation, queue: &Tasks) -> Result<Vec<Done>, Fau
     Ok(done)
 }
 
-/// Two more tasks go through the queue.
+/// Passes two more tasks through the queue.
 fn two_rounds(observation: &mut Observation, queue: &Tasks) -> Result<(), Fault> {
     for round in 100..102 {
         demand(queue.put_timeout(round, LONG).is_ok(), Fault::Unusable)?;
@@ -71,7 +71,7 @@ fn two_rounds(observation: &mut Observation, queue: &Tasks) -> Result<(), Fault>
     Ok(())
 }
 
-/// Every one of `numbers` has to be among what was done, once.
+/// Checks that each of `numbers` was done exactly once.
 fn check(done: &[Done], numbers: &[u64]) -> Result<(), Fault> {
     let found: Vec<u64> = done.iter().map(|(number, _)| *number).collect();
     demand(found.len() >= numbers.len(), Fault::Lost)?;
@@ -117,7 +117,7 @@ impl Case for Lease {
     }
 }
 
-/// The victim has one of two tasks and gives it back: by its hand or by its death, it comes back once.
+/// The victim has one of two tasks and returns it: by a nack or by its death, it is returned once.
 struct Nack(Tasks);
 
 impl Case for Nack {
@@ -146,7 +146,7 @@ impl Case for Nack {
     }
 }
 
-/// The victim gets the only task of one that died before it.
+/// The victim gets the only task of a worker that died before it.
 struct Inherit(Tasks);
 
 impl Case for Inherit {
@@ -181,7 +181,7 @@ impl Case for Inherit {
     }
 }
 
-/// The victim waits for a task that somebody puts; a peer waits behind it.
+/// The victim waits for a task that is then put; a peer waits behind it.
 struct GetEmpty {
     queue: Tasks,
     behind: Option<Peer<IpcResult<Option<Done>>>>,
@@ -232,7 +232,7 @@ impl Case for GetEmpty {
 /// The victim has the only task and reports it done; a peer joins.
 struct TaskDone {
     queue: Tasks,
-    /// The peer that joins is not the only one who could do the task.
+    /// The joining peer is not the only process that could do the task.
     _consumer: JoinableQueue<u64>,
     peer: Option<Peer<IpcResult<bool>>>,
 }

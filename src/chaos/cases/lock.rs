@@ -1,4 +1,4 @@
-//! The lock: its holder's death hands it on, and every other death leaves it alone.
+//! The lock: the death of its holder hands it on, and every other death leaves it unchanged.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub(in crate::chaos) static ROWS: [Row; 8] = [
     .like_python("Lock.in_release_among_peers"),
 ];
 
-/// Takes the lock twice as nobody's heir.
+/// Acquires the lock twice; no previous holder may have died with it.
 fn two_rounds(lock: &Lock) -> Result<(), Fault> {
     for _ in 0..2 {
         let guard = lock.try_acquire().ok().flatten().ok_or(Fault::Unusable)?;
@@ -54,7 +54,7 @@ fn two_rounds(lock: &Lock) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Takes the lock, says whether its last holder died with it, and goes on.
+/// Acquires the lock, determines whether its last holder died with it, and goes on.
 fn look(observation: &mut Observation, lock: &Lock, otherwise: Effect) -> Result<Effect, Fault> {
     let lock = lock.clone();
     observation.fresh(move || {
@@ -65,7 +65,7 @@ fn look(observation: &mut Observation, lock: &Lock, otherwise: Effect) -> Result
     })?
 }
 
-/// Waits for the lock as [`look`] does.
+/// Starts a peer that waits for the lock as [`look`] does.
 fn waiter(lock: &Lock, otherwise: Effect) -> anyhow::Result<Peer<Result<Effect, Fault>>> {
     let lock = lock.clone();
     Peer::asleep_in(move || {
@@ -99,7 +99,7 @@ impl Case for Acquire {
     }
 }
 
-/// The victim takes the lock of one that died before it: whoever comes next is told as well.
+/// The victim acquires the lock of a dead holder: the next acquirer is told as well.
 struct Inherit(Lock);
 
 impl Case for Inherit {
@@ -152,7 +152,7 @@ impl Case for Release {
     }
 }
 
-/// The victim waits behind somebody and is woken by the release; a peer waits behind the victim.
+/// The victim waits behind a holder and is woken by the release; a peer waits behind the victim.
 struct AcquireContended {
     lock: Lock,
     holder: Holder,
@@ -191,7 +191,7 @@ impl Case for AcquireContended {
             self.wake().map_err(|_| Fault::Unusable)?;
         }
         let behind = self.behind.as_mut().expect("it waits since the lock was let go");
-        // The one behind may also have been the faster of the two; then its successor is told.
+        // The waiting peer may also have been faster than the victim; then the peer's successor is told.
         match (observation.back(behind)??, look(observation, &self.lock, Effect::Done)?) {
             (Effect::HandedOn, Effect::HandedOn) => Err(Fault::Twice),
             (effect, Effect::Done) => Ok(effect),
@@ -200,7 +200,7 @@ impl Case for AcquireContended {
     }
 }
 
-/// A peer waits for what the victim gives back.
+/// A peer waits for the lock that the victim releases.
 struct ReleaseToPeer {
     lock: Lock,
     peer: Option<Peer<Result<Effect, Fault>>>,

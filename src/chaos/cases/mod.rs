@@ -1,4 +1,4 @@
-//! The table of all cases: a file an object, a line a place to be killed.
+//! The table of all cases: one file per object, one line per place of a kill.
 
 mod barrier;
 mod condition;

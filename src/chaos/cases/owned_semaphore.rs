@@ -1,4 +1,4 @@
-//! The semaphore whose permits come back from the dead: after every death all of them are free.
+//! The semaphore whose permits are reclaimed from dead processes: after every death all permits are free.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const NAME: &str = "OwnedSemaphore";
 const GET_ALL: Localized = localized("get all permits", "得到所有许可");
 const PEER_GETS_IT: Localized = localized("the peer gets a permit", "等待者得到许可");
 const LONG: Duration = Duration::from_secs(2);
-/// Nobody can tell a permit that was given back from one that came back: both are free.
+/// A released permit and a reclaimed one look the same: both are free.
 const FREE: (Effect, Effect) = (Effect::Done, Effect::Done);
 
 pub(in crate::chaos) static ROWS: [Row; 5] = [
@@ -37,7 +37,7 @@ pub(in crate::chaos) static ROWS: [Row; 5] = [
         .like_python("Semaphore.in_release_all"),
 ];
 
-/// Takes all permits, and none more, twice.
+/// Acquires all permits, and no more, twice.
 fn two_rounds(observation: &mut Observation, semaphore: &OwnedSemaphore, all: usize) -> Result<(), Fault> {
     let semaphore = semaphore.clone();
     observation.fresh(move || {
@@ -82,7 +82,7 @@ impl Case for Acquire {
     }
 }
 
-/// The only permit is taken; the victim waits for it, and a peer behind it.
+/// The only permit is held; the victim waits for it, and a peer behind it.
 struct AcquireEmpty {
     semaphore: OwnedSemaphore,
     holder: Holder,
@@ -125,7 +125,7 @@ impl Case for AcquireEmpty {
     }
 }
 
-/// The victim gives back the only permit; a peer waits for it.
+/// The victim releases the only permit; a peer waits for it.
 struct Release {
     semaphore: OwnedSemaphore,
     peer: Option<Peer<bool>>,

@@ -29,10 +29,10 @@ pub(in crate::chaos) static ROWS: [Row; 6] = [
     Row::within::<Datagram>("Datagrams", localized("in send", "send 中"), GO_ON, OPERATION),
 ];
 
-/// What a peer receives: a message, and what comes behind it.
+/// What a peer receives: a message, and what follows it.
 type Received<M> = [IpcResult<Option<M>>; 2];
 
-/// A message that shows if it is torn.
+/// Returns a message in which tearing is detectable.
 fn item(number: u64) -> (u64, u64) {
     (number, !number)
 }
@@ -77,7 +77,7 @@ impl Case for Send {
     }
 }
 
-/// A message that the kernel takes in many pieces.
+/// A message that the kernel accepts in many pieces.
 struct SendLong {
     sender: Option<Sender<()>>,
     peer: Peer<Received<Vec<u8>>>,
@@ -167,7 +167,7 @@ impl Case for Receive {
     }
 }
 
-/// The victim is one of several who send.
+/// The victim is one of several senders.
 struct Datagram {
     sender: DatagramSender<(u64, u64)>,
     receiver: DatagramReceiver<(u64, u64)>,

@@ -1,5 +1,5 @@
-//! The textbook queue: who waits in it and is killed harms nobody. In the middle of an item it tears the pipe, as documented,
-//! and then everybody is told.
+//! The textbook queue: the death of a waiter harms no other process. A death in the middle of an item tears the pipe,
+//! as documented, and then every process is told.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(in crate::chaos) static ROWS: [Row; 2] = [
         .like_python("Queue.in_get"),
 ];
 
-/// The victim gets; with `FILLED` there is something to get.
+/// The victim gets; with `FILLED`, the queue holds an item.
 struct Get<const FILLED: bool>(Arc<PipeQueue<u64>>);
 
 impl<const FILLED: bool> Case for Get<FILLED> {
@@ -57,7 +57,7 @@ impl<const FILLED: bool> Case for Get<FILLED> {
         match got {
             Ok(Some(2)) => Ok(Effect::Done),
             Ok(None) => Err(Fault::Hangs),
-            // An item that is half read, and everybody is told.
+            // An item was partly read, and every process is told.
             Err(Error::Torn) if FILLED => Ok(Effect::Done),
             Ok(Some(_)) => Err(Fault::Twice),
             Err(_) => demand(false, Fault::Unusable).map(|()| Effect::Done),

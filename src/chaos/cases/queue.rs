@@ -1,4 +1,4 @@
-//! The queue: an item is in it or not, whoever put it or took it; and who waits is woken by what it waits for.
+//! The queue: an item is either in it or not, no matter which process died, and waiters are woken.
 
 mod get;
 mod put;
@@ -48,7 +48,7 @@ pub(in crate::chaos) static ROWS: [Row; 12] = [
     .looking_around(),
 ];
 
-/// A number and its likeness: an item that shows if it is torn.
+/// A number and its copy: an item in which tearing is detectable.
 type Item = (u64, u64);
 type Items = Queue<Item>;
 
@@ -64,12 +64,12 @@ fn queue(capacity: usize, numbers: &[u64]) -> anyhow::Result<Items> {
     Ok(queue)
 }
 
-/// The number of an item that came out whole.
+/// Returns the number of an item that is whole.
 fn number((number, likeness): Item) -> Result<u64, Fault> {
     if likeness == !number { Ok(number) } else { Err(Fault::Torn) }
 }
 
-/// A peer that gets, as one of several handles of this process: the victim is not the only one who may put.
+/// Starts a peer that gets, with one of several handles of this process: the victim is not the only possible producer.
 fn getter(queue: &Items) -> anyhow::Result<Peer<IpcResult<Option<Item>>>> {
     let own = queue.clone();
     Peer::asleep_in(move || own.get_timeout(LONG))
@@ -80,12 +80,12 @@ fn putter(queue: &Items, number: u64) -> anyhow::Result<Peer<bool>> {
     Peer::asleep_in(move || own.put_timeout(item(number), LONG).is_ok())
 }
 
-/// What a peer got.
+/// Returns what a peer got.
 fn got(answer: IpcResult<Option<Item>>) -> Result<u64, Fault> {
     number(answer.map_err(|_| Fault::Unusable)?.ok_or(Fault::Hangs)?)
 }
 
-/// Everything that is in the queue.
+/// Removes and returns everything in the queue.
 fn drain(observation: &mut Observation, queue: &Items) -> Result<Vec<u64>, Fault> {
     let own = queue.clone();
     observation.fresh(move || {
@@ -98,7 +98,7 @@ fn drain(observation: &mut Observation, queue: &Items) -> Result<Vec<u64>, Fault
     })?
 }
 
-/// Looks what is in the queue: `undone`, or `done`. Then two items go through it.
+/// Compares the queue's content with `undone` and `done`. Then passes two items through it.
 fn look(observation: &mut Observation, queue: &Items, undone: &[u64], done: &[u64]) -> Result<Effect, Fault> {
     let numbers = drain(observation, queue)?;
     let effect = match numbers {
@@ -157,7 +157,7 @@ impl Case for Leave {
     }
 }
 
-/// The victim takes a handle that it was given; the others go on as if it had never been.
+/// The victim attaches a handle that it was passed; the others go on as if it had never existed.
 struct Attach(Items);
 
 impl Case for Attach {

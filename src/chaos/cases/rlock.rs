@@ -1,4 +1,4 @@
-//! The lock that its holder may take again: however deep the dead holder was, the next one gets all of it.
+//! The reentrant lock: whatever the dead holder's depth was, the next holder gets all of it.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ fn effect_of(guard: &RLockGuard<'_>, otherwise: Effect) -> Effect {
     if guard.abandoned().is_some() { Effect::HandedOn } else { otherwise }
 }
 
-/// Takes the lock, twice within, and says whether its last holder died with it; then another thread does so too.
+/// Acquires the lock twice, nested, and determines whether its last holder died; then another thread does the same.
 fn look(observation: &mut Observation, lock: &RLock, otherwise: Effect) -> Result<Effect, Fault> {
     let mut round = |otherwise| {
         let lock = lock.clone();
@@ -85,7 +85,7 @@ impl Case for Acquire {
     }
 }
 
-/// The victim gives back both levels, with `PEER` to somebody who waits.
+/// The victim releases both levels; with `PEER`, to a waiter.
 struct Release<const PEER: bool> {
     lock: RLock,
     peer: Option<Peer<Result<Effect, Fault>>>,

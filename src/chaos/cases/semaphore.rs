@@ -1,4 +1,4 @@
-//! The counting semaphore: a permit is taken or not, given or not; the dead keep what they took, as in Python.
+//! The counting semaphore: an acquire or release happened or not; a dead process keeps its permits, as in Python.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub(in crate::chaos) static ROWS: [Row; 7] = [
     .like_python("BoundedSemaphore.in_release_among_peers"),
 ];
 
-/// Gives and takes twice, and leaves the number of permits as it was.
+/// Releases and acquires twice, and leaves the number of permits unchanged.
 fn two_rounds(observation: &mut Observation, semaphore: &Semaphore) -> Result<(), Fault> {
     let semaphore = semaphore.clone();
     observation.fresh(move || {
@@ -132,7 +132,7 @@ impl Case for AcquireEmpty {
             Some(true) => Effect::Undone,
             Some(false) => return Err(Fault::Hangs),
             None => {
-                // The victim has taken the permit. The next one is for who waits behind it.
+                // The victim took the permit. The next one is for the waiter behind it.
                 semaphore.release().map_err(|_| Fault::Unusable)?;
                 demand(observation.back(behind)?, Fault::Hangs)?;
                 Effect::Done
@@ -144,7 +144,7 @@ impl Case for AcquireEmpty {
     }
 }
 
-/// The victim gives a permit, with `PEER` to somebody who waits for it.
+/// The victim releases a permit; with `PEER`, to a waiter.
 struct Release<const PEER: bool> {
     semaphore: Semaphore,
     peer: Option<Peer<bool>>,
@@ -192,7 +192,7 @@ impl<const PEER: bool> Case for Release<PEER> {
     }
 }
 
-/// The victim has the only permit and gives it back; a peer waits for it.
+/// The victim holds the only permit and releases it; a peer waits for it.
 struct ReleaseBounded {
     semaphore: BoundedSemaphore,
     peer: Option<Peer<bool>>,
@@ -230,7 +230,7 @@ impl Case for ReleaseBounded {
                 demand(got, Fault::Hangs)?;
                 Effect::Done
             }
-            // The dead keep what they took, as in Python; anybody may give it back for them.
+            // A dead process keeps its permits, as in Python; any process may release them in its place.
             None => {
                 semaphore.release().map_err(|_| Fault::Unusable)?;
                 demand(observation.back(peer)?, Fault::Hangs)?;

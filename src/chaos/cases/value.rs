@@ -1,4 +1,4 @@
-//! Shared numbers: a change is whole, or it never happened.
+//! Shared numbers: a change is complete, or it did not happen.
 
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{Localized, localized};
@@ -75,7 +75,7 @@ impl<const STEPS: bool> Case for Change<STEPS> {
     }
 }
 
-/// The victim changes a slice, or the whole.
+/// The victim changes a slice, or the whole array.
 struct Slice<const WHOLE: bool>(Array<u64>);
 
 impl<const WHOLE: bool> Case for Slice<WHOLE> {
@@ -104,7 +104,7 @@ impl<const WHOLE: bool> Case for Slice<WHOLE> {
         let array = self.0.clone();
         observation.fresh(move || {
             let read = || array.read(..).map_err(|_| Fault::Unusable);
-            // Each number alone, without the lock, before anybody takes that.
+            // Each number alone, without the lock, before any peer acquires it.
             let bare: Vec<u64> = (0..OLD.len()).filter_map(|index| array.get(index).ok()).collect();
             let effect = match bare {
                 old if old == OLD => Effect::Undone,

@@ -1,8 +1,8 @@
-//! One run of the program in Python.
+//! One instance of the Python program.
 //!
 //! # Death
-//! Python asks the kernel to be killed when its parent ends, and so does each of its workers: nobody is left behind, however
-//! this process ends.
+//! Python asks the kernel to kill it when its parent ends, and so does each of its workers: none is left behind,
+//! however this process ends.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{self, Child, Command, Stdio};
@@ -15,17 +15,17 @@ use anyhow::Context;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::group;
 
-/// How long Python is given to end its workers and itself.
+/// How long Python may take to end its workers and itself.
 const GRACE_NS: u64 = 5_000_000_000;
 
-/// A Python that is told to end, and waited for, when this is dropped.
+/// A Python process that is told to end, and waited for, on drop.
 pub(super) struct Lane {
     child: Child,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Lane {
-    /// Has a Python do the kills of these names, and sends on what it says, a line at a time.
+    /// Starts a Python that performs the kills with these names, and forwards its output line by line.
     pub(super) fn start<'a>(
         program: &str,
         names: impl Iterator<Item = &'a &'static str>,
@@ -40,7 +40,7 @@ impl Lane {
         let stdin = lane.child.stdin.take();
         stdin.context("stdin is a pipe")?.write_all(program.as_bytes()).context("python3 does not read its program")?;
         let read = move || {
-            // Whoever listens decides when to stop.
+            // The receiver decides when to stop.
             let _ = BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| mouth.send(line));
         };
         lane.reader = Some(thread::Builder::new().name("python".into()).spawn(read)?);
@@ -55,18 +55,18 @@ impl Lane {
 impl Drop for Lane {
     fn drop(&mut self) {
         if !self.has_ended() {
-            // It was not waited for yet, so the number is still its own.
+            // It has not been waited for yet, so the process ID is still its own.
             group::terminate(self.child.id());
             let until_ns = monotonic_ns() + GRACE_NS;
             while !self.has_ended() && monotonic_ns() < until_ns {
                 thread::sleep(Duration::from_millis(2));
             }
-            // Only one that did not listen is still there.
+            // Only a process that ignored the signal is still there.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
         if let Some(reader) = self.reader.take() {
-            // Its input has ended with Python and its workers.
+            // Its input ended with Python and its workers.
             let _ = reader.join();
         }
     }

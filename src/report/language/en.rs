@@ -101,7 +101,7 @@ pub(super) fn sentence(known: &Known, event: &Event) -> String {
     }
 }
 
-/// A lock by its name if there are several, which have numbers.
+/// Returns a lock's name if there are several locks; these have numbers.
 fn the(lock: &str) -> &str {
     if lock.starts_with("lock-") { lock } else { "the lock" }
 }

@@ -1,11 +1,11 @@
-//! Data as it is written down: as JSON, or as Python shows it.
+//! Notations for data: JSON, or as Python shows it.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 use unicode_width::UnicodeWidthChar;
 
-/// A way to write data down.
+/// A notation for data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notation {
     /// `{"a": null}`
@@ -14,20 +14,20 @@ pub(super) enum Notation {
     Python,
 }
 
-/// A call as a programmer writes it.
+/// Returns a call as a programmer writes it.
 pub(super) fn called(object: &str, method: &str, args: &[Value], notation: Notation) -> String {
     let args: Vec<String> = args.iter().map(|arg| literal(arg, notation)).collect();
     format!("{object}.{method}({})", args.join(", "))
 }
 
-/// The data.
+/// Returns the data.
 pub(super) fn literal(value: &Value, notation: Notation) -> String {
     let mut text = String::new();
     write(value, notation, &mut text);
     text
 }
 
-/// A sentence about data of any length, in at most so many columns.
+/// Shortens a sentence about data of any length to at most this many columns.
 pub(in crate::report) fn fitted(mut sentence: String, most_columns: usize) -> String {
     let mut columns = 0;
     let over = sentence.char_indices().find(|(_, letter)| {

@@ -1,4 +1,4 @@
-//! The words of the text report, in each language.
+//! The texts of the text report, in each language.
 
 mod en;
 mod literal;
@@ -12,7 +12,7 @@ use super::event::{Event, Fact, Reason, Verdict};
 use super::known::Known;
 use super::text::quoted;
 
-/// A ring of more workers than this is cut short.
+/// A deadlock of more workers than this is truncated.
 const MOST_LINKS: usize = 10;
 
 /// A language of the text report.
@@ -25,7 +25,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// The language that the environment asks for: the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that says anything.
+    /// Returns the language of the environment: the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that names one.
     pub fn from_environment() -> Self {
         let said =
             ["LC_ALL", "LC_MESSAGES", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
@@ -36,7 +36,7 @@ impl Language {
         if locale.starts_with("zh") { Language::Zh } else { Language::En }
     }
 
-    /// What an event says, in the words of its worker. It is the last one that is known.
+    /// Returns the text of an event, which is the last one that is known, from its worker's point of view.
     pub(super) fn sentence(self, known: &Known, event: &Event) -> String {
         match self {
             Language::En => en::sentence(known, event),
@@ -44,7 +44,7 @@ impl Language {
         }
     }
 
-    /// What stands below the sentence, a line each.
+    /// Returns the lines below the sentence.
     pub(super) fn details(self, known: &Known, event: &Event) -> Vec<String> {
         let cycle = match &event.fact {
             Fact::DeadlockFound { cycle } => cycle,
@@ -80,7 +80,7 @@ impl Language {
         format!("{elsewhere}ipc-demo manager --connect {} --authkey-file FILE", quoted(&address))
     }
 
-    /// How a worker is called.
+    /// Returns a worker's display name.
     pub(super) fn name(self, worker: &str) -> String {
         match self {
             Language::En => worker.to_owned(),
@@ -88,7 +88,7 @@ impl Language {
         }
     }
 
-    /// How something is called that workers wait for or hold.
+    /// Returns the display name of something that workers wait for or hold.
     pub(super) fn thing(self, name: &str) -> String {
         match self {
             Language::En => name.to_owned(),
@@ -96,7 +96,7 @@ impl Language {
         }
     }
 
-    /// A counted fact and its value.
+    /// Returns a counter and its value.
     pub(super) fn fact(self, name: &str, value: &Value) -> String {
         let label = match self {
             Language::En => en::fact(name),
@@ -109,7 +109,7 @@ impl Language {
         }
     }
 
-    /// What a kind of event is called, by its name in JSON Lines.
+    /// Returns the display name of a kind of event, by its name in JSON Lines.
     pub(super) fn event(self, name: &str) -> String {
         match self {
             Language::En => en::event(name),
@@ -117,7 +117,7 @@ impl Language {
         }
     }
 
-    /// What became of the claim, what it was, and what the verdict makes an allowance for: one sentence.
+    /// Returns the verdict, the claim, and the allowance as one sentence.
     pub(super) fn verdict(self, summary: &Fact) -> String {
         let Fact::Summary { scenario, claim, verdict, guaranteed, allowance, reason, .. } = summary else {
             return String::new();
@@ -135,7 +135,7 @@ impl Language {
                 allowance.map(|allowance| zh::allowance(allowance, is_stopped)),
             ),
         };
-        // Of a verdict that was not reached the words say it already.
+        // If the verdict was not reached, the text already says so.
         let allowance = allowance.or_else(|| match reason.filter(|_| *verdict != Verdict::NotShown)? {
             Reason::Cut => Some(self.pick("the run was stopped early", "运行被提前停止")),
             Reason::Killed => None,
@@ -203,7 +203,7 @@ impl Language {
         }
     }
 
-    /// One of two wordings.
+    /// Returns one of two wordings.
     pub(crate) fn pick<'a>(self, en: &'a str, zh: &'a str) -> &'a str {
         match self {
             Language::En => en,
@@ -212,7 +212,7 @@ impl Language {
     }
 }
 
-/// A duration of `us` microseconds in the unit that reads best.
+/// Formats a duration of `us` microseconds in the most readable unit.
 pub(crate) fn duration(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} µs"),

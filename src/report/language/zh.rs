@@ -1,6 +1,6 @@
 //! 中文：参考程序里有的话一字不差，没有的话用同样的口气。
 //!
-//! Chinese: the lines of the reference programs word for word, and the rest in the same voice.
+//! Chinese: the lines of the reference programs verbatim, and the rest in the same style.
 
 use super::literal::{Notation, called, literal};
 use super::zh_duration as duration;
@@ -108,7 +108,7 @@ pub(super) fn sentence(known: &Known, event: &Event) -> String {
     }
 }
 
-/// Why a barrier broke.
+/// Returns why a barrier broke.
 fn breach(cause: &str) -> &str {
     match cause {
         "a party died" => "有参与者已终止",
@@ -166,7 +166,7 @@ fn waited(us: u64) -> String {
     }
 }
 
-/// The number in a worker's name: the reference programs call their buyers by number alone.
+/// Returns the number in a worker's name: the reference programs name their buyers by number alone.
 fn number(worker: &str) -> &str {
     worker.rsplit_once('-').map_or(worker, |(_, number)| number)
 }

@@ -1,4 +1,4 @@
-//! What becomes of short lists of events.
+//! Models of short lists of events.
 
 use super::*;
 
@@ -68,7 +68,7 @@ fn what_happens_in_one_microsecond_keeps_its_order() {
 
 #[test]
 fn whoever_takes_over_a_lock_ends_its_dead_holder_s_hold() {
-    // The runner hears of the death only after the lock went on.
+    // The runner notices the death only after the lock was handed on.
     let events = [
         event(0, "a", acquired(false)),
         event(1, "bb", waiting()),

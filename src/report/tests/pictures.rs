@@ -1,4 +1,4 @@
-//! Pictures of runs by hand: what their golden files cannot say.
+//! Pictures of handmade runs: what their golden files cannot show.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -59,7 +59,7 @@ fn arrows_that_would_hide_each_other_are_left_out_and_counted() {
     assert_eq!(well_formed::trace(&traced(&events)).iter().filter(|event| event["ph"] == "f").count(), 10_000);
 }
 
-/// Workers of two kinds by the hundred, of which one died.
+/// Returns hundreds of workers of two kinds, one of which died.
 fn crowd() -> Vec<Event> {
     let mut events = Vec::new();
     for number in 0..500_u32 {
@@ -197,7 +197,7 @@ fn any_events() -> impl Strategy<Value = Vec<Event>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is told in whatever order, the pictures are well-formed.
+    /// Pictures of any events in any order are well-formed.
     #[test]
     fn every_list_of_events_has_well_formed_pictures(events in any_events()) {
         well_formed::trace(&traced(&events));

@@ -1,4 +1,4 @@
-//! What must be true of every trace and of every picture.
+//! Invariants of every trace and every picture.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 /// Times are written in nanoseconds.
 const ROUNDING: f64 = 0.002;
 
-/// Checks a trace as strictly as a viewer could: every slice has its two ends and nests, every arrow has its two ends and
-/// goes forward in time, from one slice to another, every track has a name. Returns its events.
+/// Checks a trace as strictly as any viewer: every slice has two ends and nests, every arrow has two ends and goes
+/// forward in time from one slice to another, every track has a name. Returns its events.
 pub(crate) fn trace(text: &str) -> Vec<Value> {
     let trace: Value = serde_json::from_str(text).expect("a trace is JSON");
     let events = trace["traceEvents"].as_array().expect("a trace has events");
@@ -59,7 +59,7 @@ pub(crate) fn trace(text: &str) -> Vec<Value> {
     events.clone()
 }
 
-/// Slices of one track contain each other or have nothing in common; those that contain others stand before them.
+/// Checks that slices of one track are nested or disjoint; outer ones come first.
 fn nest(slices: &[(f64, f64)]) {
     let mut around: Vec<(f64, f64)> = Vec::new();
     let mut order: Vec<_> = slices.iter().copied().filter(|(from, to)| to > from).collect();
@@ -75,7 +75,7 @@ fn nest(slices: &[(f64, f64)]) {
     }
 }
 
-/// Checks that a picture is XML without a script and that everything in it has a place. Returns all its text.
+/// Checks that a picture is XML without a script and that everything in it is placed. Returns all its text.
 pub(crate) fn timeline(text: &str) -> String {
     let picture = roxmltree::Document::parse(text).expect("a picture is XML");
     let root = picture.root_element();

@@ -1,4 +1,4 @@
-//! Arrows between lanes, and which of too many of them are drawn.
+//! Arrows between lanes, and the choice among too many.
 
 use std::collections::HashMap;
 
@@ -8,16 +8,16 @@ use super::frame::{Frame, MARGIN, SMALL, WIDTH};
 use crate::report::drawing::{cut, labelled, px, text, width_of};
 use crate::report::model::{Edge, EdgeKind, RunModel};
 
-/// More arrows than this are a grey surface.
+/// The maximum number of arrows: more merge into a grey surface.
 const MOST: usize = 150;
-/// Long arrows are one sooner: all together cross at most so many pixels of height.
+/// Fewer arrows if they are long: the maximum total height that they cross, in pixels.
 const MOST_CROSSED: f64 = 24_000.0;
-/// Arrows of one kind between the same two lanes begin at least so far from each other.
+/// The minimum distance between the starts of arrows of one kind between the same lanes.
 const APART: f64 = 5.0;
-/// More arrows than this have no words beside them.
+/// The maximum number of arrows with labels.
 const MOST_NAMED: usize = 60;
 
-/// Draws the arrows. Returns also how many were left out.
+/// Draws the arrows. Also returns how many were left out.
 pub(super) fn draw(model: &RunModel<'_>, frame: &Frame) -> (Group, usize) {
     let all: Vec<Arrow<'_>> = model.edges.iter().filter_map(|edge| Arrow::of(edge, frame)).collect();
     let drawn = thinned(&all);
@@ -29,7 +29,7 @@ pub(super) fn draw(model: &RunModel<'_>, frame: &Frame) -> (Group, usize) {
         let name = arrow.edge.value.map(|value| cut(&value.to_string(), 60.0, SMALL)).unwrap_or_default();
         let width = width_of(&name, SMALL);
         let (x, y) = arrow.beside(width, frame);
-        // Also beside the last arrow a word stays within the picture.
+        // The label of the last arrow must stay within the picture as well.
         let x = x.min(WIDTH - MARGIN / 2.0 - width);
         let is_free = taken
             .iter()
@@ -65,7 +65,7 @@ impl<'a> Arrow<'a> {
         };
         let ((x1, y1), (x2, y2)) = (self.from, self.to);
         let d = if y1 == y2 {
-            // To itself: over the lane.
+            // To itself: above the lane.
             let up = px(y1 - frame.pitch * 0.45);
             format!("M{} {} C{} {up} {} {up} {} {}", px(x1), px(y1), px(x1), px(x2), px(x2), px(y2))
         } else {
@@ -79,15 +79,15 @@ impl<'a> Arrow<'a> {
         }
     }
 
-    /// How far the middle of the arrow is to the right. What arrives at once goes straight down or up: the two ways are
-    /// bent to their own sides, so that a message and its answer can be told apart.
+    /// Returns how far the middle of the arrow is bent to the right. Immediate arrivals are vertical: the two
+    /// directions are bent to different sides, so that a message and its answer are distinguishable.
     fn bow(&self) -> f64 {
         let steepness = 1.0 - ((self.to.0 - self.from.0).abs() / 40.0).min(1.0);
         let bow = ((self.to.1 - self.from.1).abs() * 0.08).min(7.0) * steepness;
         if self.to.1 > self.from.1 { bow } else { -bow }
     }
 
-    /// Where a word about it stands: nearer to its beginning, on the side to which it is bent.
+    /// Returns the position of its label: nearer to its start, on the side to which it is bent.
     fn beside(&self, width: f64, frame: &Frame) -> (f64, f64) {
         if self.from.1 == self.to.1 {
             // To itself: on top of the arc.
@@ -100,13 +100,13 @@ impl<'a> Arrow<'a> {
         if self.to.1 > self.from.1 { (x + 4.0, y) } else { (x - 4.0 - width, y) }
     }
 
-    /// What became of the dead is always told.
+    /// Returns whether it shows a recovery from a dead process, which is always shown.
     fn is_rescue(&self) -> bool {
         matches!(self.edge.edge_kind, EdgeKind::Redelivered | EdgeKind::Inherited)
     }
 }
 
-/// As many arrows as can be told apart, evenly over time.
+/// Returns as many arrows as are distinguishable, evenly over time.
 fn thinned<'a, 'b>(all: &'b [Arrow<'a>]) -> Vec<&'b Arrow<'a>> {
     let mut by_time: Vec<&Arrow<'_>> = all.iter().collect();
     by_time.sort_by(|one, other| one.from.0.total_cmp(&other.from.0));
@@ -133,7 +133,7 @@ fn thinned<'a, 'b>(all: &'b [Arrow<'a>]) -> Vec<&'b Arrow<'a>> {
     }
 }
 
-/// Some of the arrows, evenly over time, if all of them are too many.
+/// Returns a part of the arrows, evenly over time, if there are too many.
 fn fewer<'a, 'b>(arrows: Vec<&'b Arrow<'a>>) -> Vec<&'b Arrow<'a>> {
     let crossed: f64 = arrows.iter().map(|arrow| (arrow.to.1 - arrow.from.1).abs()).sum();
     let every = arrows.len().div_ceil(MOST).max((crossed / MOST_CROSSED).ceil() as usize).max(1);

@@ -1,4 +1,4 @@
-//! The time axis: round ticks, and a pale line down every one of them.
+//! The time axis: round ticks, with a pale vertical line at each.
 
 use svg::node::element::{Group, Line};
 
@@ -6,9 +6,9 @@ use super::frame::Frame;
 use crate::report::drawing::{px, text};
 use crate::report::language::Language;
 
-/// About how far ticks are apart.
+/// The approximate distance between ticks.
 const APART: f64 = 100.0;
-/// Lanes higher than this together have the axis above them too.
+/// The total height of lanes above which the axis is repeated at the top.
 const TALL: f64 = 700.0;
 
 pub(super) fn draw(frame: &Frame, language: Language) -> Group {
@@ -29,7 +29,7 @@ pub(super) fn draw(frame: &Frame, language: Language) -> Group {
     axis.add(line("axis", frame.left, bottom, frame.right, bottom))
 }
 
-/// Round times from `from_us` to `ended_us`, at most about `most` of them, and how each is called.
+/// Returns round times from `from_us` to `ended_us`, at most about `most` of them, with their labels.
 fn ticks(from_us: f64, ended_us: f64, most: f64, language: Language) -> Vec<(f64, String)> {
     let least = (ended_us - from_us) / most;
     let power = 10_f64.powf(least.log10().floor());

@@ -1,12 +1,12 @@
-//! What can be seen of many spans on one line: wide ones as bars, narrow ones as shades of how much of the time they took.
+//! The visible form of many spans on one line: wide ones as bars, narrow ones as shades by their share of the time.
 
 use super::frame::Frame;
 use crate::report::model::Span;
 
-/// In pixels: what is narrower is not drawn for itself.
+/// The width below which a span is not drawn individually, in pixels.
 const NARROW: f64 = 1.5;
 
-/// A piece of a line.
+/// A shaded part of a line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Shade {
     pub(super) x: f64,
@@ -15,7 +15,7 @@ pub(super) struct Shade {
     pub(super) opacity: f64,
 }
 
-/// Tells the wide spans from the narrow ones, and says how the narrow ones are shaded, pixel by pixel.
+/// Separates wide spans from narrow ones, and computes the shade of the narrow ones, pixel by pixel.
 pub(super) fn seen<'a>(spans: impl Iterator<Item = &'a Span<'a>>, frame: &Frame) -> (Vec<&'a Span<'a>>, Vec<Shade>) {
     let mut wide = Vec::new();
     let mut covered: Vec<f64> = Vec::new();
@@ -43,7 +43,7 @@ pub(super) fn seen<'a>(spans: impl Iterator<Item = &'a Span<'a>>, frame: &Frame)
     (wide, shades)
 }
 
-/// Few steps, so that neighbours become one piece; even the shortest moment can be seen.
+/// Uses few steps, so that neighbours merge; even the shortest span is visible.
 fn opacity(share: f64) -> f64 {
     match share {
         ..0.3 => 0.55,

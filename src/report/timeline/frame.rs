@@ -1,4 +1,4 @@
-//! Where things stand on the picture.
+//! The layout of the picture.
 
 use super::lane::cause_of_death;
 use super::rows;
@@ -8,55 +8,55 @@ use crate::report::event::Fact;
 use crate::report::language::Language;
 use crate::report::model::{Lane, LaneKind, RunModel, Span};
 
-/// Of the picture, in pixels.
+/// Width of the picture, in pixels.
 pub(super) const WIDTH: f64 = 960.0;
-/// Around everything.
+/// Margin around everything.
 pub(super) const MARGIN: f64 = 28.0;
-/// All lanes together are about so high, unless each would be higher than [`HIGHEST`] or lower than [`LOWEST`].
+/// Approximate height of all lanes, unless each would be higher than [`HIGHEST`] or lower than [`LOWEST`].
 const LANES_HEIGHT: f64 = 1_080.0;
 const HIGHEST: f64 = 38.0;
 const LOWEST: f64 = 5.0;
-/// A few lanes with arrows between them stand further apart, so that the arrows can be seen.
+/// A few lanes with arrows between them are further apart, so that the arrows are visible.
 const FEW_LANES_HEIGHT: f64 = 300.0;
 const FURTHEST: f64 = 96.0;
-/// The least distance of two names.
+/// The minimum distance between two names.
 const NAMES_APART: f64 = 10.5;
-/// Below the lanes: the axis, and the footnotes.
+/// Height below the lanes: the axis, and the footnotes.
 const BELOW: f64 = 72.0;
 const WIDEST_NAME: f64 = 210.0;
-/// Size of the words that are not to be read first.
+/// Font size of secondary text.
 pub(super) const SMALL: f64 = 10.5;
 
-/// A pause before the first thing that happens takes no more than this part of the width: starting processes takes long.
+/// The maximum share of the width before the first event: starting processes takes long.
 const LONGEST_PRELUDE: f64 = 0.4;
-/// In pixels: what is narrower everywhere is not drawn.
+/// The width below which something is not drawn at all, in pixels.
 const VISIBLE: f64 = 0.3;
 
-/// The plan of a picture: time goes to the right, lanes go down.
+/// The layout of a picture: time goes to the right, lanes go down.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) height: f64,
     pub(super) top: f64,
     pub(super) left: f64,
     pub(super) right: f64,
-    /// From the middle of a lane to the middle of the next.
+    /// Distance between the middles of two lanes.
     pub(super) pitch: f64,
     /// The time at the left edge.
     pub(super) from_us: f64,
     pub(super) ended_us: f64,
-    /// How many processes are not shown.
+    /// The number of processes not shown.
     pub(super) hidden: usize,
-    /// What can be seen somewhere.
+    /// The activities that are visible somewhere.
     pub(super) shows: Vec<SpanKind>,
-    /// Whether lanes say which object they are about.
+    /// Whether lanes name their object.
     has_objects: bool,
-    /// The row of each lane of the story; none if it is not drawn.
+    /// The row of each lane of the model; `None` if it is not drawn.
     rows: Vec<Option<usize>>,
     row_count: usize,
 }
 
 impl Frame {
-    /// The plan of a story, as yet without a heading.
+    /// Returns the layout of a model, without a heading.
     pub(super) fn of(model: &RunModel<'_>, language: Language) -> Self {
         let mut row_count = 0;
         let row = |is_chosen: bool| {
@@ -91,7 +91,7 @@ impl Frame {
         };
         let names = drawn().map(|lane| width_of(&frame.name_of(lane, language), frame.name_size()));
         frame.left = MARGIN + names.fold(0.0, f64::max).min(WIDEST_NAME) + 18.0;
-        // Beside a death stands its cause, also beside one at the very end.
+        // The cause of a death is written next to it, even at the very end.
         let causes = drawn().filter(|_| is_roomy(pitch)).filter_map(|lane| {
             let room = frame.right - frame.x(lane.ended_us);
             Some(width_of(&cause_of_death(lane, language)?, SMALL) + 12.0 - room)
@@ -109,7 +109,7 @@ impl Frame {
         frame
     }
 
-    /// The same below a heading.
+    /// Moves the layout below a heading.
     pub(super) fn below(self, heading_height: f64) -> Self {
         let top = heading_height + 14.0;
         Frame { top, height: (self.height + top).round(), ..self }
@@ -120,7 +120,7 @@ impl Frame {
         self.left + (self.right - self.left) * share.clamp(0.0, 1.0)
     }
 
-    /// How a lane is called.
+    /// Returns a lane's name.
     pub(super) fn name_of(&self, lane: &Lane<'_>, language: Language) -> String {
         let name = language.name(lane.name);
         match lane.object.filter(|_| self.has_objects) {
@@ -129,12 +129,12 @@ impl Frame {
         }
     }
 
-    /// Whether a lane of the story is drawn.
+    /// Returns whether a lane of the model is drawn.
     pub(super) fn is_drawn(&self, lane: usize) -> bool {
         self.rows[lane].is_some()
     }
 
-    /// The middle of a lane of the story, if it is drawn.
+    /// Returns the middle of a lane of the model, if it is drawn.
     pub(super) fn y(&self, lane: usize) -> Option<f64> {
         self.rows[lane].map(|row| self.top + self.pitch * (row as f64 + 0.5))
     }
@@ -143,7 +143,7 @@ impl Frame {
         self.top + self.pitch * self.row_count as f64
     }
 
-    /// How high the bars of a lane are that stand above each other on so many tracks.
+    /// Returns the height of a lane's bars when they are stacked on this many tracks.
     pub(super) fn bar(&self, tracks: usize) -> f64 {
         match tracks {
             1 => (self.pitch * 0.6).min(20.0),
@@ -151,18 +151,18 @@ impl Frame {
         }
     }
 
-    /// The size of a lane's name.
+    /// Returns the size of a lane's name.
     pub(super) fn name_size(&self) -> f64 {
         name_size(self.pitch)
     }
 
-    /// Whether a lane has its name, or is too close to one that has.
+    /// Returns whether a lane's name is drawn; it is not if it would be too close to another.
     pub(super) fn is_named(&self, lane: usize) -> bool {
         let every = (NAMES_APART / self.pitch).ceil() as usize;
         self.rows[lane].is_some_and(|row| row.is_multiple_of(every))
     }
 
-    /// Whether there is room for words beside what is drawn on a lane.
+    /// Returns whether there is space for text next to what is drawn on a lane.
     pub(super) fn is_roomy(&self) -> bool {
         is_roomy(self.pitch)
     }
@@ -176,7 +176,7 @@ fn name_size(pitch: f64) -> f64 {
     pitch.clamp(9.0, 13.0)
 }
 
-/// Where the picture begins: at the start of the run, or a little before the first thing that happens if that is late.
+/// Returns the start of the picture: the start of the run, or shortly before the first event if that is late.
 fn from_us<'a>(lanes: impl Iterator<Item = &'a Lane<'a>>, ended_us: f64) -> f64 {
     let is_start = |fact: &Fact| matches!(fact, Fact::RunStarted { .. } | Fact::WorkerStarted { .. });
     let moments = lanes.flat_map(|lane| &lane.moments).filter(|moment| !is_start(&moment.event.fact));

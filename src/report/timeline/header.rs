@@ -1,4 +1,4 @@
-//! What stands above the lanes: what was run, what came of it, and what the signs mean.
+//! The heading above the lanes: what was run, its result, and the legend.
 
 use std::collections::{BTreeSet, HashSet};
 use std::mem;
@@ -21,7 +21,7 @@ const ROOM: f64 = WIDTH - 2.0 * MARGIN;
 pub(super) struct Heading {
     pub(super) group: Group,
     pub(super) height: f64,
-    /// The same in a sentence, for those who cannot see it.
+    /// The same as a sentence, for screen readers.
     pub(super) summary: String,
 }
 
@@ -59,7 +59,7 @@ impl Heading {
     }
 }
 
-/// How it was run.
+/// Describes how it was run.
 fn about(model: &RunModel<'_>, language: Language) -> Vec<String> {
     let mut parts = Vec::new();
     if let Some(Fact::RunStarted { seed, speed, .. }) = model.started.map(|event| &event.fact) {
@@ -83,7 +83,7 @@ fn words(text: &str) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()
 }
 
-/// Parts side by side, as many on a line as fit.
+/// Lays parts out side by side, as many per line as fit.
 fn wrapped(parts: &[String], between: &str, size: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for lane_kind in parts {
@@ -98,14 +98,14 @@ fn wrapped(parts: &[String], between: &str, size: f64) -> Vec<String> {
     lines
 }
 
-/// A sign and what it means.
+/// A sign and its meaning.
 struct Sign {
     name: String,
     width: f64,
     draw: Box<dyn Fn(f64, f64) -> Group>,
 }
 
-/// The signs that occur in the picture, in rows. Returns also where it ends.
+/// Returns the signs that occur in the picture, in rows. Also returns where it ends.
 fn legend(model: &RunModel<'_>, plan: &Frame, language: Language, top: f64) -> (Group, f64) {
     let (mut group, mut x, mut y) = (Group::new(), MARGIN, top);
     for Sign { name, width, draw } in signs(model, plan, language) {
@@ -164,7 +164,7 @@ fn signs(model: &RunModel<'_>, plan: &Frame, language: Language) -> Vec<Sign> {
     signs
 }
 
-/// What dots of one tone stand for, by what the events are called.
+/// Returns what dots of a severity stand for, by the names of the events.
 fn names_of<'a>(lanes: impl Iterator<Item = &'a Lane<'a>>, severity: Severity, language: Language) -> String {
     let moments = lanes.flat_map(|lane| &lane.moments).filter(|moment| moment.class.severity == Some(severity));
     let mut kinds = HashSet::new();

@@ -1,4 +1,4 @@
-//! One process: its name, its life, what it did, what happened to it, and how it ended.
+//! One process: its name, its life, its activities, its events, and how it ended.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::report::known::Known;
 use crate::report::language::{Language, fitted};
 use crate::report::model::{Lane, RunModel, Span};
 
-/// At most so many things side by side on one lane.
+/// The maximum number of parallel tracks on one lane.
 const MOST_TRACKS: usize = 3;
-/// Columns of what is said of a dot.
+/// The maximum width of a dot's tooltip, in columns.
 const LONGEST_SENTENCE: usize = 100;
-/// Dots of one kind that are closer than this hide each other.
+/// The distance below which dots of one kind hide each other.
 const DOTS_APART: f64 = 4.0;
 
-/// Draws all lanes. Returns also how many dots were left out.
+/// Draws all lanes. Also returns how many dots were left out.
 pub(super) fn draw_all(model: &RunModel<'_>, frame: &Frame, known: &Known, language: Language) -> (Layers, usize) {
     let mut names = Group::new().set("font-size", format!("{}px", px(frame.name_size())));
     let (mut below, mut above, mut hidden) = (Group::new(), Group::new(), 0);
@@ -41,7 +41,7 @@ pub(super) fn draw_all(model: &RunModel<'_>, frame: &Frame, known: &Known, langu
     (Layers { below: below.add(names), above }, hidden)
 }
 
-/// Whether bars have to say what they are about: not if there is only one thing that it can be.
+/// Returns whether bars have to name their subject: not if only one is possible.
 fn says_what(model: &RunModel<'_>) -> bool {
     let mut names = model.lanes.iter().flat_map(|lane| &lane.spans).filter_map(|span| match span.subject {
         Subject::Named(_, name) => Some(name),
@@ -68,7 +68,7 @@ impl Sketch<'_> {
         line.set("x1", px(from)).set("x2", px(to)).set("y1", px(self.y)).set("y2", px(self.y))
     }
 
-    /// What it did, on as many tracks as it did at once.
+    /// Draws the activities, on as many tracks as were simultaneous.
     fn bars(&self, mut group: Group) -> Group {
         let (tracks, count) = tracks(&self.lane.spans);
         let height = self.frame.bar(count) / count as f64;
@@ -132,7 +132,7 @@ impl Sketch<'_> {
         )
     }
 
-    /// What happened to it. Returns also how many dots were left out.
+    /// Draws the events. Also returns how many dots were left out.
     fn dots(&self, mut group: Group) -> (Group, usize) {
         let radius = (self.frame.pitch * 0.13).clamp(1.2, 3.6);
         let (mut last_of, mut left_out) = (BTreeMap::new(), 0);
@@ -150,7 +150,7 @@ impl Sketch<'_> {
         (group, left_out)
     }
 
-    /// A cross for a death, and why, if there is room for it; a short line if it was asked to end.
+    /// Draws a cross for a death, with its cause if there is space; a short line if it was asked to end.
     fn ending(&self, group: Group) -> Group {
         let size = (self.frame.pitch * 0.2).clamp(2.0, 5.0);
         let x = self.frame.x(self.lane.ended_us);
@@ -166,7 +166,7 @@ impl Sketch<'_> {
     }
 }
 
-/// Why a process died, if it did.
+/// Returns why a process died, if it did.
 pub(super) fn cause_of_death(lane: &Lane<'_>, language: Language) -> Option<String> {
     match lane.ending? {
         Ending::Done | Ending::Stopped => None,
@@ -189,7 +189,7 @@ pub(super) fn bar(kind: SpanKind, shade: Shade, middle: f64, height: f64) -> Rec
     if shade.opacity < 1.0 { rect.set("opacity", shade.opacity) } else { rect }
 }
 
-/// Round if something happened, and a square on its corner if it was bad.
+/// Draws a circle, or a diamond for trouble.
 pub(super) fn dot(severity: Severity, x: f64, y: f64, radius: f64) -> Group {
     let (class, radius) = match severity {
         Severity::Good => ("dot good", radius * 1.15),
@@ -215,11 +215,11 @@ pub(super) fn stop(x: f64, y: f64, size: f64) -> Line {
     line.set("y1", px(y - size)).set("y2", px(y + size))
 }
 
-/// Gives spans that overlap tracks of their own. A wait and what it led to share one.
+/// Assigns overlapping spans to different tracks. A wait and the activity that follows it share one.
 fn tracks(spans: &[Span<'_>]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..spans.len()).collect();
     order.sort_by(|one, other| spans[*one].from_us.total_cmp(&spans[*other].from_us));
-    // Until when each track is taken, and by whom.
+    // Until when each track is occupied, and by what.
     let mut taken: Vec<(f64, Subject<'_>)> = Vec::new();
     let mut tracks = vec![0; spans.len()];
     for index in order {

@@ -1,7 +1,8 @@
-//! A run as an SVG picture: a lane a process, bars for waiting and holding, arrows for what was sent, a cross for a death.
+//! A run as an SVG picture: one lane per process, bars for waiting and holding, arrows for transfers, crosses for
+//! deaths.
 //!
-//! No script, two colour schemes, and no colour that carries a meaning alone: what waits is thin, what holds is thick. It
-//! keeps its width, so that it fits a page or a slide; lanes grow thinner the more there are.
+//! No script, two colour schemes, and no meaning conveyed by colour alone: waiting is thin, holding is thick. The width
+//! is fixed, so that it fits a page or a slide; more lanes are thinner.
 
 mod arrows;
 mod axis;
@@ -30,7 +31,7 @@ pub(super) fn draw(events: &[Event], language: Language) -> String {
     draw_rest(events, 0, language)
 }
 
-/// Draws what is left of a run of which events are forgotten.
+/// Draws the rest of a run of which events were dropped.
 pub(super) fn draw_rest(events: &[Event], forgotten: u64, language: Language) -> String {
     let model = RunModel::of(events);
     let mut known = Known::default();
@@ -58,7 +59,7 @@ pub(super) fn draw_rest(events: &[Event], forgotten: u64, language: Language) ->
     let note = left_out([frame.hidden as u64, hidden_arrows as u64, hidden_dots as u64, forgotten], language);
     let command = command(&model);
     if let Some(note) = &note {
-        // A command that is cut short cannot be repeated: the note makes room for it.
+        // A truncated command cannot be repeated: the note makes space for it.
         let needed = command.as_ref().map_or(0.0, |command| width_of(command, SMALL) + 20.0) + width_of(note, SMALL);
         let y = if needed > room { y - 16.0 } else { y };
         picture = picture.add(text("soft tiny end", WIDTH - MARGIN, y, note));
@@ -71,7 +72,7 @@ pub(super) fn draw_rest(events: &[Event], forgotten: u64, language: Language) ->
     written
 }
 
-/// The two arrow heads: of what was sent, and of what was rescued from the dead.
+/// Returns the two arrow heads: for transfers, and for recoveries from dead processes.
 fn heads() -> Definitions {
     let head = |id, class| {
         let shape = Path::new().set("class", class).set("d", "M0 1 L8 4 L0 7 Z");
@@ -107,7 +108,7 @@ fn left_out(counts: [u64; 4], language: Language) -> Option<String> {
     (!parts.is_empty()).then(|| format!("{intro}{}", parts.join(language.pick(", ", "，"))))
 }
 
-/// How to see it again.
+/// Returns the command that repeats the run.
 fn command(model: &RunModel<'_>) -> Option<String> {
     match &model.started?.fact {
         Fact::RunStarted { args, seed, .. } => Some(super::text::command(&without_files(args), *seed).join(" ")),
@@ -115,7 +116,7 @@ fn command(model: &RunModel<'_>) -> Option<String> {
     }
 }
 
-/// A command line without the pictures that it asks for: where they went says nothing about the run.
+/// Returns a command line without its picture options, which say nothing about the run.
 fn without_files(args: &[String]) -> Vec<String> {
     let mut kept = Vec::new();
     let mut args = args.iter();
@@ -129,7 +130,7 @@ fn without_files(args: &[String]) -> Vec<String> {
     kept
 }
 
-/// Everything that is drawn below the arrows, and everything above them.
+/// Everything drawn below the arrows, and everything drawn above them.
 struct Layers {
     below: Group,
     above: Group,

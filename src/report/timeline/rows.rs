@@ -1,4 +1,4 @@
-//! Which processes a picture shows: all if there is room, else those that differ.
+//! Which processes a picture shows: all if there is space, otherwise those that differ.
 
 use std::collections::HashSet;
 use std::mem;
@@ -7,10 +7,10 @@ use crate::report::classify::{Ending, Severity};
 use crate::report::event::Fact;
 use crate::report::model::{EdgeKind, Lane, LaneKind, RunModel};
 
-/// More rows than this are not drawn: with these each still has its name.
+/// The maximum number of rows: up to this, each has space for its name.
 pub(super) const MOST: usize = 60;
 
-/// Whether each lane of the story has a row.
+/// Returns whether each lane of the model has a row.
 pub(super) fn chosen(model: &RunModel<'_>) -> Vec<bool> {
     let mut chosen: Vec<bool> = model.lanes.iter().map(takes_part).collect();
     if chosen.iter().filter(|is_chosen| **is_chosen).count() <= MOST {
@@ -37,20 +37,20 @@ pub(super) fn chosen(model: &RunModel<'_>) -> Vec<bool> {
     chosen
 }
 
-/// The runner has a lane only if it took part.
+/// Returns whether a lane is eligible: the runner's is only if it took part.
 fn takes_part(lane: &Lane<'_>) -> bool {
     let is_frame = |fact: &Fact| matches!(fact, Fact::RunStarted { .. } | Fact::Summary { .. });
     lane.lane_kind != LaneKind::Runner || lane.moments.iter().any(|moment| !is_frame(&moment.event.fact))
 }
 
-/// Whether something happened that does not happen to every worker.
+/// Returns whether something happened that does not happen to every worker.
 fn is_remarkable(lane: &Lane<'_>) -> bool {
     lane.lane_kind != LaneKind::Worker
         || lane.ending.is_some_and(Ending::is_death)
         || lane.moments.iter().any(|moment| moment.class.severity == Some(Severity::Trouble))
 }
 
-/// What workers that do the same have in common: what they were started for, and what happened to them in which order.
+/// Returns what equivalent workers have in common: what they were started for, and their events in order.
 fn kind_of(lane: &Lane<'_>) -> impl Eq + std::hash::Hash {
     let mut seen = HashSet::new();
     let facts = lane.moments.iter().map(|moment| mem::discriminant(&moment.event.fact));

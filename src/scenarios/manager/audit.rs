@@ -1,4 +1,4 @@
-//! What the workers told of every turn, held against what is in the manager in the end.
+//! Compares what the workers reported of every turn with the final content of the manager.
 
 use super::driver::Shown;
 use super::worker::TURNS;
@@ -8,11 +8,11 @@ use crate::scenarios::barrier::Rounds;
 use crate::scenarios::delivery_audit::DeliveryAudit;
 use crate::scenarios::{CheckResult, Completion, Observer};
 
-/// The books, a page for each type.
+/// The audit, one page per type.
 #[derive(Debug, Default)]
 pub(crate) struct Audit(Vec<Page>);
 
-/// What was told of one type's turn.
+/// The reports of one type's turn.
 #[derive(Debug, Default)]
 struct Page {
     /// Changes of containers, and of counters inside locks.
@@ -44,12 +44,12 @@ impl Observer for Audit {
     }
 }
 
-/// Whether a call is one of the steps that are counted.
+/// Returns whether a call is one of the counted steps.
 fn is_step(object: &str, method: &str) -> bool {
     matches!((object, method), ("dict", "set_item") | (_, "append" | "add" | "set"))
 }
 
-/// A turn, summed up.
+/// The sum of a turn.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sum {
     steps: u64,
@@ -58,14 +58,15 @@ struct Sum {
     lost: u64,
     out_of_turn: u64,
     broken: bool,
-    /// Whether every step was made that workers were left for.
+    /// Whether the remaining workers made all their steps.
     finished: bool,
-    /// Whether a worker that was ended did not tell of a step.
+    /// Whether a worker that was ended did not report a step.
     unreported: bool,
 }
 
 impl Page {
-    /// `marks` is how many steps left a mark in the manager since the turn began; of queues, how many items are left.
+    /// `marks` is the number of steps visible in the manager since the turn began; for queues, the number of items
+    /// left.
     fn sum(&self, kind: Kind, marks: u64, workers: u32, is_shared: bool, completion: &Completion) -> Sum {
         let all = u64::from(workers * TURNS);
         let excused = completion.has_survivors();
@@ -73,10 +74,10 @@ impl Page {
             Kind::Condition | Kind::Queue | Kind::JoinableQueue => {
                 let arrived = self.items.consumed();
                 let done = if kind == Kind::JoinableQueue { self.items.tasks_done() } else { arrived };
-                // Of a queue with leases the marks are unfinished tasks: those that were taken are no longer queued.
+                // For a queue with leases, the marks are the unfinished tasks: leased ones are no longer queued.
                 let queued =
                     if kind == Kind::JoinableQueue { marks.min(self.items.produced(0) - arrived) } else { marks };
-                // What a worker dies with is given to another: whatever was taken is done, or can still be.
+                // A dead worker's task goes to another: every task that was got is done, or can still be.
                 let untold = arrived.saturating_sub(done + marks);
                 Sum {
                     steps: self.items.produced(queued),
@@ -111,7 +112,8 @@ impl Page {
                 let all = if kind == Kind::Dict { u64::from(workers) } else { all };
                 let steps = self.changes;
                 let lost = steps.saturating_sub(marks);
-                // Who was ended before it could tell has done one step more than it told; others do what they like.
+                // A worker that was ended before its report made one step more than reported; in a shared
+                // manager, other clients may make steps too.
                 let untold = if is_shared { 0 } else { marks.saturating_sub(steps) };
                 Sum {
                     steps,
@@ -128,7 +130,7 @@ impl Page {
 }
 
 impl Audit {
-    /// Sums up what was shown, `of` as many types as there are to show.
+    /// Sums up the turns that were shown, out of `of` types to show.
     pub(super) fn check(
         &self,
         shown: &[Shown],
@@ -170,7 +172,7 @@ impl Audit {
         CheckResult {
             claim: "no call is lost, and nobody proceeds too early",
             broken: total.broken,
-            // A manager that was killed takes what it held along, and nobody can finish.
+            // A manager that was killed loses its content, and no worker can finish.
             finished: total.finished && !is_gone,
             guaranteed: !is_gone,
             allowance: match total {

@@ -1,15 +1,15 @@
-//! `--call`: what scripts ask a manager for. One call, one JSON value on stdout.
+//! `--call`: calls of a manager from scripts. One call, one JSON value on stdout.
 //!
 //! | call | what it does |
 //! |---|---|
 //! | `list` | all names and the types of their objects |
-//! | `status` | what the manager says about itself |
-//! | `create TYPE NAME [ARG…]` | makes an object with a name, or finds it |
-//! | `delete NAME` | takes the name away |
+//! | `status` | the status of the manager |
+//! | `create TYPE NAME [ARG…]` | creates an object with a name, or finds it |
+//! | `delete NAME` | removes the name |
 //! | `NAME.METHOD [ARG…]` | calls a method |
 //!
 //! A name is a word, or a JSON string: `"my shop".items`. An argument is a JSON value, `@NAME` for a reference to that
-//! object, or else a bare word: text. A word that reads as a number and is not one in JSON is refused.
+//! object, or otherwise a bare word: text. A word that looks like a number but is not one in JSON is rejected.
 
 use std::io::{self, Write};
 use std::str::FromStr;
@@ -25,12 +25,12 @@ use crate::ipc::manager::{JsonError, Kind, Manager, Method, Object, Signature, V
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Fact, Screen, quoted};
 
-/// More names than this are not listed in a message.
+/// The maximum number of names listed in a message.
 const MOST_NAMES: usize = 10;
 /// How long an answer may be on its way once the time of a call has passed: the manager says then that it timed out.
 const ANSWER_TIME: Duration = Duration::from_millis(50);
 
-/// A call as it was typed.
+/// A parsed call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Call {
     List,
@@ -40,7 +40,7 @@ pub(super) enum Call {
     Method { name: String, method: String, args: Vec<Arg> },
 }
 
-/// An argument as it was typed.
+/// A parsed argument.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Arg {
     Data(Variant),
@@ -69,7 +69,7 @@ pub(super) enum BadCall {
     NoName(String),
 }
 
-/// What is wrong with it, for a message that ends here.
+/// Returns what is wrong with it, for the end of a message.
 fn reason(error: &JsonError) -> String {
     std::error::Error::source(error).map_or_else(String::new, |source| format!(": {source}"))
 }
@@ -122,13 +122,13 @@ fn method_call(name: String, method: &str, rest: &str) -> Result<Call, BadCall> 
     Ok(Call::Method { name, method: method.to_owned(), args: args(rest)? })
 }
 
-/// The text up to the first space, and what comes after it.
+/// Splits a text at the first space.
 fn first_word(text: &str) -> (&str, &str) {
     let text = text.trim();
     text.split_once(char::is_whitespace).map_or((text, ""), |(word, rest)| (word, rest.trim_start()))
 }
 
-/// The JSON value at the beginning of a text, and what comes after it.
+/// Splits off the JSON value at the beginning of a text.
 fn json_value(text: &str) -> Result<(&str, &str), BadCall> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
     let value = values.next().transpose();
@@ -142,7 +142,7 @@ fn json_string(text: &str) -> Result<(String, &str), BadCall> {
     Ok((value, rest))
 }
 
-/// What follows a JSON value, without the space between.
+/// Returns what follows a JSON value, without the space between.
 fn after_value(rest: &str) -> Result<&str, BadCall> {
     if rest.is_empty() || rest.starts_with(char::is_whitespace) {
         return Ok(rest.trim_start());
@@ -150,7 +150,7 @@ fn after_value(rest: &str) -> Result<&str, BadCall> {
     Err(BadCall::Crowded(first_word(rest).0.to_owned()))
 }
 
-/// A name, a word or a JSON string, and what comes after it.
+/// Splits off a name: a word or a JSON string.
 fn name(text: &str) -> Result<(String, &str), BadCall> {
     let (name, rest) = if text.starts_with('"') {
         let (name, rest) = json_string(text)?;
@@ -187,11 +187,11 @@ fn args(mut rest: &str) -> Result<Vec<Arg>, BadCall> {
     Ok(args)
 }
 
-/// A bare word: a number, `true`, `false` or `null` as in JSON, or else text.
+/// Parses a bare word: a number, `true`, `false` or `null` as in JSON, otherwise text.
 fn of_word(word: &str) -> Result<Variant, BadCall> {
     match Variant::from_json(word) {
         Ok(variant) => Ok(variant),
-        // Python reads these as numbers, and so may whoever wrote it.
+        // Python reads these as numbers, and the user may have meant them as such.
         Err(JsonError::Malformed(_)) => match word.parse::<f64>() {
             Ok(number) if number.is_infinite() && word.contains(|char: char| char.is_ascii_digit()) => {
                 Err(BadCall::BeyondFloats(word.to_owned()))
@@ -203,7 +203,7 @@ fn of_word(word: &str) -> Result<Variant, BadCall> {
     }
 }
 
-/// Until when one call has to be done.
+/// The deadline of one call.
 #[derive(Clone, Copy)]
 struct Limit {
     timeout: Duration,
@@ -212,7 +212,7 @@ struct Limit {
 
 impl Limit {
     fn of(timeout: Duration) -> Self {
-        // One beyond the clock's range never comes.
+        // A deadline beyond the clock's range never comes.
         let end = Instant::now().checked_add(timeout).unwrap_or_else(|| Instant::now() + Duration::from_secs(1 << 32));
         Limit { timeout, end }
     }
@@ -222,10 +222,10 @@ impl Limit {
     }
 }
 
-/// Does the calls one after the other, over one connection, and prints what each comes to.
+/// Performs the calls one after the other, over one connection, and prints each result.
 pub(super) fn run(args: &ManagerArgs) -> Result<Outcome, Failure> {
     let limit = || args.timeout.map(Limit::of);
-    // The time that connecting takes is the first call's.
+    // The time to connect counts towards the first call.
     let mut first = limit();
     let (manager, mut out) = (connect(args, first).map_err(Failure::of_preparing)?, Screen::stdout());
     for call in &args.call {
@@ -258,7 +258,7 @@ fn connect(args: &ManagerArgs, limit: Option<Limit>) -> anyhow::Result<Caller> {
     Ok(Caller(key.connect(address, limit.map(Limit::left))?))
 }
 
-/// Somebody who calls by name.
+/// A client that calls objects by name.
 struct Caller(Manager);
 
 impl Caller {
@@ -329,17 +329,17 @@ fn known(names: &[(String, Kind)]) -> String {
     }
 }
 
-/// A name as it is typed.
+/// Returns a name as it is typed.
 fn shown(name: &str) -> String {
     if name.contains(|char: char| char.is_whitespace() || char == '"') { format!("{name:?}") } else { name.to_owned() }
 }
 
-/// What is shorter here than in Python.
+/// Methods with shorter names than in Python.
 const SHORT: &[(&str, Method)] =
     &[("get", Method::GetItem), ("set", Method::SetItem), ("del", Method::DelItem), ("push", Method::Append)];
 
-/// The method of a name in any of its spellings, Python's among them: `get_item`, `getitem`, `__getitem__`; and whether it
-/// may wait.
+/// Returns the method of a name in any of its spellings, including Python's: `get_item`, `getitem`, `__getitem__`; and
+/// whether it may block.
 fn method_of(kind: Kind, name: &str) -> anyhow::Result<(Method, bool)> {
     let plain = |name: &str| name.replace('_', "");
     let methods = kind.methods();
@@ -353,7 +353,7 @@ fn method_of(kind: Kind, name: &str) -> anyhow::Result<(Method, bool)> {
     Ok((method, method.signature(kind).is_some_and(Signature::may_wait)))
 }
 
-/// How a method is called: by its short name where that is its own, and with its arguments.
+/// Returns how a method is called: its short name if that is unambiguous, and its arguments.
 fn usage(kind: Kind, method: Method) -> String {
     let means_another = |short: &str| short.parse().is_ok_and(|other: Method| other.signature(kind).is_some());
     let short = SHORT.iter().find(|(short, of)| *of == method && !means_another(short));
@@ -362,7 +362,7 @@ fn usage(kind: Kind, method: Method) -> String {
     format!("{name} {arguments}").trim_end().to_owned()
 }
 
-/// What the manager refused was not done, and is the caller's to correct; anything else is the machinery's.
+/// Classifies an error: a call that the manager rejected is the caller's to correct; anything else is the machinery's.
 fn unanswered(call: &str, error: Error) -> Failure {
     match error {
         Error::Managed { source, .. } => Failure::Unusable(anyhow!("{call}: {source}")),

@@ -1,4 +1,5 @@
-//! A type's turn, from the runner's side: makes the objects, starts the workers, does its own part, looks before and after.
+//! The runner's side of a type's turn: creates the objects, starts the workers, does its own part, and reads the
+//! result.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,23 +10,23 @@ use crate::ipc::manager::{self, Condition, JoinableQueue, Kind, List, Method, Qu
 use crate::report::{Event, Fact};
 use crate::scenarios::runner::Runner;
 
-/// Before an event is set, and between two goods, at speed 1.
+/// The time before an event is set, and between two goods, at speed 1.
 const DELIVERY: Duration = Duration::from_millis(200);
-/// No wait for a worker that holds a lock is longer than this without looking whether the run was cut short.
+/// Interval between checks for the end of the run while waiting for a worker's lock.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Who puts the goods.
 pub(super) const SUPPLIER: &str = "runner";
 
-/// A type's turn that was begun: what the workers tell of it is held against what is in the manager in the end.
+/// A turn in progress: its reports are compared with the final content of the manager.
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) kind: Kind,
     pub(super) fixtures: Fixtures,
-    /// The marks that were there before.
+    /// The marks that existed before.
     pub(super) before: u64,
 }
 
-/// A manager, a stage, and how many workers come.
+/// A manager, a runner, and the number of workers.
 pub(super) struct Driver<'c, 's> {
     source: Source<'c>,
     runner: &'c mut Runner<'s>,
@@ -45,7 +46,7 @@ impl<'c, 's> Driver<'c, 's> {
         self.runner.is_cut()
     }
 
-    /// Makes the objects and shows them.
+    /// Creates the objects and shows them.
     pub(super) fn begin(&mut self, kind: Kind) -> anyhow::Result<Shown> {
         let fixtures = Fixtures::make(kind, self.source, self.workers)?;
         let name = self.source.name_of(kind);
@@ -55,7 +56,7 @@ impl<'c, 's> Driver<'c, 's> {
         Ok(Shown { kind, fixtures, before })
     }
 
-    /// Lets the workers at them, and shows what became of them.
+    /// Starts the workers on them, and shows the result.
     pub(super) fn perform(&mut self, shown: &Shown) -> anyhow::Result<()> {
         let fixtures = &shown.fixtures;
         self.gone.clear();
@@ -84,7 +85,7 @@ impl<'c, 's> Driver<'c, 's> {
         self.runner.emit(Fact::ObjectShown { object: object.to_owned(), value: value.unwrap_or_default() })
     }
 
-    /// Watches until each worker has told something, or ended. Whether the run goes on then.
+    /// Watches until each worker has made a matching report, or ended. Returns whether the run goes on.
     fn watch_until_each(&mut self, has_told: impl Fn(&Fact) -> bool) -> anyhow::Result<bool> {
         let (mut told, workers) = (HashSet::new(), self.workers as usize);
         let Driver { runner, gone, done, .. } = self;
@@ -107,7 +108,7 @@ impl<'c, 's> Driver<'c, 's> {
             }
             self.runner.watch_for(DELIVERY)?;
         }
-        // One for each: a null is the end of it.
+        // One for each worker: a null ends it.
         for _ in 0..self.workers {
             if !self.change(condition, || goods.push(Variant::Null), None)? {
                 return Ok(());
@@ -116,7 +117,7 @@ impl<'c, 's> Driver<'c, 's> {
         Ok(())
     }
 
-    /// Changes what a condition is about, and wakes one who waits for it. Whether the run goes on then.
+    /// Changes the state of a condition, and notifies one waiter. Returns whether the run goes on.
     fn change(
         &mut self,
         condition: &Condition,
@@ -125,7 +126,7 @@ impl<'c, 's> Driver<'c, 's> {
     ) -> anyhow::Result<bool> {
         while !self.is_cut() {
             let Some(lock) = condition.acquire_timeout(LOOK_EVERY)? else { continue };
-            // With the time before: nobody is seen to take what was not put.
+            // With the time before: no item can be shown as got before it was put.
             let at_us = self.runner.now_us();
             change()?;
             lock.notify(1)?;
@@ -138,7 +139,7 @@ impl<'c, 's> Driver<'c, 's> {
     fn signal(&mut self, event: &manager::Event) -> anyhow::Result<()> {
         if self.watch_until_each(|fact| matches!(fact, Fact::EventAwaited))? {
             self.runner.watch_for(DELIVERY)?;
-            // With the time before: nobody is seen to go on before it.
+            // With the time before: no worker can be shown going on before it.
             let at_us = self.runner.now_us();
             event.set()?;
             self.runner.emit_at(at_us, Fact::EventSet)?;
@@ -153,7 +154,7 @@ impl<'c, 's> Driver<'c, 's> {
         Ok(())
     }
 
-    /// Nobody is sent home before all is done: what a worker dies with goes to another.
+    /// Workers stay until every task is done: a dead worker's task goes to another.
     fn end_tasks(&mut self, queue: &JoinableQueue) -> anyhow::Result<()> {
         if !self.watch_until_each(has_put_all)? {
             return Ok(());
@@ -166,7 +167,7 @@ impl<'c, 's> Driver<'c, 's> {
             Ok(!joined && gone.len() < workers)
         })?;
         if joined {
-            // Who did the last task may still have to tell.
+            // The worker of the last task may not have reported it yet.
             runner.settle(|news| {
                 note(news, gone, done);
                 done.len() < workers * TURNS as usize
@@ -177,7 +178,7 @@ impl<'c, 's> Driver<'c, 's> {
     }
 }
 
-/// Notes who has ended, and which tasks are done.
+/// Records which workers have ended, and which tasks are done.
 fn note(news: &[Event], gone: &mut HashSet<u32>, done: &mut HashSet<(String, u64)>) {
     for event in news {
         match &event.fact {
@@ -188,7 +189,7 @@ fn note(news: &[Event], gone: &mut HashSet<u32>, done: &mut HashSet<(String, u64
     }
 }
 
-/// The first thing that a worker does after its last put is to ask how many items there are.
+/// Asking for the number of items is the first thing that a worker does after its last put.
 fn has_put_all(fact: &Fact) -> bool {
     matches!(fact, Fact::ObjectCalled { method, .. } if method == "qsize")
 }

@@ -1,4 +1,4 @@
-//! The way in: the key's file, and the connection, with advice for whoever does not get in.
+//! The key file, and the connection to a manager, with advice if it fails.
 
 use std::fs;
 use std::io;
@@ -13,10 +13,10 @@ use crate::ipc::manager::{Address, AuthKey, HandshakeError, Manager};
 use crate::outcome::MachineryError;
 use crate::report::{Fact, quoted};
 
-/// Whom a mode lets read a file besides its owner.
+/// Group- and world-readable bits.
 const OTHERS_MAY_READ: u32 = 0o044;
 
-/// A key and the file that it came from.
+/// A key and its file.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) key: AuthKey,
@@ -25,7 +25,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Reads a key, and looks who else can.
+    /// Reads a key, and checks who else can.
     pub(super) fn read(file: &Path) -> anyhow::Result<Self> {
         let name = file.display();
         let key = AuthKey::from_file(file).map_err(|error| {
@@ -39,14 +39,14 @@ impl Key {
         Ok(Key { key, file: file.to_owned(), is_exposed })
     }
 
-    /// What is wrong with how it is kept, if anything is.
+    /// Returns a warning if the file is not protected.
     pub(super) fn warning(&self) -> Option<Fact> {
         self.is_exposed.then(|| Fact::KeyExposed { file: self.file.display().to_string() })
     }
 
     /// Connects to a manager that has the same key, within `timeout` if there is one.
     ///
-    /// What keeps it out is a [`MachineryError`].
+    /// A failure is a [`MachineryError`].
     pub(super) fn connect(&self, address: &Address, timeout: Option<Duration>) -> anyhow::Result<Manager> {
         let file = self.file.display();
         let connected = match timeout {
@@ -74,7 +74,7 @@ impl Key {
     }
 }
 
-/// How to make a key file that nobody else can read.
+/// Explains how to make a key file that only its owner can read.
 fn how_to_make(file: &Path) -> String {
     format!("(umask 077; head -c 32 /dev/urandom | base64 > {})", quoted(&file.display().to_string()))
 }

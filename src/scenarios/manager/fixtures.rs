@@ -1,4 +1,4 @@
-//! The objects that a type is shown with: made in a manager, given to workers, and read in the end.
+//! The objects for a type's demonstration: created in a manager, given to workers, and read in the end.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::ipc::manager::{
     Object, Proxy, Queue, RLock, Semaphore, Value, Variant,
 };
 
-/// How many numbers the array has.
+/// The number of elements in the array.
 pub(super) const PLACES: usize = 4;
 /// The attribute of the namespace that everybody adds to.
 pub(super) const TOTAL: &str = "total";
@@ -32,7 +32,7 @@ pub(super) enum Fixtures {
     JoinableQueue { queue: JoinableQueue },
 }
 
-/// Where objects come from: a manager, and whether they are to be there for other clients too.
+/// Where objects come from: a manager, and whether other clients can use them too.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) manager: &'a Manager,
@@ -40,7 +40,7 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The name of an object that other clients may use at the same time without getting into each other's way.
+    /// Returns the name of an object that other clients may use at the same time without conflicts.
     pub(super) fn name_of(self, kind: Kind) -> Option<String> {
         use Kind::{Array, BoundedSemaphore, Dict, List, Lock, Namespace, RLock, Semaphore, Value};
         let can_be =
@@ -59,14 +59,14 @@ impl Source<'_> {
         }
     }
 
-    /// What a lock of this type protects, and shares its fate with.
+    /// Creates the counter that a lock of this type protects, with the same lifetime as the lock.
     fn count(self, kind: Kind) -> Result<Value> {
         self.make_called(self.name_of(kind).map(|name| format!("{name}.count")), vec!["Q".into(), 0.into()])
     }
 }
 
 impl Fixtures {
-    /// Makes what a type is shown with, for so many workers.
+    /// Creates the objects of a type, for this number of workers.
     pub(super) fn make(kind: Kind, source: Source<'_>, workers: u32) -> Result<Self> {
         Ok(match kind {
             Kind::List => Fixtures::List { list: source.make(vec![])? },
@@ -100,7 +100,7 @@ impl Fixtures {
         })
     }
 
-    /// The object that is worth looking at.
+    /// Returns the object to show.
     pub(super) fn sight(&self) -> (&'static str, &Object) {
         match self {
             Fixtures::List { list } => ("list", list.object()),
@@ -120,12 +120,12 @@ impl Fixtures {
         }
     }
 
-    /// How many steps have left their mark; of a queue, how many items are left.
+    /// Returns how many steps are visible; for a queue, how many items are left.
     pub(super) fn marks(&self, workers: u32) -> Result<u64> {
         let number = |variant: Variant| variant.as_int().unwrap_or_default();
         Ok(match self {
             Fixtures::List { list } => list.len()? as u64,
-            // A null is no item: it was put for a worker that did not live to take it.
+            // A null is not an item: it was put for a worker that died before getting it.
             Fixtures::Condition { goods, .. } => goods.copy()?.iter().filter(|item| !item.is_null()).count() as u64,
             Fixtures::Dict { dict } => {
                 let entries = dict.copy()?;
@@ -147,7 +147,7 @@ impl Fixtures {
     }
 }
 
-/// What a worker writes into the dict, as key and as value: the first an `a`, as the reference program does.
+/// Returns a worker's key and value in the dict: `a` for the first, as in the reference program.
 pub(super) fn key_of(worker: u32) -> String {
     let mut rest = worker;
     let mut letters = Vec::new();

@@ -1,4 +1,4 @@
-//! `--serve`: this process as a manager for others, until somebody asks it to stop.
+//! `--serve`: this process as a manager for others, until it is asked to stop.
 
 use std::io::ErrorKind;
 
@@ -63,7 +63,7 @@ impl Scenario for Host {
                 runner.show_status(&en, &zh);
             })?;
         }
-        // Notes who asked.
+        // Records the stop request.
         runner.is_cut();
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Scenario for Host {
         Ok(CheckResult {
             claim: "the manager leaves no socket behind",
             broken: socket_left,
-            // It ends by being stopped.
+            // It ends only by being stopped.
             finished: true,
             guaranteed: true,
             allowance: None,
@@ -93,7 +93,7 @@ impl Scenario for Host {
     }
 }
 
-/// What there is in the manager now, in English and in Chinese.
+/// Describes the current state of the manager, in English and in Chinese.
 fn status_line(status: &Status) -> [String; 2] {
     let Status { clients, objects, refused, .. } = status;
     let some = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
@@ -104,7 +104,7 @@ fn status_line(status: &Status) -> [String; 2] {
     ]
 }
 
-/// Whoever connects tells this process nothing.
+/// Clients report nothing to this process.
 #[derive(Debug, Default)]
 pub(super) struct Nothing;
 

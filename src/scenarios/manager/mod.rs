@@ -1,13 +1,13 @@
 //! The manager: one process holds the objects, and workers here or elsewhere change them through proxies.
 //!
-//! | file | what it is |
+//! | file | content |
 //! |---|---|
-//! | `act` | what each type is shown doing, from the runner's side |
-//! | `part` | the workers' side |
-//! | `fixtures` | the objects that each type is shown with |
-//! | `audit` | what was told, held against what is in the manager in the end |
+//! | `driver` | the runner's side of each type's demonstration |
+//! | `worker` | the workers' side |
+//! | `fixtures` | the objects of each type's demonstration |
+//! | `audit` | the reports, compared with the final content of the manager |
 //! | `host` | `--serve`: this process as a manager for others |
-//! | `entry` | the key's file, and the way to a manager elsewhere, with advice for whoever does not get in |
+//! | `entry` | the key file, and the connection to a manager elsewhere, with advice if it fails |
 //! | `call` | `--call`: one call from a script, one JSON value back |
 
 mod audit;
@@ -37,7 +37,7 @@ use driver::{Driver, Shown};
 use entry::Key;
 use fixtures::Source;
 
-/// The types as they are called on the command line, in the order in which they are shown.
+/// The types by their command-line names, in the order of the demonstration.
 const TYPES: [&str; 15] = [
     "list",
     "dict",
@@ -88,7 +88,7 @@ pub(crate) struct ManagerArgs {
 #[derive(Debug, Clone)]
 struct Kinds(Vec<Kind>);
 
-/// The types of a name on the command line.
+/// Returns the types of a name on the command line.
 #[expect(clippy::needless_pass_by_value, reason = "clap passes what it parsed")]
 fn kinds(name: String) -> Kinds {
     let kind = |name: &str| Kind::by_name(&name.replace('-', ""));
@@ -99,12 +99,12 @@ fn kinds(name: String) -> Kinds {
     })
 }
 
-/// A manager to be played with.
+/// The state of a manager run.
 pub(crate) struct Manager {
     kinds: Vec<Kind>,
     workers: u32,
     key: Option<Key>,
-    /// Where it is, if it is not to be started.
+    /// The address of the manager, if it is not to be started.
     elsewhere: Option<Address>,
     manager: Option<manager::Manager>,
     shown: Vec<Shown>,
@@ -211,14 +211,14 @@ Examples:
 
     fn check(self, audit: &Audit, completion: &Completion) -> anyhow::Result<CheckResult> {
         let result = audit.check(&self.shown, self.kinds.len(), self.workers, self.elsewhere.is_some(), completion);
-        // Ended here, when the workers have gone: it would be a death to them.
+        // Released here, when the workers have ended: earlier, they would see it as a death.
         drop(self.shown);
         self.manager.map_or(Ok(()), manager::Manager::shutdown)?;
         Ok(result)
     }
 }
 
-/// Plays, or serves, or calls.
+/// Runs the demonstration, serves, or calls.
 pub(super) fn run(
     matches: &ArgMatches,
     options: &RunOptions,
@@ -233,7 +233,7 @@ pub(super) fn run(
     run(matches, options, reporter, pictures)
 }
 
-/// The line of the table.
+/// The row of the scenario table.
 pub(super) const ENTRY: Entry = Entry { run, as_tool, ..Entry::of::<Manager>() };
 
 /// A call from a script starts no run, and who serves starts no worker.

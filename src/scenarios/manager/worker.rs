@@ -1,4 +1,4 @@
-//! The workers' side: each does the same with the objects of the turn, and tells what it did.
+//! The workers' side: each does the same with the objects of the turn, and reports what it did.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::scenarios::worker::WorkerContext;
 
 /// How often a worker does its part.
 pub(super) const TURNS: u32 = 3;
-/// How long a step takes, at speed 1.
+/// The duration of a step, at speed 1.
 const STEP: Duration = Duration::from_millis(100);
 /// Why a barrier breaks here.
 pub(super) const PARTY_DIED: &str = "a party died";
 
-/// Somebody who works at an object of a manager.
+/// A worker that uses an object of a manager.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Worker {
     pub(super) ctx: WorkerContext,
@@ -90,7 +90,7 @@ impl Role for Worker {
     }
 }
 
-/// A worker, and what it is called.
+/// A worker, and its name.
 struct Me<'a> {
     ctx: &'a WorkerContext,
     name: String,
@@ -108,7 +108,7 @@ impl Me<'_> {
         self.ctx.emit(&Fact::ObjectCalled { object, method, args, answer: answer.map(Variant::to_json) })
     }
 
-    /// Every turn, with a pause between two.
+    /// Performs all turns, with a pause between two.
     fn steps(&self, mut step: impl FnMut(u32) -> Result<()>) -> Result<()> {
         (1..=TURNS).try_for_each(|turn| {
             if turn > 1 {
@@ -132,7 +132,7 @@ impl Me<'_> {
         let (waited_us, abandoned) = (since_us - asked_us, guard.abandoned());
         self.ctx.emit(&Fact::LockAcquired { lock: lock(), waited_us, abandoned })?;
         work()?;
-        // With the time before: nobody sees two holders.
+        // With the time before: two holders at once are never shown.
         let at_us = self.ctx.now_us();
         guard.release()?;
         self.ctx.emit_at(at_us, &Fact::LockReleased { lock: lock(), held_us: at_us - since_us })
@@ -151,13 +151,13 @@ impl Me<'_> {
         let since_us = self.ctx.now_us();
         self.ctx.emit(&Fact::PermitAcquired { semaphore: semaphore(), waited_us: since_us - asked_us })?;
         work()?;
-        // With the time before: nobody sees a holder too many.
+        // With the time before: too many holders at once are never shown.
         let at_us = self.ctx.now_us();
         permit.release()?;
         self.ctx.emit_at(at_us, &Fact::PermitReleased { semaphore: semaphore(), held_us: at_us - since_us })
     }
 
-    /// Reads, takes its time, and writes one more: what a lock is for.
+    /// Reads, pauses, and writes one more: what a lock is for.
     fn add_one(&self, count: &Value) -> Result<()> {
         let more = count.get()?.as_int().unwrap_or(0_u64) + 1;
         self.ctx.pause(STEP);
@@ -165,14 +165,14 @@ impl Me<'_> {
         self.called("count", "set", [json!(more)], None)
     }
 
-    /// The same by somebody who takes the lock that this thread holds already.
+    /// Does the same, acquiring the lock that this thread already holds.
     fn add_one_deeper(&self, lock: &RLock, count: &Value) -> Result<()> {
         let again = lock.acquire()?;
         self.add_one(count)?;
         again.release()
     }
 
-    /// Takes goods whenever there are some, until a null ends it.
+    /// Removes goods as long as there are some, until a null ends it.
     fn consume(&self, condition: &Condition, goods: &List) -> Result<()> {
         let not_empty = || "not empty".to_owned();
         loop {
@@ -211,7 +211,7 @@ impl Me<'_> {
         Ok(())
     }
 
-    /// Puts items of its own, with a note of who made them.
+    /// Puts items of its own, labelled with their maker.
     fn put_all(&self, put: impl Fn(Variant) -> Result<()>, size: impl Fn() -> Result<usize>) -> Result<()> {
         self.steps(|turn| {
             let (value, from, number) = (json!(turn), self.name.clone(), u64::from(turn));
@@ -221,7 +221,7 @@ impl Me<'_> {
         self.called("queue", "qsize", [], Some(&size()?.into()))
     }
 
-    /// Puts its items and takes whosever there are, until the queue is shut down.
+    /// Puts its items and gets any worker's items, until the queue is shut down.
     fn pass_on(&self, queue: &Queue) -> Result<()> {
         self.put_all(|item| queue.put(item), || queue.qsize())?;
         while let Some(item) = unless_shut_down(queue.get())? {
@@ -233,7 +233,7 @@ impl Me<'_> {
         Ok(())
     }
 
-    /// The same, and says of each item when it is done.
+    /// Does the same, and marks each item as done.
     fn do_tasks(&self, queue: &JoinableQueue) -> Result<()> {
         self.put_all(|item| queue.put(item), || queue.qsize())?;
         while let Some(task) = unless_shut_down(queue.get())? {
@@ -249,7 +249,7 @@ impl Me<'_> {
     }
 }
 
-/// Who made an item, and the how manieth of its it is.
+/// Returns an item's maker, and its index among the maker's items.
 fn maker(item: &Variant) -> (String, u64) {
     match item.as_list() {
         Some([from, number]) => (from.as_str().unwrap_or_default().to_owned(), number.as_int().unwrap_or_default()),
@@ -257,7 +257,7 @@ fn maker(item: &Variant) -> (String, u64) {
     }
 }
 
-/// `None` when there will be nothing more.
+/// Returns `None` if the queue is shut down and nothing more can come.
 fn unless_shut_down<T>(got: Result<T>) -> Result<Option<T>> {
     match got {
         Err(Error::Managed { source, .. }) if *source == Failure::ShutDown => Ok(None),

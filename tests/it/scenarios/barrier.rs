@@ -11,7 +11,7 @@ fn waits(event: &Event) -> bool {
     matches!(event.fact, Fact::BarrierWaiting { .. })
 }
 
-/// When the workers were done with a round, and when they went on.
+/// Returns when the workers finished a round, and when they went on.
 fn times_of(events: &[Event], wanted: u64) -> (Vec<u64>, Vec<u64>) {
     let times = |is_wanted: fn(&Fact, u64) -> bool| -> Vec<u64> {
         events.iter().filter(|event| is_wanted(&event.fact, wanted)).map(|event| event.at_us).collect()
@@ -42,7 +42,7 @@ fn nobody_begins_a_round_before_all_are_done_with_the_last() {
     }
 }
 
-/// Kills a worker while another waits, who has to hear of it within the promise, and the others when they come.
+/// Kills a worker while another waits, which must be told within the promised time, as must the others on arrival.
 #[track_caller]
 fn killed(run: Running, victim: u32) {
     send(victim, Signal::SIGKILL);

@@ -1,4 +1,4 @@
-//! The bounded buffer made by hand.
+//! The handmade bounded buffer.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ fn is_got(event: &Event) -> bool {
     matches!(event.fact, Fact::ItemGot { .. })
 }
 
-/// What came out, by producer.
+/// Returns what came out, by producer.
 fn taken(events: &[Event]) -> BTreeMap<&str, Vec<u64>> {
     let mut taken: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for event in events {
@@ -66,7 +66,7 @@ fn both_sides_wait_for_each_other() {
     assert!(waits("1", "4", "not empty") > 0, "consumers wait for items");
 }
 
-/// The rest of a run in which so many were killed: nobody hangs, and what they had in hand is all that is lost.
+/// Checks the rest of a run after this number of kills: no worker hangs, and only what the victims held is lost.
 #[track_caller]
 fn ends_in_order(run: Running, killed: u64, workers: u64, expected: Verdict) -> Vec<Event> {
     let (code, events, stderr) = run.finish();
@@ -129,7 +129,7 @@ fn killed_waiter_eats_no_item() {
 fn killed_in_pairs_at_twelve_moments_nobody_hangs() {
     let _watchdog = watchdog("scenarios::condition::killed_in_pairs");
     for after in 1..=12 {
-        // Without pauses most of their time is spent with the lock in hand or in line for it.
+        // Without pauses, most of their time is spent holding the lock or waiting for it.
         let args = ["--producers", "3", "--consumers", "3", "--capacity", "2", "--items", "2000", "--speed", "max"];
         let mut buffer = Demo::run("condition").args(args).start();
         let mut last = 0;

@@ -11,7 +11,7 @@ fn is_found(event: &Event) -> bool {
     matches!(event.fact, Fact::DeadlockFound { .. })
 }
 
-/// The ring in which each of so many workers holds the lock of its number and wants the next one's.
+/// Returns the cycle in which each worker holds the lock of its number and wants the next one's.
 fn ring_of(workers: usize) -> Vec<Link> {
     let link = |own| {
         let next = own % workers + 1;
@@ -29,7 +29,7 @@ fn ring_of(workers: usize) -> Vec<Link> {
 fn ring_is_named_and_broken_by_the_timeout() {
     let _watchdog = watchdog("scenarios::deadlock::ring");
     for workers in [2, 5] {
-        // At this speed everybody has a lock long before the first wants another.
+        // At this speed every worker has a lock long before the first wants another.
         let ring = Demo::run("deadlock").args(["--workers", &workers.to_string(), "--format", "json"]);
         let events = ring.expect_exit(0).events();
         let found = events.iter().find(|event| is_found(event)).expect("it is found");

@@ -35,7 +35,7 @@ fn nobody_starts_before_the_gun_and_all_after() {
 #[test]
 fn who_comes_after_the_shot_runs_at_once() {
     let _watchdog = watchdog("scenarios::event::latecomers");
-    // The gun is fired when all have been started: they come to the line when they come.
+    // The gun is fired when all have been started, wherever they are by then.
     let race = Demo::run("event").args(["--speed", "max", "--racers", "50", "--format", "json"]);
     assert_eq!(fact(&race.expect_exit(0).events(), "finished"), 50);
 }

@@ -1,4 +1,4 @@
-//! `--kill` and `--quiet`: a worker that dies at a moment of its own, and a run that shows its summary alone.
+//! `--kill` and `--quiet`: a worker that dies at a given moment, and a run that shows only its summary.
 
 use ipc_demo::report::{Allowance, Event, Fact, Reason, Verdict};
 
@@ -6,7 +6,7 @@ use super::{count, reason, verdict};
 use crate::cli::refused;
 use crate::harness::{Demo, fact, watchdog};
 
-/// Runs it at full speed and kills a worker. It ends well: the claim does not depend on the victim.
+/// Runs it at full speed and kills a worker. It succeeds: the claim does not depend on the victim.
 #[track_caller]
 fn killed(scenario: &str, args: &[&str], kill: &str) -> Vec<Event> {
     let speed = if args.contains(&"--speed") { &[][..] } else { &["--speed", "max"] };
@@ -21,7 +21,7 @@ fn killed(scenario: &str, args: &[&str], kill: &str) -> Vec<Event> {
     events
 }
 
-/// The last event that a worker reported.
+/// Returns the last event that a worker reported.
 fn last_words<'a>(events: &'a [Event], worker: &str) -> &'a Fact {
     let mut own = events.iter().filter(|event| event.worker == worker);
     &own.rfind(|event| !matches!(event.fact, Fact::WorkerExited { .. })).expect("events of it").fact
@@ -154,7 +154,7 @@ fn unknown_worker_or_moment_is_refused_with_what_there_is() {
     refused(kill("bench", "buyer-1@holding"), &["--kill works only with scenarios, not with bench"]);
 }
 
-/// What `run_started` lists is what the workers report, in every scenario and with its options.
+/// `run_started` lists what the workers report, in every scenario and with its options.
 #[test]
 fn every_event_of_a_worker_is_a_moment() {
     let _watchdog = watchdog("kill::every_event");

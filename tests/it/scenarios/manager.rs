@@ -1,4 +1,4 @@
-//! The manager's types at work, in a manager of the run's own.
+//! The manager's types in use, in a manager of the run's own.
 
 use ipc_demo::report::{Event, Fact, Verdict};
 use nix::sys::signal::Signal;
@@ -29,7 +29,7 @@ fn manager(args: &[&str]) -> Demo {
     Demo::run("manager").args(args.iter().copied())
 }
 
-/// What is shown of an object, first and last.
+/// Returns what is shown of an object, first and last.
 fn shown(events: &[Event]) -> Vec<String> {
     let value = |event: &Event| match &event.fact {
         Fact::ObjectShown { value, .. } => Some(value.to_string()),
@@ -124,7 +124,7 @@ fn lock_of_a_killed_worker_comes_back() {
     }
 }
 
-/// Kills the first who tells something of its work at each of the types: the others come to the end of theirs.
+/// Kills the first worker that reports its work at each of the types: the others finish theirs.
 #[track_caller]
 fn others_go_on_at(types: &[&str]) {
     for kind in types {

@@ -1,4 +1,4 @@
-//! The scenarios by the real binary: what their events say, and what kills do to them.
+//! The scenarios through the real binary: their events, and the effects of kills.
 
 mod barrier;
 mod condition;
@@ -19,12 +19,12 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::harness::{Demo, send};
 
-/// How many events tell of something.
+/// Returns how many events match.
 fn count(events: &[Event], wanted: impl Fn(&Fact) -> bool) -> u64 {
     events.iter().filter(|event| wanted(&event.fact)).count() as u64
 }
 
-/// The verdict of a run, and whether it was promised.
+/// Returns the verdict of a run, and whether the claim was promised.
 pub(crate) fn verdict(events: &[Event]) -> (Verdict, bool) {
     match events.last().expect("a run has events").fact {
         Fact::Summary { verdict, guaranteed, .. } => (verdict, guaranteed),
@@ -32,7 +32,7 @@ pub(crate) fn verdict(events: &[Event]) -> (Verdict, bool) {
     }
 }
 
-/// Why a run did not come to its end.
+/// Returns why a run did not finish.
 pub(crate) fn reason(events: &[Event]) -> Option<Reason> {
     match events.last().expect("a run has events").fact {
         Fact::Summary { reason, .. } => reason,
@@ -40,12 +40,12 @@ pub(crate) fn reason(events: &[Event]) -> Option<Reason> {
     }
 }
 
-/// Who ended in order.
+/// Returns how many workers ended in order.
 fn ended(events: &[Event]) -> u64 {
     count(events, |fact| matches!(fact, Fact::WorkerExited { exit_code: Some(0), .. }))
 }
 
-/// Interrupts a run when something is seen: all workers are stopped, and what happened so far is summed up.
+/// Interrupts a run at a matching event: all workers are stopped, and the run so far is summed up.
 #[track_caller]
 fn interrupt(demo: Demo, when: impl Fn(&Event) -> bool) -> Vec<Event> {
     let mut run = demo.start();
@@ -61,7 +61,7 @@ fn interrupt(demo: Demo, when: impl Fn(&Event) -> bool) -> Vec<Event> {
     events
 }
 
-/// Runs it in both languages and looks at the width of every line. Returns what was said.
+/// Runs it in both languages and checks the width of every line. Returns the output.
 #[track_caller]
 fn said_in_eighty_columns(demo: impl Fn() -> Demo) -> [String; 2] {
     ["en", "zh"].map(|language| {

@@ -16,7 +16,7 @@ fn is_got(fact: &Fact) -> bool {
     matches!(fact, Fact::ItemGot { .. })
 }
 
-/// Which consumer got what of which producer, in the order of getting.
+/// Returns which consumer got what from which producer, in the order of the gets.
 fn deliveries(events: &[Event]) -> BTreeMap<(&str, &str), Vec<u64>> {
     let mut deliveries: BTreeMap<_, Vec<u64>> = BTreeMap::new();
     for event in events {

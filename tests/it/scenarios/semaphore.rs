@@ -11,7 +11,7 @@ fn drives_in(event: &Event) -> bool {
     matches!(event.fact, Fact::PermitAcquired { .. })
 }
 
-/// The most cars that were inside at once, by the times that they told.
+/// Returns the maximum number of cars inside at once, by the reported times.
 fn most_inside(events: &[Event]) -> i32 {
     let mut doors: Vec<(u64, i32)> = events
         .iter()

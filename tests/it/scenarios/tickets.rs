@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::{count, verdict};
 use crate::harness::{Demo, await_end, fact, facts, send, watchdog};
 
-/// From when to when a worker held the lock.
+/// Returns the periods in which a worker held the lock.
 fn holding_periods(events: &[Event]) -> Vec<(u64, u64)> {
     let mut since = BTreeMap::new();
     let mut periods = Vec::new();
@@ -38,7 +38,7 @@ fn with_the_lock_nothing_is_oversold_and_nobody_overlaps() {
         assert_eq!(periods.len(), 10);
         assert!(periods.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{periods:?}");
         assert_eq!(verdict(&events), (Verdict::Held, true));
-        // The summary counts what the workers told.
+        // The summary counts what the workers reported.
         assert_eq!(fact(&events, "bought"), count(&events, |fact| matches!(fact, Fact::TicketBought { .. })));
         assert_eq!(fact(&events, "refused"), count(&events, |fact| matches!(fact, Fact::TicketRefused { .. })));
         let named = ["stock", "buyers", "bought", "refused", "left", "oversold"].map(|name| fact(&events, name));
@@ -75,7 +75,7 @@ fn killed_holder_is_succeeded_within_the_promise_and_the_sale_ends_correctly() {
     let mut sale = Demo::run("tickets").args(["--lock", "--speed", "20", "--buyers", "4"]).start();
     let held = sale.until(|event| matches!(event.fact, Fact::LockAcquired { .. }));
     let (victim, pid) = (held.worker.clone(), held.pid);
-    // Everybody else waits for the lock by now, or will in a moment.
+    // All others wait for the lock by now, or will soon.
     send(pid, Signal::SIGKILL);
     let taken_over = sale.until(|event| matches!(event.fact, Fact::LockAcquired { .. })).clone();
     assert!(matches!(taken_over.fact, Fact::LockAcquired { abandoned: true, .. }), "{taken_over:?}");
@@ -101,7 +101,7 @@ fn runner_killed_in_the_middle_leaves_nobody() {
     assert!(!workers.is_empty());
     let runner = sale.pid();
     send(runner, Signal::SIGKILL);
-    // Returns when the last process that has the run's stdout has ended, or the watchdog barks.
+    // Returns when the last process that has the run's stdout has ended, or the watchdog ends the test.
     let (code, _, _) = sale.finish();
     assert_eq!(code, None, "killed by a signal");
     workers.iter().for_each(|pid| await_end(*pid));

@@ -63,7 +63,7 @@ fn killed_worker_keeps_neither_the_lock_nor_what_it_told() {
         assert_eq!(code, Some(3), "{stderr}");
         assert_eq!((verdict(&events), ended(&events)), ((Verdict::Held, true), 3));
         let (expected, actual) = (fact(&events, "expected"), fact(&events, "actual"));
-        // What the victim added and did not live to tell is in the counter all the same.
+        // What the victim added and did not report is in the counter nevertheless.
         assert!((600..=800).contains(&expected) && (expected..=800).contains(&actual), "{expected} {actual}");
     }
 }

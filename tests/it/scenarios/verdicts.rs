@@ -1,4 +1,4 @@
-//! What a run says that did not come to its end: never that a claim held or was broken which nobody was left to finish.
+//! The verdict of a run that did not finish: never that a claim held or was broken if no worker was left to finish it.
 
 use ipc_demo::report::{Fact, Reason, Verdict};
 use nix::sys::signal::Signal;
@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use super::{reason, verdict};
 use crate::harness::{Demo, fact, send, watchdog};
 
-/// Every scenario with workers, with what makes its claim a guarantee.
+/// Every scenario with workers, with the options that make its claim a guarantee.
 const RUNS: [&[&str]; 11] = [
     &["tickets", "--lock"],
     &["pipe"],

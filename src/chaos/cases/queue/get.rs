@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What the victim of a get does.
+/// The victim's part of a get.
 fn get_as_victim(queue: Queue<Item>) -> RoleResult {
     mark();
     queue.get()?;
@@ -74,7 +74,7 @@ impl Case for GetFromPeer {
     }
 }
 
-/// The victim waits for an item that somebody puts; a peer waits behind it.
+/// The victim waits for an item that is then put; a peer waits behind it.
 pub(super) struct GetEmpty {
     queue: Items,
     behind: Option<Peer<IpcResult<Option<Item>>>>,
@@ -111,7 +111,7 @@ impl Case for GetEmpty {
                 demand(got(answer)? == 5, Fault::Lost)?;
                 Effect::Undone
             }
-            // The victim took the item with it. The next one is for who waits behind it.
+            // The victim took the item with it. The next one is for the waiter behind it.
             None => {
                 demand(queue.put_timeout(item(6), LONG).is_ok(), Fault::Unusable)?;
                 demand(got(observation.back(behind)?)? == 6, Fault::Lost)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 
-/// What the victim of a put does.
+/// The victim's part of a put.
 fn put_as_victim(queue: Queue<Item>) -> RoleResult {
     mark();
     queue.put(item(7))?;
@@ -102,7 +102,7 @@ impl Case for PutToPeer {
     }
 }
 
-/// The victim waits for room that a get makes; a peer waits behind it.
+/// The victim waits for space that a get frees; a peer waits behind it.
 pub(super) struct PutFull {
     queue: Items,
     behind: Option<Peer<bool>>,
@@ -140,7 +140,7 @@ impl Case for PutFull {
                 demand(put, Fault::Hangs)?;
                 Effect::Undone
             }
-            // The victim has taken the room. The next one is for who waits behind it.
+            // The victim took the space. The next one is for the waiter behind it.
             None => {
                 demand(got(queue.get_timeout(LONG))? == 2, Fault::Lost)?;
                 demand(observation.back(behind)?, Fault::Hangs)?;
@@ -153,10 +153,10 @@ impl Case for PutFull {
     }
 }
 
-/// An item longer than what is left of a piece of the queue's memory.
+/// An item longer than the rest of a chunk of the queue's memory.
 pub(super) struct PutLong(Arc<Queue<String>>);
 
-/// What the victim puts: 3,000 letters that do not repeat soon.
+/// Returns what the victim puts: 3,000 letters that do not repeat soon.
 fn long() -> String {
     (0..3_000_u32).map(|index| char::from(b'a' + (index % 23) as u8)).collect()
 }
