@@ -46,7 +46,7 @@ impl Run {
             seed: 7,
             speed: json!(1),
             version: "0.0.0".to_owned(),
-            args: vec![scenario.to_owned(), "--lock".to_owned()],
+            args: vec![scenario.to_owned(), "--strict".to_owned()],
             workers,
             moments: vec!["waiting".to_owned(), "holding".to_owned()],
         };
