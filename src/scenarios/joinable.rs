@@ -70,7 +70,7 @@ Examples:
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let JoinableArgs { producers, consumers, items } = self.args;
-        let (putting, getting) = (&self.putting, self.getting.take().context("the play is played once")?);
+        let (putting, getting) = (&self.putting, self.getting.take().context("a scenario runs once")?);
         for number in 1..=producers {
             let name = named("producer", number, producers);
             runner.spawn(&name, false, |ctx| Maker { ctx, name: name.clone(), queue: putting.clone(), items })?;
@@ -89,12 +89,15 @@ Examples:
             }
             tasks < put
         };
+        let kills_are_asked_for = runner.kills_are_asked_for();
         runner.watch_with(&mut |news| _ = count(news))?;
         runner.watch_while(|news| {
             count(news);
             joined = match putting.join_timeout(Duration::ZERO) {
                 // No consumer is left to do the rest.
                 Err(Error::Disconnected) => return Ok(false),
+                // If their death was asked for it is no failure.
+                Err(Error::NoConsumers { .. }) if kills_are_asked_for => return Ok(false),
                 joined => joined?,
             };
             Ok(!joined)

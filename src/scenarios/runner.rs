@@ -180,6 +180,11 @@ impl<'a> Runner<'a> {
         self.signals.as_fd()
     }
 
+    /// Returns whether workers are to be killed in this run.
+    pub(crate) fn kills_are_asked_for(&self) -> bool {
+        !self.kills.is_empty()
+    }
+
     /// Starts a worker of the scenario.
     pub(crate) fn spawn<R: Role>(
         &mut self,

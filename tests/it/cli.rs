@@ -347,7 +347,7 @@ fn workers_is_another_name_for_those_who_take_part() {
         assert_eq!(fact(&run.expect_exit(0).events(), fact_name), 2);
     }
     for scenario in ["queue", "prodcons", "joinable", "condition", "pipe"] {
-        refused(Demo::run(scenario).args(["--workers", "2"]), &["unexpected argument '--workers'", scenario]);
+        refused(Demo::run(scenario).args(["--workers", "2"]), &["unexpected argument '--workers", scenario]);
     }
 }
 

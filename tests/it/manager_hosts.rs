@@ -243,7 +243,10 @@ fn who_does_not_get_in_is_told_what_to_do() {
         kept_out(connect("other", &address), &["refused the key", "other"]);
         kept_out(connect("key", &nobody), &["cannot reach a manager at", "nobody", "--serve"]);
         kept_out(connect("key", &no_manager), &["ipc-demo that listens at"]);
-        refused(connect("key", "shop"), &["\"shop\" is not an address (expected unix:PATH or tcp:HOST:PORT)"]);
+        refused(
+            connect("key", "shop"),
+            &["\"shop\" is not an address (expected unix:PATH, of at most 107 bytes, or tcp:HOST:PORT)"],
+        );
     }
     peer.join().expect("it answered");
     refused(place.manager("--serve", &address), &["in use", "choose another address"]);

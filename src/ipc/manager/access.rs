@@ -118,7 +118,7 @@ impl Manager {
     }
 
     /// Returns the named object if it is of this type, or else creates it. A new one lives until its name is
-    /// [removed](Self::unname).
+    /// [removed](Self::remove_name).
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if the name belongs to another type.

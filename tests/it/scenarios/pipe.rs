@@ -65,9 +65,13 @@ fn killed_consumer_is_a_broken_pipe_and_no_hang() {
     let mut pipe = Demo::run("pipe").args(["--messages", "1000", "--speed", "100"]).start();
     let receiver = pipe.until(|event| matches!(event.fact, Fact::MessageReceived { .. })).pid;
     send(receiver, Signal::SIGKILL);
-    let (code, _, stderr) = pipe.finish();
+    let (code, events, stderr) = pipe.finish();
     assert_eq!(code, Some(3));
-    assert!(stderr.contains("producer") && stderr.contains("consumer"), "both ends are told of: {stderr}");
+    assert!(stderr.contains("worker consumer"), "{stderr}");
+    let ended = |event: &Event| {
+        event.worker == "producer" && matches!(event.fact, Fact::WorkerExited { exit_code: Some(0), .. })
+    };
+    assert!(events.iter().any(ended), "the producer is told, and ends");
 }
 
 #[test]

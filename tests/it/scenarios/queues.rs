@@ -156,9 +156,13 @@ fn last_consumer_killed_is_told_to_the_producers() {
     let mut run = Demo::run("prodcons").args(args).start();
     let victim = run.until(|event| is_got(&event.fact)).pid;
     send(victim, Signal::SIGKILL);
-    let (code, _, stderr) = run.finish();
+    let (code, events, stderr) = run.finish();
     assert_eq!(code, Some(3));
-    assert!(stderr.contains("producer") && stderr.contains("nobody is left"), "{stderr}");
+    assert!(stderr.contains("worker consumer"), "{stderr}");
+    let ended = |event: &Event| {
+        event.worker == "producer" && matches!(event.fact, Fact::WorkerExited { exit_code: Some(0), .. })
+    };
+    assert!(events.iter().any(ended), "the producer is told, and ends");
 }
 
 #[test]
