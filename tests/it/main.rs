@@ -5,6 +5,7 @@
 //! | module | what it shows |
 //! |---|---|
 //! | `harness`, `roles` | how the tests start workers and the binary; the roles that only tests use |
+//! | `schema` | the JSON Lines form of every event, apart from the program's own types |
 //! | `process` | start, join, exit status, failures, and which processes end together |
 //! | `inheritance` | a worker has exactly the descriptors of the handles in its role |
 //! | `transfer` | handles in roles: where they may appear, how they are counted, and failed starts |
@@ -59,6 +60,7 @@ mod queue_stress;
 mod rlock;
 mod roles;
 mod scenarios;
+mod schema;
 mod semaphore;
 mod stopped;
 mod transfer;

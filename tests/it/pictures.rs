@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ipc_demo::report::{Event, Fact};
+use crate::schema::{Event, Fact};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;

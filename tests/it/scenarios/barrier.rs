@@ -1,6 +1,6 @@
 //! The rounds.
 
-use ipc_demo::report::{Event, Fact, Verdict};
+use crate::schema::{Event, Fact, Verdict};
 use nix::sys::signal::Signal;
 
 use super::{count, ended, interrupt, said_in_eighty_columns, verdict};

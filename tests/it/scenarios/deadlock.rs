@@ -1,6 +1,6 @@
 //! The deadlock.
 
-use ipc_demo::report::{Event, Fact, Link, RUNNER, Verdict};
+use crate::schema::{Event, Fact, Link, RUNNER, Verdict};
 use nix::sys::signal::Signal;
 
 use super::{count, ended, interrupt, said_in_eighty_columns, verdict};

@@ -1,6 +1,6 @@
 //! The race.
 
-use ipc_demo::report::{Event, Fact, RUNNER, Verdict};
+use crate::schema::{Event, Fact, RUNNER, Verdict};
 use nix::sys::signal::Signal;
 
 use super::{count, ended, interrupt, said_in_eighty_columns, verdict};

@@ -1,6 +1,6 @@
 //! The manager's types in use, in a manager of the run's own.
 
-use ipc_demo::report::{Event, Fact, Verdict};
+use crate::schema::{Event, Fact, Verdict};
 use nix::sys::signal::Signal;
 use unicode_width::UnicodeWidthStr;
 

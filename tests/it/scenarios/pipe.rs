@@ -1,6 +1,6 @@
 //! The pipe.
 
-use ipc_demo::report::{Event, Fact, Verdict};
+use crate::schema::{Event, Fact, Verdict};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ipc_demo::report::{Event, Fact, Verdict};
+use crate::schema::{Event, Fact, Verdict};
 use nix::sys::signal::Signal;
 
 use super::{count, verdict};
