@@ -26,6 +26,7 @@
 mod deadline;
 mod error;
 pub mod manager;
+mod operation;
 mod pipe;
 pub(crate) mod process;
 mod queue;

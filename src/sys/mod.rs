@@ -28,6 +28,7 @@ pub(crate) mod group;
 pub(crate) mod life;
 pub(crate) mod memfd;
 pub(crate) mod memory;
+pub(crate) mod number;
 pub(crate) mod posix;
 mod retry;
 pub(crate) mod robust;

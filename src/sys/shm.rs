@@ -28,6 +28,7 @@ use super::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use super::fork;
 use super::memfd;
 use super::memory::{check_available, page_bytes};
+use super::number;
 use super::robust::RobustMutex;
 
 /// A type that may be placed in memory shared between processes.
@@ -125,6 +126,8 @@ shared_layout! {
         signature: AtomicU64,
         ready: AtomicU64,
         tail_bytes: AtomicU64,
+        /// The number of the object in this memory.
+        number: AtomicU64,
     }
 }
 
@@ -227,6 +230,7 @@ impl<T: Layout> Mapping<T> {
         header.kind.store(u64::from_le_bytes(*T::KIND), Ordering::Relaxed);
         header.signature.store(T::SIGNATURE, Ordering::Relaxed);
         header.tail_bytes.store(tail_len as u64, Ordering::Relaxed);
+        header.number.store(number::next(), Ordering::Relaxed);
         // pairs with: the load in `open`
         header.ready.store(1, Ordering::Release);
         Ok(mapping)
@@ -288,6 +292,11 @@ impl<T: Layout> Mapping<T> {
     /// The descriptor to send to another process.
     pub(crate) fn memfd(&self) -> &Arc<OwnedFd> {
         &self.owner.memfd
+    }
+
+    /// Returns the number of the object in this memory, the same in every process that has it.
+    pub(crate) fn number(&self) -> u64 {
+        self.header().number.load(Ordering::Relaxed)
     }
 
     /// Length of the tail in bytes.

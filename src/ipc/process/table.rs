@@ -31,7 +31,7 @@ use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::shm::{Mapping, shared_layout};
 use crate::sys::task::InternalThread;
-use crate::sys::{Pid, fd, life, signal};
+use crate::sys::{Pid, fd, life, number, signal};
 
 /// Maximum number of processes in one process table at a time.
 pub(crate) const SLOTS: usize = 4096;
@@ -125,6 +125,7 @@ impl ProcessTable {
         let me = ProcessSlot::from_word(slot)
             .filter(|slot| slot.index() < SLOTS)
             .ok_or(Error::Damaged { object: "boot record" })?;
+        number::count_as(slot);
         let table: &ProcessTable = Box::leak(Box::new(ProcessTable { table, me }));
         table.live(Some(parent)).map_err(os("start the thread that stands for this worker"))?;
         *OURS.lock().expect("nothing panics while it holds the lock") = Some(table);

@@ -20,6 +20,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use super::deadlock::LockId;
@@ -27,6 +28,7 @@ use super::holder::Holder;
 use super::mutex::{Abandoned, Guard, MutexState, Suspend};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::ipc::operation::{Operation, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::fork::forked_from;
 use crate::sys::robust::Locked;
@@ -92,6 +94,12 @@ impl Lock {
     /// `futex`, only if another thread holds the lock.
     #[inline]
     pub fn acquire(&self) -> Result<LockGuard<'_>> {
+        point(Operation::change("lock.acquire"), &self.state, || self.state.mutex.can_be_locked());
+        self.acquire_unobserved()
+    }
+
+    #[inline]
+    fn acquire_unobserved(&self) -> Result<LockGuard<'_>> {
         check_not_forked()?;
         match self.state.mutex.try_lock()? {
             Locked::Clean => Ok(self.guard(false)),
@@ -111,6 +119,12 @@ impl Lock {
     /// [`Error::TooManyLocks`] if this thread holds 2,000 others.
     #[inline]
     pub fn try_acquire(&self) -> Result<Option<LockGuard<'_>>> {
+        point(Operation::change("lock.try_acquire"), &self.state, always);
+        self.try_acquire_unobserved()
+    }
+
+    #[inline]
+    fn try_acquire_unobserved(&self) -> Result<Option<LockGuard<'_>>> {
         check_not_forked()?;
         match self.state.mutex.try_lock()? {
             // A non-blocking attempt does not wait for itself.
@@ -128,12 +142,12 @@ impl Lock {
     /// # Standard
     /// Python `Lock.acquire(timeout=…)`. Differs: returns a guard, not a bool.
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<LockGuard<'_>>> {
-        check_not_forked()?;
         if timeout.is_zero() {
-            self.try_acquire()
-        } else {
-            self.held(self.state.mutex.lock(|| Deadline::after(timeout))?)
+            return self.try_acquire();
         }
+        point(Operation::change("lock.acquire_timeout"), &self.state, || self.state.mutex.can_be_locked());
+        check_not_forked()?;
+        self.held(self.state.mutex.lock(|| Deadline::after(timeout))?)
     }
 
     /// Acquires the lock, runs `critical_section`, and releases the lock, even on panic.
@@ -147,6 +161,7 @@ impl Lock {
 
     /// Returns the process that holds the lock, for diagnosis: it may change before this returns.
     pub fn holder_pid(&self) -> Option<u32> {
+        point(Operation::read("lock.holder"), &self.state, always);
         self.state.mutex.holder_pid()
     }
 
@@ -164,6 +179,7 @@ impl Lock {
     /// # System calls
     /// Reads `/proc`.
     pub fn holder(&self) -> Option<Holder> {
+        point(Operation::read("lock.holder"), &self.state, always);
         self.state.mutex.holder()
     }
 
@@ -210,6 +226,7 @@ impl Drop for LockGuard<'_> {
             // A forked copy: the lock belongs to a thread of the parent.
             return;
         }
+        point(Operation::change("lock.release"), &self.lock.state, always);
         self.lock.state.mutex.unlock();
     }
 }
@@ -228,12 +245,13 @@ impl<'a> Suspend for LockGuard<'a> {
     }
 
     fn suspend(self) -> &'a Lock {
-        // Dropping the guard releases the lock.
-        self.lock
+        let guard = ManuallyDrop::new(self);
+        guard.lock.state.mutex.unlock();
+        guard.lock
     }
 
     fn resume(lock: &'a Lock) -> Result<Self> {
-        lock.acquire()
+        lock.acquire_unobserved()
     }
 
     fn was_abandoned(&self) -> bool {
@@ -252,6 +270,7 @@ sent_in_roles!([] Lock, "a Lock", |lock, _| Ok(&lock.state), |state: Mapping<Loc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::operation::tests::{goes, up_to_the_point, would_block};
     use crate::ipc::test_util::{watchdog, with_sleepers};
     use std::sync::mpsc;
     use std::thread;
@@ -273,6 +292,31 @@ mod tests {
         assert!(matches!(lock.acquire(), Err(Error::WouldDeadlock)));
         assert!(matches!(lock.acquire_timeout(Duration::from_millis(1)), Err(Error::WouldDeadlock)));
         assert!(lock.acquire_timeout(Duration::ZERO).expect("a try").is_none());
+    }
+
+    #[test]
+    fn every_operation_passes_one_point() {
+        let lock = Lock::new().expect("a lock");
+        let object = &lock.state;
+        let guard = goes("lock.acquire", object, || lock.acquire()).expect("free");
+        goes("lock.release", object, || drop(guard));
+        assert!(up_to_the_point(|| lock.with(|_| unreachable!("not acquired yet"))).could_go);
+        let guard = goes("lock.acquire_timeout", object, || lock.acquire_timeout(Duration::MAX)).expect("free");
+        assert_eq!(goes("lock.holder", object, || lock.holder_pid()), Some(std::process::id()));
+        assert!(goes("lock.holder", object, || lock.holder()).is_some());
+        assert!(goes("lock.acquire", object, || lock.acquire()).is_err(), "it does not wait for itself");
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                would_block("lock.acquire", object, || lock.acquire());
+                would_block("lock.acquire_timeout", object, || lock.acquire_timeout(Duration::MAX));
+                assert!(goes("lock.try_acquire", object, || lock.try_acquire()).expect("a try").is_none());
+                assert!(goes("lock.try_acquire", object, || lock.acquire_timeout(Duration::ZERO)).is_ok());
+            });
+        });
+        drop(guard);
+        thread::scope(|scope| scope.spawn(|| std::mem::forget(lock.acquire().expect("free"))).join())
+            .expect("no panic");
+        drop(goes("lock.acquire", object, || lock.acquire()).expect("abandoned"));
     }
 
     #[test]

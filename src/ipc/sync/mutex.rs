@@ -73,6 +73,11 @@ impl MutexState {
         if is_own { Ok(Locked::WouldDeadlock) } else { Err(HoldsTooMany) }
     }
 
+    /// Returns whether [`lock`](Self::lock) would return now: the mutex is free, abandoned, or this thread's own.
+    pub(crate) fn can_be_locked(&self) -> bool {
+        self.mutex.owner_tid().is_none_or(|owner| owner == robust::own_tid()) || self.is_abandoned()
+    }
+
     /// Acquires the mutex, blocking until `deadline`.
     #[inline]
     pub(crate) fn lock(&self, deadline: impl FnOnce() -> Deadline) -> Attempt {

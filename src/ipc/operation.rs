@@ -1,0 +1,265 @@
+//! The one place that every public operation of a shared object passes before it does anything.
+//!
+//! # State
+//! An operation calls [`point`] first: with its name, the object, and a *look*, a pure function that tells whether the
+//! operation could go on now or would block. What an operation does by itself while it runs (the lock that an update
+//! takes) passes no point. Starting a process, a pause and waiting for a process pass none either.
+//!
+//! A thread can have an [`Observer`], which is called at each point of that thread. Other threads pass by. Without any
+//! observer in the process, a point is one relaxed load and a branch.
+//!
+//! Objects are numbered by the process that creates them, see [`crate::sys::number`]. Shared memory has its number in
+//! its header, next to everything else that describes it, so that a handle that is sent needs no more than the
+//! descriptor. An object that is no shared memory (a pipe) has the number in its handle, and sends it along.
+//!
+//! # Ordering
+//! None: an observer is installed by the thread that it observes.
+//!
+//! # Standard
+//! The points of CHESS (Musuvathi et al., OSDI 2008) and dBug (Simsa et al., SSV 2010), where a scheduler decides which
+//! thread or process goes on.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::{Deserialize, Serialize};
+
+use crate::sys::number;
+use crate::sys::shm::{Layout, Mapping};
+
+/// What a thread is about to do: the kind of object and the verb, as in `lock.acquire`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Operation {
+    pub(crate) name: &'static str,
+    /// Whether it leaves the object as it is: two such operations can be exchanged.
+    pub(crate) reads_only: bool,
+}
+
+impl Operation {
+    /// An operation that may change its object.
+    pub(crate) const fn change(name: &'static str) -> Self {
+        Operation { name, reads_only: false }
+    }
+
+    /// An operation that only reads its object.
+    pub(crate) const fn read(name: &'static str) -> Self {
+        Operation { name, reads_only: true }
+    }
+}
+
+/// A shared object, the same in every process that has a handle of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct ObjectId(u64);
+
+impl ObjectId {
+    /// Numbers an object that is about to be created.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler of an exploration; so far tests observe"))]
+    pub(crate) fn new() -> Self {
+        ObjectId(number::next())
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0 >> 32, self.0 as u32) {
+            (0, count) => write!(f, "object {count}"),
+            (creator, count) => write!(f, "object {creator}.{count}"),
+        }
+    }
+}
+
+/// What a point concerns, asked for only if the point is observed.
+pub(crate) trait Object {
+    /// Returns the object, and the lock that the operation acquires or releases besides.
+    fn objects(&self) -> (ObjectId, Option<ObjectId>);
+}
+
+impl Object for ObjectId {
+    fn objects(&self) -> (ObjectId, Option<ObjectId>) {
+        (*self, None)
+    }
+}
+
+impl<T: Layout> Object for Mapping<T> {
+    fn objects(&self) -> (ObjectId, Option<ObjectId>) {
+        (ObjectId(self.number()), None)
+    }
+}
+
+/// An operation that is about to begin.
+#[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler of an exploration; so far tests observe"))]
+pub(crate) struct Point<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) object: ObjectId,
+    /// The lock that the operation acquires or releases besides.
+    pub(crate) lock: Option<ObjectId>,
+    look: &'a dyn Fn() -> bool,
+}
+
+impl Point<'_> {
+    /// Returns whether the operation could go on now. It changes nothing, and the answer may change at any time.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler of an exploration; so far tests observe"))]
+    pub(crate) fn can_go(&self) -> bool {
+        (self.look)()
+    }
+}
+
+/// Called with each point of the thread that installed it. Points that it passes itself are not observed.
+pub(crate) type Observer = Box<dyn Fn(&Point<'_>)>;
+
+/// How many threads of this process have an observer.
+static OBSERVED_THREADS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static OBSERVER: RefCell<Option<Observer>> = const { RefCell::new(None) };
+}
+
+/// Passes the point before `operation` on `object`. `look` tells whether it could go on now; it must be pure.
+#[inline]
+pub(crate) fn point(operation: Operation, object: &impl Object, look: impl Fn() -> bool) {
+    if OBSERVED_THREADS.load(Relaxed) != 0 {
+        let (object, lock) = object.objects();
+        pass(&Point { operation, object, lock, look: &look });
+    }
+}
+
+/// The look of an operation that never blocks.
+#[inline]
+pub(crate) fn always() -> bool {
+    true
+}
+
+#[cold]
+fn pass(point: &Point<'_>) {
+    /// Puts the observer back, even if it panics.
+    struct TakenOut(Option<Observer>);
+    impl Drop for TakenOut {
+        fn drop(&mut self) {
+            OBSERVER.set(self.0.take());
+        }
+    }
+    // Taken out while it runs: its own operations are not observed. Gone while the thread ends.
+    let observer = OBSERVER.try_with(RefCell::take).unwrap_or(None);
+    if observer.is_some() {
+        let observer = TakenOut(observer);
+        observer.0.iter().for_each(|observer| observer(point));
+    }
+}
+
+/// Observes the points of the thread that created it, until it is dropped.
+#[must_use]
+pub(crate) struct Observing(PhantomData<*const ()>);
+
+/// Has `observer` called at each point of this thread.
+#[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler of an exploration; so far tests observe"))]
+pub(crate) fn observe(observer: impl Fn(&Point<'_>) + 'static) -> Observing {
+    OBSERVER.set(Some(Box::new(observer)));
+    OBSERVED_THREADS.fetch_add(1, Relaxed);
+    Observing(PhantomData)
+}
+
+impl Drop for Observing {
+    fn drop(&mut self) {
+        OBSERVED_THREADS.fetch_sub(1, Relaxed);
+        OBSERVER.set(None);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::rc::Rc;
+    use std::thread;
+
+    use crate::ipc::Lock;
+    use crate::sys::shm::shared_layout;
+
+    /// A point that an operation passed.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) struct Passed {
+        pub(crate) operation: &'static str,
+        pub(crate) object: ObjectId,
+        pub(crate) lock: Option<ObjectId>,
+        pub(crate) could_go: bool,
+    }
+
+    impl Passed {
+        fn at(point: &Point<'_>) -> Self {
+            let Point { operation, object, lock, .. } = *point;
+            Passed { operation: operation.name, object, lock, could_go: point.can_go() }
+        }
+    }
+
+    /// Runs an operation, and returns what it returned and the points that it passed.
+    pub(crate) fn passed<R>(operation: impl FnOnce() -> R) -> (R, Vec<Passed>) {
+        let all = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&all);
+        let observing = observe(move |point| seen.borrow_mut().push(Passed::at(point)));
+        let outcome = operation();
+        drop(observing);
+        (outcome, all.take())
+    }
+
+    /// Runs an operation up to its first point: nothing of it may have been done by then.
+    pub(crate) fn up_to_the_point<R>(operation: impl FnOnce() -> R) -> Passed {
+        let _observing = observe(|point| resume_unwind(Box::new(Passed::at(point))));
+        let unwound = catch_unwind(AssertUnwindSafe(operation)).err().expect("it passes a point");
+        *unwound.downcast().expect("it was unwound by the observer")
+    }
+
+    /// Runs an operation that nothing blocks: it passes one point.
+    pub(crate) fn goes<R>(name: &str, object: &impl Object, operation: impl FnOnce() -> R) -> R {
+        let (outcome, points) = passed(operation);
+        let (object, lock) = object.objects();
+        assert_eq!(points, [Passed { operation: points[0].operation, object, lock, could_go: true }]);
+        assert_eq!(points[0].operation, name);
+        outcome
+    }
+
+    /// Checks that an operation would block now. Nothing of it is done.
+    pub(crate) fn would_block<R>(name: &str, object: &impl Object, operation: impl FnOnce() -> R) {
+        let point = up_to_the_point(operation);
+        assert_eq!((point.operation, (point.object, point.lock), point.could_go), (name, object.objects(), false));
+    }
+
+    #[test]
+    fn thread_without_an_observer_passes_by() {
+        let lock = Lock::new().expect("a lock");
+        let (_, points) = passed(|| {
+            thread::scope(|scope| scope.spawn(|| drop(lock.acquire().expect("free"))).join()).expect("no panic");
+            drop(lock.acquire().expect("free"));
+        });
+        assert_eq!(points.len(), 2, "{points:?}");
+        let ((), points) = passed(|| ());
+        assert_eq!(points, [], "the observer is gone");
+    }
+
+    #[test]
+    fn observer_is_not_observed() {
+        let lock = Rc::new(Lock::new().expect("a lock"));
+        let mine = Rc::clone(&lock);
+        let count = Rc::new(RefCell::new(0));
+        let counted = Rc::clone(&count);
+        let _observing = observe(move |_| {
+            *counted.borrow_mut() += 1;
+            drop(mine.try_acquire());
+        });
+        drop(lock.acquire().expect("free"));
+        assert_eq!(count.take(), 2, "its acquisition and its release");
+    }
+
+    #[test]
+    fn object_has_the_same_number_wherever_it_is_mapped_and_no_other_has_it() {
+        shared_layout! { struct One = b"numbered" { word: crate::sys::atomic::AtomicU32 } }
+        let make = || Mapping::<One>::create(0, |_| Ok(())).expect("memory");
+        let (one, other) = (make(), make());
+        let again = Mapping::<One>::open(one.memfd().try_clone().expect("a descriptor")).expect("the same kind");
+        assert_eq!(one.objects(), again.objects());
+        let numbers = [one.objects().0, other.objects().0, ObjectId::new()];
+        assert!(numbers.is_sorted() && numbers[0] < numbers[1] && numbers[1] < numbers[2], "{numbers:?}");
+    }
+}
