@@ -85,6 +85,8 @@ impl Reorder {
     }
 
     /// Returns the next event to be shown at `now_us`; `None` if there is none yet.
+    ///
+    /// `u64::MAX` is the end, when all events have arrived: nothing is waited for.
     pub(crate) fn pop(&mut self, now_us: u64) -> Option<Event> {
         if self.due_us()? > now_us {
             return None;
@@ -103,11 +105,6 @@ impl Reorder {
         self.shown_us = event.at_us;
         self.note(&event);
         Some(event)
-    }
-
-    /// Returns the next event without waiting. For the end, when all events have arrived.
-    pub(crate) fn pop_at_once(&mut self) -> Option<Event> {
-        self.pop(u64::MAX)
     }
 
     /// Returns when [`pop`](Self::pop) should be called again if nothing arrives until then.
@@ -291,7 +288,7 @@ mod tests {
         for worker in workers {
             reorder.push(starts(worker), 0);
         }
-        while reorder.pop_at_once().is_some() {}
+        while reorder.pop(u64::MAX).is_some() {}
         reorder
     }
 

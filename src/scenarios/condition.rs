@@ -21,8 +21,8 @@ const PRODUCING_MS: std::ops::RangeInclusive<u64> = 0..=800;
 /// The time that a consumer needs, at speed 1: slightly longer, so that the buffer is sometimes empty and sometimes
 /// full.
 const CONSUMING_MS: std::ops::RangeInclusive<u64> = 200..=1_000;
-/// How long the runner waits for the lock before it checks for news again.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long the runner waits for the lock before it shows events again.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
 /// An item is `producer << ITEM_BITS | number`.
 const ITEM_BITS: u32 = 40;
 
@@ -94,17 +94,15 @@ Examples:
             runner.spawn(&format!("consumer-{number}"), false, |ctx| Consumer { ctx, buffer: self.buffer.clone() })?;
         }
         let (mut producing, mut consuming) = (producers, consumers);
-        runner.watch_while(|news| {
-            for event in news.iter().filter(|event| matches!(event.fact, Fact::WorkerExited { .. })) {
+        runner.watch_until(|_, events| {
+            for event in events.iter().filter(|event| matches!(event.fact, Fact::WorkerExited { .. })) {
                 let side = if event.worker.starts_with("producer") { &mut producing } else { &mut consuming };
                 *side -= 1;
             }
-            Ok(producing > 0 && consuming > 0)
+            Ok(producing == 0 || consuming == 0)
         })?;
         // The remaining workers would wait for the others forever.
-        while !runner.is_cut() && !self.buffer.close(LOOK_EVERY)? {
-            runner.latest()?;
-        }
+        runner.watch_until(|_, _| Ok(self.buffer.close(LOCK_TIMEOUT)?))?;
         runner.watch()
     }
 

@@ -20,8 +20,6 @@ use crate::report::{Allowance, Event, Fact, Link};
 
 /// How long a worker waits for its second lock by default, unless the order makes a timeout unnecessary.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Interval between the runner's checks for a deadlock.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a worker uses its first lock before it wants the second, at speed 1.
 const HALFWAY_MS: std::ops::RangeInclusive<u64> = 500..=1_000;
 /// How long it works with both, at speed 1.
@@ -103,7 +101,7 @@ Examples:
             .map(|(index, lock)| Ok((lock.id()?, name(index))))
             .collect::<anyhow::Result<_>>()?;
         let mut known = None;
-        runner.watch_and(LOOK_EVERY, |runner| {
+        runner.watch_until(|runner, _| {
             let found = find_deadlock()?.map(|mut ring| {
                 // Where a cycle begins is irrelevant: it is normalised to begin at its lowest lock.
                 let lowest = (0..ring.len()).min_by_key(|&at| ring[at].holds).unwrap_or(0);
@@ -117,7 +115,7 @@ Examples:
                 runner.emit(Fact::DeadlockFound { cycle })?;
             }
             known = found;
-            Ok(())
+            Ok(!runner.is_anybody_expected())
         })
     }
 

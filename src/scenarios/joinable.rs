@@ -82,31 +82,32 @@ Examples:
         // The runner does no tasks: if it could, the loss of the last consumer would go unnoticed.
         drop(getting);
         let (mut put, mut tasks, mut joined) = (0_u64, 0_u64, false);
-        let mut count = |news: &[Event]| {
-            for event in news {
+        let mut count = |events: &[Event]| {
+            for event in events {
                 put += u64::from(matches!(event.fact, Fact::ItemPut { .. }));
                 tasks += u64::from(matches!(event.fact, Fact::TaskDone { .. }));
             }
-            tasks < put
+            tasks >= put
         };
-        let kills_are_asked_for = runner.kills_are_asked_for();
-        runner.watch_with(&mut |news| _ = count(news))?;
-        runner.watch_while(|news| {
-            count(news);
+        runner.watch_until(|runner, events| {
+            count(events);
+            if runner.is_anybody_expected() {
+                return Ok(false);
+            }
             joined = match putting.join_timeout(Duration::ZERO) {
                 // No consumer is left to do the rest.
-                Err(Error::Disconnected) => return Ok(false),
+                Err(Error::Disconnected) => return Ok(true),
                 // If their death was asked for it is no failure.
-                Err(Error::NoConsumers { .. }) if kills_are_asked_for => return Ok(false),
+                Err(Error::NoConsumers { .. }) if runner.kills_are_requested() => return Ok(true),
                 joined => joined?,
             };
-            Ok(!joined)
+            Ok(joined)
         })?;
         if !joined {
             return Ok(());
         }
         // The worker of the last task may not have reported it yet.
-        runner.settle(count)?;
+        runner.watch_reports(count)?;
         runner.emit(Fact::QueueJoined { tasks })
     }
 

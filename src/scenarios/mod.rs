@@ -12,7 +12,6 @@ mod delivery_audit;
 mod event;
 mod held_lock;
 mod joinable;
-mod kill;
 mod manager;
 mod pace;
 mod pipe;
@@ -30,9 +29,8 @@ use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use serde_json::Value;
 
-pub(crate) use kill::Kill;
 pub(crate) use pace::Speed;
-pub(crate) use runner::RunOptions;
+pub(crate) use runner::{Kill, RunOptions};
 
 use crate::ipc::{RoleEntry, StopSignals};
 use crate::outcome::{Failure, Outcome};
@@ -242,10 +240,11 @@ fn run<S: Scenario>(
     };
     let mut runner = Runner::new(reporter(), &signals, options, &mut count).map_err(machinery)?;
     let played = begin::<S>(&scenario, &mut runner, options).and_then(|()| scenario.run(&mut runner));
-    let cleared = runner.clear();
-    let run_end = runner.close(played.is_err() || cleared.is_err());
-    let mut reasons: Vec<anyhow::Error> = [played, cleared].into_iter().filter_map(Result::err).collect();
-    reasons.extend(run_end.unexpected_exits.iter().chain(&run_end.missed).map(|reason| anyhow::anyhow!("{reason}")));
+    let stopped = runner.stop_workers();
+    let run_end = runner.finish(played.is_err() || stopped.is_err());
+    let mut reasons: Vec<anyhow::Error> = [played, stopped].into_iter().filter_map(Result::err).collect();
+    reasons
+        .extend(run_end.unexpected_exits.iter().chain(&run_end.missed_kills).map(|reason| anyhow::anyhow!("{reason}")));
     let result = scenario.check(&observer, &run_end.completion);
     let summed_up = result.and_then(|result| run_end.sum_up(S::NAME, result, options.strict, &mut pictures));
     if matches!(summed_up, Ok(Outcome::ReaderGone)) {
@@ -268,7 +267,7 @@ fn run<S: Scenario>(
 fn begin<S: Scenario>(scenario: &S, runner: &mut Runner<'_>, options: &RunOptions) -> anyhow::Result<()> {
     let RunOptions { seed, speed, args, .. } = options.clone();
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let moments = kill::moments(&scenario.events()).into_iter().map(str::to_owned).collect();
+    let moments = runner::moments(&scenario.events()).into_iter().map(str::to_owned).collect();
     let (scenario, workers) = (S::NAME.to_owned(), scenario.workers().len() as u32);
     let started = Fact::RunStarted { scenario, seed, speed: speed.to_json(), version, args, workers, moments };
     runner.emit(started).context("the run cannot begin")

@@ -6,8 +6,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
-use super::kill::is_at;
 use super::pace::Speed;
+use super::runner::is_at;
 use crate::ipc::{DatagramSender, Error, Result, monotonic_ns};
 use crate::report::Fact;
 use crate::sys::signal::kill_self;

@@ -89,10 +89,10 @@ impl<'c, 's> Driver<'c, 's> {
     fn watch_until_each(&mut self, has_told: impl Fn(&Fact) -> bool) -> anyhow::Result<bool> {
         let (mut told, workers) = (HashSet::new(), self.workers as usize);
         let Driver { runner, gone, done, .. } = self;
-        runner.watch_while(|news| {
-            note(news, gone, done);
-            told.extend(news.iter().filter(|event| has_told(&event.fact)).map(|event| event.pid));
-            Ok(told.union(gone).count() < workers)
+        runner.watch_until(|_, events| {
+            note(events, gone, done);
+            told.extend(events.iter().filter(|event| has_told(&event.fact)).map(|event| event.pid));
+            Ok(told.union(gone).count() >= workers)
         })?;
         Ok(!self.is_cut())
     }
@@ -161,16 +161,16 @@ impl<'c, 's> Driver<'c, 's> {
         }
         let (mut joined, workers) = (false, self.workers as usize);
         let Driver { runner, gone, done, .. } = self;
-        runner.watch_while(|news| {
-            note(news, gone, done);
+        runner.watch_until(|_, events| {
+            note(events, gone, done);
             joined = queue.join_timeout(Duration::ZERO)?;
-            Ok(!joined && gone.len() < workers)
+            Ok(joined || gone.len() >= workers)
         })?;
         if joined {
             // The worker of the last task may not have reported it yet.
-            runner.settle(|news| {
-                note(news, gone, done);
-                done.len() < workers * TURNS as usize
+            runner.watch_reports(|events| {
+                note(events, gone, done);
+                done.len() >= workers * TURNS as usize
             })?;
             runner.emit(Fact::QueueJoined { tasks: done.len() as u64 })?;
         }
@@ -179,8 +179,8 @@ impl<'c, 's> Driver<'c, 's> {
 }
 
 /// Records which workers have ended, and which tasks are done.
-fn note(news: &[Event], gone: &mut HashSet<u32>, done: &mut HashSet<(String, u64)>) {
-    for event in news {
+fn note(events: &[Event], gone: &mut HashSet<u32>, done: &mut HashSet<(String, u64)>) {
+    for event in events {
         match &event.fact {
             Fact::WorkerExited { .. } => _ = gone.insert(event.pid),
             Fact::TaskDone { from, number, .. } => _ = done.insert((from.clone(), *number)),

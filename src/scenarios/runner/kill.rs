@@ -29,7 +29,7 @@ impl FromStr for Kill {
 
 impl Kill {
     /// Rejects a worker or a moment that a scenario does not have; the error lists the valid ones.
-    pub(super) fn check(&self, workers: &[String], events: &[&str]) -> anyhow::Result<()> {
+    pub(in crate::scenarios) fn check(&self, workers: &[String], events: &[&str]) -> anyhow::Result<()> {
         let Kill { worker, moment } = self;
         anyhow::ensure!(
             workers.contains(worker),
@@ -46,14 +46,64 @@ impl Kill {
     }
 }
 
+/// The kills that a run was asked for, and how far each of them is.
+pub(super) struct RequestedKills(Vec<(Kill, State)>);
+
+/// The progress of a requested kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The worker has not reported its moment.
+    Pending,
+    /// It has, and kills itself: the worker with this index.
+    Reached(u32),
+    Done,
+}
+
+impl RequestedKills {
+    pub(super) fn new(kills: &[Kill]) -> Self {
+        RequestedKills(kills.iter().map(|kill| (kill.clone(), State::Pending)).collect())
+    }
+
+    /// Returns the first pending kill of the worker with this name.
+    fn pending(&mut self, name: &str) -> Option<&mut (Kill, State)> {
+        self.0.iter_mut().find(|(kill, state)| kill.worker == name && *state == State::Pending)
+    }
+
+    /// Returns the moment at which a worker that is started now kills itself.
+    pub(super) fn next_of(&mut self, name: &str) -> Option<String> {
+        self.pending(name).map(|(kill, _)| kill.moment.clone())
+    }
+
+    /// Records what a worker reported.
+    pub(super) fn note(&mut self, worker: u32, name: &str, fact: &Fact) {
+        if let Some((_, state)) = self.pending(name).filter(|(kill, _)| is_at(&kill.moment, fact)) {
+            *state = State::Reached(worker);
+        }
+    }
+
+    /// Records the death of the worker with this index by SIGKILL. Returns whether it was requested.
+    pub(super) fn note_death(&mut self, worker: u32) -> bool {
+        let reached = self.0.iter_mut().find(|(_, state)| *state == State::Reached(worker));
+        reached.map(|(_, state)| *state = State::Done).is_some()
+    }
+
+    /// Describes the kills that did not happen.
+    pub(super) fn missed(&self) -> Vec<String> {
+        let missed = self.0.iter().filter(|(_, state)| *state != State::Done);
+        missed
+            .map(|(Kill { worker, moment }, _)| format!("could not kill {worker}@{moment}: the moment never came"))
+            .collect()
+    }
+}
+
 /// Returns whether a worker that reports this is at a moment.
-pub(super) fn is_at(moment: &str, fact: &Fact) -> bool {
+pub(in crate::scenarios) fn is_at(moment: &str, fact: &Fact) -> bool {
     let name = fact.name();
     name == moment || doing_of(&name) == Some(moment)
 }
 
 /// Returns the moments of workers that report these events: the activities that begin, and the events themselves.
-pub(super) fn moments<'a>(events: &[&'a str]) -> Vec<&'a str> {
+pub(in crate::scenarios) fn moments<'a>(events: &[&'a str]) -> Vec<&'a str> {
     let mut moments: Vec<&str> = ["waiting", "holding", "working"].to_vec();
     moments.retain(|doing| events.iter().any(|event| doing_of(event) == Some(doing)));
     moments.extend(events);

@@ -1,0 +1,343 @@
+//! The runner: starts workers, shows what they report, and handles every way in which a run ends.
+//!
+//! | file | content |
+//! |---|---|
+//! | `children` | the worker processes |
+//! | `kill` | `--kill`: the requested deaths |
+//! | `end` | why a run ends, its summary and its outcome |
+//!
+//! Workers report over one datagram channel; only the runner prints. A dead worker's messages are all in the channel,
+//! so they are shown before its end. Events are shown in the order in which they happened: see [`Reorder`].
+
+mod children;
+mod end;
+mod kill;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::Completion;
+use super::pace::Speed;
+use super::worker::{Message, WorkerContext};
+use crate::ipc::{DatagramReceiver, DatagramSender, ExitStatus, Process, Role, StopSignals, datagrams, monotonic_ns};
+use crate::report::{Event, Fact, LONGEST_WAIT_US, RUNNER, Reason, Reorder, Reporter};
+use crate::sys::{Signal, fd};
+use children::Children;
+use end::{Cut, RunEnd};
+pub(crate) use kill::Kill;
+use kill::RequestedKills;
+pub(super) use kill::{is_at, moments};
+
+/// How long a worker that was asked to end may take before it is killed.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long after a worker's SIGTERM the runner's own may arrive: then it was sent to the whole process group.
+const SIGNAL_GAP: Duration = Duration::from_millis(100);
+/// Interval at which a scenario that waits for something else than an event is asked whether it has come.
+const CHECK_EVERY: Duration = Duration::from_millis(50);
+
+/// The options of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunOptions {
+    pub(crate) seed: u64,
+    pub(crate) speed: Speed,
+    pub(crate) strict: bool,
+    pub(crate) kills: Vec<Kill>,
+    pub(crate) args: Vec<String>,
+}
+
+/// A run in progress.
+pub(crate) struct Runner<'a> {
+    reporter: Box<dyn Reporter>,
+    observer: &'a mut dyn FnMut(&Event),
+    signals: &'a StopSignals,
+    options: &'a RunOptions,
+    began_ns: u64,
+    sender: DatagramSender<Message>,
+    receiver: DatagramReceiver<Message>,
+    /// Events that were reported and are not shown yet.
+    order: Reorder,
+    /// Events that were shown and that the scenario has not seen.
+    shown: Vec<Event>,
+    children: Children,
+    kills: RequestedKills,
+    cut: Option<Cut>,
+    /// Shutting down: worker exits are expected.
+    stopping: bool,
+    /// Workers that died before they were asked to end, by request or not.
+    died: Vec<String>,
+    unexpected_exits: Vec<String>,
+}
+
+impl<'a> Runner<'a> {
+    /// Creates the runner for one run. Every event goes to `observer` and to `reporter`.
+    pub(crate) fn new(
+        reporter: Box<dyn Reporter>,
+        signals: &'a StopSignals,
+        options: &'a RunOptions,
+        observer: &'a mut dyn FnMut(&Event),
+    ) -> anyhow::Result<Self> {
+        let (sender, receiver) = datagrams()?;
+        Ok(Runner {
+            reporter,
+            observer,
+            signals,
+            options,
+            began_ns: monotonic_ns(),
+            sender,
+            receiver,
+            order: Reorder::default(),
+            shown: Vec::new(),
+            children: Children::default(),
+            kills: RequestedKills::new(&options.kills),
+            cut: None,
+            stopping: false,
+            died: Vec::new(),
+            unexpected_exits: Vec::new(),
+        })
+    }
+
+    /// Returns the microseconds since the run began.
+    pub(crate) fn now_us(&self) -> u64 {
+        (monotonic_ns() - self.began_ns) / 1_000
+    }
+
+    /// Reports an event of the runner, now.
+    pub(crate) fn emit(&mut self, fact: Fact) -> anyhow::Result<()> {
+        self.emit_at(self.now_us(), fact)
+    }
+
+    /// Reports an action of the runner, with the time before it began, so that its consequences are later.
+    pub(crate) fn emit_at(&mut self, at_us: u64, fact: Fact) -> anyhow::Result<()> {
+        self.push(at_us, RUNNER.to_owned(), std::process::id(), fact);
+        self.receive()
+    }
+
+    /// Returns whether the run was cut short: then a scenario starts nothing more.
+    pub(crate) fn is_cut(&mut self) -> bool {
+        if self.cut.is_none() {
+            self.cut = self.signals.asked().map(Cut::Asked);
+        }
+        self.cut.is_some()
+    }
+
+    /// Shows the status of the run, in English or in Chinese, if there is a status line.
+    pub(crate) fn show_status(&mut self, en: &str, zh: &str) {
+        self.reporter.show_status(en, zh);
+    }
+
+    /// Returns a descriptor that becomes readable on a stop request: for a scenario that waits for something else.
+    pub(crate) fn stop_request(&self) -> BorrowedFd<'a> {
+        self.signals.as_fd()
+    }
+
+    /// Returns whether workers are to be killed in this run.
+    pub(crate) fn kills_are_requested(&self) -> bool {
+        !self.options.kills.is_empty()
+    }
+
+    /// Returns whether a worker is left that the run waits for.
+    pub(crate) fn is_anybody_expected(&self) -> bool {
+        self.children.is_anybody_expected()
+    }
+
+    /// Returns the name of the worker with this process ID.
+    pub(crate) fn name_of(&self, pid: u32) -> Option<&str> {
+        self.children.by_pid(pid).map(|child| child.name.as_str())
+    }
+
+    /// Starts a worker of the scenario.
+    pub(crate) fn spawn<R: Role>(
+        &mut self,
+        name: &str,
+        daemon: bool,
+        role: impl FnOnce(WorkerContext) -> R,
+    ) -> anyhow::Result<()> {
+        if self.is_cut() {
+            return Ok(());
+        }
+        let at_us = self.now_us();
+        let RunOptions { seed, speed, .. } = *self.options;
+        let ctx = WorkerContext {
+            events: self.sender.clone(),
+            name: name.to_owned(),
+            worker: self.children.len() as u32,
+            began_ns: self.began_ns,
+            seed,
+            speed,
+            kill_at: self.kills.next_of(name),
+        };
+        let pid = self.children.start(name, daemon, role(ctx))?;
+        self.push(at_us, name.to_owned(), pid, Fact::WorkerStarted { role: R::NAME.to_owned(), daemon });
+        self.receive()
+    }
+
+    /// Shows events until every non-daemon worker has ended, or the run is cut short.
+    pub(crate) fn watch(&mut self) -> anyhow::Result<()> {
+        self.show_until(|| None, |runner, _| Ok(!runner.is_anybody_expected()))
+    }
+
+    /// Shows events until the scenario is done, or the run is cut short.
+    ///
+    /// The scenario is asked after all events that were just shown, and at least every 50 milliseconds.
+    pub(crate) fn watch_until(
+        &mut self,
+        is_done: impl FnMut(&mut Self, &[Event]) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        self.show_until(|| after(CHECK_EVERY), is_done)
+    }
+
+    /// As [`watch`](Self::watch), but at most for `at_speed_one`, scaled to the run's speed.
+    pub(crate) fn watch_for(&mut self, at_speed_one: Duration) -> anyhow::Result<()> {
+        let until_ns = after(self.options.speed.scaled(at_speed_one));
+        let is_over = || until_ns.is_some_and(|until_ns| monotonic_ns() >= until_ns);
+        self.show_until(|| until_ns, |runner, _| Ok(is_over() || !runner.is_anybody_expected()))
+    }
+
+    /// Shows everything reported so far, and what workers may still have to report of their latest actions: until the
+    /// scenario has all it needs, and at most as long as [`Reorder`] waits for it.
+    pub(crate) fn watch_reports(&mut self, mut is_done: impl FnMut(&[Event]) -> bool) -> anyhow::Result<()> {
+        let began_us = self.now_us();
+        self.watch_until(|runner, events| {
+            let is_pending = runner.order.oldest_us().is_some_and(|arrived_us| arrived_us <= began_us);
+            Ok(is_done(events) && !is_pending || runner.now_us() > began_us + LONGEST_WAIT_US)
+        })
+    }
+
+    /// Shows events until `is_done`, or the run is cut short. `wake_ns` is when to ask next if nothing happens.
+    fn show_until(
+        &mut self,
+        wake_ns: impl Fn() -> Option<u64>,
+        mut is_done: impl FnMut(&mut Self, &[Event]) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        while !self.is_cut() {
+            let shown = std::mem::take(&mut self.shown);
+            if is_done(self, &shown)? {
+                break;
+            }
+            self.wait(wake_ns())?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps until something happens, an event is due to be shown, or `until_ns`. Then shows everything that was
+    /// reported, and which workers have ended.
+    fn wait(&mut self, until_ns: Option<u64>) -> anyhow::Result<()> {
+        let due = self.order.due_us().map(|due_us| Duration::from_micros(due_us.saturating_sub(self.now_us())));
+        // An event that waits for its cause is checked again soon.
+        let due_ns = due.and_then(|due| after(due.max(Duration::from_millis(1))));
+        let mut sources = self.children.sentinels();
+        sources.push(self.receiver.as_fd());
+        // A recorded signal keeps its descriptor readable: it wakes only until it is handled.
+        if self.cut.is_none() {
+            sources.push(self.signals.as_fd());
+        }
+        fd::wait_any_readable(&sources, until_ns.into_iter().chain(due_ns).min())
+            .context("cannot wait for the workers")?;
+        // A worker that has ended by now reported everything before: collected first, shown last.
+        let ended = self.children.ended();
+        if !ended.is_empty() {
+            // The signal that ended them all may have been sent to the runner, too.
+            self.is_cut();
+        }
+        self.receive()?;
+        ended.into_iter().try_for_each(|index| self.join(index))?;
+        self.receive()
+    }
+
+    /// Receives all reports of the workers, and shows the events that are due.
+    fn receive(&mut self) -> anyhow::Result<()> {
+        while let Some(Message { worker, at_us, fact_json }) = self.receiver.try_receive()? {
+            let fact = serde_json::from_str(&fact_json).context("a worker reported something that is no event")?;
+            let child = self.children.get_mut(worker as usize).context("an unknown worker reported something")?;
+            let (name, pid) = (child.name.clone(), child.pid());
+            self.kills.note(worker, &name, &fact);
+            self.push(at_us, name, pid, fact);
+        }
+        // When no worker is left to report, there is nothing to wait for.
+        let now_us = if self.children.is_anybody_running() { self.now_us() } else { u64::MAX };
+        while let Some(event) = self.order.pop(now_us) {
+            self.show(event)?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, at_us: u64, worker: String, pid: u32, fact: Fact) {
+        self.order.push(Event { at_us, worker, pid, fact }, self.now_us());
+    }
+
+    fn show(&mut self, event: Event) -> anyhow::Result<()> {
+        (self.observer)(&event);
+        if self.cut.is_some_and(Cut::is_silent) {
+            return Ok(());
+        }
+        let reported = self.reporter.event(&event);
+        self.shown.push(event);
+        let Err(error) = reported else { return Ok(()) };
+        let reader_gone = error.kind() == io::ErrorKind::BrokenPipe;
+        self.cut = Some(if reader_gone { Cut::ReaderGone } else { Cut::ReportLost });
+        if reader_gone { Ok(()) } else { Err(error).context("cannot write the report to stdout") }
+    }
+
+    /// Joins a worker that has ended, and reports its end.
+    fn join(&mut self, index: usize) -> anyhow::Result<()> {
+        let child = self.children.get_mut(index).expect("was started");
+        let (worker, pid, ended) = (child.name.clone(), child.pid(), child.join()?);
+        let is_ended_by = |signal: Signal| ended.status == ExitStatus::Signal(signal as i32);
+        if is_ended_by(Signal::SIGTERM) && !self.stopping && !self.is_cut() {
+            // The only possible error is a bad descriptor: then it is as if nothing had arrived.
+            let _ = fd::wait_readable(self.signals, after(SIGNAL_GAP));
+        }
+        if is_ended_by(Signal::SIGKILL) && self.kills.note_death(index as u32) {
+            self.died.push(worker.clone());
+        } else if !ended.is_success() && !self.stopping && !self.is_cut() {
+            self.died.push(worker.clone());
+            self.unexpected_exits.push(match &ended.failure {
+                Some(failure) => failure.to_string(),
+                None => format!("worker {worker} (process {pid}) died unexpectedly: {}", ended.status),
+            });
+        }
+        self.push(self.now_us(), worker, pid, children::exited(&ended));
+        Ok(())
+    }
+
+    /// Ends the remaining workers, waits for all, and shows their last reports: asks first, kills after a grace period.
+    pub(crate) fn stop_workers(&mut self) -> anyhow::Result<()> {
+        self.stopping = true;
+        let asked = self.children.end_all(Process::terminate);
+        let until_ns = monotonic_ns() + GRACE.as_nanos() as u64;
+        while self.children.is_anybody_running() && monotonic_ns() < until_ns {
+            self.wait(Some(until_ns))?;
+        }
+        let killed = self.children.end_all(Process::kill);
+        // A worker that could not be killed is not waited for: it may never end.
+        while killed.is_ok() && self.children.is_anybody_running() {
+            self.wait(None)?;
+        }
+        self.receive()?;
+        asked.and(killed)
+    }
+
+    /// Ends the run, and returns how it went. All workers must have been stopped.
+    ///
+    /// `failed` is whether the scenario could not go on.
+    pub(crate) fn finish(mut self, failed: bool) -> RunEnd {
+        self.is_cut();
+        let stopped = self.cut.map(Cut::reason).or(failed.then_some(Reason::Machinery));
+        RunEnd {
+            reporter: self.reporter,
+            began_ns: self.began_ns,
+            unexpected_exits: self.unexpected_exits,
+            missed_kills: if self.cut.is_some() { Vec::new() } else { self.kills.missed() },
+            completion: Completion { started: self.children.len(), died: self.died, stopped },
+            cut: self.cut,
+        }
+    }
+}
+
+/// Returns the time `duration` from now on the monotonic clock; `None` is never.
+fn after(duration: Duration) -> Option<u64> {
+    u64::try_from(duration.as_nanos()).ok().and_then(|nanos| monotonic_ns().checked_add(nanos))
+}
