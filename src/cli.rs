@@ -14,7 +14,7 @@ use clap_complete::Shell;
 
 use crate::bench::{self, BenchArgs};
 use crate::chaos::{self, ChaosArgs};
-use crate::ipc::enter;
+use crate::enter;
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Color, Format, Language, Pictures, Reporter, Screen, to_stdout};

@@ -40,24 +40,69 @@
 //! }
 //! ```
 //!
-//! # Modules
-//! `ipc` is the library; its primitives are listed below. It is built on `sys`, the only module with Linux system calls
-//! and `unsafe` code. `scenarios` contains the demonstrations, `report` presents their results to people and programs,
-//! `bench` measures the cost of each mechanism, and [`cli`] ties them together.
+//! What is used daily is exported here. Every module has that of its kind, with all that belongs to it.
+//!
+//! | Python | here | in |
+//! |---|---|---|
+//! | `Process` | [`Process`], with a [`Role`] instead of a target function | [`process`] |
+//! | arguments of a process | a role's fields, handles included | [`process`] |
+//! | `freeze_support` | [`enter`] | [`process`] |
+//! | `KeyboardInterrupt` | [`StopSignals`](process::StopSignals) | [`process`] |
+//! | `Lock`, `RLock` | [`Lock`], [`RLock`] | [`sync`] |
+//! | `Semaphore`, `BoundedSemaphore` | [`Semaphore`], [`BoundedSemaphore`] | [`sync`] |
+//! | - | [`OwnedSemaphore`](sync::OwnedSemaphore): recovers the permits of a dead process | [`sync`] |
+//! | `Condition`, `Event`, `Barrier` | [`Condition`], [`Event`], [`Barrier`] | [`sync`] |
+//! | - | [`find_deadlock`](sync::find_deadlock): finds a cycle of waiters and holders | [`sync`] |
+//! | `Queue`, `SimpleQueue` | [`Queue`], and one-sided [`Producer`] and [`Consumer`] | [`queue`] |
+//! | `JoinableQueue` | [`JoinableQueue`], with a [`Lease`](queue::Lease) on every item | [`queue`] |
+//! | `Queue`, as Python makes it | [`PipeQueue`](queue::PipeQueue) | [`queue`] |
+//! | `Pipe(False)`, `Pipe(True)` | [`pipe::pipe`], [`pipe::duplex`] | [`mod@pipe`] |
+//! | `connection.Connection` | [`Connection`](pipe::Connection), or [`Receiver`](pipe::Receiver) or [`Sender`](pipe::Sender) of one type | [`mod@pipe`] |
+//! | `connection.wait` | [`pipe::wait`] | [`mod@pipe`] |
+//! | - | [`pipe::datagrams`]: whole messages from many senders to one receiver | [`mod@pipe`] |
+//! | `Value`, `Array` | [`Value`], [`Array`] of any [`Plain`](shared::Plain) number | [`shared`] |
+//! | `Manager` | [`Manager`](manager/struct.Manager.html), and proxies for fourteen types of objects | [`manager`](manager/index.html) |
+//!
+//! # Features
+//! - `manager` (default): the module [`manager`](manager/index.html).
+//! - `cli` (default): everything that only the program needs. Programs that use the library leave it out.
+//!
+//! # In the source
+//! `ipc` is the library. It is built on `sys`, the only module with Linux system calls and `unsafe` code. Of the program,
+//! `scenarios` contains the demonstrations, `report` presents their results to people and programs, `bench` measures the
+//! cost of each mechanism, `chaos` kills workers to prove what survives, and `cli` ties them together.
 
+#![cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, reason = "only the program and the manager use it; they are built with `cli`")
+)]
+
+#[cfg(feature = "cli")]
 mod bench;
+#[cfg(feature = "cli")]
 mod chaos;
+#[cfg(feature = "cli")]
 pub mod cli;
 mod ipc;
+#[cfg(feature = "cli")]
 mod number;
+#[cfg(feature = "cli")]
 mod outcome;
+#[cfg(feature = "cli")]
 pub mod report;
+#[cfg(feature = "cli")]
 mod scenarios;
 mod sys;
 
-pub use ipc::*;
+#[cfg(feature = "manager")]
+pub use ipc::manager;
+pub use ipc::process::{Process, Role, RoleEntry, RoleResult, enter};
+pub use ipc::queue::{Consumer, JoinableQueue, Producer, Queue};
+pub use ipc::shared::{Array, Value};
+pub use ipc::sync::{Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore};
+pub use ipc::{Error, Result, pipe, process, queue, shared, sync};
 
 /// Compiles the examples in the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -3,7 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::ipc::{Error, StopSignal};
+use crate::Error;
+use crate::process::StopSignal;
 use crate::sys::Errno;
 
 /// How a run ended.

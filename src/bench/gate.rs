@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::Fd;
+use crate::process::Fd;
 
 /// The starter's side.
 pub(super) struct Start {

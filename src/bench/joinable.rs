@@ -12,7 +12,8 @@ use serde_json::json;
 use super::gate::{Gate, Start};
 use super::queue::CAPACITY;
 use super::workload::{Point, Sample, Workload};
-use crate::ipc::{Error, JoinableConsumer, JoinableProducer, JoinableQueue, Process, Role, RoleEntry, RoleResult};
+use crate::queue::{JoinableConsumer, JoinableProducer};
+use crate::{Error, JoinableQueue, Process, Role, RoleEntry, RoleResult};
 
 pub(super) const ROLES: &[RoleEntry] = &[RoleEntry::of::<PutsTasks>(), RoleEntry::of::<DoesTasks>()];
 

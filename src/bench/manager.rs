@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::workload::{Point, Sample, Workload};
-use crate::ipc::manager::{Address, AuthKey, Dict, Manager};
-use crate::ipc::{Fd, Process, Role, RoleEntry, RoleResult};
+use crate::manager::{Address, AuthKey, Dict, Manager};
+use crate::process::Fd;
+use crate::{Process, Role, RoleEntry, RoleResult};
 
 /// The manager itself uses the role from the scenario of that name.
 pub(super) const ROLE: RoleEntry = RoleEntry::of::<SendsBack>();

@@ -30,9 +30,10 @@ use self::measure::measure;
 use self::python::Python;
 use self::report::Preface;
 use self::workload::Workload;
-use crate::ipc::{RoleEntry, StopSignals};
+use crate::RoleEntry;
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
+use crate::process::StopSignals;
 use crate::report::{Format, Language, Screen};
 
 /// Several workloads under one name.

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::workload::{Point, Sample, Workload};
-use crate::ipc::{Process, Receiver, Role, RoleEntry, RoleResult, Sender, pipe};
+use crate::pipe::{Receiver, Sender, pipe};
+use crate::{Process, Role, RoleEntry, RoleResult};
 
 /// A large number has the longest encoding: ten bytes, plus four of header.
 const NUMBER: u64 = u64::MAX;

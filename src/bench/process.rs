@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::workload::{Point, Sample, Workload};
-use crate::ipc::{Process, Role, RoleEntry, RoleResult};
+use crate::{Process, Role, RoleEntry, RoleResult};
 
 pub(super) fn workload<'a>() -> Workload<'a> {
     let point = Point::only()

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::workload::{Kind, Point, RoundTrips, Sample, Workload};
-use crate::ipc::StopSignals;
+use crate::process::StopSignals;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::{fd, group};
 

@@ -10,13 +10,14 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::workload::{Point, Sample, Workload};
-use crate::ipc::{Barrier, Condition, Event, Lock, OwnedSemaphore, RLock, Semaphore, Value};
+use crate::sync::OwnedSemaphore;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::SeqCst;
 use crate::sys::futex;
 use crate::sys::posix::{PosixBarrier, PosixSemaphore};
 use crate::sys::robust::RobustMutex;
 use crate::sys::shm::{Mapping, shared_layout};
+use crate::{Barrier, Condition, Event, Lock, RLock, Semaphore, Value};
 
 /// Returns all workloads, in the order of the output.
 pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {

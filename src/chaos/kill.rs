@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow, bail};
 
 use super::case::{Effect, Fault, Observation, Prepared, Row};
 use super::victim::Victim;
-use crate::ipc::Process;
+use crate::Process;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::trace::{Stop, Tracee};
 

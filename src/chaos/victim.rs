@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize, Serializer, ser};
 use super::case::{Act, Handles, Row};
 use super::cases::ROWS;
 use crate::ipc::process::codec;
-use crate::ipc::{CodecError, Process, Role, RoleEntry, RoleResult};
+use crate::process::CodecError;
 #[cfg(debug_assertions)]
 use crate::sys::failpoint::Failpoint;
 use crate::sys::trace::{self, Stop, Tracee};
+use crate::{Process, Role, RoleEntry, RoleResult};
 
 pub(super) const ROLE: RoleEntry = RoleEntry::of::<Victim>();
 

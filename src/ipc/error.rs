@@ -4,6 +4,7 @@
 
 use std::io;
 
+#[cfg(feature = "manager")]
 use crate::ipc::manager;
 use crate::ipc::process::child::WorkerFailure;
 use crate::ipc::process::codec::CodecError;
@@ -163,6 +164,7 @@ pub enum Error {
         #[source]
         source: postcard::Error,
     },
+    #[cfg(feature = "manager")]
     /// An object of a manager refused a call; nothing was done.
     #[error("{doing} failed")]
     Managed {
@@ -172,21 +174,25 @@ pub enum Error {
         #[source]
         source: Box<manager::Failure>,
     },
+    #[cfg(feature = "manager")]
     /// A reference to an object of one manager was sent to another, or to the same over another connection.
     #[error("a reference is good only at the manager, and over the connection, that it came from")]
     ForeignReference,
+    #[cfg(feature = "manager")]
     /// The manager's process ended, or the connection to it broke. What was under way may have been done or not.
     #[error("the manager exited before it answered {doing}")]
     ManagerGone {
         /// The method and the object.
         doing: String,
     },
+    #[cfg(feature = "manager")]
     /// The manager lives but does not answer. The connection was ended, and with it all that was held over it.
     #[error("the manager does not answer: gave up on {doing}")]
     ManagerSilent {
         /// The method and the object.
         doing: String,
     },
+    #[cfg(feature = "manager")]
     /// Nobody can be reached where a manager should be.
     #[error("cannot reach a manager at {address}")]
     Unreachable {
@@ -196,9 +202,11 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    #[cfg(feature = "manager")]
     /// The greeting between a manager and its client came to nothing.
     #[error(transparent)]
     HandshakeError(#[from] manager::HandshakeError),
+    #[cfg(feature = "manager")]
     /// A key without a single byte would let everybody in.
     #[error(transparent)]
     EmptyKey(#[from] manager::EmptyKey),
@@ -333,6 +341,7 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
+#[cfg(feature = "manager")]
 impl Error {
     /// A manager's connection is at its end; what was under way is said one floor up, by [`during`](Self::during).
     pub(crate) fn manager_gone() -> Error {

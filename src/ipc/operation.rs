@@ -175,7 +175,7 @@ pub(crate) mod tests {
     use std::rc::Rc;
     use std::thread;
 
-    use crate::ipc::Lock;
+    use crate::Lock;
     use crate::sys::shm::shared_layout;
 
     /// A point that an operation passed.

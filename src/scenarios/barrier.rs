@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
-use crate::ipc::{self, BreakCause, Error, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
+use crate::sync::BreakCause;
+use crate::{Error, Role, RoleEntry, RoleResult};
 
 /// How long a worker is busy in a round, at speed 1.
 const WORKING_MS: std::ops::RangeInclusive<u64> = 300..=1_500;
@@ -30,7 +31,7 @@ pub(crate) struct BarrierArgs {
 /// The state of a barrier run.
 pub(crate) struct Barrier {
     args: BarrierArgs,
-    barrier: ipc::Barrier,
+    barrier: crate::Barrier,
 }
 
 impl Scenario for Barrier {
@@ -51,7 +52,7 @@ Examples:
     type Observer = Rounds;
 
     fn prepare(args: BarrierArgs) -> anyhow::Result<Self> {
-        let barrier = ipc::Barrier::new(args.parties)?;
+        let barrier = crate::Barrier::new(args.parties)?;
         Ok(Barrier { args, barrier })
     }
 
@@ -146,7 +147,7 @@ impl Rounds {
 #[derive(Serialize, Deserialize)]
 struct Worker {
     ctx: WorkerContext,
-    barrier: ipc::Barrier,
+    barrier: crate::Barrier,
     rounds: u64,
 }
 

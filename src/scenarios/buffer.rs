@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::{Array, Condition, Lock, LockGuard, Result, Value};
+use crate::sync::LockGuard;
+use crate::{Array, Condition, Lock, Result, Value};
 
 /// The buffer, in each process that uses it.
 #[derive(Clone, Serialize, Deserialize)]

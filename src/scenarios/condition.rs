@@ -12,9 +12,9 @@ use super::buffer::{Buffer, HeldBuffer, Wanted};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
-use crate::ipc::{Result, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
+use crate::{Result, Role, RoleEntry, RoleResult};
 
 /// The time that a producer needs for an item, at speed 1.
 const PRODUCING_MS: std::ops::RangeInclusive<u64> = 0..=800;

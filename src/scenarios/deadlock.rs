@@ -14,9 +14,10 @@ use super::held_lock::HeldLock;
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
-use crate::ipc::{Lock, LockId, Role, RoleEntry, RoleResult, Wait, find_deadlock};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact, Link};
+use crate::sync::{LockId, Wait, find_deadlock};
+use crate::{Lock, Role, RoleEntry, RoleResult};
 
 /// How long a worker waits for its second lock by default, unless the order makes a timeout unnecessary.
 const TIMEOUT: Duration = Duration::from_secs(2);

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
-use crate::ipc::{self, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{self, Allowance, Fact};
+use crate::{Role, RoleEntry, RoleResult};
 
 /// How long a racer takes to reach the line, at speed 1: some are too late.
 const COMING_MS: std::ops::RangeInclusive<u64> = 0..=2_000;
@@ -33,7 +33,7 @@ pub(crate) struct EventArgs {
 /// The state of a race.
 pub(crate) struct Event {
     racers: u32,
-    gun: ipc::Event,
+    gun: crate::Event,
 }
 
 impl Scenario for Event {
@@ -54,7 +54,7 @@ Examples:
     type Observer = Race;
 
     fn prepare(args: EventArgs) -> anyhow::Result<Self> {
-        Ok(Event { racers: args.racers, gun: ipc::Event::new()? })
+        Ok(Event { racers: args.racers, gun: crate::Event::new()? })
     }
 
     fn workers(&self) -> Vec<String> {
@@ -122,7 +122,7 @@ impl Observer for Race {
 #[derive(Serialize, Deserialize)]
 struct Racer {
     ctx: WorkerContext,
-    gun: ipc::Event,
+    gun: crate::Event,
 }
 
 impl Role for Racer {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::worker::WorkerContext;
-use crate::ipc::{Lock, LockGuard, Result};
 use crate::report::Fact;
+use crate::sync::LockGuard;
+use crate::{Lock, Result};
 
 /// A lock that a worker holds and reports.
 pub(super) struct HeldLock<'a> {

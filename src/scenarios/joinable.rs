@@ -10,9 +10,10 @@ use super::delivery_audit::{DeliveryAudit, Item};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Scenario, named, names};
-use crate::ipc::{Error, JoinableConsumer, JoinableProducer, JoinableQueue, Role, RoleEntry, RoleResult};
 use crate::number::whole;
+use crate::queue::{JoinableConsumer, JoinableProducer};
 use crate::report::{Allowance, Event, Fact};
+use crate::{Error, JoinableQueue, Role, RoleEntry, RoleResult};
 
 /// The time between two items of a producer, and of a task, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -32,8 +32,9 @@ use serde_json::Value;
 pub(crate) use pace::Speed;
 pub(crate) use runner::{Kill, RunOptions};
 
-use crate::ipc::{RoleEntry, StopSignals};
+use crate::RoleEntry;
 use crate::outcome::{Failure, Outcome};
+use crate::process::StopSignals;
 use crate::report::{Allowance, Event, Fact, Pictures, Reason, Reporter, Verdict};
 use runner::Runner;
 

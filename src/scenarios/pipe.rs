@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
-use crate::ipc::{self, Connection, Error, Role, RoleEntry, RoleResult};
 use crate::number::whole;
+use crate::pipe::{self, Connection};
 use crate::report::{Allowance, Event, Fact};
+use crate::{Error, Role, RoleEntry, RoleResult};
 
 /// The time between two messages, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -64,9 +65,9 @@ Examples:
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let PipeArgs { duplex, messages } = self.args;
         let (here, there) = if duplex {
-            ipc::duplex()?
+            pipe::duplex()?
         } else {
-            let (receiver, sender) = ipc::pipe::<u64>()?;
+            let (receiver, sender) = pipe::pipe::<u64>()?;
             (sender.into_connection(), receiver.into_connection())
         };
         // Handed over, not shared: an end that the runner kept open would keep the consumer from seeing the end.

@@ -13,8 +13,8 @@ use super::delivery_audit::{DeliveryAudit, Item};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Scenario, named, names};
-use crate::ipc::{Consumer, Error, Producer, Queue, Role, RoleEntry, RoleResult};
 use crate::number::whole;
+use crate::{Consumer, Error, Producer, Queue, Role, RoleEntry, RoleResult};
 
 /// The time between two items, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -9,9 +9,9 @@ use super::runner::Runner;
 use super::transport::{Line, Side, Transport};
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
-use crate::ipc::{Error, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Event, Fact};
+use crate::{Error, Role, RoleEntry, RoleResult};
 
 /// The time between two items, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
-use crate::ipc::{OwnedSemaphore, Role, RoleEntry, RoleResult};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
+use crate::sync::OwnedSemaphore;
+use crate::{Role, RoleEntry, RoleResult};
 
 /// The semaphore's name in the events.
 const CAR_PARK: &str = "car park";

@@ -15,9 +15,10 @@ use super::runner::Runner;
 use super::ticket_file::{EXAMPLE, Stock, TicketFile};
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
-use crate::ipc::{Fd, Lock, Role, RoleEntry, RoleResult};
 use crate::number::whole;
+use crate::process::Fd;
 use crate::report::{Allowance, Event, Fact};
+use crate::{Lock, Role, RoleEntry, RoleResult};
 
 /// The lock's name in the events.
 const LOCK: &str = "tickets";

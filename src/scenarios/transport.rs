@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::{Consumer, Error, PipeQueue, Producer, PutError, Queue, Result};
+use crate::queue::{PipeQueue, PutError};
+use crate::{Consumer, Error, Producer, Queue, Result};
 
 /// What a queue is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
-use crate::ipc::{Array, RLock, Role, RoleEntry, RoleResult, Value};
 use crate::number::whole;
 use crate::report::{Allowance, Event, Fact};
+use crate::{Array, RLock, Role, RoleEntry, RoleResult, Value};
 
 /// The time between reading a number and writing it, at speed 1.
 const THINKING_US: std::ops::RangeInclusive<u64> = 500..=1_500;
@@ -100,7 +100,7 @@ Examples:
         let ValuesArgs { increments, lock, .. } = self.args;
         let expected = counted.expected();
         let actual = self.counter.get();
-        let in_array: u64 = (0..PLACES).map(|index| self.array.get(index)).sum::<crate::ipc::Result<u64>>()?;
+        let in_array: u64 = (0..PLACES).map(|index| self.array.get(index)).sum::<crate::Result<u64>>()?;
         let lost = expected.saturating_sub(actual);
         let lost_in_array = expected.saturating_sub(in_array);
         // An interrupted worker has added more than it reported, by less than one report interval.

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::pace::Speed;
 use super::runner::is_at;
-use crate::ipc::{DatagramSender, Error, Result, monotonic_ns};
+use crate::pipe::DatagramSender;
 use crate::report::Fact;
+use crate::sys::clock::monotonic_ns;
 use crate::sys::signal::kill_self;
+use crate::{Error, Result};
 
 /// A worker's report: when, who, and what (a [`Fact`] as JSON).
 #[derive(Debug, Serialize, Deserialize)]

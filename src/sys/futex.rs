@@ -120,7 +120,7 @@ pub(crate) fn set_bits_and_wake_all(word: &AtomicU32, bits: u16) -> u32 {
 fn change_and_wake(word: &AtomicU32, operation: i32, operand: u16, count: i32) -> u32 {
     // The kernel sign-extends a twelve-bit operand.
     debug_assert!(operand < 1 << 11, "{operand} does not fit the operand of FUTEX_WAKE_OP");
-    #[cfg(debug_assertions)]
+    #[cfg(all(debug_assertions, feature = "cli"))]
     let operand = super::failpoint::change_first(word, operation, operand);
     let change = libc::FUTEX_OP(operation, i32::from(operand), libc::FUTEX_OP_CMP_LT, 0);
     // SAFETY: FUTEX_WAKE_OP changes the second word, here the same as the first, atomically in the kernel; `word` keeps

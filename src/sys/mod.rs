@@ -13,13 +13,15 @@ compile_error!(
 );
 
 /// The types of error numbers, signals and process ids in this layer's interface.
-pub(crate) use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
+#[cfg(feature = "cli")]
+pub(crate) use nix::errno::Errno;
+pub(crate) use nix::{sys::signal::Signal, unistd::Pid};
 
 pub(crate) mod atomic;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod exec;
-#[cfg(debug_assertions)]
+#[cfg(all(debug_assertions, feature = "cli"))]
 pub(crate) mod failpoint;
 pub(crate) mod fd;
 pub(crate) mod fork;
@@ -37,6 +39,7 @@ pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod task;
+#[cfg(feature = "cli")]
 pub(crate) mod trace;
 
 #[cfg(test)]

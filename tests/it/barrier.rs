@@ -1,6 +1,8 @@
 //! The barrier between processes.
 
-use ipc_demo::{Barrier, BreakCause, Error, Fd, Process, Role, RoleResult, Value};
+use ipc_demo::process::Fd;
+use ipc_demo::sync::BreakCause;
+use ipc_demo::{Barrier, Error, Process, Role, RoleResult, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_asleep, await_word, join_all, meeting_point, watchdog, worker};

@@ -1,6 +1,7 @@
 //! The condition between processes.
 
-use ipc_demo::{Condition, Fd, Lock, Process, RLock, Role, RoleResult, Value};
+use ipc_demo::process::Fd;
+use ipc_demo::{Condition, Lock, Process, RLock, Role, RoleResult, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, join_all, meeting_point, watchdog, worker};

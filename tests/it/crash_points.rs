@@ -17,7 +17,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use ipc_demo::{Consumer, Error, Fd, JoinableConsumer, JoinableQueue, Process, Producer, Queue, Role, RoleResult};
+use ipc_demo::process::Fd;
+use ipc_demo::queue::JoinableConsumer;
+use ipc_demo::{Consumer, Error, JoinableQueue, Process, Producer, Queue, Role, RoleResult};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::ptrace;

@@ -2,7 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ipc_demo::{Fd, Holder, Lock, Process, RLock, Role, RoleResult, find_deadlock};
+use ipc_demo::process::Fd;
+use ipc_demo::sync::{Holder, find_deadlock};
+use ipc_demo::{Lock, Process, RLock, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_word, join_all, meeting_point, watchdog, worker};
@@ -80,7 +82,7 @@ fn ring_is_found(n: usize) {
     let first = workers[0].pid();
     let start = found.iter().position(|wait| wait.waiter.pid == first).expect("all are in it");
     let ring: Vec<_> = found.iter().cycle().skip(start).take(found.len()).collect();
-    let pids = |who: fn(&ipc_demo::Wait) -> Holder| ring.iter().map(|wait| who(wait).pid).collect::<Vec<_>>();
+    let pids = |who: fn(&ipc_demo::sync::Wait) -> Holder| ring.iter().map(|wait| who(wait).pid).collect::<Vec<_>>();
     let mut expected: Vec<u32> = workers.iter().map(Process::pid).collect();
     assert_eq!(pids(|wait| wait.waiter), expected);
     expected.rotate_left(1);

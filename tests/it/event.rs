@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ipc_demo::{Event, Fd, Process, Role, RoleResult};
+use ipc_demo::process::Fd;
+use ipc_demo::{Event, Process, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_asleep, join_all, meeting_point, watchdog, worker};

@@ -13,7 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::schema::{Event, Fact};
-use ipc_demo::{Fd, Process, Result, Role};
+use ipc_demo::process::Fd;
+use ipc_demo::{Process, Result, Role};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

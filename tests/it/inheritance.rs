@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 
 use ipc_demo::manager::{Address, Manager};
-use ipc_demo::{
-    Barrier, Condition, Event, Fd, JoinableQueue, Lock, PipeQueue, Process, Queue, RLock, Role, RoleResult, Semaphore,
-    StopSignals, datagrams, duplex, pipe,
-};
+use ipc_demo::pipe::{datagrams, duplex, pipe};
+use ipc_demo::process::{Fd, StopSignals};
+use ipc_demo::queue::PipeQueue;
+use ipc_demo::{Barrier, Condition, Event, JoinableQueue, Lock, Process, Queue, RLock, Role, RoleResult, Semaphore};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{try_worker, watchdog, worker};

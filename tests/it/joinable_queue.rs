@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipc_demo::{DeadLetter, Error, Fd, JoinableConsumer, JoinableQueue, OnConsumerDeath, Process, Role, RoleResult};
+use ipc_demo::process::Fd;
+use ipc_demo::queue::{DeadLetter, JoinableConsumer, OnConsumerDeath};
+use ipc_demo::{Error, JoinableQueue, Process, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, meeting_point, watchdog, worker};

@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::FileExt;
 
-use ipc_demo::{Abandoned, Fd, Lock};
+use ipc_demo::Lock;
+use ipc_demo::process::Fd;
+use ipc_demo::sync::Abandoned;
 
 use crate::harness::{watchdog, worker};
 use crate::roles::{Counts, HoldsLock};

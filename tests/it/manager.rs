@@ -8,7 +8,8 @@ use ipc_demo::manager::{
     Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, Lock, Manager, ManagerBuilder, Queue, RLock,
     Semaphore, Variant,
 };
-use ipc_demo::{Error, Fd, Process, Role, RoleResult};
+use ipc_demo::process::Fd;
+use ipc_demo::{Error, Process, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, meeting_point, watchdog, worker};

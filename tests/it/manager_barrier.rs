@@ -1,7 +1,8 @@
 //! Parties of a manager's barrier that are killed on their way to it, or leave in order.
 
 use ipc_demo::manager::{Barrier, Manager};
-use ipc_demo::{Fd, Process, Role, RoleResult};
+use ipc_demo::process::Fd;
+use ipc_demo::{Process, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, meeting_point, watchdog, worker};

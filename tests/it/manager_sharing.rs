@@ -1,7 +1,8 @@
 //! A manager's objects given to workers and put into each other, and their lifetimes.
 
 use ipc_demo::manager::{Dict, List, Manager, Queue, Variant};
-use ipc_demo::{Error, Fd, Role, RoleResult};
+use ipc_demo::process::Fd;
+use ipc_demo::{Error, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_word, meeting_point, until as until_true, watchdog, worker};

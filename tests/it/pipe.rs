@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use std::os::fd::OwnedFd;
 
-use ipc_demo::{
-    Connection, Error, ExitStatus, Fd, Lock, Process, Receiver, Role, RoleResult, Sender, duplex, pipe, wait,
-};
+use ipc_demo::pipe::{Connection, Receiver, Sender, duplex, pipe, wait};
+use ipc_demo::process::{ExitStatus, Fd};
+use ipc_demo::{Error, Lock, Process, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_word, meeting_point, skip, try_worker, watchdog, worker};

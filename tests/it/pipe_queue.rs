@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ipc_demo::{Error, Fd, PipeQueue, Process, PutError, Role, RoleResult, Sender, pipe};
+use ipc_demo::pipe::{Sender, pipe};
+use ipc_demo::process::Fd;
+use ipc_demo::queue::{PipeQueue, PutError};
+use ipc_demo::{Error, Process, Role, RoleResult};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,8 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use ipc_demo::{Error, ExitStatus, FailureKind, Fd, Process, Role, RoleResult};
+use ipc_demo::process::{ExitStatus, FailureKind, Fd};
+use ipc_demo::{Error, Process, Role, RoleResult};
 use nix::sys::signal::{SigSet, Signal};
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipc_demo::{Consumer, Error, Fd, Producer, PutError, Queue, Role, RoleResult};
+use ipc_demo::process::Fd;
+use ipc_demo::queue::PutError;
+use ipc_demo::{Consumer, Error, Producer, Queue, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_word, meeting_point, watchdog, worker};

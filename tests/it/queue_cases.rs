@@ -8,9 +8,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipc_demo::{
-    Consumer, Error, JoinableConsumer, JoinableProducer, JoinableQueue, PipeQueue, Producer, PutError, Queue, Result,
-};
+use ipc_demo::queue::{JoinableConsumer, JoinableProducer, PipeQueue, PutError};
+use ipc_demo::{Consumer, Error, JoinableQueue, Producer, Queue, Result};
 use nix::unistd::{Pid, gettid};
 
 use crate::harness::await_sleep_of;

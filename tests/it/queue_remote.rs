@@ -11,7 +11,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use ipc_demo::{Connection, Ended, Error, Fd, Process, PutError, Result, Role, RoleResult};
+use ipc_demo::pipe::Connection;
+use ipc_demo::process::{Ended, Fd};
+use ipc_demo::queue::PutError;
+use ipc_demo::{Error, Process, Result, Role, RoleResult};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::unistd::{Pid, gettid};
 use serde::de::DeserializeOwned;

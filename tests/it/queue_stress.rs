@@ -15,9 +15,9 @@ use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use ipc_demo::{
-    Consumer, Ended, Fd, JoinableConsumer, JoinableProducer, JoinableQueue, Process, Producer, Queue, Role, RoleResult,
-};
+use ipc_demo::process::{Ended, Fd};
+use ipc_demo::queue::{JoinableConsumer, JoinableProducer};
+use ipc_demo::{Consumer, JoinableQueue, Process, Producer, Queue, Role, RoleResult};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,8 @@
 //! The reentrant lock between processes.
 
-use ipc_demo::{Abandoned, Fd, Process, RLock, Role, RoleResult, Value};
+use ipc_demo::process::Fd;
+use ipc_demo::sync::Abandoned;
+use ipc_demo::{Process, RLock, Role, RoleResult, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_asleep, await_word, join_all, meeting_point, watchdog, worker};

@@ -2,7 +2,8 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use ipc_demo::{Fd, Lock, Process, Role, RoleEntry, RoleResult};
+use ipc_demo::process::Fd;
+use ipc_demo::{Lock, Process, Role, RoleEntry, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, meeting_point, worker};

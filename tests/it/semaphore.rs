@@ -1,6 +1,8 @@
 //! Semaphores between processes: counting, bounded, and those whose permits are reclaimed from dead processes.
 
-use ipc_demo::{BoundedSemaphore, Fd, OwnedSemaphore, Process, Role, RoleResult, Semaphore, Value};
+use ipc_demo::process::Fd;
+use ipc_demo::sync::OwnedSemaphore;
+use ipc_demo::{BoundedSemaphore, Process, Role, RoleResult, Semaphore, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_asleep, await_word, join_all, meeting_point, watchdog, worker};

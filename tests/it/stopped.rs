@@ -4,7 +4,8 @@
 use std::thread;
 use std::time::Duration;
 
-use ipc_demo::{JoinableQueue, Lock, Process, PutError, Queue, RLock};
+use ipc_demo::queue::PutError;
+use ipc_demo::{JoinableQueue, Lock, Process, Queue, RLock};
 use nix::sys::signal::Signal;
 
 use crate::harness::{MeetingReader, await_asleep, is_in_state, meeting_point, send, stop, until, watchdog, worker};

@@ -6,10 +6,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipc_demo::pipe::{Connection, Sender, duplex, pipe};
+use ipc_demo::process::{FailureKind, Fd};
+use ipc_demo::queue::PipeQueue;
+use ipc_demo::sync::OwnedSemaphore;
 use ipc_demo::{
-    Array, Barrier, BoundedSemaphore, Condition, Connection, Consumer, Error, Event, FailureKind, Fd, JoinableQueue,
-    Lock, OwnedSemaphore, PipeQueue, Process, Producer, Queue, RLock, Role, RoleEntry, RoleResult, Semaphore, Sender,
-    Value, duplex, enter, pipe,
+    Array, Barrier, BoundedSemaphore, Condition, Consumer, Error, Event, JoinableQueue, Lock, Process, Producer, Queue,
+    RLock, Role, RoleEntry, RoleResult, Semaphore, Value, enter,
 };
 use serde::{Deserialize, Serialize};
 

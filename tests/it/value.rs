@@ -1,6 +1,7 @@
 //! Shared numbers between processes: no update is lost or partial.
 
-use ipc_demo::{Array, Fd, Lock, Process, Role, RoleResult, Value};
+use ipc_demo::process::Fd;
+use ipc_demo::{Array, Lock, Process, Role, RoleResult, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_word, join_all, meeting_point, watchdog, worker};

@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use anyhow::{Result, ensure};
 
 use super::CAPACITY;
+use crate::Queue;
 use crate::bench::workload::Sample;
-use crate::ipc::{self, Queue};
 
 fn times(pairs: u64, mut round: impl FnMut(u64) -> Result<u64>) -> Result<Sample> {
     let mut number = 0;
@@ -20,7 +20,7 @@ fn times(pairs: u64, mut round: impl FnMut(u64) -> Result<u64>) -> Result<Sample
 pub(super) fn with_queue(pairs: u64) -> Result<Sample> {
     let queue = Queue::<u64>::bounded(CAPACITY)?;
     times(pairs, |number| {
-        queue.put(number).map_err(ipc::Error::from)?;
+        queue.put(number).map_err(crate::Error::from)?;
         Ok(queue.get()?)
     })
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use self::load::{Block, Load};
 use self::processes::{Gets, Puts};
 use super::workload::{Point, Workload};
-use crate::ipc::RoleEntry;
+use crate::RoleEntry;
 
 /// Roles of the benchmark's workers.
 pub(super) const ROLES: &[RoleEntry] = &[

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CAPACITY;
 use crate::bench::workload::{RoundTrips, Sample};
-use crate::ipc::{self, Consumer, Process, Producer, Queue, Role, RoleResult};
+use crate::{Consumer, Process, Producer, Queue, Role, RoleResult};
 
 /// Gets a number and puts it into the other queue.
 #[derive(Serialize, Deserialize)]
@@ -23,7 +23,7 @@ impl Role for Echoes {
     fn run(self) -> RoleResult {
         let (from, to) = (self.from, self.to);
         for item in from.iter() {
-            to.put(item?).map_err(ipc::Error::from)?;
+            to.put(item?).map_err(crate::Error::from)?;
         }
         Ok(())
     }
@@ -48,7 +48,7 @@ pub(super) fn processes(round_trips: u64) -> Result<Sample> {
     let mut echo = Process::spawn("echo", Echoes { from: there.consumer(), to: back.producer() })?;
     drop((there, back));
     let sample = times(round_trips, |number| {
-        put.put(number).map_err(ipc::Error::from)?;
+        put.put(number).map_err(crate::Error::from)?;
         Ok(get.get()?)
     })?;
     drop(put);

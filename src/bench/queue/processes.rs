@@ -9,7 +9,7 @@ use super::Case;
 use super::load::Load;
 use crate::bench::gate::{Gate, Start};
 use crate::bench::workload::Sample;
-use crate::ipc::{self, Consumer, Process, Producer, Queue, Role, RoleResult};
+use crate::{Consumer, Process, Producer, Queue, Role, RoleResult};
 
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
@@ -28,7 +28,7 @@ impl<T: Load> Role for Puts<T> {
         self.gate.pass()?;
         if self.batch == 1 {
             for number in 0..self.items {
-                queue.put(T::make(number, self.bytes)).map_err(ipc::Error::from)?;
+                queue.put(T::make(number, self.bytes)).map_err(crate::Error::from)?;
             }
             return Ok(());
         }
@@ -72,7 +72,7 @@ impl<T: Load> Role for Gets<T> {
                             sum = sum.wrapping_add(item?.sum());
                         }
                     }
-                    Err(ipc::Error::Disconnected) => break,
+                    Err(crate::Error::Disconnected) => break,
                     Err(error) => return Err(error.into()),
                 }
             }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{IDLE, Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::ipc::{Barrier, BreakCause, Error, RoleResult};
+use crate::sync::BreakCause;
 use crate::sys::trace::mark;
+use crate::{Barrier, Error, RoleResult};
 
 const NAME: &str = "Barrier";
 const ARE_TOLD: Localized = localized("are told who died", "得知谁已终止");

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::ipc::{Condition, Lock, RoleResult};
 use crate::sys::trace::mark;
+use crate::{Condition, Lock, RoleResult};
 
 const NAME: &str = "Condition";
 const NOTIFY_PEER: Localized = localized("notify the living peer", "通知活着的等待者");

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::ipc::{Event, RoleResult};
 use crate::sys::trace::mark;
+use crate::{Event, RoleResult};
 
 const NAME: &str = "Event";
 const GO_ON: Localized = localized("see it set, or set it", "看到已置位，或自己置位");

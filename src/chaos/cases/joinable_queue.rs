@@ -6,8 +6,8 @@ use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{HOLDING, Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
 use crate::chaos::victim::kill_predecessor;
-use crate::ipc::{JoinableQueue, Result as IpcResult, RoleResult};
 use crate::sys::trace::mark;
+use crate::{JoinableQueue, Result as IpcResult, RoleResult};
 
 const NAME: &str = "JoinableQueue";
 const DO_ALL: Localized = localized("do every task once", "每个任务恰好处理一次");

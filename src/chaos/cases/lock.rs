@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{HOLDING, IDLE, Localized, WAITING, localized};
 use crate::chaos::peer::{Holder, Peer};
-use crate::ipc::{Lock, RoleResult};
 use crate::sys::trace::mark;
+use crate::{Lock, RoleResult};
 
 const NAME: &str = "Lock";
 const GET_IT: Localized = localized("get the lock", "获得锁");

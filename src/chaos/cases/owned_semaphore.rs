@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::RoleResult;
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{HOLDING, Localized, WAITING, localized};
 use crate::chaos::peer::{Holder, Peer};
-use crate::ipc::{OwnedSemaphore, RoleResult};
+use crate::sync::OwnedSemaphore;
 use crate::sys::trace::mark;
 
 const NAME: &str = "OwnedSemaphore";

@@ -5,10 +5,9 @@ use std::time::Duration;
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{IDLE, Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::ipc::{
-    DatagramReceiver, DatagramSender, Error, Receiver, Result as IpcResult, RoleResult, Sender, datagrams, pipe,
-};
+use crate::pipe::{DatagramReceiver, DatagramSender, Receiver, Sender, datagrams, pipe};
 use crate::sys::trace::mark;
+use crate::{Error, Result as IpcResult, RoleResult};
 
 const SEES_END: Localized = localized("the peer sees the end", "对方看到结尾");
 const GETS_IT: Localized = localized("get it, see the end", "收到它，看到结尾");

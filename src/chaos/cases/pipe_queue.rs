@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{Localized, WAITING, localized};
-use crate::ipc::{Error, PipeQueue, RoleResult};
+use crate::queue::PipeQueue;
 use crate::sys::trace::mark;
+use crate::{Error, RoleResult};
 
 const NAME: &str = "PipeQueue";
 const PEER_GETS: Localized = localized("the peer gets the item", "等待者取到数据");

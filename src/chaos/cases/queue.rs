@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{IDLE, Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::ipc::{Consumer, Queue, Result as IpcResult, RoleResult};
 use crate::sys::trace::mark;
+use crate::{Consumer, Queue, Result as IpcResult, RoleResult};
 use get::{Get, GetEmpty, GetFromPeer};
 use put::{Put, PutFull, PutLong, PutMany, PutToPeer};
 
@@ -149,7 +149,7 @@ impl Case for Leave {
     }
 
     fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        let is_told = |answer| matches!(answer, Err(crate::ipc::Error::Disconnected));
+        let is_told = |answer| matches!(answer, Err(crate::Error::Disconnected));
         demand(is_told(observation.back(self.peer.as_mut().expect("it was set to wait"))?), Fault::Hangs)?;
         let own = self.consumer.clone();
         demand(is_told(observation.fresh(move || own.try_get())?), Fault::Unusable)?;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{HOLDING, Localized, localized};
 use crate::chaos::peer::Peer;
-use crate::ipc::{RLock, RLockGuard, RoleResult};
+use crate::sync::RLockGuard;
 use crate::sys::trace::mark;
+use crate::{RLock, RoleResult};
 
 const NAME: &str = "RLock";
 const GET_IT: Localized = localized("get the lock", "获得锁");

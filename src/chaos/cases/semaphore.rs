@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{IDLE, Localized, WAITING, localized};
 use crate::chaos::peer::Peer;
-use crate::ipc::{BoundedSemaphore, RoleResult, Semaphore};
 use crate::sys::trace::mark;
+use crate::{BoundedSemaphore, RoleResult, Semaphore};
 
 const NAME: &str = "Semaphore";
 const GO_ON: Localized = localized("take the other permits", "取别的许可");

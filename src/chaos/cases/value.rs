@@ -2,8 +2,8 @@
 
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{Localized, localized};
-use crate::ipc::{Array, RoleResult, Value};
 use crate::sys::trace::mark;
+use crate::{Array, RoleResult, Value};
 
 const SEE_OLD_OR_NEW: Localized = localized("see the old or the new", "看到旧值或新值");
 const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);

@@ -37,10 +37,10 @@ use crate::sys::stream::{Access, Stream};
 /// GiB.
 pub const MESSAGE_LIMIT: usize = 1 << 30;
 
-/// An end of a [`duplex`](crate::ipc::duplex) connection, or of any other stream with a descriptor.
+/// An end of a [`duplex`](crate::pipe::duplex) connection, or of any other stream with a descriptor.
 ///
 /// ```
-/// let (mut here, mut there) = ipc_demo::duplex()?;
+/// let (mut here, mut there) = ipc_demo::pipe::duplex()?;
 /// here.send(&("answer", 42_u32))?;
 /// assert_eq!(there.recv::<(String, u32)>()?, ("answer".to_owned(), 42));
 /// there.send_bytes(b"thanks")?;
@@ -78,7 +78,7 @@ impl Connection {
 
     /// Returns the descriptor. It must not be read or written while the connection is used.
     ///
-    /// To wait for a message use [`poll`](Self::poll) or [`wait`](crate::wait()): messages already read ahead do not
+    /// To wait for a message use [`poll`](Self::poll) or [`wait`](crate::pipe::wait()): messages already read ahead do not
     /// make the descriptor readable, which is why a connection is not [`AsFd`].
     ///
     /// # Standard

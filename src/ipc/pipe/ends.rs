@@ -47,7 +47,7 @@ pub struct Sender<T> {
 /// Creates a one-way pipe for messages of type `T`. Returns the receiving end and the sending end.
 ///
 /// ```
-/// let (mut receiver, mut sender) = ipc_demo::pipe()?;
+/// let (mut receiver, mut sender) = ipc_demo::pipe::pipe()?;
 /// for number in 1..=3 {
 ///     sender.send(&number)?;
 /// }
@@ -57,7 +57,7 @@ pub struct Sender<T> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Os`](crate::ipc::Error::Os) if this process cannot have two more descriptors.
+/// [`Error::Os`](crate::Error::Os) if this process cannot have two more descriptors.
 pub fn pipe<T: Serialize + DeserializeOwned>() -> Result<(Receiver<T>, Sender<T>)> {
     let (reading, writing) = Stream::pipe().map_err(os("make a pipe"))?;
     let receiver = Connection::of(reading, Access::ReadOnly, Incoming::alone());
@@ -68,7 +68,7 @@ pub fn pipe<T: Serialize + DeserializeOwned>() -> Result<(Receiver<T>, Sender<T>
 /// Creates a connection whose two ends both send and receive.
 ///
 /// # Errors
-/// [`Error::Os`](crate::ipc::Error::Os) if this process cannot have two more descriptors.
+/// [`Error::Os`](crate::Error::Os) if this process cannot have two more descriptors.
 pub fn duplex() -> Result<(Connection, Connection)> {
     let (one, other) = Stream::socket_pair().map_err(os("make a connection"))?;
     let end = |stream| Connection::of(stream, Access::Both, Incoming::alone());
@@ -107,7 +107,7 @@ impl<T: DeserializeOwned> Receiver<T> {
         std::iter::from_fn(move || {
             let received = (!ended).then(|| self.recv())?;
             ended = received.is_err();
-            if matches!(received, Err(crate::ipc::Error::EndOfFile)) { None } else { Some(received) }
+            if matches!(received, Err(crate::Error::EndOfFile)) { None } else { Some(received) }
         })
     }
 }

@@ -1,11 +1,11 @@
 //! Pipes and connections for messages.
 //!
-//! | file | what it is |
-//! |---|---|
-//! | `ends` | the two typed ends of a pipe |
-//! | `connection` | one end; `incoming` and `outgoing` are its halves, `frame` is the framing |
-//! | `datagram` | whole messages from many senders to one receiver |
-//! | `wait` | waiting for several ends at once |
+//! [`pipe()`] makes the two typed ends of a one-way pipe, [`Receiver`] and [`Sender`]; [`duplex()`] makes two
+//! [`Connection`]s that both send and receive; [`datagrams()`] takes whole messages from many senders to one receiver.
+//! [`wait()`] waits for several ends at once.
+
+// The files: `ends` are the typed ends of a pipe; `connection` is one end, `incoming` and `outgoing` are its halves, and
+// `frame` is the framing.
 
 pub(crate) mod connection;
 pub(crate) mod datagram;
@@ -14,3 +14,8 @@ pub(crate) mod frame;
 pub(crate) mod incoming;
 pub(crate) mod outgoing;
 pub(crate) mod wait;
+
+pub use connection::{Connection, MESSAGE_LIMIT};
+pub use datagram::{DATAGRAM_LIMIT, DatagramReceiver, DatagramSender, datagrams};
+pub use ends::{Receiver, Sender, duplex, pipe};
+pub use wait::{Waitable, wait};

@@ -47,15 +47,15 @@ impl Waitable for Process {
 /// something to receive or the peer is gone, a process when it has ended. With no objects it returns immediately.
 ///
 /// ```
-/// let (receiver, mut sender) = ipc_demo::pipe::<u8>()?;
-/// let (other, _kept) = ipc_demo::duplex()?;
+/// let (receiver, mut sender) = ipc_demo::pipe::pipe::<u8>()?;
+/// let (other, _kept) = ipc_demo::pipe::duplex()?;
 /// sender.send(&1)?;
-/// assert_eq!(ipc_demo::wait(&[&other, &receiver], None)?, [1]);
+/// assert_eq!(ipc_demo::pipe::wait(&[&other, &receiver], None)?, [1]);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::Os`](crate::ipc::Error::Os) if the kernel refuses the wait.
+/// [`Error::Os`](crate::Error::Os) if the kernel refuses the wait.
 ///
 /// # System calls
 /// `poll`.

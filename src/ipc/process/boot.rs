@@ -57,13 +57,6 @@ pub(crate) struct BootRecord {
     pub(crate) parent_pid: i32,
 }
 
-/// The prefix of the record: enough to detect another version before the record is read.
-#[derive(Debug, Serialize, Deserialize)]
-struct Preamble {
-    version: String,
-    record_len: u64,
-}
-
 /// A boot record in its memfd, on the parent's side.
 #[derive(Debug)]
 pub(crate) struct Boot {
@@ -97,13 +90,10 @@ impl Boot {
     }
 
     pub(crate) fn write(&mut self, record: &BootRecord) -> io::Result<()> {
-        let role_bytes = &record.role_bytes;
-        let record = serde_json::to_vec(record)?;
-        let preamble = Preamble { version: VERSION.to_owned(), record_len: record.len() as u64 };
-        let mut bytes = serde_json::to_vec(&preamble)?;
-        bytes.push(b'\n');
-        bytes.extend_from_slice(&record);
-        bytes.extend_from_slice(role_bytes);
+        // The version is a line of its own, so that another version is detected before its record is read.
+        let bytes = format!("{VERSION}\n").into_bytes();
+        let mut bytes = postcard::to_extend(record, bytes).map_err(io::Error::other)?;
+        bytes.extend_from_slice(&record.role_bytes);
         self.progress_at = bytes.len() as u64;
         memfd::check_file_limit(self.progress_at)?;
         self.file.write_all_at(&bytes, 0)
@@ -123,7 +113,7 @@ impl Boot {
             Some(Outcome {
                 has_entered: *progress != 0,
                 has_returned: *progress == RETURNED,
-                failure: serde_json::from_slice(failure).ok(),
+                failure: postcard::from_bytes(failure).ok(),
             })
         };
         read().unwrap_or_default()
@@ -138,7 +128,7 @@ impl Boot {
 /// its boot record reports that on stderr and gets a code other than 0; it never continues as a non-worker.
 ///
 /// A role may also end its process itself, with [`std::process::exit`]; nothing is unwound or dropped then. As the role
-/// had begun, exit code 0 is a success ([`Ended::is_success`](crate::ipc::Ended::is_success)).
+/// had begun, exit code 0 is a success ([`Ended::is_success`](crate::process::Ended::is_success)).
 ///
 /// # From tests
 /// In a test the running program is the test harness, whose `main` does not call this. A test in its place does, and
@@ -204,7 +194,7 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
         Err((failure, end)) => (Err(failure), end),
     };
     let Err(failure) = worked else { return Some(ExitCode::SUCCESS) };
-    if let Ok(words) = serde_json::to_vec(&failure) {
+    if let Ok(words) = postcard::to_stdvec(&failure) {
         // If the parent is gone, no one reads them and there is no one to tell.
         let _ = boot.write_all_at(&words, progress_at + 1);
     }
@@ -238,18 +228,16 @@ pub(crate) fn is_lost() -> bool {
 fn read(boot: &File) -> std::result::Result<(BootRecord, u64), (WorkerFailure, u64)> {
     let end = boot.metadata().map_or(0, |metadata| metadata.len());
     let failed = |message: String| (WorkerFailure::startup(message), end);
-    let mut text = vec![0; end as usize];
-    boot.read_exact_at(&mut text, 0).map_err(|error| failed(format!("cannot read the boot record: {error}")))?;
-    let (preamble, record) = text.split_at(text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len()));
-    let unreadable = |error: serde_json::Error| failed(format!("cannot understand the boot record: {error}"));
-    let preamble: Preamble = serde_json::from_slice(preamble).map_err(unreadable)?;
-    if preamble.version != VERSION {
-        let theirs = preamble.version;
-        return Err(failed(format!("the parent is ipc_demo {theirs}, this program is {VERSION}")));
+    let mut bytes = vec![0; end as usize];
+    boot.read_exact_at(&mut bytes, 0).map_err(|error| failed(format!("cannot read the boot record: {error}")))?;
+    let line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let version = String::from_utf8_lossy(&bytes[..line]);
+    if version != VERSION {
+        return Err(failed(format!("the parent is ipc_demo {version:?}, this program is {VERSION}")));
     }
-    let record_len = usize::try_from(preamble.record_len).unwrap_or(usize::MAX);
-    let (record, role_bytes) = record.get(1..).and_then(|rest| rest.split_at_checked(record_len)).unwrap_or_default();
-    let record: BootRecord = serde_json::from_slice(record).map_err(unreadable)?;
+    let record = bytes.get(line + 1..).unwrap_or_default();
+    let (record, role_bytes) = postcard::take_from_bytes::<BootRecord>(record)
+        .map_err(|error| failed(format!("cannot understand the boot record: {error}")))?;
     Ok((BootRecord { role_bytes: role_bytes.to_vec(), ..record }, end))
 }
 
@@ -353,7 +341,7 @@ mod tests {
 
     #[test]
     fn another_version_is_told_apart_before_its_record_is_read() {
-        let boot = boot_with("{\"version\":\"9.9.9\",\"record_len\":3}\n{\"fields\":\"of another time\"}");
+        let boot = boot_with("9.9.9\na record of another time");
         let (failure, _) = read(&boot).expect_err("it is of another version");
         assert_eq!(failure.kind, FailureKind::Startup);
         assert!(failure.message.contains("9.9.9") && failure.message.contains(VERSION), "{failure}");
@@ -361,7 +349,7 @@ mod tests {
 
     #[test]
     fn record_that_makes_no_sense_is_a_startup_failure() {
-        for text in ["", "no JSON", &format!("{{\"version\":\"{VERSION}\",\"record_len\":0}}\n")] {
+        for text in [VERSION, &format!("{VERSION}\n"), &format!("{VERSION}\n\u{ff}\u{ff}")] {
             let (failure, _) = read(&boot_with(text)).expect_err("it makes no sense");
             assert!(failure.message.contains("cannot understand the boot record"), "{failure}");
         }

@@ -58,7 +58,7 @@ impl fmt::Display for ExitStatus {
 /// The phase in which a worker failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
-    /// Before its role began: the program never called [`enter`](crate::ipc::enter), is of another version, or has no
+    /// Before its role began: the program never called [`enter`](crate::enter), is of another version, or has no
     /// such role; or a handle could not be created.
     Startup,
     /// Its role returned an error.
@@ -113,7 +113,7 @@ pub struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// Starts another program instead of this one; it must call [`enter`](crate::ipc::enter) when it gets these
+    /// Starts another program instead of this one; it must call [`enter`](crate::enter) when it gets these
     /// arguments.
     pub fn program(mut self, program: impl AsRef<Path>, arguments: &[&str]) -> Self {
         self.program = Some(program.as_ref().to_owned());

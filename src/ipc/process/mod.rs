@@ -1,12 +1,13 @@
-//! Processes: starting workers in a role, sending them handles, waiting for them, stopping, and liveness.
+//! Processes: starting workers in a role, giving them handles, waiting for them, stopping, and liveness.
 //!
-//! | file | what it is |
-//! |---|---|
-//! | `child` | a worker process, from start to end |
-//! | `role`, `transfer`, `codec` | a worker's role, the handles in it, and its serialised form |
-//! | `boot` | worker bootstrap and outcome |
-//! | `stop` | requests to stop |
-//! | `table`, `members` | living processes, and the members of a shared object |
+//! [`Process::spawn`] starts a worker in a [`Role`], which [`enter`] runs in the new process. A role is a plain serde
+//! struct; the handles in its fields go to the worker with it, and so does a descriptor in an [`Fd`].
+//! [`Process::builder`] starts workers that are daemons, or another program. [`Ended`] says how a worker ended, and
+//! [`WorkerFailure`] why it failed. [`StopSignals`] turns Ctrl-C and SIGTERM into values.
+
+// The files: `child` is a worker process from start to end; `role`, `transfer` and `codec` are a worker's role, the
+// handles in it and its serialised form; `boot` is what a worker is given, and what it leaves behind; `stop` are
+// requests to stop; `table` and `members` are the living processes, and the members of a shared object.
 
 pub(crate) mod boot;
 pub(crate) mod child;
@@ -16,3 +17,10 @@ pub(crate) mod role;
 pub(crate) mod stop;
 pub(crate) mod table;
 pub(crate) mod transfer;
+
+pub use boot::enter;
+pub use child::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
+pub use codec::CodecError;
+pub use role::{Role, RoleEntry, RoleResult};
+pub use stop::{StopSignal, StopSignals};
+pub use transfer::Fd;

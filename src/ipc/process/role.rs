@@ -38,14 +38,14 @@ pub type RoleResult = std::result::Result<(), Box<dyn std::error::Error + Send +
 /// }
 /// ```
 pub trait Role: Serialize + DeserializeOwned {
-    /// The name under which the worker finds this role in the table given to [`enter`](crate::ipc::enter), and which
+    /// The name under which the worker finds this role in the table given to [`enter`](crate::enter), and which
     /// `ps` shows. Names in a table are unique.
     const NAME: &'static str;
 
     /// Does the work, in the worker.
     ///
     /// # Errors
-    /// Any error; it reaches the parent as a [`WorkerFailure`](crate::ipc::WorkerFailure), and so does a panic.
+    /// Any error; it reaches the parent as a [`WorkerFailure`](crate::process::WorkerFailure), and so does a panic.
     fn run(self) -> RoleResult;
 }
 

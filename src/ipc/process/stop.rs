@@ -46,7 +46,7 @@ impl StopSignals {
     /// Starts recording.
     ///
     /// # Errors
-    /// [`Error::Os`](crate::ipc::Error::Os) if the kernel refuses the handler or a descriptor.
+    /// [`Error::Os`](crate::Error::Os) if the kernel refuses the handler or a descriptor.
     pub fn catch() -> Result<Self> {
         Ok(StopSignals { bell: StopWakeup::hang().map_err(os("catch Ctrl-C, SIGTERM and SIGHUP"))? })
     }

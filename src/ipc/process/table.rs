@@ -303,11 +303,10 @@ fn end_with(parent: &OwnedFd) {
 mod tests {
     use super::*;
     use crate::ipc::test_util::watchdog;
-    use crate::ipc::{
-        Barrier, Condition, JoinableQueue, Lock, OwnedSemaphore, PipeQueue, Process, PutError, Queue, RLock, Role,
-        RoleResult,
-    };
+    use crate::queue::{PipeQueue, PutError};
+    use crate::sync::OwnedSemaphore;
     use crate::sys::fork::in_fork;
+    use crate::{Barrier, Condition, JoinableQueue, Lock, Process, Queue, RLock, Role, RoleResult};
 
     #[test]
     fn this_process_is_alive() {

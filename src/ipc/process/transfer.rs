@@ -212,7 +212,7 @@ pub(crate) fn made_once<T: Any + Clone>(is_it: impl Fn(&T) -> bool, make: impl F
 /// creates the handle in the worker.
 macro_rules! sent_in_roles {
     ([$($generics:tt)*] $handle:ty, $name:expr, |$this:ident, $recipient:pat_param| $parts:expr, |$arrived:tt: $type:ty| $make:expr) => {
-        /// Only inside a role that is given to [`Process::spawn`](crate::ipc::Process::spawn); an error everywhere
+        /// Only inside a role that is given to [`Process::spawn`](crate::Process::spawn); an error everywhere
         /// else.
         impl<$($generics)*> serde::Serialize for $handle {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
@@ -236,7 +236,7 @@ pub(crate) use sent_in_roles;
 /// The worker gets its own descriptor of the same open file. Cloning it counts a reference.
 ///
 /// ```
-/// use ipc_demo::Fd;
+/// use ipc_demo::process::Fd;
 ///
 /// let (reading, _writing) = std::io::pipe()?;
 /// let fd = Fd::new(reading);
@@ -285,7 +285,7 @@ impl From<Fd> for Arc<OwnedFd> {
     }
 }
 
-/// Only inside a role that is given to [`Process::spawn`](crate::ipc::Process::spawn); an error everywhere else.
+/// Only inside a role that is given to [`Process::spawn`](crate::Process::spawn); an error everywhere else.
 impl Serialize for Fd {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let index = sending(|sending| {

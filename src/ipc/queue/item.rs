@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 /// `skip` of a field, `default`, `rename`, `with` and `transparent` work.
 ///
 /// With debug assertions each put decodes its own bytes and refuses an item that does not survive:
-/// [`Error::ItemChanged`](crate::ipc::Error::ItemChanged). Without them such an item fails when it is got, or is
+/// [`Error::ItemChanged`](crate::Error::ItemChanged). Without them such an item fails when it is got, or is
 /// decoded as another value.
 pub trait Item: Serialize + DeserializeOwned {}
 

@@ -1,15 +1,15 @@
 //! A queue whose items are tasks: each item is leased to a consumer, and the queue knows when all are done.
 //!
 //! # State
-//! The ring of [`Queue`](crate::ipc::Queue) with its lease table. The number of unfinished tasks is computed from the two.
+//! The ring of [`Queue`](crate::Queue) with its lease table. The number of unfinished tasks is computed from the two.
 //!
 //! # Death
 //! An item whose consumer dies before the task is done goes to another consumer, or as the queue's death policy says:
-//! [`OnConsumerDeath`](crate::ipc::OnConsumerDeath). So [`join`](JoinableQueue::join) always ends; it returns an error
+//! [`OnConsumerDeath`](crate::queue::OnConsumerDeath). So [`join`](JoinableQueue::join) always ends; it returns an error
 //! if no process is left that could finish.
 //!
 //! A stopped consumer is not dead: it keeps its item, and `join` waits for it. Stopped in `put` or `get` itself, it
-//! blocks others as with a [`Queue`](crate::ipc::Queue).
+//! blocks others as with a [`Queue`](crate::Queue).
 //!
 //! # Standard
 //! Python `multiprocessing.JoinableQueue`. Differs: `get` returns a [`Lease`], so a task is done only once; `join` has
@@ -42,7 +42,7 @@ use crate::sys::shm::Mapping;
 
 /// A queue of tasks of type `T` that processes share.
 ///
-/// The producer side is that of [`Queue`](crate::ipc::Queue). As there, `A` determines the kind of handle; every kind
+/// The producer side is that of [`Queue`](crate::Queue). As there, `A` determines the kind of handle; every kind
 /// may [`join`](Self::join).
 ///
 /// ```
@@ -86,7 +86,7 @@ pub struct DeadLetter<T> {
 }
 
 impl<T> JoinableQueue<T> {
-    /// Creates a queue that grows with its contents, up to [`DEFAULT_BYTE_LIMIT`](crate::ipc::DEFAULT_BYTE_LIMIT).
+    /// Creates a queue that grows with its contents, up to [`DEFAULT_BYTE_LIMIT`](crate::queue::DEFAULT_BYTE_LIMIT).
     ///
     /// # Errors
     /// As [`JoinableQueueBuilder::build`].
@@ -158,7 +158,7 @@ impl<T, A: Access> JoinableQueue<T, A> {
     /// [`Error::NoConsumers`] if tasks are unfinished and no consumer is left (a living process with a lease counts as
     /// one, and so does the caller's own handle if it can get and this process has another thread, which could get
     /// through it), and [`Error::ConsumerDied`] if the queue was created with
-    /// [`OnConsumerDeath::Fail`](crate::ipc::OnConsumerDeath::Fail).
+    /// [`OnConsumerDeath::Fail`](crate::queue::OnConsumerDeath::Fail).
     ///
     /// # Death
     /// A consumer's death is detected within 250 ms.
@@ -182,7 +182,7 @@ impl<T, A: Access> JoinableQueue<T, A> {
 }
 
 impl<T: Item, A: Puts> JoinableQueue<T, A> {
-    /// Puts an item, as [`Queue::put`](crate::ipc::Queue::put).
+    /// Puts an item, as [`Queue::put`](crate::Queue::put).
     ///
     /// # Errors
     /// As there.
@@ -191,7 +191,7 @@ impl<T: Item, A: Puts> JoinableQueue<T, A> {
         PutError::unless_put(item, outcome)
     }
 
-    /// Puts an item, as [`Queue::put_timeout`](crate::ipc::Queue::put_timeout).
+    /// Puts an item, as [`Queue::put_timeout`](crate::Queue::put_timeout).
     ///
     /// # Errors
     /// As there.
@@ -200,7 +200,7 @@ impl<T: Item, A: Puts> JoinableQueue<T, A> {
         PutError::unless_put(item, outcome)
     }
 
-    /// Puts an item if there is room, as [`Queue::try_put`](crate::ipc::Queue::try_put).
+    /// Puts an item if there is room, as [`Queue::try_put`](crate::Queue::try_put).
     ///
     /// # Errors
     /// As there.
@@ -209,7 +209,7 @@ impl<T: Item, A: Puts> JoinableQueue<T, A> {
         PutError::unless_put(item, outcome)
     }
 
-    /// Puts all of `items`, as [`Queue::put_many`](crate::ipc::Queue::put_many).
+    /// Puts all of `items`, as [`Queue::put_many`](crate::Queue::put_many).
     ///
     /// # Errors
     /// As there.
@@ -218,7 +218,7 @@ impl<T: Item, A: Puts> JoinableQueue<T, A> {
     }
 
     /// Puts as many items as there is room for in time, as
-    /// [`Queue::put_many_timeout`](crate::ipc::Queue::put_many_timeout).
+    /// [`Queue::put_many_timeout`](crate::Queue::put_many_timeout).
     ///
     /// # Errors
     /// As there.
@@ -226,7 +226,7 @@ impl<T: Item, A: Puts> JoinableQueue<T, A> {
         self.unacked.channel.put_some(items, timeout)
     }
 
-    /// Closes this handle for puts, as [`Queue::close`](crate::ipc::Queue::close).
+    /// Closes this handle for puts, as [`Queue::close`](crate::Queue::close).
     pub fn close(&self) {
         self.unacked.channel.ring.close();
     }
@@ -237,7 +237,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     ///
     /// # Errors
     /// [`Error::Disconnected`] if the queue is empty, no producer is left (as with
-    /// [`Queue::get`](crate::ipc::Queue::get)), and no other process holds an item that could be returned.
+    /// [`Queue::get`](crate::Queue::get)), and no other process holds an item that could be returned.
     /// [`Error::Codec`] if the bytes are not a valid `T`; the item is then returned to the queue.
     /// [`Error::TooManyLeases`] at [`MOST_LEASES`].
     ///
@@ -256,7 +256,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
         self.take(Waiting::at_most(timeout))
     }
 
-    /// Leases the oldest item if there is one. Finds it where [`Queue::try_get`](crate::ipc::Queue::try_get) would.
+    /// Leases the oldest item if there is one. Finds it where [`Queue::try_get`](crate::Queue::try_get) would.
     ///
     /// # Errors
     /// As [`get`](Self::get).

@@ -1,4 +1,4 @@
-//! An item leased from a [`JoinableQueue`](crate::ipc::JoinableQueue), to be finished by its holder.
+//! An item leased from a [`JoinableQueue`](crate::JoinableQueue), to be finished by its holder.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -52,7 +52,7 @@ impl<'q, T> Lease<'q, T> {
     /// Ends the lease: marks the task done and returns the item.
     ///
     /// # Errors
-    /// [`Error::LeaseLost`](crate::ipc::Error::LeaseLost) if the lease has already ended; another consumer has the item
+    /// [`Error::LeaseLost`](crate::Error::LeaseLost) if the lease has already ended; another consumer has the item
     /// then.
     ///
     /// # Death
@@ -73,7 +73,7 @@ impl<'q, T> Lease<'q, T> {
     }
 
     /// Returns the item. Its task is marked done later by
-    /// [`JoinableQueue::task_done`](crate::ipc::JoinableQueue::task_done), oldest first.
+    /// [`JoinableQueue::task_done`](crate::JoinableQueue::task_done), oldest first.
     ///
     /// # Standard
     /// Python's `item = queue.get()`, `queue.task_done()`.

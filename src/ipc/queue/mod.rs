@@ -1,14 +1,16 @@
 //! Queues in shared memory, and Python's pipe-based queue.
 //!
-//! | file | what it is |
+//! | type | what it is |
 //! |---|---|
-//! | `shm_queue` | first-in first-out queue |
-//! | `joinable_queue` | queue of tasks; `lease`, `leasing`, `joining` and `unacked` are its parts |
-//! | `channel` | what the two have in common |
-//! | `ring` | the ring in shared memory |
-//! | `item`, `encoding`, `put_error` | requirements on items; serialisation; errors that return the item |
-//! | `participants`, `event_count` | which processes can still put and get; how they are woken |
-//! | `pipe_queue` | queue on a pipe, as in Python |
+//! | [`Queue`] | first-in first-out queue; its one-sided handles are [`Producer`] and [`Consumer`] |
+//! | [`JoinableQueue`] | queue of tasks with a [`Lease`] on every item; one-sided: [`JoinableProducer`], [`JoinableConsumer`] |
+//! | [`PipeQueue`] | queue on a pipe with a feeder thread, as in Python |
+//!
+//! What can be put is an [`Item`]. A put that fails gives the item back, in a [`PutError`].
+
+// The files: `channel` is what `shm_queue` and `joinable_queue` have in common; `lease`, `leasing`, `joining` and
+// `unacked` are parts of the latter; `ring` is the ring in shared memory; `participants` and `event_count` say which
+// processes can still put and get, and wake them; `encoding` is the serialised form of items.
 
 pub(crate) mod channel;
 pub(crate) mod encoding;
@@ -24,3 +26,15 @@ pub(crate) mod put_error;
 pub(crate) mod ring;
 pub(crate) mod shm_queue;
 pub(crate) mod unacked;
+
+pub use channel::{Access, Both, GetOnly, Gets, PutOnly, Puts};
+pub use item::Item;
+pub use joinable_queue::{
+    DEFAULT_REDELIVERIES, DeadLetter, JoinableConsumer, JoinableProducer, JoinableQueue, JoinableQueueBuilder,
+    MOST_LEASES,
+};
+pub use lease::Lease;
+pub use leasing::OnConsumerDeath;
+pub use pipe_queue::PipeQueue;
+pub use put_error::PutError;
+pub use shm_queue::{Consumer, DEFAULT_BYTE_LIMIT, Producer, Queue, QueueBuilder};

@@ -67,7 +67,7 @@ const UNBOUNDED: u32 = MAX_VALUE;
 /// A queue made of a pipe and locks, for any number of processes.
 ///
 /// ```
-/// let queue = ipc_demo::PipeQueue::bounded(2)?;
+/// let queue = ipc_demo::queue::PipeQueue::bounded(2)?;
 /// queue.put("first".to_owned())?;
 /// queue.put("second".to_owned())?;
 /// let full = queue.try_put("third".to_owned()).expect_err("there is room for two");

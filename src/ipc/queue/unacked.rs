@@ -9,7 +9,7 @@ use crate::ipc::error::{Error, Result};
 use crate::sys::fork::forked_from;
 
 /// A handle on a ring whose items are leased, and the leases whose items were moved out of their
-/// [`Lease`](crate::ipc::Lease).
+/// [`Lease`](crate::queue::Lease).
 #[derive(Debug)]
 pub(crate) struct UnackedLeases {
     pub(crate) channel: Channel,

@@ -140,7 +140,7 @@ impl<T: Plain> Array<T> {
     /// Sets the number at `index` atomically, under the lock if there is one.
     ///
     /// # Errors
-    /// [`Error::IndexOutOfRange`], and [`Error::WouldDeadlock`] if the array was given a [`Lock`](crate::ipc::Lock)
+    /// [`Error::IndexOutOfRange`], and [`Error::WouldDeadlock`] if the array was given a [`Lock`](crate::Lock)
     /// that this thread holds.
     pub fn set(&self, index: usize, number: T) -> Result<()> {
         let _guard = self.lock_if_any()?;
@@ -199,7 +199,7 @@ impl<T: Plain> Array<T> {
     /// Acquires the array's lock. Blocks while another thread holds it.
     ///
     /// # Errors
-    /// As [`Value::lock`](crate::ipc::Value::lock).
+    /// As [`Value::lock`](crate::Value::lock).
     ///
     /// # Standard
     /// Python `with array.get_lock():`.

@@ -1,12 +1,14 @@
 //! Numbers in shared memory.
 //!
-//! | file | what it is |
-//! |---|---|
-//! | `value`, `array` | one number, and an array of numbers |
-//! | `plain` | the supported types of numbers |
-//! | `value_lock` | the lock that protects them, if any |
+//! [`Value`] is one number, [`Array`] a fixed count of them; both hold any [`Plain`] number. [`AnyLock`] is the lock that
+//! protects them, if any.
 
 pub(crate) mod array;
 pub(crate) mod plain;
 pub(crate) mod value;
 pub(crate) mod value_lock;
+
+pub use array::Array;
+pub use plain::Plain;
+pub use value::Value;
+pub use value_lock::{AnyLock, ValueGuard};

@@ -4,7 +4,7 @@ use crate::sys::atomic::Ordering::{AcqRel, Acquire, Release};
 use crate::sys::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 use crate::sys::shm::Shared;
 
-/// A type of number that [`Value`](crate::ipc::Value) and [`Array`](crate::ipc::Array) can hold: every integer of 8 to
+/// A type of number that [`Value`](crate::Value) and [`Array`](crate::Array) can hold: every integer of 8 to
 /// 64 bits, `f32` and `f64`.
 ///
 /// Only this crate implements it: data in shared memory must have a fixed size, be valid for all bit patterns, and

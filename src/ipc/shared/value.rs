@@ -53,7 +53,7 @@ impl<T: Plain> Value<T> {
     /// Creates a value with its own reentrant lock.
     ///
     /// # Errors
-    /// [`Error::Os`](crate::ipc::Error::Os) if memory or descriptors run out.
+    /// [`Error::Os`](crate::Error::Os) if memory or descriptors run out.
     pub fn new(initial: T) -> Result<Self> {
         Value::create(initial, ValueLock::Own)
     }
@@ -114,7 +114,7 @@ impl<T: Plain> Value<T> {
     /// process changed the number meanwhile; with a lock, only if that one did not acquire it.
     ///
     /// # Errors
-    /// [`Error::WouldDeadlock`](crate::ipc::Error::WouldDeadlock) if the value was given a [`Lock`](crate::ipc::Lock) that this thread
+    /// [`Error::WouldDeadlock`](crate::Error::WouldDeadlock) if the value was given a [`Lock`](crate::Lock) that this thread
     /// holds.
     ///
     /// # Death
@@ -128,8 +128,8 @@ impl<T: Plain> Value<T> {
     /// Acquires the value's lock. Blocks while another thread holds it.
     ///
     /// # Errors
-    /// [`Error::NoLock`](crate::ipc::Error::NoLock) if it was created without one, and for a given lock the errors of
-    /// [`Lock::acquire`](crate::ipc::Lock::acquire).
+    /// [`Error::NoLock`](crate::Error::NoLock) if it was created without one, and for a given lock the errors of
+    /// [`Lock::acquire`](crate::Lock::acquire).
     ///
     /// # Standard
     /// Python `with value.get_lock():`.

@@ -19,7 +19,7 @@ pub enum ValueLock {
     RLock(RLock),
 }
 
-/// A lock that can be given to a [`Value`](crate::ipc::Value) or an [`Array`](crate::ipc::Array): [`Lock`] or [`RLock`].
+/// A lock that can be given to a [`Value`](crate::Value) or an [`Array`](crate::Array): [`Lock`] or [`RLock`].
 pub trait AnyLock: Sealed {}
 
 impl AnyLock for Lock {}

@@ -10,11 +10,11 @@ pub enum BreakCause {
     Died(Option<u32>),
     /// A party's wait timed out.
     TimedOut,
-    /// [`Barrier::abort`](crate::ipc::Barrier::abort) was called.
+    /// [`Barrier::abort`](crate::Barrier::abort) was called.
     Aborted,
     /// The action panicked.
     ActionFailed,
-    /// [`Barrier::reset`](crate::ipc::Barrier::reset) was called while parties waited.
+    /// [`Barrier::reset`](crate::Barrier::reset) was called while parties waited.
     Reset,
 }
 

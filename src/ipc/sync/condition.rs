@@ -67,7 +67,7 @@ shared_layout! {
     }
 }
 
-/// A condition variable for a [`Lock`](crate::ipc::Lock) or an [`RLock`](crate::ipc::RLock).
+/// A condition variable for a [`Lock`](crate::Lock) or an [`RLock`](crate::RLock).
 ///
 /// ```
 /// # use std::time::Duration;
@@ -101,7 +101,7 @@ impl Condition {
 
     /// Releases the lock, blocks until notified, and reacquires the lock.
     ///
-    /// Releases every level of an [`RLock`](crate::ipc::RLock) and reacquires them all. No notification made after this
+    /// Releases every level of an [`RLock`](crate::RLock) and reacquires them all. No notification made after this
     /// call began is missed, and there are no spurious ones.
     ///
     /// # Errors

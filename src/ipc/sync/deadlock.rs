@@ -45,8 +45,8 @@ pub struct Wait {
     pub held_by: Holder,
 }
 
-/// Looks for a deadlock among all processes of the process table: a cycle of waiters of [`Lock`](crate::ipc::Lock)s and
-/// [`RLock`](crate::ipc::RLock)s, each waiting for a lock that the next one holds. Does not block.
+/// Looks for a deadlock among all processes of the process table: a cycle of waiters of [`Lock`](crate::Lock)s and
+/// [`RLock`](crate::RLock)s, each waiting for a lock that the next one holds. Does not block.
 ///
 /// A deadlock is found at most 100 ms after it arises, and what is found was one at the time of the call. It remains
 /// one until one of its waits times out or one of its processes ends.

@@ -60,7 +60,7 @@ impl Event {
     /// Creates an event that is not set.
     ///
     /// # Errors
-    /// [`Error::Os`](crate::ipc::Error::Os) if memory or descriptors run out.
+    /// [`Error::Os`](crate::Error::Os) if memory or descriptors run out.
     pub fn new() -> Result<Self> {
         Ok(Event { state: Mapping::create(0, |_| Ok(())).map_err(os("make an event"))? })
     }

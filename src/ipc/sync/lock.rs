@@ -2,7 +2,7 @@
 //!
 //! # State
 //! A robust mutex and the process id of its holder, see `mutex`. Waiters are recorded for
-//! [`find_deadlock`](crate::ipc::find_deadlock).
+//! [`find_deadlock`](crate::sync::find_deadlock).
 //!
 //! # Ordering
 //! Unlock happens-before the next lock.

@@ -1,12 +1,11 @@
 //! Synchronisation: locks and all other objects that processes wait for.
 //!
-//! | file | what it is |
-//! |---|---|
-//! | `lock`, `rlock` | locks; what they share is `mutex` |
-//! | `holder`, `waits`, `deadlock` | the holder of a lock, the threads waiting for it, and deadlock detection |
-//! | `semaphore`, `owned_semaphore` | counting semaphores; the second recovers permits of dead processes |
-//! | `event`, `condition` | a flag; a condition variable |
-//! | `barrier`, `break_cause` | a barrier, and why it is broken |
+//! Every handle here is `Clone`, and a clone in a worker's role refers to the same object. A lock whose holder is killed
+//! goes to the next in line, whose guard says that it was [`Abandoned`]. [`find_deadlock`] finds a cycle of waiters and
+//! holders.
+
+// The files: `lock` and `rlock` share `mutex`; `holder`, `waits` and `deadlock` are the holder of a lock, the threads
+// that wait for it, and the search for a deadlock; `break_cause` is why a barrier is broken.
 
 pub(crate) mod barrier;
 pub(crate) mod break_cause;
@@ -20,3 +19,15 @@ pub(crate) mod owned_semaphore;
 pub(crate) mod rlock;
 pub(crate) mod semaphore;
 pub(crate) mod waits;
+
+pub use barrier::Barrier;
+pub use break_cause::BreakCause;
+pub use condition::Condition;
+pub use deadlock::{LockId, Wait, find_deadlock};
+pub use event::Event;
+pub use holder::Holder;
+pub use lock::{Lock, LockGuard};
+pub use mutex::{Abandoned, Guard};
+pub use owned_semaphore::{OwnedSemaphore, Permit};
+pub use rlock::{RLock, RLockGuard};
+pub use semaphore::{BoundedSemaphore, Semaphore};

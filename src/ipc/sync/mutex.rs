@@ -149,9 +149,9 @@ impl MutexState {
     }
 }
 
-/// A held lock, which [`Condition`](crate::ipc::Condition) releases while it waits, and reacquires.
+/// A held lock, which [`Condition`](crate::Condition) releases while it waits, and reacquires.
 ///
-/// Implemented by [`LockGuard`](crate::ipc::LockGuard) and [`RLockGuard`](crate::ipc::RLockGuard) only.
+/// Implemented by [`LockGuard`](crate::sync::LockGuard) and [`RLockGuard`](crate::sync::RLockGuard) only.
 pub trait Guard: Suspend {}
 
 /// How a guard is released and reacquired; not nameable outside this crate, so it cannot be implemented there.

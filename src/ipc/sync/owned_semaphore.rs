@@ -53,7 +53,7 @@ shared_layout! {
 /// A fixed number of permits. Each is held by one process at a time, and becomes free when its holder dies.
 ///
 /// ```
-/// let car_park = ipc_demo::OwnedSemaphore::new(2)?;
+/// let car_park = ipc_demo::sync::OwnedSemaphore::new(2)?;
 /// let first = car_park.acquire();
 /// let _second = car_park.acquire();
 /// assert!(car_park.try_acquire().is_none());

@@ -1,14 +1,14 @@
 //! A reentrant lock.
 //!
 //! # State
-//! As [`Lock`](crate::ipc::Lock), plus the number of guards of the holder. Only the thread that owns the mutex reads or
+//! As [`Lock`](crate::Lock), plus the number of guards of the holder. Only the thread that owns the mutex reads or
 //! writes that number.
 //!
 //! # Ordering
 //! Unlock happens-before the next lock.
 //!
 //! # Death
-//! As [`Lock`](crate::ipc::Lock): the next in line gets it immediately, however deep the dead holder was, and its guard
+//! As [`Lock`](crate::Lock): the next in line gets it immediately, however deep the dead holder was, and its guard
 //! reports it.
 //!
 //! # Standard
@@ -122,7 +122,7 @@ impl RLock {
     /// Creates a free lock.
     ///
     /// # Errors
-    /// [`Error::Os`](crate::ipc::Error::Os) if memory or descriptors run out.
+    /// [`Error::Os`](crate::Error::Os) if memory or descriptors run out.
     pub fn new() -> Result<Self> {
         Ok(RLock::of(Mapping::create(0, RLockState::init).map_err(os("make an rlock"))?))
     }
@@ -134,7 +134,7 @@ impl RLock {
     /// Acquires the lock. Blocks while another thread holds it; returns immediately if this thread does.
     ///
     /// # Errors
-    /// [`Error::TooManyLocks`](crate::ipc::Error::TooManyLocks) if this thread holds 2,000 others.
+    /// [`Error::TooManyLocks`](crate::Error::TooManyLocks) if this thread holds 2,000 others.
     ///
     /// # Death
     /// If the holder dies the wait ends immediately: the guard reports it as [`abandoned`](RLockGuard::abandoned).

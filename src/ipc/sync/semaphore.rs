@@ -12,7 +12,7 @@
 //!
 //! # Death
 //! A killed waiter leaves no trace. A killed holder keeps its permits, as in Python;
-//! [`OwnedSemaphore`](crate::ipc::OwnedSemaphore) recovers them. A permit and its wake-up are one system call, so a
+//! [`OwnedSemaphore`](crate::sync::OwnedSemaphore) recovers them. A permit and its wake-up are one system call, so a
 //! release is done or never happened. A waiter that is woken and killed before it acquired its permit leaves it free;
 //! sleepers look every 100 ms and find it.
 //!
@@ -48,7 +48,7 @@ shared_layout! {
 
 /// A counting semaphore between processes: a counter that blocks instead of falling below zero.
 ///
-/// Permits have no owner: a killed process does not release its permits. [`OwnedSemaphore`](crate::ipc::OwnedSemaphore)
+/// Permits have no owner: a killed process does not release its permits. [`OwnedSemaphore`](crate::sync::OwnedSemaphore)
 /// recovers them.
 ///
 /// ```

@@ -2,7 +2,7 @@
 
 use super::driver::Shown;
 use super::worker::TURNS;
-use crate::ipc::manager::Kind;
+use crate::manager::Kind;
 use crate::report::{Allowance, Event, Fact};
 use crate::scenarios::barrier::Rounds;
 use crate::scenarios::delivery_audit::DeliveryAudit;

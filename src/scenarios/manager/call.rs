@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 
 use super::ManagerArgs;
 use super::entry::Key;
-use crate::ipc::Error;
-use crate::ipc::manager::{JsonError, Kind, Manager, Method, Object, Signature, Variant};
+use crate::Error;
+use crate::manager::{JsonError, Kind, Manager, Method, Object, Signature, Variant};
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Fact, Screen, quoted};
 

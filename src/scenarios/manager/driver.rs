@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::fixtures::{Fixtures, Source};
 use super::worker::{TURNS, Worker};
-use crate::ipc::manager::{self, Condition, JoinableQueue, Kind, List, Method, Queue, Variant};
+use crate::manager::{self, Condition, JoinableQueue, Kind, List, Method, Queue, Variant};
 use crate::report::{Event, Fact};
 use crate::scenarios::runner::Runner;
 
@@ -121,7 +121,7 @@ impl<'c, 's> Driver<'c, 's> {
     fn change(
         &mut self,
         condition: &Condition,
-        change: impl FnOnce() -> crate::ipc::Result<()>,
+        change: impl FnOnce() -> crate::Result<()>,
         told: Option<Fact>,
     ) -> anyhow::Result<bool> {
         while !self.is_cut() {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
-use crate::ipc::Error;
-use crate::ipc::manager::{Address, AuthKey, HandshakeError, Manager};
+use crate::Error;
+use crate::manager::{Address, AuthKey, HandshakeError, Manager};
 use crate::outcome::MachineryError;
 use crate::report::{Fact, quoted};
 

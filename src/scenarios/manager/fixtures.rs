@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::Result;
-use crate::ipc::manager::{
+use crate::Result;
+use crate::manager::{
     Array, Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, Kind, List, Lock, Manager, Namespace,
     Object, Proxy, Queue, RLock, Semaphore, Value, Variant,
 };

@@ -6,11 +6,11 @@ use anyhow::{Context, anyhow};
 
 use super::entry::Key;
 use super::{Manager, ManagerArgs};
-use crate::ipc::manager::{Address, Limits, Serving, Status};
-use crate::ipc::{Error, RoleEntry};
+use crate::manager::{Address, Limits, Serving, Status};
 use crate::report::{Event, Fact};
 use crate::scenarios::runner::Runner;
 use crate::scenarios::{CheckResult, Completion, Observer, Scenario};
+use crate::{Error, RoleEntry};
 
 /// A manager for others.
 pub(super) struct Host {

@@ -26,8 +26,8 @@ use clap::{ArgMatches, FromArgMatches, ValueHint};
 
 use super::runner::{RunOptions, Runner};
 use super::{CheckResult, Completion, Entry, Scenario, Tool};
-use crate::ipc::RoleEntry;
-use crate::ipc::manager::{self, Address, Kind, ManagerServer};
+use crate::RoleEntry;
+use crate::manager::{self, Address, Kind, ManagerServer};
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Fact, Pictures, Reporter};

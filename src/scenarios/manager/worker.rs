@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::driver::SUPPLIER;
 use super::fixtures::{Fixtures, PLACES, TOTAL, key_of};
-use crate::ipc::manager::{Barrier, Condition, Failure, Guard, JoinableQueue, List, Queue, RLock, Value, Variant};
-use crate::ipc::{Error, Result, Role, RoleResult};
+use crate::manager::{Barrier, Condition, Failure, Guard, JoinableQueue, List, Queue, RLock, Value, Variant};
 use crate::report::Fact;
 use crate::scenarios::worker::WorkerContext;
+use crate::{Error, Result, Role, RoleResult};
 
 /// How often a worker does its part.
 pub(super) const TURNS: u32 = 3;

@@ -4,9 +4,10 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::Context;
 
-use crate::ipc::{Ended, Error, ExitStatus, Process, Result, Role};
+use crate::process::{Ended, ExitStatus};
 use crate::report::Fact;
 use crate::sys::Errno;
+use crate::{Error, Process, Result, Role};
 
 /// A worker and its name.
 pub(super) struct Child {

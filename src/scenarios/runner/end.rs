@@ -4,10 +4,11 @@ use std::io;
 
 use anyhow::Context;
 
-use crate::ipc::{StopSignal, monotonic_ns};
 use crate::outcome::Outcome;
+use crate::process::StopSignal;
 use crate::report::{Event, Fact, Pictures, RUNNER, Reason, Reporter, Verdict};
 use crate::scenarios::{CheckResult, Completion};
+use crate::sys::clock::monotonic_ns;
 
 /// Why the run was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

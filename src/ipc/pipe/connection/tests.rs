@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::ipc::{Error, duplex, pipe, wait};
+use crate::Error;
+use crate::pipe::{duplex, pipe, wait};
 
 const MOMENT: Duration = Duration::from_millis(1);
 

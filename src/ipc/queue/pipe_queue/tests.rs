@@ -5,7 +5,7 @@ use std::thread;
 use serde::Serialize;
 
 use super::*;
-use crate::ipc::Error;
+use crate::Error;
 use crate::ipc::test_util::{watchdog, with_sleepers};
 
 /// Items that can all be read.

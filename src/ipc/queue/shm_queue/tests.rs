@@ -9,9 +9,10 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::*;
+use crate::JoinableQueue;
 use crate::ipc::queue::ring::{Plan, Records, record_bytes};
 use crate::ipc::test_util::{watchdog, with_sleepers};
-use crate::ipc::{JoinableConsumer, JoinableProducer, JoinableQueue, PipeQueue};
+use crate::queue::{JoinableConsumer, JoinableProducer, PipeQueue};
 use crate::sys::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Items that can all be read.
