@@ -55,11 +55,12 @@ pub use access::Manager;
 pub use address::{Address, BadAddress};
 pub use client::Object;
 pub use data::{
-    Beyond64Bits, DEPTH_LIMIT, Int, JsonError, Key, Kind, Map, ObjectId, ObjectRef, Tagged, Unhashable, Variant,
+    Beyond64Bits, DEPTH_LIMIT, Int, JsonError, Key, Kind, Map, NotComparable, ObjectId, ObjectRef, Tagged, Unhashable,
+    Variant,
 };
 pub use proxy::*;
 pub use server::Limits;
 pub use start::{ManagerBuilder, ManagerServer, Serving};
 pub use status::{Refusals, Status};
-pub use store::{Failure, KeyText, Method, Signature, UnknownMethod};
+pub use store::{Failure, Method, Signature, UnknownMethod};
 pub use wire::{AuthKey, EmptyKey, HandshakeError};

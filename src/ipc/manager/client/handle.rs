@@ -61,11 +61,7 @@ impl Client {
 
     /// Takes ownership of the references in an answer, which then keep their objects alive.
     pub(super) fn own_references(self: &Arc<Self>, mut reply: Reply) -> Reply {
-        let owned = reply.each_reference::<std::convert::Infallible>(&mut |reference| {
-            *reference = self.object(reference.id(), reference.kind()).reference();
-            Ok(())
-        });
-        owned.expect("nothing here fails");
+        reply.each_reference(&mut |reference| *reference = self.object(reference.id(), reference.kind()).reference());
         reply
     }
 
@@ -75,10 +71,13 @@ impl Client {
             if !arg.is_within_depth(DEPTH_LIMIT) {
                 return Err(Error::Managed { doing: "sending data".to_owned(), source: Box::new(Failure::TooDeep) });
             }
-            arg.each_reference(&mut |reference| match Object::of(reference) {
-                Some(object) if object.0.client.is(self) => Ok(()),
-                _ => Err(Error::ForeignReference),
-            })?;
+            let mut all_own = true;
+            arg.each_reference(&mut |reference| {
+                all_own &= Object::of(reference).is_some_and(|object| object.0.client.is(self));
+            });
+            if !all_own {
+                return Err(Error::ForeignReference);
+            }
         }
         Ok(())
     }

@@ -277,10 +277,8 @@ impl Client {
     /// Discards an answer that is not awaited, and releases the objects in it, which were given to this client.
     fn throw_away(&self, message: ToClient) {
         let ToClient::Answer { result: Ok(mut reply), .. } = message else { return };
-        let released =
-            reply.each_reference(&mut |reference| self.tell(Request::Release { object: reference.id(), count: 1 }));
         // A manager that is gone has released everything.
-        drop(released);
+        reply.each_reference(&mut |reference| drop(self.tell(Request::Release { object: reference.id(), count: 1 })));
     }
 
     fn gone(&self) -> Error {

@@ -7,10 +7,12 @@
 
 use std::fmt::Write;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::int::Int;
 use super::key::Key;
+use super::map::Map;
 use super::variant::{Tagged, Variant};
 
 /// Why a string is not valid data.
@@ -27,10 +29,26 @@ pub enum JsonError {
     BadForm(&'static str),
 }
 
+/// The shapes that JSON lacks, as JSON.
+#[derive(Serialize, Deserialize)]
+enum Form {
+    #[serde(rename = "$bytes")]
+    Bytes(String),
+    #[serde(rename = "$float")]
+    Float(String),
+    #[serde(rename = "$dict")]
+    Dict(Vec<(Value, Value)>),
+    #[serde(rename = "$tagged")]
+    Tagged(String, Vec<Value>),
+}
+
+/// Only these keys of an object are forms, and only alone.
+const FORMS: [&str; 5] = ["$bytes", "$float", "$dict", "$tagged", "$object"];
+
 impl Variant {
     /// Converts the data to JSON.
     pub fn to_json(&self) -> Value {
-        let list = |items: &[Variant]| Value::Array(items.iter().map(Variant::to_json).collect());
+        let list = |items: &[Variant]| items.iter().map(Variant::to_json).collect::<Vec<_>>();
         match self {
             Variant::Null => Value::Null,
             Variant::Bool(yes) => json!(yes),
@@ -40,21 +58,21 @@ impl Variant {
                 Err(_) => json!(number.get() as i64),
             },
             Variant::Float(number) if number.is_finite() => json!(number),
-            Variant::Float(number) => json!({"$float": number.to_string().to_lowercase()}),
+            Variant::Float(number) => json!(Form::Float(number.to_string().to_lowercase())),
             Variant::Str(text) => json!(text),
-            Variant::Bytes(bytes) => json!({"$bytes": to_hex(bytes)}),
-            Variant::List(items) => list(items),
+            Variant::Bytes(bytes) => json!(Form::Bytes(to_hex(bytes))),
+            Variant::List(items) => list(items).into(),
             Variant::Dict(map) if map.iter().all(|(key, _)| key.as_str().is_some_and(|key| !key.starts_with('$'))) => {
                 let entry =
                     |(key, variant): (&Key, &Variant)| (key.as_str().unwrap_or_default().to_owned(), variant.to_json());
                 Value::Object(map.iter().map(entry).collect())
             }
             Variant::Dict(map) => {
-                let pair = |(key, variant): (&Key, &Variant)| json!([key.as_datum().to_json(), variant.to_json()]);
-                json!({"$dict": map.iter().map(pair).collect::<Vec<_>>()})
+                let pair = |(key, variant): (&Key, &Variant)| (key.as_datum().to_json(), variant.to_json());
+                json!(Form::Dict(map.iter().map(pair).collect()))
             }
             Variant::Object(reference) => json!({"$object": reference.id().0, "kind": reference.kind().name()}),
-            Variant::Tagged(tagged) => json!({"$tagged": [tagged.tag, list(&tagged.items)]}),
+            Variant::Tagged(tagged) => json!(Form::Tagged(tagged.tag.clone(), list(&tagged.items))),
         }
     }
 
@@ -71,9 +89,6 @@ impl Variant {
     }
 }
 
-/// The keys of this module's forms.
-const FORMS: [&str; 5] = ["$bytes", "$float", "$dict", "$tagged", "$object"];
-
 fn from_value(value: Value) -> Result<Variant, JsonError> {
     Ok(match value {
         Value::Null => Variant::Null,
@@ -84,51 +99,37 @@ fn from_value(value: Value) -> Result<Variant, JsonError> {
             _ => Variant::Float(number.as_f64().unwrap_or(f64::NAN)),
         },
         Value::String(text) => Variant::Str(text),
-        Value::Array(items) => Variant::List(items.into_iter().map(from_value).collect::<Result<_, _>>()?),
-        Value::Object(mut object) => match FORMS.iter().find(|form| object.contains_key(**form)) {
-            // Only in a form, and alone, may a key begin with `$`: see `to_json`.
-            Some(form) if object.len() > 1 => return Err(JsonError::BadForm(form)),
-            Some(&"$bytes") => bytes_form(object.remove("$bytes"))?,
-            Some(&"$float") => float_form(object.remove("$float"))?,
-            Some(&"$dict") => dict_form(object.remove("$dict"))?,
-            Some(&"$tagged") => tagged_form(object.remove("$tagged"))?,
-            Some(form) => return Err(JsonError::BadForm(form)),
+        Value::Array(items) => from_values(items)?.into(),
+        Value::Object(object) => match FORMS.iter().find(|form| object.contains_key(**form)) {
+            Some(form) => from_form(serde_json::from_value(object.into()).ok())?.ok_or(JsonError::BadForm(form))?,
             None => {
-                let entry = |(key, value)| Ok::<_, JsonError>((Key::from(key), from_value(value)?));
-                Variant::Dict(Box::new(object.into_iter().map(entry).collect::<Result<_, _>>()?))
+                let entry = |(key, value)| Ok((Key::from(key), from_value(value)?));
+                object.into_iter().map(entry).collect::<Result<Map, JsonError>>()?.into()
             }
         },
     })
 }
 
-fn bytes_form(value: Option<Value>) -> Result<Variant, JsonError> {
-    let digits = value.as_ref().and_then(Value::as_str).and_then(from_hex);
-    digits.map(Variant::Bytes).ok_or(JsonError::BadForm("$bytes"))
+fn from_values(values: Vec<Value>) -> Result<Vec<Variant>, JsonError> {
+    values.into_iter().map(from_value).collect()
 }
 
-fn float_form(value: Option<Value>) -> Result<Variant, JsonError> {
-    let number = value.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
-    number.map(Variant::Float).ok_or(JsonError::BadForm("$float"))
-}
-
-fn dict_form(value: Option<Value>) -> Result<Variant, JsonError> {
-    let bad = || JsonError::BadForm("$dict");
-    let Some(Value::Array(pairs)) = value else { return Err(bad()) };
-    let entry = |pair: Value| {
-        let Value::Array(pair) = pair else { return Err(bad()) };
-        let [key, value] = <[Value; 2]>::try_from(pair).map_err(|_| bad())?;
-        Ok((Key::try_from(from_value(key)?).map_err(|_| bad())?, from_value(value)?))
-    };
-    Ok(Variant::Dict(Box::new(pairs.into_iter().map(entry).collect::<Result<_, _>>()?)))
-}
-
-fn tagged_form(value: Option<Value>) -> Result<Variant, JsonError> {
-    let bad = || JsonError::BadForm("$tagged");
-    let Some(Value::Array(parts)) = value else { return Err(bad()) };
-    let [Value::String(tag), Value::Array(items)] = <[Value; 2]>::try_from(parts).map_err(|_| bad())? else {
-        return Err(bad());
-    };
-    Ok(Variant::Tagged(Box::new(Tagged { tag, items: items.into_iter().map(from_value).collect::<Result<_, _>>()? })))
+/// `None` if the form is malformed.
+fn from_form(form: Option<Form>) -> Result<Option<Variant>, JsonError> {
+    Ok(match form {
+        None => None,
+        Some(Form::Bytes(digits)) => from_hex(&digits).map(Variant::Bytes),
+        Some(Form::Float(number)) => number.parse().ok().map(Variant::Float),
+        Some(Form::Tagged(tag, items)) => Some(Variant::Tagged(Box::new(Tagged { tag, items: from_values(items)? }))),
+        Some(Form::Dict(pairs)) => {
+            let mut map = Map::new();
+            for (key, value) in pairs {
+                let Ok(key) = Key::try_from(from_value(key)?) else { return Ok(None) };
+                map.insert(key, from_value(value)?);
+            }
+            Some(map.into())
+        }
+    })
 }
 
 /// Returns the first integer in JSON text that fits neither 64 signed nor 64 unsigned bits: the parser would round it.

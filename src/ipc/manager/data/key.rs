@@ -7,20 +7,20 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::int::Int;
 use super::variant::Variant;
 
 /// A key: null, a bool, a number, text, bytes, or tagged data made of those.
-#[derive(Clone, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "Variant")]
 pub struct Key(Variant);
 
 /// Data that cannot be a key: a list, a dict or a reference.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{0} cannot be a key")]
-pub struct Unhashable(pub(crate) &'static str);
+pub struct Unhashable(pub(crate) String);
 
 impl Key {
     /// Returns the key as data.
@@ -45,7 +45,7 @@ impl TryFrom<Variant> for Key {
     fn try_from(variant: Variant) -> Result<Self, Unhashable> {
         fn check(variant: &Variant) -> Result<(), Unhashable> {
             match variant {
-                Variant::List(_) | Variant::Dict(_) | Variant::Object(_) => Err(Unhashable(variant.shape())),
+                Variant::List(_) | Variant::Dict(_) | Variant::Object(_) => Err(Unhashable(variant.shape().to_owned())),
                 Variant::Tagged(tagged) => tagged.items.iter().try_for_each(check),
                 _ => Ok(()),
             }
@@ -84,21 +84,10 @@ fn hash<H: Hasher>(variant: &Variant, state: &mut H) {
             tagged.tag.hash(state);
             tagged.items.iter().for_each(|item| hash(item, state));
         }
-        _ => variant.as_int::<i128>().hash_number(state),
-    }
-}
-
-/// Hashes a number by its value, and a non-number (null) as nothing.
-trait HashNumber {
-    fn hash_number<H: Hasher>(self, state: &mut H);
-}
-
-impl HashNumber for Option<i128> {
-    fn hash_number<H: Hasher>(self, state: &mut H) {
-        match self {
+        _ => match variant.as_int::<i128>() {
             Some(number) => number.hash(state),
             None => u8::MAX.hash(state),
-        }
+        },
     }
 }
 
@@ -129,12 +118,6 @@ impl From<&String> for Key {
 impl From<&Key> for Key {
     fn from(key: &Key) -> Self {
         key.clone()
-    }
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Key::try_from(Variant::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
@@ -172,7 +155,7 @@ mod tests {
 
     #[test]
     fn lists_and_dicts_are_no_keys() {
-        assert_eq!(Key::try_from(Variant::from(vec![])), Err(Unhashable("a list")));
+        assert_eq!(Key::try_from(Variant::from(vec![])), Err(Unhashable("a list".to_owned())));
         let tuple = super::super::variant::Tagged { tag: "tuple".to_owned(), items: vec![Variant::from(vec![])] };
         assert!(Key::try_from(Variant::Tagged(Box::new(tuple))).is_err());
     }

@@ -14,13 +14,15 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use serde::ser::{Serialize, Serializer};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::key::Key;
 use super::variant::Variant;
 
 /// A dict: keys and values in insertion order.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Deserialize)]
+#[serde(from = "Vec<(Key, Variant)>")]
 pub struct Map {
     slots: Vec<Option<(Key, Variant)>>,
     places: HashTable<usize>,
@@ -173,12 +175,15 @@ impl fmt::Debug for Map {
 
 impl Serialize for Map {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeMap;
-        let mut map = serializer.serialize_map(Some(self.len()))?;
-        for (key, variant) in self.iter() {
-            map.serialize_entry(key, variant)?;
-        }
-        map.end()
+        let mut entries = serializer.serialize_seq(Some(self.len()))?;
+        self.iter().try_for_each(|entry| entries.serialize_element(&entry))?;
+        entries.end()
+    }
+}
+
+impl From<Vec<(Key, Variant)>> for Map {
+    fn from(entries: Vec<(Key, Variant)>) -> Self {
+        entries.into_iter().collect()
     }
 }
 

@@ -2,28 +2,38 @@
 
 use std::cmp::Ordering;
 
+use serde::{Deserialize, Serialize};
+
 use super::int::Beyond64Bits;
 use super::variant::Variant;
 
 /// Two pieces of data cannot be ordered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NotComparable(pub(crate) &'static str, pub(crate) &'static str);
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("cannot compare {0} with {1}")]
+pub struct NotComparable(pub(crate) String, pub(crate) String);
 
-/// Compares two pieces of data.
-pub(crate) fn compare(a: &Variant, b: &Variant) -> Result<Ordering, NotComparable> {
+/// Compares two pieces of data. Those that cannot be ordered are noted in `refused`, and are then in some total order.
+pub(crate) fn compare(a: &Variant, b: &Variant, refused: &mut Option<NotComparable>) -> Ordering {
     match (a, b) {
-        (Variant::Str(a), Variant::Str(b)) => Ok(a.cmp(b)),
-        (Variant::Bytes(a), Variant::Bytes(b)) => Ok(a.cmp(b)),
+        (Variant::Str(a), Variant::Str(b)) => a.cmp(b),
+        (Variant::Bytes(a), Variant::Bytes(b)) => a.cmp(b),
         (Variant::List(a), Variant::List(b)) => {
-            for (a, b) in a.iter().zip(b) {
-                let first = compare(a, b)?;
-                if first.is_ne() {
-                    return Ok(first);
-                }
-            }
-            Ok(a.len().cmp(&b.len()))
+            let first = a.iter().zip(b).map(|(a, b)| compare(a, b, refused)).find(|order| order.is_ne());
+            first.unwrap_or_else(|| a.len().cmp(&b.len()))
         }
-        _ => number_order(a, b).ok_or(NotComparable(a.shape(), b.shape())),
+        _ => number_order(a, b).unwrap_or_else(|| {
+            *refused = Some(NotComparable(a.shape().to_owned(), b.shape().to_owned()));
+            class(a).cmp(class(b))
+        }),
+    }
+}
+
+/// Data of one class are ordered among themselves, or else all equal.
+fn class(variant: &Variant) -> &'static str {
+    match variant {
+        Variant::Float(number) if number.is_nan() => "a NaN",
+        _ if variant.as_f64().is_some() => "a number",
+        _ => variant.shape(),
     }
 }
 
@@ -65,7 +75,9 @@ mod tests {
     use super::*;
 
     fn order(a: impl Into<Variant>, b: impl Into<Variant>) -> Result<Ordering, NotComparable> {
-        compare(&a.into(), &b.into())
+        let mut refused = None;
+        let order = compare(&a.into(), &b.into(), &mut refused);
+        refused.map_or(Ok(order), Err)
     }
 
     #[test]
@@ -83,13 +95,13 @@ mod tests {
     #[test]
     fn lists_are_compared_item_by_item() {
         let list = |items: &[i32]| Variant::from_iter(items.iter().map(|item| Variant::from(*item)));
-        assert_eq!(compare(&list(&[1, 2]), &list(&[1, 3])), Ok(Ordering::Less));
-        assert_eq!(compare(&list(&[1, 2]), &list(&[1])), Ok(Ordering::Greater));
+        assert_eq!(order(list(&[1, 2]), list(&[1, 3])), Ok(Ordering::Less));
+        assert_eq!(order(list(&[1, 2]), list(&[1])), Ok(Ordering::Greater));
     }
 
     #[test]
     fn different_shapes_have_no_order() {
-        assert_eq!(order("a", 1), Err(NotComparable("text", "a whole number")));
+        assert_eq!(order("a", 1), Err(NotComparable("text".to_owned(), "a whole number".to_owned())));
     }
 
     #[test]

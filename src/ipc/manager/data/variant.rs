@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::decode::nested;
 use super::int::{Beyond64Bits, Int};
 use super::key::Key;
 use super::map::Map;
@@ -15,9 +16,10 @@ use super::reference::ObjectRef;
 
 /// One piece of data: the content of objects, and the arguments and results of calls. Always a copy, except for
 /// references.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub enum Variant {
     /// Nothing: Python's `None`.
+    #[default]
     Null,
     /// A Boolean.
     Bool(bool),
@@ -30,12 +32,15 @@ pub enum Variant {
     /// Bytes.
     Bytes(Vec<u8>),
     /// A plain list: a copy, unlike a reference to a list object.
+    #[serde(deserialize_with = "nested")]
     List(Vec<Variant>),
     /// A plain dict: a copy, unlike a reference to a dict object.
+    #[serde(deserialize_with = "nested")]
     Dict(Box<Map>),
     /// A reference to an object of the same manager.
     Object(Box<ObjectRef>),
     /// A shape that is none of the above.
+    #[serde(deserialize_with = "nested")]
     Tagged(Box<Tagged>),
 }
 
@@ -153,18 +158,15 @@ impl Variant {
         }
     }
 
-    /// Visits every reference inside, until `visit` fails.
-    pub(crate) fn each_reference<E>(
-        &mut self,
-        visit: &mut impl FnMut(&mut ObjectRef) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// Visits every reference inside.
+    pub(crate) fn each_reference(&mut self, visit: &mut impl FnMut(&mut ObjectRef)) {
         match self {
             Variant::Object(reference) => visit(reference),
-            Variant::List(items) => items.iter_mut().try_for_each(|item| item.each_reference(visit)),
+            Variant::List(items) => items.iter_mut().for_each(|item| item.each_reference(visit)),
             // Keys hold no references.
-            Variant::Dict(map) => map.iter_mut().try_for_each(|(_, item)| item.each_reference(visit)),
-            Variant::Tagged(tagged) => tagged.items.iter_mut().try_for_each(|item| item.each_reference(visit)),
-            _ => Ok(()),
+            Variant::Dict(map) => map.iter_mut().for_each(|(_, item)| item.each_reference(visit)),
+            Variant::Tagged(tagged) => tagged.items.iter_mut().for_each(|item| item.each_reference(visit)),
+            _ => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use std::vec;
 
 use super::failure::Failure;
 use super::method::{Method, Signature};
-use crate::ipc::manager::data::{Int, Key, Kind, Map, Variant};
+use crate::ipc::manager::data::{Key, Kind, Map, Variant};
 
 /// The target of a call: a method, or a type to create an object of.
 #[derive(Debug, Clone, Copy)]
@@ -66,72 +66,53 @@ impl Args {
         self.items.next()
     }
 
+    /// Reads the next argument; without one, or if it is null, it is `default`.
+    pub(crate) fn or<T>(
+        &mut self,
+        default: T,
+        read: impl FnOnce(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        if let None | Some(Variant::Null) = self.items.as_slice().first() {
+            self.optional();
+            return Ok(default);
+        }
+        read(self)
+    }
+
+    /// Reads the next argument with `read`, which gives it back if it is not `what`.
+    fn read<T>(&mut self, what: &str, read: impl FnOnce(Variant) -> Result<T, Variant>) -> Result<T, Failure> {
+        read(self.variant()?).map_err(|other| self.bad(what, other.shape()))
+    }
+
     pub(crate) fn key(&mut self) -> Result<Key, Failure> {
         Ok(Key::try_from(self.variant()?)?)
     }
 
     pub(crate) fn int<N: TryFrom<i128>>(&mut self) -> Result<N, Failure> {
-        let variant = self.variant()?;
-        self.as_int(&variant)
+        let number = self.read("a whole number", |variant| variant.as_int::<i128>().ok_or(variant))?;
+        N::try_from(number).map_err(|_| self.bad("a whole number in its range", &number.to_string()))
     }
 
-    pub(crate) fn int_or<N: TryFrom<i128>>(&mut self, default: N) -> Result<N, Failure> {
-        match self.optional() {
-            None | Some(Variant::Null) => Ok(default),
-            Some(variant) => self.as_int(&variant),
-        }
-    }
-
-    fn as_int<N: TryFrom<i128>>(&self, variant: &Variant) -> Result<N, Failure> {
-        let wrong = || match variant.as_int::<i128>() {
-            Some(number) => self.bad("a whole number in its range", &number.to_string()),
-            None => self.bad("a whole number", variant.shape()),
-        };
-        variant.as_int().ok_or_else(wrong)
-    }
-
-    pub(crate) fn bool_or(&mut self, default: bool) -> Result<bool, Failure> {
-        match self.optional() {
-            None | Some(Variant::Null) => Ok(default),
-            Some(variant) => variant.as_bool().ok_or_else(|| self.bad("true or false", variant.shape())),
-        }
+    pub(crate) fn bool(&mut self) -> Result<bool, Failure> {
+        self.read("true or false", |variant| variant.as_bool().ok_or(variant))
     }
 
     pub(crate) fn text(&mut self) -> Result<String, Failure> {
-        match self.variant()? {
-            Variant::Str(text) => Ok(text),
-            other => Err(self.bad("text", other.shape())),
-        }
+        self.read("text", |variant| if let Variant::Str(text) = variant { Ok(text) } else { Err(variant) })
     }
 
     pub(crate) fn list(&mut self) -> Result<Vec<Variant>, Failure> {
-        let variant = self.variant()?;
-        self.as_list(variant)
-    }
-
-    pub(crate) fn list_or_empty(&mut self) -> Result<Vec<Variant>, Failure> {
-        self.optional().map_or(Ok(Vec::new()), |variant| self.as_list(variant))
-    }
-
-    fn as_list(&self, variant: Variant) -> Result<Vec<Variant>, Failure> {
-        match variant {
-            Variant::List(items) => Ok(items),
-            other => Err(self.bad("a list", other.shape())),
-        }
+        self.read("a list", |variant| if let Variant::List(items) = variant { Ok(items) } else { Err(variant) })
     }
 
     /// A dict, or a list of pairs.
     pub(crate) fn entries(&mut self) -> Result<Map, Failure> {
-        let variant = self.variant()?;
-        self.as_entries(variant)
-    }
-
-    pub(crate) fn entries_or_empty(&mut self) -> Result<Map, Failure> {
-        self.optional().map_or(Ok(Map::new()), |variant| self.as_entries(variant))
-    }
-
-    fn as_entries(&self, variant: Variant) -> Result<Map, Failure> {
         let what = "a dict or a list of pairs";
+        let pairs = match self.variant()? {
+            Variant::Dict(map) => return Ok(*map),
+            Variant::List(pairs) => pairs,
+            other => return Err(self.bad(what, other.shape())),
+        };
         let pair = |pair| match pair {
             Variant::List(pair) => {
                 let wrong = |pair: Vec<Variant>| self.bad(what, &format!("a list with a list of {}", pair.len()));
@@ -140,11 +121,7 @@ impl Args {
             }
             other => Err(self.bad(what, &format!("a list with {}", other.shape()))),
         };
-        match variant {
-            Variant::Dict(map) => Ok(*map),
-            Variant::List(pairs) => pairs.into_iter().map(pair).collect(),
-            other => Err(self.bad(what, other.shape())),
-        }
+        pairs.into_iter().map(pair).collect()
     }
 
     /// A list of keys; also used for paths.
@@ -154,22 +131,18 @@ impl Args {
 
     /// An optional value: a list of one or of none.
     pub(crate) fn maybe(&mut self) -> Result<Option<Variant>, Failure> {
-        let what = "a list of one, or of none for nothing";
-        match self.variant()? {
-            Variant::List(mut list) if list.len() <= 1 => Ok(list.pop()),
-            Variant::List(list) => Err(self.bad(what, &format!("a list of {}", list.len()))),
-            other => Err(self.bad(what, other.shape())),
+        let mut list = self.list()?;
+        match list.len() {
+            0 | 1 => Ok(list.pop()),
+            len => Err(self.bad("a list of one, or of none for nothing", &format!("a list of {len}"))),
         }
     }
 
     /// A slice: begin, end and step, each a number or null.
     pub(crate) fn slice(&mut self) -> Result<[Option<i64>; 3], Failure> {
-        let mut bound = || match self.optional() {
-            None | Some(Variant::Null) => Ok(None),
-            // Beyond 64 signed bits is beyond every list.
-            Some(Variant::Int(number)) => Ok(Some(clamp(number))),
-            Some(other) => Err(self.bad("a whole number or null", other.shape())),
-        };
+        // Beyond 64 signed bits is beyond every list.
+        let clamp = |number: i128| number.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        let mut bound = || self.or(None, |args| args.int().map(|number| Some(clamp(number))));
         Ok([bound()?, bound()?, bound()?])
     }
 
@@ -178,8 +151,4 @@ impl Args {
         let name = self.signature.name(self.taken.saturating_sub(1)).to_uppercase();
         Failure::bad_argument(format!("{} {name}: {what}", self.called), got)
     }
-}
-
-fn clamp(number: Int) -> i64 {
-    i64::try_from(number.get()).unwrap_or(if number.get() < 0 { i64::MIN } else { i64::MAX })
 }

@@ -1,11 +1,11 @@
-//! Values and arrays.
+//! Arrays.
 //!
 //! # State
 //! An array's elements are 64-bit words; the typecode determines what each represents.
 //!
 //! # Standard
-//! Python's managed `Value` (any data, its typecode is only a note) and `array.array` (type and range are checked).
-//! Differs: an array never changes its length, as `multiprocessing.Array`.
+//! Python's managed `array.array`: type and range are checked. Differs: an array never changes its length, as
+//! `multiprocessing.Array`.
 
 use super::args::Args;
 use super::call::Reply;
@@ -13,33 +13,6 @@ use super::failure::Failure;
 use super::method::Method;
 use super::slice::{place, places};
 use crate::ipc::manager::data::{Kind, Variant};
-
-/// A value object: one piece of data.
-#[derive(Debug)]
-pub(crate) struct Value {
-    typecode: String,
-    pub(crate) variant: Variant,
-}
-
-impl Value {
-    pub(crate) fn create(mut args: Args) -> Result<Self, Failure> {
-        let (typecode, variant) = (args.text()?, args.variant()?);
-        Ok(Value { typecode, variant })
-    }
-
-    pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Result<Reply, Failure> {
-        let reply = match method {
-            Method::Get | Method::Snapshot => self.variant.clone().into(),
-            Method::Set => {
-                self.variant = args.variant()?;
-                Reply::DONE
-            }
-            Method::Typecode => self.typecode.as_str().into(),
-            _ => return Err(Failure::NoSuchMethod { kind: Kind::Value, method }),
-        };
-        Ok(reply)
-    }
-}
 
 /// The type of an array's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Barriers.
 //!
 //! # State
-//! The waiters in order of arrival. When as many wait as there are parties, the first of them are released
+//! Who waits, in order of arrival, and whether it is broken. When as many wait as there are parties, the first of them are released
 //! together; if the barrier has an action, the last of the group is released first, to run it, and the others when it
 //! reports that it is finished. Parties that arrive meanwhile belong to the next cycle.
 //!
@@ -19,16 +19,15 @@ use super::args::Args;
 use super::call::{Reply, Timeout};
 use super::failure::Failure;
 use super::method::Method;
-use super::waits::{Context, SessionId, Step, WaitTable, WaiterId};
-use crate::ipc::manager::data::{Kind, Variant};
+use super::waits::{Context, Line, SessionId, Step, WaitTable, Want};
+use crate::ipc::manager::data::{Kind, ObjectId};
 
 /// A barrier object.
 #[derive(Debug)]
 pub(crate) struct Barrier {
     parties: u32,
     has_action: bool,
-    default_patience: Timeout,
-    waiters: Vec<WaiterId>,
+    default_timeout: Timeout,
     /// The session that runs the action; the rest of its group are the first of the waiters.
     leader: Option<SessionId>,
     broken: bool,
@@ -41,115 +40,85 @@ impl Barrier {
         if parties == 0 {
             return Err(Failure::bad_argument("at least one party", "0"));
         }
-        let has_action = args.bool_or(false)?;
-        let default_patience = match args.optional() {
-            None | Some(Variant::Null) => Timeout::Forever,
-            Some(timeout_ns) => {
-                let wrong = || Failure::bad_argument("a timeout in nanoseconds", timeout_ns.shape());
-                Timeout::Nanos(timeout_ns.as_int().ok_or_else(wrong)?)
-            }
-        };
-        Ok(Barrier { parties, has_action, default_patience, waiters: Vec::new(), leader: None, broken: false })
+        let has_action = args.or(false, Args::bool)?;
+        let default_timeout = args.or(Timeout::Forever, |args| args.int().map(Timeout::Nanos))?;
+        Ok(Barrier { parties, has_action, default_timeout, leader: None, broken: false })
     }
 
     pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, mut args: Args) -> Result<Step, Failure> {
-        let finished_well = if method == Method::Finish { args.bool_or(true)? } else { true };
         match method {
             Method::Wait => {
                 if self.broken {
                     return Err(Failure::BrokenBarrier);
                 }
-                let timeout = if cx.timeout == Timeout::Forever { self.default_patience } else { cx.timeout };
-                self.waiters.push(cx.waits.park(cx.caller, cx.object, timeout)?);
-                self.advance(cx.waits);
-                Ok(Step::Parked)
+                if cx.timeout == Timeout::Forever {
+                    cx.timeout = self.default_timeout;
+                }
+                cx.park(Want::Parties)?;
+                self.advance(cx.object, cx.waits);
+                return Ok(Step::Parked);
             }
             Method::Finish => {
+                let went_well = args.or(true, Args::bool)?;
                 if self.leader != Some(cx.caller.session) {
                     return Err(Failure::BrokenBarrier);
                 }
-                self.leader = None;
-                if finished_well {
-                    self.release(self.parties - 1, cx.waits);
-                    self.advance(cx.waits);
+                if went_well {
+                    self.leader = None;
+                    self.release(self.parties - 1, cx.object, cx.waits);
+                    self.advance(cx.object, cx.waits);
                 } else {
-                    self.break_it(cx.waits);
+                    self.break_it(cx.object, cx.waits);
                 }
-                Ok(Reply::DONE.into())
             }
-            Method::Abort => {
-                self.break_it(cx.waits);
-                Ok(Reply::DONE.into())
-            }
+            Method::Abort => self.break_it(cx.object, cx.waits),
             Method::Reset => {
-                self.break_it(cx.waits);
+                self.break_it(cx.object, cx.waits);
                 self.broken = false;
-                Ok(Reply::DONE.into())
             }
-            Method::Parties => Ok(self.parties.into()),
-            Method::NWaiting | Method::Snapshot => Ok(self.n_waiting().into()),
-            Method::Broken => Ok(self.broken.into()),
-            _ => Err(Failure::NoSuchMethod { kind: Kind::Barrier, method }),
+            Method::Parties => return Ok(self.parties.into()),
+            Method::NWaiting | Method::Snapshot => {
+                // Not those that only wait for the action.
+                let released = if self.leader.is_some() { self.parties as usize - 1 } else { 0 };
+                return Ok(cx.waits.count(cx.object).saturating_sub(released).into());
+            }
+            Method::Broken => return Ok(self.broken.into()),
+            _ => return Err(Failure::NoSuchMethod { kind: Kind::Barrier, method }),
         }
-    }
-
-    /// Returns how many wait for the barrier to fill: not those that only wait for the action.
-    fn n_waiting(&self) -> usize {
-        let released = if self.leader.is_some() { self.parties as usize - 1 } else { 0 };
-        self.waiters.len().saturating_sub(released)
+        Ok(Reply::DONE.into())
     }
 
     /// Releases every complete group.
-    fn advance(&mut self, waits: &mut WaitTable) {
-        while self.leader.is_none() && self.waiters.len() >= self.parties as usize {
-            if !self.has_action {
-                self.release(self.parties, waits);
-                continue;
-            }
+    fn advance(&mut self, own: ObjectId, waits: &mut WaitTable) {
+        while self.leader.is_none() && waits.count(own) >= self.parties as usize {
             let last = self.parties - 1;
-            let waiter = self.waiters.remove(last as usize);
-            self.leader = waits.who(waiter).map(|(caller, _)| caller.session);
-            waits.complete(waiter, Ok(Reply::Arrived { index: last, leads: true }));
+            if !self.has_action {
+                self.release(self.parties, own, waits);
+            } else if let Some(waiter) = waits.take(own, Line::Main, last as usize) {
+                self.leader = Some(waiter.caller.session);
+                waits.complete(waiter, Ok(Reply::Arrived { index: last, leads: true }));
+            }
         }
     }
 
-    fn release(&mut self, count: u32, waits: &mut WaitTable) {
-        for (index, waiter) in (0..count).zip(self.waiters.drain(..count as usize)) {
-            waits.complete(waiter, Ok(Reply::Arrived { index, leads: false }));
+    fn release(&mut self, count: u32, own: ObjectId, waits: &mut WaitTable) {
+        for index in 0..count {
+            if let Some(waiter) = waits.pop(own, Line::Main) {
+                waits.complete(waiter, Ok(Reply::Arrived { index, leads: false }));
+            }
         }
     }
 
-    fn break_it(&mut self, waits: &mut WaitTable) {
+    /// Breaks the barrier: a party was lost, or did not wait to the end.
+    pub(crate) fn break_it(&mut self, own: ObjectId, waits: &mut WaitTable) {
         self.broken = true;
         self.leader = None;
-        for waiter in self.waiters.drain(..) {
-            waits.complete(waiter, Err(Failure::BrokenBarrier));
-        }
+        waits.complete_all(own, Line::Main, &Err(Failure::BrokenBarrier));
     }
 
-    pub(crate) fn timed_out(&mut self, waiter: WaiterId, waits: &mut WaitTable) {
-        self.waiters.retain(|waiting| *waiting != waiter);
-        waits.complete(waiter, Ok(Reply::NotInTime));
-        self.break_it(waits);
-    }
-
-    pub(crate) fn forget(&mut self, waiter: WaiterId, waits: &mut WaitTable) {
-        self.waiters.retain(|waiting| *waiting != waiter);
-        self.break_it(waits);
-    }
-
-    pub(crate) fn session_ended(&mut self, session: SessionId, waits: &mut WaitTable) {
+    pub(crate) fn session_ended(&mut self, session: SessionId, own: ObjectId, waits: &mut WaitTable) {
         if self.leader == Some(session) {
-            self.break_it(waits);
+            self.break_it(own, waits);
         }
-    }
-
-    /// Handles the loss of a potential party.
-    pub(crate) fn lose_party(&mut self, waits: &mut WaitTable) {
-        self.break_it(waits);
-    }
-
-    pub(crate) fn waiters(&self) -> Vec<WaiterId> {
-        self.waiters.clone()
     }
 }

@@ -152,17 +152,14 @@ impl Reply {
     /// The reply of a call without a result.
     pub(crate) const DONE: Reply = Reply::Variant(Variant::Null);
 
-    pub(crate) fn each_reference<E>(
-        &mut self,
-        visit: &mut impl FnMut(&mut ObjectRef) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub(crate) fn each_reference(&mut self, visit: &mut impl FnMut(&mut ObjectRef)) {
         match self {
             Reply::Variant(variant)
             | Reply::Item(variant)
             | Reply::Leased { item: variant, .. }
             | Reply::Swapped { found: Some(variant), .. } => variant.each_reference(visit),
             Reply::Object(reference) => visit(reference),
-            _ => Ok(()),
+            _ => {}
         }
     }
 }

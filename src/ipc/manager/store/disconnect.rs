@@ -6,8 +6,8 @@
 use super::call::TransferToken;
 use super::lock::Notice;
 use super::object::Object;
-use super::waits::SessionId;
-use super::{Session, Store, Transfer, condition_with_lock};
+use super::waits::{SessionId, Want};
+use super::{Session, Store, Transfer, condition, mutex};
 use crate::ipc::manager::data::ObjectId;
 
 impl Store {
@@ -16,13 +16,16 @@ impl Store {
         let Some(Session { references, touched }) = self.sessions.remove(&session) else { return };
         self.waits.set_now(now_ns);
         let mut orphaned: Vec<Notice> = Vec::new();
-        for (waiter, object) in self.waits.session_ended(session) {
-            let object = self.objects.get_mut(&object);
-            orphaned.extend(object.and_then(|object| object.forget(waiter, &mut self.waits)));
+        for waiter in self.waits.session_ended(session) {
+            match waiter.want {
+                Want::Resume { notice, .. } => orphaned.extend(notice),
+                Want::Parties => self.lose_party(waiter.object),
+                _ => {}
+            }
         }
         for id in touched {
             let object = self.objects.get_mut(&id);
-            if object.is_some_and(|object| object.session_ended(session, &mut self.waits)) {
+            if object.is_some_and(|object| object.session_ended(session, id, &mut self.waits)) {
                 self.wake_heirs(id);
             }
         }
@@ -52,13 +55,13 @@ impl Store {
 
     fn lose_party(&mut self, object: ObjectId) {
         if let Some(Object::Barrier(barrier)) = self.objects.get_mut(&object) {
-            barrier.lose_party(&mut self.waits);
+            barrier.break_it(object, &mut self.waits);
         }
     }
 
     /// A lock was abandoned: the waiters of its conditions may wait for a notification that never comes.
     fn wake_heirs(&mut self, lock: ObjectId) {
-        let is_of_lock = |object: &Object| matches!(object, Object::Condition { lock: of, .. } if of.id() == lock);
+        let is_of_lock = |object: &Object| matches!(object, Object::Condition(of) if of.id() == lock);
         let mut conditions: Vec<ObjectId> =
             self.objects.iter().filter(|(_, object)| is_of_lock(object)).map(|(id, _)| *id).collect();
         conditions.sort_unstable();
@@ -70,10 +73,10 @@ impl Store {
 
     /// Gives a notice to another waiter, since its recipient is gone.
     fn pass_on(&mut self, notice: Notice) {
-        let Some(Object::Condition { lock, .. }) = self.objects.get(&notice.condition) else { return };
-        let lock = lock.id();
-        if let Some((condition, mutex)) = condition_with_lock(&mut self.objects, notice.condition, lock) {
-            condition.pass_on((mutex, lock), notice, &mut self.waits);
+        let Some(Object::Condition(lock)) = self.objects.get(&notice.condition) else { return };
+        let id = lock.id();
+        if let Some(lock) = mutex(&mut self.objects, id) {
+            condition::pass_on((lock, id), notice, &mut self.waits);
         }
     }
 }

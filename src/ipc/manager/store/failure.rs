@@ -29,7 +29,7 @@ pub enum Failure {
     #[error("{called} takes {}, and {given} {} given", takes_or_none(.takes), if *.given == 1 { "was" } else { "were" })]
     ArgumentCount { called: String, takes: String, given: usize },
     #[error("no such key: {0}")]
-    NoSuchKey(KeyText),
+    NoSuchKey(String),
     #[error("no such attribute: {0}")]
     NoSuchAttribute(String),
     #[error("index out of range")]
@@ -38,12 +38,12 @@ pub enum Failure {
     NotInList,
     #[error("{0} is empty")]
     Empty(Kind),
-    #[error("{0} cannot be a key")]
-    Unhashable(String),
-    #[error("cannot compare {left} with {right}")]
-    NotComparable { left: String, right: String },
-    #[error("a whole number does not fit 64 bits")]
-    Beyond64Bits,
+    #[error(transparent)]
+    Unhashable(#[from] Unhashable),
+    #[error(transparent)]
+    NotComparable(#[from] NotComparable),
+    #[error(transparent)]
+    Beyond64Bits(#[from] Beyond64Bits),
     #[error("{value} does not fit an element of type '{typecode}'")]
     OutOfRange { value: String, typecode: char },
     #[error("cannot assign {got} elements to a slice of {expected}")]
@@ -78,16 +78,6 @@ fn takes_or_none(takes: &str) -> &str {
     if takes.is_empty() { "no arguments" } else { takes }
 }
 
-/// A key's text, as shown in a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyText(String);
-
-impl std::fmt::Display for KeyText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl Failure {
     pub(crate) fn no_such_key(key: &Key) -> Self {
         // Shortened, since a long key would hide the rest of the message.
@@ -96,28 +86,10 @@ impl Failure {
             text.truncate(cut);
             text.push('…');
         }
-        Failure::NoSuchKey(KeyText(text))
+        Failure::NoSuchKey(text)
     }
 
     pub(crate) fn bad_argument(what: impl Into<String>, got: impl Into<String>) -> Self {
         Failure::BadArgument { what: what.into(), got: got.into() }
-    }
-}
-
-impl From<NotComparable> for Failure {
-    fn from(NotComparable(left, right): NotComparable) -> Self {
-        Failure::NotComparable { left: left.to_owned(), right: right.to_owned() }
-    }
-}
-
-impl From<Unhashable> for Failure {
-    fn from(Unhashable(shape): Unhashable) -> Self {
-        Failure::Unhashable(shape.to_owned())
-    }
-}
-
-impl From<Beyond64Bits> for Failure {
-    fn from(_: Beyond64Bits) -> Self {
-        Failure::Beyond64Bits
     }
 }

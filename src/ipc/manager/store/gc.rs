@@ -7,21 +7,17 @@ use std::collections::HashSet;
 
 use super::Store;
 use super::call::Reply;
-use super::failure::Failure;
 use super::waits::SessionId;
 use crate::ipc::manager::data::{ObjectId, ObjectRef};
 
 impl Store {
     /// Records the references in an answer: the client may use them until it releases them.
     pub(super) fn note_references(&mut self, session: SessionId, reply: &mut Reply) {
-        let noted = reply.each_reference::<std::convert::Infallible>(&mut |reference| {
-            if let Some(session) = self.sessions.get_mut(&session) {
-                let (_, count) = session.references.entry(reference.id()).or_insert_with(|| (reference.clone(), 0));
-                *count += 1;
-            }
-            Ok(())
+        let Some(session) = self.sessions.get_mut(&session) else { return };
+        reply.each_reference(&mut |reference| {
+            let (_, count) = session.references.entry(reference.id()).or_insert_with(|| (reference.clone(), 0));
+            *count += 1;
         });
-        noted.expect("noting cannot fail");
     }
 
     pub(super) fn release(&mut self, session: SessionId, object: ObjectId, count: u64) {
@@ -47,11 +43,13 @@ impl Store {
     /// Removes the objects without references, and those to which only these referred.
     pub(super) fn drop_unreferenced(&mut self) {
         while let Some(id) = self.pending_drops.next() {
-            if let Some(object) = self.objects.remove(&id) {
-                for waiter in object.waiters() {
-                    self.waits.complete(waiter, Err(Failure::NoSuchObject));
-                }
-            }
+            self.remove(id);
+        }
+    }
+
+    fn remove(&mut self, id: ObjectId) {
+        if self.objects.remove(&id).is_some() {
+            self.waits.object_removed(id);
         }
     }
 
@@ -66,17 +64,13 @@ impl Store {
             if reached.insert(id)
                 && let Some(object) = self.objects.get_mut(&id)
             {
-                object.each_reference(&mut |reference| next.push(reference.id()));
+                let mut see = |reference: &mut ObjectRef| next.push(reference.id());
+                object.each_reference(&mut see);
+                self.waits.each_item(id, &mut |item| item.each_reference(&mut see));
             }
         }
         let lost: Vec<ObjectId> = self.objects.keys().filter(|id| !reached.contains(id)).copied().collect();
-        for id in lost {
-            if let Some(object) = self.objects.remove(&id) {
-                for waiter in object.waiters() {
-                    self.waits.complete(waiter, Err(Failure::NoSuchObject));
-                }
-            }
-        }
+        lost.into_iter().for_each(|id| self.remove(id));
         // Their own pending drops name objects that are removed already.
         self.drop_unreferenced();
         self.after_last_sweep = self.objects.len();

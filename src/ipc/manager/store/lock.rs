@@ -1,7 +1,7 @@
 //! Locks, plain and recursive.
 //!
 //! # State
-//! The holder with its depth, and a FIFO queue of waiters. Every acquisition has a number, its permit: a release that
+//! The holder with its depth. Waiters are served in FIFO order. Every acquisition has a number, its permit: a release that
 //! names a permit other than the current one is refused, so a late release cannot unlock a later acquisition.
 //!
 //! # Death
@@ -11,13 +11,11 @@
 //! Python `threading.Lock` and `RLock` in a manager: any client may release a plain lock, only the owner a recursive
 //! one; the owner is a thread of a client. Differs: Python's stays locked forever when its holder is killed.
 
-use std::collections::VecDeque;
-
 use super::args::Args;
 use super::call::Reply;
 use super::failure::Failure;
 use super::method::Method;
-use super::waits::{Caller, Context, SessionId, Step, WaitTable, WaiterId};
+use super::waits::{Caller, Context, Line, SessionId, Step, WaitTable, Waiter, Want};
 use crate::ipc::manager::data::{Kind, ObjectId};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,17 +24,6 @@ struct Holder {
     thread: u64,
     permit: u64,
     depth: u64,
-}
-
-/// What a waiter waits for.
-#[derive(Debug)]
-enum Want {
-    Acquire,
-    /// The end of a condition's wait, with the depth before it. Without a notice it has timed out.
-    Resume {
-        held: Held,
-        notice: Option<Notice>,
-    },
 }
 
 /// Depth and permit of a lock that a condition's waiter released.
@@ -62,12 +49,11 @@ pub(crate) struct Mutex {
     recursive: bool,
     holder: Option<Holder>,
     abandoned: bool,
-    line: VecDeque<(WaiterId, Want)>,
 }
 
 impl Mutex {
     pub(crate) fn new(recursive: bool) -> Self {
-        Mutex { recursive, holder: None, abandoned: false, line: VecDeque::new() }
+        Mutex { recursive, holder: None, abandoned: false }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -78,9 +64,8 @@ impl Mutex {
         match method {
             Method::Acquire => self.acquire(cx),
             Method::Release => {
-                let permit = args.int_or(0)?;
-                self.release(cx.caller, permit, cx.waits)?;
-                Ok(Reply::DONE.into())
+                let permit = args.or(0, Args::int)?;
+                self.release(cx, permit).map(|()| Reply::DONE.into())
             }
             Method::Locked | Method::Snapshot => Ok(self.holder.is_some().into()),
             _ => Err(Failure::NoSuchMethod { kind: self.kind(), method }),
@@ -99,99 +84,74 @@ impl Mutex {
                 holder.depth += 1;
                 Ok(Reply::Acquired { permit: holder.permit, abandoned: false }.into())
             }
-            Some(_) => match cx.park()? {
-                Some(waiter) => {
-                    self.line.push_back((waiter, Want::Acquire));
-                    Ok(Step::Parked)
-                }
-                None => Ok(Reply::NotInTime.into()),
-            },
+            Some(_) => cx.wait(Want::Acquire),
         }
     }
 
-    fn release(&mut self, caller: Caller, permit: u64, waits: &mut WaitTable) -> Result<(), Failure> {
+    fn release(&mut self, cx: &mut Context<'_>, permit: u64) -> Result<(), Failure> {
         let unheld = if self.recursive { Failure::ReleaseUnacquired } else { Failure::ReleaseUnlocked };
         let holder = self.holder.as_mut().ok_or(unheld)?;
-        let is_owner = holder.session == caller.session && holder.thread == caller.thread;
+        let is_owner = holder.session == cx.caller.session && holder.thread == cx.caller.thread;
         if (self.recursive && !is_owner) || (permit != 0 && permit != holder.permit) {
             return Err(Failure::ReleaseUnacquired);
         }
         holder.depth -= 1;
         if holder.depth == 0 {
-            self.holder = None;
-            self.hand_on(waits);
+            self.give_up(cx.object, cx.waits);
         }
         Ok(())
     }
 
-    /// Whether the calling thread holds the lock; for a plain lock any thread of the client counts.
-    pub(crate) fn is_held_by(&self, caller: Caller) -> bool {
+    /// How the calling thread holds the lock, if it does; for a plain lock any thread of the client counts.
+    pub(crate) fn held_by(&self, caller: Caller) -> Option<Held> {
         let is_owner =
             |holder: &Holder| holder.session == caller.session && (!self.recursive || holder.thread == caller.thread);
-        self.holder.as_ref().is_some_and(is_owner)
+        self.holder.filter(is_owner).map(|Holder { depth, permit, .. }| Held { depth, permit })
     }
 
     /// Releases all levels, for a condition's wait.
-    pub(crate) fn give_up(&mut self, waits: &mut WaitTable) -> Option<Held> {
-        let Holder { depth, permit, .. } = self.holder.take()?;
-        self.hand_on(waits);
-        Some(Held { depth, permit })
+    pub(crate) fn give_up(&mut self, own: ObjectId, waits: &mut WaitTable) {
+        self.holder = None;
+        self.hand_on(own, waits);
     }
 
-    /// Queues a condition's waiter for the lock that it released.
-    pub(crate) fn resume(&mut self, waiter: WaiterId, held: Held, notice: Option<Notice>, waits: &mut WaitTable) {
-        self.line.push_back((waiter, Want::Resume { held, notice }));
-        self.hand_on(waits);
+    /// Queues a condition's waiter, taken from the condition's queue, for the lock that it released.
+    pub(crate) fn resume(&mut self, own: ObjectId, waiter: Waiter, notice: Option<Notice>, waits: &mut WaitTable) {
+        if let Want::Notice(held) = waiter.want {
+            waits.requeue(waiter, own, Want::Resume { held, notice });
+            self.hand_on(own, waits);
+        }
     }
 
     /// Grants a free lock to the first waiter.
-    fn hand_on(&mut self, waits: &mut WaitTable) {
-        while self.holder.is_none()
-            && let Some((waiter, want)) = self.line.pop_front()
-        {
-            let Some((Caller { session, thread, .. }, _)) = waits.who(waiter) else { continue };
-            let abandoned = std::mem::take(&mut self.abandoned);
-            let (held, reply) = match want {
-                Want::Acquire => {
-                    let permit = waits.number();
-                    (Held { depth: 1, permit }, Reply::Acquired { permit, abandoned })
-                }
-                Want::Resume { held, notice } => {
-                    let abandoned = abandoned || notice.is_some_and(|notice| notice.abandoned);
-                    (held, Reply::Woken { notified: notice.is_some(), abandoned })
-                }
-            };
-            self.holder = Some(Holder { session, thread, permit: held.permit, depth: held.depth });
-            waits.complete(waiter, Ok(reply));
+    fn hand_on(&mut self, own: ObjectId, waits: &mut WaitTable) {
+        if self.holder.is_some() {
+            return;
         }
-    }
-
-    pub(crate) fn timed_out(&mut self, waiter: WaiterId, waits: &mut WaitTable) {
-        self.line.retain(|(waiting, _)| *waiting != waiter);
-        waits.complete(waiter, Ok(Reply::NotInTime));
-    }
-
-    /// Removes a waiter. Returns its notice, if it had one, for another waiter.
-    pub(crate) fn forget(&mut self, waiter: WaiterId) -> Option<Notice> {
-        let at = self.line.iter().position(|(waiting, _)| *waiting == waiter)?;
-        match self.line.remove(at) {
-            Some((_, Want::Resume { notice, .. })) => notice,
-            _ => None,
-        }
+        let Some(waiter) = waits.pop(own, Line::Main) else { return };
+        let abandoned = std::mem::take(&mut self.abandoned);
+        let (Held { depth, permit }, reply) = match waiter.want {
+            Want::Resume { held, notice } => {
+                let abandoned = abandoned || notice.is_some_and(|notice| notice.abandoned);
+                (held, Reply::Woken { notified: notice.is_some(), abandoned })
+            }
+            _ => {
+                let permit = waits.number();
+                (Held { depth: 1, permit }, Reply::Acquired { permit, abandoned })
+            }
+        };
+        let Caller { session, thread, .. } = waiter.caller;
+        self.holder = Some(Holder { session, thread, permit, depth });
+        waits.complete(waiter, Ok(reply));
     }
 
     /// Returns whether the lock was abandoned.
-    pub(crate) fn session_ended(&mut self, session: SessionId, waits: &mut WaitTable) -> bool {
+    pub(crate) fn session_ended(&mut self, session: SessionId, own: ObjectId, waits: &mut WaitTable) -> bool {
         let held_it = self.holder.is_some_and(|holder| holder.session == session);
         if held_it {
-            self.holder = None;
             self.abandoned = true;
-            self.hand_on(waits);
+            self.give_up(own, waits);
         }
         held_it
-    }
-
-    pub(crate) fn waiters(&self) -> Vec<WaiterId> {
-        self.line.iter().map(|(waiter, _)| *waiter).collect()
     }
 }

@@ -10,8 +10,8 @@
 //! | `waits` | waiting calls and their deadlines |
 //! | `refcount`, `gc` | what keeps an object alive, and when it is removed |
 //! | `disconnect` | how the end of a client affects the others |
-//! | `object` | one of eleven structs behind the fourteen types |
-//! | `dict`, `list`, `slice`, `array`, `change` | containers, and changing one place in them |
+//! | `object` | one of eight structs behind the fourteen types |
+//! | `container`, `dict`, `list`, `slice`, `array`, `change` | data, and changing one place in it |
 //! | `lock`, `condition`, `semaphore`, `event`, `barrier`, `queue` | synchronisation |
 //!
 //! # Death
@@ -24,6 +24,7 @@ mod barrier;
 mod call;
 mod change;
 mod condition;
+mod container;
 mod dict;
 mod disconnect;
 mod event;
@@ -44,18 +45,17 @@ mod waits;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub(crate) use call::{Call, Reply, Request, Timeout, TransferToken};
-pub use failure::{Failure, KeyText};
+pub use failure::Failure;
 pub use method::{Method, Signature, UnknownMethod};
 pub(crate) use waits::{Completion, SessionId, Ticket};
 
 use super::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, ObjectRef, Variant};
 use args::Args;
 use change::Change;
-use condition::Condition;
 use lock::Mutex;
 use object::Object;
 use refcount::PendingDrops;
-use waits::{Caller, Context, Step, WaitTable};
+use waits::{Caller, Context, Step, WaitTable, Want};
 
 /// The state of one client.
 #[derive(Debug, Default)]
@@ -193,13 +193,13 @@ impl Store {
         self.admit(session, &mut args)?;
         if kind == Kind::Condition && matches!(args[..], [] | [Variant::Null]) {
             // Its own lock, as in Python.
-            let lock = self.add(Object::create(Kind::RLock, Vec::new())?);
+            let lock = self.add(Object::Mutex(Mutex::new(true)));
             args = vec![lock.into()];
         }
         if self.objects.len() > 2 * self.after_last_sweep + 1024 {
             self.sweep();
         }
-        let reference = self.add(Object::create(kind, args)?);
+        let reference = self.add(Object::create(kind, Args::of_type(kind, args)?)?);
         if let Some(name) = name {
             self.names.insert(name, reference.clone());
         }
@@ -227,12 +227,11 @@ impl Store {
             return change.apply(&mut self.objects, object, path).map(Step::Reply);
         }
         let mut cx = Context { caller: Caller { session, thread, ticket }, object, timeout, waits: &mut self.waits };
-        if let Object::Condition { lock, .. } = target {
-            let lock = lock.id();
-            note_touched(&mut self.sessions, session, lock);
-            let (condition, mutex) =
-                condition_with_lock(&mut self.objects, object, lock).ok_or(Failure::NoSuchObject)?;
-            return condition.call((mutex, lock), &mut cx, method, args);
+        if let Object::Condition(lock) = target {
+            let id = lock.id();
+            note_touched(&mut self.sessions, session, id);
+            let lock = mutex(&mut self.objects, id).ok_or(Failure::NoSuchObject)?;
+            return condition::call((lock, id), &mut cx, method, args);
         }
         if target.can_be_held() {
             note_touched(&mut self.sessions, session, object);
@@ -247,12 +246,15 @@ impl Store {
             if !arg.is_within_depth(DEPTH_LIMIT) {
                 return Err(Failure::TooDeep);
             }
-            arg.each_reference::<Failure>(&mut |reference| {
-                let own = self.sessions.get(&session).and_then(|session| session.references.get(&reference.id()));
-                let (own, _) = own.ok_or(Failure::NoSuchObject)?;
-                *reference = own.clone();
-                Ok(())
-            })?;
+            let mut all_own = true;
+            let references = self.sessions.get(&session).map(|session| &session.references);
+            arg.each_reference(&mut |reference| match references.and_then(|own| own.get(&reference.id())) {
+                Some((own, _)) => *reference = own.clone(),
+                None => all_own = false,
+            });
+            if !all_own {
+                return Err(Failure::NoSuchObject);
+            }
         }
         Ok(())
     }
@@ -265,16 +267,23 @@ impl Store {
     /// Ends the waits whose deadline has passed.
     pub(crate) fn expire(&mut self, now_ns: u64) {
         self.waits.set_now(now_ns);
-        while let Some((waiter, object)) = self.waits.overdue(now_ns) {
-            match self.objects.get_mut(&object) {
-                Some(Object::Condition { lock, .. }) => {
-                    let lock = lock.id();
-                    if let Some((condition, mutex)) = condition_with_lock(&mut self.objects, object, lock) {
-                        condition.timed_out((mutex, lock), waiter, &mut self.waits);
+        while let Some(waiter) = self.waits.overdue(now_ns) {
+            match (&waiter.want, self.objects.get_mut(&waiter.object)) {
+                (Want::Notice(_), Some(Object::Condition(lock))) => {
+                    let id = lock.id();
+                    if let Some(lock) = mutex(&mut self.objects, id) {
+                        lock.resume(id, waiter, None, &mut self.waits);
                     }
                 }
-                Some(object) => object.timed_out(waiter, &mut self.waits),
-                None => self.waits.complete(waiter, Err(Failure::NoSuchObject)),
+                (Want::Parties, Some(Object::Barrier(barrier))) => {
+                    let object = waiter.object;
+                    self.waits.complete(waiter, Ok(Reply::NotInTime));
+                    barrier.break_it(object, &mut self.waits);
+                }
+                (want, _) => {
+                    let reply = want.not_in_time();
+                    self.waits.complete(waiter, Ok(reply));
+                }
             }
         }
         self.drop_unreferenced();
@@ -287,9 +296,6 @@ impl Store {
 
     /// Returns the answers that have become ready for calls that waited.
     pub(crate) fn take_completions(&mut self) -> Vec<Completion> {
-        if !self.waits.has_completed() {
-            return Vec::new();
-        }
         let mut completed = self.waits.take_completed();
         for completion in &mut completed {
             if let Ok(reply) = &mut completion.result {
@@ -304,7 +310,7 @@ impl Store {
         if let Reply::Item(variant) = reply
             && let Some(Object::Queue(queue)) = self.objects.get_mut(&object)
         {
-            queue.take_back(variant, &mut self.waits);
+            queue.take_back(variant, object, &mut self.waits);
         }
     }
 
@@ -323,14 +329,10 @@ impl Store {
     }
 }
 
-/// Returns a condition with its lock, which every method needs.
-fn condition_with_lock(
-    objects: &mut HashMap<ObjectId, Object>,
-    condition: ObjectId,
-    lock: ObjectId,
-) -> Option<(&mut Condition, &mut Mutex)> {
-    match objects.get_disjoint_mut([&condition, &lock]) {
-        [Some(Object::Condition { condition, .. }), Some(Object::Mutex(mutex))] => Some((condition, mutex)),
+/// Returns a condition's lock.
+fn mutex(objects: &mut HashMap<ObjectId, Object>, id: ObjectId) -> Option<&mut Mutex> {
+    match objects.get_mut(&id) {
+        Some(Object::Mutex(mutex)) => Some(mutex),
         _ => None,
     }
 }

@@ -1,8 +1,8 @@
 //! Queues, plain and joinable.
 //!
 //! # State
-//! The items in order, the queue of consumers, the queue of producers that wait for room (with their items), and the
-//! waiters for all items to be done. Waiters are served in FIFO order. A joinable queue leases its items: a delivered
+//! The items in order. Consumers, producers that wait for room (with their items), and waiters for all items to be done
+//! are served in FIFO order. A joinable queue leases its items: a delivered
 //! item stays here, as a lease of its consumer's session, until that reports it as done.
 //!
 //! # Death
@@ -23,8 +23,8 @@ use super::args::Args;
 use super::call::Reply;
 use super::failure::Failure;
 use super::method::Method;
-use super::waits::{Caller, Context, SessionId, Step, WaitTable, WaiterId};
-use crate::ipc::manager::data::{Kind, Variant};
+use super::waits::{Context, Line, SessionId, Step, WaitTable, Want};
+use crate::ipc::manager::data::{Kind, ObjectId, Variant};
 
 #[derive(Debug)]
 struct Item {
@@ -49,9 +49,6 @@ pub(crate) struct Queue {
     dead_letters: Vec<Variant>,
     /// Plain queues: items that were put but not reported as done.
     undone: u64,
-    getters: VecDeque<WaiterId>,
-    putters: VecDeque<(WaiterId, Variant)>,
-    joiners: Vec<WaiterId>,
     is_shut: bool,
 }
 
@@ -60,8 +57,8 @@ impl Queue {
     /// limit).
     pub(crate) fn create(lends: bool, mut args: Args) -> Result<Self, Failure> {
         // Negative means no limit, as in Python.
-        let maxsize = args.int_or(0_i64)?;
-        let max_deliveries = if lends { args.int_or(0)? } else { 0 };
+        let maxsize = args.or(0, Args::int::<i64>)?;
+        let max_deliveries = if lends { args.or(0, Args::int)? } else { 0 };
         Ok(Queue {
             lends,
             maxsize: usize::try_from(maxsize).unwrap_or(0),
@@ -70,9 +67,6 @@ impl Queue {
             leases: BTreeMap::new(),
             dead_letters: Vec::new(),
             undone: 0,
-            getters: VecDeque::new(),
-            putters: VecDeque::new(),
-            joiners: Vec::new(),
             is_shut: false,
         })
     }
@@ -82,40 +76,22 @@ impl Queue {
     }
 
     pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, mut args: Args) -> Result<Step, Failure> {
-        match method {
-            Method::Put => {
-                let variant = args.variant()?;
-                self.put(cx, variant)
-            }
-            Method::Get => self.get(cx),
+        Ok(match method {
+            Method::Put => return self.put(cx, args.variant()?),
+            Method::Get => return self.get(cx),
+            Method::Join if self.unfinished() != 0 => return cx.wait(Want::Done),
+            Method::Join => Reply::DONE.into(),
             Method::TaskDone => {
-                let lease = args.int_or(0)?;
-                self.task_done(cx.caller.session, lease, cx.waits)?;
-                Ok(Reply::DONE.into())
-            }
-            Method::Join => {
-                if self.unfinished() == 0 {
-                    return Ok(Reply::DONE.into());
-                }
-                match cx.park()? {
-                    Some(waiter) => {
-                        self.joiners.push(waiter);
-                        Ok(Step::Parked)
-                    }
-                    None => Ok(Reply::NotInTime.into()),
-                }
+                let lease = args.or(0, Args::int)?;
+                self.task_done(cx.caller.session, lease)?;
+                self.tell_joiners(cx.object, cx.waits);
+                Reply::DONE.into()
             }
             Method::Shutdown => {
-                let at_once = args.bool_or(false)?;
-                self.shut_down(at_once, cx.waits);
-                Ok(Reply::DONE.into())
+                let at_once = args.or(false, Args::bool)?;
+                self.shut_down(at_once, cx.object, cx.waits);
+                Reply::DONE.into()
             }
-            _ => self.look(method).map(Into::into),
-        }
-    }
-
-    fn look(&self, method: Method) -> Result<Reply, Failure> {
-        Ok(match method {
             Method::Qsize | Method::Len => self.items.len().into(),
             Method::Empty => self.items.is_empty().into(),
             Method::Full => (!self.has_room()).into(),
@@ -138,18 +114,12 @@ impl Queue {
         if self.is_shut {
             return Err(Failure::ShutDown);
         }
-        if self.has_room() {
-            self.push(variant);
-            self.serve(cx.waits);
-            return Ok(Reply::DONE.into());
+        if !self.has_room() {
+            return cx.wait(Want::Room(variant));
         }
-        match cx.park()? {
-            Some(waiter) => {
-                self.putters.push_back((waiter, variant));
-                Ok(Step::Parked)
-            }
-            None => Ok(Reply::NotInTime.into()),
-        }
+        self.push(variant);
+        self.serve(cx.object, cx.waits);
+        Ok(Reply::DONE.into())
     }
 
     fn push(&mut self, variant: Variant) {
@@ -160,56 +130,47 @@ impl Queue {
     fn get(&mut self, cx: &mut Context<'_>) -> Result<Step, Failure> {
         // Waiting consumers come first; but if there are any, there are no items.
         if let Some(item) = self.items.pop_front() {
-            let reply = self.deliver(item, cx.caller, cx.waits);
-            self.serve(cx.waits);
+            let reply = self.deliver(item, cx.caller.session, cx.waits);
+            self.serve(cx.object, cx.waits);
             return Ok(reply.into());
         }
-        if self.is_shut {
-            return Err(Failure::ShutDown);
-        }
-        match cx.park()? {
-            Some(waiter) => {
-                self.getters.push_back(waiter);
-                Ok(Step::Parked)
-            }
-            None => Ok(Reply::NotInTime.into()),
-        }
+        if self.is_shut { Err(Failure::ShutDown) } else { cx.wait(Want::Acquire) }
     }
 
-    fn deliver(&mut self, mut item: Item, to: Caller, waits: &mut WaitTable) -> Reply {
+    fn deliver(&mut self, mut item: Item, session: SessionId, waits: &mut WaitTable) -> Reply {
         if !self.lends {
             return Reply::Item(item.variant);
         }
         item.deliveries += 1;
         let lease = waits.number();
         let reply = Reply::Leased { lease, deliveries: item.deliveries, item: item.variant.clone() };
-        self.leases.insert(lease, Lease { session: to.session, item });
+        self.leases.insert(lease, Lease { session, item });
         reply
     }
 
     /// Matches items with waiting consumers, and room with waiting producers.
-    fn serve(&mut self, waits: &mut WaitTable) {
+    fn serve(&mut self, own: ObjectId, waits: &mut WaitTable) {
         loop {
             if self.has_room()
-                && let Some((waiter, variant)) = self.putters.pop_front()
+                && let Some(mut waiter) = waits.pop(own, Line::Putters)
             {
-                self.push(variant);
+                if let Want::Room(variant) = std::mem::replace(&mut waiter.want, Want::Acquire) {
+                    self.push(variant);
+                }
                 waits.complete(waiter, Ok(Reply::DONE));
             } else if !self.items.is_empty()
-                && let Some(waiter) = self.getters.pop_front()
+                && let Some(waiter) = waits.pop(own, Line::Main)
+                && let Some(item) = self.items.pop_front()
             {
-                let Some((caller, _)) = waits.who(waiter) else { continue };
-                if let Some(item) = self.items.pop_front() {
-                    let reply = self.deliver(item, caller, waits);
-                    waits.complete(waiter, Ok(reply));
-                }
+                let reply = self.deliver(item, waiter.caller.session, waits);
+                waits.complete(waiter, Ok(reply));
             } else {
                 return;
             }
         }
     }
 
-    fn task_done(&mut self, session: SessionId, lease: u64, waits: &mut WaitTable) -> Result<(), Failure> {
+    fn task_done(&mut self, session: SessionId, lease: u64) -> Result<(), Failure> {
         if !self.lends {
             self.undone = self.undone.checked_sub(1).ok_or(Failure::TooManyTasksDone)?;
         } else if lease != 0 {
@@ -224,54 +185,36 @@ impl Queue {
             let oldest = own.or_else(|| self.leases.iter().next()).map(|(lease, _)| *lease);
             self.leases.remove(&oldest.ok_or(Failure::TooManyTasksDone)?);
         }
-        self.tell_joiners(waits);
         Ok(())
     }
 
-    fn tell_joiners(&mut self, waits: &mut WaitTable) {
+    fn tell_joiners(&mut self, own: ObjectId, waits: &mut WaitTable) {
         if self.unfinished() == 0 {
-            for waiter in self.joiners.drain(..) {
-                waits.complete(waiter, Ok(Reply::DONE));
-            }
+            waits.complete_all(own, Line::Joiners, &Ok(Reply::DONE));
         }
     }
 
-    fn shut_down(&mut self, at_once: bool, waits: &mut WaitTable) {
+    fn shut_down(&mut self, at_once: bool, own: ObjectId, waits: &mut WaitTable) {
         self.is_shut = true;
         if at_once {
             self.undone = self.undone.saturating_sub(self.items.len() as u64);
             self.items.clear();
-            self.tell_joiners(waits);
+            self.tell_joiners(own, waits);
         }
-        for (waiter, _) in self.putters.drain(..) {
-            waits.complete(waiter, Err(Failure::ShutDown));
-        }
+        waits.complete_all(own, Line::Putters, &Err(Failure::ShutDown));
         // A consumer waits only while there is no item, and no item comes any more.
-        for waiter in self.getters.drain(..) {
-            waits.complete(waiter, Err(Failure::ShutDown));
-        }
+        waits.complete_all(own, Line::Main, &Err(Failure::ShutDown));
     }
 
     /// Puts back an item that could not be delivered, for another consumer.
-    pub(crate) fn take_back(&mut self, variant: Variant, waits: &mut WaitTable) {
+    pub(crate) fn take_back(&mut self, variant: Variant, own: ObjectId, waits: &mut WaitTable) {
         if !self.lends {
             self.items.push_front(Item { variant, deliveries: 0 });
-            self.serve(waits);
+            self.serve(own, waits);
         }
     }
 
-    pub(crate) fn timed_out(&mut self, waiter: WaiterId, waits: &mut WaitTable) {
-        self.forget(waiter);
-        waits.complete(waiter, Ok(Reply::NotInTime));
-    }
-
-    pub(crate) fn forget(&mut self, waiter: WaiterId) {
-        self.getters.retain(|waiting| *waiting != waiter);
-        self.putters.retain(|(waiting, _)| *waiting != waiter);
-        self.joiners.retain(|waiting| *waiting != waiter);
-    }
-
-    pub(crate) fn session_ended(&mut self, session: SessionId, waits: &mut WaitTable) {
+    pub(crate) fn session_ended(&mut self, session: SessionId, own: ObjectId, waits: &mut WaitTable) {
         let (given_back, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.leases).into_iter().partition(|(_, lease)| lease.session == session);
         self.leases = kept.into_iter().collect();
@@ -283,20 +226,14 @@ impl Queue {
                 self.items.push_front(item);
             }
         }
-        self.serve(waits);
-        self.tell_joiners(waits);
+        self.serve(own, waits);
+        self.tell_joiners(own, waits);
     }
 
     /// Visits all data inside.
     pub(crate) fn each_datum(&mut self, visit: &mut impl FnMut(&mut Variant)) {
         self.items.iter_mut().for_each(|item| visit(&mut item.variant));
         self.leases.values_mut().for_each(|lease| visit(&mut lease.item.variant));
-        self.putters.iter_mut().for_each(|(_, variant)| visit(variant));
         self.dead_letters.iter_mut().for_each(visit);
-    }
-
-    pub(crate) fn waiters(&self) -> Vec<WaiterId> {
-        let putters = self.putters.iter().map(|(waiter, _)| waiter);
-        self.getters.iter().chain(putters).chain(&self.joiners).copied().collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Semaphores, plain and bounded.
 //!
 //! # State
-//! The free permits, how many each session holds, and a FIFO queue of waiters.
+//! The free permits, and how many each session holds. Waiters are served in FIFO order.
 //!
 //! # Death
 //! The permits that a session holds are released when it ends. A counting semaphore (one client releases what another
@@ -10,14 +10,14 @@
 //! # Standard
 //! Python `threading.Semaphore` and `BoundedSemaphore` in a manager.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use super::args::Args;
 use super::call::Reply;
 use super::failure::Failure;
 use super::method::Method;
-use super::waits::{Caller, Context, SessionId, Step, WaitTable, WaiterId};
-use crate::ipc::manager::data::Kind;
+use super::waits::{Context, Line, SessionId, Step, WaitTable, Want};
+use crate::ipc::manager::data::{Kind, ObjectId};
 
 /// A semaphore object.
 #[derive(Debug)]
@@ -27,16 +27,14 @@ pub(crate) struct Semaphore {
     free: u64,
     /// `None` if it only counts and has no holders.
     held: Option<HashMap<SessionId, u64>>,
-    line: VecDeque<WaiterId>,
 }
 
 impl Semaphore {
     /// Arguments: the initial permits (1), and whether permits are released when their holder dies (yes).
     pub(crate) fn create(bounded: bool, mut args: Args) -> Result<Self, Failure> {
-        let initial = u64::from(args.int_or::<u32>(1)?);
-        let has_holders = args.bool_or(true)?;
-        let held = has_holders.then(HashMap::new);
-        Ok(Semaphore { bounded, initial, free: initial, held, line: VecDeque::new() })
+        let initial = args.or(1, Args::int::<u32>)?.into();
+        let held = args.or(true, Args::bool)?.then(HashMap::new);
+        Ok(Semaphore { bounded, initial, free: initial, held })
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -45,21 +43,18 @@ impl Semaphore {
 
     pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, mut args: Args) -> Result<Step, Failure> {
         match method {
-            Method::Acquire => {
-                if self.free > 0 {
-                    return Ok(self.take(cx.caller.session).into());
-                }
-                match cx.park()? {
-                    Some(waiter) => {
-                        self.line.push_back(waiter);
-                        Ok(Step::Parked)
-                    }
-                    None => Ok(Reply::NotInTime.into()),
-                }
-            }
+            Method::Acquire if self.free > 0 => Ok(self.take(cx.caller.session).into()),
+            Method::Acquire => cx.wait(Want::Acquire),
             Method::Release => {
-                let count = u64::from(args.int_or::<u32>(1)?);
-                self.release(cx.caller, count, cx.waits)?;
+                let count = args.or(1, Args::int::<u32>)?.into();
+                let free = self.free.checked_add(count).ok_or(Failure::ReleasedTooOften)?;
+                if self.bounded && free > self.initial {
+                    return Err(Failure::ReleasedTooOften);
+                }
+                if let Some(held) = self.held.as_mut().and_then(|held| held.get_mut(&cx.caller.session)) {
+                    *held = held.saturating_sub(count);
+                }
+                self.set_free(free, cx.object, cx.waits);
                 Ok(Reply::DONE.into())
             }
             Method::GetValue | Method::Snapshot => Ok(self.free.into()),
@@ -76,50 +71,20 @@ impl Semaphore {
         Reply::Acquired { permit: 0, abandoned: false }
     }
 
-    fn release(&mut self, caller: Caller, count: u64, waits: &mut WaitTable) -> Result<(), Failure> {
-        let free = self.free.checked_add(count).ok_or(Failure::ReleasedTooOften)?;
-        if self.bounded && free > self.initial {
-            return Err(Failure::ReleasedTooOften);
-        }
+    fn set_free(&mut self, free: u64, own: ObjectId, waits: &mut WaitTable) {
         self.free = free;
-        if let Some(held) = self.held.as_mut().and_then(|held| held.get_mut(&caller.session)) {
-            *held = held.saturating_sub(count);
-        }
-        self.hand_on(waits);
-        Ok(())
-    }
-
-    fn hand_on(&mut self, waits: &mut WaitTable) {
         while self.free > 0
-            && let Some(waiter) = self.line.pop_front()
+            && let Some(waiter) = waits.pop(own, Line::Main)
         {
-            if let Some((caller, _)) = waits.who(waiter) {
-                let reply = self.take(caller.session);
-                waits.complete(waiter, Ok(reply));
-            }
+            let reply = self.take(waiter.caller.session);
+            waits.complete(waiter, Ok(reply));
         }
     }
 
-    pub(crate) fn timed_out(&mut self, waiter: WaiterId, waits: &mut WaitTable) {
-        self.forget(waiter);
-        waits.complete(waiter, Ok(Reply::NotInTime));
-    }
-
-    pub(crate) fn forget(&mut self, waiter: WaiterId) {
-        self.line.retain(|waiting| *waiting != waiter);
-    }
-
-    pub(crate) fn session_ended(&mut self, session: SessionId, waits: &mut WaitTable) {
+    pub(crate) fn session_ended(&mut self, session: SessionId, own: ObjectId, waits: &mut WaitTable) {
         if let Some(back) = self.held.as_mut().and_then(|held| held.remove(&session)) {
-            self.free = self.free.saturating_add(back);
-            if self.bounded {
-                self.free = self.free.min(self.initial);
-            }
-            self.hand_on(waits);
+            let most = if self.bounded { self.initial } else { u64::MAX };
+            self.set_free(self.free.saturating_add(back).min(most), own, waits);
         }
-    }
-
-    pub(crate) fn waiters(&self) -> Vec<WaiterId> {
-        self.line.iter().copied().collect()
     }
 }

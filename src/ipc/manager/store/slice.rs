@@ -7,8 +7,14 @@ use super::failure::Failure;
 
 /// Returns the position of `index` among `len` items.
 pub(crate) fn place(index: i64, len: usize) -> Result<usize, Failure> {
-    let from_the_start = if index < 0 { i128::from(index) + len as i128 } else { i128::from(index) };
-    usize::try_from(from_the_start).ok().filter(|place| *place < len).ok_or(Failure::IndexOutOfRange)
+    let at = bound(index, len, -1, len as i128);
+    usize::try_from(at).ok().filter(|at| *at < len).ok_or(Failure::IndexOutOfRange)
+}
+
+/// Returns where `index` is among `len` items, counted from the start and at least `least` and at most `most`.
+pub(crate) fn bound(index: i64, len: usize, least: i128, most: i128) -> i128 {
+    let from_the_start = i128::from(index) + if index < 0 { len as i128 } else { 0 };
+    from_the_start.clamp(least, most)
 }
 
 /// Returns the positions of a slice, in its order.
@@ -17,16 +23,11 @@ pub(crate) fn places([begin, end, step]: [Option<i64>; 3], len: usize) -> Result
     if step == 0 {
         return Err(Failure::bad_argument("a step that is not 0", "0"));
     }
-    let len = len as i128;
-    let (least, most) = if step > 0 { (0, len) } else { (-1, len - 1) };
-    let bound = |bound: i64| {
-        let from_the_start = if bound < 0 { i128::from(bound) + len } else { i128::from(bound) };
-        from_the_start.clamp(least, most)
-    };
-    let begin = begin.map_or(if step > 0 { least } else { most }, bound);
-    let end = end.map_or(if step > 0 { most } else { least }, bound);
+    let (least, most) = if step > 0 { (0, len as i128) } else { (-1, len as i128 - 1) };
+    let (first, last) = if step > 0 { (least, most) } else { (most, least) };
+    let end = end.map_or(last, |end| bound(end, len, least, most));
     let mut places = Vec::new();
-    let mut at = begin;
+    let mut at = begin.map_or(first, |begin| bound(begin, len, least, most));
     while (step > 0 && at < end) || (step < 0 && at > end) {
         // Between the bounds, which are within 0..len.
         places.push(at as usize);
@@ -40,10 +41,7 @@ pub(crate) fn range([begin, end, step]: [Option<i64>; 3], len: usize) -> Option<
     if step.is_some_and(|step| step != 1) {
         return None;
     }
-    let bound = |bound: i64| {
-        let from_the_start = if bound < 0 { i128::from(bound) + len as i128 } else { i128::from(bound) };
-        from_the_start.clamp(0, len as i128) as usize
-    };
+    let bound = |index| bound(index, len, 0, len as i128) as usize;
     let begin = begin.map_or(0, bound);
     Some(begin..end.map_or(len, bound).max(begin))
 }

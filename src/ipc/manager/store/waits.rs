@@ -1,14 +1,15 @@
-//! The waiting calls, their deadlines, and the waits that have ended.
+//! The waiting calls: the queues of every object's waiters, their deadlines, and the waits that have ended.
 //!
 //! # State
-//! An object keeps the ids of its waiters in its own queue; the wait table has each one's caller and deadline. A wait
-//! ends exactly once: code that removes it from the table also removes it from the object's queue.
+//! A waiter stands in one queue. Whoever takes it out answers it, or drops it if its client is gone: a wait ends exactly
+//! once. Each queue is in order of arrival.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::call::{Reply, Timeout};
 use super::failure::Failure;
-use crate::ipc::manager::data::ObjectId;
+use super::lock::{Held, Notice};
+use crate::ipc::manager::data::{ObjectId, Variant};
 
 /// The id of a client's connection. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,17 +18,6 @@ pub(crate) struct SessionId(pub(crate) u64);
 /// The id of a session's request, chosen by the protocol in front of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Ticket(pub(crate) u64);
-
-/// The id of a wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct WaiterId(u64);
-
-impl WaiterId {
-    /// Whether the wait began before the table issued `number`.
-    pub(crate) fn began_before(self, number: u64) -> bool {
-        self.0 < number
-    }
-}
 
 /// The client and thread that call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,22 +49,81 @@ impl<T: Into<Reply>> From<T> for Step {
     }
 }
 
+/// What a call waits for.
+#[derive(Debug)]
+pub(crate) enum Want {
+    /// A lock, a permit, or an item.
+    Acquire,
+    /// The end of a condition's wait, with the lock held again. Without a notice it has timed out.
+    Resume { held: Held, notice: Option<Notice> },
+    /// A condition's notification.
+    Notice(Held),
+    /// An event to be set.
+    Event,
+    /// The other parties of a barrier.
+    Parties,
+    /// Room in a queue for this item.
+    Room(Variant),
+    /// All items of a queue to be done.
+    Done,
+}
+
+impl Want {
+    fn line(&self) -> Line {
+        match self {
+            Want::Room(_) => Line::Putters,
+            Want::Done => Line::Joiners,
+            _ => Line::Main,
+        }
+    }
+
+    /// The reply if it does not come in time.
+    pub(super) fn not_in_time(&self) -> Reply {
+        if let Want::Event = self { false.into() } else { Reply::NotInTime }
+    }
+}
+
+/// An object's queues of waiters: one, except that queues distinguish consumers, producers and joiners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Line {
+    Main,
+    Putters,
+    Joiners,
+}
+
 /// How many calls of one session may wait at once.
 const WAITING_LIMIT: usize = 10_000;
 
+/// The place of a waiter: its number, by which its queue is sorted, and its queue.
+type Place = (u64, ObjectId, Line);
+
+/// A waiting call.
 #[derive(Debug)]
-struct Waiter {
-    caller: Caller,
-    object: ObjectId,
+pub(crate) struct Waiter {
+    pub(super) caller: Caller,
+    pub(super) object: ObjectId,
+    pub(super) want: Want,
+    number: u64,
     deadline_ns: Option<u64>,
+}
+
+impl Waiter {
+    /// Whether the wait began before the table issued `number`.
+    pub(crate) fn began_before(&self, number: u64) -> bool {
+        self.number < number
+    }
+
+    fn place(&self) -> Place {
+        (self.number, self.object, self.want.line())
+    }
 }
 
 /// The waits of all objects, and the answers that are ready.
 #[derive(Debug, Default)]
 pub(crate) struct WaitTable {
-    waiters: HashMap<WaiterId, Waiter>,
-    deadlines: BTreeSet<(u64, WaiterId)>,
-    by_session: HashMap<SessionId, BTreeSet<WaiterId>>,
+    pub(super) lines: HashMap<(ObjectId, Line), VecDeque<Waiter>>,
+    deadlines: BTreeSet<(u64, Place)>,
+    by_session: HashMap<SessionId, BTreeSet<Place>>,
     completed: Vec<Completion>,
     numbers: u64,
     now_ns: u64,
@@ -91,68 +140,89 @@ impl WaitTable {
         self.numbers
     }
 
-    /// Records that `caller` waits at `object`.
-    pub(crate) fn park(&mut self, caller: Caller, object: ObjectId, timeout: Timeout) -> Result<WaiterId, Failure> {
-        let own = self.by_session.entry(caller.session).or_default();
-        if own.len() >= WAITING_LIMIT {
-            return Err(Failure::TooManyWaiting { limit: WAITING_LIMIT });
-        }
-        self.numbers += 1;
-        let waiter = WaiterId(self.numbers);
-        own.insert(waiter);
-        let deadline_ns = match timeout {
-            Timeout::Forever => None,
-            // Beyond the clock's range means never.
-            Timeout::Nanos(patience_ns) => self.now_ns.checked_add(patience_ns),
-        };
-        self.deadlines.extend(deadline_ns.map(|deadline_ns| (deadline_ns, waiter)));
-        self.waiters.insert(waiter, Waiter { caller, object, deadline_ns });
-        Ok(waiter)
+    fn push(&mut self, caller: Caller, object: ObjectId, want: Want, deadline_ns: Option<u64>) {
+        let waiter = Waiter { caller, object, want, number: self.number(), deadline_ns };
+        let place = waiter.place();
+        self.by_session.entry(caller.session).or_default().insert(place);
+        self.deadlines.extend(deadline_ns.map(|deadline_ns| (deadline_ns, place)));
+        self.lines.entry((object, place.2)).or_default().push_back(waiter);
     }
 
-    /// Returns a wait's caller and object.
-    pub(crate) fn who(&self, waiter: WaiterId) -> Option<(Caller, ObjectId)> {
-        self.waiters.get(&waiter).map(|waiter| (waiter.caller, waiter.object))
+    /// Queues a waiter that was taken out of another queue, now without a deadline: a condition's waiter at its lock.
+    pub(crate) fn requeue(&mut self, waiter: Waiter, object: ObjectId, want: Want) {
+        self.push(waiter.caller, object, want, None);
     }
 
-    /// Moves the wait to another object, without a deadline: a condition's waiter to its lock.
-    pub(crate) fn move_on(&mut self, waiter: WaiterId, object: ObjectId) {
-        if let Some(waiting) = self.waiters.get_mut(&waiter) {
-            waiting.object = object;
-            if let Some(deadline_ns) = waiting.deadline_ns.take() {
-                self.deadlines.remove(&(deadline_ns, waiter));
-            }
+    pub(crate) fn first(&self, object: ObjectId) -> Option<&Waiter> {
+        self.lines.get(&(object, Line::Main))?.front()
+    }
+
+    pub(crate) fn count(&self, object: ObjectId) -> usize {
+        self.lines.get(&(object, Line::Main)).map_or(0, VecDeque::len)
+    }
+
+    /// Takes the first waiter out of a queue.
+    pub(crate) fn pop(&mut self, object: ObjectId, line: Line) -> Option<Waiter> {
+        self.take(object, line, 0)
+    }
+
+    /// Takes the waiter at this position out of a queue.
+    pub(crate) fn take(&mut self, object: ObjectId, line: Line, at: usize) -> Option<Waiter> {
+        let waiter = self.lines.get_mut(&(object, line))?.remove(at)?;
+        let place = waiter.place();
+        self.deadlines.remove(&(waiter.deadline_ns.unwrap_or_default(), place));
+        if let Some(own) = self.by_session.get_mut(&waiter.caller.session) {
+            own.remove(&place);
         }
+        Some(waiter)
+    }
+
+    fn take_place(&mut self, (number, object, line): Place) -> Option<Waiter> {
+        let line_of = self.lines.get(&(object, line))?;
+        let at = line_of.binary_search_by_key(&number, |waiter| waiter.number).ok()?;
+        self.take(object, line, at)
     }
 
     /// Ends a wait with an answer.
-    pub(crate) fn complete(&mut self, waiter: WaiterId, result: Result<Reply, Failure>) {
-        if let Some(Waiter { caller, object, deadline_ns }) = self.waiters.remove(&waiter) {
-            self.deadlines.remove(&(deadline_ns.unwrap_or_default(), waiter));
-            if let Some(own) = self.by_session.get_mut(&caller.session) {
-                own.remove(&waiter);
-            }
-            self.completed.push(Completion { session: caller.session, ticket: caller.ticket, result, object });
+    pub(crate) fn complete(&mut self, waiter: Waiter, result: Result<Reply, Failure>) {
+        let Waiter { caller: Caller { session, ticket, .. }, object, .. } = waiter;
+        self.completed.push(Completion { session, ticket, result, object });
+    }
+
+    /// Ends all waits in a queue with the same answer.
+    pub(crate) fn complete_all(&mut self, object: ObjectId, line: Line, result: &Result<Reply, Failure>) {
+        while let Some(waiter) = self.pop(object, line) {
+            self.complete(waiter, result.clone());
         }
     }
 
-    /// Removes the waits of a session that has ended, and returns them with their objects. They get no answer.
-    pub(crate) fn session_ended(&mut self, session: SessionId) -> Vec<(WaiterId, ObjectId)> {
+    /// Ends all waits at an object that was removed.
+    pub(crate) fn object_removed(&mut self, object: ObjectId) {
+        for line in [Line::Main, Line::Putters, Line::Joiners] {
+            self.complete_all(object, line, &Err(Failure::NoSuchObject));
+            self.lines.remove(&(object, line));
+        }
+    }
+
+    /// Visits the items for which there is no room yet in a queue.
+    pub(crate) fn each_item(&mut self, object: ObjectId, visit: &mut impl FnMut(&mut Variant)) {
+        for waiter in self.lines.get_mut(&(object, Line::Putters)).into_iter().flatten() {
+            if let Want::Room(item) = &mut waiter.want {
+                visit(item);
+            }
+        }
+    }
+
+    /// Takes out the waits of a session that has ended. They get no answer.
+    pub(crate) fn session_ended(&mut self, session: SessionId) -> Vec<Waiter> {
         let own = self.by_session.remove(&session).unwrap_or_default();
-        let mut ended = Vec::with_capacity(own.len());
-        for waiter in own {
-            if let Some(Waiter { object, deadline_ns, .. }) = self.waiters.remove(&waiter) {
-                self.deadlines.remove(&(deadline_ns.unwrap_or_default(), waiter));
-                ended.push((waiter, object));
-            }
-        }
-        ended
+        own.into_iter().filter_map(|place| self.take_place(place)).collect()
     }
 
-    /// Returns a wait whose deadline has passed.
-    pub(crate) fn overdue(&self, now_ns: u64) -> Option<(WaiterId, ObjectId)> {
-        let &(deadline_ns, waiter) = self.deadlines.first()?;
-        (deadline_ns <= now_ns).then(|| self.who(waiter)).flatten().map(|(_, object)| (waiter, object))
+    /// Takes out a waiter whose deadline has passed.
+    pub(crate) fn overdue(&mut self, now_ns: u64) -> Option<Waiter> {
+        let &(_, place) = self.deadlines.first().filter(|(deadline_ns, _)| *deadline_ns <= now_ns)?;
+        self.take_place(place)
     }
 
     pub(crate) fn next_deadline(&self) -> Option<u64> {
@@ -164,15 +234,11 @@ impl WaitTable {
     }
 
     pub(crate) fn waiting(&self) -> usize {
-        self.waiters.len()
+        self.by_session.values().map(BTreeSet::len).sum()
     }
 
     pub(crate) fn take_completed(&mut self) -> Vec<Completion> {
         std::mem::take(&mut self.completed)
-    }
-
-    pub(crate) fn has_completed(&self) -> bool {
-        !self.completed.is_empty()
     }
 }
 
@@ -185,11 +251,25 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Makes the call wait; `None` if its timeout is 0.
-    pub(crate) fn park(&mut self) -> Result<Option<WaiterId>, Failure> {
+    /// Makes the call wait; answers at once if its timeout is 0.
+    pub(crate) fn wait(&mut self, want: Want) -> Result<Step, Failure> {
         if self.timeout == Timeout::NONE {
-            return Ok(None);
+            return Ok(want.not_in_time().into());
         }
-        self.waits.park(self.caller, self.object, self.timeout).map(Some)
+        self.park(want)
+    }
+
+    /// Makes the call wait, whatever its timeout.
+    pub(crate) fn park(&mut self, want: Want) -> Result<Step, Failure> {
+        if self.waits.by_session.get(&self.caller.session).is_some_and(|own| own.len() >= WAITING_LIMIT) {
+            return Err(Failure::TooManyWaiting { limit: WAITING_LIMIT });
+        }
+        let deadline_ns = match self.timeout {
+            Timeout::Forever => None,
+            // Beyond the clock's range means never.
+            Timeout::Nanos(timeout_ns) => self.waits.now_ns.checked_add(timeout_ns),
+        };
+        self.waits.push(self.caller, self.object, want, deadline_ns);
+        Ok(Step::Parked)
     }
 }

@@ -249,3 +249,12 @@ fn too_deep_is_refused_wherever_it_comes_from() {
     let path = Variant::from_iter((0..DEPTH_LIMIT).map(|_| Variant::from(0)));
     assert_eq!(fixture.fail(client, &list, Method::PushAt, vec![path, nested(2)]), Failure::TooDeep);
 }
+
+#[test]
+fn change_through_a_value_that_refers_to_itself_ends() {
+    let mut fixture = Fixture::new();
+    let client = fixture.client();
+    let value = fixture.make(client, Kind::Value, args(r#"["i", 1]"#));
+    fixture.get(client, &value, Method::Set, vec![value.clone().into()]);
+    assert_eq!(fixture.fail(client, &value, Method::Add, args("[1]")), Failure::TooDeep);
+}

@@ -13,6 +13,7 @@ mod waits;
 use proptest::prelude::*;
 
 use super::*;
+use crate::ipc::manager::data::NotComparable;
 
 /// The expected result of a call.
 type Expected = Result<Reply, Failure>;
@@ -139,7 +140,7 @@ fn comparable(answer: Expected) -> Expected {
         })
         .map_err(|failure| match failure {
             Failure::BadArgument { .. } => wrong(),
-            Failure::NotComparable { .. } => no_order(),
+            Failure::NotComparable(_) => no_order(),
             other => other,
         })
 }
@@ -150,7 +151,7 @@ fn wrong() -> Failure {
 }
 
 fn no_order() -> Failure {
-    Failure::NotComparable { left: String::new(), right: String::new() }
+    Failure::NotComparable(NotComparable(String::new(), String::new()))
 }
 
 fn done() -> Expected {

@@ -1,0 +1,48 @@
+//! Lists, dicts, namespaces and values: the objects that hold one piece of data.
+//!
+//! # Standard
+//! Python's managed `Value` holds any data; its typecode is only a note. For the others see their files.
+
+use super::args::Args;
+use super::call::Reply;
+use super::failure::Failure;
+use super::method::Method;
+use super::{dict, list};
+use crate::ipc::manager::data::{Kind, Map, Variant};
+
+/// An object that holds data: a list object a list, a dict or namespace object a dict, a value object anything.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(crate) kind: Kind,
+    pub(crate) content: Variant,
+    /// Empty unless it is a value.
+    typecode: String,
+}
+
+impl Container {
+    pub(crate) fn create(kind: Kind, mut args: Args) -> Result<Self, Failure> {
+        let typecode = if kind == Kind::Value { args.text()? } else { String::new() };
+        let content = match kind {
+            Kind::Value => args.variant()?,
+            Kind::List => args.or(Vec::new(), Args::list)?.into(),
+            _ => args.or(Map::new(), |args| dict::entries(kind, args))?.into(),
+        };
+        Ok(Container { kind, content, typecode })
+    }
+
+    pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Result<Reply, Failure> {
+        let kind = self.kind;
+        Ok(match (method, &mut self.content) {
+            (Method::Copy | Method::Snapshot, content) => content.clone().into(),
+            (Method::Get, content) if kind == Kind::Value => content.clone().into(),
+            (Method::Set, content) => {
+                *content = args.variant()?;
+                Reply::DONE
+            }
+            (Method::Typecode, _) => self.typecode.as_str().into(),
+            (_, Variant::List(items)) if kind == Kind::List => list::call(items, method, args)?,
+            (_, Variant::Dict(map)) if kind != Kind::Value => dict::call(map, kind, method, args)?,
+            _ => return Err(Failure::NoSuchMethod { kind, method }),
+        })
+    }
+}
