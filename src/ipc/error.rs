@@ -48,7 +48,7 @@ pub enum Error {
     },
     /// A worker ended in another way than by returning from its role.
     #[error(transparent)]
-    Worker(#[from] WorkerFailure),
+    Worker(Box<WorkerFailure>),
     /// The thread that asked for a lock holds it already and would wait for itself for ever.
     #[error("this thread already holds the lock and would wait for itself")]
     WouldDeadlock,
@@ -326,8 +326,13 @@ pub enum Error {
 pub(crate) fn check_not_forked() -> Result<()> {
     match forked_from() {
         None => Ok(()),
-        Some(origin) => Err(Error::Forked { origin }),
+        Some(origin) => forked(origin),
     }
+}
+
+#[cold]
+fn forked(origin: u32) -> Result<()> {
+    Err(Error::Forked { origin })
 }
 
 /// Names the action of an I/O error.
@@ -339,6 +344,13 @@ pub(crate) fn os(action: &'static str) -> impl FnOnce(io::Error) -> Error {
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Boxed: a queue returns a `Result` for each item, which has the size of the largest error.
+impl From<WorkerFailure> for Error {
+    fn from(failure: WorkerFailure) -> Self {
+        Error::Worker(Box::new(failure))
+    }
 }
 
 #[cfg(feature = "manager")]

@@ -157,11 +157,10 @@ impl Channel {
         self.check_may_put()?;
         let mut buffer = self.scratch.borrow();
         buffer.clear();
-        for item in items {
-            encoding::append(item, self.ring.plan().longest(), &mut buffer)?;
-        }
+        let longest = self.ring.plan().longest();
+        let encoded = items.iter().try_for_each(|item| encoding::append(item, longest, &mut buffer));
         let records = Records { bytes: &buffer, items: items.len() as u64 };
-        let outcome = self.put_slowly(None, records, waiting, put);
+        let outcome = encoded.and_then(|()| self.put_slowly(None, records, waiting, put));
         let used = buffer.len();
         self.scratch.recycle(buffer, used);
         outcome

@@ -57,34 +57,10 @@ pub(crate) fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
     &mut buffer[..len]
 }
 
-/// Destination of an item's bytes. Like `postcard`'s flavours, but without a call to `memcpy` for each number.
+/// Destination of an item's bytes.
 trait Place {
-    /// Appends bytes of a length known at compile time.
-    fn put<const N: usize>(&mut self, data: &[u8; N]) -> postcard::Result<()>;
-
-    /// Appends bytes of any length.
-    fn put_all(&mut self, data: &[u8]) -> postcard::Result<()>;
-
-    /// Appends bytes of any length, usually few: the digits of a number.
-    #[inline]
-    fn put_few(&mut self, mut data: &[u8]) -> postcard::Result<()> {
-        if data.len() >= 16 {
-            return self.put_all(data);
-        }
-        if let Some((eight, rest)) = data.split_first_chunk::<8>() {
-            self.put(eight)?;
-            data = rest;
-        }
-        if let Some((four, rest)) = data.split_first_chunk::<4>() {
-            self.put(four)?;
-            data = rest;
-        }
-        if let Some((two, rest)) = data.split_first_chunk::<2>() {
-            self.put(two)?;
-            data = rest;
-        }
-        data.first().map_or(Ok(()), |last| self.put(&[*last]))
-    }
+    fn push(&mut self, byte: u8);
+    fn extend(&mut self, data: &[u8]);
 }
 
 /// Destination for one item: on the stack, and in a buffer of the handle once the stack buffer is too small.
@@ -100,7 +76,7 @@ struct Room<'b> {
 const SPILT: usize = usize::MAX;
 
 impl Room<'_> {
-    #[inline]
+    #[cold]
     fn put_large(&mut self, data: &[u8]) {
         if self.len != SPILT {
             self.spill();
@@ -108,7 +84,6 @@ impl Room<'_> {
         self.large.extend_from_slice(data);
     }
 
-    #[cold]
     fn spill(&mut self) {
         *self.large = self.scratch.borrow();
         self.large.clear();
@@ -120,19 +95,18 @@ impl Room<'_> {
 
 impl Place for Room<'_> {
     #[inline]
-    fn put<const N: usize>(&mut self, data: &[u8; N]) -> postcard::Result<()> {
-        match self.small.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
+    fn push(&mut self, byte: u8) {
+        match self.small.get_mut(self.len) {
             Some(place) => {
-                *place = *data;
-                self.len += N;
+                *place = byte;
+                self.len += 1;
             }
-            None => self.put_large(data),
+            None => self.put_large(&[byte]),
         }
-        Ok(())
     }
 
     #[inline]
-    fn put_all(&mut self, data: &[u8]) -> postcard::Result<()> {
+    fn extend(&mut self, data: &[u8]) {
         match self.small.get_mut(self.len..).and_then(|room| room.get_mut(..data.len())) {
             Some(place) => {
                 place.copy_from_slice(data);
@@ -140,38 +114,42 @@ impl Place for Room<'_> {
             }
             None => self.put_large(data),
         }
-        Ok(())
     }
 }
 
 impl Place for Vec<u8> {
     #[inline]
-    fn put<const N: usize>(&mut self, data: &[u8; N]) -> postcard::Result<()> {
-        self.extend_from_slice(data);
-        Ok(())
+    fn push(&mut self, byte: u8) {
+        self.push(byte);
     }
 
     #[inline]
-    fn put_all(&mut self, data: &[u8]) -> postcard::Result<()> {
+    fn extend(&mut self, data: &[u8]) {
         self.extend_from_slice(data);
-        Ok(())
     }
 }
 
 /// What `postcard` writes to. It is moved by value, so it is only a reference.
-struct Into<'p, P>(&'p mut P);
+struct Sink<'p, P>(&'p mut P);
 
-impl<P: Place> Flavor for Into<'_, P> {
+impl<P: Place> Flavor for Sink<'_, P> {
     type Output = ();
 
     #[inline]
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.put(&[byte])
+        self.0.push(byte);
+        Ok(())
     }
 
     #[inline]
     fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
-        self.0.put_few(data)
+        if data.len() > LONGEST_NUMBER {
+            self.0.extend(data);
+            return Ok(());
+        }
+        // The digits of a number were stored byte by byte just now: to load several at once would stall.
+        data.iter().for_each(|byte| self.0.push(*byte));
+        Ok(())
     }
 
     #[inline]
@@ -179,6 +157,9 @@ impl<P: Place> Flavor for Into<'_, P> {
         Ok(())
     }
 }
+
+/// Bytes of the longest form of a 64-bit number.
+const LONGEST_NUMBER: usize = 10;
 
 fn codec(action: &'static str) -> impl FnOnce(postcard::Error) -> Error {
     move |source| Error::Codec { action, source }
@@ -194,7 +175,7 @@ pub(crate) fn encode<'b, T: Item>(
     scratch: &Scratch,
 ) -> Result<Option<Records<'b>>> {
     let mut room = Room { small: &mut small[HEADER_BYTES..], len: 0, large, scratch };
-    postcard::serialize_with_flavor(item, Into(&mut room)).map_err(codec("serialise an item"))?;
+    postcard::serialize_with_flavor(item, Sink(&mut room)).map_err(codec("serialise an item"))?;
     let len = room.len;
     if len == SPILT {
         #[cfg(debug_assertions)]
@@ -214,7 +195,7 @@ pub(crate) fn encode<'b, T: Item>(
 pub(crate) fn append<T: Item>(item: &T, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; HEADER_BYTES]);
-    postcard::serialize_with_flavor(item, Into(bytes)).map_err(codec("serialise an item"))?;
+    postcard::serialize_with_flavor(item, Sink(bytes)).map_err(codec("serialise an item"))?;
     #[cfg(debug_assertions)]
     check_survives::<T>(&bytes[start + HEADER_BYTES..])?;
     finish(start, longest, bytes)
@@ -237,10 +218,15 @@ pub(crate) fn finish(start: usize, longest: usize, bytes: &mut Vec<u8>) -> Resul
 /// Decodes an item from its bytes.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    match postcard::take_from_bytes(bytes).map_err(codec("read an item"))? {
+    read(bytes).map_err(codec("read an item"))
+}
+
+#[inline(always)]
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> postcard::Result<T> {
+    match postcard::take_from_bytes(bytes)? {
         (item, []) => Ok(item),
         // More was written than was read.
-        _ => Err(codec("read an item")(postcard::Error::DeserializeBadEncoding)),
+        _ => Err(postcard::Error::DeserializeBadEncoding),
     }
 }
 
@@ -254,7 +240,11 @@ pub(crate) fn decode_all<T: DeserializeOwned>(mut records: &[u8], items: &mut Ve
             items.push(Err(Error::Damaged { object: "queue" }));
             return;
         }
-        items.push(decode(&rest[..len]));
+        match read(&rest[..len]) {
+            // In place: to copy a `Result` whose parts were stored just now would stall.
+            Ok(item) => items.push(Ok(item)),
+            Err(error) => items.push(Err(codec("read an item")(error))),
+        }
         records = &records[whole..];
     }
 }

@@ -79,6 +79,7 @@ impl<'a> Leasing<'a> {
     /// Leases up to `most` of the oldest items, or a returned one. Returns `false` if there was none within the
     /// timeout.
     pub(crate) fn take(self, most: usize, mut waiting: Waiting, mut lease: impl FnMut(LeaseToken)) -> Result<bool> {
+        check_not_forked()?;
         let (ring, state) = (self.ring, self.ring.state());
         let Some(mut reader) = ring.reader(&waiting, || self.has_returned(), || self.others_hold_leases())? else {
             return Ok(false);
@@ -138,7 +139,7 @@ impl<'a> Leasing<'a> {
                 Err(error) => return Err(error),
             };
             let slot = leases.slot(index);
-            let status = slot.fill(&record, self.ring.process_table().me(), std::process::id());
+            let status = slot.fill(&record, self.ring.me(), self.ring.pid());
             lease(LeaseToken::new(index, slot, status));
             tokens += 1;
             after = Some(record.after);
@@ -166,7 +167,7 @@ impl<'a> Leasing<'a> {
 
     /// Returns whether another process has items that may be returned, or has died with them.
     fn others_hold_leases(self) -> bool {
-        let me = self.ring.process_table().me();
+        let me = self.ring.me();
         self.valid().any(|(_, _, status)| match status.state {
             LeaseState::Leased => status.owner != Some(me),
             state => state == LeaseState::Returned,
@@ -185,7 +186,7 @@ impl<'a> Leasing<'a> {
         self.reclaim_dead(reader);
         reader.leases().used().find_map(|(index, slot)| {
             let returned = Some(slot.status()).filter(|status| status.state == LeaseState::Returned)?;
-            let leased = slot.take_over(returned, self.ring.process_table().me(), std::process::id())?;
+            let leased = slot.take_over(returned, self.ring.me(), self.ring.pid())?;
             Some(LeaseToken::new(index, slot, leased))
         })
     }

@@ -36,7 +36,7 @@ use super::item::Item;
 use super::participants::Rights;
 use super::put_error::PutError;
 use super::ring::{PreSleepCheck, Reader, RingState, Taken, Waited, Waiting};
-use crate::ipc::error::{Error, Result};
+use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::shm::Mapping;
 
@@ -324,6 +324,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
 
     #[inline]
     fn take(&self, waiting: Waiting) -> Result<Option<T>> {
+        check_not_forked()?;
         if let Some(mut reader) = self.channel.ring.reader_now() {
             let mut small = [0; SMALL];
             if let Some(Taken::Bytes(len)) = reader.take_first(&mut small)? {
@@ -357,6 +358,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     }
 
     fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Result<T>>> {
+        check_not_forked()?;
         let mut items = Vec::new();
         if most == 0 {
             return Ok(items);

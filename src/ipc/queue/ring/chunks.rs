@@ -104,7 +104,7 @@ impl Chunks {
     }
 
     /// Advances `at` by `len` bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn skip(&self, shared: &Mapping<RingState>, at: &mut Place, mut len: usize) -> Result<()> {
         loop {
             let room = (self.chunk_bytes - at.offset) as usize;

@@ -41,7 +41,7 @@ use self::reader::GetSide;
 use self::spin::Spin;
 use super::event_count::EventCount;
 use super::participants::{Participants, Right, Rights};
-use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::ipc::error::{Error, Result, os};
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::ipc::process::transfer;
 use crate::ipc::sync::holder::HeldBy;
@@ -93,6 +93,8 @@ pub(crate) struct Ring {
     chunks: Chunks,
     plan: Plan,
     process_table: &'static ProcessTable,
+    me: ProcessSlot,
+    pid: u32,
     rights: Rights,
     /// 1 once this handle gave up its right to put.
     closed: AtomicU32,
@@ -154,6 +156,8 @@ impl Ring {
             chunks,
             plan,
             process_table,
+            me: process_table.me(),
+            pid: std::process::id(),
             rights,
             closed: AtomicU32::new(0),
             put_spin: Spin::default(),
@@ -167,7 +171,7 @@ impl Ring {
     pub(crate) fn another(&self, rights: Rights) -> Self {
         let own = self.rights();
         let rights = Rights { put: rights.put && own.put, get: rights.get && own.get };
-        let counted = self.shared.participants.join(self.process_table, self.process_table.me(), rights);
+        let counted = self.shared.participants.join(self.process_table, self.me, rights);
         counted.expect("there are fewer handles than 65,535 for each of 4,096 processes");
         Ring::of(self.shared.clone(), self.chunks, self.plan, self.process_table, rights)
     }
@@ -207,11 +211,21 @@ impl Ring {
             // A copy of a handle that the parent still has.
             return;
         }
-        leave(&self.shared, self.process_table.me(), rights);
+        leave(&self.shared, self.me, rights);
     }
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Returns the slot of the process that has this handle.
+    pub(crate) fn me(&self) -> ProcessSlot {
+        self.me
+    }
+
+    /// Returns the id of that process, without a system call.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
     }
 
     pub(crate) fn process_table(&self) -> &'static ProcessTable {
@@ -246,7 +260,7 @@ impl Ring {
     pub(crate) fn has_other_handle(&self, right: Right) -> bool {
         let own = self.rights().has(right);
         let participants = &self.shared.participants;
-        let (me, own_count) = (self.process_table.me(), u64::from(own));
+        let (me, own_count) = (self.me, u64::from(own));
         let index = self.peer.load(Relaxed) as usize;
         if participants.still(self.process_table, index, right, me, own_count) {
             return true;
@@ -287,7 +301,6 @@ impl Ring {
         has_something: impl Fn() -> bool,
         refusal: impl Fn() -> Option<Error>,
     ) -> Result<Option<bool>> {
-        check_not_forked()?;
         match mutex.try_lock() {
             Locked::Clean => Ok(Some(false)),
             locked => self.lock_contended(locked, mutex, waiting, has_something, refusal),

@@ -8,7 +8,6 @@ use crate::ipc::error::{Error, Result};
 use crate::ipc::queue::encoding::first_bytes;
 use crate::ipc::queue::participants::Right;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use crate::sys::fork::forked_from;
 use crate::sys::robust::{Locked, RobustMutex};
 use crate::sys::shm::shared_layout;
 
@@ -82,13 +81,9 @@ impl Ring {
         Ok(Some(self.reading(was_abandoned)))
     }
 
-    /// Acquires the readers' mutex if it is free. `None` in a forked child, for [`reader`](Self::reader) to report the
-    /// error.
-    #[inline]
+    /// Acquires the readers' mutex if it is free.
+    #[inline(always)]
     pub(crate) fn reader_now(&self) -> Option<Reader<'_>> {
-        if forked_from().is_some() {
-            return None;
-        }
         match self.shared.get.lock.try_lock() {
             Locked::Busy | Locked::WouldDeadlock => None,
             locked => Some(self.reading(locked == Locked::Abandoned)),

@@ -7,7 +7,6 @@ use super::{Ring, Waited, Waiting, record_bytes};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::queue::participants::Right;
 use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
-use crate::sys::fork::forked_from;
 use crate::sys::robust::Locked;
 
 /// Consecutive records as they lie in a ring.
@@ -81,13 +80,9 @@ impl Ring {
         Ok(locked.map(|was_abandoned| self.writing(was_abandoned)))
     }
 
-    /// Acquires the writers' mutex if it is free. `None` in a forked child, for [`writer`](Self::writer) to report the
-    /// error.
-    #[inline]
+    /// Acquires the writers' mutex if it is free.
+    #[inline(always)]
     pub(crate) fn writer_now(&self) -> Option<Writer<'_>> {
-        if forked_from().is_some() {
-            return None;
-        }
         match self.shared.put.lock.try_lock() {
             Locked::Busy | Locked::WouldDeadlock => None,
             locked => Some(self.writing(locked == Locked::Abandoned)),
