@@ -230,16 +230,15 @@ fn run<S: Scenario>(
 ) -> Result<Outcome, Failure> {
     let args = S::Args::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;
     let mut scenario = S::prepare(args).map_err(Failure::of_preparing)?;
-    let machinery = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
     let (workers, events) = (scenario.workers(), scenario.events());
     options.kills.iter().try_for_each(|kill| kill.check(&workers, &events)).map_err(Failure::Unusable)?;
-    let signals = StopSignals::catch().map_err(|error| machinery(error.into()))?;
+    let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
     let mut observer = S::Observer::default();
     let mut count = |event: &Event| {
         observer.count(event);
         pictures.collect(event);
     };
-    let mut runner = Runner::new(reporter(), &signals, options, &mut count).map_err(machinery)?;
+    let mut runner = Runner::new(reporter(), &signals, options, &mut count).map_err(Failure::machinery)?;
     let played = begin::<S>(&scenario, &mut runner, options).and_then(|()| scenario.run(&mut runner));
     let stopped = runner.stop_workers();
     let run_end = runner.finish(played.is_err() || stopped.is_err());

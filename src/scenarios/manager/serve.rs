@@ -4,8 +4,9 @@ use std::io::ErrorKind;
 
 use anyhow::{Context, anyhow};
 
-use super::entry::Key;
-use super::{Manager, ManagerArgs};
+use super::args::ManagerArgs;
+use super::connect::Key;
+use super::scenario::Manager;
 use crate::manager::{Address, Limits, Serving, Status};
 use crate::report::{Event, Fact};
 use crate::scenarios::runner::Runner;
@@ -13,14 +14,14 @@ use crate::scenarios::{CheckResult, Completion, Observer, Scenario};
 use crate::{Error, RoleEntry};
 
 /// A manager for others.
-pub(super) struct Host {
+pub(super) struct Serve {
     key: Key,
     address: Address,
     serving: Option<Serving>,
     status: Status,
 }
 
-impl Scenario for Host {
+impl Scenario for Serve {
     const NAME: &'static str = Manager::NAME;
     const ABOUT: &'static str = Manager::ABOUT;
     type Args = ManagerArgs;
@@ -38,7 +39,7 @@ impl Scenario for Host {
         })?;
         // With the port that the kernel chose.
         let address = serving.addresses().first().cloned().unwrap_or(address);
-        Ok(Host { key, address, serving: Some(serving), status: Status::default() })
+        Ok(Serve { key, address, serving: Some(serving), status: Status::default() })
     }
 
     fn workers(&self) -> Vec<String> {

@@ -1,0 +1,158 @@
+//! `--call`: calls of a manager from scripts. One call, one JSON value on stdout.
+//!
+//! | call | what it does |
+//! |---|---|
+//! | `list` | all names and the types of their objects |
+//! | `status` | the status of the manager |
+//! | `create TYPE NAME [ARG…]` | creates an object with a name, or finds it |
+//! | `delete NAME` | removes the name |
+//! | `NAME.METHOD [ARG…]` | calls a method |
+//!
+//! A name is a word, or a JSON string: `"my shop".items`. An argument is a JSON value, `@NAME` for a reference to that
+//! object, or otherwise a bare word: text. A word that looks like a number but is not one in JSON is rejected.
+
+mod method;
+mod parse;
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use serde_json::{Value, json};
+
+use super::args::ManagerArgs;
+use super::connect::Key;
+use crate::Error;
+use crate::manager::{Kind, Manager, Method, Object, Variant};
+use crate::outcome::{Failure, MachineryError, Outcome};
+use crate::report::{Fact, Screen, quoted};
+use method::method_of;
+use parse::Arg;
+pub(super) use parse::Call;
+
+/// The maximum number of names listed in a message.
+const MOST_NAMES: usize = 10;
+/// How long an answer may be on its way once the time of a call has passed: the manager says then that it timed out.
+const ANSWER_TIME: Duration = Duration::from_millis(50);
+
+/// Performs the calls one after the other, over one connection, and prints each result.
+pub(super) fn run(args: &ManagerArgs) -> Result<Outcome, Failure> {
+    // A deadline beyond the clock's range never comes.
+    let deadline = || args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    // The time to connect counts towards the first call.
+    let mut first = deadline();
+    let manager = connect(args).map_err(Failure::of_preparing)?;
+    let mut out = Screen::stdout();
+    for call in &args.call {
+        let caller = Caller { manager: &manager, timeout: args.timeout, deadline: first.take().or_else(deadline) };
+        let answer = caller.answer(call).map_err(|error| failure(call, error))?;
+        match out.write_all(format!("{answer}\n").as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::ReaderGone),
+            written => written.context("cannot write to stdout").map_err(Failure::machinery)?,
+        }
+    }
+    Ok(Outcome::Fine)
+}
+
+/// Classifies an error: a call that the manager rejected is the caller's to correct; anything else is the machinery's.
+fn failure(call: &Call, error: anyhow::Error) -> Failure {
+    match error.downcast() {
+        Ok(Error::Managed { source, .. }) => Failure::Unusable(anyhow!("{call}: {source}")),
+        Ok(error @ (Error::ForeignReference | Error::TooLong { .. })) => Failure::Unusable(anyhow!("{call}: {error}")),
+        Ok(error) => Failure::machinery(error.during(|| call.to_string()).into()),
+        Err(error) => Failure::of_preparing(error),
+    }
+}
+
+fn connect(args: &ManagerArgs) -> anyhow::Result<Manager> {
+    let (Some(address), Some(file)) = (&args.connect, &args.authkey_file) else {
+        return Err(anyhow!(
+            "--call needs the manager to call: --connect ADDR --authkey-file FILE (start one in another shell: \
+             ipc-demo manager --serve ADDR --authkey-file FILE)"
+        ));
+    };
+    let key = Key::read(file)?;
+    if let Some(Fact::KeyExposed { file }) = key.warning() {
+        // With stderr closed nobody wanted to be warned.
+        let warning = format!("warning: other users can read {file} (chmod 600 {})\n", quoted(&file));
+        let _ = Screen::stderr().write_all(warning.as_bytes());
+    }
+    key.connect(address, args.timeout)
+}
+
+/// A client that calls objects by name: for one call.
+struct Caller<'a> {
+    manager: &'a Manager,
+    timeout: Option<Duration>,
+    deadline: Option<Instant>,
+}
+
+impl Caller<'_> {
+    fn left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn answer(&self, call: &Call) -> anyhow::Result<Value> {
+        self.manager.set_deadline(self.left().map(|left| left + ANSWER_TIME));
+        Ok(match call {
+            Call::List => {
+                let names = self.manager.names()?.into_iter();
+                Value::Object(names.map(|(name, kind)| (name, json!(kind.name()))).collect())
+            }
+            Call::Status => json!(self.manager.status()?),
+            Call::Create { kind, name, args } => {
+                let made = self.manager.make_any(*kind, self.data(args)?, Some(name))?;
+                Variant::from(made.reference()).to_json()
+            }
+            Call::Delete { name } => {
+                self.lookup(name)?;
+                self.manager.remove_name(name)?;
+                Value::Null
+            }
+            Call::Method { name, method, args } => {
+                let object = self.lookup(name)?;
+                let (method, may_wait) = method_of(object.kind(), method)?;
+                let args = self.data(args)?;
+                let timeout = if may_wait { self.left() } else { Some(Duration::ZERO) };
+                match object.call_by_name(method, args, timeout)? {
+                    Some(answer) => answer.to_json(),
+                    None if method == Method::Acquire => Value::from(false),
+                    None => {
+                        let timeout = self.timeout.map(humantime::format_duration);
+                        let after = timeout.map_or_else(String::new, |timeout| format!(" after {timeout}"));
+                        return Err(MachineryError(anyhow!("{call}: timed out{after}")).into());
+                    }
+                }
+            }
+        })
+    }
+
+    fn data(&self, args: &[Arg]) -> anyhow::Result<Vec<Variant>> {
+        let data = |arg: &Arg| match arg {
+            Arg::Data(variant) => Ok(variant.clone()),
+            Arg::Object(name) => Ok(self.lookup(name)?.reference().into()),
+        };
+        args.iter().map(data).collect()
+    }
+
+    fn lookup(&self, name: &str) -> anyhow::Result<Object> {
+        match self.manager.lookup_any(name) {
+            Err(Error::Managed { .. }) => Err(anyhow!("no object named {name:?} ({})", known(&self.manager.names()?))),
+            found => Ok(found?),
+        }
+    }
+}
+
+fn known(names: &[(String, Kind)]) -> String {
+    let first: Vec<String> = names.iter().take(MOST_NAMES).map(|(name, _)| shown(name)).collect();
+    match names.len() {
+        0 => "nothing has a name yet: create TYPE NAME".to_owned(),
+        count if count > MOST_NAMES => format!("there are: {}, and {} more", first.join(", "), count - MOST_NAMES),
+        _ => format!("there are: {}", first.join(", ")),
+    }
+}
+
+/// Returns a name as it is typed.
+fn shown(name: &str) -> String {
+    if name.contains(|char: char| char.is_whitespace() || char == '"') { format!("{name:?}") } else { name.to_owned() }
+}

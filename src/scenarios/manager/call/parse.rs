@@ -1,0 +1,294 @@
+//! The text of a call.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::IgnoredAny;
+
+use crate::manager::{JsonError, Kind, Variant};
+use crate::scenarios::manager::args::TYPES;
+
+/// A parsed call.
+#[derive(Debug, Clone, PartialEq)]
+pub(in super::super) enum Call {
+    List,
+    Status,
+    Create { kind: Kind, name: String, args: Vec<Arg> },
+    Delete { name: String },
+    Method { name: String, method: String, args: Vec<Arg> },
+}
+
+/// The call in messages, without its arguments.
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Call::List => f.write_str("list"),
+            Call::Status => f.write_str("status"),
+            Call::Create { name, .. } => write!(f, "create {name}"),
+            Call::Delete { name } => write!(f, "delete {name}"),
+            Call::Method { name, method, .. } => write!(f, "{name}.{method}"),
+        }
+    }
+}
+
+/// A parsed argument.
+#[derive(Debug, Clone, PartialEq)]
+pub(in super::super) enum Arg {
+    Data(Variant),
+    /// The object of this name.
+    Object(String),
+}
+
+/// Why a text is not a call.
+#[derive(Debug, thiserror::Error)]
+pub(in super::super) enum BadCall {
+    #[error("a call is list, status, create TYPE NAME [ARG…], delete NAME, or NAME.METHOD [ARG…]")]
+    Unknown,
+    #[error("{0} takes {1}")]
+    Arguments(&'static str, &'static str),
+    #[error("there is no type {0:?} (there are: {1})")]
+    UnknownType(String, String),
+    #[error("{0}{reason}", reason = reason(.0))]
+    NotJson(JsonError),
+    #[error("expected a space after a JSON value, found {0:?}")]
+    Crowded(String),
+    #[error("{0} is not a number in JSON: write {1} if it is text")]
+    NotANumber(String, String),
+    #[error("{0} is beyond the range of a 64-bit float")]
+    BeyondFloats(String),
+    #[error("expected a name, found {0}")]
+    NoName(String),
+}
+
+/// Returns what is wrong with it, for the end of a message.
+fn reason(error: &JsonError) -> String {
+    std::error::Error::source(error).map_or_else(String::new, |source| format!(": {source}"))
+}
+
+impl FromStr for Call {
+    type Err = BadCall;
+
+    fn from_str(text: &str) -> Result<Self, BadCall> {
+        let mut rest = Rest(text.trim());
+        if rest.0.starts_with('"') {
+            let name = rest.quoted()?;
+            rest.0 = rest.0.strip_prefix('.').ok_or(BadCall::Unknown)?;
+            let method = rest.word();
+            return rest.method_call(name, method);
+        }
+        match rest.word() {
+            "list" => rest.end(Call::List, "list", "no arguments"),
+            "status" => rest.end(Call::Status, "status", "no arguments"),
+            "create" => {
+                let kind = rest.word();
+                if rest.0.is_empty() {
+                    return Err(BadCall::Arguments("create", "a type and a name"));
+                }
+                let types = || TYPES[..TYPES.len() - 1].join(", ");
+                let found = Kind::by_name(&kind.replace('-', ""));
+                let kind = found.ok_or_else(|| BadCall::UnknownType(kind.to_owned(), types()))?;
+                Ok(Call::Create { kind, name: rest.name()?, args: rest.args()? })
+            }
+            "delete" if rest.0.is_empty() => Err(BadCall::Arguments("delete", "a name")),
+            "delete" => {
+                let name = rest.name()?;
+                rest.end(Call::Delete { name }, "delete", "one name (with spaces in it: \"my shop\")")
+            }
+            first => {
+                // A name may have dots, a method has none.
+                let (name, method) = first.rsplit_once('.').ok_or(BadCall::Unknown)?;
+                rest.method_call(name.to_owned(), method)
+            }
+        }
+    }
+}
+
+/// What is left of the text; it does not begin with a space.
+struct Rest<'a>(&'a str);
+
+impl<'a> Rest<'a> {
+    /// Takes everything up to the next space.
+    fn word(&mut self) -> &'a str {
+        let (word, rest) = self.0.split_once(char::is_whitespace).unwrap_or((self.0, ""));
+        self.0 = rest.trim_start();
+        word
+    }
+
+    /// Takes a JSON value. It may contain spaces: its end is where JSON says.
+    fn json(&mut self) -> Result<&'a str, BadCall> {
+        let mut values = serde_json::Deserializer::from_str(self.0).into_iter::<IgnoredAny>();
+        values.next().transpose().map_err(|error| BadCall::NotJson(error.into()))?;
+        let (value, rest) = self.0.split_at(values.byte_offset());
+        self.0 = rest;
+        Ok(value)
+    }
+
+    /// Takes a JSON string.
+    fn quoted(&mut self) -> Result<String, BadCall> {
+        serde_json::from_str(self.json()?).map_err(|error| BadCall::NotJson(error.into()))
+    }
+
+    /// Takes the space after a JSON value.
+    fn space(&mut self) -> Result<(), BadCall> {
+        if !self.0.is_empty() && !self.0.starts_with(char::is_whitespace) {
+            return Err(BadCall::Crowded(self.word().to_owned()));
+        }
+        self.0 = self.0.trim_start();
+        Ok(())
+    }
+
+    /// Takes a name: a word or a JSON string.
+    fn name(&mut self) -> Result<String, BadCall> {
+        let text = self.0;
+        let name = if text.starts_with('"') {
+            let name = self.quoted()?;
+            self.space()?;
+            name
+        } else {
+            self.word().to_owned()
+        };
+        if name.is_empty() { Err(BadCall::NoName(format!("{text:?}"))) } else { Ok(name) }
+    }
+
+    fn args(&mut self) -> Result<Vec<Arg>, BadCall> {
+        let mut args = Vec::new();
+        while !self.0.is_empty() {
+            args.push(self.arg()?);
+        }
+        Ok(args)
+    }
+
+    fn arg(&mut self) -> Result<Arg, BadCall> {
+        if let Some(name) = self.0.strip_prefix('@') {
+            if name.is_empty() || name.starts_with(char::is_whitespace) {
+                return Err(BadCall::NoName("@".to_owned()));
+            }
+            self.0 = name;
+            return self.name().map(Arg::Object);
+        }
+        if self.0.starts_with(['{', '[', '"']) {
+            let value = self.json()?;
+            self.space()?;
+            return Variant::from_json(value).map(Arg::Data).map_err(BadCall::NotJson);
+        }
+        of_word(self.word()).map(Arg::Data)
+    }
+
+    /// Takes the arguments of a method.
+    fn method_call(mut self, name: String, method: &str) -> Result<Call, BadCall> {
+        if name.is_empty() || method.is_empty() {
+            return Err(BadCall::Unknown);
+        }
+        Ok(Call::Method { name, method: method.to_owned(), args: self.args()? })
+    }
+
+    /// Returns the call if nothing is left.
+    fn end(self, call: Call, first: &'static str, takes: &'static str) -> Result<Call, BadCall> {
+        if self.0.is_empty() { Ok(call) } else { Err(BadCall::Arguments(first, takes)) }
+    }
+}
+
+/// Parses a bare word: a number, `true`, `false` or `null` as in JSON, otherwise text.
+fn of_word(word: &str) -> Result<Variant, BadCall> {
+    match Variant::from_json(word) {
+        Ok(variant) => Ok(variant),
+        // Python reads these as numbers, and the user may have meant them as such.
+        Err(JsonError::Malformed(_)) => match word.parse::<f64>() {
+            Ok(number) if number.is_infinite() && word.contains(|char: char| char.is_ascii_digit()) => {
+                Err(BadCall::BeyondFloats(word.to_owned()))
+            }
+            Ok(_) => Err(BadCall::NotANumber(word.to_owned(), format!("'{word:?}'"))),
+            Err(_) => Ok(Variant::from(word)),
+        },
+        Err(error) => Err(BadCall::NotJson(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Call {
+        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn args_of(text: &str) -> Vec<Arg> {
+        match parsed(&format!("shop.set {text}")) {
+            Call::Method { name, method, args } if (name.as_str(), method.as_str()) == ("shop", "set") => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn data(json: &str) -> Vec<Arg> {
+        match Variant::from_json(json).expect("JSON") {
+            Variant::List(items) => items.into_iter().map(Arg::Data).collect(),
+            _ => panic!("a list"),
+        }
+    }
+
+    #[test]
+    fn calls_are_read_as_they_are_documented() {
+        assert_eq!(parsed(" list "), Call::List);
+        assert_eq!(parsed("status"), Call::Status);
+        assert_eq!(parsed("delete shop"), Call::Delete { name: "shop".into() });
+        let jobs = Call::Create { kind: Kind::JoinableQueue, name: "jobs".into(), args: data("[5]") };
+        assert_eq!(parsed("create joinable-queue jobs 5"), jobs);
+        assert_eq!(parsed(r#"delete "my shop""#), Call::Delete { name: "my shop".into() });
+        let shop = Call::Create { kind: Kind::Dict, name: "my shop".into(), args: data(r#"[{"a": 1}]"#) };
+        assert_eq!(parsed(r#"create dict "my shop" {"a": 1}"#), shop);
+        let get = Call::Method { name: "my.shop 1".into(), method: "get".into(), args: data(r#"["a"]"#) };
+        assert_eq!(parsed(r#""my.shop 1".get a"#), get);
+        let Call::Method { name, method, args } = parsed("eu.shop.items") else { panic!("a method") };
+        assert_eq!((name.as_str(), method.as_str(), args.len()), ("eu.shop", "items", 0));
+    }
+
+    #[test]
+    fn arguments_are_json_or_words_or_objects() {
+        assert_eq!(args_of("tickets 3"), data(r#"["tickets", 3]"#));
+        assert_eq!(args_of("-3 0.5 true null -x 3x"), data(r#"[-3, 0.5, true, null, "-x", "3x"]"#));
+        assert_eq!(args_of(r#"{"a b": [1, 2]}  "c d" [ ]"#), data(r#"[{"a b": [1, 2]}, "c d", []]"#));
+        assert_eq!(args_of(r#"@other "@text""#), [Arg::Object("other".into()), data(r#"["@text"]"#).remove(0)]);
+        assert_eq!(args_of(r#"@"my shop" 1"#), [Arg::Object("my shop".into()), data("[1]").remove(0)]);
+        assert_eq!(args_of("票 3"), data(r#"["票", 3]"#));
+    }
+
+    #[test]
+    fn what_is_no_call_is_refused_with_what_would_be_one() {
+        for (text, said) in [
+            ("", "NAME.METHOD"),
+            ("shop", "NAME.METHOD"),
+            (".set", "NAME.METHOD"),
+            ("shop.", "NAME.METHOD"),
+            ("list all", "no arguments"),
+            ("create dict", "a type and a name"),
+            ("create set x", "joinable-queue"),
+            ("create dict \"\"", "a name"),
+            ("delete", "a name"),
+            ("delete a b", "one name"),
+            ("\"my shop\"", "NAME.METHOD"),
+            ("\"my shop\".", "NAME.METHOD"),
+            ("\"my shop.set a 1", "well-formed"),
+            ("shop.set a @", "found @"),
+            ("shop.set a @ b", "found @"),
+            ("shop.set {\"a\": 1", "well-formed JSON: EOF"),
+            ("shop.set \"\\x\"", "invalid escape"),
+            ("shop.set \"\\ud800\"", "well-formed"),
+            ("shop.set [1e999]", "out of range"),
+            ("shop.set [NaN]", "well-formed"),
+            ("shop.set \"a\"b", "found \"b\""),
+            ("shop.set {\"$bytes\":\"00\",\"x\":1}", "$bytes"),
+            ("shop.set 1 1e999", "1e999 is beyond the range"),
+            ("shop.set 1 -1e999", "-1e999 is beyond the range"),
+            ("shop.set 1 NaN", "write '\"NaN\"' if it is text"),
+            ("shop.set 1 -inf", "-inf is not a number in JSON"),
+            ("shop.set 1 .5", ".5 is not a number in JSON"),
+            ("shop.set 1 007", "007 is not a number in JSON"),
+            ("shop.set 1 +1", "+1 is not a number in JSON"),
+            ("shop.set 18446744073709551616", "64 bits"),
+            ("shop.set {\"$object\":1}", "$object"),
+        ] {
+            let refused = text.parse::<Call>().expect_err(text).to_string();
+            assert!(refused.contains(said), "{text}: {refused}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The scenario: the runner creates objects, the workers change them, and the runner shows them again.
+//!
+//! | file | content |
+//! |---|---|
+//! | `driver` | the runner's side of each type's demonstration |
+//! | `worker` | the workers' side |
+//! | `fixtures` | the objects of each type's demonstration |
+//! | `audit` | the reports, compared with the final content of the manager |
+
+mod audit;
+mod driver;
+mod fixtures;
+mod worker;
+
+use std::collections::HashSet;
+
+use super::args::ManagerArgs;
+use super::connect::Key;
+use crate::RoleEntry;
+use crate::manager::{self, Address, Kind, ManagerServer};
+use crate::report::Fact;
+use crate::scenarios::runner::Runner;
+use crate::scenarios::{CheckResult, Completion, Scenario};
+use audit::Audit;
+use driver::{Driver, Shown};
+use fixtures::Source;
+
+/// The state of a manager run.
+pub(crate) struct Manager {
+    kinds: Vec<Kind>,
+    workers: u32,
+    key: Option<Key>,
+    /// The address of the manager, if it is not to be started.
+    elsewhere: Option<Address>,
+    manager: Option<manager::Manager>,
+    shown: Vec<Shown>,
+}
+
+impl Scenario for Manager {
+    const NAME: &'static str = "manager";
+    const ABOUT: &'static str = "\
+One process holds objects that workers change through proxies
+
+The runner makes a dict in a manager process and shows it, a worker writes into it, and the runner shows it again: it \
+sees what the worker wrote. --type shows another type, or all of them.
+
+With --serve a manager runs until Ctrl-C, for clients that have the key; with --connect the workers use that manager, \
+from another shell or another machine. What is in its containers and locks stays, and other clients see it. A host that is \
+left out (tcp::5000) is this machine alone; over TCP all data is encrypted and authenticated.
+
+--call is for scripts: it prints one JSON value, or an error and exits with 2 (nothing was done) or 3. A call is
+  list                     all names and the types of their objects
+  status                   what the manager says about itself
+  create TYPE NAME [ARG…]  makes an object with a name, or finds it
+  delete NAME              takes the name away
+  NAME.METHOD [ARG…]       calls a method, as in Python without underscores
+An unknown method lists those of the type. A name with spaces is quoted: '\"my shop\".items'. An argument is a JSON value, a bare word (text), or @NAME (that \
+object). A call releases at its end what it has acquired.
+
+Examples:
+  ipc-demo manager                               the reference program
+  ipc-demo manager --workers 5                   five workers write
+  ipc-demo manager --type all --speed 5          each type with two workers
+  (umask 077; head -c 32 /dev/urandom | base64 > key)
+  ipc-demo manager --serve unix:/tmp/shop --authkey-file key
+  ipc-demo manager --connect unix:/tmp/shop --authkey-file key
+  ipc-demo manager --connect unix:/tmp/shop --authkey-file key \\
+    --call 'create dict shop' --call 'shop.set tickets 3' --call shop.items";
+    type Args = ManagerArgs;
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<worker::Worker>(), RoleEntry::of::<ManagerServer>()];
+    type Observer = Audit;
+
+    fn prepare(args: ManagerArgs) -> anyhow::Result<Self> {
+        let key = args.authkey_file.as_deref().map(Key::read).transpose()?;
+        let workers = args.workers.unwrap_or(if args.kinds.is_some() { 2 } else { 1 });
+        let kinds = args.kinds.map_or_else(|| vec![Kind::Dict], |kinds| kinds.0);
+        let manager = match (&args.connect, &key) {
+            (Some(address), Some(key)) => Some(key.connect(address, None)?),
+            _ => None,
+        };
+        Ok(Manager { kinds, workers, key, elsewhere: args.connect, manager, shown: Vec::new() })
+    }
+
+    fn workers(&self) -> Vec<String> {
+        (1..=self.workers).map(|number| format!("worker-{number}")).collect()
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        let mut events = vec!["object_called"];
+        for kind in &self.kinds {
+            events.extend(match kind {
+                Kind::Lock | Kind::RLock => &["lock_waiting", "lock_acquired", "lock_released"][..],
+                Kind::Semaphore | Kind::BoundedSemaphore => &["permit_waiting", "permit_acquired", "permit_released"],
+                Kind::Condition => &["condition_waiting", "condition_met", "item_got"],
+                Kind::Event => &["event_awaited", "event_seen"],
+                Kind::Barrier => &["barrier_waiting", "barrier_passed", "barrier_broken"],
+                Kind::Queue => &["item_put", "item_got"],
+                Kind::JoinableQueue => &["item_put", "item_got", "task_done"],
+                _ => &[],
+            });
+        }
+        let mut seen = HashSet::new();
+        events.retain(|event| seen.insert(*event));
+        events
+    }
+
+    fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
+        if let Some(warning) = self.key.as_ref().and_then(Key::warning) {
+            runner.emit(warning)?;
+        }
+        let manager = match (self.manager.take(), &self.elsewhere) {
+            (Some(manager), Some(address)) => {
+                runner.emit(Fact::ManagerConnected { address: address.to_string() })?;
+                manager
+            }
+            _ => {
+                let manager = manager::Manager::start()?;
+                let manager_pid = manager.process().map_or(0, |process| process.pid());
+                runner.emit(Fact::ManagerStarted { manager_pid, addresses: Vec::new() })?;
+                manager
+            }
+        };
+        let manager = self.manager.insert(manager);
+        let source = Source { manager, is_shared: self.elsewhere.is_some() };
+        let mut driver = Driver::new(source, runner, self.workers);
+        for &kind in &self.kinds {
+            if driver.is_cut() {
+                break;
+            }
+            let shown = driver.begin(kind)?;
+            let performed = driver.perform(&shown);
+            self.shown.push(shown);
+            performed?;
+        }
+        Ok(())
+    }
+
+    fn check(self, audit: &Audit, completion: &Completion) -> anyhow::Result<CheckResult> {
+        let result = audit.check(&self.shown, self.kinds.len(), self.workers, self.elsewhere.is_some(), completion);
+        // Released here, when the workers have ended: earlier, they would see it as a death.
+        drop(self.shown);
+        self.manager.map_or(Ok(()), manager::Manager::shutdown)?;
+        Ok(result)
+    }
+}
