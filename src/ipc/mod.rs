@@ -19,8 +19,7 @@ pub use error::{Error, Result};
 mod tests {
     use crate::pipe::{Connection, DatagramReceiver, DatagramSender, Receiver, Sender};
     use crate::process::StopSignals;
-    use crate::shared::ValueGuard;
-    use crate::sync::{LockGuard, OwnedSemaphore, Permit, RLockGuard};
+    use crate::sync::{LockGuard, OwnedSemaphore, Permit};
     use crate::{Array, Barrier, BoundedSemaphore, Condition, Event, Lock, Process, RLock, Semaphore, Value};
     use std::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -53,8 +52,6 @@ mod tests {
     fn guards_go_through_catch_unwind() {
         fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
         is_unwind_safe::<LockGuard<'_>>();
-        is_unwind_safe::<RLockGuard<'_>>();
-        is_unwind_safe::<ValueGuard<'_>>();
     }
 
     #[test]

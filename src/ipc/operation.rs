@@ -55,8 +55,17 @@ impl Operation {
 pub(crate) struct ObjectId(u64);
 
 impl ObjectId {
+    /// Returns its representation in shared memory.
+    pub(crate) fn to_word(self) -> u64 {
+        self.0
+    }
+
+    /// Reads what [`to_word`](Self::to_word) wrote.
+    pub(crate) fn from_word(word: u64) -> Self {
+        ObjectId(word)
+    }
+
     /// Numbers an object that is about to be created.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler of an exploration; so far tests observe"))]
     pub(crate) fn new() -> Self {
         ObjectId(number::next())
     }
@@ -65,8 +74,8 @@ impl ObjectId {
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0 >> 32, self.0 as u32) {
-            (0, count) => write!(f, "object {count}"),
-            (creator, count) => write!(f, "object {creator}.{count}"),
+            (0, count) => write!(f, "{count}"),
+            (creator, count) => write!(f, "{creator}.{count}"),
         }
     }
 }
@@ -171,12 +180,16 @@ impl Drop for Observing {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+    use std::fs;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::path::Path;
     use std::rc::Rc;
     use std::thread;
 
     use crate::Lock;
     use crate::sys::shm::shared_layout;
+    use crate::sys::tests::sources_in;
 
     /// A point that an operation passed.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,5 +274,27 @@ pub(crate) mod tests {
         assert_eq!(one.objects(), again.objects());
         let numbers = [one.objects().0, other.objects().0, ObjectId::new()];
         assert!(numbers.is_sorted() && numbers[0] < numbers[1] && numbers[1] < numbers[2], "{numbers:?}");
+    }
+
+    /// Returns the words that follow `before` in a text, up to the next quotation mark.
+    fn quoted_after<'a>(before: &'a str, text: &'a str) -> impl Iterator<Item = &'a str> {
+        text.split(before).skip(1).filter_map(|rest| rest.split('"').next())
+    }
+
+    #[test]
+    fn every_operation_is_in_a_test() {
+        let sources = sources_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ipc"));
+        let texts: Vec<_> = sources.iter().map(|path| fs::read_to_string(path).expect("a source")).collect();
+        let words = |before: &'static str| texts.iter().flat_map(move |text| quoted_after(before, text));
+        let operations: BTreeSet<&str> =
+            words(concat!("Operation::change", "(\"")).chain(words(concat!("Operation::read", "(\""))).collect();
+        assert!(operations.len() > 30, "{operations:?}");
+        let in_tests: BTreeSet<&str> = texts
+            .iter()
+            .filter_map(|text| text.split_once("#[cfg(test)]"))
+            .flat_map(|(_, tests)| tests.split('"'))
+            .collect();
+        let missing: Vec<_> = operations.difference(&in_tests).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

@@ -95,12 +95,8 @@ Examples:
                 timeout: self.timeout,
             })?;
         }
-        let names: HashMap<LockId, String> = self
-            .locks
-            .iter()
-            .enumerate()
-            .map(|(index, lock)| Ok((lock.id()?, name(index))))
-            .collect::<anyhow::Result<_>>()?;
+        let names: HashMap<LockId, String> =
+            self.locks.iter().enumerate().map(|(index, lock)| (lock.id(), name(index))).collect();
         let mut known = None;
         runner.watch_until(|runner, _| {
             let found = find_deadlock()?.map(|mut ring| {

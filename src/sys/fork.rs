@@ -46,6 +46,12 @@ pub(crate) fn forked_from() -> Option<u32> {
     word.is_some_and(|word| word.load(Relaxed) == 0).then(|| ORIGIN.load(Relaxed))
 }
 
+/// Returns the process that owns the handles, 0 if there are none yet.
+#[inline]
+pub(crate) fn origin() -> u32 {
+    ORIGIN.load(Relaxed)
+}
+
 #[cold]
 fn make_page() -> io::Result<()> {
     let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);

@@ -43,11 +43,12 @@ pub(crate) mod task;
 pub(crate) mod trace;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    fn sources_in(folder: &Path) -> Vec<PathBuf> {
+    /// Returns all files of a folder and of those in it.
+    pub(crate) fn sources_in(folder: &Path) -> Vec<PathBuf> {
         let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
         entries.flat_map(|path| if path.is_dir() { sources_in(&path) } else { vec![path] }).collect()
     }

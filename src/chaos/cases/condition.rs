@@ -159,7 +159,7 @@ impl Case for Notify {
     fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
         let lock = &self.shared.lock;
         // If the lock is not abandoned, the victim had not begun.
-        let effect = match observation.settle(&mut self.peer, || lock.is_abandoned())? {
+        let effect = match observation.settle(&mut self.peer, || lock.state().is_abandoned())? {
             Some(answer) => answer?,
             None => {
                 demand(self.shared.notify(observation)? == 1, Fault::Lost)?;

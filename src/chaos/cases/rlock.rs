@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
 use crate::chaos::i18n::{HOLDING, Localized, localized};
 use crate::chaos::peer::Peer;
-use crate::sync::RLockGuard;
+use crate::sync::LockGuard;
 use crate::sys::trace::mark;
 use crate::{RLock, RoleResult};
 
@@ -40,7 +40,7 @@ pub(in crate::chaos) static ROWS: [Row; 4] = [
     .like_python("RLock.in_release_among_peers"),
 ];
 
-fn effect_of(guard: &RLockGuard<'_>, otherwise: Effect) -> Effect {
+fn effect_of(guard: &LockGuard<'_>, otherwise: Effect) -> Effect {
     if guard.abandoned().is_some() { Effect::HandedOn } else { otherwise }
 }
 

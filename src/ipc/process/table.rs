@@ -57,8 +57,6 @@ shared_layout! {
     struct ProcessTableState = b"family  " {
         slots: [SlotWords; SLOTS],
         waits: [WaitState; PLACES],
-        locks: AtomicU32,
-        padding: AtomicU32,
     }
 }
 
@@ -159,12 +157,6 @@ impl ProcessTable {
     /// Returns the table of threads that wait for locks.
     pub(crate) fn waits(&self) -> &[WaitState; PLACES] {
         &self.table.waits
-    }
-
-    /// Returns a number that no other lock of the process table has.
-    pub(crate) fn next_lock_number(&self) -> u32 {
-        // 0 is "not numbered yet". Four billion contended locks are out of reach.
-        self.table.locks.fetch_add(1, Relaxed).wrapping_add(1).max(1)
     }
 
     /// Reserves a slot for a child that is about to be started.

@@ -22,17 +22,19 @@ use std::marker::PhantomData;
 use std::ops::{Bound, Range, RangeBounds};
 
 use super::plain::{self, Plain};
-use super::value_lock::{AnyLock, ValueGuard, ValueLock};
+use super::value_lock::ValueLock;
 use crate::ipc::error::{Error, Result, os};
+use crate::ipc::operation::{Object, ObjectId, Operation, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
-use crate::ipc::sync::rlock::RLockState;
+use crate::ipc::sync::lock::GenericLock;
+use crate::ipc::sync::lock_state::{LockGuard, LockState, RawGuard};
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sys::shm::{Mapping, shared_layout};
 
 shared_layout! {
     struct ArrayState = b"array   " {
-        own: RLockState,
+        own: LockState,
         live: AtomicU32,
         padding: AtomicU32,
     }
@@ -54,7 +56,6 @@ shared_layout! {
 pub struct Array<T: Plain> {
     state: Mapping<ArrayState>,
     lock_choice: ValueLock,
-    own_pid: u32,
     numbers: PhantomData<T>,
 }
 
@@ -71,8 +72,8 @@ impl<T: Plain> Array<T> {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn with_lock(numbers: &[T], lock: &impl AnyLock) -> Result<Self> {
-        Array::filled(numbers, lock.lock_choice())
+    pub fn with_lock<const REENTRANT: bool>(numbers: &[T], lock: &GenericLock<REENTRANT>) -> Result<Self> {
+        Array::filled(numbers, ValueLock::given(lock))
     }
 
     /// Creates an array of these numbers without a lock: each number is read, written and updated atomically; a slice
@@ -108,7 +109,7 @@ impl<T: Plain> Array<T> {
     }
 
     fn of(state: Mapping<ArrayState>, lock_choice: ValueLock) -> Self {
-        Array { state, lock_choice, own_pid: std::process::id(), numbers: PhantomData }
+        Array { state, lock_choice, numbers: PhantomData }
     }
 
     /// Returns the number of elements.
@@ -128,6 +129,7 @@ impl<T: Plain> Array<T> {
     /// [`Error::IndexOutOfRange`].
     #[inline]
     pub fn get(&self, index: usize) -> Result<T> {
+        point(Operation::read("array.get"), &self.state, always);
         loop {
             let live = self.state.live.load(Acquire);
             let number = T::load(self.atom(live, index)?);
@@ -143,6 +145,7 @@ impl<T: Plain> Array<T> {
     /// [`Error::IndexOutOfRange`], and [`Error::WouldDeadlock`] if the array was given a [`Lock`](crate::Lock)
     /// that this thread holds.
     pub fn set(&self, index: usize, number: T) -> Result<()> {
+        point(Operation::change("array.set"), self, || self.can_be_locked());
         let _guard = self.lock_if_any()?;
         number.store(self.atom(self.live(), index)?);
         Ok(())
@@ -155,6 +158,7 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// As [`set`](Self::set).
     pub fn update(&self, index: usize, change: impl FnMut(T) -> T) -> Result<T> {
+        point(Operation::change("array.update"), self, || self.can_be_locked());
         let _guard = self.lock_if_any()?;
         Ok(plain::update(self.atom(self.live(), index)?, change))
     }
@@ -164,6 +168,7 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// [`Error::IndexOutOfRange`] if the range ends beyond the array, and as [`set`](Self::set).
     pub fn read(&self, range: impl RangeBounds<usize>) -> Result<Vec<T>> {
+        point(Operation::read("array.read"), self, || self.can_be_locked());
         let range = self.checked(&range)?;
         let _guard = self.lock_if_any()?;
         Ok(self.copy(self.live())[range].iter().map(T::load).collect())
@@ -178,6 +183,7 @@ impl<T: Plain> Array<T> {
     /// [`Error::LengthMismatch`] if the length of `numbers` differs from that of the range, and as
     /// [`read`](Self::read).
     pub fn write(&self, range: impl RangeBounds<usize>, numbers: &[T]) -> Result<()> {
+        point(Operation::change("array.write"), self, || self.can_be_locked());
         let range = self.checked(&range)?;
         if range.len() != numbers.len() {
             return Err(Error::LengthMismatch { expected: range.len(), given: numbers.len() });
@@ -192,7 +198,8 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// [`Error::NoLock`] if the array has no lock, and as [`set`](Self::set).
     pub fn update_all<R>(&self, change: impl FnOnce(&mut [T]) -> R) -> Result<R> {
-        let _guard = self.lock()?;
+        point(Operation::change("array.update_all"), self, || self.can_be_locked());
+        let _guard = self.lock_if_any()?.ok_or(Error::NoLock)?;
         Ok(self.change(change))
     }
 
@@ -203,12 +210,16 @@ impl<T: Plain> Array<T> {
     ///
     /// # Standard
     /// Python `with array.get_lock():`.
-    pub fn lock(&self) -> Result<ValueGuard<'_>> {
-        self.lock_choice.acquire(&self.state.own, self.own_pid)
+    pub fn lock(&self) -> Result<LockGuard<'_>> {
+        self.lock_choice.acquire(&self.state.own)
     }
 
-    fn lock_if_any(&self) -> Result<Option<ValueGuard<'_>>> {
-        self.lock_choice.acquire_if_any(&self.state.own, self.own_pid)
+    fn can_be_locked(&self) -> bool {
+        self.lock_choice.can_be_acquired(&self.state.own)
+    }
+
+    fn lock_if_any(&self) -> Result<Option<RawGuard<'_>>> {
+        self.lock_choice.acquire_if_any(&self.state.own)
     }
 
     /// Publishes a changed copy, with the lock held.
@@ -264,6 +275,13 @@ fn store_all<T: Plain>(atoms: &[T::Atom], numbers: &[T]) {
     atoms.iter().zip(numbers).for_each(|(atom, number)| number.store(atom));
 }
 
+/// For the operations that acquire the lock as well.
+impl<T: Plain> Object for Array<T> {
+    fn objects(&self) -> (ObjectId, Option<ObjectId>) {
+        (self.state.objects().0, self.lock_choice.id(&self.state.own))
+    }
+}
+
 impl<T: Plain> fmt::Debug for Array<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Array").field("len", &self.len()).finish_non_exhaustive()
@@ -278,6 +296,7 @@ sent_in_roles!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::operation::tests::{goes, would_block};
     use crate::ipc::test_util::watchdog;
     use crate::{Lock, RLock};
     use std::thread;
@@ -290,6 +309,26 @@ mod tests {
         array.write(..1, &numbers[1..2]).expect("as long");
         array.set(1, numbers[0]).expect("within");
         assert_eq!([array.get(0).expect("within"), array.get(1).expect("within")], [numbers[1], numbers[0]]);
+    }
+
+    #[test]
+    fn every_operation_passes_one_point() {
+        let array = Array::new(&[1, 2]).expect("an array");
+        assert_eq!(goes("array.get", &array.state, || array.get(0)).expect("within"), 1);
+        let mut operations: [(_, &mut (dyn FnMut() + Send)); 5] = [
+            ("array.set", &mut || array.set(0, 5).expect("within")),
+            ("array.update", &mut || assert!(array.update(0, |n| n + 1).is_ok())),
+            ("array.read", &mut || drop(array.read(..).expect("free"))),
+            ("array.write", &mut || array.write(.., &[3, 4]).expect("as long")),
+            ("array.update_all", &mut || array.update_all(|all| all.reverse()).expect("free")),
+        ];
+        for (name, operation) in &mut operations {
+            goes(name, &array, operation);
+        }
+        let _guard = goes("lock.acquire", &array.state.own, || array.lock()).expect("free");
+        thread::scope(|scope| {
+            scope.spawn(|| operations.iter_mut().for_each(|(name, operation)| would_block(name, &array, operation)));
+        });
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Numbers in shared memory.
 //!
-//! [`Value`] is one number, [`Array`] a fixed count of them; both hold any [`Plain`] number. [`AnyLock`] is the lock that
-//! protects them, if any.
+//! [`Value`] is one number, [`Array`] a fixed count of them; both hold any [`Plain`] number, and have a lock of
+//! their own, a given one, or none.
 
 pub(crate) mod array;
 pub(crate) mod plain;
@@ -11,4 +11,3 @@ pub(crate) mod value_lock;
 pub use array::Array;
 pub use plain::Plain;
 pub use value::Value;
-pub use value_lock::{AnyLock, ValueGuard};

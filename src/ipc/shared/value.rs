@@ -17,15 +17,17 @@
 use std::fmt;
 
 use super::plain::{self, Plain};
-use super::value_lock::{AnyLock, ValueGuard, ValueLock};
+use super::value_lock::ValueLock;
 use crate::ipc::error::{Result, os};
+use crate::ipc::operation::{Object, ObjectId, Operation, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
-use crate::ipc::sync::rlock::RLockState;
+use crate::ipc::sync::lock::GenericLock;
+use crate::ipc::sync::lock_state::{LockGuard, LockState};
 use crate::sys::shm::{Mapping, shared_layout};
 
 shared_layout! {
     struct ValueState = b"value   " {
-        own: RLockState,
+        own: LockState,
     }
 }
 
@@ -45,7 +47,6 @@ shared_layout! {
 pub struct Value<T: Plain> {
     state: Mapping<ValueState>,
     lock_choice: ValueLock,
-    own_pid: u32,
     number: std::marker::PhantomData<T>,
 }
 
@@ -65,8 +66,8 @@ impl<T: Plain> Value<T> {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn with_lock(initial: T, lock: &impl AnyLock) -> Result<Self> {
-        Value::create(initial, lock.lock_choice())
+    pub fn with_lock<const REENTRANT: bool>(initial: T, lock: &GenericLock<REENTRANT>) -> Result<Self> {
+        Value::create(initial, ValueLock::given(lock))
     }
 
     /// Creates a value without a lock. A [`get`](Self::get) followed by a [`set`](Self::set) loses changes made in
@@ -83,12 +84,12 @@ impl<T: Plain> Value<T> {
         let state =
             Mapping::create(size_of::<u64>(), |state: &ValueState| state.own.init()).map_err(os("make a value"))?;
         let value = Value::of(state, lock_choice);
-        value.set(initial);
+        initial.store(value.atom());
         Ok(value)
     }
 
     fn of(state: Mapping<ValueState>, lock_choice: ValueLock) -> Self {
-        Value { state, lock_choice, own_pid: std::process::id(), number: std::marker::PhantomData }
+        Value { state, lock_choice, number: std::marker::PhantomData }
     }
 
     #[inline]
@@ -99,12 +100,14 @@ impl<T: Plain> Value<T> {
     /// Returns the number: one atomic load. Acquires no lock.
     #[inline]
     pub fn get(&self) -> T {
+        point(Operation::read("value.get"), &self.state, always);
         T::load(self.atom())
     }
 
     /// Sets the number: one atomic store. Acquires no lock.
     #[inline]
     pub fn set(&self, number: T) {
+        point(Operation::change("value.set"), &self.state, always);
         number.store(self.atom());
     }
 
@@ -121,7 +124,8 @@ impl<T: Plain> Value<T> {
     /// A process killed in an update has made it or not: there is no intermediate state.
     #[inline]
     pub fn update(&self, change: impl FnMut(T) -> T) -> Result<T> {
-        let _guard = self.lock_choice.acquire_if_any(&self.state.own, self.own_pid)?;
+        point(Operation::change("value.update"), self, || self.lock_choice.can_be_acquired(&self.state.own));
+        let _guard = self.lock_choice.acquire_if_any(&self.state.own)?;
         Ok(plain::update(self.atom(), change))
     }
 
@@ -133,14 +137,21 @@ impl<T: Plain> Value<T> {
     ///
     /// # Standard
     /// Python `with value.get_lock():`.
-    pub fn lock(&self) -> Result<ValueGuard<'_>> {
-        self.lock_choice.acquire(&self.state.own, self.own_pid)
+    pub fn lock(&self) -> Result<LockGuard<'_>> {
+        self.lock_choice.acquire(&self.state.own)
+    }
+}
+
+/// For the operations that acquire the lock as well.
+impl<T: Plain> Object for Value<T> {
+    fn objects(&self) -> (ObjectId, Option<ObjectId>) {
+        (self.state.objects().0, self.lock_choice.id(&self.state.own))
     }
 }
 
 impl<T: Plain> fmt::Debug for Value<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Value").field("value", &self.get()).finish_non_exhaustive()
+        f.debug_struct("Value").field("value", &T::load(self.atom())).finish_non_exhaustive()
     }
 }
 
@@ -152,6 +163,7 @@ sent_in_roles!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::operation::tests::{goes, would_block};
     use crate::ipc::test_util::watchdog;
     use crate::{Error, Lock, RLock};
     use std::thread;
@@ -165,6 +177,30 @@ mod tests {
             assert_eq!(value.update(|_| T::default()).expect("free"), T::default());
             assert_eq!(value.update(|_| number).expect("free"), number);
         }
+    }
+
+    #[test]
+    fn every_operation_passes_one_point() {
+        let value = Value::new(1).expect("a value");
+        goes("value.set", &value.state, || value.set(2));
+        assert_eq!(goes("value.get", &value.state, || value.get()), 2);
+        assert_eq!(goes("value.update", &value, || value.update(|n| n + 1)).expect("free"), 3);
+        let own = &value.state.own;
+        let guard = goes("lock.acquire", own, || value.lock()).expect("free");
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                would_block("value.update", &value, || value.update(|n| n + 1));
+                would_block("lock.acquire", own, || value.lock());
+                goes("value.set", &value.state, || value.set(4));
+            });
+        });
+        goes("lock.release", own, || drop(guard));
+        let lock = Lock::new().expect("a lock");
+        let locked = Value::with_lock(1, &lock).expect("a value");
+        goes("value.update", &locked, || locked.update(|n| n + 1)).expect("free");
+        goes("lock.acquire", &**lock.state(), || locked.lock().map(std::mem::forget)).expect("free");
+        let free = Value::unlocked(1).expect("a value");
+        goes("value.update", &free.state, || free.update(|n| n + 1)).expect("no lock");
     }
 
     #[test]

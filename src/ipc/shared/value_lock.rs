@@ -2,89 +2,59 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
-use crate::ipc::sync::lock::{Lock, LockGuard};
-use crate::ipc::sync::mutex::Abandoned;
-use crate::ipc::sync::rlock::{RLock, RLockGuard, RLockState};
+use crate::ipc::operation::{ObjectId, Operation, point};
+use crate::ipc::sync::lock::GenericLock;
+use crate::ipc::sync::lock_state::{LockGuard, LockState, RawGuard};
+use crate::sys::shm::Mapping;
 
-/// Which lock a value or an array has.
+/// Which lock a value or an array has. `own` is always the one in its memory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum ValueLock {
+pub(crate) enum ValueLock {
     /// None: separate reads and writes of several processes may interleave.
     Nobody,
-    /// The lock in the value's own memory.
+    /// The lock in the value's own memory, which is reentrant.
     Own,
-    Lock(Lock),
-    RLock(RLock),
-}
-
-/// A lock that can be given to a [`Value`](crate::Value) or an [`Array`](crate::Array): [`Lock`] or [`RLock`].
-pub trait AnyLock: Sealed {}
-
-impl AnyLock for Lock {}
-impl AnyLock for RLock {}
-
-/// Not nameable outside this crate, so that [`AnyLock`] cannot be implemented there.
-pub trait Sealed {
-    #[doc(hidden)]
-    fn lock_choice(&self) -> ValueLock;
-}
-
-impl Sealed for Lock {
-    fn lock_choice(&self) -> ValueLock {
-        ValueLock::Lock(self.clone())
-    }
-}
-
-impl Sealed for RLock {
-    fn lock_choice(&self) -> ValueLock {
-        ValueLock::RLock(self.clone())
-    }
-}
-
-/// The held lock of a value. Dropping it releases the lock.
-#[derive(Debug)]
-#[must_use = "the lock is given back when the guard is dropped"]
-pub struct ValueGuard<'a>(Held<'a>);
-
-#[derive(Debug)]
-enum Held<'a> {
-    Lock(LockGuard<'a>),
-    RLock(RLockGuard<'a>),
-}
-
-impl ValueGuard<'_> {
-    /// Returns whether the previous holder died with the lock. Single numbers and whole slices are never half written,
-    /// but a change of several steps may be incomplete.
-    pub fn abandoned(&self) -> Option<Abandoned> {
-        match &self.0 {
-            Held::Lock(guard) => guard.abandoned(),
-            Held::RLock(guard) => guard.abandoned(),
-        }
-    }
+    Given {
+        lock: Mapping<LockState>,
+        reentrant: bool,
+    },
 }
 
 impl ValueLock {
-    /// Acquires the lock; `own` is the one in the value's memory.
-    pub(crate) fn acquire<'a>(&'a self, own: &'a RLockState, own_pid: u32) -> Result<ValueGuard<'a>> {
-        let held = match self {
-            ValueLock::Nobody => return Err(Error::NoLock),
-            ValueLock::Own => {
-                let guard = own.acquire(own_pid, || Deadline::NEVER)?;
-                Held::RLock(guard.expect("a wait without end ends with the lock"))
-            }
-            ValueLock::Lock(lock) => Held::Lock(lock.acquire()?),
-            ValueLock::RLock(lock) => Held::RLock(lock.acquire()?),
-        };
-        Ok(ValueGuard(held))
+    pub(crate) fn given<const REENTRANT: bool>(lock: &GenericLock<REENTRANT>) -> Self {
+        ValueLock::Given { lock: lock.state().clone(), reentrant: REENTRANT }
     }
 
-    /// Acquires the lock if there is one.
-    pub(crate) fn acquire_if_any<'a>(&'a self, own: &'a RLockState, own_pid: u32) -> Result<Option<ValueGuard<'a>>> {
+    #[inline]
+    fn lock<'a>(&'a self, own: &'a LockState) -> Option<(&'a LockState, bool)> {
         match self {
-            ValueLock::Nobody => Ok(None),
-            _ => self.acquire(own, own_pid).map(Some),
+            ValueLock::Nobody => None,
+            ValueLock::Own => Some((own, true)),
+            ValueLock::Given { lock, reentrant } => Some((lock, *reentrant)),
         }
+    }
+
+    /// Returns the number of the lock, if there is one.
+    pub(crate) fn id(&self, own: &LockState) -> Option<ObjectId> {
+        self.lock(own).map(|(lock, _)| lock.id())
+    }
+
+    /// Returns whether [`acquire_if_any`](Self::acquire_if_any) would return now.
+    pub(crate) fn can_be_acquired(&self, own: &LockState) -> bool {
+        self.lock(own).is_none_or(|(lock, _)| lock.can_be_acquired())
+    }
+
+    /// Acquires the lock, as an operation of its own.
+    pub(crate) fn acquire<'a>(&'a self, own: &'a LockState) -> Result<LockGuard<'a>> {
+        let (lock, reentrant) = self.lock(own).ok_or(Error::NoLock)?;
+        point(Operation::change("lock.acquire"), lock, || lock.can_be_acquired());
+        lock.acquire_in_the_end(reentrant).map(LockGuard)
+    }
+
+    /// Acquires the lock if there is one, as a part of an operation on the value.
+    #[inline]
+    pub(crate) fn acquire_if_any<'a>(&'a self, own: &'a LockState) -> Result<Option<RawGuard<'a>>> {
+        self.lock(own).map(|(lock, reentrant)| lock.acquire_in_the_end(reentrant)).transpose()
     }
 }

@@ -36,6 +36,7 @@ use std::time::Duration;
 use super::break_cause::BreakCause;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::ipc::operation::{Operation, always, point};
 use crate::ipc::process::members::Members;
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::ipc::process::transfer::{self, sent_in_roles};
@@ -159,6 +160,11 @@ impl Barrier {
 
     /// Returns the number of parties waiting now.
     pub fn n_waiting(&self) -> u32 {
+        point(Operation::read("barrier.n_waiting"), &self.state, always);
+        self.waiting()
+    }
+
+    fn waiting(&self) -> u32 {
         let cycle = self.state.cycle.load(Acquire);
         let arrived = self.arrived(cycle / ROUND);
         if cycle & BROKEN != 0 || arrived == self.parties() { 0 } else { arrived }
@@ -166,6 +172,11 @@ impl Barrier {
 
     /// Returns whether the barrier is broken: every wait fails until [`reset`](Self::reset) is called.
     pub fn broken(&self) -> bool {
+        point(Operation::read("barrier.broken"), &self.state, always);
+        self.is_broken()
+    }
+
+    fn is_broken(&self) -> bool {
         self.state.cycle.load(Acquire) & BROKEN != 0
     }
 
@@ -204,14 +215,16 @@ impl Barrier {
 
     /// Breaks the barrier: all current and future waits fail until [`reset`](Self::reset) is called.
     pub fn abort(&self) {
+        point(Operation::change("barrier.abort"), &self.state, always);
         let _held = self.state.mutex.hold();
-        if !self.broken() {
+        if !self.is_broken() {
             self.break_now(BreakCause::Aborted);
         }
     }
 
     /// Resets the barrier to its initial state. Current waits fail. Members that have died are no longer expected.
     pub fn reset(&self) {
+        point(Operation::change("barrier.reset"), &self.state, always);
         let _held = self.state.mutex.hold();
         let state = &self.state;
         state.members.strike_off(|slot| !self.process_table.is_alive(slot));
@@ -229,6 +242,7 @@ impl Barrier {
     }
 
     fn wait_until(&self, deadline: Deadline, action: Option<impl FnOnce()>) -> Result<u32> {
+        point(Operation::change("barrier.wait"), &self.state, always);
         check_not_forked()?;
         loop {
             match self.arrive(action.is_some())? {
@@ -300,6 +314,14 @@ impl Barrier {
 
     /// Sleeps until `cycle` is over.
     fn sleep(&self, cycle: u32, deadline: Deadline) -> Result<()> {
+        // The second half of the wait. With a deadline, an exploration may let the time pass.
+        let wake = if deadline == Deadline::NEVER {
+            Operation::change("barrier.wake")
+        } else {
+            Operation::change("barrier.wake_timeout")
+        };
+        let is_over = || self.state.cycle.load(Acquire) != cycle || self.missing(cycle / ROUND).is_some();
+        point(wake, &self.state, is_over);
         let round = cycle / ROUND;
         loop {
             futex::wait(&self.state.cycle, cycle, Some(deadline.next_check()));
@@ -437,7 +459,7 @@ impl Drop for Membership {
 impl fmt::Debug for Barrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Barrier");
-        shown.field("parties", &self.parties()).field("n_waiting", &self.n_waiting()).field("broken", &self.broken());
+        shown.field("parties", &self.parties()).field("n_waiting", &self.waiting()).field("broken", &self.is_broken());
         shown.finish_non_exhaustive()
     }
 }
@@ -478,7 +500,11 @@ sent_in_roles!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::operation::tests::{goes, passed};
+    use crate::ipc::operation::{Point, observe};
     use crate::ipc::test_util::{watchdog, with_sleepers, without_a_look};
+    use std::cell::RefCell;
+    use std::rc::Rc;
 
     fn barrier(parties: u32) -> Barrier {
         Barrier::new(parties).expect("a barrier")
@@ -503,6 +529,43 @@ mod tests {
     fn cause(outcome: Result<u32>) -> BreakCause {
         let Err(Error::BrokenBarrier(cause)) = outcome else { panic!("{outcome:?}") };
         cause
+    }
+
+    #[test]
+    fn last_party_passes_one_point_and_others_two() {
+        let _watchdog = watchdog();
+        let barrier = Barrier::new(2).expect("a barrier");
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let (note, other) = (Rc::clone(&seen), barrier.clone());
+        let observing = observe(move |point: &Point<'_>| {
+            note.borrow_mut().push((point.operation.name, point.can_go()));
+            if point.operation.name == "barrier.wake" {
+                thread::scope(|scope| scope.spawn(|| other.wait()).join()).expect("no panic").expect("the second");
+                note.borrow_mut().push(("all are here", point.can_go()));
+            }
+        });
+        assert_eq!(barrier.wait().expect("the first"), 0);
+        drop(observing);
+        assert_eq!(*seen.borrow(), [("barrier.wait", true), ("barrier.wake", false), ("all are here", true)]);
+    }
+
+    #[test]
+    fn every_operation_without_a_wait_passes_one_point() {
+        let _watchdog = watchdog();
+        let alone = Barrier::new(1).expect("a barrier");
+        assert_eq!(goes("barrier.wait", &alone.state, || alone.wait()).expect("all are here"), 0);
+        let barrier = Barrier::new(2).expect("a barrier");
+        let object = &barrier.state;
+        assert_eq!(goes("barrier.n_waiting", object, || barrier.n_waiting()), 0);
+        let (outcome, points) = passed(|| barrier.wait_timeout(Duration::from_millis(1)));
+        outcome.expect_err("nobody else came");
+        assert_eq!(
+            points.iter().map(|point| point.operation).collect::<Vec<_>>(),
+            ["barrier.wait", "barrier.wake_timeout"]
+        );
+        assert!(goes("barrier.broken", object, || barrier.broken()));
+        goes("barrier.reset", object, || barrier.reset());
+        goes("barrier.abort", object, || barrier.abort());
     }
 
     #[test]

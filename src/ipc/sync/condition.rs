@@ -26,13 +26,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::mutex::Guard;
+use super::lock_state::{LockGuard, LockState, Suspended};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::ipc::operation::{Object, ObjectId, Operation, always, point};
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::ipc::process::transfer::sent_in_roles;
-use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::futex;
 use crate::sys::robust::{HeldMutex, RobustMutex};
 use crate::sys::shm::{Mapping, shared_layout};
@@ -58,11 +59,10 @@ shared_layout! {
     struct ConditionState = b"conditio" {
         table: RobustMutex,
         /// The number of the lock that waiters release, 0 before the first.
-        lock: AtomicU32,
+        lock: AtomicU64,
         next_ticket: AtomicU32,
         /// Places from this index on were never used.
         used: AtomicU32,
-        padding: AtomicU32,
         places: [Place; PLACES],
     }
 }
@@ -110,7 +110,7 @@ impl Condition {
     ///
     /// # Death
     /// Also returns, within 100 ms, if a process died while holding the lock: then the guard reports it.
-    pub fn wait<G: Guard>(&self, guard: G) -> Result<G> {
+    pub fn wait<'a>(&self, guard: LockGuard<'a>) -> Result<LockGuard<'a>> {
         self.wait_until(guard, Deadline::NEVER).map(|(guard, _)| guard)
     }
 
@@ -121,7 +121,7 @@ impl Condition {
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
-    pub fn wait_timeout<G: Guard>(&self, guard: G, timeout: Duration) -> Result<(G, bool)> {
+    pub fn wait_timeout<'a>(&self, guard: LockGuard<'a>, timeout: Duration) -> Result<(LockGuard<'a>, bool)> {
         self.wait_until(guard, Deadline::after(timeout))
     }
 
@@ -129,7 +129,11 @@ impl Condition {
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
-    pub fn wait_for<G: Guard>(&self, guard: G, predicate: impl FnMut(&G) -> bool) -> Result<G> {
+    pub fn wait_for<'a>(
+        &self,
+        guard: LockGuard<'a>,
+        predicate: impl FnMut(&LockGuard<'a>) -> bool,
+    ) -> Result<LockGuard<'a>> {
         self.wait_for_until(guard, Deadline::NEVER, predicate).map(|(guard, _)| guard)
     }
 
@@ -137,21 +141,21 @@ impl Condition {
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
-    pub fn wait_for_timeout<G: Guard>(
+    pub fn wait_for_timeout<'a>(
         &self,
-        guard: G,
+        guard: LockGuard<'a>,
         timeout: Duration,
-        predicate: impl FnMut(&G) -> bool,
-    ) -> Result<(G, bool)> {
+        predicate: impl FnMut(&LockGuard<'a>) -> bool,
+    ) -> Result<(LockGuard<'a>, bool)> {
         self.wait_for_until(guard, Deadline::after(timeout), predicate)
     }
 
-    fn wait_for_until<G: Guard>(
+    fn wait_for_until<'a>(
         &self,
-        mut guard: G,
+        mut guard: LockGuard<'a>,
         deadline: Deadline,
-        mut predicate: impl FnMut(&G) -> bool,
-    ) -> Result<(G, bool)> {
+        mut predicate: impl FnMut(&LockGuard<'a>) -> bool,
+    ) -> Result<(LockGuard<'a>, bool)> {
         while !predicate(&guard) {
             let in_time;
             (guard, in_time) = self.wait_until(guard, deadline)?;
@@ -163,28 +167,38 @@ impl Condition {
         Ok((guard, true))
     }
 
-    fn wait_until<G: Guard>(&self, guard: G, deadline: Deadline) -> Result<(G, bool)> {
+    fn wait_until<'a>(&self, guard: LockGuard<'a>, deadline: Deadline) -> Result<(LockGuard<'a>, bool)> {
+        let lock = guard.0.state;
+        point(Operation::change("condition.wait"), &(self, lock), always);
         check_not_forked()?;
-        let place = self.enter(guard.mutex().number()?)?;
-        let mut suspended = guard.suspend();
+        let place = self.enter(lock.id())?;
+        let mut suspended = Suspended::from(guard);
+        // The second half of the wait. With a deadline, an exploration may let the time pass.
+        let wake = if deadline == Deadline::NEVER {
+            Operation::change("condition.wake")
+        } else {
+            Operation::change("condition.wake_timeout")
+        };
+        point(wake, &(self, lock), || self.has_news(place, lock) && lock.can_be_acquired());
         loop {
             futex::wait(&place.state, WAITING, Some(deadline.next_check()));
-            let something_happened = place.state.load(Acquire) == NOTIFIED
-                || deadline.has_passed()
-                || G::mutex_of(&suspended).is_abandoned()
-                || self.has_orphans();
-            if !something_happened {
+            if !deadline.has_passed() && !self.has_news(place, lock) {
                 continue;
             }
-            let guard = G::resume(suspended)?;
+            let guard = suspended.resume()?;
             self.pass_on_orphans(&self.state.table.hold());
-            let notified = place.state.load(Relaxed) == NOTIFIED || guard.was_abandoned();
+            let notified = place.state.load(Relaxed) == NOTIFIED || guard.abandoned().is_some();
             if notified || deadline.has_passed() {
                 place.state.store(FREE, Release);
                 return Ok((guard, notified));
             }
-            suspended = guard.suspend();
+            suspended = Suspended::from(guard);
         }
+    }
+
+    /// Returns whether a waiter has to look: it was notified, or a process died.
+    fn has_news(&self, place: &Place, lock: &LockState) -> bool {
+        place.state.load(Acquire) == NOTIFIED || lock.is_abandoned() || self.has_orphans()
     }
 
     /// Notifies the `n` longest waiting waiters, or all if there are fewer. Returns the number notified. Does nothing
@@ -197,11 +211,11 @@ impl Condition {
     ///
     /// # System calls
     /// `futex`, once for each notified waiter.
-    pub fn notify<G: Guard>(&self, guard: &G, n: usize) -> Result<usize> {
+    pub fn notify(&self, guard: &LockGuard<'_>, n: usize) -> Result<usize> {
+        point(Operation::change("condition.notify"), &self.state, always);
         check_not_forked()?;
-        let number = guard.mutex().number()?;
         let table = self.state.table.hold();
-        if self.is_bound_to_another(number) {
+        if self.is_bound_to_another(guard.0.state.id()) {
             return Err(Error::WrongLock);
         }
         self.pass_on_orphans(&table);
@@ -217,7 +231,7 @@ impl Condition {
     ///
     /// # Errors
     /// As [`notify`](Self::notify).
-    pub fn notify_all<G: Guard>(&self, guard: &G) -> Result<usize> {
+    pub fn notify_all(&self, guard: &LockGuard<'_>) -> Result<usize> {
         self.notify(guard, usize::MAX)
     }
 
@@ -241,20 +255,20 @@ impl Condition {
     }
 
     /// Returns whether a process waits with a lock other than this one, which would not exclude it.
-    fn is_bound_to_another(&self, lock: u32) -> bool {
+    fn is_bound_to_another(&self, lock: ObjectId) -> bool {
         let in_use = |place: &Place| place.state.load(Acquire) != FREE && self.lives(place);
-        self.state.lock.load(Relaxed) != lock && self.places().iter().any(in_use)
+        self.state.lock.load(Relaxed) != lock.to_word() && self.places().iter().any(in_use)
     }
 
     /// Claims a place, with the lock of number `lock` held.
-    fn enter(&self, lock: u32) -> Result<&Place> {
+    fn enter(&self, lock: ObjectId) -> Result<&Place> {
         let table = self.state.table.hold();
         if self.is_bound_to_another(lock) {
             return Err(Error::WrongLock);
         }
         self.pass_on_orphans(&table);
         // Before the place is claimed: a place in use always implies the binding lock.
-        self.state.lock.store(lock, Relaxed);
+        self.state.lock.store(lock.to_word(), Relaxed);
         let used = self.places();
         let is_free = |place: &Place| match place.state.load(Relaxed) {
             FREE => true,
@@ -304,6 +318,13 @@ fn wake(place: &Place, stamp: u32) {
     futex::add_and_wake(&place.state, (NOTIFIED - WAITING) as u16, 1);
 }
 
+/// A condition, and the lock that a waiter releases and acquires.
+impl Object for (&Condition, &LockState) {
+    fn objects(&self) -> (ObjectId, Option<ObjectId>) {
+        (self.0.state.objects().0, Some(self.1.id()))
+    }
+}
+
 impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Condition").field("n_waiting", &self.n_waiting()).finish_non_exhaustive()
@@ -317,9 +338,12 @@ sent_in_roles!([] Condition, "a Condition", |condition, _| Ok(&condition.state),
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::sync::mutex::Suspend;
+    use crate::ipc::operation::tests::{Passed, goes, passed};
+    use crate::ipc::operation::{Point, observe};
     use crate::ipc::test_util::{watchdog, with_sleepers, without_a_look};
     use crate::{Lock, RLock};
+    use std::cell::RefCell;
+    use std::rc::Rc;
     use std::sync::mpsc;
     use std::thread;
 
@@ -334,6 +358,46 @@ mod tests {
                 thread::yield_now();
             }
         }
+    }
+
+    #[test]
+    fn wait_passes_two_points_and_notify_one() {
+        let _watchdog = watchdog();
+        let (lock, condition) = pair();
+        let (object, lock_id) = (condition.state.objects().0, lock.state().id());
+        let guard = lock.acquire().expect("free");
+        assert_eq!(goes("condition.notify", &condition.state, || condition.notify_all(&guard)).expect("its lock"), 0);
+        let (outcome, points) = passed(|| condition.wait_timeout(guard, Duration::from_millis(1)));
+        let at = |operation, could_go| Passed { operation, object, lock: Some(lock_id), could_go };
+        assert!(!outcome.expect("no error").1);
+        assert_eq!(points, [at("condition.wait", true), at("condition.wake_timeout", false)]);
+    }
+
+    #[test]
+    fn waiter_can_go_when_it_is_notified_and_the_lock_is_free() {
+        let _watchdog = watchdog();
+        let (lock, condition) = pair();
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let (note, others) = (Rc::clone(&seen), (lock.clone(), condition.clone()));
+        let observing = observe(move |point: &Point<'_>| {
+            note.borrow_mut().push((point.operation.name, point.can_go()));
+            if point.operation.name == "condition.wake" {
+                // Another thread, because a thread's own lock does not block it.
+                thread::scope(|scope| {
+                    scope.spawn(|| {
+                        let guard = others.0.acquire().expect("the waiter released it");
+                        assert_eq!(others.1.notify(&guard, 1).expect("its lock"), 1);
+                    });
+                });
+                note.borrow_mut().push(("notified", point.can_go()));
+            }
+        });
+        let guard = condition.wait(lock.acquire().expect("free")).expect("notified");
+        drop(observing);
+        drop(guard);
+        let expected =
+            [("lock.acquire", true), ("condition.wait", true), ("condition.wake", false), ("notified", true)];
+        assert_eq!(*seen.borrow(), expected);
     }
 
     #[test]
@@ -509,7 +573,7 @@ mod tests {
     /// Begins a wait as another process would.
     fn enter_as(lock: &Lock, condition: &Condition, slot: ProcessSlot) {
         let guard = lock.acquire().expect("free");
-        let place = condition.enter(guard.mutex().number().expect("a number")).expect("a place");
+        let place = condition.enter(guard.0.state.id()).expect("a place");
         place.slot.store(slot.to_word(), Relaxed);
     }
 
@@ -545,7 +609,7 @@ mod tests {
             assert_eq!(condition.notify(&guard, 1).expect("the same lock"), 1, "the older one, who lives");
             process_table.release_slot(dead);
             // A waiter that begins after the notification has no claim to it.
-            let late = condition.enter(guard.mutex().number().expect("a number")).expect("a place");
+            let late = condition.enter(guard.0.state.id()).expect("a place");
             drop(guard);
             waiter.join().expect("the heir got it");
             assert_eq!(late.state.load(Relaxed), WAITING);

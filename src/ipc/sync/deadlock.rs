@@ -20,11 +20,12 @@ use std::fmt;
 use super::holder::Holder;
 use super::waits::{Record, WaitState};
 use crate::ipc::error::Result;
+use crate::ipc::operation::ObjectId;
 use crate::ipc::process::table::ProcessTable;
 
-/// A lock, identified by the number that it has in all processes of the process table.
+/// A lock, identified by the number that it has in every process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LockId(pub(crate) u32);
+pub struct LockId(pub(crate) ObjectId);
 
 impl fmt::Display for LockId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,7 +51,6 @@ pub struct Wait {
 ///
 /// A deadlock is found at most 100 ms after it arises, and what is found was one at the time of the call. It remains
 /// one until one of its waits times out or one of its processes ends.
-/// stays one until one of its waits times out or one of its processes ends.
 ///
 /// # Errors
 /// The error that kept this process from joining a process table.
@@ -115,9 +115,13 @@ fn describe(records: &[Record], ring: &[usize]) -> Vec<Wait> {
 mod tests {
     use super::*;
 
+    fn lock(number: u32) -> ObjectId {
+        ObjectId::from_word(number.into())
+    }
+
     /// Thread `thread` waits since `begun_ns` for the lock of the same number, and saw `holder` hold it at `looked_ns`.
     fn record(thread: u32, holder: u32, begun_ns: u64, looked_ns: u64) -> Record {
-        Record { owner: 1 << 32 | u64::from(thread), pid: thread, begun_ns, lock: thread, holder, looked_ns }
+        Record { owner: 1 << 32 | u64::from(thread), pid: thread, begun_ns, lock: lock(thread), holder, looked_ns }
     }
 
     fn ring(records: &[Record]) -> Option<Vec<u32>> {
@@ -156,6 +160,9 @@ mod tests {
         let records = [record(1, 2, 1, 9), record(2, 3, 1, 9), record(3, 1, 1, 9)];
         let links = describe(&records, &[0, 1, 2]);
         let ids = |wait: &Wait| (wait.waiter.pid, wait.holds.0, wait.waits_for.0, wait.held_by.pid);
-        assert_eq!(links.iter().map(ids).collect::<Vec<_>>(), [(1, 3, 1, 2), (2, 1, 2, 3), (3, 2, 3, 1)]);
+        assert_eq!(
+            links.iter().map(ids).collect::<Vec<_>>(),
+            [(1, lock(3), lock(1), 2), (2, lock(1), lock(2), 3), (3, lock(2), lock(3), 1)]
+        );
     }
 }

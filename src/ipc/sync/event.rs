@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Result, os};
+use crate::ipc::operation::{Operation, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Release};
@@ -68,6 +69,12 @@ impl Event {
     /// Returns whether the event is set; the state may change before this returns.
     #[inline]
     pub fn is_set(&self) -> bool {
+        point(Operation::read("event.is_set"), &self.state, always);
+        self.now_set()
+    }
+
+    #[inline]
+    fn now_set(&self) -> bool {
         self.state.word.load(Acquire) & SET != 0
     }
 
@@ -77,6 +84,7 @@ impl Event {
     /// `futex`, only if a process may be asleep.
     #[inline]
     pub fn set(&self) {
+        point(Operation::change("event.set"), &self.state, always);
         let word = &self.state.word;
         let mut now = word.load(Acquire);
         while now & (SET | WAITING) == 0 {
@@ -94,6 +102,7 @@ impl Event {
     /// Clears the event: later waits block. Waits that began before it was set still return.
     #[inline]
     pub fn clear(&self) {
+        point(Operation::change("event.clear"), &self.state, always);
         let word = &self.state.word;
         let mut now = word.load(Acquire);
         while now & SET != 0 {
@@ -110,7 +119,7 @@ impl Event {
     /// # System calls
     /// `futex`, only if it is not set.
     pub fn wait(&self) {
-        self.wait_until(|| Deadline::NEVER);
+        self.wait_until(Operation::read("event.wait"), || Deadline::NEVER);
     }
 
     /// Blocks until the event is set, for at most `timeout` on the monotonic clock. Returns whether it was.
@@ -120,23 +129,27 @@ impl Event {
     /// # Standard
     /// Python `Event.wait(timeout)`. Differs: `true` also if the event was cleared again before this waiter ran.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.wait_until(|| Deadline::after(timeout))
+        if timeout.is_zero() {
+            return self.is_set();
+        }
+        self.wait_until(Operation::read("event.wait_timeout"), || Deadline::after(timeout))
     }
 
     #[inline]
-    fn wait_until(&self, deadline: impl FnOnce() -> Deadline) -> bool {
+    fn wait_until(&self, operation: Operation, deadline: impl FnOnce() -> Deadline) -> bool {
         // pairs with: `set`
-        let now = self.state.word.load(Acquire);
-        now & SET != 0 || self.sleep(now / GENERATION, deadline())
+        let begun = self.state.word.load(Acquire);
+        point(operation, &self.state, || was_set(begun, self.state.word.load(Acquire)));
+        begun & SET != 0 || self.sleep(begun, deadline())
     }
 
     #[cold]
-    fn sleep(&self, generation: u32, deadline: Deadline) -> bool {
+    fn sleep(&self, begun: u32, deadline: Deadline) -> bool {
         let word = &self.state.word;
         loop {
             // pairs with: `set`, or `clear` which saw it
             let now = word.load(Acquire);
-            if now & SET != 0 || now / GENERATION != generation {
+            if was_set(begun, now) {
                 return true;
             }
             if deadline.has_passed() {
@@ -149,9 +162,14 @@ impl Event {
     }
 }
 
+/// Returns whether an event whose word is `now` was set since its word was `begun`.
+fn was_set(begun: u32, now: u32) -> bool {
+    now & SET != 0 || now / GENERATION != begun / GENERATION
+}
+
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Event").field("is_set", &self.is_set()).finish_non_exhaustive()
+        f.debug_struct("Event").field("is_set", &self.now_set()).finish_non_exhaustive()
     }
 }
 
@@ -160,6 +178,8 @@ sent_in_roles!([] Event, "an Event", |event, _| Ok(&event.state), |state: Mappin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::operation::tests::{goes, up_to_the_point, would_block};
+    use crate::ipc::operation::{Point, observe};
     use crate::ipc::test_util::{watchdog, with_sleepers, without_a_look};
     use std::sync::Barrier;
     use std::thread;
@@ -170,6 +190,35 @@ mod tests {
 
     fn sleepers(event: &Event) -> bool {
         event.state.word.load(Acquire) & WAITING != 0
+    }
+
+    #[test]
+    fn every_operation_passes_one_point() {
+        let event = event();
+        let object = &event.state;
+        would_block("event.wait", object, || event.wait());
+        would_block("event.wait_timeout", object, || event.wait_timeout(Duration::MAX));
+        assert!(!goes("event.is_set", object, || event.wait_timeout(Duration::ZERO)));
+        goes("event.set", object, || event.set());
+        assert!(goes("event.is_set", object, || event.is_set()));
+        goes("event.wait", object, || event.wait());
+        assert!(goes("event.wait_timeout", object, || event.wait_timeout(Duration::MAX)));
+        goes("event.clear", object, || event.clear());
+        assert!(!up_to_the_point(|| event.wait()).could_go);
+    }
+
+    #[test]
+    fn event_that_was_set_and_cleared_since_the_wait_began_lets_it_go() {
+        let event = event();
+        let other = event.clone();
+        let observing = observe(move |point: &Point<'_>| {
+            assert!(!point.can_go());
+            other.set();
+            other.clear();
+            assert!(point.can_go());
+        });
+        event.wait();
+        drop(observing);
     }
 
     #[test]

@@ -1,44 +1,31 @@
-//! A mutual exclusion lock between processes that survives the death of its holder.
+//! Mutual exclusion locks between processes that survive the death of their holder: `Lock`, and the reentrant `RLock`.
 //!
 //! # State
-//! A robust mutex and the process id of its holder, see `mutex`. Waiters are recorded for
-//! [`find_deadlock`](crate::sync::find_deadlock).
-//!
-//! # Ordering
-//! Unlock happens-before the next lock.
+//! See `lock_state`. Waiters are recorded for [`find_deadlock`](crate::sync::find_deadlock).
 //!
 //! # Death
-//! When the holder dies, by exit or by kill, the kernel immediately hands the lock to the next in line, and the guard
-//! reports it: [`LockGuard::abandoned`]. A process killed while waiting leaves no trace.
+//! When the holder dies, by exit or by kill, the kernel immediately hands the lock to the next in line, however deep the
+//! dead holder was, and the guard reports it: [`LockGuard::abandoned`]. A process killed while waiting leaves no trace.
 //!
 //! A stopped holder (SIGSTOP, Ctrl-Z) is not dead and keeps the lock. Waits with a timeout still time out, and
-//! [`Lock::holder`] and `{lock:?}` show the holder and that it is stopped.
+//! [`GenericLock::holder`] and `{lock:?}` show the holder and that it is stopped.
 //!
 //! # Standard
-//! Python `multiprocessing.Lock`. Differs: it is released by dropping a guard, so only its holder can release it; a
-//! killed holder does not keep it; a thread that would wait for itself gets an error.
+//! Python `multiprocessing.Lock` and `RLock`: the owner of an `RLock` is a thread of a process. Differs: they are
+//! released by dropping a guard, so only the holder can release them; a killed holder does not keep them; a thread that
+//! would wait for itself gets an error.
 
 use std::fmt;
-use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use super::deadlock::LockId;
 use super::holder::Holder;
-use super::mutex::{Abandoned, Guard, MutexState, Suspend};
+use super::lock_state::{LockGuard, LockState};
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::ipc::error::{Result, os};
 use crate::ipc::operation::{Operation, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
-use crate::sys::fork::forked_from;
-use crate::sys::robust::Locked;
-use crate::sys::shm::{Mapping, shared_layout};
-
-shared_layout! {
-    struct LockState = b"lock    " {
-        mutex: MutexState,
-    }
-}
+use crate::sys::shm::Mapping;
 
 /// A lock that processes share.
 ///
@@ -52,40 +39,43 @@ shared_layout! {
 /// assert_eq!(lock.with(|_| 6 * 7)?, 42);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
-#[derive(Clone)]
-pub struct Lock {
-    state: Mapping<LockState>,
-    own_pid: u32,
-}
+pub type Lock = GenericLock<false>;
 
-/// A held [`Lock`]. Dropping the guard releases the lock.
+/// A lock between processes that its holding thread can acquire again.
 ///
-/// It cannot be sent to another thread: a lock belongs to the thread that acquired it.
-#[derive(Debug)]
-#[must_use = "the lock is given back when the guard is dropped"]
-pub struct LockGuard<'a> {
-    lock: &'a Lock,
-    abandoned: Option<Abandoned>,
-    not_send: PhantomData<*const ()>,
+/// ```
+/// let lock = ipc_demo::RLock::new()?;
+/// let outer = lock.acquire()?;
+/// let inner = lock.acquire()?;
+/// drop(outer);
+/// assert_eq!(lock.holder_pid(), Some(std::process::id()), "there is still the other");
+/// drop(inner);
+/// assert_eq!(lock.holder_pid(), None);
+/// # Ok::<(), ipc_demo::Error>(())
+/// ```
+pub type RLock = GenericLock<true>;
+
+/// What [`Lock`] and [`RLock`] have in common. They differ in what a thread gets that already holds the lock: an error,
+/// or one guard more.
+#[derive(Clone)]
+pub struct GenericLock<const REENTRANT: bool> {
+    state: Mapping<LockState>,
 }
 
-impl Lock {
+impl<const REENTRANT: bool> GenericLock<REENTRANT> {
     /// Creates a free lock.
     ///
     /// # Errors
-    /// [`Error::Os`] if memory or descriptors run out.
+    /// [`Error::Os`](crate::Error::Os) if memory or descriptors run out.
     pub fn new() -> Result<Self> {
-        Ok(Lock::of(Mapping::create(0, |state: &LockState| state.mutex.init()).map_err(os("make a lock"))?))
-    }
-
-    fn of(state: Mapping<LockState>) -> Self {
-        Lock { state, own_pid: std::process::id() }
+        Ok(GenericLock { state: Mapping::create(0, LockState::init).map_err(os("make a lock"))? })
     }
 
     /// Acquires the lock. Blocks while another thread holds it.
     ///
     /// # Errors
-    /// [`Error::WouldDeadlock`] if this thread already holds it, [`Error::TooManyLocks`] if it holds 2,000 others.
+    /// [`Error::WouldDeadlock`](crate::Error::WouldDeadlock) if this thread already holds a [`Lock`],
+    /// [`Error::TooManyLocks`](crate::Error::TooManyLocks) if it holds 2,000 others.
     ///
     /// # Death
     /// If the holder dies the wait ends immediately: the guard reports it as [`abandoned`](LockGuard::abandoned).
@@ -94,43 +84,19 @@ impl Lock {
     /// `futex`, only if another thread holds the lock.
     #[inline]
     pub fn acquire(&self) -> Result<LockGuard<'_>> {
-        point(Operation::change("lock.acquire"), &self.state, || self.state.mutex.can_be_locked());
-        self.acquire_unobserved()
+        point(Operation::change("lock.acquire"), &*self.state, || self.state.can_be_acquired());
+        self.state.acquire_in_the_end(REENTRANT).map(LockGuard)
     }
 
-    #[inline]
-    fn acquire_unobserved(&self) -> Result<LockGuard<'_>> {
-        check_not_forked()?;
-        match self.state.mutex.try_lock()? {
-            Locked::Clean => Ok(self.guard(false)),
-            locked => self.acquire_slowly(locked),
-        }
-    }
-
-    #[cold]
-    fn acquire_slowly(&self, locked: Locked) -> Result<LockGuard<'_>> {
-        let locked = if locked == Locked::Busy { self.state.mutex.lock(|| Deadline::NEVER)? } else { locked };
-        Ok(self.held(locked)?.expect("a wait without end ends with the lock"))
-    }
-
-    /// Acquires the lock if it is free; `None` if it is held, by this thread or another. Does not block.
+    /// Acquires the lock if it is free, or if it is an [`RLock`] that this thread holds; otherwise returns `None`. Does
+    /// not block.
     ///
     /// # Errors
-    /// [`Error::TooManyLocks`] if this thread holds 2,000 others.
+    /// [`Error::TooManyLocks`](crate::Error::TooManyLocks) if this thread holds 2,000 others.
     #[inline]
     pub fn try_acquire(&self) -> Result<Option<LockGuard<'_>>> {
-        point(Operation::change("lock.try_acquire"), &self.state, always);
-        self.try_acquire_unobserved()
-    }
-
-    #[inline]
-    fn try_acquire_unobserved(&self) -> Result<Option<LockGuard<'_>>> {
-        check_not_forked()?;
-        match self.state.mutex.try_lock()? {
-            // A non-blocking attempt does not wait for itself.
-            Locked::WouldDeadlock => Ok(None),
-            locked => self.held(locked),
-        }
+        point(Operation::change("lock.try_acquire"), &*self.state, always);
+        Ok(self.state.try_acquire(REENTRANT)?.map(LockGuard))
     }
 
     /// Acquires the lock, blocking for at most `timeout` on the monotonic clock. Returns `None` on timeout;
@@ -145,9 +111,8 @@ impl Lock {
         if timeout.is_zero() {
             return self.try_acquire();
         }
-        point(Operation::change("lock.acquire_timeout"), &self.state, || self.state.mutex.can_be_locked());
-        check_not_forked()?;
-        self.held(self.state.mutex.lock(|| Deadline::after(timeout))?)
+        point(Operation::change("lock.acquire_timeout"), &*self.state, || self.state.can_be_acquired());
+        Ok(self.state.acquire(REENTRANT, || Deadline::after(timeout))?.map(LockGuard))
     }
 
     /// Acquires the lock, runs `critical_section`, and releases the lock, even on panic.
@@ -161,8 +126,8 @@ impl Lock {
 
     /// Returns the process that holds the lock, for diagnosis: it may change before this returns.
     pub fn holder_pid(&self) -> Option<u32> {
-        point(Operation::read("lock.holder"), &self.state, always);
-        self.state.mutex.holder_pid()
+        point(Operation::read("lock.holder"), &*self.state, always);
+        self.state.holder_pid()
     }
 
     /// Returns the holder of the lock, for diagnosis: it may change before this returns.
@@ -179,98 +144,39 @@ impl Lock {
     /// # System calls
     /// Reads `/proc`.
     pub fn holder(&self) -> Option<Holder> {
-        point(Operation::read("lock.holder"), &self.state, always);
-        self.state.mutex.holder()
+        point(Operation::read("lock.holder"), &*self.state, always);
+        self.state.holder()
     }
 
-    /// Returns the lock's number, the same in all processes of the process table, by which a deadlock names it.
-    ///
-    /// # Errors
-    /// The error that kept this process from joining a process table.
-    pub fn id(&self) -> Result<LockId> {
-        self.state.mutex.number().map(LockId)
+    /// Returns the lock's number, the same in every process, by which a deadlock names it.
+    pub fn id(&self) -> LockId {
+        LockId(self.state.id())
     }
 
-    /// Returns whether the last holder died with the lock and it has not been acquired since.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.state.mutex.is_abandoned()
-    }
-
-    fn held(&self, locked: Locked) -> Result<Option<LockGuard<'_>>> {
-        match locked {
-            Locked::Clean | Locked::Abandoned => Ok(Some(self.guard(locked == Locked::Abandoned))),
-            Locked::Busy => Ok(None),
-            Locked::WouldDeadlock => Err(Error::WouldDeadlock),
-        }
-    }
-
-    /// Creates the guard for a mutex that was just acquired.
-    #[inline]
-    fn guard(&self, abandoned: bool) -> LockGuard<'_> {
-        let abandoned = self.state.mutex.taken_by(self.own_pid, abandoned);
-        LockGuard { lock: self, abandoned, not_send: PhantomData }
+    /// Returns the lock's state in shared memory.
+    pub(crate) fn state(&self) -> &Mapping<LockState> {
+        &self.state
     }
 }
 
-impl LockGuard<'_> {
-    /// Returns whether the previous holder died with the lock. The protected data may be inconsistent: check it first.
-    pub fn abandoned(&self) -> Option<Abandoned> {
-        self.abandoned
-    }
-}
-
-impl Drop for LockGuard<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if forked_from().is_some() {
-            // A forked copy: the lock belongs to a thread of the parent.
-            return;
-        }
-        point(Operation::change("lock.release"), &self.lock.state, always);
-        self.lock.state.mutex.unlock();
-    }
-}
-
-impl Guard for LockGuard<'_> {}
-
-impl<'a> Suspend for LockGuard<'a> {
-    type Suspended = &'a Lock;
-
-    fn mutex(&self) -> &MutexState {
-        &self.lock.state.mutex
-    }
-
-    fn mutex_of<'l>(lock: &'l &'a Lock) -> &'l MutexState {
-        &lock.state.mutex
-    }
-
-    fn suspend(self) -> &'a Lock {
-        let guard = ManuallyDrop::new(self);
-        guard.lock.state.mutex.unlock();
-        guard.lock
-    }
-
-    fn resume(lock: &'a Lock) -> Result<Self> {
-        lock.acquire_unobserved()
-    }
-
-    fn was_abandoned(&self) -> bool {
-        self.abandoned.is_some()
-    }
-}
-
-impl fmt::Debug for Lock {
+impl<const REENTRANT: bool> fmt::Debug for GenericLock<REENTRANT> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lock").field("held_by", &self.state.mutex.held_by()).finish_non_exhaustive()
+        let name = if REENTRANT { "RLock" } else { "Lock" };
+        f.debug_struct(name).field("held_by", &self.state.held_by()).finish_non_exhaustive()
     }
 }
 
-sent_in_roles!([] Lock, "a Lock", |lock, _| Ok(&lock.state), |state: Mapping<LockState>| Ok(Lock::of(state)));
+sent_in_roles!(
+    [const REENTRANT: bool] GenericLock<REENTRANT>, if REENTRANT { "an RLock" } else { "a Lock" },
+    |lock, _| Ok(&lock.state), |state: Mapping<LockState>| Ok(GenericLock { state })
+);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
     use crate::ipc::operation::tests::{goes, up_to_the_point, would_block};
+    use crate::ipc::sync::lock_state::Abandoned;
     use crate::ipc::test_util::{watchdog, with_sleepers};
     use std::sync::mpsc;
     use std::thread;
@@ -297,7 +203,7 @@ mod tests {
     #[test]
     fn every_operation_passes_one_point() {
         let lock = Lock::new().expect("a lock");
-        let object = &lock.state;
+        let object = &*lock.state;
         let guard = goes("lock.acquire", object, || lock.acquire()).expect("free");
         goes("lock.release", object, || drop(guard));
         assert!(up_to_the_point(|| lock.with(|_| unreachable!("not acquired yet"))).could_go);
@@ -366,5 +272,87 @@ mod tests {
         let outcome = std::panic::catch_unwind(|| lock.with(|_| panic!("inside")));
         assert!(outcome.is_err());
         assert!(lock.try_acquire().expect("a try").is_some());
+    }
+
+    fn rlock() -> RLock {
+        RLock::new().expect("a lock")
+    }
+
+    fn is_free(lock: &RLock) -> bool {
+        thread::scope(|scope| {
+            let other = scope.spawn(|| lock.try_acquire().expect("a try").is_some());
+            other.join().expect("no panic")
+        })
+    }
+
+    #[test]
+    fn rlock_is_free_when_its_last_guard_is_dropped() {
+        let _watchdog = watchdog();
+        let lock = rlock();
+        let outer = lock.acquire().expect("free");
+        let inner = lock.try_acquire().expect("a try").expect("this thread's own");
+        let third = lock.acquire_timeout(Duration::ZERO).expect("a try").expect("this thread's own");
+        assert_eq!(lock.with(|_| 6 * 7).expect("this thread's own"), 42);
+        drop((outer, third));
+        assert!(!is_free(&lock), "one guard is left");
+        drop(inner);
+        assert!(is_free(&lock));
+    }
+
+    #[test]
+    fn acquire_of_an_rlock_times_out_in_another_thread() {
+        let _watchdog = watchdog();
+        let lock = rlock();
+        let guard = lock.acquire().expect("free");
+        thread::scope(|scope| {
+            let other = scope.spawn(|| lock.acquire_timeout(Duration::from_millis(1)).expect("no error").is_none());
+            assert!(other.join().expect("no panic"));
+        });
+        drop(guard);
+        assert!(lock.acquire_timeout(Duration::MAX).expect("no error").is_some());
+    }
+
+    #[test]
+    fn acquire_of_an_rlock_blocks_until_the_last_guard_is_dropped() {
+        let _watchdog = watchdog();
+        let lock = rlock();
+        let (order, seen) = mpsc::channel();
+        let (outer, inner) = (lock.acquire().expect("free"), lock.acquire().expect("own"));
+        let take = || {
+            let _guard = lock.acquire().expect("released in the end");
+            order.send("taken").expect("the test listens");
+        };
+        with_sleepers(1, take, || {
+            drop(inner);
+            order.send("released").expect("the test listens");
+            drop(outer);
+        });
+        assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["released", "taken"]);
+    }
+
+    #[test]
+    fn thread_that_ends_with_the_lock_abandons_an_rlock_whole() {
+        let _watchdog = watchdog();
+        let lock = rlock();
+        thread::scope(|scope| {
+            scope.spawn(|| std::mem::forget((lock.acquire().expect("free"), lock.acquire().expect("own"))));
+        });
+        let guard = lock.acquire().expect("handed on");
+        assert_eq!(guard.abandoned(), Some(Abandoned { pid: Some(std::process::id()) }));
+        assert_eq!(lock.acquire().expect("own").abandoned(), None);
+        drop(guard);
+        assert!(is_free(&lock), "the dead holder's guards do not count");
+    }
+
+    #[test]
+    fn handles_of_the_same_rlock_count_together() {
+        let lock = rlock();
+        let again = lock.clone();
+        assert_eq!(lock.id(), again.id());
+        let (one, two) = (lock.acquire().expect("free"), again.acquire().expect("own"));
+        drop(one);
+        assert!(!is_free(&lock));
+        drop(two);
+        assert!(is_free(&lock) && is_free(&again));
     }
 }

@@ -4,7 +4,7 @@
 //! goes to the next in line, whose guard says that it was [`Abandoned`]. [`find_deadlock`] finds a cycle of waiters and
 //! holders.
 
-// The files: `lock` and `rlock` share `mutex`; `holder`, `waits` and `deadlock` are the holder of a lock, the threads
+// The files: `lock_state` is a lock in shared memory, with its guard; `holder`, `waits` and `deadlock` are the holder of a lock, the threads
 // that wait for it, and the search for a deadlock; `break_cause` is why a barrier is broken.
 
 pub(crate) mod barrier;
@@ -14,9 +14,8 @@ pub(crate) mod deadlock;
 pub(crate) mod event;
 pub(crate) mod holder;
 pub(crate) mod lock;
-pub(crate) mod mutex;
+pub(crate) mod lock_state;
 pub(crate) mod owned_semaphore;
-pub(crate) mod rlock;
 pub(crate) mod semaphore;
 pub(crate) mod waits;
 
@@ -26,8 +25,7 @@ pub use condition::Condition;
 pub use deadlock::{LockId, Wait, find_deadlock};
 pub use event::Event;
 pub use holder::Holder;
-pub use lock::{Lock, LockGuard};
-pub use mutex::{Abandoned, Guard};
+pub use lock::{GenericLock, Lock, RLock};
+pub use lock_state::{Abandoned, LockGuard};
 pub use owned_semaphore::{OwnedSemaphore, Permit};
-pub use rlock::{RLock, RLockGuard};
 pub use semaphore::{BoundedSemaphore, Semaphore};

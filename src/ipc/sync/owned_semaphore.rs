@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
+use crate::ipc::operation::{Operation, always, point};
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
@@ -112,19 +113,29 @@ impl OwnedSemaphore {
     /// `futex`, only if no permit is free.
     #[inline]
     pub fn acquire(&self) -> Permit<'_> {
+        point(Operation::change("owned_semaphore.acquire"), &self.state, || self.value() > 0);
         let permit = self.take_hinted().or_else(|| self.take_free()).or_else(|| self.wait(Deadline::NEVER));
         permit.expect("a wait without end ends with a permit")
     }
 
     /// Acquires a permit if one is free, including those of dead holders. Does not block.
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        point(Operation::change("owned_semaphore.try_acquire"), &self.state, always);
+        self.take_any()
+    }
+
+    fn take_any(&self) -> Option<Permit<'_>> {
         self.take_hinted().or_else(|| self.take_free()).or_else(|| self.take_over())
     }
 
     /// Acquires a permit, blocking for at most `timeout` on the monotonic clock. Returns `None` on timeout;
     /// `Duration::ZERO` tries once.
     pub fn acquire_timeout(&self, timeout: Duration) -> Option<Permit<'_>> {
-        self.try_acquire().or_else(|| if timeout.is_zero() { None } else { self.wait(Deadline::after(timeout)) })
+        if timeout.is_zero() {
+            return self.try_acquire();
+        }
+        point(Operation::change("owned_semaphore.acquire_timeout"), &self.state, || self.value() > 0);
+        self.take_any().or_else(|| self.wait(Deadline::after(timeout)))
     }
 
     #[inline]
@@ -200,6 +211,11 @@ impl OwnedSemaphore {
 
     /// Returns the number of free permits, including those of dead holders; it may change before this returns.
     pub fn get_value(&self) -> u32 {
+        point(Operation::read("owned_semaphore.get_value"), &self.state, always);
+        self.value()
+    }
+
+    fn value(&self) -> u32 {
         let is_free = |permit: &&AtomicU32| !self.is_held(permit.load(SeqCst));
         self.permits().iter().filter(is_free).count() as u32
     }
@@ -210,6 +226,7 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         // A forked child's copy does not count: the permit belongs to the parent.
         if forked_from().is_none() {
+            point(Operation::change("owned_semaphore.release"), &self.semaphore.state, always);
             self.semaphore.give_back(self.index);
         }
     }
@@ -217,7 +234,7 @@ impl Drop for Permit<'_> {
 
 impl fmt::Debug for OwnedSemaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedSemaphore").field("value", &self.get_value()).finish_non_exhaustive()
+        f.debug_struct("OwnedSemaphore").field("value", &self.value()).finish_non_exhaustive()
     }
 }
 
@@ -236,12 +253,28 @@ sent_in_roles!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::operation::tests::{goes, would_block};
     use crate::ipc::test_util::{watchdog, with_sleepers, without_a_look};
     use std::sync::atomic::AtomicU64;
     use std::thread;
 
     fn semaphore(permits: u32) -> OwnedSemaphore {
         OwnedSemaphore::new(permits).expect("a semaphore")
+    }
+
+    #[test]
+    fn every_operation_passes_one_point() {
+        let semaphore = OwnedSemaphore::new(1).expect("a semaphore");
+        let object = &semaphore.state;
+        let permit = goes("owned_semaphore.acquire", object, || semaphore.acquire());
+        would_block("owned_semaphore.acquire", object, || semaphore.acquire());
+        would_block("owned_semaphore.acquire_timeout", object, || semaphore.acquire_timeout(Duration::MAX));
+        assert!(goes("owned_semaphore.try_acquire", object, || semaphore.try_acquire()).is_none());
+        assert!(goes("owned_semaphore.try_acquire", object, || semaphore.acquire_timeout(Duration::ZERO)).is_none());
+        goes("owned_semaphore.release", object, || drop(permit));
+        assert_eq!(goes("owned_semaphore.get_value", object, || semaphore.get_value()), 1);
+        let permit = goes("owned_semaphore.acquire_timeout", object, || semaphore.acquire_timeout(Duration::MAX));
+        assert!(permit.is_some());
     }
 
     #[test]

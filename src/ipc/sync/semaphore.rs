@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
+use crate::ipc::operation::{Operation, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -94,7 +95,8 @@ impl Semaphore {
     /// `futex`, only if no permit is free.
     #[inline]
     pub fn acquire(&self) {
-        if !self.try_acquire() {
+        point(Operation::change("semaphore.acquire"), &self.state, || self.value() > 0);
+        if !self.take() {
             self.wait(Deadline::NEVER);
         }
     }
@@ -102,6 +104,12 @@ impl Semaphore {
     /// Acquires a permit if one is free, and returns whether it did. Does not block.
     #[inline]
     pub fn try_acquire(&self) -> bool {
+        point(Operation::change("semaphore.try_acquire"), &self.state, always);
+        self.take()
+    }
+
+    #[inline]
+    fn take(&self) -> bool {
         let mut now = self.state.word.load(Relaxed);
         while now >= PERMIT {
             // pairs with: the additions in `release`
@@ -119,7 +127,11 @@ impl Semaphore {
     /// # Standard
     /// Python `Semaphore.acquire(timeout=…)`.
     pub fn acquire_timeout(&self, timeout: Duration) -> bool {
-        self.try_acquire() || (!timeout.is_zero() && self.wait(Deadline::after(timeout)))
+        if timeout.is_zero() {
+            return self.try_acquire();
+        }
+        point(Operation::change("semaphore.acquire_timeout"), &self.state, || self.value() > 0);
+        self.take() || self.wait(Deadline::after(timeout))
     }
 
     #[cold]
@@ -128,7 +140,7 @@ impl Semaphore {
         loop {
             let now = word.load(Relaxed);
             if now >= PERMIT {
-                if self.try_acquire() {
+                if self.take() {
                     return true;
                 }
                 continue;
@@ -152,17 +164,23 @@ impl Semaphore {
     /// `futex`, only if a process may be waiting.
     #[inline]
     pub fn release(&self) -> Result<()> {
+        self.at_release();
         let word = &self.state.word;
         let mut now = word.load(Relaxed);
         while now & WAITING == 0 {
             self.check_below(now, MAX_VALUE)?;
-            // pairs with: the subtraction in `try_acquire`
+            // pairs with: the subtraction in `take`
             match word.compare_exchange_weak(now, now + PERMIT, Release, Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(other) => now = other,
             }
         }
         self.release_and_wake()
+    }
+
+    #[inline]
+    fn at_release(&self) {
+        point(Operation::change("semaphore.release"), &self.state, always);
     }
 
     #[cold]
@@ -216,13 +234,18 @@ impl Semaphore {
 
     /// Returns the number of free permits; it may change before this returns.
     pub fn get_value(&self) -> u32 {
+        point(Operation::read("semaphore.get_value"), &self.state, always);
+        self.value()
+    }
+
+    fn value(&self) -> u32 {
         self.state.word.load(Relaxed) / PERMIT
     }
 }
 
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Semaphore").field("value", &self.get_value()).finish_non_exhaustive()
+        f.debug_struct("Semaphore").field("value", &self.value()).finish_non_exhaustive()
     }
 }
 
@@ -267,6 +290,7 @@ impl BoundedSemaphore {
     /// [`Error::ReleasedTooOften`] if all permits are free; the semaphore is unchanged then.
     #[inline]
     pub fn release(&self) -> Result<()> {
+        self.0.at_release();
         self.0.release_up_to(self.0.state.limit.load(Relaxed))
     }
 
@@ -278,7 +302,7 @@ impl BoundedSemaphore {
 
 impl fmt::Debug for BoundedSemaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoundedSemaphore").field("value", &self.get_value()).finish_non_exhaustive()
+        f.debug_struct("BoundedSemaphore").field("value", &self.0.value()).finish_non_exhaustive()
     }
 }
 
@@ -289,11 +313,32 @@ sent_in_roles!([] BoundedSemaphore, "a BoundedSemaphore", |semaphore, _| Ok(&sem
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::operation::tests::{goes, would_block};
     use crate::ipc::test_util::{watchdog, with_sleepers, without_a_look};
     use std::sync::atomic::AtomicU64;
     use std::thread;
 
     const SOON: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn every_operation_passes_one_point() {
+        let semaphore = Semaphore::new(1).expect("a semaphore");
+        let object = &semaphore.state;
+        goes("semaphore.acquire", object, || semaphore.acquire());
+        would_block("semaphore.acquire", object, || semaphore.acquire());
+        would_block("semaphore.acquire_timeout", object, || semaphore.acquire_timeout(Duration::MAX));
+        assert!(!goes("semaphore.try_acquire", object, || semaphore.try_acquire()));
+        assert!(!goes("semaphore.try_acquire", object, || semaphore.acquire_timeout(Duration::ZERO)));
+        goes("semaphore.release", object, || semaphore.release()).expect("few permits");
+        assert_eq!(goes("semaphore.get_value", object, || semaphore.get_value()), 1, "nothing was done at a point");
+        assert!(goes("semaphore.acquire_timeout", object, || semaphore.acquire_timeout(Duration::MAX)));
+        let bounded = BoundedSemaphore::new(1).expect("a semaphore");
+        let object = &bounded.0.state;
+        goes("semaphore.acquire", object, || bounded.acquire());
+        would_block("semaphore.acquire", object, || bounded.acquire());
+        goes("semaphore.release", object, || bounded.release()).expect("it was acquired");
+        goes("semaphore.release", object, || bounded.release()).expect_err("once too often");
+    }
 
     #[test]
     fn smoke() {

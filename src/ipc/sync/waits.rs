@@ -12,6 +12,7 @@
 //! # Death
 //! The place of a dead process is ignored and reused.
 
+use crate::ipc::operation::ObjectId;
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
@@ -31,10 +32,9 @@ shared_layout! {
         owner: AtomicU64,
         begun_ns: AtomicU64,
         looked_ns: AtomicU64,
+        lock: AtomicU64,
         holder: AtomicU32,
-        lock: AtomicU32,
         pid: AtomicU32,
-        padding: AtomicU32,
     }
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Waiting(&'static WaitState);
 
 impl Waiting {
     /// Records this thread's wait. `None` if there is no process table or no place.
-    pub(crate) fn begin(lock: u32) -> Option<Self> {
+    pub(crate) fn begin(lock: ObjectId) -> Option<Self> {
         let process_table = ProcessTable::ours().ok()?;
         let thread = own_tid();
         let owner = u64::from(process_table.me().to_word()) << 32 | u64::from(thread);
@@ -56,7 +56,7 @@ impl Waiting {
         })?;
         place.begun_ns.store(monotonic_ns(), Release);
         place.looked_ns.store(0, Release);
-        place.lock.store(lock, Release);
+        place.lock.store(lock.to_word(), Release);
         place.pid.store(std::process::id(), Release);
         place.owner.store(owner, Release);
         Some(Waiting(place))
@@ -85,7 +85,7 @@ pub(crate) struct Record {
     pub(crate) owner: u64,
     pub(crate) pid: u32,
     pub(crate) begun_ns: u64,
-    pub(crate) lock: u32,
+    pub(crate) lock: ObjectId,
     pub(crate) holder: u32,
     pub(crate) looked_ns: u64,
 }
@@ -113,7 +113,7 @@ impl WaitState {
             owner,
             pid: self.pid.load(Acquire),
             begun_ns: self.begun_ns.load(Acquire),
-            lock: self.lock.load(Acquire),
+            lock: ObjectId::from_word(self.lock.load(Acquire)),
             holder: self.holder.load(Acquire),
             looked_ns,
         };

@@ -17,7 +17,8 @@ use crate::ipc::error::{Error, Result, os};
 use crate::ipc::pipe::connection::MESSAGE_LIMIT;
 use crate::ipc::pipe::incoming::Incoming;
 use crate::ipc::pipe::outgoing::refused;
-use crate::ipc::sync::lock::{Lock, LockGuard};
+use crate::ipc::sync::lock::Lock;
+use crate::ipc::sync::lock_state::RawGuard;
 use crate::ipc::sync::semaphore::BoundedSemaphore;
 use crate::sys::fd::wait_readable;
 use crate::sys::stream::{ATOMIC_WRITE, Stream};
@@ -140,11 +141,8 @@ impl Parts {
     }
 }
 
-fn lock(lock: &Lock, deadline: Deadline) -> Result<Option<LockGuard<'_>>> {
-    match deadline.left() {
-        Some(left) => lock.acquire_timeout(left),
-        None => lock.acquire().map(Some),
-    }
+fn lock(lock: &Lock, deadline: Deadline) -> Result<Option<RawGuard<'_>>> {
+    lock.state().acquire(false, || deadline)
 }
 
 impl Parts {
