@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cli::refused;
 use crate::harness::{Demo, await_end, is_running, send, skip, watchdog};
-use crate::well_formed;
+use crate::report::well_formed;
 
 /// Measures once, and returns the output: of the run first, then of every side.
 #[track_caller]

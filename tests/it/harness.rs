@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Duration;
 
-use crate::schema::{Event, Fact};
+use crate::report::schema::{Event, Fact};
 use ipc_demo::process::Fd;
 use ipc_demo::{Process, Result, Role};
 use nix::sys::signal::{Signal, kill};

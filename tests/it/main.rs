@@ -5,69 +5,36 @@
 //! | module | what it shows |
 //! |---|---|
 //! | `harness`, `roles` | how the tests start workers and the binary; the roles that only tests use |
-//! | `schema` | the JSON Lines form of every event, apart from the program's own types |
-//! | `process` | start, join, exit status, failures, and which processes end together |
-//! | `inheritance` | a worker has exactly the descriptors of the handles in its role |
-//! | `transfer` | handles in roles: where they may appear, how they are counted, and failed starts |
-//! | `semaphore`, `condition`, `event`, `barrier`, `rlock` | the other primitives between processes, also killed |
-//! | `value` | shared numbers: no update is lost or partial |
-//! | `deadlock` | cycles of waiters are found, whatever their length, and nothing else is |
-//! | `queue_cases` | what every queue does, written once |
-//! | `queue_remote` | the ends of a queue in other processes, for the same cases |
-//! | `queue`, `joinable_queue` | the same cases on each, and the effects of killed workers |
-//! | `stopped` | a worker stopped by SIGSTOP in the middle of everything: not dead, only blocking others |
-//! | `queue_stress` | many workers, random kills, every item accounted for |
+//! | `process` | start, join, exit status and failures; handles in roles; descriptors; stopped workers |
+//! | `sync` | exclusion and waiting between processes, also killed; deadlocks are found, and nothing else is |
+//! | `queue_cases`, `queue_remote` | what every queue does, written once; its ends in other processes, for the same cases |
+//! | `queue` | the cases on each queue; the effects of killed workers; every item accounted for |
+//! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
+//! | `shared` | shared numbers: no update is lost or partial |
+//! | `manager` | a manager's clients, shared objects, refused guests, and other hosts; a manager that is killed |
 //! | `crash_points` | a worker killed at every instruction of a queue's operations |
-//! | `lock` | exclusion between processes, and the lock of a killed holder |
+//! | `scenarios` | each scenario through the real binary: its events, and the effects of kills |
+//! | `report` | the JSON Lines form of every event; `--timeline` and `--trace` of every scenario |
+//! | `bench` | every kind of workload, the comparison with Python, charts; and that nothing is left however it ends |
 //! | `chaos` | the proof: kills at every instruction, and the faults that it has to find |
 //! | `cli` | bad input, exit codes, a closed stdout, stop requests; completions and the manual page |
-//! | `scenarios` | each scenario through the real binary: its events, and the effects of kills |
-//! | `pictures` | `--timeline` and `--trace` of every scenario, and files that cannot be written |
-//! | `bench` | every kind of workload, the comparison with Python, charts; and that nothing is left however it ends |
-//! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
-//! | `pipe_queue` | the same cases on the textbook queue, its weaknesses, and the effects of a kill |
-//! | `manager` | clients of a manager that wait for each other, and that are killed; a manager that is killed |
-//! | `manager_barrier` | parties of a manager's barrier that are killed on their way to it, or leave in order |
-//! | `manager_sharing` | a manager's objects given to workers and put into each other, and their lifetimes |
-//! | `manager_listener` | clients rejected by a manager, without effect on others; TCP; many at once |
-//! | `manager_hosts` | `manager --serve`, `--connect` and `--call`: from other shells, and between two hosts |
 
-mod barrier;
 mod bench;
 mod chaos;
 mod cli;
-mod condition;
 mod crash_points;
-mod deadlock;
-mod event;
 mod harness;
-mod inheritance;
-mod joinable_queue;
-mod lock;
 mod manager;
-mod manager_barrier;
-mod manager_hosts;
-mod manager_listener;
-mod manager_sharing;
-mod pictures;
 mod pipe;
-mod pipe_queue;
 mod process;
 mod queue;
 mod queue_cases;
 mod queue_remote;
-mod queue_stress;
-mod rlock;
+mod report;
 mod roles;
 mod scenarios;
-mod schema;
-mod semaphore;
-mod stopped;
-mod transfer;
-mod value;
-/// The unit tests' requirements for pictures of handmade runs also apply to those of real runs.
-#[path = "../../src/report/tests/well_formed.rs"]
-mod well_formed;
+mod shared;
+mod sync;
 
 /// The entry of a worker in these tests: [`harness::worker`] starts this program with this test's name.
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::schema::{Event, Fact, Verdict};
+use crate::report::schema::{Event, Fact, Verdict};
 use nix::sys::signal::Signal;
 
 use super::{count, ended, interrupt, said_in_eighty_columns, verdict};

@@ -1,6 +1,6 @@
 //! The deadlock.
 
-use crate::schema::{Event, Fact, Link, RUNNER, Verdict};
+use crate::report::schema::{Event, Fact, Link, RUNNER, Verdict};
 use nix::sys::signal::Signal;
 
 use super::{count, ended, interrupt, said_in_eighty_columns, verdict};

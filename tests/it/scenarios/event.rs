@@ -1,6 +1,6 @@
 //! The race.
 
-use crate::schema::{Event, Fact, RUNNER, Verdict};
+use crate::report::schema::{Event, Fact, RUNNER, Verdict};
 use nix::sys::signal::Signal;
 
 use super::{count, ended, interrupt, said_in_eighty_columns, verdict};

@@ -1,6 +1,6 @@
 //! `--kill` and `--quiet`: a worker that dies at a given moment, and a run that shows only its summary.
 
-use crate::schema::{Allowance, Event, Fact, Reason, Verdict};
+use crate::report::schema::{Allowance, Event, Fact, Reason, Verdict};
 
 use super::{count, reason, verdict};
 use crate::cli::refused;

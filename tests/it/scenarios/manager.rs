@@ -1,6 +1,6 @@
 //! The manager's types in use, in a manager of the run's own.
 
-use crate::schema::{Event, Fact, Verdict};
+use crate::report::schema::{Event, Fact, Verdict};
 use nix::sys::signal::Signal;
 use unicode_width::UnicodeWidthStr;
 

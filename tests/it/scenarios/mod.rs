@@ -13,7 +13,7 @@ mod tickets;
 mod values;
 mod verdicts;
 
-use crate::schema::{Event, Fact, Reason, Verdict};
+use crate::report::schema::{Event, Fact, Reason, Verdict};
 use nix::sys::signal::Signal;
 use unicode_width::UnicodeWidthStr;
 

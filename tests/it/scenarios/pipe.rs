@@ -1,6 +1,6 @@
 //! The pipe.
 
-use crate::schema::{Event, Fact, Verdict};
+use crate::report::schema::{Event, Fact, Verdict};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 

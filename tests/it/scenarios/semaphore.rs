@@ -1,6 +1,6 @@
 //! The car park.
 
-use crate::schema::{Event, Fact, Verdict};
+use crate::report::schema::{Event, Fact, Verdict};
 use nix::sys::signal::Signal;
 
 use super::{count, ended, interrupt, said_in_eighty_columns, verdict};

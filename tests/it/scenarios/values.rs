@@ -1,6 +1,6 @@
 //! The shared counter and the shared array.
 
-use crate::schema::{Event, Fact, Verdict};
+use crate::report::schema::{Event, Fact, Verdict};
 use nix::sys::signal::Signal;
 
 use super::{ended, interrupt, said_in_eighty_columns, verdict};

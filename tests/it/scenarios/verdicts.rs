@@ -1,6 +1,6 @@
 //! The verdict of a run that did not finish: never that a claim held or was broken if no worker was left to finish it.
 
-use crate::schema::{Fact, Reason, Verdict};
+use crate::report::schema::{Fact, Reason, Verdict};
 use nix::sys::signal::Signal;
 
 use super::{reason, verdict};

@@ -9,8 +9,8 @@ use ipc_demo::{JoinableQueue, Lock, Process, Queue, RLock};
 use nix::sys::signal::Signal;
 
 use crate::harness::{MeetingReader, await_asleep, is_in_state, meeting_point, send, stop, until, watchdog, worker};
-use crate::joinable_queue::Leases;
-use crate::queue::{Gets, Puts};
+use crate::queue::joinable_queue::Leases;
+use crate::queue::shm_queue::{Gets, Puts};
 use crate::roles::HoldsLock;
 
 const MOMENT: Duration = Duration::from_millis(30);

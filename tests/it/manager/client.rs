@@ -1,26 +1,16 @@
 //! Clients of a manager that wait for each other, and that are killed; a manager that is killed.
 
-use std::fs::File;
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use ipc_demo::manager::{
-    Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, Lock, Manager, ManagerBuilder, Queue, RLock,
-    Semaphore, Variant,
+    Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, Lock, Manager, Queue, RLock, Semaphore, Variant,
 };
 use ipc_demo::process::Fd;
 use ipc_demo::{Error, Process, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, meeting_point, watchdog, worker};
-
-/// Starts a manager as the tests start all workers.
-pub(crate) fn start_manager(options: impl FnOnce(ManagerBuilder<'_>) -> ManagerBuilder<'_>) -> Manager {
-    // The worker's test harness writes to stdout.
-    let null = File::options().write(true).open("/dev/null").expect("there is a null device");
-    let process = Process::builder().program("/proc/self/exe", &["worker_entry", "--exact", "--test-threads=1"]);
-    options(Manager::builder().process(process.stdout(null.as_fd()))).start().expect("the manager starts")
-}
+use crate::manager::start_manager;
 
 /// What a worker does to the object with the deed's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

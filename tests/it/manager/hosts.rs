@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::schema::{Fact, Verdict};
+use crate::report::schema::{Fact, Verdict};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ fn manager_serves_other_shells_until_it_is_stopped() {
         send(server.pid(), signal);
         let (exit_code, events, stderr) = server.finish();
         assert_eq!((exit_code, stderr.as_str()), (Some(code), ""));
-        assert_eq!(super::scenarios::verdict(&events), (Verdict::Held, true));
+        assert_eq!(crate::scenarios::verdict(&events), (Verdict::Held, true));
         // The runners and their workers: two clients, four, one that calls, and one with two workers for each type.
         assert_eq!(["clients", "connected", "turned_away"].map(|name| fact(&events, name)), [36, 0, 0]);
         assert!(fact(&events, "objects") >= fact(&events, "names") && fact(&events, "names") > 5);
@@ -348,7 +348,7 @@ fn server_that_is_killed_ends_the_plays_at_it() {
     run.until(|event| matches!(event.fact, Fact::LockAcquired { .. }));
     send(server.pid(), Signal::SIGKILL);
     let (code, events, stderr) = run.finish();
-    assert_eq!((code, super::scenarios::verdict(&events)), (Some(3), (Verdict::NotShown, false)));
+    assert_eq!((code, crate::scenarios::verdict(&events)), (Some(3), (Verdict::NotShown, false)));
     assert!(stderr.contains("the manager exited before it answered"), "{stderr}");
     server.finish();
     // What it left behind does not keep the next one from starting.

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::schema::{Event, Fact};
+use crate::report::schema::{Event, Fact};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::{Demo, send, watchdog};
-use crate::well_formed;
+use crate::report::well_formed;
 
 /// A directory for the two pictures of a run.
 struct Album {

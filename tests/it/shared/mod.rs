@@ -1,0 +1,3 @@
+//! Numbers in shared memory, changed by several processes.
+
+pub(crate) mod value;
