@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::i18n::Localized;
 use super::peer::Peer;
 use crate::RoleResult;
-use crate::ipc::process::codec;
+use crate::ipc::codec;
 use crate::process::CodecError;
 
 /// The effect of an operation whose process was killed during it, as the survivors see it. In order of time.

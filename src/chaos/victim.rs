@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer, ser};
 
 use super::case::{Act, Handles, Row};
 use super::cases::ROWS;
-use crate::ipc::process::codec;
+use crate::ipc::codec;
 use crate::process::CodecError;
 #[cfg(debug_assertions)]
 use crate::sys::failpoint::Failpoint;

@@ -4,10 +4,10 @@
 
 use std::io;
 
+use crate::ipc::codec::CodecError;
 #[cfg(feature = "manager")]
 use crate::ipc::manager;
 use crate::ipc::process::child::WorkerFailure;
-use crate::ipc::process::codec::CodecError;
 use crate::ipc::sync::break_cause::BreakCause;
 use crate::sys::fork::forked_from;
 
@@ -144,17 +144,6 @@ pub enum Error {
         /// The longest possible.
         limit: usize,
     },
-    /// An item is not what is read from its bytes. Found by a put with debug assertions, which puts nothing then.
-    #[error(
-        "a {type_name} is read back as something else: see `Item` for the serde attributes that its type cannot have"
-    )]
-    ItemChanged {
-        /// The type of the item.
-        type_name: &'static str,
-        /// Why its bytes cannot be read at all, if they cannot.
-        #[source]
-        source: Option<postcard::Error>,
-    },
     /// A value has no serialised form, or bytes are not the form of the value asked for.
     #[error("cannot {action}")]
     Codec {
@@ -162,7 +151,7 @@ pub enum Error {
         action: &'static str,
         /// The format's reason.
         #[source]
-        source: postcard::Error,
+        source: CodecError,
     },
     #[cfg(feature = "manager")]
     /// An object of a manager refused a call; nothing was done.

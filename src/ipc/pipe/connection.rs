@@ -14,9 +14,9 @@
 //!
 //! # Standard
 //! Python `multiprocessing.connection.Connection`, which can be the peer of the calls on bytes: the framing is the
-//! same. Values are serialised with postcard, which Python does not know, and which is not self-describing: a value
-//! must be received as the type that was sent (a [`pipe`](super::pipe) has its type). Differs: no use after `close` (it
-//! consumes the end); no two threads on one end at once (`&mut`); waits have timeouts; lengths are limited.
+//! same. Values are serialised in a form that Python does not know (a [`pipe`](super::pipe) has a type). Differs: no use
+//! after `close` (it consumes the end); no two threads on one end at once (`&mut`); waits have timeouts; lengths are
+//! limited.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,6 +28,7 @@ use serde::de::DeserializeOwned;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::wait::Waitable;
+use crate::ipc::codec;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::process::transfer::sent_in_roles;
@@ -302,12 +303,7 @@ impl Connection {
 /// Decodes a value that consists of the whole message.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(message: &[u8]) -> Result<T> {
-    let codec = |source| Error::Codec { action: "read a message", source };
-    match postcard::take_from_bytes(message).map_err(codec)? {
-        (value, []) => Ok(value),
-        // It was sent as another type whose first bytes happen to be a valid `T`.
-        _ => Err(codec(postcard::Error::DeserializeBadEncoding)),
-    }
+    codec::from_slice(message).map_err(|source| Error::Codec { action: "read a message", source })
 }
 
 impl fmt::Debug for Connection {

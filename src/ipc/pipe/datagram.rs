@@ -18,15 +18,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::ipc::codec;
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::process::transfer::{Fd, sent_in_roles};
 use crate::sys::socket;
 
 /// The longest message in bytes, in its serialised form.
 pub const DATAGRAM_LIMIT: usize = 64 * 1024;
-
-/// What follows the value in each message.
-const LAST: u8 = 0;
 
 /// The sending end, which many processes can share.
 #[derive(Debug)]
@@ -60,10 +58,8 @@ impl<T: Serialize> DatagramSender<T> {
     /// [`Error::Codec`] if it cannot be serialised, [`Error::TooLong`] above [`DATAGRAM_LIMIT`], and
     /// [`Error::Disconnected`] if the receiver is gone. Nothing was sent then.
     pub fn send(&self, message: &T) -> Result<()> {
-        let codec = |source| Error::Codec { action: "serialise a message", source };
-        let mut bytes = postcard::to_stdvec(message).map_err(codec)?;
-        // An empty message would read as end-of-file.
-        bytes.push(LAST);
+        // Never empty, which would read as end-of-file.
+        let bytes = codec::to_vec(message).map_err(|source| Error::Codec { action: "serialise a message", source })?;
         if bytes.len() > DATAGRAM_LIMIT {
             return Err(Error::TooLong { bytes: bytes.len(), limit: DATAGRAM_LIMIT });
         }
@@ -84,12 +80,8 @@ impl<T: DeserializeOwned> DatagramReceiver<T> {
         match socket::receive(self.socket.as_fd(), &mut self.buffer) {
             Ok(0) => Err(Error::Disconnected),
             Ok(len) => {
-                let codec = |source| Error::Codec { action: "read a message", source };
-                match postcard::take_from_bytes(&self.buffer[..len]).map_err(codec)? {
-                    (message, [LAST]) => Ok(Some(message)),
-                    // More or less was written than is read.
-                    _ => Err(codec(postcard::Error::DeserializeBadEncoding)),
-                }
+                let message = codec::from_slice(&self.buffer[..len]);
+                message.map(Some).map_err(|source| Error::Codec { action: "read a message", source })
             }
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock => Ok(None),

@@ -29,14 +29,13 @@ const KEPT: usize = 1024 * 1024;
 /// at [`LONG`].
 pub(crate) fn encode<E>(
     buffer: &mut Vec<u8>,
-    write_body: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, E>,
+    write_body: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
 ) -> Result<Range<usize>, E> {
-    let mut taken = std::mem::take(buffer);
-    taken.clear();
-    taken.shrink_to(KEPT);
+    buffer.clear();
+    buffer.shrink_to(KEPT);
     // The length is known only after the body: reserve room for the longest header, and put the header at its end.
-    taken.extend_from_slice(&[0; LONG]);
-    *buffer = write_body(taken)?;
+    buffer.extend_from_slice(&[0; LONG]);
+    write_body(buffer)?;
     let (header, len) = header(buffer.len() - LONG);
     let start = LONG - len;
     buffer[start..LONG].copy_from_slice(&header[..len]);
@@ -237,9 +236,9 @@ mod tests {
 
     fn frame(body: &[u8]) -> Vec<u8> {
         let mut buffer = Vec::new();
-        let append = |mut buffer: Vec<u8>| {
+        let append = |buffer: &mut Vec<u8>| {
             buffer.extend_from_slice(body);
-            Ok::<_, ()>(buffer)
+            Ok::<_, ()>(())
         };
         let range = encode(&mut buffer, append).expect("nothing can fail");
         buffer[range].to_vec()

@@ -14,6 +14,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::frame;
+use crate::ipc::codec;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
 use crate::sys::stream::{ATOMIC_WRITE, Stream};
@@ -28,15 +29,15 @@ pub(crate) struct Outgoing {
 
 /// Encodes the frame of `value` into `buffer`.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, limit: usize, buffer: &mut Vec<u8>) -> Result<Range<usize>> {
-    let codec = |source| Error::Codec { action: "serialise a message", source };
+    let refused = |source| Error::Codec { action: "serialise a message", source };
     let mut body = 0;
     let range = frame::encode(buffer, |buffer| {
         let before = buffer.len();
-        let buffer = postcard::to_extend(value, buffer)?;
+        codec::write(value, buffer)?;
         body = buffer.len() - before;
-        Ok(buffer)
+        Ok(())
     })
-    .map_err(codec)?;
+    .map_err(refused)?;
     check(body, limit)?;
     Ok(range)
 }

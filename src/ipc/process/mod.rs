@@ -5,13 +5,12 @@
 //! [`Process::builder`] starts workers that are daemons, or another program. [`Ended`] says how a worker ended, and
 //! [`WorkerFailure`] why it failed. [`StopSignals`] turns Ctrl-C and SIGTERM into values.
 
-// The files: `child` is a worker process from start to end; `role`, `transfer` and `codec` are a worker's role, the
-// handles in it and its serialised form; `boot` is what a worker is given, and what it leaves behind; `stop` are
+// The files: `child` is a worker process from start to end; `role` and `transfer` are a worker's role and the
+// handles in it; `boot` is what a worker is given, and what it leaves behind; `stop` are
 // requests to stop; `table` and `members` are the living processes, and the members of a shared object.
 
 pub(crate) mod boot;
 pub(crate) mod child;
-pub(crate) mod codec;
 pub(crate) mod members;
 pub(crate) mod role;
 pub(crate) mod stop;
@@ -20,7 +19,7 @@ pub(crate) mod transfer;
 
 pub use boot::enter;
 pub use child::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
-pub use codec::CodecError;
+pub use crate::ipc::codec::CodecError;
 pub use role::{Role, RoleEntry, RoleResult};
 pub use stop::{StopSignal, StopSignals};
 pub use transfer::Fd;

@@ -25,8 +25,8 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use super::codec;
 use super::table::ProcessSlot;
+use crate::ipc::codec;
 use crate::ipc::error::{Error, Result, chain, os};
 use crate::sys::shm::{Layout, Mapping};
 use crate::sys::stream::Stream;

@@ -1,17 +1,15 @@
-//! Serialisation of items with postcard, and the buffers for it.
+//! Serialisation of items, and the buffers for it.
 //!
 //! Small items are encoded and decoded on the stack. For larger ones a handle keeps a buffer; a thread that finds it in
 //! use allocates its own.
 
 use std::sync::Mutex;
 
-use postcard::ser_flavors::Flavor;
 use serde::de::DeserializeOwned;
 
 use super::item::Item;
-#[cfg(debug_assertions)]
-use super::item::check_survives;
 use super::ring::{HEADER_BYTES, Records, record_bytes};
+use crate::ipc::codec::{self, CodecError, Sink};
 use crate::ipc::error::{Error, Result};
 
 /// Records up to this length live on the stack.
@@ -57,12 +55,6 @@ pub(crate) fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
     &mut buffer[..len]
 }
 
-/// Destination of an item's bytes.
-trait Place {
-    fn push(&mut self, byte: u8);
-    fn extend(&mut self, data: &[u8]);
-}
-
 /// Destination for one item: on the stack, and in a buffer of the handle once the stack buffer is too small.
 struct Room<'b> {
     small: &'b mut [u8],
@@ -93,75 +85,31 @@ impl Room<'_> {
     }
 }
 
-impl Place for Room<'_> {
+impl Sink for Room<'_> {
     #[inline]
-    fn push(&mut self, byte: u8) {
-        match self.small.get_mut(self.len) {
+    fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
+        match self.small.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
             Some(place) => {
-                *place = byte;
-                self.len += 1;
+                *place = *bytes;
+                self.len += N;
             }
-            None => self.put_large(&[byte]),
+            None => self.put_large(bytes),
         }
     }
 
     #[inline]
-    fn extend(&mut self, data: &[u8]) {
-        match self.small.get_mut(self.len..).and_then(|room| room.get_mut(..data.len())) {
+    fn put_slice(&mut self, bytes: &[u8]) {
+        match self.small.get_mut(self.len..).and_then(|room| room.get_mut(..bytes.len())) {
             Some(place) => {
-                place.copy_from_slice(data);
-                self.len += data.len();
+                place.copy_from_slice(bytes);
+                self.len += bytes.len();
             }
-            None => self.put_large(data),
+            None => self.put_large(bytes),
         }
     }
 }
 
-impl Place for Vec<u8> {
-    #[inline]
-    fn push(&mut self, byte: u8) {
-        self.push(byte);
-    }
-
-    #[inline]
-    fn extend(&mut self, data: &[u8]) {
-        self.extend_from_slice(data);
-    }
-}
-
-/// What `postcard` writes to. It is moved by value, so it is only a reference.
-struct Sink<'p, P>(&'p mut P);
-
-impl<P: Place> Flavor for Sink<'_, P> {
-    type Output = ();
-
-    #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    #[inline]
-    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
-        if data.len() > LONGEST_NUMBER {
-            self.0.extend(data);
-            return Ok(());
-        }
-        // The digits of a number were stored byte by byte just now: to load several at once would stall.
-        data.iter().for_each(|byte| self.0.push(*byte));
-        Ok(())
-    }
-
-    #[inline]
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
-}
-
-/// Bytes of the longest form of a 64-bit number.
-const LONGEST_NUMBER: usize = 10;
-
-fn codec(action: &'static str) -> impl FnOnce(postcard::Error) -> Error {
+fn codec_error(action: &'static str) -> impl FnOnce(CodecError) -> Error {
     move |source| Error::Codec { action, source }
 }
 
@@ -175,15 +123,11 @@ pub(crate) fn encode<'b, T: Item>(
     scratch: &Scratch,
 ) -> Result<Option<Records<'b>>> {
     let mut room = Room { small: &mut small[HEADER_BYTES..], len: 0, large, scratch };
-    postcard::serialize_with_flavor(item, Sink(&mut room)).map_err(codec("serialise an item"))?;
+    codec::write(item, &mut room).map_err(codec_error("serialise an item"))?;
     let len = room.len;
     if len == SPILT {
-        #[cfg(debug_assertions)]
-        check_survives::<T>(&large[HEADER_BYTES..])?;
         return Ok(None);
     }
-    #[cfg(debug_assertions)]
-    check_survives::<T>(&small[HEADER_BYTES..][..len])?;
     small[..HEADER_BYTES].copy_from_slice(&(len as u32).to_ne_bytes());
     Ok(Some(Records { bytes: &small[..record_bytes(len)], items: 1 }))
 }
@@ -195,9 +139,7 @@ pub(crate) fn encode<'b, T: Item>(
 pub(crate) fn append<T: Item>(item: &T, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; HEADER_BYTES]);
-    postcard::serialize_with_flavor(item, Sink(bytes)).map_err(codec("serialise an item"))?;
-    #[cfg(debug_assertions)]
-    check_survives::<T>(&bytes[start + HEADER_BYTES..])?;
+    codec::write(item, bytes).map_err(codec_error("serialise an item"))?;
     finish(start, longest, bytes)
 }
 
@@ -218,16 +160,7 @@ pub(crate) fn finish(start: usize, longest: usize, bytes: &mut Vec<u8>) -> Resul
 /// Decodes an item from its bytes.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    read(bytes).map_err(codec("read an item"))
-}
-
-#[inline(always)]
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> postcard::Result<T> {
-    match postcard::take_from_bytes(bytes)? {
-        (item, []) => Ok(item),
-        // More was written than was read.
-        _ => Err(postcard::Error::DeserializeBadEncoding),
-    }
+    codec::from_slice(bytes).map_err(codec_error("read an item"))
 }
 
 /// Decodes the items of consecutive records. One that cannot be decoded yields an error in its place.
@@ -240,10 +173,10 @@ pub(crate) fn decode_all<T: DeserializeOwned>(mut records: &[u8], items: &mut Ve
             items.push(Err(Error::Damaged { object: "queue" }));
             return;
         }
-        match read(&rest[..len]) {
+        match codec::from_slice(&rest[..len]) {
             // In place: to copy a `Result` whose parts were stored just now would stall.
             Ok(item) => items.push(Ok(item)),
-            Err(error) => items.push(Err(codec("read an item")(error))),
+            Err(error) => items.push(Err(codec_error("read an item")(error))),
         }
         records = &records[whole..];
     }

@@ -43,8 +43,6 @@ use serde::de::DeserializeOwned;
 use self::feeder::Feeder;
 use self::parts::Parts;
 use super::item::Item;
-#[cfg(debug_assertions)]
-use super::item::check_survives;
 use super::put_error::PutError;
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, check_not_forked};
@@ -221,8 +219,6 @@ impl<T: Item> PipeQueue<T> {
         }
         let mut frame = Vec::new();
         let range = encode(item, MESSAGE_LIMIT, &mut frame)?;
-        #[cfg(debug_assertions)]
-        check_survives::<T>(&frame[crate::ipc::pipe::frame::LONG..])?;
         frame.drain(..range.start);
         loop {
             self.parts.participants.check_torn()?;

@@ -46,8 +46,8 @@ use crate::sys::shm::Mapping;
 /// [`Producer`] or [`Consumer`]. Give one-sided handles to workers that only put or only get; then [`get`](Self::get)
 /// ends by itself when the last producer is gone.
 ///
-/// Items are serialised with postcard; [`Item`] lists the requirements on their types. It writes a `Vec<u8>` byte by
-/// byte; for large ones use a type that serialises as bytes (`serde_bytes`).
+/// Items may be of every type that serde can serialise: see [`Item`]. A `Vec<u8>` is written byte by byte; for large
+/// ones use a type that serialises as bytes (`serde_bytes`).
 ///
 /// ```
 /// use ipc_demo::{Error, Queue};
@@ -154,7 +154,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     ///
     /// # Errors
     /// [`PutError::Failed`] with [`Error::Codec`] if the item cannot be serialised, [`Error::TooLong`] if it is longer
-    /// than the byte limit, [`Error::ItemChanged`] (with debug assertions) if it does not survive a round trip,
+    /// than the byte limit,
     /// [`Error::Closed`] after [`close`](Self::close), even if another thread calls it during the wait, and
     /// [`Error::Disconnected`] if no consumer is left: immediately for a [`Producer`]; for a handle that can also get,
     /// only when it would block and this process has no other thread that could get through it.
@@ -203,7 +203,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// Items of other producers do not come between them. An empty slice does nothing.
     ///
     /// # Errors
-    /// As [`put`](Self::put). After [`Error::Codec`], [`Error::ItemChanged`] and [`Error::TooLong`] no item was put.
+    /// As [`put`](Self::put). After [`Error::Codec`] and [`Error::TooLong`] no item was put.
     /// After [`Error::Closed`] and [`Error::Disconnected`] a prefix may have been put, if there was not room for all at
     /// once: [`put_many_timeout`](Self::put_many_timeout) returns the count.
     pub fn put_many(&self, items: &[T]) -> Result<()> {

@@ -2,34 +2,39 @@
 
 use serde::ser::{self, Serialize};
 
-use super::{CodecError, MOST_LEVELS, Tag};
+use super::{CodecError, LONG, MOST_LEVELS, Sink, Tag};
 
 type Result<T> = std::result::Result<T, CodecError>;
 
-#[derive(Debug, Default)]
-pub(super) struct Writer {
-    bytes: Vec<u8>,
+/// Writes one value to a sink.
+#[derive(Debug)]
+pub(super) struct Writer<'s, S> {
+    sink: &'s mut S,
     levels: u32,
 }
 
-impl Writer {
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+impl<'s, S: Sink> Writer<'s, S> {
+    pub(super) fn to(sink: &'s mut S) -> Self {
+        Writer { sink, levels: 0 }
     }
 
-    fn tag(&mut self, tag: Tag) {
-        self.bytes.push(tag as u8);
-    }
-
-    fn tagged(&mut self, tag: Tag, bytes: &[u8]) -> Result<()> {
-        self.tag(tag);
-        self.bytes.extend_from_slice(bytes);
+    #[inline]
+    fn tag(&mut self, tag: Tag) -> Result<()> {
+        self.sink.put(&[tag as u8]);
         Ok(())
     }
 
+    #[inline]
     fn sized(&mut self, tag: Tag, bytes: &[u8]) -> Result<()> {
-        self.tagged(tag, &(bytes.len() as u64).to_le_bytes())?;
-        self.bytes.extend_from_slice(bytes);
+        self.tag(tag)?;
+        match u8::try_from(bytes.len()) {
+            Ok(len) if len != LONG => self.sink.put(&[len]),
+            _ => {
+                self.sink.put(&[LONG]);
+                self.sink.put(&(bytes.len() as u64).to_le_bytes());
+            }
+        }
+        self.sink.put_slice(bytes);
         Ok(())
     }
 
@@ -48,27 +53,30 @@ impl Writer {
 
     fn begin(&mut self, tag: Tag) -> Result<&mut Self> {
         self.go_down()?;
-        self.tag(tag);
+        self.tag(tag)?;
         Ok(self)
     }
 
     fn finish(&mut self) -> Result<()> {
         self.levels -= 1;
-        self.tag(Tag::End);
-        Ok(())
+        self.tag(Tag::End)
     }
 }
 
 /// Methods for values of a fixed size.
 macro_rules! fixed {
     ($($method:ident $tag:ident $type:ty;)*) => {$(
+        #[inline]
         fn $method(self, value: $type) -> Result<()> {
-            self.tagged(Tag::$tag, &value.to_le_bytes())
+            let mut bytes = [Tag::$tag as u8; 1 + size_of::<$type>()];
+            bytes[1..].copy_from_slice(&value.to_le_bytes());
+            self.sink.put(&bytes);
+            Ok(())
         }
     )*};
 }
 
-impl ser::Serializer for &mut Writer {
+impl<S: Sink> ser::Serializer for &mut Writer<'_, S> {
     type Ok = ();
     type Error = CodecError;
     type SerializeSeq = Self;
@@ -95,11 +103,13 @@ impl ser::Serializer for &mut Writer {
     }
 
     fn serialize_bool(self, value: bool) -> Result<()> {
-        self.tagged(if value { Tag::True } else { Tag::False }, &[])
+        self.tag(if value { Tag::True } else { Tag::False })
     }
 
     fn serialize_char(self, value: char) -> Result<()> {
-        self.tagged(Tag::Char, &u32::from(value).to_le_bytes())
+        self.tag(Tag::Char)?;
+        self.sink.put(&u32::from(value).to_le_bytes());
+        Ok(())
     }
 
     fn serialize_str(self, value: &str) -> Result<()> {
@@ -111,16 +121,16 @@ impl ser::Serializer for &mut Writer {
     }
 
     fn serialize_none(self) -> Result<()> {
-        self.tagged(Tag::None, &[])
+        self.tag(Tag::None)
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
-        self.tag(Tag::Some);
+        self.tag(Tag::Some)?;
         self.inner(value)
     }
 
     fn serialize_unit(self) -> Result<()> {
-        self.tagged(Tag::Unit, &[])
+        self.tag(Tag::Unit)
     }
 
     fn serialize_unit_struct(self, _: &'static str) -> Result<()> {
@@ -180,7 +190,7 @@ impl ser::Serializer for &mut Writer {
 /// Implements the serialisers of elements.
 macro_rules! elements {
     ($($trait:ident $method:ident;)*) => {$(
-        impl ser::$trait for &mut Writer {
+        impl<S: Sink> ser::$trait for &mut Writer<'_, S> {
             type Ok = ();
             type Error = CodecError;
 
@@ -204,7 +214,7 @@ elements! {
 /// Implements the serialisers of named fields.
 macro_rules! fields {
     ($($trait:ident)*) => {$(
-        impl ser::$trait for &mut Writer {
+        impl<S: Sink> ser::$trait for &mut Writer<'_, S> {
             type Ok = ();
             type Error = CodecError;
 
@@ -221,7 +231,7 @@ macro_rules! fields {
 }
 fields!(SerializeStruct SerializeStructVariant);
 
-impl ser::SerializeMap for &mut Writer {
+impl<S: Sink> ser::SerializeMap for &mut Writer<'_, S> {
     type Ok = ();
     type Error = CodecError;
 

@@ -1,4 +1,4 @@
-//! The serialised form of a role: everything that serde can represent arrives equal.
+//! The serialised form of roles, items and messages: everything that serde can represent arrives equal.
 //!
 //! # State
 //! A value is one tag byte and its content. Unlike in JSON, CBOR and MessagePack, `Some`, `None` and `()` have their
@@ -6,6 +6,9 @@
 //! in postcard, every value is self-describing, so flattened fields and untagged and internally tagged enums can be
 //! read. Structs are maps with their fields' names; a newtype struct is what it contains. Lists and maps end with a
 //! tag.
+//!
+//! Measured against postcard, which is not self-describing, for encoding and decoding together: a `u64` and a KiB of
+//! bytes take no longer, 64 KiB the same; a struct of four fields 1.5 to 2.8 times as long, for the names.
 //!
 //! What serde itself cannot represent is refused when it is written: a path that is not UTF-8 (an `OsString` may be),
 //! and values nested deeper than [`MOST_LEVELS`]. serde does not support 128-bit integers in flattened fields and in
@@ -25,7 +28,10 @@ use self::writer::Writer;
 /// Maximum nesting depth of values: each level uses a few hundred bytes of stack, in the parent and in the worker.
 const MOST_LEVELS: u32 = 2048;
 
-/// Why a role cannot be written or read.
+/// In place of a length that does not fit into a byte; the length follows in eight.
+const LONG: u8 = u8::MAX;
+
+/// Why a value cannot be written or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
@@ -64,14 +70,42 @@ impl serde::de::Error for CodecError {
     }
 }
 
+/// Destination of the bytes of a value.
+pub(crate) trait Sink {
+    /// Appends bytes of a length known at compile time: without a call to `memcpy`.
+    fn put<const N: usize>(&mut self, bytes: &[u8; N]);
+
+    /// Appends bytes of any length.
+    fn put_slice(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    #[inline]
+    fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
+        self.extend_from_slice(bytes);
+    }
+
+    #[inline]
+    fn put_slice(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// Appends the bytes of `value` to `sink`: at least one. After an error, what was appended is unspecified.
+#[inline]
+pub(crate) fn write<T: Serialize + ?Sized>(value: &T, sink: &mut impl Sink) -> Result<(), CodecError> {
+    value.serialize(&mut Writer::to(sink))
+}
+
 /// Encodes `value`.
 pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let mut writer = Writer::default();
-    value.serialize(&mut writer)?;
-    Ok(writer.into_bytes())
+    let mut bytes = Vec::new();
+    write(value, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// Decodes a value that consists of all of `bytes`.
+#[inline(always)]
 pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let mut reader = Reader::of(bytes);
     let value = T::deserialize(&mut reader)?;

@@ -4,7 +4,7 @@ use serde::Deserializer;
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 
-use super::{CodecError, Tag};
+use super::{CodecError, LONG, Tag};
 
 type Result<T> = std::result::Result<T, CodecError>;
 
@@ -50,7 +50,10 @@ impl<'b> Reader<'b> {
     }
 
     fn sized(&mut self) -> Result<&'b [u8]> {
-        let len = u64::from_le_bytes(self.take_array()?);
+        let len = match self.take_array()? {
+            [LONG] => u64::from_le_bytes(self.take_array()?),
+            [len] => u64::from(len),
+        };
         self.take(usize::try_from(len).map_err(|_| self.malformed())?)
     }
 
