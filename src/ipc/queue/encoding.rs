@@ -226,14 +226,17 @@ mod tests {
 
     #[test]
     fn too_long_item_is_refused_with_both_lengths() {
-        let refused = append(&"four".to_owned(), 4, &mut Vec::new()).expect_err("it has five bytes");
-        assert!(matches!(refused, Error::TooLong { bytes: 5, limit: 4 }), "{refused}");
+        let refused = append(&"four".to_owned(), 5, &mut Vec::new()).expect_err("it has six bytes");
+        assert!(matches!(refused, Error::TooLong { bytes: 6, limit: 5 }), "{refused}");
     }
 
     #[test]
     fn length_beyond_the_bytes_is_damage() {
         let mut items: Vec<Result<u8>> = Vec::new();
-        decode_all(&[1, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0, 1, 2, 3, 4], &mut items);
+        let mut bytes = Vec::new();
+        append(&7_u8, 9, &mut bytes).expect("it fits");
+        bytes.extend([9, 0, 0, 0, 1, 2, 3, 4]);
+        decode_all(&bytes, &mut items);
         assert!(matches!(&items[..], [Ok(7), Err(Error::Damaged { .. })]), "{items:?}");
     }
 }

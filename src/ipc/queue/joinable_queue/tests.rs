@@ -209,9 +209,9 @@ fn panic_while_an_item_is_read_gives_it_back() {
 
 #[test]
 fn unreadable_item_keeps_its_place_among_the_good_ones() {
-    // Items of one byte are not valid arrays of two.
+    // An empty list is not a valid array of one.
     let queue = tiny(9, 1000, 64, 9, 0);
-    let reading = JoinableQueue::<[u8; 2]>::of(queue.unacked.channel.another(rights_of::<Both>()));
+    let reading = JoinableQueue::<[u8; 1]>::of(queue.unacked.channel.another(rights_of::<Both>()));
     let put = || queue.put_many(&[vec![1], vec![2], vec![], vec![4]]).expect("room");
     put();
     let leases = reading.get_many(9).expect("items");

@@ -59,7 +59,7 @@ struct Model {
 }
 
 fn encoded_bytes(item: &Vec<u8>) -> usize {
-    postcard::to_stdvec(item).expect("bytes have a form").len()
+    crate::ipc::codec::to_vec(item).expect("bytes have a form").len()
 }
 
 impl Model {
@@ -333,7 +333,7 @@ fn consumer_is_not_told_of_the_end_while_a_put_is_under_way() {
     let (producer, consumer) = (queue.producer(), queue.consumer());
     drop(queue);
     let mut record = Vec::new();
-    encoding::append(&7_u8, 9, &mut record).expect("it fits");
+    encoding::append(&7_u8, 99, &mut record).expect("it fits");
     // A put that has seen its handle open, and has not published yet.
     let mut writer = producer.channel.ring.writer_now().expect("free");
     producer.close();
