@@ -107,12 +107,18 @@ pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecE
 /// Decodes a value that consists of all of `bytes`.
 #[inline(always)]
 pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    match take_from_slice(bytes)? {
+        (value, []) => Ok(value),
+        (_, left) => Err(CodecError::LeftOver { bytes: left.len() }),
+    }
+}
+
+/// Decodes a value at the beginning of `bytes`, and returns the rest of them.
+#[inline]
+pub(crate) fn take_from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), CodecError> {
     let mut reader = Reader::of(bytes);
     let value = T::deserialize(&mut reader)?;
-    match reader.left() {
-        0 => Ok(value),
-        bytes => Err(CodecError::LeftOver { bytes }),
-    }
+    Ok((value, reader.left()))
 }
 
 /// Declares the tags, and their decoding from a byte.

@@ -19,8 +19,8 @@ impl<'b> Reader<'b> {
         Reader { bytes, at: 0 }
     }
 
-    pub(super) fn left(&self) -> usize {
-        self.bytes.len() - self.at
+    pub(super) fn left(&self) -> &'b [u8] {
+        &self.bytes[self.at..]
     }
 
     fn malformed(&self) -> CodecError {

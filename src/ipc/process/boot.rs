@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::child::{FailureKind, WorkerFailure};
 use super::role::{RoleEntry, name_used_twice};
 use super::table::ProcessTable;
+use crate::ipc::codec;
 use crate::ipc::error::{Error, Result, chain, os};
 use crate::sys::exec::FIRST_DESCRIPTOR;
 use crate::sys::{Pid, exec, fd, memfd, signal};
@@ -91,8 +92,8 @@ impl Boot {
 
     pub(crate) fn write(&mut self, record: &BootRecord) -> io::Result<()> {
         // The version is a line of its own, so that another version is detected before its record is read.
-        let bytes = format!("{VERSION}\n").into_bytes();
-        let mut bytes = postcard::to_extend(record, bytes).map_err(io::Error::other)?;
+        let mut bytes = format!("{VERSION}\n").into_bytes();
+        codec::write(record, &mut bytes).map_err(io::Error::other)?;
         bytes.extend_from_slice(&record.role_bytes);
         self.progress_at = bytes.len() as u64;
         memfd::check_file_limit(self.progress_at)?;
@@ -113,7 +114,7 @@ impl Boot {
             Some(Outcome {
                 has_entered: *progress != 0,
                 has_returned: *progress == RETURNED,
-                failure: postcard::from_bytes(failure).ok(),
+                failure: codec::from_slice(failure).ok(),
             })
         };
         read().unwrap_or_default()
@@ -194,7 +195,7 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
         Err((failure, end)) => (Err(failure), end),
     };
     let Err(failure) = worked else { return Some(ExitCode::SUCCESS) };
-    if let Ok(words) = postcard::to_stdvec(&failure) {
+    if let Ok(words) = codec::to_vec(&failure) {
         // If the parent is gone, no one reads them and there is no one to tell.
         let _ = boot.write_all_at(&words, progress_at + 1);
     }
@@ -236,7 +237,7 @@ fn read(boot: &File) -> std::result::Result<(BootRecord, u64), (WorkerFailure, u
         return Err(failed(format!("the parent is ipc_demo {version:?}, this program is {VERSION}")));
     }
     let record = bytes.get(line + 1..).unwrap_or_default();
-    let (record, role_bytes) = postcard::take_from_bytes::<BootRecord>(record)
+    let (record, role_bytes) = codec::take_from_slice::<BootRecord>(record)
         .map_err(|error| failed(format!("cannot understand the boot record: {error}")))?;
     Ok((BootRecord { role_bytes: role_bytes.to_vec(), ..record }, end))
 }

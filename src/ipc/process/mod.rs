@@ -17,9 +17,9 @@ pub(crate) mod stop;
 pub(crate) mod table;
 pub(crate) mod transfer;
 
+pub use crate::ipc::codec::CodecError;
 pub use boot::enter;
 pub use child::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
-pub use crate::ipc::codec::CodecError;
 pub use role::{Role, RoleEntry, RoleResult};
 pub use stop::{StopSignal, StopSignals};
 pub use transfer::Fd;

@@ -244,11 +244,11 @@ fn hundred_mebibytes_in_one_item() {
     let _watchdog = watchdog("queue::hundred_mebibytes");
     let limit = 100 << 20;
     let queue = Queue::<String>::builder().capacity(1024).byte_limit(limit).build().expect("a queue");
-    // A string is encoded as its length in four bytes, here, followed by its bytes.
-    let item = "x".repeat(limit as usize - 4);
+    // A long string is encoded as a tag and its length, in ten bytes, followed by its bytes.
+    let item = "x".repeat(limit as usize - 10);
     queue.put(item).expect("just the limit");
     assert!(queue.is_full());
-    assert_eq!(queue.get().expect("an item").len(), limit as usize - 4);
-    let too_long = queue.put("x".repeat(limit as usize - 3)).expect_err("one byte more");
+    assert_eq!(queue.get().expect("an item").len(), limit as usize - 10);
+    let too_long = queue.put("x".repeat(limit as usize - 9)).expect_err("one byte more");
     assert!(matches!(too_long, PutError::Failed(_, Error::TooLong { .. })), "{too_long:?}");
 }
