@@ -89,7 +89,7 @@ mod number;
 #[cfg(feature = "cli")]
 mod outcome;
 #[cfg(feature = "cli")]
-pub mod report;
+mod report;
 #[cfg(feature = "cli")]
 mod scenarios;
 mod sys;

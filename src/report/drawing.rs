@@ -1,7 +1,7 @@
 //! The common parts of all pictures: the style, and text that fits and is valid XML.
 
 use svg::node::element::{Group, Text, Title};
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Fonts, colours and their dark variants: the style sheet of every picture.
 pub(crate) const LOOK: &str = include_str!("drawing.css");
@@ -45,4 +45,31 @@ pub(crate) fn labelled(said: &str) -> Group {
 /// Returns the text without control characters, which XML cannot contain.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// Shortens a sentence about data of any length to at most this many columns.
+pub(crate) fn fitted(mut sentence: String, most_columns: usize) -> String {
+    let mut columns = 0;
+    let over = sentence.char_indices().find(|(_, letter)| {
+        columns += letter.width().unwrap_or(0);
+        columns > most_columns
+    });
+    if let Some((over, _)) = over {
+        sentence.truncate(over);
+        sentence.pop();
+        sentence.push('…');
+    }
+    sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_sentences_are_cut_at_their_last_column() {
+        assert_eq!(fitted("x".repeat(43), 43), "x".repeat(43));
+        assert_eq!(fitted("x".repeat(100), 43), "x".repeat(42) + "…");
+        assert_eq!(fitted("票".repeat(100), 43), "票".repeat(20) + "…");
+    }
 }

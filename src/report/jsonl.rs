@@ -2,10 +2,9 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Map, Value};
-
 use super::Reporter;
-use super::event::{Event, Fact};
+use super::event::Event;
+use super::frame::Summary;
 
 /// Writes events as JSON Lines.
 pub(super) struct JsonLines<W> {
@@ -14,35 +13,22 @@ pub(super) struct JsonLines<W> {
 }
 
 impl<W: Write> JsonLines<W> {
-    pub(super) fn new(out: W) -> Self {
-        JsonLines { out, quiet: false }
-    }
-
-    /// Shows only the summary from now on.
-    pub(super) fn quiet(self) -> Self {
-        JsonLines { quiet: true, ..self }
+    /// A quiet one shows only the summary.
+    pub(super) fn new(out: W, quiet: bool) -> Self {
+        JsonLines { out, quiet }
     }
 }
 
 impl<W: Write> Reporter for JsonLines<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        if self.quiet && !matches!(event.fact, Fact::Summary { .. }) {
+        let Event { at_us, worker, pid, fact } = event;
+        if self.quiet && !event.is::<Summary>() {
             return Ok(());
         }
-        let mut line = serde_json::to_vec(event)?;
-        line.push(b'\n');
-        self.out.write_all(&line)?;
+        let worker = serde_json::to_string(worker)?;
+        // The fact is an object, too: its fields follow those of the event.
+        let fields = &fact.json()[1..];
+        self.out.write_all(format!("{{\"at_us\":{at_us},\"worker\":{worker},\"pid\":{pid},{fields}\n").as_bytes())?;
         self.out.flush()
-    }
-}
-
-/// Returns the name and the fields of a fact, as in a line.
-pub(super) fn fields_of(fact: &Fact) -> (String, Map<String, Value>) {
-    match serde_json::to_value(fact) {
-        Ok(Value::Object(mut fields)) => {
-            let name = fields.shift_remove("event");
-            (name.and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default(), fields)
-        }
-        other => unreachable!("a fact is an object with a name: {other:?}"),
     }
 }

@@ -1,7 +1,8 @@
 //! One character per worker: who waits, holds, works, or has ended. The picture at the left of every line.
 
-use super::classify::{SpanKind, classify};
-use super::event::{Event, Fact, RUNNER};
+use super::class::SpanKind;
+use super::event::{Event, RUNNER};
+use super::frame::RunStarted;
 use super::language::Language;
 
 /// Columns of a line outside its picture and its text: the time, the worker's name, and separators.
@@ -85,8 +86,8 @@ pub(super) struct Lanes {
     workers: Vec<Worker>,
     /// The states other than running that are possible in this run: none if its workers never wait, hold or work.
     signs: Vec<Lane>,
-    /// Whether the object of a manager that workers work at now never tells when an item is done.
-    gets_only: bool,
+    /// Whether workers report when they have finished an item.
+    has_tasks: bool,
     /// Whether somebody was seen doing both.
     is_both_known: bool,
 }
@@ -94,31 +95,26 @@ pub(super) struct Lanes {
 impl Lanes {
     /// Applies an event. Returns a sign that it shows for the first time and that the legend does not have.
     pub(super) fn follow(&mut self, event: &Event) -> Option<Lane> {
-        let class = classify(&event.fact);
-        match &event.fact {
-            Fact::RunStarted { workers, moments, .. } => {
-                self.workers = vec![Worker::NOT_STARTED; *workers as usize];
-                let has = |moment: &str| moments.iter().any(|own| own == moment);
-                let signs = [
-                    (Lane::Holding, has("holding")),
-                    (Lane::Waiting, has("waiting")),
-                    // An item is worked on where it is told when that is done.
-                    (Lane::Working, has("working") && has("task_done")),
-                ];
-                self.signs = signs.into_iter().filter(|(_, is_there)| *is_there).map(|(sign, _)| sign).collect();
-                return None;
-            }
-            // A worker with the name of one that has ended replaces it.
-            Fact::WorkerStarted { .. } if !self.is_free(&event.worker) => {
-                self.names.push(event.worker.clone());
-                if self.workers.len() < self.names.len() {
-                    self.workers.push(Worker::NOT_STARTED);
-                }
-            }
-            Fact::ObjectMade { object, .. } => self.gets_only = object != "JoinableQueue",
-            _ => {}
+        if let Some(started) = event.get::<RunStarted>() {
+            self.workers = vec![Worker::NOT_STARTED; started.workers as usize];
+            let signs = [
+                (Lane::Holding, SpanKind::Holding),
+                (Lane::Waiting, SpanKind::Waiting),
+                (Lane::Working, SpanKind::Working),
+            ];
+            self.signs = signs.into_iter().filter(|(_, kind)| started.has(*kind)).map(|(sign, _)| sign).collect();
+            self.has_tasks = started.has_tasks;
+            return None;
         }
-        let shows_work = self.signs.contains(&Lane::Working) && !self.gets_only;
+        let class = event.fact.class();
+        // A worker with the name of one that has ended replaces it.
+        if class.starts && !self.is_free(&event.worker) {
+            self.names.push(event.worker.clone());
+            if self.workers.len() < self.names.len() {
+                self.workers.push(Worker::NOT_STARTED);
+            }
+        }
+        self.has_tasks = class.turn.map_or(self.has_tasks, |turn| turn.has_tasks);
         let index = self.index_of(&event.worker)?;
         let worker = &mut self.workers[index];
         if class.starts {
@@ -137,7 +133,7 @@ impl Lanes {
             match class.begins {
                 Some((SpanKind::Waiting, _)) => worker.waits = true,
                 Some((SpanKind::Holding, _)) => worker.held += 1,
-                Some((SpanKind::Working, _)) => worker.works = shows_work,
+                Some((SpanKind::Working, _)) => worker.works = self.has_tasks,
                 None => {}
             }
         }
@@ -197,30 +193,41 @@ pub(super) fn explained(sign: Lane, language: Language, is_ascii: bool) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::event::AnyFact;
+    use crate::report::frame::{WorkerExited, WorkerStarted};
+    use crate::scenarios::facts::*;
 
-    fn event(worker: &str, fact: Fact) -> Event {
-        Event { at_us: 0, worker: worker.to_owned(), pid: 1, fact }
+    fn event(worker: &str, fact: impl Into<AnyFact>) -> Event {
+        Event { at_us: 0, worker: worker.to_owned(), pid: 1, fact: fact.into() }
     }
 
-    fn run(workers: u32, moments: &[&str]) -> Lanes {
+    fn run(workers: u32, moments: &[&'static str]) -> Lanes {
         let mut lanes = Lanes::default();
-        let moments = moments.iter().map(|&moment| moment.to_owned()).collect();
-        let (scenario, version, args) = ("tickets".to_owned(), String::new(), Vec::new());
-        let started = Fact::RunStarted { scenario, seed: 1, speed: 1.into(), version, args, workers, moments };
+        let started = RunStarted {
+            scenario: "tickets",
+            seed: 1,
+            speed: 1.into(),
+            version: "",
+            args: Vec::new(),
+            workers,
+            moments: moments.to_vec(),
+            has_tasks: moments.contains(&"task_done"),
+            names: &[],
+        };
         lanes.follow(&event(RUNNER, started));
         for number in 1..=workers {
-            let started = Fact::WorkerStarted { role: String::new(), daemon: false };
+            let started = WorkerStarted { role: "", daemon: false };
             lanes.follow(&event(&format!("worker-{number}"), started));
         }
         lanes
     }
 
-    fn wants(lock: &str) -> Fact {
-        Fact::LockWaiting { lock: lock.to_owned() }
+    fn wants(lock: &str) -> AnyFact {
+        LockFact::LockWaiting { lock: lock.to_owned() }.into()
     }
 
-    fn has(lock: &str) -> Fact {
-        Fact::LockAcquired { lock: lock.to_owned(), waited_us: 0, abandoned: false }
+    fn has(lock: &str) -> AnyFact {
+        LockFact::LockAcquired { lock: lock.to_owned(), waited_us: 0, abandoned: false }.into()
     }
 
     #[test]
@@ -251,30 +258,31 @@ mod tests {
         assert_eq!(after(wants("a")), (Some(Lane::Waiting), None));
         assert_eq!(after(has("a")), (Some(Lane::Holding), None));
         assert_eq!(after(wants("b")), (Some(Lane::Both), Some(Lane::Both)));
-        let timed_out = Fact::LockTimedOut { lock: "b".to_owned(), waited_us: 1 };
-        assert_eq!(after(timed_out), (Some(Lane::Holding), None));
+        let timed_out = LockFact::LockTimedOut { lock: "b".to_owned(), waited_us: 1 };
+        assert_eq!(after(timed_out.into()), (Some(Lane::Holding), None));
         assert_eq!(after(wants("b")), (Some(Lane::Both), None), "explained once");
         assert_eq!(after(has("b")), (Some(Lane::Holding), None));
-        let released = |lock: &str| Fact::LockReleased { lock: lock.to_owned(), held_us: 1 };
-        assert_eq!(after(released("b")), (Some(Lane::Holding), None));
-        assert_eq!(after(released("a")), (Some(Lane::Running), None));
-        let killed = Fact::WorkerExited { exit_code: None, signal: Some(9), failure: None };
-        assert_eq!(after(killed), (Some(Lane::Died), None));
+        let released = |lock: &str| LockFact::LockReleased { lock: lock.to_owned(), held_us: 1 };
+        assert_eq!(after(released("b").into()), (Some(Lane::Holding), None));
+        assert_eq!(after(released("a").into()), (Some(Lane::Running), None));
+        let killed = WorkerExited { exit_code: None, signal: Some(9), failure: None };
+        assert_eq!(after(killed.into()), (Some(Lane::Died), None));
     }
 
     #[test]
     fn item_is_worked_on_until_it_is_done() {
         let mut lanes = run(1, &["working", "item_got", "task_done"]);
         let (value, from, number) = (serde_json::Value::Null, "p".to_owned(), 1);
-        let got = Fact::ItemGot { value: value.clone(), from: from.clone(), number, size: None, redelivered: false };
+        let got =
+            ItemFact::ItemGot { value: value.clone(), from: from.clone(), number, size: None, redelivered: false };
         lanes.follow(&event("worker-1", got));
         assert_eq!(lanes.picture(80).next(), Some(Lane::Working));
-        lanes.follow(&event("worker-1", Fact::TaskDone { value: value.clone(), from: from.clone(), number }));
+        lanes.follow(&event("worker-1", ItemFact::TaskDone { value: value.clone(), from: from.clone(), number }));
         assert_eq!(lanes.picture(80).next(), Some(Lane::Running));
         for (object, lane) in [("Queue", Lane::Running), ("JoinableQueue", Lane::Working)] {
-            lanes.follow(&event(RUNNER, Fact::ObjectMade { object: object.to_owned(), name: None }));
+            lanes.follow(&event(RUNNER, ManagerFact::ObjectMade { object: object.to_owned(), name: None }));
             let (value, from) = (value.clone(), from.clone());
-            lanes.follow(&event("worker-1", Fact::ItemGot { value, from, number, size: None, redelivered: false }));
+            lanes.follow(&event("worker-1", ItemFact::ItemGot { value, from, number, size: None, redelivered: false }));
             assert_eq!(lanes.picture(80).next(), Some(lane), "{object}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::classify::{Direction, Key, Transfer};
+use super::class::{Direction, Key, Transfer};
 use super::model::{Edge, EdgeKind, Point};
 
 /// Everything in transfer, and who had what.

@@ -2,11 +2,11 @@
 //!
 //! Independent of processes and of the library: a report can be made of any list of [`Event`]s.
 
-mod classify;
+mod class;
 pub(crate) mod drawing;
 mod event;
+mod frame;
 mod jsonl;
-mod known;
 mod lanes;
 mod language;
 mod matching;
@@ -19,19 +19,23 @@ mod tests;
 mod text;
 mod timeline;
 mod trace;
+mod wording;
 
 use std::io::{self, IsTerminal};
 
-pub(crate) use classify::doing_of;
-pub use event::{Allowance, Event, Fact, Link, RUNNER, Reason, Verdict};
-pub use language::Language;
-pub(crate) use language::duration;
+pub(crate) use class::{Class, Key, Noun, Severity, Turn};
+pub(crate) use event::{AnyFact, Event, Fact, Parse, RUNNER};
+pub(crate) use frame::{
+    Allowance, Counter, Reason, RunStarted, Summary, Verdict, WorkerExited, WorkerStarted, counter,
+};
+pub(crate) use language::{Language, duration};
 pub(crate) use order::{LONGEST_WAIT_US, Reorder};
 pub(crate) use pictures::Pictures;
 pub(crate) use screen::Screen;
 #[cfg(test)]
 pub(crate) use tests::well_formed;
 pub(crate) use text::quoted;
+pub(crate) use wording::{Names, Notes, Wording, say};
 
 /// Turns events into output, one at a time, as they happen.
 pub(crate) trait Reporter {
@@ -78,8 +82,7 @@ impl Color {
 pub(crate) fn to_stdout(format: Format, language: Language, color: Color, quiet: bool) -> Box<dyn Reporter> {
     let is_terminal = io::stdout().is_terminal();
     match format {
-        Format::Json if quiet => Box::new(jsonl::JsonLines::new(Screen::stdout()).quiet()),
-        Format::Json => Box::new(jsonl::JsonLines::new(Screen::stdout())),
+        Format::Json => Box::new(jsonl::JsonLines::new(Screen::stdout(), quiet)),
         Format::Text => {
             let colored = color.is_wanted(is_terminal);
             let progress = !quiet && is_terminal && io::stderr().is_terminal();

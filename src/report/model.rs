@@ -7,23 +7,22 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::classify::{Class, Ending, SpanKind, Subject, classify};
-use super::event::{Event, Fact, RUNNER};
+use super::class::{Class, Ending, SpanKind, Subject};
+use super::event::{Event, RUNNER};
+use super::frame::{RunStarted, Summary, WorkerStarted};
 use super::matching::Matcher;
-
-/// What the process of a manager is called: it tells nothing itself.
-const MANAGER: &str = "manager";
+use super::wording::Names;
 
 /// A run, ready to be drawn.
 #[derive(Debug)]
 pub(super) struct RunModel<'a> {
-    /// The runner first, then its manager if it has one, then the workers in the order of starting.
+    /// In the order of their first events; a server is first when it was started.
     pub(super) lanes: Vec<Lane<'a>>,
     pub(super) edges: Vec<Edge<'a>>,
     /// The time of the last event.
     pub(super) ended_us: f64,
-    pub(super) started: Option<&'a Event>,
-    pub(super) summary: Option<&'a Event>,
+    pub(super) started: Option<&'a RunStarted>,
+    pub(super) summary: Option<&'a Summary>,
 }
 
 /// A process from its start to its end.
@@ -32,7 +31,7 @@ pub(super) struct Lane<'a> {
     pub(super) name: &'a str,
     pub(super) pid: u32,
     pub(super) lane_kind: LaneKind,
-    /// The last object of a manager that was created before the process started: what it was started for.
+    /// The object that the process was started for, if there are several.
     pub(super) object: Option<&'a str>,
     pub(super) began_us: f64,
     pub(super) ended_us: f64,
@@ -49,7 +48,7 @@ pub(super) struct Lane<'a> {
 pub(super) enum LaneKind {
     Runner,
     /// Reports nothing itself: it shows only in the calls to it.
-    Manager,
+    Server,
     Worker,
 }
 
@@ -76,7 +75,7 @@ pub(super) enum EdgeKind {
     Message,
     Reply,
     Item,
-    /// A call to a manager.
+    /// A call to a server.
     Call,
     /// An item whose receiver died goes to another one.
     Redelivered,
@@ -111,8 +110,8 @@ impl<'a> RunModel<'a> {
             lanes: Vec::new(),
             edges: Vec::new(),
             ended_us: in_order.last().map_or(0.0, |event| event.at_us as f64),
-            started: events.iter().find(|event| matches!(event.fact, Fact::RunStarted { .. })),
-            summary: events.iter().rfind(|event| matches!(event.fact, Fact::Summary { .. })),
+            started: events.iter().find_map(Event::get),
+            summary: events.iter().rev().find_map(Event::get),
         };
         let places = model.gather(&in_order);
         model.lanes.iter_mut().for_each(Lane::spread_ties);
@@ -129,10 +128,12 @@ impl<'a> RunModel<'a> {
 
     /// Returns the name of the scenario.
     pub(super) fn scenario(&self) -> &'a str {
-        match self.started.map(|event| &event.fact) {
-            Some(Fact::RunStarted { scenario, .. }) => scenario,
-            _ => "a run",
-        }
+        self.started.map_or("a run", |started| started.scenario)
+    }
+
+    /// Returns the names that only this scenario has.
+    pub(super) fn names(&self) -> Names {
+        self.started.map_or(&[], |started| started.names)
     }
 
     /// Returns whether the lanes concern different objects, so that each has to name its own.
@@ -147,19 +148,17 @@ impl<'a> RunModel<'a> {
         let mut lane_of = HashMap::new();
         let mut object = None;
         let place_of = |event: &&'a Event| {
-            let class = classify(&event.fact);
-            if let Fact::ObjectMade { object: made, .. } = &event.fact {
-                object = Some(made.as_str());
-            }
+            let class = event.fact.class();
+            object = class.turn.map(|turn| turn.object).or(object);
             let index = *lane_of.entry((event.worker.as_str(), event.pid)).or_insert_with(|| {
                 let lane_kind = if event.worker == RUNNER { LaneKind::Runner } else { LaneKind::Worker };
                 let lane = Lane::of(&event.worker, event.pid, lane_kind, event.at_us);
                 self.lanes.push(Lane { object: object.filter(|_| lane_kind == LaneKind::Worker), ..lane });
                 self.lanes.len() - 1
             });
-            // A process that itself serves as a manager already has a lane.
-            if let Some(pid) = class.manager.filter(|pid| *pid != event.pid) {
-                self.lanes.push(Lane::of(MANAGER, pid, LaneKind::Manager, event.at_us));
+            // A process that itself is the server already has a lane.
+            if let Some((name, pid)) = class.server.filter(|(_, pid)| *pid != event.pid) {
+                self.lanes.push(Lane::of(name, pid, LaneKind::Server, event.at_us));
             }
             let lane = &mut self.lanes[index];
             lane.moments.push(Moment { at_us: event.at_us as f64, event, class });
@@ -171,17 +170,18 @@ impl<'a> RunModel<'a> {
     fn follow(&mut self, places: &[(usize, usize)]) {
         let mut matcher = Matcher::default();
         // The first item that is processed shows that items are processed; otherwise an item belongs to its receiver
-        // for good. The objects that a manager shows one after the other are independent.
+        // for good. Turns are independent.
         let is_done =
             |lane: &&Lane<'a>| lane.moments.iter().any(|it| matches!(it.class.ends, Some((SpanKind::Working, _))));
         let done_with: HashSet<Option<&str>> = self.lanes.iter().filter(is_done).map(|lane| lane.object).collect();
-        let manager = self.lanes.iter().position(|lane| lane.lane_kind == LaneKind::Manager);
+        let server = self.lanes.iter().position(|lane| lane.lane_kind == LaneKind::Server);
         let mut holders: HashMap<Subject<'a>, (usize, usize)> = HashMap::new();
         for &(index, place) in places {
             let lane = &mut self.lanes[index];
             let Moment { at_us, class, .. } = lane.moments[place];
             let here = Point { lane: index, at_us };
-            if let Some((subject, waited_us)) = class.waited {
+            if let Some((noun, waited_us)) = class.waited {
+                let subject = Subject::Named(noun, "");
                 let before_us = place.checked_sub(1).map_or(lane.began_us, |before| lane.moments[before].at_us);
                 let from_us = (at_us - waited_us as f64).max(before_us);
                 lane.spans.push(Span { kind: SpanKind::Waiting, subject, from_us, to_us: at_us });
@@ -202,8 +202,8 @@ impl<'a> RunModel<'a> {
                 let edge = self.in_time(edge, sent_at);
                 self.edges.push(edge);
             }
-            if let Some(manager) = manager.filter(|_| class.calls) {
-                let to = Point { lane: manager, at_us };
+            if let Some(lane) = server.filter(|_| class.calls) {
+                let to = Point { lane, at_us };
                 self.edges.push(Edge { edge_kind: EdgeKind::Call, value: None, from: here, to });
             }
             if let Some(ending) = class.ending {
@@ -271,10 +271,8 @@ impl<'a> Lane<'a> {
 
     /// Returns the role it was started with, and whether it is a daemon.
     pub(super) fn role(&self) -> Option<(&'a str, bool)> {
-        self.moments.iter().find_map(|moment| match &moment.event.fact {
-            Fact::WorkerStarted { role, daemon } => Some((role.as_str(), *daemon)),
-            _ => None,
-        })
+        let started = self.moments.iter().find_map(|moment| moment.event.get());
+        started.map(|WorkerStarted { role, daemon }| (*role, *daemon))
     }
 
     /// Spreads events of the same microsecond over it, in order.

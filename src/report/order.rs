@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use serde_json::Value;
 
-use super::classify::{Direction, Ending, Key, SpanKind, Subject, classify};
-use super::event::{Event, Fact};
+use super::class::{Class, Direction, Ending, Key, Noun, SpanKind, Subject};
+use super::event::Event;
 
 /// How long every event waits for earlier ones to arrive, in microseconds.
 const WINDOW_US: u64 = 20_000;
@@ -32,9 +32,9 @@ pub(crate) struct Reorder {
     shown_us: u64,
     /// Workers that were started and have not ended, according to the shown events.
     alive: HashSet<String>,
-    /// The holder of each lock.
-    holders: HashMap<String, String>,
-    /// The number of permits that each worker holds.
+    /// The holder of each lock, or of whatever else one worker at a time can hold.
+    holders: HashMap<Held, String>,
+    /// The number of permits that each worker holds, or of whatever else several can hold at once.
     permits: HashMap<String, u32>,
     /// What was sent and has not arrived, and how often.
     under_way: HashMap<Sent, u64>,
@@ -44,6 +44,9 @@ pub(crate) struct Reorder {
 
 /// An event's time and its number in the order of arrival.
 type Place = (u64, u64);
+
+/// Something that a worker holds: its kind and its name.
+type Held = (Noun, String);
 
 /// Something that one worker sends and another one receives.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -66,7 +69,7 @@ impl From<Key<'_>> for Sent {
 /// What has to be shown before an event.
 enum Cause {
     /// The holder releases the lock, or ends.
-    Release { holder: String, lock: String },
+    Release { holder: String, held: Held },
     /// It is sent.
     Sending(Sent),
     /// This worker ends.
@@ -127,49 +130,44 @@ impl Reorder {
 
     /// Returns the cause that must be shown before the event and has not been.
     fn unmet_cause(&self, event: &Event) -> Option<Cause> {
-        match &event.fact {
-            Fact::LockAcquired { lock, .. } => {
-                let holder = self.holders.get(lock).filter(|holder| **holder != event.worker)?;
-                Some(Cause::Release { holder: holder.clone(), lock: lock.clone() })
+        let class = event.fact.class();
+        match held(class.begins) {
+            Some((noun, _)) if noun.is_shared => return Some(Cause::AnyDeath { of_holder: true }),
+            Some(held) => {
+                let holder = self.holders.get(&held).filter(|holder| **holder != event.worker)?.clone();
+                return Some(Cause::Release { holder, held });
             }
-            Fact::PermitAcquired { .. } => Some(Cause::AnyDeath { of_holder: true }),
-            Fact::EndOfFile | Fact::QueueFull { .. } | Fact::BarrierBroken { .. } => {
-                Some(Cause::AnyDeath { of_holder: false })
-            }
-            Fact::WorkerExited { exit_code: Some(1..), .. } => Some(Cause::AnyDeath { of_holder: false }),
-            fact => {
-                let transfer = classify(fact).transfer.filter(|transfer| transfer.direction == Direction::In)?;
-                let sent = Sent::from(transfer.key);
-                if transfer.again {
-                    let taker = self.taken.iter().find(|(worker, taken)| **taken == sent && **worker != event.worker);
-                    return Some(match taker {
-                        Some((worker, _)) => Cause::EndOf(worker.clone()),
-                        None => Cause::AnyDeath { of_holder: false },
-                    });
-                }
-                (!self.under_way.contains_key(&sent)).then_some(Cause::Sending(sent))
-            }
+            None if class.follows_death => return Some(Cause::AnyDeath { of_holder: false }),
+            None => {}
         }
+        let transfer = class.transfer.filter(|transfer| transfer.direction == Direction::In)?;
+        let sent = Sent::from(transfer.key);
+        if transfer.again {
+            let taker = self.taken.iter().find(|(worker, taken)| **taken == sent && **worker != event.worker);
+            return Some(match taker {
+                Some((worker, _)) => Cause::EndOf(worker.clone()),
+                None => Cause::AnyDeath { of_holder: false },
+            });
+        }
+        (!self.under_way.contains_key(&sent)).then_some(Cause::Sending(sent))
     }
 
     /// Returns the event to be shown next on the way to the cause: the cause, or an earlier event of the same worker.
     fn find(&self, cause: &Cause, effect: &Event) -> Option<Place> {
-        let is_it = |event: &Event| match cause {
-            Cause::Release { holder, lock } => {
-                event.worker == *holder
-                    && match &event.fact {
-                        Fact::LockReleased { lock: released, .. } => released == lock,
-                        fact => classify(fact).ending.is_some(),
-                    }
-            }
-            Cause::Sending(sent) => classify(&event.fact)
-                .transfer
-                .is_some_and(|transfer| transfer.direction == Direction::Out && Sent::from(transfer.key) == *sent),
-            Cause::EndOf(worker) => event.worker == *worker && classify(&event.fact).ending.is_some(),
-            Cause::AnyDeath { of_holder } => {
-                event.worker != effect.worker
-                    && matches!(classify(&event.fact).ending, Some(Ending::Killed(_)))
-                    && (!of_holder || self.permits.contains_key(&event.worker))
+        let is_it = |event: &Event| {
+            let Class { ending, ends, transfer, .. } = event.fact.class();
+            match cause {
+                Cause::Release { holder, held: wanted } => {
+                    event.worker == *holder && (ending.is_some() || held(ends).as_ref() == Some(wanted))
+                }
+                Cause::Sending(sent) => transfer
+                    .is_some_and(|transfer| transfer.direction == Direction::Out && Sent::from(transfer.key) == *sent),
+                Cause::EndOf(worker) => event.worker == *worker && ending.is_some(),
+                Cause::AnyDeath { of_holder } => {
+                    event.worker != effect.worker
+                        && matches!(ending, Some(Ending::Killed(_)))
+                        && (!of_holder || self.permits.contains_key(&event.worker))
+                }
             }
         };
         let of_the_same = |event: &Event| {
@@ -186,7 +184,7 @@ impl Reorder {
     /// Returns whether a cause that has not arrived still may.
     fn can_come(&self, cause: &Cause) -> bool {
         let can_tell = |worker: &String| {
-            let ended = |event: &Event| event.worker == *worker && classify(&event.fact).ending.is_some();
+            let ended = |event: &Event| event.worker == *worker && event.fact.class().ending.is_some();
             self.alive.contains(worker) && !self.pending.values().any(ended)
         };
         match cause {
@@ -201,7 +199,7 @@ impl Reorder {
     /// Records what is shown.
     fn note(&mut self, event: &Event) {
         let worker = || event.worker.clone();
-        let class = classify(&event.fact);
+        let class = event.fact.class();
         if class.starts {
             self.alive.insert(worker());
         }
@@ -211,19 +209,20 @@ impl Reorder {
             self.permits.remove(&event.worker);
             self.taken.remove(&event.worker);
         }
-        match &event.fact {
-            Fact::LockAcquired { lock, .. } => _ = self.holders.insert(lock.clone(), worker()),
-            Fact::LockReleased { lock, .. } if self.holders.get(lock) == Some(&event.worker) => {
-                self.holders.remove(lock);
-            }
-            Fact::PermitAcquired { .. } => *self.permits.entry(worker()).or_default() += 1,
-            Fact::PermitReleased { .. } => {
+        match held(class.ends) {
+            Some((noun, _)) if noun.is_shared => {
                 let held = self.permits.remove(&event.worker).unwrap_or(0);
                 if held > 1 {
                     self.permits.insert(worker(), held - 1);
                 }
             }
+            Some(held) if self.holders.get(&held) == Some(&event.worker) => _ = self.holders.remove(&held),
             _ => {}
+        }
+        match held(class.begins) {
+            Some((noun, _)) if noun.is_shared => *self.permits.entry(worker()).or_default() += 1,
+            Some(held) => _ = self.holders.insert(held, worker()),
+            None => {}
         }
         if let Some((SpanKind::Working, Subject::Item(_))) = class.ends {
             self.taken.remove(&event.worker);
@@ -245,41 +244,52 @@ impl Reorder {
     }
 }
 
+/// Returns what begins or ends to be held.
+fn held(activity: Option<(SpanKind, Subject<'_>)>) -> Option<Held> {
+    match activity? {
+        (SpanKind::Holding, Subject::Named(noun, name)) => Some((noun, name.to_owned())),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::event::AnyFact;
+    use crate::report::frame::{WorkerExited, WorkerStarted};
+    use crate::scenarios::facts::*;
     use serde_json::json;
 
     const LATER: u64 = 1_000_000_000;
 
-    fn event(at_us: u64, worker: &str, fact: Fact) -> Event {
-        Event { at_us, worker: worker.to_owned(), pid: 1, fact }
+    fn event(at_us: u64, worker: &str, fact: impl Into<AnyFact>) -> Event {
+        Event { at_us, worker: worker.to_owned(), pid: 1, fact: fact.into() }
     }
 
     fn starts(worker: &str) -> Event {
-        event(0, worker, Fact::WorkerStarted { role: "role".to_owned(), daemon: false })
+        event(0, worker, WorkerStarted { role: "role", daemon: false })
     }
 
     fn acquires(at_us: u64, worker: &str, abandoned: bool) -> Event {
-        event(at_us, worker, Fact::LockAcquired { lock: "lock".to_owned(), waited_us: 0, abandoned })
+        event(at_us, worker, LockFact::LockAcquired { lock: "lock".to_owned(), waited_us: 0, abandoned })
     }
 
     fn releases(at_us: u64, worker: &str) -> Event {
-        event(at_us, worker, Fact::LockReleased { lock: "lock".to_owned(), held_us: 0 })
+        event(at_us, worker, LockFact::LockReleased { lock: "lock".to_owned(), held_us: 0 })
     }
 
     fn dies(at_us: u64, worker: &str) -> Event {
-        event(at_us, worker, Fact::WorkerExited { exit_code: None, signal: Some(9), failure: None })
+        event(at_us, worker, WorkerExited { exit_code: None, signal: Some(9), failure: None })
     }
 
     fn puts(at_us: u64, worker: &str) -> Event {
         let from = worker.to_owned();
-        event(at_us, worker, Fact::ItemPut { value: json!(1), from, number: 1, size: None })
+        event(at_us, worker, ItemFact::ItemPut { value: json!(1), from, number: 1, size: None })
     }
 
     fn gets(at_us: u64, worker: &str, redelivered: bool) -> Event {
         let from = "producer".to_owned();
-        event(at_us, worker, Fact::ItemGot { value: json!(1), from, number: 1, size: None, redelivered })
+        event(at_us, worker, ItemFact::ItemGot { value: json!(1), from, number: 1, size: None, redelivered })
     }
 
     /// Returns a channel on which all workers were started and shown.
@@ -309,7 +319,7 @@ mod tests {
 
     #[test]
     fn earlier_events_are_shown_first_if_they_arrive_within_the_window() {
-        let waits = |at_us, worker| event(at_us, worker, Fact::BarrierWaiting { round: 1 });
+        let waits = |at_us, worker| event(at_us, worker, BarrierFact::BarrierWaiting { round: 1 });
         assert_eq!(order(&["a", "b"], [waits(20, "a"), waits(10, "b")]), pairs(&[(10, "b"), (20, "a")]));
         let mut reorder = with(&["a", "b"]);
         reorder.push(waits(20, "a"), 100);
@@ -364,7 +374,7 @@ mod tests {
 
     #[test]
     fn everything_that_the_sender_told_before_stays_before() {
-        let waits = event(11, "producer", Fact::BarrierWaiting { round: 1 });
+        let waits = event(11, "producer", BarrierFact::BarrierWaiting { round: 1 });
         let told = [gets(10, "consumer", false), waits, puts(12, "producer")];
         let expected = pairs(&[(10, "producer"), (10, "producer"), (10, "consumer")]);
         assert_eq!(order(&["producer", "consumer"], told), expected);
@@ -382,12 +392,13 @@ mod tests {
 
     #[test]
     fn permit_of_the_dead_is_acquired_after_the_death() {
-        let acquires =
-            |at_us, worker| event(at_us, worker, Fact::PermitAcquired { semaphore: "spaces".to_owned(), waited_us: 0 });
+        let acquires = |at_us, worker| {
+            event(at_us, worker, PermitFact::PermitAcquired { semaphore: "spaces".to_owned(), waited_us: 0 })
+        };
         let told = [acquires(10, "a"), acquires(30, "b"), dies(40, "a")];
         assert_eq!(order(&["a", "b"], told), pairs(&[(10, "a"), (30, "a"), (30, "b")]));
         // One that told something after that was still alive, and one without a permit had none to leave.
-        let told = [acquires(10, "a"), acquires(30, "b"), event(35, "a", Fact::GunAwaited), dies(40, "a")];
+        let told = [acquires(10, "a"), acquires(30, "b"), event(35, "a", RaceFact::GunAwaited), dies(40, "a")];
         assert_eq!(order(&["a", "b"], told), pairs(&[(10, "a"), (30, "b"), (35, "a"), (40, "a")]));
         assert_eq!(order(&["a", "b"], [acquires(30, "b"), dies(40, "a")]), pairs(&[(30, "b"), (40, "a")]));
     }

@@ -9,7 +9,8 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::event::{Event, Fact};
+use super::event::Event;
+use super::frame::RunStarted;
 use super::language::Language;
 use super::{timeline, trace};
 
@@ -113,7 +114,7 @@ impl Recording {
         if self.recent.len() == self.most {
             let oldest = self.recent.pop_front();
             match oldest {
-                Some(oldest) if is_start(&oldest.fact) && self.started.len() < self.most => self.started.push(oldest),
+                Some(oldest) if is_start(&oldest) && self.started.len() < self.most => self.started.push(oldest),
                 _ => self.forgotten += 1,
             }
         }
@@ -128,8 +129,9 @@ impl Recording {
     }
 }
 
-fn is_start(fact: &Fact) -> bool {
-    matches!(fact, Fact::RunStarted { .. } | Fact::WorkerStarted { .. } | Fact::ManagerStarted { .. })
+fn is_start(event: &Event) -> bool {
+    let class = event.fact.class();
+    class.starts || class.server.is_some() || event.is::<RunStarted>()
 }
 
 /// A file to draw into.
@@ -212,13 +214,15 @@ impl Drop for Canvas {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::frame::WorkerStarted;
+    use crate::scenarios::facts::*;
 
     #[test]
     fn recording_of_a_run_without_an_end_keeps_its_start_and_its_last_events() {
         let mut recording = Recording::new(100);
         let event = |at_us, fact| Event { at_us, worker: "producer".to_owned(), pid: 1, fact };
-        recording.add(&event(0, Fact::WorkerStarted { role: "queue.producer".to_owned(), daemon: false }));
-        (1..=1_000).for_each(|at_us| recording.add(&event(at_us, Fact::QueueEmpty)));
+        recording.add(&event(0, WorkerStarted { role: "queue.producer", daemon: false }.into()));
+        (1..=1_000).for_each(|at_us| recording.add(&event(at_us, ItemFact::QueueEmpty.into())));
         assert!(recording.recent.len() == 100 && recording.started.len() == 1);
         let (events, forgotten) = recording.finish();
         assert_eq!((events.len(), forgotten), (101, 900));

@@ -10,11 +10,13 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::Reporter;
-use super::event::{Allowance, Event, Fact, Link, RUNNER, Reason, Verdict};
+use super::event::{AnyFact, Event, RUNNER};
+use super::frame::{Allowance, Reason, RunStarted, Summary, Verdict, WorkerExited, WorkerStarted, counter};
 use super::jsonl::JsonLines;
 use super::language::Language;
 use super::text::Text;
 use super::{timeline, trace};
+use crate::scenarios::facts::*;
 
 /// Bytes that a reporter writes and the test reads.
 #[derive(Clone, Default)]
@@ -40,26 +42,33 @@ impl Paper {
 struct Run(Vec<Event>);
 
 impl Run {
-    fn of(scenario: &str, workers: u32) -> Self {
-        let started = Fact::RunStarted {
-            scenario: scenario.to_owned(),
+    fn of(scenario: &'static str, workers: u32) -> Self {
+        Self::with_args(scenario, workers, &[scenario, "--strict"])
+    }
+
+    fn with_args(scenario: &'static str, workers: u32, args: &[&str]) -> Self {
+        let started = RunStarted {
+            scenario,
             seed: 7,
             speed: json!(1),
-            version: "0.0.0".to_owned(),
-            args: vec![scenario.to_owned(), "--strict".to_owned()],
+            version: "0.0.0",
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
             workers,
-            moments: vec!["waiting".to_owned(), "holding".to_owned()],
+            moments: vec!["waiting", "holding"],
+            has_tasks: false,
+            names: names(),
         };
         Run(Vec::new()).then(RUNNER, started)
     }
 
-    fn then(mut self, worker: &str, fact: Fact) -> Self {
+    fn then(mut self, worker: &str, fact: impl Into<AnyFact>) -> Self {
         let pid = worker.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
         let pid = match worker {
             RUNNER => 99,
             _ => 100 + pid.unwrap_or(u32::from(worker.as_bytes()[0])),
         };
-        self.0.push(Event { at_us: self.0.len() as u64 * 1_000_000, worker: worker.to_owned(), pid, fact });
+        let at_us = self.0.len() as u64 * 1_000_000;
+        self.0.push(Event { at_us, worker: worker.to_owned(), pid, fact: fact.into() });
         self
     }
 
@@ -76,7 +85,7 @@ impl Run {
         insta::with_settings!({ snapshot_path => "../../data/golden", prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!(format!("{name}.en"), text(Language::En, false));
             insta::assert_snapshot!(format!("{name}.zh"), text(Language::Zh, false));
-            insta::assert_snapshot!(format!("{name}.jsonl"), self.shown_by(JsonLines::new));
+            insta::assert_snapshot!(format!("{name}.jsonl"), self.shown_by(|paper| JsonLines::new(paper, false)));
             let picture = timeline::draw(&self.0, Language::En);
             well_formed::timeline(&picture);
             insta::assert_snapshot!(format!("{name}.timeline"), picture);
@@ -93,28 +102,73 @@ fn lock() -> String {
     "tickets".to_owned()
 }
 
-fn worker_started(daemon: bool) -> Fact {
-    Fact::WorkerStarted { role: "tickets.buyer".to_owned(), daemon }
+fn worker_started(daemon: bool) -> WorkerStarted {
+    WorkerStarted { role: "tickets.buyer", daemon }
 }
 
-fn worker_exited(exit_code: Option<i32>, signal: Option<i32>, failure: Option<&str>) -> Fact {
-    Fact::WorkerExited { exit_code, signal, failure: failure.map(str::to_owned) }
+fn worker_exited(exit_code: Option<i32>, signal: Option<i32>, failure: Option<&str>) -> WorkerExited {
+    WorkerExited { exit_code, signal, failure: failure.map(str::to_owned) }
 }
 
-fn summary(scenario: &str, verdict: Verdict, guaranteed: bool, facts: serde_json::Value) -> Fact {
-    let facts = facts.as_object().expect("facts by name").clone();
-    let claim = "the claim of the scenario".to_owned();
-    let (scenario, elapsed_us) = (scenario.to_owned(), 12_345);
-    Fact::Summary { scenario, claim, verdict, guaranteed, allowance: None, reason: None, elapsed_us, facts }
+/// Counters have Chinese names, where a golden file shows them.
+const COUNTERS: &[(&str, &str)] = &[
+    ("stock", "票数"),
+    ("bought", "买到"),
+    ("refused", "没买到"),
+    ("left", "余票"),
+    ("oversold", "超卖"),
+    ("sent", "发送"),
+    ("received", "收到"),
+    ("replies", "回复"),
+    ("in_order", "按顺序"),
+    ("produced", "生产"),
+    ("consumed", "消费"),
+    ("lost", "丢失"),
+    ("tasks_done", "已处理"),
+    ("finished", "完成"),
+    ("deadlocks", "死锁"),
+    ("found", "发现"),
+    ("timeouts", "超时"),
+    ("types", "类型"),
+    ("steps", "步骤"),
+    ("manager_gone", "服务进程已终止"),
+];
+
+fn summary(scenario: &'static str, verdict: Verdict, guaranteed: bool, facts: serde_json::Value) -> Summary {
+    let counters = facts.as_object().expect("facts by name").iter().map(|(name, value)| {
+        let name: &'static str = name.clone().leak();
+        let zh = COUNTERS.iter().find(|(en, _)| *en == name).map_or(name, |(_, zh)| zh);
+        counter(name, zh, value.clone())
+    });
+    let ([_, zh], needs) = claim(scenario);
+    let advice = match (scenario, verdict) {
+        ("tickets", Verdict::Violated) => Some([
+            "all buyers read before anyone wrote; a lock prevents it: ipc-demo tickets --lock",
+            "购票者都在写入前读取了余票；加锁即可避免：ipc-demo tickets --lock",
+        ]),
+        ("joinable", _) => Some([
+            "kill a consumer with its task: ipc-demo joinable --consumers 2 --kill consumer-1@working",
+            "杀死一个持有任务的消费者：ipc-demo joinable --consumers 2 --kill consumer-1@working",
+        ]),
+        ("deadlock", Verdict::Violated) => Some([
+            "one order for all locks prevents it: ipc-demo deadlock --ordered",
+            "所有进程按同一顺序获取锁即可避免：ipc-demo deadlock --ordered",
+        ]),
+        ("manager", _) => Some([
+            "for other types, shells, machines and scripts: ipc-demo manager --help",
+            "其他类型、终端、机器和脚本：ipc-demo manager --help",
+        ]),
+        _ => None,
+    };
+    let (claim, elapsed_us, facts) = (["the claim of the scenario", zh], 12_345, counters.collect());
+    let (allowance, reason) = (None, None);
+    Summary { scenario, claim, verdict, guaranteed, needs, allowance, reason, elapsed_us, facts, advice }
 }
 
-impl Fact {
+impl Summary {
     /// Returns this summary with an allowance, for a run that did not finish.
-    fn because(mut self, allowed: Option<Allowance>, why: Option<Reason>) -> Self {
-        if let Fact::Summary { allowance, reason, .. } = &mut self {
-            (*allowance, *reason) = (allowed, why);
-        }
-        self
+    fn because(self, allowance: Option<Allowance>, reason: Option<Reason>) -> Self {
+        Summary { allowance, reason, ..self }
     }
 }
 
@@ -124,18 +178,18 @@ fn sale_with_a_lock() {
         .then("buyer-1", worker_started(false))
         .then("buyer-2", worker_started(false))
         .then("buyer-3", worker_started(true))
-        .then("buyer-1", Fact::StockChecked { left: 1 })
-        .then("buyer-1", Fact::LockWaiting { lock: lock() })
-        .then("buyer-1", Fact::LockAcquired { lock: lock(), waited_us: 0, abandoned: false })
-        .then("buyer-2", Fact::LockWaiting { lock: lock() })
-        .then("buyer-3", Fact::LockWaiting { lock: lock() })
+        .then("buyer-1", SaleFact::StockChecked { left: 1 })
+        .then("buyer-1", LockFact::LockWaiting { lock: lock() })
+        .then("buyer-1", LockFact::LockAcquired { lock: lock(), waited_us: 0, abandoned: false })
+        .then("buyer-2", LockFact::LockWaiting { lock: lock() })
+        .then("buyer-3", LockFact::LockWaiting { lock: lock() })
         .then("buyer-1", worker_exited(None, Some(9), None))
-        .then("buyer-2", Fact::LockAcquired { lock: lock(), waited_us: 2_000_000, abandoned: true })
-        .then("buyer-2", Fact::TicketBought { left: 0 })
-        .then("buyer-2", Fact::LockReleased { lock: lock(), held_us: 1_000_000 })
-        .then("buyer-3", Fact::LockAcquired { lock: lock(), waited_us: 12, abandoned: false })
+        .then("buyer-2", LockFact::LockAcquired { lock: lock(), waited_us: 2_000_000, abandoned: true })
+        .then("buyer-2", SaleFact::TicketBought { left: 0 })
+        .then("buyer-2", LockFact::LockReleased { lock: lock(), held_us: 1_000_000 })
+        .then("buyer-3", LockFact::LockAcquired { lock: lock(), waited_us: 12, abandoned: false })
         .then("buyer-2", worker_exited(Some(0), None, None))
-        .then("buyer-3", Fact::TicketRefused { left: 0 })
+        .then("buyer-3", SaleFact::TicketRefused { left: 0 })
         .then("buyer-3", worker_exited(Some(1), None, Some("worker buyer-3 panicked: no change (at shop.rs:1:1)")))
         .then(
             RUNNER,
@@ -146,12 +200,12 @@ fn sale_with_a_lock() {
 
 #[test]
 fn tasks_that_outlive_a_worker() {
-    let put = |number| Fact::ItemPut { value: json!(0.25), from: "producer-1".to_owned(), number, size: Some(1) };
+    let put = |number| ItemFact::ItemPut { value: json!(0.25), from: "producer-1".to_owned(), number, size: Some(1) };
     let got = |number, redelivered| {
         let (from, size) = ("producer-1".to_owned(), Some(0));
-        Fact::ItemGot { value: json!(0.25), from, number, size, redelivered }
+        ItemFact::ItemGot { value: json!(0.25), from, number, size, redelivered }
     };
-    let done = |number| Fact::TaskDone { value: json!(0.25), from: "producer-1".to_owned(), number };
+    let done = |number| ItemFact::TaskDone { value: json!(0.25), from: "producer-1".to_owned(), number };
     Run::of("joinable", 3)
         .then("producer-1", worker_started(false))
         .then("consumer-2", worker_started(true))
@@ -159,13 +213,13 @@ fn tasks_that_outlive_a_worker() {
         .then("producer-1", put(1))
         .then("consumer-2", got(1, false))
         .then("producer-1", put(2))
-        .then("producer-1", Fact::QueueFull { timeout_us: 500_000 })
+        .then("producer-1", ItemFact::QueueFull { timeout_us: 500_000 })
         .then("consumer-3", got(2, false))
         .then("consumer-2", worker_exited(None, Some(9), None))
         .then("consumer-3", done(2))
         .then("consumer-3", got(1, true))
         .then("consumer-3", done(1))
-        .then(RUNNER, Fact::QueueJoined { tasks: 2 })
+        .then(RUNNER, ItemFact::QueueJoined { tasks: 2 })
         .then("producer-1", worker_exited(Some(0), None, None))
         .then("consumer-3", worker_exited(None, Some(15), None))
         .then(RUNNER, summary("joinable", Verdict::Held, true, json!({"produced": 2, "consumed": 2, "tasks_done": 2})))
@@ -178,13 +232,13 @@ fn messages_and_answers() {
     Run::of("pipe", 2)
         .then("producer", worker_started(false))
         .then("consumer", worker_started(false))
-        .then("consumer", Fact::SendRefused { error: "this end only receives".to_owned() })
-        .then("producer", Fact::MessageSent { value: value() })
-        .then("consumer", Fact::MessageReceived { value: value() })
-        .then("consumer", Fact::ReplySent { value: value() })
-        .then("producer", Fact::ReplyReceived { value: value() })
+        .then("consumer", PipeFact::SendRefused { error: "this end only receives".to_owned() })
+        .then("producer", PipeFact::MessageSent { value: value() })
+        .then("consumer", PipeFact::MessageReceived { value: value() })
+        .then("consumer", PipeFact::ReplySent { value: value() })
+        .then("producer", PipeFact::ReplyReceived { value: value() })
         .then("producer", worker_exited(Some(0), None, None))
-        .then("consumer", Fact::EndOfFile)
+        .then("consumer", PipeFact::EndOfFile)
         .then("consumer", worker_exited(Some(0), None, None))
         .then(RUNNER, summary("pipe", Verdict::Held, true, json!({"sent": 1, "received": 1, "replies": 1})))
         .matches_golden_files("pipe");
@@ -192,9 +246,9 @@ fn messages_and_answers() {
 
 #[test]
 fn workers_that_wait_for_each_other() {
-    let waiting = |lock: &str| Fact::LockWaiting { lock: lock.to_owned() };
-    let acquired = |lock: &str| Fact::LockAcquired { lock: lock.to_owned(), waited_us: 0, abandoned: false };
-    let released = |lock: &str| Fact::LockReleased { lock: lock.to_owned(), held_us: 1 };
+    let waiting = |lock: &str| LockFact::LockWaiting { lock: lock.to_owned() };
+    let acquired = |lock: &str| LockFact::LockAcquired { lock: lock.to_owned(), waited_us: 0, abandoned: false };
+    let released = |lock: &str| LockFact::LockReleased { lock: lock.to_owned(), held_us: 1 };
     Run::of("deadlock", 2)
         .then("worker-1", worker_started(false))
         .then("worker-2", worker_started(false))
@@ -205,10 +259,10 @@ fn workers_that_wait_for_each_other() {
         .then("worker-1", waiting("right"))
         .then("worker-2", waiting("left"))
         .then("worker-1", worker_exited(None, Some(9), None))
-        .then("worker-2", Fact::LockAcquired { lock: "left".to_owned(), waited_us: 1_000_000, abandoned: true })
-        .then("worker-2", Fact::StockChecked { left: 1 })
+        .then("worker-2", LockFact::LockAcquired { lock: "left".to_owned(), waited_us: 1_000_000, abandoned: true })
+        .then("worker-2", SaleFact::StockChecked { left: 1 })
         .then("worker-2", released("right"))
-        .then("worker-2", Fact::StockChecked { left: 1 })
+        .then("worker-2", SaleFact::StockChecked { left: 1 })
         .then("worker-2", released("left"))
         .then("worker-2", worker_exited(Some(0), None, None))
         .then(RUNNER, summary("deadlock", Verdict::Violated, false, json!({"finished": 1})))
@@ -219,8 +273,8 @@ fn workers_that_wait_for_each_other() {
 fn sale_without_a_lock() {
     Run::of("tickets", 30)
         .then("buyer-1", worker_started(false))
-        .then("buyer-1", Fact::StockChecked { left: 2 })
-        .then("buyer-1", Fact::DataTorn { error: "EOF while parsing a value".to_owned() })
+        .then("buyer-1", SaleFact::StockChecked { left: 2 })
+        .then("buyer-1", SaleFact::DataTorn { error: "EOF while parsing a value".to_owned() })
         .then("buyer-1", worker_exited(None, Some(15), None))
         .then("buyer-2", worker_started(false))
         .then("buyer-2", worker_exited(None, Some(11), None))
@@ -231,20 +285,20 @@ fn sale_without_a_lock() {
 }
 
 /// Returns a cycle of workers, each with the lock of its number.
-fn ring_of(workers: usize) -> Fact {
+fn ring_of(workers: usize) -> DeadlockFound {
     let link = |own| {
         let next = own % workers + 1;
         let (worker, holds) = (format!("worker-{own}"), format!("lock-{own}"));
         Link { worker, holds, waits_for: format!("lock-{next}"), held_by: format!("worker-{next}") }
     };
-    Fact::DeadlockFound { cycle: (1..=workers).map(link).collect() }
+    DeadlockFound { cycle: (1..=workers).map(link).collect() }
 }
 
 #[test]
 fn deadlock_broken_by_a_timeout() {
-    let wants = |lock: &str| Fact::LockWaiting { lock: lock.to_owned() };
-    let has = |lock: &str, abandoned| Fact::LockAcquired { lock: lock.to_owned(), waited_us: 1_500_000, abandoned };
-    let drops = |lock: &str| Fact::LockReleased { lock: lock.to_owned(), held_us: 2_500_000 };
+    let wants = |lock: &str| LockFact::LockWaiting { lock: lock.to_owned() };
+    let has = |lock: &str, abandoned| LockFact::LockAcquired { lock: lock.to_owned(), waited_us: 1_500_000, abandoned };
+    let drops = |lock: &str| LockFact::LockReleased { lock: lock.to_owned(), held_us: 2_500_000 };
     Run::of("deadlock", 2)
         .then("worker-1", worker_started(false))
         .then("worker-2", worker_started(false))
@@ -253,7 +307,7 @@ fn deadlock_broken_by_a_timeout() {
         .then("worker-1", wants("lock-2"))
         .then("worker-2", wants("lock-1"))
         .then(RUNNER, ring_of(2))
-        .then("worker-1", Fact::LockTimedOut { lock: "lock-2".to_owned(), waited_us: 2_000_000 })
+        .then("worker-1", LockFact::LockTimedOut { lock: "lock-2".to_owned(), waited_us: 2_000_000 })
         .then("worker-1", drops("lock-1"))
         .then("worker-2", has("lock-1", true))
         .then("worker-2", drops("lock-1"))
@@ -287,8 +341,9 @@ fn other_endings() {
 
 #[test]
 fn colours_wrap_whole_words_and_end() {
-    let run =
-        Run::of("tickets", 1).then("buyer-1", worker_started(false)).then("buyer-1", Fact::TicketBought { left: 2 });
+    let run = Run::of("tickets", 1)
+        .then("buyer-1", worker_started(false))
+        .then("buyer-1", SaleFact::TicketBought { left: 2 });
     let plain = run.shown_by(|paper| Text::new(paper, Language::En, false, false));
     let colored = run.shown_by(|paper| Text::new(paper, Language::En, true, false));
     assert!(!plain.contains('\u{1b}'));
@@ -309,28 +364,31 @@ fn every_line_fits_eighty_columns() {
     use unicode_width::UnicodeWidthStr;
     let run = Run::of("tickets", 10)
         .then("buyer-10", worker_started(true))
-        .then("buyer-10", Fact::LockAcquired { lock: lock(), waited_us: 999_949, abandoned: true })
-        .then("buyer-10", Fact::DataTorn { error: "expected value at line 1 column 1".to_owned() })
-        .then("buyer-10", Fact::TicketBought { left: 10 })
+        .then("buyer-10", LockFact::LockAcquired { lock: lock(), waited_us: 999_949, abandoned: true })
+        .then("buyer-10", SaleFact::DataTorn { error: "expected value at line 1 column 1".to_owned() })
+        .then("buyer-10", SaleFact::TicketBought { left: 10 })
         .then(RUNNER, summary("tickets", Verdict::Violated, false, json!({"stock": 3, "buyers": 10, "oversold": 7})));
     let long = || "lock-10".to_owned();
     let others = Run::of("deadlock", 10)
         .then("worker-10", worker_started(false))
-        .then("worker-10", Fact::LockAcquired { lock: long(), waited_us: 999_949, abandoned: true })
-        .then("worker-10", Fact::LockReleased { lock: long(), held_us: 999_949 })
-        .then("worker-10", Fact::LockTimedOut { lock: long(), waited_us: 999_949 })
+        .then("worker-10", LockFact::LockAcquired { lock: long(), waited_us: 999_949, abandoned: true })
+        .then("worker-10", LockFact::LockReleased { lock: long(), held_us: 999_949 })
+        .then("worker-10", LockFact::LockTimedOut { lock: long(), waited_us: 999_949 })
         .then(RUNNER, ring_of(10))
-        .then("worker-10", Fact::PermitAcquired { semaphore: "car park".to_owned(), waited_us: 999_949 })
-        .then("worker-10", Fact::PermitReleased { semaphore: "car park".to_owned(), held_us: 999_949 })
-        .then("worker-10", Fact::LineCrossed { ran_us: 999_949 })
-        .then("worker-10", Fact::BarrierPassed { round: 100_000, waited_us: 999_949 })
-        .then("worker-10", Fact::BarrierBroken { round: 1, cause: "process 4194304 died".to_owned(), dead_pid: None })
-        .then("worker-10", Fact::ConditionMet { condition: "not empty".to_owned(), waited_us: 999_949 })
+        .then("worker-10", PermitFact::PermitAcquired { semaphore: "car park".to_owned(), waited_us: 999_949 })
+        .then("worker-10", PermitFact::PermitReleased { semaphore: "car park".to_owned(), held_us: 999_949 })
+        .then("worker-10", RaceFact::LineCrossed { ran_us: 999_949 })
+        .then("worker-10", BarrierFact::BarrierPassed { round: 100_000, waited_us: 999_949 })
+        .then(
+            "worker-10",
+            BarrierFact::BarrierBroken { round: 1, cause: "process 4194304 died".to_owned(), dead_pid: None },
+        )
+        .then("worker-10", ConditionFact::ConditionMet { condition: "not empty".to_owned(), waited_us: 999_949 })
         .then(
             "producer-10",
-            Fact::ItemPut { value: json!(1), from: "producer-10".to_owned(), number: 1, size: Some(3) },
+            ItemFact::ItemPut { value: json!(1), from: "producer-10".to_owned(), number: 1, size: Some(3) },
         )
-        .then("worker-10", Fact::IncrementsMade { made: 1_000_000_000, seen: 1_000_000_000_000 });
+        .then("worker-10", ValuesFact::IncrementsMade { made: 1_000_000_000, seen: 1_000_000_000_000 });
     for (language, run) in
         [Language::En, Language::Zh].into_iter().flat_map(|language| [(language, &run), (language, &others)])
     {
@@ -344,19 +402,14 @@ fn every_line_fits_eighty_columns() {
 #[test]
 fn lines_follow_the_width_and_break_only_between_words() {
     use unicode_width::UnicodeWidthStr;
-    let args: Vec<String> =
-        "tickets --lock --data '/var/shop/a b.json' --buyers 12".split(' ').map(str::to_owned).collect();
-    let run = Run::of("tickets", 12)
+    let args: Vec<&str> = "tickets --lock --data '/var/shop/a b.json' --buyers 12".split(' ').collect();
+    let run = Run::with_args("tickets", 12, &args)
         .then("buyer-10", worker_started(true))
-        .then("buyer-10", Fact::LockAcquired { lock: lock(), waited_us: 999_949, abandoned: true })
-        .then("buyer-10", Fact::TicketBought { left: 10 })
-        .then("buyer-10", Fact::DataTorn { error: "expected value at line 1 column 1".to_owned() })
+        .then("buyer-10", LockFact::LockAcquired { lock: lock(), waited_us: 999_949, abandoned: true })
+        .then("buyer-10", SaleFact::TicketBought { left: 10 })
+        .then("buyer-10", SaleFact::DataTorn { error: "expected value at line 1 column 1".to_owned() })
         .then(RUNNER, ring_of(3))
         .then(RUNNER, summary("tickets", Verdict::Violated, false, json!({"stock": 3, "buyers": 10, "oversold": 7})));
-    let mut run = run;
-    if let Fact::RunStarted { args: typed, .. } = &mut run.0[0].fact {
-        *typed = args;
-    }
     let words = |text: &str| text.replace('\\', "").split_whitespace().collect::<Vec<_>>().join(" ");
     for language in [Language::En, Language::Zh] {
         let shown = |columns| run.shown_by(|paper| Text::new(paper, language, false, false).of_width(columns));
@@ -381,15 +434,15 @@ fn lines_follow_the_width_and_break_only_between_words() {
 
 #[test]
 fn abandoned_locks_and_broken_barriers_name_the_dead() {
-    let acquired = |abandoned| Fact::LockAcquired { lock: "lock-2".to_owned(), waited_us: 5, abandoned };
+    let acquired = |abandoned| LockFact::LockAcquired { lock: "lock-2".to_owned(), waited_us: 5, abandoned };
     let cause = || "process 102 died".to_owned();
     let run = Run::of("deadlock", 2)
         .then("worker-2", worker_started(false))
         .then("worker-2", acquired(false))
         .then("worker-2", worker_exited(None, Some(9), None))
         .then("worker-1", acquired(true))
-        .then("worker-1", Fact::BarrierBroken { round: 1, cause: cause(), dead_pid: Some(102) })
-        .then("worker-1", Fact::BarrierBroken { round: 1, cause: cause(), dead_pid: Some(7) });
+        .then("worker-1", BarrierFact::BarrierBroken { round: 1, cause: cause(), dead_pid: Some(102) })
+        .then("worker-1", BarrierFact::BarrierBroken { round: 1, cause: cause(), dead_pid: Some(7) });
     let said = |language| run.shown_by(|paper| Text::new(paper, language, false, false));
     for lane_kind in [
         "takes over lock-2 from worker-2, which died\n",
@@ -410,14 +463,14 @@ fn filled_queue_prints_the_lines_of_the_reference_program() {
     let mut run = Run::of("queue", 1).then("filler", worker_started(false));
     for number in 1..=10 {
         let (from, size) = ("filler".to_owned(), Some(number));
-        run = run.then("filler", Fact::ItemPut { value: json!(number), from, number, size });
+        run = run.then("filler", ItemFact::ItemPut { value: json!(number), from, number, size });
     }
-    run = run.then("filler", Fact::QueueFull { timeout_us: 0 });
+    run = run.then("filler", ItemFact::QueueFull { timeout_us: 0 });
     for number in 1..=10 {
         let (from, size) = ("filler".to_owned(), Some(10 - number));
-        run = run.then("filler", Fact::ItemGot { value: json!(number), from, number, size, redelivered: false });
+        run = run.then("filler", ItemFact::ItemGot { value: json!(number), from, number, size, redelivered: false });
     }
-    run = run.then("filler", Fact::QueueEmpty);
+    run = run.then("filler", ItemFact::QueueEmpty);
     let said = run.shown_by(|paper| Text::new(paper, Language::Zh, false, false));
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
     assert!(lines.contains(&"1 2 3 4 5 6 7 8 9 10"), "{said}");
@@ -427,31 +480,34 @@ fn filled_queue_prints_the_lines_of_the_reference_program() {
 #[test]
 fn chinese_has_no_english_in_it() {
     let error = || "this end can only receive".to_owned();
-    let waiting = |condition: &str| Fact::ConditionWaiting { condition: condition.to_owned() };
-    let started = |worker| (worker, worker_started(false));
-    let told = [
+    let waiting = |condition: &str| ConditionFact::ConditionWaiting { condition: condition.to_owned() };
+    let started = |worker| (worker, worker_started(false).into());
+    let told: [(&str, AnyFact); _] = [
         started("filler"),
         started("producer"),
         started("car-1"),
         started("racer-1"),
-        ("producer", Fact::SendRefused { error: error() }),
-        ("producer", Fact::DataTorn { error: "EOF while parsing".to_owned() }),
-        ("producer", waiting("not full")),
-        ("producer", Fact::BarrierBroken { round: 1, cause: "a party timed out".to_owned(), dead_pid: None }),
-        ("producer", Fact::LockTimedOut { lock: "lock-1".to_owned(), waited_us: 0 }),
-        ("car-1", Fact::PermitWaiting { semaphore: "car park".to_owned() }),
-        ("car-1", Fact::PermitAcquired { semaphore: "car park".to_owned(), waited_us: 0 }),
-        ("racer-1", Fact::GunAwaited),
-        ("racer-1", Fact::GunHeard { waited_us: 0 }),
-        ("racer-1", Fact::LineCrossed { ran_us: 0 }),
-        ("racer-1", Fact::IncrementsMade { made: 1, seen: 1 }),
-        ("racer-1", Fact::StockChecked { left: 1 }),
-        (RUNNER, Fact::GunFired),
-        (RUNNER, Fact::QueueJoined { tasks: 1 }),
-        (RUNNER, Fact::QueueEmpty),
-        (RUNNER, Fact::EndOfFile),
-        (RUNNER, Fact::EventSet),
-        (RUNNER, ring_of(2)),
+        ("producer", PipeFact::SendRefused { error: error() }.into()),
+        ("producer", SaleFact::DataTorn { error: "EOF while parsing".to_owned() }.into()),
+        ("producer", waiting("not full").into()),
+        (
+            "producer",
+            BarrierFact::BarrierBroken { round: 1, cause: "a party timed out".to_owned(), dead_pid: None }.into(),
+        ),
+        ("producer", LockFact::LockTimedOut { lock: "lock-1".to_owned(), waited_us: 0 }.into()),
+        ("car-1", PermitFact::PermitWaiting { semaphore: "car park".to_owned() }.into()),
+        ("car-1", PermitFact::PermitAcquired { semaphore: "car park".to_owned(), waited_us: 0 }.into()),
+        ("racer-1", RaceFact::GunAwaited.into()),
+        ("racer-1", RaceFact::GunHeard { waited_us: 0 }.into()),
+        ("racer-1", RaceFact::LineCrossed { ran_us: 0 }.into()),
+        ("racer-1", ValuesFact::IncrementsMade { made: 1, seen: 1 }.into()),
+        ("racer-1", SaleFact::StockChecked { left: 1 }.into()),
+        (RUNNER, RaceFact::GunFired.into()),
+        (RUNNER, ItemFact::QueueJoined { tasks: 1 }.into()),
+        (RUNNER, ItemFact::QueueEmpty.into()),
+        (RUNNER, PipeFact::EndOfFile.into()),
+        (RUNNER, ManagerFact::EventSet.into()),
+        (RUNNER, ring_of(2).into()),
     ];
     let run = told.into_iter().fold(Run::of("pipe", 4), |run, (worker, fact)| run.then(worker, fact));
     let said = run.shown_by(|paper| Text::new(paper, Language::Zh, false, false));
@@ -465,26 +521,34 @@ fn chinese_has_no_english_in_it() {
 }
 
 #[test]
-fn events_come_back_from_json_as_they_were() {
-    let run = Run::of("tickets", 1).then("buyer-1", worker_exited(None, Some(9), None));
-    for line in run.shown_by(JsonLines::new).lines() {
-        let event: Event = serde_json::from_str(line).expect("an event");
-        assert_eq!(serde_json::to_string(&event).expect("JSON"), line);
-    }
+fn what_a_worker_reports_comes_back_from_json_as_it_was() {
+    let told = AnyFact::from(ItemFact::ItemGot {
+        value: json!(0.25),
+        from: "producer".to_owned(),
+        number: 1,
+        size: None,
+        redelivered: true,
+    });
+    let read = AnyFact::parse::<ItemFact>(told.json()).expect("its own form");
+    assert_eq!((read.json(), read.name()), (told.json(), "item_got"));
+    let Some(ItemFact::ItemGot { redelivered: true, number: 1, .. }) = read.get() else { panic!("{read:?}") };
+    assert!(AnyFact::parse::<LockFact>(told.json()).is_err(), "it is of another type");
 }
 
 #[test]
 fn objects_of_a_manager() {
-    let made =
-        |object: &str, name: Option<&str>| Fact::ObjectMade { object: object.into(), name: name.map(Into::into) };
-    let shown = |object: &str, value| Fact::ObjectShown { object: object.into(), value };
+    let made = |object: &str, name: Option<&str>| ManagerFact::ObjectMade {
+        object: object.into(),
+        name: name.map(Into::into),
+    };
+    let shown = |object: &str, value| ManagerFact::ObjectShown { object: object.into(), value };
     let called = |method: &str, args: serde_json::Value, answer| {
         let args = args.as_array().expect("arguments").clone();
-        Fact::ObjectCalled { object: "dict".into(), method: method.into(), args, answer }
+        ManagerFact::ObjectCalled { object: "dict".into(), method: method.into(), args, answer }
     };
     let (cause, semaphore) = ("a party died".to_owned(), || "semaphore".to_owned());
     Run::of("manager", 1)
-        .then(RUNNER, Fact::ManagerStarted { manager_pid: 500, addresses: Vec::new() })
+        .then(RUNNER, ManagerFact::ManagerStarted { manager_pid: 500, addresses: Vec::new() })
         .then(RUNNER, made("dict", None))
         .then(RUNNER, shown("dict", json!({})))
         .then("worker-1", worker_started(false))
@@ -495,19 +559,19 @@ fn objects_of_a_manager() {
         // The next turn's worker comes by the same name.
         .then(RUNNER, made("Event", None))
         .then("worker-1", worker_started(false))
-        .then("worker-1", Fact::EventAwaited)
-        .then(RUNNER, Fact::EventSet)
-        .then("worker-1", Fact::EventSeen { waited_us: 1_000_000 })
-        .then("worker-1", Fact::PermitWaiting { semaphore: semaphore() })
-        .then("worker-1", Fact::PermitAcquired { semaphore: semaphore(), waited_us: 1_000_000 })
-        .then("worker-1", Fact::PermitReleased { semaphore: semaphore(), held_us: 1_000_000 })
-        .then("worker-1", Fact::BarrierBroken { round: 1, cause, dead_pid: None })
+        .then("worker-1", ManagerFact::EventAwaited)
+        .then(RUNNER, ManagerFact::EventSet)
+        .then("worker-1", ManagerFact::EventSeen { waited_us: 1_000_000 })
+        .then("worker-1", PermitFact::PermitWaiting { semaphore: semaphore() })
+        .then("worker-1", PermitFact::PermitAcquired { semaphore: semaphore(), waited_us: 1_000_000 })
+        .then("worker-1", PermitFact::PermitReleased { semaphore: semaphore(), held_us: 1_000_000 })
+        .then("worker-1", BarrierFact::BarrierBroken { round: 1, cause, dead_pid: None })
         .then("worker-1", worker_exited(Some(0), None, None))
         .then(RUNNER, shown("count", json!(6)))
-        .then(RUNNER, Fact::KeyExposed { file: "key".into() })
-        .then(RUNNER, Fact::ManagerConnected { address: "tcp:10.0.0.1:5000".into() })
+        .then(RUNNER, ManagerFact::KeyExposed { file: "key".into() })
+        .then(RUNNER, ManagerFact::ManagerConnected { address: "tcp:10.0.0.1:5000".into() })
         .then(RUNNER, made("dict", Some("dict")))
-        .then(RUNNER, Fact::ManagerStarted { manager_pid: 99, addresses: vec!["tcp:0.0.0.0:5000".into()] })
+        .then(RUNNER, ManagerFact::ManagerStarted { manager_pid: 99, addresses: vec!["tcp:0.0.0.0:5000".into()] })
         .then(RUNNER, summary("manager", Verdict::Held, true, json!({"types": 2, "steps": 1, "manager_gone": true})))
         .matches_golden_files("manager");
 }

@@ -11,11 +11,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::Reporter;
-use super::event::{Event, Fact, Verdict};
-use super::known::Known;
+use super::class::{Class, Ending, Severity, SpanKind};
+use super::drawing::fitted;
+use super::event::Event;
+use super::frame::{RunStarted, Summary, Verdict};
 use super::lanes::{Lane, Lanes, explained};
-use super::language::{Language, fitted};
+use super::language::Language;
 use super::screen::{self, COLUMNS};
+use super::wording::{Known, Wording};
 
 /// Columns for a worker's name.
 const NAME_WIDTH: usize = 11;
@@ -109,21 +112,27 @@ impl<W: Write> Text<W> {
         if self.colored { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
+    fn wording<'a>(&'a self, event: &'a Event) -> Wording<'a> {
+        self.known.wording(self.language, event)
+    }
+
     fn lines(&self, event: &Event) -> Vec<String> {
         let columns = self.columns();
         let time = format!("{:>9.4} {}", event.at_us as f64 / 1e6, self.language.pick("s", "秒"));
         let lanes: Vec<Lane> = self.lanes.picture(columns).collect();
-        let name = self.language.name(&event.worker);
+        let (wording, class) = (self.wording(event), event.fact.class());
+        let name = wording.name(&event.worker);
         let padding = " ".repeat(NAME_WIDTH.saturating_sub(name.width()).max(1));
         let color = self.lanes.index_of(&event.worker).map(|index| WORKER_COLORS[index % WORKER_COLORS.len()]);
         let gap = if lanes.is_empty() { 2 } else { lanes.len() + 4 };
         let indent = time.width() + gap + name.width() + padding.len();
-        let mut sentence = self.language.sentence(&self.known, event);
-        if matches!(event.fact, Fact::ObjectShown { .. } | Fact::ObjectCalled { .. }) {
+        let mut sentence = event.fact.sentence(&wording);
+        // A call has data of any length.
+        if class.calls {
             sentence = fitted(sentence, columns.saturating_sub(indent));
         }
         let mut said = folded(pieces(&sentence), columns.saturating_sub(indent), "").into_iter();
-        let style = style_of(&event.fact);
+        let style = style_of(&class);
         let mut line = self.paint(Style::new().dimmed(), &time) + "  ";
         if !lanes.is_empty() {
             line.extend(lanes.into_iter().map(|lane| self.lane(lane)));
@@ -138,7 +147,7 @@ impl<W: Write> Text<W> {
 
     fn details(&self, event: &Event) -> Vec<String> {
         let room = self.columns().saturating_sub(DETAIL.len());
-        let details = self.language.details(&self.known, event);
+        let details = event.fact.details(&self.wording(event));
         details.iter().flat_map(|line| folded(pieces(line), room, "  ")).map(|line| format!("{DETAIL}{line}")).collect()
     }
 
@@ -152,21 +161,19 @@ impl<W: Write> Text<W> {
         self.paint(style, lane.symbol(self.is_ascii).encode_utf8(&mut [0; 4]))
     }
 
-    fn summary(&self, event: &Event) -> Vec<String> {
-        let Fact::Summary { scenario, verdict, guaranteed, elapsed_us, facts, .. } = &event.fact else {
-            return Vec::new();
-        };
+    fn summary(&self, summary: &Summary) -> Vec<String> {
+        let Summary { verdict, guaranteed, elapsed_us, facts, advice, .. } = summary;
         let color = match (verdict, guaranteed) {
             (Verdict::Held, _) => AnsiColor::Green,
             (Verdict::Violated, true) => AnsiColor::Red,
             (Verdict::Violated, false) | (Verdict::NotShown, _) => AnsiColor::Yellow,
         };
-        let verdict_line = format!("{} {}", verdict.sign(), self.language.verdict(&event.fact));
+        let verdict_line = format!("{} {}", verdict.sign(), summary.said(self.language));
         let style = Style::new().bold().fg_color(Some(color.into()));
         let mut lines = vec![String::new()];
         let width = self.columns() - SUMMARY_MARGIN;
         lines.extend(folded(pieces(&verdict_line), width, "  ").iter().map(|line| self.paint(style, line)));
-        lines.extend(wrapped(facts.iter().map(|(name, value)| self.language.fact(name, value)), width));
+        lines.extend(wrapped(facts.iter().map(|counter| counter.said(self.language)), width));
         let took = format!("{} {}", self.language.pick("took", "用时"), self.language.duration(*elapsed_us));
         let again = self.language.pick("run it again: ", "重新运行：");
         let one_line = format!("  {took}  ·  {again}{}", self.command.join(" "));
@@ -178,7 +185,7 @@ impl<W: Write> Text<W> {
             [vec![format!("  {took}")], folded(std::iter::once(label).chain(words), width, "    ")].concat()
         };
         lines.extend(last.iter().map(|line| self.paint(Style::new().dimmed(), line)));
-        let advice = self.language.advice(&self.known, scenario, *verdict);
+        let advice = advice.map(|[en, zh]| self.language.pick(en, zh));
         if let Some(advice) = advice.filter(|advice| !is_followed(advice, &self.command)) {
             lines.extend(folded(pieces(&format!("  → {advice}")), width, "    "));
         }
@@ -187,7 +194,7 @@ impl<W: Write> Text<W> {
 
     fn header(&self, event: &Event) -> Vec<String> {
         let columns = self.columns();
-        let said = self.language.sentence(&self.known, event);
+        let said = event.fact.sentence(&self.wording(event));
         let title = folded(pieces(&said), columns, "  ").into_iter().map(|line| self.paint(Style::new().bold(), &line));
         let legend = self.lanes.legend(columns, self.language, self.is_ascii);
         let legend = folded(legend.into_iter().map(|piece| piece + "  "), columns, "  ").into_iter();
@@ -213,21 +220,16 @@ impl<W: Write> Text<W> {
     }
 }
 
-fn style_of(fact: &Fact) -> Style {
-    let color = match fact {
-        Fact::TicketBought { .. } | Fact::TaskDone { .. } | Fact::QueueJoined { .. } => AnsiColor::Green,
-        Fact::LineCrossed { .. } => AnsiColor::Green,
-        Fact::PermitWaiting { .. }
-        | Fact::GunAwaited
-        | Fact::EventAwaited
-        | Fact::BarrierWaiting { .. }
-        | Fact::ConditionWaiting { .. } => AnsiColor::Yellow,
-        Fact::KeyExposed { .. } => AnsiColor::Red,
-        Fact::DeadlockFound { .. } | Fact::LockTimedOut { .. } | Fact::BarrierBroken { .. } => AnsiColor::Red,
-        Fact::LockWaiting { .. } | Fact::QueueFull { .. } | Fact::QueueEmpty | Fact::EndOfFile => AnsiColor::Yellow,
-        Fact::DataTorn { .. } | Fact::LockAcquired { abandoned: true, .. } | Fact::SendRefused { .. } => AnsiColor::Red,
-        Fact::WorkerExited { exit_code: Some(0), .. } | Fact::WorkerStarted { .. } => return Style::new().dimmed(),
-        Fact::WorkerExited { .. } => AnsiColor::Red,
+fn style_of(class: &Class<'_>) -> Style {
+    let waits = matches!(class.begins, Some((SpanKind::Waiting, _))) || class.follows_death;
+    let color = match (class.severity(), class.ending) {
+        (_, Some(Ending::Done)) => return Style::new().dimmed(),
+        (_, Some(_)) | (Some(Severity::Trouble), _) => AnsiColor::Red,
+        _ if class.starts => return Style::new().dimmed(),
+        _ if class.inherits => AnsiColor::Red,
+        (Some(Severity::Good), _) => AnsiColor::Green,
+        _ if matches!(class.ends, Some((SpanKind::Working, _))) => AnsiColor::Green,
+        _ if waits => AnsiColor::Yellow,
         _ => return Style::new(),
     };
     Style::new().fg_color(Some(color.into()))
@@ -352,21 +354,20 @@ impl<W: Write> Reporter for Text<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.known.follow(event);
         let new_sign = self.lanes.follow(event);
-        let lines = match &event.fact {
-            Fact::RunStarted { args, seed, .. } => {
-                self.command = command(args, *seed);
-                if self.quiet {
-                    return Ok(());
-                }
-                self.header(event)
-            }
-            Fact::Summary { .. } => self.summary(event).split_off(usize::from(self.quiet)),
-            _ if self.quiet => return Ok(()),
-            _ => {
-                let sign = new_sign.filter(|_| self.lanes.picture(self.columns()).next().is_some());
-                let sign = sign.map(|sign| DETAIL.to_owned() + &explained(sign, self.language, self.is_ascii));
-                self.lines(event).into_iter().chain(sign).chain(self.details(event)).collect()
-            }
+        if let Some(RunStarted { args, seed, .. }) = event.get() {
+            self.command = command(args, *seed);
+        }
+        let summary = event.get::<Summary>();
+        let lines = if let Some(summary) = summary {
+            self.summary(summary).split_off(usize::from(self.quiet))
+        } else if self.quiet {
+            return Ok(());
+        } else if event.is::<RunStarted>() {
+            self.header(event)
+        } else {
+            let sign = new_sign.filter(|_| self.lanes.picture(self.columns()).next().is_some());
+            let sign = sign.map(|sign| DETAIL.to_owned() + &explained(sign, self.language, self.is_ascii));
+            self.lines(event).into_iter().chain(sign).chain(self.details(event)).collect()
         };
         let mut text = lines.join("\n");
         text.push('\n');
@@ -374,7 +375,7 @@ impl<W: Write> Reporter for Text<W> {
         let mut write = || out.write_all(text.as_bytes()).and_then(|()| out.flush());
         match &self.progress {
             None => write(),
-            Some(bar) if matches!(event.fact, Fact::Summary { .. }) => {
+            Some(bar) if summary.is_some() => {
                 bar.finish_and_clear();
                 write()
             }
@@ -459,19 +460,5 @@ mod tests {
             assert!(is_followed(advice, &ran(same)), "{same}");
         }
         assert!(!is_followed(advice, &ran("barrier")) && !is_followed("no command", &ran("barrier")));
-    }
-
-    #[test]
-    fn reason_of_an_advice_is_given_only_where_it_is_true() {
-        let advice = |facts: &[Fact]| {
-            let mut known = Known::default();
-            for fact in facts {
-                known.follow(&Event { at_us: 0, worker: "buyer-1".to_owned(), pid: 1, fact: fact.clone() });
-            }
-            Language::En.advice(&known, "tickets", Verdict::Violated).expect("an advice")
-        };
-        let (read, wrote) = (Fact::StockChecked { left: 3 }, Fact::TicketBought { left: 2 });
-        assert!(advice(&[read.clone(), read.clone(), wrote.clone()]).starts_with("all buyers read before"));
-        assert!(advice(&[read.clone(), wrote, read]).starts_with("a lock prevents it: ipc-demo"));
     }
 }

@@ -12,9 +12,9 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::classify::{Ending, SpanKind, Subject};
+use super::class::{Ending, Key, SpanKind, Subject};
 use super::event::Event;
-use super::jsonl::fields_of;
+use super::frame::{RunStarted, Summary};
 use super::model::{Edge, EdgeKind, Lane, Moment, RunModel, Span};
 
 /// What every trace begins with.
@@ -52,8 +52,10 @@ pub(super) fn write_rest(events: &[Event], forgotten: u64, out: &mut impl Write)
             lines.write(&record)?;
         }
     }
-    let fields = |event: Option<&Event>| event.map(|event| fields_of(&event.fact).1);
-    let mut other = json!({ "run": fields(model.started), "summary": fields(model.summary) });
+    let fields = |event: Option<&Event>| event.map(|event| event.fact.fields());
+    let started = events.iter().find(|event| event.is::<RunStarted>());
+    let summary = events.iter().rfind(|event| event.is::<Summary>());
+    let mut other = json!({ "run": fields(started), "summary": fields(summary) });
     if forgotten > 0 {
         other["forgotten_events"] = forgotten.into();
     }
@@ -166,7 +168,7 @@ fn slices(lane: &Lane<'_>) -> Vec<Slice> {
     for (place, moment) in lane.moments.iter().enumerate().filter(|(_, moment)| moment.class.transfer.is_some()) {
         let next_us = lane.moments.get(place + 1).map_or(lane.ended_us, |next| next.at_us);
         let to_us = next_us.min(moment.at_us + HANDLING_US).max(moment.at_us);
-        let (name, args) = fields_of(&moment.event.fact);
+        let (name, args) = (moment.event.fact.name().to_owned(), moment.event.fact.fields());
         slices.push(Slice { name, cat: "message", from_us: moment.at_us, to_us, args });
     }
     slices
@@ -175,14 +177,16 @@ fn slices(lane: &Lane<'_>) -> Vec<Slice> {
 fn kind(span: &Span<'_>) -> (String, &'static str) {
     let what = match span.subject {
         Subject::Named(noun, name) => format!("{} {name}", noun.en).trim_end().to_owned(),
-        Subject::Item(super::classify::Key::Item { from, number }) => format!("{from} #{number}"),
+        Subject::Item(Key::Item { from, number }) => format!("{from} #{number}"),
         Subject::Item(_) => "a message".to_owned(),
     };
-    match span.kind {
-        SpanKind::Waiting => (format!("waiting for {what}"), "waiting"),
-        SpanKind::Holding => (format!("holding {what}"), "holding"),
-        SpanKind::Working => (format!("working on {what}"), "working"),
-    }
+    let doing = span.kind.name();
+    let preposition = match span.kind {
+        SpanKind::Waiting => "for ",
+        SpanKind::Holding => "",
+        SpanKind::Working => "on ",
+    };
+    (format!("{doing} {preposition}{what}"), doing)
 }
 
 /// Returns the fields of the events that began and ended a span.
@@ -200,7 +204,7 @@ fn told_at(lane: &Lane<'_>, span: &Span<'_>) -> Map<String, Value> {
         .into_iter()
         .flatten()
         .filter(of_this)
-        .flat_map(|moment| fields_of(&moment.event.fact).1)
+        .flat_map(|moment| moment.event.fact.fields())
         .collect()
 }
 
@@ -241,17 +245,17 @@ fn nested(slices: Vec<Slice>) -> Vec<Slice> {
 fn is_instant(moment: &Moment<'_>) -> bool {
     let class = &moment.class;
     let is_slice = class.starts || class.begins.is_some() || class.ends.is_some() || class.transfer.is_some();
-    class.ending.is_some() || class.severity.is_some() || !is_slice
+    class.ending.is_some() || class.dot.is_some() || !is_slice
 }
 
 fn instant<'a>(lane: &Lane<'_>, moment: &Moment<'a>) -> Record<'a> {
     let is_death = moment.class.ending.is_some_and(Ending::is_death);
-    let (name, args) = fields_of(&moment.event.fact);
+    let fact = &moment.event.fact;
     Record {
         cat: Some(if is_death { "death" } else { "event" }),
         ts: Some(moment.at_us),
         s: Some(if is_death { 'p' } else { 't' }),
-        ..Record::of(lane, 'i', name, args)
+        ..Record::of(lane, 'i', fact.name(), fact.fields())
     }
 }
 

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
+
 use crate::number::whole;
-use crate::report::{Allowance, Event, Fact};
+use crate::report::{Allowance, AnyFact, Class, Event, Fact, Noun, Parse, Severity, Wording, counter, say};
 use crate::sync::BreakCause;
 use crate::{Error, Role, RoleEntry, RoleResult};
 
@@ -49,6 +50,9 @@ Examples:
   ipc-demo barrier --speed max --rounds 100  without pauses";
     type Args = BarrierArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
+    const FACTS: &'static [Parse] = &[AnyFact::parse::<BarrierFact>];
+    const CLAIM: [&'static str; 2] =
+        ["no round starts before the previous one is finished", "上一轮全部完成之前，下一轮不会开始"];
     type Observer = Rounds;
 
     fn prepare(args: BarrierArgs) -> anyhow::Result<Self> {
@@ -60,8 +64,8 @@ Examples:
         (1..=self.args.parties).map(|number| format!("worker-{number}")).collect()
     }
 
-    fn events(&self) -> Vec<&'static str> {
-        vec!["barrier_waiting", "barrier_passed", "barrier_broken"]
+    fn moments(&self) -> Vec<&'static str> {
+        vec!["waiting", "barrier_waiting", "barrier_passed", "barrier_broken"]
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -79,23 +83,81 @@ Examples:
     fn check(self, seen: &Rounds, completion: &Completion) -> anyhow::Result<CheckResult> {
         let BarrierArgs { parties, rounds } = self.args;
         let (completed, too_early) = (seen.completed(parties), seen.too_early(parties));
-        let facts = [
-            ("parties", parties.into()),
-            ("rounds", rounds.into()),
-            ("completed", completed.into()),
-            ("too_early", too_early.into()),
-            ("broken", seen.broken.into()),
-        ];
         Ok(CheckResult {
-            claim: "no round starts before the previous one is finished",
             // Nothing breaks the barrier but a death.
             broken: too_early > 0 || (seen.broken && completion.interrupted() == 0),
             // Then the others are told so and end; else nothing keeps a round from ending.
             finished: completed == rounds || completion.has_survivors(),
             guaranteed: true,
             allowance: (completed < rounds).then_some(Allowance::Unfinished),
-            facts: facts.to_vec(),
+            facts: vec![
+                counter("parties", "参与者", parties),
+                counter("rounds", "轮数", rounds),
+                counter("completed", "完成轮数", completed),
+                counter("too_early", "提前继续", too_early),
+                counter("broken", "损坏", seen.broken),
+            ],
+            advice: Some([
+                "kill a worker, and the others are told: ipc-demo barrier --kill worker-1@waiting",
+                "杀死一个进程，其他进程会得知：ipc-demo barrier --kill worker-1@waiting",
+            ]),
         })
+    }
+}
+
+const BARRIER: Noun = Noun::new("others at the barrier", "屏障");
+
+/// What workers report of a barrier, by round from 1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the names of the events")]
+pub(crate) enum BarrierFact {
+    /// A worker finished a round and waits for the others.
+    BarrierWaiting { round: u64 },
+    /// All workers finished the round, and this one goes on.
+    BarrierPassed { round: u64, waited_us: u64 },
+    /// The barrier broke: the worker no longer waits. `dead_pid` died, if that is the cause and it is known.
+    BarrierBroken { round: u64, cause: String, dead_pid: Option<u32> },
+}
+
+impl Fact for BarrierFact {
+    fn class(&self) -> Class<'_> {
+        match self {
+            BarrierFact::BarrierWaiting { .. } => Class::waits(BARRIER, ""),
+            BarrierFact::BarrierPassed { .. } => Class::goes_on(BARRIER, ""),
+            BarrierFact::BarrierBroken { .. } => {
+                let dot = Some((Severity::Trouble, "屏障损坏"));
+                Class { dot, follows_death: true, ..Class::goes_on(BARRIER, "") }
+            }
+        }
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        match self {
+            BarrierFact::BarrierWaiting { round } => {
+                say!(wording, "finishes round {round} and waits", "完成第{round}轮，等待其他进程")
+            }
+            BarrierFact::BarrierPassed { round, waited_us } => {
+                let waited = wording.waited(*waited_us);
+                say!(wording, "passes the barrier of round {round} ({waited})", "通过第{round}轮屏障（{waited}）")
+            }
+            BarrierFact::BarrierBroken { cause, dead_pid, .. } => {
+                let dead = dead_pid.and_then(|pid| wording.worker(pid)).map(|dead| wording.name(dead));
+                if let Some(dead) = dead {
+                    return say!(wording, "finds the barrier broken: {dead} died", "发现屏障已损坏：{dead}已终止");
+                }
+                let zh = match (cause.as_str(), dead_pid) {
+                    (_, Some(pid)) => format!("进程 {pid} 已终止"),
+                    ("a party died", _) => "有参与者已终止".to_owned(),
+                    ("a party timed out", _) => "有参与者等待超时".to_owned(),
+                    ("it was aborted", _) => "被中止".to_owned(),
+                    ("its action panicked", _) => "动作出错".to_owned(),
+                    ("it was reset", _) => "被重置".to_owned(),
+                    (other, _) => other.to_owned(),
+                };
+                say!(wording, "finds the barrier broken: {cause}", "发现屏障已损坏：{zh}")
+            }
+        }
     }
 }
 
@@ -117,16 +179,16 @@ pub(crate) struct Rounds {
 
 impl Observer for Rounds {
     fn count(&mut self, event: &Event) {
-        match event.fact {
-            Fact::BarrierWaiting { round } => self.rounds.entry(round).or_default().arrived += 1,
+        match event.get() {
+            Some(BarrierFact::BarrierWaiting { round }) => self.rounds.entry(*round).or_default().arrived += 1,
             // Passing is reported after the wait, and each wait before it begins: in between, all have arrived.
-            Fact::BarrierPassed { round, .. } => {
-                let round = self.rounds.entry(round).or_default();
+            Some(BarrierFact::BarrierPassed { round, .. }) => {
+                let round = self.rounds.entry(*round).or_default();
                 round.passed += 1;
                 round.arrived_before.get_or_insert(round.arrived);
             }
-            Fact::BarrierBroken { .. } => self.broken = true,
-            _ => {}
+            Some(BarrierFact::BarrierBroken { .. }) => self.broken = true,
+            None => {}
         }
     }
 }
@@ -160,13 +222,13 @@ impl Role for Worker {
         let mut rng = ctx.rng();
         for round in 1..=self.rounds {
             ctx.pause(Duration::from_millis(rng.random_range(WORKING_MS)));
-            ctx.emit(&Fact::BarrierWaiting { round })?;
+            ctx.emit(BarrierFact::BarrierWaiting { round })?;
             let asked_us = ctx.now_us();
             match barrier.wait() {
-                Ok(_) => ctx.emit(&Fact::BarrierPassed { round, waited_us: ctx.now_us() - asked_us })?,
+                Ok(_) => ctx.emit(BarrierFact::BarrierPassed { round, waited_us: ctx.now_us() - asked_us })?,
                 Err(Error::BrokenBarrier(cause)) => {
                     let dead_pid = if let BreakCause::Died(pid) = cause { pid } else { None };
-                    return Ok(ctx.emit(&Fact::BarrierBroken { round, cause: cause.to_string(), dead_pid })?);
+                    return Ok(ctx.emit(BarrierFact::BarrierBroken { round, cause: cause.to_string(), dead_pid })?);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -180,18 +242,18 @@ mod tests {
     use super::*;
     use crate::report::Verdict;
 
-    fn waits(round: u64) -> Fact {
-        Fact::BarrierWaiting { round }
+    fn waits(round: u64) -> BarrierFact {
+        BarrierFact::BarrierWaiting { round }
     }
 
-    fn passes(round: u64) -> Fact {
-        Fact::BarrierPassed { round, waited_us: 0 }
+    fn passes(round: u64) -> BarrierFact {
+        BarrierFact::BarrierPassed { round, waited_us: 0 }
     }
 
-    fn verdict(facts: &[Fact], completion: &Completion) -> Verdict {
+    fn verdict(facts: &[BarrierFact], completion: &Completion) -> Verdict {
         let mut rounds = Rounds::default();
         for fact in facts {
-            rounds.count(&Event { at_us: 0, worker: "worker-1".to_owned(), pid: 1, fact: fact.clone() });
+            rounds.count(&Event { at_us: 0, worker: "worker-1".to_owned(), pid: 1, fact: fact.clone().into() });
         }
         let barrier = Barrier::prepare(BarrierArgs { parties: 2, rounds: 2 }).expect("a barrier");
         barrier.check(&rounds, completion).expect("a finding").verdict(completion)
@@ -212,7 +274,7 @@ mod tests {
         assert_eq!(verdict(&one_round, &Completion::default()), Verdict::Violated);
         assert_eq!(verdict(&one_round, &Completion::deaths(&["worker-1"])), Verdict::Held);
         assert_eq!(verdict(&one_round, &Completion::cut()), Verdict::NotShown);
-        let broken = Fact::BarrierBroken { round: 2, cause: "it was aborted".to_owned(), dead_pid: None };
+        let broken = BarrierFact::BarrierBroken { round: 2, cause: "it was aborted".to_owned(), dead_pid: None };
         let all = [waits(1), waits(1), passes(1), passes(1), waits(2), waits(2), passes(2), passes(2), broken];
         assert_eq!(verdict(&all, &Completion::default()), Verdict::Violated, "nothing breaks the barrier but a death");
     }

@@ -9,11 +9,15 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::buffer::{Buffer, HeldBuffer, Wanted};
+use super::delivery_audit::ItemFact;
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
+
 use crate::number::whole;
-use crate::report::{Allowance, Event, Fact};
+use crate::report::{
+    Allowance, AnyFact, Class, Event, Fact, Names, Noun, Parse, Severity, Wording, WorkerExited, counter, say,
+};
 use crate::{Result, Role, RoleEntry, RoleResult};
 
 /// The time that a producer needs for an item, at speed 1.
@@ -64,6 +68,12 @@ Examples:
   ipc-demo condition --capacity 1 --speed 10        one at a time";
     type Args = ConditionArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Producer>(), RoleEntry::of::<Consumer>()];
+    const FACTS: &'static [Parse] = &[AnyFact::parse::<ConditionFact>, AnyFact::parse::<ItemFact>];
+    const CLAIM: [&'static str; 2] = [
+        "every item comes out exactly once; each producer's items stay in order",
+        "每个数据恰好取出一次，且同一生产者的数据保持顺序",
+    ];
+    const NAMES: Names = NAMES;
     type Observer = Passage;
 
     fn prepare(args: ConditionArgs) -> anyhow::Result<Self> {
@@ -76,8 +86,9 @@ Examples:
         (1..=producers).map(producer).chain((1..=consumers).map(|number| format!("consumer-{number}"))).collect()
     }
 
-    fn events(&self) -> Vec<&'static str> {
-        vec!["condition_waiting", "condition_met", "item_put", "item_got", "queue_full", "end_of_file"]
+    fn moments(&self) -> Vec<&'static str> {
+        let items = ["item_put", "item_got", "queue_full", "end_of_file"];
+        [&["waiting", "working", "condition_waiting", "condition_met"], &items[..]].concat()
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -95,7 +106,7 @@ Examples:
         }
         let (mut producing, mut consuming) = (producers, consumers);
         runner.watch_until(|_, events| {
-            for event in events.iter().filter(|event| matches!(event.fact, Fact::WorkerExited { .. })) {
+            for event in events.iter().filter(|event| event.is::<WorkerExited>()) {
                 let side = if event.worker.starts_with("producer") { &mut producing } else { &mut consuming };
                 *side -= 1;
             }
@@ -115,20 +126,9 @@ Examples:
         let in_hand = completion.interrupted() as u64;
         let most_queued = most.min(u64::from(capacity).max(most.saturating_sub(in_hand)));
         let all_made = produced == items * u64::from(producers) && still_queued == 0;
-        let facts = [
-            ("capacity", u64::from(capacity).into()),
-            ("produced", produced.into()),
-            ("consumed", consumed.into()),
-            ("lost", lost.into()),
-            ("duplicated", duplicated.into()),
-            ("still_queued", still_queued.into()),
-            ("most_queued", most_queued.into()),
-            ("in_order", (!out_of_order).into()),
-        ];
         let is_bounded = most_queued <= u64::from(capacity);
         let consumer_is_left = completion.died_as("consumer") < consumers as usize;
         Ok(CheckResult {
-            claim: "every item comes out exactly once; each producer's items stay in order",
             broken: duplicated > 0 || out_of_order || !is_bounded || lost + unreported > in_hand,
             finished: completion.stopped.is_none()
                 && still_queued == 0
@@ -139,13 +139,69 @@ Examples:
                 (0, false) => Some(Allowance::Unfinished),
                 _ => Some(Allowance::Lost),
             },
-            facts: facts.to_vec(),
+            facts: vec![
+                counter("capacity", "容量", capacity),
+                counter("produced", "生产", produced),
+                counter("consumed", "消费", consumed),
+                counter("lost", "丢失", lost),
+                counter("duplicated", "重复", duplicated),
+                counter("still_queued", "仍在队列中", still_queued),
+                counter("most_queued", "最多同时排队", most_queued),
+                counter("in_order", "按顺序", !out_of_order),
+            ],
+            advice: Some([
+                "mostly full: ipc-demo condition --producers 4 --consumers 1",
+                "缓冲区常满：ipc-demo condition --producers 4 --consumers 1",
+            ]),
         })
     }
 }
 
 fn producer(number: u32) -> String {
     format!("producer-{number}")
+}
+
+const CONDITION: Noun = Noun::new("condition", "条件");
+/// The conditions.
+pub(super) const NAMES: Names = &[("not full", "未满"), ("not empty", "非空")];
+
+/// What workers report of a condition.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum ConditionFact {
+    /// A worker released its lock until a condition is met: `not full` or `not empty`.
+    ConditionWaiting { condition: String },
+    /// The condition is met, and the worker has reacquired its lock.
+    ConditionMet { condition: String, waited_us: u64 },
+    /// The buffer is empty, and no producer is left.
+    EndOfFile,
+}
+
+impl Fact for ConditionFact {
+    fn class(&self) -> Class<'_> {
+        match self {
+            ConditionFact::ConditionWaiting { condition } => Class::waits(CONDITION, condition),
+            ConditionFact::ConditionMet { condition, .. } => Class::goes_on(CONDITION, condition),
+            ConditionFact::EndOfFile => Class { follows_death: true, ..Class::dot(Severity::Plain, "读到结尾") },
+        }
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        match self {
+            ConditionFact::ConditionWaiting { condition } => {
+                let state = condition.strip_prefix("not ").unwrap_or(condition);
+                let zh = if state == "full" { "已满" } else { "为空" };
+                say!(wording, "waits: the buffer is {state}", "缓冲区{zh}，等待")
+            }
+            ConditionFact::ConditionMet { condition, waited_us } => {
+                let (now, waited) = (wording.name(condition), wording.waited(*waited_us));
+                say!(wording, "continues: the buffer is {now} ({waited})", "缓冲区{now}，继续（{waited}）")
+            }
+            ConditionFact::EndOfFile => {
+                say!(wording, "sees the end: no producer is left", "读到结尾：已没有生产者")
+            }
+        }
+    }
 }
 
 /// What passed through the buffer, as reported.
@@ -166,15 +222,15 @@ pub(crate) struct Passage {
 impl Observer for Passage {
     fn count(&mut self, event: &Event) {
         // Both are reported with the lock held, so the order of the reports is the order of the operations.
-        match &event.fact {
-            Fact::ItemPut { from, number, .. } => {
+        match event.get() {
+            Some(ItemFact::ItemPut { from, number, .. }) => {
                 self.produced += 1;
                 self.most = self.most.max(self.produced.saturating_sub(self.consumed));
                 let (put, _) = self.last_of.entry(from.clone()).or_default();
                 self.out_of_order |= *number != *put + 1;
                 *put = *number;
             }
-            Fact::ItemGot { from, number, .. } => {
+            Some(ItemFact::ItemGot { from, number, .. }) => {
                 let (put, got) = self.last_of.entry(from.clone()).or_default();
                 if number <= got {
                     self.duplicated += 1;
@@ -202,12 +258,12 @@ fn wait<'a>(buffer: &'a Buffer, wanted: Wanted, ctx: &WorkerContext) -> Result<(
     let asked_us = ctx.now_us();
     let must_wait = !held.is(wanted) && !held.is_closed();
     if must_wait {
-        ctx.emit(&Fact::ConditionWaiting { condition: wanted.to_string() })?;
+        ctx.emit(ConditionFact::ConditionWaiting { condition: wanted.to_string() })?;
     }
     let held = held.wait_until(wanted)?;
     let waited_us = ctx.now_us() - asked_us;
     if must_wait && held.is(wanted) {
-        ctx.emit(&Fact::ConditionMet { condition: wanted.to_string(), waited_us })?;
+        ctx.emit(ConditionFact::ConditionMet { condition: wanted.to_string(), waited_us })?;
     }
     Ok((held, waited_us))
 }
@@ -233,12 +289,12 @@ impl Role for Producer {
             let (held, waited_us) = wait(&buffer, Wanted::NotFull, ctx)?;
             if !held.is(Wanted::NotFull) {
                 // All consumers are gone: there will never be space again.
-                return Ok(ctx.emit(&Fact::QueueFull { timeout_us: waited_us })?);
+                return Ok(ctx.emit(ItemFact::QueueFull { timeout_us: waited_us })?);
             }
             held.put(u64::from(self.number) << ITEM_BITS | number)?;
             // Told with the lock still held: nobody is seen to take it before.
             let (from, size) = (producer(self.number), Some(held.len()));
-            ctx.emit(&Fact::ItemPut { value: number.into(), from, number, size })?;
+            ctx.emit(ItemFact::ItemPut { value: number.into(), from, number, size })?;
         }
         Ok(())
     }
@@ -262,13 +318,13 @@ impl Role for Consumer {
             let (held, _) = wait(&buffer, Wanted::NotEmpty, ctx)?;
             if !held.is(Wanted::NotEmpty) {
                 // Closed, and everything has been removed.
-                return Ok(ctx.emit(&Fact::EndOfFile)?);
+                return Ok(ctx.emit(ConditionFact::EndOfFile)?);
             }
             let item = held.take()?;
             let (from, number) = (producer((item >> ITEM_BITS) as u32), item & ((1 << ITEM_BITS) - 1));
             let (value, size) = (number.into(), Some(held.len()));
             // Reported with the lock still held: no put into a full buffer can be reported before it.
-            ctx.emit(&Fact::ItemGot { value, from, number, size, redelivered: false })?;
+            ctx.emit(ItemFact::ItemGot { value, from, number, size, redelivered: false })?;
             drop(held);
             ctx.pause(Duration::from_millis(rng.random_range(CONSUMING_MS)));
         }
@@ -292,13 +348,15 @@ mod tests {
         let mut passage = Passage::default();
         for did in told {
             let fact = match *did {
-                Put(from, number) => Fact::ItemPut { value: number.into(), from: producer(from), number, size: None },
+                Put(from, number) => {
+                    ItemFact::ItemPut { value: number.into(), from: producer(from), number, size: None }
+                }
                 Got(from, number) => {
                     let (value, from) = (number.into(), producer(from));
-                    Fact::ItemGot { value, from, number, size: None, redelivered: false }
+                    ItemFact::ItemGot { value, from, number, size: None, redelivered: false }
                 }
             };
-            passage.count(&Event { at_us: 0, worker: "worker".to_owned(), pid: 1, fact });
+            passage.count(&Event { at_us: 0, worker: "worker".to_owned(), pid: 1, fact: fact.into() });
         }
         let args = ConditionArgs { capacity: 2, items: 2, producers: 2, consumers: 1 };
         let condition = Condition::prepare(args).expect("a buffer");

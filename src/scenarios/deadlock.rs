@@ -10,12 +10,13 @@ use anyhow::Context;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::held_lock::HeldLock;
+use super::held::{Held, LockFact};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
+
 use crate::number::whole;
-use crate::report::{Allowance, Event, Fact, Link};
+use crate::report::{Allowance, AnyFact, Class, Event, Fact, Parse, Severity, Wording, WorkerExited, counter, say};
 use crate::sync::{LockId, Wait, find_deadlock};
 use crate::{Lock, Role, RoleEntry, RoleResult};
 
@@ -67,6 +68,9 @@ Examples:
   ipc-demo deadlock --timeout 100years   until Ctrl-C, or kill -9 of a worker";
     type Args = DeadlockArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
+    const FACTS: &'static [Parse] = &[AnyFact::parse::<LockFact>];
+    const CLAIM: [&'static str; 2] = ["there is no deadlock", "不会出现循环等待（死锁）"];
+    const NEEDS: &'static str = "one order for all locks";
     type Observer = Grip;
 
     fn prepare(args: DeadlockArgs) -> anyhow::Result<Self> {
@@ -80,8 +84,8 @@ Examples:
         (1..=self.locks.len()).map(|number| format!("worker-{number}")).collect()
     }
 
-    fn events(&self) -> Vec<&'static str> {
-        vec!["lock_waiting", "lock_acquired", "lock_released", "lock_timed_out"]
+    fn moments(&self) -> Vec<&'static str> {
+        vec!["waiting", "holding", "lock_waiting", "lock_acquired", "lock_released", "lock_timed_out"]
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -109,7 +113,7 @@ Examples:
                 && let Some(ring) = &found
             {
                 let cycle = ring.iter().map(|wait| link(wait, runner, &names)).collect::<anyhow::Result<_>>()?;
-                runner.emit(Fact::DeadlockFound { cycle })?;
+                runner.emit(DeadlockFound { cycle })?;
             }
             known = found;
             Ok(!runner.is_anybody_expected())
@@ -119,21 +123,81 @@ Examples:
     fn check(self, grip: &Grip, completion: &Completion) -> anyhow::Result<CheckResult> {
         let Grip { deadlocks, found, timeouts, finished, .. } = *grip;
         let workers = self.locks.len();
-        let facts = [
-            ("workers", workers as u64),
-            ("deadlocks", deadlocks),
-            ("found", found),
-            ("timeouts", timeouts),
-            ("finished", finished),
-        ];
+        let broken = deadlocks > 0 || found > 0;
         Ok(CheckResult {
-            claim: "there is no deadlock",
-            broken: deadlocks > 0 || found > 0,
+            broken,
             finished: finished as usize + completion.died() >= workers && !completion.all_died(),
             guaranteed: self.ordered,
             allowance: ((finished as usize) < workers).then_some(Allowance::Unfinished),
-            facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
+            facts: vec![
+                counter("workers", "进程", workers),
+                counter("deadlocks", "死锁", deadlocks),
+                counter("found", "发现", found),
+                counter("timeouts", "超时", timeouts),
+                counter("finished", "完成", finished),
+            ],
+            advice: Some(if broken {
+                [
+                    "one order for all locks prevents it: ipc-demo deadlock --ordered",
+                    "所有进程按同一顺序获取锁即可避免：ipc-demo deadlock --ordered",
+                ]
+            } else {
+                [
+                    "a cycle of any length is found: ipc-demo deadlock --workers 5",
+                    "任意长度的循环等待都能发现：ipc-demo deadlock --workers 5",
+                ]
+            }),
         })
+    }
+}
+
+/// A deadlock of more workers than this is truncated.
+const MOST_LINKS: usize = 10;
+
+/// Workers were found waiting for each other in a cycle: each waits for a lock that the next one holds, and the last
+/// for one that the first holds.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "deadlock_found")]
+pub(crate) struct DeadlockFound {
+    pub(crate) cycle: Vec<Link>,
+}
+
+/// One link of a deadlock.
+#[derive(Debug, Serialize)]
+pub(crate) struct Link {
+    /// The worker that waits.
+    pub(crate) worker: String,
+    /// The lock that it holds.
+    pub(crate) holds: String,
+    /// The lock that it waits for.
+    pub(crate) waits_for: String,
+    /// The holder of that lock.
+    pub(crate) held_by: String,
+}
+
+impl Fact for DeadlockFound {
+    fn class(&self) -> Class<'_> {
+        Class::dot(Severity::Trouble, "发现死锁")
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        let count = self.cycle.len();
+        say!(wording, "finds a deadlock of {count} workers", "发现死锁：{count} 个进程互相等待")
+    }
+
+    fn details(&self, wording: &Wording<'_>) -> Vec<String> {
+        let link = |Link { worker, holds, waits_for, held_by }: &Link| {
+            let [worker, holds, waits_for, held_by] =
+                [worker, holds, waits_for, held_by].map(|name| wording.name(name));
+            say!(
+                wording,
+                "{worker} holds {holds} and waits for {waits_for}, held by {held_by}",
+                "{worker}持有{holds}，等待{held_by}持有的{waits_for}"
+            )
+        };
+        let rest = self.cycle.len().saturating_sub(MOST_LINKS);
+        let more = (rest > 0).then(|| say!(wording, "and {rest} more", "另有 {rest} 个"));
+        self.cycle.iter().take(MOST_LINKS).map(link).chain(more).collect()
     }
 }
 
@@ -170,29 +234,28 @@ pub(crate) struct Grip {
 impl Observer for Grip {
     fn count(&mut self, event: &Event) {
         let worker = &event.worker;
-        match &event.fact {
-            Fact::LockWaiting { lock } => {
+        match event.get() {
+            Some(LockFact::LockWaiting { lock }) => {
                 self.wanted_by.insert(worker.clone(), lock.clone());
                 self.deadlocks += u64::from(self.waits_for_itself(worker));
             }
-            Fact::LockAcquired { lock, .. } => {
+            Some(LockFact::LockAcquired { lock, .. }) => {
                 self.wanted_by.remove(worker);
                 self.holder_of.insert(lock.clone(), worker.clone());
                 self.finished += u64::from(self.holder_of.values().filter(|holder| *holder == worker).count() == 2);
             }
-            Fact::LockTimedOut { .. } => {
+            Some(LockFact::LockTimedOut { .. }) => {
                 self.wanted_by.remove(worker);
                 self.timeouts += 1;
             }
-            Fact::LockReleased { lock, .. } => {
+            Some(LockFact::LockReleased { lock, .. }) => {
                 self.holder_of.remove(lock);
             }
-            Fact::WorkerExited { .. } => {
+            None if event.is::<WorkerExited>() => {
                 self.wanted_by.remove(worker);
                 self.holder_of.retain(|_, holder| holder != worker);
             }
-            Fact::DeadlockFound { .. } => self.found += 1,
-            _ => {}
+            None => self.found += u64::from(event.is::<DeadlockFound>()),
         }
     }
 }
@@ -235,9 +298,9 @@ impl Role for Worker {
         let mut rng = ctx.rng();
         loop {
             // It waits while holding nothing, so it is part of no cycle and needs no timeout.
-            let held = HeldLock::acquire(&first, &self.first.name, ctx)?;
+            let held = Held::lock(&first, &self.first.name, ctx)?;
             ctx.pause(Duration::from_millis(rng.random_range(HALFWAY_MS)));
-            if let Some(both) = HeldLock::acquire_within(self.timeout, &second, &self.second.name, ctx)? {
+            if let Some(both) = Held::lock_within(self.timeout, &second, &self.second.name, ctx)? {
                 ctx.pause(Duration::from_millis(rng.random_range(WORKING_MS)));
                 both.release()?;
                 held.release()?;
@@ -274,11 +337,11 @@ mod tests {
         for (worker, did, lock) in told {
             let lock = format!("lock-{lock}");
             let fact = match did {
-                Wants => Fact::LockWaiting { lock },
-                Has => Fact::LockAcquired { lock, waited_us: 0, abandoned: false },
-                Drops => Fact::LockReleased { lock, held_us: 0 },
-                GivesUp => Fact::LockTimedOut { lock, waited_us: 0 },
-                Dies => Fact::WorkerExited { exit_code: None, signal: Some(9), failure: None },
+                Wants => LockFact::LockWaiting { lock }.into(),
+                Has => LockFact::LockAcquired { lock, waited_us: 0, abandoned: false }.into(),
+                Drops => LockFact::LockReleased { lock, held_us: 0 }.into(),
+                GivesUp => LockFact::LockTimedOut { lock, waited_us: 0 }.into(),
+                Dies => WorkerExited { exit_code: None, signal: Some(9), failure: None }.into(),
             };
             grip.count(&Event { at_us: 0, worker: format!("worker-{worker}"), pid: *worker, fact });
         }

@@ -5,8 +5,127 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Completion, Observer};
-use crate::report::{Allowance, Event, Fact};
+use super::{Completion, Observer, Scenario, condition, manager, queue};
+use crate::report::{Allowance, Class, Counter, Event, Fact, Key, Notes, Noun, Severity, Wording, counter, say};
+
+const QUEUE: Noun = Noun::new("queue", "队列");
+/// The longest note of the items in a queue, in bytes.
+const LONGEST_NOTE: usize = 4_000;
+
+/// What workers report of a queue and its items: `number` is the 1-based index among the items of the worker that made
+/// it, `size` the number of items in the queue afterwards.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum ItemFact {
+    ItemPut {
+        value: Value,
+        from: String,
+        number: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+    },
+    ItemGot {
+        value: Value,
+        from: String,
+        number: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+        /// Whether another worker had it before and died with it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        redelivered: bool,
+    },
+    TaskDone {
+        value: Value,
+        from: String,
+        number: u64,
+    },
+    /// A put found no space in time.
+    QueueFull {
+        timeout_us: u64,
+    },
+    /// A get found no item in time.
+    QueueEmpty,
+    /// Every item that was put has been processed.
+    QueueJoined {
+        tasks: u64,
+    },
+}
+
+impl Fact for ItemFact {
+    fn class(&self) -> Class<'_> {
+        match self {
+            ItemFact::ItemPut { value, from, number, .. } => Class::sends(Key::Item { from, number: *number }, value),
+            ItemFact::ItemGot { value, from, number, redelivered, .. } => {
+                Class::takes(Key::Item { from, number: *number }, value, *redelivered)
+            }
+            ItemFact::TaskDone { from, number, .. } => Class::finishes(Key::Item { from, number: *number }),
+            ItemFact::QueueFull { timeout_us } => {
+                let dot = Class::dot(Severity::Plain, "队列已满");
+                Class { waited: Some((QUEUE, *timeout_us)), follows_death: true, ..dot }
+            }
+            ItemFact::QueueEmpty => Class { follows_death: true, ..Class::dot(Severity::Plain, "队列为空") },
+            ItemFact::QueueJoined { .. } => Class::dot(Severity::Good, "队列阻塞解除"),
+        }
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        // What holds the items.
+        let is_buffer = wording.scenario() == condition::Condition::NAME;
+        let store = if is_buffer { wording.pick("buffer", "缓冲区") } else { wording.pick("queue", "队列") };
+        let queued = |size: &Option<u64>| match size {
+            Some(size) => say!(wording, "  ({size} in the {store})", "（{store}中 {size} 个）"),
+            None => String::new(),
+        };
+        // The two reference programs of the queue call the same thing by different names.
+        let is_queue = [queue::Queue::NAME, manager::Manager::NAME].contains(&wording.scenario());
+        match self {
+            ItemFact::ItemPut { value, size, .. } => {
+                let (put, queued) = (if is_queue { "入队数据" } else { "生产者产生数据" }, queued(size));
+                say!(wording, "puts {value}{queued}", "{put}: {value}{queued}")
+            }
+            ItemFact::ItemGot { value, from, size, redelivered, .. } => {
+                let (got, queued) = (if is_queue { "出队数据" } else { "消费者获取数据: " }, queued(size));
+                let again = wording.pick(", left by a worker that died", "，由已终止的消费者留下");
+                let again = if *redelivered { again } else { "" };
+                say!(wording, "gets {value} from {from}{queued}{again}", "{got}{value}{queued}{again}")
+            }
+            ItemFact::TaskDone { value, .. } => say!(wording, "marks {value} done", "处理完数据: {value}"),
+            ItemFact::QueueFull { timeout_us: 0 } => say!(wording, "finds the {store} full", "{store}已满"),
+            ItemFact::QueueFull { timeout_us } => {
+                let timeout = wording.duration(*timeout_us);
+                say!(wording, "finds the {store} full for {timeout}", "{store}一直已满，等待 {timeout}")
+            }
+            ItemFact::QueueEmpty => say!(wording, "finds the queue empty", "队列为空"),
+            ItemFact::QueueJoined { tasks } => {
+                say!(wording, "joins the queue: all {tasks} tasks are done", "队列阻塞解除：{tasks} 个任务全部处理完")
+            }
+        }
+    }
+
+    /// Returns what the reference program of the filled queue prints, word for word.
+    fn details(&self, wording: &Wording<'_>) -> Vec<String> {
+        let note = match self {
+            ItemFact::QueueFull { timeout_us: 0 } => "sizes",
+            ItemFact::QueueEmpty => "values",
+            _ => return Vec::new(),
+        };
+        let is_shown = wording.pick("", note) == note && wording.scenario() == queue::Queue::NAME;
+        wording.note(note).filter(|_| is_shown).into_iter().map(str::to_owned).collect()
+    }
+
+    /// Notes the sizes while a queue is filled, and the values while it is emptied.
+    fn note(&self, notes: &mut Notes) {
+        let (name, text) = match self {
+            ItemFact::ItemPut { size: Some(size), .. } => ("sizes", format!("{size} ")),
+            ItemFact::ItemGot { value, size: Some(_), .. } => ("values", format!("{value}->")),
+            _ => return,
+        };
+        let note = notes.entry(name).or_default();
+        if note.len() < LONGEST_NOTE {
+            note.push_str(&text);
+        }
+    }
+}
 
 /// What goes through a queue: a random number, and its maker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,19 +138,19 @@ pub(super) struct Item {
 
 impl Item {
     /// Returns the fact that it was put.
-    pub(super) fn put(&self) -> Fact {
-        Fact::ItemPut { value: self.value.into(), from: self.from.clone(), number: self.number, size: None }
+    pub(super) fn put(&self) -> ItemFact {
+        ItemFact::ItemPut { value: self.value.into(), from: self.from.clone(), number: self.number, size: None }
     }
 
     /// Returns the fact that it was got.
-    pub(super) fn got(&self, redelivered: bool) -> Fact {
+    pub(super) fn got(&self, redelivered: bool) -> ItemFact {
         let (from, number) = (self.from.clone(), self.number);
-        Fact::ItemGot { value: self.value.into(), from, number, size: None, redelivered }
+        ItemFact::ItemGot { value: self.value.into(), from, number, size: None, redelivered }
     }
 
     /// Returns the fact that it was processed.
-    pub(super) fn done(&self) -> Fact {
-        Fact::TaskDone { value: self.value.into(), from: self.from.clone(), number: self.number }
+    pub(super) fn done(&self) -> ItemFact {
+        ItemFact::TaskDone { value: self.value.into(), from: self.from.clone(), number: self.number }
     }
 }
 
@@ -82,10 +201,12 @@ impl Numbers {
 
 impl Observer for DeliveryAudit {
     fn count(&mut self, event: &Event) {
-        match &event.fact {
-            Fact::ItemPut { from, .. } => self.accounts.entry(from.clone()).or_default().put += 1,
-            Fact::ItemGot { from, number, redelivered, .. } => self.got(&event.worker, from, *number, *redelivered),
-            Fact::TaskDone { from, number, .. } => {
+        match event.get() {
+            Some(ItemFact::ItemPut { from, .. }) => self.accounts.entry(from.clone()).or_default().put += 1,
+            Some(ItemFact::ItemGot { from, number, redelivered, .. }) => {
+                self.got(&event.worker, from, *number, *redelivered);
+            }
+            Some(ItemFact::TaskDone { from, number, .. }) => {
                 self.accounts.entry(from.clone()).or_default().done.add(*number);
             }
             _ => {}
@@ -151,14 +272,14 @@ impl DeliveryAudit {
         }
     }
 
-    /// Returns the facts of every queue scenario.
-    pub(crate) fn facts(&self, still_queued: u64) -> Vec<(&'static str, Value)> {
+    /// Returns the counters of every queue scenario.
+    pub(crate) fn facts(&self, still_queued: u64) -> Vec<Counter> {
         vec![
-            ("produced", self.produced(still_queued).into()),
-            ("consumed", self.consumed().into()),
-            ("lost", self.lost(still_queued).into()),
-            ("duplicated", self.duplicated.into()),
-            ("still_queued", still_queued.into()),
+            counter("produced", "生产", self.produced(still_queued)),
+            counter("consumed", "消费", self.consumed()),
+            counter("lost", "丢失", self.lost(still_queued)),
+            counter("duplicated", "重复", self.duplicated),
+            counter("still_queued", "仍在队列中", still_queued),
         ]
     }
 }
@@ -170,13 +291,15 @@ mod tests {
     /// A producer `p` put `put` items; then the consumers got the items in the list.
     fn audit_of(put: u64, got: &[(&str, u64)]) -> DeliveryAudit {
         let mut audit = DeliveryAudit::default();
-        let mut tell = |worker: &str, fact| audit.count(&Event { at_us: 0, worker: worker.to_owned(), pid: 1, fact });
+        let mut tell = |worker: &str, fact: ItemFact| {
+            audit.count(&Event { at_us: 0, worker: worker.to_owned(), pid: 1, fact: fact.into() });
+        };
         for number in 1..=put {
-            tell("p", Fact::ItemPut { value: 0.into(), from: "p".to_owned(), number, size: None });
+            tell("p", ItemFact::ItemPut { value: 0.into(), from: "p".to_owned(), number, size: None });
         }
         for (consumer, number) in got {
             let (from, number) = ("p".to_owned(), *number);
-            tell(consumer, Fact::ItemGot { value: 0.into(), from, number, size: None, redelivered: false });
+            tell(consumer, ItemFact::ItemGot { value: 0.into(), from, number, size: None, redelivered: false });
         }
         audit
     }

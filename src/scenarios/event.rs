@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
+
 use crate::number::whole;
-use crate::report::{self, Allowance, Fact};
+use crate::report::{self, Allowance, AnyFact, Class, Fact, Names, Noun, Parse, Severity, Wording, counter, say};
 use crate::{Role, RoleEntry, RoleResult};
 
 /// How long a racer takes to reach the line, at speed 1: some are too late.
@@ -51,6 +52,10 @@ Examples:
   ipc-demo event --racers 1000 --speed max  a shot that wakes a thousand";
     type Args = EventArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Racer>()];
+    const FACTS: &'static [Parse] = &[AnyFact::parse::<RaceFact>];
+    const CLAIM: [&'static str; 2] =
+        ["nobody starts before the gun; everybody starts after it", "枪响之前无人起跑，枪响之后全部起跑"];
+    const NAMES: Names = &[("racer", "选手")];
     type Observer = Race;
 
     fn prepare(args: EventArgs) -> anyhow::Result<Self> {
@@ -61,8 +66,8 @@ Examples:
         (1..=self.racers).map(|number| format!("racer-{number}")).collect()
     }
 
-    fn events(&self) -> Vec<&'static str> {
-        vec!["gun_awaited", "gun_heard", "line_crossed"]
+    fn moments(&self) -> Vec<&'static str> {
+        vec!["waiting", "gun_awaited", "gun_heard", "line_crossed"]
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -76,22 +81,74 @@ Examples:
         // With the time before: no racer can be shown starting before it.
         let at_us = runner.now_us();
         self.gun.set();
-        runner.emit_at(at_us, Fact::GunFired)?;
+        runner.emit_at(at_us, RaceFact::GunFired)?;
         runner.watch()
     }
 
     fn check(self, race: &Race, completion: &Completion) -> anyhow::Result<CheckResult> {
         let Race { started, finished, false_starts, .. } = *race;
         let racers = u64::from(self.racers);
-        let facts = [("racers", racers), ("started", started), ("finished", finished), ("false_starts", false_starts)];
         Ok(CheckResult {
-            claim: "nobody starts before the gun; everybody starts after it",
             broken: false_starts > 0,
             finished: finished == racers || (finished + completion.died() as u64 >= racers && !completion.all_died()),
             guaranteed: true,
             allowance: (started < racers).then_some(Allowance::Unfinished),
-            facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
+            facts: vec![
+                counter("racers", "选手", racers),
+                counter("started", "起跑", started),
+                counter("finished", "完成", finished),
+                counter("false_starts", "抢跑", false_starts),
+            ],
+            advice: Some([
+                "kill a racer at the start line: ipc-demo event --kill racer-1@waiting",
+                "在起跑线上杀死一个选手：ipc-demo event --kill racer-1@waiting",
+            ]),
         })
+    }
+}
+
+const GUN: Noun = Noun::new("gun", "发令枪");
+
+/// What racers and the runner report.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum RaceFact {
+    /// A racer is at the starting line and waits for the gun.
+    GunAwaited,
+    GunFired,
+    /// A racer was woken by the gun, or found it already fired, and started.
+    GunHeard {
+        waited_us: u64,
+    },
+    /// A racer crossed the finish line.
+    LineCrossed {
+        ran_us: u64,
+    },
+}
+
+impl Fact for RaceFact {
+    fn class(&self) -> Class<'_> {
+        match self {
+            RaceFact::GunAwaited => Class::waits(GUN, ""),
+            RaceFact::GunFired => Class::dot(Severity::Good, "发令枪响"),
+            RaceFact::GunHeard { .. } => Class::goes_on(GUN, ""),
+            RaceFact::LineCrossed { .. } => Class::dot(Severity::Good, "到达终点"),
+        }
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        match self {
+            RaceFact::GunAwaited => say!(wording, "waits at the start line", "各就各位"),
+            RaceFact::GunFired => say!(wording, "fires the gun", "发令枪响"),
+            RaceFact::GunHeard { waited_us } => {
+                let waited = wording.waited(*waited_us);
+                say!(wording, "starts ({waited})", "起跑（{waited}）")
+            }
+            RaceFact::LineCrossed { ran_us } => {
+                let ran = wording.duration(*ran_us);
+                say!(wording, "crosses the finish line (ran {ran})", "到达终点（跑了 {ran}）")
+            }
+        }
     }
 }
 
@@ -106,13 +163,13 @@ pub(crate) struct Race {
 
 impl Observer for Race {
     fn count(&mut self, event: &report::Event) {
-        match event.fact {
-            Fact::GunFired => self.fired = true,
-            Fact::GunHeard { .. } => {
+        match event.get() {
+            Some(RaceFact::GunFired) => self.fired = true,
+            Some(RaceFact::GunHeard { .. }) => {
                 self.started += 1;
                 self.false_starts += u64::from(!self.fired);
             }
-            Fact::LineCrossed { .. } => self.finished += 1,
+            Some(RaceFact::LineCrossed { .. }) => self.finished += 1,
             _ => {}
         }
     }
@@ -133,13 +190,13 @@ impl Role for Racer {
         let gun = self.gun;
         let mut rng = ctx.rng();
         ctx.pause(Duration::from_millis(rng.random_range(COMING_MS)));
-        ctx.emit(&Fact::GunAwaited)?;
+        ctx.emit(RaceFact::GunAwaited)?;
         let asked_us = ctx.now_us();
         gun.wait();
         let since_us = ctx.now_us();
-        ctx.emit(&Fact::GunHeard { waited_us: since_us - asked_us })?;
+        ctx.emit(RaceFact::GunHeard { waited_us: since_us - asked_us })?;
         ctx.pause(Duration::from_millis(rng.random_range(RUNNING_MS)));
-        ctx.emit(&Fact::LineCrossed { ran_us: ctx.now_us() - since_us })?;
+        ctx.emit(RaceFact::LineCrossed { ran_us: ctx.now_us() - since_us })?;
         Ok(())
     }
 }
@@ -149,13 +206,13 @@ mod tests {
     use super::*;
     use crate::report::Verdict;
 
-    const HEARD: Fact = Fact::GunHeard { waited_us: 0 };
-    const CROSSED: Fact = Fact::LineCrossed { ran_us: 1 };
+    const HEARD: RaceFact = RaceFact::GunHeard { waited_us: 0 };
+    const CROSSED: RaceFact = RaceFact::LineCrossed { ran_us: 1 };
 
-    fn verdict(facts: &[Fact], completion: &Completion) -> Verdict {
+    fn verdict(facts: &[RaceFact], completion: &Completion) -> Verdict {
         let mut race = Race::default();
         for fact in facts {
-            race.count(&report::Event { at_us: 0, worker: "racer-1".to_owned(), pid: 1, fact: fact.clone() });
+            race.count(&report::Event { at_us: 0, worker: "racer-1".to_owned(), pid: 1, fact: fact.clone().into() });
         }
         let event = Event::prepare(EventArgs { racers: 2 }).expect("a race");
         event.check(&race, completion).expect("a finding").verdict(completion)
@@ -163,15 +220,18 @@ mod tests {
 
     #[test]
     fn a_false_start_breaks_the_claim() {
-        assert_eq!(verdict(&[Fact::GunFired, HEARD, HEARD, CROSSED, CROSSED], &Completion::default()), Verdict::Held);
-        let early = [HEARD, Fact::GunFired, HEARD, CROSSED, CROSSED];
+        assert_eq!(
+            verdict(&[RaceFact::GunFired, HEARD, HEARD, CROSSED, CROSSED], &Completion::default()),
+            Verdict::Held
+        );
+        let early = [HEARD, RaceFact::GunFired, HEARD, CROSSED, CROSSED];
         assert_eq!(verdict(&early, &Completion::default()), Verdict::Violated);
         assert_eq!(verdict(&early, &Completion::cut()), Verdict::Violated, "that is never excused");
     }
 
     #[test]
     fn who_is_left_at_the_line_breaks_the_claim() {
-        let one_left = [Fact::GunFired, HEARD, CROSSED];
+        let one_left = [RaceFact::GunFired, HEARD, CROSSED];
         assert_eq!(verdict(&one_left, &Completion::default()), Verdict::Violated);
         assert_eq!(verdict(&one_left, &Completion::deaths(&["racer-2"])), Verdict::Held);
         assert_eq!(verdict(&[], &Completion::cut()), Verdict::NotShown);

@@ -6,13 +6,14 @@ use anyhow::Context;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::delivery_audit::{DeliveryAudit, Item};
+use super::delivery_audit::{DeliveryAudit, Item, ItemFact};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Scenario, named, names};
+
 use crate::number::whole;
 use crate::queue::{JoinableConsumer, JoinableProducer};
-use crate::report::{Allowance, Event, Fact};
+use crate::report::{Allowance, AnyFact, Event, Parse, counter};
 use crate::{Error, JoinableQueue, Role, RoleEntry, RoleResult};
 
 /// The time between two items of a producer, and of a task, at speed 1.
@@ -54,6 +55,9 @@ Examples:
   ipc-demo joinable --consumers 3      kill one: who gets its task?";
     type Args = JoinableArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker>(), RoleEntry::of::<Worker>()];
+    const FACTS: &'static [Parse] = &[AnyFact::parse::<ItemFact>];
+    const CLAIM: [&'static str; 2] =
+        ["every task is done exactly once, and none is lost", "每个任务恰好处理一次，且不丢失"];
     type Observer = DeliveryAudit;
 
     fn prepare(args: JoinableArgs) -> anyhow::Result<Self> {
@@ -65,8 +69,8 @@ Examples:
         names("producer", self.args.producers).chain(names("consumer", self.args.consumers)).collect()
     }
 
-    fn events(&self) -> Vec<&'static str> {
-        vec!["item_put", "item_got", "task_done"]
+    fn moments(&self) -> Vec<&'static str> {
+        vec!["working", "item_put", "item_got", "task_done"]
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -85,8 +89,8 @@ Examples:
         let (mut put, mut tasks, mut joined) = (0_u64, 0_u64, false);
         let mut count = |events: &[Event]| {
             for event in events {
-                put += u64::from(matches!(event.fact, Fact::ItemPut { .. }));
-                tasks += u64::from(matches!(event.fact, Fact::TaskDone { .. }));
+                put += u64::from(matches!(event.get(), Some(ItemFact::ItemPut { .. })));
+                tasks += u64::from(matches!(event.get(), Some(ItemFact::TaskDone { .. })));
             }
             tasks >= put
         };
@@ -109,7 +113,7 @@ Examples:
         }
         // The worker of the last task may not have reported it yet.
         runner.watch_reports(count)?;
-        runner.emit(Fact::QueueJoined { tasks })
+        runner.emit(ItemFact::QueueJoined { tasks })
     }
 
     fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {
@@ -118,12 +122,11 @@ Examples:
         let still_queued = unfinished.min(audit.produced(0) - audit.consumed());
         let (produced, tasks_done) = (audit.produced(still_queued), audit.tasks_done());
         let mut facts = audit.facts(still_queued);
-        facts.push(("tasks_done", tasks_done.into()));
+        facts.push(counter("tasks_done", "已处理", tasks_done));
         let planned = self.args.items * u64::from(self.args.producers);
         let unreported = produced.saturating_sub(tasks_done + unfinished);
         let consumer_is_left = completion.died_as("consumer") < self.args.consumers as usize;
         Ok(CheckResult {
-            claim: "every task is done exactly once, and none is lost",
             // A task that was taken is not lost with its taker.
             broken: audit.is_broken(still_queued, &Completion::default())
                 || unreported > completion.interrupted() as u64,
@@ -134,6 +137,10 @@ Examples:
                 _ => Some(Allowance::Unreported),
             },
             facts,
+            advice: Some([
+                "kill a consumer with its task: ipc-demo joinable --consumers 2 --kill consumer-1@working",
+                "杀死一个持有任务的消费者：ipc-demo joinable --consumers 2 --kill consumer-1@working",
+            ]),
         })
     }
 }
@@ -162,7 +169,7 @@ impl Role for Maker {
                 Err(Error::Disconnected) => return Ok(()),
                 put => put?,
             }
-            ctx.emit(&put)?;
+            ctx.emit(put)?;
             if number < self.items {
                 ctx.pause(PAUSE);
             }
@@ -191,11 +198,11 @@ impl Role for Worker {
                 Err(Error::Disconnected) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            ctx.emit(&task.got(task.redelivered() > 0))?;
+            ctx.emit(task.got(task.redelivered() > 0))?;
             ctx.pause(PAUSE);
             let done = task.done();
             task.task_done()?;
-            ctx.emit(&done)?;
+            ctx.emit(done)?;
         }
     }
 }

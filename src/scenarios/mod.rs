@@ -10,7 +10,7 @@ mod condition;
 mod deadlock;
 mod delivery_audit;
 mod event;
-mod held_lock;
+mod held;
 mod joinable;
 mod manager;
 mod pace;
@@ -27,7 +27,6 @@ mod worker;
 
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use serde_json::Value;
 
 pub(crate) use pace::Speed;
 pub(crate) use runner::{Kill, RunOptions};
@@ -35,7 +34,7 @@ pub(crate) use runner::{Kill, RunOptions};
 use crate::RoleEntry;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
-use crate::report::{Allowance, Event, Fact, Pictures, Reason, Reporter, Verdict};
+use crate::report::{Allowance, Counter, Event, Names, Parse, Pictures, Reason, Reporter, RunStarted, Verdict};
 use runner::Runner;
 
 /// All scenarios, in the order of the help.
@@ -57,8 +56,6 @@ pub(crate) static SCENARIOS: &[Entry] = &[
 /// The result of a run.
 #[derive(Debug, PartialEq)]
 pub(crate) struct CheckResult {
-    /// What the scenario claims about itself.
-    pub(crate) claim: &'static str,
     /// Whether the claim was contradicted, no matter what was still to come.
     pub(crate) broken: bool,
     /// Whether the remaining workers finished the run.
@@ -67,8 +64,10 @@ pub(crate) struct CheckResult {
     pub(crate) guaranteed: bool,
     /// What in the facts is attributed to workers that were killed or stopped.
     pub(crate) allowance: Option<Allowance>,
-    /// The counters: integers and booleans by name.
-    pub(crate) facts: Vec<(&'static str, Value)>,
+    /// The counters.
+    pub(crate) facts: Vec<Counter>,
+    /// What a reader may try next, in English and in Chinese: a command, and its reason before a colon.
+    pub(crate) advice: Option<[&'static str; 2]>,
 }
 
 impl CheckResult {
@@ -83,6 +82,14 @@ impl CheckResult {
         } else {
             Verdict::NotShown
         }
+    }
+}
+
+#[cfg(test)]
+impl CheckResult {
+    /// Returns the value of a counter.
+    pub(crate) fn fact(&self, name: &str) -> Option<&serde_json::Value> {
+        self.facts.iter().find(|counter| counter.name == name).map(|counter| &counter.value)
     }
 }
 
@@ -156,6 +163,14 @@ pub(crate) trait Scenario: Sized {
     type Args: Args;
     /// The roles of its workers.
     const ROLES: &'static [RoleEntry];
+    /// What its workers report.
+    const FACTS: &'static [Parse];
+    /// What it claims about itself, in English and in Chinese.
+    const CLAIM: [&'static str; 2];
+    /// What it would need to promise that, if it does not.
+    const NEEDS: &'static str = "a guarantee";
+    /// The names of its own workers and things, in English and in Chinese.
+    const NAMES: Names = &[];
     /// Its observer.
     type Observer: Observer;
 
@@ -165,8 +180,8 @@ pub(crate) trait Scenario: Sized {
     /// Returns the names of the workers that it starts.
     fn workers(&self) -> Vec<String>;
 
-    /// Returns the names of the events that its workers can report: the moments at which they can be killed.
-    fn events(&self) -> Vec<&'static str>;
+    /// Returns the moments at which its workers can be killed: the activities that their events begin, and the events.
+    fn moments(&self) -> Vec<&'static str>;
 
     /// Starts the workers and watches them.
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()>;
@@ -230,15 +245,15 @@ fn run<S: Scenario>(
 ) -> Result<Outcome, Failure> {
     let args = S::Args::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;
     let mut scenario = S::prepare(args).map_err(Failure::of_preparing)?;
-    let (workers, events) = (scenario.workers(), scenario.events());
-    options.kills.iter().try_for_each(|kill| kill.check(&workers, &events)).map_err(Failure::Unusable)?;
+    let (workers, moments) = (scenario.workers(), scenario.moments());
+    options.kills.iter().try_for_each(|kill| kill.check(&workers, &moments)).map_err(Failure::Unusable)?;
     let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
     let mut observer = S::Observer::default();
     let mut count = |event: &Event| {
         observer.count(event);
         pictures.collect(event);
     };
-    let mut runner = Runner::new(reporter(), &signals, options, &mut count).map_err(Failure::machinery)?;
+    let mut runner = Runner::new(reporter(), &signals, options, &mut count, S::FACTS).map_err(Failure::machinery)?;
     let played = begin::<S>(&scenario, &mut runner, options).and_then(|()| scenario.run(&mut runner));
     let stopped = runner.stop_workers();
     let run_end = runner.finish(played.is_err() || stopped.is_err());
@@ -246,7 +261,7 @@ fn run<S: Scenario>(
     reasons
         .extend(run_end.unexpected_exits.iter().chain(&run_end.missed_kills).map(|reason| anyhow::anyhow!("{reason}")));
     let result = scenario.check(&observer, &run_end.completion);
-    let summed_up = result.and_then(|result| run_end.sum_up(S::NAME, result, options.strict, &mut pictures));
+    let summed_up = result.and_then(|result| run_end.sum_up::<S>(result, options.strict, &mut pictures));
     if matches!(summed_up, Ok(Outcome::ReaderGone)) {
         // The reader is gone, so no reason is reported.
         reasons.clear();
@@ -266,11 +281,69 @@ fn run<S: Scenario>(
 
 fn begin<S: Scenario>(scenario: &S, runner: &mut Runner<'_>, options: &RunOptions) -> anyhow::Result<()> {
     let RunOptions { seed, speed, args, .. } = options.clone();
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let moments = runner::moments(&scenario.events()).into_iter().map(str::to_owned).collect();
-    let (scenario, workers) = (S::NAME.to_owned(), scenario.workers().len() as u32);
-    let started = Fact::RunStarted { scenario, seed, speed: speed.to_json(), version, args, workers, moments };
+    let moments = scenario.moments();
+    let started = RunStarted {
+        scenario: S::NAME,
+        seed,
+        speed: speed.to_json(),
+        version: env!("CARGO_PKG_VERSION"),
+        args,
+        workers: scenario.workers().len() as u32,
+        has_tasks: moments.contains(&"task_done"),
+        moments,
+        names: S::NAMES,
+    };
     runner.emit(started).context("the run cannot begin")
+}
+
+/// What workers report, and what scenarios say, for the tests of reports.
+#[cfg(test)]
+pub(crate) mod facts {
+    use super::{Names, Scenario};
+
+    /// Returns the claim of a scenario, and what it needs to promise it.
+    pub(crate) fn claim(scenario: &str) -> ([&'static str; 2], &'static str) {
+        fn of<S: Scenario>() -> (&'static str, ([&'static str; 2], &'static str)) {
+            (S::NAME, (S::CLAIM, S::NEEDS))
+        }
+        let all = [
+            of::<super::tickets::Tickets>(),
+            of::<super::joinable::Joinable>(),
+            of::<super::pipe::Pipe>(),
+            of::<super::queue::Queue>(),
+            of::<super::deadlock::Deadlock>(),
+            of::<super::manager::Manager>(),
+        ];
+        all.into_iter().find(|(name, _)| *name == scenario).map_or((["", ""], ""), |(_, said)| said)
+    }
+
+    /// Returns the names of all scenarios.
+    pub(crate) fn names() -> Names {
+        fn of<S: Scenario>() -> Names {
+            S::NAMES
+        }
+        let all = [
+            of::<super::tickets::Tickets>(),
+            of::<super::queue::Queue>(),
+            of::<super::semaphore::Semaphore>(),
+            of::<super::event::Event>(),
+            of::<super::condition::Condition>(),
+            of::<super::manager::Manager>(),
+        ];
+        Box::leak(all.concat().into_boxed_slice())
+    }
+
+    pub(crate) use super::barrier::BarrierFact;
+    pub(crate) use super::condition::ConditionFact;
+    pub(crate) use super::deadlock::{DeadlockFound, Link};
+    pub(crate) use super::delivery_audit::ItemFact;
+    pub(crate) use super::event::RaceFact;
+    pub(crate) use super::held::LockFact;
+    pub(crate) use super::manager::ManagerFact;
+    pub(crate) use super::pipe::PipeFact;
+    pub(crate) use super::semaphore::PermitFact;
+    pub(crate) use super::tickets::SaleFact;
+    pub(crate) use super::values::ValuesFact;
 }
 
 #[cfg(test)]
@@ -289,12 +362,12 @@ mod tests {
     #[test]
     fn verdict_is_about_what_the_survivors_could_show() {
         let result = |broken, finished| CheckResult {
-            claim: "",
             broken,
             finished,
             guaranteed: true,
             allowance: None,
             facts: Vec::new(),
+            advice: None,
         };
         let (whole, cut, one_died) = (Completion::default(), Completion::cut(), Completion::deaths(&["a"]));
         let failed = Completion { stopped: Some(Reason::Machinery), ..Completion::cut() };
@@ -325,6 +398,32 @@ mod tests {
                 assert!(role.name().starts_with(&format!("{}.", entry.name)), "{}", role.name());
             }
         }
+    }
+
+    #[test]
+    fn reports_know_no_scenario() {
+        let report = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report");
+        let mut folders = vec![report];
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+                match entry.file_name().and_then(|name| name.to_str()).expect("a name") {
+                    "tests" | "tests.rs" => {}
+                    _ if entry.is_dir() => folders.push(entry),
+                    _ => {
+                        files += 1;
+                        let text = std::fs::read_to_string(&entry).expect("a source file");
+                        let code = text.split("#[cfg(test)]\nmod tests").next().expect("the first part");
+                        assert!(!code.contains("crate::scenarios"), "{}", entry.display());
+                        for name in SCENARIOS.iter().map(|scenario| scenario.name) {
+                            let named = [format!("\"{name}\" =>"), format!("== \"{name}\""), format!("(\"{name}\",")];
+                            assert!(!named.iter().any(|named| code.contains(named)), "{name} in {}", entry.display());
+                        }
+                    }
+                }
+            }
+        }
+        assert!(files > 15, "{files}");
     }
 
     #[test]

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
+
 use crate::number::whole;
 use crate::pipe::{self, Connection};
-use crate::report::{Allowance, Event, Fact};
+use crate::report::{Allowance, AnyFact, Class, Event, Fact, Key, Parse, Severity, Wording, counter, say};
 use crate::{Error, Role, RoleEntry, RoleResult};
 
 /// The time between two messages, at speed 1.
@@ -46,6 +48,9 @@ Examples:
   ipc-demo pipe --messages 3        three numbers";
     type Args = PipeArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Producer>(), RoleEntry::of::<Consumer>()];
+    const FACTS: &'static [Parse] = &[AnyFact::parse::<PipeFact>];
+    const CLAIM: [&'static str; 2] =
+        ["every message arrives exactly once, in the order it was sent", "每条消息恰好到达一次，且保持发送顺序"];
     type Observer = Traffic;
 
     fn prepare(args: PipeArgs) -> anyhow::Result<Self> {
@@ -56,10 +61,9 @@ Examples:
         ["producer", "consumer"].map(str::to_owned).to_vec()
     }
 
-    fn events(&self) -> Vec<&'static str> {
-        let replies = ["reply_sent", "reply_received"].into_iter().filter(|_| self.args.duplex);
-        let refused = ["send_refused"].into_iter().filter(|_| !self.args.duplex);
-        ["message_sent", "message_received", "end_of_file"].into_iter().chain(replies).chain(refused).collect()
+    fn moments(&self) -> Vec<&'static str> {
+        let others: &[_] = if self.args.duplex { &["reply_sent", "reply_received"] } else { &["send_refused"] };
+        [&["message_sent", "message_received", "end_of_file"], others].concat()
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -81,15 +85,17 @@ Examples:
         // A message that arrived was sent, whether or not its sender survived to report it.
         let unreported = received.saturating_sub(sent);
         let sent = sent + unreported;
-        let mut facts =
-            vec![("sent", sent.into()), ("received", received.into()), ("in_order", (!out_of_order).into())];
+        let mut facts = vec![
+            counter("sent", "发送", sent),
+            counter("received", "收到", received),
+            counter("in_order", "按顺序", !out_of_order),
+        ];
         if self.args.duplex {
-            facts.push(("replies", replies.into()));
+            facts.push(counter("replies", "回复", replies));
         }
         let all_replied = !self.args.duplex || replies == received;
         let producer_died = completion.died_as("producer") > 0;
         Ok(CheckResult {
-            claim: "every message arrives exactly once, in the order it was sent",
             broken: out_of_order || unreported > completion.interrupted() as u64,
             finished: received == sent
                 && completion.stopped.is_none()
@@ -97,7 +103,57 @@ Examples:
             guaranteed: true,
             allowance: (producer_died && sent < self.args.messages).then_some(Allowance::Unfinished),
             facts,
+            advice: None,
         })
+    }
+}
+
+/// What the two ends of the pipe report.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum PipeFact {
+    MessageSent {
+        value: Value,
+    },
+    MessageReceived {
+        value: Value,
+    },
+    /// An answer was sent back through the same pipe.
+    ReplySent {
+        value: Value,
+    },
+    ReplyReceived {
+        value: Value,
+    },
+    /// A send on a receive-only end was refused.
+    SendRefused {
+        error: String,
+    },
+    /// The last sender is gone: there will be no more messages.
+    EndOfFile,
+}
+
+impl Fact for PipeFact {
+    fn class(&self) -> Class<'_> {
+        match self {
+            PipeFact::MessageSent { value } => Class::sends(Key::Message(value), value),
+            PipeFact::MessageReceived { value } => Class::receives(Key::Message(value), value, false),
+            PipeFact::ReplySent { value } => Class::sends(Key::Reply(value), value),
+            PipeFact::ReplyReceived { value } => Class::receives(Key::Reply(value), value, false),
+            PipeFact::SendRefused { .. } => Class::dot(Severity::Trouble, "无法发送"),
+            PipeFact::EndOfFile => Class { follows_death: true, ..Class::dot(Severity::Plain, "读到结尾") },
+        }
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        match self {
+            PipeFact::MessageSent { value } => say!(wording, "sends {value}", "发送数据{value}"),
+            PipeFact::MessageReceived { value } => say!(wording, "receives {value}", "收到数据{value}"),
+            PipeFact::ReplySent { value } => say!(wording, "answers {value}", "回复数据{value}"),
+            PipeFact::ReplyReceived { value } => say!(wording, "gets the answer {value}", "收到回复{value}"),
+            PipeFact::SendRefused { error } => say!(wording, "cannot send: {error}", "无法发送：这一端只能接收"),
+            PipeFact::EndOfFile => say!(wording, "sees the end: no sender is left", "读到结尾：已没有发送者"),
+        }
     }
 }
 
@@ -112,13 +168,13 @@ pub(crate) struct Traffic {
 
 impl Observer for Traffic {
     fn count(&mut self, event: &Event) {
-        match &event.fact {
-            Fact::MessageSent { .. } => self.sent += 1,
-            Fact::MessageReceived { value } => {
+        match event.get() {
+            Some(PipeFact::MessageSent { .. }) => self.sent += 1,
+            Some(PipeFact::MessageReceived { value }) => {
                 self.received += 1;
                 self.out_of_order |= value.as_u64() != Some(self.received);
             }
-            Fact::ReplyReceived { value } => {
+            Some(PipeFact::ReplyReceived { value }) => {
                 self.replies += 1;
                 self.out_of_order |= value.as_u64() != Some(self.replies);
             }
@@ -148,13 +204,13 @@ impl Role for Producer {
                 Err(Error::BrokenPipe | Error::ConnectionReset) => return Ok(()),
                 sent => sent?,
             }
-            ctx.emit(&Fact::MessageSent { value: number.into() })?;
+            ctx.emit(PipeFact::MessageSent { value: number.into() })?;
             if self.duplex {
                 let reply: u64 = match end.recv() {
                     Err(Error::ConnectionReset | Error::EndOfFile) => return Ok(()),
                     reply => reply?,
                 };
-                ctx.emit(&Fact::ReplyReceived { value: reply.into() })?;
+                ctx.emit(PipeFact::ReplyReceived { value: reply.into() })?;
             }
             if number < self.messages {
                 ctx.pause(PAUSE);
@@ -180,20 +236,20 @@ impl Role for Consumer {
         let mut end = self.end;
         if !self.duplex {
             match end.send(&0_u64) {
-                Err(error @ Error::ReadOnly) => ctx.emit(&Fact::SendRefused { error: error.to_string() })?,
+                Err(error @ Error::ReadOnly) => ctx.emit(PipeFact::SendRefused { error: error.to_string() })?,
                 other => return Err(format!("a send on the receiving end came to {other:?}").into()),
             }
         }
         loop {
             let number: u64 = match end.recv() {
                 Ok(number) => number,
-                Err(Error::EndOfFile) => return Ok(ctx.emit(&Fact::EndOfFile)?),
+                Err(Error::EndOfFile) => return Ok(ctx.emit(PipeFact::EndOfFile)?),
                 Err(error) => return Err(error.into()),
             };
-            ctx.emit(&Fact::MessageReceived { value: number.into() })?;
+            ctx.emit(PipeFact::MessageReceived { value: number.into() })?;
             if self.duplex {
                 end.send(&number)?;
-                ctx.emit(&Fact::ReplySent { value: number.into() })?;
+                ctx.emit(PipeFact::ReplySent { value: number.into() })?;
             }
         }
     }
@@ -207,7 +263,7 @@ mod tests {
     fn heard(numbers: &[u64]) -> Traffic {
         let mut traffic = Traffic { sent: 3, ..Traffic::default() };
         for number in numbers {
-            let fact = Fact::MessageReceived { value: (*number).into() };
+            let fact = PipeFact::MessageReceived { value: (*number).into() }.into();
             traffic.count(&Event { at_us: 0, worker: "consumer".to_owned(), pid: 1, fact });
         }
         traffic

@@ -9,11 +9,13 @@ use clap::builder::UnknownArgumentValueParser;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::delivery_audit::{DeliveryAudit, Item};
+use super::delivery_audit::{DeliveryAudit, Item, ItemFact};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Scenario, named, names};
+
 use crate::number::whole;
+use crate::report::{AnyFact, Parse};
 use crate::{Consumer, Error, Producer, Queue, Role, RoleEntry, RoleResult};
 
 /// The time between two items, at speed 1.
@@ -66,6 +68,11 @@ Examples:
   ipc-demo prodcons --forever                        until Ctrl-C";
     type Args = ProdconsArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker>(), RoleEntry::of::<Taker>()];
+    const FACTS: &'static [Parse] = &[AnyFact::parse::<ItemFact>];
+    const CLAIM: [&'static str; 2] = [
+        "every item arrives exactly once; each producer's items stay in order",
+        "每个数据恰好到达一次，且同一生产者的数据保持顺序",
+    ];
     type Observer = DeliveryAudit;
 
     fn prepare(args: ProdconsArgs) -> anyhow::Result<Self> {
@@ -80,8 +87,8 @@ Examples:
         names("producer", self.args.producers).chain(names("consumer", self.args.consumers)).collect()
     }
 
-    fn events(&self) -> Vec<&'static str> {
-        vec!["item_put", "item_got"]
+    fn moments(&self) -> Vec<&'static str> {
+        vec!["working", "item_put", "item_got"]
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -108,7 +115,6 @@ Examples:
         let planned = (!self.args.forever).then(|| self.args.items * u64::from(self.args.producers));
         let is_emptied = still_queued == 0 && completion.stopped.is_none();
         Ok(CheckResult {
-            claim: "every item arrives exactly once; each producer's items stay in order",
             broken: audit.is_broken(still_queued, completion),
             // What goes on until it is stopped has shown what it can.
             finished: (consumer_is_left && (is_emptied || self.args.forever))
@@ -116,6 +122,7 @@ Examples:
             guaranteed: true,
             allowance: audit.allowance(still_queued, planned, completion),
             facts: audit.facts(still_queued),
+            advice: None,
         })
     }
 }
@@ -144,7 +151,7 @@ impl Role for Maker {
                 Err(Error::Disconnected) => return Ok(()),
                 put => put?,
             }
-            ctx.emit(&put)?;
+            ctx.emit(put)?;
             if number < self.items {
                 ctx.pause(PAUSE);
             }
@@ -172,7 +179,7 @@ impl Role for Taker {
                 Err(Error::Disconnected) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            ctx.emit(&item.got(false))?;
+            ctx.emit(item.got(false))?;
             ctx.pause(PAUSE);
         }
     }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::delivery_audit::DeliveryAudit;
+use super::delivery_audit::{DeliveryAudit, ItemFact};
 use super::runner::Runner;
 use super::transport::{Line, Side, Transport};
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
+
 use crate::number::whole;
-use crate::report::{Event, Fact};
+use crate::report::{AnyFact, Event, Names, Parse};
 use crate::{Error, Role, RoleEntry, RoleResult};
 
 /// The time between two items, at speed 1.
@@ -63,6 +64,10 @@ Examples:
     type Args = QueueArgs;
     const ROLES: &'static [RoleEntry] =
         &[RoleEntry::of::<Producer>(), RoleEntry::of::<Consumer>(), RoleEntry::of::<Filler>()];
+    const FACTS: &'static [Parse] = &[AnyFact::parse::<ItemFact>];
+    const CLAIM: [&'static str; 2] =
+        ["every item arrives exactly once, in the order it was put", "每个数据恰好到达一次，且保持放入顺序"];
+    const NAMES: Names = &[("filler", "填充者")];
     type Observer = Audit;
 
     fn prepare(args: QueueArgs) -> anyhow::Result<Self> {
@@ -74,9 +79,9 @@ Examples:
         if self.args.fill { vec!["filler".to_owned()] } else { ["producer", "consumer"].map(str::to_owned).to_vec() }
     }
 
-    fn events(&self) -> Vec<&'static str> {
-        let limits = ["queue_full", "queue_empty"].into_iter().filter(|_| self.args.fill);
-        ["item_put", "item_got"].into_iter().chain(limits).collect()
+    fn moments(&self) -> Vec<&'static str> {
+        let limits: &[_] = if self.args.fill { &["queue_full", "queue_empty"] } else { &[] };
+        [&["working", "item_put", "item_got"], limits].concat()
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -98,7 +103,6 @@ Examples:
         let brim = !self.args.fill || (audit.full == 1 && audit.empty == 1);
         let is_emptied = still_queued == 0 && completion.died_as("consumer") == 0 && completion.stopped.is_none();
         Ok(CheckResult {
-            claim: "every item arrives exactly once, in the order it was put",
             broken: audit.audit.is_broken(still_queued, completion),
             // What goes on until it is stopped has shown what it can.
             finished: (is_emptied && brim)
@@ -107,6 +111,7 @@ Examples:
             guaranteed: self.args.transport == Transport::Shm || completion.is_regular(),
             allowance: audit.audit.allowance(still_queued, self.planned(), completion),
             facts: audit.audit.facts(still_queued),
+            advice: None,
         })
     }
 }
@@ -130,20 +135,20 @@ pub(crate) struct Audit {
 impl Observer for Audit {
     fn count(&mut self, event: &Event) {
         self.audit.count(event);
-        match event.fact {
-            Fact::QueueFull { .. } => self.full += 1,
-            Fact::QueueEmpty => self.empty += 1,
+        match event.get() {
+            Some(ItemFact::QueueFull { .. }) => self.full += 1,
+            Some(ItemFact::QueueEmpty) => self.empty += 1,
             _ => {}
         }
     }
 }
 
-fn put(number: u64, from: &str, size: Option<u64>) -> Fact {
-    Fact::ItemPut { value: number.into(), from: from.to_owned(), number, size }
+fn put(number: u64, from: &str, size: Option<u64>) -> ItemFact {
+    ItemFact::ItemPut { value: number.into(), from: from.to_owned(), number, size }
 }
 
-fn got(number: u64, from: &str, size: Option<u64>) -> Fact {
-    Fact::ItemGot { value: number.into(), from: from.to_owned(), number, size, redelivered: false }
+fn got(number: u64, from: &str, size: Option<u64>) -> ItemFact {
+    ItemFact::ItemGot { value: number.into(), from: from.to_owned(), number, size, redelivered: false }
 }
 
 /// Puts the numbers from 1.
@@ -166,7 +171,7 @@ impl Role for Producer {
                 Err(Error::Disconnected) => return Ok(()),
                 put => put?,
             }
-            ctx.emit(&put(number, ctx.name(), None))?;
+            ctx.emit(put(number, ctx.name(), None))?;
             if number < self.items {
                 ctx.pause(PAUSE);
             }
@@ -189,7 +194,7 @@ impl Role for Consumer {
         let ctx = &self.ctx;
         let line = self.line;
         while let Some(number) = line.get()? {
-            ctx.emit(&got(number, "producer", None))?;
+            ctx.emit(got(number, "producer", None))?;
             ctx.pause(PAUSE);
         }
         Ok(())
@@ -214,21 +219,21 @@ impl Role for Filler {
         let capacity = u64::from(self.capacity);
         for number in 1..=capacity {
             line.put(number)?;
-            ctx.emit(&put(number, me, Some(line.qsize())))?;
+            ctx.emit(put(number, me, Some(line.qsize())))?;
             ctx.pause(STEP);
         }
         if line.try_put(capacity + 1)? {
             return Err(format!("a queue for {capacity} took one more").into());
         }
-        ctx.emit(&Fact::QueueFull { timeout_us: 0 })?;
+        ctx.emit(ItemFact::QueueFull { timeout_us: 0 })?;
         ctx.pause(STEP);
         for _ in 1..=capacity {
             let number = line.get_timeout(PATIENCE)?.ok_or("an item that was put did not come out")?;
-            ctx.emit(&got(number, me, Some(line.qsize())))?;
+            ctx.emit(got(number, me, Some(line.qsize())))?;
             ctx.pause(STEP);
         }
         match line.get_timeout(Duration::ZERO)? {
-            None => Ok(ctx.emit(&Fact::QueueEmpty)?),
+            None => Ok(ctx.emit(ItemFact::QueueEmpty)?),
             Some(number) => Err(format!("an emptied queue gave {number}").into()),
         }
     }

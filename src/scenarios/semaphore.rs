@@ -8,11 +8,13 @@ use std::time::Duration;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
+use super::held::{Held, Thing};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
+
 use crate::number::whole;
-use crate::report::{Allowance, Event, Fact};
+use crate::report::{Allowance, AnyFact, Class, Event, Fact, Names, Noun, Parse, Wording, WorkerExited, counter, say};
 use crate::sync::OwnedSemaphore;
 use crate::{Role, RoleEntry, RoleResult};
 
@@ -54,6 +56,10 @@ Examples:
   ipc-demo semaphore --workers 100 --speed 10    a crowd, ten times faster";
     type Args = SemaphoreArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Car>()];
+    const FACTS: &'static [Parse] = &[AnyFact::parse::<PermitFact>];
+    const CLAIM: [&'static str; 2] =
+        ["every car gets in; never more inside than there are spaces", "每辆车都能停入，且同时停放的车辆不超过车位数"];
+    const NAMES: Names = &[("car", "汽车"), (CAR_PARK, "车位")];
     type Observer = Traffic;
 
     fn prepare(args: SemaphoreArgs) -> anyhow::Result<Self> {
@@ -65,8 +71,8 @@ Examples:
         (1..=self.args.workers).map(|number| format!("car-{number}")).collect()
     }
 
-    fn events(&self) -> Vec<&'static str> {
-        vec!["permit_waiting", "permit_acquired", "permit_released"]
+    fn moments(&self) -> Vec<&'static str> {
+        vec!["waiting", "holding", "permit_waiting", "permit_acquired", "permit_released"]
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -79,21 +85,79 @@ Examples:
     fn check(self, traffic: &Traffic, completion: &Completion) -> anyhow::Result<CheckResult> {
         let SemaphoreArgs { permits, workers } = self.args;
         let (entered, most_inside) = (traffic.entered(), traffic.most_inside(permits as usize));
-        let facts = [
-            ("permits", permits as usize),
-            ("workers", workers as usize),
-            ("entered", entered),
-            ("most_inside", most_inside),
-        ];
         Ok(CheckResult {
-            claim: "every car gets in; never more inside than there are spaces",
             broken: most_inside > permits as usize,
             finished: entered == workers as usize
                 || (entered + completion.died() >= workers as usize && !completion.all_died()),
             guaranteed: true,
             allowance: (entered < workers as usize).then_some(Allowance::Unfinished),
-            facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
+            facts: vec![
+                counter("permits", "车位", permits),
+                counter("workers", "进程", workers),
+                counter("entered", "已停车", entered),
+                counter("most_inside", "最多同时停放", most_inside),
+            ],
+            advice: Some([
+                "with one permit a semaphore is a lock: ipc-demo semaphore --permits 1",
+                "只有一个许可的信号量就是一把锁：ipc-demo semaphore --permits 1",
+            ]),
         })
+    }
+}
+
+const PERMIT: Noun = Noun { is_shared: true, ..Noun::new("permit", "许可") };
+
+/// What workers report of a semaphore.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the names of the events")]
+pub(crate) enum PermitFact {
+    /// A worker began to wait for a permit.
+    PermitWaiting {
+        semaphore: String,
+    },
+    PermitAcquired {
+        semaphore: String,
+        waited_us: u64,
+    },
+    PermitReleased {
+        semaphore: String,
+        held_us: u64,
+    },
+}
+
+impl Fact for PermitFact {
+    fn class(&self) -> Class<'_> {
+        match self {
+            PermitFact::PermitWaiting { semaphore } => Class::waits(PERMIT, semaphore),
+            PermitFact::PermitAcquired { semaphore, .. } => Class::acquires(PERMIT, semaphore),
+            PermitFact::PermitReleased { semaphore, .. } => Class::releases(PERMIT, semaphore),
+        }
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        match self {
+            PermitFact::PermitWaiting { semaphore } if semaphore == CAR_PARK => {
+                say!(wording, "waits for a space", "等待车位")
+            }
+            PermitFact::PermitWaiting { .. } => say!(wording, "waits for a permit", "等待许可"),
+            PermitFact::PermitAcquired { semaphore, waited_us } => {
+                let waited = wording.waited(*waited_us);
+                if semaphore == CAR_PARK {
+                    say!(wording, "drives in ({waited})", "停进车位（{waited}）")
+                } else {
+                    say!(wording, "gets a permit ({waited})", "获得许可（{waited}）")
+                }
+            }
+            PermitFact::PermitReleased { semaphore, held_us } => {
+                let held = wording.duration(*held_us);
+                if semaphore == CAR_PARK {
+                    say!(wording, "drives out (parked {held})", "离开车位（停了 {held}）")
+                } else {
+                    say!(wording, "releases the permit (held {held})", "释放许可（持有 {held}）")
+                }
+            }
+        }
     }
 }
 
@@ -111,10 +175,10 @@ pub(crate) struct Traffic(Vec<(String, Step)>);
 
 impl Observer for Traffic {
     fn count(&mut self, event: &Event) {
-        let step = match event.fact {
-            Fact::PermitAcquired { .. } => Step::In,
-            Fact::PermitReleased { .. } => Step::Out,
-            Fact::WorkerExited { .. } => Step::Gone,
+        let step = match event.get() {
+            Some(PermitFact::PermitAcquired { .. }) => Step::In,
+            Some(PermitFact::PermitReleased { .. }) => Step::Out,
+            None if event.is::<WorkerExited>() => Step::Gone,
             _ => return,
         };
         self.0.push((event.worker.clone(), step));
@@ -163,19 +227,10 @@ impl Role for Car {
         let ctx = &self.ctx;
         let spaces = self.spaces;
         let mut rng = ctx.rng();
-        let semaphore = || CAR_PARK.to_owned();
         ctx.pause(Duration::from_millis(rng.random_range(COMING_MS)));
-        ctx.emit(&Fact::PermitWaiting { semaphore: semaphore() })?;
-        let asked_us = ctx.now_us();
-        let space = spaces.acquire();
-        let since_us = ctx.now_us();
-        ctx.emit(&Fact::PermitAcquired { semaphore: semaphore(), waited_us: since_us - asked_us })?;
+        let space = Held::acquire(Thing::Permit(CAR_PARK), ctx, || Ok((spaces.acquire(), false)))?;
         ctx.pause(Duration::from_millis(rng.random_range(PARKING_MS)));
-        // With the time before: too many cars at once are never shown.
-        let at_us = ctx.now_us();
-        drop(space);
-        ctx.emit_at(at_us, &Fact::PermitReleased { semaphore: semaphore(), held_us: at_us - since_us })?;
-        Ok(())
+        Ok(space.release()?)
     }
 }
 
@@ -199,7 +254,7 @@ mod tests {
         let crowded = [("a", In), ("b", In), ("c", In), ("a", Out), ("b", Out), ("c", Out)];
         let result = result(&crowded, whole);
         assert!(result.broken && result.guaranteed);
-        assert!(result.facts.contains(&("most_inside", 3.into())), "{:?}", result.facts);
+        assert_eq!(result.fact("most_inside"), Some(&3.into()));
     }
 
     #[test]

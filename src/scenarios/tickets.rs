@@ -10,14 +10,15 @@ use anyhow::Context;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::held_lock::HeldLock;
+use super::held::{Held, LockFact};
 use super::runner::Runner;
 use super::ticket_file::{EXAMPLE, Stock, TicketFile};
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
+
 use crate::number::whole;
 use crate::process::Fd;
-use crate::report::{Allowance, Event, Fact};
+use crate::report::{Allowance, AnyFact, Class, Event, Fact, Names, Parse, Severity, Wording, counter, say};
 use crate::{Lock, Role, RoleEntry, RoleResult};
 
 /// The lock's name in the events.
@@ -67,6 +68,10 @@ Examples:
   ipc-demo tickets --lock --speed 10    the same, ten times faster";
     type Args = TicketsArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Buyer>()];
+    const FACTS: &'static [Parse] = &[AnyFact::parse::<SaleFact>, AnyFact::parse::<LockFact>];
+    const CLAIM: [&'static str; 2] = ["no ticket is sold twice, and none is oversold", "每张票只卖一次，且不超卖"];
+    const NEEDS: &'static str = "a lock";
+    const NAMES: Names = &[("buyer", "购票者"), (LOCK, "锁")];
     type Observer = Sales;
 
     fn prepare(args: TicketsArgs) -> anyhow::Result<Self> {
@@ -90,11 +95,14 @@ Examples:
         (1..=self.buyers).map(|number| format!("buyer-{number}")).collect()
     }
 
-    fn events(&self) -> Vec<&'static str> {
-        let events = ["stock_checked", "ticket_bought", "ticket_refused", "data_torn"];
-        let of_lock = ["lock_waiting", "lock_acquired", "lock_released"];
-        let of_lock = of_lock.into_iter().filter(|_| self.lock.is_some());
-        events.into_iter().chain(of_lock).collect()
+    fn moments(&self) -> Vec<&'static str> {
+        let own = ["stock_checked", "ticket_bought", "ticket_refused", "data_torn"];
+        match self.lock {
+            None => own.to_vec(),
+            Some(_) => {
+                [&["waiting", "holding"], &own[..], &["lock_waiting", "lock_acquired", "lock_released"]].concat()
+            }
+        }
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -126,27 +134,83 @@ Examples:
         let lost_updates = (bought + left).saturating_sub(stock);
         // A buyer that was killed between its write and its report has bought a ticket unnoticed.
         let unheard = stock.saturating_sub(bought + left);
-        let facts = [
-            ("stock", stock),
-            ("buyers", u64::from(self.buyers)),
-            ("bought", bought),
-            ("refused", refused),
-            ("left", left),
-            ("oversold", oversold),
-            ("lost_updates", lost_updates),
-            ("torn", torn),
-        ];
         // Without the lock, a buyer that is ended in the middle of writing leaves half a file.
         let is_spoilt = !readable && (self.lock.is_some() || completion.is_regular());
+        let broken = is_spoilt || oversold > 0 || lost_updates > 0 || unheard > completion.interrupted() as u64;
         Ok(CheckResult {
-            claim: "no ticket is sold twice, and none is oversold",
-            broken: is_spoilt || oversold > 0 || lost_updates > 0 || unheard > completion.interrupted() as u64,
+            broken,
             finished: completion.stopped.is_none() && !completion.all_died(),
             guaranteed: self.lock.is_some(),
             allowance: (unheard > 0).then_some(Allowance::Unreported),
-            facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
+            facts: vec![
+                counter("stock", "票数", stock),
+                counter("buyers", "购票者", self.buyers),
+                counter("bought", "买到", bought),
+                counter("refused", "没买到", refused),
+                counter("left", "余票", left),
+                counter("oversold", "超卖", oversold),
+                counter("lost_updates", "丢失更新", lost_updates),
+                counter("torn", "读到不完整数据", torn),
+            ],
+            advice: broken.then(|| sales.advice()),
         })
     }
+}
+
+/// What buyers report.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum SaleFact {
+    /// A buyer checked how many tickets are left.
+    StockChecked { left: u32 },
+    /// A buyer bought a ticket, and wrote how many are left.
+    TicketBought { left: u32 },
+    /// A buyer found no ticket left.
+    TicketRefused { left: u32 },
+    /// The data file was read while another worker was writing it.
+    DataTorn { error: String },
+}
+
+impl Fact for SaleFact {
+    fn class(&self) -> Class<'_> {
+        match self {
+            SaleFact::StockChecked { .. } => Class::dot(Severity::Plain, "查询余票"),
+            SaleFact::TicketBought { .. } => Class::dot(Severity::Good, "购票成功"),
+            SaleFact::TicketRefused { .. } => Class::dot(Severity::Plain, "购票失败"),
+            SaleFact::DataTorn { .. } => Class::dot(Severity::Trouble, "读到写了一半的文件"),
+        }
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        let who = number(wording);
+        let tickets = |left: u32| match left {
+            0 => "no ticket left".to_owned(),
+            1 => "1 ticket left".to_owned(),
+            left => format!("{left} tickets left"),
+        };
+        match self {
+            SaleFact::StockChecked { left } => {
+                let tickets = tickets(*left);
+                say!(wording, "sees {tickets}", "{who}查询到余票{left}")
+            }
+            SaleFact::TicketBought { left } => {
+                let tickets = tickets(*left);
+                say!(wording, "buys a ticket and writes: {tickets}", "{who}购票成功")
+            }
+            SaleFact::TicketRefused { .. } => say!(wording, "gets no ticket: sold out", "{who}购票失败"),
+            SaleFact::DataTorn { error } => {
+                // Of a file of one line, the line and column say little.
+                let what = error.split_once(" at line ").map_or(error.as_str(), |(what, _)| what);
+                say!(wording, "reads a half-written file: {what}", "{who}读到写了一半的文件")
+            }
+        }
+    }
+}
+
+/// Returns a buyer's number, with which the reference program begins its lines; empty in other scenarios.
+pub(super) fn number<'a>(wording: &Wording<'a>) -> &'a str {
+    let worker = wording.event.worker.as_str();
+    if wording.scenario() == Tickets::NAME { worker.rsplit_once('-').map_or(worker, |(_, number)| number) } else { "" }
 }
 
 /// What the buyers reported.
@@ -156,18 +220,35 @@ pub(crate) struct Sales {
     refused: u64,
     torn: u64,
     last_written: Option<u32>,
+    /// Whether a buyer looked how many tickets are left after another had bought one.
+    is_read_after_write: bool,
 }
 
 impl Observer for Sales {
     fn count(&mut self, event: &Event) {
-        match event.fact {
-            Fact::TicketBought { left } => {
+        match event.get() {
+            Some(SaleFact::StockChecked { .. }) => self.is_read_after_write |= self.bought > 0,
+            Some(SaleFact::TicketBought { left }) => {
                 self.bought += 1;
-                self.last_written = Some(left);
+                self.last_written = Some(*left);
             }
-            Fact::TicketRefused { .. } => self.refused += 1,
-            Fact::DataTorn { .. } => self.torn += 1,
-            _ => {}
+            Some(SaleFact::TicketRefused { .. }) => self.refused += 1,
+            Some(SaleFact::DataTorn { .. }) => self.torn += 1,
+            None => {}
+        }
+    }
+}
+
+impl Sales {
+    /// Returns how to prevent overselling; the reason comes first only where it is true.
+    fn advice(&self) -> [&'static str; 2] {
+        if self.is_read_after_write {
+            ["a lock prevents it: ipc-demo tickets --lock", "加锁即可避免：ipc-demo tickets --lock"]
+        } else {
+            [
+                "all buyers read before anyone wrote; a lock prevents it: ipc-demo tickets --lock",
+                "购票者都在写入前读取了余票；加锁即可避免：ipc-demo tickets --lock",
+            ]
         }
     }
 }
@@ -189,12 +270,12 @@ impl Role for Buyer {
         let lock = self.lock;
         // This check is not part of the purchase: its result may be outdated by then.
         match file.read() {
-            Ok(stock) => ctx.emit(&Fact::StockChecked { left: stock.left })?,
-            Err(error) => ctx.emit(&Fact::DataTorn { error: format!("{error:#}") })?,
+            Ok(stock) => ctx.emit(SaleFact::StockChecked { left: stock.left })?,
+            Err(error) => ctx.emit(SaleFact::DataTorn { error: format!("{error:#}") })?,
         }
         match &lock {
             Some(lock) => {
-                let held = HeldLock::acquire(lock, LOCK, ctx)?;
+                let held = Held::lock(lock, LOCK, ctx)?;
                 buy(&file, ctx, TicketFile::commit)?;
                 held.release()?;
             }
@@ -212,15 +293,15 @@ fn buy(
 ) -> anyhow::Result<()> {
     let stock = match file.read() {
         Ok(stock) => stock,
-        Err(error) => return Ok(ctx.emit(&Fact::DataTorn { error: format!("{error:#}") })?),
+        Err(error) => return Ok(ctx.emit(SaleFact::DataTorn { error: format!("{error:#}") })?),
     };
     ctx.pause(Duration::from_millis(ctx.rng().random_range(THINKING_MS)));
     match stock.left.checked_sub(1) {
         Some(left) => {
             write(file, &stock, left).context("cannot write the data file")?;
-            ctx.emit(&Fact::TicketBought { left })?;
+            ctx.emit(SaleFact::TicketBought { left })?;
         }
-        None => ctx.emit(&Fact::TicketRefused { left: 0 })?,
+        None => ctx.emit(SaleFact::TicketRefused { left: 0 })?,
     }
     Ok(())
 }
@@ -240,7 +321,7 @@ mod tests {
         let sales = Sales { bought: 10, ..Sales::default() };
         let result = sale(3, false).check(&sales, &Completion::default()).expect("a finding");
         assert!(result.broken && !result.guaranteed);
-        assert!(result.facts.contains(&("oversold", 7.into())), "{:?}", result.facts);
+        assert_eq!(result.fact("oversold"), Some(&7.into()));
     }
 
     #[test]
@@ -249,7 +330,7 @@ mod tests {
         sale.file.restock(&sale.opening, 19).expect("written");
         let result = sale.check(&Sales { bought: 2, ..Sales::default() }, &Completion::default()).expect("a finding");
         assert!(result.broken && result.guaranteed);
-        assert!(result.facts.contains(&("lost_updates", 1.into())), "{:?}", result.facts);
+        assert_eq!(result.fact("lost_updates"), Some(&1.into()));
     }
 
     #[test]
@@ -275,5 +356,19 @@ mod tests {
             .expect("a finding");
         assert!(result.broken);
         assert_eq!(TicketFile::from_descriptor(file).read().expect("mended").left, 2);
+    }
+
+    #[test]
+    fn reason_of_an_advice_is_given_only_where_it_is_true() {
+        let advice = |facts: Vec<SaleFact>| {
+            let mut sales = Sales::default();
+            for fact in facts {
+                sales.count(&Event { at_us: 0, worker: "buyer-1".to_owned(), pid: 1, fact: fact.into() });
+            }
+            sales.advice()[0]
+        };
+        let (read, wrote) = (|| SaleFact::StockChecked { left: 3 }, || SaleFact::TicketBought { left: 2 });
+        assert!(advice(vec![read(), read(), wrote()]).starts_with("all buyers read before"));
+        assert!(advice(vec![read(), wrote(), read()]).starts_with("a lock prevents it: ipc-demo"));
     }
 }

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::runner::Runner;
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
+
 use crate::number::whole;
-use crate::report::{Allowance, Event, Fact};
+use crate::report::{Allowance, AnyFact, Class, Event, Fact, Parse, Severity, Wording, counter, say};
 use crate::{Array, RLock, Role, RoleEntry, RoleResult, Value};
 
 /// The time between reading a number and writing it, at speed 1.
@@ -60,6 +61,9 @@ Examples:
   ipc-demo values --workers 1                         one worker loses none";
     type Args = ValuesArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Worker>()];
+    const FACTS: &'static [Parse] = &[AnyFact::parse::<ValuesFact>];
+    const CLAIM: [&'static str; 2] = ["no update is lost", "没有更新丢失"];
+    const NEEDS: &'static str = "a lock";
     type Observer = Counted;
 
     fn prepare(args: ValuesArgs) -> anyhow::Result<Self> {
@@ -78,7 +82,7 @@ Examples:
         (1..=self.args.workers).map(|number| format!("worker-{number}")).collect()
     }
 
-    fn events(&self) -> Vec<&'static str> {
+    fn moments(&self) -> Vec<&'static str> {
         vec!["increments_made"]
     }
 
@@ -106,20 +110,23 @@ Examples:
         // An interrupted worker has added more than it reported, by less than one report interval.
         let unheard_of = completion.interrupted() as u64 * chunk(increments);
         let is_heard_of = |sum: u64| sum.saturating_sub(expected) <= unheard_of;
-        let facts = [
-            ("expected", expected),
-            ("actual", actual),
-            ("lost", lost),
-            ("in_array", in_array),
-            ("lost_in_array", lost_in_array),
-        ];
+        let broken = lost > 0 || lost_in_array > 0 || !is_heard_of(actual) || !is_heard_of(in_array);
         Ok(CheckResult {
-            claim: "no update is lost",
-            broken: lost > 0 || lost_in_array > 0 || !is_heard_of(actual) || !is_heard_of(in_array),
+            broken,
             finished: completion.stopped.is_none() && !completion.all_died(),
             guaranteed: lock,
             allowance: (actual > expected || in_array > expected).then_some(Allowance::Unreported),
-            facts: facts.map(|(name, value)| (name, value.into())).to_vec(),
+            facts: vec![
+                counter("expected", "预期", expected),
+                counter("actual", "实际", actual),
+                counter("lost", "丢失", lost),
+                counter("in_array", "数组中", in_array),
+                counter("lost_in_array", "数组丢失", lost_in_array),
+            ],
+            advice: broken.then_some([
+                "two workers read the same number; a lock prevents it: ipc-demo values --lock",
+                "两个进程读到了同一个数；加锁即可避免：ipc-demo values --lock",
+            ]),
         })
     }
 }
@@ -127,6 +134,25 @@ Examples:
 /// Returns the number of increments between two reports of a worker.
 fn chunk(increments: u64) -> u64 {
     increments.div_ceil(REPORTS)
+}
+
+/// What workers report.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum ValuesFact {
+    /// A worker made so many increments so far, and saw this value of the counter.
+    IncrementsMade { made: u64, seen: u64 },
+}
+
+impl Fact for ValuesFact {
+    fn class(&self) -> Class<'_> {
+        Class::dot(Severity::Plain, "加数")
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        let ValuesFact::IncrementsMade { made, seen } = self;
+        say!(wording, "has added {made}; the counter is {seen}", "已加{made}次，计数器为{seen}")
+    }
 }
 
 /// How many increments the workers report.
@@ -141,8 +167,8 @@ impl Counted {
 
 impl Observer for Counted {
     fn count(&mut self, event: &Event) {
-        if let Fact::IncrementsMade { made, .. } = event.fact {
-            self.0.insert(event.worker.clone(), made);
+        if let Some(ValuesFact::IncrementsMade { made, .. }) = event.get() {
+            self.0.insert(event.worker.clone(), *made);
         }
     }
 }
@@ -173,7 +199,7 @@ impl Role for Worker {
             array.set(place, in_array + 1)?;
             drop(guard);
             if made % chunk(self.increments) == 0 || made == self.increments {
-                ctx.emit(&Fact::IncrementsMade { made, seen: counter.get() })?;
+                ctx.emit(ValuesFact::IncrementsMade { made, seen: counter.get() })?;
             }
         }
         Ok(())
@@ -188,7 +214,7 @@ mod tests {
         let mut counted = Counted::default();
         for (worker, &made) in told.iter().enumerate() {
             for made in [made / 2, made] {
-                let fact = Fact::IncrementsMade { made, seen: 0 };
+                let fact = ValuesFact::IncrementsMade { made, seen: 0 }.into();
                 counted.count(&Event { at_us: 0, worker: format!("worker-{worker}"), pid: 1, fact });
             }
         }
@@ -205,7 +231,7 @@ mod tests {
         let all = result(&[100, 100], 200, 200, whole);
         assert!(!all.broken && all.finished && all.guaranteed, "{all:?}");
         let lost = result(&[100, 100], 150, 200, whole);
-        assert!(lost.broken && lost.facts.contains(&("lost", 50.into())), "{lost:?}");
+        assert!(lost.broken && lost.fact("lost") == Some(&50.into()), "{lost:?}");
         assert!(result(&[100, 100], 200, 199, whole).broken);
         assert!(result(&[100, 100], 201, 200, whole).broken, "one that nobody made");
     }

@@ -7,19 +7,18 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use super::pace::Speed;
-use super::runner::is_at;
 use crate::pipe::DatagramSender;
-use crate::report::Fact;
+use crate::report::AnyFact;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::signal::kill_self;
 use crate::{Error, Result};
 
-/// A worker's report: when, who, and what (a [`Fact`] as JSON).
+/// A worker's report: when, who, and what: a fact in its JSON form, which the runner shows as it is.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Message {
     pub(super) worker: u32,
     pub(super) at_us: u64,
-    pub(super) fact_json: String,
+    pub(super) json: String,
 }
 
 /// The context of a running worker: reports its events, and pauses at the run's pace. Part of its role.
@@ -44,21 +43,21 @@ impl WorkerContext {
     }
 
     /// Reports an event to the runner, now.
-    pub(crate) fn emit(&self, fact: &Fact) -> Result<()> {
+    pub(crate) fn emit(&self, fact: impl Into<AnyFact>) -> Result<()> {
         self.emit_at(self.now_us(), fact)
     }
 
     /// Reports an event to the runner, with a time from before it: for a release, so that no other worker is shown
     /// acquiring it earlier.
-    pub(crate) fn emit_at(&self, at_us: u64, fact: &Fact) -> Result<()> {
-        let fact_json = serde_json::to_string(fact).expect("a fact has a JSON form");
-        match self.events.send(&Message { worker: self.worker, at_us, fact_json }) {
+    pub(crate) fn emit_at(&self, at_us: u64, fact: impl Into<AnyFact>) -> Result<()> {
+        let fact = fact.into();
+        match self.events.send(&Message { worker: self.worker, at_us, json: fact.json().to_owned() }) {
             // The runner is gone, and this process is about to be ended too.
             Err(Error::Disconnected) => return Ok(()),
             sent => sent?,
         }
         match &self.kill_at {
-            Some(moment) if is_at(moment, fact) => {
+            Some(moment) if fact.is_at(moment) => {
                 kill_self().map_err(|source| Error::Os { action: "kill itself", source })
             }
             _ => Ok(()),

@@ -1,41 +1,44 @@
 //! Models of short lists of events.
 
 use super::*;
+use crate::report::event::AnyFact;
+use crate::report::frame::{WorkerExited, WorkerStarted};
+use crate::scenarios::facts::*;
 
-fn event(at_us: u64, worker: &str, fact: Fact) -> Event {
-    Event { at_us, worker: worker.to_owned(), pid: worker.len() as u32, fact }
+fn event(at_us: u64, worker: &str, fact: impl Into<AnyFact>) -> Event {
+    Event { at_us, worker: worker.to_owned(), pid: worker.len() as u32, fact: fact.into() }
 }
 
-fn started() -> Fact {
-    Fact::WorkerStarted { role: "a.role".to_owned(), daemon: false }
+fn started() -> WorkerStarted {
+    WorkerStarted { role: "a.role", daemon: false }
 }
 
-fn exited(signal: Option<i32>) -> Fact {
-    Fact::WorkerExited { exit_code: signal.is_none().then_some(0), signal, failure: None }
+fn exited(signal: Option<i32>) -> WorkerExited {
+    WorkerExited { exit_code: signal.is_none().then_some(0), signal, failure: None }
 }
 
-fn waiting() -> Fact {
-    Fact::LockWaiting { lock: "l".to_owned() }
+fn waiting() -> LockFact {
+    LockFact::LockWaiting { lock: "l".to_owned() }
 }
 
-fn acquired(abandoned: bool) -> Fact {
-    Fact::LockAcquired { lock: "l".to_owned(), waited_us: 0, abandoned }
+fn acquired(abandoned: bool) -> LockFact {
+    LockFact::LockAcquired { lock: "l".to_owned(), waited_us: 0, abandoned }
 }
 
-fn released() -> Fact {
-    Fact::LockReleased { lock: "l".to_owned(), held_us: 0 }
+fn released() -> LockFact {
+    LockFact::LockReleased { lock: "l".to_owned(), held_us: 0 }
 }
 
-fn put(number: u64) -> Fact {
-    Fact::ItemPut { value: number.into(), from: "a".to_owned(), number, size: None }
+fn put(number: u64) -> ItemFact {
+    ItemFact::ItemPut { value: number.into(), from: "a".to_owned(), number, size: None }
 }
 
-fn got(number: u64, redelivered: bool) -> Fact {
-    Fact::ItemGot { value: number.into(), from: "a".to_owned(), number, size: None, redelivered }
+fn got(number: u64, redelivered: bool) -> ItemFact {
+    ItemFact::ItemGot { value: number.into(), from: "a".to_owned(), number, size: None, redelivered }
 }
 
-fn done(number: u64) -> Fact {
-    Fact::TaskDone { value: number.into(), from: "a".to_owned(), number }
+fn done(number: u64) -> ItemFact {
+    ItemFact::TaskDone { value: number.into(), from: "a".to_owned(), number }
 }
 
 fn spans(model: &RunModel<'_>, lane: usize) -> Vec<(SpanKind, f64, f64)> {
@@ -123,7 +126,7 @@ fn item_of_a_dead_taker_goes_on_from_it() {
 
 #[test]
 fn wait_that_was_told_afterwards_began_then_but_not_before_what_was_told_before() {
-    let full = || Fact::QueueFull { timeout_us: 10 };
+    let full = || ItemFact::QueueFull { timeout_us: 10 };
     let events = [event(0, "a", started()), event(30, "a", full()), event(35, "a", full())];
     assert_eq!(spans(&RunModel::of(&events), 0), [(SpanKind::Waiting, 20.0, 30.0), (SpanKind::Waiting, 30.0, 35.0)]);
 }
@@ -139,21 +142,26 @@ fn name_that_comes_again_is_another_process() {
 
 #[test]
 fn manager_has_a_lane_and_every_call_is_an_arrow_to_it() {
-    let made = Fact::ObjectMade { object: "dict".to_owned(), name: None };
-    let called = Fact::ObjectCalled { object: "dict".to_owned(), method: "len".to_owned(), args: vec![], answer: None };
-    let manager = |pid| Fact::ManagerStarted { manager_pid: pid, addresses: vec![] };
+    let made = || ManagerFact::ObjectMade { object: "dict".to_owned(), name: None };
+    let called = || ManagerFact::ObjectCalled {
+        object: "dict".to_owned(),
+        method: "len".to_owned(),
+        args: vec![],
+        answer: None,
+    };
+    let manager = |pid| ManagerFact::ManagerStarted { manager_pid: pid, addresses: vec![] };
     let run = |manager_pid| {
         [
             event(0, RUNNER, manager(manager_pid)),
-            event(10, RUNNER, made.clone()),
+            event(10, RUNNER, made()),
             event(20, "a", started()),
-            event(30, "a", called.clone()),
+            event(30, "a", called()),
         ]
     };
     let events = run(500);
     let model = RunModel::of(&events);
     let lanes: Vec<_> = model.lanes.iter().map(|lane| (lane.lane_kind, lane.began_us, lane.ended_us)).collect();
-    assert_eq!(lanes, [(LaneKind::Runner, 0.0, 30.0), (LaneKind::Manager, 0.0, 30.0), (LaneKind::Worker, 20.0, 30.0)]);
+    assert_eq!(lanes, [(LaneKind::Runner, 0.0, 30.0), (LaneKind::Server, 0.0, 30.0), (LaneKind::Worker, 20.0, 30.0)]);
     let calls = [(EdgeKind::Call, 0, 10.0, 1, 10.0), (EdgeKind::Call, 2, 30.0, 1, 30.0)];
     assert_eq!(model.edges.iter().map(ends).collect::<Vec<_>>(), calls);
     // A process that serves as a manager itself has one lane.

@@ -4,9 +4,11 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{Run, lock, summary, well_formed, worker_exited, worker_started};
-use crate::report::event::{Event, Fact, RUNNER, Verdict};
+use crate::report::event::{AnyFact, Event, RUNNER};
+use crate::report::frame::{Verdict, WorkerExited, WorkerStarted};
 use crate::report::language::Language;
 use crate::report::{timeline, trace};
+use crate::scenarios::facts::*;
 
 fn traced(events: &[Event]) -> String {
     let mut out = Vec::new();
@@ -15,14 +17,14 @@ fn traced(events: &[Event]) -> String {
 }
 
 fn item(worker: &str, number: u64, at_us: u64) -> Event {
-    let fact = Fact::ItemPut { value: number.into(), from: worker.to_owned(), number, size: None };
-    Event { at_us, worker: worker.to_owned(), pid: 1, fact }
+    let fact = ItemFact::ItemPut { value: number.into(), from: worker.to_owned(), number, size: None };
+    Event { at_us, worker: worker.to_owned(), pid: 1, fact: fact.into() }
 }
 
 fn got(from: &str, worker: &str, number: u64, at_us: u64) -> Event {
     let (from, size) = (from.to_owned(), None);
-    let fact = Fact::ItemGot { value: number.into(), from, number, size, redelivered: false };
-    Event { at_us, worker: worker.to_owned(), pid: 2, fact }
+    let fact = ItemFact::ItemGot { value: number.into(), from, number, size, redelivered: false };
+    Event { at_us, worker: worker.to_owned(), pid: 2, fact: fact.into() }
 }
 
 #[test]
@@ -36,8 +38,8 @@ fn names_and_reasons_are_escaped() {
     let evil = "</text><script>&\u{1b}[31m\"'";
     let run = Run::of(evil, 1)
         .then("<b>&-1", worker_started(false))
-        .then("<b>&-1", Fact::LockWaiting { lock: evil.to_owned() })
-        .then("<b>&-1", Fact::SendRefused { error: evil.to_owned() })
+        .then("<b>&-1", LockFact::LockWaiting { lock: evil.to_owned() })
+        .then("<b>&-1", PipeFact::SendRefused { error: evil.to_owned() })
         .then("<b>&-1", worker_exited(Some(1), None, Some(evil)))
         .then(RUNNER, summary(evil, Verdict::Violated, true, json!({ evil: 1 })));
     let said = well_formed::timeline(&timeline::draw(&run.0, Language::En));
@@ -65,11 +67,14 @@ fn crowd() -> Vec<Event> {
     for number in 0..500_u32 {
         let mut tell = |at_us, fact| events.push(Event { at_us, worker: format!("w-{number}"), pid: number + 1, fact });
         let at_us = u64::from(number) * 10;
-        tell(at_us, worker_started(false));
-        tell(at_us + 5_000, if number == 321 { Fact::GunFired } else { Fact::StockChecked { left: 1 } });
+        tell(at_us, worker_started(false).into());
+        tell(
+            at_us + 5_000,
+            if number == 321 { RaceFact::GunFired.into() } else { SaleFact::StockChecked { left: 1 }.into() },
+        );
         tell(
             at_us + 9_000,
-            if number == 123 { worker_exited(None, Some(9), None) } else { worker_exited(Some(0), None, None) },
+            if number == 123 { worker_exited(None, Some(9), None) } else { worker_exited(Some(0), None, None) }.into(),
         );
     }
     events
@@ -95,10 +100,11 @@ fn arrows_between_very_many_lanes_are_thinned_and_counted() {
     let mut events = Vec::new();
     for number in 0..2_500_u64 {
         let (from, to) = (format!("p-{}", number % 25), format!("c-{}", number / 25 % 25));
-        let put = Fact::ItemPut { value: number.into(), from: from.clone(), number, size: None };
-        let got = Fact::ItemGot { value: number.into(), from: from.clone(), number, size: None, redelivered: false };
-        events.push(Event { at_us: number, worker: from, pid: 1 + (number % 25) as u32, fact: put });
-        events.push(Event { at_us: number + 1, worker: to, pid: 101 + (number / 25 % 25) as u32, fact: got });
+        let put = ItemFact::ItemPut { value: number.into(), from: from.clone(), number, size: None };
+        let got =
+            ItemFact::ItemGot { value: number.into(), from: from.clone(), number, size: None, redelivered: false };
+        events.push(Event { at_us: number, worker: from, pid: 1 + (number % 25) as u32, fact: put.into() });
+        events.push(Event { at_us: number + 1, worker: to, pid: 101 + (number / 25 % 25) as u32, fact: got.into() });
     }
     let picture = timeline::draw(&events, Language::En);
     let drawn = picture.matches("url(#head)").count() - 1;
@@ -108,7 +114,7 @@ fn arrows_between_very_many_lanes_are_thinned_and_counted() {
 
 #[test]
 fn lanes_of_several_objects_say_which() {
-    let made = |object: &str| Fact::ObjectMade { object: object.to_owned(), name: None };
+    let made = |object: &str| ManagerFact::ObjectMade { object: object.to_owned(), name: None };
     let one = Run::of("manager", 1).then(RUNNER, made("list")).then("worker-1", worker_started(false));
     let said = |run: &Run| well_formed::timeline(&timeline::draw(&run.0, Language::En));
     assert!(said(&one).lines().any(|line| line == "worker-1"), "{}", said(&one));
@@ -120,15 +126,15 @@ fn lanes_of_several_objects_say_which() {
 
 #[test]
 fn legend_has_no_bars_that_cannot_be_seen() {
-    let acquired = || Fact::LockAcquired { lock: lock(), waited_us: 1, abandoned: false };
-    let at = |at_us, fact| Event { at_us, worker: "w-1".to_owned(), pid: 1, fact };
+    let acquired = || LockFact::LockAcquired { lock: lock(), waited_us: 1, abandoned: false };
+    let at = |at_us, fact: AnyFact| Event { at_us, worker: "w-1".to_owned(), pid: 1, fact };
     let run = |held_us: u64| {
         vec![
-            at(0, worker_started(false)),
-            at(1, Fact::LockWaiting { lock: lock() }),
-            at(2, acquired()),
-            at(2 + held_us, Fact::LockReleased { lock: lock(), held_us }),
-            at(1_000_000, worker_exited(Some(0), None, None)),
+            at(0, worker_started(false).into()),
+            at(1, LockFact::LockWaiting { lock: lock() }.into()),
+            at(2, acquired().into()),
+            at(2 + held_us, LockFact::LockReleased { lock: lock(), held_us }.into()),
+            at(1_000_000, worker_exited(Some(0), None, None).into()),
         ]
     };
     let said = |held_us| well_formed::timeline(&timeline::draw(&run(held_us), Language::En));
@@ -140,7 +146,7 @@ fn legend_has_no_bars_that_cannot_be_seen() {
 #[test]
 fn a_long_start_takes_little_of_the_width() {
     let mut events: Vec<Event> = (1..=10).map(|number| item("p", number, 5_000 + number)).collect();
-    events.insert(0, Event { at_us: 0, worker: "p".to_owned(), pid: 1, fact: worker_started(false) });
+    events.insert(0, Event { at_us: 0, worker: "p".to_owned(), pid: 1, fact: worker_started(false).into() });
     let said = well_formed::timeline(&timeline::draw(&events, Language::En));
     assert!(said.contains("5.002 ms") && !said.lines().any(|line| line == "1 ms"), "{said}");
 }
@@ -149,38 +155,56 @@ fn a_long_start_takes_little_of_the_width() {
 fn a_million_events_are_a_picture_of_a_page() {
     let mut events = Vec::new();
     for round in 0..250_000 {
-        let event = |at_us, fact| Event { at_us, worker: format!("w-{}", round % 100), pid: round as u32 % 100, fact };
+        let event =
+            |at_us, fact: AnyFact| Event { at_us, worker: format!("w-{}", round % 100), pid: round as u32 % 100, fact };
         let at_us = round * 4;
-        events.push(event(at_us, Fact::LockWaiting { lock: lock() }));
-        events.push(event(at_us + 1, Fact::LockAcquired { lock: lock(), waited_us: 1, abandoned: false }));
-        events.push(event(at_us + 2, Fact::TicketBought { left: 1 }));
-        events.push(event(at_us + 3, Fact::LockReleased { lock: lock(), held_us: 2 }));
+        events.push(event(at_us, LockFact::LockWaiting { lock: lock() }.into()));
+        events.push(event(at_us + 1, LockFact::LockAcquired { lock: lock(), waited_us: 1, abandoned: false }.into()));
+        events.push(event(at_us + 2, SaleFact::TicketBought { left: 1 }.into()));
+        events.push(event(at_us + 3, LockFact::LockReleased { lock: lock(), held_us: 2 }.into()));
     }
     let picture = timeline::draw(&events, Language::En);
     assert!(picture.len() < 8_000_000, "{} bytes", picture.len());
 }
 
-fn any_fact() -> impl Strategy<Value = Fact> {
+fn any_fact() -> impl Strategy<Value = AnyFact> {
     let name = || prop::sample::select(vec!["a".to_owned(), "b".to_owned()]);
     prop_oneof![
-        any::<bool>().prop_map(|daemon| Fact::WorkerStarted { role: "a.role".to_owned(), daemon }),
-        (any::<Option<i32>>(), any::<Option<i32>>()).prop_map(|(exit_code, signal)| Fact::WorkerExited {
+        any::<bool>().prop_map(|daemon| AnyFact::from(WorkerStarted { role: "a.role", daemon })),
+        (any::<Option<i32>>(), any::<Option<i32>>()).prop_map(|(exit_code, signal)| AnyFact::from(WorkerExited {
             exit_code,
             signal,
             failure: None
-        }),
-        name().prop_map(|lock| Fact::LockWaiting { lock }),
-        (name(), any::<bool>()).prop_map(|(lock, abandoned)| Fact::LockAcquired { lock, waited_us: 3, abandoned }),
-        name().prop_map(|lock| Fact::LockReleased { lock, held_us: 3 }),
-        (0..3_u64).prop_map(|value| Fact::MessageSent { value: value.into() }),
-        (0..3_u64).prop_map(|value| Fact::MessageReceived { value: value.into() }),
-        (name(), 0..3_u64).prop_map(|(from, number)| Fact::ItemPut { value: json!(0.5), from, number, size: None }),
-        (name(), 0..3_u64, any::<bool>()).prop_map(|(from, number, redelivered)| {
-            Fact::ItemGot { value: json!(0.5), from, number, size: Some(1), redelivered }
-        }),
-        (name(), 0..3_u64).prop_map(|(from, number)| Fact::TaskDone { value: json!(0.5), from, number }),
-        any::<u64>().prop_map(|timeout_us| Fact::QueueFull { timeout_us }),
-        Just(Fact::EndOfFile),
+        })),
+        name().prop_map(|lock| AnyFact::from(LockFact::LockWaiting { lock })),
+        (name(), any::<bool>()).prop_map(|(lock, abandoned)| AnyFact::from(LockFact::LockAcquired {
+            lock,
+            waited_us: 3,
+            abandoned
+        })),
+        name().prop_map(|lock| AnyFact::from(LockFact::LockReleased { lock, held_us: 3 })),
+        (0..3_u64).prop_map(|value| AnyFact::from(PipeFact::MessageSent { value: value.into() })),
+        (0..3_u64).prop_map(|value| AnyFact::from(PipeFact::MessageReceived { value: value.into() })),
+        (name(), 0..3_u64).prop_map(|(from, number)| AnyFact::from(ItemFact::ItemPut {
+            value: json!(0.5),
+            from,
+            number,
+            size: None
+        })),
+        (name(), 0..3_u64, any::<bool>()).prop_map(|(from, number, redelivered)| AnyFact::from(ItemFact::ItemGot {
+            value: json!(0.5),
+            from,
+            number,
+            size: Some(1),
+            redelivered
+        })),
+        (name(), 0..3_u64).prop_map(|(from, number)| AnyFact::from(ItemFact::TaskDone {
+            value: json!(0.5),
+            from,
+            number
+        })),
+        any::<u64>().prop_map(|timeout_us| AnyFact::from(ItemFact::QueueFull { timeout_us })),
+        Just(()).prop_map(|()| AnyFact::from(PipeFact::EndOfFile)),
     ]
 }
 

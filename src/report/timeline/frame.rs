@@ -2,11 +2,12 @@
 
 use super::lane::cause_of_death;
 use super::rows;
-use crate::report::classify::SpanKind;
+use crate::report::class::SpanKind;
 use crate::report::drawing::width_of;
-use crate::report::event::Fact;
+use crate::report::frame::RunStarted;
 use crate::report::language::Language;
-use crate::report::model::{Lane, LaneKind, RunModel, Span};
+use crate::report::model::{Lane, LaneKind, Moment, RunModel, Span};
+use crate::report::wording::Names;
 
 /// Width of the picture, in pixels.
 pub(super) const WIDTH: f64 = 960.0;
@@ -50,6 +51,7 @@ pub(super) struct Frame {
     pub(super) shows: Vec<SpanKind>,
     /// Whether lanes name their object.
     has_objects: bool,
+    names: Names,
     /// The row of each lane of the model; `None` if it is not drawn.
     rows: Vec<Option<usize>>,
     row_count: usize,
@@ -86,6 +88,7 @@ impl Frame {
                 .saturating_sub(drawn().filter(|lane| lane.lane_kind != LaneKind::Runner).count()),
             shows: Vec::new(),
             has_objects: model.has_objects(),
+            names: model.names(),
             rows: Vec::new(),
             row_count,
         };
@@ -122,11 +125,16 @@ impl Frame {
 
     /// Returns a lane's name.
     pub(super) fn name_of(&self, lane: &Lane<'_>, language: Language) -> String {
-        let name = language.name(lane.name);
+        let name = self.name(lane.name, language);
         match lane.object.filter(|_| self.has_objects) {
             Some(object) => format!("{object} {name}"),
             None => name,
         }
+    }
+
+    /// Returns the display name of a worker or a thing.
+    pub(super) fn name(&self, name: &str, language: Language) -> String {
+        language.name(self.names, name)
     }
 
     /// Returns whether a lane of the model is drawn.
@@ -178,8 +186,8 @@ fn name_size(pitch: f64) -> f64 {
 
 /// Returns the start of the picture: the start of the run, or shortly before the first event if that is late.
 fn from_us<'a>(lanes: impl Iterator<Item = &'a Lane<'a>>, ended_us: f64) -> f64 {
-    let is_start = |fact: &Fact| matches!(fact, Fact::RunStarted { .. } | Fact::WorkerStarted { .. });
-    let moments = lanes.flat_map(|lane| &lane.moments).filter(|moment| !is_start(&moment.event.fact));
+    let is_start = |moment: &&Moment<'_>| moment.class.starts || moment.event.is::<RunStarted>();
+    let moments = lanes.flat_map(|lane| &lane.moments).filter(|moment| !is_start(moment));
     let first_us = moments.map(|moment| moment.at_us).fold(ended_us, f64::min);
     if first_us <= ended_us * LONGEST_PRELUDE || first_us >= ended_us {
         return 0.0;

@@ -1,17 +1,15 @@
 //! The heading above the lanes: what was run, its result, and the legend.
 
 use std::collections::{BTreeSet, HashSet};
-use std::mem;
 
 use svg::node::element::{Group, Line, Path};
 
 use super::bars::Shade;
 use super::frame::{Frame, MARGIN, WIDTH};
 use super::lane::{bar, cross, dot, stop};
-use crate::report::classify::{Ending, Noun, Severity, SpanKind, Subject};
+use crate::report::class::{Ending, Noun, Severity, SpanKind, Subject};
 use crate::report::drawing::{cut, px, text, width_of};
-use crate::report::event::{Fact, Verdict};
-use crate::report::jsonl::fields_of;
+use crate::report::frame::Verdict;
 use crate::report::language::Language;
 use crate::report::model::{Edge, EdgeKind, Lane, LaneKind, RunModel};
 
@@ -35,8 +33,8 @@ impl Heading {
             y += 18.0;
         }
         let mut summary = title;
-        if let Some(ended @ Fact::Summary { verdict, facts, .. }) = model.summary.map(|event| &event.fact) {
-            let said = language.verdict(ended);
+        if let Some(ended) = model.summary {
+            let (said, verdict) = (ended.said(language), ended.verdict);
             let class = match verdict {
                 Verdict::Held => "verdict good",
                 Verdict::Violated => "verdict bad",
@@ -47,7 +45,7 @@ impl Heading {
                 group = group.add(text(class, MARGIN, y, &line));
                 y += 19.0;
             }
-            let facts: Vec<String> = facts.iter().map(|(name, value)| language.fact(name, value)).collect();
+            let facts: Vec<String> = ended.facts.iter().map(|counter| counter.said(language)).collect();
             for line in wrapped(&facts, " · ", 12.0) {
                 group = group.add(text("soft", MARGIN, y, &line));
                 y += 17.0;
@@ -62,10 +60,9 @@ impl Heading {
 /// Describes how it was run.
 fn about(model: &RunModel<'_>, language: Language) -> Vec<String> {
     let mut parts = Vec::new();
-    if let Some(Fact::RunStarted { seed, speed, .. }) = model.started.map(|event| &event.fact) {
-        let speed = speed.as_str().map_or_else(|| speed.to_string(), str::to_owned);
-        parts.push(format!("{} {seed}", language.pick("seed", "随机种子")));
-        parts.push(format!("{} {speed}", language.pick("speed", "速度")));
+    if let Some(started) = model.started {
+        parts.push(format!("{} {}", language.pick("seed", "随机种子"), started.seed));
+        parts.push(format!("{} {}", language.pick("speed", "速度"), started.speed()));
     }
     let workers = model.lanes.iter().filter(|lane| lane.lane_kind == LaneKind::Worker).count();
     parts.push(match language {
@@ -73,8 +70,8 @@ fn about(model: &RunModel<'_>, language: Language) -> Vec<String> {
         Language::En => format!("{workers} workers"),
         Language::Zh => format!("{workers} 个工作进程"),
     });
-    if let Some(Fact::Summary { elapsed_us, .. }) = model.summary.map(|event| &event.fact) {
-        parts.push(format!("{} {}", language.pick("took", "用时"), language.duration(*elapsed_us)));
+    if let Some(ended) = model.summary {
+        parts.push(format!("{} {}", language.pick("took", "用时"), language.duration(ended.elapsed_us)));
     }
     parts
 }
@@ -166,10 +163,11 @@ fn signs(model: &RunModel<'_>, plan: &Frame, language: Language) -> Vec<Sign> {
 
 /// Returns what dots of a severity stand for, by the names of the events.
 fn names_of<'a>(lanes: impl Iterator<Item = &'a Lane<'a>>, severity: Severity, language: Language) -> String {
-    let moments = lanes.flat_map(|lane| &lane.moments).filter(|moment| moment.class.severity == Some(severity));
+    let dots =
+        lanes.flat_map(|lane| &lane.moments).filter_map(|moment| Some((moment.event.fact.name(), moment.class.dot?)));
     let mut kinds = HashSet::new();
-    let firsts = moments.filter(|moment| kinds.insert(mem::discriminant(&moment.event.fact)));
-    let names: Vec<String> = firsts.map(|moment| language.event(&fields_of(&moment.event.fact).0)).collect();
+    let firsts = dots.filter(|(name, dot)| dot.0 == severity && kinds.insert(*name));
+    let names: Vec<String> = firsts.map(|(en, (_, zh))| language.pick(&en.replace('_', " "), zh).to_owned()).collect();
     names.join(language.pick(", ", "、"))
 }
 

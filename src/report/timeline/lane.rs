@@ -7,11 +7,11 @@ use svg::node::element::{Circle, Group, Line, Path, Rectangle};
 use super::Layers;
 use super::bars::{Shade, seen};
 use super::frame::{Frame, MARGIN, SMALL};
-use crate::report::classify::{Ending, Severity, SpanKind, Subject};
-use crate::report::drawing::{cut, labelled, px, text, width_of};
-use crate::report::known::Known;
-use crate::report::language::{Language, fitted};
+use crate::report::class::{Ending, Severity, SpanKind, Subject};
+use crate::report::drawing::{cut, fitted, labelled, px, text, width_of};
+use crate::report::language::Language;
 use crate::report::model::{Lane, RunModel, Span};
+use crate::report::wording::Known;
 
 /// The maximum number of parallel tracks on one lane.
 const MOST_TRACKS: usize = 3;
@@ -99,7 +99,7 @@ impl Sketch<'_> {
         let shade = Shade { x, width: to - x, opacity: 1.0 };
         let mut group = labelled(&self.said(span)).add(bar(span.kind, shade, middle, height));
         if let Subject::Named(_, name) = span.subject
-            && let name = self.language.thing(name)
+            && let name = self.frame.name(name, self.language)
             && self.says_what
             && self.frame.is_roomy()
             && width_of(&name, SMALL) + 10.0 < shade.width
@@ -115,7 +115,7 @@ impl Sketch<'_> {
             Subject::Named(noun, name) => match self.language {
                 Language::En => format!(" {} {name}", noun.en),
                 Language::Zh if name.is_empty() => noun.zh.to_owned(),
-                Language::Zh => self.language.thing(name),
+                Language::Zh => self.frame.name(name, self.language),
             },
             Subject::Item(_) => String::new(),
         };
@@ -124,7 +124,7 @@ impl Sketch<'_> {
             SpanKind::Holding => self.language.pick("holds", "持有"),
             SpanKind::Working => self.language.pick("works on an item", "处理数据"),
         };
-        let name = self.language.name(self.lane.name);
+        let name = self.frame.name(self.lane.name, self.language);
         format!(
             "{name} {kind}{}: {}",
             what.trim_end(),
@@ -137,14 +137,15 @@ impl Sketch<'_> {
         let radius = (self.frame.pitch * 0.13).clamp(1.2, 3.6);
         let (mut last_of, mut left_out) = (BTreeMap::new(), 0);
         for moment in &self.lane.moments {
-            let Some(severity) = moment.class.severity else { continue };
+            let Some(severity) = moment.class.severity() else { continue };
             let x = self.frame.x(moment.at_us);
             if last_of.get(&severity).is_some_and(|last| x - last < DOTS_APART) {
                 left_out += 1;
                 continue;
             }
             last_of.insert(severity, x);
-            let said = fitted(self.language.sentence(self.known, moment.event), LONGEST_SENTENCE);
+            let said =
+                fitted(moment.event.fact.sentence(&self.known.wording(self.language, moment.event)), LONGEST_SENTENCE);
             group = group.add(labelled(&said).add(dot(severity, x, self.y, radius)));
         }
         (group, left_out)
@@ -177,12 +178,7 @@ pub(super) fn cause_of_death(lane: &Lane<'_>, language: Language) -> Option<Stri
 }
 
 pub(super) fn bar(kind: SpanKind, shade: Shade, middle: f64, height: f64) -> Rectangle {
-    let class = match kind {
-        SpanKind::Waiting => "waiting",
-        SpanKind::Holding => "holding",
-        SpanKind::Working => "working",
-    };
-    let rect = Rectangle::new().set("class", class).set("x", px(shade.x)).set("y", px(middle - height / 2.0));
+    let rect = Rectangle::new().set("class", kind.name()).set("x", px(shade.x)).set("y", px(middle - height / 2.0));
     let rect = rect.set("width", px(shade.width)).set("height", px(height));
     let radius = px((height / 2.0).min(shade.width / 2.0).min(4.0));
     let rect = if radius > 0.5 { rect.set("rx", radius) } else { rect };

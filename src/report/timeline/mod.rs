@@ -17,10 +17,10 @@ use svg::node::element::{Definitions, Group, Marker, Path, Rectangle, Style, Tit
 
 use self::frame::{Frame, MARGIN, SMALL, WIDTH};
 use super::drawing::{LOOK, clean, cut, text, width_of};
-use super::event::{Event, Fact};
-use super::known::Known;
+use super::event::Event;
 use super::language::Language;
 use super::model::RunModel;
+use super::wording::Known;
 
 /// What every picture begins with.
 pub(super) const BEGINNING: &str = "<svg";
@@ -110,10 +110,8 @@ fn left_out(counts: [u64; 4], language: Language) -> Option<String> {
 
 /// Returns the command that repeats the run.
 fn command(model: &RunModel<'_>) -> Option<String> {
-    match &model.started?.fact {
-        Fact::RunStarted { args, seed, .. } => Some(super::text::command(&without_files(args), *seed).join(" ")),
-        _ => None,
-    }
+    let started = model.started?;
+    Some(super::text::command(&without_files(&started.args), started.seed).join(" "))
 }
 
 /// Returns a command line without its picture options, which say nothing about the run.

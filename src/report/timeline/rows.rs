@@ -1,10 +1,10 @@
 //! Which processes a picture shows: all if there is space, otherwise those that differ.
 
 use std::collections::HashSet;
-use std::mem;
 
-use crate::report::classify::{Ending, Severity};
-use crate::report::event::Fact;
+use crate::report::class::{Ending, Severity};
+use crate::report::event::Event;
+use crate::report::frame::{RunStarted, Summary};
 use crate::report::model::{EdgeKind, Lane, LaneKind, RunModel};
 
 /// The maximum number of rows: up to this, each has space for its name.
@@ -39,21 +39,21 @@ pub(super) fn chosen(model: &RunModel<'_>) -> Vec<bool> {
 
 /// Returns whether a lane is eligible: the runner's is only if it took part.
 fn takes_part(lane: &Lane<'_>) -> bool {
-    let is_frame = |fact: &Fact| matches!(fact, Fact::RunStarted { .. } | Fact::Summary { .. });
-    lane.lane_kind != LaneKind::Runner || lane.moments.iter().any(|moment| !is_frame(&moment.event.fact))
+    let is_frame = |event: &Event| event.is::<RunStarted>() || event.is::<Summary>();
+    lane.lane_kind != LaneKind::Runner || lane.moments.iter().any(|moment| !is_frame(moment.event))
 }
 
 /// Returns whether something happened that does not happen to every worker.
 fn is_remarkable(lane: &Lane<'_>) -> bool {
     lane.lane_kind != LaneKind::Worker
         || lane.ending.is_some_and(Ending::is_death)
-        || lane.moments.iter().any(|moment| moment.class.severity == Some(Severity::Trouble))
+        || lane.moments.iter().any(|moment| moment.class.severity() == Some(Severity::Trouble))
 }
 
 /// Returns what equivalent workers have in common: what they were started for, and their events in order.
 fn kind_of(lane: &Lane<'_>) -> impl Eq + std::hash::Hash {
     let mut seen = HashSet::new();
-    let facts = lane.moments.iter().map(|moment| mem::discriminant(&moment.event.fact));
-    let firsts: Vec<_> = facts.filter(|fact| seen.insert(*fact)).collect();
+    let facts = lane.moments.iter().map(|moment| moment.event.fact.name().to_owned());
+    let firsts: Vec<_> = facts.filter(|fact| seen.insert(fact.clone())).collect();
     (lane.role().map(|(role, _)| role.to_owned()), lane.object.map(str::to_owned), firsts)
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
+use super::ManagerFact;
 use crate::Error;
 use crate::manager::{Address, AuthKey, HandshakeError, Manager};
 use crate::outcome::MachineryError;
-use crate::report::{Fact, quoted};
+use crate::report::quoted;
 
 /// Group- and world-readable bits.
 const OTHERS_MAY_READ: u32 = 0o044;
@@ -40,8 +41,8 @@ impl Key {
     }
 
     /// Returns a warning if the file is not protected.
-    pub(super) fn warning(&self) -> Option<Fact> {
-        self.is_exposed.then(|| Fact::KeyExposed { file: self.file.display().to_string() })
+    pub(super) fn warning(&self) -> Option<ManagerFact> {
+        self.is_exposed.then(|| ManagerFact::KeyExposed { file: self.file.display().to_string() })
     }
 
     /// Connects to a manager that has the same key, within `timeout` if there is one.

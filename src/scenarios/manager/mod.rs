@@ -7,12 +7,14 @@
 //! | `scenario` | workers change objects, of this run's manager or of one elsewhere |
 //! | `serve` | `--serve`: this process as a manager for others |
 //! | `call` | `--call`: one call from a script, one JSON value back |
+//! | `facts` | what is reported of a manager and its objects |
 //! | `args` | the arguments of all three |
 //! | `connect` | the key file, and the connection to a manager elsewhere, with advice if it fails |
 
 mod args;
 mod call;
 mod connect;
+mod facts;
 mod scenario;
 mod serve;
 
@@ -23,8 +25,15 @@ use super::{Entry, Tool};
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Pictures, Reporter};
 use args::ManagerArgs;
-use scenario::Manager;
+pub(crate) use facts::ManagerFact;
+pub(crate) use scenario::Manager;
 use serve::Serve;
+
+/// What to try next.
+const ADVICE: [&str; 2] = [
+    "for other types, shells, machines and scripts: ipc-demo manager --help",
+    "其他类型、终端、机器和脚本：ipc-demo manager --help",
+];
 
 /// Runs the demonstration, serves, or calls.
 pub(super) fn run(

@@ -7,8 +7,9 @@ use anyhow::{Context, anyhow};
 use super::args::ManagerArgs;
 use super::connect::Key;
 use super::scenario::Manager;
+use super::{ADVICE, ManagerFact};
 use crate::manager::{Address, Limits, Serving, Status};
-use crate::report::{Event, Fact};
+use crate::report::{Event, Names, Parse, counter};
 use crate::scenarios::runner::Runner;
 use crate::scenarios::{CheckResult, Completion, Observer, Scenario};
 use crate::{Error, RoleEntry};
@@ -26,6 +27,9 @@ impl Scenario for Serve {
     const ABOUT: &'static str = Manager::ABOUT;
     type Args = ManagerArgs;
     const ROLES: &'static [RoleEntry] = &[];
+    const FACTS: &'static [Parse] = &[];
+    const CLAIM: [&'static str; 2] = ["the manager leaves no socket behind", "服务进程不留下套接字文件"];
+    const NAMES: Names = Manager::NAMES;
     type Observer = Nothing;
 
     fn prepare(args: ManagerArgs) -> anyhow::Result<Self> {
@@ -46,7 +50,7 @@ impl Scenario for Serve {
         Vec::new()
     }
 
-    fn events(&self) -> Vec<&'static str> {
+    fn moments(&self) -> Vec<&'static str> {
         Vec::new()
     }
 
@@ -55,7 +59,7 @@ impl Scenario for Serve {
             runner.emit(warning)?;
         }
         let address = self.address.to_string();
-        runner.emit(Fact::ManagerStarted { manager_pid: std::process::id(), addresses: vec![address] })?;
+        runner.emit(ManagerFact::ManagerStarted { manager_pid: std::process::id(), addresses: vec![address] })?;
         if let Some(serving) = self.serving.take()
             && !runner.is_cut()
         {
@@ -72,24 +76,22 @@ impl Scenario for Serve {
     fn check(self, _: &Nothing, _: &Completion) -> anyhow::Result<CheckResult> {
         let socket_left = matches!(&self.address, Address::Unix(path) if path.symlink_metadata().is_ok());
         let Status { clients_ever, clients, objects, names, requests, refused, .. } = self.status;
-        let numbers = [
-            ("clients", clients_ever),
-            ("connected", clients),
-            ("objects", objects),
-            ("names", names),
-            ("requests", requests),
-            ("turned_away", refused.total()),
-        ];
-        let mut facts = numbers.map(|(name, number)| (name, number.into())).to_vec();
-        facts.push(("socket_left", socket_left.into()));
         Ok(CheckResult {
-            claim: "the manager leaves no socket behind",
             broken: socket_left,
             // It ends only by being stopped.
             finished: true,
             guaranteed: true,
             allowance: None,
-            facts,
+            facts: vec![
+                counter("clients", "客户端", clients_ever),
+                counter("connected", "仍连接", clients),
+                counter("objects", "对象", objects),
+                counter("names", "已命名", names),
+                counter("requests", "请求", requests),
+                counter("turned_away", "拒绝", refused.total()),
+                counter("socket_left", "留下套接字", socket_left),
+            ],
+            advice: Some(ADVICE),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use anyhow::Context;
 
 use crate::process::{Ended, ExitStatus};
-use crate::report::Fact;
+use crate::report::WorkerExited;
 use crate::sys::Errno;
 use crate::{Error, Process, Result, Role};
 
@@ -87,13 +87,13 @@ impl Children {
 }
 
 /// Returns the event of a worker's end.
-pub(super) fn exited(ended: &Ended) -> Fact {
+pub(super) fn exited(ended: &Ended) -> WorkerExited {
     let (exit_code, signal) = match ended.status {
         ExitStatus::Code(code) => (Some(code), None),
         ExitStatus::Signal(signal) => (None, Some(signal)),
         ExitStatus::Unknown => (None, None),
     };
-    Fact::WorkerExited { exit_code, signal, failure: ended.failure.as_ref().map(ToString::to_string) }
+    WorkerExited { exit_code, signal, failure: ended.failure.as_ref().map(ToString::to_string) }
 }
 
 /// Adds what to do about the limits that starting many workers can exceed.

@@ -6,8 +6,8 @@ use anyhow::Context;
 
 use crate::outcome::Outcome;
 use crate::process::StopSignal;
-use crate::report::{Event, Fact, Pictures, RUNNER, Reason, Reporter, Verdict};
-use crate::scenarios::{CheckResult, Completion};
+use crate::report::{Event, Pictures, RUNNER, Reason, Reporter, Summary, Verdict};
+use crate::scenarios::{CheckResult, Completion, Scenario};
 use crate::sys::clock::monotonic_ns;
 
 /// Why the run was cut short.
@@ -45,9 +45,8 @@ pub(crate) struct RunEnd {
 
 impl RunEnd {
     /// Shows the summary and returns the outcome.
-    pub(crate) fn sum_up(
+    pub(crate) fn sum_up<S: Scenario>(
         mut self,
-        scenario: &str,
         result: CheckResult,
         strict: bool,
         pictures: &mut Pictures,
@@ -56,18 +55,21 @@ impl RunEnd {
         let verdict = result.verdict(&self.completion);
         let stopped = self.completion.stopped;
         let unfinished = if self.unexpected_exits.is_empty() { Reason::Killed } else { Reason::Machinery };
-        let CheckResult { claim, guaranteed, allowance, facts, .. } = result;
-        let fact = Fact::Summary {
-            scenario: scenario.to_owned(),
-            claim: claim.to_owned(),
+        let CheckResult { guaranteed, allowance, facts, advice, .. } = result;
+        let fact = Summary {
+            scenario: S::NAME,
+            claim: S::CLAIM,
             verdict,
             guaranteed,
+            needs: S::NEEDS,
             allowance: allowance.filter(|_| verdict == Verdict::Held),
             reason: stopped.or((verdict == Verdict::NotShown).then_some(unfinished)),
             elapsed_us,
-            facts: facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            facts,
+            advice: advice.filter(|_| verdict != Verdict::NotShown),
         };
-        let summary = Event { at_us: elapsed_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact };
+        let summary =
+            Event { at_us: elapsed_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact: fact.into() };
         pictures.collect(&summary);
         if !self.cut.is_some_and(Cut::is_silent) {
             match self.reporter.event(&summary) {

@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use crate::report::{Fact, doing_of};
+use crate::report::AnyFact;
 
 /// A worker and a moment, as typed: `buyer-1@holding`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,14 +29,13 @@ impl FromStr for Kill {
 
 impl Kill {
     /// Rejects a worker or a moment that a scenario does not have; the error lists the valid ones.
-    pub(in crate::scenarios) fn check(&self, workers: &[String], events: &[&str]) -> anyhow::Result<()> {
+    pub(in crate::scenarios) fn check(&self, workers: &[String], moments: &[&str]) -> anyhow::Result<()> {
         let Kill { worker, moment } = self;
         anyhow::ensure!(
             workers.contains(worker),
             "cannot kill {worker}@{moment}: there is no worker {worker} (there are: {})",
             if workers.is_empty() { "none".to_owned() } else { listed(workers) }
         );
-        let moments = moments(events);
         anyhow::ensure!(
             moments.contains(&moment.as_str()),
             "cannot kill {worker}@{moment}: there is no moment {moment} (there are: {})",
@@ -75,8 +74,8 @@ impl RequestedKills {
     }
 
     /// Records what a worker reported.
-    pub(super) fn note(&mut self, worker: u32, name: &str, fact: &Fact) {
-        if let Some((_, state)) = self.pending(name).filter(|(kill, _)| is_at(&kill.moment, fact)) {
+    pub(super) fn note(&mut self, worker: u32, name: &str, fact: &AnyFact) {
+        if let Some((_, state)) = self.pending(name).filter(|(kill, _)| fact.is_at(&kill.moment)) {
             *state = State::Reached(worker);
         }
     }
@@ -94,20 +93,6 @@ impl RequestedKills {
             .map(|(Kill { worker, moment }, _)| format!("could not kill {worker}@{moment}: the moment never came"))
             .collect()
     }
-}
-
-/// Returns whether a worker that reports this is at a moment.
-pub(in crate::scenarios) fn is_at(moment: &str, fact: &Fact) -> bool {
-    let name = fact.name();
-    name == moment || doing_of(&name) == Some(moment)
-}
-
-/// Returns the moments of workers that report these events: the activities that begin, and the events themselves.
-pub(in crate::scenarios) fn moments<'a>(events: &[&'a str]) -> Vec<&'a str> {
-    let mut moments: Vec<&str> = ["waiting", "holding", "working"].to_vec();
-    moments.retain(|doing| events.iter().any(|event| doing_of(event) == Some(doing)));
-    moments.extend(events);
-    moments
 }
 
 /// Lists names, joining those that differ only in their number into a range: `buyer-1 to buyer-10`.
@@ -139,8 +124,8 @@ mod tests {
     #[test]
     fn unknown_worker_or_moment_is_told_what_there_is() {
         let workers: Vec<String> = ["producer", "consumer-1", "consumer-2", "consumer-3"].map(str::to_owned).to_vec();
-        let events = ["lock_waiting", "lock_acquired", "ticket_bought"];
-        let refused = |text: &str| kill(text).check(&workers, &events).expect_err("refused").to_string();
+        let moments = ["waiting", "holding", "lock_waiting", "lock_acquired", "ticket_bought"];
+        let refused = |text: &str| kill(text).check(&workers, &moments).expect_err("refused").to_string();
         assert_eq!(
             refused("buyer@holding"),
             "cannot kill buyer@holding: there is no worker buyer (there are: producer, consumer-1 to consumer-3)"
@@ -150,14 +135,7 @@ mod tests {
             "cannot kill producer@working: there is no moment working (there are: waiting, holding, lock_waiting, \
              lock_acquired, ticket_bought)"
         );
-        assert!(kill("producer@holding").check(&workers, &events).is_ok());
-        assert!(kill("consumer-2@ticket_bought").check(&workers, &events).is_ok());
-    }
-
-    #[test]
-    fn moment_is_an_event_or_what_begins_with_it() {
-        let acquired = Fact::PermitAcquired { semaphore: String::new(), waited_us: 0 };
-        let is_at = |moment| is_at(moment, &acquired);
-        assert_eq!(["permit_acquired", "holding", "waiting", "lock_acquired"].map(is_at), [true, true, false, false]);
+        assert!(kill("producer@holding").check(&workers, &moments).is_ok());
+        assert!(kill("consumer-2@ticket_bought").check(&workers, &moments).is_ok());
     }
 }

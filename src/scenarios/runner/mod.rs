@@ -24,7 +24,7 @@ use super::pace::Speed;
 use super::worker::{Message, WorkerContext};
 use crate::pipe::{DatagramReceiver, DatagramSender, datagrams};
 use crate::process::{ExitStatus, StopSignals};
-use crate::report::{Event, Fact, LONGEST_WAIT_US, RUNNER, Reason, Reorder, Reporter};
+use crate::report::{AnyFact, Event, LONGEST_WAIT_US, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::{Signal, fd};
 use crate::{Process, Role};
@@ -32,7 +32,6 @@ use children::Children;
 use end::{Cut, RunEnd};
 pub(crate) use kill::Kill;
 use kill::RequestedKills;
-pub(super) use kill::{is_at, moments};
 
 /// How long a worker that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(1);
@@ -55,6 +54,8 @@ pub(crate) struct RunOptions {
 pub(crate) struct Runner<'a> {
     reporter: Box<dyn Reporter>,
     observer: &'a mut dyn FnMut(&Event),
+    /// How to read what the workers of the scenario report.
+    facts: &'static [Parse],
     signals: &'a StopSignals,
     options: &'a RunOptions,
     began_ns: u64,
@@ -75,17 +76,20 @@ pub(crate) struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// Creates the runner for one run. Every event goes to `observer` and to `reporter`.
+    /// Creates the runner for one run, in which workers report `facts`. Every event goes to `observer` and to
+    /// `reporter`.
     pub(crate) fn new(
         reporter: Box<dyn Reporter>,
         signals: &'a StopSignals,
         options: &'a RunOptions,
         observer: &'a mut dyn FnMut(&Event),
+        facts: &'static [Parse],
     ) -> anyhow::Result<Self> {
         let (sender, receiver) = datagrams()?;
         Ok(Runner {
             reporter,
             observer,
+            facts,
             signals,
             options,
             began_ns: monotonic_ns(),
@@ -108,13 +112,13 @@ impl<'a> Runner<'a> {
     }
 
     /// Reports an event of the runner, now.
-    pub(crate) fn emit(&mut self, fact: Fact) -> anyhow::Result<()> {
+    pub(crate) fn emit(&mut self, fact: impl Into<AnyFact>) -> anyhow::Result<()> {
         self.emit_at(self.now_us(), fact)
     }
 
     /// Reports an action of the runner, with the time before it began, so that its consequences are later.
-    pub(crate) fn emit_at(&mut self, at_us: u64, fact: Fact) -> anyhow::Result<()> {
-        self.push(at_us, RUNNER.to_owned(), std::process::id(), fact);
+    pub(crate) fn emit_at(&mut self, at_us: u64, fact: impl Into<AnyFact>) -> anyhow::Result<()> {
+        self.push(at_us, RUNNER.to_owned(), std::process::id(), fact.into());
         self.receive()
     }
 
@@ -173,7 +177,7 @@ impl<'a> Runner<'a> {
             kill_at: self.kills.next_of(name),
         };
         let pid = self.children.start(name, daemon, role(ctx))?;
-        self.push(at_us, name.to_owned(), pid, Fact::WorkerStarted { role: R::NAME.to_owned(), daemon });
+        self.push(at_us, name.to_owned(), pid, WorkerStarted { role: R::NAME, daemon }.into());
         self.receive()
     }
 
@@ -252,8 +256,9 @@ impl<'a> Runner<'a> {
 
     /// Receives all reports of the workers, and shows the events that are due.
     fn receive(&mut self) -> anyhow::Result<()> {
-        while let Some(Message { worker, at_us, fact_json }) = self.receiver.try_receive()? {
-            let fact = serde_json::from_str(&fact_json).context("a worker reported something that is no event")?;
+        while let Some(Message { worker, at_us, json }) = self.receiver.try_receive()? {
+            let fact = self.facts.iter().find_map(|parse| parse(&json).ok());
+            let fact = fact.with_context(|| format!("a worker reported no event of the scenario: {json}"))?;
             let child = self.children.get_mut(worker as usize).context("an unknown worker reported something")?;
             let (name, pid) = (child.name.clone(), child.pid());
             self.kills.note(worker, &name, &fact);
@@ -267,7 +272,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn push(&mut self, at_us: u64, worker: String, pid: u32, fact: Fact) {
+    fn push(&mut self, at_us: u64, worker: String, pid: u32, fact: AnyFact) {
         self.order.push(Event { at_us, worker, pid, fact }, self.now_us());
     }
 
@@ -302,7 +307,7 @@ impl<'a> Runner<'a> {
                 None => format!("worker {worker} (process {pid}) died unexpectedly: {}", ended.status),
             });
         }
-        self.push(self.now_us(), worker, pid, children::exited(&ended));
+        self.push(self.now_us(), worker, pid, children::exited(&ended).into());
         Ok(())
     }
 

@@ -20,12 +20,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
+use super::ManagerFact;
 use super::args::ManagerArgs;
 use super::connect::Key;
 use crate::Error;
 use crate::manager::{Kind, Manager, Method, Object, Variant};
 use crate::outcome::{Failure, MachineryError, Outcome};
-use crate::report::{Fact, Screen, quoted};
+use crate::report::{Screen, quoted};
 use method::method_of;
 use parse::Arg;
 pub(super) use parse::Call;
@@ -72,7 +73,7 @@ fn connect(args: &ManagerArgs) -> anyhow::Result<Manager> {
         ));
     };
     let key = Key::read(file)?;
-    if let Some(Fact::KeyExposed { file }) = key.warning() {
+    if let Some(ManagerFact::KeyExposed { file }) = key.warning() {
         // With stderr closed nobody wanted to be warned.
         let warning = format!("warning: other users can read {file} (chmod 600 {})\n", quoted(&file));
         let _ = Screen::stderr().write_all(warning.as_bytes());

@@ -3,9 +3,10 @@
 use super::driver::Shown;
 use super::worker::TURNS;
 use crate::manager::Kind;
-use crate::report::{Allowance, Event, Fact};
+use crate::report::{Allowance, Event, counter};
 use crate::scenarios::barrier::Rounds;
 use crate::scenarios::delivery_audit::DeliveryAudit;
+use crate::scenarios::manager::ManagerFact;
 use crate::scenarios::{CheckResult, Completion, Observer};
 
 /// The audit, one page per type.
@@ -26,16 +27,19 @@ struct Page {
 
 impl Observer for Audit {
     fn count(&mut self, event: &Event) {
-        if matches!(event.fact, Fact::ObjectMade { .. }) {
+        let fact = event.get();
+        if matches!(fact, Some(ManagerFact::ObjectMade { .. })) {
             self.0.push(Page::default());
         }
         let Some(page) = self.0.last_mut() else { return };
         page.items.count(event);
         page.rounds.count(event);
-        match &event.fact {
-            Fact::ObjectCalled { object, method, .. } => page.changes += u64::from(is_step(object, method)),
-            Fact::EventSet => page.is_set = true,
-            Fact::EventSeen { .. } => {
+        match fact {
+            Some(ManagerFact::ObjectCalled { object, method, .. }) => {
+                page.changes += u64::from(is_step(object, method));
+            }
+            Some(ManagerFact::EventSet) => page.is_set = true,
+            Some(ManagerFact::EventSeen { .. }) => {
                 page.seen += 1;
                 page.seen_too_early += u64::from(!page.is_set);
             }
@@ -157,20 +161,18 @@ impl Audit {
             total.finished &= sum.finished;
             total.unreported |= sum.unreported;
         }
-        let numbers = [
-            ("types", shown.len() as u64),
-            ("workers", workers.into()),
-            ("steps", total.steps),
-            ("arrived", total.arrived),
-            ("lost", total.lost),
-            ("out_of_turn", total.out_of_turn),
+        let mut facts = vec![
+            counter("types", "类型", shown.len()),
+            counter("workers", "进程", workers),
+            counter("steps", "步骤", total.steps),
+            counter("arrived", "到达", total.arrived),
+            counter("lost", "丢失", total.lost),
+            counter("out_of_turn", "提前继续", total.out_of_turn),
         ];
-        let mut facts = numbers.map(|(name, number)| (name, number.into())).to_vec();
         if is_gone {
-            facts.push(("manager_gone", true.into()));
+            facts.push(counter("manager_gone", "服务进程已终止", true));
         }
         CheckResult {
-            claim: "no call is lost, and nobody proceeds too early",
             broken: total.broken,
             // A manager that was killed loses its content, and no worker can finish.
             finished: total.finished && !is_gone,
@@ -181,6 +183,7 @@ impl Audit {
                 _ => (completion.died() > 0).then_some(Allowance::Unfinished),
             },
             facts,
+            advice: Some(crate::scenarios::manager::ADVICE),
         }
     }
 }
@@ -188,18 +191,20 @@ impl Audit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::AnyFact;
+    use crate::scenarios::facts::ItemFact;
 
-    fn page(facts: impl IntoIterator<Item = Fact>) -> Page {
+    fn page(facts: impl IntoIterator<Item: Into<AnyFact>>) -> Page {
         let mut audit = Audit::default();
-        let made = Fact::ObjectMade { object: String::new(), name: None };
-        for fact in std::iter::once(made).chain(facts) {
+        let made = ManagerFact::ObjectMade { object: String::new(), name: None };
+        for fact in std::iter::once(made.into()).chain(facts.into_iter().map(Into::into)) {
             audit.count(&Event { at_us: 0, worker: "worker-1".to_owned(), pid: 1, fact });
         }
         audit.0.remove(0)
     }
 
-    fn called(object: &str, method: &str) -> Fact {
-        Fact::ObjectCalled { object: object.into(), method: method.into(), args: Vec::new(), answer: None }
+    fn called(object: &str, method: &str) -> ManagerFact {
+        ManagerFact::ObjectCalled { object: object.into(), method: method.into(), args: Vec::new(), answer: None }
     }
 
     fn holds(page: &Page, kind: Kind, marks: u64, completion: &Completion) -> bool {
@@ -230,24 +235,25 @@ mod tests {
     #[test]
     fn who_goes_on_before_the_event_breaks_the_claim() {
         let (whole, one_died) = &endings();
-        let seen = || Fact::EventSeen { waited_us: 0 };
-        let orderly = page([Fact::EventAwaited, Fact::EventAwaited, Fact::EventSet, seen(), seen()]);
+        let seen = || ManagerFact::EventSeen { waited_us: 0 };
+        let orderly =
+            page([ManagerFact::EventAwaited, ManagerFact::EventAwaited, ManagerFact::EventSet, seen(), seen()]);
         assert!(holds(&orderly, Kind::Event, 0, whole));
-        let early = page([Fact::EventAwaited, seen(), Fact::EventSet, seen()]);
+        let early = page([ManagerFact::EventAwaited, seen(), ManagerFact::EventSet, seen()]);
         assert!(!holds(&early, Kind::Event, 0, one_died));
-        let missing = page([Fact::EventSet, seen()]);
+        let missing = page([ManagerFact::EventSet, seen()]);
         assert!(!holds(&missing, Kind::Event, 0, whole) && holds(&missing, Kind::Event, 0, one_died));
     }
 
     #[test]
     fn item_may_be_lost_with_its_taker_but_no_task() {
         let (whole, one_died) = &endings();
-        let put = |number: u64| Fact::ItemPut { value: number.into(), from: "worker-1".into(), number, size: None };
+        let put = |number: u64| ItemFact::ItemPut { value: number.into(), from: "worker-1".into(), number, size: None };
         let got = |number: u64| {
             let from = "worker-1".into();
-            Fact::ItemGot { value: number.into(), from, number, size: None, redelivered: false }
+            ItemFact::ItemGot { value: number.into(), from, number, size: None, redelivered: false }
         };
-        let done = |number| Fact::TaskDone { value: 0.into(), from: "worker-1".into(), number };
+        let done = |number| ItemFact::TaskDone { value: 0.into(), from: "worker-1".into(), number };
         let all_but_one = page((1..=6).map(put).chain((1..=5).map(got)));
         assert!(holds(&all_but_one, Kind::Queue, 0, one_died) && !holds(&all_but_one, Kind::Queue, 0, whole));
         assert!(!holds(&all_but_one, Kind::Queue, 1, whole), "nobody took it");

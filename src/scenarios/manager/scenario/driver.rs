@@ -7,7 +7,10 @@ use std::time::Duration;
 use super::fixtures::{Fixtures, Source};
 use super::worker::{TURNS, Worker};
 use crate::manager::{self, Condition, JoinableQueue, Kind, List, Method, Queue, Variant};
-use crate::report::{Event, Fact};
+use crate::report::{AnyFact, Event, WorkerExited};
+use crate::scenarios::condition::ConditionFact;
+use crate::scenarios::delivery_audit::ItemFact;
+use crate::scenarios::manager::ManagerFact;
 use crate::scenarios::runner::Runner;
 
 /// The time before an event is set, and between two goods, at speed 1.
@@ -50,7 +53,7 @@ impl<'c, 's> Driver<'c, 's> {
     pub(super) fn begin(&mut self, kind: Kind) -> anyhow::Result<Shown> {
         let fixtures = Fixtures::make(kind, self.source, self.workers)?;
         let name = self.source.name_of(kind);
-        self.runner.emit(Fact::ObjectMade { object: kind.name().to_owned(), name })?;
+        self.runner.emit(ManagerFact::ObjectMade { object: kind.name().to_owned(), name })?;
         self.show(&fixtures)?;
         let before = fixtures.marks(self.workers)?;
         Ok(Shown { kind, fixtures, before })
@@ -82,11 +85,11 @@ impl<'c, 's> Driver<'c, 's> {
     fn show(&mut self, fixtures: &Fixtures) -> anyhow::Result<()> {
         let (object, sight) = fixtures.sight();
         let value = sight.call_by_name(Method::Snapshot, Vec::new(), None)?.map(|copy| copy.to_json());
-        self.runner.emit(Fact::ObjectShown { object: object.to_owned(), value: value.unwrap_or_default() })
+        self.runner.emit(ManagerFact::ObjectShown { object: object.to_owned(), value: value.unwrap_or_default() })
     }
 
     /// Watches until each worker has made a matching report, or ended. Returns whether the run goes on.
-    fn watch_until_each(&mut self, has_told: impl Fn(&Fact) -> bool) -> anyhow::Result<bool> {
+    fn watch_until_each(&mut self, has_told: impl Fn(&AnyFact) -> bool) -> anyhow::Result<bool> {
         let (mut told, workers) = (HashSet::new(), self.workers as usize);
         let Driver { runner, gone, done, .. } = self;
         runner.watch_until(|_, events| {
@@ -98,11 +101,11 @@ impl<'c, 's> Driver<'c, 's> {
     }
 
     fn deliver(&mut self, condition: &Condition, goods: &List) -> anyhow::Result<()> {
-        if !self.watch_until_each(|fact| matches!(fact, Fact::ConditionWaiting { .. }))? {
+        if !self.watch_until_each(|fact| matches!(fact.get(), Some(ConditionFact::ConditionWaiting { .. })))? {
             return Ok(());
         }
         for number in 1..=u64::from(self.workers * TURNS) {
-            let put = Fact::ItemPut { value: number.into(), from: SUPPLIER.to_owned(), number, size: None };
+            let put = ItemFact::ItemPut { value: number.into(), from: SUPPLIER.to_owned(), number, size: None };
             if !self.change(condition, || goods.push(number), Some(put))? {
                 return Ok(());
             }
@@ -122,7 +125,7 @@ impl<'c, 's> Driver<'c, 's> {
         &mut self,
         condition: &Condition,
         change: impl FnOnce() -> crate::Result<()>,
-        told: Option<Fact>,
+        told: Option<ItemFact>,
     ) -> anyhow::Result<bool> {
         while !self.is_cut() {
             let Some(lock) = condition.acquire_timeout(LOOK_EVERY)? else { continue };
@@ -137,12 +140,12 @@ impl<'c, 's> Driver<'c, 's> {
     }
 
     fn signal(&mut self, event: &manager::Event) -> anyhow::Result<()> {
-        if self.watch_until_each(|fact| matches!(fact, Fact::EventAwaited))? {
+        if self.watch_until_each(|fact| matches!(fact.get(), Some(ManagerFact::EventAwaited)))? {
             self.runner.watch_for(DELIVERY)?;
             // With the time before: no worker can be shown going on before it.
             let at_us = self.runner.now_us();
             event.set()?;
-            self.runner.emit_at(at_us, Fact::EventSet)?;
+            self.runner.emit_at(at_us, ManagerFact::EventSet)?;
         }
         Ok(())
     }
@@ -172,7 +175,7 @@ impl<'c, 's> Driver<'c, 's> {
                 note(events, gone, done);
                 done.len() >= workers * TURNS as usize
             })?;
-            runner.emit(Fact::QueueJoined { tasks: done.len() as u64 })?;
+            runner.emit(ItemFact::QueueJoined { tasks: done.len() as u64 })?;
         }
         Ok(queue.shutdown(false)?)
     }
@@ -181,15 +184,16 @@ impl<'c, 's> Driver<'c, 's> {
 /// Records which workers have ended, and which tasks are done.
 fn note(events: &[Event], gone: &mut HashSet<u32>, done: &mut HashSet<(String, u64)>) {
     for event in events {
-        match &event.fact {
-            Fact::WorkerExited { .. } => _ = gone.insert(event.pid),
-            Fact::TaskDone { from, number, .. } => _ = done.insert((from.clone(), *number)),
-            _ => {}
+        if event.is::<WorkerExited>() {
+            gone.insert(event.pid);
+        }
+        if let Some(ItemFact::TaskDone { from, number, .. }) = event.get() {
+            done.insert((from.clone(), *number));
         }
     }
 }
 
 /// Asking for the number of items is the first thing that a worker does after its last put.
-fn has_put_all(fact: &Fact) -> bool {
-    matches!(fact, Fact::ObjectCalled { method, .. } if method == "qsize")
+fn has_put_all(fact: &AnyFact) -> bool {
+    matches!(fact.get(), Some(ManagerFact::ObjectCalled { method, .. }) if method == "qsize")
 }

@@ -18,8 +18,14 @@ use super::args::ManagerArgs;
 use super::connect::Key;
 use crate::RoleEntry;
 use crate::manager::{self, Address, Kind, ManagerServer};
-use crate::report::Fact;
+use crate::report::{AnyFact, Names, Parse};
+use crate::scenarios::barrier::BarrierFact;
+use crate::scenarios::condition::ConditionFact;
+use crate::scenarios::delivery_audit::ItemFact;
+use crate::scenarios::held::LockFact;
+use crate::scenarios::manager::ManagerFact;
 use crate::scenarios::runner::Runner;
+use crate::scenarios::semaphore::PermitFact;
 use crate::scenarios::{CheckResult, Completion, Scenario};
 use audit::Audit;
 use driver::{Driver, Shown};
@@ -68,6 +74,23 @@ Examples:
     --call 'create dict shop' --call 'shop.set tickets 3' --call shop.items";
     type Args = ManagerArgs;
     const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<worker::Worker>(), RoleEntry::of::<ManagerServer>()];
+    const FACTS: &'static [Parse] = &[
+        AnyFact::parse::<ManagerFact>,
+        AnyFact::parse::<LockFact>,
+        AnyFact::parse::<PermitFact>,
+        AnyFact::parse::<ConditionFact>,
+        AnyFact::parse::<BarrierFact>,
+        AnyFact::parse::<ItemFact>,
+    ];
+    const CLAIM: [&'static str; 2] =
+        ["no call is lost, and nobody proceeds too early", "没有调用丢失，也没有进程提前继续"];
+    const NAMES: Names = &[
+        ("manager", "服务进程"),
+        ("rlock", "可重入锁"),
+        ("semaphore", "信号量"),
+        ("bounded semaphore", "有界信号量"),
+        ("not empty", "非空"),
+    ];
     type Observer = Audit;
 
     fn prepare(args: ManagerArgs) -> anyhow::Result<Self> {
@@ -85,23 +108,29 @@ Examples:
         (1..=self.workers).map(|number| format!("worker-{number}")).collect()
     }
 
-    fn events(&self) -> Vec<&'static str> {
-        let mut events = vec!["object_called"];
-        for kind in &self.kinds {
-            events.extend(match kind {
-                Kind::Lock | Kind::RLock => &["lock_waiting", "lock_acquired", "lock_released"][..],
-                Kind::Semaphore | Kind::BoundedSemaphore => &["permit_waiting", "permit_acquired", "permit_released"],
-                Kind::Condition => &["condition_waiting", "condition_met", "item_got"],
-                Kind::Event => &["event_awaited", "event_seen"],
-                Kind::Barrier => &["barrier_waiting", "barrier_passed", "barrier_broken"],
-                Kind::Queue => &["item_put", "item_got"],
-                Kind::JoinableQueue => &["item_put", "item_got", "task_done"],
-                _ => &[],
-            });
-        }
+    fn moments(&self) -> Vec<&'static str> {
+        let of_kind = |kind: &Kind| match kind {
+            Kind::Lock | Kind::RLock => &["waiting", "holding", "lock_waiting", "lock_acquired", "lock_released"][..],
+            Kind::Semaphore | Kind::BoundedSemaphore => {
+                &["waiting", "holding", "permit_waiting", "permit_acquired", "permit_released"]
+            }
+            Kind::Condition => &["waiting", "working", "condition_waiting", "condition_met", "item_got"],
+            Kind::Event => &["waiting", "event_awaited", "event_seen"],
+            Kind::Barrier => &["waiting", "barrier_waiting", "barrier_passed", "barrier_broken"],
+            Kind::Queue => &["working", "item_put", "item_got"],
+            Kind::JoinableQueue => &["working", "item_put", "item_got", "task_done"],
+            _ => &[],
+        };
+        let mut moments = vec!["object_called"];
+        moments.extend(self.kinds.iter().flat_map(of_kind));
         let mut seen = HashSet::new();
-        events.retain(|event| seen.insert(*event));
-        events
+        moments.retain(|moment| seen.insert(*moment));
+        // Activities come first.
+        let activities = ["waiting", "holding", "working"];
+        moments.sort_by_key(|moment| {
+            activities.iter().position(|activity| activity == moment).unwrap_or(activities.len())
+        });
+        moments
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
@@ -110,13 +139,13 @@ Examples:
         }
         let manager = match (self.manager.take(), &self.elsewhere) {
             (Some(manager), Some(address)) => {
-                runner.emit(Fact::ManagerConnected { address: address.to_string() })?;
+                runner.emit(ManagerFact::ManagerConnected { address: address.to_string() })?;
                 manager
             }
             _ => {
                 let manager = manager::Manager::start()?;
                 let manager_pid = manager.process().map_or(0, |process| process.pid());
-                runner.emit(Fact::ManagerStarted { manager_pid, addresses: Vec::new() })?;
+                runner.emit(ManagerFact::ManagerStarted { manager_pid, addresses: Vec::new() })?;
                 manager
             }
         };

@@ -8,7 +8,11 @@ use serde_json::json;
 use super::driver::SUPPLIER;
 use super::fixtures::{Fixtures, PLACES, TOTAL, key_of};
 use crate::manager::{Barrier, Condition, Failure, Guard, JoinableQueue, List, Queue, RLock, Value, Variant};
-use crate::report::Fact;
+use crate::scenarios::barrier::BarrierFact;
+use crate::scenarios::condition::ConditionFact;
+use crate::scenarios::delivery_audit::ItemFact;
+use crate::scenarios::held::{Held, Thing};
+use crate::scenarios::manager::ManagerFact;
 use crate::scenarios::worker::WorkerContext;
 use crate::{Error, Result, Role, RoleResult};
 
@@ -64,23 +68,25 @@ impl Role for Worker {
                 })?;
             }
             Fixtures::Lock { lock, count } => {
-                me.steps(|_| me.with_lock("lock", || lock.acquire(), || me.add_one(&count)))?;
+                me.steps(|_| me.holding(Thing::Lock("lock"), || lock.acquire(), || me.add_one(&count)))?;
             }
             Fixtures::RLock { lock, count } => {
-                me.steps(|_| me.with_lock("rlock", || lock.acquire(), || me.add_one_deeper(&lock, &count)))?;
+                me.steps(|_| me.holding(Thing::Lock("rlock"), || lock.acquire(), || me.add_one_deeper(&lock, &count)))?;
             }
             Fixtures::Semaphore { semaphore, count } => {
-                me.steps(|_| me.with_permit("semaphore", || semaphore.acquire(), || me.add_one(&count)))?;
+                me.steps(|_| me.holding(Thing::Permit("semaphore"), || semaphore.acquire(), || me.add_one(&count)))?;
             }
             Fixtures::BoundedSemaphore { semaphore, count } => {
-                me.steps(|_| me.with_permit("bounded semaphore", || semaphore.acquire(), || me.add_one(&count)))?;
+                me.steps(|_| {
+                    me.holding(Thing::Permit("bounded semaphore"), || semaphore.acquire(), || me.add_one(&count))
+                })?;
             }
             Fixtures::Condition { condition, goods } => me.consume(&condition, &goods)?,
             Fixtures::Event { event } => {
-                ctx.emit(&Fact::EventAwaited)?;
+                ctx.emit(ManagerFact::EventAwaited)?;
                 let asked_us = ctx.now_us();
                 event.wait()?;
-                ctx.emit(&Fact::EventSeen { waited_us: ctx.now_us() - asked_us })?;
+                ctx.emit(ManagerFact::EventSeen { waited_us: ctx.now_us() - asked_us })?;
             }
             Fixtures::Barrier { barrier } => me.meet(&barrier)?,
             Fixtures::Queue { queue } => me.pass_on(&queue)?,
@@ -105,7 +111,7 @@ impl Me<'_> {
         answer: Option<&Variant>,
     ) -> Result<()> {
         let (object, method, args) = (object.to_owned(), method.to_owned(), args.to_vec());
-        self.ctx.emit(&Fact::ObjectCalled { object, method, args, answer: answer.map(Variant::to_json) })
+        self.ctx.emit(ManagerFact::ObjectCalled { object, method, args, answer: answer.map(Variant::to_json) })
     }
 
     /// Performs all turns, with a pause between two.
@@ -118,43 +124,17 @@ impl Me<'_> {
         })
     }
 
-    fn with_lock<'g>(
+    /// Acquires it, works, and releases it.
+    fn holding<'g>(
         &self,
-        name: &str,
+        thing: Thing<'_>,
         acquire: impl FnOnce() -> Result<Guard<'g>>,
         work: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        let lock = || name.to_owned();
-        self.ctx.emit(&Fact::LockWaiting { lock: lock() })?;
-        let asked_us = self.ctx.now_us();
-        let guard = acquire()?;
-        let since_us = self.ctx.now_us();
-        let (waited_us, abandoned) = (since_us - asked_us, guard.abandoned());
-        self.ctx.emit(&Fact::LockAcquired { lock: lock(), waited_us, abandoned })?;
+        let acquire = || acquire().map(|guard| (guard.abandoned(), guard)).map(|(abandoned, guard)| (guard, abandoned));
+        let held = Held::acquire(thing, self.ctx, acquire)?;
         work()?;
-        // With the time before: two holders at once are never shown.
-        let at_us = self.ctx.now_us();
-        guard.release()?;
-        self.ctx.emit_at(at_us, &Fact::LockReleased { lock: lock(), held_us: at_us - since_us })
-    }
-
-    fn with_permit<'g>(
-        &self,
-        name: &str,
-        acquire: impl FnOnce() -> Result<Guard<'g>>,
-        work: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
-        let semaphore = || name.to_owned();
-        self.ctx.emit(&Fact::PermitWaiting { semaphore: semaphore() })?;
-        let asked_us = self.ctx.now_us();
-        let permit = acquire()?;
-        let since_us = self.ctx.now_us();
-        self.ctx.emit(&Fact::PermitAcquired { semaphore: semaphore(), waited_us: since_us - asked_us })?;
-        work()?;
-        // With the time before: too many holders at once are never shown.
-        let at_us = self.ctx.now_us();
-        permit.release()?;
-        self.ctx.emit_at(at_us, &Fact::PermitReleased { semaphore: semaphore(), held_us: at_us - since_us })
+        held.release_with(Guard::release)
     }
 
     /// Reads, pauses, and writes one more: what a lock is for.
@@ -178,15 +158,15 @@ impl Me<'_> {
         loop {
             let mut lock = condition.acquire()?;
             if goods.is_empty()? {
-                self.ctx.emit(&Fact::ConditionWaiting { condition: not_empty() })?;
+                self.ctx.emit(ConditionFact::ConditionWaiting { condition: not_empty() })?;
                 let asked_us = self.ctx.now_us();
                 lock.wait_for(|| Ok(!goods.is_empty()?))?;
                 let waited_us = self.ctx.now_us() - asked_us;
-                self.ctx.emit(&Fact::ConditionMet { condition: not_empty(), waited_us })?;
+                self.ctx.emit(ConditionFact::ConditionMet { condition: not_empty(), waited_us })?;
             }
             let Some(number) = goods.pop_at(0)?.and_then(|item| item.as_int()) else { return Ok(()) };
             let (value, from) = (json!(number), SUPPLIER.to_owned());
-            self.ctx.emit(&Fact::ItemGot { value, from, number, size: None, redelivered: false })?;
+            self.ctx.emit(ItemFact::ItemGot { value, from, number, size: None, redelivered: false })?;
         }
     }
 
@@ -194,16 +174,16 @@ impl Me<'_> {
     fn meet(&self, barrier: &Barrier) -> Result<()> {
         for round in 1..=u64::from(TURNS) {
             self.ctx.pause(STEP);
-            self.ctx.emit(&Fact::BarrierWaiting { round })?;
+            self.ctx.emit(BarrierFact::BarrierWaiting { round })?;
             let asked_us = self.ctx.now_us();
             match barrier.wait() {
                 Ok(_) => {
                     let waited_us = self.ctx.now_us() - asked_us;
-                    self.ctx.emit(&Fact::BarrierPassed { round, waited_us })?;
+                    self.ctx.emit(BarrierFact::BarrierPassed { round, waited_us })?;
                 }
                 Err(error) if Barrier::is_broken_error(&error) => {
                     let cause = PARTY_DIED.to_owned();
-                    return self.ctx.emit(&Fact::BarrierBroken { round, cause, dead_pid: None });
+                    return self.ctx.emit(BarrierFact::BarrierBroken { round, cause, dead_pid: None });
                 }
                 Err(error) => return Err(error),
             }
@@ -216,7 +196,7 @@ impl Me<'_> {
         self.steps(|turn| {
             let (value, from, number) = (json!(turn), self.name.clone(), u64::from(turn));
             put(Variant::from(vec![Variant::from(self.name.as_str()), number.into()]))?;
-            self.ctx.emit(&Fact::ItemPut { value, from, number, size: None })
+            self.ctx.emit(ItemFact::ItemPut { value, from, number, size: None })
         })?;
         self.called("queue", "qsize", [], Some(&size()?.into()))
     }
@@ -227,7 +207,7 @@ impl Me<'_> {
         while let Some(item) = unless_shut_down(queue.get())? {
             let (from, number) = maker(&item);
             let value = json!(number);
-            self.ctx.emit(&Fact::ItemGot { value, from, number, size: None, redelivered: false })?;
+            self.ctx.emit(ItemFact::ItemGot { value, from, number, size: None, redelivered: false })?;
             self.ctx.pause(STEP);
         }
         Ok(())
@@ -239,11 +219,11 @@ impl Me<'_> {
         while let Some(task) = unless_shut_down(queue.get())? {
             let (from, number) = maker(task.item());
             let (value, redelivered) = (json!(number), task.deliveries() > 1);
-            let got = Fact::ItemGot { value: value.clone(), from: from.clone(), number, size: None, redelivered };
-            self.ctx.emit(&got)?;
+            let got = ItemFact::ItemGot { value: value.clone(), from: from.clone(), number, size: None, redelivered };
+            self.ctx.emit(got)?;
             self.ctx.pause(STEP);
             task.task_done()?;
-            self.ctx.emit(&Fact::TaskDone { value, from, number })?;
+            self.ctx.emit(ItemFact::TaskDone { value, from, number })?;
         }
         Ok(())
     }

@@ -1,0 +1,311 @@
+//! The events of every run, whatever its scenario.
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::class::{Class, Ending, SpanKind};
+use super::event::Fact;
+use super::language::Language;
+use super::wording::{Names, Wording, say};
+
+/// The first event of every run.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "run_started")]
+pub(crate) struct RunStarted {
+    /// Name of the scenario.
+    pub(crate) scenario: &'static str,
+    /// The seed of all random choices.
+    pub(crate) seed: u64,
+    /// A number, or `"max"`.
+    pub(crate) speed: Value,
+    /// Version of the program.
+    pub(crate) version: &'static str,
+    /// The command line, without the program.
+    pub(crate) args: Vec<String>,
+    /// How many workers the run starts with.
+    pub(crate) workers: u32,
+    /// The events that the workers can report, and the activities that these begin: the moments that `--kill`
+    /// accepts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) moments: Vec<&'static str>,
+    /// Whether workers report when they have finished an item.
+    #[serde(skip)]
+    pub(crate) has_tasks: bool,
+    /// The names that only this scenario has.
+    #[serde(skip)]
+    pub(crate) names: Names,
+}
+
+impl RunStarted {
+    /// Returns whether workers can be in this state.
+    pub(super) fn has(&self, kind: SpanKind) -> bool {
+        self.moments.contains(&kind.name()) && (kind != SpanKind::Working || self.has_tasks)
+    }
+
+    pub(super) fn speed(&self) -> String {
+        self.speed.as_str().map_or_else(|| self.speed.to_string(), str::to_owned)
+    }
+}
+
+impl Fact for RunStarted {
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        let (RunStarted { scenario, seed, .. }, speed) = (self, self.speed());
+        say!(wording, "{scenario}  ·  seed {seed}  ·  speed {speed}", "{scenario}  ·  随机种子 {seed}  ·  速度 {speed}")
+    }
+}
+
+/// A worker was started.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "worker_started")]
+pub(crate) struct WorkerStarted {
+    /// Its role.
+    pub(crate) role: &'static str,
+    /// Whether it ends with its parent instead of being waited for.
+    pub(crate) daemon: bool,
+}
+
+impl Fact for WorkerStarted {
+    fn class(&self) -> Class<'_> {
+        Class { starts: true, ..Class::default() }
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        let pid = wording.event.pid;
+        let daemon = if self.daemon { wording.pick(", a daemon", "，守护进程") } else { "" };
+        say!(wording, "starts as process {pid}{daemon}", "启动，进程号 {pid}{daemon}")
+    }
+}
+
+/// A worker ended.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "worker_exited")]
+pub(crate) struct WorkerExited {
+    /// Its exit code; none if a signal ended it.
+    pub(crate) exit_code: Option<i32>,
+    /// The signal that ended it, if one did.
+    pub(crate) signal: Option<i32>,
+    /// Its error message, if it failed on its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failure: Option<String>,
+}
+
+impl Fact for WorkerExited {
+    fn class(&self) -> Class<'_> {
+        let ending = Ending::of(self.exit_code, self.signal);
+        Class { ending: Some(ending), follows_death: matches!(ending, Ending::Failed(1..)), ..Class::default() }
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        match (&self.failure, Ending::of(self.exit_code, self.signal)) {
+            (Some(failure), _) if wording.language == Language::En => failure.clone(),
+            (Some(failure), _) => failed(failure, &wording.event.worker),
+            (None, Ending::Killed(9)) => say!(wording, "is killed (signal 9)", "被杀死（信号 9）"),
+            (None, Ending::Killed(signal)) => say!(wording, "is killed by signal {signal}", "被信号 {signal} 结束"),
+            (None, Ending::Stopped) => say!(wording, "is stopped", "被停止"),
+            (None, Ending::Done) => say!(wording, "exits", "结束"),
+            (None, Ending::Failed(code)) => say!(wording, "exits with code {code}", "结束，退出码 {code}"),
+        }
+    }
+}
+
+/// A worker's own words about its failure; what is the same in every one of them in Chinese.
+fn failed(failure: &str, worker: &str) -> String {
+    let said = failure.strip_prefix("worker ").and_then(|said| said.strip_prefix(worker)).unwrap_or(failure);
+    let (what, message) =
+        [(" failed: ", "出错："), (" panicked: ", "崩溃："), (" could not start its role: ", "无法启动：")]
+            .into_iter()
+            .find_map(|(verb, what)| Some((what, said.strip_prefix(verb)?)))
+            .unwrap_or(("出错：", failure));
+    let message = match message {
+        "nobody is left at the other end" => "另一端已没有进程",
+        "nobody is left to receive" => "已没有接收者",
+        "the other end is closed" => "另一端已关闭",
+        "the connection is read-only" => "这一端只能接收",
+        "the connection is write-only" => "这一端只能发送",
+        "the queue is full" => "队列已满",
+        other => other,
+    };
+    format!("{what}{message}")
+}
+
+/// The last event of every run.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "summary")]
+pub(crate) struct Summary {
+    /// Name of the scenario.
+    pub(crate) scenario: &'static str,
+    /// What the scenario claims about itself, in English and in Chinese.
+    #[serde(serialize_with = "english")]
+    pub(crate) claim: [&'static str; 2],
+    /// Whether the claim was true of this run.
+    pub(crate) verdict: Verdict,
+    /// Whether the scenario promises the claim.
+    pub(crate) guaranteed: bool,
+    /// What the scenario would need to promise it.
+    #[serde(skip)]
+    pub(crate) needs: &'static str,
+    /// The allowance in the verdict, if a worker was killed or stopped and that shows in the facts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) allowance: Option<Allowance>,
+    /// Why the run did not finish, if it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<Reason>,
+    /// The duration of the run.
+    pub(crate) elapsed_us: u64,
+    /// The counters.
+    #[serde(serialize_with = "by_name")]
+    pub(crate) facts: Vec<Counter>,
+    /// What a reader may try next, in English and in Chinese. Ends with a command.
+    #[serde(skip)]
+    pub(crate) advice: Option<[&'static str; 2]>,
+}
+
+fn english<S: Serializer>(claim: &[&'static str; 2], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(claim[0])
+}
+
+fn by_name<S: Serializer>(counters: &[Counter], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counters.iter().map(|counter| (counter.name, &counter.value)))
+}
+
+impl Fact for Summary {
+    /// Returns the verdict, the claim, and the allowance as one sentence.
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        self.said(wording.language)
+    }
+}
+
+impl Summary {
+    /// Returns the verdict, the claim, and the allowance as one sentence.
+    pub(super) fn said(&self, language: Language) -> String {
+        let [claim, colon, left, right] =
+            [self.claim, [": ", "："], [" (", "（"], [")", "）"]].map(|[en, zh]| language.pick(en, zh));
+        let allowance = self.allowance(language).map(|said| format!("{left}{said}{right}"));
+        format!("{}{colon}{claim}{}", self.judged(language), allowance.unwrap_or_default())
+    }
+
+    fn judged(&self, language: Language) -> String {
+        let [en, zh] = match (self.verdict, self.guaranteed, self.reason) {
+            (Verdict::Held, true, _) => ["guaranteed, and held", "成立（有保证）"],
+            (Verdict::Held, false, _) => ["held, but only by luck", "成立（只是运气好）"],
+            (Verdict::Violated, true, _) => ["BROKEN GUARANTEE", "不成立（保证被打破）"],
+            (Verdict::Violated, false, _) => {
+                let en = format!("failed, as can happen without {}", self.needs);
+                return language.pick(&en, "不成立（本来就没有保证）").to_owned();
+            }
+            (Verdict::NotShown, _, Some(Reason::Cut)) => {
+                ["inconclusive (the run was stopped early)", "无法判断（运行被提前停止）"]
+            }
+            (Verdict::NotShown, _, Some(Reason::Killed)) => {
+                ["inconclusive (no worker was left to finish it)", "无法判断（没有进程能完成它）"]
+            }
+            (Verdict::NotShown, ..) => ["inconclusive (a worker failed)", "无法判断（有进程出错）"],
+        };
+        language.pick(en, zh).to_owned()
+    }
+
+    fn allowance(&self, language: Language) -> Option<&'static str> {
+        let [en, zh] = match (self.allowance, self.reason) {
+            (Some(Allowance::Lost), None) => [
+                "a worker was killed; what only it held is lost; the verdict covers the others",
+                "有进程被杀死，仅由它持有的数据已丢失；结论只针对其余进程",
+            ],
+            (Some(Allowance::Unreported), None) => [
+                "a worker was killed before it reported its last step; the verdict covers the others",
+                "有进程在报告最后一步之前被杀死；结论只针对其余进程",
+            ],
+            (Some(Allowance::Unfinished), None) => [
+                "a worker was killed before it finished; the verdict covers the others",
+                "有进程未完成就被杀死；结论只针对其余进程",
+            ],
+            (Some(Allowance::Lost), Some(_)) => {
+                ["the workers were stopped; what only they held is lost", "进程被停止，仅由它们持有的数据已丢失"]
+            }
+            (Some(Allowance::Unreported), Some(_)) => {
+                ["the workers were stopped before they reported their last step", "进程在报告最后一步之前被停止"]
+            }
+            (Some(Allowance::Unfinished), Some(_)) => {
+                ["the workers were stopped before they finished", "进程未完成就被停止"]
+            }
+            // If the verdict was not reached, its text already says so.
+            (None, Some(Reason::Cut)) if self.verdict != Verdict::NotShown => {
+                ["the run was stopped early", "运行被提前停止"]
+            }
+            (None, Some(Reason::Machinery)) if self.verdict != Verdict::NotShown => ["a worker failed", "有进程出错"],
+            (None, _) => return None,
+        };
+        Some(language.pick(en, zh))
+    }
+}
+
+/// An integer or a boolean in the summary.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Counter {
+    pub(crate) name: &'static str,
+    /// What it is called in Chinese.
+    pub(crate) zh: &'static str,
+    pub(crate) value: Value,
+}
+
+/// Returns a counter: its name, what it is called in Chinese, and its value.
+pub(crate) fn counter(name: &'static str, zh: &'static str, value: impl Into<Value>) -> Counter {
+    Counter { name, zh, value: value.into() }
+}
+
+impl Counter {
+    pub(super) fn said(&self, language: Language) -> String {
+        let value = match self.value {
+            Value::Bool(true) => language.pick("yes", "是").to_owned(),
+            Value::Bool(false) => language.pick("no", "否").to_owned(),
+            ref value => value.to_string(),
+        };
+        format!("{} {value}", language.pick(&self.name.replace('_', " "), self.zh))
+    }
+}
+
+/// Whether a claim was true of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// The claim was true.
+    Held,
+    /// The claim was false.
+    Violated,
+    /// The run ended before the claim could be judged.
+    NotShown,
+}
+
+impl Verdict {
+    /// Returns the sign in front of it.
+    pub(super) fn sign(self) -> &'static str {
+        match self {
+            Verdict::Held => "✔",
+            Verdict::Violated => "✘",
+            Verdict::NotShown => "–",
+        }
+    }
+}
+
+/// What a verdict allows for: the part of a worker that was killed, or stopped in the middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Allowance {
+    /// What only that worker held is lost.
+    Lost,
+    /// Its last step was done and not reported.
+    Unreported,
+    /// It did not finish.
+    Unfinished,
+}
+
+/// Why a run did not finish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reason {
+    /// It was asked to stop, or its output was closed.
+    Cut,
+    /// A worker could not be started, or died unexpectedly.
+    Machinery,
+    /// The workers that were to finish it were killed, as was asked for.
+    Killed,
+}

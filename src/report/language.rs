@@ -1,0 +1,69 @@
+//! The languages of the report.
+
+/// A language of the text report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Language {
+    /// English
+    En,
+    /// 中文
+    Zh,
+}
+
+impl Language {
+    /// Returns the language of the environment: the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that names one.
+    pub(crate) fn from_environment() -> Self {
+        let said =
+            ["LC_ALL", "LC_MESSAGES", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
+        Self::from_locale(&said.unwrap_or_default().to_string_lossy())
+    }
+
+    fn from_locale(locale: &str) -> Self {
+        if locale.starts_with("zh") { Language::Zh } else { Language::En }
+    }
+
+    /// A duration of `us` microseconds in the unit that reads best.
+    pub(crate) fn duration(self, us: u64) -> String {
+        let said = duration(us);
+        match self {
+            Language::En => said,
+            Language::Zh => said.replace("µs", "微秒").replace("ms", "毫秒").replace(" s", " 秒"),
+        }
+    }
+
+    /// Returns one of two wordings.
+    pub(crate) fn pick<'a>(self, en: &'a str, zh: &'a str) -> &'a str {
+        match self {
+            Language::En => en,
+            Language::Zh => zh,
+        }
+    }
+}
+
+/// Formats a duration of `us` microseconds in the most readable unit.
+pub(crate) fn duration(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} µs"),
+        // What would round to 1000.0 ms is a second.
+        1_000..999_950 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.2} s", us as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locale_decides_by_its_language() {
+        assert_eq!(Language::from_locale("zh_CN.UTF-8"), Language::Zh);
+        assert_eq!(Language::from_locale("zh"), Language::Zh);
+        assert_eq!(Language::from_locale("de_DE"), Language::En);
+        assert_eq!(Language::from_locale(""), Language::En);
+    }
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!([999, 1_000, 999_949, 999_950].map(duration), ["999 µs", "1.0 ms", "999.9 ms", "1.00 s"]);
+        assert_eq!([999, 1_000, 1_000_000].map(|us| Language::Zh.duration(us)), ["999 微秒", "1.0 毫秒", "1.00 秒"]);
+    }
+}

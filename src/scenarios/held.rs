@@ -1,0 +1,200 @@
+//! A held lock or permit, with its events reported.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::semaphore::PermitFact;
+use super::tickets;
+use super::worker::WorkerContext;
+
+use crate::report::{AnyFact, Class, Fact, Noun, Severity, Wording, say};
+use crate::sync::LockGuard;
+use crate::{Lock, Result};
+
+const LOCK: Noun = Noun::new("lock", "锁");
+
+/// What workers report of locks.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the names of the events")]
+pub(crate) enum LockFact {
+    /// A worker began to wait for a lock.
+    LockWaiting {
+        lock: String,
+    },
+    /// A worker acquired it; `abandoned` if the previous holder died with it.
+    LockAcquired {
+        lock: String,
+        waited_us: u64,
+        abandoned: bool,
+    },
+    LockReleased {
+        lock: String,
+        held_us: u64,
+    },
+    /// A worker gave up waiting for it.
+    LockTimedOut {
+        lock: String,
+        waited_us: u64,
+    },
+}
+
+impl Fact for LockFact {
+    fn class(&self) -> Class<'_> {
+        match self {
+            LockFact::LockWaiting { lock } => Class::waits(LOCK, lock),
+            LockFact::LockAcquired { lock, abandoned, .. } => {
+                Class { inherits: *abandoned, ..Class::acquires(LOCK, lock) }
+            }
+            LockFact::LockReleased { lock, .. } => Class::releases(LOCK, lock),
+            LockFact::LockTimedOut { lock, .. } => {
+                Class { dot: Some((Severity::Trouble, "等待锁超时")), ..Class::goes_on(LOCK, lock) }
+            }
+        }
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        let who = tickets::number(wording);
+        // Several locks have numbers.
+        let the = |lock: &str| {
+            wording.pick(if lock.starts_with("lock-") { lock } else { "the lock" }, &wording.name(lock)).to_owned()
+        };
+        match self {
+            LockFact::LockWaiting { lock } => {
+                let lock = the(lock);
+                say!(wording, "waits for {lock}", "{who}等待{lock}")
+            }
+            LockFact::LockAcquired { lock, abandoned: true, .. } => {
+                let former = wording.former_holder(lock).map(|former| wording.name(former));
+                let (lock, former) = (the(lock), former.as_deref().unwrap_or(wording.pick("its holder", "持有者")));
+                say!(wording, "takes over {lock} from {former}, which died", "{who}接管{lock}：{former}已终止")
+            }
+            LockFact::LockAcquired { lock, waited_us, .. } => {
+                let (lock, waited) = (the(lock), wording.waited(*waited_us));
+                say!(wording, "gets {lock} ({waited})", "{who}获得{lock}（{waited}）")
+            }
+            LockFact::LockReleased { lock, held_us } => {
+                let (lock, held) = (the(lock), wording.duration(*held_us));
+                say!(wording, "releases {lock} (held {held})", "{who}释放{lock}（持有 {held}）")
+            }
+            LockFact::LockTimedOut { lock, waited_us } => {
+                let (lock, waited) = (the(lock), wording.waited(*waited_us));
+                say!(wording, "gives up on {lock} ({waited})", "等待{lock}超时，放弃（{waited}）")
+            }
+        }
+    }
+}
+
+/// What is held, and its name in the events.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Thing<'a> {
+    Lock(&'a str),
+    Permit(&'a str),
+}
+
+impl Thing<'_> {
+    fn name(self) -> String {
+        let (Thing::Lock(name) | Thing::Permit(name)) = self;
+        name.to_owned()
+    }
+
+    fn waiting(self) -> AnyFact {
+        match self {
+            Thing::Lock(_) => LockFact::LockWaiting { lock: self.name() }.into(),
+            Thing::Permit(_) => PermitFact::PermitWaiting { semaphore: self.name() }.into(),
+        }
+    }
+
+    fn acquired(self, waited_us: u64, abandoned: bool) -> AnyFact {
+        match self {
+            Thing::Lock(_) => LockFact::LockAcquired { lock: self.name(), waited_us, abandoned }.into(),
+            Thing::Permit(_) => PermitFact::PermitAcquired { semaphore: self.name(), waited_us }.into(),
+        }
+    }
+
+    fn released(self, held_us: u64) -> AnyFact {
+        match self {
+            Thing::Lock(_) => LockFact::LockReleased { lock: self.name(), held_us }.into(),
+            Thing::Permit(_) => PermitFact::PermitReleased { semaphore: self.name(), held_us }.into(),
+        }
+    }
+}
+
+/// A lock or a permit that a worker holds and reports, with its guard.
+pub(super) struct Held<'a, G> {
+    guard: G,
+    thing: Thing<'a>,
+    ctx: &'a WorkerContext,
+    since_us: u64,
+}
+
+impl<'a, G> Held<'a, G> {
+    /// Waits in `acquire`, which also returns whether the previous holder died.
+    pub(super) fn acquire(
+        thing: Thing<'a>,
+        ctx: &'a WorkerContext,
+        acquire: impl FnOnce() -> Result<(G, bool)>,
+    ) -> Result<Self> {
+        let held = Self::acquire_if(thing, ctx, || acquire().map(Some))?;
+        Ok(held.expect("a wait without end ends with the thing"))
+    }
+
+    /// As [`acquire`](Self::acquire), but gives up if `acquire` does.
+    fn acquire_if(
+        thing: Thing<'a>,
+        ctx: &'a WorkerContext,
+        acquire: impl FnOnce() -> Result<Option<(G, bool)>>,
+    ) -> Result<Option<Self>> {
+        ctx.emit(thing.waiting())?;
+        let asked_us = ctx.now_us();
+        let acquired = acquire()?;
+        let since_us = ctx.now_us();
+        let waited_us = since_us - asked_us;
+        let Some((guard, abandoned)) = acquired else {
+            ctx.emit(LockFact::LockTimedOut { lock: thing.name(), waited_us })?;
+            return Ok(None);
+        };
+        ctx.emit(thing.acquired(waited_us, abandoned))?;
+        Ok(Some(Held { guard, thing, ctx, since_us }))
+    }
+
+    /// Releases it, and reports that.
+    pub(super) fn release(self) -> Result<()> {
+        self.release_with(|guard| {
+            drop(guard);
+            Ok(())
+        })
+    }
+
+    /// Releases it, and reports that with the time before: two holders at once are never shown.
+    pub(super) fn release_with(self, release: impl FnOnce(G) -> Result<()>) -> Result<()> {
+        let at_us = self.ctx.now_us();
+        release(self.guard)?;
+        self.ctx.emit_at(at_us, self.thing.released(at_us - self.since_us))
+    }
+}
+
+impl<'a> Held<'a, LockGuard<'a>> {
+    /// Acquires a lock; blocks as long as another worker holds it.
+    pub(super) fn lock(lock: &'a Lock, name: &'a str, ctx: &'a WorkerContext) -> Result<Self> {
+        Self::acquire(Thing::Lock(name), ctx, || lock.acquire().map(with_origin))
+    }
+
+    /// Acquires a lock, or gives up when the timeout has passed, if there is one.
+    pub(super) fn lock_within(
+        timeout: Option<Duration>,
+        lock: &'a Lock,
+        name: &'a str,
+        ctx: &'a WorkerContext,
+    ) -> Result<Option<Self>> {
+        let Some(timeout) = timeout else { return Self::lock(lock, name, ctx).map(Some) };
+        Self::acquire_if(Thing::Lock(name), ctx, || Ok(lock.acquire_timeout(timeout)?.map(with_origin)))
+    }
+}
+
+/// Returns whether the previous holder of the lock died, too.
+fn with_origin(guard: LockGuard<'_>) -> (LockGuard<'_>, bool) {
+    let abandoned = guard.abandoned().is_some();
+    (guard, abandoned)
+}

@@ -1,0 +1,201 @@
+//! What the runner and the workers report of a manager and its objects.
+//!
+//! In Chinese data is written as Python shows it, as in the reference program; in English it is JSON.
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::report::{Class, Fact, Language, Noun, Severity, Turn, Wording, quoted, say};
+
+const EVENT: Noun = Noun::new("event", "事件");
+
+/// What is reported of a manager.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum ManagerFact {
+    /// A manager was started, or this process itself serves as one: then it has `addresses` for other clients.
+    ManagerStarted {
+        manager_pid: u32,
+        addresses: Vec<String>,
+    },
+    /// The runner is a client of a manager elsewhere.
+    ManagerConnected {
+        address: String,
+    },
+    /// Other users of this machine can read the key.
+    KeyExposed {
+        file: String,
+    },
+    /// An object of a manager was created, or looked up by name.
+    ObjectMade {
+        /// Its type.
+        object: String,
+        /// Its name, if it has one: then other clients can use it too, and it persists.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+    /// An object of a manager was read.
+    ObjectShown {
+        object: String,
+        value: Value,
+    },
+    /// A worker called a method of an object of a manager.
+    ObjectCalled {
+        object: String,
+        method: String,
+        args: Vec<Value>,
+        /// The return value, if it is not empty.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<Value>,
+    },
+    /// A worker waits for an event to be set.
+    EventAwaited,
+    EventSet,
+    /// A worker found the event set, and went on.
+    EventSeen {
+        waited_us: u64,
+    },
+}
+
+impl Fact for ManagerFact {
+    fn class(&self) -> Class<'_> {
+        let call = |zh| Class { calls: true, ..Class::dot(Severity::Plain, zh) };
+        match self {
+            ManagerFact::ManagerStarted { manager_pid, .. } => {
+                Class { server: Some(("manager", *manager_pid)), ..Class::dot(Severity::Plain, "启动服务进程") }
+            }
+            ManagerFact::ManagerConnected { .. } => Class::dot(Severity::Plain, "连接到服务进程"),
+            ManagerFact::KeyExposed { .. } => Class::dot(Severity::Trouble, "密钥可被读取"),
+            ManagerFact::ObjectMade { object, .. } => {
+                let turn = Some(Turn { object, has_tasks: object == "JoinableQueue" });
+                Class { turn, ..call("生成服务") }
+            }
+            ManagerFact::ObjectShown { .. } => call("查看"),
+            ManagerFact::ObjectCalled { .. } => call("调用"),
+            ManagerFact::EventAwaited => Class::waits(EVENT, ""),
+            ManagerFact::EventSet => Class::dot(Severity::Good, "触发事件"),
+            ManagerFact::EventSeen { .. } => Class::goes_on(EVENT, ""),
+        }
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        let literal = |value: &Value| literal(value, wording.language);
+        match self {
+            ManagerFact::ManagerStarted { manager_pid, addresses } if addresses.is_empty() => {
+                say!(wording, "starts a manager as process {manager_pid}", "启动服务进程，进程号 {manager_pid}")
+            }
+            ManagerFact::ManagerStarted { addresses, .. } => {
+                let addresses = addresses.join(wording.pick(", ", "、"));
+                say!(wording, "serves as a manager at {addresses}", "作为服务进程，地址 {addresses}")
+            }
+            ManagerFact::ManagerConnected { address } => {
+                say!(wording, "connects to the manager at {address}", "连接到服务进程 {address}")
+            }
+            ManagerFact::KeyExposed { file } => {
+                say!(wording, "WARNING: other users can read {file}", "警告：其他用户可以读取 {file}")
+            }
+            ManagerFact::ObjectMade { object, name: None } => {
+                let article = if object.starts_with(['A', 'E']) || object == "RLock" { "an" } else { "a" };
+                say!(wording, "creates {article} {object} in the manager", "生成服务：{object}")
+            }
+            ManagerFact::ObjectMade { object, name: Some(name) } => {
+                say!(wording, "uses the {object} named \"{name}\"", "使用名为“{name}”的 {object}")
+            }
+            // The reference program prints its dict, and nothing else.
+            ManagerFact::ObjectShown { object, value } if object == "dict" => {
+                let value = literal(value);
+                say!(wording, "shows {object}: {value}", "{value}")
+            }
+            ManagerFact::ObjectShown { object, value } => {
+                let value = literal(value);
+                say!(wording, "shows {object}: {value}", "{object}: {value}")
+            }
+            ManagerFact::ObjectCalled { object, method, args, answer } => {
+                let args: Vec<String> = args.iter().map(literal).collect();
+                let call = format!("{object}.{method}({})", args.join(", "));
+                let gets = wording.pick(" and gets ", "，得到 ");
+                let answer = answer.as_ref().map(|answer| format!("{gets}{}", literal(answer))).unwrap_or_default();
+                say!(wording, "calls {call}{answer}", "调用 {call}{answer}")
+            }
+            ManagerFact::EventAwaited => say!(wording, "waits for the event", "等待事件"),
+            ManagerFact::EventSet => say!(wording, "sets the event", "触发事件"),
+            ManagerFact::EventSeen { waited_us } => {
+                let waited = wording.waited(*waited_us);
+                say!(wording, "sees the event set ({waited})", "事件已触发，继续（{waited}）")
+            }
+        }
+    }
+
+    fn details(&self, wording: &Wording<'_>) -> Vec<String> {
+        match self {
+            ManagerFact::ManagerStarted { addresses, .. } => {
+                let how_to_connect = |address: &String| {
+                    let elsewhere = wording.pick("from another shell: ", "在另一个终端：");
+                    // Who listens everywhere has no name to be called by.
+                    let address = address.replacen("0.0.0.0", "HOST", 1).replacen("[::]", "HOST", 1);
+                    format!("{elsewhere}ipc-demo manager --connect {} --authkey-file FILE", quoted(&address))
+                };
+                addresses.iter().map(how_to_connect).collect()
+            }
+            ManagerFact::KeyExposed { file } => vec![format!("chmod 600 {}", quoted(file))],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Returns data as JSON in English, and as Python shows it in Chinese.
+fn literal(value: &Value, language: Language) -> String {
+    let mut text = String::new();
+    write(value, language == Language::Zh, &mut text);
+    text
+}
+
+fn write(value: &Value, is_python: bool, out: &mut String) {
+    match value {
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                out.push_str(if index > 0 { ", " } else { "" });
+                write(item, is_python, out);
+            }
+            out.push(']');
+        }
+        Value::Object(entries) => {
+            out.push('{');
+            for (index, (key, item)) in entries.iter().enumerate() {
+                out.push_str(if index > 0 { ", " } else { "" });
+                write(&Value::from(key.as_str()), is_python, out);
+                out.push_str(": ");
+                write(item, is_python, out);
+            }
+            out.push('}');
+        }
+        Value::Null if is_python => out.push_str("None"),
+        Value::Bool(true) if is_python => out.push_str("True"),
+        Value::Bool(false) if is_python => out.push_str("False"),
+        // Python prefers single quotes where there are none inside.
+        Value::String(text) if is_python && !text.contains(['\'', '\\']) => {
+            // Writing to a string does not fail.
+            let _ = write!(out, "'{text}'");
+        }
+        other => {
+            let _ = write!(out, "{other}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn data_is_json_or_python() {
+        let value = json!({"a": [1, true, null], "it's": 0.5});
+        assert_eq!(literal(&value, Language::En), r#"{"a": [1, true, null], "it's": 0.5}"#);
+        assert_eq!(literal(&value, Language::Zh), r#"{'a': [1, True, None], "it's": 0.5}"#);
+        assert_eq!(literal(&json!({}), Language::Zh), "{}");
+    }
+}
