@@ -40,6 +40,16 @@
 //! }
 //! ```
 //!
+//! # Handles
+//! A handle in a role refers to the same object in the worker. A handle that several processes can use is `Clone`: give
+//! each worker a clone. An end of a pipe belongs to one process, because it may have read ahead or half sent a message: move
+//! it into the role, or share it by its `try_clone`. A worker has the handles of its role until it drops them or ends.
+//!
+//! A queue ends for its consumers when nobody is left who can put, and a pipe when nobody is left who can send. So drop
+//! the parent's own handles: after the workers are started, a [`Producer`], a [`Queue`] and a
+//! [`Sender`](pipe::Sender) that the parent does not use itself.
+//!
+//! # Modules
 //! What is used daily is exported here. Every module has that of its kind, with all that belongs to it.
 //!
 //! | Python | here | in |
@@ -64,8 +74,17 @@
 //! | `Manager` | [`Manager`](manager/struct.Manager.html), and proxies for fourteen types of objects | [`manager`](manager/index.html) |
 //!
 //! # Features
+//! ```toml
+//! [dependencies]
+//! ipc-demo = { version = "0.1", default-features = false }
+//! serde = { version = "1", features = ["derive"] }
+//! ```
+//!
 //! - `manager` (default): the module [`manager`](manager/index.html).
 //! - `cli` (default): everything that only the program needs. Programs that use the library leave it out.
+//!
+//! # Platform
+//! 64-bit Linux 5.16 or later, with glibc 2.34 or later.
 //!
 //! # In the source
 //! `ipc` is the library. It is built on `sys`, the only module with Linux system calls and `unsafe` code. Of the program,

@@ -49,7 +49,7 @@ pub trait Role: Serialize + DeserializeOwned {
     fn run(self) -> RoleResult;
 }
 
-/// An entry of the table of roles.
+/// An entry of the table of roles that a program gives to [`enter`](crate::enter).
 #[derive(Debug, Clone, Copy)]
 pub struct RoleEntry {
     name: &'static str,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::ipc::error::{Error, Result};
 
-/// Why an item was not put into a queue. It holds the item.
+/// Why an item was not put into a queue. It holds the item; `?` turns it into an [`Error`] without it.
 #[derive(thiserror::Error)]
 pub enum PutError<T> {
     /// The queue was full until the timeout.

@@ -71,9 +71,9 @@ pub struct Queue<T, A: Access = Both> {
     access: PhantomData<A>,
 }
 
-/// The putting end of a [`Queue`].
+/// The putting end of a [`Queue`]: the queue's methods that put. [`Queue::producer`] makes one.
 pub type Producer<T> = Queue<T, PutOnly>;
-/// The getting end of a [`Queue`].
+/// The getting end of a [`Queue`]: the queue's methods that get. [`Queue::consumer`] makes one.
 pub type Consumer<T> = Queue<T, GetOnly>;
 
 impl<T> Queue<T> {

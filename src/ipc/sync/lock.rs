@@ -27,7 +27,7 @@ use crate::ipc::operation::{Operation, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::shm::Mapping;
 
-/// A lock that processes share.
+/// A lock that processes share. Its methods are those of [`GenericLock`].
 ///
 /// ```
 /// let lock = ipc_demo::Lock::new()?;
@@ -41,7 +41,7 @@ use crate::sys::shm::Mapping;
 /// ```
 pub type Lock = GenericLock<false>;
 
-/// A lock between processes that its holding thread can acquire again.
+/// A lock between processes that its holding thread can acquire again. Its methods are those of [`GenericLock`].
 ///
 /// ```
 /// let lock = ipc_demo::RLock::new()?;
