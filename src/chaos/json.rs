@@ -16,11 +16,11 @@ pub(super) fn row(row: &Row, findings: &Findings, python: Option<&Python>) -> St
             Point::Asleep => json!("asleep"),
             Point::Woken => json!("woken"),
         };
-        json!({ "after_instructions": point, "fault": name(*fault) })
+        json!({ "after_instructions": point, "fault": fault })
     };
     let seen = |effect: Effect| findings.effects[effect as usize];
     let mut object = json!({
-        "object": row.object,
+        "object": row.case.object,
         "killed": row.place.en,
         "kills": findings.kills,
         "instructions": findings.instructions,
@@ -80,16 +80,4 @@ pub(super) fn total(total: &Total) -> String {
 
 fn verdict(holds: bool) -> &'static str {
     if holds { "held" } else { "violated" }
-}
-
-fn name(fault: Fault) -> &'static str {
-    match fault {
-        Fault::Hangs => "hangs",
-        Fault::WakeLost => "wake_lost",
-        Fault::Torn => "torn",
-        Fault::Lost => "lost",
-        Fault::Twice => "twice",
-        Fault::Unusable => "unusable",
-        Fault::Undecided => "undecided",
-    }
 }

@@ -6,10 +6,13 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::marker::PhantomData;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, ensure};
+use serde::Serialize;
 
-use super::case::{Effect, Fault, Observation, Prepared, Row};
+use super::case::{Effect, Fault, Row};
+use super::peer::Observation;
 use super::victim::Victim;
 use crate::Process;
 use crate::sys::clock::monotonic_ns;
@@ -19,6 +22,7 @@ use crate::sys::trace::{Stop, Tracee};
 const TOO_MANY: usize = 100_000;
 
 const LEAD: &str = "cannot lead the victim on";
+const ENDED: &str = "the victim ended before it was killed";
 
 /// Where in the operation the victim is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,139 +83,205 @@ impl Course {
 }
 
 impl Row {
-    /// Leads a victim through the whole operation and records its course.
+    /// Leads a victim of this row, the `index`th of all rows, through the whole operation and records its course.
     pub(super) fn survey(&self, index: usize) -> anyhow::Result<Course> {
-        let mut run = KillRun::begin(self, index)?;
         let mut course = Course::default();
-        let mut known = HashSet::new();
-        loop {
-            let address = run.tracee.at()?;
-            if known.insert(address) {
-                course.landmarks.push(course.addresses.len());
-            }
-            course.addresses.push(address);
-            if course.addresses.len() > TOO_MANY {
-                bail!("the operation does not end after {TOO_MANY} instructions");
-            }
-            let stop = run.tracee.step().context(LEAD)?;
-            if stop == Stop::Asleep {
-                course.slept_after.get_or_insert(course.len());
-                course.sleeps += 1;
-            }
-            if run.through_sleep(stop)? == Stop::Marked {
-                break;
-            }
-        }
-        run.kill(self)?;
+        self.perform(index, Aim::Survey(&mut course))?;
         Ok(course)
     }
 
     /// Kills one victim of this row, the `index`th of all rows, at `point`.
     pub(super) fn kill(&self, index: usize, course: &Course, point: Point) -> anyhow::Result<Seen> {
-        let mut run = KillRun::begin(self, index)?;
-        run.sleeps_left = Some(course.sleeps);
-        match point {
-            Point::After(place) => run.lead_to(course, place)?,
-            // It is not woken, so it can run to its sleep at full speed.
-            Point::Asleep => run.lead_asleep(Tracee::go_on)?,
-            Point::Woken => {
-                // The next instruction is the last: the victim does not get to what follows its sleep.
-                run.lead_to(course, course.slept_after.unwrap_or(0))?;
-                run.lead_asleep(Tracee::step)?;
-                run.wake()?;
-            }
+        self.perform(index, Aim::Kill(course, point))
+    }
+
+    fn perform(&self, index: usize, aim: Aim<'_>) -> anyhow::Result<Seen> {
+        let mut observation = Observation::default();
+        let kill = Kill { row: index, aim, observation: &mut observation, handles: PhantomData };
+        let mut verdict = match (self.case.survive)(kill) {
+            Ok(effect) => Ok(effect),
+            Err(error) if observation.killed_ns == 0 => return Err(error),
+            // Whatever else is refused now is what the death did to the object.
+            Err(error) => Err(error.downcast().unwrap_or(Fault::Unusable)),
+        };
+        if verdict.is_ok() && observation.wake_lost && !self.by_liveness_check {
+            verdict = Err(Fault::WakeLost);
         }
-        run.kill(self)
+        Ok(Seen { verdict, slowest_ns: observation.slowest_ns, repeated: false })
     }
 }
 
-/// A running victim and its surroundings.
-struct KillRun {
-    case: Box<dyn Prepared>,
-    process: Process,
-    tracee: Tracee,
-    woken: bool,
-    /// How often it may still sleep on the course that it is to follow.
-    sleeps_left: Option<usize>,
+/// How far a victim is led.
+enum Aim<'a> {
+    /// To its end, recording its course.
+    Survey(&'a mut Course),
+    Kill(&'a Course, Point),
 }
 
-impl KillRun {
-    /// Starts a victim and leads it to the beginning of its operation.
-    fn begin(row: &Row, index: usize) -> anyhow::Result<Self> {
-        let mut case = (row.prepare)().context("cannot prepare the case")?;
-        let role = Victim::new(index, case.handles());
-        let mut process = Process::spawn("victim", role)?;
-        let Some(tracee) = Tracee::meet(process.pid()).context("cannot follow the victim")? else {
-            let said = process.join()?.failure.clone();
-            return Err(said.map_or_else(|| anyhow!("the victim ended before its operation"), Into::into));
+/// The handles of a victim whose case is type-erased.
+pub(super) enum Untyped {}
+
+/// A kill that a case carries out; the victim's handles are an `H`.
+pub(super) struct Kill<'a, H> {
+    row: usize,
+    aim: Aim<'a>,
+    observation: &'a mut Observation,
+    handles: PhantomData<fn(H)>,
+}
+
+impl<'a> Kill<'a, Untyped> {
+    pub(super) fn typed<H>(self) -> Kill<'a, H> {
+        Kill { row: self.row, aim: self.aim, observation: self.observation, handles: PhantomData }
+    }
+}
+
+impl<'a, H: Serialize + 'static> Kill<'a, H> {
+    /// Starts the victim, and leads it to the beginning of its operation.
+    pub(super) fn victim(self, handles: H) -> anyhow::Result<Led<'a>> {
+        let (process, tracee) = self.start(handles)?;
+        Ok(Led { process, tracee, aim: self.aim, observation: self.observation })
+    }
+
+    /// Kills another victim after its operation: the death with which a case begins.
+    pub(super) fn predecessor(&self, handles: H) -> anyhow::Result<()> {
+        let (mut process, mut tracee) = self.start(handles)?;
+        ensure!(tracee.go_on()? == Stop::Marked, "the predecessor did not finish its operation");
+        process.kill()?;
+        process.join()?;
+        Ok(())
+    }
+
+    fn start(&self, handles: H) -> anyhow::Result<(Process, Tracee)> {
+        let mut process = Process::spawn("victim", Victim::new(self.row, handles))?;
+        match Tracee::meet(process.pid()).context("cannot follow the victim")? {
+            Some(tracee) => Ok((process, tracee)),
+            None => Err(failure(&mut process, "the victim ended before its operation")),
+        }
+    }
+}
+
+/// Returns the error of a victim that has ended.
+fn failure(process: &mut Process, otherwise: &'static str) -> anyhow::Error {
+    let said = process.join().ok().and_then(|ended| ended.failure.clone());
+    said.map_or_else(|| anyhow!(otherwise), Into::into)
+}
+
+/// A victim at the beginning of its operation.
+pub(super) struct Led<'a> {
+    process: Process,
+    tracee: Tracee,
+    aim: Aim<'a>,
+    observation: &'a mut Observation,
+}
+
+impl<'a> Led<'a> {
+    /// Leads the victim to its place and kills it. It never sleeps in its operation.
+    pub(super) fn kill(self) -> anyhow::Result<&'a mut Observation> {
+        Ok(self.kill_asleep(|| Ok(()))?.0)
+    }
+
+    /// Leads the victim to its place and kills it. `wake` is called when it sleeps, or after its death.
+    pub(super) fn kill_waking<T>(
+        self,
+        mut wake: impl FnMut() -> anyhow::Result<T>,
+    ) -> anyhow::Result<(&'a mut Observation, T)> {
+        let (observation, woken) = self.kill_asleep(&mut wake)?;
+        Ok((observation, woken.map_or_else(wake, Ok)?))
+    }
+
+    /// Leads the victim to its place and kills it. `wake` is called when it sleeps; `None` if it did not get that far.
+    pub(super) fn kill_asleep<T>(
+        mut self,
+        wake: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<(&'a mut Observation, Option<T>)> {
+        let (mut wake, mut woken) = (Some(wake), None);
+        let mut wake_once = || {
+            if let Some(wake) = wake.take() {
+                woken = Some(wake().context("cannot wake the victim")?);
+            }
+            Ok(())
         };
-        case.before_kill().context("cannot surround the victim")?;
-        Ok(KillRun { case, process, tracee, woken: false, sleeps_left: None })
+        Leading { process: &mut self.process, tracee: &mut self.tracee, wake: &mut wake_once }.lead(self.aim)?;
+        let killed_ns = monotonic_ns();
+        self.process.kill()?;
+        self.process.join()?;
+        (self.observation.victim_pid, self.observation.killed_ns) = (self.process.pid(), killed_ns);
+        Ok((self.observation, woken))
+    }
+}
+
+/// A victim on its way to its place.
+struct Leading<'a> {
+    process: &'a mut Process,
+    tracee: &'a mut Tracee,
+    wake: &'a mut dyn FnMut() -> anyhow::Result<()>,
+}
+
+impl Leading<'_> {
+    fn lead(&mut self, aim: Aim<'_>) -> anyhow::Result<()> {
+        match aim {
+            Aim::Survey(course) => self.survey(course),
+            Aim::Kill(course, Point::After(place)) => self.lead_to(course, place),
+            // It is not woken, so it can run to its sleep at full speed.
+            Aim::Kill(_, Point::Asleep) => self.lead_asleep(Tracee::go_on),
+            Aim::Kill(course, Point::Woken) => {
+                // The next instruction is the last: the victim does not get to what follows its sleep.
+                self.lead_to(course, course.slept_after.unwrap_or(0))?;
+                self.lead_asleep(Tracee::step)?;
+                (self.wake)()
+            }
+        }
+    }
+
+    fn survey(&mut self, course: &mut Course) -> anyhow::Result<()> {
+        let mut known = HashSet::new();
+        loop {
+            let address = self.tracee.at()?;
+            if known.insert(address) {
+                course.landmarks.push(course.addresses.len());
+            }
+            course.addresses.push(address);
+            ensure!(course.addresses.len() <= TOO_MANY, "the operation does not end after {TOO_MANY} instructions");
+            let stop = self.tracee.step().context(LEAD)?;
+            if stop == Stop::Asleep {
+                course.slept_after.get_or_insert(course.len());
+                course.sleeps += 1;
+            }
+            if self.through_sleep(stop)? == Stop::Marked {
+                return Ok(());
+            }
+        }
     }
 
     /// Leads the victim over the first `place` instructions of the operation, or to its end.
     fn lead_to(&mut self, course: &Course, place: usize) -> anyhow::Result<()> {
-        let mut done = 0;
-        if let Some(landmark) = course.landmark_before(place) {
-            let stop = self.tracee.run_to(course.addresses[landmark]).context(LEAD)?;
-            if self.through_sleep(stop)? == Stop::Marked {
+        let mut sleeps_left = course.sleeps;
+        let mut done = course.landmark_before(place).unwrap_or(0);
+        let mut stop = if done > 0 { self.tracee.run_to(course.addresses[done]).context(LEAD)? } else { Stop::There };
+        loop {
+            if stop == Stop::Asleep {
+                sleeps_left = sleeps_left.checked_sub(1).context("the victim went another way than the first")?;
+            }
+            if self.through_sleep(stop)? == Stop::Marked || done == place {
                 return Ok(());
             }
-            done = landmark;
-        }
-        while done < place {
-            let stop = self.tracee.step().context(LEAD)?;
-            if self.through_sleep(stop)? == Stop::Marked {
-                return Ok(());
-            }
+            stop = self.tracee.step().context(LEAD)?;
             done += 1;
         }
-        Ok(())
     }
 
     /// Leads the victim into its sleep. If it has nothing to wait for this time, it is killed where it stops instead.
     fn lead_asleep(&mut self, lead: impl FnOnce(&mut Tracee) -> io::Result<Stop>) -> anyhow::Result<()> {
-        let stop = lead(&mut self.tracee).context(LEAD)?;
-        if stop == Stop::Ended { Err(self.ended()) } else { Ok(()) }
+        let stop = lead(self.tracee).context(LEAD)?;
+        if stop == Stop::Ended { Err(failure(self.process, ENDED)) } else { Ok(()) }
     }
 
     /// If the victim sleeps, wakes it and waits until it reaches its destination.
-    fn through_sleep(&mut self, stop: Stop) -> anyhow::Result<Stop> {
-        let stop = if stop == Stop::Asleep {
-            if let Some(left) = &mut self.sleeps_left {
-                *left = left.checked_sub(1).context("the victim went another way than the first")?;
-            }
-            self.wake()?;
-            self.tracee.wake().context("the victim does not wake")?
-        } else {
-            stop
-        };
-        if stop == Stop::Ended { Err(self.ended()) } else { Ok(stop) }
-    }
-
-    fn wake(&mut self) -> anyhow::Result<()> {
-        if !self.woken {
-            self.woken = true;
-            self.case.wake().context("cannot wake the victim")?;
+    fn through_sleep(&mut self, mut stop: Stop) -> anyhow::Result<Stop> {
+        if stop == Stop::Asleep {
+            (self.wake)()?;
+            stop = self.tracee.wake().context("the victim does not wake")?;
         }
-        Ok(())
-    }
-
-    fn ended(&mut self) -> anyhow::Error {
-        let said = self.process.join().ok().and_then(|ended| ended.failure.clone());
-        said.map_or_else(|| anyhow!("the victim ended before it was killed"), Into::into)
-    }
-
-    /// Kills the victim and checks the survivors.
-    fn kill(mut self, row: &Row) -> anyhow::Result<Seen> {
-        let killed_ns = monotonic_ns();
-        self.process.kill()?;
-        self.process.join()?;
-        let mut observation = Observation::new(self.process.pid(), self.woken, killed_ns);
-        let mut verdict = self.case.check(&mut observation);
-        if verdict.is_ok() && observation.wake_lost && !row.looks_around {
-            verdict = Err(Fault::WakeLost);
-        }
-        Ok(Seen { verdict, slowest_ns: observation.slowest_ns, repeated: false })
+        if stop == Stop::Ended { Err(failure(self.process, ENDED)) } else { Ok(stop) }
     }
 }

@@ -121,7 +121,7 @@ struct Objects;
 
 impl Objects {
     fn names() -> impl Iterator<Item = &'static str> {
-        let mut names: Vec<&str> = cases::ROWS.iter().copied().flatten().map(|row| row.object).collect();
+        let mut names: Vec<&str> = cases::ROWS.iter().map(|row| row.case.object).collect();
         names.dedup();
         names.into_iter()
     }
@@ -146,11 +146,11 @@ impl TypedValueParser for Objects {
 
 /// Returns the rows that the user named, or all rows if none was named.
 fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
-    let all = || cases::ROWS.iter().copied().flatten().enumerate();
+    let all = || cases::ROWS.iter().enumerate();
     let is_wanted = |row: &'static case::Row| {
         let is_placed =
             args.place.as_deref().is_none_or(|text| row.place.en.contains(text) || row.place.zh.contains(text));
-        let is_named = args.primitives.iter().any(|name| name == row.object);
+        let is_named = args.primitives.iter().any(|name| name == row.case.object);
         (args.primitives.is_empty() || is_named) && is_placed && (!row.is_extra || args.full || !args.exhaustive)
     };
     let rows: Vec<_> = all().filter(|(_, row)| is_wanted(row)).collect();

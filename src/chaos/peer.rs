@@ -1,13 +1,15 @@
-//! A survivor: a thread of the runner, in an operation of its own.
+//! Survivors: threads of the runner, each in an operation of its own.
 //!
 //! The kernel is asked whether it sleeps. So a lost wake is noticed at once, although every sleeper checks for itself
 //! every 100 ms and would find its condition.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
+
+use anyhow::{bail, ensure};
 
 use super::case::Fault;
 use crate::sys::clock::monotonic_ns;
@@ -24,20 +26,12 @@ const OVERSLEPT_NS: u64 = 5_000_000;
 /// A thread in an operation. If it does not return, it is detached.
 pub(super) struct Peer<T> {
     thread: u32,
-    answer: Receiver<(T, u64)>,
-}
-
-/// The result of a peer.
-pub(super) struct Back<T> {
-    pub(super) answer: T,
-    pub(super) at_ns: u64,
-    /// Whether it went on sleeping although its condition held.
-    pub(super) wake_lost: bool,
+    answer: Receiver<(anyhow::Result<T>, u64)>,
 }
 
 impl<T: Send + 'static> Peer<T> {
     /// Starts `op`.
-    pub(super) fn start(op: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<Self> {
+    pub(super) fn start(op: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<Self> {
         let (tell, answer) = mpsc::sync_channel(1);
         let number = Arc::new(AtomicU32::new(0));
         let own = Arc::clone(&number);
@@ -55,11 +49,11 @@ impl<T: Send + 'static> Peer<T> {
     }
 
     /// Starts `op` and waits until it sleeps.
-    pub(super) fn asleep_in(op: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<Self> {
+    pub(super) fn asleep_in(op: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<Self> {
         let peer = Peer::start(op)?;
         let until_ns = monotonic_ns() + STARVED_NS;
         while !peer.is_asleep() {
-            anyhow::ensure!(monotonic_ns() < until_ns, "a peer that was to wait does not");
+            ensure!(monotonic_ns() < until_ns, "a peer that was to wait does not");
             thread::yield_now();
         }
         Ok(peer)
@@ -71,14 +65,15 @@ impl<T> Peer<T> {
         is_asleep(Sleeper::Thread(self.thread))
     }
 
-    /// Waits until the peer returns, as it must if `owed` returns `true`. Returns `None` if it rightly still sleeps.
-    pub(super) fn settle(&mut self, since_ns: u64, owed: impl Fn() -> bool) -> Result<Option<Back<T>>, Fault> {
-        let (mut overslept_since_ns, mut wake_lost) = (None, false);
+    /// Waits until the peer returns, as it must if `owed` returns `true`: its answer, and when it came. `None` if it
+    /// rightly still sleeps. Sets `wake_lost` if it went on sleeping although its condition held.
+    fn settle(&self, since_ns: u64, wake_lost: &mut bool, owed: impl Fn() -> bool) -> anyhow::Result<Option<(T, u64)>> {
+        let mut overslept_since_ns = None;
         let mut pause = Duration::ZERO;
         loop {
             match self.answer.recv_timeout(pause) {
-                Ok((answer, at_ns)) => return Ok(Some(Back { answer, at_ns, wake_lost })),
-                Err(RecvTimeoutError::Disconnected) => return Err(Fault::Unusable),
+                Ok((answer, at_ns)) => return Ok(Some((answer?, at_ns))),
+                Err(RecvTimeoutError::Disconnected) => bail!(Fault::Unusable),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             // In this order: a peer that is asleep before and after `owed` returned `false` was owed nothing.
@@ -90,50 +85,60 @@ impl<T> Peer<T> {
             if !slept {
                 overslept_since_ns = None;
             } else if is_owed {
-                wake_lost |= now_ns - *overslept_since_ns.get_or_insert(now_ns) > OVERSLEPT_NS;
+                *wake_lost |= now_ns - *overslept_since_ns.get_or_insert(now_ns) > OVERSLEPT_NS;
             }
             let patience_ns = if slept { PROMISED_NS } else { STARVED_NS };
-            if now_ns.saturating_sub(since_ns) > patience_ns {
-                return Err(Fault::Hangs);
-            }
+            ensure!(now_ns.saturating_sub(since_ns) <= patience_ns, Fault::Hangs);
             pause = Duration::from_micros(50);
         }
     }
 }
 
-/// A thread that holds something until it is told to release it.
-pub(super) struct Holder {
-    let_go: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+/// The time of a death, and what was observed after it.
+#[derive(Debug, Default)]
+pub(super) struct Observation {
+    pub(super) victim_pid: u32,
+    /// 0 until the victim is killed.
+    pub(super) killed_ns: u64,
+    /// The longest time from the kill until a survivor went on.
+    pub(super) slowest_ns: u64,
+    /// Whether a sleeper was not woken and found its condition by its own check.
+    pub(super) wake_lost: bool,
 }
 
-impl Holder {
-    /// Starts `hold`, which acquires something, calls its argument, and releases.
-    pub(super) fn of(hold: impl FnOnce(&dyn Fn()) + Send + 'static) -> anyhow::Result<Self> {
-        let ((let_go, told), (tell, has_it)) = (mpsc::channel(), mpsc::channel());
-        let body = move || {
-            hold(&|| {
-                let _ = tell.send(());
-                let _ = told.recv();
-            });
-        };
-        let thread = thread::Builder::new().name("holder".into()).stack_size(256 * 1024).spawn(body)?;
-        has_it.recv()?;
-        Ok(Holder { let_go: Some(let_go), thread: Some(thread) })
-    }
-
-    /// Releases, and returns when that is done.
-    pub(super) fn let_go(&mut self) {
-        drop(self.let_go.take());
-        if let Some(thread) = self.thread.take() {
-            // A holder that panicked has released as well.
-            let _ = thread.join();
+impl Observation {
+    /// Returns the result of a peer that slept through the death, and `true`.
+    ///
+    /// If it still sleeps and `owed` returns `false`, `relieve` is called to let it go on, and the result is `false`.
+    pub(super) fn settle<T>(
+        &mut self,
+        peer: &Peer<T>,
+        owed: impl Fn() -> bool,
+        relieve: impl FnOnce(&mut Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<(bool, T)> {
+        if let Some((answer, at_ns)) = peer.settle(self.killed_ns, &mut self.wake_lost, owed)? {
+            self.slowest_ns = self.slowest_ns.max(at_ns.saturating_sub(self.killed_ns));
+            return Ok((true, answer));
         }
+        relieve(self)?;
+        Ok((false, self.back(peer)?))
     }
-}
 
-impl Drop for Holder {
-    fn drop(&mut self) {
-        self.let_go();
+    /// Returns the result of a peer that has to return in any case.
+    pub(super) fn back<T>(&mut self, peer: &Peer<T>) -> anyhow::Result<T> {
+        let (_, answer) = self.settle(peer, || true, |_| bail!(Fault::Hangs))?;
+        Ok(answer)
+    }
+
+    /// Runs `op` on a new thread; it must finish within 250 ms.
+    pub(super) fn fresh<T: Send + 'static>(
+        &mut self,
+        op: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let begun_ns = monotonic_ns();
+        let settled = Peer::start(op)?.settle(begun_ns, &mut false, || true)?;
+        let (answer, at_ns) = settled.ok_or(Fault::Hangs)?;
+        self.slowest_ns = self.slowest_ns.max(at_ns.saturating_sub(begun_ns));
+        Ok(answer)
     }
 }

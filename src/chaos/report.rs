@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
-use super::case::{Fault, Row};
+use super::case::Row;
 use super::findings::Findings;
 use super::i18n::{Localized, localized};
 use super::kill::Point;
@@ -110,7 +110,7 @@ impl Look {
             python.map(|python| self.python(python.of(row))).unwrap_or_default(),
         );
         for (point, fault) in findings.faults.iter().take(SHOWN) {
-            let line = format!("      {}: {}\n", self.place(*point), self.say(sentence(*fault)));
+            let line = format!("      {}: {}\n", self.place(*point), self.say(fault.sentence()));
             text += &self.paint(Style::new().fg_color(Some(AnsiColor::Red.into())), &line);
         }
         if let Some(more) = findings.faults.len().checked_sub(SHOWN + 1) {
@@ -214,18 +214,6 @@ fn kills(row: &Row, findings: &Findings) -> String {
     let counts = &findings.effects[first as usize..=last as usize];
     let counts: Vec<String> = counts.iter().filter(|count| **count > 0).map(usize::to_string).collect();
     if counts.is_empty() { "0".to_owned() } else { counts.join("+") }
-}
-
-fn sentence(fault: Fault) -> Localized {
-    match fault {
-        Fault::Hangs => localized("a survivor waits longer than 250 ms", "有幸存者等待超过 250 毫秒"),
-        Fault::WakeLost => localized("a sleeping process was not woken", "睡眠的进程没有被唤醒"),
-        Fault::Torn => localized("a partial change is visible", "能看到未完成的修改"),
-        Fault::Lost => localized("something is lost", "有数据丢失"),
-        Fault::Twice => localized("something is duplicated", "有数据重复"),
-        Fault::Unusable => localized("it is no longer usable", "已不能使用"),
-        Fault::Undecided => localized("done and undone in the wrong order", "完成与未完成的顺序错误"),
-    }
 }
 
 fn padded(text: &str, width: usize) -> String {

@@ -157,7 +157,7 @@ impl<'a> Sweep<'a> {
         jobs: Vec<(usize, J)>,
         job: impl Fn(usize, J) -> anyhow::Result<()> + Sync,
     ) -> anyhow::Result<()> {
-        let is_slow = |(row, _): &(usize, J)| self.rows[*row].1.looks_around;
+        let is_slow = |(row, _): &(usize, J)| self.rows[*row].1.by_liveness_check;
         let (slow, quick): (VecDeque<_>, VecDeque<_>) = jobs.into_iter().partition(is_slow);
         let (quick, slow, failure) = (Mutex::new(quick), Mutex::new(slow), Mutex::new(None));
         let next = |is_patient: bool| {
@@ -248,7 +248,7 @@ fn points(span: Span, course: &Course, exhaustive: bool, rng: &mut StdRng) -> Ve
 }
 
 fn title(row: &Row) -> String {
-    format!("{}, {}", row.object, row.place.en)
+    format!("{}, {}", row.case.object, row.place.en)
 }
 
 fn attempt<T>(mut action: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {

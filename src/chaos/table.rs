@@ -78,9 +78,9 @@ impl<'a> Table<'a> {
         if self.format == Format::Json {
             return json::row(row, findings, python);
         }
-        let before = self.shown.checked_sub(1).map(|before| self.rows[before].1.object);
+        let before = self.shown.checked_sub(1).map(|before| self.rows[before].1.case.object);
         let head = if before.is_none() { self.look.head(python.is_some()) } else { String::new() };
-        let object = if before == Some(row.object) { String::new() } else { self.look.object(row.object) };
+        let object = if before == Some(row.case.object) { String::new() } else { self.look.object(row.case.object) };
         head + &object + &self.look.row(row, findings, python)
     }
 

@@ -3,17 +3,16 @@
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use serde::{Deserialize, Serialize, Serializer, ser};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use super::case::{Act, Handles, Row};
+use super::case::Act;
 use super::cases::ROWS;
 use crate::ipc::codec;
 use crate::process::CodecError;
 #[cfg(debug_assertions)]
-use crate::sys::failpoint::Failpoint;
-use crate::sys::trace::{self, Stop, Tracee};
-use crate::{Process, Role, RoleEntry, RoleResult};
+use crate::sys::failpoint;
+use crate::sys::trace::{self, mark};
+use crate::{Role, RoleEntry, RoleResult};
 
 pub(super) const ROLE: RoleEntry = RoleEntry::of::<Victim>();
 
@@ -21,63 +20,53 @@ pub(super) const ROLE: RoleEntry = RoleEntry::of::<Victim>();
 const REFUSED: &str = "a worker may not be followed";
 
 /// The role of a victim.
-#[derive(Serialize, Deserialize)]
-#[serde(try_from = "Told")]
 pub(super) struct Victim {
     /// The index of its row among all rows.
     row: usize,
-    /// The handles from the row's case.
-    #[serde(serialize_with = "encode")]
-    handles: Given,
-    #[cfg(debug_assertions)]
-    failpoint: Option<Failpoint>,
+    work: Work,
+    failpoint: Failpoint,
 }
 
-enum Given {
-    ToWorker(Handles),
-    InWorker(Act),
-}
+/// The failpoint of this run; a release has none.
+#[cfg(debug_assertions)]
+type Failpoint = Option<failpoint::Failpoint>;
+#[cfg(not(debug_assertions))]
+type Failpoint = ();
 
-fn encode<S: Serializer>(given: &Given, serializer: S) -> Result<S::Ok, S::Error> {
-    match given {
-        Given::ToWorker(handles) => handles().map_err(ser::Error::custom)?.serialize(serializer),
-        Given::InWorker(_) => Err(ser::Error::custom("a victim starts no other")),
-    }
-}
-
-/// What is received from a victim.
-#[derive(Deserialize)]
-struct Told {
-    row: usize,
-    handles: Vec<u8>,
-    #[cfg(debug_assertions)]
-    failpoint: Option<Failpoint>,
-}
-
-impl TryFrom<Told> for Victim {
-    type Error = CodecError;
-
-    fn try_from(told: Told) -> Result<Self, CodecError> {
-        let row = ROWS.iter().copied().flatten().nth(told.row);
-        let decode = row.ok_or_else(|| CodecError::Refused("there is no such case".to_owned()))?.decode;
-        Ok(Victim {
-            row: told.row,
-            handles: Given::InWorker(decode(&told.handles)?),
-            #[cfg(debug_assertions)]
-            failpoint: told.failpoint,
-        })
-    }
+/// A victim's handles: encoded while its role is encoded, and decoded with what its row does with them.
+enum Work {
+    Handles(Box<dyn Fn() -> Result<Vec<u8>, CodecError>>),
+    Act(Act),
 }
 
 impl Victim {
     /// Creates the victim of the `row`th row, with handles from its case.
-    pub(super) fn new(row: usize, handles: Handles) -> Self {
+    pub(super) fn new<H: Serialize + 'static>(row: usize, handles: H) -> Self {
         Victim {
             row,
-            handles: Given::ToWorker(handles),
+            work: Work::Handles(Box::new(move || codec::to_vec(&handles))),
             #[cfg(debug_assertions)]
-            failpoint: Failpoint::chosen(),
+            failpoint: failpoint::Failpoint::chosen(),
+            #[cfg(not(debug_assertions))]
+            failpoint: (),
         }
+    }
+}
+
+impl Serialize for Victim {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Work::Handles(encode) = &self.work else { return Err(ser::Error::custom("a victim starts no other")) };
+        let handles = encode().map_err(ser::Error::custom)?;
+        (self.row, handles, self.failpoint).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Victim {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (row, handles, failpoint): (usize, Vec<u8>, Failpoint) = Deserialize::deserialize(deserializer)?;
+        let known = ROWS.get(row).ok_or_else(|| de::Error::custom("there is no such case"))?;
+        let act = (known.case.decode)(&handles).map_err(de::Error::custom)?;
+        Ok(Victim { row, work: Work::Act(act), failpoint })
     }
 }
 
@@ -86,8 +75,8 @@ impl Role for Victim {
 
     fn run(self) -> RoleResult {
         #[cfg(debug_assertions)]
-        self.failpoint.into_iter().for_each(Failpoint::begin);
-        let Given::InWorker(act) = self.handles else { return Err("not in a worker".into()) };
+        self.failpoint.into_iter().for_each(failpoint::Failpoint::begin);
+        let Work::Act(act) = self.work else { return Err("not in a worker".into()) };
         // The main thread of this process goes to sleep. Later it could hit a breakpoint without a tracer.
         thread::sleep(Duration::from_micros(50));
         trace::offer().map_err(|error| format!("{REFUSED}: {error}"))?;
@@ -95,22 +84,18 @@ impl Role for Victim {
     }
 }
 
-/// Lets a victim of `row` perform its whole operation, then kills it: the death that a case begins with.
-pub(super) fn kill_predecessor<P: Serialize + 'static>(row: &'static Row, handles: P) -> anyhow::Result<()> {
-    let index = ROWS.iter().copied().flatten().position(|known| std::ptr::eq(known, row));
-    let index = index.context("the row is not in the table")?;
-    let role = Victim::new(index, Box::new(move || codec::to_vec(&handles)));
-    let mut process = Process::spawn("forerunner", role)?;
-    let mut tracee = Tracee::meet(process.pid())?.context("the forerunner ended too early")?;
-    ensure!(tracee.go_on()? == Stop::Marked, "the forerunner did not come to its end");
-    process.kill()?;
-    process.join()?;
-    Ok(())
+/// Performs a victim's operation between its two marks.
+#[inline(always)]
+pub(super) fn marked<T>(operation: impl FnOnce() -> T) -> T {
+    mark();
+    let result = operation();
+    mark();
+    result
 }
 
 /// Checks whether victims can be single-stepped here; the error says how to allow it.
 pub(super) fn probe() -> anyhow::Result<()> {
-    match ROWS[0][0].survey(0) {
+    match ROWS[0].survey(0) {
         Err(error) if error.to_string().contains(REFUSED) => Err(error.context(remedy())),
         Err(error) => Err(error),
         Ok(_) => Ok(()),

@@ -48,15 +48,43 @@ fn kills_around_what_decides_are_survived() {
     if !is_possible() {
         return;
     }
-    for args in [&["lock", "rlock", "Value", "array", "pipe"][..], &["queue", "--place", "in put"]] {
-        let (rows, total) = rows(&chaos(args).expect_exit(0).stdout);
-        for row in &rows {
-            assert_eq!((faults(row), &row["verdict"]), (vec![], &Value::from("held")), "{row}");
-            let seen = ["undone", "handed_on", "done"].map(|effect| row[effect].as_u64().expect("a number"));
-            assert_eq!(Some(seen.iter().sum()), row["kills"].as_u64(), "{row}");
-        }
-        assert_eq!((&total["left_behind"], &total["broken_rows"]), (&Value::from(0), &Value::from(0)), "{total}");
+    let rows = all_hold(&["lock", "rlock", "Value", "array", "pipe", "queue", "joinable-queue"]);
+    // One instruction decides whether these happened.
+    for (object, place) in [
+        ("Queue", "in put"),
+        ("Queue", "in put_many, a peer waits"),
+        ("Queue", "in get, a peer waits"),
+        ("Queue", "in get_many"),
+        ("JoinableQueue", "in get"),
+        ("JoinableQueue", "in get, of the dead"),
+        ("JoinableQueue", "in task_done, one joins"),
+    ] {
+        let row = rows.iter().find(|row| row["object"] == object && row["killed"] == place);
+        let row = row.unwrap_or_else(|| panic!("{object}, {place}"));
+        let [before, after] = ["undone", "done"].map(|effect| row[effect].as_u64().expect("a number"));
+        assert!(before > 4 && after > 4 && row["handed_on"] == 0, "{row}");
     }
+}
+
+/// cargo test --release --test it every_instruction_of_every -- --ignored
+#[test]
+#[ignore = "takes half a minute if the program is optimised, and many minutes if not"]
+fn every_instruction_of_every_operation_is_survived() {
+    if is_possible() {
+        all_hold(&["--exhaustive", "--full"]);
+    }
+}
+
+/// Performs kills after which everything has to hold, and returns the rows.
+fn all_hold(args: &[&str]) -> Vec<Value> {
+    let (rows, total) = rows(&chaos(args).expect_exit(0).stdout);
+    for row in &rows {
+        assert_eq!((faults(row), &row["verdict"]), (vec![], &Value::from("held")), "{row}");
+        let seen = ["undone", "handed_on", "done"].map(|effect| row[effect].as_u64().expect("a number"));
+        assert_eq!(Some(seen.iter().sum()), row["kills"].as_u64(), "{row}");
+    }
+    assert_eq!((&total["left_behind"], &total["broken_rows"]), (&Value::from(0), &Value::from(0)), "{total}");
+    rows
 }
 
 #[test]

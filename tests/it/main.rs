@@ -12,7 +12,6 @@
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
 //! | `shared` | shared numbers: no update is lost or partial |
 //! | `manager` | a manager's clients, shared objects, refused guests, and other hosts; a manager that is killed |
-//! | `crash_points` | a worker killed at every instruction of a queue's operations |
 //! | `scenarios` | each scenario through the real binary: its events, and the effects of kills |
 //! | `report` | the JSON Lines form of every event; `--timeline` and `--trace` of every scenario |
 //! | `bench` | every kind of workload, the comparison with Python, charts; and that nothing is left however it ends |
@@ -22,7 +21,6 @@
 mod bench;
 mod chaos;
 mod cli;
-mod crash_points;
 mod harness;
 mod manager;
 mod pipe;

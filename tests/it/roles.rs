@@ -61,7 +61,6 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::queue::shm_queue::HoldsProducer>(),
     RoleEntry::of::<crate::queue::shm_queue::Gets>(),
     RoleEntry::of::<crate::queue::joinable_queue::Leases>(),
-    RoleEntry::of::<crate::crash_points::Victim>(),
     RoleEntry::of::<crate::queue_remote::ServesPutter<crate::queue_cases::OfQueue>>(),
     RoleEntry::of::<crate::queue_remote::ServesGetter<crate::queue_cases::OfQueue>>(),
     RoleEntry::of::<crate::queue_remote::ServesPutter<crate::queue_cases::OfJoinableQueue>>(),

@@ -1,173 +1,115 @@
 //! The condition: a dead waiter consumes no notification, and no waiter depends on a dead notifier.
 
-use std::time::Duration;
+use super::*;
+use crate::{Condition, Lock};
 
-use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
-use crate::chaos::i18n::{Localized, WAITING, localized};
-use crate::chaos::peer::Peer;
-use crate::sys::trace::mark;
-use crate::{Condition, Lock, RoleResult};
-
-const NAME: &str = "Condition";
 const NOTIFY_PEER: Localized = localized("notify the living peer", "通知活着的等待者");
 const PEER_IS_TOLD: Localized = localized("the peer is woken", "等待者被唤醒");
-const LONG: Duration = Duration::from_secs(2);
 
-pub(in crate::chaos) static ROWS: [Row; 3] = [
-    Row::asleep::<Wait>(NAME, WAITING, NOTIFY_PEER, Effect::Done).looking_around().like_python("Condition.waiting"),
-    Row::within::<Wait>(
-        NAME,
-        localized("in wait, one behind", "wait 中，后面有人等"),
-        PEER_IS_TOLD,
-        (Effect::Done, Effect::Done),
-    )
-    .looking_around()
-    .extra()
-    .like_python("Condition.in_wait"),
-    Row::within::<Notify>(
-        NAME,
-        localized("in notify, a peer waits", "notify 中，有人等"),
-        PEER_IS_TOLD,
-        (Effect::Undone, Effect::Done),
-    )
-    .looking_around()
-    .like_python("Condition.in_notify"),
-];
-
-/// What the users of a condition share.
-#[derive(Clone)]
-struct Shared {
-    lock: Lock,
-    condition: Condition,
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Case::of("Condition", wait, notified)
+            .asleep(WAITING, NOTIFY_PEER, Done)
+            .by_liveness_check()
+            .like_python("Condition.waiting"),
+        Case::of("Condition", wait, notified)
+            .within(localized("in wait, one behind", "wait 中，后面有人等"), PEER_IS_TOLD, DONE)
+            .by_liveness_check()
+            .extra()
+            .like_python("Condition.in_wait"),
+        Case::of("Condition", notify, notifying)
+            .within(localized("in notify, a peer waits", "notify 中，有人等"), PEER_IS_TOLD, OPERATION)
+            .by_liveness_check()
+            .like_python("Condition.in_notify"),
+    ]
 }
 
-/// The result of a waiter: notified, told that a process died holding the lock, or neither.
-type Answer = Result<Effect, Fault>;
+/// What the users of a condition share.
+type Shared = (Lock, Condition);
 
-impl Shared {
-    fn new() -> anyhow::Result<Self> {
-        Ok(Shared { lock: Lock::new()?, condition: Condition::new()? })
-    }
+fn wait((lock, condition): Shared) -> RoleResult {
+    let guard = lock.acquire()?;
+    let _guard = marked(|| condition.wait(guard))?;
+    Ok(())
+}
 
-    fn give(&self) -> (Lock, Condition) {
-        (self.lock.clone(), self.condition.clone())
-    }
+fn notify((lock, condition): Shared) -> RoleResult {
+    Ok(marked(|| lock.acquire().and_then(|guard| condition.notify(&guard, 1).map(drop)))?)
+}
 
-    fn waiter(&self) -> anyhow::Result<Peer<Answer>> {
-        let Shared { lock, condition } = self.clone();
-        Peer::asleep_in(move || {
-            let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
-            let (guard, notified) = condition.wait_timeout(guard, LONG).map_err(|_| Fault::Unusable)?;
-            demand(notified, Fault::Hangs)?;
-            Ok(if guard.abandoned().is_some() { Effect::HandedOn } else { Effect::Done })
-        })
-    }
+/// Starts a waiter. It returns whether a process had died with the lock when it was notified.
+fn waiter(shared: &Shared) -> Result<Peer<bool>> {
+    let (lock, condition) = shared.clone();
+    Peer::asleep_in(move || {
+        let guard = lock.acquire_timeout(LONG)?.ok_or(Fault::Hangs)?;
+        let (guard, is_notified) = condition.wait_timeout(guard, LONG)?;
+        ensure!(is_notified, Fault::Hangs);
+        Ok(guard.abandoned().is_some())
+    })
+}
 
-    /// Notifies one waiter; returns the number of notified waiters.
-    fn notify(&self, observation: &mut Observation) -> Result<usize, Fault> {
-        let Shared { lock, condition } = self.clone();
-        observation.fresh(move || {
-            let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
-            condition.notify(&guard, 1).map_err(|_| Fault::Unusable)
-        })?
-    }
+/// Notifies one waiter; returns the number of notified waiters.
+fn notify_one(seen: &mut Observation, shared: &Shared) -> Result<usize> {
+    let (lock, condition) = shared.clone();
+    seen.fresh(move || {
+        let guard = lock.acquire_timeout(LONG)?.ok_or(Fault::Hangs)?;
+        Ok(condition.notify(&guard, 1)?)
+    })
+}
 
-    fn two_rounds(&self, observation: &mut Observation) -> Result<(), Fault> {
-        for _ in 0..2 {
-            demand(self.notify(observation)? == 0, Fault::Twice)?;
-            let mut peer = self.waiter().map_err(|_| Fault::Unusable)?;
-            demand(self.notify(observation)? == 1, Fault::Lost)?;
-            demand(observation.back(&mut peer)?? == Effect::Done, Fault::Unusable)?;
-        }
-        Ok(())
+fn two_rounds(seen: &mut Observation, shared: &Shared) -> Result<()> {
+    for _ in 0..2 {
+        ensure!(notify_one(seen, shared)? == 0, Fault::Twice);
+        let peer = waiter(shared)?;
+        ensure!(notify_one(seen, shared)? == 1, Fault::Lost);
+        ensure!(!seen.back(&peer)?, Fault::Unusable);
     }
+    Ok(())
 }
 
 /// The victim waits before a peer does, and one of the two is notified.
-struct Wait {
-    shared: Shared,
-    behind: Option<Peer<Answer>>,
-}
-
-impl Case for Wait {
-    type Handles = (Lock, Condition);
-
-    fn prepare() -> anyhow::Result<Self> {
-        Ok(Wait { shared: Shared::new()?, behind: None })
-    }
-
-    fn handles(&mut self) -> Self::Handles {
-        self.shared.give()
-    }
-
-    fn run_victim((lock, condition): Self::Handles) -> RoleResult {
-        let (lock, condition) = (lock, condition);
-        let guard = lock.acquire()?;
-        mark();
-        let _guard = condition.wait(guard)?;
-        mark();
-        Ok(())
-    }
-
-    fn wake(&mut self) -> anyhow::Result<()> {
-        self.behind = Some(self.shared.waiter()?);
-        let guard = self.shared.lock.acquire()?;
-        self.shared.condition.notify(&guard, 1)?;
-        Ok(())
-    }
-
-    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        if !observation.woken {
+fn notified(kill: Kill<'_, Shared>) -> Result<Effect> {
+    let shared = (Lock::new()?, Condition::new()?);
+    let (seen, behind) = kill.victim(shared.clone())?.kill_asleep(|| {
+        let behind = waiter(&shared)?;
+        let guard = shared.0.acquire()?;
+        shared.1.notify(&guard, 1)?;
+        Ok(behind)
+    })?;
+    let behind = match behind {
+        Some(behind) => behind,
+        None => {
             // Later callers notice the death: the dead waiter gets no notification.
-            self.behind = Some(self.shared.waiter().map_err(|_| Fault::Unusable)?);
-            demand(self.shared.notify(observation)? == 1, Fault::Lost)?;
+            let behind = waiter(&shared)?;
+            ensure!(notify_one(seen, &shared)? == 1, Fault::Lost);
+            behind
         }
-        observation.back(self.behind.as_mut().expect("it was set to wait"))??;
-        self.shared.two_rounds(observation).map(|()| Effect::Done)
-    }
+    };
+    seen.back(&behind)?;
+    two_rounds(seen, &shared)?;
+    Ok(Done)
 }
 
 /// The victim acquires the lock, notifies a waiting peer, and releases the lock.
-struct Notify {
-    shared: Shared,
-    peer: Peer<Answer>,
-}
-
-impl Case for Notify {
-    type Handles = (Lock, Condition);
-
-    fn prepare() -> anyhow::Result<Self> {
-        let shared = Shared::new()?;
-        let peer = shared.waiter()?;
-        Ok(Notify { shared, peer })
-    }
-
-    fn handles(&mut self) -> Self::Handles {
-        self.shared.give()
-    }
-
-    fn run_victim((lock, condition): Self::Handles) -> RoleResult {
-        let (lock, condition) = (lock, condition);
-        mark();
-        let guard = lock.acquire()?;
-        condition.notify(&guard, 1)?;
-        drop(guard);
-        mark();
-        Ok(())
-    }
-
-    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        let lock = &self.shared.lock;
-        // If the lock is not abandoned, the victim had not begun.
-        let effect = match observation.settle(&mut self.peer, || lock.state().is_abandoned())? {
-            Some(answer) => answer?,
-            None => {
-                demand(self.shared.notify(observation)? == 1, Fault::Lost)?;
-                demand(observation.back(&mut self.peer)?? == Effect::Done, Fault::Lost)?;
-                Effect::Undone
+fn notifying(kill: Kill<'_, Shared>) -> Result<Effect> {
+    let shared = (Lock::new()?, Condition::new()?);
+    let peer = waiter(&shared)?;
+    let seen = kill.victim(shared.clone())?.kill()?;
+    // If the lock is not abandoned, the victim had not begun.
+    let relieve = |seen: &mut Observation| demand(notify_one(seen, &shared)? == 1, Fault::Lost);
+    let effect = match seen.settle(&peer, || shared.0.state().is_abandoned(), relieve)? {
+        (true, is_abandoned) => {
+            if is_abandoned {
+                HandedOn
+            } else {
+                Done
             }
-        };
-        self.shared.two_rounds(observation)?;
-        Ok(effect)
-    }
+        }
+        (false, is_abandoned) => {
+            ensure!(!is_abandoned, Fault::Lost);
+            Undone
+        }
+    };
+    two_rounds(seen, &shared)?;
+    Ok(effect)
 }

@@ -1,234 +1,168 @@
-//! The lock: the death of its holder hands it on, and every other death leaves it unchanged.
+//! Locks: the death of the holder hands them on, and every other death leaves them unchanged. Whatever the dead
+//! holder's depth was, the next holder of a reentrant lock gets all of it.
 
-use std::time::Duration;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
-use crate::chaos::i18n::{HOLDING, IDLE, Localized, WAITING, localized};
-use crate::chaos::peer::{Holder, Peer};
+use super::*;
 use crate::sys::trace::mark;
-use crate::{Lock, RoleResult};
+use crate::{Lock, RLock};
 
-const NAME: &str = "Lock";
 const GET_IT: Localized = localized("get the lock", "获得锁");
 const TAKE_OVER: Localized = localized("take it over, are told", "接管锁，并得知");
 const PEER_GETS_IT: Localized = localized("the peer gets the lock", "等待者获得锁");
-/// For those who would wait for ever: long enough to be seen hanging.
-const LONG: Duration = Duration::from_secs(2);
+const ACQUIRED: (Effect, Effect) = (Undone, HandedOn);
+const RELEASED: (Effect, Effect) = (HandedOn, Done);
 
-pub(in crate::chaos) static ROWS: [Row; 8] = [
-    Row::before::<Acquire>(NAME, IDLE, GET_IT, Effect::Undone).like_python("Lock.idle"),
-    Row::asleep::<AcquireContended>(NAME, WAITING, PEER_GETS_IT, Effect::Undone).like_python("Lock.waiting"),
-    Row::before::<Release>(NAME, HOLDING, TAKE_OVER, Effect::HandedOn).like_python("Lock.holding"),
-    Row::within::<Acquire>(NAME, localized("in acquire", "acquire 中"), GET_IT, (Effect::Undone, Effect::HandedOn))
-        .like_python("Lock.in_acquire"),
-    Row::within::<Inherit>(
-        NAME,
-        localized("in acquire, of the dead", "acquire 中，接管死者的锁"),
-        TAKE_OVER,
-        (Effect::HandedOn, Effect::HandedOn),
-    ),
-    Row::within::<AcquireContended>(
-        NAME,
-        localized("in acquire, one behind", "acquire 中，后面有人等"),
-        PEER_GETS_IT,
-        (Effect::Undone, Effect::HandedOn),
-    )
-    .like_python("Lock.in_acquire_among_peers"),
-    Row::within::<Release>(NAME, localized("in release", "release 中"), GET_IT, (Effect::HandedOn, Effect::Done))
-        .like_python("Lock.in_release"),
-    Row::within::<ReleaseToPeer>(
-        NAME,
-        localized("in release, a peer waits", "release 中，有人等"),
-        PEER_GETS_IT,
-        (Effect::HandedOn, Effect::Done),
-    )
-    .like_python("Lock.in_release_among_peers"),
-];
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Case::of("Lock", acquire::<Lock>, |kill| alone(kill, Undone))
+            .before(IDLE, GET_IT, Undone)
+            .like_python("Lock.idle"),
+        Case::of("Lock", acquire, contended).asleep(WAITING, PEER_GETS_IT, Undone).like_python("Lock.waiting"),
+        Case::of("Lock", release::<Lock>, |kill| alone(kill, Done))
+            .before(HOLDING, TAKE_OVER, HandedOn)
+            .like_python("Lock.holding"),
+        Case::of("Lock", acquire::<Lock>, |kill| alone(kill, Undone))
+            .within(IN_ACQUIRE, GET_IT, ACQUIRED)
+            .like_python("Lock.in_acquire"),
+        Case::of("Lock", acquire, inherited).within(
+            localized("in acquire, of the dead", "acquire 中，接管死者的锁"),
+            TAKE_OVER,
+            (HandedOn, HandedOn),
+        ),
+        Case::of("Lock", acquire, contended)
+            .within(IN_ACQUIRE_QUEUED, PEER_GETS_IT, ACQUIRED)
+            .like_python("Lock.in_acquire_among_peers"),
+        Case::of("Lock", release::<Lock>, |kill| alone(kill, Done))
+            .within(IN_RELEASE, GET_IT, RELEASED)
+            .like_python("Lock.in_release"),
+        Case::of("Lock", release::<Lock>, to_peer)
+            .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, RELEASED)
+            .like_python("Lock.in_release_among_peers"),
+        Case::of("RLock", release::<RLock>, |kill| alone(kill, Done))
+            .before(HOLDING, TAKE_OVER, HandedOn)
+            .like_python("RLock.holding"),
+        Case::of("RLock", acquire::<RLock>, |kill| alone(kill, Undone))
+            .within(localized("in acquire, twice", "acquire 两次中"), GET_IT, ACQUIRED)
+            .like_python("RLock.in_acquire"),
+        Case::of("RLock", release::<RLock>, |kill| alone(kill, Done))
+            .within(localized("in release, twice", "release 两次中"), GET_IT, RELEASED)
+            .like_python("RLock.in_release"),
+        Case::of("RLock", release::<RLock>, to_peer)
+            .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, RELEASED)
+            .like_python("RLock.in_release_among_peers"),
+    ]
+}
 
-/// Acquires the lock twice; no previous holder may have died with it.
-fn two_rounds(lock: &Lock) -> Result<(), Fault> {
+/// A lock of either kind.
+trait AnyLock: Clone + Serialize + DeserializeOwned + Send + 'static {
+    fn new() -> Result<Self>;
+
+    /// Acquires the lock as deep as its kind allows here, passes on whether its last holder died with it, and releases.
+    fn hold<T>(&self, timeout: Option<Duration>, meanwhile: impl FnOnce(bool) -> T) -> Result<T>;
+}
+
+impl AnyLock for Lock {
+    fn new() -> Result<Self> {
+        Ok(Lock::new()?)
+    }
+
+    fn hold<T>(&self, timeout: Option<Duration>, meanwhile: impl FnOnce(bool) -> T) -> Result<T> {
+        let guard = match timeout {
+            None => self.acquire()?,
+            Some(timeout) => self.acquire_timeout(timeout)?.ok_or(Fault::Hangs)?,
+        };
+        Ok(meanwhile(guard.abandoned().is_some()))
+    }
+}
+
+impl AnyLock for RLock {
+    fn new() -> Result<Self> {
+        Ok(RLock::new()?)
+    }
+
+    fn hold<T>(&self, timeout: Option<Duration>, meanwhile: impl FnOnce(bool) -> T) -> Result<T> {
+        let outer = match timeout {
+            None => self.acquire()?,
+            Some(timeout) => self.acquire_timeout(timeout)?.ok_or(Fault::Hangs)?,
+        };
+        let inner = self.acquire()?;
+        ensure!(inner.abandoned().is_none(), Fault::Twice);
+        Ok(meanwhile(outer.abandoned().is_some()))
+    }
+}
+
+fn acquire<L: AnyLock>(lock: L) -> RoleResult {
+    mark();
+    Ok(lock.hold(None, |_| mark())?)
+}
+
+fn release<L: AnyLock>(lock: L) -> RoleResult {
+    lock.hold(None, |_| mark())?;
+    mark();
+    Ok(())
+}
+
+/// Returns what a survivor does: acquires the lock, and determines whether its last holder died with it.
+fn survivor<L: AnyLock>(lock: &L, otherwise: Effect) -> impl FnOnce() -> Result<Effect> + Send + 'static {
+    let lock = lock.clone();
+    move || lock.hold(Some(LONG), |is_abandoned| if is_abandoned { HandedOn } else { otherwise })
+}
+
+/// The lock can be acquired again and again, and nobody is told a second time.
+fn two_rounds<L: AnyLock>(seen: &mut Observation, lock: &L) -> Result<()> {
     for _ in 0..2 {
-        let guard = lock.try_acquire().ok().flatten().ok_or(Fault::Unusable)?;
-        demand(guard.abandoned().is_none(), Fault::Unusable)?;
+        ensure!(seen.fresh(survivor(lock, Done))? == Done, Fault::Twice);
     }
     Ok(())
 }
 
-/// Acquires the lock, determines whether its last holder died with it, and goes on.
-fn look(observation: &mut Observation, lock: &Lock, otherwise: Effect) -> Result<Effect, Fault> {
-    let lock = lock.clone();
-    observation.fresh(move || {
-        let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
-        let effect = if guard.abandoned().is_some() { Effect::HandedOn } else { otherwise };
-        drop(guard);
-        two_rounds(&lock).map(|()| effect)
-    })?
-}
-
-/// Starts a peer that waits for the lock as [`look`] does.
-fn waiter(lock: &Lock, otherwise: Effect) -> anyhow::Result<Peer<Result<Effect, Fault>>> {
-    let lock = lock.clone();
-    Peer::asleep_in(move || {
-        let guard = lock.acquire_timeout(LONG).ok().flatten().ok_or(Fault::Hangs)?;
-        Ok(if guard.abandoned().is_some() { Effect::HandedOn } else { otherwise })
-    })
-}
-
-struct Acquire(Lock);
-
-impl Case for Acquire {
-    type Handles = Lock;
-
-    fn prepare() -> anyhow::Result<Self> {
-        Ok(Acquire(Lock::new()?))
-    }
-
-    fn handles(&mut self) -> Self::Handles {
-        self.0.clone()
-    }
-
-    fn run_victim(lock: Self::Handles) -> RoleResult {
-        mark();
-        let _guard = lock.acquire()?;
-        mark();
-        Ok(())
-    }
-
-    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        look(observation, &self.0, Effect::Undone)
-    }
+/// Nobody else has to do with the lock.
+fn alone<L: AnyLock>(kill: Kill<'_, L>, otherwise: Effect) -> Result<Effect> {
+    let lock = L::new()?;
+    let seen = kill.victim(lock.clone())?.kill()?;
+    let effect = seen.fresh(survivor(&lock, otherwise))?;
+    two_rounds(seen, &lock)?;
+    Ok(effect)
 }
 
 /// The victim acquires the lock of a dead holder: the next acquirer is told as well.
-struct Inherit(Lock);
-
-impl Case for Inherit {
-    type Handles = Lock;
-
-    fn prepare() -> anyhow::Result<Self> {
-        let lock = Lock::new()?;
-        let held = lock.clone();
-        let dies_with_it = std::thread::spawn(move || held.acquire().map(std::mem::forget));
-        dies_with_it.join().map_err(|_| anyhow::anyhow!("the first holder panicked"))??;
-        Ok(Inherit(lock))
-    }
-
-    fn handles(&mut self) -> Self::Handles {
-        self.0.clone()
-    }
-
-    fn run_victim(lock: Self::Handles) -> RoleResult {
-        Acquire::run_victim(lock)
-    }
-
-    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        look(observation, &self.0, Effect::Undone)
-    }
-}
-
-struct Release(Lock);
-
-impl Case for Release {
-    type Handles = Lock;
-
-    fn prepare() -> anyhow::Result<Self> {
-        Ok(Release(Lock::new()?))
-    }
-
-    fn handles(&mut self) -> Self::Handles {
-        self.0.clone()
-    }
-
-    fn run_victim(lock: Self::Handles) -> RoleResult {
-        let guard = lock.acquire()?;
-        mark();
-        drop(guard);
-        mark();
-        Ok(())
-    }
-
-    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        look(observation, &self.0, Effect::Done)
-    }
+fn inherited(kill: Kill<'_, Lock>) -> Result<Effect> {
+    let lock = Lock::new()?;
+    kill.predecessor(lock.clone())?;
+    let seen = kill.victim(lock.clone())?.kill()?;
+    let effect = seen.fresh(survivor(&lock, Undone))?;
+    two_rounds(seen, &lock)?;
+    Ok(effect)
 }
 
 /// The victim waits behind a holder and is woken by the release; a peer waits behind the victim.
-struct AcquireContended {
-    lock: Lock,
-    holder: Holder,
-    behind: Option<Peer<Result<Effect, Fault>>>,
-}
-
-impl Case for AcquireContended {
-    type Handles = Lock;
-
-    fn prepare() -> anyhow::Result<Self> {
-        let lock = Lock::new()?;
-        let held = lock.clone();
-        let holder = Holder::of(move |meanwhile| {
-            let _guard = held.try_acquire();
-            meanwhile();
-        })?;
-        Ok(AcquireContended { lock, holder, behind: None })
-    }
-
-    fn handles(&mut self) -> Self::Handles {
-        self.lock.clone()
-    }
-
-    fn run_victim(lock: Self::Handles) -> RoleResult {
-        Acquire::run_victim(lock)
-    }
-
-    fn wake(&mut self) -> anyhow::Result<()> {
-        self.behind = Some(waiter(&self.lock, Effect::Undone)?);
-        self.holder.let_go();
-        Ok(())
-    }
-
-    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        if !observation.woken {
-            self.wake().map_err(|_| Fault::Unusable)?;
-        }
-        let behind = self.behind.as_mut().expect("it waits since the lock was let go");
-        // The waiting peer may also have been faster than the victim; then the peer's successor is told.
-        match (observation.back(behind)??, look(observation, &self.lock, Effect::Done)?) {
-            (Effect::HandedOn, Effect::HandedOn) => Err(Fault::Twice),
-            (effect, Effect::Done) => Ok(effect),
-            _ => Ok(Effect::HandedOn),
-        }
-    }
+fn contended(kill: Kill<'_, Lock>) -> Result<Effect> {
+    let lock = Lock::new()?;
+    let mut held = Some(lock.acquire()?);
+    let (seen, behind) = kill.victim(lock.clone())?.kill_waking(|| {
+        let behind = Peer::asleep_in(survivor(&lock, Undone))?;
+        held.take();
+        Ok(behind)
+    })?;
+    // The waiting peer may also have been faster than the victim; then the peer's successor is told.
+    let effect = match (seen.back(&behind)?, seen.fresh(survivor(&lock, Done))?) {
+        (HandedOn, HandedOn) => bail!(Fault::Twice),
+        (effect, Done) => effect,
+        _ => HandedOn,
+    };
+    two_rounds(seen, &lock)?;
+    Ok(effect)
 }
 
 /// A peer waits for the lock that the victim releases.
-struct ReleaseToPeer {
-    lock: Lock,
-    peer: Option<Peer<Result<Effect, Fault>>>,
-}
-
-impl Case for ReleaseToPeer {
-    type Handles = Lock;
-
-    fn prepare() -> anyhow::Result<Self> {
-        Ok(ReleaseToPeer { lock: Lock::new()?, peer: None })
-    }
-
-    fn handles(&mut self) -> Self::Handles {
-        self.lock.clone()
-    }
-
-    fn run_victim(lock: Self::Handles) -> RoleResult {
-        Release::run_victim(lock)
-    }
-
-    fn before_kill(&mut self) -> anyhow::Result<()> {
-        self.peer = Some(waiter(&self.lock, Effect::Done)?);
-        Ok(())
-    }
-
-    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        let effect = observation.back(self.peer.as_mut().expect("it waits since the victim came to its mark"))??;
-        demand(look(observation, &self.lock, Effect::Done)? == Effect::Done, Fault::Twice)?;
-        Ok(effect)
-    }
+fn to_peer<L: AnyLock>(kill: Kill<'_, L>) -> Result<Effect> {
+    let lock = L::new()?;
+    let victim = kill.victim(lock.clone())?;
+    let peer = Peer::asleep_in(survivor(&lock, Done))?;
+    let seen = victim.kill()?;
+    let effect = seen.back(&peer)?;
+    two_rounds(seen, &lock)?;
+    Ok(effect)
 }

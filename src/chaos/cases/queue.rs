@@ -1,62 +1,83 @@
 //! The queue: an item is either in it or not, no matter which process died, and waiters are woken.
 
-mod get;
-mod put;
+use super::*;
+use crate::{Consumer, Error, Queue};
 
-use std::time::Duration;
-
-use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
-use crate::chaos::i18n::{IDLE, Localized, WAITING, localized};
-use crate::chaos::peer::Peer;
-use crate::sys::trace::mark;
-use crate::{Consumer, Queue, Result as IpcResult, RoleResult};
-use get::{Get, GetEmpty, GetFromPeer};
-use put::{Put, PutFull, PutLong, PutMany, PutToPeer};
-
-const NAME: &str = "Queue";
 const FIND_ALL: Localized = localized("find every item once", "每个数据恰好一次");
 const FIND_REST: Localized = localized("find the rest once", "其余数据恰好一次");
 const PEER_GETS: Localized = localized("the peer gets the item", "等待者取到数据");
 const PEER_PUTS: Localized = localized("the peer puts its item", "等待者放入数据");
-const LONG: Duration = Duration::from_secs(2);
-const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
+const IS_TOLD: Localized = localized("the peer is told", "等待者被告知");
+const IN_PUT: Localized = localized("in put", "put 中");
 
-pub(in crate::chaos) static ROWS: [Row; 12] = [
-    Row::before::<Put>(NAME, IDLE, FIND_ALL, Effect::Undone).like_python("Queue.idle"),
-    Row::asleep::<GetEmpty>(NAME, WAITING, PEER_GETS, Effect::Undone).like_python("Queue.waiting"),
-    Row::within::<Put>(NAME, localized("in put", "put 中"), FIND_ALL, OPERATION).like_python("Queue.in_put"),
-    Row::within::<PutToPeer>(NAME, localized("in put, a peer waits", "put 中，有人等"), PEER_GETS, OPERATION)
-        .like_python("Queue.in_put_to_peer"),
-    Row::within::<PutFull>(NAME, localized("in put, one behind", "put 中，后面有人等"), PEER_PUTS, OPERATION)
-        .like_python("Queue.in_put_among_peers"),
-    Row::within::<PutMany>(NAME, localized("in put_many", "put_many 中"), FIND_ALL, OPERATION).extra(),
-    Row::within::<Get>(NAME, localized("in get", "get 中"), FIND_REST, OPERATION).like_python("Queue.in_get"),
-    Row::within::<GetFromPeer>(NAME, localized("in get, a peer waits", "get 中，有人等"), PEER_PUTS, OPERATION)
-        .like_python("Queue.in_get_from_peer"),
-    Row::within::<GetEmpty>(NAME, localized("in get, one behind", "get 中，后面有人等"), PEER_GETS, OPERATION)
-        .like_python("Queue.in_get_among_peers"),
-    Row::within::<PutLong>(NAME, localized("in put, 3 kB", "put 3 kB 中"), FIND_ALL, OPERATION)
-        .extra()
-        .like_python("Queue.in_put_long"),
-    Row::within::<Attach>(NAME, localized("in attach", "attach 中"), FIND_ALL, (Effect::Done, Effect::Done)).extra(),
-    Row::within::<Leave>(
-        NAME,
-        localized("in drop, a peer waits", "drop 中，有人等"),
-        localized("the peer is told", "等待者被告知"),
-        (Effect::Done, Effect::Done),
-    )
-    .looking_around(),
-];
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Case::of("Queue", put, |kill| content(kill, &[1], &[1], &[1, 7]))
+            .before(IDLE, FIND_ALL, Undone)
+            .like_python("Queue.idle"),
+        Case::of("Queue", get, get_queued).asleep(WAITING, PEER_GETS, Undone).like_python("Queue.waiting"),
+        Case::of("Queue", put, |kill| content(kill, &[1], &[1], &[1, 7]))
+            .within(IN_PUT, FIND_ALL, OPERATION)
+            .like_python("Queue.in_put"),
+        Case::of("Queue", put, |kill| put_to_peer(kill, &[]))
+            .within(localized("in put, a peer waits", "put 中，有人等"), PEER_GETS, OPERATION)
+            .like_python("Queue.in_put_to_peer"),
+        Case::of("Queue", put, put_queued)
+            .within(localized("in put, one behind", "put 中，后面有人等"), PEER_PUTS, OPERATION)
+            .like_python("Queue.in_put_among_peers"),
+        Case::of("Queue", put_many, |kill| content(kill, &[1], &[1], &[1, 7, 8, 9]))
+            .within(localized("in put_many", "put_many 中"), FIND_ALL, OPERATION)
+            .extra(),
+        Case::of("Queue", put_many, |kill| put_to_peer(kill, &[8, 9])).within(
+            localized("in put_many, a peer waits", "put_many 中，有人等"),
+            PEER_GETS,
+            OPERATION,
+        ),
+        Case::of("Queue", get, |kill| content(kill, &[1, 2], &[1, 2], &[2]))
+            .within(IN_GET, FIND_REST, OPERATION)
+            .like_python("Queue.in_get"),
+        Case::of("Queue", get, get_from_peer)
+            .within(localized("in get, a peer waits", "get 中，有人等"), PEER_PUTS, OPERATION)
+            .like_python("Queue.in_get_from_peer"),
+        Case::of("Queue", get, get_queued)
+            .within(IN_GET_QUEUED, PEER_GETS, OPERATION)
+            .like_python("Queue.in_get_among_peers"),
+        Case::of("Queue", get_many, |kill| content(kill, &[1, 2, 3], &[1, 2, 3], &[3])).within(
+            localized("in get_many", "get_many 中"),
+            FIND_REST,
+            OPERATION,
+        ),
+        Case::of("Queue", put_long, long_content)
+            .within(localized("in put, 3 kB", "put 3 kB 中"), FIND_ALL, OPERATION)
+            .extra()
+            .like_python("Queue.in_put_long"),
+        Case::of("Queue", clone, |kill| content(kill, &[1], &[1], &[1]))
+            .within(localized("in clone", "clone 中"), FIND_ALL, DONE)
+            .extra(),
+        Case::of("Queue", leave, left)
+            .within(localized("in drop, a peer waits", "drop 中，有人等"), IS_TOLD, DONE)
+            .by_liveness_check(),
+    ]
+}
 
-/// A number and its copy: an item in which tearing is detectable.
+/// A number and its complement: an item in which tearing is detectable.
 type Item = (u64, u64);
-type Items = Queue<Item>;
 
 fn item(number: u64) -> Item {
     (number, !number)
 }
 
-fn queue(capacity: usize, numbers: &[u64]) -> anyhow::Result<Items> {
+/// Returns the number of an item that is whole.
+fn number((number, complement): Item) -> Result<u64> {
+    demand(complement == !number, Fault::Torn).map(|()| number)
+}
+
+/// Returns an item longer than the rest of a chunk of the queue's memory: 3,000 letters that do not repeat soon.
+fn long_item() -> String {
+    (0..3_000_u32).map(|index| char::from(b'a' + (index % 23) as u8)).collect()
+}
+
+fn queue(capacity: usize, numbers: &[u64]) -> Result<Queue<Item>> {
     let queue = Queue::<Item>::builder().capacity(capacity).byte_limit(4096).build()?;
     for &number in numbers {
         queue.put(item(number))?;
@@ -64,121 +85,162 @@ fn queue(capacity: usize, numbers: &[u64]) -> anyhow::Result<Items> {
     Ok(queue)
 }
 
-/// Returns the number of an item that is whole.
-fn number((number, likeness): Item) -> Result<u64, Fault> {
-    if likeness == !number { Ok(number) } else { Err(Fault::Torn) }
+fn put(queue: Queue<Item>) -> RoleResult {
+    Ok(marked(|| queue.put(item(7)))?)
+}
+
+fn put_many(queue: Queue<Item>) -> RoleResult {
+    let items = [item(7), item(8), item(9)];
+    Ok(marked(|| queue.put_many(&items))?)
+}
+
+fn put_long(queue: Queue<String>) -> RoleResult {
+    let item = long_item();
+    Ok(marked(|| queue.put(item))?)
+}
+
+fn get(queue: Queue<Item>) -> RoleResult {
+    marked(|| queue.get())?;
+    Ok(())
+}
+
+fn get_many(queue: Queue<Item>) -> RoleResult {
+    marked(|| queue.get_many(2))?;
+    Ok(())
+}
+
+fn clone(queue: Queue<Item>) -> RoleResult {
+    let _another = marked(|| queue.clone());
+    Ok(())
+}
+
+fn leave(queue: Queue<Item>) -> RoleResult {
+    marked(|| drop(queue));
+    Ok(())
 }
 
 /// Starts a peer that gets, with one of several handles of this process: the victim is not the only possible producer.
-fn getter(queue: &Items) -> anyhow::Result<Peer<IpcResult<Option<Item>>>> {
+fn getter(queue: &Queue<Item>) -> Result<Peer<u64>> {
     let own = queue.clone();
-    Peer::asleep_in(move || own.get_timeout(LONG))
+    Peer::asleep_in(move || number(own.get_timeout(LONG)?.ok_or(Fault::Hangs)?))
 }
 
-fn putter(queue: &Items, number: u64) -> anyhow::Result<Peer<bool>> {
+fn putter(queue: &Queue<Item>, number: u64) -> Result<Peer<()>> {
     let own = queue.clone();
-    Peer::asleep_in(move || own.put_timeout(item(number), LONG).is_ok())
-}
-
-/// Returns what a peer got.
-fn got(answer: IpcResult<Option<Item>>) -> Result<u64, Fault> {
-    number(answer.map_err(|_| Fault::Unusable)?.ok_or(Fault::Hangs)?)
+    Peer::asleep_in(move || demand(own.put_timeout(item(number), LONG).is_ok(), Fault::Hangs))
 }
 
 /// Removes and returns everything in the queue.
-fn drain(observation: &mut Observation, queue: &Items) -> Result<Vec<u64>, Fault> {
+fn drain(seen: &mut Observation, queue: &Queue<Item>) -> Result<Vec<u64>> {
     let own = queue.clone();
-    observation.fresh(move || {
+    seen.fresh(move || {
         let mut numbers = Vec::new();
-        while let Some(item) = own.try_get().map_err(|_| Fault::Unusable)? {
+        while let Some(item) = own.try_get()? {
             numbers.push(number(item)?);
         }
-        demand(own.is_empty() && own.qsize() == 0, Fault::Lost)?;
+        ensure!(own.is_empty() && own.qsize() == 0, Fault::Lost);
         Ok(numbers)
-    })?
+    })
 }
 
 /// Compares the queue's content with `undone` and `done`. Then passes two items through it.
-fn look(observation: &mut Observation, queue: &Items, undone: &[u64], done: &[u64]) -> Result<Effect, Fault> {
-    let numbers = drain(observation, queue)?;
-    let effect = match numbers {
-        numbers if numbers == undone => Effect::Undone,
-        numbers if numbers == done => Effect::Done,
-        numbers if numbers.len() > undone.len().max(done.len()) => return Err(Fault::Twice),
-        _ => return Err(Fault::Lost),
-    };
+fn compare(seen: &mut Observation, queue: &Queue<Item>, undone: &[u64], done: &[u64]) -> Result<Effect> {
+    let effect = effect_of(&drain(seen, queue)?, undone, done)?;
     for round in 100..102 {
         let own = queue.clone();
-        demand(observation.fresh(move || own.put_timeout(item(round), LONG).is_ok())?, Fault::Unusable)?;
-        demand(drain(observation, queue)? == [round], Fault::Lost)?;
+        seen.fresh(move || Ok(own.put_timeout(item(round), LONG)?))?;
+        ensure!(drain(seen, queue)? == [round], Fault::Lost);
     }
     Ok(effect)
 }
 
-/// A peer waits for items of the victim alone, which drops its handle.
-struct Leave {
-    /// The victim's, until it is given to it: this process keeps nothing that could put.
-    queue: Option<Items>,
-    consumer: Consumer<Item>,
-    peer: Option<Peer<IpcResult<Option<Item>>>>,
+/// The queue contains `before`, and then `undone` or `done`; no process waits.
+fn content(kill: Kill<'_, Queue<Item>>, before: &[u64], undone: &[u64], done: &[u64]) -> Result<Effect> {
+    let queue = queue(4, before)?;
+    let seen = kill.victim(queue.clone())?.kill()?;
+    compare(seen, &queue, undone, done)
 }
 
-impl Case for Leave {
-    type Handles = Items;
-
-    fn prepare() -> anyhow::Result<Self> {
-        let queue = queue(4, &[])?;
-        Ok(Leave { consumer: queue.consumer(), queue: Some(queue), peer: None })
-    }
-
-    fn handles(&mut self) -> Self::Handles {
-        self.queue.take().expect("asked for once")
-    }
-
-    fn run_victim(queue: Self::Handles) -> RoleResult {
-        mark();
-        drop(queue);
-        mark();
-        Ok(())
-    }
-
-    fn before_kill(&mut self) -> anyhow::Result<()> {
-        let own = self.consumer.clone();
-        self.peer = Some(Peer::asleep_in(move || own.get_timeout(LONG))?);
-        Ok(())
-    }
-
-    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        let is_told = |answer| matches!(answer, Err(crate::Error::Disconnected));
-        demand(is_told(observation.back(self.peer.as_mut().expect("it was set to wait"))?), Fault::Hangs)?;
-        let own = self.consumer.clone();
-        demand(is_told(observation.fresh(move || own.try_get())?), Fault::Unusable)?;
-        Ok(Effect::Done)
-    }
+fn long_content(kill: Kill<'_, Queue<String>>) -> Result<Effect> {
+    let queue = Queue::<String>::builder().byte_limit(16_384).build()?;
+    queue.put(long_item())?;
+    let seen = kill.victim(queue.clone())?.kill()?;
+    seen.fresh(move || {
+        let mut items = Vec::new();
+        while let Ok(Some(item)) = queue.try_get() {
+            ensure!(item == long_item(), Fault::Torn);
+            items.push(());
+        }
+        queue.put_timeout(long_item(), LONG)?;
+        ensure!(queue.try_get()? == Some(long_item()), Fault::Lost);
+        effect_of(&items, &[()], &[(), ()])
+    })
 }
 
-/// The victim attaches a handle that it was passed; the others go on as if it had never existed.
-struct Attach(Items);
+/// A peer sleeps in `get`; of what the victim puts, `rest` stays in the queue.
+fn put_to_peer(kill: Kill<'_, Queue<Item>>, rest: &[u64]) -> Result<Effect> {
+    let queue = queue(4, &[])?;
+    let peer = getter(&queue)?;
+    let seen = kill.victim(queue.clone())?.kill()?;
+    let (is_served, got) = seen.settle(&peer, || !queue.is_empty(), |_| Ok(queue.put_timeout(item(6), LONG)?))?;
+    ensure!(got == if is_served { 7 } else { 6 }, Fault::Lost);
+    let left = if is_served { rest } else { &[] };
+    compare(seen, &queue, left, left)?;
+    Ok(Effect::done_if(is_served))
+}
 
-impl Case for Attach {
-    type Handles = Queue<Item>;
+/// The queue is full. The victim waits for space that a get frees; a peer waits behind it.
+fn put_queued(kill: Kill<'_, Queue<Item>>) -> Result<Effect> {
+    let queue = queue(2, &[1, 2])?;
+    let get = |expected| demand(queue.get_timeout(LONG)? == Some(item(expected)), Fault::Lost);
+    let (seen, behind) = kill.victim(queue.clone())?.kill_waking(|| {
+        let behind = putter(&queue, 9)?;
+        get(1).map(|()| behind)
+    })?;
+    // If the victim took the space, the next one is for the waiter behind it.
+    let (is_served, ()) = seen.settle(&behind, || !queue.is_full(), |_| get(2))?;
+    let left = if is_served { &[2, 9] } else { &[7, 9] };
+    compare(seen, &queue, left, left)?;
+    Ok(Effect::done_if(!is_served))
+}
 
-    fn prepare() -> anyhow::Result<Self> {
-        Ok(Attach(queue(4, &[1])?))
-    }
+/// A peer sleeps in `put`: the queue is full.
+fn get_from_peer(kill: Kill<'_, Queue<Item>>) -> Result<Effect> {
+    let queue = queue(2, &[1, 2])?;
+    let peer = putter(&queue, 9)?;
+    let seen = kill.victim(queue.clone())?.kill()?;
+    let get = |_: &mut Observation| demand(queue.get_timeout(LONG)? == Some(item(1)), Fault::Lost);
+    let (is_served, ()) = seen.settle(&peer, || !queue.is_full(), get)?;
+    compare(seen, &queue, &[2, 9], &[2, 9])?;
+    Ok(Effect::done_if(is_served))
+}
 
-    fn handles(&mut self) -> Self::Handles {
-        self.0.clone()
-    }
+/// The victim waits for an item that is then put; a peer waits behind it.
+fn get_queued(kill: Kill<'_, Queue<Item>>) -> Result<Effect> {
+    let queue = queue(4, &[])?;
+    let (seen, behind) = kill.victim(queue.clone())?.kill_waking(|| {
+        let behind = getter(&queue)?;
+        queue.put(item(5))?;
+        Ok(behind)
+    })?;
+    // If the victim took the item with it, the next one is for the waiter behind it.
+    let (is_served, got) = seen.settle(&behind, || !queue.is_empty(), |_| Ok(queue.put_timeout(item(6), LONG)?))?;
+    ensure!(got == if is_served { 5 } else { 6 }, Fault::Lost);
+    compare(seen, &queue, &[], &[])?;
+    Ok(Effect::done_if(!is_served))
+}
 
-    fn run_victim(queue: Self::Handles) -> RoleResult {
-        mark();
-        let _queue = queue;
-        mark();
-        Ok(())
-    }
-
-    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        look(observation, &self.0, &[1], &[1]).map(|_| Effect::Done)
-    }
+/// A peer waits for items of the victim alone, which drops its handle: no handle here can put.
+fn left(kill: Kill<'_, Queue<Item>>) -> Result<Effect> {
+    let queue = queue(4, &[])?;
+    let consumer = queue.consumer();
+    let is_told = |consumer: Consumer<Item>| {
+        move || demand(matches!(consumer.get_timeout(LONG), Err(Error::Disconnected)), Fault::Hangs)
+    };
+    let victim = kill.victim(queue)?;
+    let peer = Peer::asleep_in(is_told(consumer.clone()))?;
+    let seen = victim.kill()?;
+    seen.back(&peer)?;
+    seen.fresh(is_told(consumer))?;
+    Ok(Done)
 }

@@ -1,247 +1,206 @@
-//! The counting semaphore: an acquire or release happened or not; a dead process keeps its permits, as in Python.
+//! Semaphores: an acquire or release happened or not. A dead process keeps its permits, as in Python; those of an
+//! [`OwnedSemaphore`] are reclaimed, so that after every death all its permits are free.
 
-use std::time::Duration;
+use super::*;
+use crate::sync::OwnedSemaphore;
+use crate::{BoundedSemaphore, Semaphore};
 
-use crate::chaos::case::{Case, Effect, Fault, Observation, Row, demand};
-use crate::chaos::i18n::{IDLE, Localized, WAITING, localized};
-use crate::chaos::peer::Peer;
-use crate::sys::trace::mark;
-use crate::{BoundedSemaphore, RoleResult, Semaphore};
-
-const NAME: &str = "Semaphore";
 const GO_ON: Localized = localized("take the other permits", "取别的许可");
+const GET_ALL: Localized = localized("get all permits", "得到所有许可");
 const PEER_GETS_IT: Localized = localized("the peer gets a permit", "等待者得到许可");
-const LONG: Duration = Duration::from_secs(2);
-const OPERATION: (Effect, Effect) = (Effect::Undone, Effect::Done);
 
-pub(in crate::chaos) static ROWS: [Row; 7] = [
-    Row::before::<Acquire>(NAME, IDLE, GO_ON, Effect::Undone).like_python("Semaphore.idle"),
-    Row::asleep::<AcquireEmpty>(NAME, WAITING, PEER_GETS_IT, Effect::Undone).like_python("Semaphore.waiting"),
-    Row::within::<Acquire>(NAME, localized("in acquire", "acquire 中"), GO_ON, OPERATION)
-        .like_python("Semaphore.in_acquire"),
-    Row::within::<AcquireEmpty>(
-        NAME,
-        localized("in acquire, one behind", "acquire 中，后面有人等"),
-        PEER_GETS_IT,
-        OPERATION,
-    )
-    .looking_around()
-    .like_python("Semaphore.in_acquire_among_peers"),
-    Row::within::<Release<false>>(NAME, localized("in release", "release 中"), GO_ON, OPERATION)
-        .like_python("Semaphore.in_release"),
-    Row::within::<Release<true>>(
-        NAME,
-        localized("in release, a peer waits", "release 中，有人等"),
-        PEER_GETS_IT,
-        OPERATION,
-    )
-    .like_python("Semaphore.in_release_among_peers"),
-    Row::within::<ReleaseBounded>(
-        "BoundedSemaphore",
-        localized("in release, a peer waits", "release 中，有人等"),
-        PEER_GETS_IT,
-        OPERATION,
-    )
-    .looking_around()
-    .like_python("BoundedSemaphore.in_release_among_peers"),
-];
-
-/// Releases and acquires twice, and leaves the number of permits unchanged.
-fn two_rounds(observation: &mut Observation, semaphore: &Semaphore) -> Result<(), Fault> {
-    let semaphore = semaphore.clone();
-    observation.fresh(move || {
-        for _ in 0..2 {
-            semaphore.release().map_err(|_| Fault::Unusable)?;
-            demand(semaphore.acquire_timeout(LONG), Fault::Lost)?;
-        }
-        Ok(())
-    })?
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Case::of("Semaphore", acquire, available).before(IDLE, GO_ON, Undone).like_python("Semaphore.idle"),
+        Case::of("Semaphore", acquire, queued).asleep(WAITING, PEER_GETS_IT, Undone).like_python("Semaphore.waiting"),
+        Case::of("Semaphore", acquire, available)
+            .within(IN_ACQUIRE, GO_ON, OPERATION)
+            .like_python("Semaphore.in_acquire"),
+        Case::of("Semaphore", acquire, queued)
+            .within(IN_ACQUIRE_QUEUED, PEER_GETS_IT, OPERATION)
+            .by_liveness_check()
+            .like_python("Semaphore.in_acquire_among_peers"),
+        Case::of("Semaphore", release, released)
+            .within(IN_RELEASE, GO_ON, OPERATION)
+            .like_python("Semaphore.in_release"),
+        Case::of("Semaphore", release, to_peer)
+            .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, OPERATION)
+            .like_python("Semaphore.in_release_among_peers"),
+        Case::of("BoundedSemaphore", release_bounded, bounded_to_peer)
+            .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, OPERATION)
+            .by_liveness_check()
+            .like_python("BoundedSemaphore.in_release_among_peers"),
+        Case::of("OwnedSemaphore", acquire_owned, owned_queued)
+            .asleep(WAITING, PEER_GETS_IT, Done)
+            .by_liveness_check()
+            .like_python("Semaphore.waiting"),
+        Case::of("OwnedSemaphore", release_owned, owned_to_peer)
+            .before(HOLDING, PEER_GETS_IT, Done)
+            .by_liveness_check()
+            .like_python("Semaphore.holding_all"),
+        Case::of("OwnedSemaphore", acquire_owned, owned_available)
+            .within(IN_ACQUIRE, GET_ALL, DONE)
+            .like_python("Semaphore.in_acquire_all"),
+        Case::of("OwnedSemaphore", acquire_owned, owned_queued)
+            .within(IN_ACQUIRE_QUEUED, PEER_GETS_IT, DONE)
+            .by_liveness_check()
+            .extra(),
+        Case::of("OwnedSemaphore", release_owned, owned_to_peer)
+            .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, DONE)
+            .by_liveness_check()
+            .like_python("Semaphore.in_release_all"),
+    ]
 }
 
-fn waiter(semaphore: &Semaphore) -> anyhow::Result<Peer<bool>> {
+fn acquire(semaphore: Semaphore) -> RoleResult {
+    marked(|| semaphore.acquire());
+    Ok(())
+}
+
+fn release(semaphore: Semaphore) -> RoleResult {
+    Ok(marked(|| semaphore.release())?)
+}
+
+fn release_bounded(semaphore: BoundedSemaphore) -> RoleResult {
+    semaphore.acquire();
+    Ok(marked(|| semaphore.release())?)
+}
+
+fn acquire_owned(semaphore: OwnedSemaphore) -> RoleResult {
+    let _permit = marked(|| semaphore.acquire());
+    Ok(())
+}
+
+fn release_owned(semaphore: OwnedSemaphore) -> RoleResult {
+    let permit = semaphore.acquire();
+    marked(|| drop(permit));
+    Ok(())
+}
+
+/// Releases and acquires twice, and leaves the number of permits unchanged.
+fn two_rounds(seen: &mut Observation, semaphore: &Semaphore, permits: u32) -> Result<()> {
+    ensure!(semaphore.get_value() == permits, Fault::Twice);
+    let same = semaphore.clone();
+    seen.fresh(move || {
+        for _ in 0..2 {
+            same.release()?;
+            ensure!(same.acquire_timeout(LONG), Fault::Lost);
+        }
+        Ok(())
+    })?;
+    ensure!(semaphore.get_value() == permits, Fault::Lost);
+    Ok(())
+}
+
+fn waiter(semaphore: &Semaphore) -> Result<Peer<()>> {
     let semaphore = semaphore.clone();
-    Peer::asleep_in(move || semaphore.acquire_timeout(LONG))
+    Peer::asleep_in(move || demand(semaphore.acquire_timeout(LONG), Fault::Hangs))
 }
 
 /// One of two permits.
-struct Acquire(Semaphore);
-
-impl Case for Acquire {
-    type Handles = Semaphore;
-
-    fn prepare() -> anyhow::Result<Self> {
-        Ok(Acquire(Semaphore::new(2)?))
-    }
-
-    fn handles(&mut self) -> Self::Handles {
-        self.0.clone()
-    }
-
-    fn run_victim(semaphore: Self::Handles) -> RoleResult {
-        mark();
-        semaphore.acquire();
-        mark();
-        Ok(())
-    }
-
-    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        let effect = match self.0.get_value() {
-            2 => Effect::Undone,
-            1 => Effect::Done,
-            _ => return Err(Fault::Lost),
-        };
-        two_rounds(observation, &self.0)?;
-        demand(self.0.get_value() == 2 - u32::from(effect == Effect::Done), Fault::Lost)?;
-        Ok(effect)
-    }
+fn available(kill: Kill<'_, Semaphore>) -> Result<Effect> {
+    let semaphore = Semaphore::new(2)?;
+    let seen = kill.victim(semaphore.clone())?.kill()?;
+    let permits = semaphore.get_value();
+    ensure!(matches!(permits, 1 | 2), Fault::Lost);
+    two_rounds(seen, &semaphore, permits)?;
+    Ok(Effect::done_if(permits == 1))
 }
 
 /// The victim finds no permit and is woken by a release; a peer waits behind it.
-struct AcquireEmpty {
-    semaphore: Semaphore,
-    behind: Option<Peer<bool>>,
-}
-
-impl Case for AcquireEmpty {
-    type Handles = Semaphore;
-
-    fn prepare() -> anyhow::Result<Self> {
-        Ok(AcquireEmpty { semaphore: Semaphore::new(0)?, behind: None })
-    }
-
-    fn handles(&mut self) -> Self::Handles {
-        self.semaphore.clone()
-    }
-
-    fn run_victim(semaphore: Self::Handles) -> RoleResult {
-        Acquire::run_victim(semaphore)
-    }
-
-    fn wake(&mut self) -> anyhow::Result<()> {
-        self.behind = Some(waiter(&self.semaphore)?);
-        Ok(self.semaphore.release()?)
-    }
-
-    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        if self.behind.is_none() {
-            self.wake().map_err(|_| Fault::Unusable)?;
-        }
-        let behind = self.behind.as_mut().expect("it was just set to wait");
-        let semaphore = &self.semaphore;
-        let effect = match observation.settle(behind, || semaphore.get_value() > 0)? {
-            Some(true) => Effect::Undone,
-            Some(false) => return Err(Fault::Hangs),
-            None => {
-                // The victim took the permit. The next one is for the waiter behind it.
-                semaphore.release().map_err(|_| Fault::Unusable)?;
-                demand(observation.back(behind)?, Fault::Hangs)?;
-                Effect::Done
-            }
-        };
-        demand(semaphore.get_value() == 0, Fault::Twice)?;
-        two_rounds(observation, &self.semaphore)?;
-        Ok(effect)
-    }
-}
-
-/// The victim releases a permit; with `PEER`, to a waiter.
-struct Release<const PEER: bool> {
-    semaphore: Semaphore,
-    peer: Option<Peer<bool>>,
-}
-
-impl<const PEER: bool> Case for Release<PEER> {
-    type Handles = Semaphore;
-
-    fn prepare() -> anyhow::Result<Self> {
-        let semaphore = Semaphore::new(0)?;
-        let peer = if PEER { Some(waiter(&semaphore)?) } else { None };
-        Ok(Release { semaphore, peer })
-    }
-
-    fn handles(&mut self) -> Self::Handles {
-        self.semaphore.clone()
-    }
-
-    fn run_victim(semaphore: Self::Handles) -> RoleResult {
-        mark();
+fn queued(kill: Kill<'_, Semaphore>) -> Result<Effect> {
+    let semaphore = Semaphore::new(0)?;
+    let (seen, behind) = kill.victim(semaphore.clone())?.kill_waking(|| {
+        let behind = waiter(&semaphore)?;
         semaphore.release()?;
-        mark();
-        Ok(())
-    }
+        Ok(behind)
+    })?;
+    // If the victim took the permit, the next one is for the waiter behind it.
+    let (is_served, ()) = seen.settle(&behind, || semaphore.get_value() > 0, |_| Ok(semaphore.release()?))?;
+    two_rounds(seen, &semaphore, 0)?;
+    Ok(Effect::done_if(!is_served))
+}
 
-    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        let semaphore = &self.semaphore;
-        let given = match &mut self.peer {
-            None => semaphore.try_acquire(),
-            Some(peer) => match observation.settle(peer, || semaphore.get_value() > 0)? {
-                Some(got) => {
-                    demand(got, Fault::Hangs)?;
-                    true
-                }
-                None => {
-                    semaphore.release().map_err(|_| Fault::Unusable)?;
-                    demand(observation.back(peer)?, Fault::Hangs)?;
-                    false
-                }
-            },
-        };
-        demand(semaphore.get_value() == 0, Fault::Twice)?;
-        two_rounds(observation, semaphore)?;
-        Ok(if given { Effect::Done } else { Effect::Undone })
-    }
+fn released(kill: Kill<'_, Semaphore>) -> Result<Effect> {
+    let semaphore = Semaphore::new(0)?;
+    let seen = kill.victim(semaphore.clone())?.kill()?;
+    let is_released = semaphore.try_acquire();
+    two_rounds(seen, &semaphore, 0)?;
+    Ok(Effect::done_if(is_released))
+}
+
+/// A peer waits for the permit that the victim releases.
+fn to_peer(kill: Kill<'_, Semaphore>) -> Result<Effect> {
+    let semaphore = Semaphore::new(0)?;
+    let peer = waiter(&semaphore)?;
+    let seen = kill.victim(semaphore.clone())?.kill()?;
+    let (is_served, ()) = seen.settle(&peer, || semaphore.get_value() > 0, |_| Ok(semaphore.release()?))?;
+    two_rounds(seen, &semaphore, 0)?;
+    Ok(Effect::done_if(is_served))
 }
 
 /// The victim holds the only permit and releases it; a peer waits for it.
-struct ReleaseBounded {
-    semaphore: BoundedSemaphore,
-    peer: Option<Peer<bool>>,
+fn bounded_to_peer(kill: Kill<'_, BoundedSemaphore>) -> Result<Effect> {
+    let semaphore = BoundedSemaphore::new(1)?;
+    let victim = kill.victim(semaphore.clone())?;
+    let same = semaphore.clone();
+    let peer = Peer::asleep_in(move || demand(same.acquire_timeout(LONG), Fault::Hangs))?;
+    let seen = victim.kill()?;
+    // A dead process keeps its permits, as in Python; any process may release them in its place.
+    let (is_served, ()) = seen.settle(&peer, || semaphore.get_value() > 0, |_| Ok(semaphore.release()?))?;
+    for _ in 0..2 {
+        semaphore.release().map_err(|_| Fault::Lost)?;
+        ensure!(semaphore.release().is_err(), Fault::Twice);
+        ensure!(semaphore.try_acquire(), Fault::Lost);
+    }
+    Ok(Effect::done_if(is_served))
 }
 
-impl Case for ReleaseBounded {
-    type Handles = BoundedSemaphore;
-
-    fn prepare() -> anyhow::Result<Self> {
-        Ok(ReleaseBounded { semaphore: BoundedSemaphore::new(1)?, peer: None })
-    }
-
-    fn handles(&mut self) -> Self::Handles {
-        self.semaphore.clone()
-    }
-
-    fn run_victim(semaphore: Self::Handles) -> RoleResult {
-        semaphore.acquire();
-        mark();
-        semaphore.release()?;
-        mark();
-        Ok(())
-    }
-
-    fn before_kill(&mut self) -> anyhow::Result<()> {
-        let semaphore = self.semaphore.clone();
-        self.peer = Some(Peer::asleep_in(move || semaphore.acquire_timeout(LONG))?);
-        Ok(())
-    }
-
-    fn check(&mut self, observation: &mut Observation) -> Result<Effect, Fault> {
-        let (semaphore, peer) = (&self.semaphore, self.peer.as_mut().expect("it was set to wait"));
-        let effect = match observation.settle(peer, || semaphore.get_value() > 0)? {
-            Some(got) => {
-                demand(got, Fault::Hangs)?;
-                Effect::Done
-            }
-            // A dead process keeps its permits, as in Python; any process may release them in its place.
-            None => {
-                semaphore.release().map_err(|_| Fault::Unusable)?;
-                demand(observation.back(peer)?, Fault::Hangs)?;
-                Effect::Undone
-            }
-        };
+/// Acquires all permits, and no more, twice. A released permit and a reclaimed one look the same.
+fn all_are_free(seen: &mut Observation, semaphore: &OwnedSemaphore, all: usize) -> Result<Effect> {
+    let semaphore = semaphore.clone();
+    seen.fresh(move || {
         for _ in 0..2 {
-            semaphore.release().map_err(|_| Fault::Lost)?;
-            demand(semaphore.release().is_err(), Fault::Twice)?;
-            demand(semaphore.try_acquire(), Fault::Lost)?;
+            let permits: Vec<_> = (0..=all).map_while(|_| semaphore.try_acquire()).collect();
+            ensure!(permits.len() >= all, Fault::Lost);
+            ensure!(permits.len() <= all, Fault::Twice);
         }
-        Ok(effect)
-    }
+        Ok(Done)
+    })
+}
+
+fn owned_waiter(semaphore: &OwnedSemaphore) -> Result<Peer<()>> {
+    let semaphore = semaphore.clone();
+    Peer::asleep_in(move || demand(semaphore.acquire_timeout(LONG).is_some(), Fault::Hangs))
+}
+
+/// One of two permits.
+fn owned_available(kill: Kill<'_, OwnedSemaphore>) -> Result<Effect> {
+    let semaphore = OwnedSemaphore::new(2)?;
+    let seen = kill.victim(semaphore.clone())?.kill()?;
+    ensure!(semaphore.get_value() == 2, Fault::Lost);
+    all_are_free(seen, &semaphore, 2)
+}
+
+/// The only permit is held; the victim waits for it, and a peer behind it.
+fn owned_queued(kill: Kill<'_, OwnedSemaphore>) -> Result<Effect> {
+    let semaphore = OwnedSemaphore::new(1)?;
+    let mut held = semaphore.try_acquire();
+    let (seen, behind) = kill.victim(semaphore.clone())?.kill_waking(|| {
+        let behind = owned_waiter(&semaphore)?;
+        held.take();
+        Ok(behind)
+    })?;
+    seen.back(&behind)?;
+    all_are_free(seen, &semaphore, 1)
+}
+
+/// The victim releases the only permit; a peer waits for it.
+fn owned_to_peer(kill: Kill<'_, OwnedSemaphore>) -> Result<Effect> {
+    let semaphore = OwnedSemaphore::new(1)?;
+    let victim = kill.victim(semaphore.clone())?;
+    let peer = owned_waiter(&semaphore)?;
+    let seen = victim.kill()?;
+    seen.back(&peer)?;
+    all_are_free(seen, &semaphore, 1)
 }
