@@ -27,13 +27,15 @@ const CLIENTS: [u64; 3] = [1, 2, 16];
 /// Roughly the length of a manager call and its answer.
 const MESSAGE: usize = 24;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
 enum Way {
     Unix,
     Tcp,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
 enum Call {
     Set,
     Get,
@@ -46,7 +48,7 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
             Point::at(clients)
                 .ours("Dict", move |calls| manager(way, call, clients, calls))
                 .baseline("sockets", move |round_trips| sockets(way, clients, round_trips))
-                .python(for_python(way, call, clients))
+                .python(json!({ "task": "manager", "way": way, "call": call, "clients": clients }))
         };
         Workload::growing(name, about, "clients", CLIENTS.map(point).into())
     };
@@ -56,18 +58,6 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
         workload("manager-tcp-set", "clients set a number in a dict, TCP", Way::Tcp, Call::Set),
         workload("manager-tcp-get", "clients get a number from a dict, TCP", Way::Tcp, Call::Get),
     ]
-}
-
-fn for_python(way: Way, call: Call, clients: u64) -> serde_json::Value {
-    let way = match way {
-        Way::Unix => "unix",
-        Way::Tcp => "tcp",
-    };
-    let call = match call {
-        Call::Set => "set",
-        Call::Get => "get",
-    };
-    json!({ "task": "manager", "way": way, "call": call, "clients": clients })
 }
 
 fn manager(way: Way, call: Call, clients: u64, calls: u64) -> Result<Sample> {

@@ -19,55 +19,36 @@ use crate::sys::robust::RobustMutex;
 use crate::sys::shm::{Mapping, shared_layout};
 use crate::{Barrier, Condition, Event, Lock, RLock, Semaphore, Value};
 
+/// A side's name, and its function.
+type Side = (&'static str, fn(u64) -> Result<Sample>);
+
+const ROBUST_MUTEX: Side = ("robust pthread mutex", robust_mutex);
+const SEM_T: Side = ("sem_t", sem_t);
+const BARE_FUTEX: Side = ("two words and futex(2)", bare_futex);
+const POSIX_BARRIER: Side = ("pthread_barrier_t", posix_barrier);
+
 /// Returns all workloads, in the order of the output.
 pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
-    let point = |task: &str| Point::only().python(json!({ "task": task }));
+    let sides = |ours: Side, baseline: Side| Point::only().ours(ours.0, ours.1).baseline(baseline.0, baseline.1);
+    let workload =
+        |name, about, ours, baseline| Workload::new(name, about, sides(ours, baseline).python(json!({ "task": name })));
+    let recovered = sides(("OwnedSemaphore", owned_semaphore), SEM_T);
     vec![
-        Workload::new(
-            "lock",
-            "acquire and release an uncontended lock",
-            point("lock").ours("Lock", lock).baseline(ROBUST_MUTEX, robust_mutex),
-        ),
-        Workload::new(
-            "rlock",
-            "acquire and release an uncontended recursive lock",
-            point("rlock").ours("RLock", rlock).baseline(ROBUST_MUTEX, robust_mutex),
-        ),
-        Workload::new(
-            "semaphore",
-            "acquire and release an available permit",
-            point("semaphore").ours("Semaphore", semaphore).baseline("sem_t", sem_t),
-        ),
-        Workload::new(
-            "owned-semaphore",
-            "the same with permits recovered from dead processes",
-            Point::only().ours("OwnedSemaphore", owned_semaphore).baseline("sem_t", sem_t),
-        ),
-        Workload::new(
+        workload("lock", "acquire and release an uncontended lock", ("Lock", lock), ROBUST_MUTEX),
+        workload("rlock", "acquire and release an uncontended recursive lock", ("RLock", rlock), ROBUST_MUTEX),
+        workload("semaphore", "acquire and release an available permit", ("Semaphore", semaphore), SEM_T),
+        Workload::new("owned-semaphore", "the same with permits recovered from dead processes", recovered),
+        workload(
             "value",
             "read, change and write a shared number under its lock",
-            point("value").ours("Value::update", value).baseline(ROBUST_MUTEX, robust_mutex),
+            ("Value::update", value),
+            ROBUST_MUTEX,
         ),
-        Workload::new(
-            "event",
-            "wake each other in turn, one round trip",
-            point("event").ours("two Events", event).baseline(BARE_FUTEX, bare_futex),
-        ),
-        Workload::new(
-            "condition",
-            "take turns under a lock, one round trip",
-            point("condition").ours("Condition and Lock", condition).baseline(BARE_FUTEX, bare_futex),
-        ),
-        Workload::new(
-            "barrier",
-            "two participants meet",
-            point("barrier").ours("Barrier", barrier).baseline("pthread_barrier_t", posix_barrier),
-        ),
+        workload("event", "wake each other in turn, one round trip", ("two Events", event), BARE_FUTEX),
+        workload("condition", "take turns under a lock, one round trip", ("Condition and Lock", condition), BARE_FUTEX),
+        workload("barrier", "two participants meet", ("Barrier", barrier), POSIX_BARRIER),
     ]
 }
-
-const ROBUST_MUTEX: &str = "robust pthread mutex";
-const BARE_FUTEX: &str = "two words and futex(2)";
 
 shared_layout! {
     struct Baseline = b"yardstik" {
@@ -87,13 +68,13 @@ fn baseline() -> std::io::Result<Mapping<Baseline>> {
 }
 
 /// Lets two threads each do their half of every operation.
-fn each_of_two(
+fn each_of_two<T>(
     times: u64,
-    here: impl FnMut() -> Result<()>,
-    mut there: impl FnMut() -> Result<()> + Send,
+    here: impl FnMut() -> Result<T>,
+    mut there: impl FnMut() -> Result<T> + Send,
 ) -> Result<Sample> {
     thread::scope(|scope| {
-        let other = scope.spawn(move || (0..times).try_for_each(|_| there()));
+        let other = scope.spawn(move || (0..times).try_for_each(|_| there().map(drop)));
         let sample = Sample::of(times, here)?;
         other.join().expect("the other half does not panic")?;
         Ok(sample)
@@ -102,18 +83,12 @@ fn each_of_two(
 
 fn lock(times: u64) -> Result<Sample> {
     let lock = Lock::new()?;
-    Sample::of(times, || {
-        let _: () = drop(lock.acquire()?);
-        Ok(())
-    })
+    Sample::of(times, || Ok(lock.acquire()?))
 }
 
 fn rlock(times: u64) -> Result<Sample> {
     let lock = RLock::new()?;
-    Sample::of(times, || {
-        let _: () = drop(lock.acquire()?);
-        Ok(())
-    })
+    Sample::of(times, || Ok(lock.acquire()?))
 }
 
 fn robust_mutex(times: u64) -> Result<Sample> {
@@ -135,10 +110,7 @@ fn semaphore(times: u64) -> Result<Sample> {
 
 fn owned_semaphore(times: u64) -> Result<Sample> {
     let semaphore = OwnedSemaphore::new(1)?;
-    Sample::of(times, || {
-        let _: () = drop(semaphore.acquire());
-        Ok(())
-    })
+    Sample::of(times, || Ok(semaphore.acquire()))
 }
 
 fn sem_t(times: u64) -> Result<Sample> {
@@ -152,76 +124,60 @@ fn sem_t(times: u64) -> Result<Sample> {
 
 fn value(times: u64) -> Result<Sample> {
     let value = Value::new(0_u64)?;
-    Sample::of(times, || {
-        black_box(value.update(|number| number + 1)?);
-        Ok(())
-    })
+    Sample::of(times, || Ok(black_box(value.update(|number| number + 1)?)))
 }
 
 fn event(times: u64) -> Result<Sample> {
     let (ping, pong) = (Event::new()?, Event::new()?);
-    each_of_two(
-        times,
-        || {
-            ping.set();
-            pong.wait();
-            let _: () = pong.clear();
-            Ok(())
-        },
-        || {
-            ping.wait();
-            ping.clear();
-            let _: () = pong.set();
-            Ok(())
-        },
-    )
+    let take = |event: &Event| {
+        event.wait();
+        event.clear();
+        Ok(())
+    };
+    let ours = || {
+        ping.set();
+        take(&pong)
+    };
+    let theirs = || take(&ping).map(|()| pong.set());
+    each_of_two(times, ours, theirs)
 }
 
 fn condition(times: u64) -> Result<Sample> {
     let (lock, condition, turn) = (Lock::new()?, Condition::new()?, AtomicU32::new(0));
-    let play = |own: u32| {
+    let take_turn = |own: u32| {
         let guard = lock.acquire()?;
         let guard = condition.wait_for(guard, |_| turn.load(SeqCst) == own)?;
         turn.store(1 - own, SeqCst);
         condition.notify(&guard, 1)?;
         Ok(())
     };
-    each_of_two(times, || play(0), || play(1))
+    each_of_two(times, || take_turn(0), || take_turn(1))
 }
 
 fn bare_futex(times: u64) -> Result<Sample> {
     let bare = baseline()?;
-    let [one, other] = &bare.words;
+    let [ping, pong] = &bare.words;
     let take = |word: &AtomicU32| {
         while word.compare_exchange(1, 0, SeqCst, SeqCst).is_err() {
             futex::wait(word, 0, None);
         }
+        Ok(())
     };
     let give = |word: &AtomicU32| {
         word.store(1, SeqCst);
         futex::wake(word, 1);
     };
-    each_of_two(
-        times,
-        || {
-            give(one);
-            take(other);
-            Ok(())
-        },
-        || {
-            take(one);
-            give(other);
-            Ok(())
-        },
-    )
+    let ours = || {
+        give(ping);
+        take(pong)
+    };
+    let theirs = || take(ping).map(|()| give(pong));
+    each_of_two(times, ours, theirs)
 }
 
 fn barrier(times: u64) -> Result<Sample> {
     let barrier = Barrier::new(2)?;
-    let wait = || {
-        barrier.wait()?;
-        Ok(())
-    };
+    let wait = || Ok(barrier.wait()?);
     each_of_two(times, wait, wait)
 }
 

@@ -76,7 +76,7 @@ impl Sample {
     }
 
     /// Times `operations` calls of `operation`.
-    pub(super) fn of(operations: u64, mut operation: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Self> {
+    pub(super) fn of<T>(operations: u64, mut operation: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<Self> {
         let begun = Instant::now();
         for _ in 0..operations {
             operation()?;
