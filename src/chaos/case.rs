@@ -73,13 +73,16 @@ impl std::error::Error for Fault {}
 
 /// What a victim does with its handles.
 pub(super) type Act = Box<dyn FnOnce() -> RoleResult>;
+/// Decodes a victim's handles when its role is decoded.
+type Decode = Box<dyn Fn(&[u8]) -> Result<Act, CodecError> + Send + Sync>;
+/// What the survivors do.
+type Survive = Box<dyn Fn(Kill<'_, Untyped>) -> anyhow::Result<Effect> + Send + Sync>;
 
 /// An object, a victim's operation on it, and what the survivors see.
 pub(super) struct Case {
     pub(super) object: &'static str,
-    /// Decodes the victim's handles when its role is decoded.
-    pub(super) decode: Box<dyn Fn(&[u8]) -> Result<Act, CodecError> + Send + Sync>,
-    pub(super) survive: Box<dyn Fn(Kill<'_, Untyped>) -> anyhow::Result<Effect> + Send + Sync>,
+    pub(super) decode: Decode,
+    pub(super) survive: Survive,
 }
 
 impl Case {
