@@ -1,7 +1,7 @@
 //! The library: Python's `multiprocessing` in Rust, processes and the objects they share.
 
 pub(crate) mod codec;
-mod deadline;
+pub(crate) mod deadline;
 mod error;
 #[cfg(feature = "manager")]
 pub mod manager;

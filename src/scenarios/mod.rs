@@ -6,6 +6,7 @@
 
 mod barrier;
 mod buffer;
+mod clock;
 mod condition;
 mod deadlock;
 mod delivery_audit;
@@ -13,12 +14,12 @@ mod event;
 mod held;
 mod joinable;
 mod manager;
-mod pace;
 mod pipe;
 mod prodcons;
 mod queue;
 mod runner;
 mod semaphore;
+mod speed;
 mod ticket_file;
 mod tickets;
 mod transport;
@@ -28,8 +29,8 @@ mod worker;
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-pub(crate) use pace::Speed;
 pub(crate) use runner::{Kill, RunOptions};
+pub(crate) use speed::Speed;
 
 use crate::RoleEntry;
 use crate::outcome::{Failure, Outcome};

@@ -1,4 +1,4 @@
-//! What every worker of a scenario has: a channel to the runner, the pace, and random numbers.
+//! What every worker of a scenario has: a channel to the runner, the clock, and random numbers.
 
 use std::time::Duration;
 
@@ -6,10 +6,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
-use super::pace::Speed;
+use super::clock::Clock;
 use crate::pipe::DatagramSender;
 use crate::report::AnyFact;
-use crate::sys::clock::monotonic_ns;
 use crate::sys::signal::kill_self;
 use crate::{Error, Result};
 
@@ -21,7 +20,7 @@ pub(super) struct Message {
     pub(super) json: String,
 }
 
-/// The context of a running worker: reports its events, and pauses at the run's pace. Part of its role.
+/// The context of a running worker: reports its events, and pauses at the run's speed. Part of its role.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct WorkerContext {
     pub(super) events: DatagramSender<Message>,
@@ -29,9 +28,8 @@ pub(crate) struct WorkerContext {
     pub(super) name: String,
     /// The worker's number in the order of starting.
     pub(super) worker: u32,
-    pub(super) began_ns: u64,
+    pub(super) clock: Clock,
     pub(super) seed: u64,
-    pub(super) speed: Speed,
     /// The moment at which the worker kills itself.
     pub(super) kill_at: Option<String>,
 }
@@ -66,12 +64,12 @@ impl WorkerContext {
 
     /// Returns the microseconds since the run began.
     pub(crate) fn now_us(&self) -> u64 {
-        monotonic_ns().saturating_sub(self.began_ns) / 1_000
+        self.clock.now_us()
     }
 
-    /// Pauses for `at_speed_one`, scaled to the run's speed.
+    /// Pauses for `at_speed_one`, scaled to the run's speed, which may change meanwhile.
     pub(crate) fn pause(&self, at_speed_one: Duration) {
-        std::thread::sleep(self.speed.scaled(at_speed_one));
+        self.clock.pause(at_speed_one);
     }
 
     /// Returns this worker's own random numbers, the same in every run with the same seed.

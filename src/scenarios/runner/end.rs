@@ -7,8 +7,8 @@ use anyhow::Context;
 use crate::outcome::Outcome;
 use crate::process::StopSignal;
 use crate::report::{Event, Pictures, RUNNER, Reason, Reporter, Summary, Verdict};
+use crate::scenarios::clock::Clock;
 use crate::scenarios::{CheckResult, Completion, Scenario};
-use crate::sys::clock::monotonic_ns;
 
 /// Why the run was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Cut {
 /// The end of a run without workers: only its summary is missing.
 pub(crate) struct RunEnd {
     pub(super) reporter: Box<dyn Reporter>,
-    pub(super) began_ns: u64,
+    pub(super) clock: Clock,
     pub(super) cut: Option<Cut>,
     /// Workers that died unexpectedly, and how.
     pub(crate) unexpected_exits: Vec<String>,
@@ -51,7 +51,7 @@ impl RunEnd {
         strict: bool,
         pictures: &mut Pictures,
     ) -> anyhow::Result<Outcome> {
-        let elapsed_us = (monotonic_ns() - self.began_ns) / 1_000;
+        let elapsed_us = self.clock.now_us();
         let verdict = result.verdict(&self.completion);
         let stopped = self.completion.stopped;
         let unfinished = if self.unexpected_exits.is_empty() { Reason::Killed } else { Reason::Machinery };

@@ -20,12 +20,13 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::Completion;
-use super::pace::Speed;
+use super::clock::{Clock, Pause};
+use super::speed::Speed;
 use super::worker::{Message, WorkerContext};
+use crate::ipc::deadline::Deadline;
 use crate::pipe::{DatagramReceiver, DatagramSender, datagrams};
 use crate::process::{ExitStatus, StopSignals};
 use crate::report::{AnyFact, Event, LONGEST_WAIT_US, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted};
-use crate::sys::clock::monotonic_ns;
 use crate::sys::{Signal, fd};
 use crate::{Process, Role};
 use children::Children;
@@ -58,7 +59,7 @@ pub(crate) struct Runner<'a> {
     facts: &'static [Parse],
     signals: &'a StopSignals,
     options: &'a RunOptions,
-    began_ns: u64,
+    clock: Clock,
     sender: DatagramSender<Message>,
     receiver: DatagramReceiver<Message>,
     /// Events that were reported and are not shown yet.
@@ -92,7 +93,7 @@ impl<'a> Runner<'a> {
             facts,
             signals,
             options,
-            began_ns: monotonic_ns(),
+            clock: Clock::start(options.speed)?,
             sender,
             receiver,
             order: Reorder::default(),
@@ -108,7 +109,7 @@ impl<'a> Runner<'a> {
 
     /// Returns the microseconds since the run began.
     pub(crate) fn now_us(&self) -> u64 {
-        (monotonic_ns() - self.began_ns) / 1_000
+        self.clock.now_us()
     }
 
     /// Reports an event of the runner, now.
@@ -166,14 +167,12 @@ impl<'a> Runner<'a> {
             return Ok(());
         }
         let at_us = self.now_us();
-        let RunOptions { seed, speed, .. } = *self.options;
         let ctx = WorkerContext {
             events: self.sender.clone(),
             name: name.to_owned(),
             worker: self.children.len() as u32,
-            began_ns: self.began_ns,
-            seed,
-            speed,
+            clock: self.clock.clone(),
+            seed: self.options.seed,
             kill_at: self.kills.next_of(name),
         };
         let pid = self.children.start(name, daemon, role(ctx))?;
@@ -183,7 +182,15 @@ impl<'a> Runner<'a> {
 
     /// Shows events until every non-daemon worker has ended, or the run is cut short.
     pub(crate) fn watch(&mut self) -> anyhow::Result<()> {
-        self.show_until(|| None, |runner, _| Ok(!runner.is_anybody_expected()))
+        self.show_while(|runner, _| Ok(runner.is_anybody_expected().then_some(Deadline::NEVER)))
+    }
+
+    /// As [`watch`](Self::watch), but at most for `at_speed_one`, scaled to the run's speed. A change of the clock counts
+    /// at the next event: only the runner changes it.
+    pub(crate) fn watch_for(&mut self, at_speed_one: Duration) -> anyhow::Result<()> {
+        let clock = self.clock.clone();
+        let mut pause = Pause::begin(&clock, at_speed_one);
+        self.show_while(|runner, _| Ok(pause.end().filter(|_| runner.is_anybody_expected())))
     }
 
     /// Shows events until the scenario is done, or the run is cut short.
@@ -191,58 +198,49 @@ impl<'a> Runner<'a> {
     /// The scenario is asked after all events that were just shown, and at least every 50 milliseconds.
     pub(crate) fn watch_until(
         &mut self,
-        is_done: impl FnMut(&mut Self, &[Event]) -> anyhow::Result<bool>,
+        mut is_done: impl FnMut(&mut Self, &[Event]) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
-        self.show_until(|| after(CHECK_EVERY), is_done)
-    }
-
-    /// As [`watch`](Self::watch), but at most for `at_speed_one`, scaled to the run's speed.
-    pub(crate) fn watch_for(&mut self, at_speed_one: Duration) -> anyhow::Result<()> {
-        let until_ns = after(self.options.speed.scaled(at_speed_one));
-        let is_over = || until_ns.is_some_and(|until_ns| monotonic_ns() >= until_ns);
-        self.show_until(|| until_ns, |runner, _| Ok(is_over() || !runner.is_anybody_expected()))
+        self.show_while(|runner, events| Ok((!is_done(runner, events)?).then(|| Deadline::after(CHECK_EVERY))))
     }
 
     /// Shows everything reported so far, and what workers may still have to report of their latest actions: until the
     /// scenario has all it needs, and at most as long as [`Reorder`] waits for it.
     pub(crate) fn watch_reports(&mut self, mut is_done: impl FnMut(&[Event]) -> bool) -> anyhow::Result<()> {
-        let began_us = self.now_us();
+        let began_us = self.clock.system_us();
         self.watch_until(|runner, events| {
             let is_pending = runner.order.oldest_us().is_some_and(|arrived_us| arrived_us <= began_us);
-            Ok(is_done(events) && !is_pending || runner.now_us() > began_us + LONGEST_WAIT_US)
+            Ok(is_done(events) && !is_pending || runner.clock.system_us() > began_us + LONGEST_WAIT_US)
         })
     }
 
-    /// Shows events until `is_done`, or the run is cut short. `wake_ns` is when to ask next if nothing happens.
-    fn show_until(
+    /// Shows events until `go_on` returns `None`, or the run is cut short. It is asked again when something has
+    /// happened, and at the time that it returns.
+    fn show_while(
         &mut self,
-        wake_ns: impl Fn() -> Option<u64>,
-        mut is_done: impl FnMut(&mut Self, &[Event]) -> anyhow::Result<bool>,
+        mut go_on: impl FnMut(&mut Self, &[Event]) -> anyhow::Result<Option<Deadline>>,
     ) -> anyhow::Result<()> {
         while !self.is_cut() {
             let shown = std::mem::take(&mut self.shown);
-            if is_done(self, &shown)? {
-                break;
-            }
-            self.wait(wake_ns())?;
+            let Some(until) = go_on(self, &shown)? else { break };
+            self.wait(until)?;
         }
         Ok(())
     }
 
-    /// Sleeps until something happens, an event is due to be shown, or `until_ns`. Then shows everything that was
+    /// Sleeps until something happens, an event is due to be shown, or `until`. Then shows everything that was
     /// reported, and which workers have ended.
-    fn wait(&mut self, until_ns: Option<u64>) -> anyhow::Result<()> {
-        let due = self.order.due_us().map(|due_us| Duration::from_micros(due_us.saturating_sub(self.now_us())));
+    fn wait(&mut self, until: Deadline) -> anyhow::Result<()> {
+        let due =
+            self.order.due_us().map(|due_us| Duration::from_micros(due_us.saturating_sub(self.clock.system_us())));
         // An event that waits for its cause is checked again soon.
-        let due_ns = due.and_then(|due| after(due.max(Duration::from_millis(1))));
+        let until = due.map_or(until, |due| until.or_after(due.max(Duration::from_millis(1))));
         let mut sources = self.children.sentinels();
         sources.push(self.receiver.as_fd());
         // A recorded signal keeps its descriptor readable: it wakes only until it is handled.
         if self.cut.is_none() {
             sources.push(self.signals.as_fd());
         }
-        fd::wait_any_readable(&sources, until_ns.into_iter().chain(due_ns).min())
-            .context("cannot wait for the workers")?;
+        fd::wait_any_readable(&sources, until.at_ns()).context("cannot wait for the workers")?;
         // A worker that has ended by now reported everything before: collected first, shown last.
         let ended = self.children.ended();
         if !ended.is_empty() {
@@ -265,7 +263,7 @@ impl<'a> Runner<'a> {
             self.push(at_us, name, pid, fact);
         }
         // When no worker is left to report, there is nothing to wait for.
-        let now_us = if self.children.is_anybody_running() { self.now_us() } else { u64::MAX };
+        let now_us = if self.children.is_anybody_running() { self.clock.system_us() } else { u64::MAX };
         while let Some(event) = self.order.pop(now_us) {
             self.show(event)?;
         }
@@ -273,7 +271,7 @@ impl<'a> Runner<'a> {
     }
 
     fn push(&mut self, at_us: u64, worker: String, pid: u32, fact: AnyFact) {
-        self.order.push(Event { at_us, worker, pid, fact }, self.now_us());
+        self.order.push(Event { at_us, worker, pid, fact }, self.clock.system_us());
     }
 
     fn show(&mut self, event: Event) -> anyhow::Result<()> {
@@ -296,7 +294,7 @@ impl<'a> Runner<'a> {
         let is_ended_by = |signal: Signal| ended.status == ExitStatus::Signal(signal as i32);
         if is_ended_by(Signal::SIGTERM) && !self.stopping && !self.is_cut() {
             // The only possible error is a bad descriptor: then it is as if nothing had arrived.
-            let _ = fd::wait_readable(self.signals, after(SIGNAL_GAP));
+            let _ = fd::wait_readable(self.signals, Deadline::after(SIGNAL_GAP).at_ns());
         }
         if is_ended_by(Signal::SIGKILL) && self.kills.note_death(index as u32) {
             self.died.push(worker.clone());
@@ -315,14 +313,14 @@ impl<'a> Runner<'a> {
     pub(crate) fn stop_workers(&mut self) -> anyhow::Result<()> {
         self.stopping = true;
         let asked = self.children.end_all(Process::terminate);
-        let until_ns = monotonic_ns() + GRACE.as_nanos() as u64;
-        while self.children.is_anybody_running() && monotonic_ns() < until_ns {
-            self.wait(Some(until_ns))?;
+        let grace = Deadline::after(GRACE);
+        while self.children.is_anybody_running() && !grace.has_passed() {
+            self.wait(grace)?;
         }
         let killed = self.children.end_all(Process::kill);
         // A worker that could not be killed is not waited for: it may never end.
         while killed.is_ok() && self.children.is_anybody_running() {
-            self.wait(None)?;
+            self.wait(Deadline::NEVER)?;
         }
         self.receive()?;
         asked.and(killed)
@@ -336,16 +334,11 @@ impl<'a> Runner<'a> {
         let stopped = self.cut.map(Cut::reason).or(failed.then_some(Reason::Machinery));
         RunEnd {
             reporter: self.reporter,
-            began_ns: self.began_ns,
+            clock: self.clock,
             unexpected_exits: self.unexpected_exits,
             missed_kills: if self.cut.is_some() { Vec::new() } else { self.kills.missed() },
             completion: Completion { started: self.children.len(), died: self.died, stopped },
             cut: self.cut,
         }
     }
-}
-
-/// Returns the time `duration` from now on the monotonic clock; `None` is never.
-fn after(duration: Duration) -> Option<u64> {
-    u64::try_from(duration.as_nanos()).ok().and_then(|nanos| monotonic_ns().checked_add(nanos))
 }
