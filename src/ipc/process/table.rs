@@ -22,16 +22,17 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::ipc::sync::waits::{PLACES, WaitState};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::clock::monotonic_ns;
+use crate::sys::life::{self, Life};
 use crate::sys::shm::{Mapping, shared_layout};
 use crate::sys::task::InternalThread;
-use crate::sys::{Pid, fd, life, number, signal};
+use crate::sys::{Pid, fd, number, signal};
 
 /// Maximum number of processes in one process table at a time.
 pub(crate) const SLOTS: usize = 4096;
@@ -92,7 +93,8 @@ impl ProcessSlot {
 #[derive(Debug)]
 pub(crate) struct ProcessTable {
     table: Mapping<ProcessTableState>,
-    me: ProcessSlot,
+    me: AtomicU32,
+    life: OnceLock<Life>,
 }
 
 /// A process belongs to one process table, which it joins or creates once.
@@ -108,10 +110,11 @@ impl ProcessTable {
             return Ok(table);
         }
         let table = Mapping::create(0, |_| Ok(())).map_err(os("make the table of processes"))?;
+        let table = ProcessTable::leaked(table);
         let me = ProcessSlot::new(0, 1);
-        let table: &ProcessTable = Box::leak(Box::new(ProcessTable { table, me }));
         table.started(me, Pid::this());
         table.live(None).map_err(os("start the thread that stands for this process"))?;
+        table.take(me);
         *ours = Some(table);
         Ok(table)
     }
@@ -123,11 +126,37 @@ impl ProcessTable {
         let me = ProcessSlot::from_word(slot)
             .filter(|slot| slot.index() < SLOTS)
             .ok_or(Error::Damaged { object: "boot record" })?;
-        number::count_as(slot);
-        let table: &ProcessTable = Box::leak(Box::new(ProcessTable { table, me }));
+        let table = ProcessTable::leaked(table);
         table.live(Some(parent)).map_err(os("start the thread that stands for this worker"))?;
+        table.take_reserved(me);
         *OURS.lock().expect("nothing panics while it holds the lock") = Some(table);
         Ok(())
+    }
+
+    fn leaked(table: Mapping<ProcessTableState>) -> &'static Self {
+        Box::leak(Box::new(ProcessTable { table, me: AtomicU32::new(0), life: OnceLock::new() }))
+    }
+
+    /// Takes a slot that the parent reserved for this process. A worker that is kept after its role has ended
+    /// [ends its slot](Self::end_slot) and takes another for its next role: to all others it is another process then,
+    /// whose objects are numbered from the beginning. No handle of the former role may be left.
+    pub(crate) fn take_reserved(&'static self, slot: ProcessSlot) {
+        number::count_as(slot.to_word());
+        self.take(slot);
+    }
+
+    /// Ends this process's slot, as the end of the process would.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for an exploration, which keeps its workers"))]
+    pub(crate) fn end_slot(&self) {
+        life::end(&self.table.slots[self.me().index()].life);
+    }
+
+    fn take(&'static self, slot: ProcessSlot) {
+        let place = &self.table.slots[slot.index()];
+        self.life.get().expect("the thread was started first").own(&place.life);
+        let parent = place.state.load(Relaxed) >> 32 << 32;
+        place.state.store(parent | u64::from(slot.generation()) << PHASE_BITS | LIVE, Release);
+        self.me.store(slot.to_word(), Relaxed);
     }
 
     /// Returns this process's slot.
@@ -138,7 +167,7 @@ impl ProcessTable {
     #[inline]
     pub(crate) fn me(&self) -> ProcessSlot {
         check_not_forked().unwrap_or_else(|error| panic!("{error}"));
-        self.me
+        ProcessSlot(self.me.load(Relaxed))
     }
 
     /// Returns the descriptor to hand to a child.
@@ -227,17 +256,12 @@ impl ProcessTable {
     /// Starts the thread whose end is this process's end: it owns the life word, and watches the parent.
     fn live(&'static self, parent: Option<OwnedFd>) -> io::Result<()> {
         let (tell, told) = std::sync::mpsc::sync_channel(1);
-        let place = &self.table.slots[self.me.index()];
         let body = move || {
             let _internal = InternalThread::count();
-            let held = life::hold(&place.life);
-            if held.is_ok() {
-                let parent = place.state.load(Relaxed) >> 32 << 32;
-                place.state.store(parent | u64::from(self.me.generation()) << PHASE_BITS | LIVE, Release);
-            }
-            let failed = held.is_err();
+            let life = Life::of_this_thread(&self.table.slots);
+            let failed = life.is_err();
             // The starter waits for this message, so the receiver exists.
-            let _ = tell.send(held);
+            let _ = tell.send(life);
             if failed {
                 return;
             }
@@ -249,7 +273,9 @@ impl ProcessTable {
             }
         };
         thread::Builder::new().name("life".into()).stack_size(64 * 1024).spawn(body)?;
-        told.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))
+        let life = told.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))?;
+        self.life.set(life).expect("started once");
+        Ok(())
     }
 }
 
@@ -323,6 +349,27 @@ mod tests {
         let slots: Vec<ProcessSlot> = std::iter::repeat_with(|| table.reserve().expect("a seat")).take(64).collect();
         assert!(!table.is_alive(old));
         slots.into_iter().for_each(|slot| table.release_slot(slot));
+    }
+
+    #[test]
+    fn process_takes_another_slot_with_the_same_thread() {
+        let table = ProcessTable::leaked(Mapping::create(0, |_| Ok(())).expect("memory"));
+        table.live(None).expect("a thread");
+        let first = ProcessSlot::new(0, 1);
+        table.started(first, Pid::this());
+        table.take(first);
+        let second = table.reserve().expect("a slot");
+        table.started(second, Pid::this());
+        assert!(table.is_alive(first) && table.is_alive(second));
+        table.end_slot();
+        assert!(!table.is_alive(first) && !table.was_waited_for(first), "it has ended, and nobody waited for it yet");
+        table.take(second);
+        assert_eq!(table.me(), second);
+        assert!(table.is_alive(second) && !table.is_alive(first));
+        table.release_slot(first);
+        let third = table.reserve().expect("the first slot, anew");
+        assert_eq!((third.index(), table.is_alive(first)), (first.index(), false));
+        assert!(table.is_alive(second), "its owner goes on");
     }
 
     /// Runs until its standard input ends, which never happens; enters no role.
