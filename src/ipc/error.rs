@@ -7,8 +7,9 @@ use std::io;
 use crate::ipc::codec::CodecError;
 #[cfg(feature = "manager")]
 use crate::ipc::manager;
-use crate::ipc::process::child::WorkerFailure;
+use crate::ipc::process::failure::WorkerFailure;
 use crate::ipc::sync::break_cause::BreakCause;
+use crate::sys::Errno;
 use crate::sys::fork::forked_from;
 
 /// The result of an operation between processes.
@@ -19,7 +20,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refused a call.
-    #[error("cannot {action}")]
+    #[error("cannot {action}{}", limit_behind(source, action.contains("thread")))]
     Os {
         /// What was tried.
         action: &'static str,
@@ -28,7 +29,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A worker could not be started; nothing of it runs.
-    #[error("cannot start worker {worker}")]
+    #[error("cannot start worker {worker}{}", limit_behind(source, true))]
     Start {
         /// The worker's name.
         worker: String,
@@ -131,7 +132,7 @@ pub enum Error {
         given: usize,
     },
     /// There are as many processes as one process table can have.
-    #[error("a family has at most {limit} processes at once")]
+    #[error("at most {limit} processes can run at once")]
     ProcessTableFull {
         /// The limit.
         limit: usize,
@@ -286,7 +287,7 @@ pub enum Error {
     #[error("task_done was called more often than items were taken")]
     TaskDoneTooOften,
     /// The lease on an item has ended: the item was given back or taken over.
-    #[error("the lease on item {item} is lost: somebody else has it now")]
+    #[error("the lease on item {item} is lost: another consumer has it now")]
     LeaseLost {
         /// Number of the item, counted from 0 in the order of the puts.
         item: u64,
@@ -305,8 +306,8 @@ pub enum Error {
         /// Number of the item, counted from 0 in the order of the puts.
         item: u64,
     },
-    /// Nobody is left at the other end.
-    #[error("nobody is left at the other end")]
+    /// No process is left at the other end.
+    #[error("no process is left at the other end")]
     Disconnected,
 }
 
@@ -322,6 +323,21 @@ pub(crate) fn check_not_forked() -> Result<()> {
 #[cold]
 fn forked(origin: u32) -> Result<()> {
     Err(Error::Forked { origin })
+}
+
+/// Names the limit that an I/O error comes from, if it does, and what to do. `starts` says that the call was to start a
+/// process or a thread: only then `EAGAIN` is a limit.
+fn limit_behind(source: &io::Error, starts: bool) -> &'static str {
+    match source.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE | Errno::ENFILE) => {
+            ": the limit on open files is reached (ulimit -n); raise it, or use fewer workers or objects"
+        }
+        Some(Errno::EAGAIN) if starts => {
+            ": the limit on processes is reached (ulimit -u); raise it, or start fewer workers"
+        }
+        Some(Errno::ENOMEM) if starts => ": the machine is out of memory; start fewer workers",
+        _ => "",
+    }
 }
 
 /// Names the action of an I/O error.
@@ -360,5 +376,21 @@ impl Error {
             Error::ManagerSilent { .. } => Error::ManagerSilent { doing: doing() },
             other => other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limit_is_named_with_what_to_do() {
+        let start = |errno: Errno| Error::Start { worker: "ann".into(), source: errno.into() }.to_string();
+        let make = |errno: Errno| os("make a lock")(errno.into()).to_string();
+        assert!(start(Errno::EAGAIN).contains("ulimit -u") && start(Errno::EMFILE).contains("ulimit -n"));
+        assert!(make(Errno::ENFILE).contains("ulimit -n"));
+        assert!(os("start a thread")(Errno::EAGAIN.into()).to_string().contains("ulimit -u"));
+        assert_eq!(make(Errno::EAGAIN), "cannot make a lock", "no process was to be started");
+        assert_eq!(start(Errno::ENOENT), "cannot start worker ann");
     }
 }

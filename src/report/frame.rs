@@ -117,7 +117,7 @@ fn failed(failure: &str, worker: &str) -> String {
             .find_map(|(verb, what)| Some((what, said.strip_prefix(verb)?)))
             .unwrap_or(("出错：", failure));
     let message = match message {
-        "nobody is left at the other end" => "另一端已没有进程",
+        "no process is left at the other end" => "另一端已没有进程",
         "nobody is left to receive" => "已没有接收者",
         "the other end is closed" => "另一端已关闭",
         "the connection is read-only" => "这一端只能接收",

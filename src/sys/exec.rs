@@ -25,7 +25,7 @@ use nix::unistd::Pid;
 
 use super::clock::monotonic_ns;
 use super::fd::{duplicate, pidfd_open, wait_readable};
-use super::retry::retry;
+use super::retry::{retry, succeed};
 use super::signal::blocked_at_start;
 
 /// The number of a worker's first descriptor after the standard ones.
@@ -185,7 +185,7 @@ impl FileActions {
     fn new() -> io::Result<Self> {
         let mut actions = MaybeUninit::uninit();
         // SAFETY: initialises the memory that the pointer names.
-        check(unsafe { libc::posix_spawn_file_actions_init(actions.as_mut_ptr()) })?;
+        succeed(unsafe { libc::posix_spawn_file_actions_init(actions.as_mut_ptr()) })?;
         // SAFETY: initialised by the line above, which succeeded.
         Ok(FileActions(unsafe { actions.assume_init() }))
     }
@@ -193,17 +193,17 @@ impl FileActions {
     fn open_null(&mut self, target: RawFd) -> io::Result<()> {
         let null = c"/dev/null".as_ptr();
         // SAFETY: initialised actions and a static path.
-        check(unsafe { libc::posix_spawn_file_actions_addopen(&mut self.0, target, null, libc::O_RDONLY, 0) })
+        succeed(unsafe { libc::posix_spawn_file_actions_addopen(&mut self.0, target, null, libc::O_RDONLY, 0) })
     }
 
     fn dup2(&mut self, source: RawFd, target: RawFd) -> io::Result<()> {
         // SAFETY: initialised actions; numbers that are no descriptor make the spawn fail, nothing more.
-        check(unsafe { libc::posix_spawn_file_actions_adddup2(&mut self.0, source, target) })
+        succeed(unsafe { libc::posix_spawn_file_actions_adddup2(&mut self.0, source, target) })
     }
 
     fn close_from(&mut self, lowest: RawFd) -> io::Result<()> {
         // SAFETY: initialised actions; the closing happens in the child.
-        check(unsafe { libc::posix_spawn_file_actions_addclosefrom_np(&mut self.0, lowest) })
+        succeed(unsafe { libc::posix_spawn_file_actions_addclosefrom_np(&mut self.0, lowest) })
     }
 }
 
@@ -222,18 +222,18 @@ impl Attributes {
     fn for_worker() -> io::Result<Self> {
         let mut attributes = MaybeUninit::uninit();
         // SAFETY: initialises the memory that the pointer names.
-        check(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
+        succeed(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
         // SAFETY: initialised by the line above, which succeeded.
         let mut attributes = Attributes(unsafe { attributes.assume_init() });
         let blocked = blocked_at_start();
         // SAFETY: initialised attributes; the set is copied.
-        check(unsafe { libc::posix_spawnattr_setsigmask(&mut attributes.0, blocked.as_ref()) })?;
+        succeed(unsafe { libc::posix_spawnattr_setsigmask(&mut attributes.0, blocked.as_ref()) })?;
         let fresh = SigSet::all();
         // SAFETY: initialised attributes; the set is copied.
-        check(unsafe { libc::posix_spawnattr_setsigdefault(&mut attributes.0, fresh.as_ref()) })?;
+        succeed(unsafe { libc::posix_spawnattr_setsigdefault(&mut attributes.0, fresh.as_ref()) })?;
         let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
         // SAFETY: initialised attributes.
-        check(unsafe { libc::posix_spawnattr_setflags(&mut attributes.0, flags as libc::c_short) })?;
+        succeed(unsafe { libc::posix_spawnattr_setflags(&mut attributes.0, flags as libc::c_short) })?;
         Ok(attributes)
     }
 }
@@ -242,13 +242,6 @@ impl Drop for Attributes {
     fn drop(&mut self) {
         // SAFETY: initialised in `for_worker`, destroyed once.
         unsafe { libc::posix_spawnattr_destroy(&mut self.0) };
-    }
-}
-
-fn check(code: libc::c_int) -> io::Result<()> {
-    match code {
-        0 => Ok(()),
-        code => Err(io::Error::from_raw_os_error(code)),
     }
 }
 

@@ -16,10 +16,6 @@ unsafe impl Sync for PosixSemaphore {}
 // SAFETY: `sem_t` is `repr(C)`, made for shared memory and without drop glue; `init` runs before it is used.
 unsafe impl Shared for PosixSemaphore {
     const SIGNATURE: u64 = sign(0, "sem_t");
-
-    fn may_unmap(&self) -> bool {
-        true
-    }
 }
 
 impl PosixSemaphore {
@@ -51,10 +47,6 @@ unsafe impl Sync for PosixBarrier {}
 // SAFETY: as for `PosixSemaphore`.
 unsafe impl Shared for PosixBarrier {
     const SIGNATURE: u64 = sign(0, "pthread_barrier_t");
-
-    fn may_unmap(&self) -> bool {
-        true
-    }
 }
 
 impl PosixBarrier {

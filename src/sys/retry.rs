@@ -1,4 +1,6 @@
-//! Retrying system calls that a signal interrupts.
+//! Results of system calls: retried when a signal interrupts them, and of the kind that is an error number or 0.
+
+use std::io;
 
 use nix::errno::Errno;
 
@@ -11,4 +13,9 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<
             done => return done,
         }
     }
+}
+
+/// Turns the result of a pthread or spawn function, which is an error number or 0.
+pub(super) fn succeed(code: nix::libc::c_int) -> io::Result<()> {
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
 }

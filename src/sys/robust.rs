@@ -22,6 +22,7 @@ use nix::unistd::gettid;
 use super::atomic::AtomicU32;
 use super::atomic::Ordering::{Acquire, Relaxed};
 use super::clock::timespec_of;
+use super::retry::succeed;
 
 unsafe extern "C" {
     // glibc 2.30; the libc crate does not declare it for this target.
@@ -209,11 +210,4 @@ impl Drop for HeldMutex<'_> {
 /// Returns the kernel's id of the calling thread, under which it owns mutexes.
 pub(crate) fn own_tid() -> u32 {
     gettid().as_raw() as u32
-}
-
-fn succeed(code: libc::c_int) -> io::Result<()> {
-    match code {
-        0 => Ok(()),
-        code => Err(io::Error::from_raw_os_error(code)),
-    }
 }

@@ -42,7 +42,9 @@ pub unsafe trait Shared: Sync {
     const SIGNATURE: u64;
 
     /// Whether the memory may be unmapped: `false` while this process still owns a mutex in it.
-    fn may_unmap(&self) -> bool;
+    fn may_unmap(&self) -> bool {
+        true
+    }
 }
 
 macro_rules! shared_atomics {
@@ -50,10 +52,6 @@ macro_rules! shared_atomics {
         // SAFETY: an atomic integer has a fixed layout, every bit pattern is valid, and no drop glue.
         unsafe impl Shared for $atomic {
             const SIGNATURE: u64 = sign(0, stringify!($atomic));
-
-            fn may_unmap(&self) -> bool {
-                true
-            }
         }
     )*};
 }

@@ -99,10 +99,8 @@ extern "C" fn note_stop(signal: libc::c_int) {
 
 impl Drop for StopWakeup {
     fn drop(&mut self) {
-        let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
         for signal in self.caught.drain(..) {
-            // SAFETY: the default disposition runs no code of ours.
-            let restored = unsafe { sigaction(signal, &default) };
+            let restored = set_disposition(signal, SigHandler::SigDfl);
             debug_assert!(restored.is_ok(), "it was set before");
         }
         WAKEUP.store(-1, Ordering::Relaxed);
@@ -115,10 +113,8 @@ impl Drop for StopWakeup {
 ///
 /// The parent starts workers with these signals blocked, so that one received earlier is discarded here.
 pub(crate) fn set_up_worker() -> io::Result<()> {
-    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     for signal in OF_THE_TERMINAL.into_iter().chain([Signal::SIGXFSZ]) {
-        // SAFETY: ignoring runs no code of ours.
-        unsafe { sigaction(signal, &ignore) }?;
+        set_disposition(signal, SigHandler::SigIgn)?;
     }
     sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&blocked_at_start()), None)?;
     Ok(())
@@ -129,9 +125,7 @@ pub(crate) fn set_up_worker() -> io::Result<()> {
 ///
 /// Processes started by this one inherit it.
 pub(crate) fn report_file_limit() {
-    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-    // SAFETY: ignoring runs no code of ours.
-    let ignored = unsafe { sigaction(Signal::SIGXFSZ, &ignore) };
+    let ignored = set_disposition(Signal::SIGXFSZ, SigHandler::SigIgn);
     debug_assert!(ignored.is_ok(), "SIGXFSZ can be ignored");
 }
 
@@ -144,11 +138,6 @@ pub(crate) fn unblock_stopping() {
 /// The signals that the parent blocks for a worker's start.
 pub(crate) fn blocked_at_start() -> SigSet {
     OF_THE_TERMINAL.into_iter().collect()
-}
-
-/// Ends this process with SIGKILL, as a kill from outside would.
-pub(crate) fn kill_this_process() {
-    let _ = nix::sys::signal::kill(getpid(), Signal::SIGKILL);
 }
 
 /// Makes the kernel kill this process when the last writing end of `pipe` is closed. Returns `false` if it is closed
@@ -174,9 +163,14 @@ pub(crate) fn die_when_closed(pipe: OwnedFd) -> io::Result<bool> {
 
 /// Lets this process wait for its children even if it was started with SIGCHLD ignored.
 pub(crate) fn wait_for_children() -> io::Result<()> {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the default disposition runs no code of ours.
-    unsafe { sigaction(Signal::SIGCHLD, &default) }?;
+    set_disposition(Signal::SIGCHLD, SigHandler::SigDfl)
+}
+
+/// Sets what a signal does to `SIG_DFL` or `SIG_IGN`.
+fn set_disposition(signal: Signal, disposition: SigHandler) -> io::Result<()> {
+    debug_assert!(matches!(disposition, SigHandler::SigDfl | SigHandler::SigIgn));
+    // SAFETY: neither disposition runs code of ours.
+    unsafe { sigaction(signal, &SigAction::new(disposition, SaFlags::empty(), SigSet::empty())) }?;
     Ok(())
 }
 

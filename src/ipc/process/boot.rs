@@ -21,7 +21,7 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-use super::child::{FailureKind, WorkerFailure};
+use super::failure::{FailureKind, WorkerFailure};
 use super::role::{RoleEntry, name_used_twice};
 use super::table::ProcessTable;
 use crate::ipc::codec;

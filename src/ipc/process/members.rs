@@ -1,90 +1,115 @@
-//! The members of a shared object: processes that it was given to, from before they start until they drop it.
+//! The processes that have a shared object, from before they start until they drop it: one table for all objects that
+//! count their users.
 //!
 //! # State
-//! One word per process: `handles << 32 | slot`, or 0, and its process id once it has begun to use the object. Words
-//! are changed with the object's mutex held.
+//! One word for each process: `slot << 32 | handles`, 0 if free. The handles are two counts of 16 bits, which an object
+//! uses as it likes. A word changes as a whole, and each handle is counted exactly once: where it is created, where it
+//! is sent (for the recipient's slot, before the child runs), and where it is dropped.
+//!
+//! # Ordering
+//! All accesses are `SeqCst`: a leaving process changes its word, then checks for sleepers; a waiter announces itself,
+//! then checks the words. At least one of the two sees the other.
 //!
 //! # Death
-//! A process that dies never drops its handles, so its slot stays: a dead member has not left normally.
+//! A process that dies never drops its handles, so its word stays. Whether it may be reused is up to the object: to a
+//! queue a dead process is gone, and to a barrier it is missing.
 
-use super::table::ProcessSlot;
+use super::table::{ProcessSlot, SLOTS};
 use crate::ipc::error::{Error, Result};
-use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::sys::atomic::{AtomicU32, AtomicU64};
+use crate::sys::atomic::{AtomicU64, Ordering::SeqCst};
 use crate::sys::shm::shared_layout;
 
-/// Maximum number of members of one object, including dead ones: the size of a process table.
-const LIMIT: usize = 4096;
-const HANDLE: u64 = 1 << 32;
+const SLOT_SHIFT: u32 = 32;
+const COUNT: u32 = 0xFFFF;
 
 shared_layout! {
     pub(crate) struct Members {
-        /// Words from this index on were never used.
+        /// No word at or above this index was ever used.
         used: AtomicU64,
-        words: [AtomicU64; LIMIT],
-        pids: [AtomicU32; LIMIT],
+        words: [AtomicU64; SLOTS],
+    }
+}
+
+/// A word of the table: a process, and its handles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) slot: ProcessSlot,
+    pub(crate) handles: u32,
+}
+
+impl Member {
+    pub(crate) fn from_word(word: u64) -> Option<Self> {
+        Some(Member { slot: ProcessSlot::from_word((word >> SLOT_SHIFT) as u32)?, handles: word as u32 })
+    }
+
+    fn to_word(self) -> u64 {
+        u64::from(self.slot.to_word()) << SLOT_SHIFT | u64::from(self.handles)
     }
 }
 
 impl Members {
-    /// Counts one more handle of the process in `slot`.
-    pub(crate) fn add(&self, slot: ProcessSlot) -> Result<()> {
-        let used = self.words();
-        if let Some(word) = used.iter().find(|word| slot_in(word) == Some(slot)) {
-            word.store(word.load(Relaxed) + HANDLE, Release);
+    /// Counts `handles` more of the process in `slot`. Its first may take the word of a member that `is_gone`.
+    ///
+    /// # Errors
+    /// [`Error::TooManyMembers`] if there is no word left.
+    pub(crate) fn add(&self, slot: ProcessSlot, handles: u32, is_gone: impl Fn(ProcessSlot) -> bool) -> Result<()> {
+        let fits =
+            |counted: u32| counted.checked_add(handles).filter(|_| (counted & COUNT) + (handles & COUNT) <= COUNT);
+        if self.change(slot, fits) {
             return Ok(());
         }
-        let index = used.iter().position(|word| word.load(Relaxed) == 0).unwrap_or(used.len());
-        let word = self.words.get(index).ok_or(Error::TooManyMembers { limit: LIMIT })?;
-        self.pids[index].store(0, Relaxed);
-        word.store(HANDLE | u64::from(slot.to_word()), Release);
-        if index == used.len() {
-            self.used.store(index as u64 + 1, Release);
+        for (index, word) in self.words.iter().enumerate() {
+            let now = word.load(SeqCst);
+            if Member::from_word(now).is_some_and(|member| !is_gone(member.slot)) {
+                continue;
+            }
+            // Raised first: a word beyond it would not be seen.
+            self.used.fetch_max(index as u64 + 1, SeqCst);
+            if word.compare_exchange(now, Member { slot, handles }.to_word(), SeqCst, SeqCst).is_ok() {
+                return Ok(());
+            }
         }
-        Ok(())
+        Err(Error::TooManyMembers { limit: SLOTS })
     }
 
-    /// Uncounts one handle of the process in `slot`.
-    pub(crate) fn remove(&self, slot: ProcessSlot) {
-        if let Some(word) = self.words().iter().find(|word| slot_in(word) == Some(slot)) {
-            let now = word.load(Relaxed);
-            word.store(if now < 2 * HANDLE { 0 } else { now - HANDLE }, Release);
-        }
+    /// Uncounts `handles` of the process in `slot`. Returns whether they were counted.
+    pub(crate) fn remove(&self, slot: ProcessSlot, handles: u32) -> bool {
+        self.change(slot, |counted| counted.checked_sub(handles).filter(|_| counted & COUNT >= handles & COUNT))
     }
 
-    /// Records the process id of the member with `slot`: its slot may be reused soon after it died.
-    pub(crate) fn name(&self, slot: ProcessSlot, pid: u32) {
-        if let Some(index) = self.words().iter().position(|word| slot_in(word) == Some(slot)) {
-            self.pids[index].store(pid, Release);
-        }
-    }
-
-    /// Returns the process id of the member with `slot`, if it ever used the object.
-    pub(crate) fn pid_of(&self, slot: ProcessSlot) -> Option<u32> {
-        let index = self.words().iter().position(|word| slot_in(word) == Some(slot))?;
-        Some(self.pids[index].load(Acquire)).filter(|pid| *pid != 0)
+    /// Applies `change` to the handles of the first word of `slot` for which it returns a new value.
+    fn change(&self, slot: ProcessSlot, change: impl Fn(u32) -> Option<u32>) -> bool {
+        let changed = |word| {
+            let member = Member::from_word(word).filter(|member| member.slot == slot)?;
+            let handles = change(member.handles)?;
+            Some(if handles == 0 { 0 } else { Member { slot, handles }.to_word() })
+        };
+        self.words().any(|word| word.fetch_update(SeqCst, SeqCst, changed).is_ok())
     }
 
     /// Removes the members for which `is_gone` is true.
     pub(crate) fn strike_off(&self, is_gone: impl Fn(ProcessSlot) -> bool) {
         for word in self.words() {
-            if slot_in(word).is_some_and(&is_gone) {
-                word.store(0, Release);
+            let now = word.load(SeqCst);
+            if Member::from_word(now).is_some_and(|member| is_gone(member.slot)) {
+                // Fails if it changed meanwhile: then a living process uses it.
+                let _ = word.compare_exchange(now, 0, SeqCst, SeqCst);
             }
         }
     }
 
-    /// Returns all members, dead or alive.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = ProcessSlot> {
-        self.words().iter().filter_map(slot_in)
+    /// Returns all members, dead or alive, each with the index of its word.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (usize, Member)> {
+        self.words().enumerate().filter_map(|(index, word)| Some((index, Member::from_word(word.load(SeqCst))?)))
     }
 
-    fn words(&self) -> &[AtomicU64] {
-        let used = usize::try_from(self.used.load(Acquire)).unwrap_or(LIMIT);
-        &self.words[..used.min(LIMIT)]
+    /// Returns the word at `index`, to look again at a member found before.
+    #[inline]
+    pub(crate) fn word(&self, index: usize) -> Option<&AtomicU64> {
+        self.words.get(index)
     }
-}
 
-fn slot_in(word: &AtomicU64) -> Option<ProcessSlot> {
-    ProcessSlot::from_word(word.load(Acquire) as u32)
+    fn words(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.words.iter().take(self.used.load(SeqCst) as usize)
+    }
 }

@@ -7,19 +7,23 @@
 
 // The files: `child` is a worker process from start to end; `role` and `transfer` are a worker's role and the
 // handles in it; `boot` is what a worker is given, and what it leaves behind; `stop` are
-// requests to stop; `table` and `members` are the living processes, and the members of a shared object.
+// requests to stop; `table` and `members` are the living processes, and the members of a shared object;
+// `wait_record` is a thread's wait for a lock, in the table.
 
 pub(crate) mod boot;
 pub(crate) mod child;
+pub(crate) mod failure;
 pub(crate) mod members;
 pub(crate) mod role;
 pub(crate) mod stop;
 pub(crate) mod table;
 pub(crate) mod transfer;
+pub(crate) mod wait_record;
 
 pub use crate::ipc::codec::CodecError;
 pub use boot::enter;
-pub use child::{Builder, Ended, ExitStatus, FailureKind, Process, WorkerFailure};
+pub use child::{Builder, Ended, ExitStatus, Process};
+pub use failure::{FailureKind, WorkerFailure};
 pub use role::{Role, RoleEntry, RoleResult};
 pub use stop::{StopSignal, StopSignals};
 pub use transfer::Fd;

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::child::{FailureKind, WorkerFailure};
+use super::failure::{FailureKind, WorkerFailure};
 use super::transfer;
 use crate::ipc::error::chain;
 

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use crate::ipc::error::{Error, Result, check_not_forked, os};
-use crate::ipc::sync::waits::{PLACES, WaitState};
+use crate::ipc::process::wait_record::{PLACES, WaitState};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::life::{self, Life};
@@ -55,7 +55,7 @@ shared_layout! {
 }
 
 shared_layout! {
-    struct ProcessTableState = b"family  " {
+    struct ProcessTableState = b"proctabl" {
         slots: [SlotWords; SLOTS],
         waits: [WaitState; PLACES],
     }
@@ -242,6 +242,11 @@ impl ProcessTable {
         }
     }
 
+    /// Returns whether `word`, from [`ProcessSlot::to_word`], names a living process.
+    pub(crate) fn is_living(&self, word: u32) -> bool {
+        ProcessSlot::from_word(word).is_some_and(|slot| self.is_alive(slot))
+    }
+
     /// Returns whether the parent of the process in `slot` has waited for its end and so knows that the process is
     /// gone.
     pub(crate) fn was_waited_for(&self, slot: ProcessSlot) -> bool {
@@ -313,7 +318,8 @@ fn may_still_start(place: &SlotWords) -> bool {
 /// Ends this process, as a kill would, once the process of `parent` has ended.
 fn end_with(parent: &OwnedFd) {
     if fd::wait_readable(parent, None).unwrap_or(false) {
-        signal::kill_this_process();
+        // Nothing else can be done if it fails.
+        let _ = signal::kill_self();
     }
 }
 
@@ -328,25 +334,25 @@ mod tests {
 
     #[test]
     fn this_process_is_alive() {
-        let table = ProcessTable::ours().expect("a family");
+        let table = ProcessTable::ours().expect("a table");
         assert!(table.is_alive(table.me()));
     }
 
     #[test]
-    fn reserved_seat_is_alive_until_vacated() {
-        let table = ProcessTable::ours().expect("a family");
-        let slot = table.reserve().expect("a seat");
+    fn reserved_slot_is_alive_until_released() {
+        let table = ProcessTable::ours().expect("a table");
+        let slot = table.reserve().expect("a slot");
         assert!(table.is_alive(slot), "its parent, this process, is about to start it");
         table.release_slot(slot);
         assert!(!table.is_alive(slot));
     }
 
     #[test]
-    fn vacated_seat_stays_dead_when_its_place_is_taken_again() {
-        let table = ProcessTable::ours().expect("a family");
-        let old = table.reserve().expect("a seat");
+    fn released_slot_stays_dead_when_it_is_taken_again() {
+        let table = ProcessTable::ours().expect("a table");
+        let old = table.reserve().expect("a slot");
         table.release_slot(old);
-        let slots: Vec<ProcessSlot> = std::iter::repeat_with(|| table.reserve().expect("a seat")).take(64).collect();
+        let slots: Vec<ProcessSlot> = std::iter::repeat_with(|| table.reserve().expect("a slot")).take(64).collect();
         assert!(!table.is_alive(old));
         slots.into_iter().for_each(|slot| table.release_slot(slot));
     }

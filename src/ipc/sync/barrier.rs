@@ -38,7 +38,7 @@ use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::ipc::operation::{Operation, always, point};
 use crate::ipc::process::members::Members;
-use crate::ipc::process::table::{ProcessSlot, ProcessTable};
+use crate::ipc::process::table::{ProcessSlot, ProcessTable, SLOTS};
 use crate::ipc::process::transfer::{self, sent_in_roles};
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
@@ -54,6 +54,8 @@ const MAX_PARTIES: u32 = 65_536;
 /// Number of rounds that a waiter may sleep through and still learn how its own ended.
 const OUTCOMES: usize = 16;
 const COMPLETED: u32 = 1;
+/// A dead member's word is kept: it shows the death.
+const NEVER_GONE: fn(ProcessSlot) -> bool = |_| false;
 const NO_TIMEOUT: u64 = u64::MAX;
 
 shared_layout! {
@@ -70,6 +72,8 @@ shared_layout! {
         creator: AtomicU32,
         padding: AtomicU32,
         members: Members,
+        /// `slot << 32 | process id` of members that have used the barrier: a slot may be reused soon after a death.
+        pids: [AtomicU64; SLOTS],
     }
 }
 
@@ -348,7 +352,9 @@ impl Barrier {
 
     fn death_of(&self, slot: ProcessSlot) -> BreakCause {
         // A process that never used its handle is known to the process table until its slot is reused.
-        BreakCause::Died(self.state.members.pid_of(slot).or_else(|| self.process_table.pid_of(slot)))
+        let mut named = self.state.pids.iter().map(|word| word.load(Acquire));
+        let known = named.find(|named| (named >> 32) as u32 == slot.to_word()).map(|named| named as u32);
+        BreakCause::Died(known.or_else(|| self.process_table.pid_of(slot)))
     }
 
     fn cause(&self) -> Error {
@@ -373,16 +379,17 @@ impl Barrier {
     fn missing(&self, round: u32) -> Option<ProcessSlot> {
         let arrived = &self.places()[..self.arrived(round) as usize];
         let is_dead = |slot: &ProcessSlot| !self.process_table.is_alive(*slot);
-        let arrived_seats = || arrived.iter().filter_map(|place| ProcessSlot::from_word(place.load(Acquire) as u32));
-        if let Some(dead) = arrived_seats().find(is_dead) {
+        let arrived_slots = || arrived.iter().filter_map(|place| ProcessSlot::from_word(place.load(Acquire) as u32));
+        if let Some(dead) = arrived_slots().find(is_dead) {
             return Some(dead);
         }
-        let dead = self.state.members.slots().find(is_dead)?;
+        let members = || self.state.members.all().map(|(_, member)| member.slot);
+        let dead = members().find(is_dead)?;
         // A living process can still arrive: as one party, or as the several that it already has waiting.
         let creator = ProcessSlot::from_word(self.state.creator.load(Acquire)).filter(|slot| !is_dead(slot));
-        let creator_may_come = creator.is_some() && self.state.members.slots().count() < self.parties() as usize;
-        let threads_of = |slot: ProcessSlot| arrived_seats().filter(|arrived| *arrived == slot).count().max(1);
-        let possible: usize = self.state.members.slots().filter(|slot| !is_dead(slot)).map(threads_of).sum();
+        let creator_may_come = creator.is_some() && members().count() < self.parties() as usize;
+        let threads_of = |slot: ProcessSlot| arrived_slots().filter(|arrived| *arrived == slot).count().max(1);
+        let possible: usize = members().filter(|slot| !is_dead(slot)).map(threads_of).sum();
         (possible + usize::from(creator_may_come) < self.parties() as usize).then_some(dead)
     }
 
@@ -394,8 +401,11 @@ impl Barrier {
         let _held = self.state.mutex.hold();
         // Another thread with the same handle may have been first.
         if !is_member.load(Relaxed) {
-            self.state.members.add(self.process_table.me())?;
-            self.state.members.name(self.process_table.me(), std::process::id());
+            let me = self.process_table.me();
+            self.state.members.add(me, 1, NEVER_GONE)?;
+            if let Some((index, _)) = self.state.members.all().find(|(_, member)| member.slot == me) {
+                self.state.pids[index].store(u64::from(me.to_word()) << 32 | u64::from(std::process::id()), Release);
+            }
             // After the membership: counted twice for a moment, it is never missed.
             self.state.creator.store(0, Release);
             is_member.store(true, Relaxed);
@@ -449,7 +459,7 @@ impl Drop for Membership {
         }
         let _held = self.state.mutex.hold();
         if *self.is_member.get_mut() {
-            self.state.members.remove(self.process_table.me());
+            self.state.members.remove(self.process_table.me(), 1);
         } else {
             self.state.creator.store(0, Release);
         }
@@ -467,7 +477,7 @@ impl fmt::Debug for Barrier {
 /// Uncounts `slot` for a handle that was never created, or that its recipient counts itself by now.
 fn remove(state: &BarrierState, slot: ProcessSlot) {
     let _held = state.mutex.hold();
-    state.members.remove(slot);
+    state.members.remove(slot, 1);
 }
 
 impl Barrier {
@@ -475,10 +485,11 @@ impl Barrier {
         let _held = self.state.mutex.hold();
         let members = &self.state.members;
         // A party whose parent knows of its death is replaced.
-        if let Some(gone) = members.slots().find(|slot| self.process_table.was_waited_for(*slot)) {
+        let is_gone = |slot: &ProcessSlot| self.process_table.was_waited_for(*slot);
+        if let Some(gone) = members.all().map(|(_, member)| member.slot).find(is_gone) {
             members.strike_off(|slot| slot == gone);
         }
-        members.add(recipient)?;
+        members.add(recipient, 1, NEVER_GONE)?;
         let state = self.state.clone();
         Ok(transfer::counted(move || remove(&state, recipient)))
     }
@@ -699,11 +710,11 @@ mod tests {
     #[test]
     fn member_that_dies_before_it_waits_breaks_only_if_it_is_needed() {
         let _watchdog = watchdog();
-        let process_table = ProcessTable::ours().expect("a family");
-        let (needed, spare) = (process_table.reserve().expect("a seat"), process_table.reserve().expect("a seat"));
+        let process_table = ProcessTable::ours().expect("a table");
+        let (needed, spare) = (process_table.reserve().expect("a slot"), process_table.reserve().expect("a slot"));
         let barrier = barrier(2);
         for slot in [needed, spare] {
-            barrier.state.members.add(slot).expect("room");
+            barrier.state.members.add(slot, 1, NEVER_GONE).expect("room");
         }
         thread::scope(|scope| {
             let waiter = scope.spawn(|| cause(barrier.wait()));
@@ -719,12 +730,12 @@ mod tests {
 
     #[test]
     fn creator_that_has_not_waited_yet_is_one_of_the_parties() {
-        let process_table = ProcessTable::ours().expect("a family");
-        let slots = [(); 4].map(|()| process_table.reserve().expect("a seat"));
+        let process_table = ProcessTable::ours().expect("a table");
+        let slots = [(); 4].map(|()| process_table.reserve().expect("a slot"));
         let [dead, living, ..] = slots;
         let barrier = barrier(3);
         for slot in [dead, living] {
-            barrier.state.members.add(slot).expect("room");
+            barrier.state.members.add(slot, 1, NEVER_GONE).expect("room");
         }
         // The second of `living`'s threads has already arrived: with the creator that makes three.
         for place in &barrier.places()[..2] {
@@ -732,7 +743,7 @@ mod tests {
         }
         process_table.release_slot(dead);
         assert_eq!(barrier.missing(0), None);
-        barrier.state.members.add(slots[2]).expect("room");
+        barrier.state.members.add(slots[2], 1, NEVER_GONE).expect("room");
         process_table.release_slot(slots[2]);
         assert_eq!(barrier.missing(0), Some(dead), "given to as many as there are parties, it needs no creator");
         slots.into_iter().for_each(|slot| process_table.release_slot(slot));
@@ -769,24 +780,24 @@ mod tests {
 
     #[test]
     fn member_that_has_left_in_order_is_not_missed() {
-        let process_table = ProcessTable::ours().expect("a family");
-        let slot = process_table.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a table");
+        let slot = process_table.reserve().expect("a slot");
         let barrier = barrier(2);
         for _ in 0..2 {
-            barrier.state.members.add(slot).expect("room");
+            barrier.state.members.add(slot, 1, NEVER_GONE).expect("room");
         }
-        barrier.state.members.remove(slot);
+        barrier.state.members.remove(slot, 1);
         process_table.release_slot(slot);
         assert_eq!(barrier.missing(0), Some(slot), "one of its two handles was not given back");
-        barrier.state.members.remove(slot);
+        barrier.state.members.remove(slot, 1);
         assert_eq!(barrier.missing(0), None);
     }
 
     #[test]
     fn party_that_dies_while_it_waits_breaks_for_who_comes() {
         let _watchdog = watchdog();
-        let process_table = ProcessTable::ours().expect("a family");
-        let dead = process_table.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a table");
+        let dead = process_table.reserve().expect("a slot");
         let barrier = barrier(2);
         barrier.places()[0].store(dead.to_word().into(), Relaxed);
         process_table.release_slot(dead);

@@ -30,7 +30,7 @@ use super::lock_state::{LockGuard, LockState, Suspended};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::ipc::operation::{Object, ObjectId, Operation, always, point};
-use crate::ipc::process::table::{ProcessSlot, ProcessTable};
+use crate::ipc::process::table::ProcessTable;
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
@@ -251,7 +251,7 @@ impl Condition {
     }
 
     fn lives(&self, place: &Place) -> bool {
-        ProcessSlot::from_word(place.slot.load(Acquire)).is_some_and(|slot| self.process_table.is_alive(slot))
+        self.process_table.is_living(place.slot.load(Acquire))
     }
 
     /// Returns whether a process waits with a lock other than this one, which would not exclude it.
@@ -340,6 +340,7 @@ mod tests {
     use super::*;
     use crate::ipc::operation::tests::{Passed, goes, passed};
     use crate::ipc::operation::{Point, observe};
+    use crate::ipc::process::table::ProcessSlot;
     use crate::ipc::test_util::{watchdog, with_sleepers, without_a_look};
     use crate::{Lock, RLock};
     use std::cell::RefCell;
@@ -560,8 +561,8 @@ mod tests {
     #[test]
     fn dead_waiter_binds_no_lock() {
         let (lock, condition) = pair();
-        let process_table = ProcessTable::ours().expect("a family");
-        let dead = process_table.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a table");
+        let dead = process_table.reserve().expect("a slot");
         enter_as(&lock, &condition, dead);
         let other = Lock::new().expect("a lock");
         let notify = || condition.notify_all(&other.acquire().expect("free"));
@@ -581,8 +582,8 @@ mod tests {
     fn dead_waiter_eats_no_notification() {
         let _watchdog = watchdog();
         let (lock, condition) = pair();
-        let process_table = ProcessTable::ours().expect("a family");
-        let dead = process_table.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a table");
+        let dead = process_table.reserve().expect("a slot");
         thread::scope(|scope| {
             enter_as(&lock, &condition, dead);
             let waiter = scope.spawn(|| drop(condition.wait(lock.acquire().expect("free")).expect("notified")));
@@ -599,8 +600,8 @@ mod tests {
     fn notification_of_one_who_dies_goes_to_the_next_who_waited_then() {
         let _watchdog = watchdog();
         let (lock, condition) = pair();
-        let process_table = ProcessTable::ours().expect("a family");
-        let dead = process_table.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a table");
+        let dead = process_table.reserve().expect("a slot");
         thread::scope(|scope| {
             enter_as(&lock, &condition, dead);
             let waiter = scope.spawn(|| drop(condition.wait(lock.acquire().expect("free")).expect("notified")));

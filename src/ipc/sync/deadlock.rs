@@ -18,10 +18,10 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::holder::Holder;
-use super::waits::{Record, WaitState};
 use crate::ipc::error::Result;
 use crate::ipc::operation::ObjectId;
 use crate::ipc::process::table::ProcessTable;
+use crate::ipc::process::wait_record::Record;
 
 /// A lock, identified by the number that it has in every process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,7 +56,7 @@ pub struct Wait {
 /// The error that kept this process from joining a process table.
 pub fn find_deadlock() -> Result<Option<Vec<Wait>>> {
     let process_table = ProcessTable::ours()?;
-    let is_alive = |record: &Record| WaitState::slot_of(record).is_some_and(|slot| process_table.is_alive(slot));
+    let is_alive = |record: &Record| process_table.is_living(record.slot());
     let places = || process_table.waits().iter().enumerate();
     let (places, records): (Vec<usize>, Vec<Record>) =
         places().filter_map(|(place, wait)| Some((place, wait.read().filter(is_alive)?))).unzip();

@@ -29,7 +29,7 @@ use std::time::Duration;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::operation::{Operation, always, point};
-use crate::ipc::process::table::{ProcessSlot, ProcessTable};
+use crate::ipc::process::table::ProcessTable;
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
@@ -154,7 +154,8 @@ impl OwnedSemaphore {
     #[cold]
     fn take_over(&self) -> Option<Permit<'_>> {
         let held = self.permits().iter().map(|permit| permit.load(SeqCst)).enumerate();
-        held.filter(|&(_, holder)| !self.is_held(holder)).find_map(|(index, holder)| self.take(index, holder))
+        held.filter(|&(_, holder)| !self.process_table.is_living(holder))
+            .find_map(|(index, holder)| self.take(index, holder))
     }
 
     #[inline]
@@ -163,10 +164,6 @@ impl OwnedSemaphore {
         self.permits().get(index)?.compare_exchange(from, own, SeqCst, Relaxed).ok()?;
         self.hint.store(index, Relaxed);
         Some(Permit { semaphore: self, index })
-    }
-
-    fn is_held(&self, holder: u32) -> bool {
-        ProcessSlot::from_word(holder).is_some_and(|slot| self.process_table.is_alive(slot))
     }
 
     #[cold]
@@ -216,7 +213,7 @@ impl OwnedSemaphore {
     }
 
     fn value(&self) -> u32 {
-        let is_free = |permit: &&AtomicU32| !self.is_held(permit.load(SeqCst));
+        let is_free = |permit: &&AtomicU32| !self.process_table.is_living(permit.load(SeqCst));
         self.permits().iter().filter(is_free).count() as u32
     }
 }
@@ -302,8 +299,8 @@ mod tests {
     #[test]
     fn permit_of_the_dead_comes_back() {
         let semaphore = semaphore(2);
-        let process_table = ProcessTable::ours().expect("a family");
-        let dead = process_table.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a table");
+        let dead = process_table.reserve().expect("a slot");
         semaphore.permits()[0].store(dead.to_word(), SeqCst);
         let own = semaphore.try_acquire().expect("the other one");
         assert!(semaphore.try_acquire().is_none(), "the holder of the first lives");
@@ -319,8 +316,8 @@ mod tests {
     fn sleeper_takes_over_the_permit_of_who_dies_meanwhile() {
         let _watchdog = watchdog();
         let semaphore = semaphore(1);
-        let process_table = ProcessTable::ours().expect("a family");
-        let holder = process_table.reserve().expect("a seat");
+        let process_table = ProcessTable::ours().expect("a table");
+        let holder = process_table.reserve().expect("a slot");
         semaphore.permits()[0].store(holder.to_word(), SeqCst);
         thread::scope(|scope| {
             let sleeper = scope.spawn(|| semaphore.acquire().index);

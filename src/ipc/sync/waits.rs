@@ -1,42 +1,11 @@
-//! The threads waiting for locks: a table in the process table's shared memory, written by the waiters.
-//!
-//! # State
-//! A place belongs to one waiting thread, from the moment it would sleep until it has the lock or gives up: `owner`
-//! goes from 0 (or a dead process's) to FILLING, to the owner, to 0. `looked_ns` is when the waiter last looked at the
-//! holder of the lock it waits for, 0 during the look. Only the slow path of a lock comes here.
-//!
-//! # Ordering
-//! `owner` and `looked_ns` frame the other words like the counter of a sequence lock: everything is stored with
-//! `Release` and loaded with `Acquire`, and a reader that finds the frame unchanged has read a consistent record.
-//!
-//! # Death
-//! The place of a dead process is ignored and reused.
+//! The record of a thread's wait for a lock, in the process table; see `process::wait_record`.
 
 use crate::ipc::operation::ObjectId;
-use crate::ipc::process::table::{ProcessSlot, ProcessTable};
-use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::sys::atomic::{AtomicU32, AtomicU64};
+use crate::ipc::process::table::ProcessTable;
+use crate::ipc::process::wait_record::{FILLING, PLACES, WaitState};
+use crate::sys::atomic::Ordering::{AcqRel, Relaxed, Release};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::robust::{RobustMutex, own_tid};
-use crate::sys::shm::shared_layout;
-
-/// Maximum number of threads on record at once.
-pub(crate) const PLACES: usize = 4096;
-
-/// Set in an owner whose place is not filled in yet. Thread ids stay far below.
-const FILLING: u64 = 1 << 31;
-
-shared_layout! {
-    pub(crate) struct WaitState {
-        /// The waiter's slot and thread id.
-        owner: AtomicU64,
-        begun_ns: AtomicU64,
-        looked_ns: AtomicU64,
-        lock: AtomicU64,
-        holder: AtomicU32,
-        pid: AtomicU32,
-    }
-}
 
 /// The record of this thread's wait for a lock. Dropping it removes the record.
 pub(crate) struct Waiting(&'static WaitState);
@@ -50,9 +19,8 @@ impl Waiting {
         let places = process_table.waits();
         let place = (0..PLACES).map(|step| &places[(thread as usize + step) % PLACES]).find(|place| {
             let now = place.owner.load(Relaxed);
-            let is_free =
-                now == 0 || ProcessSlot::from_word((now >> 32) as u32).is_none_or(|slot| !process_table.is_alive(slot));
-            is_free && place.owner.compare_exchange(now, owner | FILLING, AcqRel, Relaxed).is_ok()
+            !process_table.is_living((now >> 32) as u32)
+                && place.owner.compare_exchange(now, owner | FILLING, AcqRel, Relaxed).is_ok()
         })?;
         place.begun_ns.store(monotonic_ns(), Release);
         place.looked_ns.store(0, Release);
@@ -76,53 +44,5 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.owner.store(0, Release);
-    }
-}
-
-/// The content of a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Record {
-    pub(crate) owner: u64,
-    pub(crate) pid: u32,
-    pub(crate) begun_ns: u64,
-    pub(crate) lock: ObjectId,
-    pub(crate) holder: u32,
-    pub(crate) looked_ns: u64,
-}
-
-impl Record {
-    /// The kernel's id of the waiting thread.
-    pub(crate) fn thread(&self) -> u32 {
-        self.owner as u32
-    }
-
-    /// Returns whether `other` is a record of the same wait.
-    pub(crate) fn is_same_wait(&self, other: &Record) -> bool {
-        (self.owner, self.begun_ns, self.lock) == (other.owner, other.begun_ns, other.lock)
-    }
-}
-
-impl WaitState {
-    /// Reads the place; `None` if it is free, or while it changes.
-    pub(crate) fn read(&self) -> Option<Record> {
-        let (owner, looked_ns) = (self.owner.load(Acquire), self.looked_ns.load(Acquire));
-        if owner == 0 || owner & FILLING != 0 || looked_ns == 0 {
-            return None;
-        }
-        let record = Record {
-            owner,
-            pid: self.pid.load(Acquire),
-            begun_ns: self.begun_ns.load(Acquire),
-            lock: ObjectId::from_word(self.lock.load(Acquire)),
-            holder: self.holder.load(Acquire),
-            looked_ns,
-        };
-        let unchanged = (self.owner.load(Acquire), self.looked_ns.load(Acquire)) == (owner, looked_ns);
-        unchanged.then_some(record)
-    }
-
-    /// Returns the process of a record, as it is in the process table.
-    pub(crate) fn slot_of(record: &Record) -> Option<ProcessSlot> {
-        ProcessSlot::from_word((record.owner >> 32) as u32)
     }
 }

@@ -6,8 +6,7 @@ use anyhow::Context;
 
 use crate::process::{Ended, ExitStatus};
 use crate::report::WorkerExited;
-use crate::sys::Errno;
-use crate::{Error, Process, Result, Role};
+use crate::{Process, Result, Role};
 
 /// A worker and its name.
 pub(super) struct Child {
@@ -39,7 +38,7 @@ pub(super) struct Children(Vec<Child>);
 impl Children {
     /// Starts a worker and returns its process ID.
     pub(super) fn start<R: Role>(&mut self, name: &str, daemon: bool, role: R) -> anyhow::Result<u32> {
-        let process = Process::spawn(name, role).map_err(with_remedy)?;
+        let process = Process::spawn(name, role)?;
         let pid = process.pid();
         self.0.push(Child { process, name: name.to_owned(), daemon });
         Ok(pid)
@@ -94,21 +93,4 @@ pub(super) fn exited(ended: &Ended) -> WorkerExited {
         ExitStatus::Unknown => (None, None),
     };
     WorkerExited { exit_code, signal, failure: ended.failure.as_ref().map(ToString::to_string) }
-}
-
-/// Adds what to do about the limits that starting many workers can exceed.
-fn with_remedy(error: Error) -> anyhow::Error {
-    let errno = match &error {
-        Error::Start { source, .. } | Error::Os { source, .. } => source.raw_os_error().map(Errno::from_raw),
-        _ => None,
-    };
-    let remedy = match errno {
-        Some(Errno::EAGAIN) => "the limit on processes is reached (ulimit -u): start fewer, or raise the limit",
-        Some(Errno::EMFILE | Errno::ENFILE) => {
-            "the limit on open files is reached (ulimit -n): start fewer, or raise the limit"
-        }
-        Some(Errno::ENOMEM) => "the machine is out of memory: start fewer",
-        _ => return error.into(),
-    };
-    anyhow::Error::new(error).context(remedy)
 }

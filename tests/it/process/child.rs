@@ -195,7 +195,7 @@ fn worker_that_has_not_entered_starts_nobody_and_has_failed() {
     let _watchdog = watchdog("process::not_entered");
     let is_worker = std::env::var_os("IPC_DEMO_BOOT").is_some();
     let this_test =
-        ["process::worker_that_has_not_entered_starts_nobody_and_has_failed", "--exact", "--test-threads=1"];
+        ["process::child::worker_that_has_not_entered_starts_nobody_and_has_failed", "--exact", "--test-threads=1"];
     let null = std::fs::File::options().write(true).open("/dev/null").expect("there is a null device");
     let itself = Process::builder().program("/proc/self/exe", &this_test).stdout(null.as_fd());
     let started = itself.spawn("again", Returns);

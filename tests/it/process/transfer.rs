@@ -421,7 +421,7 @@ fn table_with_one_name_twice_is_refused() {
     let said = *here().expect_err("refused").downcast::<String>().expect("a text");
     assert_eq!(said, "two roles of the table given to ipc_demo::enter have the name test.is-equal");
     let null = std::fs::File::options().write(true).open("/dev/null").expect("there is a null device");
-    let entry = ["transfer::table_with_one_name_twice_is_refused", "--exact", "--test-threads=1"];
+    let entry = ["process::transfer::table_with_one_name_twice_is_refused", "--exact", "--test-threads=1"];
     let builder = Process::builder().program("/proc/self/exe", &entry).stdout(std::os::fd::AsFd::as_fd(&null));
     let mut process = builder.spawn("twin", Twin).expect("it starts");
     let failure = process.join().expect("it ends").failure.clone().expect("why not");

@@ -72,12 +72,8 @@ impl ParticipantTable {
 
     /// Returns whether another participant is alive.
     pub(crate) fn has_others(&self) -> bool {
-        let lives = |member: &AtomicU32| self.is_alive(member.load(Acquire));
+        let lives = |member: &AtomicU32| self.process_table.is_living(member.load(Acquire));
         self.state.members.iter().enumerate().any(|(place, member)| place != self.place && lives(member))
-    }
-
-    fn is_alive(&self, member: u32) -> bool {
-        ProcessSlot::from_word(member).is_some_and(|slot| self.process_table.is_alive(slot))
     }
 
     /// Removes this participant from the table. It gets and puts no more.
@@ -117,7 +113,7 @@ impl ParticipantTable {
     /// Creates another participant in this process.
     ///
     /// # Errors
-    /// [`Error::ProcessTableFull`] if there is no free entry.
+    /// [`Error::TooManyMembers`] if there is no free entry.
     pub(crate) fn another(&self) -> Result<Self> {
         ParticipantTable::join(self.state.clone(), self.process_table)
     }
@@ -147,12 +143,11 @@ impl ParticipantTable {
 impl ParticipantTableState {
     /// Takes over a free entry, or one of a dead participant, for the process in `slot`.
     fn take_place(&self, process_table: &ProcessTable, slot: ProcessSlot) -> Result<usize> {
-        let is_alive = |member| ProcessSlot::from_word(member).is_some_and(|slot| process_table.is_alive(slot));
         let take = |member: &AtomicU32| {
             let holder = member.load(Acquire);
-            !is_alive(holder) && member.compare_exchange(holder, slot.to_word(), AcqRel, Relaxed).is_ok()
+            !process_table.is_living(holder) && member.compare_exchange(holder, slot.to_word(), AcqRel, Relaxed).is_ok()
         };
-        let place = self.members.iter().position(take).ok_or(Error::ProcessTableFull { limit: MEMBERS })?;
+        let place = self.members.iter().position(take).ok_or(Error::TooManyMembers { limit: MEMBERS })?;
         self.shared.store(1, Release);
         Ok(place)
     }

@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn standing_survives_its_word() {
-        let me = ProcessTable::ours().expect("a family").me();
+        let me = ProcessTable::ours().expect("a table").me();
         let free = LeaseStatus::of(0);
         assert_eq!((free.state, free.owner, free.to_word()), (LeaseState::Free, None, 0));
         let mut status = free;
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn generation_wraps_inside_its_bits() {
-        let me = ProcessTable::ours().expect("a family").me();
+        let me = ProcessTable::ours().expect("a table").me();
         let last = LeaseStatus {
             owner: Some(me),
             returns: MOST_RETURNS,
