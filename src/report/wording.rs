@@ -109,7 +109,7 @@ impl<'a> Wording<'a> {
 
 impl Language {
     /// Returns the display name of a worker or a thing.
-    pub(super) fn name(self, names: Names, name: &str) -> String {
+    pub(crate) fn name(self, names: Names, name: &str) -> String {
         let (kind, number) = name.rsplit_once('-').unwrap_or((name, ""));
         let kind = match self {
             Language::En => return name.to_owned(),

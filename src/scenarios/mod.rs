@@ -247,7 +247,9 @@ fn run<S: Scenario>(
     let args = S::Args::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;
     let mut scenario = S::prepare(args).map_err(Failure::of_preparing)?;
     let (workers, moments) = (scenario.workers(), scenario.moments());
-    options.kills.iter().try_for_each(|kill| kill.check(&workers, &moments)).map_err(Failure::Unusable)?;
+    let kills = options.kills.iter().map(|kill| kill.checked(&workers, &moments, S::NAMES));
+    let kills = kills.collect::<anyhow::Result<_>>().map_err(Failure::Unusable)?;
+    let options = &RunOptions { kills, ..options.clone() };
     let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
     let mut observer = S::Observer::default();
     let mut count = |event: &Event| {

@@ -5,7 +5,9 @@
 
 use std::str::FromStr;
 
-use crate::report::AnyFact;
+use anyhow::Context;
+
+use crate::report::{AnyFact, Language, Names};
 
 /// A worker and a moment, as typed: `buyer-1@holding`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,20 +30,27 @@ impl FromStr for Kill {
 }
 
 impl Kill {
+    /// Returns the kill of the worker that has this name, or is shown by this name in Chinese.
+    ///
     /// Rejects a worker or a moment that a scenario does not have; the error lists the valid ones.
-    pub(in crate::scenarios) fn check(&self, workers: &[String], moments: &[&str]) -> anyhow::Result<()> {
+    pub(in crate::scenarios) fn checked(
+        &self,
+        workers: &[String],
+        moments: &[&str],
+        names: Names,
+    ) -> anyhow::Result<Kill> {
         let Kill { worker, moment } = self;
-        anyhow::ensure!(
-            workers.contains(worker),
-            "cannot kill {worker}@{moment}: there is no worker {worker} (there are: {})",
-            if workers.is_empty() { "none".to_owned() } else { listed(workers) }
-        );
+        let known = workers.iter().find(|name| *name == worker || Language::Zh.name(names, name) == *worker);
+        let known = known.with_context(|| {
+            let workers = if workers.is_empty() { "none".to_owned() } else { listed(workers) };
+            format!("cannot kill {worker}@{moment}: there is no worker {worker} (there are: {workers})")
+        })?;
         anyhow::ensure!(
             moments.contains(&moment.as_str()),
             "cannot kill {worker}@{moment}: there is no moment {moment} (there are: {})",
             moments.join(", ")
         );
-        Ok(())
+        Ok(Kill { worker: known.clone(), moment: moment.clone() })
     }
 }
 
@@ -125,7 +134,7 @@ mod tests {
     fn unknown_worker_or_moment_is_told_what_there_is() {
         let workers: Vec<String> = ["producer", "consumer-1", "consumer-2", "consumer-3"].map(str::to_owned).to_vec();
         let moments = ["waiting", "holding", "lock_waiting", "lock_acquired", "ticket_bought"];
-        let refused = |text: &str| kill(text).check(&workers, &moments).expect_err("refused").to_string();
+        let refused = |text: &str| kill(text).checked(&workers, &moments, &[]).expect_err("refused").to_string();
         assert_eq!(
             refused("buyer@holding"),
             "cannot kill buyer@holding: there is no worker buyer (there are: producer, consumer-1 to consumer-3)"
@@ -135,7 +144,14 @@ mod tests {
             "cannot kill producer@working: there is no moment working (there are: waiting, holding, lock_waiting, \
              lock_acquired, ticket_bought)"
         );
-        assert!(kill("producer@holding").check(&workers, &moments).is_ok());
-        assert!(kill("consumer-2@ticket_bought").check(&workers, &moments).is_ok());
+        for (text, worker) in [
+            ("producer@holding", "producer"),
+            ("consumer-2@ticket_bought", "consumer-2"),
+            ("消费者2@waiting", "consumer-2"),
+            ("卖家@waiting", "producer"),
+        ] {
+            let checked = kill(text).checked(&workers, &moments, &[("producer", "卖家")]).expect("known");
+            assert_eq!(checked.worker, worker, "{text}");
+        }
     }
 }
