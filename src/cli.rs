@@ -296,7 +296,7 @@ fn completions(shell: Shell) -> Vec<u8> {
 
 /// Prints requested output to stdout.
 fn print(bytes: &[u8]) -> Result<Outcome, Failure> {
-    let mut stdout = Screen::stdout();
+    let mut stdout = Screen::for_people(Language::En);
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::ReaderGone),
         Err(error) => Err(unprinted(error)),

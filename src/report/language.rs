@@ -5,7 +5,7 @@
 pub(crate) enum Language {
     /// English
     En,
-    /// 中文
+    /// Chinese
     Zh,
 }
 

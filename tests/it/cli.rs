@@ -381,6 +381,14 @@ fn manual_page_has_every_subcommand_with_its_options() {
 }
 
 #[test]
+fn help_manual_and_completions_are_ascii_where_the_locale_is() {
+    for args in [&["man"][..], &["completions", "zsh"], &["completions", "fish"], &["manager", "--help"], &["help"]] {
+        let said = Demo::run(args[0]).args(args[1..].iter().copied()).env("LC_ALL", "C").expect_exit(0).stdout;
+        assert!(said.is_ascii() && !said.contains("??"), "{args:?}: {said}");
+    }
+}
+
+#[test]
 fn same_seed_gives_the_same_pauses() {
     let _watchdog = watchdog("cli::same_seed");
     let order = || {
