@@ -36,8 +36,6 @@ GOES_ON, LOSES, WRONG, HANGS = OUTCOMES = "goes_on", "loses", "wrong", "hangs"
 
 context = multiprocessing.get_context("fork")
 workers = []
-# Not empty once this process was told to end.
-told_to_end = []
 
 
 class Missed(Exception):
@@ -66,12 +64,6 @@ def die_with(parent):
         os._exit(1)
 
 
-def end_if_told():
-    """Looked at often. An exception out of the signal's handler could be lost: in a `__del__` it is ignored."""
-    if told_to_end:
-        sys.exit(1)
-
-
 def nothing():
     pass
 
@@ -80,12 +72,10 @@ class Worker:
     """A process that does something, and says what it has to say to this one."""
 
     def __init__(self, body):
-        end_if_told()
         parent, (self.words, mouth) = os.getpid(), context.Pipe(False)
 
         def live():
             die_with(parent)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             body(mouth.send)
 
         self.process = context.Process(target=live, daemon=True)
@@ -101,7 +91,6 @@ class Worker:
         """GOES_ON when that comes, HANGS if it does not, WRONG if the worker fails."""
         begun = time.monotonic()
         while not is_done():
-            end_if_told()
             waited = time.monotonic() - begun
             if not self.process.is_alive():
                 return WRONG
@@ -149,7 +138,6 @@ def asleep_in(operation):
     worker.says()
     looks, begun = 0, time.monotonic()
     while looks < 3:
-        end_if_told()
         looks = looks + 1 if worker.is_asleep() else 0
         time.sleep(0.001)
         if time.monotonic() - begun > STARVED:
@@ -703,9 +691,6 @@ def say(**facts):
 
 if __name__ == "__main__":
     die_with(int(sys.argv[1]))
-    # Ctrl-C goes to everybody; who is to stop is told so by its parent.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: told_to_end.append(True))
     say(version=platform.python_version(), most_kills=KILLS, patience_ms=round(PATIENCE * 1000))
     try:
         for name in sys.argv[2:]:

@@ -108,6 +108,8 @@ mod number;
 #[cfg(feature = "cli")]
 mod outcome;
 #[cfg(feature = "cli")]
+mod python;
+#[cfg(feature = "cli")]
 mod report;
 #[cfg(feature = "cli")]
 mod scenarios;

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::gate::{Gate, Start};
 use super::queue::CAPACITY;
+use super::start_barrier::{Participant, StartBarrier};
 use super::workload::{Point, Sample, Workload};
 use crate::queue::{JoinableConsumer, JoinableProducer};
 use crate::{Error, JoinableQueue, Process, Role, RoleEntry, RoleResult};
@@ -28,7 +28,7 @@ pub(super) fn workload<'a>() -> Workload<'a> {
 /// Puts tasks and waits until all are done.
 #[derive(Serialize, Deserialize)]
 struct PutsTasks {
-    gate: Gate,
+    start: Participant,
     queue: JoinableProducer<u64>,
     tasks: u64,
 }
@@ -38,7 +38,7 @@ impl Role for PutsTasks {
 
     fn run(self) -> RoleResult {
         let queue = self.queue;
-        let mut report = self.gate.pass()?;
+        let mut report = self.start.wait()?;
         for number in 0..self.tasks {
             queue.put(number).map_err(Error::from)?;
         }
@@ -50,7 +50,7 @@ impl Role for PutsTasks {
 /// Gets tasks and marks them as done, as long as there are any.
 #[derive(Serialize, Deserialize)]
 struct DoesTasks {
-    gate: Gate,
+    start: Participant,
     queue: JoinableConsumer<u64>,
     tasks: u64,
 }
@@ -60,7 +60,7 @@ impl Role for DoesTasks {
 
     fn run(self) -> RoleResult {
         let queue = self.queue;
-        self.gate.pass()?;
+        self.start.wait()?;
         let (mut tasks, mut sum) = (0, 0_u64);
         for lease in queue.iter() {
             let lease = lease?;
@@ -81,12 +81,12 @@ fn processes(tasks: u64) -> Result<Sample> {
     let queue = JoinableQueue::<u64>::bounded(CAPACITY)?;
     let (producer, consumer) = (queue.producer(), queue.consumer());
     drop(queue);
-    let start = Start::new()?;
-    let does = DoesTasks { gate: start.gate(), queue: consumer.clone(), tasks };
-    let puts = PutsTasks { gate: start.gate(), queue: producer.clone(), tasks };
+    let start = StartBarrier::new()?;
+    let does = DoesTasks { start: start.participant(), queue: consumer.clone(), tasks };
+    let puts = PutsTasks { start: start.participant(), queue: producer.clone(), tasks };
     let workers = [Process::spawn("does", does)?, Process::spawn("puts", puts)?];
     drop((producer, consumer));
-    let (begun, mut report) = start.fire(workers.len())?;
+    let (begun, mut report) = start.open(workers.len())?;
     std::io::Read::read_exact(&mut report, &mut [0]).context("the tasks are done")?;
     let sample = Sample::since(begun, tasks);
     for mut worker in workers {

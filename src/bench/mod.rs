@@ -4,7 +4,6 @@
 //! and `report` and `chart` show the results.
 
 mod chart;
-mod gate;
 mod joinable;
 mod machine;
 mod manager;
@@ -14,6 +13,7 @@ mod process;
 mod python;
 mod queue;
 mod report;
+mod start_barrier;
 mod sync;
 mod workload;
 
@@ -34,7 +34,7 @@ use crate::RoleEntry;
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
-use crate::report::{Format, Language, Screen};
+use crate::report::{Format, Language, Screen, columns};
 
 /// Several workloads under one name.
 struct Group {
@@ -148,7 +148,7 @@ fn perform(
     let preface =
         Preface { machine: Machine::here(), rounds: args.rounds, python: python.map(|python| python.version.clone()) };
     let begun = say(match format {
-        Format::Text => preface.text(),
+        Format::Text => preface.text(columns()),
         Format::Json => preface.json(),
     })?;
     if !begun {
@@ -161,7 +161,7 @@ fn perform(
         }
         let results = measure(&workload, args.rounds, &go_on)?;
         let said = say(match format {
-            Format::Text => report::text(&results),
+            Format::Text => report::text(&results, columns()),
             Format::Json => report::json(&results),
         })?;
         if !said {

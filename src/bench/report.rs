@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::machine::Machine;
 use super::measure::{Measured, Results, Row};
 use super::workload::Kind;
+use crate::report::cells::{behind, fold, padded, row};
 
 /// What is known before anything is measured.
 #[derive(Debug)]
@@ -27,13 +28,9 @@ impl Preface {
         rounds + &python
     }
 
-    pub(super) fn text(&self) -> String {
-        // The machine gets a line of its own where that would be too long.
-        let mut line = self.line();
-        if line.chars().count() > 80 {
-            line = format!("{}\n{}", self.machine.line(), self.run());
-        }
-        format!("{line}\nratio: our time divided by theirs; below 1, ours is faster\n")
+    pub(super) fn text(&self, columns: usize) -> String {
+        let lines = [&self.machine.line(), &self.run(), "ratio: our time divided by theirs; below 1, ours is faster"];
+        lines.map(|line| fold(line, "  ", columns) + "\n").concat()
     }
 
     pub(super) fn json(&self) -> String {
@@ -44,49 +41,60 @@ impl Preface {
     }
 }
 
-/// Returns the results for people, at most 80 columns wide.
-pub(super) fn text(results: &Results) -> String {
-    let title = format!("\n{}: {}\n", results.name, results.about);
+/// Returns the results for people.
+pub(super) fn text(results: &Results, columns: usize) -> String {
+    let title = fold(&format!("{}: {}", results.name, results.about), "  ", columns);
     let body = match results.axis {
-        Some(axis) => table(axis, &results.points),
-        None => results.points.iter().flat_map(|row| &row.sides).map(side).collect(),
+        Some(axis) => table(axis, &results.points, columns),
+        None => results.points.iter().flat_map(|row| &row.sides).map(|measured| side(measured, columns)).collect(),
     };
-    title + &body
+    format!("\n{title}\n{body}")
+}
+
+fn noise(lead: &str, columns: usize) -> String {
+    fold(&format!("{lead}too noisy to tell: the rounds differ too much, the machine was busy"), "    ", columns) + "\n"
 }
 
 /// Returns the line of a side in a workload without an axis.
-fn side(measured: &Measured) -> String {
+fn side(measured: &Measured, columns: usize) -> String {
     let Measured { side, kind, median_ns, spread_percent, ours_to_this, round_trips, .. } = measured;
     let ratio = if *kind == Kind::Ours { String::new() } else { format!("  ratio {}", ratio(*ours_to_this)) };
-    let (time, rate) = (time(*median_ns), rate(measured.operations_per_second()));
-    let mut text = format!("  {side:<31}{time:>9} ±{spread_percent:>3.0} %{rate:>10}{ratio}\n");
+    let cells = [
+        padded(&format!("  {side}"), 33),
+        behind(&time(*median_ns), 9),
+        behind(&format!("±{spread_percent:>3.0} %"), 7),
+        behind(&rate(measured.operations_per_second()), 10),
+        padded(&ratio, ratio.len()),
+    ];
+    let mut text = row(cells, 4, columns);
     if let Some(round_trips) = round_trips {
         let (p50, p99) = (self::time(round_trips.p50_ns), self::time(round_trips.p99_ns));
         text += &format!("    p50 {p50}, p99 {p99}\n");
     }
     if measured.is_noisy() {
-        text += "    too noisy to tell: the rounds differ too much, the machine was busy\n";
+        text += &noise("    ", columns);
     }
     text
 }
 
 /// Returns a table with one row per point and one column per side.
-fn table(axis: &str, rows: &[Row]) -> String {
+fn table(axis: &str, rows: &[Row], columns: usize) -> String {
     let cell = |measured: &Measured, time: &str, ratio: &str| match measured.kind {
-        Kind::Ours => format!("{time:>10}"),
-        _ => format!("{time:>10}{ratio:>7}"),
+        Kind::Ours => behind(time, 10),
+        _ => behind(&format!("{time}{ratio:>7}"), 17),
     };
+    let line = |name: &str, cells: Vec<(String, usize)>| row([behind(name, 11)].into_iter().chain(cells), 11, columns);
     let head = |measured: &Measured| cell(measured, &measured.side, "ratio");
-    let mut text = format!("{axis:>11}{}\n", rows[0].sides.iter().map(head).collect::<String>());
+    let mut text = line(axis, rows[0].sides.iter().map(head).collect());
     let filled = |measured: &Measured| {
         let noise = if measured.is_noisy() { "~" } else { "" };
         cell(measured, &format!("{noise}{}", time(measured.median_ns)), &ratio(measured.ours_to_this))
     };
     for row in rows {
-        text += &format!("{:>11}{}\n", amount(axis, row.at), row.sides.iter().map(filled).collect::<String>());
+        text += &line(&amount(axis, row.at), row.sides.iter().map(filled).collect());
     }
     if rows.iter().flat_map(|row| &row.sides).any(Measured::is_noisy) {
-        text += "  ~ too noisy to tell: the rounds differ too much, the machine was busy\n";
+        text += &noise("  ~ ", columns);
     }
     text
 }
@@ -100,7 +108,7 @@ pub(super) fn json(results: &Results) -> String {
                 "event": "side_measured",
                 "workload": results.name,
                 "side": measured.side,
-                "kind": measured.kind.name(),
+                "kind": measured.kind,
                 "median_ns": measured.median_ns,
                 "spread_percent": measured.spread_percent,
                 "too_noisy": measured.is_noisy(),

@@ -51,7 +51,7 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
 }
 
 shared_layout! {
-    struct Baseline = b"yardstik" {
+    struct Baseline = b"baseline" {
         semaphore: PosixSemaphore,
         barrier: PosixBarrier,
         mutex: RobustMutex,

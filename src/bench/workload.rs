@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use serde_json::Value;
 
 /// A workload, measured at one point or along an axis.
@@ -30,21 +31,14 @@ pub(super) struct Side<'a> {
 }
 
 /// The origin of a side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
     Ours,
+    /// The name in JSON is older than this one.
+    #[serde(rename = "yardstick")]
     Baseline,
     Python,
-}
-
-impl Kind {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Kind::Ours => "ours",
-            Kind::Baseline => "yardstick",
-            Kind::Python => "python",
-        }
-    }
 }
 
 /// The measurement of one side.
@@ -114,17 +108,18 @@ impl<'a> Point<'a> {
         Point { at, sides: Vec::new(), for_python: None }
     }
 
-    pub(super) fn ours(self, name: &str, run: impl Fn(u64) -> anyhow::Result<Sample> + 'a) -> Self {
-        self.side(name, Kind::Ours, run)
-    }
-
-    pub(super) fn baseline(self, name: &str, run: impl Fn(u64) -> anyhow::Result<Sample> + 'a) -> Self {
-        self.side(name, Kind::Baseline, run)
-    }
-
-    pub(super) fn side(mut self, name: &str, kind: Kind, run: impl Fn(u64) -> anyhow::Result<Sample> + 'a) -> Self {
-        self.sides.push(Side { name: name.to_owned(), kind, run: Box::new(run) });
+    pub(super) fn ours(mut self, name: &str, run: impl Fn(u64) -> anyhow::Result<Sample> + 'a) -> Self {
+        self.add(name, Kind::Ours, run);
         self
+    }
+
+    pub(super) fn baseline(mut self, name: &str, run: impl Fn(u64) -> anyhow::Result<Sample> + 'a) -> Self {
+        self.add(name, Kind::Baseline, run);
+        self
+    }
+
+    pub(super) fn add(&mut self, name: &str, kind: Kind, run: impl Fn(u64) -> anyhow::Result<Sample> + 'a) {
+        self.sides.push(Side { name: name.to_owned(), kind, run: Box::new(run) });
     }
 
     /// Sets the task for Python, in the terms of `data/bench_python.py`.

@@ -10,7 +10,6 @@
 //! 4. The object can be used for two more rounds.
 //! 5. At the end nothing is left: no process, no descriptor.
 
-mod bar;
 mod case;
 mod cases;
 mod findings;
@@ -38,7 +37,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Command};
 
 use self::i18n::{Localized, localized};
-use self::python::Python;
+use self::python::Lanes;
 use self::sweep::{News, Numbered, Plan, Sweep};
 use self::table::{Run, Table};
 use crate::RoleEntry;
@@ -161,22 +160,35 @@ fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
 /// Kills, checks, and prints, row by row.
 pub(crate) fn run(args: &ChaosArgs, options: RunOptions) -> Result<Outcome, Failure> {
     let rows = chosen(args).map_err(Failure::Unusable)?;
-    if let Some(Peer::Python) = args.against {
-        python::find().map_err(Failure::Unusable)?;
-    }
+    let failed = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
+    let signals = StopSignals::catch().map_err(|error| failed(error.into()))?;
+    // Several rows may have the same kill in Python.
+    let names: BTreeSet<_> = rows.iter().filter_map(|(_, row)| row.python).collect();
+    let names: Vec<_> = names.into_iter().collect();
+    let start = |Peer::Python| Lanes::start(&names, &signals);
+    let python = args.against.map(start).transpose().map_err(Failure::Unusable)?;
     #[cfg(debug_assertions)]
     args.failpoint.into_iter().for_each(crate::sys::failpoint::Failpoint::begin);
-    let failed = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
-    perform(args, options, &rows).map_err(failed)
+    perform(args, options, &rows, &signals, python).map_err(failed)
 }
 
-fn perform(args: &ChaosArgs, options: RunOptions, rows: &[Numbered]) -> anyhow::Result<Outcome> {
-    let signals = StopSignals::catch()?;
+fn perform(
+    args: &ChaosArgs,
+    options: RunOptions,
+    rows: &[Numbered],
+    signals: &StopSignals,
+    python: Option<Lanes<'_>>,
+) -> anyhow::Result<Outcome> {
     let processors = trace::processors().context("cannot see which processors there are")?;
     victim::probe()?;
+    let finish = |lanes: Lanes<'_>| {
+        let bar = table::bar(options, PYTHON_BAR, lanes.kills());
+        let python = lanes.finish(signals, || bar.iter().for_each(|bar| bar.inc(1)));
+        bar.iter().for_each(|bar| bar.finish_and_clear());
+        python
+    };
+    let python = python.map(finish).transpose()?;
     let before = belongings();
-    let beside = |Peer::Python| beside(rows, options, &signals, processors.len());
-    let python = args.against.map(beside).transpose()?;
     let begun_ns = monotonic_ns();
     let stop = AtomicBool::new(signals.asked().is_some());
     let sweep = Sweep::new(rows, Plan { exhaustive: args.exhaustive, seed: options.seed }, &stop);
@@ -185,7 +197,7 @@ fn perform(args: &ChaosArgs, options: RunOptions, rows: &[Numbered]) -> anyhow::
     let (news, heard) = mpsc::channel();
     let (killed, told) = thread::scope(|scope| {
         let killing = scope.spawn(|| sweep.kill(&processors, jobs, news));
-        let told = follow(&heard, &mut table, &signals, &stop);
+        let told = follow(&heard, &mut table, signals, &stop);
         // Nothing can be shown any more, so the kills stop.
         stop.store(true, Relaxed);
         (killing.join().expect("a lane does not panic"), told)
@@ -209,18 +221,6 @@ fn perform(args: &ChaosArgs, options: RunOptions, rows: &[Numbered]) -> anyhow::
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::ReaderGone),
         Err(error) => Err(error).context("cannot write the results to stdout"),
     }
-}
-
-/// Performs the kills of these rows on Python.
-fn beside(rows: &[Numbered], options: RunOptions, signals: &StopSignals, processors: usize) -> anyhow::Result<Python> {
-    // Several rows may have the same kill in Python.
-    let names: BTreeSet<_> = rows.iter().filter_map(|(_, row)| row.python).collect();
-    let names: Vec<_> = names.into_iter().collect();
-    let bar = bar::bar(options, PYTHON_BAR, names.len());
-    let tell = || bar.iter().for_each(|bar| bar.inc(1));
-    let python = python::kill(&names, processors, tell, || signals.asked().is_some());
-    bar.iter().for_each(|bar| bar.finish_and_clear());
-    python
 }
 
 /// Shows news until there is none left. Stops the killing on a stop request.

@@ -2,27 +2,21 @@
 //!
 //! A Python program performs them; several instances run in parallel, because after a hang an instance mostly waits.
 
-mod lane;
-
 use std::collections::BTreeMap;
-use std::io;
-use std::process::Command;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 
-use self::lane::Lane;
-use super::LOOK_EVERY;
 use super::case::Row;
 use super::i18n::{Localized, localized};
+use crate::process::StopSignals;
+use crate::python;
 use crate::sys::clock::monotonic_ns;
 
 /// The program; it performs the kills whose names it is given.
 pub(super) const PROGRAM: &str = include_str!("../../data/chaos_python.py");
-/// The modules that the program needs.
-const NEEDED: &str = "import ctypes, multiprocessing";
 /// Parallel instances per processor.
 const LANES: usize = 2;
 /// Longer than any kill takes with all its repetitions: the program bounds its own waits.
@@ -106,63 +100,64 @@ enum Said {
     },
 }
 
-/// Checks that there is a Python that can do the kills; the error names what is missing.
-pub(super) fn find() -> anyhow::Result<()> {
-    let tried = match Command::new("python3").args(["-c", NEEDED]).output() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            bail!("there is no python3 in the PATH to put beside it; install it, or leave --against out")
-        }
-        tried => tried.context("cannot start python3")?,
-    };
-    let complaint = String::from_utf8_lossy(&tried.stderr);
-    let reason = complaint.trim().lines().last().unwrap_or("it said nothing");
-    ensure!(tried.status.success(), "python3 cannot do the kills ({reason}); try: python3 -c '{NEEDED}'");
-    Ok(())
+/// Started instances of the program that perform the kills with `names`.
+pub(super) struct Lanes<'a> {
+    names: &'a [&'static str],
+    processes: Vec<python::Python>,
+    /// What they have said so far.
+    said: Python,
+    begun_ns: u64,
 }
 
-/// Performs the kills with these names. Reports each finished kill; ends early once it `is_stopped`.
-pub(super) fn kill(
-    names: &[&'static str],
-    processors: usize,
-    tell: impl Fn(),
-    is_stopped: impl Fn() -> bool,
-) -> anyhow::Result<Python> {
-    let begun_ns = monotonic_ns();
-    let (mouth, heard) = mpsc::channel();
-    let count = (processors * LANES).min(names.len()).max(1);
-    let start = |lane| Lane::start(PROGRAM, names.iter().skip(lane).step_by(count), mouth.clone());
-    // They end when this is dropped, whatever the result.
-    let _lanes = (0..count).map(start).collect::<anyhow::Result<Vec<_>>>()?;
-    drop(mouth);
-    let mut python = Python::default();
-    let mut spoken_ns = begun_ns;
-    while !is_stopped() {
-        match heard.recv_timeout(LOOK_EVERY) {
-            Ok(line) => {
-                spoken_ns = monotonic_ns();
-                if python.hear(&line)? {
-                    tell();
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                let silence = Duration::from_nanos(monotonic_ns() - spoken_ns);
-                ensure!(silence < PATIENCE, "python3 has said nothing for {} seconds", PATIENCE.as_secs());
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                let missing = names.iter().find(|name| !python.counts.contains_key(**name));
-                ensure!(missing.is_none(), "python3 ended before it had done all kills; {missing:?} is missing");
-                break;
+impl<'a> Lanes<'a> {
+    /// Starts the instances, and waits until one of them can perform kills.
+    ///
+    /// # Errors
+    /// If there is no suitable python3.
+    pub(super) fn start(names: &'a [&'static str], signals: &StopSignals) -> anyhow::Result<Self> {
+        let begun_ns = monotonic_ns();
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let count = (processors * LANES).min(names.len()).max(1);
+        let start = |lane| python::Python::start(PROGRAM, names.iter().skip(lane).step_by(count).copied());
+        let processes = (0..count).map(start).collect::<anyhow::Result<_>>()?;
+        let mut lanes = Lanes { names, processes, said: Python::default(), begun_ns };
+        lanes.hear(signals).context("python3 cannot do the kills")?;
+        Ok(lanes)
+    }
+
+    /// Waits for a line, and returns whether it was a finished kill; `None` if there is none left, or on a stop request.
+    fn hear(&mut self, signals: &StopSignals) -> anyhow::Result<Option<bool>> {
+        while !self.processes.is_empty() {
+            let Some(index) = python::Python::next(&self.processes, signals, PATIENCE)? else { return Ok(None) };
+            match self.processes[index].hear()? {
+                Some(said) => return self.said.note(said).map(Some),
+                None => drop(self.processes.swap_remove(index)),
             }
         }
+        let missing = self.names.iter().find(|name| !self.said.counts.contains_key(**name));
+        ensure!(missing.is_none(), "python3 ended before it had done all kills; {missing:?} is missing");
+        Ok(None)
     }
-    python.elapsed_ns = monotonic_ns() - begun_ns;
-    Ok(python)
+
+    pub(super) fn kills(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Waits for all kills, and reports each; ends early on a stop request.
+    pub(super) fn finish(mut self, signals: &StopSignals, tell: impl Fn()) -> anyhow::Result<Python> {
+        while let Some(is_kill) = self.hear(signals)? {
+            if is_kill {
+                tell();
+            }
+        }
+        Ok(Python { elapsed_ns: monotonic_ns() - self.begun_ns, ..self.said })
+    }
 }
 
 impl Python {
     /// Processes a line of the program. Returns whether it was a finished kill.
-    fn hear(&mut self, line: &str) -> anyhow::Result<bool> {
-        match serde_json::from_str(line).with_context(|| format!("python3 said what cannot be read: {line}"))? {
+    fn note(&mut self, said: Said) -> anyhow::Result<bool> {
+        match said {
             Said::RunOptions { version, most_kills, patience_ms } => {
                 (self.version, self.most_kills, self.patience_ms) = (version, most_kills, patience_ms);
                 Ok(false)
@@ -188,7 +183,7 @@ mod tests {
 
     fn heard(line: &str) -> Python {
         let mut python = Python::default();
-        assert!(python.hear(line).expect("a kill"));
+        assert!(python.note(serde_json::from_str(line).expect("JSON")).expect("a kill"));
         python
     }
 
@@ -204,10 +199,12 @@ mod tests {
     #[test]
     fn terms_are_no_kill_and_complaints_are_errors() {
         let mut python = Python::default();
-        assert!(!python.hear(r#"{"version":"3.0","most_kills":4,"patience_ms":5}"#).expect("terms"));
+        let terms = serde_json::from_str(r#"{"version":"3.0","most_kills":4,"patience_ms":5}"#).expect("JSON");
+        assert!(!python.note(terms).expect("terms"));
         assert_eq!((python.version.as_str(), python.most_kills, python.patience_ms), ("3.0", 4, 5));
-        for broken in [r#"{"error":"no memory"}"#, r#"{"kill":"Lock.idle","goes_on":3}"#, "Traceback"] {
-            assert!(python.hear(broken).is_err(), "{broken}");
+        assert!(python.note(Said::Failed { error: "no memory".to_owned() }).is_err());
+        for broken in [r#"{"kill":"Lock.idle","goes_on":3}"#, "Traceback"] {
+            assert!(serde_json::from_str::<Said>(broken).is_err(), "{broken}");
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Text output of a chaos run: a table.
 
 use anstyle::{AnsiColor, Style};
-use unicode_width::UnicodeWidthStr;
 
 use super::case::Row;
 use super::findings::Findings;
 use super::i18n::{Localized, localized};
 use super::kill::Point;
 use super::python::{Counts, Outcome, Python};
+use crate::report::cells::{self, behind, padded};
 use crate::report::{Language, duration};
 
 pub(super) const PLACE_WIDTH: usize = 25;
+/// Width of the sign before a row.
+const INDENT: usize = 4;
 const KILLS_WIDTH: usize = 9;
 pub(super) const SURVIVORS_WIDTH: usize = 22;
 const SLOWEST_WIDTH: usize = 9;
@@ -23,6 +25,8 @@ const SHOWN: usize = 5;
 pub(super) struct Look {
     pub(super) language: Language,
     pub(super) colored: bool,
+    /// The width of lines.
+    pub(super) columns: usize,
 }
 
 /// The result of a whole run.
@@ -83,15 +87,15 @@ impl Look {
 
     /// Returns the line above the table, with a column for Python if requested.
     pub(super) fn head(self, python: bool) -> String {
-        let line = format!(
-            "    {}{}  {}{}{}",
-            padded(self.say(localized("killed", "何时被杀")), PLACE_WIDTH),
-            behind(self.say(localized("kills", "次数")), KILLS_WIDTH),
-            padded(self.say(localized("the survivors", "幸存者")), SURVIVORS_WIDTH),
-            behind(self.say(localized("slowest", "最慢")), SLOWEST_WIDTH),
-            if python { behind("Python", PYTHON_WIDTH) } else { String::new() },
-        );
-        self.paint(Style::new().dimmed(), &line) + "\n"
+        let [place, kills, survivors, slowest] = [
+            localized("killed", "何时被杀"),
+            localized("kills", "次数"),
+            localized("the survivors", "幸存者"),
+            localized("slowest", "最慢"),
+        ]
+        .map(|text| self.say(text));
+        let python = python.then(|| behind("Python", PYTHON_WIDTH));
+        self.paint(Style::new().dimmed(), &self.cells("    ", [place, kills, survivors, slowest], python))
     }
 
     /// Returns the line above the rows of an object.
@@ -100,17 +104,12 @@ impl Look {
     }
 
     pub(super) fn row(self, row: &Row, findings: &Findings, python: Option<&Python>) -> String {
-        let mut text = format!(
-            "  {} {}{}  {}{}{}\n",
-            self.sign(findings.faults.is_empty()),
-            padded(self.say(row.place), PLACE_WIDTH),
-            behind(&kills(row, findings), KILLS_WIDTH),
-            padded(self.say(row.survivors), SURVIVORS_WIDTH),
-            behind(&duration(findings.slowest_ns / 1_000), SLOWEST_WIDTH),
-            python.map(|python| self.python(python.of(row))).unwrap_or_default(),
-        );
+        let lead = format!("  {} ", self.sign(findings.faults.is_empty()));
+        let (kills, slowest) = (kills(row, findings), duration(findings.slowest_ns / 1_000));
+        let python = python.map(|python| self.python(python.of(row)));
+        let mut text = self.cells(&lead, [self.say(row.place), &kills, self.say(row.survivors), &slowest], python);
         for (point, fault) in findings.faults.iter().take(SHOWN) {
-            let line = format!("      {}: {}\n", self.place(*point), self.say(fault.sentence()));
+            let line = self.fold(&format!("      {}: {}", self.place(*point), self.say(fault.sentence())));
             text += &self.paint(Style::new().fg_color(Some(AnsiColor::Red.into())), &line);
         }
         if let Some(more) = findings.faults.len().checked_sub(SHOWN + 1) {
@@ -119,10 +118,33 @@ impl Look {
         text
     }
 
-    fn python(self, counts: Option<Counts>) -> String {
+    /// Returns a line of the table after its first four columns.
+    fn cells(
+        self,
+        lead: &str,
+        [place, kills, survivors, slowest]: [&str; 4],
+        python: Option<(String, usize)>,
+    ) -> String {
+        let cells = [
+            (lead.to_owned(), INDENT),
+            padded(place, PLACE_WIDTH),
+            behind(kills, KILLS_WIDTH),
+            padded(&format!("  {survivors}"), 2 + SURVIVORS_WIDTH),
+            behind(slowest, SLOWEST_WIDTH),
+        ];
+        cells::row(cells.into_iter().chain(python), INDENT, self.columns)
+    }
+
+    /// Breaks a line of words where the terminal ends.
+    fn fold(self, line: &str) -> String {
+        cells::fold(line, "      ", self.columns) + "\n"
+    }
+
+    fn python(self, counts: Option<Counts>) -> (String, usize) {
         let Some(worst) = counts.map(Counts::worst) else { return behind("–", PYTHON_WIDTH) };
         let color = if worst == Outcome::GoesOn { AnsiColor::Green } else { AnsiColor::Red };
-        self.paint(Style::new().fg_color(Some(color.into())), &behind(self.say(worst.localized()), PYTHON_WIDTH))
+        let (text, width) = behind(self.say(worst.localized()), PYTHON_WIDTH);
+        (self.paint(Style::new().fg_color(Some(color.into())), &text), width)
     }
 
     /// Describes the kills of Python.
@@ -130,19 +152,22 @@ impl Look {
         let Python { version, most_kills, patience_ms, elapsed_ns, .. } = python;
         let (kills, took) = (python.kills(), self.language.duration(elapsed_ns / 1_000));
         let patience = self.language.duration(patience_ms * 1_000);
-        match self.language {
-            Language::En => format!(
-                "  Python {version}, workers forked: {kills} kills, took {took}\n    \
-                 hangs: a survivor sleeps longer than {patience}; –: Python has no equivalent\n    \
-                 in an operation: killed at random moments of it, {most_kills} times or until\n    \
-                 a survivor hangs; this can differ between runs\n"
-            ),
-            Language::Zh => format!(
-                "  Python {version}，以 fork 启动：杀死 {kills} 次，用时 {took}\n    \
-                 卡死：有幸存者等待超过 {patience}；–：Python 没有对应的功能\n    \
-                 操作中：在随机时刻杀死 {most_kills} 次，或直到有幸存者卡死；每次运行可能不同\n"
-            ),
-        }
+        let lines = match self.language {
+            Language::En => [
+                format!("  Python {version}, workers forked: {kills} kills, took {took}"),
+                format!("    hangs: a survivor sleeps longer than {patience}; –: Python has no equivalent"),
+                format!(
+                    "    in an operation: killed at random moments of it, {most_kills} times or until a survivor \
+                     hangs; this can differ between runs"
+                ),
+            ],
+            Language::Zh => [
+                format!("  Python {version}，以 fork 启动：杀死 {kills} 次，用时 {took}"),
+                format!("    卡死：有幸存者等待超过 {patience}；–：Python 没有对应的功能"),
+                format!("    操作中：在随机时刻杀死 {most_kills} 次，或直到有幸存者卡死；每次运行可能不同"),
+            ],
+        };
+        lines.map(|line| self.fold(&line)).concat()
     }
 
     fn place(self, point: Point) -> String {
@@ -185,24 +210,23 @@ impl Look {
             _ if holds => "✔",
             _ => "✘",
         };
-        let verdict = self.paint(Style::new().bold().fg_color(Some(color.into())), &format!("{sign} {verdict}"));
-        let mut text = format!("\n{verdict}\n  {}\n", self.paint(Style::new().dimmed(), &how));
+        let verdict = self.fold(&format!("{sign} {verdict}"));
+        let mut text = format!("\n{}", self.paint(Style::new().bold().fg_color(Some(color.into())), &verdict));
+        text += &self.paint(Style::new().dimmed(), &self.fold(&format!("  {how}")));
         text += &total.python.as_ref().map(|python| self.beside(python)).unwrap_or_default();
-        if total.repeated > 0 {
-            let busy = match self.language {
-                Language::En => {
-                    format!("{} kills were repeated: a survivor was late once, on a busy machine", total.repeated)
-                }
-                Language::Zh => format!("重做了 {} 次：机器繁忙，有幸存者迟到一次", total.repeated),
-            };
-            text += &format!("  {busy}\n");
-        }
-        if !exhaustive {
-            let next = match self.language {
-                Language::En => format!("seed {seed}; every instruction: ipc-demo chaos --exhaustive"),
-                Language::Zh => format!("种子 {seed}；每一条指令都试：ipc-demo chaos --exhaustive"),
-            };
-            text += &format!("  → {next}\n");
+        let repeated = total.repeated;
+        let busy = match self.language {
+            Language::En => format!("  {repeated} kills were repeated: a survivor was late once, on a busy machine"),
+            Language::Zh => format!("  重做了 {repeated} 次：机器繁忙，有幸存者迟到一次"),
+        };
+        let next = match self.language {
+            Language::En => format!("  → seed {seed}; every instruction: ipc-demo chaos --exhaustive"),
+            Language::Zh => format!("  → 种子 {seed}；每一条指令都试：ipc-demo chaos --exhaustive"),
+        };
+        for (line, is_shown) in [(busy, repeated > 0), (next, !exhaustive)] {
+            if is_shown {
+                text += &self.fold(&line);
+            }
         }
         text
     }
@@ -214,12 +238,4 @@ fn kills(row: &Row, findings: &Findings) -> String {
     let counts = &findings.effects[first as usize..=last as usize];
     let counts: Vec<String> = counts.iter().filter(|count| **count > 0).map(usize::to_string).collect();
     if counts.is_empty() { "0".to_owned() } else { counts.join("+") }
-}
-
-fn padded(text: &str, width: usize) -> String {
-    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
-}
-
-fn behind(text: &str, width: usize) -> String {
-    format!("{}{text}", " ".repeat(width.saturating_sub(text.width())))
 }

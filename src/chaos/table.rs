@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::RunOptions;
-use super::bar::bar;
 use super::findings::Findings;
 use super::i18n::{Localized, localized};
 use super::json;
@@ -14,7 +14,7 @@ use super::python::Python;
 pub(super) use super::report::Run;
 use super::report::{Look, Total};
 use super::sweep::{News, Numbered};
-use crate::report::{Format, Screen};
+use crate::report::{Format, Screen, columns};
 
 const BAR: Localized =
     localized("{bar:32} {pos} of {len} kills  {eta} left", "{bar:32} 已杀 {pos}/{len} 次  还需 {eta}");
@@ -35,7 +35,8 @@ impl<'a> Table<'a> {
     /// Creates a table of `rows` with `kills` kills in total, next to Python's if requested.
     pub(super) fn new(rows: &'a [Numbered], options: RunOptions, kills: usize, python: Option<Python>) -> Self {
         let is_terminal = io::stdout().is_terminal();
-        let look = Look { language: options.language, colored: options.color.is_wanted(is_terminal) };
+        let colored = options.color.is_wanted(is_terminal);
+        let look = Look { language: options.language, colored, columns: columns() };
         let bar = bar(options, BAR, kills);
         let (early, total) = (BTreeMap::new(), Total { python, ..Total::default() });
         Table { rows, format: options.format, look, bar, early, shown: 0, total }
@@ -95,4 +96,16 @@ impl<'a> Table<'a> {
             None => write(),
         }
     }
+}
+
+/// Returns a progress bar with `steps` steps; `None` where it would not be visible.
+pub(super) fn bar(options: RunOptions, template: Localized, steps: usize) -> Option<ProgressBar> {
+    if options.format == Format::Json || !io::stderr().is_terminal() {
+        return None;
+    }
+    let bar = ProgressBar::new(steps as u64);
+    let template = options.language.pick(template.en, template.zh);
+    bar.set_style(ProgressStyle::with_template(template).expect("the template is a constant"));
+    bar.enable_steady_tick(Duration::from_millis(120));
+    Some(bar)
 }

@@ -2,6 +2,7 @@
 //!
 //! Independent of processes and of the library: a report can be made of any list of [`Event`]s.
 
+pub(crate) mod cells;
 mod class;
 pub(crate) mod drawing;
 mod event;
@@ -31,7 +32,7 @@ pub(crate) use frame::{
 pub(crate) use language::{Language, duration};
 pub(crate) use order::{LONGEST_WAIT_US, Reorder};
 pub(crate) use pictures::Pictures;
-pub(crate) use screen::Screen;
+pub(crate) use screen::{Screen, columns};
 #[cfg(test)]
 pub(crate) use tests::well_formed;
 pub(crate) use text::quoted;

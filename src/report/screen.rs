@@ -65,7 +65,7 @@ impl Write for Screen {
 }
 
 /// Returns the width of stdout: that of the terminal, else that in `COLUMNS`, else [`COLUMNS`]; within bounds.
-pub(super) fn columns() -> usize {
+pub(crate) fn columns() -> usize {
     let of_terminal = terminal_columns(io::stdout().as_fd()).map(usize::from);
     let said = || std::env::var("COLUMNS").ok()?.parse().ok();
     let columns = of_terminal.or_else(said).unwrap_or(COLUMNS);

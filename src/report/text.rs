@@ -252,7 +252,7 @@ fn wrapped(facts: impl Iterator<Item = String>, width: usize) -> Vec<String> {
 
 /// Splits a text into unbreakable pieces: words, options with the following word, and each Chinese character with the
 /// punctuation that follows it.
-fn pieces(text: &str) -> Vec<String> {
+pub(super) fn pieces(text: &str) -> Vec<String> {
     let is_wide = |letter: char| letter.width().is_some_and(|width| width > 1);
     let is_closing = |letter: char| "，。：；、）！？”".contains(letter);
     let mut pieces: Vec<String> = Vec::new();
@@ -286,7 +286,7 @@ fn is_option(word: &str) -> bool {
 /// Folds pieces into as many lines as necessary. `indent` begins all but the first.
 ///
 /// A command is continued after a backslash, so that it can be copied.
-fn folded(pieces: impl IntoIterator<Item = String>, width: usize, indent: &str) -> Vec<String> {
+pub(super) fn folded(pieces: impl IntoIterator<Item = String>, width: usize, indent: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut is_command = false;
     let mut pieces = pieces.into_iter().peekable();

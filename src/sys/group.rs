@@ -6,7 +6,7 @@
 use std::io;
 
 use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
@@ -15,12 +15,6 @@ use super::retry::retry;
 /// Makes this process the new parent of orphans among its descendants.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
-}
-
-/// Asks a child that was not reaped yet to end.
-pub(crate) fn terminate(child: u32) {
-    // Fails if it has ended already.
-    let _ = kill(Pid::from_raw(child as i32), Signal::SIGTERM);
 }
 
 /// Kills all processes of the group that a child leads, and reaps them: first the child itself, then those that became

@@ -159,11 +159,12 @@ fn table_fits_in_both_languages() {
     if !is_possible() {
         return;
     }
-    for (language, held) in [("en", "✔ held:"), ("zh", "✔ 成立：")] {
-        let table = Demo::run("chaos").args(["lock", "pipe", "barrier", "--lang", language]).expect_exit(0).stdout;
+    for (language, columns, held) in [("en", 80, "✔ held:"), ("zh", 80, "✔ 成立："), ("en", 40, "✔ held:")] {
+        let demo = Demo::run("chaos").args(["lock", "pipe", "barrier", "--lang", language]);
+        let table = demo.env("COLUMNS", &columns.to_string()).expect_exit(0).stdout;
         assert!(table.contains(held), "{table}");
         for line in table.lines() {
-            assert!(line.width() <= 80, "{line}");
+            assert!(line.width() <= columns, "{line}");
         }
     }
 }

@@ -109,7 +109,11 @@ fn legend<'a, I: Iterator<Item = &'a Measured>>(all: impl Fn() -> I, better: &st
 
 /// Returns the style of a kind.
 fn class(kind: Kind) -> &'static str {
-    kind.name()
+    match kind {
+        Kind::Ours => "ours",
+        Kind::Baseline => "baseline",
+        Kind::Python => "python",
+    }
 }
 
 /// Draws a workload's name, and its description as far as it fits.

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Case;
 use super::load::Load;
-use crate::bench::gate::{Gate, Start};
+use crate::bench::start_barrier::{Participant, StartBarrier};
 use crate::bench::workload::Sample;
 use crate::{Consumer, Process, Producer, Queue, Role, RoleResult};
 
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(super) struct Puts<T> {
-    gate: Gate,
+    start: Participant,
     queue: Producer<T>,
     items: u64,
     bytes: usize,
@@ -25,7 +25,7 @@ impl<T: Load> Role for Puts<T> {
     const NAME: &'static str = T::PUTS;
     fn run(self) -> RoleResult {
         let queue = self.queue;
-        self.gate.pass()?;
+        self.start.wait()?;
         if self.batch == 1 {
             for number in 0..self.items {
                 queue.put(T::make(number, self.bytes)).map_err(crate::Error::from)?;
@@ -48,7 +48,7 @@ impl<T: Load> Role for Puts<T> {
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(super) struct Gets<T> {
-    gate: Gate,
+    start: Participant,
     queue: Consumer<T>,
     batch: usize,
 }
@@ -57,7 +57,7 @@ impl<T: Load> Role for Gets<T> {
     const NAME: &'static str = T::GETS;
     fn run(self) -> RoleResult {
         let queue = self.queue;
-        let mut report = self.gate.pass()?;
+        let mut report = self.start.wait()?;
         let (mut items, mut sum) = (0_u64, 0_u64);
         if self.batch == 1 {
             for item in queue.iter() {
@@ -89,20 +89,20 @@ pub(super) fn processes<T: Load>(case: Case, items: u64) -> Result<Sample> {
     let queue = Queue::<T>::bounded(case.capacity)?;
     let (producer, consumer) = (queue.producer(), queue.consumer());
     drop(queue);
-    let start = Start::new()?;
+    let start = StartBarrier::new()?;
     let each = items.div_ceil(case.producers);
     let mut workers = Vec::new();
     for number in 0..case.consumers {
         workers.push(Process::spawn(
             &format!("getter-{number}"),
-            Gets::<T> { gate: start.gate(), queue: consumer.clone(), batch: case.batch },
+            Gets::<T> { start: start.participant(), queue: consumer.clone(), batch: case.batch },
         )?);
     }
     for number in 0..case.producers {
         workers.push(Process::spawn(
             &format!("putter-{number}"),
             Puts::<T> {
-                gate: start.gate(),
+                start: start.participant(),
                 queue: producer.clone(),
                 items: each,
                 bytes: case.bytes,
@@ -111,7 +111,7 @@ pub(super) fn processes<T: Load>(case: Case, items: u64) -> Result<Sample> {
         )?);
     }
     drop((producer, consumer));
-    let (begun, mut reports) = start.fire(workers.len())?;
+    let (begun, mut reports) = start.open(workers.len())?;
     let (mut got, mut sum) = (0, 0_u64);
     for _ in 0..case.consumers {
         let mut report = [0; 16];

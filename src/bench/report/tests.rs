@@ -38,7 +38,7 @@ fn three() -> Vec<Measured> {
 
 #[test]
 fn rows_say_what_was_measured() {
-    insta::assert_snapshot!(text(&results("work", three())).trim(), @r"
+    insta::assert_snapshot!(text(&results("work", three()), 80).trim(), @r"
     work: some work
       std::process::Command of itself  20.0 ns ±  3 %  50.0 M/s
       baseline                          999 ms ±100 %      1 /s  ratio 1/49938k
@@ -57,14 +57,14 @@ fn four() -> Vec<Measured> {
 
 #[test]
 fn table_has_a_row_a_point() {
-    insta::assert_snapshot!(text(&growing("bytes", &[(8, &four()), (16 << 20, &four())])).trim(), @r"
+    insta::assert_snapshot!(text(&growing("bytes", &[(8, &four()), (16 << 20, &four())]), 80).trim(), @r"
     growth: more and more
           bytes     Queue   channel  ratio    memcpy  ratio   python3  ratio
             8 B   20.0 ns    123 µs 1/6173   ~123 µs 1/6173    999 µs  1/50k
          16 MiB   20.0 ns    123 µs 1/6173   ~123 µs 1/6173    999 µs  1/50k
       ~ too noisy to tell: the rounds differ too much, the machine was busy
     ");
-    insta::assert_snapshot!(text(&growing("producers", &[(1, &four()[..2]), (16, &four()[..2])])).trim(), @r"
+    insta::assert_snapshot!(text(&growing("producers", &[(1, &four()[..2]), (16, &four()[..2])]), 80).trim(), @r"
     growth: more and more
       producers     Queue   channel  ratio
               1   20.0 ns    123 µs 1/6173
@@ -73,10 +73,22 @@ fn table_has_a_row_a_point() {
 }
 
 #[test]
-fn everything_fits_eighty_columns() {
-    for text in [text(&results("work", three())), text(&growing("producers", &[(16, &four())]))] {
-        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+fn lines_follow_the_width() {
+    for columns in [40, 60, 80] {
+        for results in [results("work", three()), growing("producers", &[(16, &four())])] {
+            let text = text(&results, columns);
+            assert!(text.lines().all(|line| line.chars().count() <= columns), "{text}");
+        }
     }
+    insta::assert_snapshot!(text(&growing("producers", &[(16, &four()[..3])]), 40).trim(), @r"
+    growth: more and more
+      producers     Queue   channel  ratio
+                   memcpy  ratio
+             16   20.0 ns    123 µs 1/6173
+                  ~123 µs 1/6173
+      ~ too noisy to tell: the rounds differ
+        too much, the machine was busy
+    ");
 }
 
 #[test]
