@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Address;
-use super::client::{CONNECT_TIME, Client, ConnectInfo, Endpoint, Object};
+use super::client::{CONNECT_TIME, Client, ConnectInfo, Endpoint, Object, Route};
 use super::data::{Key, Kind, Map, Variant};
 use super::proxy::{
     Array, Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, List, Lock, Namespace, Proxy, Queue,
@@ -13,13 +13,10 @@ use super::proxy::{
 use super::start::{ManagerBuilder, OwnServer};
 use super::status::Status;
 use super::store::{Reply, Request};
-use super::wire::{AuthKey, random};
-use crate::ipc::error::{Error, Result, os};
+use super::wire::AuthKey;
+use crate::ipc::error::{Error, Result};
 use crate::ipc::process::child::Process;
 use crate::ipc::process::transfer::sent_in_roles;
-
-/// Time limit for requests that never wait, after which the manager counts as silent.
-pub(super) const ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// A connection to a manager: creates objects in it, and looks up named ones.
 ///
@@ -71,9 +68,8 @@ impl Manager {
     /// # Errors
     /// As [`connect`](Self::connect); [`Error::ManagerSilent`] if it was reached but did not answer in time.
     pub fn connect_timeout(address: &Address, key: &AuthKey, timeout: Duration) -> Result<Manager> {
-        let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
-        let gate = Endpoint::Address(address.clone());
-        let client = Client::connect_within(timeout, gate, key.clone(), manager, Some(ANSWER_TIME))?;
+        let route = Route::new(Endpoint::Address(address.clone()), key, None)?;
+        let client = Client::connect(route, timeout)?;
         Ok(Manager { client, server: None })
     }
 
@@ -95,7 +91,10 @@ impl Manager {
 
     /// Returns the manager's own counters.
     pub fn status(&self) -> Result<Status> {
-        self.client.status()
+        match self.client.request(Request::Status, || "asking for the status".to_owned())? {
+            Reply::Status(status) => Ok(status),
+            _ => Err(Error::manager_gone()),
+        }
     }
 
     /// Ends the manager and all its objects, if this process started it; otherwise only disconnects. Later calls to its
@@ -166,89 +165,59 @@ impl Manager {
     }
 }
 
-/// Defines a constructor method for each type that needs no arguments.
-macro_rules! make_plain {
-    ($($(#[$doc:meta])* $method:ident -> $proxy:ident;)*) => {
+/// Defines constructors by a table: each with its arguments, its type, and a further argument for some.
+macro_rules! constructors {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $proxy:ident $(with $more:literal)?;)*) => {
         impl Manager {$(
             $(#[$doc])*
-            pub fn $method(&self) -> Result<$proxy> {
-                self.make(vec![])
+            pub fn $name(&self, $($arg: $type),*) -> Result<$proxy> {
+                self.make(vec![$($arg.into(),)* $($more.into())?])
             }
         )*}
     };
 }
-make_plain! {
+constructors! {
     /// Creates an empty dict.
-    dict -> Dict;
+    dict() -> Dict;
     /// Creates an empty list.
-    list -> List;
+    list() -> List;
     /// Creates an empty namespace.
-    namespace -> Namespace;
+    namespace() -> Namespace;
     /// Creates an unlocked lock.
-    lock -> Lock;
+    lock() -> Lock;
     /// Creates an unlocked recursive lock.
-    rlock -> RLock;
+    rlock() -> RLock;
     /// Creates a condition with its own recursive lock.
-    condition -> Condition;
-    /// Creates an event that is not set.
-    event -> Event;
-}
-
-impl Manager {
+    condition() -> Condition;
     /// Creates a condition on a lock that may also be used elsewhere.
-    pub fn condition_on(&self, lock: &Lock) -> Result<Condition> {
-        self.make(vec![lock.into()])
-    }
-
+    condition_on(lock: &Lock) -> Condition;
+    /// Creates an event that is not set.
+    event() -> Event;
     /// Creates a semaphore whose permits are released when their holder dies.
-    pub fn semaphore(&self, permits: u32) -> Result<Semaphore> {
-        self.make(vec![permits.into()])
-    }
-
+    semaphore(permits: u32) -> Semaphore;
     /// Creates a semaphore that only counts: one process may release what another acquired, and no death releases a
     /// permit.
-    pub fn counting_semaphore(&self, permits: u32) -> Result<Semaphore> {
-        self.make(vec![permits.into(), false.into()])
-    }
-
+    counting_semaphore(permits: u32) -> Semaphore with false;
     /// Creates a bounded semaphore.
-    pub fn bounded_semaphore(&self, permits: u32) -> Result<BoundedSemaphore> {
-        self.make(vec![permits.into()])
-    }
-
+    bounded_semaphore(permits: u32) -> BoundedSemaphore;
     /// Creates a barrier.
     ///
     /// # Errors
     /// [`Error::Managed`] if `parties` is 0.
-    pub fn barrier(&self, parties: u32) -> Result<Barrier> {
-        self.make(vec![parties.into()])
-    }
-
+    barrier(parties: u32) -> Barrier;
     /// Creates a barrier with an action; see [`Barrier::wait_with`].
-    pub fn barrier_with_action(&self, parties: u32) -> Result<Barrier> {
-        self.make(vec![parties.into(), true.into()])
-    }
-
+    barrier_with_action(parties: u32) -> Barrier with true;
     /// Creates a queue for at most `maxsize` items; 0 means no limit.
-    pub fn queue(&self, maxsize: usize) -> Result<Queue> {
-        self.make(vec![maxsize.into()])
-    }
-
+    queue(maxsize: usize) -> Queue;
     /// Creates a joinable queue for at most `maxsize` items; 0 means no limit.
-    pub fn joinable_queue(&self, maxsize: usize) -> Result<JoinableQueue> {
-        self.make(vec![maxsize.into()])
-    }
-
+    joinable_queue(maxsize: usize) -> JoinableQueue;
     /// Creates a joinable queue that delivers each item at most `deliveries` times.
-    pub fn joinable_queue_with_limit(&self, maxsize: usize, deliveries: u32) -> Result<JoinableQueue> {
-        self.make(vec![maxsize.into(), deliveries.into()])
-    }
-
+    joinable_queue_with_limit(maxsize: usize, deliveries: u32) -> JoinableQueue;
     /// Creates a value, with a note of its type.
-    pub fn value(&self, typecode: &str, variant: impl Into<Variant>) -> Result<Value> {
-        self.make(vec![typecode.into(), variant.into()])
-    }
+    value(typecode: &str, variant: impl Into<Variant>) -> Value;
+}
 
+impl Manager {
     /// Creates an array of the type with this letter in Python's `array` module.
     ///
     /// # Errors
@@ -269,3 +238,40 @@ sent_in_roles!(
     [] Manager, "a Manager", |manager, recipient| manager.client.invite(recipient, None),
     |invitation: ConnectInfo| Ok(Manager { client: invitation.connect()?, server: None })
 );
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::super::{Limits, Serving};
+    use super::*;
+    use crate::ipc::operation::tests::{goes, passed, up_to_the_point};
+
+    #[test]
+    fn every_operation_passes_one_point() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (address, key) = (Address::Unix(directory.path().join("manager")), AuthKey::new("k").expect("not empty"));
+        let serving =
+            Serving::listen(std::slice::from_ref(&address), key.clone(), Limits::default()).expect("it listens");
+        let (stop, life) = std::io::pipe().expect("a pipe");
+        let server = thread::spawn(move || serving.run(stop, |_| {}));
+        let manager = Manager::connect(&address, &key).expect("it serves");
+        let object = manager.client.operated();
+        let dict: Dict = goes("manager.create", &object, || manager.make_named("a", vec![])).expect("a dict");
+        goes("manager.lookup", &object, || manager.lookup::<Dict>("a")).expect("a dict");
+        goes("manager.call", &object, || dict.insert("x", 1)).expect("inserted");
+        let later = goes("manager.call", &object, || dict.get_later("x")).expect("sent");
+        goes("manager.names", &object, || manager.names()).expect("names");
+        goes("manager.remove_name", &object, || manager.remove_name("a")).expect("removed");
+        goes("manager.status", &object, || manager.status()).expect("a status");
+        let point = up_to_the_point(|| dict.insert("x", 2));
+        assert_eq!((point.operation, point.could_go), ("manager.call", true));
+        let (found, points) = passed(|| {
+            drop(dict);
+            later.wait()
+        });
+        assert_eq!((found.expect("an answer"), points), (Some(1.into()), vec![]));
+        drop((manager, life));
+        server.join().expect("no panic").expect("it served");
+    }
+}

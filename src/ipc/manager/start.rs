@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::access::{ANSWER_TIME, Manager};
+use super::access::Manager;
 use super::address::{Address, SocketFile};
-use super::client::{Client, Endpoint, endpoint};
+use super::client::{CONNECT_TIME, Client, Endpoint, Route, endpoint};
 use super::server::{Limits, Server};
 use super::status::Status;
-use super::wire::{AuthKey, Transport, random};
+use super::wire::{AuthKey, Transport};
 use crate::ipc::error::{Result, os};
 use crate::ipc::process::child::{self, Process};
 use crate::ipc::process::role::{Role, RoleResult};
@@ -19,6 +19,27 @@ use crate::sys::fd::pipe;
 
 /// How long the server may take to end after each request to end.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(1);
+
+/// Sockets that listen at addresses.
+struct Listening {
+    sockets: Vec<(OwnedFd, Transport)>,
+    /// The actual addresses, with the ports that the kernel chose.
+    addresses: Vec<Address>,
+    files: Vec<SocketFile>,
+}
+
+impl Listening {
+    fn at(wanted: &[Address]) -> Result<Self> {
+        let mut listening = Listening { sockets: Vec::new(), addresses: Vec::new(), files: Vec::new() };
+        for address in wanted {
+            let (socket, address, file) = address.listen().map_err(os("listen for a manager's clients"))?;
+            listening.sockets.push((socket, address.transport()));
+            listening.addresses.push(address);
+            listening.files.extend(file);
+        }
+        Ok(listening)
+    }
+}
 
 /// The server process, as seen by the process that started it.
 #[derive(Debug)]
@@ -95,34 +116,29 @@ impl<'a> ManagerBuilder<'a> {
             Some(key) => key,
             None => AuthKey::generate().map_err(os("make a random key"))?,
         };
-        let (mut listeners, mut addresses, mut files) = (Vec::new(), Vec::new(), Vec::new());
-        let mut wanted = self.addresses;
+        let mut addresses = self.addresses;
         if self.is_private {
-            wanted.push(Address::Unix(SocketFile::private_path().map_err(os("make a private directory"))?));
+            addresses.push(Address::Unix(SocketFile::private_path().map_err(os("make a private directory"))?));
         }
-        for (number, address) in wanted.iter().enumerate() {
-            let (listener, address, mut file) = address.listen().map_err(os("listen for a manager's clients"))?;
-            if let Some(file) = file.as_mut().filter(|_| self.is_private && number == wanted.len() - 1) {
-                file.own_directory();
-            }
-            listeners.push((listener, matches!(address, Address::Tcp { .. })));
-            addresses.push(address);
-            files.extend(file);
+        let Listening { sockets, addresses, mut files } = Listening::at(&addresses)?;
+        if self.is_private
+            && let Some(file) = files.last_mut()
+        {
+            file.own_directory();
         }
         let (inside, outside) = endpoint()?;
         let (ends, life) = pipe().map_err(os("make a manager's life line"))?;
-        let answer_time = self.answer_time.unwrap_or(ANSWER_TIME);
         let name = self.name.as_deref().unwrap_or("manager");
         let role = ManagerServer {
             key: key.bytes().to_vec(),
             endpoint: inside.into(),
             life: Fd::new(ends),
-            listeners: listeners.into_iter().map(|(listener, is_tcp)| (listener.into(), is_tcp)).collect(),
+            listeners: sockets.into_iter().map(|(socket, transport)| (socket.into(), transport)).collect(),
             limits: self.limits,
         };
         let mut process = self.process.spawn(name, role)?;
-        let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
-        let client = match Client::connect(Endpoint::Door(outside.into()), key, manager, Some(answer_time)) {
+        let route = Route::new(Endpoint::Parent(outside.into()), &key, self.answer_time)?;
+        let client = match Client::connect(route, CONNECT_TIME) {
             Ok(client) => client,
             // A reason from the server itself is more useful.
             Err(error) => match process.join_timeout(SHUTDOWN_TIME)?.and_then(|ended| ended.failure.clone()) {
@@ -154,8 +170,7 @@ pub struct ManagerServer {
     key: Vec<u8>,
     endpoint: Fd,
     life: Fd,
-    /// Each with whether it is TCP.
-    listeners: Vec<(Fd, bool)>,
+    listeners: Vec<(Fd, Transport)>,
     limits: Limits,
 }
 
@@ -164,9 +179,8 @@ impl Role for ManagerServer {
 
     fn run(self) -> RoleResult {
         let mut server = Server::new(AuthKey::new(self.key)?, self.limits)?;
-        server.add_door(self.endpoint.into_owned()?);
-        for (listener, is_tcp) in self.listeners {
-            let transport = if is_tcp { Transport::Tcp } else { Transport::Unix };
+        server.add_parent(self.endpoint.into_owned()?);
+        for (listener, transport) in self.listeners {
             server.add_listener(listener.into_owned()?, transport);
         }
         server.run(self.life, None)?;
@@ -195,14 +209,9 @@ impl Serving {
     /// [`Error::Os`](crate::Error::Os) if it cannot listen there.
     pub fn listen(addresses: &[Address], key: AuthKey, limits: Limits) -> Result<Serving> {
         let mut server = Server::new(key, limits).map_err(os("make a manager"))?;
-        let (mut known, mut files) = (Vec::new(), Vec::new());
-        for address in addresses {
-            let (listener, address, file) = address.listen().map_err(os("listen for a manager's clients"))?;
-            server.add_listener(listener, address.transport());
-            known.push(address);
-            files.extend(file);
-        }
-        Ok(Serving { addresses: known, server, _files: files })
+        let Listening { sockets, addresses, files } = Listening::at(addresses)?;
+        sockets.into_iter().for_each(|(socket, transport)| server.add_listener(socket, transport));
+        Ok(Serving { addresses, server, _files: files })
     }
 
     /// The addresses at which it listens, with the ports that the kernel chose.
@@ -210,21 +219,12 @@ impl Serving {
         &self.addresses
     }
 
-    /// Serves until `stop` becomes readable or its other end is closed. Removes its socket files and returns the final
-    /// status.
+    /// Serves until `stop` becomes readable or its other end is closed. Reports the status to `watcher`: at the start, and
+    /// at most twice a second when it changes. Removes its socket files and returns the final status.
     ///
     /// # Errors
     /// [`Error::Os`](crate::Error::Os) if the kernel refuses the wait.
-    pub fn run(self, stop: impl AsFd) -> Result<Status> {
-        self.server.run(stop, None).map_err(os("wait for a manager's clients"))
-    }
-
-    /// As [`run`](Self::run), and reports the status to `watcher`: at the start, and at most twice a second when it
-    /// changes.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    pub fn run_watched(self, stop: impl AsFd, mut watcher: impl FnMut(&Status)) -> Result<Status> {
+    pub fn run(self, stop: impl AsFd, mut watcher: impl FnMut(&Status)) -> Result<Status> {
         self.server.run(stop, Some(&mut watcher)).map_err(os("wait for a manager's clients"))
     }
 }

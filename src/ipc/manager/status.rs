@@ -31,7 +31,7 @@ pub struct Refusals {
     /// Failed to prove that they have the key.
     pub wrong_key: u64,
     /// Sent an invalid handshake, or disconnected in the middle of it.
-    pub no_greeting: u64,
+    pub bad_handshake: u64,
     /// Did not finish the handshake in time.
     pub too_slow: u64,
     /// Belong to another user of this machine.
@@ -49,8 +49,8 @@ pub struct Refusals {
 impl Refusals {
     /// Returns the sum over all reasons.
     pub fn total(&self) -> u64 {
-        let Refusals { wrong_key, no_greeting, too_slow, other_user, too_many, broken, not_reading, idle } = *self;
-        wrong_key + no_greeting + too_slow + other_user + too_many + broken + not_reading + idle
+        let Refusals { wrong_key, bad_handshake, too_slow, other_user, too_many, broken, not_reading, idle } = *self;
+        wrong_key + bad_handshake + too_slow + other_user + too_many + broken + not_reading + idle
     }
 }
 

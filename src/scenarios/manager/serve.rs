@@ -63,7 +63,7 @@ impl Scenario for Serve {
         if let Some(serving) = self.serving.take()
             && !runner.is_cut()
         {
-            self.status = serving.run_watched(runner.stop_request(), |status| {
+            self.status = serving.run(runner.stop_request(), |status| {
                 let [en, zh] = status_line(status);
                 runner.show_status(&en, &zh);
             })?;

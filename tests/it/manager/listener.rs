@@ -103,7 +103,7 @@ fn garbage_and_huge_lengths_are_refused_at_once() {
             dict.insert("still", count).expect("nobody else notices");
         }
     }
-    let status = await_status(&manager, |status| status.refused.no_greeting == count);
+    let status = await_status(&manager, |status| status.refused.bad_handshake == count);
     assert_eq!(status.refused.total(), count);
 }
 
@@ -115,7 +115,7 @@ fn half_a_greeting_is_counted_when_it_breaks_off() {
         peer.write_all(&[HELLO, &[7; FIRST - 1]].concat()).expect("room");
         drop(peer);
     }
-    await_status(&manager, |status| status.refused.no_greeting == 2);
+    await_status(&manager, |status| status.refused.bad_handshake == 2);
     // A hello without the key.
     for mut peer in peers(&path, &tcp) {
         peer.write_all(&[HELLO, &[7; FIRST]].concat()).expect("room");
@@ -128,7 +128,7 @@ fn half_a_greeting_is_counted_when_it_breaks_off() {
 fn slow_and_silent_peers_are_ended_together_by_one_deadline() {
     let _watchdog = watchdog("manager_listener::slow_peers");
     let mut limits = Limits::default();
-    limits.greeting_time = Duration::from_millis(300);
+    limits.handshake_time = Duration::from_millis(300);
     let (manager, path, tcp) = open_manager(limits);
     let slow = UnixStream::connect(&path).expect("it listens");
     slow.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
@@ -160,8 +160,8 @@ fn slow_and_silent_peers_are_ended_together_by_one_deadline() {
 fn crowd_of_silent_peers_keeps_no_worker_out() {
     let _watchdog = watchdog("manager_listener::crowd");
     let mut limits = Limits::default();
-    limits.handshake = 4;
-    limits.greeting_time = Duration::from_millis(300);
+    limits.handshakes = 4;
+    limits.handshake_time = Duration::from_millis(300);
     let (manager, path, tcp) = open_manager(limits);
     let crowd: Vec<_> = (0..20).map(|_| UnixStream::connect(&path).expect("the backlog has room")).collect();
     // Another listener is not crowded.

@@ -13,7 +13,14 @@ use super::{Client, Pending, unpoisoned};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::manager::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, ObjectRef, Variant};
 use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request, Timeout};
-use crate::sys::robust::own_tid;
+
+thread_local! {
+    /// A number of the calling thread, for objects that belong to a thread.
+    static THREAD: u64 = {
+        static THREADS: AtomicU64 = AtomicU64::new(0);
+        THREADS.fetch_add(1, Relaxed)
+    };
+}
 
 #[derive(Debug)]
 pub(super) struct Handle {
@@ -83,7 +90,7 @@ impl Client {
     }
 
     /// Requests an object: a new or a named one.
-    pub(crate) fn fetch(self: &Arc<Self>, request: Request, doing: impl FnOnce() -> String) -> Result<Object> {
+    pub(crate) fn fetch(self: &Arc<Self>, request: Request, doing: impl Fn() -> String) -> Result<Object> {
         match self.request(request, doing)? {
             Reply::Object(reference) => Object::of(&reference).ok_or_else(Error::manager_gone),
             _ => Err(Error::manager_gone()),
@@ -91,15 +98,11 @@ impl Client {
     }
 
     /// Sends a request that never waits, and returns its answer.
-    pub(crate) fn request(self: &Arc<Self>, mut request: Request, doing: impl FnOnce() -> String) -> Result<Reply> {
+    pub(crate) fn request(self: &Arc<Self>, mut request: Request, doing: impl Fn() -> String) -> Result<Reply> {
         if let Request::Create { args, .. } = &mut request {
             self.check(args)?;
         }
-        match self.ask(request, Some(Duration::ZERO)) {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(failure)) => Err(Error::Managed { doing: doing(), source: Box::new(failure) }),
-            Err(error) => Err(error.during(doing)),
-        }
+        self.start(request, Some(Duration::ZERO)).map_err(|error| error.during(&doing))?.wait(doing)
     }
 }
 
@@ -140,7 +143,7 @@ impl Object {
         args: Vec<Variant>,
         timeout: Option<Duration>,
     ) -> Result<Option<Variant>> {
-        let reply = self.call_patiently(method, args, timeout, own_tid().into())?;
+        let reply = self.call(method, args, timeout)?;
         let dict = |entries: Vec<(&str, Variant)>| {
             Variant::from(entries.into_iter().map(|(key, variant)| (Key::from(key), variant)).collect::<Map>())
         };
@@ -157,6 +160,7 @@ impl Object {
                 Some(dict(vec![("swapped", swapped.into()), ("found", found.unwrap_or(Variant::Null))]))
             }
             Reply::Object(reference) => Some(reference.into()),
+            Reply::Status(_) => return Err(Error::manager_gone()),
         })
     }
 
@@ -164,66 +168,26 @@ impl Object {
         &self.0.client
     }
 
-    /// Calls a method that does not wait.
-    pub(crate) fn call(&self, method: Method, args: Vec<Variant>) -> Result<Reply> {
-        self.call_patiently(method, args, Some(Duration::ZERO), 0)
-    }
-
-    /// Calls a method that may wait; `None` waits without limit.
-    pub(crate) fn call_patiently(
-        &self,
-        method: Method,
-        args: Vec<Variant>,
-        timeout: Option<Duration>,
-        thread: u64,
-    ) -> Result<Reply> {
-        self.answer(method, self.start(method, args, timeout, thread)?)
+    /// Calls a method that waits at most `timeout`; `None` waits without limit.
+    pub(crate) fn call(&self, method: Method, args: Vec<Variant>, timeout: Option<Duration>) -> Result<Reply> {
+        self.answer(method, self.start(method, args, timeout)?)
     }
 
     /// Sends a call without waiting for its answer.
-    pub(crate) fn start(
-        &self,
-        method: Method,
-        args: Vec<Variant>,
-        timeout: Option<Duration>,
-        thread: u64,
-    ) -> Result<Pending> {
-        let request = self.request(method, args, timeout, thread)?;
-        self.0.client.start(request, timeout).map_err(|error| error.during(|| self.doing(method)))
-    }
-
-    /// As [`start`](Self::start), for a call that may take longer than its timeout.
-    pub(crate) fn start_without_limit(
-        &self,
-        method: Method,
-        args: Vec<Variant>,
-        timeout: Option<Duration>,
-        thread: u64,
-    ) -> Result<Pending> {
-        let request = self.request(method, args, timeout, thread)?;
-        self.0.client.start(request, None).map_err(|error| error.during(|| self.doing(method)))
-    }
-
-    fn request(
-        &self,
-        method: Method,
-        mut args: Vec<Variant>,
-        timeout: Option<Duration>,
-        thread: u64,
-    ) -> Result<Request> {
+    pub(crate) fn start(&self, method: Method, mut args: Vec<Variant>, timeout: Option<Duration>) -> Result<Pending> {
         self.0.client.check(&mut args)?;
         let nanos = timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
-        let patience_there = nanos.map_or(Timeout::Forever, Timeout::Nanos);
-        Ok(Request::Call(Call { object: self.0.id, method, args, timeout: patience_there, thread }))
+        let timeout_there = nanos.map_or(Timeout::Forever, Timeout::Nanos);
+        let call =
+            Call { object: self.0.id, method, args, timeout: timeout_there, thread: THREAD.with(|thread| *thread) };
+        // After a condition's timeout, acquiring the lock again may take any time.
+        let limit = if self.0.kind == Kind::Condition && method == Method::Wait { None } else { timeout };
+        self.0.client.start(Request::Call(call), limit).map_err(|error| error.during(|| self.doing(method)))
     }
 
     /// Blocks for the answer to a call.
     pub(crate) fn answer(&self, method: Method, pending: Pending) -> Result<Reply> {
-        match pending.wait() {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(failure)) => Err(self.refused(method, failure)),
-            Err(error) => Err(error.during(|| self.doing(method))),
-        }
+        pending.wait(|| self.doing(method))
     }
 
     pub(crate) fn refused(&self, method: Method, failure: Failure) -> Error {

@@ -1,89 +1,45 @@
 //! Connecting and the handshake, within a time limit.
 
-use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Client, Endpoint, Incoming, Outgoing, Reader, SCRATCH};
+use super::{Endpoint, Route};
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::manager::wire::{
-    AuthKey, Broken, GREETING_LIMIT, HandshakeError, Inbox, Initiator, Keys, Next, Transport, Welcome, finish_frame,
-    start_frame,
+    AuthKey, Broken, HANDSHAKE_LIMIT, HandshakeError, Inbox, Initiator, Transport, Welcome, frame,
 };
 use crate::sys::{fd, socket};
 
 /// Default time limit for connecting, in all.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(10);
 
-impl Client {
-    /// Connects to the manager at `gate`, within [`CONNECT_TIME`].
-    pub(crate) fn connect(
-        gate: Endpoint,
-        key: AuthKey,
-        manager: u128,
-        answer_time: Option<Duration>,
-    ) -> Result<Arc<Client>> {
-        Client::connect_within(CONNECT_TIME, gate, key, manager, answer_time)
-    }
-
-    /// Connects to the manager at `gate`, including the handshake, within `time`.
-    pub(crate) fn connect_within(
-        time: Duration,
-        gate: Endpoint,
-        key: AuthKey,
-        manager: u128,
-        answer_time: Option<Duration>,
-    ) -> Result<Arc<Client>> {
-        let deadline = Deadline::after(time);
-        let (socket, transport) = match &gate {
-            Endpoint::Door(endpoint) => (through_door(endpoint.as_fd(), deadline)?, Transport::Unix),
-            Endpoint::Address(address) => {
-                let connected = address.connect(deadline);
-                let connected = connected.map_err(|source| Error::Unreachable { address: address.clone(), source });
-                (connected?, address.transport())
-            }
-        };
-        let welcome = greet(socket.as_fd(), transport, &key, deadline)?;
-        socket::set_patience(socket.as_fd(), LOOK_EVERY).map_err(os("prepare a connection"))?;
-        let (opening, sealing) = welcome.keys.map(|Keys { opening, sealing }| (opening, sealing)).unzip();
-        let reader = Reader { inbox: Inbox::default(), key: opening, scratch: vec![0; SCRATCH] };
-        let incoming = Incoming {
-            reader: Some(reader),
-            arrived: HashMap::new(),
-            waiting: HashMap::new(),
-            given_up: Default::default(),
-            is_gone: false,
-        };
-        Ok(Arc::new(Client {
-            socket,
-            gate,
-            key,
-            manager,
-            frame_limit: welcome.frame_limit,
-            answer_time,
-            deadline_ns: AtomicU64::new(u64::MAX),
-            last_id: AtomicU64::new(0),
-            outgoing: Mutex::new(Outgoing { key: sealing, buffer: Vec::new() }),
-            incoming: Mutex::new(incoming),
-            handles: Mutex::default(),
-            transfers: Mutex::default(),
-        }))
-    }
+/// Connects to a manager, including the handshake, within `time`.
+pub(super) fn connect(route: &Route, time: Duration) -> Result<(OwnedFd, Welcome)> {
+    let deadline = Deadline::after(time);
+    let (socket, transport) = match &route.endpoint {
+        Endpoint::Parent(endpoint) => (send_socket(endpoint.as_fd(), deadline)?, Transport::Unix),
+        Endpoint::Address(address) => {
+            let connected = address.connect(deadline);
+            let connected = connected.map_err(|source| Error::Unreachable { address: address.clone(), source });
+            (connected?, address.transport())
+        }
+    };
+    let welcome = authenticate(socket.as_fd(), transport, &AuthKey::new(route.key.as_slice())?, deadline)?;
+    socket::set_patience(socket.as_fd(), LOOK_EVERY).map_err(os("prepare a connection"))?;
+    Ok((socket, welcome))
 }
 
 /// Creates a connection and sends one end of it through the endpoint.
-fn through_door(endpoint: BorrowedFd<'_>, deadline: Deadline) -> Result<OwnedFd> {
+fn send_socket(endpoint: BorrowedFd<'_>, deadline: Deadline) -> Result<OwnedFd> {
     let (ours, theirs) = socket::stream_pair().map_err(os("make a connection"))?;
     loop {
         match socket::pass_descriptor(endpoint, theirs.as_fd()) {
             Ok(()) => return Ok(ours),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if !fd::wait_writable(endpoint, deadline.at_ns()).map_err(os("wait for a manager's door"))? {
+                if !fd::wait_writable(endpoint, deadline.at_ns()).map_err(os("wait for a manager's endpoint"))? {
                     return Err(Error::manager_silent());
                 }
             }
@@ -93,11 +49,19 @@ fn through_door(endpoint: BorrowedFd<'_>, deadline: Deadline) -> Result<OwnedFd>
 }
 
 /// Authenticates each side to the other.
-fn greet(socket: BorrowedFd<'_>, transport: Transport, key: &AuthKey, deadline: Deadline) -> Result<Welcome> {
-    let (mut initiator, hello) = Initiator::new(transport, key).map_err(os("get random bytes"))?;
+fn authenticate(socket: BorrowedFd<'_>, transport: Transport, key: &AuthKey, deadline: Deadline) -> Result<Welcome> {
+    let (initiator, hello) = Initiator::new(transport, key).map_err(os("get random bytes"))?;
     send(socket, &hello)?;
-    let (mut inbox, mut room) = (Inbox::default(), [0; GREETING_LIMIT + 4]);
-    loop {
+    let mut inbox = Inbox::default();
+    let (confirmed, confirmation) = initiator.confirm(&receive(socket, &mut inbox, deadline)?)?;
+    send(socket, &confirmation)?;
+    Ok(confirmed.finish(&receive(socket, &mut inbox, deadline)?)?)
+}
+
+fn receive(socket: BorrowedFd<'_>, inbox: &mut Inbox, deadline: Deadline) -> Result<Vec<u8>> {
+    let mut room = [0; HANDSHAKE_LIMIT + 4];
+    let mut received = None;
+    while received.is_none() {
         if !fd::wait_readable(socket, deadline.at_ns()).map_err(os("wait for a manager"))? {
             return Err(Error::manager_silent());
         }
@@ -106,27 +70,17 @@ fn greet(socket: BorrowedFd<'_>, transport: Transport, key: &AuthKey, deadline: 
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Ok(_) | Err(_) => return Err(Error::manager_gone()),
         };
-        let mut next = None;
-        let fed = inbox.feed(&room[..count], GREETING_LIMIT, &mut None, |frame| {
-            next = Some(initiator.take(frame));
+        let fed = inbox.feed(&room[..count], HANDSHAKE_LIMIT, &mut None, |frame| {
+            received = Some(frame.to_vec());
             Ok::<_, Broken>(ControlFlow::Break(()))
         });
-        match (fed, next) {
-            (Err(_), _) => return Err(HandshakeError::NoManager.into()),
-            (Ok(()), None) => {}
-            (Ok(()), Some(next)) => match next? {
-                Next::Send(frame) => send(socket, &frame)?,
-                Next::Done(welcome) => return Ok(*welcome),
-            },
-        }
+        fed.map_err(|_| HandshakeError::NoManager)?;
     }
+    received.ok_or_else(Error::manager_gone)
 }
 
 fn send(socket: BorrowedFd<'_>, content: &[u8]) -> Result<()> {
-    let mut frame = Vec::new();
-    let start = start_frame(&mut frame);
-    frame.extend_from_slice(content);
-    finish_frame(&mut frame, start, GREETING_LIMIT, &mut None).expect("frames of a greeting are short");
+    let frame = frame(content);
     // A fresh connection has room for a handshake frame.
     match socket::send_some(socket, &frame) {
         Ok(count) if count == frame.len() => Ok(()),

@@ -26,11 +26,13 @@ use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 use super::data::ObjectId;
-use super::status::Status;
-use super::store::{Reply, Request};
-use super::wire::{AuthKey, Broken, Inbox, OpeningKey, SealingKey, ToClient, ToServer, decode, encode};
+use super::store::{Failure, Reply, Request};
+use super::wire::{
+    AuthKey, Broken, Inbox, OpeningKey, SealingKey, ToClient, ToServer, Welcome, decode, encode, random,
+};
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
-use crate::ipc::error::{Error, Result, check_not_forked};
+use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::ipc::operation::{self, Operation, always, point};
 use crate::ipc::process::transfer::Fd;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::socket;
@@ -40,34 +42,55 @@ pub(crate) use transfer::{ConnectInfo, check_kind, endpoint};
 
 /// How much is read at once.
 const SCRATCH: usize = 64 * 1024;
-/// The first request id. The id of requests without an awaited answer is never issued.
-const FIRST_ID: u64 = 1;
 
-/// How to reach the manager.
+/// The object's answer to a request.
+type Outcome = std::result::Result<Reply, Failure>;
+
+/// Time limit for requests that never wait, after which the manager counts as silent.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// What every connection to a manager needs to know.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Route {
+    endpoint: Endpoint,
+    /// The bytes of the key; they are in memory files of this process and its workers only.
+    key: Vec<u8>,
+    /// The manager's number, by which a process knows that it is connected already.
+    manager: u128,
+    /// The manager as the object of operations: a call can follow references from any of its objects to others.
+    operated: operation::ObjectId,
+    answer_time: Duration,
+}
+
+impl Route {
+    /// Creates the route for this process and its workers. `answer_time` is for requests that never wait.
+    pub(crate) fn new(endpoint: Endpoint, key: &AuthKey, answer_time: Option<Duration>) -> Result<Self> {
+        let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
+        let answer_time = answer_time.unwrap_or(ANSWER_TIME);
+        Ok(Route { endpoint, key: key.bytes().to_vec(), manager, operated: operation::ObjectId::new(), answer_time })
+    }
+}
+
+/// Where to connect.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Endpoint {
     /// The clients' end of the server's socket pair.
-    Door(Fd),
+    Parent(Fd),
     Address(Address),
 }
 
 /// A connection to a manager.
 pub(crate) struct Client {
     socket: OwnedFd,
-    gate: Endpoint,
-    key: AuthKey,
-    /// The manager's id, by which a process knows that it is connected already.
-    manager: u128,
+    route: Route,
     frame_limit: usize,
-    /// Time limit for requests that never wait.
-    answer_time: Option<Duration>,
     /// The deadline of all requests, on the monotonic clock; the maximum means none.
     deadline_ns: AtomicU64,
     last_id: AtomicU64,
     outgoing: Mutex<Outgoing>,
     incoming: Mutex<Incoming>,
     handles: Mutex<HashMap<ObjectId, Weak<handle::Handle>>>,
-    transfers: Mutex<transfer::TransferTokens>,
+    exports: Mutex<transfer::Exports>,
 }
 
 #[derive(Debug, Default)]
@@ -76,11 +99,11 @@ struct Outgoing {
     buffer: Vec<u8>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Incoming {
     /// `None` while a thread reads.
     reader: Option<Reader>,
-    arrived: HashMap<u64, ToClient>,
+    arrived: HashMap<u64, Outcome>,
     waiting: HashMap<u64, Thread>,
     /// Requests whose answers are not awaited any more.
     given_up: HashSet<u64>,
@@ -111,43 +134,42 @@ pub(crate) struct Pending {
 }
 
 impl Client {
+    /// Connects to a manager, including the handshake, within `time`.
+    pub(crate) fn connect(route: Route, time: Duration) -> Result<Arc<Client>> {
+        let (socket, Welcome { frame_limit, sealing, opening }) = handshake::connect(&route, time)?;
+        let reader = Reader { inbox: Inbox::default(), key: opening, scratch: vec![0; SCRATCH] };
+        Ok(Arc::new(Client {
+            socket,
+            route,
+            frame_limit,
+            deadline_ns: AtomicU64::new(u64::MAX),
+            last_id: AtomicU64::new(0),
+            outgoing: Mutex::new(Outgoing { key: sealing, buffer: Vec::new() }),
+            incoming: Mutex::new(Incoming { reader: Some(reader), ..Incoming::default() }),
+            handles: Mutex::default(),
+            exports: Mutex::default(),
+        }))
+    }
+
     /// Sends a request. Its time limit is `timeout` plus the manager's normal answer time; `None` is no limit.
-    pub(crate) fn start(self: &Arc<Self>, request: Request, timeout: Option<Duration>) -> Result<Pending> {
-        let id = self.last_id.fetch_add(1, Relaxed) + FIRST_ID;
+    fn start(self: &Arc<Self>, request: Request, timeout: Option<Duration>) -> Result<Pending> {
+        if let Some(operation) = operation(&request) {
+            point(operation, &self.route.operated, always);
+        }
+        let id = self.last_id.fetch_add(1, Relaxed);
         let deadline = self.deadline(timeout);
-        self.send(&ToServer::Ask { id, request }, deadline)?;
+        self.send(&ToServer { id: Some(id), request }, deadline)?;
         Ok(Pending { client: Arc::clone(self), id, deadline, is_answered: false })
     }
 
-    /// Sends a request and waits for its answer.
-    pub(crate) fn ask(
-        self: &Arc<Self>,
-        request: Request,
-        timeout: Option<Duration>,
-    ) -> Result<std::result::Result<Reply, super::Failure>> {
-        self.start(request, timeout)?.wait()
-    }
-
     /// Sends a request and ignores its answer.
-    pub(crate) fn tell(&self, request: Request) -> Result<()> {
-        self.send(&ToServer::Tell(request), self.deadline(Some(Duration::ZERO)))
-    }
-
-    /// Returns the manager's counters.
-    pub(crate) fn status(self: &Arc<Self>) -> Result<Status> {
-        let id = self.last_id.fetch_add(1, Relaxed) + FIRST_ID;
-        let deadline = self.deadline(Some(Duration::ZERO));
-        self.send(&ToServer::Status { id }, deadline)?;
-        let pending = Pending { client: Arc::clone(self), id, deadline, is_answered: false };
-        match pending.message()? {
-            ToClient::Status { status, .. } => Ok(status),
-            ToClient::Answer { .. } => Err(self.broken()),
-        }
+    fn tell(&self, request: Request) -> Result<()> {
+        self.send(&ToServer { id: None, request }, self.deadline(Some(Duration::ZERO)))
     }
 
     /// Returns the deadline for the answer to a request that may wait `timeout`.
     fn deadline(&self, timeout: Option<Duration>) -> Deadline {
-        let time = timeout.and_then(|timeout| timeout.checked_add(self.answer_time?));
+        let time = timeout.and_then(|timeout| timeout.checked_add(self.route.answer_time));
         let own = time.map_or(Deadline::NEVER, Deadline::after);
         match self.deadline_ns.load(Relaxed) {
             u64::MAX => own,
@@ -159,6 +181,12 @@ impl Client {
     pub(crate) fn set_deadline(&self, timeout: Option<Duration>) {
         let at_ns = timeout.and_then(|timeout| Deadline::after(timeout).at_ns());
         self.deadline_ns.store(at_ns.unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// The manager as the object of operations.
+    #[cfg(test)]
+    pub(crate) fn operated(&self) -> operation::ObjectId {
+        self.route.operated
     }
 
     /// Whether two proxies belong to the same connection.
@@ -198,12 +226,12 @@ impl Client {
     }
 
     /// Blocks until the answer to request `id` has arrived.
-    fn wait(self: &Arc<Self>, id: u64, deadline: Deadline) -> Result<ToClient> {
+    fn wait(&self, id: u64, deadline: Deadline) -> Result<Outcome> {
         loop {
             let mut incoming = unpoisoned(&self.incoming);
             incoming.waiting.remove(&id);
-            if let Some(message) = incoming.arrived.remove(&id) {
-                return Ok(message);
+            if let Some(outcome) = incoming.arrived.remove(&id) {
+                return Ok(outcome);
             }
             if incoming.is_gone {
                 return Err(Error::manager_gone());
@@ -220,8 +248,8 @@ impl Client {
             };
             drop(incoming);
             let read = reader.read(|scratch| socket::receive_patiently(self.socket.as_fd(), scratch));
-            if let Some(message) = self.hand_out(reader, read, Some(id)) {
-                return Ok(message);
+            if let Some(outcome) = self.hand_out(reader, read, Some(id)) {
+                return Ok(outcome);
             }
         }
     }
@@ -235,25 +263,21 @@ impl Client {
 
     /// Returns the reader to its place, and passes on every answer to the thread that waits for it. Returns the one to
     /// `own`.
-    fn hand_out(&self, reader: Reader, read: Read, own: Option<u64>) -> Option<ToClient> {
+    fn hand_out(&self, reader: Reader, read: Read, own: Option<u64>) -> Option<Outcome> {
         let mut incoming = unpoisoned(&self.incoming);
         incoming.reader = Some(reader);
         let (mut mine, mut unwanted) = (None, Vec::new());
         match read {
             Read::NotYet => {}
-            Read::Gone => {
-                incoming.is_gone = true;
-                incoming.waiting.drain().for_each(|(_, thread)| thread.unpark());
-            }
+            Read::Gone => incoming.end(),
             Read::Answers(messages) => {
-                for message in messages {
-                    let id = message.id();
+                for ToClient { id, result } in messages {
                     if Some(id) == own {
-                        mine = Some(message);
+                        mine = Some(result);
                     } else if incoming.given_up.remove(&id) {
-                        unwanted.push(message);
+                        unwanted.push(result);
                     } else {
-                        incoming.arrived.insert(id, message);
+                        incoming.arrived.insert(id, result);
                         if let Some(thread) = incoming.waiting.remove(&id) {
                             thread.unpark();
                         }
@@ -268,23 +292,19 @@ impl Client {
             thread.unpark();
         }
         drop(incoming);
-        for message in unwanted {
-            self.throw_away(message);
-        }
+        unwanted.into_iter().for_each(|outcome| self.throw_away(outcome));
         mine
     }
 
     /// Discards an answer that is not awaited, and releases the objects in it, which were given to this client.
-    fn throw_away(&self, message: ToClient) {
-        let ToClient::Answer { result: Ok(mut reply), .. } = message else { return };
+    fn throw_away(&self, outcome: Outcome) {
+        let Ok(mut reply) = outcome else { return };
         // A manager that is gone has released everything.
         reply.each_reference(&mut |reference| drop(self.tell(Request::Release { object: reference.id(), count: 1 })));
     }
 
     fn gone(&self) -> Error {
-        let mut incoming = unpoisoned(&self.incoming);
-        incoming.is_gone = true;
-        incoming.waiting.drain().for_each(|(_, thread)| thread.unpark());
+        unpoisoned(&self.incoming).end();
         Error::manager_gone()
     }
 
@@ -296,10 +316,13 @@ impl Client {
         let _ = socket::hang_up(self.socket.as_fd());
         Error::manager_silent()
     }
+}
 
-    fn broken(&self) -> Error {
-        self.silent();
-        Error::manager_gone()
+impl Incoming {
+    /// Handles the end of the connection.
+    fn end(&mut self) {
+        self.is_gone = true;
+        self.waiting.drain().for_each(|(_, thread)| thread.unpark());
     }
 }
 
@@ -324,27 +347,14 @@ impl Reader {
     }
 }
 
-impl ToClient {
-    fn id(&self) -> u64 {
-        match self {
-            ToClient::Answer { id, .. } | ToClient::Status { id, .. } => *id,
-        }
-    }
-}
-
 impl Pending {
-    /// Blocks for the answer, and takes ownership of the references in it.
-    pub(crate) fn wait(self) -> Result<std::result::Result<Reply, super::Failure>> {
-        let client = Arc::clone(&self.client);
-        match self.message()? {
-            ToClient::Answer { result, .. } => Ok(result.map(|reply| client.own_references(reply))),
-            ToClient::Status { .. } => Err(client.broken()),
-        }
-    }
-
-    fn message(mut self) -> Result<ToClient> {
+    /// Blocks for the answer, and takes ownership of the references in it. `doing` says what the request is for.
+    fn wait(mut self, doing: impl Fn() -> String) -> Result<Reply> {
         self.is_answered = true;
-        self.client.wait(self.id, self.deadline)
+        match self.client.wait(self.id, self.deadline).map_err(|error| error.during(&doing))? {
+            Ok(reply) => Ok(self.client.own_references(reply)),
+            Err(failure) => Err(Error::Managed { doing: doing(), source: Box::new(failure) }),
+        }
     }
 }
 
@@ -355,11 +365,28 @@ impl Drop for Pending {
         }
         let mut incoming = unpoisoned(&self.client.incoming);
         match incoming.arrived.remove(&self.id) {
-            Some(message) => {
+            Some(outcome) => {
                 drop(incoming);
-                self.client.throw_away(message);
+                self.client.throw_away(outcome);
             }
             None => drop(incoming.given_up.insert(self.id)),
+        }
+    }
+}
+
+/// The public operation for which a request is; `None` if it is for something else.
+///
+/// Whether a call would wait is known only to the manager, so the look of each is that it could go on.
+fn operation(request: &Request) -> Option<Operation> {
+    match request {
+        Request::Call(_) => Some(Operation::change("manager.call")),
+        Request::Create { .. } => Some(Operation::change("manager.create")),
+        Request::Lookup { .. } => Some(Operation::read("manager.lookup")),
+        Request::Names => Some(Operation::read("manager.names")),
+        Request::Unname { .. } => Some(Operation::change("manager.remove_name")),
+        Request::Status => Some(Operation::read("manager.status")),
+        Request::Release { .. } | Request::Export { .. } | Request::Import { .. } | Request::CancelExport { .. } => {
+            None
         }
     }
 }
@@ -371,6 +398,6 @@ fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("gate", &self.gate).finish_non_exhaustive()
+        f.debug_struct("Client").field("endpoint", &self.route.endpoint).finish_non_exhaustive()
     }
 }

@@ -28,17 +28,19 @@ impl TryFrom<i128> for Int {
     }
 }
 
-/// Number types that always fit.
-macro_rules! always_fits {
-    ($($number:ty)*) => {$(
-        impl From<$number> for Int {
-            fn from(number: $number) -> Self {
-                Int(number as i128)
-            }
-        }
-    )*};
+conversions! {
+    Int:
+    i8, number => Int(number.into());
+    i16, number => Int(number.into());
+    i32, number => Int(number.into());
+    i64, number => Int(number.into());
+    isize, number => Int(number as i128);
+    u8, number => Int(number.into());
+    u16, number => Int(number.into());
+    u32, number => Int(number.into());
+    u64, number => Int(number.into());
+    usize, number => Int(number as i128);
 }
-always_fits! { i8 i16 i32 i64 isize u8 u16 u32 u64 usize }
 
 #[cfg(test)]
 mod tests {

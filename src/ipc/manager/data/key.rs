@@ -13,7 +13,7 @@ use super::int::Int;
 use super::variant::Variant;
 
 /// A key: null, a bool, a number, text, bytes, or tagged data made of those.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "Variant")]
 pub struct Key(Variant);
 
@@ -97,37 +97,15 @@ impl<N: Into<Int>> From<N> for Key {
     }
 }
 
-impl From<&str> for Key {
-    fn from(text: &str) -> Self {
-        Key(Variant::from(text))
-    }
-}
-
-impl From<String> for Key {
-    fn from(text: String) -> Self {
-        Key(Variant::Str(text))
-    }
-}
-
-impl From<&String> for Key {
-    fn from(text: &String) -> Self {
-        Key(Variant::from(text.as_str()))
-    }
-}
-
-impl From<&Key> for Key {
-    fn from(key: &Key) -> Self {
-        key.clone()
-    }
+conversions! {
+    Key:
+    &str, text => Key(Variant::from(text));
+    String, text => Key(Variant::Str(text));
+    &String, text => Key(Variant::from(text.as_str()));
+    &Key, key => key.clone();
 }
 
 impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

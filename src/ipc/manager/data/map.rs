@@ -13,7 +13,6 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -66,20 +65,15 @@ impl Map {
 
     /// Sets the value of `key` and returns the old one. A new key goes to the end, an existing one keeps its place.
     pub fn insert(&mut self, key: Key, variant: Variant) -> Option<Variant> {
-        let (slots, hasher) = (&mut self.slots, &self.hasher);
-        let is_it = |place: &usize| slots[*place].as_ref().is_some_and(|(known, _)| *known == key);
-        let rehash = |place: &usize| slots[*place].as_ref().map_or(0, |(known, _)| hasher.hash_one(known));
-        match self.places.entry(hasher.hash_one(&key), is_it, rehash) {
-            Entry::Occupied(known) => {
-                let slot = slots[*known.get()].as_mut()?;
-                Some(std::mem::replace(&mut slot.1, variant))
-            }
-            Entry::Vacant(free) => {
-                free.insert(slots.len());
-                slots.push(Some((key, variant)));
-                None
-            }
+        if let Some(known) = self.get_mut(&key) {
+            return Some(std::mem::replace(known, variant));
         }
+        let (slots, hasher) = (&mut self.slots, &self.hasher);
+        let hash = hasher.hash_one(&key);
+        slots.push(Some((key, variant)));
+        let rehash = |place: &usize| slots[*place].as_ref().map_or(0, |(known, _)| hasher.hash_one(known));
+        self.places.insert_unique(hash, slots.len() - 1, rehash);
+        None
     }
 
     /// Removes the entry for `key` and returns its value.

@@ -11,6 +11,17 @@
 //! | `decode` | decoding data from a peer, with a limit on its depth |
 //! | `json` | to and from JSON |
 
+/// Defines how a type is made from others, one a line.
+macro_rules! conversions {
+    ($into:ty: $($from:ty, $value:ident => $made:expr;)*) => {$(
+        impl From<$from> for $into {
+            fn from($value: $from) -> Self {
+                $made
+            }
+        }
+    )*};
+}
+
 mod decode;
 mod int;
 mod json;

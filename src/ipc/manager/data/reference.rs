@@ -16,65 +16,47 @@ impl fmt::Display for ObjectId {
     }
 }
 
-/// The types of objects that a manager serves, by Python's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "each is the type of that name")]
-pub enum Kind {
-    List,
-    Dict,
-    Namespace,
-    Lock,
-    RLock,
-    Semaphore,
-    BoundedSemaphore,
-    Condition,
-    Event,
-    Barrier,
-    Queue,
-    JoinableQueue,
-    Value,
-    Array,
+/// Defines [`Kind`] by a table of the types and their names.
+macro_rules! kinds {
+    ($($kind:ident $name:literal)*) => {
+        /// The types of objects that a manager serves, by Python's names.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[expect(missing_docs, reason = "each is the type of that name")]
+        pub enum Kind {
+            $($kind,)*
+        }
+
+        impl Kind {
+            /// Every type.
+            pub const ALL: [Kind; [$($name),*].len()] = [$(Kind::$kind),*];
+
+            /// Python's typeid: `list` and `dict` as there, the others capitalised.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => $name,)*
+                }
+            }
+        }
+    };
+}
+kinds! {
+    List "list"
+    Dict "dict"
+    Namespace "Namespace"
+    Lock "Lock"
+    RLock "RLock"
+    Semaphore "Semaphore"
+    BoundedSemaphore "BoundedSemaphore"
+    Condition "Condition"
+    Event "Event"
+    Barrier "Barrier"
+    Queue "Queue"
+    JoinableQueue "JoinableQueue"
+    Value "Value"
+    Array "Array"
 }
 
 impl Kind {
-    /// Every type.
-    pub const ALL: [Kind; 14] = [
-        Kind::List,
-        Kind::Dict,
-        Kind::Namespace,
-        Kind::Lock,
-        Kind::RLock,
-        Kind::Semaphore,
-        Kind::BoundedSemaphore,
-        Kind::Condition,
-        Kind::Event,
-        Kind::Barrier,
-        Kind::Queue,
-        Kind::JoinableQueue,
-        Kind::Value,
-        Kind::Array,
-    ];
-
-    /// Python's typeid: `list` and `dict` as there, the others capitalised.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::List => "list",
-            Kind::Dict => "dict",
-            Kind::Namespace => "Namespace",
-            Kind::Lock => "Lock",
-            Kind::RLock => "RLock",
-            Kind::Semaphore => "Semaphore",
-            Kind::BoundedSemaphore => "BoundedSemaphore",
-            Kind::Condition => "Condition",
-            Kind::Event => "Event",
-            Kind::Barrier => "Barrier",
-            Kind::Queue => "Queue",
-            Kind::JoinableQueue => "JoinableQueue",
-            Kind::Value => "Value",
-            Kind::Array => "Array",
-        }
-    }
-
     /// Returns the type of this name, case-insensitively.
     pub fn by_name(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))

@@ -61,14 +61,6 @@ impl Variant {
         Variant::Bytes(bytes.into())
     }
 
-    /// Returns the text, if it is text.
-    pub fn as_str(&self) -> Option<&str> {
-        match self {
-            Variant::Str(text) => Some(text),
-            _ => None,
-        }
-    }
-
     /// Returns the integer, if it is one (or a bool) and fits `N`.
     pub fn as_int<N: TryFrom<i128>>(&self) -> Option<N> {
         match *self {
@@ -88,42 +80,7 @@ impl Variant {
 
     /// Returns the bool, if it is one.
     pub fn as_bool(&self) -> Option<bool> {
-        match *self {
-            Variant::Bool(yes) => Some(yes),
-            _ => None,
-        }
-    }
-
-    /// Returns the bytes, if it is bytes.
-    pub fn as_bytes(&self) -> Option<&[u8]> {
-        match self {
-            Variant::Bytes(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
-
-    /// Returns the items, if it is a list.
-    pub fn as_list(&self) -> Option<&[Variant]> {
-        match self {
-            Variant::List(items) => Some(items),
-            _ => None,
-        }
-    }
-
-    /// Returns the entries, if it is a dict.
-    pub fn as_dict(&self) -> Option<&Map> {
-        match self {
-            Variant::Dict(map) => Some(map),
-            _ => None,
-        }
-    }
-
-    /// Returns the reference, if it is one.
-    pub fn as_object(&self) -> Option<&ObjectRef> {
-        match self {
-            Variant::Object(reference) => Some(reference),
-            _ => None,
-        }
+        if let Variant::Bool(yes) = *self { Some(yes) } else { None }
     }
 
     /// Returns whether it is null.
@@ -200,26 +157,42 @@ impl TryFrom<i128> for Variant {
     }
 }
 
-/// Types that each have their own shape.
-macro_rules! is_shape {
-    ($($from:ty, $value:ident => $variant:expr;)*) => {$(
-        impl From<$from> for Variant {
-            fn from($value: $from) -> Self {
-                $variant
-            }
-        }
-    )*};
-}
-is_shape! {
+conversions! {
+    Variant:
     bool, yes => Variant::Bool(yes);
     f64, number => Variant::Float(number);
     &str, text => Variant::Str(text.to_owned());
     String, text => Variant::Str(text);
     &[u8], bytes => Variant::Bytes(bytes.to_vec());
+    Option<i64>, number => number.map_or(Variant::Null, Variant::from);
     Vec<Variant>, items => Variant::List(items);
     Map, map => Variant::Dict(Box::new(map));
     ObjectRef, reference => Variant::Object(Box::new(reference));
     Key, key => key.into_datum();
+}
+
+/// Defines methods that return the content of one shape.
+macro_rules! contents {
+    ($($(#[$doc:meta])* $name:ident -> $type:ty: $shape:ident;)*) => {
+        impl Variant {$(
+            $(#[$doc])*
+            pub fn $name(&self) -> Option<&$type> {
+                if let Variant::$shape(content) = self { Some(content) } else { None }
+            }
+        )*}
+    };
+}
+contents! {
+    /// Returns the text, if it is text.
+    as_str -> str: Str;
+    /// Returns the bytes, if it is bytes.
+    as_bytes -> [u8]: Bytes;
+    /// Returns the items, if it is a list.
+    as_list -> [Variant]: List;
+    /// Returns the entries, if it is a dict.
+    as_dict -> Map: Dict;
+    /// Returns the reference, if it is one.
+    as_object -> ObjectRef: Object;
 }
 
 impl FromIterator<Variant> for Variant {

@@ -1,7 +1,6 @@
 //! Proxies of values and arrays.
 
-use super::list::slice;
-use super::{Place, Swap, if_there, proxy};
+use super::{Bound, Place, Swap, methods, proxy};
 use crate::ipc::error::Result;
 use crate::ipc::manager::data::{Key, Variant};
 use crate::ipc::manager::store::Method;
@@ -14,33 +13,24 @@ proxy! {
     Value
 }
 
-impl Value {
+methods! { [Value] {
     /// Returns the value.
-    pub fn get(&self) -> Result<Variant> {
-        self.object.get(Method::Get, vec![])
-    }
-
+    get() -> Variant = Get;
     /// Replaces the value.
-    pub fn set(&self, variant: impl Into<Variant>) -> Result<()> {
-        self.object.tell(Method::Set, vec![variant.into()])
-    }
-
+    set(variant: Variant) -> () = Set;
     /// Atomically adds to the value and returns the sum. Python's `value.value += n` loses concurrent additions.
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if the value is not a number, or the sum is beyond 64 bits.
-    pub fn add(&self, amount: impl Into<Variant>) -> Result<Variant> {
-        self.object.get(Method::Add, vec![amount.into()])
-    }
+    add(amount: Variant) -> Variant = Add;
+    /// Returns the note of its type.
+    typecode() -> String = Typecode;
+} }
 
+impl Value {
     /// Atomically replaces the value by `new` if it equals `expected`.
     pub fn compare_and_swap(&self, expected: impl Into<Variant>, new: impl Into<Variant>) -> Result<Swap> {
         self.at(std::iter::empty::<Key>()).compare_and_swap(Some(expected.into()), Some(new.into()))
-    }
-
-    /// Returns the note of its type.
-    pub fn typecode(&self) -> Result<String> {
-        Ok(self.object.get(Method::Typecode, vec![])?.as_str().unwrap_or_default().to_owned())
     }
 
     /// Returns a place inside, by the keys and indices that lead to it.
@@ -57,41 +47,33 @@ proxy! {
     Array
 }
 
-impl Array {
+methods! { [Array] {
     /// Returns the element at `index`, or `None` if the index is out of range.
-    pub fn get(&self, index: i64) -> Result<Option<Variant>> {
-        if_there(self.object.call(Method::GetItem, vec![index.into()]))
-    }
-
+    get(index: i64) -> Option<Variant> = GetItem;
     /// Replaces the element at `index`.
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if the index is out of range, or the data does not fit the type.
-    pub fn set(&self, index: i64, variant: impl Into<Variant>) -> Result<()> {
-        self.object.tell(Method::SetItem, vec![index.into(), variant.into()])
-    }
-
+    set(index: i64, variant: Variant) -> () = SetItem;
     /// Returns the number of elements.
-    pub fn len(&self) -> Result<usize> {
-        self.object.get_number(Method::Len)
-    }
-
-    /// Returns whether there are no elements.
-    pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.len()? == 0)
-    }
-
+    len() -> usize = Len;
     /// Returns a consistent copy of all elements, in one round trip.
-    pub fn copy(&self) -> Result<Vec<Variant>> {
-        self.object.get_list(Method::Copy, vec![])
-    }
-
+    copy() -> Vec<Variant> = Copy;
     /// Returns the elements of a slice: Python's `array[begin:end:step]`, each part optional.
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if the step is 0.
-    pub fn slice(&self, begin: Option<i64>, end: Option<i64>, step: Option<i64>) -> Result<Vec<Variant>> {
-        self.object.get_list(Method::GetSlice, slice([begin, end, step]))
+    slice(begin: Bound, end: Bound, step: Bound) -> Vec<Variant> = GetSlice;
+    /// Atomically adds to the element at `index` and returns the sum.
+    add(index: i64, amount: Variant) -> Variant = Add;
+    /// Returns the type of its elements, as Python's letter.
+    typecode() -> String = Typecode;
+} }
+
+impl Array {
+    /// Returns whether there are no elements.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
     }
 
     /// Atomically replaces the elements of a slice by the same number of others.
@@ -103,23 +85,12 @@ impl Array {
         [begin, end, step]: [Option<i64>; 3],
         data: impl IntoIterator<Item = D>,
     ) -> Result<()> {
-        let mut args = slice([begin, end, step]);
-        args.push(data.into_iter().map(Into::into).collect());
-        self.object.tell(Method::SetSlice, args)
-    }
-
-    /// Atomically adds to the element at `index` and returns the sum.
-    pub fn add(&self, index: i64, amount: impl Into<Variant>) -> Result<Variant> {
-        self.object.get(Method::Add, vec![index.into(), amount.into()])
+        let data = data.into_iter().map(Into::into).collect();
+        self.object.ask(Method::SetSlice, vec![begin.into(), end.into(), step.into(), data])
     }
 
     /// Atomically replaces the element at `index` by `new` if it equals `expected`.
     pub fn compare_and_swap(&self, index: i64, expected: impl Into<Variant>, new: impl Into<Variant>) -> Result<Swap> {
         Place::new(&self.object, [index]).compare_and_swap(Some(expected.into()), Some(new.into()))
-    }
-
-    /// Returns the type of its elements, as Python's letter.
-    pub fn typecode(&self) -> Result<String> {
-        Ok(self.object.get(Method::Typecode, vec![])?.as_str().unwrap_or_default().to_owned())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::proxy;
+use super::{methods, proxy};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::manager::store::{Failure, Method, Reply};
 
@@ -19,31 +19,24 @@ proxy! {
     Event
 }
 
-impl Event {
+methods! { [Event] {
     /// Returns whether it is set.
-    pub fn is_set(&self) -> Result<bool> {
-        self.object.get_bool(Method::IsSet, vec![])
-    }
-
+    is_set() -> bool = IsSet;
     /// Sets it, and wakes all waiters.
-    pub fn set(&self) -> Result<()> {
-        self.object.tell(Method::Set, vec![])
-    }
-
+    set() -> () = Set;
     /// Clears it.
-    pub fn clear(&self) -> Result<()> {
-        self.object.tell(Method::Clear, vec![])
-    }
+    clear() -> () = Clear;
+} }
 
+impl Event {
     /// Blocks until it is set.
     pub fn wait(&self) -> Result<()> {
-        self.object.call_patiently(Method::Wait, vec![], None, 0).map(drop)
+        self.object.ask_within(None, Method::Wait, vec![])
     }
 
     /// Blocks until it is set, at most `timeout`. Returns `false` on timeout.
     pub fn wait_timeout(&self, timeout: Duration) -> Result<bool> {
-        let reply = self.object.call_patiently(Method::Wait, vec![], Some(timeout), 0)?;
-        Ok(super::into_datum(reply)?.as_bool().unwrap_or_default())
+        self.object.ask_within(Some(timeout), Method::Wait, vec![])
     }
 }
 
@@ -61,6 +54,19 @@ proxy! {
     /// [`wait_with`](Self::wait_with).
     Barrier
 }
+
+methods! { [Barrier] {
+    /// Breaks the barrier until it is [`reset`](Self::reset).
+    abort() -> () = Abort;
+    /// Repairs the barrier. Parties waiting now get an error.
+    reset() -> () = Reset;
+    /// Returns the number of parties.
+    parties() -> usize = Parties;
+    /// Returns how many parties wait now.
+    n_waiting() -> usize = NWaiting;
+    /// Returns whether it is broken.
+    is_broken() -> bool = Broken;
+} }
 
 impl Barrier {
     /// Blocks until all parties wait. Returns a different number below the number of parties to each.
@@ -87,42 +93,17 @@ impl Barrier {
     }
 
     fn wait_at_most(&self, timeout: Option<Duration>, action: impl FnOnce() -> Result<()>) -> Result<u32> {
-        match self.object.call_patiently(Method::Wait, vec![], timeout, 0)? {
+        match self.object.call(Method::Wait, vec![], timeout)? {
             Reply::Arrived { index, leads: false } => Ok(index),
             Reply::Arrived { index, leads: true } => {
                 let done = action();
-                self.object.tell(Method::Finish, vec![done.is_ok().into()])?;
+                self.object.ask::<()>(Method::Finish, vec![done.is_ok().into()])?;
                 done.map(|()| index)
             }
             // The timeout has broken the barrier for all.
             Reply::NotInTime => Err(self.object.refused(Method::Wait, Failure::BrokenBarrier)),
             _ => Err(Error::manager_gone()),
         }
-    }
-
-    /// Breaks the barrier until it is [`reset`](Self::reset).
-    pub fn abort(&self) -> Result<()> {
-        self.object.tell(Method::Abort, vec![])
-    }
-
-    /// Repairs the barrier. Parties waiting now get an error.
-    pub fn reset(&self) -> Result<()> {
-        self.object.tell(Method::Reset, vec![])
-    }
-
-    /// Returns the number of parties.
-    pub fn parties(&self) -> Result<usize> {
-        self.object.get_number(Method::Parties)
-    }
-
-    /// Returns how many parties wait now.
-    pub fn n_waiting(&self) -> Result<usize> {
-        self.object.get_number(Method::NWaiting)
-    }
-
-    /// Returns whether it is broken.
-    pub fn is_broken(&self) -> Result<bool> {
-        self.object.get_bool(Method::Broken, vec![])
     }
 
     /// Returns whether an error of [`wait`](Self::wait) means that the barrier is broken.

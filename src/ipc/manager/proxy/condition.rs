@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::lock::this_thread;
-use super::{AT_ONCE, Guard, proxy};
+use super::{Guard, proxy};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::manager::store::{Method, Reply};
 
@@ -79,13 +78,12 @@ impl ConditionGuard<'_> {
 
     /// Wakes at most `count` of the present waiters. Each returns once it has the lock.
     pub fn notify(&self, count: u32) -> Result<()> {
-        let object = self.lock.object();
-        object.call_patiently(Method::Notify, vec![count.into()], AT_ONCE, this_thread()).map(drop)
+        self.lock.object().ask(Method::Notify, vec![count.into()])
     }
 
     /// Wakes all present waiters.
     pub fn notify_all(&self) -> Result<()> {
-        self.lock.object().call_patiently(Method::NotifyAll, vec![], AT_ONCE, this_thread()).map(drop)
+        self.lock.object().ask(Method::NotifyAll, vec![])
     }
 
     /// Returns whether the previous holder died with the lock, as of the last time it was acquired.
@@ -94,10 +92,7 @@ impl ConditionGuard<'_> {
     }
 
     fn wait_at_most(&mut self, timeout: Option<Duration>) -> Result<bool> {
-        // Acquiring the lock again may take long after the timeout: the answer has no time limit here.
-        let object = self.lock.object();
-        let pending = object.start_without_limit(Method::Wait, vec![], timeout, this_thread())?;
-        match object.answer(Method::Wait, pending)? {
+        match self.lock.object().call(Method::Wait, vec![], timeout)? {
             Reply::Woken { notified, abandoned } => {
                 self.lock.note_abandoned(abandoned);
                 Ok(notified)

@@ -1,7 +1,7 @@
 //! Proxies of dicts and namespaces.
 
-use super::{Later, Place, Swap, if_there, nothing, proxy};
-use crate::ipc::error::{Error, Result};
+use super::{Later, Place, Swap, methods, proxy};
+use crate::ipc::error::Result;
 use crate::ipc::manager::data::{Key, Map, Variant};
 use crate::ipc::manager::store::Method;
 
@@ -14,107 +14,70 @@ proxy! {
     Dict
 }
 
-impl Dict {
+methods! { [Dict] {
     /// Sets the value of `key`.
-    pub fn insert(&self, key: impl Into<Key>, variant: impl Into<Variant>) -> Result<()> {
-        self.object.tell(Method::SetItem, vec![key.into().into(), variant.into()])
-    }
-
-    /// As [`insert`](Self::insert), without waiting for the answer.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`] if it cannot be sent.
-    pub fn insert_later(&self, key: impl Into<Key>, variant: impl Into<Variant>) -> Result<Later<()>> {
-        self.object.later(Method::SetItem, vec![key.into().into(), variant.into()], nothing)
-    }
-
+    insert(key: Key, variant: Variant) -> () = SetItem;
     /// Returns the value of `key`.
-    pub fn get(&self, key: impl Into<Key>) -> Result<Option<Variant>> {
-        if_there(self.object.call(Method::GetItem, vec![key.into().into()]))
-    }
-
-    /// As [`get`](Self::get), without waiting for the answer.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`] if it cannot be sent.
-    pub fn get_later(&self, key: impl Into<Key>) -> Result<Later<Option<Variant>>> {
-        self.object.later(Method::GetItem, vec![key.into().into()], if_there)
-    }
-
+    get(key: Key) -> Option<Variant> = GetItem;
     /// Returns whether there is an entry for `key`.
-    pub fn contains(&self, key: impl Into<Key>) -> Result<bool> {
-        self.object.get_bool(Method::Contains, vec![key.into().into()])
-    }
-
+    contains(key: Key) -> bool = Contains;
     /// Removes the entry for `key` and returns its value.
-    pub fn remove(&self, key: impl Into<Key>) -> Result<Option<Variant>> {
-        if_there(self.object.call(Method::Pop, vec![key.into().into()]))
-    }
-
+    remove(key: Key) -> Option<Variant> = Pop;
     /// Removes and returns the entry inserted last.
     ///
     /// # Standard
     /// Python's `dict.popitem`.
-    pub fn popitem(&self) -> Result<Option<(Key, Variant)>> {
-        if_there(self.object.call(Method::PopItem, vec![]))?.map(entry).transpose()
-    }
-
+    popitem() -> Option<(Key, Variant)> = PopItem;
     /// Returns the value of `key`, which is set to `default` first if there is none.
     ///
     /// # Standard
     /// Python's `dict.setdefault`.
-    pub fn setdefault(&self, key: impl Into<Key>, default: impl Into<Variant>) -> Result<Variant> {
-        self.object.get(Method::SetDefault, vec![key.into().into(), default.into()])
-    }
-
-    /// Atomically sets many entries.
-    pub fn update<K: Into<Key>, D: Into<Variant>>(&self, entries: impl IntoIterator<Item = (K, D)>) -> Result<()> {
-        self.object.tell(Method::Update, vec![map(entries)])
-    }
-
+    setdefault(key: Key, default: Variant) -> Variant = SetDefault;
     /// Returns the number of entries.
-    pub fn len(&self) -> Result<usize> {
-        self.object.get_number(Method::Len)
-    }
-
-    /// Returns whether there are no entries.
-    pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.len()? == 0)
-    }
-
+    len() -> usize = Len;
     /// Removes all entries.
-    pub fn clear(&self) -> Result<()> {
-        self.object.tell(Method::Clear, vec![])
-    }
-
+    clear() -> () = Clear;
     /// Returns a consistent copy of all entries, in one round trip.
-    pub fn copy(&self) -> Result<Map> {
-        self.object.get(Method::Copy, vec![]).and_then(into_map)
-    }
-
+    copy() -> Map = Copy;
     /// Returns a consistent copy of the keys in order of insertion, in one round trip.
-    pub fn keys(&self) -> Result<Vec<Key>> {
-        let keys = self.object.get_list(Method::Keys, vec![])?;
-        keys.into_iter().map(|key| Key::try_from(key).map_err(|_| Error::manager_gone())).collect()
-    }
-
+    keys() -> Vec<Key> = Keys;
     /// Returns a consistent copy of the values, in one round trip.
-    pub fn values(&self) -> Result<Vec<Variant>> {
-        self.object.get_list(Method::Values, vec![])
-    }
-
+    values() -> Vec<Variant> = Values;
     /// Returns a consistent copy of the entries, in one round trip.
-    pub fn items(&self) -> Result<Vec<(Key, Variant)>> {
-        self.object.get_list(Method::Items, vec![])?.into_iter().map(entry).collect()
-    }
-
+    items() -> Vec<(Key, Variant)> = Items;
     /// Atomically adds to the number at `key` and returns the sum.
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there is no such key, its value is not a number, or the sum is
     /// beyond 64 bits.
-    pub fn add(&self, key: impl Into<Key>, amount: impl Into<Variant>) -> Result<Variant> {
-        self.object.get(Method::Add, vec![key.into().into(), amount.into()])
+    add(key: Key, amount: Variant) -> Variant = Add;
+} }
+
+impl Dict {
+    /// As [`insert`](Self::insert), without waiting for the answer.
+    ///
+    /// # Errors
+    /// [`Error::ManagerGone`](crate::Error::ManagerGone) if it cannot be sent.
+    pub fn insert_later(&self, key: impl Into<Key>, variant: impl Into<Variant>) -> Result<Later<()>> {
+        self.object.later(Method::SetItem, vec![key.into().into(), variant.into()])
+    }
+
+    /// As [`get`](Self::get), without waiting for the answer.
+    ///
+    /// # Errors
+    /// [`Error::ManagerGone`](crate::Error::ManagerGone) if it cannot be sent.
+    pub fn get_later(&self, key: impl Into<Key>) -> Result<Later<Option<Variant>>> {
+        self.object.later(Method::GetItem, vec![key.into().into()])
+    }
+
+    /// Atomically sets many entries.
+    pub fn update<K: Into<Key>, D: Into<Variant>>(&self, entries: impl IntoIterator<Item = (K, D)>) -> Result<()> {
+        self.object.ask(Method::Update, vec![map(entries)])
+    }
+
+    /// Returns whether there are no entries.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
     }
 
     /// Atomically sets the value of `key` to `new` if it equals `expected`; `None` means no entry.
@@ -137,19 +100,6 @@ fn map<K: Into<Key>, D: Into<Variant>>(entries: impl IntoIterator<Item = (K, D)>
     entries.into_iter().map(|(key, variant)| (key.into(), variant.into())).collect::<Map>().into()
 }
 
-fn into_map(variant: Variant) -> Result<Map> {
-    match variant {
-        Variant::Dict(map) => Ok(*map),
-        _ => Err(Error::manager_gone()),
-    }
-}
-
-fn entry(pair: Variant) -> Result<(Key, Variant)> {
-    let Variant::List(pair) = pair else { return Err(Error::manager_gone()) };
-    let [key, variant] = <[Variant; 2]>::try_from(pair).map_err(|_| Error::manager_gone())?;
-    Ok((Key::try_from(key).map_err(|_| Error::manager_gone())?, variant))
-}
-
 proxy! {
     /// A namespace in a manager: attributes by name.
     ///
@@ -158,39 +108,27 @@ proxy! {
     Namespace
 }
 
-impl Namespace {
+methods! { [Namespace] {
     /// Sets an attribute.
-    pub fn set(&self, name: &str, variant: impl Into<Variant>) -> Result<()> {
-        self.object.tell(Method::SetItem, vec![name.into(), variant.into()])
-    }
-
+    set(name: str, variant: Variant) -> () = SetItem;
     /// Returns an attribute, or `None` if there is none of that name.
-    pub fn get(&self, name: &str) -> Result<Option<Variant>> {
-        if_there(self.object.call(Method::GetItem, vec![name.into()]))
-    }
-
+    get(name: str) -> Option<Variant> = GetItem;
     /// Removes an attribute. Returns `false` if there was none of that name.
-    pub fn delete(&self, name: &str) -> Result<bool> {
-        Ok(if_there(self.object.call(Method::DelItem, vec![name.into()]))?.is_some())
-    }
-
-    /// Atomically sets many attributes.
-    pub fn update<'a, D: Into<Variant>>(&self, attributes: impl IntoIterator<Item = (&'a str, D)>) -> Result<()> {
-        self.object.tell(Method::Update, vec![map(attributes)])
-    }
-
+    delete(name: str) -> bool = DelItem;
     /// Returns a consistent copy of all attributes, in one round trip.
-    pub fn copy(&self) -> Result<Map> {
-        self.object.get(Method::Copy, vec![]).and_then(into_map)
-    }
-
+    copy() -> Map = Copy;
     /// Atomically adds to the number in an attribute and returns the sum.
     ///
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there is no such attribute, its value is not a number, or the sum
     /// is beyond 64 bits.
-    pub fn add(&self, name: &str, amount: impl Into<Variant>) -> Result<Variant> {
-        self.object.get(Method::Add, vec![name.into(), amount.into()])
+    add(name: str, amount: Variant) -> Variant = Add;
+} }
+
+impl Namespace {
+    /// Atomically sets many attributes.
+    pub fn update<'a, D: Into<Variant>>(&self, attributes: impl IntoIterator<Item = (&'a str, D)>) -> Result<()> {
+        self.object.ask(Method::Update, vec![map(attributes)])
     }
 
     /// Returns a place inside, by the name and the keys and indices that lead to it.

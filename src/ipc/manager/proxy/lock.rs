@@ -7,11 +7,10 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use super::{AT_ONCE, proxy};
+use super::{methods, proxy};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::manager::client::Object;
 use crate::ipc::manager::store::{Method, Reply};
-use crate::sys::robust::own_tid;
 
 /// A held lock or permit of a manager. Dropping it releases it and ignores errors; see [`release`](Self::release).
 ///
@@ -26,14 +25,9 @@ pub struct Guard<'a> {
     not_send: PhantomData<*const ()>,
 }
 
-/// The calling thread's id, for objects that belong to a thread.
-pub(super) fn this_thread() -> u64 {
-    own_tid().into()
-}
-
 impl<'a> Guard<'a> {
     pub(super) fn acquire(object: &'a Object, timeout: Option<Duration>) -> Result<Option<Self>> {
-        match object.call_patiently(Method::Acquire, vec![], timeout, this_thread())? {
+        match object.call(Method::Acquire, vec![], timeout)? {
             Reply::Acquired { permit, abandoned } => {
                 Ok(Some(Guard { object, permit, abandoned, is_held: true, not_send: PhantomData }))
             }
@@ -73,7 +67,7 @@ impl<'a> Guard<'a> {
         self.is_held = false;
         // A semaphore's permits are interchangeable.
         let args = if self.permit == 0 { vec![] } else { vec![self.permit.into()] };
-        self.object.call_patiently(Method::Release, args, AT_ONCE, this_thread()).map(drop)
+        self.object.ask(Method::Release, args)
     }
 }
 
@@ -88,7 +82,7 @@ impl Drop for Guard<'_> {
 
 /// Methods common to locks and semaphores.
 macro_rules! acquirable {
-    ($name:ident) => {
+    ($($name:ident)+) => {$(
         impl $name {
             /// Acquires it, blocking until it is available. Waiters are served in order of arrival.
             pub fn acquire(&self) -> Result<Guard<'_>> {
@@ -97,21 +91,17 @@ macro_rules! acquirable {
 
             /// Acquires it if that does not block.
             pub fn try_acquire(&self) -> Result<Option<Guard<'_>>> {
-                Guard::acquire(&self.object, AT_ONCE)
+                Guard::acquire(&self.object, Some(Duration::ZERO))
             }
 
             /// Acquires it, blocking at most `timeout`. Returns `None` on timeout.
             pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<Guard<'_>>> {
                 Guard::acquire(&self.object, Some(timeout))
             }
-
-            /// Returns whether acquiring it would block. For diagnosis: the answer may be outdated on return.
-            pub fn locked(&self) -> Result<bool> {
-                self.object.get_bool(Method::Locked, vec![])
-            }
         }
-    };
+    )+};
 }
+acquirable!(Lock RLock Semaphore BoundedSemaphore);
 
 proxy! {
     /// A lock in a manager.
@@ -121,7 +111,6 @@ proxy! {
     /// deadlocks.
     Lock
 }
-acquirable!(Lock);
 
 proxy! {
     /// A recursive lock in a manager: the thread that holds it may acquire it again.
@@ -130,7 +119,6 @@ proxy! {
     /// Python's `SyncManager.RLock()`. Differs: it is released when its holder's process dies.
     RLock
 }
-acquirable!(RLock);
 
 proxy! {
     /// A semaphore in a manager.
@@ -140,7 +128,6 @@ proxy! {
     /// created to count only.
     Semaphore
 }
-acquirable!(Semaphore);
 
 proxy! {
     /// A semaphore in a manager that is never released more often than it was acquired.
@@ -149,26 +136,18 @@ proxy! {
     /// Python's `SyncManager.BoundedSemaphore(value)`. Differs: permits are released when their holder dies.
     BoundedSemaphore
 }
-acquirable!(BoundedSemaphore);
 
-/// Methods common to both kinds of semaphores.
-macro_rules! semaphore {
-    ($name:ident) => {
-        impl $name {
-            /// Adds `permits`, regardless of which process acquired them.
-            ///
-            /// # Errors
-            /// [`Error::Managed`] if that exceeds the maximum.
-            pub fn release(&self, permits: u32) -> Result<()> {
-                self.object.tell(Method::Release, vec![permits.into()])
-            }
+methods! { [Lock RLock Semaphore BoundedSemaphore] {
+    /// Returns whether acquiring it would block. For diagnosis: the answer may be outdated on return.
+    locked() -> bool = Locked;
+} }
 
-            /// Returns the number of free permits. For diagnosis: it may be outdated on return.
-            pub fn get_value(&self) -> Result<usize> {
-                self.object.get_number(Method::GetValue)
-            }
-        }
-    };
-}
-semaphore!(Semaphore);
-semaphore!(BoundedSemaphore);
+methods! { [Semaphore BoundedSemaphore] {
+    /// Adds `permits`, regardless of which process acquired them.
+    ///
+    /// # Errors
+    /// [`Error::Managed`] if that exceeds the maximum.
+    release(permits: u32) -> () = Release;
+    /// Returns the number of free permits. For diagnosis: it may be outdated on return.
+    get_value() -> usize = GetValue;
+} }

@@ -3,6 +3,9 @@
 //! A proxy goes into a worker as a field of its role, and into other objects as data: `dict.insert("inner",
 //! &list)` stores a reference, and `List::try_from(&datum)` makes a proxy of a fetched one. Cloning a proxy is cheap.
 //! The object lives as long as any proxy of it or reference to it exists.
+//!
+//! A method that only sends its arguments and returns the answer is a line in a table: see [`methods!`]. [`Answer`] says
+//! how each type of result is read.
 
 mod array;
 mod barrier;
@@ -13,7 +16,6 @@ mod lock;
 mod place;
 mod queue;
 
-use std::marker::PhantomData;
 use std::time::Duration;
 
 pub use array::{Array, Value};
@@ -26,7 +28,7 @@ pub use place::{Place, Swap};
 pub use queue::{JoinableQueue, Queue, Task};
 
 use super::client::{Object, Pending};
-use super::data::{Kind, Variant};
+use super::data::{Key, Kind, Map, Variant};
 use super::store::{Failure, Method, Reply};
 use crate::ipc::error::{Error, Result};
 
@@ -100,6 +102,120 @@ macro_rules! proxy {
 }
 use proxy;
 
+/// Defines methods of one or several proxies. A line is a method's name, its arguments, its result, and the method of the
+/// object that it calls. An argument of type `Key` or `Variant` is anything that converts into one; `str` is `&str`.
+macro_rules! methods {
+    ([$($proxy:ident)+] $table:tt) => {
+        $($crate::ipc::manager::proxy::methods! { $proxy $table })+
+    };
+    ($proxy:ident {$(
+        $(#[$doc:meta])* $name:ident($($arg:ident: $type:ident),*) -> $result:ty = $method:ident;
+    )*}) => {
+        impl $proxy {$(
+            $(#[$doc])*
+            pub fn $name(&self, $($arg: $crate::ipc::manager::proxy::argument!($type)),*) -> $crate::Result<$result> {
+                let args = vec![$($crate::ipc::manager::proxy::argument!($type $arg)),*];
+                self.object.ask($crate::ipc::manager::store::Method::$method, args)
+            }
+        )*}
+    };
+}
+use methods;
+
+/// The type of an argument in a table of methods, and its conversion to data.
+macro_rules! argument {
+    (Key) => { impl Into<$crate::ipc::manager::data::Key> };
+    (Variant) => { impl Into<$crate::ipc::manager::data::Variant> };
+    (str) => { &str };
+    ($type:ident) => { $type };
+    (Key $value:ident) => { $crate::ipc::manager::data::Variant::from(Into::<$crate::ipc::manager::data::Key>::into($value)) };
+    ($type:ident $value:ident) => { Into::<$crate::ipc::manager::data::Variant>::into($value) };
+}
+use argument;
+
+/// A bound or the step of a slice; `None` leaves it open.
+type Bound = Option<i64>;
+
+/// A result of a method, as it is read from the object's answer.
+trait Answer: Sized {
+    /// Reads a reply. `None` if it has another shape, which a manager of the same version never sends.
+    fn from_reply(reply: Reply) -> Option<Self>;
+
+    fn read(answer: Result<Reply>) -> Result<Self> {
+        Self::from_reply(answer?).ok_or_else(Error::manager_gone)
+    }
+}
+
+/// Whether there was nothing, where that is an expected outcome.
+fn is_none(answer: &Result<Reply>) -> bool {
+    use Failure::{Empty, IndexOutOfRange, NoSuchAttribute, NoSuchKey, NotInList};
+    match answer {
+        Ok(reply) => *reply == Reply::NotInTime,
+        Err(Error::Managed { source, .. }) => {
+            matches!(**source, NoSuchKey(_) | NoSuchAttribute(_) | IndexOutOfRange | NotInList | Empty(_))
+        }
+        Err(_) => false,
+    }
+}
+
+impl<T: Answer> Answer for Option<T> {
+    fn from_reply(reply: Reply) -> Option<Self> {
+        T::from_reply(reply).map(Some)
+    }
+
+    fn read(answer: Result<Reply>) -> Result<Self> {
+        if is_none(&answer) { Ok(None) } else { T::read(answer).map(Some) }
+    }
+}
+
+impl Answer for () {
+    fn from_reply(_reply: Reply) -> Option<Self> {
+        Some(())
+    }
+}
+
+/// The object's own answer, or else whether the call was done.
+impl Answer for bool {
+    fn from_reply(reply: Reply) -> Option<Self> {
+        Variant::from_reply(reply).map(|variant| variant.as_bool().unwrap_or(true))
+    }
+
+    fn read(answer: Result<Reply>) -> Result<Self> {
+        if is_none(&answer) { Ok(false) } else { Self::from_reply(answer?).ok_or_else(Error::manager_gone) }
+    }
+}
+
+/// Defines how data is read as each type of result.
+macro_rules! answers {
+    ($($type:ty: $variant:ident => $result:expr;)*) => {$(
+        impl Answer for $type {
+            fn from_reply(reply: Reply) -> Option<Self> {
+                let (Reply::Variant($variant) | Reply::Item($variant)) = reply else { return None };
+                $result
+            }
+        }
+    )*};
+}
+answers! {
+    Variant: data => Some(data);
+    usize: data => data.as_int();
+    String: data => if let Variant::Str(text) = data { Some(text) } else { None };
+    Map: data => if let Variant::Dict(map) = data { Some(*map) } else { None };
+    Vec<Variant>: data => if let Variant::List(items) = data { Some(items) } else { None };
+    Vec<Key>: data => list_of(data, |key| Key::try_from(key).ok());
+    Vec<(Key, Variant)>: data => list_of(data, entry);
+    (Key, Variant): data => entry(data);
+}
+
+fn list_of<T>(data: Variant, item: impl FnMut(Variant) -> Option<T>) -> Option<Vec<T>> {
+    if let Variant::List(items) = data { items.into_iter().map(item).collect() } else { None }
+}
+
+fn entry(pair: Variant) -> Option<(Key, Variant)> {
+    let [key, variant] = <[Variant; 2]>::try_from(list_of(pair, Some)?).ok()?;
+    Some((Key::try_from(key).ok()?, variant))
+}
+
 /// The object of a reference in data.
 fn object_in(variant: &Variant) -> Result<Object> {
     let failed = |failure| Error::Managed { doing: "making a proxy".to_owned(), source: Box::new(failure) };
@@ -107,66 +223,22 @@ fn object_in(variant: &Variant) -> Result<Object> {
     Object::of(reference).ok_or(Error::ForeignReference)
 }
 
-/// Without blocking.
-const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
-
 impl Object {
-    /// Calls a method that returns data.
-    fn get(&self, method: Method, args: Vec<Variant>) -> Result<Variant> {
-        into_datum(self.call(method, args)?)
+    /// Calls a method that does not wait.
+    fn ask<T: Answer>(&self, method: Method, args: Vec<Variant>) -> Result<T> {
+        self.ask_within(Some(Duration::ZERO), method, args)
     }
 
-    /// Calls a method that returns nothing.
-    fn tell(&self, method: Method, args: Vec<Variant>) -> Result<()> {
-        self.call(method, args).map(drop)
-    }
-
-    fn get_number(&self, method: Method) -> Result<usize> {
-        Ok(self.get(method, vec![])?.as_int().unwrap_or_default())
-    }
-
-    fn get_bool(&self, method: Method, args: Vec<Variant>) -> Result<bool> {
-        Ok(self.get(method, args)?.as_bool().unwrap_or_default())
-    }
-
-    fn get_list(&self, method: Method, args: Vec<Variant>) -> Result<Vec<Variant>> {
-        match self.get(method, args)? {
-            Variant::List(items) => Ok(items),
-            _ => Err(Error::manager_gone()),
-        }
+    /// Calls a method that may wait; `None` waits without limit.
+    fn ask_within<T: Answer>(&self, timeout: Option<Duration>, method: Method, args: Vec<Variant>) -> Result<T> {
+        T::read(self.call(method, args, timeout))
     }
 
     /// Sends a call whose answer is read later.
-    fn later<T>(&self, method: Method, args: Vec<Variant>, read: fn(Result<Reply>) -> Result<T>) -> Result<Later<T>> {
-        let pending = self.start(method, args, AT_ONCE, 0)?;
-        Ok(Later { pending, object: self.clone(), method, read, answer: PhantomData })
+    fn later<T: Answer>(&self, method: Method, args: Vec<Variant>) -> Result<Later<T>> {
+        let pending = self.start(method, args, Some(Duration::ZERO))?;
+        Ok(Later { pending, object: self.clone(), method, read: T::read })
     }
-}
-
-/// Returns the data of an answer that must have some.
-fn into_datum(reply: Reply) -> Result<Variant> {
-    match reply {
-        Reply::Variant(variant) | Reply::Item(variant) => Ok(variant),
-        // A manager of the same version never answers this.
-        _ => Err(Error::manager_gone()),
-    }
-}
-
-/// Maps "there is none", where it is an expected outcome, to `None`.
-fn if_there(answer: Result<Reply>) -> Result<Option<Variant>> {
-    use Failure::{Empty, IndexOutOfRange, NoSuchAttribute, NoSuchKey, NotInList};
-    match answer {
-        Err(Error::Managed { source, .. })
-            if matches!(*source, NoSuchKey(_) | NoSuchAttribute(_) | IndexOutOfRange | NotInList | Empty(_)) =>
-        {
-            Ok(None)
-        }
-        other => other.and_then(into_datum).map(Some),
-    }
-}
-
-fn nothing(answer: Result<Reply>) -> Result<()> {
-    answer.map(drop)
 }
 
 /// A call that was sent, and whose answer is read when needed.
@@ -179,7 +251,6 @@ pub struct Later<T> {
     object: Object,
     method: Method,
     read: fn(Result<Reply>) -> Result<T>,
-    answer: PhantomData<fn() -> T>,
 }
 
 impl<T> Later<T> {

@@ -1,7 +1,7 @@
 //! A place inside an object, changed in place.
 
-use super::{if_there, into_datum};
-use crate::ipc::error::{Error, Result};
+use super::Answer;
+use crate::ipc::error::Result;
 use crate::ipc::manager::client::Object;
 use crate::ipc::manager::data::{Key, Variant};
 use crate::ipc::manager::store::{Method, Reply};
@@ -46,7 +46,7 @@ impl<'a> Place<'a> {
     /// # Errors
     /// [`Error::Managed`] if the path leads through a value that is neither list nor dict.
     pub fn get(&self) -> Result<Option<Variant>> {
-        if_there(self.object.call(Method::GetAt, self.args([])))
+        self.object.ask(Method::GetAt, self.args([]))
     }
 
     /// Sets the value to `variant`.
@@ -54,12 +54,12 @@ impl<'a> Place<'a> {
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if a step before the last does not exist.
     pub fn set(&self, variant: impl Into<Variant>) -> Result<()> {
-        self.object.call(Method::SetAt, self.args([variant.into()])).map(drop)
+        self.object.ask(Method::SetAt, self.args([variant.into()]))
     }
 
     /// Removes and returns the value, or `None` if there was none.
     pub fn remove(&self) -> Result<Option<Variant>> {
-        if_there(self.object.call(Method::RemoveAt, self.args([])))
+        self.object.ask(Method::RemoveAt, self.args([]))
     }
 
     /// Appends to the list at this place and returns its new length.
@@ -67,8 +67,7 @@ impl<'a> Place<'a> {
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there is no list.
     pub fn push(&self, variant: impl Into<Variant>) -> Result<usize> {
-        let len = into_datum(self.object.call(Method::PushAt, self.args([variant.into()]))?)?;
-        Ok(len.as_int().unwrap_or_default())
+        self.object.ask(Method::PushAt, self.args([variant.into()]))
     }
 
     /// Adds to the number at this place and returns the sum.
@@ -76,18 +75,18 @@ impl<'a> Place<'a> {
     /// # Errors
     /// [`Error::Managed`](crate::Error::Managed) if there is no number, or the sum is beyond 64 bits.
     pub fn add(&self, amount: impl Into<Variant>) -> Result<Variant> {
-        into_datum(self.object.call(Method::AddAt, self.args([amount.into()]))?)
+        self.object.ask(Method::AddAt, self.args([amount.into()]))
     }
 
     /// Adds to the number at this place, or to `default` if there is none, and returns the sum.
     pub fn add_or(&self, amount: impl Into<Variant>, default: impl Into<Variant>) -> Result<Variant> {
-        into_datum(self.object.call(Method::AddAt, self.args([amount.into(), default.into()]))?)
+        self.object.ask(Method::AddAt, self.args([amount.into(), default.into()]))
     }
 
     /// Sets the value to `new` if it equals `expected`; `None` means no value.
     pub fn compare_and_swap(&self, expected: Option<Variant>, new: Option<Variant>) -> Result<Swap> {
         let args = self.args([expected.into_iter().collect(), new.into_iter().collect()]);
-        swap(self.object.call(Method::CompareAndSwapAt, args)?)
+        self.object.ask(Method::CompareAndSwapAt, args)
     }
 
     /// Replaces the value by what `change` makes of it, retrying until no concurrent change intervenes. Returns the new
@@ -105,9 +104,8 @@ impl<'a> Place<'a> {
     }
 }
 
-pub(super) fn swap(reply: Reply) -> Result<Swap> {
-    match reply {
-        Reply::Swapped { swapped, found } => Ok(Swap { swapped, found }),
-        _ => Err(Error::manager_gone()),
+impl Answer for Swap {
+    fn from_reply(reply: Reply) -> Option<Self> {
+        if let Reply::Swapped { swapped, found } = reply { Some(Swap { swapped, found }) } else { None }
     }
 }

@@ -2,70 +2,11 @@
 
 use std::time::Duration;
 
-use super::{AT_ONCE, Later, nothing, proxy};
+use super::{Later, methods, proxy};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::manager::client::Object;
 use crate::ipc::manager::data::Variant;
 use crate::ipc::manager::store::{Method, Reply};
-
-/// Methods common to both kinds of queues.
-macro_rules! queue {
-    ($name:ident) => {
-        impl $name {
-            /// Puts an item at the end, blocking while the queue is full.
-            ///
-            /// # Errors
-            /// [`Error::Managed`] if the queue is shut down.
-            pub fn put(&self, item: impl Into<Variant>) -> Result<()> {
-                self.object.call_patiently(Method::Put, vec![item.into()], None, 0).map(drop)
-            }
-
-            /// Puts an item at the end, blocking at most `timeout` while the queue is full. Returns `false` on timeout.
-            pub fn put_timeout(&self, item: impl Into<Variant>, timeout: Duration) -> Result<bool> {
-                is_in_time(self.object.call_patiently(Method::Put, vec![item.into()], Some(timeout), 0))
-            }
-
-            /// Puts an item at the end if there is room. Returns `false` if the queue is full.
-            pub fn try_put(&self, item: impl Into<Variant>) -> Result<bool> {
-                is_in_time(self.object.call(Method::Put, vec![item.into()]))
-            }
-
-            /// Returns the number of items.
-            pub fn qsize(&self) -> Result<usize> {
-                self.object.get_number(Method::Qsize)
-            }
-
-            /// Returns whether there are no items.
-            pub fn is_empty(&self) -> Result<bool> {
-                self.object.get_bool(Method::Empty, vec![])
-            }
-
-            /// Returns whether the queue is full.
-            pub fn is_full(&self) -> Result<bool> {
-                self.object.get_bool(Method::Full, vec![])
-            }
-
-            /// Blocks until every item that was put is done.
-            pub fn join(&self) -> Result<()> {
-                self.object.call_patiently(Method::Join, vec![], None, 0).map(drop)
-            }
-
-            /// As [`join`](Self::join), at most `timeout`. Returns `false` on timeout.
-            pub fn join_timeout(&self, timeout: Duration) -> Result<bool> {
-                is_in_time(self.object.call_patiently(Method::Join, vec![], Some(timeout), 0))
-            }
-
-            /// Shuts the queue down: every put fails, and so does every get once the queue is empty. `at_once` drops
-            /// the items still in it.
-            ///
-            /// # Standard
-            /// Python 3.13's `queue.Queue.shutdown`.
-            pub fn shutdown(&self, at_once: bool) -> Result<()> {
-                self.object.tell(Method::Shutdown, vec![at_once.into()])
-            }
-        }
-    };
-}
 
 proxy! {
     /// A queue in a manager.
@@ -81,51 +22,6 @@ proxy! {
     /// Python's `SyncManager.Queue(maxsize)`.
     Queue
 }
-queue!(Queue);
-
-impl Queue {
-    /// Removes and returns the first item, blocking while there is none.
-    ///
-    /// # Errors
-    /// [`Error::Managed`] if the queue is shut down and empty.
-    pub fn get(&self) -> Result<Variant> {
-        self.get_at_most(None)?.ok_or_else(Error::manager_gone)
-    }
-
-    /// Removes and returns the first item, blocking at most `timeout`.
-    pub fn get_timeout(&self, timeout: Duration) -> Result<Option<Variant>> {
-        self.get_at_most(Some(timeout))
-    }
-
-    /// Removes and returns the first item if there is one.
-    pub fn try_get(&self) -> Result<Option<Variant>> {
-        self.get_at_most(AT_ONCE)
-    }
-
-    /// As [`put`](Self::put) on a queue that always has room, without waiting for the answer.
-    ///
-    /// # Errors
-    /// [`Error::ManagerGone`] if it cannot be sent.
-    pub fn put_later(&self, item: impl Into<Variant>) -> Result<Later<()>> {
-        self.object.later(Method::Put, vec![item.into()], nothing)
-    }
-
-    /// Marks an item from this queue as done, for [`join`](Self::join).
-    ///
-    /// # Errors
-    /// [`Error::Managed`] if more items were done than put.
-    pub fn task_done(&self) -> Result<()> {
-        self.object.tell(Method::TaskDone, vec![])
-    }
-
-    fn get_at_most(&self, timeout: Option<Duration>) -> Result<Option<Variant>> {
-        match self.object.call_patiently(Method::Get, vec![], timeout, 0)? {
-            Reply::Item(item) => Ok(Some(item)),
-            Reply::NotInTime => Ok(None),
-            _ => Err(Error::manager_gone()),
-        }
-    }
-}
 
 proxy! {
     /// A queue in a manager whose items are leased: an item whose consumer dies before it is done goes to another.
@@ -135,7 +31,94 @@ proxy! {
     /// [`join`](Self::join) waiting forever.
     JoinableQueue
 }
-queue!(JoinableQueue);
+
+methods! { [Queue JoinableQueue] {
+    /// Puts an item at the end if there is room. Returns `false` if the queue is full.
+    try_put(item: Variant) -> bool = Put;
+    /// Returns the number of items.
+    qsize() -> usize = Qsize;
+    /// Returns whether there are no items.
+    is_empty() -> bool = Empty;
+    /// Returns whether the queue is full.
+    is_full() -> bool = Full;
+    /// Shuts the queue down: every put fails, and so does every get once the queue is empty. `at_once` drops the items
+    /// still in it.
+    ///
+    /// # Standard
+    /// Python 3.13's `queue.Queue.shutdown`.
+    shutdown(at_once: bool) -> () = Shutdown;
+} }
+
+methods! { [Queue] {
+    /// Removes and returns the first item if there is one.
+    try_get() -> Option<Variant> = Get;
+    /// Marks an item from this queue as done, for [`join`](Self::join).
+    ///
+    /// # Errors
+    /// [`Error::Managed`] if more items were done than put.
+    task_done() -> () = TaskDone;
+} }
+
+methods! { [JoinableQueue] {
+    /// Returns how many items are not done: queued and leased ones.
+    unfinished() -> usize = Unfinished;
+    /// Returns the items that were delivered as often as the queue allows, and never done.
+    dead_letters() -> Vec<Variant> = DeadLetters;
+} }
+
+/// Defines the methods that may block, for both kinds of queues.
+macro_rules! blocking {
+    ($($name:ident)+) => {$(
+        impl $name {
+            /// Puts an item at the end, blocking while the queue is full.
+            ///
+            /// # Errors
+            /// [`Error::Managed`] if the queue is shut down.
+            pub fn put(&self, item: impl Into<Variant>) -> Result<()> {
+                self.object.ask_within(None, Method::Put, vec![item.into()])
+            }
+
+            /// Puts an item at the end, blocking at most `timeout` while the queue is full. Returns `false` on timeout.
+            pub fn put_timeout(&self, item: impl Into<Variant>, timeout: Duration) -> Result<bool> {
+                self.object.ask_within(Some(timeout), Method::Put, vec![item.into()])
+            }
+
+            /// Blocks until every item that was put is done.
+            pub fn join(&self) -> Result<()> {
+                self.object.ask_within(None, Method::Join, vec![])
+            }
+
+            /// As [`join`](Self::join), at most `timeout`. Returns `false` on timeout.
+            pub fn join_timeout(&self, timeout: Duration) -> Result<bool> {
+                self.object.ask_within(Some(timeout), Method::Join, vec![])
+            }
+        }
+    )+};
+}
+blocking!(Queue JoinableQueue);
+
+impl Queue {
+    /// Removes and returns the first item, blocking while there is none.
+    ///
+    /// # Errors
+    /// [`Error::Managed`] if the queue is shut down and empty.
+    pub fn get(&self) -> Result<Variant> {
+        self.object.ask_within(None, Method::Get, vec![])
+    }
+
+    /// Removes and returns the first item, blocking at most `timeout`.
+    pub fn get_timeout(&self, timeout: Duration) -> Result<Option<Variant>> {
+        self.object.ask_within(Some(timeout), Method::Get, vec![])
+    }
+
+    /// As [`put`](Self::put) on a queue that always has room, without waiting for the answer.
+    ///
+    /// # Errors
+    /// [`Error::ManagerGone`] if it cannot be sent.
+    pub fn put_later(&self, item: impl Into<Variant>) -> Result<Later<()>> {
+        self.object.later(Method::Put, vec![item.into()])
+    }
+}
 
 impl JoinableQueue {
     /// Leases the first item, blocking while there is none.
@@ -143,31 +126,21 @@ impl JoinableQueue {
     /// # Errors
     /// [`Error::Managed`] if the queue is shut down and empty.
     pub fn get(&self) -> Result<Task> {
-        self.get_at_most(None)?.ok_or_else(Error::manager_gone)
+        self.lease(None)?.ok_or_else(Error::manager_gone)
     }
 
     /// Leases the first item, blocking at most `timeout`.
     pub fn get_timeout(&self, timeout: Duration) -> Result<Option<Task>> {
-        self.get_at_most(Some(timeout))
+        self.lease(Some(timeout))
     }
 
     /// Leases the first item if there is one.
     pub fn try_get(&self) -> Result<Option<Task>> {
-        self.get_at_most(AT_ONCE)
+        self.lease(Some(Duration::ZERO))
     }
 
-    /// Returns how many items are not done: queued and leased ones.
-    pub fn unfinished(&self) -> Result<usize> {
-        self.object.get_number(Method::Unfinished)
-    }
-
-    /// Returns the items that were delivered as often as the queue allows, and never done.
-    pub fn dead_letters(&self) -> Result<Vec<Variant>> {
-        self.object.get_list(Method::DeadLetters, vec![])
-    }
-
-    fn get_at_most(&self, timeout: Option<Duration>) -> Result<Option<Task>> {
-        match self.object.call_patiently(Method::Get, vec![], timeout, 0)? {
+    fn lease(&self, timeout: Option<Duration>) -> Result<Option<Task>> {
+        match self.object.call(Method::Get, vec![], timeout)? {
             Reply::Leased { lease, deliveries, item } => {
                 Ok(Some(Task { object: self.object.clone(), lease, deliveries, item }))
             }
@@ -203,11 +176,7 @@ impl Task {
     /// # Standard
     /// Python's `JoinableQueue.task_done`.
     pub fn task_done(self) -> Result<Variant> {
-        self.object.tell(Method::TaskDone, vec![self.lease.into()])?;
+        self.object.ask::<()>(Method::TaskDone, vec![self.lease.into()])?;
         Ok(self.item)
     }
-}
-
-fn is_in_time(answer: Result<Reply>) -> Result<bool> {
-    Ok(answer? != Reply::NotInTime)
 }

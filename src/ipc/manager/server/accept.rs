@@ -8,16 +8,14 @@ use std::thread;
 
 use super::connection::Connection;
 use super::handler::{ConnectionHandler, STACK};
-use super::listener::Arrival;
-use super::poller::{FIRST_ENTRANCE, Poller};
-use crate::ipc::manager::wire::{
-    Broken, GREETING_LIMIT, Inbox, Keys, Refused, Responder, Welcome, finish_frame, start_frame,
-};
+use super::listener::Accepted;
+use super::poller::{FIRST_LISTENER, Poller};
+use crate::ipc::manager::wire::{Broken, HANDSHAKE_LIMIT, Inbox, Refused, Responder, Welcome, frame};
 use crate::sys::epoll::Interest;
 use crate::sys::socket;
 
 /// How many connections are accepted in a row before other events are handled.
-const ARRIVALS: usize = 16;
+const ACCEPTED_IN_A_ROW: usize = 16;
 
 /// A connection that has not authenticated yet.
 #[derive(Debug)]
@@ -32,68 +30,67 @@ pub(super) struct Handshake {
 
 impl Poller<'_, '_> {
     pub(super) fn accept_all(&mut self, number: usize, now_ns: u64) {
-        for _ in 0..ARRIVALS {
+        for _ in 0..ACCEPTED_IN_A_ROW {
             let listener = &mut self.listeners[number];
-            if listener.handshake >= self.state.limits.handshake {
-                return self.shut_entrance(number);
+            if listener.handshakes >= self.state.limits.handshakes {
+                return self.pause(number);
             }
             match listener.accept(self.own_user) {
-                Ok(Arrival::Connection(socket)) => {
+                Ok(Accepted::Connection(socket)) => {
                     self.last_token += 1;
                     // Without the poller it cannot be served, and is closed here.
                     if self.state.epoll.add(&socket, self.last_token, Interest::ReadableOrEnding).is_ok() {
-                        listener.handshake += 1;
-                        let responder = Responder::new(listener.transport());
-                        let inbox = Inbox::default();
+                        listener.handshakes += 1;
+                        let (responder, inbox) = (Responder::new(listener.transport), Inbox::default());
                         let handshake = Handshake { socket, listener: number, responder, inbox, begun_ns: now_ns };
-                        self.greetings.insert(self.last_token, handshake);
+                        self.handshakes.insert(self.last_token, handshake);
                     }
                 }
-                Ok(Arrival::Nobody) => return,
-                Ok(Arrival::Stranger) => self.state.lock().refused.other_user += 1,
-                Ok(Arrival::Closed) => {
+                Ok(Accepted::None) => return,
+                Ok(Accepted::Refused) => self.state.lock().store.refused.other_user += 1,
+                Ok(Accepted::Closed) => {
                     listener.is_over = true;
-                    return self.shut_entrance(number);
+                    return self.pause(number);
                 }
                 // Out of descriptors or memory: present connections go on; new ones wait until the next check.
-                Err(_) => return self.shut_entrance(number),
+                Err(_) => return self.pause(number),
             }
         }
     }
 
-    pub(super) fn open_entrance(&mut self, number: usize) {
+    /// Polls a listener if it has room for more handshakes, and is not polled yet.
+    pub(super) fn poll_listener(&mut self, number: usize) {
         let listener = &mut self.listeners[number];
-        // If there is no memory for it, it stays closed until the next check.
-        listener.is_open = self.state.epoll.add(&*listener, FIRST_ENTRANCE + number as u64, Interest::Readable).is_ok();
+        if listener.is_to_poll(self.state.limits.handshakes) {
+            let token = FIRST_LISTENER + number as u64;
+            // If there is no memory for it, it is not polled until the next check.
+            listener.is_polled = self.state.epoll.add(&*listener, token, Interest::Readable).is_ok();
+        }
     }
 
-    /// Stops polling the listener entirely: with an empty interest the poller would still be told of a hang-up.
-    fn shut_entrance(&mut self, number: usize) {
+    /// Stops polling a listener entirely: with an empty interest the poller would still be told of a hang-up.
+    fn pause(&mut self, number: usize) {
         let listener = &mut self.listeners[number];
         let forgotten = self.state.epoll.remove(&*listener);
-        debug_assert!(forgotten.is_ok(), "it was open");
-        listener.is_open = false;
+        debug_assert!(forgotten.is_ok(), "it was polled");
+        listener.is_polled = false;
     }
 
     /// Handles data from a connection in its handshake, or its end.
-    pub(super) fn greeter_is_ready(&mut self, token: u64, now_ns: u64) {
-        let Some(handshake) = self.greetings.get(&token) else { return };
-        match socket::receive(handshake.socket.as_fd(), &mut self.scratch) {
-            Ok(count) if count > 0 => self.greet(token, count, now_ns),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+    pub(super) fn handshake_is_ready(&mut self, token: u64, now_ns: u64) {
+        let Some(handshake) = self.handshakes.get_mut(&token) else { return };
+        let count = match socket::receive(handshake.socket.as_fd(), &mut self.scratch) {
+            Ok(count) if count > 0 => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Ok(_) | Err(_) => {
-                self.state.lock().refused.no_greeting += 1;
-                self.greeting_ended(token);
+                self.state.lock().store.refused.bad_handshake += 1;
+                self.handshake_ended(token);
+                return;
             }
-        }
-    }
-
-    /// Continues the handshake.
-    fn greet(&mut self, token: u64, count: usize, now_ns: u64) {
-        let Some(handshake) = self.greetings.get_mut(&token) else { return };
+        };
         let (key, frame_limit) = (&self.key, self.state.limits.frame);
         let mut step = Ok((Vec::new(), None));
-        let fed = handshake.inbox.feed(&self.scratch[..count], GREETING_LIMIT, &mut None, |frame| {
+        let fed = handshake.inbox.feed(&self.scratch[..count], HANDSHAKE_LIMIT, &mut None, |frame| {
             step = handshake.responder.take(key, frame, frame_limit);
             // The peer's next frame must answer this one, so a frame that came before is invalid.
             Ok::<_, Broken>(ControlFlow::Break(()))
@@ -105,25 +102,25 @@ impl Poller<'_, '_> {
             Ok((frame, None)) if frame.is_empty() => {}
             Ok((frame, None)) => send_frame(&handshake.socket, &frame),
             Ok((frame, Some(welcome))) => {
-                if let Some(handshake) = self.greeting_ended(token) {
-                    self.let_in(handshake, &frame, welcome, now_ns);
+                if let Some(handshake) = self.handshake_ended(token) {
+                    self.add_client(handshake, &frame, welcome, now_ns);
                 }
             }
             Err(refused) => {
-                let counts = &mut self.state.lock().refused;
+                let counts = &mut self.state.lock().store.refused;
                 match refused {
                     Refused::WrongKey => counts.wrong_key += 1,
-                    Refused::OtherProtocol => counts.no_greeting += 1,
+                    Refused::OtherProtocol => counts.bad_handshake += 1,
                 }
                 send_frame(&handshake.socket, &refused.frame());
-                self.greeting_ended(token);
+                self.handshake_ended(token);
             }
         }
     }
 
     /// Makes an authenticated connection a client.
-    fn let_in(&mut self, handshake: Handshake, last_frame: &[u8], welcome: Welcome, now_ns: u64) {
-        let (opening, sealing) = welcome.keys.map(|Keys { opening, sealing }| (opening, sealing)).unzip();
+    fn add_client(&mut self, handshake: Handshake, last_frame: &[u8], welcome: Welcome, now_ns: u64) {
+        let Welcome { sealing, opening, .. } = welcome;
         let Handshake { socket, inbox, .. } = handshake;
         let client = self.state.open(|session| Connection::new(session, socket, sealing, now_ns));
         let Some(client) = client else { return };
@@ -138,25 +135,17 @@ impl Poller<'_, '_> {
     }
 
     /// Removes a connection from those in their handshake.
-    pub(super) fn greeting_ended(&mut self, token: u64) -> Option<Handshake> {
-        let handshake = self.greetings.remove(&token)?;
+    pub(super) fn handshake_ended(&mut self, token: u64) -> Option<Handshake> {
+        let handshake = self.handshakes.remove(&token)?;
         let forgotten = self.state.epoll.remove(&handshake.socket);
         debug_assert!(forgotten.is_ok(), "it was added to the poller");
-        let number = handshake.listener;
-        self.listeners[number].handshake -= 1;
-        if self.listeners[number].is_to_open(self.state.limits.handshake) {
-            self.open_entrance(number);
-        }
+        self.listeners[handshake.listener].handshakes -= 1;
+        self.poll_listener(handshake.listener);
         Some(handshake)
     }
 }
 
 fn send_frame(socket: impl AsFd, content: &[u8]) {
-    let mut frame = Vec::new();
-    let start = start_frame(&mut frame);
-    frame.extend_from_slice(content);
-    let finished = finish_frame(&mut frame, start, content.len(), &mut None);
-    debug_assert!(finished.is_ok(), "as long as its content");
     // There is room for all that a handshake sends; a disconnect is noticed at the next read.
-    let _ = socket::send_some(socket.as_fd(), &frame);
+    let _ = socket::send_some(socket.as_fd(), &frame(content));
 }

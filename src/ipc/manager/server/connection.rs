@@ -77,17 +77,17 @@ impl Connection {
 
     /// Appends the answer to request `id` to the data to be sent. `object` is the object that answers.
     pub(super) fn answer(&self, id: u64, result: Result<Reply, Failure>, object: Option<ObjectId>, limit: usize) {
-        let message = ToClient::Answer { id, result };
+        let message = ToClient { id, result };
         let mut outgoing = self.outgoing();
-        outgoing.push(&message, id, limit);
-        if let (ToClient::Answer { result: Ok(item @ Reply::Item(_)), .. }, Some(queue)) = (message, object) {
-            let end = outgoing.bytes.len();
-            outgoing.items.push((end, (queue, item)));
+        let Outgoing { key, bytes, items, .. } = &mut *outgoing;
+        if let Err(length) = encode(&message, bytes, limit, key) {
+            let result = Err(Failure::AnswerTooLong { bytes: length, limit });
+            let short = encode(&ToClient { id, result }, bytes, limit, key);
+            debug_assert!(short.is_ok(), "a failure is short");
         }
-    }
-
-    pub(super) fn push(&self, message: &ToClient, id: u64, limit: usize) {
-        self.outgoing().push(message, id, limit);
+        if let (Ok(item @ Reply::Item(_)), Some(queue)) = (message.result, object) {
+            items.push((bytes.len(), (queue, item)));
+        }
     }
 
     /// Sends as much as there is room for.
@@ -173,16 +173,6 @@ impl Connection {
 
     pub(super) fn reason(&self) -> Option<CloseReason> {
         self.reason.get().copied()
-    }
-}
-
-impl Outgoing {
-    fn push(&mut self, message: &ToClient, id: u64, limit: usize) {
-        if let Err(bytes) = encode(message, &mut self.bytes, limit, &mut self.key) {
-            let result = Err(Failure::AnswerTooLong { bytes, limit });
-            let short = encode(&ToClient::Answer { id, result }, &mut self.bytes, limit, &mut self.key);
-            debug_assert!(short.is_ok(), "a failure is short");
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::thread;
 use super::connection::{CloseReason, Connection};
 use super::state::ServerState;
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
-use crate::ipc::manager::wire::{Broken, Inbox, OpeningKey, ToClient, ToServer, decode};
+use crate::ipc::manager::wire::{Broken, Inbox, OpeningKey, ToServer, decode};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::fd::{wait_readable, wait_writable};
 use crate::sys::socket;
@@ -53,14 +53,8 @@ impl ConnectionHandler<'_> {
     fn serve(&mut self, bytes: &[u8]) -> ControlFlow<()> {
         let (state, client) = (self.state, &*self.client);
         let fed = self.inbox.feed(bytes, state.limits.frame, &mut self.key, |content| {
-            match decode(content)? {
-                ToServer::Ask { id, request } => state.request(client, Some(id), request),
-                ToServer::Tell(request) => state.request(client, None, request),
-                ToServer::Status { id } => {
-                    let status = state.lock().status();
-                    client.push(&ToClient::Status { id, status }, id, state.longest_answer());
-                }
-            }
+            let ToServer { id, request } = decode(content)?;
+            state.request(client, id, request);
             while client.is_full() && !client.is_over() {
                 state.send(client);
                 if client.is_full() {

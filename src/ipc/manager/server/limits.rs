@@ -14,9 +14,9 @@ pub struct Limits {
     /// The maximum number of clients. Each has a thread in the manager.
     pub clients: usize,
     /// The maximum number of concurrent handshakes per listener; further connections wait to be accepted.
-    pub handshake: usize,
+    pub handshakes: usize,
     /// Time limit for the whole handshake.
-    pub greeting_time: Duration,
+    pub handshake_time: Duration,
     /// How long a client may read none of its pending answers. The kernel reports reading only in large pieces, of
     /// about a quarter of the socket's buffer: a client that reads less than that in this time counts as reading
     /// nothing.
@@ -30,8 +30,8 @@ impl Default for Limits {
         Limits {
             frame: 16 << 20,
             clients: 4096,
-            handshake: 64,
-            greeting_time: Duration::from_secs(2),
+            handshakes: 64,
+            handshake_time: Duration::from_secs(2),
             unread_time: Duration::from_secs(10),
             idle_time: None,
         }

@@ -11,88 +11,68 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::ipc::manager::wire::Transport;
 use crate::sys::socket::{self, Passed};
 
-#[derive(Debug)]
-enum Way {
-    Parent,
-    Unix,
-    Tcp,
-}
-
 /// A source of connections.
 #[derive(Debug)]
 pub(super) struct Listener {
-    way: Way,
     socket: OwnedFd,
+    /// Whether its connections come through a socket pair.
+    is_parents: bool,
+    pub(super) transport: Transport,
     /// How many of its connections have not finished their handshake.
-    pub(super) handshake: usize,
-    pub(super) is_open: bool,
+    pub(super) handshakes: usize,
+    /// Whether the poller watches it.
+    pub(super) is_polled: bool,
     /// No more connections can arrive.
     pub(super) is_over: bool,
 }
 
 /// Outcome of accepting.
 #[derive(Debug)]
-pub(super) enum Arrival {
+pub(super) enum Accepted {
     Connection(OwnedFd),
     /// No connection is waiting (any more).
-    Nobody,
+    None,
     /// A connection that was not permitted, and is closed already.
-    Stranger,
+    Refused,
     /// No more connections can arrive.
     Closed,
 }
 
 impl Listener {
-    pub(super) fn of_parent(socket: OwnedFd) -> Self {
-        Listener { way: Way::Parent, socket, handshake: 0, is_open: false, is_over: false }
+    pub(super) fn new(socket: OwnedFd, is_parents: bool, transport: Transport) -> Self {
+        Listener { socket, is_parents, transport, handshakes: 0, is_polled: false, is_over: false }
     }
 
-    pub(super) fn bound(socket: OwnedFd, transport: Transport) -> Self {
-        let way = match transport {
-            Transport::Unix => Way::Unix,
-            Transport::Tcp => Way::Tcp,
-        };
-        Listener { way, socket, handshake: 0, is_open: false, is_over: false }
-    }
-
-    /// Whether it was closed temporarily, and there is room again.
-    pub(super) fn is_to_open(&self, most_greeting: usize) -> bool {
-        !self.is_open && !self.is_over && self.handshake < most_greeting
-    }
-
-    pub(super) fn transport(&self) -> Transport {
-        match self.way {
-            Way::Parent | Way::Unix => Transport::Unix,
-            Way::Tcp => Transport::Tcp,
-        }
+    /// Whether it is to be polled again: it is not now, and there is room.
+    pub(super) fn is_to_poll(&self, most_handshakes: usize) -> bool {
+        !self.is_polled && !self.is_over && self.handshakes < most_handshakes
     }
 
     /// Accepts the next connection.
-    pub(super) fn accept(&self, own_user: u32) -> io::Result<Arrival> {
-        let connection = match self.way {
-            Way::Parent => match socket::take_descriptor(self.socket.as_fd()) {
-                Ok(Passed::Descriptor(connection)) if socket::is_unix_stream(connection.as_fd()) => connection,
-                Ok(Passed::Descriptor(_) | Passed::Nothing) => return Ok(Arrival::Stranger),
-                Ok(Passed::End) => return Ok(Arrival::Closed),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Arrival::Nobody),
-                Err(error) => return Err(error),
-            },
-            Way::Unix | Way::Tcp => match socket::accept(self.socket.as_fd()) {
-                Ok(connection) => connection,
-                // Closed by the peer before it was accepted.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return Ok(Arrival::Stranger),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Arrival::Nobody),
-                Err(error) => return Err(error),
-            },
+    pub(super) fn accept(&self, own_user: u32) -> io::Result<Accepted> {
+        let received = if self.is_parents {
+            socket::take_descriptor(self.socket.as_fd())
+        } else {
+            socket::accept(self.socket.as_fd()).map(Passed::Descriptor)
         };
-        match self.way {
-            Way::Tcp => socket::tune_tcp(connection.as_fd())?,
-            Way::Parent | Way::Unix if socket::peer_user(connection.as_fd())? != own_user => {
-                return Ok(Arrival::Stranger);
-            }
-            Way::Parent | Way::Unix => {}
+        let connection = match received {
+            Ok(Passed::Descriptor(connection)) => connection,
+            Ok(Passed::Nothing) => return Ok(Accepted::Refused),
+            Ok(Passed::End) => return Ok(Accepted::Closed),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Accepted::None),
+            // Closed by the peer before it was accepted.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return Ok(Accepted::Refused),
+            Err(error) => return Err(error),
+        };
+        if self.is_parents && !socket::is_unix_stream(connection.as_fd()) {
+            return Ok(Accepted::Refused);
         }
-        Ok(Arrival::Connection(connection))
+        match self.transport {
+            Transport::Tcp => socket::tune_tcp(connection.as_fd())?,
+            Transport::Unix if socket::peer_user(connection.as_fd())? != own_user => return Ok(Accepted::Refused),
+            Transport::Unix => {}
+        }
+        Ok(Accepted::Connection(connection))
     }
 }
 

@@ -62,13 +62,13 @@ impl Server {
     }
 
     /// Accepts clients through `socket`: the server's end of a packet socket pair.
-    pub(crate) fn add_door(&mut self, socket: OwnedFd) {
-        self.listeners.push(Listener::of_parent(socket));
+    pub(crate) fn add_parent(&mut self, socket: OwnedFd) {
+        self.listeners.push(Listener::new(socket, true, Transport::Unix));
     }
 
     /// Accepts clients through a listening socket.
     pub(crate) fn add_listener(&mut self, socket: OwnedFd, transport: Transport) {
-        self.listeners.push(Listener::bound(socket, transport));
+        self.listeners.push(Listener::new(socket, false, transport));
     }
 
     /// Serves until `stop` is readable or closed at its other end. Returns the final status.

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::Scope;
 use std::time::Duration;
 
 use super::accept::Handshake;
 use super::connection::{CloseReason, Connection};
 use super::listener::Listener;
-use super::state::ServerState;
+use super::state::{CLIENT, ServerState};
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
 use crate::ipc::manager::status::Status;
 use crate::ipc::manager::store::SessionId;
@@ -21,12 +22,10 @@ use crate::sys::epoll::Interest;
 
 /// The poller's tokens: the server's end, a wake-up, then the listeners.
 const STOP: u64 = 0;
-const BELL: u64 = 1;
-pub(super) const FIRST_ENTRANCE: u64 = 2;
+const WAKEUP: u64 = 1;
+pub(super) const FIRST_LISTENER: u64 = 2;
 /// Connections in their handshake have the tokens from here.
-pub(super) const FIRST_GREETING: u64 = 1 << 16;
-/// Set in the tokens of clients; the other bits are the session id.
-pub(super) const CLIENT: u64 = 1 << 63;
+const FIRST_HANDSHAKE: u64 = 1 << 16;
 /// How much of a handshake is read at once.
 const SCRATCH: usize = 4 * 1024;
 /// Interval at which the watcher is told the status, if it has changed.
@@ -39,7 +38,7 @@ pub(super) struct Poller<'scope, 'env> {
     pub(super) key: AuthKey,
     pub(super) own_user: u32,
     pub(super) listeners: Vec<Listener>,
-    pub(super) greetings: HashMap<u64, Handshake>,
+    pub(super) handshakes: HashMap<u64, Handshake>,
     pub(super) last_token: u64,
     pub(super) scratch: Vec<u8>,
     looked_ns: u64,
@@ -62,13 +61,13 @@ impl<'scope, 'env> Poller<'scope, 'env> {
             key,
             own_user,
             listeners,
-            greetings: HashMap::new(),
-            last_token: FIRST_GREETING,
+            handshakes: HashMap::new(),
+            last_token: FIRST_HANDSHAKE,
             scratch: vec![0; SCRATCH],
             looked_ns: 0,
         };
-        state.epoll.add(&state.wakeup, BELL, Interest::Readable)?;
-        (0..poller.listeners.len()).for_each(|number| poller.open_entrance(number));
+        state.epoll.add(&state.wakeup, WAKEUP, Interest::Readable)?;
+        (0..poller.listeners.len()).for_each(|number| poller.poll_listener(number));
         Ok(poller)
     }
 
@@ -77,18 +76,23 @@ impl<'scope, 'env> Poller<'scope, 'env> {
         self.state.epoll.add(stop, STOP, Interest::Readable)?;
         let (mut told, mut tell_ns) = (None, watcher.is_some().then_some(0));
         loop {
-            let ready = self.state.epoll.wait(self.sleeps_until(tell_ns))?;
+            let look_ns = self.has_to_look().then_some(self.looked_ns + LIVENESS_CHECK_NS);
+            let until_ns = self.state.lock().poller_sleeps(look_ns.into_iter().chain(tell_ns).min());
+            let ready = self.state.epoll.wait(until_ns)?;
             let now_ns = monotonic_ns();
             for token in ready {
                 match token {
-                    STOP => return Ok(self.state.lock().status()),
-                    BELL => self.state.wakeup.clear(),
-                    token if token & CLIENT != 0 => self.client_has_room(SessionId(token & !CLIENT)),
-                    token if token >= FIRST_GREETING => self.greeter_is_ready(token, now_ns),
-                    token => self.accept_all((token - FIRST_ENTRANCE) as usize, now_ns),
+                    STOP => return Ok(self.state.lock().store.status()),
+                    WAKEUP => self.state.wakeup.clear(),
+                    token if token & CLIENT != 0 => {
+                        let client = self.state.lock().clients.get(&SessionId(token & !CLIENT)).cloned();
+                        client.into_iter().for_each(|client| self.state.send(&client));
+                    }
+                    token if token >= FIRST_HANDSHAKE => self.handshake_is_ready(token, now_ns),
+                    token => self.accept_all((token - FIRST_LISTENER) as usize, now_ns),
                 }
             }
-            if self.state.has_failed() {
+            if self.state.has_failed.load(Relaxed) {
                 return Err(has_panicked());
             }
             let mut inner = self.state.lock();
@@ -97,7 +101,7 @@ impl<'scope, 'env> Poller<'scope, 'env> {
             self.look_through(now_ns);
             if let Some(watcher) = watcher.as_mut().filter(|_| tell_ns.is_some_and(|tell_ns| tell_ns <= now_ns)) {
                 tell_ns = Some(now_ns + TELL_EVERY_NS);
-                let status = self.state.lock().status();
+                let status = self.state.lock().store.status();
                 if told != Some(status) {
                     watcher(&status);
                     told = Some(status);
@@ -106,23 +110,13 @@ impl<'scope, 'env> Poller<'scope, 'env> {
         }
     }
 
-    /// Until when to sleep if nothing happens.
-    fn sleeps_until(&self, tell_ns: Option<u64>) -> Option<u64> {
-        let look_ns = self.has_to_look().then_some(self.looked_ns + LIVENESS_CHECK_NS);
-        self.state.lock().poller_sleeps(look_ns.into_iter().chain(tell_ns).min())
-    }
-
-    fn client_has_room(&self, session: SessionId) {
-        let client = self.state.lock().clients.get(&session).cloned();
-        if let Some(client) = client {
-            self.state.send(&client);
-        }
-    }
-
     fn has_to_look(&self) -> bool {
         self.state.limits.idle_time.is_some()
-            || self.state.has_unread()
-            || self.listeners.iter().any(|listener| listener.handshake > 0 || !(listener.is_open || listener.is_over))
+            || self.state.has_unread.load(Relaxed)
+            || self
+                .listeners
+                .iter()
+                .any(|listener| listener.handshakes > 0 || !(listener.is_polled || listener.is_over))
     }
 
     /// Ends the connections whose time limit has passed.
@@ -144,17 +138,13 @@ impl<'scope, 'env> Poller<'scope, 'env> {
                 client.end(CloseReason::Idle);
             }
         }
-        let late: Vec<u64> = (self.greetings.iter())
-            .filter(|(_, handshake)| is_over(handshake.begun_ns, limits.greeting_time))
+        let late: Vec<u64> = (self.handshakes.iter())
+            .filter(|(_, handshake)| is_over(handshake.begun_ns, limits.handshake_time))
             .map(|(token, _)| *token)
             .collect();
-        self.state.lock().refused.too_slow += late.len() as u64;
-        late.into_iter().for_each(|token| drop(self.greeting_ended(token)));
-        for number in 0..self.listeners.len() {
-            if self.listeners[number].is_to_open(self.state.limits.handshake) {
-                self.open_entrance(number);
-            }
-        }
+        self.state.lock().store.refused.too_slow += late.len() as u64;
+        late.into_iter().for_each(|token| drop(self.handshake_ended(token)));
+        (0..self.listeners.len()).for_each(|number| self.poll_listener(number));
     }
 }
 

@@ -11,12 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::connection::{CloseReason, Connection, Item, Sent};
 use super::limits::Limits;
-use super::poller::CLIENT;
-use crate::ipc::manager::status::{Refusals, Status};
 use crate::ipc::manager::store::{Completion, Request, SessionId, Store, Ticket, Timeout};
 use crate::ipc::manager::wire::longest_answer;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::epoll::{Epoll, Wakeup};
+use crate::sys::memory::check_available;
+
+/// Set in the poller's tokens of clients; the other bits are the session id.
+pub(super) const CLIENT: u64 = 1 << 63;
 
 pub(super) struct ServerState {
     pub(super) limits: Limits,
@@ -25,17 +27,15 @@ pub(super) struct ServerState {
     pub(super) wakeup: Wakeup,
     inner: Mutex<Inner>,
     /// Whether there may be answers that a client does not read.
-    has_unread: AtomicBool,
-    has_failed: AtomicBool,
+    pub(super) has_unread: AtomicBool,
+    /// Whether a thread has panicked.
+    pub(super) has_failed: AtomicBool,
 }
 
 /// The state behind the lock.
 pub(super) struct Inner {
     pub(super) store: Store,
     pub(super) clients: HashMap<SessionId, Arc<Connection>>,
-    pub(super) refused: Refusals,
-    clients_ever: u64,
-    requests: u64,
     /// Until when the poller sleeps if nothing happens.
     poller_sleeps_until_ns: u64,
 }
@@ -47,11 +47,8 @@ impl ServerState {
             epoll: Epoll::new()?,
             wakeup: Wakeup::new()?,
             inner: Mutex::new(Inner {
-                store: Store::new(),
+                store: Store::new(|bytes| check_available(bytes).is_ok()),
                 clients: HashMap::new(),
-                refused: Refusals::default(),
-                clients_ever: 0,
-                requests: 0,
                 poller_sleeps_until_ns: 0,
             }),
             has_unread: AtomicBool::new(false),
@@ -76,7 +73,6 @@ impl ServerState {
         let ticket = Ticket(id.unwrap_or(u64::MAX));
         let now_ns = monotonic_ns();
         let mut inner = self.lock();
-        inner.requests += 1;
         let answer = inner.store.request(client.session, ticket, request, now_ns);
         self.deliver(inner);
         if let (Some(id), Some(result)) = (id, answer) {
@@ -91,7 +87,7 @@ impl ServerState {
             let must_wake = inner.next_deadline_is_news();
             drop(inner);
             if must_wake {
-                self.ring();
+                self.wakeup.wake();
             }
             if ready.is_empty() {
                 return;
@@ -129,21 +125,15 @@ impl ServerState {
             Sent::All => Vec::new(),
             Sent::Gone(lost) => lost,
             Sent::Some => {
-                self.watch(client);
+                // Out of memory or of watches: the data cannot be sent later, so the connection ends.
+                if self.epoll.add_for_room_once(client, CLIENT | client.session.0).is_err() {
+                    client.end(CloseReason::NotReading);
+                }
                 if !self.has_unread.swap(true, Relaxed) {
-                    self.ring();
+                    self.wakeup.wake();
                 }
                 Vec::new()
             }
-        }
-    }
-
-    /// Makes the poller continue sending when there is room, once.
-    fn watch(&self, client: &Connection) {
-        let watched = self.epoll.add_for_room_once(client, CLIENT | client.session.0);
-        // Out of memory or of watches: the data cannot be sent later, so the connection ends.
-        if watched.is_err() {
-            client.end(CloseReason::NotReading);
         }
     }
 
@@ -151,22 +141,10 @@ impl ServerState {
         longest_answer(self.limits.frame)
     }
 
-    pub(super) fn ring(&self) {
-        self.wakeup.wake();
-    }
-
     /// Ends the server because a thread has panicked.
     pub(super) fn fail(&self) {
         self.has_failed.store(true, Relaxed);
-        self.ring();
-    }
-
-    pub(super) fn has_failed(&self) -> bool {
-        self.has_failed.load(Relaxed)
-    }
-
-    pub(super) fn has_unread(&self) -> bool {
-        self.has_unread.load(Relaxed)
+        self.wakeup.wake();
     }
 
     /// Returns the clients with unread answers, each with the time since when.
@@ -175,9 +153,7 @@ impl ServerState {
         let clients: Vec<_> = self.lock().clients.values().cloned().collect();
         let since = |client: Arc<Connection>| client.unread_since_ns().map(|since_ns| (client, since_ns));
         let unread: Vec<_> = clients.into_iter().filter_map(since).collect();
-        if !unread.is_empty() {
-            self.has_unread.store(true, Relaxed);
-        }
+        self.has_unread.fetch_or(!unread.is_empty(), Relaxed);
         unread
     }
 
@@ -185,22 +161,22 @@ impl ServerState {
     pub(super) fn waiting_for_nothing(&self, some: impl Fn(&Arc<Connection>) -> bool) -> Vec<Arc<Connection>> {
         let inner = self.lock();
         let idle = inner.clients.values().filter(|client| some(client) && !inner.store.waits(client.session));
-        let idle: Vec<_> = idle.cloned().collect();
+        let mut idle: Vec<_> = idle.cloned().collect();
         drop(inner);
-        idle.into_iter().filter(|client| client.unread_since_ns().is_none()).collect()
+        idle.retain(|client| client.unread_since_ns().is_none());
+        idle
     }
 
     /// Adds a client for an authenticated connection; `None` at the client limit.
     pub(super) fn open(&self, connection: impl FnOnce(SessionId) -> Connection) -> Option<Arc<Connection>> {
         let mut inner = self.lock();
         if inner.clients.len() >= self.limits.clients {
-            inner.refused.too_many += 1;
+            inner.store.refused.too_many += 1;
             return None;
         }
         let session = inner.store.open_session();
         let client = Arc::new(connection(session));
         inner.clients.insert(session, Arc::clone(&client));
-        inner.clients_ever += 1;
         Some(client)
     }
 
@@ -209,9 +185,9 @@ impl ServerState {
         let mut inner = self.lock();
         inner.clients.remove(&client.session);
         match client.reason() {
-            Some(CloseReason::Broken) => inner.refused.broken += 1,
-            Some(CloseReason::NotReading) => inner.refused.not_reading += 1,
-            Some(CloseReason::Idle) => inner.refused.idle += 1,
+            Some(CloseReason::Broken) => inner.store.refused.broken += 1,
+            Some(CloseReason::NotReading) => inner.store.refused.not_reading += 1,
+            Some(CloseReason::Idle) => inner.store.refused.idle += 1,
             None => {}
         }
         inner.store.close_session(client.session, monotonic_ns());
@@ -229,19 +205,6 @@ impl ServerState {
 }
 
 impl Inner {
-    pub(super) fn status(&self) -> Status {
-        let census = self.store.census();
-        Status {
-            clients: census.sessions as u64,
-            clients_ever: self.clients_ever,
-            objects: census.objects as u64,
-            names: census.names as u64,
-            waiting: census.waiting as u64,
-            requests: self.requests,
-            refused: self.refused,
-        }
-    }
-
     /// Returns the answers that have become ready, with their clients. Items for a client that is gone are requeued.
     fn completed(&mut self) -> Vec<(Arc<Connection>, Completion)> {
         let mut ready = Vec::new();

@@ -8,9 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::ipc::manager::data::{Kind, ObjectId, Variant};
 use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request, Timeout};
-use crate::ipc::manager::wire::{
-    Broken, Inbox, Initiator, Next, Refused, ToClient, ToServer, decode, encode, finish_frame, start_frame,
-};
+use crate::ipc::manager::wire::{Broken, Inbox, Initiator, Refused, ToClient, ToServer, decode, encode};
 use crate::sys::fd::wait_readable;
 use crate::sys::socket;
 
@@ -30,7 +28,7 @@ impl Stage {
         let (inside, endpoint) = socket::packet_pair().expect("a pair");
         let (stop, life) = std::io::pipe().expect("a pipe");
         let mut server = Server::new(key(), limits).expect("a server");
-        server.add_door(inside);
+        server.add_parent(inside);
         change(&mut server);
         let server = thread::spawn(move || server.run(OwnedFd::from(stop), None).expect("it runs"));
         Stage { endpoint, life: Some(life.into()), server: Some(server) }
@@ -45,20 +43,17 @@ impl Stage {
 
     /// A connection that has authenticated.
     fn client(&self) -> Peer {
-        self.client_if_let_in().expect("the greeting goes on")
+        self.client_if_let_in().expect("the handshake goes on")
     }
 
     fn client_if_let_in(&self) -> Option<Peer> {
         let mut peer = self.stranger();
-        let (mut initiator, hello) = Initiator::new(Transport::Unix, &key()).expect("random bytes");
+        let (initiator, hello) = Initiator::new(Transport::Unix, &key()).expect("random bytes");
         peer.send_frame(&hello);
-        loop {
-            let frame = peer.frames().pop()?;
-            match initiator.take(&frame).expect("the key") {
-                Next::Send(frame) => peer.send_frame(&frame),
-                Next::Done(_) => return Some(peer),
-            }
-        }
+        let (confirmed, confirmation) = initiator.confirm(&peer.frames().pop()?).expect("the key");
+        peer.send_frame(&confirmation);
+        confirmed.finish(&peer.frames().pop()?).expect("the key");
+        Some(peer)
     }
 
     /// Ends the server and returns its final status.
@@ -96,16 +91,12 @@ impl Peer {
     }
 
     fn send_frame(&self, content: &[u8]) {
-        let mut frame = Vec::new();
-        let start = start_frame(&mut frame);
-        frame.extend_from_slice(content);
-        finish_frame(&mut frame, start, content.len(), &mut None).expect("as long as it is");
-        self.send(&frame);
+        self.send(&[&(content.len() as u32).to_le_bytes(), content].concat());
     }
 
     fn ask(&self, id: u64, request: Request) {
         let mut frame = Vec::new();
-        encode(&ToServer::Ask { id, request }, &mut frame, usize::MAX, &mut None).expect("any length");
+        encode(&ToServer { id: Some(id), request }, &mut frame, usize::MAX, &mut None).expect("any length");
         self.send(&frame);
     }
 
@@ -143,7 +134,7 @@ impl Peer {
     fn create<'a>(&mut self, kind: Kind, name: impl Into<Option<&'a str>>) -> ObjectId {
         self.ask(0, Request::Create { kind, args: vec![], name: name.into().map(str::to_owned) });
         match self.answer() {
-            ToClient::Answer { result: Ok(Reply::Object(reference)), .. } => reference.id(),
+            ToClient { result: Ok(Reply::Object(reference)), .. } => reference.id(),
             other => panic!("no object: {other:?}"),
         }
     }
@@ -164,7 +155,7 @@ fn client_that_breaks_the_rules_is_ended_alone() {
         bad.send(broken);
         assert_eq!(bad.frames(), Vec::<Vec<u8>>::new(), "hung up");
         good.ask(1, call(list, Method::Len, vec![]));
-        assert_eq!(good.answer(), ToClient::Answer { id: 1, result: Ok(0.into()) });
+        assert_eq!(good.answer(), ToClient { id: 1, result: Ok(0.into()) });
     }
     // Nested without limit: a list in a list in a list …
     let mut bad = stage.client();
@@ -182,7 +173,7 @@ fn request_before_the_key_is_refused() {
     peer.ask(1, Request::Names);
     assert_eq!(peer.frames(), [Refused::OtherProtocol.frame()]);
     assert_eq!(peer.frames(), Vec::<Vec<u8>>::new());
-    assert_eq!(stage.end().refused.no_greeting, 1);
+    assert_eq!(stage.end().refused.bad_handshake, 1);
 }
 
 #[test]
@@ -191,7 +182,7 @@ fn watcher_is_told_of_clients_and_wrong_keys() {
     let (stop, life) = std::io::pipe().expect("a pipe");
     let (tell, told) = std::sync::mpsc::channel();
     let mut server = Server::new(key(), Limits::default()).expect("a server");
-    server.add_door(inside);
+    server.add_parent(inside);
     let run =
         move || server.run(OwnedFd::from(stop), Some(&mut |status: &Status| tell.send(*status).expect("awaited")));
     let stage =
@@ -255,10 +246,10 @@ fn client_that_does_not_read_is_stopped_and_then_ended() {
         silent.ask(id, call(own, Method::Copy, vec![]));
     }
     reading.ask(7, call(list, Method::Len, vec![]));
-    assert_eq!(reading.answer(), ToClient::Answer { id: 7, result: Ok(0.into()) });
+    assert_eq!(reading.answer(), ToClient { id: 7, result: Ok(0.into()) });
     loop {
-        reading.send_frame(&postcard::to_stdvec(&ToServer::Status { id: 8 }).expect("writable"));
-        let ToClient::Status { status, .. } = reading.answer() else { panic!("a status") };
+        reading.ask(8, Request::Status);
+        let ToClient { result: Ok(Reply::Status(status)), .. } = reading.answer() else { panic!("a status") };
         if status.refused.not_reading == 1 {
             break;
         }
@@ -281,7 +272,7 @@ fn client_that_reads_late_gets_every_answer_in_order() {
     let mut seen = Vec::new();
     while seen.len() < 200 {
         seen.extend(peer.answers().into_iter().map(|answer| match answer {
-            ToClient::Answer { id, result: Ok(_) } => id,
+            ToClient { id, result: Ok(_) } => id,
             other => panic!("{other:?}"),
         }));
     }
@@ -307,7 +298,7 @@ fn items_that_a_client_did_not_take_go_back_when_it_is_gone() {
     loop {
         other.ask(2, call(queue, Method::Qsize, vec![]));
         match other.answer() {
-            ToClient::Answer { result: Ok(Reply::Variant(left)), .. } if (0..30).any(|few| left == few.into()) => break,
+            ToClient { result: Ok(Reply::Variant(left)), .. } if (0..30).any(|few| left == few.into()) => break,
             _ => thread::yield_now(),
         }
     }
@@ -320,7 +311,7 @@ fn items_that_a_client_did_not_take_go_back_when_it_is_gone() {
     let (mut got, taken_at_most) = (Vec::new(), read + 4);
     while (items - got.len() as i64..items).ne(got.iter().copied()) || got.len() < items as usize - taken_at_most {
         other.ask(3, get.clone());
-        let ToClient::Answer { result: Ok(Reply::Item(Variant::List(item))), .. } = other.answer() else {
+        let ToClient { result: Ok(Reply::Item(Variant::List(item))), .. } = other.answer() else {
             panic!("lost: only {got:?} came back")
         };
         got.extend((0..items).find(|number| item[0] == Variant::from(*number)));
@@ -366,15 +357,20 @@ fn answer_above_the_limit_is_an_error_and_not_the_end() {
         peer.answer();
     }
     peer.ask(9, call(list, Method::Copy, vec![]));
-    let ToClient::Answer { id: 9, result: Err(Failure::AnswerTooLong { bytes, .. }) } = peer.answer() else {
+    let ToClient { id: 9, result: Err(Failure::AnswerTooLong { bytes, .. }) } = peer.answer() else {
         panic!("too long")
     };
     assert!(bytes > 15_000);
     peer.ask(10, call(list, Method::Len, vec![]));
-    assert_eq!(peer.answer(), ToClient::Answer { id: 10, result: Ok(3.into()) });
+    assert_eq!(peer.answer(), ToClient { id: 10, result: Ok(3.into()) });
     let mut long = Vec::new();
-    encode(&ToServer::Tell(Request::Lookup { name: "x".repeat(10_001) }), &mut long, usize::MAX, &mut None)
-        .expect("any");
+    encode(
+        &ToServer { id: None, request: Request::Lookup { name: "x".repeat(10_001) } },
+        &mut long,
+        usize::MAX,
+        &mut None,
+    )
+    .expect("any");
     peer.send(&long);
     assert_eq!(peer.frames(), Vec::<Vec<u8>>::new(), "a request above the limit is the end");
     assert_eq!(stage.end().refused.broken, 1);
@@ -385,14 +381,14 @@ fn idle_client_is_ended_but_not_one_that_waits() {
     let stage = Stage::new(Limits { idle_time: Some(Duration::from_millis(50)), ..Limits::default() });
     let mut waiting = stage.client();
     waiting.ask(1, Request::Create { kind: Kind::Event, args: vec![], name: Some("event".into()) });
-    let ToClient::Answer { result: Ok(Reply::Object(event)), .. } = waiting.answer() else { panic!("an event") };
+    let ToClient { result: Ok(Reply::Object(event)), .. } = waiting.answer() else { panic!("an event") };
     waiting.ask(2, call(event.id(), Method::Wait, vec![]));
     let mut idle = stage.client();
     assert_eq!(idle.frames(), Vec::<Vec<u8>>::new(), "ended");
     let setting = stage.client();
     setting.ask(1, Request::Lookup { name: "event".into() });
     setting.ask(2, call(event.id(), Method::Set, vec![]));
-    assert_eq!(waiting.answer(), ToClient::Answer { id: 2, result: Ok(true.into()) });
+    assert_eq!(waiting.answer(), ToClient { id: 2, result: Ok(true.into()) });
     assert_eq!(stage.end().refused.idle, 1);
 }
 

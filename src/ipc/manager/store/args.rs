@@ -26,8 +26,22 @@ impl fmt::Display for Called {
     }
 }
 
+/// Whether there is memory for this many bytes more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory(pub(crate) fn(u64) -> bool);
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory(|_| true)
+    }
+}
+
+/// A call that needs less memory than this beyond its arguments does not ask whether there is that much.
+const LITTLE_MEMORY: usize = 1 << 20;
+
 /// The arguments of a call, read in order.
 pub(crate) struct Args {
+    memory: Memory,
     items: vec::IntoIter<Variant>,
     called: Called,
     signature: Signature,
@@ -37,22 +51,32 @@ pub(crate) struct Args {
 impl Args {
     /// Arguments of a method of an object of type `kind`; fails if it has no such method, or not with this many
     /// arguments.
-    pub(crate) fn of_method(method: Method, kind: Kind, items: Vec<Variant>) -> Result<Self, Failure> {
+    pub(crate) fn of_method(method: Method, kind: Kind, items: Vec<Variant>, memory: Memory) -> Result<Self, Failure> {
         let signature = method.signature(kind).ok_or(Failure::NoSuchMethod { kind, method })?;
-        Args::new(Called::Method(method), signature, items)
+        Args::new(Called::Method(method), signature, items, memory)
     }
 
     /// Arguments to create an object of type `kind`; fails if their number is wrong.
-    pub(crate) fn of_type(kind: Kind, items: Vec<Variant>) -> Result<Self, Failure> {
-        Args::new(Called::Type(kind), kind.signature(), items)
+    pub(crate) fn of_type(kind: Kind, items: Vec<Variant>, memory: Memory) -> Result<Self, Failure> {
+        Args::new(Called::Type(kind), kind.signature(), items, memory)
     }
 
-    fn new(called: Called, signature: Signature, items: Vec<Variant>) -> Result<Self, Failure> {
+    fn new(called: Called, signature: Signature, items: Vec<Variant>, memory: Memory) -> Result<Self, Failure> {
         if !signature.takes(items.len()) {
             let (called, takes) = (called.to_string(), signature.to_string());
             return Err(Failure::ArgumentCount { called, takes, given: items.len() });
         }
-        Ok(Args { items: items.into_iter(), called, signature, taken: 0 })
+        Ok(Args { memory, items: items.into_iter(), called, signature, taken: 0 })
+    }
+
+    /// Fails if there is no memory for `len` values of type `T`, which the call is about to create.
+    pub(crate) fn check_memory_for<T>(&self, len: usize) -> Result<(), Failure> {
+        let bytes = len.saturating_mul(size_of::<T>());
+        if bytes < LITTLE_MEMORY || (self.memory.0)(bytes as u64) {
+            Ok(())
+        } else {
+            Err(Failure::OutOfMemory { bytes })
+        }
     }
 
     /// Returns the next argument, of any shape.

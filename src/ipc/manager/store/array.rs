@@ -97,11 +97,12 @@ impl Array {
             // An array of bytes may be created from bytes.
             Variant::Bytes(bytes) if typecode.0 == 'c' => bytes.into_iter().map(u64::from).collect(),
             variant => {
-                let len = variant.as_int().filter(|len| *len <= ZEROS_LIMIT);
                 let wrong = || {
                     Failure::bad_argument(format!("a length of at most {ZEROS_LIMIT}, or a list"), variant.to_string())
                 };
-                vec![0; len.ok_or_else(wrong)?]
+                let len = variant.as_int().filter(|len| *len <= ZEROS_LIMIT).ok_or_else(wrong)?;
+                args.check_memory_for::<u64>(len)?;
+                vec![0; len]
             }
         };
         Ok(Array { typecode, words })
@@ -109,17 +110,18 @@ impl Array {
 
     pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Result<Reply, Failure> {
         let (typecode, len) = (self.typecode, self.words.len());
-        let reply = match method {
-            Method::Len => Reply::from(len),
+        Ok(match method {
+            Method::Len => len.into(),
             Method::GetItem => self.get(args.int()?)?.into(),
             Method::SetItem => {
                 let index = args.int()?;
                 self.set(index, &args.variant()?)?;
                 Reply::DONE
             }
-            Method::GetSlice => {
-                let word = |at: usize| typecode.to_datum(self.words[at]);
-                places(args.slice()?, len)?.into_iter().map(word).collect::<Variant>().into()
+            Method::GetSlice | Method::Copy | Method::Snapshot => {
+                let places = places(args.slice()?, len)?;
+                args.check_memory_for::<Variant>(places.len())?;
+                places.map(|at| typecode.to_datum(self.words[at])).collect::<Variant>().into()
             }
             Method::SetSlice => {
                 let (places, new) = (places(args.slice()?, len)?, args.list()?);
@@ -127,16 +129,12 @@ impl Array {
                     return Err(Failure::SliceLength { expected: places.len(), got: new.len() });
                 }
                 let new = new.iter().map(|item| typecode.to_word(item)).collect::<Result<Vec<_>, _>>()?;
-                places.into_iter().zip(new).for_each(|(at, word)| self.words[at] = word);
+                places.zip(new).for_each(|(at, word)| self.words[at] = word);
                 Reply::DONE
             }
             Method::Typecode => typecode.0.to_string().into(),
-            Method::Copy | Method::Snapshot => {
-                self.words.iter().map(|word| typecode.to_datum(*word)).collect::<Variant>().into()
-            }
             _ => return Err(Failure::NoSuchMethod { kind: Kind::Array, method }),
-        };
-        Ok(reply)
+        })
     }
 
     pub(crate) fn get(&self, index: i64) -> Result<Variant, Failure> {

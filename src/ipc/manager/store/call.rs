@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::method::Method;
 use crate::ipc::manager::data::{Kind, ObjectId, ObjectRef, Variant};
+use crate::ipc::manager::status::Status;
 
 /// How long a call may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub(crate) struct TransferToken(pub(crate) u128);
 
 impl fmt::Debug for TransferToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("loan")
+        f.write_str("token")
     }
 }
 
@@ -65,22 +66,20 @@ pub(crate) enum Request {
         count: u64,
     },
     /// Exports a reference: keeps the object alive until the reference is imported, or the exporting client leaves.
-    Lend {
+    Export {
         object: ObjectId,
         token: TransferToken,
     },
     /// Imports an exported reference.
-    TakeLoan {
+    Import {
         token: TransferToken,
     },
     /// Cancels an export: the reference will not be imported any more.
-    EndLoan {
+    CancelExport {
         token: TransferToken,
     },
-    /// Whether the reference can still be imported.
-    IsLent {
-        token: TransferToken,
-    },
+    /// Returns the manager's counters.
+    Status,
 }
 
 impl Request {
@@ -140,6 +139,7 @@ pub(crate) enum Reply {
     },
     /// A reference to an object, new or known.
     Object(ObjectRef),
+    Status(Status),
 }
 
 impl<T: Into<Variant>> From<T> for Reply {

@@ -31,10 +31,13 @@ impl Store {
         }
         orphaned.into_iter().for_each(|notice| self.pass_on(notice));
         references.keys().for_each(|id| self.lose_party(*id));
-        let lent: Vec<Transfer> =
-            self.transfers.extract_if(|_, transfer| transfer.lender == session).map(|(_, transfer)| transfer).collect();
-        lent.iter().for_each(|transfer| self.lose_party(transfer.reference.id()));
-        drop(lent);
+        let exported: Vec<Transfer> = self
+            .transfers
+            .extract_if(|_, transfer| transfer.exporter == session)
+            .map(|(_, transfer)| transfer)
+            .collect();
+        exported.iter().for_each(|transfer| self.lose_party(transfer.reference.id()));
+        drop(exported);
         let had: Vec<ObjectId> = references.into_keys().collect();
         self.drop_unreferenced();
         self.may_have_circles |= had.into_iter().any(|id| self.objects.contains_key(&id) && !self.is_rooted(id));
@@ -44,9 +47,9 @@ impl Store {
     }
 
     /// Cancels an export: the reference will not be imported, since its recipient is gone.
-    pub(super) fn end_loan(&mut self, lender: SessionId, token: TransferToken) {
+    pub(super) fn cancel_export(&mut self, exporter: SessionId, token: TransferToken) {
         // No effect if it was imported already.
-        if self.transfers.get(&token).is_some_and(|transfer| transfer.lender == lender)
+        if self.transfers.get(&token).is_some_and(|transfer| transfer.exporter == exporter)
             && let Some(Transfer { reference, .. }) = self.transfers.remove(&token)
         {
             self.lose_party(reference.id());

@@ -23,7 +23,7 @@ pub enum Failure {
     #[error("the object is of type {is}, not {wanted}")]
     WrongKind { is: Kind, wanted: Kind },
     #[error("the handle was already taken, or its owner has exited")]
-    NoSuchLoan,
+    NoSuchTransfer,
     #[error("{what} expected, {got} given")]
     BadArgument { what: String, got: String },
     #[error("{called} takes {}, and {given} {} given", takes_or_none(.takes), if *.given == 1 { "was" } else { "were" })]
@@ -48,6 +48,8 @@ pub enum Failure {
     OutOfRange { value: String, typecode: char },
     #[error("cannot assign {got} elements to a slice of {expected}")]
     SliceLength { expected: usize, got: usize },
+    #[error("there is no memory for {bytes} bytes")]
+    OutOfMemory { bytes: usize },
     #[error("data is nested more than {DEPTH_LIMIT} levels deep")]
     TooDeep,
     #[error("release unlocked lock")]

@@ -58,8 +58,8 @@ impl Store {
         let mut reached: HashSet<ObjectId> = HashSet::new();
         let of_sessions = self.sessions.values().flat_map(|session| session.references.keys().copied());
         let of_names = self.names.values().map(ObjectRef::id);
-        let of_loans = self.transfers.values().map(|transfer| transfer.reference.id());
-        let mut next: Vec<ObjectId> = of_sessions.chain(of_names).chain(of_loans).collect();
+        let of_transfers = self.transfers.values().map(|transfer| transfer.reference.id());
+        let mut next: Vec<ObjectId> = of_sessions.chain(of_names).chain(of_transfers).collect();
         while let Some(id) = next.pop() {
             if reached.insert(id)
                 && let Some(object) = self.objects.get_mut(&id)

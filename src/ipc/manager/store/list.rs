@@ -21,9 +21,7 @@ pub(super) fn call(items: &mut Vec<Variant>, method: Method, mut args: Args) -> 
         Method::Len => len.into(),
         Method::Contains => items.contains(&args.variant()?).into(),
         Method::GetItem => items[place(args.int()?, len)?].clone().into(),
-        Method::GetSlice => {
-            places(args.slice()?, len)?.into_iter().map(|at| items[at].clone()).collect::<Variant>().into()
-        }
+        Method::GetSlice => places(args.slice()?, len)?.map(|at| items[at].clone()).collect::<Variant>().into(),
         Method::Pop => {
             let index = args.or(-1, Args::int)?;
             if items.is_empty() {
@@ -62,7 +60,7 @@ fn change(items: &mut Vec<Variant>, method: Method, mut args: Args) -> Result<()
         Method::DelItem => drop(items.remove(place(args.int()?, len)?)),
         Method::SetSlice => set_slice(items, args.slice()?, args.list()?)?,
         Method::DelSlice => {
-            let mut gone = places(args.slice()?, len)?;
+            let mut gone: Vec<usize> = places(args.slice()?, len)?.collect();
             gone.sort_unstable();
             let mut at = 0;
             items.retain(|_| {
@@ -100,7 +98,7 @@ fn set_slice(items: &mut Vec<Variant>, slice: [Option<i64>; 3], new: Vec<Variant
     if places.len() != new.len() {
         return Err(Failure::SliceLength { expected: places.len(), got: new.len() });
     }
-    for (at, item) in places.into_iter().zip(new) {
+    for (at, item) in places.zip(new) {
         items[at] = item;
     }
     Ok(())
@@ -109,7 +107,10 @@ fn set_slice(items: &mut Vec<Variant>, slice: [Option<i64>; 3], new: Vec<Variant
 fn repeated(items: &[Variant], args: &mut Args) -> Result<Vec<Variant>, Failure> {
     let times = usize::try_from(args.int::<i64>()?).unwrap_or(0);
     match items.len().checked_mul(times) {
-        Some(len) if len <= REPEAT_LIMIT => Ok(items.iter().cycle().take(len).cloned().collect()),
+        Some(len) if len <= REPEAT_LIMIT => {
+            args.check_memory_for::<Variant>(len)?;
+            Ok(items.iter().cycle().take(len).cloned().collect())
+        }
         _ => Err(Failure::bad_argument(format!("a list of at most {REPEAT_LIMIT} items"), "more")),
     }
 }

@@ -1,4 +1,5 @@
-//! The objects of a manager: no sockets, no threads, no clock. Time is passed in as a number.
+//! The objects of a manager: no sockets, no threads, no clock. Time is passed in as a number, and
+//! how much memory there is as a function.
 //!
 //! A protocol in front opens a session for each client, passes on its requests, and delivers the answers: immediate
 //! ones, or later ones as [`Completion`]s. The library's own protocol is one of them; nothing here depends on it.
@@ -50,7 +51,8 @@ pub use method::{Method, Signature, UnknownMethod};
 pub(crate) use waits::{Completion, SessionId, Ticket};
 
 use super::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, ObjectRef, Variant};
-use args::Args;
+use super::status::{Refusals, Status};
+use args::{Args, Memory};
 use change::Change;
 use lock::Mutex;
 use object::Object;
@@ -69,17 +71,8 @@ struct Session {
 /// An exported reference, not imported yet.
 #[derive(Debug)]
 struct Transfer {
-    lender: SessionId,
+    exporter: SessionId,
     reference: ObjectRef,
-}
-
-/// The number of entities of each kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Census {
-    pub(crate) sessions: usize,
-    pub(crate) objects: usize,
-    pub(crate) names: usize,
-    pub(crate) waiting: usize,
 }
 
 /// All objects of a manager.
@@ -97,11 +90,16 @@ pub(crate) struct Store {
     may_have_circles: bool,
     /// The number of objects after the last search for cycles.
     after_last_sweep: usize,
+    requests: u64,
+    memory: Memory,
+    /// Counted by the protocol in front.
+    pub(crate) refused: Refusals,
 }
 
 impl Store {
-    pub(crate) fn new() -> Self {
-        Store::default()
+    /// Creates a store without objects. It asks `memory` before it creates something large.
+    pub(crate) fn new(memory: fn(u64) -> bool) -> Self {
+        Store { memory: Memory(memory), ..Store::default() }
     }
 
     /// Opens a session for a new client.
@@ -121,6 +119,7 @@ impl Store {
         now_ns: u64,
     ) -> Option<Result<Reply, Failure>> {
         self.waits.set_now(now_ns);
+        self.requests += u64::from(request != Request::Status);
         let outcome = self.step(session, ticket, request);
         let answer = match outcome {
             Ok(Step::Parked) => None,
@@ -158,20 +157,20 @@ impl Store {
                 self.release(session, object, count);
                 Ok(Reply::DONE)
             }
-            Request::Lend { object, token } => {
+            Request::Export { object, token } => {
                 let reference = self.reference_of(session, object)?;
-                self.transfers.insert(token, Transfer { lender: session, reference });
+                self.transfers.insert(token, Transfer { exporter: session, reference });
                 Ok(Reply::DONE)
             }
-            Request::TakeLoan { token } => {
-                let transfer = self.transfers.remove(&token).ok_or(Failure::NoSuchLoan)?;
+            Request::Import { token } => {
+                let transfer = self.transfers.remove(&token).ok_or(Failure::NoSuchTransfer)?;
                 Ok(Reply::Object(transfer.reference))
             }
-            Request::EndLoan { token } => {
-                self.end_loan(session, token);
+            Request::CancelExport { token } => {
+                self.cancel_export(session, token);
                 Ok(Reply::DONE)
             }
-            Request::IsLent { token } => Ok(self.transfers.contains_key(&token).into()),
+            Request::Status => Ok(Reply::Status(self.status())),
         }
         .map(Step::Reply)
     }
@@ -199,7 +198,7 @@ impl Store {
         if self.objects.len() > 2 * self.after_last_sweep + 1024 {
             self.sweep();
         }
-        let reference = self.add(Object::create(kind, Args::of_type(kind, args)?)?);
+        let reference = self.add(Object::create(kind, Args::of_type(kind, args, self.memory)?)?);
         if let Some(name) = name {
             self.names.insert(name, reference.clone());
         }
@@ -222,7 +221,7 @@ impl Store {
         }
         self.admit(session, &mut args)?;
         let target = self.objects.get_mut(&object).ok_or(Failure::NoSuchObject)?;
-        let mut args = Args::of_method(method, target.kind(), args)?;
+        let mut args = Args::of_method(method, target.kind(), args, self.memory)?;
         if let Some((path, change)) = Change::read(method, target.kind(), &mut args)? {
             return change.apply(&mut self.objects, object, path).map(Step::Reply);
         }
@@ -319,12 +318,16 @@ impl Store {
         self.waits.waits(session)
     }
 
-    pub(crate) fn census(&self) -> Census {
-        Census {
-            sessions: self.sessions.len(),
-            objects: self.objects.len(),
-            names: self.names.len(),
-            waiting: self.waits.waiting(),
+    /// Returns the manager's counters.
+    pub(crate) fn status(&self) -> Status {
+        Status {
+            clients: self.sessions.len() as u64,
+            clients_ever: self.last_session,
+            objects: self.objects.len() as u64,
+            names: self.names.len() as u64,
+            waiting: self.waits.waiting() as u64,
+            requests: self.requests,
+            refused: self.refused,
         }
     }
 }

@@ -18,22 +18,22 @@ pub(crate) fn bound(index: i64, len: usize, least: i128, most: i128) -> i128 {
 }
 
 /// Returns the positions of a slice, in its order.
-pub(crate) fn places([begin, end, step]: [Option<i64>; 3], len: usize) -> Result<Vec<usize>, Failure> {
+pub(crate) fn places(
+    [begin, end, step]: [Option<i64>; 3],
+    len: usize,
+) -> Result<impl ExactSizeIterator<Item = usize>, Failure> {
     let step = i128::from(step.unwrap_or(1));
     if step == 0 {
         return Err(Failure::bad_argument("a step that is not 0", "0"));
     }
     let (least, most) = if step > 0 { (0, len as i128) } else { (-1, len as i128 - 1) };
     let (first, last) = if step > 0 { (least, most) } else { (most, least) };
-    let end = end.map_or(last, |end| bound(end, len, least, most));
-    let mut places = Vec::new();
-    let mut at = begin.map_or(first, |begin| bound(begin, len, least, most));
-    while (step > 0 && at < end) || (step < 0 && at > end) {
-        // Between the bounds, which are within 0..len.
-        places.push(at as usize);
-        at += step;
-    }
-    Ok(places)
+    let begin = begin.map_or(first, |begin| bound(begin, len, least, most));
+    let way = end.map_or(last, |end| bound(end, len, least, most)) - begin;
+    let is_empty = (way > 0) != (step > 0);
+    let count = if is_empty { 0 } else { way.unsigned_abs().div_ceil(step.unsigned_abs()) as usize };
+    // Between the bounds, which are within 0..len.
+    Ok((0..count).map(move |number| (begin + number as i128 * step) as usize))
 }
 
 /// Returns the range of a slice with step 1; the only kind whose length may change.
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn slices_are_python_s() {
-        let of = |slice| places(slice, 5).expect("a step");
+        let of = |slice| places(slice, 5).expect("a step").collect::<Vec<_>>();
         assert_eq!(of([None, None, None]), [0, 1, 2, 3, 4]);
         assert_eq!(of([None, None, Some(-2)]), [4, 2, 0]);
         assert_eq!(of([Some(-2), Some(100), None]), [3, 4]);

@@ -12,7 +12,7 @@ use super::seal::{OpeningKey, SealingKey, sealed_len};
 /// Bytes before a frame's content.
 pub(crate) const HEADER: usize = 4;
 /// The longest frame of a peer that has not authenticated.
-pub(crate) const GREETING_LIMIT: usize = 256;
+pub(crate) const HANDSHAKE_LIMIT: usize = 256;
 /// The capacity that an empty inbox keeps.
 const ROOM_KEPT: usize = 4096;
 
@@ -93,15 +93,24 @@ fn next_frame<'a>(
     Ok(Some((content, HEADER + sent_len)))
 }
 
+/// A frame of the handshake.
+pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(HEADER + content.len());
+    let start = start_frame(&mut frame);
+    frame.extend_from_slice(content);
+    finish_frame(&mut frame, start, HANDSHAKE_LIMIT, &mut None).expect("a handshake's frames are short");
+    frame
+}
+
 /// Starts a frame at the end of `out`; the caller appends its content, then calls [`finish_frame`] with the result.
-pub(crate) fn start_frame(out: &mut Vec<u8>) -> usize {
+pub(super) fn start_frame(out: &mut Vec<u8>) -> usize {
     let start = out.len();
     out.extend_from_slice(&[0; HEADER]);
     start
 }
 
 /// Ends the frame that began at `start`. A content above `limit` is removed, and its length is the error.
-pub(crate) fn finish_frame(
+pub(super) fn finish_frame(
     out: &mut Vec<u8>,
     start: usize,
     limit: usize,

@@ -17,6 +17,7 @@
 use std::io;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use snow::{Builder, HandshakeState};
 
 use super::key::AuthKey;
@@ -32,7 +33,7 @@ const LIMIT: usize = 4;
 const SECOND: usize = 32 + LIMIT + TAG;
 
 /// The kind of connection: over TCP others could read and modify it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Transport {
     Unix,
     Tcp,
@@ -49,9 +50,9 @@ pub(crate) enum Refused {
 
 /// The keys of a connection, for one side.
 #[derive(Debug)]
-pub(crate) struct Keys {
-    pub(crate) sealing: SealingKey,
-    pub(crate) opening: OpeningKey,
+struct Keys {
+    sealing: SealingKey,
+    opening: OpeningKey,
 }
 
 /// What both sides know when both have authenticated.
@@ -59,8 +60,10 @@ pub(crate) struct Keys {
 pub(crate) struct Welcome {
     /// The longest frame that the server accepts.
     pub(crate) frame_limit: usize,
-    /// `None` where frames are not encrypted: on a Unix socket, which the kernel protects.
-    pub(crate) keys: Option<Keys>,
+    /// The keys for sending and for receiving. `None` where frames are not encrypted: on a Unix socket, which the kernel
+    /// protects.
+    pub(crate) sealing: Option<SealingKey>,
+    pub(crate) opening: Option<OpeningKey>,
 }
 
 /// Starts a handshake.
@@ -97,27 +100,10 @@ impl Keys {
 
     /// The welcome to a connection whose frames are encrypted if necessary.
     fn welcome(self, transport: Transport, frame_limit: usize) -> Welcome {
-        Welcome { frame_limit, keys: (transport == Transport::Tcp).then_some(self) }
+        let keys = (transport == Transport::Tcp).then_some((self.sealing, self.opening));
+        let (sealing, opening) = keys.unzip();
+        Welcome { frame_limit, sealing, opening }
     }
-}
-
-/// The client's side.
-pub(crate) struct Initiator {
-    transport: Transport,
-    step: Step,
-}
-
-enum Step {
-    Hello(Box<HandshakeState>),
-    Confirmed(Box<Keys>, usize),
-    Over,
-}
-
-/// The client's next step.
-#[derive(Debug)]
-pub(crate) enum Next {
-    Send(Vec<u8>),
-    Done(Box<Welcome>),
 }
 
 /// Why a handshake between a client and a manager failed.
@@ -135,6 +121,19 @@ pub enum HandshakeError {
     NoManager,
 }
 
+/// The client's side, until the server's answer.
+pub(crate) struct Initiator {
+    transport: Transport,
+    state: Box<HandshakeState>,
+}
+
+/// The client's side, after its confirmation.
+pub(crate) struct Confirmed {
+    transport: Transport,
+    keys: Keys,
+    frame_limit: usize,
+}
+
 impl Initiator {
     /// Starts a handshake. The second value is the first frame to send.
     ///
@@ -144,30 +143,41 @@ impl Initiator {
         let mut state = begin(transport, key, true);
         let mut hello = [PROTOCOL.as_slice(), &[0; FIRST]].concat();
         state.write_message(&[], &mut hello[PROTOCOL.len()..]).map_err(io::Error::other)?;
-        Ok((Initiator { transport, step: Step::Hello(state) }, hello))
+        Ok((Initiator { transport, state }, hello))
     }
 
-    /// Processes the server's next frame.
-    pub(crate) fn take(&mut self, frame: &[u8]) -> Result<Next, HandshakeError> {
-        if frame == Refused::WrongKey.frame() {
-            return Err(HandshakeError::KeyRefused);
-        }
-        match std::mem::replace(&mut self.step, Step::Over) {
-            Step::Hello(mut state) if frame.len() == SECOND => {
-                let mut limit = [0; LIMIT];
-                state.read_message(frame, &mut limit).map_err(|_| HandshakeError::KeyNotProved)?;
-                let mut keys = Box::new(Keys::new(*state));
-                let confirmation = keys.proof();
-                self.step = Step::Confirmed(keys, u32::from_le_bytes(limit) as usize);
-                Ok(Next::Send(confirmation))
-            }
-            Step::Confirmed(mut keys, frame_limit) if frame.len() == TAG => match keys.is_proof(frame) {
-                true => Ok(Next::Done(Box::new(keys.welcome(self.transport, frame_limit)))),
-                false => Err(HandshakeError::KeyNotProved),
-            },
-            _ => Err(HandshakeError::NoManager),
+    /// Processes the server's answer. The second value is the next frame to send.
+    pub(crate) fn confirm(mut self, answer: &[u8]) -> Result<(Confirmed, Vec<u8>), HandshakeError> {
+        check(answer, SECOND)?;
+        let mut limit = [0; LIMIT];
+        self.state.read_message(answer, &mut limit).map_err(|_| HandshakeError::KeyNotProved)?;
+        let mut keys = Keys::new(*self.state);
+        let confirmation = keys.proof();
+        Ok((
+            Confirmed { transport: self.transport, keys, frame_limit: u32::from_le_bytes(limit) as usize },
+            confirmation,
+        ))
+    }
+}
+
+impl Confirmed {
+    /// Processes the server's last frame.
+    pub(crate) fn finish(mut self, last: &[u8]) -> Result<Welcome, HandshakeError> {
+        check(last, TAG)?;
+        if self.keys.is_proof(last) {
+            Ok(self.keys.welcome(self.transport, self.frame_limit))
+        } else {
+            Err(HandshakeError::KeyNotProved)
         }
     }
+}
+
+/// Checks that a frame of the server is not a refusal, and has this length.
+fn check(frame: &[u8], len: usize) -> Result<(), HandshakeError> {
+    if frame == Refused::WrongKey.frame() {
+        return Err(HandshakeError::KeyRefused);
+    }
+    if frame.len() == len { Ok(()) } else { Err(HandshakeError::NoManager) }
 }
 
 impl Refused {
@@ -230,7 +240,7 @@ impl std::fmt::Debug for Responder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::GREETING_LIMIT;
+    use super::super::frame::HANDSHAKE_LIMIT;
     use super::*;
     use proptest::prelude::*;
 
@@ -242,14 +252,6 @@ mod tests {
         Initiator::new(transport, key).expect("random bytes")
     }
 
-    /// The next frame to send.
-    fn sent(next: Result<Next, HandshakeError>) -> Vec<u8> {
-        match next {
-            Ok(Next::Send(frame)) => frame,
-            other => panic!("a frame comes next: {other:?}"),
-        }
-    }
-
     /// Runs the handshake to its end and returns both sides' outcome.
     fn shake_hands(
         server_key: &AuthKey,
@@ -257,36 +259,38 @@ mod tests {
         transports: [Transport; 2],
     ) -> (Result<Welcome, Refused>, Result<Welcome, HandshakeError>) {
         let mut server = Responder::new(transports[0]);
-        let (mut client, mut frame) = hello(transports[1], client_key);
-        loop {
-            assert!(frame.len() <= GREETING_LIMIT);
-            let (answer, welcomed) = match server.take(server_key, &frame, 1000) {
-                Ok(taken) => taken,
-                Err(refused) => return (Err(refused), client.take(&refused.frame()).map(|_| unreachable!())),
-            };
-            match (client.take(&answer), welcomed) {
-                (Ok(Next::Send(next)), None) => frame = next,
-                (Ok(Next::Done(welcome)), Some(server)) => return (Ok(server), Ok(*welcome)),
-                (Err(failed), Some(server)) => return (Ok(server), Err(failed)),
-                other => panic!("out of step: {other:?}"),
+        let (client, first) = hello(transports[1], client_key);
+        assert!(first.len() <= HANDSHAKE_LIMIT);
+        let answer = match server.take(server_key, &first, 1000) {
+            Ok((answer, none)) => {
+                assert!(none.is_none() && answer.len() <= HANDSHAKE_LIMIT);
+                answer
             }
-        }
+            Err(refused) => return (Err(refused), client.confirm(&refused.frame()).map(|_| unreachable!())),
+        };
+        let (client, confirmation) = match client.confirm(&answer) {
+            Ok(confirmed) => confirmed,
+            Err(failed) => return (Err(Refused::OtherProtocol), Err(failed)),
+        };
+        let (last, welcome) = server.take(server_key, &confirmation, 1000).expect("the confirmation");
+        (Ok(welcome.expect("the end")), client.finish(&last))
     }
 
     #[test]
     fn both_prove_the_same_key() {
         let key = key(b"secret");
         let (server, client) = shake_hands(&key, &key, [Transport::Tcp; 2]);
-        let (mut server, mut client) =
-            (server.expect("welcome").keys.expect("TCP"), client.expect("welcome").keys.expect("TCP"));
+        let keys = |welcome: Welcome| (welcome.sealing.expect("TCP"), welcome.opening.expect("TCP"));
+        let (_, mut server_opening) = keys(server.expect("welcome"));
+        let (mut client_sealing, mut client_opening) = keys(client.expect("welcome"));
         let mut call = b"call".to_vec();
-        client.sealing.seal(&mut call, 0);
+        client_sealing.seal(&mut call, 0);
         assert!(!call.starts_with(b"call"), "nobody else can read it");
-        assert_eq!(client.opening.open(&call), None, "another direction, another key");
-        assert_eq!(server.opening.open(&call), Some(&b"call"[..]));
+        assert_eq!(client_opening.open(&call), None, "another direction, another key");
+        assert_eq!(server_opening.open(&call), Some(&b"call"[..]));
         let (_, client) = shake_hands(&key, &key, [Transport::Unix; 2]);
         let client = client.expect("welcome");
-        assert!(client.keys.is_none());
+        assert!(client.sealing.is_none() && client.opening.is_none());
         assert_eq!(client.frame_limit, 1000);
     }
 
@@ -308,10 +312,10 @@ mod tests {
     fn reflected_replayed_and_changed_frames_are_refused() {
         let key = key(b"secret");
         let mut server = Responder::new(Transport::Unix);
-        let (mut client, first) = hello(Transport::Unix, &key);
+        let (client, first) = hello(Transport::Unix, &key);
         let (answer, _) = server.take(&key, &first, 9).expect("a hello");
-        let confirmation = sent(client.take(&answer));
-        let (welcome, welcomed) = server.take(&key, &confirmation, 9).expect("the confirmation");
+        let (client, confirmation) = client.confirm(&answer).expect("the server's answer");
+        let (last, welcomed) = server.take(&key, &confirmation, 9).expect("the confirmation");
         assert!(welcomed.is_some());
         // A replayed client: its hello is answered, but its confirmation is not the one of this connection.
         let mut later = Responder::new(Transport::Unix);
@@ -321,24 +325,26 @@ mod tests {
         // The server's own frames, sent back to it.
         let mut other = Responder::new(Transport::Unix);
         other.take(&key, &first, 9).expect("a hello");
-        assert!(matches!(other.take(&key, &welcome, 9), Err(Refused::WrongKey)));
+        assert!(matches!(other.take(&key, &last, 9), Err(Refused::WrongKey)));
         let reflected = [PROTOCOL.as_slice(), &answer[..FIRST]].concat();
         assert!(matches!(Responder::new(Transport::Unix).take(&key, &reflected, 9), Err(Refused::WrongKey)));
         // A server that only replays another's frames, or reflects the client's.
-        let (mut again, _) = hello(Transport::Unix, &key);
-        assert_eq!(again.take(&answer).expect_err("stale"), HandshakeError::KeyNotProved);
-        let (mut mirrored, own) = hello(Transport::Unix, &key);
-        assert!(mirrored.take(&own).is_err() && mirrored.take(&own[PROTOCOL.len()..]).is_err());
+        let refusal = |(client, _): (Initiator, Vec<u8>), answer: &[u8]| client.confirm(answer).err().expect("refused");
+        assert_eq!(refusal(hello(Transport::Unix, &key), &answer), HandshakeError::KeyNotProved);
+        for from in [0, PROTOCOL.len()] {
+            let (mirrored, own) = hello(Transport::Unix, &key);
+            assert!(mirrored.confirm(&own[from..]).is_err());
+        }
         // Or modifies anything in transit, the limit included.
         for at in 0..SECOND {
-            let (mut client, first) = hello(Transport::Unix, &key);
+            let (client, first) = hello(Transport::Unix, &key);
             let (mut changed, _) = Responder::new(Transport::Unix).take(&key, &first, 9).expect("a hello");
             changed[at] ^= 1;
-            assert_eq!(client.take(&changed).expect_err("changed"), HandshakeError::KeyNotProved, "byte {at}");
+            assert_eq!(refusal((client, first), &changed), HandshakeError::KeyNotProved, "byte {at}");
         }
-        let mut changed = welcome.clone();
+        let mut changed = last;
         changed[3] ^= 1;
-        assert_eq!(client.take(&changed).expect_err("changed"), HandshakeError::KeyNotProved);
+        assert_eq!(client.finish(&changed).expect_err("changed"), HandshakeError::KeyNotProved);
     }
 
     proptest! {
@@ -346,29 +352,27 @@ mod tests {
         #[test]
         fn no_frames_but_the_right_ones_are_welcome(
             frames in prop::collection::vec(prop_oneof![
-                prop::collection::vec(any::<u8>(), 0..GREETING_LIMIT),
+                prop::collection::vec(any::<u8>(), 0..HANDSHAKE_LIMIT),
                 prop::collection::vec(any::<u8>(), FIRST).prop_map(|first| [PROTOCOL.as_slice(), &first].concat()),
                 prop::collection::vec(any::<u8>(), SECOND),
                 prop::collection::vec(any::<u8>(), TAG),
             ], 0..5),
-            is_greeted in any::<bool>(),
+            is_after_the_answer in any::<bool>(),
         ) {
             let key = key(b"secret");
-            let (mut client, first) = hello(Transport::Tcp, &key);
+            let (client, first) = hello(Transport::Tcp, &key);
             let mut server = Responder::new(Transport::Tcp);
-            if is_greeted {
+            let frame = frames.first().map_or(&[][..], Vec::as_slice);
+            if is_after_the_answer {
                 let (answer, _) = server.take(&key, &first, 1000).expect("a hello");
-                client.take(&answer).expect("an answer");
+                let (client, _) = client.confirm(&answer).expect("an answer");
+                prop_assert!(client.finish(frame).is_err());
+            } else {
+                prop_assert!(client.confirm(frame).is_err());
             }
             for frame in &frames {
                 match server.take(&key, frame, 1000) {
                     Ok((_, welcome)) => prop_assert!(welcome.is_none()),
-                    Err(_) => break,
-                }
-            }
-            for frame in &frames {
-                match client.take(frame) {
-                    Ok(next) => prop_assert!(matches!(next, Next::Send(_))),
                     Err(_) => break,
                 }
             }

@@ -8,28 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::{Broken, finish_frame, start_frame};
 use super::seal::SealingKey;
-use crate::ipc::manager::status::Status;
 use crate::ipc::manager::store::{Failure, Reply, Request};
 
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) enum ToServer {
-    Ask {
-        id: u64,
-        request: Request,
-    },
-    /// A request without an answer.
-    Tell(Request),
-    Status {
-        id: u64,
-    },
+pub(crate) struct ToServer {
+    /// Without one no answer is sent.
+    pub(crate) id: Option<u64>,
+    pub(crate) request: Request,
 }
 
 /// What the server sends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) enum ToClient {
-    Answer { id: u64, result: Result<Reply, Failure> },
-    Status { id: u64, status: Status },
+pub(crate) struct ToClient {
+    pub(crate) id: u64,
+    pub(crate) result: Result<Reply, Failure>,
 }
 
 /// The longest answer of a server that accepts requests of up to `frame_limit`: data that fits into a request fits into
@@ -77,7 +70,7 @@ mod tests {
         #[test]
         fn messages_come_back_and_no_part_of_one_is_one(args in prop::collection::vec(any_datum(), 0..4), id in any::<u64>()) {
             let call = Call { object: ObjectId(3), method: Method::SetItem, args, timeout: Timeout::Forever, thread: 1 };
-            let message = ToServer::Ask { id, request: Request::Call(call) };
+            let message = ToServer { id: Some(id), request: Request::Call(call) };
             let mut out = Vec::new();
             encode(&message, &mut out, 1 << 20, &mut None).expect("short");
             let content = &out[4..];
@@ -91,7 +84,7 @@ mod tests {
     #[test]
     fn message_above_the_limit_is_taken_back() {
         let mut out = vec![1, 2, 3];
-        let message = ToServer::Tell(Request::Lookup { name: "x".repeat(100) });
+        let message = ToServer { id: None, request: Request::Lookup { name: "x".repeat(100) } };
         assert_eq!(encode(&message, &mut out, 50, &mut None), Err(103));
         assert_eq!(out, [1, 2, 3]);
     }

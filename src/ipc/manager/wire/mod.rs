@@ -13,9 +13,9 @@ mod key;
 mod message;
 mod seal;
 
-pub(crate) use frame::{Broken, GREETING_LIMIT, Inbox, finish_frame, start_frame};
+pub(crate) use frame::{Broken, HANDSHAKE_LIMIT, Inbox, frame};
 pub use handshake::HandshakeError;
-pub(crate) use handshake::{Initiator, Keys, Next, Refused, Responder, Transport, Welcome};
+pub(crate) use handshake::{Initiator, Refused, Responder, Transport, Welcome};
 pub(crate) use key::random;
 pub use key::{AuthKey, EmptyKey};
 pub(crate) use message::{ToClient, ToServer, decode, encode, longest_answer};

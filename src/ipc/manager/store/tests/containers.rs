@@ -258,3 +258,28 @@ fn change_through_a_value_that_refers_to_itself_ends() {
     fixture.get(client, &value, Method::Set, vec![value.clone().into()]);
     assert_eq!(fixture.fail(client, &value, Method::Add, args("[1]")), Failure::TooDeep);
 }
+
+#[test]
+fn what_there_is_no_memory_for_is_refused() {
+    let mut fixture = Fixture::new();
+    let client = fixture.client();
+    let large = 1_u64 << 18;
+    let array = fixture.make(client, Kind::Array, vec!["d".into(), large.into()]);
+    let list = fixture.make(client, Kind::List, args("[[1]]"));
+    fixture.store.memory = Memory(|bytes| bytes < 1 << 20);
+    let make = Request::Create { kind: Kind::Array, args: vec!["b".into(), large.into()], name: None };
+    assert_eq!(fixture.ask(client, make), Some(Err(Failure::OutOfMemory { bytes: 1 << 21 })));
+    for method in [Method::Copy, Method::Snapshot, Method::GetSlice] {
+        assert!(matches!(fixture.fail(client, &array, method, vec![]), Failure::OutOfMemory { .. }), "{method}");
+    }
+    for method in [Method::Repeat, Method::RepeatInPlace] {
+        assert!(
+            matches!(fixture.fail(client, &list, method, vec![large.into()]), Failure::OutOfMemory { .. }),
+            "{method}"
+        );
+    }
+    assert_eq!(fixture.get(client, &array, Method::Len, vec![]), large.into());
+    assert_eq!(fixture.get(client, &list, Method::Copy, vec![]), json("[1]"));
+    let few = vec![Variant::Null, 9.into()];
+    assert_eq!(fixture.get(client, &array, Method::GetSlice, few).as_list().map(<[_]>::len), Some(9));
+}

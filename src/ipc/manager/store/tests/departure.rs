@@ -81,26 +81,26 @@ fn handle_that_nobody_will_take_over_breaks_the_barrier() {
     let token = TransferToken(77);
     // Cancelled by its exporter: the worker died before it could import the reference.
     let (mut fixture, [a, b, c], barrier) = three_at_a_barrier("[4]");
-    let lend = Request::Lend { object: barrier.id(), token };
-    fixture.ask(a, lend.clone());
+    let export = Request::Export { object: barrier.id(), token };
+    fixture.ask(a, export.clone());
     fixture.call(b, &barrier, Method::Wait, vec![]);
-    assert_eq!(fixture.ask(c, Request::EndLoan { token }), Some(Ok(Reply::DONE)), "another's is not ended");
-    assert_eq!(fixture.ask(a, Request::IsLent { token }), Some(Ok(Reply::from(true))));
-    fixture.ask(a, Request::EndLoan { token });
+    assert_eq!(fixture.ask(c, Request::CancelExport { token }), Some(Ok(Reply::DONE)), "another's is not ended");
+    assert!(fixture.store.transfers.contains_key(&token));
+    fixture.ask(a, Request::CancelExport { token });
     assert_eq!(fixture.completed(), [broken(b)]);
-    assert_eq!(fixture.ask(a, Request::IsLent { token }), Some(Ok(Reply::from(false))));
+    assert!(!fixture.store.transfers.contains_key(&token));
     // Or its exporter itself leaves, in order.
     let (mut fixture, [a, b, _], barrier) = three_at_a_barrier("[4]");
-    fixture.ask(a, lend.clone());
+    fixture.ask(a, export.clone());
     fixture.call(b, &barrier, Method::Wait, vec![]);
     fixture.ask(a, Request::Release { object: barrier.id(), count: 1 });
     assert_eq!(fixture.leave(a), [broken(b)]);
     // An imported reference is not an export any more.
     let (mut fixture, [a, b, c], barrier) = three_at_a_barrier("[4]");
-    fixture.ask(a, lend);
+    fixture.ask(a, export);
     fixture.call(b, &barrier, Method::Wait, vec![]);
-    fixture.ask(c, Request::TakeLoan { token });
-    fixture.ask(a, Request::EndLoan { token });
+    fixture.ask(c, Request::Import { token });
+    fixture.ask(a, Request::CancelExport { token });
     assert_eq!(fixture.completed(), []);
 }
 
@@ -210,7 +210,7 @@ fn killed_clients_leave_no_wait_behind_at_queues_and_events() {
     assert_eq!(fixture.call(b, &queue, Method::Put, args("[2]")), None);
     assert_eq!(fixture.call(b, &queue, Method::Join, vec![]), None);
     assert_eq!(fixture.leave(b), []);
-    assert_eq!(fixture.store.census().waiting, 0);
+    assert_eq!(fixture.store.status().waiting, 0);
     assert_eq!(fixture.get(a, &queue, Method::Get, vec![]), Variant::from(1));
     assert_eq!(fixture.get(a, &queue, Method::Qsize, vec![]), Variant::from(0), "what it waited to put was never put");
 }

@@ -24,7 +24,7 @@ fn client_can_use_only_what_it_was_given() {
     assert_eq!(fixture.fail(b, &list, Method::Len, vec![]), Failure::NoSuchObject);
     let own = fixture.make(b, Kind::List, vec![]);
     assert_eq!(fixture.fail(b, &own, Method::Append, vec![list.clone().into()]), Failure::NoSuchObject);
-    assert_eq!(fixture.ask(b, Request::TakeLoan { token: TransferToken(5) }), Some(Err(Failure::NoSuchLoan)));
+    assert_eq!(fixture.ask(b, Request::Import { token: TransferToken(5) }), Some(Err(Failure::NoSuchTransfer)));
     // A reference in an answer counts as given.
     fixture.get(a, &list, Method::Append, vec![list.clone().into()]);
     fixture.give(a, b, &list);
@@ -90,21 +90,21 @@ fn names_keep_objects_until_they_are_taken_away() {
 }
 
 #[test]
-fn loan_keeps_an_object_until_it_is_taken_or_its_lender_leaves() {
+fn export_keeps_an_object_until_it_is_imported_or_its_exporter_leaves() {
     let mut fixture = Fixture::new();
     let (a, b) = (fixture.client(), fixture.client());
     let object = fixture.make(a, Kind::Dict, vec![]).id();
-    fixture.ask(a, Request::Lend { object, token: TransferToken(1) });
-    fixture.ask(a, Request::Lend { object, token: TransferToken(2) });
-    fixture.ask(a, Request::Lend { object, token: TransferToken(3) });
+    fixture.ask(a, Request::Export { object, token: TransferToken(1) });
+    fixture.ask(a, Request::Export { object, token: TransferToken(2) });
+    fixture.ask(a, Request::Export { object, token: TransferToken(3) });
     fixture.ask(a, Request::Release { object, count: 1 });
     assert_eq!(fixture.objects(), 1);
-    assert!(matches!(fixture.ask(b, Request::TakeLoan { token: TransferToken(1) }), Some(Ok(Reply::Object(_)))));
-    assert_eq!(fixture.ask(b, Request::TakeLoan { token: TransferToken(1) }), Some(Err(Failure::NoSuchLoan)), "once");
+    assert!(matches!(fixture.ask(b, Request::Import { token: TransferToken(1) }), Some(Ok(Reply::Object(_)))));
+    assert_eq!(fixture.ask(b, Request::Import { token: TransferToken(1) }), Some(Err(Failure::NoSuchTransfer)), "once");
     fixture.ask(b, Request::Release { object, count: 1 });
-    fixture.ask(b, Request::EndLoan { token: TransferToken(2) });
-    fixture.ask(a, Request::EndLoan { token: TransferToken(2) });
-    assert_eq!(fixture.objects(), 1, "one loan is left");
+    fixture.ask(b, Request::CancelExport { token: TransferToken(2) });
+    fixture.ask(a, Request::CancelExport { token: TransferToken(2) });
+    assert_eq!(fixture.objects(), 1, "one export is left");
     fixture.leave(a);
     assert_eq!(fixture.objects(), 0);
 }
@@ -132,5 +132,5 @@ fn waits_at_a_dying_object_end() {
     drop(event);
     fixture.ask(client, Request::Release { object, count: 1 });
     assert_eq!(fixture.completed(), [(client, Err(Failure::NoSuchObject))]);
-    assert_eq!(fixture.store.census().waiting, 0);
+    assert_eq!(fixture.store.status().waiting, 0);
 }

@@ -21,7 +21,7 @@ pub(super) type Answer = Option<Result<Reply, Failure>>;
 
 impl Fixture {
     pub(super) fn new() -> Self {
-        Fixture { store: Store::new(), now_ns: 1_000, tickets: 0 }
+        Fixture { store: Store::new(|_| true), now_ns: 1_000, tickets: 0 }
     }
 
     pub(super) fn client(&mut self) -> SessionId {
@@ -43,8 +43,8 @@ impl Fixture {
     /// Lets another client use an object, by a transfer.
     pub(super) fn give(&mut self, from: SessionId, to: SessionId, object: &ObjectRef) {
         let token = TransferToken(u128::from(self.tickets));
-        assert_eq!(self.ask(from, Request::Lend { object: object.id(), token }), Some(Ok(Reply::DONE)));
-        assert_eq!(self.ask(to, Request::TakeLoan { token }), Some(Ok(Reply::Object(object.clone()))));
+        assert_eq!(self.ask(from, Request::Export { object: object.id(), token }), Some(Ok(Reply::DONE)));
+        assert_eq!(self.ask(to, Request::Import { token }), Some(Ok(Reply::Object(object.clone()))));
     }
 
     pub(super) fn call(&mut self, client: SessionId, object: &ObjectRef, method: Method, args: Vec<Variant>) -> Answer {
@@ -101,8 +101,8 @@ impl Fixture {
         self.completed()
     }
 
-    pub(super) fn objects(&self) -> usize {
-        self.store.census().objects
+    pub(super) fn objects(&self) -> u64 {
+        self.store.status().objects
     }
 }
 
