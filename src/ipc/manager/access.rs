@@ -1,22 +1,35 @@
 //! [`Manager`]: connects to a manager, creates objects in it, and looks up named ones.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address::Address;
+use super::address::{Address, SocketFile};
 use super::client::{CONNECT_TIME, Client, ConnectInfo, Endpoint, Object, Route};
 use super::data::{Key, Kind, Map, Variant};
 use super::proxy::{
     Array, Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, List, Lock, Namespace, Proxy, Queue,
     RLock, Semaphore, Value,
 };
-use super::start::{ManagerBuilder, OwnServer};
 use super::status::Status;
 use super::store::{Reply, Request};
 use super::wire::AuthKey;
 use crate::ipc::error::{Error, Result};
 use crate::ipc::process::child::Process;
 use crate::ipc::process::transfer::sent_in_roles;
+
+/// How long the server may take to end after each request to end.
+pub(super) const SHUTDOWN_TIME: Duration = Duration::from_secs(1);
+
+/// The server process, as seen by the process that started it.
+#[derive(Debug)]
+pub(super) struct OwnServer {
+    pub(super) process: Process,
+    /// The lifeline: the server ends when this is closed in any way.
+    pub(super) life: Option<OwnedFd>,
+    pub(super) addresses: Vec<Address>,
+    pub(super) _files: Vec<SocketFile>,
+}
 
 /// A connection to a manager: creates objects in it, and looks up named ones.
 ///
@@ -31,26 +44,6 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// Starts a manager: a worker of this process in the role [`ManagerServer`](super::ManagerServer), which must be in
-    /// the program's table.
-    ///
-    /// Only workers to which this process sends the manager or one of its objects can connect. The manager ends with
-    /// this process, on [`shutdown`](Self::shutdown), or when this value is dropped.
-    ///
-    /// # Errors
-    /// Whatever kept the process from starting, or from finding its role.
-    ///
-    /// # Standard
-    /// Python's `multiprocessing.Manager()`.
-    pub fn start() -> Result<Manager> {
-        Manager::builder().start()
-    }
-
-    /// Starts a manager with options.
-    pub fn builder<'a>() -> ManagerBuilder<'a> {
-        ManagerBuilder::default()
-    }
-
     /// Connects to a manager elsewhere, within 10 seconds.
     ///
     /// # Errors
@@ -69,8 +62,7 @@ impl Manager {
     /// As [`connect`](Self::connect); [`Error::ManagerSilent`] if it was reached but did not answer in time.
     pub fn connect_timeout(address: &Address, key: &AuthKey, timeout: Duration) -> Result<Manager> {
         let route = Route::new(Endpoint::Address(address.clone()), key, None)?;
-        let client = Client::connect(route, timeout)?;
-        Ok(Manager { client, server: None })
+        Ok(Manager { client: Client::connect(route, timeout)?, server: None })
     }
 
     /// Sets a deadline for every request over this connection, of all objects and threads: a request without an answer
@@ -160,8 +152,21 @@ impl Manager {
     /// # Errors
     /// [`Error::Managed`] if no object has the name.
     pub fn remove_name(&self, name: &str) -> Result<()> {
-        let request = Request::Unname { name: name.to_owned() };
+        let request = Request::RemoveName { name: name.to_owned() };
         self.client.request(request, || format!("taking away the name {name}")).map(drop)
+    }
+}
+
+impl OwnServer {
+    fn end(mut self) -> Result<()> {
+        self.life = None;
+        if self.process.join_timeout(SHUTDOWN_TIME)?.is_none() {
+            self.process.terminate()?;
+            if self.process.join_timeout(SHUTDOWN_TIME)?.is_none() {
+                self.process.kill()?;
+            }
+        }
+        self.process.join().map(drop)
     }
 }
 

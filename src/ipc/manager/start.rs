@@ -5,20 +5,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::access::Manager;
+use super::access::{Manager, OwnServer, SHUTDOWN_TIME};
 use super::address::{Address, SocketFile};
-use super::client::{CONNECT_TIME, Client, Endpoint, Route, endpoint};
+use super::client::{CONNECT_TIME, Client, Endpoint, Route};
 use super::server::{Limits, Server};
 use super::status::Status;
 use super::wire::{AuthKey, Transport};
 use crate::ipc::error::{Result, os};
-use crate::ipc::process::child::{self, Process};
+use crate::ipc::process::child;
 use crate::ipc::process::role::{Role, RoleResult};
 use crate::ipc::process::transfer::Fd;
 use crate::sys::fd::pipe;
-
-/// How long the server may take to end after each request to end.
-const SHUTDOWN_TIME: Duration = Duration::from_secs(1);
+use crate::sys::socket::packet_pair;
 
 /// Sockets that listen at addresses.
 struct Listening {
@@ -41,14 +39,26 @@ impl Listening {
     }
 }
 
-/// The server process, as seen by the process that started it.
-#[derive(Debug)]
-pub(super) struct OwnServer {
-    pub(super) process: Process,
-    /// The lifeline: the server ends when this is closed in any way.
-    life: Option<OwnedFd>,
-    pub(super) addresses: Vec<Address>,
-    _files: Vec<SocketFile>,
+impl Manager {
+    /// Starts a manager: a worker of this process in the role [`ManagerServer`](super::ManagerServer), which must be in
+    /// the program's table.
+    ///
+    /// Only workers to which this process sends the manager or one of its objects can connect. The manager ends with
+    /// this process, on [`shutdown`](Self::shutdown), or when this value is dropped.
+    ///
+    /// # Errors
+    /// Whatever kept the process from starting, or from finding its role.
+    ///
+    /// # Standard
+    /// Python's `multiprocessing.Manager()`.
+    pub fn start() -> Result<Manager> {
+        Manager::builder().start()
+    }
+
+    /// Starts a manager with options.
+    pub fn builder<'a>() -> ManagerBuilder<'a> {
+        ManagerBuilder::default()
+    }
 }
 
 /// Options for starting a manager, where the plain [`Manager::start`] is not enough.
@@ -126,7 +136,7 @@ impl<'a> ManagerBuilder<'a> {
         {
             file.own_directory();
         }
-        let (inside, outside) = endpoint()?;
+        let (inside, outside) = packet_pair().map_err(os("make a manager's endpoint"))?;
         let (ends, life) = pipe().map_err(os("make a manager's life line"))?;
         let name = self.name.as_deref().unwrap_or("manager");
         let role = ManagerServer {
@@ -148,19 +158,6 @@ impl<'a> ManagerBuilder<'a> {
         };
         let server = OwnServer { process, life: Some(life), addresses, _files: files };
         Ok(Manager { client, server: Some(server) })
-    }
-}
-
-impl OwnServer {
-    pub(super) fn end(mut self) -> Result<()> {
-        self.life = None;
-        if self.process.join_timeout(SHUTDOWN_TIME)?.is_none() {
-            self.process.terminate()?;
-            if self.process.join_timeout(SHUTDOWN_TIME)?.is_none() {
-                self.process.kill()?;
-            }
-        }
-        self.process.join().map(drop)
     }
 }
 

@@ -27,9 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Address;
 use super::data::ObjectId;
 use super::store::{Failure, Reply, Request};
-use super::wire::{
-    AuthKey, Broken, Inbox, OpeningKey, SealingKey, ToClient, ToServer, Welcome, decode, encode, random,
-};
+use super::wire::{AuthKey, Broken, FrameKey, Inbox, ToClient, ToServer, Welcome, decode, encode, random};
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::ipc::operation::{self, Operation, always, point};
@@ -38,7 +36,7 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::socket;
 pub use handle::Object;
 pub(crate) use handshake::CONNECT_TIME;
-pub(crate) use transfer::{ConnectInfo, check_kind, endpoint};
+pub(crate) use transfer::ConnectInfo;
 
 /// How much is read at once.
 const SCRATCH: usize = 64 * 1024;
@@ -95,7 +93,7 @@ pub(crate) struct Client {
 
 #[derive(Debug, Default)]
 struct Outgoing {
-    key: Option<SealingKey>,
+    key: Option<FrameKey>,
     buffer: Vec<u8>,
 }
 
@@ -113,15 +111,8 @@ struct Incoming {
 #[derive(Debug)]
 struct Reader {
     inbox: Inbox,
-    key: Option<OpeningKey>,
+    key: Option<FrameKey>,
     scratch: Vec<u8>,
-}
-
-/// Outcome of a read.
-enum Read {
-    Answers(Vec<ToClient>),
-    NotYet,
-    Gone,
 }
 
 /// A pending request.
@@ -263,25 +254,22 @@ impl Client {
 
     /// Returns the reader to its place, and passes on every answer to the thread that waits for it. Returns the one to
     /// `own`.
-    fn hand_out(&self, reader: Reader, read: Read, own: Option<u64>) -> Option<Outcome> {
+    fn hand_out(&self, reader: Reader, read: Option<Vec<ToClient>>, own: Option<u64>) -> Option<Outcome> {
         let mut incoming = unpoisoned(&self.incoming);
         incoming.reader = Some(reader);
         let (mut mine, mut unwanted) = (None, Vec::new());
-        match read {
-            Read::NotYet => {}
-            Read::Gone => incoming.end(),
-            Read::Answers(messages) => {
-                for ToClient { id, result } in messages {
-                    if Some(id) == own {
-                        mine = Some(result);
-                    } else if incoming.given_up.remove(&id) {
-                        unwanted.push(result);
-                    } else {
-                        incoming.arrived.insert(id, result);
-                        if let Some(thread) = incoming.waiting.remove(&id) {
-                            thread.unpark();
-                        }
-                    }
+        if read.is_none() {
+            incoming.end();
+        }
+        for ToClient { id, result } in read.into_iter().flatten() {
+            if Some(id) == own {
+                mine = Some(result);
+            } else if incoming.given_up.remove(&id) {
+                unwanted.push(result);
+            } else {
+                incoming.arrived.insert(id, result);
+                if let Some(thread) = incoming.waiting.remove(&id) {
+                    thread.unpark();
                 }
             }
         }
@@ -327,23 +315,20 @@ impl Incoming {
 }
 
 impl Reader {
-    fn read(&mut self, receive: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> Read {
+    /// Returns the answers that have arrived; `None` at the end of the connection.
+    fn read(&mut self, receive: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> Option<Vec<ToClient>> {
+        let mut answers = Vec::new();
         let count = match receive(&mut self.scratch) {
-            Ok(0) => return Read::Gone,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Read::NotYet,
-            Err(_) => return Read::Gone,
+            Ok(count @ 1..) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(answers),
+            Ok(_) | Err(_) => return None,
         };
-        let mut messages = Vec::new();
         // The manager is authenticated: the length of an answer is its choice.
         let fed = self.inbox.feed(&self.scratch[..count], usize::MAX, &mut self.key, |content| {
-            messages.push(decode(content)?);
+            answers.push(decode(content)?);
             Ok::<_, Broken>(ControlFlow::Continue(()))
         });
-        match fed {
-            Ok(()) => Read::Answers(messages),
-            Err(_) => Read::Gone,
-        }
+        fed.ok().map(|()| answers)
     }
 }
 
@@ -383,7 +368,7 @@ fn operation(request: &Request) -> Option<Operation> {
         Request::Create { .. } => Some(Operation::change("manager.create")),
         Request::Lookup { .. } => Some(Operation::read("manager.lookup")),
         Request::Names => Some(Operation::read("manager.names")),
-        Request::Unname { .. } => Some(Operation::change("manager.remove_name")),
+        Request::RemoveName { .. } => Some(Operation::change("manager.remove_name")),
         Request::Status => Some(Operation::read("manager.status")),
         Request::Release { .. } | Request::Export { .. } | Request::Import { .. } | Request::CancelExport { .. } => {
             None

@@ -5,7 +5,6 @@
 //! the next proxy is exported, or when the exporter leaves. With a barrier the other parties must not wait for that: a
 //! thread here looks every 100 ms whether a worker that was given one is dead.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 
@@ -15,7 +14,7 @@ use super::{CONNECT_TIME, Client, Object, Route, unpoisoned};
 use crate::ipc::deadline::LOOK_EVERY;
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::manager::data::{Kind, ObjectId};
-use crate::ipc::manager::store::{Failure, Request, TransferToken};
+use crate::ipc::manager::store::{Request, TransferToken};
 use crate::ipc::manager::wire::random;
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::ipc::process::transfer;
@@ -112,30 +111,14 @@ impl ConnectInfo {
         transfer::made_once(is_it, || Client::connect(self.route, CONNECT_TIME))
     }
 
-    /// Connects to the manager and imports the exported object, which must be of this type.
-    pub(crate) fn take_over(self, wanted: Kind) -> Result<Object> {
+    /// Connects to the manager and imports the exported object.
+    pub(crate) fn import(self) -> Result<Object> {
         let (id, kind, token) = self.transfer.ok_or_else(Error::manager_gone)?;
         let client = self.connect()?;
         let take = || {
             let object = client.fetch(Request::Import { token }, || format!("receiving {kind} {id}"))?;
             Ok((token.0, object))
         };
-        let (_, object) = transfer::made_once(|(taken, _): &(u128, Object)| *taken == token.0, take)?;
-        check_kind(object, wanted)
+        transfer::made_once(|(taken, _): &(u128, Object)| *taken == token.0, take).map(|(_, object)| object)
     }
-}
-
-/// Returns the object if it is of the type.
-pub(crate) fn check_kind(object: Object, wanted: Kind) -> Result<Object> {
-    let is = object.kind();
-    if is == wanted {
-        return Ok(object);
-    }
-    let doing = format!("using object {}", object.id());
-    Err(Error::Managed { doing, source: Box::new(Failure::WrongKind { is, wanted }) })
-}
-
-/// Creates both ends of an endpoint.
-pub(crate) fn endpoint() -> Result<(OwnedFd, OwnedFd)> {
-    crate::sys::socket::packet_pair().map_err(os("make a manager's endpoint"))
 }

@@ -69,7 +69,7 @@ macro_rules! proxy {
             }
 
             fn of(object: $crate::ipc::manager::client::Object) -> $crate::Result<Self> {
-                let object = $crate::ipc::manager::client::check_kind(object, Self::KIND)?;
+                $crate::ipc::manager::proxy::check_kind(&object, Self::KIND)?;
                 Ok($name { object })
             }
         }
@@ -93,10 +93,7 @@ macro_rules! proxy {
         $crate::ipc::process::transfer::sent_in_roles!(
             [] $name, concat!("the proxy of a ", stringify!($name)),
             |proxy, recipient| proxy.object.client().invite(recipient, Some(&proxy.object)),
-            |invitation: $crate::ipc::manager::client::ConnectInfo| {
-                let kind = <Self as $crate::ipc::manager::proxy::Proxy>::KIND;
-                invitation.take_over(kind).map(|object| $name { object })
-            }
+            |sent: $crate::ipc::manager::client::ConnectInfo| $crate::ipc::manager::proxy::Proxy::of(sent.import()?)
         );
     };
 }
@@ -214,6 +211,16 @@ fn list_of<T>(data: Variant, item: impl FnMut(Variant) -> Option<T>) -> Option<V
 fn entry(pair: Variant) -> Option<(Key, Variant)> {
     let [key, variant] = <[Variant; 2]>::try_from(list_of(pair, Some)?).ok()?;
     Some((Key::try_from(key).ok()?, variant))
+}
+
+/// Checks that an object is of the type `wanted`.
+fn check_kind(object: &Object, wanted: Kind) -> Result<()> {
+    let is = object.kind();
+    if is == wanted {
+        return Ok(());
+    }
+    let doing = format!("using object {}", object.id());
+    Err(Error::Managed { doing, source: Box::new(Failure::WrongKind { is, wanted }) })
 }
 
 /// The object of a reference in data.

@@ -2,31 +2,20 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::thread;
 
 use super::connection::Connection;
 use super::handler::{ConnectionHandler, STACK};
 use super::listener::Accepted;
-use super::poller::{FIRST_LISTENER, Poller};
+use super::poller::{FIRST_LISTENER, Handshake, Poller};
 use crate::ipc::manager::wire::{Broken, HANDSHAKE_LIMIT, Inbox, Refused, Responder, Welcome, frame};
 use crate::sys::epoll::Interest;
 use crate::sys::socket;
 
 /// How many connections are accepted in a row before other events are handled.
 const ACCEPTED_IN_A_ROW: usize = 16;
-
-/// A connection that has not authenticated yet.
-#[derive(Debug)]
-pub(super) struct Handshake {
-    socket: OwnedFd,
-    /// The index of the listener that accepted it.
-    listener: usize,
-    responder: Responder,
-    inbox: Inbox,
-    pub(super) begun_ns: u64,
-}
 
 impl Poller<'_, '_> {
     pub(super) fn accept_all(&mut self, number: usize, now_ns: u64) {

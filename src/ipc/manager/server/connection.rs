@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::ipc::manager::data::ObjectId;
 use crate::ipc::manager::store::{Failure, Reply, SessionId};
-use crate::ipc::manager::wire::{SealingKey, ToClient, encode};
+use crate::ipc::manager::wire::{FrameKey, ToClient, encode};
 use crate::sys::socket;
 
 /// Limit of unread answers, in bytes, above which no more requests are read from a client.
@@ -41,16 +41,16 @@ pub(super) struct Connection {
     socket: OwnedFd,
     outgoing: Mutex<Outgoing>,
     /// When it last sent a request, was answered, or read pending answers.
-    busy_ns: AtomicU64,
-    reason: OnceLock<CloseReason>,
+    pub(super) busy_ns: AtomicU64,
+    pub(super) reason: OnceLock<CloseReason>,
     /// The connection is no longer served, even if requests are pending.
-    is_over: AtomicBool,
+    pub(super) is_over: AtomicBool,
 }
 
 /// Data to be sent.
 #[derive(Debug, Default)]
 struct Outgoing {
-    key: Option<SealingKey>,
+    key: Option<FrameKey>,
     bytes: Vec<u8>,
     sent: usize,
     /// The items in it, each with the end position of its answer.
@@ -60,7 +60,7 @@ struct Outgoing {
 }
 
 impl Connection {
-    pub(super) fn new(session: SessionId, socket: OwnedFd, key: Option<SealingKey>, now_ns: u64) -> Self {
+    pub(super) fn new(session: SessionId, socket: OwnedFd, key: Option<FrameKey>, now_ns: u64) -> Self {
         Connection {
             session,
             socket,
@@ -102,7 +102,7 @@ impl Connection {
                 Ok(count) => {
                     *sent += count;
                     if unread_since_ns.take().is_some() {
-                        self.note_busy(now_ns);
+                        self.busy_ns.store(now_ns, Relaxed);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -143,14 +143,6 @@ impl Connection {
         self.outgoing().unread_since_ns
     }
 
-    pub(super) fn busy_ns(&self) -> u64 {
-        self.busy_ns.load(Relaxed)
-    }
-
-    pub(super) fn note_busy(&self, now_ns: u64) {
-        self.busy_ns.store(now_ns, Relaxed);
-    }
-
     /// Makes its thread end, and with it the session. The client sees the end once that is done.
     pub(super) fn end(&self, reason: CloseReason) {
         // The first reason counts.
@@ -165,14 +157,6 @@ impl Connection {
         self.is_over.store(true, Relaxed);
         // Fails if the connection has ended already.
         let _ = socket::hang_up(self.socket.as_fd());
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        self.is_over.load(Relaxed)
-    }
-
-    pub(super) fn reason(&self) -> Option<CloseReason> {
-        self.reason.get().copied()
     }
 }
 

@@ -7,12 +7,13 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use super::connection::{CloseReason, Connection};
 use super::state::ServerState;
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
-use crate::ipc::manager::wire::{Broken, Inbox, OpeningKey, ToServer, decode};
+use crate::ipc::manager::wire::{Broken, FrameKey, Inbox, ToServer, decode};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::fd::{wait_readable, wait_writable};
 use crate::sys::socket;
@@ -29,7 +30,7 @@ pub(super) struct ConnectionHandler<'a> {
     pub(super) client: Arc<Connection>,
     /// Bytes received with the end of the handshake.
     pub(super) inbox: Inbox,
-    pub(super) key: Option<OpeningKey>,
+    pub(super) key: Option<FrameKey>,
 }
 
 impl ConnectionHandler<'_> {
@@ -45,7 +46,7 @@ impl ConnectionHandler<'_> {
                 Ok(0) | Err(_) => break,
                 Ok(count) => count,
             };
-            self.client.note_busy(monotonic_ns());
+            self.client.busy_ns.store(monotonic_ns(), Relaxed);
         }
     }
 
@@ -55,20 +56,20 @@ impl ConnectionHandler<'_> {
         let fed = self.inbox.feed(bytes, state.limits.frame, &mut self.key, |content| {
             let ToServer { id, request } = decode(content)?;
             state.request(client, id, request);
-            while client.is_full() && !client.is_over() {
+            while client.is_full() && !client.is_over.load(Relaxed) {
                 state.send(client);
                 if client.is_full() {
                     // With a timeout: the poller may have ended the connection, or made room, before this wait began.
                     let _ = wait_writable(client, Some(monotonic_ns() + LIVENESS_CHECK_NS));
                 }
             }
-            let goes_on = !client.is_over();
-            Ok::<_, Broken>(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            let is_over = client.is_over.load(Relaxed);
+            Ok::<_, Broken>(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });
         if fed.is_err() {
             client.end(CloseReason::Broken);
         }
-        if client.is_over() {
+        if client.is_over.load(Relaxed) {
             return ControlFlow::Break(());
         }
         state.send(client);

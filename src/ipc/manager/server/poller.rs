@@ -3,20 +3,19 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::Scope;
 use std::time::Duration;
 
-use super::accept::Handshake;
 use super::connection::{CloseReason, Connection};
 use super::listener::Listener;
 use super::state::{CLIENT, ServerState};
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
 use crate::ipc::manager::status::Status;
 use crate::ipc::manager::store::SessionId;
-use crate::ipc::manager::wire::AuthKey;
+use crate::ipc::manager::wire::{AuthKey, Inbox, Responder};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::epoll::Interest;
 
@@ -30,6 +29,16 @@ const FIRST_HANDSHAKE: u64 = 1 << 16;
 const SCRATCH: usize = 4 * 1024;
 /// Interval at which the watcher is told the status, if it has changed.
 const TELL_EVERY_NS: u64 = 500_000_000;
+
+/// A connection that has not authenticated yet.
+pub(super) struct Handshake {
+    pub(super) socket: OwnedFd,
+    /// The index of the listener that accepted it.
+    pub(super) listener: usize,
+    pub(super) responder: Responder,
+    pub(super) inbox: Inbox,
+    pub(super) begun_ns: u64,
+}
 
 pub(super) struct Poller<'scope, 'env> {
     pub(super) state: &'scope ServerState,
@@ -133,7 +142,7 @@ impl<'scope, 'env> Poller<'scope, 'env> {
             }
         }
         if let Some(limit) = limits.idle_time {
-            let is_idle = |client: &Arc<Connection>| is_over(client.busy_ns(), limit);
+            let is_idle = |client: &Arc<Connection>| is_over(client.busy_ns.load(Relaxed), limit);
             for client in self.state.waiting_for_nothing(is_idle) {
                 client.end(CloseReason::Idle);
             }

@@ -97,7 +97,7 @@ impl ServerState {
                 // Items, for the most part: they would be lost if not sent.
                 client.answer(ticket.0, result, Some(object), usize::MAX);
                 // A client that waited is idle from now on, and not since its wait began.
-                client.note_busy(now_ns);
+                client.busy_ns.store(now_ns, Relaxed);
                 clients.push(client);
             }
             let lost: Vec<Item> = clients.iter().flat_map(|client| self.flush(client)).collect();
@@ -184,7 +184,7 @@ impl ServerState {
     pub(super) fn close(&self, client: &Connection) {
         let mut inner = self.lock();
         inner.clients.remove(&client.session);
-        match client.reason() {
+        match client.reason.get() {
             Some(CloseReason::Broken) => inner.store.refused.broken += 1,
             Some(CloseReason::NotReading) => inner.store.refused.not_reading += 1,
             Some(CloseReason::Idle) => inner.store.refused.idle += 1,

@@ -3,28 +3,11 @@
 //! Their number is checked before the first is read, so a method never fails for it after a change. Each is checked for
 //! its type as it is read: a method reads all its arguments before it changes anything.
 
-use std::fmt;
 use std::vec;
 
 use super::failure::Failure;
 use super::method::{Method, Signature};
 use crate::ipc::manager::data::{Key, Kind, Map, Variant};
-
-/// The target of a call: a method, or a type to create an object of.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Called {
-    Method(Method),
-    Type(Kind),
-}
-
-impl fmt::Display for Called {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Called::Method(method) => method.fmt(f),
-            Called::Type(kind) => kind.fmt(f),
-        }
-    }
-}
 
 /// Whether there is memory for this many bytes more.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +26,9 @@ const LITTLE_MEMORY: usize = 1 << 20;
 pub(crate) struct Args {
     memory: Memory,
     items: vec::IntoIter<Variant>,
-    called: Called,
+    /// The method; `None` to create an object of the type.
+    method: Option<Method>,
+    kind: Kind,
     signature: Signature,
     taken: usize,
 }
@@ -53,20 +38,31 @@ impl Args {
     /// arguments.
     pub(crate) fn of_method(method: Method, kind: Kind, items: Vec<Variant>, memory: Memory) -> Result<Self, Failure> {
         let signature = method.signature(kind).ok_or(Failure::NoSuchMethod { kind, method })?;
-        Args::new(Called::Method(method), signature, items, memory)
+        Args::new(Some(method), kind, signature, items, memory)
     }
 
     /// Arguments to create an object of type `kind`; fails if their number is wrong.
     pub(crate) fn of_type(kind: Kind, items: Vec<Variant>, memory: Memory) -> Result<Self, Failure> {
-        Args::new(Called::Type(kind), kind.signature(), items, memory)
+        Args::new(None, kind, kind.signature(), items, memory)
     }
 
-    fn new(called: Called, signature: Signature, items: Vec<Variant>, memory: Memory) -> Result<Self, Failure> {
-        if !signature.takes(items.len()) {
-            let (called, takes) = (called.to_string(), signature.to_string());
-            return Err(Failure::ArgumentCount { called, takes, given: items.len() });
+    fn new(
+        method: Option<Method>,
+        kind: Kind,
+        signature: Signature,
+        items: Vec<Variant>,
+        memory: Memory,
+    ) -> Result<Self, Failure> {
+        let args = Args { memory, items: items.into_iter(), method, kind, signature, taken: 0 };
+        let given = args.items.len();
+        if signature.takes(given) {
+            return Ok(args);
         }
-        Ok(Args { memory, items: items.into_iter(), called, signature, taken: 0 })
+        Err(Failure::ArgumentCount { called: args.called(), takes: signature.to_string(), given })
+    }
+
+    fn called(&self) -> String {
+        self.method.map_or_else(|| self.kind.to_string(), |method| method.to_string())
     }
 
     /// Fails if there is no memory for `len` values of type `T`, which the call is about to create.
@@ -173,6 +169,6 @@ impl Args {
     /// The error that the argument read last has the wrong type.
     pub(crate) fn bad(&self, what: &str, got: &str) -> Failure {
         let name = self.signature.name(self.taken.saturating_sub(1)).to_uppercase();
-        Failure::bad_argument(format!("{} {name}: {what}", self.called), got)
+        Failure::bad_argument(format!("{} {name}: {what}", self.called()), got)
     }
 }

@@ -57,7 +57,7 @@ pub(crate) enum Request {
     /// Returns the names and their objects' types.
     Names,
     /// Removes the name; its object lives on only while anything refers to it.
-    Unname {
+    RemoveName {
         name: String,
     },
     /// The client no longer uses this many of the references that it was given.

@@ -15,9 +15,9 @@
 use super::args::Args;
 use super::call::{Reply, Timeout};
 use super::failure::Failure;
-use super::lock::{Mutex, Notice};
+use super::lock::Mutex;
 use super::method::Method;
-use super::waits::{Context, Line, Step, WaitTable, Want};
+use super::waits::{Context, Line, Notice, Step, WaitTable, Want};
 use crate::ipc::manager::data::{Kind, ObjectId};
 
 /// Calls a method of the condition `cx.object`, whose lock may be shared with others.

@@ -4,9 +4,8 @@
 //! released before: a client that still refers to a barrier would have arrived.
 
 use super::call::TransferToken;
-use super::lock::Notice;
 use super::object::Object;
-use super::waits::{SessionId, Want};
+use super::waits::{Notice, SessionId, Want};
 use super::{Session, Store, Transfer, condition, mutex};
 use crate::ipc::manager::data::ObjectId;
 
@@ -14,7 +13,7 @@ impl Store {
     /// Closes the session of a client that is gone, and releases everything it held.
     pub(crate) fn close_session(&mut self, session: SessionId, now_ns: u64) {
         let Some(Session { references, touched }) = self.sessions.remove(&session) else { return };
-        self.waits.set_now(now_ns);
+        self.waits.now_ns = now_ns;
         let mut orphaned: Vec<Notice> = Vec::new();
         for waiter in self.waits.session_ended(session) {
             match waiter.want {

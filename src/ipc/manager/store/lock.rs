@@ -15,7 +15,7 @@ use super::args::Args;
 use super::call::Reply;
 use super::failure::Failure;
 use super::method::Method;
-use super::waits::{Caller, Context, Line, SessionId, Step, WaitTable, Waiter, Want};
+use super::waits::{Caller, Context, Held, Line, Notice, SessionId, Step, WaitTable, Waiter, Want};
 use crate::ipc::manager::data::{Kind, ObjectId};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,23 +24,6 @@ struct Holder {
     thread: u64,
     permit: u64,
     depth: u64,
-}
-
-/// Depth and permit of a lock that a condition's waiter released.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Held {
-    depth: u64,
-    permit: u64,
-}
-
-/// What ends a condition's wait, other than a timeout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Notice {
-    pub(super) condition: ObjectId,
-    /// When it was given, as a number of the wait table.
-    pub(super) number: u64,
-    /// Not from a notifier: a holder died with the lock.
-    pub(super) abandoned: bool,
 }
 
 /// A lock object.

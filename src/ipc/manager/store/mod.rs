@@ -118,17 +118,16 @@ impl Store {
         request: Request,
         now_ns: u64,
     ) -> Option<Result<Reply, Failure>> {
-        self.waits.set_now(now_ns);
-        self.requests += u64::from(request != Request::Status);
-        let outcome = self.step(session, ticket, request);
-        let answer = match outcome {
+        self.waits.now_ns = now_ns;
+        self.requests += u64::from(!matches!(request, Request::Status));
+        let mut answer = match self.step(session, ticket, request) {
             Ok(Step::Parked) => None,
-            Ok(Step::Reply(mut reply)) => {
-                self.note_references(session, &mut reply);
-                Some(Ok(reply))
-            }
+            Ok(Step::Reply(reply)) => Some(Ok(reply)),
             Err(failure) => Some(Err(failure)),
         };
+        if let Some(Ok(reply)) = &mut answer {
+            self.note_references(session, reply);
+        }
         self.drop_unreferenced();
         answer
     }
@@ -146,19 +145,18 @@ impl Store {
                     |(name, reference): (&String, &ObjectRef)| (Key::from(name), reference.kind().name().into());
                 Ok(self.names.iter().map(entry).collect::<Map>().into())
             }
-            Request::Unname { name } => match self.names.remove(&name) {
-                Some(_) => {
-                    self.may_have_circles = true;
-                    Ok(Reply::DONE)
-                }
-                None => Err(Failure::NoSuchName { name }),
-            },
+            Request::RemoveName { name } => {
+                self.names.remove(&name).ok_or(Failure::NoSuchName { name })?;
+                self.may_have_circles = true;
+                Ok(Reply::DONE)
+            }
             Request::Release { object, count } => {
                 self.release(session, object, count);
                 Ok(Reply::DONE)
             }
             Request::Export { object, token } => {
-                let reference = self.reference_of(session, object)?;
+                let own = self.sessions.get(&session).and_then(|session| session.references.get(&object));
+                let reference = own.ok_or(Failure::NoSuchObject)?.0.clone();
                 self.transfers.insert(token, Transfer { exporter: session, reference });
                 Ok(Reply::DONE)
             }
@@ -258,14 +256,9 @@ impl Store {
         Ok(())
     }
 
-    fn reference_of(&self, session: SessionId, object: ObjectId) -> Result<ObjectRef, Failure> {
-        let own = self.sessions.get(&session).and_then(|session| session.references.get(&object));
-        own.map(|(reference, _)| reference.clone()).ok_or(Failure::NoSuchObject)
-    }
-
     /// Ends the waits whose deadline has passed.
     pub(crate) fn expire(&mut self, now_ns: u64) {
-        self.waits.set_now(now_ns);
+        self.waits.now_ns = now_ns;
         while let Some(waiter) = self.waits.overdue(now_ns) {
             match (&waiter.want, self.objects.get_mut(&waiter.object)) {
                 (Want::Notice(_), Some(Object::Condition(lock))) => {
@@ -295,7 +288,7 @@ impl Store {
 
     /// Returns the answers that have become ready for calls that waited.
     pub(crate) fn take_completions(&mut self) -> Vec<Completion> {
-        let mut completed = self.waits.take_completed();
+        let mut completed = std::mem::take(&mut self.waits.completed);
         for completion in &mut completed {
             if let Ok(reply) = &mut completion.result {
                 self.note_references(completion.session, reply);

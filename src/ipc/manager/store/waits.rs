@@ -8,7 +8,6 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::call::{Reply, Timeout};
 use super::failure::Failure;
-use super::lock::{Held, Notice};
 use crate::ipc::manager::data::{ObjectId, Variant};
 
 /// The id of a client's connection. Never reused.
@@ -47,6 +46,23 @@ impl<T: Into<Reply>> From<T> for Step {
     fn from(reply: T) -> Self {
         Step::Reply(reply.into())
     }
+}
+
+/// Depth and permit of a lock that a condition's waiter released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(super) depth: u64,
+    pub(super) permit: u64,
+}
+
+/// What ends a condition's wait, other than a timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Notice {
+    pub(super) condition: ObjectId,
+    /// When it was given, as a number of the wait table.
+    pub(super) number: u64,
+    /// Not from a notifier: a holder died with the lock.
+    pub(super) abandoned: bool,
 }
 
 /// What a call waits for.
@@ -124,16 +140,12 @@ pub(crate) struct WaitTable {
     pub(super) lines: HashMap<(ObjectId, Line), VecDeque<Waiter>>,
     deadlines: BTreeSet<(u64, Place)>,
     by_session: HashMap<SessionId, BTreeSet<Place>>,
-    completed: Vec<Completion>,
+    pub(super) completed: Vec<Completion>,
     numbers: u64,
-    now_ns: u64,
+    pub(super) now_ns: u64,
 }
 
 impl WaitTable {
-    pub(crate) fn set_now(&mut self, now_ns: u64) {
-        self.now_ns = now_ns;
-    }
-
     /// Returns a number that was never issued before: for a wait, a permit, a lease.
     pub(crate) fn number(&mut self) -> u64 {
         self.numbers += 1;
@@ -235,10 +247,6 @@ impl WaitTable {
 
     pub(crate) fn waiting(&self) -> usize {
         self.by_session.values().map(BTreeSet::len).sum()
-    }
-
-    pub(crate) fn take_completed(&mut self) -> Vec<Completion> {
-        std::mem::take(&mut self.completed)
     }
 }
 

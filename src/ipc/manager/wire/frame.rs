@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use super::seal::{OpeningKey, SealingKey, sealed_len};
+use super::seal::{FrameKey, sealed_len};
 
 /// Bytes before a frame's content.
 pub(crate) const HEADER: usize = 4;
@@ -39,7 +39,7 @@ impl Inbox {
         &mut self,
         fresh: &[u8],
         limit: usize,
-        key: &mut Option<OpeningKey>,
+        key: &mut Option<FrameKey>,
         mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
         let kept = !self.partial.is_empty();
@@ -77,7 +77,7 @@ impl Inbox {
 fn next_frame<'a>(
     bytes: &'a [u8],
     limit: usize,
-    key: &'a mut Option<OpeningKey>,
+    key: &'a mut Option<FrameKey>,
 ) -> Result<Option<(&'a [u8], usize)>, Broken> {
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return Ok(None) };
     let len = u32::from_le_bytes(*header) as usize;
@@ -93,13 +93,9 @@ fn next_frame<'a>(
     Ok(Some((content, HEADER + sent_len)))
 }
 
-/// A frame of the handshake.
+/// A frame of the handshake, which is short.
 pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(HEADER + content.len());
-    let start = start_frame(&mut frame);
-    frame.extend_from_slice(content);
-    finish_frame(&mut frame, start, HANDSHAKE_LIMIT, &mut None).expect("a handshake's frames are short");
-    frame
+    [&(content.len() as u32).to_le_bytes(), content].concat()
 }
 
 /// Starts a frame at the end of `out`; the caller appends its content, then calls [`finish_frame`] with the result.
@@ -114,7 +110,7 @@ pub(super) fn finish_frame(
     out: &mut Vec<u8>,
     start: usize,
     limit: usize,
-    key: &mut Option<SealingKey>,
+    key: &mut Option<FrameKey>,
 ) -> Result<(), usize> {
     let content = start + HEADER;
     let len = out.len() - content;
@@ -137,7 +133,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn framed(contents: &[Vec<u8>], key: &mut Option<SealingKey>) -> Vec<u8> {
+    fn framed(contents: &[Vec<u8>], key: &mut Option<FrameKey>) -> Vec<u8> {
         let mut out = Vec::new();
         for content in contents {
             let start = start_frame(&mut out);
@@ -147,7 +143,7 @@ mod tests {
         out
     }
 
-    fn read(inbox: &mut Inbox, fresh: &[u8], key: &mut Option<OpeningKey>) -> Result<Vec<Vec<u8>>, Broken> {
+    fn read(inbox: &mut Inbox, fresh: &[u8], key: &mut Option<FrameKey>) -> Result<Vec<Vec<u8>>, Broken> {
         let mut frames = Vec::new();
         inbox.feed(fresh, 1000, key, |content| {
             frames.push(content.to_vec());

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use snow::{Builder, HandshakeState};
 
 use super::key::AuthKey;
-use super::seal::{OpeningKey, SealingKey, TAG};
+use super::seal::{FrameKey, TAG};
 
 /// The protocol's name and version, before the first Noise message.
 const PROTOCOL: &[u8; 8] = b"ipcdemo2";
@@ -51,8 +51,8 @@ pub(crate) enum Refused {
 /// The keys of a connection, for one side.
 #[derive(Debug)]
 struct Keys {
-    sealing: SealingKey,
-    opening: OpeningKey,
+    sealing: FrameKey,
+    opening: FrameKey,
 }
 
 /// What both sides know when both have authenticated.
@@ -62,8 +62,8 @@ pub(crate) struct Welcome {
     pub(crate) frame_limit: usize,
     /// The keys for sending and for receiving. `None` where frames are not encrypted: on a Unix socket, which the kernel
     /// protects.
-    pub(crate) sealing: Option<SealingKey>,
-    pub(crate) opening: Option<OpeningKey>,
+    pub(crate) sealing: Option<FrameKey>,
+    pub(crate) opening: Option<FrameKey>,
 }
 
 /// Starts a handshake.
@@ -84,7 +84,7 @@ impl Keys {
     fn new(finished: HandshakeState) -> Self {
         let state = finished.into_stateless_transport_mode().expect("both messages have been exchanged");
         let state = Arc::new(state);
-        Keys { sealing: SealingKey::new(Arc::clone(&state)), opening: OpeningKey::new(state) }
+        Keys { sealing: FrameKey::new(Arc::clone(&state)), opening: FrameKey::new(state) }
     }
 
     /// Encrypts an empty message, which proves that its sender has the keys.
@@ -229,12 +229,6 @@ impl Responder {
         }
         let last = keys.proof();
         Ok((last, Some(keys.welcome(self.transport, frame_limit))))
-    }
-}
-
-impl std::fmt::Debug for Responder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Responder").field("transport", &self.transport).finish_non_exhaustive()
     }
 }
 

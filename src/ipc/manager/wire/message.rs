@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Broken, finish_frame, start_frame};
-use super::seal::SealingKey;
+use super::seal::FrameKey;
 use crate::ipc::manager::store::{Failure, Reply, Request};
 
 /// What a client sends.
@@ -36,7 +36,7 @@ pub(crate) fn encode<T: Serialize>(
     message: &T,
     out: &mut Vec<u8>,
     limit: usize,
-    key: &mut Option<SealingKey>,
+    key: &mut Option<FrameKey>,
 ) -> Result<(), usize> {
     let start = start_frame(out);
     *out =

@@ -19,4 +19,4 @@ pub(crate) use handshake::{Initiator, Refused, Responder, Transport, Welcome};
 pub(crate) use key::random;
 pub use key::{AuthKey, EmptyKey};
 pub(crate) use message::{ToClient, ToServer, decode, encode, longest_answer};
-pub(crate) use seal::{OpeningKey, SealingKey};
+pub(crate) use seal::FrameKey;

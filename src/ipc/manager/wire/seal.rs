@@ -31,16 +31,17 @@ fn nonce(number: u64, is_last: bool) -> u64 {
     number << 1 | u64::from(is_last)
 }
 
-/// The key with which one side seals its frames.
-pub(crate) struct SealingKey {
+/// The keys of a connection in one direction: one side seals its frames with it, the other opens them.
+pub(crate) struct FrameKey {
     state: Arc<StatelessTransportState>,
     pieces: u64,
     content: Vec<u8>,
 }
 
-impl SealingKey {
+impl FrameKey {
+    /// Creates it from one side's state, which knows the keys of both directions: to seal or to open, not for both.
     pub(super) fn new(state: Arc<StatelessTransportState>) -> Self {
-        SealingKey { state, pieces: 0, content: Vec::new() }
+        FrameKey { state, pieces: 0, content: Vec::new() }
     }
 
     /// Replaces the content of `out` from `start` on by its sealed form.
@@ -64,19 +65,6 @@ impl SealingKey {
         self.content.clear();
         self.content.shrink_to(ROOM_KEPT);
     }
-}
-
-/// The key with which one side opens the other's frames.
-pub(crate) struct OpeningKey {
-    state: Arc<StatelessTransportState>,
-    pieces: u64,
-    content: Vec<u8>,
-}
-
-impl OpeningKey {
-    pub(super) fn new(state: Arc<StatelessTransportState>) -> Self {
-        OpeningKey { state, pieces: 0, content: Vec::new() }
-    }
 
     /// Returns the content of a whole sealed frame; `None` if it is not the next one that the other side sealed.
     pub(super) fn open(&mut self, sealed: &[u8]) -> Option<&[u8]> {
@@ -95,15 +83,9 @@ impl OpeningKey {
     }
 }
 
-impl std::fmt::Debug for SealingKey {
+impl std::fmt::Debug for FrameKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SealingKey")
-    }
-}
-
-impl std::fmt::Debug for OpeningKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OpeningKey")
+        f.write_str("FrameKey")
     }
 }
 
@@ -112,7 +94,7 @@ pub(super) mod tests {
     use super::*;
 
     /// The keys of one direction.
-    pub(crate) fn key_pair() -> (SealingKey, OpeningKey) {
+    pub(crate) fn key_pair() -> (FrameKey, FrameKey) {
         let params = || "Noise_NN_25519_ChaChaPoly_BLAKE2s".parse().expect("a pattern");
         let mut client = snow::Builder::new(params()).build_initiator().expect("no keys needed");
         let mut server = snow::Builder::new(params()).build_responder().expect("no keys needed");
@@ -122,7 +104,7 @@ pub(super) mod tests {
         let len = server.write_message(&[], &mut message).expect("second");
         client.read_message(&message[..len], &mut none).expect("second");
         let own = |state: snow::HandshakeState| Arc::new(state.into_stateless_transport_mode().expect("finished"));
-        (SealingKey::new(own(client)), OpeningKey::new(own(server)))
+        (FrameKey::new(own(client)), FrameKey::new(own(server)))
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn names_keep_objects_until_they_are_taken_away() {
     assert_eq!(fixture.ask(b, named(Kind::List)), Some(Err(taken)));
     assert_eq!(fixture.ask(b, Request::Names), Some(Ok(json(r#"{"shop":"dict"}"#).into())));
     drop(found);
-    fixture.ask(b, Request::Unname { name: "shop".into() });
+    fixture.ask(b, Request::RemoveName { name: "shop".into() });
     fixture.leave(b);
     assert_eq!(fixture.objects(), 0);
 }
