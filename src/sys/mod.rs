@@ -13,9 +13,7 @@ compile_error!(
 );
 
 /// The types of error numbers, signals and process ids in this layer's interface.
-#[cfg(feature = "cli")]
-pub(crate) use nix::errno::Errno;
-pub(crate) use nix::{sys::signal::Signal, unistd::Pid};
+pub(crate) use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
 
 pub(crate) mod atomic;
 pub(crate) mod clock;

@@ -39,7 +39,7 @@ impl StopSignal {
 /// default.
 #[derive(Debug)]
 pub struct StopSignals {
-    bell: StopWakeup,
+    wakeup: StopWakeup,
 }
 
 impl StopSignals {
@@ -48,12 +48,12 @@ impl StopSignals {
     /// # Errors
     /// [`Error::Os`](crate::Error::Os) if the kernel refuses the handler or a descriptor.
     pub fn catch() -> Result<Self> {
-        Ok(StopSignals { bell: StopWakeup::hang().map_err(os("catch Ctrl-C, SIGTERM and SIGHUP"))? })
+        Ok(StopSignals { wakeup: StopWakeup::hang().map_err(os("catch Ctrl-C, SIGTERM and SIGHUP"))? })
     }
 
     /// Returns the signal that arrived first, if any. Does not block: to wait, wait for [`AsFd`] to become readable.
     pub fn asked(&self) -> Option<StopSignal> {
-        match self.bell.asked()? {
+        match self.wakeup.asked()? {
             Signal::SIGTERM => Some(StopSignal::Terminate),
             Signal::SIGHUP => Some(StopSignal::HangUp),
             _ => Some(StopSignal::Interrupt),
@@ -63,6 +63,6 @@ impl StopSignals {
 
 impl AsFd for StopSignals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.wakeup.as_fd()
     }
 }
