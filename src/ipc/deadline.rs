@@ -24,6 +24,11 @@ impl Deadline {
         Deadline(timeout_ns.and_then(|timeout_ns| monotonic_ns().checked_add(timeout_ns)))
     }
 
+    /// As [`after`](Self::after), or never if there is no `timeout`.
+    pub(crate) fn within(timeout: Option<Duration>) -> Self {
+        timeout.map_or(Deadline::NEVER, Deadline::after)
+    }
+
     /// Returns the earlier of this deadline and `timeout` from now, for a long wait with periodic checks.
     pub(crate) fn or_after(self, timeout: Duration) -> Self {
         Deadline::after(timeout).0.map_or(self, |at_ns| self.or_at(at_ns))

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::delivery_audit::{DeliveryAudit, ItemFact};
 use super::runner::Runner;
-use super::transport::{Line, Side, Transport};
+use super::transport::{Getting, Putting, Transport};
 use super::worker::WorkerContext;
 use super::{CheckResult, Completion, Observer, Scenario};
 
 use crate::number::whole;
+use crate::queue::PutError;
 use crate::report::{AnyFact, Event, Names, Parse};
 use crate::{Error, Role, RoleEntry, RoleResult};
 
@@ -44,7 +46,9 @@ pub(crate) struct QueueArgs {
 /// The state of a queue run.
 pub(crate) struct Queue {
     args: QueueArgs,
-    line: Line,
+    putting: Putting<u64>,
+    /// Present until the workers have theirs.
+    getting: Option<Getting<u64>>,
 }
 
 impl Scenario for Queue {
@@ -71,8 +75,8 @@ Examples:
     type Observer = Audit;
 
     fn prepare(args: QueueArgs) -> anyhow::Result<Self> {
-        let line = Line::new(args.transport, args.capacity)?;
-        Ok(Queue { args, line })
+        let (putting, getting) = args.transport.open(Some(args.capacity))?;
+        Ok(Queue { args, putting, getting: Some(getting) })
     }
 
     fn workers(&self) -> Vec<String> {
@@ -86,20 +90,21 @@ Examples:
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let QueueArgs { capacity, items, fill, forever, .. } = self.args;
-        let line = &self.line;
+        let (putting, getting) = (self.putting.clone(), self.getting.take().context("a scenario runs once")?);
+        // If the runner could put or get, the loss of the others would go unnoticed.
+        self.putting.close();
         if fill {
-            runner.spawn("filler", false, |ctx| Filler { ctx, line: line.share(Side::Both), capacity })?;
+            runner.spawn("filler", false, |ctx| Filler { ctx, putting, getting, capacity })?;
         } else {
             let items = if forever { u64::MAX } else { items };
-            runner.spawn("producer", false, |ctx| Producer { ctx, line: line.share(Side::Puts), items })?;
-            runner.spawn("consumer", false, |ctx| Consumer { ctx, line: line.share(Side::Gets) })?;
+            runner.spawn("producer", false, |ctx| Producer { ctx, queue: putting, items })?;
+            runner.spawn("consumer", false, |ctx| Consumer { ctx, queue: getting })?;
         }
-        self.line.retire();
         runner.watch()
     }
 
     fn check(self, audit: &Audit, completion: &Completion) -> anyhow::Result<CheckResult> {
-        let still_queued = self.line.qsize();
+        let still_queued = self.putting.qsize().unwrap_or(0) as u64;
         let brim = !self.args.fill || (audit.full == 1 && audit.empty == 1);
         let is_emptied = still_queued == 0 && completion.died_as("consumer") == 0 && completion.stopped.is_none();
         Ok(CheckResult {
@@ -155,7 +160,7 @@ fn got(number: u64, from: &str, size: Option<u64>) -> ItemFact {
 #[derive(Serialize, Deserialize)]
 struct Producer {
     ctx: WorkerContext,
-    line: Line,
+    queue: Putting<u64>,
     items: u64,
 }
 
@@ -164,9 +169,8 @@ impl Role for Producer {
 
     fn run(self) -> RoleResult {
         let ctx = &self.ctx;
-        let line = self.line;
         for number in 1..=self.items {
-            match line.put(number) {
+            match self.queue.put(number).map_err(Error::from) {
                 // No consumer is left: the summary says what that leaves unshown.
                 Err(Error::Disconnected) => return Ok(()),
                 put => put?,
@@ -184,7 +188,7 @@ impl Role for Producer {
 #[derive(Serialize, Deserialize)]
 struct Consumer {
     ctx: WorkerContext,
-    line: Line,
+    queue: Getting<u64>,
 }
 
 impl Role for Consumer {
@@ -192,12 +196,15 @@ impl Role for Consumer {
 
     fn run(self) -> RoleResult {
         let ctx = &self.ctx;
-        let line = self.line;
-        while let Some(number) = line.get()? {
+        loop {
+            let number = match self.queue.get() {
+                Ok(number) => number,
+                Err(Error::Disconnected) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
             ctx.emit(got(number, "producer", None))?;
             ctx.pause(PAUSE);
         }
-        Ok(())
     }
 }
 
@@ -205,7 +212,8 @@ impl Role for Consumer {
 #[derive(Serialize, Deserialize)]
 struct Filler {
     ctx: WorkerContext,
-    line: Line,
+    putting: Putting<u64>,
+    getting: Getting<u64>,
     capacity: u32,
 }
 
@@ -214,25 +222,28 @@ impl Role for Filler {
 
     fn run(self) -> RoleResult {
         let ctx = &self.ctx;
-        let line = self.line;
+        let (putting, getting) = (self.putting, self.getting);
+        let size = || getting.qsize().map(|items| items as u64);
         let me = ctx.name();
         let capacity = u64::from(self.capacity);
         for number in 1..=capacity {
-            line.put(number)?;
-            ctx.emit(put(number, me, Some(line.qsize())))?;
+            putting.put(number)?;
+            ctx.emit(put(number, me, size()))?;
             ctx.pause(STEP);
         }
-        if line.try_put(capacity + 1)? {
-            return Err(format!("a queue for {capacity} took one more").into());
+        match putting.try_put(capacity + 1) {
+            Err(PutError::Full(_)) => {}
+            Ok(()) => return Err(format!("a queue for {capacity} took one more").into()),
+            Err(error) => return Err(error.into()),
         }
         ctx.emit(ItemFact::QueueFull { timeout_us: 0 })?;
         ctx.pause(STEP);
         for _ in 1..=capacity {
-            let number = line.get_timeout(PATIENCE)?.ok_or("an item that was put did not come out")?;
-            ctx.emit(got(number, me, Some(line.qsize())))?;
+            let number = getting.get_within(Some(PATIENCE))?.ok_or("an item that was put did not come out")?;
+            ctx.emit(got(number, me, size()))?;
             ctx.pause(STEP);
         }
-        match line.get_timeout(Duration::ZERO)? {
+        match getting.try_get()? {
             None => Ok(ctx.emit(ItemFact::QueueEmpty)?),
             Some(number) => Err(format!("an emptied queue gave {number}").into()),
         }

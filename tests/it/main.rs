@@ -7,8 +7,7 @@
 //! | `harness`, `roles` | how the tests start workers and the binary; the roles that only tests use |
 //! | `process` | start, join, exit status and failures; handles in roles; descriptors; stopped workers |
 //! | `sync` | exclusion and waiting between processes, also killed; deadlocks are found, and nothing else is |
-//! | `queue_cases`, `queue_remote` | what every queue does, written once; its ends in other processes, for the same cases |
-//! | `queue` | the cases on each queue; the effects of killed workers; every item accounted for |
+//! | `queue` | what every queue does, run on each, also with its ends in other processes; the effects of killed workers |
 //! | `pipe` | pipes and connections, killed senders, ends that are shared, Python as the peer |
 //! | `shared` | shared numbers: no update is lost or partial |
 //! | `manager` | a manager's clients, shared objects, refused guests, and other hosts; a manager that is killed |
@@ -26,8 +25,6 @@ mod manager;
 mod pipe;
 mod process;
 mod queue;
-mod queue_cases;
-mod queue_remote;
 mod report;
 mod roles;
 mod scenarios;

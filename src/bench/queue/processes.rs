@@ -9,7 +9,8 @@ use super::Case;
 use super::load::Load;
 use crate::bench::start_barrier::{Participant, StartBarrier};
 use crate::bench::workload::Sample;
-use crate::{Consumer, Process, Producer, Queue, Role, RoleResult};
+use crate::queue::{GetEnd, PutEnd};
+use crate::{Consumer, Error, Process, Producer, Queue, Role, RoleResult};
 
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
@@ -24,25 +25,22 @@ pub(super) struct Puts<T> {
 impl<T: Load> Role for Puts<T> {
     const NAME: &'static str = T::PUTS;
     fn run(self) -> RoleResult {
-        let queue = self.queue;
         self.start.wait()?;
-        if self.batch == 1 {
-            for number in 0..self.items {
-                queue.put(T::make(number, self.bytes)).map_err(crate::Error::from)?;
-            }
-            return Ok(());
-        }
-        let mut number = 0;
-        let mut batch = Vec::with_capacity(self.batch);
-        while number < self.items {
-            batch.clear();
-            let end = self.items.min(number + self.batch as u64);
-            batch.extend((number..end).map(|number| T::make(number, self.bytes)));
-            queue.put_many(&batch)?;
-            number = end;
-        }
-        Ok(())
+        Ok(put_all(&self.queue, self.items, self.bytes, self.batch)?)
     }
+}
+
+fn put_all<T: Load>(queue: &impl PutEnd<T>, items: u64, bytes: usize, batch: usize) -> crate::Result<()> {
+    if batch == 1 {
+        return (0..items).try_for_each(|number| Ok(queue.put(T::make(number, bytes))?));
+    }
+    let mut together = Vec::with_capacity(batch);
+    for first in (0..items).step_by(batch) {
+        together.clear();
+        together.extend((first..items.min(first + batch as u64)).map(|number| T::make(number, bytes)));
+        queue.put_many(&together)?;
+    }
+    Ok(())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,31 +54,27 @@ pub(super) struct Gets<T> {
 impl<T: Load> Role for Gets<T> {
     const NAME: &'static str = T::GETS;
     fn run(self) -> RoleResult {
-        let queue = self.queue;
         let mut report = self.start.wait()?;
         let (mut items, mut sum) = (0_u64, 0_u64);
-        if self.batch == 1 {
-            for item in queue.iter() {
-                (items, sum) = (items + 1, sum.wrapping_add(item?.sum()));
-            }
-        } else {
-            loop {
-                match queue.get_many(self.batch) {
-                    Ok(batch) => {
-                        items += batch.len() as u64;
-                        for item in batch {
-                            sum = sum.wrapping_add(item?.sum());
-                        }
-                    }
-                    Err(crate::Error::Disconnected) => break,
-                    Err(error) => return Err(error.into()),
-                }
-            }
+        match get_all(&self.queue, self.batch, |item| (items, sum) = (items + 1, sum.wrapping_add(item.sum()))) {
+            Err(Error::Disconnected) => {}
+            ended => ended?,
         }
         let mut bytes = items.to_le_bytes().to_vec();
         bytes.extend_from_slice(&sum.to_le_bytes());
         report.write_all(&bytes)?;
         Ok(())
+    }
+}
+
+/// Gets until the queue ends, which is an error.
+fn get_all<T>(queue: &impl GetEnd<T>, batch: usize, mut add: impl FnMut(T)) -> crate::Result<()> {
+    loop {
+        if batch == 1 {
+            add(queue.get()?);
+        } else {
+            queue.get_many(batch)?.into_iter().try_for_each(|item| item.map(&mut add))?;
+        }
     }
 }
 

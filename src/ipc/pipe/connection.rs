@@ -280,7 +280,7 @@ impl Connection {
     /// [`Error::WriteOnly`], [`Error::Os`].
     pub fn poll(&self, timeout: Option<Duration>) -> Result<bool> {
         self.readable()?;
-        self.incoming.poll(&self.stream, self.limit, timeout.map_or(Deadline::NEVER, Deadline::after))
+        self.incoming.poll(&self.stream, self.limit, Deadline::within(timeout))
     }
 
     #[inline]

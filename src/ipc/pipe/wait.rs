@@ -64,11 +64,7 @@ pub fn wait(objects: &[&dyn Waitable], timeout: Option<Duration>) -> Result<Vec<
         return Ok(Vec::new());
     }
     let ready_now: Vec<bool> = objects.iter().map(|object| object.is_ready()).collect();
-    let deadline = if ready_now.contains(&true) {
-        Some(monotonic_ns())
-    } else {
-        timeout.map_or(Deadline::NEVER, Deadline::after).at_ns()
-    };
+    let deadline = if ready_now.contains(&true) { Some(monotonic_ns()) } else { Deadline::within(timeout).at_ns() };
     let descriptors: Vec<BorrowedFd<'_>> = objects.iter().map(|object| object.descriptor()).collect();
     let readable = wait_any_readable(&descriptors, deadline).map_err(os("wait for several things"))?;
     let is_ready = |place: &usize| ready_now[*place] || readable[*place];

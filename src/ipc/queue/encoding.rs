@@ -47,14 +47,6 @@ impl Scratch {
     }
 }
 
-/// Returns the first `len` bytes of a buffer, growing it if necessary. Only new bytes are zeroed.
-pub(crate) fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
-    if buffer.len() < len {
-        buffer.resize(len, 0);
-    }
-    &mut buffer[..len]
-}
-
 /// Destination for one item: on the stack, and in a buffer of the handle once the stack buffer is too small.
 struct Room<'b> {
     small: &'b mut [u8],
@@ -68,7 +60,7 @@ struct Room<'b> {
 const SPILT: usize = usize::MAX;
 
 impl Room<'_> {
-    #[cold]
+    #[inline]
     fn put_large(&mut self, data: &[u8]) {
         if self.len != SPILT {
             self.spill();
@@ -76,6 +68,7 @@ impl Room<'_> {
         self.large.extend_from_slice(data);
     }
 
+    #[cold]
     fn spill(&mut self) {
         *self.large = self.scratch.borrow();
         self.large.clear();

@@ -19,26 +19,26 @@ mod builder;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::marker::PhantomData;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 pub use builder::{DEFAULT_REDELIVERIES, JoinableQueueBuilder, MOST_LEASES};
 
 use serde::de::DeserializeOwned;
 
-use super::channel::{Access, Both, Channel, GetOnly, Gets, PutOnly, Puts, rights_of};
+use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 use super::encoding;
 use super::item::Item;
 use super::lease::Lease;
-use super::leasing::LeaseToken;
-use super::participants::Rights;
+use super::leasing::{LeaseToken, Leasing};
 use super::put_error::PutError;
-use super::ring::{RingState, Waiting};
-use super::unacked::UnackedLeases;
+use super::ring::{Ring, SentRing, Waiting, first_bytes};
+use super::shm_queue::Queue;
 use crate::ipc::error::{Error, Result};
 use crate::ipc::process::transfer::sent_in_roles;
-use crate::sys::shm::Mapping;
+use crate::sys::fork::forked_from;
 
 /// A queue of tasks of type `T` that processes share.
 ///
@@ -64,10 +64,13 @@ use crate::sys::shm::Mapping;
 /// # Ok::<(), Error>(())
 /// ```
 pub struct JoinableQueue<T, A: Access = Both> {
-    unacked: UnackedLeases,
-    item: PhantomData<fn(T) -> T>,
-    access: PhantomData<A>,
+    pub(super) queue: Queue<T, A>,
+    /// The leases whose items were moved out of their [`Lease`], oldest first.
+    unacked: Unacked,
 }
+
+/// Leases that [`JoinableQueue::task_done`] ends, oldest first.
+pub(super) type Unacked = Mutex<VecDeque<LeaseToken>>;
 
 /// The putting end of a [`JoinableQueue`].
 pub type JoinableProducer<T> = JoinableQueue<T, PutOnly>;
@@ -119,37 +122,45 @@ impl<T> JoinableQueue<T> {
 }
 
 impl<T, A: Access> JoinableQueue<T, A> {
-    fn of(channel: Channel) -> Self {
-        JoinableQueue { unacked: UnackedLeases::of(channel), item: PhantomData, access: PhantomData }
+    fn of(ring: Ring) -> Self {
+        JoinableQueue { queue: Queue::of(ring), unacked: Unacked::default() }
     }
 
-    fn another<B: Access>(&self) -> JoinableQueue<T, B> {
-        JoinableQueue::of(self.unacked.channel.another(rights_of::<B>()))
+    fn another<U, B: Access>(&self) -> JoinableQueue<U, B> {
+        JoinableQueue { queue: self.queue.another(), unacked: Unacked::default() }
+    }
+
+    fn leasing(&self) -> Leasing<'_> {
+        Leasing { ring: &self.queue.ring }
+    }
+
+    fn unacked(&self) -> MutexGuard<'_, VecDeque<LeaseToken>> {
+        self.unacked.lock().expect("nothing panics while it holds the lock")
     }
 
     /// Returns the number of items in the queue, not counting leased ones.
     pub fn qsize(&self) -> usize {
-        self.unacked.channel.items() as usize
+        self.queue.qsize()
     }
 
     /// Returns whether no item is in the queue.
     pub fn is_empty(&self) -> bool {
-        self.unacked.channel.ring.is_empty()
+        self.queue.is_empty()
     }
 
     /// Returns whether the queue has reached its capacity in items or its limit in bytes.
     pub fn is_full(&self) -> bool {
-        self.unacked.channel.ring.is_full()
+        self.queue.is_full()
     }
 
     /// Returns the maximum number of items; `None` if unlimited.
     pub fn capacity(&self) -> Option<usize> {
-        self.unacked.channel.capacity()
+        self.queue.capacity()
     }
 
     /// Returns the number of unfinished tasks: items in the queue, leased, or returned.
     pub fn unfinished(&self) -> u64 {
-        self.unacked.leasing().unfinished()
+        self.leasing().unfinished()
     }
 
     /// Blocks until every task is done. Dead letters count as done.
@@ -163,7 +174,7 @@ impl<T, A: Access> JoinableQueue<T, A> {
     /// # Death
     /// A consumer's death is detected within 250 ms.
     pub fn join(&self) -> Result<()> {
-        self.unacked.leasing().join(&Waiting::FOREVER).map(drop)
+        self.leasing().join(&Waiting::FOREVER).map(drop)
     }
 
     /// Blocks until every task is done, for at most `timeout`. Returns `false` on timeout; `Duration::ZERO` only
@@ -172,12 +183,12 @@ impl<T, A: Access> JoinableQueue<T, A> {
     /// # Errors
     /// As [`join`](Self::join).
     pub fn join_timeout(&self, timeout: Duration) -> Result<bool> {
-        self.unacked.leasing().join(&Waiting::at_most(timeout))
+        self.leasing().join(&Waiting::at_most(timeout))
     }
 
     /// Returns the number of dead letters.
     pub fn dead_letter_count(&self) -> usize {
-        self.unacked.leasing().dead().count()
+        self.leasing().dead().count()
     }
 }
 
@@ -187,8 +198,7 @@ impl<T: Item, A: Puts> JoinableQueue<T, A> {
     /// # Errors
     /// As there.
     pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
-        let outcome = self.unacked.channel.put(&item, Waiting::FOREVER);
-        PutError::unless_put(item, outcome)
+        self.queue.put(item)
     }
 
     /// Puts an item, as [`Queue::put_timeout`](crate::Queue::put_timeout).
@@ -196,8 +206,7 @@ impl<T: Item, A: Puts> JoinableQueue<T, A> {
     /// # Errors
     /// As there.
     pub fn put_timeout(&self, item: T, timeout: Duration) -> std::result::Result<(), PutError<T>> {
-        let outcome = self.unacked.channel.put(&item, Waiting::at_most(timeout));
-        PutError::unless_put(item, outcome)
+        self.queue.put_timeout(item, timeout)
     }
 
     /// Puts an item if there is room, as [`Queue::try_put`](crate::Queue::try_put).
@@ -205,8 +214,7 @@ impl<T: Item, A: Puts> JoinableQueue<T, A> {
     /// # Errors
     /// As there.
     pub fn try_put(&self, item: T) -> std::result::Result<(), PutError<T>> {
-        let outcome = self.unacked.channel.put(&item, Waiting::NO);
-        PutError::unless_put(item, outcome)
+        self.queue.try_put(item)
     }
 
     /// Puts all of `items`, as [`Queue::put_many`](crate::Queue::put_many).
@@ -214,7 +222,7 @@ impl<T: Item, A: Puts> JoinableQueue<T, A> {
     /// # Errors
     /// As there.
     pub fn put_many(&self, items: &[T]) -> Result<()> {
-        self.unacked.channel.put_all(items)
+        self.queue.put_many(items)
     }
 
     /// Puts as many items as there is room for in time, as
@@ -223,12 +231,12 @@ impl<T: Item, A: Puts> JoinableQueue<T, A> {
     /// # Errors
     /// As there.
     pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
-        self.unacked.channel.put_some(items, timeout)
+        self.queue.put_many_timeout(items, timeout)
     }
 
     /// Closes this handle for puts, as [`Queue::close`](crate::Queue::close).
     pub fn close(&self) {
-        self.unacked.channel.ring.close();
+        self.queue.close();
     }
 }
 
@@ -300,7 +308,8 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     /// # Standard
     /// Python `task_done`, which counts for all processes together and raises `ValueError` only when all tasks are done.
     pub fn task_done(&self) -> Result<()> {
-        self.unacked.ack_oldest()
+        let token = self.unacked().pop_front().ok_or(Error::TaskDoneTooOften)?;
+        self.leasing().done(&token)
     }
 
     /// Removes the dead letters from the queue, oldest first.
@@ -308,7 +317,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     /// Returns a result for each: one whose bytes are not a valid `T` is [`Error::Codec`] in its place, and is removed
     /// as well.
     pub fn drain_dead_letters(&self) -> Vec<Result<DeadLetter<T>>> {
-        let leasing = self.unacked.leasing();
+        let leasing = self.leasing();
         let mut tokens: Vec<LeaseToken> = leasing.dead().collect();
         tokens.sort_unstable_by_key(|token| token.item);
         let mut letters = Vec::new();
@@ -328,17 +337,21 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     fn take(&self, waiting: Waiting) -> Result<Option<Lease<'_, T>>> {
         let mut lease = None;
-        self.unacked.leasing().take(1, waiting, |token| lease = Some(Lease::unread(token, &self.unacked)))?;
+        self.leasing().take(1, waiting, |token| lease = Some(self.unread(token)))?;
         lease.map(|lease| self.read_lease(lease)).transpose()
     }
 
     fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Result<Lease<'_, T>>>> {
         let mut leases = Vec::new();
         if most > 0 {
-            self.unacked.leasing().take(most, waiting, |token| leases.push(Lease::unread(token, &self.unacked)))?;
+            self.leasing().take(most, waiting, |token| leases.push(self.unread(token)))?;
         }
         // If reading one panics, the unread leases are returned to the queue.
         Ok(leases.into_iter().map(|lease| self.read_lease(lease)).collect())
+    }
+
+    fn unread(&self, token: LeaseToken) -> Lease<'_, T> {
+        Lease::unread(token, self.leasing(), &self.unacked)
     }
 
     fn read_lease<'q>(&'q self, lease: Lease<'q, T>) -> Result<Lease<'q, T>> {
@@ -347,12 +360,12 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     /// Decodes the item of a lease. Its bytes stay in place while the lease is held.
     fn read(&self, token: &LeaseToken) -> Result<T> {
-        let channel = &self.unacked.channel;
-        let len = channel.ring.plan().longest().min(token.len as usize);
-        let mut buffer = channel.scratch.borrow();
-        let bytes = encoding::first_bytes(&mut buffer, len);
-        let item = channel.ring.copy(token.place, bytes).and_then(|()| encoding::decode(bytes));
-        channel.scratch.recycle(buffer, len);
+        let Queue { ring, scratch, .. } = &self.queue;
+        let len = ring.plan().longest().min(token.len as usize);
+        let mut buffer = scratch.borrow();
+        let bytes = first_bytes(&mut buffer, len);
+        let item = ring.copy(token.place, bytes).and_then(|()| encoding::decode(bytes));
+        scratch.recycle(buffer, len);
         item
     }
 }
@@ -361,20 +374,30 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 /// contend for its buffer. A clone of a closed handle is closed.
 impl<T, A: Access> Clone for JoinableQueue<T, A> {
     fn clone(&self) -> Self {
-        JoinableQueue::of(self.unacked.channel.another(rights_of::<A>()))
+        self.another()
+    }
+}
+
+/// Tasks that nobody can report done any more are returned to the queue.
+impl<T, A: Access> Drop for JoinableQueue<T, A> {
+    fn drop(&mut self) {
+        if forked_from().is_none() {
+            let leases = std::mem::take(&mut *self.unacked());
+            leases.iter().for_each(|token| drop(self.leasing().nack(token)));
+        }
     }
 }
 
 sent_in_roles!(
-    [T, A: Access] JoinableQueue<T, A>, "a JoinableQueue", |queue, recipient| queue.unacked.channel.counted_for(recipient),
-    |parts: (Mapping<RingState>, Rights, u32)| Channel::received(parts).map(JoinableQueue::of)
+    [T, A: Access] JoinableQueue<T, A>, "a JoinableQueue", |queue, recipient| queue.queue.ring.counted_for(recipient),
+    |sent: SentRing| Ring::received(sent).map(JoinableQueue::of)
 );
 
 impl<T, A: Access> fmt::Debug for JoinableQueue<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ring = &self.unacked.channel.ring;
+        let ring = &self.queue.ring;
         let mut queue = f.debug_struct("JoinableQueue");
-        queue.field("kind", &A::JOINABLE).field("capacity", &self.capacity());
+        queue.field("kind", &format!("joinable queue{}", A::END)).field("capacity", &ring.capacity());
         queue.field("putting", &ring.putting()).field("getting", &ring.getting()).finish_non_exhaustive()
     }
 }

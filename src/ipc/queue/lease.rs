@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use super::leasing::LeaseToken;
-use super::unacked::UnackedLeases;
+use super::joinable_queue::Unacked;
+use super::leasing::{LeaseToken, Leasing};
 use crate::ipc::error::Result;
 use crate::sys::fork::forked_from;
 
@@ -19,13 +19,14 @@ pub struct Lease<'q, T> {
     item: Option<T>,
     has_ended: bool,
     token: LeaseToken,
-    unacked: &'q UnackedLeases,
+    leasing: Leasing<'q>,
+    unacked: &'q Unacked,
 }
 
 impl<'q, T> Lease<'q, T> {
     /// A lease whose item is not yet read. Dropping it returns the item to the queue.
-    pub(crate) fn unread(token: LeaseToken, unacked: &'q UnackedLeases) -> Self {
-        Lease { item: None, has_ended: false, token, unacked }
+    pub(crate) fn unread(token: LeaseToken, leasing: Leasing<'q>, unacked: &'q Unacked) -> Self {
+        Lease { item: None, has_ended: false, token, leasing, unacked }
     }
 
     /// Reads the item of this lease. If that fails or panics, the item is returned to the queue.
@@ -60,7 +61,7 @@ impl<'q, T> Lease<'q, T> {
     /// consumer.
     pub fn task_done(mut self) -> Result<T> {
         let item = self.end();
-        self.unacked.leasing().done(&self.token).map(|()| item)
+        self.leasing.done(&self.token).map(|()| item)
     }
 
     /// Returns the item to the queue, for any consumer. Dropping does the same and cannot fail.
@@ -69,7 +70,7 @@ impl<'q, T> Lease<'q, T> {
     /// As [`task_done`](Self::task_done).
     pub fn nack(mut self) -> Result<()> {
         self.end();
-        self.unacked.leasing().nack(&self.token)
+        self.leasing.nack(&self.token)
     }
 
     /// Returns the item. Its task is marked done later by
@@ -78,7 +79,7 @@ impl<'q, T> Lease<'q, T> {
     /// # Standard
     /// Python's `item = queue.get()`, `queue.task_done()`.
     pub fn into_item(mut self) -> T {
-        self.unacked.push(self.token);
+        self.unacked.lock().expect("nothing panics while it holds the lock").push_back(self.token);
         self.end()
     }
 }
@@ -101,7 +102,7 @@ impl<T> Drop for Lease<'_, T> {
     fn drop(&mut self) {
         if !self.has_ended && forked_from().is_none() {
             // A lost lease has nothing to return.
-            let _ = self.unacked.leasing().nack(&self.token);
+            let _ = self.leasing.nack(&self.token);
         }
     }
 }

@@ -6,14 +6,17 @@
 //! | [`JoinableQueue`] | queue of tasks with a [`Lease`] on every item; one-sided: [`JoinableProducer`], [`JoinableConsumer`] |
 //! | [`PipeQueue`] | queue on a pipe with a feeder thread, as in Python |
 //!
+//! A program that chooses between kinds of queues at run time uses them through [`Transport`], [`PutEnd`] and
+//! [`GetEnd`].
+//!
 //! What can be put is an [`Item`]. A put that fails gives the item back, in a [`PutError`].
 
-// The files: `channel` is what `shm_queue` and `joinable_queue` have in common; `lease`, `leasing`, `joining` and
-// `unacked` are parts of the latter; `ring` is the ring in shared memory; `participants` and `event_count` say which
+// The files: `lease`, `leasing` and `joining` are parts of `joinable_queue`, which is a `shm_queue` otherwise; `ring` is the ring in shared memory; `participants` and `event_count` say which
 // processes can still put and get, and wake them; `encoding` is the serialised form of items.
 
-pub(crate) mod channel;
+pub(crate) mod access;
 pub(crate) mod encoding;
+pub(crate) mod ends;
 pub(crate) mod event_count;
 pub(crate) mod item;
 pub(crate) mod joinable_queue;
@@ -25,9 +28,9 @@ pub(crate) mod pipe_queue;
 pub(crate) mod put_error;
 pub(crate) mod ring;
 pub(crate) mod shm_queue;
-pub(crate) mod unacked;
 
-pub use channel::{Access, Both, GetOnly, Gets, PutOnly, Puts};
+pub use access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
+pub use ends::{GetEnd, PutEnd, Transport};
 pub use item::Item;
 pub use joinable_queue::{
     DEFAULT_REDELIVERIES, DeadLetter, JoinableConsumer, JoinableProducer, JoinableQueue, JoinableQueueBuilder,
@@ -35,6 +38,6 @@ pub use joinable_queue::{
 };
 pub use lease::Lease;
 pub use leasing::OnConsumerDeath;
-pub use pipe_queue::PipeQueue;
+pub use pipe_queue::{Pipe, PipeQueue};
 pub use put_error::PutError;
-pub use shm_queue::{Consumer, DEFAULT_BYTE_LIMIT, Producer, Queue, QueueBuilder};
+pub use shm_queue::{Consumer, DEFAULT_BYTE_LIMIT, Producer, Queue, QueueBuilder, SharedMemory};

@@ -58,6 +58,9 @@ mod batch;
 mod feeder;
 mod participants;
 mod parts;
+mod transport;
+
+pub use transport::Pipe;
 
 /// The semaphore's maximum: the capacity of a queue without a limit.
 const UNBOUNDED: u32 = MAX_VALUE;

@@ -21,24 +21,24 @@
 mod builder;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 pub use builder::{DEFAULT_BYTE_LIMIT, QueueBuilder};
+pub use transport::SharedMemory;
 
 use serde::de::DeserializeOwned;
 
-use super::channel::{Access, Both, Channel, GetOnly, Gets, PutOnly, Puts, rights_of};
-use super::encoding::{self, SMALL, first_bytes};
+use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts, rights_of};
+use super::encoding::{self, SMALL, Scratch};
 use super::item::Item;
-use super::participants::Rights;
 use super::put_error::PutError;
-use super::ring::{PreSleepCheck, Reader, RingState, Taken, Waited, Waiting};
+use super::ring::{PreSleepCheck, Reader, Records, Ring, SentRing, Taken, Waited, Waiting, first_bytes};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::process::transfer::sent_in_roles;
-use crate::sys::shm::Mapping;
 
 /// A queue of items of type `T` that processes share.
 ///
@@ -66,9 +66,9 @@ use crate::sys::shm::Mapping;
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
 pub struct Queue<T, A: Access = Both> {
-    channel: Channel,
-    item: PhantomData<fn(T) -> T>,
-    access: PhantomData<A>,
+    pub(super) ring: Ring,
+    pub(super) scratch: Scratch,
+    types: PhantomData<fn(T, A) -> T>,
 }
 
 /// The putting end of a [`Queue`]: the queue's methods that put. [`Queue::producer`] makes one.
@@ -110,12 +110,13 @@ impl<T> Queue<T> {
 }
 
 impl<T, A: Access> Queue<T, A> {
-    fn of(channel: Channel) -> Self {
-        Queue { channel, item: PhantomData, access: PhantomData }
+    pub(super) fn of(ring: Ring) -> Self {
+        Queue { ring, scratch: Scratch::default(), types: PhantomData }
     }
 
-    fn another<B: Access>(&self) -> Queue<T, B> {
-        Queue::of(self.channel.another(rights_of::<B>()))
+    /// Creates another handle of this process, with those rights of `B` that this one still has.
+    pub(super) fn another<U, B: Access>(&self) -> Queue<U, B> {
+        Queue::of(self.ring.another(rights_of::<B>()))
     }
 
     /// Returns the number of items in the queue.
@@ -123,27 +124,27 @@ impl<T, A: Access> Queue<T, A> {
     /// # Standard
     /// Python `qsize`. Differs: exact at one moment during the call.
     pub fn qsize(&self) -> usize {
-        self.channel.items() as usize
+        self.ring.items() as usize
     }
 
     /// Returns whether the queue is empty.
     pub fn is_empty(&self) -> bool {
-        self.channel.ring.is_empty()
+        self.ring.is_empty()
     }
 
     /// Returns whether the queue has reached its capacity in items or its limit in bytes.
     pub fn is_full(&self) -> bool {
-        self.channel.ring.is_full()
+        self.ring.is_full()
     }
 
     /// Returns the maximum number of items; `None` if unlimited.
     pub fn capacity(&self) -> Option<usize> {
-        self.channel.capacity()
+        self.ring.capacity()
     }
 
     /// Returns the maximum number of bytes of serialised items.
     pub fn byte_limit(&self) -> u64 {
-        self.channel.ring.plan().byte_limit
+        self.ring.plan().byte_limit
     }
 }
 
@@ -167,8 +168,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// `futex`, only to wait and to wake waiters.
     #[inline]
     pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
-        let outcome = self.channel.put(&item, Waiting::FOREVER);
-        PutError::unless_put(item, outcome)
+        self.put_waiting(item, Waiting::FOREVER)
     }
 
     /// Puts an item, blocking for at most `timeout`; `Duration::ZERO` is [`try_put`](Self::try_put).
@@ -176,8 +176,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// # Errors
     /// [`PutError::Full`] if there was no room, and as [`put`](Self::put).
     pub fn put_timeout(&self, item: T, timeout: Duration) -> std::result::Result<(), PutError<T>> {
-        let outcome = self.channel.put(&item, Waiting::at_most(timeout));
-        PutError::unless_put(item, outcome)
+        self.put_waiting(item, Waiting::at_most(timeout))
     }
 
     /// Puts an item if there is room.
@@ -194,8 +193,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// Python `put_nowait`.
     #[inline]
     pub fn try_put(&self, item: T) -> std::result::Result<(), PutError<T>> {
-        let outcome = self.channel.put(&item, Waiting::NO);
-        PutError::unless_put(item, outcome)
+        self.put_waiting(item, Waiting::NO)
     }
 
     /// Puts all of `items` contiguously, in as few steps as the free space allows: much faster than one by one.
@@ -207,7 +205,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// After [`Error::Closed`] and [`Error::Disconnected`] a prefix may have been put, if there was not room for all at
     /// once: [`put_many_timeout`](Self::put_many_timeout) returns the count.
     pub fn put_many(&self, items: &[T]) -> Result<()> {
-        self.channel.put_all(items)
+        self.put_all(items, Waiting::FOREVER, &mut 0)
     }
 
     /// Puts as many of `items` as there is room for within `timeout`, in order; returns the count. It is also lower if
@@ -216,7 +214,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// # Errors
     /// As [`put_many`](Self::put_many), and only if no item was put.
     pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
-        self.channel.put_some(items, timeout)
+        self.put_some(items, Waiting::at_most(timeout))
     }
 
     /// Closes this handle for puts. To waiting consumers this is the same as dropping the handle.
@@ -227,7 +225,61 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// # Standard
     /// Python `Queue.close`. Differs: there is nothing to flush, and a handle that can get may go on getting.
     pub fn close(&self) {
-        self.channel.ring.close();
+        self.ring.close();
+    }
+
+    #[inline]
+    fn put_waiting(&self, item: T, waiting: Waiting) -> std::result::Result<(), PutError<T>> {
+        let outcome = self.put_one(&item, waiting);
+        PutError::unless_put(item, outcome)
+    }
+
+    #[inline]
+    fn put_one(&self, item: &T, waiting: Waiting) -> Result<()> {
+        self.ring.check_may_put()?;
+        let (mut small, mut large) = ([0; SMALL], Vec::new());
+        match encoding::encode(item, &mut small, &mut large, &self.scratch)? {
+            Some(records) => {
+                let longest = self.ring.plan().longest();
+                // Only a ring created for tiny items refuses a small one.
+                if records.bytes.len() > longest && records.len_of_first() > longest {
+                    return Err(Error::TooLong { bytes: records.len_of_first(), limit: longest });
+                }
+                self.ring.put_record(records, waiting)
+            }
+            None => self.put_large(large, waiting),
+        }
+    }
+
+    #[cold]
+    fn put_large(&self, mut buffer: Vec<u8>, waiting: Waiting) -> Result<()> {
+        let fits = encoding::finish(0, self.ring.plan().longest(), &mut buffer);
+        let put = fits.and_then(|()| self.ring.put_record(Records { bytes: &buffer, items: 1 }, waiting));
+        let used = buffer.len();
+        self.scratch.recycle(buffer, used);
+        put
+    }
+
+    /// Puts as many items as there is room for in time, and returns the count.
+    fn put_some(&self, items: &[T], waiting: Waiting) -> Result<usize> {
+        let mut put = 0;
+        let outcome = self.put_all(items, waiting, &mut put);
+        // The next call meets the same error again.
+        if put > 0 { Ok(put as usize) } else { outcome.map(|()| 0) }
+    }
+
+    /// Puts items contiguously as room becomes free, and counts them in `put`.
+    fn put_all(&self, items: &[T], waiting: Waiting, put: &mut u64) -> Result<()> {
+        self.ring.check_may_put()?;
+        let mut buffer = self.scratch.borrow();
+        buffer.clear();
+        let longest = self.ring.plan().longest();
+        let encoded = items.iter().try_for_each(|item| encoding::append(item, longest, &mut buffer));
+        let records = Records { bytes: &buffer, items: items.len() as u64 };
+        let outcome = encoded.and_then(|()| self.ring.put_slowly(None, records, waiting, put));
+        let used = buffer.len();
+        self.scratch.recycle(buffer, used);
+        outcome
     }
 }
 
@@ -325,7 +377,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     #[inline]
     fn take(&self, waiting: Waiting) -> Result<Option<T>> {
         check_not_forked()?;
-        if let Some(mut reader) = self.channel.ring.reader_now() {
+        if let Some(mut reader) = self.ring.reader_now() {
             let mut small = [0; SMALL];
             if let Some(Taken::Bytes(len)) = reader.take_first(&mut small)? {
                 drop(reader);
@@ -340,12 +392,12 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     #[cold]
     fn take_slowly(&self, reader: Option<Reader<'_>>, waiting: Waiting) -> Result<Option<T>> {
         let reader =
-            reader.map_or_else(|| self.channel.ring.reader(&waiting, || false, || false), |reader| Ok(Some(reader)))?;
+            reader.map_or_else(|| self.ring.reader(&waiting, || false, || false), |reader| Ok(Some(reader)))?;
         let Some(mut reader) = reader else { return Ok(None) };
         if !self.await_item(&mut reader, waiting)? {
             return Ok(None);
         }
-        let mut buffer = self.channel.scratch.borrow();
+        let mut buffer = self.scratch.borrow();
         let mut taken = reader.take_first(&mut buffer)?;
         if let Some(Taken::TooLong(record)) = taken {
             taken = reader.take_first(first_bytes(&mut buffer, record.len as usize))?;
@@ -353,7 +405,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         drop(reader);
         let Some(Taken::Bytes(len)) = taken else { return Err(Error::Damaged { object: "queue" }) };
         let item = encoding::decode(&buffer[..len]);
-        self.channel.scratch.recycle(buffer, len);
+        self.scratch.recycle(buffer, len);
         item.map(Some)
     }
 
@@ -363,24 +415,24 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         if most == 0 {
             return Ok(items);
         }
-        let Some(mut reader) = self.channel.ring.reader(&waiting, || false, || false)? else { return Ok(items) };
+        let Some(mut reader) = self.ring.reader(&waiting, || false, || false)? else { return Ok(items) };
         if !self.await_item(&mut reader, waiting)? {
             return Ok(items);
         }
-        let mut buffer = self.channel.scratch.borrow();
+        let mut buffer = self.scratch.borrow();
         let (records, count) = reader.take_many(most as u64, &mut buffer)?;
         drop(reader);
         // Every record has its bytes in the buffer, so the count is bounded by what was really there.
         items.reserve(records.len().min(count as usize));
         encoding::decode_all(records, &mut items);
         let used = records.len();
-        self.channel.scratch.recycle(buffer, used);
+        self.scratch.recycle(buffer, used);
         Ok(items)
     }
 
     /// Blocks until there is an item. Returns `false` on timeout.
     fn await_item(&self, reader: &mut Reader<'_>, mut waiting: Waiting) -> Result<bool> {
-        let ring = &self.channel.ring;
+        let ring = &self.ring;
         let (mut is_idle, will_wait) = (false, waiting.will());
         while reader.first()?.is_none() {
             if is_idle {
@@ -400,20 +452,20 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
 /// contend for its buffer. A clone of a closed handle is closed.
 impl<T, A: Access> Clone for Queue<T, A> {
     fn clone(&self) -> Self {
-        Queue::of(self.channel.another(rights_of::<A>()))
+        self.another()
     }
 }
 
 sent_in_roles!(
-    [T, A: Access] Queue<T, A>, "a Queue", |queue, recipient| queue.channel.counted_for(recipient),
-    |parts: (Mapping<RingState>, Rights, u32)| Channel::received(parts).map(Queue::of)
+    [T, A: Access] Queue<T, A>, "a Queue", |queue, recipient| queue.ring.counted_for(recipient),
+    |sent: SentRing| Ring::received(sent).map(Queue::of)
 );
 
 impl<T, A: Access> fmt::Debug for Queue<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ring = &self.channel.ring;
+        let ring = &self.ring;
         let mut queue = f.debug_struct("Queue");
-        queue.field("kind", &A::QUEUE).field("capacity", &self.capacity());
+        queue.field("kind", &format!("queue{}", A::END)).field("capacity", &self.capacity());
         queue.field("putting", &ring.putting()).field("getting", &ring.getting()).finish_non_exhaustive()
     }
 }

@@ -9,10 +9,10 @@ use ipc_demo::{Error, JoinableQueue, Process, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{MeetingReader, arrive, await_word, meeting_point, watchdog, worker};
-use crate::queue_cases::{queue_cases, ring_cases};
+use crate::queue::cases::{queue_cases, ring_cases};
 
-queue_cases!(crate::queue_cases::OfJoinableQueue);
-ring_cases!(crate::queue_cases::OfJoinableQueue);
+queue_cases!(crate::queue::cases::Joinable);
+ring_cases!(crate::queue::cases::Joinable);
 
 const DEATH_SHOWS: Duration = Duration::from_millis(250);
 

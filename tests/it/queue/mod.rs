@@ -1,6 +1,8 @@
 //! Queues between real processes.
 
+pub(crate) mod cases;
 pub(crate) mod joinable_queue;
 pub(crate) mod pipe_queue;
+pub(crate) mod remote;
 pub(crate) mod shm_queue;
 pub(crate) mod stress;

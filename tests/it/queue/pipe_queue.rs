@@ -11,9 +11,9 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_asleep, await_word, meeting_point, send, stop, until, watchdog, worker};
-use crate::queue_cases::queue_cases;
+use crate::queue::cases::queue_cases;
 
-queue_cases!(crate::queue_cases::OfPipeQueue);
+queue_cases!(ipc_demo::queue::Pipe);
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -97,7 +97,7 @@ fn queue(capacity: usize) -> PipeQueue<Item> {
     PipeQueue::bounded(capacity).expect("a queue")
 }
 
-// In place of the cases of `queue_cases::ring_cases`. One has no counterpart: the limit of an item is a gibibyte here,
+// In place of the cases of `cases::ring_cases`. One has no counterpart: the limit of an item is a gibibyte here,
 // and testing an item above it would exhaust the machine's memory.
 
 /// In place of `items_can_be_got_as_soon_as_they_are_put`: a put is in its process's buffer, and may be lost with it.

@@ -9,10 +9,10 @@ use ipc_demo::{Consumer, Error, Producer, Queue, Role, RoleResult};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{arrive, await_word, meeting_point, watchdog, worker};
-use crate::queue_cases::{queue_cases, ring_cases};
+use crate::queue::cases::{queue_cases, ring_cases};
 
-queue_cases!(crate::queue_cases::OfQueue);
-ring_cases!(crate::queue_cases::OfQueue);
+queue_cases!(ipc_demo::queue::SharedMemory);
+ring_cases!(ipc_demo::queue::SharedMemory);
 
 /// The time within which the death of a worker has to be noticed.
 const DEATH_SHOWS: Duration = Duration::from_millis(250);

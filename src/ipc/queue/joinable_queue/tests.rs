@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 
 use super::*;
+use crate::ipc::queue::access::rights_of;
 use crate::ipc::queue::ring::Plan;
 use crate::sys::atomic::Ordering::Relaxed;
 
@@ -21,11 +22,11 @@ fn tiny(
     max_redeliveries: u32,
 ) -> JoinableQueue<Vec<u8>> {
     let plan = Plan { capacity, byte_limit, leases, chunk_bytes };
-    let channel = Channel::create(plan, rights_of::<Both>(), |state| {
+    let ring = Ring::create(plan, rights_of::<Both>(), |state| {
         state.max_redeliveries.store(max_redeliveries, Relaxed);
     });
-    let queue: JoinableQueue<Vec<u8>> = JoinableQueue::of(channel.expect("a queue"));
-    queue.unacked.channel.ring.wrap_after(10);
+    let queue: JoinableQueue<Vec<u8>> = JoinableQueue::of(ring.expect("a queue"));
+    queue.queue.ring.wrap_after(10);
     queue
 }
 
@@ -168,14 +169,14 @@ fn lease_that_was_taken_over_is_lost() {
     let queue = tiny(9, 1000, 64, 9, 9);
     queue.put(vec![7]).expect("room");
     let mut stale = None;
-    queue.unacked.leasing().take(1, Waiting::NO, |token| stale = Some(token)).expect("no error");
+    queue.leasing().take(1, Waiting::NO, |token| stale = Some(token)).expect("no error");
     let stale = stale.expect("an item");
-    queue.unacked.leasing().nack(&stale).expect("it is ours");
+    queue.leasing().nack(&stale).expect("it is ours");
     let lease = queue.get().expect("it came back");
-    assert!(matches!(queue.unacked.leasing().done(&stale), Err(Error::LeaseLost { item: 0 })));
-    assert!(matches!(queue.unacked.leasing().nack(&stale), Err(Error::LeaseLost { item: 0 })));
+    assert!(matches!(queue.leasing().done(&stale), Err(Error::LeaseLost { item: 0 })));
+    assert!(matches!(queue.leasing().nack(&stale), Err(Error::LeaseLost { item: 0 })));
     lease.task_done().expect("the new lease stands");
-    assert!(matches!(queue.unacked.leasing().done(&stale), Err(Error::LeaseLost { item: 0 })));
+    assert!(matches!(queue.leasing().done(&stale), Err(Error::LeaseLost { item: 0 })));
 }
 
 #[test]
@@ -198,12 +199,12 @@ fn panic_while_an_item_is_read_gives_it_back() {
     }
     let queue = tiny(9, 1000, 64, 9, 9);
     queue.put_many(&[vec![1], vec![2], vec![3]]).expect("room");
-    let bombs = JoinableQueue::<Bomb>::of(queue.unacked.channel.another(rights_of::<Both>()));
+    let bombs = queue.another::<Bomb, Both>();
     for most in [1, 2] {
         let outcome = std::panic::catch_unwind(|| bombs.get_many(most).map(drop));
         assert!(outcome.is_err());
         assert_eq!(queue.unfinished(), 3);
-        assert!(queue.unacked.leasing().valid().all(|(_, _, status)| status.owner.is_none()));
+        assert!(queue.leasing().valid().all(|(_, _, status)| status.owner.is_none()));
     }
 }
 
@@ -211,7 +212,7 @@ fn panic_while_an_item_is_read_gives_it_back() {
 fn unreadable_item_keeps_its_place_among_the_good_ones() {
     // An empty list is not a valid array of one.
     let queue = tiny(9, 1000, 64, 9, 0);
-    let reading = JoinableQueue::<[u8; 1]>::of(queue.unacked.channel.another(rights_of::<Both>()));
+    let reading = queue.another::<[u8; 1], Both>();
     let put = || queue.put_many(&[vec![1], vec![2], vec![], vec![4]]).expect("room");
     put();
     let leases = reading.get_many(9).expect("items");

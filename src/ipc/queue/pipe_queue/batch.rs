@@ -28,7 +28,10 @@ impl<T: Item> PipeQueue<T> {
     /// # Errors
     /// As [`put`](Self::put), and only if no item was put.
     pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
-        let deadline = Deadline::after(timeout);
+        self.put_some(items, Deadline::after(timeout))
+    }
+
+    pub(super) fn put_some(&self, items: &[T], deadline: Deadline) -> Result<usize> {
         for (put, item) in items.iter().enumerate() {
             match self.send(item, deadline) {
                 Ok(()) => {}
@@ -81,7 +84,7 @@ impl<T: DeserializeOwned> PipeQueue<T> {
         })
     }
 
-    fn take_many(&self, most: usize, deadline: Deadline) -> Result<Vec<Result<T>>> {
+    pub(super) fn take_many(&self, most: usize, deadline: Deadline) -> Result<Vec<Result<T>>> {
         let mut items = Vec::new();
         if most == 0 {
             return Ok(items);

@@ -29,9 +29,9 @@ mod writer;
 pub(crate) use cursor::{Place, Position};
 pub(crate) use lease_table::{LeaseSlot, LeaseState, LeaseStatus, LeaseTable};
 pub(crate) use plan::{HEADER_BYTES, Plan, record_bytes};
-pub(crate) use reader::{Reader, Record, Taken};
+pub(crate) use reader::{Reader, Record, Taken, first_bytes};
 pub(crate) use waiting::{PreSleepCheck, Waited, Waiting};
-pub(crate) use writer::{Records, Writer};
+pub(crate) use writer::Records;
 
 use self::chunks::Chunks;
 use self::cursor::Cursor;
@@ -87,6 +87,9 @@ shared_layout! {
     }
 }
 
+/// What is sent of a handle: the memory, its rights, and the number under which it is counted.
+pub(crate) type SentRing<M = Mapping<RingState>> = (M, Rights, u32);
+
 /// A ring, as one handle of one process sees it.
 pub(crate) struct Ring {
     shared: Mapping<RingState>,
@@ -124,8 +127,8 @@ impl Ring {
         Ok(Ring::of(shared, chunks, plan, process_table, rights))
     }
 
-    /// Creates a handle on a ring of another process, which counted it as number `counted`.
-    pub(crate) fn received(shared: Mapping<RingState>, rights: Rights, counted: u32) -> Result<Self> {
+    /// Creates a handle on a ring of another process from what that process sent.
+    pub(crate) fn received((shared, rights, counted): SentRing) -> Result<Self> {
         let capacity = shared.capacity.load(Relaxed);
         let plan = Plan {
             capacity,
@@ -177,7 +180,7 @@ impl Ring {
     }
 
     /// Counts a handle like this one for the process in `recipient`, before it is sent. Returns what is sent.
-    pub(crate) fn counted_for(&self, recipient: ProcessSlot) -> Result<(&Mapping<RingState>, Rights, u32)> {
+    pub(crate) fn counted_for(&self, recipient: ProcessSlot) -> Result<SentRing<&Mapping<RingState>>> {
         let rights = self.rights();
         self.shared.participants.join(self.process_table, recipient, rights)?;
         let shared = self.shared.clone();
@@ -287,6 +290,18 @@ impl Ring {
             first = again;
         }
         (first.1, self.shared.tail.read().1)
+    }
+
+    /// Returns the number of items in the ring at one moment.
+    pub(crate) fn items(&self) -> u64 {
+        let (head, tail) = self.committed();
+        tail.items.wrapping_sub(head.items).min(self.plan.capacity)
+    }
+
+    /// Returns the maximum number of items; `None` if unlimited.
+    pub(crate) fn capacity(&self) -> Option<usize> {
+        let capacity = self.plan.capacity;
+        (capacity != u64::MAX).then_some(capacity as usize)
     }
 
     /// Acquires one side's mutex, waiting as long as `waiting` allows and there is no `refusal`. Returns `None` on

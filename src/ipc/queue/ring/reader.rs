@@ -5,7 +5,6 @@ use super::lease_table::LeaseTable;
 use super::waiting::PreSleepCheck;
 use super::{HEADER_BYTES, Ring, Waited, Waiting, record_bytes};
 use crate::ipc::error::{Error, Result};
-use crate::ipc::queue::encoding::first_bytes;
 use crate::ipc::queue::participants::Right;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::robust::{Locked, RobustMutex};
@@ -114,7 +113,12 @@ impl Ring {
     /// holding the writers' mutex. So a process that acquires that mutex after the handle has left either finds the
     /// item in the ring, or precedes the put, which then finds its handle closed.
     pub(crate) fn nobody_puts(&self, will_wait: bool) -> bool {
-        (will_wait || !self.may_put()) && !self.is_anybody_left(Right::Put) && self.writer_now().is_some()
+        self.no_producer_is_left(will_wait) && self.writer_now().is_some()
+    }
+
+    /// As [`nobody_puts`](Self::nobody_puts), but a put may be under way through a handle that is closed by now.
+    pub(crate) fn no_producer_is_left(&self, will_wait: bool) -> bool {
+        (will_wait || !self.may_put()) && !self.is_anybody_left(Right::Put)
     }
 
     /// Copies the bytes of a record that stays in place: the readers' mutex is held, or it is leased.
@@ -264,6 +268,14 @@ impl<'a> Reader<'a> {
         let Some(seen) = self.seen.take() else { return Waited::Retry };
         waiting.wait(&ring.shared.tail, seen, &ring.shared.getters, &ring.get_spin, last_look)
     }
+}
+
+/// Returns the first `len` bytes of a buffer, growing it if necessary. Only new bytes are zeroed.
+pub(crate) fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buffer.len() < len {
+        buffer.resize(len, 0);
+    }
+    &mut buffer[..len]
 }
 
 impl Drop for Reader<'_> {

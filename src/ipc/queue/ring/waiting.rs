@@ -57,6 +57,12 @@ impl Waiting {
         Waiting { until, has_spun: until.is_none() }
     }
 
+    /// As [`at_most`](Self::at_most), or until success or disconnection if there is no `timeout`.
+    #[inline]
+    pub(crate) fn within(timeout: Option<Duration>) -> Self {
+        timeout.map_or(Waiting::FOREVER, Waiting::at_most)
+    }
+
     /// Returns when to wake up and check for dead processes; `None` on timeout.
     pub(crate) fn next_check_ns(&self) -> Option<u64> {
         let now = monotonic_ns();

@@ -4,7 +4,7 @@ use super::cursor::{Position, Seen};
 use super::memory::LEASES;
 use super::waiting::PreSleepCheck;
 use super::{Ring, Waited, Waiting, record_bytes};
-use crate::ipc::error::{Error, Result};
+use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::queue::participants::Right;
 use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sys::robust::Locked;
@@ -66,6 +66,71 @@ pub(crate) struct Writer<'a> {
 }
 
 impl Ring {
+    /// Returns why this handle cannot put, now or later.
+    #[inline]
+    pub(crate) fn check_may_put(&self) -> Result<()> {
+        check_not_forked()?;
+        if !self.may_put() {
+            return Err(Error::Closed);
+        }
+        // A handle that can also get reports this only when it would block.
+        if self.nobody_gets(false) { Err(Error::Disconnected) } else { Ok(()) }
+    }
+
+    /// Puts one record. [`Error::Full`] if there was no room within the timeout.
+    #[inline]
+    pub(crate) fn put_record(&self, record: Records<'_>, waiting: Waiting) -> Result<()> {
+        let mut writer = self.writer_now();
+        if let Some(writer) = &mut writer
+            && self.may_put()
+            && writer.write_at_a_glance(record)?
+        {
+            return Ok(());
+        }
+        let mut put = 0;
+        self.put_slowly(writer, record, waiting, &mut put)?;
+        if put == 0 { Err(Error::Full) } else { Ok(()) }
+    }
+
+    /// Puts records as room becomes free, and counts them in `put`.
+    #[cold]
+    pub(crate) fn put_slowly(
+        &self,
+        writer: Option<Writer<'_>>,
+        mut left: Records<'_>,
+        mut waiting: Waiting,
+        put: &mut u64,
+    ) -> Result<()> {
+        let writer = match writer {
+            Some(writer) => Some(writer),
+            None => self.writer(&waiting, record_bytes(left.len_of_first()) as u64)?,
+        };
+        let Some(mut writer) = writer else { return Ok(()) };
+        loop {
+            // The handle may have been closed since the call began.
+            if !self.may_put() {
+                drop(writer);
+                // A waiting consumer cannot detect disconnection until the mutex is free.
+                self.state().getters.notify();
+                return Err(Error::Closed);
+            }
+            let written = writer.write(left)?;
+            left = left.after(written);
+            *put += written.items;
+            if left.items == 0 {
+                return Ok(());
+            }
+            if written.items > 0 {
+                waiting.progressed();
+            }
+            match writer.wait(&mut waiting) {
+                Waited::Retry => {}
+                Waited::TimedOut => return Ok(()),
+                Waited::Disconnected => return Err(Error::Disconnected),
+            }
+        }
+    }
+
     /// Acquires the writers' mutex, to write a record of `bytes` bytes. Returns `None` on timeout if there is no room,
     /// if another writer is next for the free room, or if the mutex's holder is stopped.
     #[inline]

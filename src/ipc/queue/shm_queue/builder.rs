@@ -2,8 +2,8 @@
 
 use super::Queue;
 use crate::ipc::error::Result;
-use crate::ipc::queue::channel::{Both, Channel, rights_of};
-use crate::ipc::queue::ring::Plan;
+use crate::ipc::queue::access::{Both, rights_of};
+use crate::ipc::queue::ring::{Plan, Ring};
 
 /// Default limit for the bytes of items in a queue: 256 MiB. This is address space; memory is allocated only as needed.
 pub const DEFAULT_BYTE_LIMIT: u64 = 256 << 20;
@@ -40,6 +40,6 @@ impl QueueBuilder {
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a capacity or limit of 0 or a limit above 1 TiB, and
     /// [`Error::Os`](crate::Error::Os) if memory or descriptors run out.
     pub fn build<T>(&self) -> Result<Queue<T>> {
-        Channel::create(self.plan(0)?, rights_of::<Both>(), |_| {}).map(Queue::of)
+        Ring::create(self.plan(0)?, rights_of::<Both>(), |_| {}).map(Queue::of)
     }
 }

@@ -22,8 +22,8 @@ fn all<T>(items: impl IntoIterator<Item = Result<T>>) -> Vec<T> {
 
 fn tiny(capacity: Option<u64>, byte_limit: u64, chunk_bytes: u32) -> Queue<Vec<u8>> {
     let plan = Plan { capacity: capacity.unwrap_or(u64::MAX), byte_limit, leases: 0, chunk_bytes };
-    let queue = Queue::of(Channel::create(plan, rights_of::<Both>(), |_| {}).expect("a queue"));
-    queue.channel.ring.wrap_after(10);
+    let queue = Queue::of(Ring::create(plan, rights_of::<Both>(), |_| {}).expect("a queue"));
+    queue.ring.wrap_after(10);
     queue
 }
 
@@ -154,7 +154,7 @@ proptest! {
 fn threads_share_one_handle_each_item_once_in_order() {
     const ITEMS: u32 = 20_000;
     let queue = Queue::<(u8, u32)>::bounded(7).expect("a queue");
-    queue.channel.ring.wrap_after(1000);
+    queue.ring.wrap_after(1000);
     let taken: Vec<Vec<(u8, u32)>> = thread::scope(|scope| {
         let (producer, consumer) = (queue.producer(), queue.consumer());
         let getters: Vec<_> = (0..2)
@@ -191,14 +191,14 @@ fn threads_share_one_handle_each_item_once_in_order() {
 #[test]
 fn unused_memory_goes_back_when_the_queue_is_idle() {
     let queue = Queue::<String>::new().expect("a queue");
-    let before = queue.channel.ring.resident_bytes();
+    let before = queue.ring.resident_bytes();
     assert!(before < 1 << 20, "an empty queue takes {before} bytes");
     queue.put("x".repeat(100 << 20)).expect("room for 100 MiB");
-    let full = queue.channel.ring.resident_bytes();
+    let full = queue.ring.resident_bytes();
     assert!(full > 100 << 20);
     assert_eq!(queue.get().expect("an item").len(), 100 << 20);
     assert_eq!(queue.get_timeout(Duration::from_millis(150)).expect("no error"), None);
-    let after = queue.channel.ring.resident_bytes();
+    let after = queue.ring.resident_bytes();
     assert!(after < 8 << 20, "{after} bytes of {full} are left");
     queue.put("again".to_owned()).expect("room");
     assert_eq!(queue.get().expect("an item"), "again");
@@ -208,13 +208,13 @@ fn unused_memory_goes_back_when_the_queue_is_idle() {
 fn busy_queue_gives_back_what_it_no_longer_needs() {
     let queue = Queue::<String>::new().expect("a queue");
     (0..64).for_each(|_| queue.put("x".repeat(1 << 20)).expect("room for 64 MiB"));
-    let full = queue.channel.ring.resident_bytes();
+    let full = queue.ring.resident_bytes();
     (0..64).for_each(|_| drop(queue.get().expect("an item")));
     for _ in 0..3000 {
         queue.put("x".repeat(200_000)).expect("room");
         queue.get().expect("an item");
     }
-    let after = queue.channel.ring.resident_bytes();
+    let after = queue.ring.resident_bytes();
     assert!(full > 64 << 20 && after < 8 << 20, "{full} bytes, then {after}");
 }
 
@@ -227,7 +227,7 @@ fn small_items_stay_in_little_memory() {
             assert_eq!(queue.get().expect("an item"), number - 1000);
         }
     }
-    let bytes = queue.channel.ring.resident_bytes();
+    let bytes = queue.ring.resident_bytes();
     assert!(bytes < 512 << 10, "{bytes} bytes for 1000 numbers");
 }
 
@@ -318,11 +318,11 @@ fn item_that_is_serialised_while_its_handle_is_closed_is_not_put() {
         let putter = scope.spawn(|| producer.put(Slow(Some((tell, Mutex::new(goes))))));
         told.recv().expect("it is serialised");
         producer.close();
-        assert_eq!(consumer.channel.items(), 0);
+        assert_eq!(consumer.qsize(), 0);
         go.send(()).expect("it waits");
         let outcome = putter.join().expect("no panic");
         assert!(matches!(outcome, Err(PutError::Failed(_, Error::Closed))), "{outcome:?}");
-        assert_eq!(consumer.channel.items(), 0);
+        assert_eq!(consumer.qsize(), 0);
     });
 }
 
@@ -335,7 +335,7 @@ fn consumer_is_not_told_of_the_end_while_a_put_is_under_way() {
     let mut record = Vec::new();
     encoding::append(&7_u8, 99, &mut record).expect("it fits");
     // A put that has seen its handle open, and has not published yet.
-    let mut writer = producer.channel.ring.writer_now().expect("free");
+    let mut writer = producer.ring.writer_now().expect("free");
     producer.close();
     let short = Duration::from_millis(1);
     assert_eq!(consumer.try_get().expect("something may come"), None);
@@ -375,11 +375,7 @@ impl<'de> Deserialize<'de> for NotThree {
 #[test]
 fn unreadable_item_keeps_its_place_among_the_good_ones() {
     let queue = Queue::<u8>::bounded(20).expect("a queue");
-    let reading = Queue::<NotThree> {
-        channel: queue.channel.another(rights_of::<Both>()),
-        item: PhantomData,
-        access: PhantomData,
-    };
+    let reading = queue.another::<NotThree, Both>();
     let put = || queue.put_many(&[1, 2, 3, 4, 5]).expect("room");
     let check = |items: Vec<Result<NotThree>>| {
         let numbers: Vec<_> = items.into_iter().map(|item| item.ok().map(|NotThree(number)| number)).collect();
@@ -444,7 +440,7 @@ fn try_waits_for_who_is_in_the_middle_of_its_step() {
     let queue = Queue::<u8>::bounded(2).expect("a queue");
     // Longer than a busy machine keeps a thread from its processor.
     let long = Duration::from_millis(200);
-    let ring = &queue.channel.ring;
+    let ring = &queue.ring;
     let holding = |hold: &(dyn Fn(&dyn Fn()) + Sync), meanwhile: &dyn Fn()| {
         let (tell, told) = mpsc::channel();
         thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! The ends of a queue in worker processes, for the cases of `queue_cases`: each call is performed by a thread of the
+//! The ends of a queue in worker processes, for the cases of `cases`: each call is performed by a thread of the
 //! worker, and the caller waits for the result.
 //!
 //! A call has a connection of its own, so any number of calls can be in progress at once. Its thread is reported first.
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ipc_demo::pipe::Connection;
 use ipc_demo::process::{Ended, Fd};
-use ipc_demo::queue::PutError;
+use ipc_demo::queue::{GetEnd, Pipe, PutEnd, PutError, SharedMemory, Transport};
 use ipc_demo::{Error, Process, Result, Role, RoleResult};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::unistd::{Pid, gettid};
@@ -21,29 +21,29 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{until, worker};
-use crate::queue_cases::{GetEnd, Item, OfJoinableQueue, OfPipeQueue, OfQueue, Put, PutEnd, Transport};
+use crate::queue::cases::{GetAs, Item, Joinable, Kind, Put, PutAs};
 
 /// What can be part of a role.
 pub(crate) trait Sent: Serialize + DeserializeOwned {}
 impl<T: Serialize + DeserializeOwned> Sent for T {}
 
 /// A queue whose ends can be given to workers.
-pub(crate) trait Givable: Transport<Putter: Sent, Getter: Sent> {
+pub(crate) trait Givable: Kind<Producer: Sent, Consumer: Sent> {
     const PUTTER: &'static str;
     const GETTER: &'static str;
 }
 
-impl Givable for OfQueue {
+impl Givable for SharedMemory {
     const PUTTER: &'static str = "test.serves-producer";
     const GETTER: &'static str = "test.serves-consumer";
 }
 
-impl Givable for OfJoinableQueue {
+impl Givable for Joinable {
     const PUTTER: &'static str = "test.serves-joinable-producer";
     const GETTER: &'static str = "test.serves-joinable-consumer";
 }
 
-impl Givable for OfPipeQueue {
+impl Givable for Pipe {
     const PUTTER: &'static str = "test.serves-pipe-putter";
     const GETTER: &'static str = "test.serves-pipe-getter";
 }
@@ -55,41 +55,53 @@ pub(crate) struct GetterAway<Q>(PhantomData<Q>);
 /// The queue with each end in a worker, and none here.
 pub(crate) struct BothAway<Q>(PhantomData<Q>);
 
-impl<Q: Givable> Transport for PutterAway<Q> {
-    type Putter = Remote<Putting>;
-    type Getter = Q::Getter;
+impl<Q: Givable> Kind for PutterAway<Q> {
+    const KIND: Self = PutterAway(PhantomData);
+}
+
+impl<Q: Givable> Transport<Item> for PutterAway<Q> {
+    type Producer = Remote<Putting>;
+    type Consumer = Q::Consumer;
     const ARRIVES_WITH_PUT: bool = Q::ARRIVES_WITH_PUT;
-    fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter) {
-        let (put, get) = Q::ends(capacity_items);
-        (putter_away::<Q>(put), get)
+    fn open(&self, capacity_items: Option<usize>) -> Result<(Self::Producer, Self::Consumer)> {
+        let (put, get) = Q::KIND.open(capacity_items)?;
+        Ok((putter_away::<Q>(put), get))
     }
 }
 
-impl<Q: Givable> Transport for GetterAway<Q> {
-    type Putter = Q::Putter;
-    type Getter = Remote<Getting>;
+impl<Q: Givable> Kind for GetterAway<Q> {
+    const KIND: Self = GetterAway(PhantomData);
+}
+
+impl<Q: Givable> Transport<Item> for GetterAway<Q> {
+    type Producer = Q::Producer;
+    type Consumer = Remote<Getting>;
     const ARRIVES_WITH_PUT: bool = Q::ARRIVES_WITH_PUT;
-    fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter) {
-        let (put, get) = Q::ends(capacity_items);
-        (put, getter_away::<Q>(get))
+    fn open(&self, capacity_items: Option<usize>) -> Result<(Self::Producer, Self::Consumer)> {
+        let (put, get) = Q::KIND.open(capacity_items)?;
+        Ok((put, getter_away::<Q>(get)))
     }
 }
 
-impl<Q: Givable> Transport for BothAway<Q> {
-    type Putter = Remote<Putting>;
-    type Getter = Remote<Getting>;
+impl<Q: Givable> Kind for BothAway<Q> {
+    const KIND: Self = BothAway(PhantomData);
+}
+
+impl<Q: Givable> Transport<Item> for BothAway<Q> {
+    type Producer = Remote<Putting>;
+    type Consumer = Remote<Getting>;
     const ARRIVES_WITH_PUT: bool = Q::ARRIVES_WITH_PUT;
-    fn ends(capacity_items: Option<usize>) -> (Self::Putter, Self::Getter) {
-        let (put, get) = Q::ends(capacity_items);
-        (putter_away::<Q>(put), getter_away::<Q>(get))
+    fn open(&self, capacity_items: Option<usize>) -> Result<(Self::Producer, Self::Consumer)> {
+        let (put, get) = Q::KIND.open(capacity_items)?;
+        Ok((putter_away::<Q>(put), getter_away::<Q>(get)))
     }
 }
 
-fn putter_away<Q: Givable>(put: Q::Putter) -> Remote<Putting> {
+fn putter_away<Q: Givable>(put: Q::Producer) -> Remote<Putting> {
     Remote::start(|desk| ServesPutter::<Q> { end: put, desk })
 }
 
-fn getter_away<Q: Givable>(get: Q::Getter) -> Remote<Getting> {
+fn getter_away<Q: Givable>(get: Q::Consumer) -> Remote<Getting> {
     Remote::start(|desk| ServesGetter::<Q> { end: get, desk })
 }
 
@@ -106,25 +118,23 @@ enum Command<O> {
 /// An operation on a putting end.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Putting {
-    Put(Item),
-    PutTimeout(Item, Duration),
-    TryPut(Item),
-    PutMany(Vec<Item>),
-    PutManyTimeout(Vec<Item>, Duration),
+    Put(Item, Option<Duration>),
+    PutMany(Vec<Item>, Option<Duration>),
     Close,
-    IsFull,
     Capacity,
+    Qsize,
+    IsFull,
+    HasConsumers,
 }
 
 /// An operation on a getting end.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Getting {
-    Get,
-    GetTimeout(Duration),
-    TryGet,
-    GetMany(usize),
+    Get(Option<Duration>),
+    GetMany(usize, Option<Duration>),
     Qsize,
     IsEmpty,
+    HasProducers,
 }
 
 /// The errors that cases expect, in serialised form.
@@ -186,7 +196,7 @@ fn put_outcome(answer: PutAnswer) -> Put {
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(crate) struct ServesPutter<Q: Givable> {
-    end: Q::Putter,
+    end: Q::Producer,
     desk: Fd,
 }
 
@@ -194,15 +204,14 @@ impl<Q: Givable> Role for ServesPutter<Q> {
     const NAME: &'static str = Q::PUTTER;
     fn run(self) -> RoleResult {
         let desk = self.desk.into_owned()?.into();
-        serve(&desk, self.end, PutEnd::again, |end, operation, home| match operation {
-            Putting::Put(item) => home.send(&put_answer(end.put(item))),
-            Putting::PutTimeout(item, timeout) => home.send(&put_answer(end.put_timeout(item, timeout))),
-            Putting::TryPut(item) => home.send(&put_answer(end.try_put(item))),
-            Putting::PutMany(items) => home.send(&answer(end.put_many(&items))),
-            Putting::PutManyTimeout(items, timeout) => home.send(&answer(end.put_many_timeout(&items, timeout))),
+        serve(&desk, self.end, |end, operation, home| match operation {
+            Putting::Put(item, timeout) => home.send(&put_answer(end.put_within(item, timeout))),
+            Putting::PutMany(items, timeout) => home.send(&answer(end.put_many_within(&items, timeout))),
             Putting::Close => home.send(&end.close()),
-            Putting::IsFull => home.send(&end.is_full()),
             Putting::Capacity => home.send(&end.capacity()),
+            Putting::Qsize => home.send(&end.qsize()),
+            Putting::IsFull => home.send(&end.is_full()),
+            Putting::HasConsumers => home.send(&end.has_consumers()),
         })
     }
 }
@@ -211,7 +220,7 @@ impl<Q: Givable> Role for ServesPutter<Q> {
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(crate) struct ServesGetter<Q: Givable> {
-    end: Q::Getter,
+    end: Q::Consumer,
     desk: Fd,
 }
 
@@ -219,22 +228,23 @@ impl<Q: Givable> Role for ServesGetter<Q> {
     const NAME: &'static str = Q::GETTER;
     fn run(self) -> RoleResult {
         let desk = self.desk.into_owned()?.into();
-        serve(&desk, self.end, GetEnd::again, |end, operation, home| match operation {
-            Getting::Get => home.send(&answer(end.get())),
-            Getting::GetTimeout(timeout) => home.send(&answer(end.get_timeout(timeout))),
-            Getting::TryGet => home.send(&answer(end.try_get())),
-            Getting::GetMany(most) => home.send(&answer(end.get_many(most))),
+        serve(&desk, self.end, |end, operation, home| match operation {
+            Getting::Get(timeout) => home.send(&answer(end.get_within(timeout))),
+            Getting::GetMany(most, timeout) => {
+                let items = end.get_many_within(most, timeout);
+                home.send(&answer(items.and_then(|items| items.into_iter().collect::<Result<Vec<Item>>>())))
+            }
             Getting::Qsize => home.send(&end.qsize()),
             Getting::IsEmpty => home.send(&end.is_empty()),
+            Getting::HasProducers => home.send(&end.has_producers()),
         })
     }
 }
 
 /// Serves requests until the last handle is dropped.
-fn serve<E: Send + Sync, O: DeserializeOwned + Send>(
+fn serve<E: Clone + Send + Sync, O: DeserializeOwned + Send>(
     desk: &UnixListener,
     end: E,
-    again: impl Fn(&E) -> E,
     perform: impl Fn(&E, O, &mut Connection) -> Result<()> + Sync,
 ) -> RoleResult {
     let mut ends = BTreeMap::from([(0_u32, Arc::new(end))]);
@@ -245,7 +255,7 @@ fn serve<E: Send + Sync, O: DeserializeOwned + Send>(
             let (number, command): (u32, Command<O>) = home.recv()?;
             match command {
                 Command::Again => {
-                    ends.insert(next, Arc::new(again(&ends[&number])));
+                    ends.insert(next, Arc::new(E::clone(&ends[&number])));
                     home.send(&next)?;
                     next += 1;
                 }
@@ -315,11 +325,6 @@ impl<O: Serialize> Remote<O> {
         begins(Pid::from_raw(home.recv().expect("a thread of the worker begins")));
         home.recv().expect("the worker answers")
     }
-
-    fn another(&self) -> Self {
-        let number = self.ask(&Command::Again).recv().expect("the worker answers");
-        Remote::of(Arc::clone(&self.server), number)
-    }
 }
 
 /// Waits until the worker has dropped it too.
@@ -341,62 +346,65 @@ impl Drop for Server {
     }
 }
 
-impl PutEnd for Remote<Putting> {
-    fn again(&self) -> Self {
-        self.another()
+impl<O: Serialize> Clone for Remote<O> {
+    fn clone(&self) -> Self {
+        let number = self.ask(&Command::Again).recv().expect("the worker answers");
+        Remote::of(Arc::clone(&self.server), number)
     }
+}
+
+impl PutAs for Remote<Putting> {
     fn put_as(&self, item: Item, begins: &dyn Fn(Pid)) -> Put {
-        put_outcome(self.perform_as(Putting::Put(item), begins))
+        put_outcome(self.perform_as(Putting::Put(item, None), begins))
     }
-    fn put(&self, item: Item) -> Put {
-        self.put_as(item, &|_| ())
+}
+
+impl PutEnd<Item> for Remote<Putting> {
+    fn put_within(&self, item: Item, timeout: Option<Duration>) -> Put {
+        put_outcome(self.perform(Putting::Put(item, timeout)))
     }
-    fn put_timeout(&self, item: Item, timeout: Duration) -> Put {
-        put_outcome(self.perform(Putting::PutTimeout(item, timeout)))
-    }
-    fn try_put(&self, item: Item) -> Put {
-        put_outcome(self.perform(Putting::TryPut(item)))
-    }
-    fn put_many(&self, items: &[Item]) -> Result<()> {
-        Ok(self.perform::<Answer<_>>(Putting::PutMany(items.to_vec()))?)
-    }
-    fn put_many_timeout(&self, items: &[Item], timeout: Duration) -> Result<usize> {
-        Ok(self.perform::<Answer<_>>(Putting::PutManyTimeout(items.to_vec(), timeout))?)
+    fn put_many_within(&self, items: &[Item], timeout: Option<Duration>) -> Result<usize> {
+        Ok(self.perform::<Answer<_>>(Putting::PutMany(items.to_vec(), timeout))?)
     }
     fn close(&self) {
         self.perform(Putting::Close)
     }
-    fn is_full(&self) -> bool {
-        self.perform(Putting::IsFull)
-    }
     fn capacity(&self) -> Option<usize> {
         self.perform(Putting::Capacity)
     }
+    fn qsize(&self) -> Option<usize> {
+        self.perform(Putting::Qsize)
+    }
+    fn is_full(&self) -> bool {
+        self.perform(Putting::IsFull)
+    }
+    fn has_consumers(&self) -> bool {
+        self.perform(Putting::HasConsumers)
+    }
 }
 
-impl GetEnd for Remote<Getting> {
-    fn again(&self) -> Self {
-        self.another()
-    }
+impl GetAs for Remote<Getting> {
     fn get_as(&self, begins: &dyn Fn(Pid)) -> Result<Item> {
-        Ok(self.perform_as::<Answer<_>>(Getting::Get, begins)?)
+        let item = self.perform_as::<Answer<Option<_>>>(Getting::Get(None), begins)?;
+        Ok(item.expect("a wait without end ends with an item"))
     }
-    fn get(&self) -> Result<Item> {
-        self.get_as(&|_| ())
+}
+
+impl GetEnd<Item> for Remote<Getting> {
+    fn get_within(&self, timeout: Option<Duration>) -> Result<Option<Item>> {
+        Ok(self.perform::<Answer<_>>(Getting::Get(timeout))?)
     }
-    fn get_timeout(&self, timeout: Duration) -> Result<Option<Item>> {
-        Ok(self.perform::<Answer<_>>(Getting::GetTimeout(timeout))?)
+    fn get_many_within(&self, most: usize, timeout: Option<Duration>) -> Result<Vec<Result<Item>>> {
+        let items: Vec<Item> = self.perform::<Answer<_>>(Getting::GetMany(most, timeout))?;
+        Ok(items.into_iter().map(Ok).collect())
     }
-    fn try_get(&self) -> Result<Option<Item>> {
-        Ok(self.perform::<Answer<_>>(Getting::TryGet)?)
-    }
-    fn get_many(&self, most: usize) -> Result<Vec<Item>> {
-        Ok(self.perform::<Answer<_>>(Getting::GetMany(most))?)
-    }
-    fn qsize(&self) -> usize {
+    fn qsize(&self) -> Option<usize> {
         self.perform(Getting::Qsize)
     }
     fn is_empty(&self) -> bool {
         self.perform(Getting::IsEmpty)
+    }
+    fn has_producers(&self) -> bool {
+        self.perform(Getting::HasProducers)
     }
 }
