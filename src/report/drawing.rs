@@ -57,6 +57,10 @@ pub(crate) fn fitted(mut sentence: String, most_columns: usize) -> String {
     if let Some((over, _)) = over {
         sentence.truncate(over);
         sentence.pop();
+        // Between words, unless that loses much of the text.
+        if let Some(space) = sentence.rfind(' ').filter(|space| *space > sentence.len() / 2) {
+            sentence.truncate(space + 1);
+        }
         sentence.push('…');
     }
     sentence
@@ -71,5 +75,6 @@ mod tests {
         assert_eq!(fitted("x".repeat(43), 43), "x".repeat(43));
         assert_eq!(fitted("x".repeat(100), 43), "x".repeat(42) + "…");
         assert_eq!(fitted("票".repeat(100), 43), "票".repeat(20) + "…");
+        assert_eq!(fitted("shows list: [\"ann\", \"ben\"]".to_owned(), 22), "shows list: [\"ann\", …");
     }
 }

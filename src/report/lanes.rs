@@ -166,11 +166,16 @@ impl Lanes {
         self.workers.iter().take(shown).map(|worker| worker.lane())
     }
 
-    /// Returns the legend, in pieces that must not be split; empty if there is no picture.
+    /// Returns the legend, in pieces that must not be split; empty if there is nothing to show.
     pub(super) fn legend(&self, columns: usize, language: Language, is_ascii: bool) -> Vec<String> {
         let (shown, all) = (self.picture(columns).count(), self.workers.len());
-        if shown == 0 {
+        if self.signs.is_empty() || all == 0 {
             return Vec::new();
+        }
+        if shown == 0 {
+            return vec![
+                language.pick("(too narrow for one column per worker)", "（宽度不足，不画进程列）").to_owned(),
+            ];
         }
         let signs = self.signs.iter().chain(&[Lane::Running, Lane::Died]);
         let mut pieces = vec![language.pick("one column per worker:", "每列一个进程：").to_owned()];
@@ -246,6 +251,8 @@ mod tests {
         let many = legend(&run(12, &["waiting", "holding"]));
         assert_eq!(many, "one column per worker:  # holds  : waits  . runs  x died  (the first 10 of 12)");
         assert_eq!(legend(&run(2, &[])), "");
+        let narrow = run(2, &["waiting"]).legend(51, Language::En, true);
+        assert_eq!(narrow, ["(too narrow for one column per worker)"]);
     }
 
     #[test]

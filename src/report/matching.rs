@@ -25,7 +25,10 @@ impl<'a> Matcher<'a> {
             Key::Reply(_) => EdgeKind::Reply,
             Key::Item { .. } => EdgeKind::Item,
         };
-        let edge = |edge_kind, from, to| Edge { edge_kind, value: Some(value), from, to };
+        let edge = |edge_kind, from, to| {
+            let is_decisive = edge_kind == EdgeKind::Redelivered;
+            Edge { edge_kind, value: Some(value), is_decisive, from, to }
+        };
         if direction == Direction::Out {
             let arrived = self.early.get_mut(&key).and_then(VecDeque::pop_front);
             if arrived.is_none() {

@@ -89,6 +89,8 @@ pub(super) struct Edge<'a> {
     pub(super) edge_kind: EdgeKind,
     /// Its value, if it has one.
     pub(super) value: Option<&'a Value>,
+    /// Whether a picture shows it before others: what a dead process left, or received last.
+    pub(super) is_decisive: bool,
     pub(super) from: Point,
     pub(super) to: Point,
 }
@@ -123,6 +125,7 @@ impl<'a> RunModel<'a> {
             lane.close_all(lane.ended_us);
         }
         model.leave_with_the_dead();
+        model.decide();
         model
     }
 
@@ -204,7 +207,7 @@ impl<'a> RunModel<'a> {
             }
             if let Some(lane) = server.filter(|_| class.calls) {
                 let to = Point { lane, at_us };
-                self.edges.push(Edge { edge_kind: EdgeKind::Call, value: None, from: here, to });
+                self.edges.push(Edge { edge_kind: EdgeKind::Call, value: None, is_decisive: false, from: here, to });
             }
             if let Some(ending) = class.ending {
                 let lane = &mut self.lanes[index];
@@ -222,7 +225,7 @@ impl<'a> RunModel<'a> {
         let over_us = if span.to_us.is_nan() { to.at_us } else { span.to_us.min(to.at_us) };
         span.to_us = over_us.max(span.from_us);
         let from = Point { lane: holder, at_us: span.to_us };
-        self.edges.push(Edge { edge_kind: EdgeKind::Inherited, value: None, from, to });
+        self.edges.push(Edge { edge_kind: EdgeKind::Inherited, value: None, is_decisive: true, from, to });
     }
 
     /// Keeps what a dead worker had received with it until its death. The runner may notice the death only later.
@@ -233,6 +236,20 @@ impl<'a> RunModel<'a> {
                 edge.from.at_us = taker.ended_us.min(edge.to.at_us);
             }
         }
+    }
+
+    /// Finds what each dead process received last.
+    fn decide(&mut self) {
+        let mut last: HashMap<usize, usize> = HashMap::new();
+        for (index, edge) in self.edges.iter().enumerate() {
+            if self.lanes[edge.to.lane].ending.is_some_and(Ending::is_death) {
+                let latest = last.entry(edge.to.lane).or_insert(index);
+                if self.edges[*latest].to.at_us <= edge.to.at_us {
+                    *latest = index;
+                }
+            }
+        }
+        last.into_values().for_each(|index| self.edges[index].is_decisive = true);
     }
 
     /// Ensures that nothing arrives before it left. If its sender reported it later, it left at its arrival at the
@@ -273,6 +290,13 @@ impl<'a> Lane<'a> {
     pub(super) fn role(&self) -> Option<(&'a str, bool)> {
         let started = self.moments.iter().find_map(|moment| moment.event.get());
         started.map(|WorkerStarted { role, daemon }| (*role, *daemon))
+    }
+
+    /// Returns whether a picture marks what happened at a time: an event with a dot, or a death.
+    pub(super) fn is_marked(&self, at_us: f64) -> bool {
+        let found = self.moments.binary_search_by(|moment| moment.at_us.total_cmp(&at_us));
+        found.is_ok_and(|place| self.moments[place].class.severity().is_some())
+            || self.ending.is_some_and(Ending::is_death) && self.ended_us == at_us
     }
 
     /// Spreads events of the same microsecond over it, in order.

@@ -433,6 +433,16 @@ fn lines_follow_the_width_and_break_only_between_words() {
 }
 
 #[test]
+fn number_longer_than_a_line_is_cut() {
+    use unicode_width::UnicodeWidthStr;
+    let (value, from) = (json!(0.108_730_820_969_111_46), "producer-2".to_owned());
+    let run = Run::of("joinable", 2).then("consumer", ItemFact::TaskDone { value, from, number: 1 });
+    let shown = run.shown_by(|paper| Text::new(paper, Language::En, false, false).of_width(40));
+    assert!(shown.lines().all(|line| line.width() <= 40), "{shown}");
+    assert!(shown.contains("0.1087308209691…"), "{shown}");
+}
+
+#[test]
 fn abandoned_locks_and_broken_barriers_name_the_dead() {
     let acquired = |abandoned| LockFact::LockAcquired { lock: "lock-2".to_owned(), waited_us: 5, abandoned };
     let cause = || "process 102 died".to_owned();

@@ -126,12 +126,14 @@ impl<W: Write> Text<W> {
         let color = self.lanes.index_of(&event.worker).map(|index| WORKER_COLORS[index % WORKER_COLORS.len()]);
         let gap = if lanes.is_empty() { 2 } else { lanes.len() + 4 };
         let indent = time.width() + gap + name.width() + padding.len();
-        let mut sentence = event.fact.sentence(&wording);
+        let (mut sentence, room) = (event.fact.sentence(&wording), columns.saturating_sub(indent));
         // A call has data of any length.
         if class.calls {
-            sentence = fitted(sentence, columns.saturating_sub(indent));
+            sentence = fitted(sentence, room);
         }
-        let mut said = folded(pieces(&sentence), columns.saturating_sub(indent), "").into_iter();
+        let is_too_long = |piece: &String| piece.trim_end().width() > room;
+        let fitting = |piece| if is_too_long(&piece) { fitted(piece, room) + " " } else { piece };
+        let mut said = folded(pieces(&sentence).into_iter().map(fitting), room, "").into_iter();
         let style = style_of(&class);
         let mut line = self.paint(Style::new().dimmed(), &time) + "  ";
         if !lanes.is_empty() {

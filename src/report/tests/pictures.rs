@@ -229,3 +229,87 @@ proptest! {
         well_formed::timeline(&timeline::draw(&events, Language::Zh));
     }
 }
+
+#[test]
+fn rare_kinds_of_workers_are_all_shown_and_the_others_share_the_rest() {
+    let mut events = Vec::new();
+    for number in 0..100_u32 {
+        let mut tell =
+            |fact: AnyFact| events.push(Event { at_us: 1, worker: format!("w-{number}"), pid: number, fact });
+        tell(worker_started(false).into());
+        let sold = matches!(number, 17 | 44 | 46 | 91);
+        tell(if sold { SaleFact::TicketBought { left: 1 } } else { SaleFact::TicketRefused { left: 0 } }.into());
+    }
+    let said = well_formed::timeline(&timeline::draw(&events, Language::En));
+    for winner in ["w-17", "w-44", "w-46", "w-91"] {
+        assert!(said.lines().any(|line| line == winner), "{winner} in {said}");
+    }
+    assert!(said.contains("40 similar workers"), "{said}");
+}
+
+#[test]
+fn what_a_killed_worker_received_last_is_shown_among_many() {
+    let mut events = Vec::new();
+    for number in 0..150_u64 {
+        let (from, to, pid) = (format!("p-{}", number % 50), format!("c-{}", number % 50), number as u32 % 50);
+        let put = ItemFact::ItemPut { value: number.into(), from: from.clone(), number, size: None };
+        let got =
+            ItemFact::ItemGot { value: number.into(), from: from.clone(), number, size: None, redelivered: false };
+        events.push(Event { at_us: number, worker: from, pid: 1 + pid, fact: put.into() });
+        events.push(Event { at_us: number + 1, worker: to.clone(), pid: 101 + pid, fact: got.into() });
+        if number == 87 {
+            let fact = worker_exited(None, Some(9), None).into();
+            events.push(Event { at_us: number + 2, worker: to, pid: 101 + pid, fact });
+        }
+    }
+    let said = well_formed::timeline(&timeline::draw(&events, Language::En));
+    for shown in ["p-37", "c-37", "87"] {
+        assert!(said.lines().any(|line| line == shown), "{shown} in {said}");
+    }
+}
+
+#[test]
+fn simultaneous_arrows_of_one_lane_have_their_own_heights() {
+    let puts = (0..40).map(|number| item("filler", number, number * 10));
+    let gets = (0..40).map(|number| Event { pid: 1, ..got("filler", "filler", number, 1_000 + number * 10) });
+    let picture = timeline::draw(&puts.chain(gets).collect::<Vec<_>>(), Language::En);
+    let mut heights: Vec<&str> = picture
+        .split(" C")
+        .filter(|curve| curve.starts_with(|letter: char| letter.is_ascii_digit()))
+        .map(|curve| curve.split(' ').nth(1).expect("the height of its first control point"))
+        .collect();
+    assert_eq!(heights.len(), 10);
+    heights.sort_unstable();
+    heights.dedup();
+    assert_eq!(heights.len(), 10, "{heights:?}");
+    assert!(well_formed::timeline(&picture).contains("not shown for lack of space: 30 arrows"));
+}
+
+#[test]
+fn legend_explains_arrows_of_one_look_once() {
+    let called =
+        ManagerFact::ObjectCalled { object: "list".into(), method: "append".into(), args: Vec::new(), answer: None };
+    let mut events = vec![item("w-1", 1, 10), got("w-1", "w-2", 1, 20)];
+    let started = ManagerFact::ManagerStarted { manager_pid: 9, addresses: Vec::new() };
+    events.push(Event { at_us: 1, worker: RUNNER.to_owned(), pid: 8, fact: started.into() });
+    events.push(Event { at_us: 30, worker: "w-1".to_owned(), pid: 1, fact: called.into() });
+    let said = well_formed::timeline(&timeline::draw(&events, Language::En));
+    assert!(said.lines().any(|line| line == "item, call"), "{said}");
+}
+
+#[test]
+fn wait_that_a_dot_covers_is_not_in_the_legend() {
+    let at = |at_us, fact: AnyFact| Event { at_us, worker: "w-1".to_owned(), pid: 1, fact };
+    let said = |waited_us: u64| {
+        let broken = BarrierFact::BarrierBroken { round: 1, cause: "a party died".to_owned(), dead_pid: None };
+        let events = [
+            at(0, worker_started(false).into()),
+            at(100, BarrierFact::BarrierWaiting { round: 1 }.into()),
+            at(100 + waited_us, broken.into()),
+            at(1_000, worker_exited(Some(0), None, None).into()),
+        ];
+        well_formed::timeline(&timeline::draw(&events, Language::En))
+    };
+    assert!(said(50).contains("waiting for"), "{}", said(50));
+    assert!(!said(2).contains("waiting for"), "{}", said(2));
+}

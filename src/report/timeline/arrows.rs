@@ -1,6 +1,6 @@
 //! Arrows between lanes, and the choice among too many.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use svg::node::element::{Group, Path};
 
@@ -14,21 +14,27 @@ const MOST: usize = 150;
 const MOST_CROSSED: f64 = 24_000.0;
 /// The minimum distance between the starts of arrows of one kind between the same lanes.
 const APART: f64 = 5.0;
+/// The maximum number of simultaneous arrows from a lane to itself: each has its own height.
+const MOST_ARCS: usize = 10;
+/// How far these rise, in parts of the distance of two lanes.
+const LOWEST_ARC: f64 = 0.1;
+const HIGHEST_ARC: f64 = 0.46;
 /// The maximum number of arrows with labels.
 const MOST_NAMED: usize = 60;
 
 /// Draws the arrows. Also returns how many were left out.
 pub(super) fn draw(model: &RunModel<'_>, frame: &Frame) -> (Group, usize) {
     let all: Vec<Arrow<'_>> = model.edges.iter().filter_map(|edge| Arrow::of(edge, frame)).collect();
-    let drawn = thinned(&all);
+    let (self_arrows, others): (Vec<_>, Vec<_>) = thinned(&all).into_iter().partition(|arrow| arrow.is_arc());
+    let drawn: Vec<Arrow<'_>> = others.into_iter().copied().chain(arcs(&self_arrows, frame)).collect();
     let mut lines = Group::new();
     let mut names = Group::new();
     let mut taken: Vec<(f64, f64, f64)> = Vec::new();
     for arrow in &drawn {
-        lines = lines.add(arrow.line(frame));
+        lines = lines.add(arrow.line());
         let name = arrow.edge.value.map(|value| cut(&value.to_string(), 60.0, SMALL)).unwrap_or_default();
         let width = width_of(&name, SMALL);
-        let (x, y) = arrow.beside(width, frame);
+        let (x, y) = arrow.beside(width);
         // The label of the last arrow must stay within the picture as well.
         let x = x.min(WIDTH - MARGIN / 2.0 - width);
         let is_free = taken
@@ -43,30 +49,33 @@ pub(super) fn draw(model: &RunModel<'_>, frame: &Frame) -> (Group, usize) {
 }
 
 /// An arrow in pixels.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Arrow<'a> {
     edge: &'a Edge<'a>,
     from: (f64, f64),
     to: (f64, f64),
+    /// How far it rises above the lane, if it ends where it began.
+    height: f64,
 }
 
 impl<'a> Arrow<'a> {
     fn of(edge: &'a Edge<'a>, frame: &Frame) -> Option<Self> {
         let from = (frame.x(edge.from.at_us), frame.y(edge.from.lane)?);
         let to = (frame.x(edge.to.at_us), frame.y(edge.to.lane)?);
-        Some(Arrow { edge, from, to })
+        Some(Arrow { edge, from, to, height: frame.pitch * HIGHEST_ARC })
     }
 
-    fn line(&self, frame: &Frame) -> Group {
-        let (class, head) = match self.edge.edge_kind {
-            EdgeKind::Message | EdgeKind::Item | EdgeKind::Call => ("arrow", "url(#head)"),
-            EdgeKind::Reply => ("arrow answer", "url(#head)"),
-            EdgeKind::Redelivered | EdgeKind::Inherited => ("arrow rescue", "url(#rescue-head)"),
-        };
+    /// Returns whether it goes from a lane to itself.
+    fn is_arc(&self) -> bool {
+        self.edge.from.lane == self.edge.to.lane
+    }
+
+    fn line(&self) -> Group {
+        let [class, head] = look(self.edge.edge_kind);
         let ((x1, y1), (x2, y2)) = (self.from, self.to);
-        let d = if y1 == y2 {
-            // To itself: above the lane.
-            let up = px(y1 - frame.pitch * 0.45);
+        let d = if self.is_arc() {
+            // A curve rises to three quarters of its control points.
+            let up = px(y1 - self.height / 0.75);
             format!("M{} {} C{} {up} {} {up} {} {}", px(x1), px(y1), px(x1), px(x2), px(x2), px(y2))
         } else {
             let (x, y) = ((x1 + x2) / 2.0 + 2.0 * self.bow(), (y1 + y2) / 2.0);
@@ -88,10 +97,9 @@ impl<'a> Arrow<'a> {
     }
 
     /// Returns the position of its label: nearer to its start, on the side to which it is bent.
-    fn beside(&self, width: f64, frame: &Frame) -> (f64, f64) {
-        if self.from.1 == self.to.1 {
-            // To itself: on top of the arc.
-            return ((self.from.0 + self.to.0 - width) / 2.0, self.from.1 - frame.pitch * 0.34);
+    fn beside(&self, width: f64) -> (f64, f64) {
+        if self.is_arc() {
+            return ((self.from.0 + self.to.0 - width) / 2.0, self.from.1 - self.height);
         }
         const ALONG: f64 = 0.35;
         let along = |from: f64, to: f64| from + (to - from) * ALONG;
@@ -99,10 +107,14 @@ impl<'a> Arrow<'a> {
         let (x, y) = (along(self.from.0, self.to.0) + bent, along(self.from.1, self.to.1));
         if self.to.1 > self.from.1 { (x + 4.0, y) } else { (x - 4.0 - width, y) }
     }
+}
 
-    /// Returns whether it shows a recovery from a dead process, which is always shown.
-    fn is_rescue(&self) -> bool {
-        matches!(self.edge.edge_kind, EdgeKind::Redelivered | EdgeKind::Inherited)
+/// Returns the class and the head of an arrow.
+pub(super) fn look(edge_kind: EdgeKind) -> [&'static str; 2] {
+    match edge_kind {
+        EdgeKind::Message | EdgeKind::Item | EdgeKind::Call => ["arrow", "url(#head)"],
+        EdgeKind::Reply => ["arrow answer", "url(#head)"],
+        EdgeKind::Redelivered | EdgeKind::Inherited => ["arrow rescue", "url(#rescue-head)"],
     }
 }
 
@@ -119,7 +131,7 @@ fn thinned<'a, 'b>(all: &'b [Arrow<'a>]) -> Vec<&'b Arrow<'a>> {
             .filter(|arrow| {
                 let between = (arrow.edge.edge_kind, arrow.edge.from.lane, arrow.edge.to.lane);
                 let x = arrow.from.0;
-                let is_kept = arrow.is_rescue() || last.get(&between).is_none_or(|last| x - last >= apart);
+                let is_kept = arrow.edge.is_decisive || last.get(&between).is_none_or(|last| x - last >= apart);
                 if is_kept {
                     last.insert(between, x);
                 }
@@ -137,6 +149,38 @@ fn thinned<'a, 'b>(all: &'b [Arrow<'a>]) -> Vec<&'b Arrow<'a>> {
 fn fewer<'a, 'b>(arrows: Vec<&'b Arrow<'a>>) -> Vec<&'b Arrow<'a>> {
     let crossed: f64 = arrows.iter().map(|arrow| (arrow.to.1 - arrow.from.1).abs()).sum();
     let every = arrows.len().div_ceil(MOST).max((crossed / MOST_CROSSED).ceil() as usize).max(1);
-    let is_kept = |(place, arrow): &(usize, &Arrow<'_>)| arrow.is_rescue() || place.is_multiple_of(every);
+    let is_kept = |(place, arrow): &(usize, &Arrow<'_>)| arrow.edge.is_decisive || place.is_multiple_of(every);
     arrows.into_iter().enumerate().filter(is_kept).map(|(_, arrow)| arrow).collect()
+}
+
+/// Returns as many arrows of lanes to themselves as have a height of their own, evenly over time. Sorted by time.
+fn arcs<'a>(arrows: &[&Arrow<'a>], frame: &Frame) -> Vec<Arrow<'a>> {
+    let mut lanes: BTreeMap<usize, Vec<&Arrow<'a>>> = BTreeMap::new();
+    arrows.iter().for_each(|arrow| lanes.entry(arrow.edge.from.lane).or_default().push(arrow));
+    let of_lane = |arrows: &Vec<&Arrow<'a>>| {
+        let every = levels(arrows).1.div_ceil(MOST_ARCS);
+        let is_kept = |(place, arrow): &(usize, &&Arrow<'a>)| arrow.edge.is_decisive || place.is_multiple_of(every);
+        let kept: Vec<&Arrow<'a>> = arrows.iter().enumerate().filter(is_kept).map(|(_, arrow)| *arrow).collect();
+        let (own, count) = levels(&kept);
+        let height = |level| frame.pitch * (LOWEST_ARC + (HIGHEST_ARC - LOWEST_ARC) * level as f64 / count as f64);
+        kept.into_iter()
+            .zip(own)
+            .map(|(arrow, level)| Arrow { height: height(level + 1), ..*arrow })
+            .collect::<Vec<_>>()
+    };
+    lanes.values().flat_map(of_lane).collect()
+}
+
+/// Assigns simultaneous arrows to different levels. Also returns how many there are.
+fn levels(arrows: &[&Arrow<'_>]) -> (Vec<usize>, usize) {
+    // Until where each level is occupied.
+    let mut taken: Vec<f64> = Vec::new();
+    let level_of = |arrow: &&Arrow<'_>| {
+        let level = taken.iter().position(|until| *until <= arrow.from.0).unwrap_or(taken.len());
+        taken.resize(taken.len().max(level + 1), 0.0);
+        taken[level] = arrow.to.0;
+        level
+    };
+    let levels = arrows.iter().map(level_of).collect();
+    (levels, taken.len())
 }

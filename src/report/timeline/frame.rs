@@ -32,6 +32,8 @@ pub(super) const SMALL: f64 = 10.5;
 const LONGEST_PRELUDE: f64 = 0.4;
 /// The width below which something is not drawn at all, in pixels.
 const VISIBLE: f64 = 0.3;
+/// The width below which an activity is hidden by a dot or a cross at its end.
+const MARKER: f64 = 4.0;
 
 /// The layout of a picture: time goes to the right, lanes go down.
 #[derive(Debug)]
@@ -100,10 +102,13 @@ impl Frame {
             Some(width_of(&cause_of_death(lane, language)?, SMALL) + 12.0 - room)
         });
         frame.right -= causes.fold(0.0, f64::max);
-        let is_visible = |span: &Span<'_>| frame.x(span.to_us) - frame.x(span.from_us) >= VISIBLE;
+        let is_visible = |lane: &Lane<'_>, span: &Span<'_>| {
+            let width = frame.x(span.to_us) - frame.x(span.from_us);
+            width >= if lane.is_marked(span.from_us) || lane.is_marked(span.to_us) { MARKER } else { VISIBLE }
+        };
         let mut shows: Vec<SpanKind> = Vec::new();
-        for span in drawn().flat_map(|lane| &lane.spans) {
-            if !shows.contains(&span.kind) && is_visible(span) {
+        for (lane, span) in drawn().flat_map(|lane| lane.spans.iter().map(move |span| (lane, span))) {
+            if !shows.contains(&span.kind) && is_visible(lane, span) {
                 shows.push(span.kind);
             }
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use svg::node::element::{Group, Line, Path};
 
+use super::arrows::look;
 use super::bars::Shade;
 use super::frame::{Frame, MARGIN, WIDTH};
 use super::lane::{bar, cross, dot, stop};
@@ -142,7 +143,15 @@ fn signs(model: &RunModel<'_>, plan: &Frame, language: Language) -> Vec<Sign> {
     }
     let is_drawn = |edge: &&Edge<'_>| plan.is_drawn(edge.from.lane) && plan.is_drawn(edge.to.lane);
     let ways: BTreeSet<EdgeKind> = model.edges.iter().filter(is_drawn).map(|edge| edge.edge_kind).collect();
-    signs.extend(ways.into_iter().map(|edge_kind| arrow_sign(edge_kind, language)));
+    let mut arrows: Vec<([&str; 2], Vec<&str>)> = Vec::new();
+    for (look, [en, zh]) in ways.into_iter().map(arrow_kind) {
+        let name = language.pick(en, zh);
+        match arrows.iter_mut().find(|(known, _)| *known == look) {
+            Some((_, names)) => names.push(name),
+            None => arrows.push((look, vec![name])),
+        }
+    }
+    signs.extend(arrows.into_iter().map(|(look, names)| arrow_sign(look, names.join(language.pick(", ", "、")))));
     for severity in [Severity::Good, Severity::Plain, Severity::Trouble] {
         let names = names_of(drawn(), severity, language);
         if !names.is_empty() {
@@ -185,22 +194,23 @@ fn bar_sign(kind: SpanKind, name: &str) -> Sign {
     Sign { name: name.to_owned(), width: 22.0, draw: Box::new(draw) }
 }
 
-fn arrow_sign(edge_kind: EdgeKind, language: Language) -> Sign {
-    let (class, head, en, zh) = match edge_kind {
-        EdgeKind::Message => ("arrow", "url(#head)", "message", "消息"),
-        EdgeKind::Reply => ("arrow answer", "url(#head)", "answer", "回复"),
-        EdgeKind::Item => ("arrow", "url(#head)", "item", "数据"),
-        EdgeKind::Call => ("arrow", "url(#head)", "call", "调用"),
-        EdgeKind::Redelivered => {
-            ("arrow rescue", "url(#rescue-head)", "left by a worker that died", "已死进程留下的数据")
-        }
-        EdgeKind::Inherited => {
-            ("arrow rescue", "url(#rescue-head)", "taken over from a worker that died", "从已死进程接过")
-        }
+/// Returns the look of an arrow, as its class and its head, and its name in both languages.
+fn arrow_kind(edge_kind: EdgeKind) -> ([&'static str; 2], [&'static str; 2]) {
+    let name = match edge_kind {
+        EdgeKind::Message => ["message", "消息"],
+        EdgeKind::Reply => ["answer", "回复"],
+        EdgeKind::Item => ["item", "数据"],
+        EdgeKind::Call => ["call", "调用"],
+        EdgeKind::Redelivered => ["left by a worker that died", "已死进程留下的数据"],
+        EdgeKind::Inherited => ["taken over from a worker that died", "从已死进程接过"],
     };
+    (look(edge_kind), name)
+}
+
+fn arrow_sign([class, head]: [&'static str; 2], name: String) -> Sign {
     let draw = move |x: f64, y: f64| {
         let d = format!("M{} {} L{} {}", px(x), px(y), px(x + 24.0), px(y));
         Group::new().add(Path::new().set("class", class).set("d", d).set("marker-end", head))
     };
-    Sign { name: language.pick(en, zh).to_owned(), width: 24.0, draw: Box::new(draw) }
+    Sign { name, width: 24.0, draw: Box::new(draw) }
 }

@@ -1,11 +1,11 @@
 //! Which processes a picture shows: all if there is space, otherwise those that differ.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::report::class::{Ending, Severity};
 use crate::report::event::Event;
 use crate::report::frame::{RunStarted, Summary};
-use crate::report::model::{EdgeKind, Lane, LaneKind, RunModel};
+use crate::report::model::{Lane, LaneKind, RunModel};
 
 /// The maximum number of rows: up to this, each has space for its name.
 pub(super) const MOST: usize = 60;
@@ -16,24 +16,29 @@ pub(super) fn chosen(model: &RunModel<'_>) -> Vec<bool> {
     if chosen.iter().filter(|is_chosen| **is_chosen).count() <= MOST {
         return chosen;
     }
-    let rescued =
-        model.edges.iter().filter(|edge| matches!(edge.edge_kind, EdgeKind::Redelivered | EdgeKind::Inherited));
-    let rescued: HashSet<usize> = rescued.flat_map(|edge| [edge.from.lane, edge.to.lane]).collect();
-    let mut kinds = HashSet::new();
-    let mut ranked: [Vec<usize>; 3] = Default::default();
+    let decisive = model.edges.iter().filter(|edge| edge.is_decisive);
+    let decisive: HashSet<usize> = decisive.flat_map(|edge| [edge.from.lane, edge.to.lane]).collect();
+    let (mut remarkable, mut kinds): (Vec<usize>, HashMap<_, Vec<usize>>) = Default::default();
     for (index, lane) in model.lanes.iter().enumerate().filter(|(index, _)| chosen[*index]) {
-        let is_new = kinds.insert(kind_of(lane));
-        let rank = if is_remarkable(lane) || rescued.contains(&index) { 0 } else { 2 - usize::from(is_new) };
-        ranked[rank].push(index);
+        if is_remarkable(lane) || decisive.contains(&index) {
+            remarkable.push(index);
+        } else {
+            kinds.entry(kind_of(lane)).or_default().push(index);
+        }
     }
+    let mut kinds: Vec<Vec<usize>> = kinds.into_values().collect();
+    // A rare kind takes less than its share, and the others have more.
+    kinds.sort_by_key(|lanes| (lanes.len(), lanes[0]));
     chosen.fill(false);
     let mut room = MOST;
-    for lanes in ranked {
+    let mut take = |lanes: &[usize], share_of: usize| {
         // Evenly from the first to the last, if not all fit.
-        let taken = room.min(lanes.len());
+        let taken = room.div_ceil(share_of).min(lanes.len());
         (0..taken).for_each(|place| chosen[lanes[place * lanes.len() / taken]] = true);
         room -= taken;
-    }
+    };
+    take(&remarkable, 1);
+    (0..kinds.len()).for_each(|index| take(&kinds[index], kinds.len() - index));
     chosen
 }
 
