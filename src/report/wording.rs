@@ -119,13 +119,15 @@ impl Language {
     }
 }
 
-/// Formats a sentence, given in English and in Chinese, in the language of a [`Wording`].
+/// Formats a sentence, given in English and in Chinese, in the language of a [`Wording`]. Named values that follow can
+/// be used in both.
 macro_rules! say {
-    ($wording:expr, $en:literal, $zh:literal) => {
+    ($wording:expr, $en:literal, $zh:literal $(, $name:ident = $value:expr)*) => {{
+        $(let $name = $value;)*
         match $wording.language {
             $crate::report::Language::En => format!($en),
             $crate::report::Language::Zh => format!($zh),
         }
-    };
+    }};
 }
 pub(crate) use say;

@@ -123,9 +123,9 @@ pub(crate) enum BarrierFact {
 impl Fact for BarrierFact {
     fn class(&self) -> Class<'_> {
         match self {
-            BarrierFact::BarrierWaiting { .. } => Class::waits(BARRIER, ""),
-            BarrierFact::BarrierPassed { .. } => Class::goes_on(BARRIER, ""),
-            BarrierFact::BarrierBroken { .. } => {
+            Self::BarrierWaiting { .. } => Class::waits(BARRIER, ""),
+            Self::BarrierPassed { .. } => Class::goes_on(BARRIER, ""),
+            Self::BarrierBroken { .. } => {
                 let dot = Some((Severity::Trouble, "屏障损坏"));
                 Class { dot, follows_death: true, ..Class::goes_on(BARRIER, "") }
             }
@@ -134,14 +134,14 @@ impl Fact for BarrierFact {
 
     fn sentence(&self, wording: &Wording<'_>) -> String {
         match self {
-            BarrierFact::BarrierWaiting { round } => {
+            Self::BarrierWaiting { round } => {
                 say!(wording, "finishes round {round} and waits", "完成第{round}轮，等待其他进程")
             }
-            BarrierFact::BarrierPassed { round, waited_us } => {
+            Self::BarrierPassed { round, waited_us } => {
                 let waited = wording.waited(*waited_us);
                 say!(wording, "passes the barrier of round {round} ({waited})", "通过第{round}轮屏障（{waited}）")
             }
-            BarrierFact::BarrierBroken { cause, dead_pid, .. } => {
+            Self::BarrierBroken { cause, dead_pid, .. } => {
                 let dead = dead_pid.and_then(|pid| wording.worker(pid)).map(|dead| wording.name(dead));
                 if let Some(dead) = dead {
                     return say!(wording, "finds the barrier broken: {dead} died", "发现屏障已损坏：{dead}已终止");

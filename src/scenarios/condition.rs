@@ -180,24 +180,24 @@ pub(crate) enum ConditionFact {
 impl Fact for ConditionFact {
     fn class(&self) -> Class<'_> {
         match self {
-            ConditionFact::ConditionWaiting { condition } => Class::waits(CONDITION, condition),
-            ConditionFact::ConditionMet { condition, .. } => Class::goes_on(CONDITION, condition),
-            ConditionFact::EndOfFile => Class { follows_death: true, ..Class::dot(Severity::Plain, "读到结尾") },
+            Self::ConditionWaiting { condition } => Class::waits(CONDITION, condition),
+            Self::ConditionMet { condition, .. } => Class::goes_on(CONDITION, condition),
+            Self::EndOfFile => Class { follows_death: true, ..Class::dot(Severity::Plain, "读到结尾") },
         }
     }
 
     fn sentence(&self, wording: &Wording<'_>) -> String {
         match self {
-            ConditionFact::ConditionWaiting { condition } => {
+            Self::ConditionWaiting { condition } => {
                 let state = condition.strip_prefix("not ").unwrap_or(condition);
                 let zh = if state == "full" { "已满" } else { "为空" };
                 say!(wording, "waits: the buffer is {state}", "缓冲区{zh}，等待")
             }
-            ConditionFact::ConditionMet { condition, waited_us } => {
+            Self::ConditionMet { condition, waited_us } => {
                 let (now, waited) = (wording.name(condition), wording.waited(*waited_us));
                 say!(wording, "continues: the buffer is {now} ({waited})", "缓冲区{now}，继续（{waited}）")
             }
-            ConditionFact::EndOfFile => {
+            Self::EndOfFile => {
                 say!(wording, "sees the end: no producer is left", "读到结尾：已没有生产者")
             }
         }

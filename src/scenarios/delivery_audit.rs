@@ -1,12 +1,16 @@
 //! The fate of every item: which worker made it, which got it, and whether it came once and in order.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::worker::WorkerContext;
 use super::{Completion, Observer, Scenario, condition, manager, queue};
 use crate::report::{Allowance, Class, Counter, Event, Fact, Key, Notes, Noun, Severity, Wording, counter, say};
+use crate::{Error, Result, RoleResult};
 
 const QUEUE: Noun = Noun::new("queue", "队列");
 /// The longest note of the items in a queue, in bytes.
@@ -17,6 +21,7 @@ const LONGEST_NOTE: usize = 4_000;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum ItemFact {
+    /// An item was put into the queue.
     ItemPut {
         value: Value,
         from: String,
@@ -24,6 +29,7 @@ pub(crate) enum ItemFact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         size: Option<u64>,
     },
+    /// An item was removed from it.
     ItemGot {
         value: Value,
         from: String,
@@ -34,37 +40,30 @@ pub(crate) enum ItemFact {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         redelivered: bool,
     },
-    TaskDone {
-        value: Value,
-        from: String,
-        number: u64,
-    },
+    /// An item was processed.
+    TaskDone { value: Value, from: String, number: u64 },
     /// A put found no space in time.
-    QueueFull {
-        timeout_us: u64,
-    },
+    QueueFull { timeout_us: u64 },
     /// A get found no item in time.
     QueueEmpty,
     /// Every item that was put has been processed.
-    QueueJoined {
-        tasks: u64,
-    },
+    QueueJoined { tasks: u64 },
 }
 
 impl Fact for ItemFact {
     fn class(&self) -> Class<'_> {
         match self {
-            ItemFact::ItemPut { value, from, number, .. } => Class::sends(Key::Item { from, number: *number }, value),
-            ItemFact::ItemGot { value, from, number, redelivered, .. } => {
+            Self::ItemPut { value, from, number, .. } => Class::sends(Key::Item { from, number: *number }, value),
+            Self::ItemGot { value, from, number, redelivered, .. } => {
                 Class::takes(Key::Item { from, number: *number }, value, *redelivered)
             }
-            ItemFact::TaskDone { from, number, .. } => Class::finishes(Key::Item { from, number: *number }),
-            ItemFact::QueueFull { timeout_us } => {
+            Self::TaskDone { from, number, .. } => Class::finishes(Key::Item { from, number: *number }),
+            Self::QueueFull { timeout_us } => {
                 let dot = Class::dot(Severity::Plain, "队列已满");
                 Class { waited: Some((QUEUE, *timeout_us)), follows_death: true, ..dot }
             }
-            ItemFact::QueueEmpty => Class { follows_death: true, ..Class::dot(Severity::Plain, "队列为空") },
-            ItemFact::QueueJoined { .. } => Class::dot(Severity::Good, "队列阻塞解除"),
+            Self::QueueEmpty => Class { follows_death: true, ..Class::dot(Severity::Plain, "队列为空") },
+            Self::QueueJoined { .. } => Class::dot(Severity::Good, "队列阻塞解除"),
         }
     }
 
@@ -79,24 +78,24 @@ impl Fact for ItemFact {
         // The two reference programs of the queue call the same thing by different names.
         let is_queue = [queue::Queue::NAME, manager::Manager::NAME].contains(&wording.scenario());
         match self {
-            ItemFact::ItemPut { value, size, .. } => {
+            Self::ItemPut { value, size, .. } => {
                 let (put, queued) = (if is_queue { "入队数据" } else { "生产者产生数据" }, queued(size));
                 say!(wording, "puts {value}{queued}", "{put}: {value}{queued}")
             }
-            ItemFact::ItemGot { value, from, size, redelivered, .. } => {
+            Self::ItemGot { value, from, size, redelivered, .. } => {
                 let (got, queued) = (if is_queue { "出队数据" } else { "消费者获取数据: " }, queued(size));
                 let again = wording.pick(", left by a worker that died", "，由已终止的消费者留下");
                 let again = if *redelivered { again } else { "" };
                 say!(wording, "gets {value} from {from}{queued}{again}", "{got}{value}{queued}{again}")
             }
-            ItemFact::TaskDone { value, .. } => say!(wording, "marks {value} done", "处理完数据: {value}"),
-            ItemFact::QueueFull { timeout_us: 0 } => say!(wording, "finds the {store} full", "{store}已满"),
-            ItemFact::QueueFull { timeout_us } => {
+            Self::TaskDone { value, .. } => say!(wording, "marks {value} done", "处理完数据: {value}"),
+            Self::QueueFull { timeout_us: 0 } => say!(wording, "finds the {store} full", "{store}已满"),
+            Self::QueueFull { timeout_us } => {
                 let timeout = wording.duration(*timeout_us);
                 say!(wording, "finds the {store} full for {timeout}", "{store}一直已满，等待 {timeout}")
             }
-            ItemFact::QueueEmpty => say!(wording, "finds the queue empty", "队列为空"),
-            ItemFact::QueueJoined { tasks } => {
+            Self::QueueEmpty => say!(wording, "finds the queue empty", "队列为空"),
+            Self::QueueJoined { tasks } => {
                 say!(wording, "joins the queue: all {tasks} tasks are done", "队列阻塞解除：{tasks} 个任务全部处理完")
             }
         }
@@ -105,8 +104,8 @@ impl Fact for ItemFact {
     /// Returns what the reference program of the filled queue prints, word for word.
     fn details(&self, wording: &Wording<'_>) -> Vec<String> {
         let note = match self {
-            ItemFact::QueueFull { timeout_us: 0 } => "sizes",
-            ItemFact::QueueEmpty => "values",
+            Self::QueueFull { timeout_us: 0 } => "sizes",
+            Self::QueueEmpty => "values",
             _ => return Vec::new(),
         };
         let is_shown = wording.pick("", note) == note && wording.scenario() == queue::Queue::NAME;
@@ -116,8 +115,8 @@ impl Fact for ItemFact {
     /// Notes the sizes while a queue is filled, and the values while it is emptied.
     fn note(&self, notes: &mut Notes) {
         let (name, text) = match self {
-            ItemFact::ItemPut { size: Some(size), .. } => ("sizes", format!("{size} ")),
-            ItemFact::ItemGot { value, size: Some(_), .. } => ("values", format!("{value}->")),
+            Self::ItemPut { size: Some(size), .. } => ("sizes", format!("{size} ")),
+            Self::ItemGot { value, size: Some(_), .. } => ("values", format!("{value}->")),
             _ => return,
         };
         let note = notes.entry(name).or_default();
@@ -126,6 +125,9 @@ impl Fact for ItemFact {
         }
     }
 }
+
+/// The time between two items of a producer, and of a consumer, at speed 1.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// What goes through a queue: a random number, and its maker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -151,6 +153,30 @@ impl Item {
     /// Returns the fact that it was processed.
     pub(super) fn done(&self) -> ItemFact {
         ItemFact::TaskDone { value: self.value.into(), from: self.from.clone(), number: self.number }
+    }
+}
+
+/// Makes random numbers and puts them, until all are put or no consumer is left.
+pub(super) fn make_items(ctx: &WorkerContext, items: u64, put: impl Fn(Item) -> Result<()>) -> RoleResult {
+    let mut rng = ctx.rng();
+    for number in 1..=items {
+        let item = Item { from: ctx.name().to_owned(), number, value: rng.random() };
+        let fact = item.put();
+        // Without a consumer, the summary says what that leaves unshown.
+        let Some(()) = unless_disconnected(put(item))? else { return Ok(()) };
+        ctx.emit(fact)?;
+        if number < items {
+            ctx.pause(PAUSE);
+        }
+    }
+    Ok(())
+}
+
+/// Returns `None` if nobody is left at the other side of a queue.
+pub(super) fn unless_disconnected<T>(outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Err(Error::Disconnected) => Ok(None),
+        outcome => outcome.map(Some),
     }
 }
 

@@ -115,36 +115,32 @@ const GUN: Noun = Noun::new("gun", "发令枪");
 pub(crate) enum RaceFact {
     /// A racer is at the starting line and waits for the gun.
     GunAwaited,
+    /// The starting gun was fired: the event is set.
     GunFired,
     /// A racer was woken by the gun, or found it already fired, and started.
-    GunHeard {
-        waited_us: u64,
-    },
+    GunHeard { waited_us: u64 },
     /// A racer crossed the finish line.
-    LineCrossed {
-        ran_us: u64,
-    },
+    LineCrossed { ran_us: u64 },
 }
 
 impl Fact for RaceFact {
     fn class(&self) -> Class<'_> {
         match self {
-            RaceFact::GunAwaited => Class::waits(GUN, ""),
-            RaceFact::GunFired => Class::dot(Severity::Good, "发令枪响"),
-            RaceFact::GunHeard { .. } => Class::goes_on(GUN, ""),
-            RaceFact::LineCrossed { .. } => Class::dot(Severity::Good, "到达终点"),
+            Self::GunAwaited => Class::waits(GUN, ""),
+            Self::GunFired => Class::dot(Severity::Good, "发令枪响"),
+            Self::GunHeard { .. } => Class::goes_on(GUN, ""),
+            Self::LineCrossed { .. } => Class::dot(Severity::Good, "到达终点"),
         }
     }
 
     fn sentence(&self, wording: &Wording<'_>) -> String {
         match self {
-            RaceFact::GunAwaited => say!(wording, "waits at the start line", "各就各位"),
-            RaceFact::GunFired => say!(wording, "fires the gun", "发令枪响"),
-            RaceFact::GunHeard { waited_us } => {
-                let waited = wording.waited(*waited_us);
-                say!(wording, "starts ({waited})", "起跑（{waited}）")
+            Self::GunAwaited => say!(wording, "waits at the start line", "各就各位"),
+            Self::GunFired => say!(wording, "fires the gun", "发令枪响"),
+            Self::GunHeard { waited_us } => {
+                say!(wording, "starts ({waited})", "起跑（{waited}）", waited = wording.waited(*waited_us))
             }
-            RaceFact::LineCrossed { ran_us } => {
+            Self::LineCrossed { ran_us } => {
                 let ran = wording.duration(*ran_us);
                 say!(wording, "crosses the finish line (ran {ran})", "到达终点（跑了 {ran}）")
             }

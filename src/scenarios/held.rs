@@ -20,67 +20,52 @@ const LOCK: Noun = Noun::new("lock", "锁");
 #[expect(clippy::enum_variant_names, reason = "the names of the events")]
 pub(crate) enum LockFact {
     /// A worker began to wait for a lock.
-    LockWaiting {
-        lock: String,
-    },
+    LockWaiting { lock: String },
     /// A worker acquired it; `abandoned` if the previous holder died with it.
-    LockAcquired {
-        lock: String,
-        waited_us: u64,
-        abandoned: bool,
-    },
-    LockReleased {
-        lock: String,
-        held_us: u64,
-    },
+    LockAcquired { lock: String, waited_us: u64, abandoned: bool },
+    /// A worker released it.
+    LockReleased { lock: String, held_us: u64 },
     /// A worker gave up waiting for it.
-    LockTimedOut {
-        lock: String,
-        waited_us: u64,
-    },
+    LockTimedOut { lock: String, waited_us: u64 },
 }
 
 impl Fact for LockFact {
     fn class(&self) -> Class<'_> {
         match self {
-            LockFact::LockWaiting { lock } => Class::waits(LOCK, lock),
-            LockFact::LockAcquired { lock, abandoned, .. } => {
-                Class { inherits: *abandoned, ..Class::acquires(LOCK, lock) }
-            }
-            LockFact::LockReleased { lock, .. } => Class::releases(LOCK, lock),
-            LockFact::LockTimedOut { lock, .. } => {
+            Self::LockWaiting { lock } => Class::waits(LOCK, lock),
+            Self::LockAcquired { lock, abandoned, .. } => Class { inherits: *abandoned, ..Class::acquires(LOCK, lock) },
+            Self::LockReleased { lock, .. } => Class::releases(LOCK, lock),
+            Self::LockTimedOut { lock, .. } => {
                 Class { dot: Some((Severity::Trouble, "等待锁超时")), ..Class::goes_on(LOCK, lock) }
             }
         }
     }
 
     fn sentence(&self, wording: &Wording<'_>) -> String {
-        let who = tickets::number(wording);
+        let (Self::LockWaiting { lock: name }
+        | Self::LockAcquired { lock: name, .. }
+        | Self::LockReleased { lock: name, .. }
+        | Self::LockTimedOut { lock: name, .. }) = self;
         // Several locks have numbers.
-        let the = |lock: &str| {
-            wording.pick(if lock.starts_with("lock-") { lock } else { "the lock" }, &wording.name(lock)).to_owned()
-        };
+        let en = if name.starts_with("lock-") { name } else { "the lock" };
+        let (zh, who) = (wording.name(name), tickets::number(wording));
         match self {
-            LockFact::LockWaiting { lock } => {
-                let lock = the(lock);
-                say!(wording, "waits for {lock}", "{who}等待{lock}")
+            Self::LockWaiting { .. } => say!(wording, "waits for {en}", "{who}等待{zh}"),
+            Self::LockAcquired { abandoned: true, .. } => {
+                let former = wording.former_holder(name).map(|former| wording.name(former));
+                let former = former.as_deref().unwrap_or(wording.pick("its holder", "持有者"));
+                say!(wording, "takes over {en} from {former}, which died", "{who}接管{zh}：{former}已终止")
             }
-            LockFact::LockAcquired { lock, abandoned: true, .. } => {
-                let former = wording.former_holder(lock).map(|former| wording.name(former));
-                let (lock, former) = (the(lock), former.as_deref().unwrap_or(wording.pick("its holder", "持有者")));
-                say!(wording, "takes over {lock} from {former}, which died", "{who}接管{lock}：{former}已终止")
+            Self::LockAcquired { waited_us, .. } => {
+                say!(wording, "gets {en} ({waited})", "{who}获得{zh}（{waited}）", waited = wording.waited(*waited_us))
             }
-            LockFact::LockAcquired { lock, waited_us, .. } => {
-                let (lock, waited) = (the(lock), wording.waited(*waited_us));
-                say!(wording, "gets {lock} ({waited})", "{who}获得{lock}（{waited}）")
+            Self::LockReleased { held_us, .. } => {
+                let held = wording.duration(*held_us);
+                say!(wording, "releases {en} (held {held})", "{who}释放{zh}（持有 {held}）")
             }
-            LockFact::LockReleased { lock, held_us } => {
-                let (lock, held) = (the(lock), wording.duration(*held_us));
-                say!(wording, "releases {lock} (held {held})", "{who}释放{lock}（持有 {held}）")
-            }
-            LockFact::LockTimedOut { lock, waited_us } => {
-                let (lock, waited) = (the(lock), wording.waited(*waited_us));
-                say!(wording, "gives up on {lock} ({waited})", "等待{lock}超时，放弃（{waited}）")
+            Self::LockTimedOut { waited_us, .. } => {
+                let waited = wording.waited(*waited_us);
+                say!(wording, "gives up on {en} ({waited})", "等待{zh}超时，放弃（{waited}）")
             }
         }
     }

@@ -3,21 +3,17 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::delivery_audit::{DeliveryAudit, Item, ItemFact};
+use super::delivery_audit::{DeliveryAudit, Item, ItemFact, PAUSE, make_items, unless_disconnected};
 use super::runner::Runner;
 use super::worker::WorkerContext;
-use super::{CheckResult, Completion, Scenario, named, names};
+use super::{CheckResult, Completion, Scenario, names};
 
 use crate::number::whole;
 use crate::queue::{JoinableConsumer, JoinableProducer};
 use crate::report::{Allowance, AnyFact, Event, Parse, counter};
 use crate::{Error, JoinableQueue, Role, RoleEntry, RoleResult};
-
-/// The time between two items of a producer, and of a task, at speed 1.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Who makes how much, and who works it off.
 #[derive(Debug, clap::Args)]
@@ -76,12 +72,10 @@ Examples:
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let JoinableArgs { producers, consumers, items } = self.args;
         let (putting, getting) = (&self.putting, self.getting.take().context("a scenario runs once")?);
-        for number in 1..=producers {
-            let name = named("producer", number, producers);
-            runner.spawn(&name, false, |ctx| Maker { ctx, name: name.clone(), queue: putting.clone(), items })?;
+        for name in names("producer", producers) {
+            runner.spawn(&name, false, |ctx| Maker { ctx, queue: putting.clone(), items })?;
         }
-        for number in 1..=consumers {
-            let name = named("consumer", number, consumers);
+        for name in names("consumer", consumers) {
             runner.spawn(&name, true, |ctx| Worker { ctx, queue: getting.clone() })?;
         }
         // The runner does no tasks: if it could, the loss of the last consumer would go unnoticed.
@@ -149,7 +143,6 @@ Examples:
 #[derive(Serialize, Deserialize)]
 struct Maker {
     ctx: WorkerContext,
-    name: String,
     queue: JoinableProducer<Item>,
     items: u64,
 }
@@ -158,23 +151,7 @@ impl Role for Maker {
     const NAME: &'static str = "joinable.producer";
 
     fn run(self) -> RoleResult {
-        let ctx = &self.ctx;
-        let queue = self.queue;
-        let mut rng = ctx.rng();
-        for number in 1..=self.items {
-            let item = Item { from: self.name.clone(), number, value: rng.random() };
-            let put = item.put();
-            match queue.put(item).map_err(Error::from) {
-                // No consumer is left: the summary says what that leaves unshown.
-                Err(Error::Disconnected) => return Ok(()),
-                put => put?,
-            }
-            ctx.emit(put)?;
-            if number < self.items {
-                ctx.pause(PAUSE);
-            }
-        }
-        Ok(())
+        make_items(&self.ctx, self.items, |item| Ok(self.queue.put(item)?))
     }
 }
 
@@ -191,18 +168,14 @@ impl Role for Worker {
     fn run(self) -> RoleResult {
         let ctx = &self.ctx;
         let queue = self.queue;
-        loop {
-            let task = match queue.get() {
-                Ok(task) => task,
-                // All are done and no more will be put: the worker now waits to be ended as a daemon.
-                Err(Error::Disconnected) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
+        // It ends when all are done and no more will be put.
+        while let Some(task) = unless_disconnected(queue.get())? {
             ctx.emit(task.got(task.redelivered() > 0))?;
             ctx.pause(PAUSE);
             let done = task.done();
             task.task_done()?;
             ctx.emit(done)?;
         }
+        Ok(())
     }
 }

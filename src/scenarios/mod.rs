@@ -191,14 +191,9 @@ pub(crate) trait Scenario: Sized {
     fn check(self, observer: &Self::Observer, completion: &Completion) -> anyhow::Result<CheckResult>;
 }
 
-/// Returns the names of `count` workers of a kind, as [`named`] forms them.
+/// Returns the names of `count` workers of a kind: with their numbers, unless there is only one.
 fn names(kind: &str, count: u32) -> impl Iterator<Item = String> {
-    (1..=count).map(move |number| named(kind, number, count))
-}
-
-/// Returns the name of one of `count` workers of a kind: with its number, unless it is the only one.
-fn named(kind: &str, number: u32, count: u32) -> String {
-    if count == 1 { kind.to_owned() } else { format!("{kind}-{number}") }
+    (1..=count).map(move |number| if count == 1 { kind.to_owned() } else { format!("{kind}-{number}") })
 }
 
 /// A row of the table.

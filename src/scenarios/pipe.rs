@@ -112,23 +112,16 @@ Examples:
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum PipeFact {
-    MessageSent {
-        value: Value,
-    },
-    MessageReceived {
-        value: Value,
-    },
+    /// A message was sent through the pipe.
+    MessageSent { value: Value },
+    /// A message was received from it.
+    MessageReceived { value: Value },
     /// An answer was sent back through the same pipe.
-    ReplySent {
-        value: Value,
-    },
-    ReplyReceived {
-        value: Value,
-    },
+    ReplySent { value: Value },
+    /// An answer came back.
+    ReplyReceived { value: Value },
     /// A send on a receive-only end was refused.
-    SendRefused {
-        error: String,
-    },
+    SendRefused { error: String },
     /// The last sender is gone: there will be no more messages.
     EndOfFile,
 }
@@ -136,23 +129,23 @@ pub(crate) enum PipeFact {
 impl Fact for PipeFact {
     fn class(&self) -> Class<'_> {
         match self {
-            PipeFact::MessageSent { value } => Class::sends(Key::Message(value), value),
-            PipeFact::MessageReceived { value } => Class::receives(Key::Message(value), value, false),
-            PipeFact::ReplySent { value } => Class::sends(Key::Reply(value), value),
-            PipeFact::ReplyReceived { value } => Class::receives(Key::Reply(value), value, false),
-            PipeFact::SendRefused { .. } => Class::dot(Severity::Trouble, "无法发送"),
-            PipeFact::EndOfFile => Class { follows_death: true, ..Class::dot(Severity::Plain, "读到结尾") },
+            Self::MessageSent { value } => Class::sends(Key::Message(value), value),
+            Self::MessageReceived { value } => Class::receives(Key::Message(value), value, false),
+            Self::ReplySent { value } => Class::sends(Key::Reply(value), value),
+            Self::ReplyReceived { value } => Class::receives(Key::Reply(value), value, false),
+            Self::SendRefused { .. } => Class::dot(Severity::Trouble, "无法发送"),
+            Self::EndOfFile => Class { follows_death: true, ..Class::dot(Severity::Plain, "读到结尾") },
         }
     }
 
     fn sentence(&self, wording: &Wording<'_>) -> String {
         match self {
-            PipeFact::MessageSent { value } => say!(wording, "sends {value}", "发送数据{value}"),
-            PipeFact::MessageReceived { value } => say!(wording, "receives {value}", "收到数据{value}"),
-            PipeFact::ReplySent { value } => say!(wording, "answers {value}", "回复数据{value}"),
-            PipeFact::ReplyReceived { value } => say!(wording, "gets the answer {value}", "收到回复{value}"),
-            PipeFact::SendRefused { error } => say!(wording, "cannot send: {error}", "无法发送：这一端只能接收"),
-            PipeFact::EndOfFile => say!(wording, "sees the end: no sender is left", "读到结尾：已没有发送者"),
+            Self::MessageSent { value } => say!(wording, "sends {value}", "发送数据{value}"),
+            Self::MessageReceived { value } => say!(wording, "receives {value}", "收到数据{value}"),
+            Self::ReplySent { value } => say!(wording, "answers {value}", "回复数据{value}"),
+            Self::ReplyReceived { value } => say!(wording, "gets the answer {value}", "收到回复{value}"),
+            Self::SendRefused { error } => say!(wording, "cannot send: {error}", "无法发送：这一端只能接收"),
+            Self::EndOfFile => say!(wording, "sees the end: no sender is left", "读到结尾：已没有发送者"),
         }
     }
 }

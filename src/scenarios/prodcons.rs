@@ -2,24 +2,19 @@
 //! consumer.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::builder::UnknownArgumentValueParser;
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::delivery_audit::{DeliveryAudit, Item, ItemFact};
+use super::delivery_audit::{DeliveryAudit, Item, ItemFact, PAUSE, make_items, unless_disconnected};
 use super::runner::Runner;
 use super::worker::WorkerContext;
-use super::{CheckResult, Completion, Scenario, named, names};
+use super::{CheckResult, Completion, Scenario, names};
 
 use crate::number::whole;
 use crate::report::{AnyFact, Parse};
-use crate::{Consumer, Error, Producer, Queue, Role, RoleEntry, RoleResult};
-
-/// The time between two items, at speed 1.
-const PAUSE: Duration = Duration::from_secs(1);
+use crate::{Consumer, Producer, Queue, Role, RoleEntry, RoleResult};
 
 /// Who makes how much, and who takes it.
 #[derive(Debug, clap::Args)]
@@ -95,12 +90,10 @@ Examples:
         let ProdconsArgs { producers, consumers, items, forever, .. } = self.args;
         let items = if forever { u64::MAX } else { items };
         let (putting, getting) = (&self.putting, self.getting.take().context("the play is played once")?);
-        for number in 1..=producers {
-            let name = named("producer", number, producers);
-            runner.spawn(&name, false, |ctx| Maker { ctx, name: name.clone(), queue: putting.clone(), items })?;
+        for name in names("producer", producers) {
+            runner.spawn(&name, false, |ctx| Maker { ctx, queue: putting.clone(), items })?;
         }
-        for number in 1..=consumers {
-            let name = named("consumer", number, consumers);
+        for name in names("consumer", consumers) {
             runner.spawn(&name, false, |ctx| Taker { ctx, queue: getting.clone() })?;
         }
         // The runner neither puts nor gets: if it could, the loss of one side would go unnoticed.
@@ -131,7 +124,6 @@ Examples:
 #[derive(Serialize, Deserialize)]
 struct Maker {
     ctx: WorkerContext,
-    name: String,
     queue: Producer<Item>,
     items: u64,
 }
@@ -140,23 +132,7 @@ impl Role for Maker {
     const NAME: &'static str = "prodcons.producer";
 
     fn run(self) -> RoleResult {
-        let ctx = &self.ctx;
-        let queue = self.queue;
-        let mut rng = ctx.rng();
-        for number in 1..=self.items {
-            let item = Item { from: self.name.clone(), number, value: rng.random() };
-            let put = item.put();
-            match queue.put(item).map_err(Error::from) {
-                // No consumer is left: the summary says what that leaves unshown.
-                Err(Error::Disconnected) => return Ok(()),
-                put => put?,
-            }
-            ctx.emit(put)?;
-            if number < self.items {
-                ctx.pause(PAUSE);
-            }
-        }
-        Ok(())
+        make_items(&self.ctx, self.items, |item| Ok(self.queue.put(item)?))
     }
 }
 
@@ -173,14 +149,10 @@ impl Role for Taker {
     fn run(self) -> RoleResult {
         let ctx = &self.ctx;
         let queue = self.queue;
-        loop {
-            let item = match queue.get() {
-                Ok(item) => item,
-                Err(Error::Disconnected) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
+        while let Some(item) = unless_disconnected(queue.get())? {
             ctx.emit(item.got(false))?;
             ctx.pause(PAUSE);
         }
+        Ok(())
     }
 }

@@ -113,35 +113,29 @@ const PERMIT: Noun = Noun { is_shared: true, ..Noun::new("permit", "许可") };
 #[expect(clippy::enum_variant_names, reason = "the names of the events")]
 pub(crate) enum PermitFact {
     /// A worker began to wait for a permit.
-    PermitWaiting {
-        semaphore: String,
-    },
-    PermitAcquired {
-        semaphore: String,
-        waited_us: u64,
-    },
-    PermitReleased {
-        semaphore: String,
-        held_us: u64,
-    },
+    PermitWaiting { semaphore: String },
+    /// A worker acquired one.
+    PermitAcquired { semaphore: String, waited_us: u64 },
+    /// A worker released its permit.
+    PermitReleased { semaphore: String, held_us: u64 },
 }
 
 impl Fact for PermitFact {
     fn class(&self) -> Class<'_> {
         match self {
-            PermitFact::PermitWaiting { semaphore } => Class::waits(PERMIT, semaphore),
-            PermitFact::PermitAcquired { semaphore, .. } => Class::acquires(PERMIT, semaphore),
-            PermitFact::PermitReleased { semaphore, .. } => Class::releases(PERMIT, semaphore),
+            Self::PermitWaiting { semaphore } => Class::waits(PERMIT, semaphore),
+            Self::PermitAcquired { semaphore, .. } => Class::acquires(PERMIT, semaphore),
+            Self::PermitReleased { semaphore, .. } => Class::releases(PERMIT, semaphore),
         }
     }
 
     fn sentence(&self, wording: &Wording<'_>) -> String {
         match self {
-            PermitFact::PermitWaiting { semaphore } if semaphore == CAR_PARK => {
+            Self::PermitWaiting { semaphore } if semaphore == CAR_PARK => {
                 say!(wording, "waits for a space", "等待车位")
             }
-            PermitFact::PermitWaiting { .. } => say!(wording, "waits for a permit", "等待许可"),
-            PermitFact::PermitAcquired { semaphore, waited_us } => {
+            Self::PermitWaiting { .. } => say!(wording, "waits for a permit", "等待许可"),
+            Self::PermitAcquired { semaphore, waited_us } => {
                 let waited = wording.waited(*waited_us);
                 if semaphore == CAR_PARK {
                     say!(wording, "drives in ({waited})", "停进车位（{waited}）")
@@ -149,7 +143,7 @@ impl Fact for PermitFact {
                     say!(wording, "gets a permit ({waited})", "获得许可（{waited}）")
                 }
             }
-            PermitFact::PermitReleased { semaphore, held_us } => {
+            Self::PermitReleased { semaphore, held_us } => {
                 let held = wording.duration(*held_us);
                 if semaphore == CAR_PARK {
                     say!(wording, "drives out (parked {held})", "离开车位（停了 {held}）")

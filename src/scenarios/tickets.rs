@@ -174,10 +174,10 @@ pub(crate) enum SaleFact {
 impl Fact for SaleFact {
     fn class(&self) -> Class<'_> {
         match self {
-            SaleFact::StockChecked { .. } => Class::dot(Severity::Plain, "查询余票"),
-            SaleFact::TicketBought { .. } => Class::dot(Severity::Good, "购票成功"),
-            SaleFact::TicketRefused { .. } => Class::dot(Severity::Plain, "购票失败"),
-            SaleFact::DataTorn { .. } => Class::dot(Severity::Trouble, "读到写了一半的文件"),
+            Self::StockChecked { .. } => Class::dot(Severity::Plain, "查询余票"),
+            Self::TicketBought { .. } => Class::dot(Severity::Good, "购票成功"),
+            Self::TicketRefused { .. } => Class::dot(Severity::Plain, "购票失败"),
+            Self::DataTorn { .. } => Class::dot(Severity::Trouble, "读到写了一半的文件"),
         }
     }
 
@@ -189,16 +189,14 @@ impl Fact for SaleFact {
             left => format!("{left} tickets left"),
         };
         match self {
-            SaleFact::StockChecked { left } => {
-                let tickets = tickets(*left);
-                say!(wording, "sees {tickets}", "{who}查询到余票{left}")
+            Self::StockChecked { left } => {
+                say!(wording, "sees {tickets}", "{who}查询到余票{left}", tickets = tickets(*left))
             }
-            SaleFact::TicketBought { left } => {
-                let tickets = tickets(*left);
-                say!(wording, "buys a ticket and writes: {tickets}", "{who}购票成功")
+            Self::TicketBought { left } => {
+                say!(wording, "buys a ticket and writes: {tickets}", "{who}购票成功", tickets = tickets(*left))
             }
-            SaleFact::TicketRefused { .. } => say!(wording, "gets no ticket: sold out", "{who}购票失败"),
-            SaleFact::DataTorn { error } => {
+            Self::TicketRefused { .. } => say!(wording, "gets no ticket: sold out", "{who}购票失败"),
+            Self::DataTorn { error } => {
                 // Of a file of one line, the line and column say little.
                 let what = error.split_once(" at line ").map_or(error.as_str(), |(what, _)| what);
                 say!(wording, "reads a half-written file: {what}", "{who}读到写了一半的文件")

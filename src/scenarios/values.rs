@@ -150,7 +150,7 @@ impl Fact for ValuesFact {
     }
 
     fn sentence(&self, wording: &Wording<'_>) -> String {
-        let ValuesFact::IncrementsMade { made, seen } = self;
+        let Self::IncrementsMade { made, seen } = self;
         say!(wording, "has added {made}; the counter is {seen}", "已加{made}次，计数器为{seen}")
     }
 }

@@ -16,18 +16,11 @@ const EVENT: Noun = Noun::new("event", "事件");
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum ManagerFact {
     /// A manager was started, or this process itself serves as one: then it has `addresses` for other clients.
-    ManagerStarted {
-        manager_pid: u32,
-        addresses: Vec<String>,
-    },
+    ManagerStarted { manager_pid: u32, addresses: Vec<String> },
     /// The runner is a client of a manager elsewhere.
-    ManagerConnected {
-        address: String,
-    },
+    ManagerConnected { address: String },
     /// Other users of this machine can read the key.
-    KeyExposed {
-        file: String,
-    },
+    KeyExposed { file: String },
     /// An object of a manager was created, or looked up by name.
     ObjectMade {
         /// Its type.
@@ -37,10 +30,7 @@ pub(crate) enum ManagerFact {
         name: Option<String>,
     },
     /// An object of a manager was read.
-    ObjectShown {
-        object: String,
-        value: Value,
-    },
+    ObjectShown { object: String, value: Value },
     /// A worker called a method of an object of a manager.
     ObjectCalled {
         object: String,
@@ -52,76 +42,73 @@ pub(crate) enum ManagerFact {
     },
     /// A worker waits for an event to be set.
     EventAwaited,
+    /// An event was set.
     EventSet,
     /// A worker found the event set, and went on.
-    EventSeen {
-        waited_us: u64,
-    },
+    EventSeen { waited_us: u64 },
 }
 
 impl Fact for ManagerFact {
     fn class(&self) -> Class<'_> {
         let call = |zh| Class { calls: true, ..Class::dot(Severity::Plain, zh) };
         match self {
-            ManagerFact::ManagerStarted { manager_pid, .. } => {
+            Self::ManagerStarted { manager_pid, .. } => {
                 Class { server: Some(("manager", *manager_pid)), ..Class::dot(Severity::Plain, "启动服务进程") }
             }
-            ManagerFact::ManagerConnected { .. } => Class::dot(Severity::Plain, "连接到服务进程"),
-            ManagerFact::KeyExposed { .. } => Class::dot(Severity::Trouble, "密钥可被读取"),
-            ManagerFact::ObjectMade { object, .. } => {
+            Self::ManagerConnected { .. } => Class::dot(Severity::Plain, "连接到服务进程"),
+            Self::KeyExposed { .. } => Class::dot(Severity::Trouble, "密钥可被读取"),
+            Self::ObjectMade { object, .. } => {
                 let turn = Some(Turn { object, has_tasks: object == "JoinableQueue" });
                 Class { turn, ..call("生成服务") }
             }
-            ManagerFact::ObjectShown { .. } => call("查看"),
-            ManagerFact::ObjectCalled { .. } => call("调用"),
-            ManagerFact::EventAwaited => Class::waits(EVENT, ""),
-            ManagerFact::EventSet => Class::dot(Severity::Good, "触发事件"),
-            ManagerFact::EventSeen { .. } => Class::goes_on(EVENT, ""),
+            Self::ObjectShown { .. } => call("查看"),
+            Self::ObjectCalled { .. } => call("调用"),
+            Self::EventAwaited => Class::waits(EVENT, ""),
+            Self::EventSet => Class::dot(Severity::Good, "触发事件"),
+            Self::EventSeen { .. } => Class::goes_on(EVENT, ""),
         }
     }
 
     fn sentence(&self, wording: &Wording<'_>) -> String {
         let literal = |value: &Value| literal(value, wording.language);
         match self {
-            ManagerFact::ManagerStarted { manager_pid, addresses } if addresses.is_empty() => {
+            Self::ManagerStarted { manager_pid, addresses } if addresses.is_empty() => {
                 say!(wording, "starts a manager as process {manager_pid}", "启动服务进程，进程号 {manager_pid}")
             }
-            ManagerFact::ManagerStarted { addresses, .. } => {
+            Self::ManagerStarted { addresses, .. } => {
                 let addresses = addresses.join(wording.pick(", ", "、"));
                 say!(wording, "serves as a manager at {addresses}", "作为服务进程，地址 {addresses}")
             }
-            ManagerFact::ManagerConnected { address } => {
+            Self::ManagerConnected { address } => {
                 say!(wording, "connects to the manager at {address}", "连接到服务进程 {address}")
             }
-            ManagerFact::KeyExposed { file } => {
+            Self::KeyExposed { file } => {
                 say!(wording, "WARNING: other users can read {file}", "警告：其他用户可以读取 {file}")
             }
-            ManagerFact::ObjectMade { object, name: None } => {
+            Self::ObjectMade { object, name: None } => {
                 let article = if object.starts_with(['A', 'E']) || object == "RLock" { "an" } else { "a" };
                 say!(wording, "creates {article} {object} in the manager", "生成服务：{object}")
             }
-            ManagerFact::ObjectMade { object, name: Some(name) } => {
+            Self::ObjectMade { object, name: Some(name) } => {
                 say!(wording, "uses the {object} named \"{name}\"", "使用名为“{name}”的 {object}")
             }
             // The reference program prints its dict, and nothing else.
-            ManagerFact::ObjectShown { object, value } if object == "dict" => {
-                let value = literal(value);
-                say!(wording, "shows {object}: {value}", "{value}")
+            Self::ObjectShown { object, value } if object == "dict" => {
+                say!(wording, "shows {object}: {value}", "{value}", value = literal(value))
             }
-            ManagerFact::ObjectShown { object, value } => {
-                let value = literal(value);
-                say!(wording, "shows {object}: {value}", "{object}: {value}")
+            Self::ObjectShown { object, value } => {
+                say!(wording, "shows {object}: {value}", "{object}: {value}", value = literal(value))
             }
-            ManagerFact::ObjectCalled { object, method, args, answer } => {
+            Self::ObjectCalled { object, method, args, answer } => {
                 let args: Vec<String> = args.iter().map(literal).collect();
                 let call = format!("{object}.{method}({})", args.join(", "));
                 let gets = wording.pick(" and gets ", "，得到 ");
                 let answer = answer.as_ref().map(|answer| format!("{gets}{}", literal(answer))).unwrap_or_default();
                 say!(wording, "calls {call}{answer}", "调用 {call}{answer}")
             }
-            ManagerFact::EventAwaited => say!(wording, "waits for the event", "等待事件"),
-            ManagerFact::EventSet => say!(wording, "sets the event", "触发事件"),
-            ManagerFact::EventSeen { waited_us } => {
+            Self::EventAwaited => say!(wording, "waits for the event", "等待事件"),
+            Self::EventSet => say!(wording, "sets the event", "触发事件"),
+            Self::EventSeen { waited_us } => {
                 let waited = wording.waited(*waited_us);
                 say!(wording, "sees the event set ({waited})", "事件已触发，继续（{waited}）")
             }
@@ -130,7 +117,7 @@ impl Fact for ManagerFact {
 
     fn details(&self, wording: &Wording<'_>) -> Vec<String> {
         match self {
-            ManagerFact::ManagerStarted { addresses, .. } => {
+            Self::ManagerStarted { addresses, .. } => {
                 let how_to_connect = |address: &String| {
                     let elsewhere = wording.pick("from another shell: ", "在另一个终端：");
                     // Who listens everywhere has no name to be called by.
@@ -139,7 +126,7 @@ impl Fact for ManagerFact {
                 };
                 addresses.iter().map(how_to_connect).collect()
             }
-            ManagerFact::KeyExposed { file } => vec![format!("chmod 600 {}", quoted(file))],
+            Self::KeyExposed { file } => vec![format!("chmod 600 {}", quoted(file))],
             _ => Vec::new(),
         }
     }
