@@ -43,6 +43,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) descriptors: &'a [BorrowedFd<'a>],
     /// Becomes stdout; this process's stdout by default.
     pub(crate) stdout: Option<BorrowedFd<'a>>,
+    /// Signals that this process ignores stay ignored.
+    pub(crate) inherits_ignored: bool,
 }
 
 /// A child process: its id, and a descriptor that becomes readable when it ends.
@@ -73,7 +75,7 @@ impl Launch<'_> {
             actions.dup2(copy.as_ref().map_or(fd.as_raw_fd(), AsRawFd::as_raw_fd), target)?;
         }
         actions.close_from(above)?;
-        let attributes = Attributes::for_worker()?;
+        let attributes = Attributes::for_worker(self.inherits_ignored)?;
 
         let mut pid = 0;
         // SAFETY: program, arguments and environment are null-terminated and outlive the call; actions and attributes
@@ -217,9 +219,9 @@ impl Drop for FileActions {
 struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
-    /// Fresh signal state: none blocked or ignored, whatever this process's state is. Signals from the terminal are
-    /// blocked until the worker ignores them.
-    fn for_worker() -> io::Result<Self> {
+    /// Fresh signal state: none blocked or ignored, whatever this process's state is, unless the worker inherits the
+    /// ignored ones. Signals from the terminal are blocked until the worker ignores them.
+    fn for_worker(inherits_ignored: bool) -> io::Result<Self> {
         let mut attributes = MaybeUninit::uninit();
         // SAFETY: initialises the memory that the pointer names.
         succeed(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
@@ -228,7 +230,8 @@ impl Attributes {
         let blocked = blocked_at_start();
         // SAFETY: initialised attributes; the set is copied.
         succeed(unsafe { libc::posix_spawnattr_setsigmask(&mut attributes.0, blocked.as_ref()) })?;
-        let fresh = SigSet::all();
+        // An exec resets all but the ignored ones.
+        let fresh = if inherits_ignored { SigSet::empty() } else { SigSet::all() };
         // SAFETY: initialised attributes; the set is copied.
         succeed(unsafe { libc::posix_spawnattr_setsigdefault(&mut attributes.0, fresh.as_ref()) })?;
         let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use crate::report::schema::{Event, Fact, Reason, Verdict};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
 
 use crate::harness::{Demo, await_end, fact, is_running, send, skip, states, stop, until, watchdog};
 use crate::scenarios::{reason, verdict};
@@ -143,7 +144,7 @@ fn signal_to_the_whole_group_is_a_stop_and_no_failure() {
     for _ in 0..10 {
         let mut sale = Demo::run("tickets").args(["--lock"]).own_group().start();
         sale.until(|event| matches!(event.fact, Fact::LockAcquired { .. }));
-        nix::sys::signal::killpg(nix::unistd::Pid::from_raw(sale.pid() as i32), Signal::SIGTERM).expect("a group");
+        killpg(Pid::from_raw(sale.pid() as i32), Signal::SIGTERM).expect("a group");
         let (code, events, stderr) = sale.finish();
         assert_eq!((code, stderr.as_str()), (Some(143), ""));
         assert_eq!((verdict(&events).0, reason(&events)), (Verdict::NotShown, Some(Reason::Cut)));
@@ -154,13 +155,47 @@ fn signal_to_the_whole_group_is_a_stop_and_no_failure() {
 fn signals_that_were_ignored_at_the_start_stay_ignored() {
     let _watchdog = watchdog("cli::ignored");
     let ignoring = ["sh", "-c", "trap '' INT TERM HUP; exec \"$0\" \"$@\""];
-    let mut sale = Demo::run("tickets").args(["--lock", "--speed", "50"]).within(ignoring).start();
-    sale.until(|event| matches!(event.fact, Fact::LockAcquired { .. }));
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        send(sale.pid(), signal);
+    for args in [["tickets", "--lock"], ["manager", "--workers=2"]] {
+        let mut run = Demo::run(args[0]).args([args[1], "--speed", "50"]).within(ignoring).own_group().start();
+        run.until(|event| matches!(event.fact, Fact::WorkerStarted { .. }));
+        // To the workers as well, and to the manager.
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            killpg(Pid::from_raw(run.pid() as i32), signal).expect("a group");
+        }
+        let (code, events, stderr) = run.finish();
+        assert_eq!((code, stderr.as_str(), verdict(&events).0), (Some(0), "", Verdict::Held), "{args:?}");
     }
-    let (code, events, stderr) = sale.finish();
-    assert_eq!((code, stderr.as_str(), verdict(&events).0), (Some(0), "", Verdict::Held));
+}
+
+/// The kernel ignores every signal to process 1 that it has no handler for.
+#[test]
+fn process_1_with_a_full_stdout_is_ended_by_signals() {
+    let _watchdog = watchdog("cli::process_1");
+    let namespace = ["unshare", "-Urpf", "--kill-child", "--mount-proc"];
+    match Command::new(namespace[0]).args(&namespace[1..]).arg("true").output() {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => return skip("pidns", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => return skip("pidns", error),
+    }
+    let (_reader, writer) = std::io::pipe().expect("a pipe");
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).expect("a small pipe");
+    let mut command = Command::new(namespace[0]);
+    command.args(&namespace[1..]).arg(env!("CARGO_BIN_EXE_ipc-demo"));
+    command.args(["tickets", "--buyers", "100", "--speed", "max", "--format", "json"]).stdout(writer);
+    let mut outside = command.spawn().expect("it starts");
+    let children = format!("/proc/{0}/task/{0}/children", outside.id());
+    let child = || std::fs::read_to_string(&children).unwrap_or_default().trim().parse::<u32>().ok();
+    until(|| child().is_some());
+    let process_1 = child().expect("it has started");
+    // Blocked by the full pipe.
+    until(|| {
+        std::fs::read_to_string(format!("/proc/{process_1}/wchan")).is_ok_and(|place| place.contains("pipe_write"))
+    });
+    // The first is only noted; one that comes before it is handled is lost.
+    while outside.try_wait().expect("a child").is_none() {
+        let _ = kill(Pid::from_raw(process_1 as i32), Signal::SIGTERM);
+    }
+    assert_eq!(outside.wait().expect("it has ended").code(), Some(143));
 }
 
 #[test]

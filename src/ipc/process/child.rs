@@ -61,6 +61,7 @@ pub struct Builder<'a> {
     program: Option<PathBuf>,
     arguments: Vec<String>,
     stdout: Option<BorrowedFd<'a>>,
+    inherits_ignored: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -75,6 +76,13 @@ impl<'a> Builder<'a> {
     /// Gives the worker this standard output instead of the parent's.
     pub fn stdout(mut self, stdout: BorrowedFd<'a>) -> Self {
         self.stdout = Some(stdout);
+        self
+    }
+
+    /// Makes the worker ignore the signals that this process ignores now. Then a SIGTERM to the whole process group ends
+    /// neither of them if this process was started with SIGTERM ignored, and [`Process::terminate`] has no effect.
+    pub fn inherit_ignored_signals(mut self) -> Self {
+        self.inherits_ignored = true;
         self
     }
 
@@ -115,6 +123,7 @@ impl<'a> Builder<'a> {
             variable: (BOOT_VARIABLE, &variable),
             descriptors: &descriptors,
             stdout: self.stdout,
+            inherits_ignored: self.inherits_ignored,
         };
         let launched = launch.start().map_err(|error| start_error(unstarted(&program, error)))?;
         process_table.started(slot.number(), launched.pid);

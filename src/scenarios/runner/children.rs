@@ -38,7 +38,8 @@ pub(super) struct Children(Vec<Child>);
 impl Children {
     /// Starts a worker and returns its process ID.
     pub(super) fn start<R: Role>(&mut self, name: &str, daemon: bool, role: R) -> anyhow::Result<u32> {
-        let process = Process::spawn(name, role)?;
+        // A signal that the run ignores must not end its workers.
+        let process = Process::builder().inherit_ignored_signals().spawn(name, role)?;
         let pid = process.pid();
         self.0.push(Child { process, name: name.to_owned(), daemon });
         Ok(pid)

@@ -16,7 +16,6 @@ use std::collections::HashSet;
 
 use super::args::ManagerArgs;
 use super::connect::Key;
-use crate::RoleEntry;
 use crate::manager::{self, Address, Kind, ManagerServer};
 use crate::report::{AnyFact, Names, Parse};
 use crate::scenarios::barrier::BarrierFact;
@@ -27,6 +26,7 @@ use crate::scenarios::manager::ManagerFact;
 use crate::scenarios::runner::Runner;
 use crate::scenarios::semaphore::PermitFact;
 use crate::scenarios::{CheckResult, Completion, Scenario};
+use crate::{Process, RoleEntry};
 use audit::Audit;
 use driver::{Driver, Shown};
 use fixtures::Source;
@@ -143,7 +143,8 @@ Examples:
                 manager
             }
             _ => {
-                let manager = manager::Manager::start()?;
+                let manager =
+                    manager::Manager::builder().process(Process::builder().inherit_ignored_signals()).start()?;
                 let manager_pid = manager.process().map_or(0, |process| process.pid());
                 runner.emit(ManagerFact::ManagerStarted { manager_pid, addresses: Vec::new() })?;
                 manager
