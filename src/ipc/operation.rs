@@ -24,6 +24,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +133,22 @@ pub(crate) fn point(operation: Operation, object: &impl Object, look: impl Fn() 
     if OBSERVED_THREADS.load(Relaxed) != 0 {
         let (object, lock) = object.objects();
         pass(&Point { operation, object, lock, look: &look });
+    }
+}
+
+/// The same operation without a limit of time, with one, and without waiting.
+pub(crate) struct Waits(pub(crate) [Operation; 3]);
+
+impl Waits {
+    /// Passes the point of the one with this `timeout`. `look` tells whether it could go on without waiting.
+    #[inline]
+    pub(crate) fn pass(&self, timeout: Option<Duration>, object: &impl Object, look: impl Fn() -> bool) {
+        let Waits([endless, timed, once]) = self;
+        match timeout {
+            None => point(*endless, object, look),
+            Some(Duration::ZERO) => point(*once, object, always),
+            Some(_) => point(*timed, object, look),
+        }
     }
 }
 
@@ -291,8 +308,12 @@ pub(crate) mod tests {
         assert!(operations.len() > 30, "{operations:?}");
         let in_tests: BTreeSet<&str> = texts
             .iter()
-            .filter_map(|text| text.split_once("#[cfg(test)]"))
-            .flat_map(|(_, tests)| tests.split('"'))
+            .zip(&sources)
+            .filter_map(|(text, path)| match path.ends_with("tests.rs") {
+                true => Some(text.as_str()),
+                false => text.split_once("#[cfg(test)]").map(|(_, tests)| tests),
+            })
+            .flat_map(|tests| tests.split('"'))
             .collect();
         let missing: Vec<_> = operations.difference(&in_tests).collect();
         assert!(missing.is_empty(), "{missing:?}");

@@ -31,12 +31,21 @@ use super::wait::Waitable;
 use crate::ipc::codec;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
+use crate::ipc::operation::{ObjectId, Operation, Waits};
 use crate::ipc::process::transfer::sent_in_roles;
+use crate::sys::fd::wait_writable;
 use crate::sys::stream::{Access, Stream};
 
 /// The longest message that a connection receives and sends, unless [`Connection::set_message_limit`] changes it: 1
 /// GiB.
 pub const MESSAGE_LIMIT: usize = 1 << 30;
+
+const SEND: Waits =
+    Waits([Operation::change("pipe.send"), Operation::change("pipe.send_timeout"), Operation::change("pipe.try_send")]);
+const RECV: Waits =
+    Waits([Operation::change("pipe.recv"), Operation::change("pipe.recv_timeout"), Operation::change("pipe.try_recv")]);
+const POLL: Waits =
+    Waits([Operation::read("pipe.poll"), Operation::read("pipe.poll_timeout"), Operation::read("pipe.try_poll")]);
 
 /// An end of a [`duplex`](crate::pipe::duplex) connection, or of any other stream with a descriptor.
 ///
@@ -56,11 +65,12 @@ pub struct Connection {
     incoming: Incoming,
     outgoing: Outgoing,
     limit: usize,
+    object: ObjectId,
 }
 
 impl Connection {
-    pub(crate) fn of(stream: Stream, access: Access, incoming: Incoming) -> Self {
-        Connection { stream, access, incoming, outgoing: Outgoing::default(), limit: MESSAGE_LIMIT }
+    pub(crate) fn of(stream: Stream, access: Access, incoming: Incoming, object: ObjectId) -> Self {
+        Connection { stream, access, incoming, outgoing: Outgoing::default(), limit: MESSAGE_LIMIT, object }
     }
 
     /// Creates a connection from an existing descriptor: a pipe, a socket, or one that another program handed to this
@@ -74,7 +84,7 @@ impl Connection {
     pub fn from_fd(descriptor: OwnedFd) -> Result<Self> {
         let stream = Stream::of(descriptor).map_err(os("use a descriptor as a connection"))?;
         let access = stream.access().map_err(os("use a descriptor as a connection"))?;
-        Ok(Connection::of(stream, access, Incoming::exact()))
+        Ok(Connection::of(stream, access, Incoming::exact(), ObjectId::new()))
     }
 
     /// Returns the descriptor. It must not be read or written while the connection is used.
@@ -119,8 +129,8 @@ impl Connection {
     /// One `write` (or `sendmsg`), unless the message is longer than the free space.
     #[inline]
     pub fn send<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.writable()?;
-        let sent = self.outgoing.send(&self.stream, value, self.limit, Deadline::NEVER)?;
+        let deadline = self.begin_send(None)?;
+        let sent = self.outgoing.send(&self.stream, value, self.limit, deadline)?;
         debug_assert!(sent, "a wait without end ends with success");
         Ok(())
     }
@@ -131,8 +141,8 @@ impl Connection {
     /// As [`send`](Self::send), and [`Error::HalfSent`] if the timeout passed midway (possible above 4,092 bytes): the
     /// rest is kept and sent by the next call that sends.
     pub fn send_timeout<T: Serialize + ?Sized>(&mut self, value: &T, timeout: Duration) -> Result<bool> {
-        self.writable()?;
-        self.outgoing.send(&self.stream, value, self.limit, Deadline::after(timeout))
+        let deadline = self.begin_send(Some(timeout))?;
+        self.outgoing.send(&self.stream, value, self.limit, deadline)
     }
 
     /// Sends a message of plain bytes; an empty one is a message too.
@@ -140,8 +150,8 @@ impl Connection {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_bytes(&mut self, message: &[u8]) -> Result<()> {
-        self.writable()?;
-        let sent = self.outgoing.send_bytes(&self.stream, message, self.limit, Deadline::NEVER)?;
+        let deadline = self.begin_send(None)?;
+        let sent = self.outgoing.send_bytes(&self.stream, message, self.limit, deadline)?;
         debug_assert!(sent, "a wait without end ends with success");
         Ok(())
     }
@@ -168,8 +178,8 @@ impl Connection {
     /// # Errors
     /// As [`send_timeout`](Self::send_timeout).
     pub fn send_bytes_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<bool> {
-        self.writable()?;
-        self.outgoing.send_bytes(&self.stream, message, self.limit, Deadline::after(timeout))
+        let deadline = self.begin_send(Some(timeout))?;
+        self.outgoing.send_bytes(&self.stream, message, self.limit, deadline)
     }
 
     /// Sends the rest of a message that was [half sent](Error::HalfSent), if there is one; returns `false` on timeout.
@@ -177,6 +187,7 @@ impl Connection {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn flush_timeout(&mut self, timeout: Duration) -> Result<bool> {
+        self.send_point(Some(timeout));
         self.outgoing.flush(&self.stream, Deadline::after(timeout))
     }
 
@@ -192,7 +203,7 @@ impl Connection {
     /// `read`, once for many small messages if this end was given to no other process.
     #[inline]
     pub fn recv<T: DeserializeOwned>(&mut self) -> Result<T> {
-        let received = self.receive(self.limit, Deadline::NEVER)?;
+        let received = self.receive(self.limit, None)?;
         debug_assert!(received, "a wait without end ends with a message");
         decode(self.incoming.message())
     }
@@ -202,7 +213,7 @@ impl Connection {
     /// # Errors
     /// As [`recv`](Self::recv).
     pub fn recv_timeout<T: DeserializeOwned>(&mut self, timeout: Duration) -> Result<Option<T>> {
-        match self.receive(self.limit, Deadline::after(timeout))? {
+        match self.receive(self.limit, Some(timeout))? {
             true => decode(self.incoming.message()).map(Some),
             false => Ok(None),
         }
@@ -233,7 +244,7 @@ impl Connection {
     /// # Standard
     /// Python `Connection.recv_bytes(maxlength)`.
     pub fn recv_bytes_max(&mut self, max: usize) -> Result<Vec<u8>> {
-        let received = self.receive(max.min(self.limit), Deadline::NEVER)?;
+        let received = self.receive(max.min(self.limit), None)?;
         debug_assert!(received, "a wait without end ends with a message");
         Ok(self.incoming.message_vec())
     }
@@ -243,7 +254,7 @@ impl Connection {
     /// # Errors
     /// As [`recv_bytes`](Self::recv_bytes).
     pub fn recv_bytes_timeout(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>> {
-        let received = self.receive(self.limit, Deadline::after(timeout))?;
+        let received = self.receive(self.limit, Some(timeout))?;
         Ok(received.then(|| self.incoming.message_vec()))
     }
 
@@ -258,7 +269,7 @@ impl Connection {
     pub fn recv_bytes_into(&mut self, buffer: &mut [u8], offset: usize) -> Result<usize> {
         let len = buffer.len();
         let room = buffer.get_mut(offset..).ok_or(Error::BadRange { offset, size: 0, len })?;
-        let received = self.receive(self.limit, Deadline::NEVER)?;
+        let received = self.receive(self.limit, None)?;
         debug_assert!(received, "a wait without end ends with a message");
         let message = self.incoming.message();
         match room.get_mut(..message.len()) {
@@ -279,24 +290,35 @@ impl Connection {
     /// # Errors
     /// [`Error::WriteOnly`], [`Error::Os`].
     pub fn poll(&self, timeout: Option<Duration>) -> Result<bool> {
-        self.readable()?;
-        self.incoming.poll(&self.stream, self.limit, Deadline::within(timeout))
+        let deadline = self.begin_recv(&POLL, timeout)?;
+        self.incoming.poll(&self.stream, self.limit, deadline)
     }
 
     #[inline]
-    fn receive(&mut self, limit: usize, deadline: Deadline) -> Result<bool> {
-        self.readable()?;
+    fn receive(&mut self, limit: usize, timeout: Option<Duration>) -> Result<bool> {
+        let deadline = self.begin_recv(&RECV, timeout)?;
         self.incoming.receive(&self.stream, limit, deadline)
     }
 
+    /// Passes the point of a send: it could go on if the kernel has room for a short message, or would refuse it.
     #[inline]
-    fn readable(&self) -> Result<()> {
-        if self.is_readable() { Ok(()) } else { Err(Error::WriteOnly) }
+    fn send_point(&self, timeout: Option<Duration>) {
+        SEND.pass(timeout, &self.object, || wait_writable(self.stream.as_fd(), Some(0)).unwrap_or(true));
     }
 
     #[inline]
-    fn writable(&self) -> Result<()> {
-        if self.is_writable() { Ok(()) } else { Err(Error::ReadOnly) }
+    fn begin_send(&self, timeout: Option<Duration>) -> Result<Deadline> {
+        self.send_point(timeout);
+        if self.is_writable() { Ok(Deadline::within(timeout)) } else { Err(Error::ReadOnly) }
+    }
+
+    /// Passes the point of a receive: it could go on if something has arrived, or the other end is closed.
+    #[inline]
+    fn begin_recv(&self, operations: &Waits, timeout: Option<Duration>) -> Result<Deadline> {
+        operations.pass(timeout, &self.object, || {
+            self.incoming.poll(&self.stream, self.limit, Deadline::after(Duration::ZERO)).unwrap_or(true)
+        });
+        if self.is_readable() { Ok(Deadline::within(timeout)) } else { Err(Error::WriteOnly) }
     }
 }
 
@@ -334,25 +356,25 @@ impl Connection {
     pub fn try_clone(&self) -> Result<Self> {
         self.outgoing.whole()?;
         let incoming = self.incoming.try_clone()?;
-        Ok(Connection { limit: self.limit, ..Connection::of(self.stream.clone(), self.access, incoming) })
+        Ok(Connection { limit: self.limit, ..Connection::of(self.stream.clone(), self.access, incoming, self.object) })
     }
 
     /// Returns the parts to send: not while a message is half sent, which the new holder could not finish.
-    fn whole(&self) -> Result<(&Stream, &Incoming, u64)> {
+    fn whole(&self) -> Result<(&Stream, &Incoming, u64, ObjectId)> {
         self.outgoing.whole()?;
-        Ok((&self.stream, &self.incoming, self.limit as u64))
+        Ok((&self.stream, &self.incoming, self.limit as u64, self.object))
     }
 
-    fn received((stream, incoming, limit): (Stream, Incoming, u64)) -> Result<Self> {
+    fn received((stream, incoming, limit, object): (Stream, Incoming, u64, ObjectId)) -> Result<Self> {
         let access = stream.access().map_err(os("use a descriptor as a connection"))?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Ok(Connection { limit, ..Connection::of(stream, access, incoming) })
+        Ok(Connection { limit, ..Connection::of(stream, access, incoming, object) })
     }
 }
 
 sent_in_roles!(
     [] Connection, "a Connection", |connection, _| connection.whole(),
-    |parts: (Stream, Incoming, u64)| Connection::received(parts)
+    |parts: (Stream, Incoming, u64, ObjectId)| Connection::received(parts)
 );
 
 #[cfg(test)]

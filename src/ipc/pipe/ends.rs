@@ -23,6 +23,7 @@ use super::connection::Connection;
 use super::incoming::Incoming;
 use super::wait::Waitable;
 use crate::ipc::error::{Result, os};
+use crate::ipc::operation::ObjectId;
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::stream::{Access, Stream};
 
@@ -60,8 +61,9 @@ pub struct Sender<T> {
 /// [`Error::Os`](crate::Error::Os) if this process cannot have two more descriptors.
 pub fn pipe<T: Serialize + DeserializeOwned>() -> Result<(Receiver<T>, Sender<T>)> {
     let (reading, writing) = Stream::pipe().map_err(os("make a pipe"))?;
-    let receiver = Connection::of(reading, Access::ReadOnly, Incoming::alone());
-    let sender = Connection::of(writing, Access::WriteOnly, Incoming::exact());
+    let object = ObjectId::new();
+    let receiver = Connection::of(reading, Access::ReadOnly, Incoming::alone(), object);
+    let sender = Connection::of(writing, Access::WriteOnly, Incoming::exact(), object);
     Ok((Receiver { connection: receiver, message: PhantomData }, Sender { connection: sender, message: PhantomData }))
 }
 
@@ -71,7 +73,8 @@ pub fn pipe<T: Serialize + DeserializeOwned>() -> Result<(Receiver<T>, Sender<T>
 /// [`Error::Os`](crate::Error::Os) if this process cannot have two more descriptors.
 pub fn duplex() -> Result<(Connection, Connection)> {
     let (one, other) = Stream::socket_pair().map_err(os("make a connection"))?;
-    let end = |stream| Connection::of(stream, Access::Both, Incoming::alone());
+    let object = ObjectId::new();
+    let end = |stream| Connection::of(stream, Access::Both, Incoming::alone(), object);
     Ok((end(one), end(other)))
 }
 

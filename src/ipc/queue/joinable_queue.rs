@@ -35,8 +35,9 @@ use super::lease::Lease;
 use super::leasing::{LeaseToken, Leasing};
 use super::put_error::PutError;
 use super::ring::{Ring, SentRing, Waiting, first_bytes};
-use super::shm_queue::Queue;
+use super::shm_queue::{GET, GET_MANY, Queue};
 use crate::ipc::error::{Error, Result};
+use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::fork::forked_from;
 
@@ -88,6 +89,13 @@ pub struct DeadLetter<T> {
     pub redelivered: u32,
 }
 
+/// As with the other operations: without a limit of time, with one, and without waiting.
+const JOIN: Waits = Waits([
+    Operation::change("queue.join"),
+    Operation::change("queue.join_timeout"),
+    Operation::change("queue.try_join"),
+]);
+
 impl<T> JoinableQueue<T> {
     /// Creates a queue that grows with its contents, up to [`DEFAULT_BYTE_LIMIT`](crate::queue::DEFAULT_BYTE_LIMIT).
     ///
@@ -134,6 +142,15 @@ impl<T, A: Access> JoinableQueue<T, A> {
         Leasing { ring: &self.queue.ring }
     }
 
+    fn point(&self, operation: Operation) {
+        point(operation, self.queue.ring.object(), always);
+    }
+
+    fn join_waiting(&self, waiting: &Waiting) -> Result<bool> {
+        waiting.point(&JOIN, self.queue.ring.object(), || self.leasing().can_join());
+        self.leasing().join(waiting)
+    }
+
     fn unacked(&self) -> MutexGuard<'_, VecDeque<LeaseToken>> {
         self.unacked.lock().expect("nothing panics while it holds the lock")
     }
@@ -160,6 +177,7 @@ impl<T, A: Access> JoinableQueue<T, A> {
 
     /// Returns the number of unfinished tasks: items in the queue, leased, or returned.
     pub fn unfinished(&self) -> u64 {
+        self.point(Operation::read("queue.unfinished"));
         self.leasing().unfinished()
     }
 
@@ -174,7 +192,7 @@ impl<T, A: Access> JoinableQueue<T, A> {
     /// # Death
     /// A consumer's death is detected within 250 ms.
     pub fn join(&self) -> Result<()> {
-        self.leasing().join(&Waiting::FOREVER).map(drop)
+        self.join_waiting(&Waiting::FOREVER).map(drop)
     }
 
     /// Blocks until every task is done, for at most `timeout`. Returns `false` on timeout; `Duration::ZERO` only
@@ -183,11 +201,12 @@ impl<T, A: Access> JoinableQueue<T, A> {
     /// # Errors
     /// As [`join`](Self::join).
     pub fn join_timeout(&self, timeout: Duration) -> Result<bool> {
-        self.leasing().join(&Waiting::at_most(timeout))
+        self.join_waiting(&Waiting::at_most(timeout))
     }
 
     /// Returns the number of dead letters.
     pub fn dead_letter_count(&self) -> usize {
+        self.point(Operation::read("queue.dead_letter_count"));
         self.leasing().dead().count()
     }
 }
@@ -308,6 +327,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     /// # Standard
     /// Python `task_done`, which counts for all processes together and raises `ValueError` only when all tasks are done.
     pub fn task_done(&self) -> Result<()> {
+        self.point(Operation::change("queue.task_done"));
         let token = self.unacked().pop_front().ok_or(Error::TaskDoneTooOften)?;
         self.leasing().done(&token)
     }
@@ -317,6 +337,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     /// Returns a result for each: one whose bytes are not a valid `T` is [`Error::Codec`] in its place, and is removed
     /// as well.
     pub fn drain_dead_letters(&self) -> Vec<Result<DeadLetter<T>>> {
+        self.point(Operation::change("queue.drain_dead_letters"));
         let leasing = self.leasing();
         let mut tokens: Vec<LeaseToken> = leasing.dead().collect();
         tokens.sort_unstable_by_key(|token| token.item);
@@ -336,12 +357,14 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     }
 
     fn take(&self, waiting: Waiting) -> Result<Option<Lease<'_, T>>> {
+        waiting.point(&GET, self.queue.ring.object(), || self.leasing().can_take());
         let mut lease = None;
         self.leasing().take(1, waiting, |token| lease = Some(self.unread(token)))?;
         lease.map(|lease| self.read_lease(lease)).transpose()
     }
 
     fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Result<Lease<'_, T>>>> {
+        waiting.point(&GET_MANY, self.queue.ring.object(), || most == 0 || self.leasing().can_take());
         let mut leases = Vec::new();
         if most > 0 {
             self.leasing().take(most, waiting, |token| leases.push(self.unread(token)))?;

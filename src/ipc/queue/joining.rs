@@ -32,12 +32,22 @@ impl Leasing<'_> {
         tail.items.wrapping_sub(head.items) + leased as u64
     }
 
+    /// Returns whether a join could go on now: no task is unfinished, or it would fail.
+    pub(crate) fn can_join(self) -> bool {
+        self.unfinished() == 0 || self.first_death().is_some() || self.is_hopeless()
+    }
+
+    /// Returns whether no consumer is left that could finish a task.
+    fn is_hopeless(self) -> bool {
+        !self.ring.is_anybody_left(Right::Get) && !self.is_anything_leased()
+    }
+
     /// Blocks until no task is unfinished. Returns `false` on timeout.
     pub(crate) fn join(self, waiting: &Waiting) -> Result<bool> {
         check_not_forked()?;
         loop {
             let (word, value) = self.ring.state().joiners.announce_sleeper();
-            let is_hopeless = !self.ring.is_anybody_left(Right::Get) && !self.is_anything_leased();
+            let is_hopeless = self.is_hopeless();
             if is_hopeless {
                 // Reclaiming the items of the last dead process may end the wait in another way.
                 self.look_for_deaths();

@@ -6,6 +6,7 @@ use std::ops::{Deref, DerefMut};
 use super::joinable_queue::Unacked;
 use super::leasing::{LeaseToken, Leasing};
 use crate::ipc::error::Result;
+use crate::ipc::operation::{Operation, always, point};
 use crate::sys::fork::forked_from;
 
 /// A leased item. It belongs to the holder until [`task_done`](Self::task_done), and goes to another consumer if the
@@ -60,6 +61,7 @@ impl<'q, T> Lease<'q, T> {
     /// One atomic step: if the process is killed before it, the task is not done, and the item goes to another
     /// consumer.
     pub fn task_done(mut self) -> Result<T> {
+        point(Operation::change("queue.task_done"), self.leasing.ring.object(), always);
         let item = self.end();
         self.leasing.done(&self.token).map(|()| item)
     }
@@ -69,6 +71,7 @@ impl<'q, T> Lease<'q, T> {
     /// # Errors
     /// As [`task_done`](Self::task_done).
     pub fn nack(mut self) -> Result<()> {
+        point(Operation::change("queue.nack"), self.leasing.ring.object(), always);
         self.end();
         self.leasing.nack(&self.token)
     }
@@ -101,6 +104,10 @@ impl<T> DerefMut for Lease<'_, T> {
 impl<T> Drop for Lease<'_, T> {
     fn drop(&mut self) {
         if !self.has_ended && forked_from().is_none() {
+            if self.item.is_some() {
+                // Otherwise it is a part of the get that could not read the item.
+                point(Operation::change("queue.nack"), self.leasing.ring.object(), always);
+            }
             // A lost lease has nothing to return.
             let _ = self.leasing.nack(&self.token);
         }

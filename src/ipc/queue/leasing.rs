@@ -120,6 +120,19 @@ impl<'a> Leasing<'a> {
         }
     }
 
+    /// Returns whether [`take`](Self::take) could go on now: there is an item, one was returned or its holder is dead, or
+    /// it would fail.
+    pub(crate) fn can_take(self) -> bool {
+        let process_table = self.ring.process_table();
+        let is_dead = |status: &LeaseStatus| status.owner.is_none_or(|owner| !process_table.is_alive(owner));
+        !self.ring.is_empty()
+            || self.valid().any(|(_, _, status)| match status.state {
+                LeaseState::Leased => is_dead(&status),
+                state => state == LeaseState::Returned,
+            })
+            || self.ring.no_producer_is_left(true) && !self.others_hold_leases()
+    }
+
     /// Leases `record` and the records behind it, all in one step.
     fn lease_from(
         self,

@@ -38,6 +38,7 @@ use super::item::Item;
 use super::put_error::PutError;
 use super::ring::{PreSleepCheck, Reader, Records, Ring, SentRing, Taken, Waited, Waiting, first_bytes};
 use crate::ipc::error::{Error, Result, check_not_forked};
+use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 
 /// A queue of items of type `T` that processes share.
@@ -75,6 +76,22 @@ pub struct Queue<T, A: Access = Both> {
 pub type Producer<T> = Queue<T, PutOnly>;
 /// The getting end of a [`Queue`]: the queue's methods that get. [`Queue::consumer`] makes one.
 pub type Consumer<T> = Queue<T, GetOnly>;
+
+/// The operations without a limit of time, with one, and without waiting.
+const PUT: Waits =
+    Waits([Operation::change("queue.put"), Operation::change("queue.put_timeout"), Operation::change("queue.try_put")]);
+const PUT_MANY: Waits = Waits([
+    Operation::change("queue.put_many"),
+    Operation::change("queue.put_many_timeout"),
+    Operation::change("queue.try_put_many"),
+]);
+pub(super) const GET: Waits =
+    Waits([Operation::change("queue.get"), Operation::change("queue.get_timeout"), Operation::change("queue.try_get")]);
+pub(super) const GET_MANY: Waits = Waits([
+    Operation::change("queue.get_many"),
+    Operation::change("queue.get_many_timeout"),
+    Operation::change("queue.try_get_many"),
+]);
 
 impl<T> Queue<T> {
     /// Creates a queue that grows with its contents, up to [`DEFAULT_BYTE_LIMIT`]; beyond that `put` blocks.
@@ -124,16 +141,19 @@ impl<T, A: Access> Queue<T, A> {
     /// # Standard
     /// Python `qsize`. Differs: exact at one moment during the call.
     pub fn qsize(&self) -> usize {
+        point(Operation::read("queue.qsize"), self.ring.object(), always);
         self.ring.items() as usize
     }
 
     /// Returns whether the queue is empty.
     pub fn is_empty(&self) -> bool {
+        point(Operation::read("queue.is_empty"), self.ring.object(), always);
         self.ring.is_empty()
     }
 
     /// Returns whether the queue has reached its capacity in items or its limit in bytes.
     pub fn is_full(&self) -> bool {
+        point(Operation::read("queue.is_full"), self.ring.object(), always);
         self.ring.is_full()
     }
 
@@ -225,6 +245,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// # Standard
     /// Python `Queue.close`. Differs: there is nothing to flush, and a handle that can get may go on getting.
     pub fn close(&self) {
+        point(Operation::change("queue.close"), self.ring.object(), always);
         self.ring.close();
     }
 
@@ -236,6 +257,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
 
     #[inline]
     fn put_one(&self, item: &T, waiting: Waiting) -> Result<()> {
+        waiting.point(&PUT, self.ring.object(), || self.ring.can_put());
         self.ring.check_may_put()?;
         let (mut small, mut large) = ([0; SMALL], Vec::new());
         match encoding::encode(item, &mut small, &mut large, &self.scratch)? {
@@ -270,6 +292,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
 
     /// Puts items contiguously as room becomes free, and counts them in `put`.
     fn put_all(&self, items: &[T], waiting: Waiting, put: &mut u64) -> Result<()> {
+        waiting.point(&PUT_MANY, self.ring.object(), || items.is_empty() || self.ring.can_put());
         self.ring.check_may_put()?;
         let mut buffer = self.scratch.borrow();
         buffer.clear();
@@ -376,6 +399,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
 
     #[inline]
     fn take(&self, waiting: Waiting) -> Result<Option<T>> {
+        waiting.point(&GET, self.ring.object(), || self.ring.can_get());
         check_not_forked()?;
         if let Some(mut reader) = self.ring.reader_now() {
             let mut small = [0; SMALL];
@@ -410,6 +434,7 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     }
 
     fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Result<T>>> {
+        waiting.point(&GET_MANY, self.ring.object(), || most == 0 || self.ring.can_get());
         check_not_forked()?;
         let mut items = Vec::new();
         if most == 0 {

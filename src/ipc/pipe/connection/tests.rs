@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::Error;
+use crate::ipc::operation::tests::{goes, would_block};
 use crate::pipe::{duplex, pipe, wait};
 
 const MOMENT: Duration = Duration::from_millis(1);
@@ -314,4 +315,29 @@ fn descriptor_in_nonblocking_mode_waits_all_the_same() {
         assert_eq!(connection.recv_bytes().expect("sent"), b"x");
         connection.send_bytes(&vec![0; 1_000_000]).expect("it is read");
     });
+}
+
+#[test]
+fn every_operation_passes_one_point() {
+    let (receiver, mut sender) = pipe::<u8>().expect("a pipe");
+    let soon = Duration::from_secs(1);
+    let mut one = receiver.into_connection();
+    let object = one.object;
+    would_block("pipe.recv", &object, || one.recv::<u8>());
+    would_block("pipe.recv", &object, || one.recv_bytes());
+    would_block("pipe.recv_timeout", &object, || one.recv_timeout::<u8>(soon));
+    would_block("pipe.poll", &object, || one.poll(None));
+    would_block("pipe.poll_timeout", &object, || one.poll(Some(soon)));
+    assert!(!goes("pipe.try_poll", &object, || one.poll(Some(Duration::ZERO))).expect("no error"));
+    assert_eq!(goes("pipe.try_recv", &object, || one.try_recv::<u8>()).expect("no error"), None);
+    goes("pipe.send", &object, || sender.send(&7)).expect("room");
+    assert!(goes("pipe.send_timeout", &object, || sender.send_timeout(&8, soon)).expect("room"));
+    assert_eq!(goes("pipe.recv", &object, || one.recv::<u8>()).expect("a message"), 7);
+    assert!(goes("pipe.poll", &object, || one.poll(None)).expect("another"));
+    assert_eq!(goes("pipe.recv_timeout", &object, || one.recv_timeout::<u8>(soon)).expect("no error"), Some(8));
+    while sender.send_bytes_timeout(&[0; 4092], Duration::ZERO).expect("no error") {}
+    would_block("pipe.send", &object, || sender.send(&9));
+    assert!(!goes("pipe.try_send", &object, || sender.send_timeout(&9, Duration::ZERO)).expect("no error"));
+    drop(one);
+    goes("pipe.send", &object, || sender.send(&9)).expect_err("no receiver is left");
 }

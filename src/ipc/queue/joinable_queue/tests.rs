@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 
 use super::*;
+use crate::ipc::operation::tests::{goes, would_block};
 use crate::ipc::queue::access::rights_of;
 use crate::ipc::queue::ring::Plan;
 use crate::sys::atomic::Ordering::Relaxed;
@@ -244,4 +245,28 @@ fn join_waits_for_the_last_task() {
         }
     });
     assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["done", "done", "joined"]);
+}
+
+#[test]
+fn every_operation_passes_one_point() {
+    let queue = JoinableQueue::<u8>::bounded(3).expect("a queue");
+    let object = queue.queue.ring.object();
+    assert!(goes("queue.try_join", object, || queue.join_timeout(Duration::ZERO)).expect("nothing to do"));
+    goes("queue.join", object, || queue.join()).expect("nothing to do");
+    goes("queue.put_many", object, || queue.put_many(&[1, 2, 3])).expect("room");
+    would_block("queue.put", object, || queue.put(4));
+    let first = goes("queue.get", object, || queue.get()).expect("an item");
+    let second = goes("queue.try_get", object, || queue.try_get()).expect("no error").expect("an item");
+    let third = goes("queue.get_many", object, || queue.get_many(5)).expect("an item").pop().expect("one");
+    assert_eq!(goes("queue.unfinished", object, || queue.unfinished()), 3);
+    would_block("queue.join_timeout", object, || queue.join_timeout(Duration::from_secs(1)));
+    goes("queue.nack", object, || first.nack()).expect("it is ours");
+    goes("queue.nack", object, || drop(second));
+    goes("queue.task_done", object, || third.expect("an item").task_done()).expect("it is ours");
+    let item = goes("queue.get_timeout", object, || queue.get_timeout(Duration::from_secs(1)));
+    item.expect("no error").expect("it came back").into_item();
+    goes("queue.task_done", object, || queue.task_done()).expect("it was taken");
+    assert_eq!(goes("queue.dead_letter_count", object, || queue.dead_letter_count()), 0);
+    assert!(goes("queue.drain_dead_letters", object, || queue.drain_dead_letters()).is_empty());
+    goes("queue.close", object, || queue.close());
 }

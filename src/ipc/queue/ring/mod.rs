@@ -235,6 +235,11 @@ impl Ring {
         self.process_table
     }
 
+    /// Returns the memory, which is the object of every operation on the queue.
+    pub(crate) fn object(&self) -> &Mapping<RingState> {
+        &self.shared
+    }
+
     pub(crate) fn state(&self) -> &RingState {
         &self.shared
     }

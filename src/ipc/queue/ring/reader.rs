@@ -106,6 +106,11 @@ impl Ring {
         head.items == tail.items
     }
 
+    /// Returns whether a get could go on now: there is an item, or it would fail.
+    pub(crate) fn can_get(&self) -> bool {
+        !self.is_empty() || self.no_producer_is_left(true)
+    }
+
     /// Returns whether nothing can be added to the ring after this returns: no producer remains or can appear. A handle
     /// that can also put and does not wait may still do so itself.
     ///

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::ipc::deadline::{Deadline, LIVENESS_CHECK_NS};
+use crate::ipc::operation::{Object, Waits};
 use crate::ipc::queue::event_count::EventCount;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::futex;
@@ -77,6 +78,15 @@ impl Waiting {
     /// To be called after progress: the next event may be close again, so spinning is allowed once more.
     pub(crate) fn progressed(&mut self) {
         self.has_spun = !self.will();
+    }
+
+    /// Passes the point of an operation that waits without limit, for a limited time, or not at all. `look` tells
+    /// whether it could go on without waiting.
+    #[inline]
+    pub(crate) fn point(&self, operations: &Waits, object: &impl Object, look: impl Fn() -> bool) {
+        let is_endless = self.until == Some(Deadline::NEVER);
+        let timeout = if self.will() { Duration::MAX } else { Duration::ZERO };
+        operations.pass((!is_endless).then_some(timeout), object, look);
     }
 
     /// Returns whether the operation waits at all.

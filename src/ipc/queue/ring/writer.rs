@@ -66,6 +66,11 @@ pub(crate) struct Writer<'a> {
 }
 
 impl Ring {
+    /// Returns whether a put could go on now: there is room for a small item, or it would fail.
+    pub(crate) fn can_put(&self) -> bool {
+        !self.may_put() || !self.is_full() || self.nobody_gets(true)
+    }
+
     /// Returns why this handle cannot put, now or later.
     #[inline]
     pub(crate) fn check_may_put(&self) -> Result<()> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::JoinableQueue;
+use crate::ipc::operation::tests::{goes, would_block};
 use crate::ipc::queue::ring::{Plan, Records, record_bytes};
 use crate::ipc::test_util::{watchdog, with_sleepers};
 use crate::queue::{JoinableConsumer, JoinableProducer, PipeQueue};
@@ -484,4 +485,35 @@ fn try_put_is_behind_a_put_that_waits_for_more_room() {
     });
     queue.try_put("x".to_owned()).expect("there is room");
     assert_eq!(queue.get().expect("an item").len(), 60);
+}
+
+#[test]
+fn every_operation_passes_one_point() {
+    let queue = Queue::<u8>::bounded(2).expect("a queue");
+    let (put, get) = (queue.producer(), queue.consumer());
+    drop(queue);
+    let object = put.ring.object();
+    assert!(goes("queue.is_empty", object, || get.is_empty()));
+    would_block("queue.get", object, || get.get());
+    would_block("queue.get_timeout", object, || get.get_timeout(Duration::from_secs(1)));
+    would_block("queue.get_many", object, || get.get_many(2));
+    would_block("queue.get_many_timeout", object, || get.get_many_timeout(2, Duration::from_secs(1)));
+    assert_eq!(goes("queue.try_get", object, || get.try_get()).expect("no error"), None);
+    goes("queue.put", object, || put.put(1)).expect("room");
+    goes("queue.put_timeout", object, || put.put_timeout(2, Duration::from_secs(1))).expect("room");
+    assert!(goes("queue.is_full", object, || put.is_full()));
+    would_block("queue.put", object, || put.put(3));
+    would_block("queue.put_timeout", object, || put.put_timeout(3, Duration::from_secs(1)));
+    would_block("queue.put_many", object, || put.put_many(&[3, 4]));
+    would_block("queue.put_many_timeout", object, || put.put_many_timeout(&[3], Duration::from_secs(1)));
+    goes("queue.try_put", object, || put.try_put(3)).expect_err("it is full");
+    assert_eq!(goes("queue.try_put_many", object, || put.put_many_timeout(&[3], Duration::ZERO)).expect("no error"), 0);
+    assert_eq!(goes("queue.qsize", object, || get.qsize()), 2, "nothing was done at a point");
+    assert_eq!(goes("queue.get", object, || get.get()).expect("an item"), 1);
+    assert_eq!(goes("queue.try_get_many", object, || get.drain()).expect("an item").count(), 1);
+    goes("queue.put_many", object, || put.put_many(&[5, 6])).expect("room");
+    assert_eq!(goes("queue.get_many", object, || get.get_many(2)).expect("items").len(), 2);
+    goes("queue.close", object, || put.close());
+    goes("queue.get", object, || get.get()).expect_err("no producer is left");
+    goes("queue.put", object, || put.put(7)).expect_err("it is closed");
 }
