@@ -267,7 +267,6 @@ fn locale_without_other_characters_gets_ascii() {
         &["tickets", "--lock", "--speed", "max"][..],
         &["tickets", "--speed", "max"],
         &["joinable", "--speed", "max"],
-        &["help", "tickets"],
         &["chaos", "lock", "--place", "idle"],
     ] {
         let run = || Demo::run(args[0]).args(args[1..].iter().copied());
