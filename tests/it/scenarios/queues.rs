@@ -218,3 +218,29 @@ fn chinese_lines_are_those_of_the_reference_programs() {
     let prodcons = said("prodcons");
     assert!(prodcons.contains("生产者产生数据: 0.") && prodcons.contains("消费者获取数据: 0."), "{prodcons}");
 }
+
+/// At this speed a pause outlasts the test: what comes after it never comes.
+const STANDSTILL: [&str; 2] = ["--speed", "0.001"];
+
+#[test]
+fn work_on_a_task_takes_its_time() {
+    let _watchdog = watchdog("scenarios::joinable::work");
+    let mut run = Demo::run("joinable").args(["--producers", "1", "--consumers", "2"]).args(STANDSTILL).start();
+    send(run.until(|event| is_got(&event.fact)).pid, Signal::SIGKILL);
+    // Its task was not done, so it goes to the other consumer, which does not finish it either.
+    run.until(|event| matches!(event.fact, Fact::ItemGot { redelivered: true, .. }));
+    send(run.pid(), Signal::SIGINT);
+    let (code, events, _) = run.finish();
+    assert_eq!(code, Some(130));
+    assert_eq!(count(&events, |fact| matches!(fact, Fact::TaskDone { .. })), 0);
+}
+
+#[test]
+fn filling_takes_its_time() {
+    let _watchdog = watchdog("scenarios::queue::fill_pause");
+    let mut run = Demo::run("queue").args(["--fill", "--capacity", "2"]).args(STANDSTILL).start();
+    send(run.until(|event| is_put(&event.fact)).pid, Signal::SIGKILL);
+    let (code, events, _) = run.finish();
+    assert_eq!(code, Some(3));
+    assert_eq!((count(&events, is_put), count(&events, is_got)), (1, 0));
+}
