@@ -44,7 +44,7 @@ impl<'a> Place<'a> {
     /// Returns the value, or `None` if there is none.
     ///
     /// # Errors
-    /// [`Error::Managed`] if the path leads through a value that is neither list nor dict.
+    /// [`Error::Managed`](crate::Error::Managed) if the path leads through a value that is neither list nor dict.
     pub fn get(&self) -> Result<Option<Variant>> {
         self.object.ask(Method::GetAt, self.args([]))
     }
