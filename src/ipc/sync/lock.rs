@@ -82,10 +82,10 @@ impl<const REENTRANT: bool> GenericLock<REENTRANT> {
     ///
     /// # System calls
     /// `futex`, only if another thread holds the lock.
-    #[inline]
+    #[inline(always)]
     pub fn acquire(&self) -> Result<LockGuard<'_>> {
         point(Operation::change("lock.acquire"), &*self.state, || self.state.can_be_acquired());
-        self.state.acquire_in_the_end(REENTRANT).map(LockGuard)
+        Ok(LockGuard(self.state.acquire_in_the_end(REENTRANT)?))
     }
 
     /// Acquires the lock if it is free, or if it is an [`RLock`] that this thread holds; otherwise returns `None`. Does

@@ -85,7 +85,7 @@ impl LockState {
 
     /// Acquires the lock, blocking until `deadline`. A thread that holds it gets one guard more if the lock is
     /// `reentrant`, and an error if not.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acquire(&self, reentrant: bool, deadline: impl FnOnce() -> Deadline) -> Result<Option<RawGuard<'_>>> {
         check_not_forked()?;
         match self.try_lock()? {
@@ -96,13 +96,23 @@ impl LockState {
     }
 
     /// Acquires the lock, however long it takes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acquire_in_the_end(&self, reentrant: bool) -> Result<RawGuard<'_>> {
-        Ok(self.acquire(reentrant, || Deadline::NEVER)?.expect("a wait without end ends with the lock"))
+        check_not_forked()?;
+        match self.try_lock()? {
+            Locked::Clean => Ok(self.guard(None)),
+            locked => self.acquire_slowly(locked, reentrant),
+        }
+    }
+
+    #[cold]
+    fn acquire_slowly(&self, tried: Locked, reentrant: bool) -> Result<RawGuard<'_>> {
+        let locked = if matches!(tried, Locked::Busy) { self.wait(Deadline::NEVER) } else { tried };
+        Ok(self.outcome(locked, reentrant)?.expect("a wait without end ends with the lock"))
     }
 
     /// Acquires the lock if it is free, or if this thread holds it and it is `reentrant`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_acquire(&self, reentrant: bool) -> Result<Option<RawGuard<'_>>> {
         check_not_forked()?;
         match self.try_lock()? {
@@ -113,7 +123,7 @@ impl LockState {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn try_lock(&self) -> Result<Locked> {
         if robust::held_by_this_thread() < MOST_HELD { Ok(self.mutex.try_lock_unless_own()) } else { self.refuse() }
     }
@@ -159,7 +169,7 @@ impl LockState {
     }
 
     /// Creates the first guard of a new holder.
-    #[inline]
+    #[inline(always)]
     fn guard(&self, abandoned: Option<Abandoned>) -> RawGuard<'_> {
         self.holder_pid.store(origin(), Relaxed);
         RawGuard { state: self, abandoned, not_send: PhantomData }
