@@ -340,6 +340,11 @@ fn limit_behind(source: &io::Error, starts: bool) -> &'static str {
     }
 }
 
+/// Names the action of an error of the serialised form.
+pub(crate) fn codec(action: &'static str) -> impl FnOnce(CodecError) -> Error {
+    move |source| Error::Codec { action, source }
+}
+
 /// Names the action of an I/O error.
 pub(crate) fn os(action: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Os { action, source }

@@ -30,7 +30,7 @@ use super::outgoing::Outgoing;
 use super::wait::Waitable;
 use crate::ipc::codec;
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{self, Error, Result, os};
 use crate::ipc::operation::{ObjectId, Operation, Waits};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::fd::wait_writable;
@@ -325,7 +325,7 @@ impl Connection {
 /// Decodes a value that consists of the whole message.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(message: &[u8]) -> Result<T> {
-    codec::from_slice(message).map_err(|source| Error::Codec { action: "read a message", source })
+    codec::from_slice(message).map_err(error::codec("read a message"))
 }
 
 impl fmt::Debug for Connection {

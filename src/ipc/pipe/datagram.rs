@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::ipc::codec;
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{self, Error, Result, os};
 use crate::ipc::process::transfer::{Fd, sent_in_roles};
 use crate::sys::socket;
 
@@ -59,7 +59,7 @@ impl<T: Serialize> DatagramSender<T> {
     /// [`Error::Disconnected`] if the receiver is gone. Nothing was sent then.
     pub fn send(&self, message: &T) -> Result<()> {
         // Never empty, which would read as end-of-file.
-        let bytes = codec::to_vec(message).map_err(|source| Error::Codec { action: "serialise a message", source })?;
+        let bytes = codec::to_vec(message).map_err(error::codec("serialise a message"))?;
         if bytes.len() > DATAGRAM_LIMIT {
             return Err(Error::TooLong { bytes: bytes.len(), limit: DATAGRAM_LIMIT });
         }
@@ -81,7 +81,7 @@ impl<T: DeserializeOwned> DatagramReceiver<T> {
             Ok(0) => Err(Error::Disconnected),
             Ok(len) => {
                 let message = codec::from_slice(&self.buffer[..len]);
-                message.map(Some).map_err(|source| Error::Codec { action: "read a message", source })
+                message.map(Some).map_err(error::codec("read a message"))
             }
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock => Ok(None),

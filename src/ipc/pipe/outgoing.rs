@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::frame;
 use crate::ipc::codec;
 use crate::ipc::deadline::Deadline;
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{self, Error, Result, os};
 use crate::sys::stream::{ATOMIC_WRITE, Stream};
 
 #[derive(Debug, Default)]
@@ -29,7 +29,6 @@ pub(crate) struct Outgoing {
 
 /// Encodes the frame of `value` into `buffer`.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, limit: usize, buffer: &mut Vec<u8>) -> Result<Range<usize>> {
-    let refused = |source| Error::Codec { action: "serialise a message", source };
     let mut body = 0;
     let range = frame::encode(buffer, |buffer| {
         let before = buffer.len();
@@ -37,7 +36,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, limit: usize, buffer: &mu
         body = buffer.len() - before;
         Ok(())
     })
-    .map_err(refused)?;
+    .map_err(error::codec("serialise a message"))?;
     check(body, limit)?;
     Ok(range)
 }

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 
 use super::item::Item;
 use super::ring::{HEADER_BYTES, Records, record_bytes};
-use crate::ipc::codec::{self, CodecError, Sink};
-use crate::ipc::error::{Error, Result};
+use crate::ipc::codec::{self, Sink};
+use crate::ipc::error::{self, Error, Result};
 
 /// Records up to this length live on the stack.
 pub(crate) const SMALL: usize = 128;
@@ -102,10 +102,6 @@ impl Sink for Room<'_> {
     }
 }
 
-fn codec_error(action: &'static str) -> impl FnOnce(CodecError) -> Error {
-    move |source| Error::Codec { action, source }
-}
-
 /// Writes the record of a small item into `small`. Returns `None` if the item is not small: it is then in `large`, a
 /// buffer of `scratch`, and its length is not yet checked.
 #[inline]
@@ -116,7 +112,7 @@ pub(crate) fn encode<'b, T: Item>(
     scratch: &Scratch,
 ) -> Result<Option<Records<'b>>> {
     let mut room = Room { small: &mut small[HEADER_BYTES..], len: 0, large, scratch };
-    codec::write(item, &mut room).map_err(codec_error("serialise an item"))?;
+    codec::write(item, &mut room).map_err(error::codec("serialise an item"))?;
     let len = room.len;
     if len == SPILT {
         return Ok(None);
@@ -132,7 +128,7 @@ pub(crate) fn encode<'b, T: Item>(
 pub(crate) fn append<T: Item>(item: &T, longest: usize, bytes: &mut Vec<u8>) -> Result<()> {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; HEADER_BYTES]);
-    codec::write(item, bytes).map_err(codec_error("serialise an item"))?;
+    codec::write(item, bytes).map_err(error::codec("serialise an item"))?;
     finish(start, longest, bytes)
 }
 
@@ -153,7 +149,7 @@ pub(crate) fn finish(start: usize, longest: usize, bytes: &mut Vec<u8>) -> Resul
 /// Decodes an item from its bytes.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    codec::from_slice(bytes).map_err(codec_error("read an item"))
+    codec::from_slice(bytes).map_err(error::codec("read an item"))
 }
 
 /// Decodes the items of consecutive records. One that cannot be decoded yields an error in its place.
@@ -169,7 +165,7 @@ pub(crate) fn decode_all<T: DeserializeOwned>(mut records: &[u8], items: &mut Ve
         match codec::from_slice(&rest[..len]) {
             // In place: to copy a `Result` whose parts were stored just now would stall.
             Ok(item) => items.push(Ok(item)),
-            Err(error) => items.push(Err(codec_error("read an item")(error))),
+            Err(error) => items.push(Err(error::codec("read an item")(error))),
         }
         records = &records[whole..];
     }

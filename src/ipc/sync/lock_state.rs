@@ -90,8 +90,7 @@ impl LockState {
         check_not_forked()?;
         match self.try_lock()? {
             Locked::Clean => Ok(Some(self.guard(None))),
-            Locked::Busy => self.outcome(self.wait(deadline()), reentrant),
-            locked => self.outcome(locked, reentrant),
+            locked => self.acquire_slowly(locked, reentrant, deadline),
         }
     }
 
@@ -101,14 +100,23 @@ impl LockState {
         check_not_forked()?;
         match self.try_lock()? {
             Locked::Clean => Ok(self.guard(None)),
-            locked => self.acquire_slowly(locked, reentrant),
+            locked => {
+                let guard = self.acquire_slowly(locked, reentrant, || Deadline::NEVER)?;
+                Ok(guard.expect("a wait without end ends with the lock"))
+            }
         }
     }
 
+    /// The rest of an acquire whose first attempt had this outcome.
     #[cold]
-    fn acquire_slowly(&self, tried: Locked, reentrant: bool) -> Result<RawGuard<'_>> {
-        let locked = if matches!(tried, Locked::Busy) { self.wait(Deadline::NEVER) } else { tried };
-        Ok(self.outcome(locked, reentrant)?.expect("a wait without end ends with the lock"))
+    fn acquire_slowly(
+        &self,
+        tried: Locked,
+        reentrant: bool,
+        deadline: impl FnOnce() -> Deadline,
+    ) -> Result<Option<RawGuard<'_>>> {
+        let locked = if tried == Locked::Busy { self.wait(deadline()) } else { tried };
+        self.outcome(locked, reentrant)
     }
 
     /// Acquires the lock if it is free, or if this thread holds it and it is `reentrant`.
