@@ -15,6 +15,7 @@ use super::frame::{Allowance, Reason, RunStarted, Summary, Verdict, WorkerExited
 use super::jsonl::JsonLines;
 use super::language::Language;
 use super::text::Text;
+use super::wording::Names;
 use super::{timeline, trace};
 use crate::scenarios::facts::*;
 
@@ -47,6 +48,10 @@ impl Run {
     }
 
     fn with_args(scenario: &'static str, workers: u32, args: &[&str]) -> Self {
+        Self::with_names(scenario, workers, args, names(scenario))
+    }
+
+    fn with_names(scenario: &'static str, workers: u32, args: &[&str], names: Names) -> Self {
         let started = RunStarted {
             scenario,
             seed: 7,
@@ -56,7 +61,7 @@ impl Run {
             workers,
             moments: vec!["waiting", "holding"],
             has_tasks: false,
-            names: names(),
+            names,
         };
         Run(Vec::new()).then(RUNNER, started)
     }
@@ -519,7 +524,9 @@ fn chinese_has_no_english_in_it() {
         (RUNNER, ManagerFact::EventSet.into()),
         (RUNNER, ring_of(2).into()),
     ];
-    let run = told.into_iter().fold(Run::of("pipe", 4), |run, (worker, fact)| run.then(worker, fact));
+    let names = ["queue", "semaphore", "event", "condition"].map(names).concat().leak();
+    let run = Run::with_names("pipe", 4, &["pipe"], names);
+    let run = told.into_iter().fold(run, |run, (worker, fact)| run.then(worker, fact));
     let said = run.shown_by(|paper| Text::new(paper, Language::Zh, false, false));
     let words = well_formed::timeline(&timeline::draw(&run.0, Language::Zh));
     // The scenario's name and the command line are what one types, and units are international.

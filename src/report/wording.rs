@@ -20,7 +20,6 @@ const COMMON: Names =
 /// The state of a run up to some event.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    scenario: &'static str,
     names: Names,
     workers: HashMap<u32, String>,
     holders: HashMap<String, String>,
@@ -33,7 +32,7 @@ impl Known {
     /// Applies an event.
     pub(super) fn follow(&mut self, event: &Event) {
         if let Some(started) = event.get::<RunStarted>() {
-            (self.scenario, self.names) = (started.scenario, started.names);
+            self.names = started.names;
         }
         let class = event.fact.class();
         if class.starts {
@@ -65,13 +64,15 @@ pub(crate) struct Wording<'a> {
 }
 
 impl<'a> Wording<'a> {
-    pub(crate) fn scenario(&self) -> &'static str {
-        self.known.scenario
-    }
-
     /// Returns the display name of a worker or of something that workers wait for or hold.
     pub(crate) fn name(&self, name: &str) -> String {
         self.language.name(self.known.names, name)
+    }
+
+    /// Returns what only this scenario has a name for, by its display name.
+    pub(crate) fn own_name(&self, name: &str) -> Option<&'static str> {
+        let (en, zh) = self.known.names.iter().find(|(en, _)| *en == name)?;
+        Some(self.language.pick(en, zh))
     }
 
     /// Returns the name of the process with this ID.

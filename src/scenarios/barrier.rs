@@ -1,14 +1,11 @@
 //! The barrier: workers proceed in rounds, and start the next one only when all have finished the previous one.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::ops::RangeInclusive;
 
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::runner::Runner;
-use super::worker::WorkerContext;
-use super::{CheckResult, Completion, Observer, Scenario};
+use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
 
 use crate::number::whole;
 use crate::report::{Allowance, AnyFact, Class, Event, Fact, Noun, Parse, Severity, Wording, counter, say};
@@ -16,7 +13,7 @@ use crate::sync::BreakCause;
 use crate::{Error, Role, RoleEntry, RoleResult};
 
 /// How long a worker is busy in a round, at speed 1.
-const WORKING_MS: std::ops::RangeInclusive<u64> = 300..=1_500;
+const WORKING_MS: RangeInclusive<u64> = 300..=1_500;
 
 /// What the rounds need to know.
 #[derive(Debug, clap::Args)]
@@ -61,7 +58,7 @@ Examples:
     }
 
     fn workers(&self) -> Vec<String> {
-        (1..=self.args.parties).map(|number| format!("worker-{number}")).collect()
+        numbered("worker", self.args.parties)
     }
 
     fn moments(&self) -> Vec<&'static str> {
@@ -69,14 +66,8 @@ Examples:
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
-        let BarrierArgs { parties, rounds } = self.args;
-        for number in 1..=parties {
-            runner.spawn(&format!("worker-{number}"), false, |ctx| Worker {
-                ctx,
-                barrier: self.barrier.clone(),
-                rounds,
-            })?;
-        }
+        let rounds = self.args.rounds;
+        runner.spawn_each(self.workers(), |ctx| Worker { ctx, barrier: self.barrier.clone(), rounds })?;
         runner.watch()
     }
 
@@ -218,19 +209,17 @@ impl Role for Worker {
 
     fn run(self) -> RoleResult {
         let ctx = &self.ctx;
-        let barrier = self.barrier;
         let mut rng = ctx.rng();
         for round in 1..=self.rounds {
-            ctx.pause(Duration::from_millis(rng.random_range(WORKING_MS)));
+            ctx.pause_random(&mut rng, WORKING_MS);
             ctx.emit(BarrierFact::BarrierWaiting { round })?;
-            let asked_us = ctx.now_us();
-            match barrier.wait() {
-                Ok(_) => ctx.emit(BarrierFact::BarrierPassed { round, waited_us: ctx.now_us() - asked_us })?,
-                Err(Error::BrokenBarrier(cause)) => {
+            match ctx.timed(|| self.barrier.wait()) {
+                (Ok(_), waited_us) => ctx.emit(BarrierFact::BarrierPassed { round, waited_us })?,
+                (Err(Error::BrokenBarrier(cause)), _) => {
                     let dead_pid = if let BreakCause::Died(pid) = cause { pid } else { None };
                     return Ok(ctx.emit(BarrierFact::BarrierBroken { round, cause: cause.to_string(), dead_pid })?);
                 }
-                Err(error) => return Err(error.into()),
+                (Err(error), _) => return Err(error.into()),
             }
         }
         Ok(())

@@ -9,7 +9,6 @@
 //! the buffer consistent. It may have changed it without a notification: the process that inherits the lock notifies
 //! all waiters in its place.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -36,12 +35,13 @@ pub(super) enum Wanted {
     NotEmpty,
 }
 
-impl fmt::Display for Wanted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Wanted {
+    /// Returns the condition's name in the events.
+    pub(super) fn name(self) -> &'static str {
+        match self {
             Wanted::NotFull => "not full",
             Wanted::NotEmpty => "not empty",
-        })
+        }
     }
 }
 
@@ -65,89 +65,72 @@ impl Buffer {
         self.put.get().saturating_sub(self.got.get())
     }
 
-    pub(super) fn acquire(&self) -> Result<HeldBuffer<'_>> {
-        Ok(HeldBuffer { buffer: self, guard: self.lock.acquire()? })
-    }
-
-    /// Ends all waiting permanently. Returns `false` if the lock could not be acquired within `patience`.
-    pub(super) fn close(&self, patience: Duration) -> Result<bool> {
-        let Some(guard) = self.lock.acquire_timeout(patience)? else { return Ok(false) };
-        self.closed.set(1);
-        self.notify_everybody(&guard);
-        Ok(true)
-    }
-
-    fn notify_everybody(&self, guard: &LockGuard<'_>) {
-        for condition in [&self.not_full, &self.not_empty] {
-            condition.notify_all(guard).expect("both conditions are used with this lock alone");
-        }
-    }
-
-    fn is(&self, wanted: Wanted) -> bool {
+    pub(super) fn is(&self, wanted: Wanted) -> bool {
         match wanted {
             Wanted::NotFull => self.len() < self.items.len() as u64,
             Wanted::NotEmpty => self.len() > 0,
         }
     }
 
-    /// Returns the index of an item, given its number from 0.
-    fn place(&self, number: u64) -> usize {
-        (number % self.items.len() as u64) as usize
-    }
-}
-
-/// The buffer, with its lock held.
-pub(super) struct HeldBuffer<'a> {
-    buffer: &'a Buffer,
-    guard: LockGuard<'a>,
-}
-
-impl HeldBuffer<'_> {
-    pub(super) fn is(&self, wanted: Wanted) -> bool {
-        self.buffer.is(wanted)
-    }
-
     /// Returns whether the buffer is closed: a wait for it can no longer succeed.
     pub(super) fn is_closed(&self) -> bool {
-        self.buffer.closed.get() != 0
+        self.closed.get() != 0
     }
 
-    pub(super) fn len(&self) -> u64 {
-        self.buffer.len()
+    /// Acquires the buffer's lock.
+    pub(super) fn acquire(&self) -> Result<LockGuard<'_>> {
+        self.lock.acquire()
+    }
+
+    /// Ends all waiting permanently. Returns `false` if the lock could not be acquired within `timeout`.
+    pub(super) fn close(&self, timeout: Duration) -> Result<bool> {
+        let Some(guard) = self.lock.acquire_timeout(timeout)? else { return Ok(false) };
+        self.closed.set(1);
+        self.notify_all(&guard);
+        Ok(true)
     }
 
     /// Releases the lock until the buffer is in the wanted state, or closed.
-    pub(super) fn wait_until(self, wanted: Wanted) -> Result<Self> {
-        let HeldBuffer { buffer, guard } = self;
+    pub(super) fn wait_until<'a>(&self, guard: LockGuard<'a>, wanted: Wanted) -> Result<LockGuard<'a>> {
         let condition = match wanted {
-            Wanted::NotFull => &buffer.not_full,
-            Wanted::NotEmpty => &buffer.not_empty,
+            Wanted::NotFull => &self.not_full,
+            Wanted::NotEmpty => &self.not_empty,
         };
-        let guard = condition.wait_for(guard, |guard| {
+        condition.wait_for(guard, |guard| {
             if guard.abandoned().is_some() {
                 // A process that died holding the lock may have changed something without notifying.
-                buffer.notify_everybody(guard);
+                self.notify_all(guard);
             }
-            buffer.is(wanted) || buffer.closed.get() != 0
-        })?;
-        Ok(HeldBuffer { buffer, guard })
+            self.is(wanted) || self.is_closed()
+        })
     }
 
     /// Puts an item, and notifies one waiter for it. The buffer must not be full.
-    pub(super) fn put(&self, item: u64) -> Result<()> {
-        let number = self.buffer.put.get();
-        self.buffer.items.set(self.buffer.place(number), item)?;
-        self.buffer.put.set(number + 1);
-        self.buffer.not_empty.notify(&self.guard, 1).map(drop)
+    pub(super) fn put(&self, guard: &LockGuard<'_>, item: u64) -> Result<()> {
+        let number = self.put.get();
+        self.items.set(self.index_of(number), item)?;
+        self.put.set(number + 1);
+        self.not_empty.notify(guard, 1).map(drop)
     }
 
     /// Removes the oldest item, and notifies one waiter for space. The buffer must not be empty.
-    pub(super) fn take(&self) -> Result<u64> {
-        let number = self.buffer.got.get();
-        let item = self.buffer.items.get(self.buffer.place(number))?;
-        self.buffer.got.set(number + 1);
-        self.buffer.not_full.notify(&self.guard, 1)?;
+    pub(super) fn get(&self, guard: &LockGuard<'_>) -> Result<u64> {
+        let number = self.got.get();
+        let item = self.items.get(self.index_of(number))?;
+        self.got.set(number + 1);
+        self.not_full.notify(guard, 1)?;
         Ok(item)
+    }
+
+    fn notify_all(&self, guard: &LockGuard<'_>) {
+        for condition in [&self.not_full, &self.not_empty] {
+            condition.notify_all(guard).expect("both conditions are used with this lock alone");
+        }
+    }
+
+    /// Returns the index of an item, given its number from 0.
+    fn index_of(&self, number: u64) -> usize {
+        (number % self.items.len() as u64) as usize
     }
 }
 
@@ -162,13 +145,13 @@ mod tests {
     #[test]
     fn items_come_out_in_order_however_often_the_places_are_used() {
         let buffer = Buffer::new(2).expect("a buffer");
-        let held = buffer.acquire().expect("free");
+        let guard = buffer.acquire().expect("free");
         for first in [1, 3, 5] {
-            assert!(held.is(Wanted::NotFull) && !held.is(Wanted::NotEmpty));
-            held.put(first).expect("room");
-            held.put(first + 1).expect("room");
-            assert!(!held.is(Wanted::NotFull) && held.is(Wanted::NotEmpty));
-            assert_eq!([held.take().expect("one"), held.take().expect("another")], [first, first + 1]);
+            assert!(buffer.is(Wanted::NotFull) && !buffer.is(Wanted::NotEmpty));
+            buffer.put(&guard, first).expect("room");
+            buffer.put(&guard, first + 1).expect("room");
+            assert!(!buffer.is(Wanted::NotFull) && buffer.is(Wanted::NotEmpty));
+            assert_eq!([(); 2].map(|()| buffer.get(&guard).expect("an item")), [first, first + 1]);
         }
     }
 
@@ -176,8 +159,8 @@ mod tests {
     fn closed_buffer_keeps_nobody_waiting() {
         let buffer = Buffer::new(1).expect("a buffer");
         assert!(buffer.close(Duration::from_secs(10)).expect("free"));
-        let held = buffer.acquire().expect("free").wait_until(Wanted::NotEmpty).expect("no wait");
-        assert!(held.is_closed() && held.len() == 0);
+        drop(buffer.wait_until(buffer.acquire().expect("free"), Wanted::NotEmpty).expect("no wait"));
+        assert!(buffer.is_closed() && buffer.len() == 0);
     }
 
     #[test]
@@ -188,10 +171,10 @@ mod tests {
             for _ in 0..2 {
                 let (buffer, arrived, told) = (&buffer, &arrived, told.clone());
                 scope.spawn(move || {
-                    let held = buffer.acquire().expect("free");
+                    let guard = buffer.acquire().expect("free");
                     arrived.fetch_add(1, Relaxed);
-                    let held = held.wait_until(Wanted::NotEmpty).expect("notified");
-                    told.send(held.take().expect("an item")).expect("the test listens");
+                    let guard = buffer.wait_until(guard, Wanted::NotEmpty).expect("notified");
+                    told.send(buffer.get(&guard).expect("an item")).expect("the test listens");
                 });
             }
             // Who has arrived and does not hold the lock waits.
@@ -199,11 +182,11 @@ mod tests {
                 thread::yield_now();
             }
             let died = scope.spawn(|| {
-                let held = buffer.acquire().expect("they gave it up");
-                held.put(7).expect("room");
+                let guard = buffer.acquire().expect("they gave it up");
+                buffer.put(&guard, 7).expect("room");
                 // The second item is put, and nobody is told. The lock of a thread that ends is the lock of the dead.
                 buffer.put.set(2);
-                std::mem::forget(held);
+                std::mem::forget(guard);
             });
             died.join().expect("no panic");
             let all_taken = (0..2).all(|_| taken.recv_timeout(Duration::from_secs(10)).is_ok());

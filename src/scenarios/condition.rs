@@ -2,29 +2,25 @@
 //!
 //! When all producers have ended, or all consumers, the runner closes the buffer: the remaining workers stop waiting.
 
-use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::buffer::{Buffer, HeldBuffer, Wanted};
-use super::delivery_audit::ItemFact;
-use super::runner::Runner;
-use super::worker::WorkerContext;
-use super::{CheckResult, Completion, Observer, Scenario};
+use super::buffer::{Buffer, Wanted};
+use super::delivery_audit::{DeliveryAudit, ItemFact};
+use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
 
 use crate::number::whole;
-use crate::report::{
-    Allowance, AnyFact, Class, Event, Fact, Names, Noun, Parse, Severity, Wording, WorkerExited, counter, say,
-};
+use crate::report::{AnyFact, Class, Event, Fact, Names, Noun, Parse, Severity, Wording, WorkerExited, counter, say};
+use crate::sync::LockGuard;
 use crate::{Result, Role, RoleEntry, RoleResult};
 
 /// The time that a producer needs for an item, at speed 1.
-const PRODUCING_MS: std::ops::RangeInclusive<u64> = 0..=800;
+const PRODUCING_MS: RangeInclusive<u64> = 0..=800;
 /// The time that a consumer needs, at speed 1: slightly longer, so that the buffer is sometimes empty and sometimes
 /// full.
-const CONSUMING_MS: std::ops::RangeInclusive<u64> = 200..=1_000;
+const CONSUMING_MS: RangeInclusive<u64> = 200..=1_000;
 /// How long the runner waits for the lock before it shows events again.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
 /// An item is `producer << ITEM_BITS | number`.
@@ -73,7 +69,7 @@ Examples:
         "every item comes out exactly once; each producer's items stay in order",
         "每个数据恰好取出一次，且同一生产者的数据保持顺序",
     ];
-    const NAMES: Names = NAMES;
+    const NAMES: Names = &[("not full", "未满"), ("not empty", "非空"), ("buffer", "缓冲区")];
     type Observer = Passage;
 
     fn prepare(args: ConditionArgs) -> anyhow::Result<Self> {
@@ -83,7 +79,7 @@ Examples:
 
     fn workers(&self) -> Vec<String> {
         let ConditionArgs { producers, consumers, .. } = self.args;
-        (1..=producers).map(producer).chain((1..=consumers).map(|number| format!("consumer-{number}"))).collect()
+        [numbered("producer", producers), numbered("consumer", consumers)].concat()
     }
 
     fn moments(&self) -> Vec<&'static str> {
@@ -93,17 +89,9 @@ Examples:
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let ConditionArgs { items, producers, consumers, .. } = self.args;
-        for number in 1..=producers {
-            runner.spawn(&producer(number), false, |ctx| Producer {
-                ctx,
-                buffer: self.buffer.clone(),
-                number,
-                items,
-            })?;
-        }
-        for number in 1..=consumers {
-            runner.spawn(&format!("consumer-{number}"), false, |ctx| Consumer { ctx, buffer: self.buffer.clone() })?;
-        }
+        let buffer = &self.buffer;
+        runner.spawn_each(numbered("producer", producers), |ctx| Producer { ctx, buffer: buffer.clone(), items })?;
+        runner.spawn_each(numbered("consumer", consumers), |ctx| Consumer { ctx, buffer: buffer.clone() })?;
         let (mut producing, mut consuming) = (producers, consumers);
         runner.watch_until(|_, events| {
             for event in events.iter().filter(|event| event.is::<WorkerExited>()) {
@@ -119,51 +107,37 @@ Examples:
 
     fn check(self, passage: &Passage, completion: &Completion) -> anyhow::Result<CheckResult> {
         let ConditionArgs { capacity, items, producers, consumers } = self.args;
-        let Passage { produced, consumed, duplicated, out_of_order, unreported, most, .. } = *passage;
-        let still_queued = self.buffer.len();
-        let lost = produced.saturating_sub(consumed + still_queued);
+        let Passage { audit, unreported, most } = passage;
+        let (still_queued, planned) = (self.buffer.len(), items * u64::from(producers));
+        let mut result = audit.result(still_queued, Some(planned), completion);
         // An interrupted worker may have reported an item that it did not put, or removed one that it did not report.
         let in_hand = completion.interrupted() as u64;
-        let most_queued = most.min(u64::from(capacity).max(most.saturating_sub(in_hand)));
-        let all_made = produced == items * u64::from(producers) && still_queued == 0;
+        let most_queued = (*most).min(u64::from(capacity).max(most.saturating_sub(in_hand)));
         let is_bounded = most_queued <= u64::from(capacity);
+        let all_made = audit.produced(still_queued) == planned;
         let consumer_is_left = completion.died_as("consumer") < consumers as usize;
+        result.facts.insert(0, counter("capacity", "容量", capacity));
+        result.facts.push(counter("most_queued", "最多同时排队", most_queued));
+        result.facts.push(counter("in_order", "按顺序", !audit.out_of_order));
         Ok(CheckResult {
-            broken: duplicated > 0 || out_of_order || !is_bounded || lost + unreported > in_hand,
+            broken: result.broken || !is_bounded || audit.lost(still_queued) + unreported > in_hand,
             finished: completion.stopped.is_none()
                 && still_queued == 0
                 && (all_made || (consumer_is_left && completion.died() > 0)),
-            guaranteed: true,
-            allowance: match (lost, all_made) {
-                (0, true) => None,
-                (0, false) => Some(Allowance::Unfinished),
-                _ => Some(Allowance::Lost),
-            },
-            facts: vec![
-                counter("capacity", "容量", capacity),
-                counter("produced", "生产", produced),
-                counter("consumed", "消费", consumed),
-                counter("lost", "丢失", lost),
-                counter("duplicated", "重复", duplicated),
-                counter("still_queued", "仍在队列中", still_queued),
-                counter("most_queued", "最多同时排队", most_queued),
-                counter("in_order", "按顺序", !out_of_order),
-            ],
             advice: Some([
                 "mostly full: ipc-demo condition --producers 4 --consumers 1",
                 "缓冲区常满：ipc-demo condition --producers 4 --consumers 1",
             ]),
+            ..result
         })
     }
 }
 
-fn producer(number: u32) -> String {
+fn producer(number: u64) -> String {
     format!("producer-{number}")
 }
 
 const CONDITION: Noun = Noun::new("condition", "条件");
-/// The conditions.
-pub(super) const NAMES: Names = &[("not full", "未满"), ("not empty", "非空")];
 
 /// What workers report of a condition.
 #[derive(Debug, Serialize, Deserialize)]
@@ -207,65 +181,43 @@ impl Fact for ConditionFact {
 /// What passed through the buffer, as reported.
 #[derive(Debug, Default)]
 pub(crate) struct Passage {
-    produced: u64,
-    consumed: u64,
-    duplicated: u64,
-    out_of_order: bool,
-    /// Items that were removed although their put was not reported.
+    audit: DeliveryAudit,
+    /// Items that were removed although their put was not reported: their producers died before that.
     unreported: u64,
     /// The maximum number of items in the buffer at once.
     most: u64,
-    /// By producer: the numbers of its last item put and its last item removed.
-    last_of: HashMap<String, (u64, u64)>,
 }
 
 impl Observer for Passage {
     fn count(&mut self, event: &Event) {
         // Both are reported with the lock held, so the order of the reports is the order of the operations.
-        match event.get() {
-            Some(ItemFact::ItemPut { from, number, .. }) => {
-                self.produced += 1;
-                self.most = self.most.max(self.produced.saturating_sub(self.consumed));
-                let (put, _) = self.last_of.entry(from.clone()).or_default();
-                self.out_of_order |= *number != *put + 1;
-                *put = *number;
-            }
-            Some(ItemFact::ItemGot { from, number, .. }) => {
-                let (put, got) = self.last_of.entry(from.clone()).or_default();
-                if number <= got {
-                    self.duplicated += 1;
-                    return;
-                }
-                self.consumed += 1;
-                if *number == *put + 1 {
-                    // Its producer put it and died before reporting it.
-                    self.unreported += 1;
-                    self.produced += 1;
-                    *put = *number;
-                }
-                // An item that was never put comes from nowhere; one in between may have been lost, which is counted.
-                self.out_of_order |= number > put;
-                *got = *number;
-            }
-            _ => {}
+        if let Some(ItemFact::ItemGot { from, number, .. }) = event.get() {
+            let put = self.audit.put_by(from);
+            self.unreported += u64::from(*number > put);
+            // One order for all consumers. An item beyond the next was never put.
+            self.audit.got("", from, *number, false);
+            self.audit.out_of_order |= *number > put + 1;
+        } else {
+            self.audit.count(event);
         }
+        self.most = self.most.max(self.audit.produced(0) - self.audit.consumed());
     }
 }
 
 /// Acquires the buffer's lock, reports, and waits until the buffer is as wanted or closed. Also returns how long.
-fn wait<'a>(buffer: &'a Buffer, wanted: Wanted, ctx: &WorkerContext) -> Result<(HeldBuffer<'a>, u64)> {
-    let held = buffer.acquire()?;
-    let asked_us = ctx.now_us();
-    let must_wait = !held.is(wanted) && !held.is_closed();
+fn wait<'a>(buffer: &'a Buffer, wanted: Wanted, ctx: &WorkerContext) -> Result<(LockGuard<'a>, u64)> {
+    let condition = || wanted.name().to_owned();
+    let guard = buffer.acquire()?;
+    let must_wait = !buffer.is(wanted) && !buffer.is_closed();
     if must_wait {
-        ctx.emit(ConditionFact::ConditionWaiting { condition: wanted.to_string() })?;
+        ctx.emit(ConditionFact::ConditionWaiting { condition: condition() })?;
     }
-    let held = held.wait_until(wanted)?;
-    let waited_us = ctx.now_us() - asked_us;
-    if must_wait && held.is(wanted) {
-        ctx.emit(ConditionFact::ConditionMet { condition: wanted.to_string(), waited_us })?;
+    let (guard, waited_us) = ctx.timed(|| buffer.wait_until(guard, wanted));
+    let guard = guard?;
+    if must_wait && buffer.is(wanted) {
+        ctx.emit(ConditionFact::ConditionMet { condition: condition(), waited_us })?;
     }
-    Ok((held, waited_us))
+    Ok((guard, waited_us))
 }
 
 /// Puts items into the buffer.
@@ -273,7 +225,6 @@ fn wait<'a>(buffer: &'a Buffer, wanted: Wanted, ctx: &WorkerContext) -> Result<(
 struct Producer {
     ctx: WorkerContext,
     buffer: Buffer,
-    number: u32,
     items: u64,
 }
 
@@ -281,20 +232,19 @@ impl Role for Producer {
     const NAME: &'static str = "condition.producer";
 
     fn run(self) -> RoleResult {
-        let ctx = &self.ctx;
-        let buffer = self.buffer;
+        let Producer { ctx, buffer, items } = &self;
         let mut rng = ctx.rng();
-        for number in 1..=self.items {
-            ctx.pause(Duration::from_millis(rng.random_range(PRODUCING_MS)));
-            let (held, waited_us) = wait(&buffer, Wanted::NotFull, ctx)?;
-            if !held.is(Wanted::NotFull) {
+        for number in 1..=*items {
+            ctx.pause_random(&mut rng, PRODUCING_MS);
+            let (guard, waited_us) = wait(buffer, Wanted::NotFull, ctx)?;
+            if !buffer.is(Wanted::NotFull) {
                 // All consumers are gone: there will never be space again.
                 return Ok(ctx.emit(ItemFact::QueueFull { timeout_us: waited_us })?);
             }
-            held.put(u64::from(self.number) << ITEM_BITS | number)?;
-            // Told with the lock still held: nobody is seen to take it before.
-            let (from, size) = (producer(self.number), Some(held.len()));
-            ctx.emit(ItemFact::ItemPut { value: number.into(), from, number, size })?;
+            // The producers are the first workers.
+            buffer.put(&guard, u64::from(ctx.number()) << ITEM_BITS | number)?;
+            // Reported with the lock still held: no worker is seen to get it before.
+            ctx.emit(ItemFact::put(number, ctx.name(), number, Some(buffer.len())))?;
         }
         Ok(())
     }
@@ -311,22 +261,20 @@ impl Role for Consumer {
     const NAME: &'static str = "condition.consumer";
 
     fn run(self) -> RoleResult {
-        let ctx = &self.ctx;
-        let buffer = self.buffer;
+        let Consumer { ctx, buffer } = &self;
         let mut rng = ctx.rng();
         loop {
-            let (held, _) = wait(&buffer, Wanted::NotEmpty, ctx)?;
-            if !held.is(Wanted::NotEmpty) {
+            let (guard, _) = wait(buffer, Wanted::NotEmpty, ctx)?;
+            if !buffer.is(Wanted::NotEmpty) {
                 // Closed, and everything has been removed.
                 return Ok(ctx.emit(ConditionFact::EndOfFile)?);
             }
-            let item = held.take()?;
-            let (from, number) = (producer((item >> ITEM_BITS) as u32), item & ((1 << ITEM_BITS) - 1));
-            let (value, size) = (number.into(), Some(held.len()));
+            let item = buffer.get(&guard)?;
+            let (from, number) = (producer(item >> ITEM_BITS), item & ((1 << ITEM_BITS) - 1));
             // Reported with the lock still held: no put into a full buffer can be reported before it.
-            ctx.emit(ItemFact::ItemGot { value, from, number, size, redelivered: false })?;
-            drop(held);
-            ctx.pause(Duration::from_millis(rng.random_range(CONSUMING_MS)));
+            ctx.emit(ItemFact::got(number, &from, number, Some(buffer.len())))?;
+            drop(guard);
+            ctx.pause_random(&mut rng, CONSUMING_MS);
         }
     }
 }
@@ -338,8 +286,8 @@ mod tests {
 
     #[derive(Clone, Copy)]
     enum Did {
-        Put(u32, u64),
-        Got(u32, u64),
+        Put(u64, u64),
+        Got(u64, u64),
     }
     use Did::{Got, Put};
 
@@ -348,21 +296,16 @@ mod tests {
         let mut passage = Passage::default();
         for did in told {
             let fact = match *did {
-                Put(from, number) => {
-                    ItemFact::ItemPut { value: number.into(), from: producer(from), number, size: None }
-                }
-                Got(from, number) => {
-                    let (value, from) = (number.into(), producer(from));
-                    ItemFact::ItemGot { value, from, number, size: None, redelivered: false }
-                }
+                Put(from, number) => ItemFact::put(number, &producer(from), number, None),
+                Got(from, number) => ItemFact::got(number, &producer(from), number, None),
             };
             passage.count(&Event { at_us: 0, worker: "worker".to_owned(), pid: 1, fact: fact.into() });
         }
         let args = ConditionArgs { capacity: 2, items: 2, producers: 2, consumers: 1 };
         let condition = Condition::prepare(args).expect("a buffer");
-        let held = condition.buffer.acquire().expect("free");
-        (0..still_queued).for_each(|item| held.put(item).expect("room"));
-        drop(held);
+        let guard = condition.buffer.acquire().expect("free");
+        (0..still_queued).for_each(|item| condition.buffer.put(&guard, item).expect("room"));
+        drop(guard);
         condition.check(&passage, completion).expect("a finding").verdict(completion)
     }
 

@@ -4,16 +4,15 @@
 //! order for all locks no cycle can form.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use anyhow::Context;
-use rand::{Rng, RngExt};
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::held::{Held, LockFact};
-use super::runner::Runner;
-use super::worker::WorkerContext;
-use super::{CheckResult, Completion, Observer, Scenario};
+use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
 
 use crate::number::whole;
 use crate::report::{Allowance, AnyFact, Class, Event, Fact, Parse, Severity, Wording, WorkerExited, counter, say};
@@ -23,13 +22,13 @@ use crate::{Lock, Role, RoleEntry, RoleResult};
 /// How long a worker waits for its second lock by default, unless the order makes a timeout unnecessary.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a worker uses its first lock before it wants the second, at speed 1.
-const HALFWAY_MS: std::ops::RangeInclusive<u64> = 500..=1_000;
+const HALFWAY_MS: RangeInclusive<u64> = 500..=1_000;
 /// How long it works with both, at speed 1.
-const WORKING_MS: std::ops::RangeInclusive<u64> = 200..=500;
+const WORKING_MS: RangeInclusive<u64> = 200..=500;
 /// How long it stays away after it gave up, at speed 1.
-const AWAY_MS: std::ops::RangeInclusive<u64> = 0..=2_000;
+const AWAY_MS: RangeInclusive<u64> = 0..=2_000;
 /// The minimum time away at any speed: if all returned at once, they could form the same cycle again and again.
-const AWAY_AT_LEAST_US: std::ops::RangeInclusive<u64> = 0..=20_000;
+const AWAY_AT_LEAST_US: RangeInclusive<u64> = 0..=20_000;
 
 /// What a ring needs to know.
 #[derive(Debug, clap::Args)]
@@ -81,7 +80,7 @@ Examples:
     }
 
     fn workers(&self) -> Vec<String> {
-        (1..=self.locks.len()).map(|number| format!("worker-{number}")).collect()
+        numbered("worker", self.locks.len() as u32)
     }
 
     fn moments(&self) -> Vec<&'static str> {
@@ -122,13 +121,13 @@ Examples:
 
     fn check(self, grip: &Grip, completion: &Completion) -> anyhow::Result<CheckResult> {
         let Grip { deadlocks, found, timeouts, finished, .. } = *grip;
-        let workers = self.locks.len();
+        let workers = self.locks.len() as u64;
         let broken = deadlocks > 0 || found > 0;
         Ok(CheckResult {
             broken,
-            finished: finished as usize + completion.died() >= workers && !completion.all_died(),
+            finished: completion.accounts_for(finished, workers),
             guaranteed: self.ordered,
-            allowance: ((finished as usize) < workers).then_some(Allowance::Unfinished),
+            allowance: (finished < workers).then_some(Allowance::Unfinished),
             facts: vec![
                 counter("workers", "进程", workers),
                 counter("deadlocks", "死锁", deadlocks),
@@ -299,23 +298,19 @@ impl Role for Worker {
         loop {
             // It waits while holding nothing, so it is part of no cycle and needs no timeout.
             let held = Held::lock(&first, &self.first.name, ctx)?;
-            ctx.pause(Duration::from_millis(rng.random_range(HALFWAY_MS)));
+            ctx.pause_random(&mut rng, HALFWAY_MS);
             if let Some(both) = Held::lock_within(self.timeout, &second, &self.second.name, ctx)? {
-                ctx.pause(Duration::from_millis(rng.random_range(WORKING_MS)));
+                ctx.pause_random(&mut rng, WORKING_MS);
                 both.release()?;
                 held.release()?;
                 return Ok(());
             }
             held.release()?;
-            stay_away(ctx, &mut rng);
+            // The others go first.
+            ctx.pause_random(&mut rng, AWAY_MS);
+            std::thread::sleep(Duration::from_micros(rng.random_range(AWAY_AT_LEAST_US)));
         }
     }
-}
-
-/// Lets the others go first, for a random time.
-fn stay_away(ctx: &WorkerContext, rng: &mut impl Rng) {
-    ctx.pause(Duration::from_millis(rng.random_range(AWAY_MS)));
-    std::thread::sleep(Duration::from_micros(rng.random_range(AWAY_AT_LEAST_US)));
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::worker::WorkerContext;
-use super::{Completion, Observer, Scenario, condition, manager, queue};
-use crate::report::{Allowance, Class, Counter, Event, Fact, Key, Notes, Noun, Severity, Wording, counter, say};
+use super::scenario::{CheckResult, Completion, Observer, WorkerContext};
+use crate::queue::PutEnd;
+use crate::report::{Allowance, Class, Event, Fact, Key, Language, Notes, Noun, Severity, Wording, counter, say};
 use crate::{Error, Result, RoleResult};
 
 const QUEUE: Noun = Noun::new("queue", "队列");
@@ -50,6 +50,16 @@ pub(crate) enum ItemFact {
     QueueJoined { tasks: u64 },
 }
 
+impl ItemFact {
+    pub(super) fn put(value: impl Into<Value>, from: &str, number: u64, size: Option<u64>) -> Self {
+        ItemFact::ItemPut { value: value.into(), from: from.to_owned(), number, size }
+    }
+
+    pub(super) fn got(value: impl Into<Value>, from: &str, number: u64, size: Option<u64>) -> Self {
+        ItemFact::ItemGot { value: value.into(), from: from.to_owned(), number, size, redelivered: false }
+    }
+}
+
 impl Fact for ItemFact {
     fn class(&self) -> Class<'_> {
         match self {
@@ -68,22 +78,21 @@ impl Fact for ItemFact {
     }
 
     fn sentence(&self, wording: &Wording<'_>) -> String {
-        // What holds the items.
-        let is_buffer = wording.scenario() == condition::Condition::NAME;
-        let store = if is_buffer { wording.pick("buffer", "缓冲区") } else { wording.pick("queue", "队列") };
+        // The items of a scenario with a buffer are in it, all others in a queue.
+        let store = wording.own_name("buffer").unwrap_or(wording.pick("queue", "队列"));
         let queued = |size: &Option<u64>| match size {
             Some(size) => say!(wording, "  ({size} in the {store})", "（{store}中 {size} 个）"),
             None => String::new(),
         };
         // The two reference programs of the queue call the same thing by different names.
-        let is_queue = [queue::Queue::NAME, manager::Manager::NAME].contains(&wording.scenario());
+        let or_own = |event, usual| wording.own_name(event).unwrap_or(usual);
         match self {
             Self::ItemPut { value, size, .. } => {
-                let (put, queued) = (if is_queue { "入队数据" } else { "生产者产生数据" }, queued(size));
+                let (put, queued) = (or_own("item_put", "生产者产生数据"), queued(size));
                 say!(wording, "puts {value}{queued}", "{put}: {value}{queued}")
             }
             Self::ItemGot { value, from, size, redelivered, .. } => {
-                let (got, queued) = (if is_queue { "出队数据" } else { "消费者获取数据: " }, queued(size));
+                let (got, queued) = (or_own("item_got", "消费者获取数据: "), queued(size));
                 let again = wording.pick(", left by a worker that died", "，由已终止的消费者留下");
                 let again = if *redelivered { again } else { "" };
                 say!(wording, "gets {value} from {from}{queued}{again}", "{got}{value}{queued}{again}")
@@ -108,7 +117,7 @@ impl Fact for ItemFact {
             Self::QueueEmpty => "values",
             _ => return Vec::new(),
         };
-        let is_shown = wording.pick("", note) == note && wording.scenario() == queue::Queue::NAME;
+        let is_shown = wording.language == Language::Zh && wording.own_name("buffer").is_none();
         wording.note(note).filter(|_| is_shown).into_iter().map(str::to_owned).collect()
     }
 
@@ -141,7 +150,7 @@ pub(super) struct Item {
 impl Item {
     /// Returns the fact that it was put.
     pub(super) fn put(&self) -> ItemFact {
-        ItemFact::ItemPut { value: self.value.into(), from: self.from.clone(), number: self.number, size: None }
+        ItemFact::put(self.value, &self.from, self.number, None)
     }
 
     /// Returns the fact that it was got.
@@ -156,14 +165,31 @@ impl Item {
     }
 }
 
-/// Makes random numbers and puts them, until all are put or no consumer is left.
-pub(super) fn make_items(ctx: &WorkerContext, items: u64, put: impl Fn(Item) -> Result<()>) -> RoleResult {
-    let mut rng = ctx.rng();
+/// A worker that puts random numbers.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Maker<Q> {
+    pub(super) ctx: WorkerContext,
+    pub(super) queue: Q,
+    pub(super) items: u64,
+}
+
+impl<Q: PutEnd<Item>> Maker<Q> {
+    pub(super) fn run(self) -> RoleResult {
+        let mut rng = self.ctx.rng();
+        put_all(&self.ctx, self.items, |number| {
+            let item = Item { from: self.ctx.name().to_owned(), number, value: rng.random() };
+            let put = item.put();
+            self.queue.put(item)?;
+            Ok(put)
+        })
+    }
+}
+
+/// Puts the items with these numbers, until all are put or no consumer is left.
+pub(super) fn put_all(ctx: &WorkerContext, items: u64, mut put: impl FnMut(u64) -> Result<ItemFact>) -> RoleResult {
     for number in 1..=items {
-        let item = Item { from: ctx.name().to_owned(), number, value: rng.random() };
-        let fact = item.put();
         // Without a consumer, the summary says what that leaves unshown.
-        let Some(()) = unless_disconnected(put(item))? else { return Ok(()) };
+        let Some(fact) = unless_disconnected(put(number))? else { return Ok(()) };
         ctx.emit(fact)?;
         if number < items {
             ctx.pause(PAUSE);
@@ -172,7 +198,7 @@ pub(super) fn make_items(ctx: &WorkerContext, items: u64, put: impl Fn(Item) -> 
     Ok(())
 }
 
-/// Returns `None` if nobody is left at the other side of a queue.
+/// Returns `None` if no process is left at the other end of a queue.
 pub(super) fn unless_disconnected<T>(outcome: Result<T>) -> Result<Option<T>> {
     match outcome {
         Err(Error::Disconnected) => Ok(None),
@@ -185,7 +211,7 @@ pub(super) fn unless_disconnected<T>(outcome: Result<T>) -> Result<Option<T>> {
 pub(crate) struct DeliveryAudit {
     accounts: BTreeMap<String, Account>,
     duplicated: u64,
-    out_of_order: bool,
+    pub(super) out_of_order: bool,
     /// The last number that a consumer got from a producer.
     last: BTreeMap<(String, String), u64>,
 }
@@ -241,7 +267,7 @@ impl Observer for DeliveryAudit {
 }
 
 impl DeliveryAudit {
-    fn got(&mut self, consumer: &str, from: &str, number: u64, redelivered: bool) {
+    pub(super) fn got(&mut self, consumer: &str, from: &str, number: u64, redelivered: bool) {
         let is_new = self.accounts.entry(from.to_owned()).or_default().got.add(number);
         // A consumer that gets a dead consumer's item gets it again and late, and is told so.
         if redelivered {
@@ -251,6 +277,11 @@ impl DeliveryAudit {
         let last = self.last.entry((from.to_owned(), consumer.to_owned())).or_default();
         self.out_of_order |= number <= *last;
         *last = number;
+    }
+
+    /// Returns how many items a worker reported to have put.
+    pub(super) fn put_by(&self, from: &str) -> u64 {
+        self.accounts.get(from).map_or(0, |account| account.put)
     }
 
     /// Returns how many items were put, given that `still_queued` were in the queue at the end. An item that arrived or
@@ -298,15 +329,23 @@ impl DeliveryAudit {
         }
     }
 
-    /// Returns the counters of every queue scenario.
-    pub(crate) fn facts(&self, still_queued: u64) -> Vec<Counter> {
-        vec![
-            counter("produced", "生产", self.produced(still_queued)),
-            counter("consumed", "消费", self.consumed()),
-            counter("lost", "丢失", self.lost(still_queued)),
-            counter("duplicated", "重复", self.duplicated),
-            counter("still_queued", "仍在队列中", still_queued),
-        ]
+    /// Returns the result of a run in which `planned` items were to be put; it is the caller's to say whether it is
+    /// finished.
+    pub(crate) fn result(&self, still_queued: u64, planned: Option<u64>, completion: &Completion) -> CheckResult {
+        CheckResult {
+            broken: self.is_broken(still_queued, completion),
+            finished: false,
+            guaranteed: true,
+            allowance: self.allowance(still_queued, planned, completion),
+            facts: vec![
+                counter("produced", "生产", self.produced(still_queued)),
+                counter("consumed", "消费", self.consumed()),
+                counter("lost", "丢失", self.lost(still_queued)),
+                counter("duplicated", "重复", self.duplicated),
+                counter("still_queued", "仍在队列中", still_queued),
+            ],
+            advice: None,
+        }
     }
 }
 
@@ -321,11 +360,10 @@ mod tests {
             audit.count(&Event { at_us: 0, worker: worker.to_owned(), pid: 1, fact: fact.into() });
         };
         for number in 1..=put {
-            tell("p", ItemFact::ItemPut { value: 0.into(), from: "p".to_owned(), number, size: None });
+            tell("p", ItemFact::put(0, "p", number, None));
         }
         for (consumer, number) in got {
-            let (from, number) = ("p".to_owned(), *number);
-            tell(consumer, ItemFact::ItemGot { value: 0.into(), from, number, size: None, redelivered: false });
+            tell(consumer, ItemFact::got(0, "p", *number, None));
         }
         audit
     }

@@ -3,25 +3,23 @@
 //! The runner fires it. The event that all wait for must not depend on a worker that may be killed; killing the runner
 //! ends all workers anyway.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::runner::Runner;
-use super::worker::WorkerContext;
-use super::{CheckResult, Completion, Observer, Scenario};
+use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
 
 use crate::number::whole;
 use crate::report::{self, Allowance, AnyFact, Class, Fact, Names, Noun, Parse, Severity, Wording, counter, say};
 use crate::{Role, RoleEntry, RoleResult};
 
 /// How long a racer takes to reach the line, at speed 1: some are too late.
-const COMING_MS: std::ops::RangeInclusive<u64> = 0..=2_000;
+const COMING_MS: RangeInclusive<u64> = 0..=2_000;
 /// When the gun is fired, at speed 1.
 const GUN_AFTER: Duration = Duration::from_millis(1_500);
 /// How long a racer runs, at speed 1.
-const RUNNING_MS: std::ops::RangeInclusive<u64> = 1_000..=2_000;
+const RUNNING_MS: RangeInclusive<u64> = 1_000..=2_000;
 
 /// What a race needs to know.
 #[derive(Debug, clap::Args)]
@@ -63,7 +61,7 @@ Examples:
     }
 
     fn workers(&self) -> Vec<String> {
-        (1..=self.racers).map(|number| format!("racer-{number}")).collect()
+        numbered("racer", self.racers)
     }
 
     fn moments(&self) -> Vec<&'static str> {
@@ -71,9 +69,7 @@ Examples:
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
-        for number in 1..=self.racers {
-            runner.spawn(&format!("racer-{number}"), false, |ctx| Racer { ctx, gun: self.gun.clone() })?;
-        }
+        runner.spawn_each(self.workers(), |ctx| Racer { ctx, gun: self.gun.clone() })?;
         runner.watch_for(GUN_AFTER)?;
         if runner.is_cut() {
             return Ok(());
@@ -90,7 +86,7 @@ Examples:
         let racers = u64::from(self.racers);
         Ok(CheckResult {
             broken: false_starts > 0,
-            finished: finished == racers || (finished + completion.died() as u64 >= racers && !completion.all_died()),
+            finished: completion.accounts_for(finished, racers),
             guaranteed: true,
             allowance: (started < racers).then_some(Allowance::Unfinished),
             facts: vec![
@@ -183,17 +179,13 @@ impl Role for Racer {
 
     fn run(self) -> RoleResult {
         let ctx = &self.ctx;
-        let gun = self.gun;
         let mut rng = ctx.rng();
-        ctx.pause(Duration::from_millis(rng.random_range(COMING_MS)));
+        ctx.pause_random(&mut rng, COMING_MS);
         ctx.emit(RaceFact::GunAwaited)?;
-        let asked_us = ctx.now_us();
-        gun.wait();
-        let since_us = ctx.now_us();
-        ctx.emit(RaceFact::GunHeard { waited_us: since_us - asked_us })?;
-        ctx.pause(Duration::from_millis(rng.random_range(RUNNING_MS)));
-        ctx.emit(RaceFact::LineCrossed { ran_us: ctx.now_us() - since_us })?;
-        Ok(())
+        let ((), waited_us) = ctx.timed(|| self.gun.wait());
+        ctx.emit(RaceFact::GunHeard { waited_us })?;
+        let ((), ran_us) = ctx.timed(|| ctx.pause_random(&mut rng, RUNNING_MS));
+        Ok(ctx.emit(RaceFact::LineCrossed { ran_us })?)
     }
 }
 

@@ -1,18 +1,20 @@
-//! A held lock or permit, with its events reported.
+//! Locks and permits of semaphores: what workers report of them, and a guard that reports it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::semaphore::PermitFact;
-use super::tickets;
-use super::worker::WorkerContext;
+use super::scenario::WorkerContext;
 
 use crate::report::{AnyFact, Class, Fact, Noun, Severity, Wording, say};
 use crate::sync::LockGuard;
 use crate::{Lock, Result};
 
+/// The semaphore whose permits are spaces for cars.
+pub(super) const CAR_PARK: &str = "car park";
+
 const LOCK: Noun = Noun::new("lock", "锁");
+const PERMIT: Noun = Noun { is_shared: true, ..Noun::new("permit", "许可") };
 
 /// What workers report of locks.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,7 +50,7 @@ impl Fact for LockFact {
         | Self::LockTimedOut { lock: name, .. }) = self;
         // Several locks have numbers.
         let en = if name.starts_with("lock-") { name } else { "the lock" };
-        let (zh, who) = (wording.name(name), tickets::number(wording));
+        let (zh, who) = (wording.name(name), buyer_number(&wording.event.worker));
         match self {
             Self::LockWaiting { .. } => say!(wording, "waits for {en}", "{who}等待{zh}"),
             Self::LockAcquired { abandoned: true, .. } => {
@@ -69,6 +71,59 @@ impl Fact for LockFact {
             }
         }
     }
+}
+
+/// What workers report of a semaphore.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the names of the events")]
+pub(crate) enum PermitFact {
+    /// A worker began to wait for a permit.
+    PermitWaiting { semaphore: String },
+    /// A worker acquired one.
+    PermitAcquired { semaphore: String, waited_us: u64 },
+    /// A worker released its permit.
+    PermitReleased { semaphore: String, held_us: u64 },
+}
+
+impl Fact for PermitFact {
+    fn class(&self) -> Class<'_> {
+        match self {
+            Self::PermitWaiting { semaphore } => Class::waits(PERMIT, semaphore),
+            Self::PermitAcquired { semaphore, .. } => Class::acquires(PERMIT, semaphore),
+            Self::PermitReleased { semaphore, .. } => Class::releases(PERMIT, semaphore),
+        }
+    }
+
+    fn sentence(&self, wording: &Wording<'_>) -> String {
+        match self {
+            Self::PermitWaiting { semaphore } if semaphore == CAR_PARK => {
+                say!(wording, "waits for a space", "等待车位")
+            }
+            Self::PermitWaiting { .. } => say!(wording, "waits for a permit", "等待许可"),
+            Self::PermitAcquired { semaphore, waited_us } => {
+                let waited = wording.waited(*waited_us);
+                if semaphore == CAR_PARK {
+                    say!(wording, "drives in ({waited})", "停进车位（{waited}）")
+                } else {
+                    say!(wording, "gets a permit ({waited})", "获得许可（{waited}）")
+                }
+            }
+            Self::PermitReleased { semaphore, held_us } => {
+                let held = wording.duration(*held_us);
+                if semaphore == CAR_PARK {
+                    say!(wording, "drives out (parked {held})", "离开车位（停了 {held}）")
+                } else {
+                    say!(wording, "releases the permit (held {held})", "释放许可（持有 {held}）")
+                }
+            }
+        }
+    }
+}
+
+/// Returns the number of a buyer: the reference program of the ticket sale begins its lines with it.
+pub(super) fn buyer_number(worker: &str) -> &str {
+    worker.strip_prefix("buyer-").unwrap_or_default()
 }
 
 /// What is held, and its name in the events.

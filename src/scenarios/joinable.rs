@@ -5,10 +5,8 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::delivery_audit::{DeliveryAudit, Item, ItemFact, PAUSE, make_items, unless_disconnected};
-use super::runner::Runner;
-use super::worker::WorkerContext;
-use super::{CheckResult, Completion, Scenario, names};
+use super::delivery_audit::{DeliveryAudit, Item, ItemFact, Maker, PAUSE, unless_disconnected};
+use super::scenario::{CheckResult, Completion, Runner, Scenario, WorkerContext, named};
 
 use crate::number::whole;
 use crate::queue::{JoinableConsumer, JoinableProducer};
@@ -50,7 +48,7 @@ Examples:
   ipc-demo joinable                    two producers, one consumer
   ipc-demo joinable --consumers 3      kill one: who gets its task?";
     type Args = JoinableArgs;
-    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker>(), RoleEntry::of::<Worker>()];
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker<JoinableProducer<Item>>>(), RoleEntry::of::<Worker>()];
     const FACTS: &'static [Parse] = &[AnyFact::parse::<ItemFact>];
     const CLAIM: [&'static str; 2] =
         ["every task is done exactly once, and none is lost", "每个任务恰好处理一次，且不丢失"];
@@ -62,7 +60,7 @@ Examples:
     }
 
     fn workers(&self) -> Vec<String> {
-        names("producer", self.args.producers).chain(names("consumer", self.args.consumers)).collect()
+        [named("producer", self.args.producers), named("consumer", self.args.consumers)].concat()
     }
 
     fn moments(&self) -> Vec<&'static str> {
@@ -72,10 +70,8 @@ Examples:
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let JoinableArgs { producers, consumers, items } = self.args;
         let (putting, getting) = (&self.putting, self.getting.take().context("a scenario runs once")?);
-        for name in names("producer", producers) {
-            runner.spawn(&name, false, |ctx| Maker { ctx, queue: putting.clone(), items })?;
-        }
-        for name in names("consumer", consumers) {
+        runner.spawn_each(named("producer", producers), |ctx| Maker { ctx, queue: putting.clone(), items })?;
+        for name in named("consumer", consumers) {
             runner.spawn(&name, true, |ctx| Worker { ctx, queue: getting.clone() })?;
         }
         // The runner does no tasks: if it could, the loss of the last consumer would go unnoticed.
@@ -115,43 +111,31 @@ Examples:
         // The unfinished tasks that were not reported as got.
         let still_queued = unfinished.min(audit.produced(0) - audit.consumed());
         let (produced, tasks_done) = (audit.produced(still_queued), audit.tasks_done());
-        let mut facts = audit.facts(still_queued);
-        facts.push(counter("tasks_done", "已处理", tasks_done));
         let planned = self.args.items * u64::from(self.args.producers);
         let unreported = produced.saturating_sub(tasks_done + unfinished);
         let consumer_is_left = completion.died_as("consumer") < self.args.consumers as usize;
+        let mut result = audit.result(still_queued, Some(planned), completion);
+        result.facts.push(counter("tasks_done", "已处理", tasks_done));
         Ok(CheckResult {
             // A task that was taken is not lost with its taker.
             broken: audit.is_broken(still_queued, &Completion::default())
                 || unreported > completion.interrupted() as u64,
             finished: unfinished == 0 && (consumer_is_left || tasks_done == planned) && completion.stopped.is_none(),
-            guaranteed: true,
-            allowance: match unreported {
-                0 => audit.allowance(still_queued, Some(planned), completion),
-                _ => Some(Allowance::Unreported),
-            },
-            facts,
+            allowance: if unreported > 0 { Some(Allowance::Unreported) } else { result.allowance },
             advice: Some([
                 "kill a consumer with its task: ipc-demo joinable --consumers 2 --kill consumer-1@working",
                 "杀死一个持有任务的消费者：ipc-demo joinable --consumers 2 --kill consumer-1@working",
             ]),
+            ..result
         })
     }
 }
 
-/// Makes random numbers.
-#[derive(Serialize, Deserialize)]
-struct Maker {
-    ctx: WorkerContext,
-    queue: JoinableProducer<Item>,
-    items: u64,
-}
-
-impl Role for Maker {
+impl Role for Maker<JoinableProducer<Item>> {
     const NAME: &'static str = "joinable.producer";
 
     fn run(self) -> RoleResult {
-        make_items(&self.ctx, self.items, |item| Ok(self.queue.put(item)?))
+        Maker::run(self)
     }
 }
 
@@ -166,8 +150,7 @@ impl Role for Worker {
     const NAME: &'static str = "joinable.consumer";
 
     fn run(self) -> RoleResult {
-        let ctx = &self.ctx;
-        let queue = self.queue;
+        let Worker { ctx, queue } = &self;
         // It ends when all are done and no more will be put.
         while let Some(task) = unless_disconnected(queue.get())? {
             ctx.emit(task.got(task.redelivered() > 0))?;

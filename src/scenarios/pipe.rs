@@ -5,9 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::runner::Runner;
-use super::worker::WorkerContext;
-use super::{CheckResult, Completion, Observer, Scenario};
+use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext};
 
 use crate::number::whole;
 use crate::pipe::{self, Connection};

@@ -7,10 +7,8 @@ use anyhow::Context;
 use clap::builder::UnknownArgumentValueParser;
 use serde::{Deserialize, Serialize};
 
-use super::delivery_audit::{DeliveryAudit, Item, ItemFact, PAUSE, make_items, unless_disconnected};
-use super::runner::Runner;
-use super::worker::WorkerContext;
-use super::{CheckResult, Completion, Scenario, names};
+use super::delivery_audit::{DeliveryAudit, Item, ItemFact, Maker, PAUSE, unless_disconnected};
+use super::scenario::{CheckResult, Completion, Runner, Scenario, WorkerContext, named};
 
 use crate::number::whole;
 use crate::report::{AnyFact, Parse};
@@ -62,7 +60,7 @@ Examples:
   ipc-demo prodcons --capacity 1                     they wait for each other
   ipc-demo prodcons --forever                        until Ctrl-C";
     type Args = ProdconsArgs;
-    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker>(), RoleEntry::of::<Taker>()];
+    const ROLES: &'static [RoleEntry] = &[RoleEntry::of::<Maker<Producer<Item>>>(), RoleEntry::of::<Taker>()];
     const FACTS: &'static [Parse] = &[AnyFact::parse::<ItemFact>];
     const CLAIM: [&'static str; 2] = [
         "every item arrives exactly once; each producer's items stay in order",
@@ -79,7 +77,7 @@ Examples:
     }
 
     fn workers(&self) -> Vec<String> {
-        names("producer", self.args.producers).chain(names("consumer", self.args.consumers)).collect()
+        [named("producer", self.args.producers), named("consumer", self.args.consumers)].concat()
     }
 
     fn moments(&self) -> Vec<&'static str> {
@@ -89,13 +87,9 @@ Examples:
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let ProdconsArgs { producers, consumers, items, forever, .. } = self.args;
         let items = if forever { u64::MAX } else { items };
-        let (putting, getting) = (&self.putting, self.getting.take().context("the play is played once")?);
-        for name in names("producer", producers) {
-            runner.spawn(&name, false, |ctx| Maker { ctx, queue: putting.clone(), items })?;
-        }
-        for name in names("consumer", consumers) {
-            runner.spawn(&name, false, |ctx| Taker { ctx, queue: getting.clone() })?;
-        }
+        let (putting, getting) = (&self.putting, self.getting.take().context("a scenario runs once")?);
+        runner.spawn_each(named("producer", producers), |ctx| Maker { ctx, queue: putting.clone(), items })?;
+        runner.spawn_each(named("consumer", consumers), |ctx| Taker { ctx, queue: getting.clone() })?;
         // The runner neither puts nor gets: if it could, the loss of one side would go unnoticed.
         drop(getting);
         putting.close();
@@ -108,31 +102,19 @@ Examples:
         let planned = (!self.args.forever).then(|| self.args.items * u64::from(self.args.producers));
         let is_emptied = still_queued == 0 && completion.stopped.is_none();
         Ok(CheckResult {
-            broken: audit.is_broken(still_queued, completion),
             // What goes on until it is stopped has shown what it can.
             finished: (consumer_is_left && (is_emptied || self.args.forever))
                 || (is_emptied && planned == Some(audit.consumed())),
-            guaranteed: true,
-            allowance: audit.allowance(still_queued, planned, completion),
-            facts: audit.facts(still_queued),
-            advice: None,
+            ..audit.result(still_queued, planned, completion)
         })
     }
 }
 
-/// Makes random numbers.
-#[derive(Serialize, Deserialize)]
-struct Maker {
-    ctx: WorkerContext,
-    queue: Producer<Item>,
-    items: u64,
-}
-
-impl Role for Maker {
+impl Role for Maker<Producer<Item>> {
     const NAME: &'static str = "prodcons.producer";
 
     fn run(self) -> RoleResult {
-        make_items(&self.ctx, self.items, |item| Ok(self.queue.put(item)?))
+        Maker::run(self)
     }
 }
 
@@ -147,8 +129,7 @@ impl Role for Taker {
     const NAME: &'static str = "prodcons.consumer";
 
     fn run(self) -> RoleResult {
-        let ctx = &self.ctx;
-        let queue = self.queue;
+        let Taker { ctx, queue } = &self;
         while let Some(item) = unless_disconnected(queue.get())? {
             ctx.emit(item.got(false))?;
             ctx.pause(PAUSE);

@@ -5,23 +5,19 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::delivery_audit::{DeliveryAudit, ItemFact};
-use super::runner::Runner;
+use super::delivery_audit::{DeliveryAudit, ItemFact, PAUSE, put_all, unless_disconnected};
+use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext};
 use super::transport::{Getting, Putting, Transport};
-use super::worker::WorkerContext;
-use super::{CheckResult, Completion, Observer, Scenario};
 
 use crate::number::whole;
 use crate::queue::PutError;
 use crate::report::{AnyFact, Event, Names, Parse};
-use crate::{Error, Role, RoleEntry, RoleResult};
+use crate::{Role, RoleEntry, RoleResult};
 
-/// The time between two items, at speed 1.
-const PAUSE: Duration = Duration::from_secs(1);
 /// The time between two steps of the filler, at speed 1.
 const STEP: Duration = Duration::from_millis(200);
 /// How long the filler waits for an item that it has put: with the textbook queue it may still be in transit.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What goes through which queue.
 #[derive(Debug, clap::Args)]
@@ -71,7 +67,7 @@ Examples:
     const FACTS: &'static [Parse] = &[AnyFact::parse::<ItemFact>];
     const CLAIM: [&'static str; 2] =
         ["every item arrives exactly once, in the order it was put", "每个数据恰好到达一次，且保持放入顺序"];
-    const NAMES: Names = &[("filler", "填充者")];
+    const NAMES: Names = &[("filler", "填充者"), ("item_put", "入队数据"), ("item_got", "出队数据")];
     type Observer = Audit;
 
     fn prepare(args: QueueArgs) -> anyhow::Result<Self> {
@@ -80,7 +76,8 @@ Examples:
     }
 
     fn workers(&self) -> Vec<String> {
-        if self.args.fill { vec!["filler".to_owned()] } else { ["producer", "consumer"].map(str::to_owned).to_vec() }
+        let names: &[&str] = if self.args.fill { &["filler"] } else { &["producer", "consumer"] };
+        names.iter().map(|name| name.to_string()).collect()
     }
 
     fn moments(&self) -> Vec<&'static str> {
@@ -108,15 +105,12 @@ Examples:
         let brim = !self.args.fill || (audit.full == 1 && audit.empty == 1);
         let is_emptied = still_queued == 0 && completion.died_as("consumer") == 0 && completion.stopped.is_none();
         Ok(CheckResult {
-            broken: audit.audit.is_broken(still_queued, completion),
             // What goes on until it is stopped has shown what it can.
             finished: (is_emptied && brim)
                 || (!self.args.fill && audit.audit.consumed() == self.args.items && completion.stopped.is_none())
                 || (self.args.forever && completion.died.is_empty()),
             guaranteed: self.args.transport == Transport::Shm || completion.is_regular(),
-            allowance: audit.audit.allowance(still_queued, self.planned(), completion),
-            facts: audit.audit.facts(still_queued),
-            advice: None,
+            ..audit.audit.result(still_queued, self.planned(), completion)
         })
     }
 }
@@ -148,14 +142,6 @@ impl Observer for Audit {
     }
 }
 
-fn put(number: u64, from: &str, size: Option<u64>) -> ItemFact {
-    ItemFact::ItemPut { value: number.into(), from: from.to_owned(), number, size }
-}
-
-fn got(number: u64, from: &str, size: Option<u64>) -> ItemFact {
-    ItemFact::ItemGot { value: number.into(), from: from.to_owned(), number, size, redelivered: false }
-}
-
 /// Puts the numbers from 1.
 #[derive(Serialize, Deserialize)]
 struct Producer {
@@ -168,19 +154,10 @@ impl Role for Producer {
     const NAME: &'static str = "queue.producer";
 
     fn run(self) -> RoleResult {
-        let ctx = &self.ctx;
-        for number in 1..=self.items {
-            match self.queue.put(number).map_err(Error::from) {
-                // No consumer is left: the summary says what that leaves unshown.
-                Err(Error::Disconnected) => return Ok(()),
-                put => put?,
-            }
-            ctx.emit(put(number, ctx.name(), None))?;
-            if number < self.items {
-                ctx.pause(PAUSE);
-            }
-        }
-        Ok(())
+        put_all(&self.ctx, self.items, |number| {
+            self.queue.put(number)?;
+            Ok(ItemFact::put(number, self.ctx.name(), number, None))
+        })
     }
 }
 
@@ -195,16 +172,12 @@ impl Role for Consumer {
     const NAME: &'static str = "queue.consumer";
 
     fn run(self) -> RoleResult {
-        let ctx = &self.ctx;
-        loop {
-            let number = match self.queue.get() {
-                Ok(number) => number,
-                Err(Error::Disconnected) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            ctx.emit(got(number, "producer", None))?;
+        let Consumer { ctx, queue } = &self;
+        while let Some(number) = unless_disconnected(queue.get())? {
+            ctx.emit(ItemFact::got(number, "producer", number, None))?;
             ctx.pause(PAUSE);
         }
+        Ok(())
     }
 }
 
@@ -221,14 +194,12 @@ impl Role for Filler {
     const NAME: &'static str = "queue.filler";
 
     fn run(self) -> RoleResult {
-        let ctx = &self.ctx;
-        let (putting, getting) = (self.putting, self.getting);
+        let Filler { ctx, putting, getting, capacity } = &self;
         let size = || getting.qsize().map(|items| items as u64);
-        let me = ctx.name();
-        let capacity = u64::from(self.capacity);
+        let capacity = u64::from(*capacity);
         for number in 1..=capacity {
             putting.put(number)?;
-            ctx.emit(put(number, me, size()))?;
+            ctx.emit(ItemFact::put(number, ctx.name(), number, size()))?;
             ctx.pause(STEP);
         }
         match putting.try_put(capacity + 1) {
@@ -239,8 +210,8 @@ impl Role for Filler {
         ctx.emit(ItemFact::QueueFull { timeout_us: 0 })?;
         ctx.pause(STEP);
         for _ in 1..=capacity {
-            let number = getting.get_within(Some(PATIENCE))?.ok_or("an item that was put did not come out")?;
-            ctx.emit(got(number, me, size()))?;
+            let number = getting.get_within(Some(ARRIVAL_TIMEOUT))?.ok_or("an item that was put did not come out")?;
+            ctx.emit(ItemFact::got(number, ctx.name(), number, size()))?;
             ctx.pause(STEP);
         }
         match getting.try_get()? {

@@ -3,27 +3,22 @@
 //! Its permits know their holders, so the space of a car that is killed inside becomes free again.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::ops::RangeInclusive;
 
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::held::{Held, Thing};
-use super::runner::Runner;
-use super::worker::WorkerContext;
-use super::{CheckResult, Completion, Observer, Scenario};
+use super::held::{CAR_PARK, Held, PermitFact, Thing};
+use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
 
 use crate::number::whole;
-use crate::report::{Allowance, AnyFact, Class, Event, Fact, Names, Noun, Parse, Wording, WorkerExited, counter, say};
+use crate::report::{Allowance, AnyFact, Event, Names, Parse, WorkerExited, counter};
 use crate::sync::OwnedSemaphore;
 use crate::{Role, RoleEntry, RoleResult};
 
-/// The semaphore's name in the events.
-const CAR_PARK: &str = "car park";
 /// How long a car takes to come, at speed 1.
-const COMING_MS: std::ops::RangeInclusive<u64> = 0..=1_000;
+const COMING_MS: RangeInclusive<u64> = 0..=1_000;
 /// How long it parks, at speed 1.
-const PARKING_MS: std::ops::RangeInclusive<u64> = 1_000..=2_000;
+const PARKING_MS: RangeInclusive<u64> = 1_000..=2_000;
 
 /// What a car park needs to know.
 #[derive(Debug, clap::Args)]
@@ -68,7 +63,7 @@ Examples:
     }
 
     fn workers(&self) -> Vec<String> {
-        (1..=self.args.workers).map(|number| format!("car-{number}")).collect()
+        numbered("car", self.args.workers)
     }
 
     fn moments(&self) -> Vec<&'static str> {
@@ -76,21 +71,18 @@ Examples:
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
-        for number in 1..=self.args.workers {
-            runner.spawn(&format!("car-{number}"), false, |ctx| Car { ctx, spaces: self.spaces.clone() })?;
-        }
+        runner.spawn_each(self.workers(), |ctx| Car { ctx, spaces: self.spaces.clone() })?;
         runner.watch()
     }
 
     fn check(self, traffic: &Traffic, completion: &Completion) -> anyhow::Result<CheckResult> {
         let SemaphoreArgs { permits, workers } = self.args;
-        let (entered, most_inside) = (traffic.entered(), traffic.most_inside(permits as usize));
+        let (entered, most_inside) = (traffic.entered() as u64, traffic.most_inside(permits as usize));
         Ok(CheckResult {
             broken: most_inside > permits as usize,
-            finished: entered == workers as usize
-                || (entered + completion.died() >= workers as usize && !completion.all_died()),
+            finished: completion.accounts_for(entered, workers.into()),
             guaranteed: true,
-            allowance: (entered < workers as usize).then_some(Allowance::Unfinished),
+            allowance: (entered < workers.into()).then_some(Allowance::Unfinished),
             facts: vec![
                 counter("permits", "车位", permits),
                 counter("workers", "进程", workers),
@@ -102,56 +94,6 @@ Examples:
                 "只有一个许可的信号量就是一把锁：ipc-demo semaphore --permits 1",
             ]),
         })
-    }
-}
-
-const PERMIT: Noun = Noun { is_shared: true, ..Noun::new("permit", "许可") };
-
-/// What workers report of a semaphore.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-#[expect(clippy::enum_variant_names, reason = "the names of the events")]
-pub(crate) enum PermitFact {
-    /// A worker began to wait for a permit.
-    PermitWaiting { semaphore: String },
-    /// A worker acquired one.
-    PermitAcquired { semaphore: String, waited_us: u64 },
-    /// A worker released its permit.
-    PermitReleased { semaphore: String, held_us: u64 },
-}
-
-impl Fact for PermitFact {
-    fn class(&self) -> Class<'_> {
-        match self {
-            Self::PermitWaiting { semaphore } => Class::waits(PERMIT, semaphore),
-            Self::PermitAcquired { semaphore, .. } => Class::acquires(PERMIT, semaphore),
-            Self::PermitReleased { semaphore, .. } => Class::releases(PERMIT, semaphore),
-        }
-    }
-
-    fn sentence(&self, wording: &Wording<'_>) -> String {
-        match self {
-            Self::PermitWaiting { semaphore } if semaphore == CAR_PARK => {
-                say!(wording, "waits for a space", "等待车位")
-            }
-            Self::PermitWaiting { .. } => say!(wording, "waits for a permit", "等待许可"),
-            Self::PermitAcquired { semaphore, waited_us } => {
-                let waited = wording.waited(*waited_us);
-                if semaphore == CAR_PARK {
-                    say!(wording, "drives in ({waited})", "停进车位（{waited}）")
-                } else {
-                    say!(wording, "gets a permit ({waited})", "获得许可（{waited}）")
-                }
-            }
-            Self::PermitReleased { semaphore, held_us } => {
-                let held = wording.duration(*held_us);
-                if semaphore == CAR_PARK {
-                    say!(wording, "drives out (parked {held})", "离开车位（停了 {held}）")
-                } else {
-                    say!(wording, "releases the permit (held {held})", "释放许可（持有 {held}）")
-                }
-            }
-        }
     }
 }
 
@@ -219,11 +161,10 @@ impl Role for Car {
 
     fn run(self) -> RoleResult {
         let ctx = &self.ctx;
-        let spaces = self.spaces;
         let mut rng = ctx.rng();
-        ctx.pause(Duration::from_millis(rng.random_range(COMING_MS)));
-        let space = Held::acquire(Thing::Permit(CAR_PARK), ctx, || Ok((spaces.acquire(), false)))?;
-        ctx.pause(Duration::from_millis(rng.random_range(PARKING_MS)));
+        ctx.pause_random(&mut rng, COMING_MS);
+        let space = Held::acquire(Thing::Permit(CAR_PARK), ctx, || Ok((self.spaces.acquire(), false)))?;
+        ctx.pause_random(&mut rng, PARKING_MS);
         Ok(space.release()?)
     }
 }

@@ -3,18 +3,15 @@
 //! The race is a real lost update in a file, without undefined behaviour. With the lock, a purchase is one critical
 //! section, and its write is one step, so a buyer killed in the middle of it leaves the file intact.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Context;
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::held::{Held, LockFact};
-use super::runner::Runner;
+use super::held::{Held, LockFact, buyer_number};
+use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
 use super::ticket_file::{EXAMPLE, Stock, TicketFile};
-use super::worker::WorkerContext;
-use super::{CheckResult, Completion, Observer, Scenario};
 
 use crate::number::whole;
 use crate::process::Fd;
@@ -24,7 +21,7 @@ use crate::{Lock, Role, RoleEntry, RoleResult};
 /// The lock's name in the events.
 const LOCK: &str = "tickets";
 /// How long a buyer thinks, at speed 1, between reading the file and writing it.
-const THINKING_MS: std::ops::RangeInclusive<u64> = 1_000..=2_000;
+const THINKING_MS: RangeInclusive<u64> = 1_000..=2_000;
 
 /// What a sale needs to know.
 #[derive(Debug, clap::Args)]
@@ -92,7 +89,7 @@ Examples:
     }
 
     fn workers(&self) -> Vec<String> {
-        (1..=self.buyers).map(|number| format!("buyer-{number}")).collect()
+        numbered("buyer", self.buyers)
     }
 
     fn moments(&self) -> Vec<&'static str> {
@@ -108,13 +105,7 @@ Examples:
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let file = self.file.as_fd().try_clone_to_owned().context("cannot share the data file")?;
         let file = Fd::from(file);
-        for number in 1..=self.buyers {
-            runner.spawn(&format!("buyer-{number}"), false, |ctx| Buyer {
-                ctx,
-                file: file.clone(),
-                lock: self.lock.clone(),
-            })?;
-        }
+        runner.spawn_each(self.workers(), |ctx| Buyer { ctx, file: file.clone(), lock: self.lock.clone() })?;
         runner.watch()
     }
 
@@ -182,7 +173,7 @@ impl Fact for SaleFact {
     }
 
     fn sentence(&self, wording: &Wording<'_>) -> String {
-        let who = number(wording);
+        let who = buyer_number(&wording.event.worker);
         let tickets = |left: u32| match left {
             0 => "no ticket left".to_owned(),
             1 => "1 ticket left".to_owned(),
@@ -203,12 +194,6 @@ impl Fact for SaleFact {
             }
         }
     }
-}
-
-/// Returns a buyer's number, with which the reference program begins its lines; empty in other scenarios.
-pub(super) fn number<'a>(wording: &Wording<'a>) -> &'a str {
-    let worker = wording.event.worker.as_str();
-    if wording.scenario() == Tickets::NAME { worker.rsplit_once('-').map_or(worker, |(_, number)| number) } else { "" }
 }
 
 /// What the buyers reported.
@@ -265,13 +250,12 @@ impl Role for Buyer {
     fn run(self) -> RoleResult {
         let ctx = &self.ctx;
         let file = TicketFile::from_descriptor(self.file.into_owned()?);
-        let lock = self.lock;
         // This check is not part of the purchase: its result may be outdated by then.
         match file.read() {
             Ok(stock) => ctx.emit(SaleFact::StockChecked { left: stock.left })?,
             Err(error) => ctx.emit(SaleFact::DataTorn { error: format!("{error:#}") })?,
         }
-        match &lock {
+        match &self.lock {
             Some(lock) => {
                 let held = Held::lock(lock, LOCK, ctx)?;
                 buy(&file, ctx, TicketFile::commit)?;
@@ -293,7 +277,7 @@ fn buy(
         Ok(stock) => stock,
         Err(error) => return Ok(ctx.emit(SaleFact::DataTorn { error: format!("{error:#}") })?),
     };
-    ctx.pause(Duration::from_millis(ctx.rng().random_range(THINKING_MS)));
+    ctx.pause_random(&mut ctx.rng(), THINKING_MS);
     match stock.left.checked_sub(1) {
         Some(left) => {
             write(file, &stock, left).context("cannot write the data file")?;
@@ -307,7 +291,6 @@ fn buy(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenarios::Scenario;
 
     fn sale(stock: u32, lock: bool) -> Tickets {
         let args = TicketsArgs { lock, buyers: 10, stock: Some(stock), data: None };

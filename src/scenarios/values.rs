@@ -4,21 +4,20 @@
 //! atomic. With the lock, the two are one step.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::runner::Runner;
-use super::worker::WorkerContext;
-use super::{CheckResult, Completion, Observer, Scenario};
+use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
 
 use crate::number::whole;
 use crate::report::{Allowance, AnyFact, Class, Event, Fact, Parse, Severity, Wording, counter, say};
 use crate::{Array, RLock, Role, RoleEntry, RoleResult, Value};
 
 /// The time between reading a number and writing it, at speed 1.
-const THINKING_US: std::ops::RangeInclusive<u64> = 500..=1_500;
+const THINKING_US: RangeInclusive<u64> = 500..=1_500;
 /// The number of elements in the array; the workers increment them in turn.
 const PLACES: usize = 4;
 /// How often a worker reports its progress.
@@ -79,7 +78,7 @@ Examples:
     }
 
     fn workers(&self) -> Vec<String> {
-        (1..=self.args.workers).map(|number| format!("worker-{number}")).collect()
+        numbered("worker", self.args.workers)
     }
 
     fn moments(&self) -> Vec<&'static str> {
@@ -87,16 +86,15 @@ Examples:
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
-        let ValuesArgs { workers, increments, lock } = self.args;
-        for number in 1..=workers {
-            runner.spawn(&format!("worker-{number}"), false, |ctx| Worker {
-                ctx,
-                counter: self.counter.clone(),
-                array: self.array.clone(),
-                increments,
-                lock,
-            })?;
-        }
+        let ValuesArgs { increments, lock, .. } = self.args;
+        let (counter, array) = (&self.counter, &self.array);
+        runner.spawn_each(self.workers(), |ctx| Worker {
+            ctx,
+            counter: counter.clone(),
+            array: array.clone(),
+            increments,
+            lock,
+        })?;
         runner.watch()
     }
 

@@ -1,9 +1,10 @@
 //! What every worker of a scenario has: a channel to the runner, the clock, and random numbers.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
@@ -40,6 +41,11 @@ impl WorkerContext {
         &self.name
     }
 
+    /// Returns the worker's number in the order of starting, from 1.
+    pub(crate) fn number(&self) -> u32 {
+        self.worker + 1
+    }
+
     /// Reports an event to the runner, now.
     pub(crate) fn emit(&self, fact: impl Into<AnyFact>) -> Result<()> {
         self.emit_at(self.now_us(), fact)
@@ -70,6 +76,17 @@ impl WorkerContext {
     /// Pauses for `at_speed_one`, scaled to the run's speed, which may change meanwhile.
     pub(crate) fn pause(&self, at_speed_one: Duration) {
         self.clock.pause(at_speed_one);
+    }
+
+    /// Pauses for a random number of milliseconds from `at_speed_one`, scaled to the run's speed.
+    pub(crate) fn pause_random(&self, rng: &mut StdRng, at_speed_one: RangeInclusive<u64>) {
+        self.pause(Duration::from_millis(rng.random_range(at_speed_one)));
+    }
+
+    /// Returns what `operation` returns, and how many microseconds it took.
+    pub(crate) fn timed<T>(&self, operation: impl FnOnce() -> T) -> (T, u64) {
+        let began_us = self.now_us();
+        (operation(), self.now_us() - began_us)
     }
 
     /// Returns this worker's own random numbers, the same in every run with the same seed.

@@ -20,8 +20,8 @@ mod serve;
 
 use clap::{ArgMatches, FromArgMatches};
 
+use super::entry::{self, Entry, Tool};
 use super::runner::RunOptions;
-use super::{Entry, Tool};
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Pictures, Reporter};
 use args::ManagerArgs;
@@ -46,7 +46,7 @@ pub(super) fn run(
     if !args.call.is_empty() {
         return call::run(&args);
     }
-    let run = if args.serve.is_some() { super::run::<Serve> } else { super::run::<Manager> };
+    let run = if args.serve.is_some() { entry::run::<Serve> } else { entry::run::<Manager> };
     run(matches, options, reporter, pictures)
 }
 

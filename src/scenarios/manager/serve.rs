@@ -11,7 +11,7 @@ use super::{ADVICE, ManagerFact};
 use crate::manager::{Address, Limits, Serving, Status};
 use crate::report::{Event, Names, Parse, counter};
 use crate::scenarios::runner::Runner;
-use crate::scenarios::{CheckResult, Completion, Observer, Scenario};
+use crate::scenarios::scenario::{CheckResult, Completion, Observer, Scenario};
 use crate::{Error, RoleEntry};
 
 /// A manager for others.

@@ -1,4 +1,4 @@
-//! The end of a run: why it ended, its summary, and its outcome.
+//! The end of a run: why it ended, what kept its workers from finishing, and its outcome.
 
 use std::io;
 
@@ -6,9 +6,7 @@ use anyhow::Context;
 
 use crate::outcome::Outcome;
 use crate::process::StopSignal;
-use crate::report::{Event, Pictures, RUNNER, Reason, Reporter, Summary, Verdict};
-use crate::scenarios::clock::Clock;
-use crate::scenarios::{CheckResult, Completion, Scenario};
+use crate::report::{AnyFact, Event, RUNNER, Reason, Reporter};
 
 /// Why the run was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,49 +28,90 @@ impl Cut {
     }
 }
 
+/// What kept workers from finishing their part, if anything did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Completion {
+    /// How many workers were started.
+    pub(crate) started: usize,
+    /// The names of those that died or failed before they were asked to end.
+    pub(crate) died: Vec<String>,
+    /// Why the run was cut short; unfinished work then counts against no worker.
+    pub(crate) stopped: Option<Reason>,
+}
+
+impl Completion {
+    /// Returns how many workers died or failed.
+    pub(crate) fn died(&self) -> usize {
+        self.died.len()
+    }
+
+    /// Returns how many of these have a name that begins with `kind`.
+    pub(crate) fn died_as(&self, kind: &str) -> usize {
+        self.died.iter().filter(|name| name.starts_with(kind)).count()
+    }
+
+    /// Returns whether every worker ended in order.
+    pub(crate) fn is_regular(&self) -> bool {
+        self.died.is_empty() && self.stopped.is_none()
+    }
+
+    /// Whether some workers died, and others were left to finish what these began.
+    pub(crate) fn has_survivors(&self) -> bool {
+        self.died() > 0 && self.died() < self.started && self.stopped.is_none()
+    }
+
+    /// Whether every worker died, or failed.
+    pub(crate) fn all_died(&self) -> bool {
+        self.died() > 0 && self.died() >= self.started
+    }
+
+    /// Whether `count` workers finished, or died and left others to go on.
+    pub(crate) fn accounts_for(&self, finished: u64, count: u64) -> bool {
+        finished == count || (finished + self.died() as u64 >= count && !self.all_died())
+    }
+
+    /// How many workers may have been ended in the middle of something.
+    pub(crate) fn interrupted(&self) -> usize {
+        if self.stopped.is_some() { self.started } else { self.died() }
+    }
+
+    /// Ten workers of which some died.
+    #[cfg(test)]
+    pub(crate) fn deaths(names: &[&str]) -> Self {
+        Completion { started: 10, died: names.iter().map(|&name| name.to_owned()).collect(), stopped: None }
+    }
+
+    /// Ten workers that were stopped early.
+    #[cfg(test)]
+    pub(crate) fn cut() -> Self {
+        Completion { started: 10, died: Vec::new(), stopped: Some(Reason::Cut) }
+    }
+}
+
 /// The end of a run without workers: only its summary is missing.
 pub(crate) struct RunEnd {
     pub(super) reporter: Box<dyn Reporter>,
-    pub(super) clock: Clock,
     pub(super) cut: Option<Cut>,
-    /// Workers that died unexpectedly, and how.
-    pub(crate) unexpected_exits: Vec<String>,
-    /// The requested kills that did not happen, and why.
-    pub(crate) missed_kills: Vec<String>,
+    /// When it ended, in microseconds since it began.
+    pub(crate) at_us: u64,
     /// What kept workers from finishing.
     pub(crate) completion: Completion,
+    /// Whether workers died unexpectedly.
+    pub(crate) has_unexpected_exits: bool,
+    /// Everything that failed: the scenario itself, workers that died unexpectedly, and kills that did not happen.
+    pub(crate) failures: Vec<anyhow::Error>,
 }
 
 impl RunEnd {
-    /// Shows the summary and returns the outcome.
-    pub(crate) fn sum_up<S: Scenario>(
-        mut self,
-        result: CheckResult,
-        strict: bool,
-        pictures: &mut Pictures,
-    ) -> anyhow::Result<Outcome> {
-        let elapsed_us = self.clock.now_us();
-        let verdict = result.verdict(&self.completion);
-        let stopped = self.completion.stopped;
-        let unfinished = if self.unexpected_exits.is_empty() { Reason::Killed } else { Reason::Machinery };
-        let CheckResult { guaranteed, allowance, facts, advice, .. } = result;
-        let fact = Summary {
-            scenario: S::NAME,
-            claim: S::CLAIM,
-            verdict,
-            guaranteed,
-            needs: S::NEEDS,
-            allowance: allowance.filter(|_| verdict == Verdict::Held),
-            reason: stopped.or((verdict == Verdict::NotShown).then_some(unfinished)),
-            elapsed_us,
-            facts,
-            advice: advice.filter(|_| verdict != Verdict::NotShown),
-        };
-        let summary =
-            Event { at_us: elapsed_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact: fact.into() };
-        pictures.collect(&summary);
+    /// Returns an event of the runner, now.
+    pub(crate) fn event(&self, fact: impl Into<AnyFact>) -> Event {
+        Event { at_us: self.at_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact: fact.into() }
+    }
+
+    /// Shows the last event and returns the outcome. `is_broken` is whether a claim that has to be true was false.
+    pub(crate) fn conclude(&mut self, last: &Event, is_broken: bool) -> anyhow::Result<Outcome> {
         if !self.cut.is_some_and(Cut::is_silent) {
-            match self.reporter.event(&summary) {
+            match self.reporter.event(last) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.cut = Some(Cut::ReaderGone),
                 shown => shown.context("cannot write the summary to stdout")?,
             }
@@ -80,9 +119,9 @@ impl RunEnd {
         Ok(match self.cut {
             Some(Cut::ReaderGone) => Outcome::ReaderGone,
             Some(Cut::ReportLost) => Outcome::MachineryFailed,
-            _ if verdict == Verdict::Violated && (guaranteed || strict) => Outcome::Broken,
+            _ if is_broken => Outcome::Broken,
             Some(Cut::Asked(signal)) => Outcome::Stopped(signal),
-            None if !self.unexpected_exits.is_empty() || stopped.is_some() => Outcome::MachineryFailed,
+            None if self.has_unexpected_exits || self.completion.stopped.is_some() => Outcome::MachineryFailed,
             None => Outcome::Fine,
         })
     }

@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 use crate::report::{AnyFact, Language, Names};
 
@@ -33,12 +33,7 @@ impl Kill {
     /// Returns the kill of the worker that has this name, or is shown by this name in Chinese.
     ///
     /// Rejects a worker or a moment that a scenario does not have; the error lists the valid ones.
-    pub(in crate::scenarios) fn checked(
-        &self,
-        workers: &[String],
-        moments: &[&str],
-        names: Names,
-    ) -> anyhow::Result<Kill> {
+    pub(crate) fn checked(&self, workers: &[String], moments: &[&str], names: Names) -> anyhow::Result<Kill> {
         let Kill { worker, moment } = self;
         let known = workers.iter().find(|name| *name == worker || Language::Zh.name(names, name) == *worker);
         let known = known.with_context(|| {
@@ -95,12 +90,10 @@ impl RequestedKills {
         reached.map(|(_, state)| *state = State::Done).is_some()
     }
 
-    /// Describes the kills that did not happen.
-    pub(super) fn missed(&self) -> Vec<String> {
+    /// Returns an error for each kill that did not happen.
+    pub(super) fn missed(&self) -> impl Iterator<Item = anyhow::Error> {
         let missed = self.0.iter().filter(|(_, state)| *state != State::Done);
-        missed
-            .map(|(Kill { worker, moment }, _)| format!("could not kill {worker}@{moment}: the moment never came"))
-            .collect()
+        missed.map(|(Kill { worker, moment }, _)| anyhow!("could not kill {worker}@{moment}: the moment never came"))
     }
 }
 

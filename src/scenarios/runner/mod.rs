@@ -2,14 +2,14 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `children` | the worker processes |
+//! | `child` | a worker process |
 //! | `kill` | `--kill`: the requested deaths |
-//! | `end` | why a run ends, its summary and its outcome |
+//! | `end` | why a run ends, what kept its workers from finishing, and its outcome |
 //!
 //! Workers report over one datagram channel; only the runner prints. A dead worker's messages are all in the channel,
 //! so they are shown before its end. Events are shown in the order in which they happened: see [`Reorder`].
 
-mod children;
+mod child;
 mod end;
 mod kill;
 
@@ -17,9 +17,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
-use super::Completion;
 use super::clock::{Clock, Pause};
 use super::speed::Speed;
 use super::worker::{Message, WorkerContext};
@@ -29,8 +28,9 @@ use crate::process::{ExitStatus, StopSignals};
 use crate::report::{AnyFact, Event, LONGEST_WAIT_US, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted};
 use crate::sys::{Signal, fd};
 use crate::{Process, Role};
-use children::Children;
-use end::{Cut, RunEnd};
+use child::Child;
+use end::Cut;
+pub(crate) use end::{Completion, RunEnd};
 pub(crate) use kill::Kill;
 use kill::RequestedKills;
 
@@ -66,14 +66,15 @@ pub(crate) struct Runner<'a> {
     order: Reorder,
     /// Events that were shown and that the scenario has not seen.
     shown: Vec<Event>,
-    children: Children,
+    /// All workers, in the order of starting.
+    children: Vec<Child>,
     kills: RequestedKills,
     cut: Option<Cut>,
     /// Shutting down: worker exits are expected.
     stopping: bool,
     /// Workers that died before they were asked to end, by request or not.
     died: Vec<String>,
-    unexpected_exits: Vec<String>,
+    unexpected_exits: Vec<anyhow::Error>,
 }
 
 impl<'a> Runner<'a> {
@@ -98,7 +99,7 @@ impl<'a> Runner<'a> {
             receiver,
             order: Reorder::default(),
             shown: Vec::new(),
-            children: Children::default(),
+            children: Vec::new(),
             kills: RequestedKills::new(&options.kills),
             cut: None,
             stopping: false,
@@ -148,12 +149,12 @@ impl<'a> Runner<'a> {
 
     /// Returns whether a worker is left that the run waits for.
     pub(crate) fn is_anybody_expected(&self) -> bool {
-        self.children.is_anybody_expected()
+        self.children.iter().any(Child::is_expected)
     }
 
     /// Returns the name of the worker with this process ID.
     pub(crate) fn name_of(&self, pid: u32) -> Option<&str> {
-        self.children.by_pid(pid).map(|child| child.name.as_str())
+        self.children.iter().find(|child| child.pid() == pid).map(|child| child.name.as_str())
     }
 
     /// Starts a worker of the scenario.
@@ -175,9 +176,20 @@ impl<'a> Runner<'a> {
             seed: self.options.seed,
             kill_at: self.kills.next_of(name),
         };
-        let pid = self.children.start(name, daemon, role(ctx))?;
+        let child = Child::start(name, daemon, role(ctx))?;
+        let pid = child.pid();
+        self.children.push(child);
         self.push(at_us, name.to_owned(), pid, WorkerStarted { role: R::NAME, daemon }.into());
         self.receive()
+    }
+
+    /// Starts a worker of each of these names.
+    pub(crate) fn spawn_each<R: Role>(
+        &mut self,
+        names: impl IntoIterator<Item = String>,
+        role: impl Fn(WorkerContext) -> R,
+    ) -> anyhow::Result<()> {
+        names.into_iter().try_for_each(|name| self.spawn(&name, false, &role))
     }
 
     /// Shows events until every non-daemon worker has ended, or the run is cut short.
@@ -234,7 +246,8 @@ impl<'a> Runner<'a> {
             self.order.due_us().map(|due_us| Duration::from_micros(due_us.saturating_sub(self.clock.system_us())));
         // An event that waits for its cause is checked again soon.
         let until = due.map_or(until, |due| until.or_after(due.max(Duration::from_millis(1))));
-        let mut sources = self.children.sentinels();
+        let running = self.children.iter().filter(|child| child.is_running());
+        let mut sources: Vec<_> = running.map(Child::sentinel).collect();
         sources.push(self.receiver.as_fd());
         // A recorded signal keeps its descriptor readable: it wakes only until it is handled.
         if self.cut.is_none() {
@@ -242,7 +255,8 @@ impl<'a> Runner<'a> {
         }
         fd::wait_any_readable(&sources, until.at_ns()).context("cannot wait for the workers")?;
         // A worker that has ended by now reported everything before: collected first, shown last.
-        let ended = self.children.ended();
+        let ended = self.children.iter().enumerate().filter(|(_, child)| child.has_ended());
+        let ended: Vec<usize> = ended.map(|(index, _)| index).collect();
         if !ended.is_empty() {
             // The signal that ended them all may have been sent to the runner, too.
             self.is_cut();
@@ -263,7 +277,7 @@ impl<'a> Runner<'a> {
             self.push(at_us, name, pid, fact);
         }
         // When no worker is left to report, there is nothing to wait for.
-        let now_us = if self.children.is_anybody_running() { self.clock.system_us() } else { u64::MAX };
+        let now_us = if self.is_anybody_running() { self.clock.system_us() } else { u64::MAX };
         while let Some(event) = self.order.pop(now_us) {
             self.show(event)?;
         }
@@ -289,7 +303,7 @@ impl<'a> Runner<'a> {
 
     /// Joins a worker that has ended, and reports its end.
     fn join(&mut self, index: usize) -> anyhow::Result<()> {
-        let child = self.children.get_mut(index).expect("was started");
+        let child = &mut self.children[index];
         let (worker, pid, ended) = (child.name.clone(), child.pid(), child.join()?);
         let is_ended_by = |signal: Signal| ended.status == ExitStatus::Signal(signal as i32);
         if is_ended_by(Signal::SIGTERM) && !self.stopping && !self.is_cut() {
@@ -301,44 +315,54 @@ impl<'a> Runner<'a> {
         } else if !ended.is_success() && !self.stopping && !self.is_cut() {
             self.died.push(worker.clone());
             self.unexpected_exits.push(match &ended.failure {
-                Some(failure) => failure.to_string(),
-                None => format!("worker {worker} (process {pid}) died unexpectedly: {}", ended.status),
+                Some(failure) => anyhow!("{failure}"),
+                None => anyhow!("worker {worker} (process {pid}) died unexpectedly: {}", ended.status),
             });
         }
-        self.push(self.now_us(), worker, pid, children::exited(&ended).into());
+        self.push(self.now_us(), worker, pid, child::exited(&ended).into());
         Ok(())
     }
 
+    fn is_anybody_running(&self) -> bool {
+        self.children.iter().any(Child::is_running)
+    }
+
     /// Ends the remaining workers, waits for all, and shows their last reports: asks first, kills after a grace period.
-    pub(crate) fn stop_workers(&mut self) -> anyhow::Result<()> {
+    fn stop_workers(&mut self) -> anyhow::Result<()> {
+        let end_all =
+            |children: &[Child], end| children.iter().map(|child| child.end(end)).fold(Ok(()), anyhow::Result::and);
         self.stopping = true;
-        let asked = self.children.end_all(Process::terminate);
+        let asked = end_all(&self.children, Process::terminate);
         let grace = Deadline::after(GRACE);
-        while self.children.is_anybody_running() && !grace.has_passed() {
+        while self.is_anybody_running() && !grace.has_passed() {
             self.wait(grace)?;
         }
-        let killed = self.children.end_all(Process::kill);
+        let killed = end_all(&self.children, Process::kill);
         // A worker that could not be killed is not waited for: it may never end.
-        while killed.is_ok() && self.children.is_anybody_running() {
+        while killed.is_ok() && self.is_anybody_running() {
             self.wait(Deadline::NEVER)?;
         }
         self.receive()?;
         asked.and(killed)
     }
 
-    /// Ends the run, and returns how it went. All workers must have been stopped.
-    ///
-    /// `failed` is whether the scenario could not go on.
-    pub(crate) fn finish(mut self, failed: bool) -> RunEnd {
+    /// Stops the workers, and returns how the run went. `ran` is whether the scenario could go on to its end.
+    pub(crate) fn finish(mut self, ran: anyhow::Result<()>) -> RunEnd {
+        let mut failures: Vec<_> = [ran, self.stop_workers()].into_iter().filter_map(Result::err).collect();
         self.is_cut();
-        let stopped = self.cut.map(Cut::reason).or(failed.then_some(Reason::Machinery));
+        let stopped = self.cut.map(Cut::reason).or((!failures.is_empty()).then_some(Reason::Machinery));
+        let has_unexpected_exits = !self.unexpected_exits.is_empty();
+        failures.append(&mut self.unexpected_exits);
+        if self.cut.is_none() {
+            failures.extend(self.kills.missed());
+        }
         RunEnd {
             reporter: self.reporter,
-            clock: self.clock,
-            unexpected_exits: self.unexpected_exits,
-            missed_kills: if self.cut.is_some() { Vec::new() } else { self.kills.missed() },
-            completion: Completion { started: self.children.len(), died: self.died, stopped },
             cut: self.cut,
+            at_us: self.clock.now_us(),
+            completion: Completion { started: self.children.len(), died: self.died, stopped },
+            has_unexpected_exits,
+            failures,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::report::{Allowance, Event, counter};
 use crate::scenarios::barrier::Rounds;
 use crate::scenarios::delivery_audit::DeliveryAudit;
 use crate::scenarios::manager::ManagerFact;
-use crate::scenarios::{CheckResult, Completion, Observer};
+use crate::scenarios::scenario::{CheckResult, Completion, Observer};
 
 /// The audit, one page per type.
 #[derive(Debug, Default)]

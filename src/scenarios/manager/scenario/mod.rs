@@ -21,11 +21,10 @@ use crate::report::{AnyFact, Names, Parse};
 use crate::scenarios::barrier::BarrierFact;
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
-use crate::scenarios::held::LockFact;
+use crate::scenarios::held::{LockFact, PermitFact};
 use crate::scenarios::manager::ManagerFact;
 use crate::scenarios::runner::Runner;
-use crate::scenarios::semaphore::PermitFact;
-use crate::scenarios::{CheckResult, Completion, Scenario};
+use crate::scenarios::scenario::{CheckResult, Completion, Scenario};
 use crate::{Process, RoleEntry};
 use audit::Audit;
 use driver::{Driver, Shown};
@@ -90,6 +89,8 @@ Examples:
         ("semaphore", "信号量"),
         ("bounded semaphore", "有界信号量"),
         ("not empty", "非空"),
+        ("item_put", "入队数据"),
+        ("item_got", "出队数据"),
     ];
     type Observer = Audit;
 
