@@ -16,8 +16,8 @@ use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, Worke
 
 use crate::number::whole;
 use crate::report::{Allowance, AnyFact, Class, Event, Fact, Parse, Severity, Wording, WorkerExited, counter, say};
-use crate::sync::{LockId, Wait, find_deadlock};
-use crate::{Lock, Role, RoleEntry, RoleResult};
+use crate::sync::{Wait, find_deadlock};
+use crate::{Lock, Result, Role, RoleEntry, RoleResult};
 
 /// How long a worker waits for its second lock by default, unless the order makes a timeout unnecessary.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ pub(crate) struct DeadlockArgs {
 pub(crate) struct Deadlock {
     ordered: bool,
     timeout: Option<Duration>,
-    locks: Vec<Lock>,
+    locks: Vec<NamedLock>,
 }
 
 impl Scenario for Deadlock {
@@ -75,7 +75,8 @@ Examples:
     fn prepare(args: DeadlockArgs) -> anyhow::Result<Self> {
         let DeadlockArgs { ordered, timeout, workers } = args;
         let timeout = timeout.or((!ordered).then_some(TIMEOUT));
-        let locks = (0..workers).map(|_| Lock::new()).collect::<Result<_, _>>()?;
+        let named = |number| Ok(NamedLock { name: format!("lock-{number}"), lock: Lock::new()? });
+        let locks = (1..=workers).map(named).collect::<Result<_>>()?;
         Ok(Deadlock { ordered, timeout, locks })
     }
 
@@ -88,18 +89,13 @@ Examples:
     }
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
-        for own in 0..self.locks.len() {
-            let next = (own + 1) % self.locks.len();
+        let (locks, timeout) = (&self.locks, self.timeout);
+        for (own, name) in self.workers().into_iter().enumerate() {
+            let next = (own + 1) % locks.len();
             let [first, second] = if self.ordered { [own.min(next), own.max(next)] } else { [own, next] };
-            runner.spawn(&format!("worker-{}", own + 1), false, |ctx| Worker {
-                ctx,
-                first: NamedLock { name: name(first), lock: self.locks[first].clone() },
-                second: NamedLock { name: name(second), lock: self.locks[second].clone() },
-                timeout: self.timeout,
-            })?;
+            let (first, second) = (locks[first].clone(), locks[second].clone());
+            runner.spawn(&name, false, |ctx| Worker { ctx, first, second, timeout })?;
         }
-        let names: HashMap<LockId, String> =
-            self.locks.iter().enumerate().map(|(index, lock)| (lock.id(), name(index))).collect();
         let mut known = None;
         runner.watch_until(|runner, _| {
             let found = find_deadlock()?.map(|mut ring| {
@@ -111,7 +107,7 @@ Examples:
             if found != known
                 && let Some(ring) = &found
             {
-                let cycle = ring.iter().map(|wait| link(wait, runner, &names)).collect::<anyhow::Result<_>>()?;
+                let cycle = ring.iter().map(|wait| link(wait, runner, locks)).collect::<anyhow::Result<_>>()?;
                 runner.emit(DeadlockFound { cycle })?;
             }
             known = found;
@@ -200,14 +196,11 @@ impl Fact for DeadlockFound {
     }
 }
 
-/// Returns a lock's name in the events.
-fn name(index: usize) -> String {
-    format!("lock-{}", index + 1)
-}
-
-fn link(wait: &Wait, runner: &Runner<'_>, names: &HashMap<LockId, String>) -> anyhow::Result<Link> {
+fn link(wait: &Wait, runner: &Runner<'_>, locks: &[NamedLock]) -> anyhow::Result<Link> {
     let worker = |pid| runner.name_of(pid).map(str::to_owned).context("an unknown process is in a deadlock");
-    let lock = |id| names.get(&id).cloned().context("an unknown lock is in a deadlock");
+    let lock =
+        |id| locks.iter().find(|NamedLock { lock, .. }| lock.id() == id).context("an unknown lock is in a deadlock");
+    let lock = |id| lock(id).map(|NamedLock { name, .. }| name.clone());
     Ok(Link {
         worker: worker(wait.waiter.pid)?,
         holds: lock(wait.holds)?,
@@ -272,8 +265,8 @@ impl Grip {
     }
 }
 
-/// A lock, and its name.
-#[derive(Serialize, Deserialize)]
+/// A lock, and its name in the events.
+#[derive(Clone, Serialize, Deserialize)]
 struct NamedLock {
     name: String,
     lock: Lock,
@@ -292,14 +285,13 @@ impl Role for Worker {
     const NAME: &'static str = "deadlock.worker";
 
     fn run(self) -> RoleResult {
-        let ctx = &self.ctx;
-        let (first, second) = (self.first.lock, self.second.lock);
+        let Worker { ctx, first, second, timeout } = &self;
         let mut rng = ctx.rng();
         loop {
             // It waits while holding nothing, so it is part of no cycle and needs no timeout.
-            let held = Held::lock(&first, &self.first.name, ctx)?;
+            let held = Held::lock(&first.lock, &first.name, ctx)?;
             ctx.pause_random(&mut rng, HALFWAY_MS);
-            if let Some(both) = Held::lock_within(self.timeout, &second, &self.second.name, ctx)? {
+            if let Some(both) = Held::lock_within(*timeout, &second.lock, &second.name, ctx)? {
                 ctx.pause_random(&mut rng, WORKING_MS);
                 both.release()?;
                 held.release()?;

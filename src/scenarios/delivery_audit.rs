@@ -211,6 +211,9 @@ pub(super) fn unless_disconnected<T>(outcome: Result<T>) -> Result<Option<T>> {
 pub(crate) struct DeliveryAudit {
     accounts: BTreeMap<String, Account>,
     duplicated: u64,
+    /// How often a put found no space, and a get no item.
+    pub(super) full: u64,
+    pub(super) empty: u64,
     pub(super) out_of_order: bool,
     /// The last number that a consumer got from a producer.
     last: BTreeMap<(String, String), u64>,
@@ -261,6 +264,8 @@ impl Observer for DeliveryAudit {
             Some(ItemFact::TaskDone { from, number, .. }) => {
                 self.accounts.entry(from.clone()).or_default().done.add(*number);
             }
+            Some(ItemFact::QueueFull { .. }) => self.full += 1,
+            Some(ItemFact::QueueEmpty) => self.empty += 1,
             _ => {}
         }
     }

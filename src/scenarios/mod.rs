@@ -100,10 +100,11 @@ pub(crate) mod facts {
 
 #[cfg(test)]
 mod tests {
-    use super::scenario::{CheckResult, Completion};
+    use super::scenario::{CheckResult, Completion, Scenario};
     use super::*;
     use crate::RoleEntry;
     use crate::report::{Reason, Verdict};
+    use clap::{Args, Command, FromArgMatches};
     use std::collections::BTreeSet;
 
     #[test]
@@ -153,6 +154,47 @@ mod tests {
                 assert!(role.name().starts_with(&format!("{}.", entry.name)), "{}", role.name());
             }
         }
+    }
+
+    /// Compares the activities among the moments of a scenario with those that its events begin.
+    fn compare_moments<S: Scenario>(args: &[&str]) {
+        const ACTIVITIES: [&str; 3] = ["waiting", "holding", "working"];
+        // A fact of every event can be read from these fields: those that it does not have are ignored.
+        let fact_of = |event: &str| {
+            let fields = serde_json::json!({
+                "event": event, "value": 0, "from": "", "number": 1, "timeout_us": 0, "waited_us": 0, "held_us": 0,
+                "ran_us": 0, "lock": "", "abandoned": false, "semaphore": "", "condition": "", "round": 1, "cause": "",
+                "left": 0, "error": "", "made": 0, "seen": 0, "object": "", "method": "", "args": [],
+            });
+            S::FACTS.iter().find_map(|parse| parse(&fields.to_string()).ok()).unwrap_or_else(|| panic!("{event}"))
+        };
+        let command = S::Args::augment_args(Command::new(S::NAME));
+        let matches = command.get_matches_from([S::NAME].iter().chain(args));
+        let args_of = S::Args::from_arg_matches(&matches).expect("arguments");
+        let moments = S::prepare(args_of).expect("a scenario").moments();
+        let (activities, events): (Vec<_>, Vec<_>) = moments.into_iter().partition(|it| ACTIVITIES.contains(it));
+        let facts = events.into_iter().map(fact_of);
+        let begun = facts.filter_map(|fact| ACTIVITIES.into_iter().find(|activity| fact.is_at(activity)));
+        assert_eq!(activities.into_iter().collect::<BTreeSet<_>>(), begun.collect(), "{} {args:?}", S::NAME);
+    }
+
+    #[test]
+    fn moments_are_the_events_and_the_activities_that_they_begin() {
+        compare_moments::<tickets::Tickets>(&[]);
+        compare_moments::<tickets::Tickets>(&["--lock"]);
+        compare_moments::<manager::Manager>(&["--type", "all"]);
+        compare_moments::<pipe::Pipe>(&[]);
+        compare_moments::<pipe::Pipe>(&["--duplex"]);
+        compare_moments::<queue::Queue>(&[]);
+        compare_moments::<queue::Queue>(&["--fill"]);
+        compare_moments::<prodcons::Prodcons>(&[]);
+        compare_moments::<joinable::Joinable>(&[]);
+        compare_moments::<values::Values>(&[]);
+        compare_moments::<semaphore::Semaphore>(&[]);
+        compare_moments::<event::Event>(&[]);
+        compare_moments::<barrier::Barrier>(&[]);
+        compare_moments::<condition::Condition>(&[]);
+        compare_moments::<deadlock::Deadlock>(&[]);
     }
 
     #[test]

@@ -6,12 +6,12 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::delivery_audit::{DeliveryAudit, ItemFact, PAUSE, put_all, unless_disconnected};
-use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext};
+use super::scenario::{CheckResult, Completion, Runner, Scenario, WorkerContext};
 use super::transport::{Getting, Putting, Transport};
 
 use crate::number::whole;
 use crate::queue::PutError;
-use crate::report::{AnyFact, Event, Names, Parse};
+use crate::report::{AnyFact, Names, Parse};
 use crate::{Role, RoleEntry, RoleResult};
 
 /// The time between two steps of the filler, at speed 1.
@@ -68,7 +68,7 @@ Examples:
     const CLAIM: [&'static str; 2] =
         ["every item arrives exactly once, in the order it was put", "每个数据恰好到达一次，且保持放入顺序"];
     const NAMES: Names = &[("filler", "填充者"), ("item_put", "入队数据"), ("item_got", "出队数据")];
-    type Observer = Audit;
+    type Observer = DeliveryAudit;
 
     fn prepare(args: QueueArgs) -> anyhow::Result<Self> {
         let (putting, getting) = args.transport.open(Some(args.capacity))?;
@@ -100,17 +100,17 @@ Examples:
         runner.watch()
     }
 
-    fn check(self, audit: &Audit, completion: &Completion) -> anyhow::Result<CheckResult> {
+    fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {
         let still_queued = self.putting.qsize().unwrap_or(0) as u64;
         let brim = !self.args.fill || (audit.full == 1 && audit.empty == 1);
         let is_emptied = still_queued == 0 && completion.died_as("consumer") == 0 && completion.stopped.is_none();
         Ok(CheckResult {
             // What goes on until it is stopped has shown what it can.
             finished: (is_emptied && brim)
-                || (!self.args.fill && audit.audit.consumed() == self.args.items && completion.stopped.is_none())
+                || (!self.args.fill && audit.consumed() == self.args.items && completion.stopped.is_none())
                 || (self.args.forever && completion.died.is_empty()),
             guaranteed: self.args.transport == Transport::Shm || completion.is_regular(),
-            ..audit.audit.result(still_queued, self.planned(), completion)
+            ..audit.result(still_queued, self.planned(), completion)
         })
     }
 }
@@ -120,25 +120,6 @@ impl Queue {
     fn planned(&self) -> Option<u64> {
         let items = if self.args.fill { self.args.capacity.into() } else { self.args.items };
         (!self.args.forever).then_some(items)
-    }
-}
-
-/// The items, and how often the queue was full or empty.
-#[derive(Debug, Default)]
-pub(crate) struct Audit {
-    audit: DeliveryAudit,
-    full: u64,
-    empty: u64,
-}
-
-impl Observer for Audit {
-    fn count(&mut self, event: &Event) {
-        self.audit.count(event);
-        match event.get() {
-            Some(ItemFact::QueueFull { .. }) => self.full += 1,
-            Some(ItemFact::QueueEmpty) => self.empty += 1,
-            _ => {}
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use serde::{Deserialize, Serialize};
 
 use crate::ipc::Result;
-use crate::ipc::queue::{self, Consumer, GetEnd, Item, PipeQueue, Producer, PutEnd, SharedMemory};
+use crate::ipc::queue::{Consumer, GetEnd, Item, Pipe, PipeQueue, Producer, PutEnd, SharedMemory, Transport as _};
 
 /// What a queue is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -51,19 +51,14 @@ impl<T: Item + 'static> Deref for Getting<T> {
 impl Transport {
     /// Opens a queue, without a limit if there is no capacity.
     pub(super) fn open<T: Item>(self, capacity_items: Option<u32>) -> Result<(Putting<T>, Getting<T>)> {
-        fn opened<T, Q: queue::Transport<T>>(
-            kind: &Q,
-            capacity_items: Option<u32>,
-        ) -> Result<(Q::Producer, Q::Consumer)> {
-            kind.open(capacity_items.map(|items| items as usize))
-        }
+        let capacity_items = capacity_items.map(|items| items as usize);
         Ok(match self {
             Transport::Shm => {
-                let (put, get) = opened(&SharedMemory, capacity_items)?;
+                let (put, get) = SharedMemory.open(capacity_items)?;
                 (End::Shm(put), End::Shm(get))
             }
             Transport::Pipe => {
-                let (put, get) = opened(&queue::Pipe, capacity_items)?;
+                let (put, get) = Pipe.open(capacity_items)?;
                 (End::Pipe(put), End::Pipe(get))
             }
         })
