@@ -3,14 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use serde::{Deserialize, Serialize};
-
-use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
-
-use crate::number::whole;
-use crate::report::{Allowance, AnyFact, Class, Event, Fact, Noun, Parse, Severity, Wording, counter, say};
+use super::prelude::*;
+use crate::Error;
 use crate::sync::BreakCause;
-use crate::{Error, Role, RoleEntry, RoleResult};
 
 /// How long a worker is busy in a round, at speed 1.
 const WORKING_MS: RangeInclusive<u64> = 300..=1_500;

@@ -5,16 +5,11 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::buffer::{Buffer, Wanted};
 use super::delivery_audit::{DeliveryAudit, ItemFact};
-use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
-
-use crate::number::whole;
-use crate::report::{AnyFact, Class, Event, Fact, Names, Noun, Parse, Severity, Wording, WorkerExited, counter, say};
+use super::prelude::*;
+use crate::Result;
 use crate::sync::LockGuard;
-use crate::{Result, Role, RoleEntry, RoleResult};
 
 /// The time that a producer needs for an item, at speed 1.
 const PRODUCING_MS: RangeInclusive<u64> = 0..=800;

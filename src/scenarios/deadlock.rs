@@ -9,15 +9,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
 
 use super::held::{Held, LockFact};
-use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
-
-use crate::number::whole;
-use crate::report::{Allowance, AnyFact, Class, Event, Fact, Parse, Severity, Wording, WorkerExited, counter, say};
+use super::prelude::*;
 use crate::sync::{Wait, find_deadlock};
-use crate::{Lock, Result, Role, RoleEntry, RoleResult};
+use crate::{Lock, Result};
 
 /// How long a worker waits for its second lock by default, unless the order makes a timeout unnecessary.
 const TIMEOUT: Duration = Duration::from_secs(2);

@@ -6,13 +6,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
-
-use crate::number::whole;
-use crate::report::{self, Allowance, AnyFact, Class, Fact, Names, Noun, Parse, Severity, Wording, counter, say};
-use crate::{Role, RoleEntry, RoleResult};
+use super::prelude::*;
+use crate::report;
 
 /// How long a racer takes to reach the line, at speed 1: some are too late.
 const COMING_MS: RangeInclusive<u64> = 0..=2_000;

@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
 
 use super::delivery_audit::{DeliveryAudit, Item, ItemFact, Maker, PAUSE, unless_disconnected};
-use super::scenario::{CheckResult, Completion, Runner, Scenario, WorkerContext, named};
-
-use crate::number::whole;
+use super::prelude::*;
 use crate::queue::{JoinableConsumer, JoinableProducer};
-use crate::report::{Allowance, AnyFact, Event, Parse, counter};
-use crate::{Error, JoinableQueue, Role, RoleEntry, RoleResult};
+use crate::{Error, JoinableQueue};
 
 /// Who makes how much, and who works it off.
 #[derive(Debug, clap::Args)]

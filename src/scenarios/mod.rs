@@ -16,6 +16,7 @@ mod held;
 mod joinable;
 mod manager;
 mod pipe;
+mod prelude;
 mod prodcons;
 mod queue;
 mod runner;

@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext};
-
-use crate::number::whole;
+use super::prelude::*;
+use crate::Error;
 use crate::pipe::{self, Connection};
-use crate::report::{Allowance, AnyFact, Class, Event, Fact, Key, Parse, Severity, Wording, counter, say};
-use crate::{Error, Role, RoleEntry, RoleResult};
+use crate::report::Key;
 
 /// The time between two messages, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);

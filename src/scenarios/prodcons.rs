@@ -5,14 +5,10 @@ use std::convert::Infallible;
 
 use anyhow::Context;
 use clap::builder::UnknownArgumentValueParser;
-use serde::{Deserialize, Serialize};
 
 use super::delivery_audit::{DeliveryAudit, Item, ItemFact, Maker, PAUSE, unless_disconnected};
-use super::scenario::{CheckResult, Completion, Runner, Scenario, WorkerContext, named};
-
-use crate::number::whole;
-use crate::report::{AnyFact, Parse};
-use crate::{Consumer, Producer, Queue, Role, RoleEntry, RoleResult};
+use super::prelude::*;
+use crate::{Consumer, Producer, Queue};
 
 /// Who makes how much, and who takes it.
 #[derive(Debug, clap::Args)]

@@ -3,16 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
 
 use super::delivery_audit::{DeliveryAudit, ItemFact, PAUSE, put_all, unless_disconnected};
-use super::scenario::{CheckResult, Completion, Runner, Scenario, WorkerContext};
+use super::prelude::*;
 use super::transport::{Getting, Putting, Transport};
-
-use crate::number::whole;
 use crate::queue::PutError;
-use crate::report::{AnyFact, Names, Parse};
-use crate::{Role, RoleEntry, RoleResult};
 
 /// The time between two steps of the filler, at speed 1.
 const STEP: Duration = Duration::from_millis(200);

@@ -5,15 +5,9 @@
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use serde::{Deserialize, Serialize};
-
 use super::held::{CAR_PARK, Held, PermitFact, Thing};
-use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
-
-use crate::number::whole;
-use crate::report::{Allowance, AnyFact, Event, Names, Parse, WorkerExited, counter};
+use super::prelude::*;
 use crate::sync::OwnedSemaphore;
-use crate::{Role, RoleEntry, RoleResult};
 
 /// How long a car takes to come, at speed 1.
 const COMING_MS: RangeInclusive<u64> = 0..=1_000;

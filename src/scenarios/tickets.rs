@@ -7,16 +7,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
 
 use super::held::{Held, LockFact, buyer_number};
-use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
+use super::prelude::*;
 use super::ticket_file::{EXAMPLE, Stock, TicketFile};
-
-use crate::number::whole;
+use crate::Lock;
 use crate::process::Fd;
-use crate::report::{Allowance, AnyFact, Class, Event, Fact, Names, Parse, Severity, Wording, counter, say};
-use crate::{Lock, Role, RoleEntry, RoleResult};
 
 /// The lock's name in the events.
 const LOCK: &str = "tickets";

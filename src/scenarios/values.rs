@@ -8,13 +8,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
 
-use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, numbered};
-
-use crate::number::whole;
-use crate::report::{Allowance, AnyFact, Class, Event, Fact, Parse, Severity, Wording, counter, say};
-use crate::{Array, RLock, Role, RoleEntry, RoleResult, Value};
+use super::prelude::*;
+use crate::{Array, RLock, Value};
 
 /// The time between reading a number and writing it, at speed 1.
 const THINKING_US: RangeInclusive<u64> = 500..=1_500;

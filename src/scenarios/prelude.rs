@@ -1,0 +1,10 @@
+//! What every scenario is written with: `use super::prelude::*`.
+
+pub(crate) use serde::{Deserialize, Serialize};
+
+pub(crate) use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, named, numbered};
+pub(crate) use crate::number::whole;
+pub(crate) use crate::report::{
+    Allowance, AnyFact, Class, Event, Fact, Names, Noun, Parse, Severity, Wording, WorkerExited, counter, say,
+};
+pub(crate) use crate::{Role, RoleEntry, RoleResult};
