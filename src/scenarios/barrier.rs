@@ -10,7 +10,7 @@ use crate::sync::BreakCause;
 /// How long a worker is busy in a round, at speed 1.
 const WORKING_MS: RangeInclusive<u64> = 300..=1_500;
 
-/// What the rounds need to know.
+/// The options of a barrier.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BarrierArgs {
     /// How many workers wait for each other
@@ -72,7 +72,7 @@ Examples:
         Ok(CheckResult {
             // Nothing breaks the barrier but a death.
             broken: too_early > 0 || (seen.broken && completion.interrupted() == 0),
-            // Then the others are told so and end; else nothing keeps a round from ending.
+            // After a death the others get an error and end; without one, every round ends.
             finished: completed == rounds || completion.has_survivors(),
             guaranteed: true,
             allowance: (completed < rounds).then_some(Allowance::Unfinished),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_on_before_all_have_come_breaks_the_claim() {
+    fn passing_before_all_have_arrived_breaks_the_claim() {
         let orderly = [waits(1), waits(1), passes(1), waits(2), passes(1), waits(2), passes(2), passes(2)];
         assert_eq!(verdict(&orderly, &Completion::default()), Verdict::Held);
         let early = [waits(1), passes(1), waits(1), passes(1), waits(2), waits(2), passes(2), passes(2)];
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn round_that_does_not_end_breaks_the_claim_unless_somebody_died() {
+    fn round_that_does_not_end_breaks_the_claim_without_a_death() {
         let one_round = [waits(1), waits(1), passes(1), passes(1), waits(2)];
         assert_eq!(verdict(&one_round, &Completion::default()), Verdict::Violated);
         assert_eq!(verdict(&one_round, &Completion::deaths(&["worker-1"])), Verdict::Held);

@@ -143,7 +143,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn items_come_out_in_order_however_often_the_places_are_used() {
+    fn items_come_out_in_order_however_often_an_index_is_reused() {
         let buffer = Buffer::new(2).expect("a buffer");
         let guard = buffer.acquire().expect("free");
         for first in [1, 3, 5] {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_buffer_keeps_nobody_waiting() {
+    fn closed_buffer_ends_all_waits() {
         let buffer = Buffer::new(1).expect("a buffer");
         assert!(buffer.close(Duration::from_secs(10)).expect("free"));
         drop(buffer.wait_until(buffer.acquire().expect("free"), Wanted::NotEmpty).expect("no wait"));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn change_that_the_dead_told_nobody_of_reaches_everybody() {
+    fn change_without_a_notification_reaches_all_waiters() {
         let buffer = Buffer::new(2).expect("a buffer");
         let (arrived, (told, taken)) = (AtomicU32::new(0), mpsc::channel());
         let all_taken = thread::scope(|scope| {
@@ -177,14 +177,14 @@ mod tests {
                     told.send(buffer.get(&guard).expect("an item")).expect("the test listens");
                 });
             }
-            // Who has arrived and does not hold the lock waits.
+            // A thread that has arrived and does not hold the lock waits.
             while arrived.load(Relaxed) < 2 || buffer.lock.try_acquire().expect("a try").is_none() {
                 thread::yield_now();
             }
             let died = scope.spawn(|| {
-                let guard = buffer.acquire().expect("they gave it up");
+                let guard = buffer.acquire().expect("they released it");
                 buffer.put(&guard, 7).expect("room");
-                // The second item is put, and nobody is told. The lock of a thread that ends is the lock of the dead.
+                // The second item is put without a notification. The lock of a thread that ended counts as abandoned.
                 buffer.put.set(2);
                 std::mem::forget(guard);
             });
@@ -193,6 +193,6 @@ mod tests {
             while !buffer.close(Duration::from_secs(1)).expect("no error") {}
             all_taken
         });
-        assert!(all_taken, "the second was left waiting beside an item");
+        assert!(all_taken, "the second was left waiting although there was an item");
     }
 }

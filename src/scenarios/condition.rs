@@ -21,7 +21,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
 /// An item is `producer << ITEM_BITS | number`.
 const ITEM_BITS: u32 = 40;
 
-/// What a buffer needs to know.
+/// The options of a buffer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConditionArgs {
     /// How many items the buffer holds at most
@@ -106,8 +106,8 @@ Examples:
         let (still_queued, planned) = (self.buffer.len(), items * u64::from(producers));
         let mut result = audit.result(still_queued, Some(planned), completion);
         // An interrupted worker may have reported an item that it did not put, or removed one that it did not report.
-        let in_hand = completion.interrupted() as u64;
-        let most_queued = (*most).min(u64::from(capacity).max(most.saturating_sub(in_hand)));
+        let unknown = completion.interrupted() as u64;
+        let most_queued = (*most).min(u64::from(capacity).max(most.saturating_sub(unknown)));
         let is_bounded = most_queued <= u64::from(capacity);
         let all_made = audit.produced(still_queued) == planned;
         let consumer_is_left = completion.died_as("consumer") < consumers as usize;
@@ -115,7 +115,7 @@ Examples:
         result.facts.push(counter("most_queued", "最多同时排队", most_queued));
         result.facts.push(counter("in_order", "按顺序", !audit.out_of_order));
         Ok(CheckResult {
-            broken: result.broken || !is_bounded || audit.lost(still_queued) + unreported > in_hand,
+            broken: result.broken || !is_bounded || audit.lost(still_queued) + unreported > unknown,
             finished: completion.stopped.is_none()
                 && still_queued == 0
                 && (all_made || (consumer_is_left && completion.died() > 0)),
@@ -287,9 +287,9 @@ mod tests {
     use Did::{Got, Put};
 
     /// Two producers of two items each and a buffer for two, in which `still_queued` items are left.
-    fn verdict(told: &[Did], still_queued: u64, completion: &Completion) -> Verdict {
+    fn verdict(reports: &[Did], still_queued: u64, completion: &Completion) -> Verdict {
         let mut passage = Passage::default();
-        for did in told {
+        for did in reports {
             let fact = match *did {
                 Put(from, number) => ItemFact::put(number, &producer(from), number, None),
                 Got(from, number) => ItemFact::got(number, &producer(from), number, None),
@@ -304,8 +304,8 @@ mod tests {
         condition.check(&passage, completion).expect("a finding").verdict(completion)
     }
 
-    fn holds(told: &[Did]) -> bool {
-        verdict(told, 0, &Completion::default()) == Verdict::Held
+    fn holds(reports: &[Did]) -> bool {
+        verdict(reports, 0, &Completion::default()) == Verdict::Held
     }
 
     #[test]
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_in_hand_when_somebody_died_is_excused_once_a_death() {
+    fn one_item_is_excused_for_each_death() {
         let one_lost = [Put(1, 1), Put(1, 2), Got(1, 2), Put(2, 1), Got(2, 1), Put(2, 2), Got(2, 2)];
         let one_died = &Completion::deaths(&["producer-1"]);
         assert_eq!(verdict(&one_lost, 0, one_died), Verdict::Held);

@@ -1,4 +1,4 @@
-//! The deadlock: workers acquire two locks each, in a ring, and the runner detects the cycle.
+//! The deadlock: workers acquire two locks each, in a cycle, and the runner detects the cycle.
 //!
 //! A timeout breaks the cycle: a worker that waited too long releases what it holds and tries again later. With one
 //! order for all locks no cycle can form.
@@ -26,7 +26,7 @@ const AWAY_MS: RangeInclusive<u64> = 0..=2_000;
 /// The minimum time away at any speed: if all returned at once, they could form the same cycle again and again.
 const AWAY_AT_LEAST_US: RangeInclusive<u64> = 0..=20_000;
 
-/// What a ring needs to know.
+/// The options of a deadlock.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DeadlockArgs {
     /// Make all workers take the locks in the same order, the lower number first
@@ -66,7 +66,7 @@ Examples:
     const FACTS: &'static [Parse] = &[AnyFact::parse::<LockFact>];
     const CLAIM: [&'static str; 2] = ["there is no deadlock", "不会出现循环等待（死锁）"];
     const NEEDS: &'static str = "one order for all locks";
-    type Observer = Grip;
+    type Observer = LockGraph;
 
     fn prepare(args: DeadlockArgs) -> anyhow::Result<Self> {
         let DeadlockArgs { ordered, timeout, workers } = args;
@@ -94,25 +94,25 @@ Examples:
         }
         let mut known = None;
         runner.watch_until(|runner, _| {
-            let found = find_deadlock()?.map(|mut ring| {
+            let found = find_deadlock()?.map(|mut cycle| {
                 // Where a cycle begins is irrelevant: it is normalised to begin at its lowest lock.
-                let lowest = (0..ring.len()).min_by_key(|&at| ring[at].holds).unwrap_or(0);
-                ring.rotate_left(lowest);
-                ring
+                let lowest = (0..cycle.len()).min_by_key(|&at| cycle[at].holds).unwrap_or(0);
+                cycle.rotate_left(lowest);
+                cycle
             });
             if found != known
-                && let Some(ring) = &found
+                && let Some(cycle) = &found
             {
-                let cycle = ring.iter().map(|wait| link(wait, runner, locks)).collect::<anyhow::Result<_>>()?;
+                let cycle = cycle.iter().map(|wait| link(wait, runner, locks)).collect::<anyhow::Result<_>>()?;
                 runner.emit(DeadlockFound { cycle })?;
             }
             known = found;
-            Ok(!runner.is_anybody_expected())
+            Ok(!runner.has_expected_workers())
         })
     }
 
-    fn check(self, grip: &Grip, completion: &Completion) -> anyhow::Result<CheckResult> {
-        let Grip { deadlocks, found, timeouts, finished, .. } = *grip;
+    fn check(self, graph: &LockGraph, completion: &Completion) -> anyhow::Result<CheckResult> {
+        let LockGraph { deadlocks, found, timeouts, finished, .. } = *graph;
         let workers = self.locks.len() as u64;
         let broken = deadlocks > 0 || found > 0;
         Ok(CheckResult {
@@ -207,7 +207,7 @@ fn link(wait: &Wait, runner: &Runner<'_>, locks: &[NamedLock]) -> anyhow::Result
 
 /// The holder and the waiters of each lock, as reported.
 #[derive(Debug, Default)]
-pub(crate) struct Grip {
+pub(crate) struct LockGraph {
     holder_of: HashMap<String, String>,
     wanted_by: HashMap<String, String>,
     /// Cycles that occurred.
@@ -219,7 +219,7 @@ pub(crate) struct Grip {
     finished: u64,
 }
 
-impl Observer for Grip {
+impl Observer for LockGraph {
     fn count(&mut self, event: &Event) {
         let worker = &event.worker;
         match event.get() {
@@ -248,7 +248,7 @@ impl Observer for Grip {
     }
 }
 
-impl Grip {
+impl LockGraph {
     /// Returns whether `worker`, the last that began to wait, waits for a worker that waits ... for it.
     ///
     /// A worker reports an acquire with a time after it and a release with a time before it, so all reports of a cycle
@@ -315,9 +315,9 @@ mod tests {
     }
     use Did::{Dies, Drops, GivesUp, Has, Wants};
 
-    fn grip(told: &[(u32, Did, u32)]) -> Grip {
-        let mut grip = Grip::default();
-        for (worker, did, lock) in told {
+    fn graph(reports: &[(u32, Did, u32)]) -> LockGraph {
+        let mut graph = LockGraph::default();
+        for (worker, did, lock) in reports {
             let lock = format!("lock-{lock}");
             let fact = match did {
                 Wants => LockFact::LockWaiting { lock }.into(),
@@ -326,55 +326,55 @@ mod tests {
                 GivesUp => LockFact::LockTimedOut { lock, waited_us: 0 }.into(),
                 Dies => WorkerExited { exit_code: None, signal: Some(9), failure: None }.into(),
             };
-            grip.count(&Event { at_us: 0, worker: format!("worker-{worker}"), pid: *worker, fact });
+            graph.count(&Event { at_us: 0, worker: format!("worker-{worker}"), pid: *worker, fact });
         }
-        grip
+        graph
     }
 
-    fn result(ordered: bool, grip: &Grip, completion: &Completion) -> CheckResult {
+    fn result(ordered: bool, graph: &LockGraph, completion: &Completion) -> CheckResult {
         let args = DeadlockArgs { ordered, timeout: None, workers: 2 };
-        Deadlock::prepare(args).expect("a ring").check(grip, completion).expect("a finding")
+        Deadlock::prepare(args).expect("locks").check(graph, completion).expect("a finding")
     }
 
     #[test]
-    fn ring_is_seen_in_what_the_workers_tell() {
-        let told = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (2, Wants, 1)];
-        assert_eq!(grip(&told).deadlocks, 1);
+    fn cycle_is_found_in_the_reports() {
+        let reports = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (2, Wants, 1)];
+        assert_eq!(graph(&reports).deadlocks, 1);
         let three = [(1, Has, 1), (2, Has, 2), (3, Has, 3), (1, Wants, 2), (3, Wants, 1), (2, Wants, 3)];
-        assert_eq!(grip(&three).deadlocks, 1);
+        assert_eq!(graph(&three).deadlocks, 1);
         let chain = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (3, Wants, 1)];
-        assert_eq!(grip(&chain).deadlocks, 0);
+        assert_eq!(graph(&chain).deadlocks, 0);
     }
 
     #[test]
-    fn who_waits_for_a_ring_is_no_ring_of_its_own() {
-        let told = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (2, Wants, 1), (3, Has, 3), (3, Wants, 1)];
-        assert_eq!(grip(&told).deadlocks, 1);
+    fn waiting_for_a_cycle_is_no_cycle() {
+        let reports = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (2, Wants, 1), (3, Has, 3), (3, Wants, 1)];
+        assert_eq!(graph(&reports).deadlocks, 1);
     }
 
     #[test]
-    fn what_was_given_back_or_given_up_makes_no_ring() {
-        let given_back = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (2, Drops, 2), (2, Wants, 1)];
-        assert_eq!(grip(&given_back).deadlocks, 0);
+    fn released_and_abandoned_waits_make_no_cycle() {
+        let released = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (2, Drops, 2), (2, Wants, 1)];
+        assert_eq!(graph(&released).deadlocks, 0);
         let given_up = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (1, GivesUp, 2), (2, Wants, 1)];
-        assert_eq!((grip(&given_up).deadlocks, grip(&given_up).timeouts), (0, 1));
+        assert_eq!((graph(&given_up).deadlocks, graph(&given_up).timeouts), (0, 1));
         let died = [(1, Has, 1), (2, Has, 2), (1, Wants, 2), (1, Dies, 0), (2, Wants, 1)];
-        assert_eq!(grip(&died).deadlocks, 0);
+        assert_eq!(graph(&died).deadlocks, 0);
     }
 
     #[test]
-    fn a_ring_or_an_unfinished_worker_breaks_the_claim() {
+    fn a_cycle_or_an_unfinished_worker_breaks_the_claim() {
         let both_done = || [(1, Has, 1), (1, Has, 2), (1, Drops, 2), (1, Drops, 1), (2, Has, 1), (2, Has, 2)];
         let whole = &Completion::default();
-        let held = result(true, &grip(&both_done()), whole);
+        let held = result(true, &graph(&both_done()), whole);
         assert!(held.verdict(whole) == Verdict::Held && held.guaranteed, "{held:?}");
-        assert!(result(true, &Grip { found: 1, ..grip(&both_done()) }, whole).broken);
-        assert!(result(true, &Grip { deadlocks: 1, ..grip(&both_done()) }, whole).broken);
-        let one_done = Grip { finished: 1, ..Grip::default() };
+        assert!(result(true, &LockGraph { found: 1, ..graph(&both_done()) }, whole).broken);
+        assert!(result(true, &LockGraph { deadlocks: 1, ..graph(&both_done()) }, whole).broken);
+        let one_done = LockGraph { finished: 1, ..LockGraph::default() };
         let verdict = |completion: &Completion| result(true, &one_done, completion).verdict(completion);
         assert_eq!(verdict(whole), Verdict::Violated);
         assert_eq!(verdict(&Completion::deaths(&["worker-1"])), Verdict::Held);
         assert_eq!(verdict(&Completion::cut()), Verdict::NotShown);
-        assert!(!result(false, &Grip::default(), whole).guaranteed, "nothing is promised without an order");
+        assert!(!result(false, &LockGraph::default(), whole).guaranteed, "nothing is promised without an order");
     }
 }

@@ -274,7 +274,7 @@ impl Observer for DeliveryAudit {
 impl DeliveryAudit {
     pub(super) fn got(&mut self, consumer: &str, from: &str, number: u64, redelivered: bool) {
         let is_new = self.accounts.entry(from.to_owned()).or_default().got.add(number);
-        // A consumer that gets a dead consumer's item gets it again and late, and is told so.
+        // A consumer that gets a dead consumer's item gets it again and late, and reports that.
         if redelivered {
             return;
         }
@@ -292,8 +292,8 @@ impl DeliveryAudit {
     /// Returns how many items were put, given that `still_queued` were in the queue at the end. An item that arrived or
     /// is still there was put, whether or not its producer survived to report it.
     pub(crate) fn produced(&self, still_queued: u64) -> u64 {
-        let told: u64 = self.accounts.values().map(|account| account.put.max(account.got.highest())).sum();
-        told.max(self.consumed() + still_queued)
+        let reported: u64 = self.accounts.values().map(|account| account.put.max(account.got.highest())).sum();
+        reported.max(self.consumed() + still_queued)
     }
 
     /// Returns how many different items were got.
@@ -318,8 +318,8 @@ impl DeliveryAudit {
         self.duplicated > 0 || self.out_of_order || self.lost(still_queued) > completion.interrupted() as u64
     }
 
-    /// What is missing of those put is put down to workers that held it when they died, and what is missing of those
-    /// `planned` to producers that died before they put it. `None` is no end.
+    /// Explains missing items: of those put, by workers that held them when they died; of those `planned` (`None` if
+    /// there is no end), by producers that died before they put them.
     pub(crate) fn allowance(
         &self,
         still_queued: u64,
@@ -361,14 +361,14 @@ mod tests {
     /// A producer `p` put `put` items; then the consumers got the items in the list.
     fn audit_of(put: u64, got: &[(&str, u64)]) -> DeliveryAudit {
         let mut audit = DeliveryAudit::default();
-        let mut tell = |worker: &str, fact: ItemFact| {
+        let mut report = |worker: &str, fact: ItemFact| {
             audit.count(&Event { at_us: 0, worker: worker.to_owned(), pid: 1, fact: fact.into() });
         };
         for number in 1..=put {
-            tell("p", ItemFact::put(0, "p", number, None));
+            report("p", ItemFact::put(0, "p", number, None));
         }
         for (consumer, number) in got {
-            tell(consumer, ItemFact::got(0, "p", *number, None));
+            report(consumer, ItemFact::got(0, "p", *number, None));
         }
         audit
     }
@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn each_item_once_and_in_order_is_sound() {
         assert!(is_sound(&audit_of(3, &[("a", 1), ("a", 2), ("a", 3)]), 0));
-        // Two consumers tell in any order; each sees its own in order.
+        // Two consumers report in any order; each sees its own in order.
         assert!(is_sound(&audit_of(3, &[("a", 2), ("b", 1), ("a", 3)]), 0));
         assert!(is_sound(&audit_of(3, &[("a", 1)]), 2));
         assert!(is_sound(&audit_of(0, &[]), 0));
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn item_whose_producer_did_not_live_to_tell_was_put() {
+    fn item_whose_producer_died_before_its_report_was_put() {
         assert_eq!(audit_of(1, &[("a", 1), ("a", 2)]).produced(0), 2);
         let one_in_the_queue = audit_of(1, &[("a", 1)]);
         assert_eq!((one_in_the_queue.produced(1), one_in_the_queue.lost(1)), (2, 0));

@@ -16,7 +16,7 @@ const GUN_AFTER: Duration = Duration::from_millis(1_500);
 /// How long a racer runs, at speed 1.
 const RUNNING_MS: RangeInclusive<u64> = 1_000..=2_000;
 
-/// What a race needs to know.
+/// The options of a race.
 #[derive(Debug, clap::Args)]
 pub(crate) struct EventArgs {
     /// How many racers take part

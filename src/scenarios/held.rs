@@ -187,15 +187,13 @@ impl<'a, G> Held<'a, G> {
         acquire: impl FnOnce() -> Result<Option<(G, bool)>>,
     ) -> Result<Option<Self>> {
         ctx.emit(thing.waiting())?;
-        let asked_us = ctx.now_us();
-        let acquired = acquire()?;
-        let since_us = ctx.now_us();
-        let waited_us = since_us - asked_us;
-        let Some((guard, abandoned)) = acquired else {
+        let (acquired, waited_us) = ctx.timed(acquire);
+        let Some((guard, abandoned)) = acquired? else {
             ctx.emit(LockFact::LockTimedOut { lock: thing.name(), waited_us })?;
             return Ok(None);
         };
-        ctx.emit(thing.acquired(waited_us, abandoned))?;
+        let since_us = ctx.now_us();
+        ctx.emit_at(since_us, thing.acquired(waited_us, abandoned))?;
         Ok(Some(Held { guard, thing, ctx, since_us }))
     }
 

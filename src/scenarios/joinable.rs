@@ -9,7 +9,7 @@ use super::prelude::*;
 use crate::queue::{JoinableConsumer, JoinableProducer};
 use crate::{Error, JoinableQueue};
 
-/// Who makes how much, and who works it off.
+/// The options of a run with counted tasks.
 #[derive(Debug, clap::Args)]
 pub(crate) struct JoinableArgs {
     /// How many producers there are
@@ -82,7 +82,7 @@ Examples:
         };
         runner.watch_until(|runner, events| {
             count(events);
-            if runner.is_anybody_expected() {
+            if runner.has_expected_workers() {
                 return Ok(false);
             }
             joined = match putting.join_timeout(Duration::ZERO) {

@@ -12,7 +12,7 @@ use crate::report::Key;
 /// The time between two messages, at speed 1.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What goes through the pipe.
+/// The options of a pipe.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PipeArgs {
     /// Let the consumer answer through the same pipe
@@ -225,7 +225,7 @@ impl Role for Consumer {
         if !self.duplex {
             match end.send(&0_u64) {
                 Err(error @ Error::ReadOnly) => ctx.emit(PipeFact::SendRefused { error: error.to_string() })?,
-                other => return Err(format!("a send on the receiving end came to {other:?}").into()),
+                other => return Err(format!("a send on the receiving end returned {other:?}").into()),
             }
         }
         loop {
@@ -248,7 +248,7 @@ mod tests {
     use super::*;
     use crate::report::Verdict;
 
-    fn heard(numbers: &[u64]) -> Traffic {
+    fn reported(numbers: &[u64]) -> Traffic {
         let mut traffic = Traffic { sent: 3, ..Traffic::default() };
         for number in numbers {
             let fact = PipeFact::MessageReceived { value: (*number).into() }.into();
@@ -265,21 +265,21 @@ mod tests {
     #[test]
     fn the_claim_is_about_order_and_number() {
         let whole = Completion::default();
-        assert_eq!(verdict(&heard(&[1, 2, 3]), &whole), Verdict::Held);
+        assert_eq!(verdict(&reported(&[1, 2, 3]), &whole), Verdict::Held);
         for broken in [&[1, 3, 2][..], &[1, 1, 2], &[2, 3], &[1, 2], &[1, 2, 3, 4]] {
-            assert_eq!(verdict(&heard(broken), &whole), Verdict::Violated, "{broken:?}");
+            assert_eq!(verdict(&reported(broken), &whole), Verdict::Violated, "{broken:?}");
         }
     }
 
     #[test]
-    fn what_nobody_was_left_to_receive_is_not_shown() {
+    fn message_that_was_not_received_is_not_shown() {
         let (no_consumer, no_producer) = (Completion::deaths(&["consumer"]), Completion::deaths(&["producer"]));
-        assert_eq!(verdict(&heard(&[1, 2]), &no_consumer), Verdict::NotShown);
-        assert_eq!(verdict(&heard(&[1]), &Completion::cut()), Verdict::NotShown);
-        assert_eq!(verdict(&heard(&[1, 2, 3]), &no_producer), Verdict::Held);
-        assert_eq!(verdict(&heard(&[1, 2, 3, 4]), &no_producer), Verdict::Held, "it did not tell of its last one");
-        assert_eq!(verdict(&heard(&[1, 2]), &no_producer), Verdict::NotShown);
-        assert_eq!(verdict(&heard(&[1, 2, 3]), &no_consumer), Verdict::Held, "it had received them all");
-        assert_eq!(verdict(&heard(&[2]), &no_consumer), Verdict::Violated, "order is never excused");
+        assert_eq!(verdict(&reported(&[1, 2]), &no_consumer), Verdict::NotShown);
+        assert_eq!(verdict(&reported(&[1]), &Completion::cut()), Verdict::NotShown);
+        assert_eq!(verdict(&reported(&[1, 2, 3]), &no_producer), Verdict::Held);
+        assert_eq!(verdict(&reported(&[1, 2, 3, 4]), &no_producer), Verdict::Held, "it did not report its last one");
+        assert_eq!(verdict(&reported(&[1, 2]), &no_producer), Verdict::NotShown);
+        assert_eq!(verdict(&reported(&[1, 2, 3]), &no_consumer), Verdict::Held, "it had received them all");
+        assert_eq!(verdict(&reported(&[2]), &no_consumer), Verdict::Violated, "order is never excused");
     }
 }

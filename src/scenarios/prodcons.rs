@@ -10,7 +10,7 @@ use super::delivery_audit::{DeliveryAudit, Item, ItemFact, Maker, PAUSE, unless_
 use super::prelude::*;
 use crate::{Consumer, Producer, Queue};
 
-/// Who makes how much, and who takes it.
+/// The options of producers and consumers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ProdconsArgs {
     /// How many producers there are

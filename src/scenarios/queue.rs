@@ -14,7 +14,7 @@ const STEP: Duration = Duration::from_millis(200);
 /// How long the filler waits for an item that it has put: with the textbook queue it may still be in transit.
 const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What goes through which queue.
+/// The options of a queue.
 #[derive(Debug, clap::Args)]
 pub(crate) struct QueueArgs {
     /// How many items fit into the queue
@@ -96,25 +96,19 @@ Examples:
     }
 
     fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {
+        let QueueArgs { capacity, items, fill, forever, transport } = self.args;
         let still_queued = self.putting.qsize().unwrap_or(0) as u64;
-        let brim = !self.args.fill || (audit.full == 1 && audit.empty == 1);
+        let planned = if fill { capacity.into() } else { items };
+        let reached_limits = !fill || (audit.full == 1 && audit.empty == 1);
         let is_emptied = still_queued == 0 && completion.died_as("consumer") == 0 && completion.stopped.is_none();
         Ok(CheckResult {
             // What goes on until it is stopped has shown what it can.
-            finished: (is_emptied && brim)
-                || (!self.args.fill && audit.consumed() == self.args.items && completion.stopped.is_none())
-                || (self.args.forever && completion.died.is_empty()),
-            guaranteed: self.args.transport == Transport::Shm || completion.is_regular(),
-            ..audit.result(still_queued, self.planned(), completion)
+            finished: (is_emptied && reached_limits)
+                || (!fill && audit.consumed() == items && completion.stopped.is_none())
+                || (forever && completion.died.is_empty()),
+            guaranteed: transport == Transport::Shm || completion.is_regular(),
+            ..audit.result(still_queued, (!forever).then_some(planned), completion)
         })
-    }
-}
-
-impl Queue {
-    /// How many items are to be put; none if there is no end.
-    fn planned(&self) -> Option<u64> {
-        let items = if self.args.fill { self.args.capacity.into() } else { self.args.items };
-        (!self.args.forever).then_some(items)
     }
 }
 

@@ -14,7 +14,7 @@ const COMING_MS: RangeInclusive<u64> = 0..=1_000;
 /// How long it parks, at speed 1.
 const PARKING_MS: RangeInclusive<u64> = 1_000..=2_000;
 
-/// What a car park needs to know.
+/// The options of a car park.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SemaphoreArgs {
     /// How many cars may be inside at once
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn space_of_a_killed_car_is_given_on_before_its_end_is_told() {
+    fn space_of_a_killed_car_is_reused_before_its_end_is_reported() {
         let taken_over = [("a", In), ("b", In), ("c", In), ("a", Gone), ("b", Out), ("c", Out)];
         let one_died = &Completion::deaths(&["a"]);
         assert!(!result(&taken_over, one_died).broken);

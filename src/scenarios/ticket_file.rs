@@ -21,9 +21,9 @@ use serde_json::value::RawValue;
 use crate::outcome::MachineryError;
 use crate::sys::memfd;
 
-/// What is sold when nobody brings a file.
+/// The content of the built-in file.
 const BUILT_IN: &str = include_str!("../../data/tickets.json");
-/// What a data file looks like, for those who bring another.
+/// What a data file looks like, for error messages.
 pub(super) const EXAMPLE: &str = r#"{"ticket_num": 3}"#;
 /// More than a data file of this kind ever needs: it is read whole by every buyer.
 const LONGEST_FILE: u64 = 1 << 20;

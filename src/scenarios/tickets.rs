@@ -19,7 +19,7 @@ const LOCK: &str = "tickets";
 /// How long a buyer thinks, at speed 1, between reading the file and writing it.
 const THINKING_MS: RangeInclusive<u64> = 1_000..=2_000;
 
-/// What a sale needs to know.
+/// The options of a sale.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TicketsArgs {
     /// Make each purchase one critical section
@@ -111,7 +111,7 @@ Examples:
             // Two writers without a lock can leave the file permanently unreadable, so it is restored.
             Err(_) => {
                 let left = sales.last_written.unwrap_or(self.stock);
-                self.file.restock(&self.opening, left).context("cannot mend the data file")?;
+                self.file.restock(&self.opening, left).context("cannot restore the data file")?;
                 (left, false)
             }
         };
@@ -120,15 +120,15 @@ Examples:
         let oversold = bought.saturating_sub(stock);
         let lost_updates = (bought + left).saturating_sub(stock);
         // A buyer that was killed between its write and its report has bought a ticket unnoticed.
-        let unheard = stock.saturating_sub(bought + left);
+        let unreported = stock.saturating_sub(bought + left);
         // Without the lock, a buyer that is ended in the middle of writing leaves half a file.
-        let is_spoilt = !readable && (self.lock.is_some() || completion.is_regular());
-        let broken = is_spoilt || oversold > 0 || lost_updates > 0 || unheard > completion.interrupted() as u64;
+        let is_unreadable = !readable && (self.lock.is_some() || completion.is_regular());
+        let broken = is_unreadable || oversold > 0 || lost_updates > 0 || unreported > completion.interrupted() as u64;
         Ok(CheckResult {
             broken,
             finished: completion.stopped.is_none() && !completion.all_died(),
             guaranteed: self.lock.is_some(),
-            allowance: (unheard > 0).then_some(Allowance::Unreported),
+            allowance: (unreported > 0).then_some(Allowance::Unreported),
             facts: vec![
                 counter("stock", "票数", stock),
                 counter("buyers", "购票者", self.buyers),
@@ -199,7 +199,7 @@ pub(crate) struct Sales {
     refused: u64,
     torn: u64,
     last_written: Option<u32>,
-    /// Whether a buyer looked how many tickets are left after another had bought one.
+    /// Whether a buyer read the number of tickets after another had bought one.
     is_read_after_write: bool,
 }
 
@@ -311,20 +311,20 @@ mod tests {
     }
 
     #[test]
-    fn sale_that_a_killed_buyer_did_not_tell_is_allowed_for() {
-        let told = Sales { bought: 1, ..Sales::default() };
+    fn sale_that_a_killed_buyer_did_not_report_is_allowed_for() {
+        let reported = Sales { bought: 1, ..Sales::default() };
         let after_two_sales = || {
             let sale = sale(3, true);
             sale.file.restock(&sale.opening, 1).expect("written");
             sale
         };
-        let allowed = after_two_sales().check(&told, &Completion::deaths(&["buyer-1"])).expect("a finding");
+        let allowed = after_two_sales().check(&reported, &Completion::deaths(&["buyer-1"])).expect("a finding");
         assert!(!allowed.broken && allowed.finished && allowed.allowance == Some(Allowance::Unreported));
-        assert!(after_two_sales().check(&told, &Completion::default()).expect("a finding").broken);
+        assert!(after_two_sales().check(&reported, &Completion::default()).expect("a finding").broken);
     }
 
     #[test]
-    fn unreadable_file_is_mended_with_the_last_number_written() {
+    fn unreadable_file_is_restored_with_the_last_number_written() {
         let sale = sale(3, false);
         let file = sale.file.as_fd().try_clone_to_owned().expect("a descriptor");
         std::fs::File::from(sale.file.as_fd().try_clone_to_owned().expect("a descriptor")).set_len(2).expect("cut");
@@ -332,7 +332,7 @@ mod tests {
             .check(&Sales { bought: 1, last_written: Some(2), ..Sales::default() }, &Completion::default())
             .expect("a finding");
         assert!(result.broken);
-        assert_eq!(TicketFile::from_descriptor(file).read().expect("mended").left, 2);
+        assert_eq!(TicketFile::from_descriptor(file).read().expect("restored").left, 2);
     }
 
     #[test]

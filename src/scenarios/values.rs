@@ -19,7 +19,7 @@ const PLACES: usize = 4;
 /// How often a worker reports its progress.
 const REPORTS: u64 = 10;
 
-/// What the counting needs to know.
+/// The options of the counting.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ValuesArgs {
     /// How many workers count
@@ -96,15 +96,15 @@ Examples:
 
     fn check(self, counted: &Counted, completion: &Completion) -> anyhow::Result<CheckResult> {
         let ValuesArgs { increments, lock, .. } = self.args;
-        let expected = counted.expected();
+        let expected: u64 = counted.0.values().sum();
         let actual = self.counter.get();
         let in_array: u64 = (0..PLACES).map(|index| self.array.get(index)).sum::<crate::Result<u64>>()?;
         let lost = expected.saturating_sub(actual);
         let lost_in_array = expected.saturating_sub(in_array);
         // An interrupted worker has added more than it reported, by less than one report interval.
-        let unheard_of = completion.interrupted() as u64 * chunk(increments);
-        let is_heard_of = |sum: u64| sum.saturating_sub(expected) <= unheard_of;
-        let broken = lost > 0 || lost_in_array > 0 || !is_heard_of(actual) || !is_heard_of(in_array);
+        let unreported = completion.interrupted() as u64 * chunk(increments);
+        let is_explained = |sum: u64| sum.saturating_sub(expected) <= unreported;
+        let broken = lost > 0 || lost_in_array > 0 || !is_explained(actual) || !is_explained(in_array);
         Ok(CheckResult {
             broken,
             finished: completion.stopped.is_none() && !completion.all_died(),
@@ -134,7 +134,7 @@ fn chunk(increments: u64) -> u64 {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum ValuesFact {
-    /// A worker made so many increments so far, and saw this value of the counter.
+    /// A worker made `made` increments so far, and saw the counter at `seen`.
     IncrementsMade { made: u64, seen: u64 },
 }
 
@@ -149,15 +149,9 @@ impl Fact for ValuesFact {
     }
 }
 
-/// How many increments the workers report.
+/// The number of increments that each worker reported.
 #[derive(Debug, Default)]
 pub(crate) struct Counted(HashMap<String, u64>);
-
-impl Counted {
-    fn expected(&self) -> u64 {
-        self.0.values().sum()
-    }
-}
 
 impl Observer for Counted {
     fn count(&mut self, event: &Event) {
@@ -204,15 +198,15 @@ impl Role for Worker {
 mod tests {
     use super::*;
 
-    fn result(told: &[u64], actual: u64, in_array: u64, completion: &Completion) -> CheckResult {
+    fn result(reported: &[u64], actual: u64, in_array: u64, completion: &Completion) -> CheckResult {
         let mut counted = Counted::default();
-        for (worker, &made) in told.iter().enumerate() {
+        for (worker, &made) in reported.iter().enumerate() {
             for made in [made / 2, made] {
                 let fact = ValuesFact::IncrementsMade { made, seen: 0 }.into();
                 counted.count(&Event { at_us: 0, worker: format!("worker-{worker}"), pid: 1, fact });
             }
         }
-        let args = ValuesArgs { workers: told.len() as u32, increments: 100, lock: true };
+        let args = ValuesArgs { workers: reported.len() as u32, increments: 100, lock: true };
         let values = Values::prepare(args).expect("values");
         values.counter.set(actual);
         values.array.set(1, in_array).expect("within");
@@ -227,16 +221,16 @@ mod tests {
         let lost = result(&[100, 100], 150, 200, whole);
         assert!(lost.broken && lost.fact("lost") == Some(&50.into()), "{lost:?}");
         assert!(result(&[100, 100], 200, 199, whole).broken);
-        assert!(result(&[100, 100], 201, 200, whole).broken, "one that nobody made");
+        assert!(result(&[100, 100], 201, 200, whole).broken, "an increment that no worker made");
     }
 
     #[test]
-    fn what_a_killed_worker_did_not_tell_is_allowed_for() {
+    fn what_a_killed_worker_did_not_report_is_allowed_for() {
         let one_died = &Completion::deaths(&["worker-1"]);
         let allowed = result(&[100, 50], 159, 160, one_died);
         assert!(!allowed.broken && allowed.finished && allowed.allowance == Some(Allowance::Unreported), "{allowed:?}");
         assert!(result(&[100, 50], 161, 160, one_died).broken);
-        assert!(result(&[100, 50], 149, 150, one_died).broken, "what was told is never lost");
+        assert!(result(&[100, 50], 149, 150, one_died).broken, "what was reported is never lost");
         let cut = result(&[60, 50], 130, 130, &Completion::cut());
         assert!(!cut.broken && !cut.finished, "{cut:?}");
     }

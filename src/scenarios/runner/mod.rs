@@ -38,7 +38,7 @@ use kill::RequestedKills;
 const GRACE: Duration = Duration::from_secs(1);
 /// How long after a worker's SIGTERM the runner's own may arrive: then it was sent to the whole process group.
 const SIGNAL_GAP: Duration = Duration::from_millis(100);
-/// Interval at which a scenario that waits for something else than an event is asked whether it has come.
+/// Interval at which a scenario that waits for something other than an event is asked whether it has happened.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
 
 /// The options of a run.
@@ -148,7 +148,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Returns whether a worker is left that the run waits for.
-    pub(crate) fn is_anybody_expected(&self) -> bool {
+    pub(crate) fn has_expected_workers(&self) -> bool {
         self.children.iter().any(Child::is_expected)
     }
 
@@ -194,7 +194,7 @@ impl<'a> Runner<'a> {
 
     /// Shows events until every non-daemon worker has ended, or the run is cut short.
     pub(crate) fn watch(&mut self) -> anyhow::Result<()> {
-        self.show_while(|runner, _| Ok(runner.is_anybody_expected().then_some(Deadline::NEVER)))
+        self.show_while(|runner, _| Ok(runner.has_expected_workers().then_some(Deadline::NEVER)))
     }
 
     /// As [`watch`](Self::watch), but at most for `at_speed_one`, scaled to the run's speed. A change of the clock counts
@@ -202,7 +202,7 @@ impl<'a> Runner<'a> {
     pub(crate) fn watch_for(&mut self, at_speed_one: Duration) -> anyhow::Result<()> {
         let clock = self.clock.clone();
         let mut pause = Pause::begin(&clock, at_speed_one);
-        self.show_while(|runner, _| Ok(pause.end().filter(|_| runner.is_anybody_expected())))
+        self.show_while(|runner, _| Ok(pause.end().filter(|_| runner.has_expected_workers())))
     }
 
     /// Shows events until the scenario is done, or the run is cut short.
@@ -277,7 +277,7 @@ impl<'a> Runner<'a> {
             self.push(at_us, name, pid, fact);
         }
         // When no worker is left to report, there is nothing to wait for.
-        let now_us = if self.is_anybody_running() { self.clock.system_us() } else { u64::MAX };
+        let now_us = if self.has_running_workers() { self.clock.system_us() } else { u64::MAX };
         while let Some(event) = self.order.pop(now_us) {
             self.show(event)?;
         }
@@ -323,7 +323,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn is_anybody_running(&self) -> bool {
+    fn has_running_workers(&self) -> bool {
         self.children.iter().any(Child::is_running)
     }
 
@@ -334,12 +334,12 @@ impl<'a> Runner<'a> {
         self.stopping = true;
         let asked = end_all(&self.children, Process::terminate);
         let grace = Deadline::after(GRACE);
-        while self.is_anybody_running() && !grace.has_passed() {
+        while self.has_running_workers() && !grace.has_passed() {
             self.wait(grace)?;
         }
         let killed = end_all(&self.children, Process::kill);
         // A worker that could not be killed is not waited for: it may never end.
-        while killed.is_ok() && self.is_anybody_running() {
+        while killed.is_ok() && self.has_running_workers() {
             self.wait(Deadline::NEVER)?;
         }
         self.receive()?;
