@@ -1,8 +1,15 @@
 //! The scenarios: one file each, and one row each in [`SCENARIOS`].
 //!
-//! A scenario is checked before anything starts ([`Scenario::prepare`]), run by real worker processes
-//! ([`Scenario::run`]), and judged by what they did ([`Scenario::check`]). Its help, its dispatch and the roles of its
-//! workers all come from its row in the table.
+//! A [`Scenario`](scenario::Scenario) is checked before anything starts (`prepare`), run by real worker processes
+//! (`run`), and judged by what they did (`check`). Its help, its dispatch and the roles of its workers all come from its
+//! row in the table.
+//!
+//! | file | content |
+//! |---|---|
+//! | `scenario`, `prelude` | the trait, and what every scenario is written with |
+//! | `entry` | a row of the table, and a run from its arguments to its exit code |
+//! | `runner`, `worker`, `clock`, `speed` | starting workers and showing what they report; their side; the time of a run |
+//! | `held`, `delivery_audit`, `transport`, `buffer`, `ticket_file` | what several scenarios share, or one needs |
 
 mod barrier;
 mod buffer;

@@ -1,6 +1,5 @@
 //! The speed of every simulated pause.
 
-use std::fmt;
 use std::str::FromStr;
 
 /// The speed of a run: `1` is the pace of the reference programs, `max` has no pauses.
@@ -40,12 +39,6 @@ impl FromStr for Speed {
             Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(Speed { factor }),
             _ => Err("a speed is a number above 0 (10 is ten times faster than the reference), or max".to_owned()),
         }
-    }
-}
-
-impl fmt::Display for Speed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.factor.is_infinite() { f.write_str("max") } else { write!(f, "{}", self.factor) }
     }
 }
 

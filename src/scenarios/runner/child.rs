@@ -1,7 +1,5 @@
 //! A worker process of a run.
 
-use std::os::fd::BorrowedFd;
-
 use anyhow::Context;
 
 use crate::process::{Ended, ExitStatus};
@@ -10,7 +8,7 @@ use crate::{Process, Result, Role};
 
 /// A worker and its name.
 pub(super) struct Child {
-    process: Process,
+    pub(super) process: Process,
     pub(super) name: String,
     /// Whether the run ends without waiting for it.
     daemon: bool,
@@ -22,10 +20,6 @@ impl Child {
         // A signal that the run ignores must not end its workers.
         let process = Process::builder().inherit_ignored_signals().spawn(name, role)?;
         Ok(Child { process, name: name.to_owned(), daemon })
-    }
-
-    pub(super) fn pid(&self) -> u32 {
-        self.process.pid()
     }
 
     /// Returns whether its end was not joined.
@@ -43,11 +37,6 @@ impl Child {
         self.is_running() && !self.process.is_alive()
     }
 
-    /// Returns a descriptor that becomes readable when it ends.
-    pub(super) fn sentinel(&self) -> BorrowedFd<'_> {
-        self.process.sentinel()
-    }
-
     /// Ends it, if it is running.
     pub(super) fn end(&self, end: fn(&Process) -> Result<()>) -> anyhow::Result<()> {
         if self.is_running() {
@@ -55,11 +44,6 @@ impl Child {
         } else {
             Ok(())
         }
-    }
-
-    /// Returns how the worker ended; it has.
-    pub(super) fn join(&mut self) -> Result<Ended> {
-        self.process.join().cloned()
     }
 }
 

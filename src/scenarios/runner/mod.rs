@@ -154,7 +154,7 @@ impl<'a> Runner<'a> {
 
     /// Returns the name of the worker with this process ID.
     pub(crate) fn name_of(&self, pid: u32) -> Option<&str> {
-        self.children.iter().find(|child| child.pid() == pid).map(|child| child.name.as_str())
+        self.children.iter().find(|child| child.process.pid() == pid).map(|child| child.name.as_str())
     }
 
     /// Starts a worker of the scenario.
@@ -177,7 +177,7 @@ impl<'a> Runner<'a> {
             kill_at: self.kills.next_of(name),
         };
         let child = Child::start(name, daemon, role(ctx))?;
-        let pid = child.pid();
+        let pid = child.process.pid();
         self.children.push(child);
         self.push(at_us, name.to_owned(), pid, WorkerStarted { role: R::NAME, daemon }.into());
         self.receive()
@@ -247,7 +247,7 @@ impl<'a> Runner<'a> {
         // An event that waits for its cause is checked again soon.
         let until = due.map_or(until, |due| until.or_after(due.max(Duration::from_millis(1))));
         let running = self.children.iter().filter(|child| child.is_running());
-        let mut sources: Vec<_> = running.map(Child::sentinel).collect();
+        let mut sources: Vec<_> = running.map(|child| child.process.sentinel()).collect();
         sources.push(self.receiver.as_fd());
         // A recorded signal keeps its descriptor readable: it wakes only until it is handled.
         if self.cut.is_none() {
@@ -272,7 +272,7 @@ impl<'a> Runner<'a> {
             let fact = self.facts.iter().find_map(|parse| parse(&json).ok());
             let fact = fact.with_context(|| format!("a worker reported no event of the scenario: {json}"))?;
             let child = self.children.get_mut(worker as usize).context("an unknown worker reported something")?;
-            let (name, pid) = (child.name.clone(), child.pid());
+            let (name, pid) = (child.name.clone(), child.process.pid());
             self.kills.note(worker, &name, &fact);
             self.push(at_us, name, pid, fact);
         }
@@ -304,7 +304,7 @@ impl<'a> Runner<'a> {
     /// Joins a worker that has ended, and reports its end.
     fn join(&mut self, index: usize) -> anyhow::Result<()> {
         let child = &mut self.children[index];
-        let (worker, pid, ended) = (child.name.clone(), child.pid(), child.join()?);
+        let (worker, pid, ended) = (child.name.clone(), child.process.pid(), child.process.join()?.clone());
         let is_ended_by = |signal: Signal| ended.status == ExitStatus::Signal(signal as i32);
         if is_ended_by(Signal::SIGTERM) && !self.stopping && !self.is_cut() {
             // The only possible error is a bad descriptor: then it is as if nothing had arrived.
