@@ -87,14 +87,7 @@ Examples:
         let buffer = &self.buffer;
         runner.spawn_each(numbered("producer", producers), |ctx| Producer { ctx, buffer: buffer.clone(), items })?;
         runner.spawn_each(numbered("consumer", consumers), |ctx| Consumer { ctx, buffer: buffer.clone() })?;
-        let (mut producing, mut consuming) = (producers, consumers);
-        runner.watch_until(|_, events| {
-            for event in events.iter().filter(|event| event.is::<WorkerExited>()) {
-                let side = if event.worker.starts_with("producer") { &mut producing } else { &mut consuming };
-                *side -= 1;
-            }
-            Ok(producing == 0 || consuming == 0)
-        })?;
+        runner.watch_until(|runner, _| Ok(!runner.has_running("producer") || !runner.has_running("consumer")))?;
         // The remaining workers would wait for the others forever.
         runner.watch_until(|_, _| Ok(self.buffer.close(LOCK_TIMEOUT)?))?;
         runner.watch()

@@ -72,13 +72,10 @@ Examples:
         }
         // The runner does no tasks: if it could, the loss of the last consumer would go unnoticed.
         drop(getting);
-        let (mut put, mut tasks, mut joined) = (0_u64, 0_u64, false);
+        let (mut audit, mut joined) = (DeliveryAudit::default(), false);
         let mut count = |events: &[Event]| {
-            for event in events {
-                put += u64::from(matches!(event.get(), Some(ItemFact::ItemPut { .. })));
-                tasks += u64::from(matches!(event.get(), Some(ItemFact::TaskDone { .. })));
-            }
-            tasks >= put
+            events.iter().for_each(|event| audit.count(event));
+            audit.tasks_done() >= audit.produced(0)
         };
         runner.watch_until(|runner, events| {
             count(events);
@@ -99,7 +96,7 @@ Examples:
         }
         // The worker of the last task may not have reported it yet.
         runner.watch_reports(count)?;
-        runner.emit(ItemFact::QueueJoined { tasks })
+        runner.emit(ItemFact::QueueJoined { tasks: audit.tasks_done() })
     }
 
     fn check(self, audit: &DeliveryAudit, completion: &Completion) -> anyhow::Result<CheckResult> {

@@ -28,7 +28,8 @@ pub(crate) trait Scenario: Sized {
     const CLAIM: [&'static str; 2];
     /// What it would need to promise that, if it does not.
     const NEEDS: &'static str = "a guarantee";
-    /// The names of its own workers and things, in English and in Chinese.
+    /// The names of its own workers and things, in English and in Chinese; also its own Chinese words for the shared
+    /// events `item_put` and `item_got`, if it has any.
     const NAMES: Names = &[];
     /// Its observer.
     type Observer: Observer;

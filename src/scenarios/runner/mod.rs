@@ -152,6 +152,11 @@ impl<'a> Runner<'a> {
         self.children.iter().any(Child::is_expected)
     }
 
+    /// Returns whether a worker is left whose name begins with `kind`.
+    pub(crate) fn has_running(&self, kind: &str) -> bool {
+        self.children.iter().any(|child| child.is_running() && child.name.starts_with(kind))
+    }
+
     /// Returns the name of the worker with this process ID.
     pub(crate) fn name_of(&self, pid: u32) -> Option<&str> {
         self.children.iter().find(|child| child.process.pid() == pid).map(|child| child.name.as_str())
@@ -277,7 +282,7 @@ impl<'a> Runner<'a> {
             self.push(at_us, name, pid, fact);
         }
         // When no worker is left to report, there is nothing to wait for.
-        let now_us = if self.has_running_workers() { self.clock.system_us() } else { u64::MAX };
+        let now_us = if self.has_running("") { self.clock.system_us() } else { u64::MAX };
         while let Some(event) = self.order.pop(now_us) {
             self.show(event)?;
         }
@@ -323,10 +328,6 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn has_running_workers(&self) -> bool {
-        self.children.iter().any(Child::is_running)
-    }
-
     /// Ends the remaining workers, waits for all, and shows their last reports: asks first, kills after a grace period.
     fn stop_workers(&mut self) -> anyhow::Result<()> {
         let end_all =
@@ -334,12 +335,12 @@ impl<'a> Runner<'a> {
         self.stopping = true;
         let asked = end_all(&self.children, Process::terminate);
         let grace = Deadline::after(GRACE);
-        while self.has_running_workers() && !grace.has_passed() {
+        while self.has_running("") && !grace.has_passed() {
             self.wait(grace)?;
         }
         let killed = end_all(&self.children, Process::kill);
         // A worker that could not be killed is not waited for: it may never end.
-        while killed.is_ok() && self.has_running_workers() {
+        while killed.is_ok() && self.has_running("") {
             self.wait(Deadline::NEVER)?;
         }
         self.receive()?;
