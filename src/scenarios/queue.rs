@@ -66,7 +66,7 @@ Examples:
     type Observer = DeliveryAudit;
 
     fn prepare(args: QueueArgs) -> anyhow::Result<Self> {
-        let (putting, getting) = args.transport.open(Some(args.capacity))?;
+        let (putting, getting) = args.transport.open(args.capacity)?;
         Ok(Queue { args, putting, getting: Some(getting) })
     }
 

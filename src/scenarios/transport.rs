@@ -49,9 +49,9 @@ impl<T: Item + 'static> Deref for Getting<T> {
 }
 
 impl Transport {
-    /// Opens a queue, without a limit if there is no capacity.
-    pub(super) fn open<T: Item>(self, capacity_items: Option<u32>) -> Result<(Putting<T>, Getting<T>)> {
-        let capacity_items = capacity_items.map(|items| items as usize);
+    /// Opens a queue of at most `capacity_items` items.
+    pub(super) fn open<T: Item>(self, capacity_items: u32) -> Result<(Putting<T>, Getting<T>)> {
+        let capacity_items = Some(capacity_items as usize);
         Ok(match self {
             Transport::Shm => {
                 let (put, get) = SharedMemory.open(capacity_items)?;
