@@ -282,7 +282,7 @@ impl<'a> Runner<'a> {
             self.push(at_us, name, pid, fact);
         }
         // When no worker is left to report, there is nothing to wait for.
-        let now_us = if self.has_running("") { self.clock.system_us() } else { u64::MAX };
+        let now_us = if self.children.iter().any(Child::is_running) { self.clock.system_us() } else { u64::MAX };
         while let Some(event) = self.order.pop(now_us) {
             self.show(event)?;
         }
@@ -335,12 +335,12 @@ impl<'a> Runner<'a> {
         self.stopping = true;
         let asked = end_all(&self.children, Process::terminate);
         let grace = Deadline::after(GRACE);
-        while self.has_running("") && !grace.has_passed() {
+        while self.children.iter().any(Child::is_running) && !grace.has_passed() {
             self.wait(grace)?;
         }
         let killed = end_all(&self.children, Process::kill);
         // A worker that could not be killed is not waited for: it may never end.
-        while killed.is_ok() && self.has_running("") {
+        while killed.is_ok() && self.children.iter().any(Child::is_running) {
             self.wait(Deadline::NEVER)?;
         }
         self.receive()?;
