@@ -13,6 +13,7 @@ mod language;
 mod matching;
 mod model;
 mod order;
+mod picture_file;
 mod pictures;
 mod screen;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub(crate) use frame::{
 };
 pub(crate) use language::{Language, duration};
 pub(crate) use order::{LONGEST_WAIT_US, Reorder};
+pub(crate) use picture_file::{Kind as PictureKind, PictureFile};
 pub(crate) use pictures::Pictures;
 pub(crate) use screen::{Screen, columns};
 #[cfg(test)]

@@ -83,6 +83,20 @@ pub(super) enum EdgeKind {
     Inherited,
 }
 
+impl EdgeKind {
+    /// Returns its name for a reader, in English and in Chinese.
+    pub(super) fn names(self) -> [&'static str; 2] {
+        match self {
+            EdgeKind::Message => ["message", "消息"],
+            EdgeKind::Reply => ["answer", "回复"],
+            EdgeKind::Item => ["item", "数据"],
+            EdgeKind::Call => ["call", "调用"],
+            EdgeKind::Redelivered => ["left by a worker that died", "已死进程留下的数据"],
+            EdgeKind::Inherited => ["taken over from a worker that died", "从已死进程接过"],
+        }
+    }
+}
+
 /// A transfer from one process to another.
 #[derive(Debug)]
 pub(super) struct Edge<'a> {

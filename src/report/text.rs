@@ -317,7 +317,7 @@ pub(super) fn command(args: &[String], seed: u64) -> Vec<String> {
     let mut args_left = args.iter().peekable();
     while let Some(arg) = args_left.next() {
         // An option without a value is then joined with the next word, which is harmless.
-        let value = args_left.next_if(|value| is_option(arg) && !value.starts_with('-'));
+        let value = args_left.next_if(|value| is_option(arg) && (!value.starts_with('-') || *value == "-"));
         words.push(value.map_or_else(|| quoted(arg), |value| format!("{arg} {}", quoted(value))));
     }
     if !args.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {

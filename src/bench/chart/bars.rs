@@ -1,13 +1,13 @@
 //! Bars, one group per workload, in as many columns as fit.
 
-use svg::node::element::{Group, Line, Rectangle};
+use svg::node::element::Group;
 
 use super::scale::Scale;
 use super::{Page, class, heading, part, said};
 use crate::bench::measure::{Measured, Results};
 use crate::bench::report::time;
 use crate::bench::workload::Kind;
-use crate::report::drawing::{cut, labelled, px, text};
+use crate::report::drawing::{cut, labelled, line, rectangle, text};
 
 /// Distance from one bar to the next.
 const PITCH: f64 = 18.0;
@@ -85,8 +85,7 @@ impl<'a> Bars<'a> {
         let mut axis = Group::new();
         let mut named_until = 0.0;
         for (x, name) in scale.ticks() {
-            let line = Line::new().set("class", "grid").set("x1", px(left + x)).set("x2", px(left + x));
-            axis = axis.add(line.set("y1", px(self.top)).set("y2", px(bottom)));
+            axis = axis.add(line("grid", (left + x, self.top), (left + x, bottom)));
             if x >= named_until {
                 axis = axis.add(text("soft tiny middle", left + x, bottom + 15.0, &name));
                 named_until = x + NAMES_APART;
@@ -108,8 +107,7 @@ fn bar(results: &Results, measured: &Measured, scale: Scale, left: f64, y: f64) 
     let Measured { kind, median_ns, .. } = measured;
     let (from, to) = (left + NAMES + 10.0, left + scale.place(*median_ns));
     let unsure = if measured.is_noisy() { " unsure" } else { "" };
-    let shape = Rectangle::new().set("class", format!("{}{unsure}", class(*kind))).set("rx", 3);
-    let shape = shape.set("x", px(from)).set("y", px(y)).set("width", px(to - from)).set("height", BAR);
+    let shape = rectangle(&format!("{}{unsure}", class(*kind)), from, y, to - from, BAR).set("rx", 3);
     let base = y + BAR - 1.8;
     let value = format!("{}{}", if unsure.is_empty() { "" } else { "~" }, time(*median_ns));
     let soft = if *kind == Kind::Ours { "" } else { "soft" };

@@ -6,18 +6,14 @@
 mod bars;
 mod lines;
 mod scale;
-mod sheet;
 
-use svg::Document;
-use svg::node::element::{Group, Rectangle, Style, TSpan, Text, Title};
+use svg::node::element::{Group, TSpan, Text};
 
 use self::bars::Bars;
 use super::measure::{Measured, Results};
 use super::report::Preface;
 use super::workload::Kind;
-use crate::report::drawing::{LOOK, clean, cut, px, text, width_of};
-
-pub(super) use sheet::Sheet;
+use crate::report::drawing::{clean, cut, document, paper, rectangle, text, width_of};
 
 /// Margin around everything, and between columns.
 const MARGIN: f64 = 44.0;
@@ -70,22 +66,15 @@ pub(super) fn draw(results: &[Results], preface: &Preface) -> String {
         (false, false) => "← shorter, ↓ lower",
     };
     let title = "What each mechanism costs";
-    let mut picture = Document::new()
-        .set("viewBox", (0, 0, width as u32, height as u32))
-        .set("width", width as u32)
-        .set("height", height as u32)
-        .set("role", "img")
-        .add(Title::new(clean(&format!("{title}: {}", preface.line()))))
-        .add(Style::new(format!("{LOOK}{}", include_str!("chart.css"))))
-        .add(Rectangle::new().set("class", "paper").set("width", "100%").set("height", "100%"))
+    let below = bars.bottom;
+    let picture = document(width, height, &format!("{title}: {}", preface.line()), include_str!("chart.css"))
+        .add(paper())
         .add(text("title", MARGIN, 48.0, title))
         .add(text("soft", MARGIN, 72.0, &preface.line()).set("style", "font-size: 13px"))
-        .add(legend(all, better, width));
-    let below = bars.bottom;
-    picture = picture.add(bars.draw()).add(lines::draw(&grown, page, below));
-    let mut written = picture.to_string();
-    written.push('\n');
-    written
+        .add(legend(all, better, width))
+        .add(bars.draw())
+        .add(lines::draw(&grown, page, below));
+    format!("{picture}\n")
 }
 
 /// Draws what the colours mean, and which direction is better.
@@ -94,8 +83,7 @@ fn legend<'a, I: Iterator<Item = &'a Measured>>(all: impl Fn() -> I, better: &st
     let y = 100.0;
     for (kind, name) in [(Kind::Ours, "ipc-demo"), (Kind::Baseline, "baseline"), (Kind::Python, "Python")] {
         if all().any(|measured| measured.kind == kind) {
-            let sample = Rectangle::new().set("class", class(kind)).set("rx", 3);
-            let sample = sample.set("x", px(x)).set("y", px(y - 10.0)).set("width", 22).set("height", 11);
+            let sample = rectangle(class(kind), x, y - 10.0, 22.0, 11.0).set("rx", 3);
             group = group.add(sample).add(text("soft", x + 29.0, y, name));
             x += 29.0 + width_of(name, 12.0) + 22.0;
         }

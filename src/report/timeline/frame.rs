@@ -49,6 +49,7 @@ pub(super) struct Frame {
     pub(super) ended_us: f64,
     /// The number of processes not shown.
     pub(super) hidden: usize,
+    pub(super) language: Language,
     /// The activities that are visible somewhere.
     pub(super) shows: Vec<SpanKind>,
     /// Whether lanes name their object.
@@ -73,6 +74,7 @@ impl Frame {
         let highest = if model.edges.is_empty() { HIGHEST } else { apart };
         let pitch = (LANES_HEIGHT / count).clamp(LOWEST, highest);
         let drawn = || model.lanes.iter().zip(&rows).filter(|(_, row)| row.is_some()).map(|(lane, _)| lane);
+        let is_worker = |lane: &Lane<'_>| lane.lane_kind != LaneKind::Runner;
         let ended_us = model.ended_us.max(1.0);
         let mut frame = Frame {
             height: (pitch * row_count as f64 + BELOW).round(),
@@ -82,19 +84,15 @@ impl Frame {
             pitch,
             from_us: from_us(drawn(), ended_us),
             ended_us,
-            hidden: model
-                .lanes
-                .iter()
-                .filter(|lane| lane.lane_kind != LaneKind::Runner)
-                .count()
-                .saturating_sub(drawn().filter(|lane| lane.lane_kind != LaneKind::Runner).count()),
+            hidden: model.lanes.iter().zip(&rows).filter(|(lane, row)| is_worker(lane) && row.is_none()).count(),
+            language,
             shows: Vec::new(),
             has_objects: model.has_objects(),
             names: model.names(),
             rows: Vec::new(),
             row_count,
         };
-        let names = drawn().map(|lane| width_of(&frame.name_of(lane, language), frame.name_size()));
+        let names = drawn().map(|lane| width_of(&frame.name_of(lane), frame.name_size()));
         frame.left = MARGIN + names.fold(0.0, f64::max).min(WIDEST_NAME) + 18.0;
         // The cause of a death is written next to it, even at the very end.
         let causes = drawn().filter(|_| is_roomy(pitch)).filter_map(|lane| {
@@ -106,13 +104,10 @@ impl Frame {
             let width = frame.x(span.to_us) - frame.x(span.from_us);
             width >= if lane.is_marked(span.from_us) || lane.is_marked(span.to_us) { MARKER } else { VISIBLE }
         };
-        let mut shows: Vec<SpanKind> = Vec::new();
-        for (lane, span) in drawn().flat_map(|lane| lane.spans.iter().map(move |span| (lane, span))) {
-            if !shows.contains(&span.kind) && is_visible(lane, span) {
-                shows.push(span.kind);
-            }
-        }
-        frame.shows = shows;
+        let shows = |kind: &SpanKind| {
+            drawn().any(|lane| lane.spans.iter().any(|span| span.kind == *kind && is_visible(lane, span)))
+        };
+        frame.shows = [SpanKind::Waiting, SpanKind::Holding, SpanKind::Working].into_iter().filter(shows).collect();
         frame.rows = rows;
         frame
     }
@@ -129,8 +124,8 @@ impl Frame {
     }
 
     /// Returns a lane's name.
-    pub(super) fn name_of(&self, lane: &Lane<'_>, language: Language) -> String {
-        let name = self.name(lane.name, language);
+    pub(super) fn name_of(&self, lane: &Lane<'_>) -> String {
+        let name = self.name(lane.name);
         match lane.object.filter(|_| self.has_objects) {
             Some(object) => format!("{object} {name}"),
             None => name,
@@ -138,8 +133,8 @@ impl Frame {
     }
 
     /// Returns the display name of a worker or a thing.
-    pub(super) fn name(&self, name: &str, language: Language) -> String {
-        language.name(self.names, name)
+    pub(super) fn name(&self, name: &str) -> String {
+        self.language.name(self.names, name)
     }
 
     /// Returns whether a lane of the model is drawn.
