@@ -5,12 +5,12 @@ use std::sync::{Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::queue::CAPACITY;
-use super::start_barrier::{Participant, StartBarrier};
+use super::start_barrier::{Participant, StartBarrier, join_all};
 use super::workload::{Point, Sample, Workload};
 use crate::queue::{JoinableConsumer, JoinableProducer};
 use crate::{Error, JoinableQueue, Process, Role, RoleEntry, RoleResult};
@@ -89,9 +89,7 @@ fn processes(tasks: u64) -> Result<Sample> {
     let (begun, mut report) = start.open(workers.len())?;
     std::io::Read::read_exact(&mut report, &mut [0]).context("the tasks are done")?;
     let sample = Sample::since(begun, tasks);
-    for mut worker in workers {
-        ensure!(worker.join()?.is_success(), "{:?}", worker.ended());
-    }
+    join_all(workers)?;
     Ok(sample)
 }
 

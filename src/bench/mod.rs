@@ -118,18 +118,14 @@ pub(crate) fn run(args: &BenchArgs, format: Format) -> Result<Outcome, Failure> 
     let signals = StopSignals::catch().map_err(|error| failed(error.into()))?;
     let chart = args.chart.as_deref().map(|path| PictureFile::open(PictureKind::Chart, path));
     let chart = chart.transpose().map_err(|error| Failure::Unusable(error.into()))?;
-    let python = args.against.map(|Comparison::Python| Python::start(&signals));
-    let python = match python.transpose() {
-        Err(error) if signals.asked().is_none() => return Err(Failure::Unusable(error)),
-        Err(_) => None,
-        Ok(python) => python,
-    };
-    match perform(args, format, &signals, python.as_ref(), chart) {
-        Err(error) => match signals.asked() {
-            Some(signal) => Ok(Outcome::Stopped(signal)),
-            None => Err(failed(error)),
-        },
-        outcome => outcome.map_err(failed),
+    let python = args.against.map(|Comparison::Python| Python::start(&signals)).transpose();
+    let measured = python.map_err(Failure::Unusable).and_then(|python| {
+        let measured = perform(args, format, &signals, python.as_ref(), chart);
+        measured.map_err(failed)
+    });
+    match (measured, signals.asked()) {
+        (Err(_), Some(signal)) => Ok(Outcome::Stopped(signal)),
+        (measured, _) => measured,
     }
 }
 

@@ -8,14 +8,15 @@ use super::language::Language;
 /// Columns of a line outside its picture and its text: the time, the worker's name, and separators.
 const OTHERS: usize = 27;
 /// Columns that most texts need to stay on one line.
-const WORDS: usize = 43;
+pub(super) const WORDS: usize = 43;
 /// Columns that are always left for text, and how many workers are shown at that price.
 const FEWEST_WORDS: usize = 24;
 const FEW: usize = 10;
 
 /// A worker's state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
+    #[default]
     NotStarted,
     Running,
     Waiting,
@@ -28,35 +29,27 @@ pub(super) enum Lane {
 }
 
 impl Lane {
-    pub(super) fn symbol(self, is_ascii: bool) -> char {
-        let (symbol, plain) = match self {
-            Lane::NotStarted | Lane::Ended => (' ', ' '),
-            Lane::Running => ('·', '.'),
-            Lane::Waiting => ('┆', ':'),
-            Lane::Holding => ('█', '#'),
-            Lane::Both => ('▐', '%'),
-            Lane::Working => ('▒', '='),
-            Lane::Died => ('×', 'x'),
-        };
-        if is_ascii { plain } else { symbol }
+    /// Returns its symbol, its symbol in ASCII, and their meaning in both languages.
+    fn look(self) -> (char, char, [&'static str; 2]) {
+        match self {
+            Lane::NotStarted | Lane::Ended => (' ', ' ', ["", ""]),
+            Lane::Running => ('·', '.', ["runs", "运行"]),
+            Lane::Waiting => ('┆', ':', ["waits", "等待"]),
+            Lane::Holding => ('█', '#', ["holds", "持有"]),
+            Lane::Both => ('▐', '%', ["holds one and waits for another", "持有一个，等待另一个"]),
+            Lane::Working => ('▒', '=', ["works on an item", "处理数据"]),
+            Lane::Died => ('×', 'x', ["died", "死亡"]),
+        }
     }
 
-    /// Returns the meaning of its symbol, for the legend.
-    fn said(self, language: Language) -> &'static str {
-        match self {
-            Lane::NotStarted | Lane::Ended => "",
-            Lane::Running => language.pick("runs", "运行"),
-            Lane::Waiting => language.pick("waits", "等待"),
-            Lane::Holding => language.pick("holds", "持有"),
-            Lane::Both => language.pick("holds one and waits for another", "持有一个，等待另一个"),
-            Lane::Working => language.pick("works on an item", "处理数据"),
-            Lane::Died => language.pick("died", "死亡"),
-        }
+    pub(super) fn symbol(self, is_ascii: bool) -> char {
+        let (symbol, plain, _) = self.look();
+        if is_ascii { plain } else { symbol }
     }
 }
 
 /// The state of a worker.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 struct Worker {
     life: Lane,
     waits: bool,
@@ -66,8 +59,6 @@ struct Worker {
 }
 
 impl Worker {
-    const NOT_STARTED: Worker = Worker { life: Lane::NotStarted, waits: false, held: 0, works: false };
-
     fn lane(self) -> Lane {
         match self {
             Worker { life: Lane::Running, waits: true, held: 1.., .. } => Lane::Both,
@@ -96,7 +87,7 @@ impl Lanes {
     /// Applies an event. Returns a sign that it shows for the first time and that the legend does not have.
     pub(super) fn follow(&mut self, event: &Event) -> Option<Lane> {
         if let Some(started) = event.get::<RunStarted>() {
-            self.workers = vec![Worker::NOT_STARTED; started.workers as usize];
+            self.workers = vec![Worker::default(); started.workers as usize];
             let signs = [
                 (Lane::Holding, SpanKind::Holding),
                 (Lane::Waiting, SpanKind::Waiting),
@@ -111,17 +102,17 @@ impl Lanes {
         if class.starts && !self.is_free(&event.worker) {
             self.names.push(event.worker.clone());
             if self.workers.len() < self.names.len() {
-                self.workers.push(Worker::NOT_STARTED);
+                self.workers.push(Worker::default());
             }
         }
         self.has_tasks = class.turn.map_or(self.has_tasks, |turn| turn.has_tasks);
         let index = self.index_of(&event.worker)?;
         let worker = &mut self.workers[index];
         if class.starts {
-            *worker = Worker { life: Lane::Running, ..Worker::NOT_STARTED };
+            *worker = Worker { life: Lane::Running, ..Worker::default() };
         } else if let Some(ending) = class.ending {
             let life = if ending.is_death() { Lane::Died } else { Lane::Ended };
-            *worker = Worker { life, ..Worker::NOT_STARTED };
+            *worker = Worker { life, ..Worker::default() };
         } else {
             // A waiting worker reports nothing until the wait is over.
             worker.waits = false;
@@ -152,9 +143,10 @@ impl Lanes {
         (worker != RUNNER).then(|| self.names.iter().rposition(|name| name == worker)).flatten()
     }
 
-    /// Returns how many workers are in a state.
-    pub(super) fn count(&self, wanted: Lane) -> usize {
-        self.workers.iter().filter(|worker| worker.lane() == wanted).count()
+    /// Returns how many workers run, and how many of them wait and hold something.
+    pub(super) fn counts(&self) -> [usize; 3] {
+        let running = || self.workers.iter().filter(|worker| worker.life == Lane::Running);
+        [running().count(), running().filter(|it| it.waits).count(), running().filter(|it| it.held > 0).count()]
     }
 
     /// Returns the picture for lines of this width: the first workers, as many as leave space for text. Empty if no
@@ -192,7 +184,8 @@ impl Lanes {
 
 /// Returns a sign and its meaning.
 pub(super) fn explained(sign: Lane, language: Language, is_ascii: bool) -> String {
-    format!("{} {}", sign.symbol(is_ascii), sign.said(language))
+    let (_, _, [en, zh]) = sign.look();
+    format!("{} {}", sign.symbol(is_ascii), language.pick(en, zh))
 }
 
 #[cfg(test)]

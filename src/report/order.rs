@@ -160,25 +160,21 @@ impl Reorder {
                 Cause::Release { holder, held: wanted } => {
                     event.worker == *holder && (ending.is_some() || held(ends).as_ref() == Some(wanted))
                 }
-                Cause::Sending(sent) => transfer
-                    .is_some_and(|transfer| transfer.direction == Direction::Out && Sent::from(transfer.key) == *sent),
+                Cause::Sending(sent) => {
+                    transfer.is_some_and(|it| it.direction == Direction::Out && Sent::from(it.key) == *sent)
+                }
                 Cause::EndOf(worker) => event.worker == *worker && ending.is_some(),
                 Cause::AnyDeath { of_holder } => {
                     event.worker != effect.worker
                         && matches!(ending, Some(Ending::Killed(_)))
-                        && (!of_holder || self.permits.contains_key(&event.worker))
+                        && (!of_holder || self.permits.get(&event.worker).is_some_and(|held| *held > 0))
                 }
             }
         };
-        let of_the_same = |event: &Event| {
-            self.pending.iter().find(|(_, first)| first.worker == event.worker).map(|(place, _)| *place)
-        };
-        let found = self.pending.iter().find(|(_, event)| is_it(event)).map(|(place, event)| (*place, event));
-        match (cause, found) {
-            // A worker that reported something later was alive.
-            (Cause::AnyDeath { .. }, Some((place, event))) => (of_the_same(event) == Some(place)).then_some(place),
-            (_, found) => found.and_then(|(_, event)| of_the_same(event)),
-        }
+        let (place, event) = self.pending.iter().find(|(_, event)| is_it(event))?;
+        let (first, _) = self.pending.iter().find(|(_, first)| first.worker == event.worker)?;
+        // A worker that reported something before its death was alive, and its death is not the cause.
+        (first == place || !matches!(cause, Cause::AnyDeath { .. })).then_some(*first)
     }
 
     /// Returns whether a cause that has not arrived still may.
@@ -188,9 +184,9 @@ impl Reorder {
             self.alive.contains(worker) && !self.pending.values().any(ended)
         };
         match cause {
-            Cause::Release { holder, .. } => can_tell(holder),
-            Cause::EndOf(worker) => can_tell(worker),
-            Cause::Sending(Sent::Item(from, _)) => can_tell(from),
+            Cause::Release { holder: worker, .. } | Cause::EndOf(worker) | Cause::Sending(Sent::Item(worker, _)) => {
+                can_tell(worker)
+            }
             Cause::Sending(_) => self.alive.iter().any(can_tell),
             Cause::AnyDeath { .. } => false,
         }
@@ -211,10 +207,7 @@ impl Reorder {
         }
         match held(class.ends) {
             Some((noun, _)) if noun.is_shared => {
-                let held = self.permits.remove(&event.worker).unwrap_or(0);
-                if held > 1 {
-                    self.permits.insert(worker(), held - 1);
-                }
+                self.permits.entry(worker()).and_modify(|held| *held = held.saturating_sub(1));
             }
             Some(held) if self.holders.get(&held) == Some(&event.worker) => _ = self.holders.remove(&held),
             _ => {}

@@ -13,7 +13,7 @@ use super::{timeline, trace};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PictureError {
     /// The file cannot be created or replaced.
-    #[error("cannot write the {} to {}", .kind.name(), .path.display())]
+    #[error("cannot write the {} to {}", .kind.about().0, .path.display())]
     Unwritable {
         kind: Kind,
         path: PathBuf,
@@ -21,7 +21,7 @@ pub(crate) enum PictureError {
         source: io::Error,
     },
     /// Other content would be lost.
-    #[error("{} is no {}: it would be written over", .path.display(), .kind.name())]
+    #[error("{} is no {}: it would be written over", .path.display(), .kind.about().0)]
     OtherContent { kind: Kind, path: PathBuf },
     /// Both pictures would be written to the same file.
     #[error("the timeline and the trace cannot both be in {}", .path.display())]
@@ -38,20 +38,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
+    /// Returns its name, and what an existing file must begin with to be replaced.
+    fn about(self) -> (&'static str, &'static str) {
         match self {
-            Kind::Timeline => "timeline",
-            Kind::Trace => "trace",
-            Kind::Chart => "chart",
-        }
-    }
-
-    /// Returns what an existing file must begin with to be replaced.
-    fn beginning(self) -> &'static str {
-        match self {
-            Kind::Timeline => timeline::BEGINNING,
-            Kind::Trace => trace::BEGINNING,
-            Kind::Chart => "",
+            Kind::Timeline => ("timeline", timeline::BEGINNING),
+            Kind::Trace => ("trace", trace::BEGINNING),
+            Kind::Chart => ("chart", ""),
         }
     }
 }
@@ -160,7 +152,7 @@ fn part_of(path: &Path) -> PathBuf {
 
 /// Returns whether a file does not begin like a picture of this kind. An empty file or a non-file never does.
 fn has_other_content(kind: Kind, path: &Path) -> bool {
-    let beginning = kind.beginning().as_bytes();
+    let beginning = kind.about().1.as_bytes();
     let mut found = Vec::new();
     // What cannot be read is taken for what it is said to be.
     let mut read = || File::open(path)?.take(beginning.len() as u64).read_to_end(&mut found);

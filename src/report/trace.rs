@@ -107,8 +107,9 @@ fn slices(lane: &Lane<'_>) -> Vec<Slice> {
     let life = Slice { name: "running".to_owned(), cat: "process", from_us: lane.began_us, to_us: lane.ended_us, args };
     let mut slices = vec![life];
     slices.extend(lane.spans.iter().map(|span| {
-        let (name, cat) = kind(span);
-        Slice { name, cat, from_us: span.from_us, to_us: span.to_us, args: told_at(lane, span) }
+        let (name, cat) = (name_of(span), span.kind.name());
+        let args = span.told_by.into_iter().flatten().flat_map(|event| event.fact.fields()).collect();
+        Slice { name, cat, from_us: span.from_us, to_us: span.to_us, args }
     }));
     for (place, moment) in lane.moments.iter().enumerate().filter(|(_, moment)| moment.class.transfer.is_some()) {
         let next_us = lane.moments.get(place + 1).map_or(lane.ended_us, |next| next.at_us);
@@ -119,38 +120,17 @@ fn slices(lane: &Lane<'_>) -> Vec<Slice> {
     slices
 }
 
-fn kind(span: &Span<'_>) -> (String, &'static str) {
+fn name_of(span: &Span<'_>) -> String {
     let what = match span.subject {
         Subject::Named(noun, name) => format!("{} {name}", noun.en).trim_end().to_owned(),
         Subject::Item(Key::Item { from, number }) => format!("{from} #{number}"),
         Subject::Item(_) => "a message".to_owned(),
     };
-    let doing = span.kind.name();
-    let preposition = match span.kind {
-        SpanKind::Waiting => "for ",
-        SpanKind::Holding => "",
-        SpanKind::Working => "on ",
-    };
-    (format!("{doing} {preposition}{what}"), doing)
-}
-
-/// Returns the fields of the events that began and ended a span.
-fn told_at(lane: &Lane<'_>, span: &Span<'_>) -> Map<String, Value> {
-    let of_this = |moment: &&Moment<'_>| {
-        let subject = Some((span.kind, span.subject));
-        (moment.at_us == span.from_us && moment.class.begins == subject)
-            || (moment.at_us == span.to_us && moment.class.ends == subject)
-    };
-    let near = |at_us: f64| {
-        let place = lane.moments.partition_point(|moment| moment.at_us < at_us);
-        lane.moments.get(place)
-    };
-    [near(span.from_us), near(span.to_us)]
-        .into_iter()
-        .flatten()
-        .filter(of_this)
-        .flat_map(|moment| moment.event.fact.fields())
-        .collect()
+    match span.kind {
+        SpanKind::Waiting => format!("waiting for {what}"),
+        SpanKind::Holding => format!("holding {what}"),
+        SpanKind::Working => format!("working on {what}"),
+    }
 }
 
 /// Splits slices that overlap without nesting, so that all slices nest; outer ones come first.

@@ -1,9 +1,10 @@
 //! Bars, one group per workload, in as many columns as fit.
 
+use svg::Node;
 use svg::node::element::Group;
 
 use super::scale::Scale;
-use super::{Page, class, heading, part, said};
+use super::{Page, class_of, heading, part, said};
 use crate::bench::measure::{Measured, Results};
 use crate::bench::report::time;
 use crate::bench::workload::Kind;
@@ -72,7 +73,11 @@ impl<'a> Bars<'a> {
             all = all.add(self.axis(scale, left));
             let mut y = self.top;
             for results in groups {
-                all = all.add(group(results, scale, left, y, self.page.column));
+                let mut group = Group::new().add(heading(results, left, y + 14.0, self.page.column));
+                for (number, measured) in sides(results).enumerate() {
+                    group.append(bar(results, measured, scale, left, y + HEAD + PITCH * number as f64));
+                }
+                all.append(group);
                 y += height(results);
             }
         }
@@ -95,21 +100,12 @@ impl<'a> Bars<'a> {
     }
 }
 
-fn group(results: &Results, scale: Scale, left: f64, top: f64, width: f64) -> Group {
-    let mut group = Group::new().add(heading(results, left, top + 14.0, width));
-    for (number, measured) in sides(results).enumerate() {
-        group = group.add(bar(results, measured, scale, left, top + HEAD + PITCH * number as f64));
-    }
-    group
-}
-
 fn bar(results: &Results, measured: &Measured, scale: Scale, left: f64, y: f64) -> Group {
     let Measured { kind, median_ns, .. } = measured;
     let (from, to) = (left + NAMES + 10.0, left + scale.place(*median_ns));
-    let unsure = if measured.is_noisy() { " unsure" } else { "" };
-    let shape = rectangle(&format!("{}{unsure}", class(*kind)), from, y, to - from, BAR).set("rx", 3);
+    let shape = rectangle(&class_of(measured), from, y, to - from, BAR).set("rx", 3);
     let base = y + BAR - 1.8;
-    let value = format!("{}{}", if unsure.is_empty() { "" } else { "~" }, time(*median_ns));
+    let value = format!("{}{}", if measured.is_noisy() { "~" } else { "" }, time(*median_ns));
     let soft = if *kind == Kind::Ours { "" } else { "soft" };
     let mut words = text("halo", to + 7.0, base, "").add(part(&format!("value {soft}"), 0.0, &value));
     if *kind != Kind::Ours {

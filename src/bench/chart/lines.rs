@@ -3,7 +3,7 @@
 use svg::node::element::{Group, Polyline};
 
 use super::scale::Scale;
-use super::{Page, class, heading, said};
+use super::{Page, class, class_of, heading, said};
 use crate::bench::measure::Results;
 use crate::bench::report::{amount, time};
 use crate::bench::workload::Kind;
@@ -64,10 +64,8 @@ fn panel(results: &Results, (left, top): (f64, f64), width: f64) -> Group {
         for (number, row) in points.iter().enumerate() {
             let (x, y) = at(number);
             let measured = &row.sides[side];
-            let unsure = if measured.is_noisy() { " unsure" } else { "" };
-            let dot = circle(&format!("{}{unsure}", class(kind)), x, y, 4.0);
             let label = said(&format!("{name}, {} {axis}", row.at), measured);
-            panel = panel.add(labelled(&label).add(dot));
+            panel = panel.add(labelled(&label).add(circle(&class_of(measured), x, y, 4.0)));
         }
         if let Some(last) = points.last().map(|row| &row.sides[side]) {
             ends.push((scale.place(last.median_ns), kind, last));

@@ -104,6 +104,11 @@ fn class(kind: Kind) -> &'static str {
     }
 }
 
+/// Returns the style of a side.
+fn class_of(measured: &Measured) -> String {
+    format!("{}{}", class(measured.kind), if measured.is_noisy() { " unsure" } else { "" })
+}
+
 /// Draws a workload's name, and its description as far as it fits.
 fn heading(results: &Results, left: f64, y: f64, width: f64) -> Text {
     let room = width - width_of(results.name, 16.0) - 12.0;

@@ -11,7 +11,7 @@ const APART: f64 = 100.0;
 /// The total height of lanes above which the axis is repeated at the top.
 const TALL: f64 = 700.0;
 
-pub(super) fn draw(frame: &Frame) -> Group {
+pub(super) fn draw(frame: &Frame<'_>) -> Group {
     let (bottom, top) = (frame.bottom(), frame.top);
     let mut axis = Group::new();
     let most = ((frame.right - frame.left) / APART).floor().max(1.0);

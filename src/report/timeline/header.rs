@@ -26,8 +26,8 @@ pub(super) struct Heading {
 }
 
 impl Heading {
-    pub(super) fn of(model: &RunModel<'_>, plan: &Frame) -> Self {
-        let language = plan.language;
+    pub(super) fn of(plan: &Frame<'_>) -> Self {
+        let Frame { model, language, .. } = *plan;
         let title = model.scenario();
         let mut group = Group::new().add(text("title", MARGIN, 46.0, title));
         let mut y = 68.0;
@@ -56,7 +56,7 @@ impl Heading {
             }
             summary = format!("{summary}: {said}");
         }
-        let legend = Legend::of(model, plan, y + 12.0);
+        let legend = Legend::of(plan, y + 12.0);
         group.append(legend.group);
         Heading { group, height: legend.y + 12.0, summary }
     }
@@ -117,12 +117,11 @@ impl Legend {
         self.x += whole + 20.0;
     }
 
-    fn of(model: &RunModel<'_>, plan: &Frame, top: f64) -> Self {
-        let language = plan.language;
+    fn of(plan: &Frame<'_>, top: f64) -> Self {
+        let Frame { model, language, .. } = *plan;
         let mut legend = Legend { group: Group::new(), x: MARGIN, y: top };
         let life = |x, y| line("life", (x, y), (x + 22.0, y)).set("stroke-width", 2.4);
         legend.add(language.pick("running", "运行"), 22.0, |x, y| Group::new().add(life(x, y)));
-        let drawn = || model.lanes.iter().enumerate().filter(|(index, _)| plan.is_drawn(*index)).map(|(_, lane)| lane);
         for (kind, en, zh) in [
             (SpanKind::Waiting, ("waiting", "waiting for the"), "等待"),
             (SpanKind::Holding, ("holding", "holding the"), "持有"),
@@ -131,7 +130,7 @@ impl Legend {
             if !plan.shows.contains(&kind) {
                 continue;
             }
-            let spans = drawn().flat_map(|lane| &lane.spans).filter(|span| span.kind == kind);
+            let spans = plan.drawn().flat_map(|lane| &lane.spans).filter(|span| span.kind == kind);
             let nouns: BTreeSet<Option<Noun>> = spans.map(|span| span.subject.noun()).collect();
             let name = match (nouns.len(), nouns.first(), language) {
                 (1, Some(Some(noun)), Language::En) => format!("{} {}", en.1, noun.en),
@@ -142,7 +141,7 @@ impl Legend {
             let bar = |x, y| bar(kind, Shade { x, width: 22.0, opacity: 1.0 }, y, height);
             legend.add(&name, 22.0, |x, y| Group::new().add(bar(x, y)));
         }
-        let is_drawn = |edge: &&Edge<'_>| plan.is_drawn(edge.from.lane) && plan.is_drawn(edge.to.lane);
+        let is_drawn = |edge: &&Edge<'_>| plan.row(edge.from.lane).and(plan.row(edge.to.lane)).is_some();
         let kinds: BTreeSet<EdgeKind> = model.edges.iter().filter(is_drawn).map(|edge| edge.edge_kind).collect();
         let mut arrows: Vec<([&str; 2], Vec<&str>)> = Vec::new();
         for kind in kinds {
@@ -161,12 +160,12 @@ impl Legend {
             });
         }
         for severity in [Severity::Good, Severity::Plain, Severity::Trouble] {
-            let names = names_of(drawn(), severity, language);
+            let names = names_of(plan.drawn(), severity, language);
             if !names.is_empty() {
                 legend.add(&names.join(comma), 8.0, |x, y| dot(severity, x + 4.0, y, 3.4));
             }
         }
-        let endings = || drawn().filter_map(|lane| lane.ending);
+        let endings = || plan.drawn().filter_map(|lane| lane.ending);
         if endings().any(|ending| ending == Ending::Stopped) {
             legend.add(language.pick("stopped", "被停止"), 6.0, |x, y| Group::new().add(stop(x + 3.0, y, 4.5)));
         }

@@ -30,13 +30,13 @@ pub(super) struct Lanes {
 }
 
 /// Draws all lanes.
-pub(super) fn draw_all(model: &RunModel<'_>, frame: &Frame, known: &Known) -> Lanes {
+pub(super) fn draw_all(frame: &Frame<'_>, known: &Known) -> Lanes {
     let mut names = Group::new().set("font-size", format!("{}px", px(frame.name_size())));
     let mut lanes = Lanes { below: Group::new(), above: Group::new(), hidden_dots: 0 };
-    let says_what = says_what(model);
-    for (index, lane) in model.lanes.iter().enumerate() {
-        let Some(y) = frame.y(index) else { continue };
-        if frame.is_named(index) {
+    let says_what = says_what(frame.model);
+    for (row, lane) in frame.drawn().enumerate() {
+        let y = frame.y(row);
+        if frame.is_named(row) {
             let width = frame.left - MARGIN - 12.0;
             let name = cut(&frame.name_of(lane), width, frame.name_size());
             names.append(text("end", frame.left - 14.0, y + frame.name_size() * 0.35, &name));
@@ -62,7 +62,7 @@ fn says_what(model: &RunModel<'_>) -> bool {
 
 struct Sketch<'a> {
     lane: &'a Lane<'a>,
-    frame: &'a Frame,
+    frame: &'a Frame<'a>,
     y: f64,
     known: &'a Known,
     says_what: bool,

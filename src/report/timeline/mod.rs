@@ -38,10 +38,10 @@ pub(super) fn draw_rest(events: &[Event], forgotten: u64, language: Language) ->
     let mut known = Known::default();
     events.iter().for_each(|event| known.follow(event));
     let plan = Frame::of(&model, language);
-    let heading = Heading::of(&model, &plan);
+    let heading = Heading::of(&plan);
     let frame = plan.below(heading.height);
-    let (arrows, hidden_arrows) = arrows::draw(&model, &frame);
-    let lanes = lane::draw_all(&model, &frame, &known);
+    let (arrows, hidden_arrows) = arrows::draw(&frame);
+    let lanes = lane::draw_all(&frame, &known);
     let mut picture = document(WIDTH, frame.height, &heading.summary, "")
         .add(heads())
         .add(paper())
