@@ -93,36 +93,29 @@ fn processes(tasks: u64) -> Result<Sample> {
     Ok(sample)
 }
 
-/// The number of unfinished tasks, and a signal for when there is none.
-#[derive(Default)]
-struct Accounts {
-    unfinished: Mutex<u64>,
-    all_done: Condvar,
-}
-
 fn threads(tasks: u64) -> Result<Sample> {
     let (sender, receiver) = mpsc::sync_channel(CAPACITY);
-    let accounts = Accounts::default();
+    let (unfinished, all_done) = (Mutex::new(0_u64), Condvar::new());
+    let count = || unfinished.lock().expect("no thread panics");
     let begun = Instant::now();
     thread::scope(|scope| {
         let done = scope.spawn(|| {
-            let (mut count, mut sum) = (0, 0_u64);
+            let (mut tasks_done, mut sum) = (0, 0_u64);
             for number in receiver {
-                (count, sum) = (count + 1, sum.wrapping_add(number));
-                let mut unfinished = accounts.unfinished.lock().expect("nobody panics");
+                (tasks_done, sum) = (tasks_done + 1, sum.wrapping_add(number));
+                let mut unfinished = count();
                 *unfinished -= 1;
                 if *unfinished == 0 {
-                    accounts.all_done.notify_all();
+                    all_done.notify_all();
                 }
             }
-            check(tasks, count, sum).map_err(|error| anyhow::anyhow!(error))
+            check(tasks, tasks_done, sum).map_err(|error| anyhow::anyhow!(error))
         });
         for number in 0..tasks {
-            *accounts.unfinished.lock().expect("nobody panics") += 1;
+            *count() += 1;
             sender.send(number)?;
         }
-        let unfinished = accounts.unfinished.lock().expect("nobody panics");
-        drop(accounts.all_done.wait_while(unfinished, |unfinished| *unfinished > 0).expect("nobody panics"));
+        drop(all_done.wait_while(count(), |unfinished| *unfinished > 0).expect("no thread panics"));
         let sample = Sample::since(begun, tasks);
         drop(sender);
         done.join().expect("no panic")?;

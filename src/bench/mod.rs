@@ -92,7 +92,7 @@ pub(crate) struct BenchArgs {
     chart: Option<PathBuf>,
 }
 
-/// Who can be compared with.
+/// An implementation to compare with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Comparison {
     /// The multiprocessing of the python3 on the path

@@ -5,7 +5,7 @@ use svg::node::element::{Circle, Group, Line, Rectangle, Style, Text, Title};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Fonts, colours and their dark variants: the style sheet of every picture.
-const LOOK: &str = include_str!("drawing.css");
+const STYLE: &str = include_str!("drawing.css");
 
 /// Returns an empty picture of this size, with a title for screen readers, and `style` after the common style sheet.
 pub(crate) fn document(width: f64, height: f64, title: &str, style: &str) -> Document {
@@ -16,11 +16,11 @@ pub(crate) fn document(width: f64, height: f64, title: &str, style: &str) -> Doc
         .set("height", height)
         .set("role", "img")
         .add(Title::new(clean(title)))
-        .add(Style::new(format!("{LOOK}{style}")))
+        .add(Style::new(format!("{STYLE}{style}")))
 }
 
 /// Returns the background of a picture.
-pub(crate) fn paper() -> Rectangle {
+pub(crate) fn background() -> Rectangle {
     Rectangle::new().set("class", "paper").set("width", "100%").set("height", "100%")
 }
 
@@ -73,8 +73,8 @@ pub(crate) fn text(class: &str, x: f64, y: f64, content: &str) -> Text {
 }
 
 /// Returns a group with a tooltip.
-pub(crate) fn labelled(said: &str) -> Group {
-    Group::new().add(Title::new(clean(said)))
+pub(crate) fn labelled(tooltip: &str) -> Group {
+    Group::new().add(Title::new(clean(tooltip)))
 }
 
 /// Returns the text without control characters, which XML cannot contain.

@@ -79,7 +79,7 @@ pub(super) struct Lanes {
     signs: Vec<Lane>,
     /// Whether workers report when they have finished an item.
     has_tasks: bool,
-    /// Whether somebody was seen doing both.
+    /// Whether a worker was in the state [`Lane::Both`] before.
     is_both_known: bool,
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use super::class::{Direction, Key, Transfer};
 use super::model::{Edge, EdgeKind, Point};
 
-/// Everything in transfer, and who had what.
+/// The transfers without a second end, and the last receivers.
 #[derive(Debug, Default)]
 pub(super) struct Matcher<'a> {
     /// Ends of transfers whose other ends were not reported yet.

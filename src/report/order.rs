@@ -99,7 +99,7 @@ impl Reorder {
         while let Some(cause) = self.unmet_cause(&self.pending[&next]) {
             match self.find(&cause, &self.pending[&next]) {
                 Some(found) if passed.insert(found) => next = found,
-                _ if self.can_come(&cause) && now_us < self.patience_ends_us(next) => return None,
+                _ if self.can_come(&cause) && now_us < self.deadline_us(next) => return None,
                 _ => break,
             }
         }
@@ -123,7 +123,7 @@ impl Reorder {
         self.arrivals.front().map(|(arrived_us, _)| *arrived_us)
     }
 
-    fn patience_ends_us(&self, place: Place) -> u64 {
+    fn deadline_us(&self, place: Place) -> u64 {
         let arrived = self.arrivals.iter().find(|(_, of)| *of == place);
         arrived.map_or(0, |(arrived_us, _)| arrived_us.saturating_add(LONGEST_WAIT_US))
     }

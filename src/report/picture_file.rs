@@ -132,11 +132,13 @@ fn can_replace(path: &Path) -> io::Result<Option<File>> {
 
 fn replace(path: &Path, fill: impl FnOnce(File) -> io::Result<()>) -> io::Result<()> {
     let part = part_of(path);
-    let file = File::create(&part)?;
-    if let Ok(existing) = path.metadata() {
-        file.set_permissions(existing.permissions())?;
-    }
-    let written = fill(file).and_then(|()| fs::rename(&part, path));
+    let written = File::create(&part).and_then(|file| {
+        if let Ok(existing) = path.metadata() {
+            file.set_permissions(existing.permissions())?;
+        }
+        fill(file)?;
+        fs::rename(&part, path)
+    });
     if written.is_err() {
         // An incomplete picture is useless; the error to report is the one above.
         let _ = fs::remove_file(&part);

@@ -323,7 +323,7 @@ fn is_followed(advice: &str, command: &[String]) -> bool {
     !advised.is_empty() && words[..words.len() - 1].iter().all(is_there)
 }
 
-/// A word as a shell takes it for one.
+/// Quotes a word for a shell, if necessary.
 pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "-_=+,.:/@%".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {

@@ -17,7 +17,7 @@ use super::model::{Edge, EdgeKind, Lane, Moment, RunModel, Span};
 
 /// What every trace begins with.
 pub(super) const BEGINNING: &str = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[";
-/// How long it is seen to take to send or receive, in microseconds: an instant that an arrow can begin or end at.
+/// The duration of the slice of a send or a receive, in microseconds: an arrow begins or ends there.
 const HANDLING_US: f64 = 1.0;
 
 /// Writes the trace of a run.

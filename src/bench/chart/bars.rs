@@ -4,7 +4,7 @@ use svg::Node;
 use svg::node::element::Group;
 
 use super::scale::Scale;
-use super::{Page, class_of, heading, part, said};
+use super::{Page, class_of, heading, part, tooltip};
 use crate::bench::measure::{Measured, Results};
 use crate::bench::report::time;
 use crate::bench::workload::Kind;
@@ -112,7 +112,7 @@ fn bar(results: &Results, measured: &Measured, scale: Scale, left: f64, y: f64) 
         let (class, comparison) = comparison(measured.ours_to_this);
         words = words.add(part(class, 9.0, &comparison));
     }
-    labelled(&said(results.name, measured))
+    labelled(&tooltip(results.name, measured))
         .add(text("end soft", left + NAMES, base, &cut(&measured.side, NAMES, 12.0)))
         .add(shape)
         .add(words)

@@ -3,7 +3,7 @@
 use svg::node::element::{Group, Polyline};
 
 use super::scale::Scale;
-use super::{Page, class, class_of, heading, said};
+use super::{Page, class, class_of, heading, tooltip};
 use crate::bench::measure::Results;
 use crate::bench::report::{amount, time};
 use crate::bench::workload::Kind;
@@ -64,7 +64,7 @@ fn panel(results: &Results, (left, top): (f64, f64), width: f64) -> Group {
         for (number, row) in points.iter().enumerate() {
             let (x, y) = at(number);
             let measured = &row.sides[side];
-            let label = said(&format!("{name}, {} {axis}", row.at), measured);
+            let label = tooltip(&format!("{name}, {} {axis}", row.at), measured);
             panel = panel.add(labelled(&label).add(circle(&class_of(measured), x, y, 4.0)));
         }
         if let Some(last) = points.last().map(|row| &row.sides[side]) {

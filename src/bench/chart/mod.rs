@@ -13,7 +13,7 @@ use self::bars::Bars;
 use super::measure::{Measured, Results};
 use super::report::Preface;
 use super::workload::Kind;
-use crate::report::drawing::{clean, cut, document, paper, rectangle, text, width_of};
+use crate::report::drawing::{background, clean, cut, document, rectangle, text, width_of};
 
 /// Margin around everything, and between columns.
 const MARGIN: f64 = 44.0;
@@ -68,7 +68,7 @@ pub(super) fn draw(results: &[Results], preface: &Preface) -> String {
     let title = "What each mechanism costs";
     let below = bars.bottom;
     let picture = document(width, height, &format!("{title}: {}", preface.line()), include_str!("chart.css"))
-        .add(paper())
+        .add(background())
         .add(text("title", MARGIN, 48.0, title))
         .add(text("soft", MARGIN, 72.0, &preface.line()).set("style", "font-size: 13px"))
         .add(legend(all, better, width))
@@ -123,7 +123,7 @@ fn part(class: &str, apart: f64, words: &str) -> TSpan {
 }
 
 /// Returns the tooltip of a bar or a dot.
-fn said(workload: &str, measured: &Measured) -> String {
+fn tooltip(workload: &str, measured: &Measured) -> String {
     let Measured { side, median_ns, spread_percent, .. } = measured;
     format!("{workload}, {side}: {} ± {spread_percent:.0} %", super::report::time(*median_ns))
 }

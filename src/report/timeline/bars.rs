@@ -16,7 +16,7 @@ pub(super) struct Shade {
 }
 
 /// Separates wide spans from narrow ones, and computes the shade of the narrow ones, pixel by pixel.
-pub(super) fn seen<'a>(
+pub(super) fn visible<'a>(
     spans: impl Iterator<Item = &'a Span<'a>>,
     frame: &Frame<'_>,
 ) -> (Vec<&'a Span<'a>>, Vec<Shade>) {

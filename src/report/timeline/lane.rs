@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use svg::Node;
 use svg::node::element::{Group, Line, Path, Rectangle};
 
-use super::bars::{Shade, seen};
+use super::bars::{Shade, visible};
 use super::frame::{Frame, MARGIN, SMALL};
 use crate::report::class::{Ending, Severity, SpanKind, Subject};
 use crate::report::drawing::{circle, cut, fitted, labelled, line, px, rectangle, text, width_of};
@@ -83,7 +83,7 @@ impl Sketch<'_> {
                 let middle = self.y + height * (track as f64 + 0.5 - count as f64 / 2.0);
                 let spans = self.lane.spans.iter().zip(&tracks);
                 let spans = spans.filter(|(span, own)| span.kind == kind && **own == track).map(|(span, _)| span);
-                let (wide, shades) = seen(spans, self.frame);
+                let (wide, shades) = visible(spans, self.frame);
                 let height = (height - if count > 1 { 1.0 } else { 0.0 }) * share;
                 shades.into_iter().for_each(|shade| group.append(bar(kind, shade, middle, height)));
                 wide.into_iter().for_each(|span| group.append(self.wide_bar(span, middle, height)));
@@ -94,7 +94,7 @@ impl Sketch<'_> {
     fn wide_bar(&self, span: &Span<'_>, middle: f64, height: f64) -> Group {
         let (x, to) = (self.frame.x(span.from_us), self.frame.x(span.to_us));
         let shade = Shade { x, width: to - x, opacity: 1.0 };
-        let mut group = labelled(&self.said(span)).add(bar(span.kind, shade, middle, height));
+        let mut group = labelled(&self.tooltip(span)).add(bar(span.kind, shade, middle, height));
         if let Subject::Named(_, name) = span.subject
             && let name = self.frame.name(name)
             && self.says_what
@@ -107,7 +107,7 @@ impl Sketch<'_> {
         group
     }
 
-    fn said(&self, span: &Span<'_>) -> String {
+    fn tooltip(&self, span: &Span<'_>) -> String {
         let language = self.frame.language;
         let what = match span.subject {
             Subject::Named(noun, name) => match language {

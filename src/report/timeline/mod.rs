@@ -16,7 +16,7 @@ use svg::node::element::{Definitions, Marker, Path};
 
 use self::frame::{Frame, MARGIN, SMALL, WIDTH};
 use self::header::Heading;
-use super::drawing::{cut, document, paper, text, width_of};
+use super::drawing::{background, cut, document, text, width_of};
 use super::event::Event;
 use super::language::Language;
 use super::model::RunModel;
@@ -44,7 +44,7 @@ pub(super) fn draw_rest(events: &[Event], forgotten: u64, language: Language) ->
     let lanes = lane::draw_all(&frame, &known);
     let mut picture = document(WIDTH, frame.height, &heading.summary, "")
         .add(heads())
-        .add(paper())
+        .add(background())
         .add(heading.group)
         .add(axis::draw(&frame))
         .add(lanes.below)
