@@ -158,9 +158,15 @@ impl<'a> RunModel<'a> {
 
     /// Returns whether the lanes concern different objects, so that each has to name its own.
     pub(super) fn has_objects(&self) -> bool {
-        let mut objects = self.lanes.iter().filter_map(|lane| lane.object);
-        let first = objects.next();
-        objects.any(|object| Some(object) != first)
+        differ(self.lanes.iter().filter_map(|lane| lane.object))
+    }
+
+    /// Returns whether activities concern different things with names, so that each has to name its own.
+    pub(super) fn has_subjects(&self) -> bool {
+        differ(self.lanes.iter().flat_map(|lane| &lane.spans).filter_map(|span| match span.subject {
+            Subject::Named(_, name) => Some(name),
+            Subject::Item(_) => None,
+        }))
     }
 
     /// Assigns every event to the lane of its process. Returns the lane and the index in it for each.
@@ -283,6 +289,10 @@ impl<'a> RunModel<'a> {
             edge.from.at_us = edge.to.at_us;
         }
     }
+}
+
+fn differ<T: PartialEq>(mut values: impl Iterator<Item = T>) -> bool {
+    values.next().is_some_and(|first| values.any(|value| value != first))
 }
 
 impl<'a> Lane<'a> {

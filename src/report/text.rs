@@ -15,7 +15,7 @@ use super::class::{Class, Ending, Severity, SpanKind};
 use super::drawing::fitted;
 use super::event::Event;
 use super::frame::{RunStarted, Summary, Verdict};
-use super::lanes::{Lane, Lanes, WORDS, explained};
+use super::lanes::{Lanes, State, WORDS, explained};
 use super::language::Language;
 use super::screen::{self, COLUMNS};
 use super::wording::{Known, Wording};
@@ -101,7 +101,7 @@ impl<W: Write> Text<W> {
         let columns = self.columns();
         let (wording, class) = (self.wording(event), event.fact.class());
         let time = format!("{:>9.4} {}", event.at_us as f64 / 1e6, self.language.pick("s", "秒"));
-        let lanes: Vec<Lane> = self.lanes.picture(columns).collect();
+        let lanes: Vec<State> = self.lanes.picture(columns).collect();
         let name = wording.name(&event.worker);
         let name_width = NAME_WIDTH.max(name.width() + 1);
         let gap = if lanes.is_empty() { 2 } else { lanes.len() + 4 };
@@ -116,11 +116,11 @@ impl<W: Write> Text<W> {
         let mut said = folded(pieces, room, "").into_iter().map(|line| self.paint(style, &line));
         let mut line = self.paint(Style::new().dimmed(), &time) + "  ";
         if !lanes.is_empty() {
-            line.extend(lanes.into_iter().map(|lane| self.lane(lane)));
+            line.extend(lanes.into_iter().map(|state| self.state(state)));
             line.push_str("  ");
         }
-        let color = self.lanes.index_of(&event.worker).map(|index| WORKER_COLORS[index % WORKER_COLORS.len()].into());
-        line.push_str(&self.paint(Style::new().fg_color(color), &name));
+        let color = self.lanes.index_of(&event.worker).map(|index| WORKER_COLORS[index % WORKER_COLORS.len()]);
+        line.push_str(&self.paint(color.map_or_else(Style::new, |color| color.on_default()), &name));
         line.push_str(&" ".repeat(name_width - name.width()));
         line.push_str(&said.next().unwrap_or_default());
         std::iter::once(line).chain(said.map(|rest| " ".repeat(indent) + &rest)).collect()
@@ -132,14 +132,14 @@ impl<W: Write> Text<W> {
         details.iter().flat_map(|line| folded(pieces(line), room, "  ")).map(|line| format!("{DETAIL}{line}")).collect()
     }
 
-    fn lane(&self, lane: Lane) -> String {
-        let style = match lane {
-            Lane::Holding | Lane::Working => Style::new().fg_color(Some(AnsiColor::Green.into())),
-            Lane::Waiting | Lane::Both => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
-            Lane::Died => Style::new().fg_color(Some(AnsiColor::Red.into())).bold(),
+    fn state(&self, state: State) -> String {
+        let style = match state {
+            State::Holding | State::Working => AnsiColor::Green.on_default(),
+            State::Waiting | State::Both => AnsiColor::Yellow.on_default(),
+            State::Died => AnsiColor::Red.on_default().bold(),
             _ => Style::new().dimmed(),
         };
-        self.paint(style, lane.symbol(self.is_ascii).encode_utf8(&mut [0; 4]))
+        self.paint(style, state.symbol(self.is_ascii).encode_utf8(&mut [0; 4]))
     }
 
     fn summary(&self, summary: &Summary) -> Vec<String> {
@@ -150,7 +150,7 @@ impl<W: Write> Text<W> {
             (Verdict::Violated, false) | (Verdict::NotShown, _) => AnsiColor::Yellow,
         };
         let verdict_line = format!("{} {}", verdict.sign(), summary.said(self.language));
-        let style = Style::new().bold().fg_color(Some(color.into()));
+        let style = color.on_default().bold();
         let mut lines = vec![String::new()];
         let width = self.columns() - SUMMARY_MARGIN;
         lines.extend(folded(pieces(&verdict_line), width, "  ").iter().map(|line| self.paint(style, line)));
@@ -218,7 +218,7 @@ fn style_of(class: &Class<'_>) -> Style {
         _ if waits => AnsiColor::Yellow,
         _ => return Style::new(),
     };
-    Style::new().fg_color(Some(color.into()))
+    color.on_default()
 }
 
 /// Splits a piece that is wider than a line: after a bracket, a comma or a slash, and between two names. What is still

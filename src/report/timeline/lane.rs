@@ -10,7 +10,7 @@ use super::frame::{Frame, MARGIN, SMALL};
 use crate::report::class::{Ending, Severity, SpanKind, Subject};
 use crate::report::drawing::{circle, cut, fitted, labelled, line, px, rectangle, text, width_of};
 use crate::report::language::Language;
-use crate::report::model::{Lane, RunModel, Span};
+use crate::report::model::{Lane, Span};
 use crate::report::wording::Known;
 
 /// The maximum number of parallel tracks on one lane.
@@ -33,7 +33,7 @@ pub(super) struct Lanes {
 pub(super) fn draw_all(frame: &Frame<'_>, known: &Known) -> Lanes {
     let mut names = Group::new().set("font-size", format!("{}px", px(frame.name_size())));
     let mut lanes = Lanes { below: Group::new(), above: Group::new(), hidden_dots: 0 };
-    let says_what = says_what(frame.model);
+    let has_subjects = frame.model.has_subjects();
     for (row, lane) in frame.drawn().enumerate() {
         let y = frame.y(row);
         if frame.is_named(row) {
@@ -41,7 +41,7 @@ pub(super) fn draw_all(frame: &Frame<'_>, known: &Known) -> Lanes {
             let name = cut(&frame.name_of(lane), width, frame.name_size());
             names.append(text("end", frame.left - 14.0, y + frame.name_size() * 0.35, &name));
         }
-        let sketch = Sketch { lane, frame, y, known, says_what };
+        let sketch = Sketch { lane, frame, y, known, has_subjects };
         sketch.draw_activities(&mut lanes.below);
         lanes.hidden_dots += sketch.draw_dots(&mut lanes.above);
         sketch.draw_ending(&mut lanes.above);
@@ -50,22 +50,12 @@ pub(super) fn draw_all(frame: &Frame<'_>, known: &Known) -> Lanes {
     lanes
 }
 
-/// Returns whether bars have to name their subject: not if only one is possible.
-fn says_what(model: &RunModel<'_>) -> bool {
-    let mut names = model.lanes.iter().flat_map(|lane| &lane.spans).filter_map(|span| match span.subject {
-        Subject::Named(_, name) => Some(name),
-        Subject::Item(_) => None,
-    });
-    let first = names.next();
-    names.any(|name| Some(name) != first)
-}
-
 struct Sketch<'a> {
     lane: &'a Lane<'a>,
     frame: &'a Frame<'a>,
     y: f64,
     known: &'a Known,
-    says_what: bool,
+    has_subjects: bool,
 }
 
 impl Sketch<'_> {
@@ -97,7 +87,7 @@ impl Sketch<'_> {
         let mut group = labelled(&self.tooltip(span)).add(bar(span.kind, shade, middle, height));
         if let Subject::Named(_, name) = span.subject
             && let name = self.frame.name(name)
-            && self.says_what
+            && self.has_subjects
             && self.frame.is_roomy()
             && width_of(&name, SMALL) + 10.0 < shade.width
         {
