@@ -29,14 +29,10 @@ const PROGRAM: &str = "ipc-demo";
 /// The columns at the right that a summary leaves free.
 const SUMMARY_MARGIN: usize = 2;
 
-const WORKER_COLORS: [AnsiColor; 6] = [
-    AnsiColor::Cyan,
-    AnsiColor::Magenta,
-    AnsiColor::Blue,
-    AnsiColor::BrightCyan,
-    AnsiColor::BrightMagenta,
-    AnsiColor::BrightBlue,
-];
+const WORKER_COLORS: [AnsiColor; 6] = {
+    use AnsiColor::{Blue, BrightBlue, BrightCyan, BrightMagenta, Cyan, Magenta};
+    [Cyan, Magenta, Blue, BrightCyan, BrightMagenta, BrightBlue]
+};
 
 /// Writes events as lines of text.
 pub(super) struct Text<W> {

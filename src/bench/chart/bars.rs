@@ -4,7 +4,7 @@ use svg::Node;
 use svg::node::element::Group;
 
 use super::scale::Scale;
-use super::{Page, class_of, heading, part, tooltip};
+use super::{Page, TOP, class_of, heading, part, tooltip};
 use crate::bench::measure::{Measured, Results};
 use crate::bench::report::time;
 use crate::bench::workload::Kind;
@@ -31,22 +31,17 @@ const SAME: f64 = 0.05;
 /// Groups at their positions.
 pub(super) struct Bars<'a> {
     page: Page,
-    top: f64,
     pub(super) bottom: f64,
     columns: Vec<Vec<&'a Results>>,
 }
 
 fn height(results: &Results) -> f64 {
-    HEAD + PITCH * sides(results).count() as f64 + GAP
-}
-
-fn sides(results: &Results) -> impl Iterator<Item = &Measured> {
-    results.points.iter().flat_map(|row| &row.sides)
+    HEAD + PITCH * results.sides().count() as f64 + GAP
 }
 
 impl<'a> Bars<'a> {
     /// Fills column after column, all about equally high.
-    pub(super) fn lay_out(groups: &[&'a Results], page: Page, top: f64) -> Self {
+    pub(super) fn lay_out(groups: &[&'a Results], page: Page) -> Self {
         let whole: f64 = groups.iter().copied().map(height).sum();
         let mut columns = vec![Vec::new(); page.columns];
         let (mut above, mut heights) = (0.0, vec![0.0; page.columns]);
@@ -59,22 +54,23 @@ impl<'a> Bars<'a> {
             above += height(group);
         }
         let highest = heights.into_iter().fold(0.0, f64::max);
-        let bottom = if groups.is_empty() { top } else { top + highest + AXIS };
-        Bars { page, top, bottom, columns }
+        let bottom = if groups.is_empty() { TOP } else { TOP + highest + AXIS };
+        Bars { page, bottom, columns }
     }
 
     pub(super) fn draw(self) -> Group {
-        let times = self.columns.iter().flatten().copied().flat_map(sides).map(|measured| measured.median_ns);
+        let sides = self.columns.iter().flatten().flat_map(|results| results.sides());
+        let times = sides.map(|measured| measured.median_ns);
         let from = NAMES + 10.0;
         let scale = Scale::of(times, from, self.page.column - WORDS);
         let mut all = Group::new();
         for (number, groups) in self.columns.iter().enumerate().filter(|(_, groups)| !groups.is_empty()) {
             let left = self.page.left(number);
             all = all.add(self.axis(scale, left));
-            let mut y = self.top;
+            let mut y = TOP;
             for results in groups {
                 let mut group = Group::new().add(heading(results, left, y + 14.0, self.page.column));
-                for (number, measured) in sides(results).enumerate() {
+                for (number, measured) in results.sides().enumerate() {
                     group.append(bar(results, measured, scale, left, y + HEAD + PITCH * number as f64));
                 }
                 all.append(group);
@@ -90,7 +86,7 @@ impl<'a> Bars<'a> {
         let mut axis = Group::new();
         let mut named_until = 0.0;
         for (x, name) in scale.ticks() {
-            axis = axis.add(line("grid", (left + x, self.top), (left + x, bottom)));
+            axis = axis.add(line("grid", (left + x, TOP), (left + x, bottom)));
             if x >= named_until {
                 axis = axis.add(text("soft tiny middle", left + x, bottom + 15.0, &name));
                 named_until = x + NAMES_APART;

@@ -39,7 +39,7 @@ fn panel(results: &Results, (left, top): (f64, f64), width: f64) -> Group {
     let mut panel = Group::new().add(heading(results, left, top + 20.0, width));
     let (from, to) = (left + TIMES, left + width - NAMES);
     let (bottom, ceiling) = (top + PANEL - FOOT, top + HEAD);
-    let scale = Scale::of(points.iter().flat_map(|row| &row.sides).map(|side| side.median_ns), bottom, ceiling);
+    let scale = Scale::of(results.sides().map(|side| side.median_ns), bottom, ceiling);
     for (y, name) in scale.ticks() {
         panel = panel.add(line("grid", (from, y), (to, y))).add(text("soft tiny end", from - 8.0, y + 3.5, &name));
     }

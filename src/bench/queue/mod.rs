@@ -127,18 +127,9 @@ pub(super) fn growing<'a>() -> Vec<Workload<'a>> {
         let point = Case::new(bytes, 1, 1).limited().sides::<Block>(Point::at(bytes as u64), names);
         point.baseline("memcpy", move |items| Ok(baseline::copies(bytes, items)))
     };
+    let (producers, sizes) = (PRODUCERS.map(with).into(), SIZES.map(of).into());
     vec![
-        Workload::growing(
-            "queue-producers",
-            "u64 from several processes to one",
-            "producers",
-            PRODUCERS.map(with).into(),
-        ),
-        Workload::growing(
-            "queue-sizes",
-            "items of different sizes from one process to another",
-            "bytes",
-            SIZES.map(of).into(),
-        ),
+        Workload::growing("queue-producers", "u64 from several processes to one", "producers", producers),
+        Workload::growing("queue-sizes", "items of different sizes from one process to another", "bytes", sizes),
     ]
 }
