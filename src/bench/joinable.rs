@@ -79,13 +79,11 @@ fn check(expected: u64, tasks: u64, sum: u64) -> RoleResult {
 
 fn processes(tasks: u64) -> Result<Sample> {
     let queue = JoinableQueue::<u64>::bounded(CAPACITY)?;
-    let (producer, consumer) = (queue.producer(), queue.consumer());
-    drop(queue);
     let start = StartBarrier::new()?;
-    let does = DoesTasks { start: start.participant(), queue: consumer.clone(), tasks };
-    let puts = PutsTasks { start: start.participant(), queue: producer.clone(), tasks };
+    let does = DoesTasks { start: start.participant(), queue: queue.consumer(), tasks };
+    let puts = PutsTasks { start: start.participant(), queue: queue.producer(), tasks };
+    drop(queue);
     let workers = [Process::spawn("does", does)?, Process::spawn("puts", puts)?];
-    drop((producer, consumer));
     let (begun, mut report) = start.open(workers.len())?;
     std::io::Read::read_exact(&mut report, &mut [0]).context("the tasks are done")?;
     let sample = Sample::since(begun, tasks);

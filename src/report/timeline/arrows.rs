@@ -137,14 +137,14 @@ fn thinned(mut all: Vec<Arrow<'_>>) -> Vec<Arrow<'_>> {
         if kept.len() <= MOST || apart > 2_000.0 {
             let crossed: f64 = kept.iter().map(|arrow| (arrow.to.1 - arrow.from.1).abs()).sum();
             let every = kept.len().div_ceil(MOST).max((crossed / MOST_CROSSED).ceil() as usize);
-            return each(every, kept);
+            return every_nth(every, kept);
         }
         apart *= 1.25;
     }
 }
 
 /// Returns each `every`th arrow, and those that are always shown.
-fn each(every: usize, arrows: Vec<Arrow<'_>>) -> Vec<Arrow<'_>> {
+fn every_nth(every: usize, arrows: Vec<Arrow<'_>>) -> Vec<Arrow<'_>> {
     let is_kept = |place: usize, arrow: &Arrow<'_>| arrow.edge.is_decisive || place.is_multiple_of(every.max(1));
     arrows.into_iter().enumerate().filter(|(place, arrow)| is_kept(*place, arrow)).map(|(_, arrow)| arrow).collect()
 }
@@ -154,7 +154,7 @@ fn arcs<'a>(arrows: Vec<Arrow<'a>>, frame: &Frame<'_>) -> Vec<Arrow<'a>> {
     let mut lanes: BTreeMap<usize, Vec<Arrow<'a>>> = BTreeMap::new();
     arrows.into_iter().for_each(|arrow| lanes.entry(arrow.edge.from.lane).or_default().push(arrow));
     let of_lane = |arrows: Vec<Arrow<'a>>| {
-        let mut kept = each(levels(&arrows).1.div_ceil(MOST_ARCS), arrows);
+        let mut kept = every_nth(levels(&arrows).1.div_ceil(MOST_ARCS), arrows);
         let (own, count) = levels(&kept);
         for (arrow, level) in kept.iter_mut().zip(own) {
             let rise = (HIGHEST_ARC - LOWEST_ARC) * (level + 1) as f64 / count as f64;

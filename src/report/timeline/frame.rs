@@ -59,13 +59,7 @@ pub(super) struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// Returns the layout of a model, without a heading.
     pub(super) fn of(model: &'a RunModel<'a>, language: Language) -> Self {
-        let lanes: Vec<(usize, &Lane<'_>)> = model
-            .lanes
-            .iter()
-            .enumerate()
-            .zip(rows::chosen(model))
-            .filter_map(|(lane, is_chosen)| is_chosen.then_some(lane))
-            .collect();
+        let lanes: Vec<_> = rows::chosen(model).into_iter().map(|index| (index, &model.lanes[index])).collect();
         let count = lanes.len().max(1) as f64;
         let apart = (FEW_LANES_HEIGHT / count).clamp(HIGHEST, FURTHEST);
         let highest = if model.edges.is_empty() { HIGHEST } else { apart };
