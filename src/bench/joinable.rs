@@ -5,12 +5,12 @@ use std::sync::{Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::queue::CAPACITY;
-use super::start_barrier::{Participant, StartBarrier};
+use super::start_barrier::{Participant, StartBarrier, join_all};
 use super::workload::{Point, Sample, Workload};
 use crate::queue::{JoinableConsumer, JoinableProducer};
 use crate::{Error, JoinableQueue, Process, Role, RoleEntry, RoleResult};
@@ -79,52 +79,41 @@ fn check(expected: u64, tasks: u64, sum: u64) -> RoleResult {
 
 fn processes(tasks: u64) -> Result<Sample> {
     let queue = JoinableQueue::<u64>::bounded(CAPACITY)?;
-    let (producer, consumer) = (queue.producer(), queue.consumer());
-    drop(queue);
     let start = StartBarrier::new()?;
-    let does = DoesTasks { start: start.participant(), queue: consumer.clone(), tasks };
-    let puts = PutsTasks { start: start.participant(), queue: producer.clone(), tasks };
+    let does = DoesTasks { start: start.participant(), queue: queue.consumer(), tasks };
+    let puts = PutsTasks { start: start.participant(), queue: queue.producer(), tasks };
+    drop(queue);
     let workers = [Process::spawn("does", does)?, Process::spawn("puts", puts)?];
-    drop((producer, consumer));
     let (begun, mut report) = start.open(workers.len())?;
     std::io::Read::read_exact(&mut report, &mut [0]).context("the tasks are done")?;
     let sample = Sample::since(begun, tasks);
-    for mut worker in workers {
-        ensure!(worker.join()?.is_success(), "{:?}", worker.ended());
-    }
+    join_all(workers)?;
     Ok(sample)
-}
-
-/// The number of unfinished tasks, and a signal for when there is none.
-#[derive(Default)]
-struct Accounts {
-    unfinished: Mutex<u64>,
-    all_done: Condvar,
 }
 
 fn threads(tasks: u64) -> Result<Sample> {
     let (sender, receiver) = mpsc::sync_channel(CAPACITY);
-    let accounts = Accounts::default();
+    let (unfinished, all_done) = (Mutex::new(0_u64), Condvar::new());
+    let count = || unfinished.lock().expect("no thread panics");
     let begun = Instant::now();
     thread::scope(|scope| {
         let done = scope.spawn(|| {
-            let (mut count, mut sum) = (0, 0_u64);
+            let (mut tasks_done, mut sum) = (0, 0_u64);
             for number in receiver {
-                (count, sum) = (count + 1, sum.wrapping_add(number));
-                let mut unfinished = accounts.unfinished.lock().expect("nobody panics");
+                (tasks_done, sum) = (tasks_done + 1, sum.wrapping_add(number));
+                let mut unfinished = count();
                 *unfinished -= 1;
                 if *unfinished == 0 {
-                    accounts.all_done.notify_all();
+                    all_done.notify_all();
                 }
             }
-            check(tasks, count, sum).map_err(|error| anyhow::anyhow!(error))
+            check(tasks, tasks_done, sum).map_err(|error| anyhow::anyhow!(error))
         });
         for number in 0..tasks {
-            *accounts.unfinished.lock().expect("nobody panics") += 1;
+            *count() += 1;
             sender.send(number)?;
         }
-        let unfinished = accounts.unfinished.lock().expect("nobody panics");
-        drop(accounts.all_done.wait_while(unfinished, |unfinished| *unfinished > 0).expect("nobody panics"));
+        drop(all_done.wait_while(count(), |unfinished| *unfinished > 0).expect("no thread panics"));
         let sample = Sample::since(begun, tasks);
         drop(sender);
         done.join().expect("no panic")?;

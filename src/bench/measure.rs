@@ -25,6 +25,12 @@ pub(super) struct Results {
     pub(super) points: Vec<Row>,
 }
 
+impl Results {
+    pub(super) fn sides(&self) -> impl Iterator<Item = &Measured> {
+        self.points.iter().flat_map(|row| &row.sides)
+    }
+}
+
 /// The results at a point.
 #[derive(Debug)]
 pub(super) struct Row {

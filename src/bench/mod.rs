@@ -24,7 +24,6 @@ use anyhow::{Context, bail};
 use clap::ValueHint;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 
-use self::chart::Sheet;
 use self::machine::Machine;
 use self::measure::measure;
 use self::python::Python;
@@ -34,7 +33,7 @@ use crate::RoleEntry;
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
-use crate::report::{Format, Language, Screen, columns};
+use crate::report::{Format, Language, PictureFile, PictureKind, Screen, columns};
 
 /// Several workloads under one name.
 struct Group {
@@ -93,7 +92,7 @@ pub(crate) struct BenchArgs {
     chart: Option<PathBuf>,
 }
 
-/// Who can be compared with.
+/// An implementation to compare with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Comparison {
     /// The multiprocessing of the python3 on the path
@@ -117,19 +116,16 @@ fn is_chosen(workload: &Workload<'_>, names: &[String]) -> bool {
 pub(crate) fn run(args: &BenchArgs, format: Format) -> Result<Outcome, Failure> {
     let failed = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
     let signals = StopSignals::catch().map_err(|error| failed(error.into()))?;
-    let sheet = args.chart.as_deref().map(Sheet::at).transpose().map_err(Failure::Unusable)?;
-    let python = args.against.map(|Comparison::Python| Python::start(&signals));
-    let python = match python.transpose() {
-        Err(error) if signals.asked().is_none() => return Err(Failure::Unusable(error)),
-        Err(_) => None,
-        Ok(python) => python,
-    };
-    match perform(args, format, &signals, python.as_ref(), sheet) {
-        Err(error) => match signals.asked() {
-            Some(signal) => Ok(Outcome::Stopped(signal)),
-            None => Err(failed(error)),
-        },
-        outcome => outcome.map_err(failed),
+    let chart = args.chart.as_deref().map(|path| PictureFile::open(PictureKind::Chart, path));
+    let chart = chart.transpose().map_err(|error| Failure::Unusable(error.into()))?;
+    let python = args.against.map(|Comparison::Python| Python::start(&signals)).transpose();
+    let measured = python.map_err(Failure::Unusable).and_then(|python| {
+        let measured = perform(args, format, &signals, python.as_ref(), chart);
+        measured.map_err(failed)
+    });
+    match (measured, signals.asked()) {
+        (Err(_), Some(signal)) => Ok(Outcome::Stopped(signal)),
+        (measured, _) => measured,
     }
 }
 
@@ -138,7 +134,7 @@ fn perform(
     format: Format,
     signals: &StopSignals,
     python: Option<&Python<'_>>,
-    sheet: Option<Sheet>,
+    chart: Option<PictureFile>,
 ) -> anyhow::Result<Outcome> {
     let go_on = || match signals.asked() {
         Some(_) => bail!("asked to stop"),
@@ -169,8 +165,8 @@ fn perform(
         }
         all.push(results);
     }
-    if let Some(sheet) = sheet {
-        sheet.write(&chart::draw(&all, &preface))?;
+    if let Some(file) = chart {
+        file.write(|out| out.write_all(chart::draw(&all, &preface).as_bytes()))?;
     }
     Ok(Outcome::Fine)
 }

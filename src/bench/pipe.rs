@@ -5,10 +5,11 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::start_barrier::join_all;
 use super::workload::{Point, Sample, Workload};
 use crate::pipe::{Receiver, Sender, pipe};
 use crate::{Process, Role, RoleEntry, RoleResult};
@@ -38,10 +39,8 @@ enum Way {
 fn run(way: Way, messages: u64) -> Result<Sample> {
     let (receiver, mut sender) = pipe()?;
     let (mut done, tell) = pipe::<()>()?;
-    let mut process = Process::spawn(
-        "receiver",
-        BenchReceiver { from: if way == Way::Shared { receiver.try_clone()? } else { receiver }, tell, way, messages },
-    )?;
+    let from = if way == Way::Shared { receiver.try_clone()? } else { receiver };
+    let process = Process::spawn("receiver", BenchReceiver { from, tell, way, messages })?;
     done.recv()?;
     let begun = Instant::now();
     if way == Way::Raw {
@@ -56,7 +55,7 @@ fn run(way: Way, messages: u64) -> Result<Sample> {
     }
     done.recv()?;
     let sample = Sample::since(begun, messages);
-    ensure!(process.join()?.is_success(), "{:?}", process.ended());
+    join_all([process])?;
     Ok(sample)
 }
 
@@ -71,9 +70,9 @@ struct BenchReceiver {
 
 impl Role for BenchReceiver {
     const NAME: &'static str = "bench.pipe-receiver";
+
     fn run(self) -> RoleResult {
-        let mut from = self.from;
-        let mut tell = self.tell;
+        let BenchReceiver { mut from, mut tell, .. } = self;
         tell.send(&())?;
         if self.way == Way::Raw {
             let mut raw = File::from(from.as_fd().try_clone_to_owned()?);

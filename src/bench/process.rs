@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::start_barrier::join_all;
 use super::workload::{Point, Sample, Workload};
 use crate::{Process, Role, RoleEntry, RoleResult};
 
@@ -32,11 +33,7 @@ impl Role for Nothing {
 }
 
 fn ours(starts: u64) -> Result<Sample> {
-    Sample::of(starts, || {
-        let mut worker = Process::spawn("nothing", Nothing)?;
-        ensure!(worker.join()?.is_success(), "{:?}", worker.ended());
-        Ok(())
-    })
+    Sample::of(starts, || join_all([Process::spawn("nothing", Nothing)?]))
 }
 
 /// Starts this program with the cheapest possible request.

@@ -14,7 +14,7 @@ use crate::python;
 
 const PROGRAM: &str = include_str!("../../data/bench_python.py");
 /// A task that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A python3 that waits for tasks.
 pub(super) struct Python<'a> {
@@ -67,7 +67,7 @@ impl<'a> Python<'a> {
 
     fn hear<T: DeserializeOwned>(&self) -> Result<T> {
         let mut process = self.process.borrow_mut();
-        match python::Python::next(&*process, self.signals, PATIENCE)? {
+        match python::Python::next(&*process, self.signals, TIMEOUT)? {
             None => bail!("asked to stop"),
             Some(_) => process[0].hear()?.context("python3 ended"),
         }

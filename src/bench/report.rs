@@ -46,7 +46,7 @@ pub(super) fn text(results: &Results, columns: usize) -> String {
     let title = fold(&format!("{}: {}", results.name, results.about), "  ", columns);
     let body = match results.axis {
         Some(axis) => table(axis, &results.points, columns),
-        None => results.points.iter().flat_map(|row| &row.sides).map(|measured| side(measured, columns)).collect(),
+        None => results.sides().map(|measured| side(measured, columns)).collect(),
     };
     format!("\n{title}\n{body}")
 }

@@ -3,9 +3,10 @@
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::Process;
 use crate::process::Fd;
 
 /// A barrier that the workers wait at, and the starter opens: the starter's side.
@@ -55,4 +56,12 @@ impl Participant {
         go.read_to_end(&mut Vec::new())?;
         Ok(ready)
     }
+}
+
+/// Waits for workers, which must succeed.
+pub(super) fn join_all(workers: impl IntoIterator<Item = Process>) -> Result<()> {
+    workers.into_iter().try_for_each(|mut worker| {
+        ensure!(worker.join()?.is_success(), "{:?}", worker.ended());
+        Ok(())
+    })
 }

@@ -77,6 +77,18 @@ impl Sample {
         }
         Ok(Sample::since(begun, operations))
     }
+
+    /// Times each of `operations` calls of `operation`, for the percentiles.
+    pub(super) fn of_each(operations: u64, mut operation: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Self> {
+        let mut took = Vec::with_capacity(operations as usize);
+        let sample = Sample::of(operations, || {
+            let begun = Instant::now();
+            operation()?;
+            took.push(begun.elapsed());
+            Ok(())
+        })?;
+        Ok(Sample { round_trips: RoundTrips::of(took), ..sample })
+    }
 }
 
 impl RoundTrips {

@@ -33,6 +33,16 @@ pub(crate) enum Subject<'a> {
     Item(Key<'a>),
 }
 
+impl Subject<'_> {
+    /// Returns the kind of a thing with a name.
+    pub(super) fn noun(self) -> Option<Noun> {
+        match self {
+            Subject::Named(noun, _) => Some(noun),
+            Subject::Item(_) => None,
+        }
+    }
+}
+
 /// A kind of thing, in each language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Noun {

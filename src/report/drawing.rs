@@ -1,10 +1,45 @@
-//! The common parts of all pictures: the style, and text that fits and is valid XML.
+//! The common parts of all pictures: the style, the shapes, and text that fits and is valid XML.
 
-use svg::node::element::{Group, Text, Title};
+use svg::Document;
+use svg::node::element::{Circle, Group, Line, Rectangle, Style, Text, Title};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Fonts, colours and their dark variants: the style sheet of every picture.
-pub(crate) const LOOK: &str = include_str!("drawing.css");
+const STYLE: &str = include_str!("drawing.css");
+
+/// Returns an empty picture of this size, with a title for screen readers, and `style` after the common style sheet.
+pub(crate) fn document(width: f64, height: f64, title: &str, style: &str) -> Document {
+    let (width, height) = (width as u32, height as u32);
+    Document::new()
+        .set("viewBox", (0, 0, width, height))
+        .set("width", width)
+        .set("height", height)
+        .set("role", "img")
+        .add(Title::new(clean(title)))
+        .add(Style::new(format!("{STYLE}{style}")))
+}
+
+/// Returns the background of a picture.
+pub(crate) fn background() -> Rectangle {
+    Rectangle::new().set("class", "paper").set("width", "100%").set("height", "100%")
+}
+
+/// Returns a straight line.
+pub(crate) fn line(class: &str, from: (f64, f64), to: (f64, f64)) -> Line {
+    let line = Line::new().set("class", class).set("x1", px(from.0)).set("y1", px(from.1));
+    line.set("x2", px(to.0)).set("y2", px(to.1))
+}
+
+/// Returns a rectangle, by its upper left corner.
+pub(crate) fn rectangle(class: &str, x: f64, y: f64, width: f64, height: f64) -> Rectangle {
+    let rectangle = Rectangle::new().set("class", class).set("x", px(x)).set("y", px(y));
+    rectangle.set("width", px(width)).set("height", px(height))
+}
+
+/// Returns a circle.
+pub(crate) fn circle(class: &str, x: f64, y: f64, radius: f64) -> Circle {
+    Circle::new().set("class", class).set("cx", px(x)).set("cy", px(y)).set("r", px(radius))
+}
 
 /// Rounds to a tenth of a pixel, which is precise enough, and short.
 pub(crate) fn px(pixels: f64) -> f64 {
@@ -38,8 +73,8 @@ pub(crate) fn text(class: &str, x: f64, y: f64, content: &str) -> Text {
 }
 
 /// Returns a group with a tooltip.
-pub(crate) fn labelled(said: &str) -> Group {
-    Group::new().add(Title::new(clean(said)))
+pub(crate) fn labelled(tooltip: &str) -> Group {
+    Group::new().add(Title::new(clean(tooltip)))
 }
 
 /// Returns the text without control characters, which XML cannot contain.

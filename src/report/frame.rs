@@ -178,63 +178,56 @@ impl Fact for Summary {
 impl Summary {
     /// Returns the verdict, the claim, and the allowance as one sentence.
     pub(super) fn said(&self, language: Language) -> String {
-        let [claim, colon, left, right] =
-            [self.claim, [": ", "："], [" (", "（"], [")", "）"]].map(|[en, zh]| language.pick(en, zh));
-        let allowance = self.allowance(language).map(|said| format!("{left}{said}{right}"));
-        format!("{}{colon}{claim}{}", self.judged(language), allowance.unwrap_or_default())
-    }
-
-    fn judged(&self, language: Language) -> String {
-        let [en, zh] = match (self.verdict, self.guaranteed, self.reason) {
-            (Verdict::Held, true, _) => ["guaranteed, and held", "成立（有保证）"],
-            (Verdict::Held, false, _) => ["held, but only by luck", "成立（只是运气好）"],
-            (Verdict::Violated, true, _) => ["BROKEN GUARANTEE", "不成立（保证被打破）"],
-            (Verdict::Violated, false, _) => {
-                let en = format!("failed, as can happen without {}", self.needs);
-                return language.pick(&en, "不成立（本来就没有保证）").to_owned();
-            }
-            (Verdict::NotShown, _, Some(Reason::Cut)) => {
-                ["inconclusive (the run was stopped early)", "无法判断（运行被提前停止）"]
-            }
-            (Verdict::NotShown, _, Some(Reason::Killed)) => {
-                ["inconclusive (no worker was left to finish it)", "无法判断（没有进程能完成它）"]
-            }
-            (Verdict::NotShown, ..) => ["inconclusive (a worker failed)", "无法判断（有进程出错）"],
+        let in_brackets = |[en, zh]: [&str; 2]| match language {
+            Language::En => format!(" ({en})"),
+            Language::Zh => format!("（{zh}）"),
         };
-        language.pick(en, zh).to_owned()
+        let ([en, zh], reason) = match (self.verdict, self.guaranteed) {
+            (Verdict::Held, true) => (["guaranteed, and held", "成立（有保证）"], String::new()),
+            (Verdict::Held, false) => (["held, but only by luck", "成立（只是运气好）"], String::new()),
+            (Verdict::Violated, true) => (["BROKEN GUARANTEE", "不成立（保证被打破）"], String::new()),
+            (Verdict::Violated, false) => {
+                let without = format!(" without {}", self.needs);
+                (["failed, as can happen", "不成立（本来就没有保证）"], language.pick(&without, "").to_owned())
+            }
+            (Verdict::NotShown, _) => {
+                (["inconclusive", "无法判断"], in_brackets(self.reason.unwrap_or(Reason::Machinery).said()))
+            }
+        };
+        let ([claim_en, claim_zh], allowance) = (self.claim, self.allowance().map(in_brackets).unwrap_or_default());
+        match language {
+            Language::En => format!("{en}{reason}: {claim_en}{allowance}"),
+            Language::Zh => format!("{zh}{reason}：{claim_zh}{allowance}"),
+        }
     }
 
-    fn allowance(&self, language: Language) -> Option<&'static str> {
-        let [en, zh] = match (self.allowance, self.reason) {
-            (Some(Allowance::Lost), None) => [
+    fn allowance(&self) -> Option<[&'static str; 2]> {
+        let Some(allowance) = self.allowance else {
+            // If the verdict was not reached, its text already says why.
+            let reason = self.reason.filter(|reason| self.verdict != Verdict::NotShown && *reason != Reason::Killed);
+            return reason.map(Reason::said);
+        };
+        Some(match (allowance, self.reason.is_some()) {
+            (Allowance::Lost, false) => [
                 "a worker was killed; what only it held is lost; the verdict covers the others",
                 "有进程被杀死，仅由它持有的数据已丢失；结论只针对其余进程",
             ],
-            (Some(Allowance::Unreported), None) => [
+            (Allowance::Unreported, false) => [
                 "a worker was killed before it reported its last step; the verdict covers the others",
                 "有进程在报告最后一步之前被杀死；结论只针对其余进程",
             ],
-            (Some(Allowance::Unfinished), None) => [
+            (Allowance::Unfinished, false) => [
                 "a worker was killed before it finished; the verdict covers the others",
                 "有进程未完成就被杀死；结论只针对其余进程",
             ],
-            (Some(Allowance::Lost), Some(_)) => {
+            (Allowance::Lost, true) => {
                 ["the workers were stopped; what only they held is lost", "进程被停止，仅由它们持有的数据已丢失"]
             }
-            (Some(Allowance::Unreported), Some(_)) => {
+            (Allowance::Unreported, true) => {
                 ["the workers were stopped before they reported their last step", "进程在报告最后一步之前被停止"]
             }
-            (Some(Allowance::Unfinished), Some(_)) => {
-                ["the workers were stopped before they finished", "进程未完成就被停止"]
-            }
-            // If the verdict was not reached, its text already says so.
-            (None, Some(Reason::Cut)) if self.verdict != Verdict::NotShown => {
-                ["the run was stopped early", "运行被提前停止"]
-            }
-            (None, Some(Reason::Machinery)) if self.verdict != Verdict::NotShown => ["a worker failed", "有进程出错"],
-            (None, _) => return None,
-        };
-        Some(language.pick(en, zh))
+            (Allowance::Unfinished, true) => ["the workers were stopped before they finished", "进程未完成就被停止"],
+        })
     }
 }
 
@@ -308,4 +301,14 @@ pub(crate) enum Reason {
     Machinery,
     /// The workers that were to finish it were killed, as was asked for.
     Killed,
+}
+
+impl Reason {
+    fn said(self) -> [&'static str; 2] {
+        match self {
+            Reason::Cut => ["the run was stopped early", "运行被提前停止"],
+            Reason::Machinery => ["a worker failed", "有进程出错"],
+            Reason::Killed => ["no worker was left to finish it", "没有进程能完成它"],
+        }
+    }
 }

@@ -8,14 +8,15 @@ use super::language::Language;
 /// Columns of a line outside its picture and its text: the time, the worker's name, and separators.
 const OTHERS: usize = 27;
 /// Columns that most texts need to stay on one line.
-const WORDS: usize = 43;
+pub(super) const WORDS: usize = 43;
 /// Columns that are always left for text, and how many workers are shown at that price.
 const FEWEST_WORDS: usize = 24;
 const FEW: usize = 10;
 
 /// A worker's state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    #[default]
     NotStarted,
     Running,
     Waiting,
@@ -27,38 +28,30 @@ pub(super) enum Lane {
     Died,
 }
 
-impl Lane {
-    pub(super) fn symbol(self, is_ascii: bool) -> char {
-        let (symbol, plain) = match self {
-            Lane::NotStarted | Lane::Ended => (' ', ' '),
-            Lane::Running => ('·', '.'),
-            Lane::Waiting => ('┆', ':'),
-            Lane::Holding => ('█', '#'),
-            Lane::Both => ('▐', '%'),
-            Lane::Working => ('▒', '='),
-            Lane::Died => ('×', 'x'),
-        };
-        if is_ascii { plain } else { symbol }
+impl State {
+    /// Returns its symbol, its symbol in ASCII, and their meaning in both languages.
+    fn look(self) -> (char, char, [&'static str; 2]) {
+        match self {
+            State::NotStarted | State::Ended => (' ', ' ', ["", ""]),
+            State::Running => ('·', '.', ["runs", "运行"]),
+            State::Waiting => ('┆', ':', ["waits", "等待"]),
+            State::Holding => ('█', '#', ["holds", "持有"]),
+            State::Both => ('▐', '%', ["holds one and waits for another", "持有一个，等待另一个"]),
+            State::Working => ('▒', '=', ["works on an item", "处理数据"]),
+            State::Died => ('×', 'x', ["died", "死亡"]),
+        }
     }
 
-    /// Returns the meaning of its symbol, for the legend.
-    fn said(self, language: Language) -> &'static str {
-        match self {
-            Lane::NotStarted | Lane::Ended => "",
-            Lane::Running => language.pick("runs", "运行"),
-            Lane::Waiting => language.pick("waits", "等待"),
-            Lane::Holding => language.pick("holds", "持有"),
-            Lane::Both => language.pick("holds one and waits for another", "持有一个，等待另一个"),
-            Lane::Working => language.pick("works on an item", "处理数据"),
-            Lane::Died => language.pick("died", "死亡"),
-        }
+    pub(super) fn symbol(self, is_ascii: bool) -> char {
+        let (symbol, plain, _) = self.look();
+        if is_ascii { plain } else { symbol }
     }
 }
 
 /// The state of a worker.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 struct Worker {
-    life: Lane,
+    life: State,
     waits: bool,
     /// How many things it holds.
     held: u32,
@@ -66,14 +59,12 @@ struct Worker {
 }
 
 impl Worker {
-    const NOT_STARTED: Worker = Worker { life: Lane::NotStarted, waits: false, held: 0, works: false };
-
-    fn lane(self) -> Lane {
+    fn state(self) -> State {
         match self {
-            Worker { life: Lane::Running, waits: true, held: 1.., .. } => Lane::Both,
-            Worker { life: Lane::Running, waits: true, .. } => Lane::Waiting,
-            Worker { life: Lane::Running, held: 1.., .. } => Lane::Holding,
-            Worker { life: Lane::Running, works: true, .. } => Lane::Working,
+            Worker { life: State::Running, waits: true, held: 1.., .. } => State::Both,
+            Worker { life: State::Running, waits: true, .. } => State::Waiting,
+            Worker { life: State::Running, held: 1.., .. } => State::Holding,
+            Worker { life: State::Running, works: true, .. } => State::Working,
             Worker { life, .. } => life,
         }
     }
@@ -85,22 +76,22 @@ pub(super) struct Lanes {
     names: Vec<String>,
     workers: Vec<Worker>,
     /// The states other than running that are possible in this run: none if its workers never wait, hold or work.
-    signs: Vec<Lane>,
+    signs: Vec<State>,
     /// Whether workers report when they have finished an item.
     has_tasks: bool,
-    /// Whether somebody was seen doing both.
+    /// Whether a worker was in the state [`State::Both`] before.
     is_both_known: bool,
 }
 
 impl Lanes {
     /// Applies an event. Returns a sign that it shows for the first time and that the legend does not have.
-    pub(super) fn follow(&mut self, event: &Event) -> Option<Lane> {
+    pub(super) fn follow(&mut self, event: &Event) -> Option<State> {
         if let Some(started) = event.get::<RunStarted>() {
-            self.workers = vec![Worker::NOT_STARTED; started.workers as usize];
+            self.workers = vec![Worker::default(); started.workers as usize];
             let signs = [
-                (Lane::Holding, SpanKind::Holding),
-                (Lane::Waiting, SpanKind::Waiting),
-                (Lane::Working, SpanKind::Working),
+                (State::Holding, SpanKind::Holding),
+                (State::Waiting, SpanKind::Waiting),
+                (State::Working, SpanKind::Working),
             ];
             self.signs = signs.into_iter().filter(|(_, kind)| started.has(*kind)).map(|(sign, _)| sign).collect();
             self.has_tasks = started.has_tasks;
@@ -111,17 +102,17 @@ impl Lanes {
         if class.starts && !self.is_free(&event.worker) {
             self.names.push(event.worker.clone());
             if self.workers.len() < self.names.len() {
-                self.workers.push(Worker::NOT_STARTED);
+                self.workers.push(Worker::default());
             }
         }
         self.has_tasks = class.turn.map_or(self.has_tasks, |turn| turn.has_tasks);
         let index = self.index_of(&event.worker)?;
         let worker = &mut self.workers[index];
         if class.starts {
-            *worker = Worker { life: Lane::Running, ..Worker::NOT_STARTED };
+            *worker = Worker { life: State::Running, ..Worker::default() };
         } else if let Some(ending) = class.ending {
-            let life = if ending.is_death() { Lane::Died } else { Lane::Ended };
-            *worker = Worker { life, ..Worker::NOT_STARTED };
+            let life = if ending.is_death() { State::Died } else { State::Ended };
+            *worker = Worker { life, ..Worker::default() };
         } else {
             // A waiting worker reports nothing until the wait is over.
             worker.waits = false;
@@ -137,13 +128,13 @@ impl Lanes {
                 None => {}
             }
         }
-        let is_new = worker.lane() == Lane::Both && !self.is_both_known;
+        let is_new = worker.state() == State::Both && !self.is_both_known;
         self.is_both_known |= is_new;
-        is_new.then_some(Lane::Both)
+        is_new.then_some(State::Both)
     }
 
     fn is_free(&self, worker: &str) -> bool {
-        self.index_of(worker).is_some_and(|index| matches!(self.workers[index].life, Lane::Ended | Lane::Died))
+        self.index_of(worker).is_some_and(|index| matches!(self.workers[index].life, State::Ended | State::Died))
     }
 
     /// Returns the index of a worker, for its colour. The runner has none.
@@ -152,18 +143,19 @@ impl Lanes {
         (worker != RUNNER).then(|| self.names.iter().rposition(|name| name == worker)).flatten()
     }
 
-    /// Returns how many workers are in a state.
-    pub(super) fn count(&self, wanted: Lane) -> usize {
-        self.workers.iter().filter(|worker| worker.lane() == wanted).count()
+    /// Returns how many workers run, and how many of them wait and hold something.
+    pub(super) fn counts(&self) -> [usize; 3] {
+        let running = || self.workers.iter().filter(|worker| worker.life == State::Running);
+        [running().count(), running().filter(|it| it.waits).count(), running().filter(|it| it.held > 0).count()]
     }
 
     /// Returns the picture for lines of this width: the first workers, as many as leave space for text. Empty if no
     /// worker ever has a state to show.
-    pub(super) fn picture(&self, columns: usize) -> impl Iterator<Item = Lane> {
+    pub(super) fn picture(&self, columns: usize) -> impl Iterator<Item = State> {
         let roomy = columns.saturating_sub(OTHERS + WORDS);
         let carried = roomy.max(columns.saturating_sub(OTHERS + FEWEST_WORDS).min(FEW));
         let shown = if self.signs.is_empty() { 0 } else { carried };
-        self.workers.iter().take(shown).map(|worker| worker.lane())
+        self.workers.iter().take(shown).map(|worker| worker.state())
     }
 
     /// Returns the legend, in pieces that must not be split; empty if there is nothing to show.
@@ -177,7 +169,7 @@ impl Lanes {
                 language.pick("(too narrow for one column per worker)", "（宽度不足，不画进程列）").to_owned(),
             ];
         }
-        let signs = self.signs.iter().chain(&[Lane::Running, Lane::Died]);
+        let signs = self.signs.iter().chain(&[State::Running, State::Died]);
         let mut pieces = vec![language.pick("one column per worker:", "每列一个进程：").to_owned()];
         pieces.extend(signs.map(|sign| explained(*sign, language, is_ascii)));
         if shown < all {
@@ -191,8 +183,9 @@ impl Lanes {
 }
 
 /// Returns a sign and its meaning.
-pub(super) fn explained(sign: Lane, language: Language, is_ascii: bool) -> String {
-    format!("{} {}", sign.symbol(is_ascii), sign.said(language))
+pub(super) fn explained(sign: State, language: Language, is_ascii: bool) -> String {
+    let (_, _, [en, zh]) = sign.look();
+    format!("{} {}", sign.symbol(is_ascii), language.pick(en, zh))
 }
 
 #[cfg(test)]
@@ -262,18 +255,18 @@ mod tests {
             let news = lanes.follow(&event("worker-1", fact));
             (lanes.picture(80).next(), news)
         };
-        assert_eq!(after(wants("a")), (Some(Lane::Waiting), None));
-        assert_eq!(after(has("a")), (Some(Lane::Holding), None));
-        assert_eq!(after(wants("b")), (Some(Lane::Both), Some(Lane::Both)));
+        assert_eq!(after(wants("a")), (Some(State::Waiting), None));
+        assert_eq!(after(has("a")), (Some(State::Holding), None));
+        assert_eq!(after(wants("b")), (Some(State::Both), Some(State::Both)));
         let timed_out = LockFact::LockTimedOut { lock: "b".to_owned(), waited_us: 1 };
-        assert_eq!(after(timed_out.into()), (Some(Lane::Holding), None));
-        assert_eq!(after(wants("b")), (Some(Lane::Both), None), "explained once");
-        assert_eq!(after(has("b")), (Some(Lane::Holding), None));
+        assert_eq!(after(timed_out.into()), (Some(State::Holding), None));
+        assert_eq!(after(wants("b")), (Some(State::Both), None), "explained once");
+        assert_eq!(after(has("b")), (Some(State::Holding), None));
         let released = |lock: &str| LockFact::LockReleased { lock: lock.to_owned(), held_us: 1 };
-        assert_eq!(after(released("b").into()), (Some(Lane::Holding), None));
-        assert_eq!(after(released("a").into()), (Some(Lane::Running), None));
+        assert_eq!(after(released("b").into()), (Some(State::Holding), None));
+        assert_eq!(after(released("a").into()), (Some(State::Running), None));
         let killed = WorkerExited { exit_code: None, signal: Some(9), failure: None };
-        assert_eq!(after(killed.into()), (Some(Lane::Died), None));
+        assert_eq!(after(killed.into()), (Some(State::Died), None));
     }
 
     #[test]
@@ -283,10 +276,10 @@ mod tests {
         let got =
             ItemFact::ItemGot { value: value.clone(), from: from.clone(), number, size: None, redelivered: false };
         lanes.follow(&event("worker-1", got));
-        assert_eq!(lanes.picture(80).next(), Some(Lane::Working));
+        assert_eq!(lanes.picture(80).next(), Some(State::Working));
         lanes.follow(&event("worker-1", ItemFact::TaskDone { value: value.clone(), from: from.clone(), number }));
-        assert_eq!(lanes.picture(80).next(), Some(Lane::Running));
-        for (object, lane) in [("Queue", Lane::Running), ("JoinableQueue", Lane::Working)] {
+        assert_eq!(lanes.picture(80).next(), Some(State::Running));
+        for (object, lane) in [("Queue", State::Running), ("JoinableQueue", State::Working)] {
             lanes.follow(&event(RUNNER, ManagerFact::ObjectMade { object: object.to_owned(), name: None }));
             let (value, from) = (value.clone(), from.clone());
             lanes.follow(&event("worker-1", ItemFact::ItemGot { value, from, number, size: None, redelivered: false }));

@@ -10,11 +10,9 @@ pub(crate) enum Language {
 }
 
 impl Language {
-    /// Returns the language of the environment: the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that names one.
+    /// Returns the language of the environment.
     pub(crate) fn from_environment() -> Self {
-        let said =
-            ["LC_ALL", "LC_MESSAGES", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
-        Self::from_locale(&said.unwrap_or_default().to_string_lossy())
+        Self::from_locale(&locale("LC_MESSAGES"))
     }
 
     fn from_locale(locale: &str) -> Self {
@@ -37,6 +35,12 @@ impl Language {
             Language::Zh => zh,
         }
     }
+}
+
+/// Returns the locale of the environment for a category: the first of `LC_ALL`, the category and `LANG` that is set.
+pub(super) fn locale(category: &str) -> String {
+    let values = ["LC_ALL", category, "LANG"].into_iter().filter_map(std::env::var_os);
+    values.into_iter().find(|value| !value.is_empty()).unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Formats a duration of `us` microseconds in the most readable unit.

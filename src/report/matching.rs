@@ -5,46 +5,42 @@ use std::collections::{HashMap, VecDeque};
 use super::class::{Direction, Key, Transfer};
 use super::model::{Edge, EdgeKind, Point};
 
-/// Everything in transfer, and who had what.
+/// The transfers without a second end, and the last receivers.
 #[derive(Debug, Default)]
 pub(super) struct Matcher<'a> {
-    /// Sent: the origin, and the index in its lane.
-    sent: HashMap<Key<'a>, VecDeque<(Point, usize)>>,
-    /// Received before its sender reported it.
-    early: HashMap<Key<'a>, VecDeque<Point>>,
+    /// Ends of transfers whose other ends were not reported yet.
+    unmatched: HashMap<Key<'a>, VecDeque<(Direction, Point)>>,
     /// The last receiver.
     taken: HashMap<Key<'a>, Point>,
 }
 
 impl<'a> Matcher<'a> {
-    /// Applies one end. Returns the edge as soon as both ends are known, with its sender's index.
-    pub(super) fn handle(&mut self, transfer: Transfer<'a>, at: Point, place: usize) -> Option<(Edge<'a>, usize)> {
+    /// Applies one end. Returns the edge as soon as both ends are known.
+    pub(super) fn handle(&mut self, transfer: Transfer<'a>, at: Point) -> Option<Edge<'a>> {
         let Transfer { direction, key, value, again } = transfer;
+        let before = if direction == Direction::In { self.taken.insert(key, at) } else { None };
+        if let Some(from) = before.filter(|_| again) {
+            return Some(Edge {
+                edge_kind: EdgeKind::Redelivered,
+                value: Some(value),
+                is_decisive: true,
+                from,
+                to: at,
+            });
+        }
+        let unmatched = self.unmatched.entry(key).or_default();
+        if unmatched.front().is_none_or(|(other, _)| *other == direction) {
+            unmatched.push_back((direction, at));
+            return None;
+        }
+        let (_, other) = unmatched.pop_front()?;
+        let (from, to) = if direction == Direction::Out { (at, other) } else { (other, at) };
         let edge_kind = match key {
             Key::Message(_) => EdgeKind::Message,
             Key::Reply(_) => EdgeKind::Reply,
             Key::Item { .. } => EdgeKind::Item,
         };
-        let edge = |edge_kind, from, to| {
-            let is_decisive = edge_kind == EdgeKind::Redelivered;
-            Edge { edge_kind, value: Some(value), is_decisive, from, to }
-        };
-        if direction == Direction::Out {
-            let arrived = self.early.get_mut(&key).and_then(VecDeque::pop_front);
-            if arrived.is_none() {
-                self.sent.entry(key).or_default().push_back((at, place));
-            }
-            return arrived.map(|to| (edge(edge_kind, at, to), place));
-        }
-        let before = self.taken.insert(key, at);
-        if let Some(from) = before.filter(|_| again) {
-            return Some((edge(EdgeKind::Redelivered, from, at), place));
-        }
-        let left = self.sent.get_mut(&key).and_then(VecDeque::pop_front);
-        if left.is_none() {
-            self.early.entry(key).or_default().push_back(at);
-        }
-        left.map(|(from, place)| (edge(edge_kind, from, at), place))
+        Some(Edge { edge_kind, value: Some(value), is_decisive: false, from, to })
     }
 }
 
@@ -57,8 +53,8 @@ mod tests {
     fn pass(matcher: &mut Matcher<'_>, transfer: (Direction, &'static Value, bool), at_us: f64) -> Option<(f64, f64)> {
         let (direction, value, again) = transfer;
         let transfer = Transfer { direction, key: Key::Message(value), value, again };
-        let edge = matcher.handle(transfer, Point { lane: 0, at_us }, 0);
-        edge.map(|(edge, _)| (edge.from.at_us, edge.to.at_us))
+        let edge = matcher.handle(transfer, Point { lane: 0, at_us });
+        edge.map(|edge| (edge.from.at_us, edge.to.at_us))
     }
 
     fn one() -> &'static Value {

@@ -13,6 +13,7 @@ mod language;
 mod matching;
 mod model;
 mod order;
+mod picture_file;
 mod pictures;
 mod screen;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub(crate) use frame::{
 };
 pub(crate) use language::{Language, duration};
 pub(crate) use order::{LONGEST_WAIT_US, Reorder};
+pub(crate) use picture_file::{Kind as PictureKind, PictureFile};
 pub(crate) use pictures::Pictures;
 pub(crate) use screen::{Screen, columns};
 #[cfg(test)]
@@ -81,16 +83,15 @@ impl Color {
 
 /// Returns the reporter for stdout. A quiet one shows only the summary.
 pub(crate) fn to_stdout(format: Format, language: Language, color: Color, quiet: bool) -> Box<dyn Reporter> {
-    let is_terminal = io::stdout().is_terminal();
-    match format {
-        Format::Json => Box::new(jsonl::JsonLines::new(Screen::stdout(), quiet)),
-        Format::Text => {
-            let colored = color.is_wanted(is_terminal);
-            let progress = !quiet && is_terminal && io::stderr().is_terminal();
-            let screen = Screen::for_people(language);
-            let is_ascii = screen.is_ascii();
-            let text = text::Text::new(screen, language, colored, progress).on_screen(is_ascii);
-            Box::new(if quiet { text.quiet() } else { text })
-        }
+    if format == Format::Json {
+        return Box::new(jsonl::JsonLines::new(Screen::stdout(), quiet));
     }
+    let is_terminal = io::stdout().is_terminal();
+    let screen = Screen::for_people(language);
+    let is_ascii = screen.is_ascii();
+    let has_status = !quiet && is_terminal && io::stderr().is_terminal();
+    let status_line = has_status.then(|| text::status_line(is_ascii));
+    let mut text = text::Text::new(screen, language, color.is_wanted(is_terminal), status_line);
+    (text.quiet, text.is_ascii, text.columns) = (quiet, is_ascii, None);
+    Box::new(text)
 }

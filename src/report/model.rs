@@ -26,7 +26,7 @@ pub(super) struct RunModel<'a> {
 }
 
 /// A process from its start to its end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Lane<'a> {
     pub(super) name: &'a str,
     pub(super) pid: u32,
@@ -44,11 +44,12 @@ pub(super) struct Lane<'a> {
 }
 
 /// The kind of a process in a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LaneKind {
     Runner,
     /// Reports nothing itself: it shows only in the calls to it.
     Server,
+    #[default]
     Worker,
 }
 
@@ -67,6 +68,8 @@ pub(super) struct Span<'a> {
     pub(super) subject: Subject<'a>,
     pub(super) from_us: f64,
     pub(super) to_us: f64,
+    /// The events that began and ended it, where there are such.
+    pub(super) told_by: [Option<&'a Event>; 2],
 }
 
 /// Why something went from one process to another.
@@ -81,6 +84,20 @@ pub(super) enum EdgeKind {
     Redelivered,
     /// A lock whose holder died goes to another one.
     Inherited,
+}
+
+impl EdgeKind {
+    /// Returns its name for a reader, in English and in Chinese.
+    pub(super) fn names(self) -> [&'static str; 2] {
+        match self {
+            EdgeKind::Message => ["message", "消息"],
+            EdgeKind::Reply => ["answer", "回复"],
+            EdgeKind::Item => ["item", "数据"],
+            EdgeKind::Call => ["call", "调用"],
+            EdgeKind::Redelivered => ["left by a worker that died", "已死进程留下的数据"],
+            EdgeKind::Inherited => ["taken over from a worker that died", "从已死进程接过"],
+        }
+    }
 }
 
 /// A transfer from one process to another.
@@ -141,9 +158,15 @@ impl<'a> RunModel<'a> {
 
     /// Returns whether the lanes concern different objects, so that each has to name its own.
     pub(super) fn has_objects(&self) -> bool {
-        let mut objects = self.lanes.iter().filter_map(|lane| lane.object);
-        let first = objects.next();
-        objects.any(|object| Some(object) != first)
+        differ(self.lanes.iter().filter_map(|lane| lane.object))
+    }
+
+    /// Returns whether activities concern different things with names, so that each has to name its own.
+    pub(super) fn has_subjects(&self) -> bool {
+        differ(self.lanes.iter().flat_map(|lane| &lane.spans).filter_map(|span| match span.subject {
+            Subject::Named(_, name) => Some(name),
+            Subject::Item(_) => None,
+        }))
     }
 
     /// Assigns every event to the lane of its process. Returns the lane and the index in it for each.
@@ -151,20 +174,24 @@ impl<'a> RunModel<'a> {
         let mut lane_of = HashMap::new();
         let mut object = None;
         let place_of = |event: &&'a Event| {
-            let class = event.fact.class();
+            let (class, at_us) = (event.fact.class(), event.at_us as f64);
             object = class.turn.map(|turn| turn.object).or(object);
-            let index = *lane_of.entry((event.worker.as_str(), event.pid)).or_insert_with(|| {
-                let lane_kind = if event.worker == RUNNER { LaneKind::Runner } else { LaneKind::Worker };
-                let lane = Lane::of(&event.worker, event.pid, lane_kind, event.at_us);
-                self.lanes.push(Lane { object: object.filter(|_| lane_kind == LaneKind::Worker), ..lane });
+            let mut add = |name, pid, lane_kind, object| {
+                let (began_us, ended_us) = (at_us, at_us);
+                self.lanes.push(Lane { name, pid, lane_kind, object, began_us, ended_us, ..Lane::default() });
                 self.lanes.len() - 1
+            };
+            let name = event.worker.as_str();
+            let index = *lane_of.entry((name, event.pid)).or_insert_with(|| match name {
+                RUNNER => add(name, event.pid, LaneKind::Runner, None),
+                _ => add(name, event.pid, LaneKind::Worker, object),
             });
             // A process that itself is the server already has a lane.
             if let Some((name, pid)) = class.server.filter(|(_, pid)| *pid != event.pid) {
-                self.lanes.push(Lane::of(name, pid, LaneKind::Server, event.at_us));
+                add(name, pid, LaneKind::Server, None);
             }
             let lane = &mut self.lanes[index];
-            lane.moments.push(Moment { at_us: event.at_us as f64, event, class });
+            lane.moments.push(Moment { at_us, event, class });
             (index, lane.moments.len() - 1)
         };
         in_order.iter().map(place_of).collect()
@@ -174,35 +201,34 @@ impl<'a> RunModel<'a> {
         let mut matcher = Matcher::default();
         // The first item that is processed shows that items are processed; otherwise an item belongs to its receiver
         // for good. Turns are independent.
-        let is_done =
-            |lane: &&Lane<'a>| lane.moments.iter().any(|it| matches!(it.class.ends, Some((SpanKind::Working, _))));
-        let done_with: HashSet<Option<&str>> = self.lanes.iter().filter(is_done).map(|lane| lane.object).collect();
+        let finishes = |moment: &Moment<'_>| matches!(moment.class.ends, Some((SpanKind::Working, _)));
+        let processed = self.lanes.iter().filter(|lane| lane.moments.iter().any(finishes));
+        let done_with: HashSet<Option<&str>> = processed.map(|lane| lane.object).collect();
         let server = self.lanes.iter().position(|lane| lane.lane_kind == LaneKind::Server);
         let mut holders: HashMap<Subject<'a>, (usize, usize)> = HashMap::new();
         for &(index, place) in places {
             let lane = &mut self.lanes[index];
-            let Moment { at_us, class, .. } = lane.moments[place];
+            let Moment { at_us, event, class } = lane.moments[place];
             let here = Point { lane: index, at_us };
             if let Some((noun, waited_us)) = class.waited {
                 let subject = Subject::Named(noun, "");
                 let before_us = place.checked_sub(1).map_or(lane.began_us, |before| lane.moments[before].at_us);
                 let from_us = (at_us - waited_us as f64).max(before_us);
-                lane.spans.push(Span { kind: SpanKind::Waiting, subject, from_us, to_us: at_us });
+                lane.spans.push(Span { kind: SpanKind::Waiting, subject, from_us, to_us: at_us, told_by: [None; 2] });
             }
             if let Some((kind, subject)) = class.ends {
-                lane.close(kind, subject, at_us);
+                lane.close(kind, subject, at_us, event);
             }
-            if let Some((kind, subject)) =
-                class.begins.filter(|(kind, _)| *kind != SpanKind::Working || done_with.contains(&lane.object))
-            {
-                let span = lane.open(kind, subject, at_us);
+            let is_done = |(kind, _): &(SpanKind, _)| *kind != SpanKind::Working || done_with.contains(&lane.object);
+            if let Some((kind, subject)) = class.begins.filter(is_done) {
+                let span = lane.open(kind, subject, at_us, event);
                 let before = (kind == SpanKind::Holding).then(|| holders.insert(subject, (index, span))).flatten();
                 if let Some((holder, held)) = before.filter(|(holder, _)| class.inherits && *holder != index) {
                     self.inherit(holder, held, here);
                 }
             }
-            if let Some((edge, sent_at)) = class.transfer.and_then(|transfer| matcher.handle(transfer, here, place)) {
-                let edge = self.in_time(edge, sent_at);
+            if let Some(mut edge) = class.transfer.and_then(|transfer| matcher.handle(transfer, here)) {
+                self.put_in_time(&mut edge);
                 self.edges.push(edge);
             }
             if let Some(lane) = server.filter(|_| class.calls) {
@@ -240,52 +266,36 @@ impl<'a> RunModel<'a> {
 
     /// Finds what each dead process received last.
     fn decide(&mut self) {
-        let mut last: HashMap<usize, usize> = HashMap::new();
-        for (index, edge) in self.edges.iter().enumerate() {
-            if self.lanes[edge.to.lane].ending.is_some_and(Ending::is_death) {
-                let latest = last.entry(edge.to.lane).or_insert(index);
-                if self.edges[*latest].to.at_us <= edge.to.at_us {
-                    *latest = index;
-                }
+        let mut last: HashMap<usize, &mut Edge<'_>> = HashMap::new();
+        let lanes = &self.lanes;
+        for edge in self.edges.iter_mut().filter(|edge| lanes[edge.to.lane].ending.is_some_and(Ending::is_death)) {
+            if last.get(&edge.to.lane).is_none_or(|latest| latest.to.at_us <= edge.to.at_us) {
+                last.insert(edge.to.lane, edge);
             }
         }
-        last.into_values().for_each(|index| self.edges[index].is_decisive = true);
+        last.into_values().for_each(|edge| edge.is_decisive = true);
     }
 
     /// Ensures that nothing arrives before it left. If its sender reported it later, it left at its arrival at the
     /// latest.
-    fn in_time(&mut self, mut edge: Edge<'a>, sent_at: usize) -> Edge<'a> {
-        if edge.from.at_us > edge.to.at_us
-            && matches!(edge.edge_kind, EdgeKind::Message | EdgeKind::Reply | EdgeKind::Item)
+    fn put_in_time(&mut self, edge: &mut Edge<'_>) {
+        let moments = &mut self.lanes[edge.from.lane].moments;
+        let sent = moments.partition_point(|moment| moment.at_us < edge.from.at_us);
+        if edge.edge_kind != EdgeKind::Redelivered
+            && edge.from.at_us > edge.to.at_us
+            && moments[..sent].last().is_none_or(|before| before.at_us < edge.to.at_us)
         {
-            let moments = &mut self.lanes[edge.from.lane].moments;
-            let is_free = sent_at.checked_sub(1).is_none_or(|before| moments[before].at_us < edge.to.at_us);
-            if is_free {
-                moments[sent_at].at_us = edge.to.at_us;
-                edge.from.at_us = edge.to.at_us;
-            }
+            moments[sent].at_us = edge.to.at_us;
+            edge.from.at_us = edge.to.at_us;
         }
-        edge
     }
 }
 
-impl<'a> Lane<'a> {
-    fn of(name: &'a str, pid: u32, lane_kind: LaneKind, at_us: u64) -> Self {
-        let at_us = at_us as f64;
-        Lane {
-            name,
-            pid,
-            lane_kind,
-            object: None,
-            began_us: at_us,
-            ended_us: at_us,
-            ending: None,
-            moments: Vec::new(),
-            spans: Vec::new(),
-            open: Vec::new(),
-        }
-    }
+fn differ<T: PartialEq>(mut values: impl Iterator<Item = T>) -> bool {
+    values.next().is_some_and(|first| values.any(|value| value != first))
+}
 
+impl<'a> Lane<'a> {
     /// Returns the role it was started with, and whether it is a daemon.
     pub(super) fn role(&self) -> Option<(&'a str, bool)> {
         let started = self.moments.iter().find_map(|moment| moment.event.get());
@@ -310,17 +320,18 @@ impl<'a> Lane<'a> {
         self.ended_us = self.moments.last().map_or(self.ended_us, |last| last.at_us);
     }
 
-    fn open(&mut self, kind: SpanKind, subject: Subject<'a>, from_us: f64) -> usize {
-        self.spans.push(Span { kind, subject, from_us, to_us: f64::NAN });
+    fn open(&mut self, kind: SpanKind, subject: Subject<'a>, from_us: f64, event: &'a Event) -> usize {
+        self.spans.push(Span { kind, subject, from_us, to_us: f64::NAN, told_by: [Some(event), None] });
         self.open.push(self.spans.len() - 1);
         self.spans.len() - 1
     }
 
-    fn close(&mut self, kind: SpanKind, subject: Subject<'a>, to_us: f64) {
+    fn close(&mut self, kind: SpanKind, subject: Subject<'a>, to_us: f64, event: &'a Event) {
         let is_it = |span: &Span<'_>| span.kind == kind && span.subject == subject;
         if let Some(place) = self.open.iter().rposition(|open| is_it(&self.spans[*open])) {
             let closed = self.open.remove(place);
             self.spans[closed].to_us = to_us;
+            self.spans[closed].told_by[1] = Some(event);
         }
     }
 

@@ -32,10 +32,8 @@ pub(crate) struct Reorder {
     shown_us: u64,
     /// Workers that were started and have not ended, according to the shown events.
     alive: HashSet<String>,
-    /// The holder of each lock, or of whatever else one worker at a time can hold.
-    holders: HashMap<Held, String>,
-    /// The number of permits that each worker holds, or of whatever else several can hold at once.
-    permits: HashMap<String, u32>,
+    /// The holders of each thing: at most one, unless several can hold it at once.
+    holders: HashMap<Held, Vec<String>>,
     /// What was sent and has not arrived, and how often.
     under_way: HashMap<Sent, u64>,
     /// What each worker received last.
@@ -68,12 +66,10 @@ impl From<Key<'_>> for Sent {
 
 /// What has to be shown before an event.
 enum Cause {
-    /// The holder releases the lock, or ends.
-    Release { holder: String, held: Held },
+    /// This worker ends, or releases the thing, if there is one.
+    Release { worker: String, held: Option<Held> },
     /// It is sent.
     Sending(Sent),
-    /// This worker ends.
-    EndOf(String),
     /// A worker's death, if one was just reported; it may be the cause. Only a permit holder's, if `of_holder`.
     AnyDeath { of_holder: bool },
 }
@@ -99,7 +95,7 @@ impl Reorder {
         while let Some(cause) = self.unmet_cause(&self.pending[&next]) {
             match self.find(&cause, &self.pending[&next]) {
                 Some(found) if passed.insert(found) => next = found,
-                _ if self.can_come(&cause) && now_us < self.patience_ends_us(next) => return None,
+                _ if self.can_come(&cause) && now_us < self.deadline_us(next) => return None,
                 _ => break,
             }
         }
@@ -123,7 +119,7 @@ impl Reorder {
         self.arrivals.front().map(|(arrived_us, _)| *arrived_us)
     }
 
-    fn patience_ends_us(&self, place: Place) -> u64 {
+    fn deadline_us(&self, place: Place) -> u64 {
         let arrived = self.arrivals.iter().find(|(_, of)| *of == place);
         arrived.map_or(0, |(arrived_us, _)| arrived_us.saturating_add(LONGEST_WAIT_US))
     }
@@ -134,8 +130,8 @@ impl Reorder {
         match held(class.begins) {
             Some((noun, _)) if noun.is_shared => return Some(Cause::AnyDeath { of_holder: true }),
             Some(held) => {
-                let holder = self.holders.get(&held).filter(|holder| **holder != event.worker)?.clone();
-                return Some(Cause::Release { holder, held });
+                let worker = self.holders.get(&held)?.first().filter(|holder| **holder != event.worker)?.clone();
+                return Some(Cause::Release { worker, held: Some(held) });
             }
             None if class.follows_death => return Some(Cause::AnyDeath { of_holder: false }),
             None => {}
@@ -145,7 +141,7 @@ impl Reorder {
         if transfer.again {
             let taker = self.taken.iter().find(|(worker, taken)| **taken == sent && **worker != event.worker);
             return Some(match taker {
-                Some((worker, _)) => Cause::EndOf(worker.clone()),
+                Some((worker, _)) => Cause::Release { worker: worker.clone(), held: None },
                 None => Cause::AnyDeath { of_holder: false },
             });
         }
@@ -157,28 +153,23 @@ impl Reorder {
         let is_it = |event: &Event| {
             let Class { ending, ends, transfer, .. } = event.fact.class();
             match cause {
-                Cause::Release { holder, held: wanted } => {
-                    event.worker == *holder && (ending.is_some() || held(ends).as_ref() == Some(wanted))
+                Cause::Release { worker, held: wanted } => {
+                    event.worker == *worker && (ending.is_some() || (wanted.is_some() && held(ends) == *wanted))
                 }
-                Cause::Sending(sent) => transfer
-                    .is_some_and(|transfer| transfer.direction == Direction::Out && Sent::from(transfer.key) == *sent),
-                Cause::EndOf(worker) => event.worker == *worker && ending.is_some(),
+                Cause::Sending(sent) => {
+                    transfer.is_some_and(|it| it.direction == Direction::Out && Sent::from(it.key) == *sent)
+                }
                 Cause::AnyDeath { of_holder } => {
                     event.worker != effect.worker
                         && matches!(ending, Some(Ending::Killed(_)))
-                        && (!of_holder || self.permits.contains_key(&event.worker))
+                        && (!of_holder || self.holds_permit(&event.worker))
                 }
             }
         };
-        let of_the_same = |event: &Event| {
-            self.pending.iter().find(|(_, first)| first.worker == event.worker).map(|(place, _)| *place)
-        };
-        let found = self.pending.iter().find(|(_, event)| is_it(event)).map(|(place, event)| (*place, event));
-        match (cause, found) {
-            // A worker that reported something later was alive.
-            (Cause::AnyDeath { .. }, Some((place, event))) => (of_the_same(event) == Some(place)).then_some(place),
-            (_, found) => found.and_then(|(_, event)| of_the_same(event)),
-        }
+        let (place, event) = self.pending.iter().find(|(_, event)| is_it(event))?;
+        let (first, _) = self.pending.iter().find(|(_, first)| first.worker == event.worker)?;
+        // A worker that reported something before its death was alive, and its death is not the cause.
+        (first == place || !matches!(cause, Cause::AnyDeath { .. })).then_some(*first)
     }
 
     /// Returns whether a cause that has not arrived still may.
@@ -188,12 +179,15 @@ impl Reorder {
             self.alive.contains(worker) && !self.pending.values().any(ended)
         };
         match cause {
-            Cause::Release { holder, .. } => can_tell(holder),
-            Cause::EndOf(worker) => can_tell(worker),
-            Cause::Sending(Sent::Item(from, _)) => can_tell(from),
+            Cause::Release { worker, .. } | Cause::Sending(Sent::Item(worker, _)) => can_tell(worker),
             Cause::Sending(_) => self.alive.iter().any(can_tell),
             Cause::AnyDeath { .. } => false,
         }
+    }
+
+    /// Returns whether a worker holds something that several can hold at once.
+    fn holds_permit(&self, worker: &String) -> bool {
+        self.holders.iter().any(|((noun, _), holders)| noun.is_shared && holders.contains(worker))
     }
 
     /// Records what is shown.
@@ -205,24 +199,21 @@ impl Reorder {
         }
         if class.ending.is_some() {
             self.alive.remove(&event.worker);
-            self.holders.retain(|_, holder| *holder != event.worker);
-            self.permits.remove(&event.worker);
+            self.holders.values_mut().for_each(|holders| holders.retain(|holder| *holder != event.worker));
             self.taken.remove(&event.worker);
         }
-        match held(class.ends) {
-            Some((noun, _)) if noun.is_shared => {
-                let held = self.permits.remove(&event.worker).unwrap_or(0);
-                if held > 1 {
-                    self.permits.insert(worker(), held - 1);
-                }
-            }
-            Some(held) if self.holders.get(&held) == Some(&event.worker) => _ = self.holders.remove(&held),
-            _ => {}
+        if let Some(holders) = held(class.ends).and_then(|held| self.holders.get_mut(&held))
+            && let Some(place) = holders.iter().position(|holder| *holder == event.worker)
+        {
+            holders.remove(place);
         }
-        match held(class.begins) {
-            Some((noun, _)) if noun.is_shared => *self.permits.entry(worker()).or_default() += 1,
-            Some(held) => _ = self.holders.insert(held, worker()),
-            None => {}
+        if let Some(held) = held(class.begins) {
+            let is_shared = held.0.is_shared;
+            let holders = self.holders.entry(held).or_default();
+            if !is_shared {
+                holders.clear();
+            }
+            holders.push(worker());
         }
         if let Some((SpanKind::Working, Subject::Item(_))) = class.ends {
             self.taken.remove(&event.worker);

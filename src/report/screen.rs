@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::language::Language;
+use super::language::{Language, locale};
 use crate::sys::stream::{terminal_columns, write_waiting};
 
 /// The width of lines if nothing specifies one.
@@ -74,8 +74,7 @@ pub(crate) fn columns() -> usize {
 
 /// Returns whether the locale of the environment is ASCII only.
 fn is_ascii_locale() -> bool {
-    let said = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(std::env::var_os).find(|value| !value.is_empty());
-    said.is_some_and(|locale| knows_only_ascii(&locale.to_string_lossy()))
+    knows_only_ascii(&locale("LC_CTYPE"))
 }
 
 fn knows_only_ascii(locale: &str) -> bool {

@@ -84,9 +84,17 @@ impl Run {
         paper.text()
     }
 
+    fn text_of_width(&self, language: Language, columns: usize) -> String {
+        self.shown_by(|paper| {
+            let mut text = Text::new(paper, language, false, None);
+            text.columns = Some(columns);
+            text
+        })
+    }
+
     /// Compares the output of each format with its golden file.
     fn matches_golden_files(&self, name: &str) {
-        let text = |language, colored| self.shown_by(|paper| Text::new(paper, language, colored, false));
+        let text = |language, colored| self.shown_by(|paper| Text::new(paper, language, colored, None));
         insta::with_settings!({ snapshot_path => "../../data/golden", prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!(format!("{name}.en"), text(Language::En, false));
             insta::assert_snapshot!(format!("{name}.zh"), text(Language::Zh, false));
@@ -325,7 +333,7 @@ fn deadlock_broken_by_a_timeout() {
 #[test]
 fn long_ring_is_cut_short() {
     let run = Run::of("deadlock", 12).then(RUNNER, ring_of(12));
-    let text = run.shown_by(|paper| Text::new(paper, Language::En, false, false));
+    let text = run.shown_by(|paper| Text::new(paper, Language::En, false, None));
     assert_eq!(text.lines().filter(|line| line.contains(" and waits for ")).count(), 10, "{text}");
     assert!(text.ends_with("and 2 more\n"), "{text}");
 }
@@ -349,8 +357,8 @@ fn colours_wrap_whole_words_and_end() {
     let run = Run::of("tickets", 1)
         .then("buyer-1", worker_started(false))
         .then("buyer-1", SaleFact::TicketBought { left: 2 });
-    let plain = run.shown_by(|paper| Text::new(paper, Language::En, false, false));
-    let colored = run.shown_by(|paper| Text::new(paper, Language::En, true, false));
+    let plain = run.shown_by(|paper| Text::new(paper, Language::En, false, None));
+    let colored = run.shown_by(|paper| Text::new(paper, Language::En, true, None));
     assert!(!plain.contains('\u{1b}'));
     assert!(colored.contains("\u{1b}[32mbuys a ticket and writes: 2 tickets left\u{1b}[0m"), "{colored:?}");
     // Taking the colours away leaves the plain report.
@@ -397,7 +405,7 @@ fn every_line_fits_eighty_columns() {
     for (language, run) in
         [Language::En, Language::Zh].into_iter().flat_map(|language| [(language, &run), (language, &others)])
     {
-        let text = run.shown_by(|paper| Text::new(paper, language, false, false));
+        let text = run.shown_by(|paper| Text::new(paper, language, false, None));
         for line in text.lines() {
             assert!(line.width() <= 80, "{} columns: {line}", line.width());
         }
@@ -417,7 +425,7 @@ fn lines_follow_the_width_and_break_only_between_words() {
         .then(RUNNER, summary("tickets", Verdict::Violated, false, json!({"stock": 3, "buyers": 10, "oversold": 7})));
     let words = |text: &str| text.replace('\\', "").split_whitespace().collect::<Vec<_>>().join(" ");
     for language in [Language::En, Language::Zh] {
-        let shown = |columns| run.shown_by(|paper| Text::new(paper, language, false, false).of_width(columns));
+        let shown = |columns| run.text_of_width(language, columns);
         // Without lanes, so that the text is the same at any width.
         let narrow = shown(40);
         for line in narrow.lines() {
@@ -442,9 +450,41 @@ fn number_longer_than_a_line_is_cut() {
     use unicode_width::UnicodeWidthStr;
     let (value, from) = (json!(0.108_730_820_969_111_46), "producer-2".to_owned());
     let run = Run::of("joinable", 2).then("consumer", ItemFact::TaskDone { value, from, number: 1 });
-    let shown = run.shown_by(|paper| Text::new(paper, Language::En, false, false).of_width(40));
+    let shown = run.text_of_width(Language::En, 40);
     assert!(shown.lines().all(|line| line.width() <= 40), "{shown}");
     assert!(shown.contains("0.1087308209691…"), "{shown}");
+}
+
+#[test]
+fn call_on_a_narrow_screen_is_broken_between_its_parts() {
+    use unicode_width::UnicodeWidthStr;
+    let called = |object: &str, method: &str, args: serde_json::Value| {
+        let (object, method) = (object.to_owned(), method.to_owned());
+        ManagerFact::ObjectCalled { object, method, args: args.as_array().expect("a list").clone(), answer: None }
+    };
+    let value = json!(["worker-1", "worker-2", "worker-2"]);
+    let run = Run::of("manager", 1)
+        .then("worker-1", called("list", "append", json!(["worker-1"])))
+        .then("worker-1", called("JoinableQueue", "task_done", json!([])))
+        .then("worker-1", called("list", "append", json!(["x".repeat(100)])))
+        .then(RUNNER, ManagerFact::ObjectShown { object: "list".to_owned(), value });
+    let shown = run.text_of_width(Language::En, 40);
+    assert!(shown.lines().all(|line| line.width() <= 40), "{shown}");
+    let lines: Vec<&str> = shown.lines().skip(3).map(|line| line.get(24..).unwrap_or(line).trim()).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    calls list.
+    append(
+    "worker-1")
+    calls
+    JoinableQueue.
+    task_done()
+    calls list.
+    append(
+    "xxxxxxxxxxxxxx…
+    shows list:
+    ["worker-1",
+    "worker-2", …
+    "#);
 }
 
 #[test]
@@ -458,7 +498,7 @@ fn abandoned_locks_and_broken_barriers_name_the_dead() {
         .then("worker-1", acquired(true))
         .then("worker-1", BarrierFact::BarrierBroken { round: 1, cause: cause(), dead_pid: Some(102) })
         .then("worker-1", BarrierFact::BarrierBroken { round: 1, cause: cause(), dead_pid: Some(7) });
-    let said = |language| run.shown_by(|paper| Text::new(paper, language, false, false));
+    let said = |language| run.shown_by(|paper| Text::new(paper, language, false, None));
     for lane_kind in [
         "takes over lock-2 from worker-2, which died\n",
         "finds the barrier broken: worker-2 died\n",
@@ -486,7 +526,7 @@ fn filled_queue_prints_the_lines_of_the_reference_program() {
         run = run.then("filler", ItemFact::ItemGot { value: json!(number), from, number, size, redelivered: false });
     }
     run = run.then("filler", ItemFact::QueueEmpty);
-    let said = run.shown_by(|paper| Text::new(paper, Language::Zh, false, false));
+    let said = run.shown_by(|paper| Text::new(paper, Language::Zh, false, None));
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
     assert!(lines.contains(&"1 2 3 4 5 6 7 8 9 10"), "{said}");
     assert!(lines.contains(&"1->2->3->4->5->6->7->8->9->10->"), "{said}");
@@ -527,7 +567,7 @@ fn chinese_has_no_english_in_it() {
     let names = ["queue", "semaphore", "event", "condition"].map(names).concat().leak();
     let run = Run::with_names("pipe", 4, &["pipe"], names);
     let run = told.into_iter().fold(run, |run, (worker, fact)| run.then(worker, fact));
-    let said = run.shown_by(|paper| Text::new(paper, Language::Zh, false, false));
+    let said = run.shown_by(|paper| Text::new(paper, Language::Zh, false, None));
     let words = well_formed::timeline(&timeline::draw(&run.0, Language::Zh));
     // The scenario's name and the command line are what one types, and units are international.
     let typed = |line: &&str| !line.contains("pipe");

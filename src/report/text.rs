@@ -15,7 +15,7 @@ use super::class::{Class, Ending, Severity, SpanKind};
 use super::drawing::fitted;
 use super::event::Event;
 use super::frame::{RunStarted, Summary, Verdict};
-use super::lanes::{Lane, Lanes, explained};
+use super::lanes::{Lanes, State, WORDS, explained};
 use super::language::Language;
 use super::screen::{self, COLUMNS};
 use super::wording::{Known, Wording};
@@ -29,24 +29,22 @@ const PROGRAM: &str = "ipc-demo";
 /// The columns at the right that a summary leaves free.
 const SUMMARY_MARGIN: usize = 2;
 
-const WORKER_COLORS: [AnsiColor; 6] = [
-    AnsiColor::Cyan,
-    AnsiColor::Magenta,
-    AnsiColor::Blue,
-    AnsiColor::BrightCyan,
-    AnsiColor::BrightMagenta,
-    AnsiColor::BrightBlue,
-];
+const WORKER_COLORS: [AnsiColor; 6] = {
+    use AnsiColor::{Blue, BrightBlue, BrightCyan, BrightMagenta, Cyan, Magenta};
+    [Cyan, Magenta, Blue, BrightCyan, BrightMagenta, BrightBlue]
+};
 
 /// Writes events as lines of text.
 pub(super) struct Text<W> {
     out: W,
     language: Language,
     colored: bool,
-    quiet: bool,
-    is_ascii: bool,
+    /// Whether it shows only the summary.
+    pub(super) quiet: bool,
+    /// Whether pictures are in ASCII.
+    pub(super) is_ascii: bool,
     /// The width of lines; that of the terminal if `None`.
-    columns: Option<usize>,
+    pub(super) columns: Option<usize>,
     lanes: Lanes,
     /// The status line at the bottom of a terminal.
     progress: Option<ProgressBar>,
@@ -57,15 +55,17 @@ pub(super) struct Text<W> {
     known: Known,
 }
 
+/// Returns the status line at the bottom of a terminal.
+pub(super) fn status_line(is_ascii: bool) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(std::time::Duration::from_millis(120));
+    let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is a constant");
+    bar.set_style(if is_ascii { style.tick_chars("|/-\\ ") } else { style });
+    bar
+}
+
 impl<W: Write> Text<W> {
-    pub(super) fn new(out: W, language: Language, colored: bool, progress: bool) -> Self {
-        let progress = progress.then(|| {
-            let bar = ProgressBar::new_spinner();
-            bar.enable_steady_tick(std::time::Duration::from_millis(120));
-            let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is a constant");
-            bar.set_style(style);
-            bar
-        });
+    pub(super) fn new(out: W, language: Language, colored: bool, progress: Option<ProgressBar>) -> Self {
         Text {
             out,
             language,
@@ -79,29 +79,6 @@ impl<W: Write> Text<W> {
             command: Vec::new(),
             known: Known::default(),
         }
-    }
-
-    /// Shows only the summary from now on.
-    pub(super) fn quiet(mut self) -> Self {
-        self.quiet = true;
-        self
-    }
-
-    /// Uses stdout's width for lines, and draws pictures in ASCII if necessary.
-    pub(super) fn on_screen(mut self, is_ascii: bool) -> Self {
-        self.columns = None;
-        self.is_ascii = is_ascii;
-        if let Some(bar) = self.progress.as_ref().filter(|_| is_ascii) {
-            bar.set_style(bar.style().tick_chars("|/-\\ "));
-        }
-        self
-    }
-
-    /// Sets the width of lines.
-    #[cfg(test)]
-    pub(super) fn of_width(mut self, columns: usize) -> Self {
-        self.columns = Some(columns);
-        self
     }
 
     fn columns(&self) -> usize {
@@ -118,33 +95,31 @@ impl<W: Write> Text<W> {
 
     fn lines(&self, event: &Event) -> Vec<String> {
         let columns = self.columns();
-        let time = format!("{:>9.4} {}", event.at_us as f64 / 1e6, self.language.pick("s", "秒"));
-        let lanes: Vec<Lane> = self.lanes.picture(columns).collect();
         let (wording, class) = (self.wording(event), event.fact.class());
+        let time = format!("{:>9.4} {}", event.at_us as f64 / 1e6, self.language.pick("s", "秒"));
+        let lanes: Vec<State> = self.lanes.picture(columns).collect();
         let name = wording.name(&event.worker);
-        let padding = " ".repeat(NAME_WIDTH.saturating_sub(name.width()).max(1));
-        let color = self.lanes.index_of(&event.worker).map(|index| WORKER_COLORS[index % WORKER_COLORS.len()]);
+        let name_width = NAME_WIDTH.max(name.width() + 1);
         let gap = if lanes.is_empty() { 2 } else { lanes.len() + 4 };
-        let indent = time.width() + gap + name.width() + padding.len();
+        let indent = time.width() + gap + name_width;
         let (mut sentence, room) = (event.fact.sentence(&wording), columns.saturating_sub(indent));
         // A call has data of any length.
         if class.calls {
-            sentence = fitted(sentence, room);
+            sentence = fitted(sentence, room.max(WORDS));
         }
-        let is_too_long = |piece: &String| piece.trim_end().width() > room;
-        let fitting = |piece| if is_too_long(&piece) { fitted(piece, room) + " " } else { piece };
-        let mut said = folded(pieces(&sentence).into_iter().map(fitting), room, "").into_iter();
+        let pieces = pieces(&sentence).into_iter().flat_map(|piece| fitting(piece, room));
         let style = style_of(&class);
+        let mut said = folded(pieces, room, "").into_iter().map(|line| self.paint(style, &line));
         let mut line = self.paint(Style::new().dimmed(), &time) + "  ";
         if !lanes.is_empty() {
-            line.extend(lanes.into_iter().map(|lane| self.lane(lane)));
+            line.extend(lanes.into_iter().map(|state| self.state(state)));
             line.push_str("  ");
         }
-        line.push_str(&self.paint(Style::new().fg_color(color.map(Into::into)), &name));
-        line.push_str(&padding);
-        line.push_str(&self.paint(style, &said.next().unwrap_or_default()));
-        let rest = said.map(|lane_kind| " ".repeat(indent) + &self.paint(style, &lane_kind));
-        std::iter::once(line).chain(rest).collect()
+        let color = self.lanes.index_of(&event.worker).map(|index| WORKER_COLORS[index % WORKER_COLORS.len()]);
+        line.push_str(&self.paint(color.map_or_else(Style::new, |color| color.on_default()), &name));
+        line.push_str(&" ".repeat(name_width - name.width()));
+        line.push_str(&said.next().unwrap_or_default());
+        std::iter::once(line).chain(said.map(|rest| " ".repeat(indent) + &rest)).collect()
     }
 
     fn details(&self, event: &Event) -> Vec<String> {
@@ -153,14 +128,14 @@ impl<W: Write> Text<W> {
         details.iter().flat_map(|line| folded(pieces(line), room, "  ")).map(|line| format!("{DETAIL}{line}")).collect()
     }
 
-    fn lane(&self, lane: Lane) -> String {
-        let style = match lane {
-            Lane::Holding | Lane::Working => Style::new().fg_color(Some(AnsiColor::Green.into())),
-            Lane::Waiting | Lane::Both => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
-            Lane::Died => Style::new().fg_color(Some(AnsiColor::Red.into())).bold(),
+    fn state(&self, state: State) -> String {
+        let style = match state {
+            State::Holding | State::Working => AnsiColor::Green.on_default(),
+            State::Waiting | State::Both => AnsiColor::Yellow.on_default(),
+            State::Died => AnsiColor::Red.on_default().bold(),
             _ => Style::new().dimmed(),
         };
-        self.paint(style, lane.symbol(self.is_ascii).encode_utf8(&mut [0; 4]))
+        self.paint(style, state.symbol(self.is_ascii).encode_utf8(&mut [0; 4]))
     }
 
     fn summary(&self, summary: &Summary) -> Vec<String> {
@@ -171,11 +146,12 @@ impl<W: Write> Text<W> {
             (Verdict::Violated, false) | (Verdict::NotShown, _) => AnsiColor::Yellow,
         };
         let verdict_line = format!("{} {}", verdict.sign(), summary.said(self.language));
-        let style = Style::new().bold().fg_color(Some(color.into()));
+        let style = color.on_default().bold();
         let mut lines = vec![String::new()];
         let width = self.columns() - SUMMARY_MARGIN;
         lines.extend(folded(pieces(&verdict_line), width, "  ").iter().map(|line| self.paint(style, line)));
-        lines.extend(wrapped(facts.iter().map(|counter| counter.said(self.language)), width));
+        let facts = facts.iter().map(|counter| counter.said(self.language) + "   ");
+        lines.extend(folded(std::iter::once("  ".to_owned()).chain(facts), width, "  "));
         let took = format!("{} {}", self.language.pick("took", "用时"), self.language.duration(*elapsed_us));
         let again = self.language.pick("run it again: ", "重新运行：");
         let one_line = format!("  {took}  ·  {again}{}", self.command.join(" "));
@@ -197,27 +173,31 @@ impl<W: Write> Text<W> {
     fn header(&self, event: &Event) -> Vec<String> {
         let columns = self.columns();
         let said = event.fact.sentence(&self.wording(event));
-        let title = folded(pieces(&said), columns, "  ").into_iter().map(|line| self.paint(Style::new().bold(), &line));
-        let legend = self.lanes.legend(columns, self.language, self.is_ascii);
-        let legend = folded(legend.into_iter().map(|piece| piece + "  "), columns, "  ").into_iter();
-        let legend =
-            legend.filter(|line| !line.is_empty()).map(|line| self.paint(Style::new().dimmed(), line.trim_end()));
-        title.chain(legend).chain([String::new()]).collect()
+        let title = folded(pieces(&said), columns, "  ");
+        let legend = self.lanes.legend(columns, self.language, self.is_ascii).into_iter().map(|piece| piece + "  ");
+        let legend = folded(legend, columns, "  ").into_iter().filter(|line| !line.is_empty());
+        let title = title.iter().map(|line| self.paint(Style::new().bold(), line));
+        title.chain(legend.map(|line| self.paint(Style::new().dimmed(), &line))).chain([String::new()]).collect()
     }
 
     fn status(&self) -> String {
         if let Some(status) = &self.status_shown {
             return status.clone();
         }
-        let count = |lane| self.lanes.count(lane);
-        let both = count(Lane::Both);
-        let (waiting, holding) = (count(Lane::Waiting) + both, count(Lane::Holding) + both);
-        let running = count(Lane::Running) + count(Lane::Working) + waiting + holding - both;
+        let [running, waiting, holding] = self.lanes.counts();
         match self.language {
             Language::En if waiting + holding == 0 => format!("{running} running"),
             Language::En => format!("{running} running ({waiting} waiting, {holding} holding)"),
             Language::Zh if waiting + holding == 0 => format!("{running} 个进程在运行"),
             Language::Zh => format!("{running} 个进程在运行（{waiting} 个等待，{holding} 个持有）"),
+        }
+    }
+
+    /// Shows the status below everything else, if there is a status line.
+    fn show(&self) {
+        if let Some(bar) = &self.progress {
+            bar.set_message(self.status());
+            bar.tick();
         }
     }
 }
@@ -234,22 +214,26 @@ fn style_of(class: &Class<'_>) -> Style {
         _ if waits => AnsiColor::Yellow,
         _ => return Style::new(),
     };
-    Style::new().fg_color(Some(color.into()))
+    color.on_default()
 }
 
-/// Lays facts out next to each other, as many per line as fit.
-fn wrapped(facts: impl Iterator<Item = String>, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for fact in facts {
-        match lines.last_mut() {
-            Some(line) if line.width() + 3 + fact.width() <= width => {
-                line.push_str("   ");
-                line.push_str(&fact);
-            }
-            _ => lines.push(format!("  {fact}")),
+/// Splits a piece that is wider than a line: after a bracket, a comma or a slash, and between two names. What is still
+/// too wide is shortened.
+fn fitting(piece: String, room: usize) -> Vec<String> {
+    let is_fitting = |part: &String| part.trim_end().width() <= room;
+    if is_fitting(&piece) {
+        return vec![piece];
+    }
+    let mut parts: Vec<String> = Vec::new();
+    for letter in piece.chars() {
+        let is_end =
+            |part: &str| part.ends_with(['(', '[', '{', ',', '/']) || (part.ends_with('.') && letter.is_alphabetic());
+        match parts.last_mut().filter(|part| !is_end(part)) {
+            Some(part) => part.push(letter),
+            None => parts.push(letter.to_string()),
         }
     }
-    lines
+    parts.into_iter().map(|part| if is_fitting(&part) { part } else { fitted(part, room) + " " }).collect()
 }
 
 /// Splits a text into unbreakable pieces: words, options with the following word, and each Chinese character with the
@@ -317,7 +301,7 @@ pub(super) fn command(args: &[String], seed: u64) -> Vec<String> {
     let mut args_left = args.iter().peekable();
     while let Some(arg) = args_left.next() {
         // An option without a value is then joined with the next word, which is harmless.
-        let value = args_left.next_if(|value| is_option(arg) && !value.starts_with('-'));
+        let value = args_left.next_if(|value| is_option(arg) && (!value.starts_with('-') || *value == "-"));
         words.push(value.map_or_else(|| quoted(arg), |value| format!("{arg} {}", quoted(value))));
     }
     if !args.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
@@ -335,7 +319,7 @@ fn is_followed(advice: &str, command: &[String]) -> bool {
     !advised.is_empty() && words[..words.len() - 1].iter().all(is_there)
 }
 
-/// A word as a shell takes it for one.
+/// Quotes a word for a shell, if necessary.
 pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "-_=+,.:/@%".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {
@@ -347,10 +331,7 @@ pub(crate) fn quoted(word: &str) -> String {
 impl<W: Write> Reporter for Text<W> {
     fn show_status(&mut self, en: &str, zh: &str) {
         self.status_shown = Some(self.language.pick(en, zh).to_owned());
-        if let Some(bar) = &self.progress {
-            bar.set_message(self.status());
-            bar.tick();
-        }
+        self.show();
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
@@ -371,31 +352,17 @@ impl<W: Write> Reporter for Text<W> {
             let sign = sign.map(|sign| DETAIL.to_owned() + &explained(sign, self.language, self.is_ascii));
             self.lines(event).into_iter().chain(sign).chain(self.details(event)).collect()
         };
-        let mut text = lines.join("\n");
-        text.push('\n');
+        let text = lines.join("\n") + "\n";
         let out = &mut self.out;
         let mut write = || out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        match &self.progress {
-            None => write(),
-            Some(bar) if summary.is_some() => {
-                bar.finish_and_clear();
-                write()
-            }
-            Some(bar) => {
-                bar.suspend(write)?;
-                bar.set_message(self.status());
-                bar.tick();
-                Ok(())
-            }
-        }
-    }
-}
-
-impl<W> Drop for Text<W> {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.progress {
+        let Some(bar) = &self.progress else { return write() };
+        if summary.is_some() {
             bar.finish_and_clear();
+            return write();
         }
+        bar.suspend(write)?;
+        self.show();
+        Ok(())
     }
 }
 
@@ -411,12 +378,6 @@ mod tests {
         assert_eq!(command(&["tickets", "--seed=7"]), "ipc-demo tickets --seed=7");
         let named = command(&["tickets", "--data", "a b'c.json", ""]);
         assert_eq!(named, r"ipc-demo tickets --data 'a b'\''c.json' '' --seed 7");
-    }
-
-    #[test]
-    fn facts_wrap_at_the_width() {
-        let lines = wrapped((0..30).map(|number| format!("fact {number}")), 60);
-        assert!(lines.len() > 1 && lines.iter().all(|line| line.width() <= 60));
     }
 
     #[test]

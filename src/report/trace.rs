@@ -6,10 +6,8 @@
 //!
 //! Standard: Trace Event Format (Chromium), as Perfetto reads it.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
-use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::class::{Ending, Key, SpanKind, Subject};
@@ -19,7 +17,7 @@ use super::model::{Edge, EdgeKind, Lane, Moment, RunModel, Span};
 
 /// What every trace begins with.
 pub(super) const BEGINNING: &str = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[";
-/// How long it is seen to take to send or receive, in microseconds: an instant that an arrow can begin or end at.
+/// The duration of the slice of a send or a receive, in microseconds: an arrow begins or ends there.
 const HANDLING_US: f64 = 1.0;
 
 /// Writes the trace of a run.
@@ -31,26 +29,18 @@ pub(super) fn write(events: &[Event], out: &mut impl Write) -> io::Result<()> {
 /// Writes the rest of a run of which events were dropped.
 pub(super) fn write_rest(events: &[Event], forgotten: u64, out: &mut impl Write) -> io::Result<()> {
     let model = RunModel::of(events);
-    let mut lines = Lines { out, is_first: true };
-    lines.out.write_all(BEGINNING.as_bytes())?;
-    for (index, lane) in model.lanes.iter().enumerate() {
-        for record in names(lane, index) {
-            lines.write(&record)?;
-        }
-    }
-    for lane in &model.lanes {
-        for slice in nested(slices(lane)) {
-            lines.write(&slice.record(lane))?;
-        }
-        for moment in lane.moments.iter().filter(|moment| is_instant(moment)) {
-            lines.write(&instant(lane, moment))?;
-        }
-    }
+    let names = model.lanes.iter().enumerate().flat_map(|(index, lane)| names(lane, index));
+    let activities = model.lanes.iter().flat_map(|lane| {
+        let slices = nested(slices(lane)).into_iter().map(|slice| slice.record(lane));
+        slices.chain(lane.moments.iter().filter(is_instant).map(|moment| instant(lane, moment)))
+    });
     // Last: readers keep the order of events with the same time, and an arrow needs its slice.
-    for (id, edge) in model.edges.iter().enumerate() {
-        for record in arrow(&model, edge, id as u64 + 1).into_iter().flatten() {
-            lines.write(&record)?;
-        }
+    let arrows = model.edges.iter().enumerate().filter_map(|(index, edge)| arrow(&model, edge, index + 1));
+    out.write_all(BEGINNING.as_bytes())?;
+    let mut separator = "\n";
+    for record in names.chain(activities).chain(arrows.flatten()) {
+        write!(out, "{separator}{record}")?;
+        separator = ",\n";
     }
     let fields = |event: Option<&Event>| event.map(|event| event.fact.fields());
     let started = events.iter().find(|event| event.is::<RunStarted>());
@@ -59,69 +49,27 @@ pub(super) fn write_rest(events: &[Event], forgotten: u64, out: &mut impl Write)
     if forgotten > 0 {
         other["forgotten_events"] = forgotten.into();
     }
-    writeln!(lines.out, "\n],\"otherData\":{other}}}")?;
-    lines.out.flush()
+    writeln!(out, "\n],\"otherData\":{other}}}")?;
+    out.flush()
 }
 
-/// The elements of the array, one per line.
-struct Lines<'a, W> {
-    out: &'a mut W,
-    is_first: bool,
+/// Returns a time in microseconds: an integer if possible, and never more precise than the format's nanoseconds.
+fn time(us: f64) -> Value {
+    let rounded = (us * 1e3).round() / 1e3;
+    if rounded.fract() == 0.0 { json!(rounded as u64) } else { json!(rounded) }
 }
 
-impl<W: Write> Lines<'_, W> {
-    fn write(&mut self, record: &Record<'_>) -> io::Result<()> {
-        self.out.write_all(if std::mem::take(&mut self.is_first) { b"\n" } else { b",\n" })?;
-        serde_json::to_writer(&mut *self.out, record)?;
-        Ok(())
+/// Adds the arguments of a trace event, if there are any.
+fn with_args(mut record: Value, args: Map<String, Value>) -> Value {
+    if !args.is_empty() {
+        record["args"] = args.into();
     }
-}
-
-/// One trace event.
-#[derive(Debug, Serialize)]
-struct Record<'a> {
-    ph: char,
-    name: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cat: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_microseconds")]
-    ts: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_microseconds")]
-    dur: Option<f64>,
-    pid: u32,
-    tid: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<u64>,
-    /// Binds the end of an arrow to the enclosing slice instead of the next one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bp: Option<char>,
-    /// The extent of an instant's line.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    s: Option<char>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    args: Map<String, Value>,
-}
-
-/// Writes integers where possible, and never more precision than the format's nanoseconds.
-#[expect(clippy::ref_option, reason = "serde asks for this signature")]
-fn as_microseconds<S: Serializer>(us: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
-    let rounded = (us.unwrap_or_default() * 1e3).round() / 1e3;
-    if rounded.fract() == 0.0 { serializer.serialize_u64(rounded as u64) } else { serializer.serialize_f64(rounded) }
-}
-
-impl<'a> Record<'a> {
-    fn of(lane: &Lane<'_>, ph: char, name: impl Into<Cow<'a, str>>, args: Map<String, Value>) -> Self {
-        let name = name.into();
-        let (cat, ts, dur, id, bp, s) = (None, None, None, None, None, None);
-        Record { ph, name, cat, ts, dur, pid: lane.pid, tid: lane.pid, id, bp, s, args }
-    }
+    record
 }
 
 /// Returns the name and the position of a track.
-fn names(lane: &Lane<'_>, index: usize) -> Vec<Record<'static>> {
-    let about = |name: &'static str, key: &str, value: Value| {
-        Record::of(lane, 'M', name, Map::from_iter([(key.to_owned(), value)]))
-    };
+fn names(lane: &Lane<'_>, index: usize) -> Vec<Value> {
+    let about = |name: &str, key: &str, value: Value| json!({ "ph": "M", "name": name, "pid": lane.pid, "tid": lane.pid, "args": { key: value } });
     let mut names = vec![
         about("process_name", "name", lane.name.into()),
         about("thread_name", "name", lane.name.into()),
@@ -145,13 +93,10 @@ struct Slice {
 }
 
 impl Slice {
-    fn record(&self, lane: &Lane<'_>) -> Record<'_> {
-        Record {
-            cat: Some(self.cat),
-            ts: Some(self.from_us),
-            dur: Some(self.to_us - self.from_us),
-            ..Record::of(lane, 'X', self.name.as_str(), self.args.clone())
-        }
+    fn record(self, lane: &Lane<'_>) -> Value {
+        let Slice { name, cat, from_us, to_us, args } = self;
+        let (ts, dur, pid) = (time(from_us), time(to_us - from_us), lane.pid);
+        with_args(json!({ "ph": "X", "name": name, "cat": cat, "ts": ts, "dur": dur, "pid": pid, "tid": pid }), args)
     }
 }
 
@@ -162,8 +107,9 @@ fn slices(lane: &Lane<'_>) -> Vec<Slice> {
     let life = Slice { name: "running".to_owned(), cat: "process", from_us: lane.began_us, to_us: lane.ended_us, args };
     let mut slices = vec![life];
     slices.extend(lane.spans.iter().map(|span| {
-        let (name, cat) = kind(span);
-        Slice { name, cat, from_us: span.from_us, to_us: span.to_us, args: told_at(lane, span) }
+        let (name, cat) = (name_of(span), span.kind.name());
+        let args = span.told_by.into_iter().flatten().flat_map(|event| event.fact.fields()).collect();
+        Slice { name, cat, from_us: span.from_us, to_us: span.to_us, args }
     }));
     for (place, moment) in lane.moments.iter().enumerate().filter(|(_, moment)| moment.class.transfer.is_some()) {
         let next_us = lane.moments.get(place + 1).map_or(lane.ended_us, |next| next.at_us);
@@ -174,38 +120,17 @@ fn slices(lane: &Lane<'_>) -> Vec<Slice> {
     slices
 }
 
-fn kind(span: &Span<'_>) -> (String, &'static str) {
+fn name_of(span: &Span<'_>) -> String {
     let what = match span.subject {
         Subject::Named(noun, name) => format!("{} {name}", noun.en).trim_end().to_owned(),
         Subject::Item(Key::Item { from, number }) => format!("{from} #{number}"),
         Subject::Item(_) => "a message".to_owned(),
     };
-    let doing = span.kind.name();
-    let preposition = match span.kind {
-        SpanKind::Waiting => "for ",
-        SpanKind::Holding => "",
-        SpanKind::Working => "on ",
-    };
-    (format!("{doing} {preposition}{what}"), doing)
-}
-
-/// Returns the fields of the events that began and ended a span.
-fn told_at(lane: &Lane<'_>, span: &Span<'_>) -> Map<String, Value> {
-    let of_this = |moment: &&Moment<'_>| {
-        let subject = Some((span.kind, span.subject));
-        (moment.at_us == span.from_us && moment.class.begins == subject)
-            || (moment.at_us == span.to_us && moment.class.ends == subject)
-    };
-    let near = |at_us: f64| {
-        let place = lane.moments.partition_point(|moment| moment.at_us < at_us);
-        lane.moments.get(place)
-    };
-    [near(span.from_us), near(span.to_us)]
-        .into_iter()
-        .flatten()
-        .filter(of_this)
-        .flat_map(|moment| moment.event.fact.fields())
-        .collect()
+    match span.kind {
+        SpanKind::Waiting => format!("waiting for {what}"),
+        SpanKind::Holding => format!("holding {what}"),
+        SpanKind::Working => format!("working on {what}"),
+    }
 }
 
 /// Splits slices that overlap without nesting, so that all slices nest; outer ones come first.
@@ -242,25 +167,23 @@ fn nested(slices: Vec<Slice>) -> Vec<Slice> {
 }
 
 /// Returns whether an event is not shown by a slice.
-fn is_instant(moment: &Moment<'_>) -> bool {
+fn is_instant(moment: &&Moment<'_>) -> bool {
     let class = &moment.class;
     let is_slice = class.starts || class.begins.is_some() || class.ends.is_some() || class.transfer.is_some();
     class.ending.is_some() || class.dot.is_some() || !is_slice
 }
 
-fn instant<'a>(lane: &Lane<'_>, moment: &Moment<'a>) -> Record<'a> {
-    let is_death = moment.class.ending.is_some_and(Ending::is_death);
-    let fact = &moment.event.fact;
-    Record {
-        cat: Some(if is_death { "death" } else { "event" }),
-        ts: Some(moment.at_us),
-        s: Some(if is_death { 'p' } else { 't' }),
-        ..Record::of(lane, 'i', fact.name(), fact.fields())
-    }
+fn instant(lane: &Lane<'_>, moment: &Moment<'_>) -> Value {
+    // The death of a process is marked on all of its tracks.
+    let (cat, scope) = if moment.class.ending.is_some_and(Ending::is_death) { ("death", "p") } else { ("event", "t") };
+    let (fact, ts, pid) = (&moment.event.fact, time(moment.at_us), lane.pid);
+    let name = fact.name();
+    let record = json!({ "ph": "i", "name": name, "cat": cat, "ts": ts, "pid": pid, "tid": pid, "s": scope });
+    with_args(record, fact.fields())
 }
 
 /// Returns both ends of an arrow. Readers reject arrows that end before they begin or begin before their process does.
-fn arrow<'a>(model: &RunModel<'_>, edge: &Edge<'_>, id: u64) -> Option<[Record<'a>; 2]> {
+fn arrow(model: &RunModel<'_>, edge: &Edge<'_>, id: usize) -> Option<[Value; 2]> {
     let from_us = edge.from.at_us.min(edge.to.at_us);
     if from_us < model.lanes[edge.from.lane].began_us {
         return None;
@@ -273,10 +196,14 @@ fn arrow<'a>(model: &RunModel<'_>, edge: &Edge<'_>, id: u64) -> Option<[Record<'
         EdgeKind::Redelivered => "left by a dead worker",
         EdgeKind::Inherited => "taken from a dead holder",
     };
-    let args: Map<String, Value> = edge.value.map(|value| ("value".to_owned(), value.clone())).into_iter().collect();
-    let end = |ph, lane: usize, at_us, bp| {
-        let record = Record::of(&model.lanes[lane], ph, name, args.clone());
-        Record { cat: Some("flow"), ts: Some(at_us), id: Some(id), bp, ..record }
+    let end = |ph: &str, lane: usize, at_us| {
+        let (ts, pid) = (time(at_us), model.lanes[lane].pid);
+        let mut record = json!({ "ph": ph, "name": name, "cat": "flow", "ts": ts, "pid": pid, "tid": pid, "id": id });
+        if ph == "f" {
+            // It belongs to the enclosing slice instead of the next one.
+            record["bp"] = "e".into();
+        }
+        with_args(record, edge.value.map(|value| ("value".to_owned(), value.clone())).into_iter().collect())
     };
-    Some([end('s', edge.from.lane, from_us, None), end('f', edge.to.lane, edge.to.at_us, Some('e'))])
+    Some([end("s", edge.from.lane, from_us), end("f", edge.to.lane, edge.to.at_us)])
 }

@@ -1,13 +1,14 @@
 //! Bars, one group per workload, in as many columns as fit.
 
-use svg::node::element::{Group, Line, Rectangle};
+use svg::Node;
+use svg::node::element::Group;
 
 use super::scale::Scale;
-use super::{Page, class, heading, part, said};
+use super::{Page, TOP, class_of, heading, part, tooltip};
 use crate::bench::measure::{Measured, Results};
 use crate::bench::report::time;
 use crate::bench::workload::Kind;
-use crate::report::drawing::{cut, labelled, px, text};
+use crate::report::drawing::{cut, labelled, line, rectangle, text};
 
 /// Distance from one bar to the next.
 const PITCH: f64 = 18.0;
@@ -30,22 +31,17 @@ const SAME: f64 = 0.05;
 /// Groups at their positions.
 pub(super) struct Bars<'a> {
     page: Page,
-    top: f64,
     pub(super) bottom: f64,
     columns: Vec<Vec<&'a Results>>,
 }
 
 fn height(results: &Results) -> f64 {
-    HEAD + PITCH * sides(results).count() as f64 + GAP
-}
-
-fn sides(results: &Results) -> impl Iterator<Item = &Measured> {
-    results.points.iter().flat_map(|row| &row.sides)
+    HEAD + PITCH * results.sides().count() as f64 + GAP
 }
 
 impl<'a> Bars<'a> {
     /// Fills column after column, all about equally high.
-    pub(super) fn lay_out(groups: &[&'a Results], page: Page, top: f64) -> Self {
+    pub(super) fn lay_out(groups: &[&'a Results], page: Page) -> Self {
         let whole: f64 = groups.iter().copied().map(height).sum();
         let mut columns = vec![Vec::new(); page.columns];
         let (mut above, mut heights) = (0.0, vec![0.0; page.columns]);
@@ -58,21 +54,26 @@ impl<'a> Bars<'a> {
             above += height(group);
         }
         let highest = heights.into_iter().fold(0.0, f64::max);
-        let bottom = if groups.is_empty() { top } else { top + highest + AXIS };
-        Bars { page, top, bottom, columns }
+        let bottom = if groups.is_empty() { TOP } else { TOP + highest + AXIS };
+        Bars { page, bottom, columns }
     }
 
     pub(super) fn draw(self) -> Group {
-        let times = self.columns.iter().flatten().copied().flat_map(sides).map(|measured| measured.median_ns);
+        let sides = self.columns.iter().flatten().flat_map(|results| results.sides());
+        let times = sides.map(|measured| measured.median_ns);
         let from = NAMES + 10.0;
         let scale = Scale::of(times, from, self.page.column - WORDS);
         let mut all = Group::new();
         for (number, groups) in self.columns.iter().enumerate().filter(|(_, groups)| !groups.is_empty()) {
             let left = self.page.left(number);
             all = all.add(self.axis(scale, left));
-            let mut y = self.top;
+            let mut y = TOP;
             for results in groups {
-                all = all.add(group(results, scale, left, y, self.page.column));
+                let mut group = Group::new().add(heading(results, left, y + 14.0, self.page.column));
+                for (number, measured) in results.sides().enumerate() {
+                    group.append(bar(results, measured, scale, left, y + HEAD + PITCH * number as f64));
+                }
+                all.append(group);
                 y += height(results);
             }
         }
@@ -85,8 +86,7 @@ impl<'a> Bars<'a> {
         let mut axis = Group::new();
         let mut named_until = 0.0;
         for (x, name) in scale.ticks() {
-            let line = Line::new().set("class", "grid").set("x1", px(left + x)).set("x2", px(left + x));
-            axis = axis.add(line.set("y1", px(self.top)).set("y2", px(bottom)));
+            axis = axis.add(line("grid", (left + x, TOP), (left + x, bottom)));
             if x >= named_until {
                 axis = axis.add(text("soft tiny middle", left + x, bottom + 15.0, &name));
                 named_until = x + NAMES_APART;
@@ -96,29 +96,19 @@ impl<'a> Bars<'a> {
     }
 }
 
-fn group(results: &Results, scale: Scale, left: f64, top: f64, width: f64) -> Group {
-    let mut group = Group::new().add(heading(results, left, top + 14.0, width));
-    for (number, measured) in sides(results).enumerate() {
-        group = group.add(bar(results, measured, scale, left, top + HEAD + PITCH * number as f64));
-    }
-    group
-}
-
 fn bar(results: &Results, measured: &Measured, scale: Scale, left: f64, y: f64) -> Group {
     let Measured { kind, median_ns, .. } = measured;
     let (from, to) = (left + NAMES + 10.0, left + scale.place(*median_ns));
-    let unsure = if measured.is_noisy() { " unsure" } else { "" };
-    let shape = Rectangle::new().set("class", format!("{}{unsure}", class(*kind))).set("rx", 3);
-    let shape = shape.set("x", px(from)).set("y", px(y)).set("width", px(to - from)).set("height", BAR);
+    let shape = rectangle(&class_of(measured), from, y, to - from, BAR).set("rx", 3);
     let base = y + BAR - 1.8;
-    let value = format!("{}{}", if unsure.is_empty() { "" } else { "~" }, time(*median_ns));
+    let value = format!("{}{}", if measured.is_noisy() { "~" } else { "" }, time(*median_ns));
     let soft = if *kind == Kind::Ours { "" } else { "soft" };
     let mut words = text("halo", to + 7.0, base, "").add(part(&format!("value {soft}"), 0.0, &value));
     if *kind != Kind::Ours {
         let (class, comparison) = comparison(measured.ours_to_this);
         words = words.add(part(class, 9.0, &comparison));
     }
-    labelled(&said(results.name, measured))
+    labelled(&tooltip(results.name, measured))
         .add(text("end soft", left + NAMES, base, &cut(&measured.side, NAMES, 12.0)))
         .add(shape)
         .add(words)

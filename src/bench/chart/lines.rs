@@ -1,13 +1,13 @@
 //! Lines, one panel per workload with an axis: the size grows to the right, and higher takes longer.
 
-use svg::node::element::{Circle, Group, Line, Polyline};
+use svg::node::element::{Group, Polyline};
 
 use super::scale::Scale;
-use super::{Page, class, heading, said};
+use super::{Page, class, class_of, heading, tooltip};
 use crate::bench::measure::Results;
 use crate::bench::report::{amount, time};
 use crate::bench::workload::Kind;
-use crate::report::drawing::{labelled, px, text};
+use crate::report::drawing::{circle, labelled, line, px, text};
 
 /// Height of a panel with everything in it.
 const PANEL: f64 = 232.0;
@@ -39,11 +39,9 @@ fn panel(results: &Results, (left, top): (f64, f64), width: f64) -> Group {
     let mut panel = Group::new().add(heading(results, left, top + 20.0, width));
     let (from, to) = (left + TIMES, left + width - NAMES);
     let (bottom, ceiling) = (top + PANEL - FOOT, top + HEAD);
-    let scale = Scale::of(points.iter().flat_map(|row| &row.sides).map(|side| side.median_ns), bottom, ceiling);
+    let scale = Scale::of(results.sides().map(|side| side.median_ns), bottom, ceiling);
     for (y, name) in scale.ticks() {
-        let line = Line::new().set("class", "grid").set("x1", px(from)).set("x2", px(to));
-        let line = line.set("y1", px(y)).set("y2", px(y));
-        panel = panel.add(line).add(text("soft tiny end", from - 8.0, y + 3.5, &name));
+        panel = panel.add(line("grid", (from, y), (to, y))).add(text("soft tiny end", from - 8.0, y + 3.5, &name));
     }
     // The distance to the ends is half the distance between points.
     let x = |number: usize| from + (to - from) * (number as f64 + 0.5) / points.len() as f64;
@@ -66,10 +64,8 @@ fn panel(results: &Results, (left, top): (f64, f64), width: f64) -> Group {
         for (number, row) in points.iter().enumerate() {
             let (x, y) = at(number);
             let measured = &row.sides[side];
-            let unsure = if measured.is_noisy() { " unsure" } else { "" };
-            let dot = Circle::new().set("class", format!("{}{unsure}", class(kind)));
-            let label = said(&format!("{name}, {} {axis}", row.at), measured);
-            panel = panel.add(labelled(&label).add(dot.set("cx", px(x)).set("cy", px(y)).set("r", 4)));
+            let label = tooltip(&format!("{name}, {} {axis}", row.at), measured);
+            panel = panel.add(labelled(&label).add(circle(&class_of(measured), x, y, 4.0)));
         }
         if let Some(last) = points.last().map(|row| &row.sides[side]) {
             ends.push((scale.place(last.median_ns), kind, last));

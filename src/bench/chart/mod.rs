@@ -6,18 +6,14 @@
 mod bars;
 mod lines;
 mod scale;
-mod sheet;
 
-use svg::Document;
-use svg::node::element::{Group, Rectangle, Style, TSpan, Text, Title};
+use svg::node::element::{Group, TSpan, Text};
 
 use self::bars::Bars;
 use super::measure::{Measured, Results};
 use super::report::Preface;
 use super::workload::Kind;
-use crate::report::drawing::{LOOK, clean, cut, px, text, width_of};
-
-pub(super) use sheet::Sheet;
+use crate::report::drawing::{background, clean, cut, document, rectangle, text, width_of};
 
 /// Margin around everything, and between columns.
 const MARGIN: f64 = 44.0;
@@ -55,52 +51,43 @@ impl Page {
 /// Draws all results.
 pub(super) fn draw(results: &[Results], preface: &Preface) -> String {
     let (grown, single): (Vec<_>, Vec<_>) = results.iter().partition(|results| results.axis.is_some());
-    let height = |page: Page| {
-        let bars = Bars::lay_out(&single, page, TOP);
-        (bars.bottom + lines::height(grown.len(), page) + 30.0).round()
+    let lay_out = |columns| {
+        let page = Page::of(columns);
+        let bars = Bars::lay_out(&single, page);
+        let height = (bars.bottom + lines::height(grown.len(), page) + 30.0).round();
+        (page, bars, height)
     };
-    let pages = (1..=MOST_COLUMNS).map(Page::of);
-    let page = pages.clone().find(|page| page.width() >= SLIDE * height(*page)).unwrap_or(Page::of(MOST_COLUMNS));
-    let (width, height) = (page.width(), height(page));
-    let bars = Bars::lay_out(&single, page, TOP);
-    let all = || results.iter().flat_map(|results| &results.points).flat_map(|row| &row.sides);
+    let fitting = (1..MOST_COLUMNS).map(lay_out).find(|(page, _, height)| page.width() >= SLIDE * height);
+    let (page, bars, height) = fitting.unwrap_or_else(|| lay_out(MOST_COLUMNS));
+    let all: Vec<&Measured> = results.iter().flat_map(Results::sides).collect();
     let better = match (single.is_empty(), grown.is_empty()) {
         (_, true) => "← shorter",
         (true, false) => "↓ lower",
         (false, false) => "← shorter, ↓ lower",
     };
-    let title = "What each mechanism costs";
-    let mut picture = Document::new()
-        .set("viewBox", (0, 0, width as u32, height as u32))
-        .set("width", width as u32)
-        .set("height", height as u32)
-        .set("role", "img")
-        .add(Title::new(clean(&format!("{title}: {}", preface.line()))))
-        .add(Style::new(format!("{LOOK}{}", include_str!("chart.css"))))
-        .add(Rectangle::new().set("class", "paper").set("width", "100%").set("height", "100%"))
+    let (title, width, below) = ("What each mechanism costs", page.width(), bars.bottom);
+    let picture = document(width, height, &format!("{title}: {}", preface.line()), include_str!("chart.css"))
+        .add(background())
         .add(text("title", MARGIN, 48.0, title))
         .add(text("soft", MARGIN, 72.0, &preface.line()).set("style", "font-size: 13px"))
-        .add(legend(all, better, width));
-    let below = bars.bottom;
-    picture = picture.add(bars.draw()).add(lines::draw(&grown, page, below));
-    let mut written = picture.to_string();
-    written.push('\n');
-    written
+        .add(legend(&all, better, width))
+        .add(bars.draw())
+        .add(lines::draw(&grown, page, below));
+    format!("{picture}\n")
 }
 
 /// Draws what the colours mean, and which direction is better.
-fn legend<'a, I: Iterator<Item = &'a Measured>>(all: impl Fn() -> I, better: &str, width: f64) -> Group {
+fn legend(all: &[&Measured], better: &str, width: f64) -> Group {
     let (mut group, mut x) = (Group::new(), MARGIN);
     let y = 100.0;
     for (kind, name) in [(Kind::Ours, "ipc-demo"), (Kind::Baseline, "baseline"), (Kind::Python, "Python")] {
-        if all().any(|measured| measured.kind == kind) {
-            let sample = Rectangle::new().set("class", class(kind)).set("rx", 3);
-            let sample = sample.set("x", px(x)).set("y", px(y - 10.0)).set("width", 22).set("height", 11);
+        if all.iter().any(|measured| measured.kind == kind) {
+            let sample = rectangle(class(kind), x, y - 10.0, 22.0, 11.0).set("rx", 3);
             group = group.add(sample).add(text("soft", x + 29.0, y, name));
             x += 29.0 + width_of(name, 12.0) + 22.0;
         }
     }
-    if all().any(Measured::is_noisy) {
+    if all.iter().any(|measured| measured.is_noisy()) {
         group = group.add(text("soft", x, y, "pale, ~: too noisy to tell"));
     }
     let note = format!("{better} is better · time of one operation, every step is ten times as long");
@@ -114,6 +101,11 @@ fn class(kind: Kind) -> &'static str {
         Kind::Baseline => "baseline",
         Kind::Python => "python",
     }
+}
+
+/// Returns the style of a side.
+fn class_of(measured: &Measured) -> String {
+    format!("{}{}", class(measured.kind), if measured.is_noisy() { " unsure" } else { "" })
 }
 
 /// Draws a workload's name, and its description as far as it fits.
@@ -130,7 +122,7 @@ fn part(class: &str, apart: f64, words: &str) -> TSpan {
 }
 
 /// Returns the tooltip of a bar or a dot.
-fn said(workload: &str, measured: &Measured) -> String {
+fn tooltip(workload: &str, measured: &Measured) -> String {
     let Measured { side, median_ns, spread_percent, .. } = measured;
     format!("{workload}, {side}: {} ± {spread_percent:.0} %", super::report::time(*median_ns))
 }

@@ -33,10 +33,10 @@ pub(super) fn threads<T: Load>(case: Case, items: u64) -> Result<Sample> {
             let (mut items, mut sum) = (0_u64, 0_u64);
             let mut add = |item: T| (items, sum) = (items + 1, sum.wrapping_add(item.sum()));
             if case.consumers == 1 {
-                receiver.lock().expect("nobody panics").iter().for_each(&mut add);
+                receiver.lock().expect("no thread panics").iter().for_each(&mut add);
             } else {
                 loop {
-                    let next = receiver.lock().expect("nobody panics").recv();
+                    let next = receiver.lock().expect("no thread panics").recv();
                     let Ok(item) = next else { break };
                     add(item);
                 }

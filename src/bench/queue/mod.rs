@@ -1,12 +1,12 @@
 //! The queue between real processes, and `std::sync::mpsc::sync_channel` between threads doing the same work in the
 //! same run.
 
-mod alone;
 mod baseline;
 mod load;
-mod ping_pong;
+mod one_by_one;
 mod processes;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::load::{Block, Load};
@@ -20,7 +20,7 @@ pub(super) const ROLES: &[RoleEntry] = &[
     RoleEntry::of::<Gets<u64>>(),
     RoleEntry::of::<Puts<Block>>(),
     RoleEntry::of::<Gets<Block>>(),
-    RoleEntry::of::<ping_pong::Echoes>(),
+    RoleEntry::of::<one_by_one::Echoes>(),
 ];
 
 pub(super) const CAPACITY: usize = 1024;
@@ -35,7 +35,7 @@ const PRODUCERS: [u64; 5] = [1, 2, 4, 8, 16];
 const SIZES: [usize; 8] = [8, 64, 512, 4 << 10, 32 << 10, 256 << 10, 2 << 20, 16 << 20];
 
 /// What is sent, and by how many processes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Case {
     bytes: usize,
     producers: u64,
@@ -87,9 +87,9 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
     let numbers = |name, about, case: Case| Workload::new(name, about, case.sides::<u64>(Point::only(), NAMES));
     let blocks = |name, about, case: Case| Workload::new(name, about, case.sides::<Block>(Point::only(), NAMES));
     let large = |name, about, case: Case| {
-        let point = case.sides::<Block>(Point::only(), NAMES);
         let copies = move |items| Ok(baseline::copies(case.bytes, items));
-        Workload::new(name, about, point.baseline("memcpy in and out", copies))
+        let point = case.sides::<Block>(Point::only(), NAMES).baseline("memcpy in and out", copies);
+        Workload::new(name, about, point)
     };
     let (small, kib, kib_64) = (8, 1 << 10, 64 << 10);
     vec![
@@ -107,14 +107,14 @@ pub(super) fn workloads<'a>() -> Vec<Workload<'a>> {
             "queue-ping-pong",
             "round trip of a u64 through two queues, median",
             Point::only()
-                .ours(NAMES[0], ping_pong::processes)
-                .baseline(CHANNEL, ping_pong::threads)
+                .ours(NAMES[0], one_by_one::through_process)
+                .baseline(CHANNEL, one_by_one::through_thread)
                 .python(json!({ "task": "ping_pong", "capacity": CAPACITY })),
         ),
         Workload::new(
             "queue-alone",
             "put and get a u64 in one thread, uncontended",
-            Point::only().ours("Queue", alone::with_queue).baseline("sync_channel", alone::with_channel),
+            Point::only().ours("Queue", one_by_one::alone).baseline("sync_channel", one_by_one::alone_with_channel),
         ),
     ]
 }
@@ -127,18 +127,9 @@ pub(super) fn growing<'a>() -> Vec<Workload<'a>> {
         let point = Case::new(bytes, 1, 1).limited().sides::<Block>(Point::at(bytes as u64), names);
         point.baseline("memcpy", move |items| Ok(baseline::copies(bytes, items)))
     };
+    let (producers, sizes) = (PRODUCERS.map(with).into(), SIZES.map(of).into());
     vec![
-        Workload::growing(
-            "queue-producers",
-            "u64 from several processes to one",
-            "producers",
-            PRODUCERS.map(with).into(),
-        ),
-        Workload::growing(
-            "queue-sizes",
-            "items of different sizes from one process to another",
-            "bytes",
-            SIZES.map(of).into(),
-        ),
+        Workload::growing("queue-producers", "u64 from several processes to one", "producers", producers),
+        Workload::growing("queue-sizes", "items of different sizes from one process to another", "bytes", sizes),
     ]
 }

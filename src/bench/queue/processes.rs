@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Case;
 use super::load::Load;
-use crate::bench::start_barrier::{Participant, StartBarrier};
+use crate::bench::start_barrier::{Participant, StartBarrier, join_all};
 use crate::bench::workload::Sample;
 use crate::queue::{GetEnd, PutEnd};
 use crate::{Consumer, Error, Process, Producer, Queue, Role, RoleResult};
@@ -17,20 +17,21 @@ use crate::{Consumer, Error, Process, Producer, Queue, Role, RoleResult};
 pub(super) struct Puts<T> {
     start: Participant,
     queue: Producer<T>,
+    case: Case,
     items: u64,
-    bytes: usize,
-    batch: usize,
 }
 
 impl<T: Load> Role for Puts<T> {
     const NAME: &'static str = T::PUTS;
+
     fn run(self) -> RoleResult {
         self.start.wait()?;
-        Ok(put_all(&self.queue, self.items, self.bytes, self.batch)?)
+        Ok(put_all(&self.queue, self.items, self.case)?)
     }
 }
 
-fn put_all<T: Load>(queue: &impl PutEnd<T>, items: u64, bytes: usize, batch: usize) -> crate::Result<()> {
+fn put_all<T: Load>(queue: &impl PutEnd<T>, items: u64, case: Case) -> crate::Result<()> {
+    let Case { bytes, batch, .. } = case;
     if batch == 1 {
         return (0..items).try_for_each(|number| Ok(queue.put(T::make(number, bytes))?));
     }
@@ -48,15 +49,16 @@ fn put_all<T: Load>(queue: &impl PutEnd<T>, items: u64, bytes: usize, batch: usi
 pub(super) struct Gets<T> {
     start: Participant,
     queue: Consumer<T>,
-    batch: usize,
+    case: Case,
 }
 
 impl<T: Load> Role for Gets<T> {
     const NAME: &'static str = T::GETS;
+
     fn run(self) -> RoleResult {
         let mut report = self.start.wait()?;
         let (mut items, mut sum) = (0_u64, 0_u64);
-        match get_all(&self.queue, self.batch, |item| (items, sum) = (items + 1, sum.wrapping_add(item.sum()))) {
+        match get_all(&self.queue, self.case.batch, |item| (items, sum) = (items + 1, sum.wrapping_add(item.sum()))) {
             Err(Error::Disconnected) => {}
             ended => ended?,
         }
@@ -87,22 +89,12 @@ pub(super) fn processes<T: Load>(case: Case, items: u64) -> Result<Sample> {
     let each = items.div_ceil(case.producers);
     let mut workers = Vec::new();
     for number in 0..case.consumers {
-        workers.push(Process::spawn(
-            &format!("getter-{number}"),
-            Gets::<T> { start: start.participant(), queue: consumer.clone(), batch: case.batch },
-        )?);
+        let gets = Gets { start: start.participant(), queue: consumer.clone(), case };
+        workers.push(Process::spawn(&format!("getter-{number}"), gets)?);
     }
     for number in 0..case.producers {
-        workers.push(Process::spawn(
-            &format!("putter-{number}"),
-            Puts::<T> {
-                start: start.participant(),
-                queue: producer.clone(),
-                items: each,
-                bytes: case.bytes,
-                batch: case.batch,
-            },
-        )?);
+        let puts = Puts { start: start.participant(), queue: producer.clone(), case, items: each };
+        workers.push(Process::spawn(&format!("putter-{number}"), puts)?);
     }
     drop((producer, consumer));
     let (begun, mut reports) = start.open(workers.len())?;
@@ -114,9 +106,7 @@ pub(super) fn processes<T: Load>(case: Case, items: u64) -> Result<Sample> {
         (got, sum) = (got + items, sum.wrapping_add(added));
     }
     let sample = Sample::since(begun, got);
-    for mut worker in workers {
-        ensure!(worker.join()?.is_success(), "{:?}", worker.ended());
-    }
+    join_all(workers)?;
     let expected = (0..each).fold(0_u64, |sum, number| sum.wrapping_add(T::make(number, case.bytes).sum()));
     ensure!(got == each * case.producers, "{got} of {} items arrived", each * case.producers);
     ensure!(sum == expected.wrapping_mul(case.producers), "other items arrived than were put");

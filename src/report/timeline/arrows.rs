@@ -6,7 +6,7 @@ use svg::node::element::{Group, Path};
 
 use super::frame::{Frame, MARGIN, SMALL, WIDTH};
 use crate::report::drawing::{cut, labelled, px, text, width_of};
-use crate::report::model::{Edge, EdgeKind, RunModel};
+use crate::report::model::{Edge, EdgeKind};
 
 /// The maximum number of arrows: more merge into a grey surface.
 const MOST: usize = 150;
@@ -23,10 +23,10 @@ const HIGHEST_ARC: f64 = 0.46;
 const MOST_NAMED: usize = 60;
 
 /// Draws the arrows. Also returns how many were left out.
-pub(super) fn draw(model: &RunModel<'_>, frame: &Frame) -> (Group, usize) {
-    let all: Vec<Arrow<'_>> = model.edges.iter().filter_map(|edge| Arrow::of(edge, frame)).collect();
-    let (self_arrows, others): (Vec<_>, Vec<_>) = thinned(&all).into_iter().partition(|arrow| arrow.is_arc());
-    let drawn: Vec<Arrow<'_>> = others.into_iter().copied().chain(arcs(&self_arrows, frame)).collect();
+pub(super) fn draw(frame: &Frame<'_>) -> (Group, usize) {
+    let all = frame.model.edges.iter().filter_map(|edge| Arrow::of(edge, frame)).collect();
+    let (self_arrows, mut drawn): (Vec<_>, Vec<_>) = thinned(all).into_iter().partition(Arrow::is_arc);
+    drawn.extend(arcs(self_arrows, frame));
     let mut lines = Group::new();
     let mut names = Group::new();
     let mut taken: Vec<(f64, f64, f64)> = Vec::new();
@@ -45,7 +45,7 @@ pub(super) fn draw(model: &RunModel<'_>, frame: &Frame) -> (Group, usize) {
             names = names.add(text("soft tiny halo", x, y + SMALL * 0.35, &name));
         }
     }
-    (Group::new().add(lines).add(names), model.edges.len() - drawn.len())
+    (Group::new().add(lines).add(names), frame.model.edges.len() - drawn.len())
 }
 
 /// An arrow in pixels.
@@ -59,9 +59,9 @@ struct Arrow<'a> {
 }
 
 impl<'a> Arrow<'a> {
-    fn of(edge: &'a Edge<'a>, frame: &Frame) -> Option<Self> {
-        let from = (frame.x(edge.from.at_us), frame.y(edge.from.lane)?);
-        let to = (frame.x(edge.to.at_us), frame.y(edge.to.lane)?);
+    fn of(edge: &'a Edge<'a>, frame: &Frame<'_>) -> Option<Self> {
+        let from = (frame.x(edge.from.at_us), frame.y(frame.row(edge.from.lane)?));
+        let to = (frame.x(edge.to.at_us), frame.y(frame.row(edge.to.lane)?));
         Some(Arrow { edge, from, to, height: frame.pitch * HIGHEST_ARC })
     }
 
@@ -119,63 +119,57 @@ pub(super) fn look(edge_kind: EdgeKind) -> [&'static str; 2] {
 }
 
 /// Returns as many arrows as are distinguishable, evenly over time.
-fn thinned<'a, 'b>(all: &'b [Arrow<'a>]) -> Vec<&'b Arrow<'a>> {
-    let mut by_time: Vec<&Arrow<'_>> = all.iter().collect();
-    by_time.sort_by(|one, other| one.from.0.total_cmp(&other.from.0));
+fn thinned(mut all: Vec<Arrow<'_>>) -> Vec<Arrow<'_>> {
+    all.sort_by(|one, other| one.from.0.total_cmp(&other.from.0));
     let mut apart = APART;
     loop {
         let mut last = HashMap::new();
-        let kept: Vec<&Arrow<'_>> = by_time
-            .iter()
-            .copied()
-            .filter(|arrow| {
-                let between = (arrow.edge.edge_kind, arrow.edge.from.lane, arrow.edge.to.lane);
-                let x = arrow.from.0;
-                let is_kept = arrow.edge.is_decisive || last.get(&between).is_none_or(|last| x - last >= apart);
-                if is_kept {
-                    last.insert(between, x);
-                }
-                is_kept
-            })
-            .collect();
+        let mut is_kept = |arrow: &&Arrow<'_>| {
+            let between = (arrow.edge.edge_kind, arrow.edge.from.lane, arrow.edge.to.lane);
+            let is_apart = last.get(&between).is_none_or(|last| arrow.from.0 - last >= apart);
+            let is_kept = arrow.edge.is_decisive || is_apart;
+            if is_kept {
+                last.insert(between, arrow.from.0);
+            }
+            is_kept
+        };
+        let kept: Vec<Arrow<'_>> = all.iter().filter(|arrow| is_kept(arrow)).copied().collect();
         if kept.len() <= MOST || apart > 2_000.0 {
-            return fewer(kept);
+            let crossed: f64 = kept.iter().map(|arrow| (arrow.to.1 - arrow.from.1).abs()).sum();
+            let every = kept.len().div_ceil(MOST).max((crossed / MOST_CROSSED).ceil() as usize);
+            return every_nth(every, kept);
         }
         apart *= 1.25;
     }
 }
 
-/// Returns a part of the arrows, evenly over time, if there are too many.
-fn fewer<'a, 'b>(arrows: Vec<&'b Arrow<'a>>) -> Vec<&'b Arrow<'a>> {
-    let crossed: f64 = arrows.iter().map(|arrow| (arrow.to.1 - arrow.from.1).abs()).sum();
-    let every = arrows.len().div_ceil(MOST).max((crossed / MOST_CROSSED).ceil() as usize).max(1);
-    let is_kept = |(place, arrow): &(usize, &Arrow<'_>)| arrow.edge.is_decisive || place.is_multiple_of(every);
-    arrows.into_iter().enumerate().filter(is_kept).map(|(_, arrow)| arrow).collect()
+/// Returns each `every`th arrow, and those that are always shown.
+fn every_nth(every: usize, arrows: Vec<Arrow<'_>>) -> Vec<Arrow<'_>> {
+    let is_kept = |place: usize, arrow: &Arrow<'_>| arrow.edge.is_decisive || place.is_multiple_of(every.max(1));
+    arrows.into_iter().enumerate().filter(|(place, arrow)| is_kept(*place, arrow)).map(|(_, arrow)| arrow).collect()
 }
 
 /// Returns as many arrows of lanes to themselves as have a height of their own, evenly over time. Sorted by time.
-fn arcs<'a>(arrows: &[&Arrow<'a>], frame: &Frame) -> Vec<Arrow<'a>> {
-    let mut lanes: BTreeMap<usize, Vec<&Arrow<'a>>> = BTreeMap::new();
-    arrows.iter().for_each(|arrow| lanes.entry(arrow.edge.from.lane).or_default().push(arrow));
-    let of_lane = |arrows: &Vec<&Arrow<'a>>| {
-        let every = levels(arrows).1.div_ceil(MOST_ARCS);
-        let is_kept = |(place, arrow): &(usize, &&Arrow<'a>)| arrow.edge.is_decisive || place.is_multiple_of(every);
-        let kept: Vec<&Arrow<'a>> = arrows.iter().enumerate().filter(is_kept).map(|(_, arrow)| *arrow).collect();
+fn arcs<'a>(arrows: Vec<Arrow<'a>>, frame: &Frame<'_>) -> Vec<Arrow<'a>> {
+    let mut lanes: BTreeMap<usize, Vec<Arrow<'a>>> = BTreeMap::new();
+    arrows.into_iter().for_each(|arrow| lanes.entry(arrow.edge.from.lane).or_default().push(arrow));
+    let of_lane = |arrows: Vec<Arrow<'a>>| {
+        let mut kept = every_nth(levels(&arrows).1.div_ceil(MOST_ARCS), arrows);
         let (own, count) = levels(&kept);
-        let height = |level| frame.pitch * (LOWEST_ARC + (HIGHEST_ARC - LOWEST_ARC) * level as f64 / count as f64);
-        kept.into_iter()
-            .zip(own)
-            .map(|(arrow, level)| Arrow { height: height(level + 1), ..*arrow })
-            .collect::<Vec<_>>()
+        for (arrow, level) in kept.iter_mut().zip(own) {
+            let rise = (HIGHEST_ARC - LOWEST_ARC) * (level + 1) as f64 / count as f64;
+            arrow.height = frame.pitch * (LOWEST_ARC + rise);
+        }
+        kept
     };
-    lanes.values().flat_map(of_lane).collect()
+    lanes.into_values().flat_map(of_lane).collect()
 }
 
 /// Assigns simultaneous arrows to different levels. Also returns how many there are.
-fn levels(arrows: &[&Arrow<'_>]) -> (Vec<usize>, usize) {
+fn levels(arrows: &[Arrow<'_>]) -> (Vec<usize>, usize) {
     // Until where each level is occupied.
     let mut taken: Vec<f64> = Vec::new();
-    let level_of = |arrow: &&Arrow<'_>| {
+    let level_of = |arrow: &Arrow<'_>| {
         let level = taken.iter().position(|until| *until <= arrow.from.0).unwrap_or(taken.len());
         taken.resize(taken.len().max(level + 1), 0.0);
         taken[level] = arrow.to.0;

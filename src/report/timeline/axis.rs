@@ -1,9 +1,9 @@
 //! The time axis: round ticks, with a pale vertical line at each.
 
-use svg::node::element::{Group, Line};
+use svg::node::element::Group;
 
 use super::frame::Frame;
-use crate::report::drawing::{px, text};
+use crate::report::drawing::{line, text};
 use crate::report::language::Language;
 
 /// The approximate distance between ticks.
@@ -11,22 +11,18 @@ const APART: f64 = 100.0;
 /// The total height of lanes above which the axis is repeated at the top.
 const TALL: f64 = 700.0;
 
-pub(super) fn draw(frame: &Frame, language: Language) -> Group {
+pub(super) fn draw(frame: &Frame<'_>) -> Group {
     let (bottom, top) = (frame.bottom(), frame.top);
-    let line = |class, x1, y1, x2, y2| {
-        let line = Line::new().set("class", class);
-        line.set("x1", px(x1)).set("y1", px(y1)).set("x2", px(x2)).set("y2", px(y2))
-    };
     let mut axis = Group::new();
     let most = ((frame.right - frame.left) / APART).floor().max(1.0);
-    for (at_us, name) in ticks(frame.from_us, frame.ended_us, most, language) {
+    for (at_us, name) in ticks(frame.from_us, frame.ended_us, most, frame.language) {
         let x = frame.x(at_us);
-        axis = axis.add(line("grid", x, top, x, bottom)).add(text("soft tiny middle", x, bottom + 18.0, &name));
+        axis = axis.add(line("grid", (x, top), (x, bottom))).add(text("soft tiny middle", x, bottom + 18.0, &name));
         if bottom - top > TALL {
             axis = axis.add(text("soft tiny middle", x, top - 6.0, &name));
         }
     }
-    axis.add(line("axis", frame.left, bottom, frame.right, bottom))
+    axis.add(line("axis", (frame.left, bottom), (frame.right, bottom)))
 }
 
 /// Returns round times from `from_us` to `ended_us`, at most about `most` of them, with their labels.

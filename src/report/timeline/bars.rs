@@ -16,7 +16,10 @@ pub(super) struct Shade {
 }
 
 /// Separates wide spans from narrow ones, and computes the shade of the narrow ones, pixel by pixel.
-pub(super) fn seen<'a>(spans: impl Iterator<Item = &'a Span<'a>>, frame: &Frame) -> (Vec<&'a Span<'a>>, Vec<Shade>) {
+pub(super) fn visible<'a>(
+    spans: impl Iterator<Item = &'a Span<'a>>,
+    frame: &Frame<'_>,
+) -> (Vec<&'a Span<'a>>, Vec<Shade>) {
     let mut wide = Vec::new();
     let mut covered: Vec<f64> = Vec::new();
     for span in spans {

@@ -7,7 +7,6 @@ use crate::report::drawing::width_of;
 use crate::report::frame::RunStarted;
 use crate::report::language::Language;
 use crate::report::model::{Lane, LaneKind, Moment, RunModel, Span};
-use crate::report::wording::Names;
 
 /// Width of the picture, in pixels.
 pub(super) const WIDTH: f64 = 960.0;
@@ -37,7 +36,9 @@ const MARKER: f64 = 4.0;
 
 /// The layout of a picture: time goes to the right, lanes go down.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(super) struct Frame<'a> {
+    pub(super) model: &'a RunModel<'a>,
+    pub(super) language: Language,
     pub(super) height: f64,
     pub(super) top: f64,
     pub(super) left: f64,
@@ -51,70 +52,55 @@ pub(super) struct Frame {
     pub(super) hidden: usize,
     /// The activities that are visible somewhere.
     pub(super) shows: Vec<SpanKind>,
-    /// Whether lanes name their object.
-    has_objects: bool,
-    names: Names,
-    /// The row of each lane of the model; `None` if it is not drawn.
-    rows: Vec<Option<usize>>,
-    row_count: usize,
+    /// The lanes that are drawn, a row each, with their indices in the model.
+    pub(super) lanes: Vec<(usize, &'a Lane<'a>)>,
 }
 
-impl Frame {
+impl<'a> Frame<'a> {
     /// Returns the layout of a model, without a heading.
-    pub(super) fn of(model: &RunModel<'_>, language: Language) -> Self {
-        let mut row_count = 0;
-        let row = |is_chosen: bool| {
-            row_count += usize::from(is_chosen);
-            is_chosen.then(|| row_count - 1)
-        };
-        let rows: Vec<Option<usize>> = rows::chosen(model).into_iter().map(row).collect();
-        let count = row_count.max(1) as f64;
+    pub(super) fn of(model: &'a RunModel<'a>, language: Language) -> Self {
+        let lanes: Vec<_> = rows::chosen(model).into_iter().map(|index| (index, &model.lanes[index])).collect();
+        let count = lanes.len().max(1) as f64;
         let apart = (FEW_LANES_HEIGHT / count).clamp(HIGHEST, FURTHEST);
         let highest = if model.edges.is_empty() { HIGHEST } else { apart };
         let pitch = (LANES_HEIGHT / count).clamp(LOWEST, highest);
-        let drawn = || model.lanes.iter().zip(&rows).filter(|(_, row)| row.is_some()).map(|(lane, _)| lane);
-        let ended_us = model.ended_us.max(1.0);
+        let is_worker = |lane: &&Lane<'_>| lane.lane_kind != LaneKind::Runner;
         let mut frame = Frame {
-            height: (pitch * row_count as f64 + BELOW).round(),
+            model,
+            language,
+            height: (pitch * lanes.len() as f64 + BELOW).round(),
             top: 0.0,
             left: MARGIN,
             right: WIDTH - MARGIN,
             pitch,
-            from_us: from_us(drawn(), ended_us),
-            ended_us,
-            hidden: model
-                .lanes
-                .iter()
-                .filter(|lane| lane.lane_kind != LaneKind::Runner)
-                .count()
-                .saturating_sub(drawn().filter(|lane| lane.lane_kind != LaneKind::Runner).count()),
+            from_us: 0.0,
+            ended_us: model.ended_us.max(1.0),
+            hidden: 0,
             shows: Vec::new(),
-            has_objects: model.has_objects(),
-            names: model.names(),
-            rows: Vec::new(),
-            row_count,
+            lanes,
         };
-        let names = drawn().map(|lane| width_of(&frame.name_of(lane, language), frame.name_size()));
+        frame.hidden = model.lanes.iter().filter(is_worker).count() - frame.drawn().filter(is_worker).count();
+        frame.from_us = from_us(frame.drawn(), frame.ended_us);
+        let names = frame.drawn().map(|lane| width_of(&frame.name_of(lane), frame.name_size()));
         frame.left = MARGIN + names.fold(0.0, f64::max).min(WIDEST_NAME) + 18.0;
         // The cause of a death is written next to it, even at the very end.
-        let causes = drawn().filter(|_| is_roomy(pitch)).filter_map(|lane| {
+        let causes = frame.drawn().filter(|_| frame.is_roomy()).filter_map(|lane| {
             let room = frame.right - frame.x(lane.ended_us);
             Some(width_of(&cause_of_death(lane, language)?, SMALL) + 12.0 - room)
         });
         frame.right -= causes.fold(0.0, f64::max);
-        let is_visible = |lane: &Lane<'_>, span: &Span<'_>| {
-            let width = frame.x(span.to_us) - frame.x(span.from_us);
+        let kinds = [SpanKind::Waiting, SpanKind::Holding, SpanKind::Working];
+        frame.shows = kinds.into_iter().filter(|kind| frame.is_visible(*kind)).collect();
+        frame
+    }
+
+    /// Returns whether an activity of this kind is visible somewhere.
+    fn is_visible(&self, kind: SpanKind) -> bool {
+        let is_wide = |lane: &Lane<'_>, span: &Span<'_>| {
+            let width = self.x(span.to_us) - self.x(span.from_us);
             width >= if lane.is_marked(span.from_us) || lane.is_marked(span.to_us) { MARKER } else { VISIBLE }
         };
-        let mut shows: Vec<SpanKind> = Vec::new();
-        for (lane, span) in drawn().flat_map(|lane| lane.spans.iter().map(move |span| (lane, span))) {
-            if !shows.contains(&span.kind) && is_visible(lane, span) {
-                shows.push(span.kind);
-            }
-        }
-        frame.shows = shows;
-        frame.rows = rows;
-        frame
+        self.drawn().any(|lane| lane.spans.iter().any(|span| span.kind == kind && is_wide(lane, span)))
     }
 
     /// Moves the layout below a heading.
@@ -123,37 +109,41 @@ impl Frame {
         Frame { top, height: (self.height + top).round(), ..self }
     }
 
+    pub(super) fn drawn(&self) -> impl Iterator<Item = &'a Lane<'a>> {
+        self.lanes.iter().map(|(_, lane)| *lane)
+    }
+
     pub(super) fn x(&self, at_us: f64) -> f64 {
         let share = (at_us - self.from_us) / (self.ended_us - self.from_us);
         self.left + (self.right - self.left) * share.clamp(0.0, 1.0)
     }
 
     /// Returns a lane's name.
-    pub(super) fn name_of(&self, lane: &Lane<'_>, language: Language) -> String {
-        let name = self.name(lane.name, language);
-        match lane.object.filter(|_| self.has_objects) {
+    pub(super) fn name_of(&self, lane: &Lane<'_>) -> String {
+        let name = self.name(lane.name);
+        match lane.object.filter(|_| self.model.has_objects()) {
             Some(object) => format!("{object} {name}"),
             None => name,
         }
     }
 
     /// Returns the display name of a worker or a thing.
-    pub(super) fn name(&self, name: &str, language: Language) -> String {
-        language.name(self.names, name)
+    pub(super) fn name(&self, name: &str) -> String {
+        self.language.name(self.model.names(), name)
     }
 
-    /// Returns whether a lane of the model is drawn.
-    pub(super) fn is_drawn(&self, lane: usize) -> bool {
-        self.rows[lane].is_some()
+    /// Returns the row of a lane of the model, if it is drawn.
+    pub(super) fn row(&self, lane: usize) -> Option<usize> {
+        self.lanes.binary_search_by_key(&lane, |(index, _)| *index).ok()
     }
 
-    /// Returns the middle of a lane of the model, if it is drawn.
-    pub(super) fn y(&self, lane: usize) -> Option<f64> {
-        self.rows[lane].map(|row| self.top + self.pitch * (row as f64 + 0.5))
+    /// Returns the middle of a row.
+    pub(super) fn y(&self, row: usize) -> f64 {
+        self.top + self.pitch * (row as f64 + 0.5)
     }
 
     pub(super) fn bottom(&self) -> f64 {
-        self.top + self.pitch * self.row_count as f64
+        self.top + self.pitch * self.lanes.len() as f64
     }
 
     /// Returns the height of a lane's bars when they are stacked on this many tracks.
@@ -166,27 +156,18 @@ impl Frame {
 
     /// Returns the size of a lane's name.
     pub(super) fn name_size(&self) -> f64 {
-        name_size(self.pitch)
+        self.pitch.clamp(9.0, 13.0)
     }
 
-    /// Returns whether a lane's name is drawn; it is not if it would be too close to another.
-    pub(super) fn is_named(&self, lane: usize) -> bool {
-        let every = (NAMES_APART / self.pitch).ceil() as usize;
-        self.rows[lane].is_some_and(|row| row.is_multiple_of(every))
+    /// Returns whether the name of a row is drawn; it is not if it would be too close to another.
+    pub(super) fn is_named(&self, row: usize) -> bool {
+        row.is_multiple_of((NAMES_APART / self.pitch).ceil() as usize)
     }
 
     /// Returns whether there is space for text next to what is drawn on a lane.
     pub(super) fn is_roomy(&self) -> bool {
-        is_roomy(self.pitch)
+        self.pitch >= 15.0
     }
-}
-
-fn is_roomy(pitch: f64) -> bool {
-    pitch >= 15.0
-}
-
-fn name_size(pitch: f64) -> f64 {
-    pitch.clamp(9.0, 13.0)
 }
 
 /// Returns the start of the picture: the start of the run, or shortly before the first event if that is late.

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use svg::node::element::{Circle, Group, Line, Path, Rectangle};
+use svg::Node;
+use svg::node::element::{Group, Line, Path, Rectangle};
 
-use super::Layers;
-use super::bars::{Shade, seen};
+use super::bars::{Shade, visible};
 use super::frame::{Frame, MARGIN, SMALL};
 use crate::report::class::{Ending, Severity, SpanKind, Subject};
-use crate::report::drawing::{cut, fitted, labelled, px, text, width_of};
+use crate::report::drawing::{circle, cut, fitted, labelled, line, px, rectangle, text, width_of};
 use crate::report::language::Language;
-use crate::report::model::{Lane, RunModel, Span};
+use crate::report::model::{Lane, Span};
 use crate::report::wording::Known;
 
 /// The maximum number of parallel tracks on one lane.
@@ -20,120 +20,104 @@ const LONGEST_SENTENCE: usize = 100;
 /// The distance below which dots of one kind hide each other.
 const DOTS_APART: f64 = 4.0;
 
-/// Draws all lanes. Also returns how many dots were left out.
-pub(super) fn draw_all(model: &RunModel<'_>, frame: &Frame, known: &Known, language: Language) -> (Layers, usize) {
-    let mut names = Group::new().set("font-size", format!("{}px", px(frame.name_size())));
-    let (mut below, mut above, mut hidden) = (Group::new(), Group::new(), 0);
-    let says_what = says_what(model);
-    for (index, lane) in model.lanes.iter().enumerate() {
-        let Some(y) = frame.y(index) else { continue };
-        if frame.is_named(index) {
-            let width = frame.left - MARGIN - 12.0;
-            let name = cut(&frame.name_of(lane, language), width, frame.name_size());
-            names = names.add(text("end", frame.left - 14.0, y + frame.name_size() * 0.35, &name));
-        }
-        let sketch = Sketch { lane, frame, language, y, known, says_what };
-        below = sketch.bars(below.add(sketch.life()));
-        let (marked, left_out) = sketch.dots(above);
-        above = sketch.ending(marked);
-        hidden += left_out;
-    }
-    (Layers { below: below.add(names), above }, hidden)
+/// The drawn lanes.
+pub(super) struct Lanes {
+    /// Everything below the arrows, and everything above them.
+    pub(super) below: Group,
+    pub(super) above: Group,
+    /// How many dots were left out.
+    pub(super) hidden_dots: usize,
 }
 
-/// Returns whether bars have to name their subject: not if only one is possible.
-fn says_what(model: &RunModel<'_>) -> bool {
-    let mut names = model.lanes.iter().flat_map(|lane| &lane.spans).filter_map(|span| match span.subject {
-        Subject::Named(_, name) => Some(name),
-        Subject::Item(_) => None,
-    });
-    let first = names.next();
-    names.any(|name| Some(name) != first)
+/// Draws all lanes.
+pub(super) fn draw_all(frame: &Frame<'_>, known: &Known) -> Lanes {
+    let mut names = Group::new().set("font-size", format!("{}px", px(frame.name_size())));
+    let mut lanes = Lanes { below: Group::new(), above: Group::new(), hidden_dots: 0 };
+    let has_subjects = frame.model.has_subjects();
+    for (row, lane) in frame.drawn().enumerate() {
+        let y = frame.y(row);
+        if frame.is_named(row) {
+            let width = frame.left - MARGIN - 12.0;
+            let name = cut(&frame.name_of(lane), width, frame.name_size());
+            names.append(text("end", frame.left - 14.0, y + frame.name_size() * 0.35, &name));
+        }
+        let sketch = Sketch { lane, frame, y, known, has_subjects };
+        sketch.draw_activities(&mut lanes.below);
+        lanes.hidden_dots += sketch.draw_dots(&mut lanes.above);
+        sketch.draw_ending(&mut lanes.above);
+    }
+    lanes.below.append(names);
+    lanes
 }
 
 struct Sketch<'a> {
     lane: &'a Lane<'a>,
-    frame: &'a Frame,
-    language: Language,
+    frame: &'a Frame<'a>,
     y: f64,
     known: &'a Known,
-    says_what: bool,
+    has_subjects: bool,
 }
 
 impl Sketch<'_> {
-    fn life(&self) -> Line {
-        let (from, to) = (self.frame.x(self.lane.began_us), self.frame.x(self.lane.ended_us));
+    /// Draws the life, and the activities on it, on as many tracks as were simultaneous.
+    fn draw_activities(&self, group: &mut Group) {
+        let [from, to] = [self.lane.began_us, self.lane.ended_us].map(|at_us| (self.frame.x(at_us), self.y));
         let thickness = (self.frame.pitch * 0.08).clamp(1.0, 2.4);
-        let line = Line::new().set("class", "life").set("stroke-width", px(thickness));
-        line.set("x1", px(from)).set("x2", px(to)).set("y1", px(self.y)).set("y2", px(self.y))
-    }
-
-    /// Draws the activities, on as many tracks as were simultaneous.
-    fn bars(&self, mut group: Group) -> Group {
+        group.append(line("life", from, to).set("stroke-width", px(thickness)));
         let (tracks, count) = tracks(&self.lane.spans);
         let height = self.frame.bar(count) / count as f64;
-        for kind in [SpanKind::Waiting, SpanKind::Working, SpanKind::Holding]
-            .into_iter()
-            .filter(|it| self.frame.shows.contains(it))
-        {
+        let drawn = [SpanKind::Waiting, SpanKind::Working, SpanKind::Holding];
+        for kind in drawn.into_iter().filter(|kind| self.frame.shows.contains(kind)) {
+            let share = if kind == SpanKind::Waiting { 0.45 } else { 1.0 };
             for track in 0..count {
                 let middle = self.y + height * (track as f64 + 0.5 - count as f64 / 2.0);
                 let spans = self.lane.spans.iter().zip(&tracks);
                 let spans = spans.filter(|(span, own)| span.kind == kind && **own == track).map(|(span, _)| span);
-                let (wide, shades) = seen(spans, self.frame);
-                let height =
-                    (height - if count > 1 { 1.0 } else { 0.0 }) * if kind == SpanKind::Waiting { 0.45 } else { 1.0 };
-                for shade in shades {
-                    group = group.add(bar(kind, shade, middle, height));
-                }
-                for span in wide {
-                    group = group.add(self.wide_bar(span, middle, height));
-                }
+                let (wide, shades) = visible(spans, self.frame);
+                let height = (height - if count > 1 { 1.0 } else { 0.0 }) * share;
+                shades.into_iter().for_each(|shade| group.append(bar(kind, shade, middle, height)));
+                wide.into_iter().for_each(|span| group.append(self.wide_bar(span, middle, height)));
             }
         }
-        group
     }
 
     fn wide_bar(&self, span: &Span<'_>, middle: f64, height: f64) -> Group {
         let (x, to) = (self.frame.x(span.from_us), self.frame.x(span.to_us));
         let shade = Shade { x, width: to - x, opacity: 1.0 };
-        let mut group = labelled(&self.said(span)).add(bar(span.kind, shade, middle, height));
+        let mut group = labelled(&self.tooltip(span)).add(bar(span.kind, shade, middle, height));
         if let Subject::Named(_, name) = span.subject
-            && let name = self.frame.name(name, self.language)
-            && self.says_what
+            && let name = self.frame.name(name)
+            && self.has_subjects
             && self.frame.is_roomy()
             && width_of(&name, SMALL) + 10.0 < shade.width
         {
             let class = if span.kind == SpanKind::Waiting { "halo tiny middle" } else { "inside tiny middle" };
-            group = group.add(text(class, x + shade.width / 2.0, middle + SMALL * 0.35, &name));
+            group.append(text(class, x + shade.width / 2.0, middle + SMALL * 0.35, &name));
         }
         group
     }
 
-    fn said(&self, span: &Span<'_>) -> String {
+    fn tooltip(&self, span: &Span<'_>) -> String {
+        let language = self.frame.language;
         let what = match span.subject {
-            Subject::Named(noun, name) => match self.language {
+            Subject::Named(noun, name) => match language {
                 Language::En => format!(" {} {name}", noun.en),
                 Language::Zh if name.is_empty() => noun.zh.to_owned(),
-                Language::Zh => self.frame.name(name, self.language),
+                Language::Zh => self.frame.name(name),
             },
             Subject::Item(_) => String::new(),
         };
-        let kind = match span.kind {
-            SpanKind::Waiting => self.language.pick("waits for", "等待"),
-            SpanKind::Holding => self.language.pick("holds", "持有"),
-            SpanKind::Working => self.language.pick("works on an item", "处理数据"),
+        let [en, zh] = match span.kind {
+            SpanKind::Waiting => ["waits for", "等待"],
+            SpanKind::Holding => ["holds", "持有"],
+            SpanKind::Working => ["works on an item", "处理数据"],
         };
-        let name = self.frame.name(self.lane.name, self.language);
-        format!(
-            "{name} {kind}{}: {}",
-            what.trim_end(),
-            self.language.duration((span.to_us - span.from_us).round() as u64)
-        )
+        let (name, what, kind) = (self.frame.name(self.lane.name), what.trim_end(), language.pick(en, zh));
+        format!("{name} {kind}{what}: {}", language.duration((span.to_us - span.from_us).round() as u64))
     }
 
-    /// Draws the events. Also returns how many dots were left out.
-    fn dots(&self, mut group: Group) -> (Group, usize) {
+    /// Draws the events. Returns how many dots were left out.
+    fn draw_dots(&self, group: &mut Group) -> usize {
         let radius = (self.frame.pitch * 0.13).clamp(1.2, 3.6);
         let (mut last_of, mut left_out) = (BTreeMap::new(), 0);
         for moment in &self.lane.moments {
@@ -144,25 +128,24 @@ impl Sketch<'_> {
                 continue;
             }
             last_of.insert(severity, x);
-            let said =
-                fitted(moment.event.fact.sentence(&self.known.wording(self.language, moment.event)), LONGEST_SENTENCE);
-            group = group.add(labelled(&said).add(dot(severity, x, self.y, radius)));
+            let wording = self.known.wording(self.frame.language, moment.event);
+            let said = fitted(moment.event.fact.sentence(&wording), LONGEST_SENTENCE);
+            group.append(labelled(&said).add(dot(severity, x, self.y, radius)));
         }
-        (group, left_out)
+        left_out
     }
 
     /// Draws a cross for a death, with its cause if there is space; a short line if it was asked to end.
-    fn ending(&self, group: Group) -> Group {
+    fn draw_ending(&self, group: &mut Group) {
         let size = (self.frame.pitch * 0.2).clamp(2.0, 5.0);
         let x = self.frame.x(self.lane.ended_us);
-        match cause_of_death(self.lane, self.language) {
-            Some(why) => {
-                let group = group.add(labelled(&why).add(cross(x, self.y, size)));
-                let beside = text("bad tiny halo", x + size + 6.0, self.y + SMALL * 0.35, &why);
-                if self.frame.is_roomy() { group.add(beside) } else { group }
+        if let Some(why) = cause_of_death(self.lane, self.frame.language) {
+            group.append(labelled(&why).add(cross(x, self.y, size)));
+            if self.frame.is_roomy() {
+                group.append(text("bad tiny halo", x + size + 6.0, self.y + SMALL * 0.35, &why));
             }
-            None if self.lane.ending == Some(Ending::Stopped) => group.add(stop(x, self.y, size)),
-            None => group,
+        } else if self.lane.ending == Some(Ending::Stopped) {
+            group.append(stop(x, self.y, size));
         }
     }
 }
@@ -178,11 +161,10 @@ pub(super) fn cause_of_death(lane: &Lane<'_>, language: Language) -> Option<Stri
 }
 
 pub(super) fn bar(kind: SpanKind, shade: Shade, middle: f64, height: f64) -> Rectangle {
-    let rect = Rectangle::new().set("class", kind.name()).set("x", px(shade.x)).set("y", px(middle - height / 2.0));
-    let rect = rect.set("width", px(shade.width)).set("height", px(height));
+    let bar = rectangle(kind.name(), shade.x, middle - height / 2.0, shade.width, height);
     let radius = px((height / 2.0).min(shade.width / 2.0).min(4.0));
-    let rect = if radius > 0.5 { rect.set("rx", radius) } else { rect };
-    if shade.opacity < 1.0 { rect.set("opacity", shade.opacity) } else { rect }
+    let bar = if radius > 0.5 { bar.set("rx", radius) } else { bar };
+    if shade.opacity < 1.0 { bar.set("opacity", shade.opacity) } else { bar }
 }
 
 /// Draws a circle, or a diamond for trouble.
@@ -193,12 +175,12 @@ pub(super) fn dot(severity: Severity, x: f64, y: f64, radius: f64) -> Group {
         Severity::Plain => ("dot", radius * 0.8),
     };
     let rimmed = Group::new().set("stroke-width", px((radius * 0.35).max(0.3)));
-    if severity == Severity::Trouble {
-        let (left, right, up, down) = (px(x - radius), px(x + radius), px(y - radius), px(y + radius));
-        let corners = format!("M{left} {} L{} {up} L{right} {} L{} {down} Z", px(y), px(x), px(y), px(x));
-        return rimmed.add(Path::new().set("class", class).set("d", corners));
+    if severity != Severity::Trouble {
+        return rimmed.add(circle(class, x, y, radius));
     }
-    rimmed.add(Circle::new().set("class", class).set("cx", px(x)).set("cy", px(y)).set("r", px(radius)))
+    let (left, right, up, down) = (px(x - radius), px(x + radius), px(y - radius), px(y + radius));
+    let corners = format!("M{left} {} L{} {up} L{right} {} L{} {down} Z", px(y), px(x), px(y), px(x));
+    rimmed.add(Path::new().set("class", class).set("d", corners))
 }
 
 pub(super) fn cross(x: f64, y: f64, size: f64) -> Path {
@@ -207,8 +189,7 @@ pub(super) fn cross(x: f64, y: f64, size: f64) -> Path {
 }
 
 pub(super) fn stop(x: f64, y: f64, size: f64) -> Line {
-    let line = Line::new().set("class", "stop").set("x1", px(x)).set("x2", px(x));
-    line.set("y1", px(y - size)).set("y2", px(y + size))
+    line("stop", (x, y - size), (x, y + size))
 }
 
 /// Assigns overlapping spans to different tracks. A wait and the activity that follows it share one.

@@ -12,14 +12,15 @@ mod header;
 mod lane;
 mod rows;
 
-use svg::Document;
-use svg::node::element::{Definitions, Group, Marker, Path, Rectangle, Style, Title};
+use svg::node::element::{Definitions, Marker, Path};
 
 use self::frame::{Frame, MARGIN, SMALL, WIDTH};
-use super::drawing::{LOOK, clean, cut, text, width_of};
+use self::header::Heading;
+use super::drawing::{background, cut, document, text, width_of};
 use super::event::Event;
 use super::language::Language;
 use super::model::RunModel;
+use super::text::command;
 use super::wording::Known;
 
 /// What every picture begins with.
@@ -37,39 +38,36 @@ pub(super) fn draw_rest(events: &[Event], forgotten: u64, language: Language) ->
     let mut known = Known::default();
     events.iter().for_each(|event| known.follow(event));
     let plan = Frame::of(&model, language);
-    let heading = header::Heading::of(&model, &plan, language);
+    let heading = Heading::of(&plan);
     let frame = plan.below(heading.height);
-    let (arrows, hidden_arrows) = arrows::draw(&model, &frame);
-    let (lanes, hidden_dots) = lane::draw_all(&model, &frame, &known, language);
-    let mut picture = Document::new()
-        .set("viewBox", (0, 0, WIDTH as u32, frame.height as u32))
-        .set("width", WIDTH as u32)
-        .set("height", frame.height as u32)
-        .set("role", "img")
-        .add(Title::new(clean(&heading.summary)))
-        .add(Style::new(LOOK))
+    let (arrows, hidden_arrows) = arrows::draw(&frame);
+    let lanes = lane::draw_all(&frame, &known);
+    let mut picture = document(WIDTH, frame.height, &heading.summary, "")
         .add(heads())
-        .add(Rectangle::new().set("class", "paper").set("width", "100%").set("height", "100%"))
+        .add(background())
         .add(heading.group)
-        .add(axis::draw(&frame, language))
+        .add(axis::draw(&frame))
         .add(lanes.below)
         .add(arrows)
         .add(lanes.above);
     let (room, y) = (WIDTH - 2.0 * MARGIN, frame.height - 18.0);
-    let note = left_out([frame.hidden as u64, hidden_arrows as u64, hidden_dots as u64, forgotten], language);
-    let command = command(&model);
-    if let Some(note) = &note {
+    let hidden = [frame.hidden as u64, hidden_arrows as u64, lanes.hidden_dots as u64, forgotten];
+    let command = model.started.map(|started| {
+        let mut words = command(&started.args, started.seed);
+        // They say nothing about the run.
+        words.retain(|word| !matches!(word.split([' ', '=']).next(), Some("--timeline" | "--trace")));
+        words.join(" ")
+    });
+    if let Some(note) = left_out(hidden, language) {
         // A truncated command cannot be repeated: the note makes space for it.
-        let needed = command.as_ref().map_or(0.0, |command| width_of(command, SMALL) + 20.0) + width_of(note, SMALL);
+        let needed = command.as_ref().map_or(0.0, |command| width_of(command, SMALL) + 20.0) + width_of(&note, SMALL);
         let y = if needed > room { y - 16.0 } else { y };
-        picture = picture.add(text("soft tiny end", WIDTH - MARGIN, y, note));
+        picture = picture.add(text("soft tiny end", WIDTH - MARGIN, y, &note));
     }
     if let Some(command) = command {
         picture = picture.add(text("soft tiny", MARGIN, y, &cut(&command, room, SMALL)));
     }
-    let mut written = picture.to_string();
-    written.push('\n');
-    written
+    format!("{picture}\n")
 }
 
 /// Returns the two arrow heads: for transfers, and for recoveries from dead processes.
@@ -106,30 +104,4 @@ fn left_out(counts: [u64; 4], language: Language) -> Option<String> {
         .collect();
     let intro = language.pick("not shown for lack of space: ", "因空间不足未画出：");
     (!parts.is_empty()).then(|| format!("{intro}{}", parts.join(language.pick(", ", "，"))))
-}
-
-/// Returns the command that repeats the run.
-fn command(model: &RunModel<'_>) -> Option<String> {
-    let started = model.started?;
-    Some(super::text::command(&without_files(&started.args), started.seed).join(" "))
-}
-
-/// Returns a command line without its picture options, which say nothing about the run.
-fn without_files(args: &[String]) -> Vec<String> {
-    let mut kept = Vec::new();
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--timeline" | "--trace" => _ = args.next(),
-            word if word.starts_with("--timeline=") || word.starts_with("--trace=") => {}
-            _ => kept.push(arg.clone()),
-        }
-    }
-    kept
-}
-
-/// Everything drawn below the arrows, and everything drawn above them.
-struct Layers {
-    below: Group,
-    above: Group,
 }

@@ -10,35 +10,30 @@ use crate::report::model::{Lane, LaneKind, RunModel};
 /// The maximum number of rows: up to this, each has space for its name.
 pub(super) const MOST: usize = 60;
 
-/// Returns whether each lane of the model has a row.
-pub(super) fn chosen(model: &RunModel<'_>) -> Vec<bool> {
-    let mut chosen: Vec<bool> = model.lanes.iter().map(takes_part).collect();
-    if chosen.iter().filter(|is_chosen| **is_chosen).count() <= MOST {
-        return chosen;
+/// Returns the indices of the lanes of the model that have a row.
+pub(super) fn chosen(model: &RunModel<'_>) -> Vec<usize> {
+    let all: Vec<usize> = (0..model.lanes.len()).filter(|index| takes_part(&model.lanes[*index])).collect();
+    if all.len() <= MOST {
+        return all;
     }
     let decisive = model.edges.iter().filter(|edge| edge.is_decisive);
     let decisive: HashSet<usize> = decisive.flat_map(|edge| [edge.from.lane, edge.to.lane]).collect();
-    let (mut remarkable, mut kinds): (Vec<usize>, HashMap<_, Vec<usize>>) = Default::default();
-    for (index, lane) in model.lanes.iter().enumerate().filter(|(index, _)| chosen[*index]) {
-        if is_remarkable(lane) || decisive.contains(&index) {
-            remarkable.push(index);
-        } else {
-            kinds.entry(kind_of(lane)).or_default().push(index);
-        }
-    }
+    let is_shown = |index: &usize| is_remarkable(&model.lanes[*index]) || decisive.contains(index);
+    let (remarkable, others): (Vec<usize>, Vec<usize>) = all.into_iter().partition(is_shown);
+    let mut kinds: HashMap<_, Vec<usize>> = HashMap::new();
+    others.into_iter().for_each(|index| kinds.entry(kind_of(&model.lanes[index])).or_default().push(index));
     let mut kinds: Vec<Vec<usize>> = kinds.into_values().collect();
     // A rare kind takes less than its share, and the others have more.
     kinds.sort_by_key(|lanes| (lanes.len(), lanes[0]));
-    chosen.fill(false);
-    let mut room = MOST;
+    let mut chosen = Vec::new();
     let mut take = |lanes: &[usize], share_of: usize| {
         // Evenly from the first to the last, if not all fit.
-        let taken = room.div_ceil(share_of).min(lanes.len());
-        (0..taken).for_each(|place| chosen[lanes[place * lanes.len() / taken]] = true);
-        room -= taken;
+        let taken = (MOST - chosen.len()).div_ceil(share_of).min(lanes.len());
+        chosen.extend((0..taken).map(|place| lanes[place * lanes.len() / taken]));
     };
     take(&remarkable, 1);
     (0..kinds.len()).for_each(|index| take(&kinds[index], kinds.len() - index));
+    chosen.sort_unstable();
     chosen
 }
 
@@ -56,9 +51,9 @@ fn is_remarkable(lane: &Lane<'_>) -> bool {
 }
 
 /// Returns what equivalent workers have in common: what they were started for, and their events in order.
-fn kind_of(lane: &Lane<'_>) -> impl Eq + std::hash::Hash {
+fn kind_of<'a>(lane: &'a Lane<'a>) -> impl Eq + std::hash::Hash + 'a {
     let mut seen = HashSet::new();
-    let facts = lane.moments.iter().map(|moment| moment.event.fact.name().to_owned());
-    let firsts: Vec<_> = facts.filter(|fact| seen.insert(fact.clone())).collect();
-    (lane.role().map(|(role, _)| role.to_owned()), lane.object.map(str::to_owned), firsts)
+    let facts = lane.moments.iter().map(|moment| moment.event.fact.name());
+    let firsts: Vec<&str> = facts.filter(|fact| seen.insert(*fact)).collect();
+    (lane.role().map(|(role, _)| role), lane.object, firsts)
 }
