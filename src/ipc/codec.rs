@@ -105,7 +105,7 @@ pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecE
 }
 
 /// Decodes a value that consists of all of `bytes`.
-#[inline(always)]
+#[inline]
 pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     match take_from_slice(bytes)? {
         (value, []) => Ok(value),

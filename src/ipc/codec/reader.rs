@@ -83,8 +83,39 @@ impl<'b> Reader<'b> {
     }
 }
 
+/// Methods for numbers. In nearly all cases the bytes are what the type expects, which is short enough to be inlined.
+macro_rules! numbers {
+    ($($method:ident $visit:ident $tag:ident $type:ty;)*) => {$(
+        #[inline]
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+            match self.bytes[self.at..].split_first_chunk::<{ 1 + size_of::<$type>() }>() {
+                Some(([tag, bytes @ ..], _)) if *tag == Tag::$tag as u8 => {
+                    self.at += 1 + size_of::<$type>();
+                    visitor.$visit(<$type>::from_le_bytes(*bytes))
+                }
+                _ => self.deserialize_any(visitor),
+            }
+        }
+    )*};
+}
+
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
     type Error = CodecError;
+
+    numbers! {
+        deserialize_u8 visit_u8 U8 u8;
+        deserialize_u16 visit_u16 U16 u16;
+        deserialize_u32 visit_u32 U32 u32;
+        deserialize_u64 visit_u64 U64 u64;
+        deserialize_u128 visit_u128 U128 u128;
+        deserialize_i8 visit_i8 I8 i8;
+        deserialize_i16 visit_i16 I16 i16;
+        deserialize_i32 visit_i32 I32 i32;
+        deserialize_i64 visit_i64 I64 i64;
+        deserialize_i128 visit_i128 I128 i128;
+        deserialize_f32 visit_f32 F32 f32;
+        deserialize_f64 visit_f64 F64 f64;
+    }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.tag()? {
@@ -148,8 +179,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier ignored_any
+        bool char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }
 
