@@ -19,6 +19,10 @@ pub enum PutOnly {}
 #[derive(Debug, Clone, Copy)]
 pub enum GetOnly {}
 
+/// As `A` for puts; items are got as leases only: the queue inside a [`JoinableQueue`](crate::JoinableQueue).
+#[derive(Debug, Clone, Copy)]
+pub struct Leased<A>(std::convert::Infallible, std::marker::PhantomData<A>);
+
 mod sealed {
     pub trait Sealed {
         #[doc(hidden)]
@@ -40,11 +44,18 @@ impl sealed::Sealed for GetOnly {
     const PUTS: bool = false;
     const END: &'static str = "'s consumer";
 }
+impl<A: Access> sealed::Sealed for Leased<A> {
+    const PUTS: bool = A::PUTS;
+    const GETS: bool = A::GETS;
+    const END: &'static str = A::END;
+}
 impl Access for Both {}
 impl Access for PutOnly {}
 impl Access for GetOnly {}
+impl<A: Access> Access for Leased<A> {}
 impl Puts for Both {}
 impl Puts for PutOnly {}
+impl<A: Puts> Puts for Leased<A> {}
 impl Gets for Both {}
 impl Gets for GetOnly {}
 

@@ -29,7 +29,7 @@ pub(crate) mod put_error;
 pub(crate) mod ring;
 pub(crate) mod shm_queue;
 
-pub use access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
+pub use access::{Access, Both, GetOnly, Gets, Leased, PutOnly, Puts};
 pub use ends::{GetEnd, PutEnd, Transport};
 pub use item::Item;
 pub use joinable_queue::{

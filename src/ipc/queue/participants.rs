@@ -41,6 +41,8 @@ pub(crate) struct Rights {
 }
 
 impl Rights {
+    pub(crate) const BOTH: Rights = Rights { put: true, get: true };
+
     fn one_handle(self) -> u32 {
         u32::from(self.put) << PUT_SHIFT | u32::from(self.get)
     }
@@ -116,7 +118,6 @@ mod tests {
 
     const PUTS: Rights = Rights { put: true, get: false };
     const GETS: Rights = Rights { put: false, get: true };
-    const BOTH: Rights = Rights { put: true, get: true };
 
     #[test]
     fn handles_are_counted_and_forgotten() {
@@ -124,7 +125,7 @@ mod tests {
         let table = &table.participants;
         let process_table = ProcessTable::ours().expect("a table");
         let (me, child) = (process_table.me(), process_table.reserve().expect("a slot"));
-        table.join(process_table, me, BOTH).expect("room");
+        table.join(process_table, me, Rights::BOTH).expect("room");
         assert_eq!(table.find(process_table, Right::Put, me, 0), Some(0));
         assert_eq!(table.find(process_table, Right::Put, me, 1), None, "its own handle does not count");
         table.join(process_table, child, PUTS).expect("room");
@@ -134,7 +135,7 @@ mod tests {
         process_table.release_slot(child);
         assert!(!table.still(process_table, found, Right::Put, me, 1), "a dead process does not count");
         table.join(process_table, me, GETS).expect("room");
-        table.leave(me, BOTH);
+        table.leave(me, Rights::BOTH);
         assert_eq!(table.find(process_table, Right::Put, me, 0), None);
         assert_eq!(table.find(process_table, Right::Get, me, 0), Some(0));
         table.leave(me, GETS);

@@ -22,13 +22,13 @@
 //! the timeout.
 
 use super::cursor::Place;
-use super::{Record, RingState};
+use super::{Record, Ring};
 use crate::ipc::error::{Result, os};
 use crate::ipc::process::table::ProcessSlot;
 use crate::sys::atomic::{
     AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
-use crate::sys::shm::{Mapping, shared_layout};
+use crate::sys::shm::shared_layout;
 
 shared_layout! {
     /// A lease in shared memory.
@@ -111,78 +111,49 @@ impl LeaseStatus {
     }
 }
 
-/// Bytes that a lease keeps in place.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pinned {
-    pub(crate) place: Place,
-    pub(crate) len: u32,
-}
-
-/// The lease slots, as one handle sees them.
-#[derive(Clone, Copy)]
-pub(crate) struct LeaseTable<'a> {
-    shared: &'a Mapping<RingState>,
-    at: usize,
-    slots: u32,
-}
-
 /// Number of slots that get memory together.
 const STEP: u32 = 128;
 
-impl<'a> LeaseTable<'a> {
-    pub(super) fn new(shared: &'a Mapping<RingState>, at: usize, slots: u32) -> Self {
-        LeaseTable { shared, at, slots }
+impl Ring {
+    pub(crate) fn lease_slot(&self, index: u32) -> &LeaseSlot {
+        self.shared.shared_at(self.plan.leases_at + index as usize * size_of::<LeaseSlot>())
     }
 
-    /// The maximum number of leases at once.
-    pub(crate) fn limit(&self) -> u32 {
-        self.slots
-    }
-
-    pub(crate) fn slot(&self, index: u32) -> &'a LeaseSlot {
-        self.shared.shared_at(self.at + index as usize * size_of::<LeaseSlot>())
-    }
-
-    /// Returns every slot that was ever used.
-    pub(crate) fn used(self) -> impl Iterator<Item = (u32, &'a LeaseSlot)> {
-        let high = self.shared.lease_high.load(Acquire).min(self.slots);
-        (0..high).map(move |index| (index, self.slot(index)))
-    }
-
-    /// Returns the bytes that leases keep in the ring's memory.
-    pub(super) fn pinning(self) -> impl Iterator<Item = Pinned> {
-        self.used().filter(|(_, slot)| slot.status().state != LeaseState::Free).map(|(_, slot)| slot.pinned())
+    /// Returns every slot that was ever used, with its status.
+    pub(crate) fn used_leases(&self) -> impl Iterator<Item = (u32, &LeaseSlot, LeaseStatus)> {
+        let high = self.shared.lease_high.load(Acquire).min(self.plan.leases);
+        (0..high).map(|index| (index, self.lease_slot(index))).map(|(index, slot)| (index, slot, slot.status()))
     }
 
     /// Returns a free slot, or `None` if all are in use. Only for the holder of the readers' mutex.
-    pub(crate) fn find_free(self) -> Result<Option<u32>> {
+    pub(crate) fn find_free_lease(&self) -> Result<Option<u32>> {
         let get = &self.shared.get;
-        let high = self.shared.lease_high.load(Relaxed).min(self.slots);
+        let high = self.shared.lease_high.load(Relaxed).min(self.plan.leases);
         let credit = get.lease_credit.load(Relaxed);
-        if credit > 0 && high < self.slots {
+        if credit > 0 && high < self.plan.leases {
             get.lease_credit.store(credit - 1, Relaxed);
-            return self.raise(high).map(Some);
+            return self.raise_leases(high).map(Some);
         }
         let hint = get.lease_hint.load(Relaxed).min(high);
-        let is_free = |index: &u32| self.slot(*index).status().state == LeaseState::Free;
+        let is_free = |index: &u32| self.lease_slot(*index).status().state == LeaseState::Free;
         if let Some(index) = (hint..high).chain(0..hint).find(is_free) {
             get.lease_hint.store(index + 1, Relaxed);
             return Ok(Some(index));
         }
-        if high == self.slots {
+        if high == self.plan.leases {
             return Ok(None);
         }
         // After a failed search, use as many new slots before the next one.
         get.lease_credit.store(high, Relaxed);
-        self.raise(high).map(Some)
+        self.raise_leases(high).map(Some)
     }
 
     /// Returns the first slot that was never used.
-    fn raise(self, high: u32) -> Result<u32> {
+    fn raise_leases(&self, high: u32) -> Result<u32> {
         if high.is_multiple_of(STEP) {
             let bytes = size_of::<LeaseSlot>();
-            let step = STEP.min(self.slots - high) as usize;
-            let populated = self.shared.populate(self.at + high as usize * bytes, step * bytes);
+            let step = STEP.min(self.plan.leases - high) as usize;
+            let populated = self.shared.populate(self.plan.leases_at + high as usize * bytes, step * bytes);
             populated.map_err(os("get memory for leases"))?;
         }
         self.shared.lease_high.store(high + 1, Release);
@@ -191,11 +162,10 @@ impl<'a> LeaseTable<'a> {
 
     /// Frees the slots of items that are still in the ring (from the first one on): a reader wrote them and was killed
     /// before it published. Only for the holder of the readers' mutex, before it does anything else.
-    pub(crate) fn roll_back_unpublished(self, head_items: u64) {
+    pub(crate) fn roll_back_unpublished(&self, head_items: u64) {
         #[cfg(all(debug_assertions, feature = "cli"))]
         let head_items = crate::sys::failpoint::all_taken(head_items);
-        for (_, slot) in self.used() {
-            let status = slot.status();
+        for (_, slot, status) in self.used_leases() {
             if status.state == LeaseState::Leased && !slot.is_before(head_items) {
                 slot.replace(status, status.free());
             }
@@ -221,9 +191,10 @@ impl LeaseSlot {
         self.owner_pid.load(Relaxed)
     }
 
-    pub(crate) fn pinned(&self) -> Pinned {
+    /// Returns where the item's bytes are, and their number.
+    pub(crate) fn bytes(&self) -> (Place, u32) {
         let place = Place { chunk: self.chunk.load(Relaxed), offset: self.offset.load(Relaxed) };
-        Pinned { place, len: self.len.load(Relaxed) }
+        (place, self.len.load(Relaxed))
     }
 
     /// Writes a lease on `record` into a free slot; it becomes valid when the reader's cursor passes the record.

@@ -3,7 +3,7 @@
 //! # State
 //! Two sides (writers and readers), each with a robust mutex and a [`Cursor`]. The content of the ring is what lies
 //! between the two positions, and nothing else records it: counts, sizes, full and empty are computed from them. A
-//! record is its length in four bytes and its bytes, padded to four, in the chunks of [`Chunks`].
+//! record is its length in four bytes and its bytes, padded to four, in a chain of [`chunks`].
 //!
 //! # Ordering
 //! Each side's mutex orders its holders; the cursor words order one side against the other.
@@ -27,16 +27,14 @@ mod waiting;
 mod writer;
 
 pub(crate) use cursor::{Place, Position};
-pub(crate) use lease_table::{LeaseSlot, LeaseState, LeaseStatus, LeaseTable};
+pub(crate) use lease_table::{LeaseSlot, LeaseState, LeaseStatus};
 pub(crate) use plan::{HEADER_BYTES, Plan, record_bytes};
-pub(crate) use reader::{Reader, Record, Taken, first_bytes};
-pub(crate) use waiting::{PreSleepCheck, Waited, Waiting};
+pub(crate) use reader::{Reader, Record, first_bytes};
+pub(crate) use waiting::Waiting;
 pub(crate) use writer::Records;
 
-use self::chunks::Chunks;
-use self::cursor::Cursor;
+use self::cursor::{Cursor, Seen};
 use self::memory::PutSide;
-use self::plan::MOST_BYTES;
 use self::reader::GetSide;
 use self::spin::Spin;
 use super::event_count::EventCount;
@@ -51,6 +49,16 @@ use crate::sys::fork::forked_from;
 use crate::sys::robust::{Locked, RobustMutex};
 use crate::sys::shm::{Mapping, shared_layout};
 use crate::sys::task::{Task, has_other_threads};
+
+shared_layout! {
+    /// What both sides have.
+    struct Side {
+        lock: RobustMutex,
+        /// A lower bound of the other side's position, to read its cursor rarely. Accessed only by the lock's holder.
+        seen_bytes: AtomicU64,
+        seen_items: AtomicU64,
+    }
+}
 
 shared_layout! {
     pub(crate) struct RingState = b"ring    " + [lease_table::LeaseSlot] {
@@ -92,12 +100,14 @@ pub(crate) type SentRing<M = Mapping<RingState>> = (M, Rights, u32);
 
 /// A ring, as one handle of one process sees it.
 pub(crate) struct Ring {
-    shared: Mapping<RingState>,
-    chunks: Chunks,
-    plan: Plan,
-    process_table: &'static ProcessTable,
-    me: ProcessSlot,
-    pid: u32,
+    /// The memory, which is the object of every operation on the queue.
+    pub(crate) shared: Mapping<RingState>,
+    pub(crate) plan: Plan,
+    pub(crate) process_table: &'static ProcessTable,
+    /// The slot of the process that has this handle.
+    pub(crate) me: ProcessSlot,
+    /// The id of that process, without a system call.
+    pub(crate) pid: u32,
     rights: Rights,
     /// 1 once this handle gave up its right to put.
     closed: AtomicU32,
@@ -110,56 +120,37 @@ pub(crate) struct Ring {
 
 impl Ring {
     pub(crate) fn create(plan: Plan, rights: Rights, init: impl FnOnce(&RingState)) -> Result<Self> {
-        let chunks = Chunks::new(&plan);
-        let shared = Mapping::create_sparse(chunks.tail_len(), chunks.solid_len(), |state: &RingState| {
-            state.capacity.store(plan.capacity, Relaxed);
-            state.byte_limit.store(plan.byte_limit, Relaxed);
-            state.chunk_bytes.store(plan.chunk_bytes, Relaxed);
-            state.leases.store(plan.leases, Relaxed);
+        let shared = Mapping::create_sparse(plan.tail_len(), plan.leases_at, |state: &RingState| {
+            plan.write(state);
             init(state);
-            state.put.lock.init()?;
-            state.get.lock.init()
-        })
-        .map_err(os("make a queue"))?;
-        chunks.take_first(&shared)?;
-        let process_table = ProcessTable::ours()?;
-        shared.participants.join(process_table, process_table.me(), rights)?;
-        Ok(Ring::of(shared, chunks, plan, process_table, rights))
+            state.put.side.lock.init()?;
+            state.get.side.lock.init()
+        });
+        let ring = Ring::joined(shared.map_err(os("make a queue"))?, plan, rights)?;
+        ring.populate_first()?;
+        Ok(ring)
     }
 
     /// Creates a handle on a ring of another process from what that process sent.
     pub(crate) fn received((shared, rights, counted): SentRing) -> Result<Self> {
-        let capacity = shared.capacity.load(Relaxed);
-        let plan = Plan {
-            capacity,
-            byte_limit: shared.byte_limit.load(Relaxed),
-            leases: shared.leases.load(Relaxed),
-            chunk_bytes: shared.chunk_bytes.load(Relaxed),
-        };
         // Validated here once; from now on only the copy is used.
-        let plausible = (1..=MOST_BYTES).contains(&plan.byte_limit) && plan.chunk_bytes.is_power_of_two();
-        let chunks = plausible.then(|| Chunks::new(&plan)).filter(|chunks| chunks.tail_len() == shared.tail_len());
-        let (chunks, process_table) = (chunks.ok_or(Error::Damaged { object: "queue" })?, ProcessTable::ours()?);
-        let me = process_table.me();
-        shared.participants.join(process_table, me, rights)?;
-        let ring = Ring::of(shared.clone(), chunks, plan, process_table, rights);
+        let plan = Plan::read(&shared).ok_or(Error::Damaged { object: "queue" })?;
+        let ring = Ring::joined(shared, plan, rights)?;
+        let (shared, me) = (ring.shared.clone(), ring.me);
         transfer::received(counted, move || leave(&shared, me, rights));
         Ok(ring)
     }
 
-    fn of(
-        shared: Mapping<RingState>,
-        chunks: Chunks,
-        plan: Plan,
-        process_table: &'static ProcessTable,
-        rights: Rights,
-    ) -> Self {
-        Ring {
+    /// Creates and counts a handle.
+    fn joined(shared: Mapping<RingState>, plan: Plan, rights: Rights) -> Result<Self> {
+        let process_table = ProcessTable::ours()?;
+        let me = process_table.me();
+        shared.participants.join(process_table, me, rights)?;
+        Ok(Ring {
             shared,
-            chunks,
             plan,
             process_table,
-            me: process_table.me(),
+            me,
             pid: std::process::id(),
             rights,
             closed: AtomicU32::new(0),
@@ -167,16 +158,15 @@ impl Ring {
             get_spin: Spin::default(),
             lock_spin: Spin::default(),
             peer: AtomicU32::new(0),
-        }
+        })
     }
 
     /// Creates another handle of this process, with those of `rights` that this one still has.
     pub(crate) fn another(&self, rights: Rights) -> Self {
         let own = self.rights();
         let rights = Rights { put: rights.put && own.put, get: rights.get && own.get };
-        let counted = self.shared.participants.join(self.process_table, self.me, rights);
-        counted.expect("there are fewer handles than 65,535 for each of 4,096 processes");
-        Ring::of(self.shared.clone(), self.chunks, self.plan, self.process_table, rights)
+        let ring = Ring::joined(self.shared.clone(), self.plan, rights);
+        ring.expect("there are fewer handles than 65,535 for each of 4,096 processes")
     }
 
     /// Counts a handle like this one for the process in `recipient`, before it is sent. Returns what is sent.
@@ -194,7 +184,7 @@ impl Ring {
     }
 
     /// Returns whether this handle has the right to put and was not closed. The value that a put sees while it holds
-    /// the writers' mutex decides: see [`nobody_puts`](Self::nobody_puts).
+    /// the writers' mutex decides: see [`producers_are_gone`](Self::producers_are_gone).
     #[inline]
     pub(crate) fn may_put(&self) -> bool {
         self.rights.put && self.closed.load(Relaxed) == 0
@@ -208,59 +198,26 @@ impl Ring {
         }
     }
 
-    /// Uncounts rights of this process, and wakes peers that wait for what can no longer happen.
+    /// Uncounts rights of this process, unless it is a fork: then the parent still has the handle.
     fn leave(&self, rights: Rights) {
-        if forked_from().is_some() {
-            // A copy of a handle that the parent still has.
-            return;
+        if forked_from().is_none() {
+            leave(&self.shared, self.me, rights);
         }
-        leave(&self.shared, self.me, rights);
-    }
-
-    pub(crate) fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// Returns the slot of the process that has this handle.
-    pub(crate) fn me(&self) -> ProcessSlot {
-        self.me
-    }
-
-    /// Returns the id of that process, without a system call.
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    pub(crate) fn process_table(&self) -> &'static ProcessTable {
-        self.process_table
-    }
-
-    /// Returns the memory, which is the object of every operation on the queue.
-    pub(crate) fn object(&self) -> &Mapping<RingState> {
-        &self.shared
-    }
-
-    pub(crate) fn state(&self) -> &RingState {
-        &self.shared
-    }
-
-    pub(crate) fn leases(&self) -> LeaseTable<'_> {
-        self.chunks.leases(&self.shared)
     }
 
     /// The current producer, or the one that waits with all others behind it.
     pub(crate) fn putting(&self) -> HeldBy<'_> {
-        HeldBy(&self.shared.put.lock)
+        HeldBy(&self.shared.put.side.lock)
     }
 
     /// The current consumer, or the one that waits with all others behind it.
     pub(crate) fn getting(&self) -> HeldBy<'_> {
-        HeldBy(&self.shared.get.lock)
+        HeldBy(&self.shared.get.side.lock)
     }
 
     /// Returns whether `right` can still be used by any thread but the calling one: through another handle, or by
     /// another thread of this process through this one.
-    pub(crate) fn is_anybody_left(&self, right: Right) -> bool {
+    pub(crate) fn is_right_left(&self, right: Right) -> bool {
         self.has_other_handle(right) || self.rights().has(right) && has_other_threads()
     }
 
@@ -307,6 +264,16 @@ impl Ring {
     pub(crate) fn capacity(&self) -> Option<usize> {
         let capacity = self.plan.capacity;
         (capacity != u64::MAX).then_some(capacity as usize)
+    }
+
+    /// Reads the other side's cursor `theirs` for the holder of the mutex of `side`.
+    fn look(&self, side: &Side, theirs: &Cursor, spin: &Spin) -> (Seen, Position) {
+        spin.gather();
+        let (seen, position) = theirs.read();
+        spin.found(position.items.wrapping_sub(side.seen_items.load(Relaxed)));
+        side.seen_bytes.store(position.bytes, Relaxed);
+        side.seen_items.store(position.items, Relaxed);
+        (seen, position)
     }
 
     /// Acquires one side's mutex, waiting as long as `waiting` allows and there is no `refusal`. Returns `None` on
@@ -356,7 +323,7 @@ impl Ring {
                     None => has_something(),
                     Some(give_up_ns) => now_ns < give_up_ns && has_something() && !is_held_by_a_stopped_thread(mutex),
                 };
-                let give_up_ns = *give_up_ns.get_or_insert(now_ns + PATIENCE_NS);
+                let give_up_ns = *give_up_ns.get_or_insert(now_ns + GRACE_NS);
                 goes_on.then(|| give_up_ns.min(now_ns + LOOK_AT_HOLDER_NS))
             });
             let Some(until_ns) = until_ns else { return Ok(None) };
@@ -382,7 +349,7 @@ const COMMITTED_TRIES: u32 = 100;
 
 /// How long an operation still waits after its timeout for a mutex that is about to be released: it is held for
 /// microseconds, unless its holder is stopped, or has no processor for a while.
-const PATIENCE_NS: u64 = 2_000_000_000;
+const GRACE_NS: u64 = 2_000_000_000;
 /// Interval between checks whether the holder is stopped.
 const LOOK_AT_HOLDER_NS: u64 = 2_000_000;
 
