@@ -14,7 +14,7 @@
 //! decide.
 //!
 //! # Death
-//! The locks are robust, and every process is on a [`ParticipantTable`](participants::ParticipantTable), so no call
+//! The locks are robust, and every handle is a counted [`Participant`](participants::Participant), so no call
 //! waits forever for a dead process. What remains is inherent in Python's design:
 //! - Killed after a put: items still in its buffer are lost, although `put` returned.
 //! - Killed with items in the buffer, or between reading an item and releasing its permit: the permits are lost, which
@@ -124,15 +124,17 @@ impl<T> PipeQueue<T> {
 
     /// Returns the maximum number of items; `None` if unlimited.
     pub fn capacity(&self) -> Option<usize> {
-        Some(self.parts.participants.capacity())
-            .filter(|capacity| *capacity != UNBOUNDED)
-            .map(|capacity| capacity as usize)
+        Some(self.permits()).filter(|permits| *permits != UNBOUNDED).map(|permits| permits as usize)
+    }
+
+    fn permits(&self) -> u32 {
+        self.parts.participant.state.capacity.load(Relaxed)
     }
 
     /// Returns the number of permits in use: the items in all buffers and in the pipe, and permits lost with a dead
     /// process.
     pub fn qsize(&self) -> usize {
-        self.parts.participants.capacity().saturating_sub(self.parts.slots.get_value()) as usize
+        self.permits().saturating_sub(self.parts.slots.get_value()) as usize
     }
 
     /// Returns whether the pipe is empty. Items may still be in the buffers of their producers.
@@ -224,7 +226,7 @@ impl<T: Item> PipeQueue<T> {
         let range = encode(item, MESSAGE_LIMIT, &mut frame)?;
         frame.drain(..range.start);
         loop {
-            self.parts.participants.check_torn()?;
+            self.parts.participant.check_torn()?;
             let wait = deadline.or_after(LOOK_EVERY).left().unwrap_or(LOOK_EVERY);
             if self.parts.slots.acquire_timeout(wait) {
                 break;
@@ -233,7 +235,7 @@ impl<T: Item> PipeQueue<T> {
                 return Err(Error::Closed);
             }
             let may_get_here = || self.has_got.load(Relaxed) != 0 && has_other_threads();
-            if !self.parts.participants.is_connected() && !may_get_here() {
+            if !self.parts.participant.is_connected() && !may_get_here() {
                 return Err(Error::Disconnected);
             }
             if deadline.has_passed() {
@@ -330,10 +332,12 @@ impl<T> fmt::Debug for PipeQueue<T> {
 /// closed.
 ///
 /// # Panics
-/// If the queue has 4,096 participants, in all processes.
+/// If this process has 65,535 handles of the queue.
 impl<T> Clone for PipeQueue<T> {
     fn clone(&self) -> Self {
-        let clone = PipeQueue::of(self.parts.another().expect("a queue has at most 4,096 users"));
+        let clone = PipeQueue::of(
+            self.parts.another().expect("there are fewer handles than 65,535 for each of 4,096 processes"),
+        );
         if self.feeder.is_closed() {
             clone.close();
         }

@@ -163,7 +163,7 @@ fn join_thread_waits_for_the_pipe_and_can_be_given_up() {
     }
     queue.cancel_join_thread();
     queue.join_thread();
-    assert!(matches!(queue.parts.participants.check_torn(), Err(Error::Torn)), "half an item is in the pipe");
+    assert!(matches!(queue.parts.participant.check_torn(), Err(Error::Torn)), "half an item is in the pipe");
 }
 
 #[test]
