@@ -60,5 +60,9 @@ impl Gets for Both {}
 impl Gets for GetOnly {}
 
 pub(crate) fn rights_of<A: Access>() -> Rights {
-    Rights { put: A::PUTS, get: A::GETS }
+    match (A::PUTS, A::GETS) {
+        (true, false) => Rights::PUT,
+        (false, true) => Rights::GET,
+        _ => Rights::BOTH,
+    }
 }

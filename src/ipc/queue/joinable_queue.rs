@@ -33,12 +33,14 @@ use super::access::{Access, Both, GetOnly, Gets, Leased, PutOnly};
 use super::encoding;
 use super::lease::Lease;
 use super::leasing::LeaseToken;
-use super::ring::{Ring, SentRing, Waiting, first_bytes};
+use super::participants::Sent;
+use super::ring::{Ring, RingState, Waiting, first_bytes};
 use super::shm_queue::{GET, GET_MANY, Queue};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::fork::forked_from;
+use crate::sys::shm::Mapping;
 
 /// A queue of tasks of type `T` that processes share.
 ///
@@ -349,7 +351,7 @@ impl<T, A: Access> Drop for JoinableQueue<T, A> {
 
 sent_in_roles!(
     [T, A: Access] JoinableQueue<T, A>, "a JoinableQueue", |queue, recipient| queue.ring.counted_for(recipient),
-    |sent: SentRing| Ring::received(sent).map(JoinableQueue::of)
+    |sent: Sent<Mapping<RingState>>| Ring::received(sent).map(JoinableQueue::of)
 );
 
 impl<T, A: Access> fmt::Debug for JoinableQueue<T, A> {

@@ -14,7 +14,7 @@
 //! Python `JoinableQueue.join`, which waits for a counter that a killed consumer never decrements.
 
 use super::leasing::OnConsumerDeath;
-use super::participants::Right;
+use super::participants::Rights;
 use super::ring::{LeaseState, Ring, Waiting};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::sys::atomic::Ordering::Relaxed;
@@ -37,7 +37,7 @@ impl Ring {
 
     /// Returns whether no consumer is left that could finish a task.
     fn has_no_consumer(&self) -> bool {
-        !self.is_right_left(Right::Get) && !self.is_anything_leased()
+        !self.is_right_left(Rights::GET) && !self.is_anything_leased()
     }
 
     /// Blocks until no task is unfinished. Returns `false` on timeout.

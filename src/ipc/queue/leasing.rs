@@ -14,7 +14,7 @@
 
 use std::cell::Cell;
 
-use super::participants::Right;
+use super::participants::Rights;
 use super::ring::{LeaseSlot, LeaseState, LeaseStatus, Place, Reader, Record, Ring, Waiting};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -255,7 +255,7 @@ impl Ring {
         // A joiner has nothing to check before the ring is empty, and the last task ends after that.
         state.joiners.notify_if(|| self.is_empty());
         // Consumers wait for items that may be returned; after the last of them they need not wait any more.
-        state.getters.notify_if(|| !self.has_other_handle(Right::Put));
+        state.getters.notify_if(|| !self.has_other_handle(Rights::PUT));
         if state.starved.load(Relaxed) != 0 {
             state.starved.store(0, SeqCst);
             state.putters.notify();

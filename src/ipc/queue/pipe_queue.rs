@@ -128,7 +128,7 @@ impl<T> PipeQueue<T> {
     }
 
     fn permits(&self) -> u32 {
-        self.parts.participant.state.capacity.load(Relaxed)
+        self.parts.participant.capacity.load(Relaxed)
     }
 
     /// Returns the number of permits in use: the items in all buffers and in the pipe, and permits lost with a dead
@@ -335,9 +335,7 @@ impl<T> fmt::Debug for PipeQueue<T> {
 /// If this process has 65,535 handles of the queue.
 impl<T> Clone for PipeQueue<T> {
     fn clone(&self) -> Self {
-        let clone = PipeQueue::of(
-            self.parts.another().expect("there are fewer handles than 65,535 for each of 4,096 processes"),
-        );
+        let clone = PipeQueue::of(self.parts.another());
         if self.feeder.is_closed() {
             clone.close();
         }

@@ -35,11 +35,13 @@ use serde::de::DeserializeOwned;
 use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts, rights_of};
 use super::encoding::{self, SMALL, Scratch};
 use super::item::Item;
+use super::participants::Sent;
 use super::put_error::PutError;
-use super::ring::{Reader, Record, Records, Ring, SentRing, Waiting, first_bytes};
+use super::ring::{Reader, Record, Records, Ring, RingState, Waiting, first_bytes};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
+use crate::sys::shm::Mapping;
 
 /// A queue of items of type `T` that processes share.
 ///
@@ -469,7 +471,7 @@ impl<T, A: Access> Clone for Queue<T, A> {
 
 sent_in_roles!(
     [T, A: Access] Queue<T, A>, "a Queue", |queue, recipient| queue.ring.counted_for(recipient),
-    |sent: SentRing| Ring::received(sent).map(Queue::of)
+    |sent: Sent<Mapping<RingState>>| Ring::received(sent).map(Queue::of)
 );
 
 impl<T, A: Access> fmt::Debug for Queue<T, A> {

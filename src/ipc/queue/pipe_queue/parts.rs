@@ -62,7 +62,7 @@ impl Parts {
                 None => expects_own()?,
             };
         };
-        let reading = &self.participant.state.reading;
+        let reading = &self.participant.reading;
         self.participant.check(reading)?;
         while !self.has_arrived(deadline.or_after(LOOK_EVERY))? {
             self.participant.check_torn()?;
@@ -107,7 +107,7 @@ impl Parts {
                 None => {}
             }
         };
-        let writing = &self.participant.state.writing;
+        let writing = &self.participant.writing;
         self.participant.check(writing)?;
         // A short one is written to the pipe atomically.
         let can_tear = frame.len() > ATOMIC_WRITE;
@@ -137,16 +137,16 @@ impl Parts {
     }
 
     /// Returns the parts for another participant in this process.
-    pub(crate) fn another(&self) -> Result<Self> {
-        Ok(Parts {
+    pub(crate) fn another(&self) -> Self {
+        Parts {
             reading: self.reading.clone(),
             writing: self.writing.clone(),
             read_lock: self.read_lock.clone(),
             write_lock: self.write_lock.clone(),
             slots: self.slots.clone(),
-            participant: self.participant.another()?,
+            participant: self.participant.another(),
             incoming: Parts::no_message(),
-        })
+        }
     }
 
     fn no_message() -> Mutex<Incoming> {

@@ -16,6 +16,8 @@
 //! # Standard
 //! Lamport's bounded buffer, with one mutex per side; crash recovery from derived state instead of logs.
 
+use std::ops::Deref;
+
 mod chunks;
 mod cursor;
 mod lease_table;
@@ -38,14 +40,11 @@ use self::memory::PutSide;
 use self::reader::GetSide;
 use self::spin::Spin;
 use super::event_count::EventCount;
-use super::participants::{Participants, Right, Rights};
+use super::participants::{Counted, Handle, Participants, Rights, Sent};
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::process::table::{ProcessSlot, ProcessTable};
-use crate::ipc::process::transfer;
 use crate::ipc::sync::holder::HeldBy;
-use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::clock::monotonic_ns;
-use crate::sys::fork::forked_from;
 use crate::sys::robust::{Locked, RobustMutex};
 use crate::sys::shm::{Mapping, shared_layout};
 use crate::sys::task::{Task, has_other_threads};
@@ -95,27 +94,40 @@ shared_layout! {
     }
 }
 
-/// What is sent of a handle: the memory, its rights, and the number under which it is counted.
-pub(crate) type SentRing<M = Mapping<RingState>> = (M, Rights, u32);
+impl Counted for RingState {
+    fn participants(&self) -> &Participants {
+        &self.participants
+    }
+
+    fn left(&self, rights: Rights) {
+        if rights.has(Rights::PUT) {
+            self.getters.notify();
+        }
+        if rights.has(Rights::GET) {
+            self.putters.notify();
+            self.joiners.notify();
+        }
+    }
+}
 
 /// A ring, as one handle of one process sees it.
 pub(crate) struct Ring {
-    /// The memory, which is the object of every operation on the queue.
-    pub(crate) shared: Mapping<RingState>,
+    handle: Handle<RingState>,
     pub(crate) plan: Plan,
-    pub(crate) process_table: &'static ProcessTable,
-    /// The slot of the process that has this handle.
-    pub(crate) me: ProcessSlot,
-    /// The id of that process, without a system call.
+    /// The id of the process that has this handle, without a system call.
     pub(crate) pid: u32,
-    rights: Rights,
-    /// 1 once this handle gave up its right to put.
-    closed: AtomicU32,
     put_spin: Spin,
     get_spin: Spin,
     lock_spin: Spin,
-    /// Where a participant with the other right was last found alive.
-    peer: AtomicU32,
+}
+
+impl Deref for Ring {
+    type Target = Handle<RingState>;
+
+    #[inline]
+    fn deref(&self) -> &Handle<RingState> {
+        &self.handle
+    }
 }
 
 impl Ring {
@@ -126,82 +138,40 @@ impl Ring {
             state.put.side.lock.init()?;
             state.get.side.lock.init()
         });
-        let ring = Ring::joined(shared.map_err(os("make a queue"))?, plan, rights)?;
+        let ring = Ring::of(Handle::new(shared.map_err(os("make a queue"))?, rights)?, plan);
         ring.populate_first()?;
         Ok(ring)
     }
 
     /// Creates a handle on a ring of another process from what that process sent.
-    pub(crate) fn received((shared, rights, counted): SentRing) -> Result<Self> {
+    pub(crate) fn received(sent: Sent<Mapping<RingState>>) -> Result<Self> {
+        let handle = Handle::received(sent)?;
         // Validated here once; from now on only the copy is used.
-        let plan = Plan::read(&shared).ok_or(Error::Damaged { object: "queue" })?;
-        let ring = Ring::joined(shared, plan, rights)?;
-        let (shared, me) = (ring.shared.clone(), ring.me);
-        transfer::received(counted, move || leave(&shared, me, rights));
-        Ok(ring)
+        let plan = Plan::read(&handle.shared).ok_or(Error::Damaged { object: "queue" })?;
+        Ok(Ring::of(handle, plan))
     }
 
-    /// Creates and counts a handle.
-    fn joined(shared: Mapping<RingState>, plan: Plan, rights: Rights) -> Result<Self> {
-        let process_table = ProcessTable::ours()?;
-        let me = process_table.me();
-        shared.participants.join(process_table, me, rights)?;
-        Ok(Ring {
-            shared,
-            plan,
-            process_table,
-            me,
-            pid: std::process::id(),
-            rights,
-            closed: AtomicU32::new(0),
-            put_spin: Spin::default(),
-            get_spin: Spin::default(),
-            lock_spin: Spin::default(),
-            peer: AtomicU32::new(0),
-        })
+    fn of(handle: Handle<RingState>, plan: Plan) -> Self {
+        let [put_spin, get_spin, lock_spin] = Default::default();
+        Ring { handle, plan, pid: std::process::id(), put_spin, get_spin, lock_spin }
     }
 
     /// Creates another handle of this process, with those of `rights` that this one still has.
     pub(crate) fn another(&self, rights: Rights) -> Self {
-        let own = self.rights();
-        let rights = Rights { put: rights.put && own.put, get: rights.get && own.get };
-        let ring = Ring::joined(self.shared.clone(), self.plan, rights);
-        ring.expect("there are fewer handles than 65,535 for each of 4,096 processes")
-    }
-
-    /// Counts a handle like this one for the process in `recipient`, before it is sent. Returns what is sent.
-    pub(crate) fn counted_for(&self, recipient: ProcessSlot) -> Result<SentRing<&Mapping<RingState>>> {
-        let rights = self.rights();
-        self.shared.participants.join(self.process_table, recipient, rights)?;
-        let shared = self.shared.clone();
-        Ok((&self.shared, rights, transfer::counted(move || leave(&shared, recipient, rights))))
-    }
-
-    /// Returns the rights that this handle still has.
-    #[inline]
-    pub(crate) fn rights(&self) -> Rights {
-        Rights { put: self.may_put(), get: self.rights.get }
+        Ring::of(self.handle.another(rights), self.plan)
     }
 
     /// Returns whether this handle has the right to put and was not closed. The value that a put sees while it holds
     /// the writers' mutex decides: see [`producers_are_gone`](Self::producers_are_gone).
     #[inline]
     pub(crate) fn may_put(&self) -> bool {
-        self.rights.put && self.closed.load(Relaxed) == 0
+        self.rights().has(Rights::PUT)
     }
 
     /// Gives up the right to put. Waiting puts through this handle fail.
     pub(crate) fn close(&self) {
-        if self.rights.put && self.closed.swap(1, SeqCst) == 0 {
-            self.leave(Rights { put: true, get: false });
+        if self.give_up(Rights::PUT) {
             self.shared.putters.notify();
-        }
-    }
-
-    /// Uncounts rights of this process, unless it is a fork: then the parent still has the handle.
-    fn leave(&self, rights: Rights) {
-        if forked_from().is_none() {
-            leave(&self.shared, self.me, rights);
         }
     }
 
@@ -217,24 +187,8 @@ impl Ring {
 
     /// Returns whether `right` can still be used by any thread but the calling one: through another handle, or by
     /// another thread of this process through this one.
-    pub(crate) fn is_right_left(&self, right: Right) -> bool {
+    pub(crate) fn is_right_left(&self, right: Rights) -> bool {
         self.has_other_handle(right) || self.rights().has(right) && has_other_threads()
-    }
-
-    /// Returns whether there is another handle with `right`.
-    pub(crate) fn has_other_handle(&self, right: Right) -> bool {
-        let own = self.rights().has(right);
-        let participants = &self.shared.participants;
-        let (me, own_count) = (self.me, u64::from(own));
-        let index = self.peer.load(Relaxed) as usize;
-        if participants.still(self.process_table, index, right, me, own_count) {
-            return true;
-        }
-        if let Some(index) = participants.find(self.process_table, right, me, own_count) {
-            self.peer.store(index as u32, Relaxed);
-            return true;
-        }
-        false
     }
 
     /// Returns both positions at one moment.
@@ -332,18 +286,6 @@ impl Ring {
     }
 }
 
-/// Uncounts rights of the process in `slot`, and wakes peers that wait for what can no longer happen.
-fn leave(state: &RingState, slot: ProcessSlot, rights: Rights) {
-    state.participants.leave(slot, rights);
-    if rights.put {
-        state.getters.notify();
-    }
-    if rights.get {
-        state.putters.notify();
-        state.joiners.notify();
-    }
-}
-
 /// Attempts to read both positions at one moment: each takes well below a microsecond.
 const COMMITTED_TRIES: u32 = 100;
 
@@ -367,17 +309,5 @@ impl Ring {
 
     pub(crate) fn resident_bytes(&self) -> u64 {
         self.shared.resident_bytes().expect("an open memfd")
-    }
-}
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        self.leave(self.rights());
-    }
-}
-
-impl std::fmt::Debug for Ring {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ring").field("plan", &self.plan).field("rights", &self.rights).finish_non_exhaustive()
     }
 }

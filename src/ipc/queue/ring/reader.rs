@@ -3,7 +3,7 @@
 use super::cursor::{Place, Position, Seen};
 use super::{HEADER_BYTES, Ring, Side, Waiting, record_bytes};
 use crate::ipc::error::{Error, Result};
-use crate::ipc::queue::participants::Right;
+use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::robust::Locked;
 use crate::sys::shm::shared_layout;
@@ -111,7 +111,7 @@ impl Ring {
     /// As [`producers_are_gone`](Self::producers_are_gone), but a put may be under way through a handle that is closed
     /// by now.
     pub(crate) fn no_producer_is_left(&self, will_wait: bool) -> bool {
-        (will_wait || !self.may_put()) && !self.is_right_left(Right::Put)
+        (will_wait || !self.may_put()) && !self.is_right_left(Rights::PUT)
     }
 
     /// Copies the bytes of a record that stays in place: the readers' mutex is held, or it is leased.
@@ -167,8 +167,8 @@ impl<'a> Reader<'a> {
     /// Reads the writers' cursor.
     #[cold]
     fn look(&mut self) -> Position {
-        let Ring { shared, get_spin, .. } = self.ring;
-        let (seen, tail) = self.ring.look(&shared.get.side, &shared.tail, get_spin);
+        let ring = self.ring;
+        let (seen, tail) = ring.look(&ring.shared.get.side, &ring.shared.tail, &ring.get_spin);
         self.seen = Some(seen);
         tail
     }

@@ -4,7 +4,7 @@ use super::cursor::{Position, Seen};
 use super::memory::LEASES;
 use super::{Ring, Waiting, record_bytes};
 use crate::ipc::error::{Error, Result, check_not_forked};
-use crate::ipc::queue::participants::Right;
+use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sys::robust::Locked;
 
@@ -195,7 +195,7 @@ impl Ring {
     /// does not wait may still do so itself.
     #[inline]
     pub(crate) fn consumers_are_gone(&self, will_wait: bool) -> bool {
-        (will_wait || !self.rights().get) && !self.is_right_left(Right::Get)
+        (will_wait || !self.rights().has(Rights::GET)) && !self.is_right_left(Rights::GET)
     }
 }
 
@@ -218,9 +218,9 @@ impl Writer<'_> {
     /// Reads the readers' cursor.
     #[cold]
     fn look(&mut self) -> Result<Position> {
-        let Ring { shared, put_spin, .. } = self.ring;
-        let (seen, head) = self.ring.look(&shared.put.side, &shared.head, put_spin);
-        self.ring.checked(head.place)?;
+        let ring = self.ring;
+        let (seen, head) = ring.look(&ring.shared.put.side, &ring.shared.head, &ring.put_spin);
+        ring.checked(head.place)?;
         self.seen = Some(seen);
         Ok(head)
     }

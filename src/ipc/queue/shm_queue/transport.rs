@@ -10,7 +10,7 @@ use crate::ipc::queue::access::{Gets, Puts};
 use crate::ipc::queue::ends::{GetEnd, PutEnd, Transport};
 use crate::ipc::queue::item::Item;
 use crate::ipc::queue::joinable_queue::JoinableQueue;
-use crate::ipc::queue::participants::Right;
+use crate::ipc::queue::participants::Rights;
 use crate::ipc::queue::put_error::PutError;
 use crate::ipc::queue::ring::Waiting;
 
@@ -56,7 +56,7 @@ impl<T: Item, A: Puts> PutEnd<T> for Queue<T, A> {
     }
 
     fn has_consumers(&self) -> bool {
-        self.ring.is_right_left(Right::Get)
+        self.ring.is_right_left(Rights::GET)
     }
 }
 
@@ -79,7 +79,7 @@ impl<T: DeserializeOwned, A: Gets> GetEnd<T> for Queue<T, A> {
     }
 
     fn has_producers(&self) -> bool {
-        self.ring.is_right_left(Right::Put)
+        self.ring.is_right_left(Rights::PUT)
     }
 }
 
