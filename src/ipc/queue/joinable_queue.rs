@@ -32,9 +32,8 @@ use serde::de::DeserializeOwned;
 use super::access::{Access, Both, GetOnly, Gets, Leased, PutOnly};
 use super::encoding;
 use super::lease::Lease;
-use super::leasing::LeaseToken;
 use super::participants::Sent;
-use super::ring::{Ring, RingState, Waiting, first_bytes};
+use super::ring::{LeaseToken, Ring, RingState, Waiting, first_bytes};
 use super::shm_queue::{GET, GET_MANY, Queue};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::operation::{Operation, Waits, always, point};
@@ -287,7 +286,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
                 letters.push(item.map(|item| DeadLetter {
                     item,
                     number: token.item,
-                    redelivered: token.redelivered(),
+                    redelivered: token.status.returns,
                 }));
             }
         }

@@ -15,7 +15,7 @@
 
 use super::leasing::OnConsumerDeath;
 use super::participants::Rights;
-use super::ring::{LeaseState, Ring, Waiting};
+use super::ring::{LeaseState, LeaseToken, Ring, Waiting};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::futex;
@@ -25,9 +25,10 @@ impl Ring {
     pub(crate) fn unfinished(&self) -> u64 {
         let (head, tail) = self.committed();
         // Read after the cursors: an item removed before them is in the table, or done by now.
-        let is_open = |state| matches!(state, LeaseState::Leased | LeaseState::Returned);
-        let leases = self.used_leases().filter(|(_, slot, status)| is_open(status.state) && slot.is_before(head.items));
-        tail.items.wrapping_sub(head.items) + leases.count() as u64
+        let is_open = |lease: &LeaseToken| {
+            matches!(lease.status.state, LeaseState::Leased | LeaseState::Returned) && lease.item < head.items
+        };
+        tail.items.wrapping_sub(head.items) + self.used_leases().filter(is_open).count() as u64
     }
 
     /// Returns whether a join could go on now: no task is unfinished, or it would fail.
@@ -68,7 +69,8 @@ impl Ring {
     /// Returns whether a living process holds a lease.
     fn is_anything_leased(&self) -> bool {
         let is_alive = |owner| self.process_table.is_alive(owner);
-        self.valid_leases().any(|(.., status)| status.state == LeaseState::Leased && status.owner.is_some_and(is_alive))
+        self.valid_leases()
+            .any(|lease| lease.status.state == LeaseState::Leased && lease.status.owner.is_some_and(is_alive))
     }
 
     fn look_for_deaths(&self) {
@@ -84,8 +86,7 @@ impl Ring {
         if OnConsumerDeath::from_word(self.shared.on_death.load(Relaxed)) != OnConsumerDeath::Fail {
             return None;
         }
-        let mut valid = self.valid_leases();
-        let dead = valid.find(|(_, _, status)| status.state == LeaseState::Dead && status.owner.is_some());
-        dead.map(|(_, slot, _)| Error::ConsumerDied { pid: slot.owner_pid(), item: slot.item() })
+        let mut dead = self.dead_letters().filter(|lease| lease.status.owner.is_some());
+        dead.next().map(|lease| Error::ConsumerDied { pid: lease.owner_pid, item: lease.item })
     }
 }

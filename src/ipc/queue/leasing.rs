@@ -15,7 +15,7 @@
 use std::cell::Cell;
 
 use super::participants::Rights;
-use super::ring::{LeaseSlot, LeaseState, LeaseStatus, Place, Reader, Record, Ring, Waiting};
+use super::ring::{LeaseState, LeaseStatus, LeaseToken, Reader, Record, Ring, Waiting};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
@@ -42,29 +42,6 @@ impl OnConsumerDeath {
             2 => OnConsumerDeath::Drop,
             _ => OnConsumerDeath::Requeue,
         }
-    }
-}
-
-/// The right to finish one item.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LeaseToken {
-    slot: u32,
-    status: LeaseStatus,
-    /// Number of the item in the order of the puts.
-    pub(crate) item: u64,
-    /// Where its bytes are.
-    pub(crate) place: Place,
-    pub(crate) len: u32,
-}
-
-impl LeaseToken {
-    fn new(slot: u32, memory: &LeaseSlot, status: LeaseStatus) -> Self {
-        let (place, len) = memory.bytes();
-        LeaseToken { slot, status, item: memory.item(), place, len }
-    }
-
-    pub(crate) fn redelivered(&self) -> u32 {
-        self.status.returns
     }
 }
 
@@ -112,14 +89,15 @@ impl Ring {
     /// Returns whether [`lease`](Self::lease) could go on now: there is an item, one was returned or its holder is dead, or
     /// it would fail.
     pub(crate) fn can_lease(&self) -> bool {
-        let process_table = self.process_table;
-        let is_dead = |status: &LeaseStatus| status.owner.is_none_or(|owner| !process_table.is_alive(owner));
         !self.is_empty()
-            || self.valid_leases().any(|(_, _, status)| match status.state {
-                LeaseState::Leased => is_dead(&status),
-                state => state == LeaseState::Returned,
-            })
+            || self.valid_leases().any(|lease| lease.status.state == LeaseState::Returned || self.is_abandoned(&lease))
             || self.no_producer_is_left(true) && !self.others_hold_leases()
+    }
+
+    /// Returns whether the owner of a lease is dead.
+    fn is_abandoned(&self, lease: &LeaseToken) -> bool {
+        let is_dead = |owner| !self.process_table.is_alive(owner);
+        lease.status.state == LeaseState::Leased && lease.status.owner.is_none_or(is_dead)
     }
 
     /// Leases `record` and the records behind it, all in one step.
@@ -139,9 +117,7 @@ impl Ring {
                 Ok(None) => return Err(Error::TooManyLeases { limit: self.plan.leases }),
                 Err(error) => return Err(error),
             };
-            let slot = self.lease_slot(index);
-            let status = slot.fill(&record, self.me, self.pid);
-            lease(LeaseToken::new(index, slot, status));
+            lease(self.fill_lease(index, &record));
             tokens += 1;
             after = Some(record.after);
             next = if tokens < most { reader.record_at(record.after).unwrap_or(None) } else { None };
@@ -168,90 +144,61 @@ impl Ring {
 
     /// Returns whether another process has items that may be returned, or has died with them.
     fn others_hold_leases(&self) -> bool {
-        let me = self.me;
-        self.valid_leases().any(|(_, _, status)| match status.state {
-            LeaseState::Leased => status.owner != Some(me),
+        self.valid_leases().any(|lease| match lease.status.state {
+            LeaseState::Leased => lease.status.owner != Some(self.me),
             state => state == LeaseState::Returned,
         })
-    }
-
-    /// Returns the leases that the readers' cursor has made valid, in any state.
-    pub(crate) fn valid_leases(&self) -> impl Iterator<Item = (u32, &LeaseSlot, LeaseStatus)> {
-        let (head, _) = self.committed();
-        self.used_leases()
-            .filter(move |(_, slot, status)| status.state != LeaseState::Free && slot.is_before(head.items))
     }
 
     /// Reclaims the leases of dead processes, and leases the first returned item.
     fn lease_returned(&self, reader: &Reader<'_>) -> Option<LeaseToken> {
         self.reclaim_dead(reader);
-        let mut returned = self.used_leases().filter(|(.., status)| status.state == LeaseState::Returned);
-        returned.find_map(|(index, slot, status)| {
-            let leased = slot.take_over(status, self.me, self.pid)?;
-            Some(LeaseToken::new(index, slot, leased))
-        })
+        let mut returned = self.used_leases().filter(|lease| lease.status.state == LeaseState::Returned);
+        returned.find_map(|lease| self.take_over(lease))
     }
 
-    /// Reclaims the leases of dead processes.
+    /// Applies the queue's death policy to the leases of dead processes.
     pub(crate) fn reclaim_dead(&self, reader: &Reader<'_>) {
-        let (process_table, head_items) = (self.process_table, reader.head_items());
-        let is_dead = |status: &LeaseStatus| {
-            status.state == LeaseState::Leased && status.owner.is_none_or(|owner| !process_table.is_alive(owner))
-        };
-        let leases = self.used_leases().filter(|(_, slot, status)| is_dead(status) && slot.is_before(head_items));
-        leases.for_each(|(_, slot, status)| self.reclaim(slot, status));
+        let head_items = reader.head_items();
+        let policy = OnConsumerDeath::from_word(self.shared.on_death.load(Relaxed));
+        for lease in self.used_leases().filter(|lease| lease.item < head_items && self.is_abandoned(lease)) {
+            let after = match policy {
+                OnConsumerDeath::Requeue => self.returned(&lease),
+                OnConsumerDeath::Fail => lease.status.dead(),
+                OnConsumerDeath::Drop => lease.status.free(),
+            };
+            // Succeeds: dead processes do not race, and the readers' mutex excludes other reclaimers.
+            let _ = self.end_lease(&lease, after);
+        }
     }
 
-    /// Applies the queue's death policy to a dead process's lease.
-    fn reclaim(&self, slot: &LeaseSlot, status: LeaseStatus) {
-        let state = &self.shared;
-        let after = match OnConsumerDeath::from_word(state.on_death.load(Relaxed)) {
-            OnConsumerDeath::Requeue => status.returned(state.max_redeliveries.load(Relaxed)),
-            OnConsumerDeath::Fail => status.dead(),
-            OnConsumerDeath::Drop => status.free(),
-        };
-        // Dead processes do not race, and the readers' mutex excludes other reclaimers.
-        slot.replace(status, after);
-        self.came_back(after);
+    fn returned(&self, lease: &LeaseToken) -> LeaseStatus {
+        lease.status.returned(self.shared.max_redeliveries.load(Relaxed))
     }
 
     /// Ends a lease: its task is done.
-    pub(crate) fn finish_lease(&self, token: &LeaseToken) -> Result<()> {
+    pub(crate) fn finish_lease(&self, lease: &LeaseToken) -> Result<()> {
         check_not_forked()?;
-        let slot = self.lease_slot(token.slot);
-        if !slot.replace(token.status, token.status.free()) {
-            return Err(Error::LeaseLost { item: token.item });
-        }
-        self.ended();
-        Ok(())
+        self.end_lease(lease, lease.status.free())
     }
 
     /// Returns an item to the queue, for any consumer.
-    pub(crate) fn return_lease(&self, token: &LeaseToken) -> Result<()> {
+    pub(crate) fn return_lease(&self, lease: &LeaseToken) -> Result<()> {
         check_not_forked()?;
-        let state = &self.shared;
-        let after = token.status.returned(state.max_redeliveries.load(Relaxed));
-        if !self.lease_slot(token.slot).replace(token.status, after) {
-            return Err(Error::LeaseLost { item: token.item });
-        }
-        self.came_back(after);
-        Ok(())
+        self.end_lease(lease, self.returned(lease))
     }
 
-    /// A lease ended without its task: wakes consumers if the item was returned, otherwise counts the task as ended.
-    fn came_back(&self, after: LeaseStatus) {
+    /// Ends a lease, and wakes consumers if the item was returned, otherwise the processes that may wait for the task to end.
+    fn end_lease(&self, lease: &LeaseToken, after: LeaseStatus) -> Result<()> {
+        if !self.change_lease(lease, after) {
+            return Err(Error::LeaseLost { item: lease.item });
+        }
         let state = &self.shared;
         if after.state == LeaseState::Returned {
             state.returned.fetch_add(1, Release);
             state.getters.notify();
-        } else {
-            self.ended();
+            return Ok(());
         }
-    }
-
-    /// A task ended: wakes the processes that may wait for it.
-    fn ended(&self) {
-        let state = &self.shared;
         // A joiner has nothing to check before the ring is empty, and the last task ends after that.
         state.joiners.notify_if(|| self.is_empty());
         // Consumers wait for items that may be returned; after the last of them they need not wait any more.
@@ -260,12 +207,11 @@ impl Ring {
             state.starved.store(0, SeqCst);
             state.putters.notify();
         }
+        Ok(())
     }
 
     /// Returns the dead letters.
     pub(crate) fn dead_letters(&self) -> impl Iterator<Item = LeaseToken> {
-        self.valid_leases()
-            .filter(|(_, _, status)| status.state == LeaseState::Dead)
-            .map(|(index, slot, status)| LeaseToken::new(index, slot, status))
+        self.valid_leases().filter(|lease| lease.status.state == LeaseState::Dead)
     }
 }

@@ -206,7 +206,7 @@ fn panic_while_an_item_is_read_gives_it_back() {
         let outcome = std::panic::catch_unwind(|| bombs.get_many(most).map(drop));
         assert!(outcome.is_err());
         assert_eq!(queue.unfinished(), 3);
-        assert!(queue.ring.valid_leases().all(|(_, _, status)| status.owner.is_none()));
+        assert!(queue.ring.valid_leases().all(|lease| lease.status.owner.is_none()));
     }
 }
 

@@ -17,7 +17,7 @@
 use std::io;
 
 use super::cursor::Place;
-use super::lease_table::LeaseState;
+use super::lease_table::{LeaseState, LeaseToken};
 use super::{Ring, Side};
 use crate::ipc::error::{Error, Result, os};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -129,8 +129,7 @@ impl Ring {
         self.shared.put.reclaimed.store(head.chunk, Relaxed);
         self.mark_chain(head.chunk, |chunk, _| chunk == last)?;
         // Read after the head position: every lease on an item before that position is in the table by now.
-        for (_, slot, _) in self.used_leases().filter(|(.., status)| status.state != LeaseState::Free) {
-            let (place, len) = slot.bytes();
+        for LeaseToken { place, len, .. } in self.used_leases().filter(|lease| lease.status.state != LeaseState::Free) {
             let count = (u64::from(place.offset) + u64::from(len)).div_ceil(u64::from(self.plan.chunk_bytes)).max(1);
             if place.chunk < self.plan.chunks {
                 // A slot that is being changed right now may lead anywhere, but then its lease is on the chain above;

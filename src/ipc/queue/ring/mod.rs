@@ -28,8 +28,8 @@ mod spin;
 mod waiting;
 mod writer;
 
-pub(crate) use cursor::{Place, Position};
-pub(crate) use lease_table::{LeaseSlot, LeaseState, LeaseStatus};
+pub(crate) use cursor::Position;
+pub(crate) use lease_table::{LeaseState, LeaseStatus, LeaseToken};
 pub(crate) use plan::{HEADER_BYTES, Plan, record_bytes};
 pub(crate) use reader::{Reader, Record, first_bytes};
 pub(crate) use waiting::Waiting;
