@@ -1,7 +1,9 @@
 //! Reads values; see [`super`].
 
+use std::iter;
+
 use serde::Deserializer;
-use serde::de::value::StrDeserializer;
+use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::{CodecError, LONG, Tag};
@@ -62,24 +64,26 @@ impl<'b> Reader<'b> {
         std::str::from_utf8(bytes).map_err(|_| self.malformed())
     }
 
-    /// Skips the rest of a list or map that its visitor did not read to the end.
-    fn end(&mut self) -> Result<()> {
-        match self.peek()? {
-            Tag::End => self.tag().map(drop),
+    /// Reads a list or map, whose visitor has to read all of it.
+    fn all<T>(&mut self, read: impl FnOnce(Elements<'_, 'b>) -> Result<T>) -> Result<T> {
+        let value = read(Elements(self))?;
+        match self.tag()? {
+            Tag::End => Ok(value),
             _ => Err(de::Error::custom("it has more elements than its type")),
         }
     }
 
-    fn list<V: Visitor<'b>>(&mut self, visitor: V) -> Result<V::Value> {
-        let value = visitor.visit_seq(Elements(self))?;
-        self.end()?;
-        Ok(value)
+    /// Reads a variant's name; returns it and the content as a map with one entry.
+    fn variant(&mut self) -> Result<MapDeserializer<'b, iter::Once<(&'b str, &mut Self)>, CodecError>> {
+        Ok(MapDeserializer::new(iter::once((self.text()?, self))))
     }
+}
 
-    fn map<V: Visitor<'b>>(&mut self, visitor: V) -> Result<V::Value> {
-        let value = visitor.visit_map(Elements(self))?;
-        self.end()?;
-        Ok(value)
+impl<'de> IntoDeserializer<'de, CodecError> for &mut Reader<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
     }
 }
 
@@ -142,12 +146,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             }
             Tag::Str => visitor.visit_borrowed_str(self.text()?),
             Tag::Bytes => visitor.visit_borrowed_bytes(self.sized()?),
-            Tag::List => self.list(visitor),
-            Tag::Map => self.map(visitor),
+            Tag::List => self.all(|elements| visitor.visit_seq(elements)),
+            Tag::Map => self.all(|elements| visitor.visit_map(elements)),
             Tag::End => Err(self.malformed()),
             // An enum that is read as another type looks as in JSON: its name, or a map with one entry.
             Tag::UnitVariant => visitor.visit_borrowed_str(self.text()?),
-            Tag::Variant => visitor.visit_map(VariantAsMap { name: Some(self.text()?), reader: self }),
+            Tag::Variant => visitor.visit_map(self.variant()?),
         }
     }
 
@@ -170,10 +174,9 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         visitor: V,
     ) -> Result<V::Value> {
         match self.tag()? {
-            Tag::UnitVariant => visitor.visit_enum(self.text()?.into_deserializer()),
-            Tag::Variant => visitor.visit_enum(Variant { name: self.text()?, reader: self }),
-            // The form of a flattened or tagged enum.
-            Tag::Str => visitor.visit_enum(self.text()?.into_deserializer()),
+            // A string is the form of a flattened or tagged enum.
+            Tag::UnitVariant | Tag::Str => visitor.visit_enum(self.text()?.into_deserializer()),
+            Tag::Variant => visitor.visit_enum(MapAccessDeserializer::new(self.variant()?)),
             _ => Err(self.malformed()),
         }
     }
@@ -212,60 +215,5 @@ impl<'b> de::MapAccess<'b> for Elements<'_, 'b> {
 
     fn next_value_seed<S: DeserializeSeed<'b>>(&mut self, seed: S) -> Result<S::Value> {
         seed.deserialize(&mut *self.0)
-    }
-}
-
-/// A variant with content.
-struct Variant<'r, 'b> {
-    name: &'b str,
-    reader: &'r mut Reader<'b>,
-}
-
-impl<'r, 'b> de::EnumAccess<'b> for Variant<'r, 'b> {
-    type Error = CodecError;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'b>>(self, seed: S) -> Result<(S::Value, Self)> {
-        let name: StrDeserializer<'_, CodecError> = self.name.into_deserializer();
-        Ok((seed.deserialize(name)?, self))
-    }
-}
-
-impl<'b> de::VariantAccess<'b> for Variant<'_, 'b> {
-    type Error = CodecError;
-
-    fn unit_variant(self) -> Result<()> {
-        Err(de::Error::custom(format_args!("the variant {} holds something", self.name)))
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'b>>(self, seed: S) -> Result<S::Value> {
-        seed.deserialize(self.reader)
-    }
-
-    fn tuple_variant<V: Visitor<'b>>(self, _: usize, visitor: V) -> Result<V::Value> {
-        self.reader.deserialize_any(visitor)
-    }
-
-    fn struct_variant<V: Visitor<'b>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value> {
-        self.reader.deserialize_any(visitor)
-    }
-}
-
-/// The same for a visitor that does not know that it is an enum.
-struct VariantAsMap<'r, 'b> {
-    name: Option<&'b str>,
-    reader: &'r mut Reader<'b>,
-}
-
-impl<'b> de::MapAccess<'b> for VariantAsMap<'_, 'b> {
-    type Error = CodecError;
-
-    fn next_key_seed<S: DeserializeSeed<'b>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        let name = self.name.take().map(de::value::BorrowedStrDeserializer::new);
-        name.map(|name| seed.deserialize(name)).transpose()
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'b>>(&mut self, seed: S) -> Result<S::Value> {
-        seed.deserialize(&mut *self.reader)
     }
 }

@@ -31,7 +31,7 @@ use super::wait::Waitable;
 use crate::ipc::codec;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{self, Error, Result, os};
-use crate::ipc::operation::{ObjectId, Operation, Waits};
+use crate::ipc::operation::{ObjectId, Waits};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::fd::wait_writable;
 use crate::sys::stream::{Access, Stream};
@@ -40,12 +40,9 @@ use crate::sys::stream::{Access, Stream};
 /// GiB.
 pub const MESSAGE_LIMIT: usize = 1 << 30;
 
-const SEND: Waits =
-    Waits([Operation::change("pipe.send"), Operation::change("pipe.send_timeout"), Operation::change("pipe.try_send")]);
-const RECV: Waits =
-    Waits([Operation::change("pipe.recv"), Operation::change("pipe.recv_timeout"), Operation::change("pipe.try_recv")]);
-const POLL: Waits =
-    Waits([Operation::read("pipe.poll"), Operation::read("pipe.poll_timeout"), Operation::read("pipe.try_poll")]);
+const SEND: Waits = Waits::change("pipe.send", "pipe.send_timeout", "pipe.try_send");
+const RECV: Waits = Waits::change("pipe.recv", "pipe.recv_timeout", "pipe.try_recv");
+const POLL: Waits = Waits::read("pipe.poll", "pipe.poll_timeout", "pipe.try_poll");
 
 /// An end of a [`duplex`](crate::pipe::duplex) connection, or of any other stream with a descriptor.
 ///
