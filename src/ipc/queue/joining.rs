@@ -76,7 +76,6 @@ impl Ring {
     fn look_for_deaths(&self) {
         // A sleeping consumer holds the readers' mutex; it wakes often enough to look itself.
         if let Some(reader) = self.reader_now() {
-            self.roll_back_after_death(&reader);
             self.reclaim_dead(&reader);
         }
     }

@@ -57,7 +57,6 @@ impl Ring {
         let Some(mut reader) = self.reader(&waiting, || self.has_returned(), || self.others_hold_leases())? else {
             return Ok(false);
         };
-        self.roll_back_after_death(&reader);
         let will_wait = waiting.will();
         let returned = Cell::new(0);
         let attempt = |reader: &mut Reader<'_>| {
@@ -127,13 +126,6 @@ impl Ring {
             reader.take_until(after);
         }
         Ok(())
-    }
-
-    /// To be called after every acquisition of the readers' mutex.
-    pub(crate) fn roll_back_after_death(&self, reader: &Reader<'_>) {
-        if reader.was_abandoned() {
-            self.roll_back_unpublished(reader.head_items());
-        }
     }
 
     /// Returns whether there may be returned items that are not leased again: a quick check.

@@ -39,7 +39,7 @@ impl Rights {
     }
 
     #[inline]
-    pub(crate) const fn and(self, other: Rights) -> Rights {
+    fn and(self, other: Rights) -> Rights {
         Rights(self.0 & other.0)
     }
 }
@@ -65,25 +65,6 @@ impl Participants {
         let left = rights == Rights::NONE || self.members.remove(slot, rights.0);
         debug_assert!(left, "every handle was counted when it was made");
     }
-
-    /// Returns the index of a word by which a living process has `right`, not counting that of the handle `own`.
-    fn find(&self, process_table: &ProcessTable, right: Rights, me: ProcessSlot, own: Rights) -> Option<usize> {
-        let mut members = self.members.all();
-        members.find(|(_, member)| counts(process_table, *member, right, me, own)).map(|(index, _)| index)
-    }
-
-    /// Returns whether the word at `index`, found by [`find`](Self::find), still shows it: a few loads.
-    #[inline]
-    fn still(&self, process_table: &ProcessTable, index: usize, right: Rights, me: ProcessSlot, own: Rights) -> bool {
-        let word = self.members.word(index).map_or(0, |word| word.load(Relaxed));
-        Member::from_word(word).is_some_and(|member| counts(process_table, member, right, me, own))
-    }
-}
-
-#[inline]
-fn counts(process_table: &ProcessTable, member: Member, right: Rights, me: ProcessSlot, own: Rights) -> bool {
-    let ours = if member.slot == me { own.and(right).0 } else { 0 };
-    (member.handles & right.0 * 0xFFFF) > ours && process_table.is_alive(member.slot)
 }
 
 /// Shared memory of a queue that counts its handles.
@@ -161,15 +142,20 @@ impl<S: Counted> Handle<S> {
         left != Rights::NONE
     }
 
-    /// Returns whether there is another handle with `right`.
+    /// Returns whether a living process has another handle with `right`. A few loads where the last one found still has.
     pub(crate) fn has_other_handle(&self, right: Rights) -> bool {
-        let (participants, own) = (self.shared.participants(), self.rights());
-        let index = self.peer.load(Relaxed) as usize;
-        if participants.still(self.process_table, index, right, self.me, own) {
+        let own = self.rights().and(right).0;
+        let counts = |member: &Member| {
+            let ours = if member.slot == self.me { own } else { 0 };
+            (member.handles & right.0 * 0xFFFF) > ours && self.process_table.is_alive(member.slot)
+        };
+        let members = &self.shared.participants().members;
+        let last_found = members.word(self.peer.load(Relaxed) as usize).map_or(0, |word| word.load(Relaxed));
+        if Member::from_word(last_found).is_some_and(|member| counts(&member)) {
             return true;
         }
-        let found = participants.find(self.process_table, right, self.me, own);
-        found.inspect(|index| self.peer.store(*index as u32, Relaxed)).is_some()
+        let found = members.all().find(|(_, member)| counts(member));
+        found.inspect(|(index, _)| self.peer.store(*index as u32, Relaxed)).is_some()
     }
 }
 
@@ -188,44 +174,54 @@ fn leave(shared: &impl Counted, slot: ProcessSlot, rights: Rights) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::shm::Mapping;
 
     shared_layout! {
         struct Table = b"testpart" { participants: Participants }
     }
 
+    impl Counted for Table {
+        fn participants(&self) -> &Participants {
+            &self.participants
+        }
+    }
+
+    fn handle() -> Handle<Table> {
+        Handle::new(Mapping::create(0, |_| Ok(())).expect("memory"), Rights::BOTH).expect("room")
+    }
+
     #[test]
     fn handles_are_counted_and_forgotten() {
-        let table = Mapping::<Table>::create(0, |_| Ok(())).expect("memory");
-        let table = &table.participants;
-        let process_table = ProcessTable::ours().expect("a table");
-        let (me, child) = (process_table.me(), process_table.reserve().expect("a slot"));
-        table.join(process_table, me, Rights::BOTH).expect("room");
-        assert_eq!(table.find(process_table, Rights::PUT, me, Rights::NONE), Some(0));
-        assert_eq!(table.find(process_table, Rights::PUT, me, Rights::BOTH), None, "its own handle does not count");
+        let handle = handle();
+        let (process_table, table) = (handle.process_table, &handle.shared.participants);
+        let child = process_table.reserve().expect("a slot");
+        assert!(!handle.has_other_handle(Rights::PUT), "its own handle does not count");
         table.join(process_table, child, Rights::PUT).expect("room");
-        let found = table.find(process_table, Rights::PUT, me, Rights::BOTH).expect("the child");
-        assert!(table.still(process_table, found, Rights::PUT, me, Rights::BOTH));
-        assert_eq!(table.find(process_table, Rights::GET, me, Rights::BOTH), None);
+        assert!(handle.has_other_handle(Rights::PUT), "the child");
+        assert!(handle.has_other_handle(Rights::PUT), "found again");
+        assert!(!handle.has_other_handle(Rights::GET));
         process_table.release_slot(child);
-        assert!(!table.still(process_table, found, Rights::PUT, me, Rights::BOTH), "a dead process does not count");
-        table.join(process_table, me, Rights::GET).expect("room");
-        table.leave(me, Rights::BOTH);
-        assert_eq!(table.find(process_table, Rights::PUT, me, Rights::NONE), None);
-        assert_eq!(table.find(process_table, Rights::GET, me, Rights::NONE), Some(0));
-        table.leave(me, Rights::GET);
-        assert!(table.members.all().all(|(_, member)| member.slot == child), "the dead process's word stays");
+        assert!(!handle.has_other_handle(Rights::PUT), "a dead process does not count");
+        let getter = handle.another(Rights::GET);
+        assert!(!handle.has_other_handle(Rights::PUT) && handle.has_other_handle(Rights::GET));
+        assert!(handle.give_up(Rights::PUT) && !handle.give_up(Rights::PUT));
+        assert!(!getter.has_other_handle(Rights::PUT) && getter.has_other_handle(Rights::GET));
+        let table = handle.shared.clone();
+        drop((handle, getter));
+        assert!(
+            table.participants.members.all().all(|(_, member)| member.slot == child),
+            "the dead process's word stays"
+        );
     }
 
     #[test]
     fn place_of_a_dead_process_is_taken_over() {
-        let table = Mapping::<Table>::create(0, |_| Ok(())).expect("memory");
-        let process_table = ProcessTable::ours().expect("a table");
+        let handle = handle();
+        let (process_table, table) = (handle.process_table, &handle.shared.participants);
         for _ in 0..3 {
             let child = process_table.reserve().expect("a slot");
-            table.participants.join(process_table, child, Rights::PUT).expect("room");
+            table.join(process_table, child, Rights::PUT).expect("room");
             process_table.release_slot(child);
         }
-        assert_eq!(table.participants.members.all().map(|(index, _)| index).collect::<Vec<_>>(), [0]);
+        assert_eq!(table.members.all().map(|(index, _)| index).collect::<Vec<_>>(), [0, 1]);
     }
 }

@@ -193,7 +193,7 @@ impl Ring {
 
     /// Frees the slots of items that are still in the ring (from the first one on): a reader wrote them and was killed
     /// before it published. Only for the holder of the readers' mutex, before it does anything else.
-    pub(crate) fn roll_back_unpublished(&self, head_items: u64) {
+    pub(super) fn roll_back_unpublished(&self, head_items: u64) {
         #[cfg(all(debug_assertions, feature = "cli"))]
         let head_items = crate::sys::failpoint::all_taken(head_items);
         for lease in self.used_leases() {

@@ -234,7 +234,6 @@ impl Ring {
     /// timeout if the side has nothing to offer, or its holder is stopped.
     ///
     /// Also returns whether the previous holder died with it.
-    #[inline]
     fn lock(
         &self,
         mutex: &RobustMutex,
@@ -242,21 +241,7 @@ impl Ring {
         has_something: impl Fn() -> bool,
         refusal: impl Fn() -> Option<Error>,
     ) -> Result<Option<bool>> {
-        match mutex.try_lock() {
-            Locked::Clean => Ok(Some(false)),
-            locked => self.lock_contended(locked, mutex, waiting, has_something, refusal),
-        }
-    }
-
-    #[cold]
-    fn lock_contended(
-        &self,
-        mut locked: Locked,
-        mutex: &RobustMutex,
-        waiting: &Waiting,
-        has_something: impl Fn() -> bool,
-        refusal: impl Fn() -> Option<Error>,
-    ) -> Result<Option<bool>> {
+        let mut locked = mutex.try_lock();
         if locked == Locked::Busy && waiting.will() && self.lock_spin.until(|| mutex.looks_free()) {
             locked = mutex.try_lock();
         }

@@ -41,7 +41,6 @@ pub(crate) struct Reader<'a> {
     ring: &'a Ring,
     /// The writers' cursor word when this reader last looked.
     seen: Option<Seen>,
-    was_abandoned: bool,
 }
 
 impl Ring {
@@ -79,10 +78,18 @@ impl Ring {
     #[inline]
     fn reading(&self, was_abandoned: bool) -> Reader<'_> {
         if was_abandoned {
-            // The dead reader may have written half a bound: this makes the next ones look again.
-            self.shared.get.side.seen_items.store(self.shared.head.own().items, Relaxed);
+            self.clean_up_after_reader();
         }
-        Reader { ring: self, seen: None, was_abandoned }
+        Reader { ring: self, seen: None }
+    }
+
+    /// Discards what a dead reader wrote and did not publish. Only for the holder of the readers' mutex.
+    #[cold]
+    fn clean_up_after_reader(&self) {
+        let head_items = self.shared.head.own().items;
+        // It may have written half a bound: this makes the next ones look again.
+        self.shared.get.side.seen_items.store(head_items, Relaxed);
+        self.roll_back_unpublished(head_items);
     }
 
     /// Returns whether the ring is empty. `true` only if it was empty at some moment of the call.
@@ -131,11 +138,6 @@ impl Ring {
 }
 
 impl<'a> Reader<'a> {
-    /// Returns whether the previous holder died with the mutex.
-    pub(crate) fn was_abandoned(&self) -> bool {
-        self.was_abandoned
-    }
-
     /// Returns the number of the first item in the ring.
     pub(crate) fn head_items(&self) -> u64 {
         self.ring.shared.head.own().items
