@@ -30,10 +30,9 @@ pub use builder::{DEFAULT_REDELIVERIES, JoinableQueueBuilder, MOST_LEASES};
 use serde::de::DeserializeOwned;
 
 use super::access::{Access, Both, GetOnly, Gets, Leased, PutOnly};
-use super::encoding;
 use super::lease::Lease;
 use super::participants::Sent;
-use super::ring::{LeaseToken, Ring, RingState, Waiting, first_bytes};
+use super::ring::{LeaseToken, Ring, RingState, Waiting};
 use super::shm_queue::{GET, GET_MANY, Queue};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::operation::{Operation, Waits, always, point};
@@ -316,13 +315,8 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     /// Decodes the item of a lease. Its bytes stay in place while the lease is held.
     fn read(&self, token: &LeaseToken) -> Result<T> {
-        let Queue { ring, scratch, .. } = &**self;
-        let len = ring.plan.longest().min(token.len as usize);
-        let mut buffer = scratch.borrow();
-        let bytes = first_bytes(&mut buffer, len);
-        let item = ring.copy(token.place, bytes).and_then(|()| encoding::decode(bytes));
-        scratch.recycle(buffer, len);
-        item
+        let len = self.ring.plan.longest().min(token.len as usize);
+        self.queue.read(token.place, len, || ())
     }
 }
 

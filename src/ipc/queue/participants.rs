@@ -24,7 +24,7 @@ use crate::sys::shm::{Layout, Mapping, shared_layout};
 
 /// What a handle may do: a 1 in each half of a [`Member`]'s counts in which it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Rights(u32);
+pub(crate) struct Rights(pub(super) u32);
 
 impl Rights {
     pub(crate) const NONE: Rights = Rights(0);

@@ -32,12 +32,12 @@ pub use transport::SharedMemory;
 
 use serde::de::DeserializeOwned;
 
-use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts, rights_of};
+use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 use super::encoding::{self, SMALL, Scratch};
 use super::item::Item;
-use super::participants::Sent;
+use super::participants::{Rights, Sent};
 use super::put_error::PutError;
-use super::ring::{Reader, Record, Records, Ring, RingState, Waiting, first_bytes};
+use super::ring::{Place, Reader, Record, Records, Ring, RingState, Waiting, first_bytes};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
@@ -125,7 +125,7 @@ impl<T, A: Access> Queue<T, A> {
 
     /// Creates another handle of this process, with those rights of `B` that this one still has.
     pub(super) fn another<U, B: Access>(&self) -> Queue<U, B> {
-        Queue::of(self.ring.another(rights_of::<B>()))
+        Queue::of(self.ring.another(Rights(B::RIGHTS)))
     }
 
     /// Returns the number of items in the queue.
@@ -298,6 +298,20 @@ impl<T: Item, A: Puts> Queue<T, A> {
     }
 }
 
+impl<T: DeserializeOwned, A: Access> Queue<T, A> {
+    /// Copies the bytes of an item that stay in place until `copied` is called, and decodes them.
+    pub(super) fn read(&self, place: Place, len: usize, copied: impl FnOnce()) -> Result<T> {
+        let mut buffer = self.scratch.borrow();
+        let bytes = first_bytes(&mut buffer, len);
+        let item = self.ring.copy(place, bytes).and_then(|()| {
+            copied();
+            encoding::decode(bytes)
+        });
+        self.scratch.recycle(buffer, len);
+        item
+    }
+}
+
 impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
     /// Removes and returns the oldest item. Blocks while the queue is empty.
     ///
@@ -411,13 +425,10 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
             reader.map_or_else(|| self.ring.reader(&waiting, || false, || false), |reader| Ok(Some(reader)))?;
         let Some(mut reader) = reader else { return Ok(None) };
         let Some(record) = self.await_item(&mut reader, waiting)? else { return Ok(None) };
-        let mut buffer = self.scratch.borrow();
-        let bytes = first_bytes(&mut buffer, record.len as usize);
-        self.ring.copy(record.place, bytes)?;
-        reader.take_until(record.after);
-        drop(reader);
-        let item = encoding::decode(bytes);
-        self.scratch.recycle(buffer, record.len as usize);
+        let item = self.read(record.place, record.len as usize, || {
+            reader.take_until(record.after);
+            drop(reader);
+        });
         item.map(Some)
     }
 

@@ -15,6 +15,7 @@
 //! keeps uncounted memory until it is used again.
 
 use std::io;
+use std::ops::Range;
 
 use super::cursor::Place;
 use super::lease_table::{LeaseState, LeaseToken};
@@ -30,14 +31,12 @@ shared_layout! {
         reclaimed: AtomicU32,
         /// The words of the bitmap before this one have no free chunk.
         lowest: AtomicU32,
-        in_use: AtomicU32,
         /// Chunks allocated since the last check for surplus.
         taken: AtomicU32,
         /// The readers' cursor word that a waiting writer has seen, or [`LEASES`], or 0: it has looked, and is the
         /// next.
         pub(super) waits_on: AtomicU32,
-        padding: AtomicU32,
-        distance: [AtomicU64; 6],
+        distance: [AtomicU64; 7],
     }
 }
 const _: () = assert!(size_of::<PutSide>() == 128);
@@ -65,6 +64,14 @@ impl Ring {
         self.shared.shared_at(self.plan.populated_at + word as usize * 8)
     }
 
+    fn words(&self) -> Range<u32> {
+        0..self.plan.chunks.div_ceil(64)
+    }
+
+    fn populated_chunks(&self) -> u32 {
+        self.words().map(|word| self.populated(word).load(Relaxed).count_ones()).sum()
+    }
+
     /// Allocates a free chunk, to follow `last`.
     #[cold]
     pub(super) fn take(&self, last: u32, head: Place) -> Result<Option<u32>> {
@@ -84,16 +91,15 @@ impl Ring {
         let taken = self.shared.put.taken.load(Relaxed).wrapping_add(1);
         self.shared.put.taken.store(taken, Relaxed);
         if taken.is_multiple_of(RELEASE_EVERY) {
-            let needed = 2 * self.shared.put.in_use.load(Relaxed);
-            self.release(needed, 1);
+            let in_use: u32 = self.words().map(|word| self.in_use(word).load(Relaxed).count_ones()).sum();
+            self.release(2 * in_use, 1);
         }
         Ok(Some(chunk))
     }
 
     fn lowest_free(&self) -> Option<u32> {
-        let words = self.plan.chunks.div_ceil(64);
-        let from = self.shared.put.lowest.load(Relaxed).min(words);
-        let word = (from..words).find(|word| self.in_use(*word).load(Relaxed) != u64::MAX)?;
+        let mut words = self.shared.put.lowest.load(Relaxed)..self.words().end;
+        let word = words.find(|word| self.in_use(*word).load(Relaxed) != u64::MAX)?;
         self.shared.put.lowest.store(word, Relaxed);
         let chunk = word * 64 + self.in_use(word).load(Relaxed).trailing_ones();
         (chunk < self.plan.chunks).then_some(chunk)
@@ -123,8 +129,7 @@ impl Ring {
     /// Recounts the chunks in use: those from the head's to `last`, and those under leases. Only for the holder of the
     /// writers' mutex.
     pub(super) fn recount(&self, head: Place, last: u32) -> Result<()> {
-        (0..self.plan.chunks.div_ceil(64)).for_each(|word| self.in_use(word).store(0, Relaxed));
-        self.shared.put.in_use.store(0, Relaxed);
+        self.words().for_each(|word| self.in_use(word).store(0, Relaxed));
         self.shared.put.lowest.store(0, Relaxed);
         self.shared.put.reclaimed.store(head.chunk, Relaxed);
         self.mark_chain(head.chunk, |chunk, _| chunk == last)?;
@@ -154,17 +159,12 @@ impl Ring {
 
     fn mark(&self, chunk: u32) {
         let word = self.in_use(chunk / 64);
-        let bits = word.load(Relaxed);
-        if bits & bit(chunk) == 0 {
-            word.store(bits | bit(chunk), Relaxed);
-            self.shared.put.in_use.store(self.shared.put.in_use.load(Relaxed) + 1, Relaxed);
-        }
+        word.store(word.load(Relaxed) | bit(chunk), Relaxed);
     }
 
     fn unmark(&self, chunk: u32) {
         let word = self.in_use(chunk / 64);
         word.store(word.load(Relaxed) & !bit(chunk), Relaxed);
-        self.shared.put.in_use.store(self.shared.put.in_use.load(Relaxed).saturating_sub(1), Relaxed);
         self.shared.put.lowest.store(self.shared.put.lowest.load(Relaxed).min(chunk / 64), Relaxed);
     }
 
@@ -172,35 +172,32 @@ impl Ring {
         self.shared.populate(self.at(Place { chunk, offset: 0 }), self.plan.chunk_bytes as usize)?;
         let word = self.populated(chunk / 64);
         word.store(word.load(Relaxed) | bit(chunk), Relaxed);
-        self.shared.populated.store(self.shared.populated.load(Relaxed) + 1, Relaxed);
         Ok(())
     }
 
     /// Returns whether an empty ring has more memory than its reserve.
     pub(super) fn has_surplus(&self) -> bool {
-        u64::from(self.shared.populated.load(Relaxed)) * u64::from(self.plan.chunk_bytes) > KEPT_BYTES
+        u64::from(self.populated_chunks()) * u64::from(self.plan.chunk_bytes) > KEPT_BYTES
     }
 
     /// Releases the memory of up to `most` free chunks, the highest first, as long as there is more than `needed` and
     /// the reserve. Only for the holder of the writers' mutex.
     pub(super) fn release(&self, needed: u32, most: u32) {
         let kept = needed.max((KEPT_BYTES / u64::from(self.plan.chunk_bytes)) as u32);
-        let mut released = 0;
-        for word in (0..self.plan.chunks.div_ceil(64)).rev() {
-            let in_use = self.in_use(word).load(Relaxed);
-            let mut idle = self.populated(word).load(Relaxed) & !in_use;
+        let mut surplus = self.populated_chunks().saturating_sub(kept).min(most);
+        for word in self.words().rev() {
+            let populated = self.populated(word);
+            let mut idle = populated.load(Relaxed) & !self.in_use(word).load(Relaxed);
             while idle != 0 {
-                if released == most || self.shared.populated.load(Relaxed) <= kept {
+                if surplus == 0 {
                     return;
                 }
+                surplus -= 1;
                 let chunk = word * 64 + 63 - idle.leading_zeros();
                 idle &= !bit(chunk);
-                let populated = self.populated(word);
                 populated.store(populated.load(Relaxed) & !bit(chunk), Relaxed);
-                self.shared.populated.store(self.shared.populated.load(Relaxed) - 1, Relaxed);
                 // If the kernel does not take memory back, the chunk keeps it until it is used again.
                 let _ = self.shared.release(self.at(Place { chunk, offset: 0 }), self.plan.chunk_bytes as usize);
-                released += 1;
             }
         }
     }

@@ -28,7 +28,7 @@ mod spin;
 mod waiting;
 mod writer;
 
-pub(crate) use cursor::Position;
+pub(crate) use cursor::{Place, Position};
 pub(crate) use lease_table::{LeaseState, LeaseStatus, LeaseToken};
 pub(crate) use plan::{HEADER_BYTES, Plan, record_bytes};
 pub(crate) use reader::{Reader, Record, first_bytes};
@@ -42,12 +42,12 @@ use self::spin::Spin;
 use super::event_count::EventCount;
 use super::participants::{Counted, Handle, Participants, Rights, Sent};
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::sync::holder::HeldBy;
+use crate::ipc::sync::holder::{HeldBy, Holder};
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::robust::{Locked, RobustMutex};
 use crate::sys::shm::{Mapping, shared_layout};
-use crate::sys::task::{Task, has_other_threads};
+use crate::sys::task::has_other_threads;
 
 shared_layout! {
     /// What both sides have.
@@ -69,14 +69,13 @@ shared_layout! {
         pub(crate) max_redeliveries: AtomicU32,
         pub(crate) on_death: AtomicU32,
         // Changes rarely.
-        populated: AtomicU32,
         /// No lease slot at or above this index was ever used.
         lease_high: AtomicU32,
         /// Number of items that lease holders have returned.
         pub(crate) returned: AtomicU32,
         /// 1 while a writer finds no memory because of leases.
         pub(crate) starved: AtomicU32,
-        distance: [AtomicU32; 4],
+        distance: [AtomicU32; 5],
         // 128 bytes each: what one side writes is never on a cache line that the other needs, nor on the adjacent one,
         // which the processor prefetches.
         put: PutSide,
@@ -241,6 +240,7 @@ impl Ring {
         has_something: impl Fn() -> bool,
         refusal: impl Fn() -> Option<Error>,
     ) -> Result<Option<bool>> {
+        let is_holder_stopped = || Holder::of(mutex).is_some_and(|holder| holder.is_stopped());
         let mut locked = mutex.try_lock();
         if locked == Locked::Busy && waiting.will() && self.lock_spin.until(|| mutex.looks_free()) {
             locked = mutex.try_lock();
@@ -260,7 +260,7 @@ impl Ring {
                 let now_ns = monotonic_ns();
                 let goes_on = match give_up_ns {
                     None => has_something(),
-                    Some(give_up_ns) => now_ns < give_up_ns && has_something() && !is_held_by_a_stopped_thread(mutex),
+                    Some(give_up_ns) => now_ns < give_up_ns && has_something() && !is_holder_stopped(),
                 };
                 let give_up_ns = *give_up_ns.get_or_insert(now_ns + GRACE_NS);
                 goes_on.then(|| give_up_ns.min(now_ns + LOOK_AT_HOLDER_NS))
@@ -279,10 +279,6 @@ const COMMITTED_TRIES: u32 = 100;
 const GRACE_NS: u64 = 2_000_000_000;
 /// Interval between checks whether the holder is stopped.
 const LOOK_AT_HOLDER_NS: u64 = 2_000_000;
-
-fn is_held_by_a_stopped_thread(mutex: &RobustMutex) -> bool {
-    mutex.owner_tid().and_then(Task::of).is_some_and(|holder| holder.is_stopped)
-}
 
 #[cfg(test)]
 impl Ring {

@@ -23,7 +23,7 @@ fn all<T>(items: impl IntoIterator<Item = Result<T>>) -> Vec<T> {
 
 fn tiny(capacity: Option<u64>, byte_limit: u64, chunk_bytes: u32) -> Queue<Vec<u8>> {
     let plan = Plan::of(capacity.unwrap_or(u64::MAX), byte_limit, 0, chunk_bytes);
-    let queue = Queue::of(Ring::create(plan, rights_of::<Both>(), |_| {}).expect("a queue"));
+    let queue = Queue::of(Ring::create(plan, Rights::BOTH, |_| {}).expect("a queue"));
     queue.ring.wrap_after(10);
     queue
 }
