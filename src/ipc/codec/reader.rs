@@ -73,6 +73,12 @@ impl<'b> Reader<'b> {
         }
     }
 
+    /// Reads something else than the type expects, out of line.
+    #[cold]
+    fn unexpected<V: Visitor<'b>>(&mut self, visitor: V) -> Result<V::Value> {
+        self.deserialize_any(visitor)
+    }
+
     /// Reads a variant's name; returns it and the content as a map with one entry.
     fn variant(&mut self) -> Result<MapDeserializer<'b, iter::Once<(&'b str, &mut Self)>, CodecError>> {
         Ok(MapDeserializer::new(iter::once((self.text()?, self))))
@@ -97,7 +103,7 @@ macro_rules! numbers {
                     self.at += 1 + size_of::<$type>();
                     visitor.$visit(<$type>::from_le_bytes(*bytes))
                 }
-                _ => self.deserialize_any(visitor),
+                _ => self.unexpected(visitor),
             }
         }
     )*};
