@@ -72,21 +72,13 @@ impl serde::de::Error for CodecError {
 
 /// Destination of the bytes of a value.
 pub(crate) trait Sink {
-    /// Appends bytes of a length known at compile time: without a call to `memcpy`.
-    fn put<const N: usize>(&mut self, bytes: &[u8; N]);
-
-    /// Appends bytes of any length.
-    fn put_slice(&mut self, bytes: &[u8]);
+    /// Appends bytes. To be inlined: most lengths are known at compile time.
+    fn put(&mut self, bytes: &[u8]);
 }
 
 impl Sink for Vec<u8> {
     #[inline]
-    fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
-        self.extend_from_slice(bytes);
-    }
-
-    #[inline]
-    fn put_slice(&mut self, bytes: &[u8]) {
+    fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
 }
@@ -105,7 +97,7 @@ pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecE
 }
 
 /// Decodes a value that consists of all of `bytes`.
-#[inline(always)]
+#[inline]
 pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     match take_from_slice(bytes)? {
         (value, []) => Ok(value),

@@ -137,9 +137,19 @@ pub(crate) fn point(operation: Operation, object: &impl Object, look: impl Fn() 
 }
 
 /// The same operation without a limit of time, with one, and without waiting.
-pub(crate) struct Waits(pub(crate) [Operation; 3]);
+pub(crate) struct Waits([Operation; 3]);
 
 impl Waits {
+    /// Operations that may change their object.
+    pub(crate) const fn change(endless: &'static str, timed: &'static str, once: &'static str) -> Self {
+        Waits([Operation::change(endless), Operation::change(timed), Operation::change(once)])
+    }
+
+    /// Operations that only read their object.
+    pub(crate) const fn read(endless: &'static str, timed: &'static str, once: &'static str) -> Self {
+        Waits([Operation::read(endless), Operation::read(timed), Operation::read(once)])
+    }
+
     /// Passes the point of the one with this `timeout`. `look` tells whether it could go on without waiting.
     #[inline]
     pub(crate) fn pass(&self, timeout: Option<Duration>, object: &impl Object, look: impl Fn() -> bool) {
@@ -293,9 +303,10 @@ pub(crate) mod tests {
         assert!(numbers.is_sorted() && numbers[0] < numbers[1] && numbers[1] < numbers[2], "{numbers:?}");
     }
 
-    /// Returns the words that follow `before` in a text, up to the next quotation mark.
+    /// Returns the words in quotation marks that follow `before` in a text, up to the next parenthesis.
     fn quoted_after<'a>(before: &'a str, text: &'a str) -> impl Iterator<Item = &'a str> {
-        text.split(before).skip(1).filter_map(|rest| rest.split('"').next())
+        let arguments = text.split(before).skip(1).filter_map(|rest| rest.split(')').next());
+        arguments.flat_map(|arguments| arguments.split('"').step_by(2))
     }
 
     #[test]
@@ -303,8 +314,13 @@ pub(crate) mod tests {
         let sources = sources_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ipc"));
         let texts: Vec<_> = sources.iter().map(|path| fs::read_to_string(path).expect("a source")).collect();
         let words = |before: &'static str| texts.iter().flat_map(move |text| quoted_after(before, text));
-        let operations: BTreeSet<&str> =
-            words(concat!("Operation::change", "(\"")).chain(words(concat!("Operation::read", "(\""))).collect();
+        let operations = [
+            words(concat!("Operation::change", "(\"")),
+            words(concat!("Operation::read", "(\"")),
+            words(concat!("Waits::change", "(\"")),
+            words(concat!("Waits::read", "(\"")),
+        ];
+        let operations: BTreeSet<&str> = operations.into_iter().flatten().collect();
         assert!(operations.len() > 30, "{operations:?}");
         let in_tests: BTreeSet<&str> = texts
             .iter()

@@ -1,7 +1,9 @@
 //! Reads values; see [`super`].
 
+use std::iter;
+
 use serde::Deserializer;
-use serde::de::value::StrDeserializer;
+use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::{CodecError, LONG, Tag};
@@ -62,29 +64,68 @@ impl<'b> Reader<'b> {
         std::str::from_utf8(bytes).map_err(|_| self.malformed())
     }
 
-    /// Skips the rest of a list or map that its visitor did not read to the end.
-    fn end(&mut self) -> Result<()> {
-        match self.peek()? {
-            Tag::End => self.tag().map(drop),
+    /// Reads a list or map, whose visitor has to read all of it.
+    fn all<T>(&mut self, read: impl FnOnce(Elements<'_, 'b>) -> Result<T>) -> Result<T> {
+        let value = read(Elements(self))?;
+        match self.tag()? {
+            Tag::End => Ok(value),
             _ => Err(de::Error::custom("it has more elements than its type")),
         }
     }
 
-    fn list<V: Visitor<'b>>(&mut self, visitor: V) -> Result<V::Value> {
-        let value = visitor.visit_seq(Elements(self))?;
-        self.end()?;
-        Ok(value)
+    /// Reads something else than the type expects, out of line.
+    #[cold]
+    fn unexpected<V: Visitor<'b>>(&mut self, visitor: V) -> Result<V::Value> {
+        self.deserialize_any(visitor)
     }
 
-    fn map<V: Visitor<'b>>(&mut self, visitor: V) -> Result<V::Value> {
-        let value = visitor.visit_map(Elements(self))?;
-        self.end()?;
-        Ok(value)
+    /// Reads a variant's name; returns it and the content as a map with one entry.
+    fn variant(&mut self) -> Result<MapDeserializer<'b, iter::Once<(&'b str, &mut Self)>, CodecError>> {
+        Ok(MapDeserializer::new(iter::once((self.text()?, self))))
     }
+}
+
+impl<'de> IntoDeserializer<'de, CodecError> for &mut Reader<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+/// Methods for numbers. In nearly all cases the bytes are what the type expects, which is short enough to be inlined.
+macro_rules! numbers {
+    ($($method:ident $visit:ident $tag:ident $type:ty;)*) => {$(
+        #[inline]
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+            match self.bytes[self.at..].split_first_chunk::<{ 1 + size_of::<$type>() }>() {
+                Some(([tag, bytes @ ..], _)) if *tag == Tag::$tag as u8 => {
+                    self.at += 1 + size_of::<$type>();
+                    visitor.$visit(<$type>::from_le_bytes(*bytes))
+                }
+                _ => self.unexpected(visitor),
+            }
+        }
+    )*};
 }
 
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
     type Error = CodecError;
+
+    numbers! {
+        deserialize_u8 visit_u8 U8 u8;
+        deserialize_u16 visit_u16 U16 u16;
+        deserialize_u32 visit_u32 U32 u32;
+        deserialize_u64 visit_u64 U64 u64;
+        deserialize_u128 visit_u128 U128 u128;
+        deserialize_i8 visit_i8 I8 i8;
+        deserialize_i16 visit_i16 I16 i16;
+        deserialize_i32 visit_i32 I32 i32;
+        deserialize_i64 visit_i64 I64 i64;
+        deserialize_i128 visit_i128 I128 i128;
+        deserialize_f32 visit_f32 F32 f32;
+        deserialize_f64 visit_f64 F64 f64;
+    }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.tag()? {
@@ -111,12 +152,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             }
             Tag::Str => visitor.visit_borrowed_str(self.text()?),
             Tag::Bytes => visitor.visit_borrowed_bytes(self.sized()?),
-            Tag::List => self.list(visitor),
-            Tag::Map => self.map(visitor),
+            Tag::List => self.all(|elements| visitor.visit_seq(elements)),
+            Tag::Map => self.all(|elements| visitor.visit_map(elements)),
             Tag::End => Err(self.malformed()),
             // An enum that is read as another type looks as in JSON: its name, or a map with one entry.
             Tag::UnitVariant => visitor.visit_borrowed_str(self.text()?),
-            Tag::Variant => visitor.visit_map(VariantAsMap { name: Some(self.text()?), reader: self }),
+            Tag::Variant => visitor.visit_map(self.variant()?),
         }
     }
 
@@ -139,17 +180,15 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         visitor: V,
     ) -> Result<V::Value> {
         match self.tag()? {
-            Tag::UnitVariant => visitor.visit_enum(self.text()?.into_deserializer()),
-            Tag::Variant => visitor.visit_enum(Variant { name: self.text()?, reader: self }),
-            // The form of a flattened or tagged enum.
-            Tag::Str => visitor.visit_enum(self.text()?.into_deserializer()),
+            // A string is the form of a flattened or tagged enum.
+            Tag::UnitVariant | Tag::Str => visitor.visit_enum(self.text()?.into_deserializer()),
+            Tag::Variant => visitor.visit_enum(MapAccessDeserializer::new(self.variant()?)),
             _ => Err(self.malformed()),
         }
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier ignored_any
+        bool char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }
 
@@ -182,60 +221,5 @@ impl<'b> de::MapAccess<'b> for Elements<'_, 'b> {
 
     fn next_value_seed<S: DeserializeSeed<'b>>(&mut self, seed: S) -> Result<S::Value> {
         seed.deserialize(&mut *self.0)
-    }
-}
-
-/// A variant with content.
-struct Variant<'r, 'b> {
-    name: &'b str,
-    reader: &'r mut Reader<'b>,
-}
-
-impl<'r, 'b> de::EnumAccess<'b> for Variant<'r, 'b> {
-    type Error = CodecError;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'b>>(self, seed: S) -> Result<(S::Value, Self)> {
-        let name: StrDeserializer<'_, CodecError> = self.name.into_deserializer();
-        Ok((seed.deserialize(name)?, self))
-    }
-}
-
-impl<'b> de::VariantAccess<'b> for Variant<'_, 'b> {
-    type Error = CodecError;
-
-    fn unit_variant(self) -> Result<()> {
-        Err(de::Error::custom(format_args!("the variant {} holds something", self.name)))
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'b>>(self, seed: S) -> Result<S::Value> {
-        seed.deserialize(self.reader)
-    }
-
-    fn tuple_variant<V: Visitor<'b>>(self, _: usize, visitor: V) -> Result<V::Value> {
-        self.reader.deserialize_any(visitor)
-    }
-
-    fn struct_variant<V: Visitor<'b>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value> {
-        self.reader.deserialize_any(visitor)
-    }
-}
-
-/// The same for a visitor that does not know that it is an enum.
-struct VariantAsMap<'r, 'b> {
-    name: Option<&'b str>,
-    reader: &'r mut Reader<'b>,
-}
-
-impl<'b> de::MapAccess<'b> for VariantAsMap<'_, 'b> {
-    type Error = CodecError;
-
-    fn next_key_seed<S: DeserializeSeed<'b>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        let name = self.name.take().map(de::value::BorrowedStrDeserializer::new);
-        name.map(|name| seed.deserialize(name)).transpose()
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'b>>(&mut self, seed: S) -> Result<S::Value> {
-        seed.deserialize(&mut *self.reader)
     }
 }

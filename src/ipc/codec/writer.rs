@@ -34,7 +34,7 @@ impl<'s, S: Sink> Writer<'s, S> {
                 self.sink.put(&(bytes.len() as u64).to_le_bytes());
             }
         }
-        self.sink.put_slice(bytes);
+        self.sink.put(bytes);
         Ok(())
     }
 

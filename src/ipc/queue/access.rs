@@ -19,35 +19,42 @@ pub enum PutOnly {}
 #[derive(Debug, Clone, Copy)]
 pub enum GetOnly {}
 
+/// As `A` for puts; items are got as leases only: the queue inside a [`JoinableQueue`](crate::JoinableQueue).
+#[derive(Debug, Clone, Copy)]
+pub struct Leased<A>(std::convert::Infallible, std::marker::PhantomData<A>);
+
 mod sealed {
     pub trait Sealed {
+        /// The value of [`Rights`](super::Rights).
         #[doc(hidden)]
-        const PUTS: bool = true;
-        #[doc(hidden)]
-        const GETS: bool = true;
+        const RIGHTS: u32;
         /// What follows the kind of queue where a handle is shown.
         #[doc(hidden)]
         const END: &'static str = "";
     }
 }
 
-impl sealed::Sealed for Both {}
+impl sealed::Sealed for Both {
+    const RIGHTS: u32 = Rights::BOTH.0;
+}
 impl sealed::Sealed for PutOnly {
-    const GETS: bool = false;
+    const RIGHTS: u32 = Rights::PUT.0;
     const END: &'static str = "'s producer";
 }
 impl sealed::Sealed for GetOnly {
-    const PUTS: bool = false;
+    const RIGHTS: u32 = Rights::GET.0;
     const END: &'static str = "'s consumer";
+}
+impl<A: Access> sealed::Sealed for Leased<A> {
+    const RIGHTS: u32 = A::RIGHTS;
+    const END: &'static str = A::END;
 }
 impl Access for Both {}
 impl Access for PutOnly {}
 impl Access for GetOnly {}
+impl<A: Access> Access for Leased<A> {}
 impl Puts for Both {}
 impl Puts for PutOnly {}
+impl<A: Puts> Puts for Leased<A> {}
 impl Gets for Both {}
 impl Gets for GetOnly {}
-
-pub(crate) fn rights_of<A: Access>() -> Rights {
-    Rights { put: A::PUTS, get: A::GETS }
-}

@@ -79,19 +79,8 @@ impl Room<'_> {
 }
 
 impl Sink for Room<'_> {
-    #[inline]
-    fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
-        match self.small.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
-            Some(place) => {
-                *place = *bytes;
-                self.len += N;
-            }
-            None => self.put_large(bytes),
-        }
-    }
-
-    #[inline]
-    fn put_slice(&mut self, bytes: &[u8]) {
+    #[inline(always)]
+    fn put(&mut self, bytes: &[u8]) {
         match self.small.get_mut(self.len..).and_then(|room| room.get_mut(..bytes.len())) {
             Some(place) => {
                 place.copy_from_slice(bytes);

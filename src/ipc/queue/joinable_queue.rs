@@ -21,6 +21,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -28,23 +29,21 @@ pub use builder::{DEFAULT_REDELIVERIES, JoinableQueueBuilder, MOST_LEASES};
 
 use serde::de::DeserializeOwned;
 
-use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
-use super::encoding;
-use super::item::Item;
+use super::access::{Access, Both, GetOnly, Gets, Leased, PutOnly};
 use super::lease::Lease;
-use super::leasing::{LeaseToken, Leasing};
-use super::put_error::PutError;
-use super::ring::{Ring, SentRing, Waiting, first_bytes};
+use super::participants::Sent;
+use super::ring::{LeaseToken, Ring, RingState, Waiting};
 use super::shm_queue::{GET, GET_MANY, Queue};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::fork::forked_from;
+use crate::sys::shm::Mapping;
 
 /// A queue of tasks of type `T` that processes share.
 ///
-/// The producer side is that of [`Queue`](crate::Queue). As there, `A` determines the kind of handle; every kind
-/// may [`join`](Self::join).
+/// It dereferences to a [`Queue`](crate::Queue) for everything but getting: items are put as there. As there, `A`
+/// determines the kind of handle; every kind may [`join`](Self::join).
 ///
 /// ```
 /// use ipc_demo::{Error, JoinableQueue};
@@ -65,7 +64,7 @@ use crate::sys::fork::forked_from;
 /// # Ok::<(), Error>(())
 /// ```
 pub struct JoinableQueue<T, A: Access = Both> {
-    pub(super) queue: Queue<T, A>,
+    queue: Queue<T, Leased<A>>,
     /// The leases whose items were moved out of their [`Lease`], oldest first.
     unacked: Unacked,
 }
@@ -90,11 +89,7 @@ pub struct DeadLetter<T> {
 }
 
 /// As with the other operations: without a limit of time, with one, and without waiting.
-const JOIN: Waits = Waits([
-    Operation::change("queue.join"),
-    Operation::change("queue.join_timeout"),
-    Operation::change("queue.try_join"),
-]);
+const JOIN: Waits = Waits::change("queue.join", "queue.join_timeout", "queue.try_join");
 
 impl<T> JoinableQueue<T> {
     /// Creates a queue that grows with its contents, up to [`DEFAULT_BYTE_LIMIT`](crate::queue::DEFAULT_BYTE_LIMIT).
@@ -138,47 +133,23 @@ impl<T, A: Access> JoinableQueue<T, A> {
         JoinableQueue { queue: self.queue.another(), unacked: Unacked::default() }
     }
 
-    fn leasing(&self) -> Leasing<'_> {
-        Leasing { ring: &self.queue.ring }
-    }
-
     fn point(&self, operation: Operation) {
-        point(operation, self.queue.ring.object(), always);
+        point(operation, &self.ring.shared, always);
     }
 
     fn join_waiting(&self, waiting: &Waiting) -> Result<bool> {
-        waiting.point(&JOIN, self.queue.ring.object(), || self.leasing().can_join());
-        self.leasing().join(waiting)
+        waiting.point(&JOIN, &self.ring.shared, || self.ring.can_join());
+        self.ring.join(waiting)
     }
 
     fn unacked(&self) -> MutexGuard<'_, VecDeque<LeaseToken>> {
         self.unacked.lock().expect("nothing panics while it holds the lock")
     }
 
-    /// Returns the number of items in the queue, not counting leased ones.
-    pub fn qsize(&self) -> usize {
-        self.queue.qsize()
-    }
-
-    /// Returns whether no item is in the queue.
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    /// Returns whether the queue has reached its capacity in items or its limit in bytes.
-    pub fn is_full(&self) -> bool {
-        self.queue.is_full()
-    }
-
-    /// Returns the maximum number of items; `None` if unlimited.
-    pub fn capacity(&self) -> Option<usize> {
-        self.queue.capacity()
-    }
-
     /// Returns the number of unfinished tasks: items in the queue, leased, or returned.
     pub fn unfinished(&self) -> u64 {
         self.point(Operation::read("queue.unfinished"));
-        self.leasing().unfinished()
+        self.ring.unfinished()
     }
 
     /// Blocks until every task is done. Dead letters count as done.
@@ -207,55 +178,17 @@ impl<T, A: Access> JoinableQueue<T, A> {
     /// Returns the number of dead letters.
     pub fn dead_letter_count(&self) -> usize {
         self.point(Operation::read("queue.dead_letter_count"));
-        self.leasing().dead().count()
+        self.ring.dead_letters().count()
     }
 }
 
-impl<T: Item, A: Puts> JoinableQueue<T, A> {
-    /// Puts an item, as [`Queue::put`](crate::Queue::put).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn put(&self, item: T) -> std::result::Result<(), PutError<T>> {
-        self.queue.put(item)
-    }
+/// The queue without its `get` methods: what a [`Queue`](crate::Queue) says of itself, and how items are put into it.
+/// Its size does not count leased items.
+impl<T, A: Access> Deref for JoinableQueue<T, A> {
+    type Target = Queue<T, Leased<A>>;
 
-    /// Puts an item, as [`Queue::put_timeout`](crate::Queue::put_timeout).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn put_timeout(&self, item: T, timeout: Duration) -> std::result::Result<(), PutError<T>> {
-        self.queue.put_timeout(item, timeout)
-    }
-
-    /// Puts an item if there is room, as [`Queue::try_put`](crate::Queue::try_put).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn try_put(&self, item: T) -> std::result::Result<(), PutError<T>> {
-        self.queue.try_put(item)
-    }
-
-    /// Puts all of `items`, as [`Queue::put_many`](crate::Queue::put_many).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn put_many(&self, items: &[T]) -> Result<()> {
-        self.queue.put_many(items)
-    }
-
-    /// Puts as many items as there is room for in time, as
-    /// [`Queue::put_many_timeout`](crate::Queue::put_many_timeout).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
-        self.queue.put_many_timeout(items, timeout)
-    }
-
-    /// Closes this handle for puts, as [`Queue::close`](crate::Queue::close).
-    pub fn close(&self) {
-        self.queue.close();
+    fn deref(&self) -> &Self::Target {
+        &self.queue
     }
 }
 
@@ -329,7 +262,7 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     pub fn task_done(&self) -> Result<()> {
         self.point(Operation::change("queue.task_done"));
         let token = self.unacked().pop_front().ok_or(Error::TaskDoneTooOften)?;
-        self.leasing().done(&token)
+        self.ring.finish_lease(&token)
     }
 
     /// Removes the dead letters from the queue, oldest first.
@@ -338,18 +271,17 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     /// as well.
     pub fn drain_dead_letters(&self) -> Vec<Result<DeadLetter<T>>> {
         self.point(Operation::change("queue.drain_dead_letters"));
-        let leasing = self.leasing();
-        let mut tokens: Vec<LeaseToken> = leasing.dead().collect();
+        let mut tokens: Vec<LeaseToken> = self.ring.dead_letters().collect();
         tokens.sort_unstable_by_key(|token| token.item);
         let mut letters = Vec::new();
         for token in tokens {
             let item = self.read(&token);
             // Another process may have been faster; then the bytes are meaningless.
-            if leasing.done(&token).is_ok() {
+            if self.ring.finish_lease(&token).is_ok() {
                 letters.push(item.map(|item| DeadLetter {
                     item,
                     number: token.item,
-                    redelivered: token.redelivered(),
+                    redelivered: token.status.returns,
                 }));
             }
         }
@@ -357,24 +289,24 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
     }
 
     fn take(&self, waiting: Waiting) -> Result<Option<Lease<'_, T>>> {
-        waiting.point(&GET, self.queue.ring.object(), || self.leasing().can_take());
+        waiting.point(&GET, &self.ring.shared, || self.ring.can_lease());
         let mut lease = None;
-        self.leasing().take(1, waiting, |token| lease = Some(self.unread(token)))?;
+        self.ring.lease(1, waiting, |token| lease = Some(self.unread(token)))?;
         lease.map(|lease| self.read_lease(lease)).transpose()
     }
 
     fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Result<Lease<'_, T>>>> {
-        waiting.point(&GET_MANY, self.queue.ring.object(), || most == 0 || self.leasing().can_take());
+        waiting.point(&GET_MANY, &self.ring.shared, || most == 0 || self.ring.can_lease());
         let mut leases = Vec::new();
         if most > 0 {
-            self.leasing().take(most, waiting, |token| leases.push(self.unread(token)))?;
+            self.ring.lease(most, waiting, |token| leases.push(self.unread(token)))?;
         }
         // If reading one panics, the unread leases are returned to the queue.
         Ok(leases.into_iter().map(|lease| self.read_lease(lease)).collect())
     }
 
     fn unread(&self, token: LeaseToken) -> Lease<'_, T> {
-        Lease::unread(token, self.leasing(), &self.unacked)
+        Lease::unread(token, &self.ring, &self.unacked)
     }
 
     fn read_lease<'q>(&'q self, lease: Lease<'q, T>) -> Result<Lease<'q, T>> {
@@ -383,13 +315,8 @@ impl<T: DeserializeOwned, A: Gets> JoinableQueue<T, A> {
 
     /// Decodes the item of a lease. Its bytes stay in place while the lease is held.
     fn read(&self, token: &LeaseToken) -> Result<T> {
-        let Queue { ring, scratch, .. } = &self.queue;
-        let len = ring.plan().longest().min(token.len as usize);
-        let mut buffer = scratch.borrow();
-        let bytes = first_bytes(&mut buffer, len);
-        let item = ring.copy(token.place, bytes).and_then(|()| encoding::decode(bytes));
-        scratch.recycle(buffer, len);
-        item
+        let len = self.ring.plan.longest().min(token.len as usize);
+        self.queue.read(token.place, len, || ())
     }
 }
 
@@ -401,26 +328,23 @@ impl<T, A: Access> Clone for JoinableQueue<T, A> {
     }
 }
 
-/// Tasks that nobody can report done any more are returned to the queue.
+/// Tasks that can no longer be reported done are returned to the queue.
 impl<T, A: Access> Drop for JoinableQueue<T, A> {
     fn drop(&mut self) {
         if forked_from().is_none() {
             let leases = std::mem::take(&mut *self.unacked());
-            leases.iter().for_each(|token| drop(self.leasing().nack(token)));
+            leases.iter().for_each(|token| drop(self.ring.return_lease(token)));
         }
     }
 }
 
 sent_in_roles!(
-    [T, A: Access] JoinableQueue<T, A>, "a JoinableQueue", |queue, recipient| queue.queue.ring.counted_for(recipient),
-    |sent: SentRing| Ring::received(sent).map(JoinableQueue::of)
+    [T, A: Access] JoinableQueue<T, A>, "a JoinableQueue", |queue, recipient| queue.ring.counted_for(recipient),
+    |sent: Sent<Mapping<RingState>>| Ring::received(sent).map(JoinableQueue::of)
 );
 
 impl<T, A: Access> fmt::Debug for JoinableQueue<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ring = &self.queue.ring;
-        let mut queue = f.debug_struct("JoinableQueue");
-        queue.field("kind", &format!("joinable queue{}", A::END)).field("capacity", &ring.capacity());
-        queue.field("putting", &ring.putting()).field("getting", &ring.getting()).finish_non_exhaustive()
+        self.debug(f, "JoinableQueue", "joinable queue")
     }
 }

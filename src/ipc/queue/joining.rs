@@ -13,42 +13,41 @@
 //! # Standard
 //! Python `JoinableQueue.join`, which waits for a counter that a killed consumer never decrements.
 
-use super::leasing::{Leasing, OnConsumerDeath};
-use super::participants::Right;
-use super::ring::{LeaseSlot, LeaseState, Waiting};
+use super::leasing::OnConsumerDeath;
+use super::participants::Rights;
+use super::ring::{LeaseState, LeaseToken, Ring, Waiting};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::futex;
 
-impl Leasing<'_> {
+impl Ring {
     /// Returns the number of unfinished tasks: the items in the ring, and the open leases on earlier ones.
-    pub(crate) fn unfinished(self) -> u64 {
-        let (head, tail) = self.ring.committed();
+    pub(crate) fn unfinished(&self) -> u64 {
+        let (head, tail) = self.committed();
         // Read after the cursors: an item removed before them is in the table, or done by now.
-        let is_open = |slot: &LeaseSlot| {
-            matches!(slot.status().state, LeaseState::Leased | LeaseState::Returned) && slot.is_before(head.items)
+        let is_open = |lease: &LeaseToken| {
+            matches!(lease.status.state, LeaseState::Leased | LeaseState::Returned) && lease.item < head.items
         };
-        let leased = self.ring.leases().used().filter(|(_, slot)| is_open(slot)).count();
-        tail.items.wrapping_sub(head.items) + leased as u64
+        tail.items.wrapping_sub(head.items) + self.used_leases().filter(is_open).count() as u64
     }
 
     /// Returns whether a join could go on now: no task is unfinished, or it would fail.
-    pub(crate) fn can_join(self) -> bool {
-        self.unfinished() == 0 || self.first_death().is_some() || self.is_hopeless()
+    pub(crate) fn can_join(&self) -> bool {
+        self.unfinished() == 0 || self.first_death().is_some() || self.has_no_consumer()
     }
 
     /// Returns whether no consumer is left that could finish a task.
-    fn is_hopeless(self) -> bool {
-        !self.ring.is_anybody_left(Right::Get) && !self.is_anything_leased()
+    fn has_no_consumer(&self) -> bool {
+        !self.is_right_left(Rights::GET) && !self.is_anything_leased()
     }
 
     /// Blocks until no task is unfinished. Returns `false` on timeout.
-    pub(crate) fn join(self, waiting: &Waiting) -> Result<bool> {
+    pub(crate) fn join(&self, waiting: &Waiting) -> Result<bool> {
         check_not_forked()?;
         loop {
-            let (word, value) = self.ring.state().joiners.announce_sleeper();
-            let is_hopeless = self.is_hopeless();
-            if is_hopeless {
+            let (word, value) = self.shared.joiners.announce_sleeper();
+            let has_no_consumer = self.has_no_consumer();
+            if has_no_consumer {
                 // Reclaiming the items of the last dead process may end the wait in another way.
                 self.look_for_deaths();
             }
@@ -56,7 +55,7 @@ impl Leasing<'_> {
             match (self.unfinished(), self.first_death()) {
                 (_, Some(death)) => return Err(death),
                 (0, None) => return Ok(true),
-                (unfinished, None) if is_hopeless => return Err(Error::NoConsumers { unfinished }),
+                (unfinished, None) if has_no_consumer => return Err(Error::NoConsumers { unfinished }),
                 _ => {}
             }
             let Some(look_ns) = waiting.next_check_ns() else { return Ok(false) };
@@ -68,28 +67,25 @@ impl Leasing<'_> {
     }
 
     /// Returns whether a living process holds a lease.
-    fn is_anything_leased(self) -> bool {
-        let process_table = self.ring.process_table();
-        self.valid().any(|(_, _, status)| {
-            status.state == LeaseState::Leased && status.owner.is_some_and(|owner| process_table.is_alive(owner))
-        })
+    fn is_anything_leased(&self) -> bool {
+        let is_alive = |owner| self.process_table.is_alive(owner);
+        self.valid_leases()
+            .any(|lease| lease.status.state == LeaseState::Leased && lease.status.owner.is_some_and(is_alive))
     }
 
-    fn look_for_deaths(self) {
+    fn look_for_deaths(&self) {
         // A sleeping consumer holds the readers' mutex; it wakes often enough to look itself.
-        if let Some(reader) = self.ring.reader_now() {
-            self.roll_back_after_death(&reader);
+        if let Some(reader) = self.reader_now() {
             self.reclaim_dead(&reader);
         }
     }
 
     /// Returns the consumer death that makes `join` fail.
-    fn first_death(self) -> Option<Error> {
-        if OnConsumerDeath::from_word(self.ring.state().on_death.load(Relaxed)) != OnConsumerDeath::Fail {
+    fn first_death(&self) -> Option<Error> {
+        if OnConsumerDeath::from_word(self.shared.on_death.load(Relaxed)) != OnConsumerDeath::Fail {
             return None;
         }
-        let mut valid = self.valid();
-        let dead = valid.find(|(_, _, status)| status.state == LeaseState::Dead && status.owner.is_some());
-        dead.map(|(_, slot, _)| Error::ConsumerDied { pid: slot.owner_pid(), item: slot.item() })
+        let mut dead = self.dead_letters().filter(|lease| lease.status.owner.is_some());
+        dead.next().map(|lease| Error::ConsumerDied { pid: lease.owner_pid, item: lease.item })
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use super::joinable_queue::Unacked;
-use super::leasing::{LeaseToken, Leasing};
+use super::ring::{LeaseToken, Ring};
 use crate::ipc::error::Result;
 use crate::ipc::operation::{Operation, always, point};
 use crate::sys::fork::forked_from;
@@ -20,14 +20,14 @@ pub struct Lease<'q, T> {
     item: Option<T>,
     has_ended: bool,
     token: LeaseToken,
-    leasing: Leasing<'q>,
+    ring: &'q Ring,
     unacked: &'q Unacked,
 }
 
 impl<'q, T> Lease<'q, T> {
     /// A lease whose item is not yet read. Dropping it returns the item to the queue.
-    pub(crate) fn unread(token: LeaseToken, leasing: Leasing<'q>, unacked: &'q Unacked) -> Self {
-        Lease { item: None, has_ended: false, token, leasing, unacked }
+    pub(crate) fn unread(token: LeaseToken, ring: &'q Ring, unacked: &'q Unacked) -> Self {
+        Lease { item: None, has_ended: false, token, ring, unacked }
     }
 
     /// Reads the item of this lease. If that fails or panics, the item is returned to the queue.
@@ -43,7 +43,7 @@ impl<'q, T> Lease<'q, T> {
 
     /// Returns how many times the item was redelivered.
     pub fn redelivered(&self) -> u32 {
-        self.token.redelivered()
+        self.token.status.returns
     }
 
     /// Returns the number of the item, counted from 0 in the order of the puts.
@@ -61,9 +61,9 @@ impl<'q, T> Lease<'q, T> {
     /// One atomic step: if the process is killed before it, the task is not done, and the item goes to another
     /// consumer.
     pub fn task_done(mut self) -> Result<T> {
-        point(Operation::change("queue.task_done"), self.leasing.ring.object(), always);
+        point(Operation::change("queue.task_done"), &self.ring.shared, always);
         let item = self.end();
-        self.leasing.done(&self.token).map(|()| item)
+        self.ring.finish_lease(&self.token).map(|()| item)
     }
 
     /// Returns the item to the queue, for any consumer. Dropping does the same and cannot fail.
@@ -71,9 +71,9 @@ impl<'q, T> Lease<'q, T> {
     /// # Errors
     /// As [`task_done`](Self::task_done).
     pub fn nack(mut self) -> Result<()> {
-        point(Operation::change("queue.nack"), self.leasing.ring.object(), always);
+        point(Operation::change("queue.nack"), &self.ring.shared, always);
         self.end();
-        self.leasing.nack(&self.token)
+        self.ring.return_lease(&self.token)
     }
 
     /// Returns the item. Its task is marked done later by
@@ -106,10 +106,10 @@ impl<T> Drop for Lease<'_, T> {
         if !self.has_ended && forked_from().is_none() {
             if self.item.is_some() {
                 // Otherwise it is a part of the get that could not read the item.
-                point(Operation::change("queue.nack"), self.leasing.ring.object(), always);
+                point(Operation::change("queue.nack"), &self.ring.shared, always);
             }
             // A lost lease has nothing to return.
-            let _ = self.leasing.nack(&self.token);
+            let _ = self.ring.return_lease(&self.token);
         }
     }
 }

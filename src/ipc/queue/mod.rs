@@ -11,8 +11,9 @@
 //!
 //! What can be put is an [`Item`]. A put that fails gives the item back, in a [`PutError`].
 
-// The files: `lease`, `leasing` and `joining` are parts of `joinable_queue`, which is a `shm_queue` otherwise; `ring` is the ring in shared memory; `participants` and `event_count` say which
-// processes can still put and get, and wake them; `encoding` is the serialised form of items.
+// The files: `lease`, `leasing` and `joining` are parts of `joinable_queue`, which is a `shm_queue` otherwise; `ring` is
+// the ring in shared memory; `participants` counts the handles that can still put and get, and `event_count` wakes them;
+// `encoding` is the serialised form of items.
 
 pub(crate) mod access;
 pub(crate) mod encoding;
@@ -29,7 +30,7 @@ pub(crate) mod put_error;
 pub(crate) mod ring;
 pub(crate) mod shm_queue;
 
-pub use access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
+pub use access::{Access, Both, GetOnly, Gets, Leased, PutOnly, Puts};
 pub use ends::{GetEnd, PutEnd, Transport};
 pub use item::Item;
 pub use joinable_queue::{

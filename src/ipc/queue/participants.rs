@@ -2,7 +2,8 @@
 //!
 //! # State
 //! The queue's [`Members`]: the count in the upper half is of the handles that put, that in the lower half of those that
-//! get.
+//! get. A [`Handle`] is counted exactly once for each of its rights: from its creation, or from the moment it is sent,
+//! until it gives the right up or is dropped.
 //!
 //! # Death
 //! A dead process's word stays but no longer counts, because its slot is dead. A process that needs a free word reuses
@@ -16,8 +17,32 @@ use serde::{Deserialize, Serialize};
 use crate::ipc::error::Result;
 use crate::ipc::process::members::{Member, Members};
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
-use crate::sys::atomic::Ordering::Relaxed;
-use crate::sys::shm::shared_layout;
+use crate::ipc::process::transfer;
+use crate::sys::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
+use crate::sys::fork::forked_from;
+use crate::sys::shm::{Layout, Mapping, shared_layout};
+
+/// What a handle may do: a 1 in each half of a [`Member`]'s counts in which it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rights(pub(super) u32);
+
+impl Rights {
+    pub(crate) const NONE: Rights = Rights(0);
+    pub(crate) const PUT: Rights = Rights(1 << 16);
+    pub(crate) const GET: Rights = Rights(1);
+    pub(crate) const BOTH: Rights = Rights(Rights::PUT.0 | Rights::GET.0);
+
+    /// Returns whether both have a right.
+    #[inline]
+    pub(crate) fn has(self, right: Rights) -> bool {
+        self.and(right) != Rights::NONE
+    }
+
+    #[inline]
+    fn and(self, other: Rights) -> Rights {
+        Rights(self.0 & other.0)
+    }
+}
 
 shared_layout! {
     /// The table in shared memory.
@@ -26,130 +51,177 @@ shared_layout! {
     }
 }
 
-/// What a handle may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Right {
-    Put,
-    Get,
-}
-
-/// The rights of one handle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Rights {
-    pub(crate) put: bool,
-    pub(crate) get: bool,
-}
-
-impl Rights {
-    fn one_handle(self) -> u32 {
-        u32::from(self.put) << PUT_SHIFT | u32::from(self.get)
-    }
-
-    pub(crate) fn has(self, right: Right) -> bool {
-        match right {
-            Right::Put => self.put,
-            Right::Get => self.get,
-        }
-    }
-}
-
-const PUT_SHIFT: u32 = 16;
-const MOST_HANDLES: u32 = 0xFFFF;
-
-fn handles(member: Member, right: Right) -> u32 {
-    match right {
-        Right::Put => member.handles >> PUT_SHIFT,
-        Right::Get => member.handles & MOST_HANDLES,
-    }
-}
-
 impl Participants {
     /// Counts one more handle of the process in `slot`.
-    pub(crate) fn join(&self, process_table: &ProcessTable, slot: ProcessSlot, rights: Rights) -> Result<()> {
-        if rights == Rights::default() {
+    fn join(&self, process_table: &ProcessTable, slot: ProcessSlot, rights: Rights) -> Result<()> {
+        if rights == Rights::NONE {
             return Ok(());
         }
-        self.members.add(slot, rights.one_handle(), |other| !process_table.is_alive(other))
+        self.members.add(slot, rights.0, |other| !process_table.is_alive(other))
     }
 
     /// Uncounts one handle of the process in `slot`.
-    pub(crate) fn leave(&self, slot: ProcessSlot, rights: Rights) {
-        let left = rights == Rights::default() || self.members.remove(slot, rights.one_handle());
+    fn leave(&self, slot: ProcessSlot, rights: Rights) {
+        let left = rights == Rights::NONE || self.members.remove(slot, rights.0);
         debug_assert!(left, "every handle was counted when it was made");
-    }
-
-    /// Returns the index of a word by which a living process has `right`, not counting `own` handles of `me`.
-    pub(crate) fn find(&self, process_table: &ProcessTable, right: Right, me: ProcessSlot, own: u64) -> Option<usize> {
-        let mut members = self.members.all();
-        members.find(|(_, member)| counts(process_table, *member, right, me, own)).map(|(index, _)| index)
-    }
-
-    /// Returns whether the word at `index`, found by [`find`](Self::find), still shows it: a few loads.
-    #[inline]
-    pub(crate) fn still(
-        &self,
-        process_table: &ProcessTable,
-        index: usize,
-        right: Right,
-        me: ProcessSlot,
-        own: u64,
-    ) -> bool {
-        let word = self.members.word(index).map_or(0, |word| word.load(Relaxed));
-        Member::from_word(word).is_some_and(|member| counts(process_table, member, right, me, own))
     }
 }
 
-#[inline]
-fn counts(process_table: &ProcessTable, member: Member, right: Right, me: ProcessSlot, own: u64) -> bool {
-    let ours = if member.slot == me { own } else { 0 };
-    u64::from(handles(member, right)) > ours && process_table.is_alive(member.slot)
+/// Shared memory of a queue that counts its handles.
+pub(crate) trait Counted: Layout {
+    fn participants(&self) -> &Participants;
+
+    /// Called after a process has lost rights: wakes peers that wait for what can no longer happen.
+    fn left(&self, _: Rights) {}
+}
+
+/// What is sent of a handle: the memory, its rights, and the number under which it is counted.
+pub(crate) type Sent<M> = (M, Rights, u32);
+
+/// A counted handle of this process on a queue.
+pub(crate) struct Handle<S: Counted> {
+    /// The memory, which is the object of every operation on the queue.
+    pub(crate) shared: Mapping<S>,
+    pub(crate) process_table: &'static ProcessTable,
+    /// The slot of the process that has this handle.
+    pub(crate) me: ProcessSlot,
+    rights: Rights,
+    /// The [`Rights`] that this handle gave up.
+    given_up: AtomicU32,
+    /// Where a participant with the other right was last found alive.
+    peer: AtomicU32,
+}
+
+impl<S: Counted + 'static> Handle<S> {
+    pub(crate) fn new(shared: Mapping<S>, rights: Rights) -> Result<Self> {
+        let process_table = ProcessTable::ours()?;
+        let me = process_table.me();
+        shared.participants().join(process_table, me, rights)?;
+        let (given_up, peer) = (AtomicU32::new(0), AtomicU32::new(0));
+        Ok(Handle { shared, process_table, me, rights, given_up, peer })
+    }
+
+    /// Creates another handle of this process, with those of `rights` that this one still has.
+    pub(crate) fn another(&self, rights: Rights) -> Self {
+        let handle = Handle::new(self.shared.clone(), self.rights().and(rights));
+        handle.expect("there are fewer handles than 65,535 for each of 4,096 processes")
+    }
+
+    /// Counts a handle like this one for the process in `recipient`, before it is sent. Returns what is sent.
+    pub(crate) fn counted_for(&self, recipient: ProcessSlot) -> Result<Sent<&Mapping<S>>> {
+        let (shared, rights) = (self.shared.clone(), self.rights());
+        shared.participants().join(self.process_table, recipient, rights)?;
+        Ok((&self.shared, rights, transfer::counted(move || leave(&*shared, recipient, rights))))
+    }
+
+    /// Creates a handle on the queue of another process from what that process sent.
+    pub(crate) fn received((shared, rights, counted): Sent<Mapping<S>>) -> Result<Self> {
+        let handle = Handle::new(shared, rights)?;
+        let (shared, me) = (handle.shared.clone(), handle.me);
+        transfer::received(counted, move || leave(&*shared, me, rights));
+        Ok(handle)
+    }
+}
+
+impl<S: Counted> Handle<S> {
+    /// Returns the rights that this handle still has.
+    #[inline]
+    pub(crate) fn rights(&self) -> Rights {
+        Rights(self.rights.0 & !self.given_up.load(Relaxed))
+    }
+
+    /// Gives up `rights`. Returns whether this handle still had one of them.
+    pub(crate) fn give_up(&self, rights: Rights) -> bool {
+        // Before they are uncounted: meanwhile it may look as if there were another handle, but never as if none were.
+        let before = self.given_up.fetch_or(rights.0, SeqCst);
+        let left = Rights(self.rights.0 & rights.0 & !before);
+        // In a fork it is a copy of a handle that the parent still has.
+        if left != Rights::NONE && forked_from().is_none() {
+            leave(&*self.shared, self.me, left);
+        }
+        left != Rights::NONE
+    }
+
+    /// Returns whether a living process has another handle with `right`. A few loads where the last one found still has.
+    pub(crate) fn has_other_handle(&self, right: Rights) -> bool {
+        let own = self.rights().and(right).0;
+        let counts = |member: &Member| {
+            let ours = if member.slot == self.me { own } else { 0 };
+            (member.handles & right.0 * 0xFFFF) > ours && self.process_table.is_alive(member.slot)
+        };
+        let members = &self.shared.participants().members;
+        let last_found = members.word(self.peer.load(Relaxed) as usize).map_or(0, |word| word.load(Relaxed));
+        if Member::from_word(last_found).is_some_and(|member| counts(&member)) {
+            return true;
+        }
+        let found = members.all().find(|(_, member)| counts(member));
+        found.inspect(|(index, _)| self.peer.store(*index as u32, Relaxed)).is_some()
+    }
+}
+
+impl<S: Counted> Drop for Handle<S> {
+    fn drop(&mut self) {
+        self.give_up(Rights::BOTH);
+    }
+}
+
+/// Uncounts rights of the process in `slot`.
+fn leave(shared: &impl Counted, slot: ProcessSlot, rights: Rights) {
+    shared.participants().leave(slot, rights);
+    shared.left(rights);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::shm::Mapping;
 
     shared_layout! {
         struct Table = b"testpart" { participants: Participants }
     }
 
-    const PUTS: Rights = Rights { put: true, get: false };
-    const GETS: Rights = Rights { put: false, get: true };
-    const BOTH: Rights = Rights { put: true, get: true };
+    impl Counted for Table {
+        fn participants(&self) -> &Participants {
+            &self.participants
+        }
+    }
+
+    fn handle() -> Handle<Table> {
+        Handle::new(Mapping::create(0, |_| Ok(())).expect("memory"), Rights::BOTH).expect("room")
+    }
 
     #[test]
     fn handles_are_counted_and_forgotten() {
-        let table = Mapping::<Table>::create(0, |_| Ok(())).expect("memory");
-        let table = &table.participants;
-        let process_table = ProcessTable::ours().expect("a table");
-        let (me, child) = (process_table.me(), process_table.reserve().expect("a slot"));
-        table.join(process_table, me, BOTH).expect("room");
-        assert_eq!(table.find(process_table, Right::Put, me, 0), Some(0));
-        assert_eq!(table.find(process_table, Right::Put, me, 1), None, "its own handle does not count");
-        table.join(process_table, child, PUTS).expect("room");
-        let found = table.find(process_table, Right::Put, me, 1).expect("the child");
-        assert!(table.still(process_table, found, Right::Put, me, 1));
-        assert_eq!(table.find(process_table, Right::Get, me, 1), None);
+        let handle = handle();
+        let (process_table, table) = (handle.process_table, &handle.shared.participants);
+        let child = process_table.reserve().expect("a slot");
+        assert!(!handle.has_other_handle(Rights::PUT), "its own handle does not count");
+        table.join(process_table, child, Rights::PUT).expect("room");
+        assert!(handle.has_other_handle(Rights::PUT), "the child");
+        assert!(handle.has_other_handle(Rights::PUT), "found again");
+        assert!(!handle.has_other_handle(Rights::GET));
         process_table.release_slot(child);
-        assert!(!table.still(process_table, found, Right::Put, me, 1), "a dead process does not count");
-        table.join(process_table, me, GETS).expect("room");
-        table.leave(me, BOTH);
-        assert_eq!(table.find(process_table, Right::Put, me, 0), None);
-        assert_eq!(table.find(process_table, Right::Get, me, 0), Some(0));
-        table.leave(me, GETS);
-        assert!(table.members.all().all(|(_, member)| member.slot == child), "the dead process's word stays");
+        assert!(!handle.has_other_handle(Rights::PUT), "a dead process does not count");
+        let getter = handle.another(Rights::GET);
+        assert!(!handle.has_other_handle(Rights::PUT) && handle.has_other_handle(Rights::GET));
+        assert!(handle.give_up(Rights::PUT) && !handle.give_up(Rights::PUT));
+        assert!(!getter.has_other_handle(Rights::PUT) && getter.has_other_handle(Rights::GET));
+        let table = handle.shared.clone();
+        drop((handle, getter));
+        assert!(
+            table.participants.members.all().all(|(_, member)| member.slot == child),
+            "the dead process's word stays"
+        );
     }
 
     #[test]
     fn place_of_a_dead_process_is_taken_over() {
-        let table = Mapping::<Table>::create(0, |_| Ok(())).expect("memory");
-        let process_table = ProcessTable::ours().expect("a table");
+        let handle = handle();
+        let (process_table, table) = (handle.process_table, &handle.shared.participants);
         for _ in 0..3 {
             let child = process_table.reserve().expect("a slot");
-            table.participants.join(process_table, child, PUTS).expect("room");
+            table.join(process_table, child, Rights::PUT).expect("room");
             process_table.release_slot(child);
         }
-        assert_eq!(table.participants.members.all().map(|(index, _)| index).collect::<Vec<_>>(), [0]);
+        assert_eq!(table.members.all().map(|(index, _)| index).collect::<Vec<_>>(), [0, 1]);
     }
 }

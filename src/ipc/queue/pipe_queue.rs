@@ -14,7 +14,7 @@
 //! decide.
 //!
 //! # Death
-//! The locks are robust, and every process is on a [`ParticipantTable`](participants::ParticipantTable), so no call
+//! The locks are robust, and every handle is a counted [`Participant`](participants::Participant), so no call
 //! waits forever for a dead process. What remains is inherent in Python's design:
 //! - Killed after a put: items still in its buffer are lost, although `put` returned.
 //! - Killed with items in the buffer, or between reading an item and releasing its permit: the permits are lost, which
@@ -25,6 +25,7 @@
 //! - Stopped (SIGSTOP, Ctrl-Z) while it waits in `get`, or while its feeder writes, it is not dead and keeps its end's
 //!   lock: no other process can get, or their items stay in their buffers, until it continues or is killed. Timeouts
 //!   still pass.
+//! - A batch is not atomic: items are put and got one by one, and a process killed midway has put or got part of them.
 //! - A process that exits normally waits until its items are in the pipe, as long as a process lives that could read
 //!   them.
 //!
@@ -54,7 +55,6 @@ use crate::sys::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sys::fork::forked_from;
 use crate::sys::task::has_other_threads;
 
-mod batch;
 mod feeder;
 mod participants;
 mod parts;
@@ -124,15 +124,17 @@ impl<T> PipeQueue<T> {
 
     /// Returns the maximum number of items; `None` if unlimited.
     pub fn capacity(&self) -> Option<usize> {
-        Some(self.parts.participants.capacity())
-            .filter(|capacity| *capacity != UNBOUNDED)
-            .map(|capacity| capacity as usize)
+        Some(self.permits()).filter(|permits| *permits != UNBOUNDED).map(|permits| permits as usize)
+    }
+
+    fn permits(&self) -> u32 {
+        self.parts.participant.capacity.load(Relaxed)
     }
 
     /// Returns the number of permits in use: the items in all buffers and in the pipe, and permits lost with a dead
     /// process.
     pub fn qsize(&self) -> usize {
-        self.parts.participants.capacity().saturating_sub(self.parts.slots.get_value()) as usize
+        self.permits().saturating_sub(self.parts.slots.get_value()) as usize
     }
 
     /// Returns whether the pipe is empty. Items may still be in the buffers of their producers.
@@ -209,6 +211,35 @@ impl<T: Item> PipeQueue<T> {
         self.put_timeout(item, Duration::ZERO)
     }
 
+    /// Puts all of `items`, one by one: other producers' items may come between them. An empty slice does nothing.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put). The items before the failed one are put.
+    pub fn put_many(&self, items: &[T]) -> Result<()> {
+        items.iter().try_for_each(|item| self.send(item, Deadline::NEVER))
+    }
+
+    /// Puts as many of `items` as there is room for within `timeout`, in order; returns the count. It is also lower if
+    /// an item cannot be put.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), and only if no item was put.
+    pub fn put_many_timeout(&self, items: &[T], timeout: Duration) -> Result<usize> {
+        self.put_some(items, Deadline::after(timeout))
+    }
+
+    fn put_some(&self, items: &[T], deadline: Deadline) -> Result<usize> {
+        for (put, item) in items.iter().enumerate() {
+            match self.send(item, deadline) {
+                Ok(()) => {}
+                // The next call meets the same error again.
+                Err(error) if put == 0 && !matches!(error, Error::Full) => return Err(error),
+                Err(_) => return Ok(put),
+            }
+        }
+        Ok(items.len())
+    }
+
     fn put_until(&self, item: T, deadline: Deadline) -> std::result::Result<(), PutError<T>> {
         let outcome = self.send(&item, deadline);
         PutError::unless_put(item, outcome)
@@ -224,7 +255,7 @@ impl<T: Item> PipeQueue<T> {
         let range = encode(item, MESSAGE_LIMIT, &mut frame)?;
         frame.drain(..range.start);
         loop {
-            self.parts.participants.check_torn()?;
+            self.parts.participant.check_torn()?;
             let wait = deadline.or_after(LOOK_EVERY).left().unwrap_or(LOOK_EVERY);
             if self.parts.slots.acquire_timeout(wait) {
                 break;
@@ -233,7 +264,7 @@ impl<T: Item> PipeQueue<T> {
                 return Err(Error::Closed);
             }
             let may_get_here = || self.has_got.load(Relaxed) != 0 && has_other_threads();
-            if !self.parts.participants.is_connected() && !may_get_here() {
+            if !self.parts.participant.is_connected() && !may_get_here() {
                 return Err(Error::Disconnected);
             }
             if deadline.has_passed() {
@@ -273,6 +304,59 @@ impl<T: DeserializeOwned> PipeQueue<T> {
     /// As [`get`](Self::get).
     pub fn try_get(&self) -> Result<Option<T>> {
         self.get_timeout(Duration::ZERO)
+    }
+
+    /// Removes up to `most` items from the pipe, one by one. Blocks while there is none.
+    ///
+    /// Items still in a producer's buffer are not included. Returns a result for each item: one that is not a valid `T`
+    /// is [`Error::Codec`] in its place and does not affect the others.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), except for errors of single items. No item was removed then.
+    pub fn get_many(&self, most: usize) -> Result<Vec<Result<T>>> {
+        self.take_many(most, Deadline::NEVER)
+    }
+
+    /// Removes up to `most` items from the pipe, blocking for at most `timeout` while there is none. Returns an empty
+    /// vector on timeout.
+    ///
+    /// # Errors
+    /// As [`get_many`](Self::get_many).
+    pub fn get_many_timeout(&self, most: usize, timeout: Duration) -> Result<Vec<Result<T>>> {
+        self.take_many(most, Deadline::after(timeout))
+    }
+
+    /// Removes all items that are in the pipe now, one by one, and iterates over them.
+    ///
+    /// # Errors
+    /// As [`get_many`](Self::get_many), but an empty queue yields an empty iterator.
+    pub fn drain(&self) -> Result<std::vec::IntoIter<Result<T>>> {
+        match self.take_many(usize::MAX, Deadline::after(Duration::ZERO)) {
+            Err(Error::Disconnected) => Ok(Vec::new().into_iter()),
+            outcome => outcome.map(Vec::into_iter),
+        }
+    }
+
+    /// Removes items one by one, blocking for each, until no other producer is left.
+    pub fn iter(&self) -> impl Iterator<Item = Result<T>> {
+        std::iter::from_fn(|| match self.get() {
+            Err(Error::Disconnected) => None,
+            outcome => Some(outcome),
+        })
+    }
+
+    fn take_many(&self, most: usize, deadline: Deadline) -> Result<Vec<Result<T>>> {
+        let mut items = Vec::new();
+        if most == 0 {
+            return Ok(items);
+        }
+        items.extend(self.receive(deadline)?.map(|message| decode(&message)));
+        while !items.is_empty() && items.len() < most {
+            // An error would lose the items read so far; the next call meets it again.
+            let Ok(Some(message)) = self.receive(Deadline::after(Duration::ZERO)) else { break };
+            items.push(decode(&message));
+        }
+        Ok(items)
     }
 
     fn get_until(&self, deadline: Deadline) -> Result<Option<T>> {
@@ -330,10 +414,10 @@ impl<T> fmt::Debug for PipeQueue<T> {
 /// closed.
 ///
 /// # Panics
-/// If the queue has 4,096 participants, in all processes.
+/// If this process has 65,535 handles of the queue.
 impl<T> Clone for PipeQueue<T> {
     fn clone(&self) -> Self {
-        let clone = PipeQueue::of(self.parts.another().expect("a queue has at most 4,096 users"));
+        let clone = PipeQueue::of(self.parts.another());
         if self.feeder.is_closed() {
             clone.close();
         }

@@ -32,14 +32,16 @@ pub use transport::SharedMemory;
 
 use serde::de::DeserializeOwned;
 
-use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts, rights_of};
+use super::access::{Access, Both, GetOnly, Gets, PutOnly, Puts};
 use super::encoding::{self, SMALL, Scratch};
 use super::item::Item;
+use super::participants::{Rights, Sent};
 use super::put_error::PutError;
-use super::ring::{PreSleepCheck, Reader, Records, Ring, SentRing, Taken, Waited, Waiting, first_bytes};
+use super::ring::{Place, Reader, Record, Records, Ring, RingState, Waiting, first_bytes};
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
+use crate::sys::shm::Mapping;
 
 /// A queue of items of type `T` that processes share.
 ///
@@ -78,20 +80,10 @@ pub type Producer<T> = Queue<T, PutOnly>;
 pub type Consumer<T> = Queue<T, GetOnly>;
 
 /// The operations without a limit of time, with one, and without waiting.
-const PUT: Waits =
-    Waits([Operation::change("queue.put"), Operation::change("queue.put_timeout"), Operation::change("queue.try_put")]);
-const PUT_MANY: Waits = Waits([
-    Operation::change("queue.put_many"),
-    Operation::change("queue.put_many_timeout"),
-    Operation::change("queue.try_put_many"),
-]);
-pub(super) const GET: Waits =
-    Waits([Operation::change("queue.get"), Operation::change("queue.get_timeout"), Operation::change("queue.try_get")]);
-pub(super) const GET_MANY: Waits = Waits([
-    Operation::change("queue.get_many"),
-    Operation::change("queue.get_many_timeout"),
-    Operation::change("queue.try_get_many"),
-]);
+const PUT: Waits = Waits::change("queue.put", "queue.put_timeout", "queue.try_put");
+const PUT_MANY: Waits = Waits::change("queue.put_many", "queue.put_many_timeout", "queue.try_put_many");
+pub(super) const GET: Waits = Waits::change("queue.get", "queue.get_timeout", "queue.try_get");
+pub(super) const GET_MANY: Waits = Waits::change("queue.get_many", "queue.get_many_timeout", "queue.try_get_many");
 
 impl<T> Queue<T> {
     /// Creates a queue that grows with its contents, up to [`DEFAULT_BYTE_LIMIT`]; beyond that `put` blocks.
@@ -133,7 +125,7 @@ impl<T, A: Access> Queue<T, A> {
 
     /// Creates another handle of this process, with those rights of `B` that this one still has.
     pub(super) fn another<U, B: Access>(&self) -> Queue<U, B> {
-        Queue::of(self.ring.another(rights_of::<B>()))
+        Queue::of(self.ring.another(Rights(B::RIGHTS)))
     }
 
     /// Returns the number of items in the queue.
@@ -141,19 +133,19 @@ impl<T, A: Access> Queue<T, A> {
     /// # Standard
     /// Python `qsize`. Differs: exact at one moment during the call.
     pub fn qsize(&self) -> usize {
-        point(Operation::read("queue.qsize"), self.ring.object(), always);
+        point(Operation::read("queue.qsize"), &self.ring.shared, always);
         self.ring.items() as usize
     }
 
     /// Returns whether the queue is empty.
     pub fn is_empty(&self) -> bool {
-        point(Operation::read("queue.is_empty"), self.ring.object(), always);
+        point(Operation::read("queue.is_empty"), &self.ring.shared, always);
         self.ring.is_empty()
     }
 
     /// Returns whether the queue has reached its capacity in items or its limit in bytes.
     pub fn is_full(&self) -> bool {
-        point(Operation::read("queue.is_full"), self.ring.object(), always);
+        point(Operation::read("queue.is_full"), &self.ring.shared, always);
         self.ring.is_full()
     }
 
@@ -164,7 +156,7 @@ impl<T, A: Access> Queue<T, A> {
 
     /// Returns the maximum number of bytes of serialised items.
     pub fn byte_limit(&self) -> u64 {
-        self.ring.plan().byte_limit
+        self.ring.plan.byte_limit
     }
 }
 
@@ -245,7 +237,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
     /// # Standard
     /// Python `Queue.close`. Differs: there is nothing to flush, and a handle that can get may go on getting.
     pub fn close(&self) {
-        point(Operation::change("queue.close"), self.ring.object(), always);
+        point(Operation::change("queue.close"), &self.ring.shared, always);
         self.ring.close();
     }
 
@@ -257,12 +249,12 @@ impl<T: Item, A: Puts> Queue<T, A> {
 
     #[inline]
     fn put_one(&self, item: &T, waiting: Waiting) -> Result<()> {
-        waiting.point(&PUT, self.ring.object(), || self.ring.can_put());
+        waiting.point(&PUT, &self.ring.shared, || self.ring.can_put());
         self.ring.check_may_put()?;
         let (mut small, mut large) = ([0; SMALL], Vec::new());
         match encoding::encode(item, &mut small, &mut large, &self.scratch)? {
             Some(records) => {
-                let longest = self.ring.plan().longest();
+                let longest = self.ring.plan.longest();
                 // Only a ring created for tiny items refuses a small one.
                 if records.bytes.len() > longest && records.len_of_first() > longest {
                     return Err(Error::TooLong { bytes: records.len_of_first(), limit: longest });
@@ -275,7 +267,7 @@ impl<T: Item, A: Puts> Queue<T, A> {
 
     #[cold]
     fn put_large(&self, mut buffer: Vec<u8>, waiting: Waiting) -> Result<()> {
-        let fits = encoding::finish(0, self.ring.plan().longest(), &mut buffer);
+        let fits = encoding::finish(0, self.ring.plan.longest(), &mut buffer);
         let put = fits.and_then(|()| self.ring.put_record(Records { bytes: &buffer, items: 1 }, waiting));
         let used = buffer.len();
         self.scratch.recycle(buffer, used);
@@ -292,17 +284,31 @@ impl<T: Item, A: Puts> Queue<T, A> {
 
     /// Puts items contiguously as room becomes free, and counts them in `put`.
     fn put_all(&self, items: &[T], waiting: Waiting, put: &mut u64) -> Result<()> {
-        waiting.point(&PUT_MANY, self.ring.object(), || items.is_empty() || self.ring.can_put());
+        waiting.point(&PUT_MANY, &self.ring.shared, || items.is_empty() || self.ring.can_put());
         self.ring.check_may_put()?;
         let mut buffer = self.scratch.borrow();
         buffer.clear();
-        let longest = self.ring.plan().longest();
+        let longest = self.ring.plan.longest();
         let encoded = items.iter().try_for_each(|item| encoding::append(item, longest, &mut buffer));
         let records = Records { bytes: &buffer, items: items.len() as u64 };
         let outcome = encoded.and_then(|()| self.ring.put_slowly(None, records, waiting, put));
         let used = buffer.len();
         self.scratch.recycle(buffer, used);
         outcome
+    }
+}
+
+impl<T: DeserializeOwned, A: Access> Queue<T, A> {
+    /// Copies the bytes of an item that stay in place until `copied` is called, and decodes them.
+    pub(super) fn read(&self, place: Place, len: usize, copied: impl FnOnce()) -> Result<T> {
+        let mut buffer = self.scratch.borrow();
+        let bytes = first_bytes(&mut buffer, len);
+        let item = self.ring.copy(place, bytes).and_then(|()| {
+            copied();
+            encoding::decode(bytes)
+        });
+        self.scratch.recycle(buffer, len);
+        item
     }
 }
 
@@ -399,11 +405,11 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
 
     #[inline]
     fn take(&self, waiting: Waiting) -> Result<Option<T>> {
-        waiting.point(&GET, self.ring.object(), || self.ring.can_get());
+        waiting.point(&GET, &self.ring.shared, || self.ring.can_get());
         check_not_forked()?;
         if let Some(mut reader) = self.ring.reader_now() {
             let mut small = [0; SMALL];
-            if let Some(Taken::Bytes(len)) = reader.take_first(&mut small)? {
+            if let Some(len) = reader.take_first(&mut small)? {
                 drop(reader);
                 return encoding::decode(&small[..len]).map(Some);
             }
@@ -418,30 +424,23 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         let reader =
             reader.map_or_else(|| self.ring.reader(&waiting, || false, || false), |reader| Ok(Some(reader)))?;
         let Some(mut reader) = reader else { return Ok(None) };
-        if !self.await_item(&mut reader, waiting)? {
-            return Ok(None);
-        }
-        let mut buffer = self.scratch.borrow();
-        let mut taken = reader.take_first(&mut buffer)?;
-        if let Some(Taken::TooLong(record)) = taken {
-            taken = reader.take_first(first_bytes(&mut buffer, record.len as usize))?;
-        }
-        drop(reader);
-        let Some(Taken::Bytes(len)) = taken else { return Err(Error::Damaged { object: "queue" }) };
-        let item = encoding::decode(&buffer[..len]);
-        self.scratch.recycle(buffer, len);
+        let Some(record) = self.await_item(&mut reader, waiting)? else { return Ok(None) };
+        let item = self.read(record.place, record.len as usize, || {
+            reader.take_until(record.after);
+            drop(reader);
+        });
         item.map(Some)
     }
 
     fn take_many(&self, most: usize, waiting: Waiting) -> Result<Vec<Result<T>>> {
-        waiting.point(&GET_MANY, self.ring.object(), || most == 0 || self.ring.can_get());
+        waiting.point(&GET_MANY, &self.ring.shared, || most == 0 || self.ring.can_get());
         check_not_forked()?;
         let mut items = Vec::new();
         if most == 0 {
             return Ok(items);
         }
         let Some(mut reader) = self.ring.reader(&waiting, || false, || false)? else { return Ok(items) };
-        if !self.await_item(&mut reader, waiting)? {
+        if self.await_item(&mut reader, waiting)?.is_none() {
             return Ok(items);
         }
         let mut buffer = self.scratch.borrow();
@@ -455,21 +454,11 @@ impl<T: DeserializeOwned, A: Gets> Queue<T, A> {
         Ok(items)
     }
 
-    /// Blocks until there is an item. Returns `false` on timeout.
-    fn await_item(&self, reader: &mut Reader<'_>, mut waiting: Waiting) -> Result<bool> {
-        let ring = &self.ring;
-        let (mut is_idle, will_wait) = (false, waiting.will());
-        while reader.first()?.is_none() {
-            if is_idle {
-                ring.release_surplus();
-            }
-            match reader.wait(&mut waiting, || PreSleepCheck::disconnected_if(ring.nobody_puts(will_wait))) {
-                Waited::Retry => is_idle = true,
-                Waited::TimedOut => return Ok(false),
-                Waited::Disconnected => return Err(Error::Disconnected),
-            }
-        }
-        Ok(true)
+    /// Blocks until there is an item. Returns `None` on timeout.
+    fn await_item(&self, reader: &mut Reader<'_>, waiting: Waiting) -> Result<Option<Record>> {
+        let will_wait = waiting.will();
+        let can_happen = || if self.ring.producers_are_gone(will_wait) { Err(Error::Disconnected) } else { Ok(true) };
+        reader.retry(waiting, Reader::first, can_happen)
     }
 }
 
@@ -483,14 +472,19 @@ impl<T, A: Access> Clone for Queue<T, A> {
 
 sent_in_roles!(
     [T, A: Access] Queue<T, A>, "a Queue", |queue, recipient| queue.ring.counted_for(recipient),
-    |sent: SentRing| Ring::received(sent).map(Queue::of)
+    |sent: Sent<Mapping<RingState>>| Ring::received(sent).map(Queue::of)
 );
 
 impl<T, A: Access> fmt::Debug for Queue<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ring = &self.ring;
-        let mut queue = f.debug_struct("Queue");
-        queue.field("kind", &format!("queue{}", A::END)).field("capacity", &self.capacity());
-        queue.field("putting", &ring.putting()).field("getting", &ring.getting()).finish_non_exhaustive()
+        self.debug(f, "Queue", "queue")
+    }
+}
+
+impl<T, A: Access> Queue<T, A> {
+    pub(super) fn debug(&self, f: &mut fmt::Formatter<'_>, name: &str, kind: &str) -> fmt::Result {
+        let mut queue = f.debug_struct(name);
+        queue.field("kind", &format!("{kind}{}", A::END)).field("capacity", &self.capacity());
+        queue.field("putting", &self.ring.putting()).field("getting", &self.ring.getting()).finish_non_exhaustive()
     }
 }

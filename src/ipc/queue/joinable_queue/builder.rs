@@ -2,8 +2,8 @@
 
 use super::JoinableQueue;
 use crate::ipc::error::Result;
-use crate::ipc::queue::access::{Both, rights_of};
 use crate::ipc::queue::leasing::OnConsumerDeath;
+use crate::ipc::queue::participants::Rights;
 use crate::ipc::queue::ring::Ring;
 use crate::ipc::queue::shm_queue::QueueBuilder;
 use crate::sys::atomic::Ordering::Relaxed;
@@ -54,7 +54,7 @@ impl JoinableQueueBuilder {
     /// # Errors
     /// As [`QueueBuilder::build`].
     pub fn build<T>(&self) -> Result<JoinableQueue<T>> {
-        let ring = Ring::create(self.queue.plan(MOST_LEASES)?, rights_of::<Both>(), |state| {
+        let ring = Ring::create(self.queue.plan(MOST_LEASES)?, Rights::BOTH, |state| {
             state.on_death.store(self.on_death.to_word(), Relaxed);
             state.max_redeliveries.store(self.max_redeliveries.unwrap_or(DEFAULT_REDELIVERIES), Relaxed);
         });

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ipc::operation::tests::{goes, would_block};
-use crate::ipc::queue::access::rights_of;
+use crate::ipc::queue::participants::Rights;
+use crate::ipc::queue::put_error::PutError;
 use crate::ipc::queue::ring::Plan;
 use crate::sys::atomic::Ordering::Relaxed;
 
@@ -22,12 +23,12 @@ fn tiny(
     leases: u32,
     max_redeliveries: u32,
 ) -> JoinableQueue<Vec<u8>> {
-    let plan = Plan { capacity, byte_limit, leases, chunk_bytes };
-    let ring = Ring::create(plan, rights_of::<Both>(), |state| {
+    let plan = Plan::of(capacity, byte_limit, leases, chunk_bytes);
+    let ring = Ring::create(plan, Rights::BOTH, |state| {
         state.max_redeliveries.store(max_redeliveries, Relaxed);
     });
     let queue: JoinableQueue<Vec<u8>> = JoinableQueue::of(ring.expect("a queue"));
-    queue.queue.ring.wrap_after(10);
+    queue.ring.wrap_after(10);
     queue
 }
 
@@ -170,14 +171,14 @@ fn lease_that_was_taken_over_is_lost() {
     let queue = tiny(9, 1000, 64, 9, 9);
     queue.put(vec![7]).expect("room");
     let mut stale = None;
-    queue.leasing().take(1, Waiting::NO, |token| stale = Some(token)).expect("no error");
+    queue.ring.lease(1, Waiting::NO, |token| stale = Some(token)).expect("no error");
     let stale = stale.expect("an item");
-    queue.leasing().nack(&stale).expect("it is ours");
+    queue.ring.return_lease(&stale).expect("it is ours");
     let lease = queue.get().expect("it came back");
-    assert!(matches!(queue.leasing().done(&stale), Err(Error::LeaseLost { item: 0 })));
-    assert!(matches!(queue.leasing().nack(&stale), Err(Error::LeaseLost { item: 0 })));
+    assert!(matches!(queue.ring.finish_lease(&stale), Err(Error::LeaseLost { item: 0 })));
+    assert!(matches!(queue.ring.return_lease(&stale), Err(Error::LeaseLost { item: 0 })));
     lease.task_done().expect("the new lease stands");
-    assert!(matches!(queue.leasing().done(&stale), Err(Error::LeaseLost { item: 0 })));
+    assert!(matches!(queue.ring.finish_lease(&stale), Err(Error::LeaseLost { item: 0 })));
 }
 
 #[test]
@@ -205,7 +206,7 @@ fn panic_while_an_item_is_read_gives_it_back() {
         let outcome = std::panic::catch_unwind(|| bombs.get_many(most).map(drop));
         assert!(outcome.is_err());
         assert_eq!(queue.unfinished(), 3);
-        assert!(queue.leasing().valid().all(|(_, _, status)| status.owner.is_none()));
+        assert!(queue.ring.valid_leases().all(|lease| lease.status.owner.is_none()));
     }
 }
 
@@ -250,7 +251,7 @@ fn join_waits_for_the_last_task() {
 #[test]
 fn every_operation_passes_one_point() {
     let queue = JoinableQueue::<u8>::bounded(3).expect("a queue");
-    let object = queue.queue.ring.object();
+    let object = &queue.ring.shared;
     assert!(goes("queue.try_join", object, || queue.join_timeout(Duration::ZERO)).expect("nothing to do"));
     goes("queue.join", object, || queue.join()).expect("nothing to do");
     goes("queue.put_many", object, || queue.put_many(&[1, 2, 3])).expect("room");

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::parts::Parts;
 use crate::ipc::error::{Error, Result, os};
@@ -73,7 +73,7 @@ impl Feeder {
             }
         }
         drop(state);
-        self.parts.participants.leave();
+        self.parts.participant.leave();
         self.state().running = false;
         self.changed.notify_all();
     }
@@ -81,7 +81,7 @@ impl Feeder {
     /// Returns whether the rest need not be written: it was cancelled, or will never be read.
     fn gives_up(&self) -> bool {
         let state = self.state();
-        state.cancelled || state.closed && !self.parts.participants.has_others()
+        state.cancelled || state.closed && !self.parts.participant.has_others()
     }
 
     /// Returns whether a put item is not yet in the pipe.
@@ -107,7 +107,7 @@ impl Feeder {
         drop(state);
         self.changed.notify_all();
         if !running && !was_closed {
-            self.parts.participants.leave();
+            self.parts.participant.leave();
         }
     }
 
@@ -122,15 +122,13 @@ impl Feeder {
 
     /// Blocks until the buffer is written, after a close; returns `false` on timeout.
     pub(crate) fn join(&self, timeout: Option<Duration>) -> bool {
-        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut state = self.state();
-        while state.running {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            state = match left {
-                Some(Duration::ZERO) => return false,
-                Some(left) => self.changed.wait_timeout(state, left).expect(UNPOISONED).0,
-                None => self.changed.wait(state).expect(UNPOISONED),
-            };
+        let is_running = |state: &mut State| state.running;
+        match timeout {
+            None => drop(self.changed.wait_while(self.state(), is_running).expect(UNPOISONED)),
+            Some(timeout) => {
+                let waited = self.changed.wait_timeout_while(self.state(), timeout, is_running).expect(UNPOISONED);
+                return !waited.1.timed_out();
+            }
         }
         true
     }

@@ -1,7 +1,7 @@
 //! What the participants of a pipe queue share: the pipe and its locks. One item at a time passes each end.
 //!
 //! # Death
-//! The holder of an end's lock sets a flag on the [`ParticipantTable`] while it is inside an item; the next holder
+//! The holder of an end's lock sets a flag on the [`Participant`] while it is inside an item; the next holder
 //! finds it. A reader that waits inside an item learns that its writer is dead when it acquires the write lock, which a
 //! writer keeps until the item is complete.
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::participants::{ParticipantTable, Side};
+use super::participants::Participant;
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, os};
 use crate::ipc::pipe::connection::MESSAGE_LIMIT;
@@ -20,6 +20,7 @@ use crate::ipc::pipe::outgoing::refused;
 use crate::ipc::sync::lock::Lock;
 use crate::ipc::sync::lock_state::RawGuard;
 use crate::ipc::sync::semaphore::BoundedSemaphore;
+use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::fd::wait_readable;
 use crate::sys::stream::{ATOMIC_WRITE, Stream};
 
@@ -31,7 +32,7 @@ pub(crate) struct Parts {
     read_lock: Lock,
     write_lock: Lock,
     pub(crate) slots: BoundedSemaphore,
-    pub(crate) participants: ParticipantTable,
+    pub(crate) participant: Participant,
     /// Used by the holder of the read lock; empty between two items.
     #[serde(skip, default = "Parts::no_message")]
     incoming: Mutex<Incoming>,
@@ -46,7 +47,7 @@ impl Parts {
             read_lock: Lock::new()?,
             write_lock: Lock::new()?,
             slots: BoundedSemaphore::new(capacity)?,
-            participants: ParticipantTable::new(capacity)?,
+            participant: Participant::new(capacity)?,
             incoming: Parts::no_message(),
         })
     }
@@ -61,24 +62,22 @@ impl Parts {
                 None => expects_own()?,
             };
         };
-        self.participants.check(Side::Reading)?;
+        let reading = &self.participant.reading;
+        self.participant.check(reading)?;
         while !self.has_arrived(deadline.or_after(LOOK_EVERY))? {
-            self.participants.check_torn()?;
+            self.participant.check_torn()?;
             let expects_own = expects_own()?;
             // A producer that has left may have put its last item after the look into the pipe.
-            if !self.participants.is_connected()
-                && !expects_own
-                && !self.has_arrived(Deadline::after(Duration::ZERO))?
-            {
+            if !self.participant.is_connected() && !expects_own && !self.has_arrived(Deadline::after(Duration::ZERO))? {
                 return Err(Error::Disconnected);
             }
             if deadline.has_passed() {
                 return Ok(None);
             }
         }
-        self.participants.set_inside(Side::Reading, true);
+        reading.store(1, Relaxed);
         let message = self.read_begun()?;
-        self.participants.set_inside(Side::Reading, false);
+        reading.store(0, Relaxed);
         // It cannot be one too many: every item acquired a permit.
         let _ = self.slots.release();
         Ok(Some(message))
@@ -88,11 +87,11 @@ impl Parts {
     fn read_begun(&self) -> Result<Vec<u8>> {
         let mut incoming = self.incoming.lock().expect("nothing panics while it holds the lock");
         while !incoming.receive(&self.reading, MESSAGE_LIMIT, Deadline::after(LOOK_EVERY))? {
-            self.participants.check_torn()?;
+            self.participant.check_torn()?;
             if let Some(_writer_is_gone) = self.write_lock.try_acquire()?
                 && !self.has_arrived(Deadline::after(Duration::ZERO))?
             {
-                self.participants.tear();
+                self.participant.tear();
                 return Err(Error::Torn);
             }
         }
@@ -108,58 +107,53 @@ impl Parts {
                 None => {}
             }
         };
-        self.participants.check(Side::Writing)?;
+        let writing = &self.participant.writing;
+        self.participant.check(writing)?;
         // A short one is written to the pipe atomically.
         let can_tear = frame.len() > ATOMIC_WRITE;
-        if can_tear {
-            self.participants.set_inside(Side::Writing, true);
-        }
+        writing.store(can_tear.into(), Relaxed);
         let mut rest = frame;
         while !rest.is_empty() {
             let written = self.writing.write(&[IoSlice::new(rest)], Deadline::after(LOOK_EVERY).at_ns());
             match written.map_err(refused)? {
                 Some(count) => rest = &rest[count..],
                 None => {
-                    self.participants.check_torn()?;
+                    self.participant.check_torn()?;
                     if gives_up() {
                         if rest.len() < frame.len() {
-                            self.participants.tear();
+                            self.participant.tear();
                         }
                         return Err(Error::Disconnected);
                     }
                 }
             }
         }
-        if can_tear {
-            self.participants.set_inside(Side::Writing, false);
-        }
+        writing.store(0, Relaxed);
         Ok(())
     }
 
     pub(crate) fn has_arrived(&self, deadline: Deadline) -> Result<bool> {
         wait_readable(&self.reading, deadline.at_ns()).map_err(os("wait for an item"))
     }
-}
 
-fn lock(lock: &Lock, deadline: Deadline) -> Result<Option<RawGuard<'_>>> {
-    lock.state().acquire(false, || deadline)
-}
-
-impl Parts {
     /// Returns the parts for another participant in this process.
-    pub(crate) fn another(&self) -> Result<Self> {
-        Ok(Parts {
+    pub(crate) fn another(&self) -> Self {
+        Parts {
             reading: self.reading.clone(),
             writing: self.writing.clone(),
             read_lock: self.read_lock.clone(),
             write_lock: self.write_lock.clone(),
             slots: self.slots.clone(),
-            participants: self.participants.another()?,
+            participant: self.participant.another(),
             incoming: Parts::no_message(),
-        })
+        }
     }
 
     fn no_message() -> Mutex<Incoming> {
         Mutex::new(Incoming::exact())
     }
+}
+
+fn lock(lock: &Lock, deadline: Deadline) -> Result<Option<RawGuard<'_>>> {
+    lock.state().acquire(false, || deadline)
 }

@@ -52,7 +52,7 @@ impl<T: Item> PutEnd<T> for PipeQueue<T> {
     }
 
     fn has_consumers(&self) -> bool {
-        self.parts.participants.is_connected()
+        self.parts.participant.is_connected()
     }
 }
 
@@ -74,6 +74,6 @@ impl<T: DeserializeOwned> GetEnd<T> for PipeQueue<T> {
     }
 
     fn has_producers(&self) -> bool {
-        self.parts.participants.is_connected()
+        self.parts.participant.is_connected()
     }
 }

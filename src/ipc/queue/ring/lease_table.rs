@@ -22,13 +22,13 @@
 //! the timeout.
 
 use super::cursor::Place;
-use super::{Record, RingState};
+use super::{Record, Ring};
 use crate::ipc::error::{Result, os};
 use crate::ipc::process::table::ProcessSlot;
 use crate::sys::atomic::{
     AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
-use crate::sys::shm::{Mapping, shared_layout};
+use crate::sys::shm::shared_layout;
 
 shared_layout! {
     /// A lease in shared memory.
@@ -111,78 +111,80 @@ impl LeaseStatus {
     }
 }
 
-/// Bytes that a lease keeps in place.
+/// What a slot said when it was read: the right to change it, as long as it says the same.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pinned {
+pub(crate) struct LeaseToken {
+    slot: u32,
+    pub(crate) status: LeaseStatus,
+    /// Number of the item in the order of the puts.
+    pub(crate) item: u64,
+    /// Where its bytes are.
     pub(crate) place: Place,
     pub(crate) len: u32,
-}
-
-/// The lease slots, as one handle sees them.
-#[derive(Clone, Copy)]
-pub(crate) struct LeaseTable<'a> {
-    shared: &'a Mapping<RingState>,
-    at: usize,
-    slots: u32,
+    pub(crate) owner_pid: u32,
 }
 
 /// Number of slots that get memory together.
 const STEP: u32 = 128;
 
-impl<'a> LeaseTable<'a> {
-    pub(super) fn new(shared: &'a Mapping<RingState>, at: usize, slots: u32) -> Self {
-        LeaseTable { shared, at, slots }
+impl Ring {
+    fn lease_slot(&self, index: u32) -> &LeaseSlot {
+        self.shared.shared_at(self.plan.leases_at + index as usize * size_of::<LeaseSlot>())
     }
 
-    /// The maximum number of leases at once.
-    pub(crate) fn limit(&self) -> u32 {
-        self.slots
+    fn read_lease(&self, index: u32) -> LeaseToken {
+        let slot = self.lease_slot(index);
+        LeaseToken {
+            slot: index,
+            status: slot.status(),
+            item: slot.item.load(Relaxed),
+            place: Place { chunk: slot.chunk.load(Relaxed), offset: slot.offset.load(Relaxed) },
+            len: slot.len.load(Relaxed),
+            owner_pid: slot.owner_pid.load(Relaxed),
+        }
     }
 
-    pub(crate) fn slot(&self, index: u32) -> &'a LeaseSlot {
-        self.shared.shared_at(self.at + index as usize * size_of::<LeaseSlot>())
+    /// Reads every slot that was ever used.
+    pub(crate) fn used_leases(&self) -> impl Iterator<Item = LeaseToken> {
+        let high = self.shared.lease_high.load(Acquire).min(self.plan.leases);
+        (0..high).map(|index| self.read_lease(index))
     }
 
-    /// Returns every slot that was ever used.
-    pub(crate) fn used(self) -> impl Iterator<Item = (u32, &'a LeaseSlot)> {
-        let high = self.shared.lease_high.load(Acquire).min(self.slots);
-        (0..high).map(move |index| (index, self.slot(index)))
-    }
-
-    /// Returns the bytes that leases keep in the ring's memory.
-    pub(super) fn pinning(self) -> impl Iterator<Item = Pinned> {
-        self.used().filter(|(_, slot)| slot.status().state != LeaseState::Free).map(|(_, slot)| slot.pinned())
+    /// Returns the leases that the readers' cursor has made valid, in any state.
+    pub(crate) fn valid_leases(&self) -> impl Iterator<Item = LeaseToken> {
+        let (head, _) = self.committed();
+        self.used_leases().filter(move |lease| lease.status.state != LeaseState::Free && lease.item < head.items)
     }
 
     /// Returns a free slot, or `None` if all are in use. Only for the holder of the readers' mutex.
-    pub(crate) fn find_free(self) -> Result<Option<u32>> {
+    pub(crate) fn find_free_lease(&self) -> Result<Option<u32>> {
         let get = &self.shared.get;
-        let high = self.shared.lease_high.load(Relaxed).min(self.slots);
+        let high = self.shared.lease_high.load(Relaxed).min(self.plan.leases);
         let credit = get.lease_credit.load(Relaxed);
-        if credit > 0 && high < self.slots {
+        if credit > 0 && high < self.plan.leases {
             get.lease_credit.store(credit - 1, Relaxed);
-            return self.raise(high).map(Some);
+            return self.raise_leases(high).map(Some);
         }
         let hint = get.lease_hint.load(Relaxed).min(high);
-        let is_free = |index: &u32| self.slot(*index).status().state == LeaseState::Free;
+        let is_free = |index: &u32| self.lease_slot(*index).status().state == LeaseState::Free;
         if let Some(index) = (hint..high).chain(0..hint).find(is_free) {
             get.lease_hint.store(index + 1, Relaxed);
             return Ok(Some(index));
         }
-        if high == self.slots {
+        if high == self.plan.leases {
             return Ok(None);
         }
         // After a failed search, use as many new slots before the next one.
         get.lease_credit.store(high, Relaxed);
-        self.raise(high).map(Some)
+        self.raise_leases(high).map(Some)
     }
 
     /// Returns the first slot that was never used.
-    fn raise(self, high: u32) -> Result<u32> {
+    fn raise_leases(&self, high: u32) -> Result<u32> {
         if high.is_multiple_of(STEP) {
             let bytes = size_of::<LeaseSlot>();
-            let step = STEP.min(self.slots - high) as usize;
-            let populated = self.shared.populate(self.at + high as usize * bytes, step * bytes);
+            let step = STEP.min(self.plan.leases - high) as usize;
+            let populated = self.shared.populate(self.plan.leases_at + high as usize * bytes, step * bytes);
             populated.map_err(os("get memory for leases"))?;
         }
         self.shared.lease_high.store(high + 1, Release);
@@ -191,63 +193,45 @@ impl<'a> LeaseTable<'a> {
 
     /// Frees the slots of items that are still in the ring (from the first one on): a reader wrote them and was killed
     /// before it published. Only for the holder of the readers' mutex, before it does anything else.
-    pub(crate) fn roll_back_unpublished(self, head_items: u64) {
+    pub(super) fn roll_back_unpublished(&self, head_items: u64) {
         #[cfg(all(debug_assertions, feature = "cli"))]
         let head_items = crate::sys::failpoint::all_taken(head_items);
-        for (_, slot) in self.used() {
-            let status = slot.status();
-            if status.state == LeaseState::Leased && !slot.is_before(head_items) {
-                slot.replace(status, status.free());
+        for lease in self.used_leases() {
+            if lease.status.state == LeaseState::Leased && lease.item >= head_items {
+                self.change_lease(&lease, lease.status.free());
             }
         }
+    }
+
+    /// Writes a lease on `record` into a free slot; it becomes valid when the reader's cursor passes the record.
+    pub(crate) fn fill_lease(&self, index: u32, record: &Record) -> LeaseToken {
+        let slot = self.lease_slot(index);
+        slot.item.store(record.after.items.wrapping_sub(1), Relaxed);
+        slot.chunk.store(record.place.chunk, Relaxed);
+        slot.offset.store(record.place.offset, Relaxed);
+        slot.len.store(record.len, Relaxed);
+        slot.owner_pid.store(self.pid, Relaxed);
+        slot.word.store(slot.status().leased_to(self.me).to_word(), Release);
+        self.read_lease(index)
+    }
+
+    /// Leases a returned item to this process. Returns `None` if another process was faster.
+    pub(crate) fn take_over(&self, returned: LeaseToken) -> Option<LeaseToken> {
+        let leased = returned.status.leased_to(self.me);
+        self.lease_slot(returned.slot).owner_pid.store(self.pid, Relaxed);
+        self.change_lease(&returned, leased).then_some(LeaseToken { status: leased, ..returned })
+    }
+
+    /// Changes the status of a lease; returns `false` if it is no longer what it was when it was read.
+    pub(crate) fn change_lease(&self, lease: &LeaseToken, then: LeaseStatus) -> bool {
+        let word = &self.lease_slot(lease.slot).word;
+        word.compare_exchange(lease.status.to_word(), then.to_word(), AcqRel, Relaxed).is_ok()
     }
 }
 
 impl LeaseSlot {
-    pub(crate) fn status(&self) -> LeaseStatus {
+    fn status(&self) -> LeaseStatus {
         LeaseStatus::of(self.word.load(Acquire))
-    }
-
-    /// Returns whether the slot's item was removed by a published cursor.
-    pub(crate) fn is_before(&self, head_items: u64) -> bool {
-        self.item.load(Relaxed) < head_items
-    }
-
-    pub(crate) fn item(&self) -> u64 {
-        self.item.load(Relaxed)
-    }
-
-    pub(crate) fn owner_pid(&self) -> u32 {
-        self.owner_pid.load(Relaxed)
-    }
-
-    pub(crate) fn pinned(&self) -> Pinned {
-        let place = Place { chunk: self.chunk.load(Relaxed), offset: self.offset.load(Relaxed) };
-        Pinned { place, len: self.len.load(Relaxed) }
-    }
-
-    /// Writes a lease on `record` into a free slot; it becomes valid when the reader's cursor passes the record.
-    pub(crate) fn fill(&self, record: &Record, owner: ProcessSlot, owner_pid: u32) -> LeaseStatus {
-        self.item.store(record.after.items.wrapping_sub(1), Relaxed);
-        self.chunk.store(record.place.chunk, Relaxed);
-        self.offset.store(record.place.offset, Relaxed);
-        self.len.store(record.len, Relaxed);
-        self.owner_pid.store(owner_pid, Relaxed);
-        let status = self.status().leased_to(owner);
-        self.word.store(status.to_word(), Release);
-        status
-    }
-
-    /// Leases a returned item. Returns `None` if another process was faster.
-    pub(crate) fn take_over(&self, returned: LeaseStatus, owner: ProcessSlot, owner_pid: u32) -> Option<LeaseStatus> {
-        let leased = returned.leased_to(owner);
-        self.owner_pid.store(owner_pid, Relaxed);
-        self.replace(returned, leased).then_some(leased)
-    }
-
-    /// Changes the word from `now` to `then`; returns `false` if it is no longer `now`.
-    pub(crate) fn replace(&self, now: LeaseStatus, then: LeaseStatus) -> bool {
-        self.word.compare_exchange(now.to_word(), then.to_word(), AcqRel, Relaxed).is_ok()
     }
 }
 

@@ -3,7 +3,7 @@
 //! # State
 //! Two sides (writers and readers), each with a robust mutex and a [`Cursor`]. The content of the ring is what lies
 //! between the two positions, and nothing else records it: counts, sizes, full and empty are computed from them. A
-//! record is its length in four bytes and its bytes, padded to four, in the chunks of [`Chunks`].
+//! record is its length in four bytes and its bytes, padded to four, in a chain of [`chunks`].
 //!
 //! # Ordering
 //! Each side's mutex orders its holders; the cursor words order one side against the other.
@@ -16,6 +16,8 @@
 //! # Standard
 //! Lamport's bounded buffer, with one mutex per side; crash recovery from derived state instead of logs.
 
+use std::ops::Deref;
+
 mod chunks;
 mod cursor;
 mod lease_table;
@@ -27,30 +29,35 @@ mod waiting;
 mod writer;
 
 pub(crate) use cursor::{Place, Position};
-pub(crate) use lease_table::{LeaseSlot, LeaseState, LeaseStatus, LeaseTable};
+pub(crate) use lease_table::{LeaseState, LeaseStatus, LeaseToken};
 pub(crate) use plan::{HEADER_BYTES, Plan, record_bytes};
-pub(crate) use reader::{Reader, Record, Taken, first_bytes};
-pub(crate) use waiting::{PreSleepCheck, Waited, Waiting};
+pub(crate) use reader::{Reader, Record, first_bytes};
+pub(crate) use waiting::Waiting;
 pub(crate) use writer::Records;
 
-use self::chunks::Chunks;
-use self::cursor::Cursor;
+use self::cursor::{Cursor, Seen};
 use self::memory::PutSide;
-use self::plan::MOST_BYTES;
 use self::reader::GetSide;
 use self::spin::Spin;
 use super::event_count::EventCount;
-use super::participants::{Participants, Right, Rights};
+use super::participants::{Counted, Handle, Participants, Rights, Sent};
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::process::table::{ProcessSlot, ProcessTable};
-use crate::ipc::process::transfer;
-use crate::ipc::sync::holder::HeldBy;
-use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use crate::ipc::sync::holder::{HeldBy, Holder};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys::clock::monotonic_ns;
-use crate::sys::fork::forked_from;
 use crate::sys::robust::{Locked, RobustMutex};
 use crate::sys::shm::{Mapping, shared_layout};
-use crate::sys::task::{Task, has_other_threads};
+use crate::sys::task::has_other_threads;
+
+shared_layout! {
+    /// What both sides have.
+    struct Side {
+        lock: RobustMutex,
+        /// A lower bound of the other side's position, to read its cursor rarely. Accessed only by the lock's holder.
+        seen_bytes: AtomicU64,
+        seen_items: AtomicU64,
+    }
+}
 
 shared_layout! {
     pub(crate) struct RingState = b"ring    " + [lease_table::LeaseSlot] {
@@ -62,14 +69,13 @@ shared_layout! {
         pub(crate) max_redeliveries: AtomicU32,
         pub(crate) on_death: AtomicU32,
         // Changes rarely.
-        populated: AtomicU32,
         /// No lease slot at or above this index was ever used.
         lease_high: AtomicU32,
         /// Number of items that lease holders have returned.
         pub(crate) returned: AtomicU32,
         /// 1 while a writer finds no memory because of leases.
         pub(crate) starved: AtomicU32,
-        distance: [AtomicU32; 4],
+        distance: [AtomicU32; 5],
         // 128 bytes each: what one side writes is never on a cache line that the other needs, nor on the adjacent one,
         // which the processor prefetches.
         put: PutSide,
@@ -87,197 +93,101 @@ shared_layout! {
     }
 }
 
-/// What is sent of a handle: the memory, its rights, and the number under which it is counted.
-pub(crate) type SentRing<M = Mapping<RingState>> = (M, Rights, u32);
+impl Counted for RingState {
+    fn participants(&self) -> &Participants {
+        &self.participants
+    }
+
+    fn left(&self, rights: Rights) {
+        if rights.has(Rights::PUT) {
+            self.getters.notify();
+        }
+        if rights.has(Rights::GET) {
+            self.putters.notify();
+            self.joiners.notify();
+        }
+    }
+}
 
 /// A ring, as one handle of one process sees it.
 pub(crate) struct Ring {
-    shared: Mapping<RingState>,
-    chunks: Chunks,
-    plan: Plan,
-    process_table: &'static ProcessTable,
-    me: ProcessSlot,
-    pid: u32,
-    rights: Rights,
-    /// 1 once this handle gave up its right to put.
-    closed: AtomicU32,
+    handle: Handle<RingState>,
+    pub(crate) plan: Plan,
+    /// The id of the process that has this handle, without a system call.
+    pub(crate) pid: u32,
     put_spin: Spin,
     get_spin: Spin,
     lock_spin: Spin,
-    /// Where a participant with the other right was last found alive.
-    peer: AtomicU32,
+}
+
+impl Deref for Ring {
+    type Target = Handle<RingState>;
+
+    #[inline]
+    fn deref(&self) -> &Handle<RingState> {
+        &self.handle
+    }
 }
 
 impl Ring {
     pub(crate) fn create(plan: Plan, rights: Rights, init: impl FnOnce(&RingState)) -> Result<Self> {
-        let chunks = Chunks::new(&plan);
-        let shared = Mapping::create_sparse(chunks.tail_len(), chunks.solid_len(), |state: &RingState| {
-            state.capacity.store(plan.capacity, Relaxed);
-            state.byte_limit.store(plan.byte_limit, Relaxed);
-            state.chunk_bytes.store(plan.chunk_bytes, Relaxed);
-            state.leases.store(plan.leases, Relaxed);
+        let shared = Mapping::create_sparse(plan.tail_len(), plan.leases_at, |state: &RingState| {
+            plan.write(state);
             init(state);
-            state.put.lock.init()?;
-            state.get.lock.init()
-        })
-        .map_err(os("make a queue"))?;
-        chunks.take_first(&shared)?;
-        let process_table = ProcessTable::ours()?;
-        shared.participants.join(process_table, process_table.me(), rights)?;
-        Ok(Ring::of(shared, chunks, plan, process_table, rights))
-    }
-
-    /// Creates a handle on a ring of another process from what that process sent.
-    pub(crate) fn received((shared, rights, counted): SentRing) -> Result<Self> {
-        let capacity = shared.capacity.load(Relaxed);
-        let plan = Plan {
-            capacity,
-            byte_limit: shared.byte_limit.load(Relaxed),
-            leases: shared.leases.load(Relaxed),
-            chunk_bytes: shared.chunk_bytes.load(Relaxed),
-        };
-        // Validated here once; from now on only the copy is used.
-        let plausible = (1..=MOST_BYTES).contains(&plan.byte_limit) && plan.chunk_bytes.is_power_of_two();
-        let chunks = plausible.then(|| Chunks::new(&plan)).filter(|chunks| chunks.tail_len() == shared.tail_len());
-        let (chunks, process_table) = (chunks.ok_or(Error::Damaged { object: "queue" })?, ProcessTable::ours()?);
-        let me = process_table.me();
-        shared.participants.join(process_table, me, rights)?;
-        let ring = Ring::of(shared.clone(), chunks, plan, process_table, rights);
-        transfer::received(counted, move || leave(&shared, me, rights));
+            state.put.side.lock.init()?;
+            state.get.side.lock.init()
+        });
+        let ring = Ring::of(Handle::new(shared.map_err(os("make a queue"))?, rights)?, plan);
+        ring.populate_first()?;
         Ok(ring)
     }
 
-    fn of(
-        shared: Mapping<RingState>,
-        chunks: Chunks,
-        plan: Plan,
-        process_table: &'static ProcessTable,
-        rights: Rights,
-    ) -> Self {
-        Ring {
-            shared,
-            chunks,
-            plan,
-            process_table,
-            me: process_table.me(),
-            pid: std::process::id(),
-            rights,
-            closed: AtomicU32::new(0),
-            put_spin: Spin::default(),
-            get_spin: Spin::default(),
-            lock_spin: Spin::default(),
-            peer: AtomicU32::new(0),
-        }
+    /// Creates a handle on a ring of another process from what that process sent.
+    pub(crate) fn received(sent: Sent<Mapping<RingState>>) -> Result<Self> {
+        let handle = Handle::received(sent)?;
+        // Validated here once; from now on only the copy is used.
+        let plan = Plan::read(&handle.shared).ok_or(Error::Damaged { object: "queue" })?;
+        Ok(Ring::of(handle, plan))
+    }
+
+    fn of(handle: Handle<RingState>, plan: Plan) -> Self {
+        let [put_spin, get_spin, lock_spin] = Default::default();
+        Ring { handle, plan, pid: std::process::id(), put_spin, get_spin, lock_spin }
     }
 
     /// Creates another handle of this process, with those of `rights` that this one still has.
     pub(crate) fn another(&self, rights: Rights) -> Self {
-        let own = self.rights();
-        let rights = Rights { put: rights.put && own.put, get: rights.get && own.get };
-        let counted = self.shared.participants.join(self.process_table, self.me, rights);
-        counted.expect("there are fewer handles than 65,535 for each of 4,096 processes");
-        Ring::of(self.shared.clone(), self.chunks, self.plan, self.process_table, rights)
-    }
-
-    /// Counts a handle like this one for the process in `recipient`, before it is sent. Returns what is sent.
-    pub(crate) fn counted_for(&self, recipient: ProcessSlot) -> Result<SentRing<&Mapping<RingState>>> {
-        let rights = self.rights();
-        self.shared.participants.join(self.process_table, recipient, rights)?;
-        let shared = self.shared.clone();
-        Ok((&self.shared, rights, transfer::counted(move || leave(&shared, recipient, rights))))
-    }
-
-    /// Returns the rights that this handle still has.
-    #[inline]
-    pub(crate) fn rights(&self) -> Rights {
-        Rights { put: self.may_put(), get: self.rights.get }
+        Ring::of(self.handle.another(rights), self.plan)
     }
 
     /// Returns whether this handle has the right to put and was not closed. The value that a put sees while it holds
-    /// the writers' mutex decides: see [`nobody_puts`](Self::nobody_puts).
+    /// the writers' mutex decides: see [`producers_are_gone`](Self::producers_are_gone).
     #[inline]
     pub(crate) fn may_put(&self) -> bool {
-        self.rights.put && self.closed.load(Relaxed) == 0
+        self.rights().has(Rights::PUT)
     }
 
     /// Gives up the right to put. Waiting puts through this handle fail.
     pub(crate) fn close(&self) {
-        if self.rights.put && self.closed.swap(1, SeqCst) == 0 {
-            self.leave(Rights { put: true, get: false });
+        if self.give_up(Rights::PUT) {
             self.shared.putters.notify();
         }
     }
 
-    /// Uncounts rights of this process, and wakes peers that wait for what can no longer happen.
-    fn leave(&self, rights: Rights) {
-        if forked_from().is_some() {
-            // A copy of a handle that the parent still has.
-            return;
-        }
-        leave(&self.shared, self.me, rights);
-    }
-
-    pub(crate) fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// Returns the slot of the process that has this handle.
-    pub(crate) fn me(&self) -> ProcessSlot {
-        self.me
-    }
-
-    /// Returns the id of that process, without a system call.
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    pub(crate) fn process_table(&self) -> &'static ProcessTable {
-        self.process_table
-    }
-
-    /// Returns the memory, which is the object of every operation on the queue.
-    pub(crate) fn object(&self) -> &Mapping<RingState> {
-        &self.shared
-    }
-
-    pub(crate) fn state(&self) -> &RingState {
-        &self.shared
-    }
-
-    pub(crate) fn leases(&self) -> LeaseTable<'_> {
-        self.chunks.leases(&self.shared)
-    }
-
     /// The current producer, or the one that waits with all others behind it.
     pub(crate) fn putting(&self) -> HeldBy<'_> {
-        HeldBy(&self.shared.put.lock)
+        HeldBy(&self.shared.put.side.lock)
     }
 
     /// The current consumer, or the one that waits with all others behind it.
     pub(crate) fn getting(&self) -> HeldBy<'_> {
-        HeldBy(&self.shared.get.lock)
+        HeldBy(&self.shared.get.side.lock)
     }
 
     /// Returns whether `right` can still be used by any thread but the calling one: through another handle, or by
     /// another thread of this process through this one.
-    pub(crate) fn is_anybody_left(&self, right: Right) -> bool {
+    pub(crate) fn is_right_left(&self, right: Rights) -> bool {
         self.has_other_handle(right) || self.rights().has(right) && has_other_threads()
-    }
-
-    /// Returns whether there is another handle with `right`.
-    pub(crate) fn has_other_handle(&self, right: Right) -> bool {
-        let own = self.rights().has(right);
-        let participants = &self.shared.participants;
-        let (me, own_count) = (self.me, u64::from(own));
-        let index = self.peer.load(Relaxed) as usize;
-        if participants.still(self.process_table, index, right, me, own_count) {
-            return true;
-        }
-        if let Some(index) = participants.find(self.process_table, right, me, own_count) {
-            self.peer.store(index as u32, Relaxed);
-            return true;
-        }
-        false
     }
 
     /// Returns both positions at one moment.
@@ -309,11 +219,20 @@ impl Ring {
         (capacity != u64::MAX).then_some(capacity as usize)
     }
 
+    /// Reads the other side's cursor `theirs` for the holder of the mutex of `side`.
+    fn look(&self, side: &Side, theirs: &Cursor, spin: &Spin) -> (Seen, Position) {
+        spin.gather();
+        let (seen, position) = theirs.read();
+        spin.found(position.items.wrapping_sub(side.seen_items.load(Relaxed)));
+        side.seen_bytes.store(position.bytes, Relaxed);
+        side.seen_items.store(position.items, Relaxed);
+        (seen, position)
+    }
+
     /// Acquires one side's mutex, waiting as long as `waiting` allows and there is no `refusal`. Returns `None` on
     /// timeout if the side has nothing to offer, or its holder is stopped.
     ///
     /// Also returns whether the previous holder died with it.
-    #[inline]
     fn lock(
         &self,
         mutex: &RobustMutex,
@@ -321,21 +240,8 @@ impl Ring {
         has_something: impl Fn() -> bool,
         refusal: impl Fn() -> Option<Error>,
     ) -> Result<Option<bool>> {
-        match mutex.try_lock() {
-            Locked::Clean => Ok(Some(false)),
-            locked => self.lock_contended(locked, mutex, waiting, has_something, refusal),
-        }
-    }
-
-    #[cold]
-    fn lock_contended(
-        &self,
-        mut locked: Locked,
-        mutex: &RobustMutex,
-        waiting: &Waiting,
-        has_something: impl Fn() -> bool,
-        refusal: impl Fn() -> Option<Error>,
-    ) -> Result<Option<bool>> {
+        let is_holder_stopped = || Holder::of(mutex).is_some_and(|holder| holder.is_stopped());
+        let mut locked = mutex.try_lock();
         if locked == Locked::Busy && waiting.will() && self.lock_spin.until(|| mutex.looks_free()) {
             locked = mutex.try_lock();
         }
@@ -354,9 +260,9 @@ impl Ring {
                 let now_ns = monotonic_ns();
                 let goes_on = match give_up_ns {
                     None => has_something(),
-                    Some(give_up_ns) => now_ns < give_up_ns && has_something() && !is_held_by_a_stopped_thread(mutex),
+                    Some(give_up_ns) => now_ns < give_up_ns && has_something() && !is_holder_stopped(),
                 };
-                let give_up_ns = *give_up_ns.get_or_insert(now_ns + PATIENCE_NS);
+                let give_up_ns = *give_up_ns.get_or_insert(now_ns + GRACE_NS);
                 goes_on.then(|| give_up_ns.min(now_ns + LOOK_AT_HOLDER_NS))
             });
             let Some(until_ns) = until_ns else { return Ok(None) };
@@ -365,30 +271,14 @@ impl Ring {
     }
 }
 
-/// Uncounts rights of the process in `slot`, and wakes peers that wait for what can no longer happen.
-fn leave(state: &RingState, slot: ProcessSlot, rights: Rights) {
-    state.participants.leave(slot, rights);
-    if rights.put {
-        state.getters.notify();
-    }
-    if rights.get {
-        state.putters.notify();
-        state.joiners.notify();
-    }
-}
-
 /// Attempts to read both positions at one moment: each takes well below a microsecond.
 const COMMITTED_TRIES: u32 = 100;
 
 /// How long an operation still waits after its timeout for a mutex that is about to be released: it is held for
 /// microseconds, unless its holder is stopped, or has no processor for a while.
-const PATIENCE_NS: u64 = 2_000_000_000;
+const GRACE_NS: u64 = 2_000_000_000;
 /// Interval between checks whether the holder is stopped.
 const LOOK_AT_HOLDER_NS: u64 = 2_000_000;
-
-fn is_held_by_a_stopped_thread(mutex: &RobustMutex) -> bool {
-    mutex.owner_tid().and_then(Task::of).is_some_and(|holder| holder.is_stopped)
-}
 
 #[cfg(test)]
 impl Ring {
@@ -400,17 +290,5 @@ impl Ring {
 
     pub(crate) fn resident_bytes(&self) -> u64 {
         self.shared.resident_bytes().expect("an open memfd")
-    }
-}
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        self.leave(self.rights());
-    }
-}
-
-impl std::fmt::Debug for Ring {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ring").field("plan", &self.plan).field("rights", &self.rights).finish_non_exhaustive()
     }
 }

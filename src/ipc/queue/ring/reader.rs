@@ -1,22 +1,17 @@
 //! The reading side of a ring: removes records in order by publishing the reader's position.
 
 use super::cursor::{Place, Position, Seen};
-use super::lease_table::LeaseTable;
-use super::waiting::PreSleepCheck;
-use super::{HEADER_BYTES, Ring, Waited, Waiting, record_bytes};
+use super::{HEADER_BYTES, Ring, Side, Waiting, record_bytes};
 use crate::ipc::error::{Error, Result};
-use crate::ipc::queue::participants::Right;
+use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use crate::sys::robust::{Locked, RobustMutex};
+use crate::sys::robust::Locked;
 use crate::sys::shm::shared_layout;
 
 shared_layout! {
     /// Accessed only by the holder of the readers' mutex.
     pub(crate) struct GetSide {
-        pub(super) lock: RobustMutex,
-        /// A lower bound of the writers' position, to read their cursor rarely.
-        seen_bytes: AtomicU64,
-        seen_items: AtomicU64,
+        pub(super) side: Side,
         /// Where to look for a free lease slot.
         pub(crate) lease_hint: AtomicU32,
         /// Leases made since the last check of the table.
@@ -41,20 +36,11 @@ pub(crate) struct Record {
     pub(crate) after: Position,
 }
 
-/// The result of [`Reader::take_first`].
-pub(crate) enum Taken {
-    /// This many bytes were copied; the record is out of the ring.
-    Bytes(usize),
-    /// The record is still there.
-    TooLong(Record),
-}
-
 /// The readers' mutex, held.
 pub(crate) struct Reader<'a> {
     ring: &'a Ring,
     /// The writers' cursor word when this reader last looked.
     seen: Option<Seen>,
-    was_abandoned: bool,
 }
 
 impl Ring {
@@ -72,10 +58,10 @@ impl Ring {
     ) -> Result<Option<Reader<'_>>> {
         let has_something = || !self.is_empty() || has_more();
         let refusal = || {
-            let is_hopeless = self.nobody_puts(waiting.will()) && !may_come() && !has_something();
-            is_hopeless.then_some(Error::Disconnected)
+            let is_over = self.producers_are_gone(waiting.will()) && !may_come() && !has_something();
+            is_over.then_some(Error::Disconnected)
         };
-        let locked = self.lock(&self.shared.get.lock, waiting, has_something, refusal)?;
+        let locked = self.lock(&self.shared.get.side.lock, waiting, has_something, refusal)?;
         let Some(was_abandoned) = locked else { return Ok(None) };
         Ok(Some(self.reading(was_abandoned)))
     }
@@ -83,7 +69,7 @@ impl Ring {
     /// Acquires the readers' mutex if it is free.
     #[inline(always)]
     pub(crate) fn reader_now(&self) -> Option<Reader<'_>> {
-        match self.shared.get.lock.try_lock() {
+        match self.shared.get.side.lock.try_lock() {
             Locked::Busy | Locked::WouldDeadlock => None,
             locked => Some(self.reading(locked == Locked::Abandoned)),
         }
@@ -92,10 +78,18 @@ impl Ring {
     #[inline]
     fn reading(&self, was_abandoned: bool) -> Reader<'_> {
         if was_abandoned {
-            // The dead reader may have written half a bound: this makes the next ones look again.
-            self.shared.get.seen_items.store(self.shared.head.own().items, Relaxed);
+            self.clean_up_after_reader();
         }
-        Reader { ring: self, seen: None, was_abandoned }
+        Reader { ring: self, seen: None }
+    }
+
+    /// Discards what a dead reader wrote and did not publish. Only for the holder of the readers' mutex.
+    #[cold]
+    fn clean_up_after_reader(&self) {
+        let head_items = self.shared.head.own().items;
+        // It may have written half a bound: this makes the next ones look again.
+        self.shared.get.side.seen_items.store(head_items, Relaxed);
+        self.roll_back_unpublished(head_items);
     }
 
     /// Returns whether the ring is empty. `true` only if it was empty at some moment of the call.
@@ -117,24 +111,24 @@ impl Ring {
     /// A put may be under way through a handle that is closed by now. It checks the handle, and publishes, while
     /// holding the writers' mutex. So a process that acquires that mutex after the handle has left either finds the
     /// item in the ring, or precedes the put, which then finds its handle closed.
-    pub(crate) fn nobody_puts(&self, will_wait: bool) -> bool {
+    pub(crate) fn producers_are_gone(&self, will_wait: bool) -> bool {
         self.no_producer_is_left(will_wait) && self.writer_now().is_some()
     }
 
-    /// As [`nobody_puts`](Self::nobody_puts), but a put may be under way through a handle that is closed by now.
+    /// As [`producers_are_gone`](Self::producers_are_gone), but a put may be under way through a handle that is closed
+    /// by now.
     pub(crate) fn no_producer_is_left(&self, will_wait: bool) -> bool {
-        (will_wait || !self.may_put()) && !self.is_anybody_left(Right::Put)
+        (will_wait || !self.may_put()) && !self.is_right_left(Rights::PUT)
     }
 
     /// Copies the bytes of a record that stays in place: the readers' mutex is held, or it is leased.
     pub(crate) fn copy(&self, place: Place, bytes: &mut [u8]) -> Result<()> {
-        let mut at = self.chunks.checked(place)?;
-        self.chunks.copy_out(&self.shared, &mut at, bytes)
+        self.copy_out(&mut self.checked(place)?, bytes)
     }
 
     /// Releases memory that the ring does not need, unless a writer is active: then it is needed.
     pub(crate) fn release_surplus(&self) {
-        if self.chunks.has_surplus(&self.shared)
+        if self.has_surplus()
             && let Some(mut writer) = self.writer_now()
         {
             // Memory that cannot be released now is released later.
@@ -144,11 +138,6 @@ impl Ring {
 }
 
 impl<'a> Reader<'a> {
-    /// Returns whether the previous holder died with the mutex.
-    pub(crate) fn was_abandoned(&self) -> bool {
-        self.was_abandoned
-    }
-
     /// Returns the number of the first item in the ring.
     pub(crate) fn head_items(&self) -> u64 {
         self.ring.shared.head.own().items
@@ -158,21 +147,17 @@ impl<'a> Reader<'a> {
     #[inline]
     fn head(&self) -> Result<Position> {
         let head = self.ring.shared.head.own();
-        self.ring.chunks.checked(head.place).map(|_| head)
+        self.ring.checked(head.place).map(|_| head)
     }
 
     pub(crate) fn side(&self) -> &'a GetSide {
         &self.ring.shared.get
     }
 
-    pub(crate) fn leases(&self) -> LeaseTable<'a> {
-        self.ring.leases()
-    }
-
     /// Returns how many items and bytes lie ahead of `from`.
     #[inline(always)]
     fn ahead(&mut self, from: &Position) -> (u64, u64) {
-        let get = self.side();
+        let get = &self.side().side;
         let items = get.seen_items.load(Relaxed).wrapping_sub(from.items);
         if items != 0 && items <= u64::MAX / 2 {
             return (items, get.seen_bytes.load(Relaxed).wrapping_sub(from.bytes));
@@ -184,12 +169,8 @@ impl<'a> Reader<'a> {
     /// Reads the writers' cursor.
     #[cold]
     fn look(&mut self) -> Position {
-        self.ring.get_spin.gather();
-        let (seen, tail) = self.ring.shared.tail.read();
-        let get = self.side();
-        self.ring.get_spin.found(tail.items.wrapping_sub(get.seen_items.load(Relaxed)));
-        get.seen_bytes.store(tail.bytes, Relaxed);
-        get.seen_items.store(tail.items, Relaxed);
+        let ring = self.ring;
+        let (seen, tail) = ring.look(&ring.shared.get.side, &ring.shared.tail, &ring.get_spin);
         self.seen = Some(seen);
         tail
     }
@@ -200,7 +181,7 @@ impl<'a> Reader<'a> {
         let (tail, head) = (self.look(), self.head()?);
         let mut after = head;
         if tail.items.wrapping_sub(after.items) <= most {
-            after = Position { place: self.ring.chunks.checked(tail.place)?, ..tail };
+            after = Position { place: self.ring.checked(tail.place)?, ..tail };
         } else {
             for _ in 0..most {
                 let Some(record) = self.record_at(after)? else { break };
@@ -214,7 +195,7 @@ impl<'a> Reader<'a> {
         let bytes = first_bytes(bytes, len);
         if len > 0 {
             let mut at = head.place;
-            self.ring.chunks.copy_out(&self.ring.shared, &mut at, bytes)?;
+            self.ring.copy_out(&mut at, bytes)?;
             self.take_until(after);
         }
         Ok((bytes, after.items.wrapping_sub(head.items)))
@@ -234,31 +215,32 @@ impl<'a> Reader<'a> {
         if items == 0 {
             return Ok(None);
         }
-        let Ring { chunks, shared, .. } = self.ring;
-        let mut place = chunks.start(shared, from.place)?;
+        let ring = self.ring;
+        let mut place = ring.start(from.place)?;
         let mut header = [0; HEADER_BYTES];
-        chunks.copy_out(shared, &mut place, &mut header)?;
+        ring.copy_out(&mut place, &mut header)?;
         let len = u32::from_ne_bytes(header);
         let whole = record_bytes(len as usize);
         if whole as u64 > bytes {
             return Err(Error::Damaged { object: "queue" });
         }
         let mut end = place;
-        chunks.skip(shared, &mut end, whole - HEADER_BYTES)?;
+        ring.skip(&mut end, whole - HEADER_BYTES)?;
         let after =
             Position { bytes: from.bytes.wrapping_add(whole as u64), items: from.items.wrapping_add(1), place: end };
         Ok(Some(Record { place, len, after }))
     }
 
-    /// Removes the first record and copies its bytes if they fit into `bytes`; otherwise only returns where it is.
+    /// Removes the first record and copies its bytes; returns their number. `None`, without any effect, if there is no
+    /// record, or if it does not fit into `bytes`.
     #[inline(always)]
-    pub(crate) fn take_first(&mut self, bytes: &mut [u8]) -> Result<Option<Taken>> {
+    pub(crate) fn take_first(&mut self, bytes: &mut [u8]) -> Result<Option<usize>> {
         let Some(record) = self.first()? else { return Ok(None) };
-        let Some(bytes) = bytes.get_mut(..record.len as usize) else { return Ok(Some(Taken::TooLong(record))) };
+        let Some(bytes) = bytes.get_mut(..record.len as usize) else { return Ok(None) };
         let mut at = record.place;
-        self.ring.chunks.copy_out(&self.ring.shared, &mut at, bytes)?;
+        self.ring.copy_out(&mut at, bytes)?;
         self.take_until(record.after);
-        Ok(Some(Taken::Bytes(record.len as usize)))
+        Ok(Some(bytes.len()))
     }
 
     /// Publishes `after`: everything before it is removed from the ring.
@@ -267,11 +249,30 @@ impl<'a> Reader<'a> {
         self.ring.shared.head.publish(after);
     }
 
-    /// Blocks until there may be more than [`first`](Self::first) found.
-    pub(crate) fn wait(&mut self, waiting: &mut Waiting, last_look: impl FnOnce() -> PreSleepCheck) -> Waited {
+    /// Calls `attempt` until it returns a result, and blocks in between until there may be more than
+    /// [`first`](Self::first) found. Returns `None` on timeout. For `can_happen` see [`Waiting::wait`].
+    pub(crate) fn retry<R>(
+        &mut self,
+        mut waiting: Waiting,
+        mut attempt: impl FnMut(&mut Self) -> Result<Option<R>>,
+        can_happen: impl Fn() -> Result<bool>,
+    ) -> Result<Option<R>> {
         let ring = self.ring;
-        let Some(seen) = self.seen.take() else { return Waited::Retry };
-        waiting.wait(&ring.shared.tail, seen, &ring.shared.getters, &ring.get_spin, last_look)
+        let mut is_idle = false;
+        loop {
+            if let Some(result) = attempt(self)? {
+                return Ok(Some(result));
+            }
+            if is_idle {
+                ring.release_surplus();
+            }
+            is_idle = true;
+            if let Some(seen) = self.seen.take()
+                && !waiting.wait(&ring.shared.tail, seen, &ring.shared.getters, &ring.get_spin, &can_happen)?
+            {
+                return Ok(None);
+            }
+        }
     }
 }
 
@@ -286,7 +287,7 @@ pub(crate) fn first_bytes(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
 impl Drop for Reader<'_> {
     #[inline]
     fn drop(&mut self) {
-        let was_ours = self.ring.shared.get.lock.unlock();
+        let was_ours = self.ring.shared.get.side.lock.unlock();
         debug_assert!(was_ours, "a reader stays in the thread that took the mutex");
     }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::ipc::deadline::{Deadline, LIVENESS_CHECK_NS};
+use super::cursor::{Cursor, Seen};
+use super::spin::Spin;
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::Result;
 use crate::ipc::operation::{Object, Waits};
 use crate::ipc::queue::event_count::EventCount;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::futex;
-
-use super::cursor::{Cursor, Seen};
-use super::spin::Spin;
 
 /// The timeout of one operation, over all of its waits.
 #[derive(Debug)]
@@ -17,33 +17,6 @@ pub(crate) struct Waiting {
     /// `None`: not at all.
     until: Option<Deadline>,
     has_spun: bool,
-}
-
-/// The outcome of a wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waited {
-    /// Something may have changed: look again.
-    Retry,
-    /// The operation's timeout has passed.
-    TimedOut,
-    /// No process is left that could change anything.
-    Disconnected,
-}
-
-/// The result of the last check before a sleep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PreSleepCheck {
-    Sleep,
-    /// There is something to do after all.
-    GoOn,
-    /// What is waited for can no longer happen.
-    Disconnected,
-}
-
-impl PreSleepCheck {
-    pub(crate) fn disconnected_if(is_hopeless: bool) -> Self {
-        if is_hopeless { PreSleepCheck::Disconnected } else { PreSleepCheck::Sleep }
-    }
 }
 
 impl Waiting {
@@ -66,13 +39,7 @@ impl Waiting {
 
     /// Returns when to wake up and check for dead processes; `None` on timeout.
     pub(crate) fn next_check_ns(&self) -> Option<u64> {
-        let now = monotonic_ns();
-        let look = now + LIVENESS_CHECK_NS;
-        match self.until?.at_ns() {
-            Some(end) if end <= now => None,
-            Some(end) => Some(end.min(look)),
-            None => Some(look),
-        }
+        self.until.filter(|until| !until.has_passed()).map(Deadline::next_check)
     }
 
     /// To be called after progress: the next event may be close again, so spinning is allowed once more.
@@ -95,35 +62,37 @@ impl Waiting {
         self.until.is_some()
     }
 
-    /// Blocks until `cursor` moves beyond `seen`, `event_count` is notified, or it is time for the next check.
+    /// Blocks until `cursor` moves beyond `seen`, `event_count` is notified, or it is time for the next check. Returns
+    /// `false` if the operation's timeout has passed.
     ///
-    /// `last_look` is called once the sleep is announced, so no notification after it can be missed.
+    /// `can_happen` is called once the sleep is announced, so no notification after it can be missed. It returns `false`
+    /// if there is something to do after all, and an error if what is waited for can no longer happen.
     pub(crate) fn wait(
         &mut self,
         cursor: &Cursor,
         seen: Seen,
         event_count: &EventCount,
         spin: &Spin,
-        last_look: impl FnOnce() -> PreSleepCheck,
-    ) -> Waited {
+        can_happen: impl FnOnce() -> Result<bool>,
+    ) -> Result<bool> {
         // An operation spins once: what does not happen within microseconds is waited for asleep.
         if !std::mem::replace(&mut self.has_spun, true) && spin.until(|| cursor.has_moved(seen)) {
-            return Waited::Retry;
+            return Ok(true);
         }
         let sleep = self.next_check_ns().map(|look_ns| (look_ns, event_count.announce_sleeper()));
         if sleep.is_some() && !cursor.announce_sleeper(seen) {
-            return Waited::Retry;
+            return Ok(true);
         }
-        match last_look() {
-            PreSleepCheck::Sleep => {}
+        match can_happen() {
+            Ok(true) => {}
             // A peer that left may have published before.
-            PreSleepCheck::Disconnected if !cursor.has_moved(seen) => return Waited::Disconnected,
-            PreSleepCheck::Disconnected | PreSleepCheck::GoOn => return Waited::Retry,
+            Err(error) if !cursor.has_moved(seen) => return Err(error),
+            _ => return Ok(true),
         }
-        let Some((look_ns, event_count)) = sleep else { return Waited::TimedOut };
+        let Some((look_ns, event_count)) = sleep else { return Ok(false) };
         let asleep_ns = monotonic_ns();
         futex::wait_all_unchanged([cursor.sleep_on(seen), event_count], look_ns);
         spin.slept(monotonic_ns() - asleep_ns);
-        Waited::Retry
+        Ok(true)
     }
 }

@@ -2,10 +2,9 @@
 
 use super::cursor::{Position, Seen};
 use super::memory::LEASES;
-use super::waiting::PreSleepCheck;
-use super::{Ring, Waited, Waiting, record_bytes};
+use super::{Ring, Waiting, record_bytes};
 use crate::ipc::error::{Error, Result, check_not_forked};
-use crate::ipc::queue::participants::Right;
+use crate::ipc::queue::participants::Rights;
 use crate::sys::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sys::robust::Locked;
 
@@ -68,7 +67,7 @@ pub(crate) struct Writer<'a> {
 impl Ring {
     /// Returns whether a put could go on now: there is room for a small item, or it would fail.
     pub(crate) fn can_put(&self) -> bool {
-        !self.may_put() || !self.is_full() || self.nobody_gets(true)
+        !self.may_put() || !self.is_full() || self.consumers_are_gone(true)
     }
 
     /// Returns why this handle cannot put, now or later.
@@ -79,7 +78,7 @@ impl Ring {
             return Err(Error::Closed);
         }
         // A handle that can also get reports this only when it would block.
-        if self.nobody_gets(false) { Err(Error::Disconnected) } else { Ok(()) }
+        if self.consumers_are_gone(false) { Err(Error::Disconnected) } else { Ok(()) }
     }
 
     /// Puts one record. [`Error::Full`] if there was no room within the timeout.
@@ -116,7 +115,7 @@ impl Ring {
             if !self.may_put() {
                 drop(writer);
                 // A waiting consumer cannot detect disconnection until the mutex is free.
-                self.state().getters.notify();
+                self.shared.getters.notify();
                 return Err(Error::Closed);
             }
             let written = writer.write(left)?;
@@ -128,10 +127,8 @@ impl Ring {
             if written.items > 0 {
                 waiting.progressed();
             }
-            match writer.wait(&mut waiting) {
-                Waited::Retry => {}
-                Waited::TimedOut => return Ok(()),
-                Waited::Disconnected => return Err(Error::Disconnected),
+            if !writer.wait(&mut waiting)? {
+                return Ok(());
             }
         }
     }
@@ -143,17 +140,18 @@ impl Ring {
         let put = &self.shared.put;
         let refusal = || match () {
             () if !self.may_put() => Some(Error::Closed),
-            () if self.is_full() && self.nobody_gets(waiting.will()) => Some(Error::Disconnected),
+            () if self.is_full() && self.consumers_are_gone(waiting.will()) => Some(Error::Disconnected),
             () => None,
         };
-        let locked = self.lock(&put.lock, waiting, || self.has_room(bytes) && !self.has_a_waiting_writer(), refusal)?;
+        let locked =
+            self.lock(&put.side.lock, waiting, || self.has_room(bytes) && !self.has_a_waiting_writer(), refusal)?;
         Ok(locked.map(|was_abandoned| self.writing(was_abandoned)))
     }
 
     /// Acquires the writers' mutex if it is free.
     #[inline(always)]
     pub(crate) fn writer_now(&self) -> Option<Writer<'_>> {
-        match self.shared.put.lock.try_lock() {
+        match self.shared.put.side.lock.try_lock() {
             Locked::Busy | Locked::WouldDeadlock => None,
             locked => Some(self.writing(locked == Locked::Abandoned)),
         }
@@ -196,8 +194,8 @@ impl Ring {
     /// Returns whether items can no longer be got: no consumer remains or can appear. A handle that can also get and
     /// does not wait may still do so itself.
     #[inline]
-    pub(crate) fn nobody_gets(&self, will_wait: bool) -> bool {
-        (will_wait || !self.rights().get) && !self.is_anybody_left(Right::Get)
+    pub(crate) fn consumers_are_gone(&self, will_wait: bool) -> bool {
+        (will_wait || !self.rights().has(Rights::GET)) && !self.is_right_left(Rights::GET)
     }
 }
 
@@ -206,7 +204,7 @@ impl Writer<'_> {
     #[inline]
     fn tail(&self) -> Result<Position> {
         let tail = self.ring.shared.tail.own();
-        self.ring.chunks.checked(tail.place)?;
+        self.ring.checked(tail.place)?;
         if self.is_damaged { Err(Error::Damaged { object: "queue" }) } else { Ok(tail) }
     }
 
@@ -214,19 +212,15 @@ impl Writer<'_> {
     #[cold]
     fn recover(&mut self) -> Result<()> {
         let head = self.look()?;
-        self.ring.chunks.count_anew(&self.ring.shared, head.place, self.tail()?.place.chunk)
+        self.ring.recount(head.place, self.tail()?.place.chunk)
     }
 
     /// Reads the readers' cursor.
     #[cold]
     fn look(&mut self) -> Result<Position> {
-        self.ring.put_spin.gather();
-        let (seen, head) = self.ring.shared.head.read();
-        self.ring.chunks.checked(head.place)?;
-        let put = &self.ring.shared.put;
-        self.ring.put_spin.found(head.items.wrapping_sub(put.seen_items.load(Relaxed)));
-        put.seen_bytes.store(head.bytes, Relaxed);
-        put.seen_items.store(head.items, Relaxed);
+        let ring = self.ring;
+        let (seen, head) = ring.look(&ring.shared.put.side, &ring.shared.head, &ring.put_spin);
+        ring.checked(head.place)?;
         self.seen = Some(seen);
         Ok(head)
     }
@@ -243,13 +237,13 @@ impl Writer<'_> {
     /// Writes and publishes `records` if they fit into this chunk and the room already known.
     #[inline]
     pub(crate) fn write_at_a_glance(&mut self, records: Records<'_>) -> Result<bool> {
-        let Ring { shared, chunks, .. } = self.ring;
+        let (ring, put) = (self.ring, &self.ring.shared.put.side);
         let mut tail = self.tail()?;
-        let (items, bytes) = self.room(&tail, shared.put.seen_items.load(Relaxed), shared.put.seen_bytes.load(Relaxed));
+        let (items, bytes) = self.room(&tail, put.seen_items.load(Relaxed), put.seen_bytes.load(Relaxed));
         let has_room = records.items <= items && records.bytes.len() as u64 <= bytes;
-        let is_written = has_room && chunks.copy_in_place(shared, &mut tail.place, records.bytes);
+        let is_written = has_room && ring.copy_in_place(&mut tail.place, records.bytes);
         if is_written {
-            shared.tail.publish(tail.after(records));
+            ring.shared.tail.publish(tail.after(records));
         }
         Ok(is_written)
     }
@@ -274,33 +268,26 @@ impl Writer<'_> {
     }
 
     fn append(&mut self, records: Records<'_>, head: &Position) -> Result<bool> {
-        let Ring { shared, chunks, .. } = self.ring;
         let mut tail = self.tail()?;
         let last = tail.place.chunk;
-        match chunks.copy_in(shared, &mut tail.place, records.bytes, head.place) {
-            Ok(true) => {}
-            failed => {
-                chunks.count_anew(shared, head.place, last)?;
-                return failed;
-            }
+        let written = self.ring.copy_in(&mut tail.place, records.bytes, head.place);
+        match written {
+            Ok(true) => self.ring.shared.tail.publish(tail.after(records)),
+            _ => self.ring.recount(head.place, last)?,
         }
-        shared.tail.publish(tail.after(records));
-        Ok(true)
+        written
     }
 
-    /// Blocks until there may be more room than [`write`](Self::write) found.
-    pub(crate) fn wait(&mut self, waiting: &mut Waiting) -> Waited {
+    /// Blocks until there may be more room than [`write`](Self::write) found. Returns `false` on timeout.
+    pub(crate) fn wait(&mut self, waiting: &mut Waiting) -> Result<bool> {
         let (ring, will_wait) = (self.ring, waiting.will());
-        let Some(seen) = self.seen.take() else { return Waited::Retry };
+        let Some(seen) = self.seen.take() else { return Ok(true) };
         let is_starved = std::mem::take(&mut self.is_starved);
         let waits_on = &ring.shared.put.waits_on;
         waits_on.store(if is_starved { LEASES } else { seen.to_word() }, Relaxed);
         let waited = waiting.wait(&ring.shared.head, seen, &ring.shared.putters, &ring.put_spin, || {
-            if is_starved && ring.shared.starved.load(SeqCst) == 0 {
-                PreSleepCheck::GoOn
-            } else {
-                PreSleepCheck::disconnected_if(ring.nobody_gets(will_wait))
-            }
+            let has_memory = is_starved && ring.shared.starved.load(SeqCst) == 0;
+            if !has_memory && ring.consumers_are_gone(will_wait) { Err(Error::Disconnected) } else { Ok(!has_memory) }
         });
         waits_on.store(0, Relaxed);
         waited
@@ -309,14 +296,16 @@ impl Writer<'_> {
     /// Releases the memory that the ring does not need.
     pub(crate) fn release_surplus(&mut self) -> Result<()> {
         let head = self.look()?;
-        self.ring.chunks.release_surplus(&self.ring.shared, head.place, self.tail()?.place.chunk)
+        self.ring.recount(head.place, self.tail()?.place.chunk)?;
+        self.ring.release(0, u32::MAX);
+        Ok(())
     }
 }
 
 impl Drop for Writer<'_> {
     #[inline]
     fn drop(&mut self) {
-        let was_ours = self.ring.shared.put.lock.unlock();
+        let was_ours = self.ring.shared.put.side.lock.unlock();
         debug_assert!(was_ours, "a writer stays in the thread that took the mutex");
     }
 }

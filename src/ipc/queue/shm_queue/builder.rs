@@ -2,7 +2,7 @@
 
 use super::Queue;
 use crate::ipc::error::Result;
-use crate::ipc::queue::access::{Both, rights_of};
+use crate::ipc::queue::participants::Rights;
 use crate::ipc::queue::ring::{Plan, Ring};
 
 /// Default limit for the bytes of items in a queue: 256 MiB. This is address space; memory is allocated only as needed.
@@ -40,6 +40,6 @@ impl QueueBuilder {
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a capacity or limit of 0 or a limit above 1 TiB, and
     /// [`Error::Os`](crate::Error::Os) if memory or descriptors run out.
     pub fn build<T>(&self) -> Result<Queue<T>> {
-        Ring::create(self.plan(0)?, rights_of::<Both>(), |_| {}).map(Queue::of)
+        Ring::create(self.plan(0)?, Rights::BOTH, |_| {}).map(Queue::of)
     }
 }

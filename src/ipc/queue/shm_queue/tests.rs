@@ -22,8 +22,8 @@ fn all<T>(items: impl IntoIterator<Item = Result<T>>) -> Vec<T> {
 }
 
 fn tiny(capacity: Option<u64>, byte_limit: u64, chunk_bytes: u32) -> Queue<Vec<u8>> {
-    let plan = Plan { capacity: capacity.unwrap_or(u64::MAX), byte_limit, leases: 0, chunk_bytes };
-    let queue = Queue::of(Ring::create(plan, rights_of::<Both>(), |_| {}).expect("a queue"));
+    let plan = Plan::of(capacity.unwrap_or(u64::MAX), byte_limit, 0, chunk_bytes);
+    let queue = Queue::of(Ring::create(plan, Rights::BOTH, |_| {}).expect("a queue"));
     queue.ring.wrap_after(10);
     queue
 }
@@ -492,7 +492,7 @@ fn every_operation_passes_one_point() {
     let queue = Queue::<u8>::bounded(2).expect("a queue");
     let (put, get) = (queue.producer(), queue.consumer());
     drop(queue);
-    let object = put.ring.object();
+    let object = &put.ring.shared;
     assert!(goes("queue.is_empty", object, || get.is_empty()));
     would_block("queue.get", object, || get.get());
     would_block("queue.get_timeout", object, || get.get_timeout(Duration::from_secs(1)));

@@ -10,7 +10,7 @@ use crate::ipc::queue::access::{Gets, Puts};
 use crate::ipc::queue::ends::{GetEnd, PutEnd, Transport};
 use crate::ipc::queue::item::Item;
 use crate::ipc::queue::joinable_queue::JoinableQueue;
-use crate::ipc::queue::participants::Right;
+use crate::ipc::queue::participants::Rights;
 use crate::ipc::queue::put_error::PutError;
 use crate::ipc::queue::ring::Waiting;
 
@@ -56,7 +56,7 @@ impl<T: Item, A: Puts> PutEnd<T> for Queue<T, A> {
     }
 
     fn has_consumers(&self) -> bool {
-        self.ring.is_anybody_left(Right::Get)
+        self.ring.is_right_left(Rights::GET)
     }
 }
 
@@ -79,37 +79,37 @@ impl<T: DeserializeOwned, A: Gets> GetEnd<T> for Queue<T, A> {
     }
 
     fn has_producers(&self) -> bool {
-        self.ring.is_anybody_left(Right::Put)
+        self.ring.is_right_left(Rights::PUT)
     }
 }
 
 /// A queue of tasks is put into as any other. Getting is different: it gives leases.
 impl<T: Item, A: Puts> PutEnd<T> for JoinableQueue<T, A> {
     fn put_within(&self, item: T, timeout: Option<Duration>) -> std::result::Result<(), PutError<T>> {
-        self.queue.put_within(item, timeout)
+        (**self).put_within(item, timeout)
     }
 
     fn put_many_within(&self, items: &[T], timeout: Option<Duration>) -> Result<usize> {
-        self.queue.put_many_within(items, timeout)
+        (**self).put_many_within(items, timeout)
     }
 
     fn close(&self) {
-        self.queue.close();
+        (**self).close();
     }
 
     fn capacity(&self) -> Option<usize> {
-        self.capacity()
+        (**self).capacity()
     }
 
     fn qsize(&self) -> Option<usize> {
-        Some(self.qsize())
+        PutEnd::qsize(&**self)
     }
 
     fn is_full(&self) -> bool {
-        self.is_full()
+        (**self).is_full()
     }
 
     fn has_consumers(&self) -> bool {
-        self.queue.has_consumers()
+        (**self).has_consumers()
     }
 }
