@@ -133,7 +133,7 @@ impl Manager {
 
     /// Returns the object with this name, of whatever type.
     pub fn lookup_any(&self, name: &str) -> Result<Object> {
-        self.client.fetch(Request::Lookup { name: name.to_owned() }, || format!("looking up {name}"))
+        self.client.fetch(Request::Lookup(name.to_owned()), || format!("looking up {name}"))
     }
 
     /// Returns all names with the types of their objects.
@@ -152,7 +152,7 @@ impl Manager {
     /// # Errors
     /// [`Error::Managed`] if no object has the name.
     pub fn remove_name(&self, name: &str) -> Result<()> {
-        let request = Request::RemoveName { name: name.to_owned() };
+        let request = Request::RemoveName(name.to_owned());
         self.client.request(request, || format!("taking away the name {name}")).map(drop)
     }
 }

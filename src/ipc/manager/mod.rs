@@ -62,5 +62,5 @@ pub use proxy::*;
 pub use server::Limits;
 pub use start::{ManagerBuilder, ManagerServer, Serving};
 pub use status::{Refusals, Status};
-pub use store::{Failure, Method, Signature, UnknownMethod};
+pub use store::{Failure, Method, Signature, Swap, UnknownMethod};
 pub use wire::{AuthKey, EmptyKey, HandshakeError};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::{Client, Pending, unpoisoned};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::manager::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, ObjectRef, Variant};
-use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request, Timeout};
+use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request, Swap};
 
 thread_local! {
     /// A number of the calling thread, for objects that belong to a thread.
@@ -156,7 +156,7 @@ impl Object {
             Reply::Leased { lease, deliveries, item } => {
                 Some(dict(vec![("lease", lease.into()), ("deliveries", deliveries.into()), ("item", item)]))
             }
-            Reply::Swapped { swapped, found } => {
+            Reply::Swapped(Swap { swapped, found }) => {
                 Some(dict(vec![("swapped", swapped.into()), ("found", found.unwrap_or(Variant::Null))]))
             }
             Reply::Object(reference) => Some(reference.into()),
@@ -176,10 +176,7 @@ impl Object {
     /// Sends a call without waiting for its answer.
     pub(crate) fn start(&self, method: Method, mut args: Vec<Variant>, timeout: Option<Duration>) -> Result<Pending> {
         self.0.client.check(&mut args)?;
-        let nanos = timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
-        let timeout_there = nanos.map_or(Timeout::Forever, Timeout::Nanos);
-        let call =
-            Call { object: self.0.id, method, args, timeout: timeout_there, thread: THREAD.with(|thread| *thread) };
+        let call = Call { object: self.0.id, method, args, timeout, thread: THREAD.with(|thread| *thread) };
         // After a condition's timeout, acquiring the lock again may take any time.
         let limit = if self.0.kind == Kind::Condition && method == Method::Wait { None } else { timeout };
         self.0.client.start(Request::Call(call), limit).map_err(|error| error.during(|| self.doing(method)))

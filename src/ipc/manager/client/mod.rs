@@ -366,13 +366,11 @@ fn operation(request: &Request) -> Option<Operation> {
     match request {
         Request::Call(_) => Some(Operation::change("manager.call")),
         Request::Create { .. } => Some(Operation::change("manager.create")),
-        Request::Lookup { .. } => Some(Operation::read("manager.lookup")),
+        Request::Lookup(_) => Some(Operation::read("manager.lookup")),
         Request::Names => Some(Operation::read("manager.names")),
-        Request::RemoveName { .. } => Some(Operation::change("manager.remove_name")),
+        Request::RemoveName(_) => Some(Operation::change("manager.remove_name")),
         Request::Status => Some(Operation::read("manager.status")),
-        Request::Release { .. } | Request::Export { .. } | Request::Import { .. } | Request::CancelExport { .. } => {
-            None
-        }
+        Request::Release { .. } | Request::Export { .. } | Request::Import(_) | Request::CancelExport(_) => None,
     }
 }
 

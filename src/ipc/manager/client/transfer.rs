@@ -61,7 +61,7 @@ impl Client {
         transfer::counted(move || {
             unpoisoned(&client.exports).open.retain(|export| export.token != token);
             // A manager that is gone has cancelled it.
-            let _ = client.tell(Request::CancelExport { token });
+            let _ = client.tell(Request::CancelExport(token));
         });
         if export.is_awaited {
             self.watch_exports()?;
@@ -73,7 +73,7 @@ impl Client {
         let process_table = ProcessTable::ours()?;
         let is_dead = |export: &mut Export| !process_table.is_alive(export.recipient);
         let dead: Vec<Export> = unpoisoned(&self.exports).open.extract_if(.., is_dead).collect();
-        dead.into_iter().try_for_each(|export| self.tell(Request::CancelExport { token: export.token }))
+        dead.into_iter().try_for_each(|export| self.tell(Request::CancelExport(export.token)))
     }
 
     /// Starts the thread that looks after the exports that others may wait for, unless it runs already.
@@ -116,7 +116,7 @@ impl ConnectInfo {
         let (id, kind, token) = self.transfer.ok_or_else(Error::manager_gone)?;
         let client = self.connect()?;
         let take = || {
-            let object = client.fetch(Request::Import { token }, || format!("receiving {kind} {id}"))?;
+            let object = client.fetch(Request::Import(token), || format!("receiving {kind} {id}"))?;
             Ok((token.0, object))
         };
         transfer::made_once(|(taken, _): &(u128, Object)| *taken == token.0, take).map(|(_, object)| object)

@@ -24,12 +24,12 @@ pub use condition::{Condition, ConditionGuard};
 pub use dict::{Dict, Namespace};
 pub use list::List;
 pub use lock::{BoundedSemaphore, Guard, Lock, RLock, Semaphore};
-pub use place::{Place, Swap};
+pub use place::Place;
 pub use queue::{JoinableQueue, Queue, Task};
 
 use super::client::{Object, Pending};
 use super::data::{Key, Kind, Map, Variant};
-use super::store::{Failure, Method, Reply};
+use super::store::{Failure, Method, Reply, Swap};
 use crate::ipc::error::{Error, Result};
 
 /// A proxy of one of the manager's types.

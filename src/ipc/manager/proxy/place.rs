@@ -4,7 +4,7 @@ use super::Answer;
 use crate::ipc::error::Result;
 use crate::ipc::manager::client::Object;
 use crate::ipc::manager::data::{Key, Variant};
-use crate::ipc::manager::store::{Method, Reply};
+use crate::ipc::manager::store::{Method, Reply, Swap};
 
 /// A place inside an object. Each change to it is atomic.
 ///
@@ -14,15 +14,6 @@ use crate::ipc::manager::store::{Method, Reply};
 pub struct Place<'a> {
     object: &'a Object,
     path: Vec<Key>,
-}
-
-/// Outcome of a compare-and-swap.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Swap {
-    /// Whether the expected value was found, and replaced by the new one.
-    pub swapped: bool,
-    /// The value that was found; `None` if there was none.
-    pub found: Option<Variant>,
 }
 
 impl<'a> Place<'a> {
@@ -106,6 +97,6 @@ impl<'a> Place<'a> {
 
 impl Answer for Swap {
     fn from_reply(reply: Reply) -> Option<Self> {
-        if let Reply::Swapped { swapped, found } = reply { Some(Swap { swapped, found }) } else { None }
+        if let Reply::Swapped(swap) = reply { Some(swap) } else { None }
     }
 }

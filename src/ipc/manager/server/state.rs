@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use super::connection::{CloseReason, Connection, Item, Sent};
 use super::limits::Limits;
-use crate::ipc::manager::store::{Completion, Request, SessionId, Store, Ticket, Timeout};
+use crate::ipc::manager::store::{Completion, Request, SessionId, Store, Ticket};
 use crate::ipc::manager::wire::longest_answer;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::epoll::{Epoll, Wakeup};
@@ -66,7 +67,7 @@ impl ServerState {
     /// Without an id no answer is expected, so the call does not wait.
     pub(super) fn request(&self, client: &Connection, id: Option<u64>, mut request: Request) {
         if let (None, Request::Call(call)) = (id, &mut request) {
-            call.timeout = Timeout::NONE;
+            call.timeout = Some(Duration::ZERO);
         }
         let object = request.object();
         let limit = if request.takes_away() { usize::MAX } else { self.longest_answer() };

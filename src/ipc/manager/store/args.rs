@@ -5,9 +5,7 @@
 
 use std::vec;
 
-use super::failure::Failure;
-use super::method::{Method, Signature};
-use crate::ipc::manager::data::{Key, Kind, Map, Variant};
+use super::{Failure, Key, Kind, Map, Method, Signature, Variant};
 
 /// Whether there is memory for this many bytes more.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +102,15 @@ impl Args {
         read(self.variant()?).map_err(|other| self.bad(what, other.shape()))
     }
 
+    /// What leads to a place directly in the object: an index, a name, or a key.
+    pub(crate) fn step(&mut self) -> Result<Key, Failure> {
+        match self.kind {
+            Kind::List | Kind::Array => self.int::<i64>().map(Key::from),
+            Kind::Namespace => self.text().map(Key::from),
+            _ => self.key(),
+        }
+    }
+
     pub(crate) fn key(&mut self) -> Result<Key, Failure> {
         Ok(Key::try_from(self.variant()?)?)
     }
@@ -164,6 +171,11 @@ impl Args {
         let clamp = |number: i128| number.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
         let mut bound = || self.or(None, |args| args.int().map(|number| Some(clamp(number))));
         Ok([bound()?, bound()?, bound()?])
+    }
+
+    /// The error that the type does not have the method.
+    pub(crate) fn no_such_method(&self) -> Failure {
+        self.method.map_or(Failure::NoSuchObject, |method| Failure::NoSuchMethod { kind: self.kind, method })
     }
 
     /// The error that the argument read last has the wrong type.

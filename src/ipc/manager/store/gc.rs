@@ -5,10 +5,8 @@
 
 use std::collections::HashSet;
 
-use super::Store;
-use super::call::Reply;
-use super::waits::SessionId;
-use crate::ipc::manager::data::{ObjectId, ObjectRef};
+use super::waits::Line;
+use super::{Failure, ObjectId, ObjectRef, Reply, SessionId, Store, Want};
 
 impl Store {
     /// Records the references in an answer: the client may use them until it releases them.
@@ -49,7 +47,7 @@ impl Store {
 
     fn remove(&mut self, id: ObjectId) {
         if self.objects.remove(&id).is_some() {
-            self.waits.object_removed(id);
+            self.waits.fail_all(id, &Failure::NoSuchObject);
         }
     }
 
@@ -66,7 +64,11 @@ impl Store {
             {
                 let mut see = |reference: &mut ObjectRef| next.push(reference.id());
                 object.each_reference(&mut see);
-                self.waits.each_item(id, &mut |item| item.each_reference(&mut see));
+                for waiter in self.waits.queue(id, Line::Putters) {
+                    if let Want::Room(item) = &mut waiter.want {
+                        item.each_reference(&mut see);
+                    }
+                }
             }
         }
         let lost: Vec<ObjectId> = self.objects.keys().filter(|id| !reached.contains(id)).copied().collect();

@@ -56,7 +56,7 @@ pub(crate) fn decode<T: DeserializeOwned>(content: &[u8]) -> Result<T, Broken> {
 mod tests {
     use super::*;
     use crate::ipc::manager::data::{ObjectId, any_datum};
-    use crate::ipc::manager::store::{Call, Method, Timeout};
+    use crate::ipc::manager::store::{Call, Method};
     use proptest::prelude::*;
 
     proptest! {
@@ -69,7 +69,7 @@ mod tests {
 
         #[test]
         fn messages_come_back_and_no_part_of_one_is_one(args in prop::collection::vec(any_datum(), 0..4), id in any::<u64>()) {
-            let call = Call { object: ObjectId(3), method: Method::SetItem, args, timeout: Timeout::Forever, thread: 1 };
+            let call = Call { object: ObjectId(3), method: Method::SetItem, args, timeout: None, thread: 1 };
             let message = ToServer { id: Some(id), request: Request::Call(call) };
             let mut out = Vec::new();
             encode(&message, &mut out, 1 << 20, &mut None).expect("short");
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn message_above_the_limit_is_taken_back() {
         let mut out = vec![1, 2, 3];
-        let message = ToServer { id: None, request: Request::Lookup { name: "x".repeat(100) } };
+        let message = ToServer { id: None, request: Request::Lookup("x".repeat(100)) };
         assert_eq!(encode(&message, &mut out, 50, &mut None), Err(103));
         assert_eq!(out, [1, 2, 3]);
     }

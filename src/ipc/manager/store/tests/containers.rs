@@ -10,7 +10,7 @@ fn script(kind: Kind, arguments: &str, steps: &[(Method, &str, &str)]) {
     for (method, arguments, expected) in steps {
         let answer = match fixture.call(client, &object, *method, args(arguments)) {
             Some(Ok(Reply::Variant(variant))) => variant.to_string(),
-            Some(Ok(Reply::Swapped { swapped, found })) => {
+            Some(Ok(Reply::Swapped(Swap { swapped, found }))) => {
                 format!("{swapped} {}", found.map_or("-".into(), |f| f.to_string()))
             }
             Some(Err(failure)) => failure.to_string(),
