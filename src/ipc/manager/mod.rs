@@ -44,6 +44,7 @@ mod access;
 mod address;
 mod client;
 mod data;
+mod handshake;
 mod proxy;
 mod server;
 mod start;

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Address;
 use super::data::ObjectId;
 use super::store::{Failure, Reply, Request};
-use super::wire::{AuthKey, Broken, FrameKey, Inbox, ToClient, ToServer, Welcome, decode, encode, random};
+use super::wire::{AuthKey, FrameKey, Inbox, ToClient, ToServer, Welcome, decode, encode, random};
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::ipc::operation::{self, Operation, always, point};
@@ -326,7 +326,7 @@ impl Reader {
         // The manager is authenticated: the length of an answer is its choice.
         let fed = self.inbox.feed(&self.scratch[..count], usize::MAX, &mut self.key, |content| {
             answers.push(decode(content)?);
-            Ok::<_, Broken>(ControlFlow::Continue(()))
+            Ok(ControlFlow::Continue(()))
         });
         fed.ok().map(|()| answers)
     }

@@ -10,19 +10,21 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::connection::{CloseReason, Connection, Item, Sent};
+use super::connection::{Connection, Item, Sent};
 use super::limits::Limits;
+use crate::ipc::manager::status::Refusal;
 use crate::ipc::manager::store::{Completion, Request, SessionId, Store, Ticket};
-use crate::ipc::manager::wire::longest_answer;
+use crate::ipc::manager::wire::{AuthKey, longest_answer};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::epoll::{Epoll, Wakeup};
 use crate::sys::memory::check_available;
-
-/// Set in the poller's tokens of clients; the other bits are the session id.
-pub(super) const CLIENT: u64 = 1 << 63;
+use crate::sys::socket;
 
 pub(super) struct ServerState {
+    pub(super) key: AuthKey,
     pub(super) limits: Limits,
+    /// The user whose processes may connect over Unix sockets.
+    pub(super) own_user: u32,
     pub(super) epoll: Epoll,
     /// Wakes the poller.
     pub(super) wakeup: Wakeup,
@@ -31,6 +33,7 @@ pub(super) struct ServerState {
     pub(super) has_unread: AtomicBool,
     /// Whether a thread has panicked.
     pub(super) has_failed: AtomicBool,
+    is_over: AtomicBool,
 }
 
 /// The state behind the lock.
@@ -42,9 +45,11 @@ pub(super) struct Inner {
 }
 
 impl ServerState {
-    pub(super) fn new(limits: Limits) -> io::Result<Self> {
+    pub(super) fn new(key: AuthKey, limits: Limits) -> io::Result<Self> {
         Ok(ServerState {
+            key,
             limits,
+            own_user: socket::own_user(),
             epoll: Epoll::new()?,
             wakeup: Wakeup::new()?,
             inner: Mutex::new(Inner {
@@ -54,6 +59,7 @@ impl ServerState {
             }),
             has_unread: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
         })
     }
 
@@ -127,8 +133,8 @@ impl ServerState {
             Sent::Gone(lost) => lost,
             Sent::Some => {
                 // Out of memory or of watches: the data cannot be sent later, so the connection ends.
-                if self.epoll.add_for_room_once(client, CLIENT | client.session.0).is_err() {
-                    client.end(CloseReason::NotReading);
+                if self.epoll.add_for_room_once(client, client.session.0).is_err() {
+                    client.end(|refused| &mut refused.not_reading);
                 }
                 if !self.has_unread.swap(true, Relaxed) {
                     self.wakeup.wake();
@@ -185,11 +191,8 @@ impl ServerState {
     pub(super) fn close(&self, client: &Connection) {
         let mut inner = self.lock();
         inner.clients.remove(&client.session);
-        match client.reason.get() {
-            Some(CloseReason::Broken) => inner.store.refused.broken += 1,
-            Some(CloseReason::NotReading) => inner.store.refused.not_reading += 1,
-            Some(CloseReason::Idle) => inner.store.refused.idle += 1,
-            None => {}
+        if let Some(reason) = client.reason.get() {
+            *reason(&mut inner.store.refused) += 1;
         }
         inner.store.close_session(client.session, monotonic_ns());
         self.deliver(inner);
@@ -198,8 +201,18 @@ impl ServerState {
         self.send(client);
     }
 
+    /// Counts a connection that was refused.
+    pub(super) fn count(&self, refusal: Refusal) {
+        *refusal(&mut self.lock().store.refused) += 1;
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Relaxed)
+    }
+
     /// Ends every connection, so that their threads end.
     pub(super) fn hang_up(&self) {
+        self.is_over.store(true, Relaxed);
         let inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         inner.clients.values().for_each(|client| client.hang_up());
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::ipc::manager::data::{Kind, ObjectId, Variant};
 use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request};
-use crate::ipc::manager::wire::{Broken, Inbox, Initiator, Refused, ToClient, ToServer, decode, encode};
+use crate::ipc::manager::wire::{Inbox, Initiator, Refused, ToClient, ToServer, decode, encode};
 use crate::sys::fd::wait_readable;
 use crate::sys::socket;
 
@@ -111,7 +111,7 @@ impl Peer {
             };
             let each = |content: &[u8]| {
                 frames.push(content.to_vec());
-                Ok::<_, Broken>(ControlFlow::Continue(()))
+                Ok(ControlFlow::Continue(()))
             };
             self.inbox.feed(&room[..count], usize::MAX, &mut None, each).expect("well-formed");
         }
@@ -207,7 +207,7 @@ fn watcher_is_told_of_clients_and_wrong_keys() {
 #[test]
 fn process_of_another_user_is_turned_away() {
     // As if the server belonged to another user: peers are compared with that.
-    let stage = Stage::with(Limits::default(), |server| server.own_user += 1);
+    let stage = Stage::with(Limits::default(), |server| server.state.own_user += 1);
     assert_eq!(stage.stranger().frames(), Vec::<Vec<u8>>::new());
     let status = stage.end();
     assert_eq!((status.refused.other_user, status.clients_ever), (1, 0));

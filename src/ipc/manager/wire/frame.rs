@@ -35,13 +35,13 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// Adds `fresh` bytes and passes every whole frame to `each`, until it returns a break; keeps the rest.
-    pub(crate) fn feed<E: From<Broken>>(
+    pub(crate) fn feed(
         &mut self,
         fresh: &[u8],
         limit: usize,
         key: &mut Option<FrameKey>,
-        mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, E>,
-    ) -> Result<(), E> {
+        mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Broken>,
+    ) -> Result<(), Broken> {
         let kept = !self.partial.is_empty();
         if kept {
             self.partial.extend_from_slice(fresh);
@@ -147,7 +147,7 @@ mod tests {
         let mut frames = Vec::new();
         inbox.feed(fresh, 1000, key, |content| {
             frames.push(content.to_vec());
-            Ok::<_, Broken>(ControlFlow::Continue(()))
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(frames)
     }
@@ -223,7 +223,7 @@ mod tests {
         for fresh in [&bytes[..], &[], &[]] {
             let each = |content: &[u8]| {
                 seen.push(content[0]);
-                Ok::<_, Broken>(ControlFlow::Break(()))
+                Ok(ControlFlow::Break(()))
             };
             inbox.feed(fresh, 1000, &mut None, each).expect("well-formed");
         }

@@ -13,7 +13,7 @@ mod key;
 mod message;
 mod seal;
 
-pub(crate) use frame::{Broken, HANDSHAKE_LIMIT, Inbox, frame};
+pub(crate) use frame::{HANDSHAKE_LIMIT, Inbox, frame};
 pub use handshake::HandshakeError;
 pub(crate) use handshake::{Initiator, Refused, Responder, Transport, Welcome};
 pub(crate) use key::random;
