@@ -44,6 +44,7 @@ mod access;
 mod address;
 mod client;
 mod data;
+pub(super) mod error;
 mod handshake;
 mod proxy;
 mod server;
@@ -59,6 +60,7 @@ pub use data::{
     Beyond64Bits, DEPTH_LIMIT, Int, JsonError, Key, Kind, Map, NotComparable, ObjectId, ObjectRef, Tagged, Unhashable,
     Variant,
 };
+pub use error::ManagerError;
 pub use proxy::*;
 pub use server::Limits;
 pub use start::{ManagerBuilder, ManagerServer, Serving};

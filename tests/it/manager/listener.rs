@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipc_demo::Error;
-use ipc_demo::manager::{Address, AuthKey, Dict, HandshakeError, Limits, Manager, Status, Variant};
+use ipc_demo::manager::{Address, AuthKey, Dict, HandshakeError, Limits, Manager, ManagerError, Status, Variant};
 
 use crate::harness::watchdog;
 use crate::manager::start_manager;
@@ -75,7 +75,10 @@ fn another_key_is_refused_with_a_clear_error() {
     let (manager, ..) = open_manager(Limits::default());
     for address in manager.addresses() {
         let refused = Manager::connect(address, &key("Secret"));
-        assert!(matches!(refused, Err(Error::HandshakeError(HandshakeError::KeyRefused))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Error::Manager(ManagerError::Handshake(HandshakeError::KeyRefused)))),
+            "{refused:?}"
+        );
         let welcome = Manager::connect(address, &key("secret")).expect("the key");
         assert_eq!(welcome.dict().expect("a dict").len().expect("a call"), 0);
     }
@@ -239,7 +242,7 @@ fn what_is_changed_on_the_way_ends_the_connection() {
             to.write_all(&call[..len]).expect("room");
         });
         let far = Manager::connect(&address, &key("secret")).expect("nothing changed yet");
-        assert!(matches!(far.dict(), Err(Error::ManagerGone { .. })));
+        assert!(matches!(far.dict(), Err(Error::Manager(ManagerError::Gone { .. }))));
     });
     assert_eq!(manager.status().expect("a status").refused.broken, 1);
     assert_eq!(manager.status().expect("a status").objects, 0, "the call was not done");
@@ -321,7 +324,10 @@ fn answer_that_takes_something_away_is_not_too_long() {
             dict.at([name]).push("x".repeat(20_000)).expect("each is short enough");
         }
     }
-    assert!(matches!(dict.copy(), Err(Error::Managed { .. })), "a copy is too long, and nothing is lost");
+    assert!(
+        matches!(dict.copy(), Err(Error::Manager(ManagerError::Managed { .. }))),
+        "a copy is too long, and nothing is lost"
+    );
     let five =
         |variant: Option<Variant>| assert_eq!(variant.expect("it was there").as_list().expect("a list").len(), 5);
     five(dict.remove("a").expect("a call"));

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{Endpoint, Route};
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{Result, os};
+use crate::ipc::manager::error::ManagerError;
 use crate::ipc::manager::handshake::{receive_frame, send_frame};
 use crate::ipc::manager::wire::{AuthKey, HandshakeError, Inbox, Initiator, Transport, Welcome};
 use crate::sys::{fd, socket};
@@ -21,11 +22,12 @@ pub(super) fn connect(route: &Route, time: Duration) -> Result<(OwnedFd, Welcome
         Endpoint::Parent(endpoint) => (send_socket(endpoint.as_fd(), deadline)?, Transport::Unix),
         Endpoint::Address(address) => {
             let connected = address.connect(deadline);
-            let connected = connected.map_err(|source| Error::Unreachable { address: address.clone(), source });
+            let connected = connected.map_err(|source| ManagerError::Unreachable { address: address.clone(), source });
             (connected?, address.transport())
         }
     };
-    let welcome = authenticate(socket.as_fd(), transport, &AuthKey::new(route.key.as_slice())?, deadline)?;
+    let key = AuthKey::new(route.key.as_slice()).map_err(ManagerError::from)?;
+    let welcome = authenticate(socket.as_fd(), transport, &key, deadline)?;
     socket::set_patience(socket.as_fd(), LOOK_EVERY).map_err(os("prepare a connection"))?;
     Ok((socket, welcome))
 }
@@ -38,10 +40,10 @@ fn send_socket(endpoint: BorrowedFd<'_>, deadline: Deadline) -> Result<OwnedFd> 
             Ok(()) => return Ok(ours),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if !fd::wait_writable(endpoint, deadline.at_ns()).map_err(os("wait for a manager's endpoint"))? {
-                    return Err(Error::manager_silent());
+                    return Err(ManagerError::silent().into());
                 }
             }
-            Err(_) => return Err(Error::manager_gone()),
+            Err(_) => return Err(ManagerError::gone().into()),
         }
     }
 }
@@ -50,14 +52,14 @@ fn send_socket(endpoint: BorrowedFd<'_>, deadline: Deadline) -> Result<OwnedFd> 
 fn authenticate(socket: BorrowedFd<'_>, transport: Transport, key: &AuthKey, deadline: Deadline) -> Result<Welcome> {
     let (initiator, hello) = Initiator::new(transport, key).map_err(os("get random bytes"))?;
     let mut inbox = Inbox::default();
-    let mut exchange = |frame: &[u8]| {
-        send_frame(socket, frame).map_err(|_| Error::manager_gone())?;
+    let mut exchange = |frame: &[u8]| -> std::result::Result<Vec<u8>, ManagerError> {
+        send_frame(socket, frame).map_err(|_| ManagerError::gone())?;
         receive_frame(socket, &mut inbox, deadline, || false).map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut => Error::manager_silent(),
+            io::ErrorKind::TimedOut => ManagerError::silent(),
             io::ErrorKind::InvalidData => HandshakeError::NoManager.into(),
-            _ => Error::manager_gone(),
+            _ => ManagerError::gone(),
         })
     };
-    let (confirmed, confirmation) = initiator.confirm(&exchange(&hello)?)?;
-    Ok(confirmed.finish(&exchange(&confirmation)?)?)
+    let (confirmed, confirmation) = initiator.confirm(&exchange(&hello)?).map_err(ManagerError::from)?;
+    Ok(confirmed.finish(&exchange(&confirmation)?).map_err(ManagerError::from)?)
 }

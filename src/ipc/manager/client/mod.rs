@@ -6,7 +6,7 @@
 //! thread sends and receives with one system call each and no hand-over, and a waiting call delays no other's answer.
 //!
 //! # Death
-//! The end of the server's process closes the connection: every waiting thread gets [`Error::ManagerGone`] at once, and
+//! The end of the server's process closes the connection: every waiting thread gets [`ManagerError::Gone`] at once, and
 //! so does every later call.
 
 mod handle;
@@ -14,6 +14,7 @@ mod handshake;
 mod transfer;
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,8 +26,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::address::Address;
-use super::data::ObjectId;
-use super::store::{Failure, Reply, Request};
+use super::data::{Kind, ObjectId};
+use super::error::ManagerError;
+use super::store::{Failure, Method, Reply, Request};
 use super::wire::{AuthKey, FrameKey, Inbox, ToClient, ToServer, Welcome, decode, encode, random};
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Error, Result, check_not_forked, os};
@@ -121,7 +123,34 @@ pub(crate) struct Pending {
     client: Arc<Client>,
     id: u64,
     deadline: Deadline,
+    doing: Doing,
     is_answered: bool,
+}
+
+/// What a request is for, as its errors name it.
+#[derive(Debug)]
+pub(crate) enum Doing {
+    Call(Method, Kind, ObjectId),
+    Other(String),
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doing::Call(method, kind, id) => write!(f, "{method} of {kind} {id}"),
+            Doing::Other(doing) => f.write_str(doing),
+        }
+    }
+}
+
+impl Doing {
+    /// Names the request in an error of the connection.
+    fn name(&self, error: Error) -> Error {
+        match error {
+            Error::Manager(error) => error.during(|| self.to_string()).into(),
+            other => other,
+        }
+    }
 }
 
 impl Client {
@@ -143,14 +172,14 @@ impl Client {
     }
 
     /// Sends a request. Its time limit is `timeout` plus the manager's normal answer time; `None` is no limit.
-    fn start(self: &Arc<Self>, request: Request, timeout: Option<Duration>) -> Result<Pending> {
+    fn start(self: &Arc<Self>, request: Request, timeout: Option<Duration>, doing: Doing) -> Result<Pending> {
         if let Some(operation) = operation(&request) {
             point(operation, &self.route.operated, always);
         }
         let id = self.last_id.fetch_add(1, Relaxed);
         let deadline = self.deadline(timeout);
-        self.send(&ToServer { id: Some(id), request }, deadline)?;
-        Ok(Pending { client: Arc::clone(self), id, deadline, is_answered: false })
+        self.send(&ToServer { id: Some(id), request }, deadline).map_err(|error| doing.name(error))?;
+        Ok(Pending { client: Arc::clone(self), id, deadline, doing, is_answered: false })
     }
 
     /// Sends a request and ignores its answer.
@@ -203,7 +232,7 @@ impl Client {
                     self.read_meanwhile();
                     let look = Deadline::after(LOOK_EVERY).at_ns();
                     if unpoisoned(&self.incoming).is_gone || socket::wait_either(self.socket.as_fd(), look).is_err() {
-                        return Err(Error::manager_gone());
+                        return Err(ManagerError::gone().into());
                     }
                     if deadline.at_ns().is_some_and(|at_ns| monotonic_ns() > at_ns) {
                         return Err(self.silent());
@@ -225,7 +254,7 @@ impl Client {
                 return Ok(outcome);
             }
             if incoming.is_gone {
-                return Err(Error::manager_gone());
+                return Err(ManagerError::gone().into());
             }
             if deadline.at_ns().is_some_and(|at_ns| monotonic_ns() > at_ns) {
                 drop(incoming);
@@ -293,7 +322,7 @@ impl Client {
 
     fn gone(&self) -> Error {
         unpoisoned(&self.incoming).end();
-        Error::manager_gone()
+        ManagerError::gone().into()
     }
 
     /// Handles a manager that does not answer. Anything it may still do would come too late: this ends the connection,
@@ -302,7 +331,7 @@ impl Client {
         self.gone();
         // Fails if the connection has ended already.
         let _ = socket::hang_up(self.socket.as_fd());
-        Error::manager_silent()
+        ManagerError::silent().into()
     }
 }
 
@@ -333,13 +362,18 @@ impl Reader {
 }
 
 impl Pending {
-    /// Blocks for the answer, and takes ownership of the references in it. `doing` says what the request is for.
-    fn wait(mut self, doing: impl Fn() -> String) -> Result<Reply> {
+    /// Blocks for the answer, and takes ownership of the references in it.
+    pub(crate) fn wait(mut self) -> Result<Reply> {
         self.is_answered = true;
-        match self.client.wait(self.id, self.deadline).map_err(|error| error.during(&doing))? {
+        match self.client.wait(self.id, self.deadline).map_err(|error| self.doing.name(error))? {
             Ok(reply) => Ok(self.client.own_references(reply)),
-            Err(failure) => Err(Error::Managed { doing: doing(), source: Box::new(failure) }),
+            Err(failure) => Err(ManagerError::managed(self.doing.to_string(), failure).into()),
         }
+    }
+
+    /// What the request is for.
+    pub(crate) fn doing(&self) -> &Doing {
+        &self.doing
     }
 }
 
@@ -379,8 +413,8 @@ fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl std::fmt::Debug for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("endpoint", &self.route.endpoint).finish_non_exhaustive()
     }
 }

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Guard, proxy};
-use crate::ipc::error::{Error, Result};
+use super::{Answer, Guard, methods, proxy};
+use crate::ipc::error::Result;
+use crate::ipc::manager::client::Object;
+use crate::ipc::manager::error::ManagerError;
 use crate::ipc::manager::store::{Method, Reply};
 
 proxy! {
@@ -19,23 +21,24 @@ proxy! {
     Condition
 }
 
-impl Condition {
+methods! { [Condition] {
     /// Acquires the lock, blocking until it is available.
-    pub fn acquire(&self) -> Result<ConditionGuard<'_>> {
-        Ok(ConditionGuard { lock: Guard::acquire_in_the_end(&self.object)? })
-    }
-
+    acquire() -> ConditionGuard<'_> = Acquire blocking;
     /// Acquires the lock, blocking at most `timeout`. Returns `None` on timeout.
-    pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<ConditionGuard<'_>>> {
-        Ok(Guard::acquire(&self.object, Some(timeout))?.map(|lock| ConditionGuard { lock }))
-    }
-}
+    acquire_timeout(; timeout) -> Option<ConditionGuard<'_>> = Acquire;
+} }
 
 /// A condition's lock, held. Dropping it releases the lock.
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct ConditionGuard<'a> {
     lock: Guard<'a>,
+}
+
+impl<'a> Answer<'a> for ConditionGuard<'a> {
+    fn from_reply(object: &'a Object, reply: Reply) -> Option<Self> {
+        Guard::from_reply(object, reply).map(|lock| ConditionGuard { lock })
+    }
 }
 
 impl ConditionGuard<'_> {
@@ -97,7 +100,7 @@ impl ConditionGuard<'_> {
                 self.lock.note_abandoned(abandoned);
                 Ok(notified)
             }
-            _ => Err(Error::manager_gone()),
+            _ => Err(ManagerError::gone().into()),
         }
     }
 }

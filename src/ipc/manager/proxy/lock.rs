@@ -5,10 +5,9 @@
 //! is told that it was abandoned.
 
 use std::marker::PhantomData;
-use std::time::Duration;
 
-use super::{methods, proxy};
-use crate::ipc::error::{Error, Result};
+use super::{Answer, methods, proxy};
+use crate::ipc::error::Result;
 use crate::ipc::manager::client::Object;
 use crate::ipc::manager::store::{Method, Reply};
 
@@ -25,22 +24,14 @@ pub struct Guard<'a> {
     not_send: PhantomData<*const ()>,
 }
 
+impl<'a> Answer<'a> for Guard<'a> {
+    fn from_reply(object: &'a Object, reply: Reply) -> Option<Self> {
+        let Reply::Acquired { permit, abandoned } = reply else { return None };
+        Some(Guard { object, permit, abandoned, is_held: true, not_send: PhantomData })
+    }
+}
+
 impl<'a> Guard<'a> {
-    pub(super) fn acquire(object: &'a Object, timeout: Option<Duration>) -> Result<Option<Self>> {
-        match object.call(Method::Acquire, vec![], timeout)? {
-            Reply::Acquired { permit, abandoned } => {
-                Ok(Some(Guard { object, permit, abandoned, is_held: true, not_send: PhantomData }))
-            }
-            Reply::NotInTime => Ok(None),
-            _ => Err(Error::manager_gone()),
-        }
-    }
-
-    /// As [`acquire`](Self::acquire), without a timeout.
-    pub(super) fn acquire_in_the_end(object: &'a Object) -> Result<Self> {
-        Guard::acquire(object, None)?.ok_or_else(Error::manager_gone)
-    }
-
     /// Returns whether the previous holder died with the lock. The data it protects may then be inconsistent: check it
     /// first.
     pub fn abandoned(&self) -> bool {
@@ -50,7 +41,7 @@ impl<'a> Guard<'a> {
     /// Releases it, and reports any error.
     ///
     /// # Errors
-    /// [`Error::Managed`] if it is not held any more.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if it is not held any more.
     pub fn release(mut self) -> Result<()> {
         self.give_back()
     }
@@ -79,29 +70,6 @@ impl Drop for Guard<'_> {
         }
     }
 }
-
-/// Methods common to locks and semaphores.
-macro_rules! acquirable {
-    ($($name:ident)+) => {$(
-        impl $name {
-            /// Acquires it, blocking until it is available. Waiters are served in order of arrival.
-            pub fn acquire(&self) -> Result<Guard<'_>> {
-                Guard::acquire_in_the_end(&self.object)
-            }
-
-            /// Acquires it if that does not block.
-            pub fn try_acquire(&self) -> Result<Option<Guard<'_>>> {
-                Guard::acquire(&self.object, Some(Duration::ZERO))
-            }
-
-            /// Acquires it, blocking at most `timeout`. Returns `None` on timeout.
-            pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<Guard<'_>>> {
-                Guard::acquire(&self.object, Some(timeout))
-            }
-        }
-    )+};
-}
-acquirable!(Lock RLock Semaphore BoundedSemaphore);
 
 proxy! {
     /// A lock in a manager.
@@ -138,6 +106,12 @@ proxy! {
 }
 
 methods! { [Lock RLock Semaphore BoundedSemaphore] {
+    /// Acquires it, blocking until it is available. Waiters are served in order of arrival.
+    acquire() -> Guard<'_> = Acquire blocking;
+    /// Acquires it if that does not block.
+    try_acquire() -> Option<Guard<'_>> = Acquire;
+    /// Acquires it, blocking at most `timeout`. Returns `None` on timeout.
+    acquire_timeout(; timeout) -> Option<Guard<'_>> = Acquire;
     /// Returns whether acquiring it would block. For diagnosis: the answer may be outdated on return.
     locked() -> bool = Locked;
 } }
@@ -146,7 +120,7 @@ methods! { [Semaphore BoundedSemaphore] {
     /// Adds `permits`, regardless of which process acquired them.
     ///
     /// # Errors
-    /// [`Error::Managed`] if that exceeds the maximum.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if that exceeds the maximum.
     release(permits: u32) -> () = Release;
     /// Returns the number of free permits. For diagnosis: it may be outdated on return.
     get_value() -> usize = GetValue;

@@ -35,7 +35,7 @@ impl<'a> Place<'a> {
     /// Returns the value, or `None` if there is none.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if the path leads through a value that is neither list nor dict.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the path leads through a value that is neither list nor dict.
     pub fn get(&self) -> Result<Option<Variant>> {
         self.object.ask(Method::GetAt, self.args([]))
     }
@@ -43,7 +43,7 @@ impl<'a> Place<'a> {
     /// Sets the value to `variant`.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if a step before the last does not exist.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if a step before the last does not exist.
     pub fn set(&self, variant: impl Into<Variant>) -> Result<()> {
         self.object.ask(Method::SetAt, self.args([variant.into()]))
     }
@@ -56,7 +56,7 @@ impl<'a> Place<'a> {
     /// Appends to the list at this place and returns its new length.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if there is no list.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no list.
     pub fn push(&self, variant: impl Into<Variant>) -> Result<usize> {
         self.object.ask(Method::PushAt, self.args([variant.into()]))
     }
@@ -64,7 +64,7 @@ impl<'a> Place<'a> {
     /// Adds to the number at this place and returns the sum.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if there is no number, or the sum is beyond 64 bits.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no number, or the sum is beyond 64 bits.
     pub fn add(&self, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.ask(Method::AddAt, self.args([amount.into()]))
     }
@@ -95,8 +95,8 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Answer for Swap {
-    fn from_reply(reply: Reply) -> Option<Self> {
+impl Answer<'_> for Swap {
+    fn from_reply(_: &Object, reply: Reply) -> Option<Self> {
         if let Reply::Swapped(swap) = reply { Some(swap) } else { None }
     }
 }
