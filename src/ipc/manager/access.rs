@@ -29,7 +29,7 @@ pub(super) struct OwnServer {
     /// The lifeline: the server ends when this is closed in any way.
     pub(super) life: Option<OwnedFd>,
     pub(super) addresses: Vec<Address>,
-    pub(super) _files: Vec<SocketFile>,
+    pub(super) _files: Vec<Option<SocketFile>>,
 }
 
 /// A connection to a manager: creates objects in it, and looks up named ones.
@@ -62,7 +62,7 @@ impl Manager {
     /// # Errors
     /// As [`connect`](Self::connect); [`ManagerError::Silent`] if it was reached but did not answer in time.
     pub fn connect_timeout(address: &Address, key: &AuthKey, timeout: Duration) -> Result<Manager> {
-        let route = Route::new(Endpoint::Address(address.clone()), key, None)?;
+        let route = Route::new(Endpoint::Address(address.clone()), key, None);
         Ok(Manager { client: Client::connect(route, timeout)?, server: None })
     }
 

@@ -26,7 +26,7 @@ pub(super) fn connect(route: &Route, time: Duration) -> Result<(OwnedFd, Welcome
             (connected?, address.transport())
         }
     };
-    let key = AuthKey::new(route.key.as_slice()).map_err(ManagerError::from)?;
+    let key = AuthKey::new(route.key.as_slice()).expect("it is the key that the route was made with");
     let welcome = authenticate(socket.as_fd(), transport, &key, deadline)?;
     socket::set_patience(socket.as_fd(), LOOK_EVERY).map_err(os("prepare a connection"))?;
     Ok((socket, welcome))

@@ -29,12 +29,11 @@ use super::address::Address;
 use super::data::{Kind, ObjectId};
 use super::error::ManagerError;
 use super::store::{Failure, Method, Reply, Request};
-use super::wire::{AuthKey, FrameKey, Inbox, ToClient, ToServer, Welcome, decode, encode, random};
+use super::wire::{AuthKey, FrameKey, Inbox, ToClient, ToServer, Welcome, decode, encode};
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
-use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::operation::{self, Operation, always, point};
 use crate::ipc::process::transfer::Fd;
-use crate::sys::clock::monotonic_ns;
 use crate::sys::socket;
 pub use handle::Object;
 pub(crate) use handshake::CONNECT_TIME;
@@ -55,19 +54,17 @@ pub(crate) struct Route {
     endpoint: Endpoint,
     /// The bytes of the key; they are in memory files of this process and its workers only.
     key: Vec<u8>,
-    /// The manager's number, by which a process knows that it is connected already.
-    manager: u128,
-    /// The manager as the object of operations: a call can follow references from any of its objects to others.
-    operated: operation::ObjectId,
+    /// The manager as the object of operations: a call can follow references from any of its objects to others. By its
+    /// number a process knows that it is connected already.
+    manager: operation::ObjectId,
     answer_time: Duration,
 }
 
 impl Route {
     /// Creates the route for this process and its workers. `answer_time` is for requests that never wait.
-    pub(crate) fn new(endpoint: Endpoint, key: &AuthKey, answer_time: Option<Duration>) -> Result<Self> {
-        let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
+    pub(crate) fn new(endpoint: Endpoint, key: &AuthKey, answer_time: Option<Duration>) -> Self {
         let answer_time = answer_time.unwrap_or(ANSWER_TIME);
-        Ok(Route { endpoint, key: key.bytes().to_vec(), manager, operated: operation::ObjectId::new(), answer_time })
+        Route { endpoint, key: key.bytes().to_vec(), manager: operation::ObjectId::new(), answer_time }
     }
 }
 
@@ -174,7 +171,7 @@ impl Client {
     /// Sends a request. Its time limit is `timeout` plus the manager's normal answer time; `None` is no limit.
     fn start(self: &Arc<Self>, request: Request, timeout: Option<Duration>, doing: Doing) -> Result<Pending> {
         if let Some(operation) = operation(&request) {
-            point(operation, &self.route.operated, always);
+            point(operation, &self.route.manager, always);
         }
         let id = self.last_id.fetch_add(1, Relaxed);
         let deadline = self.deadline(timeout);
@@ -206,7 +203,7 @@ impl Client {
     /// The manager as the object of operations.
     #[cfg(test)]
     pub(crate) fn operated(&self) -> operation::ObjectId {
-        self.route.operated
+        self.route.manager
     }
 
     /// Whether two proxies belong to the same connection.
@@ -234,7 +231,7 @@ impl Client {
                     if unpoisoned(&self.incoming).is_gone || socket::wait_either(self.socket.as_fd(), look).is_err() {
                         return Err(ManagerError::gone().into());
                     }
-                    if deadline.at_ns().is_some_and(|at_ns| monotonic_ns() > at_ns) {
+                    if deadline.has_passed() {
                         return Err(self.silent());
                     }
                 }
@@ -256,7 +253,7 @@ impl Client {
             if incoming.is_gone {
                 return Err(ManagerError::gone().into());
             }
-            if deadline.at_ns().is_some_and(|at_ns| monotonic_ns() > at_ns) {
+            if deadline.has_passed() {
                 drop(incoming);
                 return Err(self.silent());
             }

@@ -10,10 +10,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::int::Int;
-use super::key::Key;
-use super::map::Map;
-use super::variant::{Tagged, Variant};
+use super::{Int, Key, Map, Tagged, Variant};
 
 /// Why a string is not valid data.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,6 @@
 //! Proxies of values and arrays.
 
-use super::{Bound, Place, Swap, methods, proxy};
-use crate::ipc::error::Result;
-use crate::ipc::manager::data::{Key, Variant};
-use crate::ipc::manager::store::Method;
+use super::{Bound, Key, Method, Place, Result, Swap, Variant, methods, proxy};
 
 proxy! {
     /// A value in a manager: one piece of data.

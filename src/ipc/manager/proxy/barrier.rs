@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use super::{methods, proxy};
-use crate::ipc::error::{Error, Result};
-use crate::ipc::manager::error::ManagerError;
-use crate::ipc::manager::store::{Failure, Method, Reply};
+use super::{Error, Failure, ManagerError, Method, Reply, Result, methods, proxy};
 
 proxy! {
     /// An event in a manager: a flag to wait for.

@@ -2,11 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Answer, Guard, methods, proxy};
-use crate::ipc::error::Result;
-use crate::ipc::manager::client::Object;
-use crate::ipc::manager::error::ManagerError;
-use crate::ipc::manager::store::{Method, Reply};
+use super::{Answer, Guard, ManagerError, Method, Object, Reply, Result, methods, proxy};
 
 proxy! {
     /// A condition variable in a manager, with its lock.

@@ -1,9 +1,6 @@
 //! Proxies of dicts and namespaces.
 
-use super::{Later, Place, Swap, methods, proxy};
-use crate::ipc::error::Result;
-use crate::ipc::manager::data::{Key, Map, Variant};
-use crate::ipc::manager::store::Method;
+use super::{Key, Later, Map, Method, Place, Result, Swap, Variant, methods, proxy};
 
 proxy! {
     /// A dict in a manager.

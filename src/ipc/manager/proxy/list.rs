@@ -1,9 +1,6 @@
 //! Proxies of lists.
 
-use super::{Bound, Later, Place, methods, proxy};
-use crate::ipc::error::Result;
-use crate::ipc::manager::data::{Key, Variant};
-use crate::ipc::manager::store::Method;
+use super::{Bound, Key, Later, Method, Place, Result, Variant, methods, proxy};
 
 proxy! {
     /// A list in a manager.

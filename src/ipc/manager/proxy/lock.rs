@@ -6,10 +6,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Answer, methods, proxy};
-use crate::ipc::error::Result;
-use crate::ipc::manager::client::Object;
-use crate::ipc::manager::store::{Method, Reply};
+use super::{Answer, Method, Object, Reply, Result, methods, proxy};
 
 /// A held lock or permit of a manager. Dropping it releases it and ignores errors; see [`release`](Self::release).
 ///

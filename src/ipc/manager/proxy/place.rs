@@ -1,10 +1,6 @@
 //! A place inside an object, changed in place.
 
-use super::Answer;
-use crate::ipc::error::Result;
-use crate::ipc::manager::client::Object;
-use crate::ipc::manager::data::{Key, Variant};
-use crate::ipc::manager::store::{Method, Reply, Swap};
+use super::{Answer, Key, Method, Object, Reply, Result, Swap, Variant};
 
 /// A place inside an object. Each change to it is atomic.
 ///

@@ -1,10 +1,6 @@
 //! Proxies of queues.
 
-use super::{Answer, Later, methods, proxy};
-use crate::ipc::error::Result;
-use crate::ipc::manager::client::Object;
-use crate::ipc::manager::data::Variant;
-use crate::ipc::manager::store::{Method, Reply};
+use super::{Answer, Later, Method, Object, Reply, Result, Variant, methods, proxy};
 
 proxy! {
     /// A queue in a manager.

@@ -2,11 +2,9 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::connection::Connection;
 use super::state::ServerState;
 use crate::ipc::deadline::LIVENESS_CHECK_NS;
 use crate::ipc::manager::status::Status;
@@ -71,15 +69,19 @@ impl ServerState {
     /// Ends the connections whose time limit has passed.
     fn look_through(&self, now_ns: u64) {
         let is_over = |since_ns: u64, limit: Duration| u128::from(now_ns.saturating_sub(since_ns)) > limit.as_nanos();
-        for (client, since_ns) in self.unread() {
-            if is_over(since_ns, self.limits.unread_time) {
-                client.end(|refused| &mut refused.not_reading);
-            }
-        }
-        if let Some(limit) = self.limits.idle_time {
-            let is_idle = |client: &Arc<Connection>| is_over(client.busy_ns.load(Relaxed), limit);
-            for client in self.waiting_for_nothing(is_idle) {
-                client.end(|refused| &mut refused.idle);
+        self.has_unread.store(false, Relaxed);
+        for (client, waits) in self.clients() {
+            match (client.unread_since_ns(), self.limits.idle_time) {
+                (Some(since_ns), _) => {
+                    self.has_unread.store(true, Relaxed);
+                    if is_over(since_ns, self.limits.unread_time) {
+                        client.end(|refused| &mut refused.not_reading);
+                    }
+                }
+                (None, Some(limit)) if !waits && is_over(client.busy_ns.load(Relaxed), limit) => {
+                    client.end(|refused| &mut refused.idle);
+                }
+                (None, _) => {}
             }
         }
     }

@@ -20,6 +20,7 @@ use crate::sys::epoll::{Epoll, Wakeup};
 use crate::sys::memory::check_available;
 use crate::sys::socket;
 
+#[derive(Debug)]
 pub(super) struct ServerState {
     pub(super) key: AuthKey,
     pub(super) limits: Limits,
@@ -37,6 +38,7 @@ pub(super) struct ServerState {
 }
 
 /// The state behind the lock.
+#[derive(Debug)]
 pub(super) struct Inner {
     pub(super) store: Store,
     pub(super) clients: HashMap<SessionId, Arc<Connection>>,
@@ -154,24 +156,11 @@ impl ServerState {
         self.wakeup.wake();
     }
 
-    /// Returns the clients with unread answers, each with the time since when.
-    pub(super) fn unread(&self) -> Vec<(Arc<Connection>, u64)> {
-        self.has_unread.store(false, Relaxed);
-        let clients: Vec<_> = self.lock().clients.values().cloned().collect();
-        let since = |client: Arc<Connection>| client.unread_since_ns().map(|since_ns| (client, since_ns));
-        let unread: Vec<_> = clients.into_iter().filter_map(since).collect();
-        self.has_unread.fetch_or(!unread.is_empty(), Relaxed);
-        unread
-    }
-
-    /// Returns those of some clients that wait for nothing: neither for a call nor for the rest of an answer.
-    pub(super) fn waiting_for_nothing(&self, some: impl Fn(&Arc<Connection>) -> bool) -> Vec<Arc<Connection>> {
+    /// Returns all clients, each with whether one of its calls waits.
+    pub(super) fn clients(&self) -> Vec<(Arc<Connection>, bool)> {
         let inner = self.lock();
-        let idle = inner.clients.values().filter(|client| some(client) && !inner.store.waits(client.session));
-        let mut idle: Vec<_> = idle.cloned().collect();
-        drop(inner);
-        idle.retain(|client| client.unread_since_ns().is_none());
-        idle
+        let waits = |client: &Arc<Connection>| inner.store.waits(client.session);
+        inner.clients.values().map(|client| (Arc::clone(client), waits(client))).collect()
     }
 
     /// Adds a client for an authenticated connection; `None` at the client limit.
@@ -259,11 +248,5 @@ impl Inner {
             self.poller_sleeps_until_ns = next_ns;
         }
         is_news
-    }
-}
-
-impl std::fmt::Debug for ServerState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServerState").field("limits", &self.limits).finish_non_exhaustive()
     }
 }

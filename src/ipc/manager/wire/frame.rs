@@ -98,21 +98,18 @@ pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
     [&(content.len() as u32).to_le_bytes(), content].concat()
 }
 
-/// Starts a frame at the end of `out`; the caller appends its content, then calls [`finish_frame`] with the result.
-pub(super) fn start_frame(out: &mut Vec<u8>) -> usize {
-    let start = out.len();
-    out.extend_from_slice(&[0; HEADER]);
-    start
-}
-
-/// Ends the frame that began at `start`. A content above `limit` is removed, and its length is the error.
-pub(super) fn finish_frame(
+/// Appends a frame to `out`, whose content `write` appends. A content above `limit` is removed, and its length is the
+/// error.
+pub(super) fn append_frame(
     out: &mut Vec<u8>,
-    start: usize,
     limit: usize,
     key: &mut Option<FrameKey>,
+    write: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), usize> {
+    let start = out.len();
     let content = start + HEADER;
+    out.resize(content, 0);
+    write(out);
     let len = out.len() - content;
     match u32::try_from(len) {
         Ok(header) if len <= limit => out[start..content].copy_from_slice(&header.to_le_bytes()),
@@ -136,9 +133,7 @@ mod tests {
     fn framed(contents: &[Vec<u8>], key: &mut Option<FrameKey>) -> Vec<u8> {
         let mut out = Vec::new();
         for content in contents {
-            let start = start_frame(&mut out);
-            out.extend_from_slice(content);
-            finish_frame(&mut out, start, 1000, key).expect("within the limit");
+            append_frame(&mut out, 1000, key, |out| out.extend_from_slice(content)).expect("within the limit");
         }
         out
     }

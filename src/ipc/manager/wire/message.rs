@@ -6,7 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::frame::{Broken, finish_frame, start_frame};
+use super::frame::{Broken, append_frame};
 use super::seal::FrameKey;
 use crate::ipc::manager::store::{Failure, Reply, Request};
 
@@ -38,10 +38,10 @@ pub(crate) fn encode<T: Serialize>(
     limit: usize,
     key: &mut Option<FrameKey>,
 ) -> Result<(), usize> {
-    let start = start_frame(out);
-    *out =
-        postcard::to_extend(message, std::mem::take(out)).expect("messages hold nothing that has no serialised form");
-    finish_frame(out, start, limit, key)
+    append_frame(out, limit, key, |out| {
+        let written = postcard::to_extend(message, std::mem::take(out));
+        *out = written.expect("messages hold nothing that has no serialised form");
+    })
 }
 
 /// Decodes the message in a frame, which must contain nothing else.
