@@ -93,9 +93,9 @@ fn garbage_and_huge_lengths_are_refused_at_once() {
     let (manager, path, tcp) = open_manager(Limits::default());
     let dict = manager.dict().expect("a dict");
     let four_gigabytes = [0xff; 4];
-    let wrong_greeting = [&HELLO[..4], b"nonsense", &[0; FIRST]].concat();
+    let wrong_hello = [&HELLO[..4], b"nonsense", &[0; FIRST]].concat();
     let too_short = [&[8, 0, 0, 0], &HELLO[4..]].concat();
-    let all: [&[u8]; 5] = [b"GET / HTTP/1.1\r\n\r\n", &four_gigabytes, &wrong_greeting, &too_short, &[0; 4096]];
+    let all: [&[u8]; 5] = [b"GET / HTTP/1.1\r\n\r\n", &four_gigabytes, &wrong_hello, &too_short, &[0; 4096]];
     let mut count = 0;
     for garbage in all {
         for mut peer in peers(&path, &tcp) {
@@ -111,8 +111,8 @@ fn garbage_and_huge_lengths_are_refused_at_once() {
 }
 
 #[test]
-fn half_a_greeting_is_counted_when_it_breaks_off() {
-    let _watchdog = watchdog("manager_listener::half_a_greeting");
+fn half_a_hello_is_counted_when_the_peer_disconnects() {
+    let _watchdog = watchdog("manager_listener::half_a_hello");
     let (manager, path, tcp) = open_manager(Limits::default());
     for mut peer in peers(&path, &tcp) {
         peer.write_all(&[HELLO, &[7; FIRST - 1]].concat()).expect("room");
@@ -233,7 +233,7 @@ fn what_is_changed_on_the_way_ends_the_connection() {
             // The hello and the confirmation, unchanged.
             for len in [60, 20] {
                 let mut frame = vec![0; len];
-                from.read_exact(&mut frame).expect("a greeting");
+                from.read_exact(&mut frame).expect("a handshake frame");
                 to.write_all(&frame).expect("room");
             }
             let mut call = vec![0; 4096];

@@ -28,7 +28,7 @@ pub(super) fn connect(route: &Route, time: Duration) -> Result<(OwnedFd, Welcome
     };
     let key = AuthKey::new(route.key.as_slice()).expect("it is the key that the route was made with");
     let welcome = authenticate(socket.as_fd(), transport, &key, deadline)?;
-    socket::set_patience(socket.as_fd(), LOOK_EVERY).map_err(os("prepare a connection"))?;
+    socket::set_receive_timeout(socket.as_fd(), LOOK_EVERY).map_err(os("prepare a connection"))?;
     Ok((socket, welcome))
 }
 

@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, Thread};
@@ -44,6 +44,9 @@ const SCRATCH: usize = 64 * 1024;
 
 /// The object's answer to a request.
 type Outcome = std::result::Result<Reply, Failure>;
+
+/// Receives from a socket, blocking or not.
+type Receive = fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<usize>;
 
 /// Time limit for requests that never wait, after which the manager counts as silent.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -226,7 +229,8 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // The manager reads no more until it can send some answers: read them, whichever thread they are
                     // for.
-                    self.read_meanwhile();
+                    let reader = unpoisoned(&self.incoming).reader.take();
+                    reader.map(|reader| self.read(reader, socket::receive, None));
                     let look = Deadline::after(LOOK_EVERY).at_ns();
                     if unpoisoned(&self.incoming).is_gone || socket::wait_either(self.socket.as_fd(), look).is_err() {
                         return Err(ManagerError::gone().into());
@@ -257,30 +261,23 @@ impl Client {
                 drop(incoming);
                 return Err(self.silent());
             }
-            let Some(mut reader) = incoming.reader.take() else {
+            let Some(reader) = incoming.reader.take() else {
                 incoming.waiting.insert(id, thread::current());
                 drop(incoming);
                 thread::park_timeout(LOOK_EVERY);
                 continue;
             };
             drop(incoming);
-            let read = reader.read(|scratch| socket::receive_patiently(self.socket.as_fd(), scratch));
-            if let Some(outcome) = self.hand_out(reader, read, Some(id)) {
+            if let Some(outcome) = self.read(reader, socket::receive_blocking, Some(id)) {
                 return Ok(outcome);
             }
         }
     }
 
-    /// Reads what has arrived, without blocking, unless another thread is reading.
-    fn read_meanwhile(&self) {
-        let Some(mut reader) = unpoisoned(&self.incoming).reader.take() else { return };
-        let read = reader.read(|scratch| socket::receive(self.socket.as_fd(), scratch));
-        self.hand_out(reader, read, None);
-    }
-
-    /// Returns the reader to its place, and passes on every answer to the thread that waits for it. Returns the one to
-    /// `own`.
-    fn hand_out(&self, reader: Reader, read: Option<Vec<ToClient>>, own: Option<u64>) -> Option<Outcome> {
+    /// Reads what `receive` gets, returns the reader to its place, and passes on every answer to the thread that waits for
+    /// it. Returns the one to `own`.
+    fn read(&self, mut reader: Reader, receive: Receive, own: Option<u64>) -> Option<Outcome> {
+        let read = reader.read(self.socket.as_fd(), receive);
         let mut incoming = unpoisoned(&self.incoming);
         incoming.reader = Some(reader);
         let (mut mine, mut unwanted) = (None, Vec::new());
@@ -342,9 +339,9 @@ impl Incoming {
 
 impl Reader {
     /// Returns the answers that have arrived; `None` at the end of the connection.
-    fn read(&mut self, receive: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> Option<Vec<ToClient>> {
+    fn read(&mut self, socket: BorrowedFd<'_>, receive: Receive) -> Option<Vec<ToClient>> {
         let mut answers = Vec::new();
-        let count = match receive(&mut self.scratch) {
+        let count = match receive(socket, &mut self.scratch) {
             Ok(count @ 1..) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(answers),
             Ok(_) | Err(_) => return None,

@@ -14,7 +14,7 @@ use super::connection::{Connection, Item, Sent};
 use super::limits::Limits;
 use crate::ipc::manager::status::Refusal;
 use crate::ipc::manager::store::{Completion, Request, SessionId, Store, Ticket};
-use crate::ipc::manager::wire::{AuthKey, longest_answer};
+use crate::ipc::manager::wire::AuthKey;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::epoll::{Epoll, Wakeup};
 use crate::sys::memory::check_available;
@@ -78,7 +78,8 @@ impl ServerState {
             call.timeout = Some(Duration::ZERO);
         }
         let object = request.object();
-        let limit = if request.takes_away() { usize::MAX } else { self.longest_answer() };
+        // Data that fits into a request fits into an answer, with everything that accompanies it.
+        let limit = if request.takes_away() { usize::MAX } else { self.limits.frame.saturating_add(1024) };
         let ticket = Ticket(id.unwrap_or(u64::MAX));
         let now_ns = monotonic_ns();
         let mut inner = self.lock();
@@ -144,10 +145,6 @@ impl ServerState {
                 Vec::new()
             }
         }
-    }
-
-    pub(super) fn longest_answer(&self) -> usize {
-        longest_answer(self.limits.frame)
     }
 
     /// Ends the server because a thread has panicked.

@@ -7,15 +7,8 @@ use std::vec;
 
 use super::{Failure, Key, Kind, Map, Method, Signature, Variant};
 
-/// Whether there is memory for this many bytes more.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Memory(pub(crate) fn(u64) -> bool);
-
-impl Default for Memory {
-    fn default() -> Self {
-        Memory(|_| true)
-    }
-}
+/// Whether there is memory for this many bytes more; always, if there is no such function.
+pub(crate) type Memory = Option<fn(u64) -> bool>;
 
 /// A call that needs less memory than this beyond its arguments does not ask whether there is that much.
 const LITTLE_MEMORY: usize = 1 << 20;
@@ -32,25 +25,18 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Arguments of a method of an object of type `kind`; fails if it has no such method, or not with this many
-    /// arguments.
-    pub(crate) fn of_method(method: Method, kind: Kind, items: Vec<Variant>, memory: Memory) -> Result<Self, Failure> {
-        let signature = method.signature(kind).ok_or(Failure::NoSuchMethod { kind, method })?;
-        Args::new(Some(method), kind, signature, items, memory)
-    }
-
-    /// Arguments to create an object of type `kind`; fails if their number is wrong.
-    pub(crate) fn of_type(kind: Kind, items: Vec<Variant>, memory: Memory) -> Result<Self, Failure> {
-        Args::new(None, kind, kind.signature(), items, memory)
-    }
-
-    fn new(
+    /// Arguments of a method of an object of type `kind`, or to create one; fails if the type has no such method, or not
+    /// with this many arguments.
+    pub(crate) fn new(
         method: Option<Method>,
         kind: Kind,
-        signature: Signature,
         items: Vec<Variant>,
         memory: Memory,
     ) -> Result<Self, Failure> {
+        let signature = match method {
+            Some(method) => method.signature(kind).ok_or(Failure::NoSuchMethod { kind, method })?,
+            None => kind.signature(),
+        };
         let args = Args { memory, items: items.into_iter(), method, kind, signature, taken: 0 };
         let given = args.items.len();
         if signature.takes(given) {
@@ -66,11 +52,8 @@ impl Args {
     /// Fails if there is no memory for `len` values of type `T`, which the call is about to create.
     pub(crate) fn check_memory_for<T>(&self, len: usize) -> Result<(), Failure> {
         let bytes = len.saturating_mul(size_of::<T>());
-        if bytes < LITTLE_MEMORY || (self.memory.0)(bytes as u64) {
-            Ok(())
-        } else {
-            Err(Failure::OutOfMemory { bytes })
-        }
+        let is_enough = bytes < LITTLE_MEMORY || self.memory.is_none_or(|is_there| is_there(bytes as u64));
+        if is_enough { Ok(()) } else { Err(Failure::OutOfMemory { bytes }) }
     }
 
     /// Returns the next argument, of any shape.

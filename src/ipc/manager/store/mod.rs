@@ -101,7 +101,7 @@ pub(crate) struct Store {
 impl Store {
     /// Creates a store without objects. It asks `memory` before it creates something large.
     pub(crate) fn new(memory: fn(u64) -> bool) -> Self {
-        Store { memory: Memory(memory), ..Store::default() }
+        Store { memory: Some(memory), ..Store::default() }
     }
 
     /// Opens a session for a new client.
@@ -194,7 +194,7 @@ impl Store {
         if self.objects.len() > 2 * self.after_last_sweep + 1024 {
             self.sweep();
         }
-        let reference = self.add(kind, Object::create(kind, Args::of_type(kind, args, self.memory)?)?);
+        let reference = self.add(kind, Object::create(kind, Args::new(None, kind, args, self.memory)?)?);
         if let Some(name) = name {
             self.names.insert(name, reference.clone());
         }
@@ -214,7 +214,7 @@ impl Store {
         let own = self.sessions.get(&session).and_then(|session| session.references.get(&object));
         let kind = own.ok_or(Failure::NoSuchObject)?.0.kind();
         self.admit(session, &mut args)?;
-        let mut args = Args::of_method(method, kind, args, self.memory)?;
+        let mut args = Args::new(Some(method), kind, args, self.memory)?;
         if let Some((path, change)) = Change::read(method, kind, &mut args)? {
             return change.apply(&mut self.objects, (object, kind), path).map(Some);
         }

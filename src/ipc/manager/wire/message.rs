@@ -25,12 +25,6 @@ pub(crate) struct ToClient {
     pub(crate) result: Result<Reply, Failure>,
 }
 
-/// The longest answer of a server that accepts requests of up to `frame_limit`: data that fits into a request fits into
-/// an answer, with everything that accompanies it.
-pub(crate) fn longest_answer(frame_limit: usize) -> usize {
-    frame_limit.saturating_add(1024)
-}
-
 /// Appends a message as a frame to `out`. If it is longer than `limit`, its length is the error.
 pub(crate) fn encode<T: Serialize>(
     message: &T,

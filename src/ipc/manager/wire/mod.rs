@@ -18,5 +18,5 @@ pub use handshake::HandshakeError;
 pub(crate) use handshake::{Initiator, Refused, Responder, Transport, Welcome};
 pub(crate) use key::random;
 pub use key::{AuthKey, EmptyKey};
-pub(crate) use message::{ToClient, ToServer, decode, encode, longest_answer};
+pub(crate) use message::{ToClient, ToServer, decode, encode};
 pub(crate) use seal::FrameKey;

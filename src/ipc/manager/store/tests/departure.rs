@@ -21,8 +21,8 @@ fn party_that_is_lost_before_it_comes_breaks_the_barrier_until_reset() {
     let (mut fixture, [a, b, c], barrier) = three_at_a_barrier("[3]");
     assert_eq!(fixture.call(a, &barrier, Method::Wait, vec![]), None);
     assert_eq!(fixture.leave(c), [broken(a)], "who waits");
-    assert_eq!(fixture.fail(b, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier, "who comes");
-    assert_eq!(fixture.fail(a, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier, "who comes again");
+    assert_eq!(fixture.fail(b, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier, "a later party");
+    assert_eq!(fixture.fail(a, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier, "and the party itself");
     fixture.get(b, &barrier, Method::Reset, vec![]);
     let new = fixture.client();
     fixture.give(a, new, &barrier);
