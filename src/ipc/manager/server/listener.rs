@@ -8,7 +8,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::{self, Scope};
 
@@ -53,13 +52,9 @@ impl Listener {
             match self.accept(state) {
                 Ok(Some(connection)) => {
                     let thread = thread::Builder::new().name("client".to_owned()).stack_size(handler::STACK);
-                    // The poller reports a panic; the scope would hide it behind one of its own.
-                    let serve = move || {
-                        let serve = || handler::serve(state, connection, self.transport, handshake);
-                        panic::catch_unwind(AssertUnwindSafe(serve)).unwrap_or_else(|_| state.fail());
-                    };
+                    let serve = move || handler::serve(state, connection, self.transport, handshake);
                     // Without a thread it cannot be served, and is closed.
-                    drop(thread.spawn_scoped(scope, serve));
+                    drop(thread.spawn_scoped(scope, || state.guard(serve)));
                 }
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return,

@@ -74,7 +74,7 @@ impl Server {
             let serve = || {
                 for listener in listeners {
                     let thread = thread::Builder::new().name("listener".to_owned());
-                    thread.spawn_scoped(scope, || listener.run(state, scope))?;
+                    thread.spawn_scoped(scope, || state.guard(|| listener.run(state, scope)))?;
                 }
                 state.poll(stop.as_fd(), watcher)
             };

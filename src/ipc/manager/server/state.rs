@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -147,6 +148,13 @@ impl ServerState {
         }
     }
 
+    /// Runs a thread of the server. The poller reports a panic; the scope would hide it behind one of its own.
+    pub(super) fn guard(&self, run: impl FnOnce()) {
+        if panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+            self.fail();
+        }
+    }
+
     /// Ends the server because a thread has panicked.
     pub(super) fn fail(&self) {
         self.has_failed.store(true, Relaxed);
@@ -160,9 +168,13 @@ impl ServerState {
         inner.clients.values().map(|client| (Arc::clone(client), waits(client))).collect()
     }
 
-    /// Adds a client for an authenticated connection; `None` at the client limit.
+    /// Adds a client for an authenticated connection; `None` at the client limit, or if the server ends.
     pub(super) fn open(&self, connection: impl FnOnce(SessionId) -> Connection) -> Option<Arc<Connection>> {
         let mut inner = self.lock();
+        // Nobody would hang up on it.
+        if self.is_over() {
+            return None;
+        }
         if inner.clients.len() >= self.limits.clients {
             inner.store.refused.too_many += 1;
             return None;
