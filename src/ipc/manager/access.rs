@@ -96,7 +96,7 @@ impl Manager {
     /// Closes the server's lifeline first, then terminates the process, then kills it.
     ///
     /// # Errors
-    /// [`Error::Os`] if the kernel refuses the wait.
+    /// [`Error::Os`](crate::Error::Os) if the kernel refuses the wait.
     pub fn shutdown(mut self) -> Result<()> {
         self.server.take().map_or(Ok(()), OwnServer::end)
     }

@@ -22,9 +22,11 @@
 //! | `store` | the objects, independent of the protocol: another one can be put in front of them |
 //! | `wire` | frames, encryption, handshake, messages: independent of sockets |
 //! | `server` | a thread per client, between its socket and the store |
+//! | `handshake` | the frames of a handshake over a socket, for both sides |
 //! | `client` | a process's single connection |
 //! | `proxy` | [`Dict`], [`List`], [`Lock`] … |
 //! | `access`, `start`, `address` | [`Manager`]; starting one; its address |
+//! | `error` | [`ManagerError`] |
 //!
 //! # Death
 //! Everything a process holds in a manager (locks, permits, leased items, references) is released when the process ends

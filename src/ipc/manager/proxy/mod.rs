@@ -54,9 +54,10 @@ macro_rules! proxy {
         $(#[$doc])*
         ///
         /// # Errors
-        /// Every method returns [`ManagerError::Managed`] if the object refuses the call, which then
-        /// has changed nothing; [`ManagerError::Gone`] if the manager has ended, even in the
-        /// middle of a wait; [`ManagerError::Silent`] if it does not answer in time.
+        /// Every method returns [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the object refuses
+        /// the call, which then has changed nothing; [`ManagerError::Gone`](crate::manager::ManagerError::Gone) if the
+        /// manager has ended, even in the middle of a wait;
+        /// [`ManagerError::Silent`](crate::manager::ManagerError::Silent) if it does not answer in time.
         #[derive(Debug, Clone)]
         pub struct $name {
             object: $crate::ipc::manager::client::Object,

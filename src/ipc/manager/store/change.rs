@@ -69,7 +69,7 @@ impl Change {
 
     /// Applies the change, following references from object to object.
     pub(crate) fn apply(
-        &self,
+        mut self,
         objects: &mut HashMap<ObjectId, Object>,
         (mut object, mut kind): (ObjectId, Kind),
         path: Vec<Key>,
@@ -79,7 +79,7 @@ impl Change {
             // The first step leads to what an object holds.
             _ => path.len().saturating_sub(1),
         };
-        if let Change::Set(variant) | Change::Push(variant) | Change::Swap { new: Some(variant), .. } = self
+        if let Change::Set(variant) | Change::Push(variant) | Change::Swap { new: Some(variant), .. } = &self
             && !variant.is_within_depth(DEPTH_LIMIT.saturating_sub(new_levels))
         {
             return Err(Failure::TooDeep);
@@ -110,7 +110,7 @@ impl Change {
     }
 
     /// Follows the path within one object, and applies the change if the path ends there.
-    fn in_container(&self, container: &mut Container, path: &mut Path) -> Result<Found, Failure> {
+    fn in_container(&mut self, container: &mut Container, path: &mut Path) -> Result<Found, Failure> {
         match path.peek() {
             Some(step) => check_key(container.kind, step)?,
             None if container.kind == Kind::Value => {}
@@ -175,14 +175,14 @@ impl Change {
     }
 
     /// Applies the change to a place, which may be empty. Leaves it unchanged on failure.
-    fn change(&self, place: &mut Option<Variant>) -> Result<Reply, Failure> {
+    fn change(&mut self, place: &mut Option<Variant>) -> Result<Reply, Failure> {
         match self {
-            Change::Get { default } => Ok(place.clone().or_else(|| default.clone()).unwrap_or_default().into()),
+            Change::Get { default } => Ok(place.clone().or_else(|| default.take()).unwrap_or_default().into()),
             Change::Set(variant) => {
-                *place = Some(variant.clone());
+                *place = Some(mem::take(variant));
                 Ok(Reply::DONE)
             }
-            Change::Remove { default } => Ok(place.take().or_else(|| default.clone()).unwrap_or_default().into()),
+            Change::Remove { default } => Ok(place.take().or_else(|| default.take()).unwrap_or_default().into()),
             Change::Delete => {
                 *place = None;
                 Ok(Reply::DONE)
@@ -190,7 +190,7 @@ impl Change {
             Change::Add { amount, default } => {
                 let before = place.as_ref().or(default.as_ref()).unwrap_or(&Variant::Null);
                 let no_number = || {
-                    let culprit = if amount.as_f64().is_none() { amount } else { before };
+                    let culprit = if amount.as_f64().is_none() { &*amount } else { before };
                     Failure::bad_argument("a number", culprit.shape())
                 };
                 let sum = add(before, amount).ok_or_else(no_number)??;
@@ -199,7 +199,7 @@ impl Change {
             }
             Change::Push(variant) => match place {
                 Some(Variant::List(items)) => {
-                    items.push(variant.clone());
+                    items.push(mem::take(variant));
                     Ok(items.len().into())
                 }
                 other => {
@@ -211,7 +211,7 @@ impl Change {
                 let found = place.clone();
                 let swapped = found == *expected;
                 if swapped {
-                    place.clone_from(new);
+                    *place = new.take();
                 }
                 Ok(Reply::Swapped(Swap { swapped, found }))
             }
