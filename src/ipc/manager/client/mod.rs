@@ -230,7 +230,9 @@ impl Client {
                     // The manager reads no more until it can send some answers: read them, whichever thread they are
                     // for.
                     let reader = unpoisoned(&self.incoming).reader.take();
-                    reader.map(|reader| self.read(reader, socket::receive, None));
+                    if let Some(reader) = reader {
+                        self.read(reader, socket::receive, None);
+                    }
                     let look = Deadline::after(LOOK_EVERY).at_ns();
                     if unpoisoned(&self.incoming).is_gone || socket::wait_either(self.socket.as_fd(), look).is_err() {
                         return Err(ManagerError::gone().into());

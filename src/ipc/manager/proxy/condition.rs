@@ -1,8 +1,9 @@
 //! Proxies of conditions.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Answer, Guard, ManagerError, Method, Object, Reply, Result, methods, proxy};
+use crate::ipc::deadline::Deadline;
 
 proxy! {
     /// A condition variable in a manager, with its lock.
@@ -62,27 +63,24 @@ impl ConditionGuard<'_> {
 
     /// As [`wait_for`](Self::wait_for), at most `timeout`. Returns the last result of `is_so`.
     pub fn wait_for_timeout(&mut self, timeout: Duration, mut is_so: impl FnMut() -> Result<bool>) -> Result<bool> {
-        let begin = Instant::now();
-        loop {
-            if is_so()? {
-                return Ok(true);
-            }
-            let left = timeout.saturating_sub(begin.elapsed());
-            if left.is_zero() {
+        let deadline = Deadline::after(timeout);
+        while !is_so()? {
+            if deadline.has_passed() {
                 return Ok(false);
             }
-            self.wait_timeout(left)?;
+            self.wait_at_most(deadline.left())?;
         }
+        Ok(true)
     }
 
     /// Wakes at most `count` of the present waiters. Each returns once it has the lock.
     pub fn notify(&self, count: u32) -> Result<()> {
-        self.lock.object().ask(Method::Notify, vec![count.into()])
+        self.lock.object.ask(Method::Notify, vec![count.into()])
     }
 
     /// Wakes all present waiters.
     pub fn notify_all(&self) -> Result<()> {
-        self.lock.object().ask(Method::NotifyAll, vec![])
+        self.lock.object.ask(Method::NotifyAll, vec![])
     }
 
     /// Returns whether the previous holder died with the lock, as of the last time it was acquired.
@@ -91,9 +89,9 @@ impl ConditionGuard<'_> {
     }
 
     fn wait_at_most(&mut self, timeout: Option<Duration>) -> Result<bool> {
-        match self.lock.object().call(Method::Wait, vec![], timeout)? {
+        match self.lock.object.call(Method::Wait, vec![], timeout)? {
             Reply::Woken { notified, abandoned } => {
-                self.lock.note_abandoned(abandoned);
+                self.lock.abandoned = abandoned;
                 Ok(notified)
             }
             _ => Err(ManagerError::gone().into()),

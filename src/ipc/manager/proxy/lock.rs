@@ -14,9 +14,9 @@ use super::{Answer, Method, Object, Reply, Result, methods, proxy};
 #[derive(Debug)]
 #[must_use = "it is given back when the guard is dropped"]
 pub struct Guard<'a> {
-    object: &'a Object,
+    pub(super) object: &'a Object,
     permit: u64,
-    abandoned: bool,
+    pub(super) abandoned: bool,
     is_held: bool,
     not_send: PhantomData<*const ()>,
 }
@@ -28,7 +28,7 @@ impl<'a> Answer<'a> for Guard<'a> {
     }
 }
 
-impl<'a> Guard<'a> {
+impl Guard<'_> {
     /// Returns whether the previous holder died with the lock. The data it protects may then be inconsistent: check it
     /// first.
     pub fn abandoned(&self) -> bool {
@@ -41,14 +41,6 @@ impl<'a> Guard<'a> {
     /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if it is not held any more.
     pub fn release(mut self) -> Result<()> {
         self.give_back()
-    }
-
-    pub(super) fn object(&self) -> &'a Object {
-        self.object
-    }
-
-    pub(super) fn note_abandoned(&mut self, abandoned: bool) {
-        self.abandoned = abandoned;
     }
 
     fn give_back(&mut self) -> Result<()> {

@@ -1,12 +1,51 @@
 //! When objects are removed: with the last reference, or in cycles to which nothing else refers.
 //!
+//! # State
+//! Every reference to an object, wherever it is stored, holds an `Arc`; when the last is dropped, from whatever container,
+//! session or message, the object's id is added to the pending drops, and the store removes the object after the request.
+//! So no code counts references by hand.
+//!
 //! Cycles are searched for when a client leaves an object behind to which only objects refer, and when there are twice
 //! as many objects as after the last search.
 
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::waits::Line;
 use super::{Failure, ObjectId, ObjectRef, Reply, SessionId, Store, Want};
+use crate::ipc::manager::data::Keeper;
+
+/// The ids of objects that lost their last reference.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PendingDrops(Arc<Mutex<Vec<ObjectId>>>);
+
+struct PendingDrop {
+    id: ObjectId,
+    pending_drops: PendingDrops,
+}
+
+impl Drop for PendingDrop {
+    fn drop(&mut self) {
+        self.pending_drops.numbers().push(self.id);
+    }
+}
+
+impl PendingDrops {
+    /// Returns the first handle of a new object.
+    pub(crate) fn watch(&self, id: ObjectId) -> Keeper {
+        Arc::new(PendingDrop { id, pending_drops: self.clone() })
+    }
+
+    /// Returns the next object without references.
+    pub(crate) fn next(&self) -> Option<ObjectId> {
+        self.numbers().pop()
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, Vec<ObjectId>> {
+        // A list of numbers is consistent at every moment.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Store {
     /// Records the references in an answer: the client may use them until it releases them.

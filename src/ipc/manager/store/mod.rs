@@ -9,7 +9,7 @@
 //! | `call`, `failure` | requests and replies |
 //! | `method`, `args` | the table of methods, and the check of a call's arguments against it |
 //! | `waits` | waiting calls and their deadlines |
-//! | `refcount`, `gc` | what keeps an object alive, and when it is removed |
+//! | `gc` | what keeps an object alive, and when it is removed |
 //! | `disconnect` | how the end of a client affects the others |
 //! | `object` | one of eight structs behind the fourteen types |
 //! | `container`, `dict`, `list`, `slice`, `array`, `change` | data, and changing one place in it |
@@ -36,7 +36,6 @@ mod lock;
 mod method;
 mod object;
 mod queue;
-mod refcount;
 mod semaphore;
 mod slice;
 #[cfg(test)]
@@ -56,9 +55,9 @@ use super::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, ObjectRef, Variant};
 use super::status::{Refusals, Status};
 use args::{Args, Memory};
 use change::Change;
+use gc::PendingDrops;
 use lock::Mutex;
 use object::Object;
-use refcount::PendingDrops;
 use waits::{Caller, Context, Step, WaitTable, Waiter, Want};
 
 /// The state of one client.
