@@ -146,7 +146,7 @@ impl Object {
     ) -> Result<Option<Variant>> {
         let reply = self.call(method, args, timeout)?;
         let dict = |entries: Vec<(&str, Variant)>| {
-            Variant::from(entries.into_iter().map(|(key, variant)| (Key::from(key), variant)).collect::<Map>())
+            entries.into_iter().map(|(key, variant)| (Key::from(key), variant)).collect::<Map>().into()
         };
         Ok(match reply {
             Reply::NotInTime => None,

@@ -5,6 +5,7 @@
 //! is told that it was abandoned.
 
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 
 use super::{Answer, Method, Object, Reply, Result, methods, proxy};
 
@@ -17,14 +18,13 @@ pub struct Guard<'a> {
     pub(super) object: &'a Object,
     permit: u64,
     pub(super) abandoned: bool,
-    is_held: bool,
     not_send: PhantomData<*const ()>,
 }
 
 impl<'a> Answer<'a> for Guard<'a> {
     fn from_reply(object: &'a Object, reply: Reply) -> Option<Self> {
         let Reply::Acquired { permit, abandoned } = reply else { return None };
-        Some(Guard { object, permit, abandoned, is_held: true, not_send: PhantomData })
+        Some(Guard { object, permit, abandoned, not_send: PhantomData })
     }
 }
 
@@ -39,12 +39,12 @@ impl Guard<'_> {
     ///
     /// # Errors
     /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if it is not held any more.
-    pub fn release(mut self) -> Result<()> {
-        self.give_back()
+    pub fn release(self) -> Result<()> {
+        // A drop would release it again.
+        ManuallyDrop::new(self).give_back()
     }
 
-    fn give_back(&mut self) -> Result<()> {
-        self.is_held = false;
+    fn give_back(&self) -> Result<()> {
         // A semaphore's permits are interchangeable.
         let args = if self.permit == 0 { vec![] } else { vec![self.permit.into()] };
         self.object.ask(Method::Release, args)
@@ -53,10 +53,8 @@ impl Guard<'_> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        if self.is_held {
-            // A drop cannot report the error; a manager that is gone has no locks.
-            let _ = self.give_back();
-        }
+        // A drop cannot report the error; a manager that is gone has no locks.
+        let _ = self.give_back();
     }
 }
 

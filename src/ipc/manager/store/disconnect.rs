@@ -29,12 +29,8 @@ impl Store {
             self.pass_on(notice);
         }
         references.keys().for_each(|id| self.lose_party(*id));
-        let exported: Vec<Transfer> = self
-            .transfers
-            .extract_if(|_, transfer| transfer.exporter == session)
-            .map(|(_, transfer)| transfer)
-            .collect();
-        exported.iter().for_each(|transfer| self.lose_party(transfer.reference.id()));
+        let exported: Vec<_> = self.transfers.extract_if(|_, transfer| transfer.exporter == session).collect();
+        exported.iter().for_each(|(_, transfer)| self.lose_party(transfer.reference.id()));
         drop(exported);
         let had: Vec<ObjectId> = references.into_keys().collect();
         self.drop_unreferenced();

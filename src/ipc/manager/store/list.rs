@@ -4,6 +4,8 @@
 //! Python `list` with the methods of `ListProxy` (3.14). Differs: `sort` has no key function, and refuses a NaN, which
 //! cannot be ordered.
 
+use std::collections::HashSet;
+
 use super::slice::{bound, place, places, range};
 use super::{Args, Failure, Kind, Method, Reply, Variant};
 use crate::ipc::manager::data::compare;
@@ -51,13 +53,9 @@ fn change(items: &mut Vec<Variant>, method: Method, mut args: Args) -> Result<()
     match method {
         Method::SetSlice => set_slice(items, args.slice()?, args.list()?)?,
         Method::DelSlice => {
-            let mut gone: Vec<usize> = places(args.slice()?, len)?.collect();
-            gone.sort_unstable();
-            let mut at = 0;
-            items.retain(|_| {
-                at += 1;
-                gone.binary_search(&(at - 1)).is_err()
-            });
+            let gone: HashSet<usize> = places(args.slice()?, len)?.collect();
+            let mut at = 0..len;
+            items.retain(|_| at.next().is_some_and(|at| !gone.contains(&at)));
         }
         Method::Append => items.push(args.variant()?),
         Method::Extend => items.extend(args.list()?),

@@ -157,7 +157,9 @@ impl Queue {
     }
 
     pub(crate) fn session_ended(&mut self, session: SessionId) {
-        let ended: Vec<_> = self.leases.extract_if(.., |_, lease| lease.session == session).collect();
+        let (ended, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.leases).into_iter().partition(|(_, lease)| lease.session == session);
+        self.leases = kept.into_iter().collect();
         // In reverse order, so that the oldest is at the front again.
         for (_, Lease { item, .. }) in ended.into_iter().rev() {
             if self.max_deliveries != 0 && item.deliveries >= self.max_deliveries {
