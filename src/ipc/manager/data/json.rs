@@ -5,8 +5,6 @@
 //! `{"$object": 7, "kind": "dict"}` for a reference, which cannot be read back: a number alone gives no access to an
 //! object.
 
-use std::fmt::Write;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -154,11 +152,8 @@ fn too_large_number(text: &str) -> Option<&str> {
 }
 
 fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {

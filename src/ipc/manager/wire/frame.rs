@@ -17,13 +17,10 @@ pub(crate) const HANDSHAKE_LIMIT: usize = 256;
 const ROOM_KEPT: usize = 4096;
 
 /// Why bytes are not valid frames: the connection is unusable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Broken {
-    #[error("a frame of {bytes} bytes is longer than the {limit} allowed")]
     TooLong { bytes: usize, limit: usize },
-    #[error("a frame is not as it was sealed")]
     WrongSeal,
-    #[error("a frame holds no message")]
     NoMessage,
 }
 
