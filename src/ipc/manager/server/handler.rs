@@ -76,7 +76,7 @@ fn authenticate(
             Ok((frame, None)) => drop(send_frame(socket, &frame)),
             Ok((frame, Some(welcome))) => return Some((frame, welcome)),
             Err(refused) => {
-                // Before the peer can know.
+                // Counted before the peer sees the refusal.
                 let counted = refuse(match refused {
                     Refused::WrongKey => |refused| &mut refused.wrong_key,
                     Refused::OtherProtocol => |refused| &mut refused.bad_handshake,

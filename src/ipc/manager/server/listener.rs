@@ -90,7 +90,7 @@ impl Listener {
             socket::accept(self.socket.as_fd()).map(Passed::Descriptor)
         };
         let refuse = |connection: Option<OwnedFd>| {
-            // Before the peer can know.
+            // Counted before the peer sees the end.
             state.count(|refused| &mut refused.other_user);
             drop(connection);
             None

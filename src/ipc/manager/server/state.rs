@@ -171,7 +171,7 @@ impl ServerState {
     /// Adds a client for an authenticated connection; `None` at the client limit, or if the server ends.
     pub(super) fn open(&self, connection: impl FnOnce(SessionId) -> Connection) -> Option<Arc<Connection>> {
         let mut inner = self.lock();
-        // Nobody would hang up on it.
+        // `hang_up` has passed, and would not end it.
         if self.is_over() {
             return None;
         }

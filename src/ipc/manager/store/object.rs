@@ -71,7 +71,7 @@ impl Object {
         Ok(reply)
     }
 
-    /// Gives a call what it wants, or makes it wait.
+    /// Gives a call what it wants if it is available, or makes it wait.
     fn wait(&mut self, cx: &mut Context<'_>, want: Want) -> Result<Option<Reply>, Failure> {
         let mut waiter = cx.waits.waiter(cx.caller, cx.object, want, cx.timeout);
         match self.attempt(&mut waiter) {
@@ -84,7 +84,7 @@ impl Object {
         }
     }
 
-    /// Gives a waiter what it wants, if that can be had now.
+    /// Gives a waiter what it wants, if it is available.
     fn attempt(&mut self, waiter: &mut Waiter) -> Option<Result<Reply, Failure>> {
         match self {
             Object::Mutex(mutex) => mutex.attempt(waiter).map(Ok),

@@ -38,7 +38,7 @@ pub(crate) struct Completion {
 #[derive(Debug)]
 pub(crate) enum Step {
     Reply(Reply),
-    /// With what it asks for, as soon as that can be had.
+    /// The reply follows as soon as what it wants is available.
     Wait(Want),
 }
 
@@ -123,7 +123,7 @@ pub(crate) struct Waiter {
     pub(super) caller: Caller,
     pub(super) object: ObjectId,
     pub(super) want: Want,
-    /// When the call began, as a number of the wait table. Identifies what the call acquires, too.
+    /// When the call began, as a number of the wait table. Also identifies what the call acquires.
     pub(super) number: u64,
     deadline_ns: Option<u64>,
 }
