@@ -6,7 +6,7 @@ use std::io;
 
 use crate::ipc::codec::CodecError;
 #[cfg(feature = "manager")]
-use crate::ipc::manager;
+use crate::ipc::manager::error::ManagerError;
 use crate::ipc::process::failure::WorkerFailure;
 use crate::ipc::sync::break_cause::BreakCause;
 use crate::sys::Errno;
@@ -50,7 +50,7 @@ pub enum Error {
     /// A worker ended in another way than by returning from its role.
     #[error(transparent)]
     Worker(Box<WorkerFailure>),
-    /// The thread that asked for a lock holds it already and would wait for itself for ever.
+    /// The thread that asked for a lock holds it already and would wait for itself forever.
     #[error("this thread already holds the lock and would wait for itself")]
     WouldDeadlock,
     /// This thread holds as many locks as the kernel hands on when a thread dies; one more could stay locked.
@@ -154,52 +154,10 @@ pub enum Error {
         #[source]
         source: CodecError,
     },
+    /// An operation on a manager failed.
     #[cfg(feature = "manager")]
-    /// An object of a manager refused a call; nothing was done.
-    #[error("{doing} failed")]
-    Managed {
-        /// The method and the object.
-        doing: String,
-        /// The object's reason.
-        #[source]
-        source: Box<manager::Failure>,
-    },
-    #[cfg(feature = "manager")]
-    /// A reference to an object of one manager was sent to another, or to the same over another connection.
-    #[error("a reference is good only at the manager, and over the connection, that it came from")]
-    ForeignReference,
-    #[cfg(feature = "manager")]
-    /// The manager's process ended, or the connection to it broke. What was under way may have been done or not.
-    #[error("the manager exited before it answered {doing}")]
-    ManagerGone {
-        /// The method and the object.
-        doing: String,
-    },
-    #[cfg(feature = "manager")]
-    /// The manager lives but does not answer. The connection was ended, and with it all that was held over it.
-    #[error("the manager does not answer: gave up on {doing}")]
-    ManagerSilent {
-        /// The method and the object.
-        doing: String,
-    },
-    #[cfg(feature = "manager")]
-    /// Nobody can be reached where a manager should be.
-    #[error("cannot reach a manager at {address}")]
-    Unreachable {
-        /// Where.
-        address: manager::Address,
-        /// The kernel's reason.
-        #[source]
-        source: io::Error,
-    },
-    #[cfg(feature = "manager")]
-    /// The greeting between a manager and its client came to nothing.
     #[error(transparent)]
-    HandshakeError(#[from] manager::HandshakeError),
-    #[cfg(feature = "manager")]
-    /// A key without a single byte would let everybody in.
-    #[error(transparent)]
-    EmptyKey(#[from] manager::EmptyKey),
+    Manager(#[from] ManagerError),
     /// The other end of a connection is closed, and all messages are read.
     #[error("the other end is closed")]
     EndOfFile,
@@ -360,27 +318,6 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 impl From<WorkerFailure> for Error {
     fn from(failure: WorkerFailure) -> Self {
         Error::Worker(Box::new(failure))
-    }
-}
-
-#[cfg(feature = "manager")]
-impl Error {
-    /// A manager's connection is at its end; what was under way is said one floor up, by [`during`](Self::during).
-    pub(crate) fn manager_gone() -> Error {
-        Error::ManagerGone { doing: "the handshake".to_owned() }
-    }
-
-    pub(crate) fn manager_silent() -> Error {
-        Error::ManagerSilent { doing: "the handshake".to_owned() }
-    }
-
-    /// Says what a manager has no answer to.
-    pub(crate) fn during(self, doing: impl FnOnce() -> String) -> Error {
-        match self {
-            Error::ManagerGone { .. } => Error::ManagerGone { doing: doing() },
-            Error::ManagerSilent { .. } => Error::ManagerSilent { doing: doing() },
-            other => other,
-        }
     }
 }
 

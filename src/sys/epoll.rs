@@ -20,15 +20,6 @@ const EVENTS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Epoll(epoll::Epoll);
 
-/// The conditions that a descriptor is watched for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Interest {
-    /// It can be read, or is at end of file.
-    Readable,
-    /// As `Readable`, and when its peer has stopped writing, even while there is data left to read.
-    ReadableOrEnding,
-}
-
 impl Epoll {
     /// Creates an empty set.
     pub(crate) fn new() -> io::Result<Self> {
@@ -36,13 +27,9 @@ impl Epoll {
         Ok(Epoll(epoll::Epoll(above_standard(set.0)?)))
     }
 
-    /// Watches `fd` too, until it is [removed](Self::remove) or closed.
-    pub(crate) fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
-        let flags = match interest {
-            Interest::Readable => EpollFlags::EPOLLIN,
-            Interest::ReadableOrEnding => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
-        };
-        Ok(self.0.add(fd, EpollEvent::new(flags, token))?)
+    /// Watches `fd` too, until it is closed, for data to read and its end.
+    pub(crate) fn add(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
+        Ok(self.0.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
     }
 
     /// Watches `fd` for room to write, once. Several threads may ask for the same descriptor.
@@ -58,11 +45,6 @@ impl Epoll {
             modified => modified,
         };
         Ok(added?)
-    }
-
-    /// Stops watching `fd`.
-    pub(crate) fn remove(&self, fd: impl AsFd) -> io::Result<()> {
-        Ok(self.0.delete(fd)?)
     }
 
     /// Blocks until one of the descriptors is ready, at most until `until_ns` on the monotonic clock. Returns the
@@ -123,16 +105,16 @@ mod tests {
     fn wait_tells_of_what_is_ready() {
         let (epoll, wakeup) = (Epoll::new().expect("a set"), Wakeup::new().expect("a wakeup"));
         let (one, other) = stream_pair().expect("a pair");
-        epoll.add(&wakeup, 1, Interest::Readable).expect("added");
-        epoll.add(&one, 2, Interest::ReadableOrEnding).expect("added");
+        epoll.add(&wakeup, 1).expect("added");
+        epoll.add(&one, 2).expect("added");
         assert_eq!(epoll.wait(now()).expect("a wait").count(), 0);
         wakeup.wake();
         assert_eq!(epoll.wait(None).expect("a wait").collect::<Vec<_>>(), [1]);
         wakeup.clear();
         send_some(other.as_fd(), b"x").expect("room");
         assert_eq!(epoll.wait(None).expect("a wait").collect::<Vec<_>>(), [2]);
-        epoll.remove(&one).expect("it was added");
-        assert_eq!(epoll.wait(now()).expect("a wait").count(), 0);
+        drop(one);
+        let (one, _other) = stream_pair().expect("a pair");
         for _ in 0..2 {
             epoll.add_for_room_once(&one, 3).expect("added, and asked for again");
             assert_eq!(epoll.wait(None).expect("a wait").collect::<Vec<_>>(), [3]);

@@ -26,8 +26,8 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<us
     Ok(retry(|| recv(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT))?)
 }
 
-/// As [`receive`], but blocks as long as [`set_patience`] says. A signal ends the wait like the timeout.
-pub(crate) fn receive_patiently(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
+/// As [`receive`], but blocks, until the timeout of [`set_receive_timeout`]. A signal ends the wait like the timeout.
+pub(crate) fn receive_blocking(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
     match recv(socket.as_raw_fd(), bytes, MsgFlags::empty()) {
         Err(Errno::EINTR) => Err(io::ErrorKind::WouldBlock.into()),
         received => Ok(received?),
@@ -44,9 +44,9 @@ pub(crate) fn send_message(socket: BorrowedFd<'_>, message: &[u8]) -> io::Result
     Ok(retry(|| send(socket.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL)).map(|_| ())?)
 }
 
-/// Sets the timeout of [`receive_patiently`].
-pub(crate) fn set_patience(socket: BorrowedFd<'_>, patience: Duration) -> io::Result<()> {
-    Ok(setsockopt(&socket, sockopt::ReceiveTimeout, &time_value(patience))?)
+/// Sets the timeout of [`receive_blocking`].
+pub(crate) fn set_receive_timeout(socket: BorrowedFd<'_>, timeout: Duration) -> io::Result<()> {
+    Ok(setsockopt(&socket, sockopt::ReceiveTimeout, &time_value(timeout))?)
 }
 
 /// Shuts a connection down in both directions, even if its descriptor is open elsewhere.

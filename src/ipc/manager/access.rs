@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::address::{Address, SocketFile};
 use super::client::{CONNECT_TIME, Client, ConnectInfo, Endpoint, Object, Route};
 use super::data::{Key, Kind, Map, Variant};
+use super::error::ManagerError;
 use super::proxy::{
     Array, Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, List, Lock, Namespace, Proxy, Queue,
     RLock, Semaphore, Value,
@@ -14,7 +15,7 @@ use super::proxy::{
 use super::status::Status;
 use super::store::{Reply, Request};
 use super::wire::AuthKey;
-use crate::ipc::error::{Error, Result};
+use crate::ipc::error::Result;
 use crate::ipc::process::child::Process;
 use crate::ipc::process::transfer::sent_in_roles;
 
@@ -28,12 +29,12 @@ pub(super) struct OwnServer {
     /// The lifeline: the server ends when this is closed in any way.
     pub(super) life: Option<OwnedFd>,
     pub(super) addresses: Vec<Address>,
-    pub(super) _files: Vec<SocketFile>,
+    pub(super) _files: Vec<Option<SocketFile>>,
 }
 
 /// A connection to a manager: creates objects in it, and looks up named ones.
 ///
-/// Every call returns [`Error::ManagerGone`] if the manager has ended, and [`Error::ManagerSilent`] if it does not
+/// Every call returns [`ManagerError::Gone`] if the manager has ended, and [`ManagerError::Silent`] if it does not
 /// answer in time.
 ///
 /// A clone can be sent to workers as a field of their roles, like the objects' proxies.
@@ -47,7 +48,7 @@ impl Manager {
     /// Connects to a manager elsewhere, within 10 seconds.
     ///
     /// # Errors
-    /// [`Error::Unreachable`], or [`Error::HandshakeError`] if the keys differ.
+    /// [`ManagerError::Unreachable`], or [`ManagerError::Handshake`] if the keys differ.
     ///
     /// # Standard
     /// Python's `BaseManager(address, authkey).connect()`.
@@ -59,14 +60,14 @@ impl Manager {
     /// included.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect); [`Error::ManagerSilent`] if it was reached but did not answer in time.
+    /// As [`connect`](Self::connect); [`ManagerError::Silent`] if it was reached but did not answer in time.
     pub fn connect_timeout(address: &Address, key: &AuthKey, timeout: Duration) -> Result<Manager> {
-        let route = Route::new(Endpoint::Address(address.clone()), key, None)?;
+        let route = Route::new(Endpoint::Address(address.clone()), key, None);
         Ok(Manager { client: Client::connect(route, timeout)?, server: None })
     }
 
     /// Sets a deadline for every request over this connection, of all objects and threads: a request without an answer
-    /// `timeout` from now fails with [`Error::ManagerSilent`] and ends the connection. `None` removes the deadline.
+    /// `timeout` from now fails with [`ManagerError::Silent`] and ends the connection. `None` removes the deadline.
     pub fn set_deadline(&self, timeout: Option<Duration>) {
         self.client.set_deadline(timeout);
     }
@@ -83,19 +84,19 @@ impl Manager {
 
     /// Returns the manager's own counters.
     pub fn status(&self) -> Result<Status> {
-        match self.client.request(Request::Status, || "asking for the status".to_owned())? {
+        match self.client.request(Request::Status, "asking for the status")? {
             Reply::Status(status) => Ok(status),
-            _ => Err(Error::manager_gone()),
+            _ => Err(ManagerError::gone().into()),
         }
     }
 
     /// Ends the manager and all its objects, if this process started it; otherwise only disconnects. Later calls to its
-    /// objects, and those waiting now, fail with [`Error::ManagerGone`].
+    /// objects, and those waiting now, fail with [`ManagerError::Gone`].
     ///
     /// Closes the server's lifeline first, then terminates the process, then kills it.
     ///
     /// # Errors
-    /// [`Error::Os`] if the kernel refuses the wait.
+    /// [`Error::Os`](crate::Error::Os) if the kernel refuses the wait.
     pub fn shutdown(mut self) -> Result<()> {
         self.server.take().map_or(Ok(()), OwnServer::end)
     }
@@ -103,7 +104,7 @@ impl Manager {
     /// Creates an object of type `P`, with Python's arguments for that type as data.
     ///
     /// # Errors
-    /// [`Error::Managed`] if the arguments do not suit the type.
+    /// [`ManagerError::Managed`] if the arguments do not suit the type.
     pub fn make<P: Proxy>(&self, args: Vec<Variant>) -> Result<P> {
         P::of(self.make_any(P::KIND, args, None)?)
     }
@@ -112,7 +113,7 @@ impl Manager {
     /// [removed](Self::remove_name).
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if the name belongs to another type.
+    /// [`ManagerError::Managed`] if the name belongs to another type.
     pub fn make_named<P: Proxy>(&self, name: &str, args: Vec<Variant>) -> Result<P> {
         P::of(self.make_any(P::KIND, args, Some(name))?)
     }
@@ -120,28 +121,26 @@ impl Manager {
     /// As [`make`](Self::make) and [`make_named`](Self::make_named), for a type known only at run time.
     pub fn make_any(&self, kind: Kind, args: Vec<Variant>, name: Option<&str>) -> Result<Object> {
         let name = name.map(str::to_owned);
-        self.client.fetch(Request::Create { kind, args, name }, || format!("making a {kind}"))
+        self.client.fetch(Request::Create { kind, args, name }, format!("making a {kind}"))
     }
 
     /// Returns the object with this name.
     ///
     /// # Errors
-    /// [`Error::Managed`] if there is none, or it is of another type.
+    /// [`ManagerError::Managed`] if there is none, or it is of another type.
     pub fn lookup<P: Proxy>(&self, name: &str) -> Result<P> {
         P::of(self.lookup_any(name)?)
     }
 
     /// Returns the object with this name, of whatever type.
     pub fn lookup_any(&self, name: &str) -> Result<Object> {
-        self.client.fetch(Request::Lookup { name: name.to_owned() }, || format!("looking up {name}"))
+        self.client.fetch(Request::Lookup(name.to_owned()), format!("looking up {name}"))
     }
 
     /// Returns all names with the types of their objects.
     pub fn names(&self) -> Result<Vec<(String, Kind)>> {
-        let Reply::Variant(Variant::Dict(names)) =
-            self.client.request(Request::Names, || "listing the names".to_owned())?
-        else {
-            return Err(Error::manager_gone());
+        let Reply::Variant(Variant::Dict(names)) = self.client.request(Request::Names, "listing the names")? else {
+            return Err(ManagerError::gone().into());
         };
         let entry = |(name, kind): (Key, Variant)| Some((name.as_str()?.to_owned(), Kind::by_name(kind.as_str()?)?));
         Ok(Map::into_iter(*names).filter_map(entry).collect())
@@ -150,10 +149,10 @@ impl Manager {
     /// Removes a name. Its object lives on while anything refers to it.
     ///
     /// # Errors
-    /// [`Error::Managed`] if no object has the name.
+    /// [`ManagerError::Managed`] if no object has the name.
     pub fn remove_name(&self, name: &str) -> Result<()> {
-        let request = Request::RemoveName { name: name.to_owned() };
-        self.client.request(request, || format!("taking away the name {name}")).map(drop)
+        let request = Request::RemoveName(name.to_owned());
+        self.client.request(request, format!("taking away the name {name}")).map(drop)
     }
 }
 
@@ -208,7 +207,7 @@ constructors! {
     /// Creates a barrier.
     ///
     /// # Errors
-    /// [`Error::Managed`] if `parties` is 0.
+    /// [`ManagerError::Managed`] if `parties` is 0.
     barrier(parties: u32) -> Barrier;
     /// Creates a barrier with an action; see [`Barrier::wait_with`].
     barrier_with_action(parties: u32) -> Barrier with true;
@@ -226,7 +225,7 @@ impl Manager {
     /// Creates an array of the type with this letter in Python's `array` module.
     ///
     /// # Errors
-    /// [`Error::Managed`] if there is no such type, or an element does not fit it.
+    /// [`ManagerError::Managed`] if there is no such type, or an element does not fit it.
     pub fn array<D: Into<Variant>>(&self, typecode: &str, elements: impl IntoIterator<Item = D>) -> Result<Array> {
         self.make(vec![typecode.into(), elements.into_iter().map(Into::into).collect()])
     }

@@ -22,9 +22,11 @@
 //! | `store` | the objects, independent of the protocol: another one can be put in front of them |
 //! | `wire` | frames, encryption, handshake, messages: independent of sockets |
 //! | `server` | a thread per client, between its socket and the store |
+//! | `handshake` | the frames of a handshake over a socket, for both sides |
 //! | `client` | a process's single connection |
 //! | `proxy` | [`Dict`], [`List`], [`Lock`] … |
 //! | `access`, `start`, `address` | [`Manager`]; starting one; its address |
+//! | `error` | [`ManagerError`] |
 //!
 //! # Death
 //! Everything a process holds in a manager (locks, permits, leased items, references) is released when the process ends
@@ -44,6 +46,8 @@ mod access;
 mod address;
 mod client;
 mod data;
+pub(super) mod error;
+mod handshake;
 mod proxy;
 mod server;
 mod start;
@@ -58,9 +62,10 @@ pub use data::{
     Beyond64Bits, DEPTH_LIMIT, Int, JsonError, Key, Kind, Map, NotComparable, ObjectId, ObjectRef, Tagged, Unhashable,
     Variant,
 };
+pub use error::ManagerError;
 pub use proxy::*;
 pub use server::Limits;
 pub use start::{ManagerBuilder, ManagerServer, Serving};
 pub use status::{Refusals, Status};
-pub use store::{Failure, Method, Signature, UnknownMethod};
+pub use store::{Failure, Method, Signature, Swap, UnknownMethod};
 pub use wire::{AuthKey, EmptyKey, HandshakeError};

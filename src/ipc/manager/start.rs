@@ -18,25 +18,10 @@ use crate::ipc::process::transfer::Fd;
 use crate::sys::fd::pipe;
 use crate::sys::socket::packet_pair;
 
-/// Sockets that listen at addresses.
-struct Listening {
-    sockets: Vec<(OwnedFd, Transport)>,
-    /// The actual addresses, with the ports that the kernel chose.
-    addresses: Vec<Address>,
-    files: Vec<SocketFile>,
-}
-
-impl Listening {
-    fn at(wanted: &[Address]) -> Result<Self> {
-        let mut listening = Listening { sockets: Vec::new(), addresses: Vec::new(), files: Vec::new() };
-        for address in wanted {
-            let (socket, address, file) = address.listen().map_err(os("listen for a manager's clients"))?;
-            listening.sockets.push((socket, address.transport()));
-            listening.addresses.push(address);
-            listening.files.extend(file);
-        }
-        Ok(listening)
-    }
+/// Listens at addresses. Returns the sockets, and the actual addresses with the ports that the kernel chose.
+fn listen_at(addresses: &[Address]) -> Result<(Vec<OwnedFd>, Vec<Address>, Vec<Option<SocketFile>>)> {
+    let listen = |address: &Address| address.listen().map_err(os("listen for a manager's clients"));
+    addresses.iter().map(listen).collect()
 }
 
 impl Manager {
@@ -130,9 +115,9 @@ impl<'a> ManagerBuilder<'a> {
         if self.is_private {
             addresses.push(Address::Unix(SocketFile::private_path().map_err(os("make a private directory"))?));
         }
-        let Listening { sockets, addresses, mut files } = Listening::at(&addresses)?;
+        let (sockets, addresses, mut files) = listen_at(&addresses)?;
         if self.is_private
-            && let Some(file) = files.last_mut()
+            && let Some(Some(file)) = files.last_mut()
         {
             file.own_directory();
         }
@@ -143,11 +128,11 @@ impl<'a> ManagerBuilder<'a> {
             key: key.bytes().to_vec(),
             endpoint: inside.into(),
             life: Fd::new(ends),
-            listeners: sockets.into_iter().map(|(socket, transport)| (socket.into(), transport)).collect(),
+            listeners: sockets.into_iter().map(Fd::new).zip(addresses.iter().map(Address::transport)).collect(),
             limits: self.limits,
         };
         let mut process = self.process.spawn(name, role)?;
-        let route = Route::new(Endpoint::Parent(outside.into()), &key, self.answer_time)?;
+        let route = Route::new(Endpoint::Parent(outside.into()), &key, self.answer_time);
         let client = match Client::connect(route, CONNECT_TIME) {
             Ok(client) => client,
             // A reason from the server itself is more useful.
@@ -196,7 +181,7 @@ impl std::fmt::Debug for ManagerServer {
 pub struct Serving {
     addresses: Vec<Address>,
     server: Server,
-    _files: Vec<SocketFile>,
+    _files: Vec<Option<SocketFile>>,
 }
 
 impl Serving {
@@ -206,8 +191,10 @@ impl Serving {
     /// [`Error::Os`](crate::Error::Os) if it cannot listen there.
     pub fn listen(addresses: &[Address], key: AuthKey, limits: Limits) -> Result<Serving> {
         let mut server = Server::new(key, limits).map_err(os("make a manager"))?;
-        let Listening { sockets, addresses, files } = Listening::at(addresses)?;
-        sockets.into_iter().for_each(|(socket, transport)| server.add_listener(socket, transport));
+        let (sockets, addresses, files) = listen_at(addresses)?;
+        for (socket, address) in sockets.into_iter().zip(&addresses) {
+            server.add_listener(socket, address.transport());
+        }
         Ok(Serving { addresses, server, _files: files })
     }
 

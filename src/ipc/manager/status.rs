@@ -46,6 +46,9 @@ pub struct Refusals {
     pub idle: u64,
 }
 
+/// The counter of a reason.
+pub(super) type Refusal = fn(&mut Refusals) -> &mut u64;
+
 impl Refusals {
     /// Returns the sum over all reasons.
     pub fn total(&self) -> u64 {

@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow};
 
 use super::ManagerFact;
 use crate::Error;
-use crate::manager::{Address, AuthKey, HandshakeError, Manager};
+use crate::manager::{Address, AuthKey, HandshakeError, Manager, ManagerError};
 use crate::outcome::MachineryError;
 use crate::report::quoted;
 
@@ -56,16 +56,18 @@ impl Key {
         };
         connected.map_err(|error| {
             let advice = match &error {
-                Error::Unreachable { .. } => {
+                Error::Manager(ManagerError::Unreachable { .. }) => {
                     format!(
                         "is one running there? ipc-demo manager --serve {address} --authkey-file {}",
                         quoted(&file.to_string())
                     )
                 }
-                Error::HandshakeError(HandshakeError::KeyRefused | HandshakeError::KeyNotProved) => {
+                Error::Manager(ManagerError::Handshake(HandshakeError::KeyRefused | HandshakeError::KeyNotProved)) => {
                     format!("the key in {file} has to be the one that the manager at {address} was started with")
                 }
-                Error::HandshakeError(_) | Error::ManagerGone { .. } | Error::ManagerSilent { .. } => {
+                Error::Manager(
+                    ManagerError::Handshake(_) | ManagerError::Gone { .. } | ManagerError::Silent { .. },
+                ) => {
                     format!("is it a running ipc-demo that listens at {address}?")
                 }
                 _ => return error.into(),

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use ipc_demo::manager::{
-    Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, Lock, Manager, Queue, RLock, Semaphore, Variant,
+    Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, Lock, Manager, ManagerError, Queue, RLock,
+    Semaphore, Variant,
 };
 use ipc_demo::process::Fd;
 use ipc_demo::{Error, Process, Role, RoleResult};
@@ -83,7 +84,7 @@ impl Role for Does {
             Deed::Lease => manager.lookup::<JoinableQueue>(&name)?.get().map(|task| hold(task.deliveries() > 1)),
         };
         match outcome {
-            Err(Error::ManagerGone { .. }) => arrive(&here, b'g'),
+            Err(Error::Manager(ManagerError::Gone { .. })) => arrive(&here, b'g'),
             Err(error) if Barrier::is_broken_error(&error) => arrive(&here, b'x'),
             other => other?,
         }
@@ -177,8 +178,8 @@ fn smoke() {
     let pid = manager.process().expect("its own").pid();
     manager.shutdown().expect("it ends");
     assert!(!crate::harness::is_running(pid));
-    assert!(matches!(dict.get("a"), Err(Error::ManagerGone { .. })), "an error, not a hang");
-    assert!(matches!(dict.insert("a", 1), Err(Error::ManagerGone { .. })));
+    assert!(matches!(dict.get("a"), Err(Error::Manager(ManagerError::Gone { .. }))), "an error, not a hang");
+    assert!(matches!(dict.insert("a", 1), Err(Error::Manager(ManagerError::Gone { .. }))));
 }
 
 #[test]
@@ -336,8 +337,8 @@ fn killed_manager_is_an_error_for_all_at_once() {
         assert_eq!(doer.here.meet(), Some(b'g'), "{}", doer.process.name());
     }
     assert!(killed.elapsed() < Duration::from_millis(250), "{:?}", killed.elapsed());
-    assert!(matches!(dict.len(), Err(Error::ManagerGone { .. })));
-    assert!(matches!(manager.dict(), Err(Error::ManagerGone { .. })));
+    assert!(matches!(dict.len(), Err(Error::Manager(ManagerError::Gone { .. }))));
+    assert!(matches!(manager.dict(), Err(Error::Manager(ManagerError::Gone { .. }))));
     doers.into_iter().for_each(Doer::finish);
 }
 
@@ -353,7 +354,7 @@ fn manager_that_stands_still_is_an_error_in_time() {
         let silent = dict.len().expect_err("it stands still");
         assert_eq!(silent.to_string(), "the manager does not answer: gave up on len of dict 1");
         // The connection is now unusable for all threads: what it held is released.
-        assert!(matches!(waiter.join().expect("no panic"), Err(Error::ManagerGone { .. })));
+        assert!(matches!(waiter.join().expect("no panic"), Err(Error::Manager(ManagerError::Gone { .. }))));
     });
     let gone = dict.len().expect_err("given up before");
     assert_eq!(gone.to_string(), "the manager exited before it answered len of dict 1");
@@ -523,7 +524,7 @@ fn whole_numbers_beyond_64_bits_are_refused_clearly() {
     let manager = start_manager(|options| options);
     let value = manager.value("Q", u64::MAX).expect("made");
     let refused = value.add(1).expect_err("too large");
-    let Error::Managed { source, .. } = &refused else { panic!("{refused}") };
+    let Error::Manager(ManagerError::Managed { source, .. }) = &refused else { panic!("{refused}") };
     assert_eq!(source.to_string(), "a whole number does not fit 64 bits");
     assert_eq!(value.get().expect("a call"), Variant::from(u64::MAX), "unchanged");
     assert!(Variant::try_from(i128::MAX).is_err());

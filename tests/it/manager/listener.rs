@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipc_demo::Error;
-use ipc_demo::manager::{Address, AuthKey, Dict, HandshakeError, Limits, Manager, Status, Variant};
+use ipc_demo::manager::{Address, AuthKey, Dict, HandshakeError, Limits, Manager, ManagerError, Status, Variant};
 
 use crate::harness::watchdog;
 use crate::manager::start_manager;
@@ -75,7 +75,10 @@ fn another_key_is_refused_with_a_clear_error() {
     let (manager, ..) = open_manager(Limits::default());
     for address in manager.addresses() {
         let refused = Manager::connect(address, &key("Secret"));
-        assert!(matches!(refused, Err(Error::HandshakeError(HandshakeError::KeyRefused))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Error::Manager(ManagerError::Handshake(HandshakeError::KeyRefused)))),
+            "{refused:?}"
+        );
         let welcome = Manager::connect(address, &key("secret")).expect("the key");
         assert_eq!(welcome.dict().expect("a dict").len().expect("a call"), 0);
     }
@@ -90,9 +93,9 @@ fn garbage_and_huge_lengths_are_refused_at_once() {
     let (manager, path, tcp) = open_manager(Limits::default());
     let dict = manager.dict().expect("a dict");
     let four_gigabytes = [0xff; 4];
-    let wrong_greeting = [&HELLO[..4], b"nonsense", &[0; FIRST]].concat();
+    let wrong_hello = [&HELLO[..4], b"nonsense", &[0; FIRST]].concat();
     let too_short = [&[8, 0, 0, 0], &HELLO[4..]].concat();
-    let all: [&[u8]; 5] = [b"GET / HTTP/1.1\r\n\r\n", &four_gigabytes, &wrong_greeting, &too_short, &[0; 4096]];
+    let all: [&[u8]; 5] = [b"GET / HTTP/1.1\r\n\r\n", &four_gigabytes, &wrong_hello, &too_short, &[0; 4096]];
     let mut count = 0;
     for garbage in all {
         for mut peer in peers(&path, &tcp) {
@@ -108,8 +111,8 @@ fn garbage_and_huge_lengths_are_refused_at_once() {
 }
 
 #[test]
-fn half_a_greeting_is_counted_when_it_breaks_off() {
-    let _watchdog = watchdog("manager_listener::half_a_greeting");
+fn half_a_hello_is_counted_when_the_peer_disconnects() {
+    let _watchdog = watchdog("manager_listener::half_a_hello");
     let (manager, path, tcp) = open_manager(Limits::default());
     for mut peer in peers(&path, &tcp) {
         peer.write_all(&[HELLO, &[7; FIRST - 1]].concat()).expect("room");
@@ -169,7 +172,7 @@ fn crowd_of_silent_peers_keeps_no_worker_out() {
     other.dict().expect("a dict").insert("a", 1).expect("a call");
     // And a client that waits in the same crowd is served when the time of those before it is over.
     let behind = Manager::connect(&Address::Unix(path), &key("secret")).expect("in the end");
-    assert_eq!(behind.status().expect("a status").refused.too_slow, 20);
+    await_status(&behind, |status| status.refused.too_slow == 20);
     assert_eq!(manager.status().expect("a status").clients, 3);
     drop(crowd);
 }
@@ -230,7 +233,7 @@ fn what_is_changed_on_the_way_ends_the_connection() {
             // The hello and the confirmation, unchanged.
             for len in [60, 20] {
                 let mut frame = vec![0; len];
-                from.read_exact(&mut frame).expect("a greeting");
+                from.read_exact(&mut frame).expect("a handshake frame");
                 to.write_all(&frame).expect("room");
             }
             let mut call = vec![0; 4096];
@@ -239,7 +242,7 @@ fn what_is_changed_on_the_way_ends_the_connection() {
             to.write_all(&call[..len]).expect("room");
         });
         let far = Manager::connect(&address, &key("secret")).expect("nothing changed yet");
-        assert!(matches!(far.dict(), Err(Error::ManagerGone { .. })));
+        assert!(matches!(far.dict(), Err(Error::Manager(ManagerError::Gone { .. }))));
     });
     assert_eq!(manager.status().expect("a status").refused.broken, 1);
     assert_eq!(manager.status().expect("a status").objects, 0, "the call was not done");
@@ -321,7 +324,10 @@ fn answer_that_takes_something_away_is_not_too_long() {
             dict.at([name]).push("x".repeat(20_000)).expect("each is short enough");
         }
     }
-    assert!(matches!(dict.copy(), Err(Error::Managed { .. })), "a copy is too long, and nothing is lost");
+    assert!(
+        matches!(dict.copy(), Err(Error::Manager(ManagerError::Managed { .. }))),
+        "a copy is too long, and nothing is lost"
+    );
     let five =
         |variant: Option<Variant>| assert_eq!(variant.expect("it was there").as_list().expect("a list").len(), 5);
     five(dict.remove("a").expect("a call"));

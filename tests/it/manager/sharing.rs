@@ -1,6 +1,6 @@
 //! A manager's objects given to workers and put into each other, and their lifetimes.
 
-use ipc_demo::manager::{Dict, List, Manager, Queue, Variant};
+use ipc_demo::manager::{Dict, List, Manager, ManagerError, Queue, Variant};
 use ipc_demo::process::Fd;
 use ipc_demo::{Error, Role, RoleResult};
 use serde::{Deserialize, Serialize};
@@ -145,8 +145,11 @@ fn reference_to_an_object_of_another_manager_is_refused() {
     let _watchdog = watchdog("manager_sharing::foreign_reference");
     let (one, other) = (start_manager(|options| options), start_manager(|options| options));
     let (dict, list) = (one.dict().expect("a dict"), other.list().expect("a list"));
-    assert!(matches!(dict.insert("list", &list), Err(Error::ForeignReference)));
-    assert!(matches!(one.make::<List>(vec![Variant::from(vec![Variant::from(&list)])]), Err(Error::ForeignReference)));
+    assert!(matches!(dict.insert("list", &list), Err(Error::Manager(ManagerError::ForeignReference))));
+    assert!(matches!(
+        one.make::<List>(vec![Variant::from(vec![Variant::from(&list)])]),
+        Err(Error::Manager(ManagerError::ForeignReference))
+    ));
     dict.insert("itself", &dict).expect("a call");
 }
 

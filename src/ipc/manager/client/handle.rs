@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use super::{Client, Pending, unpoisoned};
-use crate::ipc::error::{Error, Result};
+use super::{Client, Doing, Pending, unpoisoned};
+use crate::ipc::error::Result;
 use crate::ipc::manager::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, ObjectRef, Variant};
-use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request, Timeout};
+use crate::ipc::manager::error::ManagerError;
+use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request, Swap};
 
 thread_local! {
     /// A number of the calling thread, for objects that belong to a thread.
@@ -76,33 +77,33 @@ impl Client {
     fn check(&self, args: &mut [Variant]) -> Result<()> {
         for arg in args {
             if !arg.is_within_depth(DEPTH_LIMIT) {
-                return Err(Error::Managed { doing: "sending data".to_owned(), source: Box::new(Failure::TooDeep) });
+                return Err(ManagerError::managed("sending data", Failure::TooDeep).into());
             }
             let mut all_own = true;
             arg.each_reference(&mut |reference| {
                 all_own &= Object::of(reference).is_some_and(|object| object.0.client.is(self));
             });
             if !all_own {
-                return Err(Error::ForeignReference);
+                return Err(ManagerError::ForeignReference.into());
             }
         }
         Ok(())
     }
 
     /// Requests an object: a new or a named one.
-    pub(crate) fn fetch(self: &Arc<Self>, request: Request, doing: impl Fn() -> String) -> Result<Object> {
+    pub(crate) fn fetch(self: &Arc<Self>, request: Request, doing: String) -> Result<Object> {
         match self.request(request, doing)? {
-            Reply::Object(reference) => Object::of(&reference).ok_or_else(Error::manager_gone),
-            _ => Err(Error::manager_gone()),
+            Reply::Object(reference) => Ok(Object::of(&reference).ok_or_else(ManagerError::gone)?),
+            _ => Err(ManagerError::gone().into()),
         }
     }
 
     /// Sends a request that never waits, and returns its answer.
-    pub(crate) fn request(self: &Arc<Self>, mut request: Request, doing: impl Fn() -> String) -> Result<Reply> {
+    pub(crate) fn request(self: &Arc<Self>, mut request: Request, doing: impl Into<String>) -> Result<Reply> {
         if let Request::Create { args, .. } = &mut request {
             self.check(args)?;
         }
-        self.start(request, Some(Duration::ZERO)).map_err(|error| error.during(&doing))?.wait(doing)
+        self.start(request, Some(Duration::ZERO), Doing::Other(doing.into()))?.wait()
     }
 }
 
@@ -136,7 +137,7 @@ impl Object {
     /// released, or this process disconnects.
     ///
     /// # Errors
-    /// [`Error::Managed`] with the object's reason, or [`Error::ManagerGone`].
+    /// [`ManagerError::Managed`] with the object's reason, or [`ManagerError::Gone`].
     pub fn call_by_name(
         &self,
         method: Method,
@@ -145,7 +146,7 @@ impl Object {
     ) -> Result<Option<Variant>> {
         let reply = self.call(method, args, timeout)?;
         let dict = |entries: Vec<(&str, Variant)>| {
-            Variant::from(entries.into_iter().map(|(key, variant)| (Key::from(key), variant)).collect::<Map>())
+            entries.into_iter().map(|(key, variant)| (Key::from(key), variant)).collect::<Map>().into()
         };
         Ok(match reply {
             Reply::NotInTime => None,
@@ -156,11 +157,11 @@ impl Object {
             Reply::Leased { lease, deliveries, item } => {
                 Some(dict(vec![("lease", lease.into()), ("deliveries", deliveries.into()), ("item", item)]))
             }
-            Reply::Swapped { swapped, found } => {
+            Reply::Swapped(Swap { swapped, found }) => {
                 Some(dict(vec![("swapped", swapped.into()), ("found", found.unwrap_or(Variant::Null))]))
             }
             Reply::Object(reference) => Some(reference.into()),
-            Reply::Status(_) => return Err(Error::manager_gone()),
+            Reply::Status(_) => return Err(ManagerError::gone().into()),
         })
     }
 
@@ -170,31 +171,21 @@ impl Object {
 
     /// Calls a method that waits at most `timeout`; `None` waits without limit.
     pub(crate) fn call(&self, method: Method, args: Vec<Variant>, timeout: Option<Duration>) -> Result<Reply> {
-        self.answer(method, self.start(method, args, timeout)?)
+        self.start(method, args, timeout)?.wait()
     }
 
     /// Sends a call without waiting for its answer.
     pub(crate) fn start(&self, method: Method, mut args: Vec<Variant>, timeout: Option<Duration>) -> Result<Pending> {
-        self.0.client.check(&mut args)?;
-        let nanos = timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
-        let timeout_there = nanos.map_or(Timeout::Forever, Timeout::Nanos);
-        let call =
-            Call { object: self.0.id, method, args, timeout: timeout_there, thread: THREAD.with(|thread| *thread) };
+        let Handle { client, id, kind, .. } = &*self.0;
+        client.check(&mut args)?;
+        let call = Call { object: *id, method, args, timeout, thread: THREAD.with(|thread| *thread) };
         // After a condition's timeout, acquiring the lock again may take any time.
-        let limit = if self.0.kind == Kind::Condition && method == Method::Wait { None } else { timeout };
-        self.0.client.start(Request::Call(call), limit).map_err(|error| error.during(|| self.doing(method)))
+        let limit = timeout.filter(|_| (*kind, method) != (Kind::Condition, Method::Wait));
+        client.start(Request::Call(call), limit, self.doing(method))
     }
 
-    /// Blocks for the answer to a call.
-    pub(crate) fn answer(&self, method: Method, pending: Pending) -> Result<Reply> {
-        pending.wait(|| self.doing(method))
-    }
-
-    pub(crate) fn refused(&self, method: Method, failure: Failure) -> Error {
-        Error::Managed { doing: self.doing(method), source: Box::new(failure) }
-    }
-
-    fn doing(&self, method: Method) -> String {
-        format!("{method} of {} {}", self.0.kind, self.0.id)
+    /// What a call of `method` is named in errors.
+    pub(crate) fn doing(&self, method: Method) -> Doing {
+        Doing::Call(method, self.0.kind, self.0.id)
     }
 }

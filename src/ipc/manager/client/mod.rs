@@ -6,7 +6,7 @@
 //! thread sends and receives with one system call each and no hand-over, and a waiting call delays no other's answer.
 //!
 //! # Death
-//! The end of the server's process closes the connection: every waiting thread gets [`Error::ManagerGone`] at once, and
+//! The end of the server's process closes the connection: every waiting thread gets [`ManagerError::Gone`] at once, and
 //! so does every later call.
 
 mod handle;
@@ -14,9 +14,10 @@ mod handshake;
 mod transfer;
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, Thread};
@@ -25,14 +26,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::address::Address;
-use super::data::ObjectId;
-use super::store::{Failure, Reply, Request};
-use super::wire::{AuthKey, Broken, FrameKey, Inbox, ToClient, ToServer, Welcome, decode, encode, random};
+use super::data::{Kind, ObjectId};
+use super::error::ManagerError;
+use super::store::{Failure, Method, Reply, Request};
+use super::wire::{AuthKey, FrameKey, Inbox, ToClient, ToServer, Welcome, decode, encode};
 use crate::ipc::deadline::{Deadline, LOOK_EVERY};
-use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::operation::{self, Operation, always, point};
 use crate::ipc::process::transfer::Fd;
-use crate::sys::clock::monotonic_ns;
 use crate::sys::socket;
 pub use handle::Object;
 pub(crate) use handshake::CONNECT_TIME;
@@ -44,6 +45,9 @@ const SCRATCH: usize = 64 * 1024;
 /// The object's answer to a request.
 type Outcome = std::result::Result<Reply, Failure>;
 
+/// Receives from a socket, blocking or not.
+type Receive = fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<usize>;
+
 /// Time limit for requests that never wait, after which the manager counts as silent.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
@@ -53,19 +57,17 @@ pub(crate) struct Route {
     endpoint: Endpoint,
     /// The bytes of the key; they are in memory files of this process and its workers only.
     key: Vec<u8>,
-    /// The manager's number, by which a process knows that it is connected already.
-    manager: u128,
-    /// The manager as the object of operations: a call can follow references from any of its objects to others.
-    operated: operation::ObjectId,
+    /// The manager as the object of operations: a call can follow references from any of its objects to others. By its
+    /// number a process knows that it is connected already.
+    manager: operation::ObjectId,
     answer_time: Duration,
 }
 
 impl Route {
     /// Creates the route for this process and its workers. `answer_time` is for requests that never wait.
-    pub(crate) fn new(endpoint: Endpoint, key: &AuthKey, answer_time: Option<Duration>) -> Result<Self> {
-        let manager = u128::from_le_bytes(random().map_err(os("get random bytes"))?);
+    pub(crate) fn new(endpoint: Endpoint, key: &AuthKey, answer_time: Option<Duration>) -> Self {
         let answer_time = answer_time.unwrap_or(ANSWER_TIME);
-        Ok(Route { endpoint, key: key.bytes().to_vec(), manager, operated: operation::ObjectId::new(), answer_time })
+        Route { endpoint, key: key.bytes().to_vec(), manager: operation::ObjectId::new(), answer_time }
     }
 }
 
@@ -121,7 +123,34 @@ pub(crate) struct Pending {
     client: Arc<Client>,
     id: u64,
     deadline: Deadline,
+    doing: Doing,
     is_answered: bool,
+}
+
+/// What a request is for, as its errors name it.
+#[derive(Debug)]
+pub(crate) enum Doing {
+    Call(Method, Kind, ObjectId),
+    Other(String),
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doing::Call(method, kind, id) => write!(f, "{method} of {kind} {id}"),
+            Doing::Other(doing) => f.write_str(doing),
+        }
+    }
+}
+
+impl Doing {
+    /// Names the request in an error of the connection.
+    fn name(&self, error: Error) -> Error {
+        match error {
+            Error::Manager(error) => error.during(|| self.to_string()).into(),
+            other => other,
+        }
+    }
 }
 
 impl Client {
@@ -143,14 +172,14 @@ impl Client {
     }
 
     /// Sends a request. Its time limit is `timeout` plus the manager's normal answer time; `None` is no limit.
-    fn start(self: &Arc<Self>, request: Request, timeout: Option<Duration>) -> Result<Pending> {
+    fn start(self: &Arc<Self>, request: Request, timeout: Option<Duration>, doing: Doing) -> Result<Pending> {
         if let Some(operation) = operation(&request) {
-            point(operation, &self.route.operated, always);
+            point(operation, &self.route.manager, always);
         }
         let id = self.last_id.fetch_add(1, Relaxed);
         let deadline = self.deadline(timeout);
-        self.send(&ToServer { id: Some(id), request }, deadline)?;
-        Ok(Pending { client: Arc::clone(self), id, deadline, is_answered: false })
+        self.send(&ToServer { id: Some(id), request }, deadline).map_err(|error| doing.name(error))?;
+        Ok(Pending { client: Arc::clone(self), id, deadline, doing, is_answered: false })
     }
 
     /// Sends a request and ignores its answer.
@@ -177,7 +206,7 @@ impl Client {
     /// The manager as the object of operations.
     #[cfg(test)]
     pub(crate) fn operated(&self) -> operation::ObjectId {
-        self.route.operated
+        self.route.manager
     }
 
     /// Whether two proxies belong to the same connection.
@@ -200,12 +229,15 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // The manager reads no more until it can send some answers: read them, whichever thread they are
                     // for.
-                    self.read_meanwhile();
+                    let reader = unpoisoned(&self.incoming).reader.take();
+                    if let Some(reader) = reader {
+                        self.read(reader, socket::receive, None);
+                    }
                     let look = Deadline::after(LOOK_EVERY).at_ns();
                     if unpoisoned(&self.incoming).is_gone || socket::wait_either(self.socket.as_fd(), look).is_err() {
-                        return Err(Error::manager_gone());
+                        return Err(ManagerError::gone().into());
                     }
-                    if deadline.at_ns().is_some_and(|at_ns| monotonic_ns() > at_ns) {
+                    if deadline.has_passed() {
                         return Err(self.silent());
                     }
                 }
@@ -225,36 +257,29 @@ impl Client {
                 return Ok(outcome);
             }
             if incoming.is_gone {
-                return Err(Error::manager_gone());
+                return Err(ManagerError::gone().into());
             }
-            if deadline.at_ns().is_some_and(|at_ns| monotonic_ns() > at_ns) {
+            if deadline.has_passed() {
                 drop(incoming);
                 return Err(self.silent());
             }
-            let Some(mut reader) = incoming.reader.take() else {
+            let Some(reader) = incoming.reader.take() else {
                 incoming.waiting.insert(id, thread::current());
                 drop(incoming);
                 thread::park_timeout(LOOK_EVERY);
                 continue;
             };
             drop(incoming);
-            let read = reader.read(|scratch| socket::receive_patiently(self.socket.as_fd(), scratch));
-            if let Some(outcome) = self.hand_out(reader, read, Some(id)) {
+            if let Some(outcome) = self.read(reader, socket::receive_blocking, Some(id)) {
                 return Ok(outcome);
             }
         }
     }
 
-    /// Reads what has arrived, without blocking, unless another thread is reading.
-    fn read_meanwhile(&self) {
-        let Some(mut reader) = unpoisoned(&self.incoming).reader.take() else { return };
-        let read = reader.read(|scratch| socket::receive(self.socket.as_fd(), scratch));
-        self.hand_out(reader, read, None);
-    }
-
-    /// Returns the reader to its place, and passes on every answer to the thread that waits for it. Returns the one to
-    /// `own`.
-    fn hand_out(&self, reader: Reader, read: Option<Vec<ToClient>>, own: Option<u64>) -> Option<Outcome> {
+    /// Reads what `receive` gets, returns the reader to its place, and passes on every answer to the thread that waits for
+    /// it. Returns the one to `own`.
+    fn read(&self, mut reader: Reader, receive: Receive, own: Option<u64>) -> Option<Outcome> {
+        let read = reader.read(self.socket.as_fd(), receive);
         let mut incoming = unpoisoned(&self.incoming);
         incoming.reader = Some(reader);
         let (mut mine, mut unwanted) = (None, Vec::new());
@@ -293,7 +318,7 @@ impl Client {
 
     fn gone(&self) -> Error {
         unpoisoned(&self.incoming).end();
-        Error::manager_gone()
+        ManagerError::gone().into()
     }
 
     /// Handles a manager that does not answer. Anything it may still do would come too late: this ends the connection,
@@ -302,7 +327,7 @@ impl Client {
         self.gone();
         // Fails if the connection has ended already.
         let _ = socket::hang_up(self.socket.as_fd());
-        Error::manager_silent()
+        ManagerError::silent().into()
     }
 }
 
@@ -316,9 +341,9 @@ impl Incoming {
 
 impl Reader {
     /// Returns the answers that have arrived; `None` at the end of the connection.
-    fn read(&mut self, receive: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> Option<Vec<ToClient>> {
+    fn read(&mut self, socket: BorrowedFd<'_>, receive: Receive) -> Option<Vec<ToClient>> {
         let mut answers = Vec::new();
-        let count = match receive(&mut self.scratch) {
+        let count = match receive(socket, &mut self.scratch) {
             Ok(count @ 1..) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(answers),
             Ok(_) | Err(_) => return None,
@@ -326,20 +351,25 @@ impl Reader {
         // The manager is authenticated: the length of an answer is its choice.
         let fed = self.inbox.feed(&self.scratch[..count], usize::MAX, &mut self.key, |content| {
             answers.push(decode(content)?);
-            Ok::<_, Broken>(ControlFlow::Continue(()))
+            Ok(ControlFlow::Continue(()))
         });
         fed.ok().map(|()| answers)
     }
 }
 
 impl Pending {
-    /// Blocks for the answer, and takes ownership of the references in it. `doing` says what the request is for.
-    fn wait(mut self, doing: impl Fn() -> String) -> Result<Reply> {
+    /// Blocks for the answer, and takes ownership of the references in it.
+    pub(crate) fn wait(mut self) -> Result<Reply> {
         self.is_answered = true;
-        match self.client.wait(self.id, self.deadline).map_err(|error| error.during(&doing))? {
+        match self.client.wait(self.id, self.deadline).map_err(|error| self.doing.name(error))? {
             Ok(reply) => Ok(self.client.own_references(reply)),
-            Err(failure) => Err(Error::Managed { doing: doing(), source: Box::new(failure) }),
+            Err(failure) => Err(ManagerError::managed(self.doing.to_string(), failure).into()),
         }
+    }
+
+    /// What the request is for.
+    pub(crate) fn doing(&self) -> &Doing {
+        &self.doing
     }
 }
 
@@ -366,13 +396,11 @@ fn operation(request: &Request) -> Option<Operation> {
     match request {
         Request::Call(_) => Some(Operation::change("manager.call")),
         Request::Create { .. } => Some(Operation::change("manager.create")),
-        Request::Lookup { .. } => Some(Operation::read("manager.lookup")),
+        Request::Lookup(_) => Some(Operation::read("manager.lookup")),
         Request::Names => Some(Operation::read("manager.names")),
-        Request::RemoveName { .. } => Some(Operation::change("manager.remove_name")),
+        Request::RemoveName(_) => Some(Operation::change("manager.remove_name")),
         Request::Status => Some(Operation::read("manager.status")),
-        Request::Release { .. } | Request::Export { .. } | Request::Import { .. } | Request::CancelExport { .. } => {
-            None
-        }
+        Request::Release { .. } | Request::Export { .. } | Request::Import(_) | Request::CancelExport(_) => None,
     }
 }
 
@@ -381,8 +409,8 @@ fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl std::fmt::Debug for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("endpoint", &self.route.endpoint).finish_non_exhaustive()
     }
 }

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{CONNECT_TIME, Client, Object, Route, unpoisoned};
 use crate::ipc::deadline::LOOK_EVERY;
-use crate::ipc::error::{Error, Result, os};
+use crate::ipc::error::{Result, os};
 use crate::ipc::manager::data::{Kind, ObjectId};
+use crate::ipc::manager::error::ManagerError;
 use crate::ipc::manager::store::{Request, TransferToken};
 use crate::ipc::manager::wire::random;
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
@@ -53,7 +54,7 @@ impl Client {
         self.cancel_exports_to_the_dead()?;
         let (id, kind) = (object.id(), object.kind());
         let token = TransferToken(u128::from_le_bytes(random().map_err(os("get random bytes"))?));
-        self.request(Request::Export { object: id, token }, || format!("sending {kind} {id}"))?;
+        self.request(Request::Export { object: id, token }, format!("sending {kind} {id}"))?;
         let export = Export { token, recipient, is_awaited: kind == Kind::Barrier };
         unpoisoned(&self.exports).open.push(export);
         let client = Arc::clone(self);
@@ -61,7 +62,7 @@ impl Client {
         transfer::counted(move || {
             unpoisoned(&client.exports).open.retain(|export| export.token != token);
             // A manager that is gone has cancelled it.
-            let _ = client.tell(Request::CancelExport { token });
+            let _ = client.tell(Request::CancelExport(token));
         });
         if export.is_awaited {
             self.watch_exports()?;
@@ -73,7 +74,7 @@ impl Client {
         let process_table = ProcessTable::ours()?;
         let is_dead = |export: &mut Export| !process_table.is_alive(export.recipient);
         let dead: Vec<Export> = unpoisoned(&self.exports).open.extract_if(.., is_dead).collect();
-        dead.into_iter().try_for_each(|export| self.tell(Request::CancelExport { token: export.token }))
+        dead.into_iter().try_for_each(|export| self.tell(Request::CancelExport(export.token)))
     }
 
     /// Starts the thread that looks after the exports that others may wait for, unless it runs already.
@@ -113,10 +114,10 @@ impl ConnectInfo {
 
     /// Connects to the manager and imports the exported object.
     pub(crate) fn import(self) -> Result<Object> {
-        let (id, kind, token) = self.transfer.ok_or_else(Error::manager_gone)?;
+        let (id, kind, token) = self.transfer.ok_or_else(ManagerError::gone)?;
         let client = self.connect()?;
         let take = || {
-            let object = client.fetch(Request::Import { token }, || format!("receiving {kind} {id}"))?;
+            let object = client.fetch(Request::Import(token), format!("receiving {kind} {id}"))?;
             Ok((token.0, object))
         };
         transfer::made_once(|(taken, _): &(u128, Object)| *taken == token.0, take).map(|(_, object)| object)

@@ -5,15 +5,10 @@
 //! `{"$object": 7, "kind": "dict"}` for a reference, which cannot be read back: a number alone gives no access to an
 //! object.
 
-use std::fmt::Write;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::int::Int;
-use super::key::Key;
-use super::map::Map;
-use super::variant::{Tagged, Variant};
+use super::{Int, Key, Map, Tagged, Variant};
 
 /// Why a string is not valid data.
 #[derive(Debug, thiserror::Error)]
@@ -157,17 +152,14 @@ fn too_large_number(text: &str) -> Option<&str> {
 }
 
 fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    let pair = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
-    text.len().is_multiple_of(2).then(|| text.as_bytes().chunks_exact(2).map(pair).collect())?
+    let (pairs, []) = text.as_bytes().as_chunks() else { return None };
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 #[cfg(test)]

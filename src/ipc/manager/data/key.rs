@@ -9,8 +9,7 @@ use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use super::int::Int;
-use super::variant::Variant;
+use super::{Int, Variant};
 
 /// A key: null, a bool, a number, text, bytes, or tagged data made of those.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -4,8 +4,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::int::Beyond64Bits;
-use super::variant::Variant;
+use super::{Beyond64Bits, Variant};
 
 /// Two pieces of data cannot be ordered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]

@@ -8,11 +8,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::decode::nested;
-use super::int::{Beyond64Bits, Int};
-use super::key::Key;
-use super::map::Map;
 use super::order::number_eq;
-use super::reference::ObjectRef;
+use super::{Beyond64Bits, Int, Key, Map, ObjectRef};
 
 /// One piece of data: the content of objects, and the arguments and results of calls. Always a copy, except for
 /// references.
@@ -81,6 +78,31 @@ impl Variant {
     /// Returns the bool, if it is one.
     pub fn as_bool(&self) -> Option<bool> {
         if let Variant::Bool(yes) = *self { Some(yes) } else { None }
+    }
+
+    /// Returns the text, if it is text.
+    pub fn as_str(&self) -> Option<&str> {
+        if let Variant::Str(text) = self { Some(text) } else { None }
+    }
+
+    /// Returns the bytes, if it is bytes.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        if let Variant::Bytes(bytes) = self { Some(bytes) } else { None }
+    }
+
+    /// Returns the items, if it is a list.
+    pub fn as_list(&self) -> Option<&[Variant]> {
+        if let Variant::List(items) = self { Some(items) } else { None }
+    }
+
+    /// Returns the entries, if it is a dict.
+    pub fn as_dict(&self) -> Option<&Map> {
+        if let Variant::Dict(map) = self { Some(map) } else { None }
+    }
+
+    /// Returns the reference, if it is one.
+    pub fn as_object(&self) -> Option<&ObjectRef> {
+        if let Variant::Object(reference) = self { Some(reference) } else { None }
     }
 
     /// Returns whether it is null.
@@ -169,30 +191,6 @@ conversions! {
     Map, map => Variant::Dict(Box::new(map));
     ObjectRef, reference => Variant::Object(Box::new(reference));
     Key, key => key.into_datum();
-}
-
-/// Defines methods that return the content of one shape.
-macro_rules! contents {
-    ($($(#[$doc:meta])* $name:ident -> $type:ty: $shape:ident;)*) => {
-        impl Variant {$(
-            $(#[$doc])*
-            pub fn $name(&self) -> Option<&$type> {
-                if let Variant::$shape(content) = self { Some(content) } else { None }
-            }
-        )*}
-    };
-}
-contents! {
-    /// Returns the text, if it is text.
-    as_str -> str: Str;
-    /// Returns the bytes, if it is bytes.
-    as_bytes -> [u8]: Bytes;
-    /// Returns the items, if it is a list.
-    as_list -> [Variant]: List;
-    /// Returns the entries, if it is a dict.
-    as_dict -> Map: Dict;
-    /// Returns the reference, if it is one.
-    as_object -> ObjectRef: Object;
 }
 
 impl FromIterator<Variant> for Variant {

@@ -1,9 +1,6 @@
 //! Proxies of values and arrays.
 
-use super::{Bound, Place, Swap, methods, proxy};
-use crate::ipc::error::Result;
-use crate::ipc::manager::data::{Key, Variant};
-use crate::ipc::manager::store::Method;
+use super::{Bound, Key, Method, Place, Result, Swap, Variant, methods, proxy};
 
 proxy! {
     /// A value in a manager: one piece of data.
@@ -21,7 +18,7 @@ methods! { [Value] {
     /// Atomically adds to the value and returns the sum. Python's `value.value += n` loses concurrent additions.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if the value is not a number, or the sum is beyond 64 bits.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the value is not a number, or the sum is beyond 64 bits.
     add(amount: Variant) -> Variant = Add;
     /// Returns the note of its type.
     typecode() -> String = Typecode;
@@ -53,7 +50,7 @@ methods! { [Array] {
     /// Replaces the element at `index`.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if the index is out of range, or the data does not fit the type.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the index is out of range, or the data does not fit the type.
     set(index: i64, variant: Variant) -> () = SetItem;
     /// Returns the number of elements.
     len() -> usize = Len;
@@ -62,7 +59,7 @@ methods! { [Array] {
     /// Returns the elements of a slice: Python's `array[begin:end:step]`, each part optional.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if the step is 0.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the step is 0.
     slice(begin: Bound, end: Bound, step: Bound) -> Vec<Variant> = GetSlice;
     /// Atomically adds to the element at `index` and returns the sum.
     add(index: i64, amount: Variant) -> Variant = Add;
@@ -79,7 +76,7 @@ impl Array {
     /// Atomically replaces the elements of a slice by the same number of others.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if the numbers differ.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the numbers differ.
     pub fn set_slice<D: Into<Variant>>(
         &self,
         [begin, end, step]: [Option<i64>; 3],

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::{methods, proxy};
-use crate::ipc::error::{Error, Result};
-use crate::ipc::manager::store::{Failure, Method, Reply};
+use super::{Error, Failure, ManagerError, Method, Reply, Result, methods, proxy};
 
 proxy! {
     /// An event in a manager: a flag to wait for.
@@ -26,19 +24,11 @@ methods! { [Event] {
     set() -> () = Set;
     /// Clears it.
     clear() -> () = Clear;
-} }
-
-impl Event {
     /// Blocks until it is set.
-    pub fn wait(&self) -> Result<()> {
-        self.object.ask_within(None, Method::Wait, vec![])
-    }
-
+    wait() -> () = Wait blocking;
     /// Blocks until it is set, at most `timeout`. Returns `false` on timeout.
-    pub fn wait_timeout(&self, timeout: Duration) -> Result<bool> {
-        self.object.ask_within(Some(timeout), Method::Wait, vec![])
-    }
-}
+    wait_timeout(; timeout) -> bool = Wait;
+} }
 
 proxy! {
     /// A barrier in a manager: blocks each party until all of them wait.
@@ -72,7 +62,7 @@ impl Barrier {
     /// Blocks until all parties wait. Returns a different number below the number of parties to each.
     ///
     /// # Errors
-    /// [`Error::Managed`] with [`Failure::BrokenBarrier`] if the barrier is or becomes broken.
+    /// [`ManagerError::Managed`] with [`Failure::BrokenBarrier`] if the barrier is or becomes broken.
     pub fn wait(&self) -> Result<u32> {
         self.wait_at_most(None, || Ok(()))
     }
@@ -101,13 +91,16 @@ impl Barrier {
                 done.map(|()| index)
             }
             // The timeout has broken the barrier for all.
-            Reply::NotInTime => Err(self.object.refused(Method::Wait, Failure::BrokenBarrier)),
-            _ => Err(Error::manager_gone()),
+            Reply::NotInTime => {
+                let doing = self.object.doing(Method::Wait).to_string();
+                Err(ManagerError::managed(doing, Failure::BrokenBarrier).into())
+            }
+            _ => Err(ManagerError::gone().into()),
         }
     }
 
     /// Returns whether an error of [`wait`](Self::wait) means that the barrier is broken.
     pub fn is_broken_error(error: &Error) -> bool {
-        matches!(error, Error::Managed { source, .. } if **source == Failure::BrokenBarrier)
+        matches!(error, Error::Manager(ManagerError::Managed { source, .. }) if **source == Failure::BrokenBarrier)
     }
 }

@@ -1,10 +1,9 @@
 //! Proxies of conditions.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Guard, proxy};
-use crate::ipc::error::{Error, Result};
-use crate::ipc::manager::store::{Method, Reply};
+use super::{Answer, Guard, ManagerError, Method, Object, Reply, Result, methods, proxy};
+use crate::ipc::deadline::Deadline;
 
 proxy! {
     /// A condition variable in a manager, with its lock.
@@ -19,23 +18,24 @@ proxy! {
     Condition
 }
 
-impl Condition {
+methods! { [Condition] {
     /// Acquires the lock, blocking until it is available.
-    pub fn acquire(&self) -> Result<ConditionGuard<'_>> {
-        Ok(ConditionGuard { lock: Guard::acquire_in_the_end(&self.object)? })
-    }
-
+    acquire() -> ConditionGuard<'_> = Acquire blocking;
     /// Acquires the lock, blocking at most `timeout`. Returns `None` on timeout.
-    pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<ConditionGuard<'_>>> {
-        Ok(Guard::acquire(&self.object, Some(timeout))?.map(|lock| ConditionGuard { lock }))
-    }
-}
+    acquire_timeout(; timeout) -> Option<ConditionGuard<'_>> = Acquire;
+} }
 
 /// A condition's lock, held. Dropping it releases the lock.
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct ConditionGuard<'a> {
     lock: Guard<'a>,
+}
+
+impl<'a> Answer<'a> for ConditionGuard<'a> {
+    fn from_reply(object: &'a Object, reply: Reply) -> Option<Self> {
+        Guard::from_reply(object, reply).map(|lock| ConditionGuard { lock })
+    }
 }
 
 impl ConditionGuard<'_> {
@@ -63,27 +63,24 @@ impl ConditionGuard<'_> {
 
     /// As [`wait_for`](Self::wait_for), at most `timeout`. Returns the last result of `is_so`.
     pub fn wait_for_timeout(&mut self, timeout: Duration, mut is_so: impl FnMut() -> Result<bool>) -> Result<bool> {
-        let begin = Instant::now();
-        loop {
-            if is_so()? {
-                return Ok(true);
-            }
-            let left = timeout.saturating_sub(begin.elapsed());
-            if left.is_zero() {
+        let deadline = Deadline::after(timeout);
+        while !is_so()? {
+            if deadline.has_passed() {
                 return Ok(false);
             }
-            self.wait_timeout(left)?;
+            self.wait_at_most(deadline.left())?;
         }
+        Ok(true)
     }
 
     /// Wakes at most `count` of the present waiters. Each returns once it has the lock.
     pub fn notify(&self, count: u32) -> Result<()> {
-        self.lock.object().ask(Method::Notify, vec![count.into()])
+        self.lock.object.ask(Method::Notify, vec![count.into()])
     }
 
     /// Wakes all present waiters.
     pub fn notify_all(&self) -> Result<()> {
-        self.lock.object().ask(Method::NotifyAll, vec![])
+        self.lock.object.ask(Method::NotifyAll, vec![])
     }
 
     /// Returns whether the previous holder died with the lock, as of the last time it was acquired.
@@ -92,12 +89,12 @@ impl ConditionGuard<'_> {
     }
 
     fn wait_at_most(&mut self, timeout: Option<Duration>) -> Result<bool> {
-        match self.lock.object().call(Method::Wait, vec![], timeout)? {
+        match self.lock.object.call(Method::Wait, vec![], timeout)? {
             Reply::Woken { notified, abandoned } => {
-                self.lock.note_abandoned(abandoned);
+                self.lock.abandoned = abandoned;
                 Ok(notified)
             }
-            _ => Err(Error::manager_gone()),
+            _ => Err(ManagerError::gone().into()),
         }
     }
 }

@@ -1,9 +1,6 @@
 //! Proxies of dicts and namespaces.
 
-use super::{Later, Place, Swap, methods, proxy};
-use crate::ipc::error::Result;
-use crate::ipc::manager::data::{Key, Map, Variant};
-use crate::ipc::manager::store::Method;
+use super::{Key, Later, Map, Method, Place, Result, Swap, Variant, methods, proxy};
 
 proxy! {
     /// A dict in a manager.
@@ -48,7 +45,7 @@ methods! { [Dict] {
     /// Atomically adds to the number at `key` and returns the sum.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if there is no such key, its value is not a number, or the sum is
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no such key, its value is not a number, or the sum is
     /// beyond 64 bits.
     add(key: Key, amount: Variant) -> Variant = Add;
 } }
@@ -57,7 +54,7 @@ impl Dict {
     /// As [`insert`](Self::insert), without waiting for the answer.
     ///
     /// # Errors
-    /// [`Error::ManagerGone`](crate::Error::ManagerGone) if it cannot be sent.
+    /// [`ManagerError::Gone`](crate::manager::ManagerError::Gone) if it cannot be sent.
     pub fn insert_later(&self, key: impl Into<Key>, variant: impl Into<Variant>) -> Result<Later<()>> {
         self.object.later(Method::SetItem, vec![key.into().into(), variant.into()])
     }
@@ -65,7 +62,7 @@ impl Dict {
     /// As [`get`](Self::get), without waiting for the answer.
     ///
     /// # Errors
-    /// [`Error::ManagerGone`](crate::Error::ManagerGone) if it cannot be sent.
+    /// [`ManagerError::Gone`](crate::manager::ManagerError::Gone) if it cannot be sent.
     pub fn get_later(&self, key: impl Into<Key>) -> Result<Later<Option<Variant>>> {
         self.object.later(Method::GetItem, vec![key.into().into()])
     }
@@ -120,7 +117,7 @@ methods! { [Namespace] {
     /// Atomically adds to the number in an attribute and returns the sum.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if there is no such attribute, its value is not a number, or the sum
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no such attribute, its value is not a number, or the sum
     /// is beyond 64 bits.
     add(name: str, amount: Variant) -> Variant = Add;
 } }

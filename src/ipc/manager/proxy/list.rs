@@ -1,9 +1,6 @@
 //! Proxies of lists.
 
-use super::{Bound, Later, Place, methods, proxy};
-use crate::ipc::error::Result;
-use crate::ipc::manager::data::{Key, Variant};
-use crate::ipc::manager::store::Method;
+use super::{Bound, Key, Later, Method, Place, Result, Variant, methods, proxy};
 
 proxy! {
     /// A list in a manager.
@@ -22,7 +19,7 @@ methods! { [List] {
     /// Replaces the item at `index`.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if the index is out of range.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the index is out of range.
     set(index: i64, item: Variant) -> () = SetItem;
     /// Inserts an item before the one at `index`; an index beyond either end means that end.
     insert(index: i64, item: Variant) -> () = Insert;
@@ -48,21 +45,21 @@ methods! { [List] {
     /// Returns the items of a slice: Python's `list[begin:end:step]`, each part optional.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if the step is 0.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the step is 0.
     slice(begin: Bound, end: Bound, step: Bound) -> Vec<Variant> = GetSlice;
     /// Reverses the order of the items.
     reverse() -> () = Reverse;
     /// Sorts the items (a stable sort).
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if two items cannot be ordered; the list is then unchanged.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if two items cannot be ordered; the list is then unchanged.
     sort() -> () = Sort;
     /// Removes all items.
     clear() -> () = Clear;
     /// Atomically adds to the number at `index` and returns the sum.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if there is no number, or the sum is beyond 64 bits.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no number, or the sum is beyond 64 bits.
     add(index: i64, amount: Variant) -> Variant = Add;
 } }
 
@@ -70,7 +67,7 @@ impl List {
     /// As [`push`](Self::push), without waiting for the answer.
     ///
     /// # Errors
-    /// [`Error::ManagerGone`](crate::Error::ManagerGone) if it cannot be sent.
+    /// [`ManagerError::Gone`](crate::manager::ManagerError::Gone) if it cannot be sent.
     pub fn push_later(&self, item: impl Into<Variant>) -> Result<Later<()>> {
         self.object.later(Method::Append, vec![item.into()])
     }

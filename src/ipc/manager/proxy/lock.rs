@@ -5,12 +5,9 @@
 //! is told that it was abandoned.
 
 use std::marker::PhantomData;
-use std::time::Duration;
+use std::mem::ManuallyDrop;
 
-use super::{methods, proxy};
-use crate::ipc::error::{Error, Result};
-use crate::ipc::manager::client::Object;
-use crate::ipc::manager::store::{Method, Reply};
+use super::{Answer, Method, Object, Reply, Result, methods, proxy};
 
 /// A held lock or permit of a manager. Dropping it releases it and ignores errors; see [`release`](Self::release).
 ///
@@ -18,29 +15,20 @@ use crate::ipc::manager::store::{Method, Reply};
 #[derive(Debug)]
 #[must_use = "it is given back when the guard is dropped"]
 pub struct Guard<'a> {
-    object: &'a Object,
+    pub(super) object: &'a Object,
     permit: u64,
-    abandoned: bool,
-    is_held: bool,
+    pub(super) abandoned: bool,
     not_send: PhantomData<*const ()>,
 }
 
-impl<'a> Guard<'a> {
-    pub(super) fn acquire(object: &'a Object, timeout: Option<Duration>) -> Result<Option<Self>> {
-        match object.call(Method::Acquire, vec![], timeout)? {
-            Reply::Acquired { permit, abandoned } => {
-                Ok(Some(Guard { object, permit, abandoned, is_held: true, not_send: PhantomData }))
-            }
-            Reply::NotInTime => Ok(None),
-            _ => Err(Error::manager_gone()),
-        }
+impl<'a> Answer<'a> for Guard<'a> {
+    fn from_reply(object: &'a Object, reply: Reply) -> Option<Self> {
+        let Reply::Acquired { permit, abandoned } = reply else { return None };
+        Some(Guard { object, permit, abandoned, not_send: PhantomData })
     }
+}
 
-    /// As [`acquire`](Self::acquire), without a timeout.
-    pub(super) fn acquire_in_the_end(object: &'a Object) -> Result<Self> {
-        Guard::acquire(object, None)?.ok_or_else(Error::manager_gone)
-    }
-
+impl Guard<'_> {
     /// Returns whether the previous holder died with the lock. The data it protects may then be inconsistent: check it
     /// first.
     pub fn abandoned(&self) -> bool {
@@ -50,21 +38,13 @@ impl<'a> Guard<'a> {
     /// Releases it, and reports any error.
     ///
     /// # Errors
-    /// [`Error::Managed`] if it is not held any more.
-    pub fn release(mut self) -> Result<()> {
-        self.give_back()
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if it is not held any more.
+    pub fn release(self) -> Result<()> {
+        // A drop would release it again.
+        ManuallyDrop::new(self).give_back()
     }
 
-    pub(super) fn object(&self) -> &'a Object {
-        self.object
-    }
-
-    pub(super) fn note_abandoned(&mut self, abandoned: bool) {
-        self.abandoned = abandoned;
-    }
-
-    fn give_back(&mut self) -> Result<()> {
-        self.is_held = false;
+    fn give_back(&self) -> Result<()> {
         // A semaphore's permits are interchangeable.
         let args = if self.permit == 0 { vec![] } else { vec![self.permit.into()] };
         self.object.ask(Method::Release, args)
@@ -73,35 +53,10 @@ impl<'a> Guard<'a> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        if self.is_held {
-            // A drop cannot report the error; a manager that is gone has no locks.
-            let _ = self.give_back();
-        }
+        // A drop cannot report the error; a manager that is gone has no locks.
+        let _ = self.give_back();
     }
 }
-
-/// Methods common to locks and semaphores.
-macro_rules! acquirable {
-    ($($name:ident)+) => {$(
-        impl $name {
-            /// Acquires it, blocking until it is available. Waiters are served in order of arrival.
-            pub fn acquire(&self) -> Result<Guard<'_>> {
-                Guard::acquire_in_the_end(&self.object)
-            }
-
-            /// Acquires it if that does not block.
-            pub fn try_acquire(&self) -> Result<Option<Guard<'_>>> {
-                Guard::acquire(&self.object, Some(Duration::ZERO))
-            }
-
-            /// Acquires it, blocking at most `timeout`. Returns `None` on timeout.
-            pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<Guard<'_>>> {
-                Guard::acquire(&self.object, Some(timeout))
-            }
-        }
-    )+};
-}
-acquirable!(Lock RLock Semaphore BoundedSemaphore);
 
 proxy! {
     /// A lock in a manager.
@@ -138,6 +93,12 @@ proxy! {
 }
 
 methods! { [Lock RLock Semaphore BoundedSemaphore] {
+    /// Acquires it, blocking until it is available. Waiters are served in order of arrival.
+    acquire() -> Guard<'_> = Acquire blocking;
+    /// Acquires it if that does not block.
+    try_acquire() -> Option<Guard<'_>> = Acquire;
+    /// Acquires it, blocking at most `timeout`. Returns `None` on timeout.
+    acquire_timeout(; timeout) -> Option<Guard<'_>> = Acquire;
     /// Returns whether acquiring it would block. For diagnosis: the answer may be outdated on return.
     locked() -> bool = Locked;
 } }
@@ -146,7 +107,7 @@ methods! { [Semaphore BoundedSemaphore] {
     /// Adds `permits`, regardless of which process acquired them.
     ///
     /// # Errors
-    /// [`Error::Managed`] if that exceeds the maximum.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if that exceeds the maximum.
     release(permits: u32) -> () = Release;
     /// Returns the number of free permits. For diagnosis: it may be outdated on return.
     get_value() -> usize = GetValue;

@@ -24,12 +24,13 @@ pub use condition::{Condition, ConditionGuard};
 pub use dict::{Dict, Namespace};
 pub use list::List;
 pub use lock::{BoundedSemaphore, Guard, Lock, RLock, Semaphore};
-pub use place::{Place, Swap};
+pub use place::Place;
 pub use queue::{JoinableQueue, Queue, Task};
 
 use super::client::{Object, Pending};
 use super::data::{Key, Kind, Map, Variant};
-use super::store::{Failure, Method, Reply};
+use super::error::ManagerError;
+use super::store::{Failure, Method, Reply, Swap};
 use crate::ipc::error::{Error, Result};
 
 /// A proxy of one of the manager's types.
@@ -43,7 +44,7 @@ pub trait Proxy: Sized {
     /// Makes a proxy of an object.
     ///
     /// # Errors
-    /// [`Error::Managed`] if the object is of another type.
+    /// [`ManagerError::Managed`] if the object is of another type.
     fn of(object: Object) -> Result<Self>;
 }
 
@@ -53,9 +54,10 @@ macro_rules! proxy {
         $(#[$doc])*
         ///
         /// # Errors
-        /// Every method returns [`Error::Managed`](crate::Error::Managed) if the object refuses the call, which then
-        /// has changed nothing; [`Error::ManagerGone`](crate::Error::ManagerGone) if the manager has ended, even in the
-        /// middle of a wait; [`Error::ManagerSilent`](crate::Error::ManagerSilent) if it does not answer in time.
+        /// Every method returns [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the object refuses
+        /// the call, which then has changed nothing; [`ManagerError::Gone`](crate::manager::ManagerError::Gone) if the
+        /// manager has ended, even in the middle of a wait;
+        /// [`ManagerError::Silent`](crate::manager::ManagerError::Silent) if it does not answer in time.
         #[derive(Debug, Clone)]
         pub struct $name {
             object: $crate::ipc::manager::client::Object,
@@ -101,23 +103,44 @@ use proxy;
 
 /// Defines methods of one or several proxies. A line is a method's name, its arguments, its result, and the method of the
 /// object that it calls. An argument of type `Key` or `Variant` is anything that converts into one; `str` is `&str`.
+/// A method that may wait ends with `blocking`, or takes a timeout after a semicolon.
 macro_rules! methods {
     ([$($proxy:ident)+] $table:tt) => {
         $($crate::ipc::manager::proxy::methods! { $proxy $table })+
     };
     ($proxy:ident {$(
-        $(#[$doc:meta])* $name:ident($($arg:ident: $type:ident),*) -> $result:ty = $method:ident;
+        $(#[$doc:meta])*
+        $name:ident($($arg:ident: $type:ident),* $(; $timeout:ident)?) -> $result:ty = $method:ident $($blocking:ident)?;
     )*}) => {
         impl $proxy {$(
             $(#[$doc])*
-            pub fn $name(&self, $($arg: $crate::ipc::manager::proxy::argument!($type)),*) -> $crate::Result<$result> {
+            pub fn $name(
+                &self,
+                $($arg: $crate::ipc::manager::proxy::argument!($type),)*
+                $($timeout: std::time::Duration,)?
+            ) -> $crate::Result<$result> {
                 let args = vec![$($crate::ipc::manager::proxy::argument!($type $arg)),*];
-                self.object.ask($crate::ipc::manager::store::Method::$method, args)
+                let limit = $crate::ipc::manager::proxy::limit!($($timeout)? $($blocking)?);
+                self.object.ask_within(limit, $crate::ipc::manager::store::Method::$method, args)
             }
         )*}
     };
 }
 use methods;
+
+/// How long a method in a table of methods may wait.
+macro_rules! limit {
+    () => {
+        Some(std::time::Duration::ZERO)
+    };
+    (blocking) => {
+        None
+    };
+    ($timeout:ident) => {
+        Some($timeout)
+    };
+}
+use limit;
 
 /// The type of an argument in a table of methods, and its conversion to data.
 macro_rules! argument {
@@ -133,13 +156,13 @@ use argument;
 /// A bound or the step of a slice; `None` leaves it open.
 type Bound = Option<i64>;
 
-/// A result of a method, as it is read from the object's answer.
-trait Answer: Sized {
+/// A result of a method, as it is read from the answer of `object`.
+trait Answer<'a>: Sized {
     /// Reads a reply. `None` if it has another shape, which a manager of the same version never sends.
-    fn from_reply(reply: Reply) -> Option<Self>;
+    fn from_reply(object: &'a Object, reply: Reply) -> Option<Self>;
 
-    fn read(answer: Result<Reply>) -> Result<Self> {
-        Self::from_reply(answer?).ok_or_else(Error::manager_gone)
+    fn read(object: &'a Object, answer: Result<Reply>) -> Result<Self> {
+        Ok(Self::from_reply(object, answer?).ok_or_else(ManagerError::gone)?)
     }
 }
 
@@ -148,45 +171,46 @@ fn is_none(answer: &Result<Reply>) -> bool {
     use Failure::{Empty, IndexOutOfRange, NoSuchAttribute, NoSuchKey, NotInList};
     match answer {
         Ok(reply) => *reply == Reply::NotInTime,
-        Err(Error::Managed { source, .. }) => {
+        Err(Error::Manager(ManagerError::Managed { source, .. })) => {
             matches!(**source, NoSuchKey(_) | NoSuchAttribute(_) | IndexOutOfRange | NotInList | Empty(_))
         }
         Err(_) => false,
     }
 }
 
-impl<T: Answer> Answer for Option<T> {
-    fn from_reply(reply: Reply) -> Option<Self> {
-        T::from_reply(reply).map(Some)
+impl<'a, T: Answer<'a>> Answer<'a> for Option<T> {
+    fn from_reply(object: &'a Object, reply: Reply) -> Option<Self> {
+        T::from_reply(object, reply).map(Some)
     }
 
-    fn read(answer: Result<Reply>) -> Result<Self> {
-        if is_none(&answer) { Ok(None) } else { T::read(answer).map(Some) }
+    fn read(object: &'a Object, answer: Result<Reply>) -> Result<Self> {
+        if is_none(&answer) { Ok(None) } else { T::read(object, answer).map(Some) }
     }
 }
 
-impl Answer for () {
-    fn from_reply(_reply: Reply) -> Option<Self> {
+impl Answer<'_> for () {
+    fn from_reply(_: &Object, _: Reply) -> Option<Self> {
         Some(())
     }
 }
 
 /// The object's own answer, or else whether the call was done.
-impl Answer for bool {
-    fn from_reply(reply: Reply) -> Option<Self> {
-        Variant::from_reply(reply).map(|variant| variant.as_bool().unwrap_or(true))
+impl Answer<'_> for bool {
+    fn from_reply(object: &Object, reply: Reply) -> Option<Self> {
+        Variant::from_reply(object, reply).map(|variant| variant.as_bool().unwrap_or(true))
     }
 
-    fn read(answer: Result<Reply>) -> Result<Self> {
-        if is_none(&answer) { Ok(false) } else { Self::from_reply(answer?).ok_or_else(Error::manager_gone) }
+    fn read(object: &Object, answer: Result<Reply>) -> Result<Self> {
+        let done: Option<Variant> = Answer::read(object, answer)?;
+        Ok(done.is_some_and(|variant| variant.as_bool().unwrap_or(true)))
     }
 }
 
 /// Defines how data is read as each type of result.
 macro_rules! answers {
     ($($type:ty: $variant:ident => $result:expr;)*) => {$(
-        impl Answer for $type {
-            fn from_reply(reply: Reply) -> Option<Self> {
+        impl Answer<'_> for $type {
+            fn from_reply(_: &Object, reply: Reply) -> Option<Self> {
                 let (Reply::Variant($variant) | Reply::Item($variant)) = reply else { return None };
                 $result
             }
@@ -215,36 +239,44 @@ fn entry(pair: Variant) -> Option<(Key, Variant)> {
 
 /// Checks that an object is of the type `wanted`.
 fn check_kind(object: &Object, wanted: Kind) -> Result<()> {
-    let is = object.kind();
-    if is == wanted {
-        return Ok(());
+    match object.kind() {
+        is if is == wanted => Ok(()),
+        is => {
+            let doing = format!("using object {}", object.id());
+            Err(ManagerError::managed(doing, Failure::WrongKind { is, wanted }).into())
+        }
     }
-    let doing = format!("using object {}", object.id());
-    Err(Error::Managed { doing, source: Box::new(Failure::WrongKind { is, wanted }) })
 }
 
 /// The object of a reference in data.
 fn object_in(variant: &Variant) -> Result<Object> {
-    let failed = |failure| Error::Managed { doing: "making a proxy".to_owned(), source: Box::new(failure) };
-    let reference = variant.as_object().ok_or_else(|| failed(Failure::bad_argument("a reference", variant.shape())))?;
-    Object::of(reference).ok_or(Error::ForeignReference)
+    let Some(reference) = variant.as_object() else {
+        let failure = Failure::bad_argument("a reference", variant.shape());
+        return Err(ManagerError::managed("making a proxy", failure).into());
+    };
+    Ok(Object::of(reference).ok_or(ManagerError::ForeignReference)?)
 }
 
 impl Object {
     /// Calls a method that does not wait.
-    fn ask<T: Answer>(&self, method: Method, args: Vec<Variant>) -> Result<T> {
+    fn ask<'a, T: Answer<'a>>(&'a self, method: Method, args: Vec<Variant>) -> Result<T> {
         self.ask_within(Some(Duration::ZERO), method, args)
     }
 
     /// Calls a method that may wait; `None` waits without limit.
-    fn ask_within<T: Answer>(&self, timeout: Option<Duration>, method: Method, args: Vec<Variant>) -> Result<T> {
-        T::read(self.call(method, args, timeout))
+    fn ask_within<'a, T: Answer<'a>>(
+        &'a self,
+        timeout: Option<Duration>,
+        method: Method,
+        args: Vec<Variant>,
+    ) -> Result<T> {
+        T::read(self, self.call(method, args, timeout))
     }
 
     /// Sends a call whose answer is read later.
-    fn later<T: Answer>(&self, method: Method, args: Vec<Variant>) -> Result<Later<T>> {
+    fn later<T: for<'a> Answer<'a>>(&self, method: Method, args: Vec<Variant>) -> Result<Later<T>> {
         let pending = self.start(method, args, Some(Duration::ZERO))?;
-        Ok(Later { pending, object: self.clone(), method, read: T::read })
+        Ok(Later { pending, object: self.clone(), read: |object, answer| T::read(object, answer) })
     }
 }
 
@@ -256,8 +288,7 @@ impl Object {
 pub struct Later<T> {
     pending: Pending,
     object: Object,
-    method: Method,
-    read: fn(Result<Reply>) -> Result<T>,
+    read: fn(&Object, Result<Reply>) -> Result<T>,
 }
 
 impl<T> Later<T> {
@@ -266,12 +297,12 @@ impl<T> Later<T> {
     /// # Errors
     /// Those of the call.
     pub fn wait(self) -> Result<T> {
-        (self.read)(self.object.answer(self.method, self.pending))
+        (self.read)(&self.object, self.pending.wait())
     }
 }
 
 impl<T> std::fmt::Debug for Later<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {} {}, under way", self.method, self.object.kind(), self.object.id())
+        write!(f, "{}, under way", self.pending.doing())
     }
 }

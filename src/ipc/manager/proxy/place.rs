@@ -1,10 +1,6 @@
 //! A place inside an object, changed in place.
 
-use super::Answer;
-use crate::ipc::error::Result;
-use crate::ipc::manager::client::Object;
-use crate::ipc::manager::data::{Key, Variant};
-use crate::ipc::manager::store::{Method, Reply};
+use super::{Answer, Key, Method, Object, Reply, Result, Swap, Variant};
 
 /// A place inside an object. Each change to it is atomic.
 ///
@@ -14,15 +10,6 @@ use crate::ipc::manager::store::{Method, Reply};
 pub struct Place<'a> {
     object: &'a Object,
     path: Vec<Key>,
-}
-
-/// Outcome of a compare-and-swap.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Swap {
-    /// Whether the expected value was found, and replaced by the new one.
-    pub swapped: bool,
-    /// The value that was found; `None` if there was none.
-    pub found: Option<Variant>,
 }
 
 impl<'a> Place<'a> {
@@ -44,7 +31,7 @@ impl<'a> Place<'a> {
     /// Returns the value, or `None` if there is none.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if the path leads through a value that is neither list nor dict.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the path leads through a value that is neither list nor dict.
     pub fn get(&self) -> Result<Option<Variant>> {
         self.object.ask(Method::GetAt, self.args([]))
     }
@@ -52,7 +39,7 @@ impl<'a> Place<'a> {
     /// Sets the value to `variant`.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if a step before the last does not exist.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if a step before the last does not exist.
     pub fn set(&self, variant: impl Into<Variant>) -> Result<()> {
         self.object.ask(Method::SetAt, self.args([variant.into()]))
     }
@@ -65,7 +52,7 @@ impl<'a> Place<'a> {
     /// Appends to the list at this place and returns its new length.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if there is no list.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no list.
     pub fn push(&self, variant: impl Into<Variant>) -> Result<usize> {
         self.object.ask(Method::PushAt, self.args([variant.into()]))
     }
@@ -73,7 +60,7 @@ impl<'a> Place<'a> {
     /// Adds to the number at this place and returns the sum.
     ///
     /// # Errors
-    /// [`Error::Managed`](crate::Error::Managed) if there is no number, or the sum is beyond 64 bits.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no number, or the sum is beyond 64 bits.
     pub fn add(&self, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.ask(Method::AddAt, self.args([amount.into()]))
     }
@@ -104,8 +91,8 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Answer for Swap {
-    fn from_reply(reply: Reply) -> Option<Self> {
-        if let Reply::Swapped { swapped, found } = reply { Some(Swap { swapped, found }) } else { None }
+impl Answer<'_> for Swap {
+    fn from_reply(_: &Object, reply: Reply) -> Option<Self> {
+        if let Reply::Swapped(swap) = reply { Some(swap) } else { None }
     }
 }

@@ -1,12 +1,6 @@
 //! Proxies of queues.
 
-use std::time::Duration;
-
-use super::{Later, methods, proxy};
-use crate::ipc::error::{Error, Result};
-use crate::ipc::manager::client::Object;
-use crate::ipc::manager::data::Variant;
-use crate::ipc::manager::store::{Method, Reply};
+use super::{Answer, Later, Method, Object, Reply, Result, Variant, methods, proxy};
 
 proxy! {
     /// A queue in a manager.
@@ -33,6 +27,17 @@ proxy! {
 }
 
 methods! { [Queue JoinableQueue] {
+    /// Puts an item at the end, blocking while the queue is full.
+    ///
+    /// # Errors
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the queue is shut down.
+    put(item: Variant) -> () = Put blocking;
+    /// Puts an item at the end, blocking at most `timeout` while the queue is full. Returns `false` on timeout.
+    put_timeout(item: Variant; timeout) -> bool = Put;
+    /// Blocks until every item that was put is done.
+    join() -> () = Join blocking;
+    /// As [`join`](Self::join), at most `timeout`. Returns `false` on timeout.
+    join_timeout(; timeout) -> bool = Join;
     /// Puts an item at the end if there is room. Returns `false` if the queue is full.
     try_put(item: Variant) -> bool = Put;
     /// Returns the number of items.
@@ -50,103 +55,45 @@ methods! { [Queue JoinableQueue] {
 } }
 
 methods! { [Queue] {
+    /// Removes and returns the first item, blocking while there is none.
+    ///
+    /// # Errors
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the queue is shut down and empty.
+    get() -> Variant = Get blocking;
+    /// Removes and returns the first item, blocking at most `timeout`.
+    get_timeout(; timeout) -> Option<Variant> = Get;
     /// Removes and returns the first item if there is one.
     try_get() -> Option<Variant> = Get;
     /// Marks an item from this queue as done, for [`join`](Self::join).
     ///
     /// # Errors
-    /// [`Error::Managed`] if more items were done than put.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if more items were done than put.
     task_done() -> () = TaskDone;
 } }
 
 methods! { [JoinableQueue] {
+    /// Leases the first item, blocking while there is none.
+    ///
+    /// # Errors
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the queue is shut down and empty.
+    get() -> Task = Get blocking;
+    /// Leases the first item, blocking at most `timeout`.
+    get_timeout(; timeout) -> Option<Task> = Get;
+    /// Leases the first item if there is one.
+    try_get() -> Option<Task> = Get;
     /// Returns how many items are not done: queued and leased ones.
     unfinished() -> usize = Unfinished;
     /// Returns the items that were delivered as often as the queue allows, and never done.
     dead_letters() -> Vec<Variant> = DeadLetters;
 } }
 
-/// Defines the methods that may block, for both kinds of queues.
-macro_rules! blocking {
-    ($($name:ident)+) => {$(
-        impl $name {
-            /// Puts an item at the end, blocking while the queue is full.
-            ///
-            /// # Errors
-            /// [`Error::Managed`] if the queue is shut down.
-            pub fn put(&self, item: impl Into<Variant>) -> Result<()> {
-                self.object.ask_within(None, Method::Put, vec![item.into()])
-            }
-
-            /// Puts an item at the end, blocking at most `timeout` while the queue is full. Returns `false` on timeout.
-            pub fn put_timeout(&self, item: impl Into<Variant>, timeout: Duration) -> Result<bool> {
-                self.object.ask_within(Some(timeout), Method::Put, vec![item.into()])
-            }
-
-            /// Blocks until every item that was put is done.
-            pub fn join(&self) -> Result<()> {
-                self.object.ask_within(None, Method::Join, vec![])
-            }
-
-            /// As [`join`](Self::join), at most `timeout`. Returns `false` on timeout.
-            pub fn join_timeout(&self, timeout: Duration) -> Result<bool> {
-                self.object.ask_within(Some(timeout), Method::Join, vec![])
-            }
-        }
-    )+};
-}
-blocking!(Queue JoinableQueue);
-
 impl Queue {
-    /// Removes and returns the first item, blocking while there is none.
-    ///
-    /// # Errors
-    /// [`Error::Managed`] if the queue is shut down and empty.
-    pub fn get(&self) -> Result<Variant> {
-        self.object.ask_within(None, Method::Get, vec![])
-    }
-
-    /// Removes and returns the first item, blocking at most `timeout`.
-    pub fn get_timeout(&self, timeout: Duration) -> Result<Option<Variant>> {
-        self.object.ask_within(Some(timeout), Method::Get, vec![])
-    }
-
     /// As [`put`](Self::put) on a queue that always has room, without waiting for the answer.
     ///
     /// # Errors
-    /// [`Error::ManagerGone`] if it cannot be sent.
+    /// [`ManagerError::Gone`](crate::manager::ManagerError::Gone) if it cannot be sent.
     pub fn put_later(&self, item: impl Into<Variant>) -> Result<Later<()>> {
         self.object.later(Method::Put, vec![item.into()])
-    }
-}
-
-impl JoinableQueue {
-    /// Leases the first item, blocking while there is none.
-    ///
-    /// # Errors
-    /// [`Error::Managed`] if the queue is shut down and empty.
-    pub fn get(&self) -> Result<Task> {
-        self.lease(None)?.ok_or_else(Error::manager_gone)
-    }
-
-    /// Leases the first item, blocking at most `timeout`.
-    pub fn get_timeout(&self, timeout: Duration) -> Result<Option<Task>> {
-        self.lease(Some(timeout))
-    }
-
-    /// Leases the first item if there is one.
-    pub fn try_get(&self) -> Result<Option<Task>> {
-        self.lease(Some(Duration::ZERO))
-    }
-
-    fn lease(&self, timeout: Option<Duration>) -> Result<Option<Task>> {
-        match self.object.call(Method::Get, vec![], timeout)? {
-            Reply::Leased { lease, deliveries, item } => {
-                Ok(Some(Task { object: self.object.clone(), lease, deliveries, item }))
-            }
-            Reply::NotInTime => Ok(None),
-            _ => Err(Error::manager_gone()),
-        }
     }
 }
 
@@ -158,6 +105,13 @@ pub struct Task {
     lease: u64,
     deliveries: u32,
     item: Variant,
+}
+
+impl Answer<'_> for Task {
+    fn from_reply(object: &Object, reply: Reply) -> Option<Self> {
+        let Reply::Leased { lease, deliveries, item } = reply else { return None };
+        Some(Task { object: object.clone(), lease, deliveries, item })
+    }
 }
 
 impl Task {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::ipc::manager::data::ObjectId;
+use crate::ipc::manager::status::Refusal;
 use crate::ipc::manager::store::{Failure, Reply, SessionId};
 use crate::ipc::manager::wire::{FrameKey, ToClient, encode};
 use crate::sys::socket;
@@ -14,14 +15,6 @@ use crate::sys::socket;
 const ENOUGH_UNREAD: usize = 1 << 20;
 /// The capacity that an empty outbox keeps.
 const ROOM_KEPT: usize = 4096;
-
-/// Why the server ended a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CloseReason {
-    Broken,
-    NotReading,
-    Idle,
-}
 
 /// An item on its way to a client: the queue it is from, and the answer that contains it.
 pub(super) type Item = (ObjectId, Reply);
@@ -42,7 +35,8 @@ pub(super) struct Connection {
     outgoing: Mutex<Outgoing>,
     /// When it last sent a request, was answered, or read pending answers.
     pub(super) busy_ns: AtomicU64,
-    pub(super) reason: OnceLock<CloseReason>,
+    /// Why the server has ended it.
+    pub(super) reason: OnceLock<Refusal>,
     /// The connection is no longer served, even if requests are pending.
     pub(super) is_over: AtomicBool,
 }
@@ -144,7 +138,7 @@ impl Connection {
     }
 
     /// Makes its thread end, and with it the session. The client sees the end once that is done.
-    pub(super) fn end(&self, reason: CloseReason) {
+    pub(super) fn end(&self, reason: Refusal) {
         // The first reason counts.
         let _ = self.reason.set(reason);
         self.is_over.store(true, Relaxed);

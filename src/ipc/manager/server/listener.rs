@@ -1,4 +1,5 @@
-//! Listeners. Accepting a connection does no I/O with the peer: a silent peer blocks no other.
+//! Listeners, each with a thread that accepts its connections. It exchanges nothing with a peer: the thread of the
+//! connection does, so a silent peer blocks no other.
 //!
 //! # State
 //! The parent's listener is one end of an unnamed socket pair: a process with the other end connects by sending one end
@@ -6,9 +7,15 @@
 //! listening sockets.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread::{self, Scope};
 
+use super::handler;
+use super::state::ServerState;
+use crate::ipc::deadline::LOOK_EVERY;
 use crate::ipc::manager::wire::Transport;
+use crate::sys::fd::wait_readable;
 use crate::sys::socket::{self, Passed};
 
 /// A source of connections.
@@ -19,65 +26,88 @@ pub(super) struct Listener {
     is_parents: bool,
     pub(super) transport: Transport,
     /// How many of its connections have not finished their handshake.
-    pub(super) handshakes: usize,
-    /// Whether the poller watches it.
-    pub(super) is_polled: bool,
-    /// No more connections can arrive.
-    pub(super) is_over: bool,
+    handshakes: Mutex<usize>,
+    handshake_ended: Condvar,
 }
 
-/// Outcome of accepting.
-#[derive(Debug)]
-pub(super) enum Accepted {
-    Connection(OwnedFd),
-    /// No connection is waiting (any more).
-    None,
-    /// A connection that was not permitted, and is closed already.
-    Refused,
-    /// No more connections can arrive.
-    Closed,
+/// A handshake of a listener's connection; ends when this is dropped.
+pub(super) struct Handshake<'a>(&'a Listener);
+
+impl Drop for Handshake<'_> {
+    fn drop(&mut self) {
+        *self.0.handshakes.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.handshake_ended.notify_one();
+    }
 }
 
 impl Listener {
     pub(super) fn new(socket: OwnedFd, is_parents: bool, transport: Transport) -> Self {
-        Listener { socket, is_parents, transport, handshakes: 0, is_polled: false, is_over: false }
+        Listener { socket, is_parents, transport, handshakes: Mutex::new(0), handshake_ended: Condvar::new() }
     }
 
-    /// Whether it is to be polled again: it is not now, and there is room.
-    pub(super) fn is_to_poll(&self, most_handshakes: usize) -> bool {
-        !self.is_polled && !self.is_over && self.handshakes < most_handshakes
+    /// Accepts connections, each with a thread that serves it, until no more can arrive or the server ends.
+    pub(super) fn run<'scope>(&'scope self, state: &'scope ServerState, scope: &'scope Scope<'scope, '_>) {
+        while !state.is_over() {
+            let handshake = self.begin_handshake(state.limits.handshakes);
+            match self.accept(state) {
+                Ok(Some(connection)) => {
+                    let thread = thread::Builder::new().name("client".to_owned()).stack_size(handler::STACK);
+                    let serve = move || handler::serve(state, connection, self.transport, handshake);
+                    // Without a thread it cannot be served, and is closed.
+                    drop(thread.spawn_scoped(scope, || state.guard(serve)));
+                }
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    drop(wait_readable(&self.socket, None));
+                }
+                // Out of descriptors or memory: present connections go on; new ones wait.
+                Err(_) => thread::sleep(LOOK_EVERY),
+            }
+        }
     }
 
-    /// Accepts the next connection.
-    pub(super) fn accept(&self, own_user: u32) -> io::Result<Accepted> {
+    /// Ends [`run`](Self::run), once the server is over.
+    pub(super) fn end(&self) {
+        // Fails if no connection can arrive any more.
+        let _ = socket::hang_up(self.socket.as_fd());
+    }
+
+    /// Begins a handshake, when fewer than `most` are under way.
+    fn begin_handshake(&self, most: usize) -> Handshake<'_> {
+        let handshakes = self.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = self.handshake_ended.wait_while(handshakes, |handshakes| *handshakes >= most);
+        *room.unwrap_or_else(PoisonError::into_inner) += 1;
+        Handshake(self)
+    }
+
+    /// Accepts the next connection; `None` if it was not permitted, and is closed already.
+    /// [`io::ErrorKind::WouldBlock`] if none is there, [`io::ErrorKind::UnexpectedEof`] if no more can arrive.
+    fn accept(&self, state: &ServerState) -> io::Result<Option<OwnedFd>> {
         let received = if self.is_parents {
             socket::take_descriptor(self.socket.as_fd())
         } else {
             socket::accept(self.socket.as_fd()).map(Passed::Descriptor)
         };
+        let refuse = |connection: Option<OwnedFd>| {
+            // Counted before the peer sees the end.
+            state.count(|refused| &mut refused.other_user);
+            drop(connection);
+            None
+        };
         let connection = match received {
             Ok(Passed::Descriptor(connection)) => connection,
-            Ok(Passed::Nothing) => return Ok(Accepted::Refused),
-            Ok(Passed::End) => return Ok(Accepted::Closed),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Accepted::None),
+            Ok(Passed::Nothing) => return Ok(refuse(None)),
+            Ok(Passed::End) => return Err(io::ErrorKind::UnexpectedEof.into()),
             // Closed by the peer before it was accepted.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return Ok(Accepted::Refused),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return Ok(refuse(None)),
             Err(error) => return Err(error),
         };
-        if self.is_parents && !socket::is_unix_stream(connection.as_fd()) {
-            return Ok(Accepted::Refused);
-        }
-        match self.transport {
-            Transport::Tcp => socket::tune_tcp(connection.as_fd())?,
-            Transport::Unix if socket::peer_user(connection.as_fd())? != own_user => return Ok(Accepted::Refused),
-            Transport::Unix => {}
-        }
-        Ok(Accepted::Connection(connection))
-    }
-}
-
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        let is_permitted = match self.transport {
+            Transport::Tcp => socket::tune_tcp(connection.as_fd()).map(|()| true)?,
+            Transport::Unix if self.is_parents && !socket::is_unix_stream(connection.as_fd()) => false,
+            Transport::Unix => socket::peer_user(connection.as_fd())? == state.own_user,
+        };
+        Ok(if is_permitted { Some(connection) } else { refuse(Some(connection)) })
     }
 }

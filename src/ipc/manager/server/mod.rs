@@ -1,16 +1,16 @@
-//! The server: a thread that accepts clients and enforces timeouts, and a thread for each client.
+//! The server: a thread for each listener and each connection, and one that enforces timeouts.
 //!
 //! # State
-//! A new connection is in its handshake until it has authenticated; the poller handles all handshakes, and none can
-//! block it. Then it is a session of the store, with a thread that processes its requests in order. A waiting call
-//! occupies only its entry in the store: the thread that ends the wait sends the answer. If a client does not read its
-//! answers, the poller sends them when there is room, and the client's thread reads no more requests while too much is
-//! pending.
+//! A new connection is in its handshake until it has authenticated; a listener has few of them at once. Then it is a
+//! session of the store, and its thread processes its requests in order. A waiting call occupies only its entry in the
+//! store: the thread that ends the wait sends the answer. If a client does not read its answers, the poller sends them
+//! when there is room, and the client's thread reads no more requests while too much is pending.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `poller`, `accept`, `listener` | new connections and timeouts |
-//! | `handler` | the thread of one client |
+//! | `listener` | accepting connections |
+//! | `handler` | the thread of one connection: its handshake, then its requests |
+//! | `poller` | timeouts, and clients that do not read |
 //! | `state` | what they share: the objects behind one lock, and the clients |
 //! | `connection` | the data to send to a client |
 //!
@@ -22,7 +22,6 @@
 //! # Standard
 //! `epoll(7)`, level-triggered. A thread per connection as in Python, which however cannot accept during a handshake.
 
-mod accept;
 mod connection;
 mod handler;
 mod limits;
@@ -41,24 +40,21 @@ pub use limits::Limits;
 
 use super::status::Status;
 use super::wire::{AuthKey, Transport};
-use crate::sys::socket;
 use listener::Listener;
 pub(crate) use poller::Watcher;
-use poller::{Poller, has_panicked};
+use poller::has_panicked;
 use state::ServerState;
 
 /// A server that has not started to serve.
 #[derive(Debug)]
 pub(crate) struct Server {
     state: ServerState,
-    key: AuthKey,
-    own_user: u32,
     listeners: Vec<Listener>,
 }
 
 impl Server {
     pub(crate) fn new(key: AuthKey, limits: Limits) -> io::Result<Self> {
-        Ok(Server { state: ServerState::new(limits)?, key, own_user: socket::own_user(), listeners: Vec::new() })
+        Ok(Server { state: ServerState::new(key, limits)?, listeners: Vec::new() })
     }
 
     /// Accepts clients through `socket`: the server's end of a packet socket pair.
@@ -73,13 +69,20 @@ impl Server {
 
     /// Serves until `stop` is readable or closed at its other end. Returns the final status.
     pub(crate) fn run(self, stop: impl AsFd, watcher: Watcher<'_>) -> io::Result<Status> {
-        let Server { state, key, own_user, listeners } = self;
+        let Server { state, listeners } = &self;
         thread::scope(|scope| {
-            let poll = || Poller::new(&state, scope, key, own_user, listeners)?.run(stop.as_fd(), watcher);
-            // Panics if another thread has panicked while it held the lock. Either way the scope waits for the clients'
+            let serve = || {
+                for listener in listeners {
+                    let thread = thread::Builder::new().name("listener".to_owned());
+                    thread.spawn_scoped(scope, || state.guard(|| listener.run(state, scope)))?;
+                }
+                state.poll(stop.as_fd(), watcher)
+            };
+            // Panics if another thread has panicked while it held the lock. Either way the scope waits for the other
             // threads.
-            let ended = panic::catch_unwind(AssertUnwindSafe(poll));
+            let ended = panic::catch_unwind(AssertUnwindSafe(serve));
             state.hang_up();
+            listeners.iter().for_each(Listener::end);
             ended.unwrap_or_else(|_| Err(has_panicked()))
         })
     }

@@ -6,22 +6,27 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
-use super::connection::{CloseReason, Connection, Item, Sent};
+use super::connection::{Connection, Item, Sent};
 use super::limits::Limits;
-use crate::ipc::manager::store::{Completion, Request, SessionId, Store, Ticket, Timeout};
-use crate::ipc::manager::wire::longest_answer;
+use crate::ipc::manager::status::Refusal;
+use crate::ipc::manager::store::{Completion, Request, SessionId, Store, Ticket};
+use crate::ipc::manager::wire::AuthKey;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::epoll::{Epoll, Wakeup};
 use crate::sys::memory::check_available;
+use crate::sys::socket;
 
-/// Set in the poller's tokens of clients; the other bits are the session id.
-pub(super) const CLIENT: u64 = 1 << 63;
-
+#[derive(Debug)]
 pub(super) struct ServerState {
+    pub(super) key: AuthKey,
     pub(super) limits: Limits,
+    /// The user whose processes may connect over Unix sockets.
+    pub(super) own_user: u32,
     pub(super) epoll: Epoll,
     /// Wakes the poller.
     pub(super) wakeup: Wakeup,
@@ -30,9 +35,11 @@ pub(super) struct ServerState {
     pub(super) has_unread: AtomicBool,
     /// Whether a thread has panicked.
     pub(super) has_failed: AtomicBool,
+    is_over: AtomicBool,
 }
 
 /// The state behind the lock.
+#[derive(Debug)]
 pub(super) struct Inner {
     pub(super) store: Store,
     pub(super) clients: HashMap<SessionId, Arc<Connection>>,
@@ -41,9 +48,11 @@ pub(super) struct Inner {
 }
 
 impl ServerState {
-    pub(super) fn new(limits: Limits) -> io::Result<Self> {
+    pub(super) fn new(key: AuthKey, limits: Limits) -> io::Result<Self> {
         Ok(ServerState {
+            key,
             limits,
+            own_user: socket::own_user(),
             epoll: Epoll::new()?,
             wakeup: Wakeup::new()?,
             inner: Mutex::new(Inner {
@@ -53,6 +62,7 @@ impl ServerState {
             }),
             has_unread: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
         })
     }
 
@@ -66,10 +76,11 @@ impl ServerState {
     /// Without an id no answer is expected, so the call does not wait.
     pub(super) fn request(&self, client: &Connection, id: Option<u64>, mut request: Request) {
         if let (None, Request::Call(call)) = (id, &mut request) {
-            call.timeout = Timeout::NONE;
+            call.timeout = Some(Duration::ZERO);
         }
         let object = request.object();
-        let limit = if request.takes_away() { usize::MAX } else { self.longest_answer() };
+        // Data that fits into a request fits into an answer, with everything that accompanies it.
+        let limit = if request.takes_away() { usize::MAX } else { self.limits.frame.saturating_add(1024) };
         let ticket = Ticket(id.unwrap_or(u64::MAX));
         let now_ns = monotonic_ns();
         let mut inner = self.lock();
@@ -126,8 +137,8 @@ impl ServerState {
             Sent::Gone(lost) => lost,
             Sent::Some => {
                 // Out of memory or of watches: the data cannot be sent later, so the connection ends.
-                if self.epoll.add_for_room_once(client, CLIENT | client.session.0).is_err() {
-                    client.end(CloseReason::NotReading);
+                if self.epoll.add_for_room_once(client, client.session.0).is_err() {
+                    client.end(|refused| &mut refused.not_reading);
                 }
                 if !self.has_unread.swap(true, Relaxed) {
                     self.wakeup.wake();
@@ -137,8 +148,11 @@ impl ServerState {
         }
     }
 
-    pub(super) fn longest_answer(&self) -> usize {
-        longest_answer(self.limits.frame)
+    /// Runs a thread of the server. The poller reports a panic; the scope would hide it behind one of its own.
+    pub(super) fn guard(&self, run: impl FnOnce()) {
+        if panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+            self.fail();
+        }
     }
 
     /// Ends the server because a thread has panicked.
@@ -147,29 +161,20 @@ impl ServerState {
         self.wakeup.wake();
     }
 
-    /// Returns the clients with unread answers, each with the time since when.
-    pub(super) fn unread(&self) -> Vec<(Arc<Connection>, u64)> {
-        self.has_unread.store(false, Relaxed);
-        let clients: Vec<_> = self.lock().clients.values().cloned().collect();
-        let since = |client: Arc<Connection>| client.unread_since_ns().map(|since_ns| (client, since_ns));
-        let unread: Vec<_> = clients.into_iter().filter_map(since).collect();
-        self.has_unread.fetch_or(!unread.is_empty(), Relaxed);
-        unread
-    }
-
-    /// Returns those of some clients that wait for nothing: neither for a call nor for the rest of an answer.
-    pub(super) fn waiting_for_nothing(&self, some: impl Fn(&Arc<Connection>) -> bool) -> Vec<Arc<Connection>> {
+    /// Returns all clients, each with whether one of its calls waits.
+    pub(super) fn clients(&self) -> Vec<(Arc<Connection>, bool)> {
         let inner = self.lock();
-        let idle = inner.clients.values().filter(|client| some(client) && !inner.store.waits(client.session));
-        let mut idle: Vec<_> = idle.cloned().collect();
-        drop(inner);
-        idle.retain(|client| client.unread_since_ns().is_none());
-        idle
+        let waits = |client: &Arc<Connection>| inner.store.waits(client.session);
+        inner.clients.values().map(|client| (Arc::clone(client), waits(client))).collect()
     }
 
-    /// Adds a client for an authenticated connection; `None` at the client limit.
+    /// Adds a client for an authenticated connection; `None` at the client limit, or if the server ends.
     pub(super) fn open(&self, connection: impl FnOnce(SessionId) -> Connection) -> Option<Arc<Connection>> {
         let mut inner = self.lock();
+        // `hang_up` has passed, and would not end it.
+        if self.is_over() {
+            return None;
+        }
         if inner.clients.len() >= self.limits.clients {
             inner.store.refused.too_many += 1;
             return None;
@@ -184,11 +189,8 @@ impl ServerState {
     pub(super) fn close(&self, client: &Connection) {
         let mut inner = self.lock();
         inner.clients.remove(&client.session);
-        match client.reason.get() {
-            Some(CloseReason::Broken) => inner.store.refused.broken += 1,
-            Some(CloseReason::NotReading) => inner.store.refused.not_reading += 1,
-            Some(CloseReason::Idle) => inner.store.refused.idle += 1,
-            None => {}
+        if let Some(reason) = client.reason.get() {
+            *reason(&mut inner.store.refused) += 1;
         }
         inner.store.close_session(client.session, monotonic_ns());
         self.deliver(inner);
@@ -197,8 +199,18 @@ impl ServerState {
         self.send(client);
     }
 
+    /// Counts a connection that was refused.
+    pub(super) fn count(&self, refusal: Refusal) {
+        *refusal(&mut self.lock().store.refused) += 1;
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Relaxed)
+    }
+
     /// Ends every connection, so that their threads end.
     pub(super) fn hang_up(&self) {
+        self.is_over.store(true, Relaxed);
         let inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         inner.clients.values().for_each(|client| client.hang_up());
     }
@@ -245,11 +257,5 @@ impl Inner {
             self.poller_sleeps_until_ns = next_ns;
         }
         is_news
-    }
-}
-
-impl std::fmt::Debug for ServerState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServerState").field("limits", &self.limits).finish_non_exhaustive()
     }
 }

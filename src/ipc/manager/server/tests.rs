@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::ipc::manager::data::{Kind, ObjectId, Variant};
-use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request, Timeout};
-use crate::ipc::manager::wire::{Broken, Inbox, Initiator, Refused, ToClient, ToServer, decode, encode};
+use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request};
+use crate::ipc::manager::wire::{Inbox, Initiator, Refused, ToClient, ToServer, decode, encode};
 use crate::sys::fd::wait_readable;
 use crate::sys::socket;
 
@@ -111,7 +111,7 @@ impl Peer {
             };
             let each = |content: &[u8]| {
                 frames.push(content.to_vec());
-                Ok::<_, Broken>(ControlFlow::Continue(()))
+                Ok(ControlFlow::Continue(()))
             };
             self.inbox.feed(&room[..count], usize::MAX, &mut None, each).expect("well-formed");
         }
@@ -141,7 +141,7 @@ impl Peer {
 }
 
 fn call(object: ObjectId, method: Method, args: Vec<Variant>) -> Request {
-    Request::Call(Call { object, method, args, timeout: Timeout::Forever, thread: 0 })
+    Request::Call(Call { object, method, args, timeout: None, thread: 0 })
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn client_that_breaks_the_rules_is_ended_alone() {
     }
     // Nested without limit: a list in a list in a list …
     let mut bad = stage.client();
-    let nested = [[0, 1, 0, 1, 22, 1].as_slice(), &[6, 1].repeat(1_000_000)].concat();
+    let nested = [[0, 1, 0, 1].as_slice(), &[6, 1].repeat(1_000_000)].concat();
     bad.send_frame(&nested);
     assert_eq!(bad.frames(), Vec::<Vec<u8>>::new());
     let status = stage.end();
@@ -207,7 +207,7 @@ fn watcher_is_told_of_clients_and_wrong_keys() {
 #[test]
 fn process_of_another_user_is_turned_away() {
     // As if the server belonged to another user: peers are compared with that.
-    let stage = Stage::with(Limits::default(), |server| server.own_user += 1);
+    let stage = Stage::with(Limits::default(), |server| server.state.own_user += 1);
     assert_eq!(stage.stranger().frames(), Vec::<Vec<u8>>::new());
     let status = stage.end();
     assert_eq!((status.refused.other_user, status.clients_ever), (1, 0));
@@ -306,7 +306,7 @@ fn items_that_a_client_did_not_take_go_back_when_it_is_gone() {
     let read = taker.frames().len();
     drop(taker);
     let Request::Call(get) = call(queue, Method::Get, vec![]) else { panic!("a call") };
-    let get = Request::Call(Call { timeout: Timeout::Nanos(5_000_000_000), ..get });
+    let get = Request::Call(Call { timeout: Some(Duration::from_nanos(5_000_000_000)), ..get });
     // Everything that did not fit into the socket, in whatever order it was requeued.
     let (mut got, taken_at_most) = (Vec::new(), read + 4);
     while (items - got.len() as i64..items).ne(got.iter().copied()) || got.len() < items as usize - taken_at_most {
@@ -364,13 +364,8 @@ fn answer_above_the_limit_is_an_error_and_not_the_end() {
     peer.ask(10, call(list, Method::Len, vec![]));
     assert_eq!(peer.answer(), ToClient { id: 10, result: Ok(3.into()) });
     let mut long = Vec::new();
-    encode(
-        &ToServer { id: None, request: Request::Lookup { name: "x".repeat(10_001) } },
-        &mut long,
-        usize::MAX,
-        &mut None,
-    )
-    .expect("any");
+    encode(&ToServer { id: None, request: Request::Lookup("x".repeat(10_001)) }, &mut long, usize::MAX, &mut None)
+        .expect("any");
     peer.send(&long);
     assert_eq!(peer.frames(), Vec::<Vec<u8>>::new(), "a request above the limit is the end");
     assert_eq!(stage.end().refused.broken, 1);
@@ -386,7 +381,7 @@ fn idle_client_is_ended_but_not_one_that_waits() {
     let mut idle = stage.client();
     assert_eq!(idle.frames(), Vec::<Vec<u8>>::new(), "ended");
     let setting = stage.client();
-    setting.ask(1, Request::Lookup { name: "event".into() });
+    setting.ask(1, Request::Lookup("event".into()));
     setting.ask(2, call(event.id(), Method::Set, vec![]));
     assert_eq!(waiting.answer(), ToClient { id: 2, result: Ok(true.into()) });
     assert_eq!(stage.end().refused.idle, 1);
@@ -396,7 +391,8 @@ fn idle_client_is_ended_but_not_one_that_waits() {
 fn any_bytes_of_a_client_end_in_order() {
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
-    let stage = Stage::new(Limits::default());
+    // A busy machine is no reason to end a client here.
+    let stage = Stage::new(Limits { handshake_time: Duration::from_secs(60), ..Limits::default() });
     let mut runner = TestRunner::new(ProptestConfig::with_cases(150));
     let bytes = proptest::collection::vec(any::<u8>(), 0..80);
     let run = runner.run(&(bytes.clone(), bytes, any::<bool>()), |(first, second, as_client)| {

@@ -5,19 +5,10 @@
 
 use std::vec;
 
-use super::failure::Failure;
-use super::method::{Method, Signature};
-use crate::ipc::manager::data::{Key, Kind, Map, Variant};
+use super::{Failure, Key, Kind, Map, Method, Signature, Variant};
 
-/// Whether there is memory for this many bytes more.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Memory(pub(crate) fn(u64) -> bool);
-
-impl Default for Memory {
-    fn default() -> Self {
-        Memory(|_| true)
-    }
-}
+/// Whether there is memory for this many bytes more; always, if there is no such function.
+pub(crate) type Memory = Option<fn(u64) -> bool>;
 
 /// A call that needs less memory than this beyond its arguments does not ask whether there is that much.
 const LITTLE_MEMORY: usize = 1 << 20;
@@ -34,25 +25,18 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Arguments of a method of an object of type `kind`; fails if it has no such method, or not with this many
-    /// arguments.
-    pub(crate) fn of_method(method: Method, kind: Kind, items: Vec<Variant>, memory: Memory) -> Result<Self, Failure> {
-        let signature = method.signature(kind).ok_or(Failure::NoSuchMethod { kind, method })?;
-        Args::new(Some(method), kind, signature, items, memory)
-    }
-
-    /// Arguments to create an object of type `kind`; fails if their number is wrong.
-    pub(crate) fn of_type(kind: Kind, items: Vec<Variant>, memory: Memory) -> Result<Self, Failure> {
-        Args::new(None, kind, kind.signature(), items, memory)
-    }
-
-    fn new(
+    /// Arguments of a method of an object of type `kind`, or to create one; fails if the type has no such method, or not
+    /// with this many arguments.
+    pub(crate) fn new(
         method: Option<Method>,
         kind: Kind,
-        signature: Signature,
         items: Vec<Variant>,
         memory: Memory,
     ) -> Result<Self, Failure> {
+        let signature = match method {
+            Some(method) => method.signature(kind).ok_or(Failure::NoSuchMethod { kind, method })?,
+            None => kind.signature(),
+        };
         let args = Args { memory, items: items.into_iter(), method, kind, signature, taken: 0 };
         let given = args.items.len();
         if signature.takes(given) {
@@ -68,11 +52,8 @@ impl Args {
     /// Fails if there is no memory for `len` values of type `T`, which the call is about to create.
     pub(crate) fn check_memory_for<T>(&self, len: usize) -> Result<(), Failure> {
         let bytes = len.saturating_mul(size_of::<T>());
-        if bytes < LITTLE_MEMORY || (self.memory.0)(bytes as u64) {
-            Ok(())
-        } else {
-            Err(Failure::OutOfMemory { bytes })
-        }
+        let is_enough = bytes < LITTLE_MEMORY || self.memory.is_none_or(|is_there| is_there(bytes as u64));
+        if is_enough { Ok(()) } else { Err(Failure::OutOfMemory { bytes }) }
     }
 
     /// Returns the next argument, of any shape.
@@ -102,6 +83,15 @@ impl Args {
     /// Reads the next argument with `read`, which gives it back if it is not `what`.
     fn read<T>(&mut self, what: &str, read: impl FnOnce(Variant) -> Result<T, Variant>) -> Result<T, Failure> {
         read(self.variant()?).map_err(|other| self.bad(what, other.shape()))
+    }
+
+    /// What leads to a place directly in the object: an index, a name, or a key.
+    pub(crate) fn step(&mut self) -> Result<Key, Failure> {
+        match self.kind {
+            Kind::List | Kind::Array => self.int::<i64>().map(Key::from),
+            Kind::Namespace => self.text().map(Key::from),
+            _ => self.key(),
+        }
     }
 
     pub(crate) fn key(&mut self) -> Result<Key, Failure> {
@@ -164,6 +154,11 @@ impl Args {
         let clamp = |number: i128| number.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
         let mut bound = || self.or(None, |args| args.int().map(|number| Some(clamp(number))));
         Ok([bound()?, bound()?, bound()?])
+    }
+
+    /// The error that the type does not have the method.
+    pub(crate) fn no_such_method(&self) -> Failure {
+        self.method.map_or(Failure::NoSuchObject, |method| Failure::NoSuchMethod { kind: self.kind, method })
     }
 
     /// The error that the argument read last has the wrong type.

@@ -7,12 +7,8 @@
 //! Python's managed `array.array`: type and range are checked. Differs: an array never changes its length, as
 //! `multiprocessing.Array`.
 
-use super::args::Args;
-use super::call::Reply;
-use super::failure::Failure;
-use super::method::Method;
 use super::slice::{place, places};
-use crate::ipc::manager::data::{Kind, Variant};
+use super::{Args, Failure, Method, Reply, Variant};
 
 /// The type of an array's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,12 +108,6 @@ impl Array {
         let (typecode, len) = (self.typecode, self.words.len());
         Ok(match method {
             Method::Len => len.into(),
-            Method::GetItem => self.get(args.int()?)?.into(),
-            Method::SetItem => {
-                let index = args.int()?;
-                self.set(index, &args.variant()?)?;
-                Reply::DONE
-            }
             Method::GetSlice | Method::Copy | Method::Snapshot => {
                 let places = places(args.slice()?, len)?;
                 args.check_memory_for::<Variant>(places.len())?;
@@ -133,7 +123,7 @@ impl Array {
                 Reply::DONE
             }
             Method::Typecode => typecode.0.to_string().into(),
-            _ => return Err(Failure::NoSuchMethod { kind: Kind::Array, method }),
+            _ => return Err(args.no_such_method()),
         })
     }
 

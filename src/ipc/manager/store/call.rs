@@ -1,23 +1,11 @@
 //! Requests to the store and its replies: the vocabulary of every protocol in front of it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::method::Method;
-use crate::ipc::manager::data::{Kind, ObjectId, ObjectRef, Variant};
-use crate::ipc::manager::status::Status;
-
-/// How long a call may wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Timeout {
-    Forever,
-    Nanos(u64),
-}
-
-impl Timeout {
-    pub(crate) const NONE: Timeout = Timeout::Nanos(0);
-}
+use super::{Kind, Method, ObjectId, ObjectRef, Status, Variant};
 
 /// A call of a method of an object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,7 +13,8 @@ pub(crate) struct Call {
     pub(crate) object: ObjectId,
     pub(crate) method: Method,
     pub(crate) args: Vec<Variant>,
-    pub(crate) timeout: Timeout,
+    /// How long the call may wait; `None` is without limit.
+    pub(crate) timeout: Option<Duration>,
     /// The calling thread of the client; only recursive locks and conditions distinguish threads.
     pub(crate) thread: u64,
 }
@@ -51,15 +40,11 @@ pub(crate) enum Request {
         name: Option<String>,
     },
     /// Returns the object with this name.
-    Lookup {
-        name: String,
-    },
+    Lookup(String),
     /// Returns the names and their objects' types.
     Names,
     /// Removes the name; its object lives on only while anything refers to it.
-    RemoveName {
-        name: String,
-    },
+    RemoveName(String),
     /// The client no longer uses this many of the references that it was given.
     Release {
         object: ObjectId,
@@ -71,13 +56,9 @@ pub(crate) enum Request {
         token: TransferToken,
     },
     /// Imports an exported reference.
-    Import {
-        token: TransferToken,
-    },
+    Import(TransferToken),
     /// Cancels an export: the reference will not be imported any more.
-    CancelExport {
-        token: TransferToken,
-    },
+    CancelExport(TransferToken),
     /// Returns the manager's counters.
     Status,
 }
@@ -132,14 +113,19 @@ pub(crate) enum Reply {
         deliveries: u32,
         item: Variant,
     },
-    /// The value that a compare-and-swap found, and whether it was the expected one.
-    Swapped {
-        swapped: bool,
-        found: Option<Variant>,
-    },
+    Swapped(Swap),
     /// A reference to an object, new or known.
     Object(ObjectRef),
     Status(Status),
+}
+
+/// Outcome of a compare-and-swap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Swap {
+    /// Whether the expected value was found, and replaced by the new one.
+    pub swapped: bool,
+    /// The value that was found; `None` if there was none.
+    pub found: Option<Variant>,
 }
 
 impl<T: Into<Variant>> From<T> for Reply {
@@ -157,7 +143,7 @@ impl Reply {
             Reply::Variant(variant)
             | Reply::Item(variant)
             | Reply::Leased { item: variant, .. }
-            | Reply::Swapped { found: Some(variant), .. } => variant.each_reference(visit),
+            | Reply::Swapped(Swap { found: Some(variant), .. }) => variant.each_reference(visit),
             Reply::Object(reference) => visit(reference),
             _ => {}
         }

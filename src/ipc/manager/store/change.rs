@@ -5,21 +5,25 @@
 use std::collections::HashMap;
 use std::mem;
 
-use super::args::Args;
-use super::call::Reply;
 use super::container::Container;
-use super::dict::check_key;
-use super::failure::Failure;
-use super::method::Method;
-use super::object::Object;
+use super::dict::{check_key, missing};
 use super::slice::place;
-use crate::ipc::manager::data::{DEPTH_LIMIT, Key, Kind, ObjectId, Variant, add};
+use super::{Args, DEPTH_LIMIT, Failure, Key, Kind, Method, Object, ObjectId, ObjectRef, Reply, Swap, Variant};
+use crate::ipc::manager::data::add;
 
 /// The operation on one place.
 pub(crate) enum Change {
-    Get,
+    /// Returns the value there, or `default` if there is none.
+    Get {
+        default: Option<Variant>,
+    },
     Set(Variant),
-    Remove,
+    /// Removes and returns the value there; returns `default` if there is none.
+    Remove {
+        default: Option<Variant>,
+    },
+    /// Removes the value there, and returns nothing.
+    Delete,
     /// Adds to the number there, or to `default` if there is none.
     Add {
         amount: Variant,
@@ -38,30 +42,36 @@ type Path = std::iter::Peekable<std::vec::IntoIter<Key>>;
 impl Change {
     /// Parses a call of `method` into path and change, if it is one of this module's methods.
     pub(crate) fn read(method: Method, kind: Kind, args: &mut Args) -> Result<Option<(Vec<Key>, Change)>, Failure> {
-        use Method::{Add, AddAt, CompareAndSwap, CompareAndSwapAt, GetAt, PushAt, RemoveAt, SetAt};
+        use Method::{
+            Add, AddAt, CompareAndSwap, CompareAndSwapAt, DelItem, Get, GetAt, GetItem, Pop, PushAt, RemoveAt, Set,
+            SetAt, SetItem,
+        };
         let path = match method {
-            // A value is a single place, so its path is empty.
-            Add | CompareAndSwap if kind == Kind::Value => Vec::new(),
-            Add | CompareAndSwap => vec![args.key()?],
             GetAt | SetAt | RemoveAt | PushAt | AddAt | CompareAndSwapAt => args.keys()?,
+            // A value is a single place, so its path is empty.
+            Get | Set | Add | CompareAndSwap if kind == Kind::Value => Vec::new(),
+            Get | Pop if kind == Kind::Dict => vec![args.step()?],
+            GetItem | SetItem | DelItem | Add | CompareAndSwap => vec![args.step()?],
             _ => return Ok(None),
         };
         let change = match method {
-            SetAt => Change::Set(args.variant()?),
-            RemoveAt => Change::Remove,
+            Get if kind == Kind::Dict => Change::Get { default: Some(args.optional().unwrap_or_default()) },
+            Set | SetItem | SetAt => Change::Set(args.variant()?),
+            Pop | RemoveAt => Change::Remove { default: args.optional() },
+            DelItem => Change::Delete,
             PushAt => Change::Push(args.variant()?),
             Add | AddAt => Change::Add { amount: args.variant()?, default: args.optional() },
             CompareAndSwap | CompareAndSwapAt => Change::Swap { expected: args.maybe()?, new: args.maybe()? },
-            _ => Change::Get,
+            _ => Change::Get { default: None },
         };
         Ok(Some((path, change)))
     }
 
     /// Applies the change, following references from object to object.
     pub(crate) fn apply(
-        &self,
+        mut self,
         objects: &mut HashMap<ObjectId, Object>,
-        object: ObjectId,
+        (mut object, mut kind): (ObjectId, Kind),
         path: Vec<Key>,
     ) -> Result<Reply, Failure> {
         let new_levels = match self {
@@ -69,19 +79,19 @@ impl Change {
             // The first step leads to what an object holds.
             _ => path.len().saturating_sub(1),
         };
-        if let Change::Set(variant) | Change::Push(variant) | Change::Swap { new: Some(variant), .. } = self
+        if let Change::Set(variant) | Change::Push(variant) | Change::Swap { new: Some(variant), .. } = &self
             && !variant.is_within_depth(DEPTH_LIMIT.saturating_sub(new_levels))
         {
             return Err(Failure::TooDeep);
         }
-        let (steps, mut within) = (path.len(), object);
+        let steps = path.len();
         let mut path = path.into_iter().peekable();
         // A reference may lead back to where it is.
         for _ in 0..=steps + DEPTH_LIMIT {
-            match objects.get_mut(&within).ok_or(Failure::NoSuchObject)? {
+            match objects.get_mut(&object).ok_or(Failure::NoSuchObject)? {
                 Object::Container(container) => match self.in_container(container, &mut path)? {
                     Found::Done(reply) => return Ok(reply),
-                    Found::Elsewhere(next) => within = next,
+                    Found::Elsewhere(next) => (object, kind) = (next.id(), next.kind()),
                 },
                 Object::Array(array) => {
                     let index = index(&path.next().ok_or_else(|| Failure::bad_argument("an index", "nothing"))?)?;
@@ -93,26 +103,26 @@ impl Change {
                     let stays = || Failure::bad_argument("an array's element to stay", "a removal");
                     return array.set(index, &element.ok_or_else(stays)?).map(|()| reply);
                 }
-                other => return Err(Failure::NoSuchMethod { kind: other.kind(), method: Method::GetAt }),
+                _ => return Err(Failure::NoSuchMethod { kind, method: Method::GetAt }),
             }
         }
         Err(Failure::TooDeep)
     }
 
     /// Follows the path within one object, and applies the change if the path ends there.
-    fn in_container(&self, container: &mut Container, path: &mut Path) -> Result<Found, Failure> {
+    fn in_container(&mut self, container: &mut Container, path: &mut Path) -> Result<Found, Failure> {
         match path.peek() {
             Some(step) => check_key(container.kind, step)?,
             None if container.kind == Kind::Value => {}
             None if container.kind == Kind::List && matches!(self, Change::Push(_)) => {}
             None => return Err(Failure::bad_argument("a path", "nothing")),
         }
-        let mut place = &mut container.content;
+        let (mut place, mut kind) = (&mut container.content, container.kind);
         loop {
             if self.leads_on(Some(place), path.peek().is_none())
                 && let Variant::Object(reference) = place
             {
-                return Ok(Found::Elsewhere(reference.id()));
+                return Ok(Found::Elsewhere((**reference).clone()));
             }
             let Some(step) = path.next() else {
                 let mut whole = Some(mem::take(place));
@@ -126,7 +136,7 @@ impl Change {
                 Variant::Dict(map) if is_last && !self.leads_on(map.get(&step), true) => {
                     let mut found = map.get_mut(&step).map(mem::take);
                     if found.is_none() && self.needs_one() {
-                        return Err(Failure::no_such_key(&step));
+                        return Err(missing(kind, &step));
                     }
                     let done = self.change(&mut found);
                     match found {
@@ -135,7 +145,7 @@ impl Change {
                     }
                     return done.map(Found::Done);
                 }
-                Variant::Dict(map) => map.get_mut(&step).ok_or_else(|| Failure::no_such_key(&step))?,
+                Variant::Dict(map) => map.get_mut(&step).ok_or_else(|| missing(kind, &step))?,
                 Variant::List(items) => {
                     let at = self::place(index(&step)?, items.len())?;
                     if is_last && !self.leads_on(items.get(at), true) {
@@ -148,6 +158,8 @@ impl Change {
                 }
                 other => return Err(Failure::bad_argument(format!("a list or a dict before {step}"), other.shape())),
             };
+            // What is inside an attribute has keys.
+            kind = Kind::Dict;
         }
     }
 
@@ -158,22 +170,27 @@ impl Change {
     }
 
     fn needs_one(&self) -> bool {
-        matches!(self, Change::Get | Change::Remove | Change::Push(_) | Change::Add { default: None, .. })
+        use Change::{Add, Delete, Get, Push, Remove};
+        matches!(self, Get { default: None } | Remove { default: None } | Delete | Push(_) | Add { default: None, .. })
     }
 
     /// Applies the change to a place, which may be empty. Leaves it unchanged on failure.
-    fn change(&self, place: &mut Option<Variant>) -> Result<Reply, Failure> {
+    fn change(&mut self, place: &mut Option<Variant>) -> Result<Reply, Failure> {
         match self {
-            Change::Get => Ok(place.clone().unwrap_or_default().into()),
+            Change::Get { default } => Ok(place.clone().or_else(|| default.take()).unwrap_or_default().into()),
             Change::Set(variant) => {
-                *place = Some(variant.clone());
+                *place = Some(mem::take(variant));
                 Ok(Reply::DONE)
             }
-            Change::Remove => Ok(place.take().unwrap_or_default().into()),
+            Change::Remove { default } => Ok(place.take().or_else(|| default.take()).unwrap_or_default().into()),
+            Change::Delete => {
+                *place = None;
+                Ok(Reply::DONE)
+            }
             Change::Add { amount, default } => {
                 let before = place.as_ref().or(default.as_ref()).unwrap_or(&Variant::Null);
                 let no_number = || {
-                    let culprit = if amount.as_f64().is_none() { amount } else { before };
+                    let culprit = if amount.as_f64().is_none() { &*amount } else { before };
                     Failure::bad_argument("a number", culprit.shape())
                 };
                 let sum = add(before, amount).ok_or_else(no_number)??;
@@ -182,7 +199,7 @@ impl Change {
             }
             Change::Push(variant) => match place {
                 Some(Variant::List(items)) => {
-                    items.push(variant.clone());
+                    items.push(mem::take(variant));
                     Ok(items.len().into())
                 }
                 other => {
@@ -194,9 +211,9 @@ impl Change {
                 let found = place.clone();
                 let swapped = found == *expected;
                 if swapped {
-                    place.clone_from(new);
+                    *place = new.take();
                 }
-                Ok(Reply::Swapped { swapped, found })
+                Ok(Reply::Swapped(Swap { swapped, found }))
             }
         }
     }
@@ -204,7 +221,7 @@ impl Change {
 
 enum Found {
     Done(Reply),
-    Elsewhere(ObjectId),
+    Elsewhere(ObjectRef),
 }
 
 fn index(step: &Key) -> Result<i64, Failure> {

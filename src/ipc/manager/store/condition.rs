@@ -12,59 +12,73 @@
 //! # Standard
 //! Python `threading.Condition` in a manager. There, waiters stay asleep when their notifier is killed.
 
-use super::args::Args;
-use super::call::{Reply, Timeout};
-use super::failure::Failure;
-use super::lock::Mutex;
-use super::method::Method;
-use super::waits::{Context, Line, Notice, Step, WaitTable, Want};
-use crate::ipc::manager::data::{Kind, ObjectId};
+use std::time::Duration;
 
-/// Calls a method of the condition `cx.object`, whose lock may be shared with others.
-pub(crate) fn call(
-    (lock, lock_id): (&mut Mutex, ObjectId),
-    cx: &mut Context<'_>,
-    method: Method,
-    mut args: Args,
-) -> Result<Step, Failure> {
-    let count = match method {
-        Method::Wait => {
-            let held = lock.held_by(cx.caller).ok_or(Failure::WaitUnacquired)?;
-            if cx.timeout == Timeout::NONE {
-                // Releases the lock even so, and acquires it again.
-                at_lock(cx, lock_id, Timeout::Forever).park(Want::Resume { held, notice: None })?;
-            } else {
-                cx.park(Want::Notice(held))?;
+use super::waits::{Line, Notice};
+use super::{Args, Caller, Failure, Method, Mutex, Object, ObjectId, Reply, Store, Want};
+
+impl Store {
+    /// Calls a method of a condition, whose lock may be shared with others. `None`: the call waits.
+    pub(super) fn call_condition(
+        &mut self,
+        (condition, lock): (ObjectId, ObjectId),
+        (caller, timeout): (Caller, Option<Duration>),
+        method: Method,
+        mut args: Args,
+    ) -> Result<Option<Reply>, Failure> {
+        let count = match method {
+            Method::Wait => {
+                let mutex = self.mutex(lock).ok_or(Failure::NoSuchObject)?;
+                let held = mutex.held_by(caller).ok_or(Failure::WaitUnacquired)?;
+                let waiter = if timeout == Some(Duration::ZERO) {
+                    // Releases the lock even so, and acquires it again.
+                    self.waits.waiter(caller, lock, Want::Resume { held, notice: None }, None)
+                } else {
+                    self.waits.waiter(caller, condition, Want::Notice(held), timeout)
+                };
+                self.waits.park(waiter)?;
+                self.mutex(lock).into_iter().for_each(Mutex::give_up);
+                self.serve(lock);
+                return Ok(None);
             }
-            lock.give_up(lock_id, cx.waits);
-            return Ok(Step::Parked);
-        }
-        Method::Notify => args.or(1, Args::int)?,
-        Method::NotifyAll => usize::MAX,
-        Method::Acquire | Method::Release | Method::Locked | Method::Snapshot => {
-            let timeout = cx.timeout;
-            return lock.call(&mut at_lock(cx, lock_id, timeout), method, args);
-        }
-        _ => return Err(Failure::NoSuchMethod { kind: Kind::Condition, method }),
-    };
-    lock.held_by(cx.caller).ok_or(Failure::NotifyUnacquired)?;
-    let notice = Notice { condition: cx.object, number: cx.waits.number(), abandoned: false };
-    for _ in 0..count.min(cx.waits.count(cx.object)) {
-        pass_on((lock, lock_id), notice, cx.waits);
+            Method::Notify => args.or(1, Args::int)?,
+            Method::NotifyAll => usize::MAX,
+            _ => return self.call_object(lock, (caller, timeout), method, args),
+        };
+        let mutex = self.mutex(lock).ok_or(Failure::NoSuchObject)?;
+        mutex.held_by(caller).ok_or(Failure::NotifyUnacquired)?;
+        let notice = Notice { condition, number: self.waits.number(), abandoned: false };
+        (0..count).all(|_| self.pass_on(notice));
+        Ok(Some(Reply::DONE))
     }
-    Ok(Reply::DONE.into())
-}
 
-/// The context of the same call at the condition's lock.
-fn at_lock<'a>(cx: &'a mut Context<'_>, lock: ObjectId, timeout: Timeout) -> Context<'a> {
-    Context { object: lock, caller: cx.caller, timeout, waits: cx.waits }
-}
+    /// Gives a notice to the first waiter that has waited since before it. Returns whether there was one.
+    pub(super) fn pass_on(&mut self, notice: Notice) -> bool {
+        let Some(Object::Condition(lock)) = self.objects.get(&notice.condition) else { return false };
+        let lock = lock.id();
+        let first = self.waits.queue(notice.condition, Line::Main).next();
+        if first.is_none_or(|waiter| waiter.number > notice.number) {
+            return false;
+        }
+        if let Some(waiter) = self.waits.take(notice.condition, Line::Main, 0) {
+            self.waits.resume(waiter, lock, Some(notice));
+        }
+        self.serve(lock);
+        true
+    }
 
-/// Gives a notice to the first waiter that has waited since before it.
-pub(crate) fn pass_on((lock, lock_id): (&mut Mutex, ObjectId), notice: Notice, waits: &mut WaitTable) {
-    if waits.first(notice.condition).is_some_and(|waiter| waiter.began_before(notice.number))
-        && let Some(waiter) = waits.pop(notice.condition, Line::Main)
-    {
-        lock.resume(lock_id, waiter, Some(notice), waits);
+    /// Returns a condition's lock.
+    fn mutex(&mut self, id: ObjectId) -> Option<&mut Mutex> {
+        match self.objects.get_mut(&id) {
+            Some(Object::Mutex(mutex)) => Some(mutex),
+            _ => None,
+        }
+    }
+
+    /// Ends the waits at an object that can end now.
+    pub(super) fn serve(&mut self, id: ObjectId) {
+        if let Some(object) = self.objects.get_mut(&id) {
+            object.serve(id, &mut self.waits);
+        }
     }
 }

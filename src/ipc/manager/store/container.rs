@@ -3,12 +3,7 @@
 //! # Standard
 //! Python's managed `Value` holds any data; its typecode is only a note. For the others see their files.
 
-use super::args::Args;
-use super::call::Reply;
-use super::failure::Failure;
-use super::method::Method;
-use super::{dict, list};
-use crate::ipc::manager::data::{Kind, Map, Variant};
+use super::{Args, Failure, Kind, Map, Method, Reply, Variant, dict, list};
 
 /// An object that holds data: a list object a list, a dict or namespace object a dict, a value object anything.
 #[derive(Debug)]
@@ -30,19 +25,14 @@ impl Container {
         Ok(Container { kind, content, typecode })
     }
 
-    pub(crate) fn call(&mut self, method: Method, mut args: Args) -> Result<Reply, Failure> {
+    pub(crate) fn call(&mut self, method: Method, args: Args) -> Result<Reply, Failure> {
         let kind = self.kind;
         Ok(match (method, &mut self.content) {
             (Method::Copy | Method::Snapshot, content) => content.clone().into(),
-            (Method::Get, content) if kind == Kind::Value => content.clone().into(),
-            (Method::Set, content) => {
-                *content = args.variant()?;
-                Reply::DONE
-            }
             (Method::Typecode, _) => self.typecode.as_str().into(),
             (_, Variant::List(items)) if kind == Kind::List => list::call(items, method, args)?,
             (_, Variant::Dict(map)) if kind != Kind::Value => dict::call(map, kind, method, args)?,
-            _ => return Err(Failure::NoSuchMethod { kind, method }),
+            _ => return Err(args.no_such_method()),
         })
     }
 }

@@ -4,29 +4,13 @@
 //! Python `dict` with the methods of `DictProxy` (3.14), and `Namespace`, whose names are strings. Differs: a copy of
 //! the keys or entries is one answer; a name may begin with `_`.
 
-use super::args::Args;
-use super::call::Reply;
-use super::failure::Failure;
-use super::method::Method;
-use crate::ipc::manager::data::{Key, Kind, Map, Variant};
+use super::{Args, Failure, Key, Kind, Map, Method, Reply, Variant};
 
 /// Calls a method of a dict or namespace object.
 pub(super) fn call(map: &mut Map, kind: Kind, method: Method, mut args: Args) -> Result<Reply, Failure> {
     Ok(match method {
         Method::Len => map.len().into(),
-        Method::Contains => map.contains(&key(kind, &mut args)?).into(),
-        Method::GetItem => {
-            let key = key(kind, &mut args)?;
-            map.get(&key).cloned().ok_or_else(|| missing(kind, &key))?.into()
-        }
-        Method::Get => {
-            let (key, default) = (args.key()?, args.optional());
-            map.get(&key).cloned().or(default).unwrap_or_default().into()
-        }
-        Method::Pop => {
-            let (key, default) = (args.key()?, args.optional());
-            map.remove(&key).or(default).ok_or_else(|| missing(kind, &key))?.into()
-        }
+        Method::Contains => map.contains(&args.step()?).into(),
         Method::PopItem => {
             let (key, variant) = map.pop_last().ok_or(Failure::Empty(Kind::Dict))?;
             pair(&key, variant).into()
@@ -51,29 +35,16 @@ pub(super) fn call(map: &mut Map, kind: Kind, method: Method, mut args: Args) ->
         Method::Reversed => keys(map.iter().rev()).into(),
         Method::Values => map.iter().map(|(_, variant)| variant.clone()).collect::<Variant>().into(),
         Method::Items => map.iter().map(|(key, variant)| pair(key, variant.clone())).collect::<Variant>().into(),
-        _ => {
-            change(map, kind, method, args)?;
+        Method::Update => {
+            map.extend(entries(kind, &mut args)?);
             Reply::DONE
         }
+        Method::Clear => {
+            map.clear();
+            Reply::DONE
+        }
+        _ => return Err(args.no_such_method()),
     })
-}
-
-/// Calls a method that returns nothing.
-fn change(map: &mut Map, kind: Kind, method: Method, mut args: Args) -> Result<(), Failure> {
-    match method {
-        Method::SetItem => {
-            let key = key(kind, &mut args)?;
-            map.insert(key, args.variant()?);
-        }
-        Method::DelItem => {
-            let key = key(kind, &mut args)?;
-            map.remove(&key).ok_or_else(|| missing(kind, &key))?;
-        }
-        Method::Update => map.extend(entries(kind, &mut args)?),
-        Method::Clear => map.clear(),
-        _ => return Err(Failure::NoSuchMethod { kind, method }),
-    }
-    Ok(())
 }
 
 fn pair(key: &Key, variant: Variant) -> Variant {
@@ -82,11 +53,6 @@ fn pair(key: &Key, variant: Variant) -> Variant {
 
 fn keys<'a>(entries: impl Iterator<Item = (&'a Key, &'a Variant)>) -> Variant {
     entries.map(|(key, _)| key.as_datum().clone()).collect()
-}
-
-/// Reads a key of a dict, or a name of a namespace.
-fn key(kind: Kind, args: &mut Args) -> Result<Key, Failure> {
-    if kind == Kind::Namespace { args.text().map(Key::from) } else { args.key() }
 }
 
 /// Reads entries, whose keys are names in a namespace.
@@ -104,7 +70,8 @@ pub(super) fn check_key(kind: Kind, key: &Key) -> Result<(), Failure> {
     }
 }
 
-fn missing(kind: Kind, key: &Key) -> Failure {
+/// The error that a dict or namespace has no such key or attribute.
+pub(super) fn missing(kind: Kind, key: &Key) -> Failure {
     match key.as_str() {
         Some(name) if kind == Kind::Namespace => Failure::NoSuchAttribute(name.to_owned()),
         _ => Failure::no_such_key(key),

@@ -3,11 +3,8 @@
 //! The store cannot tell a client that was killed from one that closed its connection. The difference is what it
 //! released before: a client that still refers to a barrier would have arrived.
 
-use super::call::TransferToken;
-use super::object::Object;
-use super::waits::{Notice, SessionId, Want};
-use super::{Session, Store, Transfer, condition, mutex};
-use crate::ipc::manager::data::ObjectId;
+use super::waits::Notice;
+use super::{Object, ObjectId, Session, SessionId, Store, Transfer, TransferToken, Want};
 
 impl Store {
     /// Closes the session of a client that is gone, and releases everything it held.
@@ -28,14 +25,12 @@ impl Store {
                 self.wake_heirs(id);
             }
         }
-        orphaned.into_iter().for_each(|notice| self.pass_on(notice));
+        for notice in orphaned {
+            self.pass_on(notice);
+        }
         references.keys().for_each(|id| self.lose_party(*id));
-        let exported: Vec<Transfer> = self
-            .transfers
-            .extract_if(|_, transfer| transfer.exporter == session)
-            .map(|(_, transfer)| transfer)
-            .collect();
-        exported.iter().for_each(|transfer| self.lose_party(transfer.reference.id()));
+        let exported: Vec<_> = self.transfers.extract_if(|_, transfer| transfer.exporter == session).collect();
+        exported.iter().for_each(|(_, transfer)| self.lose_party(transfer.reference.id()));
         drop(exported);
         let had: Vec<ObjectId> = references.into_keys().collect();
         self.drop_unreferenced();
@@ -55,9 +50,11 @@ impl Store {
         }
     }
 
-    fn lose_party(&mut self, object: ObjectId) {
+    /// A party of a barrier, if it is one, is lost.
+    pub(super) fn lose_party(&mut self, object: ObjectId) {
         if let Some(Object::Barrier(barrier)) = self.objects.get_mut(&object) {
-            barrier.break_it(object, &mut self.waits);
+            barrier.break_it();
+            self.serve(object);
         }
     }
 
@@ -70,15 +67,6 @@ impl Store {
         for condition in conditions {
             let notice = Notice { condition, number: self.waits.number(), abandoned: true };
             self.pass_on(notice);
-        }
-    }
-
-    /// Gives a notice to another waiter, since its recipient is gone.
-    fn pass_on(&mut self, notice: Notice) {
-        let Some(Object::Condition(lock)) = self.objects.get(&notice.condition) else { return };
-        let id = lock.id();
-        if let Some(lock) = mutex(&mut self.objects, id) {
-            condition::pass_on((lock, id), notice, &mut self.waits);
         }
     }
 }

@@ -7,11 +7,7 @@
 //! Python `threading.Event` in a manager. Differs: setting the event wakes all present waiters with `true`, even if it
 //! is cleared immediately.
 
-use super::call::Reply;
-use super::failure::Failure;
-use super::method::Method;
-use super::waits::{Context, Line, Step, Want};
-use crate::ipc::manager::data::Kind;
+use super::{Args, Failure, Method, Reply, Step, Want};
 
 /// An event object.
 #[derive(Debug, Default)]
@@ -20,18 +16,18 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method) -> Result<Step, Failure> {
+    pub(crate) fn call(&mut self, method: Method, args: Args) -> Result<Step, Failure> {
         match method {
             Method::IsSet | Method::Snapshot => return Ok(self.is_set.into()),
-            Method::Wait if self.is_set => return Ok(true.into()),
-            Method::Wait => return cx.wait(Want::Event),
-            Method::Set => {
-                self.is_set = true;
-                cx.waits.complete_all(cx.object, Line::Main, &Ok(true.into()));
-            }
+            Method::Wait => return Ok(Step::Wait(Want::Event)),
+            Method::Set => self.is_set = true,
             Method::Clear => self.is_set = false,
-            _ => return Err(Failure::NoSuchMethod { kind: Kind::Event, method }),
+            _ => return Err(args.no_such_method()),
         }
         Ok(Reply::DONE.into())
+    }
+
+    pub(crate) fn attempt(&self) -> Option<Reply> {
+        self.is_set.then(|| true.into())
     }
 }

@@ -1,14 +1,51 @@
 //! When objects are removed: with the last reference, or in cycles to which nothing else refers.
 //!
+//! # State
+//! Every reference to an object, wherever it is stored, holds an `Arc`; when the last is dropped, from whatever container,
+//! session or message, the object's id is added to the pending drops, and the store removes the object after the request.
+//! So no code counts references by hand.
+//!
 //! Cycles are searched for when a client leaves an object behind to which only objects refer, and when there are twice
 //! as many objects as after the last search.
 
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Store;
-use super::call::Reply;
-use super::waits::SessionId;
-use crate::ipc::manager::data::{ObjectId, ObjectRef};
+use super::waits::Line;
+use super::{Failure, ObjectId, ObjectRef, Reply, SessionId, Store, Want};
+use crate::ipc::manager::data::Keeper;
+
+/// The ids of objects that lost their last reference.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PendingDrops(Arc<Mutex<Vec<ObjectId>>>);
+
+struct PendingDrop {
+    id: ObjectId,
+    pending_drops: PendingDrops,
+}
+
+impl Drop for PendingDrop {
+    fn drop(&mut self) {
+        self.pending_drops.numbers().push(self.id);
+    }
+}
+
+impl PendingDrops {
+    /// Returns the first handle of a new object.
+    pub(crate) fn watch(&self, id: ObjectId) -> Keeper {
+        Arc::new(PendingDrop { id, pending_drops: self.clone() })
+    }
+
+    /// Returns the next object without references.
+    pub(crate) fn next(&self) -> Option<ObjectId> {
+        self.numbers().pop()
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, Vec<ObjectId>> {
+        // A list of numbers is consistent at every moment.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Store {
     /// Records the references in an answer: the client may use them until it releases them.
@@ -49,7 +86,7 @@ impl Store {
 
     fn remove(&mut self, id: ObjectId) {
         if self.objects.remove(&id).is_some() {
-            self.waits.object_removed(id);
+            self.waits.fail_all(id, &Failure::NoSuchObject);
         }
     }
 
@@ -66,7 +103,11 @@ impl Store {
             {
                 let mut see = |reference: &mut ObjectRef| next.push(reference.id());
                 object.each_reference(&mut see);
-                self.waits.each_item(id, &mut |item| item.each_reference(&mut see));
+                for waiter in self.waits.queue(id, Line::Putters) {
+                    if let Want::Room(item) = &mut waiter.want {
+                        item.each_reference(&mut see);
+                    }
+                }
             }
         }
         let lost: Vec<ObjectId> = self.objects.keys().filter(|id| !reached.contains(id)).copied().collect();

@@ -4,12 +4,11 @@
 //! Python `list` with the methods of `ListProxy` (3.14). Differs: `sort` has no key function, and refuses a NaN, which
 //! cannot be ordered.
 
-use super::args::Args;
-use super::call::Reply;
-use super::failure::Failure;
-use super::method::Method;
+use std::collections::HashSet;
+
 use super::slice::{bound, place, places, range};
-use crate::ipc::manager::data::{Kind, Variant, compare};
+use super::{Args, Failure, Kind, Method, Reply, Variant};
+use crate::ipc::manager::data::compare;
 
 /// The maximum length of a list made by repetition.
 const REPEAT_LIMIT: usize = 1 << 24;
@@ -20,7 +19,6 @@ pub(super) fn call(items: &mut Vec<Variant>, method: Method, mut args: Args) -> 
     Ok(match method {
         Method::Len => len.into(),
         Method::Contains => items.contains(&args.variant()?).into(),
-        Method::GetItem => items[place(args.int()?, len)?].clone().into(),
         Method::GetSlice => places(args.slice()?, len)?.map(|at| items[at].clone()).collect::<Variant>().into(),
         Method::Pop => {
             let index = args.or(-1, Args::int)?;
@@ -53,20 +51,11 @@ pub(super) fn call(items: &mut Vec<Variant>, method: Method, mut args: Args) -> 
 fn change(items: &mut Vec<Variant>, method: Method, mut args: Args) -> Result<(), Failure> {
     let len = items.len();
     match method {
-        Method::SetItem => {
-            let at = place(args.int()?, len)?;
-            items[at] = args.variant()?;
-        }
-        Method::DelItem => drop(items.remove(place(args.int()?, len)?)),
         Method::SetSlice => set_slice(items, args.slice()?, args.list()?)?,
         Method::DelSlice => {
-            let mut gone: Vec<usize> = places(args.slice()?, len)?.collect();
-            gone.sort_unstable();
-            let mut at = 0;
-            items.retain(|_| {
-                at += 1;
-                gone.binary_search(&(at - 1)).is_err()
-            });
+            let gone: HashSet<usize> = places(args.slice()?, len)?.collect();
+            let mut at = 0..len;
+            items.retain(|_| at.next().is_some_and(|at| !gone.contains(&at)));
         }
         Method::Append => items.push(args.variant()?),
         Method::Extend => items.extend(args.list()?),
@@ -79,7 +68,7 @@ fn change(items: &mut Vec<Variant>, method: Method, mut args: Args) -> Result<()
         Method::Sort => sort(items, args.or(false, Args::bool)?)?,
         Method::RepeatInPlace => *items = repeated(items, &mut args)?,
         Method::Clear => items.clear(),
-        _ => return Err(Failure::NoSuchMethod { kind: Kind::List, method }),
+        _ => return Err(args.no_such_method()),
     }
     Ok(())
 }

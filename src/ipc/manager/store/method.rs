@@ -6,7 +6,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 
 use crate::ipc::manager::data::Kind;
@@ -261,8 +260,8 @@ impl FromStr for Method {
     type Err = UnknownMethod;
 
     fn from_str(name: &str) -> Result<Self, UnknownMethod> {
-        let parsed: Result<Self, serde::de::value::Error> = Method::deserialize(name.into_deserializer());
-        parsed.map_err(|_| UnknownMethod(name.to_owned()))
+        let found = Method::ALL.iter().copied().find(|method| method.to_string() == name);
+        found.ok_or_else(|| UnknownMethod(name.to_owned()))
     }
 }
 

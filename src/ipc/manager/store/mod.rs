@@ -9,7 +9,7 @@
 //! | `call`, `failure` | requests and replies |
 //! | `method`, `args` | the table of methods, and the check of a call's arguments against it |
 //! | `waits` | waiting calls and their deadlines |
-//! | `refcount`, `gc` | what keeps an object alive, and when it is removed |
+//! | `gc` | what keeps an object alive, and when it is removed |
 //! | `disconnect` | how the end of a client affects the others |
 //! | `object` | one of eight structs behind the fourteen types |
 //! | `container`, `dict`, `list`, `slice`, `array`, `change` | data, and changing one place in it |
@@ -36,7 +36,6 @@ mod lock;
 mod method;
 mod object;
 mod queue;
-mod refcount;
 mod semaphore;
 mod slice;
 #[cfg(test)]
@@ -44,8 +43,10 @@ mod tests;
 mod waits;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
-pub(crate) use call::{Call, Reply, Request, Timeout, TransferToken};
+pub use call::Swap;
+pub(crate) use call::{Call, Reply, Request, TransferToken};
 pub use failure::Failure;
 pub use method::{Method, Signature, UnknownMethod};
 pub(crate) use waits::{Completion, SessionId, Ticket};
@@ -54,10 +55,10 @@ use super::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, ObjectRef, Variant};
 use super::status::{Refusals, Status};
 use args::{Args, Memory};
 use change::Change;
+use gc::PendingDrops;
 use lock::Mutex;
 use object::Object;
-use refcount::PendingDrops;
-use waits::{Caller, Context, Step, WaitTable, Want};
+use waits::{Caller, Context, Step, WaitTable, Waiter, Want};
 
 /// The state of one client.
 #[derive(Debug, Default)]
@@ -99,7 +100,7 @@ pub(crate) struct Store {
 impl Store {
     /// Creates a store without objects. It asks `memory` before it creates something large.
     pub(crate) fn new(memory: fn(u64) -> bool) -> Self {
-        Store { memory: Memory(memory), ..Store::default() }
+        Store { memory: Some(memory), ..Store::default() }
     }
 
     /// Opens a session for a new client.
@@ -120,11 +121,7 @@ impl Store {
     ) -> Option<Result<Reply, Failure>> {
         self.waits.now_ns = now_ns;
         self.requests += u64::from(!matches!(request, Request::Status));
-        let mut answer = match self.step(session, ticket, request) {
-            Ok(Step::Parked) => None,
-            Ok(Step::Reply(reply)) => Some(Ok(reply)),
-            Err(failure) => Some(Err(failure)),
-        };
+        let mut answer = self.step(session, ticket, request).transpose();
         if let Some(Ok(reply)) = &mut answer {
             self.note_references(session, reply);
         }
@@ -132,45 +129,45 @@ impl Store {
         answer
     }
 
-    fn step(&mut self, session: SessionId, ticket: Ticket, request: Request) -> Result<Step, Failure> {
-        match request {
+    /// `None`: the call waits.
+    fn step(&mut self, session: SessionId, ticket: Ticket, request: Request) -> Result<Option<Reply>, Failure> {
+        let reply = match request {
             Request::Call(call) => return self.call(session, ticket, call),
-            Request::Create { kind, args, name } => self.create(session, kind, args, name),
-            Request::Lookup { name } => match self.names.get(&name) {
-                Some(reference) => Ok(Reply::Object(reference.clone())),
-                None => Err(Failure::NoSuchName { name }),
+            Request::Create { kind, args, name } => self.create(session, kind, args, name)?,
+            Request::Lookup(name) => match self.names.get(&name) {
+                Some(reference) => Reply::Object(reference.clone()),
+                None => return Err(Failure::NoSuchName { name }),
             },
             Request::Names => {
                 let entry =
                     |(name, reference): (&String, &ObjectRef)| (Key::from(name), reference.kind().name().into());
-                Ok(self.names.iter().map(entry).collect::<Map>().into())
+                self.names.iter().map(entry).collect::<Map>().into()
             }
-            Request::RemoveName { name } => {
+            Request::RemoveName(name) => {
                 self.names.remove(&name).ok_or(Failure::NoSuchName { name })?;
                 self.may_have_circles = true;
-                Ok(Reply::DONE)
+                Reply::DONE
             }
             Request::Release { object, count } => {
                 self.release(session, object, count);
-                Ok(Reply::DONE)
+                Reply::DONE
             }
             Request::Export { object, token } => {
                 let own = self.sessions.get(&session).and_then(|session| session.references.get(&object));
                 let reference = own.ok_or(Failure::NoSuchObject)?.0.clone();
                 self.transfers.insert(token, Transfer { exporter: session, reference });
-                Ok(Reply::DONE)
+                Reply::DONE
             }
-            Request::Import { token } => {
-                let transfer = self.transfers.remove(&token).ok_or(Failure::NoSuchTransfer)?;
-                Ok(Reply::Object(transfer.reference))
+            Request::Import(token) => {
+                Reply::Object(self.transfers.remove(&token).ok_or(Failure::NoSuchTransfer)?.reference)
             }
-            Request::CancelExport { token } => {
+            Request::CancelExport(token) => {
                 self.cancel_export(session, token);
-                Ok(Reply::DONE)
+                Reply::DONE
             }
-            Request::Status => Ok(Reply::Status(self.status())),
-        }
-        .map(Step::Reply)
+            Request::Status => Reply::Status(self.status()),
+        };
+        Ok(Some(reply))
     }
 
     fn create(
@@ -190,50 +187,58 @@ impl Store {
         self.admit(session, &mut args)?;
         if kind == Kind::Condition && matches!(args[..], [] | [Variant::Null]) {
             // Its own lock, as in Python.
-            let lock = self.add(Object::Mutex(Mutex::new(true)));
+            let lock = self.add(Kind::RLock, Object::Mutex(Mutex::new(true)));
             args = vec![lock.into()];
         }
         if self.objects.len() > 2 * self.after_last_sweep + 1024 {
             self.sweep();
         }
-        let reference = self.add(Object::create(kind, Args::of_type(kind, args, self.memory)?)?);
+        let reference = self.add(kind, Object::create(kind, Args::new(None, kind, args, self.memory)?)?);
         if let Some(name) = name {
             self.names.insert(name, reference.clone());
         }
         Ok(Reply::Object(reference))
     }
 
-    fn add(&mut self, object: Object) -> ObjectRef {
+    fn add(&mut self, kind: Kind, object: Object) -> ObjectRef {
         self.last_object += 1;
         let id = ObjectId(self.last_object);
-        let reference = ObjectRef::new(id, object.kind(), Some(self.pending_drops.watch(id)));
+        let reference = ObjectRef::new(id, kind, Some(self.pending_drops.watch(id)));
         self.objects.insert(id, object);
         reference
     }
 
-    fn call(&mut self, session: SessionId, ticket: Ticket, call: Call) -> Result<Step, Failure> {
+    fn call(&mut self, session: SessionId, ticket: Ticket, call: Call) -> Result<Option<Reply>, Failure> {
         let Call { object, method, mut args, timeout, thread } = call;
-        let held = self.sessions.get_mut(&session).ok_or(Failure::NoSuchObject)?;
-        if !held.references.contains_key(&object) {
-            return Err(Failure::NoSuchObject);
-        }
+        let own = self.sessions.get(&session).and_then(|session| session.references.get(&object));
+        let kind = own.ok_or(Failure::NoSuchObject)?.0.kind();
         self.admit(session, &mut args)?;
-        let target = self.objects.get_mut(&object).ok_or(Failure::NoSuchObject)?;
-        let mut args = Args::of_method(method, target.kind(), args, self.memory)?;
-        if let Some((path, change)) = Change::read(method, target.kind(), &mut args)? {
-            return change.apply(&mut self.objects, object, path).map(Step::Reply);
+        let mut args = Args::new(Some(method), kind, args, self.memory)?;
+        if let Some((path, change)) = Change::read(method, kind, &mut args)? {
+            return change.apply(&mut self.objects, (object, kind), path).map(Some);
         }
-        let mut cx = Context { caller: Caller { session, thread, ticket }, object, timeout, waits: &mut self.waits };
-        if let Object::Condition(lock) = target {
-            let id = lock.id();
-            note_touched(&mut self.sessions, session, id);
-            let lock = mutex(&mut self.objects, id).ok_or(Failure::NoSuchObject)?;
-            return condition::call((lock, id), &mut cx, method, args);
+        let caller = Caller { session, thread, ticket };
+        if let Some(Object::Condition(lock)) = self.objects.get(&object) {
+            return self.call_condition((object, lock.id()), (caller, timeout), method, args);
         }
-        if target.can_be_held() {
-            note_touched(&mut self.sessions, session, object);
+        self.call_object(object, (caller, timeout), method, args)
+    }
+
+    /// Calls a method that needs no other object. `None`: the call waits.
+    fn call_object(
+        &mut self,
+        id: ObjectId,
+        (caller, timeout): (Caller, Option<Duration>),
+        method: Method,
+        args: Args,
+    ) -> Result<Option<Reply>, Failure> {
+        let object = self.objects.get_mut(&id).ok_or(Failure::NoSuchObject)?;
+        if object.can_be_held()
+            && let Some(session) = self.sessions.get_mut(&caller.session)
+        {
+            session.touched.insert(id);
         }
-        target.call(&mut cx, method, args)
+        object.call(Context { caller, object: id, timeout, waits: &mut self.waits }, method, args)
     }
 
     /// Checks a client's arguments: not nested too deeply, and every reference in them is the client's own.
@@ -260,21 +265,17 @@ impl Store {
     pub(crate) fn expire(&mut self, now_ns: u64) {
         self.waits.now_ns = now_ns;
         while let Some(waiter) = self.waits.overdue(now_ns) {
-            match (&waiter.want, self.objects.get_mut(&waiter.object)) {
+            let object = waiter.object;
+            match (&waiter.want, self.objects.get(&object)) {
                 (Want::Notice(_), Some(Object::Condition(lock))) => {
-                    let id = lock.id();
-                    if let Some(lock) = mutex(&mut self.objects, id) {
-                        lock.resume(id, waiter, None, &mut self.waits);
-                    }
-                }
-                (Want::Parties, Some(Object::Barrier(barrier))) => {
-                    let object = waiter.object;
-                    self.waits.complete(waiter, Ok(Reply::NotInTime));
-                    barrier.break_it(object, &mut self.waits);
+                    let lock = lock.id();
+                    self.waits.resume(waiter, lock, None);
+                    self.serve(lock);
                 }
                 (want, _) => {
                     let reply = want.not_in_time();
                     self.waits.complete(waiter, Ok(reply));
+                    self.lose_party(object);
                 }
             }
         }
@@ -302,7 +303,8 @@ impl Store {
         if let Reply::Item(variant) = reply
             && let Some(Object::Queue(queue)) = self.objects.get_mut(&object)
         {
-            queue.take_back(variant, object, &mut self.waits);
+            queue.take_back(variant);
+            self.serve(object);
         }
     }
 
@@ -322,19 +324,5 @@ impl Store {
             requests: self.requests,
             refused: self.refused,
         }
-    }
-}
-
-/// Returns a condition's lock.
-fn mutex(objects: &mut HashMap<ObjectId, Object>, id: ObjectId) -> Option<&mut Mutex> {
-    match objects.get_mut(&id) {
-        Some(Object::Mutex(mutex)) => Some(mutex),
-        _ => None,
-    }
-}
-
-fn note_touched(sessions: &mut HashMap<SessionId, Session>, session: SessionId, object: ObjectId) {
-    if let Some(session) = sessions.get_mut(&session) {
-        session.touched.insert(object);
     }
 }

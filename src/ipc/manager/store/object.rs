@@ -1,17 +1,18 @@
 //! An object of any type.
 
-use super::args::Args;
+use std::time::Duration;
+
 use super::array::Array;
 use super::barrier::Barrier;
 use super::container::Container;
 use super::event::Event;
-use super::failure::Failure;
 use super::lock::Mutex;
-use super::method::Method;
 use super::queue::Queue;
 use super::semaphore::Semaphore;
-use super::waits::{Context, SessionId, Step, WaitTable};
-use crate::ipc::manager::data::{Kind, ObjectId, ObjectRef, Variant};
+use super::waits::Line;
+use super::{
+    Args, Context, Failure, Kind, Method, ObjectId, ObjectRef, Reply, SessionId, Step, Variant, WaitTable, Waiter, Want,
+};
 
 /// An object. The waiters of each are in the table of waits.
 #[derive(Debug)]
@@ -34,59 +35,97 @@ impl Object {
             Kind::List | Kind::Dict | Kind::Namespace | Kind::Value => {
                 Object::Container(Container::create(kind, args)?)
             }
-            Kind::Lock => Object::Mutex(Mutex::new(false)),
-            Kind::RLock => Object::Mutex(Mutex::new(true)),
-            Kind::Semaphore => Object::Semaphore(Semaphore::create(false, args)?),
-            Kind::BoundedSemaphore => Object::Semaphore(Semaphore::create(true, args)?),
+            Kind::Lock | Kind::RLock => Object::Mutex(Mutex::new(kind == Kind::RLock)),
+            Kind::Semaphore | Kind::BoundedSemaphore => {
+                Object::Semaphore(Semaphore::create(kind == Kind::BoundedSemaphore, args)?)
+            }
             Kind::Condition => match args.variant()? {
                 Variant::Object(lock) if matches!(lock.kind(), Kind::Lock | Kind::RLock) => Object::Condition(*lock),
                 other => return Err(args.bad("a lock", other.shape())),
             },
             Kind::Event => Object::Event(Event::default()),
             Kind::Barrier => Object::Barrier(Barrier::create(args)?),
-            Kind::Queue => Object::Queue(Queue::create(false, args)?),
-            Kind::JoinableQueue => Object::Queue(Queue::create(true, args)?),
+            Kind::Queue | Kind::JoinableQueue => Object::Queue(Queue::create(kind == Kind::JoinableQueue, args)?),
             Kind::Array => Object::Array(Array::create(args)?),
         })
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        match self {
-            Object::Container(container) => container.kind,
-            Object::Array(_) => Kind::Array,
-            Object::Mutex(mutex) => mutex.kind(),
-            Object::Semaphore(semaphore) => semaphore.kind(),
-            Object::Condition(_) => Kind::Condition,
-            Object::Event(_) => Kind::Event,
-            Object::Barrier(_) => Kind::Barrier,
-            Object::Queue(queue) => queue.kind(),
+    /// Calls a method that needs no other object. `None`: the call waits.
+    pub(crate) fn call(&mut self, mut cx: Context<'_>, method: Method, args: Args) -> Result<Option<Reply>, Failure> {
+        let session = cx.caller.session;
+        let step = match self {
+            Object::Container(container) => return container.call(method, args).map(Some),
+            Object::Array(array) => return array.call(method, args).map(Some),
+            Object::Mutex(mutex) => mutex.call(cx.caller, method, args)?,
+            Object::Semaphore(semaphore) => semaphore.call(session, method, args)?,
+            Object::Event(event) => event.call(method, args)?,
+            Object::Barrier(barrier) => barrier.call(&mut cx, method, args)?,
+            Object::Queue(queue) => queue.call(session, method, args)?,
+            Object::Condition(_) => return Err(args.no_such_method()),
+        };
+        let reply = match step {
+            Step::Reply(reply) => Some(reply),
+            Step::Wait(want) => self.wait(&mut cx, want)?,
+        };
+        self.serve(cx.object, cx.waits);
+        Ok(reply)
+    }
+
+    /// Gives a call what it wants if it is available, or makes it wait.
+    fn wait(&mut self, cx: &mut Context<'_>, want: Want) -> Result<Option<Reply>, Failure> {
+        let mut waiter = cx.waits.waiter(cx.caller, cx.object, want, cx.timeout);
+        match self.attempt(&mut waiter) {
+            Some(result) => result.map(Some),
+            // Arriving at a barrier counts, even without time to wait.
+            None if cx.timeout == Some(Duration::ZERO) && !matches!(waiter.want, Want::Parties) => {
+                Ok(Some(waiter.want.not_in_time()))
+            }
+            None => cx.waits.park(waiter).map(|()| None),
         }
     }
 
-    /// Calls a method that needs no other object.
-    pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, args: Args) -> Result<Step, Failure> {
+    /// Gives a waiter what it wants, if it is available.
+    fn attempt(&mut self, waiter: &mut Waiter) -> Option<Result<Reply, Failure>> {
         match self {
-            Object::Container(container) => container.call(method, args).map(Into::into),
-            Object::Array(array) => array.call(method, args).map(Into::into),
-            Object::Mutex(mutex) => mutex.call(cx, method, args),
-            Object::Semaphore(semaphore) => semaphore.call(cx, method, args),
-            Object::Event(event) => event.call(cx, method),
-            Object::Barrier(barrier) => barrier.call(cx, method, args),
-            Object::Queue(queue) => queue.call(cx, method, args),
-            Object::Condition(_) => Err(Failure::NoSuchMethod { kind: Kind::Condition, method }),
+            Object::Mutex(mutex) => mutex.attempt(waiter).map(Ok),
+            Object::Semaphore(semaphore) => semaphore.attempt(waiter.caller.session).map(Ok),
+            Object::Event(event) => event.attempt().map(Ok),
+            Object::Barrier(barrier) => barrier.attempt().map(Err),
+            Object::Queue(queue) => queue.attempt(waiter),
+            Object::Container(_) | Object::Array(_) | Object::Condition(_) => None,
         }
+    }
+
+    /// Ends the waits that can end now; to be called after every change. Producers come first: a queue is filled before
+    /// it is emptied.
+    pub(crate) fn serve(&mut self, own: ObjectId, waits: &mut WaitTable) {
+        if let Object::Barrier(barrier) = self {
+            barrier.advance(own, waits);
+        }
+        while Line::ALL.into_iter().any(|line| self.serve_first(own, line, waits)) {}
+    }
+
+    fn serve_first(&mut self, own: ObjectId, line: Line, waits: &mut WaitTable) -> bool {
+        let first = waits.queue(own, line).next();
+        let Some(result) = first.and_then(|waiter| self.attempt(waiter)) else { return false };
+        if let Some(waiter) = waits.take(own, line, 0) {
+            waits.complete(waiter, result);
+        }
+        true
     }
 
     /// Releases everything held by a session that has ended. Returns whether a lock was released.
     pub(crate) fn session_ended(&mut self, session: SessionId, own: ObjectId, waits: &mut WaitTable) -> bool {
+        let mut was_lock = false;
         match self {
-            Object::Mutex(mutex) => return mutex.session_ended(session, own, waits),
-            Object::Semaphore(semaphore) => semaphore.session_ended(session, own, waits),
-            Object::Barrier(barrier) => barrier.session_ended(session, own, waits),
-            Object::Queue(queue) => queue.session_ended(session, own, waits),
+            Object::Mutex(mutex) => was_lock = mutex.session_ended(session),
+            Object::Semaphore(semaphore) => semaphore.session_ended(session),
+            Object::Barrier(barrier) => barrier.session_ended(session),
+            Object::Queue(queue) => queue.session_ended(session),
             _ => {}
         }
-        false
+        self.serve(own, waits);
+        was_lock
     }
 
     /// Whether a session can hold part of it.

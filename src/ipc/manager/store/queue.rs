@@ -19,12 +19,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::args::Args;
-use super::call::Reply;
-use super::failure::Failure;
-use super::method::Method;
-use super::waits::{Context, Line, SessionId, Step, WaitTable, Want};
-use crate::ipc::manager::data::{Kind, ObjectId, Variant};
+use super::{Args, Failure, Method, Reply, SessionId, Step, Variant, Waiter, Want};
 
 #[derive(Debug)]
 struct Item {
@@ -71,25 +66,23 @@ impl Queue {
         })
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        if self.lends { Kind::JoinableQueue } else { Kind::Queue }
-    }
-
-    pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, mut args: Args) -> Result<Step, Failure> {
+    pub(crate) fn call(&mut self, session: SessionId, method: Method, mut args: Args) -> Result<Step, Failure> {
         Ok(match method {
-            Method::Put => return self.put(cx, args.variant()?),
-            Method::Get => return self.get(cx),
-            Method::Join if self.unfinished() != 0 => return cx.wait(Want::Done),
-            Method::Join => Reply::DONE.into(),
+            Method::Put => Step::Wait(Want::Room(args.variant()?)),
+            Method::Get => Step::Wait(Want::Acquire),
+            Method::Join => Step::Wait(Want::Done),
             Method::TaskDone => {
                 let lease = args.or(0, Args::int)?;
-                self.task_done(cx.caller.session, lease)?;
-                self.tell_joiners(cx.object, cx.waits);
+                self.task_done(session, lease)?;
                 Reply::DONE.into()
             }
             Method::Shutdown => {
                 let at_once = args.or(false, Args::bool)?;
-                self.shut_down(at_once, cx.object, cx.waits);
+                self.is_shut = true;
+                if at_once {
+                    self.undone = self.undone.saturating_sub(self.items.len() as u64);
+                    self.items.clear();
+                }
                 Reply::DONE.into()
             }
             Method::Qsize | Method::Len => self.items.len().into(),
@@ -98,7 +91,7 @@ impl Queue {
             Method::Unfinished => self.unfinished().into(),
             Method::DeadLetters => self.dead_letters.clone().into(),
             Method::Snapshot => self.items.iter().map(|item| item.variant.clone()).collect::<Variant>().into(),
-            _ => return Err(Failure::NoSuchMethod { kind: self.kind(), method }),
+            _ => return Err(args.no_such_method()),
         })
     }
 
@@ -110,64 +103,32 @@ impl Queue {
         if self.lends { (self.items.len() + self.leases.len()) as u64 } else { self.undone }
     }
 
-    fn put(&mut self, cx: &mut Context<'_>, variant: Variant) -> Result<Step, Failure> {
-        if self.is_shut {
-            return Err(Failure::ShutDown);
+    /// Takes the item of a waiting producer, or gives a waiting consumer one, or tells a joiner that all are done.
+    pub(crate) fn attempt(&mut self, waiter: &mut Waiter) -> Option<Result<Reply, Failure>> {
+        match &mut waiter.want {
+            Want::Room(_) if self.is_shut => Some(Err(Failure::ShutDown)),
+            Want::Room(variant) => self.has_room().then(|| {
+                self.undone += 1;
+                self.items.push_back(Item { variant: std::mem::take(variant), deliveries: 0 });
+                Ok(Reply::DONE)
+            }),
+            Want::Done => (self.unfinished() == 0).then_some(Ok(Reply::DONE)),
+            _ => match self.items.pop_front() {
+                Some(item) => Some(Ok(self.deliver(item, waiter.caller.session, waiter.number))),
+                // No item comes any more.
+                None => self.is_shut.then_some(Err(Failure::ShutDown)),
+            },
         }
-        if !self.has_room() {
-            return cx.wait(Want::Room(variant));
-        }
-        self.push(variant);
-        self.serve(cx.object, cx.waits);
-        Ok(Reply::DONE.into())
     }
 
-    fn push(&mut self, variant: Variant) {
-        self.undone += 1;
-        self.items.push_back(Item { variant, deliveries: 0 });
-    }
-
-    fn get(&mut self, cx: &mut Context<'_>) -> Result<Step, Failure> {
-        // Waiting consumers come first; but if there are any, there are no items.
-        if let Some(item) = self.items.pop_front() {
-            let reply = self.deliver(item, cx.caller.session, cx.waits);
-            self.serve(cx.object, cx.waits);
-            return Ok(reply.into());
-        }
-        if self.is_shut { Err(Failure::ShutDown) } else { cx.wait(Want::Acquire) }
-    }
-
-    fn deliver(&mut self, mut item: Item, session: SessionId, waits: &mut WaitTable) -> Reply {
+    fn deliver(&mut self, mut item: Item, session: SessionId, lease: u64) -> Reply {
         if !self.lends {
             return Reply::Item(item.variant);
         }
         item.deliveries += 1;
-        let lease = waits.number();
         let reply = Reply::Leased { lease, deliveries: item.deliveries, item: item.variant.clone() };
         self.leases.insert(lease, Lease { session, item });
         reply
-    }
-
-    /// Matches items with waiting consumers, and room with waiting producers.
-    fn serve(&mut self, own: ObjectId, waits: &mut WaitTable) {
-        loop {
-            if self.has_room()
-                && let Some(mut waiter) = waits.pop(own, Line::Putters)
-            {
-                if let Want::Room(variant) = std::mem::replace(&mut waiter.want, Want::Acquire) {
-                    self.push(variant);
-                }
-                waits.complete(waiter, Ok(Reply::DONE));
-            } else if !self.items.is_empty()
-                && let Some(waiter) = waits.pop(own, Line::Main)
-                && let Some(item) = self.items.pop_front()
-            {
-                let reply = self.deliver(item, waiter.caller.session, waits);
-                waits.complete(waiter, Ok(reply));
-            } else {
-                return;
-            }
-        }
     }
 
     fn task_done(&mut self, session: SessionId, lease: u64) -> Result<(), Failure> {
@@ -188,46 +149,25 @@ impl Queue {
         Ok(())
     }
 
-    fn tell_joiners(&mut self, own: ObjectId, waits: &mut WaitTable) {
-        if self.unfinished() == 0 {
-            waits.complete_all(own, Line::Joiners, &Ok(Reply::DONE));
-        }
-    }
-
-    fn shut_down(&mut self, at_once: bool, own: ObjectId, waits: &mut WaitTable) {
-        self.is_shut = true;
-        if at_once {
-            self.undone = self.undone.saturating_sub(self.items.len() as u64);
-            self.items.clear();
-            self.tell_joiners(own, waits);
-        }
-        waits.complete_all(own, Line::Putters, &Err(Failure::ShutDown));
-        // A consumer waits only while there is no item, and no item comes any more.
-        waits.complete_all(own, Line::Main, &Err(Failure::ShutDown));
-    }
-
     /// Puts back an item that could not be delivered, for another consumer.
-    pub(crate) fn take_back(&mut self, variant: Variant, own: ObjectId, waits: &mut WaitTable) {
+    pub(crate) fn take_back(&mut self, variant: Variant) {
         if !self.lends {
             self.items.push_front(Item { variant, deliveries: 0 });
-            self.serve(own, waits);
         }
     }
 
-    pub(crate) fn session_ended(&mut self, session: SessionId, own: ObjectId, waits: &mut WaitTable) {
-        let (given_back, kept): (Vec<_>, Vec<_>) =
+    pub(crate) fn session_ended(&mut self, session: SessionId) {
+        let (ended, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.leases).into_iter().partition(|(_, lease)| lease.session == session);
         self.leases = kept.into_iter().collect();
         // In reverse order, so that the oldest is at the front again.
-        for (_, Lease { item, .. }) in given_back.into_iter().rev() {
+        for (_, Lease { item, .. }) in ended.into_iter().rev() {
             if self.max_deliveries != 0 && item.deliveries >= self.max_deliveries {
                 self.dead_letters.push(item.variant);
             } else {
                 self.items.push_front(item);
             }
         }
-        self.serve(own, waits);
-        self.tell_joiners(own, waits);
     }
 
     /// Visits all data inside.

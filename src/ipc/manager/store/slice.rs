@@ -3,7 +3,7 @@
 //! # Standard
 //! Python's: negative counts from the end, a slice's bounds never fail (`slice.indices`).
 
-use super::failure::Failure;
+use super::Failure;
 
 /// Returns the position of `index` among `len` items.
 pub(crate) fn place(index: i64, len: usize) -> Result<usize, Failure> {

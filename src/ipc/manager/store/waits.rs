@@ -1,14 +1,13 @@
 //! The waiting calls: the queues of every object's waiters, their deadlines, and the waits that have ended.
 //!
 //! # State
-//! A waiter stands in one queue. Whoever takes it out answers it, or drops it if its client is gone: a wait ends exactly
-//! once. Each queue is in order of arrival.
+//! A waiter is in one queue, in order of arrival. It leaves the queue with an answer, or without one if its client is
+//! gone: a wait ends exactly once.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
-use super::call::{Reply, Timeout};
-use super::failure::Failure;
-use crate::ipc::manager::data::{ObjectId, Variant};
+use super::{Failure, ObjectId, Reply, Variant};
 
 /// The id of a client's connection. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,10 +35,11 @@ pub(crate) struct Completion {
 }
 
 /// How a call continues.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Step {
     Reply(Reply),
-    Parked,
+    /// The reply follows as soon as what it wants is available.
+    Wait(Want),
 }
 
 impl<T: Into<Reply>> From<T> for Step {
@@ -99,45 +99,45 @@ impl Want {
     }
 }
 
-/// An object's queues of waiters: one, except that queues distinguish consumers, producers and joiners.
+/// An object's queues of waiters: one, except that queues distinguish producers, consumers and joiners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Line {
-    Main,
     Putters,
+    Main,
     Joiners,
+}
+
+impl Line {
+    pub(super) const ALL: [Line; 3] = [Line::Putters, Line::Main, Line::Joiners];
 }
 
 /// How many calls of one session may wait at once.
 const WAITING_LIMIT: usize = 10_000;
 
-/// The place of a waiter: its number, by which its queue is sorted, and its queue.
-type Place = (u64, ObjectId, Line);
+/// A waiter's queue, and its number, by which the queue is sorted.
+type Place = (ObjectId, Line, u64);
 
-/// A waiting call.
+/// A call that may have to wait.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     pub(super) caller: Caller,
     pub(super) object: ObjectId,
     pub(super) want: Want,
-    number: u64,
+    /// When the call began, as a number of the wait table. Also identifies what the call acquires.
+    pub(super) number: u64,
     deadline_ns: Option<u64>,
 }
 
 impl Waiter {
-    /// Whether the wait began before the table issued `number`.
-    pub(crate) fn began_before(&self, number: u64) -> bool {
-        self.number < number
-    }
-
     fn place(&self) -> Place {
-        (self.number, self.object, self.want.line())
+        (self.object, self.want.line(), self.number)
     }
 }
 
 /// The waits of all objects, and the answers that are ready.
 #[derive(Debug, Default)]
 pub(crate) struct WaitTable {
-    pub(super) lines: HashMap<(ObjectId, Line), VecDeque<Waiter>>,
+    waiters: BTreeMap<Place, Waiter>,
     deadlines: BTreeSet<(u64, Place)>,
     by_session: HashMap<SessionId, BTreeSet<Place>>,
     pub(super) completed: Vec<Completion>,
@@ -146,53 +146,62 @@ pub(crate) struct WaitTable {
 }
 
 impl WaitTable {
-    /// Returns a number that was never issued before: for a wait, a permit, a lease.
+    /// Returns a number that was never issued before.
     pub(crate) fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
     }
 
-    fn push(&mut self, caller: Caller, object: ObjectId, want: Want, deadline_ns: Option<u64>) {
-        let waiter = Waiter { caller, object, want, number: self.number(), deadline_ns };
+    /// A call of `caller` that waits at most `timeout`.
+    pub(crate) fn waiter(&mut self, caller: Caller, object: ObjectId, want: Want, timeout: Option<Duration>) -> Waiter {
+        let timeout_ns = timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
+        // Beyond the clock's range means never.
+        let deadline_ns = timeout_ns.and_then(|timeout_ns| self.now_ns.checked_add(timeout_ns));
+        Waiter { caller, object, want, number: self.number(), deadline_ns }
+    }
+
+    /// Makes a call wait at the end of its queue.
+    pub(crate) fn park(&mut self, waiter: Waiter) -> Result<(), Failure> {
+        if self.by_session.get(&waiter.caller.session).is_some_and(|own| own.len() >= WAITING_LIMIT) {
+            return Err(Failure::TooManyWaiting { limit: WAITING_LIMIT });
+        }
+        self.push(waiter);
+        Ok(())
+    }
+
+    fn push(&mut self, waiter: Waiter) {
         let place = waiter.place();
-        self.by_session.entry(caller.session).or_default().insert(place);
-        self.deadlines.extend(deadline_ns.map(|deadline_ns| (deadline_ns, place)));
-        self.lines.entry((object, place.2)).or_default().push_back(waiter);
+        self.by_session.entry(waiter.caller.session).or_default().insert(place);
+        self.deadlines.extend(waiter.deadline_ns.map(|deadline_ns| (deadline_ns, place)));
+        self.waiters.insert(place, waiter);
     }
 
-    /// Queues a waiter that was taken out of another queue, now without a deadline: a condition's waiter at its lock.
-    pub(crate) fn requeue(&mut self, waiter: Waiter, object: ObjectId, want: Want) {
-        self.push(waiter.caller, object, want, None);
+    /// Queues a condition's waiter, which was taken out of the condition's queue, for the lock that it released.
+    pub(crate) fn resume(&mut self, waiter: Waiter, lock: ObjectId, notice: Option<Notice>) {
+        if let Want::Notice(held) = waiter.want {
+            let waiter = self.waiter(waiter.caller, lock, Want::Resume { held, notice }, None);
+            self.push(waiter);
+        }
     }
 
-    pub(crate) fn first(&self, object: ObjectId) -> Option<&Waiter> {
-        self.lines.get(&(object, Line::Main))?.front()
-    }
-
-    pub(crate) fn count(&self, object: ObjectId) -> usize {
-        self.lines.get(&(object, Line::Main)).map_or(0, VecDeque::len)
-    }
-
-    /// Takes the first waiter out of a queue.
-    pub(crate) fn pop(&mut self, object: ObjectId, line: Line) -> Option<Waiter> {
-        self.take(object, line, 0)
+    /// The waiters in a queue, in order of arrival.
+    pub(crate) fn queue(&mut self, object: ObjectId, line: Line) -> impl Iterator<Item = &mut Waiter> {
+        self.waiters.range_mut((object, line, 0)..=(object, line, u64::MAX)).map(|(_, waiter)| waiter)
     }
 
     /// Takes the waiter at this position out of a queue.
     pub(crate) fn take(&mut self, object: ObjectId, line: Line, at: usize) -> Option<Waiter> {
-        let waiter = self.lines.get_mut(&(object, line))?.remove(at)?;
-        let place = waiter.place();
+        let place = self.queue(object, line).nth(at)?.place();
+        self.take_place(place)
+    }
+
+    fn take_place(&mut self, place: Place) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&place)?;
         self.deadlines.remove(&(waiter.deadline_ns.unwrap_or_default(), place));
         if let Some(own) = self.by_session.get_mut(&waiter.caller.session) {
             own.remove(&place);
         }
         Some(waiter)
-    }
-
-    fn take_place(&mut self, (number, object, line): Place) -> Option<Waiter> {
-        let line_of = self.lines.get(&(object, line))?;
-        let at = line_of.binary_search_by_key(&number, |waiter| waiter.number).ok()?;
-        self.take(object, line, at)
     }
 
     /// Ends a wait with an answer.
@@ -201,26 +210,11 @@ impl WaitTable {
         self.completed.push(Completion { session, ticket, result, object });
     }
 
-    /// Ends all waits in a queue with the same answer.
-    pub(crate) fn complete_all(&mut self, object: ObjectId, line: Line, result: &Result<Reply, Failure>) {
-        while let Some(waiter) = self.pop(object, line) {
-            self.complete(waiter, result.clone());
-        }
-    }
-
-    /// Ends all waits at an object that was removed.
-    pub(crate) fn object_removed(&mut self, object: ObjectId) {
-        for line in [Line::Main, Line::Putters, Line::Joiners] {
-            self.complete_all(object, line, &Err(Failure::NoSuchObject));
-            self.lines.remove(&(object, line));
-        }
-    }
-
-    /// Visits the items for which there is no room yet in a queue.
-    pub(crate) fn each_item(&mut self, object: ObjectId, visit: &mut impl FnMut(&mut Variant)) {
-        for waiter in self.lines.get_mut(&(object, Line::Putters)).into_iter().flatten() {
-            if let Want::Room(item) = &mut waiter.want {
-                visit(item);
+    /// Ends all waits at an object with the same failure.
+    pub(crate) fn fail_all(&mut self, object: ObjectId, failure: &Failure) {
+        for line in Line::ALL {
+            while let Some(waiter) = self.take(object, line, 0) {
+                self.complete(waiter, Err(failure.clone()));
             }
         }
     }
@@ -246,7 +240,7 @@ impl WaitTable {
     }
 
     pub(crate) fn waiting(&self) -> usize {
-        self.by_session.values().map(BTreeSet::len).sum()
+        self.waiters.len()
     }
 }
 
@@ -254,30 +248,6 @@ impl WaitTable {
 pub(crate) struct Context<'a> {
     pub(crate) caller: Caller,
     pub(crate) object: ObjectId,
-    pub(crate) timeout: Timeout,
+    pub(crate) timeout: Option<Duration>,
     pub(crate) waits: &'a mut WaitTable,
-}
-
-impl Context<'_> {
-    /// Makes the call wait; answers at once if its timeout is 0.
-    pub(crate) fn wait(&mut self, want: Want) -> Result<Step, Failure> {
-        if self.timeout == Timeout::NONE {
-            return Ok(want.not_in_time().into());
-        }
-        self.park(want)
-    }
-
-    /// Makes the call wait, whatever its timeout.
-    pub(crate) fn park(&mut self, want: Want) -> Result<Step, Failure> {
-        if self.waits.by_session.get(&self.caller.session).is_some_and(|own| own.len() >= WAITING_LIMIT) {
-            return Err(Failure::TooManyWaiting { limit: WAITING_LIMIT });
-        }
-        let deadline_ns = match self.timeout {
-            Timeout::Forever => None,
-            // Beyond the clock's range means never.
-            Timeout::Nanos(timeout_ns) => self.waits.now_ns.checked_add(timeout_ns),
-        };
-        self.waits.push(self.caller, self.object, want, deadline_ns);
-        Ok(Step::Parked)
-    }
 }

@@ -17,13 +17,10 @@ pub(crate) const HANDSHAKE_LIMIT: usize = 256;
 const ROOM_KEPT: usize = 4096;
 
 /// Why bytes are not valid frames: the connection is unusable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Broken {
-    #[error("a frame of {bytes} bytes is longer than the {limit} allowed")]
     TooLong { bytes: usize, limit: usize },
-    #[error("a frame is not as it was sealed")]
     WrongSeal,
-    #[error("a frame holds no message")]
     NoMessage,
 }
 
@@ -35,13 +32,13 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// Adds `fresh` bytes and passes every whole frame to `each`, until it returns a break; keeps the rest.
-    pub(crate) fn feed<E: From<Broken>>(
+    pub(crate) fn feed(
         &mut self,
         fresh: &[u8],
         limit: usize,
         key: &mut Option<FrameKey>,
-        mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, E>,
-    ) -> Result<(), E> {
+        mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Broken>,
+    ) -> Result<(), Broken> {
         let kept = !self.partial.is_empty();
         if kept {
             self.partial.extend_from_slice(fresh);
@@ -98,21 +95,18 @@ pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
     [&(content.len() as u32).to_le_bytes(), content].concat()
 }
 
-/// Starts a frame at the end of `out`; the caller appends its content, then calls [`finish_frame`] with the result.
-pub(super) fn start_frame(out: &mut Vec<u8>) -> usize {
-    let start = out.len();
-    out.extend_from_slice(&[0; HEADER]);
-    start
-}
-
-/// Ends the frame that began at `start`. A content above `limit` is removed, and its length is the error.
-pub(super) fn finish_frame(
+/// Appends a frame to `out`, whose content `write` appends. A content above `limit` is removed, and its length is the
+/// error.
+pub(super) fn append_frame(
     out: &mut Vec<u8>,
-    start: usize,
     limit: usize,
     key: &mut Option<FrameKey>,
+    write: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), usize> {
+    let start = out.len();
     let content = start + HEADER;
+    out.resize(content, 0);
+    write(out);
     let len = out.len() - content;
     match u32::try_from(len) {
         Ok(header) if len <= limit => out[start..content].copy_from_slice(&header.to_le_bytes()),
@@ -136,9 +130,7 @@ mod tests {
     fn framed(contents: &[Vec<u8>], key: &mut Option<FrameKey>) -> Vec<u8> {
         let mut out = Vec::new();
         for content in contents {
-            let start = start_frame(&mut out);
-            out.extend_from_slice(content);
-            finish_frame(&mut out, start, 1000, key).expect("within the limit");
+            append_frame(&mut out, 1000, key, |out| out.extend_from_slice(content)).expect("within the limit");
         }
         out
     }
@@ -147,7 +139,7 @@ mod tests {
         let mut frames = Vec::new();
         inbox.feed(fresh, 1000, key, |content| {
             frames.push(content.to_vec());
-            Ok::<_, Broken>(ControlFlow::Continue(()))
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(frames)
     }
@@ -223,7 +215,7 @@ mod tests {
         for fresh in [&bytes[..], &[], &[]] {
             let each = |content: &[u8]| {
                 seen.push(content[0]);
-                Ok::<_, Broken>(ControlFlow::Break(()))
+                Ok(ControlFlow::Break(()))
             };
             inbox.feed(fresh, 1000, &mut None, each).expect("well-formed");
         }

@@ -40,11 +40,10 @@ pub(crate) enum Transport {
 }
 
 /// Why a server refused a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    #[error("it does not speak this protocol, or another version of it")]
+    /// It does not speak this protocol, or another version of it.
     OtherProtocol,
-    #[error("it does not have the key")]
     WrongKey,
 }
 

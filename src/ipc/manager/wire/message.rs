@@ -6,7 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::frame::{Broken, finish_frame, start_frame};
+use super::frame::{Broken, append_frame};
 use super::seal::FrameKey;
 use crate::ipc::manager::store::{Failure, Reply, Request};
 
@@ -25,12 +25,6 @@ pub(crate) struct ToClient {
     pub(crate) result: Result<Reply, Failure>,
 }
 
-/// The longest answer of a server that accepts requests of up to `frame_limit`: data that fits into a request fits into
-/// an answer, with everything that accompanies it.
-pub(crate) fn longest_answer(frame_limit: usize) -> usize {
-    frame_limit.saturating_add(1024)
-}
-
 /// Appends a message as a frame to `out`. If it is longer than `limit`, its length is the error.
 pub(crate) fn encode<T: Serialize>(
     message: &T,
@@ -38,10 +32,10 @@ pub(crate) fn encode<T: Serialize>(
     limit: usize,
     key: &mut Option<FrameKey>,
 ) -> Result<(), usize> {
-    let start = start_frame(out);
-    *out =
-        postcard::to_extend(message, std::mem::take(out)).expect("messages hold nothing that has no serialised form");
-    finish_frame(out, start, limit, key)
+    append_frame(out, limit, key, |out| {
+        let written = postcard::to_extend(message, std::mem::take(out));
+        *out = written.expect("messages hold nothing that has no serialised form");
+    })
 }
 
 /// Decodes the message in a frame, which must contain nothing else.
@@ -56,7 +50,7 @@ pub(crate) fn decode<T: DeserializeOwned>(content: &[u8]) -> Result<T, Broken> {
 mod tests {
     use super::*;
     use crate::ipc::manager::data::{ObjectId, any_datum};
-    use crate::ipc::manager::store::{Call, Method, Timeout};
+    use crate::ipc::manager::store::{Call, Method};
     use proptest::prelude::*;
 
     proptest! {
@@ -69,7 +63,7 @@ mod tests {
 
         #[test]
         fn messages_come_back_and_no_part_of_one_is_one(args in prop::collection::vec(any_datum(), 0..4), id in any::<u64>()) {
-            let call = Call { object: ObjectId(3), method: Method::SetItem, args, timeout: Timeout::Forever, thread: 1 };
+            let call = Call { object: ObjectId(3), method: Method::SetItem, args, timeout: None, thread: 1 };
             let message = ToServer { id: Some(id), request: Request::Call(call) };
             let mut out = Vec::new();
             encode(&message, &mut out, 1 << 20, &mut None).expect("short");
@@ -84,7 +78,7 @@ mod tests {
     #[test]
     fn message_above_the_limit_is_taken_back() {
         let mut out = vec![1, 2, 3];
-        let message = ToServer { id: None, request: Request::Lookup { name: "x".repeat(100) } };
+        let message = ToServer { id: None, request: Request::Lookup("x".repeat(100)) };
         assert_eq!(encode(&message, &mut out, 50, &mut None), Err(103));
         assert_eq!(out, [1, 2, 3]);
     }

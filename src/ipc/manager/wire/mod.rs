@@ -13,10 +13,10 @@ mod key;
 mod message;
 mod seal;
 
-pub(crate) use frame::{Broken, HANDSHAKE_LIMIT, Inbox, frame};
+pub(crate) use frame::{HANDSHAKE_LIMIT, Inbox, frame};
 pub use handshake::HandshakeError;
 pub(crate) use handshake::{Initiator, Refused, Responder, Transport, Welcome};
 pub(crate) use key::random;
 pub use key::{AuthKey, EmptyKey};
-pub(crate) use message::{ToClient, ToServer, decode, encode, longest_answer};
+pub(crate) use message::{ToClient, ToServer, decode, encode};
 pub(crate) use seal::FrameKey;

@@ -24,7 +24,7 @@ use super::ManagerFact;
 use super::args::ManagerArgs;
 use super::connect::Key;
 use crate::Error;
-use crate::manager::{Kind, Manager, Method, Object, Variant};
+use crate::manager::{Kind, Manager, ManagerError, Method, Object, Variant};
 use crate::outcome::{Failure, MachineryError, Outcome};
 use crate::report::{Screen, quoted};
 use method::method_of;
@@ -58,9 +58,12 @@ pub(super) fn run(args: &ManagerArgs) -> Result<Outcome, Failure> {
 /// Classifies an error: a call that the manager rejected is the caller's to correct; anything else is the machinery's.
 fn failure(call: &Call, error: anyhow::Error) -> Failure {
     match error.downcast() {
-        Ok(Error::Managed { source, .. }) => Failure::Unusable(anyhow!("{call}: {source}")),
-        Ok(error @ (Error::ForeignReference | Error::TooLong { .. })) => Failure::Unusable(anyhow!("{call}: {error}")),
-        Ok(error) => Failure::machinery(error.during(|| call.to_string()).into()),
+        Ok(Error::Manager(ManagerError::Managed { source, .. })) => Failure::Unusable(anyhow!("{call}: {source}")),
+        Ok(error @ (Error::Manager(ManagerError::ForeignReference) | Error::TooLong { .. })) => {
+            Failure::Unusable(anyhow!("{call}: {error}"))
+        }
+        Ok(Error::Manager(error)) => Failure::machinery(Error::from(error.during(|| call.to_string())).into()),
+        Ok(error) => Failure::machinery(error.into()),
         Err(error) => Failure::of_preparing(error),
     }
 }
@@ -138,7 +141,9 @@ impl Caller<'_> {
 
     fn lookup(&self, name: &str) -> anyhow::Result<Object> {
         match self.manager.lookup_any(name) {
-            Err(Error::Managed { .. }) => Err(anyhow!("no object named {name:?} ({})", known(&self.manager.names()?))),
+            Err(Error::Manager(ManagerError::Managed { .. })) => {
+                Err(anyhow!("no object named {name:?} ({})", known(&self.manager.names()?)))
+            }
             found => Ok(found?),
         }
     }

@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::driver::SUPPLIER;
 use super::fixtures::{Fixtures, PLACES, TOTAL, key_of};
-use crate::manager::{Barrier, Condition, Failure, Guard, JoinableQueue, List, Queue, RLock, Value, Variant};
+use crate::manager::{
+    Barrier, Condition, Failure, Guard, JoinableQueue, List, ManagerError, Queue, RLock, Value, Variant,
+};
 use crate::scenarios::barrier::BarrierFact;
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
@@ -240,7 +242,7 @@ fn maker(item: &Variant) -> (String, u64) {
 /// Returns `None` if the queue is shut down and nothing more can come.
 fn unless_shut_down<T>(got: Result<T>) -> Result<Option<T>> {
     match got {
-        Err(Error::Managed { source, .. }) if *source == Failure::ShutDown => Ok(None),
+        Err(Error::Manager(ManagerError::Managed { source, .. })) if *source == Failure::ShutDown => Ok(None),
         got => got.map(Some),
     }
 }

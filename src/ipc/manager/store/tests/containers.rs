@@ -10,7 +10,7 @@ fn script(kind: Kind, arguments: &str, steps: &[(Method, &str, &str)]) {
     for (method, arguments, expected) in steps {
         let answer = match fixture.call(client, &object, *method, args(arguments)) {
             Some(Ok(Reply::Variant(variant))) => variant.to_string(),
-            Some(Ok(Reply::Swapped { swapped, found })) => {
+            Some(Ok(Reply::Swapped(Swap { swapped, found }))) => {
                 format!("{swapped} {}", found.map_or("-".into(), |f| f.to_string()))
             }
             Some(Err(failure)) => failure.to_string(),
@@ -266,7 +266,7 @@ fn what_there_is_no_memory_for_is_refused() {
     let large = 1_u64 << 18;
     let array = fixture.make(client, Kind::Array, vec!["d".into(), large.into()]);
     let list = fixture.make(client, Kind::List, args("[[1]]"));
-    fixture.store.memory = Memory(|bytes| bytes < 1 << 20);
+    fixture.store.memory = Some(|bytes| bytes < 1 << 20);
     let make = Request::Create { kind: Kind::Array, args: vec!["b".into(), large.into()], name: None };
     assert_eq!(fixture.ask(client, make), Some(Err(Failure::OutOfMemory { bytes: 1 << 21 })));
     for method in [Method::Copy, Method::Snapshot, Method::GetSlice] {

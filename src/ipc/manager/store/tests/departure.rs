@@ -21,8 +21,8 @@ fn party_that_is_lost_before_it_comes_breaks_the_barrier_until_reset() {
     let (mut fixture, [a, b, c], barrier) = three_at_a_barrier("[3]");
     assert_eq!(fixture.call(a, &barrier, Method::Wait, vec![]), None);
     assert_eq!(fixture.leave(c), [broken(a)], "who waits");
-    assert_eq!(fixture.fail(b, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier, "who comes");
-    assert_eq!(fixture.fail(a, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier, "who comes again");
+    assert_eq!(fixture.fail(b, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier, "a later party");
+    assert_eq!(fixture.fail(a, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier, "and the party itself");
     fixture.get(b, &barrier, Method::Reset, vec![]);
     let new = fixture.client();
     fixture.give(a, new, &barrier);
@@ -84,9 +84,9 @@ fn handle_that_nobody_will_take_over_breaks_the_barrier() {
     let export = Request::Export { object: barrier.id(), token };
     fixture.ask(a, export.clone());
     fixture.call(b, &barrier, Method::Wait, vec![]);
-    assert_eq!(fixture.ask(c, Request::CancelExport { token }), Some(Ok(Reply::DONE)), "another's is not ended");
+    assert_eq!(fixture.ask(c, Request::CancelExport(token)), Some(Ok(Reply::DONE)), "another's is not ended");
     assert!(fixture.store.transfers.contains_key(&token));
-    fixture.ask(a, Request::CancelExport { token });
+    fixture.ask(a, Request::CancelExport(token));
     assert_eq!(fixture.completed(), [broken(b)]);
     assert!(!fixture.store.transfers.contains_key(&token));
     // Or its exporter itself leaves, in order.
@@ -99,8 +99,8 @@ fn handle_that_nobody_will_take_over_breaks_the_barrier() {
     let (mut fixture, [a, b, c], barrier) = three_at_a_barrier("[4]");
     fixture.ask(a, export);
     fixture.call(b, &barrier, Method::Wait, vec![]);
-    fixture.ask(c, Request::Import { token });
-    fixture.ask(a, Request::CancelExport { token });
+    fixture.ask(c, Request::Import(token));
+    fixture.ask(a, Request::CancelExport(token));
     assert_eq!(fixture.completed(), []);
 }
 

@@ -24,7 +24,7 @@ fn client_can_use_only_what_it_was_given() {
     assert_eq!(fixture.fail(b, &list, Method::Len, vec![]), Failure::NoSuchObject);
     let own = fixture.make(b, Kind::List, vec![]);
     assert_eq!(fixture.fail(b, &own, Method::Append, vec![list.clone().into()]), Failure::NoSuchObject);
-    assert_eq!(fixture.ask(b, Request::Import { token: TransferToken(5) }), Some(Err(Failure::NoSuchTransfer)));
+    assert_eq!(fixture.ask(b, Request::Import(TransferToken(5))), Some(Err(Failure::NoSuchTransfer)));
     // A reference in an answer counts as given.
     fixture.get(a, &list, Method::Append, vec![list.clone().into()]);
     fixture.give(a, b, &list);
@@ -78,13 +78,13 @@ fn names_keep_objects_until_they_are_taken_away() {
     fixture.ask(a, named(Kind::Dict)).expect("an answer").expect("made");
     fixture.leave(a);
     assert_eq!(fixture.objects(), 1);
-    let found = fixture.ask(b, Request::Lookup { name: "shop".into() });
+    let found = fixture.ask(b, Request::Lookup("shop".into()));
     assert_eq!(fixture.ask(b, named(Kind::Dict)), found, "the same again");
     let taken = Failure::NameTaken { name: "shop".into(), kind: Kind::Dict };
     assert_eq!(fixture.ask(b, named(Kind::List)), Some(Err(taken)));
     assert_eq!(fixture.ask(b, Request::Names), Some(Ok(json(r#"{"shop":"dict"}"#).into())));
     drop(found);
-    fixture.ask(b, Request::RemoveName { name: "shop".into() });
+    fixture.ask(b, Request::RemoveName("shop".into()));
     fixture.leave(b);
     assert_eq!(fixture.objects(), 0);
 }
@@ -99,11 +99,11 @@ fn export_keeps_an_object_until_it_is_imported_or_its_exporter_leaves() {
     fixture.ask(a, Request::Export { object, token: TransferToken(3) });
     fixture.ask(a, Request::Release { object, count: 1 });
     assert_eq!(fixture.objects(), 1);
-    assert!(matches!(fixture.ask(b, Request::Import { token: TransferToken(1) }), Some(Ok(Reply::Object(_)))));
-    assert_eq!(fixture.ask(b, Request::Import { token: TransferToken(1) }), Some(Err(Failure::NoSuchTransfer)), "once");
+    assert!(matches!(fixture.ask(b, Request::Import(TransferToken(1))), Some(Ok(Reply::Object(_)))));
+    assert_eq!(fixture.ask(b, Request::Import(TransferToken(1))), Some(Err(Failure::NoSuchTransfer)), "once");
     fixture.ask(b, Request::Release { object, count: 1 });
-    fixture.ask(b, Request::CancelExport { token: TransferToken(2) });
-    fixture.ask(a, Request::CancelExport { token: TransferToken(2) });
+    fixture.ask(b, Request::CancelExport(TransferToken(2)));
+    fixture.ask(a, Request::CancelExport(TransferToken(2)));
     assert_eq!(fixture.objects(), 1, "one export is left");
     fixture.leave(a);
     assert_eq!(fixture.objects(), 0);

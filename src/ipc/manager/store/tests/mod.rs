@@ -44,11 +44,11 @@ impl Fixture {
     pub(super) fn give(&mut self, from: SessionId, to: SessionId, object: &ObjectRef) {
         let token = TransferToken(u128::from(self.tickets));
         assert_eq!(self.ask(from, Request::Export { object: object.id(), token }), Some(Ok(Reply::DONE)));
-        assert_eq!(self.ask(to, Request::Import { token }), Some(Ok(Reply::Object(object.clone()))));
+        assert_eq!(self.ask(to, Request::Import(token)), Some(Ok(Reply::Object(object.clone()))));
     }
 
     pub(super) fn call(&mut self, client: SessionId, object: &ObjectRef, method: Method, args: Vec<Variant>) -> Answer {
-        self.call_for(client, object, method, args, Timeout::Forever)
+        self.call_for(client, object, method, args, None)
     }
 
     pub(super) fn call_for(
@@ -57,7 +57,7 @@ impl Fixture {
         object: &ObjectRef,
         method: Method,
         args: Vec<Variant>,
-        timeout: Timeout,
+        timeout: Option<Duration>,
     ) -> Answer {
         let call = Call { object: object.id(), method, args, timeout, thread: 1 };
         self.ask(client, Request::Call(call))

@@ -25,7 +25,7 @@ fn acquired(results: &[(SessionId, Result<Reply, Failure>)], by: SessionId) -> b
 pub(super) fn lock_blocks_until_released_and_serves_in_order() {
     let (mut fixture, a, b, lock) = two(Kind::Lock, "[]");
     permit(&fixture.call(a, &lock, Method::Acquire, vec![]));
-    assert_eq!(fixture.call_for(b, &lock, Method::Acquire, vec![], Timeout::NONE), Some(Ok(Reply::NotInTime)));
+    assert_eq!(fixture.call_for(b, &lock, Method::Acquire, vec![], Some(Duration::ZERO)), Some(Ok(Reply::NotInTime)));
     assert_eq!(fixture.call(b, &lock, Method::Acquire, vec![]), None);
     assert_eq!(fixture.call(a, &lock, Method::Acquire, vec![]), None, "not recursive: the owner waits too");
     assert_eq!(fixture.get(b, &lock, Method::Release, vec![]), Variant::Null, "anybody may release a plain lock");
@@ -51,7 +51,7 @@ fn late_release_by_permit_does_not_touch_the_next_holder() {
 fn acquire_times_out_and_leaves_the_line() {
     let (mut fixture, a, b, lock) = two(Kind::Lock, "[]");
     permit(&fixture.call(a, &lock, Method::Acquire, vec![]));
-    assert_eq!(fixture.call_for(b, &lock, Method::Acquire, vec![], Timeout::Nanos(10)), None);
+    assert_eq!(fixture.call_for(b, &lock, Method::Acquire, vec![], Some(Duration::from_nanos(10))), None);
     assert_eq!(fixture.store.next_deadline(), Some(fixture.now_ns + 10));
     assert_eq!(fixture.after(9), []);
     assert_eq!(fixture.after(1), [(b, Ok(Reply::NotInTime))]);
@@ -67,7 +67,8 @@ pub(super) fn rlock_belongs_to_a_thread_of_a_client() {
     let first = permit(&fixture.call(a, &lock, Method::Acquire, vec![]));
     assert_eq!(permit(&fixture.call(a, &lock, Method::Acquire, vec![])), first);
     assert_eq!(fixture.fail(b, &lock, Method::Release, vec![]).to_string(), "cannot release un-acquired lock");
-    let call = Call { object: lock.id(), method: Method::Acquire, args: vec![], timeout: Timeout::NONE, thread: 2 };
+    let call =
+        Call { object: lock.id(), method: Method::Acquire, args: vec![], timeout: Some(Duration::ZERO), thread: 2 };
     assert_eq!(fixture.ask(a, Request::Call(call)), Some(Ok(Reply::NotInTime)), "another thread of the same client");
     fixture.call(b, &lock, Method::Acquire, vec![]);
     fixture.get(a, &lock, Method::Release, vec![]);
@@ -166,12 +167,12 @@ pub(super) fn condition_wakes_as_many_as_asked_with_the_lock_held() {
 fn condition_wait_times_out_only_with_the_lock_held_again() {
     let (mut fixture, a, b, condition) = two(Kind::Condition, "[]");
     fixture.call(a, &condition, Method::Acquire, vec![]);
-    assert_eq!(fixture.call_for(a, &condition, Method::Wait, vec![], Timeout::Nanos(5)), None);
+    assert_eq!(fixture.call_for(a, &condition, Method::Wait, vec![], Some(Duration::from_nanos(5))), None);
     fixture.call(b, &condition, Method::Acquire, vec![]);
     assert_eq!(fixture.after(5), [], "the other holds the lock");
     fixture.get(b, &condition, Method::Release, vec![]);
     assert_eq!(fixture.completed(), [(a, Ok(Reply::Woken { notified: false, abandoned: false }))]);
-    assert_eq!(fixture.call_for(a, &condition, Method::Wait, vec![], Timeout::NONE), None);
+    assert_eq!(fixture.call_for(a, &condition, Method::Wait, vec![], Some(Duration::ZERO)), None);
     assert_eq!(fixture.completed(), [(a, Ok(Reply::Woken { notified: false, abandoned: false }))]);
 }
 
@@ -211,7 +212,7 @@ fn conditions_can_share_a_lock() {
 pub(super) fn event_wakes_all_also_if_cleared_at_once() {
     let (mut fixture, a, b, event) = two(Kind::Event, "[]");
     assert_eq!(fixture.call(b, &event, Method::Wait, vec![]), None);
-    assert_eq!(fixture.call_for(a, &event, Method::Wait, vec![], Timeout::Nanos(3)), None);
+    assert_eq!(fixture.call_for(a, &event, Method::Wait, vec![], Some(Duration::from_nanos(3))), None);
     assert_eq!(fixture.after(3), [(a, Ok(Reply::from(false)))]);
     assert_eq!(fixture.call(a, &event, Method::Wait, vec![]), None);
     fixture.get(a, &event, Method::Set, vec![]);
@@ -288,7 +289,7 @@ fn queue_brings_putters_and_getters_together() {
     assert_eq!(fixture.call(a, &queue, Method::Put, args("[3]")), None);
     assert_eq!(fixture.get(b, &queue, Method::Get, vec![]), Variant::from(2));
     assert_eq!(fixture.completed(), [(a, Ok(Reply::DONE))]);
-    assert_eq!(fixture.call_for(a, &queue, Method::Put, args("[4]"), Timeout::Nanos(5)), None);
+    assert_eq!(fixture.call_for(a, &queue, Method::Put, args("[4]"), Some(Duration::from_nanos(5))), None);
     assert_eq!(fixture.after(5), [(a, Ok(Reply::NotInTime))]);
     assert_eq!(fixture.get(b, &queue, Method::Snapshot, vec![]), json("[3]"));
 }

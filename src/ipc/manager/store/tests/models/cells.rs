@@ -53,7 +53,7 @@ pub(super) fn change(found: Option<Variant>, method: Method, draw: &Draw) -> Res
         _ => {
             let (expected, new) = swap(draw);
             let swapped = found == expected;
-            (if swapped { new } else { found.clone() }, Reply::Swapped { swapped, found })
+            (if swapped { new } else { found.clone() }, Reply::Swapped(Swap { swapped, found }))
         }
     })
 }

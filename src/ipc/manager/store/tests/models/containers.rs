@@ -186,13 +186,10 @@ impl Entries {
         found
     }
 
-    fn change(&mut self, method: Method, draw: &Draw) -> (Vec<Variant>, Expected) {
+    fn change(&mut self, method: Method, draw: &Draw, missing: Failure) -> (Vec<Variant>, Expected) {
         let found = self.get(&draw.key);
-        let changed = if found.is_none() && needs_one(method, draw) {
-            Err(Failure::no_such_key(&Key::from(&draw.key)))
-        } else {
-            change(found, method, draw)
-        };
+        let changed =
+            if found.is_none() && needs_one(method, draw) { Err(missing) } else { change(found, method, draw) };
         let expected = changed.map(|(after, reply)| {
             self.set(&draw.key, after);
             reply
@@ -270,7 +267,7 @@ impl Model for Dict {
                 entries.0.clear();
                 (vec![], done())
             }
-            method if is_change(method) => entries.change(method, draw),
+            method if is_change(method) => entries.change(method, draw, missing),
             _ => return None,
         })
     }
@@ -305,7 +302,7 @@ impl Model for Namespace {
                 (vec![one(draw)], done())
             }
             Method::Copy => (vec![], Ok(attributes.map().into())),
-            method if is_change(method) => attributes.change(method, draw),
+            method if is_change(method) => attributes.change(method, draw, missing),
             _ => return None,
         })
     }

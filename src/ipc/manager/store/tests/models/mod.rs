@@ -120,7 +120,7 @@ impl Pair {
 
     fn answer(&mut self, is_second: bool, method: Method, args: Vec<Variant>) -> Expected {
         let client = self.clients[usize::from(is_second)];
-        let answer = self.fixture.call_for(client, &self.object, method, args, Timeout::NONE);
+        let answer = self.fixture.call_for(client, &self.object, method, args, Some(Duration::ZERO));
         comparable(answer.unwrap_or_else(|| {
             // Results that can only come as completions have arrived by now, or timed out.
             let mut completed = self.fixture.after(0);
@@ -194,7 +194,7 @@ proptest! {
                         args.push(Variant::Null);
                     }
                     let before = format!("{:?}", pair.fixture.store.objects);
-                    let answer = pair.fixture.call_for(pair.clients[0], &pair.object, method, args.clone(), Timeout::NONE);
+                    let answer = pair.fixture.call_for(pair.clients[0], &pair.object, method, args.clone(), Some(Duration::ZERO));
                     let is_refused = matches!(answer, Some(Err(Failure::ArgumentCount { .. })));
                     prop_assert!(is_refused, "{} {} {:?}: {:?}", kind, method, args, answer);
                     prop_assert_eq!(before, format!("{:?}", pair.fixture.store.objects), "{} {} {:?}", kind, method, args);

@@ -37,7 +37,7 @@ proptest! {
                     *reference = objects[reference.id().0 as usize % objects.len()].clone();
                 });
             }
-            let timeout = if how % 2 == 0 { Timeout::Forever } else { Timeout::Nanos(u64::from(how)) };
+            let timeout = if how % 2 == 0 { None } else { Some(Duration::from_nanos(u64::from(how))) };
             let client = clients[usize::from(how) % 2];
             let before = format!("{:?}", fixture.store.objects);
             let answer = fixture.call_for(client, &objects[object], method, arguments.clone(), timeout);
