@@ -33,7 +33,6 @@ use crate::ipc::error::{Error, Result, check_not_forked, os};
 use crate::ipc::operation::{self, Operation, always, point};
 use crate::ipc::process::transfer::Fd;
 use crate::sys::clock::monotonic_ns;
-use crate::sys::fork;
 use crate::sys::socket;
 pub use handle::Object;
 pub(crate) use handshake::CONNECT_TIME;
@@ -129,7 +128,7 @@ impl Client {
     /// Connects to a manager, including the handshake, within `time`.
     pub(crate) fn connect(route: Route, time: Duration) -> Result<Arc<Client>> {
         check_not_forked()?;
-        fork::note_origin().map_err(os("connect to a manager"))?;
+        crate::sys::fork::note_origin().map_err(crate::ipc::error::os("connect to a manager"))?;
         let (socket, Welcome { frame_limit, sealing, opening }) = handshake::connect(&route, time)?;
         let reader = Reader { inbox: Inbox::default(), key: opening, scratch: vec![0; SCRATCH] };
         Ok(Arc::new(Client {
