@@ -92,7 +92,9 @@ pub(crate) struct WorkerExited {
 impl Fact for WorkerExited {
     fn class(&self) -> Class<'_> {
         let ending = Ending::of(self.exit_code, self.signal);
-        Class { ending: Some(ending), follows_death: matches!(ending, Ending::Failed(1..)), ..Class::default() }
+        // A worker may fail, or have nothing left to do, because another was killed.
+        let follows_death = !matches!(ending, Ending::Killed(_));
+        Class { ending: Some(ending), follows_death, ..Class::default() }
     }
 
     fn sentence(&self, wording: &Wording<'_>) -> String {

@@ -352,6 +352,18 @@ mod tests {
     }
 
     #[test]
+    fn death_is_shown_before_the_exits_that_it_may_cause() {
+        let exits =
+            |at_us, worker| event(at_us, worker, WorkerExited { exit_code: Some(0), signal: None, failure: None });
+        assert_eq!(order(&["a", "b"], [exits(30, "a"), dies(40, "b")]), pairs(&[(30, "b"), (30, "a")]));
+        assert_eq!(order(&["a", "b"], [dies(30, "a"), exits(40, "b")]), pairs(&[(30, "a"), (40, "b")]));
+        assert_eq!(order(&["a", "b"], [dies(30, "a"), dies(40, "b")]), pairs(&[(30, "a"), (40, "b")]));
+        // Who told something after the exit was alive then.
+        let told = [exits(30, "a"), releases(35, "b"), dies(40, "b")];
+        assert_eq!(order(&["a", "b"], told), pairs(&[(30, "a"), (35, "b"), (40, "b")]));
+    }
+
+    #[test]
     fn item_is_put_before_it_is_got() {
         let told = [gets(10, "consumer", false), puts(12, "producer")];
         assert_eq!(order(&["producer", "consumer"], told), pairs(&[(10, "producer"), (10, "consumer")]));

@@ -236,8 +236,8 @@ fn fitting(piece: String, room: usize) -> Vec<String> {
     parts.into_iter().map(|part| if is_fitting(&part) { part } else { fitted(part, room) + " " }).collect()
 }
 
-/// Splits a text into unbreakable pieces: words, options with the following word, and each Chinese character with the
-/// punctuation that follows it.
+/// Splits a text into unbreakable pieces: words, options with the following word, each Chinese character with the
+/// punctuation that follows it, and the links of a chain `1->2->3`.
 pub(super) fn pieces(text: &str) -> Vec<String> {
     let is_wide = |letter: char| letter.width().is_some_and(|width| width > 1);
     let is_closing = |letter: char| "，。：；、）！？”".contains(letter);
@@ -248,6 +248,7 @@ pub(super) fn pieces(text: &str) -> Vec<String> {
             None => false,
             Some(' ') => letter == ' ' || (letter != '-' && pieces.last().is_some_and(|piece| leads(piece.trim_end()))),
             Some('（' | '“') => true,
+            Some('>') if pieces.last().is_some_and(|piece| piece.ends_with("->")) => letter == ' ',
             Some(before) => is_closing(letter) || letter == ' ' || !(is_wide(before) || is_wide(letter)),
         };
         match pieces.last_mut().filter(|_| is_joined) {
@@ -404,6 +405,7 @@ mod tests {
         assert_eq!(fold(&"x".repeat(50), 40), ["x".repeat(50)], "a word stays whole");
         assert_eq!(fold("等待锁，然后 lock-10 拿到", 8), ["等待锁，", "然后", "lock-10", "拿到"]);
         assert_eq!(fold("（等了 3 ms）", 8), ["（等了 3", "ms）"]);
+        assert_eq!(fold("1->2->3->", 6), ["1->2->", "3->"]);
         let advice = "a lock prevents it: ipc-demo tickets --buyers 10 --lock";
         assert_eq!(fold(advice, 30), ["a lock prevents it:", "ipc-demo tickets --buyers 10 \\", "--lock"]);
         assert_eq!(fold("ipc-demo tickets --buyers 10", 28), ["ipc-demo tickets --buyers 10"]);

@@ -539,3 +539,25 @@ fn manager_options_that_a_run_does_not_use_are_refused() {
     let long = format!("unix:/{}", "x".repeat(200));
     Demo::run("manager").args(["--connect", &long, "--authkey-file", "key"]).expect_exit(2);
 }
+
+#[test]
+fn commands_of_the_readme_write_nothing_into_the_checkout() {
+    let readme = include_str!("../../README.md");
+    let commands = readme.lines().filter(|line| line.starts_with("cargo ") || line.starts_with("ipc-demo "));
+    let words: Vec<&str> = commands.flat_map(str::split_whitespace).collect();
+    let written = words.windows(2).filter(|pair| ["--timeline", "--trace", "--chart", ">"].contains(&pair[0]));
+    let written: Vec<&str> = written.map(|pair| pair[1]).collect();
+    assert!(!written.is_empty() && written.iter().all(|file| file.starts_with("/tmp/")), "{written:?}");
+}
+
+#[test]
+fn licences_of_the_package_have_their_texts() {
+    let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (licence, words) in [("MIT", "Permission is hereby granted"), ("Apache-2.0", "Apache License")] {
+        let manifest = std::fs::read_to_string(package.join("Cargo.toml")).expect("a manifest");
+        assert!(manifest.lines().any(|line| line.starts_with("license = ") && line.contains(licence)), "{licence}");
+        let short = licence.split('-').next().expect("a word").to_uppercase();
+        let text = std::fs::read_to_string(package.join(format!("LICENSE-{short}"))).expect("its text");
+        assert!(text.contains(words), "{licence}");
+    }
+}

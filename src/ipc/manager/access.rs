@@ -250,32 +250,59 @@ mod tests {
     use super::super::{Limits, Serving};
     use super::*;
     use crate::ipc::operation::tests::{goes, passed, up_to_the_point};
+    use crate::sys::fork::in_fork;
 
-    #[test]
-    fn every_operation_passes_one_point() {
+    /// Runs `test` with a client of a manager in this process.
+    fn with_manager(test: impl FnOnce(Manager)) {
         let directory = tempfile::tempdir().expect("a directory");
         let (address, key) = (Address::Unix(directory.path().join("manager")), AuthKey::new("k").expect("not empty"));
         let serving =
             Serving::listen(std::slice::from_ref(&address), key.clone(), Limits::default()).expect("it listens");
         let (stop, life) = std::io::pipe().expect("a pipe");
         let server = thread::spawn(move || serving.run(stop, |_| {}));
-        let manager = Manager::connect(&address, &key).expect("it serves");
-        let object = manager.client.operated();
-        let dict: Dict = goes("manager.create", &object, || manager.make_named("a", vec![])).expect("a dict");
-        goes("manager.lookup", &object, || manager.lookup::<Dict>("a")).expect("a dict");
-        goes("manager.call", &object, || dict.insert("x", 1)).expect("inserted");
-        let later = goes("manager.call", &object, || dict.get_later("x")).expect("sent");
-        goes("manager.names", &object, || manager.names()).expect("names");
-        goes("manager.remove_name", &object, || manager.remove_name("a")).expect("removed");
-        goes("manager.status", &object, || manager.status()).expect("a status");
-        let point = up_to_the_point(|| dict.insert("x", 2));
-        assert_eq!((point.operation, point.could_go), ("manager.call", true));
-        let (found, points) = passed(|| {
-            drop(dict);
-            later.wait()
-        });
-        assert_eq!((found.expect("an answer"), points), (Some(1.into()), vec![]));
-        drop((manager, life));
+        test(Manager::connect(&address, &key).expect("it serves"));
+        drop(life);
         server.join().expect("no panic").expect("it served");
+    }
+
+    #[test]
+    fn every_operation_passes_one_point() {
+        with_manager(|manager| {
+            let object = manager.client.operated();
+            let dict: Dict = goes("manager.create", &object, || manager.make_named("a", vec![])).expect("a dict");
+            goes("manager.lookup", &object, || manager.lookup::<Dict>("a")).expect("a dict");
+            goes("manager.call", &object, || dict.insert("x", 1)).expect("inserted");
+            let later = goes("manager.call", &object, || dict.get_later("x")).expect("sent");
+            goes("manager.names", &object, || manager.names()).expect("names");
+            goes("manager.remove_name", &object, || manager.remove_name("a")).expect("removed");
+            goes("manager.status", &object, || manager.status()).expect("a status");
+            let point = up_to_the_point(|| dict.insert("x", 2));
+            assert_eq!((point.operation, point.could_go), ("manager.call", true));
+            let (found, points) = passed(|| {
+                drop(dict);
+                later.wait()
+            });
+            assert_eq!((found.expect("an answer"), points), (Some(1.into()), vec![]));
+        });
+    }
+
+    #[test]
+    fn forked_child_is_refused_and_releases_nothing() {
+        with_manager(|manager| {
+            let dict: Dict = manager.make_named("a", vec![]).expect("a dict");
+            dict.insert("x", 1).expect("inserted");
+            manager.remove_name("a").expect("removed");
+            let status = manager.status().expect("a status");
+            let mut copies = Some((manager, dict));
+            assert!(in_fork(|| {
+                let (manager, dict) = copies.take().expect("its copies");
+                let refused = [dict.insert("x", 2).map(drop), manager.names().map(drop), manager.status().map(drop)];
+                refused.into_iter().all(|answer| answer.is_err_and(|error| error.to_string().contains("forked")))
+            }));
+            let (manager, dict) = copies.expect("the child had copies");
+            assert_eq!(dict.get("x").expect("the child released nothing"), Some(1.into()));
+            let requests = manager.status().expect("a status").requests;
+            assert_eq!(requests, status.requests + 1, "the child sent nothing");
+        });
     }
 }

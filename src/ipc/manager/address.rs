@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::wire::{Transport, random};
 use crate::ipc::deadline::Deadline;
 use crate::sys::fd::above_standard;
-use crate::sys::fork::forked_from;
+use crate::sys::fork;
 use crate::sys::socket;
 
 /// The address at which a manager listens: `unix:PATH`, or `tcp:HOST:PORT`.
@@ -108,6 +108,7 @@ impl Address {
     pub(crate) fn listen(&self) -> io::Result<(OwnedFd, Address, Option<SocketFile>)> {
         let (listener, address, file) = match self {
             Address::Unix(path) => {
+                fork::note_origin()?;
                 let (listener, file) = listen_at(path)?;
                 (OwnedFd::from(listener), self.clone(), Some(file))
             }
@@ -169,7 +170,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if forked_from().is_some() {
+        if fork::forked_from().is_some() {
             // A forked child must not remove it: its parent still listens.
             return;
         }
@@ -238,6 +239,12 @@ mod tests {
         drop(dead);
         let (_living, _, file) = address.listen().expect("the dead one is replaced");
         assert_eq!(address.listen().expect_err("in use").kind(), io::ErrorKind::AddrInUse);
+        let mut file = Some(file);
+        assert!(fork::in_fork(|| {
+            drop(file.take());
+            true
+        }));
+        assert!(address.listen().is_err(), "a forked child leaves it where it is");
         drop(file);
         assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0, "no file stays behind");
         let file = directory.path().join("socket");

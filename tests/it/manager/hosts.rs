@@ -195,11 +195,11 @@ fn call_that_cannot_be_done_says_what_could() {
     let half = place.calls(&address, &["shop.set a 1", "shop.nothing", "shop.set a 2"]).expect_exit(2);
     assert_eq!(half.stdout, "null\n");
     assert_eq!(place.answers(&address, &["shop.get a"]), [json!(1)]);
-    let waits = place.calls(&address, &["jobs.get"]).args(["--timeout", "10ms"]).expect_exit(3);
+    let waits = place.calls(&address, &["jobs.get"]).args(["--timeout", "1s"]).expect_exit(3);
     assert_eq!(waits.stdout, "");
-    assert!(waits.stderr.contains("jobs.get: timed out after 10ms"), "{}", waits.stderr);
-    let waits = place.calls(&address, &["create barrier b 2", "b.wait"]).args(["--timeout", "10ms"]).expect_exit(3);
-    assert!(waits.stderr.contains("b.wait: timed out after 10ms"), "{}", waits.stderr);
+    assert!(waits.stderr.contains("jobs.get: timed out after 1s"), "{}", waits.stderr);
+    let waits = place.calls(&address, &["create barrier b 2", "b.wait"]).args(["--timeout", "1s"]).expect_exit(3);
+    assert!(waits.stderr.contains("b.wait: timed out after 1s"), "{}", waits.stderr);
     refused(place.calls(&address, &["b.wait"]), &["b.wait: the barrier is broken"]);
     refused(Demo::run("manager").args(["--call", "list"]), &["--connect ADDR --authkey-file FILE", "--serve"]);
     let drawn = place.path("call.svg");

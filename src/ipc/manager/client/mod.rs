@@ -156,6 +156,8 @@ impl Doing {
 impl Client {
     /// Connects to a manager, including the handshake, within `time`.
     pub(crate) fn connect(route: Route, time: Duration) -> Result<Arc<Client>> {
+        check_not_forked()?;
+        crate::sys::fork::note_origin().map_err(crate::ipc::error::os("connect to a manager"))?;
         let (socket, Welcome { frame_limit, sealing, opening }) = handshake::connect(&route, time)?;
         let reader = Reader { inbox: Inbox::default(), key: opening, scratch: vec![0; SCRATCH] };
         Ok(Arc::new(Client {
