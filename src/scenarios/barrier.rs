@@ -120,6 +120,13 @@ pub(crate) enum BarrierFact {
     BarrierBroken { round: u64, cause: String, dead_pid: Option<u32> },
 }
 
+impl BarrierFact {
+    pub(crate) fn broken(round: u64, cause: BreakCause) -> Self {
+        let dead_pid = if let BreakCause::Died(pid) = cause { pid } else { None };
+        Self::BarrierBroken { round, cause: cause.to_string(), dead_pid }
+    }
+}
+
 impl Fact for BarrierFact {
     fn class(&self) -> Class<'_> {
         match self {
@@ -151,7 +158,7 @@ impl Fact for BarrierFact {
                     ("a party died", _) => "有参与者已终止".to_owned(),
                     ("a party timed out", _) => "有参与者等待超时".to_owned(),
                     ("it was aborted", _) => "被中止".to_owned(),
-                    ("its action panicked", _) => "动作出错".to_owned(),
+                    ("its action failed", _) => "动作出错".to_owned(),
                     ("it was reset", _) => "被重置".to_owned(),
                     (other, _) => other.to_owned(),
                 };
@@ -226,10 +233,7 @@ impl Role for Worker {
             let asked_us = ctx.now_us();
             match barrier.wait() {
                 Ok(_) => ctx.emit(BarrierFact::BarrierPassed { round, waited_us: ctx.now_us() - asked_us })?,
-                Err(Error::BrokenBarrier(cause)) => {
-                    let dead_pid = if let BreakCause::Died(pid) = cause { pid } else { None };
-                    return Ok(ctx.emit(BarrierFact::BarrierBroken { round, cause: cause.to_string(), dead_pid })?);
-                }
+                Err(Error::BrokenBarrier(cause)) => return Ok(ctx.emit(BarrierFact::broken(round, cause))?),
                 Err(error) => return Err(error.into()),
             }
         }
