@@ -106,6 +106,13 @@ pub(crate) enum BarrierFact {
     BarrierBroken { round: u64, cause: String, dead_pid: Option<u32> },
 }
 
+impl BarrierFact {
+    pub(crate) fn broken(round: u64, cause: BreakCause) -> Self {
+        let dead_pid = if let BreakCause::Died(pid) = cause { pid } else { None };
+        Self::BarrierBroken { round, cause: cause.to_string(), dead_pid }
+    }
+}
+
 impl Fact for BarrierFact {
     fn class(&self) -> Class<'_> {
         match self {
@@ -137,7 +144,7 @@ impl Fact for BarrierFact {
                     ("a party died", _) => "有参与者已终止".to_owned(),
                     ("a party timed out", _) => "有参与者等待超时".to_owned(),
                     ("it was aborted", _) => "被中止".to_owned(),
-                    ("its action panicked", _) => "动作出错".to_owned(),
+                    ("its action failed", _) => "动作出错".to_owned(),
                     ("it was reset", _) => "被重置".to_owned(),
                     (other, _) => other.to_owned(),
                 };
@@ -210,10 +217,7 @@ impl Role for Worker {
             ctx.emit(BarrierFact::BarrierWaiting { round })?;
             match ctx.timed(|| self.barrier.wait()) {
                 (Ok(_), waited_us) => ctx.emit(BarrierFact::BarrierPassed { round, waited_us })?,
-                (Err(Error::BrokenBarrier(cause)), _) => {
-                    let dead_pid = if let BreakCause::Died(pid) = cause { pid } else { None };
-                    return Ok(ctx.emit(BarrierFact::BarrierBroken { round, cause: cause.to_string(), dead_pid })?);
-                }
+                (Err(Error::BrokenBarrier(cause)), _) => return Ok(ctx.emit(BarrierFact::broken(round, cause))?),
                 (Err(error), _) => return Err(error.into()),
             }
         }

@@ -74,6 +74,13 @@ pub(crate) fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(nix::sys::socket::getsockopt(&socket, sockopt::PeerCredentials)?.uid())
 }
 
+/// Returns the process that created the other end of a Unix socket's connection, if this one can see it. It is not
+/// known over TCP.
+pub(crate) fn peer_process(socket: BorrowedFd<'_>) -> Option<u32> {
+    let peer = nix::sys::socket::getsockopt(&socket, sockopt::PeerCredentials).ok()?;
+    u32::try_from(peer.pid()).ok().filter(|pid| *pid != 0)
+}
+
 /// Returns this process's effective user.
 pub(crate) fn own_user() -> u32 {
     nix::unistd::geteuid().as_raw()
@@ -220,6 +227,7 @@ mod tests {
         };
         assert!(is_unix_stream(passed.as_fd()));
         assert_eq!(peer_user(passed.as_fd()).expect("a peer"), nix::unistd::getuid().as_raw());
+        assert_eq!(peer_process(passed.as_fd()), Some(std::process::id()));
         assert_eq!(send_some(passed.as_fd(), b"hi").expect("room"), 2);
         let mut bytes = [0; 9];
         assert_eq!(receive(other.as_fd(), &mut bytes).expect("sent"), 2);

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Why a barrier is broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum BreakCause {
     /// The party in this process died; `None` if its id is no longer known.
@@ -12,7 +14,7 @@ pub enum BreakCause {
     TimedOut,
     /// [`Barrier::abort`](crate::Barrier::abort) was called.
     Aborted,
-    /// The action panicked.
+    /// The action panicked, or returned an error.
     ActionFailed,
     /// [`Barrier::reset`](crate::Barrier::reset) was called while parties waited.
     Reset,
@@ -25,7 +27,7 @@ impl fmt::Display for BreakCause {
             BreakCause::Died(None) => write!(f, "a party died"),
             BreakCause::TimedOut => write!(f, "a party timed out"),
             BreakCause::Aborted => write!(f, "it was aborted"),
-            BreakCause::ActionFailed => write!(f, "its action panicked"),
+            BreakCause::ActionFailed => write!(f, "its action failed"),
             BreakCause::Reset => write!(f, "it was reset"),
         }
     }

@@ -66,7 +66,7 @@ fn await_status(manager: &Manager, is_so: impl Fn(&Status) -> bool) -> Status {
 }
 
 /// A hello's length and its first bytes; 48 of the first Noise message follow.
-const HELLO: &[u8] = b"\x38\0\0\0ipcdemo2";
+const HELLO: &[u8] = b"\x38\0\0\0ipcdemo3";
 const FIRST: usize = 48;
 
 #[test]

@@ -135,6 +135,11 @@ fn others_go_on_at(types: &[&str]) {
         let (code, events, stderr) = run.finish();
         assert_eq!(code, Some(3), "{kind}: {stderr}");
         assert_eq!((verdict(&events), ended(&events)), ((Verdict::Held, true), 2), "{kind}: {events:?}");
+        for event in &events {
+            if let Fact::BarrierBroken { dead_pid, .. } = event.fact {
+                assert_eq!(dead_pid, Some(victim), "{event:?}");
+            }
+        }
         await_end(manager_pid(&events));
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Error, Failure, ManagerError, Method, Reply, Result, methods, proxy};
+use crate::ipc::sync::BreakCause;
 
 proxy! {
     /// An event in a manager: a flag to wait for.
@@ -93,7 +94,7 @@ impl Barrier {
             // The timeout has broken the barrier for all.
             Reply::NotInTime => {
                 let doing = self.object.doing(Method::Wait).to_string();
-                Err(ManagerError::managed(doing, Failure::BrokenBarrier).into())
+                Err(ManagerError::managed(doing, Failure::BrokenBarrier(BreakCause::TimedOut)).into())
             }
             _ => Err(ManagerError::gone().into()),
         }
@@ -101,6 +102,19 @@ impl Barrier {
 
     /// Returns whether an error of [`wait`](Self::wait) means that the barrier is broken.
     pub fn is_broken_error(error: &Error) -> bool {
-        matches!(error, Error::Manager(ManagerError::Managed { source, .. }) if **source == Failure::BrokenBarrier)
+        Barrier::break_cause(error).is_some()
+    }
+
+    /// Returns why the barrier is broken, if that is what an error of [`wait`](Self::wait) means.
+    ///
+    /// A process that died is named if it was connected through a Unix socket.
+    pub fn break_cause(error: &Error) -> Option<BreakCause> {
+        match error {
+            Error::Manager(ManagerError::Managed { source, .. }) => match **source {
+                Failure::BrokenBarrier(cause) => Some(cause),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 }

@@ -31,8 +31,9 @@ pub(super) fn serve(state: &ServerState, socket: OwnedFd, transport: Transport, 
     let mut inbox = Inbox::default();
     let Some((last_frame, welcome)) = authenticate(state, socket.as_fd(), transport, &mut inbox) else { return };
     let Welcome { sealing, opening: mut key, .. } = welcome;
+    let pid = socket::peer_process(socket.as_fd());
     let open = |session| Connection::new(session, socket, sealing, monotonic_ns());
-    let Some(client) = state.open(open) else { return };
+    let Some(client) = state.open(pid, open) else { return };
     drop(handshake);
     // Whether it has ended is noticed at the first read.
     drop(send_frame(client.as_fd(), &last_frame));

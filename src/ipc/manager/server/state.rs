@@ -168,8 +168,12 @@ impl ServerState {
         inner.clients.values().map(|client| (Arc::clone(client), waits(client))).collect()
     }
 
-    /// Adds a client for an authenticated connection; `None` at the client limit, or if the server ends.
-    pub(super) fn open(&self, connection: impl FnOnce(SessionId) -> Connection) -> Option<Arc<Connection>> {
+    /// Adds a client for an authenticated connection, of this process if that is known; `None` at the client limit, or if the server ends.
+    pub(super) fn open(
+        &self,
+        pid: Option<u32>,
+        connection: impl FnOnce(SessionId) -> Connection,
+    ) -> Option<Arc<Connection>> {
         let mut inner = self.lock();
         // `hang_up` has passed, and would not end it.
         if self.is_over() {
@@ -179,7 +183,7 @@ impl ServerState {
             inner.store.refused.too_many += 1;
             return None;
         }
-        let session = inner.store.open_session();
+        let session = inner.store.open_session(pid);
         let client = Arc::new(connection(session));
         inner.clients.insert(session, Arc::clone(&client));
         Some(client)

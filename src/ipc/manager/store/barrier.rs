@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::waits::Line;
 use super::{Args, Context, Failure, Method, ObjectId, Reply, SessionId, Step, WaitTable, Want};
+use crate::ipc::sync::BreakCause;
 
 /// A barrier object.
 #[derive(Debug)]
@@ -28,7 +29,8 @@ pub(crate) struct Barrier {
     default_timeout: Option<Duration>,
     /// The session that runs the action; the rest of its group are the first of the waiters.
     leader: Option<SessionId>,
-    broken: bool,
+    /// Why it is broken, if it is.
+    broken: Option<BreakCause>,
 }
 
 impl Barrier {
@@ -40,7 +42,7 @@ impl Barrier {
         }
         let has_action = args.or(false, Args::bool)?;
         let default_timeout = args.or(None, |args| args.int().map(Duration::from_nanos).map(Some))?;
-        Ok(Barrier { parties, has_action, default_timeout, leader: None, broken: false })
+        Ok(Barrier { parties, has_action, default_timeout, leader: None, broken: None })
     }
 
     pub(crate) fn call(&mut self, cx: &mut Context<'_>, method: Method, mut args: Args) -> Result<Step, Failure> {
@@ -52,20 +54,21 @@ impl Barrier {
             Method::Finish => {
                 let went_well = args.or(true, Args::bool)?;
                 if self.leader != Some(cx.caller.session) {
-                    return Err(Failure::BrokenBarrier);
+                    // If it is not broken, it was reset during the action.
+                    return Err(Failure::BrokenBarrier(self.broken.unwrap_or(BreakCause::Reset)));
                 }
                 self.leader = None;
                 if went_well {
                     self.release(self.parties - 1, cx.object, cx.waits);
                 } else {
-                    self.break_it();
+                    self.break_it(BreakCause::ActionFailed);
                 }
             }
-            Method::Abort => self.break_it(),
+            Method::Abort => self.break_it(BreakCause::Aborted),
             Method::Reset => {
-                cx.waits.fail_all(cx.object, &Failure::BrokenBarrier);
+                cx.waits.fail_all(cx.object, &Failure::BrokenBarrier(BreakCause::Reset));
                 self.leader = None;
-                self.broken = false;
+                self.broken = None;
             }
             Method::Parties => return Ok(self.parties.into()),
             Method::NWaiting | Method::Snapshot => {
@@ -73,7 +76,7 @@ impl Barrier {
                 let released = if self.leader.is_some() { self.parties as usize - 1 } else { 0 };
                 return Ok(cx.waits.queue(cx.object, Line::Main).count().saturating_sub(released).into());
             }
-            Method::Broken => return Ok(self.broken.into()),
+            Method::Broken => return Ok(self.broken.is_some().into()),
             _ => return Err(args.no_such_method()),
         }
         Ok(Reply::DONE.into())
@@ -81,13 +84,16 @@ impl Barrier {
 
     /// Fails if the barrier is broken. Otherwise the waiters are released by [`advance`](Self::advance), together.
     pub(crate) fn attempt(&self) -> Option<Failure> {
-        self.broken.then_some(Failure::BrokenBarrier)
+        self.broken.map(Failure::BrokenBarrier)
     }
 
     /// Releases every complete group.
     pub(crate) fn advance(&mut self, own: ObjectId, waits: &mut WaitTable) {
         let last = self.parties - 1;
-        while self.leader.is_none() && !self.broken && waits.queue(own, Line::Main).nth(last as usize).is_some() {
+        while self.leader.is_none()
+            && self.broken.is_none()
+            && waits.queue(own, Line::Main).nth(last as usize).is_some()
+        {
             if !self.has_action {
                 self.release(self.parties, own, waits);
             } else if let Some(waiter) = waits.take(own, Line::Main, last as usize) {
@@ -105,15 +111,15 @@ impl Barrier {
         }
     }
 
-    /// Breaks the barrier: a party was lost, or did not wait to the end.
-    pub(crate) fn break_it(&mut self) {
-        self.broken = true;
+    /// Breaks the barrier, unless it is broken.
+    pub(crate) fn break_it(&mut self, cause: BreakCause) {
+        self.broken.get_or_insert(cause);
         self.leader = None;
     }
 
-    pub(crate) fn session_ended(&mut self, session: SessionId) {
+    pub(crate) fn session_ended(&mut self, session: SessionId, cause: BreakCause) {
         if self.leader == Some(session) {
-            self.break_it();
+            self.break_it(cause);
         }
     }
 }

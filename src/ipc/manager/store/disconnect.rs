@@ -5,32 +5,34 @@
 
 use super::waits::Notice;
 use super::{Object, ObjectId, Session, SessionId, Store, Transfer, TransferToken, Want};
+use crate::ipc::sync::BreakCause;
 
 impl Store {
     /// Closes the session of a client that is gone, and releases everything it held.
     pub(crate) fn close_session(&mut self, session: SessionId, now_ns: u64) {
-        let Some(Session { references, touched }) = self.sessions.remove(&session) else { return };
+        let Some(Session { references, touched, pid }) = self.sessions.remove(&session) else { return };
+        let cause = BreakCause::Died(pid);
         self.waits.now_ns = now_ns;
         let mut orphaned: Vec<Notice> = Vec::new();
         for waiter in self.waits.session_ended(session) {
             match waiter.want {
                 Want::Resume { notice, .. } => orphaned.extend(notice),
-                Want::Parties => self.lose_party(waiter.object),
+                Want::Parties => self.lose_party(waiter.object, cause),
                 _ => {}
             }
         }
         for id in touched {
             let object = self.objects.get_mut(&id);
-            if object.is_some_and(|object| object.session_ended(session, id, &mut self.waits)) {
+            if object.is_some_and(|object| object.session_ended(session, cause, id, &mut self.waits)) {
                 self.wake_heirs(id);
             }
         }
         for notice in orphaned {
             self.pass_on(notice);
         }
-        references.keys().for_each(|id| self.lose_party(*id));
+        references.keys().for_each(|id| self.lose_party(*id, cause));
         let exported: Vec<_> = self.transfers.extract_if(|_, transfer| transfer.exporter == session).collect();
-        exported.iter().for_each(|(_, transfer)| self.lose_party(transfer.reference.id()));
+        exported.iter().for_each(|(_, transfer)| self.lose_party(transfer.reference.id(), cause));
         drop(exported);
         let had: Vec<ObjectId> = references.into_keys().collect();
         self.drop_unreferenced();
@@ -46,14 +48,14 @@ impl Store {
         if self.transfers.get(&token).is_some_and(|transfer| transfer.exporter == exporter)
             && let Some(Transfer { reference, .. }) = self.transfers.remove(&token)
         {
-            self.lose_party(reference.id());
+            self.lose_party(reference.id(), BreakCause::Died(None));
         }
     }
 
     /// A party of a barrier, if it is one, is lost.
-    pub(super) fn lose_party(&mut self, object: ObjectId) {
+    pub(super) fn lose_party(&mut self, object: ObjectId, cause: BreakCause) {
         if let Some(Object::Barrier(barrier)) = self.objects.get_mut(&object) {
-            barrier.break_it();
+            barrier.break_it(cause);
             self.serve(object);
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::method::Method;
 use crate::ipc::manager::data::{Beyond64Bits, DEPTH_LIMIT, Key, Kind, NotComparable, Unhashable};
+use crate::ipc::sync::BreakCause;
 
 /// Why an object of a manager refused a call, which then had no effect.
 ///
@@ -62,8 +63,8 @@ pub enum Failure {
     WaitUnacquired,
     #[error("cannot notify on un-acquired lock")]
     NotifyUnacquired,
-    #[error("the barrier is broken")]
-    BrokenBarrier,
+    #[error("the barrier is broken: {0}")]
+    BrokenBarrier(BreakCause),
     #[error("the queue is shut down")]
     ShutDown,
     #[error("task_done() called too many times")]

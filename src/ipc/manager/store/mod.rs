@@ -53,6 +53,7 @@ pub(crate) use waits::{Completion, SessionId, Ticket};
 
 use super::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, ObjectRef, Variant};
 use super::status::{Refusals, Status};
+use crate::ipc::sync::BreakCause;
 use args::{Args, Memory};
 use change::Change;
 use gc::PendingDrops;
@@ -67,6 +68,8 @@ struct Session {
     references: HashMap<ObjectId, (ObjectRef, u64)>,
     /// Objects of which it may hold a part.
     touched: HashSet<ObjectId>,
+    /// The client's process, if it is known.
+    pid: Option<u32>,
 }
 
 /// An exported reference, not imported yet.
@@ -103,11 +106,11 @@ impl Store {
         Store { memory: Some(memory), ..Store::default() }
     }
 
-    /// Opens a session for a new client.
-    pub(crate) fn open_session(&mut self) -> SessionId {
+    /// Opens a session for a new client, of this process if that is known.
+    pub(crate) fn open_session(&mut self, pid: Option<u32>) -> SessionId {
         self.last_session += 1;
         let session = SessionId(self.last_session);
-        self.sessions.insert(session, Session::default());
+        self.sessions.insert(session, Session { pid, ..Session::default() });
         session
     }
 
@@ -275,7 +278,7 @@ impl Store {
                 (want, _) => {
                     let reply = want.not_in_time();
                     self.waits.complete(waiter, Ok(reply));
-                    self.lose_party(object);
+                    self.lose_party(object, BreakCause::TimedOut);
                 }
             }
         }

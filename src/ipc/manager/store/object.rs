@@ -13,6 +13,7 @@ use super::waits::Line;
 use super::{
     Args, Context, Failure, Kind, Method, ObjectId, ObjectRef, Reply, SessionId, Step, Variant, WaitTable, Waiter, Want,
 };
+use crate::ipc::sync::BreakCause;
 
 /// An object. The waiters of each are in the table of waits.
 #[derive(Debug)]
@@ -115,12 +116,18 @@ impl Object {
     }
 
     /// Releases everything held by a session that has ended. Returns whether a lock was released.
-    pub(crate) fn session_ended(&mut self, session: SessionId, own: ObjectId, waits: &mut WaitTable) -> bool {
+    pub(crate) fn session_ended(
+        &mut self,
+        session: SessionId,
+        cause: BreakCause,
+        own: ObjectId,
+        waits: &mut WaitTable,
+    ) -> bool {
         let mut was_lock = false;
         match self {
             Object::Mutex(mutex) => was_lock = mutex.session_ended(session),
             Object::Semaphore(semaphore) => semaphore.session_ended(session),
-            Object::Barrier(barrier) => barrier.session_ended(session),
+            Object::Barrier(barrier) => barrier.session_ended(session, cause),
             Object::Queue(queue) => queue.session_ended(session),
             _ => {}
         }

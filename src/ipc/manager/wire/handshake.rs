@@ -24,7 +24,7 @@ use super::key::AuthKey;
 use super::seal::{FrameKey, TAG};
 
 /// The protocol's name and version, before the first Noise message.
-const PROTOCOL: &[u8; 8] = b"ipcdemo2";
+const PROTOCOL: &[u8; 8] = b"ipcdemo3";
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
 /// A fresh public key, and the tag of an empty payload.
 const FIRST: usize = 32 + TAG;

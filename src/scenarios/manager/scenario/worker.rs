@@ -22,9 +22,6 @@ use crate::{Error, Result, Role, RoleResult};
 pub(super) const TURNS: u32 = 3;
 /// The duration of a step, at speed 1.
 const STEP: Duration = Duration::from_millis(100);
-/// Why a barrier breaks here.
-pub(super) const PARTY_DIED: &str = "a party died";
-
 /// A worker that uses an object of a manager.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Worker {
@@ -183,11 +180,10 @@ impl Me<'_> {
                     let waited_us = self.ctx.now_us() - asked_us;
                     self.ctx.emit(BarrierFact::BarrierPassed { round, waited_us })?;
                 }
-                Err(error) if Barrier::is_broken_error(&error) => {
-                    let cause = PARTY_DIED.to_owned();
-                    return self.ctx.emit(BarrierFact::BarrierBroken { round, cause, dead_pid: None });
+                Err(error) => {
+                    let Some(cause) = Barrier::break_cause(&error) else { return Err(error) };
+                    return self.ctx.emit(BarrierFact::broken(round, cause));
                 }
-                Err(error) => return Err(error),
             }
         }
         Ok(())

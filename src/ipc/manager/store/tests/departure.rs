@@ -1,6 +1,7 @@
 //! How the end of a client affects the others.
 
 use super::*;
+use crate::ipc::sync::BreakCause;
 
 /// A fixture with a barrier for three, and three clients that refer to it.
 fn three_at_a_barrier(arguments: &str) -> (Fixture, [SessionId; 3], ObjectRef) {
@@ -12,8 +13,10 @@ fn three_at_a_barrier(arguments: &str) -> (Fixture, [SessionId; 3], ObjectRef) {
     (fixture, clients, barrier)
 }
 
+const DIED: Failure = Failure::BrokenBarrier(BreakCause::Died(None));
+
 fn broken(session: SessionId) -> (SessionId, Result<Reply, Failure>) {
-    (session, Err(Failure::BrokenBarrier))
+    (session, Err(DIED))
 }
 
 #[test]
@@ -21,8 +24,8 @@ fn party_that_is_lost_before_it_comes_breaks_the_barrier_until_reset() {
     let (mut fixture, [a, b, c], barrier) = three_at_a_barrier("[3]");
     assert_eq!(fixture.call(a, &barrier, Method::Wait, vec![]), None);
     assert_eq!(fixture.leave(c), [broken(a)], "who waits");
-    assert_eq!(fixture.fail(b, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier, "a later party");
-    assert_eq!(fixture.fail(a, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier, "and the party itself");
+    assert_eq!(fixture.fail(b, &barrier, Method::Wait, vec![]), DIED, "a later party");
+    assert_eq!(fixture.fail(a, &barrier, Method::Wait, vec![]), DIED, "and the party itself");
     fixture.get(b, &barrier, Method::Reset, vec![]);
     let new = fixture.client();
     fixture.give(a, new, &barrier);
@@ -33,11 +36,27 @@ fn party_that_is_lost_before_it_comes_breaks_the_barrier_until_reset() {
 }
 
 #[test]
+fn party_that_is_lost_is_named() {
+    for with_action in ["[2]", "[2, true]"] {
+        let (mut fixture, [a, ..], barrier) = three_at_a_barrier(with_action);
+        let known = fixture.store.open_session(Some(7));
+        fixture.give(a, known, &barrier);
+        fixture.call(a, &barrier, Method::Wait, vec![]);
+        // It is the last, and runs the action if there is one.
+        fixture.call(known, &barrier, Method::Wait, vec![]);
+        fixture.completed();
+        fixture.leave(known);
+        let named = Failure::BrokenBarrier(BreakCause::Died(Some(7)));
+        assert_eq!(fixture.fail(a, &barrier, Method::Wait, vec![]), named, "{with_action}");
+    }
+}
+
+#[test]
 fn party_that_is_lost_while_nobody_waits_breaks_the_barrier() {
     let (mut fixture, [a, _, c], barrier) = three_at_a_barrier("[3]");
     assert_eq!(fixture.leave(c), []);
     assert_eq!(fixture.get(a, &barrier, Method::Broken, vec![]), Variant::from(true));
-    assert_eq!(fixture.fail(a, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier);
+    assert_eq!(fixture.fail(a, &barrier, Method::Wait, vec![]), DIED);
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Fixture {
     }
 
     pub(super) fn client(&mut self) -> SessionId {
-        self.store.open_session()
+        self.store.open_session(None)
     }
 
     pub(super) fn ask(&mut self, client: SessionId, request: Request) -> Answer {

@@ -1,6 +1,7 @@
 //! Two clients that wait for each other, at everything that can be waited for.
 
 use super::*;
+use crate::ipc::sync::BreakCause::{self, Aborted, ActionFailed, Died, Reset, TimedOut};
 
 fn two(kind: Kind, arguments: &str) -> (Fixture, SessionId, SessionId, ObjectRef) {
     let mut fixture = Fixture::new();
@@ -240,22 +241,26 @@ pub(super) fn barrier_gives_each_party_a_number_and_is_reusable() {
 
 #[test]
 fn barrier_breaks_by_timeout_abort_and_death() {
-    let broken = |session| (session, Err(Failure::BrokenBarrier));
+    let broken = |session, cause: BreakCause| (session, Err(Failure::BrokenBarrier(cause)));
     let (mut fixture, a, b, barrier) = two(Kind::Barrier, "[3, false, 7]");
     fixture.call(a, &barrier, Method::Wait, vec![]);
     assert_eq!(fixture.after(2), []);
     fixture.call(b, &barrier, Method::Wait, vec![]);
-    assert_eq!(fixture.after(5), [(a, Ok(Reply::NotInTime)), broken(b)], "its own timeout breaks it for the other");
-    assert_eq!(fixture.fail(b, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier);
+    assert_eq!(
+        fixture.after(5),
+        [(a, Ok(Reply::NotInTime)), broken(b, TimedOut)],
+        "its own timeout breaks it for the other"
+    );
+    assert_eq!(fixture.fail(b, &barrier, Method::Wait, vec![]), Failure::BrokenBarrier(TimedOut));
     assert_eq!(fixture.get(b, &barrier, Method::Broken, vec![]), Variant::from(true));
     fixture.get(a, &barrier, Method::Reset, vec![]);
     fixture.call(a, &barrier, Method::Wait, vec![]);
     fixture.get(b, &barrier, Method::Abort, vec![]);
-    assert_eq!(fixture.completed(), [broken(a)]);
+    assert_eq!(fixture.completed(), [broken(a, Aborted)]);
     fixture.get(a, &barrier, Method::Reset, vec![]);
     fixture.call(a, &barrier, Method::Wait, vec![]);
     fixture.call(b, &barrier, Method::Wait, vec![]);
-    assert_eq!(fixture.leave(b), [broken(a)]);
+    assert_eq!(fixture.leave(b), [broken(a, Died(None))]);
 }
 
 #[test]
@@ -267,16 +272,16 @@ pub(super) fn barrier_action_runs_before_anybody_is_released() {
         assert_eq!(fixture.completed(), [(b, Ok(Reply::Arrived { index: 1, leads: true }))]);
     };
     run(&mut fixture);
-    assert_eq!(fixture.fail(a, &barrier, Method::Finish, vec![]), Failure::BrokenBarrier, "it does not lead");
+    assert_eq!(fixture.fail(a, &barrier, Method::Finish, vec![]), Failure::BrokenBarrier(Reset), "it does not lead");
     assert_eq!(fixture.get(a, &barrier, Method::NWaiting, vec![]), Variant::from(0));
     fixture.get(b, &barrier, Method::Finish, vec![]);
     assert_eq!(fixture.completed(), [(a, Ok(Reply::Arrived { index: 0, leads: false }))]);
     run(&mut fixture);
     fixture.get(b, &barrier, Method::Finish, args("[false]"));
-    assert_eq!(fixture.completed(), [(a, Err(Failure::BrokenBarrier))]);
+    assert_eq!(fixture.completed(), [(a, Err(Failure::BrokenBarrier(ActionFailed)))]);
     fixture.get(a, &barrier, Method::Reset, vec![]);
     run(&mut fixture);
-    assert_eq!(fixture.leave(b), [(a, Err(Failure::BrokenBarrier))], "the action's runner died");
+    assert_eq!(fixture.leave(b), [(a, Err(Failure::BrokenBarrier(Died(None))))], "the action's runner died");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Locks, semaphores, conditions, events and barriers, by clients that do not wait.
 
 use super::*;
+use crate::ipc::sync::BreakCause;
 
 const ACQUIRED: Expected = Ok(Reply::Acquired { permit: 0, abandoned: false });
 const NOT_IN_TIME: Expected = Ok(Reply::NotInTime);
@@ -137,21 +138,21 @@ impl Model for Event {
 pub(super) struct Barrier {
     parties: u32,
     has_action: bool,
-    is_broken: bool,
+    broken: Option<BreakCause>,
     leader: Option<bool>,
 }
 
 impl Barrier {
     pub(super) fn new(size: usize) -> Self {
-        Barrier { parties: 1 + size as u32 / 3, has_action: size != 1, is_broken: false, leader: None }
+        Barrier { parties: 1 + size as u32 / 3, has_action: size != 1, broken: None, leader: None }
     }
 
     fn wait(&mut self, is_second: bool) -> Expected {
-        if self.is_broken {
-            return Err(Failure::BrokenBarrier);
+        if let Some(cause) = self.broken {
+            return Err(Failure::BrokenBarrier(cause));
         }
         if self.parties > 1 || self.leader.is_some() {
-            (self.is_broken, self.leader) = (true, None);
+            (self.broken, self.leader) = (Some(BreakCause::TimedOut), None);
             return Ok(Reply::NotInTime);
         }
         self.leader = self.has_action.then_some(is_second);
@@ -169,19 +170,21 @@ impl Model for Barrier {
             Method::Wait => self.wait(draw.is_second),
             Method::Finish => {
                 let leads = self.leader == Some(draw.is_second);
+                let refused = Err(Failure::BrokenBarrier(self.broken.unwrap_or(BreakCause::Reset)));
                 if leads {
                     self.leader = None;
-                    self.is_broken |= draw.flag;
+                    self.broken = self.broken.or(draw.flag.then_some(BreakCause::ActionFailed));
                 }
-                return Some((vec![(!draw.flag).into()], if leads { done() } else { Err(Failure::BrokenBarrier) }));
+                return Some((vec![(!draw.flag).into()], if leads { done() } else { refused }));
             }
             Method::Abort | Method::Reset => {
-                (self.is_broken, self.leader) = (method == Method::Abort, None);
+                let aborted = Some(self.broken.unwrap_or(BreakCause::Aborted));
+                (self.broken, self.leader) = (aborted.filter(|_| method == Method::Abort), None);
                 done()
             }
             Method::Parties => Ok(self.parties.into()),
             Method::NWaiting => Ok(0.into()),
-            Method::Broken => Ok(self.is_broken.into()),
+            Method::Broken => Ok(self.broken.is_some().into()),
             _ => return None,
         };
         Some((vec![], expected))
