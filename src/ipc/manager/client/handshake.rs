@@ -53,11 +53,11 @@ fn authenticate(socket: BorrowedFd<'_>, transport: Transport, key: &AuthKey, dea
     let (initiator, hello) = Initiator::new(transport, key).map_err(os("get random bytes"))?;
     let mut inbox = Inbox::default();
     let mut exchange = |frame: &[u8]| -> std::result::Result<Vec<u8>, ManagerError> {
-        send_frame(socket, frame).map_err(|_| ManagerError::gone())?;
+        send_frame(socket, frame).map_err(|_| HandshakeError::Closed)?;
         receive_frame(socket, &mut inbox, deadline, || false).map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => ManagerError::silent(),
             io::ErrorKind::InvalidData => HandshakeError::NoManager.into(),
-            _ => ManagerError::gone(),
+            _ => HandshakeError::Closed.into(),
         })
     };
     let (confirmed, confirmation) = initiator.confirm(&exchange(&hello)?).map_err(ManagerError::from)?;

@@ -32,7 +32,7 @@ impl Default for Limits {
             frame: 16 << 20,
             clients: 4096,
             handshakes: 64,
-            handshake_time: Duration::from_secs(2),
+            handshake_time: Duration::from_secs(5),
             unread_time: Duration::from_secs(10),
             idle_time: None,
         }

@@ -13,25 +13,25 @@ use crate::sys::fd::wait_readable;
 use crate::sys::socket;
 
 /// A server behind a socket pair, which ends when this is dropped.
-struct Stage {
+struct Serving {
     endpoint: OwnedFd,
     life: Option<OwnedFd>,
     server: Option<thread::JoinHandle<Status>>,
 }
 
-impl Stage {
-    fn new(limits: Limits) -> Stage {
-        Stage::with(limits, |_| {})
+impl Serving {
+    fn new(limits: Limits) -> Serving {
+        Serving::with(limits, |_| {})
     }
 
-    fn with(limits: Limits, change: impl FnOnce(&mut Server)) -> Stage {
+    fn with(limits: Limits, change: impl FnOnce(&mut Server)) -> Serving {
         let (inside, endpoint) = socket::packet_pair().expect("a pair");
         let (stop, life) = std::io::pipe().expect("a pipe");
         let mut server = Server::new(key(), limits).expect("a server");
         server.add_parent(inside);
         change(&mut server);
         let server = thread::spawn(move || server.run(OwnedFd::from(stop), None).expect("it runs"));
-        Stage { endpoint, life: Some(life.into()), server: Some(server) }
+        Serving { endpoint, life: Some(life.into()), server: Some(server) }
     }
 
     /// A connection that has sent nothing yet.
@@ -43,10 +43,10 @@ impl Stage {
 
     /// A connection that has authenticated.
     fn client(&self) -> Peer {
-        self.client_if_let_in().expect("the handshake goes on")
+        self.try_client().expect("the handshake goes on")
     }
 
-    fn client_if_let_in(&self) -> Option<Peer> {
+    fn try_client(&self) -> Option<Peer> {
         let mut peer = self.stranger();
         let (initiator, hello) = Initiator::new(Transport::Unix, &key()).expect("random bytes");
         peer.send_frame(&hello);
@@ -146,34 +146,34 @@ fn call(object: ObjectId, method: Method, args: Vec<Variant>) -> Request {
 
 #[test]
 fn client_that_breaks_the_rules_is_ended_alone() {
-    let stage = Stage::new(Limits::default());
-    let mut good = stage.client();
+    let server = Serving::new(Limits::default());
+    let mut good = server.client();
     let list = good.list();
     let rules: [&[u8]; 4] = [&[0xff; 4], &[1, 0, 0, 0, 0xff], &[0, 0, 0, 0], &[3, 0, 0, 0, 0, 0, 77]];
     for broken in rules {
-        let mut bad = stage.client();
+        let mut bad = server.client();
         bad.send(broken);
         assert_eq!(bad.frames(), Vec::<Vec<u8>>::new(), "hung up");
         good.ask(1, call(list, Method::Len, vec![]));
         assert_eq!(good.answer(), ToClient { id: 1, result: Ok(0.into()) });
     }
     // Nested without limit: a list in a list in a list …
-    let mut bad = stage.client();
+    let mut bad = server.client();
     let nested = [[0, 1, 0, 1].as_slice(), &[6, 1].repeat(1_000_000)].concat();
     bad.send_frame(&nested);
     assert_eq!(bad.frames(), Vec::<Vec<u8>>::new());
-    let status = stage.end();
+    let status = server.end();
     assert_eq!((status.refused.broken, status.refused.total()), (5, 5));
 }
 
 #[test]
 fn request_before_the_key_is_refused() {
-    let stage = Stage::new(Limits::default());
-    let mut peer = stage.stranger();
+    let server = Serving::new(Limits::default());
+    let mut peer = server.stranger();
     peer.ask(1, Request::Names);
     assert_eq!(peer.frames(), [Refused::OtherProtocol.frame()]);
     assert_eq!(peer.frames(), Vec::<Vec<u8>>::new());
-    assert_eq!(stage.end().refused.bad_handshake, 1);
+    assert_eq!(server.end().refused.bad_handshake, 1);
 }
 
 #[test]
@@ -185,58 +185,58 @@ fn watcher_is_told_of_clients_and_wrong_keys() {
     server.add_parent(inside);
     let run =
         move || server.run(OwnedFd::from(stop), Some(&mut |status: &Status| tell.send(*status).expect("awaited")));
-    let stage =
-        Stage { endpoint, life: Some(life.into()), server: Some(thread::spawn(move || run().expect("it runs"))) };
+    let server =
+        Serving { endpoint, life: Some(life.into()), server: Some(thread::spawn(move || run().expect("it runs"))) };
     let until = |is_so: &dyn Fn(&Status) -> bool| {
         let next = || told.recv_timeout(Duration::from_secs(20)).expect("the numbers have changed");
         while !is_so(&next()) {}
     };
     until(&|status| *status == Status::default());
-    let client = stage.client();
+    let client = server.client();
     until(&|status| status.clients == 1);
-    let mut stranger = stage.stranger();
+    let mut stranger = server.stranger();
     let other = AuthKey::new("Secret").expect("not empty");
     stranger.send_frame(&Initiator::new(Transport::Unix, &other).expect("random bytes").1);
     assert_eq!(stranger.frames(), [Refused::WrongKey.frame()]);
     until(&|status| status.refused.wrong_key == 1);
     drop(client);
     until(&|status| status.clients == 0);
-    stage.end();
+    server.end();
 }
 
 #[test]
 fn process_of_another_user_is_turned_away() {
     // As if the server belonged to another user: peers are compared with that.
-    let stage = Stage::with(Limits::default(), |server| server.state.own_user += 1);
-    assert_eq!(stage.stranger().frames(), Vec::<Vec<u8>>::new());
-    let status = stage.end();
+    let server = Serving::with(Limits::default(), |server| server.state.own_user += 1);
+    assert_eq!(server.stranger().frames(), Vec::<Vec<u8>>::new());
+    let status = server.end();
     assert_eq!((status.refused.other_user, status.clients_ever), (1, 0));
 }
 
 #[test]
 fn what_is_no_connection_does_not_come_through_the_door() {
-    let stage = Stage::new(Limits::default());
+    let server = Serving::new(Limits::default());
     let (packets, other) = socket::packet_pair().expect("a pair");
-    socket::pass_descriptor(stage.endpoint.as_fd(), packets.as_fd()).expect("room");
+    socket::pass_descriptor(server.endpoint.as_fd(), packets.as_fd()).expect("room");
     let (ends, _) = std::io::pipe().expect("a pipe");
-    socket::pass_descriptor(stage.endpoint.as_fd(), ends.as_fd()).expect("room");
-    socket::send_some(stage.endpoint.as_fd(), b"nothing").expect("room");
-    socket::send_some(stage.endpoint.as_fd(), b"").expect("room");
+    socket::pass_descriptor(server.endpoint.as_fd(), ends.as_fd()).expect("room");
+    socket::send_some(server.endpoint.as_fd(), b"nothing").expect("room");
+    socket::send_some(server.endpoint.as_fd(), b"").expect("room");
     let (mut ends, three) = std::io::pipe().expect("a pipe");
-    socket::pass_descriptors(stage.endpoint.as_fd(), &[three.as_fd(); 3]).expect("room");
+    socket::pass_descriptors(server.endpoint.as_fd(), &[three.as_fd(); 3]).expect("room");
     drop((packets, other, three));
-    stage.client();
+    server.client();
     assert_eq!(ends.read(&mut [0]).expect("readable"), 0, "none of the three is kept");
-    assert_eq!(stage.end().refused.other_user, 5);
+    assert_eq!(server.end().refused.other_user, 5);
 }
 
 #[test]
 fn client_that_does_not_read_is_stopped_and_then_ended() {
     let limits = Limits { unread_time: Duration::from_millis(50), ..Limits::default() };
-    let stage = Stage::new(limits);
-    let mut reading = stage.client();
+    let server = Serving::new(limits);
+    let mut reading = server.client();
     let list = reading.list();
-    let mut silent = stage.client();
+    let mut silent = server.client();
     let own = silent.list();
     let long = Variant::from("x".repeat(100_000));
     silent.ask(1, call(own, Method::Append, vec![long]));
@@ -255,13 +255,13 @@ fn client_that_does_not_read_is_stopped_and_then_ended() {
         }
         thread::yield_now();
     }
-    assert_eq!(stage.end().clients, 1);
+    assert_eq!(server.end().clients, 1);
 }
 
 #[test]
 fn client_that_reads_late_gets_every_answer_in_order() {
-    let stage = Stage::new(Limits::default());
-    let mut peer = stage.client();
+    let server = Serving::new(Limits::default());
+    let mut peer = server.client();
     let list = peer.list();
     peer.ask(1, call(list, Method::Append, vec![Variant::from("x".repeat(50_000))]));
     peer.answer();
@@ -277,14 +277,14 @@ fn client_that_reads_late_gets_every_answer_in_order() {
         }));
     }
     assert_eq!(seen, (100..300).collect::<Vec<_>>());
-    assert_eq!(stage.end().refused.total(), 0);
+    assert_eq!(server.end().refused.total(), 0);
 }
 
 #[test]
 fn items_that_a_client_did_not_take_go_back_when_it_is_gone() {
     let items = 40_i64;
-    let stage = Stage::new(Limits::default());
-    let (mut taker, mut other) = (stage.client(), stage.client());
+    let server = Serving::new(Limits::default());
+    let (mut taker, mut other) = (server.client(), server.client());
     let queue = other.create(Kind::Queue, "queue");
     taker.create(Kind::Queue, "queue");
     for number in 0..items {
@@ -317,7 +317,7 @@ fn items_that_a_client_did_not_take_go_back_when_it_is_gone() {
         got.extend((0..items).find(|number| item[0] == Variant::from(*number)));
         got.sort_unstable();
     }
-    stage.end();
+    server.end();
 }
 
 #[test]
@@ -340,17 +340,17 @@ fn server_ends_when_one_of_its_threads_has_panicked() {
 
 #[test]
 fn clients_above_the_limit_are_turned_away() {
-    let stage = Stage::new(Limits { clients: 2, ..Limits::default() });
-    let _first = stage.client();
-    let _second = stage.client();
-    assert!(stage.client_if_let_in().is_none());
-    assert_eq!(stage.end().refused.too_many, 1);
+    let server = Serving::new(Limits { clients: 2, ..Limits::default() });
+    let _first = server.client();
+    let _second = server.client();
+    assert!(server.try_client().is_none());
+    assert_eq!(server.end().refused.too_many, 1);
 }
 
 #[test]
 fn answer_above_the_limit_is_an_error_and_not_the_end() {
-    let stage = Stage::new(Limits { frame: 10_000, ..Limits::default() });
-    let mut peer = stage.client();
+    let server = Serving::new(Limits { frame: 10_000, ..Limits::default() });
+    let mut peer = server.client();
     let list = peer.list();
     for id in 1..4 {
         peer.ask(id, call(list, Method::Append, vec![Variant::from("x".repeat(5_000))]));
@@ -368,23 +368,23 @@ fn answer_above_the_limit_is_an_error_and_not_the_end() {
         .expect("any");
     peer.send(&long);
     assert_eq!(peer.frames(), Vec::<Vec<u8>>::new(), "a request above the limit is the end");
-    assert_eq!(stage.end().refused.broken, 1);
+    assert_eq!(server.end().refused.broken, 1);
 }
 
 #[test]
 fn idle_client_is_ended_but_not_one_that_waits() {
-    let stage = Stage::new(Limits { idle_time: Some(Duration::from_millis(50)), ..Limits::default() });
-    let mut waiting = stage.client();
+    let server = Serving::new(Limits { idle_time: Some(Duration::from_millis(50)), ..Limits::default() });
+    let mut waiting = server.client();
     waiting.ask(1, Request::Create { kind: Kind::Event, args: vec![], name: Some("event".into()) });
     let ToClient { result: Ok(Reply::Object(event)), .. } = waiting.answer() else { panic!("an event") };
     waiting.ask(2, call(event.id(), Method::Wait, vec![]));
-    let mut idle = stage.client();
+    let mut idle = server.client();
     assert_eq!(idle.frames(), Vec::<Vec<u8>>::new(), "ended");
-    let setting = stage.client();
+    let setting = server.client();
     setting.ask(1, Request::Lookup("event".into()));
     setting.ask(2, call(event.id(), Method::Set, vec![]));
     assert_eq!(waiting.answer(), ToClient { id: 2, result: Ok(true.into()) });
-    assert_eq!(stage.end().refused.idle, 1);
+    assert_eq!(server.end().refused.idle, 1);
 }
 
 #[test]
@@ -392,18 +392,18 @@ fn any_bytes_of_a_client_end_in_order() {
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
     // A busy machine is no reason to end a client here.
-    let stage = Stage::new(Limits { handshake_time: Duration::from_secs(60), ..Limits::default() });
+    let server = Serving::new(Limits { handshake_time: Duration::from_secs(60), ..Limits::default() });
     let mut runner = TestRunner::new(ProptestConfig::with_cases(150));
     let bytes = proptest::collection::vec(any::<u8>(), 0..80);
     let run = runner.run(&(bytes.clone(), bytes, any::<bool>()), |(first, second, as_client)| {
-        let peer = if as_client { stage.client() } else { stage.stranger() };
+        let peer = if as_client { server.client() } else { server.stranger() };
         // The server may hang up between the two.
         let _ = socket::send_some(peer.fd(), &first);
         let _ = socket::send_some(peer.fd(), &[&[second.len() as u8, 0, 0, 0], &second[..]].concat());
         Ok(())
     });
     run.expect("the server serves on");
-    let mut good = stage.client();
+    let mut good = server.client();
     good.list();
-    stage.end();
+    server.end();
 }

@@ -115,6 +115,9 @@ pub enum HandshakeError {
     /// The peer has another key: it is not the manager.
     #[error("the manager could not prove that it has the key")]
     KeyNotProved,
+    /// The manager closed the connection: it ended, or the time for the handshake had passed.
+    #[error("the manager closed the connection during the handshake: it has exited, or is too busy")]
+    Closed,
     /// The peer uses another protocol.
     #[error("the other side is not a manager, or one of another version")]
     NoManager,
