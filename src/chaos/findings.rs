@@ -1,6 +1,6 @@
 //! What the kills of one row show together: the order of their effects, and what is wrong with it.
 
-use super::case::{Effect, Fault};
+use super::effect::{Effect, Fault};
 use super::kill::{Course, Point, Seen};
 
 /// The observations of one row.

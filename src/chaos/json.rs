@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::case::{Effect, Fault, Row};
+use super::case::Row;
+use super::effect::{Effect, Fault};
 use super::findings::Findings;
 use super::kill::Point;
 use super::python::Python;
@@ -20,14 +21,14 @@ pub(super) fn row(row: &Row, findings: &Findings, python: Option<&Python>) -> St
     };
     let seen = |effect: Effect| findings.effects[effect as usize];
     let mut object = json!({
-        "object": row.case.object,
-        "killed": row.place.en,
+        "object": row.object,
+        "killed": row.place[0],
         "kills": findings.kills,
         "instructions": findings.instructions,
         "undone": seen(Effect::Undone),
         "handed_on": seen(Effect::HandedOn),
         "done": seen(Effect::Done),
-        "survivors": row.survivors.en,
+        "survivors": row.survivors[0],
         "slowest_us": findings.slowest_ns / 1_000,
         "repeated": findings.repeated,
         "verdict": verdict(findings.faults.is_empty()),

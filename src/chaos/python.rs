@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::case::Row;
-use super::i18n::{Localized, localized};
+use super::effect::Texts;
 use crate::process::StopSignals;
 use crate::python;
 use crate::sys::clock::monotonic_ns;
@@ -35,12 +35,12 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) fn localized(self) -> Localized {
+    pub(super) fn name(self) -> Texts {
         match self {
-            Outcome::GoesOn => localized("goes on", "继续"),
-            Outcome::Loses => localized("loses", "丢失数据"),
-            Outcome::Wrong => localized("wrong", "出错"),
-            Outcome::Hangs => localized("hangs", "卡死"),
+            Outcome::GoesOn => ["goes on", "继续"],
+            Outcome::Loses => ["loses", "丢失数据"],
+            Outcome::Wrong => ["wrong", "出错"],
+            Outcome::Hangs => ["hangs", "卡死"],
         }
     }
 }
@@ -101,20 +101,20 @@ enum Said {
 }
 
 /// Started instances of the program that perform the kills with `names`.
-pub(super) struct Lanes<'a> {
-    names: &'a [&'static str],
+pub(super) struct Lanes {
+    names: Vec<&'static str>,
     processes: Vec<python::Python>,
     /// What they have said so far.
     said: Python,
     begun_ns: u64,
 }
 
-impl<'a> Lanes<'a> {
+impl Lanes {
     /// Starts the instances, and waits until one of them can perform kills.
     ///
     /// # Errors
     /// If there is no suitable python3.
-    pub(super) fn start(names: &'a [&'static str], signals: &StopSignals) -> anyhow::Result<Self> {
+    pub(super) fn start(names: Vec<&'static str>, signals: &StopSignals) -> anyhow::Result<Self> {
         let begun_ns = monotonic_ns();
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let count = (processors * LANES).min(names.len()).max(1);

@@ -7,21 +7,21 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::RunOptions;
+use super::case::Row;
+use super::effect::Texts;
 use super::findings::Findings;
-use super::i18n::{Localized, localized};
 use super::json;
 use super::python::Python;
 pub(super) use super::report::Run;
 use super::report::{Look, Total};
-use super::sweep::{News, Numbered};
+use super::sweep::News;
 use crate::report::{Format, Screen, columns};
 
-const BAR: Localized =
-    localized("{bar:32} {pos} of {len} kills  {eta} left", "{bar:32} 已杀 {pos}/{len} 次  还需 {eta}");
+const BAR: Texts = ["{bar:32} {pos} of {len} kills  {eta} left", "{bar:32} 已杀 {pos}/{len} 次  还需 {eta}"];
 
 /// A table on stdout.
 pub(super) struct Table<'a> {
-    rows: &'a [Numbered],
+    rows: &'a [&'static Row],
     format: Format,
     look: Look,
     bar: Option<ProgressBar>,
@@ -33,7 +33,7 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     /// Creates a table of `rows` with `kills` kills in total, next to Python's if requested.
-    pub(super) fn new(rows: &'a [Numbered], options: RunOptions, kills: usize, python: Option<Python>) -> Self {
+    pub(super) fn new(rows: &'a [&'static Row], options: RunOptions, kills: usize, python: Option<Python>) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let colored = options.color.is_wanted(is_terminal);
         let look = Look { language: options.language, colored, columns: columns() };
@@ -74,14 +74,14 @@ impl<'a> Table<'a> {
     }
 
     fn row(&self, findings: &Findings) -> String {
-        let row = self.rows[self.shown].1;
+        let row = self.rows[self.shown];
         let python = self.total.python.as_ref();
         if self.format == Format::Json {
             return json::row(row, findings, python);
         }
-        let before = self.shown.checked_sub(1).map(|before| self.rows[before].1.case.object);
+        let before = self.shown.checked_sub(1).map(|before| self.rows[before].object);
         let head = if before.is_none() { self.look.head(python.is_some()) } else { String::new() };
-        let object = if before == Some(row.case.object) { String::new() } else { self.look.object(row.case.object) };
+        let object = if before == Some(row.object) { String::new() } else { self.look.object(row.object) };
         head + &object + &self.look.row(row, findings, python)
     }
 
@@ -99,13 +99,13 @@ impl<'a> Table<'a> {
 }
 
 /// Returns a progress bar with `steps` steps; `None` where it would not be visible.
-pub(super) fn bar(options: RunOptions, template: Localized, steps: usize) -> Option<ProgressBar> {
+pub(super) fn bar(options: RunOptions, [en, zh]: Texts, steps: usize) -> Option<ProgressBar> {
     if options.format == Format::Json || !io::stderr().is_terminal() {
         return None;
     }
     let bar = ProgressBar::new(steps as u64);
-    let template = options.language.pick(template.en, template.zh);
-    bar.set_style(ProgressStyle::with_template(template).expect("the template is a constant"));
+    let template = ProgressStyle::with_template(options.language.pick(en, zh));
+    bar.set_style(template.expect("the template is a constant"));
     bar.enable_steady_tick(Duration::from_millis(120));
     Some(bar)
 }
