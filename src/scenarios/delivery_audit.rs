@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::worker::WorkerContext;
-use super::{Completion, Observer, Scenario, condition, manager, queue};
+use super::{Completion, Observer, Scenario, condition, queue};
 use crate::report::{Allowance, Class, Counter, Event, Fact, Key, Notes, Noun, Severity, Wording, counter, say};
 use crate::{Error, Result, RoleResult};
 
@@ -76,7 +76,7 @@ impl Fact for ItemFact {
             None => String::new(),
         };
         // The two reference programs of the queue call the same thing by different names.
-        let is_queue = [queue::Queue::NAME, manager::Manager::NAME].contains(&wording.scenario());
+        let is_queue = [queue::Queue::NAME, "manager"].contains(&wording.scenario());
         match self {
             Self::ItemPut { value, size, .. } => {
                 let (put, queued) = (if is_queue { "入队数据" } else { "生产者产生数据" }, queued(size));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
-use super::ManagerFact;
+use super::facts::ManagerFact;
 use crate::Error;
 use crate::manager::{Address, AuthKey, HandshakeError, Manager};
 use crate::outcome::MachineryError;

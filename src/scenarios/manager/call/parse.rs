@@ -6,7 +6,29 @@ use std::str::FromStr;
 use serde::de::IgnoredAny;
 
 use crate::manager::{JsonError, Kind, Variant};
-use crate::scenarios::manager::args::TYPES;
+
+/// The types by their command-line names, in the order of the demonstration.
+pub(in super::super) const TYPES: [&str; 14] = [
+    "list",
+    "dict",
+    "namespace",
+    "lock",
+    "rlock",
+    "semaphore",
+    "bounded-semaphore",
+    "condition",
+    "event",
+    "barrier",
+    "queue",
+    "value",
+    "array",
+    "joinable-queue",
+];
+
+/// Returns the type of a command-line name.
+pub(in super::super) fn kind_named(name: &str) -> Option<Kind> {
+    Kind::by_name(&name.replace('-', ""))
+}
 
 /// A parsed call.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,9 +106,8 @@ impl FromStr for Call {
                 if rest.0.is_empty() {
                     return Err(BadCall::Arguments("create", "a type and a name"));
                 }
-                let types = || TYPES[..TYPES.len() - 1].join(", ");
-                let found = Kind::by_name(&kind.replace('-', ""));
-                let kind = found.ok_or_else(|| BadCall::UnknownType(kind.to_owned(), types()))?;
+                let unknown = || BadCall::UnknownType(kind.to_owned(), TYPES.join(", "));
+                let kind = kind_named(kind).ok_or_else(unknown)?;
                 Ok(Call::Create { kind, name: rest.name()?, args: rest.args()? })
             }
             "delete" if rest.0.is_empty() => Err(BadCall::Arguments("delete", "a name")),

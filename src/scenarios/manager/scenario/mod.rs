@@ -22,7 +22,7 @@ use crate::scenarios::barrier::BarrierFact;
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
 use crate::scenarios::held::LockFact;
-use crate::scenarios::manager::ManagerFact;
+use crate::scenarios::manager::facts::ManagerFact;
 use crate::scenarios::runner::Runner;
 use crate::scenarios::semaphore::PermitFact;
 use crate::scenarios::{CheckResult, Completion, Scenario};
@@ -96,7 +96,7 @@ Examples:
     fn prepare(args: ManagerArgs) -> anyhow::Result<Self> {
         let key = args.authkey_file.as_deref().map(Key::read).transpose()?;
         let workers = args.workers.unwrap_or(if args.kinds.is_some() { 2 } else { 1 });
-        let kinds = args.kinds.map_or_else(|| vec![Kind::Dict], |kinds| kinds.0);
+        let kinds = args.kinds.unwrap_or_else(|| vec![Kind::Dict]);
         let manager = match (&args.connect, &key) {
             (Some(address), Some(key)) => Some(key.connect(address, None)?),
             _ => None,
@@ -121,15 +121,12 @@ Examples:
             Kind::JoinableQueue => &["working", "item_put", "item_got", "task_done"],
             _ => &[],
         };
-        let mut moments = vec!["object_called"];
-        moments.extend(self.kinds.iter().flat_map(of_kind));
         let mut seen = HashSet::new();
-        moments.retain(|moment| seen.insert(*moment));
+        let all = std::iter::once(&"object_called").chain(self.kinds.iter().flat_map(of_kind));
+        let mut moments: Vec<_> = all.copied().filter(|moment| seen.insert(*moment)).collect();
         // Activities come first.
         let activities = ["waiting", "holding", "working"];
-        moments.sort_by_key(|moment| {
-            activities.iter().position(|activity| activity == moment).unwrap_or(activities.len())
-        });
+        moments.sort_by_key(|moment| activities.iter().position(|activity| activity == moment).unwrap_or(3));
         moments
     }
 
