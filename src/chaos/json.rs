@@ -4,10 +4,9 @@ use serde_json::{Value, json};
 
 use super::case::Row;
 use super::effect::{Effect, Fault};
-use super::findings::Findings;
+use super::findings::{Findings, Total};
 use super::kill::Point;
 use super::python::Python;
-use super::report::Total;
 
 /// Returns a row as a one-line object. `python` is present, though possibly null, if Python was requested.
 pub(super) fn row(row: &Row, findings: &Findings, python: Option<&Python>) -> String {
@@ -52,20 +51,8 @@ fn beside(row: &Row, python: &Python) -> Value {
 
 /// Returns the last line.
 pub(super) fn total(total: &Total) -> String {
-    let run = &total.run;
-    let mut object = json!({
-        "summary": "chaos",
-        "rows": total.rows,
-        "kills": total.kills,
-        "broken_rows": total.faulty_rows,
-        "left_behind": run.left_behind,
-        "slowest_us": total.slowest_ns / 1_000,
-        "elapsed_us": run.elapsed_ns / 1_000,
-        "processors": run.processors,
-        "seed": run.seed,
-        "exhaustive": run.exhaustive,
-        "verdict": verdict(total.holds()),
-    });
+    let mut object = json!(total);
+    object["verdict"] = verdict(total.holds()).into();
     if let Some(python) = &total.python {
         object["python"] = json!({
             "version": python.version,

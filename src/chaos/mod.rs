@@ -38,9 +38,10 @@ use clap::{Arg, Command};
 
 use self::case::Row;
 use self::effect::Texts;
+use self::findings::Total;
 use self::python::Lanes;
-use self::sweep::{News, Plan, Sweep};
-use self::table::{Run, Table};
+use self::sweep::{News, Sweep};
+use self::table::Table;
 use crate::RoleEntry;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
@@ -187,9 +188,11 @@ fn perform(
     let before = belongings();
     let begun_ns = monotonic_ns();
     let stop = AtomicBool::new(signals.asked().is_some());
-    let sweep = Sweep::new(rows, Plan { exhaustive: args.exhaustive, seed: options.seed }, &stop);
-    let jobs = sweep.survey(&processors)?;
-    let mut table = Table::new(rows, options, jobs.len(), python);
+    let (seed, exhaustive) = (options.seed, args.exhaustive);
+    let sweep = Sweep::new(rows, exhaustive, &stop);
+    let jobs = sweep.survey(&processors, seed)?;
+    let total = Total { processors: processors.len(), seed, exhaustive, python, ..Total::default() };
+    let mut table = Table::new(rows, options, jobs.len(), total);
     let (news, heard) = mpsc::channel();
     let (killed, told) = thread::scope(|scope| {
         let killing = scope.spawn(|| sweep.kill(&processors, jobs, news));
@@ -199,15 +202,7 @@ fn perform(
         (killing.join().expect("a lane does not panic"), told)
     });
     killed?;
-    let told = told.and_then(|()| {
-        table.conclude(Run {
-            elapsed_ns: monotonic_ns() - begun_ns,
-            left_behind: left_behind(before),
-            processors: processors.len(),
-            seed: options.seed,
-            exhaustive: args.exhaustive,
-        })
-    });
+    let told = told.and_then(|()| table.conclude((monotonic_ns() - begun_ns) / 1_000, left_behind(before)));
     match told {
         Ok(holds) => Ok(match signals.asked() {
             Some(signal) => Outcome::Stopped(signal),

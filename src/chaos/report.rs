@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::case::Row;
 use super::effect::Texts;
-use super::findings::Findings;
+use super::findings::{Findings, Total};
 use super::kill::Point;
 use super::python::{Counts, Outcome, Python};
 use crate::report::cells::{self, behind, padded};
@@ -27,44 +27,6 @@ pub(super) struct Look {
     pub(super) colored: bool,
     /// The width of lines.
     pub(super) columns: usize,
-}
-
-/// The result of a whole run.
-#[derive(Debug, Default)]
-pub(super) struct Total {
-    pub(super) rows: usize,
-    pub(super) kills: usize,
-    pub(super) faulty_rows: usize,
-    pub(super) slowest_ns: u64,
-    pub(super) repeated: usize,
-    /// Python's side, if requested.
-    pub(super) python: Option<Python>,
-    pub(super) run: Run,
-}
-
-/// The results of a run that belong to no row.
-#[derive(Debug, Default)]
-pub(super) struct Run {
-    pub(super) elapsed_ns: u64,
-    /// Descriptors and processes that did not exist before.
-    pub(super) left_behind: usize,
-    pub(super) processors: usize,
-    pub(super) seed: u64,
-    pub(super) exhaustive: bool,
-}
-
-impl Total {
-    pub(super) fn count(&mut self, findings: &Findings) {
-        self.rows += 1;
-        self.kills += findings.kills;
-        self.faulty_rows += usize::from(!findings.faults.is_empty());
-        self.slowest_ns = self.slowest_ns.max(findings.slowest_ns);
-        self.repeated += findings.repeated;
-    }
-
-    pub(super) fn holds(&self) -> bool {
-        self.faulty_rows == 0 && self.run.left_behind == 0
-    }
 }
 
 impl Look {
@@ -168,9 +130,8 @@ impl Look {
     }
 
     pub(super) fn total(self, total: &Total) -> String {
-        let Total { rows, kills, faulty_rows, repeated, .. } = *total;
-        let Run { left_behind, processors, seed, exhaustive, elapsed_ns } = total.run;
-        let (slowest, holds) = (self.language.duration(total.slowest_ns / 1_000), total.holds());
+        let Total { rows, kills, broken_rows, repeated, left_behind, processors, seed, .. } = *total;
+        let (slowest, holds) = (self.language.duration(total.slowest_us), total.holds());
         let verdict = if rows == 0 {
             self.say(["– stopped before a row was finished", "– 第一行完成之前已停止"]).to_owned()
         } else if holds {
@@ -182,12 +143,12 @@ impl Look {
         } else {
             say!(
                 self,
-                "✘ BROKEN: {faulty_rows} of {rows} rows, in {kills} kills",
-                "✘ 不成立：{rows} 行中有 {faulty_rows} 行，共杀死 {kills} 次"
+                "✘ BROKEN: {broken_rows} of {rows} rows, in {kills} kills",
+                "✘ 不成立：{rows} 行中有 {broken_rows} 行，共杀死 {kills} 次"
             )
         };
-        let took = self.language.duration(elapsed_ns / 1_000);
-        let rate = kills as f64 / (elapsed_ns.max(1) as f64 / 1e9);
+        let took = self.language.duration(total.elapsed_us);
+        let rate = kills as f64 / (total.elapsed_us.max(1) as f64 / 1e6);
         let how = say!(
             self,
             "  left behind {left_behind}   took {took}   {rate:.0} kills per second on {processors} processors",
@@ -203,7 +164,7 @@ impl Look {
                 "  重做了 {repeated} 次：机器繁忙，有幸存者迟到一次"
             ));
         }
-        if !exhaustive {
+        if !total.exhaustive {
             text += &self.fold(&say!(
                 self,
                 "  → seed {seed}; every instruction: ipc-demo chaos --exhaustive",

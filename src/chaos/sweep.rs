@@ -32,14 +32,6 @@ const RECURRENCES: usize = 3;
 /// How often an operation with several possible courses is surveyed.
 const SURVEYS: usize = 3;
 
-/// How thorough a run is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
-    /// Kill at every instruction.
-    pub(super) exhaustive: bool,
-    pub(super) seed: u64,
-}
-
 /// What a sweep reports while it runs.
 pub(super) enum News {
     /// One more kill.
@@ -59,19 +51,21 @@ struct Work {
 /// A sweep over `rows`. Lanes take jobs from it until none is left.
 pub(super) struct Sweep<'a> {
     rows: &'a [&'static Row],
-    plan: Plan,
+    /// Kill at every instruction.
+    exhaustive: bool,
     work: Vec<Work>,
     stop: &'a AtomicBool,
 }
 
 impl<'a> Sweep<'a> {
     /// Creates a sweep that ends early, in order, once `stop` is set.
-    pub(super) fn new(rows: &'a [&'static Row], plan: Plan, stop: &'a AtomicBool) -> Self {
-        Sweep { rows, plan, work: rows.iter().map(|_| Work::default()).collect(), stop }
+    pub(super) fn new(rows: &'a [&'static Row], exhaustive: bool, stop: &'a AtomicBool) -> Self {
+        Sweep { rows, exhaustive, work: rows.iter().map(|_| Work::default()).collect(), stop }
     }
 
-    /// Leads one victim through each operation, one lane on each of `processors`, and plans the kills.
-    pub(super) fn survey(&self, processors: &[usize]) -> anyhow::Result<Vec<(usize, Point)>> {
+    /// Leads one victim through each operation, one lane on each of `processors`, and plans the kills; `seed` selects
+    /// some of the places.
+    pub(super) fn survey(&self, processors: &[usize], seed: u64) -> anyhow::Result<Vec<(usize, Point)>> {
         let has_course = |row: &usize| self.rows[*row].span == Span::Within;
         let jobs = (0..self.rows.len()).filter(has_course).map(|row| (row, ())).collect();
         self.divide(processors, jobs, |row, ()| {
@@ -84,12 +78,12 @@ impl<'a> Sweep<'a> {
             self.work[row].course.set(course).expect("a row is surveyed once");
             Ok(())
         })?;
-        let mut rng = StdRng::seed_from_u64(self.plan.seed);
+        let mut rng = StdRng::seed_from_u64(seed);
         let mut jobs = Vec::new();
         for (row, work) in self.work.iter().enumerate() {
             // A row with only one place needs no survey.
             let course = work.course.get_or_init(Course::default);
-            let points = points(self.rows[row].span, course, self.plan.exhaustive, &mut rng);
+            let points = points(self.rows[row].span, course, self.exhaustive, &mut rng);
             locked(&work.seen).1 = points.len();
             jobs.extend(points.into_iter().map(|point| (row, point)));
         }
@@ -186,7 +180,7 @@ impl<'a> Sweep<'a> {
     /// Checks the observations of a row against its promise.
     fn conclude(&self, row: usize, mut seen: Vec<(Point, Seen)>) -> anyhow::Result<Findings> {
         let (effects, course) = (self.rows[row].effects, self.course(row));
-        if !self.plan.exhaustive {
+        if !self.exhaustive {
             self.look_closer(row, course, &mut seen)?;
         }
         sort(&mut seen, course);

@@ -71,7 +71,7 @@ fn survivor<const R: bool>(otherwise: Effect) -> impl FnOnce(GenericLock<R>) -> 
     }
 }
 
-/// The lock can be acquired again and again, and nobody is told a second time.
+/// The lock can be acquired again and again, and the death is reported only once.
 fn two_rounds<const REENTRANT: bool>(seen: &mut Observation, lock: &GenericLock<REENTRANT>) -> Result<()> {
     for _ in 0..2 {
         ensure!(seen.fresh(lock.clone(), survivor(Done))? == Done, Fault::Twice);
@@ -79,7 +79,7 @@ fn two_rounds<const REENTRANT: bool>(seen: &mut Observation, lock: &GenericLock<
     Ok(())
 }
 
-/// Nobody else has to do with the lock.
+/// No other process uses the lock.
 fn alone<const R: bool>(kill: Kill<'_, GenericLock<R>>, lock: &GenericLock<R>, otherwise: Effect) -> Result<Effect> {
     let seen = kill.alone(lock.clone())?;
     let effect = seen.fresh(lock.clone(), survivor(otherwise))?;

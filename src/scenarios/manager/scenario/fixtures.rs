@@ -10,11 +10,11 @@ use crate::manager::{
 
 /// How often a worker does its part.
 pub(super) const TURNS: u32 = 3;
-/// Who puts the goods.
+/// The maker of the goods.
 pub(super) const SUPPLIER: &str = "runner";
 /// The number of elements in the array.
 pub(super) const PLACES: usize = 4;
-/// The attribute of the namespace that everybody adds to.
+/// The attribute of the namespace that all workers add to.
 pub(super) const TOTAL: &str = "total";
 
 /// The objects of one type's turn, in the runner and in the workers' roles.
