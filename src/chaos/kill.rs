@@ -76,10 +76,10 @@ impl Course {
         self.addresses.len().saturating_sub(1)
     }
 
-    /// Returns the index of the last landmark on the way to `place`.
-    fn landmark_before(&self, place: usize) -> Option<usize> {
+    /// Returns the index of the last landmark on the way to `place`; 0 if there is none.
+    fn landmark_before(&self, place: usize) -> usize {
         let behind = self.landmarks.partition_point(|&landmark| landmark <= place);
-        Some(self.landmarks[..behind].last().copied()?).filter(|&landmark| landmark > 0)
+        self.landmarks[..behind].last().copied().unwrap_or(0)
     }
 }
 
@@ -237,7 +237,7 @@ impl Leading<'_> {
     /// Leads the victim over the first `place` instructions of the operation, or to its end.
     fn lead_to(&mut self, course: &Course, place: usize) -> anyhow::Result<()> {
         let mut sleeps_left = course.sleeps;
-        let mut done = course.landmark_before(place).unwrap_or(0);
+        let mut done = course.landmark_before(place);
         let mut stop = if done > 0 { self.tracee.run_to(course.addresses[done]).context(LEAD)? } else { Stop::There };
         loop {
             if stop == Stop::Asleep {

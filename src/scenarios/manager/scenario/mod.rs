@@ -134,20 +134,15 @@ Examples:
         if let Some(warning) = self.key.as_ref().and_then(Key::warning) {
             runner.emit(warning)?;
         }
-        let manager = match (self.manager.take(), &self.elsewhere) {
-            (Some(manager), Some(address)) => {
-                runner.emit(ManagerFact::ManagerConnected { address: address.to_string() })?;
-                manager
-            }
-            _ => {
-                let manager =
-                    manager::Manager::builder().process(Process::builder().inherit_ignored_signals()).start()?;
-                let manager_pid = manager.process().map_or(0, |process| process.pid());
-                runner.emit(ManagerFact::ManagerStarted { manager_pid, addresses: Vec::new() })?;
-                manager
-            }
-        };
-        let manager = self.manager.insert(manager);
+        if let Some(address) = &self.elsewhere {
+            runner.emit(ManagerFact::ManagerConnected { address: address.to_string() })?;
+        } else {
+            let process = Process::builder().inherit_ignored_signals();
+            let manager = self.manager.insert(manager::Manager::builder().process(process).start()?);
+            let manager_pid = manager.process().map_or(0, |process| process.pid());
+            runner.emit(ManagerFact::ManagerStarted { manager_pid, addresses: Vec::new() })?;
+        }
+        let manager = self.manager.as_ref().expect("it is connected or started");
         let source = Source { manager, is_shared: self.elsewhere.is_some() };
         let mut driver = Driver::new(source, runner, self.workers);
         for &kind in &self.kinds {
