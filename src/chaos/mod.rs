@@ -180,7 +180,7 @@ fn perform(
     victim::probe()?;
     let finish = |lanes: Lanes| {
         let bar = table::bar(options, PYTHON_BAR, lanes.kills());
-        let python = lanes.finish(signals, || bar.iter().for_each(|bar| bar.inc(1)));
+        let python = lanes.finish(signals, |done| bar.iter().for_each(|bar| bar.set_position(done as u64)));
         bar.iter().for_each(|bar| bar.finish_and_clear());
         python
     };
