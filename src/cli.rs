@@ -130,13 +130,11 @@ static TOOLS: [Tool; 4] = [
         name: "man",
         uses: &[],
         command: |man| man.about("Print the manual page: ipc-demo man | man -l -"),
-        run: |_, _| {
-            man::page(&command(For::Reading)).map_or_else(|error| Err(unprinted(error)), |page| print(page.as_bytes()))
-        },
+        run: |_, _| print(man::page(&command(For::Reading)).map_err(unprinted)?.as_bytes()),
     },
 ];
 
-/// For whom completions are printed.
+/// The shell to print completions for.
 #[derive(Debug, Args)]
 struct CompletionsArgs {
     /// The shell
@@ -223,7 +221,7 @@ pub fn run() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let mut command = command(For::Parsing);
     if args.len() <= 1 {
-        // Shown to users who do not know the commands yet.
+        // Without arguments: a short help.
         let more = "ipc-demo --help shows all options, ipc-demo SCENARIO --help those of a scenario";
         command = command.arg_required_else_help(true).after_help(format!("{TRY_FIRST}\n{more}"));
         command = command.help_template(first_screen() + "{after-help}");
@@ -231,15 +229,16 @@ pub fn run() -> ExitCode {
     match command.try_get_matches_from(&args) {
         Ok(matches) => conclude(perform(&matches, &args)),
         Err(error) => {
-            let text = error.render();
             // Help and version are answers and go to stdout; a reader that went away has its answer.
-            let (mut out, is_terminal) = match error.use_stderr() {
-                true => (Screen::stderr(), io::stderr().is_terminal()),
-                false => (Screen::for_people(Language::En), io::stdout().is_terminal()),
+            let (mut out, is_terminal, code) = if error.use_stderr() {
+                (Screen::stderr(), io::stderr().is_terminal(), Outcome::Unusable.exit_code())
+            } else {
+                (Screen::for_people(Language::En), io::stdout().is_terminal(), ExitCode::SUCCESS)
             };
+            let text = error.render();
             let said = if Color::Auto.is_wanted(is_terminal) { text.ansi().to_string() } else { text.to_string() };
             let _ = out.write_all(said.as_bytes());
-            if error.use_stderr() { Outcome::Unusable.exit_code() } else { ExitCode::SUCCESS }
+            code
         }
     }
 }
@@ -305,8 +304,7 @@ fn print(bytes: &[u8]) -> Result<Outcome, Failure> {
 }
 
 fn unprinted(error: io::Error) -> Failure {
-    let error = anyhow::Error::new(error).context("cannot write to stdout");
-    Failure::Machinery(Outcome::MachineryFailed, vec![error])
+    Failure::machinery(anyhow::Error::new(error).context("cannot write to stdout"))
 }
 
 /// The only place that prints errors and picks the exit code.

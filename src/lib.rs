@@ -45,7 +45,7 @@
 //! each worker a clone. An end of a pipe belongs to one process, because it may have read ahead or half sent a message: move
 //! it into the role, or share it by its `try_clone`. A worker has the handles of its role until it drops them or ends.
 //!
-//! A queue ends for its consumers when nobody is left who can put, and a pipe when nobody is left who can send. So drop
+//! A queue ends for its consumers when no process is left that can put, and a pipe when none is left that can send. So drop
 //! the parent's own handles: after the workers are started, a [`Producer`], a [`Queue`] and a
 //! [`Sender`](pipe::Sender) that the parent does not use itself.
 //!

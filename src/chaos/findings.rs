@@ -1,7 +1,10 @@
-//! What the kills of one row show together: the order of their effects, and what is wrong with it.
+//! What the kills of one row show together: the order of their effects, and what is wrong with it. What all rows show.
 
-use super::case::{Effect, Fault};
+use serde::Serialize;
+
+use super::effect::{Effect, Fault};
 use super::kill::{Course, Point, Seen};
+use super::python::Python;
 
 /// The observations of one row.
 #[derive(Debug, Default)]
@@ -32,6 +35,42 @@ impl Findings {
             }
         }
         findings
+    }
+}
+
+/// The result of a whole run, as it stands in JSON.
+#[derive(Debug, Default, Serialize)]
+#[serde(tag = "summary", rename = "chaos")]
+pub(super) struct Total {
+    pub(super) rows: usize,
+    pub(super) kills: usize,
+    pub(super) broken_rows: usize,
+    /// Descriptors and processes that did not exist before.
+    pub(super) left_behind: usize,
+    pub(super) slowest_us: u64,
+    pub(super) elapsed_us: u64,
+    pub(super) processors: usize,
+    pub(super) seed: u64,
+    pub(super) exhaustive: bool,
+    /// Kills that were repeated.
+    #[serde(skip)]
+    pub(super) repeated: usize,
+    /// Python's side, if requested.
+    #[serde(skip)]
+    pub(super) python: Option<Python>,
+}
+
+impl Total {
+    pub(super) fn count(&mut self, findings: &Findings) {
+        self.rows += 1;
+        self.kills += findings.kills;
+        self.broken_rows += usize::from(!findings.faults.is_empty());
+        self.slowest_us = self.slowest_us.max(findings.slowest_ns / 1_000);
+        self.repeated += findings.repeated;
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        self.broken_rows == 0 && self.left_behind == 0
     }
 }
 

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::case::{Effect, Fault, Row};
-use super::findings::Findings;
+use super::case::Row;
+use super::effect::{Effect, Fault};
+use super::findings::{Findings, Total};
 use super::kill::Point;
 use super::python::Python;
-use super::report::Total;
 
 /// Returns a row as a one-line object. `python` is present, though possibly null, if Python was requested.
 pub(super) fn row(row: &Row, findings: &Findings, python: Option<&Python>) -> String {
@@ -20,14 +20,14 @@ pub(super) fn row(row: &Row, findings: &Findings, python: Option<&Python>) -> St
     };
     let seen = |effect: Effect| findings.effects[effect as usize];
     let mut object = json!({
-        "object": row.case.object,
-        "killed": row.place.en,
+        "object": row.object,
+        "killed": row.place[0],
         "kills": findings.kills,
         "instructions": findings.instructions,
         "undone": seen(Effect::Undone),
         "handed_on": seen(Effect::HandedOn),
         "done": seen(Effect::Done),
-        "survivors": row.survivors.en,
+        "survivors": row.survivors[0],
         "slowest_us": findings.slowest_ns / 1_000,
         "repeated": findings.repeated,
         "verdict": verdict(findings.faults.is_empty()),
@@ -51,20 +51,8 @@ fn beside(row: &Row, python: &Python) -> Value {
 
 /// Returns the last line.
 pub(super) fn total(total: &Total) -> String {
-    let run = &total.run;
-    let mut object = json!({
-        "summary": "chaos",
-        "rows": total.rows,
-        "kills": total.kills,
-        "broken_rows": total.faulty_rows,
-        "left_behind": run.left_behind,
-        "slowest_us": total.slowest_ns / 1_000,
-        "elapsed_us": run.elapsed_ns / 1_000,
-        "processors": run.processors,
-        "seed": run.seed,
-        "exhaustive": run.exhaustive,
-        "verdict": verdict(total.holds()),
-    });
+    let mut object = json!(total);
+    object["verdict"] = verdict(total.holds()).into();
     if let Some(python) = &total.python {
         object["python"] = json!({
             "version": python.version,

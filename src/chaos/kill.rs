@@ -11,10 +11,11 @@ use std::marker::PhantomData;
 use anyhow::{Context, anyhow, ensure};
 use serde::Serialize;
 
-use super::case::{Effect, Fault, Row};
+use super::effect::{Effect, Fault};
 use super::peer::Observation;
-use super::victim::Victim;
 use crate::Process;
+use crate::ipc::codec;
+use crate::process::CodecError;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::trace::{Stop, Tracee};
 
@@ -75,63 +76,38 @@ impl Course {
         self.addresses.len().saturating_sub(1)
     }
 
-    /// Returns the index of the last landmark on the way to `place`.
-    fn landmark_before(&self, place: usize) -> Option<usize> {
+    /// Returns the index of the last landmark on the way to `place`; 0 if there is none.
+    fn landmark_before(&self, place: usize) -> usize {
         let behind = self.landmarks.partition_point(|&landmark| landmark <= place);
-        Some(self.landmarks[..behind].last().copied()?).filter(|&landmark| landmark > 0)
-    }
-}
-
-impl Row {
-    /// Leads a victim of this row, the `index`th of all rows, through the whole operation and records its course.
-    pub(super) fn survey(&self, index: usize) -> anyhow::Result<Course> {
-        let mut course = Course::default();
-        self.perform(index, Aim::Survey(&mut course))?;
-        Ok(course)
-    }
-
-    /// Kills one victim of this row, the `index`th of all rows, at `point`.
-    pub(super) fn kill(&self, index: usize, course: &Course, point: Point) -> anyhow::Result<Seen> {
-        self.perform(index, Aim::Kill(course, point))
-    }
-
-    fn perform(&self, index: usize, aim: Aim<'_>) -> anyhow::Result<Seen> {
-        let mut observation = Observation::default();
-        let kill = Kill { row: index, aim, observation: &mut observation, handles: PhantomData };
-        let mut verdict = match (self.case.survive)(kill) {
-            Ok(effect) => Ok(effect),
-            Err(error) if observation.killed_ns == 0 => return Err(error),
-            // Whatever else is refused now is what the death did to the object.
-            Err(error) => Err(error.downcast().unwrap_or(Fault::Unusable)),
-        };
-        if verdict.is_ok() && observation.wake_lost && !self.by_liveness_check {
-            verdict = Err(Fault::WakeLost);
-        }
-        Ok(Seen { verdict, slowest_ns: observation.slowest_ns, repeated: false })
+        self.landmarks[..behind].last().copied().unwrap_or(0)
     }
 }
 
 /// How far a victim is led.
-enum Aim<'a> {
+pub(super) enum Aim<'a> {
     /// To its end, recording its course.
     Survey(&'a mut Course),
     Kill(&'a Course, Point),
 }
 
-/// The handles of a victim whose case is type-erased.
+/// Encodes a victim's handles while its role is encoded.
+pub(super) type Encode = Box<dyn Fn() -> Result<Vec<u8>, CodecError>>;
+
+/// The handles of a victim whose row is type-erased.
 pub(super) enum Untyped {}
 
-/// A kill that a case carries out; the victim's handles are an `H`.
+/// A kill that a row carries out; the victim's handles are an `H`.
 pub(super) struct Kill<'a, H> {
-    row: usize,
-    aim: Aim<'a>,
-    observation: &'a mut Observation,
-    handles: PhantomData<fn(H)>,
+    /// Starts a victim.
+    pub(super) spawn: &'a dyn Fn(Encode) -> crate::Result<Process>,
+    pub(super) aim: Aim<'a>,
+    pub(super) observation: &'a mut Observation,
+    pub(super) handles: PhantomData<fn(H)>,
 }
 
 impl<'a> Kill<'a, Untyped> {
     pub(super) fn typed<H>(self) -> Kill<'a, H> {
-        Kill { row: self.row, aim: self.aim, observation: self.observation, handles: PhantomData }
+        Kill { spawn: self.spawn, aim: self.aim, observation: self.observation, handles: PhantomData }
     }
 }
 
@@ -140,6 +116,11 @@ impl<'a, H: Serialize + 'static> Kill<'a, H> {
     pub(super) fn victim(self, handles: H) -> anyhow::Result<Led<'a>> {
         let (process, tracee) = self.start(handles)?;
         Ok(Led { process, tracee, aim: self.aim, observation: self.observation })
+    }
+
+    /// Starts a victim that never sleeps in its operation, and kills it.
+    pub(super) fn alone(self, handles: H) -> anyhow::Result<&'a mut Observation> {
+        self.victim(handles)?.kill()
     }
 
     /// Kills another victim after its operation: the death with which a case begins.
@@ -152,7 +133,7 @@ impl<'a, H: Serialize + 'static> Kill<'a, H> {
     }
 
     fn start(&self, handles: H) -> anyhow::Result<(Process, Tracee)> {
-        let mut process = Process::spawn("victim", Victim::new(self.row, handles))?;
+        let mut process = (self.spawn)(Box::new(move || codec::to_vec(&handles)))?;
         match Tracee::meet(process.pid()).context("cannot follow the victim")? {
             Some(tracee) => Ok((process, tracee)),
             None => Err(failure(&mut process, "the victim ended before its operation")),
@@ -256,7 +237,7 @@ impl Leading<'_> {
     /// Leads the victim over the first `place` instructions of the operation, or to its end.
     fn lead_to(&mut self, course: &Course, place: usize) -> anyhow::Result<()> {
         let mut sleeps_left = course.sleeps;
-        let mut done = course.landmark_before(place).unwrap_or(0);
+        let mut done = course.landmark_before(place);
         let mut stop = if done > 0 { self.tracee.run_to(course.addresses[done]).context(LEAD)? } else { Stop::There };
         loop {
             if stop == Stop::Asleep {

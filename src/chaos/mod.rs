@@ -12,8 +12,8 @@
 
 mod case;
 mod cases;
+mod effect;
 mod findings;
-mod i18n;
 mod json;
 mod kill;
 mod peer;
@@ -36,10 +36,12 @@ use anyhow::{Context, ensure};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Command};
 
-use self::i18n::{Localized, localized};
+use self::case::Row;
+use self::effect::Texts;
+use self::findings::Total;
 use self::python::Lanes;
-use self::sweep::{News, Numbered, Plan, Sweep};
-use self::table::{Run, Table};
+use self::sweep::{News, Sweep};
+use self::table::Table;
 use crate::RoleEntry;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
@@ -68,8 +70,7 @@ Examples:
   ipc-demo chaos --against python         compared with Python's multiprocessing";
 
 /// The progress of Python.
-const PYTHON_BAR: Localized =
-    localized("{bar:32} {pos} of {len} rows of Python", "{bar:32} Python 已完成 {pos}/{len} 行");
+const PYTHON_BAR: Texts = ["{bar:32} {pos} of {len} rows of Python", "{bar:32} Python 已完成 {pos}/{len} 行"];
 
 /// Interval between checks for a stop request.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -120,7 +121,7 @@ struct Objects;
 
 impl Objects {
     fn names() -> impl Iterator<Item = &'static str> {
-        let mut names: Vec<&str> = cases::ROWS.iter().map(|row| row.case.object).collect();
+        let mut names: Vec<&str> = cases::ROWS.iter().map(|row| row.object).collect();
         names.dedup();
         names.into_iter()
     }
@@ -144,15 +145,13 @@ impl TypedValueParser for Objects {
 }
 
 /// Returns the rows that the user named, or all rows if none was named.
-fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
-    let all = || cases::ROWS.iter().enumerate();
-    let is_wanted = |row: &'static case::Row| {
-        let is_placed =
-            args.place.as_deref().is_none_or(|text| row.place.en.contains(text) || row.place.zh.contains(text));
-        let is_named = args.primitives.iter().any(|name| name == row.case.object);
-        (args.primitives.is_empty() || is_named) && is_placed && (!row.is_extra || args.full || !args.exhaustive)
+fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<&'static Row>> {
+    let is_chosen = |row: &&Row| {
+        let is_placed = args.place.as_deref().is_none_or(|text| row.place.iter().any(|place| place.contains(text)));
+        let is_named = args.primitives.is_empty() || args.primitives.iter().any(|name| name == row.object);
+        is_named && is_placed && (!row.is_extra || args.full || !args.exhaustive)
     };
-    let rows: Vec<_> = all().filter(|(_, row)| is_wanted(row)).collect();
+    let rows: Vec<_> = cases::ROWS.iter().filter(is_chosen).collect();
     ensure!(!rows.is_empty(), "no row has such a place; ipc-demo chaos shows all of them");
     Ok(rows)
 }
@@ -160,30 +159,28 @@ fn chosen(args: &ChaosArgs) -> anyhow::Result<Vec<Numbered>> {
 /// Kills, checks, and prints, row by row.
 pub(crate) fn run(args: &ChaosArgs, options: RunOptions) -> Result<Outcome, Failure> {
     let rows = chosen(args).map_err(Failure::Unusable)?;
-    let failed = |error| Failure::Machinery(Outcome::MachineryFailed, vec![error]);
-    let signals = StopSignals::catch().map_err(|error| failed(error.into()))?;
+    let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
     // Several rows may have the same kill in Python.
-    let names: BTreeSet<_> = rows.iter().filter_map(|(_, row)| row.python).collect();
-    let names: Vec<_> = names.into_iter().collect();
-    let start = |Peer::Python| Lanes::start(&names, &signals);
+    let names: BTreeSet<_> = rows.iter().filter_map(|row| row.python).collect();
+    let start = |Peer::Python| Lanes::start(names.into_iter().collect(), &signals);
     let python = args.against.map(start).transpose().map_err(Failure::Unusable)?;
     #[cfg(debug_assertions)]
     args.failpoint.into_iter().for_each(crate::sys::failpoint::Failpoint::begin);
-    perform(args, options, &rows, &signals, python).map_err(failed)
+    perform(args, options, &rows, &signals, python).map_err(Failure::machinery)
 }
 
 fn perform(
     args: &ChaosArgs,
     options: RunOptions,
-    rows: &[Numbered],
+    rows: &[&'static Row],
     signals: &StopSignals,
-    python: Option<Lanes<'_>>,
+    python: Option<Lanes>,
 ) -> anyhow::Result<Outcome> {
     let processors = trace::processors().context("cannot see which processors there are")?;
     victim::probe()?;
-    let finish = |lanes: Lanes<'_>| {
+    let finish = |lanes: Lanes| {
         let bar = table::bar(options, PYTHON_BAR, lanes.kills());
-        let python = lanes.finish(signals, || bar.iter().for_each(|bar| bar.inc(1)));
+        let python = lanes.finish(signals, |done| bar.iter().for_each(|bar| bar.set_position(done as u64)));
         bar.iter().for_each(|bar| bar.finish_and_clear());
         python
     };
@@ -191,9 +188,11 @@ fn perform(
     let before = belongings();
     let begun_ns = monotonic_ns();
     let stop = AtomicBool::new(signals.asked().is_some());
-    let sweep = Sweep::new(rows, Plan { exhaustive: args.exhaustive, seed: options.seed }, &stop);
-    let jobs = sweep.survey(&processors)?;
-    let mut table = Table::new(rows, options, jobs.len(), python);
+    let (seed, exhaustive) = (options.seed, args.exhaustive);
+    let sweep = Sweep::new(rows, exhaustive, &stop);
+    let jobs = sweep.survey(&processors, seed)?;
+    let total = Total { processors: processors.len(), seed, exhaustive, python, ..Total::default() };
+    let mut table = Table::new(rows, options, jobs.len(), total);
     let (news, heard) = mpsc::channel();
     let (killed, told) = thread::scope(|scope| {
         let killing = scope.spawn(|| sweep.kill(&processors, jobs, news));
@@ -203,15 +202,7 @@ fn perform(
         (killing.join().expect("a lane does not panic"), told)
     });
     killed?;
-    let told = told.and_then(|()| {
-        table.conclude(Run {
-            elapsed_ns: monotonic_ns() - begun_ns,
-            left_behind: left_behind(before),
-            processors: processors.len(),
-            seed: options.seed,
-            exhaustive: args.exhaustive,
-        })
-    });
+    let told = told.and_then(|()| table.conclude((monotonic_ns() - begun_ns) / 1_000, left_behind(before)));
     match told {
         Ok(holds) => Ok(match signals.asked() {
             Some(signal) => Outcome::Stopped(signal),

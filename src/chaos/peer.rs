@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 
-use super::case::Fault;
+use super::effect::Fault;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::robust::own_tid;
 use crate::sys::trace::{Sleeper, is_asleep};
@@ -30,14 +30,17 @@ pub(super) struct Peer<T> {
 }
 
 impl<T: Send + 'static> Peer<T> {
-    /// Starts `op`.
-    pub(super) fn start(op: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<Self> {
+    /// Starts `op` with handles of its own.
+    pub(super) fn start<H: Send + 'static>(
+        handles: H,
+        op: impl FnOnce(H) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<Self> {
         let (tell, answer) = mpsc::sync_channel(1);
         let number = Arc::new(AtomicU32::new(0));
         let own = Arc::clone(&number);
         let body = move || {
             own.store(own_tid(), Ordering::Release);
-            let answer = op();
+            let answer = op(handles);
             // The receiver is gone if the peer was given up.
             let _ = tell.send((answer, monotonic_ns()));
         };
@@ -49,8 +52,11 @@ impl<T: Send + 'static> Peer<T> {
     }
 
     /// Starts `op` and waits until it sleeps.
-    pub(super) fn asleep_in(op: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<Self> {
-        let peer = Peer::start(op)?;
+    pub(super) fn asleep_in<H: Send + 'static>(
+        handles: H,
+        op: impl FnOnce(H) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let peer = Peer::start(handles, op)?;
         let until_ns = monotonic_ns() + STARVED_NS;
         while !peer.is_asleep() {
             ensure!(monotonic_ns() < until_ns, "a peer that was to wait does not");
@@ -130,13 +136,14 @@ impl Observation {
         Ok(answer)
     }
 
-    /// Runs `op` on a new thread; it must finish within 250 ms.
-    pub(super) fn fresh<T: Send + 'static>(
+    /// Runs `op` on a new thread with handles of its own; it must finish within 250 ms.
+    pub(super) fn fresh<H: Send + 'static, T: Send + 'static>(
         &mut self,
-        op: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+        handles: H,
+        op: impl FnOnce(H) -> anyhow::Result<T> + Send + 'static,
     ) -> anyhow::Result<T> {
         let begun_ns = monotonic_ns();
-        let settled = Peer::start(op)?.settle(begun_ns, &mut false, || true)?;
+        let settled = Peer::start(handles, op)?.settle(begun_ns, &mut false, || true)?;
         let (answer, at_ns) = settled.ok_or(Fault::Hangs)?;
         self.slowest_ns = self.slowest_ns.max(at_ns.saturating_sub(begun_ns));
         Ok(answer)

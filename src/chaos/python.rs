@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::case::Row;
-use super::i18n::{Localized, localized};
+use super::effect::Texts;
 use crate::process::StopSignals;
 use crate::python;
 use crate::sys::clock::monotonic_ns;
@@ -35,12 +35,12 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) fn localized(self) -> Localized {
+    pub(super) fn name(self) -> Texts {
         match self {
-            Outcome::GoesOn => localized("goes on", "继续"),
-            Outcome::Loses => localized("loses", "丢失数据"),
-            Outcome::Wrong => localized("wrong", "出错"),
-            Outcome::Hangs => localized("hangs", "卡死"),
+            Outcome::GoesOn => ["goes on", "继续"],
+            Outcome::Loses => ["loses", "丢失数据"],
+            Outcome::Wrong => ["wrong", "出错"],
+            Outcome::Hangs => ["hangs", "卡死"],
         }
     }
 }
@@ -101,20 +101,20 @@ enum Said {
 }
 
 /// Started instances of the program that perform the kills with `names`.
-pub(super) struct Lanes<'a> {
-    names: &'a [&'static str],
+pub(super) struct Lanes {
+    names: Vec<&'static str>,
     processes: Vec<python::Python>,
     /// What they have said so far.
     said: Python,
     begun_ns: u64,
 }
 
-impl<'a> Lanes<'a> {
+impl Lanes {
     /// Starts the instances, and waits until one of them can perform kills.
     ///
     /// # Errors
     /// If there is no suitable python3.
-    pub(super) fn start(names: &'a [&'static str], signals: &StopSignals) -> anyhow::Result<Self> {
+    pub(super) fn start(names: Vec<&'static str>, signals: &StopSignals) -> anyhow::Result<Self> {
         let begun_ns = monotonic_ns();
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let count = (processors * LANES).min(names.len()).max(1);
@@ -125,46 +125,44 @@ impl<'a> Lanes<'a> {
         Ok(lanes)
     }
 
-    /// Waits for a line, and returns whether it was a finished kill; `None` if there is none left, or on a stop request.
-    fn hear(&mut self, signals: &StopSignals) -> anyhow::Result<Option<bool>> {
+    /// Waits for a line. Returns `false` if there is none left, or on a stop request.
+    fn hear(&mut self, signals: &StopSignals) -> anyhow::Result<bool> {
         while !self.processes.is_empty() {
-            let Some(index) = python::Python::next(&self.processes, signals, PATIENCE)? else { return Ok(None) };
+            let Some(index) = python::Python::next(&self.processes, signals, PATIENCE)? else { return Ok(false) };
             match self.processes[index].hear()? {
-                Some(said) => return self.said.note(said).map(Some),
+                Some(said) => return self.said.note(said).map(|()| true),
                 None => drop(self.processes.swap_remove(index)),
             }
         }
         let missing = self.names.iter().find(|name| !self.said.counts.contains_key(**name));
         ensure!(missing.is_none(), "python3 ended before it had done all kills; {missing:?} is missing");
-        Ok(None)
+        Ok(false)
     }
 
     pub(super) fn kills(&self) -> usize {
         self.names.len()
     }
 
-    /// Waits for all kills, and reports each; ends early on a stop request.
-    pub(super) fn finish(mut self, signals: &StopSignals, tell: impl Fn()) -> anyhow::Result<Python> {
-        while let Some(is_kill) = self.hear(signals)? {
-            if is_kill {
-                tell();
-            }
+    /// Waits for all kills, and reports how many are done; ends early on a stop request.
+    pub(super) fn finish(mut self, signals: &StopSignals, tell: impl Fn(usize)) -> anyhow::Result<Python> {
+        while self.hear(signals)? {
+            tell(self.said.counts.len());
         }
         Ok(Python { elapsed_ns: monotonic_ns() - self.begun_ns, ..self.said })
     }
 }
 
 impl Python {
-    /// Processes a line of the program. Returns whether it was a finished kill.
-    fn note(&mut self, said: Said) -> anyhow::Result<bool> {
+    /// Processes a line of the program.
+    fn note(&mut self, said: Said) -> anyhow::Result<()> {
         match said {
             Said::RunOptions { version, most_kills, patience_ms } => {
                 (self.version, self.most_kills, self.patience_ms) = (version, most_kills, patience_ms);
-                Ok(false)
             }
-            Said::Done { kill, counts } => Ok(self.counts.insert(kill, counts).is_none()),
-            Said::Failed { error } => Err(anyhow!("python3 cannot do a kill: {error}")),
+            Said::Done { kill, counts } => drop(self.counts.insert(kill, counts)),
+            Said::Failed { error } => bail!("python3 cannot do a kill: {error}"),
         }
+        Ok(())
     }
 
     /// Returns the result of a row's kill. `None` if Python has no such kill.
@@ -183,7 +181,8 @@ mod tests {
 
     fn heard(line: &str) -> Python {
         let mut python = Python::default();
-        assert!(python.note(serde_json::from_str(line).expect("JSON")).expect("a kill"));
+        python.note(serde_json::from_str(line).expect("JSON")).expect("a kill");
+        assert_eq!(python.counts.len(), 1);
         python
     }
 
@@ -200,7 +199,8 @@ mod tests {
     fn terms_are_no_kill_and_complaints_are_errors() {
         let mut python = Python::default();
         let terms = serde_json::from_str(r#"{"version":"3.0","most_kills":4,"patience_ms":5}"#).expect("JSON");
-        assert!(!python.note(terms).expect("terms"));
+        python.note(terms).expect("terms");
+        assert!(python.counts.is_empty());
         assert_eq!((python.version.as_str(), python.most_kills, python.patience_ms), ("3.0", 4, 5));
         assert!(python.note(Said::Failed { error: "no memory".to_owned() }).is_err());
         for broken in [r#"{"kill":"Lock.idle","goes_on":3}"#, "Traceback"] {

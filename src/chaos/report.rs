@@ -3,12 +3,12 @@
 use anstyle::{AnsiColor, Style};
 
 use super::case::Row;
-use super::findings::Findings;
-use super::i18n::{Localized, localized};
+use super::effect::Texts;
+use super::findings::{Findings, Total};
 use super::kill::Point;
 use super::python::{Counts, Outcome, Python};
 use crate::report::cells::{self, behind, padded};
-use crate::report::{Language, duration};
+use crate::report::{Language, duration, say};
 
 pub(super) const PLACE_WIDTH: usize = 25;
 /// Width of the sign before a row.
@@ -29,73 +29,20 @@ pub(super) struct Look {
     pub(super) columns: usize,
 }
 
-/// The result of a whole run.
-#[derive(Debug, Default)]
-pub(super) struct Total {
-    pub(super) rows: usize,
-    pub(super) kills: usize,
-    pub(super) faulty_rows: usize,
-    pub(super) slowest_ns: u64,
-    pub(super) repeated: usize,
-    /// Python's side, if requested.
-    pub(super) python: Option<Python>,
-    pub(super) run: Run,
-}
-
-/// The results of a run that belong to no row.
-#[derive(Debug, Default)]
-pub(super) struct Run {
-    pub(super) elapsed_ns: u64,
-    /// Descriptors and processes that did not exist before.
-    pub(super) left_behind: usize,
-    pub(super) processors: usize,
-    pub(super) seed: u64,
-    pub(super) exhaustive: bool,
-}
-
-impl Total {
-    pub(super) fn count(&mut self, findings: &Findings) {
-        self.rows += 1;
-        self.kills += findings.kills;
-        self.faulty_rows += usize::from(!findings.faults.is_empty());
-        self.slowest_ns = self.slowest_ns.max(findings.slowest_ns);
-        self.repeated += findings.repeated;
-    }
-
-    pub(super) fn holds(&self) -> bool {
-        self.faulty_rows == 0 && self.run.left_behind == 0
-    }
-
-    fn a_second(&self) -> f64 {
-        self.kills as f64 / (self.run.elapsed_ns.max(1) as f64 / 1e9)
-    }
-}
-
 impl Look {
-    fn say(self, localized: Localized) -> &'static str {
-        self.language.pick(localized.en, localized.zh)
+    fn say(self, [en, zh]: Texts) -> &'static str {
+        self.language.pick(en, zh)
     }
 
     fn paint(self, style: Style, text: &str) -> String {
         if self.colored { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
-    fn sign(self, holds: bool) -> String {
-        let (color, sign) = if holds { (AnsiColor::Green, "✔") } else { (AnsiColor::Red, "✘") };
-        self.paint(Style::new().bold().fg_color(Some(color.into())), sign)
-    }
-
     /// Returns the line above the table, with a column for Python if requested.
     pub(super) fn head(self, python: bool) -> String {
-        let [place, kills, survivors, slowest] = [
-            localized("killed", "何时被杀"),
-            localized("kills", "次数"),
-            localized("the survivors", "幸存者"),
-            localized("slowest", "最慢"),
-        ]
-        .map(|text| self.say(text));
+        let head = [["killed", "何时被杀"], ["kills", "次数"], ["the survivors", "幸存者"], ["slowest", "最慢"]];
         let python = python.then(|| behind("Python", PYTHON_WIDTH));
-        self.paint(Style::new().dimmed(), &self.cells("    ", [place, kills, survivors, slowest], python))
+        self.paint(Style::new().dimmed(), &self.cells("    ", head.map(|text| self.say(text)), python))
     }
 
     /// Returns the line above the rows of an object.
@@ -104,16 +51,18 @@ impl Look {
     }
 
     pub(super) fn row(self, row: &Row, findings: &Findings, python: Option<&Python>) -> String {
-        let lead = format!("  {} ", self.sign(findings.faults.is_empty()));
+        let holds = findings.faults.is_empty();
+        let sign = self.paint(colored(holds).bold(), if holds { "✔" } else { "✘" });
         let (kills, slowest) = (kills(row, findings), duration(findings.slowest_ns / 1_000));
         let python = python.map(|python| self.python(python.of(row)));
-        let mut text = self.cells(&lead, [self.say(row.place), &kills, self.say(row.survivors), &slowest], python);
+        let cells = [self.say(row.place), &kills, self.say(row.survivors), &slowest];
+        let mut text = self.cells(&format!("  {sign} "), cells, python);
         for (point, fault) in findings.faults.iter().take(SHOWN) {
             let line = self.fold(&format!("      {}: {}", self.place(*point), self.say(fault.sentence())));
-            text += &self.paint(Style::new().fg_color(Some(AnsiColor::Red.into())), &line);
+            text += &self.paint(colored(false), &line);
         }
         if let Some(more) = findings.faults.len().checked_sub(SHOWN + 1) {
-            text += &format!("      … {} {}\n", more + 1, self.say(localized("more", "处")));
+            text += &format!("      … {} {}\n", more + 1, self.say(["more", "处"]));
         }
         text
     }
@@ -142,9 +91,8 @@ impl Look {
 
     fn python(self, counts: Option<Counts>) -> (String, usize) {
         let Some(worst) = counts.map(Counts::worst) else { return behind("–", PYTHON_WIDTH) };
-        let color = if worst == Outcome::GoesOn { AnsiColor::Green } else { AnsiColor::Red };
-        let (text, width) = behind(self.say(worst.localized()), PYTHON_WIDTH);
-        (self.paint(Style::new().fg_color(Some(color.into())), &text), width)
+        let (text, width) = behind(self.say(worst.name()), PYTHON_WIDTH);
+        (self.paint(colored(worst == Outcome::GoesOn), &text), width)
     }
 
     /// Describes the kills of Python.
@@ -152,84 +100,84 @@ impl Look {
         let Python { version, most_kills, patience_ms, elapsed_ns, .. } = python;
         let (kills, took) = (python.kills(), self.language.duration(elapsed_ns / 1_000));
         let patience = self.language.duration(patience_ms * 1_000);
-        let lines = match self.language {
-            Language::En => [
-                format!("  Python {version}, workers forked: {kills} kills, took {took}"),
-                format!("    hangs: a survivor sleeps longer than {patience}; –: Python has no equivalent"),
-                format!(
-                    "    in an operation: killed at random moments of it, {most_kills} times or until a survivor \
-                     hangs; this can differ between runs"
-                ),
-            ],
-            Language::Zh => [
-                format!("  Python {version}，以 fork 启动：杀死 {kills} 次，用时 {took}"),
-                format!("    卡死：有幸存者等待超过 {patience}；–：Python 没有对应的功能"),
-                format!("    操作中：在随机时刻杀死 {most_kills} 次，或直到有幸存者卡死；每次运行可能不同"),
-            ],
-        };
+        let lines = [
+            say!(
+                self,
+                "  Python {version}, workers forked: {kills} kills, took {took}",
+                "  Python {version}，以 fork 启动：杀死 {kills} 次，用时 {took}"
+            ),
+            say!(
+                self,
+                "    hangs: a survivor sleeps longer than {patience}; –: Python has no equivalent",
+                "    卡死：有幸存者等待超过 {patience}；–：Python 没有对应的功能"
+            ),
+            say!(
+                self,
+                "    in an operation: killed at random moments of it, {most_kills} times or until a survivor hangs; this can differ between runs",
+                "    操作中：在随机时刻杀死 {most_kills} 次，或直到有幸存者卡死；每次运行可能不同"
+            ),
+        ];
         lines.map(|line| self.fold(&line)).concat()
     }
 
     fn place(self, point: Point) -> String {
-        match (point, self.language) {
-            (Point::After(1), Language::En) => "after 1 instruction".to_owned(),
-            (Point::After(count), Language::En) => format!("after {count} instructions"),
-            (Point::After(count), Language::Zh) => format!("第 {count} 条指令之后"),
-            (Point::Asleep, _) => self.say(localized("asleep", "睡眠中")).to_owned(),
-            (Point::Woken, _) => self.say(localized("just woken", "刚被唤醒")).to_owned(),
+        match point {
+            Point::After(1) => self.say(["after 1 instruction", "第 1 条指令之后"]).to_owned(),
+            Point::After(count) => say!(self, "after {count} instructions", "第 {count} 条指令之后"),
+            Point::Asleep => self.say(["asleep", "睡眠中"]).to_owned(),
+            Point::Woken => self.say(["just woken", "刚被唤醒"]).to_owned(),
         }
     }
 
     pub(super) fn total(self, total: &Total) -> String {
-        let Total { kills, faulty_rows, .. } = *total;
-        let Run { left_behind, processors, seed, exhaustive, .. } = total.run;
-        let (took, rate) = (self.language.duration(total.run.elapsed_ns / 1_000), total.a_second());
-        let (slowest, holds) = (self.language.duration(total.slowest_ns / 1_000), total.holds());
-        let verdict = match self.language {
-            _ if total.rows == 0 => {
-                self.say(localized("stopped before a row was finished", "第一行完成之前已停止")).to_owned()
-            }
-            Language::En if holds => {
-                format!("held: {kills} kills; all survivors continued, the slowest after {slowest}")
-            }
-            Language::En => format!("BROKEN: {faulty_rows} of {} rows, in {kills} kills", total.rows),
-            Language::Zh if holds => format!("成立：共杀死 {kills} 次，幸存进程都已继续，最慢的等待 {slowest}"),
-            Language::Zh => format!("不成立：{} 行中有 {faulty_rows} 行，共杀死 {kills} 次", total.rows),
+        let Total { rows, kills, broken_rows, repeated, left_behind, processors, seed, .. } = *total;
+        let (slowest, holds) = (self.language.duration(total.slowest_us), total.holds());
+        let verdict = if rows == 0 {
+            self.say(["– stopped before a row was finished", "– 第一行完成之前已停止"]).to_owned()
+        } else if holds {
+            say!(
+                self,
+                "✔ held: {kills} kills; all survivors continued, the slowest after {slowest}",
+                "✔ 成立：共杀死 {kills} 次，幸存进程都已继续，最慢的等待 {slowest}"
+            )
+        } else {
+            say!(
+                self,
+                "✘ BROKEN: {broken_rows} of {rows} rows, in {kills} kills",
+                "✘ 不成立：{rows} 行中有 {broken_rows} 行，共杀死 {kills} 次"
+            )
         };
-        let how = match self.language {
-            Language::En => {
-                format!(
-                    "left behind {left_behind}   took {took}   {rate:.0} kills per second on {processors} processors"
-                )
-            }
-            Language::Zh => format!("遗留 {left_behind}   用时 {took}   每秒杀死 {rate:.0} 次，{processors} 个处理器"),
-        };
-        let color = if holds { AnsiColor::Green } else { AnsiColor::Red };
-        let sign = match total.rows {
-            0 => "–",
-            _ if holds => "✔",
-            _ => "✘",
-        };
-        let verdict = self.fold(&format!("{sign} {verdict}"));
-        let mut text = format!("\n{}", self.paint(Style::new().bold().fg_color(Some(color.into())), &verdict));
-        text += &self.paint(Style::new().dimmed(), &self.fold(&format!("  {how}")));
+        let took = self.language.duration(total.elapsed_us);
+        let rate = kills as f64 / (total.elapsed_us.max(1) as f64 / 1e6);
+        let how = say!(
+            self,
+            "  left behind {left_behind}   took {took}   {rate:.0} kills per second on {processors} processors",
+            "  遗留 {left_behind}   用时 {took}   每秒杀死 {rate:.0} 次，{processors} 个处理器"
+        );
+        let mut text = format!("\n{}", self.paint(colored(holds).bold(), &self.fold(&verdict)));
+        text += &self.paint(Style::new().dimmed(), &self.fold(&how));
         text += &total.python.as_ref().map(|python| self.beside(python)).unwrap_or_default();
-        let repeated = total.repeated;
-        let busy = match self.language {
-            Language::En => format!("  {repeated} kills were repeated: a survivor was late once, on a busy machine"),
-            Language::Zh => format!("  重做了 {repeated} 次：机器繁忙，有幸存者迟到一次"),
-        };
-        let next = match self.language {
-            Language::En => format!("  → seed {seed}; every instruction: ipc-demo chaos --exhaustive"),
-            Language::Zh => format!("  → 种子 {seed}；每一条指令都试：ipc-demo chaos --exhaustive"),
-        };
-        for (line, is_shown) in [(busy, repeated > 0), (next, !exhaustive)] {
-            if is_shown {
-                text += &self.fold(&line);
-            }
+        if repeated > 0 {
+            text += &self.fold(&say!(
+                self,
+                "  {repeated} kills were repeated: a survivor was late once, on a busy machine",
+                "  重做了 {repeated} 次：机器繁忙，有幸存者迟到一次"
+            ));
+        }
+        if !total.exhaustive {
+            text += &self.fold(&say!(
+                self,
+                "  → seed {seed}; every instruction: ipc-demo chaos --exhaustive",
+                "  → 种子 {seed}；每一条指令都试：ipc-demo chaos --exhaustive"
+            ));
         }
         text
     }
+}
+
+/// Returns the style of what holds, or does not.
+fn colored(holds: bool) -> Style {
+    Style::new().fg_color(Some(if holds { AnsiColor::Green } else { AnsiColor::Red }.into()))
 }
 
 /// Returns how often each effect that is possible in a row was observed, in order of time: `31+33`.

@@ -11,7 +11,8 @@ use anyhow::Context;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::case::{Fault, Row, Span};
+use super::case::{Row, Span};
+use super::effect::Fault;
 use super::findings::{Findings, disorder, sort, turns};
 use super::kill::{Course, Point, Seen};
 use crate::sys::trace;
@@ -31,17 +32,6 @@ const RECURRENCES: usize = 3;
 /// How often an operation with several possible courses is surveyed.
 const SURVEYS: usize = 3;
 
-/// How thorough a run is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
-    /// Kill at every instruction.
-    pub(super) exhaustive: bool,
-    pub(super) seed: u64,
-}
-
-/// A row and its index among all rows.
-pub(super) type Numbered = (usize, &'static Row);
-
 /// What a sweep reports while it runs.
 pub(super) enum News {
     /// One more kill.
@@ -60,42 +50,40 @@ struct Work {
 
 /// A sweep over `rows`. Lanes take jobs from it until none is left.
 pub(super) struct Sweep<'a> {
-    rows: &'a [Numbered],
-    plan: Plan,
+    rows: &'a [&'static Row],
+    /// Kill at every instruction.
+    exhaustive: bool,
     work: Vec<Work>,
     stop: &'a AtomicBool,
 }
 
 impl<'a> Sweep<'a> {
     /// Creates a sweep that ends early, in order, once `stop` is set.
-    pub(super) fn new(rows: &'a [Numbered], plan: Plan, stop: &'a AtomicBool) -> Self {
-        Sweep { rows, plan, work: rows.iter().map(|_| Work::default()).collect(), stop }
+    pub(super) fn new(rows: &'a [&'static Row], exhaustive: bool, stop: &'a AtomicBool) -> Self {
+        Sweep { rows, exhaustive, work: rows.iter().map(|_| Work::default()).collect(), stop }
     }
 
-    /// Leads one victim through each operation, one lane on each of `processors`, and plans the kills.
-    pub(super) fn survey(&self, processors: &[usize]) -> anyhow::Result<Vec<(usize, Point)>> {
-        let has_course = |row: &usize| self.rows[*row].1.span == Span::Within;
+    /// Leads one victim through each operation, one lane on each of `processors`, and plans the kills; `seed` selects
+    /// some of the places.
+    pub(super) fn survey(&self, processors: &[usize], seed: u64) -> anyhow::Result<Vec<(usize, Point)>> {
+        let has_course = |row: &usize| self.rows[*row].span == Span::Within;
         let jobs = (0..self.rows.len()).filter(has_course).map(|row| (row, ())).collect();
         self.divide(processors, jobs, |row, ()| {
-            let (index, line) = self.rows[row];
-            let survey = || attempt(|| line.survey(index)).with_context(|| title(line));
+            let survey = || attempt(|| self.rows[row].survey()).with_context(|| self.rows[row].title());
             let mut course = survey()?;
             // Where others are woken too, one of them may be faster, and the victim takes the long course.
             for _ in 1..if course.slept_after.is_some() { SURVEYS } else { 1 } {
-                let another = survey()?;
-                if another.len() < course.len() {
-                    course = another;
-                }
+                course = std::cmp::min_by_key(course, survey()?, Course::len);
             }
             self.work[row].course.set(course).expect("a row is surveyed once");
             Ok(())
         })?;
-        let mut rng = StdRng::seed_from_u64(self.plan.seed);
+        let mut rng = StdRng::seed_from_u64(seed);
         let mut jobs = Vec::new();
         for (row, work) in self.work.iter().enumerate() {
             // A row with only one place needs no survey.
             let course = work.course.get_or_init(Course::default);
-            let points = points(self.rows[row].1.span, course, self.plan.exhaustive, &mut rng);
+            let points = points(self.rows[row].span, course, self.exhaustive, &mut rng);
             locked(&work.seen).1 = points.len();
             jobs.extend(points.into_iter().map(|point| (row, point)));
         }
@@ -128,11 +116,13 @@ impl<'a> Sweep<'a> {
         })
     }
 
+    fn course(&self, row: usize) -> &Course {
+        self.work[row].course.get().expect("it was surveyed")
+    }
+
     fn kill_at(&self, row: usize, point: Point) -> anyhow::Result<Seen> {
-        let (index, line) = self.rows[row];
-        let course = self.work[row].course.get().expect("it was surveyed");
-        let kill =
-            || attempt(|| line.kill(index, course, point)).with_context(|| format!("{}, {point:?}", title(line)));
+        let (line, course) = (self.rows[row], self.course(row));
+        let kill = || attempt(|| line.kill(course, point)).with_context(|| format!("{}, {point:?}", line.title()));
         let mut seen = kill()?;
         if matches!(seen.verdict, Err(Fault::Hangs | Fault::WakeLost)) {
             // A survivor that was late once may not have had a processor. A wake lost at an instruction is lost every
@@ -157,12 +147,12 @@ impl<'a> Sweep<'a> {
         jobs: Vec<(usize, J)>,
         job: impl Fn(usize, J) -> anyhow::Result<()> + Sync,
     ) -> anyhow::Result<()> {
-        let is_slow = |(row, _): &(usize, J)| self.rows[*row].1.by_liveness_check;
+        let is_slow = |(row, _): &(usize, J)| self.rows[*row].by_liveness_check;
         let (slow, quick): (VecDeque<_>, VecDeque<_>) = jobs.into_iter().partition(is_slow);
-        let (quick, slow, failure) = (Mutex::new(quick), Mutex::new(slow), Mutex::new(None));
+        let (jobs, failure) = (Mutex::new((quick, slow)), Mutex::new(None));
         let next = |is_patient: bool| {
-            let quick = if is_patient { None } else { locked(&quick).pop_front() };
-            quick.or_else(|| locked(&slow).pop_front())
+            let (quick, slow) = &mut *locked(&jobs);
+            if is_patient { slow.pop_front() } else { quick.pop_front().or_else(|| slow.pop_front()) }
         };
         let lane = |processor, is_patient| {
             // If this fails, kills are only slower.
@@ -189,20 +179,19 @@ impl<'a> Sweep<'a> {
 
     /// Checks the observations of a row against its promise.
     fn conclude(&self, row: usize, mut seen: Vec<(Point, Seen)>) -> anyhow::Result<Findings> {
-        let line = self.rows[row].1;
-        let course = self.work[row].course.get().expect("it was surveyed");
-        if !self.plan.exhaustive {
+        let (effects, course) = (self.rows[row].effects, self.course(row));
+        if !self.exhaustive {
             self.look_closer(row, course, &mut seen)?;
         }
         sort(&mut seen, course);
         for _ in 1..ATTEMPTS {
             // A victim may take a loop once more or less often than the surveyed one; a real fault at an instruction
             // occurs every time.
-            for place in disorder(&seen, line.effects) {
+            for place in disorder(&seen, effects) {
                 seen[place].1 = self.kill_at(row, seen[place].0)?;
             }
         }
-        Ok(Findings::of(&seen, course, line.effects))
+        Ok(Findings::of(&seen, course, effects))
     }
 
     /// Finds the deciding instructions and kills around them.
@@ -231,35 +220,19 @@ fn points(span: Span, course: &Course, exhaustive: bool, rng: &mut StdRng) -> Ve
         Span::Before => vec![Point::After(0); REPEATS],
         Span::Asleep => vec![Point::Asleep; REPEATS],
         Span::Within => {
-            let all = 0..=course.len();
-            let mut places: Vec<usize> = if exhaustive || course.len() <= SAMPLES {
-                all.collect()
+            let places: BTreeSet<usize> = if exhaustive || course.len() <= SAMPLES {
+                (0..=course.len()).collect()
             } else {
-                let mut some = vec![0, course.len()];
-                some.extend((0..SAMPLES).map(|_| rng.random_range(1..course.len())));
-                some
+                (0..SAMPLES).map(|_| rng.random_range(1..course.len())).chain([0, course.len()]).collect()
             };
-            places.sort_unstable();
-            places.dedup();
             let asleep = course.slept_after.into_iter().flat_map(|_| [Point::Asleep, Point::Woken]);
             places.into_iter().map(Point::After).chain(asleep).collect()
         }
     }
 }
 
-fn title(row: &Row) -> String {
-    format!("{}, {}", row.case.object, row.place.en)
-}
-
-fn attempt<T>(mut action: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let mut outcome = action();
-    for _ in 1..ATTEMPTS {
-        if outcome.is_ok() {
-            break;
-        }
-        outcome = action();
-    }
-    outcome
+fn attempt<T>(action: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    (1..ATTEMPTS).fold(action(), |outcome, _| outcome.or_else(|_| action()))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

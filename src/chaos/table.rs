@@ -7,39 +7,34 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::RunOptions;
-use super::findings::Findings;
-use super::i18n::{Localized, localized};
+use super::case::Row;
+use super::effect::Texts;
+use super::findings::{Findings, Total};
 use super::json;
-use super::python::Python;
-pub(super) use super::report::Run;
-use super::report::{Look, Total};
-use super::sweep::{News, Numbered};
+use super::report::Look;
+use super::sweep::News;
 use crate::report::{Format, Screen, columns};
 
-const BAR: Localized =
-    localized("{bar:32} {pos} of {len} kills  {eta} left", "{bar:32} 已杀 {pos}/{len} 次  还需 {eta}");
+const BAR: Texts = ["{bar:32} {pos} of {len} kills  {eta} left", "{bar:32} 已杀 {pos}/{len} 次  还需 {eta}"];
 
 /// A table on stdout.
 pub(super) struct Table<'a> {
-    rows: &'a [Numbered],
+    rows: &'a [&'static Row],
     format: Format,
     look: Look,
     bar: Option<ProgressBar>,
     /// Rows that finished before an earlier one.
     early: BTreeMap<usize, Findings>,
-    shown: usize,
     total: Total,
 }
 
 impl<'a> Table<'a> {
-    /// Creates a table of `rows` with `kills` kills in total, next to Python's if requested.
-    pub(super) fn new(rows: &'a [Numbered], options: RunOptions, kills: usize, python: Option<Python>) -> Self {
-        let is_terminal = io::stdout().is_terminal();
-        let colored = options.color.is_wanted(is_terminal);
+    /// Creates a table of `rows` with `kills` kills in total; `total` is what is known before them.
+    pub(super) fn new(rows: &'a [&'static Row], options: RunOptions, kills: usize, total: Total) -> Self {
+        let colored = options.color.is_wanted(io::stdout().is_terminal());
         let look = Look { language: options.language, colored, columns: columns() };
         let bar = bar(options, BAR, kills);
-        let (early, total) = (BTreeMap::new(), Total { python, ..Total::default() });
-        Table { rows, format: options.format, look, bar, early, shown: 0, total }
+        Table { rows, format: options.format, look, bar, early: BTreeMap::new(), total }
     }
 
     /// Processes a report, and shows what can be shown.
@@ -50,18 +45,16 @@ impl<'a> Table<'a> {
                 self.early.insert(row, findings);
             }
         }
-        while let Some(findings) = self.early.remove(&self.shown) {
+        while let Some(findings) = self.early.remove(&self.total.rows) {
+            self.write(&self.row(self.total.rows, &findings))?;
             self.total.count(&findings);
-            let text = self.row(&findings);
-            self.write(&text)?;
-            self.shown += 1;
         }
         Ok(())
     }
 
     /// Shows the end. Returns whether every promise was kept.
-    pub(super) fn conclude(&mut self, run: Run) -> io::Result<bool> {
-        self.total.run = run;
+    pub(super) fn conclude(&mut self, elapsed_us: u64, left_behind: usize) -> io::Result<bool> {
+        (self.total.elapsed_us, self.total.left_behind) = (elapsed_us, left_behind);
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
@@ -73,15 +66,14 @@ impl<'a> Table<'a> {
         Ok(self.total.holds())
     }
 
-    fn row(&self, findings: &Findings) -> String {
-        let row = self.rows[self.shown].1;
-        let python = self.total.python.as_ref();
+    fn row(&self, index: usize, findings: &Findings) -> String {
+        let (row, python) = (self.rows[index], self.total.python.as_ref());
         if self.format == Format::Json {
             return json::row(row, findings, python);
         }
-        let before = self.shown.checked_sub(1).map(|before| self.rows[before].1.case.object);
-        let head = if before.is_none() { self.look.head(python.is_some()) } else { String::new() };
-        let object = if before == Some(row.case.object) { String::new() } else { self.look.object(row.case.object) };
+        let head = if index == 0 { self.look.head(python.is_some()) } else { String::new() };
+        let is_new = index == 0 || self.rows[index - 1].object != row.object;
+        let object = if is_new { self.look.object(row.object) } else { String::new() };
         head + &object + &self.look.row(row, findings, python)
     }
 
@@ -99,13 +91,13 @@ impl<'a> Table<'a> {
 }
 
 /// Returns a progress bar with `steps` steps; `None` where it would not be visible.
-pub(super) fn bar(options: RunOptions, template: Localized, steps: usize) -> Option<ProgressBar> {
+pub(super) fn bar(options: RunOptions, [en, zh]: Texts, steps: usize) -> Option<ProgressBar> {
     if options.format == Format::Json || !io::stderr().is_terminal() {
         return None;
     }
     let bar = ProgressBar::new(steps as u64);
-    let template = options.language.pick(template.en, template.zh);
-    bar.set_style(ProgressStyle::with_template(template).expect("the template is a constant"));
+    let template = ProgressStyle::with_template(options.language.pick(en, zh));
+    bar.set_style(template.expect("the template is a constant"));
     bar.enable_steady_tick(Duration::from_millis(120));
     Some(bar)
 }

@@ -1,18 +1,20 @@
-//! The victim: a worker that performs one case's operation between two marks.
+//! The victim: a worker that performs one row's operation between two marks, and is killed during it.
 
+use std::marker::PhantomData;
 use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use super::case::Act;
+use super::case::{Act, Row};
 use super::cases::ROWS;
-use crate::ipc::codec;
-use crate::process::CodecError;
+use super::effect::Fault;
+use super::kill::{Aim, Course, Encode, Kill, Point, Seen};
+use super::peer::Observation;
 #[cfg(debug_assertions)]
 use crate::sys::failpoint;
-use crate::sys::trace::{self, mark};
-use crate::{Role, RoleEntry, RoleResult};
+use crate::sys::trace;
+use crate::{Process, Role, RoleEntry, RoleResult};
 
 pub(super) const ROLE: RoleEntry = RoleEntry::of::<Victim>();
 
@@ -20,8 +22,8 @@ pub(super) const ROLE: RoleEntry = RoleEntry::of::<Victim>();
 const REFUSED: &str = "a worker may not be followed";
 
 /// The role of a victim.
-pub(super) struct Victim {
-    /// The index of its row among all rows.
+struct Victim {
+    /// The index of its row.
     row: usize,
     work: Work,
     failpoint: Failpoint,
@@ -35,22 +37,8 @@ type Failpoint = ();
 
 /// A victim's handles: encoded while its role is encoded, and decoded with what its row does with them.
 enum Work {
-    Handles(Box<dyn Fn() -> Result<Vec<u8>, CodecError>>),
+    Handles(Encode),
     Act(Act),
-}
-
-impl Victim {
-    /// Creates the victim of the `row`th row, with handles from its case.
-    pub(super) fn new<H: Serialize + 'static>(row: usize, handles: H) -> Self {
-        Victim {
-            row,
-            work: Work::Handles(Box::new(move || codec::to_vec(&handles))),
-            #[cfg(debug_assertions)]
-            failpoint: failpoint::Failpoint::chosen(),
-            #[cfg(not(debug_assertions))]
-            failpoint: (),
-        }
-    }
 }
 
 impl Serialize for Victim {
@@ -64,8 +52,8 @@ impl Serialize for Victim {
 impl<'de> Deserialize<'de> for Victim {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (row, handles, failpoint): (usize, Vec<u8>, Failpoint) = Deserialize::deserialize(deserializer)?;
-        let known = ROWS.get(row).ok_or_else(|| de::Error::custom("there is no such case"))?;
-        let act = (known.case.decode)(&handles).map_err(de::Error::custom)?;
+        let known = ROWS.get(row).ok_or_else(|| de::Error::custom("there is no such row"))?;
+        let act = (known.decode)(&handles).map_err(de::Error::custom)?;
         Ok(Victim { row, work: Work::Act(act), failpoint })
     }
 }
@@ -84,21 +72,46 @@ impl Role for Victim {
     }
 }
 
-/// Performs a victim's operation between its two marks.
-#[inline(always)]
-pub(super) fn marked<T>(operation: impl FnOnce() -> T) -> T {
-    mark();
-    let result = operation();
-    mark();
-    result
+impl Row {
+    /// Leads a victim of this row through the whole operation and records its course.
+    pub(super) fn survey(&self) -> anyhow::Result<Course> {
+        let mut course = Course::default();
+        self.perform(Aim::Survey(&mut course))?;
+        Ok(course)
+    }
+
+    /// Kills one victim of this row at `point`.
+    pub(super) fn kill(&self, course: &Course, point: Point) -> anyhow::Result<Seen> {
+        self.perform(Aim::Kill(course, point))
+    }
+
+    fn perform(&self, aim: Aim<'_>) -> anyhow::Result<Seen> {
+        #[cfg(debug_assertions)]
+        let failpoint = failpoint::Failpoint::chosen();
+        #[cfg(not(debug_assertions))]
+        let failpoint = ();
+        let spawn =
+            |handles| Process::spawn("victim", Victim { row: self.index, work: Work::Handles(handles), failpoint });
+        let mut observation = Observation::default();
+        let kill = Kill { spawn: &spawn, aim, observation: &mut observation, handles: PhantomData };
+        let mut verdict = match (self.survive)(kill) {
+            Ok(effect) => Ok(effect),
+            Err(error) if observation.killed_ns == 0 => return Err(error),
+            // Whatever else is refused now is what the death did to the object.
+            Err(error) => Err(error.downcast().unwrap_or(Fault::Unusable)),
+        };
+        if verdict.is_ok() && observation.wake_lost && !self.by_liveness_check {
+            verdict = Err(Fault::WakeLost);
+        }
+        Ok(Seen { verdict, slowest_ns: observation.slowest_ns, repeated: false })
+    }
 }
 
 /// Checks whether victims can be single-stepped here; the error says how to allow it.
 pub(super) fn probe() -> anyhow::Result<()> {
-    match ROWS[0].survey(0) {
+    match ROWS[0].survey() {
         Err(error) if error.to_string().contains(REFUSED) => Err(error.context(remedy())),
-        Err(error) => Err(error),
-        Ok(_) => Ok(()),
+        surveyed => surveyed.map(drop),
     }
 }
 

@@ -81,5 +81,5 @@ fn rendered(render: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Re
     let mut part = Vec::new();
     render(&mut part)?;
     let part = String::from_utf8(part).map_err(io::Error::other)?;
-    Ok(part.strip_prefix(PREAMBLE).map_or(part.clone(), str::to_owned))
+    Ok(part.strip_prefix(PREAMBLE).unwrap_or(&part).to_owned())
 }

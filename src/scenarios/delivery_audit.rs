@@ -7,7 +7,8 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::scenario::{CheckResult, Completion, Observer, WorkerContext};
+use super::scenario::{CheckResult, Completion, Observer};
+use super::worker::WorkerContext;
 use crate::queue::PutEnd;
 use crate::report::{Allowance, Class, Event, Fact, Key, Language, Notes, Noun, Severity, Wording, counter, say};
 use crate::{Error, Result, RoleResult};

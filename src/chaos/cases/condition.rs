@@ -3,22 +3,22 @@
 use super::*;
 use crate::{Condition, Lock};
 
-const NOTIFY_PEER: Localized = localized("notify the living peer", "通知活着的等待者");
-const PEER_IS_TOLD: Localized = localized("the peer is woken", "等待者被唤醒");
+const NOTIFY_PEER: Texts = ["notify the living peer", "通知活着的等待者"];
+const PEER_IS_TOLD: Texts = ["the peer is woken", "等待者被唤醒"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Case::of("Condition", wait, notified)
+        Row::of("Condition", wait, notified)
             .asleep(WAITING, NOTIFY_PEER, Done)
             .by_liveness_check()
             .like_python("Condition.waiting"),
-        Case::of("Condition", wait, notified)
-            .within(localized("in wait, one behind", "wait 中，后面有人等"), PEER_IS_TOLD, DONE)
+        Row::of("Condition", wait, notified)
+            .within(["in wait, one behind", "wait 中，后面有人等"], PEER_IS_TOLD, DONE)
             .by_liveness_check()
             .extra()
             .like_python("Condition.in_wait"),
-        Case::of("Condition", notify, notifying)
-            .within(localized("in notify, a peer waits", "notify 中，有人等"), PEER_IS_TOLD, OPERATION)
+        Row::of("Condition", notify, notifying)
+            .within(["in notify, a peer waits", "notify 中，有人等"], PEER_IS_TOLD, OPERATION)
             .by_liveness_check()
             .like_python("Condition.in_notify"),
     ]
@@ -29,18 +29,16 @@ type Shared = (Lock, Condition);
 
 fn wait((lock, condition): Shared) -> RoleResult {
     let guard = lock.acquire()?;
-    let _guard = marked(|| condition.wait(guard))?;
-    Ok(())
+    marked(|| condition.wait(guard))
 }
 
 fn notify((lock, condition): Shared) -> RoleResult {
-    Ok(marked(|| lock.acquire().and_then(|guard| condition.notify(&guard, 1).map(drop)))?)
+    marked(|| lock.acquire().and_then(|guard| condition.notify(&guard, 1)))
 }
 
 /// Starts a waiter. It returns whether a process had died with the lock when it was notified.
 fn waiter(shared: &Shared) -> Result<Peer<bool>> {
-    let (lock, condition) = shared.clone();
-    Peer::asleep_in(move || {
+    Peer::asleep_in(shared.clone(), |(lock, condition)| {
         let guard = lock.acquire_timeout(LONG)?.ok_or(Fault::Hangs)?;
         let (guard, is_notified) = condition.wait_timeout(guard, LONG)?;
         ensure!(is_notified, Fault::Hangs);
@@ -50,8 +48,7 @@ fn waiter(shared: &Shared) -> Result<Peer<bool>> {
 
 /// Notifies one waiter; returns the number of notified waiters.
 fn notify_one(seen: &mut Observation, shared: &Shared) -> Result<usize> {
-    let (lock, condition) = shared.clone();
-    seen.fresh(move || {
+    seen.fresh(shared.clone(), |(lock, condition)| {
         let guard = lock.acquire_timeout(LONG)?.ok_or(Fault::Hangs)?;
         Ok(condition.notify(&guard, 1)?)
     })
@@ -94,21 +91,14 @@ fn notified(kill: Kill<'_, Shared>) -> Result<Effect> {
 fn notifying(kill: Kill<'_, Shared>) -> Result<Effect> {
     let shared = (Lock::new()?, Condition::new()?);
     let peer = waiter(&shared)?;
-    let seen = kill.victim(shared.clone())?.kill()?;
+    let seen = kill.alone(shared.clone())?;
     // If the lock is not abandoned, the victim had not begun.
     let relieve = |seen: &mut Observation| demand(notify_one(seen, &shared)? == 1, Fault::Lost);
     let effect = match seen.settle(&peer, || shared.0.state().is_abandoned(), relieve)? {
-        (true, is_abandoned) => {
-            if is_abandoned {
-                HandedOn
-            } else {
-                Done
-            }
-        }
-        (false, is_abandoned) => {
-            ensure!(!is_abandoned, Fault::Lost);
-            Undone
-        }
+        (true, true) => HandedOn,
+        (true, false) => Done,
+        (false, true) => bail!(Fault::Lost),
+        (false, false) => Undone,
     };
     two_rounds(seen, &shared)?;
     Ok(effect)

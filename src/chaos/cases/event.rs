@@ -3,45 +3,37 @@
 use super::*;
 use crate::Event;
 
-const GO_ON: Localized = localized("see it set, or set it", "看到已置位，或自己置位");
-const ARE_LET_GO: Localized = localized("both peers are let go", "两个等待者都被放行");
+const GO_ON: Texts = ["see it set, or set it", "看到已置位，或自己置位"];
+const ARE_LET_GO: Texts = ["both peers are let go", "两个等待者都被放行"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Case::of("Event", wait, among_waiters).asleep(WAITING, ARE_LET_GO, Done).like_python("Event.waiting"),
-        Case::of("Event", wait, among_waiters)
-            .within(localized("in wait, others wait", "wait 中，别人也等"), ARE_LET_GO, DONE)
+        Row::of("Event", wait, among_waiters).asleep(WAITING, ARE_LET_GO, Done).like_python("Event.waiting"),
+        Row::of("Event", wait, among_waiters)
+            .within(["in wait, others wait", "wait 中，别人也等"], ARE_LET_GO, DONE)
             .like_python("Event.in_wait"),
-        Case::of("Event", set, |kill| set_for(kill, 0))
-            .within(localized("in set", "set 中"), GO_ON, OPERATION)
+        Row::of("Event", set, |kill| set_for(kill, 0))
+            .within(["in set", "set 中"], GO_ON, OPERATION)
             .like_python("Event.in_set"),
-        Case::of("Event", set, |kill| set_for(kill, 2))
-            .within(localized("in set, two peers wait", "set 中，有两个人等"), ARE_LET_GO, OPERATION)
+        Row::of("Event", set, |kill| set_for(kill, 2))
+            .within(["in set, two peers wait", "set 中，有两个人等"], ARE_LET_GO, OPERATION)
             .like_python("Event.in_set_to_peers"),
-        Case::of("Event", clear, cleared)
-            .within(localized("in clear", "clear 中"), GO_ON, OPERATION)
+        Row::of("Event", |event: Event| marked(|| event.clear()), cleared)
+            .within(["in clear", "clear 中"], GO_ON, OPERATION)
             .like_python("Event.in_clear"),
     ]
 }
 
 fn wait(event: Event) -> RoleResult {
-    marked(|| event.wait());
-    Ok(())
+    marked(|| event.wait())
 }
 
 fn set(event: Event) -> RoleResult {
-    marked(|| event.set());
-    Ok(())
-}
-
-fn clear(event: Event) -> RoleResult {
-    marked(|| event.clear());
-    Ok(())
+    marked(|| event.set())
 }
 
 fn waiter(event: &Event) -> Result<Peer<()>> {
-    let event = event.clone();
-    Peer::asleep_in(move || demand(event.wait_timeout(LONG), Fault::Hangs))
+    Peer::asleep_in(event.clone(), |event| demand(event.wait_timeout(LONG), Fault::Hangs))
 }
 
 /// Clears the event and sets it for a waiter, twice.
@@ -60,14 +52,10 @@ fn two_rounds(seen: &mut Observation, event: &Event) -> Result<()> {
 fn set_for(kill: Kill<'_, Event>, peers: usize) -> Result<Effect> {
     let event = Event::new()?;
     let peers = (0..peers).map(|_| waiter(&event)).collect::<Result<Vec<_>>>()?;
-    let seen = kill.victim(event.clone())?.kill()?;
+    let seen = kill.alone(event.clone())?;
     let is_set = event.is_set();
     for peer in &peers {
-        let relieve = |_: &mut Observation| {
-            event.set();
-            Ok(())
-        };
-        seen.settle(peer, || event.is_set(), relieve)?;
+        seen.settle(peer, || event.is_set(), |_| Ok(event.set()))?;
     }
     two_rounds(seen, &event)?;
     Ok(Effect::done_if(is_set))
@@ -76,7 +64,7 @@ fn set_for(kill: Kill<'_, Event>, peers: usize) -> Result<Effect> {
 fn cleared(kill: Kill<'_, Event>) -> Result<Effect> {
     let event = Event::new()?;
     event.set();
-    let seen = kill.victim(event.clone())?.kill()?;
+    let seen = kill.alone(event.clone())?;
     let is_cleared = !event.is_set();
     two_rounds(seen, &event)?;
     Ok(Effect::done_if(is_cleared))
@@ -86,10 +74,7 @@ fn cleared(kill: Kill<'_, Event>) -> Result<Effect> {
 fn among_waiters(kill: Kill<'_, Event>) -> Result<Effect> {
     let event = Event::new()?;
     let others = [waiter(&event)?, waiter(&event)?];
-    let (seen, ()) = kill.victim(event.clone())?.kill_waking(|| {
-        event.set();
-        Ok(())
-    })?;
+    let (seen, ()) = kill.victim(event.clone())?.kill_waking(|| Ok(event.set()))?;
     for peer in &others {
         seen.back(peer)?;
     }

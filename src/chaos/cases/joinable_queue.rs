@@ -3,37 +3,34 @@
 use super::*;
 use crate::JoinableQueue;
 
-const DO_ALL: Localized = localized("do every task once", "每个任务恰好处理一次");
-const JOINS: Localized = localized("do the rest, join ends", "处理其余，join 结束");
-const PEER_GETS: Localized = localized("the peer gets the task", "等待者取到任务");
+const DO_ALL: Texts = ["do every task once", "每个任务恰好处理一次"];
+const JOINS: Texts = ["do the rest, join ends", "处理其余，join 结束"];
+const PEER_GETS: Texts = ["the peer gets the task", "等待者取到任务"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Case::of("JoinableQueue", get, queued).asleep(WAITING, PEER_GETS, Undone).like_python("JoinableQueue.waiting"),
-        Case::of("JoinableQueue", task_done, joined)
+        Row::of("JoinableQueue", get, queued).asleep(WAITING, PEER_GETS, Undone).like_python("JoinableQueue.waiting"),
+        Row::of("JoinableQueue", task_done, joined)
             .before(HOLDING, JOINS, Undone)
             .by_liveness_check()
             .like_python("JoinableQueue.holding"),
-        Case::of("JoinableQueue", get, |kill| redone(kill, [(1, 0), (2, 0)], [(1, 1), (2, 0)]))
+        Row::of("JoinableQueue", get, |kill| redone(kill, &tasks(&[1, 2])?, &[(1, 0), (2, 0)], &[(1, 1), (2, 0)]))
             .within(IN_GET, DO_ALL, OPERATION)
             .like_python("JoinableQueue.in_get"),
-        Case::of("JoinableQueue", get, queued)
+        Row::of("JoinableQueue", get, queued)
             .within(IN_GET_QUEUED, PEER_GETS, OPERATION)
             .by_liveness_check()
             .extra()
             .like_python("JoinableQueue.in_get_among_peers"),
-        Case::of("JoinableQueue", task_done, joined)
-            .within(localized("in task_done, one joins", "task_done 中，有人 join"), JOINS, OPERATION)
+        Row::of("JoinableQueue", task_done, joined)
+            .within(["in task_done, one joins", "task_done 中，有人 join"], JOINS, OPERATION)
             .by_liveness_check()
             .like_python("JoinableQueue.in_task_done"),
         // By a nack or by the victim's death, the task is returned once.
-        Case::of("JoinableQueue", nack, |kill| redone(kill, [(1, 1), (2, 0)], [(1, 1), (2, 0)])).within(
-            localized("in nack", "nack 中"),
-            DO_ALL,
-            DONE,
-        ),
-        Case::of("JoinableQueue", get, inherited)
-            .within(localized("in get, of the dead", "get 中，接管死者的任务"), DO_ALL, OPERATION)
+        Row::of("JoinableQueue", nack, |kill| redone(kill, &tasks(&[1, 2])?, &[(1, 1), (2, 0)], &[(1, 1), (2, 0)]))
+            .within(["in nack", "nack 中"], DO_ALL, DONE),
+        Row::of("JoinableQueue", get, inherited)
+            .within(["in get, of the dead", "get 中，接管死者的任务"], DO_ALL, OPERATION)
             .extra(),
     ]
 }
@@ -49,19 +46,17 @@ fn tasks(numbers: &[u64]) -> Result<Tasks> {
 }
 
 fn get(queue: Tasks) -> RoleResult {
-    let _lease = marked(|| queue.get())?;
-    Ok(())
+    marked(|| queue.get())
 }
 
 fn task_done(queue: Tasks) -> RoleResult {
     let lease = queue.get()?;
-    marked(|| lease.task_done())?;
-    Ok(())
+    marked(|| lease.task_done())
 }
 
 fn nack(queue: Tasks) -> RoleResult {
     let lease = queue.get()?;
-    Ok(marked(|| lease.nack())?)
+    marked(|| lease.nack())
 }
 
 /// Does one task.
@@ -74,13 +69,12 @@ fn do_one(queue: &Tasks) -> Result<Redone> {
 
 /// Does tasks until none is left.
 fn do_all(seen: &mut Observation, queue: &Tasks) -> Result<Vec<Redone>> {
-    let own = queue.clone();
-    seen.fresh(move || {
+    seen.fresh(queue.clone(), |queue| {
         let mut done = Vec::new();
-        while own.unfinished() > 0 {
-            done.push(do_one(&own)?);
+        while queue.unfinished() > 0 {
+            done.push(do_one(&queue)?);
         }
-        ensure!(own.join_timeout(LONG)?, Fault::Hangs);
+        ensure!(queue.join_timeout(LONG)?, Fault::Hangs);
         done.sort_unstable();
         Ok(done)
     })
@@ -96,13 +90,12 @@ fn two_rounds(seen: &mut Observation, queue: &Tasks) -> Result<()> {
     Ok(())
 }
 
-/// One of two tasks is the victim's; then the tasks are done as `undone` or `done` says.
-fn redone(kill: Kill<'_, Tasks>, undone: [Redone; 2], done: [Redone; 2]) -> Result<Effect> {
-    let queue = tasks(&[1, 2])?;
-    let seen = kill.victim(queue.clone())?.kill()?;
-    ensure!(queue.unfinished() == 2, Fault::Lost);
-    let effect = effect_of(&do_all(seen, &queue)?, &undone, &done)?;
-    two_rounds(seen, &queue)?;
+/// Some tasks of `queue` become the victim's; then the tasks are done as `undone` or `done` says.
+fn redone(kill: Kill<'_, Tasks>, queue: &Tasks, undone: &[Redone], done: &[Redone]) -> Result<Effect> {
+    let seen = kill.alone(queue.clone())?;
+    ensure!(queue.unfinished() == done.len() as u64, Fault::Lost);
+    let effect = effect_of(&do_all(seen, queue)?, undone, done)?;
+    two_rounds(seen, queue)?;
     Ok(effect)
 }
 
@@ -110,20 +103,15 @@ fn redone(kill: Kill<'_, Tasks>, undone: [Redone; 2], done: [Redone; 2]) -> Resu
 fn inherited(kill: Kill<'_, Tasks>) -> Result<Effect> {
     let queue = tasks(&[1])?;
     kill.predecessor(queue.clone())?;
-    let seen = kill.victim(queue.clone())?.kill()?;
-    ensure!(queue.unfinished() == 1, Fault::Lost);
     // The first death was one return; the victim's is another if it had the task.
-    let effect = effect_of(&do_all(seen, &queue)?, &[(1, 1)], &[(1, 2)])?;
-    two_rounds(seen, &queue)?;
-    Ok(effect)
+    redone(kill, &queue, &[(1, 1)], &[(1, 2)])
 }
 
 /// The victim waits for a task that is then put; a peer waits behind it.
 fn queued(kill: Kill<'_, Tasks>) -> Result<Effect> {
     let queue = tasks(&[])?;
     let (seen, behind) = kill.victim(queue.clone())?.kill_waking(|| {
-        let own = queue.clone();
-        let behind = Peer::asleep_in(move || do_one(&own))?;
+        let behind = Peer::asleep_in(queue.clone(), |queue| do_one(&queue))?;
         queue.put(5)?;
         Ok(behind)
     })?;
@@ -138,8 +126,7 @@ fn joined(kill: Kill<'_, Tasks>) -> Result<Effect> {
     // The joining peer is not the only process that could do the task.
     let _consumer = queue.clone();
     let victim = kill.victim(queue.clone())?;
-    let own = queue.clone();
-    let peer = Peer::asleep_in(move || demand(own.join_timeout(LONG)?, Fault::Hangs))?;
+    let peer = Peer::asleep_in(queue.clone(), |queue| demand(queue.join_timeout(LONG)?, Fault::Hangs))?;
     let seen = victim.kill()?;
     let finish = |seen: &mut Observation| demand(do_all(seen, &queue)? == [(1, 1)], Fault::Lost);
     let (is_done, ()) = seen.settle(&peer, || queue.unfinished() == 0, finish)?;

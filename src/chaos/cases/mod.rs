@@ -1,4 +1,4 @@
-//! The table of all cases: one file per family of objects, one entry per place of a kill.
+//! The table of all rows: one file per family of objects, one row per place of a kill.
 //!
 //! A file has the table of its rows first, then what victims do, then what survivors see.
 
@@ -18,20 +18,30 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
-use super::case::Effect::{Done, HandedOn, Undone};
-use super::case::{Case, Effect, Fault, Row};
-use super::i18n::*;
+use super::case::Row;
+use super::effect::Effect::{Done, HandedOn, Undone};
+use super::effect::{Effect, Fault, Texts};
 use super::kill::Kill;
 use super::peer::{Observation, Peer};
-use super::victim::marked;
 use crate::RoleResult;
+use crate::sys::trace::mark;
 
-/// For those who would wait for ever: long enough to be seen hanging.
+/// For a wait that would never end: long enough to be seen hanging.
 const LONG: Duration = Duration::from_secs(2);
 /// The effects of most operations: before the first instruction, and after the last.
 const OPERATION: (Effect, Effect) = (Undone, Done);
 /// The effects of an operation that the survivors cannot tell from the death of its process.
 const DONE: (Effect, Effect) = (Done, Done);
+
+const IDLE: Texts = ["idle", "空闲"];
+const WAITING: Texts = ["waiting", "等待"];
+const HOLDING: Texts = ["holding", "持有"];
+const IN_ACQUIRE: Texts = ["in acquire", "acquire 中"];
+const IN_ACQUIRE_QUEUED: Texts = ["in acquire, one behind", "acquire 中，后面有人等"];
+const IN_RELEASE: Texts = ["in release", "release 中"];
+const IN_RELEASE_TO_PEER: Texts = ["in release, a peer waits", "release 中，有人等"];
+const IN_GET: Texts = ["in get", "get 中"];
+const IN_GET_QUEUED: Texts = ["in get, one behind", "get 中，后面有人等"];
 
 /// All rows, in the order of the output.
 pub(super) static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
@@ -47,8 +57,18 @@ pub(super) static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         joinable_queue::rows(),
         pipe_queue::rows(),
     ];
-    families.into_iter().flatten().collect()
+    families.into_iter().flatten().enumerate().map(|(index, row)| Row { index, ..row }).collect()
 });
+
+/// Performs a victim's operation between its two marks. The victim is killed at the second mark at the latest, so the
+/// operation's result makes no difference.
+#[inline(always)]
+fn marked<T>(operation: impl FnOnce() -> T) -> RoleResult {
+    mark();
+    let _result = operation();
+    mark();
+    Ok(())
+}
 
 /// Returns the fault `otherwise` unless `holds`.
 fn demand(holds: bool, otherwise: Fault) -> Result<()> {
@@ -77,7 +97,7 @@ mod tests {
 
     #[test]
     fn no_two_rows_have_the_same_place() {
-        let places: BTreeSet<_> = ROWS.iter().map(|row| (row.case.object, row.place.en)).collect();
+        let places: BTreeSet<_> = ROWS.iter().map(|row| (row.object, row.place[0])).collect();
         assert_eq!(places.len(), ROWS.len());
     }
 
@@ -92,10 +112,10 @@ mod tests {
     #[test]
     fn words_fit_their_columns() {
         for row in ROWS.iter() {
-            for place in [row.place.en, row.place.zh] {
+            for place in row.place {
                 assert!(place.width() <= PLACE_WIDTH, "{place}");
             }
-            for survivors in [row.survivors.en, row.survivors.zh] {
+            for survivors in row.survivors {
                 assert!(survivors.width() <= SURVIVORS_WIDTH, "{survivors}");
             }
         }

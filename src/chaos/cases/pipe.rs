@@ -4,28 +4,23 @@ use super::*;
 use crate::Error;
 use crate::pipe::{DatagramSender, Receiver, Sender, datagrams, pipe};
 
-const SEES_END: Localized = localized("the peer sees the end", "对方看到结尾");
-const GETS_IT: Localized = localized("get it, see the end", "收到它，看到结尾");
-const IS_TOLD: Localized = localized("the sender is told", "发送者被告知");
+const SEES_END: Texts = ["the peer sees the end", "对方看到结尾"];
+const GETS_IT: Texts = ["get it, see the end", "收到它，看到结尾"];
+const IS_TOLD: Texts = ["the sender is told", "发送者被告知"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Case::of("Pipe", send, to_peer).before(IDLE, SEES_END, Undone).like_python("Pipe.idle"),
-        Case::of("Pipe", recv, from_peer).asleep(WAITING, IS_TOLD, Done).like_python("Pipe.waiting"),
-        Case::of("Pipe", send, to_peer)
-            .within(localized("in send, a peer waits", "send 中，有人等"), GETS_IT, OPERATION)
+        Row::of("Pipe", send, to_peer).before(IDLE, SEES_END, Undone).like_python("Pipe.idle"),
+        Row::of("Pipe", recv, from_peer).asleep(WAITING, IS_TOLD, Done).like_python("Pipe.waiting"),
+        Row::of("Pipe", send, to_peer)
+            .within(["in send, a peer waits", "send 中，有人等"], GETS_IT, OPERATION)
             .like_python("Pipe.in_send"),
-        Case::of("Pipe", send_long, long_to_peer)
-            .within(localized("in send, 200 kB", "send 200 kB 中"), GETS_IT, OPERATION)
+        Row::of("Pipe", send_long, long_to_peer)
+            .within(["in send, 200 kB", "send 200 kB 中"], GETS_IT, OPERATION)
             .like_python("Pipe.in_send_long"),
-        Case::of("Pipe", recv, from_peer)
-            .within(localized("in recv", "recv 中"), IS_TOLD, DONE)
-            .like_python("Pipe.in_recv"),
-        Case::of("Datagrams", send_datagram, among_senders).within(
-            localized("in send", "send 中"),
-            localized("the others arrive", "其他的都收到"),
-            OPERATION,
-        ),
+        Row::of("Pipe", recv, from_peer).within(["in recv", "recv 中"], IS_TOLD, DONE).like_python("Pipe.in_recv"),
+        Row::of("Datagrams", |sender: DatagramSender<Message>| marked(|| sender.send(&message(7))), among_senders)
+            .within(["in send", "send 中"], ["the others arrive", "其他的都收到"], OPERATION),
     ]
 }
 
@@ -42,35 +37,32 @@ fn long_message() -> Vec<u8> {
 }
 
 fn send(mut sender: Sender<Message>) -> RoleResult {
-    Ok(marked(|| sender.send(&message(7)))?)
+    marked(|| sender.send(&message(7)))
 }
 
 fn send_long(mut sender: Sender<()>) -> RoleResult {
     let content = long_message();
-    Ok(marked(|| sender.send_bytes(&content))?)
+    marked(|| sender.send_bytes(&content))
 }
 
 fn recv(mut receiver: Receiver<u64>) -> RoleResult {
-    marked(|| receiver.recv())?;
-    Ok(())
-}
-
-fn send_datagram(sender: DatagramSender<Message>) -> RoleResult {
-    Ok(marked(|| sender.send(&message(7)))?)
+    marked(|| receiver.recv())
 }
 
 /// The victim has the only sending end; a peer receives.
 fn to_peer(kill: Kill<'_, Sender<Message>>) -> Result<Effect> {
-    let (mut receiver, sender) = pipe()?;
-    let peer = Peer::asleep_in(move || Ok([receiver.recv_timeout(LONG), receiver.recv_timeout(LONG)]))?;
-    received(kill.victim(sender)?.kill()?.back(&peer)?, message(7))
+    let (receiver, sender) = pipe()?;
+    let recv = |mut from: Receiver<_>| Ok([from.recv_timeout(LONG), from.recv_timeout(LONG)]);
+    let peer = Peer::asleep_in(receiver, recv)?;
+    received(kill.alone(sender)?.back(&peer)?, message(7))
 }
 
 /// As [`to_peer`]; a message in many pieces may also end inside.
 fn long_to_peer(kill: Kill<'_, Sender<()>>) -> Result<Effect> {
-    let (mut receiver, sender) = pipe::<()>()?;
-    let peer = Peer::asleep_in(move || Ok([receiver.recv_bytes_timeout(LONG), receiver.recv_bytes_timeout(LONG)]))?;
-    match kill.victim(sender)?.kill()?.back(&peer)? {
+    let (receiver, sender) = pipe::<()>()?;
+    let recv = |mut from: Receiver<_>| Ok([from.recv_bytes_timeout(LONG), from.recv_bytes_timeout(LONG)]);
+    let peer = Peer::asleep_in(receiver, recv)?;
+    match kill.alone(sender)?.back(&peer)? {
         [Err(Error::EndOfFileInsideMessage { .. }), _] => Ok(Undone),
         answers => received(answers, long_message()),
     }
@@ -92,7 +84,7 @@ fn from_peer(kill: Kill<'_, Receiver<u64>>) -> Result<Effect> {
     let (receiver, mut sender) = pipe()?;
     let (seen, _) = kill.victim(receiver)?.kill_asleep(|| Ok(sender.send(&5)?))?;
     for _ in 0..2 {
-        sender = seen.fresh(move || {
+        sender = seen.fresh(sender, |mut sender| {
             let is_told = matches!(sender.send(&6), Err(Error::BrokenPipe));
             demand(is_told, Fault::Lost).map(|()| sender)
         })?;
@@ -104,7 +96,7 @@ fn from_peer(kill: Kill<'_, Receiver<u64>>) -> Result<Effect> {
 fn among_senders(kill: Kill<'_, DatagramSender<Message>>) -> Result<Effect> {
     let (sender, mut receiver) = datagrams()?;
     sender.send(&message(1))?;
-    kill.victim(sender.clone())?.kill()?;
+    kill.alone(sender.clone())?;
     sender.send(&message(2))?;
     let mut numbers = Vec::new();
     while let Some((number, complement)) = receiver.try_receive().map_err(|_| Fault::Torn)? {

@@ -5,16 +5,16 @@ use super::*;
 use crate::Error;
 use crate::queue::PipeQueue;
 
-const PEER_GETS: Localized = localized("the peer gets the item", "等待者取到数据");
-const GET_OR_TOLD: Localized = localized("get the rest, or told", "取到其余，或被告知");
+const PEER_GETS: Texts = ["the peer gets the item", "等待者取到数据"];
+const GET_OR_TOLD: Texts = ["get the rest, or told", "取到其余，或被告知"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Case::of("PipeQueue", get, |kill| goes_on(kill, false))
+        Row::of("PipeQueue", get, |kill| goes_on(kill, false))
             .asleep(WAITING, PEER_GETS, Done)
             .by_liveness_check()
             .like_python("Queue.waiting"),
-        Case::of("PipeQueue", get, |kill| goes_on(kill, true))
+        Row::of("PipeQueue", get, |kill| goes_on(kill, true))
             .within(IN_GET, GET_OR_TOLD, DONE)
             .by_liveness_check()
             .extra()
@@ -23,8 +23,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn get(queue: PipeQueue<u64>) -> RoleResult {
-    marked(|| queue.get())?;
-    Ok(())
+    marked(|| queue.get())
 }
 
 /// The victim gets, from an empty queue or from one with an item.
@@ -33,8 +32,7 @@ fn goes_on(kill: Kill<'_, PipeQueue<u64>>, is_filled: bool) -> Result<Effect> {
     if is_filled {
         queue.put(1)?;
     }
-    let seen = kill.victim(queue.clone())?.kill()?;
-    let got = seen.fresh(move || {
+    let got = kill.alone(queue.clone())?.fresh(queue, |queue| {
         queue.put_timeout(2, LONG)?;
         let first = queue.get_timeout(LONG);
         Ok(if matches!(first, Ok(Some(1))) { queue.get_timeout(LONG) } else { first })

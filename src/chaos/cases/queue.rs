@@ -3,59 +3,56 @@
 use super::*;
 use crate::{Consumer, Error, Queue};
 
-const FIND_ALL: Localized = localized("find every item once", "每个数据恰好一次");
-const FIND_REST: Localized = localized("find the rest once", "其余数据恰好一次");
-const PEER_GETS: Localized = localized("the peer gets the item", "等待者取到数据");
-const PEER_PUTS: Localized = localized("the peer puts its item", "等待者放入数据");
-const IS_TOLD: Localized = localized("the peer is told", "等待者被告知");
-const IN_PUT: Localized = localized("in put", "put 中");
+const FIND_ALL: Texts = ["find every item once", "每个数据恰好一次"];
+const FIND_REST: Texts = ["find the rest once", "其余数据恰好一次"];
+const PEER_GETS: Texts = ["the peer gets the item", "等待者取到数据"];
+const PEER_PUTS: Texts = ["the peer puts its item", "等待者放入数据"];
+const IS_TOLD: Texts = ["the peer is told", "等待者被告知"];
+const IN_PUT: Texts = ["in put", "put 中"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Case::of("Queue", put, |kill| content(kill, &[1], &[1], &[1, 7]))
+        Row::of("Queue", put, |kill| content(kill, &[1], &[1, 7]))
             .before(IDLE, FIND_ALL, Undone)
             .like_python("Queue.idle"),
-        Case::of("Queue", get, get_queued).asleep(WAITING, PEER_GETS, Undone).like_python("Queue.waiting"),
-        Case::of("Queue", put, |kill| content(kill, &[1], &[1], &[1, 7]))
+        Row::of("Queue", get, get_queued).asleep(WAITING, PEER_GETS, Undone).like_python("Queue.waiting"),
+        Row::of("Queue", put, |kill| content(kill, &[1], &[1, 7]))
             .within(IN_PUT, FIND_ALL, OPERATION)
             .like_python("Queue.in_put"),
-        Case::of("Queue", put, |kill| put_to_peer(kill, &[]))
-            .within(localized("in put, a peer waits", "put 中，有人等"), PEER_GETS, OPERATION)
+        Row::of("Queue", put, |kill| put_to_peer(kill, &[]))
+            .within(["in put, a peer waits", "put 中，有人等"], PEER_GETS, OPERATION)
             .like_python("Queue.in_put_to_peer"),
-        Case::of("Queue", put, put_queued)
-            .within(localized("in put, one behind", "put 中，后面有人等"), PEER_PUTS, OPERATION)
+        Row::of("Queue", put, put_queued)
+            .within(["in put, one behind", "put 中，后面有人等"], PEER_PUTS, OPERATION)
             .like_python("Queue.in_put_among_peers"),
-        Case::of("Queue", put_many, |kill| content(kill, &[1], &[1], &[1, 7, 8, 9]))
-            .within(localized("in put_many", "put_many 中"), FIND_ALL, OPERATION)
+        Row::of("Queue", put_many, |kill| content(kill, &[1], &[1, 7, 8, 9]))
+            .within(["in put_many", "put_many 中"], FIND_ALL, OPERATION)
             .extra(),
-        Case::of("Queue", put_many, |kill| put_to_peer(kill, &[8, 9])).within(
-            localized("in put_many, a peer waits", "put_many 中，有人等"),
+        Row::of("Queue", put_many, |kill| put_to_peer(kill, &[8, 9])).within(
+            ["in put_many, a peer waits", "put_many 中，有人等"],
             PEER_GETS,
             OPERATION,
         ),
-        Case::of("Queue", get, |kill| content(kill, &[1, 2], &[1, 2], &[2]))
+        Row::of("Queue", get, |kill| content(kill, &[1, 2], &[2]))
             .within(IN_GET, FIND_REST, OPERATION)
             .like_python("Queue.in_get"),
-        Case::of("Queue", get, get_from_peer)
-            .within(localized("in get, a peer waits", "get 中，有人等"), PEER_PUTS, OPERATION)
+        Row::of("Queue", get, get_from_peer)
+            .within(["in get, a peer waits", "get 中，有人等"], PEER_PUTS, OPERATION)
             .like_python("Queue.in_get_from_peer"),
-        Case::of("Queue", get, get_queued)
+        Row::of("Queue", get, get_queued)
             .within(IN_GET_QUEUED, PEER_GETS, OPERATION)
             .like_python("Queue.in_get_among_peers"),
-        Case::of("Queue", get_many, |kill| content(kill, &[1, 2, 3], &[1, 2, 3], &[3])).within(
-            localized("in get_many", "get_many 中"),
-            FIND_REST,
-            OPERATION,
-        ),
-        Case::of("Queue", put_long, long_content)
-            .within(localized("in put, 3 kB", "put 3 kB 中"), FIND_ALL, OPERATION)
+        Row::of("Queue", |queue: Queue<Item>| marked(|| queue.get_many(2)), |kill| content(kill, &[1, 2, 3], &[3]))
+            .within(["in get_many", "get_many 中"], FIND_REST, OPERATION),
+        Row::of("Queue", put_long, long_content)
+            .within(["in put, 3 kB", "put 3 kB 中"], FIND_ALL, OPERATION)
             .extra()
             .like_python("Queue.in_put_long"),
-        Case::of("Queue", clone, |kill| content(kill, &[1], &[1], &[1]))
-            .within(localized("in clone", "clone 中"), FIND_ALL, DONE)
+        Row::of("Queue", |queue: Queue<Item>| marked(|| queue.clone()), |kill| content(kill, &[1], &[1]))
+            .within(["in clone", "clone 中"], FIND_ALL, DONE)
             .extra(),
-        Case::of("Queue", leave, left)
-            .within(localized("in drop, a peer waits", "drop 中，有人等"), IS_TOLD, DONE)
+        Row::of("Queue", |queue| marked(|| drop(queue)), left)
+            .within(["in drop, a peer waits", "drop 中，有人等"], IS_TOLD, DONE)
             .by_liveness_check(),
     ]
 }
@@ -86,86 +83,71 @@ fn queue(capacity: usize, numbers: &[u64]) -> Result<Queue<Item>> {
 }
 
 fn put(queue: Queue<Item>) -> RoleResult {
-    Ok(marked(|| queue.put(item(7)))?)
+    marked(|| queue.put(item(7)))
 }
 
 fn put_many(queue: Queue<Item>) -> RoleResult {
     let items = [item(7), item(8), item(9)];
-    Ok(marked(|| queue.put_many(&items))?)
+    marked(|| queue.put_many(&items))
 }
 
 fn put_long(queue: Queue<String>) -> RoleResult {
     let item = long_item();
-    Ok(marked(|| queue.put(item))?)
+    marked(|| queue.put(item))
 }
 
 fn get(queue: Queue<Item>) -> RoleResult {
-    marked(|| queue.get())?;
-    Ok(())
-}
-
-fn get_many(queue: Queue<Item>) -> RoleResult {
-    marked(|| queue.get_many(2))?;
-    Ok(())
-}
-
-fn clone(queue: Queue<Item>) -> RoleResult {
-    let _another = marked(|| queue.clone());
-    Ok(())
-}
-
-fn leave(queue: Queue<Item>) -> RoleResult {
-    marked(|| drop(queue));
-    Ok(())
+    marked(|| queue.get())
 }
 
 /// Starts a peer that gets, with one of several handles of this process: the victim is not the only possible producer.
 fn getter(queue: &Queue<Item>) -> Result<Peer<u64>> {
-    let own = queue.clone();
-    Peer::asleep_in(move || number(own.get_timeout(LONG)?.ok_or(Fault::Hangs)?))
+    Peer::asleep_in(queue.clone(), |queue| number(queue.get_timeout(LONG)?.ok_or(Fault::Hangs)?))
 }
 
 fn putter(queue: &Queue<Item>, number: u64) -> Result<Peer<()>> {
-    let own = queue.clone();
-    Peer::asleep_in(move || demand(own.put_timeout(item(number), LONG).is_ok(), Fault::Hangs))
+    let put = move |queue: Queue<Item>| demand(queue.put_timeout(item(number), LONG).is_ok(), Fault::Hangs);
+    Peer::asleep_in(queue.clone(), put)
 }
 
 /// Removes and returns everything in the queue.
 fn drain(seen: &mut Observation, queue: &Queue<Item>) -> Result<Vec<u64>> {
-    let own = queue.clone();
-    seen.fresh(move || {
+    seen.fresh(queue.clone(), |queue| {
         let mut numbers = Vec::new();
-        while let Some(item) = own.try_get()? {
+        while let Some(item) = queue.try_get()? {
             numbers.push(number(item)?);
         }
-        ensure!(own.is_empty() && own.qsize() == 0, Fault::Lost);
+        ensure!(queue.is_empty() && queue.qsize() == 0, Fault::Lost);
         Ok(numbers)
     })
+}
+
+/// The queue contains `left`. Then two items pass through it.
+fn contains(seen: &mut Observation, queue: &Queue<Item>, left: &[u64]) -> Result<()> {
+    compare(seen, queue, left, left).map(drop)
 }
 
 /// Compares the queue's content with `undone` and `done`. Then passes two items through it.
 fn compare(seen: &mut Observation, queue: &Queue<Item>, undone: &[u64], done: &[u64]) -> Result<Effect> {
     let effect = effect_of(&drain(seen, queue)?, undone, done)?;
     for round in 100..102 {
-        let own = queue.clone();
-        seen.fresh(move || Ok(own.put_timeout(item(round), LONG)?))?;
+        seen.fresh(queue.clone(), move |queue| Ok(queue.put_timeout(item(round), LONG)?))?;
         ensure!(drain(seen, queue)? == [round], Fault::Lost);
     }
     Ok(effect)
 }
 
-/// The queue contains `before`, and then `undone` or `done`; no process waits.
-fn content(kill: Kill<'_, Queue<Item>>, before: &[u64], undone: &[u64], done: &[u64]) -> Result<Effect> {
+/// The queue contains `before`, and is as before or contains `done` at the end; no process waits.
+fn content(kill: Kill<'_, Queue<Item>>, before: &[u64], done: &[u64]) -> Result<Effect> {
     let queue = queue(4, before)?;
-    let seen = kill.victim(queue.clone())?.kill()?;
-    compare(seen, &queue, undone, done)
+    let seen = kill.alone(queue.clone())?;
+    compare(seen, &queue, before, done)
 }
 
 fn long_content(kill: Kill<'_, Queue<String>>) -> Result<Effect> {
     let queue = Queue::<String>::builder().byte_limit(16_384).build()?;
     queue.put(long_item())?;
-    let seen = kill.victim(queue.clone())?.kill()?;
-    seen.fresh(move || {
+    kill.alone(queue.clone())?.fresh(queue, |queue| {
         let mut items = Vec::new();
         while let Ok(Some(item)) = queue.try_get() {
             ensure!(item == long_item(), Fault::Torn);
@@ -177,15 +159,19 @@ fn long_content(kill: Kill<'_, Queue<String>>) -> Result<Effect> {
     })
 }
 
+/// Returns whether `peer`, which waits in `get`, was served, and that it got `expected`; otherwise puts an item for it.
+fn is_served(seen: &mut Observation, queue: &Queue<Item>, peer: &Peer<u64>, expected: u64) -> Result<bool> {
+    let (is_served, got) = seen.settle(peer, || !queue.is_empty(), |_| Ok(queue.put_timeout(item(6), LONG)?))?;
+    demand(got == if is_served { expected } else { 6 }, Fault::Lost).map(|()| is_served)
+}
+
 /// A peer sleeps in `get`; of what the victim puts, `rest` stays in the queue.
 fn put_to_peer(kill: Kill<'_, Queue<Item>>, rest: &[u64]) -> Result<Effect> {
     let queue = queue(4, &[])?;
     let peer = getter(&queue)?;
-    let seen = kill.victim(queue.clone())?.kill()?;
-    let (is_served, got) = seen.settle(&peer, || !queue.is_empty(), |_| Ok(queue.put_timeout(item(6), LONG)?))?;
-    ensure!(got == if is_served { 7 } else { 6 }, Fault::Lost);
-    let left = if is_served { rest } else { &[] };
-    compare(seen, &queue, left, left)?;
+    let seen = kill.alone(queue.clone())?;
+    let is_served = is_served(seen, &queue, &peer, 7)?;
+    contains(seen, &queue, if is_served { rest } else { &[] })?;
     Ok(Effect::done_if(is_served))
 }
 
@@ -199,8 +185,7 @@ fn put_queued(kill: Kill<'_, Queue<Item>>) -> Result<Effect> {
     })?;
     // If the victim took the space, the next one is for the waiter behind it.
     let (is_served, ()) = seen.settle(&behind, || !queue.is_full(), |_| get(2))?;
-    let left = if is_served { &[2, 9] } else { &[7, 9] };
-    compare(seen, &queue, left, left)?;
+    contains(seen, &queue, if is_served { &[2, 9] } else { &[7, 9] })?;
     Ok(Effect::done_if(!is_served))
 }
 
@@ -208,10 +193,10 @@ fn put_queued(kill: Kill<'_, Queue<Item>>) -> Result<Effect> {
 fn get_from_peer(kill: Kill<'_, Queue<Item>>) -> Result<Effect> {
     let queue = queue(2, &[1, 2])?;
     let peer = putter(&queue, 9)?;
-    let seen = kill.victim(queue.clone())?.kill()?;
+    let seen = kill.alone(queue.clone())?;
     let get = |_: &mut Observation| demand(queue.get_timeout(LONG)? == Some(item(1)), Fault::Lost);
     let (is_served, ()) = seen.settle(&peer, || !queue.is_full(), get)?;
-    compare(seen, &queue, &[2, 9], &[2, 9])?;
+    contains(seen, &queue, &[2, 9])?;
     Ok(Effect::done_if(is_served))
 }
 
@@ -224,9 +209,8 @@ fn get_queued(kill: Kill<'_, Queue<Item>>) -> Result<Effect> {
         Ok(behind)
     })?;
     // If the victim took the item with it, the next one is for the waiter behind it.
-    let (is_served, got) = seen.settle(&behind, || !queue.is_empty(), |_| Ok(queue.put_timeout(item(6), LONG)?))?;
-    ensure!(got == if is_served { 5 } else { 6 }, Fault::Lost);
-    compare(seen, &queue, &[], &[])?;
+    let is_served = is_served(seen, &queue, &behind, 5)?;
+    contains(seen, &queue, &[])?;
     Ok(Effect::done_if(!is_served))
 }
 
@@ -234,13 +218,12 @@ fn get_queued(kill: Kill<'_, Queue<Item>>) -> Result<Effect> {
 fn left(kill: Kill<'_, Queue<Item>>) -> Result<Effect> {
     let queue = queue(4, &[])?;
     let consumer = queue.consumer();
-    let is_told = |consumer: Consumer<Item>| {
-        move || demand(matches!(consumer.get_timeout(LONG), Err(Error::Disconnected)), Fault::Hangs)
-    };
+    let is_told =
+        |consumer: Consumer<Item>| demand(matches!(consumer.get_timeout(LONG), Err(Error::Disconnected)), Fault::Hangs);
     let victim = kill.victim(queue)?;
-    let peer = Peer::asleep_in(is_told(consumer.clone()))?;
+    let peer = Peer::asleep_in(consumer.clone(), is_told)?;
     let seen = victim.kill()?;
     seen.back(&peer)?;
-    seen.fresh(is_told(consumer))?;
+    seen.fresh(consumer, is_told)?;
     Ok(Done)
 }

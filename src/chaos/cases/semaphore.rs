@@ -5,47 +5,47 @@ use super::*;
 use crate::sync::OwnedSemaphore;
 use crate::{BoundedSemaphore, Semaphore};
 
-const GO_ON: Localized = localized("take the other permits", "取别的许可");
-const GET_ALL: Localized = localized("get all permits", "得到所有许可");
-const PEER_GETS_IT: Localized = localized("the peer gets a permit", "等待者得到许可");
+const GO_ON: Texts = ["take the other permits", "取别的许可"];
+const GET_ALL: Texts = ["get all permits", "得到所有许可"];
+const PEER_GETS_IT: Texts = ["the peer gets a permit", "等待者得到许可"];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Case::of("Semaphore", acquire, available).before(IDLE, GO_ON, Undone).like_python("Semaphore.idle"),
-        Case::of("Semaphore", acquire, queued).asleep(WAITING, PEER_GETS_IT, Undone).like_python("Semaphore.waiting"),
-        Case::of("Semaphore", acquire, available)
+        Row::of("Semaphore", acquire, available).before(IDLE, GO_ON, Undone).like_python("Semaphore.idle"),
+        Row::of("Semaphore", acquire, queued).asleep(WAITING, PEER_GETS_IT, Undone).like_python("Semaphore.waiting"),
+        Row::of("Semaphore", acquire, available)
             .within(IN_ACQUIRE, GO_ON, OPERATION)
             .like_python("Semaphore.in_acquire"),
-        Case::of("Semaphore", acquire, queued)
+        Row::of("Semaphore", acquire, queued)
             .within(IN_ACQUIRE_QUEUED, PEER_GETS_IT, OPERATION)
             .by_liveness_check()
             .like_python("Semaphore.in_acquire_among_peers"),
-        Case::of("Semaphore", release, released)
+        Row::of("Semaphore", release, released)
             .within(IN_RELEASE, GO_ON, OPERATION)
             .like_python("Semaphore.in_release"),
-        Case::of("Semaphore", release, to_peer)
+        Row::of("Semaphore", release, to_peer)
             .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, OPERATION)
             .like_python("Semaphore.in_release_among_peers"),
-        Case::of("BoundedSemaphore", release_bounded, bounded_to_peer)
+        Row::of("BoundedSemaphore", release_bounded, bounded_to_peer)
             .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, OPERATION)
             .by_liveness_check()
             .like_python("BoundedSemaphore.in_release_among_peers"),
-        Case::of("OwnedSemaphore", acquire_owned, owned_queued)
+        Row::of("OwnedSemaphore", acquire_owned, owned_queued)
             .asleep(WAITING, PEER_GETS_IT, Done)
             .by_liveness_check()
             .like_python("Semaphore.waiting"),
-        Case::of("OwnedSemaphore", release_owned, owned_to_peer)
+        Row::of("OwnedSemaphore", release_owned, owned_to_peer)
             .before(HOLDING, PEER_GETS_IT, Done)
             .by_liveness_check()
             .like_python("Semaphore.holding_all"),
-        Case::of("OwnedSemaphore", acquire_owned, owned_available)
+        Row::of("OwnedSemaphore", acquire_owned, owned_available)
             .within(IN_ACQUIRE, GET_ALL, DONE)
             .like_python("Semaphore.in_acquire_all"),
-        Case::of("OwnedSemaphore", acquire_owned, owned_queued)
+        Row::of("OwnedSemaphore", acquire_owned, owned_queued)
             .within(IN_ACQUIRE_QUEUED, PEER_GETS_IT, DONE)
             .by_liveness_check()
             .extra(),
-        Case::of("OwnedSemaphore", release_owned, owned_to_peer)
+        Row::of("OwnedSemaphore", release_owned, owned_to_peer)
             .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, DONE)
             .by_liveness_check()
             .like_python("Semaphore.in_release_all"),
@@ -53,54 +53,48 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn acquire(semaphore: Semaphore) -> RoleResult {
-    marked(|| semaphore.acquire());
-    Ok(())
+    marked(|| semaphore.acquire())
 }
 
 fn release(semaphore: Semaphore) -> RoleResult {
-    Ok(marked(|| semaphore.release())?)
+    marked(|| semaphore.release())
 }
 
 fn release_bounded(semaphore: BoundedSemaphore) -> RoleResult {
     semaphore.acquire();
-    Ok(marked(|| semaphore.release())?)
+    marked(|| semaphore.release())
 }
 
 fn acquire_owned(semaphore: OwnedSemaphore) -> RoleResult {
-    let _permit = marked(|| semaphore.acquire());
-    Ok(())
+    marked(|| semaphore.acquire())
 }
 
 fn release_owned(semaphore: OwnedSemaphore) -> RoleResult {
     let permit = semaphore.acquire();
-    marked(|| drop(permit));
-    Ok(())
+    marked(|| drop(permit))
 }
 
 /// Releases and acquires twice, and leaves the number of permits unchanged.
 fn two_rounds(seen: &mut Observation, semaphore: &Semaphore, permits: u32) -> Result<()> {
     ensure!(semaphore.get_value() == permits, Fault::Twice);
-    let same = semaphore.clone();
-    seen.fresh(move || {
+    seen.fresh(semaphore.clone(), |semaphore| {
         for _ in 0..2 {
-            same.release()?;
-            ensure!(same.acquire_timeout(LONG), Fault::Lost);
+            semaphore.release()?;
+            ensure!(semaphore.acquire_timeout(LONG), Fault::Lost);
         }
         Ok(())
     })?;
-    ensure!(semaphore.get_value() == permits, Fault::Lost);
-    Ok(())
+    demand(semaphore.get_value() == permits, Fault::Lost)
 }
 
 fn waiter(semaphore: &Semaphore) -> Result<Peer<()>> {
-    let semaphore = semaphore.clone();
-    Peer::asleep_in(move || demand(semaphore.acquire_timeout(LONG), Fault::Hangs))
+    Peer::asleep_in(semaphore.clone(), |semaphore| demand(semaphore.acquire_timeout(LONG), Fault::Hangs))
 }
 
 /// One of two permits.
 fn available(kill: Kill<'_, Semaphore>) -> Result<Effect> {
     let semaphore = Semaphore::new(2)?;
-    let seen = kill.victim(semaphore.clone())?.kill()?;
+    let seen = kill.alone(semaphore.clone())?;
     let permits = semaphore.get_value();
     ensure!(matches!(permits, 1 | 2), Fault::Lost);
     two_rounds(seen, &semaphore, permits)?;
@@ -123,7 +117,7 @@ fn queued(kill: Kill<'_, Semaphore>) -> Result<Effect> {
 
 fn released(kill: Kill<'_, Semaphore>) -> Result<Effect> {
     let semaphore = Semaphore::new(0)?;
-    let seen = kill.victim(semaphore.clone())?.kill()?;
+    let seen = kill.alone(semaphore.clone())?;
     let is_released = semaphore.try_acquire();
     two_rounds(seen, &semaphore, 0)?;
     Ok(Effect::done_if(is_released))
@@ -133,7 +127,7 @@ fn released(kill: Kill<'_, Semaphore>) -> Result<Effect> {
 fn to_peer(kill: Kill<'_, Semaphore>) -> Result<Effect> {
     let semaphore = Semaphore::new(0)?;
     let peer = waiter(&semaphore)?;
-    let seen = kill.victim(semaphore.clone())?.kill()?;
+    let seen = kill.alone(semaphore.clone())?;
     let (is_served, ()) = seen.settle(&peer, || semaphore.get_value() > 0, |_| Ok(semaphore.release()?))?;
     two_rounds(seen, &semaphore, 0)?;
     Ok(Effect::done_if(is_served))
@@ -143,8 +137,7 @@ fn to_peer(kill: Kill<'_, Semaphore>) -> Result<Effect> {
 fn bounded_to_peer(kill: Kill<'_, BoundedSemaphore>) -> Result<Effect> {
     let semaphore = BoundedSemaphore::new(1)?;
     let victim = kill.victim(semaphore.clone())?;
-    let same = semaphore.clone();
-    let peer = Peer::asleep_in(move || demand(same.acquire_timeout(LONG), Fault::Hangs))?;
+    let peer = Peer::asleep_in(semaphore.clone(), |same| demand(same.acquire_timeout(LONG), Fault::Hangs))?;
     let seen = victim.kill()?;
     // A dead process keeps its permits, as in Python; any process may release them in its place.
     let (is_served, ()) = seen.settle(&peer, || semaphore.get_value() > 0, |_| Ok(semaphore.release()?))?;
@@ -157,9 +150,8 @@ fn bounded_to_peer(kill: Kill<'_, BoundedSemaphore>) -> Result<Effect> {
 }
 
 /// Acquires all permits, and no more, twice. A released permit and a reclaimed one look the same.
-fn all_are_free(seen: &mut Observation, semaphore: &OwnedSemaphore, all: usize) -> Result<Effect> {
-    let semaphore = semaphore.clone();
-    seen.fresh(move || {
+fn all_are_free(seen: &mut Observation, semaphore: OwnedSemaphore, all: usize) -> Result<Effect> {
+    seen.fresh(semaphore, move |semaphore| {
         for _ in 0..2 {
             let permits: Vec<_> = (0..=all).map_while(|_| semaphore.try_acquire()).collect();
             ensure!(permits.len() >= all, Fault::Lost);
@@ -170,16 +162,15 @@ fn all_are_free(seen: &mut Observation, semaphore: &OwnedSemaphore, all: usize) 
 }
 
 fn owned_waiter(semaphore: &OwnedSemaphore) -> Result<Peer<()>> {
-    let semaphore = semaphore.clone();
-    Peer::asleep_in(move || demand(semaphore.acquire_timeout(LONG).is_some(), Fault::Hangs))
+    Peer::asleep_in(semaphore.clone(), |semaphore| demand(semaphore.acquire_timeout(LONG).is_some(), Fault::Hangs))
 }
 
 /// One of two permits.
 fn owned_available(kill: Kill<'_, OwnedSemaphore>) -> Result<Effect> {
     let semaphore = OwnedSemaphore::new(2)?;
-    let seen = kill.victim(semaphore.clone())?.kill()?;
+    let seen = kill.alone(semaphore.clone())?;
     ensure!(semaphore.get_value() == 2, Fault::Lost);
-    all_are_free(seen, &semaphore, 2)
+    all_are_free(seen, semaphore, 2)
 }
 
 /// The only permit is held; the victim waits for it, and a peer behind it.
@@ -192,7 +183,8 @@ fn owned_queued(kill: Kill<'_, OwnedSemaphore>) -> Result<Effect> {
         Ok(behind)
     })?;
     seen.back(&behind)?;
-    all_are_free(seen, &semaphore, 1)
+    drop(held);
+    all_are_free(seen, semaphore, 1)
 }
 
 /// The victim releases the only permit; a peer waits for it.
@@ -202,5 +194,5 @@ fn owned_to_peer(kill: Kill<'_, OwnedSemaphore>) -> Result<Effect> {
     let peer = owned_waiter(&semaphore)?;
     let seen = victim.kill()?;
     seen.back(&peer)?;
-    all_are_free(seen, &semaphore, 1)
+    all_are_free(seen, semaphore, 1)
 }

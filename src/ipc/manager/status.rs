@@ -31,6 +31,8 @@ pub struct Refusals {
     /// Failed to prove that they have the key.
     pub wrong_key: u64,
     /// Sent an invalid handshake, or disconnected in the middle of it.
+    // Its published name in the JSON of `manager --call status`.
+    #[serde(rename = "no_greeting")]
     pub bad_handshake: u64,
     /// Did not finish the handshake in time.
     pub too_slow: u64,

@@ -5,28 +5,11 @@ use std::path::PathBuf;
 use clap::ValueHint;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::call::Call;
+use super::call::{Call, TYPES, kind_named};
 use crate::manager::{Address, Kind};
 use crate::number::whole;
 
-/// The types by their command-line names, in the order of the demonstration.
-pub(super) const TYPES: [&str; 15] = [
-    "list",
-    "dict",
-    "namespace",
-    "lock",
-    "rlock",
-    "semaphore",
-    "bounded-semaphore",
-    "condition",
-    "event",
-    "barrier",
-    "queue",
-    "value",
-    "array",
-    "joinable-queue",
-    ALL,
-];
+/// All of the types.
 const ALL: &str = "all";
 
 /// Where the manager is, and what is done with it.
@@ -37,7 +20,7 @@ pub(crate) struct ManagerArgs {
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=500))]
     pub(super) workers: Option<u32>,
     /// Which type of object is shown [default: dict]
-    #[arg(long = "type", value_name = "T", value_parser = PossibleValuesParser::new(TYPES).map(kinds))]
+    #[arg(long = "type", value_name = "T", value_parser = PossibleValuesParser::new(TYPES.into_iter().chain([ALL])).map(kinds))]
     pub(super) kinds: Option<Kinds>,
     /// Serve as a manager until Ctrl-C: unix:PATH or tcp:HOST:PORT
     #[arg(long, value_name = "ADDR", requires = "authkey_file", conflicts_with_all = ["workers", "kinds", "call", "timeout"])]
@@ -57,16 +40,10 @@ pub(crate) struct ManagerArgs {
 }
 
 /// The types to show.
-#[derive(Debug, Clone)]
-pub(super) struct Kinds(pub(super) Vec<Kind>);
+pub(super) type Kinds = Vec<Kind>;
 
 /// Returns the types of a name on the command line.
 #[expect(clippy::needless_pass_by_value, reason = "clap passes what it parsed")]
 fn kinds(name: String) -> Kinds {
-    let kind = |name: &str| Kind::by_name(&name.replace('-', ""));
-    Kinds(if name == ALL {
-        TYPES.iter().copied().filter_map(kind).collect()
-    } else {
-        kind(&name).into_iter().collect()
-    })
+    TYPES.into_iter().filter(|known| name == ALL || name == *known).filter_map(kind_named).collect()
 }

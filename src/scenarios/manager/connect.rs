@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
-use super::ManagerFact;
+use super::facts::ManagerFact;
 use crate::Error;
 use crate::manager::{Address, AuthKey, HandshakeError, Manager, ManagerError};
 use crate::outcome::MachineryError;
@@ -26,7 +26,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Reads a key, and checks who else can.
+    /// Reads a key, and checks whether other users can.
     pub(super) fn read(file: &Path) -> anyhow::Result<Self> {
         let name = file.display();
         let key = AuthKey::from_file(file).map_err(|error| {
@@ -35,7 +35,7 @@ impl Key {
             if is_missing { anyhow!("{said:#} (make one: {})", how_to_make(file)) } else { said }
         })?;
         let metadata = fs::metadata(file).with_context(|| format!("cannot read the permissions of {name}"))?;
-        // A pipe is read by whoever has it open, whatever its mode says.
+        // A pipe is read by the processes that have it open, whatever its mode says.
         let is_exposed = metadata.is_file() && metadata.permissions().mode() & OTHERS_MAY_READ != 0;
         Ok(Key { key, file: file.to_owned(), is_exposed })
     }

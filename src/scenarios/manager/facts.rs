@@ -2,14 +2,18 @@
 //!
 //! In Chinese data is written as Python shows it, as in the reference program; in English it is JSON.
 
-use std::fmt::Write;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::report::{Class, Fact, Language, Noun, Severity, Turn, Wording, quoted, say};
 
 const EVENT: Noun = Noun::new("event", "事件");
+
+/// What to try next.
+pub(super) const ADVICE: [&str; 2] = [
+    "for other types, shells, machines and scripts: ipc-demo manager --help",
+    "其他类型、终端、机器和脚本：ipc-demo manager --help",
+];
 
 /// What is reported of a manager.
 #[derive(Debug, Serialize, Deserialize)]
@@ -120,7 +124,7 @@ impl Fact for ManagerFact {
             Self::ManagerStarted { addresses, .. } => {
                 let how_to_connect = |address: &String| {
                     let elsewhere = wording.pick("from another shell: ", "在另一个终端：");
-                    // Who listens everywhere has no name to be called by.
+                    // An address that stands for all interfaces is no name of this host.
                     let address = address.replacen("0.0.0.0", "HOST", 1).replacen("[::]", "HOST", 1);
                     format!("{elsewhere}ipc-demo manager --connect {} --authkey-file FILE", quoted(&address))
                 };
@@ -134,42 +138,24 @@ impl Fact for ManagerFact {
 
 /// Returns data as JSON in English, and as Python shows it in Chinese.
 fn literal(value: &Value, language: Language) -> String {
-    let mut text = String::new();
-    write(value, language == Language::Zh, &mut text);
-    text
-}
-
-fn write(value: &Value, is_python: bool, out: &mut String) {
+    let is_python = language == Language::Zh;
     match value {
         Value::Array(items) => {
-            out.push('[');
-            for (index, item) in items.iter().enumerate() {
-                out.push_str(if index > 0 { ", " } else { "" });
-                write(item, is_python, out);
-            }
-            out.push(']');
+            let items: Vec<_> = items.iter().map(|item| literal(item, language)).collect();
+            format!("[{}]", items.join(", "))
         }
         Value::Object(entries) => {
-            out.push('{');
-            for (index, (key, item)) in entries.iter().enumerate() {
-                out.push_str(if index > 0 { ", " } else { "" });
-                write(&Value::from(key.as_str()), is_python, out);
-                out.push_str(": ");
-                write(item, is_python, out);
-            }
-            out.push('}');
+            let entry = |(key, item): (&String, &Value)| {
+                format!("{}: {}", literal(&key.as_str().into(), language), literal(item, language))
+            };
+            format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
         }
-        Value::Null if is_python => out.push_str("None"),
-        Value::Bool(true) if is_python => out.push_str("True"),
-        Value::Bool(false) if is_python => out.push_str("False"),
+        Value::Null if is_python => "None".to_owned(),
+        Value::Bool(true) if is_python => "True".to_owned(),
+        Value::Bool(false) if is_python => "False".to_owned(),
         // Python prefers single quotes where there are none inside.
-        Value::String(text) if is_python && !text.contains(['\'', '\\']) => {
-            // Writing to a string does not fail.
-            let _ = write!(out, "'{text}'");
-        }
-        other => {
-            let _ = write!(out, "{other}");
-        }
+        Value::String(text) if is_python && !text.contains(['\'', '\\']) => format!("'{text}'"),
+        other => other.to_string(),
     }
 }
 

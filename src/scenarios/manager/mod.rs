@@ -25,15 +25,10 @@ use super::runner::RunOptions;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Pictures, Reporter};
 use args::ManagerArgs;
+#[cfg(test)]
 pub(crate) use facts::ManagerFact;
 pub(crate) use scenario::Manager;
 use serve::Serve;
-
-/// What to try next.
-const ADVICE: [&str; 2] = [
-    "for other types, shells, machines and scripts: ipc-demo manager --help",
-    "其他类型、终端、机器和脚本：ipc-demo manager --help",
-];
 
 /// Runs the demonstration, serves, or calls.
 pub(super) fn run(
@@ -44,7 +39,8 @@ pub(super) fn run(
 ) -> Result<Outcome, Failure> {
     let args = ManagerArgs::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;
     if !args.call.is_empty() {
-        return call::run(&args);
+        let manager = args.connect.as_ref().zip(args.authkey_file.as_deref());
+        return call::run(&args.call, manager, args.timeout);
     }
     let run = if args.serve.is_some() { entry::run::<Serve> } else { entry::run::<Manager> };
     run(matches, options, reporter, pictures)
@@ -53,7 +49,7 @@ pub(super) fn run(
 /// The row of the scenario table.
 pub(super) const ENTRY: Entry = Entry { run, as_tool, ..Entry::of::<Manager>() };
 
-/// A call from a script starts no run, and who serves starts no worker.
+/// A call from a script starts no run, and a server starts no worker.
 fn as_tool(matches: &ArgMatches) -> Option<Tool> {
     if matches.contains_id("call") {
         return Some(("manager --call", &[]));

@@ -6,8 +6,8 @@ use anyhow::{Context, anyhow};
 
 use super::args::ManagerArgs;
 use super::connect::Key;
+use super::facts::{ADVICE, ManagerFact};
 use super::scenario::Manager;
-use super::{ADVICE, ManagerFact};
 use crate::manager::{Address, Limits, Serving, Status};
 use crate::report::{Event, Names, Parse, counter};
 use crate::scenarios::runner::Runner;

@@ -1,5 +1,6 @@
 //! `ipc-demo manager --serve`, `--connect` and `--call`: from another shell, and from another host.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -159,7 +160,12 @@ fn calls_print_one_json_value_each() {
     let [leased, still] = place.answers(&address, &["jobs.get", "jobs.unfinished"]).try_into().expect("two");
     assert_eq!((&leased["item"], still), (&json!("paint"), json!(1)));
     assert_eq!(place.answers(&address, &["jobs.qsize"]), [json!(1)], "who took it left without doing it");
-    assert_eq!(place.answers(&address, &["status"])[0]["clients"], 1);
+    let status = place.answers(&address, &["status"]).remove(0);
+    let fields = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>();
+    let published = |names: &str| names.split(' ').map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(fields(&status), published("clients clients_ever objects names waiting requests refused"));
+    let reasons = published("wrong_key no_greeting too_slow other_user too_many broken not_reading idle");
+    assert_eq!((fields(&status["refused"]), &status["clients"]), (reasons, &json!(1)));
     send(server.pid(), Signal::SIGINT);
     assert_eq!(server.finish().0, Some(130));
 }

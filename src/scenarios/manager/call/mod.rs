@@ -15,21 +15,21 @@ mod method;
 mod parse;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
-use super::ManagerFact;
-use super::args::ManagerArgs;
 use super::connect::Key;
+use super::facts::ManagerFact;
 use crate::Error;
-use crate::manager::{Kind, Manager, ManagerError, Method, Object, Variant};
+use crate::manager::{Address, Kind, Manager, ManagerError, Method, Object, Variant};
 use crate::outcome::{Failure, MachineryError, Outcome};
 use crate::report::{Screen, quoted};
 use method::method_of;
 use parse::Arg;
-pub(super) use parse::Call;
+pub(super) use parse::{Call, TYPES, kind_named};
 
 /// The maximum number of names listed in a message.
 const MOST_NAMES: usize = 10;
@@ -37,15 +37,19 @@ const MOST_NAMES: usize = 10;
 const ANSWER_TIME: Duration = Duration::from_millis(50);
 
 /// Performs the calls one after the other, over one connection, and prints each result.
-pub(super) fn run(args: &ManagerArgs) -> Result<Outcome, Failure> {
+pub(super) fn run(
+    calls: &[Call],
+    manager: Option<(&Address, &Path)>,
+    timeout: Option<Duration>,
+) -> Result<Outcome, Failure> {
     // A deadline beyond the clock's range never comes.
-    let deadline = || args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let deadline = || timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     // The time to connect counts towards the first call.
     let mut first = deadline();
-    let manager = connect(args).map_err(Failure::of_preparing)?;
+    let manager = connect(manager, timeout).map_err(Failure::of_preparing)?;
     let mut out = Screen::stdout();
-    for call in &args.call {
-        let caller = Caller { manager: &manager, timeout: args.timeout, deadline: first.take().or_else(deadline) };
+    for call in calls {
+        let caller = Caller { manager: &manager, timeout, deadline: first.take().or_else(deadline) };
         let answer = caller.answer(call).map_err(|error| failure(call, error))?;
         match out.write_all(format!("{answer}\n").as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::ReaderGone),
@@ -68,8 +72,8 @@ fn failure(call: &Call, error: anyhow::Error) -> Failure {
     }
 }
 
-fn connect(args: &ManagerArgs) -> anyhow::Result<Manager> {
-    let (Some(address), Some(file)) = (&args.connect, &args.authkey_file) else {
+fn connect(manager: Option<(&Address, &Path)>, timeout: Option<Duration>) -> anyhow::Result<Manager> {
+    let Some((address, file)) = manager else {
         return Err(anyhow!(
             "--call needs the manager to call: --connect ADDR --authkey-file FILE (start one in another shell: \
              ipc-demo manager --serve ADDR --authkey-file FILE)"
@@ -77,11 +81,11 @@ fn connect(args: &ManagerArgs) -> anyhow::Result<Manager> {
     };
     let key = Key::read(file)?;
     if let Some(ManagerFact::KeyExposed { file }) = key.warning() {
-        // With stderr closed nobody wanted to be warned.
+        // If stderr is closed, the warning is not wanted.
         let warning = format!("warning: other users can read {file} (chmod 600 {})\n", quoted(&file));
         let _ = Screen::stderr().write_all(warning.as_bytes());
     }
-    key.connect(address, args.timeout)
+    key.connect(address, timeout)
 }
 
 /// A client that calls objects by name: for one call.

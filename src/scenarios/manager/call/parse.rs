@@ -3,10 +3,33 @@
 use std::fmt;
 use std::str::FromStr;
 
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::de::IgnoredAny;
 
 use crate::manager::{JsonError, Kind, Variant};
-use crate::scenarios::manager::args::TYPES;
+
+/// The types by their command-line names, in the order of the demonstration.
+pub(in super::super) const TYPES: [&str; 14] = [
+    "list",
+    "dict",
+    "namespace",
+    "lock",
+    "rlock",
+    "semaphore",
+    "bounded-semaphore",
+    "condition",
+    "event",
+    "barrier",
+    "queue",
+    "value",
+    "array",
+    "joinable-queue",
+];
+
+/// Returns the type of a command-line name.
+pub(in super::super) fn kind_named(name: &str) -> Option<Kind> {
+    Kind::by_name(&name.replace('-', ""))
+}
 
 /// A parsed call.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,65 +62,44 @@ pub(in super::super) enum Arg {
     Object(String),
 }
 
-/// Why a text is not a call.
-#[derive(Debug, thiserror::Error)]
-pub(in super::super) enum BadCall {
-    #[error("a call is list, status, create TYPE NAME [ARG…], delete NAME, or NAME.METHOD [ARG…]")]
-    Unknown,
-    #[error("{0} takes {1}")]
-    Arguments(&'static str, &'static str),
-    #[error("there is no type {0:?} (there are: {1})")]
-    UnknownType(String, String),
-    #[error("{0}{reason}", reason = reason(.0))]
-    NotJson(JsonError),
-    #[error("expected a space after a JSON value, found {0:?}")]
-    Crowded(String),
-    #[error("{0} is not a number in JSON: write {1} if it is text")]
-    NotANumber(String, String),
-    #[error("{0} is beyond the range of a 64-bit float")]
-    BeyondFloats(String),
-    #[error("expected a name, found {0}")]
-    NoName(String),
-}
+/// The forms of a call.
+const FORMS: &str = "a call is list, status, create TYPE NAME [ARG…], delete NAME, or NAME.METHOD [ARG…]";
 
-/// Returns what is wrong with it, for the end of a message.
-fn reason(error: &JsonError) -> String {
-    std::error::Error::source(error).map_or_else(String::new, |source| format!(": {source}"))
+/// Returns what is wrong with JSON, as one message.
+fn not_json(error: impl Into<JsonError>) -> anyhow::Error {
+    anyhow!("{:#}", anyhow::Error::new(error.into()))
 }
 
 impl FromStr for Call {
-    type Err = BadCall;
+    type Err = anyhow::Error;
 
-    fn from_str(text: &str) -> Result<Self, BadCall> {
+    fn from_str(text: &str) -> Result<Self> {
         let mut rest = Rest(text.trim());
         if rest.0.starts_with('"') {
             let name = rest.quoted()?;
-            rest.0 = rest.0.strip_prefix('.').ok_or(BadCall::Unknown)?;
+            rest.0 = rest.0.strip_prefix('.').context(FORMS)?;
             let method = rest.word();
-            return rest.method_call(name, method);
+            return rest.method_call(&name, method);
         }
         match rest.word() {
-            "list" => rest.end(Call::List, "list", "no arguments"),
-            "status" => rest.end(Call::Status, "status", "no arguments"),
+            "list" => rest.end(Call::List, "list takes no arguments"),
+            "status" => rest.end(Call::Status, "status takes no arguments"),
             "create" => {
                 let kind = rest.word();
-                if rest.0.is_empty() {
-                    return Err(BadCall::Arguments("create", "a type and a name"));
-                }
-                let types = || TYPES[..TYPES.len() - 1].join(", ");
-                let found = Kind::by_name(&kind.replace('-', ""));
-                let kind = found.ok_or_else(|| BadCall::UnknownType(kind.to_owned(), types()))?;
+                ensure!(!rest.0.is_empty(), "create takes a type and a name");
+                let unknown = || format!("there is no type {kind:?} (there are: {})", TYPES.join(", "));
+                let kind = kind_named(kind).with_context(unknown)?;
                 Ok(Call::Create { kind, name: rest.name()?, args: rest.args()? })
             }
-            "delete" if rest.0.is_empty() => Err(BadCall::Arguments("delete", "a name")),
+            "delete" if rest.0.is_empty() => bail!("delete takes a name"),
             "delete" => {
                 let name = rest.name()?;
-                rest.end(Call::Delete { name }, "delete", "one name (with spaces in it: \"my shop\")")
+                rest.end(Call::Delete { name }, "delete takes one name (with spaces in it: \"my shop\")")
             }
             first => {
                 // A name may have dots, a method has none.
-                let (name, method) = first.rsplit_once('.').ok_or(BadCall::Unknown)?;
-                rest.method_call(name.to_owned(), method)
+                let (name, method) = first.rsplit_once('.').context(FORMS)?;
+                rest.method_call(name, method)
             }
         }
     }
@@ -115,42 +117,40 @@ impl<'a> Rest<'a> {
     }
 
     /// Takes a JSON value. It may contain spaces: its end is where JSON says.
-    fn json(&mut self) -> Result<&'a str, BadCall> {
+    fn json(&mut self) -> Result<&'a str> {
         let mut values = serde_json::Deserializer::from_str(self.0).into_iter::<IgnoredAny>();
-        values.next().transpose().map_err(|error| BadCall::NotJson(error.into()))?;
+        values.next().transpose().map_err(not_json)?;
         let (value, rest) = self.0.split_at(values.byte_offset());
         self.0 = rest;
         Ok(value)
     }
 
     /// Takes a JSON string.
-    fn quoted(&mut self) -> Result<String, BadCall> {
-        serde_json::from_str(self.json()?).map_err(|error| BadCall::NotJson(error.into()))
+    fn quoted(&mut self) -> Result<String> {
+        serde_json::from_str(self.json()?).map_err(not_json)
     }
 
     /// Takes the space after a JSON value.
-    fn space(&mut self) -> Result<(), BadCall> {
-        if !self.0.is_empty() && !self.0.starts_with(char::is_whitespace) {
-            return Err(BadCall::Crowded(self.word().to_owned()));
-        }
+    fn space(&mut self) -> Result<()> {
+        let is_apart = self.0.is_empty() || self.0.starts_with(char::is_whitespace);
+        ensure!(is_apart, "expected a space after a JSON value, found {:?}", self.word());
         self.0 = self.0.trim_start();
         Ok(())
     }
 
     /// Takes a name: a word or a JSON string.
-    fn name(&mut self) -> Result<String, BadCall> {
+    fn name(&mut self) -> Result<String> {
         let text = self.0;
-        let name = if text.starts_with('"') {
-            let name = self.quoted()?;
-            self.space()?;
-            name
-        } else {
-            self.word().to_owned()
-        };
-        if name.is_empty() { Err(BadCall::NoName(format!("{text:?}"))) } else { Ok(name) }
+        if !text.starts_with('"') {
+            return Ok(self.word().to_owned());
+        }
+        let name = self.quoted()?;
+        self.space()?;
+        ensure!(!name.is_empty(), "expected a name, found {text:?}");
+        Ok(name)
     }
 
-    fn args(&mut self) -> Result<Vec<Arg>, BadCall> {
+    fn args(&mut self) -> Result<Vec<Arg>> {
         let mut args = Vec::new();
         while !self.0.is_empty() {
             args.push(self.arg()?);
@@ -158,49 +158,46 @@ impl<'a> Rest<'a> {
         Ok(args)
     }
 
-    fn arg(&mut self) -> Result<Arg, BadCall> {
+    fn arg(&mut self) -> Result<Arg> {
         if let Some(name) = self.0.strip_prefix('@') {
-            if name.is_empty() || name.starts_with(char::is_whitespace) {
-                return Err(BadCall::NoName("@".to_owned()));
-            }
+            ensure!(!name.is_empty() && !name.starts_with(char::is_whitespace), "expected a name, found @");
             self.0 = name;
             return self.name().map(Arg::Object);
         }
         if self.0.starts_with(['{', '[', '"']) {
             let value = self.json()?;
             self.space()?;
-            return Variant::from_json(value).map(Arg::Data).map_err(BadCall::NotJson);
+            return Variant::from_json(value).map(Arg::Data).map_err(not_json);
         }
         of_word(self.word()).map(Arg::Data)
     }
 
     /// Takes the arguments of a method.
-    fn method_call(mut self, name: String, method: &str) -> Result<Call, BadCall> {
-        if name.is_empty() || method.is_empty() {
-            return Err(BadCall::Unknown);
-        }
-        Ok(Call::Method { name, method: method.to_owned(), args: self.args()? })
+    fn method_call(mut self, name: &str, method: &str) -> Result<Call> {
+        ensure!(!name.is_empty() && !method.is_empty(), FORMS);
+        Ok(Call::Method { name: name.to_owned(), method: method.to_owned(), args: self.args()? })
     }
 
-    /// Returns the call if nothing is left.
-    fn end(self, call: Call, first: &'static str, takes: &'static str) -> Result<Call, BadCall> {
-        if self.0.is_empty() { Ok(call) } else { Err(BadCall::Arguments(first, takes)) }
+    /// Returns the call if nothing is left; otherwise fails with what it `takes`.
+    fn end(self, call: Call, takes: &'static str) -> Result<Call> {
+        ensure!(self.0.is_empty(), takes);
+        Ok(call)
     }
 }
 
 /// Parses a bare word: a number, `true`, `false` or `null` as in JSON, otherwise text.
-fn of_word(word: &str) -> Result<Variant, BadCall> {
+fn of_word(word: &str) -> Result<Variant> {
     match Variant::from_json(word) {
         Ok(variant) => Ok(variant),
         // Python reads these as numbers, and the user may have meant them as such.
         Err(JsonError::Malformed(_)) => match word.parse::<f64>() {
             Ok(number) if number.is_infinite() && word.contains(|char: char| char.is_ascii_digit()) => {
-                Err(BadCall::BeyondFloats(word.to_owned()))
+                bail!("{word} is beyond the range of a 64-bit float")
             }
-            Ok(_) => Err(BadCall::NotANumber(word.to_owned(), format!("'{word:?}'"))),
+            Ok(_) => bail!("{word} is not a number in JSON: write '{word:?}' if it is text"),
             Err(_) => Ok(Variant::from(word)),
         },
-        Err(error) => Err(BadCall::NotJson(error)),
+        Err(error) => Err(not_json(error)),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Compares what the workers reported of every turn with the final content of the manager.
 
 use super::driver::Shown;
-use super::worker::TURNS;
+use super::fixtures::TURNS;
 use crate::manager::Kind;
 use crate::report::{Allowance, Event, counter};
 use crate::scenarios::barrier::Rounds;
 use crate::scenarios::delivery_audit::DeliveryAudit;
-use crate::scenarios::manager::ManagerFact;
+use crate::scenarios::manager::facts::{ADVICE, ManagerFact};
 use crate::scenarios::scenario::{CheckResult, Completion, Observer};
 
 /// The audit, one page per type.
@@ -72,48 +72,39 @@ impl Page {
     /// `marks` is the number of steps visible in the manager since the turn began; for queues, the number of items
     /// left.
     fn sum(&self, kind: Kind, marks: u64, workers: u32, is_shared: bool, completion: &Completion) -> Sum {
-        let all = u64::from(workers * TURNS);
-        let excused = completion.has_survivors();
-        match kind {
+        let workers_steps = match kind {
+            Kind::Dict | Kind::Event => u64::from(workers),
+            Kind::Barrier => u64::from(TURNS),
+            _ => u64::from(workers * TURNS),
+        };
+        let sum = match kind {
             Kind::Condition | Kind::Queue | Kind::JoinableQueue => {
+                let is_tasks = kind == Kind::JoinableQueue;
                 let arrived = self.items.consumed();
-                let done = if kind == Kind::JoinableQueue { self.items.tasks_done() } else { arrived };
+                let done = if is_tasks { self.items.tasks_done() } else { arrived };
                 // For a queue with leases, the marks are the unfinished tasks: leased ones are no longer queued.
-                let queued =
-                    if kind == Kind::JoinableQueue { marks.min(self.items.produced(0) - arrived) } else { marks };
+                let queued = if is_tasks { marks.min(self.items.produced(0) - arrived) } else { marks };
                 // A dead worker's task goes to another: every task that was got is done, or can still be.
                 let untold = arrived.saturating_sub(done + marks);
                 Sum {
                     steps: self.items.produced(queued),
                     arrived,
                     lost: self.items.lost(queued),
-                    out_of_turn: 0,
                     broken: self.items.is_broken(queued, completion) || untold > completion.interrupted() as u64,
-                    finished: excused || (arrived == all && marks == 0),
+                    finished: arrived == workers_steps && marks == 0,
                     unreported: untold > 0,
-                }
-            }
-            Kind::Event => Sum {
-                steps: self.seen,
-                arrived: self.seen,
-                out_of_turn: self.seen_too_early,
-                broken: self.seen_too_early > 0,
-                finished: excused || self.seen == u64::from(workers),
-                ..Sum::default()
-            },
-            Kind::Barrier => {
-                let (completed, too_early) = (self.rounds.completed(workers), self.rounds.too_early(workers));
-                Sum {
-                    steps: completed,
-                    arrived: completed,
-                    out_of_turn: too_early,
-                    broken: too_early > 0,
-                    finished: excused || completed == u64::from(TURNS),
                     ..Sum::default()
                 }
             }
+            Kind::Event | Kind::Barrier => {
+                let (steps, out_of_turn) = match kind {
+                    Kind::Event => (self.seen, self.seen_too_early),
+                    _ => (self.rounds.completed(workers), self.rounds.too_early(workers)),
+                };
+                let (broken, finished) = (out_of_turn > 0, steps == workers_steps);
+                Sum { steps, arrived: steps, out_of_turn, broken, finished, ..Sum::default() }
+            }
             _ => {
-                let all = if kind == Kind::Dict { u64::from(workers) } else { all };
                 let steps = self.changes;
                 let lost = steps.saturating_sub(marks);
                 // A worker that was ended before its report made one step more than reported; in a shared
@@ -123,13 +114,14 @@ impl Page {
                     steps,
                     arrived: marks.min(steps),
                     lost,
-                    out_of_turn: 0,
                     broken: lost > 0 || untold > completion.interrupted() as u64,
-                    finished: excused || steps == all,
+                    finished: steps == workers_steps,
                     unreported: untold > 0,
+                    ..Sum::default()
                 }
             }
-        }
+        };
+        Sum { finished: sum.finished || completion.has_survivors(), ..sum }
     }
 }
 
@@ -143,47 +135,42 @@ impl Audit {
         is_shared: bool,
         completion: &Completion,
     ) -> CheckResult {
-        let mut total = Sum { finished: shown.len() == of, ..Sum::default() };
-        let mut is_gone = false;
-        for (page, Shown { kind, fixtures, before }) in self.0.iter().zip(shown) {
+        let sum = |(page, Shown { kind, fixtures, before }): (&Page, &Shown)| {
             // What was in the dict before is written again; all other marks are counted.
             let before = if *kind == Kind::Dict { 0 } else { *before };
-            let Ok(marks) = fixtures.marks(workers) else {
-                is_gone = true;
-                continue;
-            };
-            let sum = page.sum(*kind, marks.saturating_sub(before), workers, is_shared, completion);
-            total.steps += sum.steps;
-            total.arrived += sum.arrived;
-            total.lost += sum.lost;
-            total.out_of_turn += sum.out_of_turn;
-            total.broken |= sum.broken;
-            total.finished &= sum.finished;
-            total.unreported |= sum.unreported;
-        }
+            let marks = fixtures.marks(workers)?.saturating_sub(before);
+            Ok(page.sum(*kind, marks, workers, is_shared, completion))
+        };
+        let sums: Vec<crate::Result<Sum>> = self.0.iter().zip(shown).map(sum).collect();
+        // A manager that was killed loses its content, and no worker can finish.
+        let is_gone = sums.iter().any(Result::is_err);
+        let sums: Vec<Sum> = sums.into_iter().flatten().collect();
+        let total = |of: fn(&Sum) -> u64| sums.iter().map(of).sum::<u64>();
+        let lost = total(|sum| sum.lost);
         let mut facts = vec![
             counter("types", "类型", shown.len()),
             counter("workers", "进程", workers),
-            counter("steps", "步骤", total.steps),
-            counter("arrived", "到达", total.arrived),
-            counter("lost", "丢失", total.lost),
-            counter("out_of_turn", "提前继续", total.out_of_turn),
+            counter("steps", "步骤", total(|sum| sum.steps)),
+            counter("arrived", "到达", total(|sum| sum.arrived)),
+            counter("lost", "丢失", lost),
+            counter("out_of_turn", "提前继续", total(|sum| sum.out_of_turn)),
         ];
         if is_gone {
             facts.push(counter("manager_gone", "服务进程已终止", true));
         }
         CheckResult {
-            broken: total.broken,
-            // A manager that was killed loses its content, and no worker can finish.
-            finished: total.finished && !is_gone,
+            broken: sums.iter().any(|sum| sum.broken),
+            finished: !is_gone && shown.len() == of && sums.iter().all(|sum| sum.finished),
             guaranteed: !is_gone,
-            allowance: match total {
-                Sum { lost: 1.., .. } => Some(Allowance::Lost),
-                Sum { unreported: true, .. } => Some(Allowance::Unreported),
-                _ => (completion.died() > 0).then_some(Allowance::Unfinished),
+            allowance: if lost > 0 {
+                Some(Allowance::Lost)
+            } else if sums.iter().any(|sum| sum.unreported) {
+                Some(Allowance::Unreported)
+            } else {
+                (completion.died() > 0).then_some(Allowance::Unfinished)
             },
             facts,
-            advice: Some(crate::scenarios::manager::ADVICE),
+            advice: Some(ADVICE),
         }
     }
 }

@@ -4,21 +4,19 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::fixtures::{Fixtures, Source};
-use super::worker::{TURNS, Worker};
-use crate::manager::{self, Condition, JoinableQueue, Kind, List, Method, Queue, Variant};
+use super::fixtures::{Fixtures, SUPPLIER, Source, TURNS};
+use super::worker::Worker;
+use crate::manager::{self, Condition, JoinableQueue, Kind, List, Method, Variant};
 use crate::report::{AnyFact, Event, WorkerExited};
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
-use crate::scenarios::manager::ManagerFact;
+use crate::scenarios::manager::facts::ManagerFact;
 use crate::scenarios::runner::Runner;
 
 /// The time before an event is set, and between two goods, at speed 1.
 const DELIVERY: Duration = Duration::from_millis(200);
 /// Interval between checks for the end of the run while waiting for a worker's lock.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Who puts the goods.
-pub(super) const SUPPLIER: &str = "runner";
 
 /// A turn in progress: its reports are compared with the final content of the manager.
 #[derive(Debug)]
@@ -72,10 +70,14 @@ impl<'c, 's> Driver<'c, 's> {
             })?;
         }
         match fixtures {
-            Fixtures::Condition { condition, goods } => self.deliver(condition, goods)?,
-            Fixtures::Event { event } => self.signal(event)?,
-            Fixtures::Queue { queue } => self.end_queue(queue)?,
-            Fixtures::JoinableQueue { queue } => self.end_tasks(queue)?,
+            Fixtures::Condition(condition, goods) => self.deliver(condition, goods)?,
+            Fixtures::Event(event) => self.signal(event)?,
+            Fixtures::Queue(queue) => {
+                if self.watch_until_each(has_put_all)? {
+                    queue.shutdown(false)?;
+                }
+            }
+            Fixtures::JoinableQueue(queue) => self.end_tasks(queue)?,
             _ => {}
         }
         self.runner.watch()?;
@@ -83,8 +85,8 @@ impl<'c, 's> Driver<'c, 's> {
     }
 
     fn show(&mut self, fixtures: &Fixtures) -> anyhow::Result<()> {
-        let (object, sight) = fixtures.sight();
-        let value = sight.call_by_name(Method::Snapshot, Vec::new(), None)?.map(|copy| copy.to_json());
+        let (object, shown) = fixtures.shown();
+        let value = shown.call_by_name(Method::Snapshot, Vec::new(), None)?.map(|copy| copy.to_json());
         self.runner.emit(ManagerFact::ObjectShown { object: object.to_owned(), value: value.unwrap_or_default() })
     }
 
@@ -104,39 +106,30 @@ impl<'c, 's> Driver<'c, 's> {
         if !self.watch_until_each(|fact| matches!(fact.get(), Some(ConditionFact::ConditionWaiting { .. })))? {
             return Ok(());
         }
-        for number in 1..=u64::from(self.workers * TURNS) {
-            let put = ItemFact::ItemPut { value: number.into(), from: SUPPLIER.to_owned(), number, size: None };
-            if !self.change(condition, || goods.push(number), Some(put))? {
-                return Ok(());
-            }
-            self.runner.watch_for(DELIVERY)?;
-        }
-        // One for each worker: a null ends it.
-        for _ in 0..self.workers {
-            if !self.change(condition, || goods.push(Variant::Null), None)? {
-                return Ok(());
+        let numbers = 1..=u64::from(self.workers * TURNS);
+        // One more for each worker: a null ends it.
+        let nulls = (0..self.workers).map(|_| None);
+        for number in numbers.map(Some).chain(nulls) {
+            let lock = loop {
+                if self.is_cut() {
+                    return Ok(());
+                }
+                if let Some(lock) = condition.acquire_timeout(LOOK_EVERY)? {
+                    break lock;
+                }
+            };
+            // With the time before: no item can be shown as got before it was put.
+            let at_us = self.runner.now_us();
+            goods.push(number.map_or(Variant::Null, Variant::from))?;
+            lock.notify(1)?;
+            drop(lock);
+            if let Some(number) = number {
+                let put = ItemFact::ItemPut { value: number.into(), from: SUPPLIER.to_owned(), number, size: None };
+                self.runner.emit_at(at_us, put)?;
+                self.runner.watch_for(DELIVERY)?;
             }
         }
         Ok(())
-    }
-
-    /// Changes the state of a condition, and notifies one waiter. Returns whether the run goes on.
-    fn change(
-        &mut self,
-        condition: &Condition,
-        change: impl FnOnce() -> crate::Result<()>,
-        told: Option<ItemFact>,
-    ) -> anyhow::Result<bool> {
-        while !self.is_cut() {
-            let Some(lock) = condition.acquire_timeout(LOOK_EVERY)? else { continue };
-            // With the time before: no item can be shown as got before it was put.
-            let at_us = self.runner.now_us();
-            change()?;
-            lock.notify(1)?;
-            told.map_or(Ok(()), |fact| self.runner.emit_at(at_us, fact))?;
-            return Ok(true);
-        }
-        Ok(false)
     }
 
     fn signal(&mut self, event: &manager::Event) -> anyhow::Result<()> {
@@ -146,13 +139,6 @@ impl<'c, 's> Driver<'c, 's> {
             let at_us = self.runner.now_us();
             event.set()?;
             self.runner.emit_at(at_us, ManagerFact::EventSet)?;
-        }
-        Ok(())
-    }
-
-    fn end_queue(&mut self, queue: &Queue) -> anyhow::Result<()> {
-        if self.watch_until_each(has_put_all)? {
-            queue.shutdown(false)?;
         }
         Ok(())
     }

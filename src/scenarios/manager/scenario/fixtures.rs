@@ -8,28 +8,34 @@ use crate::manager::{
     Object, Proxy, Queue, RLock, Semaphore, Value, Variant,
 };
 
+/// How often a worker does its part.
+pub(super) const TURNS: u32 = 3;
+/// The maker of the goods.
+pub(super) const SUPPLIER: &str = "runner";
 /// The number of elements in the array.
 pub(super) const PLACES: usize = 4;
-/// The attribute of the namespace that everybody adds to.
+/// The attribute of the namespace that all workers add to.
 pub(super) const TOTAL: &str = "total";
 
 /// The objects of one type's turn, in the runner and in the workers' roles.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Fixtures {
-    List { list: List },
-    Dict { dict: Dict },
-    Namespace { namespace: Namespace },
-    Value { value: Value },
-    Array { array: Array },
-    Lock { lock: Lock, count: Value },
-    RLock { lock: RLock, count: Value },
-    Semaphore { semaphore: Semaphore, count: Value },
-    BoundedSemaphore { semaphore: BoundedSemaphore, count: Value },
-    Condition { condition: Condition, goods: List },
-    Event { event: Event },
-    Barrier { barrier: Barrier },
-    Queue { queue: Queue },
-    JoinableQueue { queue: JoinableQueue },
+    List(List),
+    Dict(Dict),
+    Namespace(Namespace),
+    Value(Value),
+    Array(Array),
+    /// With the counter that it protects, as the next three.
+    Lock(Lock, Value),
+    RLock(RLock, Value),
+    Semaphore(Semaphore, Value),
+    BoundedSemaphore(BoundedSemaphore, Value),
+    /// With the goods whose arrival it announces.
+    Condition(Condition, List),
+    Event(Event),
+    Barrier(Barrier),
+    Queue(Queue),
+    JoinableQueue(JoinableQueue),
 }
 
 /// Where objects come from: a manager, and whether other clients can use them too.
@@ -59,9 +65,10 @@ impl Source<'_> {
         }
     }
 
-    /// Creates the counter that a lock of this type protects, with the same lifetime as the lock.
-    fn count(self, kind: Kind) -> Result<Value> {
-        self.make_called(self.name_of(kind).map(|name| format!("{name}.count")), vec!["Q".into(), 0.into()])
+    /// Creates a lock or a semaphore, and the counter that it protects, with the same lifetime.
+    fn guarded<P: Proxy>(self, fixtures: fn(P, Value) -> Fixtures, args: Vec<Variant>) -> Result<Fixtures> {
+        let name = self.name_of(P::KIND).map(|name| format!("{name}.count"));
+        Ok(fixtures(self.make(args)?, self.make_called(name, vec!["Q".into(), 0.into()])?))
     }
 }
 
@@ -69,54 +76,44 @@ impl Fixtures {
     /// Creates the objects of a type, for this number of workers.
     pub(super) fn make(kind: Kind, source: Source<'_>, workers: u32) -> Result<Self> {
         Ok(match kind {
-            Kind::List => Fixtures::List { list: source.make(vec![])? },
-            Kind::Dict => Fixtures::Dict { dict: source.make(vec![])? },
+            Kind::List => Fixtures::List(source.make(vec![])?),
+            Kind::Dict => Fixtures::Dict(source.make(vec![])?),
             Kind::Namespace => {
                 let namespace: Namespace = source.make(vec![])?;
                 namespace.at([TOTAL]).compare_and_swap(None, Some(0.into()))?;
-                Fixtures::Namespace { namespace }
+                Fixtures::Namespace(namespace)
             }
-            Kind::Value => Fixtures::Value { value: source.make(vec!["Q".into(), 0.into()])? },
-            Kind::Array => {
-                let zeros = std::iter::repeat_n(Variant::from(0), PLACES).collect();
-                Fixtures::Array { array: source.make(vec!["Q".into(), zeros])? }
-            }
-            Kind::Lock => Fixtures::Lock { lock: source.make(vec![])?, count: source.count(kind)? },
-            Kind::RLock => Fixtures::RLock { lock: source.make(vec![])?, count: source.count(kind)? },
-            Kind::Semaphore => {
-                Fixtures::Semaphore { semaphore: source.make(vec![1.into()])?, count: source.count(kind)? }
-            }
-            Kind::BoundedSemaphore => {
-                Fixtures::BoundedSemaphore { semaphore: source.make(vec![1.into()])?, count: source.count(kind)? }
-            }
-            Kind::Condition => {
-                let (condition, goods) = (source.make(vec![])?, source.manager.list()?);
-                Fixtures::Condition { condition, goods }
-            }
-            Kind::Event => Fixtures::Event { event: source.make(vec![])? },
-            Kind::Barrier => Fixtures::Barrier { barrier: source.make(vec![workers.into()])? },
-            Kind::Queue => Fixtures::Queue { queue: source.make(vec![])? },
-            Kind::JoinableQueue => Fixtures::JoinableQueue { queue: source.make(vec![])? },
+            Kind::Value => Fixtures::Value(source.make(vec!["Q".into(), 0.into()])?),
+            Kind::Array => Fixtures::Array(source.make(vec!["Q".into(), vec![Variant::from(0); PLACES].into()])?),
+            Kind::Lock => source.guarded(Fixtures::Lock, vec![])?,
+            Kind::RLock => source.guarded(Fixtures::RLock, vec![])?,
+            Kind::Semaphore => source.guarded(Fixtures::Semaphore, vec![1.into()])?,
+            Kind::BoundedSemaphore => source.guarded(Fixtures::BoundedSemaphore, vec![1.into()])?,
+            Kind::Condition => Fixtures::Condition(source.make(vec![])?, source.manager.list()?),
+            Kind::Event => Fixtures::Event(source.make(vec![])?),
+            Kind::Barrier => Fixtures::Barrier(source.make(vec![workers.into()])?),
+            Kind::Queue => Fixtures::Queue(source.make(vec![])?),
+            Kind::JoinableQueue => Fixtures::JoinableQueue(source.make(vec![])?),
         })
     }
 
-    /// Returns the object to show.
-    pub(super) fn sight(&self) -> (&'static str, &Object) {
+    /// Returns the object to show, and its name.
+    pub(super) fn shown(&self) -> (&'static str, &Object) {
         match self {
-            Fixtures::List { list } => ("list", list.object()),
-            Fixtures::Dict { dict } => ("dict", dict.object()),
-            Fixtures::Namespace { namespace } => ("namespace", namespace.object()),
-            Fixtures::Value { value } => ("value", value.object()),
-            Fixtures::Array { array } => ("array", array.object()),
-            Fixtures::Lock { count, .. }
-            | Fixtures::RLock { count, .. }
-            | Fixtures::Semaphore { count, .. }
-            | Fixtures::BoundedSemaphore { count, .. } => ("count", count.object()),
-            Fixtures::Condition { goods, .. } => ("goods", goods.object()),
-            Fixtures::Event { event } => ("event", event.object()),
-            Fixtures::Barrier { barrier } => ("waiting", barrier.object()),
-            Fixtures::Queue { queue } => ("queue", queue.object()),
-            Fixtures::JoinableQueue { queue } => ("queue", queue.object()),
+            Fixtures::List(list) => ("list", list.object()),
+            Fixtures::Dict(dict) => ("dict", dict.object()),
+            Fixtures::Namespace(namespace) => ("namespace", namespace.object()),
+            Fixtures::Value(value) => ("value", value.object()),
+            Fixtures::Array(array) => ("array", array.object()),
+            Fixtures::Lock(_, count)
+            | Fixtures::RLock(_, count)
+            | Fixtures::Semaphore(_, count)
+            | Fixtures::BoundedSemaphore(_, count) => ("count", count.object()),
+            Fixtures::Condition(_, goods) => ("goods", goods.object()),
+            Fixtures::Event(event) => ("event", event.object()),
+            Fixtures::Barrier(barrier) => ("waiting", barrier.object()),
+            Fixtures::Queue(queue) => ("queue", queue.object()),
+            Fixtures::JoinableQueue(queue) => ("queue", queue.object()),
         }
     }
 
@@ -124,38 +121,34 @@ impl Fixtures {
     pub(super) fn marks(&self, workers: u32) -> Result<u64> {
         let number = |variant: Variant| variant.as_int().unwrap_or_default();
         Ok(match self {
-            Fixtures::List { list } => list.len()? as u64,
+            Fixtures::List(list) => list.len()? as u64,
             // A null is not an item: it was put for a worker that died before getting it.
-            Fixtures::Condition { goods, .. } => goods.copy()?.iter().filter(|item| !item.is_null()).count() as u64,
-            Fixtures::Dict { dict } => {
+            Fixtures::Condition(_, goods) => goods.copy()?.iter().filter(|item| !item.is_null()).count() as u64,
+            Fixtures::Dict(dict) => {
                 let entries = dict.copy()?;
                 let is_written =
                     |key: &String| entries.get(&key.as_str().into()).and_then(Variant::as_str) == Some(key);
                 (1..=workers).map(key_of).filter(is_written).count() as u64
             }
-            Fixtures::Namespace { namespace } => namespace.get(TOTAL)?.map(number).unwrap_or_default(),
-            Fixtures::Value { value: count }
-            | Fixtures::Lock { count, .. }
-            | Fixtures::RLock { count, .. }
-            | Fixtures::Semaphore { count, .. }
-            | Fixtures::BoundedSemaphore { count, .. } => number(count.get()?),
-            Fixtures::Array { array } => array.copy()?.into_iter().map(number).sum(),
-            Fixtures::Queue { queue } => queue.qsize()? as u64,
-            Fixtures::JoinableQueue { queue } => queue.unfinished()? as u64,
-            Fixtures::Event { .. } | Fixtures::Barrier { .. } => 0,
+            Fixtures::Namespace(namespace) => namespace.get(TOTAL)?.map(number).unwrap_or_default(),
+            Fixtures::Value(count)
+            | Fixtures::Lock(_, count)
+            | Fixtures::RLock(_, count)
+            | Fixtures::Semaphore(_, count)
+            | Fixtures::BoundedSemaphore(_, count) => number(count.get()?),
+            Fixtures::Array(array) => array.copy()?.into_iter().map(number).sum(),
+            Fixtures::Queue(queue) => queue.qsize()? as u64,
+            Fixtures::JoinableQueue(queue) => queue.unfinished()? as u64,
+            Fixtures::Event(_) | Fixtures::Barrier(_) => 0,
         })
     }
 }
 
 /// Returns a worker's key and value in the dict: `a` for the first, as in the reference program.
 pub(super) fn key_of(worker: u32) -> String {
-    let mut rest = worker;
-    let mut letters = Vec::new();
-    while rest > 0 {
-        letters.push(char::from(b'a' + ((rest - 1) % 26) as u8));
-        rest = (rest - 1) / 26;
-    }
-    letters.into_iter().rev().collect()
+    let of_number = |&number: &u32| (number > 26).then(|| (number - 1) / 26);
+    let numbers: Vec<u32> = std::iter::successors(Some(worker), of_number).collect();
+    numbers.iter().rev().map(|number| char::from(b'a' + ((number - 1) % 26) as u8)).collect()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::scenarios::barrier::BarrierFact;
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
 use crate::scenarios::held::{LockFact, PermitFact};
-use crate::scenarios::manager::ManagerFact;
+use crate::scenarios::manager::facts::ManagerFact;
 use crate::scenarios::runner::Runner;
 use crate::scenarios::scenario::{CheckResult, Completion, Scenario};
 use crate::{Process, RoleEntry};
@@ -97,7 +97,7 @@ Examples:
     fn prepare(args: ManagerArgs) -> anyhow::Result<Self> {
         let key = args.authkey_file.as_deref().map(Key::read).transpose()?;
         let workers = args.workers.unwrap_or(if args.kinds.is_some() { 2 } else { 1 });
-        let kinds = args.kinds.map_or_else(|| vec![Kind::Dict], |kinds| kinds.0);
+        let kinds = args.kinds.unwrap_or_else(|| vec![Kind::Dict]);
         let manager = match (&args.connect, &key) {
             (Some(address), Some(key)) => Some(key.connect(address, None)?),
             _ => None,
@@ -122,15 +122,12 @@ Examples:
             Kind::JoinableQueue => &["working", "item_put", "item_got", "task_done"],
             _ => &[],
         };
-        let mut moments = vec!["object_called"];
-        moments.extend(self.kinds.iter().flat_map(of_kind));
         let mut seen = HashSet::new();
-        moments.retain(|moment| seen.insert(*moment));
+        let all = std::iter::once(&"object_called").chain(self.kinds.iter().flat_map(of_kind));
+        let mut moments: Vec<_> = all.copied().filter(|moment| seen.insert(*moment)).collect();
         // Activities come first.
         let activities = ["waiting", "holding", "working"];
-        moments.sort_by_key(|moment| {
-            activities.iter().position(|activity| activity == moment).unwrap_or(activities.len())
-        });
+        moments.sort_by_key(|moment| activities.iter().position(|activity| activity == moment).unwrap_or(3));
         moments
     }
 
@@ -138,20 +135,15 @@ Examples:
         if let Some(warning) = self.key.as_ref().and_then(Key::warning) {
             runner.emit(warning)?;
         }
-        let manager = match (self.manager.take(), &self.elsewhere) {
-            (Some(manager), Some(address)) => {
-                runner.emit(ManagerFact::ManagerConnected { address: address.to_string() })?;
-                manager
-            }
-            _ => {
-                let manager =
-                    manager::Manager::builder().process(Process::builder().inherit_ignored_signals()).start()?;
-                let manager_pid = manager.process().map_or(0, |process| process.pid());
-                runner.emit(ManagerFact::ManagerStarted { manager_pid, addresses: Vec::new() })?;
-                manager
-            }
-        };
-        let manager = self.manager.insert(manager);
+        if let Some(address) = &self.elsewhere {
+            runner.emit(ManagerFact::ManagerConnected { address: address.to_string() })?;
+        } else {
+            let process = Process::builder().inherit_ignored_signals();
+            let manager = self.manager.insert(manager::Manager::builder().process(process).start()?);
+            let manager_pid = manager.process().map_or(0, |process| process.pid());
+            runner.emit(ManagerFact::ManagerStarted { manager_pid, addresses: Vec::new() })?;
+        }
+        let manager = self.manager.as_ref().expect("it is connected or started");
         let source = Source { manager, is_shared: self.elsewhere.is_some() };
         let mut driver = Driver::new(source, runner, self.workers);
         for &kind in &self.kinds {

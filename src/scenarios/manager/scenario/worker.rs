@@ -5,23 +5,19 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::driver::SUPPLIER;
-use super::fixtures::{Fixtures, PLACES, TOTAL, key_of};
-use crate::manager::{
-    Barrier, Condition, Failure, Guard, JoinableQueue, List, ManagerError, Queue, RLock, Value, Variant,
-};
+use super::fixtures::{Fixtures, PLACES, SUPPLIER, TOTAL, TURNS, key_of};
+use crate::manager::{Barrier, Condition, Failure, Guard, List, ManagerError, Task, Value, Variant};
 use crate::scenarios::barrier::BarrierFact;
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
 use crate::scenarios::held::{Held, Thing};
-use crate::scenarios::manager::ManagerFact;
+use crate::scenarios::manager::facts::ManagerFact;
 use crate::scenarios::worker::WorkerContext;
 use crate::{Error, Result, Role, RoleResult};
 
-/// How often a worker does its part.
-pub(super) const TURNS: u32 = 3;
 /// The duration of a step, at speed 1.
 const STEP: Duration = Duration::from_millis(100);
+
 /// A worker that uses an object of a manager.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Worker {
@@ -34,74 +30,62 @@ impl Role for Worker {
     const NAME: &'static str = "manager.worker";
 
     fn run(self) -> RoleResult {
-        let ctx = &self.ctx;
-        let me = Me { ctx, name: ctx.name().to_owned() };
-        match self.fixtures {
-            Fixtures::Dict { dict } => {
+        let (ctx, name) = (&self.ctx, self.ctx.name());
+        match &self.fixtures {
+            Fixtures::Dict(dict) => {
                 let key = key_of(self.number);
                 dict.insert(key.as_str(), key.as_str())?;
-                me.called("dict", "set_item", [&key, &key].map(|text| json!(text)), None)?;
+                self.called("dict", "set_item", [&key, &key].map(|text| json!(text)), None)?;
             }
-            Fixtures::List { list } => {
-                me.steps(|_| {
-                    list.push(me.name.as_str())?;
-                    me.called("list", "append", [json!(me.name)], None)
-                })?;
-            }
-            Fixtures::Namespace { namespace } => {
-                me.steps(|_| {
+            Fixtures::List(list) => self.steps(|_| {
+                list.push(name)?;
+                self.called("list", "append", [json!(name)], None)
+            })?,
+            Fixtures::Namespace(namespace) => {
+                self.steps(|_| {
                     let sum = namespace.add(TOTAL, 1)?;
-                    me.called("namespace", "add", [json!(TOTAL), json!(1)], Some(&sum))
+                    self.called("namespace", "add", [json!(TOTAL), json!(1)], Some(&sum))
                 })?;
-                namespace.set("by", me.name.as_str())?;
-                me.called("namespace", "set_item", [json!("by"), json!(me.name)], None)?;
+                namespace.set("by", name)?;
+                self.called("namespace", "set_item", [json!("by"), json!(name)], None)?;
             }
-            Fixtures::Value { value } => {
-                me.steps(|_| me.called("value", "add", [json!(1)], Some(&value.add(1)?)))?;
+            Fixtures::Value(value) => {
+                self.steps(|_| self.called("value", "add", [json!(1)], Some(&value.add(1)?)))?;
             }
-            Fixtures::Array { array } => {
-                me.steps(|turn| {
-                    let place = i64::from(turn) % PLACES as i64;
-                    let sum = array.add(place, 1)?;
-                    me.called("array", "add", [json!(place), json!(1)], Some(&sum))
-                })?;
+            Fixtures::Array(array) => self.steps(|turn| {
+                let place = i64::from(turn) % PLACES as i64;
+                self.called("array", "add", [json!(place), json!(1)], Some(&array.add(place, 1)?))
+            })?,
+            Fixtures::Lock(lock, count) => self.count(count, Thing::Lock("lock"), || lock.acquire())?,
+            Fixtures::RLock(lock, count) => self.count(count, Thing::Lock("rlock"), || lock.acquire())?,
+            Fixtures::Semaphore(semaphore, count) => {
+                self.count(count, Thing::Permit("semaphore"), || semaphore.acquire())?;
             }
-            Fixtures::Lock { lock, count } => {
-                me.steps(|_| me.holding(Thing::Lock("lock"), || lock.acquire(), || me.add_one(&count)))?;
+            Fixtures::BoundedSemaphore(semaphore, count) => {
+                self.count(count, Thing::Permit("bounded semaphore"), || semaphore.acquire())?;
             }
-            Fixtures::RLock { lock, count } => {
-                me.steps(|_| me.holding(Thing::Lock("rlock"), || lock.acquire(), || me.add_one_deeper(&lock, &count)))?;
-            }
-            Fixtures::Semaphore { semaphore, count } => {
-                me.steps(|_| me.holding(Thing::Permit("semaphore"), || semaphore.acquire(), || me.add_one(&count)))?;
-            }
-            Fixtures::BoundedSemaphore { semaphore, count } => {
-                me.steps(|_| {
-                    me.holding(Thing::Permit("bounded semaphore"), || semaphore.acquire(), || me.add_one(&count))
-                })?;
-            }
-            Fixtures::Condition { condition, goods } => me.consume(&condition, &goods)?,
-            Fixtures::Event { event } => {
+            Fixtures::Condition(condition, goods) => self.consume(condition, goods)?,
+            Fixtures::Event(event) => {
                 ctx.emit(ManagerFact::EventAwaited)?;
                 let asked_us = ctx.now_us();
                 event.wait()?;
                 ctx.emit(ManagerFact::EventSeen { waited_us: ctx.now_us() - asked_us })?;
             }
-            Fixtures::Barrier { barrier } => me.meet(&barrier)?,
-            Fixtures::Queue { queue } => me.pass_on(&queue)?,
-            Fixtures::JoinableQueue { queue } => me.do_tasks(&queue)?,
+            Fixtures::Barrier(barrier) => self.meet(barrier)?,
+            Fixtures::Queue(queue) => {
+                self.put_all(|item| queue.put(item), || queue.qsize())?;
+                self.get_all(|| Ok((queue.get()?, None)))?;
+            }
+            Fixtures::JoinableQueue(queue) => {
+                self.put_all(|item| queue.put(item), || queue.qsize())?;
+                self.get_all(|| queue.get().map(|task| (task.item().clone(), Some(task))))?;
+            }
         }
         Ok(())
     }
 }
 
-/// A worker, and its name.
-struct Me<'a> {
-    ctx: &'a WorkerContext,
-    name: String,
-}
-
-impl Me<'_> {
+impl Worker {
     fn called<const N: usize>(
         &self,
         object: &str,
@@ -123,32 +107,22 @@ impl Me<'_> {
         })
     }
 
-    /// Acquires it, works, and releases it.
-    fn holding<'g>(
-        &self,
-        thing: Thing<'_>,
-        acquire: impl FnOnce() -> Result<Guard<'g>>,
-        work: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
-        let acquire = || acquire().map(|guard| (guard.abandoned(), guard)).map(|(abandoned, guard)| (guard, abandoned));
-        let held = Held::acquire(thing, self.ctx, acquire)?;
-        work()?;
-        held.release_with(Guard::release)
-    }
-
-    /// Reads, pauses, and writes one more: what a lock is for.
-    fn add_one(&self, count: &Value) -> Result<()> {
-        let more = count.get()?.as_int().unwrap_or(0_u64) + 1;
-        self.ctx.pause(STEP);
-        count.set(more)?;
-        self.called("count", "set", [json!(more)], None)
-    }
-
-    /// Does the same, acquiring the lock that this thread already holds.
-    fn add_one_deeper(&self, lock: &RLock, count: &Value) -> Result<()> {
-        let again = lock.acquire()?;
-        self.add_one(count)?;
-        again.release()
+    /// Reads, pauses, and writes one more: what a lock is for. A reentrant lock is acquired twice for that.
+    fn count<'g>(&self, count: &Value, thing: Thing<'_>, acquire: impl Fn() -> Result<Guard<'g>>) -> Result<()> {
+        self.steps(|_| {
+            let held = Held::acquire(thing, &self.ctx, || {
+                let guard = acquire()?;
+                let abandoned = guard.abandoned();
+                Ok((guard, abandoned))
+            })?;
+            let again = if let Fixtures::RLock(..) = self.fixtures { Some(acquire()?) } else { None };
+            let more = count.get()?.as_int().unwrap_or(0_u64) + 1;
+            self.ctx.pause(STEP);
+            count.set(more)?;
+            self.called("count", "set", [json!(more)], None)?;
+            again.map_or(Ok(()), Guard::release)?;
+            held.release_with(Guard::release)
+        })
     }
 
     /// Removes goods as long as there are some, until a null ends it.
@@ -192,36 +166,25 @@ impl Me<'_> {
     /// Puts items of its own, labelled with their maker.
     fn put_all(&self, put: impl Fn(Variant) -> Result<()>, size: impl Fn() -> Result<usize>) -> Result<()> {
         self.steps(|turn| {
-            let (value, from, number) = (json!(turn), self.name.clone(), u64::from(turn));
-            put(Variant::from(vec![Variant::from(self.name.as_str()), number.into()]))?;
+            let (value, from, number) = (json!(turn), self.ctx.name().to_owned(), u64::from(turn));
+            put(Variant::from(vec![Variant::from(from.as_str()), number.into()]))?;
             self.ctx.emit(ItemFact::ItemPut { value, from, number, size: None })
         })?;
         self.called("queue", "qsize", [], Some(&size()?.into()))
     }
 
-    /// Puts its items and gets any worker's items, until the queue is shut down.
-    fn pass_on(&self, queue: &Queue) -> Result<()> {
-        self.put_all(|item| queue.put(item), || queue.qsize())?;
-        while let Some(item) = unless_shut_down(queue.get())? {
+    /// Gets any worker's items until the queue is shut down, and marks those that are tasks as done.
+    fn get_all(&self, get: impl Fn() -> Result<(Variant, Option<Task>)>) -> Result<()> {
+        while let Some((item, task)) = unless_shut_down(get())? {
             let (from, number) = maker(&item);
-            let value = json!(number);
-            self.ctx.emit(ItemFact::ItemGot { value, from, number, size: None, redelivered: false })?;
-            self.ctx.pause(STEP);
-        }
-        Ok(())
-    }
-
-    /// Does the same, and marks each item as done.
-    fn do_tasks(&self, queue: &JoinableQueue) -> Result<()> {
-        self.put_all(|item| queue.put(item), || queue.qsize())?;
-        while let Some(task) = unless_shut_down(queue.get())? {
-            let (from, number) = maker(task.item());
-            let (value, redelivered) = (json!(number), task.deliveries() > 1);
+            let (value, redelivered) = (json!(number), task.as_ref().is_some_and(|task| task.deliveries() > 1));
             let got = ItemFact::ItemGot { value: value.clone(), from: from.clone(), number, size: None, redelivered };
             self.ctx.emit(got)?;
             self.ctx.pause(STEP);
-            task.task_done()?;
-            self.ctx.emit(ItemFact::TaskDone { value, from, number })?;
+            if let Some(task) = task {
+                task.task_done()?;
+                self.ctx.emit(ItemFact::TaskDone { value, from, number })?;
+            }
         }
         Ok(())
     }
