@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::deadline::Deadline;
 use crate::sys::number;
 use crate::sys::shm::{Layout, Mapping};
 
@@ -48,6 +49,11 @@ impl Operation {
     /// An operation that only reads its object.
     pub(crate) const fn read(name: &'static str) -> Self {
         Operation { name, reads_only: true }
+    }
+
+    /// The second half of a wait, of which an exploration may let the time pass if it has a deadline.
+    pub(crate) fn wake(deadline: Deadline, [endless, timed]: [Self; 2]) -> Self {
+        if deadline == Deadline::NEVER { endless } else { timed }
     }
 }
 
@@ -140,6 +146,11 @@ pub(crate) fn point(operation: Operation, object: &impl Object, look: impl Fn() 
 pub(crate) struct Waits(pub(crate) [Operation; 3]);
 
 impl Waits {
+    /// Operations that may change their object, with these names.
+    pub(crate) const fn change([endless, timed, once]: [&'static str; 3]) -> Self {
+        Waits([Operation::change(endless), Operation::change(timed), Operation::change(once)])
+    }
+
     /// Passes the point of the one with this `timeout`. `look` tells whether it could go on without waiting.
     #[inline]
     pub(crate) fn pass(&self, timeout: Option<Duration>, object: &impl Object, look: impl Fn() -> bool) {
@@ -303,8 +314,12 @@ pub(crate) mod tests {
         let sources = sources_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ipc"));
         let texts: Vec<_> = sources.iter().map(|path| fs::read_to_string(path).expect("a source")).collect();
         let words = |before: &'static str| texts.iter().flat_map(move |text| quoted_after(before, text));
-        let operations: BTreeSet<&str> =
-            words(concat!("Operation::change", "(\"")).chain(words(concat!("Operation::read", "(\""))).collect();
+        let waits = texts.iter().flat_map(|text| text.split(concat!("Waits::change", "([")).skip(1));
+        let waits = waits.flat_map(|rest| rest.split(']').next().unwrap_or_default().split('"').skip(1).step_by(2));
+        let operations: BTreeSet<&str> = words(concat!("Operation::change", "(\""))
+            .chain(words(concat!("Operation::read", "(\"")))
+            .chain(waits)
+            .collect();
         assert!(operations.len() > 30, "{operations:?}");
         let in_tests: BTreeSet<&str> = texts
             .iter()

@@ -49,12 +49,12 @@ impl ValueLock {
     pub(crate) fn acquire<'a>(&'a self, own: &'a LockState) -> Result<LockGuard<'a>> {
         let (lock, reentrant) = self.lock(own).ok_or(Error::NoLock)?;
         point(Operation::change("lock.acquire"), lock, || lock.can_be_acquired());
-        lock.acquire_in_the_end(reentrant).map(LockGuard)
+        lock.acquire(reentrant).map(LockGuard)
     }
 
     /// Acquires the lock if there is one, as a part of an operation on the value.
     #[inline]
     pub(crate) fn acquire_if_any<'a>(&'a self, own: &'a LockState) -> Result<Option<RawGuard<'a>>> {
-        self.lock(own).map(|(lock, reentrant)| lock.acquire_in_the_end(reentrant)).transpose()
+        self.lock(own).map(|(lock, reentrant)| lock.acquire(reentrant)).transpose()
     }
 }
