@@ -69,7 +69,7 @@ impl Participants {
         if rights == Rights::default() {
             return Ok(());
         }
-        self.members.add(slot, rights.one_handle(), |other| !process_table.is_alive(other))
+        self.members.add(slot, rights.one_handle(), |other| !process_table.is_alive(other)).map(drop)
     }
 
     /// Uncounts one handle of the process in `slot`.
