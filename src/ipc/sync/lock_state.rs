@@ -92,7 +92,7 @@ impl LockState {
         if robust::held_by_this_thread() >= MOST_HELD {
             self.check_own()?;
         }
-        let abandoned = match self.mutex.try_lock_unless_own() {
+        let abandoned = match self.mutex.try_lock() {
             Locked::Clean => {
                 self.holder_pid.store(origin(), Relaxed);
                 None
