@@ -85,7 +85,7 @@ impl Launch<'_> {
             Ok(pidfd) => Ok(Launched { pid, pidfd }),
             // Its id may be reused already.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
-                Err(io::Error::other("it ended at once, and somebody else took its exit status"))
+                Err(io::Error::other("it ended at once, and another part of this process took its exit status"))
             }
             Err(error) => {
                 // Without a descriptor to watch it the child is useless; none of our code has run in it yet.

@@ -26,8 +26,8 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<us
     Ok(retry(|| recv(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT))?)
 }
 
-/// As [`receive`], but blocks as long as [`set_patience`] says. A signal ends the wait like the timeout.
-pub(crate) fn receive_patiently(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
+/// As [`receive`], but blocks for at most the time given to [`set_receive_timeout`]. A signal ends the wait like the timeout.
+pub(crate) fn receive_blocking(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
     match recv(socket.as_raw_fd(), bytes, MsgFlags::empty()) {
         Err(Errno::EINTR) => Err(io::ErrorKind::WouldBlock.into()),
         received => Ok(received?),
@@ -44,9 +44,9 @@ pub(crate) fn send_message(socket: BorrowedFd<'_>, message: &[u8]) -> io::Result
     Ok(retry(|| send(socket.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL)).map(|_| ())?)
 }
 
-/// Sets the timeout of [`receive_patiently`].
-pub(crate) fn set_patience(socket: BorrowedFd<'_>, patience: Duration) -> io::Result<()> {
-    Ok(setsockopt(&socket, sockopt::ReceiveTimeout, &time_value(patience))?)
+/// Sets the timeout of [`receive_blocking`].
+pub(crate) fn set_receive_timeout(socket: BorrowedFd<'_>, timeout: Duration) -> io::Result<()> {
+    Ok(setsockopt(&socket, sockopt::ReceiveTimeout, &time_value(timeout))?)
 }
 
 /// Shuts a connection down in both directions, even if its descriptor is open elsewhere.
@@ -138,12 +138,7 @@ pub(crate) fn tune_tcp(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends a copy of `descriptor` through `socket`, as one message. [`io::ErrorKind::WouldBlock`] if there is no room.
-pub(crate) fn pass_descriptor(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-    pass_descriptors(socket, &[descriptor])
-}
-
-/// As [`pass_descriptor`], with several in the one message.
+/// Sends copies of `descriptors` through `socket`, as one message. [`io::ErrorKind::WouldBlock`] if there is no room.
 pub(crate) fn pass_descriptors(socket: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let content = [IoSlice::new(b"d")];
     let rights: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
@@ -214,7 +209,7 @@ mod tests {
         let (sending, receiving) = packet_pair().expect("a pair");
         let (one, other) = stream_pair().expect("a pair");
         assert_eq!(take_descriptor(receiving.as_fd()).expect_err("empty").kind(), io::ErrorKind::WouldBlock);
-        pass_descriptor(sending.as_fd(), one.as_fd()).expect("room");
+        pass_descriptors(sending.as_fd(), &[one.as_fd()]).expect("room");
         let Passed::Descriptor(passed) = take_descriptor(receiving.as_fd()).expect("sent") else {
             panic!("it was sent")
         };

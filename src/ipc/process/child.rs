@@ -112,7 +112,7 @@ impl<'a> Builder<'a> {
             parent_pid: Pid::this().as_raw(),
         };
         boot.write(&record).map_err(start_error)?;
-        let arguments = self.argv(R::NAME, name).map_err(|error| start_error(error.into()))?;
+        let arguments = self.argv(R::NAME, name).map_err(start_error)?;
         let program = self.program.unwrap_or_else(|| OWN_PROGRAM.into());
         let path = CString::new(program.as_os_str().as_bytes()).map_err(|error| start_error(error.into()))?;
         let variable = boot.variable().map_err(start_error)?;
@@ -143,17 +143,12 @@ impl<'a> Builder<'a> {
     }
 
     /// Returns what `ps` shows: the program, the role and the worker's name. The role's fields stay hidden.
-    fn argv(&self, role: &str, name: &str) -> std::result::Result<Vec<CString>, std::ffi::NulError> {
-        let own_name = std::env::args_os().next().unwrap_or_else(|| "ipc-demo".into());
-        let own_name = Path::new(&own_name).file_name().unwrap_or(&own_name).as_bytes().to_vec();
-        let mut argv = vec![CString::new(own_name)?];
-        if self.program.is_none() {
-            argv.extend([CString::new(role)?, CString::new(name)?]);
-        }
-        for argument in &self.arguments {
-            argv.push(CString::new(argument.as_bytes())?);
-        }
-        Ok(argv)
+    fn argv(&self, role: &str, name: &str) -> io::Result<Vec<CString>> {
+        let own_path = std::env::args_os().next().unwrap_or_else(|| "ipc-demo".into());
+        let own_name = Path::new(&own_path).file_name().unwrap_or(&own_path).as_bytes();
+        let shown = [role, name].into_iter().filter(|_| self.program.is_none());
+        let arguments = shown.chain(self.arguments.iter().map(String::as_str)).map(str::as_bytes);
+        Ok(std::iter::once(own_name).chain(arguments).map(CString::new).collect::<std::result::Result<_, _>>()?)
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn connect(route: &Route, time: Duration) -> Result<(OwnedFd, Welcome
         }
     };
     let welcome = authenticate(socket.as_fd(), transport, &AuthKey::new(route.key.as_slice())?, deadline)?;
-    socket::set_patience(socket.as_fd(), LOOK_EVERY).map_err(os("prepare a connection"))?;
+    socket::set_receive_timeout(socket.as_fd(), LOOK_EVERY).map_err(os("prepare a connection"))?;
     Ok((socket, welcome))
 }
 
@@ -36,7 +36,7 @@ pub(super) fn connect(route: &Route, time: Duration) -> Result<(OwnedFd, Welcome
 fn send_socket(endpoint: BorrowedFd<'_>, deadline: Deadline) -> Result<OwnedFd> {
     let (ours, theirs) = socket::stream_pair().map_err(os("make a connection"))?;
     loop {
-        match socket::pass_descriptor(endpoint, theirs.as_fd()) {
+        match socket::pass_descriptors(endpoint, &[theirs.as_fd()]) {
             Ok(()) => return Ok(ours),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if !fd::wait_writable(endpoint, deadline.at_ns()).map_err(os("wait for a manager's endpoint"))? {

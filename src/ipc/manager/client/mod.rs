@@ -238,7 +238,7 @@ impl Client {
                 continue;
             };
             drop(incoming);
-            let read = reader.read(|scratch| socket::receive_patiently(self.socket.as_fd(), scratch));
+            let read = reader.read(|scratch| socket::receive_blocking(self.socket.as_fd(), scratch));
             if let Some(outcome) = self.hand_out(reader, read, Some(id)) {
                 return Ok(outcome);
             }

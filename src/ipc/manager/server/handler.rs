@@ -80,7 +80,7 @@ impl ConnectionHandler<'_> {
 /// Blocks for the next bytes; 0 is the end.
 fn receive(client: &Connection, scratch: &mut [u8]) -> io::Result<usize> {
     loop {
-        match socket::receive_patiently(client.as_fd(), scratch) {
+        match socket::receive_blocking(client.as_fd(), scratch) {
             // A signal, or a socket that its sender had made non-blocking.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 wait_readable(client, None)?;
