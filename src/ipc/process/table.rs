@@ -272,7 +272,9 @@ impl ProcessTable {
             }
             loop {
                 match &parent {
-                    Some(parent) => end_with(parent),
+                    // Ends this process, as a kill would. Nothing else can be done if it fails.
+                    Some(parent) if fd::wait_readable(parent, None).unwrap_or(false) => _ = signal::kill_self(),
+                    Some(_) => {}
                     None => thread::park(),
                 }
             }
@@ -312,14 +314,6 @@ fn may_still_start(place: &SlotWords) -> bool {
         Ok(pidfd) => !fd::wait_readable(&pidfd, Some(monotonic_ns())).unwrap_or(false),
         // Running out of descriptors says nothing about the child.
         Err(error) => error.raw_os_error() != Some(Errno::ESRCH as i32),
-    }
-}
-
-/// Ends this process, as a kill would, once the process of `parent` has ended.
-fn end_with(parent: &OwnedFd) {
-    if fd::wait_readable(parent, None).unwrap_or(false) {
-        // Nothing else can be done if it fails.
-        let _ = signal::kill_self();
     }
 }
 

@@ -211,9 +211,7 @@ impl Condition {
         point(Operation::change("condition.notify"), &self.state, always);
         check_not_forked()?;
         let table = self.state.table.hold();
-        if self.is_bound_to_another(guard.0.state.id()) {
-            return Err(Error::WrongLock);
-        }
+        self.check_bound(guard.0.state.id())?;
         self.pass_on_orphans(&table);
         let next_ticket = self.state.next_ticket.load(Relaxed);
         let mut waiting: Vec<&Place> = self.waiting().collect();
@@ -251,18 +249,17 @@ impl Condition {
         self.process_table.is_living(place.slot.load(Acquire))
     }
 
-    /// Returns whether a process waits with a lock other than this one, which would not exclude it.
-    fn is_bound_to_another(&self, lock: ObjectId) -> bool {
+    /// Checks that no process waits with a lock other than this one, which would not exclude it.
+    fn check_bound(&self, lock: ObjectId) -> Result<()> {
         let in_use = |place: &Place| place.state.load(Acquire) != FREE && self.lives(place);
-        self.state.lock.load(Relaxed) != lock.to_word() && self.places().iter().any(in_use)
+        let is_bound = self.state.lock.load(Relaxed) != lock.to_word() && self.places().iter().any(in_use);
+        if is_bound { Err(Error::WrongLock) } else { Ok(()) }
     }
 
     /// Claims a place, with the lock of number `lock` held.
     fn enter(&self, lock: ObjectId) -> Result<&Place> {
         let table = self.state.table.hold();
-        if self.is_bound_to_another(lock) {
-            return Err(Error::WrongLock);
-        }
+        self.check_bound(lock)?;
         self.pass_on_orphans(&table);
         // Before the place is claimed: a place in use always implies the binding lock.
         self.state.lock.store(lock.to_word(), Relaxed);

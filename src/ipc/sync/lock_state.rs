@@ -93,16 +93,14 @@ impl LockState {
             self.check_own()?;
         }
         let abandoned = match self.mutex.try_lock() {
-            Locked::Clean => {
-                self.holder_pid.store(origin(), Relaxed);
-                None
-            }
+            Locked::Clean => None,
             locked => match self.acquire_slowly(locked, timeout, reentrant) {
                 Ok(abandoned) => abandoned,
                 Err(Locked::WouldDeadlock) => return Err(Error::WouldDeadlock),
                 Err(_) => return Ok(None),
             },
         };
+        self.holder_pid.store(origin(), Relaxed);
         Ok(Some(RawGuard { state: self, abandoned, not_send: PhantomData }))
     }
 
@@ -131,14 +129,10 @@ impl LockState {
     ) -> std::result::Result<Option<Abandoned>, Locked> {
         let may_block = timeout != Some(Duration::ZERO);
         match if tried == Locked::Busy && may_block { self.wait(Deadline::within(timeout)) } else { tried } {
-            Locked::Clean => {
-                self.holder_pid.store(origin(), Relaxed);
-                Ok(None)
-            }
+            Locked::Clean => Ok(None),
             Locked::Abandoned => {
                 self.depth.store(0, Relaxed);
-                let pid = self.holder_pid.swap(origin(), Relaxed);
-                Ok(Some(Abandoned { pid: (pid != 0).then_some(pid) }))
+                Ok(Some(Abandoned { pid: self.holder_pid() }))
             }
             Locked::WouldDeadlock if reentrant => {
                 self.depth.store(self.depth.load(Relaxed) + 1, Relaxed);
