@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::deadline::Deadline;
 use crate::sys::number;
 use crate::sys::shm::{Layout, Mapping};
 
@@ -48,6 +49,11 @@ impl Operation {
     /// An operation that only reads its object.
     pub(crate) const fn read(name: &'static str) -> Self {
         Operation { name, reads_only: true }
+    }
+
+    /// The second half of a wait, of which an exploration may let the time pass if it has a deadline.
+    pub(crate) fn wake(deadline: Deadline, [endless, timed]: [Self; 2]) -> Self {
+        if deadline == Deadline::NEVER { endless } else { timed }
     }
 }
 
@@ -140,13 +146,13 @@ pub(crate) fn point(operation: Operation, object: &impl Object, look: impl Fn() 
 pub(crate) struct Waits([Operation; 3]);
 
 impl Waits {
-    /// Operations that may change their object.
-    pub(crate) const fn change(endless: &'static str, timed: &'static str, once: &'static str) -> Self {
+    /// Operations that may change their object, with these names.
+    pub(crate) const fn change([endless, timed, once]: [&'static str; 3]) -> Self {
         Waits([Operation::change(endless), Operation::change(timed), Operation::change(once)])
     }
 
-    /// Operations that only read their object.
-    pub(crate) const fn read(endless: &'static str, timed: &'static str, once: &'static str) -> Self {
+    /// Operations that only read their object, with these names.
+    pub(crate) const fn read([endless, timed, once]: [&'static str; 3]) -> Self {
         Waits([Operation::read(endless), Operation::read(timed), Operation::read(once)])
     }
 
@@ -314,13 +320,13 @@ pub(crate) mod tests {
         let sources = sources_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ipc"));
         let texts: Vec<_> = sources.iter().map(|path| fs::read_to_string(path).expect("a source")).collect();
         let words = |before: &'static str| texts.iter().flat_map(move |text| quoted_after(before, text));
-        let operations = [
-            words(concat!("Operation::change", "(\"")),
-            words(concat!("Operation::read", "(\"")),
-            words(concat!("Waits::change", "(\"")),
-            words(concat!("Waits::read", "(\"")),
-        ];
-        let operations: BTreeSet<&str> = operations.into_iter().flatten().collect();
+        let waits = [concat!("Waits::change", "(["), concat!("Waits::read", "([")];
+        let waits = waits.into_iter().flat_map(|before| texts.iter().flat_map(move |text| text.split(before).skip(1)));
+        let waits = waits.flat_map(|rest| rest.split(']').next().unwrap_or_default().split('"').skip(1).step_by(2));
+        let operations: BTreeSet<&str> = words(concat!("Operation::change", "(\""))
+            .chain(words(concat!("Operation::read", "(\"")))
+            .chain(waits)
+            .collect();
         assert!(operations.len() > 30, "{operations:?}");
         let in_tests: BTreeSet<&str> = texts
             .iter()

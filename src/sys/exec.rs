@@ -10,7 +10,7 @@
 //! # Standard
 //! `posix_spawn(3)`, `posix_spawn_file_actions_addclosefrom_np` (glibc 2.34), `pidfd_open(2)`, `waitid(2)` `P_PIDFD`.
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString, OsString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -18,8 +18,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::libc;
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
@@ -56,9 +59,6 @@ pub(crate) struct Launched {
 impl Launch<'_> {
     /// Starts the program, with an empty standard input.
     pub(crate) fn start(self) -> io::Result<Launched> {
-        let arguments = pointers(self.arguments);
-        let environment = environment_with(self.variable);
-        let environment = pointers(&environment);
         // Copies above every target number, so that no `dup2` in the child overwrites the source of a later one.
         let above = FIRST_DESCRIPTOR + self.descriptors.len() as RawFd;
         let out_of_the_way = |fd: &BorrowedFd<'_>| match fd.as_raw_fd() {
@@ -66,39 +66,26 @@ impl Launch<'_> {
             _ => Ok(None),
         };
         let copies = self.descriptors.iter().map(out_of_the_way).collect::<io::Result<Vec<_>>>()?;
-        let mut actions = FileActions::new()?;
-        actions.open_null(libc::STDIN_FILENO)?;
+        let mut actions = PosixSpawnFileActions::init()?;
+        actions.add_open(libc::STDIN_FILENO, c"/dev/null", OFlag::O_RDONLY, Mode::empty())?;
         if let Some(stdout) = self.stdout {
-            actions.dup2(stdout.as_raw_fd(), libc::STDOUT_FILENO)?;
+            actions.add_dup2(stdout.as_raw_fd(), libc::STDOUT_FILENO)?;
         }
         for (target, (fd, copy)) in (FIRST_DESCRIPTOR..).zip(self.descriptors.iter().zip(&copies)) {
-            actions.dup2(copy.as_ref().map_or(fd.as_raw_fd(), AsRawFd::as_raw_fd), target)?;
+            actions.add_dup2(copy.as_ref().map_or(fd.as_raw_fd(), AsRawFd::as_raw_fd), target)?;
         }
-        actions.close_from(above)?;
-        let attributes = Attributes::for_worker(self.inherits_ignored)?;
+        let raw_actions = ptr::from_mut(&mut actions).cast::<libc::posix_spawn_file_actions_t>();
+        // SAFETY: initialised actions, of which nix's type is a transparent wrapper; the closing happens in the child.
+        succeed(unsafe { libc::posix_spawn_file_actions_addclosefrom_np(raw_actions, above) })?;
 
-        let mut pid = 0;
-        // SAFETY: program, arguments and environment are null-terminated and outlive the call; actions and attributes
-        // are initialised; the child's id is written to our stack.
-        let code = unsafe {
-            libc::posix_spawn(
-                &mut pid,
-                self.program.as_ptr(),
-                &actions.0,
-                &attributes.0,
-                arguments.as_ptr(),
-                environment.as_ptr(),
-            )
-        };
-        if code != 0 {
-            return Err(io::Error::from_raw_os_error(code));
-        }
-        let pid = Pid::from_raw(pid);
+        let environment = environment_with(self.variable);
+        let attributes = attributes(self.inherits_ignored)?;
+        let pid = posix_spawn(self.program, &actions, &attributes, self.arguments, &environment)?;
         match pidfd_open(pid) {
             Ok(pidfd) => Ok(Launched { pid, pidfd }),
             // Its id may be reused already.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
-                Err(io::Error::other("it ended at once, and somebody else took its exit status"))
+                Err(io::Error::other("it ended at once, and another part of this process took its exit status"))
             }
             Err(error) => {
                 // Without a descriptor to watch it the child is useless; none of our code has run in it yet.
@@ -165,87 +152,23 @@ pub(crate) fn forget_variable(name: &str) {
     unsafe { std::env::remove_var(name) };
 }
 
-fn pointers(strings: &[CString]) -> Vec<*mut libc::c_char> {
-    // `posix_spawn` takes pointers to mutable strings for historical reasons, but does not write to them.
-    strings.iter().map(|string| string.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
-}
-
 fn environment_with((name, value): (&str, &str)) -> Vec<CString> {
     let inherited = std::env::vars_os().filter(|(key, _)| key != name);
     let added = (name.into(), value.into());
-    inherited.chain([added]).filter_map(|(key, value)| variable(&key, &value)).collect()
-}
-
-fn variable(name: &OsStr, value: &OsStr) -> Option<CString> {
     // Strings from an environment contain no NUL, nor do ours.
-    CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+    let variable = |(key, value): (OsString, OsString)| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat());
+    inherited.chain([added]).filter_map(|pair| variable(pair).ok()).collect()
 }
 
-struct FileActions(libc::posix_spawn_file_actions_t);
-
-impl FileActions {
-    fn new() -> io::Result<Self> {
-        let mut actions = MaybeUninit::uninit();
-        // SAFETY: initialises the memory that the pointer names.
-        succeed(unsafe { libc::posix_spawn_file_actions_init(actions.as_mut_ptr()) })?;
-        // SAFETY: initialised by the line above, which succeeded.
-        Ok(FileActions(unsafe { actions.assume_init() }))
-    }
-
-    fn open_null(&mut self, target: RawFd) -> io::Result<()> {
-        let null = c"/dev/null".as_ptr();
-        // SAFETY: initialised actions and a static path.
-        succeed(unsafe { libc::posix_spawn_file_actions_addopen(&mut self.0, target, null, libc::O_RDONLY, 0) })
-    }
-
-    fn dup2(&mut self, source: RawFd, target: RawFd) -> io::Result<()> {
-        // SAFETY: initialised actions; numbers that are no descriptor make the spawn fail, nothing more.
-        succeed(unsafe { libc::posix_spawn_file_actions_adddup2(&mut self.0, source, target) })
-    }
-
-    fn close_from(&mut self, lowest: RawFd) -> io::Result<()> {
-        // SAFETY: initialised actions; the closing happens in the child.
-        succeed(unsafe { libc::posix_spawn_file_actions_addclosefrom_np(&mut self.0, lowest) })
-    }
-}
-
-impl Drop for FileActions {
-    fn drop(&mut self) {
-        // SAFETY: initialised in `new`, destroyed once.
-        unsafe { libc::posix_spawn_file_actions_destroy(&mut self.0) };
-    }
-}
-
-struct Attributes(libc::posix_spawnattr_t);
-
-impl Attributes {
-    /// Fresh signal state: none blocked or ignored, whatever this process's state is, unless the worker inherits the
-    /// ignored ones. Signals from the terminal are blocked until the worker ignores them.
-    fn for_worker(inherits_ignored: bool) -> io::Result<Self> {
-        let mut attributes = MaybeUninit::uninit();
-        // SAFETY: initialises the memory that the pointer names.
-        succeed(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
-        // SAFETY: initialised by the line above, which succeeded.
-        let mut attributes = Attributes(unsafe { attributes.assume_init() });
-        let blocked = blocked_at_start();
-        // SAFETY: initialised attributes; the set is copied.
-        succeed(unsafe { libc::posix_spawnattr_setsigmask(&mut attributes.0, blocked.as_ref()) })?;
-        // An exec resets all but the ignored ones.
-        let fresh = if inherits_ignored { SigSet::empty() } else { SigSet::all() };
-        // SAFETY: initialised attributes; the set is copied.
-        succeed(unsafe { libc::posix_spawnattr_setsigdefault(&mut attributes.0, fresh.as_ref()) })?;
-        let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
-        // SAFETY: initialised attributes.
-        succeed(unsafe { libc::posix_spawnattr_setflags(&mut attributes.0, flags as libc::c_short) })?;
-        Ok(attributes)
-    }
-}
-
-impl Drop for Attributes {
-    fn drop(&mut self) {
-        // SAFETY: initialised in `for_worker`, destroyed once.
-        unsafe { libc::posix_spawnattr_destroy(&mut self.0) };
-    }
+/// Fresh signal state: none blocked or ignored, whatever this process's state is, unless the worker inherits the ignored
+/// ones. Signals from the terminal are blocked until the worker ignores them.
+fn attributes(inherits_ignored: bool) -> nix::Result<PosixSpawnAttr> {
+    let mut attributes = PosixSpawnAttr::init()?;
+    attributes.set_sigmask(&blocked_at_start())?;
+    // An exec resets all but the ignored ones.
+    attributes.set_sigdefault(&if inherits_ignored { SigSet::empty() } else { SigSet::all() })?;
+    attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
+    Ok(attributes)
 }
 
 #[cfg(test)]

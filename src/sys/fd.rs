@@ -1,7 +1,7 @@
 //! Descriptors: created close-on-exec, waited for with a monotonic deadline, kept clear of the standard streams.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -59,12 +59,6 @@ pub(crate) fn identity(number: RawFd) -> io::Result<(u64, u64)> {
     Ok((stat.st_dev, stat.st_ino))
 }
 
-/// Keeps `fd` open for the rest of this process's life.
-pub(crate) fn leak(fd: OwnedFd) -> BorrowedFd<'static> {
-    // SAFETY: it is never closed, as it has no owner.
-    unsafe { BorrowedFd::borrow_raw(fd.into_raw_fd()) }
-}
-
 /// Takes ownership of a descriptor by its number and makes it close-on-exec; `None` if there is no such descriptor.
 ///
 /// Only for numbers that a boot record reserved for this process alone: they must have no other owner.
@@ -81,11 +75,6 @@ pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
     // SAFETY: the kernel just made this descriptor, and its number is not known elsewhere.
     above_standard(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
-}
-
-/// Returns whether [`pidfd_open`] failed because there is no such process.
-pub(crate) fn is_no_process(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::ESRCH as i32)
 }
 
 /// Blocks until `fd` is readable or its other end is closed, at most until `until_ns`. Returns `false` on timeout.

@@ -22,6 +22,6 @@ pub(crate) fn adopt_orphans() -> io::Result<()> {
 pub(crate) fn kill_group(leader: u32) {
     let leader = Pid::from_raw(leader as i32);
     let _ = killpg(leader, Signal::SIGKILL);
-    let everybody = Pid::from_raw(-leader.as_raw());
-    while retry(|| waitpid(everybody, None)).is_ok() {}
+    let group = Pid::from_raw(-leader.as_raw());
+    while retry(|| waitpid(group, None)).is_ok() {}
 }

@@ -99,19 +99,9 @@ impl RobustMutex {
         self.outcome(code)
     }
 
-    /// Locks the mutex if it is free.
-    #[inline]
-    pub(crate) fn try_lock(&self) -> Locked {
-        match self.try_lock_unless_own() {
-            // A call that does not block cannot deadlock.
-            Locked::WouldDeadlock => Locked::Busy,
-            locked => locked,
-        }
-    }
-
     /// Locks the mutex if it is free; tells a mutex owned by the calling thread from one owned by another.
     #[inline]
-    pub(crate) fn try_lock_unless_own(&self) -> Locked {
+    pub(crate) fn try_lock(&self) -> Locked {
         // SAFETY: `self` lies in a mapping that ran `init`, so it is a live pthread mutex.
         let code = unsafe { libc::pthread_mutex_trylock(self.0.get()) };
         self.outcome(code)

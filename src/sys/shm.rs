@@ -13,7 +13,6 @@
 
 use std::ffi::c_void;
 use std::io;
-use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
@@ -159,26 +158,22 @@ pub(crate) const fn sign_number(hash: u64, number: u64) -> u64 {
 ///
 /// Clones share the mapping; dropping the last one unmaps the memory.
 pub(crate) struct Mapping<T: Layout> {
-    // Copies of what `owner` holds, so that access goes through one pointer.
-    base: NonNull<u8>,
+    // A copy of what `owner` holds, so that access goes through one pointer.
     layout: NonNull<T>,
-    len: NonZeroUsize,
     tail_len: usize,
     owner: Arc<Owner<T>>,
 }
 
 /// Unmaps the memory on drop.
 struct Owner<T: Layout> {
-    base: NonNull<u8>,
     layout: NonNull<T>,
-    len: NonZeroUsize,
+    len: usize,
     memfd: Arc<OwnedFd>,
 }
 
 impl<T: Layout> Clone for Mapping<T> {
     fn clone(&self) -> Self {
-        let Mapping { base, layout, len, tail_len, ref owner } = *self;
-        Mapping { base, layout, len, tail_len, owner: Arc::clone(owner) }
+        Mapping { owner: Arc::clone(&self.owner), ..*self }
     }
 }
 
@@ -213,16 +208,13 @@ impl<T: Layout> Mapping<T> {
         if solid_len > LARGE {
             check_available(solid_len as u64)?;
         }
-        if libc::off_t::try_from(len).is_err() {
-            return Err(too_large());
-        }
         fork::note_origin()?;
         let memfd = memfd::create("ipc_demo")?;
         memfd::set_len(&memfd, len as u64)?;
         fallocate(&memfd, FallocateFlags::empty(), 0, solid_len as libc::off_t)?;
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&memfd, FcntlArg::F_ADD_SEALS(seals))?;
-        let mapping = Self::map(memfd.into(), NonZeroUsize::new(len).ok_or_else(too_large)?, tail_len)?;
+        let mapping = Self::map(memfd.into(), len)?;
         init(&mapping)?;
         let header = mapping.header();
         header.kind.store(u64::from_le_bytes(*T::KIND), Ordering::Relaxed);
@@ -238,14 +230,15 @@ impl<T: Layout> Mapping<T> {
     pub(crate) fn open(memfd: impl Into<Arc<OwnedFd>>) -> io::Result<Self> {
         fork::note_origin()?;
         let memfd = memfd.into();
-        let file_len = usize::try_from(fstat(&memfd)?.st_size).unwrap_or(0);
-        let len = NonZeroUsize::new(file_len).filter(|len| len.get() >= Self::tail_offset());
-        let len = len.ok_or_else(|| invalid("is too short for its kind"))?;
+        let len = usize::try_from(fstat(&memfd)?.st_size).unwrap_or(0);
+        if len < Self::tail_offset() {
+            return Err(invalid("is too short for its kind"));
+        }
         let seals = SealFlag::from_bits_truncate(fcntl(&memfd, FcntlArg::F_GET_SEALS)?);
         if !seals.contains(SealFlag::F_SEAL_SHRINK) {
             return Err(invalid("is not sealed against shrinking"));
         }
-        let mapping = Self::map(memfd, len, file_len - Self::tail_offset())?;
+        let mapping = Self::map(memfd, len)?;
         let header = mapping.header();
         // pairs with: the store in `create`
         if header.ready.load(Ordering::Acquire) != 1 {
@@ -266,25 +259,29 @@ impl<T: Layout> Mapping<T> {
         LAYOUT_OFFSET + size_of::<T>()
     }
 
-    fn map(memfd: Arc<OwnedFd>, len: NonZeroUsize, tail_len: usize) -> io::Result<Self> {
+    /// Maps all `len` bytes of the file, at least `tail_offset()`.
+    fn map(memfd: Arc<OwnedFd>, len: usize) -> io::Result<Self> {
         const { assert!(align_of::<T>() <= LAYOUT_OFFSET && size_of::<Header>() <= LAYOUT_OFFSET) };
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: `mmap` gets a length above zero (`NonZeroUsize`) and an open descriptor (an `OwnedFd` that outlives
-        // the call). The kernel chooses the address, so no other pointer into it exists; only `drop` unmaps it.
-        let base =
-            unsafe { libc::mmap(ptr::null_mut(), len.get(), protection, libc::MAP_SHARED, memfd.as_raw_fd(), 0) };
+        // SAFETY: `mmap` gets a length above zero (by this function's contract) and an open descriptor (an `OwnedFd`
+        // that outlives the call). The kernel chooses the address, so no other pointer into it exists; only `drop`
+        // unmaps it.
+        let base = unsafe { libc::mmap(ptr::null_mut(), len, protection, libc::MAP_SHARED, memfd.as_raw_fd(), 0) };
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         let base = NonNull::new(base.cast::<u8>()).expect("mmap never returns null without MAP_FIXED");
         // SAFETY: `len` is at least `tail_offset()`, which is above `LAYOUT_OFFSET`.
         let layout = unsafe { base.add(LAYOUT_OFFSET) }.cast::<T>();
-        Ok(Mapping { base, layout, len, tail_len, owner: Arc::new(Owner { base, layout, len, memfd }) })
+        let tail_len = len - Self::tail_offset();
+        Ok(Mapping { layout, tail_len, owner: Arc::new(Owner { layout, len, memfd }) })
     }
 
     fn header(&self) -> &Header {
+        // SAFETY: the mapping begins this far before the layout.
+        let base = unsafe { self.layout.byte_sub(LAYOUT_OFFSET) };
         // SAFETY: the mapping begins with a `Header`, page-aligned, zeroed or written by a peer, which `Shared` allows.
-        unsafe { self.base.cast::<Header>().as_ref() }
+        unsafe { base.cast::<Header>().as_ref() }
     }
 
     /// The descriptor to send to another process.
@@ -335,7 +332,7 @@ impl<T: Layout> Mapping<T> {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            let place = self.base.as_ptr().wrapping_add(Self::tail_offset() + offset).cast::<i8>();
+            let place = self.layout.as_ptr().wrapping_add(1).wrapping_byte_add(offset).cast::<i8>();
             // SAFETY: a prefetch reads and writes nothing, and of an address that is not mapped it does nothing at all.
             unsafe { _mm_prefetch::<_MM_HINT_ET0>(place) };
         }
@@ -401,7 +398,7 @@ impl<T: Layout> Mapping<T> {
     /// Frees the memory of the whole pages within `len` bytes of the tail at `offset`. Their content is lost.
     pub(crate) fn release(&self, offset: usize, len: usize) -> io::Result<()> {
         let start = (Self::tail_offset() + offset).next_multiple_of(page_bytes());
-        let end = (Self::tail_offset() + offset + len).min(self.len.get()) / page_bytes() * page_bytes();
+        let end = (Self::tail_offset() + offset + len).min(self.owner.len) / page_bytes() * page_bytes();
         if start < end {
             let punch = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
             fallocate(self.memfd(), punch, start as libc::off_t, (end - start) as libc::off_t)?;
@@ -419,14 +416,14 @@ impl<T: Layout> Mapping<T> {
         let fits = offset.checked_add(len).is_some_and(|end| end <= self.tail_len);
         assert!(fits, "{len} bytes at {offset} lie outside a shared tail of {} bytes", self.tail_len);
         // SAFETY: `offset` is at most `tail_len`, so the sum lies within the mapping's `len` bytes or one past them.
-        unsafe { self.base.as_ptr().add(Self::tail_offset() + offset) }
+        unsafe { self.layout.as_ptr().cast::<u8>().add(size_of::<T>() + offset) }
     }
 }
 
 impl<T: Layout> std::fmt::Debug for Mapping<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The content is shared and may change while it is read.
-        f.debug_struct("Mapping").field("memfd", self.memfd()).field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Mapping").field("memfd", self.memfd()).field("len", &self.owner.len).finish_non_exhaustive()
     }
 }
 
@@ -450,9 +447,10 @@ impl<T: Layout> Drop for Owner<T> {
         if !state.may_unmap() {
             return;
         }
+        let base = self.layout.as_ptr().wrapping_byte_sub(LAYOUT_OFFSET);
         // SAFETY: `base` and `len` are those of our own `mmap`, no reference outlives the last `Mapping`, and no robust
         // list knows the memory (the check above).
-        unsafe { libc::munmap(self.base.as_ptr().cast::<c_void>(), self.len.get()) };
+        unsafe { libc::munmap(base.cast::<c_void>(), self.len) };
     }
 }
 
@@ -611,11 +609,11 @@ mod tests {
     #[test]
     fn memory_with_a_held_mutex_stays_mapped() {
         let one = Mapping::<One>::create(0, |one| one.mutex.init()).expect("memory");
-        let base = one.base;
+        let header = NonNull::from(one.header());
         one.mutex.lock(None);
         drop(one);
-        // SAFETY: `drop` left the mapping in place, which is what this test is about; the word is the mapping's first.
-        let kind = unsafe { base.cast::<AtomicU64>().as_ref() }.load(Ordering::Relaxed);
-        assert_eq!(kind, u64::from_le_bytes(*One::KIND));
+        // SAFETY: `drop` left the mapping in place, which is what this test is about.
+        let kind = &unsafe { header.as_ref() }.kind;
+        assert_eq!(kind.load(Ordering::Relaxed), u64::from_le_bytes(*One::KIND));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::ffi::CString;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -148,7 +149,7 @@ pub(crate) fn blocked_at_start() -> SigSet {
 /// change of this process's user: the rights are those at the time of this call.
 pub(crate) fn die_when_closed(pipe: OwnedFd) -> io::Result<bool> {
     // Stays open for the rest of this process's life.
-    let pipe: BorrowedFd<'static> = fd::leak(pipe);
+    let pipe = ManuallyDrop::new(pipe);
     let set = |command, argument: libc::c_int| {
         // SAFETY: an open descriptor, and commands that take an integer.
         Errno::result(unsafe { libc::fcntl(pipe.as_raw_fd(), command, argument) })
@@ -158,7 +159,7 @@ pub(crate) fn die_when_closed(pipe: OwnedFd) -> io::Result<bool> {
     let flags = set(libc::F_GETFL, 0)?;
     set(libc::F_SETFL, flags | libc::O_ASYNC)?;
     // A pipe closed before the line above raises no signal any more.
-    Ok(!fd::wait_readable(pipe, Some(monotonic_ns()))?)
+    Ok(!fd::wait_readable(&*pipe, Some(monotonic_ns()))?)
 }
 
 /// Lets this process wait for its children even if it was started with SIGCHLD ignored.

@@ -145,12 +145,7 @@ pub(crate) fn tune_tcp(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends a copy of `descriptor` through `socket`, as one message. [`io::ErrorKind::WouldBlock`] if there is no room.
-pub(crate) fn pass_descriptor(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-    pass_descriptors(socket, &[descriptor])
-}
-
-/// As [`pass_descriptor`], with several in the one message.
+/// Sends copies of `descriptors` through `socket`, as one message. [`io::ErrorKind::WouldBlock`] if there is no room.
 pub(crate) fn pass_descriptors(socket: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let content = [IoSlice::new(b"d")];
     let rights: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
@@ -221,7 +216,7 @@ mod tests {
         let (sending, receiving) = packet_pair().expect("a pair");
         let (one, other) = stream_pair().expect("a pair");
         assert_eq!(take_descriptor(receiving.as_fd()).expect_err("empty").kind(), io::ErrorKind::WouldBlock);
-        pass_descriptor(sending.as_fd(), one.as_fd()).expect("room");
+        pass_descriptors(sending.as_fd(), &[one.as_fd()]).expect("room");
         let Passed::Descriptor(passed) = take_descriptor(receiving.as_fd()).expect("sent") else {
             panic!("it was sent")
         };

@@ -17,13 +17,12 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
-use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{MsgFlags, SockType, sendmsg};
 use nix::sys::stat::{SFlag, fstat};
 use nix::sys::uio::writev;
 use nix::unistd::{read, write};
 
-use super::fd::{self, wait_for, wait_readable, wait_writable};
+use super::fd::{self, wait_readable, wait_writable};
 use super::retry::retry;
 
 /// The longest write to a pipe that is never split or interleaved with another's.
@@ -132,7 +131,7 @@ impl Stream {
             match written {
                 Ok(count) => return Ok(Some(count)),
                 Err(Errno::EAGAIN) => {
-                    if !self.wait_writable(until_ns)? {
+                    if !wait_writable(&self.fd, until_ns)? {
                         return Ok(None);
                     }
                 }
@@ -162,16 +161,11 @@ impl Stream {
     /// for first. Another writer may use it up in between, and then the write blocks until the reader makes room.
     #[cold]
     fn write_where_there_is_room(&self, parts: &[IoSlice<'_>]) -> nix::Result<usize> {
-        let mut asked = [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)];
-        if !wait_for(&mut asked, Some(0)).map_err(|_| Errno::EIO)? {
+        if !wait_writable(&self.fd, Some(0)).map_err(|_| Errno::EIO)? {
             return Err(Errno::EAGAIN);
         }
         let atomic: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).take(ATOMIC_WRITE).collect();
         write(&self.fd, &atomic)
-    }
-
-    fn wait_writable(&self, until_ns: Option<u64>) -> io::Result<bool> {
-        wait_for(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)], until_ns)
     }
 }
 

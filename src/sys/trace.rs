@@ -31,7 +31,7 @@ mod machine;
 /// How long a step into a system call may take before checking whether the child sleeps in it.
 const LOOK_AFTER_NS: u64 = 50_000;
 /// How long to wait for a child that should stop at once.
-const PATIENCE_NS: u64 = 10_000_000_000;
+const STOP_TIMEOUT_NS: u64 = 10_000_000_000;
 
 /// Lets the thread that started this process trace it.
 pub(crate) fn offer() -> io::Result<()> {
@@ -127,7 +127,7 @@ impl Tracee {
 
     /// Waits until a child that slept has reached its target.
     pub(crate) fn wake(&mut self) -> io::Result<Stop> {
-        let until_ns = monotonic_ns() + PATIENCE_NS;
+        let until_ns = monotonic_ns() + STOP_TIMEOUT_NS;
         loop {
             match self.wait(Sleep::IsNews)? {
                 // The wake was spurious, or has not taken effect yet.

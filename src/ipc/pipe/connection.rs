@@ -40,9 +40,9 @@ use crate::sys::stream::{Access, Stream};
 /// GiB.
 pub const MESSAGE_LIMIT: usize = 1 << 30;
 
-const SEND: Waits = Waits::change("pipe.send", "pipe.send_timeout", "pipe.try_send");
-const RECV: Waits = Waits::change("pipe.recv", "pipe.recv_timeout", "pipe.try_recv");
-const POLL: Waits = Waits::read("pipe.poll", "pipe.poll_timeout", "pipe.try_poll");
+const SEND: Waits = Waits::change(["pipe.send", "pipe.send_timeout", "pipe.try_send"]);
+const RECV: Waits = Waits::change(["pipe.recv", "pipe.recv_timeout", "pipe.try_recv"]);
+const POLL: Waits = Waits::read(["pipe.poll", "pipe.poll_timeout", "pipe.try_poll"]);
 
 /// An end of a [`duplex`](crate::pipe::duplex) connection, or of any other stream with a descriptor.
 ///

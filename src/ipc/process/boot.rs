@@ -22,7 +22,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{FailureKind, WorkerFailure};
-use super::role::{RoleEntry, name_used_twice};
+use super::role::{RoleEntry, check_names};
 use super::table::ProcessTable;
 use crate::ipc::codec;
 use crate::ipc::error::{Error, Result, chain, os};
@@ -166,9 +166,7 @@ impl Boot {
 /// removed, as `sd_listen_fds(3)` does, so that programs started by the worker do not use it.
 pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
     let Some(variable) = std::env::var_os(BOOT_VARIABLE) else {
-        if let Some(name) = name_used_twice(roles) {
-            panic!("{}", used_twice(name));
-        }
+        check_names(roles).unwrap_or_else(|message| panic!("{message}"));
         return None;
     };
     let variable = variable.to_string_lossy();
@@ -186,18 +184,13 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
     };
     exec::forget_variable(BOOT_VARIABLE);
     signal::report_file_limit();
-    let (worked, progress_at) = match read(&boot) {
-        Ok((record, end)) => {
-            let worker = record.worker.clone();
-            let note = |progress: u8| boot.write_all_at(&[progress], end);
-            (work(record, roles, note).map_err(|failure| WorkerFailure { worker, ..failure }), end)
-        }
-        Err((failure, end)) => (Err(failure), end),
-    };
+    let progress_at = boot.metadata().map_or(0, |metadata| metadata.len());
+    let note = |progress: u8| boot.write_all_at(&[progress], progress_at);
+    let worked = read(&boot, progress_at).and_then(|record| work(record, roles, note));
     let Err(failure) = worked else { return Some(ExitCode::SUCCESS) };
-    if let Ok(words) = codec::to_vec(&failure) {
+    if let Ok(bytes) = codec::to_vec(&failure) {
         // If the parent is gone, no one reads them and there is no one to tell.
-        let _ = boot.write_all_at(&words, progress_at + 1);
+        let _ = boot.write_all_at(&bytes, progress_at + 1);
     }
     Some(ExitCode::from(FAILED))
 }
@@ -225,10 +218,9 @@ pub(crate) fn is_lost() -> bool {
     std::env::var_os(BOOT_VARIABLE).is_some()
 }
 
-/// Reads the record. Also returns the offset behind it.
-fn read(boot: &File) -> std::result::Result<(BootRecord, u64), (WorkerFailure, u64)> {
-    let end = boot.metadata().map_or(0, |metadata| metadata.len());
-    let failed = |message: String| (WorkerFailure::startup(message), end);
+/// Reads the record, which ends at `end`.
+fn read(boot: &File, end: u64) -> std::result::Result<BootRecord, WorkerFailure> {
+    let failed = |message: String| WorkerFailure::startup(message);
     let mut bytes = vec![0; end as usize];
     boot.read_exact_at(&mut bytes, 0).map_err(|error| failed(format!("cannot read the boot record: {error}")))?;
     let line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
@@ -239,7 +231,7 @@ fn read(boot: &File) -> std::result::Result<(BootRecord, u64), (WorkerFailure, u
     let record = bytes.get(line + 1..).unwrap_or_default();
     let (record, role_bytes) = codec::take_from_slice::<BootRecord>(record)
         .map_err(|error| failed(format!("cannot understand the boot record: {error}")))?;
-    Ok((BootRecord { role_bytes: role_bytes.to_vec(), ..record }, end))
+    Ok(BootRecord { role_bytes: role_bytes.to_vec(), ..record })
 }
 
 /// Runs the worker's role, and records its progress.
@@ -248,9 +240,7 @@ fn work(
     roles: &[RoleEntry],
     note: impl Fn(u8) -> io::Result<()>,
 ) -> std::result::Result<(), WorkerFailure> {
-    if let Some(name) = name_used_twice(roles) {
-        return Err(WorkerFailure::startup(used_twice(name)));
-    }
+    check_names(roles).map_err(WorkerFailure::startup)?;
     let startup = |error: Error| WorkerFailure::startup(chain(&error));
     let descriptors = descriptors_of(&record).map_err(startup)?;
     signal::name_thread(&record.worker);
@@ -326,24 +316,19 @@ fn guarded(role: impl FnOnce() -> std::result::Result<(), WorkerFailure>) -> std
     }
 }
 
-fn used_twice(name: &str) -> String {
-    format!("two roles of the table given to ipc_demo::enter have the name {name}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn boot_with(text: &str) -> File {
+    fn failure_to_read(text: &str) -> WorkerFailure {
         let file = tempfile::tempfile().expect("a file");
         file.write_all_at(text.as_bytes(), 0).expect("room");
-        file
+        read(&file, text.len() as u64).expect_err("it is no record of this version")
     }
 
     #[test]
     fn another_version_is_told_apart_before_its_record_is_read() {
-        let boot = boot_with("9.9.9\na record of another time");
-        let (failure, _) = read(&boot).expect_err("it is of another version");
+        let failure = failure_to_read("9.9.9\na record of another time");
         assert_eq!(failure.kind, FailureKind::Startup);
         assert!(failure.message.contains("9.9.9") && failure.message.contains(VERSION), "{failure}");
     }
@@ -351,7 +336,7 @@ mod tests {
     #[test]
     fn record_that_makes_no_sense_is_a_startup_failure() {
         for text in [VERSION, &format!("{VERSION}\n"), &format!("{VERSION}\n\u{ff}\u{ff}")] {
-            let (failure, _) = read(&boot_with(text)).expect_err("it makes no sense");
+            let failure = failure_to_read(text);
             assert!(failure.message.contains("cannot understand the boot record"), "{failure}");
         }
     }

@@ -100,18 +100,19 @@ impl<'a> Builder<'a> {
         let process_table = ProcessTable::ours()?;
         let mut boot = Boot::new().map_err(start_error)?;
         let (pipe, parent_end) = fd::pipe().map_err(start_error)?;
-        let mut slot = ReservedSlot { process_table, slot: Some(process_table.reserve()?) };
-        let mut encoded = transfer::encode(&role, slot.number())?;
+        let slot = process_table.reserve()?;
+        let unless_started = FreesSlot(process_table, slot);
+        let mut encoded = transfer::encode(&role, slot)?;
         let record = BootRecord {
             worker: name.to_owned(),
             role: R::NAME.to_owned(),
             role_bytes: std::mem::take(&mut encoded.bytes),
             descriptors: encoded.descriptors.len(),
-            slot: slot.number().to_word(),
+            slot: slot.to_word(),
             parent_pid: Pid::this().as_raw(),
         };
         boot.write(&record).map_err(start_error)?;
-        let arguments = self.argv(R::NAME, name).map_err(|error| start_error(error.into()))?;
+        let arguments = self.argv(R::NAME, name).map_err(start_error)?;
         let program = self.program.unwrap_or_else(|| OWN_PROGRAM.into());
         let path = CString::new(program.as_os_str().as_bytes()).map_err(|error| start_error(error.into()))?;
         let variable = boot.variable().map_err(start_error)?;
@@ -126,7 +127,8 @@ impl<'a> Builder<'a> {
             inherits_ignored: self.inherits_ignored,
         };
         let launched = launch.start().map_err(|error| start_error(unstarted(&program, error)))?;
-        process_table.started(slot.number(), launched.pid);
+        process_table.started(slot, launched.pid);
+        std::mem::forget(unless_started);
         // The role, and this process's handles in it, are dropped after this: the worker's are already counted.
         encoded.has_gone();
         Ok(Process {
@@ -134,24 +136,19 @@ impl<'a> Builder<'a> {
             program,
             pid: launched.pid,
             pidfd: launched.pidfd,
-            slot: slot.keep(),
+            slot,
             running: Some((boot, parent_end)),
             ended: None,
         })
     }
 
     /// Returns what `ps` shows: the program, the role and the worker's name. The role's fields stay hidden.
-    fn argv(&self, role: &str, name: &str) -> std::result::Result<Vec<CString>, std::ffi::NulError> {
-        let own_name = std::env::args_os().next().unwrap_or_else(|| "ipc-demo".into());
-        let own_name = Path::new(&own_name).file_name().unwrap_or(&own_name).as_bytes().to_vec();
-        let mut argv = vec![CString::new(own_name)?];
-        if self.program.is_none() {
-            argv.extend([CString::new(role)?, CString::new(name)?]);
-        }
-        for argument in &self.arguments {
-            argv.push(CString::new(argument.as_bytes())?);
-        }
-        Ok(argv)
+    fn argv(&self, role: &str, name: &str) -> io::Result<Vec<CString>> {
+        let own_path = std::env::args_os().next().unwrap_or_else(|| "ipc-demo".into());
+        let own_name = Path::new(&own_path).file_name().unwrap_or(&own_path).as_bytes();
+        let shown = [role, name].into_iter().filter(|_| self.program.is_none());
+        let arguments = shown.chain(self.arguments.iter().map(String::as_str)).map(str::as_bytes);
+        Ok(std::iter::once(own_name).chain(arguments).map(CString::new).collect::<std::result::Result<_, _>>()?)
     }
 }
 
@@ -186,27 +183,12 @@ fn never_entered(program: &Path, code: i32) -> WorkerFailure {
     ))
 }
 
-/// Frees a slot whose worker was not created.
-struct ReservedSlot {
-    process_table: &'static ProcessTable,
-    slot: Option<ProcessSlot>,
-}
+/// Frees the slot of a worker that was not created.
+struct FreesSlot(&'static ProcessTable, ProcessSlot);
 
-impl ReservedSlot {
-    fn number(&self) -> ProcessSlot {
-        self.slot.expect("kept only at the end")
-    }
-
-    fn keep(&mut self) -> ProcessSlot {
-        self.slot.take().expect("kept only once")
-    }
-}
-
-impl Drop for ReservedSlot {
+impl Drop for FreesSlot {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot {
-            self.process_table.release_slot(slot);
-        }
+        self.0.release_slot(self.1);
     }
 }
 
@@ -386,7 +368,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // In a forked child both do nothing: the worker belongs to the parent. Errors cannot be reported here. A worker
         // that cannot be killed from here is not waited for: closing its pipe kills it.
-        let patience = if self.kill().is_ok() { Deadline::NEVER } else { Deadline::after(Duration::ZERO) };
-        let _ = self.wait(patience);
+        let deadline = if self.kill().is_ok() { Deadline::NEVER } else { Deadline::after(Duration::ZERO) };
+        let _ = self.wait(deadline);
     }
 }

@@ -48,15 +48,16 @@ impl Member {
 }
 
 impl Members {
-    /// Counts `handles` more of the process in `slot`. Its first may take the word of a member that `is_gone`.
+    /// Counts `handles` more of the process in `slot`. Its first may take the word of a member that `is_gone`. Returns
+    /// the index of its word.
     ///
     /// # Errors
     /// [`Error::TooManyMembers`] if there is no word left.
-    pub(crate) fn add(&self, slot: ProcessSlot, handles: u32, is_gone: impl Fn(ProcessSlot) -> bool) -> Result<()> {
+    pub(crate) fn add(&self, slot: ProcessSlot, handles: u32, is_gone: impl Fn(ProcessSlot) -> bool) -> Result<usize> {
         let fits =
             |counted: u32| counted.checked_add(handles).filter(|_| (counted & COUNT) + (handles & COUNT) <= COUNT);
-        if self.change(slot, fits) {
-            return Ok(());
+        if let Some(index) = self.change(slot, fits) {
+            return Ok(index);
         }
         for (index, word) in self.words.iter().enumerate() {
             let now = word.load(SeqCst);
@@ -66,7 +67,7 @@ impl Members {
             // Raised first: a word beyond it would not be seen.
             self.used.fetch_max(index as u64 + 1, SeqCst);
             if word.compare_exchange(now, Member { slot, handles }.to_word(), SeqCst, SeqCst).is_ok() {
-                return Ok(());
+                return Ok(index);
             }
         }
         Err(Error::TooManyMembers { limit: SLOTS })
@@ -74,17 +75,18 @@ impl Members {
 
     /// Uncounts `handles` of the process in `slot`. Returns whether they were counted.
     pub(crate) fn remove(&self, slot: ProcessSlot, handles: u32) -> bool {
-        self.change(slot, |counted| counted.checked_sub(handles).filter(|_| counted & COUNT >= handles & COUNT))
+        let left = |counted: u32| counted.checked_sub(handles).filter(|_| counted & COUNT >= handles & COUNT);
+        self.change(slot, left).is_some()
     }
 
-    /// Applies `change` to the handles of the first word of `slot` for which it returns a new value.
-    fn change(&self, slot: ProcessSlot, change: impl Fn(u32) -> Option<u32>) -> bool {
+    /// Applies `change` to the handles of the first word of `slot` for which it returns a new value. Returns its index.
+    fn change(&self, slot: ProcessSlot, change: impl Fn(u32) -> Option<u32>) -> Option<usize> {
         let changed = |word| {
             let member = Member::from_word(word).filter(|member| member.slot == slot)?;
             let handles = change(member.handles)?;
             Some(if handles == 0 { 0 } else { Member { slot, handles }.to_word() })
         };
-        self.words().any(|word| word.fetch_update(SeqCst, SeqCst, changed).is_ok())
+        self.words().position(|word| word.fetch_update(SeqCst, SeqCst, changed).is_ok())
     }
 
     /// Removes the members for which `is_gone` is true.

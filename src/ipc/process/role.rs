@@ -78,9 +78,12 @@ impl RoleEntry {
     }
 }
 
-/// Returns the first duplicate name in a table.
-pub(crate) fn name_used_twice(roles: &[RoleEntry]) -> Option<&'static str> {
-    let later = |index: usize| roles.iter().skip(index + 1);
-    let used_again = |&(index, entry): &(usize, &RoleEntry)| later(index).any(|other| other.name == entry.name);
-    roles.iter().enumerate().find(used_again).map(|(_, entry)| entry.name)
+/// Checks that no two roles of a table have the same name.
+pub(crate) fn check_names(roles: &[RoleEntry]) -> std::result::Result<(), String> {
+    let mut names: Vec<_> = roles.iter().map(RoleEntry::name).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("two roles of the table given to ipc_demo::enter have the name {}", pair[0])),
+        None => Ok(()),
+    }
 }

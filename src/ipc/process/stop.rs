@@ -14,21 +14,17 @@ use crate::sys::signal::StopWakeup;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopSignal {
     /// SIGINT: Ctrl-C.
-    Interrupt,
+    Interrupt = Signal::SIGINT as isize,
     /// SIGTERM.
-    Terminate,
+    Terminate = Signal::SIGTERM as isize,
     /// SIGHUP: the terminal was closed.
-    HangUp,
+    HangUp = Signal::SIGHUP as isize,
 }
 
 impl StopSignal {
     /// Returns the exit code that a shell gives to a process ended by this signal: 130, 143 or 129.
     pub fn exit_code(self) -> u8 {
-        match self {
-            StopSignal::Interrupt => 128 + Signal::SIGINT as u8,
-            StopSignal::Terminate => 128 + Signal::SIGTERM as u8,
-            StopSignal::HangUp => 128 + Signal::SIGHUP as u8,
-        }
+        128 + self as u8
     }
 }
 

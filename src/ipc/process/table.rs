@@ -32,7 +32,7 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::life::{self, Life};
 use crate::sys::shm::{Mapping, shared_layout};
 use crate::sys::task::InternalThread;
-use crate::sys::{Pid, fd, number, signal};
+use crate::sys::{Errno, Pid, fd, number, signal};
 
 /// Maximum number of processes in one process table at a time.
 pub(crate) const SLOTS: usize = 4096;
@@ -272,7 +272,9 @@ impl ProcessTable {
             }
             loop {
                 match &parent {
-                    Some(parent) => end_with(parent),
+                    // Ends this process, as a kill would. Nothing else can be done if it fails.
+                    Some(parent) if fd::wait_readable(parent, None).unwrap_or(false) => _ = signal::kill_self(),
+                    Some(_) => {}
                     None => thread::park(),
                 }
             }
@@ -311,15 +313,7 @@ fn may_still_start(place: &SlotWords) -> bool {
     match fd::pidfd_open(Pid::from_raw(pid as i32)) {
         Ok(pidfd) => !fd::wait_readable(&pidfd, Some(monotonic_ns())).unwrap_or(false),
         // Running out of descriptors says nothing about the child.
-        Err(error) => !fd::is_no_process(&error),
-    }
-}
-
-/// Ends this process, as a kill would, once the process of `parent` has ended.
-fn end_with(parent: &OwnedFd) {
-    if fd::wait_readable(parent, None).unwrap_or(false) {
-        // Nothing else can be done if it fails.
-        let _ = signal::kill_self();
+        Err(error) => error.raw_os_error() != Some(Errno::ESRCH as i32),
     }
 }
 

@@ -18,7 +18,6 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -32,24 +31,20 @@ use crate::sys::shm::{Layout, Mapping};
 use crate::sys::stream::Stream;
 
 /// What this thread is encoding or decoding.
-enum Scope {
-    Sending(Sending),
-    Receiving(Receiving),
-}
-
-struct Sending {
-    recipient: ProcessSlot,
+#[derive(Default)]
+struct Scope {
+    /// The process that a role is encoded for; `None` while one is decoded.
+    recipient: Option<ProcessSlot>,
     descriptors: Vec<Arc<OwnedFd>>,
-    undo: Vec<Box<dyn FnOnce()>>,
+    /// Release the counts that were made for the recipient, by their numbers.
+    releases: Releases,
+    /// The first error of a handle that is encoded.
     failure: Option<Error>,
-    counts: u32,
-}
-
-struct Receiving {
-    descriptors: Vec<Arc<OwnedFd>>,
-    received: BTreeMap<u32, Box<dyn FnOnce()>>,
+    /// What the handles that are decoded share.
     made: Vec<Box<dyn Any>>,
 }
+
+type Releases = BTreeMap<u32, Box<dyn FnOnce()>>;
 
 thread_local! {
     static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) };
@@ -70,37 +65,33 @@ fn within<R>(scope: Scope, work: impl FnOnce() -> R) -> (R, Scope) {
     (outcome, scope)
 }
 
-fn sending<R>(work: impl FnOnce(&mut Sending) -> R) -> Option<R> {
-    SCOPE.with_borrow_mut(|scope| match scope {
-        Some(Scope::Sending(sending)) => Some(work(sending)),
-        _ => None,
-    })
+/// Runs `work` on the scope if a role is being encoded.
+fn sending<R>(work: impl FnOnce(&mut Scope, ProcessSlot) -> R) -> Option<R> {
+    SCOPE.with_borrow_mut(|scope| scope.as_mut().and_then(|scope| Some(work(scope, scope.recipient?))))
 }
 
-fn receiving<R>(work: impl FnOnce(&mut Receiving) -> R) -> Option<R> {
-    SCOPE.with_borrow_mut(|scope| match scope {
-        Some(Scope::Receiving(receiving)) => Some(work(receiving)),
-        _ => None,
-    })
+/// Runs `work` on the scope if a role is being decoded.
+fn receiving<R>(work: impl FnOnce(&mut Scope) -> R) -> Option<R> {
+    SCOPE.with_borrow_mut(|scope| scope.as_mut().filter(|scope| scope.recipient.is_none()).map(work))
 }
 
 /// A role on its way to a worker. If dropped before it has [gone](Self::has_gone), it releases the counts made for it.
 pub(crate) struct Encoded {
     pub(crate) bytes: Vec<u8>,
     pub(crate) descriptors: Vec<Arc<OwnedFd>>,
-    undo: Vec<Box<dyn FnOnce()>>,
+    releases: Releases,
 }
 
 impl Encoded {
     /// The recipient exists: from now on its own life determines its counts.
     pub(crate) fn has_gone(mut self) {
-        self.undo.clear();
+        self.releases.clear();
     }
 }
 
 impl Drop for Encoded {
     fn drop(&mut self) {
-        self.undo.drain(..).rev().for_each(|undo| undo());
+        std::mem::take(&mut self.releases).into_values().rev().for_each(|release| release());
     }
 }
 
@@ -110,12 +101,9 @@ impl Drop for Encoded {
 /// [`Error::Role`] if the role cannot be serialised, or the error that kept a handle from being sent. Nothing is
 /// counted then.
 pub(crate) fn encode<R: Serialize>(role: &R, recipient: ProcessSlot) -> Result<Encoded> {
-    let scope = Sending { recipient, descriptors: Vec::new(), undo: Vec::new(), failure: None, counts: 0 };
-    let (bytes, scope) = within(Scope::Sending(scope), || codec::to_vec(role));
-    let Scope::Sending(Sending { descriptors, undo, failure, .. }) = scope else {
-        unreachable!("it stays what it was")
-    };
-    let mut encoded = Encoded { bytes: Vec::new(), descriptors, undo };
+    let scope = Scope { recipient: Some(recipient), ..Scope::default() };
+    let (bytes, Scope { descriptors, releases, failure, .. }) = within(scope, || codec::to_vec(role));
+    let mut encoded = Encoded { bytes: Vec::new(), descriptors, releases };
     if let Some(failure) = failure {
         return Err(failure);
     }
@@ -128,15 +116,15 @@ pub(crate) fn encode<R: Serialize>(role: &R, recipient: ProcessSlot) -> Result<E
 /// # Errors
 /// [`Error::Role`] if the bytes are not a valid `R`, or a handle cannot be created.
 pub(crate) fn decode<R: DeserializeOwned>(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<R> {
-    let descriptors = descriptors.into_iter().map(Arc::new).collect();
-    let scope = Receiving { descriptors, received: BTreeMap::new(), made: Vec::new() };
-    let (role, scope) = within(Scope::Receiving(scope), || codec::from_slice(bytes));
+    let scope = Scope { descriptors: descriptors.into_iter().map(Arc::new).collect(), ..Scope::default() };
+    let (role, scope) = within(scope, || codec::from_slice(bytes));
     let role = role.map_err(|source| Error::Role { role: std::any::type_name::<R>(), source })?;
-    if let Scope::Receiving(Receiving { received, .. }) = scope {
-        received.into_values().for_each(|give_back| give_back());
-    }
+    scope.releases.into_values().for_each(|release| release());
     Ok(role)
 }
+
+const ONLY_IN_A_ROLE: &str =
+    "can only be sent inside a role given to Process::spawn, not in a message, a queue item or a file";
 
 /// Serialises a handle, named with its article for messages: `parts` returns its parts for the given recipient.
 pub(crate) fn send<S: Serializer, P: Serialize>(
@@ -144,17 +132,14 @@ pub(crate) fn send<S: Serializer, P: Serialize>(
     handle: &str,
     parts: impl FnOnce(ProcessSlot) -> Result<P>,
 ) -> std::result::Result<S::Ok, S::Error> {
-    let recipient = sending(|sending| sending.recipient).ok_or_else(|| not_in_a_role::<S::Error>(handle))?;
-    match parts(recipient) {
-        Ok(parts) => parts.serialize(serializer),
-        Err(error) => {
-            let message = chain(&error);
-            sending(|sending| {
-                sending.failure.get_or_insert(error);
-            });
-            Err(ser::Error::custom(message))
-        }
-    }
+    let recipient = sending(|_, recipient| recipient);
+    let recipient = recipient.ok_or_else(|| ser::Error::custom(format_args!("{handle} {ONLY_IN_A_ROLE}")))?;
+    let parts = parts(recipient).map_err(|error| {
+        let message = chain(&error);
+        sending(|scope, _| _ = scope.failure.get_or_insert(error));
+        ser::Error::custom(message)
+    });
+    parts?.serialize(serializer)
 }
 
 /// Deserialises a handle, which `make` creates from its parts.
@@ -167,44 +152,34 @@ pub(crate) fn receive<'de, D: Deserializer<'de>, P: Deserialize<'de>, H>(
     make(P::deserialize(deserializer)?).map_err(|error| de::Error::custom(chain(&error)))
 }
 
-const ONLY_IN_A_ROLE: &str =
-    "can only be sent inside a role given to Process::spawn, not in a message, a queue item or a file";
-
-fn not_in_a_role<E: ser::Error>(handle: &str) -> E {
-    E::custom(format_args!("{handle} {ONLY_IN_A_ROLE}"))
-}
-
-/// Registers a count made for the recipient of the role that is being encoded: `undo` releases it if the start fails.
+/// Registers a count made for the recipient of the role that is being encoded: `release` undoes it if the start fails.
 ///
 /// Returns a number that is sent with the handle, for [`received`].
-pub(crate) fn counted(undo: impl FnOnce() + 'static) -> u32 {
-    let number = sending(|sending| {
-        sending.undo.push(Box::new(undo));
-        sending.counts += 1;
-        sending.counts
+pub(crate) fn counted(release: impl FnOnce() + 'static) -> u32 {
+    let number = sending(|scope, _| {
+        let number = scope.releases.len() as u32;
+        scope.releases.insert(number, Box::new(release));
+        number
     });
     number.expect("called while a role is encoded")
 }
 
-/// To be called once the recipient has counted its own handle: `give_back` releases the count of the encoding, once and
+/// To be called once the recipient has counted its own handle: `release` undoes the count of the encoding, once and
 /// after all handles are decoded, even if a handle is read several times (serde tries the variants of an untagged enum
 /// one by one).
-pub(crate) fn received(number: u32, give_back: impl FnOnce() + 'static) {
-    receiving(|receiving| {
-        receiving.received.entry(number).or_insert(Box::new(give_back));
-    });
+pub(crate) fn received(number: u32, release: impl FnOnce() + 'static) {
+    receiving(|scope| _ = scope.releases.entry(number).or_insert(Box::new(release)));
 }
 
 /// Returns what several handles of the role being decoded share, such as a connection: found, or created by the first.
 pub(crate) fn made_once<T: Any + Clone>(is_it: impl Fn(&T) -> bool, make: impl FnOnce() -> Result<T>) -> Result<T> {
-    let known = |receiving: &mut Receiving| {
-        receiving.made.iter().filter_map(|made| made.downcast_ref()).find(|made| is_it(made)).cloned()
-    };
+    let known =
+        |scope: &mut Scope| scope.made.iter().filter_map(|made| made.downcast_ref()).find(|made| is_it(made)).cloned();
     if let Some(known) = receiving(known).flatten() {
         return Ok(known);
     }
     let made = make()?;
-    receiving(|receiving| receiving.made.push(Box::new(made.clone())));
+    receiving(|scope| scope.made.push(Box::new(made.clone())));
     Ok(made)
 }
 
@@ -273,76 +248,38 @@ impl AsFd for Fd {
     }
 }
 
-impl From<&Arc<OwnedFd>> for Fd {
-    fn from(descriptor: &Arc<OwnedFd>) -> Self {
-        Fd(Arc::clone(descriptor))
-    }
-}
-
-impl From<Fd> for Arc<OwnedFd> {
-    fn from(Fd(descriptor): Fd) -> Self {
-        descriptor
-    }
-}
-
-/// Only inside a role that is given to [`Process::spawn`](crate::Process::spawn); an error everywhere else.
-impl Serialize for Fd {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let index = sending(|sending| {
-            let known = sending.descriptors.iter().position(|known| known.as_raw_fd() == self.0.as_raw_fd());
+impl Fd {
+    /// Lists the descriptor among those of the role that is being encoded. Returns its index.
+    fn listed(&self) -> Result<u32> {
+        let index = sending(|Scope { descriptors, .. }, _| {
+            let known = descriptors.iter().position(|known| known.as_raw_fd() == self.0.as_raw_fd());
             known.unwrap_or_else(|| {
-                sending.descriptors.push(Arc::clone(&self.0));
-                sending.descriptors.len() - 1
+                descriptors.push(Arc::clone(&self.0));
+                descriptors.len() - 1
             })
         });
-        let index = index.ok_or_else(|| not_in_a_role::<S::Error>("a descriptor"))?;
-        serializer.serialize_u32(index as u32)
+        Ok(index.expect("called while a role is encoded") as u32)
+    }
+
+    /// Returns the descriptor that was listed at `index` when the role that is being decoded was encoded.
+    fn at(index: u32) -> Result<Self> {
+        let found = receiving(|Scope { descriptors, .. }| {
+            let given = descriptors.len();
+            descriptors.get(index as usize).cloned().ok_or(Error::NoSuchDescriptor { index, given })
+        });
+        found.expect("called while a role is decoded").map(Fd)
     }
 }
 
-impl<'de> Deserialize<'de> for Fd {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        receive(deserializer, "a descriptor", |index: u32| {
-            let found = receiving(|receiving| {
-                receiving.descriptors.get(index as usize).cloned().ok_or(receiving.descriptors.len())
-            });
-            match found {
-                Some(Ok(descriptor)) => Ok(Fd(descriptor)),
-                Some(Err(given)) => Err(Error::NoSuchDescriptor { index, given }),
-                None => unreachable!("asked above"),
-            }
-        })
-    }
-}
+sent_in_roles!([] Fd, "a descriptor", |fd, _| fd.listed(), |index: u32| Fd::at(index));
 
-/// Shared memory is sent as its descriptor; its header describes the content.
-impl<T: Layout> Serialize for Mapping<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        Fd::from(self.memfd()).serialize(serializer)
-    }
-}
+// Shared memory is sent as its descriptor; its header describes the content.
+sent_in_roles!(
+    [T: Layout] Mapping<T>, "shared memory", |mapping, _| Ok(Fd(Arc::clone(mapping.memfd()))),
+    |fd: Fd| Mapping::open(fd.0).map_err(os("open shared memory"))
+);
 
-impl<'de, T: Layout> Deserialize<'de> for Mapping<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        receive(deserializer, "shared memory", |fd: Fd| Mapping::open(fd).map_err(os("open shared memory")))
-    }
-}
-
-impl Serialize for Stream {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        Fd::from(self.descriptor()).serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Stream {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        receive(deserializer, "a stream", |fd: Fd| Stream::of(fd).map_err(os("open a stream")))
-    }
-}
-
-impl fmt::Debug for Encoded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bytes, descriptors) = (self.bytes.len(), self.descriptors.len());
-        f.debug_struct("Encoded").field("bytes", &bytes).field("descriptors", &descriptors).finish_non_exhaustive()
-    }
-}
+sent_in_roles!(
+    [] Stream, "a stream", |stream, _| Ok(Fd(Arc::clone(stream.descriptor()))),
+    |fd: Fd| Stream::of(fd.0).map_err(os("open a stream"))
+);

@@ -1,4 +1,4 @@
-//! The threads waiting for locks, as the process table has them; `sync::waits` writes them.
+//! The threads that wait for locks, in the process table.
 //!
 //! # State
 //! A place belongs to one waiting thread, from the moment it would sleep until it has the lock or gives up: `owner`
@@ -12,26 +12,29 @@
 //! # Death
 //! The place of a dead process is ignored and reused.
 
+use super::table::ProcessTable;
 use crate::ipc::operation::ObjectId;
-use crate::sys::atomic::Ordering::Acquire;
+use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::atomic::{AtomicU32, AtomicU64};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::robust::{RobustMutex, own_tid};
 use crate::sys::shm::shared_layout;
 
 /// Maximum number of threads on record at once.
 pub(crate) const PLACES: usize = 4096;
 
 /// Set in an owner whose place is not filled in yet. Thread ids stay far below.
-pub(crate) const FILLING: u64 = 1 << 31;
+const FILLING: u64 = 1 << 31;
 
 shared_layout! {
     pub(crate) struct WaitState {
         /// The waiter's slot and thread id.
-        pub(crate) owner: AtomicU64,
-        pub(crate) begun_ns: AtomicU64,
-        pub(crate) looked_ns: AtomicU64,
-        pub(crate) lock: AtomicU64,
-        pub(crate) holder: AtomicU32,
-        pub(crate) pid: AtomicU32,
+        owner: AtomicU64,
+        begun_ns: AtomicU64,
+        looked_ns: AtomicU64,
+        lock: AtomicU64,
+        holder: AtomicU32,
+        pid: AtomicU32,
     }
 }
 
@@ -80,5 +83,45 @@ impl WaitState {
         };
         let unchanged = (self.owner.load(Acquire), self.looked_ns.load(Acquire)) == (owner, looked_ns);
         unchanged.then_some(record)
+    }
+}
+
+/// The record of this thread's wait for a lock. Dropping it removes the record.
+pub(crate) struct Waiting(&'static WaitState);
+
+impl Waiting {
+    /// Records this thread's wait. `None` if there is no process table or no place.
+    pub(crate) fn begin(lock: ObjectId) -> Option<Self> {
+        let process_table = ProcessTable::ours().ok()?;
+        let thread = own_tid();
+        let owner = u64::from(process_table.me().to_word()) << 32 | u64::from(thread);
+        let places = process_table.waits();
+        let place = (0..PLACES).map(|step| &places[(thread as usize + step) % PLACES]).find(|place| {
+            let now = place.owner.load(Relaxed);
+            !process_table.is_living((now >> 32) as u32)
+                && place.owner.compare_exchange(now, owner | FILLING, AcqRel, Relaxed).is_ok()
+        })?;
+        place.begun_ns.store(monotonic_ns(), Release);
+        place.looked_ns.store(0, Release);
+        place.lock.store(lock.to_word(), Release);
+        place.pid.store(std::process::id(), Release);
+        place.owner.store(owner, Release);
+        Some(Waiting(place))
+    }
+
+    /// Records the current holder of the lock.
+    pub(crate) fn look_at(&self, mutex: &RobustMutex) {
+        // Before the look and not after it: a thread that has waited since before this time has held the lock all
+        // along.
+        let now_ns = monotonic_ns();
+        self.0.looked_ns.store(0, Release);
+        self.0.holder.store(mutex.owner_tid().unwrap_or(0), Release);
+        self.0.looked_ns.store(now_ns, Release);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.owner.store(0, Release);
     }
 }

@@ -89,7 +89,7 @@ pub struct DeadLetter<T> {
 }
 
 /// As with the other operations: without a limit of time, with one, and without waiting.
-const JOIN: Waits = Waits::change("queue.join", "queue.join_timeout", "queue.try_join");
+const JOIN: Waits = Waits::change(["queue.join", "queue.join_timeout", "queue.try_join"]);
 
 impl<T> JoinableQueue<T> {
     /// Creates a queue that grows with its contents, up to [`DEFAULT_BYTE_LIMIT`](crate::queue::DEFAULT_BYTE_LIMIT).

@@ -57,7 +57,7 @@ impl Participants {
         if rights == Rights::NONE {
             return Ok(());
         }
-        self.members.add(slot, rights.0, |other| !process_table.is_alive(other))
+        self.members.add(slot, rights.0, |other| !process_table.is_alive(other)).map(drop)
     }
 
     /// Uncounts one handle of the process in `slot`.

@@ -80,10 +80,10 @@ pub type Producer<T> = Queue<T, PutOnly>;
 pub type Consumer<T> = Queue<T, GetOnly>;
 
 /// The operations without a limit of time, with one, and without waiting.
-const PUT: Waits = Waits::change("queue.put", "queue.put_timeout", "queue.try_put");
-const PUT_MANY: Waits = Waits::change("queue.put_many", "queue.put_many_timeout", "queue.try_put_many");
-pub(super) const GET: Waits = Waits::change("queue.get", "queue.get_timeout", "queue.try_get");
-pub(super) const GET_MANY: Waits = Waits::change("queue.get_many", "queue.get_many_timeout", "queue.try_get_many");
+const PUT: Waits = Waits::change(["queue.put", "queue.put_timeout", "queue.try_put"]);
+const PUT_MANY: Waits = Waits::change(["queue.put_many", "queue.put_many_timeout", "queue.try_put_many"]);
+pub(super) const GET: Waits = Waits::change(["queue.get", "queue.get_timeout", "queue.try_get"]);
+pub(super) const GET_MANY: Waits = Waits::change(["queue.get_many", "queue.get_many_timeout", "queue.try_get_many"]);
 
 impl<T> Queue<T> {
     /// Creates a queue that grows with its contents, up to [`DEFAULT_BYTE_LIMIT`]; beyond that `put` blocks.

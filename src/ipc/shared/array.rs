@@ -18,27 +18,16 @@
 //! killed; reading a single number acquires no lock.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::{Bound, Range, RangeBounds};
 
+use super::numbers::{LockChoice, Numbers};
 use super::plain::{self, Plain};
-use super::value_lock::ValueLock;
-use crate::ipc::error::{Error, Result, os};
-use crate::ipc::operation::{Object, ObjectId, Operation, always, point};
+use crate::ipc::error::{Error, Result};
+use crate::ipc::operation::{Operation, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::ipc::sync::lock::GenericLock;
-use crate::ipc::sync::lock_state::{LockGuard, LockState, RawGuard};
-use crate::sys::atomic::AtomicU32;
+use crate::ipc::sync::lock_state::LockGuard;
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::sys::shm::{Mapping, shared_layout};
-
-shared_layout! {
-    struct ArrayState = b"array   " {
-        own: LockState,
-        live: AtomicU32,
-        padding: AtomicU32,
-    }
-}
 
 /// A fixed number of numbers that processes share.
 ///
@@ -53,11 +42,7 @@ shared_layout! {
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Array<T: Plain> {
-    state: Mapping<ArrayState>,
-    lock_choice: ValueLock,
-    numbers: PhantomData<T>,
-}
+pub struct Array<T: Plain>(Numbers<T>);
 
 impl<T: Plain> Array<T> {
     /// Creates an array of these numbers with its own reentrant lock.
@@ -65,7 +50,7 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// [`Error::Os`] if memory or descriptors run out.
     pub fn new(numbers: &[T]) -> Result<Self> {
-        Array::filled(numbers, ValueLock::Own)
+        Array::filled(numbers, LockChoice::Own)
     }
 
     /// Creates an array of these numbers that is changed under `lock`, which may protect other data as well.
@@ -73,7 +58,7 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_lock<const REENTRANT: bool>(numbers: &[T], lock: &GenericLock<REENTRANT>) -> Result<Self> {
-        Array::filled(numbers, ValueLock::given(lock))
+        Array::filled(numbers, LockChoice::given(lock))
     }
 
     /// Creates an array of these numbers without a lock: each number is read, written and updated atomically; a slice
@@ -82,7 +67,7 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn unlocked(numbers: &[T]) -> Result<Self> {
-        Array::filled(numbers, ValueLock::Nobody)
+        Array::filled(numbers, LockChoice::Nobody)
     }
 
     /// Creates an array of `len` zeros with its own lock.
@@ -90,32 +75,25 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn zeroed(len: usize) -> Result<Self> {
-        Array::create(len, ValueLock::Own)
+        Array::create(len, LockChoice::Own)
     }
 
-    fn filled(numbers: &[T], lock_choice: ValueLock) -> Result<Self> {
+    fn filled(numbers: &[T], lock_choice: LockChoice) -> Result<Self> {
         let array = Array::create(numbers.len(), lock_choice)?;
         store_all(array.copy(0), numbers);
         Ok(array)
     }
 
-    fn create(len: usize, lock_choice: ValueLock) -> Result<Self> {
+    fn create(len: usize, lock_choice: LockChoice) -> Result<Self> {
         // An excessive length fails in the allocation.
         let bytes = len.saturating_mul(2 * size_of::<T>());
-        Ok(Array::of(
-            Mapping::create(bytes, |state: &ArrayState| state.own.init()).map_err(os("make an array"))?,
-            lock_choice,
-        ))
-    }
-
-    fn of(state: Mapping<ArrayState>, lock_choice: ValueLock) -> Self {
-        Array { state, lock_choice, numbers: PhantomData }
+        Ok(Array(Numbers::create(bytes, lock_choice, "make an array")?))
     }
 
     /// Returns the number of elements.
     #[inline]
     pub fn len(&self) -> usize {
-        self.state.tail_len() / (2 * size_of::<T>())
+        self.0.atoms().len() / 2
     }
 
     /// Returns whether the array is empty.
@@ -129,11 +107,11 @@ impl<T: Plain> Array<T> {
     /// [`Error::IndexOutOfRange`].
     #[inline]
     pub fn get(&self, index: usize) -> Result<T> {
-        point(Operation::read("array.get"), &self.state, always);
+        point(Operation::read("array.get"), &self.0.state, always);
         loop {
-            let live = self.state.live.load(Acquire);
+            let live = self.0.state.live.load(Acquire);
             let number = T::load(self.atom(live, index)?);
-            if self.state.live.load(Relaxed) == live {
+            if self.0.state.live.load(Relaxed) == live {
                 return Ok(number);
             }
         }
@@ -145,8 +123,7 @@ impl<T: Plain> Array<T> {
     /// [`Error::IndexOutOfRange`], and [`Error::WouldDeadlock`] if the array was given a [`Lock`](crate::Lock)
     /// that this thread holds.
     pub fn set(&self, index: usize, number: T) -> Result<()> {
-        point(Operation::change("array.set"), self, || self.can_be_locked());
-        let _guard = self.lock_if_any()?;
+        let _guard = self.0.lock_for(Operation::change("array.set"))?;
         number.store(self.atom(self.live(), index)?);
         Ok(())
     }
@@ -158,8 +135,7 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// As [`set`](Self::set).
     pub fn update(&self, index: usize, change: impl FnMut(T) -> T) -> Result<T> {
-        point(Operation::change("array.update"), self, || self.can_be_locked());
-        let _guard = self.lock_if_any()?;
+        let _guard = self.0.lock_for(Operation::change("array.update"))?;
         Ok(plain::update(self.atom(self.live(), index)?, change))
     }
 
@@ -168,9 +144,8 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// [`Error::IndexOutOfRange`] if the range ends beyond the array, and as [`set`](Self::set).
     pub fn read(&self, range: impl RangeBounds<usize>) -> Result<Vec<T>> {
-        point(Operation::read("array.read"), self, || self.can_be_locked());
         let range = self.checked(&range)?;
-        let _guard = self.lock_if_any()?;
+        let _guard = self.0.lock_for(Operation::read("array.read"))?;
         Ok(self.copy(self.live())[range].iter().map(T::load).collect())
     }
 
@@ -183,12 +158,11 @@ impl<T: Plain> Array<T> {
     /// [`Error::LengthMismatch`] if the length of `numbers` differs from that of the range, and as
     /// [`read`](Self::read).
     pub fn write(&self, range: impl RangeBounds<usize>, numbers: &[T]) -> Result<()> {
-        point(Operation::change("array.write"), self, || self.can_be_locked());
         let range = self.checked(&range)?;
         if range.len() != numbers.len() {
             return Err(Error::LengthMismatch { expected: range.len(), given: numbers.len() });
         }
-        let _guard = self.lock_if_any()?;
+        let _guard = self.0.lock_for(Operation::change("array.write"))?;
         self.change(|all| all[range].copy_from_slice(numbers));
         Ok(())
     }
@@ -198,8 +172,7 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// [`Error::NoLock`] if the array has no lock, and as [`set`](Self::set).
     pub fn update_all<R>(&self, change: impl FnOnce(&mut [T]) -> R) -> Result<R> {
-        point(Operation::change("array.update_all"), self, || self.can_be_locked());
-        let _guard = self.lock_if_any()?.ok_or(Error::NoLock)?;
+        let _guard = self.0.lock_for(Operation::change("array.update_all"))?.ok_or(Error::NoLock)?;
         Ok(self.change(change))
     }
 
@@ -211,15 +184,7 @@ impl<T: Plain> Array<T> {
     /// # Standard
     /// Python `with array.get_lock():`.
     pub fn lock(&self) -> Result<LockGuard<'_>> {
-        self.lock_choice.acquire(&self.state.own)
-    }
-
-    fn can_be_locked(&self) -> bool {
-        self.lock_choice.can_be_acquired(&self.state.own)
-    }
-
-    fn lock_if_any(&self) -> Result<Option<RawGuard<'_>>> {
-        self.lock_choice.acquire_if_any(&self.state.own)
+        self.0.lock()
     }
 
     /// Publishes a changed copy, with the lock held.
@@ -227,15 +192,15 @@ impl<T: Plain> Array<T> {
         let live = self.live();
         let mut numbers: Vec<T> = self.copy(live).iter().map(T::load).collect();
         let outcome = change(&mut numbers);
-        let next = if matches!(self.lock_choice, ValueLock::Nobody) { live } else { live.wrapping_add(1) };
+        let next = if self.0.has_lock() { live.wrapping_add(1) } else { live };
         store_all(self.copy(next), &numbers);
         // pairs with: the loads in `get`
-        self.state.live.store(next, Release);
+        self.0.state.live.store(next, Release);
         outcome
     }
 
     fn live(&self) -> u32 {
-        self.state.live.load(Acquire)
+        self.0.state.live.load(Acquire)
     }
 
     /// Returns the copy that is valid for this value of `live`.
@@ -243,7 +208,7 @@ impl<T: Plain> Array<T> {
     fn copy(&self, live: u32) -> &[T::Atom] {
         let len = self.len();
         let first = if live.is_multiple_of(2) { 0 } else { len };
-        &self.state.tail_as()[first..first + len]
+        &self.0.atoms()[first..first + len]
     }
 
     #[inline]
@@ -275,23 +240,13 @@ fn store_all<T: Plain>(atoms: &[T::Atom], numbers: &[T]) {
     atoms.iter().zip(numbers).for_each(|(atom, number)| number.store(atom));
 }
 
-/// For the operations that acquire the lock as well.
-impl<T: Plain> Object for Array<T> {
-    fn objects(&self) -> (ObjectId, Option<ObjectId>) {
-        (self.state.objects().0, self.lock_choice.id(&self.state.own))
-    }
-}
-
 impl<T: Plain> fmt::Debug for Array<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Array").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
-sent_in_roles!(
-    [T: Plain] Array<T>, "an Array", |array, _| Ok((&array.state, &array.lock_choice)),
-    |(state, lock_choice): (Mapping<ArrayState>, ValueLock)| Ok(Array::of(state, lock_choice))
-);
+sent_in_roles!([T: Plain] Array<T>, "an Array", |array, _| Ok(&array.0), |numbers: Numbers<T>| Ok(Array(numbers)));
 
 #[cfg(test)]
 mod tests {
@@ -314,7 +269,7 @@ mod tests {
     #[test]
     fn every_operation_passes_one_point() {
         let array = Array::new(&[1, 2]).expect("an array");
-        assert_eq!(goes("array.get", &array.state, || array.get(0)).expect("within"), 1);
+        assert_eq!(goes("array.get", &array.0.state, || array.get(0)).expect("within"), 1);
         let mut operations: [(_, &mut (dyn FnMut() + Send)); 5] = [
             ("array.set", &mut || array.set(0, 5).expect("within")),
             ("array.update", &mut || assert!(array.update(0, |n| n + 1).is_ok())),
@@ -323,11 +278,11 @@ mod tests {
             ("array.update_all", &mut || array.update_all(|all| all.reverse()).expect("free")),
         ];
         for (name, operation) in &mut operations {
-            goes(name, &array, operation);
+            goes(name, &array.0, operation);
         }
-        let _guard = goes("lock.acquire", &array.state.own, || array.lock()).expect("free");
+        let _guard = goes("lock.acquire", &array.0.state.own, || array.lock()).expect("free");
         thread::scope(|scope| {
-            scope.spawn(|| operations.iter_mut().for_each(|(name, operation)| would_block(name, &array, operation)));
+            scope.spawn(|| operations.iter_mut().for_each(|(name, operation)| would_block(name, &array.0, operation)));
         });
     }
 

@@ -4,9 +4,9 @@
 //! their own, a given one, or none.
 
 pub(crate) mod array;
+pub(crate) mod numbers;
 pub(crate) mod plain;
 pub(crate) mod value;
-pub(crate) mod value_lock;
 
 pub use array::Array;
 pub use plain::Plain;

@@ -16,20 +16,13 @@
 
 use std::fmt;
 
+use super::numbers::{LockChoice, Numbers};
 use super::plain::{self, Plain};
-use super::value_lock::ValueLock;
-use crate::ipc::error::{Result, os};
-use crate::ipc::operation::{Object, ObjectId, Operation, always, point};
+use crate::ipc::error::Result;
+use crate::ipc::operation::{Operation, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::ipc::sync::lock::GenericLock;
-use crate::ipc::sync::lock_state::{LockGuard, LockState};
-use crate::sys::shm::{Mapping, shared_layout};
-
-shared_layout! {
-    struct ValueState = b"value   " {
-        own: LockState,
-    }
-}
+use crate::ipc::sync::lock_state::LockGuard;
 
 /// A number that processes share.
 ///
@@ -44,11 +37,7 @@ shared_layout! {
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Value<T: Plain> {
-    state: Mapping<ValueState>,
-    lock_choice: ValueLock,
-    number: std::marker::PhantomData<T>,
-}
+pub struct Value<T: Plain>(Numbers<T>);
 
 impl<T: Plain> Value<T> {
     /// Creates a value with its own reentrant lock.
@@ -56,7 +45,7 @@ impl<T: Plain> Value<T> {
     /// # Errors
     /// [`Error::Os`](crate::Error::Os) if memory or descriptors run out.
     pub fn new(initial: T) -> Result<Self> {
-        Value::create(initial, ValueLock::Own)
+        Value::create(initial, LockChoice::Own)
     }
 
     /// Creates a value that is changed under `lock`, which may protect other data as well.
@@ -67,7 +56,7 @@ impl<T: Plain> Value<T> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_lock<const REENTRANT: bool>(initial: T, lock: &GenericLock<REENTRANT>) -> Result<Self> {
-        Value::create(initial, ValueLock::given(lock))
+        Value::create(initial, LockChoice::given(lock))
     }
 
     /// Creates a value without a lock. A [`get`](Self::get) followed by a [`set`](Self::set) loses changes made in
@@ -76,38 +65,32 @@ impl<T: Plain> Value<T> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn unlocked(initial: T) -> Result<Self> {
-        Value::create(initial, ValueLock::Nobody)
+        Value::create(initial, LockChoice::Nobody)
     }
 
-    fn create(initial: T, lock_choice: ValueLock) -> Result<Self> {
+    fn create(initial: T, lock_choice: LockChoice) -> Result<Self> {
         // Eight bytes for any type, so that a value of another type never extends beyond the memory.
-        let state =
-            Mapping::create(size_of::<u64>(), |state: &ValueState| state.own.init()).map_err(os("make a value"))?;
-        let value = Value::of(state, lock_choice);
+        let value = Value(Numbers::create(size_of::<u64>(), lock_choice, "make a value")?);
         initial.store(value.atom());
         Ok(value)
     }
 
-    fn of(state: Mapping<ValueState>, lock_choice: ValueLock) -> Self {
-        Value { state, lock_choice, number: std::marker::PhantomData }
-    }
-
     #[inline]
     fn atom(&self) -> &T::Atom {
-        &self.state.tail_as()[0]
+        &self.0.atoms()[0]
     }
 
     /// Returns the number: one atomic load. Acquires no lock.
     #[inline]
     pub fn get(&self) -> T {
-        point(Operation::read("value.get"), &self.state, always);
+        point(Operation::read("value.get"), &self.0.state, always);
         T::load(self.atom())
     }
 
     /// Sets the number: one atomic store. Acquires no lock.
     #[inline]
     pub fn set(&self, number: T) {
-        point(Operation::change("value.set"), &self.state, always);
+        point(Operation::change("value.set"), &self.0.state, always);
         number.store(self.atom());
     }
 
@@ -124,8 +107,7 @@ impl<T: Plain> Value<T> {
     /// A process killed in an update has made it or not: there is no intermediate state.
     #[inline]
     pub fn update(&self, change: impl FnMut(T) -> T) -> Result<T> {
-        point(Operation::change("value.update"), self, || self.lock_choice.can_be_acquired(&self.state.own));
-        let _guard = self.lock_choice.acquire_if_any(&self.state.own)?;
+        let _guard = self.0.lock_for(Operation::change("value.update"))?;
         Ok(plain::update(self.atom(), change))
     }
 
@@ -138,14 +120,7 @@ impl<T: Plain> Value<T> {
     /// # Standard
     /// Python `with value.get_lock():`.
     pub fn lock(&self) -> Result<LockGuard<'_>> {
-        self.lock_choice.acquire(&self.state.own)
-    }
-}
-
-/// For the operations that acquire the lock as well.
-impl<T: Plain> Object for Value<T> {
-    fn objects(&self) -> (ObjectId, Option<ObjectId>) {
-        (self.state.objects().0, self.lock_choice.id(&self.state.own))
+        self.0.lock()
     }
 }
 
@@ -155,10 +130,7 @@ impl<T: Plain> fmt::Debug for Value<T> {
     }
 }
 
-sent_in_roles!(
-    [T: Plain] Value<T>, "a Value", |value, _| Ok((&value.state, &value.lock_choice)),
-    |(state, lock_choice): (Mapping<ValueState>, ValueLock)| Ok(Value::of(state, lock_choice))
-);
+sent_in_roles!([T: Plain] Value<T>, "a Value", |value, _| Ok(&value.0), |numbers: Numbers<T>| Ok(Value(numbers)));
 
 #[cfg(test)]
 mod tests {
@@ -182,25 +154,25 @@ mod tests {
     #[test]
     fn every_operation_passes_one_point() {
         let value = Value::new(1).expect("a value");
-        goes("value.set", &value.state, || value.set(2));
-        assert_eq!(goes("value.get", &value.state, || value.get()), 2);
-        assert_eq!(goes("value.update", &value, || value.update(|n| n + 1)).expect("free"), 3);
-        let own = &value.state.own;
+        goes("value.set", &value.0.state, || value.set(2));
+        assert_eq!(goes("value.get", &value.0.state, || value.get()), 2);
+        assert_eq!(goes("value.update", &value.0, || value.update(|n| n + 1)).expect("free"), 3);
+        let own = &value.0.state.own;
         let guard = goes("lock.acquire", own, || value.lock()).expect("free");
         thread::scope(|scope| {
             scope.spawn(|| {
-                would_block("value.update", &value, || value.update(|n| n + 1));
+                would_block("value.update", &value.0, || value.update(|n| n + 1));
                 would_block("lock.acquire", own, || value.lock());
-                goes("value.set", &value.state, || value.set(4));
+                goes("value.set", &value.0.state, || value.set(4));
             });
         });
         goes("lock.release", own, || drop(guard));
         let lock = Lock::new().expect("a lock");
         let locked = Value::with_lock(1, &lock).expect("a value");
-        goes("value.update", &locked, || locked.update(|n| n + 1)).expect("free");
+        goes("value.update", &locked.0, || locked.update(|n| n + 1)).expect("free");
         goes("lock.acquire", &**lock.state(), || locked.lock().map(std::mem::forget)).expect("free");
         let free = Value::unlocked(1).expect("a value");
-        goes("value.update", &free.state, || free.update(|n| n + 1)).expect("no lock");
+        goes("value.update", &free.0.state, || free.update(|n| n + 1)).expect("no lock");
     }
 
     #[test]

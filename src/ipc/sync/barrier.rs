@@ -58,6 +58,8 @@ const COMPLETED: u32 = 1;
 const NEVER_GONE: fn(ProcessSlot) -> bool = |_| false;
 const NO_TIMEOUT: u64 = u64::MAX;
 
+const WAKE: [Operation; 2] = [Operation::change("barrier.wake"), Operation::change("barrier.wake_timeout")];
+
 shared_layout! {
     struct BarrierState = b"barrier " {
         mutex: RobustMutex,
@@ -91,30 +93,13 @@ shared_layout! {
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Barrier {
-    state: Mapping<BarrierState>,
-    process_table: &'static ProcessTable,
-    membership: Arc<Membership>,
-}
+pub struct Barrier(Arc<Handle>);
 
-/// Whether a handle and its clones, together, are counted among the members. Dropping the last of them leaves.
-#[derive(Debug)]
-struct Membership {
+/// A handle and its clones, which are counted together among the members. Dropping the last of them leaves.
+struct Handle {
     state: Mapping<BarrierState>,
     process_table: &'static ProcessTable,
     is_member: AtomicBool,
-}
-
-/// The state of a party after its arrival.
-enum Arrival {
-    /// It waits for others; holds the value of `cycle` to sleep on.
-    Waiting { cycle: u32, index: u32 },
-    /// It was the last; the action is to be run before the round ends.
-    Last { cycle: u32, index: u32 },
-    /// It was the last, and the round has ended.
-    Ended { index: u32 },
-    /// The round is full; its last party is about to end it.
-    Full { cycle: u32 },
 }
 
 impl Barrier {
@@ -147,41 +132,29 @@ impl Barrier {
             state.mutex.init()
         };
         let bytes = parties as usize * size_of::<AtomicU64>();
-        Barrier::of(Mapping::create(bytes, init).map_err(os("make a barrier"))?, false)
+        Barrier::of(Mapping::create(bytes, init).map_err(os("make a barrier"))?)
     }
 
-    fn of(state: Mapping<BarrierState>, is_member: bool) -> Result<Self> {
+    fn of(state: Mapping<BarrierState>) -> Result<Self> {
         let process_table = ProcessTable::ours()?;
-        let membership = Membership { state: state.clone(), process_table, is_member: AtomicBool::new(is_member) };
-        Ok(Barrier { state, process_table, membership: Arc::new(membership) })
+        Ok(Barrier(Arc::new(Handle { state, process_table, is_member: AtomicBool::new(false) })))
     }
 
     /// Returns the number of parties in a round.
     pub fn parties(&self) -> u32 {
-        // A process with access to the memory could write anything; there are never more parties than places.
-        self.state.parties.load(Relaxed).min(self.state.tail_as::<AtomicU64>().len() as u32)
+        self.0.parties()
     }
 
     /// Returns the number of parties waiting now.
     pub fn n_waiting(&self) -> u32 {
-        point(Operation::read("barrier.n_waiting"), &self.state, always);
-        self.waiting()
-    }
-
-    fn waiting(&self) -> u32 {
-        let cycle = self.state.cycle.load(Acquire);
-        let arrived = self.arrived(cycle / ROUND);
-        if cycle & BROKEN != 0 || arrived == self.parties() { 0 } else { arrived }
+        point(Operation::read("barrier.n_waiting"), &self.0.state, always);
+        self.0.waiting()
     }
 
     /// Returns whether the barrier is broken: every wait fails until [`reset`](Self::reset) is called.
     pub fn broken(&self) -> bool {
-        point(Operation::read("barrier.broken"), &self.state, always);
-        self.is_broken()
-    }
-
-    fn is_broken(&self) -> bool {
-        self.state.cycle.load(Acquire) & BROKEN != 0
+        point(Operation::read("barrier.broken"), &self.0.state, always);
+        self.0.is_broken()
     }
 
     /// Blocks until all parties wait, then releases all of them. Returns this party's index in the order of arrival,
@@ -195,7 +168,7 @@ impl Barrier {
     /// # Death
     /// A party that dies breaks the barrier for the others, within 100 ms.
     pub fn wait(&self) -> Result<u32> {
-        self.wait_until(self.default_deadline(), None::<fn()>)
+        self.0.wait_until(self.0.default_deadline(), None::<fn()>)
     }
 
     /// As [`wait`](Self::wait), with an action that the last party to arrive runs before any is released.
@@ -205,7 +178,7 @@ impl Barrier {
     /// # Errors
     /// As [`wait`](Self::wait).
     pub fn wait_with(&self, action: impl FnOnce()) -> Result<u32> {
-        self.wait_until(self.default_deadline(), Some(action))
+        self.0.wait_until(self.0.default_deadline(), Some(action))
     }
 
     /// As [`wait`](Self::wait), but for at most `timeout` on the monotonic clock. A wait that times out breaks the
@@ -214,28 +187,42 @@ impl Barrier {
     /// # Errors
     /// As [`wait`](Self::wait).
     pub fn wait_timeout(&self, timeout: Duration) -> Result<u32> {
-        self.wait_until(Deadline::after(timeout), None::<fn()>)
+        self.0.wait_until(Deadline::after(timeout), None::<fn()>)
     }
 
     /// Breaks the barrier: all current and future waits fail until [`reset`](Self::reset) is called.
     pub fn abort(&self) {
-        point(Operation::change("barrier.abort"), &self.state, always);
-        let _held = self.state.mutex.hold();
-        if !self.is_broken() {
-            self.break_now(BreakCause::Aborted);
-        }
+        point(Operation::change("barrier.abort"), &self.0.state, always);
+        self.0.break_up(None, BreakCause::Aborted);
     }
 
     /// Resets the barrier to its initial state. Current waits fail. Members that have died are no longer expected.
     pub fn reset(&self) {
-        point(Operation::change("barrier.reset"), &self.state, always);
-        let _held = self.state.mutex.hold();
-        let state = &self.state;
-        state.members.strike_off(|slot| !self.process_table.is_alive(slot));
+        let Handle { state, process_table, .. } = &*self.0;
+        point(Operation::change("barrier.reset"), state, always);
+        let _held = state.mutex.hold();
+        state.members.strike_off(|slot| !process_table.is_alive(slot));
         let cycle = state.cycle.load(Relaxed);
-        self.outcome_of(cycle / ROUND).store(cycle & !BROKEN, Relaxed);
+        self.0.outcome_of(cycle / ROUND).store(cycle & !BROKEN, Relaxed);
         // A broken barrier's word is odd, so adding one ends the round and repairs it.
         futex::add_and_wake(&state.cycle, if cycle & BROKEN != 0 { 1 } else { ROUND as u16 }, futex::ALL);
+    }
+}
+
+impl Handle {
+    fn parties(&self) -> u32 {
+        // A process with access to the memory could write anything; there are never more parties than places.
+        self.state.parties.load(Relaxed).min(self.state.tail_as::<AtomicU64>().len() as u32)
+    }
+
+    fn waiting(&self) -> u32 {
+        let cycle = self.state.cycle.load(Acquire);
+        let arrived = self.arrived(cycle / ROUND);
+        if cycle & BROKEN != 0 || arrived == self.parties() { 0 } else { arrived }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.state.cycle.load(Acquire) & BROKEN != 0
     }
 
     fn default_deadline(&self) -> Deadline {
@@ -249,63 +236,39 @@ impl Barrier {
         point(Operation::change("barrier.wait"), &self.state, always);
         check_not_forked()?;
         loop {
-            match self.arrive(action.is_some())? {
-                Arrival::Ended { index } => return Ok(index),
-                Arrival::Last { cycle, index } => return self.run(action, cycle).map(|()| index),
-                Arrival::Waiting { cycle, index } => return self.sleep(cycle, deadline).map(|()| index),
-                Arrival::Full { cycle } => self.sleep(cycle, deadline)?,
+            let cycle = self.state.cycle.load(Acquire);
+            if cycle & BROKEN != 0 {
+                return Err(self.cause());
             }
+            self.become_member()?;
+            let Some(index) = self.take_place(cycle / ROUND) else {
+                // The round is full; its last party is about to end it.
+                self.sleep(cycle, deadline)?;
+                continue;
+            };
+            self.break_if_missing(cycle);
+            let is_last = index + 1 == self.parties();
+            let ended = if is_last { self.complete(cycle, action) } else { self.sleep(cycle, deadline) };
+            return ended.map(|()| index);
         }
-    }
-
-    fn arrive(&self, with_action: bool) -> Result<Arrival> {
-        let cycle = self.state.cycle.load(Acquire);
-        if cycle & BROKEN != 0 {
-            return Err(self.cause());
-        }
-        self.become_member()?;
-        let (round, parties) = (cycle / ROUND, self.parties());
-        let Some(index) = self.take_place(round) else { return Ok(Arrival::Full { cycle }) };
-        if let Some(dead) = self.missing(round) {
-            self.break_round(cycle, self.death_of(dead));
-        }
-        if index + 1 < parties {
-            return Ok(Arrival::Waiting { cycle, index });
-        }
-        if with_action {
-            return Ok(Arrival::Last { cycle, index });
-        }
-        self.complete(cycle).map(|()| Arrival::Ended { index })
     }
 
     /// Claims the first place that is free in `round`; `None` if there is none, or the round is over.
     fn take_place(&self, round: u32) -> Option<u32> {
         let own = u64::from(round) << 32 | u64::from(self.process_table.me().to_word());
-        for (index, place) in (0..).zip(self.places()) {
-            let mut now = place.load(Acquire);
-            while now == 0 || is_before((now >> 32) as u32, round) {
-                // pairs with: `missing`, `take_place` of others
-                match place.compare_exchange(now, own, AcqRel, Acquire) {
-                    Ok(_) => return Some(index),
-                    Err(other) => now = other,
-                }
-            }
-        }
-        None
+        let claim = |now| (now == 0 || is_before((now >> 32) as u32, round)).then_some(own);
+        // pairs with: `missing`, `take_place` of others
+        let claimed = self.places().iter().position(|place| place.fetch_update(AcqRel, Acquire, claim).is_ok());
+        claimed.map(|index| index as u32)
     }
 
-    /// Runs the action of a full round and ends the round.
-    fn run(&self, action: Option<impl FnOnce()>, cycle: u32) -> Result<()> {
+    /// Runs the action of a full round, and completes the round unless it was broken or reset.
+    fn complete(&self, cycle: u32, action: Option<impl FnOnce()>) -> Result<()> {
         let unless_done = BreaksWhenDropped { barrier: self, cycle };
         if let Some(action) = action {
             action();
         }
         std::mem::forget(unless_done);
-        self.complete(cycle)
-    }
-
-    /// Completes a full round, unless it was broken or reset.
-    fn complete(&self, cycle: u32) -> Result<()> {
         let _held = self.state.mutex.hold();
         let round = cycle / ROUND;
         if self.state.cycle.load(Relaxed) != cycle {
@@ -318,24 +281,18 @@ impl Barrier {
 
     /// Sleeps until `cycle` is over.
     fn sleep(&self, cycle: u32, deadline: Deadline) -> Result<()> {
-        // The second half of the wait. With a deadline, an exploration may let the time pass.
-        let wake = if deadline == Deadline::NEVER {
-            Operation::change("barrier.wake")
-        } else {
-            Operation::change("barrier.wake_timeout")
-        };
-        let is_over = || self.state.cycle.load(Acquire) != cycle || self.missing(cycle / ROUND).is_some();
-        point(wake, &self.state, is_over);
         let round = cycle / ROUND;
+        let is_over = || self.state.cycle.load(Acquire) != cycle;
+        point(Operation::wake(deadline, WAKE), &self.state, || is_over() || self.missing(round).is_some());
         loop {
             futex::wait(&self.state.cycle, cycle, Some(deadline.next_check()));
-            if self.state.cycle.load(Acquire) != cycle {
+            if is_over() {
                 return self.ended(round);
             }
             if deadline.has_passed() {
-                self.break_round(cycle, BreakCause::TimedOut);
-            } else if let Some(dead) = self.missing(round) {
-                self.break_round(cycle, self.death_of(dead));
+                self.break_up(Some(cycle), BreakCause::TimedOut);
+            } else {
+                self.break_if_missing(cycle);
             }
         }
     }
@@ -350,29 +307,27 @@ impl Barrier {
         if outcome == round * ROUND { Err(Error::BrokenBarrier(BreakCause::Reset)) } else { Ok(()) }
     }
 
-    fn death_of(&self, slot: ProcessSlot) -> BreakCause {
-        // A process that never used its handle is known to the process table until its slot is reused.
-        let mut named = self.state.pids.iter().map(|word| word.load(Acquire));
-        let known = named.find(|named| (named >> 32) as u32 == slot.to_word()).map(|named| named as u32);
-        BreakCause::Died(known.or_else(|| self.process_table.pid_of(slot)))
-    }
-
     fn cause(&self) -> Error {
         Error::BrokenBarrier(BreakCause::from_word(self.state.cause.load(Acquire)))
     }
 
-    /// Breaks the barrier if `cycle` is still the current one.
-    fn break_round(&self, cycle: u32, cause: BreakCause) {
-        let _held = self.state.mutex.hold();
-        if self.state.cycle.load(Relaxed) == cycle && cycle & BROKEN == 0 {
-            self.break_now(cause);
-        }
+    /// Breaks the barrier if the round of `cycle` cannot end because a process died.
+    fn break_if_missing(&self, cycle: u32) {
+        let Some(slot) = self.missing(cycle / ROUND) else { return };
+        // A process that never used its handle is known to the process table until its slot is reused.
+        let mut named = self.state.pids.iter().map(|word| word.load(Acquire));
+        let known = named.find(|named| (named >> 32) as u32 == slot.to_word()).map(|named| named as u32);
+        self.break_up(Some(cycle), BreakCause::Died(known.or_else(|| self.process_table.pid_of(slot))));
     }
 
-    /// Breaks the barrier, with the mutex held.
-    fn break_now(&self, cause: BreakCause) {
-        self.state.cause.store(cause.to_word(), Release);
-        futex::set_bits_and_wake_all(&self.state.cycle, BROKEN as u16);
+    /// Breaks the barrier unless it is broken; if a cycle is given, only while that is the current one.
+    fn break_up(&self, cycle: Option<u32>, cause: BreakCause) {
+        let _held = self.state.mutex.hold();
+        let now = self.state.cycle.load(Relaxed);
+        if now & BROKEN == 0 && cycle.is_none_or(|cycle| cycle == now) {
+            self.state.cause.store(cause.to_word(), Release);
+            futex::set_bits_and_wake_all(&self.state.cycle, BROKEN as u16);
+        }
     }
 
     /// Returns a dead process without which the current `round` cannot end.
@@ -394,21 +349,18 @@ impl Barrier {
     }
 
     fn become_member(&self) -> Result<()> {
-        let is_member = &self.membership.is_member;
-        if is_member.load(Relaxed) {
+        if self.is_member.load(Relaxed) {
             return Ok(());
         }
         let _held = self.state.mutex.hold();
         // Another thread with the same handle may have been first.
-        if !is_member.load(Relaxed) {
+        if !self.is_member.load(Relaxed) {
             let me = self.process_table.me();
-            self.state.members.add(me, 1, NEVER_GONE)?;
-            if let Some((index, _)) = self.state.members.all().find(|(_, member)| member.slot == me) {
-                self.state.pids[index].store(u64::from(me.to_word()) << 32 | u64::from(std::process::id()), Release);
-            }
+            let index = self.state.members.add(me, 1, NEVER_GONE)?;
+            self.state.pids[index].store(u64::from(me.to_word()) << 32 | u64::from(std::process::id()), Release);
             // After the membership: counted twice for a moment, it is never missed.
             self.state.creator.store(0, Release);
-            is_member.store(true, Relaxed);
+            self.is_member.store(true, Relaxed);
         }
         Ok(())
     }
@@ -440,27 +392,27 @@ fn is_before(one: u32, other: u32) -> bool {
 
 /// Breaks the barrier if the action unwinds.
 struct BreaksWhenDropped<'a> {
-    barrier: &'a Barrier,
+    barrier: &'a Handle,
     cycle: u32,
 }
 
 impl Drop for BreaksWhenDropped<'_> {
     fn drop(&mut self) {
-        self.barrier.break_round(self.cycle, BreakCause::ActionFailed);
+        self.barrier.break_up(Some(self.cycle), BreakCause::ActionFailed);
     }
 }
 
-impl Drop for Membership {
+impl Drop for Handle {
     fn drop(&mut self) {
         // A panicking process has not left normally: its end counts as a death. A forked child's copy belongs to no
         // party.
         if thread::panicking() || forked_from().is_some() {
             return;
         }
-        let _held = self.state.mutex.hold();
         if *self.is_member.get_mut() {
-            self.state.members.remove(self.process_table.me(), 1);
+            remove(&self.state, self.process_table.me());
         } else {
+            let _held = self.state.mutex.hold();
             self.state.creator.store(0, Release);
         }
     }
@@ -468,44 +420,46 @@ impl Drop for Membership {
 
 impl fmt::Debug for Barrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Barrier(handle) = self;
         let mut shown = f.debug_struct("Barrier");
-        shown.field("parties", &self.parties()).field("n_waiting", &self.waiting()).field("broken", &self.is_broken());
-        shown.finish_non_exhaustive()
+        shown.field("parties", &handle.parties()).field("n_waiting", &handle.waiting());
+        shown.field("broken", &handle.is_broken()).finish_non_exhaustive()
     }
 }
 
-/// Uncounts `slot` for a handle that was never created, or that its recipient counts itself by now.
+/// Uncounts one handle of the process in `slot`.
 fn remove(state: &BarrierState, slot: ProcessSlot) {
     let _held = state.mutex.hold();
     state.members.remove(slot, 1);
 }
 
 impl Barrier {
-    fn counted_for(&self, recipient: ProcessSlot) -> Result<u32> {
-        let _held = self.state.mutex.hold();
-        let members = &self.state.members;
+    /// Counts a handle of the process in `recipient`, before it is sent. Returns what is sent.
+    fn counted_for(&self, recipient: ProcessSlot) -> Result<(&Mapping<BarrierState>, u32)> {
+        let Handle { state, process_table, .. } = &*self.0;
+        let _held = state.mutex.hold();
         // A party whose parent knows of its death is replaced.
-        let is_gone = |slot: &ProcessSlot| self.process_table.was_waited_for(*slot);
-        if let Some(gone) = members.all().map(|(_, member)| member.slot).find(is_gone) {
-            members.strike_off(|slot| slot == gone);
+        let is_gone = |slot: &ProcessSlot| process_table.was_waited_for(*slot);
+        if let Some(gone) = state.members.all().map(|(_, member)| member.slot).find(is_gone) {
+            state.members.strike_off(|slot| slot == gone);
         }
-        members.add(recipient, 1, NEVER_GONE)?;
-        let state = self.state.clone();
-        Ok(transfer::counted(move || remove(&state, recipient)))
+        state.members.add(recipient, 1, NEVER_GONE)?;
+        let counted = state.clone();
+        Ok((state, transfer::counted(move || remove(&counted, recipient))))
     }
 
-    fn received(state: Mapping<BarrierState>, counted: u32) -> Result<Self> {
-        let barrier = Barrier::of(state, false)?;
-        barrier.become_member()?;
-        let (state, me) = (barrier.state.clone(), barrier.process_table.me());
+    fn received((state, counted): (Mapping<BarrierState>, u32)) -> Result<Self> {
+        let barrier = Barrier::of(state.clone())?;
+        barrier.0.become_member()?;
+        let me = barrier.0.process_table.me();
         transfer::received(counted, move || remove(&state, me));
         Ok(barrier)
     }
 }
 
 sent_in_roles!(
-    [] Barrier, "a Barrier", |barrier, recipient| Ok((&barrier.state, barrier.counted_for(recipient)?)),
-    |(state, counted): (Mapping<BarrierState>, u32)| Barrier::received(state, counted)
+    [] Barrier, "a Barrier", |barrier, recipient| barrier.counted_for(recipient),
+    |sent: (Mapping<BarrierState>, u32)| Barrier::received(sent)
 );
 
 #[cfg(test)]
@@ -564,9 +518,9 @@ mod tests {
     fn every_operation_without_a_wait_passes_one_point() {
         let _watchdog = watchdog();
         let alone = Barrier::new(1).expect("a barrier");
-        assert_eq!(goes("barrier.wait", &alone.state, || alone.wait()).expect("all are here"), 0);
+        assert_eq!(goes("barrier.wait", &alone.0.state, || alone.wait()).expect("all are here"), 0);
         let barrier = Barrier::new(2).expect("a barrier");
-        let object = &barrier.state;
+        let object = &barrier.0.state;
         assert_eq!(goes("barrier.n_waiting", object, || barrier.n_waiting()), 0);
         let (outcome, points) = passed(|| barrier.wait_timeout(Duration::from_millis(1)));
         outcome.expect_err("nobody else came");
@@ -714,13 +668,13 @@ mod tests {
         let (needed, spare) = (process_table.reserve().expect("a slot"), process_table.reserve().expect("a slot"));
         let barrier = barrier(2);
         for slot in [needed, spare] {
-            barrier.state.members.add(slot, 1, NEVER_GONE).expect("room");
+            barrier.0.state.members.add(slot, 1, NEVER_GONE).expect("room");
         }
         thread::scope(|scope| {
             let waiter = scope.spawn(|| cause(barrier.wait()));
             await_waiting(&barrier, 1);
             process_table.release_slot(spare);
-            assert_eq!(barrier.missing(0), None, "this process and the needed one are enough");
+            assert_eq!(barrier.0.missing(0), None, "this process and the needed one are enough");
             process_table.release_slot(needed);
             assert!(matches!(waiter.join().expect("no panic"), BreakCause::Died(_)));
         });
@@ -735,17 +689,17 @@ mod tests {
         let [dead, living, ..] = slots;
         let barrier = barrier(3);
         for slot in [dead, living] {
-            barrier.state.members.add(slot, 1, NEVER_GONE).expect("room");
+            barrier.0.state.members.add(slot, 1, NEVER_GONE).expect("room");
         }
         // The second of `living`'s threads has already arrived: with the creator that makes three.
-        for place in &barrier.places()[..2] {
+        for place in &barrier.0.places()[..2] {
             place.store(living.to_word().into(), Relaxed);
         }
         process_table.release_slot(dead);
-        assert_eq!(barrier.missing(0), None);
-        barrier.state.members.add(slots[2], 1, NEVER_GONE).expect("room");
+        assert_eq!(barrier.0.missing(0), None);
+        barrier.0.state.members.add(slots[2], 1, NEVER_GONE).expect("room");
         process_table.release_slot(slots[2]);
-        assert_eq!(barrier.missing(0), Some(dead), "given to as many as there are parties, it needs no creator");
+        assert_eq!(barrier.0.missing(0), Some(dead), "given to as many as there are parties, it needs no creator");
         slots.into_iter().for_each(|slot| process_table.release_slot(slot));
     }
 
@@ -756,26 +710,26 @@ mod tests {
         assert!(is_before(0, 1) && is_before(last, 0) && is_before(last - 3, 5));
         assert!(!is_before(1, 0) && !is_before(0, last) && !is_before(7, 7));
         let barrier = barrier(2);
-        barrier.state.cycle.store(u32::MAX - 1, Relaxed);
+        barrier.0.state.cycle.store(u32::MAX - 1, Relaxed);
         for _ in 0..3 {
             assert_eq!(wait_with_threads(&barrier, 2), [0, 1]);
         }
-        assert_eq!(barrier.state.cycle.load(Relaxed), 2 * ROUND);
+        assert_eq!(barrier.0.state.cycle.load(Relaxed), 2 * ROUND);
     }
 
     #[test]
     fn late_comer_of_an_old_round_takes_no_place_of_the_new_one() {
         let barrier = barrier(2);
-        assert_eq!(barrier.take_place(0), Some(0));
+        assert_eq!(barrier.0.take_place(0), Some(0));
         barrier.reset();
-        assert_eq!(barrier.take_place(1), Some(0));
+        assert_eq!(barrier.0.take_place(1), Some(0));
         assert_eq!(
-            (barrier.take_place(0), barrier.arrived(1)),
+            (barrier.0.take_place(0), barrier.0.arrived(1)),
             (Some(1), 1),
             "a place that the new round does not use"
         );
-        assert_eq!((barrier.take_place(1), barrier.arrived(1)), (Some(1), 2), "and does not miss");
-        assert_eq!(barrier.take_place(1), None);
+        assert_eq!((barrier.0.take_place(1), barrier.0.arrived(1)), (Some(1), 2), "and does not miss");
+        assert_eq!(barrier.0.take_place(1), None);
     }
 
     #[test]
@@ -784,13 +738,13 @@ mod tests {
         let slot = process_table.reserve().expect("a slot");
         let barrier = barrier(2);
         for _ in 0..2 {
-            barrier.state.members.add(slot, 1, NEVER_GONE).expect("room");
+            barrier.0.state.members.add(slot, 1, NEVER_GONE).expect("room");
         }
-        barrier.state.members.remove(slot, 1);
+        barrier.0.state.members.remove(slot, 1);
         process_table.release_slot(slot);
-        assert_eq!(barrier.missing(0), Some(slot), "one of its two handles was not given back");
-        barrier.state.members.remove(slot, 1);
-        assert_eq!(barrier.missing(0), None);
+        assert_eq!(barrier.0.missing(0), Some(slot), "one of its two handles was not given back");
+        barrier.0.state.members.remove(slot, 1);
+        assert_eq!(barrier.0.missing(0), None);
     }
 
     #[test]
@@ -799,7 +753,7 @@ mod tests {
         let process_table = ProcessTable::ours().expect("a table");
         let dead = process_table.reserve().expect("a slot");
         let barrier = barrier(2);
-        barrier.places()[0].store(dead.to_word().into(), Relaxed);
+        barrier.0.places()[0].store(dead.to_word().into(), Relaxed);
         process_table.release_slot(dead);
         assert!(matches!(cause(barrier.wait()), BreakCause::Died(_)));
     }

@@ -44,6 +44,8 @@ const NOTIFIED: u32 = 2;
 /// Maximum number of waiters at once.
 const PLACES: usize = 1024;
 
+const WAKE: [Operation; 2] = [Operation::change("condition.wake"), Operation::change("condition.wake_timeout")];
+
 shared_layout! {
     struct Place {
         state: AtomicU32,
@@ -156,15 +158,14 @@ impl Condition {
         deadline: Deadline,
         mut predicate: impl FnMut(&LockGuard<'a>) -> bool,
     ) -> Result<(LockGuard<'a>, bool)> {
-        while !predicate(&guard) {
-            let in_time;
-            (guard, in_time) = self.wait_until(guard, deadline)?;
-            if !in_time {
-                let answer = predicate(&guard);
+        let mut in_time = true;
+        loop {
+            let answer = predicate(&guard);
+            if answer || !in_time {
                 return Ok((guard, answer));
             }
+            (guard, in_time) = self.wait_until(guard, deadline)?;
         }
-        Ok((guard, true))
     }
 
     fn wait_until<'a>(&self, guard: LockGuard<'a>, deadline: Deadline) -> Result<(LockGuard<'a>, bool)> {
@@ -173,13 +174,8 @@ impl Condition {
         check_not_forked()?;
         let place = self.enter(lock.id())?;
         let mut suspended = Suspended::from(guard);
-        // The second half of the wait. With a deadline, an exploration may let the time pass.
-        let wake = if deadline == Deadline::NEVER {
-            Operation::change("condition.wake")
-        } else {
-            Operation::change("condition.wake_timeout")
-        };
-        point(wake, &(self, lock), || self.has_news(place, lock) && lock.can_be_acquired());
+        let can_go_on = || self.has_news(place, lock) && lock.can_be_acquired();
+        point(Operation::wake(deadline, WAKE), &(self, lock), can_go_on);
         loop {
             futex::wait(&place.state, WAITING, Some(deadline.next_check()));
             if !deadline.has_passed() && !self.has_news(place, lock) {
@@ -198,7 +194,7 @@ impl Condition {
 
     /// Returns whether a waiter has to look: it was notified, or a process died.
     fn has_news(&self, place: &Place, lock: &LockState) -> bool {
-        place.state.load(Acquire) == NOTIFIED || lock.is_abandoned() || self.has_orphans()
+        place.state.load(Acquire) == NOTIFIED || lock.is_abandoned() || self.orphans().next().is_some()
     }
 
     /// Notifies the `n` longest waiting waiters, or all if there are fewer. Returns the number notified. Does nothing
@@ -215,12 +211,10 @@ impl Condition {
         point(Operation::change("condition.notify"), &self.state, always);
         check_not_forked()?;
         let table = self.state.table.hold();
-        if self.is_bound_to_another(guard.0.state.id()) {
-            return Err(Error::WrongLock);
-        }
+        self.check_bound(guard.0.state.id())?;
         self.pass_on_orphans(&table);
         let next_ticket = self.state.next_ticket.load(Relaxed);
-        let mut waiting: Vec<&Place> = self.places().iter().filter(|place| self.waits(place)).collect();
+        let mut waiting: Vec<&Place> = self.waiting().collect();
         waiting.sort_unstable_by_key(|place| std::cmp::Reverse(next_ticket.wrapping_sub(place.ticket.load(Relaxed))));
         waiting.truncate(n);
         waiting.iter().for_each(|place| wake(place, next_ticket));
@@ -235,37 +229,37 @@ impl Condition {
         self.notify(guard, usize::MAX)
     }
 
-    /// Returns the number of current waiters.
-    fn n_waiting(&self) -> usize {
-        self.places().iter().filter(|place| self.waits(place)).count()
-    }
-
     /// Returns the places that were ever used.
     fn places(&self) -> &[Place] {
         let used = self.state.used.load(Acquire) as usize;
         &self.state.places[..used.min(PLACES)]
     }
 
-    fn waits(&self, place: &Place) -> bool {
-        place.state.load(Acquire) == WAITING && self.lives(place)
+    /// Returns the places of the current waiters.
+    fn waiting(&self) -> impl Iterator<Item = &Place> {
+        self.places().iter().filter(|place| place.state.load(Acquire) == WAITING && self.lives(place))
+    }
+
+    /// Returns the places of the processes that died with a notification.
+    fn orphans(&self) -> impl Iterator<Item = &Place> {
+        self.places().iter().filter(|place| place.state.load(Acquire) == NOTIFIED && !self.lives(place))
     }
 
     fn lives(&self, place: &Place) -> bool {
         self.process_table.is_living(place.slot.load(Acquire))
     }
 
-    /// Returns whether a process waits with a lock other than this one, which would not exclude it.
-    fn is_bound_to_another(&self, lock: ObjectId) -> bool {
+    /// Checks that no process waits with a lock other than this one, which would not exclude it.
+    fn check_bound(&self, lock: ObjectId) -> Result<()> {
         let in_use = |place: &Place| place.state.load(Acquire) != FREE && self.lives(place);
-        self.state.lock.load(Relaxed) != lock.to_word() && self.places().iter().any(in_use)
+        let is_bound = self.state.lock.load(Relaxed) != lock.to_word() && self.places().iter().any(in_use);
+        if is_bound { Err(Error::WrongLock) } else { Ok(()) }
     }
 
     /// Claims a place, with the lock of number `lock` held.
     fn enter(&self, lock: ObjectId) -> Result<&Place> {
         let table = self.state.table.hold();
-        if self.is_bound_to_another(lock) {
-            return Err(Error::WrongLock);
-        }
+        self.check_bound(lock)?;
         self.pass_on_orphans(&table);
         // Before the place is claimed: a place in use always implies the binding lock.
         self.state.lock.store(lock.to_word(), Relaxed);
@@ -287,25 +281,14 @@ impl Condition {
         Ok(place)
     }
 
-    fn is_orphan(&self, place: &Place) -> bool {
-        place.state.load(Acquire) == NOTIFIED && !self.lives(place)
-    }
-
-    /// Returns whether a process died with a notification.
-    fn has_orphans(&self) -> bool {
-        self.places().iter().any(|place| self.is_orphan(place))
-    }
-
     /// Passes the notifications of dead processes to waiters of that time.
     fn pass_on_orphans(&self, _table: &HeldMutex<'_>) {
-        let places = self.places();
-        for orphan in places.iter().filter(|place| self.is_orphan(place)) {
+        for orphan in self.orphans() {
             let stamp = orphan.stamp.load(Relaxed);
             // How long before the notification a waiter began; later waiters have the high bit set.
             let age = |place: &&Place| stamp.wrapping_sub(place.ticket.load(Relaxed)).wrapping_sub(1);
-            let waited = |place: &&Place| self.waits(place) && age(place) < u32::MAX / 2;
             orphan.state.store(FREE, Release);
-            if let Some(heir) = places.iter().filter(waited).max_by_key(age) {
+            if let Some(heir) = self.waiting().filter(|place| age(place) < u32::MAX / 2).max_by_key(age) {
                 wake(heir, stamp);
             }
         }
@@ -327,7 +310,7 @@ impl Object for (&Condition, &LockState) {
 
 impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Condition").field("n_waiting", &self.n_waiting()).finish_non_exhaustive()
+        f.debug_struct("Condition").field("n_waiting", &self.waiting().count()).finish_non_exhaustive()
     }
 }
 
@@ -355,7 +338,7 @@ mod tests {
     impl Condition {
         /// Blocks until `n` threads wait; without the lock.
         fn await_waiters(&self, n: usize) {
-            while self.n_waiting() < n {
+            while self.waiting().count() < n {
                 thread::yield_now();
             }
         }
@@ -615,7 +598,7 @@ mod tests {
             waiter.join().expect("the heir got it");
             assert_eq!(late.state.load(Relaxed), WAITING);
         });
-        assert!(!condition.has_orphans());
+        assert!(condition.orphans().next().is_none());
     }
 
     #[test]

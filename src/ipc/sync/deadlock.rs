@@ -21,7 +21,7 @@ use super::holder::Holder;
 use crate::ipc::error::Result;
 use crate::ipc::operation::ObjectId;
 use crate::ipc::process::table::ProcessTable;
-use crate::ipc::process::wait_record::Record;
+use crate::ipc::process::wait_record::{Record, WaitState};
 
 /// A lock, identified by the number that it has in every process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,15 +57,11 @@ pub struct Wait {
 pub fn find_deadlock() -> Result<Option<Vec<Wait>>> {
     let process_table = ProcessTable::ours()?;
     let is_alive = |record: &Record| process_table.is_living(record.slot());
-    let places = || process_table.waits().iter().enumerate();
-    let (places, records): (Vec<usize>, Vec<Record>) =
-        places().filter_map(|(place, wait)| Some((place, wait.read().filter(is_alive)?))).unzip();
+    let read = |wait: &'static WaitState| Some((wait, wait.read().filter(is_alive)?));
+    let (waits, records): (Vec<&WaitState>, Vec<Record>) = process_table.waits().iter().filter_map(read).unzip();
     // A thread that still waits now has waited ever since its record was read, so the whole cycle existed at one
     // moment.
-    let still_waits = |&link: &usize| {
-        let now = process_table.waits()[places[link]].read();
-        now.is_some_and(|now| now.is_same_wait(&records[link]))
-    };
+    let still_waits = |&link: &usize| waits[link].read().is_some_and(|now| now.is_same_wait(&records[link]));
     let ring = ring_among(&records).filter(|ring| ring.iter().all(still_waits));
     Ok(ring.map(|ring| describe(&records, &ring)))
 }

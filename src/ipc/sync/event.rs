@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Result, os};
-use crate::ipc::operation::{Operation, always, point};
+use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Release};
@@ -32,6 +32,9 @@ const SET: u32 = 1;
 /// A process may be asleep.
 const WAITING: u32 = 2;
 const GENERATION: u32 = 4;
+
+const WAIT: Waits =
+    Waits([Operation::read("event.wait"), Operation::read("event.wait_timeout"), Operation::read("event.is_set")]);
 
 shared_layout! {
     struct EventState = b"event   " {
@@ -86,15 +89,9 @@ impl Event {
     pub fn set(&self) {
         point(Operation::change("event.set"), &self.state, always);
         let word = &self.state.word;
-        let mut now = word.load(Acquire);
-        while now & (SET | WAITING) == 0 {
-            match word.compare_exchange_weak(now, now | SET, AcqRel, Acquire) {
-                Ok(_) => return,
-                Err(other) => now = other,
-            }
-        }
+        let unawaited = |now| (now & (SET | WAITING) == 0).then_some(now | SET);
         // If it is already set there is no one to wake: the setter did so, in one step.
-        if now & SET == 0 {
+        if word.fetch_update(AcqRel, Acquire, unawaited).is_err_and(|now| now & SET == 0) {
             futex::set_bits_and_wake_all(word, SET as u16);
         }
     }
@@ -103,15 +100,9 @@ impl Event {
     #[inline]
     pub fn clear(&self) {
         point(Operation::change("event.clear"), &self.state, always);
-        let word = &self.state.word;
-        let mut now = word.load(Acquire);
-        while now & SET != 0 {
-            let next = (now & !(SET | WAITING)).wrapping_add(GENERATION);
-            match word.compare_exchange_weak(now, next, AcqRel, Acquire) {
-                Ok(_) => return,
-                Err(other) => now = other,
-            }
-        }
+        let next = |now: u32| (now & SET != 0).then_some((now & !(SET | WAITING)).wrapping_add(GENERATION));
+        // Fails if it is not set.
+        let _ = self.state.word.fetch_update(AcqRel, Acquire, next);
     }
 
     /// Blocks until the event is set. Returns immediately if it is.
@@ -119,7 +110,7 @@ impl Event {
     /// # System calls
     /// `futex`, only if it is not set.
     pub fn wait(&self) {
-        self.wait_until(Operation::read("event.wait"), || Deadline::NEVER);
+        self.wait_within(None);
     }
 
     /// Blocks until the event is set, for at most `timeout` on the monotonic clock. Returns whether it was.
@@ -129,18 +120,15 @@ impl Event {
     /// # Standard
     /// Python `Event.wait(timeout)`. Differs: `true` also if the event was cleared again before this waiter ran.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        if timeout.is_zero() {
-            return self.is_set();
-        }
-        self.wait_until(Operation::read("event.wait_timeout"), || Deadline::after(timeout))
+        self.wait_within(Some(timeout))
     }
 
     #[inline]
-    fn wait_until(&self, operation: Operation, deadline: impl FnOnce() -> Deadline) -> bool {
+    fn wait_within(&self, timeout: Option<Duration>) -> bool {
         // pairs with: `set`
         let begun = self.state.word.load(Acquire);
-        point(operation, &self.state, || was_set(begun, self.state.word.load(Acquire)));
-        begun & SET != 0 || self.sleep(begun, deadline())
+        WAIT.pass(timeout, &self.state, || was_set(begun, self.state.word.load(Acquire)));
+        begun & SET != 0 || (timeout != Some(Duration::ZERO) && self.sleep(begun, Deadline::within(timeout)))
     }
 
     #[cold]

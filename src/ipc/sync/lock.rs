@@ -21,11 +21,12 @@ use std::time::Duration;
 use super::deadlock::LockId;
 use super::holder::Holder;
 use super::lock_state::{LockGuard, LockState};
-use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Result, os};
-use crate::ipc::operation::{Operation, always, point};
+use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::shm::Mapping;
+
+const ACQUIRE: Waits = Waits::change(["lock.acquire", "lock.acquire_timeout", "lock.try_acquire"]);
 
 /// A lock that processes share. Its methods are those of [`GenericLock`].
 ///
@@ -84,8 +85,7 @@ impl<const REENTRANT: bool> GenericLock<REENTRANT> {
     /// `futex`, only if another thread holds the lock.
     #[inline(always)]
     pub fn acquire(&self) -> Result<LockGuard<'_>> {
-        point(Operation::change("lock.acquire"), &*self.state, || self.state.can_be_acquired());
-        Ok(LockGuard(self.state.acquire_in_the_end(REENTRANT)?))
+        Ok(self.acquire_within(None)?.expect("a wait without end ends with the lock"))
     }
 
     /// Acquires the lock if it is free, or if it is an [`RLock`] that this thread holds; otherwise returns `None`. Does
@@ -95,8 +95,7 @@ impl<const REENTRANT: bool> GenericLock<REENTRANT> {
     /// [`Error::TooManyLocks`](crate::Error::TooManyLocks) if this thread holds 2,000 others.
     #[inline]
     pub fn try_acquire(&self) -> Result<Option<LockGuard<'_>>> {
-        point(Operation::change("lock.try_acquire"), &*self.state, always);
-        Ok(self.state.try_acquire(REENTRANT)?.map(LockGuard))
+        self.acquire_within(Some(Duration::ZERO))
     }
 
     /// Acquires the lock, blocking for at most `timeout` on the monotonic clock. Returns `None` on timeout;
@@ -108,11 +107,13 @@ impl<const REENTRANT: bool> GenericLock<REENTRANT> {
     /// # Standard
     /// Python `Lock.acquire(timeout=…)`. Differs: returns a guard, not a bool.
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<LockGuard<'_>>> {
-        if timeout.is_zero() {
-            return self.try_acquire();
-        }
-        point(Operation::change("lock.acquire_timeout"), &*self.state, || self.state.can_be_acquired());
-        Ok(self.state.acquire(REENTRANT, || Deadline::after(timeout))?.map(LockGuard))
+        self.acquire_within(Some(timeout))
+    }
+
+    #[inline(always)]
+    fn acquire_within(&self, timeout: Option<Duration>) -> Result<Option<LockGuard<'_>>> {
+        ACQUIRE.pass(timeout, &*self.state, || self.state.can_be_acquired());
+        Ok(self.state.acquire_within(timeout, REENTRANT)?.map(LockGuard))
     }
 
     /// Acquires the lock, runs `critical_section`, and releases the lock, even on panic.

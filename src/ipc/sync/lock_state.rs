@@ -17,12 +17,13 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::time::Duration;
 
 use super::holder::{HeldBy, Holder};
-use super::waits::Waiting;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked};
 use crate::ipc::operation::{Object, ObjectId, Operation, always, point};
+use crate::ipc::process::wait_record::Waiting;
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::atomic::{AtomicU32, AtomicU64};
 use crate::sys::fork::{forked_from, origin};
@@ -55,7 +56,7 @@ pub struct Abandoned {
 ///
 /// It cannot be sent to another thread: a lock belongs to the thread that acquired it.
 #[derive(Debug)]
-#[must_use = "the lock is given back when the guard is dropped"]
+#[must_use = "the lock is released when the guard is dropped"]
 pub struct LockGuard<'a>(pub(crate) RawGuard<'a>);
 
 /// What a [`LockGuard`] holds. Dropping it alone passes no [`point`]: for a lock that is acquired as a part of another
@@ -83,65 +84,63 @@ impl LockState {
         self.mutex.owner_tid().is_none_or(|owner| owner == robust::own_tid()) || self.is_abandoned()
     }
 
-    /// Acquires the lock, blocking until `deadline`. A thread that holds it gets one guard more if the lock is
-    /// `reentrant`, and an error if not.
+    /// Acquires the lock, blocking for at most `timeout`, or as long as it takes if there is none. A thread that holds
+    /// the lock gets one guard more if the lock is `reentrant`; if not, an error, or `None` if it would not block.
     #[inline(always)]
-    pub(crate) fn acquire(&self, reentrant: bool, deadline: impl FnOnce() -> Deadline) -> Result<Option<RawGuard<'_>>> {
+    pub(crate) fn acquire_within(&self, timeout: Option<Duration>, reentrant: bool) -> Result<Option<RawGuard<'_>>> {
         check_not_forked()?;
-        match self.try_lock()? {
-            Locked::Clean => Ok(Some(self.guard(None))),
-            locked => self.acquire_slowly(locked, reentrant, deadline),
+        if robust::held_by_this_thread() >= MOST_HELD {
+            self.check_own()?;
         }
+        let abandoned = match self.mutex.try_lock() {
+            Locked::Clean => None,
+            locked => match self.acquire_slowly(locked, timeout, reentrant) {
+                Ok(abandoned) => abandoned,
+                Err(Locked::WouldDeadlock) => return Err(Error::WouldDeadlock),
+                Err(_) => return Ok(None),
+            },
+        };
+        self.holder_pid.store(origin(), Relaxed);
+        Ok(Some(RawGuard { state: self, abandoned, not_send: PhantomData }))
     }
 
-    /// Acquires the lock, however long it takes.
+    /// Acquires the lock, as [`acquire_within`](Self::acquire_within) without a timeout.
     #[inline(always)]
-    pub(crate) fn acquire_in_the_end(&self, reentrant: bool) -> Result<RawGuard<'_>> {
-        check_not_forked()?;
-        match self.try_lock()? {
-            Locked::Clean => Ok(self.guard(None)),
-            locked => {
-                let guard = self.acquire_slowly(locked, reentrant, || Deadline::NEVER)?;
-                Ok(guard.expect("a wait without end ends with the lock"))
-            }
-        }
+    pub(crate) fn acquire(&self, reentrant: bool) -> Result<RawGuard<'_>> {
+        Ok(self.acquire_within(None, reentrant)?.expect("a wait without end ends with the lock"))
     }
 
-    /// The rest of an acquire whose first attempt had this outcome.
+    /// Refuses another lock to a thread that holds [`MOST_HELD`]: it would stay locked if the thread died.
+    #[cold]
+    fn check_own(&self) -> Result<()> {
+        let is_own = self.mutex.owner_tid() == Some(robust::own_tid());
+        if is_own { Ok(()) } else { Err(Error::TooManyLocks { limit: MOST_HELD }) }
+    }
+
+    /// The rest of an acquire whose first attempt had this outcome. Fails with `Busy` or `WouldDeadlock`.
+    ///
+    /// All that it returns fits into a register: a guard in memory would cost the fast path more than the lock does.
     #[cold]
     fn acquire_slowly(
         &self,
         tried: Locked,
+        timeout: Option<Duration>,
         reentrant: bool,
-        deadline: impl FnOnce() -> Deadline,
-    ) -> Result<Option<RawGuard<'_>>> {
-        let locked = if tried == Locked::Busy { self.wait(deadline()) } else { tried };
-        self.outcome(locked, reentrant)
-    }
-
-    /// Acquires the lock if it is free, or if this thread holds it and it is `reentrant`.
-    #[inline(always)]
-    pub(crate) fn try_acquire(&self, reentrant: bool) -> Result<Option<RawGuard<'_>>> {
-        check_not_forked()?;
-        match self.try_lock()? {
-            Locked::Clean => Ok(Some(self.guard(None))),
-            // A non-blocking attempt does not wait for itself.
-            Locked::WouldDeadlock if !reentrant => Ok(None),
-            locked => self.outcome(locked, reentrant),
+    ) -> std::result::Result<Option<Abandoned>, Locked> {
+        let may_block = timeout != Some(Duration::ZERO);
+        match if tried == Locked::Busy && may_block { self.wait(Deadline::within(timeout)) } else { tried } {
+            Locked::Clean => Ok(None),
+            Locked::Abandoned => {
+                self.depth.store(0, Relaxed);
+                Ok(Some(Abandoned { pid: self.holder_pid() }))
+            }
+            Locked::WouldDeadlock if reentrant => {
+                self.depth.store(self.depth.load(Relaxed) + 1, Relaxed);
+                Ok(None)
+            }
+            Locked::WouldDeadlock if may_block => Err(Locked::WouldDeadlock),
+            Locked::WouldDeadlock | Locked::Busy => Err(Locked::Busy),
         }
-    }
-
-    #[inline(always)]
-    fn try_lock(&self) -> Result<Locked> {
-        if robust::held_by_this_thread() < MOST_HELD { Ok(self.mutex.try_lock_unless_own()) } else { self.refuse() }
-    }
-
-    /// The outcome for a thread that holds [`MOST_HELD`] locks: one more would stay locked if the thread died with
-    /// them.
-    #[cold]
-    fn refuse(&self) -> Result<Locked> {
-        let is_own = self.mutex.owner_tid() == Some(robust::own_tid());
-        if is_own { Ok(Locked::WouldDeadlock) } else { Err(Error::TooManyLocks { limit: MOST_HELD }) }
     }
 
     #[cold]
@@ -157,30 +156,6 @@ impl LockState {
                 locked => return locked,
             }
         }
-    }
-
-    #[cold]
-    fn outcome(&self, locked: Locked, reentrant: bool) -> Result<Option<RawGuard<'_>>> {
-        match locked {
-            Locked::Clean => Ok(Some(self.guard(None))),
-            Locked::Busy => Ok(None),
-            Locked::WouldDeadlock if reentrant => {
-                self.depth.store(self.depth.load(Relaxed) + 1, Relaxed);
-                Ok(Some(RawGuard { state: self, abandoned: None, not_send: PhantomData }))
-            }
-            Locked::WouldDeadlock => Err(Error::WouldDeadlock),
-            Locked::Abandoned => {
-                self.depth.store(0, Relaxed);
-                Ok(Some(self.guard(Some(Abandoned { pid: self.holder_pid() }))))
-            }
-        }
-    }
-
-    /// Creates the first guard of a new holder.
-    #[inline(always)]
-    fn guard(&self, abandoned: Option<Abandoned>) -> RawGuard<'_> {
-        self.holder_pid.store(origin(), Relaxed);
-        RawGuard { state: self, abandoned, not_send: PhantomData }
     }
 
     #[inline]
@@ -272,7 +247,7 @@ impl<'a> Suspended<'a> {
 
     /// Acquires the lock again as it was held.
     pub(crate) fn resume(self) -> Result<LockGuard<'a>> {
-        let guard = self.state.acquire_in_the_end(false)?;
+        let guard = self.state.acquire(false)?;
         self.state.depth.store(self.depth, Relaxed);
         Ok(LockGuard(guard))
     }
@@ -283,6 +258,7 @@ mod tests {
     use super::*;
     use crate::ipc::test_util::watchdog;
     use crate::sys::shm::Mapping;
+    use std::mem::forget;
     use std::thread;
 
     /// More than the kernel hands on.
@@ -301,23 +277,21 @@ mod tests {
         let many = Mapping::create(0, init).expect("memory");
         let taken = thread::scope(|scope| {
             let holder = scope.spawn(|| {
-                let taken = many.locks.iter().take_while(|lock| matches!(lock.try_lock(), Ok(Locked::Clean))).count();
-                let refused = many.locks[taken].acquire_in_the_end(false).expect_err("one too many");
+                let taken = many.locks.iter().take_while(|lock| lock.acquire(false).map(forget).is_ok()).count();
+                let refused = many.locks[taken].acquire(false).expect_err("one too many");
                 assert!(matches!(refused, Error::TooManyLocks { limit: MOST_HELD }));
-                assert_eq!(many.locks[0].try_lock().expect("known to it"), Locked::WouldDeadlock);
+                assert!(matches!(many.locks[0].acquire(false), Err(Error::WouldDeadlock)), "known to it");
                 many.locks[0].unlock();
-                assert_eq!(many.locks[taken].try_lock().expect("one was given back"), Locked::Clean);
-                many.locks[taken].unlock();
-                assert_eq!(many.locks[0].try_lock().expect("one was given back"), Locked::Clean);
+                drop(many.locks[taken].acquire(false).expect("one was released"));
+                forget(many.locks[0].acquire(false).expect("one was released"));
                 taken
             });
             holder.join().expect("no panic")
         });
         assert_eq!(taken, MOST_HELD as usize);
         for (index, lock) in many.locks.iter().enumerate() {
-            let expected = if index < taken { Locked::Abandoned } else { Locked::Clean };
-            assert_eq!(lock.try_lock().expect("no error"), expected, "lock {index}");
-            lock.unlock();
+            let guard = lock.acquire(false).expect("no error");
+            assert_eq!(guard.abandoned.is_some(), index < taken, "lock {index}");
         }
     }
 }

@@ -4,8 +4,8 @@
 //! goes to the next in line, whose guard says that it was [`Abandoned`]. [`find_deadlock`] finds a cycle of waiters and
 //! holders.
 
-// The files: `lock_state` is a lock in shared memory, with its guard; `holder`, `waits` and `deadlock` are the holder of a lock, the threads
-// that wait for it, and the search for a deadlock; `break_cause` is why a barrier is broken.
+// The files: `lock_state` is a lock in shared memory, with its guard; `holder` and `deadlock` are the holder of a lock,
+// and the search for a deadlock; `break_cause` is why a barrier is broken.
 
 pub(crate) mod barrier;
 pub(crate) mod break_cause;
@@ -17,7 +17,6 @@ pub(crate) mod lock;
 pub(crate) mod lock_state;
 pub(crate) mod owned_semaphore;
 pub(crate) mod semaphore;
-pub(crate) mod waits;
 
 pub use barrier::Barrier;
 pub use break_cause::BreakCause;
@@ -28,4 +27,4 @@ pub use holder::Holder;
 pub use lock::{GenericLock, Lock, RLock};
 pub use lock_state::{Abandoned, LockGuard};
 pub use owned_semaphore::{OwnedSemaphore, Permit};
-pub use semaphore::{BoundedSemaphore, Semaphore};
+pub use semaphore::{BoundedSemaphore, GenericSemaphore, Semaphore};

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::operation::{Operation, always, point};
+use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::table::ProcessTable;
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
@@ -43,6 +43,9 @@ const WAITING: u32 = 1;
 const JOIN: u32 = 2;
 /// Maximum number of permits: each has its own word, and a search for a free one reads them all.
 const MAX_PERMITS: u32 = 65_536;
+
+const ACQUIRE: Waits =
+    Waits::change(["owned_semaphore.acquire", "owned_semaphore.acquire_timeout", "owned_semaphore.try_acquire"]);
 
 shared_layout! {
     struct OwnedSemaphoreState = b"ownedsem" {
@@ -71,7 +74,7 @@ pub struct OwnedSemaphore {
 
 /// A permit held by this process. Dropping it releases it.
 #[derive(Debug)]
-#[must_use = "the permit is given back when this is dropped"]
+#[must_use = "the permit is released when this is dropped"]
 pub struct Permit<'a> {
     semaphore: &'a OwnedSemaphore,
     index: usize,
@@ -113,34 +116,28 @@ impl OwnedSemaphore {
     /// `futex`, only if no permit is free.
     #[inline]
     pub fn acquire(&self) -> Permit<'_> {
-        point(Operation::change("owned_semaphore.acquire"), &self.state, || self.value() > 0);
-        let permit = self.take_hinted().or_else(|| self.take_free()).or_else(|| self.wait(Deadline::NEVER));
-        permit.expect("a wait without end ends with a permit")
+        self.acquire_within(None).expect("a wait without end ends with a permit")
     }
 
     /// Acquires a permit if one is free, including those of dead holders. Does not block.
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
-        point(Operation::change("owned_semaphore.try_acquire"), &self.state, always);
-        self.take_any()
-    }
-
-    fn take_any(&self) -> Option<Permit<'_>> {
-        self.take_hinted().or_else(|| self.take_free()).or_else(|| self.take_over())
+        self.acquire_within(Some(Duration::ZERO))
     }
 
     /// Acquires a permit, blocking for at most `timeout` on the monotonic clock. Returns `None` on timeout;
     /// `Duration::ZERO` tries once.
     pub fn acquire_timeout(&self, timeout: Duration) -> Option<Permit<'_>> {
-        if timeout.is_zero() {
-            return self.try_acquire();
-        }
-        point(Operation::change("owned_semaphore.acquire_timeout"), &self.state, || self.value() > 0);
-        self.take_any().or_else(|| self.wait(Deadline::after(timeout)))
+        self.acquire_within(Some(timeout))
     }
 
     #[inline]
-    fn take_hinted(&self) -> Option<Permit<'_>> {
-        self.take(self.hint.load(Relaxed), FREE)
+    fn acquire_within(&self, timeout: Option<Duration>) -> Option<Permit<'_>> {
+        ACQUIRE.pass(timeout, &self.state, || self.value() > 0);
+        let hinted = self.take(self.hint.load(Relaxed), FREE);
+        hinted.or_else(|| self.take_free()).or_else(|| match timeout {
+            Some(Duration::ZERO) => self.take_over(),
+            timeout => self.wait(Deadline::within(timeout)),
+        })
     }
 
     fn take_free(&self) -> Option<Permit<'_>> {
@@ -185,16 +182,6 @@ impl OwnedSemaphore {
         }
     }
 
-    #[inline]
-    fn give_back(&self, index: usize) {
-        // pairs with: `take`
-        self.permits()[index].store(FREE, SeqCst);
-        let turn = self.state.turn.load(SeqCst);
-        if turn & WAITING != 0 {
-            self.wake_one(turn);
-        }
-    }
-
     #[cold]
     fn wake_one(&self, before: u32) {
         let turn = &self.state.turn;
@@ -223,8 +210,14 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         // A forked child's copy does not count: the permit belongs to the parent.
         if forked_from().is_none() {
-            point(Operation::change("owned_semaphore.release"), &self.semaphore.state, always);
-            self.semaphore.give_back(self.index);
+            let semaphore = self.semaphore;
+            point(Operation::change("owned_semaphore.release"), &semaphore.state, always);
+            // pairs with: `take`
+            semaphore.permits()[self.index].store(FREE, SeqCst);
+            let turn = semaphore.state.turn.load(SeqCst);
+            if turn & WAITING != 0 {
+                semaphore.wake_one(turn);
+            }
         }
     }
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, os};
-use crate::ipc::operation::{Operation, always, point};
+use crate::ipc::operation::{Operation, Waits, always, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::AtomicU32;
 use crate::sys::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -40,6 +40,8 @@ const PERMIT: u32 = 1 << 7;
 /// Maximum number of permits that a semaphore counts.
 pub(crate) const MAX_VALUE: u32 = u32::MAX / PERMIT;
 
+const ACQUIRE: Waits = Waits::change(["semaphore.acquire", "semaphore.acquire_timeout", "semaphore.try_acquire"]);
+
 shared_layout! {
     struct SemaphoreState = b"semaphor" {
         word: AtomicU32,
@@ -47,7 +49,8 @@ shared_layout! {
     }
 }
 
-/// A counting semaphore between processes: a counter that blocks instead of falling below zero.
+/// A counting semaphore between processes: a counter that blocks instead of falling below zero. Its methods are those of
+/// [`GenericSemaphore`].
 ///
 /// Permits have no owner: a killed process does not release its permits. [`OwnedSemaphore`](crate::sync::OwnedSemaphore)
 /// recovers them.
@@ -62,31 +65,37 @@ shared_layout! {
 /// assert_eq!(semaphore.get_value(), 1);
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
+pub type Semaphore = GenericSemaphore<false>;
+
+/// A [`Semaphore`] that never has more free permits than at its start: an excess release is an error. Its methods are
+/// those of [`GenericSemaphore`].
+pub type BoundedSemaphore = GenericSemaphore<true>;
+
+/// What [`Semaphore`] and [`BoundedSemaphore`] have in common. They differ in how many free permits they can have.
 #[derive(Clone)]
-pub struct Semaphore {
+pub struct GenericSemaphore<const BOUNDED: bool> {
     state: Mapping<SemaphoreState>,
 }
 
-impl Semaphore {
-    /// Creates a semaphore with `value` free permits. With 0, acquirers block until the first release.
+impl<const BOUNDED: bool> GenericSemaphore<BOUNDED> {
+    /// Creates a semaphore with `value` free permits, which is also the maximum of a [`BoundedSemaphore`]. With 0,
+    /// acquirers block until the first release.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] above 33,554,431, and [`Error::Os`] if memory or descriptors run out.
+    /// [`Error::OutOfRange`] above 33,554,431, and for a [`BoundedSemaphore`] of 0, which could never be acquired;
+    /// [`Error::Os`] if memory or descriptors run out.
     pub fn new(value: u32) -> Result<Self> {
-        Semaphore::limited(value, 0, MAX_VALUE)
-    }
-
-    fn limited(value: u32, least: u32, limit: u32) -> Result<Self> {
+        let least = u32::from(BOUNDED);
         if !(least..=MAX_VALUE).contains(&value) {
             let (least, most) = (u64::from(least), u64::from(MAX_VALUE));
             return Err(Error::OutOfRange { what: "the value of a semaphore", given: value.into(), least, most });
         }
         let init = |state: &SemaphoreState| {
             state.word.store(value * PERMIT, Relaxed);
-            state.limit.store(limit, Relaxed);
+            state.limit.store(if BOUNDED { value } else { MAX_VALUE }, Relaxed);
             Ok(())
         };
-        Ok(Semaphore { state: Mapping::create(0, init).map_err(os("make a semaphore"))? })
+        Ok(GenericSemaphore { state: Mapping::create(0, init).map_err(os("make a semaphore"))? })
     }
 
     /// Acquires a permit. Blocks until one is free.
@@ -95,30 +104,13 @@ impl Semaphore {
     /// `futex`, only if no permit is free.
     #[inline]
     pub fn acquire(&self) {
-        point(Operation::change("semaphore.acquire"), &self.state, || self.value() > 0);
-        if !self.take() {
-            self.wait(Deadline::NEVER);
-        }
+        self.acquire_within(None);
     }
 
     /// Acquires a permit if one is free, and returns whether it did. Does not block.
     #[inline]
     pub fn try_acquire(&self) -> bool {
-        point(Operation::change("semaphore.try_acquire"), &self.state, always);
-        self.take()
-    }
-
-    #[inline]
-    fn take(&self) -> bool {
-        let mut now = self.state.word.load(Relaxed);
-        while now >= PERMIT {
-            // pairs with: the additions in `release`
-            match self.state.word.compare_exchange_weak(now, now - PERMIT, Acquire, Relaxed) {
-                Ok(_) => return true,
-                Err(other) => now = other,
-            }
-        }
-        false
+        self.acquire_within(Some(Duration::ZERO))
     }
 
     /// Acquires a permit, blocking for at most `timeout` on the monotonic clock. Returns `false` on timeout;
@@ -127,24 +119,22 @@ impl Semaphore {
     /// # Standard
     /// Python `Semaphore.acquire(timeout=…)`.
     pub fn acquire_timeout(&self, timeout: Duration) -> bool {
-        if timeout.is_zero() {
-            return self.try_acquire();
-        }
-        point(Operation::change("semaphore.acquire_timeout"), &self.state, || self.value() > 0);
-        self.take() || self.wait(Deadline::after(timeout))
+        self.acquire_within(Some(timeout))
+    }
+
+    #[inline]
+    fn acquire_within(&self, timeout: Option<Duration>) -> bool {
+        ACQUIRE.pass(timeout, &self.state, || self.value() > 0);
+        // pairs with: the additions in `release`
+        let taken = self.state.word.fetch_update(Acquire, Relaxed, |now| now.checked_sub(PERMIT));
+        taken.is_ok() || (timeout != Some(Duration::ZERO) && self.wait(Deadline::within(timeout)))
     }
 
     #[cold]
     fn wait(&self, deadline: Deadline) -> bool {
         let word = &self.state.word;
         loop {
-            let now = word.load(Relaxed);
-            if now >= PERMIT {
-                if self.take() {
-                    return true;
-                }
-                continue;
-            }
+            let Err(now) = word.fetch_update(Acquire, Relaxed, |now| now.checked_sub(PERMIT)) else { return true };
             if deadline.has_passed() {
                 return false;
             }
@@ -158,78 +148,46 @@ impl Semaphore {
     /// Releases a permit, whether or not the caller acquired it, and wakes at most one waiter.
     ///
     /// # Errors
-    /// [`Error::ReleasedTooOften`] above 33,554,431 free permits; the semaphore is unchanged then.
+    /// [`Error::ReleasedTooOften`] above 33,554,431 free permits, and above the initial value of a
+    /// [`BoundedSemaphore`]; the semaphore is unchanged then.
     ///
     /// # System calls
     /// `futex`, only if a process may be waiting.
     #[inline]
     pub fn release(&self) -> Result<()> {
-        self.at_release();
-        let word = &self.state.word;
-        let mut now = word.load(Relaxed);
-        while now & WAITING == 0 {
-            self.check_below(now, MAX_VALUE)?;
-            // pairs with: the subtraction in `take`
-            match word.compare_exchange_weak(now, now + PERMIT, Release, Relaxed) {
-                Ok(_) => return Ok(()),
-                Err(other) => now = other,
-            }
-        }
-        self.release_and_wake()
-    }
-
-    #[inline]
-    fn at_release(&self) {
         point(Operation::change("semaphore.release"), &self.state, always);
-    }
-
-    #[cold]
-    fn release_and_wake(&self) -> Result<()> {
-        let word = &self.state.word;
-        let before = word.load(Relaxed);
-        if before / PERMIT > MAX_VALUE / 2 {
-            // The kernel adds without a check. That is safe only far from the end of the word.
-            return self.release_up_to(MAX_VALUE);
-        }
-        if futex::add_and_wake(word, PERMIT as u16, 1) == 0 {
-            self.forget_waiters(before);
-        }
-        Ok(())
-    }
-
-    /// Called after a release that found no sleeper. `before` is the word before it.
-    fn forget_waiters(&self, before: u32) {
-        if before & WAITING != 0 {
-            let after = before + PERMIT;
-            // Fails if the word changed since: then WAITING stays, and the next release calls the kernel again.
-            let _ = self.state.word.compare_exchange(after, after & !WAITING, Relaxed, Relaxed);
+        let limit = if BOUNDED { self.state.limit.load(Relaxed) } else { MAX_VALUE };
+        let add_unawaited = |now| (now & WAITING == 0 && now / PERMIT < limit).then(|| now + PERMIT);
+        // pairs with: the subtraction in `acquire_within`
+        match self.state.word.fetch_update(Release, Relaxed, add_unawaited) {
+            Ok(_) => Ok(()),
+            Err(_) => self.release_and_wake(limit),
         }
     }
 
-    /// A release that never exceeds `limit`, even with concurrent releases.
+    /// The rest of a release with waiters, or with too many free permits.
     ///
     /// # Death
-    /// Adding and waking are two steps here: if the process is killed between them, a sleeper finds the permit when it
-    /// next looks.
-    fn release_up_to(&self, limit: u32) -> Result<()> {
+    /// Adding and waking are two steps where the addition has to be checked: if the process is killed between them, a
+    /// sleeper finds the permit when it next looks.
+    #[cold]
+    fn release_and_wake(&self, limit: u32) -> Result<()> {
         let word = &self.state.word;
-        let mut now = word.load(Relaxed);
-        loop {
-            self.check_below(now, limit)?;
-            match word.compare_exchange_weak(now, now + PERMIT, AcqRel, Relaxed) {
-                Ok(_) => break,
-                Err(other) => now = other,
-            }
-        }
-        if now & WAITING != 0 && futex::wake(word, 1) == 0 {
-            self.forget_waiters(now);
+        let mut before = word.load(Relaxed);
+        // The kernel adds without a check. That is safe only far from the limit.
+        let woken = if !BOUNDED && before / PERMIT < limit / 2 {
+            futex::add_and_wake(word, PERMIT as u16, 1)
+        } else {
+            let add = |now| (now / PERMIT < limit).then(|| now + PERMIT);
+            before = word.fetch_update(AcqRel, Relaxed, add).map_err(|_| Error::ReleasedTooOften { limit })?;
+            futex::wake(word, 1)
+        };
+        if woken == 0 && before & WAITING != 0 {
+            let after = before + PERMIT;
+            // Fails if the word changed since: then WAITING stays, and the next release calls the kernel again.
+            let _ = word.compare_exchange(after, after & !WAITING, Relaxed, Relaxed);
         }
         Ok(())
-    }
-
-    #[inline]
-    fn check_below(&self, word: u32, limit: u32) -> Result<()> {
-        if word / PERMIT < limit { Ok(()) } else { Err(Error::ReleasedTooOften { limit }) }
     }
 
     /// Returns the number of free permits; it may change before this returns.
@@ -243,72 +201,17 @@ impl Semaphore {
     }
 }
 
-impl fmt::Debug for Semaphore {
+impl<const BOUNDED: bool> fmt::Debug for GenericSemaphore<BOUNDED> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Semaphore").field("value", &self.value()).finish_non_exhaustive()
+        let name = if BOUNDED { "BoundedSemaphore" } else { "Semaphore" };
+        f.debug_struct(name).field("value", &self.value()).finish_non_exhaustive()
     }
 }
 
-sent_in_roles!([] Semaphore, "a Semaphore", |semaphore, _| Ok(&semaphore.state), |state: Mapping<SemaphoreState>| {
-    Ok(Semaphore { state })
-});
-
-/// A [`Semaphore`] that never has more free permits than at its start: an excess release is an error.
-#[derive(Clone)]
-pub struct BoundedSemaphore(Semaphore);
-
-impl BoundedSemaphore {
-    /// Creates a semaphore with `value` free permits, which is also its maximum.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`] for 0 (it could never be acquired) and above 33,554,431; [`Error::Os`] if memory or
-    /// descriptors run out.
-    pub fn new(value: u32) -> Result<Self> {
-        Semaphore::limited(value, 1, value).map(BoundedSemaphore)
-    }
-
-    /// As [`Semaphore::acquire`].
-    #[inline]
-    pub fn acquire(&self) {
-        self.0.acquire();
-    }
-
-    /// As [`Semaphore::try_acquire`].
-    #[inline]
-    pub fn try_acquire(&self) -> bool {
-        self.0.try_acquire()
-    }
-
-    /// As [`Semaphore::acquire_timeout`].
-    pub fn acquire_timeout(&self, timeout: Duration) -> bool {
-        self.0.acquire_timeout(timeout)
-    }
-
-    /// Releases a permit that some process acquired, and wakes at most one waiter.
-    ///
-    /// # Errors
-    /// [`Error::ReleasedTooOften`] if all permits are free; the semaphore is unchanged then.
-    #[inline]
-    pub fn release(&self) -> Result<()> {
-        self.0.at_release();
-        self.0.release_up_to(self.0.state.limit.load(Relaxed))
-    }
-
-    /// As [`Semaphore::get_value`].
-    pub fn get_value(&self) -> u32 {
-        self.0.get_value()
-    }
-}
-
-impl fmt::Debug for BoundedSemaphore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoundedSemaphore").field("value", &self.0.value()).finish_non_exhaustive()
-    }
-}
-
-sent_in_roles!([] BoundedSemaphore, "a BoundedSemaphore", |semaphore, _| Ok(&semaphore.0), |semaphore: Semaphore| {
-    Ok(BoundedSemaphore(semaphore))
-});
+sent_in_roles!(
+    [const BOUNDED: bool] GenericSemaphore<BOUNDED>, if BOUNDED { "a BoundedSemaphore" } else { "a Semaphore" },
+    |semaphore, _| Ok(&semaphore.state), |state: Mapping<SemaphoreState>| Ok(GenericSemaphore { state })
+);
 
 #[cfg(test)]
 mod tests {
@@ -333,7 +236,7 @@ mod tests {
         assert_eq!(goes("semaphore.get_value", object, || semaphore.get_value()), 1, "nothing was done at a point");
         assert!(goes("semaphore.acquire_timeout", object, || semaphore.acquire_timeout(Duration::MAX)));
         let bounded = BoundedSemaphore::new(1).expect("a semaphore");
-        let object = &bounded.0.state;
+        let object = &bounded.state;
         goes("semaphore.acquire", object, || bounded.acquire());
         would_block("semaphore.acquire", object, || bounded.acquire());
         goes("semaphore.release", object, || bounded.release()).expect("it was acquired");

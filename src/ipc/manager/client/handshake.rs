@@ -36,7 +36,7 @@ pub(super) fn connect(route: &Route, time: Duration) -> Result<(OwnedFd, Welcome
 fn send_socket(endpoint: BorrowedFd<'_>, deadline: Deadline) -> Result<OwnedFd> {
     let (ours, theirs) = socket::stream_pair().map_err(os("make a connection"))?;
     loop {
-        match socket::pass_descriptor(endpoint, theirs.as_fd()) {
+        match socket::pass_descriptors(endpoint, &[theirs.as_fd()]) {
             Ok(()) => return Ok(ours),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if !fd::wait_writable(endpoint, deadline.at_ns()).map_err(os("wait for a manager's endpoint"))? {

@@ -37,7 +37,7 @@ impl Serving {
     /// A connection that has sent nothing yet.
     fn stranger(&self) -> Peer {
         let (ours, theirs) = socket::stream_pair().expect("a pair");
-        socket::pass_descriptor(self.endpoint.as_fd(), theirs.as_fd()).expect("room");
+        socket::pass_descriptors(self.endpoint.as_fd(), &[theirs.as_fd()]).expect("room");
         Peer { socket: ours, inbox: Inbox::default() }
     }
 
@@ -217,9 +217,9 @@ fn process_of_another_user_is_turned_away() {
 fn what_is_no_connection_does_not_come_through_the_door() {
     let server = Serving::new(Limits::default());
     let (packets, other) = socket::packet_pair().expect("a pair");
-    socket::pass_descriptor(server.endpoint.as_fd(), packets.as_fd()).expect("room");
+    socket::pass_descriptors(server.endpoint.as_fd(), &[packets.as_fd()]).expect("room");
     let (ends, _) = std::io::pipe().expect("a pipe");
-    socket::pass_descriptor(server.endpoint.as_fd(), ends.as_fd()).expect("room");
+    socket::pass_descriptors(server.endpoint.as_fd(), &[ends.as_fd()]).expect("room");
     socket::send_some(server.endpoint.as_fd(), b"nothing").expect("room");
     socket::send_some(server.endpoint.as_fd(), b"").expect("room");
     let (mut ends, three) = std::io::pipe().expect("a pipe");

@@ -155,5 +155,5 @@ impl Parts {
 }
 
 fn lock(lock: &Lock, deadline: Deadline) -> Result<Option<RawGuard<'_>>> {
-    lock.state().acquire(false, || deadline)
+    lock.state().acquire_within(deadline.left(), false)
 }
