@@ -33,8 +33,7 @@ const SET: u32 = 1;
 const WAITING: u32 = 2;
 const GENERATION: u32 = 4;
 
-const WAIT: Waits =
-    Waits([Operation::read("event.wait"), Operation::read("event.wait_timeout"), Operation::read("event.is_set")]);
+const WAIT: Waits = Waits::read(["event.wait", "event.wait_timeout", "event.is_set"]);
 
 shared_layout! {
     struct EventState = b"event   " {
