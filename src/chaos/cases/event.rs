@@ -55,7 +55,14 @@ fn set_for(kill: Kill<'_, Event>, peers: usize) -> Result<Effect> {
     let seen = kill.alone(event.clone())?;
     let is_set = event.is_set();
     for peer in &peers {
-        seen.settle(peer, || event.is_set(), |_| Ok(event.set()))?;
+        seen.settle(
+            peer,
+            || event.is_set(),
+            |_| {
+                event.set();
+                Ok(())
+            },
+        )?;
     }
     two_rounds(seen, &event)?;
     Ok(Effect::done_if(is_set))
@@ -74,7 +81,10 @@ fn cleared(kill: Kill<'_, Event>) -> Result<Effect> {
 fn among_waiters(kill: Kill<'_, Event>) -> Result<Effect> {
     let event = Event::new()?;
     let others = [waiter(&event)?, waiter(&event)?];
-    let (seen, ()) = kill.victim(event.clone())?.kill_waking(|| Ok(event.set()))?;
+    let (seen, ()) = kill.victim(event.clone())?.kill_waking(|| {
+        event.set();
+        Ok(())
+    })?;
     for peer in &others {
         seen.back(peer)?;
     }

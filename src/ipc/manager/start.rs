@@ -18,8 +18,11 @@ use crate::ipc::process::transfer::Fd;
 use crate::sys::fd::pipe;
 use crate::sys::socket::packet_pair;
 
-/// Listens at addresses. Returns the sockets, and the actual addresses with the ports that the kernel chose.
-fn listen_at(addresses: &[Address]) -> Result<(Vec<OwnedFd>, Vec<Address>, Vec<Option<SocketFile>>)> {
+/// Sockets, their actual addresses with the ports that the kernel chose, and the files of Unix sockets.
+type Listening = (Vec<OwnedFd>, Vec<Address>, Vec<Option<SocketFile>>);
+
+/// Listens at addresses.
+fn listen_at(addresses: &[Address]) -> Result<Listening> {
     let listen = |address: &Address| address.listen().map_err(os("listen for a manager's clients"));
     addresses.iter().map(listen).collect()
 }

@@ -147,7 +147,7 @@ impl<S: Counted> Handle<S> {
         let own = self.rights().and(right).0;
         let counts = |member: &Member| {
             let ours = if member.slot == self.me { own } else { 0 };
-            (member.handles & right.0 * 0xFFFF) > ours && self.process_table.is_alive(member.slot)
+            (member.handles & (right.0 * 0xFFFF)) > ours && self.process_table.is_alive(member.slot)
         };
         let members = &self.shared.participants().members;
         let last_found = members.word(self.peer.load(Relaxed) as usize).map_or(0, |word| word.load(Relaxed));

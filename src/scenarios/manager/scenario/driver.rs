@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::fixtures::{Fixtures, SUPPLIER, Source, TURNS};
 use super::worker::Worker;
-use crate::manager::{self, Condition, JoinableQueue, Kind, List, Method, Variant};
+use crate::manager::{self, Condition, JoinableQueue, Kind, List, Method, Queue, Variant};
 use crate::report::{AnyFact, Event, WorkerExited};
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
@@ -72,11 +72,7 @@ impl<'c, 's> Driver<'c, 's> {
         match fixtures {
             Fixtures::Condition(condition, goods) => self.deliver(condition, goods)?,
             Fixtures::Event(event) => self.signal(event)?,
-            Fixtures::Queue(queue) => {
-                if self.watch_until_each(has_put_all)? {
-                    queue.shutdown(false)?;
-                }
-            }
+            Fixtures::Queue(queue) => self.end_items(queue)?,
             Fixtures::JoinableQueue(queue) => self.end_tasks(queue)?,
             _ => {}
         }
@@ -139,6 +135,14 @@ impl<'c, 's> Driver<'c, 's> {
             let at_us = self.runner.now_us();
             event.set()?;
             self.runner.emit_at(at_us, ManagerFact::EventSet)?;
+        }
+        Ok(())
+    }
+
+    /// Workers stay until every item has been put.
+    fn end_items(&mut self, queue: &Queue) -> anyhow::Result<()> {
+        if self.watch_until_each(has_put_all)? {
+            queue.shutdown(false)?;
         }
         Ok(())
     }
