@@ -62,6 +62,7 @@
 //! | `Semaphore`, `BoundedSemaphore` | [`Semaphore`], [`BoundedSemaphore`] | [`sync`] |
 //! | - | [`OwnedSemaphore`](sync::OwnedSemaphore): recovers the permits of a dead process | [`sync`] |
 //! | `Condition`, `Event`, `Barrier` | [`Condition`], [`Event`], [`Barrier`] | [`sync`] |
+//! | - | [`Explorer`](explore::Explorer): runs workers in every order, to find what fails in one | [`explore`] |
 //! | - | [`find_deadlock`](sync::find_deadlock): finds a cycle of waiters and holders | [`sync`] |
 //! | `Queue`, `SimpleQueue` | [`Queue`], and one-sided [`Producer`] and [`Consumer`] | [`queue`] |
 //! | `JoinableQueue` | [`JoinableQueue`], with a [`Lease`](queue::Lease) on every item | [`queue`] |
@@ -121,7 +122,7 @@ pub use ipc::process::{Process, Role, RoleEntry, RoleResult, enter};
 pub use ipc::queue::{Consumer, JoinableQueue, Producer, Queue};
 pub use ipc::shared::{Array, Value};
 pub use ipc::sync::{Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore};
-pub use ipc::{Error, Result, pipe, process, queue, shared, sync};
+pub use ipc::{Error, Result, explore, pipe, process, queue, shared, sync};
 
 /// Compiles the examples in the README.
 #[cfg(all(doctest, feature = "cli"))]

@@ -1,5 +1,6 @@
 //! A point in time on the monotonic clock that limits a whole operation, however many waits it consists of.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::sys::clock::monotonic_ns;
@@ -9,6 +10,15 @@ use crate::sys::clock::monotonic_ns;
 pub(crate) const LOOK_EVERY: Duration = Duration::from_nanos(LIVENESS_CHECK_NS);
 /// The same in nanoseconds.
 pub(crate) const LIVENESS_CHECK_NS: u64 = 100_000_000;
+
+thread_local! {
+    static HAS_PASSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Tells the operations of this thread that their time has passed, or not: in an exploration time passes by decision.
+pub(crate) fn set_passed(has_passed: bool) {
+    HAS_PASSED.set(has_passed);
+}
 
 /// When to give up: a point in time, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +51,7 @@ impl Deadline {
 
     /// Returns whether the deadline has passed.
     pub(crate) fn has_passed(self) -> bool {
-        self.0.is_some_and(|at_ns| at_ns <= monotonic_ns())
+        self.0.is_some_and(|at_ns| HAS_PASSED.get() || at_ns <= monotonic_ns())
     }
 
     /// Returns the latest time for the next check, on the monotonic clock.

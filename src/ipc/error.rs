@@ -47,6 +47,12 @@ pub enum Error {
         /// The process that the handle belongs to.
         origin: u32,
     },
+    /// The schedule of an exploration that this thread runs cannot go on.
+    #[error("the schedule cannot go on: {reason}")]
+    Schedule {
+        /// Why not.
+        reason: String,
+    },
     /// A worker ended in another way than by returning from its role.
     #[error(transparent)]
     Worker(Box<WorkerFailure>),

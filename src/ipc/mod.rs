@@ -3,6 +3,7 @@
 pub(crate) mod codec;
 pub(crate) mod deadline;
 mod error;
+pub mod explore;
 #[cfg(feature = "manager")]
 pub mod manager;
 mod operation;

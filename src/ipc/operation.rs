@@ -46,6 +46,11 @@ impl Operation {
         Operation { name, reads_only: false }
     }
 
+    /// Returns whether a limit of time can end it.
+    pub(crate) fn is_timed(self) -> bool {
+        self.name.ends_with("_timeout")
+    }
+
     /// An operation that only reads its object.
     pub(crate) const fn read(name: &'static str) -> Self {
         Operation { name, reads_only: true }
@@ -106,7 +111,6 @@ impl<T: Layout> Object for Mapping<T> {
 }
 
 /// An operation that is about to begin.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler of an exploration; so far tests observe"))]
 pub(crate) struct Point<'a> {
     pub(crate) operation: Operation,
     pub(crate) object: ObjectId,
@@ -117,7 +121,6 @@ pub(crate) struct Point<'a> {
 
 impl Point<'_> {
     /// Returns whether the operation could go on now. It changes nothing, and the answer may change at any time.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler of an exploration; so far tests observe"))]
     pub(crate) fn can_go(&self) -> bool {
         (self.look)()
     }
@@ -196,7 +199,6 @@ fn pass(point: &Point<'_>) {
 pub(crate) struct Observing(PhantomData<*const ()>);
 
 /// Has `observer` called at each point of this thread.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the scheduler of an exploration; so far tests observe"))]
 pub(crate) fn observe(observer: impl Fn(&Point<'_>) + 'static) -> Observing {
     OBSERVER.set(Some(Box::new(observer)));
     OBSERVED_THREADS.fetch_add(1, Relaxed);

@@ -15,6 +15,7 @@ compile_error!(
 /// The types of error numbers, signals and process ids in this layer's interface.
 pub(crate) use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
 
+pub(crate) mod affinity;
 pub(crate) mod atomic;
 pub(crate) mod clock;
 pub(crate) mod epoll;

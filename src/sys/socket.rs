@@ -166,11 +166,24 @@ pub(crate) enum Passed {
 
 /// Receives a descriptor that was sent through `socket`. [`io::ErrorKind::WouldBlock`] if there is none.
 pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
+    let Some(mut descriptors) = take_descriptors(socket, MsgFlags::MSG_DONTWAIT)? else { return Ok(Passed::End) };
+    match (descriptors.pop(), descriptors.is_empty()) {
+        (Some(descriptor), true) => Ok(Passed::Descriptor(descriptor)),
+        _ => Ok(Passed::Nothing),
+    }
+}
+
+/// Blocks until a message was sent through `socket`, and returns its descriptors. `None` if no sender is left.
+pub(crate) fn wait_for_descriptors(socket: BorrowedFd<'_>) -> io::Result<Option<Vec<OwnedFd>>> {
+    take_descriptors(socket, MsgFlags::empty())
+}
+
+fn take_descriptors(socket: BorrowedFd<'_>, flags: MsgFlags) -> io::Result<Option<Vec<OwnedFd>>> {
     let mut byte = [0];
     let mut content = [IoSliceMut::new(&mut byte)];
     // Room for as many as the kernel can pass: of more than fit it would install some without reporting which.
     let mut room = cmsg_space!([RawFd; 253]);
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = loop {
         // Not `retry`: the result borrows from the buffers.
         match recvmsg::<()>(socket.as_raw_fd(), &mut content, Some(&mut room), flags) {
@@ -180,18 +193,15 @@ pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
     };
     let numbers = match message.cmsgs()?.next() {
         Some(ControlMessageOwned::ScmRights(numbers)) => numbers,
-        _ if message.bytes == 0 && has_hung_up(socket)? => return Ok(Passed::End),
-        _ => return Ok(Passed::Nothing),
+        _ if message.bytes == 0 && has_hung_up(socket)? => return Ok(None),
+        _ => return Ok(Some(Vec::new())),
     };
     let own = |number| {
         // SAFETY: the kernel just made this descriptor for us, and its number is not known elsewhere.
         unsafe { OwnedFd::from_raw_fd(number) }
     };
-    let mut descriptors: Vec<OwnedFd> = numbers.into_iter().map(own).collect();
-    match (descriptors.pop(), descriptors.is_empty()) {
-        (Some(descriptor), true) => Ok(Passed::Descriptor(fd::above_standard(descriptor)?)),
-        _ => Ok(Passed::Nothing),
-    }
+    let descriptors: Vec<OwnedFd> = numbers.into_iter().map(own).collect();
+    descriptors.into_iter().map(fd::above_standard).collect::<io::Result<_>>().map(Some)
 }
 
 /// Whether the other end is closed: an empty message looks the same.

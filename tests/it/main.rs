@@ -15,11 +15,13 @@
 //! | `report` | the JSON Lines form of every event; `--timeline` and `--trace` of every scenario |
 //! | `bench` | every kind of workload, the comparison with Python, charts; and that nothing is left however it ends |
 //! | `chaos` | the proof: kills at every instruction, and the faults that it has to find |
+//! | `explore` | every schedule of small programs: their numbers, what fails in which, and that nothing is left |
 //! | `cli` | bad input, exit codes, a closed stdout, stop requests; completions and the manual page |
 
 mod bench;
 mod chaos;
 mod cli;
+mod explore;
 mod harness;
 mod manager;
 mod pipe;

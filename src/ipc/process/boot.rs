@@ -26,6 +26,7 @@ use super::role::{RoleEntry, check_names};
 use super::table::ProcessTable;
 use crate::ipc::codec;
 use crate::ipc::error::{Error, Result, chain, os};
+use crate::ipc::explore::worker::Explored;
 use crate::sys::exec::FIRST_DESCRIPTOR;
 use crate::sys::{Pid, exec, fd, memfd, signal};
 
@@ -56,6 +57,8 @@ pub(crate) struct BootRecord {
     pub(crate) descriptors: usize,
     pub(crate) slot: u32,
     pub(crate) parent_pid: i32,
+    /// The index of the worker in the exploration that it belongs to.
+    pub(crate) explored: Option<usize>,
 }
 
 /// A boot record in its memfd, on the parent's side.
@@ -97,6 +100,8 @@ impl Boot {
         bytes.extend_from_slice(&record.role_bytes);
         self.progress_at = bytes.len() as u64;
         memfd::check_file_limit(self.progress_at)?;
+        // A worker that is kept has written behind the record before.
+        self.file.set_len(0)?;
         self.file.write_all_at(&bytes, 0)
     }
 
@@ -184,15 +189,21 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
     };
     exec::forget_variable(BOOT_VARIABLE);
     signal::report_file_limit();
-    let progress_at = boot.metadata().map_or(0, |metadata| metadata.len());
-    let note = |progress: u8| boot.write_all_at(&[progress], progress_at);
-    let worked = read(&boot, progress_at).and_then(|record| work(record, roles, note));
-    let Err(failure) = worked else { return Some(ExitCode::SUCCESS) };
-    if let Ok(bytes) = codec::to_vec(&failure) {
-        // If the parent is gone, no one reads them and there is no one to tell.
-        let _ = boot.write_all_at(&bytes, progress_at + 1);
+    let mut explored = None;
+    loop {
+        let progress_at = boot.metadata().map_or(0, |metadata| metadata.len());
+        let note = |progress: u8| boot.write_all_at(&[progress], progress_at);
+        let worked = read(&boot, progress_at).and_then(|record| work(record, roles, note, &mut explored));
+        if let Err(failure) = &worked
+            && let Ok(bytes) = codec::to_vec(failure)
+        {
+            // If the parent is gone, no one reads them and there is no one to tell.
+            let _ = boot.write_all_at(&bytes, progress_at + 1);
+        }
+        if !explored.as_mut().is_some_and(Explored::wait_for_next) {
+            return Some(if worked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
+        }
     }
-    Some(ExitCode::from(FAILED))
 }
 
 /// Returns the boot record that `variable` names, or why it is not one.
@@ -239,19 +250,28 @@ fn work(
     record: BootRecord,
     roles: &[RoleEntry],
     note: impl Fn(u8) -> io::Result<()>,
+    explored: &mut Option<Explored>,
 ) -> std::result::Result<(), WorkerFailure> {
     check_names(roles).map_err(WorkerFailure::startup)?;
     let startup = |error: Error| WorkerFailure::startup(chain(&error));
-    let descriptors = descriptors_of(&record).map_err(startup)?;
     signal::name_thread(&record.worker);
-    signal::set_up_worker().map_err(os("set the worker's signals")).map_err(startup)?;
-    let descriptors = settle(&record, descriptors).map_err(startup)?;
+    let descriptors = match explored {
+        Some(explored) => explored.take_next(record.slot).map_err(startup)?,
+        None => {
+            let descriptors = descriptors_of(&record).map_err(startup)?;
+            signal::set_up_worker().map_err(os("set the worker's signals")).map_err(startup)?;
+            settle(&record, descriptors, explored).map_err(startup)?
+        }
+    };
     let Some(entry) = roles.iter().find(|entry| entry.name() == record.role) else {
         let known = roles.iter().map(RoleEntry::name).collect::<Vec<_>>().join(", ");
         return Err(WorkerFailure::startup(format!("this program has no role {} (it has: {known})", record.role)));
     };
     note(ENTERED).map_err(os("tell the parent that the role begins")).map_err(startup)?;
-    guarded(|| entry.run(&record.role_bytes, descriptors))?;
+    let observing = explored.as_mut().zip(record.explored).map(|(explored, index)| explored.begin(index));
+    let worked = guarded(|| entry.run(&record.role_bytes, descriptors));
+    drop(observing);
+    worked?;
     // A lost note matters only where the exit status is unknown too.
     let _ = note(RETURNED);
     Ok(())
@@ -259,8 +279,8 @@ fn work(
 
 /// Takes ownership of every descriptor that the record lists at once, so that nothing this worker starts inherits them.
 fn descriptors_of(record: &BootRecord) -> Result<Vec<OwnedFd>> {
-    // After the boot record's own: the pipe to the parent, and the process table.
-    let count = 2 + record.descriptors;
+    // After the boot record's own: the pipe to the parent, the process table, and what an exploration needs.
+    let count = 2 + record.explored.map_or(0, |_| 2) + record.descriptors;
     let take = |number| {
         let missing = || Error::NoSuchDescriptor { index: number as u32, given: count };
         fd::inherited(number).ok_or_else(missing)
@@ -270,7 +290,7 @@ fn descriptors_of(record: &BootRecord) -> Result<Vec<OwnedFd>> {
 
 /// Ties this process's life to its parent's and takes its slot in the process table. Returns the descriptors of the
 /// role.
-fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>) -> Result<Vec<OwnedFd>> {
+fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>, explored: &mut Option<Explored>) -> Result<Vec<OwnedFd>> {
     let parent = Pid::from_raw(record.parent_pid);
     let orphaned = || Error::Disconnected;
     let pipe = descriptors.remove(0);
@@ -285,6 +305,9 @@ fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>) -> Result<Vec<Owne
     }
     let process_table = descriptors.remove(0);
     ProcessTable::join(process_table, record.slot, parent_pidfd)?;
+    if record.explored.is_some() {
+        *explored = Some(Explored::new(descriptors.remove(0), descriptors.remove(0))?);
+    }
     Ok(descriptors)
 }
 
@@ -305,14 +328,18 @@ fn guarded(role: impl FnOnce() -> std::result::Result<(), WorkerFailure>) -> std
     match panic::catch_unwind(AssertUnwindSafe(role)) {
         Ok(outcome) => outcome,
         Err(payload) => {
-            let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-                (Some(text), _) => (*text).to_owned(),
-                (_, Some(text)) => text.clone(),
-                _ => "a panic with a payload that is no text".to_owned(),
-            };
             let location = place.lock().ok().and_then(|mut place| place.take());
-            Err(WorkerFailure { location, ..WorkerFailure::new(FailureKind::Panic, message) })
+            Err(WorkerFailure { location, ..WorkerFailure::new(FailureKind::Panic, panic_message(&*payload)) })
         }
+    }
+}
+
+/// Returns the message of a panic.
+pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "a panic with a payload that is no text".to_owned(),
     }
 }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::boot::{BOOT_VARIABLE, Boot, BootRecord, Outcome, is_lost};
 use super::failure::WorkerFailure;
 use super::role::Role;
+use super::scheduler::{self, Started};
 use super::table::{ProcessSlot, ProcessTable};
 use super::transfer;
 use crate::ipc::deadline::Deadline;
@@ -98,8 +99,8 @@ impl<'a> Builder<'a> {
             )));
         }
         let process_table = ProcessTable::ours()?;
-        let mut boot = Boot::new().map_err(start_error)?;
-        let (pipe, parent_end) = fd::pipe().map_err(start_error)?;
+        let scheduler = scheduler::current();
+        let index = scheduler.as_ref().map(|scheduler| scheduler.next_index()).transpose()?;
         let slot = process_table.reserve()?;
         let unless_started = FreesSlot(process_table, slot);
         let mut encoded = transfer::encode(&role, slot)?;
@@ -110,36 +111,50 @@ impl<'a> Builder<'a> {
             descriptors: encoded.descriptors.len(),
             slot: slot.to_word(),
             parent_pid: Pid::this().as_raw(),
+            explored: index,
         };
-        boot.write(&record).map_err(start_error)?;
-        let arguments = self.argv(R::NAME, name).map_err(start_error)?;
+        let handles: Vec<_> = encoded.descriptors.iter().map(|fd| fd.as_fd()).collect();
+        let mut launch = |others: &[BorrowedFd<'_>]| self.launch::<R>(&record, &[others, &handles].concat());
+        let started = match &scheduler {
+            Some(scheduler) => {
+                let program = (self.program.clone(), self.arguments.clone());
+                scheduler.start(&program, &record, &handles, &mut launch).map(|(pid, pidfd)| (pid, pidfd, None))
+            }
+            None => launch(&[]).map(|Started { pid, pidfd, boot, parent_end }| (pid, pidfd, Some((boot, parent_end)))),
+        };
+        let (pid, pidfd, alone) = started.map_err(start_error)?;
+        process_table.started(slot, pid);
+        std::mem::forget(unless_started);
+        // The role, and this process's handles in it, are dropped after this: the worker's are already counted.
+        encoded.has_gone();
+        if let Some(scheduler) = scheduler {
+            scheduler.begin();
+        }
+        let running = alone.map(Running::Alone).or(index.map(Running::Explored));
         let program = self.program.unwrap_or_else(|| OWN_PROGRAM.into());
-        let path = CString::new(program.as_os_str().as_bytes()).map_err(|error| start_error(error.into()))?;
-        let variable = boot.variable().map_err(start_error)?;
-        let first = [boot.as_fd(), pipe.as_fd(), process_table.memfd().as_fd()];
-        let descriptors: Vec<_> = first.into_iter().chain(encoded.descriptors.iter().map(|fd| fd.as_fd())).collect();
+        Ok(Process { name: name.to_owned(), program, pid, pidfd, slot, running, ended: None })
+    }
+
+    /// Starts a process for `record`, with the descriptors that follow the boot record's own.
+    fn launch<R: Role>(&self, record: &BootRecord, descriptors: &[BorrowedFd<'_>]) -> io::Result<Started> {
+        let table = ProcessTable::ours().map_err(io::Error::other)?.memfd();
+        let mut boot = Boot::new()?;
+        let (pipe, parent_end) = fd::pipe()?;
+        boot.write(record)?;
+        let arguments = self.argv(R::NAME, &record.worker)?;
+        let program = self.program.as_deref().unwrap_or(Path::new(OWN_PROGRAM));
+        let path = CString::new(program.as_os_str().as_bytes())?;
+        let variable = boot.variable()?;
         let launch = Launch {
             program: &path,
             arguments: &arguments,
             variable: (BOOT_VARIABLE, &variable),
-            descriptors: &descriptors,
+            descriptors: &[&[boot.as_fd(), pipe.as_fd(), table.as_fd()], descriptors].concat(),
             stdout: self.stdout,
             inherits_ignored: self.inherits_ignored,
         };
-        let launched = launch.start().map_err(|error| start_error(unstarted(&program, error)))?;
-        process_table.started(slot, launched.pid);
-        std::mem::forget(unless_started);
-        // The role, and this process's handles in it, are dropped after this: the worker's are already counted.
-        encoded.has_gone();
-        Ok(Process {
-            name: name.to_owned(),
-            program,
-            pid: launched.pid,
-            pidfd: launched.pidfd,
-            slot,
-            running: Some((boot, parent_end)),
-            ended: None,
-        })
+        let launched = launch.start().map_err(|error| unstarted(program, error))?;
+        Ok(Started { pid: launched.pid, pidfd: launched.pidfd, boot, parent_end })
     }
 
     /// Returns what `ps` shows: the program, the role and the worker's name. The role's fields stay hidden.
@@ -233,9 +248,17 @@ pub struct Process {
     pid: Pid,
     pidfd: OwnedFd,
     slot: ProcessSlot,
-    /// The boot record, and the end of the pipe whose closing kills the worker.
-    running: Option<(Boot, OwnedFd)>,
+    running: Option<Running>,
     ended: Option<Ended>,
+}
+
+/// What the parent keeps of a worker until it was waited for.
+#[derive(Debug)]
+enum Running {
+    /// The boot record, and the end of the pipe whose closing kills the worker.
+    Alone((Boot, OwnedFd)),
+    /// Its index in the exploration of this thread, which keeps the rest.
+    Explored(usize),
 }
 
 impl Process {
@@ -321,14 +344,28 @@ impl Process {
     fn wait(&mut self, deadline: Deadline) -> Result<Option<&Ended>> {
         if self.ended.is_none() {
             let process_table = ProcessTable::ours()?;
-            if !fd::wait_readable(&self.pidfd, deadline.at_ns()).map_err(os("wait for a worker"))? {
+            let mut kept = None;
+            if let Some(Running::Explored(index)) = self.running {
+                let over = || Error::Schedule { reason: "it has ended".to_owned() };
+                kept = scheduler::current().ok_or_else(over)?.join(index, deadline)?;
+            }
+            let has_ended = || fd::wait_readable(&self.pidfd, deadline.at_ns()).map_err(os("wait for a worker"));
+            if kept.is_none() && (matches!(self.running, Some(Running::Explored(_))) || !has_ended()?) {
                 return Ok(None);
             }
-            let status = exec::reap(self.pidfd.as_fd()).map_err(os("take a worker's exit status"))?;
-            let status =
-                status.map_or(ExitStatus::Unknown, |end| end.map_or_else(ExitStatus::Signal, ExitStatus::Code));
+            let status = match &kept {
+                // Its role has ended, and not its process.
+                Some((outcome, false)) => ExitStatus::Code(outcome.failure.is_some().into()),
+                _ => {
+                    let status = exec::reap(self.pidfd.as_fd()).map_err(os("take a worker's exit status"))?;
+                    status.map_or(ExitStatus::Unknown, |end| end.map_or_else(ExitStatus::Signal, ExitStatus::Code))
+                }
+            };
             process_table.release_slot(self.slot);
-            let outcome = self.running.take().map_or_else(Outcome::default, |(boot, _)| boot.outcome());
+            let outcome = match (self.running.take(), kept) {
+                (Some(Running::Alone((boot, _))), _) => boot.outcome(),
+                (_, kept) => kept.map_or_else(Outcome::default, |(outcome, _)| outcome),
+            };
             let failure = outcome.failure.or_else(|| match status {
                 ExitStatus::Code(code) if !outcome.has_entered => Some(never_entered(&self.program, code)),
                 _ => None,
@@ -360,6 +397,13 @@ impl Process {
 
     fn signal(&self, signal: Signal) -> Result<()> {
         check_not_forked()?;
+        if self.ended.is_some() {
+            return Ok(());
+        }
+        if let Some(Running::Explored(index)) = self.running {
+            scheduler::current().inspect(|scheduler| scheduler.kill(index));
+            return Ok(());
+        }
         exec::send_signal(self.pidfd.as_fd(), self.pid, signal).map_err(os("send a signal to a worker"))
     }
 }

@@ -8,13 +8,15 @@
 // The files: `child` is a worker process from start to end; `role` and `transfer` are a worker's role and the
 // handles in it; `boot` is what a worker is given, and what it leaves behind; `stop` are
 // requests to stop; `table` and `members` are the living processes, and the members of a shared object;
-// `wait_record` is a thread's wait for a lock, in the table.
+// `wait_record` is a thread's wait for a lock, in the table; `scheduler` is an
+// exploration, as a process knows it.
 
 pub(crate) mod boot;
 pub(crate) mod child;
 pub(crate) mod failure;
 pub(crate) mod members;
 pub(crate) mod role;
+pub(crate) mod scheduler;
 pub(crate) mod stop;
 pub(crate) mod table;
 pub(crate) mod transfer;

@@ -146,7 +146,6 @@ impl ProcessTable {
     }
 
     /// Ends this process's slot, as the end of the process would.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for an exploration, which keeps its workers"))]
     pub(crate) fn end_slot(&self) {
         life::end(&self.table.slots[self.me().index()].life);
     }

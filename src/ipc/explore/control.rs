@@ -1,0 +1,188 @@
+//! The turn of each worker of an exploration, in memory that it shares with the explorer.
+//!
+//! # State
+//! A word for each worker: RUNNING -> AT_POINT (its next operation is written down, and whether it could go on) -> and
+//! by the explorer LOOK (it looks again, -> AT_POINT), RUNNING (it goes on) or LATE (it goes on as if its time had
+//! passed); at the end of its role ENDED. At most one of all workers and the explorer runs at a time.
+//!
+//! # Ordering
+//! Each store of a word is a release, and each load an acquire: whoever has the turn sees all that was done before.
+//!
+//! # Death
+//! The explorer watches whom it gave the turn; a worker that dies leaves its word as it was.
+
+use std::os::fd::AsFd;
+
+use crate::ipc::deadline;
+use crate::ipc::error::{Result, os};
+use crate::ipc::operation::{ObjectId, Point};
+use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sys::atomic::{AtomicU32, AtomicU64};
+use crate::sys::clock::monotonic_ns;
+use crate::sys::shm::{Mapping, shared_layout};
+use crate::sys::{fd, futex};
+
+use super::schedule::WORKERS;
+use super::search::Step;
+
+const RUNNING: u32 = 0;
+const AT_POINT: u32 = 1;
+const LOOK: u32 = 2;
+const LATE: u32 = 3;
+const ENDED: u32 = 4;
+
+const NAME_WORDS: usize = 4;
+
+shared_layout! {
+    struct TurnWords {
+        state: AtomicU32,
+        can_go: AtomicU32,
+        reads_only: AtomicU32,
+        is_timed: AtomicU32,
+        object: AtomicU64,
+        lock: AtomicU64,
+        operation: [AtomicU64; NAME_WORDS],
+    }
+}
+
+shared_layout! {
+    pub(crate) struct Control = b"explore " {
+        workers: [TurnWords; WORKERS],
+    }
+}
+
+/// What a worker does with its turn in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stop {
+    AtPoint {
+        step: Step,
+        can_go: bool,
+        is_timed: bool,
+    },
+    Ended,
+    /// Its process died.
+    Dead,
+    /// It has come to no point for this long.
+    Silent,
+}
+
+/// How long a worker that has the turn may take to its next point.
+const PATIENCE_NS: u64 = 5_000_000_000;
+/// How often the explorer checks that it is alive.
+const CHECK_NS: u64 = 100_000_000;
+
+/// Creates the memory.
+pub(crate) fn create() -> Result<Mapping<Control>> {
+    Mapping::create(0, |_| Ok(())).map_err(os("make the memory of an exploration"))
+}
+
+/// The turn of one worker.
+#[derive(Clone)]
+pub(crate) struct WorkerTurn {
+    control: Mapping<Control>,
+    index: usize,
+}
+
+impl WorkerTurn {
+    pub(crate) fn new(control: &Mapping<Control>, index: usize) -> Self {
+        WorkerTurn { control: control.clone(), index }
+    }
+
+    fn words(&self) -> &TurnWords {
+        &self.control.workers[self.index]
+    }
+
+    // The worker's side.
+
+    /// Writes down what this worker is about to do, and blocks until it is its turn.
+    pub(crate) fn pass(&self, point: &Point<'_>) {
+        let words = self.words();
+        let mut name = [0; NAME_WORDS * 8];
+        let length = point.operation.name.len().min(name.len());
+        name[..length].copy_from_slice(&point.operation.name.as_bytes()[..length]);
+        for (word, bytes) in words.operation.iter().zip(name.as_chunks::<8>().0) {
+            word.store(u64::from_le_bytes(*bytes), Relaxed);
+        }
+        words.object.store(point.object.to_word(), Relaxed);
+        words.lock.store(point.lock.map_or(0, ObjectId::to_word), Relaxed);
+        words.reads_only.store(point.operation.reads_only.into(), Relaxed);
+        words.is_timed.store(point.operation.is_timed().into(), Relaxed);
+        loop {
+            words.can_go.store(point.can_go().into(), Relaxed);
+            self.hand_over(AT_POINT);
+            loop {
+                match words.state.load(Acquire) {
+                    RUNNING => return deadline::set_passed(false),
+                    LATE => return deadline::set_passed(true),
+                    LOOK => break,
+                    other => _ = futex::wait(&words.state, other, None),
+                }
+            }
+        }
+    }
+
+    /// Notes that this worker's role has ended.
+    pub(crate) fn end(&self) {
+        self.hand_over(ENDED);
+    }
+
+    fn hand_over(&self, state: u32) {
+        self.words().state.store(state, Release);
+        futex::wake(&self.words().state, 1);
+    }
+
+    // The explorer's side.
+
+    /// Prepares the turn for a worker that starts now: it runs to its first point.
+    pub(crate) fn reset(&self) {
+        self.words().state.store(RUNNING, Release);
+    }
+
+    /// Gives the worker the turn; with `is_late` as if the time of its operation had passed.
+    pub(crate) fn give(&self, is_late: bool) {
+        self.hand_over(if is_late { LATE } else { RUNNING });
+    }
+
+    /// Lets the worker look again whether it can go on.
+    pub(crate) fn ask_to_look(&self) {
+        self.hand_over(LOOK);
+    }
+
+    /// Blocks until the worker has given the turn back. `pidfd` is its process.
+    pub(crate) fn wait(&self, pidfd: &impl AsFd) -> Stop {
+        let words = self.words();
+        let begun_ns = monotonic_ns();
+        loop {
+            match words.state.load(Acquire) {
+                AT_POINT => return self.at_point(),
+                ENDED => return Stop::Ended,
+                other => {
+                    let now_ns = monotonic_ns();
+                    if futex::wait(&words.state, other, Some(now_ns + CHECK_NS)) {
+                        continue;
+                    }
+                    if fd::wait_readable(pidfd, Some(now_ns)).unwrap_or(true) {
+                        return Stop::Dead;
+                    }
+                    if now_ns - begun_ns > PATIENCE_NS {
+                        return Stop::Silent;
+                    }
+                }
+            }
+        }
+    }
+
+    fn at_point(&self) -> Stop {
+        let words = self.words();
+        let name: Vec<u8> = words.operation.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
+        let length = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+        let lock = words.lock.load(Relaxed);
+        let step = Step {
+            operation: String::from_utf8_lossy(&name[..length]).into_owned(),
+            object: ObjectId::from_word(words.object.load(Relaxed)),
+            lock: (lock != 0).then(|| ObjectId::from_word(lock)),
+            reads_only: words.reads_only.load(Relaxed) != 0,
+        };
+        Stop::AtPoint { step, can_go: words.can_go.load(Relaxed) != 0, is_timed: words.is_timed.load(Relaxed) != 0 }
+    }
+}

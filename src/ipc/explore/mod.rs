@@ -1,0 +1,326 @@
+//! Exploration: runs the same worker processes in every order that their operations on shared objects can take.
+//!
+//! An [`Explorer`] takes the place of the kernel's scheduler. It runs a closure once for each schedule. The closure
+//! creates its objects, starts workers, joins them, and checks what must hold. Exactly one process runs at a time. At
+//! each operation on a shared object the explorer decides which goes on; who gets a lock or an item is its decision as
+//! well. Time passes only when nobody can go on. So a race that shows itself by luck is found, and replayed.
+//!
+//! A lost update between two workers, found:
+//!
+//! ```no_run
+//! # use ipc_demo::{Process, Role, RoleResult, Value, explore::Explorer};
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Adds(Value<u64>);
+//!
+//! impl Role for Adds {
+//!     const NAME: &'static str = "adds";
+//!     fn run(self) -> RoleResult {
+//!         self.0.set(self.0.get() + 1);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let found = Explorer::new().check(|| {
+//!     let sum = Value::new(0)?;
+//!     let mut ann = Process::spawn("ann", Adds(sum.clone()))?;
+//!     let mut bob = Process::spawn("bob", Adds(sum.clone()))?;
+//!     ann.join()?;
+//!     bob.join()?;
+//!     assert_eq!(sum.get(), 2);
+//!     Ok(())
+//! });
+//! // ab2a: ann reads, bob reads and writes, ann writes.
+//! assert_eq!(found.expect_err("an update is lost").schedule, "ab2a@");
+//! ```
+//!
+//! A transfer under two locks, proved free of deadlock:
+//!
+//! ```no_run
+//! # use ipc_demo::{Lock, Process, Role, RoleResult, explore::Explorer};
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Transfers(Lock, Lock);
+//!
+//! impl Role for Transfers {
+//!     const NAME: &'static str = "transfers";
+//!     fn run(self) -> RoleResult {
+//!         let _from = self.0.acquire()?;
+//!         let _to = self.1.acquire()?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let report = Explorer::new().check(|| {
+//!     let (giro, savings) = (Lock::new()?, Lock::new()?);
+//!     let mut ann = Process::spawn("ann", Transfers(giro.clone(), savings.clone()))?;
+//!     let mut bob = Process::spawn("bob", Transfers(giro, savings))?;
+//!     ann.join()?;
+//!     bob.join()?;
+//!     Ok(())
+//! });
+//! assert!(report.expect("no deadlock").exhausted);
+//! ```
+//!
+//! # What is scheduled
+//! Operations of the thread that runs a worker's role, and of the closure, on locks, semaphores, events, conditions,
+//! barriers, queues, pipes, values and arrays. The start of a process and its join are no choices: a worker runs to its
+//! first operation when it is started, and a join goes on as soon as it can. A worker's process is kept for the next
+//! schedule when its role has ended: its statics, its threads and its open descriptors stay.
+//!
+//! Not scheduled, and so not to be used: a [`PipeQueue`](crate::queue::PipeQueue), whose thread moves the items, a
+//! manager, and whatever else workers exchange without this library. If a schedule does not go the same way when it is
+//! run again, the exploration fails, and names the step.
+//!
+//! # Standard
+//! loom and shuttle explore threads; dBug (Simsa et al., SSV 2010) and CHESS (Musuvathi et al., OSDI 2008) programs.
+
+// The files: `search` decides which schedule is next, `random` draws one, `shortest` finds the plainest of a class, and
+// `schedule` is its text; `run` is a schedule under way, `control` the turns in shared memory, and `worker` the side of
+// the workers.
+
+mod control;
+mod random;
+mod run;
+mod schedule;
+mod search;
+mod shortest;
+pub(crate) mod worker;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::ipc::error::{Result, chain};
+use crate::ipc::operation;
+use crate::ipc::process::boot::panic_message;
+use crate::ipc::process::scheduler;
+use crate::sys::affinity;
+use run::{Finished, Run};
+use schedule::Schedule;
+use search::{Bounds, Search};
+use shortest::fewest_switches;
+
+/// The environment variable with the one schedule to run.
+const SCHEDULE_VARIABLE: &str = "IPC_DEMO_SCHEDULE";
+
+/// What the closure returns: `Ok`, or an error if what must hold does not.
+pub type Checked = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// Runs a closure in every schedule.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Explorer {
+    all: bool,
+    bounds: Bounds,
+    limit: u64,
+    time: Option<Duration>,
+    /// Number of random schedules, and their seed.
+    random: (u64, u64),
+}
+
+/// The result of an exploration in which nothing failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Number of schedules that were run.
+    pub schedules: u64,
+    /// Whether there are no others.
+    pub exhausted: bool,
+}
+
+/// A schedule in which the closure failed.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The schedule: a letter for each worker in the order of start, `@` for the closure itself, and after it how many
+    /// steps it goes; `!` if it is killed, and `~` if its time passes. Of the schedules of its class the one with the
+    /// fewest switches.
+    pub schedule: String,
+    /// Why it failed: the closure's error or panic, or why the schedule could not go on, such as a deadlock.
+    pub reason: String,
+    /// Number of schedules in which the closure did not fail before.
+    pub held: u64,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { schedule, reason, held } = self;
+        write!(f, "schedule {schedule} fails: {reason} ({held} held; to replay it: {SCHEDULE_VARIABLE}='{schedule}')")
+    }
+}
+
+/// As its [`Display`](fmt::Display), for tests that end with `?` or `expect`.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Default for Explorer {
+    fn default() -> Self {
+        Explorer { all: false, bounds: Bounds::default(), limit: 100_000, time: None, random: (0, 1) }
+    }
+}
+
+impl Explorer {
+    /// Creates an explorer that runs one schedule of each class. Two schedules are in one class if they differ only in
+    /// the order of operations on different objects, or of operations that only read.
+    pub fn new() -> Self {
+        Explorer::default()
+    }
+
+    /// Sets whether every schedule is run, instead of one of each class.
+    pub fn all(mut self, all: bool) -> Self {
+        self.all = all;
+        self
+    }
+
+    /// Sets how many workers are killed in a schedule at the most: with SIGKILL, each at every point that it comes to.
+    /// The default is 0.
+    pub fn kills(mut self, workers: u32) -> Self {
+        self.bounds.kills = workers;
+        self
+    }
+
+    /// Sets how many operations of a schedule may time out although somebody can go on. The default is 0: time passes
+    /// only when nobody can.
+    pub fn timeouts(mut self, operations: u32) -> Self {
+        self.bounds.timeouts = operations;
+        self
+    }
+
+    /// Sets the maximum number of schedules. The default is 100,000.
+    pub fn limit(mut self, schedules: u64) -> Self {
+        self.limit = schedules;
+        self
+    }
+
+    /// Ends the exploration after this time, once the schedule under way has ended.
+    pub fn time(mut self, time: Duration) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// Also runs this many random schedules if the limit or the time was not enough for all. The same seed draws the same.
+    pub fn random(mut self, schedules: u64, seed: u64) -> Self {
+        self.random = (schedules, seed);
+        self
+    }
+
+    /// Runs `closure` once for each schedule, until it fails. It runs in this thread; other threads of this process are
+    /// not affected.
+    ///
+    /// If the environment variable `IPC_DEMO_SCHEDULE` contains a schedule, only that is run.
+    ///
+    /// # Errors
+    /// The [`Failure`] of the first schedule in which the closure returned an error or panicked, its workers came into a
+    /// deadlock, or a worker came to no operation on a shared object for five seconds.
+    ///
+    /// # Death
+    /// A worker that dies without being asked to is an end like any other: [`Process::join`](crate::Process::join) tells
+    /// the closure. No worker outlives this call.
+    ///
+    /// # Cost
+    /// Worker processes are kept from schedule to schedule. A switch from one to the other costs two context switches of
+    /// the kernel.
+    pub fn check(&self, closure: impl Fn() -> Checked) -> std::result::Result<Report, Failure> {
+        let given = std::env::var(SCHEDULE_VARIABLE).ok();
+        let failed = |schedule: String, reason: String| Failure { schedule, reason, held: 0 };
+        match given {
+            None => self.explore(&closure).map_err(|error| failed(String::new(), chain(&error)))?,
+            Some(given) => {
+                let schedule = given.parse::<Schedule>().map_err(|error| failed(given, error.to_string()))?;
+                let run = new_run(Search::replay(schedule.clone()));
+                let run = run.map_err(|error| failed(schedule.to_string(), chain(&error)))?;
+                match run_once(&run, &closure) {
+                    (_, None) => Ok(Report { schedules: 1, exhausted: false }),
+                    (_, Some(reason)) => Err(failed(schedule.to_string(), reason)),
+                }
+            }
+        }
+    }
+
+    /// Runs `closure` in the schedules of this explorer, until it fails.
+    fn explore(&self, closure: &dyn Fn() -> Checked) -> Result<std::result::Result<Report, Failure>> {
+        // One runs at a time: on one processor the next need not be woken on another, which takes ten times as long.
+        let _pinned = affinity::pin();
+        let run = new_run(Search::new(!self.all, self.bounds))?;
+        let begun = Instant::now();
+        let has_time = || self.time.is_none_or(|time| begun.elapsed() < time);
+        let mut schedules = 0;
+        let mut left = self.limit;
+        let (mut draws, seed) = self.random;
+        loop {
+            let (finished, reason) = run_once(&run, closure);
+            if let Some(reason) = reason {
+                return Ok(Err(plainest(&run, closure, &finished, reason, schedules)));
+            }
+            if schedules == 0 {
+                run.borrow_mut().repeat();
+                if let (_, Some(reason)) = run_once(&run, closure) {
+                    return Ok(Err(Failure { schedule: finished.schedule().to_string(), reason, held: 1 }));
+                }
+            }
+            if !finished.is_redundant {
+                schedules += 1;
+                left = left.saturating_sub(1);
+            }
+            if !run.borrow_mut().advance() {
+                return Ok(Ok(Report { schedules, exhausted: true }));
+            }
+            if left == 0 || !has_time() {
+                if draws == 0 {
+                    return Ok(Ok(Report { schedules, exhausted: false }));
+                }
+                run.borrow_mut().search_with(Search::random(self.bounds, seed));
+                left = std::mem::take(&mut draws);
+            }
+        }
+    }
+}
+
+impl Finished {
+    fn schedule(&self) -> Schedule {
+        Schedule(self.taken.iter().map(|taken| taken.turn).collect())
+    }
+}
+
+fn new_run(search: Search) -> Result<Rc<RefCell<Run>>> {
+    Ok(Rc::new(RefCell::new(Run::new(search)?)))
+}
+
+/// Runs one schedule, with this thread as the spawner. Also returns why it failed, if it did.
+fn run_once(run: &Rc<RefCell<Run>>, closure: &dyn Fn() -> Checked) -> (Finished, Option<String>) {
+    let scheduling = scheduler::schedule_with(Rc::clone(run) as Rc<dyn scheduler::Scheduler>);
+    let spawner = Rc::clone(run);
+    let observing = operation::observe(move |point| spawner.borrow_mut().pass(point));
+    let checked = catch_unwind(AssertUnwindSafe(closure));
+    drop((observing, scheduling));
+    let finished = run.borrow_mut().finish();
+    let reason = match (&finished.stuck, checked) {
+        (Some(stuck), _) => Some(stuck.to_string()),
+        (None, Ok(checked)) => checked.err().map(|error| chain(&*error)),
+        (None, Err(payload)) => Some(panic_message(&*payload)),
+    };
+    (finished, reason)
+}
+
+/// Returns the failure of a schedule, in the equivalent schedule with the fewest switches, which is run to see that it
+/// fails as well.
+fn plainest(
+    run: &Rc<RefCell<Run>>,
+    closure: &dyn Fn() -> Checked,
+    finished: &Finished,
+    reason: String,
+    held: u64,
+) -> Failure {
+    let schedule = fewest_switches(&finished.taken);
+    run.borrow_mut().search_with(Search::replay(schedule.clone()));
+    match run_once(run, closure) {
+        (same, Some(reason)) if same.schedule() == schedule => Failure { schedule: schedule.to_string(), reason, held },
+        _ => Failure { schedule: finished.schedule().to_string(), reason, held },
+    }
+}

@@ -1,0 +1,358 @@
+//! One schedule under way: the explorer's thread is the spawner, and decides at every point who goes on.
+//!
+//! # State
+//! The workers of the schedule in the order of start, each at a point, ended or dead. Their processes are kept for later
+//! schedules. The spawner's own operations are points of a participant of its own, the last one.
+//!
+//! # Death
+//! If the explorer dies, so do its workers. A worker that is stuck at the end of a schedule is killed and replaced.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::ipc::deadline::Deadline;
+use crate::ipc::error::{Error, Result};
+use crate::ipc::operation::{ObjectId, Point};
+use crate::ipc::process::boot::{BootRecord, Outcome};
+use crate::ipc::process::scheduler::{Launch, Program, Scheduler, Started};
+use crate::sys::shm::Mapping;
+use crate::sys::{Pid, Signal, exec, fd, socket};
+
+use super::control::{self, Control, Stop, WorkerTurn};
+use super::schedule::{SPAWNER, Schedule, Turn, WORKERS};
+use super::search::{Choice, Pending, Search, Step, Taken};
+
+/// The state of a worker between its turns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum At {
+    Point { step: Step, can_go: bool, is_timed: bool },
+    Ended,
+    Dead,
+}
+
+/// A worker's process, which is kept when its role has ended.
+struct Kept {
+    program: Program,
+    process: Started,
+    /// Its roles' descriptors are sent through it.
+    socket: OwnedFd,
+}
+
+struct Worker {
+    name: String,
+    kept: Kept,
+    turn: WorkerTurn,
+    at: At,
+}
+
+/// Why a schedule cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stuck {
+    /// Everybody waits for something that nobody can do.
+    #[error("deadlock: {0}")]
+    Deadlock(String),
+    /// A worker came to no point.
+    #[error("{0} has come to no operation on a shared object for 5 s")]
+    Silent(String),
+    /// The same choices led to another state than before.
+    #[error("step {step} differs from the same step of an earlier schedule: something else than the schedule decides")]
+    Differs {
+        /// Counted from 1.
+        step: usize,
+    },
+    /// The schedule that is replayed does not fit.
+    #[error("step {step}: {why}")]
+    Misfits {
+        /// Counted from 1.
+        step: usize,
+        /// Why its turn is not possible.
+        why: String,
+    },
+}
+
+/// A schedule under way.
+pub(crate) struct Run {
+    control: Mapping<Control>,
+    search: Search,
+    workers: Vec<Worker>,
+    /// Processes that have run their role and can run another.
+    idle: Vec<Kept>,
+    /// In the order of their first appearance: their own numbers differ from schedule to schedule.
+    objects: Vec<ObjectId>,
+    stuck: Option<Stuck>,
+}
+
+impl Run {
+    pub(crate) fn new(search: Search) -> Result<Self> {
+        Ok(Run {
+            control: control::create()?,
+            search,
+            workers: Vec::new(),
+            idle: Vec::new(),
+            objects: Vec::new(),
+            stuck: None,
+        })
+    }
+
+    fn start(
+        &mut self,
+        program: &Program,
+        record: &BootRecord,
+        handles: &[BorrowedFd<'_>],
+        launch: Launch<'_>,
+    ) -> io::Result<(Pid, OwnedFd)> {
+        let turn = WorkerTurn::new(&self.control, self.workers.len());
+        turn.reset();
+        let kept = match self.idle.iter().position(|kept| kept.program == *program) {
+            Some(at) => {
+                let mut kept = self.idle.swap_remove(at);
+                kept.process.boot.write(record)?;
+                socket::pass_descriptors(kept.socket.as_fd(), handles)?;
+                kept
+            }
+            None => {
+                let (socket, theirs) = socket::packet_pair()?;
+                let process = launch(&[self.control.memfd().as_fd(), theirs.as_fd()])?;
+                Kept { program: program.clone(), process, socket }
+            }
+        };
+        let (pid, pidfd) = (kept.process.pid, kept.process.pidfd.try_clone()?);
+        // It has the turn.
+        self.workers.push(Worker { name: record.worker.clone(), kept, turn, at: At::Ended });
+        Ok((pid, pidfd))
+    }
+
+    /// Blocks until the worker has given its turn back.
+    fn await_turn(&mut self, index: usize) {
+        let worker = &mut self.workers[index];
+        worker.at = match worker.turn.wait(&worker.kept.process) {
+            Stop::AtPoint { step, can_go, is_timed } => {
+                let step = in_order_of_appearance(&mut self.objects, step);
+                At::Point { step, can_go, is_timed }
+            }
+            Stop::Ended => At::Ended,
+            Stop::Dead => At::Dead,
+            Stop::Silent => {
+                self.stuck = Some(Stuck::Silent(worker.name.clone()));
+                At::Dead
+            }
+        };
+    }
+
+    /// Passes a point of the spawner: returns when it is its turn.
+    pub(crate) fn pass(&mut self, point: &Point<'_>) {
+        self.look_again(None);
+        while self.stuck.is_none() {
+            let own = in_order_of_appearance(&mut self.objects, Step::of(point));
+            if self.step(Some((own, point.can_go()))) {
+                return;
+            }
+        }
+    }
+
+    /// Lets the workers take turns until this one has ended. Returns `None` if that takes longer than the time of the
+    /// deadline, which passes only when nobody can go on.
+    pub(crate) fn join(&mut self, index: usize, deadline: Deadline) -> Result<Option<(Outcome, bool)>> {
+        self.look_again(None);
+        loop {
+            match self.workers[index].at {
+                At::Ended => return Ok(Some((self.workers[index].kept.process.boot.outcome(), false))),
+                At::Dead => return Ok(Some((self.workers[index].kept.process.boot.outcome(), true))),
+                At::Point { .. } if deadline.has_passed() => return Ok(None),
+                At::Point { .. } => {}
+            }
+            if let Some(stuck) = &self.stuck {
+                return Err(Error::Schedule { reason: stuck.to_string() });
+            }
+            self.step(None);
+        }
+    }
+
+    /// Lets one participant take its turn. Returns whether it is the spawner's.
+    fn step(&mut self, spawner: Option<(Step, bool)>) -> bool {
+        let points = self.workers.iter().enumerate().filter_map(|(participant, worker)| match &worker.at {
+            At::Point { step, can_go, is_timed } => Some(Pending {
+                participant,
+                step: step.clone(),
+                can_go: *can_go,
+                deadline_ns: is_timed.then_some(0),
+                is_mortal: true,
+            }),
+            _ => None,
+        });
+        let own = spawner.map(|(step, can_go)| Pending {
+            participant: SPAWNER,
+            step,
+            can_go,
+            deadline_ns: None,
+            is_mortal: false,
+        });
+        let choice = self.search.choose(points.chain(own).collect());
+        let number = self.search.taken().count();
+        match choice {
+            Choice::Take(turn) if turn.participant() == SPAWNER => return true,
+            Choice::Take(Turn::Dies(index)) => self.kill(index),
+            Choice::Take(turn) => self.take_turn(turn.participant(), matches!(turn, Turn::TimesOut(_))),
+            Choice::Differs => self.stuck = Some(Stuck::Differs { step: number + 1 }),
+            Choice::Misfits(turn) => {
+                self.stuck = Some(Stuck::Misfits { step: number + 1, why: self.why_not(turn) });
+            }
+            Choice::Nobody => self.stuck = Some(Stuck::Deadlock(self.who_waits())),
+        }
+        false
+    }
+
+    /// Returns why a turn is not possible.
+    fn why_not(&self, turn: Turn) -> String {
+        let Some(worker) = self.workers.get(turn.participant()) else {
+            return format!("{} has not started", Schedule(vec![turn]));
+        };
+        let name = &worker.name;
+        match &worker.at {
+            At::Point { step, .. } => format!("{name} cannot: it waits in {}", step.operation),
+            At::Ended => format!("{name} has ended"),
+            At::Dead => format!("{name} is dead"),
+        }
+    }
+
+    fn take_turn(&mut self, index: usize, is_late: bool) {
+        let At::Point { step, .. } = self.workers[index].at.clone() else { return };
+        self.workers[index].turn.give(is_late);
+        self.await_turn(index);
+        let has_ended = !matches!(self.workers[index].at, At::Point { .. });
+        self.look_again((!has_ended).then_some(&step));
+    }
+
+    /// Has those look again whether they can go on who wait for an object of `step`; all if there is none.
+    fn look_again(&mut self, step: Option<&Step>) {
+        for index in 0..self.workers.len() {
+            let worker = &self.workers[index];
+            let At::Point { step: own, .. } = &worker.at else { continue };
+            if step.is_none_or(|step| step.shares_an_object_with(own)) {
+                worker.turn.ask_to_look();
+                self.await_turn(index);
+            }
+        }
+    }
+
+    fn who_waits(&self) -> String {
+        let waits = self.workers.iter().filter_map(|worker| match &worker.at {
+            At::Point { step, .. } => Some(format!("{} waits in {}", worker.name, step.operation)),
+            _ => None,
+        });
+        waits.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Kills a worker, and blocks until its process has ended.
+    pub(crate) fn kill(&mut self, index: usize) {
+        let worker = &mut self.workers[index];
+        if matches!(worker.at, At::Point { .. }) {
+            let _ = kill(&worker.kept.process);
+            worker.at = At::Dead;
+            self.look_again(None);
+        }
+    }
+
+    /// Ends the schedule: workers that have ended are kept, all others are killed.
+    pub(crate) fn finish(&mut self) -> Finished {
+        for worker in self.workers.drain(..) {
+            match worker.at {
+                At::Ended => self.idle.push(worker.kept),
+                At::Dead | At::Point { .. } => end(&worker.kept.process),
+            }
+        }
+        self.objects.clear();
+        let (taken, is_redundant) = (self.search.taken().collect(), self.search.is_redundant());
+        Finished { taken, stuck: self.stuck.take(), is_redundant }
+    }
+
+    /// Runs the schedules of another search from now on.
+    pub(crate) fn search_with(&mut self, search: Search) {
+        self.search = search;
+    }
+
+    /// Begins the next schedule. Returns whether there is one.
+    pub(crate) fn advance(&mut self) -> bool {
+        self.search.advance()
+    }
+
+    /// Begins the same schedule again, to check that it goes the same way.
+    pub(crate) fn repeat(&mut self) {
+        self.search.repeat();
+    }
+}
+
+/// A schedule that was run.
+pub(crate) struct Finished {
+    pub(crate) taken: Vec<Taken>,
+    /// Why it could not go on to its end.
+    pub(crate) stuck: Option<Stuck>,
+    /// Whether it belongs to a class that is known.
+    pub(crate) is_redundant: bool,
+}
+
+/// Replaces the objects of a step by their numbers in the order of their first appearance.
+fn in_order_of_appearance(objects: &mut Vec<ObjectId>, step: Step) -> Step {
+    let mut number = |object: ObjectId| {
+        let known = objects.iter().position(|known| *known == object);
+        let at = known.unwrap_or_else(|| {
+            objects.push(object);
+            objects.len() - 1
+        });
+        ObjectId::from_word(at as u64)
+    };
+    Step { object: number(step.object), lock: step.lock.map(number), ..step }
+}
+
+/// Kills a worker's process, and blocks until it has ended.
+fn kill(process: &Started) -> io::Result<bool> {
+    exec::send_signal(process.as_fd(), process.pid, Signal::SIGKILL)?;
+    fd::wait_readable(process, None)
+}
+
+/// Kills and reaps it, unless it was reaped already.
+fn end(process: &Started) {
+    // One that cannot be killed is not waited for.
+    if kill(process).is_ok() {
+        let _ = exec::reap(process.as_fd());
+    }
+}
+
+impl Scheduler for RefCell<Run> {
+    fn next_index(&self) -> Result<usize> {
+        let index = self.borrow().workers.len();
+        if index < WORKERS { Ok(index) } else { Err(Error::TooManyMembers { limit: WORKERS }) }
+    }
+
+    fn start(
+        &self,
+        program: &Program,
+        record: &BootRecord,
+        handles: &[BorrowedFd<'_>],
+        launch: Launch<'_>,
+    ) -> io::Result<(Pid, OwnedFd)> {
+        self.borrow_mut().start(program, record, handles, launch)
+    }
+
+    fn begin(&self) {
+        let mut run = self.borrow_mut();
+        let last = run.workers.len() - 1;
+        run.await_turn(last);
+    }
+
+    fn join(&self, index: usize, deadline: Deadline) -> Result<Option<(Outcome, bool)>> {
+        self.borrow_mut().join(index, deadline)
+    }
+
+    fn kill(&self, index: usize) {
+        self.borrow_mut().kill(index);
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.finish();
+        self.idle.iter().for_each(|kept| end(&kept.process));
+    }
+}

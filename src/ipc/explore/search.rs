@@ -1,0 +1,563 @@
+//! Which schedule is next: a depth-first search over the choices of a scheduler.
+//!
+//! # State
+//! A stack of the states that the schedule under way went through, each with the turn that was taken, the turns that are
+//! done, and those that are still to be tried. A schedule is run from the beginning: the stack is its prefix, and new
+//! states are appended to it. Nothing here knows processes: a run asks for each turn and says when it has ended.
+//!
+//! With *reduction*, only one schedule of each class is run. Two schedules are in one class if they differ only in the
+//! order of steps that are independent: of different objects, or both only reading.
+//!
+//! # Standard
+//! Dynamic partial-order reduction (Flanagan and Godefroid, POPL 2005) with source sets (Abdulla et al., POPL 2014) and
+//! sleep sets (Godefroid, 1996).
+
+use std::collections::BTreeSet;
+
+use crate::ipc::operation::{ObjectId, Point};
+
+use super::random::Random;
+use super::schedule::{Participant, Schedule, Turn};
+
+/// What a participant is about to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) operation: String,
+    pub(crate) object: ObjectId,
+    /// The lock that it acquires or releases besides.
+    pub(crate) lock: Option<ObjectId>,
+    pub(crate) reads_only: bool,
+}
+
+impl Step {
+    pub(crate) fn of(point: &Point<'_>) -> Self {
+        let Point { operation, object, lock, .. } = *point;
+        Step { operation: operation.name.to_owned(), object, lock, reads_only: operation.reads_only }
+    }
+
+    /// Returns whether two steps concern an object in common.
+    pub(crate) fn shares_an_object_with(&self, other: &Step) -> bool {
+        let is_shared = |object| object == other.object || Some(object) == other.lock;
+        is_shared(self.object) || self.lock.is_some_and(is_shared)
+    }
+
+    /// Returns whether the order of two steps can make a difference.
+    fn depends_on(&self, other: &Step) -> bool {
+        self.shares_an_object_with(other) && !(self.reads_only && other.reads_only)
+    }
+}
+
+/// A participant that is at a point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub(crate) participant: Participant,
+    pub(crate) step: Step,
+    /// Whether it could go on now.
+    pub(crate) can_go: bool,
+    /// When its time passes, on the virtual clock.
+    pub(crate) deadline_ns: Option<u64>,
+    /// Whether it is a process that can be killed.
+    pub(crate) is_mortal: bool,
+}
+
+/// Which turns a search takes besides those of participants that can go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// The most workers killed in a schedule.
+    pub(crate) kills: u32,
+    /// The most waits whose time passes although somebody can go.
+    pub(crate) timeouts: u32,
+}
+
+/// A turn that was taken, with what it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) turn: Turn,
+    pub(crate) step: Step,
+    /// Whether time passed because nobody could go.
+    pub(crate) is_patient: bool,
+}
+
+impl Taken {
+    /// Returns whether the order of the two can make a difference; `later` came after this one.
+    pub(crate) fn is_ordered_before(&self, later: &Taken) -> bool {
+        let is_fixed = |taken: &Taken| taken.is_patient || matches!(taken.turn, Turn::Dies(_));
+        let is_timeout = |taken: &Taken| matches!(taken.turn, Turn::TimesOut(_));
+        self.turn.participant() == later.turn.participant()
+            || is_fixed(self)
+            || is_fixed(later)
+            // There may be no more than so many.
+            || is_timeout(self) && is_timeout(later)
+            || self.step.depends_on(&later.step)
+    }
+}
+
+/// A state in which a turn was taken.
+#[derive(Debug)]
+struct Node {
+    pending: Vec<Pending>,
+    /// In the order of preference.
+    possible: Vec<Turn>,
+    chosen: Turn,
+    /// Taken in earlier schedules, and explored to the end.
+    done: BTreeSet<Turn>,
+    /// To be taken in this or a later schedule.
+    backtrack: BTreeSet<Turn>,
+    /// They lead only to classes that are known.
+    sleep: BTreeSet<Turn>,
+}
+
+impl Node {
+    /// Returns what the participant of `turn` was about to do.
+    fn step(&self, turn: Turn) -> Option<&Step> {
+        self.pending.iter().find(|pending| pending.participant == turn.participant()).map(|pending| &pending.step)
+    }
+
+    /// Returns whether the order of the chosen turn and another can make a difference.
+    fn depends_on(&self, turn: Turn, step: &Step) -> bool {
+        match (self.chosen, turn) {
+            // The end of a process concerns every object that it has a handle to.
+            (Turn::Dies(_), _) | (_, Turn::Dies(_)) => true,
+            // There may be no more than so many.
+            (Turn::TimesOut(_), Turn::TimesOut(_)) => true,
+            (chosen, turn) if chosen.participant() == turn.participant() => true,
+            _ => self.step(self.chosen).is_none_or(|own| own.depends_on(step)),
+        }
+    }
+
+    /// Returns the turn to take next in this state, if one is left.
+    fn next(&self) -> Option<Turn> {
+        let is_left =
+            |turn: &&Turn| self.backtrack.contains(turn) && !self.done.contains(turn) && !self.sleep.contains(turn);
+        self.possible.iter().find(is_left).copied()
+    }
+}
+
+/// Outcome of asking for the next turn.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    Take(Turn),
+    /// The same prefix has led to another state than before.
+    Differs,
+    /// The schedule that is replayed asks for a turn that is not possible.
+    Misfits(Turn),
+    /// Nobody can go.
+    Nobody,
+}
+
+/// The search.
+#[derive(Debug)]
+pub(crate) struct Search {
+    reduces: bool,
+    bounds: Bounds,
+    /// The turns of the schedule that is replayed.
+    given: Vec<Turn>,
+    random: Option<Random>,
+    stack: Vec<Node>,
+    depth: usize,
+    /// Whether the schedule under way belongs to a class that is known.
+    is_redundant: bool,
+}
+
+impl Search {
+    /// Begins a search for one schedule of each class, or for all of them.
+    pub(crate) fn new(reduces: bool, bounds: Bounds) -> Self {
+        let (given, stack) = (Vec::new(), Vec::new());
+        Search { reduces, bounds, given, random: None, stack, depth: 0, is_redundant: false }
+    }
+
+    /// Runs random schedules without an end.
+    pub(crate) fn random(bounds: Bounds, seed: u64) -> Self {
+        Search { random: Some(Random::new(seed)), ..Search::new(false, bounds) }
+    }
+
+    /// Replays one schedule. Beyond its end, who ran goes on, else the first.
+    pub(crate) fn replay(schedule: Schedule) -> Self {
+        let any = Bounds { kills: u32::MAX, timeouts: u32::MAX };
+        Search { given: schedule.0, ..Search::new(false, any) }
+    }
+
+    /// Chooses among the participants at a point, given in the order of start.
+    pub(crate) fn choose(&mut self, pending: Vec<Pending>) -> Choice {
+        if let Some(node) = self.stack.get(self.depth) {
+            if node.pending != pending {
+                return Choice::Differs;
+            }
+            self.depth += 1;
+            return Choice::Take(node.chosen);
+        }
+        let possible = self.possible(&pending);
+        let sleep = self.stack.last().filter(|_| self.reduces).map_or_else(BTreeSet::new, asleep_after);
+        let awake = possible.iter().find(|turn| !sleep.contains(turn)).copied();
+        let given = self.given.get(self.depth).copied();
+        if let Some(given) = given.filter(|given| !possible.contains(given)) {
+            return Choice::Misfits(given);
+        }
+        let random = self.random.as_mut().filter(|_| !possible.is_empty()).map(|random| random.choose(&possible));
+        let chosen = given.or(random).or(awake).or(possible.first().copied());
+        let backtrack = match chosen {
+            // A death is no participant's next step, so no race is found that would add it.
+            Some(chosen) if self.reduces => {
+                possible.iter().copied().filter(|turn| *turn == chosen || matches!(turn, Turn::Dies(_))).collect()
+            }
+            _ => possible.iter().copied().collect(),
+        };
+        // A state in which nobody can go is pushed only for what races with those who wait.
+        let node = Node {
+            pending,
+            possible,
+            chosen: chosen.unwrap_or(Turn::Goes(0)),
+            done: BTreeSet::new(),
+            backtrack,
+            sleep,
+        };
+        let is_redundant = awake.is_none() && chosen.is_some();
+        self.stack.push(node);
+        self.find_races();
+        match chosen {
+            Some(chosen) => {
+                self.is_redundant |= is_redundant;
+                self.depth += 1;
+                Choice::Take(chosen)
+            }
+            None => {
+                self.stack.pop();
+                Choice::Nobody
+            }
+        }
+    }
+
+    /// Returns the turns that can be taken, the preferred one first: who ran goes on, else the first of those who can.
+    fn possible(&self, pending: &[Pending]) -> Vec<Turn> {
+        let taken = |is_counted: fn(&Node) -> bool| self.stack.iter().filter(|node| is_counted(node)).count() as u32;
+        let last = self.stack.last().map(|node| node.chosen.participant());
+        let mut turns: Vec<_> =
+            pending.iter().filter(|one| one.can_go).map(|one| Turn::Goes(one.participant)).collect();
+        turns.sort_by_key(|turn| Some(turn.participant()) != last);
+        let waiters =
+            || pending.iter().filter(|one| !one.can_go).filter_map(|one| Some((one.deadline_ns?, one.participant)));
+        if turns.is_empty() {
+            // Time passes, up to the earliest deadline.
+            let first = waiters().map(|(deadline_ns, _)| deadline_ns).min();
+            turns.extend(waiters().filter(|(at_ns, _)| Some(*at_ns) == first).map(|(_, one)| Turn::TimesOut(one)));
+        } else if taken(Node::is_early_timeout) < self.bounds.timeouts {
+            turns.extend(waiters().map(|(_, one)| Turn::TimesOut(one)));
+        }
+        if taken(|node| matches!(node.chosen, Turn::Dies(_))) < self.bounds.kills {
+            turns.extend(pending.iter().filter(|one| one.is_mortal).map(|one| Turn::Dies(one.participant)));
+        }
+        turns
+    }
+
+    /// Returns the turns taken since the beginning of the schedule under way.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = Taken> {
+        self.stack[..self.depth].iter().map(|node| Taken {
+            turn: node.chosen,
+            step: node.step(node.chosen).expect("chosen among them").clone(),
+            is_patient: matches!(node.chosen, Turn::TimesOut(_)) && !node.is_early_timeout(),
+        })
+    }
+
+    /// Returns whether the schedule under way belongs to a class that is known.
+    pub(crate) fn is_redundant(&self) -> bool {
+        self.is_redundant
+    }
+
+    /// Begins the schedule under way again.
+    pub(crate) fn repeat(&mut self) {
+        (self.depth, self.is_redundant) = (0, false);
+    }
+
+    /// Ends the schedule under way and begins the next. Returns whether there is one.
+    pub(crate) fn advance(&mut self) -> bool {
+        self.repeat();
+        if let Some(random) = &mut self.random {
+            random.begin();
+            self.stack.clear();
+            return true;
+        }
+        while let Some(node) = self.stack.last_mut().filter(|_| self.given.is_empty()) {
+            node.done.insert(node.chosen);
+            if let Some(next) = node.next() {
+                node.chosen = next;
+                return true;
+            }
+            self.stack.pop();
+        }
+        false
+    }
+
+    /// Finds for each participant at a point in the last state the steps that it races with: what it is about to do
+    /// depends on them, and nothing in between orders them. It, or what leads to it, is then to be tried before them.
+    ///
+    /// Also if it waits, since a lock that it waits for was free before those steps.
+    fn find_races(&mut self) {
+        let Some((now, before)) = self.stack.split_last().filter(|_| self.reduces) else { return };
+        let clocks = clocks(before);
+        let mut notes = Vec::new();
+        for pending in &now.pending {
+            let (turn, step) = (Turn::Goes(pending.participant), &pending.step);
+            let causes: Vec<_> = (0..before.len()).filter(|&at| before[at].depends_on(turn, step)).collect();
+            let is_ordered = |at: usize| causes.iter().any(|&cause| clocks[cause].contains(&at));
+            let is_race = |at: &usize| before[*at].chosen.participant() != turn.participant() && !is_ordered(*at);
+            for race in causes.iter().copied().filter(is_race) {
+                // What does not depend on the step could happen before it; of that, whoever can begin.
+                let free: Vec<_> = (race + 1..before.len()).filter(|&at| !clocks[at].contains(&race)).collect();
+                let begins = |at: usize| !free.iter().any(|earlier| clocks[at].contains(earlier));
+                let mut first: Vec<_> =
+                    free.iter().filter(|&&at| begins(at)).map(|&at| before[at].chosen.participant()).collect();
+                if !causes.iter().any(|cause| free.contains(cause)) {
+                    first.push(turn.participant());
+                }
+                let node = &before[race];
+                let live = || node.possible.iter().filter(|turn| !matches!(turn, Turn::Dies(_)));
+                let leads: Vec<_> = live().filter(|turn| first.contains(&turn.participant())).copied().collect();
+                match leads.first() {
+                    Some(_) if leads.iter().any(|turn| node.backtrack.contains(turn)) => {}
+                    Some(&turn) => notes.push((race, vec![turn])),
+                    None => notes.push((race, live().copied().collect())),
+                }
+            }
+        }
+        for (at, turns) in notes {
+            self.stack[at].backtrack.extend(turns);
+        }
+    }
+}
+
+impl Node {
+    /// Returns whether the time of a wait passed although somebody could go.
+    fn is_early_timeout(&self) -> bool {
+        matches!(self.chosen, Turn::TimesOut(_)) && self.pending.iter().any(|one| one.can_go)
+    }
+}
+
+/// Returns the turns that stay asleep after the one taken in `node`: what it does is independent of theirs.
+fn asleep_after(node: &Node) -> BTreeSet<Turn> {
+    let is_independent = |turn: &&Turn| node.step(**turn).is_some_and(|step| !node.depends_on(**turn, step));
+    node.sleep.union(&node.done).filter(is_independent).copied().collect()
+}
+
+/// Returns for each step those that happened before it.
+fn clocks(steps: &[Node]) -> Vec<BTreeSet<usize>> {
+    let mut clocks: Vec<BTreeSet<usize>> = Vec::new();
+    for (at, node) in steps.iter().enumerate() {
+        let mut clock = BTreeSet::new();
+        let step = node.step(node.chosen).expect("chosen among them");
+        for earlier in (0..at).rev() {
+            if steps[earlier].depends_on(node.chosen, step) && clock.insert(earlier) {
+                clock.extend(&clocks[earlier]);
+            }
+        }
+        clocks.push(clock);
+    }
+    clocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// What a participant of a model does next.
+    #[derive(Debug, Clone, Copy)]
+    enum Do {
+        Acquire(u64),
+        /// With a limit of time; if it passes, the participant ends.
+        TryAcquire(u64),
+        Release(u64),
+        Read(u64),
+        Write(u64),
+    }
+
+    impl Do {
+        fn object(self) -> u64 {
+            let (Do::Acquire(object)
+            | Do::TryAcquire(object)
+            | Do::Release(object)
+            | Do::Read(object)
+            | Do::Write(object)) = self;
+            object
+        }
+    }
+
+    /// For each object the order of its steps, those of reads between two writes sorted; and who was killed when.
+    type Class = (BTreeMap<u64, Vec<(bool, BTreeSet<(usize, usize)>)>>, Vec<(usize, usize)>);
+
+    /// Runs all schedules of a model, and returns their number and their classes, with whether they deadlock.
+    fn explore(reduces: bool, bounds: Bounds, participants: &[Vec<Do>]) -> (usize, BTreeMap<Class, bool>) {
+        let mut search = Search::new(reduces, bounds);
+        let (mut schedules, mut classes) = (0, BTreeMap::new());
+        loop {
+            let mut at = vec![0; participants.len()];
+            let mut held = BTreeMap::new();
+            let (mut class, mut now_ns) = (Class::default(), 0);
+            let mut deadlines = vec![None; participants.len()];
+            let deadlocks = loop {
+                let mut pending = Vec::new();
+                for (participant, steps) in participants.iter().enumerate() {
+                    let Some(&next) = steps.get(at[participant]) else { continue };
+                    let waits = matches!(next, Do::Acquire(lock) | Do::TryAcquire(lock) if held.contains_key(&lock));
+                    let deadline_ns = matches!(next, Do::TryAcquire(_))
+                        .then(|| *deadlines[participant].get_or_insert(now_ns + 1 + participant as u64));
+                    let object = ObjectId::from_word(next.object());
+                    let (operation, reads_only) = (format!("{next:?}"), matches!(next, Do::Read(_)));
+                    let step = Step { operation, object, lock: None, reads_only };
+                    pending.push(Pending { participant, step, can_go: !waits, deadline_ns, is_mortal: true });
+                }
+                let is_over = pending.is_empty();
+                let turn = match search.choose(pending) {
+                    Choice::Take(turn) => turn,
+                    Choice::Nobody => break !is_over,
+                    Choice::Differs | Choice::Misfits(_) => unreachable!("the model is deterministic"),
+                };
+                let participant = turn.participant();
+                let next = participants[participant][at[participant]];
+                let mut note = |reads_only| {
+                    let order = class.0.entry(next.object()).or_default();
+                    match order.last_mut() {
+                        Some((true, reads)) if reads_only => _ = reads.insert((participant, at[participant])),
+                        _ => order.push((reads_only, BTreeSet::from([(participant, at[participant])]))),
+                    }
+                };
+                match (turn, next) {
+                    (Turn::Goes(_), Do::Acquire(lock) | Do::TryAcquire(lock)) => {
+                        assert_eq!(held.insert(lock, participant), None, "it could go");
+                        note(false);
+                    }
+                    (Turn::Goes(_), Do::Release(lock)) => {
+                        held.remove(&lock);
+                        note(false);
+                    }
+                    (Turn::Goes(_), Do::Read(_)) => note(true),
+                    (Turn::Goes(_), Do::Write(_)) => note(false),
+                    (Turn::TimesOut(_), _) => {
+                        now_ns = now_ns.max(deadlines[participant].expect("it has one"));
+                        note(false);
+                    }
+                    (Turn::Dies(_), _) => class.1.push((participant, at[participant])),
+                }
+                (at[participant], deadlines[participant]) = match turn {
+                    Turn::Goes(_) => (at[participant] + 1, None),
+                    _ => {
+                        held.retain(|_, holder| *holder != participant);
+                        (usize::MAX, None)
+                    }
+                };
+            };
+            if !search.is_redundant() {
+                schedules += 1;
+                classes.insert(class, deadlocks);
+            }
+            if !search.advance() {
+                return (schedules, classes);
+            }
+        }
+    }
+
+    /// Checks the numbers of all schedules, of the reduced ones, and of classes that deadlock.
+    fn check(participants: &[Vec<Do>], bounds: Bounds, all: usize, reduced: usize, deadlocks: usize) {
+        let (schedules, classes) = explore(false, bounds, participants);
+        assert_eq!(schedules, all, "{participants:?}");
+        let (schedules, reduced_classes) = explore(true, bounds, participants);
+        assert_eq!(reduced_classes, classes, "{participants:?}");
+        assert_eq!(schedules, reduced, "{participants:?}");
+        assert_eq!(classes.values().filter(|deadlocks| **deadlocks).count(), deadlocks);
+    }
+
+    const NONE: Bounds = Bounds { kills: 0, timeouts: 0 };
+
+    fn in_order(first: u64, second: u64) -> Vec<Do> {
+        vec![Do::Acquire(first), Do::Acquire(second), Do::Release(second), Do::Release(first)]
+    }
+
+    #[test]
+    fn increments_without_a_lock() {
+        let twice = vec![Do::Read(1), Do::Write(1), Do::Read(1), Do::Write(1)];
+        check(&[twice.clone(), twice], NONE, 70, 34, 0);
+    }
+
+    #[test]
+    fn steps_on_different_objects_are_one_class() {
+        let writes = |object| vec![Do::Write(object); 4];
+        check(&[writes(1), writes(2)], NONE, 70, 1, 0);
+    }
+
+    #[test]
+    fn lock_makes_increments_one_step() {
+        let locked = vec![Do::Acquire(1), Do::Read(2), Do::Write(2), Do::Release(1)];
+        check(&[locked.clone(), locked], NONE, 2, 2, 0);
+    }
+
+    #[test]
+    fn locks_in_the_opposite_order_deadlock() {
+        check(&[in_order(1, 2), in_order(2, 1)], NONE, 6, 3, 1);
+        check(&[in_order(1, 2), in_order(1, 2)], NONE, 2, 2, 0);
+    }
+
+    #[test]
+    fn ring_of_three() {
+        check(&[in_order(1, 2), in_order(2, 3), in_order(3, 1)], NONE, 168, 7, 1);
+    }
+
+    #[test]
+    fn kill_is_tried_at_every_point() {
+        let steps = |object| vec![Do::Write(object); 3];
+        let kill = Bounds { kills: 1, timeouts: 0 };
+        let (schedules, _) = explore(false, kill, &[steps(1), steps(1)]);
+        assert_eq!(schedules, 88);
+        for participants in [[steps(1), steps(1)], [steps(1), steps(2)], [in_order(1, 2), in_order(2, 1)]] {
+            let all = explore(false, kill, &participants).1;
+            assert_eq!(explore(true, kill, &participants).1, all, "{participants:?}");
+        }
+    }
+
+    #[test]
+    fn time_passes_when_nobody_can_go_or_early_as_often_as_allowed() {
+        let timed =
+            |first, second| vec![Do::Acquire(first), Do::TryAcquire(second), Do::Release(second), Do::Release(first)];
+        let participants = [timed(1, 2), timed(2, 1)];
+        let (patient, classes) = explore(false, NONE, &participants);
+        assert!(classes.values().all(|deadlocks| !deadlocks), "{classes:?}");
+        let early = explore(false, Bounds { kills: 0, timeouts: 2 }, &participants).0;
+        assert!(early > patient, "{early} {patient}");
+        for timeouts in [0, 1, 2] {
+            let bounds = Bounds { kills: 0, timeouts };
+            let all = explore(false, bounds, &participants).1;
+            assert_eq!(explore(true, bounds, &participants).1, all, "{timeouts}");
+        }
+    }
+
+    /// Up to three participants, each with a few operations; what it acquires it releases.
+    fn models() -> impl Strategy<Value = Vec<Vec<Do>>> {
+        let step = prop_oneof![
+            (1..4_u64).prop_map(|object| vec![Do::Read(object)]),
+            (1..4_u64).prop_map(|object| vec![Do::Write(object)]),
+            (4..6_u64).prop_map(|lock| vec![Do::Acquire(lock), Do::Release(lock)]),
+            (4..6_u64, 1..4_u64).prop_map(|(lock, object)| vec![
+                Do::Acquire(lock),
+                Do::Write(object),
+                Do::Release(lock)
+            ]),
+            Just(in_order(4, 5)),
+            Just(in_order(5, 4)),
+            Just(vec![Do::Acquire(4), Do::TryAcquire(5), Do::Release(5), Do::Release(4)]),
+        ];
+        prop::collection::vec(prop::collection::vec(step, 1..3).prop_map(|steps| steps.concat()), 2..4)
+            .prop_filter("few enough schedules to run them all", |participants| {
+                participants.iter().map(Vec::len).sum::<usize>() < 9
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn one_schedule_of_each_class_is_run(participants in models(), kills in 0..2_u32, timeouts in 0..2_u32) {
+            let bounds = Bounds { kills, timeouts };
+            let (schedules, all) = explore(false, bounds, &participants);
+            let (reduced, classes) = explore(true, bounds, &participants);
+            prop_assert_eq!(classes, all);
+            prop_assert!(reduced <= schedules);
+        }
+    }
+}

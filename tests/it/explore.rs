@@ -1,0 +1,279 @@
+//! Exploration of small programs, against the numbers of schedules that an enumeration by hand gives.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use ipc_demo::explore::{Explorer, Failure, Report};
+use ipc_demo::process::ExitStatus;
+use ipc_demo::{Barrier, Event, Lock, Process, Queue, Role, RoleResult, Semaphore, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::harness::{try_worker, watchdog};
+
+/// Adds one to a value so many times, as a load and a store.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Increments {
+    value: Value<u64>,
+    lock: Option<Lock>,
+    times: u32,
+}
+
+impl Role for Increments {
+    const NAME: &'static str = "test.increments";
+    fn run(self) -> RoleResult {
+        for _ in 0..self.times {
+            let _held = self.lock.as_ref().map(Lock::acquire).transpose()?;
+            self.value.set(self.value.get() + 1);
+        }
+        Ok(())
+    }
+}
+
+/// Acquires two locks, one after the other.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TakesBoth {
+    first: Lock,
+    second: Lock,
+}
+
+impl Role for TakesBoth {
+    const NAME: &'static str = "test.takes-both";
+    fn run(self) -> RoleResult {
+        let _first = self.first.acquire()?;
+        let _second = self.second.acquire()?;
+        Ok(())
+    }
+}
+
+/// Puts the numbers below its own into a queue, or gets as many in their order.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Counts {
+    Puts(Queue<u32>, u32),
+    Gets(Queue<u32>, u32),
+}
+
+impl Role for Counts {
+    const NAME: &'static str = "test.counts-through-a-queue";
+    fn run(self) -> RoleResult {
+        match self {
+            Counts::Puts(queue, end) => (0..end).try_for_each(|number| queue.put(number))?,
+            Counts::Gets(queue, end) => {
+                for number in 0..end {
+                    assert_eq!(queue.get()?, number);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Uses what blocks: a permit, a barrier, an event.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Meets {
+    permits: Semaphore,
+    barrier: Barrier,
+    event: Event,
+}
+
+impl Role for Meets {
+    const NAME: &'static str = "test.meets-others";
+    fn run(self) -> RoleResult {
+        self.permits.acquire();
+        self.permits.release()?;
+        if self.barrier.wait()? == 0 {
+            self.event.set();
+        }
+        self.event.wait();
+        Ok(())
+    }
+}
+
+/// Starts workers, and returns them once all have ended.
+fn join_all(started: impl IntoIterator<Item = ipc_demo::Result<Process>>) -> ipc_demo::Result<Vec<Process>> {
+    let mut workers = started.into_iter().collect::<ipc_demo::Result<Vec<_>>>()?;
+    for worker in &mut workers {
+        worker.join()?;
+    }
+    Ok(workers)
+}
+
+/// Lets workers increment a value. Returns the sum.
+fn sum_of(workers: u64, times: u32, lock: bool) -> ipc_demo::Result<u64> {
+    let value = Value::new(0)?;
+    let lock = lock.then(Lock::new).transpose()?;
+    let role = |_| Increments { value: value.clone(), lock: lock.clone(), times };
+    let started = (0..workers).map(|worker| try_worker(&format!("worker-{worker}"), role(worker)));
+    for worker in join_all(started.collect::<Vec<_>>())? {
+        assert!(worker.ended().expect("joined").is_success());
+    }
+    Ok(value.get())
+}
+
+fn increments(explorer: &Explorer, workers: u64, times: u32, lock: bool) -> Result<Report, Failure> {
+    explorer.check(|| match sum_of(workers, times, lock)? {
+        sum if sum == workers * u64::from(times) => Ok(()),
+        sum => Err(format!("the sum is {sum}").into()),
+    })
+}
+
+/// Runs all schedules, or one of each class, and returns their number and all sums.
+fn sums(explorer: &Explorer, workers: u64, times: u32, lock: bool) -> (u64, BTreeSet<u64>) {
+    let sums = RefCell::new(BTreeSet::new());
+    let report = explorer.check(|| {
+        sums.borrow_mut().insert(sum_of(workers, times, lock)?);
+        Ok(())
+    });
+    let report = report.expect("nothing is checked");
+    assert!(report.exhausted);
+    (report.schedules, sums.into_inner())
+}
+
+#[test]
+fn every_schedule_is_run_once_and_classes_have_the_same_outcomes() {
+    let _watchdog = watchdog("every_schedule_is_run_once_and_classes_have_the_same_outcomes");
+    for (workers, times, lock, all, reduced) in
+        [(2, 1, false, 6, 4), (2, 2, false, 70, 34), (3, 1, false, 90, 36), (2, 2, true, 6, 6)]
+    {
+        let (schedules, outcomes) = sums(&Explorer::new().all(true), workers, times, lock);
+        assert_eq!(schedules, all, "{workers} {times} {lock}");
+        assert_eq!(sums(&Explorer::new(), workers, times, lock), (reduced, outcomes));
+    }
+}
+
+#[test]
+#[ignore = "34,650 schedules; run it alone, it counts the descriptors of the process"]
+fn many_schedules_leave_nothing_behind() {
+    let descriptors = || std::fs::read_dir("/proc/self/fd").expect("a list").count();
+    // What the process has once stays.
+    sums(&Explorer::new(), 1, 1, false);
+    let before = descriptors();
+    assert_eq!(sums(&Explorer::new().all(true), 3, 2, false).0, 34_650);
+    assert_eq!(descriptors(), before);
+}
+
+#[test]
+fn lost_update_is_found_in_its_plainest_schedule() {
+    let _watchdog = watchdog("lost_update_is_found_in_its_plainest_schedule");
+    let failure = increments(&Explorer::new(), 2, 1, false).expect_err("an update is lost");
+    assert_eq!((failure.schedule.as_str(), failure.reason.as_str()), ("ab2a@", "the sum is 1"));
+}
+
+#[test]
+fn increments_with_a_lock_hold_in_every_schedule() {
+    let _watchdog = watchdog("increments_with_a_lock_hold_in_every_schedule");
+    let report = increments(&Explorer::new().all(true), 2, 2, true).expect("none is lost");
+    assert_eq!((report.schedules, report.exhausted), (6, true));
+}
+
+#[test]
+fn schedule_in_the_environment_is_the_only_one() {
+    let _watchdog = watchdog("schedule_in_the_environment_is_the_only_one");
+    let passes = |schedule: &str| {
+        let test = "explore::lost_update_is_found_in_its_plainest_schedule";
+        let program = std::env::current_exe().expect("this program");
+        let mut command = Command::new(program);
+        let output = command.args([test, "--exact"]).env("IPC_DEMO_SCHEDULE", schedule).output().expect("it runs");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert!(passes("ab2a@").0);
+    let (passed, said) = passes("a2b2@");
+    assert!(!passed && said.contains("an update is lost: Report { schedules: 1"), "{said}");
+    let (passed, said) = passes("a2c");
+    assert!(!passed && said.contains("step 3: c has not started"), "{said}");
+    let (passed, said) = passes("a2?");
+    assert!(!passed && said.contains("no worker's letter at \\\"?\\\""), "{said}");
+}
+
+#[test]
+fn locks_in_the_opposite_order_deadlock() {
+    let _watchdog = watchdog("locks_in_the_opposite_order_deadlock");
+    let check = |ordered: bool| {
+        Explorer::new().all(true).check(|| {
+            let (one, other) = (Lock::new()?, Lock::new()?);
+            let (first, second) = if ordered { (&one, &other) } else { (&other, &one) };
+            join_all([
+                try_worker("ann", TakesBoth { first: one.clone(), second: other.clone() }),
+                try_worker("bob", TakesBoth { first: first.clone(), second: second.clone() }),
+            ])?;
+            Ok(())
+        })
+    };
+    assert_eq!(check(true).expect("no deadlock").schedules, 2);
+    let failure = check(false).expect_err("a deadlock");
+    assert!(failure.reason.starts_with("deadlock: ann waits in lock.acquire, bob waits in lock.acquire"), "{failure}");
+    assert_eq!(failure.schedule, "ab");
+}
+
+#[test]
+fn items_arrive_in_order_in_every_schedule_of_a_queue() {
+    let _watchdog = watchdog("items_arrive_in_order_in_every_schedule_of_a_queue");
+    for (capacity, schedules) in [(5, 42), (2, 16)] {
+        let report = Explorer::new().all(true).check(|| {
+            let queue = Queue::bounded(capacity)?;
+            let workers = join_all([
+                try_worker("producer", Counts::Puts(queue.clone(), 5)),
+                try_worker("consumer", Counts::Gets(queue.clone(), 5)),
+            ])?;
+            assert!(workers.iter().all(|worker| worker.ended().expect("joined").is_success()));
+            Ok(())
+        });
+        assert_eq!(report.expect("all in order").schedules, schedules);
+    }
+}
+
+#[test]
+fn worker_is_killed_at_every_point() {
+    let _watchdog = watchdog("worker_is_killed_at_every_point");
+    let killed = Cell::new(0);
+    let report = Explorer::new().all(true).kills(1).check(|| {
+        let queue = Queue::bounded(6)?;
+        let workers = join_all([
+            try_worker("ann", Counts::Puts(queue.clone(), 3)),
+            try_worker("bob", Counts::Puts(queue.clone(), 3)),
+        ])?;
+        let is_killed = |worker: &&Process| worker.ended().expect("joined").status == ExitStatus::Signal(9);
+        killed.set(killed.get() + workers.iter().filter(is_killed).count());
+        Ok(())
+    });
+    assert_eq!(report.expect("nothing is checked").schedules, 88);
+    assert_eq!(killed.get(), 68);
+}
+
+#[test]
+fn who_waits_is_let_go_in_every_schedule() {
+    let _watchdog = watchdog("who_waits_is_let_go_in_every_schedule");
+    let report = Explorer::new().check(|| {
+        let (permits, barrier, event) = (Semaphore::new(1)?, Barrier::new(2)?, Event::new()?);
+        let role = || Meets { permits: permits.clone(), barrier: barrier.clone(), event: event.clone() };
+        let workers = join_all([try_worker("ann", role()), try_worker("bob", role())])?;
+        for worker in &workers {
+            assert!(worker.ended().expect("joined").is_success(), "{:?}", worker.ended());
+        }
+        Ok(())
+    });
+    assert!(report.expect("all hold").exhausted);
+}
+
+#[test]
+fn closure_that_does_not_repeat_itself_is_refused() {
+    let _watchdog = watchdog("closure_that_does_not_repeat_itself_is_refused");
+    let runs = Cell::new(0);
+    let failure = Explorer::new().check(|| {
+        runs.set(runs.get() + 1);
+        sum_of(1, runs.get(), false)?;
+        Ok(())
+    });
+    let failure = failure.expect_err("the second run has more steps");
+    assert!(failure.reason.starts_with("step 3 differs"), "{failure}");
+}
+
+#[test]
+fn random_schedules_come_when_the_limit_is_not_enough() {
+    let _watchdog = watchdog("random_schedules_come_when_the_limit_is_not_enough");
+    let explorer = Explorer::new().limit(1).random(200, 1);
+    let failure = increments(&explorer, 2, 2, false).expect_err("one of 200 loses an update");
+    assert!(failure.held >= 1);
+    let report = increments(&explorer, 2, 1, true).expect("none with a lock");
+    assert_eq!((report.schedules, report.exhausted), (201, false));
+}
