@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::outcome::Outcome;
 use crate::process::StopSignal;
-use crate::report::{AnyFact, Event, RUNNER, Reason, Reporter};
+use crate::report::{AnyFact, Event, Loss, RUNNER, Reason, Reporter};
 
 /// Why the run was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) struct Completion {
     pub(crate) started: usize,
     /// The names of those that died or failed before they were asked to end.
     pub(crate) died: Vec<String>,
+    /// What happened to these, or to one that could not be started.
+    pub(crate) loss: Option<Loss>,
     /// Why the run was cut short; unfinished work then counts against no worker.
     pub(crate) stopped: Option<Reason>,
 }
@@ -78,13 +80,14 @@ impl Completion {
     /// Ten workers of which some died.
     #[cfg(test)]
     pub(crate) fn deaths(names: &[&str]) -> Self {
-        Completion { started: 10, died: names.iter().map(|&name| name.to_owned()).collect(), stopped: None }
+        let died = names.iter().map(|&name| name.to_owned()).collect();
+        Completion { started: 10, died, loss: Some(Loss::Killed), stopped: None }
     }
 
     /// Ten workers that were stopped early.
     #[cfg(test)]
     pub(crate) fn cut() -> Self {
-        Completion { started: 10, died: Vec::new(), stopped: Some(Reason::Cut) }
+        Completion { started: 10, stopped: Some(Reason::Cut), ..Completion::default() }
     }
 }
 

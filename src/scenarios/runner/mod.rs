@@ -25,7 +25,7 @@ use super::worker::{Message, WorkerContext};
 use crate::ipc::deadline::Deadline;
 use crate::pipe::{DatagramReceiver, DatagramSender, datagrams};
 use crate::process::{ExitStatus, StopSignals};
-use crate::report::{AnyFact, Event, LONGEST_WAIT_US, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted};
+use crate::report::{AnyFact, Event, LONGEST_WAIT_US, Loss, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted};
 use crate::sys::{Signal, fd};
 use crate::{Process, Role};
 use child::Child;
@@ -74,6 +74,8 @@ pub(crate) struct Runner<'a> {
     stopping: bool,
     /// Workers that died before they were asked to end, by request or not.
     died: Vec<String>,
+    /// What happened to these, or to one that could not be started.
+    loss: Option<Loss>,
     unexpected_exits: Vec<anyhow::Error>,
 }
 
@@ -104,6 +106,7 @@ impl<'a> Runner<'a> {
             cut: None,
             stopping: false,
             died: Vec::new(),
+            loss: None,
             unexpected_exits: Vec::new(),
         })
     }
@@ -181,7 +184,8 @@ impl<'a> Runner<'a> {
             seed: self.options.seed,
             kill_at: self.kills.next_of(name),
         };
-        let child = Child::start(name, daemon, role(ctx))?;
+        let child =
+            Child::start(name, daemon, role(ctx)).inspect_err(|_| self.loss = self.loss.max(Some(Loss::Unstarted)))?;
         let pid = child.process.pid();
         self.children.push(child);
         self.push(at_us, name.to_owned(), pid, WorkerStarted { role: R::NAME, daemon }.into());
@@ -317,8 +321,10 @@ impl<'a> Runner<'a> {
         }
         if is_ended_by(Signal::SIGKILL) && self.kills.note_death(index as u32) {
             self.died.push(worker.clone());
+            self.loss = Some(Loss::Killed);
         } else if !ended.is_success() && !self.stopping && !self.is_cut() {
             self.died.push(worker.clone());
+            self.loss = self.loss.max(Some(child::loss(ended.status, ended.failure.as_ref())));
             self.unexpected_exits.push(match &ended.failure {
                 Some(failure) => anyhow!("{failure}"),
                 None => anyhow!("worker {worker} (process {pid}) died unexpectedly: {}", ended.status),
@@ -361,7 +367,7 @@ impl<'a> Runner<'a> {
             reporter: self.reporter,
             cut: self.cut,
             at_us: self.clock.now_us(),
-            completion: Completion { started: self.children.len(), died: self.died, stopped },
+            completion: Completion { started: self.children.len(), died: self.died, loss: self.loss, stopped },
             has_unexpected_exits,
             failures,
         }
