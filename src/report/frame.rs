@@ -248,7 +248,7 @@ impl Summary {
                 let [en, zh] = self.loss.unwrap_or(Loss::Failed).said();
                 return [en.to_owned(), format!("有进程{zh}")];
             }
-            Reason::Killed => ["no worker was left to finish it", "没有进程能完成它"],
+            Reason::Killed => ["too few workers were left to finish it", "剩下的进程不足以完成它"],
         };
         [en.to_owned(), zh.to_owned()]
     }

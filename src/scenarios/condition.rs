@@ -111,7 +111,8 @@ Examples:
             broken: result.broken || !is_bounded || audit.lost(still_queued) + unreported > unknown,
             finished: completion.stopped.is_none()
                 && still_queued == 0
-                && (all_made || (consumer_is_left && completion.died() > 0)),
+                && (all_made || (consumer_is_left && completion.died() > 0))
+                && completion.shows(audit.consumed()),
             advice: Some([
                 "mostly full: ipc-demo condition --producers 4 --consumers 1",
                 "缓冲区常满：ipc-demo condition --producers 4 --consumers 1",

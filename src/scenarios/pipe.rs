@@ -94,6 +94,7 @@ Examples:
             broken: out_of_order || unreported > completion.interrupted() as u64,
             finished: received == sent
                 && completion.stopped.is_none()
+                && completion.shows(received)
                 && (producer_died || (sent == self.args.messages && all_replied)),
             guaranteed: true,
             allowance: (producer_died && sent < self.args.messages).then_some(Allowance::Unfinished),

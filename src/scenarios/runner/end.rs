@@ -62,6 +62,11 @@ impl Completion {
         self.died() > 0 && self.died() < self.started && self.stopped.is_none()
     }
 
+    /// Whether a count of what was done shows anything: there is something, or no death prevented it.
+    pub(crate) fn shows(&self, done: u64) -> bool {
+        done > 0 || self.died.is_empty()
+    }
+
     /// Whether every worker died, or failed.
     pub(crate) fn all_died(&self) -> bool {
         self.died() > 0 && self.died() >= self.started
