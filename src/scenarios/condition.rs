@@ -326,6 +326,7 @@ mod tests {
         assert_eq!(verdict(&two_lost, 0, one_died), Verdict::Violated);
         assert_eq!(verdict(&two_lost, 2, one_died), Verdict::NotShown, "they are in the buffer");
         assert_eq!(verdict(&[Put(1, 1)], 1, &Completion::cut()), Verdict::NotShown);
+        assert_eq!(verdict(&[], 0, one_died), Verdict::NotShown, "nothing came out");
         let twice = [Put(1, 1), Got(1, 1), Got(1, 1)];
         assert_eq!(verdict(&twice, 0, &Completion::cut()), Verdict::Violated, "never twice");
     }

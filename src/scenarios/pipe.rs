@@ -280,6 +280,7 @@ mod tests {
         assert_eq!(verdict(&reported(&[1, 2, 3]), &no_producer), Verdict::Held);
         assert_eq!(verdict(&reported(&[1, 2, 3, 4]), &no_producer), Verdict::Held, "it did not report its last one");
         assert_eq!(verdict(&reported(&[1, 2]), &no_producer), Verdict::NotShown);
+        assert_eq!(verdict(&Traffic::default(), &no_producer), Verdict::NotShown, "nothing was sent");
         assert_eq!(verdict(&reported(&[1, 2, 3]), &no_consumer), Verdict::Held, "it had received them all");
         assert_eq!(verdict(&reported(&[2]), &no_consumer), Verdict::Violated, "order is never excused");
     }

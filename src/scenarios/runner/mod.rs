@@ -17,7 +17,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
 use super::clock::{Clock, Pause};
 use super::speed::Speed;
@@ -29,8 +29,8 @@ use crate::report::{AnyFact, Event, LONGEST_WAIT_US, Loss, Parse, RUNNER, Reason
 use crate::sys::{Signal, fd};
 use crate::{Process, Role};
 use child::Child;
-use end::Cut;
 pub(crate) use end::{Completion, RunEnd};
+use end::{Cut, UnexpectedExits};
 pub(crate) use kill::Kill;
 use kill::RequestedKills;
 
@@ -76,7 +76,7 @@ pub(crate) struct Runner<'a> {
     died: Vec<String>,
     /// What happened to these, or to one that could not be started.
     loss: Option<Loss>,
-    unexpected_exits: Vec<anyhow::Error>,
+    unexpected_exits: UnexpectedExits,
 }
 
 impl<'a> Runner<'a> {
@@ -107,7 +107,7 @@ impl<'a> Runner<'a> {
             stopping: false,
             died: Vec::new(),
             loss: None,
-            unexpected_exits: Vec::new(),
+            unexpected_exits: UnexpectedExits::default(),
         })
     }
 
@@ -325,10 +325,7 @@ impl<'a> Runner<'a> {
         } else if !ended.is_success() && !self.stopping && !self.is_cut() {
             self.died.push(worker.clone());
             self.loss = self.loss.max(Some(child::loss(ended.status, ended.failure.as_ref())));
-            self.unexpected_exits.push(match &ended.failure {
-                Some(failure) => anyhow!("{failure}"),
-                None => anyhow!("worker {worker} (process {pid}) died unexpectedly: {}", ended.status),
-            });
+            self.unexpected_exits.note(&worker, pid, &ended);
         }
         self.push(self.now_us(), worker, pid, child::exited(&ended).into());
         Ok(())
@@ -359,7 +356,7 @@ impl<'a> Runner<'a> {
         self.is_cut();
         let stopped = self.cut.map(Cut::reason).or((!failures.is_empty()).then_some(Reason::Machinery));
         let has_unexpected_exits = !self.unexpected_exits.is_empty();
-        failures.append(&mut self.unexpected_exits);
+        failures.append(&mut self.unexpected_exits.into_errors());
         if self.cut.is_none() {
             failures.extend(self.kills.missed());
         }

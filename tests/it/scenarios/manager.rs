@@ -194,6 +194,22 @@ fn killed_manager_is_told_and_ends_the_run() {
 }
 
 #[test]
+fn cause_that_many_workers_failed_for_is_told_once() {
+    let _watchdog = watchdog("scenarios::manager::one_cause");
+    let mut run = manager(&["--type", "event", "--workers", "12", "--speed", "0.5"]).start();
+    let manager = run.until(|event| matches!(event.fact, Fact::ManagerStarted { .. })).clone();
+    // The runner sets it.
+    for _ in 1..=12 {
+        run.until(|event| matches!(event.fact, Fact::EventAwaited));
+    }
+    send(manager_pid(&[manager]), Signal::SIGKILL);
+    let (code, _, stderr) = run.finish();
+    assert_eq!(code, Some(3), "{stderr}");
+    let failed: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: worker ")).collect();
+    assert!(failed.len() == 1 && failed[0].ends_with(" (and 11 more workers)"), "{stderr}");
+}
+
+#[test]
 fn interrupted_play_is_summed_up() {
     let _watchdog = watchdog("scenarios::manager::interrupted");
     for kind in ["list", "lock", "condition", "event", "barrier", "queue", "joinable-queue"] {
