@@ -122,6 +122,7 @@ fn failed(failure: &str, worker: &str) -> String {
         "no process is left at the other end" => "另一端已没有进程",
         "nobody is left to receive" => "已没有接收者",
         "the other end is closed" => "另一端已关闭",
+        "the other end was closed before it had read everything" => "另一端未读完就已关闭",
         "the connection is read-only" => "这一端只能接收",
         "the connection is write-only" => "这一端只能发送",
         "the queue is full" => "队列已满",

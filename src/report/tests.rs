@@ -17,6 +17,7 @@ use super::language::Language;
 use super::text::Text;
 use super::wording::Names;
 use super::{timeline, trace};
+use crate::Error;
 use crate::scenarios::facts::*;
 
 /// Bytes that a reporter writes and the test reads.
@@ -619,6 +620,26 @@ fn chinese_has_no_english_in_it() {
     for line in said.lines().chain(words.lines()).filter(typed) {
         let has_word = line.split(|letter: char| !letter.is_ascii_alphabetic()).any(|word| word.len() > 2);
         assert!(!has_word, "{line}");
+    }
+}
+
+#[test]
+fn known_causes_of_failures_are_told_in_chinese() {
+    for cause in [
+        Error::Disconnected,
+        Error::BrokenPipe,
+        Error::ConnectionReset,
+        Error::EndOfFile,
+        Error::ReadOnly,
+        Error::WriteOnly,
+        Error::Full,
+    ] {
+        let failure = format!("worker producer failed: {cause}");
+        let exited = worker_exited(Some(1), None, Some(&failure));
+        let run = Run::of("pipe", 1).then("producer", worker_started(false)).then("producer", exited);
+        let said = run.shown_by(|paper| Text::new(paper, Language::Zh, false, None));
+        let line = said.lines().find(|line| line.contains("出错：")).expect("its failure");
+        assert!(!line.contains(&cause.to_string()), "{line}");
     }
 }
 

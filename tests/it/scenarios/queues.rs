@@ -57,7 +57,23 @@ fn filled_queue_refuses_one_more_and_emptied_gives_none() {
         let full = at(|fact| matches!(fact, Fact::QueueFull { .. }));
         let empty = at(|fact| matches!(fact, Fact::QueueEmpty));
         assert!(at(is_put) < full && full < at(is_got) && at(is_got) < empty);
+        let steps = events.iter().filter(|event| is_put(&event.fact) || is_got(&event.fact));
+        let times: Vec<u64> = steps.map(|event| event.at_us).collect();
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 200_000), "every step takes its time: {times:?}");
     }
+}
+
+#[test]
+fn task_takes_its_time_before_it_is_done() {
+    let _watchdog = watchdog("scenarios::queue::task_time");
+    let args = ["--items", "2", "--speed", "20", "--format", "json"];
+    let events = Demo::run("joinable").args(args).expect_exit(0).events();
+    let times = |wanted: fn(&Fact) -> bool| {
+        events.iter().filter(move |event| wanted(&event.fact)).map(|event| event.at_us).collect::<Vec<_>>()
+    };
+    let (got, done) = (times(is_got), times(|fact| matches!(fact, Fact::TaskDone { .. })));
+    assert_eq!((got.len(), done.len()), (4, 4));
+    assert!(got.iter().zip(&done).all(|(got, done)| done - got >= 50_000), "{got:?} {done:?}");
 }
 
 #[test]
