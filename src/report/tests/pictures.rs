@@ -64,9 +64,13 @@ fn arrows_that_would_hide_each_other_are_left_out_and_counted() {
 
 #[test]
 fn label_of_the_last_arrow_is_inside_the_picture() {
-    let put = ItemFact::ItemPut { value: json!("a long value"), from: "p".to_owned(), number: 1, size: None };
-    let put = Event { fact: put.into(), ..item("p", 1, 990) };
-    let events = [item("p", 2, 0), got("p", "c", 2, 100), put, got("p", "c", 1, 1_000)];
+    let got_value = |value: &str, number: u64, at_us: u64| {
+        let (value, from, size) = (json!(value), "p".to_owned(), None);
+        let fact = ItemFact::ItemGot { value, from, number, size, redelivered: false };
+        Event { fact: fact.into(), ..got("p", "c", number, at_us) }
+    };
+    let long = "a long value";
+    let events = [item("p", 1, 0), got_value(long, 1, 100), item("p", 2, 990), got_value(long, 2, 1_000)];
     let picture = timeline::draw(&events, Language::En);
     let labels = picture.split("<text").filter(|text| text.contains("soft tiny halo"));
     let ends: Vec<f64> = labels

@@ -57,9 +57,6 @@ fn filled_queue_refuses_one_more_and_emptied_gives_none() {
         let full = at(|fact| matches!(fact, Fact::QueueFull { .. }));
         let empty = at(|fact| matches!(fact, Fact::QueueEmpty));
         assert!(at(is_put) < full && full < at(is_got) && at(is_got) < empty);
-        let steps = events.iter().filter(|event| is_put(&event.fact) || is_got(&event.fact));
-        let times: Vec<u64> = steps.map(|event| event.at_us).collect();
-        assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 200_000), "every step takes its time: {times:?}");
     }
 }
 
