@@ -333,6 +333,18 @@ mod tests {
     }
 
     #[test]
+    fn completions_have_only_options_that_are_used() {
+        let script = String::from_utf8(completions(Shell::Bash)).expect("text");
+        for (name, used, unused) in
+            [("chaos", "--seed", "--timeline"), ("bench", "--format", "--speed"), ("man", "--help", "--seed")]
+        {
+            let (_, options) = script.split_once(&format!("\n        ipc__demo__subcmd__{name})\n")).expect(name);
+            let (options, _) = options.split_once(";;").expect("its end");
+            assert!(options.contains(used) && !options.contains(unused), "{name}: {options}");
+        }
+    }
+
+    #[test]
     fn workers_of_prodcons_are_producers_and_consumers() {
         let refused = command(For::Parsing).try_get_matches_from(["ipc-demo", "prodcons", "--workers", "3"]);
         let said = refused.expect_err("there is no such option").to_string();

@@ -122,6 +122,7 @@ fn failed(failure: &str, worker: &str) -> String {
         "no process is left at the other end" => "另一端已没有进程",
         "nobody is left to receive" => "已没有接收者",
         "the other end is closed" => "另一端已关闭",
+        "the other end was closed before it had read everything" => "另一端未读完就已关闭",
         "the connection is read-only" => "这一端只能接收",
         "the connection is write-only" => "这一端只能发送",
         "the queue is full" => "队列已满",
@@ -152,6 +153,9 @@ pub(crate) struct Summary {
     /// Why the run did not finish, if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<Reason>,
+    /// What happened to the workers that did not end in order, if there are any.
+    #[serde(skip)]
+    pub(crate) loss: Option<Loss>,
     /// The duration of the run.
     pub(crate) elapsed_us: u64,
     /// The counters.
@@ -180,7 +184,7 @@ impl Fact for Summary {
 impl Summary {
     /// Returns the verdict, the claim, and the allowance as one sentence.
     pub(super) fn said(&self, language: Language) -> String {
-        let in_brackets = |[en, zh]: [&str; 2]| match language {
+        let in_brackets = |[en, zh]: [String; 2]| match language {
             Language::En => format!(" ({en})"),
             Language::Zh => format!("（{zh}）"),
         };
@@ -193,7 +197,7 @@ impl Summary {
                 (["failed, as can happen", "不成立（本来就没有保证）"], language.pick(&without, "").to_owned())
             }
             (Verdict::NotShown, _) => {
-                (["inconclusive", "无法判断"], in_brackets(self.reason.unwrap_or(Reason::Machinery).said()))
+                (["inconclusive", "无法判断"], in_brackets(self.why(self.reason.unwrap_or(Reason::Machinery))))
             }
         };
         let ([claim_en, claim_zh], allowance) = (self.claim, self.allowance().map(in_brackets).unwrap_or_default());
@@ -203,33 +207,51 @@ impl Summary {
         }
     }
 
-    fn allowance(&self) -> Option<[&'static str; 2]> {
+    fn allowance(&self) -> Option<[String; 2]> {
         let Some(allowance) = self.allowance else {
             // If the verdict was not reached, its text already says why.
             let reason = self.reason.filter(|reason| self.verdict != Verdict::NotShown && *reason != Reason::Killed);
-            return reason.map(Reason::said);
+            return reason.map(|reason| self.why(reason));
         };
-        Some(match (allowance, self.reason.is_some()) {
-            (Allowance::Lost, false) => [
-                "a worker was killed; what only it held is lost; the verdict covers the others",
-                "有进程被杀死，仅由它持有的数据已丢失；结论只针对其余进程",
-            ],
-            (Allowance::Unreported, false) => [
-                "a worker was killed before it reported its last step; the verdict covers the others",
-                "有进程在报告最后一步之前被杀死；结论只针对其余进程",
-            ],
-            (Allowance::Unfinished, false) => [
-                "a worker was killed before it finished; the verdict covers the others",
-                "有进程未完成就被杀死；结论只针对其余进程",
-            ],
-            (Allowance::Lost, true) => {
-                ["the workers were stopped; what only they held is lost", "进程被停止，仅由它们持有的数据已丢失"]
+        if self.reason.is_some() {
+            let [en, zh] = match allowance {
+                Allowance::Lost => {
+                    ["the workers were stopped; what only they held is lost", "进程被停止，仅由它们持有的数据已丢失"]
+                }
+                Allowance::Unreported => {
+                    ["the workers were stopped before they reported their last step", "进程在报告最后一步之前被停止"]
+                }
+                Allowance::Unfinished => ["the workers were stopped before they finished", "进程未完成就被停止"],
+            };
+            return Some([en.to_owned(), zh.to_owned()]);
+        }
+        let loss = self.loss.unwrap_or(Loss::Killed);
+        let [en, zh] = loss.said();
+        let [en, zh] = match allowance {
+            // What did not begin held nothing and did nothing.
+            _ if loss == Loss::Unstarted => [en.to_owned(), format!("有进程{zh}")],
+            Allowance::Lost => {
+                [format!("{en}; what only it held is lost"), format!("有进程{zh}，仅由它持有的数据已丢失")]
             }
-            (Allowance::Unreported, true) => {
-                ["the workers were stopped before they reported their last step", "进程在报告最后一步之前被停止"]
+            Allowance::Unreported => {
+                [format!("{en} before it reported its last step"), format!("有进程在报告最后一步之前{zh}")]
             }
-            (Allowance::Unfinished, true) => ["the workers were stopped before they finished", "进程未完成就被停止"],
-        })
+            Allowance::Unfinished => [format!("{en} before it finished"), format!("有进程未完成就{zh}")],
+        };
+        Some([format!("{en}; the verdict covers the others"), format!("{zh}；结论只针对其余进程")])
+    }
+
+    /// Returns why the run did not finish.
+    fn why(&self, reason: Reason) -> [String; 2] {
+        let [en, zh] = match reason {
+            Reason::Cut => ["the run was stopped early", "运行被提前停止"],
+            Reason::Machinery => {
+                let [en, zh] = self.loss.unwrap_or(Loss::Failed).said();
+                return [en.to_owned(), format!("有进程{zh}")];
+            }
+            Reason::Killed => ["too few workers were left to finish it", "剩下的进程不足以完成它"],
+        };
+        [en.to_owned(), zh.to_owned()]
     }
 }
 
@@ -305,12 +327,24 @@ pub(crate) enum Reason {
     Killed,
 }
 
-impl Reason {
+/// What happened to a worker that did not end in order. Of several, the last in this list is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Loss {
+    /// It could not be started, or never ran its role.
+    Unstarted,
+    /// Its role failed.
+    Failed,
+    /// A signal ended it.
+    Killed,
+}
+
+impl Loss {
+    /// Returns what happened to the worker: the whole in English, the verb in Chinese.
     fn said(self) -> [&'static str; 2] {
         match self {
-            Reason::Cut => ["the run was stopped early", "运行被提前停止"],
-            Reason::Machinery => ["a worker failed", "有进程出错"],
-            Reason::Killed => ["no worker was left to finish it", "没有进程能完成它"],
+            Loss::Unstarted => ["a worker could not start", "无法启动"],
+            Loss::Failed => ["a worker failed", "出错"],
+            Loss::Killed => ["a worker was killed", "被杀死"],
         }
     }
 }

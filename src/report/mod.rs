@@ -28,7 +28,7 @@ use std::io::{self, IsTerminal};
 pub(crate) use class::{Class, Key, Noun, Severity, Turn};
 pub(crate) use event::{AnyFact, Event, Fact, Parse, RUNNER};
 pub(crate) use frame::{
-    Allowance, Counter, Reason, RunStarted, Summary, Verdict, WorkerExited, WorkerStarted, counter,
+    Allowance, Counter, Loss, Reason, RunStarted, Summary, Verdict, WorkerExited, WorkerStarted, counter,
 };
 pub(crate) use language::{Language, duration};
 pub(crate) use order::{LONGEST_WAIT_US, Reorder};

@@ -11,12 +11,13 @@ use serde_json::json;
 
 use super::Reporter;
 use super::event::{AnyFact, Event, RUNNER};
-use super::frame::{Allowance, Reason, RunStarted, Summary, Verdict, WorkerExited, WorkerStarted, counter};
+use super::frame::{Allowance, Loss, Reason, RunStarted, Summary, Verdict, WorkerExited, WorkerStarted, counter};
 use super::jsonl::JsonLines;
 use super::language::Language;
 use super::text::Text;
 use super::wording::Names;
 use super::{timeline, trace};
+use crate::Error;
 use crate::scenarios::facts::*;
 
 /// Bytes that a reporter writes and the test reads.
@@ -175,7 +176,7 @@ fn summary(scenario: &'static str, verdict: Verdict, guaranteed: bool, facts: se
     };
     let (claim, elapsed_us, facts) = (["the claim of the scenario", zh], 12_345, counters.collect());
     let (allowance, reason) = (None, None);
-    Summary { scenario, claim, verdict, guaranteed, needs, allowance, reason, elapsed_us, facts, advice }
+    Summary { scenario, claim, verdict, guaranteed, needs, allowance, reason, loss: None, elapsed_us, facts, advice }
 }
 
 impl Summary {
@@ -350,6 +351,51 @@ fn other_endings() {
         .then(RUNNER, summary("queue", Verdict::Held, true, facts()).because(Some(Allowance::Lost), None))
         .then(RUNNER, summary("queue", Verdict::Held, true, facts()).because(Some(Allowance::Lost), Some(Reason::Cut)))
         .matches_golden_files("endings");
+}
+
+#[test]
+fn verdict_says_what_happened_to_workers() {
+    let said = |loss, allowance, reason| {
+        let verdict = if reason == Some(Reason::Machinery) { Verdict::NotShown } else { Verdict::Held };
+        let summary = summary("tickets", verdict, true, serde_json::json!({})).because(allowance, reason);
+        let summary = Summary { claim: ["it works", "正常"], loss, ..summary };
+        [Language::En, Language::Zh].map(|language| summary.said(language))
+    };
+    let unfinished = |loss| said(Some(loss), Some(Allowance::Unfinished), None);
+    assert_eq!(
+        unfinished(Loss::Killed),
+        [
+            "guaranteed, and held: it works (a worker was killed before it finished; the verdict covers the others)",
+            "成立（有保证）：正常（有进程未完成就被杀死；结论只针对其余进程）",
+        ]
+    );
+    assert_eq!(
+        unfinished(Loss::Failed),
+        [
+            "guaranteed, and held: it works (a worker failed before it finished; the verdict covers the others)",
+            "成立（有保证）：正常（有进程未完成就出错；结论只针对其余进程）",
+        ]
+    );
+    assert_eq!(
+        unfinished(Loss::Unstarted),
+        [
+            "guaranteed, and held: it works (a worker could not start; the verdict covers the others)",
+            "成立（有保证）：正常（有进程无法启动；结论只针对其余进程）",
+        ]
+    );
+    let [en, zh] = said(Some(Loss::Killed), Some(Allowance::Lost), None);
+    assert!(en.ends_with("(a worker was killed; what only it held is lost; the verdict covers the others)"), "{en}");
+    assert!(zh.ends_with("（有进程被杀死，仅由它持有的数据已丢失；结论只针对其余进程）"), "{zh}");
+    let [en, zh] = said(Some(Loss::Failed), Some(Allowance::Unreported), None);
+    assert!(en.contains("(a worker failed before it reported its last step; the verdict"), "{en}");
+    assert!(zh.contains("（有进程在报告最后一步之前出错；"), "{zh}");
+    for (loss, wanted) in [
+        (Loss::Unstarted, ["inconclusive (a worker could not start): it works", "无法判断（有进程无法启动）：正常"]),
+        (Loss::Failed, ["inconclusive (a worker failed): it works", "无法判断（有进程出错）：正常"]),
+        (Loss::Killed, ["inconclusive (a worker was killed): it works", "无法判断（有进程被杀死）：正常"]),
+    ] {
+        assert_eq!(said(Some(loss), None, Some(Reason::Machinery)), wanted);
+    }
 }
 
 #[test]
@@ -574,6 +620,26 @@ fn chinese_has_no_english_in_it() {
     for line in said.lines().chain(words.lines()).filter(typed) {
         let has_word = line.split(|letter: char| !letter.is_ascii_alphabetic()).any(|word| word.len() > 2);
         assert!(!has_word, "{line}");
+    }
+}
+
+#[test]
+fn known_causes_of_failures_are_told_in_chinese() {
+    for cause in [
+        Error::Disconnected,
+        Error::BrokenPipe,
+        Error::ConnectionReset,
+        Error::EndOfFile,
+        Error::ReadOnly,
+        Error::WriteOnly,
+        Error::Full,
+    ] {
+        let failure = format!("worker producer failed: {cause}");
+        let exited = worker_exited(Some(1), None, Some(&failure));
+        let run = Run::of("pipe", 1).then("producer", worker_started(false)).then("producer", exited);
+        let said = run.shown_by(|paper| Text::new(paper, Language::Zh, false, None));
+        let line = said.lines().find(|line| line.contains("出错：")).expect("its failure");
+        assert!(!line.contains(&cause.to_string()), "{line}");
     }
 }
 

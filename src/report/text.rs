@@ -370,6 +370,39 @@ impl<W: Write> Reporter for Text<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::event::AnyFact;
+    use crate::report::frame::{WorkerExited, WorkerStarted};
+    use crate::scenarios::facts::LockFact;
+
+    #[test]
+    fn status_counts_who_runs_waits_and_holds() {
+        let lock = || "lock".to_owned();
+        let started = || WorkerStarted { role: "", daemon: false }.into();
+        let told: [(&str, AnyFact); _] = [
+            ("a", started()),
+            ("b", started()),
+            ("c", started()),
+            ("d", started()),
+            ("a", LockFact::LockAcquired { lock: lock(), waited_us: 0, abandoned: false }.into()),
+            ("b", LockFact::LockWaiting { lock: lock() }.into()),
+            ("d", WorkerExited { exit_code: Some(0), signal: None, failure: None }.into()),
+        ];
+        for (language, wanted) in [
+            (Language::En, ["4 running", "3 running (1 waiting, 1 holding)"]),
+            (Language::Zh, ["4 个进程在运行", "3 个进程在运行（1 个等待，1 个持有）"]),
+        ] {
+            let mut text = Text::new(Vec::new(), language, false, None);
+            let mut said = Vec::new();
+            for (index, (worker, fact)) in told.iter().enumerate() {
+                let event = Event { at_us: 0, worker: (*worker).to_owned(), pid: 1, fact: fact.clone() };
+                text.event(&event).expect("memory takes everything");
+                if [3, 6].contains(&index) {
+                    said.push(text.status());
+                }
+            }
+            assert_eq!(said, wanted);
+        }
+    }
 
     #[test]
     fn command_repeats_the_run() {

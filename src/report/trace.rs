@@ -175,9 +175,7 @@ fn is_instant(moment: &&Moment<'_>) -> bool {
 
 fn instant(lane: &Lane<'_>, moment: &Moment<'_>) -> Value {
     // The death of a process is marked on all of its tracks.
-    let is_death = moment.class.ending.is_some_and(Ending::is_death);
-    let cat = if is_death { "death" } else { "event" };
-    let scope = if is_death { "p" } else { "t" };
+    let [cat, scope] = if moment.class.ending.is_some_and(Ending::is_death) { ["death", "p"] } else { ["event", "t"] };
     let (fact, ts, pid) = (&moment.event.fact, time(moment.at_us), lane.pid);
     let name = fact.name();
     let record = json!({ "ph": "i", "name": name, "cat": cat, "ts": ts, "pid": pid, "tid": pid, "s": scope });

@@ -72,8 +72,9 @@ Examples:
         Ok(CheckResult {
             // Nothing breaks the barrier but a death.
             broken: too_early > 0 || (seen.broken && completion.interrupted() == 0),
-            // After a death the others get an error and end; without one, every round ends.
-            finished: completed == rounds || completion.has_survivors(),
+            // After a death the others get an error and end, and the rounds before have shown it; without one, every
+            // round ends.
+            finished: completed == rounds || (completion.has_survivors() && completion.shows(completed)),
             guaranteed: true,
             allowance: (completed < rounds).then_some(Allowance::Unfinished),
             facts: vec![
@@ -261,6 +262,11 @@ mod tests {
         let one_round = [waits(1), waits(1), passes(1), passes(1), waits(2)];
         assert_eq!(verdict(&one_round, &Completion::default()), Verdict::Violated);
         assert_eq!(verdict(&one_round, &Completion::deaths(&["worker-1"])), Verdict::Held);
+        assert_eq!(
+            verdict(&[waits(1)], &Completion::deaths(&["worker-1"])),
+            Verdict::NotShown,
+            "no round was finished"
+        );
         assert_eq!(verdict(&one_round, &Completion::cut()), Verdict::NotShown);
         let broken = BarrierFact::BarrierBroken { round: 2, cause: "it was aborted".to_owned(), dead_pid: None };
         let all = [waits(1), waits(1), passes(1), passes(1), waits(2), waits(2), passes(2), passes(2), broken];

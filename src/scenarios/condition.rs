@@ -111,7 +111,8 @@ Examples:
             broken: result.broken || !is_bounded || audit.lost(still_queued) + unreported > unknown,
             finished: completion.stopped.is_none()
                 && still_queued == 0
-                && (all_made || (consumer_is_left && completion.died() > 0)),
+                && (all_made || (consumer_is_left && completion.died() > 0))
+                && completion.shows(audit.consumed()),
             advice: Some([
                 "mostly full: ipc-demo condition --producers 4 --consumers 1",
                 "缓冲区常满：ipc-demo condition --producers 4 --consumers 1",
@@ -325,6 +326,7 @@ mod tests {
         assert_eq!(verdict(&two_lost, 0, one_died), Verdict::Violated);
         assert_eq!(verdict(&two_lost, 2, one_died), Verdict::NotShown, "they are in the buffer");
         assert_eq!(verdict(&[Put(1, 1)], 1, &Completion::cut()), Verdict::NotShown);
+        assert_eq!(verdict(&[], 0, one_died), Verdict::NotShown, "nothing came out");
         let twice = [Put(1, 1), Got(1, 1), Got(1, 1)];
         assert_eq!(verdict(&twice, 0, &Completion::cut()), Verdict::Violated, "never twice");
     }

@@ -114,6 +114,7 @@ fn sum_up<S: Scenario>(
         needs: S::NEEDS,
         allowance: allowance.filter(|_| verdict == Verdict::Held),
         reason: end.completion.stopped.or((verdict == Verdict::NotShown).then_some(unfinished)),
+        loss: end.completion.loss,
         elapsed_us: end.at_us,
         facts,
         advice: advice.filter(|_| verdict != Verdict::NotShown),

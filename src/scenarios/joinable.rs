@@ -113,7 +113,10 @@ Examples:
             // A task that was taken is not lost with its taker.
             broken: audit.is_broken(still_queued, &Completion::default())
                 || unreported > completion.interrupted() as u64,
-            finished: unfinished == 0 && (consumer_is_left || tasks_done == planned) && completion.stopped.is_none(),
+            finished: unfinished == 0
+                && (consumer_is_left || tasks_done == planned)
+                && completion.stopped.is_none()
+                && completion.shows(tasks_done),
             allowance: if unreported > 0 { Some(Allowance::Unreported) } else { result.allowance },
             advice: Some([
                 "kill a consumer with its task: ipc-demo joinable --consumers 2 --kill consumer-1@working",

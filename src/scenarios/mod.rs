@@ -156,6 +156,57 @@ mod tests {
     }
 
     #[test]
+    fn claims_are_said_in_both_languages() {
+        fn of<S: Scenario>() -> [&'static str; 2] {
+            S::CLAIM
+        }
+        let claims = [
+            of::<tickets::Tickets>(),
+            of::<manager::Manager>(),
+            of::<pipe::Pipe>(),
+            of::<queue::Queue>(),
+            of::<prodcons::Prodcons>(),
+            of::<joinable::Joinable>(),
+            of::<values::Values>(),
+            of::<semaphore::Semaphore>(),
+            of::<event::Event>(),
+            of::<barrier::Barrier>(),
+            of::<condition::Condition>(),
+            of::<deadlock::Deadlock>(),
+        ];
+        assert_eq!(claims.len(), SCENARIOS.len());
+        assert_eq!(
+            claims,
+            [
+                ["no ticket is sold twice, and none is oversold", "每张票只卖一次，且不超卖"],
+                ["no call is lost, and nobody proceeds too early", "没有调用丢失，也没有进程提前继续"],
+                [
+                    "every message arrives exactly once, in the order it was sent",
+                    "每条消息恰好到达一次，且保持发送顺序"
+                ],
+                ["every item arrives exactly once, in the order it was put", "每个数据恰好到达一次，且保持放入顺序"],
+                [
+                    "every item arrives exactly once; each producer's items stay in order",
+                    "每个数据恰好到达一次，且同一生产者的数据保持顺序"
+                ],
+                ["every task is done exactly once, and none is lost", "每个任务恰好处理一次，且不丢失"],
+                ["no update is lost", "没有更新丢失"],
+                [
+                    "every car gets in; never more inside than there are spaces",
+                    "每辆车都能停入，且同时停放的车辆不超过车位数"
+                ],
+                ["nobody starts before the gun; everybody starts after it", "枪响之前无人起跑，枪响之后全部起跑"],
+                ["no round starts before the previous one is finished", "上一轮全部完成之前，下一轮不会开始"],
+                [
+                    "every item comes out exactly once; each producer's items stay in order",
+                    "每个数据恰好取出一次，且同一生产者的数据保持顺序"
+                ],
+                ["there is no deadlock", "不会出现循环等待（死锁）"]
+            ]
+        );
+    }
+
+    #[test]
     fn a_role_is_named_after_its_scenario() {
         for entry in SCENARIOS {
             for role in entry.roles {

@@ -94,6 +94,7 @@ Examples:
             broken: out_of_order || unreported > completion.interrupted() as u64,
             finished: received == sent
                 && completion.stopped.is_none()
+                && completion.shows(received)
                 && (producer_died || (sent == self.args.messages && all_replied)),
             guaranteed: true,
             allowance: (producer_died && sent < self.args.messages).then_some(Allowance::Unfinished),
@@ -279,6 +280,7 @@ mod tests {
         assert_eq!(verdict(&reported(&[1, 2, 3]), &no_producer), Verdict::Held);
         assert_eq!(verdict(&reported(&[1, 2, 3, 4]), &no_producer), Verdict::Held, "it did not report its last one");
         assert_eq!(verdict(&reported(&[1, 2]), &no_producer), Verdict::NotShown);
+        assert_eq!(verdict(&Traffic::default(), &no_producer), Verdict::NotShown, "nothing was sent");
         assert_eq!(verdict(&reported(&[1, 2, 3]), &no_consumer), Verdict::Held, "it had received them all");
         assert_eq!(verdict(&reported(&[2]), &no_consumer), Verdict::Violated, "order is never excused");
     }

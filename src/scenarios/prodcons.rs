@@ -99,7 +99,7 @@ Examples:
         let is_emptied = still_queued == 0 && completion.stopped.is_none();
         Ok(CheckResult {
             // What goes on until it is stopped has shown what it can.
-            finished: (consumer_is_left && (is_emptied || self.args.forever))
+            finished: (consumer_is_left && (is_emptied || self.args.forever) && completion.shows(audit.consumed()))
                 || (is_emptied && planned == Some(audit.consumed())),
             ..audit.result(still_queued, planned, completion)
         })

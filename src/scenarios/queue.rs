@@ -103,7 +103,7 @@ Examples:
         let is_emptied = still_queued == 0 && completion.died_as("consumer") == 0 && completion.stopped.is_none();
         Ok(CheckResult {
             // What goes on until it is stopped has shown what it can.
-            finished: (is_emptied && reached_limits)
+            finished: (is_emptied && reached_limits && completion.shows(audit.consumed()))
                 || (!fill && audit.consumed() == items && completion.stopped.is_none())
                 || (forever && completion.died.is_empty()),
             guaranteed: transport == Transport::Shm || completion.is_regular(),

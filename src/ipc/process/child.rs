@@ -218,6 +218,11 @@ pub struct Ended {
 }
 
 impl Ended {
+    #[cfg(all(test, feature = "cli"))]
+    pub(crate) fn of(status: ExitStatus, failure: Option<WorkerFailure>) -> Self {
+        Ended { status, failure, has_returned: false }
+    }
+
     /// Returns whether the role returned `Ok`, or ended the process with exit code 0 itself.
     ///
     /// If the exit status is [unknown](ExitStatus::Unknown), only the former can be known.

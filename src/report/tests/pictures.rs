@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{Run, lock, summary, well_formed, worker_exited, worker_started};
+use crate::report::drawing::width_of;
 use crate::report::event::{AnyFact, Event, RUNNER};
 use crate::report::frame::{Verdict, WorkerExited, WorkerStarted};
 use crate::report::language::Language;
@@ -59,6 +60,27 @@ fn arrows_that_would_hide_each_other_are_left_out_and_counted() {
     let said = well_formed::timeline(&picture);
     assert!(said.contains(&format!("not shown for lack of space: {} arrows", 10_000 - drawn)), "{said}");
     assert_eq!(well_formed::trace(&traced(&events)).iter().filter(|event| event["ph"] == "f").count(), 10_000);
+}
+
+#[test]
+fn label_of_the_last_arrow_is_inside_the_picture() {
+    let got_value = |value: &str, number: u64, at_us: u64| {
+        let (value, from, size) = (json!(value), "p".to_owned(), None);
+        let fact = ItemFact::ItemGot { value, from, number, size, redelivered: false };
+        Event { fact: fact.into(), ..got("p", "c", number, at_us) }
+    };
+    let long = "a long value";
+    let events = [item("p", 1, 0), got_value(long, 1, 100), item("p", 2, 990), got_value(long, 2, 1_000)];
+    let picture = timeline::draw(&events, Language::En);
+    let labels = picture.split("<text").filter(|text| text.contains("soft tiny halo"));
+    let ends: Vec<f64> = labels
+        .map(|label| {
+            let x = label.split_once(" x=\"").and_then(|(_, x)| x.split_once('"')).expect("a place").0;
+            let name = label.split_once('>').and_then(|(_, name)| name.split_once('<')).expect("a name").0;
+            x.parse::<f64>().expect("a number") + width_of(name.trim(), 10.5)
+        })
+        .collect();
+    assert!(ends.len() == 2 && ends.iter().all(|end| *end < 960.0), "{ends:?}");
 }
 
 /// Returns hundreds of workers of two kinds, one of which died.

@@ -2,8 +2,8 @@
 
 use anyhow::Context;
 
-use crate::process::{Ended, ExitStatus};
-use crate::report::WorkerExited;
+use crate::process::{Ended, ExitStatus, FailureKind, WorkerFailure};
+use crate::report::{Loss, WorkerExited};
 use crate::{Process, Result, Role};
 
 /// A worker and its name.
@@ -47,6 +47,15 @@ impl Child {
     }
 }
 
+/// Returns what happened to a worker that did not end in order.
+pub(super) fn loss(status: ExitStatus, failure: Option<&WorkerFailure>) -> Loss {
+    match (status, failure) {
+        (ExitStatus::Signal(_), _) => Loss::Killed,
+        (_, Some(WorkerFailure { kind: FailureKind::Startup, .. })) => Loss::Unstarted,
+        _ => Loss::Failed,
+    }
+}
+
 /// Returns the event of a worker's end.
 pub(super) fn exited(ended: &Ended) -> WorkerExited {
     let (exit_code, signal) = match ended.status {
@@ -55,4 +64,25 @@ pub(super) fn exited(ended: &Ended) -> WorkerExited {
         ExitStatus::Unknown => (None, None),
     };
     WorkerExited { exit_code, signal, failure: ended.failure.as_ref().map(ToString::to_string) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loss_is_what_happened() {
+        let failure = |kind| WorkerFailure { worker: String::new(), kind, message: String::new(), location: None };
+        let killed = failure(FailureKind::Error);
+        for (status, failure, wanted) in [
+            (ExitStatus::Signal(9), None, Loss::Killed),
+            (ExitStatus::Signal(9), Some(killed), Loss::Killed),
+            (ExitStatus::Code(1), Some(failure(FailureKind::Startup)), Loss::Unstarted),
+            (ExitStatus::Code(1), Some(failure(FailureKind::Error)), Loss::Failed),
+            (ExitStatus::Code(101), Some(failure(FailureKind::Panic)), Loss::Failed),
+            (ExitStatus::Code(3), None, Loss::Failed),
+        ] {
+            assert_eq!(loss(status, failure.as_ref()), wanted, "{status}");
+        }
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::io;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 use crate::outcome::Outcome;
-use crate::process::StopSignal;
-use crate::report::{AnyFact, Event, RUNNER, Reason, Reporter};
+use crate::process::{Ended, StopSignal};
+use crate::report::{AnyFact, Event, Loss, RUNNER, Reason, Reporter};
 
 /// Why the run was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) struct Completion {
     pub(crate) started: usize,
     /// The names of those that died or failed before they were asked to end.
     pub(crate) died: Vec<String>,
+    /// What happened to these, or to one that could not be started.
+    pub(crate) loss: Option<Loss>,
     /// Why the run was cut short; unfinished work then counts against no worker.
     pub(crate) stopped: Option<Reason>,
 }
@@ -60,6 +62,11 @@ impl Completion {
         self.died() > 0 && self.died() < self.started && self.stopped.is_none()
     }
 
+    /// Whether a count of what was done shows anything: there is something, or no death prevented it.
+    pub(crate) fn shows(&self, done: u64) -> bool {
+        done > 0 || self.died.is_empty()
+    }
+
     /// Whether every worker died, or failed.
     pub(crate) fn all_died(&self) -> bool {
         self.died() > 0 && self.died() >= self.started
@@ -78,13 +85,63 @@ impl Completion {
     /// Ten workers of which some died.
     #[cfg(test)]
     pub(crate) fn deaths(names: &[&str]) -> Self {
-        Completion { started: 10, died: names.iter().map(|&name| name.to_owned()).collect(), stopped: None }
+        let died = names.iter().map(|&name| name.to_owned()).collect();
+        Completion { started: 10, died, loss: Some(Loss::Killed), stopped: None }
     }
 
     /// Ten workers that were stopped early.
     #[cfg(test)]
     pub(crate) fn cut() -> Self {
-        Completion { started: 10, died: Vec::new(), stopped: Some(Reason::Cut) }
+        Completion { started: 10, stopped: Some(Reason::Cut), ..Completion::default() }
+    }
+}
+
+/// How many different ends of workers are described; more are counted.
+const MOST_DESCRIBED: usize = 5;
+
+/// The workers that died unexpectedly: those that ended in the same way are described once.
+#[derive(Debug, Default)]
+pub(super) struct UnexpectedExits(Vec<UnexpectedExit>);
+
+#[derive(Debug)]
+struct UnexpectedExit {
+    /// How it ended, without the worker's name.
+    ended: Ended,
+    /// The description of the first of them.
+    described: String,
+    /// How many others ended like that.
+    others: usize,
+}
+
+impl UnexpectedExits {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn note(&mut self, worker: &str, pid: u32, ended: &Ended) {
+        let described = match &ended.failure {
+            Some(failure) => failure.to_string(),
+            None => format!("worker {worker} (process {pid}) died unexpectedly: {}", ended.status),
+        };
+        let mut ended = ended.clone();
+        if let Some(failure) = &mut ended.failure {
+            failure.worker.clear();
+        }
+        match self.0.iter_mut().find(|known| known.ended == ended) {
+            Some(known) => known.others += 1,
+            None => self.0.push(UnexpectedExit { ended, described, others: 0 }),
+        }
+    }
+
+    /// Returns an error for each of the first ways in which workers ended, and one for all the rest.
+    pub(super) fn into_errors(self) -> Vec<anyhow::Error> {
+        let more = |count: usize| if count == 1 { "1 more worker".to_owned() } else { format!("{count} more workers") };
+        let rest: usize = self.0.iter().skip(MOST_DESCRIBED).map(|exit| 1 + exit.others).sum();
+        let described = self.0.into_iter().take(MOST_DESCRIBED).map(|exit| match exit.others {
+            0 => anyhow!(exit.described),
+            others => anyhow!("{} (and {})", exit.described, more(others)),
+        });
+        described.chain((rest > 0).then(|| anyhow!("{} died unexpectedly", more(rest)))).collect()
     }
 }
 
@@ -124,5 +181,50 @@ impl RunEnd {
             None if self.has_unexpected_exits || self.completion.stopped.is_some() => Outcome::MachineryFailed,
             None => Outcome::Fine,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::{ExitStatus, FailureKind, WorkerFailure};
+
+    fn errors(exits: &[(&str, ExitStatus, Option<&str>)]) -> Vec<String> {
+        let mut unexpected = UnexpectedExits::default();
+        for (pid, (worker, status, message)) in exits.iter().enumerate() {
+            let failure = message.map(|message| WorkerFailure {
+                worker: (*worker).to_owned(),
+                ..WorkerFailure::new(FailureKind::Error, message.to_owned())
+            });
+            unexpected.note(worker, pid as u32, &Ended::of(*status, failure));
+        }
+        unexpected.into_errors().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn workers_that_ended_alike_are_told_of_once() {
+        let (failed, killed) = (ExitStatus::Code(1), ExitStatus::Signal(9));
+        assert_eq!(errors(&[]), Vec::<String>::new());
+        assert_eq!(
+            errors(&[
+                ("a", failed, Some("it is full")),
+                ("b", killed, None),
+                ("c", failed, Some("it is full")),
+                ("d", failed, Some("it is empty")),
+                ("e", failed, Some("it is full")),
+                ("f", killed, None),
+            ]),
+            [
+                "worker a failed: it is full (and 2 more workers)",
+                "worker b (process 1) died unexpectedly: signal 9 (SIGKILL) (and 1 more worker)",
+                "worker d failed: it is empty",
+            ]
+        );
+        let codes: Vec<_> = (1..=60).map(|code| ("a", ExitStatus::Code(code), None)).collect();
+        let said = errors(&codes);
+        assert_eq!(
+            (said.len(), said[MOST_DESCRIBED].as_str()),
+            (MOST_DESCRIBED + 1, "55 more workers died unexpectedly")
+        );
     }
 }

@@ -17,7 +17,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
 use super::clock::{Clock, Pause};
 use super::speed::Speed;
@@ -25,12 +25,12 @@ use super::worker::{Message, WorkerContext};
 use crate::ipc::deadline::Deadline;
 use crate::pipe::{DatagramReceiver, DatagramSender, datagrams};
 use crate::process::{ExitStatus, StopSignals};
-use crate::report::{AnyFact, Event, LONGEST_WAIT_US, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted};
+use crate::report::{AnyFact, Event, LONGEST_WAIT_US, Loss, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted};
 use crate::sys::{Signal, fd};
 use crate::{Process, Role};
 use child::Child;
-use end::Cut;
 pub(crate) use end::{Completion, RunEnd};
+use end::{Cut, UnexpectedExits};
 pub(crate) use kill::Kill;
 use kill::RequestedKills;
 
@@ -74,7 +74,9 @@ pub(crate) struct Runner<'a> {
     stopping: bool,
     /// Workers that died before they were asked to end, by request or not.
     died: Vec<String>,
-    unexpected_exits: Vec<anyhow::Error>,
+    /// What happened to these, or to one that could not be started.
+    loss: Option<Loss>,
+    unexpected_exits: UnexpectedExits,
 }
 
 impl<'a> Runner<'a> {
@@ -104,7 +106,8 @@ impl<'a> Runner<'a> {
             cut: None,
             stopping: false,
             died: Vec::new(),
-            unexpected_exits: Vec::new(),
+            loss: None,
+            unexpected_exits: UnexpectedExits::default(),
         })
     }
 
@@ -181,7 +184,8 @@ impl<'a> Runner<'a> {
             seed: self.options.seed,
             kill_at: self.kills.next_of(name),
         };
-        let child = Child::start(name, daemon, role(ctx))?;
+        let child =
+            Child::start(name, daemon, role(ctx)).inspect_err(|_| self.loss = self.loss.max(Some(Loss::Unstarted)))?;
         let pid = child.process.pid();
         self.children.push(child);
         self.push(at_us, name.to_owned(), pid, WorkerStarted { role: R::NAME, daemon }.into());
@@ -317,12 +321,11 @@ impl<'a> Runner<'a> {
         }
         if is_ended_by(Signal::SIGKILL) && self.kills.note_death(index as u32) {
             self.died.push(worker.clone());
+            self.loss = Some(Loss::Killed);
         } else if !ended.is_success() && !self.stopping && !self.is_cut() {
             self.died.push(worker.clone());
-            self.unexpected_exits.push(match &ended.failure {
-                Some(failure) => anyhow!("{failure}"),
-                None => anyhow!("worker {worker} (process {pid}) died unexpectedly: {}", ended.status),
-            });
+            self.loss = self.loss.max(Some(child::loss(ended.status, ended.failure.as_ref())));
+            self.unexpected_exits.note(&worker, pid, &ended);
         }
         self.push(self.now_us(), worker, pid, child::exited(&ended).into());
         Ok(())
@@ -353,7 +356,7 @@ impl<'a> Runner<'a> {
         self.is_cut();
         let stopped = self.cut.map(Cut::reason).or((!failures.is_empty()).then_some(Reason::Machinery));
         let has_unexpected_exits = !self.unexpected_exits.is_empty();
-        failures.append(&mut self.unexpected_exits);
+        failures.append(&mut self.unexpected_exits.into_errors());
         if self.cut.is_none() {
             failures.extend(self.kills.missed());
         }
@@ -361,7 +364,7 @@ impl<'a> Runner<'a> {
             reporter: self.reporter,
             cut: self.cut,
             at_us: self.clock.now_us(),
-            completion: Completion { started: self.children.len(), died: self.died, stopped },
+            completion: Completion { started: self.children.len(), died: self.died, loss: self.loss, stopped },
             has_unexpected_exits,
             failures,
         }

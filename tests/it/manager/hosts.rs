@@ -175,19 +175,27 @@ fn call_that_cannot_be_done_says_what_could() {
     let _watchdog = watchdog("manager_hosts::bad_calls");
     let place = Place::new();
     let (server, address) = serve(place.manager("--serve", &place.socket()));
-    place.answers(&address, &["create dict shop", "create queue jobs", "create dict \"my shop\""]);
+    place.answers(&address, &["create dict shop", "create queue jobs", "create dict \"my shop\"", "create list list"]);
     for (call, said) in [
         ("shop", "NAME.METHOD"),
         ("create shop", "a type and a name"),
         ("create set shop", "there is no type \"set\" (there are: list, dict"),
         ("create list shop", "create shop: \"shop\" is the name of another type of object: dict"),
-        ("create condition c null 5", "Condition takes [LOCK], and 2 were given"),
-        ("shpo.get a", "no object named \"shpo\" (there are: jobs, \"my shop\", shop)"),
-        ("delete shpo", "no object named \"shpo\" (there are: jobs, \"my shop\", shop)"),
+        ("create condition c null 5", "create c: condition takes [LOCK], and 2 were given"),
+        ("shpo.get a", "no object named \"shpo\" (there are: jobs, list, \"my shop\", shop)"),
+        ("delete shpo", "no object named \"shpo\" (there are: jobs, list, \"my shop\", shop)"),
         ("shop.put 1", "dict has no method \"put\" (it has: len, contains KEY,"),
         ("shop.get", "shop.get: get takes KEY [DEFAULT], and 0 were given"),
         ("shop.get a b c", "get takes KEY [DEFAULT], and 3 were given"),
         ("shop.clear now", "clear takes no arguments, and 1 was given"),
+        ("shop.set a 1 2", "shop.set: set takes KEY VALUE, and 3 were given"),
+        ("shop.__setitem__ a", "shop.__setitem__: __setitem__ takes KEY VALUE, and 1 was given"),
+        ("shop.del", "shop.del: del takes KEY, and 0 were given"),
+        ("list.push", "list.push: push takes VALUE, and 0 were given"),
+        ("list.get", "list.get: get takes INDEX, and 0 were given"),
+        ("list.get a", "list.get: get INDEX: a whole number expected, text given"),
+        ("jobs.taskdone 1 2", "jobs.taskdone: taskdone takes [LEASE], and 2 were given"),
+        ("create bounded-semaphore s a", "create s: bounded-semaphore PERMITS: a whole number expected, text given"),
         ("shop.update 1", "update ENTRIES: a dict or a list of pairs expected, a whole number given"),
         ("shop.get_item a", "no such key: \"a\""),
         ("shop.set n 1e999", "1e999 is beyond the range of a 64-bit float"),

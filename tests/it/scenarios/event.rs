@@ -82,6 +82,7 @@ fn unusable_numbers_are_refused() {
 fn lines_fit_and_are_in_both_languages() {
     let _watchdog = watchdog("scenarios::event::lines");
     let [en, zh] = said_in_eighty_columns(|| Demo::run("event").args(["--speed", "50", "--racers", "10"]));
+    assert_eq!(en.matches("waits at the start line").count(), 10, "{en}");
     assert_eq!((en.matches("fires the gun").count(), en.matches("crosses the finish line").count()), (1, 10), "{en}");
     assert_eq!((zh.matches("发令枪响").count(), zh.matches("到达终点").count()), (1, 10), "{zh}");
 }

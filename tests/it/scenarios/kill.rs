@@ -106,6 +106,16 @@ fn death_that_was_asked_for_is_no_failure() {
         (&["prodcons"], "consumer@item_got", Verdict::NotShown),
         (&["joinable"], "consumer@item_got", Verdict::NotShown),
         (&["tickets", "--lock", "--buyers", "1"], "buyer-1@holding", Verdict::NotShown),
+        (&["barrier"], "worker-1@waiting", Verdict::NotShown),
+        (&["barrier"], "worker-1@barrier_passed", Verdict::Held),
+        (&["manager", "--type", "barrier", "--workers", "3"], "worker-1@waiting", Verdict::NotShown),
+        (&["manager", "--type", "event", "--workers", "3"], "worker-1@waiting", Verdict::Held),
+        (&["event", "--racers", "1"], "racer-1@waiting", Verdict::NotShown),
+        (&["event", "--racers", "2"], "racer-1@waiting", Verdict::Held),
+        (&["semaphore", "--workers", "1"], "car-1@waiting", Verdict::NotShown),
+        (&["semaphore", "--workers", "2"], "car-1@waiting", Verdict::Held),
+        (&["condition", "--producers", "1", "--consumers", "1"], "consumer-1@waiting", Verdict::NotShown),
+        (&["condition", "--producers", "1", "--consumers", "2"], "consumer-1@item_got", Verdict::Held),
     ] {
         let demo = Demo::run(run[0]).args(run[1..].iter().copied()).args(["--speed", "max", "--format", "json"]);
         let finished = demo.args(["--kill", kill]).finished();

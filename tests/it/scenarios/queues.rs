@@ -61,6 +61,19 @@ fn filled_queue_refuses_one_more_and_emptied_gives_none() {
 }
 
 #[test]
+fn task_takes_its_time_before_it_is_done() {
+    let _watchdog = watchdog("scenarios::queue::task_time");
+    let args = ["--items", "2", "--speed", "20", "--format", "json"];
+    let events = Demo::run("joinable").args(args).expect_exit(0).events();
+    let times = |wanted: fn(&Fact) -> bool| {
+        events.iter().filter(move |event| wanted(&event.fact)).map(|event| event.at_us).collect::<Vec<_>>()
+    };
+    let (got, done) = (times(is_got), times(|fact| matches!(fact, Fact::TaskDone { .. })));
+    assert_eq!((got.len(), done.len()), (4, 4));
+    assert!(got.iter().zip(&done).all(|(got, done)| done - got >= 50_000), "{got:?} {done:?}");
+}
+
+#[test]
 fn any_number_of_producers_and_consumers_ends_by_itself_and_loses_nothing() {
     let _watchdog = watchdog("scenarios::queue::any_number");
     for (producers, consumers, capacity) in

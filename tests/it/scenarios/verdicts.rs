@@ -44,6 +44,18 @@ fn workers_that_cannot_be_started_break_no_claim() {
 }
 
 #[test]
+fn worker_that_could_not_start_is_not_said_to_have_failed() {
+    let _watchdog = watchdog("verdicts::unstarted");
+    for (language, wanted) in
+        [("en", "inconclusive (a worker could not start): "), ("zh", "无法判断（有进程无法启动）：")]
+    {
+        let demo = Demo::run("event").args(["--racers", "9", "--speed", "max", "--lang", language]);
+        let finished = demo.limit("-n 22").expect_exit(3);
+        assert!(finished.stdout.contains(wanted), "{}", finished.stdout);
+    }
+}
+
+#[test]
 fn run_that_was_cut_early_shows_nothing() {
     let _watchdog = watchdog("verdicts::cut");
     for run in RUNS {

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use super::connect::Key;
 use super::facts::ManagerFact;
 use crate::Error;
-use crate::manager::{Address, Kind, Manager, ManagerError, Method, Object, Variant};
+use crate::manager::{Address, Failure as Refusal, Kind, Manager, ManagerError, Method, Object, Variant};
 use crate::outcome::{Failure, MachineryError, Outcome};
 use crate::report::{Screen, quoted};
 use method::method_of;
@@ -72,6 +72,23 @@ fn failure(call: &Call, error: anyhow::Error) -> Failure {
     }
 }
 
+/// Returns an error about the arguments of a method, or of a type that is created, with the name that was typed in place
+/// of its `own`.
+fn as_typed(mut error: Error, own: &str, typed: &str) -> Error {
+    if let Error::Manager(ManagerError::Managed { source, .. }) = &mut error {
+        match source.as_mut() {
+            Refusal::ArgumentCount { called, .. } => *called = typed.to_owned(),
+            Refusal::BadArgument { what, .. } => {
+                if let Some(argument) = what.strip_prefix(own).filter(|rest| rest.starts_with(' ')) {
+                    *what = format!("{typed}{argument}");
+                }
+            }
+            _ => {}
+        }
+    }
+    error
+}
+
 fn connect(manager: Option<(&Address, &Path)>, timeout: Option<Duration>) -> anyhow::Result<Manager> {
     let Some((address, file)) = manager else {
         return Err(anyhow!(
@@ -108,8 +125,9 @@ impl Caller<'_> {
                 Value::Object(names.map(|(name, kind)| (name, json!(kind.name()))).collect())
             }
             Call::Status => json!(self.manager.status()?),
-            Call::Create { kind, name, args } => {
-                let made = self.manager.make_any(*kind, self.data(args)?, Some(name))?;
+            Call::Create { kind, typed, name, args } => {
+                let made = self.manager.make_any(*kind, self.data(args)?, Some(name));
+                let made = made.map_err(|error| as_typed(error, &kind.to_string(), typed))?;
                 Variant::from(made.reference()).to_json()
             }
             Call::Delete { name } => {
@@ -117,12 +135,13 @@ impl Caller<'_> {
                 self.manager.remove_name(name)?;
                 Value::Null
             }
-            Call::Method { name, method, args } => {
+            Call::Method { name, method: typed, args } => {
                 let object = self.lookup(name)?;
-                let (method, may_wait) = method_of(object.kind(), method)?;
+                let (method, may_wait) = method_of(object.kind(), typed)?;
                 let args = self.data(args)?;
                 let timeout = if may_wait { self.left() } else { Some(Duration::ZERO) };
-                match object.call_by_name(method, args, timeout)? {
+                let answer = object.call_by_name(method, args, timeout);
+                match answer.map_err(|error| as_typed(error, &method.to_string(), typed))? {
                     Some(answer) => answer.to_json(),
                     None if method == Method::Acquire => Value::from(false),
                     None => {

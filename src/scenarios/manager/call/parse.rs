@@ -36,9 +36,21 @@ pub(in super::super) fn kind_named(name: &str) -> Option<Kind> {
 pub(in super::super) enum Call {
     List,
     Status,
-    Create { kind: Kind, name: String, args: Vec<Arg> },
-    Delete { name: String },
-    Method { name: String, method: String, args: Vec<Arg> },
+    /// `typed` is the name of the type as it was typed.
+    Create {
+        kind: Kind,
+        typed: String,
+        name: String,
+        args: Vec<Arg>,
+    },
+    Delete {
+        name: String,
+    },
+    Method {
+        name: String,
+        method: String,
+        args: Vec<Arg>,
+    },
 }
 
 /// The call in messages, without its arguments.
@@ -85,11 +97,11 @@ impl FromStr for Call {
             "list" => rest.end(Call::List, "list takes no arguments"),
             "status" => rest.end(Call::Status, "status takes no arguments"),
             "create" => {
-                let kind = rest.word();
+                let typed = rest.word().to_owned();
                 ensure!(!rest.0.is_empty(), "create takes a type and a name");
-                let unknown = || format!("there is no type {kind:?} (there are: {})", TYPES.join(", "));
-                let kind = kind_named(kind).with_context(unknown)?;
-                Ok(Call::Create { kind, name: rest.name()?, args: rest.args()? })
+                let unknown = || format!("there is no type {typed:?} (there are: {})", TYPES.join(", "));
+                let kind = kind_named(&typed).with_context(unknown)?;
+                Ok(Call::Create { kind, typed, name: rest.name()?, args: rest.args()? })
             }
             "delete" if rest.0.is_empty() => bail!("delete takes a name"),
             "delete" => {
@@ -228,10 +240,20 @@ mod tests {
         assert_eq!(parsed(" list "), Call::List);
         assert_eq!(parsed("status"), Call::Status);
         assert_eq!(parsed("delete shop"), Call::Delete { name: "shop".into() });
-        let jobs = Call::Create { kind: Kind::JoinableQueue, name: "jobs".into(), args: data("[5]") };
+        let jobs = Call::Create {
+            kind: Kind::JoinableQueue,
+            typed: "joinable-queue".into(),
+            name: "jobs".into(),
+            args: data("[5]"),
+        };
         assert_eq!(parsed("create joinable-queue jobs 5"), jobs);
         assert_eq!(parsed(r#"delete "my shop""#), Call::Delete { name: "my shop".into() });
-        let shop = Call::Create { kind: Kind::Dict, name: "my shop".into(), args: data(r#"[{"a": 1}]"#) };
+        let shop = Call::Create {
+            kind: Kind::Dict,
+            typed: "dict".into(),
+            name: "my shop".into(),
+            args: data(r#"[{"a": 1}]"#),
+        };
         assert_eq!(parsed(r#"create dict "my shop" {"a": 1}"#), shop);
         let get = Call::Method { name: "my.shop 1".into(), method: "get".into(), args: data(r#"["a"]"#) };
         assert_eq!(parsed(r#""my.shop 1".get a"#), get);

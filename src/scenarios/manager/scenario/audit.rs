@@ -121,7 +121,8 @@ impl Page {
                 }
             }
         };
-        Sum { finished: sum.finished || completion.has_survivors(), ..sum }
+        let is_shown = sum.finished || (completion.has_survivors() && completion.shows(sum.steps));
+        Sum { finished: is_shown, ..sum }
     }
 }
 
