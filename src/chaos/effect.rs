@@ -1,8 +1,8 @@
-//! What a death during an operation did: to the operation, or to a promise.
+//! The effect of a death during an operation, or the promise that it broke.
 
 use serde::Serialize;
 
-/// A text in English and in Chinese.
+/// A text in English and Chinese.
 pub(super) type Texts = [&'static str; 2];
 
 /// The effect of an operation whose process was killed during it, as the survivors see it. In order of time.

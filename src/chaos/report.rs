@@ -175,7 +175,7 @@ impl Look {
     }
 }
 
-/// Returns the style of what holds, or does not.
+/// Returns the style of a promise that holds, or does not.
 fn colored(holds: bool) -> Style {
     Style::new().fg_color(Some(if holds { AnsiColor::Green } else { AnsiColor::Red }.into()))
 }

@@ -20,7 +20,7 @@ pub(super) fn rows() -> Vec<Row> {
             .within(IN_ACQUIRE, GET_IT, ACQUIRED)
             .like_python("Lock.in_acquire"),
         Row::of("Lock", acquire, inherited).within(
-            ["in acquire, of the dead", "acquire 中，接管死者的锁"],
+            ["in acquire, of the dead", "acquire 中，接管遗留的锁"],
             TAKE_OVER,
             (HandedOn, HandedOn),
         ),
@@ -46,7 +46,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Acquires a lock again that this thread holds, if its kind allows that.
+/// Acquires a lock that this thread already holds, if it is reentrant.
 fn acquire_deeper<const REENTRANT: bool>(lock: &GenericLock<REENTRANT>) -> Result<Option<LockGuard<'_>>> {
     Ok(if REENTRANT { Some(lock.acquire()?) } else { None })
 }
@@ -71,7 +71,7 @@ fn survivor<const R: bool>(otherwise: Effect) -> impl FnOnce(GenericLock<R>) -> 
     }
 }
 
-/// The lock can be acquired again and again, and the death is reported only once.
+/// The lock remains usable, and the death is reported only once.
 fn two_rounds<const REENTRANT: bool>(seen: &mut Observation, lock: &GenericLock<REENTRANT>) -> Result<()> {
     for _ in 0..2 {
         ensure!(seen.fresh(lock.clone(), survivor(Done))? == Done, Fault::Twice);

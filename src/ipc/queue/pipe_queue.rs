@@ -25,7 +25,8 @@
 //! - Stopped (SIGSTOP, Ctrl-Z) while it waits in `get`, or while its feeder writes, it is not dead and keeps its end's
 //!   lock: no other process can get, or their items stay in their buffers, until it continues or is killed. Timeouts
 //!   still pass.
-//! - A batch is not atomic: items are put and got one by one, and a process killed midway has put or got part of them.
+//! - A batch is not atomic: items are put and got one by one. A process that is killed meanwhile has put or got part of
+//!   them.
 //! - A process that exits normally waits until its items are in the pipe, as long as a process lives that could read
 //!   them.
 //!
