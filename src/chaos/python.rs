@@ -160,7 +160,7 @@ impl Python {
                 (self.version, self.most_kills, self.patience_ms) = (version, most_kills, patience_ms);
             }
             Said::Done { kill, counts } => drop(self.counts.insert(kill, counts)),
-            Said::Failed { error } => bail!("python3 cannot do a kill: {error}"),
+            Said::Failed { error } => bail!("python3 cannot perform a kill: {error}"),
         }
         Ok(())
     }

@@ -156,7 +156,7 @@ fn part_of(path: &Path) -> PathBuf {
 fn has_other_content(kind: Kind, path: &Path) -> bool {
     let beginning = kind.about().1.as_bytes();
     let mut found = Vec::new();
-    // What cannot be read is taken for what it is said to be.
+    // A file that cannot be read is assumed to be of the requested kind.
     let mut read = || File::open(path)?.take(beginning.len() as u64).read_to_end(&mut found);
     path.is_file() && read().is_ok() && !beginning.starts_with(&found)
 }

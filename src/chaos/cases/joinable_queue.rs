@@ -23,7 +23,7 @@ pub(super) fn rows() -> Vec<Row> {
             .extra()
             .like_python("JoinableQueue.in_get_among_peers"),
         Row::of("JoinableQueue", task_done, joined)
-            .within(["in task_done, one joins", "task_done 中，有人 join"], JOINS, OPERATION)
+            .within(["in task_done, one joins", "task_done 中，有等待者"], JOINS, OPERATION)
             .by_liveness_check()
             .like_python("JoinableQueue.in_task_done"),
         // By a nack or by the victim's death, the task is returned once.

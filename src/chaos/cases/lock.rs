@@ -6,7 +6,7 @@ use crate::Lock;
 use crate::sync::{GenericLock, LockGuard};
 
 const GET_IT: Texts = ["get the lock", "获得锁"];
-const TAKE_OVER: Texts = ["take it over, are told", "接管锁，并得知"];
+const TAKE_OVER: Texts = ["take it over, are told", "接管锁，并得到通知"];
 const PEER_GETS_IT: Texts = ["the peer gets the lock", "等待者获得锁"];
 const ACQUIRED: (Effect, Effect) = (Undone, HandedOn);
 const RELEASED: (Effect, Effect) = (HandedOn, Done);
@@ -35,10 +35,10 @@ pub(super) fn rows() -> Vec<Row> {
             .like_python("Lock.in_release_among_peers"),
         Row::of("RLock", release::<true>, releasing).before(HOLDING, TAKE_OVER, HandedOn).like_python("RLock.holding"),
         Row::of("RLock", acquire::<true>, acquiring)
-            .within(["in acquire, twice", "acquire 两次中"], GET_IT, ACQUIRED)
+            .within(["in acquire, twice", "两次 acquire 中"], GET_IT, ACQUIRED)
             .like_python("RLock.in_acquire"),
         Row::of("RLock", release::<true>, releasing)
-            .within(["in release, twice", "release 两次中"], GET_IT, RELEASED)
+            .within(["in release, twice", "两次 release 中"], GET_IT, RELEASED)
             .like_python("RLock.in_release"),
         Row::of("RLock", release::<true>, to_peer)
             .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, RELEASED)

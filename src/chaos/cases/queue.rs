@@ -3,8 +3,8 @@
 use super::*;
 use crate::{Consumer, Error, Queue};
 
-const FIND_ALL: Texts = ["find every item once", "每个数据恰好一次"];
-const FIND_REST: Texts = ["find the rest once", "其余数据恰好一次"];
+const FIND_ALL: Texts = ["find every item once", "每个数据恰好取到一次"];
+const FIND_REST: Texts = ["find the rest once", "其余数据恰好取到一次"];
 const PEER_GETS: Texts = ["the peer gets the item", "等待者取到数据"];
 const PEER_PUTS: Texts = ["the peer puts its item", "等待者放入数据"];
 const IS_TOLD: Texts = ["the peer is told", "等待者得到通知"];

@@ -220,8 +220,8 @@ impl<T: Item> PipeQueue<T> {
         items.iter().try_for_each(|item| self.send(item, Deadline::NEVER))
     }
 
-    /// Puts as many of `items` as there is room for within `timeout`, in order; returns the count. It is also lower if
-    /// an item cannot be put.
+    /// Puts `items` in order, blocking for at most `timeout` in total. Returns the number of items put. It is less than
+    /// the number of `items` on timeout, or if an item cannot be put.
     ///
     /// # Errors
     /// As [`put`](Self::put), and only if no item was put.

@@ -77,7 +77,7 @@ impl<T: Plain> Numbers<T> {
         self.choice().is_some()
     }
 
-    /// Acquires the lock, as an operation of its own.
+    /// Acquires the lock, as a separate operation.
     pub(crate) fn lock(&self) -> Result<LockGuard<'_>> {
         let (lock, reentrant) = self.choice().ok_or(Error::NoLock)?;
         point(Operation::change("lock.acquire"), lock, || lock.can_be_acquired());

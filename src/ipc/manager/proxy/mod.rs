@@ -303,6 +303,6 @@ impl<T> Later<T> {
 
 impl<T> std::fmt::Debug for Later<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}, under way", self.pending.doing())
+        write!(f, "{}, pending", self.pending.doing())
     }
 }

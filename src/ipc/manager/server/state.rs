@@ -148,7 +148,7 @@ impl ServerState {
         }
     }
 
-    /// Runs a thread of the server. The poller reports a panic; the scope would hide it behind one of its own.
+    /// Runs a thread of the server. The poller reports a panic; the scope would replace it with a panic of its own.
     pub(super) fn guard(&self, run: impl FnOnce()) {
         if panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
             self.fail();

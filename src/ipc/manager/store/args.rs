@@ -7,7 +7,7 @@ use std::vec;
 
 use super::{Failure, Key, Kind, Map, Method, Signature, Variant};
 
-/// Returns whether there is memory for this many more bytes. `None` means always.
+/// A function that returns whether there is memory for this many more bytes. `None` means always.
 pub(crate) type Memory = Option<fn(u64) -> bool>;
 
 /// A call that needs less memory than this beyond its arguments does not ask whether there is that much.

@@ -108,8 +108,8 @@ impl Ring {
     /// Returns whether nothing can be added to the ring after this returns: no producer remains or can appear. A handle
     /// that can also put and does not wait may still do so itself.
     ///
-    /// A put may be under way through a handle that is closed by now. It checks the handle, and publishes, while
-    /// holding the writers' mutex. So a process that acquires that mutex after the handle has left either finds the
+    /// A put may still be in progress through a handle that has been closed. It checks the handle and publishes while
+    /// it holds the writers' mutex. So a process that acquires that mutex after the handle has left either finds the
     /// item in the ring, or precedes the put, which then finds its handle closed.
     pub(crate) fn producers_are_gone(&self, will_wait: bool) -> bool {
         self.no_producer_is_left(will_wait) && self.writer_now().is_some()
