@@ -60,8 +60,8 @@ methods! { [List] {
     /// Atomically adds to the number at `index` and returns the sum.
     ///
     /// # Errors
-    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the item is not a number, or the sum
-    /// overflows 64 bits.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no such item, it is not a number,
+    /// or the sum overflows 64 bits.
     add(index: i64, amount: Variant) -> Variant = Add;
 } }
 

@@ -53,7 +53,7 @@ impl<'a> Place<'a> {
     /// Appends to the list at this place and returns its new length.
     ///
     /// # Errors
-    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the place is not a list.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the place holds no list.
     pub fn push(&self, variant: impl Into<Variant>) -> Result<usize> {
         self.object.ask(Method::PushAt, self.args([variant.into()]))
     }
@@ -61,7 +61,7 @@ impl<'a> Place<'a> {
     /// Adds to the number at this place and returns the sum.
     ///
     /// # Errors
-    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the place is not a number, or the sum
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the place holds no number, or the sum
     /// overflows 64 bits.
     pub fn add(&self, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.ask(Method::AddAt, self.args([amount.into()]))
