@@ -62,7 +62,7 @@
 //! | `Semaphore`, `BoundedSemaphore` | [`Semaphore`], [`BoundedSemaphore`] | [`sync`] |
 //! | - | [`OwnedSemaphore`](sync::OwnedSemaphore): recovers the permits of a dead process | [`sync`] |
 //! | `Condition`, `Event`, `Barrier` | [`Condition`], [`Event`], [`Barrier`] | [`sync`] |
-//! | - | [`Explorer`](explore::Explorer): runs workers in every order, to find what fails in one | [`explore`] |
+//! | - | [`Explorer`](explore::Explorer): runs workers in every order of their operations, to find one that fails | [`explore`] |
 //! | - | [`find_deadlock`](sync::find_deadlock): finds a cycle of waiters and holders | [`sync`] |
 //! | `Queue`, `SimpleQueue` | [`Queue`], and one-sided [`Producer`] and [`Consumer`] | [`queue`] |
 //! | `JoinableQueue` | [`JoinableQueue`], with a [`Lease`](queue::Lease) on every item | [`queue`] |

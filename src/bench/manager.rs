@@ -90,7 +90,7 @@ fn sockets(way: Way, clients: u64, round_trips: u64) -> Result<Sample> {
         (0..clients).map(|_| socket_pair(way)).collect::<Result<Vec<_>>>()?.into_iter().unzip();
     let process = Process::spawn("echo", SendsBack { sockets: theirs.into_iter().map(Fd::from).collect() })?;
     let mut ours: Vec<UnixStream> = ours.into_iter().map(UnixStream::from).collect();
-    // The echo is ready.
+    // The echo process is ready.
     ours.iter_mut().try_for_each(send_there_and_back)?;
     let sample = at_once(ours, round_trips, |socket, _| send_there_and_back(socket))?;
     // The echo ends when the other ends are closed.
@@ -152,7 +152,7 @@ fn send_back(mut socket: UnixStream) -> std::io::Result<()> {
     }
 }
 
-/// Runs all clients concurrently, each with its part of `calls`.
+/// Runs all clients concurrently. Each makes its share of `calls`.
 fn at_once<C: Send>(clients: Vec<C>, calls: u64, step: impl Fn(&mut C, u64) -> Result<()> + Sync) -> Result<Sample> {
     let (each, count) = (calls.div_ceil(clients.len() as u64), clients.len());
     let all_here = Barrier::new(count);

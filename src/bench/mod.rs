@@ -92,7 +92,7 @@ pub(crate) struct BenchArgs {
     chart: Option<PathBuf>,
 }
 
-/// An implementation to compare with.
+/// An implementation to compare against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Comparison {
     /// The multiprocessing of the python3 on the path

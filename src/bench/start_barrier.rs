@@ -58,7 +58,7 @@ impl Participant {
     }
 }
 
-/// Waits for workers, which must succeed.
+/// Joins workers. Returns an error unless all of them succeed.
 pub(super) fn join_all(workers: impl IntoIterator<Item = Process>) -> Result<()> {
     workers.into_iter().try_for_each(|mut worker| {
         ensure!(worker.join()?.is_success(), "{:?}", worker.ended());

@@ -1,4 +1,4 @@
-//! The rows of the table: a victim operates on an object, is killed during the operation, and the survivors go on.
+//! The rows of the table: a victim is killed during an operation on an object, and the survivors continue.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,9 +27,10 @@ pub(super) enum Span {
     Within,
 }
 
-/// A row of the table: an object, a victim's operation on it, the place of the kill, and what the survivors see.
+/// A row of the table: an object, the victim's operation on it, where the victim is killed, and what the survivors
+/// see.
 pub(super) struct Row {
-    /// Its index among all rows.
+    /// The index among all rows.
     pub(super) index: usize,
     pub(super) object: &'static str,
     pub(super) decode: Decode,
@@ -49,12 +50,12 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Returns a row of `object`; its place and its promise follow.
+    /// Creates a row for `object`. Its place and its promise are set by the methods below.
     ///
     /// `victim` runs in the victim's process, with a [mark](crate::sys::trace::mark) before the operation and another
     /// after it. `survive` creates the object, passes handles to the victim, has it killed, and returns the effect that
-    /// the survivors see. A [`Fault`](super::effect::Fault) in its error is a broken promise; another error is one if
-    /// the victim is dead.
+    /// the survivors see. An error that contains a [`Fault`](super::effect::Fault) is a broken promise; so is any other
+    /// error if the victim is dead.
     pub(super) fn of<H: Serialize + DeserializeOwned + 'static>(
         object: &'static str,
         victim: fn(H) -> RoleResult,
@@ -79,17 +80,17 @@ impl Row {
         }
     }
 
-    /// Kills within the operation; `effects` are the first and the last effect.
+    /// Kills the victim within the operation. `effects` are the first and the last effect.
     pub(super) fn within(self, place: Texts, survivors: Texts, effects: (Effect, Effect)) -> Self {
         Row { place, survivors, effects, ..self }
     }
 
-    /// Kills before the first instruction of the operation.
+    /// Kills the victim before the first instruction of the operation.
     pub(super) fn before(self, place: Texts, survivors: Texts, effect: Effect) -> Self {
         Row { span: Span::Before, ..self.within(place, survivors, (effect, effect)) }
     }
 
-    /// Kills while the victim sleeps in the operation.
+    /// Kills the victim while it sleeps in the operation.
     pub(super) fn asleep(self, place: Texts, survivors: Texts, effect: Effect) -> Self {
         Row { span: Span::Asleep, ..self.within(place, survivors, (effect, effect)) }
     }
@@ -109,7 +110,7 @@ impl Row {
         Row { python: Some(name), ..self }
     }
 
-    /// Returns the row's name in errors.
+    /// Returns the row's name for errors.
     pub(super) fn title(&self) -> String {
         format!("{}, {}", self.object, self.place[0])
     }

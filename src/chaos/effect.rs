@@ -1,8 +1,8 @@
-//! What a death during an operation did: to the operation, or to a promise.
+//! The effect of a death during an operation, or the promise that it broke.
 
 use serde::Serialize;
 
-/// A text in English and in Chinese.
+/// A text in English and Chinese.
 pub(super) type Texts = [&'static str; 2];
 
 /// The effect of an operation whose process was killed during it, as the survivors see it. In order of time.
@@ -10,7 +10,7 @@ pub(super) type Texts = [&'static str; 2];
 pub(super) enum Effect {
     /// The operation did not happen.
     Undone,
-    /// The operation was under way, and the next caller was told that its predecessor died.
+    /// The operation was interrupted, and the next caller learned that the previous one died.
     HandedOn,
     /// The operation was done.
     Done,
@@ -52,7 +52,7 @@ impl Fault {
             Fault::Torn => ["a partial change is visible", "能看到未完成的修改"],
             Fault::Lost => ["something is lost", "有数据丢失"],
             Fault::Twice => ["something is duplicated", "有数据重复"],
-            Fault::Unusable => ["it is no longer usable", "已不能使用"],
+            Fault::Unusable => ["it is no longer usable", "对象已不可用"],
             Fault::Undecided => ["done and undone in the wrong order", "完成与未完成的顺序错误"],
         }
     }

@@ -1,4 +1,4 @@
-//! What the kills of one row show together: the order of their effects, and what is wrong with it. What all rows show.
+//! The findings of the kills of one row: the order of their effects, and what is wrong with it; and those of all rows.
 
 use serde::Serialize;
 
@@ -38,7 +38,7 @@ impl Findings {
     }
 }
 
-/// The result of a whole run, as it stands in JSON.
+/// The result of a whole run, as in the JSON output.
 #[derive(Debug, Default, Serialize)]
 #[serde(tag = "summary", rename = "chaos")]
 pub(super) struct Total {
@@ -52,7 +52,7 @@ pub(super) struct Total {
     pub(super) processors: usize,
     pub(super) seed: u64,
     pub(super) exhaustive: bool,
-    /// Kills that were repeated.
+    /// The number of kills that were repeated.
     #[serde(skip)]
     pub(super) repeated: usize,
     /// Python's side, if requested.

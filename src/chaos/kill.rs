@@ -76,7 +76,7 @@ impl Course {
         self.addresses.len().saturating_sub(1)
     }
 
-    /// Returns the index of the last landmark on the way to `place`; 0 if there is none.
+    /// Returns the index of the last landmark before `place`; 0 if there is none.
     fn landmark_before(&self, place: usize) -> usize {
         let behind = self.landmarks.partition_point(|&landmark| landmark <= place);
         self.landmarks[..behind].last().copied().unwrap_or(0)
@@ -90,13 +90,13 @@ pub(super) enum Aim<'a> {
     Kill(&'a Course, Point),
 }
 
-/// Encodes a victim's handles while its role is encoded.
+/// Encodes a victim's handles as part of its role.
 pub(super) type Encode = Box<dyn Fn() -> Result<Vec<u8>, CodecError>>;
 
-/// The handles of a victim whose row is type-erased.
+/// The handles of a victim of a type-erased row.
 pub(super) enum Untyped {}
 
-/// A kill that a row carries out; the victim's handles are an `H`.
+/// A kill that a row performs. The victim's handles are of type `H`.
 pub(super) struct Kill<'a, H> {
     /// Starts a victim.
     pub(super) spawn: &'a dyn Fn(Encode) -> crate::Result<Process>,
@@ -118,7 +118,7 @@ impl<'a, H: Serialize + 'static> Kill<'a, H> {
         Ok(Led { process, tracee, aim: self.aim, observation: self.observation })
     }
 
-    /// Starts a victim that never sleeps in its operation, and kills it.
+    /// Starts a victim that does not sleep in its operation, and kills it.
     pub(super) fn alone(self, handles: H) -> anyhow::Result<&'a mut Observation> {
         self.victim(handles)?.kill()
     }

@@ -30,7 +30,7 @@ pub(super) struct Peer<T> {
 }
 
 impl<T: Send + 'static> Peer<T> {
-    /// Starts `op` with handles of its own.
+    /// Starts a process that runs `op` with its own handles.
     pub(super) fn start<H: Send + 'static>(
         handles: H,
         op: impl FnOnce(H) -> anyhow::Result<T> + Send + 'static,
@@ -136,7 +136,7 @@ impl Observation {
         Ok(answer)
     }
 
-    /// Runs `op` on a new thread with handles of its own; it must finish within 250 ms.
+    /// Runs `op` on a new thread with its own handles; it must finish within 250 ms.
     pub(super) fn fresh<H: Send + 'static, T: Send + 'static>(
         &mut self,
         handles: H,

@@ -125,7 +125,7 @@ impl Lanes {
         Ok(lanes)
     }
 
-    /// Waits for a line. Returns `false` if there is none left, or on a stop request.
+    /// Blocks until a line arrives. Returns `false` at the end of the output, or on a stop request.
     fn hear(&mut self, signals: &StopSignals) -> anyhow::Result<bool> {
         while !self.processes.is_empty() {
             let Some(index) = python::Python::next(&self.processes, signals, PATIENCE)? else { return Ok(false) };
@@ -143,7 +143,7 @@ impl Lanes {
         self.names.len()
     }
 
-    /// Waits for all kills, and reports how many are done; ends early on a stop request.
+    /// Blocks until all kills are done, and reports the progress. Returns early on a stop request.
     pub(super) fn finish(mut self, signals: &StopSignals, tell: impl Fn(usize)) -> anyhow::Result<Python> {
         while self.hear(signals)? {
             tell(self.said.counts.len());
@@ -153,14 +153,14 @@ impl Lanes {
 }
 
 impl Python {
-    /// Processes a line of the program.
+    /// Processes one line of the program's output.
     fn note(&mut self, said: Said) -> anyhow::Result<()> {
         match said {
             Said::RunOptions { version, most_kills, patience_ms } => {
                 (self.version, self.most_kills, self.patience_ms) = (version, most_kills, patience_ms);
             }
             Said::Done { kill, counts } => drop(self.counts.insert(kill, counts)),
-            Said::Failed { error } => bail!("python3 cannot do a kill: {error}"),
+            Said::Failed { error } => bail!("python3 cannot perform a kill: {error}"),
         }
         Ok(())
     }

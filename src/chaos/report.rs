@@ -161,7 +161,7 @@ impl Look {
             text += &self.fold(&say!(
                 self,
                 "  {repeated} kills were repeated: a survivor was late once, on a busy machine",
-                "  重做了 {repeated} 次：机器繁忙，有幸存者迟到一次"
+                "  重做了 {repeated} 次：机器繁忙，有幸存者超时一次"
             ));
         }
         if !total.exhaustive {
@@ -175,7 +175,7 @@ impl Look {
     }
 }
 
-/// Returns the style of what holds, or does not.
+/// Returns the style of a promise that holds, or does not.
 fn colored(holds: bool) -> Style {
     Style::new().fg_color(Some(if holds { AnsiColor::Green } else { AnsiColor::Red }.into()))
 }

@@ -63,8 +63,8 @@ impl<'a> Sweep<'a> {
         Sweep { rows, exhaustive, work: rows.iter().map(|_| Work::default()).collect(), stop }
     }
 
-    /// Leads one victim through each operation, one lane on each of `processors`, and plans the kills; `seed` selects
-    /// some of the places.
+    /// Traces one victim through each operation, one at a time on each of `processors`, and plans the kills. `seed`
+    /// selects some of the places.
     pub(super) fn survey(&self, processors: &[usize], seed: u64) -> anyhow::Result<Vec<(usize, Point)>> {
         let has_course = |row: &usize| self.rows[*row].span == Span::Within;
         let jobs = (0..self.rows.len()).filter(has_course).map(|row| (row, ())).collect();

@@ -29,7 +29,7 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Creates a table of `rows` with `kills` kills in total; `total` is what is known before them.
+    /// Creates a table of `rows` with `kills` kills in total. `total` contains what is known before the first kill.
     pub(super) fn new(rows: &'a [&'static Row], options: RunOptions, kills: usize, total: Total) -> Self {
         let colored = options.color.is_wanted(io::stdout().is_terminal());
         let look = Look { language: options.language, colored, columns: columns() };

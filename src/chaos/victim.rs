@@ -23,7 +23,7 @@ const REFUSED: &str = "a worker may not be followed";
 
 /// The role of a victim.
 struct Victim {
-    /// The index of its row.
+    /// The index of the victim's row.
     row: usize,
     work: Work,
     failpoint: Failpoint,
@@ -73,7 +73,7 @@ impl Role for Victim {
 }
 
 impl Row {
-    /// Leads a victim of this row through the whole operation and records its course.
+    /// Traces a victim of this row through the whole operation, and records its course.
     pub(super) fn survey(&self) -> anyhow::Result<Course> {
         let mut course = Course::default();
         self.perform(Aim::Survey(&mut course))?;

@@ -15,7 +15,7 @@ thread_local! {
     static HAS_PASSED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Tells the operations of this thread that their time has passed, or not: in an exploration time passes by decision.
+/// Sets whether the deadlines of this thread's operations have passed. In an exploration, the explorer decides this.
 pub(crate) fn set_passed(has_passed: bool) {
     HAS_PASSED.set(has_passed);
 }

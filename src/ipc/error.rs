@@ -47,16 +47,16 @@ pub enum Error {
         /// The process that the handle belongs to.
         origin: u32,
     },
-    /// The schedule of an exploration that this thread runs cannot go on.
-    #[error("the schedule cannot go on: {reason}")]
+    /// The exploration cannot continue the current schedule.
+    #[error("the schedule cannot continue: {reason}")]
     Schedule {
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// A worker ended in another way than by returning from its role.
     #[error(transparent)]
     Worker(Box<WorkerFailure>),
-    /// The thread that asked for a lock holds it already and would wait for itself forever.
+    /// The thread already holds the lock that it tried to acquire, and would wait for itself forever.
     #[error("this thread already holds the lock and would wait for itself")]
     WouldDeadlock,
     /// This thread holds as many locks as the kernel hands on when a thread dies; one more could stay locked.

@@ -46,7 +46,7 @@ impl Operation {
         Operation { name, reads_only: false }
     }
 
-    /// Returns whether a limit of time can end it.
+    /// Returns whether it has a timeout.
     pub(crate) fn is_timed(self) -> bool {
         self.name.ends_with("_timeout")
     }
@@ -56,7 +56,7 @@ impl Operation {
         Operation { name, reads_only: true }
     }
 
-    /// The second half of a wait, of which an exploration may let the time pass if it has a deadline.
+    /// Returns the second half of a wait, which an exploration may let time out if it has a deadline.
     pub(crate) fn wake(deadline: Deadline, [endless, timed]: [Self; 2]) -> Self {
         if deadline == Deadline::NEVER { endless } else { timed }
     }
@@ -149,12 +149,12 @@ pub(crate) fn point(operation: Operation, object: &impl Object, look: impl Fn() 
 pub(crate) struct Waits([Operation; 3]);
 
 impl Waits {
-    /// Operations that may change their object, with these names.
+    /// Defines operations that may change their object, with these names.
     pub(crate) const fn change([endless, timed, once]: [&'static str; 3]) -> Self {
         Waits([Operation::change(endless), Operation::change(timed), Operation::change(once)])
     }
 
-    /// Operations that only read their object, with these names.
+    /// Defines operations that only read their object, with these names.
     pub(crate) const fn read([endless, timed, once]: [&'static str; 3]) -> Self {
         Waits([Operation::read(endless), Operation::read(timed), Operation::read(once)])
     }
@@ -311,7 +311,7 @@ pub(crate) mod tests {
         assert!(numbers.is_sorted() && numbers[0] < numbers[1] && numbers[1] < numbers[2], "{numbers:?}");
     }
 
-    /// Returns the words in quotation marks that follow `before` in a text, up to the next parenthesis.
+    /// Returns the quoted words between `before` and the next parenthesis in a text.
     fn quoted_after<'a>(before: &'a str, text: &'a str) -> impl Iterator<Item = &'a str> {
         let arguments = text.split(before).skip(1).filter_map(|rest| rest.split(')').next());
         arguments.flat_map(|arguments| arguments.split('"').step_by(2))

@@ -34,7 +34,7 @@ pub(crate) enum Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// Returns the kind of a thing with a name.
+    /// Returns the kind of a named object.
     pub(super) fn noun(self) -> Option<Noun> {
         match self {
             Subject::Named(noun, _) => Some(noun),

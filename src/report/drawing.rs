@@ -1,4 +1,4 @@
-//! The common parts of all pictures: the style, the shapes, and text that fits and is valid XML.
+//! The common parts of all pictures: the style, the shapes, and text that fits its place and is valid XML.
 
 use svg::Document;
 use svg::node::element::{Circle, Group, Line, Rectangle, Style, Text, Title};
@@ -7,7 +7,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// Fonts, colours and their dark variants: the style sheet of every picture.
 const STYLE: &str = include_str!("drawing.css");
 
-/// Returns an empty picture of this size, with a title for screen readers, and `style` after the common style sheet.
+/// Returns an empty picture of this size, with a title for screen readers, and with `style` after the common style
+/// sheet.
 pub(crate) fn document(width: f64, height: f64, title: &str, style: &str) -> Document {
     let (width, height) = (width as u32, height as u32);
     Document::new()
@@ -30,7 +31,7 @@ pub(crate) fn line(class: &str, from: (f64, f64), to: (f64, f64)) -> Line {
     line.set("x2", px(to.0)).set("y2", px(to.1))
 }
 
-/// Returns a rectangle, by its upper left corner.
+/// Returns a rectangle, given its upper left corner.
 pub(crate) fn rectangle(class: &str, x: f64, y: f64, width: f64, height: f64) -> Rectangle {
     let rectangle = Rectangle::new().set("class", class).set("x", px(x)).set("y", px(y));
     rectangle.set("width", px(width)).set("height", px(height))

@@ -209,7 +209,7 @@ impl Summary {
 
     fn allowance(&self) -> Option<[String; 2]> {
         let Some(allowance) = self.allowance else {
-            // If the verdict was not reached, its text already says why.
+            // If there is no verdict, its text already gives the reason.
             let reason = self.reason.filter(|reason| self.verdict != Verdict::NotShown && *reason != Reason::Killed);
             return reason.map(|reason| self.why(reason));
         };

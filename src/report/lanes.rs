@@ -29,7 +29,7 @@ pub(super) enum State {
 }
 
 impl State {
-    /// Returns its symbol, its symbol in ASCII, and their meaning in both languages.
+    /// Returns the symbol, the ASCII symbol, and their meaning in both languages.
     fn look(self) -> (char, char, [&'static str; 2]) {
         match self {
             State::NotStarted | State::Ended => (' ', ' ', ["", ""]),
@@ -79,7 +79,7 @@ pub(super) struct Lanes {
     signs: Vec<State>,
     /// Whether workers report when they have finished an item.
     has_tasks: bool,
-    /// Whether a worker was in the state [`State::Both`] before.
+    /// Whether a worker has been in the state [`State::Both`].
     is_both_known: bool,
 }
 
@@ -143,7 +143,7 @@ impl Lanes {
         (worker != RUNNER).then(|| self.names.iter().rposition(|name| name == worker)).flatten()
     }
 
-    /// Returns how many workers run, and how many of them wait and hold something.
+    /// Returns how many workers run, how many of those wait, and how many of those hold something.
     pub(super) fn counts(&self) -> [usize; 3] {
         let running = || self.workers.iter().filter(|worker| worker.life == State::Running);
         [running().count(), running().filter(|it| it.waits).count(), running().filter(|it| it.held > 0).count()]

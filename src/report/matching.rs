@@ -5,17 +5,17 @@ use std::collections::{HashMap, VecDeque};
 use super::class::{Direction, Key, Transfer};
 use super::model::{Edge, EdgeKind, Point};
 
-/// The transfers without a second end, and the last receivers.
+/// The transfers whose second end was not reported yet, and the last receivers.
 #[derive(Debug, Default)]
 pub(super) struct Matcher<'a> {
-    /// Ends of transfers whose other ends were not reported yet.
+    /// The ends of transfers whose other ends were not reported yet.
     unmatched: HashMap<Key<'a>, VecDeque<(Direction, Point)>>,
     /// The last receiver.
     taken: HashMap<Key<'a>, Point>,
 }
 
 impl<'a> Matcher<'a> {
-    /// Applies one end. Returns the edge as soon as both ends are known.
+    /// Adds one end. Returns the edge once both ends are known.
     pub(super) fn handle(&mut self, transfer: Transfer<'a>, at: Point) -> Option<Edge<'a>> {
         let Transfer { direction, key, value, again } = transfer;
         let before = if direction == Direction::In { self.taken.insert(key, at) } else { None };

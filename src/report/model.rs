@@ -68,7 +68,7 @@ pub(super) struct Span<'a> {
     pub(super) subject: Subject<'a>,
     pub(super) from_us: f64,
     pub(super) to_us: f64,
-    /// The events that began and ended it, where there are such.
+    /// The events that began and ended it, if any.
     pub(super) told_by: [Option<&'a Event>; 2],
 }
 
@@ -87,7 +87,7 @@ pub(super) enum EdgeKind {
 }
 
 impl EdgeKind {
-    /// Returns its name for a reader, in English and in Chinese.
+    /// Returns the displayed name, in English and Chinese.
     pub(super) fn names(self) -> [&'static str; 2] {
         match self {
             EdgeKind::Message => ["message", "消息"],
@@ -161,7 +161,7 @@ impl<'a> RunModel<'a> {
         differ(self.lanes.iter().filter_map(|lane| lane.object))
     }
 
-    /// Returns whether activities concern different things with names, so that each has to name its own.
+    /// Returns whether the activities concern different named objects, so that each must show the name.
     pub(super) fn has_subjects(&self) -> bool {
         differ(self.lanes.iter().flat_map(|lane| &lane.spans).filter_map(|span| match span.subject {
             Subject::Named(_, name) => Some(name),

@@ -32,7 +32,7 @@ pub(crate) struct Reorder {
     shown_us: u64,
     /// Workers that were started and have not ended, according to the shown events.
     alive: HashSet<String>,
-    /// The holders of each thing: at most one, unless several can hold it at once.
+    /// The holders of each object: at most one, unless several workers can hold it at once.
     holders: HashMap<Held, Vec<String>>,
     /// What was sent and has not arrived, and how often.
     under_way: HashMap<Sent, u64>,
@@ -66,7 +66,7 @@ impl From<Key<'_>> for Sent {
 
 /// What has to be shown before an event.
 enum Cause {
-    /// This worker ends, or releases the thing, if there is one.
+    /// This worker ends, or releases the object if one is given.
     Release { worker: String, held: Option<Held> },
     /// It is sent.
     Sending(Sent),
@@ -168,7 +168,7 @@ impl Reorder {
         };
         let (place, event) = self.pending.iter().find(|(_, event)| is_it(event))?;
         let (first, _) = self.pending.iter().find(|(_, first)| first.worker == event.worker)?;
-        // A worker that reported something before its death was alive, and its death is not the cause.
+        // A worker that reported something later was alive then, so its death is not the cause.
         (first == place || !matches!(cause, Cause::AnyDeath { .. })).then_some(*first)
     }
 
@@ -185,7 +185,7 @@ impl Reorder {
         }
     }
 
-    /// Returns whether a worker holds something that several can hold at once.
+    /// Returns whether a worker holds an object that several can hold at once.
     fn holds_permit(&self, worker: &String) -> bool {
         self.holders.iter().any(|((noun, _), holders)| noun.is_shared && holders.contains(worker))
     }
@@ -358,7 +358,7 @@ mod tests {
         assert_eq!(order(&["a", "b"], [exits(30, "a"), dies(40, "b")]), pairs(&[(30, "b"), (30, "a")]));
         assert_eq!(order(&["a", "b"], [dies(30, "a"), exits(40, "b")]), pairs(&[(30, "a"), (40, "b")]));
         assert_eq!(order(&["a", "b"], [dies(30, "a"), dies(40, "b")]), pairs(&[(30, "a"), (40, "b")]));
-        // Who told something after the exit was alive then.
+        // A worker that reported something after the exit was alive then.
         let told = [exits(30, "a"), releases(35, "b"), dies(40, "b")];
         assert_eq!(order(&["a", "b"], told), pairs(&[(30, "a"), (35, "b"), (40, "b")]));
     }

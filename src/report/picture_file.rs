@@ -1,7 +1,7 @@
-//! The file of a picture: checked to be writable before anything starts, and written completely or not at all.
+//! The file of a picture: checked before anything starts, and written completely or not at all.
 //!
-//! *Death*: a process that is killed with `kill -9` leaves the file as it was; if it was just being written, a part of
-//! it stays under a temporary name.
+//! *Death*: a process killed by SIGKILL leaves the file unchanged. If it was writing the picture, part of it stays
+//! under a temporary name.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
@@ -21,7 +21,7 @@ pub(crate) enum PictureError {
         source: io::Error,
     },
     /// Other content would be lost.
-    #[error("{} is no {}: it would be written over", .path.display(), .kind.about().0)]
+    #[error("{} is not a {}: it would be overwritten", .path.display(), .kind.about().0)]
     OtherContent { kind: Kind, path: PathBuf },
     /// Both pictures would be written to the same file.
     #[error("the timeline and the trace cannot both be in {}", .path.display())]
@@ -33,12 +33,12 @@ pub(crate) enum PictureError {
 pub(crate) enum Kind {
     Timeline,
     Trace,
-    /// Of the results of a benchmark.
+    /// A chart of the results of a benchmark.
     Chart,
 }
 
 impl Kind {
-    /// Returns its name, and what an existing file must begin with to be replaced.
+    /// Returns the name of the kind, and the bytes with which an existing file must begin to be replaced.
     fn about(self) -> (&'static str, &'static str) {
         match self {
             Kind::Timeline => ("timeline", timeline::BEGINNING),
@@ -54,7 +54,7 @@ pub(crate) struct PictureFile {
     pub(super) kind: Kind,
     /// The name as given.
     pub(super) named: PathBuf,
-    /// The name without symbolic links: a link stays one, and its target is replaced.
+    /// The name without symbolic links: a link is kept, and its target is replaced.
     path: PathBuf,
     /// The opened file, if it cannot be replaced: a device, a pipe, or a file in a read-only directory.
     in_place: Option<File>,
@@ -84,7 +84,7 @@ impl PictureFile {
     /// Replaces the previous content.
     ///
     /// # Errors
-    /// [`PictureError::Unwritable`] if the file cannot be written; then it is unchanged, if it can be replaced.
+    /// [`PictureError::Unwritable`] if the file cannot be written. A file that can be replaced is unchanged then.
     pub(crate) fn write(self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), PictureError> {
         let PictureFile { kind, named, path, in_place } = self;
         let fill = |file: File| {
@@ -114,7 +114,7 @@ fn canonical(named: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Checks that a file can be replaced or created. Returns the file if it can only be written in place.
+/// Checks that a file can be replaced or created. Returns the opened file if it can only be written in place.
 fn can_replace(path: &Path) -> io::Result<Option<File>> {
     let existing = match OpenOptions::new().write(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -146,7 +146,7 @@ fn replace(path: &Path, fill: impl FnOnce(File) -> io::Result<()>) -> io::Result
     written
 }
 
-/// Returns the temporary file next to a file, which is renamed when it is complete.
+/// Returns the name of the temporary file next to a file. It is renamed when it is complete.
 fn part_of(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().display();
     path.with_file_name(format!(".{name}.{}.part", std::process::id()))
@@ -156,7 +156,7 @@ fn part_of(path: &Path) -> PathBuf {
 fn has_other_content(kind: Kind, path: &Path) -> bool {
     let beginning = kind.about().1.as_bytes();
     let mut found = Vec::new();
-    // What cannot be read is taken for what it is said to be.
+    // A file that cannot be read is assumed to be of the requested kind.
     let mut read = || File::open(path)?.take(beginning.len() as u64).read_to_end(&mut found);
     path.is_file() && read().is_ok() && !beginning.starts_with(&found)
 }

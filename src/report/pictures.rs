@@ -1,4 +1,4 @@
-//! The pictures of a run: their files are checked before anything starts, and written when the run is over.
+//! The pictures of a run. Their files are checked before anything starts, and written when the run has ended.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -24,7 +24,7 @@ impl Pictures {
     /// Checks that the files of the requested pictures can be written.
     ///
     /// # Errors
-    /// [`PictureError`] if one of them cannot be.
+    /// [`PictureError`] if one of them cannot be written.
     pub(crate) fn open(
         timeline: Option<&Path>,
         trace: Option<&Path>,

@@ -39,9 +39,9 @@ pub(super) struct Text<W> {
     out: W,
     language: Language,
     colored: bool,
-    /// Whether it shows only the summary.
+    /// Whether only the summary is shown.
     pub(super) quiet: bool,
-    /// Whether pictures are in ASCII.
+    /// Whether pictures use only ASCII.
     pub(super) is_ascii: bool,
     /// The width of lines; that of the terminal if `None`.
     pub(super) columns: Option<usize>,
@@ -193,7 +193,7 @@ impl<W: Write> Text<W> {
         }
     }
 
-    /// Shows the status below everything else, if there is a status line.
+    /// Updates the status line at the bottom, if there is one.
     fn show(&self) {
         if let Some(bar) = &self.progress {
             bar.set_message(self.status());
@@ -217,8 +217,8 @@ fn style_of(class: &Class<'_>) -> Style {
     color.on_default()
 }
 
-/// Splits a piece that is wider than a line: after a bracket, a comma or a slash, and between two names. What is still
-/// too wide is shortened.
+/// Splits a piece that is wider than a line: after a bracket, a comma or a slash, and between two names. Shortens parts
+/// that are still too wide.
 fn fitting(piece: String, room: usize) -> Vec<String> {
     let is_fitting = |part: &String| part.trim_end().width() <= room;
     if is_fitting(&piece) {

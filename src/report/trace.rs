@@ -17,7 +17,7 @@ use super::model::{Edge, EdgeKind, Lane, Moment, RunModel, Span};
 
 /// What every trace begins with.
 pub(super) const BEGINNING: &str = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[";
-/// The duration of the slice of a send or a receive, in microseconds: an arrow begins or ends there.
+/// The duration of a send or receive slice, in microseconds. An arrow begins or ends at the slice.
 const HANDLING_US: f64 = 1.0;
 
 /// Writes the trace of a run.
@@ -53,7 +53,7 @@ pub(super) fn write_rest(events: &[Event], forgotten: u64, out: &mut impl Write)
     out.flush()
 }
 
-/// Returns a time in microseconds: an integer if possible, and never more precise than the format's nanoseconds.
+/// Returns a time in microseconds: an integer if possible, and with at most the nanoseconds of the format.
 fn time(us: f64) -> Value {
     let rounded = (us * 1e3).round() / 1e3;
     if rounded.fract() == 0.0 { json!(rounded as u64) } else { json!(rounded) }
@@ -200,7 +200,7 @@ fn arrow(model: &RunModel<'_>, edge: &Edge<'_>, id: usize) -> Option<[Value; 2]>
         let (ts, pid) = (time(at_us), model.lanes[lane].pid);
         let mut record = json!({ "ph": ph, "name": name, "cat": "flow", "ts": ts, "pid": pid, "tid": pid, "id": id });
         if ph == "f" {
-            // It belongs to the enclosing slice instead of the next one.
+            // Binds the arrow to the enclosing slice instead of the next one.
             record["bp"] = "e".into();
         }
         with_args(record, edge.value.map(|value| ("value".to_owned(), value.clone())).into_iter().collect())

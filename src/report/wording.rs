@@ -69,7 +69,7 @@ impl<'a> Wording<'a> {
         self.language.name(self.known.names, name)
     }
 
-    /// Returns what only this scenario has a name for, by its display name.
+    /// Returns the object to which only this scenario gives a name, by its displayed name.
     pub(crate) fn own_name(&self, name: &str) -> Option<&'static str> {
         let (en, zh) = self.known.names.iter().find(|(en, _)| *en == name)?;
         Some(self.language.pick(en, zh))

@@ -82,7 +82,7 @@ impl Buffer {
         self.lock.acquire()
     }
 
-    /// Ends all waiting permanently. Returns `false` if the lock could not be acquired within `timeout`.
+    /// Ends all waits permanently. Returns `false` if the lock could not be acquired within `timeout`.
     pub(super) fn close(&self, timeout: Duration) -> Result<bool> {
         let Some(guard) = self.lock.acquire_timeout(timeout)? else { return Ok(false) };
         self.closed.set(1);
@@ -177,14 +177,14 @@ mod tests {
                     told.send(buffer.get(&guard).expect("an item")).expect("the test listens");
                 });
             }
-            // A thread that has arrived and does not hold the lock waits.
+            // A thread that has arrived but does not hold the lock is waiting.
             while arrived.load(Relaxed) < 2 || buffer.lock.try_acquire().expect("a try").is_none() {
                 thread::yield_now();
             }
             let died = scope.spawn(|| {
                 let guard = buffer.acquire().expect("they released it");
                 buffer.put(&guard, 7).expect("room");
-                // The second item is put without a notification. The lock of a thread that ended counts as abandoned.
+                // The second item is put without a notification. A lock whose holder has ended counts as abandoned.
                 buffer.put.set(2);
                 std::mem::forget(guard);
             });

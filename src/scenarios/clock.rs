@@ -5,7 +5,7 @@
 //! on. A pause waits for its end at the current rate, or for a change; then it continues at the new rate.
 //!
 //! # Ordering
-//! A change is stored before it is counted: a reader that sees the counter sees the change.
+//! A change is stored before it is counted, so a reader that sees the counter also sees the change.
 //!
 //! # Death
 //! The workers only read: a killed one leaves nothing behind. They end with their runner.

@@ -171,7 +171,7 @@ impl Fact for ConditionFact {
 #[derive(Debug, Default)]
 pub(crate) struct Passage {
     audit: DeliveryAudit,
-    /// Items that were removed although their put was not reported: their producers died before that.
+    /// Items that were removed although their put was not reported: their producers died before they reported it.
     unreported: u64,
     /// The maximum number of items in the buffer at once.
     most: u64,
@@ -183,7 +183,7 @@ impl Observer for Passage {
         if let Some(ItemFact::ItemGot { from, number, .. }) = event.get() {
             let put = self.audit.put_by(from);
             self.unreported += u64::from(*number > put);
-            // One order for all consumers. An item beyond the next was never put.
+            // All consumers share one order. An item beyond the next was never put.
             self.audit.got("", from, *number, false);
             self.audit.out_of_order |= *number > put + 1;
         } else {
@@ -232,7 +232,7 @@ impl Role for Producer {
             }
             // The producers are the first workers.
             buffer.put(&guard, u64::from(ctx.number()) << ITEM_BITS | number)?;
-            // Reported with the lock still held: no worker is seen to get it before.
+            // Reported while the lock is still held, so that no other worker reports an acquire first.
             ctx.emit(ItemFact::put(number, ctx.name(), number, Some(buffer.len())))?;
         }
         Ok(())

@@ -294,7 +294,7 @@ impl Role for Worker {
                 return Ok(());
             }
             held.release()?;
-            // The others go first.
+            // Let the others run first.
             ctx.pause_random(&mut rng, AWAY_MS);
             std::thread::sleep(Duration::from_micros(rng.random_range(AWAY_AT_LEAST_US)));
         }

@@ -79,7 +79,7 @@ impl Fact for ItemFact {
     }
 
     fn sentence(&self, wording: &Wording<'_>) -> String {
-        // The items of a scenario with a buffer are in it, all others in a queue.
+        // A scenario with a buffer has its items there; all others have them in a queue.
         let store = wording.own_name("buffer").unwrap_or(wording.pick("queue", "队列"));
         let queued = |size: &Option<u64>| match size {
             Some(size) => say!(wording, "  ({size} in the {store})", "（{store}中 {size} 个）"),
@@ -186,7 +186,7 @@ impl<Q: PutEnd<Item>> Maker<Q> {
     }
 }
 
-/// Puts the items with these numbers, until all are put or no consumer is left.
+/// Puts the items with these numbers. Stops when all are put or no consumer is left.
 pub(super) fn put_all(ctx: &WorkerContext, items: u64, mut put: impl FnMut(u64) -> Result<ItemFact>) -> RoleResult {
     for number in 1..=items {
         // Without a consumer, the summary says what that leaves unshown.
@@ -212,7 +212,7 @@ pub(super) fn unless_disconnected<T>(outcome: Result<T>) -> Result<Option<T>> {
 pub(crate) struct DeliveryAudit {
     accounts: BTreeMap<String, Account>,
     duplicated: u64,
-    /// How often a put found no space, and a get no item.
+    /// How often a put found the queue full, and a get found it empty.
     pub(super) full: u64,
     pub(super) empty: u64,
     pub(super) out_of_order: bool,
@@ -275,7 +275,7 @@ impl Observer for DeliveryAudit {
 impl DeliveryAudit {
     pub(super) fn got(&mut self, consumer: &str, from: &str, number: u64, redelivered: bool) {
         let is_new = self.accounts.entry(from.to_owned()).or_default().got.add(number);
-        // A consumer that gets a dead consumer's item gets it again and late, and reports that.
+        // The item of a dead consumer is redelivered late, and its new consumer reports that.
         if redelivered {
             return;
         }
@@ -285,7 +285,7 @@ impl DeliveryAudit {
         *last = number;
     }
 
-    /// Returns how many items a worker reported to have put.
+    /// Returns how many items a worker reported as put.
     pub(super) fn put_by(&self, from: &str) -> u64 {
         self.accounts.get(from).map_or(0, |account| account.put)
     }
@@ -319,8 +319,8 @@ impl DeliveryAudit {
         self.duplicated > 0 || self.out_of_order || self.lost(still_queued) > completion.interrupted() as u64
     }
 
-    /// Explains missing items: of those put, by workers that held them when they died; of those `planned` (`None` if
-    /// there is no end), by producers that died before they put them.
+    /// Explains missing items. An item that was put was held by a worker when it died. An item that was `planned`
+    /// (`None` if there is no end) was not put because its producer died.
     pub(crate) fn allowance(
         &self,
         still_queued: u64,
@@ -335,8 +335,7 @@ impl DeliveryAudit {
         }
     }
 
-    /// Returns the result of a run in which `planned` items were to be put; it is the caller's to say whether it is
-    /// finished.
+    /// Returns the result of a run in which `planned` items were to be put. The caller decides whether it is finished.
     pub(crate) fn result(&self, still_queued: u64, planned: Option<u64>, completion: &Completion) -> CheckResult {
         CheckResult {
             broken: self.is_broken(still_queued, completion),
@@ -381,7 +380,7 @@ mod tests {
     #[test]
     fn each_item_once_and_in_order_is_sound() {
         assert!(is_sound(&audit_of(3, &[("a", 1), ("a", 2), ("a", 3)]), 0));
-        // Two consumers report in any order; each sees its own in order.
+        // Two consumers report in any order; each gets its items in order.
         assert!(is_sound(&audit_of(3, &[("a", 2), ("b", 1), ("a", 3)]), 0));
         assert!(is_sound(&audit_of(3, &[("a", 1)]), 2));
         assert!(is_sound(&audit_of(0, &[]), 0));

@@ -81,7 +81,7 @@ pub(crate) fn run<S: Scenario>(
     let mut end = runner.finish(ran);
     let result = scenario.check(&observer, &end.completion);
     let summed_up = result.and_then(|result| sum_up::<S>(&mut end, result, options.strict, &mut pictures));
-    // If the reader is gone, no reason is reported.
+    // If the reader of the output is gone, no reason is reported.
     let mut reasons = if matches!(summed_up, Ok(Outcome::ReaderGone)) { Vec::new() } else { end.failures };
     reasons.extend(pictures.draw().into_iter().map(anyhow::Error::from));
     let outcome = summed_up.unwrap_or_else(|error| {

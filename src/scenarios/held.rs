@@ -1,4 +1,4 @@
-//! Locks and permits of semaphores: what workers report of them, and a guard that reports it.
+//! Locks and permits of semaphores: the events that workers report, and a guard that reports them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::report::{AnyFact, Class, Fact, Noun, Severity, Wording, say};
 use crate::sync::LockGuard;
 use crate::{Lock, Result};
 
-/// The semaphore whose permits are spaces for cars.
+/// The semaphore whose permits are parking spaces.
 pub(super) const CAR_PARK: &str = "car park";
 
 const LOCK: Noun = Noun::new("lock", "锁");
@@ -121,7 +121,7 @@ impl Fact for PermitFact {
     }
 }
 
-/// Returns the number of a buyer: the reference program of the ticket sale begins its lines with it.
+/// Returns the number of a buyer. The reference program of the ticket sale begins its lines with it.
 pub(super) fn buyer_number(worker: &str) -> &str {
     worker.strip_prefix("buyer-").unwrap_or_default()
 }

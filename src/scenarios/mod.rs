@@ -6,10 +6,10 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `scenario`, `prelude` | the trait, and what every scenario is written with |
+//! | `scenario`, `prelude` | the trait, and the imports of every scenario |
 //! | `entry` | a row of the table, and a run from its arguments to its exit code |
-//! | `runner`, `worker`, `clock`, `speed` | starting workers and showing what they report; their side; the time of a run |
-//! | `held`, `delivery_audit`, `transport`, `buffer`, `ticket_file` | what several scenarios share, or one needs |
+//! | `runner`, `worker`, `clock`, `speed` | starting workers and showing their reports; the workers' side; the time of a run |
+//! | `held`, `delivery_audit`, `transport`, `buffer`, `ticket_file` | the parts of one or several scenarios |
 
 mod barrier;
 mod buffer;
@@ -78,7 +78,7 @@ pub(crate) mod facts {
         all.into_iter().find(|(name, _)| *name == scenario).map_or((["", ""], ""), |(_, said)| said)
     }
 
-    /// Returns the names that a scenario has.
+    /// Returns the names that a scenario defines.
     pub(crate) fn names(scenario: &str) -> Names {
         fn of<S: Scenario>() -> (&'static str, Names) {
             (S::NAME, S::NAMES)
@@ -215,10 +215,10 @@ mod tests {
         }
     }
 
-    /// Compares the activities among the moments of a scenario with those that its events begin.
+    /// Compares the activities in a scenario's moments with those that its events begin.
     fn compare_moments<S: Scenario>(args: &[&str]) {
         const ACTIVITIES: [&str; 3] = ["waiting", "holding", "working"];
-        // A fact of every event can be read from these fields: those that it does not have are ignored.
+        // The fact of every event can be parsed from these fields; fields that it does not have are ignored.
         let fact_of = |event: &str| {
             let fields = serde_json::json!({
                 "event": event, "value": 0, "from": "", "number": 1, "timeout_us": 0, "waited_us": 0, "held_us": 0,

@@ -1,4 +1,4 @@
-//! What every scenario is written with: `use super::prelude::*`.
+//! The imports of every scenario: `use super::prelude::*`.
 
 pub(crate) use serde::{Deserialize, Serialize};
 

@@ -55,7 +55,7 @@ pub(crate) fn numbered(kind: &str, count: u32) -> Vec<String> {
     (1..=count).map(|number| format!("{kind}-{number}")).collect()
 }
 
-/// As [`numbered`], but a single worker has no number.
+/// Like [`numbered`], but a single worker has no number.
 pub(crate) fn named(kind: &str, count: u32) -> Vec<String> {
     if count == 1 { vec![kind.to_owned()] } else { numbered(kind, count) }
 }

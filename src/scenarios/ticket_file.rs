@@ -23,7 +23,7 @@ use crate::sys::memfd;
 
 /// The content of the built-in file.
 const BUILT_IN: &str = include_str!("../../data/tickets.json");
-/// What a data file looks like, for error messages.
+/// An example of a data file, for error messages.
 pub(super) const EXAMPLE: &str = r#"{"ticket_num": 3}"#;
 /// More than a data file of this kind ever needs: it is read whole by every buyer.
 const LONGEST_FILE: u64 = 1 << 20;

@@ -134,7 +134,7 @@ fn chunk(increments: u64) -> u64 {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum ValuesFact {
-    /// A worker made `made` increments so far, and saw the counter at `seen`.
+    /// A worker has made `made` increments so far, and saw `seen` as the counter's value.
     IncrementsMade { made: u64, seen: u64 },
 }
 

@@ -41,7 +41,7 @@ impl WorkerContext {
         &self.name
     }
 
-    /// Returns the worker's number in the order of starting, from 1.
+    /// Returns the worker's number in the order of start, from 1.
     pub(crate) fn number(&self) -> u32 {
         self.worker + 1
     }
@@ -83,7 +83,7 @@ impl WorkerContext {
         self.pause(Duration::from_millis(rng.random_range(at_speed_one)));
     }
 
-    /// Returns what `operation` returns, and how many microseconds it took.
+    /// Returns the result of `operation`, and its duration in microseconds.
     pub(crate) fn timed<T>(&self, operation: impl FnOnce() -> T) -> (T, u64) {
         let began_us = self.now_us();
         (operation(), self.now_us() - began_us)

@@ -1,4 +1,4 @@
-//! The processors that a thread runs on.
+//! CPU affinity of a thread.
 //!
 //! # Standard
 //! `sched_setaffinity(2)`, `sched_getcpu(3)`.
@@ -8,13 +8,13 @@ use std::io;
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 
-/// This thread runs on one processor only, and so does what it starts, until this is dropped.
+/// Keeps this thread, and the threads and processes that it starts, on one processor until this is dropped.
 #[must_use]
 pub(crate) struct Pinned(CpuSet);
 
 const THIS_THREAD: Pid = Pid::from_raw(0);
 
-/// Keeps this thread on the processor that it runs on now.
+/// Pins this thread to its current processor.
 pub(crate) fn pin() -> io::Result<Pinned> {
     let all = sched_getaffinity(THIS_THREAD)?;
     let mut one = CpuSet::new();
@@ -25,7 +25,7 @@ pub(crate) fn pin() -> io::Result<Pinned> {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // It was allowed before.
+        // Restores the mask that was valid before, so an error is not expected.
         let _ = sched_setaffinity(THIS_THREAD, &self.0);
     }
 }

@@ -27,7 +27,7 @@ impl Epoll {
         Ok(Epoll(epoll::Epoll(above_standard(set.0)?)))
     }
 
-    /// Watches `fd` too, until it is closed, for data to read and its end.
+    /// Also watches `fd`, until it is closed, for data and end-of-file.
     pub(crate) fn add(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
         Ok(self.0.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
     }

@@ -85,7 +85,7 @@ impl Launch<'_> {
             Ok(pidfd) => Ok(Launched { pid, pidfd }),
             // Its id may be reused already.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
-                Err(io::Error::other("it ended at once, and another part of this process took its exit status"))
+                Err(io::Error::other("it ended immediately, and another part of this process reaped it"))
             }
             Err(error) => {
                 // Without a descriptor to watch it the child is useless; none of our code has run in it yet.
@@ -160,8 +160,8 @@ fn environment_with((name, value): (&str, &str)) -> Vec<CString> {
     inherited.chain([added]).filter_map(|pair| variable(pair).ok()).collect()
 }
 
-/// Fresh signal state: none blocked or ignored, whatever this process's state is, unless the worker inherits the ignored
-/// ones. Signals from the terminal are blocked until the worker ignores them.
+/// The initial signal state: no signals are blocked or ignored, regardless of this process's state, unless the worker
+/// inherits the ignored ones. Signals from the terminal are blocked until the worker ignores them.
 fn attributes(inherits_ignored: bool) -> nix::Result<PosixSpawnAttr> {
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_sigmask(&blocked_at_start())?;

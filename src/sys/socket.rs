@@ -26,7 +26,8 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<us
     Ok(retry(|| recv(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT))?)
 }
 
-/// As [`receive`], but blocks, until the timeout of [`set_receive_timeout`]. A signal ends the wait like the timeout.
+/// Like [`receive`], but blocks, for at most the timeout of [`set_receive_timeout`]. A signal ends the wait like a
+/// timeout.
 pub(crate) fn receive_blocking(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
     match recv(socket.as_raw_fd(), bytes, MsgFlags::empty()) {
         Err(Errno::EINTR) => Err(io::ErrorKind::WouldBlock.into()),
@@ -74,8 +75,8 @@ pub(crate) fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(nix::sys::socket::getsockopt(&socket, sockopt::PeerCredentials)?.uid())
 }
 
-/// Returns the process that created the other end of a Unix socket's connection, if this one can see it. It is not
-/// known over TCP.
+/// Returns the process that created the other end of a Unix socket's connection, if it is visible to this process.
+/// Returns `None` over TCP.
 pub(crate) fn peer_process(socket: BorrowedFd<'_>) -> Option<u32> {
     let peer = nix::sys::socket::getsockopt(&socket, sockopt::PeerCredentials).ok()?;
     u32::try_from(peer.pid()).ok().filter(|pid| *pid != 0)
@@ -145,7 +146,8 @@ pub(crate) fn tune_tcp(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends copies of `descriptors` through `socket`, as one message. [`io::ErrorKind::WouldBlock`] if there is no room.
+/// Sends copies of `descriptors` through `socket` as one message. Fails with [`io::ErrorKind::WouldBlock`] if there is
+/// no room.
 pub(crate) fn pass_descriptors(socket: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let content = [IoSlice::new(b"d")];
     let rights: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
@@ -173,7 +175,7 @@ pub(crate) fn take_descriptor(socket: BorrowedFd<'_>) -> io::Result<Passed> {
     }
 }
 
-/// Blocks until a message was sent through `socket`, and returns its descriptors. `None` if no sender is left.
+/// Blocks until a message arrives through `socket`. Returns its descriptors, or `None` if no sender is left.
 pub(crate) fn wait_for_descriptors(socket: BorrowedFd<'_>) -> io::Result<Option<Vec<OwnedFd>>> {
     take_descriptors(socket, MsgFlags::empty())
 }

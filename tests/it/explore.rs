@@ -153,8 +153,8 @@ fn many_schedules_leave_nothing_behind() {
 }
 
 #[test]
-fn lost_update_is_found_in_its_plainest_schedule() {
-    let _watchdog = watchdog("lost_update_is_found_in_its_plainest_schedule");
+fn lost_update_is_found_with_the_fewest_switches() {
+    let _watchdog = watchdog("lost_update_is_found_with_the_fewest_switches");
     let failure = increments(&Explorer::new(), 2, 1, false).expect_err("an update is lost");
     assert_eq!((failure.schedule.as_str(), failure.reason.as_str()), ("ab2a@", "the sum is 1"));
 }
@@ -170,7 +170,7 @@ fn increments_with_a_lock_hold_in_every_schedule() {
 fn schedule_in_the_environment_is_the_only_one() {
     let _watchdog = watchdog("schedule_in_the_environment_is_the_only_one");
     let passes = |schedule: &str| {
-        let test = "explore::lost_update_is_found_in_its_plainest_schedule";
+        let test = "explore::lost_update_is_found_with_the_fewest_switches";
         let program = std::env::current_exe().expect("this program");
         let mut command = Command::new(program);
         let output = command.args([test, "--exact"]).env("IPC_DEMO_SCHEDULE", schedule).output().expect("it runs");
@@ -182,7 +182,7 @@ fn schedule_in_the_environment_is_the_only_one() {
     let (passed, said) = passes("a2c");
     assert!(!passed && said.contains("step 3: c has not started"), "{said}");
     let (passed, said) = passes("a2?");
-    assert!(!passed && said.contains("no worker's letter at \\\"?\\\""), "{said}");
+    assert!(!passed && said.contains("expected a worker's letter at \\\"?\\\""), "{said}");
 }
 
 #[test]

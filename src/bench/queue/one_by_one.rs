@@ -1,4 +1,4 @@
-//! Numbers that come back one by one: put and got by the same thread, or echoed by another process or thread.
+//! Items that make round trips one at a time: put and got by the same thread, or echoed by another process or thread.
 
 use std::sync::mpsc;
 use std::thread;
@@ -26,7 +26,7 @@ impl Role for Echoes {
     }
 }
 
-/// Returns an operation that passes the next number, and checks that it comes back.
+/// Returns an operation that sends the next number, and checks that the same number comes back.
 fn numbered(mut pass: impl FnMut(u64) -> Result<u64>) -> impl FnMut() -> Result<()> {
     let mut number = 0;
     move || {
@@ -42,7 +42,7 @@ pub(super) fn through_process(round_trips: u64) -> Result<Sample> {
     let (put, get) = (there.producer(), back.consumer());
     let echo = Process::spawn("echo", Echoes { from: there.consumer(), to: back.producer() })?;
     drop((there, back));
-    // With its ends, so that the echo ends with the measurement.
+    // Owns the ends of the queues, so that the echo ends with the measurement.
     let pass = move |number| {
         put.put(number).map_err(Error::from)?;
         Ok(get.get()?)
@@ -58,7 +58,7 @@ pub(super) fn through_thread(round_trips: u64) -> Result<Sample> {
     let (to, get) = mpsc::sync_channel(CAPACITY);
     thread::scope(|scope| {
         scope.spawn(move || from.iter().all(|number| to.send(number).is_ok()));
-        // With its ends, so that the echo ends with the measurement.
+        // Owns the ends of the channels, so that the echo ends with the measurement.
         let pass = move |number| {
             put.send(number)?;
             Ok(get.recv()?)
@@ -67,7 +67,7 @@ pub(super) fn through_thread(round_trips: u64) -> Result<Sample> {
     })
 }
 
-/// Times a put and a get by the same thread: the cost of the operations without contention.
+/// Times a put and a get by one thread: the cost of the operations without contention.
 pub(super) fn alone(pairs: u64) -> Result<Sample> {
     let queue = Queue::<u64>::bounded(CAPACITY)?;
     let pass = |number| {
@@ -77,7 +77,7 @@ pub(super) fn alone(pairs: u64) -> Result<Sample> {
     Sample::of(pairs, numbered(pass))
 }
 
-/// Times a send and a receive by the same thread.
+/// Times a send and a receive by one thread.
 pub(super) fn alone_with_channel(pairs: u64) -> Result<Sample> {
     let (sender, receiver) = mpsc::sync_channel(CAPACITY);
     let pass = |number| {

@@ -26,7 +26,7 @@ fn wait(barrier: Barrier) -> RoleResult {
     marked(|| barrier.wait())
 }
 
-/// Waits, and returns whether it passed. Otherwise a death was reported: of `victim`, if it is known.
+/// Waits. Returns whether the wait passed; otherwise it reported a death, which is that of `victim` if known.
 fn pass(barrier: &Barrier, victim: Option<u32>) -> Result<bool> {
     match barrier.wait_timeout(LONG) {
         Ok(_) => Ok(true),

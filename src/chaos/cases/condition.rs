@@ -13,12 +13,12 @@ pub(super) fn rows() -> Vec<Row> {
             .by_liveness_check()
             .like_python("Condition.waiting"),
         Row::of("Condition", wait, notified)
-            .within(["in wait, one behind", "wait 中，后面有人等"], PEER_IS_TOLD, DONE)
+            .within(["in wait, one behind", "wait 中，后有等待者"], PEER_IS_TOLD, DONE)
             .by_liveness_check()
             .extra()
             .like_python("Condition.in_wait"),
         Row::of("Condition", notify, notifying)
-            .within(["in notify, a peer waits", "notify 中，有人等"], PEER_IS_TOLD, OPERATION)
+            .within(["in notify, a peer waits", "notify 中，有等待者"], PEER_IS_TOLD, OPERATION)
             .by_liveness_check()
             .like_python("Condition.in_notify"),
     ]

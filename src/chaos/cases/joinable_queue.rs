@@ -23,14 +23,14 @@ pub(super) fn rows() -> Vec<Row> {
             .extra()
             .like_python("JoinableQueue.in_get_among_peers"),
         Row::of("JoinableQueue", task_done, joined)
-            .within(["in task_done, one joins", "task_done 中，有人 join"], JOINS, OPERATION)
+            .within(["in task_done, one joins", "task_done 中，有等待者"], JOINS, OPERATION)
             .by_liveness_check()
             .like_python("JoinableQueue.in_task_done"),
         // By a nack or by the victim's death, the task is returned once.
         Row::of("JoinableQueue", nack, |kill| redone(kill, &tasks(&[1, 2])?, &[(1, 1), (2, 0)], &[(1, 1), (2, 0)]))
             .within(["in nack", "nack 中"], DO_ALL, DONE),
         Row::of("JoinableQueue", get, inherited)
-            .within(["in get, of the dead", "get 中，接管死者的任务"], DO_ALL, OPERATION)
+            .within(["in get, of the dead", "get 中，接管遗留的任务"], DO_ALL, OPERATION)
             .extra(),
     ]
 }
@@ -90,7 +90,7 @@ fn two_rounds(seen: &mut Observation, queue: &Tasks) -> Result<()> {
     Ok(())
 }
 
-/// Some tasks of `queue` become the victim's; then the tasks are done as `undone` or `done` says.
+/// The victim leases some tasks of `queue`; afterwards the tasks are done as in `undone` or `done`.
 fn redone(kill: Kill<'_, Tasks>, queue: &Tasks, undone: &[Redone], done: &[Redone]) -> Result<Effect> {
     let seen = kill.alone(queue.clone())?;
     ensure!(queue.unfinished() == done.len() as u64, Fault::Lost);

@@ -6,7 +6,7 @@ use crate::Lock;
 use crate::sync::{GenericLock, LockGuard};
 
 const GET_IT: Texts = ["get the lock", "获得锁"];
-const TAKE_OVER: Texts = ["take it over, are told", "接管锁，并得知"];
+const TAKE_OVER: Texts = ["take it over, are told", "接管锁，并得到通知"];
 const PEER_GETS_IT: Texts = ["the peer gets the lock", "等待者获得锁"];
 const ACQUIRED: (Effect, Effect) = (Undone, HandedOn);
 const RELEASED: (Effect, Effect) = (HandedOn, Done);
@@ -20,7 +20,7 @@ pub(super) fn rows() -> Vec<Row> {
             .within(IN_ACQUIRE, GET_IT, ACQUIRED)
             .like_python("Lock.in_acquire"),
         Row::of("Lock", acquire, inherited).within(
-            ["in acquire, of the dead", "acquire 中，接管死者的锁"],
+            ["in acquire, of the dead", "acquire 中，接管遗留的锁"],
             TAKE_OVER,
             (HandedOn, HandedOn),
         ),
@@ -35,10 +35,10 @@ pub(super) fn rows() -> Vec<Row> {
             .like_python("Lock.in_release_among_peers"),
         Row::of("RLock", release::<true>, releasing).before(HOLDING, TAKE_OVER, HandedOn).like_python("RLock.holding"),
         Row::of("RLock", acquire::<true>, acquiring)
-            .within(["in acquire, twice", "acquire 两次中"], GET_IT, ACQUIRED)
+            .within(["in acquire, twice", "两次 acquire 中"], GET_IT, ACQUIRED)
             .like_python("RLock.in_acquire"),
         Row::of("RLock", release::<true>, releasing)
-            .within(["in release, twice", "release 两次中"], GET_IT, RELEASED)
+            .within(["in release, twice", "两次 release 中"], GET_IT, RELEASED)
             .like_python("RLock.in_release"),
         Row::of("RLock", release::<true>, to_peer)
             .within(IN_RELEASE_TO_PEER, PEER_GETS_IT, RELEASED)
@@ -46,7 +46,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Acquires a lock again that this thread holds, if its kind allows that.
+/// Acquires a lock that this thread already holds, if it is reentrant.
 fn acquire_deeper<const REENTRANT: bool>(lock: &GenericLock<REENTRANT>) -> Result<Option<LockGuard<'_>>> {
     Ok(if REENTRANT { Some(lock.acquire()?) } else { None })
 }
@@ -71,7 +71,7 @@ fn survivor<const R: bool>(otherwise: Effect) -> impl FnOnce(GenericLock<R>) -> 
     }
 }
 
-/// The lock can be acquired again and again, and the death is reported only once.
+/// The lock remains usable, and the death is reported only once.
 fn two_rounds<const REENTRANT: bool>(seen: &mut Observation, lock: &GenericLock<REENTRANT>) -> Result<()> {
     for _ in 0..2 {
         ensure!(seen.fresh(lock.clone(), survivor(Done))? == Done, Fault::Twice);

@@ -1,4 +1,4 @@
-//! The table of all rows: one file per family of objects, one row per place of a kill.
+//! The table of all rows: one file per kind of object, and one row per place of a kill.
 //!
 //! A file has the table of its rows first, then what victims do, then what survivors see.
 
@@ -26,7 +26,7 @@ use super::peer::{Observation, Peer};
 use crate::RoleResult;
 use crate::sys::trace::mark;
 
-/// For a wait that would never end: long enough to be seen hanging.
+/// A timeout for a wait that could hang: long enough to detect it.
 const LONG: Duration = Duration::from_secs(2);
 /// The effects of most operations: before the first instruction, and after the last.
 const OPERATION: (Effect, Effect) = (Undone, Done);
@@ -37,11 +37,11 @@ const IDLE: Texts = ["idle", "空闲"];
 const WAITING: Texts = ["waiting", "等待"];
 const HOLDING: Texts = ["holding", "持有"];
 const IN_ACQUIRE: Texts = ["in acquire", "acquire 中"];
-const IN_ACQUIRE_QUEUED: Texts = ["in acquire, one behind", "acquire 中，后面有人等"];
+const IN_ACQUIRE_QUEUED: Texts = ["in acquire, one behind", "acquire 中，后有等待者"];
 const IN_RELEASE: Texts = ["in release", "release 中"];
-const IN_RELEASE_TO_PEER: Texts = ["in release, a peer waits", "release 中，有人等"];
+const IN_RELEASE_TO_PEER: Texts = ["in release, a peer waits", "release 中，有等待者"];
 const IN_GET: Texts = ["in get", "get 中"];
-const IN_GET_QUEUED: Texts = ["in get, one behind", "get 中，后面有人等"];
+const IN_GET_QUEUED: Texts = ["in get, one behind", "get 中，后有等待者"];
 
 /// All rows, in the order of the output.
 pub(super) static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
@@ -61,7 +61,7 @@ pub(super) static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
 });
 
 /// Performs a victim's operation between its two marks. The victim is killed at the second mark at the latest, so the
-/// operation's result makes no difference.
+/// result of the operation is ignored.
 #[inline(always)]
 fn marked<T>(operation: impl FnOnce() -> T) -> RoleResult {
     mark();

@@ -3,11 +3,11 @@
 use super::*;
 use crate::{Consumer, Error, Queue};
 
-const FIND_ALL: Texts = ["find every item once", "每个数据恰好一次"];
-const FIND_REST: Texts = ["find the rest once", "其余数据恰好一次"];
+const FIND_ALL: Texts = ["find every item once", "每个数据恰好取到一次"];
+const FIND_REST: Texts = ["find the rest once", "其余数据恰好取到一次"];
 const PEER_GETS: Texts = ["the peer gets the item", "等待者取到数据"];
 const PEER_PUTS: Texts = ["the peer puts its item", "等待者放入数据"];
-const IS_TOLD: Texts = ["the peer is told", "等待者被告知"];
+const IS_TOLD: Texts = ["the peer is told", "等待者得到通知"];
 const IN_PUT: Texts = ["in put", "put 中"];
 
 pub(super) fn rows() -> Vec<Row> {
@@ -20,16 +20,16 @@ pub(super) fn rows() -> Vec<Row> {
             .within(IN_PUT, FIND_ALL, OPERATION)
             .like_python("Queue.in_put"),
         Row::of("Queue", put, |kill| put_to_peer(kill, &[]))
-            .within(["in put, a peer waits", "put 中，有人等"], PEER_GETS, OPERATION)
+            .within(["in put, a peer waits", "put 中，有等待者"], PEER_GETS, OPERATION)
             .like_python("Queue.in_put_to_peer"),
         Row::of("Queue", put, put_queued)
-            .within(["in put, one behind", "put 中，后面有人等"], PEER_PUTS, OPERATION)
+            .within(["in put, one behind", "put 中，后有等待者"], PEER_PUTS, OPERATION)
             .like_python("Queue.in_put_among_peers"),
         Row::of("Queue", put_many, |kill| content(kill, &[1], &[1, 7, 8, 9]))
             .within(["in put_many", "put_many 中"], FIND_ALL, OPERATION)
             .extra(),
         Row::of("Queue", put_many, |kill| put_to_peer(kill, &[8, 9])).within(
-            ["in put_many, a peer waits", "put_many 中，有人等"],
+            ["in put_many, a peer waits", "put_many 中，有等待者"],
             PEER_GETS,
             OPERATION,
         ),
@@ -37,7 +37,7 @@ pub(super) fn rows() -> Vec<Row> {
             .within(IN_GET, FIND_REST, OPERATION)
             .like_python("Queue.in_get"),
         Row::of("Queue", get, get_from_peer)
-            .within(["in get, a peer waits", "get 中，有人等"], PEER_PUTS, OPERATION)
+            .within(["in get, a peer waits", "get 中，有等待者"], PEER_PUTS, OPERATION)
             .like_python("Queue.in_get_from_peer"),
         Row::of("Queue", get, get_queued)
             .within(IN_GET_QUEUED, PEER_GETS, OPERATION)
@@ -52,7 +52,7 @@ pub(super) fn rows() -> Vec<Row> {
             .within(["in clone", "clone 中"], FIND_ALL, DONE)
             .extra(),
         Row::of("Queue", |queue| marked(|| drop(queue)), left)
-            .within(["in drop, a peer waits", "drop 中，有人等"], IS_TOLD, DONE)
+            .within(["in drop, a peer waits", "drop 中，有等待者"], IS_TOLD, DONE)
             .by_liveness_check(),
     ]
 }
@@ -122,7 +122,7 @@ fn drain(seen: &mut Observation, queue: &Queue<Item>) -> Result<Vec<u64>> {
     })
 }
 
-/// The queue contains `left`. Then two items pass through it.
+/// The queue contains `left`; afterwards two more items pass through it.
 fn contains(seen: &mut Observation, queue: &Queue<Item>, left: &[u64]) -> Result<()> {
     compare(seen, queue, left, left).map(drop)
 }
@@ -137,7 +137,7 @@ fn compare(seen: &mut Observation, queue: &Queue<Item>, undone: &[u64], done: &[
     Ok(effect)
 }
 
-/// The queue contains `before`, and is as before or contains `done` at the end; no process waits.
+/// The queue contains `before`, and afterwards the same or `done`; no process waits.
 fn content(kill: Kill<'_, Queue<Item>>, before: &[u64], done: &[u64]) -> Result<Effect> {
     let queue = queue(4, before)?;
     let seen = kill.alone(queue.clone())?;
@@ -159,7 +159,7 @@ fn long_content(kill: Kill<'_, Queue<String>>) -> Result<Effect> {
     })
 }
 
-/// Returns whether `peer`, which waits in `get`, was served, and that it got `expected`; otherwise puts an item for it.
+/// Returns whether `peer`, which waits in `get`, got an item, which must be `expected`; otherwise puts one for it.
 fn is_served(seen: &mut Observation, queue: &Queue<Item>, peer: &Peer<u64>, expected: u64) -> Result<bool> {
     let (is_served, got) = seen.settle(peer, || !queue.is_empty(), |_| Ok(queue.put_timeout(item(6), LONG)?))?;
     demand(got == if is_served { expected } else { 6 }, Fault::Lost).map(|()| is_served)

@@ -72,7 +72,7 @@ impl serde::de::Error for CodecError {
 
 /// Destination of the bytes of a value.
 pub(crate) trait Sink {
-    /// Appends bytes. To be inlined: most lengths are known at compile time.
+    /// Appends bytes. Inlined, because most lengths are known at compile time.
     fn put(&mut self, bytes: &[u8]);
 }
 

@@ -64,7 +64,7 @@ impl<'b> Reader<'b> {
         std::str::from_utf8(bytes).map_err(|_| self.malformed())
     }
 
-    /// Reads a list or map, whose visitor has to read all of it.
+    /// Reads a list or map. The visitor must read all of it.
     fn all<T>(&mut self, read: impl FnOnce(Elements<'_, 'b>) -> Result<T>) -> Result<T> {
         let value = read(Elements(self))?;
         match self.tag()? {
@@ -73,13 +73,13 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// Reads something else than the type expects, out of line.
+    /// Reads a value of another kind than the type expects. Not inlined.
     #[cold]
     fn unexpected<V: Visitor<'b>>(&mut self, visitor: V) -> Result<V::Value> {
         self.deserialize_any(visitor)
     }
 
-    /// Reads a variant's name; returns it and the content as a map with one entry.
+    /// Reads a variant's name. Returns the name and the content as a map with one entry.
     fn variant(&mut self) -> Result<MapDeserializer<'b, iter::Once<(&'b str, &mut Self)>, CodecError>> {
         Ok(MapDeserializer::new(iter::once((self.text()?, self))))
     }
@@ -93,7 +93,7 @@ impl<'de> IntoDeserializer<'de, CodecError> for &mut Reader<'de> {
     }
 }
 
-/// Methods for numbers. In nearly all cases the bytes are what the type expects, which is short enough to be inlined.
+/// Defines methods for numbers. The bytes are nearly always what the type expects: that path is short enough to inline.
 macro_rules! numbers {
     ($($method:ident $visit:ident $tag:ident $type:ty;)*) => {$(
         #[inline]
@@ -180,7 +180,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         visitor: V,
     ) -> Result<V::Value> {
         match self.tag()? {
-            // A string is the form of a flattened or tagged enum.
+            // A flattened or tagged enum is read as a string.
             Tag::UnitVariant | Tag::Str => visitor.visit_enum(self.text()?.into_deserializer()),
             Tag::Variant => visitor.visit_enum(MapAccessDeserializer::new(self.variant()?)),
             _ => Err(self.malformed()),

@@ -1,15 +1,16 @@
 //! The turn of each worker of an exploration, in memory that it shares with the explorer.
 //!
 //! # State
-//! A word for each worker: RUNNING -> AT_POINT (its next operation is written down, and whether it could go on) -> and
-//! by the explorer LOOK (it looks again, -> AT_POINT), RUNNING (it goes on) or LATE (it goes on as if its time had
-//! passed); at the end of its role ENDED. At most one of all workers and the explorer runs at a time.
+//! One word per worker. The worker stores AT_POINT once it has written its next operation, and whether that would
+//! block. The explorer then stores LOOK (check again, then AT_POINT), RUNNING (perform the operation) or LATE (perform
+//! it as if it had timed out). The worker stores ENDED at the end of its role. At most one process runs at a time: a
+//! worker or the explorer.
 //!
 //! # Ordering
-//! Each store of a word is a release, and each load an acquire: whoever has the turn sees all that was done before.
+//! Every store to a word is a release and every load an acquire: the process that has the turn sees all earlier writes.
 //!
 //! # Death
-//! The explorer watches whom it gave the turn; a worker that dies leaves its word as it was.
+//! The explorer watches the process of the worker that has the turn. A worker that dies leaves its word unchanged.
 
 use std::os::fd::AsFd;
 
@@ -51,7 +52,7 @@ shared_layout! {
     }
 }
 
-/// What a worker does with its turn in the end.
+/// How a worker's turn ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stop {
     AtPoint {
@@ -62,16 +63,16 @@ pub(crate) enum Stop {
     Ended,
     /// Its process died.
     Dead,
-    /// It has come to no point for this long.
+    /// It reached no point in time.
     Silent,
 }
 
-/// How long a worker that has the turn may take to its next point.
-const PATIENCE_NS: u64 = 5_000_000_000;
-/// How often the explorer checks that it is alive.
+/// The time in which a worker that has the turn must reach its next point.
+const TURN_TIMEOUT_NS: u64 = 5_000_000_000;
+/// The interval at which the explorer checks that the worker is alive.
 const CHECK_NS: u64 = 100_000_000;
 
-/// Creates the memory.
+/// Creates the shared memory.
 pub(crate) fn create() -> Result<Mapping<Control>> {
     Mapping::create(0, |_| Ok(())).map_err(os("make the memory of an exploration"))
 }
@@ -94,7 +95,7 @@ impl WorkerTurn {
 
     // The worker's side.
 
-    /// Writes down what this worker is about to do, and blocks until it is its turn.
+    /// Publishes this worker's next operation, and blocks until it is this worker's turn.
     pub(crate) fn pass(&self, point: &Point<'_>) {
         let words = self.words();
         let mut name = [0; NAME_WORDS * 8];
@@ -121,7 +122,7 @@ impl WorkerTurn {
         }
     }
 
-    /// Notes that this worker's role has ended.
+    /// Marks this worker's role as ended.
     pub(crate) fn end(&self) {
         self.hand_over(ENDED);
     }
@@ -133,22 +134,22 @@ impl WorkerTurn {
 
     // The explorer's side.
 
-    /// Prepares the turn for a worker that starts now: it runs to its first point.
+    /// Gives the turn to a worker that is about to start: it runs to its first point.
     pub(crate) fn reset(&self) {
         self.words().state.store(RUNNING, Release);
     }
 
-    /// Gives the worker the turn; with `is_late` as if the time of its operation had passed.
+    /// Gives the worker the turn. If `is_late`, its operation times out.
     pub(crate) fn give(&self, is_late: bool) {
         self.hand_over(if is_late { LATE } else { RUNNING });
     }
 
-    /// Lets the worker look again whether it can go on.
+    /// Lets the worker check again whether its operation would block.
     pub(crate) fn ask_to_look(&self) {
         self.hand_over(LOOK);
     }
 
-    /// Blocks until the worker has given the turn back. `pidfd` is its process.
+    /// Blocks until the worker has given the turn back. `pidfd` refers to its process.
     pub(crate) fn wait(&self, pidfd: &impl AsFd) -> Stop {
         let words = self.words();
         let begun_ns = monotonic_ns();
@@ -164,7 +165,7 @@ impl WorkerTurn {
                     if fd::wait_readable(pidfd, Some(now_ns)).unwrap_or(true) {
                         return Stop::Dead;
                     }
-                    if now_ns - begun_ns > PATIENCE_NS {
+                    if now_ns - begun_ns > TURN_TIMEOUT_NS {
                         return Stop::Silent;
                     }
                 }

@@ -1,11 +1,12 @@
-//! Exploration: runs the same worker processes in every order that their operations on shared objects can take.
+//! Exploration: runs the same worker processes in every possible order of their operations on shared objects.
 //!
 //! An [`Explorer`] takes the place of the kernel's scheduler. It runs a closure once for each schedule. The closure
 //! creates its objects, starts workers, joins them, and checks what must hold. Exactly one process runs at a time. At
-//! each operation on a shared object the explorer decides which goes on; who gets a lock or an item is its decision as
-//! well. Time passes only when nobody can go on. So a race that shows itself by luck is found, and replayed.
+//! each operation on a shared object the explorer decides which process runs next, and therefore which one gets a lock
+//! or an item. A timeout expires only when every process is blocked. So a race that otherwise occurs only by chance is
+//! found, and can be replayed.
 //!
-//! A lost update between two workers, found:
+//! Finding a lost update between two workers:
 //!
 //! ```no_run
 //! # use ipc_demo::{Process, Role, RoleResult, Value, explore::Explorer};
@@ -33,7 +34,7 @@
 //! assert_eq!(found.expect_err("an update is lost").schedule, "ab2a@");
 //! ```
 //!
-//! A transfer under two locks, proved free of deadlock:
+//! Proving that a transfer under two locks cannot deadlock:
 //!
 //! ```no_run
 //! # use ipc_demo::{Lock, Process, Role, RoleResult, explore::Explorer};
@@ -61,21 +62,22 @@
 //! ```
 //!
 //! # What is scheduled
-//! Operations of the thread that runs a worker's role, and of the closure, on locks, semaphores, events, conditions,
-//! barriers, queues, pipes, values and arrays. The start of a process and its join are no choices: a worker runs to its
-//! first operation when it is started, and a join goes on as soon as it can. A worker's process is kept for the next
-//! schedule when its role has ended: its statics, its threads and its open descriptors stay.
+//! Operations on locks, semaphores, events, conditions, barriers, queues, pipes, values and arrays, by the closure and
+//! by the thread that runs a worker's role. Starting and joining a process are not scheduled: a worker runs to its
+//! first operation when it is started, and a join returns as soon as it can. When a worker's role has ended, its
+//! process is reused for the next schedule: its statics, threads and open descriptors persist.
 //!
-//! Not scheduled, and so not to be used: a [`PipeQueue`](crate::queue::PipeQueue), whose thread moves the items, a
-//! manager, and whatever else workers exchange without this library. If a schedule does not go the same way when it is
-//! run again, the exploration fails, and names the step.
+//! Do not use what is not scheduled: a [`PipeQueue`](crate::queue::PipeQueue), whose items are moved by a thread, a
+//! manager, and any communication between workers outside this library. If a schedule behaves differently when it is
+//! run again, the exploration fails and reports the step.
 //!
 //! # Standard
-//! loom and shuttle explore threads; dBug (Simsa et al., SSV 2010) and CHESS (Musuvathi et al., OSDI 2008) programs.
+//! loom and shuttle explore threads; dBug (Simsa et al., SSV 2010) and CHESS (Musuvathi et al., OSDI 2008) explore
+//! unmodified programs.
 
-// The files: `search` decides which schedule is next, `random` draws one, `shortest` finds the plainest of a class, and
-// `schedule` is its text; `run` is a schedule under way, `control` the turns in shared memory, and `worker` the side of
-// the workers.
+// The files: `search` chooses the next schedule, `random` generates one at random, `shortest` finds the one of a class
+// with the fewest switches, and `schedule` is the text form; `run` runs a schedule, `control` is the turns in shared
+// memory, and `worker` is the workers' side.
 
 mod control;
 mod random;
@@ -101,10 +103,10 @@ use schedule::Schedule;
 use search::{Bounds, Search};
 use shortest::fewest_switches;
 
-/// The environment variable with the one schedule to run.
+/// The environment variable that contains the only schedule to run.
 const SCHEDULE_VARIABLE: &str = "IPC_DEMO_SCHEDULE";
 
-/// What the closure returns: `Ok`, or an error if what must hold does not.
+/// The result of the closure: an error if a check failed.
 pub type Checked = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// Runs a closure in every schedule.
@@ -115,7 +117,7 @@ pub struct Explorer {
     bounds: Bounds,
     limit: u64,
     time: Option<Duration>,
-    /// Number of random schedules, and their seed.
+    /// The number of random schedules, and their seed.
     random: (u64, u64),
 }
 
@@ -123,9 +125,9 @@ pub struct Explorer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Number of schedules that were run.
+    /// The number of schedules that were run.
     pub schedules: u64,
-    /// Whether there are no others.
+    /// Whether these are all schedules.
     pub exhausted: bool,
 }
 
@@ -133,13 +135,13 @@ pub struct Report {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The schedule: a letter for each worker in the order of start, `@` for the closure itself, and after it how many
-    /// steps it goes; `!` if it is killed, and `~` if its time passes. Of the schedules of its class the one with the
-    /// fewest switches.
+    /// The schedule: a letter for each worker in the order of start, or `@` for the closure, followed by its number of
+    /// steps, `!` if it is killed, or `~` if its operation times out. Among the schedules of its class, this one has
+    /// the fewest switches.
     pub schedule: String,
-    /// Why it failed: the closure's error or panic, or why the schedule could not go on, such as a deadlock.
+    /// The reason: the closure's error or panic, or what stopped the schedule, such as a deadlock.
     pub reason: String,
-    /// Number of schedules in which the closure did not fail before.
+    /// The number of earlier schedules, in which the closure did not fail.
     pub held: u64,
 }
 
@@ -150,7 +152,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// As its [`Display`](fmt::Display), for tests that end with `?` or `expect`.
+/// The same text as [`Display`](fmt::Display), for tests that end with `?` or `expect`.
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -166,8 +168,8 @@ impl Default for Explorer {
 }
 
 impl Explorer {
-    /// Creates an explorer that runs one schedule of each class. Two schedules are in one class if they differ only in
-    /// the order of operations on different objects, or of operations that only read.
+    /// Creates an explorer that runs one schedule of each class. Two schedules are in the same class if they differ
+    /// only in the order of operations on different objects, or of operations that only read.
     pub fn new() -> Self {
         Explorer::default()
     }
@@ -178,15 +180,15 @@ impl Explorer {
         self
     }
 
-    /// Sets how many workers are killed in a schedule at the most: with SIGKILL, each at every point that it comes to.
-    /// The default is 0.
+    /// Sets the maximum number of workers that are killed in a schedule, with SIGKILL; each is tried at every operation
+    /// that it reaches. The default is 0.
     pub fn kills(mut self, workers: u32) -> Self {
         self.bounds.kills = workers;
         self
     }
 
-    /// Sets how many operations of a schedule may time out although somebody can go on. The default is 0: time passes
-    /// only when nobody can.
+    /// Sets the maximum number of operations in a schedule that time out although a process can run. The default is 0:
+    /// an operation times out only when every process is blocked.
     pub fn timeouts(mut self, operations: u32) -> Self {
         self.bounds.timeouts = operations;
         self
@@ -198,34 +200,35 @@ impl Explorer {
         self
     }
 
-    /// Ends the exploration after this time, once the schedule under way has ended.
+    /// Ends the exploration after this time, once the current schedule has ended.
     pub fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
     }
 
-    /// Also runs this many random schedules if the limit or the time was not enough for all. The same seed draws the same.
+    /// Also runs this many random schedules if the limit or the time did not suffice for all. The same seed generates
+    /// the same schedules.
     pub fn random(mut self, schedules: u64, seed: u64) -> Self {
         self.random = (schedules, seed);
         self
     }
 
-    /// Runs `closure` once for each schedule, until it fails. It runs in this thread; other threads of this process are
+    /// Runs `closure` once for each schedule, until it fails. It runs on this thread; other threads of this process are
     /// not affected.
     ///
-    /// If the environment variable `IPC_DEMO_SCHEDULE` contains a schedule, only that is run.
+    /// If the environment variable `IPC_DEMO_SCHEDULE` contains a schedule, only that schedule is run.
     ///
     /// # Errors
-    /// The [`Failure`] of the first schedule in which the closure returned an error or panicked, its workers came into a
-    /// deadlock, or a worker came to no operation on a shared object for five seconds.
+    /// The [`Failure`] of the first schedule in which the closure returned an error or panicked, its workers
+    /// deadlocked, or a worker reached no operation on a shared object within five seconds.
     ///
     /// # Death
-    /// A worker that dies without being asked to is an end like any other: [`Process::join`](crate::Process::join) tells
-    /// the closure. No worker outlives this call.
+    /// The unexpected death of a worker does not fail the exploration: [`Process::join`](crate::Process::join) reports
+    /// it to the closure. No worker outlives this call.
     ///
     /// # Cost
-    /// Worker processes are kept from schedule to schedule. A switch from one to the other costs two context switches of
-    /// the kernel.
+    /// Worker processes are reused from schedule to schedule. Switching from one worker to another costs two context
+    /// switches.
     pub fn check(&self, closure: impl Fn() -> Checked) -> std::result::Result<Report, Failure> {
         let given = std::env::var(SCHEDULE_VARIABLE).ok();
         let failed = |schedule: String, reason: String| Failure { schedule, reason, held: 0 };
@@ -245,7 +248,7 @@ impl Explorer {
 
     /// Runs `closure` in the schedules of this explorer, until it fails.
     fn explore(&self, closure: &dyn Fn() -> Checked) -> Result<std::result::Result<Report, Failure>> {
-        // One runs at a time: on one processor the next need not be woken on another, which takes ten times as long.
+        // One process runs at a time. Waking the next on another processor would take ten times as long.
         let _pinned = affinity::pin();
         let run = new_run(Search::new(!self.all, self.bounds))?;
         let begun = Instant::now();
@@ -256,7 +259,7 @@ impl Explorer {
         loop {
             let (finished, reason) = run_once(&run, closure);
             if let Some(reason) = reason {
-                return Ok(Err(plainest(&run, closure, &finished, reason, schedules)));
+                return Ok(Err(with_fewest_switches(&run, closure, &finished, reason, schedules)));
             }
             if schedules == 0 {
                 run.borrow_mut().repeat();
@@ -292,7 +295,7 @@ fn new_run(search: Search) -> Result<Rc<RefCell<Run>>> {
     Ok(Rc::new(RefCell::new(Run::new(search)?)))
 }
 
-/// Runs one schedule, with this thread as the spawner. Also returns why it failed, if it did.
+/// Runs one schedule, with this thread as the spawner. Also returns the reason if it failed.
 fn run_once(run: &Rc<RefCell<Run>>, closure: &dyn Fn() -> Checked) -> (Finished, Option<String>) {
     let scheduling = scheduler::schedule_with(Rc::clone(run) as Rc<dyn scheduler::Scheduler>);
     let spawner = Rc::clone(run);
@@ -308,9 +311,8 @@ fn run_once(run: &Rc<RefCell<Run>>, closure: &dyn Fn() -> Checked) -> (Finished,
     (finished, reason)
 }
 
-/// Returns the failure of a schedule, in the equivalent schedule with the fewest switches, which is run to see that it
-/// fails as well.
-fn plainest(
+/// Returns the failure of the equivalent schedule with the fewest switches, which is run to check that it fails too.
+fn with_fewest_switches(
     run: &Rc<RefCell<Run>>,
     closure: &dyn Fn() -> Checked,
     finished: &Finished,

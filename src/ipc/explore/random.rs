@@ -1,15 +1,15 @@
-//! Random schedules, for programs with too many to run them all.
+//! Random schedules, for programs with too many schedules to run them all.
 //!
 //! # Standard
-//! One half is uniform over the turns that are possible at each point. The other is PCT (Burckhardt et al., ASPLOS
-//! 2010): the participants have random priorities, which change at a few random steps; a fault that needs the order of
-//! `d` steps is found with a probability of at least 1 / (n k^(d - 1)) in a program of n participants and k steps.
+//! Half of the schedules choose uniformly among the possible turns at each point. The other half is PCT (Burckhardt et
+//! al., ASPLOS 2010): participants have random priorities, which change at a few random steps. In a program of n
+//! participants and k steps, one schedule finds a bug of depth d with a probability of at least 1 / (n k^(d - 1)).
 
 use std::collections::BTreeMap;
 
 use super::schedule::{Participant, Turn};
 
-/// The generator: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+/// A SplitMix64 generator (Steele, Lea and Flood, OOPSLA 2014).
 #[derive(Debug, Clone)]
 struct Generator(u64);
 
@@ -27,13 +27,13 @@ impl Generator {
     }
 }
 
-/// The choices of one schedule after another.
+/// Makes the choices of one schedule after another.
 #[derive(Debug, Clone)]
 pub(crate) struct Random {
     generator: Generator,
-    /// How many schedules have begun.
+    /// The number of schedules begun.
     schedules: u64,
-    /// Steps of the longest schedule so far.
+    /// The number of steps of the longest schedule so far.
     longest: usize,
     step: usize,
     priorities: BTreeMap<Participant, u64>,
@@ -41,7 +41,7 @@ pub(crate) struct Random {
     changes: Vec<usize>,
 }
 
-/// The most steps whose order a fault found by PCT depends on: 2 to 4.
+/// The maximum depth of the bugs that PCT looks for: 2 to 4.
 const DEPTHS: [usize; 3] = [2, 3, 4];
 
 impl Random {
@@ -66,7 +66,7 @@ impl Random {
         self.schedules.is_multiple_of(2)
     }
 
-    /// Chooses one of the turns that are possible. There is at least one.
+    /// Chooses one of the possible turns. There must be at least one.
     pub(crate) fn choose(&mut self, possible: &[Turn]) -> Turn {
         let step = self.step;
         self.step += 1;
@@ -75,7 +75,7 @@ impl Random {
         }
         for turn in possible {
             let generator = &mut self.generator;
-            // Above those to which a change leads.
+            // Above those that a change point assigns.
             self.priorities.entry(turn.participant()).or_insert_with(|| generator.next() | 1 << 63);
         }
         let highest = |priorities: &BTreeMap<Participant, u64>| {
@@ -85,7 +85,7 @@ impl Random {
             self.priorities.insert(highest(&self.priorities).participant(), change as u64);
         }
         let participant = highest(&self.priorities).participant();
-        // Of one participant's turns each is as likely.
+        // All turns of one participant are equally likely.
         let own: Vec<_> = possible.iter().filter(|turn| turn.participant() == participant).collect();
         *own[self.generator.below(own.len())]
     }
@@ -97,7 +97,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn same_seed_makes_the_same_choices_and_every_order_comes() {
+    fn same_seed_makes_the_same_choices_and_every_order_occurs() {
         let orders = |seed| {
             let mut random = Random::new(seed);
             let schedules = (0..200).map(|_| {

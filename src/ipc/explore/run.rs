@@ -1,8 +1,8 @@
-//! One schedule under way: the explorer's thread is the spawner, and decides at every point who goes on.
+//! The schedule that is being run. The explorer's thread is the spawner, and decides at every point which process runs.
 //!
 //! # State
-//! The workers of the schedule in the order of start, each at a point, ended or dead. Their processes are kept for later
-//! schedules. The spawner's own operations are points of a participant of its own, the last one.
+//! The workers of the schedule in the order of start, each at a point, ended or dead. Their processes are reused by
+//! later schedules. The spawner is a participant too, the last one: its own operations are points as well.
 //!
 //! # Death
 //! If the explorer dies, so do its workers. A worker that is stuck at the end of a schedule is killed and replaced.
@@ -31,11 +31,11 @@ enum At {
     Dead,
 }
 
-/// A worker's process, which is kept when its role has ended.
+/// A worker's process, which is reused when its role has ended.
 struct Kept {
     program: Program,
     process: Started,
-    /// Its roles' descriptors are sent through it.
+    /// The descriptors of its roles are sent through this socket.
     socket: OwnedFd,
 }
 
@@ -49,14 +49,14 @@ struct Worker {
 /// Why a schedule cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Stuck {
-    /// Everybody waits for something that nobody can do.
+    /// Every process is blocked.
     #[error("deadlock: {0}")]
     Deadlock(String),
-    /// A worker came to no point.
-    #[error("{0} has come to no operation on a shared object for 5 s")]
+    /// A worker reached no point in time.
+    #[error("{0} reached no operation on a shared object within 5 s")]
     Silent(String),
-    /// The same choices led to another state than before.
-    #[error("step {step} differs from the same step of an earlier schedule: something else than the schedule decides")]
+    /// The same choices led to a different state.
+    #[error("step {step} differs from the same step of an earlier schedule: the program is not deterministic")]
     Differs {
         /// Counted from 1.
         step: usize,
@@ -71,14 +71,14 @@ pub(crate) enum Stuck {
     },
 }
 
-/// A schedule under way.
+/// The schedule that is being run.
 pub(crate) struct Run {
     control: Mapping<Control>,
     search: Search,
     workers: Vec<Worker>,
-    /// Processes that have run their role and can run another.
+    /// Processes whose role has ended, and which can run another.
     idle: Vec<Kept>,
-    /// In the order of their first appearance: their own numbers differ from schedule to schedule.
+    /// In the order of first use: the objects' ids differ from schedule to schedule.
     objects: Vec<ObjectId>,
     stuck: Option<Stuck>,
 }
@@ -118,7 +118,7 @@ impl Run {
             }
         };
         let (pid, pidfd) = (kept.process.pid, kept.process.pidfd.try_clone()?);
-        // It has the turn.
+        // It has the turn now.
         self.workers.push(Worker { name: record.worker.clone(), kept, turn, at: At::Ended });
         Ok((pid, pidfd))
     }
@@ -140,7 +140,7 @@ impl Run {
         };
     }
 
-    /// Passes a point of the spawner: returns when it is its turn.
+    /// Passes a point of the spawner. Blocks until it is the spawner's turn.
     pub(crate) fn pass(&mut self, point: &Point<'_>) {
         self.look_again(None);
         while self.stuck.is_none() {
@@ -151,8 +151,8 @@ impl Run {
         }
     }
 
-    /// Lets the workers take turns until this one has ended. Returns `None` if that takes longer than the time of the
-    /// deadline, which passes only when nobody can go on.
+    /// Lets the workers take turns until this one has ended. Returns `None` if the deadline passes first, which happens
+    /// only when every process is blocked.
     pub(crate) fn join(&mut self, index: usize, deadline: Deadline) -> Result<Option<(Outcome, bool)>> {
         self.look_again(None);
         loop {
@@ -169,7 +169,7 @@ impl Run {
         }
     }
 
-    /// Lets one participant take its turn. Returns whether it is the spawner's.
+    /// Lets one participant take its turn. Returns whether it is the spawner's turn.
     fn step(&mut self, spawner: Option<(Step, bool)>) -> bool {
         let points = self.workers.iter().enumerate().filter_map(|(participant, worker)| match &worker.at {
             At::Point { step, can_go, is_timed } => Some(Pending {
@@ -177,7 +177,7 @@ impl Run {
                 step: step.clone(),
                 can_go: *can_go,
                 deadline_ns: is_timed.then_some(0),
-                is_mortal: true,
+                can_be_killed: true,
             }),
             _ => None,
         });
@@ -186,7 +186,7 @@ impl Run {
             step,
             can_go,
             deadline_ns: None,
-            is_mortal: false,
+            can_be_killed: false,
         });
         let choice = self.search.choose(points.chain(own).collect());
         let number = self.search.taken().count();
@@ -210,7 +210,7 @@ impl Run {
         };
         let name = &worker.name;
         match &worker.at {
-            At::Point { step, .. } => format!("{name} cannot: it waits in {}", step.operation),
+            At::Point { step, .. } => format!("{name} is blocked in {}", step.operation),
             At::Ended => format!("{name} has ended"),
             At::Dead => format!("{name} is dead"),
         }
@@ -224,7 +224,7 @@ impl Run {
         self.look_again((!has_ended).then_some(&step));
     }
 
-    /// Has those look again whether they can go on who wait for an object of `step`; all if there is none.
+    /// Lets the workers that wait for an object of `step` check again whether they are blocked; all workers if `None`.
     fn look_again(&mut self, step: Option<&Step>) {
         for index in 0..self.workers.len() {
             let worker = &self.workers[index];
@@ -254,7 +254,7 @@ impl Run {
         }
     }
 
-    /// Ends the schedule: workers that have ended are kept, all others are killed.
+    /// Ends the schedule. Processes whose role has ended are kept; all others are killed.
     pub(crate) fn finish(&mut self) -> Finished {
         for worker in self.workers.drain(..) {
             match worker.at {
@@ -267,7 +267,7 @@ impl Run {
         Finished { taken, stuck: self.stuck.take(), is_redundant }
     }
 
-    /// Runs the schedules of another search from now on.
+    /// Replaces the search that chooses the schedules.
     pub(crate) fn search_with(&mut self, search: Search) {
         self.search = search;
     }
@@ -277,7 +277,7 @@ impl Run {
         self.search.advance()
     }
 
-    /// Begins the same schedule again, to check that it goes the same way.
+    /// Begins the same schedule again, to check that it is reproducible.
     pub(crate) fn repeat(&mut self) {
         self.search.repeat();
     }
@@ -286,13 +286,13 @@ impl Run {
 /// A schedule that was run.
 pub(crate) struct Finished {
     pub(crate) taken: Vec<Taken>,
-    /// Why it could not go on to its end.
+    /// Why it could not be completed.
     pub(crate) stuck: Option<Stuck>,
-    /// Whether it belongs to a class that is known.
+    /// Whether another schedule of its class was run already.
     pub(crate) is_redundant: bool,
 }
 
-/// Replaces the objects of a step by their numbers in the order of their first appearance.
+/// Replaces the objects of a step with their numbers in the order of first use.
 fn in_order_of_appearance(objects: &mut Vec<ObjectId>, step: Step) -> Step {
     let mut number = |object: ObjectId| {
         let known = objects.iter().position(|known| *known == object);
@@ -313,7 +313,7 @@ fn kill(process: &Started) -> io::Result<bool> {
 
 /// Kills and reaps it, unless it was reaped already.
 fn end(process: &Started) {
-    // One that cannot be killed is not waited for.
+    // If it cannot be killed, it is not waited for.
     if kill(process).is_ok() {
         let _ = exec::reap(process.as_fd());
     }

@@ -1,16 +1,16 @@
-//! The text of a schedule: who goes on at each point, short enough to read, type and paste.
+//! The text form of a schedule: which process runs at each point, short enough to read, type and paste.
 //!
-//! A letter is a worker in the order of start (`(27)` beyond `z`), `@` the spawner; a number says how many steps it
-//! goes. `a2b3` is two steps of the first worker and three of the second. `!` after a worker kills it, and `~` lets the
-//! time of its operation pass.
+//! A letter is a worker in the order of start (`(27)` after `z`), and `@` is the spawner. A number after it is its
+//! number of steps: `a2b3` is two steps of the first worker and three of the second. `!` after a worker kills it, and
+//! `~` lets its operation time out.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The most workers in one schedule.
+/// The maximum number of workers in a schedule.
 pub(crate) const WORKERS: usize = 64;
 
-/// A process that takes part: its index in the order of start.
+/// A participating process: its index in the order of start.
 pub(crate) type Participant = usize;
 
 /// The spawner, as a participant: it comes after all workers.
@@ -19,9 +19,9 @@ pub(crate) const SPAWNER: Participant = WORKERS;
 /// What happens in one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Turn {
-    /// A participant does what it is about to do.
+    /// A participant performs its next operation.
     Goes(Participant),
-    /// The time of its operation passes.
+    /// Its operation times out.
     TimesOut(Participant),
     /// It is killed.
     Dies(Participant),
@@ -38,7 +38,7 @@ impl Turn {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Schedule(pub(crate) Vec<Turn>);
 
-/// Why a text is no schedule.
+/// Why a text is not a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} is not a schedule: {reason} at {place:?} (as in a2b: two steps of the first worker, one of the second)"
@@ -68,7 +68,7 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// The most steps of a schedule that is given.
+/// The maximum number of steps in a schedule to replay.
 const STEPS: usize = 1_000_000;
 
 impl FromStr for Schedule {
@@ -83,11 +83,12 @@ impl FromStr for Schedule {
                 'a'..='z' => (first as usize - 'a' as usize, &rest[1..]),
                 '@' => (SPAWNER, &rest[1..]),
                 '(' => {
-                    let (number, after) = rest[1..].split_once(')').ok_or_else(|| error("no closing parenthesis"))?;
+                    let (number, after) =
+                        rest[1..].split_once(')').ok_or_else(|| error("missing closing parenthesis"))?;
                     let number = number.parse().ok().filter(|number| (1..=WORKERS).contains(number));
-                    (number.ok_or_else(|| error("no worker's number"))? - 1, after)
+                    (number.ok_or_else(|| error("invalid worker number"))? - 1, after)
                 }
-                _ => return Err(error("no worker's letter")),
+                _ => return Err(error("expected a worker's letter")),
             };
             match after.chars().next() {
                 Some(mark @ ('!' | '~')) => {
@@ -98,7 +99,7 @@ impl FromStr for Schedule {
                     let digits = after.len() - after.trim_start_matches(|char: char| char.is_ascii_digit()).len();
                     let count = if digits == 0 { Ok(1) } else { after[..digits].parse() };
                     let count = count.ok().filter(|count| (1..=STEPS - turns.len()).contains(count));
-                    let count = count.ok_or_else(|| error("no count of steps"))?;
+                    let count = count.ok_or_else(|| error("invalid number of steps"))?;
                     turns.extend(std::iter::repeat_n(Turn::Goes(participant), count));
                     after = &after[digits..];
                 }
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_schedule_is_refused_with_the_place() {
+    fn text_that_is_not_a_schedule_is_rejected_with_the_place() {
         for (text, place) in [
             ("a2?b", "?b"),
             ("a0", "a0"),

@@ -1,12 +1,12 @@
-//! Which schedule is next: a depth-first search over the choices of a scheduler.
+//! Chooses the next schedule: a depth-first search over the choices of a scheduler.
 //!
 //! # State
-//! A stack of the states that the schedule under way went through, each with the turn that was taken, the turns that are
-//! done, and those that are still to be tried. A schedule is run from the beginning: the stack is its prefix, and new
-//! states are appended to it. Nothing here knows processes: a run asks for each turn and says when it has ended.
+//! A stack of the states that the current schedule went through, each with the turn that was taken, the turns already
+//! explored, and those still to be tried. A schedule is run from the beginning: the stack is its prefix, and new states
+//! are appended to it. This module does not deal with processes: a run asks for each turn, and reports its end.
 //!
-//! With *reduction*, only one schedule of each class is run. Two schedules are in one class if they differ only in the
-//! order of steps that are independent: of different objects, or both only reading.
+//! With *reduction*, only one schedule of each class is run. Two schedules are in the same class if they differ only in
+//! the order of independent steps: steps on different objects, or steps that only read.
 //!
 //! # Standard
 //! Dynamic partial-order reduction (Flanagan and Godefroid, POPL 2005) with source sets (Abdulla et al., POPL 2014) and
@@ -19,12 +19,12 @@ use crate::ipc::operation::{ObjectId, Point};
 use super::random::Random;
 use super::schedule::{Participant, Schedule, Turn};
 
-/// What a participant is about to do.
+/// The next operation of a participant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) operation: String,
     pub(crate) object: ObjectId,
-    /// The lock that it acquires or releases besides.
+    /// The lock that it also acquires or releases.
     pub(crate) lock: Option<ObjectId>,
     pub(crate) reads_only: bool,
 }
@@ -35,7 +35,7 @@ impl Step {
         Step { operation: operation.name.to_owned(), object, lock, reads_only: operation.reads_only }
     }
 
-    /// Returns whether two steps concern an object in common.
+    /// Returns whether two steps have an object in common.
     pub(crate) fn shares_an_object_with(&self, other: &Step) -> bool {
         let is_shared = |object| object == other.object || Some(object) == other.lock;
         is_shared(self.object) || self.lock.is_some_and(is_shared)
@@ -52,41 +52,41 @@ impl Step {
 pub(crate) struct Pending {
     pub(crate) participant: Participant,
     pub(crate) step: Step,
-    /// Whether it could go on now.
+    /// Whether it is not blocked.
     pub(crate) can_go: bool,
-    /// When its time passes, on the virtual clock.
+    /// When its operation times out, on the virtual clock.
     pub(crate) deadline_ns: Option<u64>,
     /// Whether it is a process that can be killed.
-    pub(crate) is_mortal: bool,
+    pub(crate) can_be_killed: bool,
 }
 
-/// Which turns a search takes besides those of participants that can go.
+/// Which turns a search takes in addition to those of participants that are not blocked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Bounds {
-    /// The most workers killed in a schedule.
+    /// The maximum number of workers killed in a schedule.
     pub(crate) kills: u32,
-    /// The most waits whose time passes although somebody can go.
+    /// The maximum number of early timeouts: timeouts although a participant is not blocked.
     pub(crate) timeouts: u32,
 }
 
-/// A turn that was taken, with what it did.
+/// A turn that was taken, with its operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Taken {
     pub(crate) turn: Turn,
     pub(crate) step: Step,
-    /// Whether time passed because nobody could go.
-    pub(crate) is_patient: bool,
+    /// Whether it is a timeout that was possible only because all were blocked.
+    pub(crate) is_forced: bool,
 }
 
 impl Taken {
-    /// Returns whether the order of the two can make a difference; `later` came after this one.
+    /// Returns whether the order of the two can make a difference; `later` was taken after this one.
     pub(crate) fn is_ordered_before(&self, later: &Taken) -> bool {
-        let is_fixed = |taken: &Taken| taken.is_patient || matches!(taken.turn, Turn::Dies(_));
+        let is_fixed = |taken: &Taken| taken.is_forced || matches!(taken.turn, Turn::Dies(_));
         let is_timeout = |taken: &Taken| matches!(taken.turn, Turn::TimesOut(_));
         self.turn.participant() == later.turn.participant()
             || is_fixed(self)
             || is_fixed(later)
-            // There may be no more than so many.
+            // Their number is limited.
             || is_timeout(self) && is_timeout(later)
             || self.step.depends_on(&later.step)
     }
@@ -96,19 +96,19 @@ impl Taken {
 #[derive(Debug)]
 struct Node {
     pending: Vec<Pending>,
-    /// In the order of preference.
+    /// In order of preference.
     possible: Vec<Turn>,
     chosen: Turn,
     /// Taken in earlier schedules, and explored to the end.
     done: BTreeSet<Turn>,
     /// To be taken in this or a later schedule.
     backtrack: BTreeSet<Turn>,
-    /// They lead only to classes that are known.
+    /// Turns that lead only to classes explored already (the sleep set).
     sleep: BTreeSet<Turn>,
 }
 
 impl Node {
-    /// Returns what the participant of `turn` was about to do.
+    /// Returns the operation of the participant of `turn`.
     fn step(&self, turn: Turn) -> Option<&Step> {
         self.pending.iter().find(|pending| pending.participant == turn.participant()).map(|pending| &pending.step)
     }
@@ -118,7 +118,7 @@ impl Node {
         match (self.chosen, turn) {
             // The end of a process concerns every object that it has a handle to.
             (Turn::Dies(_), _) | (_, Turn::Dies(_)) => true,
-            // There may be no more than so many.
+            // Their number is limited.
             (Turn::TimesOut(_), Turn::TimesOut(_)) => true,
             (chosen, turn) if chosen.participant() == turn.participant() => true,
             _ => self.step(self.chosen).is_none_or(|own| own.depends_on(step)),
@@ -137,11 +137,11 @@ impl Node {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
     Take(Turn),
-    /// The same prefix has led to another state than before.
+    /// The same prefix has led to a different state.
     Differs,
     /// The schedule that is replayed asks for a turn that is not possible.
     Misfits(Turn),
-    /// Nobody can go.
+    /// All participants are blocked.
     Nobody,
 }
 
@@ -155,7 +155,7 @@ pub(crate) struct Search {
     random: Option<Random>,
     stack: Vec<Node>,
     depth: usize,
-    /// Whether the schedule under way belongs to a class that is known.
+    /// Whether the current schedule belongs to a class explored already.
     is_redundant: bool,
 }
 
@@ -166,12 +166,12 @@ impl Search {
         Search { reduces, bounds, given, random: None, stack, depth: 0, is_redundant: false }
     }
 
-    /// Runs random schedules without an end.
+    /// Runs random schedules, without end.
     pub(crate) fn random(bounds: Bounds, seed: u64) -> Self {
         Search { random: Some(Random::new(seed)), ..Search::new(false, bounds) }
     }
 
-    /// Replays one schedule. Beyond its end, who ran goes on, else the first.
+    /// Replays one schedule. After its end, the last participant continues, or else the first that is not blocked.
     pub(crate) fn replay(schedule: Schedule) -> Self {
         let any = Bounds { kills: u32::MAX, timeouts: u32::MAX };
         Search { given: schedule.0, ..Search::new(false, any) }
@@ -196,13 +196,13 @@ impl Search {
         let random = self.random.as_mut().filter(|_| !possible.is_empty()).map(|random| random.choose(&possible));
         let chosen = given.or(random).or(awake).or(possible.first().copied());
         let backtrack = match chosen {
-            // A death is no participant's next step, so no race is found that would add it.
+            // A kill is not a participant's next step, so no race adds it.
             Some(chosen) if self.reduces => {
                 possible.iter().copied().filter(|turn| *turn == chosen || matches!(turn, Turn::Dies(_))).collect()
             }
             _ => possible.iter().copied().collect(),
         };
-        // A state in which nobody can go is pushed only for what races with those who wait.
+        // If all are blocked, the state is pushed only to find the races of the blocked operations.
         let node = Node {
             pending,
             possible,
@@ -227,7 +227,8 @@ impl Search {
         }
     }
 
-    /// Returns the turns that can be taken, the preferred one first: who ran goes on, else the first of those who can.
+    /// Returns the possible turns, the preferred one first: the last participant continues, or else the first that is
+    /// not blocked.
     fn possible(&self, pending: &[Pending]) -> Vec<Turn> {
         let taken = |is_counted: fn(&Node) -> bool| self.stack.iter().filter(|node| is_counted(node)).count() as u32;
         let last = self.stack.last().map(|node| node.chosen.participant());
@@ -237,38 +238,38 @@ impl Search {
         let waiters =
             || pending.iter().filter(|one| !one.can_go).filter_map(|one| Some((one.deadline_ns?, one.participant)));
         if turns.is_empty() {
-            // Time passes, up to the earliest deadline.
+            // The virtual clock advances to the earliest deadline.
             let first = waiters().map(|(deadline_ns, _)| deadline_ns).min();
             turns.extend(waiters().filter(|(at_ns, _)| Some(*at_ns) == first).map(|(_, one)| Turn::TimesOut(one)));
         } else if taken(Node::is_early_timeout) < self.bounds.timeouts {
             turns.extend(waiters().map(|(_, one)| Turn::TimesOut(one)));
         }
         if taken(|node| matches!(node.chosen, Turn::Dies(_))) < self.bounds.kills {
-            turns.extend(pending.iter().filter(|one| one.is_mortal).map(|one| Turn::Dies(one.participant)));
+            turns.extend(pending.iter().filter(|one| one.can_be_killed).map(|one| Turn::Dies(one.participant)));
         }
         turns
     }
 
-    /// Returns the turns taken since the beginning of the schedule under way.
+    /// Returns the turns taken since the beginning of the current schedule.
     pub(crate) fn taken(&self) -> impl Iterator<Item = Taken> {
         self.stack[..self.depth].iter().map(|node| Taken {
             turn: node.chosen,
             step: node.step(node.chosen).expect("chosen among them").clone(),
-            is_patient: matches!(node.chosen, Turn::TimesOut(_)) && !node.is_early_timeout(),
+            is_forced: matches!(node.chosen, Turn::TimesOut(_)) && !node.is_early_timeout(),
         })
     }
 
-    /// Returns whether the schedule under way belongs to a class that is known.
+    /// Returns whether the current schedule belongs to a class explored already.
     pub(crate) fn is_redundant(&self) -> bool {
         self.is_redundant
     }
 
-    /// Begins the schedule under way again.
+    /// Begins the current schedule again.
     pub(crate) fn repeat(&mut self) {
         (self.depth, self.is_redundant) = (0, false);
     }
 
-    /// Ends the schedule under way and begins the next. Returns whether there is one.
+    /// Ends the current schedule and begins the next. Returns whether there is one.
     pub(crate) fn advance(&mut self) -> bool {
         self.repeat();
         if let Some(random) = &mut self.random {
@@ -287,10 +288,11 @@ impl Search {
         false
     }
 
-    /// Finds for each participant at a point in the last state the steps that it races with: what it is about to do
-    /// depends on them, and nothing in between orders them. It, or what leads to it, is then to be tried before them.
+    /// For each participant at a point in the last state, finds the steps that its operation races with: it depends on
+    /// them, and no step in between orders the two. The operation, or a step that leads to it, must then be tried
+    /// before them.
     ///
-    /// Also if it waits, since a lock that it waits for was free before those steps.
+    /// This includes blocked participants: a lock that one of them waits for was free before those steps.
     fn find_races(&mut self) {
         let Some((now, before)) = self.stack.split_last().filter(|_| self.reduces) else { return };
         let clocks = clocks(before);
@@ -301,7 +303,7 @@ impl Search {
             let is_ordered = |at: usize| causes.iter().any(|&cause| clocks[cause].contains(&at));
             let is_race = |at: &usize| before[*at].chosen.participant() != turn.participant() && !is_ordered(*at);
             for race in causes.iter().copied().filter(is_race) {
-                // What does not depend on the step could happen before it; of that, whoever can begin.
+                // Steps that do not depend on the racing step could happen before it: the initials among them.
                 let free: Vec<_> = (race + 1..before.len()).filter(|&at| !clocks[at].contains(&race)).collect();
                 let begins = |at: usize| !free.iter().any(|earlier| clocks[at].contains(earlier));
                 let mut first: Vec<_> =
@@ -326,19 +328,19 @@ impl Search {
 }
 
 impl Node {
-    /// Returns whether the time of a wait passed although somebody could go.
+    /// Returns whether an operation timed out although a participant was not blocked.
     fn is_early_timeout(&self) -> bool {
         matches!(self.chosen, Turn::TimesOut(_)) && self.pending.iter().any(|one| one.can_go)
     }
 }
 
-/// Returns the turns that stay asleep after the one taken in `node`: what it does is independent of theirs.
+/// Returns the turns that stay asleep after the one taken in `node`: those independent of it.
 fn asleep_after(node: &Node) -> BTreeSet<Turn> {
     let is_independent = |turn: &&Turn| node.step(**turn).is_some_and(|step| !node.depends_on(**turn, step));
     node.sleep.union(&node.done).filter(is_independent).copied().collect()
 }
 
-/// Returns for each step those that happened before it.
+/// Returns, for each step, the steps that happened before it.
 fn clocks(steps: &[Node]) -> Vec<BTreeSet<usize>> {
     let mut clocks: Vec<BTreeSet<usize>> = Vec::new();
     for (at, node) in steps.iter().enumerate() {
@@ -364,7 +366,7 @@ mod tests {
     #[derive(Debug, Clone, Copy)]
     enum Do {
         Acquire(u64),
-        /// With a limit of time; if it passes, the participant ends.
+        /// With a timeout, after which the participant ends.
         TryAcquire(u64),
         Release(u64),
         Read(u64),
@@ -382,10 +384,10 @@ mod tests {
         }
     }
 
-    /// For each object the order of its steps, those of reads between two writes sorted; and who was killed when.
+    /// For each object, the order of its steps, with the reads between two writes sorted; and the kills.
     type Class = (BTreeMap<u64, Vec<(bool, BTreeSet<(usize, usize)>)>>, Vec<(usize, usize)>);
 
-    /// Runs all schedules of a model, and returns their number and their classes, with whether they deadlock.
+    /// Runs all schedules of a model. Returns their number, and each class with whether it deadlocks.
     fn explore(reduces: bool, bounds: Bounds, participants: &[Vec<Do>]) -> (usize, BTreeMap<Class, bool>) {
         let mut search = Search::new(reduces, bounds);
         let (mut schedules, mut classes) = (0, BTreeMap::new());
@@ -404,7 +406,7 @@ mod tests {
                     let object = ObjectId::from_word(next.object());
                     let (operation, reads_only) = (format!("{next:?}"), matches!(next, Do::Read(_)));
                     let step = Step { operation, object, lock: None, reads_only };
-                    pending.push(Pending { participant, step, can_go: !waits, deadline_ns, is_mortal: true });
+                    pending.push(Pending { participant, step, can_go: !waits, deadline_ns, can_be_killed: true });
                 }
                 let is_over = pending.is_empty();
                 let turn = match search.choose(pending) {
@@ -456,7 +458,7 @@ mod tests {
         }
     }
 
-    /// Checks the numbers of all schedules, of the reduced ones, and of classes that deadlock.
+    /// Checks the number of all schedules, of the reduced ones, and of the classes that deadlock.
     fn check(participants: &[Vec<Do>], bounds: Bounds, all: usize, reduced: usize, deadlocks: usize) {
         let (schedules, classes) = explore(false, bounds, participants);
         assert_eq!(schedules, all, "{participants:?}");
@@ -514,14 +516,14 @@ mod tests {
     }
 
     #[test]
-    fn time_passes_when_nobody_can_go_or_early_as_often_as_allowed() {
+    fn operation_times_out_if_all_are_blocked_or_early_within_the_bound() {
         let timed =
             |first, second| vec![Do::Acquire(first), Do::TryAcquire(second), Do::Release(second), Do::Release(first)];
         let participants = [timed(1, 2), timed(2, 1)];
-        let (patient, classes) = explore(false, NONE, &participants);
+        let (in_time, classes) = explore(false, NONE, &participants);
         assert!(classes.values().all(|deadlocks| !deadlocks), "{classes:?}");
         let early = explore(false, Bounds { kills: 0, timeouts: 2 }, &participants).0;
-        assert!(early > patient, "{early} {patient}");
+        assert!(early > in_time, "{early} {in_time}");
         for timeouts in [0, 1, 2] {
             let bounds = Bounds { kills: 0, timeouts };
             let all = explore(false, bounds, &participants).1;
@@ -529,7 +531,7 @@ mod tests {
         }
     }
 
-    /// Up to three participants, each with a few operations; what it acquires it releases.
+    /// Up to three participants, each with a few operations. Each releases what it acquires.
     fn models() -> impl Strategy<Value = Vec<Vec<Do>>> {
         let step = prop_oneof![
             (1..4_u64).prop_map(|object| vec![Do::Read(object)]),

@@ -1,32 +1,32 @@
-//! The schedule with the fewest switches among those of one class.
+//! Finds the schedule with the fewest switches in a class.
 //!
 //! # State
-//! A search over the prefixes of the class: how many steps each participant has taken, and who took the last one. Nothing
-//! is run. Every order that keeps that of dependent steps is a schedule of the class.
+//! A search over the prefixes of the class: how many steps each participant has taken, and which one took the last.
+//! Nothing is run. Every order that preserves the order of dependent steps is a schedule of the class.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::schedule::{Participant, Schedule, Turn};
 use super::search::Taken;
 
-/// Prefixes that are looked at before a schedule is left as it is.
+/// The maximum number of prefixes to examine before the schedule is left unchanged.
 const PREFIXES: usize = 200_000;
 
-/// Steps taken of each participant, and who took the last.
+/// The number of steps that each participant has taken, and which one took the last.
 type Prefix = (Vec<usize>, Option<Participant>);
 
 struct Class<'a> {
     taken: &'a [Taken],
     participants: Vec<Participant>,
-    /// For each participant the indices of its steps.
+    /// For each participant, the indices of its steps.
     own: Vec<Vec<usize>>,
-    /// For each step those that must come before it.
+    /// For each step, the steps that must come before it.
     before: Vec<Vec<usize>>,
-    /// Least number of switches from a prefix to the end.
+    /// The minimum number of switches from a prefix to the end.
     least: HashMap<Prefix, usize>,
 }
 
-/// Returns the equivalent schedule with the fewest switches; of several the first in the order of start.
+/// Returns the equivalent schedule with the fewest switches; among several, the first in the order of start.
 pub(crate) fn fewest_switches(taken: &[Taken]) -> Schedule {
     let mut own = BTreeMap::<Participant, Vec<usize>>::new();
     for (at, step) in taken.iter().enumerate() {
@@ -65,7 +65,7 @@ impl Class<'_> {
         next
     }
 
-    /// Returns the least number of switches from `prefix` to the end; `None` if there are too many prefixes.
+    /// Returns the minimum number of switches from `prefix` to the end; `None` if there are too many prefixes.
     fn least(&mut self, prefix: &Prefix) -> Option<usize> {
         if let Some(&known) = self.least.get(prefix) {
             return Some(known);
@@ -105,7 +105,7 @@ mod tests {
     fn taken(participant: Participant, object: u64, reads_only: bool) -> Taken {
         let object = ObjectId::from_word(object);
         let step = Step { operation: String::new(), object, lock: None, reads_only };
-        Taken { turn: Turn::Goes(participant), step, is_patient: false }
+        Taken { turn: Turn::Goes(participant), step, is_forced: false }
     }
 
     fn switches(turns: &[Turn]) -> usize {
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(fewest_switches(&steps).to_string(), "ab2a");
     }
 
-    /// Returns the fewest switches of all orders, one by one.
+    /// Returns the minimum number of switches, by enumerating all orders.
     fn by_brute_force(steps: &[Taken], done: &mut Vec<usize>) -> usize {
         if done.len() == steps.len() {
             return switches(&done.iter().map(|&at| steps[at].turn).collect::<Vec<_>>());

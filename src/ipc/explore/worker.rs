@@ -1,11 +1,12 @@
-//! The worker's side of an exploration: its process asks for its turn at each point, and is kept when its role has ended.
+//! The worker's side of an exploration. The process waits for its turn at each point, and is reused when its role has
+//! ended.
 //!
 //! # State
-//! The boot record is written anew for each role. The descriptors of the role's handles follow through a socket, as one
-//! message that is also the request to begin.
+//! The boot record is rewritten for each role. The descriptors of the role's handles are sent through a socket as one
+//! message, which is also the request to begin.
 //!
 //! # Death
-//! It ends with the explorer, as every worker; and when the explorer closes the socket.
+//! The process ends with the explorer, like every worker, and also when the explorer closes the socket.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -31,7 +32,7 @@ impl Explored {
         Ok(Explored { control, socket, next: Vec::new(), turn: None })
     }
 
-    /// Begins the role of the worker with this index: from now on this thread asks for its turn at each point.
+    /// Begins the role of the worker with this index: from now on this thread waits for its turn at each point.
     pub(crate) fn begin(&mut self, index: usize) -> Observing {
         let turn = WorkerTurn::new(&self.control, index);
         self.turn = Some(turn.clone());
@@ -45,8 +46,8 @@ impl Explored {
         Ok(std::mem::take(&mut self.next))
     }
 
-    /// Ends the role: to all others this process is gone. Blocks until there is another role, and returns whether there
-    /// is.
+    /// Ends the role: other processes now see this process as ended. Blocks until another role arrives. Returns `false`
+    /// if none will.
     pub(crate) fn wait_for_next(&mut self) -> bool {
         if let Ok(table) = ProcessTable::ours() {
             table.end_slot();

@@ -152,7 +152,7 @@ impl Manager {
     /// [`ManagerError::Managed`] if no object has the name.
     pub fn remove_name(&self, name: &str) -> Result<()> {
         let request = Request::RemoveName(name.to_owned());
-        self.client.request(request, format!("taking away the name {name}")).map(drop)
+        self.client.request(request, format!("removing the name {name}")).map(drop)
     }
 }
 

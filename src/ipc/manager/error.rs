@@ -1,4 +1,4 @@
-//! What can go wrong with a manager and its objects.
+//! The errors of a manager and its objects.
 
 use std::io;
 
@@ -20,15 +20,15 @@ pub enum ManagerError {
         source: Box<Failure>,
     },
     /// A reference to an object of one manager was sent to another, or to the same over another connection.
-    #[error("a reference is good only at the manager, and over the connection, that it came from")]
+    #[error("a reference is valid only for the manager and the connection that it came from")]
     ForeignReference,
-    /// The manager's process ended, or the connection to it broke. What was under way may have been done or not.
+    /// The manager's process ended, or the connection to it broke. A pending call may or may not have been performed.
     #[error("the manager exited before it answered {doing}")]
     Gone {
         /// The method and the object.
         doing: String,
     },
-    /// The manager is running but does not answer. The connection was ended, and with it all that was held over it.
+    /// The manager is running but does not answer. The connection was closed, which released everything held over it.
     #[error("the manager does not answer: gave up on {doing}")]
     Silent {
         /// The method and the object.
@@ -49,12 +49,12 @@ pub enum ManagerError {
 }
 
 impl ManagerError {
-    /// The connection has ended. [`during`](Self::during) adds what was under way.
+    /// The connection has ended. [`during`](Self::during) adds the pending call.
     pub(super) fn gone() -> Self {
         ManagerError::Gone { doing: "the handshake".to_owned() }
     }
 
-    /// The manager does not answer. [`during`](Self::during) adds what was under way.
+    /// The manager does not answer. [`during`](Self::during) adds the pending call.
     pub(super) fn silent() -> Self {
         ManagerError::Silent { doing: "the handshake".to_owned() }
     }
@@ -63,7 +63,7 @@ impl ManagerError {
         ManagerError::Managed { doing: doing.into(), source: Box::new(failure) }
     }
 
-    /// Names what the manager has not answered.
+    /// Sets the name of the unanswered call.
     pub(crate) fn during(self, doing: impl FnOnce() -> String) -> Self {
         match self {
             ManagerError::Gone { .. } => ManagerError::Gone { doing: doing() },

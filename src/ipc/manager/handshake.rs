@@ -1,4 +1,4 @@
-//! The frames of a handshake over a socket, which are short: sent at once, received with a deadline.
+//! Sends and receives the frames of a handshake. They are short: sending does not block, receiving has a deadline.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -8,10 +8,10 @@ use super::wire::{HANDSHAKE_LIMIT, Inbox, frame};
 use crate::ipc::deadline::Deadline;
 use crate::sys::{fd, socket};
 
-/// Receives a frame by `deadline`, unless `is_over` becomes true. Keeps what follows it in `inbox`.
+/// Receives a frame by `deadline`, unless `is_over` returns true. Bytes after the frame stay in `inbox`.
 ///
 /// # Errors
-/// [`io::ErrorKind::TimedOut`]; [`io::ErrorKind::InvalidData`] if it is no frame of a handshake;
+/// [`io::ErrorKind::TimedOut`]; [`io::ErrorKind::InvalidData`] if it is not a handshake frame;
 /// [`io::ErrorKind::UnexpectedEof`] and others if the connection has ended.
 pub(super) fn receive_frame(
     socket: BorrowedFd<'_>,
@@ -33,7 +33,7 @@ pub(super) fn receive_frame(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             count => count?,
         };
-        // Each frame answers the one before it: another behind this one stays in the inbox.
+        // Each frame answers the one before it, so a second one is not processed here: it stays in the inbox.
         let fed = inbox.feed(&scratch[..count], HANDSHAKE_LIMIT, &mut None, |frame| {
             received = Some(frame.to_vec());
             Ok(ControlFlow::Break(()))
@@ -45,7 +45,7 @@ pub(super) fn receive_frame(
     }
 }
 
-/// Sends a frame, for which there is room on a fresh connection.
+/// Sends a frame. A fresh connection has room for it.
 pub(super) fn send_frame(socket: BorrowedFd<'_>, content: &[u8]) -> io::Result<()> {
     let frame = frame(content);
     match socket::send_some(socket, &frame)? {

@@ -22,7 +22,7 @@
 //! | `store` | the objects, independent of the protocol: another one can be put in front of them |
 //! | `wire` | frames, encryption, handshake, messages: independent of sockets |
 //! | `server` | a thread per client, between its socket and the store |
-//! | `handshake` | the frames of a handshake over a socket, for both sides |
+//! | `handshake` | sending and receiving the frames of a handshake, for both sides |
 //! | `client` | a process's single connection |
 //! | `proxy` | [`Dict`], [`List`], [`Lock`] … |
 //! | `access`, `start`, `address` | [`Manager`]; starting one; its address |

@@ -18,7 +18,7 @@ use crate::ipc::process::transfer::Fd;
 use crate::sys::fd::pipe;
 use crate::sys::socket::packet_pair;
 
-/// Sockets, their actual addresses with the ports that the kernel chose, and the files of Unix sockets.
+/// Sockets, their actual addresses (with the ports that the kernel chose), and the files of Unix sockets.
 type Listening = (Vec<OwnedFd>, Vec<Address>, Vec<Option<SocketFile>>);
 
 /// Listens at addresses.

@@ -31,7 +31,7 @@ pub struct Refusals {
     /// Failed to prove that they have the key.
     pub wrong_key: u64,
     /// Sent an invalid handshake, or disconnected in the middle of it.
-    // Its published name in the JSON of `manager --call status`.
+    // The published name in the JSON of `manager --call status`.
     #[serde(rename = "no_greeting")]
     pub bad_handshake: u64,
     /// Did not finish the handshake in time.
@@ -48,7 +48,7 @@ pub struct Refusals {
     pub idle: u64,
 }
 
-/// The counter of a reason.
+/// Returns the counter of a reason.
 pub(super) type Refusal = fn(&mut Refusals) -> &mut u64;
 
 impl Refusals {

@@ -57,7 +57,7 @@ pub(crate) struct BootRecord {
     pub(crate) descriptors: usize,
     pub(crate) slot: u32,
     pub(crate) parent_pid: i32,
-    /// The index of the worker in the exploration that it belongs to.
+    /// The index of the worker in its exploration, if it has one.
     pub(crate) explored: Option<usize>,
 }
 
@@ -100,7 +100,7 @@ impl Boot {
         bytes.extend_from_slice(&record.role_bytes);
         self.progress_at = bytes.len() as u64;
         memfd::check_file_limit(self.progress_at)?;
-        // A worker that is kept has written behind the record before.
+        // A reused worker process has written after the previous record.
         self.file.set_len(0)?;
         self.file.write_all_at(&bytes, 0)
     }
@@ -229,7 +229,7 @@ pub(crate) fn is_lost() -> bool {
     std::env::var_os(BOOT_VARIABLE).is_some()
 }
 
-/// Reads the record, which ends at `end`.
+/// Reads the record that ends at `end`.
 fn read(boot: &File, end: u64) -> std::result::Result<BootRecord, WorkerFailure> {
     let failed = |message: String| WorkerFailure::startup(message);
     let mut bytes = vec![0; end as usize];
@@ -279,7 +279,7 @@ fn work(
 
 /// Takes ownership of every descriptor that the record lists at once, so that nothing this worker starts inherits them.
 fn descriptors_of(record: &BootRecord) -> Result<Vec<OwnedFd>> {
-    // After the boot record's own: the pipe to the parent, the process table, and what an exploration needs.
+    // After the boot record itself: the pipe to the parent, the process table, and the descriptors of an exploration.
     let count = 2 + record.explored.map_or(0, |_| 2) + record.descriptors;
     let take = |number| {
         let missing = || Error::NoSuchDescriptor { index: number as u32, given: count };

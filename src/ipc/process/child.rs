@@ -135,7 +135,7 @@ impl<'a> Builder<'a> {
         Ok(Process { name: name.to_owned(), program, pid, pidfd, slot, running, ended: None })
     }
 
-    /// Starts a process for `record`, with the descriptors that follow the boot record's own.
+    /// Starts a process for `record`, with the descriptors that follow that of the boot record.
     fn launch<R: Role>(&self, record: &BootRecord, descriptors: &[BorrowedFd<'_>]) -> io::Result<Started> {
         let table = ProcessTable::ours().map_err(io::Error::other)?.memfd();
         let mut boot = Boot::new()?;
@@ -198,7 +198,7 @@ fn never_entered(program: &Path, code: i32) -> WorkerFailure {
     ))
 }
 
-/// Frees the slot of a worker that was not created.
+/// Frees the slot of a worker that could not be created.
 struct FreesSlot(&'static ProcessTable, ProcessSlot);
 
 impl Drop for FreesSlot {
@@ -257,12 +257,12 @@ pub struct Process {
     ended: Option<Ended>,
 }
 
-/// What the parent keeps of a worker until it was waited for.
+/// What the parent keeps of a worker until it has waited for it.
 #[derive(Debug)]
 enum Running {
     /// The boot record, and the end of the pipe whose closing kills the worker.
     Alone((Boot, OwnedFd)),
-    /// Its index in the exploration of this thread, which keeps the rest.
+    /// The worker's index in the exploration of this thread, which keeps the rest.
     Explored(usize),
 }
 
@@ -359,7 +359,7 @@ impl Process {
                 return Ok(None);
             }
             let status = match &kept {
-                // Its role has ended, and not its process.
+                // The role has ended, but not the process.
                 Some((outcome, false)) => ExitStatus::Code(outcome.failure.is_some().into()),
                 _ => {
                     let status = exec::reap(self.pidfd.as_fd()).map_err(os("take a worker's exit status"))?;

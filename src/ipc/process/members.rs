@@ -48,8 +48,8 @@ impl Member {
 }
 
 impl Members {
-    /// Counts `handles` more of the process in `slot`. Its first may take the word of a member that `is_gone`. Returns
-    /// the index of its word.
+    /// Adds `handles` to the count of the process in `slot`. The first handle may reuse the word of a member that
+    /// `is_gone`. Returns the index of the process's word.
     ///
     /// # Errors
     /// [`Error::TooManyMembers`] if there is no word left.
@@ -79,7 +79,8 @@ impl Members {
         self.change(slot, left).is_some()
     }
 
-    /// Applies `change` to the handles of the first word of `slot` for which it returns a new value. Returns its index.
+    /// Applies `change` to the counts of the first word of `slot` for which it returns a new value. Returns the index
+    /// of the word.
     fn change(&self, slot: ProcessSlot, change: impl Fn(u32) -> Option<u32>) -> Option<usize> {
         let changed = |word| {
             let member = Member::from_word(word).filter(|member| member.slot == slot)?;

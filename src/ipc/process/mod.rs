@@ -8,8 +8,8 @@
 // The files: `child` is a worker process from start to end; `role` and `transfer` are a worker's role and the
 // handles in it; `boot` is what a worker is given, and what it leaves behind; `stop` are
 // requests to stop; `table` and `members` are the living processes, and the members of a shared object;
-// `wait_record` is a thread's wait for a lock, in the table; `scheduler` is an
-// exploration, as a process knows it.
+// `wait_record` is a thread's wait for a lock, in the table; `scheduler` is
+// the interface to an exploration.
 
 pub(crate) mod boot;
 pub(crate) mod child;

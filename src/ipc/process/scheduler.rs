@@ -1,5 +1,5 @@
-//! An exploration, as [`Process`](super::Process) knows it: what starts, joins and kills the workers of a thread in place
-//! of the kernel.
+//! The interface between [`Process`](super::Process) and an exploration, which starts, joins and kills the workers of a
+//! thread.
 
 use std::cell::RefCell;
 use std::io;
@@ -12,7 +12,7 @@ use crate::ipc::deadline::Deadline;
 use crate::ipc::error::Result;
 use crate::sys::Pid;
 
-/// A worker's process, and what its parent keeps of it.
+/// A worker's process, and what its parent needs to manage it.
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) pid: Pid,
@@ -28,18 +28,18 @@ impl AsFd for Started {
     }
 }
 
-/// The program of a worker and its arguments; without one, this program.
+/// The program of a worker, and its arguments. `None` is the current executable.
 pub(crate) type Program = (Option<PathBuf>, Vec<String>);
 
-/// Starts a process; its argument are descriptors that it gets besides those of its role.
+/// Starts a process. The argument contains descriptors that it inherits in addition to those of its role.
 pub(crate) type Launch<'a> = &'a mut dyn FnMut(&[BorrowedFd<'_>]) -> io::Result<Started>;
 
-/// Schedules the workers of the thread that it is installed for.
+/// Schedules the workers of the thread for which it is installed.
 pub(crate) trait Scheduler {
     /// Returns the index of the next worker.
     fn next_index(&self) -> Result<usize>;
 
-    /// Starts the next worker in a process that is kept, or in a new one. Returns its process, and its pidfd.
+    /// Starts the next worker, in a kept process or a new one. Returns its process id and pidfd.
     fn start(
         &self,
         program: &Program,
@@ -48,11 +48,11 @@ pub(crate) trait Scheduler {
         launch: Launch<'_>,
     ) -> io::Result<(Pid, OwnedFd)>;
 
-    /// Lets the worker that was started last run to its first point.
+    /// Runs the worker that was started last to its first point.
     fn begin(&self);
 
-    /// Lets the workers go on until this one has ended. Returns what it left behind, and whether its process is dead;
-    /// `None` if the deadline passed first.
+    /// Runs the workers until this one has ended. Returns its outcome, and whether its process is dead; `None` if the
+    /// deadline passed first.
     fn join(&self, index: usize, deadline: Deadline) -> Result<Option<(Outcome, bool)>>;
 
     /// Kills a worker, unless it has ended.
@@ -68,7 +68,7 @@ pub(crate) fn current() -> Option<Rc<dyn Scheduler>> {
     CURRENT.with_borrow(Option::clone)
 }
 
-/// A scheduler is installed for this thread, until this is dropped.
+/// The installation of a scheduler for this thread, which ends when this is dropped.
 #[must_use]
 pub(crate) struct Scheduling(());
 

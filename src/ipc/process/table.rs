@@ -271,7 +271,7 @@ impl ProcessTable {
             }
             loop {
                 match &parent {
-                    // Ends this process, as a kill would. Nothing else can be done if it fails.
+                    // Ends this process as SIGKILL would. If this fails, nothing else can be done.
                     Some(parent) if fd::wait_readable(parent, None).unwrap_or(false) => _ = signal::kill_self(),
                     Some(_) => {}
                     None => thread::park(),

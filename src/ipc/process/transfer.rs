@@ -33,14 +33,14 @@ use crate::sys::stream::Stream;
 /// What this thread is encoding or decoding.
 #[derive(Default)]
 struct Scope {
-    /// The process that a role is encoded for; `None` while one is decoded.
+    /// The process for which a role is being encoded; `None` while one is being decoded.
     recipient: Option<ProcessSlot>,
     descriptors: Vec<Arc<OwnedFd>>,
-    /// Release the counts that were made for the recipient, by their numbers.
+    /// Callbacks that release the counts made for the recipient, by number.
     releases: Releases,
-    /// The first error of a handle that is encoded.
+    /// The first error of a handle that was encoded.
     failure: Option<Error>,
-    /// What the handles that are decoded share.
+    /// What the decoded handles share.
     made: Vec<Box<dyn Any>>,
 }
 
@@ -164,9 +164,9 @@ pub(crate) fn counted(release: impl FnOnce() + 'static) -> u32 {
     number.expect("called while a role is encoded")
 }
 
-/// To be called once the recipient has counted its own handle: `release` undoes the count of the encoding, once and
-/// after all handles are decoded, even if a handle is read several times (serde tries the variants of an untagged enum
-/// one by one).
+/// Must be called once the recipient has counted its own handle: `release` undoes the count made for the recipient,
+/// once and after all handles are decoded, even if a handle is read several times (serde tries the variants of an
+/// untagged enum one by one).
 pub(crate) fn received(number: u32, release: impl FnOnce() + 'static) {
     receiving(|scope| _ = scope.releases.entry(number).or_insert(Box::new(release)));
 }
@@ -249,7 +249,7 @@ impl AsFd for Fd {
 }
 
 impl Fd {
-    /// Lists the descriptor among those of the role that is being encoded. Returns its index.
+    /// Adds the descriptor to those of the role that is being encoded. Returns its index.
     fn listed(&self) -> Result<u32> {
         let index = sending(|Scope { descriptors, .. }, _| {
             let known = descriptors.iter().position(|known| known.as_raw_fd() == self.0.as_raw_fd());
@@ -261,7 +261,7 @@ impl Fd {
         Ok(index.expect("called while a role is encoded") as u32)
     }
 
-    /// Returns the descriptor that was listed at `index` when the role that is being decoded was encoded.
+    /// Returns the descriptor that was added at `index` when the role that is being decoded was encoded.
     fn at(index: u32) -> Result<Self> {
         let found = receiving(|Scope { descriptors, .. }| {
             let given = descriptors.len();
@@ -273,7 +273,7 @@ impl Fd {
 
 sent_in_roles!([] Fd, "a descriptor", |fd, _| fd.listed(), |index: u32| Fd::at(index));
 
-// Shared memory is sent as its descriptor; its header describes the content.
+// Shared memory is sent as a descriptor; its header describes the content.
 sent_in_roles!(
     [T: Layout] Mapping<T>, "shared memory", |mapping, _| Ok(Fd(Arc::clone(mapping.memfd()))),
     |fd: Fd| Mapping::open(fd.0).map_err(os("open shared memory"))

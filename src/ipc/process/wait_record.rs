@@ -1,4 +1,4 @@
-//! The threads that wait for locks, in the process table.
+//! The records in the process table of threads that wait for locks.
 //!
 //! # State
 //! A place belongs to one waiting thread, from the moment it would sleep until it has the lock or gives up: `owner`

@@ -19,7 +19,7 @@ pub enum PutOnly {}
 #[derive(Debug, Clone, Copy)]
 pub enum GetOnly {}
 
-/// As `A` for puts; items are got as leases only: the queue inside a [`JoinableQueue`](crate::JoinableQueue).
+/// Like `A` for puts, but items are got only as leases: the queue inside a [`JoinableQueue`](crate::JoinableQueue).
 #[derive(Debug, Clone, Copy)]
 pub struct Leased<A>(std::convert::Infallible, std::marker::PhantomData<A>);
 

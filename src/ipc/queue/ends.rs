@@ -36,7 +36,7 @@ pub trait PutEnd<T>: Send + Sync {
     /// return the item.
     fn put_within(&self, item: T, timeout: Option<Duration>) -> std::result::Result<(), PutError<T>>;
 
-    /// Puts as many of `items` as there is room for within `timeout`, in order; returns the count.
+    /// Puts `items` in order, blocking for at most `timeout` in total. Returns the number of items put.
     ///
     /// # Errors
     /// As [`put_within`](Self::put_within), and only if no item was put: after a part, the next call returns the error.

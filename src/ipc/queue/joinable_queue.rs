@@ -42,8 +42,8 @@ use crate::sys::shm::Mapping;
 
 /// A queue of tasks of type `T` that processes share.
 ///
-/// It dereferences to a [`Queue`](crate::Queue) for everything but getting: items are put as there. As there, `A`
-/// determines the kind of handle; every kind may [`join`](Self::join).
+/// It dereferences to a [`Queue`](crate::Queue) for everything except getting items. As in a queue, `A` determines the
+/// kind of handle; every kind may [`join`](Self::join).
 ///
 /// ```
 /// use ipc_demo::{Error, JoinableQueue};
@@ -182,8 +182,8 @@ impl<T, A: Access> JoinableQueue<T, A> {
     }
 }
 
-/// The queue without its `get` methods: what a [`Queue`](crate::Queue) says of itself, and how items are put into it.
-/// Its size does not count leased items.
+/// The queue without its `get` methods: puts items, and reports the state of the queue. The size does not include
+/// leased items.
 impl<T, A: Access> Deref for JoinableQueue<T, A> {
     type Target = Queue<T, Leased<A>>;
 
@@ -328,7 +328,7 @@ impl<T, A: Access> Clone for JoinableQueue<T, A> {
     }
 }
 
-/// Tasks that can no longer be reported done are returned to the queue.
+/// Returns the tasks that can no longer be marked done to the queue.
 impl<T, A: Access> Drop for JoinableQueue<T, A> {
     fn drop(&mut self) {
         if forked_from().is_none() {

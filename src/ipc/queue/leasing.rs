@@ -85,8 +85,8 @@ impl Ring {
         Ok(reader.retry(waiting, attempt, can_happen)?.is_some())
     }
 
-    /// Returns whether [`lease`](Self::lease) could go on now: there is an item, one was returned or its holder is dead, or
-    /// it would fail.
+    /// Returns whether [`lease`](Self::lease) would not block: there is an item, an item was returned or its holder is
+    /// dead, or the call would fail.
     pub(crate) fn can_lease(&self) -> bool {
         !self.is_empty()
             || self.valid_leases().any(|lease| lease.status.state == LeaseState::Returned || self.is_abandoned(&lease))
@@ -159,7 +159,7 @@ impl Ring {
                 OnConsumerDeath::Fail => lease.status.dead(),
                 OnConsumerDeath::Drop => lease.status.free(),
             };
-            // Succeeds: dead processes do not race, and the readers' mutex excludes other reclaimers.
+            // This succeeds: dead processes do not race, and the readers' mutex excludes other reclaimers.
             let _ = self.end_lease(&lease, after);
         }
     }
@@ -180,7 +180,8 @@ impl Ring {
         self.end_lease(lease, self.returned(lease))
     }
 
-    /// Ends a lease, and wakes consumers if the item was returned, otherwise the processes that may wait for the task to end.
+    /// Ends a lease. Wakes the consumers if the item was returned, otherwise the processes that may wait for the task
+    /// to end.
     fn end_lease(&self, lease: &LeaseToken, after: LeaseStatus) -> Result<()> {
         if !self.change_lease(lease, after) {
             return Err(Error::LeaseLost { item: lease.item });

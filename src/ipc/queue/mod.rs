@@ -11,9 +11,9 @@
 //!
 //! What can be put is an [`Item`]. A put that fails gives the item back, in a [`PutError`].
 
-// The files: `lease`, `leasing` and `joining` are parts of `joinable_queue`, which is a `shm_queue` otherwise; `ring` is
-// the ring in shared memory; `participants` counts the handles that can still put and get, and `event_count` wakes them;
-// `encoding` is the serialised form of items.
+// The files: `lease`, `leasing` and `joining` are parts of `joinable_queue`, which otherwise is a `shm_queue`; `ring`
+// is the ring in shared memory; `participants` counts the handles that can still put and get, and `event_count` wakes
+// them; `encoding` is the serialised form of items.
 
 pub(crate) mod access;
 pub(crate) mod encoding;

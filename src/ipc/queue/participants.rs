@@ -1,9 +1,9 @@
 //! Counts the processes that can still put into a queue, and those that can still get from it.
 //!
 //! # State
-//! The queue's [`Members`]: the count in the upper half is of the handles that put, that in the lower half of those that
-//! get. A [`Handle`] is counted exactly once for each of its rights: from its creation, or from the moment it is sent,
-//! until it gives the right up or is dropped.
+//! The queue's [`Members`]. The upper half of a count is the number of handles that can put, the lower half the number
+//! of handles that can get. A [`Handle`] is counted exactly once for each of its rights: from its creation, or from
+//! when it is sent, until it gives up the right or is dropped.
 //!
 //! # Death
 //! A dead process's word stays but no longer counts, because its slot is dead. A process that needs a free word reuses
@@ -22,7 +22,7 @@ use crate::sys::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 use crate::sys::fork::forked_from;
 use crate::sys::shm::{Layout, Mapping, shared_layout};
 
-/// What a handle may do: a 1 in each half of a [`Member`]'s counts in which it is counted.
+/// What a handle may do: a 1 in each half of a [`Member`]'s count in which the handle is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rights(pub(super) u32);
 
@@ -32,7 +32,7 @@ impl Rights {
     pub(crate) const GET: Rights = Rights(1);
     pub(crate) const BOTH: Rights = Rights(Rights::PUT.0 | Rights::GET.0);
 
-    /// Returns whether both have a right.
+    /// Returns whether the two have a right in common.
     #[inline]
     pub(crate) fn has(self, right: Rights) -> bool {
         self.and(right) != Rights::NONE
@@ -67,11 +67,11 @@ impl Participants {
     }
 }
 
-/// Shared memory of a queue that counts its handles.
+/// The shared memory of a queue that counts its handles.
 pub(crate) trait Counted: Layout {
     fn participants(&self) -> &Participants;
 
-    /// Called after a process has lost rights: wakes peers that wait for what can no longer happen.
+    /// Called after a process has lost rights. Wakes peers whose wait can no longer succeed.
     fn left(&self, _: Rights) {}
 }
 
@@ -101,7 +101,7 @@ impl<S: Counted + 'static> Handle<S> {
         Ok(Handle { shared, process_table, me, rights, given_up, peer })
     }
 
-    /// Creates another handle of this process, with those of `rights` that this one still has.
+    /// Creates another handle of this process, with the part of `rights` that this handle still has.
     pub(crate) fn another(&self, rights: Rights) -> Self {
         let handle = Handle::new(self.shared.clone(), self.rights().and(rights));
         handle.expect("there are fewer handles than 65,535 for each of 4,096 processes")
@@ -114,7 +114,7 @@ impl<S: Counted + 'static> Handle<S> {
         Ok((&self.shared, rights, transfer::counted(move || leave(&*shared, recipient, rights))))
     }
 
-    /// Creates a handle on the queue of another process from what that process sent.
+    /// Creates a handle from what another process sent.
     pub(crate) fn received((shared, rights, counted): Sent<Mapping<S>>) -> Result<Self> {
         let handle = Handle::new(shared, rights)?;
         let (shared, me) = (handle.shared.clone(), handle.me);
@@ -130,19 +130,20 @@ impl<S: Counted> Handle<S> {
         Rights(self.rights.0 & !self.given_up.load(Relaxed))
     }
 
-    /// Gives up `rights`. Returns whether this handle still had one of them.
+    /// Gives up `rights`. Returns whether this handle still had any of them.
     pub(crate) fn give_up(&self, rights: Rights) -> bool {
-        // Before they are uncounted: meanwhile it may look as if there were another handle, but never as if none were.
+        // Cleared before the count is reduced: meanwhile there may seem to be another handle, but never none.
         let before = self.given_up.fetch_or(rights.0, SeqCst);
         let left = Rights(self.rights.0 & rights.0 & !before);
-        // In a fork it is a copy of a handle that the parent still has.
+        // In a forked child, this is a copy of a handle that the parent still has.
         if left != Rights::NONE && forked_from().is_none() {
             leave(&*self.shared, self.me, left);
         }
         left != Rights::NONE
     }
 
-    /// Returns whether a living process has another handle with `right`. A few loads where the last one found still has.
+    /// Returns whether a living process has another handle with `right`. Takes only a few loads if the one found last
+    /// still exists.
     pub(crate) fn has_other_handle(&self, right: Rights) -> bool {
         let own = self.rights().and(right).0;
         let counts = |member: &Member| {
@@ -165,7 +166,7 @@ impl<S: Counted> Drop for Handle<S> {
     }
 }
 
-/// Uncounts rights of the process in `slot`.
+/// Subtracts rights of the process in `slot` from the counts.
 fn leave(shared: &impl Counted, slot: ProcessSlot, rights: Rights) {
     shared.participants().leave(slot, rights);
     shared.left(rights);

@@ -25,7 +25,8 @@
 //! - Stopped (SIGSTOP, Ctrl-Z) while it waits in `get`, or while its feeder writes, it is not dead and keeps its end's
 //!   lock: no other process can get, or their items stay in their buffers, until it continues or is killed. Timeouts
 //!   still pass.
-//! - A batch is not atomic: items are put and got one by one, and a process killed midway has put or got part of them.
+//! - A batch is not atomic: items are put and got one by one. A process that is killed meanwhile has put or got part of
+//!   them.
 //! - A process that exits normally waits until its items are in the pipe, as long as a process lives that could read
 //!   them.
 //!
@@ -219,8 +220,8 @@ impl<T: Item> PipeQueue<T> {
         items.iter().try_for_each(|item| self.send(item, Deadline::NEVER))
     }
 
-    /// Puts as many of `items` as there is room for within `timeout`, in order; returns the count. It is also lower if
-    /// an item cannot be put.
+    /// Puts `items` in order, blocking for at most `timeout` in total. Returns the number of items put. It is less than
+    /// the number of `items` on timeout, or if an item cannot be put.
     ///
     /// # Errors
     /// As [`put`](Self::put), and only if no item was put.

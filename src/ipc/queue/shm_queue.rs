@@ -220,8 +220,8 @@ impl<T: Item, A: Puts> Queue<T, A> {
         self.put_all(items, Waiting::FOREVER, &mut 0)
     }
 
-    /// Puts as many of `items` as there is room for within `timeout`, in order; returns the count. It is also lower if
-    /// the handle is closed or the last consumer disconnects meanwhile.
+    /// Puts `items` in order, blocking for at most `timeout` in total. Returns the number of items put. It is less than
+    /// the number of `items` on timeout, or if the handle is closed or the last consumer disconnects meanwhile.
     ///
     /// # Errors
     /// As [`put_many`](Self::put_many), and only if no item was put.

@@ -1,4 +1,4 @@
-//! What a value and an array have in common: numbers in shared memory, and the lock under which they are changed.
+//! The common part of values and arrays: numbers in shared memory, and the lock that protects them.
 
 use std::marker::PhantomData;
 
@@ -13,7 +13,7 @@ use crate::sys::atomic::AtomicU32;
 use crate::sys::shm::{Mapping, shared_layout};
 
 shared_layout! {
-    /// The numbers are in the tail.
+    /// The numbers are in the tail of the mapping.
     pub(crate) struct NumbersState = b"numbers " {
         pub(crate) own: LockState,
         /// Which copy of an array is valid.
@@ -22,7 +22,7 @@ shared_layout! {
     }
 }
 
-/// Which lock numbers have.
+/// Selects the lock of the numbers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum LockChoice {
     /// None: separate reads and writes of several processes may interleave.
@@ -51,13 +51,13 @@ pub(crate) struct Numbers<T> {
 }
 
 impl<T: Plain> Numbers<T> {
-    /// Creates `bytes` bytes of zeros. `action` names it for messages.
+    /// Creates `bytes` zero bytes. `action` describes this in errors.
     pub(crate) fn create(bytes: usize, lock_choice: LockChoice, action: &'static str) -> Result<Self> {
         let state = Mapping::create(bytes, |state: &NumbersState| state.own.init()).map_err(os(action))?;
         Ok(Numbers { state, lock_choice, numbers: PhantomData })
     }
 
-    /// All numbers, in memory.
+    /// Returns all numbers in shared memory.
     #[inline]
     pub(crate) fn atoms(&self) -> &[T::Atom] {
         self.state.tail_as()
@@ -77,14 +77,14 @@ impl<T: Plain> Numbers<T> {
         self.choice().is_some()
     }
 
-    /// Acquires the lock, as an operation of its own.
+    /// Acquires the lock, as a separate operation.
     pub(crate) fn lock(&self) -> Result<LockGuard<'_>> {
         let (lock, reentrant) = self.choice().ok_or(Error::NoLock)?;
         point(Operation::change("lock.acquire"), lock, || lock.can_be_acquired());
         lock.acquire(reentrant).map(LockGuard)
     }
 
-    /// Acquires the lock if there is one, as a part of `operation` on the numbers.
+    /// Acquires the lock, if there is one, as part of `operation` on the numbers.
     #[inline(always)]
     pub(crate) fn lock_for(&self, operation: Operation) -> Result<Option<RawGuard<'_>>> {
         point(operation, self, || self.choice().is_none_or(|(lock, _)| lock.can_be_acquired()));

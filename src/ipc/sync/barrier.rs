@@ -95,7 +95,7 @@ shared_layout! {
 #[derive(Clone)]
 pub struct Barrier(Arc<Handle>);
 
-/// A handle and its clones, which are counted together among the members. Dropping the last of them leaves.
+/// A handle and its clones, which are counted as one member. Dropping the last of them leaves the barrier.
 struct Handle {
     state: Mapping<BarrierState>,
     process_table: &'static ProcessTable,
@@ -242,7 +242,7 @@ impl Handle {
             }
             self.become_member()?;
             let Some(index) = self.take_place(cycle / ROUND) else {
-                // The round is full; its last party is about to end it.
+                // The round is full; the last party is about to end it.
                 self.sleep(cycle, deadline)?;
                 continue;
             };
@@ -320,7 +320,7 @@ impl Handle {
         self.break_up(Some(cycle), BreakCause::Died(known.or_else(|| self.process_table.pid_of(slot))));
     }
 
-    /// Breaks the barrier unless it is broken; if a cycle is given, only while that is the current one.
+    /// Breaks the barrier unless it is already broken. If `cycle` is given, only while it is the current cycle.
     fn break_up(&self, cycle: Option<u32>, cause: BreakCause) {
         let _held = self.state.mutex.hold();
         let now = self.state.cycle.load(Relaxed);

@@ -249,7 +249,7 @@ impl Condition {
         self.process_table.is_living(place.slot.load(Acquire))
     }
 
-    /// Checks that no process waits with a lock other than this one, which would not exclude it.
+    /// Checks that no process waits with another lock: such a lock would not exclude that process.
     fn check_bound(&self, lock: ObjectId) -> Result<()> {
         let in_use = |place: &Place| place.state.load(Acquire) != FREE && self.lives(place);
         let is_bound = self.state.lock.load(Relaxed) != lock.to_word() && self.places().iter().any(in_use);

@@ -100,7 +100,7 @@ impl Event {
     pub fn clear(&self) {
         point(Operation::change("event.clear"), &self.state, always);
         let next = |now: u32| (now & SET != 0).then_some((now & !(SET | WAITING)).wrapping_add(GENERATION));
-        // Fails if it is not set.
+        // Fails if the event is not set.
         let _ = self.state.word.fetch_update(AcqRel, Acquire, next);
     }
 

@@ -84,8 +84,9 @@ impl LockState {
         self.mutex.owner_tid().is_none_or(|owner| owner == robust::own_tid()) || self.is_abandoned()
     }
 
-    /// Acquires the lock, blocking for at most `timeout`, or as long as it takes if there is none. A thread that holds
-    /// the lock gets one guard more if the lock is `reentrant`; if not, an error, or `None` if it would not block.
+    /// Acquires the lock. Blocks for at most `timeout`, or indefinitely if it is `None`. If this thread already holds
+    /// the lock, returns another guard if the lock is `reentrant`; otherwise an error, or `None` if the timeout is
+    /// zero.
     #[inline(always)]
     pub(crate) fn acquire_within(&self, timeout: Option<Duration>, reentrant: bool) -> Result<Option<RawGuard<'_>>> {
         check_not_forked()?;
@@ -110,16 +111,17 @@ impl LockState {
         Ok(self.acquire_within(None, reentrant)?.expect("a wait without end ends with the lock"))
     }
 
-    /// Refuses another lock to a thread that holds [`MOST_HELD`]: it would stay locked if the thread died.
+    /// Refuses another lock to a thread that already holds [`MOST_HELD`]: the lock would stay locked if the thread
+    /// died.
     #[cold]
     fn check_own(&self) -> Result<()> {
         let is_own = self.mutex.owner_tid() == Some(robust::own_tid());
         if is_own { Ok(()) } else { Err(Error::TooManyLocks { limit: MOST_HELD }) }
     }
 
-    /// The rest of an acquire whose first attempt had this outcome. Fails with `Busy` or `WouldDeadlock`.
+    /// The slow path of an acquire whose first attempt returned `tried`. Fails with `Busy` or `WouldDeadlock`.
     ///
-    /// All that it returns fits into a register: a guard in memory would cost the fast path more than the lock does.
+    /// The result fits into a register: a guard in memory would cost the fast path more than the lock does.
     #[cold]
     fn acquire_slowly(
         &self,

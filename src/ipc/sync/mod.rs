@@ -4,8 +4,8 @@
 //! goes to the next in line, whose guard says that it was [`Abandoned`]. [`find_deadlock`] finds a cycle of waiters and
 //! holders.
 
-// The files: `lock_state` is a lock in shared memory, with its guard; `holder` and `deadlock` are the holder of a lock,
-// and the search for a deadlock; `break_cause` is why a barrier is broken.
+// The files: `lock_state` is a lock in shared memory, with its guard; `holder` is the holder of a lock; `deadlock` is
+// the search for a deadlock; `break_cause` is why a barrier is broken.
 
 pub(crate) mod barrier;
 pub(crate) mod break_cause;

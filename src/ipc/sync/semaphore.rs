@@ -67,11 +67,12 @@ shared_layout! {
 /// ```
 pub type Semaphore = GenericSemaphore<false>;
 
-/// A [`Semaphore`] that never has more free permits than at its start: an excess release is an error. Its methods are
+/// A [`Semaphore`] that never has more free permits than initially: an excess release is an error. Its methods are
 /// those of [`GenericSemaphore`].
 pub type BoundedSemaphore = GenericSemaphore<true>;
 
-/// What [`Semaphore`] and [`BoundedSemaphore`] have in common. They differ in how many free permits they can have.
+/// The common implementation of [`Semaphore`] and [`BoundedSemaphore`], which differ in their maximum number of free
+/// permits.
 #[derive(Clone)]
 pub struct GenericSemaphore<const BOUNDED: bool> {
     state: Mapping<SemaphoreState>,
@@ -165,16 +166,16 @@ impl<const BOUNDED: bool> GenericSemaphore<BOUNDED> {
         }
     }
 
-    /// The rest of a release with waiters, or with too many free permits.
+    /// The slow path of a release: there are waiters, or too many free permits.
     ///
     /// # Death
-    /// Adding and waking are two steps where the addition has to be checked: if the process is killed between them, a
-    /// sleeper finds the permit when it next looks.
+    /// If the addition must be checked, adding and waking are two steps. If the process is killed in between, a
+    /// sleeping waiter finds the permit at its next check.
     #[cold]
     fn release_and_wake(&self, limit: u32) -> Result<()> {
         let word = &self.state.word;
         let mut before = word.load(Relaxed);
-        // The kernel adds without a check. That is safe only far from the limit.
+        // The kernel adds without a check, which is safe only far below the limit.
         let woken = if !BOUNDED && before / PERMIT < limit / 2 {
             futex::add_and_wake(word, PERMIT as u16, 1)
         } else {

@@ -143,7 +143,7 @@ fn thinned(mut all: Vec<Arrow<'_>>) -> Vec<Arrow<'_>> {
     }
 }
 
-/// Returns each `every`th arrow, and those that are always shown.
+/// Returns every `every`th arrow, and those that are always shown.
 fn every_nth(every: usize, arrows: Vec<Arrow<'_>>) -> Vec<Arrow<'_>> {
     let is_kept = |place: usize, arrow: &Arrow<'_>| arrow.edge.is_decisive || place.is_multiple_of(every.max(1));
     arrows.into_iter().enumerate().filter(|(place, arrow)| is_kept(*place, arrow)).map(|(_, arrow)| arrow).collect()

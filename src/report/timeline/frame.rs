@@ -52,7 +52,7 @@ pub(super) struct Frame<'a> {
     pub(super) hidden: usize,
     /// The activities that are visible somewhere.
     pub(super) shows: Vec<SpanKind>,
-    /// The lanes that are drawn, a row each, with their indices in the model.
+    /// The lanes that are drawn, one per row, with their indices in the model.
     pub(super) lanes: Vec<(usize, &'a Lane<'a>)>,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Frame<'a> {
         frame
     }
 
-    /// Returns whether an activity of this kind is visible somewhere.
+    /// Returns whether any activity of this kind is visible.
     fn is_visible(&self, kind: SpanKind) -> bool {
         let is_wide = |lane: &Lane<'_>, span: &Span<'_>| {
             let width = self.x(span.to_us) - self.x(span.from_us);
@@ -137,7 +137,7 @@ impl<'a> Frame<'a> {
         self.lanes.binary_search_by_key(&lane, |(index, _)| *index).ok()
     }
 
-    /// Returns the middle of a row.
+    /// Returns the vertical middle of a row.
     pub(super) fn y(&self, row: usize) -> f64 {
         self.top + self.pitch * (row as f64 + 0.5)
     }
@@ -159,7 +159,7 @@ impl<'a> Frame<'a> {
         self.pitch.clamp(9.0, 13.0)
     }
 
-    /// Returns whether the name of a row is drawn; it is not if it would be too close to another.
+    /// Returns whether the name of a row is drawn. It is omitted if it would be too close to another.
     pub(super) fn is_named(&self, row: usize) -> bool {
         row.is_multiple_of((NAMES_APART / self.pitch).ceil() as usize)
     }

@@ -96,16 +96,16 @@ fn wrapped(parts: &[String], between: &str, size: f64) -> Vec<String> {
     lines
 }
 
-/// The signs that occur in the picture, each with its meaning, in rows.
+/// The legend: the symbols that occur in the picture, and their meanings, in rows.
 struct Legend {
     group: Group,
-    /// Where the next sign begins.
+    /// Where the next symbol begins.
     x: f64,
     y: f64,
 }
 
 impl Legend {
-    /// Adds a sign of this width, given its left end and its middle, and its meaning.
+    /// Adds a symbol of this width, drawn from its left end and its middle, and its meaning.
     fn add(&mut self, name: &str, width: f64, draw: impl FnOnce(f64, f64) -> Group) {
         let name = cut(name, ROOM - width - 7.0, 11.5);
         let whole = width + 7.0 + width_of(&name, 11.5);

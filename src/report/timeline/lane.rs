@@ -22,10 +22,10 @@ const DOTS_APART: f64 = 4.0;
 
 /// The drawn lanes.
 pub(super) struct Lanes {
-    /// Everything below the arrows, and everything above them.
+    /// The layers below and above the arrows.
     pub(super) below: Group,
     pub(super) above: Group,
-    /// How many dots were left out.
+    /// The number of omitted dots.
     pub(super) hidden_dots: usize,
 }
 
@@ -59,7 +59,7 @@ struct Sketch<'a> {
 }
 
 impl Sketch<'_> {
-    /// Draws the life, and the activities on it, on as many tracks as were simultaneous.
+    /// Draws the life line and its activities. Simultaneous activities are on separate tracks.
     fn draw_activities(&self, group: &mut Group) {
         let [from, to] = [self.lane.began_us, self.lane.ended_us].map(|at_us| (self.frame.x(at_us), self.y));
         let thickness = (self.frame.pitch * 0.08).clamp(1.0, 2.4);
@@ -116,7 +116,7 @@ impl Sketch<'_> {
         format!("{name} {kind}{what}: {}", language.duration((span.to_us - span.from_us).round() as u64))
     }
 
-    /// Draws the events. Returns how many dots were left out.
+    /// Draws the events. Returns the number of omitted dots.
     fn draw_dots(&self, group: &mut Group) -> usize {
         let radius = (self.frame.pitch * 0.13).clamp(1.2, 3.6);
         let (mut last_of, mut left_out) = (BTreeMap::new(), 0);

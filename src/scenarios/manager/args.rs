@@ -9,7 +9,7 @@ use super::call::{Call, TYPES, kind_named};
 use crate::manager::{Address, Kind};
 use crate::number::whole;
 
-/// All of the types.
+/// All types.
 const ALL: &str = "all";
 
 /// Where the manager is, and what is done with it.

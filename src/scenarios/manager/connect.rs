@@ -26,7 +26,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Reads a key, and checks whether other users can.
+    /// Reads a key, and checks whether other users can read it.
     pub(super) fn read(file: &Path) -> anyhow::Result<Self> {
         let name = file.display();
         let key = AuthKey::from_file(file).map_err(|error| {
@@ -35,7 +35,7 @@ impl Key {
             if is_missing { anyhow!("{said:#} (make one: {})", how_to_make(file)) } else { said }
         })?;
         let metadata = fs::metadata(file).with_context(|| format!("cannot read the permissions of {name}"))?;
-        // A pipe is read by the processes that have it open, whatever its mode says.
+        // Only processes that have a pipe open can read it, regardless of its mode.
         let is_exposed = metadata.is_file() && metadata.permissions().mode() & OTHERS_MAY_READ != 0;
         Ok(Key { key, file: file.to_owned(), is_exposed })
     }

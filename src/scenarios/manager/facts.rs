@@ -124,7 +124,7 @@ impl Fact for ManagerFact {
             Self::ManagerStarted { addresses, .. } => {
                 let how_to_connect = |address: &String| {
                     let elsewhere = wording.pick("from another shell: ", "在另一个终端：");
-                    // An address that stands for all interfaces is no name of this host.
+                    // The address of all interfaces does not identify this host.
                     let address = address.replacen("0.0.0.0", "HOST", 1).replacen("[::]", "HOST", 1);
                     format!("{elsewhere}ipc-demo manager --connect {} --authkey-file FILE", quoted(&address))
                 };

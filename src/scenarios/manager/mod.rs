@@ -49,7 +49,7 @@ pub(super) fn run(
 /// The row of the scenario table.
 pub(super) const ENTRY: Entry = Entry { run, as_tool, ..Entry::of::<Manager>() };
 
-/// A call from a script starts no run, and a server starts no worker.
+/// A call from a script starts no run, and a server starts no workers.
 fn as_tool(matches: &ArgMatches) -> Option<Tool> {
     if matches.contains_id("call") {
         return Some(("manager --call", &[]));

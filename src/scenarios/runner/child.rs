@@ -22,7 +22,7 @@ impl Child {
         Ok(Child { process, name: name.to_owned(), daemon })
     }
 
-    /// Returns whether its end was not joined.
+    /// Returns whether it was not joined yet.
     pub(super) fn is_running(&self) -> bool {
         self.process.ended().is_none()
     }
@@ -32,12 +32,12 @@ impl Child {
         self.is_running() && !self.daemon
     }
 
-    /// Returns whether it has ended and was not joined.
+    /// Returns whether it has ended but was not joined yet.
     pub(super) fn has_ended(&self) -> bool {
         self.is_running() && !self.process.is_alive()
     }
 
-    /// Ends it, if it is running.
+    /// Ends the worker, if it is running.
     pub(super) fn end(&self, end: fn(&Process) -> Result<()>) -> anyhow::Result<()> {
         if self.is_running() {
             end(&self.process).with_context(|| format!("cannot stop {}", self.name))

@@ -72,7 +72,7 @@ impl Completion {
         self.died() > 0 && self.died() >= self.started
     }
 
-    /// Whether `count` workers finished, or died and left others to go on.
+    /// Returns whether `count` workers finished, or died while others continued.
     pub(crate) fn accounts_for(&self, finished: u64, count: u64) -> bool {
         finished == count || (finished + self.died() as u64 >= count && !self.all_died())
     }
@@ -149,7 +149,7 @@ impl UnexpectedExits {
 pub(crate) struct RunEnd {
     pub(super) reporter: Box<dyn Reporter>,
     pub(super) cut: Option<Cut>,
-    /// When it ended, in microseconds since it began.
+    /// The time of the end, in microseconds since the start.
     pub(crate) at_us: u64,
     /// What kept workers from finishing.
     pub(crate) completion: Completion,
@@ -160,12 +160,12 @@ pub(crate) struct RunEnd {
 }
 
 impl RunEnd {
-    /// Returns an event of the runner, now.
+    /// Returns an event of the runner, at the end of the run.
     pub(crate) fn event(&self, fact: impl Into<AnyFact>) -> Event {
         Event { at_us: self.at_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact: fact.into() }
     }
 
-    /// Shows the last event and returns the outcome. `is_broken` is whether a claim that has to be true was false.
+    /// Shows the last event and returns the outcome. `is_broken` is whether a guaranteed claim was false.
     pub(crate) fn conclude(&mut self, last: &Event, is_broken: bool) -> anyhow::Result<Outcome> {
         if !self.cut.is_some_and(Cut::is_silent) {
             match self.reporter.event(last) {

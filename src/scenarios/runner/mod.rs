@@ -38,7 +38,7 @@ use kill::RequestedKills;
 const GRACE: Duration = Duration::from_secs(1);
 /// How long after a worker's SIGTERM the runner's own may arrive: then it was sent to the whole process group.
 const SIGNAL_GAP: Duration = Duration::from_millis(100);
-/// Interval at which a scenario that waits for something other than an event is asked whether it has happened.
+/// The interval at which a scenario that waits for something other than an event is polled.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
 
 /// The options of a run.
@@ -66,7 +66,7 @@ pub(crate) struct Runner<'a> {
     order: Reorder,
     /// Events that were shown and that the scenario has not seen.
     shown: Vec<Event>,
-    /// All workers, in the order of starting.
+    /// All workers, in the order of start.
     children: Vec<Child>,
     kills: RequestedKills,
     cut: Option<Cut>,
@@ -192,7 +192,7 @@ impl<'a> Runner<'a> {
         self.receive()
     }
 
-    /// Starts a worker of each of these names.
+    /// Starts a worker with each of these names.
     pub(crate) fn spawn_each<R: Role>(
         &mut self,
         names: impl IntoIterator<Item = String>,
@@ -350,7 +350,7 @@ impl<'a> Runner<'a> {
         asked.and(killed)
     }
 
-    /// Stops the workers, and returns how the run went. `ran` is whether the scenario could go on to its end.
+    /// Stops the workers, and returns how the run went. `ran` is whether the scenario ran to its end.
     pub(crate) fn finish(mut self, ran: anyhow::Result<()>) -> RunEnd {
         let mut failures: Vec<_> = [ran, self.stop_workers()].into_iter().filter_map(Result::err).collect();
         self.is_cut();

@@ -184,7 +184,7 @@ impl Object {
         client.start(Request::Call(call), limit, self.doing(method))
     }
 
-    /// What a call of `method` is named in errors.
+    /// Returns the name of a call of `method` for errors.
     pub(crate) fn doing(&self, method: Method) -> Doing {
         Doing::Call(method, self.0.kind, self.0.id)
     }

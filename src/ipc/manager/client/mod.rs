@@ -45,7 +45,7 @@ const SCRATCH: usize = 64 * 1024;
 /// The object's answer to a request.
 type Outcome = std::result::Result<Reply, Failure>;
 
-/// Receives from a socket, blocking or not.
+/// Receives from a socket, blocking or non-blocking.
 type Receive = fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<usize>;
 
 /// Time limit for requests that never wait, after which the manager counts as silent.
@@ -57,8 +57,8 @@ pub(crate) struct Route {
     endpoint: Endpoint,
     /// The bytes of the key; they are in memory files of this process and its workers only.
     key: Vec<u8>,
-    /// The manager as the object of operations: a call can follow references from any of its objects to others. By its
-    /// number a process knows that it is connected already.
+    /// The whole manager as the object of operations: a call can follow references from any of its objects to others. A
+    /// process that is already connected recognises the manager by this id.
     manager: operation::ObjectId,
     answer_time: Duration,
 }
@@ -127,7 +127,7 @@ pub(crate) struct Pending {
     is_answered: bool,
 }
 
-/// What a request is for, as its errors name it.
+/// What a request does, for its errors.
 #[derive(Debug)]
 pub(crate) enum Doing {
     Call(Method, Kind, ObjectId),
@@ -144,7 +144,7 @@ impl fmt::Display for Doing {
 }
 
 impl Doing {
-    /// Names the request in an error of the connection.
+    /// Adds the name of the request to an error of the connection.
     fn name(&self, error: Error) -> Error {
         match error {
             Error::Manager(error) => error.during(|| self.to_string()).into(),
@@ -278,8 +278,8 @@ impl Client {
         }
     }
 
-    /// Reads what `receive` gets, returns the reader to its place, and passes on every answer to the thread that waits for
-    /// it. Returns the one to `own`.
+    /// Reads with `receive`, puts the reader back, and hands every answer to the thread that waits for it. Returns the
+    /// answer to `own`.
     fn read(&self, mut reader: Reader, receive: Receive, own: Option<u64>) -> Option<Outcome> {
         let read = reader.read(self.socket.as_fd(), receive);
         let mut incoming = unpoisoned(&self.incoming);
@@ -360,7 +360,7 @@ impl Reader {
 }
 
 impl Pending {
-    /// Blocks for the answer, and takes ownership of the references in it.
+    /// Blocks until the answer arrives, and takes ownership of the references in it.
     pub(crate) fn wait(mut self) -> Result<Reply> {
         self.is_answered = true;
         match self.client.wait(self.id, self.deadline).map_err(|error| self.doing.name(error))? {
@@ -369,7 +369,7 @@ impl Pending {
         }
     }
 
-    /// What the request is for.
+    /// What the request does.
     pub(crate) fn doing(&self) -> &Doing {
         &self.doing
     }

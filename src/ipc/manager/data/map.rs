@@ -1,9 +1,9 @@
 //! A dict that keeps the order of insertion.
 //!
 //! # State
-//! A hash table whose entries are also linked in insertion order, so each operation takes constant time. `indexmap` keeps
-//! the order too, but then removes in linear time: 0.3 ms from the front of 100,000 entries, with the lock of all objects
-//! held.
+//! A hash table whose entries are also linked in insertion order, so each operation takes constant time. `indexmap`
+//! keeps the order too, but then removes in linear time: 0.3 ms at the front of 100,000 entries, while the lock of all
+//! objects is held.
 //!
 //! # Standard
 //! Python's dict.

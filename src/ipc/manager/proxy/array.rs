@@ -18,7 +18,8 @@ methods! { [Value] {
     /// Atomically adds to the value and returns the sum. Python's `value.value += n` loses concurrent additions.
     ///
     /// # Errors
-    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the value is not a number, or the sum is beyond 64 bits.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the value is not a number, or the sum
+    /// overflows 64 bits.
     add(amount: Variant) -> Variant = Add;
     /// Returns the note of its type.
     typecode() -> String = Typecode;
@@ -76,7 +77,7 @@ impl Array {
     /// Atomically replaces the elements of a slice by the same number of others.
     ///
     /// # Errors
-    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the numbers differ.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the lengths differ.
     pub fn set_slice<D: Into<Variant>>(
         &self,
         [begin, end, step]: [Option<i64>; 3],

@@ -105,9 +105,9 @@ impl Barrier {
         Barrier::break_cause(error).is_some()
     }
 
-    /// Returns why the barrier is broken, if that is what an error of [`wait`](Self::wait) means.
+    /// Returns the cause if an error of [`wait`](Self::wait) means that the barrier is broken.
     ///
-    /// A process that died is named if it was connected through a Unix socket.
+    /// The id of a process that died is known if it was connected through a Unix socket.
     pub fn break_cause(error: &Error) -> Option<BreakCause> {
         match error {
             Error::Manager(ManagerError::Managed { source, .. }) => match **source {

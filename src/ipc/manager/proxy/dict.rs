@@ -45,8 +45,8 @@ methods! { [Dict] {
     /// Atomically adds to the number at `key` and returns the sum.
     ///
     /// # Errors
-    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no such key, its value is not a number, or the sum is
-    /// beyond 64 bits.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no such key, its value is not a
+    /// number, or the sum overflows 64 bits.
     add(key: Key, amount: Variant) -> Variant = Add;
 } }
 
@@ -118,7 +118,7 @@ methods! { [Namespace] {
     ///
     /// # Errors
     /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no such attribute, its value is not a number, or the sum
-    /// is beyond 64 bits.
+    /// overflows 64 bits.
     add(name: str, amount: Variant) -> Variant = Add;
 } }
 

@@ -52,14 +52,16 @@ methods! { [List] {
     /// Sorts the items (a stable sort).
     ///
     /// # Errors
-    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if two items cannot be ordered; the list is then unchanged.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if two items cannot be compared; the list is
+    /// unchanged then.
     sort() -> () = Sort;
     /// Removes all items.
     clear() -> () = Clear;
     /// Atomically adds to the number at `index` and returns the sum.
     ///
     /// # Errors
-    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no number, or the sum is beyond 64 bits.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no such item, it is not a number,
+    /// or the sum overflows 64 bits.
     add(index: i64, amount: Variant) -> Variant = Add;
 } }
 

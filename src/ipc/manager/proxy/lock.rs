@@ -38,9 +38,9 @@ impl Guard<'_> {
     /// Releases it, and reports any error.
     ///
     /// # Errors
-    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if it is not held any more.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if it is no longer held.
     pub fn release(self) -> Result<()> {
-        // A drop would release it again.
+        // Dropping the guard would release the lock again.
         ManuallyDrop::new(self).give_back()
     }
 

@@ -55,7 +55,7 @@ macro_rules! proxy {
         ///
         /// # Errors
         /// Every method returns [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the object refuses
-        /// the call, which then has changed nothing; [`ManagerError::Gone`](crate::manager::ManagerError::Gone) if the
+        /// the call and is unchanged; [`ManagerError::Gone`](crate::manager::ManagerError::Gone) if the
         /// manager has ended, even in the middle of a wait;
         /// [`ManagerError::Silent`](crate::manager::ManagerError::Silent) if it does not answer in time.
         #[derive(Debug, Clone)]
@@ -103,7 +103,7 @@ use proxy;
 
 /// Defines methods of one or several proxies. A line is a method's name, its arguments, its result, and the method of the
 /// object that it calls. An argument of type `Key` or `Variant` is anything that converts into one; `str` is `&str`.
-/// A method that may wait ends with `blocking`, or takes a timeout after a semicolon.
+/// A method that may block ends with `blocking`, or takes a timeout after a semicolon.
 macro_rules! methods {
     ([$($proxy:ident)+] $table:tt) => {
         $($crate::ipc::manager::proxy::methods! { $proxy $table })+
@@ -128,7 +128,7 @@ macro_rules! methods {
 }
 use methods;
 
-/// How long a method in a table of methods may wait.
+/// How long a method in a table of methods may block.
 macro_rules! limit {
     () => {
         Some(std::time::Duration::ZERO)
@@ -156,7 +156,7 @@ use argument;
 /// A bound or the step of a slice; `None` leaves it open.
 type Bound = Option<i64>;
 
-/// A result of a method, as it is read from the answer of `object`.
+/// The result of a method, read from the answer of `object`.
 trait Answer<'a>: Sized {
     /// Reads a reply. `None` if it has another shape, which a manager of the same version never sends.
     fn from_reply(object: &'a Object, reply: Reply) -> Option<Self>;
@@ -303,6 +303,6 @@ impl<T> Later<T> {
 
 impl<T> std::fmt::Debug for Later<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}, under way", self.pending.doing())
+        write!(f, "{}, pending", self.pending.doing())
     }
 }

@@ -31,7 +31,8 @@ impl<'a> Place<'a> {
     /// Returns the value, or `None` if there is none.
     ///
     /// # Errors
-    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the path leads through a value that is neither list nor dict.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the path leads through a value that is
+    /// neither a list nor a dict.
     pub fn get(&self) -> Result<Option<Variant>> {
         self.object.ask(Method::GetAt, self.args([]))
     }
@@ -52,7 +53,7 @@ impl<'a> Place<'a> {
     /// Appends to the list at this place and returns its new length.
     ///
     /// # Errors
-    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no list.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the place holds no list.
     pub fn push(&self, variant: impl Into<Variant>) -> Result<usize> {
         self.object.ask(Method::PushAt, self.args([variant.into()]))
     }
@@ -60,7 +61,8 @@ impl<'a> Place<'a> {
     /// Adds to the number at this place and returns the sum.
     ///
     /// # Errors
-    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if there is no number, or the sum is beyond 64 bits.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if the place holds no number, or the sum
+    /// overflows 64 bits.
     pub fn add(&self, amount: impl Into<Variant>) -> Result<Variant> {
         self.object.ask(Method::AddAt, self.args([amount.into()]))
     }

@@ -67,7 +67,7 @@ methods! { [Queue] {
     /// Marks an item from this queue as done, for [`join`](Self::join).
     ///
     /// # Errors
-    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if more items were done than put.
+    /// [`ManagerError::Managed`](crate::manager::ManagerError::Managed) if more items were marked done than were put.
     task_done() -> () = TaskDone;
 } }
 

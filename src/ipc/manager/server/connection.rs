@@ -35,7 +35,7 @@ pub(super) struct Connection {
     outgoing: Mutex<Outgoing>,
     /// When it last sent a request, was answered, or read pending answers.
     pub(super) busy_ns: AtomicU64,
-    /// Why the server has ended it.
+    /// Why the server closed it.
     pub(super) reason: OnceLock<Refusal>,
     /// The connection is no longer served, even if requests are pending.
     pub(super) is_over: AtomicBool,

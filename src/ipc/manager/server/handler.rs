@@ -1,4 +1,4 @@
-//! The thread of one connection: authenticates its client, reads the client's requests, and answers them.
+//! The thread of one connection: authenticates the client, reads its requests, and answers them.
 //!
 //! It sleeps in its socket, and the kernel wakes it on the processor of the client that it answers: a call costs a bare
 //! exchange over the socket plus the work itself.
@@ -26,7 +26,7 @@ const MANY: usize = 64 * 1024;
 /// Its stack: several times what the deepest data need, even without optimisation. Only used pages take memory.
 pub(super) const STACK: usize = 1 << 20;
 
-/// Serves a connection until its client disconnects or is to be disconnected.
+/// Serves a connection until the client disconnects or must be disconnected.
 pub(super) fn serve(state: &ServerState, socket: OwnedFd, transport: Transport, handshake: Handshake<'_>) {
     let mut inbox = Inbox::default();
     let Some((last_frame, welcome)) = authenticate(state, socket.as_fd(), transport, &mut inbox) else { return };
@@ -35,7 +35,7 @@ pub(super) fn serve(state: &ServerState, socket: OwnedFd, transport: Transport, 
     let open = |session| Connection::new(session, socket, sealing, monotonic_ns());
     let Some(client) = state.open(pid, open) else { return };
     drop(handshake);
-    // Whether it has ended is noticed at the first read.
+    // If this fails, the first read fails too.
     drop(send_frame(client.as_fd(), &last_frame));
     let mut scratch = vec![0; FEW];
     let mut count = 0;
@@ -52,7 +52,8 @@ pub(super) fn serve(state: &ServerState, socket: OwnedFd, transport: Transport, 
     state.close(&client);
 }
 
-/// Returns the last frame of the handshake, which is still to be sent, and the welcome. `None` if the client was refused.
+/// Returns the last frame of the handshake, which the caller must send, and the welcome; `None` if the client was
+/// refused.
 fn authenticate(
     state: &ServerState,
     socket: BorrowedFd<'_>,
@@ -72,7 +73,7 @@ fn authenticate(
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return refuse(|refused| &mut refused.too_slow),
             Err(_) => return refuse(|refused| &mut refused.bad_handshake),
         };
-        // Whether the peer has ended is noticed at the next read.
+        // If a send fails, the next read fails too.
         match step {
             Ok((frame, None)) => drop(send_frame(socket, &frame)),
             Ok((frame, Some(welcome))) => return Some((frame, welcome)),

@@ -13,7 +13,7 @@ pub struct Limits {
     pub frame: usize,
     /// The maximum number of clients. Each has a thread in the manager.
     pub clients: usize,
-    /// The maximum number of concurrent handshakes per listener, each with a thread in the manager; further connections
+    /// The maximum number of concurrent handshakes per listener. Each has a thread in the manager; further connections
     /// wait to be accepted.
     pub handshakes: usize,
     /// Time limit for the whole handshake.

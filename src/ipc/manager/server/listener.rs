@@ -1,5 +1,5 @@
-//! Listeners, each with a thread that accepts its connections. It exchanges nothing with a peer: the thread of the
-//! connection does, so a silent peer blocks no other.
+//! Listeners, each with a thread that accepts connections. This thread does not communicate with peers. The
+//! connection's own thread does, so an unresponsive peer blocks no other.
 //!
 //! # State
 //! The parent's listener is one end of an unnamed socket pair: a process with the other end connects by sending one end
@@ -30,7 +30,7 @@ pub(super) struct Listener {
     handshake_ended: Condvar,
 }
 
-/// A handshake of a listener's connection; ends when this is dropped.
+/// A handshake on one of a listener's connections. It ends when this is dropped.
 pub(super) struct Handshake<'a>(&'a Listener);
 
 impl Drop for Handshake<'_> {
@@ -45,7 +45,7 @@ impl Listener {
         Listener { socket, is_parents, transport, handshakes: Mutex::new(0), handshake_ended: Condvar::new() }
     }
 
-    /// Accepts connections, each with a thread that serves it, until no more can arrive or the server ends.
+    /// Accepts connections, and starts a thread to serve each, until no more can arrive or the server ends.
     pub(super) fn run<'scope>(&'scope self, state: &'scope ServerState, scope: &'scope Scope<'scope, '_>) {
         while !state.is_over() {
             let handshake = self.begin_handshake(state.limits.handshakes);
@@ -53,7 +53,7 @@ impl Listener {
                 Ok(Some(connection)) => {
                     let thread = thread::Builder::new().name("client".to_owned()).stack_size(handler::STACK);
                     let serve = move || handler::serve(state, connection, self.transport, handshake);
-                    // Without a thread it cannot be served, and is closed.
+                    // If the thread cannot be started, the connection is closed.
                     drop(thread.spawn_scoped(scope, || state.guard(serve)));
                 }
                 Ok(None) => {}
@@ -61,19 +61,19 @@ impl Listener {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     drop(wait_readable(&self.socket, None));
                 }
-                // Out of descriptors or memory: present connections go on; new ones wait.
+                // Out of descriptors or memory: existing connections continue; new ones wait.
                 Err(_) => thread::sleep(LOOK_EVERY),
             }
         }
     }
 
-    /// Ends [`run`](Self::run), once the server is over.
+    /// Makes [`run`](Self::run) return once the server has ended.
     pub(super) fn end(&self) {
-        // Fails if no connection can arrive any more.
+        // Fails if no more connections can arrive.
         let _ = socket::hang_up(self.socket.as_fd());
     }
 
-    /// Begins a handshake, when fewer than `most` are under way.
+    /// Begins a handshake. Blocks until fewer than `most` are in progress.
     fn begin_handshake(&self, most: usize) -> Handshake<'_> {
         let handshakes = self.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
         let room = self.handshake_ended.wait_while(handshakes, |handshakes| *handshakes >= most);
@@ -81,8 +81,8 @@ impl Listener {
         Handshake(self)
     }
 
-    /// Accepts the next connection; `None` if it was not permitted, and is closed already.
-    /// [`io::ErrorKind::WouldBlock`] if none is there, [`io::ErrorKind::UnexpectedEof`] if no more can arrive.
+    /// Accepts the next connection. Returns `None` if it was not permitted; it is closed already then. Fails with
+    /// [`io::ErrorKind::WouldBlock`] if there is none, and [`io::ErrorKind::UnexpectedEof`] if no more can arrive.
     fn accept(&self, state: &ServerState) -> io::Result<Option<OwnedFd>> {
         let received = if self.is_parents {
             socket::take_descriptor(self.socket.as_fd())

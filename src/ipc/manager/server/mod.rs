@@ -1,10 +1,10 @@
 //! The server: a thread for each listener and each connection, and one that enforces timeouts.
 //!
 //! # State
-//! A new connection is in its handshake until it has authenticated; a listener has few of them at once. Then it is a
-//! session of the store, and its thread processes its requests in order. A waiting call occupies only its entry in the
-//! store: the thread that ends the wait sends the answer. If a client does not read its answers, the poller sends them
-//! when there is room, and the client's thread reads no more requests while too much is pending.
+//! A new connection is in its handshake until the client has authenticated; the number of handshakes per listener is
+//! limited. Then it is a session of the store, and its thread processes its requests in order. A waiting call occupies
+//! only its entry in the store: the thread that ends the wait sends the answer. If a client does not read its answers,
+//! the poller sends them when there is room, and the client's thread reads no more requests while too much is pending.
 //!
 //! | file | what it is |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! The thread that waits for no single client: for room for the clients' answers, and for the next deadline.
+//! The thread that serves all clients: it waits for room for their answers, and for the next deadline.
 
 use std::io;
 use std::os::fd::BorrowedFd;

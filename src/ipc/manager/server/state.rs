@@ -25,7 +25,7 @@ use crate::sys::socket;
 pub(super) struct ServerState {
     pub(super) key: AuthKey,
     pub(super) limits: Limits,
-    /// The user whose processes may connect over Unix sockets.
+    /// The user whose processes may connect through Unix sockets.
     pub(super) own_user: u32,
     pub(super) epoll: Epoll,
     /// Wakes the poller.
@@ -79,7 +79,7 @@ impl ServerState {
             call.timeout = Some(Duration::ZERO);
         }
         let object = request.object();
-        // Data that fits into a request fits into an answer, with everything that accompanies it.
+        // Data that fits into a request also fits into an answer, with its overhead.
         let limit = if request.takes_away() { usize::MAX } else { self.limits.frame.saturating_add(1024) };
         let ticket = Ticket(id.unwrap_or(u64::MAX));
         let now_ns = monotonic_ns();
@@ -148,7 +148,7 @@ impl ServerState {
         }
     }
 
-    /// Runs a thread of the server. The poller reports a panic; the scope would hide it behind one of its own.
+    /// Runs a thread of the server. The poller reports a panic; the scope would replace it with a panic of its own.
     pub(super) fn guard(&self, run: impl FnOnce()) {
         if panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
             self.fail();
@@ -161,21 +161,22 @@ impl ServerState {
         self.wakeup.wake();
     }
 
-    /// Returns all clients, each with whether one of its calls waits.
+    /// Returns all clients, and whether each has a waiting call.
     pub(super) fn clients(&self) -> Vec<(Arc<Connection>, bool)> {
         let inner = self.lock();
         let waits = |client: &Arc<Connection>| inner.store.waits(client.session);
         inner.clients.values().map(|client| (Arc::clone(client), waits(client))).collect()
     }
 
-    /// Adds a client for an authenticated connection, of this process if that is known; `None` at the client limit, or if the server ends.
+    /// Adds a client for an authenticated connection. `pid` is its process, if known. Returns `None` at the client
+    /// limit, or if the server is ending.
     pub(super) fn open(
         &self,
         pid: Option<u32>,
         connection: impl FnOnce(SessionId) -> Connection,
     ) -> Option<Arc<Connection>> {
         let mut inner = self.lock();
-        // `hang_up` has passed, and would not end it.
+        // `hang_up` has already run, and would not close this connection.
         if self.is_over() {
             return None;
         }

@@ -391,7 +391,7 @@ fn idle_client_is_ended_but_not_one_that_waits() {
 fn any_bytes_of_a_client_end_in_order() {
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
-    // A busy machine is no reason to end a client here.
+    // A busy machine must not end a client here.
     let server = Serving::new(Limits { handshake_time: Duration::from_secs(60), ..Limits::default() });
     let mut runner = TestRunner::new(ProptestConfig::with_cases(150));
     let bytes = proptest::collection::vec(any::<u8>(), 0..80);

@@ -7,7 +7,7 @@ use std::vec;
 
 use super::{Failure, Key, Kind, Map, Method, Signature, Variant};
 
-/// Whether there is memory for this many bytes more; always, if there is no such function.
+/// A function that returns whether there is memory for this many more bytes. `None` means always.
 pub(crate) type Memory = Option<fn(u64) -> bool>;
 
 /// A call that needs less memory than this beyond its arguments does not ask whether there is that much.
@@ -25,8 +25,8 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Arguments of a method of an object of type `kind`, or to create one; fails if the type has no such method, or not
-    /// with this many arguments.
+    /// Returns the arguments of a method of an object of type `kind`, or of its creation. Fails if the type has no such
+    /// method, or if the number of arguments is wrong.
     pub(crate) fn new(
         method: Option<Method>,
         kind: Kind,
@@ -85,7 +85,7 @@ impl Args {
         read(self.variant()?).map_err(|other| self.bad(what, other.shape()))
     }
 
-    /// What leads to a place directly in the object: an index, a name, or a key.
+    /// The first step of a path, within the object itself: an index, a name, or a key.
     pub(crate) fn step(&mut self) -> Result<Key, Failure> {
         match self.kind {
             Kind::List | Kind::Array => self.int::<i64>().map(Key::from),
@@ -156,7 +156,7 @@ impl Args {
         Ok([bound()?, bound()?, bound()?])
     }
 
-    /// The error that the type does not have the method.
+    /// Returns the error that the type does not have the method.
     pub(crate) fn no_such_method(&self) -> Failure {
         self.method.map_or(Failure::NoSuchObject, |method| Failure::NoSuchMethod { kind: self.kind, method })
     }

@@ -1,9 +1,9 @@
 //! Barriers.
 //!
 //! # State
-//! The waiters, in order of arrival, and whether it is broken. When as many wait as there are parties, the first of them
-//! are released together; if the barrier has an action, the last of the group is released first, to run it, and the others when it
-//! reports that it is finished. Parties that arrive meanwhile belong to the next cycle.
+//! The waiters, in order of arrival, and whether the barrier is broken. Once one waiter per party has arrived, the
+//! group is released together. If the barrier has an action, the last of the group is released first, to run it, and
+//! the others when it reports that the action has finished. Parties that arrive meanwhile belong to the next cycle.
 //!
 //! # Death
 //! A client that is lost while it refers to the barrier breaks it, whether it waits, runs the action or has not
@@ -29,7 +29,7 @@ pub(crate) struct Barrier {
     default_timeout: Option<Duration>,
     /// The session that runs the action; the rest of its group are the first of the waiters.
     leader: Option<SessionId>,
-    /// Why it is broken, if it is.
+    /// Why the barrier is broken, if it is.
     broken: Option<BreakCause>,
 }
 
@@ -111,7 +111,7 @@ impl Barrier {
         }
     }
 
-    /// Breaks the barrier, unless it is broken.
+    /// Breaks the barrier, unless it is already broken.
     pub(crate) fn break_it(&mut self, cause: BreakCause) {
         self.broken.get_or_insert(cause);
         self.leader = None;

@@ -13,7 +13,7 @@ pub(crate) struct Call {
     pub(crate) object: ObjectId,
     pub(crate) method: Method,
     pub(crate) args: Vec<Variant>,
-    /// How long the call may wait; `None` is without limit.
+    /// How long the call may wait; `None` is no limit.
     pub(crate) timeout: Option<Duration>,
     /// The calling thread of the client; only recursive locks and conditions distinguish threads.
     pub(crate) thread: u64,

@@ -13,16 +13,16 @@ use crate::ipc::manager::data::add;
 
 /// The operation on one place.
 pub(crate) enum Change {
-    /// Returns the value there, or `default` if there is none.
+    /// Returns the value at the place, or `default` if there is none.
     Get {
         default: Option<Variant>,
     },
     Set(Variant),
-    /// Removes and returns the value there; returns `default` if there is none.
+    /// Removes and returns the value at the place; returns `default` if there is none.
     Remove {
         default: Option<Variant>,
     },
-    /// Removes the value there, and returns nothing.
+    /// Removes the value at the place.
     Delete,
     /// Adds to the number there, or to `default` if there is none.
     Add {
@@ -158,7 +158,7 @@ impl Change {
                 }
                 other => return Err(Failure::bad_argument(format!("a list or a dict before {step}"), other.shape())),
             };
-            // What is inside an attribute has keys.
+            // The value of an attribute is indexed by keys.
             kind = Kind::Dict;
         }
     }

@@ -18,7 +18,7 @@ use super::waits::{Line, Notice};
 use super::{Args, Caller, Failure, Method, Mutex, Object, ObjectId, Reply, Store, Want};
 
 impl Store {
-    /// Calls a method of a condition, whose lock may be shared with others. `None`: the call waits.
+    /// Calls a method of a condition, whose lock other conditions may share. Returns `None` if the call waits.
     pub(super) fn call_condition(
         &mut self,
         (condition, lock): (ObjectId, ObjectId),
@@ -52,7 +52,7 @@ impl Store {
         Ok(Some(Reply::DONE))
     }
 
-    /// Gives a notice to the first waiter that has waited since before it. Returns whether there was one.
+    /// Notifies the first waiter that began to wait before `notice`. Returns whether there was one.
     pub(super) fn pass_on(&mut self, notice: Notice) -> bool {
         let Some(Object::Condition(lock)) = self.objects.get(&notice.condition) else { return false };
         let lock = lock.id();
@@ -75,7 +75,7 @@ impl Store {
         }
     }
 
-    /// Ends the waits at an object that can end now.
+    /// Ends the waits on an object that can end now.
     pub(super) fn serve(&mut self, id: ObjectId) {
         if let Some(object) = self.objects.get_mut(&id) {
             object.serve(id, &mut self.waits);

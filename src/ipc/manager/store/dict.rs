@@ -70,7 +70,7 @@ pub(super) fn check_key(kind: Kind, key: &Key) -> Result<(), Failure> {
     }
 }
 
-/// The error that a dict or namespace has no such key or attribute.
+/// Returns the error that a dict or namespace has no such key or attribute.
 pub(super) fn missing(kind: Kind, key: &Key) -> Failure {
     match key.as_str() {
         Some(name) if kind == Kind::Namespace => Failure::NoSuchAttribute(name.to_owned()),

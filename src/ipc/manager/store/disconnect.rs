@@ -52,7 +52,7 @@ impl Store {
         }
     }
 
-    /// A party of a barrier, if it is one, is lost.
+    /// Breaks the object if it is a barrier: one of its parties is lost.
     pub(super) fn lose_party(&mut self, object: ObjectId, cause: BreakCause) {
         if let Some(Object::Barrier(barrier)) = self.objects.get_mut(&object) {
             barrier.break_it(cause);

@@ -1,9 +1,9 @@
 //! When objects are removed: with the last reference, or in cycles to which nothing else refers.
 //!
 //! # State
-//! Every reference to an object, wherever it is stored, holds an `Arc`; when the last is dropped, from whatever container,
-//! session or message, the object's id is added to the pending drops, and the store removes the object after the request.
-//! So no code counts references by hand.
+//! Every reference to an object holds an `Arc`, whether it is in a container, a session or a message. Dropping the last
+//! one adds the object's id to the pending drops, and the store removes the object after the request. So no code counts
+//! references by hand.
 //!
 //! Cycles are searched for when a client leaves an object behind to which only objects refer, and when there are twice
 //! as many objects as after the last search.

@@ -66,7 +66,7 @@ impl Mutex {
         Ok(())
     }
 
-    /// Acquires the lock for a waiter if it is free, or for its holder once more.
+    /// Acquires the lock for a waiter if the lock is free, or once more for its holder.
     pub(crate) fn attempt(&mut self, waiter: &Waiter) -> Option<Reply> {
         if let Some(holder) = &mut self.holder {
             if !self.recursive || !holder.is(waiter.caller) {

@@ -68,7 +68,7 @@ struct Session {
     references: HashMap<ObjectId, (ObjectRef, u64)>,
     /// Objects of which it may hold a part.
     touched: HashSet<ObjectId>,
-    /// The client's process, if it is known.
+    /// The client's process, if known.
     pid: Option<u32>,
 }
 
@@ -106,7 +106,7 @@ impl Store {
         Store { memory: Some(memory), ..Store::default() }
     }
 
-    /// Opens a session for a new client, of this process if that is known.
+    /// Opens a session for a new client. `pid` is its process, if known.
     pub(crate) fn open_session(&mut self, pid: Option<u32>) -> SessionId {
         self.last_session += 1;
         let session = SessionId(self.last_session);
@@ -132,7 +132,7 @@ impl Store {
         answer
     }
 
-    /// `None`: the call waits.
+    /// Returns `None` if the call waits.
     fn step(&mut self, session: SessionId, ticket: Ticket, request: Request) -> Result<Option<Reply>, Failure> {
         let reply = match request {
             Request::Call(call) => return self.call(session, ticket, call),
@@ -227,7 +227,7 @@ impl Store {
         self.call_object(object, (caller, timeout), method, args)
     }
 
-    /// Calls a method that needs no other object. `None`: the call waits.
+    /// Calls a method that needs no other object. Returns `None` if the call waits.
     fn call_object(
         &mut self,
         id: ObjectId,

@@ -51,7 +51,7 @@ impl Object {
         })
     }
 
-    /// Calls a method that needs no other object. `None`: the call waits.
+    /// Calls a method that needs no other object. Returns `None` if the call waits.
     pub(crate) fn call(&mut self, mut cx: Context<'_>, method: Method, args: Args) -> Result<Option<Reply>, Failure> {
         let session = cx.caller.session;
         let step = match self {
@@ -72,12 +72,12 @@ impl Object {
         Ok(reply)
     }
 
-    /// Gives a call what it wants if it is available, or makes it wait.
+    /// Completes a call if what it wants is available; otherwise makes it wait.
     fn wait(&mut self, cx: &mut Context<'_>, want: Want) -> Result<Option<Reply>, Failure> {
         let mut waiter = cx.waits.waiter(cx.caller, cx.object, want, cx.timeout);
         match self.attempt(&mut waiter) {
             Some(result) => result.map(Some),
-            // Arriving at a barrier counts, even without time to wait.
+            // Arriving at a barrier counts even if the timeout is zero.
             None if cx.timeout == Some(Duration::ZERO) && !matches!(waiter.want, Want::Parties) => {
                 Ok(Some(waiter.want.not_in_time()))
             }
@@ -85,7 +85,7 @@ impl Object {
         }
     }
 
-    /// Gives a waiter what it wants, if it is available.
+    /// Completes a waiter's call if what it wants is available.
     fn attempt(&mut self, waiter: &mut Waiter) -> Option<Result<Reply, Failure>> {
         match self {
             Object::Mutex(mutex) => mutex.attempt(waiter).map(Ok),
@@ -97,8 +97,8 @@ impl Object {
         }
     }
 
-    /// Ends the waits that can end now; to be called after every change. Producers come first: a queue is filled before
-    /// it is emptied.
+    /// Ends the waits that can end now. Must be called after every change. Producers come first: a queue is filled
+    /// before it is emptied.
     pub(crate) fn serve(&mut self, own: ObjectId, waits: &mut WaitTable) {
         if let Object::Barrier(barrier) = self {
             barrier.advance(own, waits);

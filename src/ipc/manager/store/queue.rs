@@ -103,7 +103,8 @@ impl Queue {
         if self.lends { (self.items.len() + self.leases.len()) as u64 } else { self.undone }
     }
 
-    /// Takes the item of a waiting producer, or gives a waiting consumer one, or tells a joiner that all are done.
+    /// Takes the item of a waiting producer, gives an item to a waiting consumer, or ends a join when all tasks are
+    /// done.
     pub(crate) fn attempt(&mut self, waiter: &mut Waiter) -> Option<Result<Reply, Failure>> {
         match &mut waiter.want {
             Want::Room(_) if self.is_shut => Some(Err(Failure::ShutDown)),
@@ -115,7 +116,7 @@ impl Queue {
             Want::Done => (self.unfinished() == 0).then_some(Ok(Reply::DONE)),
             _ => match self.items.pop_front() {
                 Some(item) => Some(Ok(self.deliver(item, waiter.caller.session, waiter.number))),
-                // No item comes any more.
+                // No more items will arrive.
                 None => self.is_shut.then_some(Err(Failure::ShutDown)),
             },
         }

@@ -17,7 +17,7 @@ use super::{Args, Failure, Method, Reply, SessionId, Step, Want};
 /// A semaphore object.
 #[derive(Debug)]
 pub(crate) struct Semaphore {
-    /// The most free permits.
+    /// The maximum number of free permits.
     most: u64,
     free: u64,
     /// `None` if it only counts and has no holders.

@@ -1,8 +1,8 @@
 //! The waiting calls: the queues of every object's waiters, their deadlines, and the waits that have ended.
 //!
 //! # State
-//! A waiter is in one queue, in order of arrival. It leaves the queue with an answer, or without one if its client is
-//! gone: a wait ends exactly once.
+//! A waiter is in one queue, in order of arrival. It leaves the queue with an answer, or without one if its client has
+//! disconnected: a wait ends exactly once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(crate) struct Completion {
 #[derive(Debug)]
 pub(crate) enum Step {
     Reply(Reply),
-    /// The reply follows as soon as what it wants is available.
+    /// The reply is sent as soon as what the call wants is available.
     Wait(Want),
 }
 
@@ -114,7 +114,7 @@ impl Line {
 /// How many calls of one session may wait at once.
 const WAITING_LIMIT: usize = 10_000;
 
-/// A waiter's queue, and its number, by which the queue is sorted.
+/// A waiter's queue, and its number: the sort key within the queue.
 type Place = (ObjectId, Line, u64);
 
 /// A call that may have to wait.
@@ -123,7 +123,7 @@ pub(crate) struct Waiter {
     pub(super) caller: Caller,
     pub(super) object: ObjectId,
     pub(super) want: Want,
-    /// When the call began, as a number of the wait table. Also identifies what the call acquires.
+    /// The call's number in the wait table, in the order of calls. Also identifies what the call acquires.
     pub(super) number: u64,
     deadline_ns: Option<u64>,
 }
@@ -146,13 +146,13 @@ pub(crate) struct WaitTable {
 }
 
 impl WaitTable {
-    /// Returns a number that was never issued before.
+    /// Returns a new number, greater than all before.
     pub(crate) fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
     }
 
-    /// A call of `caller` that waits at most `timeout`.
+    /// Creates a call of `caller` that waits for at most `timeout`.
     pub(crate) fn waiter(&mut self, caller: Caller, object: ObjectId, want: Want, timeout: Option<Duration>) -> Waiter {
         let timeout_ns = timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
         // Beyond the clock's range means never.
@@ -176,7 +176,7 @@ impl WaitTable {
         self.waiters.insert(place, waiter);
     }
 
-    /// Queues a condition's waiter, which was taken out of the condition's queue, for the lock that it released.
+    /// Moves a waiter that was removed from a condition's queue to the queue of the lock that it released.
     pub(crate) fn resume(&mut self, waiter: Waiter, lock: ObjectId, notice: Option<Notice>) {
         if let Want::Notice(held) = waiter.want {
             let waiter = self.waiter(waiter.caller, lock, Want::Resume { held, notice }, None);
@@ -184,7 +184,7 @@ impl WaitTable {
         }
     }
 
-    /// The waiters in a queue, in order of arrival.
+    /// Returns the waiters in a queue, in order of arrival.
     pub(crate) fn queue(&mut self, object: ObjectId, line: Line) -> impl Iterator<Item = &mut Waiter> {
         self.waiters.range_mut((object, line, 0)..=(object, line, u64::MAX)).map(|(_, waiter)| waiter)
     }
@@ -210,7 +210,7 @@ impl WaitTable {
         self.completed.push(Completion { session, ticket, result, object });
     }
 
-    /// Ends all waits at an object with the same failure.
+    /// Ends all waits on an object with the same failure.
     pub(crate) fn fail_all(&mut self, object: ObjectId, failure: &Failure) {
         for line in Line::ALL {
             while let Some(waiter) = self.take(object, line, 0) {

@@ -95,8 +95,8 @@ pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
     [&(content.len() as u32).to_le_bytes(), content].concat()
 }
 
-/// Appends a frame to `out`, whose content `write` appends. A content above `limit` is removed, and its length is the
-/// error.
+/// Appends a frame to `out`; `write` appends its content. If the content exceeds `limit`, removes the frame and returns
+/// the length as the error.
 pub(super) fn append_frame(
     out: &mut Vec<u8>,
     limit: usize,

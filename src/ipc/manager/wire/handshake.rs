@@ -42,7 +42,7 @@ pub(crate) enum Transport {
 /// Why a server refused a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// It does not speak this protocol, or another version of it.
+    /// The peer speaks another protocol, or another version of this one.
     OtherProtocol,
     WrongKey,
 }
@@ -115,7 +115,7 @@ pub enum HandshakeError {
     /// The peer has another key: it is not the manager.
     #[error("the manager could not prove that it has the key")]
     KeyNotProved,
-    /// The manager closed the connection: it ended, or the time for the handshake had passed.
+    /// The manager closed the connection: it exited, or the handshake timed out.
     #[error("the manager closed the connection during the handshake: it has exited, or is too busy")]
     Closed,
     /// The peer uses another protocol.

@@ -1,9 +1,9 @@
 //! Shared knowledge of the participants of a pipe queue: which processes they are, and whether the pipe is intact.
 //!
 //! # State
-//! Every handle is counted among the queue's [`Participants`], with both rights. `shared` is set once there was a second
-//! handle. `reading` and `writing` are set by the holder of that lock while the pipe is not at an item boundary; `torn`
-//! is set for good when such a holder died.
+//! Every handle is counted among the queue's [`Participants`], with both rights. `shared` is set once there has been a
+//! second handle. `reading` and `writing` are set by the holder of that lock while the pipe is not at an item boundary;
+//! `torn` is set permanently when such a holder dies.
 //!
 //! # Ordering
 //! `reading` and `writing` belong to the holder of their lock, which orders them. The other words are hints that are
@@ -40,7 +40,7 @@ impl Counted for PipeQueueState {
     }
 }
 
-/// A counted handle of a queue, and what all of them know. It has both rights, or none once it has left.
+/// A counted handle of a queue, and the shared state of all handles. It has both rights, or none once it has left.
 pub(crate) struct Participant(Handle<PipeQueueState>);
 
 impl Deref for Participant {
@@ -83,13 +83,13 @@ impl Participant {
         self.0.has_other_handle(Rights::GET)
     }
 
-    /// Uncounts this participant. It gets and puts no more.
+    /// Removes this participant from the count. It may no longer get or put.
     pub(crate) fn leave(&self) {
         self.0.give_up(Rights::BOTH);
     }
 
-    /// Called by the holder of a lock, with its flag. Returns an error if the pipe is torn, by the previous holder or
-    /// earlier.
+    /// Called by the holder of a lock, with the lock's flag. Returns an error if the previous holder or an earlier one
+    /// left the pipe torn.
     pub(crate) fn check(&self, inside: &AtomicU32) -> Result<()> {
         if inside.load(Relaxed) != 0 {
             self.tear();

@@ -111,7 +111,7 @@ impl LeaseStatus {
     }
 }
 
-/// What a slot said when it was read: the right to change it, as long as it says the same.
+/// The state of a slot when it was read: permits changing the slot as long as that state is current.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LeaseToken {
     slot: u32,
@@ -144,7 +144,7 @@ impl Ring {
         }
     }
 
-    /// Reads every slot that was ever used.
+    /// Reads every slot that has ever been used.
     pub(crate) fn used_leases(&self) -> impl Iterator<Item = LeaseToken> {
         let high = self.shared.lease_high.load(Acquire).min(self.plan.leases);
         (0..high).map(|index| self.read_lease(index))
@@ -222,7 +222,7 @@ impl Ring {
         self.change_lease(&returned, leased).then_some(LeaseToken { status: leased, ..returned })
     }
 
-    /// Changes the status of a lease; returns `false` if it is no longer what it was when it was read.
+    /// Changes the status of a lease. Returns `false` if the status has changed since it was read.
     pub(crate) fn change_lease(&self, lease: &LeaseToken, then: LeaseStatus) -> bool {
         let word = &self.lease_slot(lease.slot).word;
         word.compare_exchange(lease.status.to_word(), then.to_word(), AcqRel, Relaxed).is_ok()

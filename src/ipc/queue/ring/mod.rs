@@ -3,7 +3,7 @@
 //! # State
 //! Two sides (writers and readers), each with a robust mutex and a [`Cursor`]. The content of the ring is what lies
 //! between the two positions, and nothing else records it: counts, sizes, full and empty are computed from them. A
-//! record is its length in four bytes and its bytes, padded to four, in a chain of [`chunks`].
+//! record is its length in four bytes and its bytes, padded to a multiple of four, in a chain of [`chunks`].
 //!
 //! # Ordering
 //! Each side's mutex orders its holders; the cursor words order one side against the other.
@@ -50,10 +50,11 @@ use crate::sys::shm::{Mapping, shared_layout};
 use crate::sys::task::has_other_threads;
 
 shared_layout! {
-    /// What both sides have.
+    /// The state that each side has.
     struct Side {
         lock: RobustMutex,
-        /// A lower bound of the other side's position, to read its cursor rarely. Accessed only by the lock's holder.
+        /// A lower bound of the other side's position, so that its cursor is rarely read. Accessed only by the lock's
+        /// holder.
         seen_bytes: AtomicU64,
         seen_items: AtomicU64,
     }
@@ -113,7 +114,7 @@ impl Counted for RingState {
 pub(crate) struct Ring {
     handle: Handle<RingState>,
     pub(crate) plan: Plan,
-    /// The id of the process that has this handle, without a system call.
+    /// The id of the process that has this handle; saves a system call.
     pub(crate) pid: u32,
     put_spin: Spin,
     get_spin: Spin,

@@ -20,8 +20,8 @@ const LONGEST_RECORD: u64 = u32::MAX as u64 - 8;
 /// Chunks are small enough that a small ring stays in the cache, and large enough that a large one has few.
 const CHUNK_BYTES: std::ops::RangeInclusive<u64> = 4096..=1 << 20;
 
-/// The dimensions of a ring, and where its parts lie behind [`RingState`]. A private copy of validated values: nothing
-/// in it can change.
+/// The dimensions of a ring, and the offsets of its parts after [`RingState`]. A private copy of validated values,
+/// which cannot change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Maximum number of items; `u64::MAX` if unlimited.
@@ -63,7 +63,7 @@ impl Plan {
         Plan { capacity, byte_limit, leases, chunk_bytes, chunks, in_use_at, populated_at, leases_at, data_at }
     }
 
-    /// Reads the plan of a ring that another process created; `None` if it cannot be one.
+    /// Reads the plan of a ring that another process created; `None` if it is invalid.
     pub(super) fn read(shared: &Mapping<RingState>) -> Option<Self> {
         let (byte_limit, chunk_bytes) = (shared.byte_limit.load(Relaxed), shared.chunk_bytes.load(Relaxed));
         let is_plausible = (1..=MOST_BYTES).contains(&byte_limit) && chunk_bytes.is_power_of_two();
@@ -79,7 +79,7 @@ impl Plan {
         state.leases.store(self.leases, Relaxed);
     }
 
-    /// Returns the number of bytes behind [`RingState`].
+    /// Returns the number of bytes after [`RingState`].
     pub(super) fn tail_len(&self) -> usize {
         self.data_at + self.chunks as usize * self.chunk_bytes as usize
     }

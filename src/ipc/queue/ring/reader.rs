@@ -83,11 +83,11 @@ impl Ring {
         Reader { ring: self, seen: None }
     }
 
-    /// Discards what a dead reader wrote and did not publish. Only for the holder of the readers' mutex.
+    /// Discards what a dead reader wrote but did not publish. The caller must hold the readers' mutex.
     #[cold]
     fn clean_up_after_reader(&self) {
         let head_items = self.shared.head.own().items;
-        // It may have written half a bound: this makes the next ones look again.
+        // It may have written part of a bound: this makes the next readers read the cursor again.
         self.shared.get.side.seen_items.store(head_items, Relaxed);
         self.roll_back_unpublished(head_items);
     }
@@ -100,7 +100,7 @@ impl Ring {
         head.items == tail.items
     }
 
-    /// Returns whether a get could go on now: there is an item, or it would fail.
+    /// Returns whether a get would not block: there is an item, or the get would fail.
     pub(crate) fn can_get(&self) -> bool {
         !self.is_empty() || self.no_producer_is_left(true)
     }
@@ -108,15 +108,15 @@ impl Ring {
     /// Returns whether nothing can be added to the ring after this returns: no producer remains or can appear. A handle
     /// that can also put and does not wait may still do so itself.
     ///
-    /// A put may be under way through a handle that is closed by now. It checks the handle, and publishes, while
-    /// holding the writers' mutex. So a process that acquires that mutex after the handle has left either finds the
+    /// A put may still be in progress through a handle that has been closed. It checks the handle and publishes while
+    /// it holds the writers' mutex. So a process that acquires that mutex after the handle has left either finds the
     /// item in the ring, or precedes the put, which then finds its handle closed.
     pub(crate) fn producers_are_gone(&self, will_wait: bool) -> bool {
         self.no_producer_is_left(will_wait) && self.writer_now().is_some()
     }
 
-    /// As [`producers_are_gone`](Self::producers_are_gone), but a put may be under way through a handle that is closed
-    /// by now.
+    /// Like [`producers_are_gone`](Self::producers_are_gone), but a put may still be in progress through a handle that
+    /// has been closed.
     pub(crate) fn no_producer_is_left(&self, will_wait: bool) -> bool {
         (will_wait || !self.may_put()) && !self.is_right_left(Rights::PUT)
     }
@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
         Ok(Some(Record { place, len, after }))
     }
 
-    /// Removes the first record and copies its bytes; returns their number. `None`, without any effect, if there is no
+    /// Removes the first record and copies its bytes. Returns their number; `None`, without any effect, if there is no
     /// record, or if it does not fit into `bytes`.
     #[inline(always)]
     pub(crate) fn take_first(&mut self, bytes: &mut [u8]) -> Result<Option<usize>> {
@@ -249,8 +249,8 @@ impl<'a> Reader<'a> {
         self.ring.shared.head.publish(after);
     }
 
-    /// Calls `attempt` until it returns a result, and blocks in between until there may be more than
-    /// [`first`](Self::first) found. Returns `None` on timeout. For `can_happen` see [`Waiting::wait`].
+    /// Calls `attempt` until it returns a result. Between calls, blocks until there may be more than
+    /// [`first`](Self::first) found. Returns `None` on timeout. For `can_happen`, see [`Waiting::wait`].
     pub(crate) fn retry<R>(
         &mut self,
         mut waiting: Waiting,

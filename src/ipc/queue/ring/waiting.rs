@@ -65,8 +65,8 @@ impl Waiting {
     /// Blocks until `cursor` moves beyond `seen`, `event_count` is notified, or it is time for the next check. Returns
     /// `false` if the operation's timeout has passed.
     ///
-    /// `can_happen` is called once the sleep is announced, so no notification after it can be missed. It returns `false`
-    /// if there is something to do after all, and an error if what is waited for can no longer happen.
+    /// `can_happen` is called after the sleep is announced, so no later notification can be missed. It returns `false`
+    /// if the caller need not sleep after all, and an error if the awaited event can no longer happen.
     pub(crate) fn wait(
         &mut self,
         cursor: &Cursor,

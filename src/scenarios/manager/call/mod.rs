@@ -98,7 +98,7 @@ fn connect(manager: Option<(&Address, &Path)>, timeout: Option<Duration>) -> any
     };
     let key = Key::read(file)?;
     if let Some(ManagerFact::KeyExposed { file }) = key.warning() {
-        // If stderr is closed, the warning is not wanted.
+        // If stderr is closed, the warning is lost.
         let warning = format!("warning: other users can read {file} (chmod 600 {})\n", quoted(&file));
         let _ = Screen::stderr().write_all(warning.as_bytes());
     }

@@ -77,7 +77,7 @@ pub(in super::super) enum Arg {
 /// The forms of a call.
 const FORMS: &str = "a call is list, status, create TYPE NAME [ARG…], delete NAME, or NAME.METHOD [ARG…]";
 
-/// Returns what is wrong with JSON, as one message.
+/// Returns a message that describes what is wrong with the JSON.
 fn not_json(error: impl Into<JsonError>) -> anyhow::Error {
     anyhow!("{:#}", anyhow::Error::new(error.into()))
 }
@@ -190,7 +190,7 @@ impl<'a> Rest<'a> {
         Ok(Call::Method { name: name.to_owned(), method: method.to_owned(), args: self.args()? })
     }
 
-    /// Returns the call if nothing is left; otherwise fails with what it `takes`.
+    /// Returns the call if no arguments are left; otherwise fails with what the call `takes`.
     fn end(self, call: Call, takes: &'static str) -> Result<Call> {
         ensure!(self.0.is_empty(), takes);
         Ok(call)

@@ -103,7 +103,7 @@ impl<'c, 's> Driver<'c, 's> {
             return Ok(());
         }
         let numbers = 1..=u64::from(self.workers * TURNS);
-        // One more for each worker: a null ends it.
+        // One more item for each worker: null ends the worker.
         let nulls = (0..self.workers).map(|_| None);
         for number in numbers.map(Some).chain(nulls) {
             let lock = loop {

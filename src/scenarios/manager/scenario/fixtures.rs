@@ -14,7 +14,7 @@ pub(super) const TURNS: u32 = 3;
 pub(super) const SUPPLIER: &str = "runner";
 /// The number of elements in the array.
 pub(super) const PLACES: usize = 4;
-/// The attribute of the namespace that all workers add to.
+/// The attribute of the namespace to which all workers add.
 pub(super) const TOTAL: &str = "total";
 
 /// The objects of one type's turn, in the runner and in the workers' roles.
@@ -25,7 +25,7 @@ pub(super) enum Fixtures {
     Namespace(Namespace),
     Value(Value),
     Array(Array),
-    /// With the counter that it protects, as the next three.
+    /// With the counter that it protects, like the next three.
     Lock(Lock, Value),
     RLock(RLock, Value),
     Semaphore(Semaphore, Value),

@@ -107,7 +107,7 @@ impl Worker {
         })
     }
 
-    /// Reads, pauses, and writes one more: what a lock is for. A reentrant lock is acquired twice for that.
+    /// Reads the counter, pauses, and writes it plus one, which needs the lock. A reentrant lock is acquired twice.
     fn count<'g>(&self, count: &Value, thing: Thing<'_>, acquire: impl Fn() -> Result<Guard<'g>>) -> Result<()> {
         self.steps(|_| {
             let held = Held::acquire(thing, &self.ctx, || {
@@ -173,7 +173,7 @@ impl Worker {
         self.called("queue", "qsize", [], Some(&size()?.into()))
     }
 
-    /// Gets any worker's items until the queue is shut down, and marks those that are tasks as done.
+    /// Gets items of any worker until the queue is shut down, and marks tasks as done.
     fn get_all(&self, get: impl Fn() -> Result<(Variant, Option<Task>)>) -> Result<()> {
         while let Some((item, task)) = unless_shut_down(get())? {
             let (from, number) = maker(&item);

@@ -42,7 +42,7 @@ fn party_that_is_lost_is_named() {
         let known = fixture.store.open_session(Some(7));
         fixture.give(a, known, &barrier);
         fixture.call(a, &barrier, Method::Wait, vec![]);
-        // It is the last, and runs the action if there is one.
+        // It arrives last, and runs the action if there is one.
         fixture.call(known, &barrier, Method::Wait, vec![]);
         fixture.completed();
         fixture.leave(known);
