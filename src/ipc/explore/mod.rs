@@ -67,13 +67,16 @@
 //! first operation when it is started, and a join returns as soon as it can. When a worker's role has ended, its
 //! process is reused for the next schedule: its statics, threads and open descriptors persist.
 //!
+//! Dropping a handle belongs to the step before it. When every process is blocked, any operation with a timeout may be
+//! the first to time out, however long its timeout is.
+//!
 //! Do not use what is not scheduled: a [`PipeQueue`](crate::queue::PipeQueue), whose items are moved by a thread, a
 //! manager, and any communication between workers outside this library. If a schedule behaves differently when it is
 //! run again, the exploration fails and reports the step.
 //!
 //! # Standard
-//! loom and shuttle explore threads; dBug (Simsa et al., SSV 2010) and CHESS (Musuvathi et al., OSDI 2008) explore
-//! unmodified programs.
+//! loom and shuttle do the same for threads, and dBug (Simsa et al., SSV 2010) and CHESS (Musuvathi et al., OSDI 2008)
+//! for whole programs.
 
 // The files: `search` chooses the next schedule, `random` generates one at random, `shortest` finds the one of a class
 // with the fewest switches, and `schedule` is the text form; `run` runs a schedule, `control` is the turns in shared
