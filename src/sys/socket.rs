@@ -5,6 +5,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -93,10 +94,13 @@ pub(crate) fn is_unix_stream(socket: BorrowedFd<'_>) -> bool {
     kind == Ok(SockType::Stream) && peer_user(socket).is_ok()
 }
 
-/// Connects to the listening Unix socket at `path`. Blocks at most `timeout` while its queue is full, then fails with
+/// Connects to the listening Unix socket at `path`, an abstract one if it begins with `@`. Blocks at most `timeout` while its queue is full, then fails with
 /// [`io::ErrorKind::TimedOut`].
 pub(crate) fn connect_unix(path: &Path, timeout: Duration) -> io::Result<OwnedFd> {
-    let address = UnixAddr::new(path)?;
+    let address = match path.as_os_str().as_bytes().strip_prefix(b"@") {
+        Some(name) => UnixAddr::new_abstract(name)?,
+        None => UnixAddr::new(path)?,
+    };
     let connection = fd::above_standard(socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?)?;
     let deadline = Instant::now() + timeout;
     loop {

@@ -1,12 +1,14 @@
 //! The address of a manager: a path on this machine, or a host and a port.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{self, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::mpsc;
@@ -21,12 +23,14 @@ use crate::sys::fd::above_standard;
 use crate::sys::fork;
 use crate::sys::socket;
 
-/// The address at which a manager listens: `unix:PATH`, or `tcp:HOST:PORT`.
+/// The address at which a manager listens: `unix:PATH`, `unix:@NAME`, or `tcp:HOST:PORT`.
 ///
+/// `@NAME` is an abstract socket: it has no file, so nothing is left behind, whatever ends the manager.
 /// Without a host (`tcp::5000`) it is this machine only. Over TCP all traffic is encrypted and authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Address {
-    /// A socket in the file system; only processes of the same user can connect.
+    /// A socket in the file system, or an abstract one if the path begins with `@`; only processes of the same user can
+    /// connect.
     Unix(PathBuf),
     /// A TCP port.
     Tcp {
@@ -76,6 +80,12 @@ impl fmt::Display for Address {
 }
 
 impl Address {
+    /// Returns an abstract socket with a random name.
+    pub(crate) fn abstract_socket() -> io::Result<Self> {
+        let number = u64::from_le_bytes(random()?);
+        Ok(Address::Unix(format!("@ipc-demo-{number:016x}").into()))
+    }
+
     pub(crate) fn transport(&self) -> Transport {
         match self {
             Address::Unix(_) => Transport::Unix,
@@ -109,8 +119,11 @@ impl Address {
         let (listener, address, file) = match self {
             Address::Unix(path) => {
                 fork::note_origin()?;
-                let (listener, file) = listen_at(path)?;
-                (OwnedFd::from(listener), self.clone(), Some(file))
+                let (listener, file) = match path.as_os_str().as_bytes().strip_prefix(b"@") {
+                    Some(name) => (UnixListener::bind_addr(&net::SocketAddr::from_abstract_name(name)?)?, None),
+                    None => listen_at(path).map(|(listener, file)| (listener, Some(file)))?,
+                };
+                (OwnedFd::from(listener), self.clone(), file)
             }
             Address::Tcp { host, port } => {
                 let listener = TcpListener::bind((host.as_str(), *port))?;
@@ -146,26 +159,6 @@ fn resolve(host: &str, port: u16, timeout: Duration) -> io::Result<Vec<SocketAdd
 pub(crate) struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
-    /// A directory that was created only for the file.
-    directory: Option<PathBuf>,
-}
-
-impl SocketFile {
-    /// Returns a path for a socket in a fresh directory that no other user can enter.
-    pub(crate) fn private_path() -> io::Result<PathBuf> {
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-        let parent = runtime.unwrap_or_else(std::env::temp_dir);
-        let number = u64::from_le_bytes(random()?);
-        // The name is unpredictable; if it exists already, that is an error.
-        let directory = parent.join(format!("ipc-demo-{number:016x}"));
-        DirBuilder::new().mode(0o700).create(&directory)?;
-        Ok(directory.join("manager"))
-    }
-
-    /// Removes the directory together with the file.
-    pub(crate) fn own_directory(&mut self) {
-        self.directory = self.path.parent().map(Path::to_owned);
-    }
 }
 
 impl Drop for SocketFile {
@@ -178,9 +171,6 @@ impl Drop for SocketFile {
         if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
             // A drop cannot report the error.
             let _ = fs::remove_file(&self.path);
-        }
-        if let Some(directory) = &self.directory {
-            let _ = fs::remove_dir(directory);
         }
     }
 }
@@ -205,7 +195,7 @@ fn listen_at(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     let file = fs::symlink_metadata(path)?;
     let inode = (file.dev(), file.ino());
-    Ok((listener, SocketFile { path: path.to_owned(), inode, directory: None }))
+    Ok((listener, SocketFile { path: path.to_owned(), inode }))
 }
 
 /// Whether `path` is a socket at which no process listens any more.
@@ -221,7 +211,7 @@ mod tests {
 
     #[test]
     fn addresses_are_read_as_they_are_shown() {
-        for text in ["unix:/run/x y", "tcp:127.0.0.1:5000", "tcp:[::1]:0", "tcp:example.org:1"] {
+        for text in ["unix:/run/x y", "unix:@name", "tcp:127.0.0.1:5000", "tcp:[::1]:0", "tcp:example.org:1"] {
             assert_eq!(text.parse::<Address>().expect("an address").to_string(), text);
         }
         assert_eq!("tcp::5000".parse(), Ok(Address::Tcp { host: THIS_MACHINE.into(), port: 5000 }));
@@ -254,14 +244,15 @@ mod tests {
     }
 
     #[test]
-    fn private_path_is_in_a_directory_of_its_own() {
-        let path = SocketFile::private_path().expect("a path");
-        let directory = path.parent().expect("a directory").to_owned();
-        assert_eq!(fs::metadata(&directory).expect("made").permissions().mode() & 0o777, 0o700);
-        let (_, _, file) = Address::Unix(path).listen().expect("free");
-        let mut file = file.expect("a file");
-        file.own_directory();
-        drop(file);
-        assert!(!directory.exists());
+    fn abstract_socket_has_no_file() {
+        let address = Address::abstract_socket().expect("random bytes");
+        let (listener, actual, file) = address.listen().expect("free");
+        assert!(actual == address && file.is_none());
+        assert_eq!(address.listen().expect_err("in use").kind(), io::ErrorKind::AddrInUse);
+        let connected = address.connect(Deadline::after(Duration::from_secs(10)));
+        assert!(connected.is_ok(), "{connected:?}");
+        drop(listener);
+        let refused = address.connect(Deadline::after(Duration::from_secs(10))).expect_err("nobody listens");
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
 }

@@ -87,7 +87,8 @@ impl<'a> ManagerBuilder<'a> {
         self
     }
 
-    /// Also listens at a socket in a fresh directory that no other user can enter; see [`Manager::addresses`].
+    /// Also listens at an abstract socket with a random name; see [`Manager::addresses`]. Processes of other users are
+    /// refused.
     pub fn listen_privately(mut self) -> Self {
         self.is_private = true;
         self
@@ -116,14 +117,9 @@ impl<'a> ManagerBuilder<'a> {
         };
         let mut addresses = self.addresses;
         if self.is_private {
-            addresses.push(Address::Unix(SocketFile::private_path().map_err(os("make a private directory"))?));
+            addresses.push(Address::abstract_socket().map_err(os("choose a socket's name"))?);
         }
-        let (sockets, addresses, mut files) = listen_at(&addresses)?;
-        if self.is_private
-            && let Some(Some(file)) = files.last_mut()
-        {
-            file.own_directory();
-        }
+        let (sockets, addresses, files) = listen_at(&addresses)?;
         let (inside, outside) = packet_pair().map_err(os("make a manager's endpoint"))?;
         let (ends, life) = pipe().map_err(os("make a manager's life line"))?;
         let name = self.name.as_deref().unwrap_or("manager");

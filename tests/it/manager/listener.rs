@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipc_demo::Error;
@@ -33,8 +35,15 @@ fn open_manager(limits: Limits) -> (Manager, PathBuf, String) {
 trait Peer: Read + Write {}
 impl<T: Read + Write> Peer for T {}
 
-fn peers(path: &PathBuf, tcp: &str) -> [Box<dyn Peer>; 2] {
-    let (unix, tcp) = (UnixStream::connect(path).expect("it listens"), TcpStream::connect(tcp).expect("it listens"));
+/// Connects to the manager's abstract socket.
+fn connect(path: &Path) -> UnixStream {
+    let name = path.as_os_str().as_bytes().strip_prefix(b"@").expect("it has no file");
+    let address = SocketAddr::from_abstract_name(name).expect("a short name");
+    UnixStream::connect_addr(&address).expect("it listens, and its backlog has room")
+}
+
+fn peers(path: &Path, tcp: &str) -> [Box<dyn Peer>; 2] {
+    let (unix, tcp) = (connect(path), TcpStream::connect(tcp).expect("it listens"));
     for set in [UnixStream::set_read_timeout(&unix, Some(PATIENCE)), TcpStream::set_read_timeout(&tcp, Some(PATIENCE))]
     {
         set.expect("a timeout");
@@ -133,7 +142,7 @@ fn slow_and_silent_peers_are_ended_together_by_one_deadline() {
     let mut limits = Limits::default();
     limits.handshake_time = Duration::from_millis(300);
     let (manager, path, tcp) = open_manager(limits);
-    let slow = UnixStream::connect(&path).expect("it listens");
+    let slow = connect(&path);
     slow.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
     let silent = peers(&path, &tcp);
     // A byte at a time, with pauses, until the manager ends it: each byte alone would be in time.
@@ -166,7 +175,7 @@ fn crowd_of_silent_peers_keeps_no_worker_out() {
     limits.handshakes = 4;
     limits.handshake_time = Duration::from_millis(300);
     let (manager, path, tcp) = open_manager(limits);
-    let crowd: Vec<_> = (0..20).map(|_| UnixStream::connect(&path).expect("the backlog has room")).collect();
+    let crowd: Vec<_> = (0..20).map(|_| connect(&path)).collect();
     // Another listener is not crowded.
     let other = Manager::connect(&format!("tcp:{tcp}").parse().expect("an address"), &key("secret")).expect("in time");
     other.dict().expect("a dict").insert("a", 1).expect("a call");
@@ -181,10 +190,9 @@ fn crowd_of_silent_peers_keeps_no_worker_out() {
 fn nothing_of_a_manager_stays_in_the_file_system() {
     let _watchdog = watchdog("manager_listener::nothing_stays");
     let (manager, path, tcp) = open_manager(Limits::default());
-    let directory = path.parent().expect("a directory").to_owned();
-    assert!(path.exists());
+    assert!(!path.exists(), "it is abstract");
     manager.shutdown().expect("it ends");
-    assert!(!directory.exists());
+    assert!(Manager::connect(&Address::Unix(path), &key("secret")).is_err());
     assert!(TcpStream::connect(tcp).is_err());
 }
 

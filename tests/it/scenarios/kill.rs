@@ -114,8 +114,8 @@ fn death_that_was_asked_for_is_no_failure() {
         (&["event", "--racers", "2"], "racer-1@waiting", Verdict::Held),
         (&["semaphore", "--workers", "1"], "car-1@waiting", Verdict::NotShown),
         (&["semaphore", "--workers", "2"], "car-1@waiting", Verdict::Held),
-        (&["condition", "--producers", "1", "--consumers", "1"], "consumer-1@waiting", Verdict::NotShown),
-        (&["condition", "--producers", "1", "--consumers", "2"], "consumer-1@item_got", Verdict::Held),
+        (&["condition", "--producers", "1", "--consumers", "1"], "consumer-1@item_got", Verdict::NotShown),
+        (&["condition", "--producers", "1", "--consumers", "2"], "consumer-1@end_of_file", Verdict::Held),
     ] {
         let demo = Demo::run(run[0]).args(run[1..].iter().copied()).args(["--speed", "max", "--format", "json"]);
         let finished = demo.args(["--kill", kill]).finished();
