@@ -11,11 +11,10 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::start_barrier::join_all;
 use super::workload::{Point, Sample, Workload};
 use crate::manager::{Address, AuthKey, Dict, Manager};
 use crate::process::Fd;
@@ -70,14 +69,13 @@ fn manager(way: Way, call: Call, clients: u64, calls: u64) -> Result<Sample> {
     };
     let manager = manager.start()?;
     let address = manager.addresses().first().context("the manager listens nowhere")?;
-    let connect = |_| {
+    let connect = || {
         let manager = Manager::connect(address, &key)?;
         let dict: Dict = manager.make_named("bench", vec![])?;
         dict.insert("key", 0)?;
         Ok((manager, dict))
     };
-    let clients = (0..clients).map(connect).collect::<Result<_>>()?;
-    let sample = at_once(clients, calls, |(_, dict), number| match call {
+    let sample = at_once(clients, calls, connect, |(_, dict), number| match call {
         Call::Set => Ok(dict.insert("key", number)?),
         Call::Get => dict.get("key")?.map(drop).context("the dict has lost its key"),
     })?;
@@ -88,13 +86,17 @@ fn manager(way: Way, call: Call, clients: u64, calls: u64) -> Result<Sample> {
 fn sockets(way: Way, clients: u64, round_trips: u64) -> Result<Sample> {
     let (ours, theirs): (Vec<OwnedFd>, Vec<OwnedFd>) =
         (0..clients).map(|_| socket_pair(way)).collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    let process = Process::spawn("echo", SendsBack { sockets: theirs.into_iter().map(Fd::from).collect() })?;
-    let mut ours: Vec<UnixStream> = ours.into_iter().map(UnixStream::from).collect();
-    // The echo process is ready.
-    ours.iter_mut().try_for_each(send_there_and_back)?;
-    let sample = at_once(ours, round_trips, |socket, _| send_there_and_back(socket))?;
+    let mut process = Process::spawn("echo", SendsBack { sockets: theirs.into_iter().map(Fd::from).collect() })?;
+    let ours = std::sync::Mutex::new(ours);
+    let take = || {
+        let socket = ours.lock().expect("nobody panics").pop().context("as many sockets as clients")?;
+        let mut socket = UnixStream::from(socket);
+        send_there_and_back(&mut socket)?;
+        Ok(socket)
+    };
+    let sample = at_once(clients, round_trips, take, |socket, _| send_there_and_back(socket))?;
     // The echo ends when the other ends are closed.
-    join_all([process])?;
+    ensure!(process.join()?.is_success(), "{:?}", process.ended());
     Ok(sample)
 }
 
@@ -152,22 +154,31 @@ fn send_back(mut socket: UnixStream) -> std::io::Result<()> {
     }
 }
 
-/// Runs all clients concurrently. Each makes its share of `calls`.
-fn at_once<C: Send>(clients: Vec<C>, calls: u64, step: impl Fn(&mut C, u64) -> Result<()> + Sync) -> Result<Sample> {
-    let (each, count) = (calls.div_ceil(clients.len() as u64), clients.len());
-    let all_here = Barrier::new(count);
-    let run = &|mut client: C| {
+/// Runs all clients concurrently, each with its part of `calls` and its own result of `connect`.
+fn at_once<C: Send>(
+    clients: u64,
+    calls: u64,
+    connect: impl Fn() -> Result<C> + Sync,
+    step: impl Fn(&mut C, u64) -> Result<()> + Sync,
+) -> Result<Sample> {
+    let each = calls.div_ceil(clients);
+    let all_here = Barrier::new(clients as usize);
+    let run = || {
+        let connected = connect();
+        // A client that failed must also let the others start.
         all_here.wait();
         let begun = Instant::now();
+        let mut client = connected?;
         (0..each).try_for_each(|number| step(&mut client, number))?;
         Ok((client, begun, Instant::now()))
     };
-    let done = thread::scope(|scope| {
-        let threads: Vec<_> = clients.into_iter().map(|client| scope.spawn(move || run(client))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Result<Vec<_>>>()
-    })?;
+    let done: Vec<Result<_>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..clients).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let done = done.into_iter().collect::<Result<Vec<_>>>()?;
     // By the clients' own clocks: on a busy machine, this thread may be scheduled late.
-    let first = done.iter().map(|(_, begun, _)| *begun).min().context("no client began")?;
-    let last = done.iter().map(|(_, _, ended)| *ended).max().context("no client ended")?;
-    Ok(Sample { operations: each * count as u64, elapsed: last - first, round_trips: None })
+    let first = done.iter().map(|(_, begun, _)| *begun).min().context("nobody began")?;
+    let last = done.iter().map(|(_, _, ended)| *ended).max().context("nobody ended")?;
+    Ok(Sample { operations: each * clients, elapsed: last - first, round_trips: None })
 }
