@@ -11,10 +11,11 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::start_barrier::join_all;
 use super::workload::{Point, Sample, Workload};
 use crate::manager::{Address, AuthKey, Dict, Manager};
 use crate::process::Fd;
@@ -86,7 +87,7 @@ fn manager(way: Way, call: Call, clients: u64, calls: u64) -> Result<Sample> {
 fn sockets(way: Way, clients: u64, round_trips: u64) -> Result<Sample> {
     let (ours, theirs): (Vec<OwnedFd>, Vec<OwnedFd>) =
         (0..clients).map(|_| socket_pair(way)).collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    let mut process = Process::spawn("echo", SendsBack { sockets: theirs.into_iter().map(Fd::from).collect() })?;
+    let process = Process::spawn("echo", SendsBack { sockets: theirs.into_iter().map(Fd::from).collect() })?;
     let ours = std::sync::Mutex::new(ours);
     let take = || {
         let socket = ours.lock().expect("nobody panics").pop().context("as many sockets as clients")?;
@@ -96,7 +97,7 @@ fn sockets(way: Way, clients: u64, round_trips: u64) -> Result<Sample> {
     };
     let sample = at_once(clients, round_trips, take, |socket, _| send_there_and_back(socket))?;
     // The echo ends when the other ends are closed.
-    ensure!(process.join()?.is_success(), "{:?}", process.ended());
+    join_all([process])?;
     Ok(sample)
 }
 

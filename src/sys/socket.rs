@@ -94,10 +94,15 @@ pub(crate) fn is_unix_stream(socket: BorrowedFd<'_>) -> bool {
     kind == Ok(SockType::Stream) && peer_user(socket).is_ok()
 }
 
+/// Returns the name of an abstract socket, which has no file: the part of `path` after an initial `@`.
+pub(crate) fn abstract_name(path: &Path) -> Option<&[u8]> {
+    path.as_os_str().as_bytes().strip_prefix(b"@")
+}
+
 /// Connects to the listening Unix socket at `path`, an abstract one if it begins with `@`. Blocks at most `timeout` while its queue is full, then fails with
 /// [`io::ErrorKind::TimedOut`].
 pub(crate) fn connect_unix(path: &Path, timeout: Duration) -> io::Result<OwnedFd> {
-    let address = match path.as_os_str().as_bytes().strip_prefix(b"@") {
+    let address = match abstract_name(path) {
         Some(name) => UnixAddr::new_abstract(name)?,
         None => UnixAddr::new(path)?,
     };

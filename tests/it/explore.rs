@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::harness::{try_worker, watchdog};
 
-/// Adds one to a value so many times, as a load and a store.
+/// Increments a value `times` times, each time with a load and a store.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Increments {
     value: Value<u64>,

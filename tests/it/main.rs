@@ -1,6 +1,7 @@
 //! Everything that needs real processes, through the public interface and the real binary.
 //!
-//! This program is also the worker program of its own library tests: see [`worker_entry`].
+//! This program is also the worker program of its own library tests: see [`worker_entry`]. Ignored tests take long; run
+//! one with `cargo test --test it NAME -- --ignored`.
 //!
 //! | module | what it shows |
 //! |---|---|

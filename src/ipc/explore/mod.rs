@@ -265,7 +265,7 @@ impl Explorer {
                 return Ok(Err(with_fewest_switches(&run, closure, &finished, reason, schedules)));
             }
             if schedules == 0 {
-                run.borrow_mut().repeat();
+                run.borrow_mut().search.repeat();
                 if let (_, Some(reason)) = run_once(&run, closure) {
                     return Ok(Err(Failure { schedule: finished.schedule().to_string(), reason, held: 1 }));
                 }
@@ -274,14 +274,14 @@ impl Explorer {
                 schedules += 1;
                 left = left.saturating_sub(1);
             }
-            if !run.borrow_mut().advance() {
+            if !run.borrow_mut().search.advance() {
                 return Ok(Ok(Report { schedules, exhausted: true }));
             }
             if left == 0 || !has_time() {
                 if draws == 0 {
                     return Ok(Ok(Report { schedules, exhausted: false }));
                 }
-                run.borrow_mut().search_with(Search::random(self.bounds, seed));
+                run.borrow_mut().search = Search::random(self.bounds, seed);
                 left = std::mem::take(&mut draws);
             }
         }
@@ -323,7 +323,7 @@ fn with_fewest_switches(
     held: u64,
 ) -> Failure {
     let schedule = fewest_switches(&finished.taken);
-    run.borrow_mut().search_with(Search::replay(schedule.clone()));
+    run.borrow_mut().search = Search::replay(schedule.clone());
     match run_once(run, closure) {
         (same, Some(reason)) if same.schedule() == schedule => Failure { schedule: schedule.to_string(), reason, held },
         _ => Failure { schedule: finished.schedule().to_string(), reason, held },

@@ -26,7 +26,13 @@ use super::search::{Choice, Pending, Search, Step, Taken};
 /// The state of a worker between its turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum At {
-    Point { step: Step, can_go: bool, is_timed: bool },
+    /// It has the turn.
+    Running,
+    Point {
+        step: Step,
+        can_go: bool,
+        is_timed: bool,
+    },
     Ended,
     Dead,
 }
@@ -74,7 +80,8 @@ pub(crate) enum Stuck {
 /// The schedule that is being run.
 pub(crate) struct Run {
     control: Mapping<Control>,
-    search: Search,
+    /// Chooses the schedules.
+    pub(crate) search: Search,
     workers: Vec<Worker>,
     /// Processes whose role has ended, and which can run another.
     idle: Vec<Kept>,
@@ -93,34 +100,6 @@ impl Run {
             objects: Vec::new(),
             stuck: None,
         })
-    }
-
-    fn start(
-        &mut self,
-        program: &Program,
-        record: &BootRecord,
-        handles: &[BorrowedFd<'_>],
-        launch: Launch<'_>,
-    ) -> io::Result<(Pid, OwnedFd)> {
-        let turn = WorkerTurn::new(&self.control, self.workers.len());
-        turn.reset();
-        let kept = match self.idle.iter().position(|kept| kept.program == *program) {
-            Some(at) => {
-                let mut kept = self.idle.swap_remove(at);
-                kept.process.boot.write(record)?;
-                socket::pass_descriptors(kept.socket.as_fd(), handles)?;
-                kept
-            }
-            None => {
-                let (socket, theirs) = socket::packet_pair()?;
-                let process = launch(&[self.control.memfd().as_fd(), theirs.as_fd()])?;
-                Kept { program: program.clone(), process, socket }
-            }
-        };
-        let (pid, pidfd) = (kept.process.pid, kept.process.pidfd.try_clone()?);
-        // It has the turn now.
-        self.workers.push(Worker { name: record.worker.clone(), kept, turn, at: At::Ended });
-        Ok((pid, pidfd))
     }
 
     /// Blocks until the worker has given its turn back.
@@ -148,24 +127,6 @@ impl Run {
             if self.step(Some((own, point.can_go()))) {
                 return;
             }
-        }
-    }
-
-    /// Lets the workers take turns until this one has ended. Returns `None` if the deadline passes first, which happens
-    /// only when every process is blocked.
-    pub(crate) fn join(&mut self, index: usize, deadline: Deadline) -> Result<Option<(Outcome, bool)>> {
-        self.look_again(None);
-        loop {
-            match self.workers[index].at {
-                At::Ended => return Ok(Some((self.workers[index].kept.process.boot.outcome(), false))),
-                At::Dead => return Ok(Some((self.workers[index].kept.process.boot.outcome(), true))),
-                At::Point { .. } if deadline.has_passed() => return Ok(None),
-                At::Point { .. } => {}
-            }
-            if let Some(stuck) = &self.stuck {
-                return Err(Error::Schedule { reason: stuck.to_string() });
-            }
-            self.step(None);
         }
     }
 
@@ -211,6 +172,7 @@ impl Run {
         let name = &worker.name;
         match &worker.at {
             At::Point { step, .. } => format!("{name} is blocked in {}", step.operation),
+            At::Running => format!("{name} has reached no operation"),
             At::Ended => format!("{name} has ended"),
             At::Dead => format!("{name} is dead"),
         }
@@ -259,27 +221,12 @@ impl Run {
         for worker in self.workers.drain(..) {
             match worker.at {
                 At::Ended => self.idle.push(worker.kept),
-                At::Dead | At::Point { .. } => end(&worker.kept.process),
+                At::Running | At::Dead | At::Point { .. } => end(&worker.kept.process),
             }
         }
         self.objects.clear();
         let (taken, is_redundant) = (self.search.taken().collect(), self.search.is_redundant());
         Finished { taken, stuck: self.stuck.take(), is_redundant }
-    }
-
-    /// Replaces the search that chooses the schedules.
-    pub(crate) fn search_with(&mut self, search: Search) {
-        self.search = search;
-    }
-
-    /// Begins the next schedule. Returns whether there is one.
-    pub(crate) fn advance(&mut self) -> bool {
-        self.search.advance()
-    }
-
-    /// Begins the same schedule again, to check that it is reproducible.
-    pub(crate) fn repeat(&mut self) {
-        self.search.repeat();
     }
 }
 
@@ -332,7 +279,25 @@ impl Scheduler for RefCell<Run> {
         handles: &[BorrowedFd<'_>],
         launch: Launch<'_>,
     ) -> io::Result<(Pid, OwnedFd)> {
-        self.borrow_mut().start(program, record, handles, launch)
+        let run = &mut *self.borrow_mut();
+        let turn = WorkerTurn::new(&run.control, run.workers.len());
+        turn.reset();
+        let kept = match run.idle.iter().position(|kept| kept.program == *program) {
+            Some(at) => {
+                let mut kept = run.idle.swap_remove(at);
+                kept.process.boot.write(record)?;
+                socket::pass_descriptors(kept.socket.as_fd(), handles)?;
+                kept
+            }
+            None => {
+                let (socket, theirs) = socket::packet_pair()?;
+                let process = launch(&[run.control.memfd().as_fd(), theirs.as_fd()])?;
+                Kept { program: program.clone(), process, socket }
+            }
+        };
+        let (pid, pidfd) = (kept.process.pid, kept.process.pidfd.try_clone()?);
+        run.workers.push(Worker { name: record.worker.clone(), kept, turn, at: At::Running });
+        Ok((pid, pidfd))
     }
 
     fn begin(&self) {
@@ -342,7 +307,22 @@ impl Scheduler for RefCell<Run> {
     }
 
     fn join(&self, index: usize, deadline: Deadline) -> Result<Option<(Outcome, bool)>> {
-        self.borrow_mut().join(index, deadline)
+        let run = &mut *self.borrow_mut();
+        run.look_again(None);
+        loop {
+            let worker = &run.workers[index];
+            match worker.at {
+                At::Ended | At::Dead => {
+                    return Ok(Some((worker.kept.process.boot.outcome(), worker.at == At::Dead)));
+                }
+                _ if deadline.has_passed() => return Ok(None),
+                _ => {}
+            }
+            if let Some(stuck) = &run.stuck {
+                return Err(Error::Schedule { reason: stuck.to_string() });
+            }
+            run.step(None);
+        }
     }
 
     fn kill(&self, index: usize) {

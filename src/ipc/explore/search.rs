@@ -81,14 +81,18 @@ pub(crate) struct Taken {
 impl Taken {
     /// Returns whether the order of the two can make a difference; `later` was taken after this one.
     pub(crate) fn is_ordered_before(&self, later: &Taken) -> bool {
-        let is_fixed = |taken: &Taken| taken.is_forced || matches!(taken.turn, Turn::Dies(_));
-        let is_timeout = |taken: &Taken| matches!(taken.turn, Turn::TimesOut(_));
-        self.turn.participant() == later.turn.participant()
-            || is_fixed(self)
-            || is_fixed(later)
-            // Their number is limited.
-            || is_timeout(self) && is_timeout(later)
-            || self.step.depends_on(&later.step)
+        self.is_forced || later.is_forced || depend((self.turn, &self.step), (later.turn, &later.step))
+    }
+}
+
+/// Returns whether the order of two turns, each with its participant's operation, can make a difference.
+fn depend((one, own): (Turn, &Step), (other, step): (Turn, &Step)) -> bool {
+    match (one, other) {
+        // The end of a process concerns every object that it has a handle to.
+        (Turn::Dies(_), _) | (_, Turn::Dies(_)) => true,
+        // Their number is limited.
+        (Turn::TimesOut(_), Turn::TimesOut(_)) => true,
+        _ => one.participant() == other.participant() || own.depends_on(step),
     }
 }
 
@@ -113,16 +117,19 @@ impl Node {
         self.pending.iter().find(|pending| pending.participant == turn.participant()).map(|pending| &pending.step)
     }
 
+    /// Returns the operation of the turn that was taken.
+    fn chosen_step(&self) -> &Step {
+        self.step(self.chosen).expect("it is a participant's at a point")
+    }
+
     /// Returns whether the order of the chosen turn and another can make a difference.
     fn depends_on(&self, turn: Turn, step: &Step) -> bool {
-        match (self.chosen, turn) {
-            // The end of a process concerns every object that it has a handle to.
-            (Turn::Dies(_), _) | (_, Turn::Dies(_)) => true,
-            // Their number is limited.
-            (Turn::TimesOut(_), Turn::TimesOut(_)) => true,
-            (chosen, turn) if chosen.participant() == turn.participant() => true,
-            _ => self.step(self.chosen).is_none_or(|own| own.depends_on(step)),
-        }
+        depend((self.chosen, self.chosen_step()), (turn, step))
+    }
+
+    /// Returns whether an operation timed out although a participant was not blocked.
+    fn is_early_timeout(&self) -> bool {
+        matches!(self.chosen, Turn::TimesOut(_)) && self.pending.iter().any(|one| one.can_go)
     }
 
     /// Returns the turn to take next in this state, if one is left.
@@ -254,7 +261,7 @@ impl Search {
     pub(crate) fn taken(&self) -> impl Iterator<Item = Taken> {
         self.stack[..self.depth].iter().map(|node| Taken {
             turn: node.chosen,
-            step: node.step(node.chosen).expect("chosen among them").clone(),
+            step: node.chosen_step().clone(),
             is_forced: matches!(node.chosen, Turn::TimesOut(_)) && !node.is_early_timeout(),
         })
     }
@@ -277,7 +284,7 @@ impl Search {
             self.stack.clear();
             return true;
         }
-        while let Some(node) = self.stack.last_mut().filter(|_| self.given.is_empty()) {
+        while let Some(node) = self.stack.last_mut() {
             node.done.insert(node.chosen);
             if let Some(next) = node.next() {
                 node.chosen = next;
@@ -327,13 +334,6 @@ impl Search {
     }
 }
 
-impl Node {
-    /// Returns whether an operation timed out although a participant was not blocked.
-    fn is_early_timeout(&self) -> bool {
-        matches!(self.chosen, Turn::TimesOut(_)) && self.pending.iter().any(|one| one.can_go)
-    }
-}
-
 /// Returns the turns that stay asleep after the one taken in `node`: those independent of it.
 fn asleep_after(node: &Node) -> BTreeSet<Turn> {
     let is_independent = |turn: &&Turn| node.step(**turn).is_some_and(|step| !node.depends_on(**turn, step));
@@ -345,7 +345,7 @@ fn clocks(steps: &[Node]) -> Vec<BTreeSet<usize>> {
     let mut clocks: Vec<BTreeSet<usize>> = Vec::new();
     for (at, node) in steps.iter().enumerate() {
         let mut clock = BTreeSet::new();
-        let step = node.step(node.chosen).expect("chosen among them");
+        let step = node.chosen_step();
         for earlier in (0..at).rev() {
             if steps[earlier].depends_on(node.chosen, step) && clock.insert(earlier) {
                 clock.extend(&clocks[earlier]);

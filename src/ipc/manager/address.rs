@@ -6,7 +6,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{self, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -119,7 +118,7 @@ impl Address {
         let (listener, address, file) = match self {
             Address::Unix(path) => {
                 fork::note_origin()?;
-                let (listener, file) = match path.as_os_str().as_bytes().strip_prefix(b"@") {
+                let (listener, file) = match socket::abstract_name(path) {
                     Some(name) => (UnixListener::bind_addr(&net::SocketAddr::from_abstract_name(name)?)?, None),
                     None => listen_at(path).map(|(listener, file)| (listener, Some(file)))?,
                 };

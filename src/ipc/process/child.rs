@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::boot::{BOOT_VARIABLE, Boot, BootRecord, Outcome, is_lost};
+use super::boot::{BOOT_VARIABLE, Boot, BootRecord, is_lost};
 use super::failure::WorkerFailure;
 use super::role::Role;
 use super::scheduler::{self, Started};
@@ -101,6 +101,7 @@ impl<'a> Builder<'a> {
         let process_table = ProcessTable::ours()?;
         let scheduler = scheduler::current();
         let index = scheduler.as_ref().map(|scheduler| scheduler.next_index()).transpose()?;
+        let exploration = scheduler.as_ref().zip(index);
         let slot = process_table.reserve()?;
         let unless_started = FreesSlot(process_table, slot);
         let mut encoded = transfer::encode(&role, slot)?;
@@ -115,14 +116,17 @@ impl<'a> Builder<'a> {
         };
         let handles: Vec<_> = encoded.descriptors.iter().map(|fd| fd.as_fd()).collect();
         let mut launch = |others: &[BorrowedFd<'_>]| self.launch::<R>(&record, &[others, &handles].concat());
-        let started = match &scheduler {
-            Some(scheduler) => {
+        let started = match exploration {
+            Some((scheduler, index)) => {
                 let program = (self.program.clone(), self.arguments.clone());
-                scheduler.start(&program, &record, &handles, &mut launch).map(|(pid, pidfd)| (pid, pidfd, None))
+                let started = scheduler.start(&program, &record, &handles, &mut launch);
+                started.map(|(pid, pidfd)| (pid, pidfd, Running::Explored(index)))
             }
-            None => launch(&[]).map(|Started { pid, pidfd, boot, parent_end }| (pid, pidfd, Some((boot, parent_end)))),
+            None => launch(&[]).map(|Started { pid, pidfd, boot, parent_end }| {
+                (pid, pidfd, Running::Alone { boot, _parent_end: parent_end })
+            }),
         };
-        let (pid, pidfd, alone) = started.map_err(start_error)?;
+        let (pid, pidfd, running) = started.map_err(start_error)?;
         process_table.started(slot, pid);
         std::mem::forget(unless_started);
         // The role, and this process's handles in it, are dropped after this: the worker's are already counted.
@@ -130,9 +134,8 @@ impl<'a> Builder<'a> {
         if let Some(scheduler) = scheduler {
             scheduler.begin();
         }
-        let running = alone.map(Running::Alone).or(index.map(Running::Explored));
         let program = self.program.unwrap_or_else(|| OWN_PROGRAM.into());
-        Ok(Process { name: name.to_owned(), program, pid, pidfd, slot, running, ended: None })
+        Ok(Process { name: name.to_owned(), program, pid, pidfd, slot, running: Some(running), ended: None })
     }
 
     /// Starts a process for `record`, with the descriptors that follow that of the boot record.
@@ -260,8 +263,11 @@ pub struct Process {
 /// What the parent keeps of a worker until it has waited for it.
 #[derive(Debug)]
 enum Running {
-    /// The boot record, and the end of the pipe whose closing kills the worker.
-    Alone((Boot, OwnedFd)),
+    Alone {
+        boot: Boot,
+        /// The end of the pipe whose closing kills the worker.
+        _parent_end: OwnedFd,
+    },
     /// The worker's index in the exploration of this thread, which keeps the rest.
     Explored(usize),
 }
@@ -349,28 +355,26 @@ impl Process {
     fn wait(&mut self, deadline: Deadline) -> Result<Option<&Ended>> {
         if self.ended.is_none() {
             let process_table = ProcessTable::ours()?;
-            let mut kept = None;
-            if let Some(Running::Explored(index)) = self.running {
-                let over = || Error::Schedule { reason: "it has ended".to_owned() };
-                kept = scheduler::current().ok_or_else(over)?.join(index, deadline)?;
-            }
-            let has_ended = || fd::wait_readable(&self.pidfd, deadline.at_ns()).map_err(os("wait for a worker"));
-            if kept.is_none() && (matches!(self.running, Some(Running::Explored(_))) || !has_ended()?) {
-                return Ok(None);
-            }
-            let status = match &kept {
-                // The role has ended, but not the process.
-                Some((outcome, false)) => ExitStatus::Code(outcome.failure.is_some().into()),
-                _ => {
-                    let status = exec::reap(self.pidfd.as_fd()).map_err(os("take a worker's exit status"))?;
-                    status.map_or(ExitStatus::Unknown, |end| end.map_or_else(ExitStatus::Signal, ExitStatus::Code))
+            let (outcome, status) = match self.running.as_ref().expect("kept until its end is known") {
+                Running::Explored(index) => {
+                    let over = || Error::Schedule { reason: "it has ended".to_owned() };
+                    let joined = scheduler::current().ok_or_else(over)?.join(*index, deadline)?;
+                    let Some((outcome, is_dead)) = joined else { return Ok(None) };
+                    // The role may have ended, and its process not.
+                    let status =
+                        if is_dead { self.reap()? } else { ExitStatus::Code(outcome.failure.is_some().into()) };
+                    (outcome, status)
+                }
+                Running::Alone { boot, .. } => {
+                    if !fd::wait_readable(&self.pidfd, deadline.at_ns()).map_err(os("wait for a worker"))? {
+                        return Ok(None);
+                    }
+                    let status = self.reap()?;
+                    (boot.outcome(), status)
                 }
             };
             process_table.release_slot(self.slot);
-            let outcome = match (self.running.take(), kept) {
-                (Some(Running::Alone((boot, _))), _) => boot.outcome(),
-                (_, kept) => kept.map_or_else(Outcome::default, |(outcome, _)| outcome),
-            };
+            self.running = None;
             let failure = outcome.failure.or_else(|| match status {
                 ExitStatus::Code(code) if !outcome.has_entered => Some(never_entered(&self.program, code)),
                 _ => None,
@@ -382,6 +386,12 @@ impl Process {
             });
         }
         Ok(self.ended.as_ref())
+    }
+
+    /// Takes the exit status of a process that has ended.
+    fn reap(&self) -> Result<ExitStatus> {
+        let status = exec::reap(self.pidfd.as_fd()).map_err(os("take a worker's exit status"))?;
+        Ok(status.map_or(ExitStatus::Unknown, |end| end.map_or_else(ExitStatus::Signal, ExitStatus::Code)))
     }
 
     /// Asks the worker to end, with SIGTERM. Succeeds if it has already ended. Its own workers end with it.

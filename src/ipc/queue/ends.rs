@@ -20,8 +20,8 @@ pub trait Transport<T> {
     /// Opens a queue of at most `capacity_items` items, or without a limit, and returns its two ends.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a capacity of 0 or beyond what the transport can count, and others if the queue cannot
-    /// be made or reached.
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a capacity of 0 or beyond what the transport can count, and
+    /// others if the queue cannot be made or reached.
     fn open(&self, capacity_items: Option<usize>) -> Result<(Self::Producer, Self::Consumer)>;
 }
 
@@ -32,8 +32,7 @@ pub trait PutEnd<T>: Send + Sync {
     /// # Errors
     /// [`PutError::Full`] if there was no room in time; [`PutError::Failed`] if the item cannot be put, now or later,
     /// with [`Error::Closed`](crate::Error::Closed) after [`close`](Self::close) and
-    /// [`Error::Disconnected`](crate::Error::Disconnected) if no consumer is left. Both
-    /// return the item.
+    /// [`Error::Disconnected`](crate::Error::Disconnected) if no consumer is left. Both return the item.
     fn put_within(&self, item: T, timeout: Option<Duration>) -> std::result::Result<(), PutError<T>>;
 
     /// Puts `items` in order, blocking for at most `timeout` in total. Returns the number of items put.
@@ -96,8 +95,7 @@ pub trait GetEnd<T>: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Disconnected`](crate::Error::Disconnected) if the queue is empty and no producer is left;
-    /// [`Error::Codec`](crate::Error::Codec) if the bytes are not a
-    /// valid `T`: the item is lost.
+    /// [`Error::Codec`](crate::Error::Codec) if the bytes are not a valid `T`: the item is lost.
     fn get_within(&self, timeout: Option<Duration>) -> Result<Option<T>>;
 
     /// Removes up to `most` items that are there, blocking for at most `timeout` while there is none. Returns a result

@@ -34,7 +34,7 @@ pub(super) fn draw(frame: &Frame<'_>) -> (Group, usize) {
         lines = lines.add(arrow.line());
         let name = arrow.edge.value.map(|value| cut(&value.to_string(), 60.0, SMALL)).unwrap_or_default();
         let width = width_of(&name, SMALL);
-        let (x, y) = arrow.beside(width);
+        let (x, y) = arrow.label_position(width);
         // The label of the last arrow must stay within the picture as well.
         let x = x.min(WIDTH - MARGIN / 2.0 - width);
         let is_free = taken
@@ -97,7 +97,7 @@ impl<'a> Arrow<'a> {
     }
 
     /// Returns the position of its label: nearer to its start, on the side to which it is bent.
-    fn beside(&self, width: f64) -> (f64, f64) {
+    fn label_position(&self, width: f64) -> (f64, f64) {
         if self.is_arc() {
             return ((self.from.0 + self.to.0 - width) / 2.0, self.from.1 - self.height);
         }
