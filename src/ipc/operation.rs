@@ -179,19 +179,39 @@ pub(crate) fn always() -> bool {
 
 #[cold]
 fn pass(point: &Point<'_>) {
-    /// Puts the observer back, even if it panics.
-    struct TakenOut(Option<Observer>);
-    impl Drop for TakenOut {
-        fn drop(&mut self) {
-            OBSERVER.set(self.0.take());
+    // Its own operations are not observed.
+    let observer = TakenOut::take();
+    observer.0.iter().for_each(|observer| observer(point));
+}
+
+/// The observer of this thread while it observes nothing. Dropping this puts it back.
+struct TakenOut(Option<Observer>);
+
+impl TakenOut {
+    fn take() -> Self {
+        // Gone while the thread ends.
+        TakenOut(OBSERVER.try_with(RefCell::take).unwrap_or(None))
+    }
+}
+
+impl Drop for TakenOut {
+    fn drop(&mut self) {
+        if let Some(observer) = self.0.take() {
+            OBSERVER.set(Some(observer));
         }
     }
-    // Taken out while it runs: its own operations are not observed. Gone while the thread ends.
-    let observer = OBSERVER.try_with(RefCell::take).unwrap_or(None);
-    if observer.is_some() {
-        let observer = TakenOut(observer);
-        observer.0.iter().for_each(|observer| observer(point));
-    }
+}
+
+/// Runs `body`, whose operations pass no points: they belong to the step before.
+pub(crate) fn unobserved<R>(body: impl FnOnce() -> R) -> R {
+    let _observer = TakenOut::take();
+    body()
+}
+
+/// Runs `body` as one operation on `object`, which never blocks.
+pub(crate) fn as_one<R>(operation: Operation, object: &impl Object, body: impl FnOnce() -> R) -> R {
+    point(operation, object, always);
+    unobserved(body)
 }
 
 /// Observes the points of the thread that created it, until it is dropped.

@@ -15,6 +15,7 @@ mod model;
 mod order;
 mod picture_file;
 mod pictures;
+mod schedule;
 mod screen;
 #[cfg(test)]
 mod tests;
@@ -28,12 +29,13 @@ use std::io::{self, IsTerminal};
 pub(crate) use class::{Class, Key, Noun, Severity, Turn};
 pub(crate) use event::{AnyFact, Event, Fact, Parse, RUNNER};
 pub(crate) use frame::{
-    Allowance, Counter, Loss, Reason, RunStarted, Summary, Verdict, WorkerExited, WorkerStarted, counter,
+    Allowance, Counter, Explored, Loss, Reason, RunStarted, Summary, Verdict, WorkerExited, WorkerStarted, counter,
 };
 pub(crate) use language::{Language, duration};
 pub(crate) use order::{LONGEST_WAIT_US, Reorder};
 pub(crate) use picture_file::{Kind as PictureKind, PictureFile};
 pub(crate) use pictures::Pictures;
+pub(crate) use schedule::{ScheduleStep, ShownSchedule};
 pub(crate) use screen::{Screen, columns};
 #[cfg(test)]
 pub(crate) use tests::well_formed;
@@ -47,6 +49,14 @@ pub(crate) trait Reporter {
     /// # Errors
     /// The error of the write; a reader that went away is [`io::ErrorKind::BrokenPipe`].
     fn event(&mut self, event: &Event) -> io::Result<()>;
+
+    /// Shows a schedule of an exploration: its events to programs, its steps to people.
+    ///
+    /// # Errors
+    /// As [`event`](Self::event).
+    fn schedule(&mut self, schedule: &ShownSchedule) -> io::Result<()> {
+        schedule.events.iter().try_for_each(|event| self.event(event))
+    }
 
     /// Shows the status of the run, in English or in Chinese, if there is a status line.
     fn show_status(&mut self, _en: &str, _zh: &str) {}

@@ -36,7 +36,7 @@ pub(super) struct TicketFile(File);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stock {
     pub(super) left: u32,
-    text: String,
+    pub(super) text: String,
     /// The position of the digits.
     digits: Range<usize>,
 }
@@ -74,10 +74,15 @@ impl Stock {
 impl TicketFile {
     /// Creates an unnamed copy of the built-in file: it disappears with the last worker.
     pub(super) fn built_in() -> anyhow::Result<Self> {
+        TicketFile::copy_of(BUILT_IN)
+    }
+
+    /// Creates an unnamed file with this content.
+    pub(super) fn copy_of(text: &str) -> anyhow::Result<Self> {
         let made = memfd::create("tickets").and_then(|memfd| {
-            memfd::check_file_limit(BUILT_IN.len() as u64)?;
+            memfd::check_file_limit(text.len() as u64)?;
             let file = File::from(memfd);
-            file.write_all_at(BUILT_IN.as_bytes(), 0)?;
+            file.write_all_at(text.as_bytes(), 0)?;
             Ok(TicketFile(file))
         });
         // The input is the program's own: whatever fails is the machine's.

@@ -79,7 +79,7 @@
 //! for whole programs.
 
 // The files: `search` chooses the next schedule, `random` generates one at random, `shortest` finds the one of a class
-// with the fewest switches, and `schedule` is the text form; `run` runs a schedule, `control` is the turns in shared
+// with the fewest switches, and `schedule` is the text form; `survey` judges every schedule, and replays one; `run` runs a schedule, `control` is the turns in shared
 // memory, and `worker` is the workers' side.
 
 mod control;
@@ -88,12 +88,14 @@ mod run;
 mod schedule;
 mod search;
 mod shortest;
+mod survey;
 pub(crate) mod worker;
 
 use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::ipc::error::{Result, chain};
@@ -102,9 +104,10 @@ use crate::ipc::process::boot::panic_message;
 use crate::ipc::process::scheduler;
 use crate::sys::affinity;
 use run::{Finished, Run};
-use schedule::Schedule;
+pub(crate) use schedule::{SPAWNER, Schedule};
 use search::{Bounds, Search};
 use shortest::fewest_switches;
+pub(crate) use survey::{ReplayedStep, Seen, StepKind, Survey, replay};
 
 /// The environment variable that contains the only schedule to run.
 const SCHEDULE_VARIABLE: &str = "IPC_DEMO_SCHEDULE";
@@ -241,9 +244,10 @@ impl Explorer {
                 let schedule = given.parse::<Schedule>().map_err(|error| failed(given, error.to_string()))?;
                 let run = new_run(Search::replay(schedule.clone()));
                 let run = run.map_err(|error| failed(schedule.to_string(), chain(&error)))?;
-                match run_once(&run, &closure) {
-                    (_, None) => Ok(Report { schedules: 1, exhausted: false }),
-                    (_, Some(reason)) => Err(failed(schedule.to_string(), reason)),
+                let (finished, checked) = run_once(&run, &closure);
+                match reason(&finished, checked) {
+                    None => Ok(Report { schedules: 1, exhausted: false }),
+                    Some(reason) => Err(failed(schedule.to_string(), reason)),
                 }
             }
         }
@@ -251,35 +255,57 @@ impl Explorer {
 
     /// Runs `closure` in the schedules of this explorer, until it fails.
     fn explore(&self, closure: &dyn Fn() -> Checked) -> Result<std::result::Result<Report, Failure>> {
+        let run = new_run(Search::new(!self.all, self.bounds))?;
+        let (mut schedules, mut failed) = (0, None);
+        let exhausted = self.each(&run, closure, &mut |finished, checked| {
+            schedules += u64::from(!finished.is_redundant);
+            failed = reason(&finished, checked).map(|reason| (finished, reason));
+            failed.is_none()
+        });
+        Ok(match failed {
+            None => Ok(Report { schedules, exhausted }),
+            Some((finished, reason)) => {
+                let held = schedules - u64::from(!finished.is_redundant);
+                Err(with_fewest_switches(&run, closure, &finished, reason, held))
+            }
+        })
+    }
+
+    /// Runs `closure` in the schedules of this explorer, as long as `seen` returns `true`. Returns whether these were
+    /// all. The first schedule is run twice, to see that it is the same both times; the second time it is redundant.
+    fn each<T>(
+        &self,
+        run: &Rc<RefCell<Run>>,
+        closure: &dyn Fn() -> T,
+        seen: &mut dyn FnMut(Finished, thread::Result<T>) -> bool,
+    ) -> bool {
         // One process runs at a time. Waking the next on another processor would take ten times as long.
         let _pinned = affinity::pin();
-        let run = new_run(Search::new(!self.all, self.bounds))?;
         let begun = Instant::now();
         let has_time = || self.time.is_none_or(|time| begun.elapsed() < time);
-        let mut schedules = 0;
+        let mut is_first = true;
         let mut left = self.limit;
         let (mut draws, seed) = self.random;
         loop {
-            let (finished, reason) = run_once(&run, closure);
-            if let Some(reason) = reason {
-                return Ok(Err(with_fewest_switches(&run, closure, &finished, reason, schedules)));
+            let (finished, outcome) = run_once(run, closure);
+            let is_redundant = finished.is_redundant;
+            if !seen(finished, outcome) {
+                return false;
             }
-            if schedules == 0 {
+            if std::mem::take(&mut is_first) {
                 run.borrow_mut().search.repeat();
-                if let (_, Some(reason)) = run_once(&run, closure) {
-                    return Ok(Err(Failure { schedule: finished.schedule().to_string(), reason, held: 1 }));
+                let (finished, outcome) = run_once(run, closure);
+                if !seen(Finished { is_redundant: true, ..finished }, outcome) {
+                    return false;
                 }
             }
-            if !finished.is_redundant {
-                schedules += 1;
-                left = left.saturating_sub(1);
-            }
+            left = left.saturating_sub(u64::from(!is_redundant));
             if !run.borrow_mut().search.advance() {
-                return Ok(Ok(Report { schedules, exhausted: true }));
+                return true;
             }
             if left == 0 || !has_time() {
                 if draws == 0 {
-                    return Ok(Ok(Report { schedules, exhausted: false }));
+                    return false;
                 }
                 run.borrow_mut().search = Search::random(self.bounds, seed);
                 left = std::mem::take(&mut draws);
@@ -298,20 +324,24 @@ fn new_run(search: Search) -> Result<Rc<RefCell<Run>>> {
     Ok(Rc::new(RefCell::new(Run::new(search)?)))
 }
 
-/// Runs one schedule, with this thread as the spawner. Also returns the reason if it failed.
-fn run_once(run: &Rc<RefCell<Run>>, closure: &dyn Fn() -> Checked) -> (Finished, Option<String>) {
+/// Runs one schedule, with this thread as the spawner.
+fn run_once<T>(run: &Rc<RefCell<Run>>, closure: &dyn Fn() -> T) -> (Finished, thread::Result<T>) {
     let scheduling = scheduler::schedule_with(Rc::clone(run) as Rc<dyn scheduler::Scheduler>);
     let spawner = Rc::clone(run);
     let observing = operation::observe(move |point| spawner.borrow_mut().pass(point));
-    let checked = catch_unwind(AssertUnwindSafe(closure));
+    let outcome = catch_unwind(AssertUnwindSafe(closure));
     drop((observing, scheduling));
     let finished = run.borrow_mut().finish();
-    let reason = match (&finished.stuck, checked) {
+    (finished, outcome)
+}
+
+/// Returns why a schedule failed, if it did.
+fn reason(finished: &Finished, checked: thread::Result<Checked>) -> Option<String> {
+    match (&finished.stuck, checked) {
         (Some(stuck), _) => Some(stuck.to_string()),
         (None, Ok(checked)) => checked.err().map(|error| chain(&*error)),
         (None, Err(payload)) => Some(panic_message(&*payload)),
-    };
-    (finished, reason)
+    }
 }
 
 /// Returns the failure of the equivalent schedule with the fewest switches, which is run to check that it fails too.
@@ -324,8 +354,9 @@ fn with_fewest_switches(
 ) -> Failure {
     let schedule = fewest_switches(&finished.taken);
     run.borrow_mut().search = Search::replay(schedule.clone());
-    match run_once(run, closure) {
-        (same, Some(reason)) if same.schedule() == schedule => Failure { schedule: schedule.to_string(), reason, held },
+    let (same, checked) = run_once(run, closure);
+    match self::reason(&same, checked) {
+        Some(reason) if same.schedule() == schedule => Failure { schedule: schedule.to_string(), reason, held },
         _ => Failure { schedule: finished.schedule().to_string(), reason, held },
     }
 }

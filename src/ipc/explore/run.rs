@@ -20,7 +20,7 @@ use crate::sys::shm::Mapping;
 use crate::sys::{Pid, Signal, exec, fd, socket};
 
 use super::control::{self, Control, Stop, WorkerTurn};
-use super::schedule::{SPAWNER, Schedule, Turn, WORKERS};
+use super::schedule::{Participant, SPAWNER, Schedule, Turn, WORKERS};
 use super::search::{Choice, Pending, Search, Step, Taken};
 
 /// The state of a worker between its turns.
@@ -35,6 +35,12 @@ enum At {
     },
     Ended,
     Dead,
+}
+
+impl At {
+    fn step(&self) -> Option<&Step> {
+        if let At::Point { step, .. } = self { Some(step) } else { None }
+    }
 }
 
 /// A worker's process, which is reused when its role has ended.
@@ -88,6 +94,12 @@ pub(crate) struct Run {
     /// In the order of first use: the objects' ids differ from schedule to schedule.
     objects: Vec<ObjectId>,
     stuck: Option<Stuck>,
+    /// The operations of a deadlock.
+    blocked: Vec<(Participant, Step)>,
+    /// Whether the spawner may have done something that the workers at a point have not seen.
+    spawner_acted: bool,
+    /// Told the number of each step before it is taken, from 1.
+    clock: Option<Box<dyn Fn(u64)>>,
 }
 
 impl Run {
@@ -99,6 +111,9 @@ impl Run {
             idle: Vec::new(),
             objects: Vec::new(),
             stuck: None,
+            blocked: Vec::new(),
+            spawner_acted: true,
+            clock: None,
         })
     }
 
@@ -121,7 +136,7 @@ impl Run {
 
     /// Passes a point of the spawner. Blocks until it is the spawner's turn.
     pub(crate) fn pass(&mut self, point: &Point<'_>) {
-        self.look_again(None);
+        self.spawner_acted = true;
         while self.stuck.is_none() {
             let own = in_order_of_appearance(&mut self.objects, Step::of(point));
             if self.step(Some((own, point.can_go()))) {
@@ -132,6 +147,9 @@ impl Run {
 
     /// Lets one participant take its turn. Returns whether it is the spawner's turn.
     fn step(&mut self, spawner: Option<(Step, bool)>) -> bool {
+        if std::mem::take(&mut self.spawner_acted) {
+            self.look_again(None);
+        }
         let points = self.workers.iter().enumerate().filter_map(|(participant, worker)| match &worker.at {
             At::Point { step, can_go, is_timed } => Some(Pending {
                 participant,
@@ -150,31 +168,51 @@ impl Run {
             can_be_killed: false,
         });
         let choice = self.search.choose(points.chain(own).collect());
-        let number = self.search.taken().count();
+        let number = self.search.depth();
+        if let (Choice::Take(_), Some(clock)) = (&choice, &self.clock) {
+            clock(number as u64);
+        }
         match choice {
-            Choice::Take(turn) if turn.participant() == SPAWNER => return true,
+            Choice::Take(turn) if turn.participant() == SPAWNER => {
+                self.spawner_acted = true;
+                return true;
+            }
             Choice::Take(Turn::Dies(index)) => self.kill(index),
             Choice::Take(turn) => self.take_turn(turn.participant(), matches!(turn, Turn::TimesOut(_))),
             Choice::Differs => self.stuck = Some(Stuck::Differs { step: number + 1 }),
             Choice::Misfits(turn) => {
                 self.stuck = Some(Stuck::Misfits { step: number + 1, why: self.why_not(turn) });
             }
-            Choice::Nobody => self.stuck = Some(Stuck::Deadlock(self.who_waits())),
+            Choice::Nobody => {
+                self.stuck = Some(Stuck::Deadlock(self.who_waits()));
+                self.blocked = self
+                    .workers
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(index, worker)| Some((index, worker.at.step()?.clone())))
+                    .collect();
+            }
         }
         false
     }
 
     /// Returns why a turn is not possible.
     fn why_not(&self, turn: Turn) -> String {
+        let who = Schedule::of(turn.participant());
         let Some(worker) = self.workers.get(turn.participant()) else {
-            return format!("{} has not started", Schedule(vec![turn]));
+            let is_spawner = turn.participant() == SPAWNER;
+            return if is_spawner { format!("{who} is at no operation") } else { format!("{who} has not started") };
         };
-        let name = &worker.name;
-        match &worker.at {
-            At::Point { step, .. } => format!("{name} is blocked in {}", step.operation),
-            At::Running => format!("{name} has reached no operation"),
-            At::Ended => format!("{name} has ended"),
-            At::Dead => format!("{name} is dead"),
+        let name = format!("{who} ({})", worker.name);
+        match (&worker.at, turn) {
+            (At::Point { step, is_timed: false, .. }, Turn::TimesOut(_)) => {
+                format!("{name} has no timeout in {}", step.operation)
+            }
+            (At::Point { step, .. }, Turn::TimesOut(_)) => format!("{name} is not blocked in {}", step.operation),
+            (At::Point { step, .. }, _) => format!("{name} is blocked in {}", step.operation),
+            (At::Running, _) => format!("{name} has reached no operation"),
+            (At::Ended, _) => format!("{name} has ended"),
+            (At::Dead, _) => format!("{name} is dead"),
         }
     }
 
@@ -199,10 +237,10 @@ impl Run {
     }
 
     fn who_waits(&self) -> String {
-        let waits = self.workers.iter().filter_map(|worker| match &worker.at {
-            At::Point { step, .. } => Some(format!("{} waits in {}", worker.name, step.operation)),
-            _ => None,
-        });
+        let waits = self
+            .workers
+            .iter()
+            .filter_map(|worker| worker.at.step().map(|step| format!("{} waits in {}", worker.name, step.operation)));
         waits.collect::<Vec<_>>().join(", ")
     }
 
@@ -218,25 +256,42 @@ impl Run {
 
     /// Ends the schedule. Processes whose role has ended are kept; all others are killed.
     pub(crate) fn finish(&mut self) -> Finished {
+        let mut workers = Vec::new();
         for worker in self.workers.drain(..) {
+            workers.push(worker.name);
             match worker.at {
                 At::Ended => self.idle.push(worker.kept),
                 At::Running | At::Dead | At::Point { .. } => end(&worker.kept.process),
             }
         }
-        self.objects.clear();
-        let (taken, is_redundant) = (self.search.taken().collect(), self.search.is_redundant());
-        Finished { taken, stuck: self.stuck.take(), is_redundant }
+        (self.spawner_acted, self.clock) = (true, None);
+        Finished {
+            taken: self.search.taken().collect(),
+            needed: self.search.needed(),
+            stuck: self.stuck.take(),
+            blocked: std::mem::take(&mut self.blocked),
+            is_redundant: self.search.is_redundant(),
+            workers,
+            objects: std::mem::take(&mut self.objects),
+        }
     }
 }
 
 /// A schedule that was run.
 pub(crate) struct Finished {
     pub(crate) taken: Vec<Taken>,
+    /// How many of these a replay has to be given.
+    pub(crate) needed: usize,
     /// Why it could not be completed.
     pub(crate) stuck: Option<Stuck>,
+    /// The operations in which the workers were blocked, if all were.
+    pub(crate) blocked: Vec<(Participant, Step)>,
     /// Whether another schedule of its class was run already.
     pub(crate) is_redundant: bool,
+    /// The names of the workers, in the order of start.
+    pub(crate) workers: Vec<String>,
+    /// The objects, in the order of first use: their numbers in the steps are indices.
+    pub(crate) objects: Vec<ObjectId>,
 }
 
 /// Replaces the objects of a step with their numbers in the order of first use.
@@ -302,13 +357,14 @@ impl Scheduler for RefCell<Run> {
 
     fn begin(&self) {
         let mut run = self.borrow_mut();
+        run.spawner_acted = true;
         let last = run.workers.len() - 1;
         run.await_turn(last);
     }
 
     fn join(&self, index: usize, deadline: Deadline) -> Result<Option<(Outcome, bool)>> {
         let run = &mut *self.borrow_mut();
-        run.look_again(None);
+        run.spawner_acted = true;
         loop {
             let worker = &run.workers[index];
             match worker.at {
@@ -327,6 +383,20 @@ impl Scheduler for RefCell<Run> {
 
     fn kill(&self, index: usize) {
         self.borrow_mut().kill(index);
+    }
+
+    fn step(&self) -> Result<()> {
+        let run = &mut *self.borrow_mut();
+        run.step(None);
+        run.stuck.as_ref().map_or(Ok(()), |stuck| Err(Error::Schedule { reason: stuck.to_string() }))
+    }
+
+    fn has_ended(&self, index: usize) -> bool {
+        matches!(self.borrow().workers[index].at, At::Ended | At::Dead)
+    }
+
+    fn set_clock(&self, clock: Box<dyn Fn(u64)>) {
+        self.borrow_mut().clock = Some(clock);
     }
 }
 

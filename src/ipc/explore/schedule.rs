@@ -35,8 +35,25 @@ impl Turn {
 }
 
 /// Whose turn it is, step by step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Schedule(pub(crate) Vec<Turn>);
+
+impl Schedule {
+    /// Returns the schedule of one step of a participant, whose text is the participant's name.
+    pub(crate) fn of(participant: Participant) -> Self {
+        Schedule(vec![Turn::Goes(participant)])
+    }
+
+    /// Returns who takes each turn.
+    pub(crate) fn participants(&self) -> impl Iterator<Item = Participant> {
+        self.0.iter().map(|turn| turn.participant())
+    }
+
+    /// Returns how often another participant takes the turn.
+    pub(crate) fn switches(&self) -> usize {
+        self.0.windows(2).filter(|pair| pair[0].participant() != pair[1].participant()).count()
+    }
+}
 
 /// Why a text is not a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -251,7 +251,9 @@ impl Search {
         } else if taken(Node::is_early_timeout) < self.bounds.timeouts {
             turns.extend(waiters().map(|(_, one)| Turn::TimesOut(one)));
         }
-        if taken(|node| matches!(node.chosen, Turn::Dies(_))) < self.bounds.kills {
+        // A deadlock is the end, unless the schedule that is replayed goes on.
+        let goes_on = !turns.is_empty() || self.depth < self.given.len();
+        if goes_on && taken(|node| matches!(node.chosen, Turn::Dies(_))) < self.bounds.kills {
             turns.extend(pending.iter().filter(|one| one.can_be_killed).map(|one| Turn::Dies(one.participant)));
         }
         turns
@@ -264,6 +266,22 @@ impl Search {
             step: node.chosen_step().clone(),
             is_forced: matches!(node.chosen, Turn::TimesOut(_)) && !node.is_early_timeout(),
         })
+    }
+
+    /// Returns the number of turns taken since the beginning of the current schedule.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Returns how many of these turns a replay has to be given: the others follow from them.
+    pub(crate) fn needed(&self) -> usize {
+        let is_needed = |node: &Node| node.possible.first() != Some(&node.chosen);
+        self.stack[..self.depth].iter().rposition(is_needed).map_or(1, |last| last + 1).min(self.depth)
+    }
+
+    /// Returns whether the whole schedule that is replayed was taken.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.depth >= self.given.len()
     }
 
     /// Returns whether the current schedule belongs to a class explored already.

@@ -108,10 +108,6 @@ mod tests {
         Taken { turn: Turn::Goes(participant), step, is_forced: false }
     }
 
-    fn switches(turns: &[Turn]) -> usize {
-        turns.windows(2).filter(|pair| pair[0].participant() != pair[1].participant()).count()
-    }
-
     #[test]
     fn independent_steps_are_put_together() {
         let steps = [(0, 1), (1, 2), (0, 1), (1, 2)].map(|(participant, object)| taken(participant, object, false));
@@ -127,7 +123,7 @@ mod tests {
     /// Returns the minimum number of switches, by enumerating all orders.
     fn by_brute_force(steps: &[Taken], done: &mut Vec<usize>) -> usize {
         if done.len() == steps.len() {
-            return switches(&done.iter().map(|&at| steps[at].turn).collect::<Vec<_>>());
+            return Schedule(done.iter().map(|&at| steps[at].turn).collect()).switches();
         }
         let mut least = usize::MAX;
         for at in 0..steps.len() {
@@ -146,7 +142,7 @@ mod tests {
         fn no_order_of_the_class_has_fewer(steps in prop::collection::vec((0..3_usize, 1..4_u64, any::<bool>()), 0..8)) {
             let steps: Vec<_> =
                 steps.into_iter().map(|(participant, object, reads)| taken(participant, object, reads)).collect();
-            prop_assert_eq!(switches(&fewest_switches(&steps).0), by_brute_force(&steps, &mut Vec::new()));
+            prop_assert_eq!(fewest_switches(&steps).switches(), by_brute_force(&steps, &mut Vec::new()));
         }
     }
 }

@@ -300,7 +300,9 @@ impl Connection {
     /// Passes the point of a send: it could go on if the kernel has room for a short message, or would refuse it.
     #[inline]
     fn send_point(&self, timeout: Option<Duration>) {
-        SEND.pass(timeout, &self.object, || wait_writable(self.stream.as_fd(), Some(0)).unwrap_or(true));
+        SEND.pass(timeout, &self.object, || {
+            !self.is_writable() || wait_writable(self.stream.as_fd(), Some(0)).unwrap_or(true)
+        });
     }
 
     #[inline]
@@ -313,7 +315,8 @@ impl Connection {
     #[inline]
     fn begin_recv(&self, operations: &Waits, timeout: Option<Duration>) -> Result<Deadline> {
         operations.pass(timeout, &self.object, || {
-            self.incoming.poll(&self.stream, self.limit, Deadline::after(Duration::ZERO)).unwrap_or(true)
+            !self.is_readable()
+                || self.incoming.poll(&self.stream, self.limit, Deadline::after(Duration::ZERO)).unwrap_or(true)
         });
         if self.is_readable() { Ok(Deadline::within(timeout)) } else { Err(Error::WriteOnly) }
     }

@@ -317,6 +317,9 @@ impl Process {
 
     /// Returns whether the worker is still running. Does not block.
     pub fn is_alive(&self) -> bool {
+        if let Some(Running::Explored(index)) = self.running {
+            return scheduler::current().is_some_and(|scheduler| !scheduler.has_ended(index));
+        }
         self.ended.is_none()
             && !fd::wait_readable(&self.pidfd, Deadline::after(Duration::ZERO).at_ns()).unwrap_or(false)
     }

@@ -57,6 +57,15 @@ pub(crate) trait Scheduler {
 
     /// Kills a worker, unless it has ended.
     fn kill(&self, index: usize);
+
+    /// Runs one worker to its next point. Fails if the schedule cannot go on.
+    fn step(&self) -> Result<()>;
+
+    /// Returns whether the role of a worker has ended, or its process died.
+    fn has_ended(&self, index: usize) -> bool;
+
+    /// Has `clock` told the number of each step of this schedule before it is taken, from 1.
+    fn set_clock(&self, clock: Box<dyn Fn(u64)>);
 }
 
 thread_local! {

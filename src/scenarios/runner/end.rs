@@ -149,6 +149,10 @@ impl UnexpectedExits {
 pub(crate) struct RunEnd {
     pub(super) reporter: Box<dyn Reporter>,
     pub(super) cut: Option<Cut>,
+    /// Whether all workers were blocked, in an exploration.
+    pub(crate) is_stuck: bool,
+    /// The process ID that is shown of the runner.
+    pub(super) pid: u32,
     /// The time of the end, in microseconds since the start.
     pub(crate) at_us: u64,
     /// What kept workers from finishing.
@@ -162,7 +166,7 @@ pub(crate) struct RunEnd {
 impl RunEnd {
     /// Returns an event of the runner, at the end of the run.
     pub(crate) fn event(&self, fact: impl Into<AnyFact>) -> Event {
-        Event { at_us: self.at_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact: fact.into() }
+        Event { at_us: self.at_us, worker: RUNNER.to_owned(), pid: self.pid, fact: fact.into() }
     }
 
     /// Shows the last event and returns the outcome. `is_broken` is whether a guaranteed claim was false.

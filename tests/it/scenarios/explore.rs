@@ -1,0 +1,287 @@
+//! Exploration of the scenarios, and replays.
+
+use serde_json::Value;
+
+use super::{ended, verdict};
+use crate::harness::{Demo, Finished, fact, facts, watchdog};
+use crate::report::schema::{Event, Fact, Verdict};
+
+fn explore(scenario: &str, args: &str) -> Finished {
+    let words = args.split_whitespace().chain(["--format", "json"]);
+    Demo::run("explore").args([scenario]).args(words).finished()
+}
+
+/// Explores a scenario. Returns its events, and the numbers of schedules and of those that violate the claim.
+#[track_caller]
+fn explored(scenario: &str, args: &str) -> (Vec<Event>, [u64; 2]) {
+    let finished = explore(scenario, args);
+    assert_eq!(finished.code, Some(0), "{}\n{}", finished.stdout, finished.stderr);
+    let events = finished.events();
+    let numbers = ["schedules", "violated"].map(|name| fact(&events, name));
+    assert_eq!(facts(&events)["exhausted"], Value::Bool(true));
+    assert_eq!(fact(&events, "held") + numbers[1], numbers[0], "{scenario} {args}");
+    (events, numbers)
+}
+
+/// Returns the schedule in the summary.
+fn schedule(events: &[Event]) -> Option<&str> {
+    match &events.last().expect("a summary").fact {
+        Fact::Summary { schedule, .. } => schedule.as_deref(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn all_schedules_are_as_many_as_by_hand() {
+    let _watchdog = watchdog("all_schedules_are_as_many_as_by_hand");
+    for (scenario, args, wanted) in [
+        // 6! / 3!^2, each with a look, a read and a write. Both read before anyone writes in 6 of them, times 2.
+        ("tickets", "--buyers 2", [20, 12]),
+        // The second finds no ticket left.
+        ("tickets", "--buyers 2 --stock 1", [20, 12]),
+        ("tickets", "--buyers 2 --lock", [12, 0]),
+        ("tickets", "--buyers 3 --stock 1 --lock", [360, 0]),
+        // 8! / 4!^2; nothing is lost only if no increment begins during another.
+        ("values", "--workers 2 --increments 2", [70, 64]),
+        ("values", "--workers 2 --increments 2 --lock", [6, 0]),
+        ("deadlock", "", [6, 2]),
+        ("deadlock", "--ordered", [2, 0]),
+        ("deadlock", "--workers 3", [168, 6]),
+        // Ballot numbers: a get comes after its put.
+        ("queue", "--items 5 --capacity 5", [42, 0]),
+        ("queue", "--items 5 --capacity 2", [16, 0]),
+    ] {
+        let (events, numbers) = explored(scenario, &format!("--all {args}"));
+        assert_eq!(numbers, wanted, "{scenario} {args}");
+        let deadlocks = if scenario == "deadlock" { wanted[1] } else { 0 };
+        assert_eq!(fact(&events, "deadlocks"), deadlocks, "{scenario} {args}");
+    }
+}
+
+#[test]
+fn what_is_promised_holds_in_every_schedule() {
+    let _watchdog = watchdog("what_is_promised_holds_in_every_schedule");
+    for (scenario, args) in [
+        ("tickets", "--buyers 3 --lock"),
+        ("values", "--workers 2 --increments 2 --lock"),
+        ("deadlock", "--workers 3 --ordered"),
+        ("pipe", "--messages 2"),
+        ("pipe", "--messages 2 --duplex"),
+        ("queue", "--items 2 --capacity 1"),
+        ("queue", "--fill --capacity 2"),
+        ("prodcons", "--items 1 --producers 2 --consumers 2"),
+        ("joinable", "--items 1 --producers 2 --consumers 2"),
+        ("semaphore", "--workers 3 --permits 2"),
+        ("event", "--racers 2"),
+        ("barrier", "--parties 2 --rounds 2"),
+        ("condition", "--items 1 --producers 1 --consumers 1"),
+    ] {
+        let (events, [_, violated]) = explored(scenario, args);
+        assert_eq!((verdict(&events), violated), ((Verdict::Held, true), 0), "{scenario} {args}");
+        assert_eq!((events.len(), schedule(&events)), (2, None), "a first event and a summary");
+    }
+}
+
+#[test]
+fn killed_worker_breaks_no_promise() {
+    let _watchdog = watchdog("killed_worker_breaks_no_promise");
+    let numbers = |args: &str| {
+        let finished = explore("tickets", args);
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        ["schedules", "violated"].map(|name| fact(&finished.events(), name))
+    };
+    // The 20 without a death, and 68 with one.
+    assert_eq!(numbers("--buyers 2 --kills 1 --all"), [88, 12]);
+    for (scenario, args) in [
+        ("tickets", "--buyers 2 --lock"),
+        ("values", "--workers 2 --increments 1 --lock"),
+        ("deadlock", "--ordered"),
+        ("joinable", "--items 1 --producers 1 --consumers 2"),
+        ("semaphore", "--workers 2 --permits 1"),
+    ] {
+        let finished = explore(scenario, &format!("{args} --kills 1"));
+        assert_eq!(finished.code, Some(0), "{scenario} {args}: {}{}", finished.stdout, finished.stderr);
+        let events = finished.events();
+        assert_eq!((verdict(&events).0, fact(&events, "violated")), (Verdict::Held, 0), "{scenario} {args}");
+    }
+}
+
+#[test]
+fn shortest_violating_schedule_is_replayed_to_the_byte() {
+    let _watchdog = watchdog("shortest_violating_schedule_is_replayed_to_the_byte");
+    for (scenario, args, turns) in [
+        // The first reads, the second reads and writes, the first writes.
+        ("tickets", "--buyers 2", "a2b#"),
+        ("tickets", "--buyers 2 --stock 1", "a2b#"),
+        ("values", "--workers 2 --increments 1", "ab#"),
+        ("deadlock", "", "ab#"),
+    ] {
+        for all in ["", "--all"] {
+            let (events, [_, violated]) = explored(scenario, &format!("{args} {all}"));
+            assert!(violated > 0);
+            let found = schedule(&events).expect("it is violated");
+            assert!(found.starts_with(turns), "{scenario} {args} {all}: {found}");
+            let replay = || {
+                let words = args.split_whitespace().chain(["--schedule", found, "--format", "json"]);
+                Demo::run(scenario).args(words).expect_exit(0)
+            };
+            let replayed = replay();
+            assert!((0..9).all(|_| replay().stdout == replayed.stdout));
+            let replayed = replayed.events();
+            assert_eq!((verdict(&replayed).0, schedule(&replayed)), (Verdict::Violated, Some(found)));
+            // What an exploration shows of it are the same events.
+            let json = |events: &[Event]| {
+                let between = &events[1..events.len() - 1];
+                between.iter().map(|event| serde_json::to_string(event).expect("JSON")).collect::<Vec<_>>()
+            };
+            assert_eq!(json(&events), json(&replayed));
+            let both_ended = if scenario == "deadlock" { 0 } else { 2 };
+            assert_eq!(ended(&replayed), both_ended);
+        }
+    }
+}
+
+#[test]
+fn replay_has_virtual_times_and_pids_in_the_order_of_start() {
+    let _watchdog = watchdog("replay_has_virtual_times_and_pids_in_the_order_of_start");
+    let args = ["--buyers", "2", "--lock", "--schedule", "b5", "--format", "json"];
+    let events = Demo::run("tickets").args(args).expect_exit(0).events();
+    let bought = events.iter().filter(|event| matches!(event.fact, Fact::TicketBought { .. }));
+    let bought: Vec<_> = bought.map(|event| (event.at_us, event.worker.as_str(), event.pid)).collect();
+    // A look, an acquisition, a read, the write, and the release.
+    assert_eq!(bought, [(4_000, "buyer-2", 2), (9_000, "buyer-1", 1)]);
+    assert_eq!(verdict(&events), (Verdict::Held, true));
+}
+
+#[test]
+fn replay_is_drawn() {
+    let _watchdog = watchdog("replay_is_drawn");
+    let folder = tempfile::tempdir().expect("a folder");
+    let draw = || {
+        let files = ["timeline.svg", "trace.json"].map(|name| folder.path().join(name));
+        let run = Demo::run("tickets").args(["--buyers", "2", "--schedule", "a2b", "--timeline"]).arg(&files[0]);
+        run.args(["--trace"]).arg(&files[1]).expect_exit(0);
+        files.map(|file| std::fs::read_to_string(file).expect("it was drawn"))
+    };
+    let drawn = draw();
+    assert!(drawn[0].contains("buyer-2") && drawn[1].contains("buyer-2"));
+    assert_eq!(drawn, draw());
+}
+
+#[test]
+fn what_cannot_be_explored_or_replayed_is_refused_and_nothing_is_started() {
+    let _watchdog = watchdog("what_cannot_be_explored_or_replayed_is_refused_and_nothing_is_started");
+    for (args, reason) in [
+        ("explore tickets --speed 2", "explore does not use --speed: its pauses take no time"),
+        ("explore --timeline x tickets", "explore does not use --timeline: it runs many schedules"),
+        ("explore tickets --trace x", "explore does not use --trace: it runs many schedules"),
+        ("explore tickets --schedule a", "explore does not use --schedule: it runs many schedules"),
+        ("explore queue --transport pipe", "cannot explore queue: a queue over a pipe has feeder threads"),
+        ("explore manager", "cannot explore manager: the manager's process is not scheduled"),
+        ("explore tickets --kill nobody@working", "there is no worker nobody"),
+        ("tickets --schedule a --speed 2", "--schedule does not use --speed"),
+        ("queue --transport pipe --schedule a", "cannot replay a schedule of queue: a queue over a pipe"),
+        ("manager --schedule a", "cannot replay a schedule of manager"),
+        ("tickets --buyers 2 --schedule a?", "\"a?\" is not a schedule: expected a worker's letter at \"?\""),
+        ("tickets --buyers 2 --schedule a2c", "there is no worker c (there are 2: a is buyer-1, b is buyer-2)"),
+        ("tickets --buyers 2 --schedule values:a", "it is a schedule of values, not of tickets"),
+        ("tickets --buyers 2 --schedule a#0000", "it belongs to other options, another seed or another version"),
+        ("tickets --buyers 2 --schedule a4", "step 4: a (buyer-1) has ended"),
+        ("tickets --buyers 2 --schedule a3b3a", "step 7: all workers have ended"),
+        ("tickets --buyers 2 --lock --schedule a2b2", "step 4: b (buyer-2) is blocked in lock.acquire"),
+        ("tickets --buyers 2 --schedule a~", "step 1: a (buyer-1) has no timeout in file.look"),
+        ("man --schedule a", "--schedule works only with scenarios"),
+    ] {
+        let (command, rest) = args.split_once(' ').expect("arguments");
+        let finished = Demo::run(command).args(rest.split(' ')).expect_exit(2);
+        assert_eq!(finished.stdout, "", "{args}");
+        assert!(finished.stderr.contains(reason), "{args}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn mark_depends_on_the_options_and_the_seed_and_not_on_their_spelling() {
+    let _watchdog = watchdog("mark_depends_on_the_options_and_the_seed_and_not_on_their_spelling");
+    let mark = |args: &str| {
+        let words = args.split_whitespace().chain(["--schedule", "a", "--format", "json", "--quiet"]);
+        let events = Demo::run("tickets").args(words).expect_exit(0).events();
+        schedule(&events).and_then(|schedule| schedule.split_once('#')).expect("a mark").1.to_owned()
+    };
+    let usual = mark("--buyers 2");
+    assert_eq!(usual.len(), 4);
+    for same in ["--buyers=2", "--workers 2 --seed 1", "--lang zh --buyers 2 --strict"] {
+        assert_eq!(mark(same), usual, "{same}");
+    }
+    for other in
+        ["--buyers 3", "--buyers 2 --seed 2", "--buyers 2 --stock 2", "--buyers 2 --kill buyer-1@stock_checked"]
+    {
+        assert_ne!(mark(other), usual, "{other}");
+    }
+}
+
+#[test]
+fn limit_ends_an_exploration_and_random_schedules_continue_it() {
+    let _watchdog = watchdog("limit_ends_an_exploration_and_random_schedules_continue_it");
+    let run = |args: &str| {
+        let finished = explore("tickets", &format!("--buyers 4 --lock {args}"));
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        let events = finished.events();
+        assert_eq!((verdict(&events), &facts(&events)["exhausted"]), ((Verdict::Held, true), &Value::Bool(false)));
+        fact(&events, "schedules")
+    };
+    assert_eq!(run("--limit 5"), 5);
+    assert_eq!(run("--limit 5 --random 7"), 12);
+    assert!(run("--limit 1000000 --for 50ms") > 0);
+}
+
+#[test]
+fn promise_that_is_broken_decides_the_exit_code() {
+    let _watchdog = watchdog("promise_that_is_broken_decides_the_exit_code");
+    assert_eq!(explore("tickets", "--buyers 2").code, Some(0), "nothing is promised");
+    assert_eq!(explore("tickets", "--buyers 2 --strict").code, Some(1));
+    let replay = ["--buyers", "2", "--schedule", "a2b", "--strict"];
+    Demo::run("tickets").args(replay).expect_exit(1);
+}
+
+#[test]
+fn report_for_people_has_the_steps_and_the_command_that_replays_them() {
+    let _watchdog = watchdog("report_for_people_has_the_steps_and_the_command_that_replays_them");
+    let said = |language| {
+        let args = ["tickets", "--buyers", "2", "--all", "--limit=50", "--lang", language];
+        let said = Demo::run("explore").args(args).expect_exit(0).stdout;
+        // The rate is below.
+        let lines = said.lines().take_while(|line| !line.starts_with("  schedules") && !line.starts_with("  调度"));
+        lines.map(|line| line.to_owned() + "\n").collect::<String>()
+    };
+    insta::assert_snapshot!(said("en"), @"
+    tickets  ·  every schedule  ·  seed 1
+
+    the shortest schedule that violates it (6 steps, 2 switches):
+         buyer-1      buyer-2
+      1  look file
+      2  read file
+      3               look file
+      4               read file
+      5               write file
+      6  write file
+    replay it: ipc-demo tickets --buyers 2 --lang en --schedule a2b#7c53
+
+    ✘ failed, as can happen without a lock in 12 of 20 schedules: no ticket is
+      sold twice, and none is oversold
+    ");
+    insta::assert_snapshot!(said("zh"), @"
+    tickets  ·  所有调度  ·  随机种子 1
+
+    最短的不成立调度（6 步，切换 2 次）：
+         购票者1      购票者2
+      1  look file
+      2  read file
+      3               look file
+      4               read file
+      5               write file
+      6  write file
+    重放：ipc-demo tickets --buyers 2 --lang zh --schedule a2b#7c53
+
+    ✘ 不成立（本来就没有保证）（20 个调度中的 12 个）：每张票只卖一次，且不超卖
+    ");
+}
