@@ -89,13 +89,19 @@ pub(super) fn explore<S: Scenario>(
         let (end, result) = play(scenario, &options, &signals, Box::new(Nowhere), None, &mut |_| {})?;
         let result = result.map_err(Failure::machinery)?;
         guaranteed.set(result.guaranteed);
-        Ok(match verdict(&end, &result) {
+        let seen = match verdict(&end, &result) {
             Verdict::Held => Seen::Held,
             Verdict::Violated => Seen::Violated,
             Verdict::NotShown => Seen::NotShown,
+        };
+        Ok(signals.asked().is_none().then_some(seen))
+    };
+    let judged = || {
+        judge().unwrap_or_else(|failure| {
+            failed.set(Some(failure));
+            None
         })
     };
-    let judged = || judge().map_err(|failure| failed.set(Some(failure))).ok();
     let mut shown = Duration::ZERO;
     let surveyed = explored.explorer(options.seed).survey(&judged, &mut |survey| {
         let elapsed = began.elapsed();
@@ -111,11 +117,10 @@ pub(super) fn explore<S: Scenario>(
     }
     let survey = surveyed.map_err(|error| Failure::machinery(error.into()))?;
     let elapsed = began.elapsed();
-    let shortest = survey.shortest.as_ref().map(|schedule| {
-        let mut shown = shown_schedule::<S>(matches, options, schedule, &signals)?;
-        shown.schedule = format!("{}#{mark}", shown.schedule);
-        Ok(shown)
-    });
+    let cut = signals.asked();
+    // A run that was asked to stop does not run it once more.
+    let shortest = survey.shortest.as_ref().filter(|_| cut.is_none());
+    let shortest = shortest.map(|schedule| shown_schedule::<S>(matches, options, schedule, &mark, &signals));
     let shortest = shortest.transpose()?;
     let (held, is_broken) = (survey.schedules - survey.violated - survey.not_shown, survey.violated > 0);
     let verdict = match (is_broken, held) {
@@ -123,7 +128,6 @@ pub(super) fn explore<S: Scenario>(
         (false, 0) => Verdict::NotShown,
         (false, _) => Verdict::Held,
     };
-    let cut = signals.asked();
     let mut facts = vec![
         counter("schedules", "调度", survey.schedules),
         counter("held", "成立", held),
@@ -146,7 +150,7 @@ pub(super) fn explore<S: Scenario>(
         loss: None,
         elapsed_us,
         facts,
-        schedule: shortest.as_ref().map(|shortest| shortest.schedule.clone()),
+        schedule: survey.shortest.as_ref().map(|schedule| format!("{schedule}#{mark}")),
         explored: Some(Explored {
             schedules: survey.schedules,
             violated: survey.violated,
@@ -211,6 +215,7 @@ fn shown_schedule<S: Scenario>(
     matches: &ArgMatches,
     options: &RunOptions,
     schedule: &Schedule,
+    mark: &str,
     signals: &StopSignals,
 ) -> Result<ShownSchedule, Failure> {
     let (events, failed) = (RefCell::new(Vec::new()), Cell::new(None));
@@ -232,7 +237,7 @@ fn shown_schedule<S: Scenario>(
         is_death: step.kind == StepKind::Dies,
     };
     Ok(ShownSchedule {
-        schedule: replayed.schedule.to_string(),
+        schedule: format!("{}#{mark}", replayed.schedule),
         switches: replayed.switches,
         args: replay_args(&options.args),
         steps: replayed.steps.into_iter().map(step).collect(),
