@@ -269,6 +269,29 @@ fn closure_that_does_not_repeat_itself_is_refused() {
 }
 
 #[test]
+fn worker_of_an_earlier_schedule_is_refused() {
+    let _watchdog = watchdog("worker_of_an_earlier_schedule_is_refused");
+    let kept = RefCell::new(None::<Process>);
+    let failure = Explorer::new().check(|| {
+        let value = Value::new(0)?;
+        let role = || Increments { value: value.clone(), lock: None, times: 1 };
+        let mut worker = try_worker("ann", role())?;
+        if let Some(kept) = &mut *kept.borrow_mut() {
+            assert!(!kept.is_alive() && worker.is_alive());
+            assert!(kept.kill().is_err() && worker.is_alive());
+            kept.join()?;
+        }
+        worker.join()?;
+        kept.replace(Some(try_worker("bob", role())?));
+        Ok(())
+    });
+    let failure = failure.expect_err("the first schedule has ended");
+    assert_eq!(failure.reason, "the schedule cannot continue: an earlier schedule started this worker");
+    let error = kept.take().expect("the worker").join().expect_err("the exploration has ended").to_string();
+    assert!(error.ends_with("the exploration that started this worker has ended"), "{error}");
+}
+
+#[test]
 fn random_schedules_come_when_the_limit_is_not_enough() {
     let _watchdog = watchdog("random_schedules_come_when_the_limit_is_not_enough");
     let explorer = Explorer::new().limit(1).random(200, 1);

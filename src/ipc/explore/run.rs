@@ -10,12 +10,13 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result};
 use crate::ipc::operation::{ObjectId, Point};
 use crate::ipc::process::boot::{BootRecord, Outcome};
-use crate::ipc::process::scheduler::{Launch, Program, Scheduler, Started};
+use crate::ipc::process::scheduler::{Launch, Program, ScheduledWorker, Scheduler, Started};
 use crate::sys::shm::Mapping;
 use crate::sys::{Pid, Signal, exec, fd, socket};
 
@@ -77,8 +78,13 @@ pub(crate) enum Stuck {
     },
 }
 
+/// The number of schedules that were begun in this process.
+static SCHEDULES: AtomicU64 = AtomicU64::new(0);
+
 /// The schedule that is being run.
 pub(crate) struct Run {
+    /// Its number.
+    number: u64,
     control: Mapping<Control>,
     /// Chooses the schedules.
     pub(crate) search: Search,
@@ -93,6 +99,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn new(search: Search) -> Result<Self> {
         Ok(Run {
+            number: SCHEDULES.fetch_add(1, Relaxed),
             control: control::create()?,
             search,
             workers: Vec::new(),
@@ -198,6 +205,12 @@ impl Run {
         }
     }
 
+    /// Returns the index of a worker of this schedule.
+    fn index_of(&self, worker: ScheduledWorker) -> Result<usize> {
+        let another = || Error::Schedule { reason: "an earlier schedule started this worker".to_owned() };
+        Some(worker.index).filter(|_| worker.schedule == self.number).ok_or_else(another)
+    }
+
     fn who_waits(&self) -> String {
         let waits = self.workers.iter().filter_map(|worker| match &worker.at {
             At::Point { step, .. } => Some(format!("{} waits in {}", worker.name, step.operation)),
@@ -225,6 +238,7 @@ impl Run {
             }
         }
         self.objects.clear();
+        self.number = SCHEDULES.fetch_add(1, Relaxed);
         let (taken, is_redundant) = (self.search.taken().collect(), self.search.is_redundant());
         Finished { taken, stuck: self.stuck.take(), is_redundant }
     }
@@ -267,9 +281,10 @@ fn end(process: &Started) {
 }
 
 impl Scheduler for RefCell<Run> {
-    fn next_index(&self) -> Result<usize> {
-        let index = self.borrow().workers.len();
-        if index < WORKERS { Ok(index) } else { Err(Error::TooManyMembers { limit: WORKERS }) }
+    fn next_worker(&self) -> Result<ScheduledWorker> {
+        let Run { number: schedule, workers, .. } = &*self.borrow();
+        let worker = ScheduledWorker { schedule: *schedule, index: workers.len() };
+        if worker.index < WORKERS { Ok(worker) } else { Err(Error::TooManyMembers { limit: WORKERS }) }
     }
 
     fn start(
@@ -306,8 +321,9 @@ impl Scheduler for RefCell<Run> {
         run.await_turn(last);
     }
 
-    fn join(&self, index: usize, deadline: Deadline) -> Result<Option<(Outcome, bool)>> {
+    fn join(&self, worker: ScheduledWorker, deadline: Deadline) -> Result<Option<(Outcome, bool)>> {
         let run = &mut *self.borrow_mut();
+        let index = run.index_of(worker)?;
         run.look_again(None);
         loop {
             let worker = &run.workers[index];
@@ -325,8 +341,16 @@ impl Scheduler for RefCell<Run> {
         }
     }
 
-    fn kill(&self, index: usize) {
-        self.borrow_mut().kill(index);
+    fn is_running(&self, worker: ScheduledWorker) -> bool {
+        let run = self.borrow();
+        run.index_of(worker).is_ok_and(|index| !matches!(run.workers[index].at, At::Ended | At::Dead))
+    }
+
+    fn kill(&self, worker: ScheduledWorker) -> Result<()> {
+        let mut run = self.borrow_mut();
+        let index = run.index_of(worker)?;
+        run.kill(index);
+        Ok(())
     }
 }
 
