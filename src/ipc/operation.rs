@@ -46,19 +46,9 @@ impl Operation {
         Operation { name, reads_only: false }
     }
 
-    /// Returns whether it has a timeout.
-    pub(crate) fn is_timed(self) -> bool {
-        self.name.ends_with("_timeout")
-    }
-
     /// An operation that only reads its object.
     pub(crate) const fn read(name: &'static str) -> Self {
         Operation { name, reads_only: true }
-    }
-
-    /// Returns the second half of a wait, which an exploration may let time out if it has a deadline.
-    pub(crate) fn wake(deadline: Deadline, [endless, timed]: [Self; 2]) -> Self {
-        if deadline == Deadline::NEVER { endless } else { timed }
     }
 }
 
@@ -116,6 +106,8 @@ pub(crate) struct Point<'a> {
     pub(crate) object: ObjectId,
     /// The lock that the operation acquires or releases besides.
     pub(crate) lock: Option<ObjectId>,
+    /// When the operation gives up.
+    pub(crate) deadline: Deadline,
     look: &'a dyn Fn() -> bool,
 }
 
@@ -139,9 +131,20 @@ thread_local! {
 /// Passes the point before `operation` on `object`. `look` tells whether it could go on now; it must be pure.
 #[inline]
 pub(crate) fn point(operation: Operation, object: &impl Object, look: impl Fn() -> bool) {
+    point_until(operation, object, || Deadline::NEVER, look);
+}
+
+/// As [`point`], of an operation that gives up at a deadline.
+#[inline]
+pub(crate) fn point_until(
+    operation: Operation,
+    object: &impl Object,
+    deadline: impl FnOnce() -> Deadline,
+    look: impl Fn() -> bool,
+) {
     if OBSERVED_THREADS.load(Relaxed) != 0 {
         let (object, lock) = object.objects();
-        pass(&Point { operation, object, lock, look: &look });
+        pass(&Point { operation, object, lock, deadline: deadline(), look: &look });
     }
 }
 
@@ -166,7 +169,18 @@ impl Waits {
         match timeout {
             None => point(*endless, object, look),
             Some(Duration::ZERO) => point(*once, object, always),
-            Some(_) => point(*timed, object, look),
+            Some(timeout) => point_until(*timed, object, || Deadline::after(timeout), look),
+        }
+    }
+
+    /// Passes the point of the one with this deadline; `None` is the one without waiting.
+    #[inline]
+    pub(crate) fn pass_until(&self, until: Option<Deadline>, object: &impl Object, look: impl Fn() -> bool) {
+        let Waits([endless, timed, once]) = self;
+        match until {
+            None => point(*once, object, always),
+            Some(Deadline::NEVER) => point(*endless, object, look),
+            Some(deadline) => point_until(*timed, object, || deadline, look),
         }
     }
 }

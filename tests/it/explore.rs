@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::time::Duration;
 
 use ipc_demo::explore::{Explorer, Failure, Report};
 use ipc_demo::process::ExitStatus;
-use ipc_demo::{Barrier, Event, Lock, Process, Queue, Role, RoleResult, Semaphore, Value};
+use ipc_demo::{Barrier, Condition, Event, Lock, Process, Queue, Role, RoleResult, Semaphore, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{try_worker, watchdog};
@@ -42,6 +43,53 @@ impl Role for TakesBoth {
     fn run(self) -> RoleResult {
         let _first = self.first.acquire()?;
         let _second = self.second.acquire()?;
+        Ok(())
+    }
+}
+
+/// Acquires two locks, and gives the second one up after a timeout, which is a failure.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TakesBothInTime {
+    first: Lock,
+    second: Lock,
+    timeout: Duration,
+}
+
+impl Role for TakesBothInTime {
+    const NAME: &'static str = "test.takes-both-in-time";
+    fn run(self) -> RoleResult {
+        let _first = self.first.acquire()?;
+        let second = self.second.acquire_timeout(self.timeout)?;
+        if second.is_some() { Ok(()) } else { Err("the second lock is not free".into()) }
+    }
+}
+
+/// Retries for ever what times out.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Retries(Event);
+
+impl Role for Retries {
+    const NAME: &'static str = "test.retries-for-ever";
+    fn run(self) -> RoleResult {
+        while !self.0.wait_timeout(Duration::from_secs(1)) {}
+        Ok(())
+    }
+}
+
+/// Waits for a condition with a timeout. The other one notifies it, with the lock held.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Notices {
+    Waits(Lock, Condition, Duration),
+    Notifies(Lock, Condition),
+}
+
+impl Role for Notices {
+    const NAME: &'static str = "test.notices-in-time";
+    fn run(self) -> RoleResult {
+        match self {
+            Notices::Waits(lock, condition, timeout) => _ = condition.wait_timeout(lock.acquire()?, timeout)?,
+            Notices::Notifies(lock, condition) => _ = condition.notify_all(&lock.acquire()?)?,
+        }
         Ok(())
     }
 }
@@ -203,6 +251,81 @@ fn locks_in_the_opposite_order_deadlock() {
     let failure = check(false).expect_err("a deadlock");
     assert!(failure.reason.starts_with("deadlock: ann waits in lock.acquire, bob waits in lock.acquire"), "{failure}");
     assert_eq!(failure.schedule, "ab");
+}
+
+/// Lets two workers acquire two locks in the opposite order, each with a timeout. Returns who was refused, for each
+/// schedule.
+fn locks_in_time(explorer: &Explorer, timeouts_s: [u64; 2]) -> (Report, Vec<[bool; 2]>) {
+    let refused = RefCell::new(Vec::new());
+    let report = explorer.check(|| {
+        let (one, other) = (Lock::new()?, Lock::new()?);
+        let role = |first: &Lock, second: &Lock, seconds| TakesBothInTime {
+            first: first.clone(),
+            second: second.clone(),
+            timeout: Duration::from_secs(seconds),
+        };
+        let workers = join_all([
+            try_worker("ann", role(&one, &other, timeouts_s[0])),
+            try_worker("bob", role(&other, &one, timeouts_s[1])),
+        ])?;
+        let is_refused = |index: usize| !workers[index].ended().expect("joined").is_success();
+        refused.borrow_mut().push([is_refused(0), is_refused(1)]);
+        Ok(())
+    });
+    let mut refused = refused.into_inner();
+    refused.remove(0); // the first schedule runs twice
+    (report.expect("nothing is checked"), refused)
+}
+
+#[test]
+fn time_passes_when_all_are_blocked_until_the_earliest_deadline() {
+    let _watchdog = watchdog("time_passes_when_all_are_blocked_until_the_earliest_deadline");
+    let all = Explorer::new().all(true);
+    let check = |explorer: &Explorer, timeouts_s, schedules, deadlocks, counts: [usize; 4]| {
+        let (report, refused) = locks_in_time(explorer, timeouts_s);
+        assert_eq!((report.schedules, report.deadlocks, report.exhausted), (schedules, deadlocks, true));
+        let count = |who: [bool; 2]| refused.iter().filter(|refused| **refused == who).count();
+        assert_eq!([[false, false], [true, false], [false, true], [true, true]].map(count), counts);
+    };
+    // 4 schedules without a conflict, and 2 with one, in which either can time out: a tie is a choice.
+    check(&all, [1, 1], 8, 4, [4, 2, 2, 0]);
+    // The earlier deadline comes first.
+    check(&all, [1, 2], 6, 2, [4, 2, 0, 0]);
+    // Where one has released its second lock and not its first, the other may give up: both then release in 2 orders.
+    check(&all.timeouts(1), [1, 1], 12, 4, [4, 4, 4, 0]);
+}
+
+#[test]
+fn spawner_waits_for_a_worker_in_virtual_time() {
+    let _watchdog = watchdog("spawner_waits_for_a_worker_in_virtual_time");
+    let report = Explorer::new().check(|| {
+        let lock = Lock::new()?;
+        let role = TakesBothInTime { first: Lock::new()?, second: lock.clone(), timeout: Duration::from_secs(7_200) };
+        let held = lock.acquire()?;
+        let mut worker = try_worker("ann", role)?;
+        assert!(worker.join_timeout(Duration::from_secs(3_600))?.is_none());
+        assert!(worker.join_timeout(Duration::from_secs(3_601))?.is_some());
+        drop(held);
+        Ok(())
+    });
+    let report = report.expect("the times add up");
+    assert_eq!((report.schedules, report.deadlocks), (1, 1));
+}
+
+#[test]
+fn condition_that_times_out_waits_for_its_lock() {
+    let _watchdog = watchdog("condition_that_times_out_waits_for_its_lock");
+    let report = Explorer::new().timeouts(1).check(|| {
+        let (lock, condition) = (Lock::new()?, Condition::new()?);
+        let waits = Notices::Waits(lock.clone(), condition.clone(), Duration::from_secs(1));
+        let workers = join_all([
+            try_worker("ann", waits),
+            try_worker("bob", Notices::Notifies(lock.clone(), condition.clone())),
+        ])?;
+        assert!(workers.iter().all(|worker| worker.ended().expect("joined").is_success()));
+        Ok(())
+    });
+    assert!(report.expect("nobody is stuck").exhausted);
 }
 
 #[test]

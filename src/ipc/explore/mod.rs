@@ -3,7 +3,7 @@
 //! An [`Explorer`] takes the place of the kernel's scheduler. It runs a closure once for each schedule. The closure
 //! creates its objects, starts workers, joins them, and checks what must hold. Exactly one process runs at a time. At
 //! each operation on a shared object the explorer decides which process runs next, and therefore which one gets a lock
-//! or an item. A timeout expires only when every process is blocked. So a race that otherwise occurs only by chance is
+//! or an item. Time is virtual: it passes only when every process is blocked, until the earliest deadline. So a race that otherwise occurs only by chance is
 //! found, and can be replayed.
 //!
 //! Finding a lost update between two workers:
@@ -67,8 +67,8 @@
 //! first operation when it is started, and a join returns as soon as it can. When a worker's role has ended, its
 //! process is reused for the next schedule: its statics, threads and open descriptors persist.
 //!
-//! Dropping a handle belongs to the step before it. When every process is blocked, any operation with a timeout may be
-//! the first to time out, however long its timeout is.
+//! Dropping a handle belongs to the step before it. Of several operations with the earliest deadline, any may be the
+//! first to time out. A schedule that has not ended after 10,000 steps is cut off.
 //!
 //! Do not use what is not scheduled: a [`PipeQueue`](crate::queue::PipeQueue), whose items are moved by a thread, a
 //! manager, and any communication between workers outside this library. If a schedule behaves differently when it is
@@ -96,12 +96,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::ipc::deadline::{self, VirtualClock};
 use crate::ipc::error::{Result, chain};
 use crate::ipc::operation;
 use crate::ipc::process::boot::panic_message;
 use crate::ipc::process::scheduler;
 use crate::sys::affinity;
-use run::{Finished, Run};
+use run::{Finished, Run, Stuck};
 use schedule::Schedule;
 use search::{Bounds, Search};
 use shortest::fewest_switches;
@@ -125,13 +126,18 @@ pub struct Explorer {
 }
 
 /// The result of an exploration in which nothing failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
     /// The number of schedules that were run.
     pub schedules: u64,
-    /// Whether these are all schedules.
+    /// Whether these are all schedules, and none was cut off.
     pub exhausted: bool,
+    /// The number of them in which every process was blocked until an operation timed out. Without a timeout, that is
+    /// a [`Failure`].
+    pub deadlocks: u64,
+    /// The number of them that were cut off after 10,000 steps. What the closure returned then is not a failure.
+    pub cut: u64,
 }
 
 /// A schedule in which the closure failed.
@@ -190,8 +196,8 @@ impl Explorer {
         self
     }
 
-    /// Sets the maximum number of operations in a schedule that time out although a process can run. The default is 0:
-    /// an operation times out only when every process is blocked.
+    /// Also lets operations time out early, although a process can run, until this many operations have timed out in a
+    /// schedule. The default is 0: an operation times out only when every process is blocked.
     pub fn timeouts(mut self, operations: u32) -> Self {
         self.bounds.timeouts = operations;
         self
@@ -241,8 +247,12 @@ impl Explorer {
                 let schedule = given.parse::<Schedule>().map_err(|error| failed(given, error.to_string()))?;
                 let run = new_run(Search::replay(schedule.clone()));
                 let run = run.map_err(|error| failed(schedule.to_string(), chain(&error)))?;
+                let mut report = Report::default();
                 match run_once(&run, &closure) {
-                    (_, None) => Ok(Report { schedules: 1, exhausted: false }),
+                    (finished, None) => {
+                        report.count(&finished);
+                        Ok(report)
+                    }
                     (_, Some(reason)) => Err(failed(schedule.to_string(), reason)),
                 }
             }
@@ -256,35 +266,45 @@ impl Explorer {
         let run = new_run(Search::new(!self.all, self.bounds))?;
         let begun = Instant::now();
         let has_time = || self.time.is_none_or(|time| begun.elapsed() < time);
-        let mut schedules = 0;
+        let mut report = Report::default();
         let mut left = self.limit;
         let (mut draws, seed) = self.random;
         loop {
             let (finished, reason) = run_once(&run, closure);
             if let Some(reason) = reason {
-                return Ok(Err(with_fewest_switches(&run, closure, &finished, reason, schedules)));
+                return Ok(Err(with_fewest_switches(&run, closure, &finished, reason, report.schedules)));
             }
-            if schedules == 0 {
+            if report.schedules == 0 {
                 run.borrow_mut().search.repeat();
                 if let (_, Some(reason)) = run_once(&run, closure) {
                     return Ok(Err(Failure { schedule: finished.schedule().to_string(), reason, held: 1 }));
                 }
             }
             if !finished.is_redundant {
-                schedules += 1;
+                report.count(&finished);
                 left = left.saturating_sub(1);
             }
             if !run.borrow_mut().search.advance() {
-                return Ok(Ok(Report { schedules, exhausted: true }));
+                report.exhausted = report.cut == 0;
+                return Ok(Ok(report));
             }
             if left == 0 || !has_time() {
                 if draws == 0 {
-                    return Ok(Ok(Report { schedules, exhausted: false }));
+                    return Ok(Ok(report));
                 }
                 run.borrow_mut().search = Search::random(self.bounds, seed);
                 left = std::mem::take(&mut draws);
             }
         }
+    }
+}
+
+impl Report {
+    /// Counts a schedule that did not fail.
+    fn count(&mut self, finished: &Finished) {
+        self.schedules += 1;
+        self.deadlocks += u64::from(finished.taken.iter().any(|taken| taken.is_forced));
+        self.cut += u64::from(finished.stuck == Some(Stuck::TooLong));
     }
 }
 
@@ -303,10 +323,13 @@ fn run_once(run: &Rc<RefCell<Run>>, closure: &dyn Fn() -> Checked) -> (Finished,
     let scheduling = scheduler::schedule_with(Rc::clone(run) as Rc<dyn scheduler::Scheduler>);
     let spawner = Rc::clone(run);
     let observing = operation::observe(move |point| spawner.borrow_mut().pass(point));
+    deadline::set_virtual(Some(VirtualClock { now_ns: 0, times_out: false }));
     let checked = catch_unwind(AssertUnwindSafe(closure));
+    deadline::set_virtual(None);
     drop((observing, scheduling));
     let finished = run.borrow_mut().finish();
     let reason = match (&finished.stuck, checked) {
+        (Some(Stuck::TooLong), _) => None,
         (Some(stuck), _) => Some(stuck.to_string()),
         (None, Ok(checked)) => checked.err().map(|error| chain(&*error)),
         (None, Err(payload)) => Some(panic_message(&*payload)),

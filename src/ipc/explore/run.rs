@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::ipc::deadline::Deadline;
+use crate::ipc::deadline::{self, Deadline};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::operation::{ObjectId, Point};
 use crate::ipc::process::boot::{BootRecord, Outcome};
@@ -32,7 +32,7 @@ enum At {
     Point {
         step: Step,
         can_go: bool,
-        is_timed: bool,
+        deadline_ns: Option<u64>,
     },
     Ended,
     Dead,
@@ -68,6 +68,9 @@ pub(crate) enum Stuck {
         /// Counted from 1.
         step: usize,
     },
+    /// It does not end.
+    #[error("it has not ended after {STEPS} steps")]
+    TooLong,
     /// The schedule that is replayed does not fit.
     #[error("step {step}: {why}")]
     Misfits {
@@ -81,6 +84,9 @@ pub(crate) enum Stuck {
 /// The number of schedules that were begun in this process.
 static SCHEDULES: AtomicU64 = AtomicU64::new(0);
 
+/// The maximum number of steps in a schedule: participants can retry what times out for ever.
+pub(crate) const STEPS: usize = 10_000;
+
 /// The schedule that is being run.
 pub(crate) struct Run {
     /// Its number.
@@ -93,6 +99,8 @@ pub(crate) struct Run {
     idle: Vec<Kept>,
     /// In the order of first use: the objects' ids differ from schedule to schedule.
     objects: Vec<ObjectId>,
+    /// The virtual time. It passes only when all are blocked.
+    now_ns: u64,
     stuck: Option<Stuck>,
 }
 
@@ -105,6 +113,7 @@ impl Run {
             workers: Vec::new(),
             idle: Vec::new(),
             objects: Vec::new(),
+            now_ns: 0,
             stuck: None,
         })
     }
@@ -113,9 +122,9 @@ impl Run {
     fn await_turn(&mut self, index: usize) {
         let worker = &mut self.workers[index];
         worker.at = match worker.turn.wait(&worker.kept.process) {
-            Stop::AtPoint { step, can_go, is_timed } => {
+            Stop::AtPoint { step, can_go, deadline_ns } => {
                 let step = in_order_of_appearance(&mut self.objects, step);
-                At::Point { step, can_go, is_timed }
+                At::Point { step, can_go, deadline_ns }
             }
             Stop::Ended => At::Ended,
             Stop::Dead => At::Dead,
@@ -130,45 +139,64 @@ impl Run {
     pub(crate) fn pass(&mut self, point: &Point<'_>) {
         self.look_again(None);
         while self.stuck.is_none() {
-            let own = in_order_of_appearance(&mut self.objects, Step::of(point));
-            if self.step(Some((own, point.can_go()))) {
-                return;
+            let own = Pending {
+                participant: SPAWNER,
+                step: in_order_of_appearance(&mut self.objects, Step::of(point)),
+                can_go: point.can_go(),
+                deadline_ns: point.deadline.on_own_clock(),
+                can_be_killed: false,
+            };
+            if let Some(times_out) = self.step(Some(own)) {
+                return deadline::advance_virtual(self.now_ns, times_out);
             }
         }
+        deadline::advance_virtual(self.now_ns, false);
     }
 
-    /// Lets one participant take its turn. Returns whether it is the spawner's turn.
-    fn step(&mut self, spawner: Option<(Step, bool)>) -> bool {
+    /// Lets one participant take its turn. If that is the spawner, returns whether its operation times out.
+    fn step(&mut self, spawner: Option<Pending>) -> Option<bool> {
+        let number = self.search.depth();
+        if number == STEPS {
+            self.stuck = Some(Stuck::TooLong);
+            return None;
+        }
         let points = self.workers.iter().enumerate().filter_map(|(participant, worker)| match &worker.at {
-            At::Point { step, can_go, is_timed } => Some(Pending {
+            At::Point { step, can_go, deadline_ns } => Some(Pending {
                 participant,
                 step: step.clone(),
                 can_go: *can_go,
-                deadline_ns: is_timed.then_some(0),
+                deadline_ns: *deadline_ns,
                 can_be_killed: true,
             }),
             _ => None,
         });
-        let own = spawner.map(|(step, can_go)| Pending {
-            participant: SPAWNER,
-            step,
-            can_go,
-            deadline_ns: None,
-            can_be_killed: false,
-        });
-        let choice = self.search.choose(points.chain(own).collect());
-        let number = self.search.taken().count();
-        match choice {
-            Choice::Take(turn) if turn.participant() == SPAWNER => return true,
+        let pending: Vec<_> = points.chain(spawner).collect();
+        let all_wait = pending.iter().all(|one| !one.can_go);
+        let deadline_of = |turn: Turn| {
+            let of =
+                pending.iter().find(|one| matches!(turn, Turn::TimesOut(_)) && one.participant == turn.participant());
+            of.and_then(|one| one.deadline_ns)
+        };
+        match self.search.choose(&pending) {
             Choice::Take(Turn::Dies(index)) => self.kill(index),
-            Choice::Take(turn) => self.take_turn(turn.participant(), matches!(turn, Turn::TimesOut(_))),
+            Choice::Take(turn) => {
+                // Only its own time has passed if others could go on: they were slow.
+                let late_ns = deadline_of(turn);
+                if all_wait {
+                    self.now_ns = self.now_ns.max(late_ns.unwrap_or(0));
+                }
+                if turn.participant() == SPAWNER {
+                    return Some(late_ns.is_some());
+                }
+                self.take_turn(turn.participant(), late_ns);
+            }
             Choice::Differs => self.stuck = Some(Stuck::Differs { step: number + 1 }),
             Choice::Misfits(turn) => {
                 self.stuck = Some(Stuck::Misfits { step: number + 1, why: self.why_not(turn) });
             }
             Choice::Nobody => self.stuck = Some(Stuck::Deadlock(self.who_waits())),
         }
-        false
+        None
     }
 
     /// Returns why a turn is not possible.
@@ -185,9 +213,10 @@ impl Run {
         }
     }
 
-    fn take_turn(&mut self, index: usize, is_late: bool) {
+    /// Lets a worker perform its operation, or lets that time out at `late_ns`.
+    fn take_turn(&mut self, index: usize, late_ns: Option<u64>) {
         let At::Point { step, .. } = self.workers[index].at.clone() else { return };
-        self.workers[index].turn.give(is_late);
+        self.workers[index].turn.give(self.now_ns.max(late_ns.unwrap_or(0)), late_ns.is_some());
         self.await_turn(index);
         let has_ended = !matches!(self.workers[index].at, At::Point { .. });
         self.look_again((!has_ended).then_some(&step));
@@ -203,6 +232,16 @@ impl Run {
                 self.await_turn(index);
             }
         }
+    }
+
+    /// Returns the deadline of the spawner's wait for a worker if all workers are blocked until then.
+    fn nothing_before(&self, deadline: Deadline) -> Option<u64> {
+        let at_ns = deadline.on_own_clock()?;
+        let happens_before = |worker: &Worker| match worker.at {
+            At::Point { can_go, deadline_ns, .. } => can_go || deadline_ns.is_some_and(|own_ns| own_ns < at_ns),
+            _ => false,
+        };
+        (!self.workers.iter().any(happens_before)).then_some(at_ns)
     }
 
     /// Returns the index of a worker of this schedule.
@@ -239,6 +278,7 @@ impl Run {
         }
         self.objects.clear();
         self.number = SCHEDULES.fetch_add(1, Relaxed);
+        self.now_ns = 0;
         let (taken, is_redundant) = (self.search.taken().collect(), self.search.is_redundant());
         Finished { taken, stuck: self.stuck.take(), is_redundant }
     }
@@ -296,7 +336,7 @@ impl Scheduler for RefCell<Run> {
     ) -> io::Result<(Pid, OwnedFd)> {
         let run = &mut *self.borrow_mut();
         let turn = WorkerTurn::new(&run.control, run.workers.len());
-        turn.reset();
+        turn.reset(run.now_ns);
         let kept = match run.idle.iter().position(|kept| kept.program == *program) {
             Some(at) => {
                 let mut kept = run.idle.swap_remove(at);
@@ -333,6 +373,11 @@ impl Scheduler for RefCell<Run> {
                 }
                 _ if deadline.has_passed() => return Ok(None),
                 _ => {}
+            }
+            if let Some(at_ns) = run.nothing_before(deadline) {
+                run.now_ns = run.now_ns.max(at_ns);
+                deadline::advance_virtual(at_ns, false);
+                return Ok(None);
             }
             if let Some(stuck) = &run.stuck {
                 return Err(Error::Schedule { reason: stuck.to_string() });

@@ -65,7 +65,7 @@ pub(crate) struct Pending {
 pub(crate) struct Bounds {
     /// The maximum number of workers killed in a schedule.
     pub(crate) kills: u32,
-    /// The maximum number of early timeouts: timeouts although a participant is not blocked.
+    /// The number of timeouts in a schedule from which on an operation times out only if all participants are blocked.
     pub(crate) timeouts: u32,
 }
 
@@ -124,12 +124,12 @@ impl Node {
 
     /// Returns whether the order of the chosen turn and another can make a difference.
     fn depends_on(&self, turn: Turn, step: &Step) -> bool {
-        depend((self.chosen, self.chosen_step()), (turn, step))
+        self.is_forced() || depend((self.chosen, self.chosen_step()), (turn, step))
     }
 
-    /// Returns whether an operation timed out although a participant was not blocked.
-    fn is_early_timeout(&self) -> bool {
-        matches!(self.chosen, Turn::TimesOut(_)) && self.pending.iter().any(|one| one.can_go)
+    /// Returns whether an operation timed out because all participants were blocked: time passed for all of them.
+    fn is_forced(&self) -> bool {
+        matches!(self.chosen, Turn::TimesOut(_)) && self.pending.iter().all(|one| !one.can_go)
     }
 
     /// Returns the turn to take next in this state, if one is left.
@@ -185,7 +185,7 @@ impl Search {
     }
 
     /// Chooses among the participants at a point, given in the order of start.
-    pub(crate) fn choose(&mut self, pending: Vec<Pending>) -> Choice {
+    pub(crate) fn choose(&mut self, pending: &[Pending]) -> Choice {
         if let Some(node) = self.stack.get(self.depth) {
             if node.pending != pending {
                 return Choice::Differs;
@@ -193,7 +193,7 @@ impl Search {
             self.depth += 1;
             return Choice::Take(node.chosen);
         }
-        let possible = self.possible(&pending);
+        let possible = self.possible(pending);
         let sleep = self.stack.last().filter(|_| self.reduces).map_or_else(BTreeSet::new, asleep_after);
         let awake = possible.iter().find(|turn| !sleep.contains(turn)).copied();
         let given = self.given.get(self.depth).copied();
@@ -211,7 +211,7 @@ impl Search {
         };
         // If all are blocked, the state is pushed only to find the races of the blocked operations.
         let node = Node {
-            pending,
+            pending: pending.to_vec(),
             possible,
             chosen: chosen.unwrap_or(Turn::Goes(0)),
             done: BTreeSet::new(),
@@ -248,7 +248,7 @@ impl Search {
             // The virtual clock advances to the earliest deadline.
             let first = waiters().map(|(deadline_ns, _)| deadline_ns).min();
             turns.extend(waiters().filter(|(at_ns, _)| Some(*at_ns) == first).map(|(_, one)| Turn::TimesOut(one)));
-        } else if taken(Node::is_early_timeout) < self.bounds.timeouts {
+        } else if taken(|node| matches!(node.chosen, Turn::TimesOut(_))) < self.bounds.timeouts {
             turns.extend(waiters().map(|(_, one)| Turn::TimesOut(one)));
         }
         if taken(|node| matches!(node.chosen, Turn::Dies(_))) < self.bounds.kills {
@@ -257,12 +257,17 @@ impl Search {
         turns
     }
 
+    /// Returns the number of turns taken since the beginning of the current schedule.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
     /// Returns the turns taken since the beginning of the current schedule.
     pub(crate) fn taken(&self) -> impl Iterator<Item = Taken> {
         self.stack[..self.depth].iter().map(|node| Taken {
             turn: node.chosen,
             step: node.chosen_step().clone(),
-            is_forced: matches!(node.chosen, Turn::TimesOut(_)) && !node.is_early_timeout(),
+            is_forced: node.is_forced(),
         })
     }
 
@@ -347,7 +352,7 @@ fn clocks(steps: &[Node]) -> Vec<BTreeSet<usize>> {
         let mut clock = BTreeSet::new();
         let step = node.chosen_step();
         for earlier in (0..at).rev() {
-            if steps[earlier].depends_on(node.chosen, step) && clock.insert(earlier) {
+            if (node.is_forced() || steps[earlier].depends_on(node.chosen, step)) && clock.insert(earlier) {
                 clock.extend(&clocks[earlier]);
             }
         }
@@ -409,7 +414,7 @@ mod tests {
                     pending.push(Pending { participant, step, can_go: !waits, deadline_ns, can_be_killed: true });
                 }
                 let is_over = pending.is_empty();
-                let turn = match search.choose(pending) {
+                let turn = match search.choose(&pending) {
                     Choice::Take(turn) => turn,
                     Choice::Nobody => break !is_over,
                     Choice::Differs | Choice::Misfits(_) => unreachable!("the model is deterministic"),
