@@ -329,6 +329,16 @@ fn condition_that_times_out_waits_for_its_lock() {
 }
 
 #[test]
+fn schedule_without_end_is_cut_off() {
+    let _watchdog = watchdog("schedule_without_end_is_cut_off");
+    let report = Explorer::new()
+        .limit(1)
+        .check(|| join_all([try_worker("ann", Retries(Event::new()?))]).map(drop).map_err(Into::into));
+    let report = report.expect("that is no failure");
+    assert_eq!((report.schedules, report.cut, report.deadlocks, report.exhausted), (1, 1, 1, false));
+}
+
+#[test]
 fn items_arrive_in_order_in_every_schedule_of_a_queue() {
     let _watchdog = watchdog("items_arrive_in_order_in_every_schedule_of_a_queue");
     for (capacity, schedules) in [(5, 42), (2, 16)] {
