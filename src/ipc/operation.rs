@@ -3,7 +3,8 @@
 //! # State
 //! An operation calls [`point`] first: with its name, the object, and a *look*, a pure function that tells whether the
 //! operation could go on now or would block. What an operation does by itself while it runs (the lock that an update
-//! takes) passes no point. Starting a process, a pause and waiting for a process pass none either.
+//! takes) passes no point. Starting a process, a pause and waiting for a process pass none either. The drop of a handle
+//! passes one if others can notice it: if it is the last of a queue's, or the last of this process on a pipe's end.
 //!
 //! A thread can have an [`Observer`], which is called at each point of that thread. Other threads pass by. Without any
 //! observer in the process, a point is one relaxed load and a branch.
@@ -142,7 +143,7 @@ pub(crate) fn point_until(
     deadline: impl FnOnce() -> Deadline,
     look: impl Fn() -> bool,
 ) {
-    if OBSERVED_THREADS.load(Relaxed) != 0 {
+    if is_observed() {
         let (object, lock) = object.objects();
         pass(&Point { operation, object, lock, deadline: deadline(), look: &look });
     }
@@ -191,21 +192,36 @@ pub(crate) fn always() -> bool {
     true
 }
 
+/// Returns whether a thread of this process has an observer, so that a look at something may be worth its cost.
+#[inline]
+pub(crate) fn is_observed() -> bool {
+    OBSERVED_THREADS.load(Relaxed) != 0
+}
+
+/// Runs `work` without the observer of this thread.
+pub(crate) fn unobserved<R>(work: impl FnOnce() -> R) -> R {
+    without_observer(|_| work())
+}
+
 #[cold]
 fn pass(point: &Point<'_>) {
-    /// Puts the observer back, even if it panics.
+    without_observer(|observer| observer.iter().for_each(|observer| observer(point)));
+}
+
+/// Runs `work` with the observer of this thread taken out: operations in it are not observed.
+fn without_observer<R>(work: impl FnOnce(&Option<Observer>) -> R) -> R {
+    /// Puts the observer back, even if `work` panics.
     struct TakenOut(Option<Observer>);
     impl Drop for TakenOut {
         fn drop(&mut self) {
-            OBSERVER.set(self.0.take());
+            if let Some(observer) = self.0.take() {
+                OBSERVER.set(Some(observer));
+            }
         }
     }
-    // Taken out while it runs: its own operations are not observed. Gone while the thread ends.
-    let observer = OBSERVER.try_with(RefCell::take).unwrap_or(None);
-    if observer.is_some() {
-        let observer = TakenOut(observer);
-        observer.0.iter().for_each(|observer| observer(point));
-    }
+    // There is none while the thread ends.
+    let observer = TakenOut(OBSERVER.try_with(RefCell::take).unwrap_or(None));
+    work(&observer.0)
 }
 
 /// Observes the points of the thread that created it, until it is dropped.

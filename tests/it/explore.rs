@@ -6,8 +6,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use ipc_demo::explore::{Explorer, Failure, Report};
+use ipc_demo::pipe::{Receiver, Sender, pipe};
 use ipc_demo::process::ExitStatus;
-use ipc_demo::{Barrier, Condition, Event, Lock, Process, Queue, Role, RoleResult, Semaphore, Value};
+use ipc_demo::{
+    Barrier, Condition, Consumer, Event, Lock, Process, Producer, Queue, Role, RoleResult, Semaphore, Value,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{try_worker, watchdog};
@@ -110,6 +113,46 @@ impl Role for Counts {
                 for number in 0..end {
                     assert_eq!(queue.get()?, number);
                 }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An end of a queue or a pipe.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum End {
+    Puts(Producer<u32>),
+    Gets(Consumer<u32>),
+    Sends(Sender<u32>),
+    Receives(Receiver<u32>),
+}
+
+/// Puts an item and drops its end, or gets it and notes what it finds then.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct UsesEnd {
+    end: End,
+    found: Value<u64>,
+}
+
+const EMPTY: u64 = 1;
+const DISCONNECTED: u64 = 2;
+
+impl Role for UsesEnd {
+    const NAME: &'static str = "test.uses-an-end";
+    fn run(self) -> RoleResult {
+        let note =
+            |left: ipc_demo::Result<Option<u32>>| self.found.set(if left.is_ok() { EMPTY } else { DISCONNECTED });
+        match self.end {
+            End::Puts(producer) => producer.put(7)?,
+            End::Gets(consumer) => {
+                assert_eq!(consumer.get()?, 7);
+                note(consumer.try_get());
+            }
+            End::Sends(mut sender) => sender.send(&7)?,
+            End::Receives(mut receiver) => {
+                assert_eq!(receiver.recv()?, 7);
+                note(receiver.try_recv());
             }
         }
         Ok(())
@@ -353,6 +396,32 @@ fn items_arrive_in_order_in_every_schedule_of_a_queue() {
         });
         assert_eq!(report.expect("all in order").schedules, schedules);
     }
+}
+
+#[test]
+fn last_drop_of_an_end_is_a_step() {
+    let _watchdog = watchdog("last_drop_of_an_end_is_a_step");
+    let all = Explorer::new().all(true);
+    let run = |ends: fn() -> ipc_demo::Result<[End; 2]>| {
+        let seen = RefCell::new(BTreeSet::new());
+        let report = all.check(|| {
+            let [puts, gets] = ends()?;
+            let found = Value::new(0)?;
+            join_all([
+                try_worker("ann", UsesEnd { end: puts, found: found.clone() }),
+                try_worker("bob", UsesEnd { end: gets, found: found.clone() }),
+            ])?;
+            seen.borrow_mut().insert(found.get());
+            Ok(())
+        });
+        (report.expect("nothing is checked").schedules, seen.into_inner())
+    };
+    // ann puts and drops; bob gets, tries, notes and drops. After the put, ann's drop comes at one of 5 places.
+    let both = (5, BTreeSet::from([EMPTY, DISCONNECTED]));
+    let queue = || Queue::<u32>::bounded(2).map(|queue| [End::Puts(queue.producer()), End::Gets(queue.consumer())]);
+    assert_eq!(run(queue), both);
+    let pipe = || pipe().map(|(receiver, sender)| [End::Sends(sender), End::Receives(receiver)]);
+    assert_eq!(run(pipe), both);
 }
 
 #[test]

@@ -67,7 +67,8 @@
 //! first operation when it is started, and a join returns as soon as it can. When a worker's role has ended, its
 //! process is reused for the next schedule: its statics, threads and open descriptors persist.
 //!
-//! Dropping a handle belongs to the step before it. Of several operations with the earliest deadline, any may be the
+//! Dropping a handle is a step if others can notice it: the last handle of a queue that can put or get, or a process's
+//! last of a pipe's end. Otherwise it belongs to the step before. Of several operations with the earliest deadline, any may be the
 //! first to time out. A schedule that has not ended after 10,000 steps is cut off.
 //!
 //! Do not use what is not scheduled: a [`PipeQueue`](crate::queue::PipeQueue), whose items are moved by a thread, a
@@ -322,7 +323,12 @@ fn new_run(search: Search) -> Result<Rc<RefCell<Run>>> {
 fn run_once(run: &Rc<RefCell<Run>>, closure: &dyn Fn() -> Checked) -> (Finished, Option<String>) {
     let scheduling = scheduler::schedule_with(Rc::clone(run) as Rc<dyn scheduler::Scheduler>);
     let spawner = Rc::clone(run);
-    let observing = operation::observe(move |point| spawner.borrow_mut().pass(point));
+    let observing = operation::observe(move |point| {
+        // The drops of a closure that has failed are no steps.
+        if !std::thread::panicking() {
+            spawner.borrow_mut().pass(point);
+        }
+    });
     deadline::set_virtual(Some(VirtualClock { now_ns: 0, times_out: false }));
     let checked = catch_unwind(AssertUnwindSafe(closure));
     deadline::set_virtual(None);

@@ -25,6 +25,7 @@ use super::table::{ProcessSlot, ProcessTable};
 use super::transfer;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::ipc::operation;
 use crate::sys::exec::{self, Launch};
 use crate::sys::fd;
 use crate::sys::{Pid, Signal};
@@ -130,8 +131,9 @@ impl<'a> Builder<'a> {
         let (pid, pidfd, running) = started.map_err(start_error)?;
         process_table.started(slot, pid);
         std::mem::forget(unless_started);
-        // The role, and this process's handles in it, are dropped after this: the worker's are already counted.
+        // The worker's handles are counted already, so nobody can notice that this process's in the role are dropped.
         encoded.has_gone();
+        operation::unobserved(|| drop(role));
         if let Some(scheduler) = scheduler {
             scheduler.begin();
         }
