@@ -3,10 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::time::Duration;
 
 use ipc_demo::explore::{Explorer, Failure, Report};
+use ipc_demo::pipe::{Receiver, Sender, pipe};
 use ipc_demo::process::ExitStatus;
-use ipc_demo::{Barrier, Event, Lock, Process, Queue, Role, RoleResult, Semaphore, Value};
+use ipc_demo::{
+    Barrier, Condition, Consumer, Event, Lock, Process, Producer, Queue, Role, RoleResult, Semaphore, Value,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{try_worker, watchdog};
@@ -46,6 +50,53 @@ impl Role for TakesBoth {
     }
 }
 
+/// Acquires two locks, and gives the second one up after a timeout, which is a failure.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TakesBothInTime {
+    first: Lock,
+    second: Lock,
+    timeout: Duration,
+}
+
+impl Role for TakesBothInTime {
+    const NAME: &'static str = "test.takes-both-in-time";
+    fn run(self) -> RoleResult {
+        let _first = self.first.acquire()?;
+        let second = self.second.acquire_timeout(self.timeout)?;
+        if second.is_some() { Ok(()) } else { Err("the second lock is not free".into()) }
+    }
+}
+
+/// Retries for ever what times out.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Retries(Event);
+
+impl Role for Retries {
+    const NAME: &'static str = "test.retries-for-ever";
+    fn run(self) -> RoleResult {
+        while !self.0.wait_timeout(Duration::from_secs(1)) {}
+        Ok(())
+    }
+}
+
+/// Waits for a condition with a timeout. The other one notifies it, with the lock held.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Notices {
+    Waits(Lock, Condition, Duration),
+    Notifies(Lock, Condition),
+}
+
+impl Role for Notices {
+    const NAME: &'static str = "test.notices-in-time";
+    fn run(self) -> RoleResult {
+        match self {
+            Notices::Waits(lock, condition, timeout) => _ = condition.wait_timeout(lock.acquire()?, timeout)?,
+            Notices::Notifies(lock, condition) => _ = condition.notify_all(&lock.acquire()?)?,
+        }
+        Ok(())
+    }
+}
+
 /// Puts the numbers below its own into a queue, or gets as many in their order.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Counts {
@@ -62,6 +113,46 @@ impl Role for Counts {
                 for number in 0..end {
                     assert_eq!(queue.get()?, number);
                 }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An end of a queue or a pipe.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum End {
+    Puts(Producer<u32>),
+    Gets(Consumer<u32>),
+    Sends(Sender<u32>),
+    Receives(Receiver<u32>),
+}
+
+/// Puts an item and drops its end, or gets it and notes what it finds then.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct UsesEnd {
+    end: End,
+    found: Value<u64>,
+}
+
+const EMPTY: u64 = 1;
+const DISCONNECTED: u64 = 2;
+
+impl Role for UsesEnd {
+    const NAME: &'static str = "test.uses-an-end";
+    fn run(self) -> RoleResult {
+        let note =
+            |left: ipc_demo::Result<Option<u32>>| self.found.set(if left.is_ok() { EMPTY } else { DISCONNECTED });
+        match self.end {
+            End::Puts(producer) => producer.put(7)?,
+            End::Gets(consumer) => {
+                assert_eq!(consumer.get()?, 7);
+                note(consumer.try_get());
+            }
+            End::Sends(mut sender) => sender.send(&7)?,
+            End::Receives(mut receiver) => {
+                assert_eq!(receiver.recv()?, 7);
+                note(receiver.try_recv());
             }
         }
         Ok(())
@@ -205,6 +296,91 @@ fn locks_in_the_opposite_order_deadlock() {
     assert_eq!(failure.schedule, "ab");
 }
 
+/// Lets two workers acquire two locks in the opposite order, each with a timeout. Returns who was refused, for each
+/// schedule.
+fn locks_in_time(explorer: &Explorer, timeouts_s: [u64; 2]) -> (Report, Vec<[bool; 2]>) {
+    let refused = RefCell::new(Vec::new());
+    let report = explorer.check(|| {
+        let (one, other) = (Lock::new()?, Lock::new()?);
+        let role = |first: &Lock, second: &Lock, seconds| TakesBothInTime {
+            first: first.clone(),
+            second: second.clone(),
+            timeout: Duration::from_secs(seconds),
+        };
+        let workers = join_all([
+            try_worker("ann", role(&one, &other, timeouts_s[0])),
+            try_worker("bob", role(&other, &one, timeouts_s[1])),
+        ])?;
+        let is_refused = |index: usize| !workers[index].ended().expect("joined").is_success();
+        refused.borrow_mut().push([is_refused(0), is_refused(1)]);
+        Ok(())
+    });
+    let mut refused = refused.into_inner();
+    refused.remove(0); // the first schedule runs twice
+    (report.expect("nothing is checked"), refused)
+}
+
+#[test]
+fn time_passes_when_all_are_blocked_until_the_earliest_deadline() {
+    let _watchdog = watchdog("time_passes_when_all_are_blocked_until_the_earliest_deadline");
+    let all = Explorer::new().all(true);
+    let check = |explorer: &Explorer, timeouts_s, schedules, deadlocks, counts: [usize; 4]| {
+        let (report, refused) = locks_in_time(explorer, timeouts_s);
+        assert_eq!((report.schedules, report.deadlocks, report.exhausted), (schedules, deadlocks, true));
+        let count = |who: [bool; 2]| refused.iter().filter(|refused| **refused == who).count();
+        assert_eq!([[false, false], [true, false], [false, true], [true, true]].map(count), counts);
+    };
+    // 4 schedules without a conflict, and 2 with one, in which either can time out: a tie is a choice.
+    check(&all, [1, 1], 8, 4, [4, 2, 2, 0]);
+    // The earlier deadline comes first.
+    check(&all, [1, 2], 6, 2, [4, 2, 0, 0]);
+    // Where one has released its second lock and not its first, the other may give up: both then release in 2 orders.
+    check(&all.timeouts(1), [1, 1], 12, 4, [4, 4, 4, 0]);
+}
+
+#[test]
+fn spawner_waits_for_a_worker_in_virtual_time() {
+    let _watchdog = watchdog("spawner_waits_for_a_worker_in_virtual_time");
+    let report = Explorer::new().check(|| {
+        let lock = Lock::new()?;
+        let role = TakesBothInTime { first: Lock::new()?, second: lock.clone(), timeout: Duration::from_secs(7_200) };
+        let held = lock.acquire()?;
+        let mut worker = try_worker("ann", role)?;
+        assert!(worker.join_timeout(Duration::from_secs(3_600))?.is_none());
+        assert!(worker.join_timeout(Duration::from_secs(3_601))?.is_some());
+        drop(held);
+        Ok(())
+    });
+    let report = report.expect("the times add up");
+    assert_eq!((report.schedules, report.deadlocks), (1, 1));
+}
+
+#[test]
+fn condition_that_times_out_waits_for_its_lock() {
+    let _watchdog = watchdog("condition_that_times_out_waits_for_its_lock");
+    let report = Explorer::new().timeouts(1).check(|| {
+        let (lock, condition) = (Lock::new()?, Condition::new()?);
+        let waits = Notices::Waits(lock.clone(), condition.clone(), Duration::from_secs(1));
+        let workers = join_all([
+            try_worker("ann", waits),
+            try_worker("bob", Notices::Notifies(lock.clone(), condition.clone())),
+        ])?;
+        assert!(workers.iter().all(|worker| worker.ended().expect("joined").is_success()));
+        Ok(())
+    });
+    assert!(report.expect("nobody is stuck").exhausted);
+}
+
+#[test]
+fn schedule_without_end_is_cut_off() {
+    let _watchdog = watchdog("schedule_without_end_is_cut_off");
+    let report = Explorer::new()
+        .limit(1)
+        .check(|| join_all([try_worker("ann", Retries(Event::new()?))]).map(drop).map_err(Into::into));
+    let report = report.expect("that is no failure");
+    assert_eq!((report.schedules, report.cut, report.deadlocks, report.exhausted), (1, 1, 1, false));
+}
+
 #[test]
 fn items_arrive_in_order_in_every_schedule_of_a_queue() {
     let _watchdog = watchdog("items_arrive_in_order_in_every_schedule_of_a_queue");
@@ -220,6 +396,32 @@ fn items_arrive_in_order_in_every_schedule_of_a_queue() {
         });
         assert_eq!(report.expect("all in order").schedules, schedules);
     }
+}
+
+#[test]
+fn last_drop_of_an_end_is_a_step() {
+    let _watchdog = watchdog("last_drop_of_an_end_is_a_step");
+    let all = Explorer::new().all(true);
+    let run = |ends: fn() -> ipc_demo::Result<[End; 2]>| {
+        let seen = RefCell::new(BTreeSet::new());
+        let report = all.check(|| {
+            let [puts, gets] = ends()?;
+            let found = Value::new(0)?;
+            join_all([
+                try_worker("ann", UsesEnd { end: puts, found: found.clone() }),
+                try_worker("bob", UsesEnd { end: gets, found: found.clone() }),
+            ])?;
+            seen.borrow_mut().insert(found.get());
+            Ok(())
+        });
+        (report.expect("nothing is checked").schedules, seen.into_inner())
+    };
+    // ann puts and drops; bob gets, tries, notes and drops. After the put, ann's drop comes at one of 5 places.
+    let both = (5, BTreeSet::from([EMPTY, DISCONNECTED]));
+    let queue = || Queue::<u32>::bounded(2).map(|queue| [End::Puts(queue.producer()), End::Gets(queue.consumer())]);
+    assert_eq!(run(queue), both);
+    let pipe = || pipe().map(|(receiver, sender)| [End::Sends(sender), End::Receives(receiver)]);
+    assert_eq!(run(pipe), both);
 }
 
 #[test]
@@ -266,6 +468,29 @@ fn closure_that_does_not_repeat_itself_is_refused() {
     });
     let failure = failure.expect_err("the second run has more steps");
     assert!(failure.reason.starts_with("step 3 differs"), "{failure}");
+}
+
+#[test]
+fn worker_of_an_earlier_schedule_is_refused() {
+    let _watchdog = watchdog("worker_of_an_earlier_schedule_is_refused");
+    let kept = RefCell::new(None::<Process>);
+    let failure = Explorer::new().check(|| {
+        let value = Value::new(0)?;
+        let role = || Increments { value: value.clone(), lock: None, times: 1 };
+        let mut worker = try_worker("ann", role())?;
+        if let Some(kept) = &mut *kept.borrow_mut() {
+            assert!(!kept.is_alive() && worker.is_alive());
+            assert!(kept.kill().is_err() && worker.is_alive());
+            kept.join()?;
+        }
+        worker.join()?;
+        kept.replace(Some(try_worker("bob", role())?));
+        Ok(())
+    });
+    let failure = failure.expect_err("the first schedule has ended");
+    assert_eq!(failure.reason, "the schedule cannot continue: an earlier schedule started this worker");
+    let error = kept.take().expect("the worker").join().expect_err("the exploration has ended").to_string();
+    assert!(error.ends_with("the exploration that started this worker has ended"), "{error}");
 }
 
 #[test]

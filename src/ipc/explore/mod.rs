@@ -3,7 +3,7 @@
 //! An [`Explorer`] takes the place of the kernel's scheduler. It runs a closure once for each schedule. The closure
 //! creates its objects, starts workers, joins them, and checks what must hold. Exactly one process runs at a time. At
 //! each operation on a shared object the explorer decides which process runs next, and therefore which one gets a lock
-//! or an item. A timeout expires only when every process is blocked. So a race that otherwise occurs only by chance is
+//! or an item. Time is virtual: it passes only when every process is blocked, until the earliest deadline. So a race that otherwise occurs only by chance is
 //! found, and can be replayed.
 //!
 //! Finding a lost update between two workers:
@@ -67,8 +67,9 @@
 //! first operation when it is started, and a join returns as soon as it can. When a worker's role has ended, its
 //! process is reused for the next schedule: its statics, threads and open descriptors persist.
 //!
-//! Dropping a handle belongs to the step before it. When every process is blocked, any operation with a timeout may be
-//! the first to time out, however long its timeout is.
+//! Dropping a handle is a step if others can notice it: the last handle of a queue that can put or get, or a process's
+//! last of a pipe's end. Otherwise it belongs to the step before. Of several operations with the earliest deadline, any may be the
+//! first to time out. A schedule that has not ended after 10,000 steps is cut off.
 //!
 //! Do not use what is not scheduled: a [`PipeQueue`](crate::queue::PipeQueue), whose items are moved by a thread, a
 //! manager, and any communication between workers outside this library. If a schedule behaves differently when it is
@@ -98,12 +99,13 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::ipc::deadline::{self, VirtualClock};
 use crate::ipc::error::{Result, chain};
 use crate::ipc::operation;
 use crate::ipc::process::boot::panic_message;
 use crate::ipc::process::scheduler;
 use crate::sys::affinity;
-use run::{Finished, Run};
+use run::{Finished, Run, Stuck};
 pub(crate) use schedule::{SPAWNER, Schedule};
 use search::{Bounds, Search};
 use shortest::fewest_switches;
@@ -128,13 +130,18 @@ pub struct Explorer {
 }
 
 /// The result of an exploration in which nothing failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
     /// The number of schedules that were run.
     pub schedules: u64,
-    /// Whether these are all schedules.
+    /// Whether these are all schedules, and none was cut off.
     pub exhausted: bool,
+    /// The number of them in which every process was blocked until an operation timed out. Without a timeout, that is
+    /// a [`Failure`].
+    pub deadlocks: u64,
+    /// The number of them that were cut off after 10,000 steps. What the closure returned then is not a failure.
+    pub cut: u64,
 }
 
 /// A schedule in which the closure failed.
@@ -193,8 +200,8 @@ impl Explorer {
         self
     }
 
-    /// Sets the maximum number of operations in a schedule that time out although a process can run. The default is 0:
-    /// an operation times out only when every process is blocked.
+    /// Also lets operations time out early, although a process can run, until this many operations have timed out in a
+    /// schedule. The default is 0: an operation times out only when every process is blocked.
     pub fn timeouts(mut self, operations: u32) -> Self {
         self.bounds.timeouts = operations;
         self
@@ -246,7 +253,11 @@ impl Explorer {
                 let run = run.map_err(|error| failed(schedule.to_string(), chain(&error)))?;
                 let (finished, checked) = run_once(&run, &closure);
                 match reason(&finished, checked) {
-                    None => Ok(Report { schedules: 1, exhausted: false }),
+                    None => {
+                        let mut report = Report::default();
+                        report.count(&finished);
+                        Ok(report)
+                    }
                     Some(reason) => Err(failed(schedule.to_string(), reason)),
                 }
             }
@@ -256,18 +267,21 @@ impl Explorer {
     /// Runs `closure` in the schedules of this explorer, until it fails.
     fn explore(&self, closure: &dyn Fn() -> Checked) -> Result<std::result::Result<Report, Failure>> {
         let run = new_run(Search::new(!self.all, self.bounds))?;
-        let (mut schedules, mut failed) = (0, None);
+        let (mut report, mut failed) = (Report::default(), None);
         let exhausted = self.each(&run, closure, &mut |finished, checked| {
-            schedules += u64::from(!finished.is_redundant);
-            failed = reason(&finished, checked).map(|reason| (finished, reason));
+            failed = match reason(&finished, checked) {
+                Some(reason) => Some((finished, reason)),
+                None => {
+                    report.count(&finished);
+                    None
+                }
+            };
             failed.is_none()
         });
+        report.exhausted = exhausted && report.cut == 0;
         Ok(match failed {
-            None => Ok(Report { schedules, exhausted }),
-            Some((finished, reason)) => {
-                let held = schedules - u64::from(!finished.is_redundant);
-                Err(with_fewest_switches(&run, closure, &finished, reason, held))
-            }
+            None => Ok(report),
+            Some((finished, reason)) => Err(with_fewest_switches(&run, closure, &finished, reason, report.schedules)),
         })
     }
 
@@ -314,7 +328,24 @@ impl Explorer {
     }
 }
 
+impl Report {
+    /// Counts a schedule that did not fail, unless it is redundant.
+    fn count(&mut self, finished: &Finished) {
+        if finished.is_redundant {
+            return;
+        }
+        self.schedules += 1;
+        self.deadlocks += u64::from(finished.is_deadlock());
+        self.cut += u64::from(finished.stuck == Some(Stuck::TooLong));
+    }
+}
+
 impl Finished {
+    /// Returns whether all processes were blocked, for ever or until an operation timed out.
+    fn is_deadlock(&self) -> bool {
+        matches!(self.stuck, Some(Stuck::Deadlock(_))) || self.taken.iter().any(|taken| taken.is_forced)
+    }
+
     fn schedule(&self) -> Schedule {
         Schedule(self.taken.iter().map(|taken| taken.turn).collect())
     }
@@ -328,8 +359,15 @@ fn new_run(search: Search) -> Result<Rc<RefCell<Run>>> {
 fn run_once<T>(run: &Rc<RefCell<Run>>, closure: &dyn Fn() -> T) -> (Finished, thread::Result<T>) {
     let scheduling = scheduler::schedule_with(Rc::clone(run) as Rc<dyn scheduler::Scheduler>);
     let spawner = Rc::clone(run);
-    let observing = operation::observe(move |point| spawner.borrow_mut().pass(point));
+    let observing = operation::observe(move |point| {
+        // The drops of a closure that has failed are no steps.
+        if !thread::panicking() {
+            spawner.borrow_mut().pass(point);
+        }
+    });
+    deadline::set_virtual(Some(VirtualClock { now_ns: 0, times_out: false }));
     let outcome = catch_unwind(AssertUnwindSafe(closure));
+    deadline::set_virtual(None);
     drop((observing, scheduling));
     let finished = run.borrow_mut().finish();
     (finished, outcome)
@@ -338,6 +376,7 @@ fn run_once<T>(run: &Rc<RefCell<Run>>, closure: &dyn Fn() -> T) -> (Finished, th
 /// Returns why a schedule failed, if it did.
 fn reason(finished: &Finished, checked: thread::Result<Checked>) -> Option<String> {
     match (&finished.stuck, checked) {
+        (Some(Stuck::TooLong), _) => None,
         (Some(stuck), _) => Some(stuck.to_string()),
         (None, Ok(checked)) => checked.err().map(|error| chain(&*error)),
         (None, Err(payload)) => Some(panic_message(&*payload)),

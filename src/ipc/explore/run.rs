@@ -10,12 +10,13 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::ipc::deadline::Deadline;
+use crate::ipc::deadline::{self, Deadline};
 use crate::ipc::error::{Error, Result};
 use crate::ipc::operation::{ObjectId, Point};
 use crate::ipc::process::boot::{BootRecord, Outcome};
-use crate::ipc::process::scheduler::{Launch, Program, Scheduler, Started};
+use crate::ipc::process::scheduler::{Launch, Program, ScheduledWorker, Scheduler, Started, StepClock};
 use crate::sys::shm::Mapping;
 use crate::sys::{Pid, Signal, exec, fd, socket};
 
@@ -31,7 +32,7 @@ enum At {
     Point {
         step: Step,
         can_go: bool,
-        is_timed: bool,
+        deadline_ns: Option<u64>,
     },
     Ended,
     Dead,
@@ -73,6 +74,9 @@ pub(crate) enum Stuck {
         /// Counted from 1.
         step: usize,
     },
+    /// It does not end.
+    #[error("it has not ended after {STEPS} steps")]
+    TooLong,
     /// The schedule that is replayed does not fit.
     #[error("step {step}: {why}")]
     Misfits {
@@ -83,8 +87,16 @@ pub(crate) enum Stuck {
     },
 }
 
+/// The number of schedules that were begun in this process.
+static SCHEDULES: AtomicU64 = AtomicU64::new(0);
+
+/// The maximum number of steps in a schedule: participants can retry what times out for ever.
+pub(crate) const STEPS: usize = 10_000;
+
 /// The schedule that is being run.
 pub(crate) struct Run {
+    /// Its number.
+    number: u64,
     control: Mapping<Control>,
     /// Chooses the schedules.
     pub(crate) search: Search,
@@ -93,23 +105,27 @@ pub(crate) struct Run {
     idle: Vec<Kept>,
     /// In the order of first use: the objects' ids differ from schedule to schedule.
     objects: Vec<ObjectId>,
+    /// The virtual time. It passes only when all are blocked.
+    now_ns: u64,
     stuck: Option<Stuck>,
     /// The operations of a deadlock.
     blocked: Vec<(Participant, Step)>,
     /// Whether the spawner may have done something that the workers at a point have not seen.
     spawner_acted: bool,
-    /// Told the number of each step before it is taken, from 1.
-    clock: Option<Box<dyn Fn(u64)>>,
+    /// Told of each step, before it is taken: its number, from 1, and the virtual time.
+    clock: Option<StepClock>,
 }
 
 impl Run {
     pub(crate) fn new(search: Search) -> Result<Self> {
         Ok(Run {
+            number: SCHEDULES.fetch_add(1, Relaxed),
             control: control::create()?,
             search,
             workers: Vec::new(),
             idle: Vec::new(),
             objects: Vec::new(),
+            now_ns: 0,
             stuck: None,
             blocked: Vec::new(),
             spawner_acted: true,
@@ -121,9 +137,9 @@ impl Run {
     fn await_turn(&mut self, index: usize) {
         let worker = &mut self.workers[index];
         worker.at = match worker.turn.wait(&worker.kept.process) {
-            Stop::AtPoint { step, can_go, is_timed } => {
+            Stop::AtPoint { step, can_go, deadline_ns } => {
                 let step = in_order_of_appearance(&mut self.objects, step);
-                At::Point { step, can_go, is_timed }
+                At::Point { step, can_go, deadline_ns }
             }
             Stop::Ended => At::Ended,
             Stop::Dead => At::Dead,
@@ -138,47 +154,71 @@ impl Run {
     pub(crate) fn pass(&mut self, point: &Point<'_>) {
         self.spawner_acted = true;
         while self.stuck.is_none() {
-            let own = in_order_of_appearance(&mut self.objects, Step::of(point));
-            if self.step(Some((own, point.can_go()))) {
-                return;
+            let own = Pending {
+                participant: SPAWNER,
+                step: in_order_of_appearance(&mut self.objects, Step::of(point)),
+                can_go: point.can_go(),
+                deadline_ns: point.deadline.on_own_clock(),
+                can_be_killed: false,
+            };
+            if let Some(times_out) = self.step(Some(own)) {
+                return deadline::advance_virtual(self.now_ns, times_out);
             }
         }
+        // The schedule cannot go on: what has a deadline gives up.
+        deadline::advance_virtual(self.now_ns, !point.can_go());
     }
 
-    /// Lets one participant take its turn. Returns whether it is the spawner's turn.
-    fn step(&mut self, spawner: Option<(Step, bool)>) -> bool {
+    /// Lets the workers check again whether they are blocked, if the spawner has done something since they did.
+    fn see_spawner(&mut self) {
         if std::mem::take(&mut self.spawner_acted) {
             self.look_again(None);
         }
+    }
+
+    /// Lets one participant take its turn. If that is the spawner, returns whether its operation times out.
+    fn step(&mut self, spawner: Option<Pending>) -> Option<bool> {
+        self.see_spawner();
+        let number = self.search.depth();
+        if number == STEPS {
+            self.stuck = Some(Stuck::TooLong);
+            return None;
+        }
         let points = self.workers.iter().enumerate().filter_map(|(participant, worker)| match &worker.at {
-            At::Point { step, can_go, is_timed } => Some(Pending {
+            At::Point { step, can_go, deadline_ns } => Some(Pending {
                 participant,
                 step: step.clone(),
                 can_go: *can_go,
-                deadline_ns: is_timed.then_some(0),
+                deadline_ns: *deadline_ns,
                 can_be_killed: true,
             }),
             _ => None,
         });
-        let own = spawner.map(|(step, can_go)| Pending {
-            participant: SPAWNER,
-            step,
-            can_go,
-            deadline_ns: None,
-            can_be_killed: false,
-        });
-        let choice = self.search.choose(points.chain(own).collect());
-        let number = self.search.depth();
+        let pending: Vec<_> = points.chain(spawner).collect();
+        let all_wait = pending.iter().all(|one| !one.can_go);
+        let deadline_of = |turn: Turn| {
+            let of =
+                pending.iter().find(|one| matches!(turn, Turn::TimesOut(_)) && one.participant == turn.participant());
+            of.and_then(|one| one.deadline_ns)
+        };
+        let choice = self.search.choose(&pending);
+        if let (Choice::Take(turn), true) = (&choice, all_wait) {
+            self.now_ns = self.now_ns.max(deadline_of(*turn).unwrap_or(0));
+        }
         if let (Choice::Take(_), Some(clock)) = (&choice, &self.clock) {
-            clock(number as u64);
+            clock(number as u64 + 1, self.now_ns);
         }
         match choice {
-            Choice::Take(turn) if turn.participant() == SPAWNER => {
-                self.spawner_acted = true;
-                return true;
-            }
             Choice::Take(Turn::Dies(index)) => self.kill(index),
-            Choice::Take(turn) => self.take_turn(turn.participant(), matches!(turn, Turn::TimesOut(_))),
+            Choice::Take(turn) => {
+                // Only its own time has passed if others could go on: they were slow.
+                let late_ns = deadline_of(turn);
+                if turn.participant() == SPAWNER {
+                    self.spawner_acted = true;
+                    return Some(late_ns.is_some());
+                }
+                self.take_turn(turn.participant(), late_ns);
+            }
             Choice::Differs => self.stuck = Some(Stuck::Differs { step: number + 1 }),
             Choice::Misfits(turn) => {
                 self.stuck = Some(Stuck::Misfits { step: number + 1, why: self.why_not(turn) });
@@ -193,7 +233,7 @@ impl Run {
                     .collect();
             }
         }
-        false
+        None
     }
 
     /// Returns why a turn is not possible.
@@ -205,7 +245,7 @@ impl Run {
         };
         let name = format!("{who} ({})", worker.name);
         match (&worker.at, turn) {
-            (At::Point { step, is_timed: false, .. }, Turn::TimesOut(_)) => {
+            (At::Point { step, deadline_ns: None, .. }, Turn::TimesOut(_)) => {
                 format!("{name} has no timeout in {}", step.operation)
             }
             (At::Point { step, .. }, Turn::TimesOut(_)) => format!("{name} is not blocked in {}", step.operation),
@@ -216,9 +256,10 @@ impl Run {
         }
     }
 
-    fn take_turn(&mut self, index: usize, is_late: bool) {
+    /// Lets a worker perform its operation, or lets that time out at `late_ns`.
+    fn take_turn(&mut self, index: usize, late_ns: Option<u64>) {
         let At::Point { step, .. } = self.workers[index].at.clone() else { return };
-        self.workers[index].turn.give(is_late);
+        self.workers[index].turn.give(self.now_ns.max(late_ns.unwrap_or(0)), late_ns.is_some());
         self.await_turn(index);
         let has_ended = !matches!(self.workers[index].at, At::Point { .. });
         self.look_again((!has_ended).then_some(&step));
@@ -234,6 +275,22 @@ impl Run {
                 self.await_turn(index);
             }
         }
+    }
+
+    /// Returns the deadline of the spawner's wait for a worker if all workers are blocked until then.
+    fn nothing_before(&self, deadline: Deadline) -> Option<u64> {
+        let at_ns = deadline.on_own_clock()?;
+        let happens_before = |worker: &Worker| match worker.at {
+            At::Point { can_go, deadline_ns, .. } => can_go || deadline_ns.is_some_and(|own_ns| own_ns < at_ns),
+            _ => false,
+        };
+        (!self.workers.iter().any(happens_before)).then_some(at_ns)
+    }
+
+    /// Returns the index of a worker of this schedule.
+    fn index_of(&self, worker: ScheduledWorker) -> Result<usize> {
+        let another = || Error::Schedule { reason: "an earlier schedule started this worker".to_owned() };
+        Some(worker.index).filter(|_| worker.schedule == self.number).ok_or_else(another)
     }
 
     fn who_waits(&self) -> String {
@@ -265,6 +322,8 @@ impl Run {
             }
         }
         (self.spawner_acted, self.clock) = (true, None);
+        self.number = SCHEDULES.fetch_add(1, Relaxed);
+        self.now_ns = 0;
         Finished {
             taken: self.search.taken().collect(),
             needed: self.search.needed(),
@@ -322,9 +381,10 @@ fn end(process: &Started) {
 }
 
 impl Scheduler for RefCell<Run> {
-    fn next_index(&self) -> Result<usize> {
-        let index = self.borrow().workers.len();
-        if index < WORKERS { Ok(index) } else { Err(Error::TooManyMembers { limit: WORKERS }) }
+    fn next_worker(&self) -> Result<ScheduledWorker> {
+        let Run { number: schedule, workers, .. } = &*self.borrow();
+        let worker = ScheduledWorker { schedule: *schedule, index: workers.len() };
+        if worker.index < WORKERS { Ok(worker) } else { Err(Error::TooManyMembers { limit: WORKERS }) }
     }
 
     fn start(
@@ -336,7 +396,7 @@ impl Scheduler for RefCell<Run> {
     ) -> io::Result<(Pid, OwnedFd)> {
         let run = &mut *self.borrow_mut();
         let turn = WorkerTurn::new(&run.control, run.workers.len());
-        turn.reset();
+        turn.reset(run.now_ns);
         let kept = match run.idle.iter().position(|kept| kept.program == *program) {
             Some(at) => {
                 let mut kept = run.idle.swap_remove(at);
@@ -362,9 +422,11 @@ impl Scheduler for RefCell<Run> {
         run.await_turn(last);
     }
 
-    fn join(&self, index: usize, deadline: Deadline) -> Result<Option<(Outcome, bool)>> {
+    fn join(&self, worker: ScheduledWorker, deadline: Deadline) -> Result<Option<(Outcome, bool)>> {
         let run = &mut *self.borrow_mut();
+        let index = run.index_of(worker)?;
         run.spawner_acted = true;
+        run.see_spawner();
         loop {
             let worker = &run.workers[index];
             match worker.at {
@@ -374,6 +436,11 @@ impl Scheduler for RefCell<Run> {
                 _ if deadline.has_passed() => return Ok(None),
                 _ => {}
             }
+            if let Some(at_ns) = run.nothing_before(deadline) {
+                run.now_ns = run.now_ns.max(at_ns);
+                deadline::advance_virtual(at_ns, false);
+                return Ok(None);
+            }
             if let Some(stuck) = &run.stuck {
                 return Err(Error::Schedule { reason: stuck.to_string() });
             }
@@ -381,8 +448,16 @@ impl Scheduler for RefCell<Run> {
         }
     }
 
-    fn kill(&self, index: usize) {
-        self.borrow_mut().kill(index);
+    fn is_running(&self, worker: ScheduledWorker) -> bool {
+        let run = self.borrow();
+        run.index_of(worker).is_ok_and(|index| !matches!(run.workers[index].at, At::Ended | At::Dead))
+    }
+
+    fn kill(&self, worker: ScheduledWorker) -> Result<()> {
+        let mut run = self.borrow_mut();
+        let index = run.index_of(worker)?;
+        run.kill(index);
+        Ok(())
     }
 
     fn step(&self) -> Result<()> {
@@ -391,11 +466,7 @@ impl Scheduler for RefCell<Run> {
         run.stuck.as_ref().map_or(Ok(()), |stuck| Err(Error::Schedule { reason: stuck.to_string() }))
     }
 
-    fn has_ended(&self, index: usize) -> bool {
-        matches!(self.borrow().workers[index].at, At::Ended | At::Dead)
-    }
-
-    fn set_clock(&self, clock: Box<dyn Fn(u64)>) {
+    fn set_clock(&self, clock: StepClock) {
         self.borrow_mut().clock = Some(clock);
     }
 }

@@ -12,12 +12,12 @@
 //! Dynamic partial-order reduction (Flanagan and Godefroid, POPL 2005) with source sets (Abdulla et al., POPL 2014) and
 //! sleep sets (Godefroid, 1996).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ipc::operation::{ObjectId, Point};
 
 use super::random::Random;
-use super::schedule::{Participant, Schedule, Turn};
+use super::schedule::{Participant, SPAWNER, Schedule, Turn};
 
 /// The next operation of a participant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,11 @@ impl Step {
     pub(crate) fn of(point: &Point<'_>) -> Self {
         let Point { operation, object, lock, .. } = *point;
         Step { operation: operation.name.to_owned(), object, lock, reads_only: operation.reads_only }
+    }
+
+    /// Returns the objects that it concerns.
+    fn objects(&self) -> impl Iterator<Item = ObjectId> {
+        std::iter::once(self.object).chain(self.lock.filter(|lock| *lock != self.object))
     }
 
     /// Returns whether two steps have an object in common.
@@ -60,12 +65,12 @@ pub(crate) struct Pending {
     pub(crate) can_be_killed: bool,
 }
 
-/// Which turns a search takes in addition to those of participants that are not blocked.
+/// Which turns a search takes, or has taken, in addition to those of participants that are not blocked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Bounds {
     /// The maximum number of workers killed in a schedule.
     pub(crate) kills: u32,
-    /// The maximum number of early timeouts: timeouts although a participant is not blocked.
+    /// The number of timeouts in a schedule from which on an operation times out only if all participants are blocked.
     pub(crate) timeouts: u32,
 }
 
@@ -103,6 +108,10 @@ struct Node {
     /// In order of preference.
     possible: Vec<Turn>,
     chosen: Turn,
+    /// The steps that happened before the chosen one, and itself. Only with reduction.
+    clock: Clock,
+    /// The number of kills and of timeouts before this state.
+    used: Bounds,
     /// Taken in earlier schedules, and explored to the end.
     done: BTreeSet<Turn>,
     /// To be taken in this or a later schedule.
@@ -124,12 +133,24 @@ impl Node {
 
     /// Returns whether the order of the chosen turn and another can make a difference.
     fn depends_on(&self, turn: Turn, step: &Step) -> bool {
-        depend((self.chosen, self.chosen_step()), (turn, step))
+        self.is_forced() || depend((self.chosen, self.chosen_step()), (turn, step))
     }
 
-    /// Returns whether an operation timed out although a participant was not blocked.
-    fn is_early_timeout(&self) -> bool {
-        matches!(self.chosen, Turn::TimesOut(_)) && self.pending.iter().any(|one| one.can_go)
+    /// Returns whether an operation timed out because all participants were blocked: time passed for all of them.
+    fn is_forced(&self) -> bool {
+        matches!(self.chosen, Turn::TimesOut(_)) && self.pending.iter().all(|one| !one.can_go)
+    }
+
+    /// Returns whether the chosen step of another state is this one's, or happened before it.
+    fn comes_after(&self, other: &Node) -> bool {
+        self.clock.contains(other)
+    }
+
+    /// Returns the number of kills and of timeouts so far.
+    fn used_after(&self) -> Bounds {
+        let Bounds { kills, timeouts } = self.used;
+        let [is_kill, is_timeout] = [matches!(self.chosen, Turn::Dies(_)), matches!(self.chosen, Turn::TimesOut(_))];
+        Bounds { kills: kills + u32::from(is_kill), timeouts: timeouts + u32::from(is_timeout) }
     }
 
     /// Returns the turn to take next in this state, if one is left.
@@ -161,6 +182,7 @@ pub(crate) struct Search {
     given: Vec<Turn>,
     random: Option<Random>,
     stack: Vec<Node>,
+    history: History,
     depth: usize,
     /// Whether the current schedule belongs to a class explored already.
     is_redundant: bool,
@@ -169,8 +191,8 @@ pub(crate) struct Search {
 impl Search {
     /// Begins a search for one schedule of each class, or for all of them.
     pub(crate) fn new(reduces: bool, bounds: Bounds) -> Self {
-        let (given, stack) = (Vec::new(), Vec::new());
-        Search { reduces, bounds, given, random: None, stack, depth: 0, is_redundant: false }
+        let (given, stack, history) = (Vec::new(), Vec::new(), History::default());
+        Search { reduces, bounds, given, random: None, stack, history, depth: 0, is_redundant: false }
     }
 
     /// Runs random schedules, without end.
@@ -185,7 +207,7 @@ impl Search {
     }
 
     /// Chooses among the participants at a point, given in the order of start.
-    pub(crate) fn choose(&mut self, pending: Vec<Pending>) -> Choice {
+    pub(crate) fn choose(&mut self, pending: &[Pending]) -> Choice {
         if let Some(node) = self.stack.get(self.depth) {
             if node.pending != pending {
                 return Choice::Differs;
@@ -193,7 +215,8 @@ impl Search {
             self.depth += 1;
             return Choice::Take(node.chosen);
         }
-        let possible = self.possible(&pending);
+        let used = self.stack.last().map_or_else(Bounds::default, Node::used_after);
+        let possible = self.possible(pending, used);
         let sleep = self.stack.last().filter(|_| self.reduces).map_or_else(BTreeSet::new, asleep_after);
         let awake = possible.iter().find(|turn| !sleep.contains(turn)).copied();
         let given = self.given.get(self.depth).copied();
@@ -211,9 +234,11 @@ impl Search {
         };
         // If all are blocked, the state is pushed only to find the races of the blocked operations.
         let node = Node {
-            pending,
+            pending: pending.to_vec(),
             possible,
             chosen: chosen.unwrap_or(Turn::Goes(0)),
+            clock: Clock::default(),
+            used,
             done: BTreeSet::new(),
             backtrack,
             sleep,
@@ -224,6 +249,7 @@ impl Search {
         match chosen {
             Some(chosen) => {
                 self.is_redundant |= is_redundant;
+                self.note_chosen();
                 self.depth += 1;
                 Choice::Take(chosen)
             }
@@ -236,8 +262,7 @@ impl Search {
 
     /// Returns the possible turns, the preferred one first: the last participant continues, or else the first that is
     /// not blocked.
-    fn possible(&self, pending: &[Pending]) -> Vec<Turn> {
-        let taken = |is_counted: fn(&Node) -> bool| self.stack.iter().filter(|node| is_counted(node)).count() as u32;
+    fn possible(&self, pending: &[Pending], used: Bounds) -> Vec<Turn> {
         let last = self.stack.last().map(|node| node.chosen.participant());
         let mut turns: Vec<_> =
             pending.iter().filter(|one| one.can_go).map(|one| Turn::Goes(one.participant)).collect();
@@ -248,15 +273,20 @@ impl Search {
             // The virtual clock advances to the earliest deadline.
             let first = waiters().map(|(deadline_ns, _)| deadline_ns).min();
             turns.extend(waiters().filter(|(at_ns, _)| Some(*at_ns) == first).map(|(_, one)| Turn::TimesOut(one)));
-        } else if taken(Node::is_early_timeout) < self.bounds.timeouts {
+        } else if used.timeouts < self.bounds.timeouts {
             turns.extend(waiters().map(|(_, one)| Turn::TimesOut(one)));
         }
         // A deadlock is the end, unless the schedule that is replayed goes on.
         let goes_on = !turns.is_empty() || self.depth < self.given.len();
-        if goes_on && taken(|node| matches!(node.chosen, Turn::Dies(_))) < self.bounds.kills {
+        if goes_on && used.kills < self.bounds.kills {
             turns.extend(pending.iter().filter(|one| one.can_be_killed).map(|one| Turn::Dies(one.participant)));
         }
         turns
+    }
+
+    /// Returns the number of turns taken since the beginning of the current schedule.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
     }
 
     /// Returns the turns taken since the beginning of the current schedule.
@@ -264,13 +294,8 @@ impl Search {
         self.stack[..self.depth].iter().map(|node| Taken {
             turn: node.chosen,
             step: node.chosen_step().clone(),
-            is_forced: matches!(node.chosen, Turn::TimesOut(_)) && !node.is_early_timeout(),
+            is_forced: node.is_forced(),
         })
-    }
-
-    /// Returns the number of turns taken since the beginning of the current schedule.
-    pub(crate) fn depth(&self) -> usize {
-        self.depth
     }
 
     /// Returns how many of these turns a replay has to be given: the others follow from them.
@@ -303,9 +328,13 @@ impl Search {
             return true;
         }
         while let Some(node) = self.stack.last_mut() {
+            if self.reduces {
+                self.history.pop(node);
+            }
             node.done.insert(node.chosen);
             if let Some(next) = node.next() {
                 node.chosen = next;
+                self.note_chosen();
                 return true;
             }
             self.stack.pop();
@@ -320,23 +349,25 @@ impl Search {
     /// This includes blocked participants: a lock that one of them waits for was free before those steps.
     fn find_races(&mut self) {
         let Some((now, before)) = self.stack.split_last().filter(|_| self.reduces) else { return };
-        let clocks = clocks(before);
         let mut notes = Vec::new();
         for pending in &now.pending {
-            let (turn, step) = (Turn::Goes(pending.participant), &pending.step);
-            let causes: Vec<_> = (0..before.len()).filter(|&at| before[at].depends_on(turn, step)).collect();
-            let is_ordered = |at: usize| causes.iter().any(|&cause| clocks[cause].contains(&at));
-            let is_race = |at: &usize| before[*at].chosen.participant() != turn.participant() && !is_ordered(*at);
+            let turn = Turn::Goes(pending.participant);
+            let causes = self.history.causes(before, turn, &pending.step, false);
+            let clock = self.history.clock(before, &causes);
+            let is_ordered =
+                |at: usize| causes.iter().any(|&cause| cause != at && before[cause].comes_after(&before[at]));
+            let is_race = |at: &usize| before[*at].chosen.participant() != pending.participant && !is_ordered(*at);
             for race in causes.iter().copied().filter(is_race) {
+                let node = &before[race];
                 // Steps that do not depend on the racing step could happen before it: the initials among them.
-                let free: Vec<_> = (race + 1..before.len()).filter(|&at| !clocks[at].contains(&race)).collect();
-                let begins = |at: usize| !free.iter().any(|earlier| clocks[at].contains(earlier));
+                let free: Vec<_> = self.history.first_after(race).filter(|&at| !before[at].comes_after(node)).collect();
+                let begins =
+                    |at: usize| !free.iter().any(|&other| other != at && before[at].comes_after(&before[other]));
                 let mut first: Vec<_> =
                     free.iter().filter(|&&at| begins(at)).map(|&at| before[at].chosen.participant()).collect();
-                if !causes.iter().any(|cause| free.contains(cause)) {
-                    first.push(turn.participant());
+                if !free.iter().any(|&at| clock.contains(&before[at])) {
+                    first.push(pending.participant);
                 }
-                let node = &before[race];
                 let live = || node.possible.iter().filter(|turn| !matches!(turn, Turn::Dies(_)));
                 let leads: Vec<_> = live().filter(|turn| first.contains(&turn.participant())).copied().collect();
                 match leads.first() {
@@ -350,6 +381,118 @@ impl Search {
             self.stack[at].backtrack.extend(turns);
         }
     }
+
+    /// Adds the turn of the last state to the history.
+    fn note_chosen(&mut self) {
+        let Some((last, before)) = self.stack.split_last_mut().filter(|_| self.reduces) else { return };
+        let causes = self.history.causes(before, last.chosen, last.chosen_step(), last.is_forced());
+        last.clock = self.history.clock(before, &causes);
+        last.clock.count(last.chosen.participant());
+        self.history.push(before.len(), last);
+    }
+}
+
+/// For each participant, the number of its steps that happened before a step, or are that step: a vector clock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Clock(Vec<u32>);
+
+/// Returns the place of a participant in a table. The spawner comes first, so that tables are short.
+fn place(participant: Participant) -> usize {
+    if participant == SPAWNER { 0 } else { participant + 1 }
+}
+
+impl Clock {
+    fn of(&self, participant: Participant) -> u32 {
+        self.0.get(place(participant)).copied().unwrap_or(0)
+    }
+
+    fn join(&mut self, other: &Clock) {
+        self.0.resize(self.0.len().max(other.0.len()), 0);
+        self.0.iter_mut().zip(&other.0).for_each(|(own, other)| *own = (*own).max(*other));
+    }
+
+    fn count(&mut self, participant: Participant) {
+        self.0.resize(self.0.len().max(place(participant) + 1), 0);
+        self.0[place(participant)] += 1;
+    }
+
+    fn contains(&self, node: &Node) -> bool {
+        let participant = node.chosen.participant();
+        self.of(participant) >= node.clock.of(participant)
+    }
+}
+
+/// Where to find the steps of the current schedule that a step can depend on, as indices of the stack in order.
+#[derive(Debug, Default)]
+struct History {
+    by_participant: Vec<Vec<usize>>,
+    by_object: BTreeMap<ObjectId, Vec<usize>>,
+    timeouts: Vec<usize>,
+    /// Steps on which all others depend.
+    of_all: Vec<usize>,
+}
+
+impl History {
+    /// Returns the steps that a step depends on, except for some that happened before one of those returned.
+    fn causes(&self, steps: &[Node], turn: Turn, step: &Step, is_forced: bool) -> Vec<usize> {
+        let mut causes: Vec<usize> = self.of_all.last().copied().into_iter().collect();
+        if is_forced || matches!(turn, Turn::Dies(_)) {
+            causes.extend(self.by_participant.iter().filter_map(|own| own.last()));
+        } else {
+            causes.extend(self.by_participant.get(place(turn.participant())).and_then(|own| own.last()));
+            causes.extend(self.timeouts.last().filter(|_| matches!(turn, Turn::TimesOut(_))));
+            for object in step.objects() {
+                for &at in self.by_object.get(&object).into_iter().flatten().rev() {
+                    let reads_only = steps[at].chosen_step().reads_only;
+                    if !(reads_only && step.reads_only) {
+                        causes.push(at);
+                    }
+                    if !reads_only {
+                        break;
+                    }
+                }
+            }
+        }
+        causes.sort_unstable();
+        causes.dedup();
+        causes
+    }
+
+    /// Returns the clock of a step with these causes, without the step itself.
+    fn clock(&self, steps: &[Node], causes: &[usize]) -> Clock {
+        let mut clock = Clock::default();
+        causes.iter().for_each(|&cause| clock.join(&steps[cause].clock));
+        clock
+    }
+
+    /// Returns the first step of each participant after a step.
+    fn first_after(&self, at: usize) -> impl Iterator<Item = usize> {
+        self.by_participant.iter().filter_map(move |own| own.get(own.partition_point(|&own| own <= at)).copied())
+    }
+
+    /// Changes the lists in which a step is found.
+    fn change(&mut self, node: &Node, change: impl Fn(&mut Vec<usize>)) {
+        let place = place(node.chosen.participant());
+        self.by_participant.resize_with(self.by_participant.len().max(place + 1), Vec::new);
+        change(&mut self.by_participant[place]);
+        if matches!(node.chosen, Turn::TimesOut(_)) {
+            change(&mut self.timeouts);
+        }
+        if matches!(node.chosen, Turn::Dies(_)) || node.is_forced() {
+            change(&mut self.of_all);
+        } else {
+            node.chosen_step().objects().for_each(|object| change(self.by_object.entry(object).or_default()));
+        }
+    }
+
+    fn push(&mut self, at: usize, node: &Node) {
+        self.change(node, |list| list.push(at));
+    }
+
+    /// Removes the last step.
+    fn pop(&mut self, node: &Node) {
+        self.change(node, |list| _ = list.pop());
+    }
 }
 
 /// Returns the turns that stay asleep after the one taken in `node`: those independent of it.
@@ -358,27 +501,10 @@ fn asleep_after(node: &Node) -> BTreeSet<Turn> {
     node.sleep.union(&node.done).filter(is_independent).copied().collect()
 }
 
-/// Returns, for each step, the steps that happened before it.
-fn clocks(steps: &[Node]) -> Vec<BTreeSet<usize>> {
-    let mut clocks: Vec<BTreeSet<usize>> = Vec::new();
-    for (at, node) in steps.iter().enumerate() {
-        let mut clock = BTreeSet::new();
-        let step = node.chosen_step();
-        for earlier in (0..at).rev() {
-            if steps[earlier].depends_on(node.chosen, step) && clock.insert(earlier) {
-                clock.extend(&clocks[earlier]);
-            }
-        }
-        clocks.push(clock);
-    }
-    clocks
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
 
     /// What a participant of a model does next.
     #[derive(Debug, Clone, Copy)]
@@ -427,7 +553,7 @@ mod tests {
                     pending.push(Pending { participant, step, can_go: !waits, deadline_ns, can_be_killed: true });
                 }
                 let is_over = pending.is_empty();
-                let turn = match search.choose(pending) {
+                let turn = match search.choose(&pending) {
                     Choice::Take(turn) => turn,
                     Choice::Nobody => break !is_over,
                     Choice::Differs | Choice::Misfits(_) => unreachable!("the model is deterministic"),

@@ -26,9 +26,11 @@ pub(crate) struct Survey {
     pub(crate) schedules: u64,
     pub(crate) violated: u64,
     pub(crate) not_shown: u64,
-    /// The schedules that ended because all workers were blocked.
+    /// The schedules in which all workers were blocked, for ever or until an operation timed out.
     pub(crate) deadlocks: u64,
-    /// Whether these are all schedules.
+    /// The schedules that were cut off, as they were too long.
+    pub(crate) cut: u64,
+    /// Whether these are all schedules, and none was cut off.
     pub(crate) exhausted: bool,
     /// The shortest violating schedule; among several, the one with the fewest switches.
     pub(crate) shortest: Option<Schedule>,
@@ -58,6 +60,7 @@ impl Explorer {
                 (_, Err(payload)) => Err(panic_message(&*payload)),
             };
             let seen = match seen {
+                Ok(Some(_)) if finished.stuck == Some(Stuck::TooLong) => Seen::NotShown,
                 Ok(Some(seen)) => seen,
                 Ok(None) => return false,
                 Err(reason) => {
@@ -69,7 +72,8 @@ impl Explorer {
                 survey.schedules += 1;
                 survey.violated += u64::from(seen == Seen::Violated);
                 survey.not_shown += u64::from(seen == Seen::NotShown);
-                survey.deadlocks += u64::from(matches!(finished.stuck, Some(Stuck::Deadlock(_))));
+                survey.deadlocks += u64::from(finished.is_deadlock());
+                survey.cut += u64::from(finished.stuck == Some(Stuck::TooLong));
             }
             if seen == Seen::Violated {
                 self.compare(&mut shortest, &finished);
@@ -79,7 +83,7 @@ impl Explorer {
         if let Some(failed) = failed {
             return Err(failed);
         }
-        survey.exhausted = exhausted;
+        survey.exhausted = exhausted && survey.cut == 0;
         survey.shortest = shortest.map(|(_, _, fewest, as_run)| {
             run.borrow_mut().search = Search::replay(fewest.clone());
             let (replayed, seen) = run_once(&run, &|| play());

@@ -15,6 +15,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ipc::error::Result;
+use crate::ipc::operation::{Operation, always, is_observed, point};
 use crate::ipc::process::members::{Member, Members};
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::ipc::process::transfer;
@@ -162,6 +163,10 @@ impl<S: Counted> Handle<S> {
 
 impl<S: Counted> Drop for Handle<S> {
     fn drop(&mut self) {
+        let is_last = |right| self.rights().has(right) && !self.has_other_handle(right);
+        if is_observed() && forked_from().is_none() && (is_last(Rights::PUT) || is_last(Rights::GET)) {
+            point(Operation::change("queue.drop"), &self.shared, always);
+        }
         self.give_up(Rights::BOTH);
     }
 }
@@ -175,6 +180,7 @@ fn leave(shared: &impl Counted, slot: ProcessSlot, rights: Rights) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::operation::tests::{goes, passed};
 
     shared_layout! {
         struct Table = b"testpart" { participants: Participants }
@@ -212,6 +218,17 @@ mod tests {
             table.participants.members.all().all(|(_, member)| member.slot == child),
             "the dead process's word stays"
         );
+    }
+
+    #[test]
+    fn drop_of_the_last_handle_passes_a_point() {
+        let (one, other) = (handle(), handle());
+        let another = one.another(Rights::GET);
+        assert_eq!(passed(|| drop(another)).1, [], "the first can get, too");
+        goes("queue.drop", &one.shared.clone(), || drop(one));
+        let putter = other.another(Rights::PUT);
+        goes("queue.drop", &other.shared.clone(), || drop(other)); // the last that can get
+        drop(putter);
     }
 
     #[test]

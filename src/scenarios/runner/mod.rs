@@ -43,7 +43,7 @@ const SIGNAL_GAP: Duration = Duration::from_millis(100);
 /// The interval at which a scenario that waits for something other than an event is polled.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
 
-/// How long a step of an exploration takes, in virtual time.
+/// What a step of an exploration adds to the time that is shown.
 const STEP: Duration = Duration::from_millis(1);
 /// The process ID that is shown of the runner in an exploration, where those of the workers count from 1.
 const RUNNER_EXPLORED: u32 = 0;
@@ -107,7 +107,9 @@ impl<'a> Runner<'a> {
         if let Some(scheduler) = &scheduler {
             clock.set_time(Duration::ZERO);
             let clock = clock.clone();
-            scheduler.set_clock(Box::new(move |step| clock.set_time(STEP * step as u32)));
+            scheduler.set_clock(Box::new(move |step, now_ns| {
+                clock.set_time(STEP * step as u32 + Duration::from_nanos(now_ns));
+            }));
         }
         Ok(Runner {
             reporter,
