@@ -502,3 +502,19 @@ fn random_schedules_come_when_the_limit_is_not_enough() {
     let report = increments(&explorer, 2, 1, true).expect("none with a lock");
     assert_eq!((report.schedules, report.exhausted), (201, false));
 }
+
+#[test]
+fn number_of_schedules_is_estimated_when_the_limit_is_not_enough() {
+    let _watchdog = watchdog("number_of_schedules_is_estimated_when_the_limit_is_not_enough");
+    let estimate = |explorer: Explorer| {
+        let report = explorer.check(|| sum_of(3, 2, false).map(drop).map_err(Into::into)).expect("nothing is checked");
+        assert_eq!((report.schedules, report.exhausted), (10, false));
+        report.estimate.expect("it was cut short")
+    };
+    // There are 34,650. The same seed gives the same estimate.
+    let estimates = [Explorer::new().limit(10), Explorer::new().all(true).limit(10)].map(estimate);
+    assert!(estimates[0] == estimates[1] && (17_000..70_000).contains(&estimates[0]), "{estimates:?}");
+    let report = Explorer::new().all(true).limit(70).check(|| sum_of(2, 2, false).map(drop).map_err(Into::into));
+    let report = report.expect("nothing is checked");
+    assert_eq!((report.schedules, report.exhausted, report.estimate), (70, true, None));
+}

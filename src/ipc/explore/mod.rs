@@ -76,6 +76,7 @@
 //! run again, the exploration fails and reports the step.
 //!
 //! # Standard
+//! The number of schedules is estimated from random ones (Knuth, Estimating the efficiency of backtrack programs, 1975).
 //! loom and shuttle do the same for threads, and dBug (Simsa et al., SSV 2010) and CHESS (Musuvathi et al., OSDI 2008)
 //! for whole programs.
 
@@ -95,6 +96,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::ipc::deadline::{self, VirtualClock};
@@ -110,6 +112,9 @@ use shortest::fewest_switches;
 
 /// The environment variable that contains the only schedule to run.
 const SCHEDULE_VARIABLE: &str = "IPC_DEMO_SCHEDULE";
+
+/// The number of random schedules that are run to estimate how many there are.
+const SAMPLES: u64 = 100;
 
 /// The result of the closure: an error if a check failed.
 pub type Checked = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -139,6 +144,8 @@ pub struct Report {
     pub deadlocks: u64,
     /// The number of them that were cut off after 10,000 steps. What the closure returned then is not a failure.
     pub cut: u64,
+    /// About how many schedules there are, without reduction, if they were not exhausted.
+    pub estimate: Option<u64>,
 }
 
 /// A schedule in which the closure failed.
@@ -205,12 +212,16 @@ impl Explorer {
     }
 
     /// Sets the maximum number of schedules. The default is 100,000.
+    ///
+    /// If that does not suffice, up to 100 random schedules more are run to estimate how many there are. They are checked
+    /// but not counted.
     pub fn limit(mut self, schedules: u64) -> Self {
         self.limit = schedules;
         self
     }
 
-    /// Ends the exploration after this time, once the current schedule has ended.
+    /// Ends the exploration after this time, once the current schedule has ended; after a tenth of it more if the number
+    /// of schedules has to be estimated.
     pub fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
@@ -248,13 +259,10 @@ impl Explorer {
                 let schedule = given.parse::<Schedule>().map_err(|error| failed(given, error.to_string()))?;
                 let run = new_run(Search::replay(schedule.clone()));
                 let run = run.map_err(|error| failed(schedule.to_string(), chain(&error)))?;
-                let mut report = Report::default();
-                match run_once(&run, &closure) {
-                    (finished, None) => {
-                        report.count(&finished);
-                        Ok(report)
-                    }
-                    (_, Some(reason)) => Err(failed(schedule.to_string(), reason)),
+                let (finished, checked) = run_once(&run, &closure);
+                match reason(&finished, checked) {
+                    None => Ok(Report::default().with(&finished)),
+                    Some(reason) => Err(failed(schedule.to_string(), reason)),
                 }
             }
         }
@@ -262,39 +270,65 @@ impl Explorer {
 
     /// Runs `closure` in the schedules of this explorer, until it fails.
     fn explore(&self, closure: &dyn Fn() -> Checked) -> Result<std::result::Result<Report, Failure>> {
+        let run = new_run(Search::new(!self.all, self.bounds))?;
+        let (mut report, mut failed) = (Report::default(), None);
+        let exhausted = self.each(&run, closure, &mut |finished, checked| {
+            let reason = reason(&finished, checked);
+            if reason.is_none() && !finished.is_redundant {
+                report = std::mem::take(&mut report).with(&finished);
+            }
+            failed = reason.map(|reason| (finished, reason));
+            failed.is_none()
+        });
+        Ok(match failed {
+            None => {
+                report.exhausted = exhausted && report.cut == 0;
+                report.estimate = run.borrow().search.estimate();
+                Ok(report)
+            }
+            Some((finished, reason)) => Err(with_fewest_switches(&run, closure, &finished, reason, report.schedules)),
+        })
+    }
+
+    /// Runs `closure` in the schedules of this explorer, as long as `seen` returns `true`. Returns whether these were
+    /// all. The first schedule is run twice, to see that it is the same both times; the second time it is redundant.
+    fn each<T>(
+        &self,
+        run: &Rc<RefCell<Run>>,
+        closure: &dyn Fn() -> T,
+        seen: &mut dyn FnMut(Finished, thread::Result<T>) -> bool,
+    ) -> bool {
         // One process runs at a time. Waking the next on another processor would take ten times as long.
         let _pinned = affinity::pin();
-        let run = new_run(Search::new(!self.all, self.bounds))?;
         let begun = Instant::now();
-        let has_time = || self.time.is_none_or(|time| begun.elapsed() < time);
-        let mut report = Report::default();
+        let has_time = |more: u32| self.time.is_none_or(|time| begun.elapsed() < time + time * more / 10);
+        let mut is_first = true;
         let mut left = self.limit;
-        let (mut draws, seed) = self.random;
+        let (draws, seed) = self.random;
+        let mut samples = Some(if draws > 0 { draws } else { SAMPLES });
+        let mut is_sample = false;
         loop {
-            let (finished, reason) = run_once(&run, closure);
-            if let Some(reason) = reason {
-                return Ok(Err(with_fewest_switches(&run, closure, &finished, reason, report.schedules)));
+            let (mut finished, outcome) = run_once(run, closure);
+            finished.is_redundant |= is_sample;
+            let is_redundant = finished.is_redundant && !is_sample;
+            if !seen(finished, outcome) {
+                return false;
             }
-            if report.schedules == 0 {
+            if std::mem::take(&mut is_first) {
                 run.borrow_mut().search.repeat();
-                if let (_, Some(reason)) = run_once(&run, closure) {
-                    return Ok(Err(Failure { schedule: finished.schedule().to_string(), reason, held: 1 }));
+                let (finished, outcome) = run_once(run, closure);
+                if !seen(Finished { is_redundant: true, ..finished }, outcome) {
+                    return false;
                 }
             }
-            if !finished.is_redundant {
-                report.count(&finished);
-                left = left.saturating_sub(1);
-            }
+            left = left.saturating_sub(u64::from(!is_redundant));
             if !run.borrow_mut().search.advance() {
-                report.exhausted = report.cut == 0;
-                return Ok(Ok(report));
+                return true;
             }
-            if left == 0 || !has_time() {
-                if draws == 0 {
-                    return Ok(Ok(report));
-                }
+            if left == 0 || !has_time(is_sample.into()) {
+                let Some(samples) = samples.take() else { return false };
                 run.borrow_mut().search = Search::random(self.bounds, seed);
-                left = std::mem::take(&mut draws);
+                (left, is_sample) = (samples, draws == 0);
             }
         }
     }
@@ -302,10 +336,13 @@ impl Explorer {
 
 impl Report {
     /// Counts a schedule that did not fail.
-    fn count(&mut self, finished: &Finished) {
-        self.schedules += 1;
-        self.deadlocks += u64::from(finished.taken.iter().any(|taken| taken.is_forced));
-        self.cut += u64::from(finished.stuck == Some(Stuck::TooLong));
+    fn with(self, finished: &Finished) -> Self {
+        Report {
+            schedules: self.schedules + 1,
+            deadlocks: self.deadlocks + u64::from(finished.taken.iter().any(|taken| taken.is_forced)),
+            cut: self.cut + u64::from(finished.stuck == Some(Stuck::TooLong)),
+            ..self
+        }
     }
 }
 
@@ -319,28 +356,32 @@ fn new_run(search: Search) -> Result<Rc<RefCell<Run>>> {
     Ok(Rc::new(RefCell::new(Run::new(search)?)))
 }
 
-/// Runs one schedule, with this thread as the spawner. Also returns the reason if it failed.
-fn run_once(run: &Rc<RefCell<Run>>, closure: &dyn Fn() -> Checked) -> (Finished, Option<String>) {
+/// Runs one schedule, with this thread as the spawner.
+fn run_once<T>(run: &Rc<RefCell<Run>>, closure: &dyn Fn() -> T) -> (Finished, thread::Result<T>) {
     let scheduling = scheduler::schedule_with(Rc::clone(run) as Rc<dyn scheduler::Scheduler>);
     let spawner = Rc::clone(run);
     let observing = operation::observe(move |point| {
         // The drops of a closure that has failed are no steps.
-        if !std::thread::panicking() {
+        if !thread::panicking() {
             spawner.borrow_mut().pass(point);
         }
     });
     deadline::set_virtual(Some(VirtualClock { now_ns: 0, times_out: false }));
-    let checked = catch_unwind(AssertUnwindSafe(closure));
+    let outcome = catch_unwind(AssertUnwindSafe(closure));
     deadline::set_virtual(None);
     drop((observing, scheduling));
     let finished = run.borrow_mut().finish();
-    let reason = match (&finished.stuck, checked) {
+    (finished, outcome)
+}
+
+/// Returns why a schedule failed, if it did.
+fn reason(finished: &Finished, checked: thread::Result<Checked>) -> Option<String> {
+    match (&finished.stuck, checked) {
         (Some(Stuck::TooLong), _) => None,
         (Some(stuck), _) => Some(stuck.to_string()),
         (None, Ok(checked)) => checked.err().map(|error| chain(&*error)),
         (None, Err(payload)) => Some(panic_message(&*payload)),
-    };
-    (finished, reason)
+    }
 }
 
 /// Returns the failure of the equivalent schedule with the fewest switches, which is run to check that it fails too.
@@ -353,8 +394,9 @@ fn with_fewest_switches(
 ) -> Failure {
     let schedule = fewest_switches(&finished.taken);
     run.borrow_mut().search = Search::replay(schedule.clone());
-    match run_once(run, closure) {
-        (same, Some(reason)) if same.schedule() == schedule => Failure { schedule: schedule.to_string(), reason, held },
+    let (same, checked) = run_once(run, closure);
+    match self::reason(&same, checked) {
+        Some(reason) if same.schedule() == schedule => Failure { schedule: schedule.to_string(), reason, held },
         _ => Failure { schedule: finished.schedule().to_string(), reason, held },
     }
 }

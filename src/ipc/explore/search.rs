@@ -296,6 +296,11 @@ impl Search {
         })
     }
 
+    /// Returns the estimated number of schedules, if random ones were run.
+    pub(crate) fn estimate(&self) -> Option<u64> {
+        self.random.as_ref().and_then(Random::estimate)
+    }
+
     /// Returns whether the current schedule belongs to a class explored already.
     pub(crate) fn is_redundant(&self) -> bool {
         self.is_redundant
