@@ -109,7 +109,7 @@ impl Globals {
         }
     }
 
-    fn reporter(&self) -> Box<dyn Reporter> {
+    fn reporter(&self) -> Box<dyn Reporter + Send> {
         to_stdout(self.format, self.language(), self.color, self.quiet)
     }
 

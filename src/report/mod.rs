@@ -92,7 +92,7 @@ impl Color {
 }
 
 /// Returns the reporter for stdout. A quiet one shows only the summary.
-pub(crate) fn to_stdout(format: Format, language: Language, color: Color, quiet: bool) -> Box<dyn Reporter> {
+pub(crate) fn to_stdout(format: Format, language: Language, color: Color, quiet: bool) -> Box<dyn Reporter + Send> {
     if format == Format::Json {
         return Box::new(jsonl::JsonLines::new(Screen::stdout(), quiet));
     }

@@ -29,11 +29,11 @@ pub(crate) type Tool = (&'static str, &'static [&'static str]);
 
 /// Runs a scenario from its parsed arguments to its exit code.
 pub(crate) type Run =
-    fn(&ArgMatches, &RunOptions, &dyn Fn() -> Box<dyn Reporter>, Pictures) -> Result<Outcome, Failure>;
+    fn(&ArgMatches, &RunOptions, &dyn Fn() -> Box<dyn Reporter + Send>, Pictures) -> Result<Outcome, Failure>;
 
 /// Explores a scenario from its parsed arguments to its exit code.
 pub(crate) type Explore =
-    fn(&ArgMatches, &ExploreArgs, &RunOptions, &dyn Fn() -> Box<dyn Reporter>) -> Result<Outcome, Failure>;
+    fn(&ArgMatches, &ExploreArgs, &RunOptions, &dyn Fn() -> Box<dyn Reporter + Send>) -> Result<Outcome, Failure>;
 
 impl Entry {
     pub(crate) const fn of<S: Scenario>() -> Self {
@@ -58,7 +58,7 @@ impl Entry {
 pub(crate) fn run<S: Scenario>(
     matches: &ArgMatches,
     options: &RunOptions,
-    reporter: &dyn Fn() -> Box<dyn Reporter>,
+    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
     pictures: Pictures,
 ) -> Result<Outcome, Failure> {
     match &options.schedule {
@@ -105,7 +105,7 @@ pub(super) fn play<S: Scenario>(
     mut scenario: S,
     options: &RunOptions,
     signals: &StopSignals,
-    reporter: Box<dyn Reporter>,
+    reporter: Box<dyn Reporter + Send>,
     started: Option<RunStarted>,
     see: &mut dyn FnMut(&Event),
 ) -> Result<(RunEnd, anyhow::Result<CheckResult>), Failure> {
@@ -124,7 +124,7 @@ pub(super) fn play<S: Scenario>(
 
 /// Returns what a run showed.
 pub(super) fn verdict(end: &RunEnd, result: &CheckResult) -> Verdict {
-    if end.is_stuck { Verdict::Violated } else { result.verdict(&end.completion) }
+    if end.is_deadlock { Verdict::Violated } else { result.verdict(&end.completion) }
 }
 
 /// Runs a scenario once, from its parsed arguments to its exit code.
@@ -132,7 +132,7 @@ pub(super) fn run_once<S: Scenario>(
     matches: &ArgMatches,
     options: &RunOptions,
     schedule: Option<&str>,
-    reporter: &dyn Fn() -> Box<dyn Reporter>,
+    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
     mut pictures: Pictures,
 ) -> Result<Outcome, Failure> {
     let scenario = prepared::<S>(matches)?;

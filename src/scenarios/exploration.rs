@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -15,7 +16,7 @@ use clap::{ArgMatches, Args};
 use super::entry::{self, args_of, checked, play, prepared, started, verdict};
 use super::runner::RunOptions;
 use super::scenario::Scenario;
-use crate::explore::{self, Explorer, SPAWNER, Schedule, Seen, StepKind, Survey};
+use crate::explore::{self, Explorer, Replayed, SPAWNER, Schedule, Seen, StepKind, Survey};
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
@@ -67,28 +68,22 @@ pub(super) fn explore<S: Scenario>(
     matches: &ArgMatches,
     explored: &ExploreArgs,
     options: &RunOptions,
-    reporter: &dyn Fn() -> Box<dyn Reporter>,
+    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
 ) -> Result<Outcome, Failure> {
     let args = args_of::<S>(matches)?;
     refuse::<S>(&args, "explore")?;
     let mark = mark::<S>(&args, options);
     let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
-    let reporter = RefCell::new(reporter());
     let began = Instant::now();
-    let (failed, guaranteed, has_begun) = (Cell::new(None), Cell::new(false), Cell::new(false));
-    let begin = |started| {
-        has_begun.set(true);
-        reporter.borrow_mut().event(&event(0, started)).map_err(unreported)
-    };
+    let (_, first) = tried::<S>(matches, options, &Schedule::default(), &signals)?;
+    let mut reporter = reporter();
+    reporter.event(&event(0, RunStarted { is_explored: true, ..first.started })).map_err(unreported)?;
+    let failed = Mutex::new(None);
     let judge = || {
         let scenario = prepared::<S>(matches)?;
         let options = checked(options, &scenario)?;
-        if !has_begun.get() {
-            begin(RunStarted { is_explored: true, ..started(&scenario, &options) })?;
-        }
         let (end, result) = play(scenario, &options, &signals, Box::new(Nowhere), None, &mut |_| {})?;
         let result = result.map_err(Failure::machinery)?;
-        guaranteed.set(result.guaranteed);
         let seen = match verdict(&end, &result) {
             Verdict::Held => Seen::Held,
             Verdict::Violated => Seen::Violated,
@@ -98,21 +93,22 @@ pub(super) fn explore<S: Scenario>(
     };
     let judged = || {
         judge().unwrap_or_else(|failure| {
-            failed.set(Some(failure));
+            failed.lock().expect("nothing panics while it holds the lock").get_or_insert(failure);
             None
         })
     };
-    let mut shown = Duration::ZERO;
-    let surveyed = explored.explorer(options.seed).survey(&judged, &mut |survey| {
+    let shown = Mutex::new((Duration::ZERO, &mut reporter));
+    let surveyed = explored.explorer(options.seed).survey(&judged, &|survey| {
+        let (shown, reporter) = &mut *shown.lock().expect("nothing panics while it holds the lock");
         let elapsed = began.elapsed();
-        if elapsed >= shown + STATUS_EVERY {
-            shown = elapsed;
+        if elapsed >= *shown + STATUS_EVERY {
+            *shown = elapsed;
             let [en, zh] = status(survey, elapsed);
-            reporter.borrow_mut().show_status(&en, &zh);
+            reporter.show_status(&en, &zh);
         }
         signals.asked().is_none()
     });
-    if let Some(failure) = failed.take() {
+    if let Some(failure) = failed.into_inner().expect("nothing panics while it holds the lock") {
         return Err(failure);
     }
     let survey = surveyed.map_err(|error| Failure::machinery(error.into()))?;
@@ -138,12 +134,13 @@ pub(super) fn explore<S: Scenario>(
         counter("rate", "每秒", rate(&survey, elapsed)),
     ];
     facts.retain(|counter| counter.name != "not_shown" || survey.not_shown > 0);
+    facts.extend(survey.estimate.map(|estimate| counter("estimate", "估计", estimate)));
     let elapsed_us = elapsed.as_micros() as u64;
     let summary = Summary {
         scenario: S::NAME,
         claim: S::CLAIM,
         verdict,
-        guaranteed: guaranteed.get(),
+        guaranteed: first.guaranteed,
         needs: S::NEEDS,
         allowance: None,
         reason: cut.map(|_| Reason::Cut).or((verdict == Verdict::NotShown).then_some(Reason::Killed)),
@@ -158,14 +155,13 @@ pub(super) fn explore<S: Scenario>(
         }),
         advice: None,
     };
-    let mut reporter = reporter.borrow_mut();
     let shown = shortest.map_or(Ok(()), |shortest| reporter.schedule(&shortest));
     match shown.and_then(|()| reporter.event(&event(elapsed_us, summary))) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::ReaderGone),
         shown => shown.map_err(unreported)?,
     }
     Ok(match cut {
-        _ if is_broken && (guaranteed.get() || options.strict) => Outcome::Broken,
+        _ if is_broken && (first.guaranteed || options.strict) => Outcome::Broken,
         Some(signal) => Outcome::Stopped(signal),
         None => Outcome::Fine,
     })
@@ -208,6 +204,36 @@ fn refuse<S: Scenario>(args: &S::Args, what: &str) -> Result<(), Failure> {
         Some(reason) => Err(Failure::Unusable(anyhow!("cannot {what} {}: {reason}", S::NAME))),
         None => Ok(()),
     }
+}
+
+/// What is known of a scenario once one schedule was run.
+struct First {
+    started: RunStarted,
+    guaranteed: bool,
+}
+
+/// Runs a schedule without a report. Rejects options and a schedule that the scenario cannot be run with; nothing is
+/// started then.
+fn tried<S: Scenario>(
+    matches: &ArgMatches,
+    options: &RunOptions,
+    schedule: &Schedule,
+    signals: &StopSignals,
+) -> Result<(Replayed, First), Failure> {
+    let first = Cell::new(None);
+    let run = || {
+        let scenario = prepared::<S>(matches)?;
+        check_workers(schedule, &scenario.workers())?;
+        let options = checked(options, &scenario)?;
+        let started = started(&scenario, &options);
+        let (_, result) = play(scenario, &options, signals, Box::new(Nowhere), None, &mut |_| {})?;
+        let guaranteed = result.map_err(Failure::machinery)?.guaranteed;
+        Ok(First { started, guaranteed })
+    };
+    let replayed = explore::replay(schedule, &|| first.set(Some(run())));
+    let first = first.take().transpose()?;
+    let replayed = replayed.map_err(|error| Failure::machinery(error.into()))?;
+    Ok((replayed, first.context("the schedule was not run").map_err(Failure::machinery)?))
 }
 
 /// Runs a schedule once more, and returns it in a form to be shown.
@@ -321,7 +347,7 @@ pub(super) fn replay<S: Scenario>(
     text: &str,
     matches: &ArgMatches,
     options: &RunOptions,
-    reporter: &dyn Fn() -> Box<dyn Reporter>,
+    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
     pictures: Pictures,
 ) -> Result<Outcome, Failure> {
     let args = args_of::<S>(matches)?;
@@ -330,18 +356,7 @@ pub(super) fn replay<S: Scenario>(
     let schedule = parsed::<S>(text, &mark).map_err(Failure::Unusable)?;
     // Run once without a report, to see whether it fits.
     let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
-    let failed = Cell::new(None);
-    let run = || {
-        let scenario = prepared::<S>(matches)?;
-        check_workers(&schedule, &scenario.workers())?;
-        let options = checked(options, &scenario)?;
-        play(scenario, &options, &signals, Box::new(Nowhere), None, &mut |_| {}).map(drop)
-    };
-    let tried = explore::replay(&schedule, &|| failed.set(run().err()));
-    if let Some(failure) = failed.take() {
-        return Err(failure);
-    }
-    let tried = tried.map_err(|error| Failure::machinery(error.into()))?;
+    let (tried, _) = tried::<S>(matches, options, &schedule, &signals)?;
     if let Some(misfit) = tried.misfit {
         return Err(Failure::Unusable(anyhow!("cannot replay {text}: {misfit}")));
     }

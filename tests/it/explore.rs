@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use ipc_demo::explore::{Explorer, Failure, Report};
@@ -501,4 +502,54 @@ fn random_schedules_come_when_the_limit_is_not_enough() {
     assert!(failure.held >= 1);
     let report = increments(&explorer, 2, 1, true).expect("none with a lock");
     assert_eq!((report.schedules, report.exhausted), (201, false));
+}
+
+#[test]
+fn lanes_run_the_same_schedules() {
+    let _watchdog = watchdog("lanes_run_the_same_schedules");
+    for explorer in [Explorer::new(), Explorer::new().all(true)] {
+        let one = RefCell::new(BTreeSet::new());
+        let report = explorer.check(|| {
+            one.borrow_mut().insert(sum_of(3, 1, false)?);
+            Ok(())
+        });
+        let all = Mutex::new(BTreeSet::new());
+        let threads = Mutex::new(BTreeSet::new());
+        let parallel = explorer.check_parallel(|| {
+            all.lock().expect("no panic").insert(sum_of(3, 1, false)?);
+            threads.lock().expect("no panic").insert(format!("{:?}", std::thread::current().id()));
+            Ok(())
+        });
+        assert_eq!(parallel.expect("nothing is checked"), report.expect("nothing is checked"));
+        assert_eq!(all.into_inner().expect("no panic"), one.into_inner());
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        assert!(threads.into_inner().expect("no panic").len() <= processors);
+    }
+    let lost = |explorer: &Explorer| {
+        let check = || match sum_of(2, 2, false)? {
+            4 => Ok(()),
+            sum => Err(format!("the sum is {sum}").into()),
+        };
+        [explorer.check(check), explorer.check_parallel(check)].map(|outcome| outcome.expect_err("an update is lost"))
+    };
+    for _ in 0..5 {
+        let [one, parallel] = lost(&Explorer::new());
+        assert_eq!(one, parallel);
+    }
+}
+
+#[test]
+fn number_of_schedules_is_estimated_when_the_limit_is_not_enough() {
+    let _watchdog = watchdog("number_of_schedules_is_estimated_when_the_limit_is_not_enough");
+    let estimate = |explorer: Explorer| {
+        let report = explorer.check(|| sum_of(3, 2, false).map(drop).map_err(Into::into)).expect("nothing is checked");
+        assert_eq!((report.schedules, report.exhausted), (10, false));
+        report.estimate.expect("it was cut short")
+    };
+    // There are 34,650. The same seed gives the same estimate.
+    let estimates = [Explorer::new().limit(10), Explorer::new().all(true).limit(10)].map(estimate);
+    assert!(estimates[0] == estimates[1] && (17_000..70_000).contains(&estimates[0]), "{estimates:?}");
+    let report = Explorer::new().all(true).limit(70).check(|| sum_of(2, 2, false).map(drop).map_err(Into::into));
+    let report = report.expect("nothing is checked");
+    assert_eq!((report.schedules, report.exhausted, report.estimate), (70, true, None));
 }

@@ -76,14 +76,17 @@
 //! run again, the exploration fails and reports the step.
 //!
 //! # Standard
+//! The number of schedules is estimated from random ones (Knuth, Estimating the efficiency of backtrack programs, 1975).
 //! loom and shuttle do the same for threads, and dBug (Simsa et al., SSV 2010) and CHESS (Musuvathi et al., OSDI 2008)
 //! for whole programs.
 
 // The files: `search` chooses the next schedule, `random` generates one at random, `shortest` finds the one of a class
-// with the fewest switches, and `schedule` is the text form; `survey` judges every schedule, and replays one; `run` runs a schedule, `control` is the turns in shared
+// with the fewest switches, and `schedule` is the text form; `lanes` are what several processors share; `survey` judges
+// every schedule, and replays one; `run` runs a schedule, `control` is the turns in shared
 // memory, and `worker` is the workers' side.
 
 mod control;
+mod lanes;
 mod random;
 mod run;
 mod schedule;
@@ -94,25 +97,30 @@ pub(crate) mod worker;
 
 use std::cell::RefCell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::ipc::deadline::{self, VirtualClock};
-use crate::ipc::error::{Result, chain};
+use crate::ipc::error::{Result, chain, os};
 use crate::ipc::operation;
 use crate::ipc::process::boot::panic_message;
 use crate::ipc::process::scheduler;
 use crate::sys::affinity;
+use lanes::{Lanes, Over};
 use run::{Finished, Run, Stuck};
 pub(crate) use schedule::{SPAWNER, Schedule};
 use search::{Bounds, Search};
 use shortest::fewest_switches;
-pub(crate) use survey::{ReplayedStep, Seen, StepKind, Survey, replay};
+pub(crate) use survey::{Replayed, ReplayedStep, Seen, StepKind, Survey, replay};
 
 /// The environment variable that contains the only schedule to run.
 const SCHEDULE_VARIABLE: &str = "IPC_DEMO_SCHEDULE";
+
+/// The number of random schedules that are run to estimate how many there are.
+const SAMPLES: u64 = 100;
 
 /// The result of the closure: an error if a check failed.
 pub type Checked = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -142,6 +150,8 @@ pub struct Report {
     pub deadlocks: u64,
     /// The number of them that were cut off after 10,000 steps. What the closure returned then is not a failure.
     pub cut: u64,
+    /// About how many schedules there are, without reduction, if they were not exhausted.
+    pub estimate: Option<u64>,
 }
 
 /// A schedule in which the closure failed.
@@ -208,12 +218,16 @@ impl Explorer {
     }
 
     /// Sets the maximum number of schedules. The default is 100,000.
+    ///
+    /// If that does not suffice, up to 100 random schedules more are run to estimate how many there are. They are checked
+    /// but not counted.
     pub fn limit(mut self, schedules: u64) -> Self {
         self.limit = schedules;
         self
     }
 
-    /// Ends the exploration after this time, once the current schedule has ended.
+    /// Ends the exploration after this time, once the current schedule has ended; after a tenth of it more if the number
+    /// of schedules has to be estimated.
     pub fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
@@ -252,88 +266,197 @@ impl Explorer {
                 let run = new_run(Search::replay(schedule.clone()));
                 let run = run.map_err(|error| failed(schedule.to_string(), chain(&error)))?;
                 let (finished, checked) = run_once(&run, &closure);
+                let mut report = Report::default();
+                report.count(&finished);
                 match reason(&finished, checked) {
-                    None => {
-                        let mut report = Report::default();
-                        report.count(&finished);
-                        Ok(report)
-                    }
+                    None => Ok(report),
                     Some(reason) => Err(failed(schedule.to_string(), reason)),
                 }
             }
         }
     }
 
+    /// As [`check`](Self::check), on all processors at once: each runs schedules of its own, with its own workers.
+    /// `closure` is called by several threads at a time.
+    ///
+    /// Returns what `check` would, except that the random schedules are others.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check). After a failure the exploration is repeated by `check`, so that the schedule is the
+    /// same every time.
+    pub fn check_parallel(&self, closure: impl Fn() -> Checked + Sync) -> std::result::Result<Report, Failure> {
+        let outcome = match std::env::var_os(SCHEDULE_VARIABLE) {
+            None => self.explore_parallel(&closure),
+            Some(_) => return self.check(closure),
+        };
+        match outcome {
+            Ok(Ok(report)) => Ok(report),
+            // Within the limit of time, one processor may not come as far.
+            Ok(Err(failure)) => self.check(closure).and(Err(failure)),
+            Err(error) => Err(Failure { schedule: String::new(), reason: chain(&error), held: 0 }),
+        }
+    }
+
     /// Runs `closure` in the schedules of this explorer, until it fails.
     fn explore(&self, closure: &dyn Fn() -> Checked) -> Result<std::result::Result<Report, Failure>> {
         let run = new_run(Search::new(!self.all, self.bounds))?;
-        let (mut report, mut failed) = (Report::default(), None);
-        let exhausted = self.each(&run, closure, &mut |finished, checked| {
-            failed = match reason(&finished, checked) {
-                Some(reason) => Some((finished, reason)),
-                None => {
-                    report.count(&finished);
-                    None
-                }
-            };
-            failed.is_none()
-        });
-        report.exhausted = exhausted && report.cut == 0;
-        Ok(match failed {
-            None => Ok(report),
-            Some((finished, reason)) => Err(with_fewest_switches(&run, closure, &finished, reason, report.schedules)),
-        })
+        let mut judged = Judged::default();
+        let over = self.each(&run, closure, &mut |finished, checked| judged.judge(finished, checked));
+        Ok(judged.outcome(over, &run, closure))
     }
 
-    /// Runs `closure` in the schedules of this explorer, as long as `seen` returns `true`. Returns whether these were
-    /// all. The first schedule is run twice, to see that it is the same both times; the second time it is redundant.
+    /// As [`explore`](Self::explore), on all processors.
+    fn explore_parallel(&self, closure: &(dyn Fn() -> Checked + Sync)) -> Result<std::result::Result<Report, Failure>> {
+        let judged = Mutex::new(Judged::default());
+        let lock = || judged.lock().expect("nothing panics while it holds the lock");
+        let run = self.each_parallel(closure, &|finished, checked| lock().judge(finished, checked))?;
+        let (run, over) = run;
+        Ok(judged.into_inner().expect("no lane panicked").outcome(over, &run, closure))
+    }
+
+    /// Runs `closure` in the schedules of this explorer, as long as `seen` returns `true`. The first schedule is run
+    /// twice, to see that it is the same both times; the second time it is redundant.
     fn each<T>(
         &self,
         run: &Rc<RefCell<Run>>,
         closure: &dyn Fn() -> T,
         seen: &mut dyn FnMut(Finished, thread::Result<T>) -> bool,
-    ) -> bool {
-        // One process runs at a time. Waking the next on another processor would take ten times as long.
-        let _pinned = affinity::pin();
+    ) -> Over {
+        let processor = affinity::processors().map_or(0, |all| all[0]);
+        self.lane((0, processor), &Lanes::new(1, self.limit), run, closure, seen)
+    }
+
+    /// As [`each`](Self::each), on all processors. Also returns what is needed to run further schedules.
+    fn each_parallel<T>(
+        &self,
+        closure: &(dyn Fn() -> T + Sync),
+        seen: &(dyn Fn(Finished, thread::Result<T>) -> bool + Sync),
+    ) -> Result<(Rc<RefCell<Run>>, Over)> {
+        let processors = affinity::processors().map_err(os("choose a processor"))?;
+        let lanes = Arc::new(Lanes::new(processors.len(), self.limit));
+        let run_lane = |index: usize| {
+            let search = Search::new(!self.all, self.bounds).in_lanes(Arc::clone(&lanes));
+            let run = new_run(search).inspect_err(|_| lanes.end(Over::Enough))?;
+            let over = self.lane((index, processors[index]), &lanes, &run, &|| closure(), &mut |finished, outcome| {
+                seen(finished, outcome)
+            });
+            Ok((run, over))
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> =
+                (1..processors.len()).map(|index| scope.spawn(move || run_lane(index).map(drop))).collect();
+            let own = run_lane(0);
+            for other in others {
+                other.join().unwrap_or_else(|payload| resume_unwind(payload))?;
+            }
+            own
+        })
+    }
+
+    /// Runs the schedules of one lane, whose number and processor are given. Returns why it ended.
+    fn lane<T>(
+        &self,
+        (index, processor): (usize, usize),
+        lanes: &Lanes,
+        run: &Rc<RefCell<Run>>,
+        closure: &dyn Fn() -> T,
+        seen: &mut dyn FnMut(Finished, thread::Result<T>) -> bool,
+    ) -> Over {
+        // One process of a lane runs at a time. Waking the next on another processor would take ten times as long.
+        let _pinned = affinity::pin(processor);
         let begun = Instant::now();
-        let has_time = || self.time.is_none_or(|time| begun.elapsed() < time);
-        let mut is_first = true;
-        let mut left = self.limit;
-        let (mut draws, seed) = self.random;
-        loop {
-            let (finished, outcome) = run_once(run, closure);
-            let is_redundant = finished.is_redundant;
-            if !seen(finished, outcome) {
-                return false;
-            }
-            if std::mem::take(&mut is_first) {
-                run.borrow_mut().search.repeat();
+        let has_time = |more: u32| self.time.is_none_or(|time| begun.elapsed() < time + time * more / 10);
+        let mut is_first = index == 0;
+        if is_first || run.borrow_mut().search.wait_for_branch() {
+            loop {
                 let (finished, outcome) = run_once(run, closure);
-                if !seen(Finished { is_redundant: true, ..finished }, outcome) {
-                    return false;
+                let is_redundant = finished.is_redundant;
+                if !seen(finished, outcome) {
+                    lanes.end(Over::Enough);
+                }
+                if std::mem::take(&mut is_first) && lanes.over().is_none() {
+                    run.borrow_mut().search.repeat();
+                    let (finished, outcome) = run_once(run, closure);
+                    if !seen(Finished { is_redundant: true, ..finished }, outcome) {
+                        lanes.end(Over::Enough);
+                    }
+                }
+                let is_limit = !is_redundant && lanes.count();
+                if lanes.over().is_some() || !run.borrow_mut().search.advance() {
+                    break;
+                }
+                if is_limit || !has_time(0) {
+                    lanes.end(Over::Limit);
+                    break;
                 }
             }
-            left = left.saturating_sub(u64::from(!is_redundant));
-            if !run.borrow_mut().search.advance() {
-                return true;
+        }
+        let over = lanes.over().unwrap_or(Over::Exhausted);
+        if over != Over::Limit {
+            return over;
+        }
+        let (random, seed) = self.random;
+        // Only the first lane estimates.
+        let samples = if random == 0 && index == 0 { SAMPLES } else { 0 };
+        let own = random / lanes.number() as u64 + u64::from((index as u64) < random % lanes.number() as u64);
+        run.borrow_mut().search = Search::random(self.bounds, seed.wrapping_add(index as u64));
+        for _ in 0..own + samples {
+            let (finished, outcome) = run_once(run, closure);
+            let is_redundant = samples > 0;
+            if !seen(Finished { is_redundant, ..finished }, outcome) {
+                lanes.end(Over::Enough);
+                return Over::Enough;
             }
-            if left == 0 || !has_time() {
-                if draws == 0 {
-                    return false;
-                }
-                run.borrow_mut().search = Search::random(self.bounds, seed);
-                left = std::mem::take(&mut draws);
+            run.borrow_mut().search.advance();
+            if !has_time(is_redundant.into()) {
+                break;
+            }
+        }
+        over
+    }
+}
+
+/// What the schedules showed so far, until one fails.
+#[derive(Default)]
+struct Judged {
+    report: Report,
+    /// The schedule that failed, and why.
+    failed: Option<(Finished, String)>,
+}
+
+impl Judged {
+    /// Judges a schedule. Returns whether to go on.
+    fn judge(&mut self, finished: Finished, checked: thread::Result<Checked>) -> bool {
+        match reason(&finished, checked) {
+            None if !finished.is_redundant => self.report.count(&finished),
+            None => {}
+            Some(reason) => _ = self.failed.get_or_insert((finished, reason)),
+        }
+        self.failed.is_none()
+    }
+
+    fn outcome(
+        mut self,
+        over: Over,
+        run: &Rc<RefCell<Run>>,
+        closure: &dyn Fn() -> Checked,
+    ) -> std::result::Result<Report, Failure> {
+        match self.failed {
+            None => {
+                self.report.exhausted = over == Over::Exhausted && self.report.cut == 0;
+                self.report.estimate = run.borrow().search.estimate();
+                Ok(self.report)
+            }
+            Some((finished, reason)) => {
+                Err(with_fewest_switches(run, closure, &finished, reason, self.report.schedules))
             }
         }
     }
 }
 
 impl Report {
-    /// Counts a schedule that did not fail, unless it is redundant.
+    /// Counts a schedule that did not fail.
     fn count(&mut self, finished: &Finished) {
-        if finished.is_redundant {
-            return;
-        }
         self.schedules += 1;
         self.deadlocks += u64::from(finished.is_deadlock());
         self.cut += u64::from(finished.stuck == Some(Stuck::TooLong));

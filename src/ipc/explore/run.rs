@@ -466,6 +466,10 @@ impl Scheduler for RefCell<Run> {
         run.stuck.as_ref().map_or(Ok(()), |stuck| Err(Error::Schedule { reason: stuck.to_string() }))
     }
 
+    fn is_deadlock(&self) -> bool {
+        matches!(self.borrow().stuck, Some(Stuck::Deadlock(_)))
+    }
+
     fn set_clock(&self, clock: StepClock) {
         self.borrow_mut().clock = Some(clock);
     }

@@ -35,7 +35,7 @@ impl Turn {
 }
 
 /// Whose turn it is, step by step.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Schedule(pub(crate) Vec<Turn>);
 
 impl Schedule {

@@ -2,7 +2,7 @@
 //!
 //! # State
 //! A stack of the states that the current schedule went through, each with the turn that was taken, the turns already
-//! explored, and those still to be tried. A schedule is run from the beginning: the stack is its prefix, and new states
+//! begun, and those still to be tried. A schedule is run from the beginning: the stack is its prefix, and new states
 //! are appended to it. This module does not deal with processes: a run asks for each turn, and reports its end.
 //!
 //! With *reduction*, only one schedule of each class is run. Two schedules are in the same class if they differ only in
@@ -13,9 +13,12 @@
 //! sleep sets (Godefroid, 1996).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::ipc::operation::{ObjectId, Point};
 
+use super::lanes::Lanes;
 use super::random::Random;
 use super::schedule::{Participant, SPAWNER, Schedule, Turn};
 
@@ -101,23 +104,64 @@ fn depend((one, own): (Turn, &Step), (other, step): (Turn, &Step)) -> bool {
     }
 }
 
-/// A state in which a turn was taken.
+/// A state in which turns are taken.
 #[derive(Debug)]
-struct Node {
+struct State {
     pending: Vec<Pending>,
     /// In order of preference.
     possible: Vec<Turn>,
-    chosen: Turn,
-    /// The steps that happened before the chosen one, and itself. Only with reduction.
-    clock: Clock,
     /// The number of kills and of timeouts before this state.
     used: Bounds,
-    /// Taken in earlier schedules, and explored to the end.
-    done: BTreeSet<Turn>,
+    /// Turns that lead only to classes explored elsewhere (the sleep set).
+    sleep: BTreeSet<Turn>,
+    turns: Mutex<Turns>,
+}
+
+#[derive(Debug)]
+struct Turns {
+    /// Taken in this or earlier schedules, by any lane.
+    begun: BTreeSet<Turn>,
     /// To be taken in this or a later schedule.
     backtrack: BTreeSet<Turn>,
-    /// Turns that lead only to classes explored already (the sleep set).
-    sleep: BTreeSet<Turn>,
+}
+
+impl State {
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().expect("nothing panics while it holds the lock")
+    }
+
+    /// Begins the turn to take next in this state, if one is left. Also returns those begun before it.
+    fn begin_next(&self) -> Option<(Turn, BTreeSet<Turn>)> {
+        let Turns { begun, backtrack } = &mut *self.turns();
+        let is_left = |turn: &&Turn| backtrack.contains(turn) && !begun.contains(turn) && !self.sleep.contains(turn);
+        let next = self.possible.iter().find(is_left).copied()?;
+        let before = begun.clone();
+        begun.insert(next);
+        Some((next, before))
+    }
+}
+
+/// A state in which a turn was taken.
+#[derive(Debug, Clone)]
+struct Node {
+    state: Arc<State>,
+    chosen: Turn,
+    /// The turns that were begun in this state before the chosen one. Where they lead is explored there.
+    before: BTreeSet<Turn>,
+    /// The steps that happened before the chosen one, and itself. Only with reduction.
+    clock: Clock,
+}
+
+/// A schedule to begin with a turn that was not taken yet, the last one.
+#[derive(Debug)]
+pub(crate) struct Branch(Vec<Node>);
+
+impl Deref for Node {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
 }
 
 impl Node {
@@ -152,13 +196,6 @@ impl Node {
         let [is_kill, is_timeout] = [matches!(self.chosen, Turn::Dies(_)), matches!(self.chosen, Turn::TimesOut(_))];
         Bounds { kills: kills + u32::from(is_kill), timeouts: timeouts + u32::from(is_timeout) }
     }
-
-    /// Returns the turn to take next in this state, if one is left.
-    fn next(&self) -> Option<Turn> {
-        let is_left =
-            |turn: &&Turn| self.backtrack.contains(turn) && !self.done.contains(turn) && !self.sleep.contains(turn);
-        self.possible.iter().find(is_left).copied()
-    }
 }
 
 /// Outcome of asking for the next turn.
@@ -183,6 +220,8 @@ pub(crate) struct Search {
     random: Option<Random>,
     stack: Vec<Node>,
     history: History,
+    /// The other lanes of the search.
+    lanes: Option<Arc<Lanes>>,
     depth: usize,
     /// Whether the current schedule belongs to a class explored already.
     is_redundant: bool,
@@ -192,7 +231,12 @@ impl Search {
     /// Begins a search for one schedule of each class, or for all of them.
     pub(crate) fn new(reduces: bool, bounds: Bounds) -> Self {
         let (given, stack, history) = (Vec::new(), Vec::new(), History::default());
-        Search { reduces, bounds, given, random: None, stack, history, depth: 0, is_redundant: false }
+        Search { reduces, bounds, given, random: None, stack, history, lanes: None, depth: 0, is_redundant: false }
+    }
+
+    /// Shares the search with other lanes.
+    pub(crate) fn in_lanes(self, lanes: Arc<Lanes>) -> Self {
+        Search { lanes: Some(lanes), ..self }
     }
 
     /// Runs random schedules, without end.
@@ -233,18 +277,11 @@ impl Search {
             _ => possible.iter().copied().collect(),
         };
         // If all are blocked, the state is pushed only to find the races of the blocked operations.
-        let node = Node {
-            pending: pending.to_vec(),
-            possible,
-            chosen: chosen.unwrap_or(Turn::Goes(0)),
-            clock: Clock::default(),
-            used,
-            done: BTreeSet::new(),
-            backtrack,
-            sleep,
-        };
+        let turns = Mutex::new(Turns { begun: chosen.into_iter().collect(), backtrack });
+        let state = Arc::new(State { pending: pending.to_vec(), possible, used, sleep, turns });
+        let (before, clock) = (BTreeSet::new(), Clock::default());
         let is_redundant = awake.is_none() && chosen.is_some();
-        self.stack.push(node);
+        self.stack.push(Node { state, chosen: chosen.unwrap_or(Turn::Goes(0)), before, clock });
         self.find_races();
         match chosen {
             Some(chosen) => {
@@ -309,6 +346,11 @@ impl Search {
         self.depth >= self.given.len()
     }
 
+    /// Returns the estimated number of schedules, if random ones were run.
+    pub(crate) fn estimate(&self) -> Option<u64> {
+        self.random.as_ref().and_then(Random::estimate)
+    }
+
     /// Returns whether the current schedule belongs to a class explored already.
     pub(crate) fn is_redundant(&self) -> bool {
         self.is_redundant
@@ -331,15 +373,41 @@ impl Search {
             if self.reduces {
                 self.history.pop(node);
             }
-            node.done.insert(node.chosen);
-            if let Some(next) = node.next() {
-                node.chosen = next;
+            if let Some((next, before)) = node.begin_next() {
+                (node.chosen, node.before) = (next, before);
                 self.note_chosen();
+                self.hand_over();
                 return true;
             }
             self.stack.pop();
         }
-        false
+        self.wait_for_branch()
+    }
+
+    /// Blocks until another lane hands over a branch. Returns whether one did.
+    pub(crate) fn wait_for_branch(&mut self) -> bool {
+        let Some(Branch(nodes)) = self.lanes.as_ref().and_then(|lanes| lanes.wait()) else { return false };
+        for node in nodes {
+            self.stack.push(node);
+            self.note_chosen();
+        }
+        true
+    }
+
+    /// Hands branches to the lanes that have none: those that begin first, as they have the most schedules.
+    fn hand_over(&self) {
+        let Some(lanes) = &self.lanes else { return };
+        while lanes.is_one_idle() {
+            let mut depths = self.stack.iter().enumerate();
+            let Some((depth, (chosen, before))) = depths.find_map(|(depth, node)| Some((depth, node.begin_next()?)))
+            else {
+                return;
+            };
+            let mut nodes = self.stack[..=depth].to_vec();
+            let state = Arc::clone(&nodes[depth].state);
+            nodes[depth] = Node { state, chosen, before, clock: Clock::default() };
+            lanes.hand_over(Branch(nodes));
+        }
     }
 
     /// For each participant at a point in the last state, finds the steps that its operation races with: it depends on
@@ -349,7 +417,6 @@ impl Search {
     /// This includes blocked participants: a lock that one of them waits for was free before those steps.
     fn find_races(&mut self) {
         let Some((now, before)) = self.stack.split_last().filter(|_| self.reduces) else { return };
-        let mut notes = Vec::new();
         for pending in &now.pending {
             let turn = Turn::Goes(pending.participant);
             let causes = self.history.causes(before, turn, &pending.step, false);
@@ -370,15 +437,13 @@ impl Search {
                 }
                 let live = || node.possible.iter().filter(|turn| !matches!(turn, Turn::Dies(_)));
                 let leads: Vec<_> = live().filter(|turn| first.contains(&turn.participant())).copied().collect();
+                let backtrack = &mut node.turns().backtrack;
                 match leads.first() {
-                    Some(_) if leads.iter().any(|turn| node.backtrack.contains(turn)) => {}
-                    Some(&turn) => notes.push((race, vec![turn])),
-                    None => notes.push((race, live().copied().collect())),
+                    Some(_) if leads.iter().any(|turn| backtrack.contains(turn)) => {}
+                    Some(&turn) => _ = backtrack.insert(turn),
+                    None => backtrack.extend(live()),
                 }
             }
-        }
-        for (at, turns) in notes {
-            self.stack[at].backtrack.extend(turns);
         }
     }
 
@@ -498,7 +563,7 @@ impl History {
 /// Returns the turns that stay asleep after the one taken in `node`: those independent of it.
 fn asleep_after(node: &Node) -> BTreeSet<Turn> {
     let is_independent = |turn: &&Turn| node.step(**turn).is_some_and(|step| !node.depends_on(**turn, step));
-    node.sleep.union(&node.done).filter(is_independent).copied().collect()
+    node.sleep.union(&node.before).filter(is_independent).copied().collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! A survey counts the schedules in which a claim holds. A replay runs one schedule, and returns its steps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::thread;
 
 use crate::ipc::error::{Error, Result};
 use crate::ipc::operation::ObjectId;
 use crate::ipc::process::boot::panic_message;
 
+use super::lanes::Over;
 use super::run::{Finished, Stuck};
 use super::schedule::{Participant, SPAWNER, Schedule, Turn};
 use super::search::{Search, Step, Taken};
@@ -32,6 +35,8 @@ pub(crate) struct Survey {
     pub(crate) cut: u64,
     /// Whether these are all schedules, and none was cut off.
     pub(crate) exhausted: bool,
+    /// About how many there are, if these are not all.
+    pub(crate) estimate: Option<u64>,
     /// The shortest violating schedule; among several, the one with the fewest switches.
     pub(crate) shortest: Option<Schedule>,
 }
@@ -39,51 +44,37 @@ pub(crate) struct Survey {
 /// The number of steps and of switches, and the schedule; and the same class as it was run.
 type Candidate = (usize, usize, Schedule, Schedule);
 
+/// A survey in progress.
+#[derive(Default)]
+struct Counting {
+    survey: Survey,
+    shortest: Option<Candidate>,
+    failed: Option<Error>,
+}
+
 impl Explorer {
-    /// Runs `play` in the schedules of this explorer, and counts what they showed. `play` returns `None` to end the
-    /// survey. So does `progress`, which is called after each schedule, by returning `false`.
+    /// Runs `play` in the schedules of this explorer, on all processors, and counts what they showed. `play` returns
+    /// `None` to end the survey. So does `progress`, which is called after each schedule, by returning `false`.
     ///
     /// # Errors
     /// [`Error::Schedule`] if `play` panicked, a worker reached no operation in time, or a schedule behaved differently
     /// when it was run again.
     pub(crate) fn survey(
         &self,
-        play: &dyn Fn() -> Option<Seen>,
-        progress: &mut dyn FnMut(&Survey) -> bool,
+        play: &(dyn Fn() -> Option<Seen> + Sync),
+        progress: &(dyn Fn(&Survey) -> bool + Sync),
     ) -> Result<Survey> {
-        let run = new_run(Search::new(!self.all, self.bounds))?;
-        let (mut survey, mut shortest, mut failed) = (Survey::default(), None, None);
-        let exhausted = self.each(&run, &|| play(), &mut |finished, seen| {
-            let seen = match (&finished.stuck, seen) {
-                (Some(stuck @ (Stuck::Silent(_) | Stuck::Differs { .. })), _) => Err(stuck.to_string()),
-                (_, Ok(seen)) => Ok(seen),
-                (_, Err(payload)) => Err(panic_message(&*payload)),
-            };
-            let seen = match seen {
-                Ok(Some(_)) if finished.stuck == Some(Stuck::TooLong) => Seen::NotShown,
-                Ok(Some(seen)) => seen,
-                Ok(None) => return false,
-                Err(reason) => {
-                    failed = Some(Error::Schedule { reason });
-                    return false;
-                }
-            };
-            if !finished.is_redundant {
-                survey.schedules += 1;
-                survey.violated += u64::from(seen == Seen::Violated);
-                survey.not_shown += u64::from(seen == Seen::NotShown);
-                survey.deadlocks += u64::from(finished.is_deadlock());
-                survey.cut += u64::from(finished.stuck == Some(Stuck::TooLong));
-            }
-            if seen == Seen::Violated {
-                self.compare(&mut shortest, &finished);
-            }
-            progress(&survey)
-        });
+        let counting = Mutex::new(Counting::default());
+        let (run, over) = self.each_parallel(play, &|finished, seen| {
+            let mut counting = counting.lock().expect("nothing panics while it holds the lock");
+            counting.count(&finished, seen, self.all) && progress(&counting.survey)
+        })?;
+        let Counting { mut survey, shortest, failed } = counting.into_inner().expect("no lane panicked");
         if let Some(failed) = failed {
             return Err(failed);
         }
-        survey.exhausted = exhausted && survey.cut == 0;
+        survey.exhausted = over == Over::Exhausted && survey.cut == 0;
+        survey.estimate = run.borrow().search.estimate();
         survey.shortest = shortest.map(|(_, _, fewest, as_run)| {
             run.borrow_mut().search = Search::replay(fewest.clone());
             let (replayed, seen) = run_once(&run, &|| play());
@@ -92,19 +83,48 @@ impl Explorer {
         });
         Ok(survey)
     }
+}
+
+impl Counting {
+    /// Counts a schedule. Returns whether the survey goes on. `all` is whether every schedule is run.
+    fn count(&mut self, finished: &Finished, seen: thread::Result<Option<Seen>>, all: bool) -> bool {
+        let fail = |reason| Some(Error::Schedule { reason });
+        let seen = match (&finished.stuck, seen) {
+            (Some(stuck @ (Stuck::Silent(_) | Stuck::Differs { .. })), _) => {
+                self.failed = fail(stuck.to_string());
+                return false;
+            }
+            (_, Err(payload)) => {
+                self.failed = fail(panic_message(&*payload));
+                return false;
+            }
+            (_, Ok(None)) => return false,
+            (_, Ok(Some(seen))) => seen,
+        };
+        if !finished.is_redundant {
+            self.survey.schedules += 1;
+            self.survey.violated += u64::from(seen == Seen::Violated);
+            self.survey.not_shown += u64::from(seen == Seen::NotShown);
+            self.survey.deadlocks += u64::from(finished.is_deadlock());
+            self.survey.cut += u64::from(finished.stuck == Some(Stuck::TooLong));
+        }
+        if seen == Seen::Violated {
+            self.compare(finished, all);
+        }
+        true
+    }
 
     /// Keeps the shorter one of two violating schedules.
-    fn compare(&self, shortest: &mut Option<Candidate>, finished: &Finished) {
+    fn compare(&mut self, finished: &Finished, all: bool) {
         let steps = finished.taken.len();
-        if shortest.as_ref().is_some_and(|(least, ..)| steps > *least) {
+        if self.shortest.as_ref().is_some_and(|(least, ..)| steps > *least) {
             return;
         }
         // If all are run, so is the one with the fewest switches.
-        let fewest = if self.all { finished.schedule() } else { fewest_switches(&finished.taken) };
+        let fewest = if all { finished.schedule() } else { fewest_switches(&finished.taken) };
         let candidate = (steps, fewest.switches(), fewest, finished.schedule());
-        let key = |(steps, switches, schedule, _): &Candidate| (*steps, *switches, schedule.clone());
-        if shortest.as_ref().is_none_or(|shortest| key(&candidate) < key(shortest)) {
-            *shortest = Some(candidate);
+        if self.shortest.as_ref().is_none_or(|shortest| candidate < *shortest) {
+            self.shortest = Some(candidate);
         }
     }
 }
@@ -158,7 +178,7 @@ pub(crate) fn replay(schedule: &Schedule, play: &dyn Fn()) -> Result<Replayed> {
         _ if !is_used_up => Some(format!("step {}: all workers have ended", finished.taken.len() + 1)),
         _ => None,
     };
-    let names = Names(&finished);
+    let names = Names::new(&finished);
     let step = |Taken { turn, step, .. }: &Taken| names.step(*turn, step);
     let whole = finished.schedule();
     Ok(Replayed {
@@ -171,12 +191,30 @@ pub(crate) fn replay(schedule: &Schedule, play: &dyn Fn()) -> Result<Replayed> {
     })
 }
 
-/// Names the objects of a schedule.
-struct Names<'a>(&'a Finished);
+/// The objects of a schedule by kind, in the order of creation.
+struct Names<'a> {
+    finished: &'a Finished,
+    by_kind: BTreeMap<&'a str, BTreeSet<ObjectId>>,
+}
 
-impl Names<'_> {
+impl<'a> Names<'a> {
+    fn new(finished: &'a Finished) -> Self {
+        let mut names = Names { finished, by_kind: BTreeMap::new() };
+        let blocked = finished.blocked.iter().map(|(_, step)| step);
+        for step in finished.taken.iter().map(|taken| &taken.step).chain(blocked) {
+            let object = names.created(step);
+            names.by_kind.entry(kind_and_verb(step).0).or_default().insert(object);
+        }
+        names
+    }
+
+    /// Returns the object of a step, by which objects are in the order of creation.
+    fn created(&self, step: &Step) -> ObjectId {
+        self.finished.objects[step.object.to_word() as usize]
+    }
+
     fn step(&self, turn: Turn, step: &Step) -> ReplayedStep {
-        let (kind, verb) = step.operation.split_once('.').unwrap_or(("", &step.operation));
+        let (kind, verb) = kind_and_verb(step);
         let verb = verb.strip_suffix("_timeout").unwrap_or(verb);
         let worker: Participant = turn.participant();
         ReplayedStep {
@@ -186,20 +224,19 @@ impl Names<'_> {
                 Turn::TimesOut(_) => StepKind::TimesOut,
                 Turn::Dies(_) => StepKind::Dies,
             },
-            operation: format!("{} {}", verb.replace('_', " "), self.object(kind, step.object)),
+            operation: format!("{verb} {kind}{}", self.number(kind, step)).replace('_', " "),
         }
     }
 
-    /// Returns the name of an object: its kind, and if there are several, its number in the order of creation.
-    fn object(&self, kind: &str, object: ObjectId) -> String {
-        let id = |object: ObjectId| self.0.objects[object.to_word() as usize];
-        let steps = self.0.taken.iter().map(|taken| &taken.step).chain(self.0.blocked.iter().map(|(_, step)| step));
-        let is_of_kind = |step: &&Step| step.operation.split_once('.').is_some_and(|(of, _)| of == kind);
-        let all: BTreeSet<ObjectId> = steps.filter(is_of_kind).map(|step| id(step.object)).collect();
-        let kind = kind.replace('_', " ");
-        match all.iter().position(|known| *known == id(object)) {
-            Some(at) if all.len() > 1 => format!("{kind}-{}", at + 1),
-            _ => kind,
-        }
+    /// Returns the number of a step's object, if there are several of its kind.
+    fn number(&self, kind: &str, step: &Step) -> String {
+        let all = &self.by_kind[kind];
+        let number = all.range(..=self.created(step)).count();
+        if all.len() > 1 { format!("-{number}") } else { String::new() }
     }
+}
+
+/// Returns the parts of the name of an operation.
+fn kind_and_verb(step: &Step) -> (&str, &str) {
+    step.operation.split_once('.').unwrap_or(("", &step.operation))
 }

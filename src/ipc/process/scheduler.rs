@@ -76,6 +76,9 @@ pub(crate) trait Scheduler {
     /// Runs one worker to its next point. Fails if the schedule cannot go on.
     fn step(&self) -> Result<()>;
 
+    /// Returns whether the schedule cannot go on because all workers are blocked.
+    fn is_deadlock(&self) -> bool;
+
     /// Has `clock` told of each step of this schedule.
     fn set_clock(&self, clock: StepClock);
 }

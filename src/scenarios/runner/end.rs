@@ -147,10 +147,10 @@ impl UnexpectedExits {
 
 /// The end of a run without workers: only its summary is missing.
 pub(crate) struct RunEnd {
-    pub(super) reporter: Box<dyn Reporter>,
+    pub(super) reporter: Box<dyn Reporter + Send>,
     pub(super) cut: Option<Cut>,
     /// Whether all workers were blocked, in an exploration.
-    pub(crate) is_stuck: bool,
+    pub(crate) is_deadlock: bool,
     /// The process ID that is shown of the runner.
     pub(super) pid: u32,
     /// The time of the end, in microseconds since the start.

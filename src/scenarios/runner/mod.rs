@@ -62,7 +62,7 @@ pub(crate) struct RunOptions {
 
 /// A run in progress.
 pub(crate) struct Runner<'a> {
-    reporter: Box<dyn Reporter>,
+    reporter: Box<dyn Reporter + Send>,
     observer: &'a mut dyn FnMut(&Event),
     /// How to read what the workers of the scenario report.
     facts: &'static [Parse],
@@ -96,7 +96,7 @@ impl<'a> Runner<'a> {
     /// Creates the runner for one run, in which workers report `facts`. Every event goes to `observer` and to
     /// `reporter`.
     pub(crate) fn new(
-        reporter: Box<dyn Reporter>,
+        reporter: Box<dyn Reporter + Send>,
         signals: &'a StopSignals,
         options: &'a RunOptions,
         observer: &'a mut dyn FnMut(&Event),
@@ -435,7 +435,9 @@ impl<'a> Runner<'a> {
     pub(crate) fn finish(mut self, ran: anyhow::Result<()>) -> RunEnd {
         let mut failures: Vec<_> = [ran, self.stop_workers()].into_iter().filter_map(Result::err).collect();
         self.is_cut();
-        let stopped = self.cut.map(Cut::reason).or((!failures.is_empty()).then_some(Reason::Machinery));
+        let is_deadlock = self.is_stuck && self.scheduler.as_ref().is_some_and(|scheduler| scheduler.is_deadlock());
+        let is_too_long = (self.is_stuck && !is_deadlock).then_some(Reason::Cut);
+        let stopped = self.cut.map(Cut::reason).or(is_too_long).or((!failures.is_empty()).then_some(Reason::Machinery));
         let has_unexpected_exits = !self.unexpected_exits.is_empty();
         failures.append(&mut self.unexpected_exits.into_errors());
         if self.cut.is_none() {
@@ -444,7 +446,7 @@ impl<'a> Runner<'a> {
         RunEnd {
             reporter: self.reporter,
             cut: self.cut,
-            is_stuck: self.is_stuck,
+            is_deadlock,
             pid: if self.scheduler.is_some() { RUNNER_EXPLORED } else { std::process::id() },
             at_us: self.clock.now_us(),
             completion: Completion { started: self.children.len(), died: self.died, loss: self.loss, stopped },

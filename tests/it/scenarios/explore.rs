@@ -47,9 +47,9 @@ fn all_schedules_are_as_many_as_by_hand() {
         ("deadlock", "", [6, 2]),
         ("deadlock", "--ordered", [2, 0]),
         ("deadlock", "--workers 3", [168, 6]),
-        // Ballot numbers: a get comes after its put.
-        ("queue", "--items 5 --capacity 5", [42, 0]),
-        ("queue", "--items 5 --capacity 2", [16, 0]),
+        // Catalan numbers: a get comes after its put, and the end of the queue after its last item.
+        ("queue", "--items 5 --capacity 5", [132, 0]),
+        ("queue", "--items 2 --capacity 2", [5, 0]),
     ] {
         let (events, numbers) = explored(scenario, &format!("--all {args}"));
         assert_eq!(numbers, wanted, "{scenario} {args}");
@@ -229,8 +229,10 @@ fn limit_ends_an_exploration_and_random_schedules_continue_it() {
         assert_eq!((verdict(&events), &facts(&events)["exhausted"]), ((Verdict::Held, true), &Value::Bool(false)));
         fact(&events, "schedules")
     };
-    assert_eq!(run("--limit 5"), 5);
-    assert_eq!(run("--limit 5 --random 7"), 12);
+    // Other processors may be in the middle of theirs.
+    let more = std::thread::available_parallelism().expect("processors").get() as u64 - 1;
+    assert!((5..=5 + more).contains(&run("--limit 5")));
+    assert!((12..=12 + more).contains(&run("--limit 5 --random 7")));
     assert!(run("--limit 1000000 --for 50ms") > 0);
 }
 
