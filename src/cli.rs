@@ -80,6 +80,9 @@ struct Globals {
     /// Replay one schedule of an exploration, such as a2b: two steps of the first worker, one of the second
     #[arg(long, value_name = "SCHEDULE")]
     schedule: Option<String>,
+    /// Choose at each step which worker runs next; --schedule says how to begin
+    #[arg(long)]
+    step: bool,
     /// Draw the run into this file: an SVG picture with one lane per process
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     timeline: Option<PathBuf>,
@@ -105,6 +108,7 @@ impl Globals {
             strict: self.strict,
             kills: self.kill.clone(),
             schedule: self.schedule.clone(),
+            step: self.step.then(|| self.language()),
             args: args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect(),
         }
     }
@@ -314,10 +318,17 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
     if let Some((name, uses)) = (entry.as_tool)(own) {
         refuse_unused(own, name, uses)?;
     }
-    if globals.schedule.is_some() && is_typed(own, "speed") {
-        return Err(Failure::Unusable(anyhow!("--schedule does not use --speed: its pauses take no time")));
+    let is_scheduled = globals.schedule.is_some() || globals.step;
+    if is_scheduled && is_typed(own, "speed") {
+        let option = if globals.step { "step" } else { "schedule" };
+        return Err(Failure::Unusable(anyhow!("--{option} does not use --speed: its pauses take no time")));
     }
-    let options = globals.run_options(globals.schedule.is_some(), args);
+    if globals.step && globals.format == Format::Json {
+        return Err(Failure::Unusable(anyhow!(
+            "--step does not use --format json: it is for people; replay the schedule"
+        )));
+    }
+    let options = globals.run_options(is_scheduled, args);
     let pictures = Pictures::open(globals.timeline.as_deref(), globals.trace.as_deref(), globals.language())
         .map_err(|error| Failure::Unusable(error.into()))?;
     (entry.run)(own, &options, &|| globals.reporter(), pictures)

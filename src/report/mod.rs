@@ -58,6 +58,9 @@ pub(crate) trait Reporter {
         schedule.events.iter().try_for_each(|event| self.event(event))
     }
 
+    /// Sets whether events are not shown until the summary.
+    fn mute(&mut self, _is_muted: bool) {}
+
     /// Shows the status of the run, in English or in Chinese, if there is a status line.
     fn show_status(&mut self, _en: &str, _zh: &str) {}
 }

@@ -42,6 +42,8 @@ pub(super) struct Text<W> {
     colored: bool,
     /// Whether only the summary is shown.
     pub(super) quiet: bool,
+    /// Whether events are not shown for a while.
+    is_muted: bool,
     /// Whether pictures use only ASCII.
     pub(super) is_ascii: bool,
     /// The width of lines; that of the terminal if `None`.
@@ -72,6 +74,7 @@ impl<W: Write> Text<W> {
             language,
             colored,
             quiet: false,
+            is_muted: false,
             is_ascii: false,
             columns: Some(COLUMNS),
             lanes: Lanes::default(),
@@ -377,7 +380,7 @@ impl<W: Write> Reporter for Text<W> {
         let summary = event.get::<Summary>();
         let lines = if let Some(summary) = summary {
             self.summary(summary).split_off(usize::from(self.quiet))
-        } else if self.quiet {
+        } else if self.quiet || self.is_muted {
             return Ok(());
         } else if event.is::<RunStarted>() {
             self.header(event)
@@ -392,6 +395,10 @@ impl<W: Write> Reporter for Text<W> {
         self.write(&lines)?;
         self.show();
         Ok(())
+    }
+
+    fn mute(&mut self, is_muted: bool) {
+        self.is_muted = is_muted;
     }
 
     fn schedule(&mut self, schedule: &ShownSchedule) -> io::Result<()> {

@@ -6,6 +6,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use super::exploration::{self, ExploreArgs};
 use super::runner::{RunEnd, RunOptions, Runner};
 use super::scenario::{CheckResult, Observer, Scenario};
+use super::stepping;
 use crate::RoleEntry;
 use crate::ipc::operation::unobserved;
 use crate::outcome::{Failure, Outcome};
@@ -61,9 +62,13 @@ pub(crate) fn run<S: Scenario>(
     reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
     pictures: Pictures,
 ) -> Result<Outcome, Failure> {
-    match &options.schedule {
-        Some(schedule) => exploration::replay::<S>(schedule, matches, options, reporter, pictures),
-        None => run_once::<S>(matches, options, None, reporter, pictures),
+    match (options.step, &options.schedule) {
+        (Some(language), _) => stepping::step::<S>(language, matches, options, reporter, pictures),
+        (None, Some(schedule)) => exploration::replay::<S>(schedule, matches, options, reporter, pictures),
+        (None, None) => {
+            let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
+            run_once::<S>(matches, options, None, &signals, reporter, pictures)
+        }
     }
 }
 
@@ -132,16 +137,27 @@ pub(super) fn run_once<S: Scenario>(
     matches: &ArgMatches,
     options: &RunOptions,
     schedule: Option<&str>,
+    signals: &StopSignals,
     reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
     mut pictures: Pictures,
 ) -> Result<Outcome, Failure> {
     let scenario = prepared::<S>(matches)?;
     let options = &checked(options, &scenario)?;
-    let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
     let started = Some(started(&scenario, options));
     let mut collect = |event: &Event| pictures.collect(event);
-    let (mut end, result) = play(scenario, options, &signals, reporter(), started, &mut collect)?;
-    let summed_up = result.and_then(|result| sum_up::<S>(&mut end, result, options.strict, schedule, &mut pictures));
+    let (end, result) = play(scenario, options, signals, reporter(), started, &mut collect)?;
+    conclude::<S>(end, result, options.strict, schedule, pictures)
+}
+
+/// Shows the summary of a run, draws its pictures, and returns its outcome.
+pub(super) fn conclude<S: Scenario>(
+    mut end: RunEnd,
+    result: anyhow::Result<CheckResult>,
+    strict: bool,
+    schedule: Option<&str>,
+    mut pictures: Pictures,
+) -> Result<Outcome, Failure> {
+    let summed_up = result.and_then(|result| sum_up::<S>(&mut end, result, strict, schedule, &mut pictures));
     // If the reader of the output is gone, no reason is reported.
     let mut reasons = if matches!(summed_up, Ok(Outcome::ReaderGone)) { Vec::new() } else { end.failures };
     reasons.extend(pictures.draw().into_iter().map(anyhow::Error::from));

@@ -199,7 +199,7 @@ impl Reporter for Nowhere {
 }
 
 /// Rejects a run that cannot be explored. `what` is the command or the option that asks for it.
-fn refuse<S: Scenario>(args: &S::Args, what: &str) -> Result<(), Failure> {
+pub(super) fn refuse<S: Scenario>(args: &S::Args, what: &str) -> Result<(), Failure> {
     match S::not_explored(args) {
         Some(reason) => Err(Failure::Unusable(anyhow!("cannot {what} {}: {reason}", S::NAME))),
         None => Ok(()),
@@ -207,14 +207,14 @@ fn refuse<S: Scenario>(args: &S::Args, what: &str) -> Result<(), Failure> {
 }
 
 /// What is known of a scenario once one schedule was run.
-struct First {
+pub(super) struct First {
     started: RunStarted,
     guaranteed: bool,
 }
 
 /// Runs a schedule without a report. Rejects options and a schedule that the scenario cannot be run with; nothing is
 /// started then.
-fn tried<S: Scenario>(
+pub(super) fn tried<S: Scenario>(
     matches: &ArgMatches,
     options: &RunOptions,
     schedule: &Schedule,
@@ -302,14 +302,14 @@ fn replay_args(args: &[String]) -> Vec<String> {
 }
 
 /// Returns the mark of the schedules of a run: four hexadecimal digits, of a 32-bit FNV-1a hash.
-fn mark<S: Scenario>(args: &S::Args, options: &RunOptions) -> String {
+pub(super) fn mark<S: Scenario>(args: &S::Args, options: &RunOptions) -> String {
     let run = format!("{} {args:?} {:?} {} {}", S::NAME, options.kills, options.seed, env!("CARGO_PKG_VERSION"));
     let hash = run.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     format!("{:04x}", hash >> 16 ^ hash & 0xffff)
 }
 
 /// Reads a schedule with its mark, which may be left out: `[SCENARIO:]TURNS[#MARK]`.
-fn parsed<S: Scenario>(text: &str, mark: &str) -> anyhow::Result<Schedule> {
+pub(super) fn parsed<S: Scenario>(text: &str, mark: &str) -> anyhow::Result<Schedule> {
     let (scenario, rest) = text.split_once(':').map_or((S::NAME, text), |(scenario, rest)| (scenario.trim(), rest));
     anyhow::ensure!(scenario == S::NAME, "cannot replay {text}: it is a schedule of {scenario}, not of {}", S::NAME);
     let (turns, given) = rest.split_once('#').map_or((rest, mark), |(turns, given)| (turns, given.trim()));
@@ -360,13 +360,12 @@ pub(super) fn replay<S: Scenario>(
     if let Some(misfit) = tried.misfit {
         return Err(Failure::Unusable(anyhow!("cannot replay {text}: {misfit}")));
     }
-    drop(signals);
     let outcome = Cell::new(None);
     let pictures = Cell::new(Some(pictures));
     let schedule = format!("{}#{mark}", tried.schedule);
     let run = || {
         let pictures = pictures.take().context("a schedule is replayed once").map_err(Failure::machinery)?;
-        entry::run_once::<S>(matches, options, Some(&schedule), reporter, pictures)
+        entry::run_once::<S>(matches, options, Some(&schedule), &signals, reporter, pictures)
     };
     let replayed = explore::replay(&tried.schedule, &|| outcome.set(Some(run())));
     replayed.map_err(|error| Failure::machinery(error.into()))?;

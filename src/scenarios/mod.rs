@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `scenario`, `prelude` | the trait, and the imports of every scenario |
 //! | `entry` | a row of the table, and a run from its arguments to its exit code |
-//! | `exploration` | every schedule of a scenario, or a given one |
+//! | `exploration`, `stepping` | every schedule of a scenario, a given one, or one that a person chooses |
 //! | `runner`, `worker`, `clock`, `speed` | starting workers and showing their reports; the workers' side; the time of a run |
 //! | `held`, `delivery_audit`, `transport`, `buffer`, `ticket_file` | the parts of one or several scenarios |
 
@@ -32,6 +32,7 @@ mod runner;
 mod scenario;
 mod semaphore;
 mod speed;
+mod stepping;
 mod ticket_file;
 mod tickets;
 mod transport;

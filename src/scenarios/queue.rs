@@ -89,7 +89,7 @@ Examples:
         let QueueArgs { capacity, items, fill, forever, .. } = self.args;
         let (putting, getting) = (self.putting.clone(), self.getting.take().context("a scenario runs once")?);
         // If the runner could put or get, the loss of the others would go unnoticed.
-        self.putting.close();
+        unobserved(|| self.putting.close());
         if fill {
             runner.spawn("filler", false, |ctx| Filler { ctx, putting, getting, capacity })?;
         } else {

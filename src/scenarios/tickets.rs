@@ -110,6 +110,11 @@ Examples:
         let file = self.file.as_fd().try_clone_to_owned().context("cannot share the data file")?;
         let file = Fd::from(file);
         let object = ObjectId::new();
+        let shown = TicketFile::from_descriptor(file.clone().into_owned().context("cannot share the data file")?);
+        runner.describe(object, move || match shown.read() {
+            Ok(stock) => stock.text.trim().to_owned(),
+            Err(error) => format!("{error:#}"),
+        });
         runner.spawn_each(self.workers(), |ctx| Buyer { ctx, file: file.clone(), object, lock: self.lock.clone() })?;
         runner.watch()
     }

@@ -89,6 +89,11 @@ Examples:
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let ValuesArgs { increments, lock, .. } = self.args;
         let (counter, array, numbers) = (&self.counter, &self.array, ObjectId::new());
+        let (shown, all) = (counter.clone(), array.clone());
+        runner.describe(numbers, move || {
+            let all: Vec<_> = (0..PLACES).filter_map(|place| all.get(place).ok()).collect();
+            format!("{} {all:?}", shown.get())
+        });
         runner.spawn_each(self.workers(), |ctx| Worker {
             ctx,
             counter: counter.clone(),

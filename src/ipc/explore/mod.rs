@@ -82,9 +82,10 @@
 
 // The files: `search` chooses the next schedule, `random` generates one at random, `shortest` finds the one of a class
 // with the fewest switches, and `schedule` is the text form; `lanes` are what several processors share; `survey` judges
-// every schedule, and replays one; `run` runs a schedule, `control` is the turns in shared
+// every schedule, and replays one; `by_hand` is what is told to who chooses the turns; `run` runs a schedule, `control` is the turns in shared
 // memory, and `worker` is the workers' side.
 
+mod by_hand;
 mod control;
 mod lanes;
 mod random;
@@ -109,12 +110,13 @@ use crate::ipc::operation;
 use crate::ipc::process::boot::panic_message;
 use crate::ipc::process::scheduler;
 use crate::sys::affinity;
+pub(crate) use by_hand::{Describe, ObjectState, Standing, Stands};
 use lanes::{Lanes, Over};
 use run::{Finished, Run, Stuck};
-pub(crate) use schedule::{SPAWNER, Schedule};
+pub(crate) use schedule::{SPAWNER, Schedule, Turn};
 use search::{Bounds, Search};
 use shortest::fewest_switches;
-pub(crate) use survey::{Replayed, ReplayedStep, Seen, StepKind, Survey, replay};
+pub(crate) use survey::{Replayed, ReplayedStep, Seen, StepKind, Survey, play_by_hand, replay};
 
 /// The environment variable that contains the only schedule to run.
 const SCHEDULE_VARIABLE: &str = "IPC_DEMO_SCHEDULE";

@@ -14,19 +14,21 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::ipc::deadline::{self, Deadline};
 use crate::ipc::error::{Error, Result};
-use crate::ipc::operation::{ObjectId, Point};
+use crate::ipc::operation::{ObjectId, Point, unobserved};
 use crate::ipc::process::boot::{BootRecord, Outcome};
 use crate::ipc::process::scheduler::{Launch, Program, ScheduledWorker, Scheduler, Started, StepClock};
 use crate::sys::shm::Mapping;
 use crate::sys::{Pid, Signal, exec, fd, socket};
 
+use super::by_hand::{Chooser, Describe, standing};
 use super::control::{self, Control, Stop, WorkerTurn};
 use super::schedule::{Participant, SPAWNER, Schedule, Turn, WORKERS};
 use super::search::{Choice, Pending, Search, Step, Taken};
+use super::survey::Names;
 
 /// The state of a worker between its turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum At {
+pub(super) enum At {
     /// It has the turn.
     Running,
     Point {
@@ -77,6 +79,9 @@ pub(crate) enum Stuck {
     /// It does not end.
     #[error("it has not ended after {STEPS} steps")]
     TooLong,
+    /// Who chose its turns has ended it.
+    #[error("it was ended")]
+    Stopped,
     /// The schedule that is replayed does not fit.
     #[error("step {step}: {why}")]
     Misfits {
@@ -114,6 +119,10 @@ pub(crate) struct Run {
     spawner_acted: bool,
     /// Told of each step, before it is taken: its number, from 1, and the virtual time.
     clock: Option<StepClock>,
+    /// Asked for each turn after the schedule that is replayed.
+    pub(super) chooser: Option<Chooser>,
+    /// Objects of this schedule whose state can be told.
+    described: Vec<(ObjectId, Describe)>,
 }
 
 impl Run {
@@ -130,6 +139,8 @@ impl Run {
             blocked: Vec::new(),
             spawner_acted: true,
             clock: None,
+            chooser: None,
+            described: Vec::new(),
         })
     }
 
@@ -195,6 +206,10 @@ impl Run {
             _ => None,
         });
         let pending: Vec<_> = points.chain(spawner).collect();
+        if !self.ask(&pending) {
+            self.stuck = Some(Stuck::Stopped);
+            return None;
+        }
         let all_wait = pending.iter().all(|one| !one.can_go);
         let deadline_of = |turn: Turn| {
             let of =
@@ -234,6 +249,28 @@ impl Run {
             }
         }
         None
+    }
+
+    /// Asks for the next turn, if somebody chooses it. Returns whether the schedule goes on.
+    fn ask(&mut self, pending: &[Pending]) -> bool {
+        if self.chooser.is_none() {
+            return true;
+        }
+        let Some(possible) = self.search.asks(pending).filter(|turns| !turns.is_empty()) else { return true };
+        let Some(mut chooser) = self.chooser.take() else { return true };
+        let is_deadlock = possible.iter().all(|turn| matches!(turn, Turn::Dies(_)));
+        let taken: Vec<Taken> = self.search.taken().collect();
+        let steps = taken.iter().map(|taken| &taken.step).chain(pending.iter().map(|own| &own.step));
+        let names = Names::new(&self.objects, steps);
+        let described = |(object, describe): &(ObjectId, Describe)| {
+            let at = self.objects.iter().position(|known| known == object)?;
+            Some((at as u64, unobserved(describe)))
+        };
+        let described: Vec<_> = self.described.iter().filter_map(described).collect();
+        let workers = self.workers.iter().map(|worker| &worker.at);
+        let chosen = chooser(&standing(&taken, workers, pending, &names, &described, possible));
+        self.chooser = Some(chooser);
+        chosen.inspect(|turn| self.search.give(*turn)).is_some() || is_deadlock
     }
 
     /// Returns why a turn is not possible.
@@ -322,6 +359,7 @@ impl Run {
             }
         }
         (self.spawner_acted, self.clock) = (true, None);
+        self.described.clear();
         self.number = SCHEDULES.fetch_add(1, Relaxed);
         self.now_ns = 0;
         Finished {
@@ -468,6 +506,10 @@ impl Scheduler for RefCell<Run> {
 
     fn is_deadlock(&self) -> bool {
         matches!(self.borrow().stuck, Some(Stuck::Deadlock(_)))
+    }
+
+    fn describe(&self, object: ObjectId, describe: Describe) {
+        self.borrow_mut().described.push((object, describe));
     }
 
     fn set_clock(&self, clock: StepClock) {

@@ -341,6 +341,21 @@ impl Search {
         self.stack[..self.depth].iter().rposition(is_needed).map_or(1, |last| last + 1).min(self.depth)
     }
 
+    /// Returns the turns to choose from if the schedule that is replayed has no more: all, even in a deadlock.
+    pub(crate) fn asks(&self, pending: &[Pending]) -> Option<Vec<Turn>> {
+        let used = self.stack.last().map_or_else(Bounds::default, Node::used_after);
+        let mut turns = self.possible(pending, used);
+        if turns.is_empty() {
+            turns.extend(pending.iter().filter(|one| one.can_be_killed).map(|one| Turn::Dies(one.participant)));
+        }
+        self.is_used_up().then_some(turns)
+    }
+
+    /// Adds a turn to the schedule that is replayed.
+    pub(crate) fn give(&mut self, turn: Turn) {
+        self.given.push(turn);
+    }
+
     /// Returns whether the whole schedule that is replayed was taken.
     pub(crate) fn is_used_up(&self) -> bool {
         self.depth >= self.given.len()

@@ -1,6 +1,6 @@
 //! A survey counts the schedules in which a claim holds. A replay runs one schedule, and returns its steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::thread;
 
@@ -8,6 +8,7 @@ use crate::ipc::error::{Error, Result};
 use crate::ipc::operation::ObjectId;
 use crate::ipc::process::boot::panic_message;
 
+use super::by_hand::Chooser;
 use super::lanes::Over;
 use super::run::{Finished, Stuck};
 use super::schedule::{Participant, SPAWNER, Schedule, Turn};
@@ -168,7 +169,20 @@ pub(crate) enum StepKind {
 /// # Errors
 /// [`Error::Schedule`] if `play` panicked, or a worker reached no operation in time.
 pub(crate) fn replay(schedule: &Schedule, play: &dyn Fn()) -> Result<Replayed> {
-    let run = new_run(Search::replay(schedule.clone()))?;
+    replay_by(Search::replay(schedule.clone()), None, play)
+}
+
+/// As [`replay`], but after the end of the schedule `chooser` is asked for each turn.
+///
+/// # Errors
+/// As [`replay`].
+pub(crate) fn play_by_hand(schedule: &Schedule, chooser: Chooser, play: &dyn Fn()) -> Result<Replayed> {
+    replay_by(Search::replay(schedule.clone()), Some(chooser), play)
+}
+
+fn replay_by(search: Search, chooser: Option<Chooser>, play: &dyn Fn()) -> Result<Replayed> {
+    let run = new_run(search)?;
+    run.borrow_mut().chooser = chooser;
     let (finished, played) = run_once(&run, &|| play());
     let is_used_up = run.borrow().search.is_used_up();
     let misfit = match (&finished.stuck, played) {
@@ -178,7 +192,8 @@ pub(crate) fn replay(schedule: &Schedule, play: &dyn Fn()) -> Result<Replayed> {
         _ if !is_used_up => Some(format!("step {}: all workers have ended", finished.taken.len() + 1)),
         _ => None,
     };
-    let names = Names::new(&finished);
+    let blocked = finished.blocked.iter().map(|(_, step)| step);
+    let names = Names::new(&finished.objects, finished.taken.iter().map(|taken| &taken.step).chain(blocked));
     let step = |Taken { turn, step, .. }: &Taken| names.step(*turn, step);
     let whole = finished.schedule();
     Ok(Replayed {
@@ -191,31 +206,47 @@ pub(crate) fn replay(schedule: &Schedule, play: &dyn Fn()) -> Result<Replayed> {
     })
 }
 
-/// The objects of a schedule by kind, in the order of creation.
-struct Names<'a> {
-    finished: &'a Finished,
-    by_kind: BTreeMap<&'a str, BTreeSet<ObjectId>>,
+/// The objects of a schedule, by kind.
+pub(super) struct Names<'a> {
+    /// Those in the steps, which are numbered in the order of first use, in the order of creation.
+    created: &'a [ObjectId],
+    by_kind: BTreeMap<&'a str, BTreeMap<ObjectId, u64>>,
 }
 
 impl<'a> Names<'a> {
-    fn new(finished: &'a Finished) -> Self {
-        let mut names = Names { finished, by_kind: BTreeMap::new() };
-        let blocked = finished.blocked.iter().map(|(_, step)| step);
-        for step in finished.taken.iter().map(|taken| &taken.step).chain(blocked) {
-            let object = names.created(step);
-            names.by_kind.entry(kind_and_verb(step).0).or_default().insert(object);
+    /// Names the objects of these steps.
+    pub(super) fn new(created: &'a [ObjectId], steps: impl Iterator<Item = &'a Step>) -> Self {
+        let mut by_kind = BTreeMap::<_, BTreeMap<_, _>>::new();
+        for step in steps {
+            let object = step.object.to_word();
+            by_kind.entry(kind_and_verb(step).0).or_default().insert(created[object as usize], object);
         }
-        names
+        Names { created, by_kind }
     }
 
-    /// Returns the object of a step, by which objects are in the order of creation.
-    fn created(&self, step: &Step) -> ObjectId {
-        self.finished.objects[step.object.to_word() as usize]
+    /// Returns the name of each object, its kind, and its number in the steps.
+    pub(super) fn all(&self) -> impl Iterator<Item = (String, &str, u64)> {
+        self.by_kind.iter().flat_map(move |(kind, objects)| {
+            objects.iter().map(move |(created, object)| (self.name(kind, *created), *kind, *object))
+        })
+    }
+
+    /// Returns an operation with its object, as in `acquire lock-1`.
+    pub(super) fn operation(&self, step: &Step) -> String {
+        let (kind, verb) = kind_and_verb(step);
+        let verb = verb.strip_suffix("_timeout").unwrap_or(verb).replace('_', " ");
+        format!("{verb} {}", self.name(kind, self.created[step.object.to_word() as usize]))
+    }
+
+    /// Returns the kind of an object, and its number in the order of creation if there are several of its kind.
+    fn name(&self, kind: &str, created: ObjectId) -> String {
+        let all = &self.by_kind[kind];
+        let number = all.range(..=created).count();
+        let kind = kind.replace('_', " ");
+        if all.len() > 1 { format!("{kind}-{number}") } else { kind }
     }
 
     fn step(&self, turn: Turn, step: &Step) -> ReplayedStep {
-        let (kind, verb) = kind_and_verb(step);
-        let verb = verb.strip_suffix("_timeout").unwrap_or(verb);
         let worker: Participant = turn.participant();
         ReplayedStep {
             worker: (worker != SPAWNER).then_some(worker),
@@ -224,19 +255,12 @@ impl<'a> Names<'a> {
                 Turn::TimesOut(_) => StepKind::TimesOut,
                 Turn::Dies(_) => StepKind::Dies,
             },
-            operation: format!("{verb} {kind}{}", self.number(kind, step)).replace('_', " "),
+            operation: self.operation(step),
         }
-    }
-
-    /// Returns the number of a step's object, if there are several of its kind.
-    fn number(&self, kind: &str, step: &Step) -> String {
-        let all = &self.by_kind[kind];
-        let number = all.range(..=self.created(step)).count();
-        if all.len() > 1 { format!("-{number}") } else { String::new() }
     }
 }
 
 /// Returns the parts of the name of an operation.
-fn kind_and_verb(step: &Step) -> (&str, &str) {
+pub(super) fn kind_and_verb(step: &Step) -> (&str, &str) {
     step.operation.split_once('.').unwrap_or(("", &step.operation))
 }

@@ -10,6 +10,8 @@ use std::rc::Rc;
 use super::boot::{Boot, BootRecord, Outcome};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::Result;
+use crate::ipc::explore::Describe;
+use crate::ipc::operation::ObjectId;
 use crate::sys::Pid;
 
 /// A worker's process, and what its parent needs to manage it.
@@ -78,6 +80,9 @@ pub(crate) trait Scheduler {
 
     /// Returns whether the schedule cannot go on because all workers are blocked.
     fn is_deadlock(&self) -> bool;
+
+    /// Has the state of an object told by `describe`, to who chooses the turns of this schedule.
+    fn describe(&self, object: ObjectId, describe: Describe);
 
     /// Has `clock` told of each step of this schedule.
     fn set_clock(&self, clock: StepClock);

@@ -182,7 +182,8 @@ impl RunEnd {
             Some(Cut::ReportLost) => Outcome::MachineryFailed,
             _ if is_broken => Outcome::Broken,
             Some(Cut::Asked(signal)) => Outcome::Stopped(signal),
-            None if self.has_unexpected_exits || self.completion.stopped.is_some() => Outcome::MachineryFailed,
+            None if self.has_unexpected_exits => Outcome::MachineryFailed,
+            None if self.completion.stopped == Some(Reason::Machinery) => Outcome::MachineryFailed,
             None => Outcome::Fine,
         })
     }

@@ -24,10 +24,13 @@ use super::clock::{Clock, Pause};
 use super::speed::Speed;
 use super::worker::{Message, WorkerContext};
 use crate::ipc::deadline::Deadline;
+use crate::ipc::operation::ObjectId;
 use crate::ipc::process::scheduler::{self, Scheduler};
 use crate::pipe::{DatagramReceiver, DatagramSender, datagrams};
 use crate::process::{ExitStatus, StopSignals};
-use crate::report::{AnyFact, Event, LONGEST_WAIT_US, Loss, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted};
+use crate::report::{
+    AnyFact, Event, LONGEST_WAIT_US, Language, Loss, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted,
+};
 use crate::sys::{Signal, fd};
 use crate::{Error, Process, Role};
 use child::Child;
@@ -57,6 +60,8 @@ pub(crate) struct RunOptions {
     pub(crate) kills: Vec<Kill>,
     /// The schedule to replay.
     pub(crate) schedule: Option<String>,
+    /// The language in which a person is asked for each step of the schedule, if one is.
+    pub(crate) step: Option<Language>,
     pub(crate) args: Vec<String>,
 }
 
@@ -154,6 +159,13 @@ impl<'a> Runner<'a> {
     /// Returns whether this run is one of an exploration: then only an operation on a shared object takes time.
     pub(crate) fn is_explored(&self) -> bool {
         self.scheduler.is_some()
+    }
+
+    /// Has the state of an object told by `describe`, to the person who chooses the schedule.
+    pub(crate) fn describe(&self, object: ObjectId, describe: impl Fn() -> String + 'static) {
+        if let Some(scheduler) = &self.scheduler {
+            scheduler.describe(object, Box::new(describe));
+        }
     }
 
     /// Returns the process ID that is shown of a worker: in an exploration, its number in the order of start.

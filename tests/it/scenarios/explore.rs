@@ -1,5 +1,7 @@
 //! Exploration of the scenarios, and replays.
 
+use std::io::{Seek, Write};
+
 use serde_json::Value;
 
 use super::{ended, verdict};
@@ -286,4 +288,71 @@ fn report_for_people_has_the_steps_and_the_command_that_replays_them() {
 
     ✘ 不成立（本来就没有保证）（20 个调度中的 12 个）：每张票只卖一次，且不超卖
     ");
+}
+
+/// Runs a scenario with `--step`, and answers with these lines. Returns what it said, without the times.
+#[track_caller]
+fn step(code: i32, args: &str, answers: &str) -> String {
+    let mut typed = tempfile::tempfile().expect("a file");
+    typed.write_all(answers.as_bytes()).and_then(|()| typed.rewind()).expect("it was written");
+    let (command, rest) = args.split_once(' ').expect("arguments");
+    Demo::run(command).args(rest.split(' ')).args(["--step"]).stdin(typed).expect_exit(code).stdout
+}
+
+#[test]
+fn person_chooses_who_goes_next() {
+    let _watchdog = watchdog("person_chooses_who_goes_next");
+    let said = step(0, "tickets --buyers 2 --quiet", "a2\nx\nb\n?\nb\nu\nb2\n\n");
+    insta::assert_snapshot!(said, @"");
+    let chosen = said.rsplit_once("--schedule ").expect("the schedule").1.trim();
+    assert!(chosen.starts_with("a2b#"), "{chosen}");
+    let args = ["--buyers", "2", "--schedule", chosen, "--format", "json"];
+    let replayed = Demo::run("tickets").args(args).expect_exit(0).events();
+    assert_eq!(verdict(&replayed).0, Verdict::Violated);
+}
+
+#[test]
+fn deadlock_is_shown_and_can_be_broken_by_a_kill() {
+    let _watchdog = watchdog("deadlock_is_shown_and_can_be_broken_by_a_kill");
+    let said = step(0, "deadlock --quiet", "ab\n");
+    for part in [
+        "  lock-1: held by a    lock-2: held by b\n",
+        "  a worker-1  waits: acquire lock-2, which b holds\n",
+        "  all are blocked: this is a deadlock\nkill a! b! · u undo",
+        "✘ failed, as can happen",
+        "--schedule ab#",
+    ] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    let said = step(0, "deadlock --quiet", "aba!b3\n");
+    assert!(said.contains("deadlocks 1") && said.contains("--schedule 'aba!#"), "{said}");
+}
+
+#[test]
+fn end_of_the_input_ends_the_run_with_its_summary() {
+    let _watchdog = watchdog("end_of_the_input_ends_the_run_with_its_summary");
+    for (answers, chosen) in [("", "--schedule '#"), ("a\n", "--schedule a#"), ("a\nq\nb\n", "--schedule a#")] {
+        let said = step(0, "tickets --buyers 2 --quiet", answers);
+        assert!(said.contains("inconclusive (the run was stopped early)") && said.contains(chosen), "{said}");
+    }
+}
+
+#[test]
+fn step_is_for_people() {
+    let _watchdog = watchdog("step_is_for_people");
+    for (args, reason) in [
+        ("tickets --step --format json", "--step does not use --format json"),
+        ("tickets --step --speed 2", "--step does not use --speed"),
+        (
+            "queue --step --transport pipe",
+            "cannot choose the schedule of queue: a queue over a pipe has feeder threads",
+        ),
+        ("manager --step", "cannot choose the schedule of manager"),
+        ("tickets --buyers 2 --step --schedule a4", "cannot begin with a4: step 4: a (buyer-1) has ended"),
+    ] {
+        let (command, rest) = args.split_once(' ').expect("arguments");
+        let finished = Demo::run(command).args(rest.split(' ')).expect_exit(2);
+        assert_eq!(finished.stdout, "", "{args}");
+        assert!(finished.stderr.contains(reason), "{args}: {}", finished.stderr);
+    }
 }
