@@ -14,7 +14,7 @@ use ipc_demo::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{try_worker, watchdog};
+use crate::harness::{is_running, try_worker, watchdog};
 
 /// Increments a value `times` times, each time with a load and a store.
 #[derive(Serialize, Deserialize)]
@@ -233,15 +233,90 @@ fn every_schedule_is_run_once_and_classes_have_the_same_outcomes() {
     }
 }
 
+/// What a process has, as far as a leak in each schedule would show: descriptors, threads, mappings, and memory in KiB.
+#[derive(Debug)]
+struct Has {
+    descriptors: usize,
+    threads: usize,
+    mappings: usize,
+    resident_kib: u64,
+}
+
+impl Has {
+    fn of(pid: u32) -> Self {
+        let file = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).expect("it is running");
+        let entries = |name: &str| std::fs::read_dir(format!("/proc/{pid}/{name}")).expect("it is running").count();
+        let status = file("status");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+        Has {
+            descriptors: entries("fd"),
+            threads: entries("task"),
+            mappings: file("maps").lines().count(),
+            resident_kib: resident.and_then(|kib| kib.parse().ok()).expect("a number"),
+        }
+    }
+
+    /// Checks that it has no more than `before`. The allocator may keep a few pages, and a mapping for them.
+    fn check(&self, before: &Has) {
+        let counts = |has: &Has| (has.descriptors, has.threads);
+        assert_eq!(counts(self), counts(before), "{self:?} {before:?}");
+        assert!(self.mappings <= before.mappings + 4, "{self:?} {before:?}");
+        assert!(self.resident_kib <= before.resident_kib + 2_048, "{self:?} {before:?}");
+    }
+}
+
+/// The number of schedules for the test below.
+const SCHEDULES_VARIABLE: &str = "IPC_DEMO_TEST_SCHEDULES";
+
 #[test]
-#[ignore = "34,650 schedules; run it alone, it counts the descriptors of the process"]
+#[ignore = "100,000 schedules; run it alone, it counts what the process has"]
 fn many_schedules_leave_nothing_behind() {
-    let descriptors = || std::fs::read_dir("/proc/self/fd").expect("a list").count();
-    // What the process has once stays.
-    sums(&Explorer::new(), 1, 1, false);
-    let before = descriptors();
-    assert_eq!(sums(&Explorer::new().all(true), 3, 2, false).0, 34_650);
-    assert_eq!(descriptors(), before);
+    let schedules = std::env::var(SCHEDULES_VARIABLE).map_or(100_000, |number| number.parse().expect("a number"));
+    let (runs, warm) = (Cell::new(0), schedules / 10);
+    let workers_had = RefCell::new(Vec::new());
+    let ever = RefCell::new(BTreeSet::new());
+    let explore = |number| {
+        runs.set(0);
+        let report = Explorer::new().limit(1).random(number - 1, 1).check(|| {
+            runs.set(runs.get() + 1);
+            let queue = Queue::bounded(2)?;
+            let (value, lock) = (Value::new(0)?, Some(Lock::new()?));
+            let mut workers = vec![
+                try_worker("ann", Counts::Puts(queue.clone(), 3))?,
+                try_worker("bob", Counts::Gets(queue, 3))?,
+                try_worker("cyd", Increments { value, lock, times: 1 })?,
+            ];
+            ever.borrow_mut().extend(workers.iter().map(Process::pid));
+            if runs.get() == warm {
+                workers_had.replace(workers.iter().map(|worker| Has::of(worker.pid())).collect::<Vec<_>>());
+            }
+            if runs.get() == schedules {
+                for (worker, had) in workers.iter().zip(&*workers_had.borrow()) {
+                    Has::of(worker.pid()).check(had);
+                }
+            }
+            join_all(workers.drain(..).map(Ok))?;
+            Ok(())
+        });
+        assert_eq!(report.expect("nothing is checked").schedules, number);
+    };
+    explore(warm);
+    let before = Has::of(std::process::id());
+    explore(schedules);
+    Has::of(std::process::id()).check(&before);
+    assert_eq!(ever.borrow().len(), 6, "3 processes for each exploration");
+    assert!(ever.borrow().iter().all(|pid| !is_running(*pid)));
+}
+
+#[test]
+fn some_schedules_leave_nothing_behind() {
+    let _watchdog = watchdog("some_schedules_leave_nothing_behind");
+    let program = std::env::current_exe().expect("this program");
+    let mut alone = Command::new(program);
+    alone.args(["explore::many_schedules_leave_nothing_behind", "--exact", "--ignored"]);
+    let output = alone.env(SCHEDULES_VARIABLE, "2000").output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
 #[test]
