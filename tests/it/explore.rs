@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ipc_demo::explore::{Explorer, Failure, Report};
@@ -157,6 +158,64 @@ impl Role for UsesEnd {
             }
         }
         Ok(())
+    }
+}
+
+/// Waits until another worker is ready, which wakes it only if it sees it waiting.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Wakes {
+    ready: Value<u64>,
+    waiting: Value<u64>,
+    wake: Semaphore,
+    does: WakeRole,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum WakeRole {
+    /// Looks, and then says that it waits: a wake-up in between is lost.
+    WaitsLate,
+    /// Says that it waits, and then looks.
+    Waits,
+    Wakes,
+}
+
+impl Role for Wakes {
+    const NAME: &'static str = "test.wakes-who-waits";
+    fn run(self) -> RoleResult {
+        match self.does {
+            WakeRole::WaitsLate if self.ready.get() == 0 => {
+                self.waiting.set(1);
+                self.wake.acquire();
+            }
+            WakeRole::WaitsLate => {}
+            WakeRole::Waits => {
+                self.waiting.set(1);
+                if self.ready.get() == 0 {
+                    self.wake.acquire();
+                }
+            }
+            WakeRole::Wakes => {
+                self.ready.set(1);
+                if self.waiting.get() == 1 {
+                    self.wake.release()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Meets others at a barrier, which breaks if one of them dies.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct MeetsOrBreaks(Barrier);
+
+impl Role for MeetsOrBreaks {
+    const NAME: &'static str = "test.meets-or-breaks";
+    fn run(self) -> RoleResult {
+        match self.0.wait() {
+            Ok(_) | Err(ipc_demo::Error::BrokenBarrier(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -500,22 +559,148 @@ fn last_drop_of_an_end_is_a_step() {
     assert_eq!(run(pipe), both);
 }
 
+/// Returns how each worker ended: killed, failed or with success.
+fn ends(workers: &[Process]) -> Vec<&'static str> {
+    let end = |worker: &Process| match worker.ended().expect("joined") {
+        ended if ended.status == ExitStatus::Signal(9) => "killed",
+        ended if ended.is_success() => "success",
+        _ => "failed",
+    };
+    workers.iter().map(end).collect()
+}
+
 #[test]
 fn worker_is_killed_at_every_point() {
     let _watchdog = watchdog("worker_is_killed_at_every_point");
-    let killed = Cell::new(0);
-    let report = Explorer::new().all(true).kills(1).check(|| {
+    let killed = AtomicU64::new(0);
+    let put_three_each = || {
         let queue = Queue::bounded(6)?;
         let workers = join_all([
             try_worker("ann", Counts::Puts(queue.clone(), 3)),
             try_worker("bob", Counts::Puts(queue.clone(), 3)),
         ])?;
-        let is_killed = |worker: &&Process| worker.ended().expect("joined").status == ExitStatus::Signal(9);
-        killed.set(killed.get() + workers.iter().filter(is_killed).count());
+        killed.fetch_add(ends(&workers).iter().filter(|end| **end == "killed").count() as u64, Relaxed);
         Ok(())
-    });
-    assert_eq!(report.expect("nothing is checked").schedules, 88);
-    assert_eq!(killed.get(), 68);
+    };
+    let explorer = Explorer::new().all(true).kills(1);
+    let check = |report: Result<Report, Failure>| {
+        assert_eq!(report.expect("nothing is checked").schedules, 88);
+        assert_eq!(killed.swap(0, Relaxed), 68);
+    };
+    check(explorer.check(put_three_each));
+    check(explorer.check_parallel(put_three_each));
+}
+
+/// Runs all schedules with at most one kill, and one of each class. Returns their number, and how the workers ended.
+fn with_kills(play: impl Fn() -> ipc_demo::Result<Vec<Process>>) -> ([u64; 2], BTreeSet<Vec<&'static str>>) {
+    let run = |all| {
+        let seen = RefCell::new(BTreeSet::new());
+        let report = Explorer::new().all(all).kills(1).check(|| {
+            seen.borrow_mut().insert(ends(&play()?));
+            Ok(())
+        });
+        let report = report.expect("no survivor is blocked for ever");
+        assert!(report.exhausted);
+        (report.schedules, seen.into_inner())
+    };
+    let ((all, seen), (reduced, seen_by_classes)) = (run(true), run(false));
+    assert_eq!(seen, seen_by_classes);
+    ([all, reduced], seen)
+}
+
+#[test]
+fn no_survivor_of_a_kill_is_blocked_for_ever() {
+    let _watchdog = watchdog("no_survivor_of_a_kill_is_blocked_for_ever");
+    // One worker acquires, loads, stores and releases, and is not killed, or at one of 4 points; then the other one
+    // does. Or both: while one is at one of its last 3 points, the other one is blocked, and is killed there or at its
+    // first point, before the first acquires.
+    let value_and_lock = || {
+        let (value, lock) = (Value::new(0)?, Lock::new()?);
+        let role = || Increments { value: value.clone(), lock: Some(lock.clone()), times: 1 };
+        join_all([try_worker("ann", role()), try_worker("bob", role())])
+    };
+    let either = |ends: [&'static str; 2]| [vec![ends[0], ends[1]], vec![ends[1], ends[0]]];
+    let (schedules, seen) = with_kills(value_and_lock);
+    let none_or_one: BTreeSet<_> =
+        either(["killed", "success"]).into_iter().chain([vec!["success", "success"]]).collect();
+    assert_eq!((schedules[0], &seen), (all_with_a_kill(4), &none_or_one));
+    // The queue's other end learns it: the consumer fails, and the producer too if it finds no room.
+    let queue = || {
+        let queue = Queue::bounded(1)?;
+        let (puts, gets) = (End::Puts(queue.producer()), End::Gets(queue.consumer()));
+        drop(queue);
+        let found = Value::new(0)?;
+        let role = |end| UsesEnd { end, found: found.clone() };
+        join_all([try_worker("ann", role(puts)), try_worker("bob", role(gets))])
+    };
+    let (_, seen) = with_kills(queue);
+    assert!(seen.contains(&vec!["killed", "failed"]) && seen.contains(&vec!["failed", "killed"]), "{seen:?}");
+    let barrier = || {
+        let barrier = Barrier::new(2)?;
+        join_all([try_worker("ann", MeetsOrBreaks(barrier.clone())), try_worker("bob", MeetsOrBreaks(barrier))])
+    };
+    assert_eq!(with_kills(barrier).1, none_or_one);
+}
+
+/// Returns the number of schedules of two workers that perform `steps` operations each under one lock, of which the
+/// first acquires it and the last releases it, with at most one kill.
+fn all_with_a_kill(steps: usize) -> u64 {
+    /// How many operations each has performed; `None` is dead.
+    fn count(at: [Option<usize>; 2], steps: usize, may_kill: bool) -> u64 {
+        let is_inside = |who: usize| at[who].is_some_and(|at| (1..steps).contains(&at));
+        let mut schedules = 0;
+        for who in 0..2 {
+            let Some(own) = at[who].filter(|own| *own < steps) else { continue };
+            if own > 0 || !is_inside(1 - who) {
+                schedules += count(with(at, who, Some(own + 1)), steps, may_kill);
+            }
+            if may_kill {
+                schedules += count(with(at, who, None), steps, false);
+            }
+        }
+        schedules.max(1)
+    }
+    fn with(mut at: [Option<usize>; 2], who: usize, now: Option<usize>) -> [Option<usize>; 2] {
+        at[who] = now;
+        at
+    }
+    count([Some(0); 2], steps, true)
+}
+
+#[test]
+fn survivor_that_waits_for_the_dead_is_found() {
+    let _watchdog = watchdog("survivor_that_waits_for_the_dead_is_found");
+    let play = || {
+        let (ready, waiting, wake) = (Value::new(0)?, Value::new(0)?, Semaphore::new(0)?);
+        let role = |does| Wakes { ready: ready.clone(), waiting: waiting.clone(), wake: wake.clone(), does };
+        join_all([try_worker("ann", role(WakeRole::Waits)), try_worker("bob", role(WakeRole::Wakes))])?;
+        Ok(())
+    };
+    assert!(Explorer::new().check(play).expect("it is woken").exhausted);
+    let failure = Explorer::new().kills(1).check(play).expect_err("nobody wakes it");
+    assert_eq!(failure.reason, "deadlock: ann waits in semaphore.acquire");
+    assert!(failure.schedule.contains("b!"), "{failure}");
+}
+
+#[test]
+fn lost_wake_up_is_found() {
+    let _watchdog = watchdog("lost_wake_up_is_found");
+    let explore = |explorer: Explorer, does| {
+        explorer.check(|| {
+            let (ready, waiting, wake) = (Value::new(0)?, Value::new(0)?, Semaphore::new(0)?);
+            let role = |does| Wakes { ready: ready.clone(), waiting: waiting.clone(), wake: wake.clone(), does };
+            join_all([try_worker("ann", role(does)), try_worker("bob", role(WakeRole::Wakes))])?;
+            Ok(())
+        })
+    };
+    for explorer in [Explorer::new(), Explorer::new().all(true), Explorer::new().limit(1).random(100, 1)] {
+        let failure = explore(explorer, WakeRole::WaitsLate).expect_err("a wake-up is lost");
+        assert_eq!(failure.reason, "deadlock: ann waits in semaphore.acquire");
+        assert_eq!(failure.schedule, "ab2a");
+    }
+    let report = explore(Explorer::new().all(true), WakeRole::Waits).expect("none is lost");
+    // ann says and looks, bob says and looks: 6 orders. In 2 of them bob's wake-up can come before or after ann's look.
+    assert_eq!((report.schedules, report.exhausted), (8, true));
 }
 
 #[test]
