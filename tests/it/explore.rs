@@ -161,6 +161,32 @@ impl Role for UsesEnd {
     }
 }
 
+/// Drops its end between two steps, or looks whether others have.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Leaves {
+    Drops { end: Producer<u32>, before: Value<u64>, after: Value<u64> },
+    Looks { end: Consumer<u32>, after: Value<u64>, found: Value<u64> },
+}
+
+impl Role for Leaves {
+    const NAME: &'static str = "test.leaves-a-queue";
+    fn run(self) -> RoleResult {
+        match self {
+            Leaves::Drops { end, before, after } => {
+                before.set(1);
+                drop(end);
+                after.set(1);
+            }
+            Leaves::Looks { end, after, found } => {
+                let after = after.get();
+                let left = if end.try_get().is_ok() { EMPTY } else { DISCONNECTED };
+                found.set(10 * after + left);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Waits until another worker is ready, which wakes it only if it sees it waiting.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Wakes {
@@ -557,6 +583,36 @@ fn last_drop_of_an_end_is_a_step() {
     assert_eq!(run(queue), both);
     let pipe = || pipe().map(|(receiver, sender)| [End::Sends(sender), End::Receives(receiver)]);
     assert_eq!(run(pipe), both);
+}
+
+#[test]
+fn drop_of_an_end_is_noticed_in_every_order() {
+    let _watchdog = watchdog("drop_of_an_end_is_noticed_in_every_order");
+    let seen = |all, looks_at: usize| {
+        let seen = RefCell::new(BTreeSet::new());
+        let report = Explorer::new().all(all).check(|| {
+            let queue = Queue::<u32>::bounded(1)?;
+            let (producers, consumer) = ([queue.producer(), queue.producer()], queue.consumer());
+            drop(queue);
+            let (found, afters) = (Value::new(0)?, [Value::new(0)?, Value::new(0)?]);
+            let mut workers = Vec::new();
+            for (end, after) in producers.into_iter().zip(&afters) {
+                let role = Leaves::Drops { end, before: Value::new(0)?, after: after.clone() };
+                workers.push(try_worker("producer", role)?);
+            }
+            let (after, found_by) = (afters[looks_at].clone(), found.clone());
+            workers.push(try_worker("consumer", Leaves::Looks { end: consumer, after, found: found_by })?);
+            join_all(workers.into_iter().map(Ok))?;
+            seen.borrow_mut().insert(found.get());
+            Ok(())
+        });
+        assert!(report.expect("nothing is checked").exhausted);
+        seen.into_inner()
+    };
+    let every = BTreeSet::from([EMPTY, DISCONNECTED, 10 + EMPTY, 10 + DISCONNECTED]);
+    for looks_at in [0, 1] {
+        assert_eq!([true, false].map(|all| seen(all, looks_at)), [every.clone(), every.clone()], "{looks_at}");
+    }
 }
 
 /// Returns how each worker ended: killed, failed or with success.

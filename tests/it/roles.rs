@@ -40,6 +40,7 @@ pub(crate) static ROLES: &[RoleEntry] = &[
     RoleEntry::of::<crate::explore::Notices>(),
     RoleEntry::of::<crate::explore::Counts>(),
     RoleEntry::of::<crate::explore::UsesEnd>(),
+    RoleEntry::of::<crate::explore::Leaves>(),
     RoleEntry::of::<crate::explore::Wakes>(),
     RoleEntry::of::<crate::explore::MeetsOrBreaks>(),
     RoleEntry::of::<crate::explore::Meets>(),
