@@ -841,6 +841,24 @@ fn lanes_run_the_same_schedules() {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         assert!(threads.into_inner().expect("no panic").len() <= processors);
     }
+    // With reduction and kills, and with early timeouts; the limit holds for all lanes together.
+    let put = || {
+        let queue = Queue::bounded(2)?;
+        let role = || Counts::Puts(queue.clone(), 2);
+        join_all([try_worker("ann", role()), try_worker("bob", Counts::Gets(queue.clone(), 2))]).map(drop)
+    };
+    let in_time = || {
+        let (one, other, timeout) = (Lock::new()?, Lock::new()?, Duration::from_secs(1));
+        let role =
+            |first: &Lock, second: &Lock| TakesBothInTime { first: first.clone(), second: second.clone(), timeout };
+        join_all([try_worker("ann", role(&one, &other)), try_worker("bob", role(&other, &one))]).map(drop)
+    };
+    let (kills, early) = (Explorer::new().kills(1), Explorer::new().timeouts(2));
+    assert_eq!(kills.check(|| Ok(put()?)), kills.check_parallel(|| Ok(put()?)));
+    assert_eq!(early.check(|| Ok(in_time()?)), early.check_parallel(|| Ok(in_time()?)));
+    let limited = Explorer::new().all(true).limit(50).check_parallel(|| Ok(sum_of(3, 1, false).map(drop)?));
+    let limited = limited.expect("nothing is checked");
+    assert_eq!((limited.schedules, limited.exhausted), (50, false));
     let lost = |explorer: &Explorer| {
         let check = || match sum_of(2, 2, false)? {
             4 => Ok(()),
