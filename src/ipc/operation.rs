@@ -4,7 +4,8 @@
 //! An operation calls [`point`] first: with its name, the object, and a *look*, a pure function that tells whether the
 //! operation could go on now or would block. What an operation does by itself while it runs (the lock that an update
 //! takes) passes no point. Starting a process, a pause and waiting for a process pass none either. The drop of a handle
-//! passes one if others can notice it: if it is the last of a queue's, or the last of this process on a pipe's end.
+//! passes one if others can notice it: the process's last on the end of a queue or a pipe, unless it is a queue's and
+//! the parent has that end too. Whether it does must not depend on others, as the order of their steps does.
 //!
 //! A thread can have an [`Observer`], which is called at each point of that thread. Other threads pass by. Without any
 //! observer in the process, a point is one relaxed load and a branch.

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ipc_demo::explore::{Explorer, Failure, Report};
@@ -14,7 +15,7 @@ use ipc_demo::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::harness::{try_worker, watchdog};
+use crate::harness::{is_running, try_worker, watchdog};
 
 /// Increments a value `times` times, each time with a load and a store.
 #[derive(Serialize, Deserialize)]
@@ -160,6 +161,90 @@ impl Role for UsesEnd {
     }
 }
 
+/// Drops its end between two steps, or looks whether others have.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Leaves {
+    Drops { end: Producer<u32>, before: Value<u64>, after: Value<u64> },
+    Looks { end: Consumer<u32>, after: Value<u64>, found: Value<u64> },
+}
+
+impl Role for Leaves {
+    const NAME: &'static str = "test.leaves-a-queue";
+    fn run(self) -> RoleResult {
+        match self {
+            Leaves::Drops { end, before, after } => {
+                before.set(1);
+                drop(end);
+                after.set(1);
+            }
+            Leaves::Looks { end, after, found } => {
+                let after = after.get();
+                let left = if end.try_get().is_ok() { EMPTY } else { DISCONNECTED };
+                found.set(10 * after + left);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits until another worker is ready, which wakes it only if it sees it waiting.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Wakes {
+    ready: Value<u64>,
+    waiting: Value<u64>,
+    wake: Semaphore,
+    does: WakeRole,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum WakeRole {
+    /// Looks, and then says that it waits: a wake-up in between is lost.
+    WaitsLate,
+    /// Says that it waits, and then looks.
+    Waits,
+    Wakes,
+}
+
+impl Role for Wakes {
+    const NAME: &'static str = "test.wakes-who-waits";
+    fn run(self) -> RoleResult {
+        match self.does {
+            WakeRole::WaitsLate if self.ready.get() == 0 => {
+                self.waiting.set(1);
+                self.wake.acquire();
+            }
+            WakeRole::WaitsLate => {}
+            WakeRole::Waits => {
+                self.waiting.set(1);
+                if self.ready.get() == 0 {
+                    self.wake.acquire();
+                }
+            }
+            WakeRole::Wakes => {
+                self.ready.set(1);
+                if self.waiting.get() == 1 {
+                    self.wake.release()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Meets others at a barrier, which breaks if one of them dies.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct MeetsOrBreaks(Barrier);
+
+impl Role for MeetsOrBreaks {
+    const NAME: &'static str = "test.meets-or-breaks";
+    fn run(self) -> RoleResult {
+        match self.0.wait() {
+            Ok(_) | Err(ipc_demo::Error::BrokenBarrier(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 /// Uses what blocks: a permit, a barrier, an event.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Meets {
@@ -233,15 +318,90 @@ fn every_schedule_is_run_once_and_classes_have_the_same_outcomes() {
     }
 }
 
+/// What a process has, as far as a leak in each schedule would show: descriptors, threads, mappings, and memory in KiB.
+#[derive(Debug)]
+struct Has {
+    descriptors: usize,
+    threads: usize,
+    mappings: usize,
+    resident_kib: u64,
+}
+
+impl Has {
+    fn of(pid: u32) -> Self {
+        let file = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).expect("it is running");
+        let entries = |name: &str| std::fs::read_dir(format!("/proc/{pid}/{name}")).expect("it is running").count();
+        let status = file("status");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+        Has {
+            descriptors: entries("fd"),
+            threads: entries("task"),
+            mappings: file("maps").lines().count(),
+            resident_kib: resident.and_then(|kib| kib.parse().ok()).expect("a number"),
+        }
+    }
+
+    /// Checks that it has no more than `before`. The allocator may keep a few pages, and a mapping for them.
+    fn check(&self, before: &Has) {
+        let counts = |has: &Has| (has.descriptors, has.threads);
+        assert_eq!(counts(self), counts(before), "{self:?} {before:?}");
+        assert!(self.mappings <= before.mappings + 4, "{self:?} {before:?}");
+        assert!(self.resident_kib <= before.resident_kib + 2_048, "{self:?} {before:?}");
+    }
+}
+
+/// The number of schedules for the test below.
+const SCHEDULES_VARIABLE: &str = "IPC_DEMO_TEST_SCHEDULES";
+
 #[test]
-#[ignore = "34,650 schedules; run it alone, it counts the descriptors of the process"]
+#[ignore = "100,000 schedules; run it alone, it counts what the process has"]
 fn many_schedules_leave_nothing_behind() {
-    let descriptors = || std::fs::read_dir("/proc/self/fd").expect("a list").count();
-    // What the process has once stays.
-    sums(&Explorer::new(), 1, 1, false);
-    let before = descriptors();
-    assert_eq!(sums(&Explorer::new().all(true), 3, 2, false).0, 34_650);
-    assert_eq!(descriptors(), before);
+    let schedules = std::env::var(SCHEDULES_VARIABLE).map_or(100_000, |number| number.parse().expect("a number"));
+    let (runs, warm) = (Cell::new(0), schedules / 10);
+    let workers_had = RefCell::new(Vec::new());
+    let ever = RefCell::new(BTreeSet::new());
+    let explore = |number| {
+        runs.set(0);
+        let report = Explorer::new().limit(1).random(number - 1, 1).check(|| {
+            runs.set(runs.get() + 1);
+            let queue = Queue::bounded(2)?;
+            let (value, lock) = (Value::new(0)?, Some(Lock::new()?));
+            let mut workers = vec![
+                try_worker("ann", Counts::Puts(queue.clone(), 3))?,
+                try_worker("bob", Counts::Gets(queue, 3))?,
+                try_worker("cyd", Increments { value, lock, times: 1 })?,
+            ];
+            ever.borrow_mut().extend(workers.iter().map(Process::pid));
+            if runs.get() == warm {
+                workers_had.replace(workers.iter().map(|worker| Has::of(worker.pid())).collect::<Vec<_>>());
+            }
+            if runs.get() == schedules {
+                for (worker, had) in workers.iter().zip(&*workers_had.borrow()) {
+                    Has::of(worker.pid()).check(had);
+                }
+            }
+            join_all(workers.drain(..).map(Ok))?;
+            Ok(())
+        });
+        assert_eq!(report.expect("nothing is checked").schedules, number);
+    };
+    explore(warm);
+    let before = Has::of(std::process::id());
+    explore(schedules);
+    Has::of(std::process::id()).check(&before);
+    assert_eq!(ever.borrow().len(), 6, "3 processes for each exploration");
+    assert!(ever.borrow().iter().all(|pid| !is_running(*pid)));
+}
+
+#[test]
+fn some_schedules_leave_nothing_behind() {
+    let _watchdog = watchdog("some_schedules_leave_nothing_behind");
+    let program = std::env::current_exe().expect("this program");
+    let mut alone = Command::new(program);
+    alone.args(["explore::many_schedules_leave_nothing_behind", "--exact", "--ignored"]);
+    let output = alone.env(SCHEDULES_VARIABLE, "2000").output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
 #[test]
@@ -426,21 +586,177 @@ fn last_drop_of_an_end_is_a_step() {
 }
 
 #[test]
+fn drop_of_an_end_is_noticed_in_every_order() {
+    let _watchdog = watchdog("drop_of_an_end_is_noticed_in_every_order");
+    let seen = |all, looks_at: usize| {
+        let seen = RefCell::new(BTreeSet::new());
+        let report = Explorer::new().all(all).check(|| {
+            let queue = Queue::<u32>::bounded(1)?;
+            let (producers, consumer) = ([queue.producer(), queue.producer()], queue.consumer());
+            drop(queue);
+            let (found, afters) = (Value::new(0)?, [Value::new(0)?, Value::new(0)?]);
+            let mut workers = Vec::new();
+            for (end, after) in producers.into_iter().zip(&afters) {
+                let role = Leaves::Drops { end, before: Value::new(0)?, after: after.clone() };
+                workers.push(try_worker("producer", role)?);
+            }
+            let (after, found_by) = (afters[looks_at].clone(), found.clone());
+            workers.push(try_worker("consumer", Leaves::Looks { end: consumer, after, found: found_by })?);
+            join_all(workers.into_iter().map(Ok))?;
+            seen.borrow_mut().insert(found.get());
+            Ok(())
+        });
+        assert!(report.expect("nothing is checked").exhausted);
+        seen.into_inner()
+    };
+    let every = BTreeSet::from([EMPTY, DISCONNECTED, 10 + EMPTY, 10 + DISCONNECTED]);
+    for looks_at in [0, 1] {
+        assert_eq!([true, false].map(|all| seen(all, looks_at)), [every.clone(), every.clone()], "{looks_at}");
+    }
+}
+
+/// Returns how each worker ended: killed, failed or with success.
+fn ends(workers: &[Process]) -> Vec<&'static str> {
+    let end = |worker: &Process| match worker.ended().expect("joined") {
+        ended if ended.status == ExitStatus::Signal(9) => "killed",
+        ended if ended.is_success() => "success",
+        _ => "failed",
+    };
+    workers.iter().map(end).collect()
+}
+
+#[test]
 fn worker_is_killed_at_every_point() {
     let _watchdog = watchdog("worker_is_killed_at_every_point");
-    let killed = Cell::new(0);
-    let report = Explorer::new().all(true).kills(1).check(|| {
+    let killed = AtomicU64::new(0);
+    let put_three_each = || {
         let queue = Queue::bounded(6)?;
         let workers = join_all([
             try_worker("ann", Counts::Puts(queue.clone(), 3)),
             try_worker("bob", Counts::Puts(queue.clone(), 3)),
         ])?;
-        let is_killed = |worker: &&Process| worker.ended().expect("joined").status == ExitStatus::Signal(9);
-        killed.set(killed.get() + workers.iter().filter(is_killed).count());
+        killed.fetch_add(ends(&workers).iter().filter(|end| **end == "killed").count() as u64, Relaxed);
         Ok(())
-    });
-    assert_eq!(report.expect("nothing is checked").schedules, 88);
-    assert_eq!(killed.get(), 68);
+    };
+    let explorer = Explorer::new().all(true).kills(1);
+    let check = |report: Result<Report, Failure>| {
+        assert_eq!(report.expect("nothing is checked").schedules, 88);
+        assert_eq!(killed.swap(0, Relaxed), 68);
+    };
+    check(explorer.check(put_three_each));
+    check(explorer.check_parallel(put_three_each));
+}
+
+/// Runs all schedules with at most one kill, and one of each class. Returns their number, and how the workers ended.
+fn with_kills(play: impl Fn() -> ipc_demo::Result<Vec<Process>>) -> ([u64; 2], BTreeSet<Vec<&'static str>>) {
+    let run = |all| {
+        let seen = RefCell::new(BTreeSet::new());
+        let report = Explorer::new().all(all).kills(1).check(|| {
+            seen.borrow_mut().insert(ends(&play()?));
+            Ok(())
+        });
+        let report = report.expect("no survivor is blocked for ever");
+        assert!(report.exhausted);
+        (report.schedules, seen.into_inner())
+    };
+    let ((all, seen), (reduced, seen_by_classes)) = (run(true), run(false));
+    assert_eq!(seen, seen_by_classes);
+    ([all, reduced], seen)
+}
+
+#[test]
+fn no_survivor_of_a_kill_is_blocked_for_ever() {
+    let _watchdog = watchdog("no_survivor_of_a_kill_is_blocked_for_ever");
+    // One worker acquires, loads, stores and releases, and is not killed, or at one of 4 points; then the other one
+    // does. Or both: while one is at one of its last 3 points, the other one is blocked, and is killed there or at its
+    // first point, before the first acquires.
+    let value_and_lock = || {
+        let (value, lock) = (Value::new(0)?, Lock::new()?);
+        let role = || Increments { value: value.clone(), lock: Some(lock.clone()), times: 1 };
+        join_all([try_worker("ann", role()), try_worker("bob", role())])
+    };
+    let either = |ends: [&'static str; 2]| [vec![ends[0], ends[1]], vec![ends[1], ends[0]]];
+    let (schedules, seen) = with_kills(value_and_lock);
+    let none_or_one: BTreeSet<_> =
+        either(["killed", "success"]).into_iter().chain([vec!["success", "success"]]).collect();
+    assert_eq!((schedules[0], &seen), (all_with_a_kill(4), &none_or_one));
+    // The queue's other end learns it: the consumer fails, and the producer too if it finds no room.
+    let queue = || {
+        let queue = Queue::bounded(1)?;
+        let (puts, gets) = (End::Puts(queue.producer()), End::Gets(queue.consumer()));
+        drop(queue);
+        let found = Value::new(0)?;
+        let role = |end| UsesEnd { end, found: found.clone() };
+        join_all([try_worker("ann", role(puts)), try_worker("bob", role(gets))])
+    };
+    let (_, seen) = with_kills(queue);
+    assert!(seen.contains(&vec!["killed", "failed"]) && seen.contains(&vec!["failed", "killed"]), "{seen:?}");
+    let barrier = || {
+        let barrier = Barrier::new(2)?;
+        join_all([try_worker("ann", MeetsOrBreaks(barrier.clone())), try_worker("bob", MeetsOrBreaks(barrier))])
+    };
+    assert_eq!(with_kills(barrier).1, none_or_one);
+}
+
+/// Returns the number of schedules of two workers that perform `steps` operations each under one lock, of which the
+/// first acquires it and the last releases it, with at most one kill.
+fn all_with_a_kill(steps: usize) -> u64 {
+    /// How many operations each has performed; `None` is dead.
+    fn count(at: [Option<usize>; 2], steps: usize, may_kill: bool) -> u64 {
+        let is_inside = |who: usize| at[who].is_some_and(|at| (1..steps).contains(&at));
+        let mut schedules = 0;
+        for who in 0..2 {
+            let Some(own) = at[who].filter(|own| *own < steps) else { continue };
+            if own > 0 || !is_inside(1 - who) {
+                schedules += count(with(at, who, Some(own + 1)), steps, may_kill);
+            }
+            if may_kill {
+                schedules += count(with(at, who, None), steps, false);
+            }
+        }
+        schedules.max(1)
+    }
+    fn with(mut at: [Option<usize>; 2], who: usize, now: Option<usize>) -> [Option<usize>; 2] {
+        at[who] = now;
+        at
+    }
+    count([Some(0); 2], steps, true)
+}
+
+#[test]
+fn survivor_that_waits_for_the_dead_is_found() {
+    let _watchdog = watchdog("survivor_that_waits_for_the_dead_is_found");
+    let play = || {
+        let (ready, waiting, wake) = (Value::new(0)?, Value::new(0)?, Semaphore::new(0)?);
+        let role = |does| Wakes { ready: ready.clone(), waiting: waiting.clone(), wake: wake.clone(), does };
+        join_all([try_worker("ann", role(WakeRole::Waits)), try_worker("bob", role(WakeRole::Wakes))])?;
+        Ok(())
+    };
+    assert!(Explorer::new().check(play).expect("it is woken").exhausted);
+    let failure = Explorer::new().kills(1).check(play).expect_err("nobody wakes it");
+    assert_eq!(failure.reason, "deadlock: ann waits in semaphore.acquire");
+    assert!(failure.schedule.contains("b!"), "{failure}");
+}
+
+#[test]
+fn lost_wake_up_is_found() {
+    let _watchdog = watchdog("lost_wake_up_is_found");
+    let explore = |explorer: Explorer, does| {
+        explorer.check(|| {
+            let (ready, waiting, wake) = (Value::new(0)?, Value::new(0)?, Semaphore::new(0)?);
+            let role = |does| Wakes { ready: ready.clone(), waiting: waiting.clone(), wake: wake.clone(), does };
+            join_all([try_worker("ann", role(does)), try_worker("bob", role(WakeRole::Wakes))])?;
+            Ok(())
+        })
+    };
+    for explorer in [Explorer::new(), Explorer::new().all(true), Explorer::new().limit(1).random(100, 1)] {
+        let failure = explore(explorer, WakeRole::WaitsLate).expect_err("a wake-up is lost");
+        assert_eq!(failure.reason, "deadlock: ann waits in semaphore.acquire");
+        assert_eq!(failure.schedule, "ab2a");
+    }
+    let report = explore(Explorer::new().all(true), WakeRole::Waits).expect("none is lost");
+    // ann says and looks, bob says and looks: 6 orders. In 2 of them bob's wake-up can come before or after ann's look.
+    assert_eq!((report.schedules, report.exhausted), (8, true));
 }
 
 #[test]
@@ -525,6 +841,24 @@ fn lanes_run_the_same_schedules() {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         assert!(threads.into_inner().expect("no panic").len() <= processors);
     }
+    // With reduction and kills, and with early timeouts; the limit holds for all lanes together.
+    let put = || {
+        let queue = Queue::bounded(2)?;
+        let role = || Counts::Puts(queue.clone(), 2);
+        join_all([try_worker("ann", role()), try_worker("bob", Counts::Gets(queue.clone(), 2))]).map(drop)
+    };
+    let in_time = || {
+        let (one, other, timeout) = (Lock::new()?, Lock::new()?, Duration::from_secs(1));
+        let role =
+            |first: &Lock, second: &Lock| TakesBothInTime { first: first.clone(), second: second.clone(), timeout };
+        join_all([try_worker("ann", role(&one, &other)), try_worker("bob", role(&other, &one))]).map(drop)
+    };
+    let (kills, early) = (Explorer::new().kills(1), Explorer::new().timeouts(2));
+    assert_eq!(kills.check(|| Ok(put()?)), kills.check_parallel(|| Ok(put()?)));
+    assert_eq!(early.check(|| Ok(in_time()?)), early.check_parallel(|| Ok(in_time()?)));
+    let limited = Explorer::new().all(true).limit(50).check_parallel(|| Ok(sum_of(3, 1, false).map(drop)?));
+    let limited = limited.expect("nothing is checked");
+    assert_eq!((limited.schedules, limited.exhausted), (50, false));
     let lost = |explorer: &Explorer| {
         let check = || match sum_of(2, 2, false)? {
             4 => Ok(()),

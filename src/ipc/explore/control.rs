@@ -3,8 +3,7 @@
 //! # State
 //! One word per worker. The worker stores AT_POINT once it has written its next operation, and whether that would
 //! block. The explorer then stores LOOK (check again, then AT_POINT) or RUNNING (perform the operation, or let it time
-//! out). The worker stores ENDED at the end of its role. At most one process runs at a time: a
-//! worker or the explorer.
+//! out). The worker stores ENDED at the end of its role. At most one process runs at a time: a worker or the explorer.
 //!
 //! # Ordering
 //! Every store to a word is a release and every load an acquire: the process that has the turn sees all earlier writes.

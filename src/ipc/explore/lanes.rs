@@ -53,11 +53,15 @@ impl Lanes {
         self.state.lock().expect("nothing panics while it holds the lock")
     }
 
-    /// Counts a schedule. Returns whether the limit is reached.
-    pub(crate) fn count(&self) -> bool {
+    /// Counts a schedule that is about to be run. Returns `false` if the limit is reached.
+    pub(crate) fn reserve(&self) -> bool {
         let left = &mut self.state().left;
-        *left = left.saturating_sub(1);
-        *left == 0
+        left.checked_sub(1).inspect(|fewer| *left = *fewer).is_some()
+    }
+
+    /// Does not count a schedule after all.
+    pub(crate) fn give_back(&self) {
+        self.state().left += 1;
     }
 
     /// Ends the exploration, unless it has ended. Lanes that wait return.

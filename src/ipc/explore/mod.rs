@@ -3,8 +3,8 @@
 //! An [`Explorer`] takes the place of the kernel's scheduler. It runs a closure once for each schedule. The closure
 //! creates its objects, starts workers, joins them, and checks what must hold. Exactly one process runs at a time. At
 //! each operation on a shared object the explorer decides which process runs next, and therefore which one gets a lock
-//! or an item. Time is virtual: it passes only when every process is blocked, until the earliest deadline. So a race that otherwise occurs only by chance is
-//! found, and can be replayed.
+//! or an item. Time is virtual: it passes only when every process is blocked, until the earliest deadline. So a race
+//! that otherwise occurs only by chance is found, and can be replayed.
 //!
 //! Finding a lost update between two workers:
 //!
@@ -67,23 +67,23 @@
 //! first operation when it is started, and a join returns as soon as it can. When a worker's role has ended, its
 //! process is reused for the next schedule: its statics, threads and open descriptors persist.
 //!
-//! Dropping a handle is a step if others can notice it: the last handle of a queue that can put or get, or a process's
-//! last of a pipe's end. Otherwise it belongs to the step before. Of several operations with the earliest deadline, any may be the
-//! first to time out. A schedule that has not ended after 10,000 steps is cut off.
+//! Dropping a process's last handle on an end of a queue or of a pipe is a step. It belongs to the step before if it is
+//! a queue's and the closure still has a handle on that end. Of several operations with the earliest deadline, any may
+//! be the first to time out. A schedule that has not ended after 10,000 steps is cut off.
 //!
 //! Do not use what is not scheduled: a [`PipeQueue`](crate::queue::PipeQueue), whose items are moved by a thread, a
 //! manager, and any communication between workers outside this library. If a schedule behaves differently when it is
 //! run again, the exploration fails and reports the step.
 //!
 //! # Standard
-//! The number of schedules is estimated from random ones (Knuth, Estimating the efficiency of backtrack programs, 1975).
 //! loom and shuttle do the same for threads, and dBug (Simsa et al., SSV 2010) and CHESS (Musuvathi et al., OSDI 2008)
-//! for whole programs.
+//! for whole programs. The number of schedules is estimated from random ones (Knuth, Estimating the efficiency of
+//! backtrack programs, 1975).
 
-// The files: `search` chooses the next schedule, `random` generates one at random, `shortest` finds the one of a class
-// with the fewest switches, and `schedule` is the text form; `lanes` are what several processors share; `survey` judges
-// every schedule, and replays one; `by_hand` is what is told to who chooses the turns; `run` runs a schedule, `control` is the turns in shared
-// memory, and `worker` is the workers' side.
+// The files: `search` chooses the next schedule, `lanes` is what the searches of several processors share, `random`
+// generates a schedule at random, `shortest` finds the one of a class with the fewest switches, and `schedule` is the
+// text form; `survey` judges every schedule or replays one, and `by_hand` is what is told to who chooses its turns;
+// `run` runs a schedule, `control` is the turns in shared memory, and `worker` is the workers' side.
 
 mod by_hand;
 mod control;
@@ -221,15 +221,15 @@ impl Explorer {
 
     /// Sets the maximum number of schedules. The default is 100,000.
     ///
-    /// If that does not suffice, up to 100 random schedules more are run to estimate how many there are. They are checked
-    /// but not counted.
+    /// If that does not suffice, up to 100 random schedules more are run to estimate how many there are. They are
+    /// checked but not counted.
     pub fn limit(mut self, schedules: u64) -> Self {
         self.limit = schedules;
         self
     }
 
-    /// Ends the exploration after this time, once the current schedule has ended; after a tenth of it more if the number
-    /// of schedules has to be estimated.
+    /// Ends the exploration after this time, once the current schedule has ended; after a tenth of it more if the
+    /// number of schedules has to be estimated.
     pub fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
@@ -311,8 +311,7 @@ impl Explorer {
     fn explore_parallel(&self, closure: &(dyn Fn() -> Checked + Sync)) -> Result<std::result::Result<Report, Failure>> {
         let judged = Mutex::new(Judged::default());
         let lock = || judged.lock().expect("nothing panics while it holds the lock");
-        let run = self.each_parallel(closure, &|finished, checked| lock().judge(finished, checked))?;
-        let (run, over) = run;
+        let (run, over) = self.each_parallel(closure, &|finished, checked| lock().judge(finished, checked))?;
         Ok(judged.into_inner().expect("no lane panicked").outcome(over, &run, closure))
     }
 
@@ -367,31 +366,28 @@ impl Explorer {
         // One process of a lane runs at a time. Waking the next on another processor would take ten times as long.
         let _pinned = affinity::pin(processor);
         let begun = Instant::now();
-        let has_time = |more: u32| self.time.is_none_or(|time| begun.elapsed() < time + time * more / 10);
+        let has_time = |more: u32| self.time.is_none_or(|time| begun.elapsed() < time.saturating_add(time / 10 * more));
         let mut is_first = index == 0;
-        if is_first || run.borrow_mut().search.wait_for_branch() {
-            loop {
-                let (finished, outcome) = run_once(run, closure);
-                let is_redundant = finished.is_redundant;
-                if !seen(finished, outcome) {
-                    lanes.end(Over::Enough);
-                }
-                if std::mem::take(&mut is_first) && lanes.over().is_none() {
-                    run.borrow_mut().search.repeat();
-                    let (finished, outcome) = run_once(run, closure);
-                    if !seen(Finished { is_redundant: true, ..finished }, outcome) {
-                        lanes.end(Over::Enough);
-                    }
-                }
-                let is_limit = !is_redundant && lanes.count();
-                if lanes.over().is_some() || !run.borrow_mut().search.advance() {
-                    break;
-                }
-                if is_limit || !has_time(0) {
-                    lanes.end(Over::Limit);
-                    break;
-                }
+        let mut has_next = is_first || run.borrow_mut().search.wait_for_branch();
+        while has_next {
+            if !lanes.reserve() || !has_time(0) {
+                lanes.end(Over::Limit);
+                break;
             }
+            let (finished, outcome) = run_once(run, closure);
+            if finished.is_redundant {
+                lanes.give_back();
+            }
+            let mut goes_on = seen(finished, outcome);
+            if goes_on && std::mem::take(&mut is_first) {
+                run.borrow_mut().search.repeat();
+                let (finished, outcome) = run_once(run, closure);
+                goes_on = seen(Finished { is_redundant: true, ..finished }, outcome);
+            }
+            if !goes_on {
+                lanes.end(Over::Enough);
+            }
+            has_next = lanes.over().is_none() && run.borrow_mut().search.advance();
         }
         let over = lanes.over().unwrap_or(Over::Exhausted);
         if over != Over::Limit {

@@ -469,6 +469,7 @@ impl Scheduler for RefCell<Run> {
             let worker = &run.workers[index];
             match worker.at {
                 At::Ended | At::Dead => {
+                    deadline::advance_virtual(run.now_ns, false);
                     return Ok(Some((worker.kept.process.boot.outcome(), worker.at == At::Dead)));
                 }
                 _ if deadline.has_passed() => return Ok(None),

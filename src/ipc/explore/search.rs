@@ -337,7 +337,8 @@ impl Search {
 
     /// Returns how many of these turns a replay has to be given: the others follow from them.
     pub(crate) fn needed(&self) -> usize {
-        let is_needed = |node: &Node| node.possible.first() != Some(&node.chosen);
+        let is_needed =
+            |node: &Node| node.possible.first() != Some(&node.chosen) || matches!(node.chosen, Turn::Dies(_));
         self.stack[..self.depth].iter().rposition(is_needed).map_or(1, |last| last + 1).min(self.depth)
     }
 
@@ -733,7 +734,18 @@ mod tests {
         let kill = Bounds { kills: 1, timeouts: 0 };
         let (schedules, _) = explore(false, kill, &[steps(1), steps(1)]);
         assert_eq!(schedules, 88);
-        for participants in [[steps(1), steps(1)], [steps(1), steps(2)], [in_order(1, 2), in_order(2, 1)]] {
+        let once = vec![Do::Read(1), Do::Write(1)];
+        let locked = vec![Do::Acquire(1), Do::Read(2), Do::Write(2), Do::Release(1)];
+        for participants in [
+            vec![steps(1), steps(1)],
+            vec![steps(1), steps(2)],
+            vec![once.clone(), once.clone(), once.clone()],
+            vec![[once.clone(), once.clone()].concat(), [once.clone(), once].concat()],
+            vec![locked.clone(), locked.clone(), locked],
+            vec![in_order(1, 2), in_order(2, 1)],
+            vec![in_order(1, 2), in_order(1, 2)],
+            vec![in_order(1, 2), in_order(2, 3), in_order(3, 1)],
+        ] {
             let all = explore(false, kill, &participants).1;
             assert_eq!(explore(true, kill, &participants).1, all, "{participants:?}");
         }

@@ -159,12 +159,22 @@ impl<S: Counted> Handle<S> {
         let found = members.all().find(|(_, member)| counts(member));
         found.inspect(|(index, _)| self.peer.store(*index as u32, Relaxed)).is_some()
     }
+
+    /// Returns whether this is the process's last handle with `right`, and its parent has none. If the parent has one,
+    /// nobody can notice that this one is dropped.
+    fn is_end(&self, right: Rights) -> bool {
+        let parent = self.process_table.parent();
+        let outlasts = |member: &Member| match member.handles & (right.0 * 0xFFFF) {
+            own if member.slot == self.me => own > right.0,
+            other => other != 0 && Some(member.slot) == parent,
+        };
+        self.rights().has(right) && !self.shared.participants().members.all().any(|(_, member)| outlasts(&member))
+    }
 }
 
 impl<S: Counted> Drop for Handle<S> {
     fn drop(&mut self) {
-        let is_last = |right| self.rights().has(right) && !self.has_other_handle(right);
-        if is_observed() && forked_from().is_none() && (is_last(Rights::PUT) || is_last(Rights::GET)) {
+        if is_observed() && forked_from().is_none() && (self.is_end(Rights::PUT) || self.is_end(Rights::GET)) {
             point(Operation::change("queue.drop"), &self.shared, always);
         }
         self.give_up(Rights::BOTH);
