@@ -16,7 +16,9 @@ use clap::{ArgMatches, Args};
 use super::entry::{self, args_of, checked, play, prepared, started, verdict};
 use super::runner::RunOptions;
 use super::scenario::Scenario;
-use crate::explore::{self, Explorer, Replayed, SPAWNER, Schedule, Seen, StepKind, Survey};
+use crate::explore::Explorer;
+use crate::explore::schedule::{SPAWNER, Schedule};
+use crate::explore::survey::{self, Replayed, ReplayedStep, Seen, StepKind, Survey};
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
@@ -230,7 +232,7 @@ pub(super) fn tried<S: Scenario>(
         let guaranteed = result.map_err(Failure::machinery)?.guaranteed;
         Ok(First { started, guaranteed })
     };
-    let replayed = explore::replay(schedule, &|| first.set(Some(run())));
+    let replayed = survey::replay(schedule, &|| first.set(Some(run())));
     let first = first.take().transpose()?;
     let replayed = replayed.map_err(|error| Failure::machinery(error.into()))?;
     Ok((replayed, first.context("the schedule was not run").map_err(Failure::machinery)?))
@@ -251,12 +253,12 @@ fn shown_schedule<S: Scenario>(
         let mut see = |event: &Event| events.borrow_mut().push(event.clone());
         play(scenario, &options, signals, Box::new(Nowhere), None, &mut see).map(drop)
     };
-    let replayed = explore::replay(schedule, &|| failed.set(run().err()));
+    let replayed = survey::replay(schedule, &|| failed.set(run().err()));
     if let Some(failure) = failed.take() {
         return Err(failure);
     }
     let replayed = replayed.map_err(|error| Failure::machinery(error.into()))?;
-    let step = |step: explore::ReplayedStep| ScheduleStep {
+    let step = |step: ReplayedStep| ScheduleStep {
         column: step.worker.map_or(replayed.workers.len(), |worker| worker),
         operation: step.operation,
         is_timeout: step.kind == StepKind::TimesOut,
@@ -367,7 +369,7 @@ pub(super) fn replay<S: Scenario>(
         let pictures = pictures.take().context("a schedule is replayed once").map_err(Failure::machinery)?;
         entry::run_once::<S>(matches, options, Some(&schedule), &signals, reporter, pictures)
     };
-    let replayed = explore::replay(&tried.schedule, &|| outcome.set(Some(run())));
+    let replayed = survey::replay(&tried.schedule, &|| outcome.set(Some(run())));
     replayed.map_err(|error| Failure::machinery(error.into()))?;
     outcome.take().context("the schedule was not replayed").map_err(Failure::machinery)?
 }

@@ -21,7 +21,9 @@ use super::entry::{args_of, checked, conclude, play, prepared, started};
 use super::exploration::{mark, parsed, refuse, tried};
 use super::runner::RunOptions;
 use super::scenario::Scenario;
-use crate::explore::{self, ObjectState, SPAWNER, Schedule, Standing, Stands, Turn};
+use crate::explore::by_hand::{ObjectState, Standing, Stands};
+use crate::explore::schedule::{SPAWNER, Schedule, Turn};
+use crate::explore::survey::play_by_hand;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
 use crate::report::cells::fold;
@@ -60,7 +62,7 @@ pub(super) fn step<S: Scenario>(
             let mut see = |event: &Event| events.borrow_mut().push(event.clone());
             play(scenario, &options, &signals, Box::new(reporter), started, &mut see)
         };
-        let replayed = explore::play_by_hand(&given, chooser, &|| played.set(Some(run())));
+        let replayed = play_by_hand(&given, chooser, &|| played.set(Some(run())));
         let replayed = replayed.map_err(|error| Failure::machinery(error.into()))?;
         if let Some(earlier) = console.borrow_mut().undone.take() {
             given = earlier;

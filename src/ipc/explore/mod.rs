@@ -85,15 +85,15 @@
 // text form; `survey` judges every schedule or replays one, and `by_hand` is what is told to who chooses its turns;
 // `run` runs a schedule, `control` is the turns in shared memory, and `worker` is the workers' side.
 
-mod by_hand;
+pub(crate) mod by_hand;
 mod control;
 mod lanes;
 mod random;
 mod run;
-mod schedule;
+pub(crate) mod schedule;
 mod search;
 mod shortest;
-mod survey;
+pub(crate) mod survey;
 pub(crate) mod worker;
 
 use std::cell::RefCell;
@@ -110,13 +110,11 @@ use crate::ipc::operation;
 use crate::ipc::process::boot::panic_message;
 use crate::ipc::process::scheduler;
 use crate::sys::affinity;
-pub(crate) use by_hand::{Describe, ObjectState, Standing, Stands};
 use lanes::{Lanes, Over};
 use run::{Finished, Run, Stuck};
-pub(crate) use schedule::{SPAWNER, Schedule, Turn};
+use schedule::Schedule;
 use search::{Bounds, Search};
 use shortest::fewest_switches;
-pub(crate) use survey::{Replayed, ReplayedStep, Seen, StepKind, Survey, play_by_hand, replay};
 
 /// The environment variable that contains the only schedule to run.
 const SCHEDULE_VARIABLE: &str = "IPC_DEMO_SCHEDULE";

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::boot::{Boot, BootRecord, Outcome};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::Result;
-use crate::ipc::explore::Describe;
+use crate::ipc::explore::by_hand::Describe;
 use crate::ipc::operation::ObjectId;
 use crate::sys::Pid;
 
