@@ -114,7 +114,7 @@ impl Globals {
     }
 
     fn reporter(&self) -> Box<dyn Reporter + Send> {
-        to_stdout(self.format, self.language(), self.color, self.quiet)
+        to_stdout(self.format, self.language(), self.color, self.quiet, self.step)
     }
 
     fn language(&self) -> Language {

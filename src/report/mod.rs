@@ -94,15 +94,21 @@ impl Color {
     }
 }
 
-/// Returns the reporter for stdout. A quiet one shows only the summary.
-pub(crate) fn to_stdout(format: Format, language: Language, color: Color, quiet: bool) -> Box<dyn Reporter + Send> {
+/// Returns the reporter for stdout. A quiet one shows only the summary. A person who `is_asked` has no status line.
+pub(crate) fn to_stdout(
+    format: Format,
+    language: Language,
+    color: Color,
+    quiet: bool,
+    is_asked: bool,
+) -> Box<dyn Reporter + Send> {
     if format == Format::Json {
         return Box::new(jsonl::JsonLines::new(Screen::stdout(), quiet));
     }
     let is_terminal = io::stdout().is_terminal();
     let screen = Screen::for_people(language);
     let is_ascii = screen.is_ascii();
-    let has_status = !quiet && is_terminal && io::stderr().is_terminal();
+    let has_status = !quiet && !is_asked && is_terminal && io::stderr().is_terminal();
     let status_line = has_status.then(|| text::status_line(is_ascii));
     let mut text = text::Text::new(screen, language, color.is_wanted(is_terminal), status_line);
     (text.quiet, text.is_ascii, text.columns) = (quiet, is_ascii, None);

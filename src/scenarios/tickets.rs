@@ -75,7 +75,8 @@ Examples:
 
     fn prepare(args: TicketsArgs) -> anyhow::Result<Self> {
         let TicketsArgs { lock, buyers, stock, data } = args;
-        let file = data.as_deref().map_or_else(TicketFile::built_in, TicketFile::open)?;
+        let open = if is_exploring() { TicketFile::open_shared } else { TicketFile::open };
+        let file = data.as_deref().map_or_else(TicketFile::built_in, open)?;
         let of_file = || match &data {
             Some(path) => {
                 format!("cannot sell from {} (--data takes a JSON object such as {EXAMPLE})", path.display())
@@ -83,7 +84,7 @@ Examples:
             None => "cannot sell from the built-in data file".to_owned(),
         };
         let opening = file.read().with_context(of_file)?;
-        // An exploration sells from the same file again and again.
+        // Every schedule of an exploration sells the same tickets.
         let file = if is_exploring() { TicketFile::copy_of(&opening.text)? } else { file };
         let lock = lock.then(Lock::new).transpose()?;
         if let Some(stock) = stock {
@@ -111,9 +112,8 @@ Examples:
         let file = Fd::from(file);
         let object = ObjectId::new();
         let shown = TicketFile::from_descriptor(file.clone().into_owned().context("cannot share the data file")?);
-        runner.describe(object, move || match shown.read() {
-            Ok(stock) => stock.text.trim().to_owned(),
-            Err(error) => format!("{error:#}"),
+        runner.describe(object, move || {
+            shown.read().map_or_else(|error| format!("{error:#}"), |stock| stock.text.trim().to_owned())
         });
         runner.spawn_each(self.workers(), |ctx| Buyer { ctx, file: file.clone(), object, lock: self.lock.clone() })?;
         runner.watch()

@@ -2,11 +2,12 @@
 
 use std::io::{Seek, Write};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::{ended, verdict};
-use crate::harness::{Demo, Finished, fact, facts, watchdog};
-use crate::report::schema::{Event, Fact, Verdict};
+use crate::harness::{Demo, Finished, fact, facts, send, watchdog};
+use crate::report::schema::{Event, Fact, Reason, Verdict};
 
 fn explore(scenario: &str, args: &str) -> Finished {
     let words = args.split_whitespace().chain(["--format", "json"]);
@@ -234,6 +235,34 @@ fn limit_ends_an_exploration_and_random_schedules_continue_it() {
     assert_eq!(run("--limit 5"), 5);
     assert_eq!(run("--limit 5 --random 7"), 12);
     assert!(run("--limit 1000000 --for 50ms") > 0);
+}
+
+#[test]
+fn users_own_file_is_read_and_not_changed() {
+    let _watchdog = watchdog("users_own_file_is_read_and_not_changed");
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("tickets.json");
+    let content = r#"{"ticket_num": 2, "show": "x"}"#;
+    std::fs::write(&data, content).expect("it was written");
+    let explored =
+        Demo::run("explore").args(["tickets", "--buyers", "2", "--stock", "1", "--all", "--data"]).arg(&data);
+    let explored = explored.args(["--format", "json"]).expect_exit(0).events();
+    assert_eq!(["schedules", "violated"].map(|name| fact(&explored, name)), [20, 12]);
+    let replay = ["--buyers", "2", "--schedule", "a2b", "--data"];
+    Demo::run("tickets").args(replay).arg(&data).expect_exit(0);
+    assert_eq!(std::fs::read_to_string(&data).expect("a file"), content);
+}
+
+#[test]
+fn interrupted_exploration_sums_up_what_it_has_seen() {
+    let _watchdog = watchdog("interrupted_exploration_sums_up_what_it_has_seen");
+    let mut run = Demo::run("explore").args(["tickets", "--buyers", "9", "--lock"]).start();
+    run.until(|event| matches!(event.fact, Fact::RunStarted { .. }));
+    send(run.pid(), Signal::SIGINT);
+    let (code, events, stderr) = run.finish();
+    assert_eq!((code, stderr.as_str()), (Some(130), ""));
+    assert_eq!(facts(&events)["exhausted"], Value::Bool(false));
+    assert!(matches!(events[1].fact, Fact::Summary { reason: Some(Reason::Cut), .. }) && events.len() == 2);
 }
 
 #[test]
