@@ -38,6 +38,16 @@ pub(crate) struct Lanes {
     changed: Condvar,
 }
 
+/// Ends the exploration when it is dropped: a lane that fails or panics must not leave others waiting.
+#[must_use]
+pub(crate) struct EndsWhenDropped<'a>(pub(crate) &'a Lanes);
+
+impl Drop for EndsWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.end(Over::Enough);
+    }
+}
+
 impl Lanes {
     /// Creates this many lanes, which run at most `limit` schedules. The first begins; the others [wait](Self::wait).
     pub(crate) fn new(number: usize, limit: u64) -> Self {

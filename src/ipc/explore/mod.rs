@@ -110,7 +110,7 @@ use crate::ipc::operation;
 use crate::ipc::process::boot::panic_message;
 use crate::ipc::process::scheduler;
 use crate::sys::affinity;
-use lanes::{Lanes, Over};
+use lanes::{EndsWhenDropped, Lanes, Over};
 use run::{Finished, Run, Stuck};
 use schedule::Schedule;
 use search::{Bounds, Search};
@@ -255,7 +255,7 @@ impl Explorer {
     ///
     /// # Cost
     /// Worker processes are reused from schedule to schedule. Switching from one worker to another costs two context
-    /// switches.
+    /// switches. All run on one processor; [`check_parallel`](Self::check_parallel) uses the others too.
     pub fn check(&self, closure: impl Fn() -> Checked) -> std::result::Result<Report, Failure> {
         let given = std::env::var(SCHEDULE_VARIABLE).ok();
         let failed = |schedule: String, reason: String| Failure { schedule, reason, held: 0 };
@@ -334,8 +334,8 @@ impl Explorer {
         let processors = affinity::processors().map_err(os("choose a processor"))?;
         let lanes = Arc::new(Lanes::new(processors.len(), self.limit));
         let run_lane = |index: usize| {
-            let search = Search::new(!self.all, self.bounds).in_lanes(Arc::clone(&lanes));
-            let run = new_run(search).inspect_err(|_| lanes.end(Over::Enough))?;
+            let _unless_ended = EndsWhenDropped(&lanes);
+            let run = new_run(Search::new(!self.all, self.bounds).in_lanes(Arc::clone(&lanes)))?;
             let over = self.lane((index, processors[index]), &lanes, &run, &|| closure(), &mut |finished, outcome| {
                 seen(finished, outcome)
             });

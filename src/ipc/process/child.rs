@@ -411,7 +411,8 @@ impl Process {
     /// Asks the worker to end, with SIGTERM. Succeeds if it has already ended. Its own workers end with it.
     ///
     /// # Errors
-    /// [`Error::Os`] if the kernel refuses the signal, and [`Error::Forked`] in a process forked from this one.
+    /// [`Error::Os`] if the kernel refuses the signal, [`Error::Forked`] in a process forked from this one, and
+    /// [`Error::Schedule`] in an [exploration](crate::explore) of which another schedule started the worker.
     pub fn terminate(&self) -> Result<()> {
         self.signal(Signal::SIGTERM)
     }

@@ -48,7 +48,7 @@ pub(crate) struct ScheduledWorker {
     pub(crate) index: usize,
 }
 
-/// Schedules the workers of the thread for which it is installed. A worker of another schedule is an error.
+/// Schedules the workers of the thread for which it is installed. Asking for a worker of another schedule is an error.
 pub(crate) trait Scheduler {
     /// Returns the worker that is started next.
     fn next_worker(&self) -> Result<ScheduledWorker>;
