@@ -100,6 +100,11 @@ impl Clock {
         self.change(&self.0.virtual_ns, since_began.as_nanos() as u64);
     }
 
+    /// As [`set_time`](Self::set_time), while nobody pauses: wakes nobody.
+    pub(crate) fn advance(&self, since_began: Duration) {
+        self.0.virtual_ns.store(since_began.as_nanos() as u64, Relaxed);
+    }
+
     fn change(&self, value: &AtomicU64, new: u64) {
         value.store(new, Relaxed);
         // A release: pairs with the load in `pause`.

@@ -113,7 +113,7 @@ impl<'a> Runner<'a> {
             clock.set_time(Duration::ZERO);
             let clock = clock.clone();
             scheduler.set_clock(Box::new(move |step, now_ns| {
-                clock.set_time(STEP * step as u32 + Duration::from_nanos(now_ns));
+                clock.advance(STEP * step as u32 + Duration::from_nanos(now_ns));
             }));
         }
         Ok(Runner {
@@ -316,10 +316,11 @@ impl<'a> Runner<'a> {
         // A worker that has ended by now reported everything before: collected first, shown last.
         let ended = self.children.iter().enumerate().filter(|(_, child)| child.has_ended());
         let ended: Vec<usize> = ended.map(|(index, _)| index).collect();
-        if !ended.is_empty() {
-            // The signal that ended them all may have been sent to the runner, too.
-            self.is_cut();
+        if ended.is_empty() {
+            return self.receive();
         }
+        // The signal that ended them all may have been sent to the runner, too.
+        self.is_cut();
         self.collect()?;
         ended.into_iter().try_for_each(|index| self.join(index))?;
         self.receive()

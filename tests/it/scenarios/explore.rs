@@ -377,6 +377,15 @@ fn person_chooses_who_goes_next() {
 }
 
 #[test]
+fn what_was_shown_before_a_step_is_undone_is_not_shown_again() {
+    let _watchdog = watchdog("what_was_shown_before_a_step_is_undone_is_not_shown_again");
+    let said = step(0, "tickets --buyers 2", "a\nb\nu\nq\n");
+    let times = |what: &str| said.matches(what).count();
+    assert_eq!((times("starts as process 1"), times("sees 3 tickets left")), (1, 2), "{said}");
+    assert_eq!(times("is killed"), 2, "at the end: {said}");
+}
+
+#[test]
 fn deadlock_is_shown_and_can_be_broken_by_a_kill() {
     let _watchdog = watchdog("deadlock_is_shown_and_can_be_broken_by_a_kill");
     let said = step(0, "deadlock --quiet", "ab\n");
