@@ -195,12 +195,19 @@ impl Explored {
     /// Returns in which schedules the claim was true or false.
     fn said(self) -> [String; 2] {
         let Explored { schedules, violated, exhausted } = self;
+        let all = |count| if count == 1 { "schedule" } else { "schedules" };
         match (violated, exhausted) {
-            (0, true) => [format!("in all {schedules} schedules"), format!("全部 {schedules} 个调度")],
+            (0, true) if schedules == 1 => [" in the only schedule".to_owned(), "唯一的调度".to_owned()],
+            (0, true) => [format!(" in all {schedules} schedules"), format!("全部 {schedules} 个调度都")],
             (0, false) => {
-                [format!("in the {schedules} schedules that were run"), format!("已运行的 {schedules} 个调度")]
+                let were = if schedules == 1 { "was" } else { "were" };
+                let en = format!(" in the {schedules} {} that {were} run", all(schedules));
+                [en, format!("已运行的 {schedules} 个调度")]
             }
-            _ => [format!("in {violated} of {schedules} schedules"), format!("{schedules} 个调度中的 {violated} 个")],
+            _ => {
+                let en = format!(" in {violated} of {schedules} {}", all(schedules));
+                [en, format!("{schedules} 个调度中有 {violated} 个")]
+            }
         }
     }
 }
@@ -227,18 +234,15 @@ impl Summary {
             Language::En => format!(" ({en})"),
             Language::Zh => format!("（{zh}）"),
         };
-        let schedules = self.explored.map_or_else(Default::default, |explored| {
-            let [en, zh] = explored.said();
-            [format!(" {en}"), format!("（{zh}）")]
-        });
-        let ([en, zh], reason) = match (self.verdict, self.guaranteed) {
+        let schedules = self.explored.map(Explored::said).unwrap_or_default();
+        let ([en, zh], rest) = match (self.verdict, self.guaranteed) {
             (Verdict::Held, _) if self.explored.is_some() => (["held", "成立"], String::new()),
             (Verdict::Held, true) => (["guaranteed, and held", "成立（有保证）"], String::new()),
             (Verdict::Held, false) => (["held, but only by luck", "成立（只是运气好）"], String::new()),
             (Verdict::Violated, true) => (["BROKEN GUARANTEE", "不成立（保证被打破）"], String::new()),
             (Verdict::Violated, false) => {
-                let without = format!(" without {}", self.needs);
-                (["failed, as can happen", "不成立（本来就没有保证）"], language.pick(&without, "").to_owned())
+                let without = format!(", as can happen without {}", self.needs);
+                (["failed", "不成立（本来就没有保证）"], language.pick(&without, "").to_owned())
             }
             (Verdict::NotShown, _) => {
                 (["inconclusive", "无法判断"], in_brackets(self.why(self.reason.unwrap_or(Reason::Machinery))))
@@ -246,8 +250,8 @@ impl Summary {
         };
         let ([claim_en, claim_zh], allowance) = (self.claim, self.allowance().map(in_brackets).unwrap_or_default());
         match language {
-            Language::En => format!("{en}{reason}{}: {claim_en}{allowance}", schedules[0]),
-            Language::Zh => format!("{zh}{reason}{}：{claim_zh}{allowance}", schedules[1]),
+            Language::En => format!("{en}{}{rest}: {claim_en}{allowance}", schedules[0]),
+            Language::Zh => format!("{}{zh}{rest}：{claim_zh}{allowance}", schedules[1]),
         }
     }
 

@@ -189,7 +189,12 @@ impl<W: Write> Text<W> {
         let columns = self.columns();
         let (steps, switches) = (shown.steps.len(), shown.switches);
         let title = match self.language {
-            Language::En => format!("the shortest schedule that violates it ({steps} steps, {switches} switches):"),
+            Language::En => {
+                let many =
+                    |count: usize, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
+                let (steps, switches) = (many(steps, "step", "steps"), many(switches, "switch", "switches"));
+                format!("the shortest schedule that violates it ({steps}, {switches}):")
+            }
             Language::Zh => format!("最短的不成立调度（{steps} 步，切换 {switches} 次）："),
         };
         let again = self.language.pick("replay it: ", "重放：").to_owned();

@@ -297,7 +297,7 @@ fn report_for_people_has_the_steps_and_the_command_that_replays_them() {
       6  write file
     replay it: ipc-demo tickets --buyers 2 --lang en --schedule a2b#7c53
 
-    ✘ failed, as can happen without a lock in 12 of 20 schedules: no ticket is
+    ✘ failed in 12 of 20 schedules, as can happen without a lock: no ticket is
       sold twice, and none is oversold
     ");
     insta::assert_snapshot!(said("zh"), @"
@@ -313,7 +313,7 @@ fn report_for_people_has_the_steps_and_the_command_that_replays_them() {
       6  write file
     重放：ipc-demo tickets --buyers 2 --lang zh --schedule a2b#7c53
 
-    ✘ 不成立（本来就没有保证）（20 个调度中的 12 个）：每张票只卖一次，且不超卖
+    ✘ 20 个调度中有 12 个不成立（本来就没有保证）：每张票只卖一次，且不超卖
     ");
 }
 
