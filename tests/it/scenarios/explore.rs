@@ -62,6 +62,22 @@ fn all_schedules_are_as_many_as_by_hand() {
 }
 
 #[test]
+fn one_schedule_of_each_class_is_run() {
+    let _watchdog = watchdog("one_schedule_of_each_class_is_run");
+    for (scenario, args, classes) in [
+        ("tickets", "--buyers 2", 6),
+        ("tickets", "--buyers 3 --stock 1", 48),
+        // The order of the purchases, and whether the second and the third looked before the only write.
+        ("tickets", "--buyers 3 --stock 1 --lock", 6 * 2 * 2),
+        ("values", "--workers 2 --increments 2", 34),
+        ("deadlock", "", 3),
+        ("deadlock", "--workers 3", 7),
+    ] {
+        assert_eq!(explored(scenario, args).1[0], classes, "{scenario} {args}");
+    }
+}
+
+#[test]
 fn what_is_promised_holds_in_every_schedule() {
     let _watchdog = watchdog("what_is_promised_holds_in_every_schedule");
     for (scenario, args) in [
