@@ -18,7 +18,7 @@ use crate::enter;
 use crate::number::whole;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{Color, Format, Language, Pictures, Reporter, Screen, to_stdout};
-use crate::scenarios::{Kill, RunOptions, SCENARIOS, Speed};
+use crate::scenarios::{Entry, ExploreArgs, Kill, RunOptions, SCENARIOS, Speed};
 use crate::sys::{fd, signal};
 
 const TRY_FIRST: &str = "\
@@ -31,6 +31,21 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 the guarantees held, 1 one was broken, 2 unusable input,
 3 a worker or the system failed, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP";
 
+const EXPLORE: &str = "explore";
+
+const ABOUT_EXPLORE: &str = "\
+Run a scenario in every order of its operations, and judge each
+
+The same worker processes run, but this program decides at every operation on something shared which of them goes on. \
+So the race that otherwise occurs by luck is found, counted, and shown in its shortest form, and --schedule replays it. \
+Pauses take no time.
+
+Examples:
+  ipc-demo explore tickets --buyers 2 --all           20 orders; how many of them oversell?
+  ipc-demo explore tickets --buyers 2 --all --lock    none of 12
+  ipc-demo explore deadlock                           the order that deadlocks
+  ipc-demo explore joinable --items 1 --kills 1       also kill a worker at each of its operations";
+
 /// Heading of the options that every scenario has.
 const HEADING: &str = "Options of every scenario";
 
@@ -41,7 +56,7 @@ struct Globals {
     /// Speed of simulated pauses: 1 as the reference programs, 10 is ten times faster, max has no pauses
     #[arg(long, value_name = "X", default_value = "1", allow_negative_numbers = true)]
     speed: Speed,
-    /// Seed for the workers' random choices and pauses; scheduling by the kernel still varies [default: random; every run shows its own]
+    /// Seed for the workers' random choices and pauses; scheduling by the kernel still varies [default: random, but 1 for explore and --schedule; every run shows its own]
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
     /// text for people, json for programs (JSON Lines)
@@ -62,6 +77,12 @@ struct Globals {
     /// Exit with 1 if the claim is false, even if the scenario does not guarantee it
     #[arg(long)]
     strict: bool,
+    /// Replay one schedule of an exploration, such as a2b: two steps of the first worker, one of the second
+    #[arg(long, value_name = "SCHEDULE")]
+    schedule: Option<String>,
+    /// Choose at each step which worker runs next; --schedule says how to begin
+    #[arg(long)]
+    step: bool,
     /// Draw the run into this file: an SVG picture with one lane per process
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     timeline: Option<PathBuf>,
@@ -79,6 +100,23 @@ impl Globals {
         self.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()))
     }
 
+    /// Returns the options of a run; of one whose schedule is chosen, if `is_scheduled`: it is the same every time.
+    fn run_options(&self, is_scheduled: bool, args: &[OsString]) -> RunOptions {
+        RunOptions {
+            seed: if is_scheduled { self.seed.unwrap_or(1) } else { self.seed() },
+            speed: if is_scheduled { Speed::MAX } else { self.speed },
+            strict: self.strict,
+            kills: self.kill.clone(),
+            schedule: self.schedule.clone(),
+            step: self.step.then(|| self.language()),
+            args: args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect(),
+        }
+    }
+
+    fn reporter(&self) -> Box<dyn Reporter + Send> {
+        to_stdout(self.format, self.language(), self.color, self.quiet, self.step)
+    }
+
     fn language(&self) -> Language {
         self.lang.unwrap_or_else(Language::from_environment)
     }
@@ -90,7 +128,7 @@ struct Tool {
     /// Which of [`Globals`] it uses.
     uses: &'static [&'static str],
     command: fn(Command) -> Command,
-    run: fn(&ArgMatches, &Globals) -> Result<Outcome, Failure>,
+    run: fn(&ArgMatches, &Globals, &[OsString]) -> Result<Outcome, Failure>,
 }
 
 impl Tool {
@@ -100,12 +138,33 @@ impl Tool {
 }
 
 /// In the order of the help.
-static TOOLS: [Tool; 4] = [
+static TOOLS: [Tool; 5] = [
+    Tool {
+        name: EXPLORE,
+        uses: &["seed", "format", "lang", "color", "quiet", "kill", "strict"],
+        command: |explore| {
+            let (first, _) = ABOUT_EXPLORE.split_once('\n').unwrap_or((ABOUT_EXPLORE, ""));
+            ExploreArgs::augment_args(explore)
+                .about(first)
+                .long_about(ABOUT_EXPLORE)
+                .mut_args(|arg| arg.global(true))
+                .subcommand_value_name("SCENARIO")
+                .subcommand_help_heading("Scenarios")
+                .subcommand_required(true)
+                .disable_help_subcommand(true)
+        },
+        run: |matches, globals, args| {
+            let (name, own) = matches.subcommand().expect("clap requires a scenario");
+            let entry = scenario(name);
+            let options = globals.run_options(true, args);
+            (entry.explore)(own, &args_of(own)?, &options, &|| globals.reporter())
+        },
+    },
     Tool {
         name: "bench",
         uses: &["format"],
         command: |bench| BenchArgs::augment_args(bench).about("Measure what each mechanism costs on this machine"),
-        run: |matches, globals| bench::run(&args_of(matches)?, globals.format),
+        run: |matches, globals, _| bench::run(&args_of(matches)?, globals.format),
     },
     Tool {
         name: "chaos",
@@ -114,7 +173,7 @@ static TOOLS: [Tool; 4] = [
             let (first, _) = chaos::ABOUT.split_once('\n').unwrap_or((chaos::ABOUT, ""));
             ChaosArgs::augment_args(chaos).about(first).long_about(chaos::ABOUT)
         },
-        run: |matches, globals| {
+        run: |matches, globals, _| {
             let (seed, language) = (globals.seed(), globals.language());
             let options = chaos::RunOptions { seed, format: globals.format, language, color: globals.color };
             chaos::run(&args_of(matches)?, options)
@@ -124,13 +183,13 @@ static TOOLS: [Tool; 4] = [
         name: "completions",
         uses: &[],
         command: |completions| CompletionsArgs::augment_args(completions).about("Print completions for a shell"),
-        run: |matches, _| print(&completions(args_of::<CompletionsArgs>(matches)?.shell)),
+        run: |matches, _, _| print(&completions(args_of::<CompletionsArgs>(matches)?.shell)),
     },
     Tool {
         name: "man",
         uses: &[],
         command: |man| man.about("Print the manual page: ipc-demo man | man -l -"),
-        run: |_, _| print(man::page(&command(For::Reading)).map_err(unprinted)?.as_bytes()),
+        run: |_, _, _| print(man::page(&command(For::Reading)).map_err(unprinted)?.as_bytes()),
     },
 ];
 
@@ -162,12 +221,16 @@ fn command(purpose: For) -> Command {
         command.args(own.collect::<Vec<_>>())
     };
     let for_purpose = |name, command| if purpose == For::Reading { without_hidden(name, command) } else { command };
-    let tools = TOOLS.iter().map(|tool| with_globals(for_purpose(tool.name, tool.described()), Some(tool.uses)));
+    let tools = TOOLS.iter().map(|tool| {
+        let command = with_globals(for_purpose(tool.name, tool.described()), Some(tool.uses));
+        let explored = SCENARIOS.iter().filter(|_| tool.name == EXPLORE);
+        command.subcommands(explored.map(|entry| for_purpose(entry.name, entry.command())))
+    });
     let scenarios = SCENARIOS.iter().map(|entry| with_globals(for_purpose(entry.name, entry.command()), None));
     with_globals(Command::new("ipc-demo"), None)
         .version(env!("CARGO_PKG_VERSION"))
         .about("Starts real Linux processes and shows how they share, send, wait and die")
-        .help_template(format!("{}\n{HEADING}:\n{{options}}{{after-help}}", first_screen()))
+        .help_template(format!("{}\n\n{HEADING}:\n{{options}}{{after-help}}", first_screen()))
         .after_help(format!("{TRY_FIRST}\n{EXIT_CODES}"))
         .max_term_width(80)
         .subcommand_value_name("SCENARIO")
@@ -192,6 +255,7 @@ fn first_screen() -> String {
     let help = Command::new("help").about("Print this help, or the help of a command: ipc-demo help tickets");
     let scenarios = list(SCENARIOS.iter().map(|entry| entry.command()));
     let tools = list(TOOLS.iter().map(Tool::described).chain([help]));
+    let tools = tools.trim_end();
     format!("{{about}}\n\n{{usage-heading}} {{usage}}\n\nScenarios:\n{scenarios}\nCommands:\n{tools}")
 }
 
@@ -248,33 +312,49 @@ fn perform(matches: &ArgMatches, args: &[OsString]) -> Result<Outcome, Failure> 
     let globals: Globals = args_of(own)?;
     if let Some(tool) = TOOLS.iter().find(|tool| tool.name == name) {
         refuse_unused(own, name, tool.uses)?;
-        return (tool.run)(own, &globals);
+        return (tool.run)(own, &globals, args);
     }
-    let entry = SCENARIOS.iter().find(|entry| entry.name == name).expect("clap knows only what stands in the tables");
+    let entry = scenario(name);
     if let Some((name, uses)) = (entry.as_tool)(own) {
         refuse_unused(own, name, uses)?;
     }
-    let language = globals.language();
-    let options = RunOptions {
-        seed: globals.seed(),
-        speed: globals.speed,
-        strict: globals.strict,
-        kills: globals.kill,
-        args: args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect(),
-    };
-    let pictures = Pictures::open(globals.timeline.as_deref(), globals.trace.as_deref(), language)
+    let is_scheduled = globals.schedule.is_some() || globals.step;
+    if is_scheduled && is_typed(own, "speed") {
+        let option = if globals.step { "step" } else { "schedule" };
+        return Err(Failure::Unusable(anyhow!("--{option} does not use --speed: its pauses take no time")));
+    }
+    if globals.step && globals.format == Format::Json {
+        return Err(Failure::Unusable(anyhow!(
+            "--step does not use --format json: it is for people; replay the schedule"
+        )));
+    }
+    let options = globals.run_options(is_scheduled, args);
+    let pictures = Pictures::open(globals.timeline.as_deref(), globals.trace.as_deref(), globals.language())
         .map_err(|error| Failure::Unusable(error.into()))?;
-    let reporter = || -> Box<dyn Reporter> { to_stdout(globals.format, language, globals.color, globals.quiet) };
-    (entry.run)(own, &options, &reporter, pictures)
+    (entry.run)(own, &options, &|| globals.reporter(), pictures)
+}
+
+fn scenario(name: &str) -> &'static Entry {
+    SCENARIOS.iter().find(|entry| entry.name == name).expect("clap knows only what stands in the tables")
+}
+
+fn is_typed(matches: &ArgMatches, id: &str) -> bool {
+    matches.value_source(id) == Some(ValueSource::CommandLine)
 }
 
 /// Rejects the first of [`Globals`] that was given and that the subcommand does not use.
 fn refuse_unused(matches: &ArgMatches, name: &str, uses: &[&str]) -> Result<(), Failure> {
-    let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
     let args = Globals::args();
     let mut ids = args.iter().map(|arg| arg.get_id().as_str());
-    let Some(unused) = ids.find(|id| is_typed(id) && !uses.contains(id)) else { return Ok(()) };
-    let is_of_scenarios = TOOLS.iter().all(|tool| !tool.uses.contains(&unused));
+    let Some(unused) = ids.find(|id| is_typed(matches, id) && !uses.contains(id)) else { return Ok(()) };
+    if name == EXPLORE {
+        let reason = match unused {
+            "speed" => "its pauses take no time",
+            _ => "it runs many schedules, and --schedule replays one of them",
+        };
+        return Err(Failure::Unusable(anyhow!("{name} does not use --{unused}: {reason}")));
+    }
+    let is_of_scenarios = TOOLS.iter().all(|tool| tool.name == EXPLORE || !tool.uses.contains(&unused));
     Err(Failure::Unusable(if is_of_scenarios {
         anyhow!("--{unused} works only with scenarios, not with {name}")
     } else {

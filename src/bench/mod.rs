@@ -4,6 +4,7 @@
 //! and `report` and `chart` show the results.
 
 mod chart;
+mod explore;
 mod joinable;
 mod machine;
 mod manager;
@@ -55,6 +56,7 @@ fn workloads<'a>() -> Vec<Workload<'a>> {
     all.push(joinable::workload());
     all.extend(manager::workloads());
     all.push(process::workload());
+    all.extend(explore::workloads());
     all.extend(queue::growing());
     all
 }
@@ -62,7 +64,7 @@ fn workloads<'a>() -> Vec<Workload<'a>> {
 /// Roles of the workers that the workloads start.
 pub(crate) fn roles() -> impl Iterator<Item = RoleEntry> {
     let several = [queue::ROLES, joinable::ROLES];
-    [pipe::ROLE, manager::ROLE, process::ROLE].into_iter().chain(several.into_iter().flatten().copied())
+    [pipe::ROLE, manager::ROLE, process::ROLE, explore::ROLE].into_iter().chain(several.into_iter().flatten().copied())
 }
 
 const EXAMPLES: &str = "\

@@ -1,4 +1,7 @@
 //! A point in time on the monotonic clock that limits a whole operation, however many waits it consists of.
+//!
+//! In an exploration the thread has a virtual clock instead, which only the explorer advances. What depends on that
+//! clock is never waited for in the kernel: a deadline has passed, or it never will.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -11,13 +14,32 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_nanos(LIVENESS_CHECK_NS);
 /// The same in nanoseconds.
 pub(crate) const LIVENESS_CHECK_NS: u64 = 100_000_000;
 
-thread_local! {
-    static HAS_PASSED: Cell<bool> = const { Cell::new(false) };
+/// The clock of a thread that an exploration schedules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct VirtualClock {
+    pub(crate) now_ns: u64,
+    /// Whether the current operation times out, whenever its deadline is.
+    pub(crate) times_out: bool,
 }
 
-/// Sets whether the deadlines of this thread's operations have passed. In an exploration, the explorer decides this.
-pub(crate) fn set_passed(has_passed: bool) {
-    HAS_PASSED.set(has_passed);
+thread_local! {
+    static VIRTUAL: Cell<Option<VirtualClock>> = const { Cell::new(None) };
+}
+
+/// Sets this thread's virtual clock; `None` returns to the monotonic clock.
+pub(crate) fn set_virtual(clock: Option<VirtualClock>) {
+    VIRTUAL.set(clock);
+}
+
+/// Advances this thread's virtual clock to `now_ns`, unless it is ahead, before an operation that `times_out` or not.
+pub(crate) fn advance_virtual(now_ns: u64, times_out: bool) {
+    let own_ns = VIRTUAL.get().map_or(0, |clock| clock.now_ns);
+    set_virtual(Some(VirtualClock { now_ns: now_ns.max(own_ns), times_out }));
+}
+
+/// Returns the time on this thread's clock.
+fn now_ns() -> u64 {
+    VIRTUAL.get().map_or_else(monotonic_ns, |clock| clock.now_ns)
 }
 
 /// When to give up: a point in time, or never.
@@ -31,7 +53,7 @@ impl Deadline {
     /// Gives up `timeout` from now. A deadline beyond the clock's range (centuries) means never.
     pub(crate) fn after(timeout: Duration) -> Self {
         let timeout_ns = u64::try_from(timeout.as_nanos()).ok();
-        Deadline(timeout_ns.and_then(|timeout_ns| monotonic_ns().checked_add(timeout_ns)))
+        Deadline(timeout_ns.and_then(|timeout_ns| now_ns().checked_add(timeout_ns)))
     }
 
     /// As [`after`](Self::after), or never if there is no `timeout`.
@@ -44,29 +66,40 @@ impl Deadline {
         Deadline::after(timeout).0.map_or(self, |at_ns| self.or_at(at_ns))
     }
 
-    /// Returns the earlier of this deadline and another point in time on the monotonic clock.
+    /// Returns the earlier of this deadline and another point in time on this thread's clock.
     pub(crate) fn or_at(self, at_ns: u64) -> Self {
         Deadline(Some(self.0.map_or(at_ns, |own_ns| own_ns.min(at_ns))))
     }
 
     /// Returns whether the deadline has passed.
     pub(crate) fn has_passed(self) -> bool {
-        self.0.is_some_and(|at_ns| HAS_PASSED.get() || at_ns <= monotonic_ns())
+        self.0.is_some_and(|at_ns| match VIRTUAL.get() {
+            None => at_ns <= monotonic_ns(),
+            Some(clock) => clock.times_out || at_ns <= clock.now_ns,
+        })
     }
 
     /// Returns the latest time for the next check, on the monotonic clock.
     pub(crate) fn next_check(self) -> u64 {
         let look_ns = monotonic_ns() + LIVENESS_CHECK_NS;
-        self.0.map_or(look_ns, |at_ns| at_ns.min(look_ns))
+        self.at_ns().map_or(look_ns, |at_ns| at_ns.min(look_ns))
     }
 
     /// Returns the time left until the deadline; `None` if there is no deadline.
     pub(crate) fn left(self) -> Option<Duration> {
-        self.0.map(|at_ns| Duration::from_nanos(at_ns.saturating_sub(monotonic_ns())))
+        self.0.map(|at_ns| Duration::from_nanos(at_ns.saturating_sub(now_ns())))
     }
 
-    /// Returns the deadline in nanoseconds on the monotonic clock.
+    /// Returns the deadline in nanoseconds on the monotonic clock. One on a virtual clock is in the past, or never.
     pub(crate) fn at_ns(self) -> Option<u64> {
+        match VIRTUAL.get() {
+            None => self.0,
+            Some(_) => self.has_passed().then_some(0),
+        }
+    }
+
+    /// Returns the deadline in nanoseconds on this thread's clock.
+    pub(crate) fn on_own_clock(self) -> Option<u64> {
         self.0
     }
 }
@@ -86,6 +119,22 @@ mod tests {
         assert_eq!(Some(soon.next_check()), soon.at_ns());
         assert!(Deadline::NEVER.next_check() <= monotonic_ns() + LIVENESS_CHECK_NS);
         assert!(Deadline::after(Duration::ZERO).has_passed() && !Deadline::NEVER.has_passed());
+    }
+
+    #[test]
+    fn virtual_clock_passes_only_when_it_is_advanced() {
+        set_virtual(Some(VirtualClock { now_ns: 0, times_out: false }));
+        let (now, soon) = (Deadline::after(Duration::ZERO), Deadline::after(Duration::from_nanos(7)));
+        assert_eq!((now.has_passed(), now.at_ns(), soon.has_passed(), soon.at_ns()), (true, Some(0), false, None));
+        assert!(soon.next_check() > monotonic_ns());
+        advance_virtual(3, true);
+        assert!(soon.has_passed() && !Deadline::NEVER.has_passed());
+        advance_virtual(2, false);
+        assert_eq!((soon.has_passed(), soon.left()), (false, Some(Duration::from_nanos(4))));
+        advance_virtual(7, false);
+        assert_eq!((soon.has_passed(), soon.next_check(), soon.left()), (true, 0, Some(Duration::ZERO)));
+        set_virtual(None);
+        assert!(Deadline::after(Duration::ZERO).at_ns() > Some(7));
     }
 
     #[test]

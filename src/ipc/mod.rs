@@ -6,7 +6,7 @@ mod error;
 pub mod explore;
 #[cfg(feature = "manager")]
 pub mod manager;
-mod operation;
+pub(crate) mod operation;
 pub mod pipe;
 pub mod process;
 pub mod queue;

@@ -3,7 +3,9 @@
 //! # State
 //! An operation calls [`point`] first: with its name, the object, and a *look*, a pure function that tells whether the
 //! operation could go on now or would block. What an operation does by itself while it runs (the lock that an update
-//! takes) passes no point. Starting a process, a pause and waiting for a process pass none either.
+//! takes) passes no point. Starting a process, a pause and waiting for a process pass none either. The drop of a handle
+//! passes one if others can notice it: the process's last on the end of a queue or a pipe, unless it is a queue's and
+//! the parent has that end too. Whether it does must not depend on others, as the order of their steps does.
 //!
 //! A thread can have an [`Observer`], which is called at each point of that thread. Other threads pass by. Without any
 //! observer in the process, a point is one relaxed load and a branch.
@@ -46,19 +48,9 @@ impl Operation {
         Operation { name, reads_only: false }
     }
 
-    /// Returns whether it has a timeout.
-    pub(crate) fn is_timed(self) -> bool {
-        self.name.ends_with("_timeout")
-    }
-
     /// An operation that only reads its object.
     pub(crate) const fn read(name: &'static str) -> Self {
         Operation { name, reads_only: true }
-    }
-
-    /// Returns the second half of a wait, which an exploration may let time out if it has a deadline.
-    pub(crate) fn wake(deadline: Deadline, [endless, timed]: [Self; 2]) -> Self {
-        if deadline == Deadline::NEVER { endless } else { timed }
     }
 }
 
@@ -116,6 +108,8 @@ pub(crate) struct Point<'a> {
     pub(crate) object: ObjectId,
     /// The lock that the operation acquires or releases besides.
     pub(crate) lock: Option<ObjectId>,
+    /// When the operation gives up.
+    pub(crate) deadline: Deadline,
     look: &'a dyn Fn() -> bool,
 }
 
@@ -139,9 +133,20 @@ thread_local! {
 /// Passes the point before `operation` on `object`. `look` tells whether it could go on now; it must be pure.
 #[inline]
 pub(crate) fn point(operation: Operation, object: &impl Object, look: impl Fn() -> bool) {
-    if OBSERVED_THREADS.load(Relaxed) != 0 {
+    point_until(operation, object, || Deadline::NEVER, look);
+}
+
+/// As [`point`], of an operation that gives up at a deadline.
+#[inline]
+pub(crate) fn point_until(
+    operation: Operation,
+    object: &impl Object,
+    deadline: impl FnOnce() -> Deadline,
+    look: impl Fn() -> bool,
+) {
+    if is_observed() {
         let (object, lock) = object.objects();
-        pass(&Point { operation, object, lock, look: &look });
+        pass(&Point { operation, object, lock, deadline: deadline(), look: &look });
     }
 }
 
@@ -166,7 +171,18 @@ impl Waits {
         match timeout {
             None => point(*endless, object, look),
             Some(Duration::ZERO) => point(*once, object, always),
-            Some(_) => point(*timed, object, look),
+            Some(timeout) => point_until(*timed, object, || Deadline::after(timeout), look),
+        }
+    }
+
+    /// Passes the point of the one with this deadline; `None` is the one without waiting.
+    #[inline]
+    pub(crate) fn pass_until(&self, until: Option<Deadline>, object: &impl Object, look: impl Fn() -> bool) {
+        let Waits([endless, timed, once]) = self;
+        match until {
+            None => point(*once, object, always),
+            Some(Deadline::NEVER) => point(*endless, object, look),
+            Some(deadline) => point_until(*timed, object, || deadline, look),
         }
     }
 }
@@ -177,21 +193,42 @@ pub(crate) fn always() -> bool {
     true
 }
 
+/// Returns whether a thread of this process has an observer, so that a look at something may be worth its cost.
+#[inline]
+pub(crate) fn is_observed() -> bool {
+    OBSERVED_THREADS.load(Relaxed) != 0
+}
+
+/// Runs `work` without the observer of this thread.
+pub(crate) fn unobserved<R>(work: impl FnOnce() -> R) -> R {
+    without_observer(|_| work())
+}
+
 #[cold]
 fn pass(point: &Point<'_>) {
-    /// Puts the observer back, even if it panics.
+    without_observer(|observer| observer.iter().for_each(|observer| observer(point)));
+}
+
+/// Runs `work` as one operation on `object`, which never blocks.
+pub(crate) fn as_one<R>(operation: Operation, object: &impl Object, work: impl FnOnce() -> R) -> R {
+    point(operation, object, always);
+    unobserved(work)
+}
+
+/// Runs `work` with the observer of this thread taken out: operations in it are not observed.
+fn without_observer<R>(work: impl FnOnce(&Option<Observer>) -> R) -> R {
+    /// Puts the observer back, even if `work` panics.
     struct TakenOut(Option<Observer>);
     impl Drop for TakenOut {
         fn drop(&mut self) {
-            OBSERVER.set(self.0.take());
+            if let Some(observer) = self.0.take() {
+                OBSERVER.set(Some(observer));
+            }
         }
     }
-    // Taken out while it runs: its own operations are not observed. Gone while the thread ends.
-    let observer = OBSERVER.try_with(RefCell::take).unwrap_or(None);
-    if observer.is_some() {
-        let observer = TakenOut(observer);
-        observer.0.iter().for_each(|observer| observer(point));
-    }
+    // There is none while the thread ends.
+    let observer = TakenOut(OBSERVER.try_with(RefCell::take).unwrap_or(None));
+    work(&observer.0)
 }
 
 /// Observes the points of the thread that created it, until it is dropped.

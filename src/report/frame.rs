@@ -34,6 +34,9 @@ pub(crate) struct RunStarted {
     /// The names that only this scenario has.
     #[serde(skip)]
     pub(crate) names: Names,
+    /// Whether every schedule is run.
+    #[serde(skip)]
+    pub(crate) is_explored: bool,
 }
 
 impl RunStarted {
@@ -50,6 +53,13 @@ impl RunStarted {
 impl Fact for RunStarted {
     fn sentence(&self, wording: &Wording<'_>) -> String {
         let (RunStarted { scenario, seed, .. }, speed) = (self, self.speed());
+        if self.is_explored {
+            return say!(
+                wording,
+                "{scenario}  ·  every schedule  ·  seed {seed}",
+                "{scenario}  ·  所有调度  ·  随机种子 {seed}"
+            );
+        }
         say!(wording, "{scenario}  ·  seed {seed}  ·  speed {speed}", "{scenario}  ·  随机种子 {seed}  ·  速度 {speed}")
     }
 }
@@ -161,9 +171,45 @@ pub(crate) struct Summary {
     /// The counters.
     #[serde(serialize_with = "by_name")]
     pub(crate) facts: Vec<Counter>,
+    /// The schedule that was replayed, or the shortest one that violates the claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) schedule: Option<String>,
+    /// How often it was run, if it was explored.
+    #[serde(skip)]
+    pub(crate) explored: Option<Explored>,
     /// What a reader may try next, in English and in Chinese. Ends with a command.
     #[serde(skip)]
     pub(crate) advice: Option<[&'static str; 2]>,
+}
+
+/// How many schedules were run, and in how many of them the claim was false.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Explored {
+    pub(crate) schedules: u64,
+    pub(crate) violated: u64,
+    /// Whether these are all schedules.
+    pub(crate) exhausted: bool,
+}
+
+impl Explored {
+    /// Returns in which schedules the claim was true or false.
+    fn said(self) -> [String; 2] {
+        let Explored { schedules, violated, exhausted } = self;
+        let all = |count| if count == 1 { "schedule" } else { "schedules" };
+        match (violated, exhausted) {
+            (0, true) if schedules == 1 => [" in the only schedule".to_owned(), "唯一的调度".to_owned()],
+            (0, true) => [format!(" in all {schedules} schedules"), format!("全部 {schedules} 个调度都")],
+            (0, false) => {
+                let were = if schedules == 1 { "was" } else { "were" };
+                let en = format!(" in the {schedules} {} that {were} run", all(schedules));
+                [en, format!("已运行的 {schedules} 个调度")]
+            }
+            _ => {
+                let en = format!(" in {violated} of {schedules} {}", all(schedules));
+                [en, format!("{schedules} 个调度中有 {violated} 个")]
+            }
+        }
+    }
 }
 
 fn english<S: Serializer>(claim: &[&'static str; 2], serializer: S) -> Result<S::Ok, S::Error> {
@@ -188,13 +234,15 @@ impl Summary {
             Language::En => format!(" ({en})"),
             Language::Zh => format!("（{zh}）"),
         };
-        let ([en, zh], reason) = match (self.verdict, self.guaranteed) {
+        let schedules = self.explored.map(Explored::said).unwrap_or_default();
+        let ([en, zh], rest) = match (self.verdict, self.guaranteed) {
+            (Verdict::Held, _) if self.explored.is_some() => (["held", "成立"], String::new()),
             (Verdict::Held, true) => (["guaranteed, and held", "成立（有保证）"], String::new()),
             (Verdict::Held, false) => (["held, but only by luck", "成立（只是运气好）"], String::new()),
             (Verdict::Violated, true) => (["BROKEN GUARANTEE", "不成立（保证被打破）"], String::new()),
             (Verdict::Violated, false) => {
-                let without = format!(" without {}", self.needs);
-                (["failed, as can happen", "不成立（本来就没有保证）"], language.pick(&without, "").to_owned())
+                let without = format!(", as can happen without {}", self.needs);
+                (["failed", "不成立（本来就没有保证）"], language.pick(&without, "").to_owned())
             }
             (Verdict::NotShown, _) => {
                 (["inconclusive", "无法判断"], in_brackets(self.why(self.reason.unwrap_or(Reason::Machinery))))
@@ -202,8 +250,8 @@ impl Summary {
         };
         let ([claim_en, claim_zh], allowance) = (self.claim, self.allowance().map(in_brackets).unwrap_or_default());
         match language {
-            Language::En => format!("{en}{reason}: {claim_en}{allowance}"),
-            Language::Zh => format!("{zh}{reason}：{claim_zh}{allowance}"),
+            Language::En => format!("{en}{}{rest}: {claim_en}{allowance}", schedules[0]),
+            Language::Zh => format!("{}{zh}{rest}：{claim_zh}{allowance}", schedules[1]),
         }
     }
 

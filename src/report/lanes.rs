@@ -211,6 +211,7 @@ mod tests {
             moments: moments.to_vec(),
             has_tasks: moments.contains(&"task_done"),
             names: &[],
+            is_explored: false,
         };
         lanes.follow(&event(RUNNER, started));
         for number in 1..=workers {

@@ -15,6 +15,7 @@ mod model;
 mod order;
 mod picture_file;
 mod pictures;
+mod schedule;
 mod screen;
 #[cfg(test)]
 mod tests;
@@ -28,12 +29,13 @@ use std::io::{self, IsTerminal};
 pub(crate) use class::{Class, Key, Noun, Severity, Turn};
 pub(crate) use event::{AnyFact, Event, Fact, Parse, RUNNER};
 pub(crate) use frame::{
-    Allowance, Counter, Loss, Reason, RunStarted, Summary, Verdict, WorkerExited, WorkerStarted, counter,
+    Allowance, Counter, Explored, Loss, Reason, RunStarted, Summary, Verdict, WorkerExited, WorkerStarted, counter,
 };
 pub(crate) use language::{Language, duration};
 pub(crate) use order::{LONGEST_WAIT_US, Reorder};
 pub(crate) use picture_file::{Kind as PictureKind, PictureFile};
 pub(crate) use pictures::Pictures;
+pub(crate) use schedule::{ScheduleStep, ShownSchedule};
 pub(crate) use screen::{Screen, columns};
 #[cfg(test)]
 pub(crate) use tests::well_formed;
@@ -47,6 +49,17 @@ pub(crate) trait Reporter {
     /// # Errors
     /// The error of the write; a reader that went away is [`io::ErrorKind::BrokenPipe`].
     fn event(&mut self, event: &Event) -> io::Result<()>;
+
+    /// Shows a schedule of an exploration: its events to programs, its steps to people.
+    ///
+    /// # Errors
+    /// As [`event`](Self::event).
+    fn schedule(&mut self, schedule: &ShownSchedule) -> io::Result<()> {
+        schedule.events.iter().try_for_each(|event| self.event(event))
+    }
+
+    /// Sets whether events are not shown until the summary.
+    fn mute(&mut self, _is_muted: bool) {}
 
     /// Shows the status of the run, in English or in Chinese, if there is a status line.
     fn show_status(&mut self, _en: &str, _zh: &str) {}
@@ -81,15 +94,21 @@ impl Color {
     }
 }
 
-/// Returns the reporter for stdout. A quiet one shows only the summary.
-pub(crate) fn to_stdout(format: Format, language: Language, color: Color, quiet: bool) -> Box<dyn Reporter> {
+/// Returns the reporter for stdout. A quiet one shows only the summary. A person who `is_asked` has no status line.
+pub(crate) fn to_stdout(
+    format: Format,
+    language: Language,
+    color: Color,
+    quiet: bool,
+    is_asked: bool,
+) -> Box<dyn Reporter + Send> {
     if format == Format::Json {
         return Box::new(jsonl::JsonLines::new(Screen::stdout(), quiet));
     }
     let is_terminal = io::stdout().is_terminal();
     let screen = Screen::for_people(language);
     let is_ascii = screen.is_ascii();
-    let has_status = !quiet && is_terminal && io::stderr().is_terminal();
+    let has_status = !quiet && !is_asked && is_terminal && io::stderr().is_terminal();
     let status_line = has_status.then(|| text::status_line(is_ascii));
     let mut text = text::Text::new(screen, language, color.is_wanted(is_terminal), status_line);
     (text.quiet, text.is_ascii, text.columns) = (quiet, is_ascii, None);

@@ -63,6 +63,7 @@ impl Run {
             moments: vec!["waiting", "holding"],
             has_tasks: false,
             names,
+            is_explored: false,
         };
         Run(Vec::new()).then(RUNNER, started)
     }
@@ -175,8 +176,21 @@ fn summary(scenario: &'static str, verdict: Verdict, guaranteed: bool, facts: se
         _ => None,
     };
     let (claim, elapsed_us, facts) = (["the claim of the scenario", zh], 12_345, counters.collect());
-    let (allowance, reason) = (None, None);
-    Summary { scenario, claim, verdict, guaranteed, needs, allowance, reason, loss: None, elapsed_us, facts, advice }
+    Summary {
+        scenario,
+        claim,
+        verdict,
+        guaranteed,
+        needs,
+        allowance: None,
+        reason: None,
+        loss: None,
+        elapsed_us,
+        facts,
+        schedule: None,
+        explored: None,
+        advice,
+    }
 }
 
 impl Summary {

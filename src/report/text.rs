@@ -17,6 +17,7 @@ use super::event::Event;
 use super::frame::{RunStarted, Summary, Verdict};
 use super::lanes::{Lanes, State, WORDS, explained};
 use super::language::Language;
+use super::schedule::ShownSchedule;
 use super::screen::{self, COLUMNS};
 use super::wording::{Known, Wording};
 
@@ -41,6 +42,8 @@ pub(super) struct Text<W> {
     colored: bool,
     /// Whether only the summary is shown.
     pub(super) quiet: bool,
+    /// Whether events are not shown for a while.
+    is_muted: bool,
     /// Whether pictures use only ASCII.
     pub(super) is_ascii: bool,
     /// The width of lines; that of the terminal if `None`.
@@ -71,6 +74,7 @@ impl<W: Write> Text<W> {
             language,
             colored,
             quiet: false,
+            is_muted: false,
             is_ascii: false,
             columns: Some(COLUMNS),
             lanes: Lanes::default(),
@@ -174,10 +178,41 @@ impl<W: Write> Text<W> {
         let columns = self.columns();
         let said = event.fact.sentence(&self.wording(event));
         let title = folded(pieces(&said), columns, "  ");
+        let is_explored = event.get::<RunStarted>().is_some_and(|started| started.is_explored);
         let legend = self.lanes.legend(columns, self.language, self.is_ascii).into_iter().map(|piece| piece + "  ");
-        let legend = folded(legend, columns, "  ").into_iter().filter(|line| !line.is_empty());
+        let legend = folded(legend, columns, "  ").into_iter().filter(|line| !line.is_empty() && !is_explored);
         let title = title.iter().map(|line| self.paint(Style::new().bold(), line));
         title.chain(legend.map(|line| self.paint(Style::new().dimmed(), &line))).chain([String::new()]).collect()
+    }
+
+    fn schedule_lines(&self, shown: &ShownSchedule) -> Vec<String> {
+        let columns = self.columns();
+        let (steps, switches) = (shown.steps.len(), shown.switches);
+        let title = match self.language {
+            Language::En => {
+                let many =
+                    |count: usize, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
+                let (steps, switches) = (many(steps, "step", "steps"), many(switches, "switch", "switches"));
+                format!("the shortest schedule that violates it ({steps}, {switches}):")
+            }
+            Language::Zh => format!("最短的不成立调度（{steps} 步，切换 {switches} 次）："),
+        };
+        let again = self.language.pick("replay it: ", "重放：").to_owned();
+        let schedule = format!("--schedule {}", quoted(&shown.schedule));
+        let command = words(&shown.args).into_iter().chain([schedule]).map(|word| word + " ");
+        let table = shown.table(self.language, self.known.names(), columns);
+        let again = folded(std::iter::once(again).chain(command), columns, "    ");
+        [folded(pieces(&title), columns, "  "), table, again].concat()
+    }
+
+    fn write(&mut self, lines: &[String]) -> io::Result<()> {
+        let text = lines.join("\n") + "\n";
+        let out = &mut self.out;
+        let mut write = || out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        match &self.progress {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
     }
 
     fn status(&self) -> String {
@@ -298,15 +333,21 @@ pub(super) fn folded(pieces: impl IntoIterator<Item = String>, width: usize, ind
 
 /// Returns the command that repeats a run, in unbreakable words: its arguments, and the seed if they do not name it.
 pub(super) fn command(args: &[String], seed: u64) -> Vec<String> {
+    let mut words = words(args);
+    if !args.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
+        words.push(format!("--seed {seed}"));
+    }
+    words
+}
+
+/// Returns a command in unbreakable words.
+fn words(args: &[String]) -> Vec<String> {
     let mut words = vec![PROGRAM.to_owned()];
     let mut args_left = args.iter().peekable();
     while let Some(arg) = args_left.next() {
         // An option without a value is then joined with the next word, which is harmless.
         let value = args_left.next_if(|value| is_option(arg) && (!value.starts_with('-') || *value == "-"));
         words.push(value.map_or_else(|| quoted(arg), |value| format!("{arg} {}", quoted(value))));
-    }
-    if !args.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
-        words.push(format!("--seed {seed}"));
     }
     words
 }
@@ -322,8 +363,8 @@ fn is_followed(advice: &str, command: &[String]) -> bool {
 
 /// Quotes a word for a shell, if necessary.
 pub(crate) fn quoted(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_alphanumeric() || "-_=+,.:/@%".contains(letter);
-    if !word.is_empty() && word.chars().all(is_plain) {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_=+,.:/@%#".contains(letter);
+    if !word.is_empty() && !word.starts_with('#') && word.chars().all(is_plain) {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', "'\\''"))
@@ -344,7 +385,7 @@ impl<W: Write> Reporter for Text<W> {
         let summary = event.get::<Summary>();
         let lines = if let Some(summary) = summary {
             self.summary(summary).split_off(usize::from(self.quiet))
-        } else if self.quiet {
+        } else if self.quiet || self.is_muted {
             return Ok(());
         } else if event.is::<RunStarted>() {
             self.header(event)
@@ -353,17 +394,20 @@ impl<W: Write> Reporter for Text<W> {
             let sign = sign.map(|sign| DETAIL.to_owned() + &explained(sign, self.language, self.is_ascii));
             self.lines(event).into_iter().chain(sign).chain(self.details(event)).collect()
         };
-        let text = lines.join("\n") + "\n";
-        let out = &mut self.out;
-        let mut write = || out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        let Some(bar) = &self.progress else { return write() };
-        if summary.is_some() {
+        if let Some(bar) = self.progress.take_if(|_| summary.is_some()) {
             bar.finish_and_clear();
-            return write();
         }
-        bar.suspend(write)?;
+        self.write(&lines)?;
         self.show();
         Ok(())
+    }
+
+    fn mute(&mut self, is_muted: bool) {
+        self.is_muted = is_muted;
+    }
+
+    fn schedule(&mut self, schedule: &ShownSchedule) -> io::Result<()> {
+        if self.quiet { Ok(()) } else { self.write(&self.schedule_lines(schedule)) }
     }
 }
 

@@ -49,6 +49,11 @@ impl Known {
         event.fact.note(&mut self.notes);
     }
 
+    /// Returns the names of the scenario.
+    pub(super) fn names(&self) -> Names {
+        self.names
+    }
+
     /// Returns the wording of an event.
     pub(super) fn wording<'a>(&'a self, language: Language, event: &'a Event) -> Wording<'a> {
         Wording { language, event, known: self }

@@ -75,8 +75,14 @@ impl Clock {
         }
     }
 
-    fn is_virtual(&self) -> bool {
+    /// Returns whether the time passes only by [`set_time`](Self::set_time).
+    pub(crate) fn is_virtual(&self) -> bool {
         self.0.virtual_ns.load(Relaxed) != SYSTEM_TIME
+    }
+
+    /// Returns when something is reported that began at `at_us`: in virtual time, nothing else happens in between.
+    pub(crate) fn since(&self, at_us: u64) -> u64 {
+        if self.is_virtual() { self.now_us() } else { at_us }
     }
 
     fn rate(&self) -> f64 {
@@ -90,9 +96,13 @@ impl Clock {
     }
 
     /// Sets the time since the run began; from now on it passes only by this.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for a run that is controlled while it lasts"))]
     pub(crate) fn set_time(&self, since_began: Duration) {
         self.change(&self.0.virtual_ns, since_began.as_nanos() as u64);
+    }
+
+    /// As [`set_time`](Self::set_time), while nobody pauses: wakes nobody.
+    pub(crate) fn advance(&self, since_began: Duration) {
+        self.0.virtual_ns.store(since_began.as_nanos() as u64, Relaxed);
     }
 
     fn change(&self, value: &AtomicU64, new: u64) {

@@ -32,7 +32,7 @@ pub(crate) struct DeadlockArgs {
     /// Make all workers take the locks in the same order, the lower number first
     #[arg(long)]
     ordered: bool,
-    /// How long a worker waits for its second lock before it gives up (500ms, 2s, 1m) [default: 2s; with --ordered no limit]
+    /// How long a worker waits for its second lock before it gives up (500ms, 2s, 1m) [default: 2s; no limit with --ordered, explore, --schedule]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// How many workers, and as many locks, are in the cycle
@@ -70,7 +70,7 @@ Examples:
 
     fn prepare(args: DeadlockArgs) -> anyhow::Result<Self> {
         let DeadlockArgs { ordered, timeout, workers } = args;
-        let timeout = timeout.or((!ordered).then_some(TIMEOUT));
+        let timeout = timeout.or((!ordered && !is_exploring()).then_some(TIMEOUT));
         let named = |number| Ok(NamedLock { name: format!("lock-{number}"), lock: Lock::new()? });
         let locks = (1..=workers).map(named).collect::<Result<_>>()?;
         Ok(Deadlock { ordered, timeout, locks })
@@ -296,7 +296,7 @@ impl Role for Worker {
             held.release()?;
             // Let the others run first.
             ctx.pause_random(&mut rng, AWAY_MS);
-            std::thread::sleep(Duration::from_micros(rng.random_range(AWAY_AT_LEAST_US)));
+            ctx.pause_anyway(Duration::from_micros(rng.random_range(AWAY_AT_LEAST_US)));
         }
     }
 }

@@ -3,9 +3,12 @@
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
+use super::exploration::{self, ExploreArgs};
 use super::runner::{RunEnd, RunOptions, Runner};
 use super::scenario::{CheckResult, Observer, Scenario};
+use super::stepping;
 use crate::RoleEntry;
+use crate::ipc::operation::unobserved;
 use crate::outcome::{Failure, Outcome};
 use crate::process::StopSignals;
 use crate::report::{Event, Pictures, Reason, Reporter, RunStarted, Summary, Verdict};
@@ -17,6 +20,7 @@ pub(crate) struct Entry {
     pub(crate) augment: fn(Command) -> Command,
     pub(crate) roles: &'static [RoleEntry],
     pub(crate) run: Run,
+    pub(crate) explore: Explore,
     /// How it is called if it starts no workers, and which of the options of scenarios it uses then.
     pub(crate) as_tool: fn(&ArgMatches) -> Option<Tool>,
 }
@@ -26,7 +30,11 @@ pub(crate) type Tool = (&'static str, &'static [&'static str]);
 
 /// Runs a scenario from its parsed arguments to its exit code.
 pub(crate) type Run =
-    fn(&ArgMatches, &RunOptions, &dyn Fn() -> Box<dyn Reporter>, Pictures) -> Result<Outcome, Failure>;
+    fn(&ArgMatches, &RunOptions, &dyn Fn() -> Box<dyn Reporter + Send>, Pictures) -> Result<Outcome, Failure>;
+
+/// Explores a scenario from its parsed arguments to its exit code.
+pub(crate) type Explore =
+    fn(&ArgMatches, &ExploreArgs, &RunOptions, &dyn Fn() -> Box<dyn Reporter + Send>) -> Result<Outcome, Failure>;
 
 impl Entry {
     pub(crate) const fn of<S: Scenario>() -> Self {
@@ -36,6 +44,7 @@ impl Entry {
             augment: S::Args::augment_args,
             roles: S::ROLES,
             run: run::<S>,
+            explore: exploration::explore::<S>,
             as_tool: |_| None,
         }
     }
@@ -50,37 +59,105 @@ impl Entry {
 pub(crate) fn run<S: Scenario>(
     matches: &ArgMatches,
     options: &RunOptions,
-    reporter: &dyn Fn() -> Box<dyn Reporter>,
-    mut pictures: Pictures,
+    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
+    pictures: Pictures,
 ) -> Result<Outcome, Failure> {
-    let args = S::Args::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;
-    let mut scenario = S::prepare(args).map_err(Failure::of_preparing)?;
+    match (options.step, &options.schedule) {
+        (Some(language), _) => stepping::step::<S>(language, matches, options, reporter, pictures),
+        (None, Some(schedule)) => exploration::replay::<S>(schedule, matches, options, reporter, pictures),
+        (None, None) => {
+            let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
+            run_once::<S>(matches, options, None, &signals, reporter, pictures)
+        }
+    }
+}
+
+pub(super) fn args_of<S: Scenario>(matches: &ArgMatches) -> Result<S::Args, Failure> {
+    S::Args::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))
+}
+
+pub(super) fn prepared<S: Scenario>(matches: &ArgMatches) -> Result<S, Failure> {
+    S::prepare(args_of::<S>(matches)?).map_err(Failure::of_preparing)
+}
+
+/// Returns the options with the names of a scenario's workers; rejects those that it does not have.
+pub(super) fn checked<S: Scenario>(options: &RunOptions, scenario: &S) -> Result<RunOptions, Failure> {
     let (workers, moments) = (scenario.workers(), scenario.moments());
     let kills = options.kills.iter().map(|kill| kill.checked(&workers, &moments, S::NAMES));
     let kills = kills.collect::<anyhow::Result<_>>().map_err(Failure::Unusable)?;
-    let options = &RunOptions { kills, ..options.clone() };
-    let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
-    let mut observer = S::Observer::default();
-    let mut count = |event: &Event| {
-        observer.count(event);
-        pictures.collect(event);
-    };
-    let mut runner = Runner::new(reporter(), &signals, options, &mut count, S::FACTS).map_err(Failure::machinery)?;
-    let started = RunStarted {
+    Ok(RunOptions { kills, ..options.clone() })
+}
+
+/// Returns the first event of a run.
+pub(super) fn started<S: Scenario>(scenario: &S, options: &RunOptions) -> RunStarted {
+    let moments = scenario.moments();
+    RunStarted {
         scenario: S::NAME,
         seed: options.seed,
         speed: options.speed.to_json(),
         version: env!("CARGO_PKG_VERSION"),
         args: options.args.clone(),
-        workers: workers.len() as u32,
+        workers: scenario.workers().len() as u32,
         has_tasks: moments.contains(&"task_done"),
         moments,
         names: S::NAMES,
+        is_explored: false,
+    }
+}
+
+/// Plays a scenario to its end, and compares what was seen with the claim. `started` is shown first.
+pub(super) fn play<S: Scenario>(
+    mut scenario: S,
+    options: &RunOptions,
+    signals: &StopSignals,
+    reporter: Box<dyn Reporter + Send>,
+    started: Option<RunStarted>,
+    see: &mut dyn FnMut(&Event),
+) -> Result<(RunEnd, anyhow::Result<CheckResult>), Failure> {
+    let mut observer = S::Observer::default();
+    let mut count = |event: &Event| {
+        observer.count(event);
+        see(event);
     };
-    let ran = runner.emit(started).context("the run cannot begin").and_then(|()| scenario.run(&mut runner));
-    let mut end = runner.finish(ran);
-    let result = scenario.check(&observer, &end.completion);
-    let summed_up = result.and_then(|result| sum_up::<S>(&mut end, result, options.strict, &mut pictures));
+    let mut runner = Runner::new(reporter, signals, options, &mut count, S::FACTS).map_err(Failure::machinery)?;
+    let begun = started.map_or(Ok(()), |started| runner.emit(started).context("the run cannot begin"));
+    let ran = begun.and_then(|()| scenario.run(&mut runner));
+    let end = runner.finish(ran);
+    let result = unobserved(|| scenario.check(&observer, &end.completion));
+    Ok((end, result))
+}
+
+/// Returns what a run showed.
+pub(super) fn verdict(end: &RunEnd, result: &CheckResult) -> Verdict {
+    if end.is_deadlock { Verdict::Violated } else { result.verdict(&end.completion) }
+}
+
+/// Runs a scenario once, from its parsed arguments to its exit code.
+pub(super) fn run_once<S: Scenario>(
+    matches: &ArgMatches,
+    options: &RunOptions,
+    schedule: Option<&str>,
+    signals: &StopSignals,
+    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
+    mut pictures: Pictures,
+) -> Result<Outcome, Failure> {
+    let scenario = prepared::<S>(matches)?;
+    let options = &checked(options, &scenario)?;
+    let started = Some(started(&scenario, options));
+    let mut collect = |event: &Event| pictures.collect(event);
+    let (end, result) = play(scenario, options, signals, reporter(), started, &mut collect)?;
+    conclude::<S>(end, result, options.strict, schedule, pictures)
+}
+
+/// Shows the summary of a run, draws its pictures, and returns its outcome.
+pub(super) fn conclude<S: Scenario>(
+    mut end: RunEnd,
+    result: anyhow::Result<CheckResult>,
+    strict: bool,
+    schedule: Option<&str>,
+    mut pictures: Pictures,
+) -> Result<Outcome, Failure> {
+    let summed_up = result.and_then(|result| sum_up::<S>(&mut end, result, strict, schedule, &mut pictures));
     // If the reader of the output is gone, no reason is reported.
     let mut reasons = if matches!(summed_up, Ok(Outcome::ReaderGone)) { Vec::new() } else { end.failures };
     reasons.extend(pictures.draw().into_iter().map(anyhow::Error::from));
@@ -101,9 +178,10 @@ fn sum_up<S: Scenario>(
     end: &mut RunEnd,
     result: CheckResult,
     strict: bool,
+    schedule: Option<&str>,
     pictures: &mut Pictures,
 ) -> anyhow::Result<Outcome> {
-    let verdict = result.verdict(&end.completion);
+    let verdict = verdict(end, &result);
     let unfinished = if end.has_unexpected_exits { Reason::Machinery } else { Reason::Killed };
     let CheckResult { guaranteed, allowance, facts, advice, .. } = result;
     let summary = end.event(Summary {
@@ -117,6 +195,8 @@ fn sum_up<S: Scenario>(
         loss: end.completion.loss,
         elapsed_us: end.at_us,
         facts,
+        schedule: schedule.map(str::to_owned),
+        explored: None,
         advice: advice.filter(|_| verdict != Verdict::NotShown),
     });
     pictures.collect(&summary);

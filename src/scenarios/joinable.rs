@@ -9,6 +9,9 @@ use super::prelude::*;
 use crate::queue::{JoinableConsumer, JoinableProducer};
 use crate::{Error, JoinableQueue};
 
+/// How long the runner waits for the last task in an exploration, where it waits at most for its turn.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The options of a run with counted tasks.
 #[derive(Debug, clap::Args)]
 pub(crate) struct JoinableArgs {
@@ -71,7 +74,7 @@ Examples:
             runner.spawn(&name, true, |ctx| Worker { ctx, queue: getting.clone() })?;
         }
         // The runner does no tasks: if it could, the loss of the last consumer would go unnoticed.
-        drop(getting);
+        unobserved(|| drop(getting));
         let (mut audit, mut joined) = (DeliveryAudit::default(), false);
         let mut count = |events: &[Event]| {
             events.iter().for_each(|event| audit.count(event));
@@ -82,7 +85,9 @@ Examples:
             if runner.has_expected_workers() {
                 return Ok(false);
             }
-            joined = match putting.join_timeout(Duration::ZERO) {
+            // In an exploration, the join is one step.
+            let timeout = if runner.is_explored() { JOIN_TIMEOUT } else { Duration::ZERO };
+            joined = match putting.join_timeout(timeout) {
                 // No consumer is left to do the rest.
                 Err(Error::Disconnected) => return Ok(true),
                 // If their death was asked for it is no failure.

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `scenario`, `prelude` | the trait, and the imports of every scenario |
 //! | `entry` | a row of the table, and a run from its arguments to its exit code |
+//! | `exploration`, `stepping` | every schedule of a scenario, a given one, or one that a person chooses |
 //! | `runner`, `worker`, `clock`, `speed` | starting workers and showing their reports; the workers' side; the time of a run |
 //! | `held`, `delivery_audit`, `transport`, `buffer`, `ticket_file` | the parts of one or several scenarios |
 
@@ -19,6 +20,7 @@ mod deadlock;
 mod delivery_audit;
 mod entry;
 mod event;
+mod exploration;
 mod held;
 mod joinable;
 mod manager;
@@ -30,6 +32,7 @@ mod runner;
 mod scenario;
 mod semaphore;
 mod speed;
+mod stepping;
 mod ticket_file;
 mod tickets;
 mod transport;
@@ -37,6 +40,7 @@ mod values;
 mod worker;
 
 pub(crate) use entry::Entry;
+pub(crate) use exploration::ExploreArgs;
 pub(crate) use runner::{Kill, RunOptions};
 pub(crate) use speed::Speed;
 

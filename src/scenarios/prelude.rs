@@ -2,7 +2,10 @@
 
 pub(crate) use serde::{Deserialize, Serialize};
 
-pub(crate) use super::scenario::{CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, named, numbered};
+pub(crate) use super::scenario::{
+    CheckResult, Completion, Observer, Runner, Scenario, WorkerContext, is_exploring, named, numbered,
+};
+pub(crate) use crate::ipc::operation::unobserved;
 pub(crate) use crate::number::whole;
 pub(crate) use crate::report::{
     Allowance, AnyFact, Class, Event, Fact, Names, Noun, Parse, Severity, Wording, WorkerExited, counter, say,

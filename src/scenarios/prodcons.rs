@@ -87,8 +87,10 @@ Examples:
         runner.spawn_each(named("producer", producers), |ctx| Maker { ctx, queue: putting.clone(), items })?;
         runner.spawn_each(named("consumer", consumers), |ctx| Taker { ctx, queue: getting.clone() })?;
         // The runner neither puts nor gets: if it could, the loss of one side would go unnoticed.
-        drop(getting);
-        putting.close();
+        unobserved(|| {
+            drop(getting);
+            putting.close();
+        });
         runner.watch()
     }
 

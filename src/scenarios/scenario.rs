@@ -1,10 +1,13 @@
 //! What a scenario consists of.
 
+use std::fmt::Debug;
+
 use clap::Args;
 
 pub(crate) use super::runner::{Completion, Runner};
 pub(crate) use super::worker::WorkerContext;
 use crate::RoleEntry;
+use crate::ipc::process::scheduler;
 use crate::report::{Allowance, Counter, Event, Names, Parse, Verdict};
 
 /// Counts what the workers report.
@@ -19,7 +22,7 @@ pub(crate) trait Scenario: Sized {
     /// Its help text, the short form first.
     const ABOUT: &'static str;
     /// Its options, documented by their doc comments.
-    type Args: Args;
+    type Args: Args + Debug;
     /// The roles of its workers.
     const ROLES: &'static [RoleEntry];
     /// What its workers report.
@@ -33,6 +36,11 @@ pub(crate) trait Scenario: Sized {
     const NAMES: Names = &[];
     /// Its observer.
     type Observer: Observer;
+
+    /// Returns why a run with these options cannot be explored, if it cannot.
+    fn not_explored(_args: &Self::Args) -> Option<&'static str> {
+        None
+    }
 
     /// Checks everything that can be checked before a process starts, and creates the shared objects of the workers.
     fn prepare(args: Self::Args) -> anyhow::Result<Self>;
@@ -48,6 +56,11 @@ pub(crate) trait Scenario: Sized {
 
     /// Compares the counters with the claim, allowing for workers that did not finish their part.
     fn check(self, observer: &Self::Observer, completion: &Completion) -> anyhow::Result<CheckResult>;
+}
+
+/// Returns whether this thread is exploring schedules.
+pub(crate) fn is_exploring() -> bool {
+    scheduler::current().is_some()
 }
 
 /// Returns the names of `count` workers of a kind: `car-1`, `car-2`, ...

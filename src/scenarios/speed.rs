@@ -14,6 +14,9 @@ impl Speed {
     #[cfg(test)]
     pub(crate) const STOPPED: Speed = Speed { factor: 0.0 };
 
+    /// Pauses end at once.
+    pub(crate) const MAX: Speed = Speed { factor: f64::INFINITY };
+
     /// Returns how much of a pause at speed 1 passes in a second at this speed.
     pub(crate) fn rate(self) -> f64 {
         self.factor
@@ -33,7 +36,7 @@ impl FromStr for Speed {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "max" {
-            return Ok(Speed { factor: f64::INFINITY });
+            return Ok(Speed::MAX);
         }
         match text.parse::<f64>() {
             Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(Speed { factor }),

@@ -36,7 +36,7 @@ pub(super) struct TicketFile(File);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stock {
     pub(super) left: u32,
-    text: String,
+    pub(super) text: String,
     /// The position of the digits.
     digits: Range<usize>,
 }
@@ -74,10 +74,15 @@ impl Stock {
 impl TicketFile {
     /// Creates an unnamed copy of the built-in file: it disappears with the last worker.
     pub(super) fn built_in() -> anyhow::Result<Self> {
+        TicketFile::copy_of(BUILT_IN)
+    }
+
+    /// Creates an unnamed file with this content.
+    pub(super) fn copy_of(text: &str) -> anyhow::Result<Self> {
         let made = memfd::create("tickets").and_then(|memfd| {
-            memfd::check_file_limit(BUILT_IN.len() as u64)?;
+            memfd::check_file_limit(text.len() as u64)?;
             let file = File::from(memfd);
-            file.write_all_at(BUILT_IN.as_bytes(), 0)?;
+            file.write_all_at(text.as_bytes(), 0)?;
             Ok(TicketFile(file))
         });
         // The input is the program's own: whatever fails is the machine's.
@@ -86,6 +91,19 @@ impl TicketFile {
 
     /// Opens the user's own file, to be changed in place. No other run may be selling from it.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        let file = TicketFile::open_shared(path)?;
+        let shown = path.display();
+        match file.0.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another run is selling from {shown}; wait for it, or sell from a copy")
+            }
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock the data file {shown}")),
+        }
+    }
+
+    /// Opens the user's own file, to be read. Other runs may be selling from it.
+    pub(super) fn open_shared(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         let metadata = std::fs::metadata(path).with_context(|| format!("cannot use the data file {shown}"))?;
         ensure!(
@@ -93,14 +111,7 @@ impl TicketFile {
             "cannot use {shown}: it is not a regular file; --data takes a JSON file such as {BUILT_IN}"
         );
         let file = File::options().read(true).write(true).open(path);
-        let file = file.with_context(|| format!("cannot open the data file {shown} for reading and writing"))?;
-        match file.try_lock() {
-            Ok(()) => Ok(TicketFile(file)),
-            Err(TryLockError::WouldBlock) => {
-                bail!("another run is selling from {shown}; wait for it, or sell from a copy")
-            }
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock the data file {shown}")),
-        }
+        file.map(TicketFile).with_context(|| format!("cannot open the data file {shown} for reading and writing"))
     }
 
     pub(super) fn from_descriptor(descriptor: OwnedFd) -> Self {

@@ -12,12 +12,18 @@ use super::held::{Held, LockFact, buyer_number};
 use super::prelude::*;
 use super::ticket_file::{EXAMPLE, Stock, TicketFile};
 use crate::Lock;
+use crate::ipc::operation::{ObjectId, Operation, always, point};
 use crate::process::Fd;
 
 /// The lock's name in the events.
 const LOCK: &str = "tickets";
 /// How long a buyer thinks, at speed 1, between reading the file and writing it.
 const THINKING_MS: RangeInclusive<u64> = 1_000..=2_000;
+
+/// What a buyer does with the file, for an exploration.
+const LOOK: Operation = Operation::read("file.look");
+const READ: Operation = Operation::read("file.read");
+const WRITE: Operation = Operation::change("file.write");
 
 /// The options of a sale.
 #[derive(Debug, clap::Args)]
@@ -69,7 +75,8 @@ Examples:
 
     fn prepare(args: TicketsArgs) -> anyhow::Result<Self> {
         let TicketsArgs { lock, buyers, stock, data } = args;
-        let file = data.as_deref().map_or_else(TicketFile::built_in, TicketFile::open)?;
+        let open = if is_exploring() { TicketFile::open_shared } else { TicketFile::open };
+        let file = data.as_deref().map_or_else(TicketFile::built_in, open)?;
         let of_file = || match &data {
             Some(path) => {
                 format!("cannot sell from {} (--data takes a JSON object such as {EXAMPLE})", path.display())
@@ -77,6 +84,8 @@ Examples:
             None => "cannot sell from the built-in data file".to_owned(),
         };
         let opening = file.read().with_context(of_file)?;
+        // Every schedule of an exploration sells the same tickets.
+        let file = if is_exploring() { TicketFile::copy_of(&opening.text)? } else { file };
         let lock = lock.then(Lock::new).transpose()?;
         if let Some(stock) = stock {
             file.restock(&opening, stock).with_context(of_file)?;
@@ -101,7 +110,12 @@ Examples:
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let file = self.file.as_fd().try_clone_to_owned().context("cannot share the data file")?;
         let file = Fd::from(file);
-        runner.spawn_each(self.workers(), |ctx| Buyer { ctx, file: file.clone(), lock: self.lock.clone() })?;
+        let object = ObjectId::new();
+        let shown = TicketFile::from_descriptor(file.clone().into_owned().context("cannot share the data file")?);
+        runner.describe(object, move || {
+            shown.read().map_or_else(|error| format!("{error:#}"), |stock| stock.text.trim().to_owned())
+        });
+        runner.spawn_each(self.workers(), |ctx| Buyer { ctx, file: file.clone(), object, lock: self.lock.clone() })?;
         runner.watch()
     }
 
@@ -237,6 +251,7 @@ impl Sales {
 struct Buyer {
     ctx: WorkerContext,
     file: Fd,
+    object: ObjectId,
     lock: Option<Lock>,
 }
 
@@ -245,8 +260,9 @@ impl Role for Buyer {
 
     fn run(self) -> RoleResult {
         let ctx = &self.ctx;
-        let file = TicketFile::from_descriptor(self.file.into_owned()?);
+        let file = TicketFile::from_descriptor(self.file.clone().into_owned()?);
         // This check is not part of the purchase: its result may be outdated by then.
+        point(LOOK, &self.object, always);
         match file.read() {
             Ok(stock) => ctx.emit(SaleFact::StockChecked { left: stock.left })?,
             Err(error) => ctx.emit(SaleFact::DataTorn { error: format!("{error:#}") })?,
@@ -254,34 +270,35 @@ impl Role for Buyer {
         match &self.lock {
             Some(lock) => {
                 let held = Held::lock(lock, LOCK, ctx)?;
-                buy(&file, ctx, TicketFile::commit)?;
+                self.buy(&file, TicketFile::commit)?;
                 held.release()?;
             }
-            None => buy(&file, ctx, TicketFile::rewrite)?,
+            None => self.buy(&file, TicketFile::rewrite)?,
         }
         Ok(())
     }
 }
 
-/// Reads, thinks, and writes: if another buyer writes in between, a sale is lost.
-fn buy(
-    file: &TicketFile,
-    ctx: &WorkerContext,
-    write: fn(&TicketFile, &Stock, u32) -> std::io::Result<()>,
-) -> anyhow::Result<()> {
-    let stock = match file.read() {
-        Ok(stock) => stock,
-        Err(error) => return Ok(ctx.emit(SaleFact::DataTorn { error: format!("{error:#}") })?),
-    };
-    ctx.pause_random(&mut ctx.rng(), THINKING_MS);
-    match stock.left.checked_sub(1) {
-        Some(left) => {
-            write(file, &stock, left).context("cannot write the data file")?;
-            ctx.emit(SaleFact::TicketBought { left })?;
+impl Buyer {
+    /// Reads, thinks, and writes: if another buyer writes in between, a sale is lost.
+    fn buy(&self, file: &TicketFile, write: fn(&TicketFile, &Stock, u32) -> std::io::Result<()>) -> anyhow::Result<()> {
+        let ctx = &self.ctx;
+        point(READ, &self.object, always);
+        let stock = match file.read() {
+            Ok(stock) => stock,
+            Err(error) => return Ok(ctx.emit(SaleFact::DataTorn { error: format!("{error:#}") })?),
+        };
+        ctx.pause_random(&mut ctx.rng(), THINKING_MS);
+        match stock.left.checked_sub(1) {
+            Some(left) => {
+                point(WRITE, &self.object, always);
+                write(file, &stock, left).context("cannot write the data file")?;
+                ctx.emit(SaleFact::TicketBought { left })?;
+            }
+            None => ctx.emit(SaleFact::TicketRefused { left: 0 })?,
         }
-        None => ctx.emit(SaleFact::TicketRefused { left: 0 })?,
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]

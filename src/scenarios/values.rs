@@ -10,6 +10,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::prelude::*;
+use crate::ipc::operation::{ObjectId, Operation, as_one};
 use crate::{Array, RLock, Value};
 
 /// The time between reading a number and writing it, at speed 1.
@@ -18,6 +19,10 @@ const THINKING_US: RangeInclusive<u64> = 500..=1_500;
 const PLACES: usize = 4;
 /// How often a worker reports its progress.
 const REPORTS: u64 = 10;
+
+/// What a worker does with the counter and the array, for an exploration: both are read or written in one step.
+const READ: Operation = Operation::read("values.read");
+const WRITE: Operation = Operation::change("values.write");
 
 /// The options of the counting.
 #[derive(Debug, clap::Args)]
@@ -83,11 +88,17 @@ Examples:
 
     fn run(&mut self, runner: &mut Runner<'_>) -> anyhow::Result<()> {
         let ValuesArgs { increments, lock, .. } = self.args;
-        let (counter, array) = (&self.counter, &self.array);
+        let (counter, array, numbers) = (&self.counter, &self.array, ObjectId::new());
+        let (shown, all) = (counter.clone(), array.clone());
+        runner.describe(numbers, move || {
+            let all: Vec<_> = (0..PLACES).filter_map(|place| all.get(place).ok()).collect();
+            format!("{} {all:?}", shown.get())
+        });
         runner.spawn_each(self.workers(), |ctx| Worker {
             ctx,
             counter: counter.clone(),
             array: array.clone(),
+            numbers,
             increments,
             lock,
         })?;
@@ -167,6 +178,8 @@ struct Worker {
     ctx: WorkerContext,
     counter: Value<u64>,
     array: Array<u64>,
+    /// Both, for an exploration.
+    numbers: ObjectId,
     increments: u64,
     lock: bool,
 }
@@ -176,18 +189,21 @@ impl Role for Worker {
 
     fn run(self) -> RoleResult {
         let ctx = &self.ctx;
-        let (counter, array) = (self.counter, self.array);
+        let (counter, array, numbers) = (self.counter, self.array, &self.numbers);
         let mut rng = ctx.rng();
         for made in 1..=self.increments {
             let place = (made % PLACES as u64) as usize;
             let guard = self.lock.then(|| counter.lock()).transpose()?;
-            let (in_counter, in_array) = (counter.get(), array.get(place)?);
+            let (in_counter, in_array) = as_one(READ, numbers, || (counter.get(), array.get(place)));
+            let in_array = in_array?;
             ctx.pause(Duration::from_micros(rng.random_range(THINKING_US)));
-            counter.set(in_counter + 1);
-            array.set(place, in_array + 1)?;
+            as_one(WRITE, numbers, || {
+                counter.set(in_counter + 1);
+                array.set(place, in_array + 1)
+            })?;
             drop(guard);
             if made % chunk(self.increments) == 0 || made == self.increments {
-                ctx.emit(ValuesFact::IncrementsMade { made, seen: counter.get() })?;
+                ctx.emit(ValuesFact::IncrementsMade { made, seen: unobserved(|| counter.get()) })?;
             }
         }
         Ok(())

@@ -54,7 +54,7 @@ impl WorkerContext {
     /// Reports an event to the runner, with a time from before it: for a release, so that no other worker is shown
     /// acquiring it earlier.
     pub(crate) fn emit_at(&self, at_us: u64, fact: impl Into<AnyFact>) -> Result<()> {
-        let fact = fact.into();
+        let (fact, at_us) = (fact.into(), self.clock.since(at_us));
         match self.events.send(&Message { worker: self.worker, at_us, json: fact.json().to_owned() }) {
             // The runner is gone, and this process is about to be ended too.
             Err(Error::Disconnected) => return Ok(()),
@@ -81,6 +81,13 @@ impl WorkerContext {
     /// Pauses for a random number of milliseconds from `at_speed_one`, scaled to the run's speed.
     pub(crate) fn pause_random(&self, rng: &mut StdRng, at_speed_one: RangeInclusive<u64>) {
         self.pause(Duration::from_millis(rng.random_range(at_speed_one)));
+    }
+
+    /// Pauses for `duration` at any speed, except in virtual time.
+    pub(crate) fn pause_anyway(&self, duration: Duration) {
+        if !self.clock.is_virtual() {
+            std::thread::sleep(duration);
+        }
     }
 
     /// Returns the result of `operation`, and its duration in microseconds.

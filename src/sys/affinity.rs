@@ -14,11 +14,19 @@ pub(crate) struct Pinned(CpuSet);
 
 const THIS_THREAD: Pid = Pid::from_raw(0);
 
-/// Pins this thread to its current processor.
-pub(crate) fn pin() -> io::Result<Pinned> {
+/// Returns the numbers of the processors that this thread may run on, beginning with its current one.
+pub(crate) fn processors() -> io::Result<Vec<usize>> {
+    let all = sched_getaffinity(THIS_THREAD)?;
+    let current = sched_getcpu()?;
+    let others = (0..CpuSet::count()).filter(|&number| number != current && all.is_set(number).unwrap_or(false));
+    Ok(std::iter::once(current).chain(others).collect())
+}
+
+/// Pins this thread to a processor.
+pub(crate) fn pin(processor: usize) -> io::Result<Pinned> {
     let all = sched_getaffinity(THIS_THREAD)?;
     let mut one = CpuSet::new();
-    one.set(sched_getcpu()?)?;
+    one.set(processor)?;
     sched_setaffinity(THIS_THREAD, &one)?;
     Ok(Pinned(all))
 }

@@ -63,6 +63,8 @@ fn every_kind_of_workload_is_measured() {
         "manager-set",
         "manager-tcp-get",
         "spawn",
+        "explore",
+        "explore-parallel",
     ];
     let (begun, sides) = measured(Demo::run("bench").args(workloads));
     assert_eq!((&begun["rounds"], &begun["python"]), (&json!(1), &Value::Null));

@@ -176,6 +176,12 @@ impl Demo {
         self
     }
 
+    /// Has it read this file as its standard input.
+    pub(crate) fn stdin(mut self, file: File) -> Self {
+        self.command.stdin(file);
+        self
+    }
+
     /// Sets a limit with a shell's `ulimit`, as `-n 40`: soft and hard.
     pub(crate) fn limit(mut self, limit: &str) -> Self {
         let program = self.command.get_program().to_owned();

@@ -2,9 +2,8 @@
 //!
 //! # State
 //! One word per worker. The worker stores AT_POINT once it has written its next operation, and whether that would
-//! block. The explorer then stores LOOK (check again, then AT_POINT), RUNNING (perform the operation) or LATE (perform
-//! it as if it had timed out). The worker stores ENDED at the end of its role. At most one process runs at a time: a
-//! worker or the explorer.
+//! block. The explorer then stores LOOK (check again, then AT_POINT) or RUNNING (perform the operation, or let it time
+//! out). The worker stores ENDED at the end of its role. At most one process runs at a time: a worker or the explorer.
 //!
 //! # Ordering
 //! Every store to a word is a release and every load an acquire: the process that has the turn sees all earlier writes.
@@ -29,8 +28,10 @@ use super::search::Step;
 const RUNNING: u32 = 0;
 const AT_POINT: u32 = 1;
 const LOOK: u32 = 2;
-const LATE: u32 = 3;
-const ENDED: u32 = 4;
+const ENDED: u32 = 3;
+
+/// The deadline of an operation without one.
+const NEVER: u64 = u64::MAX;
 
 const NAME_WORDS: usize = 4;
 
@@ -39,7 +40,12 @@ shared_layout! {
         state: AtomicU32,
         can_go: AtomicU32,
         reads_only: AtomicU32,
-        is_timed: AtomicU32,
+        /// 1 if the operation that begins now times out.
+        times_out: AtomicU32,
+        /// The virtual time at which the operation times out.
+        deadline_ns: AtomicU64,
+        /// The virtual time at which this turn began.
+        now_ns: AtomicU64,
         object: AtomicU64,
         lock: AtomicU64,
         operation: [AtomicU64; NAME_WORDS],
@@ -58,7 +64,7 @@ pub(crate) enum Stop {
     AtPoint {
         step: Step,
         can_go: bool,
-        is_timed: bool,
+        deadline_ns: Option<u64>,
     },
     Ended,
     /// Its process died.
@@ -107,19 +113,23 @@ impl WorkerTurn {
         words.object.store(point.object.to_word(), Relaxed);
         words.lock.store(point.lock.map_or(0, ObjectId::to_word), Relaxed);
         words.reads_only.store(point.operation.reads_only.into(), Relaxed);
-        words.is_timed.store(point.operation.is_timed().into(), Relaxed);
+        words.deadline_ns.store(point.deadline.on_own_clock().unwrap_or(NEVER), Relaxed);
         loop {
             words.can_go.store(point.can_go().into(), Relaxed);
             self.hand_over(AT_POINT);
             loop {
                 match words.state.load(Acquire) {
-                    RUNNING => return deadline::set_passed(false),
-                    LATE => return deadline::set_passed(true),
+                    RUNNING => return self.advance_clock(),
                     LOOK => break,
                     other => _ = futex::wait(&words.state, other, None),
                 }
             }
         }
+    }
+
+    /// Sets this thread's clock at the beginning of a turn.
+    pub(crate) fn advance_clock(&self) {
+        deadline::advance_virtual(self.words().now_ns.load(Relaxed), self.words().times_out.load(Relaxed) != 0);
     }
 
     /// Marks this worker's role as ended.
@@ -135,13 +145,17 @@ impl WorkerTurn {
     // The explorer's side.
 
     /// Gives the turn to a worker that is about to start: it runs to its first point.
-    pub(crate) fn reset(&self) {
+    pub(crate) fn reset(&self, now_ns: u64) {
+        self.words().now_ns.store(now_ns, Relaxed);
+        self.words().times_out.store(0, Relaxed);
         self.words().state.store(RUNNING, Release);
     }
 
-    /// Gives the worker the turn. If `is_late`, its operation times out.
-    pub(crate) fn give(&self, is_late: bool) {
-        self.hand_over(if is_late { LATE } else { RUNNING });
+    /// Gives the worker the turn at this virtual time. Its operation is performed, or it `times_out`.
+    pub(crate) fn give(&self, now_ns: u64, times_out: bool) {
+        self.words().now_ns.store(now_ns, Relaxed);
+        self.words().times_out.store(times_out.into(), Relaxed);
+        self.hand_over(RUNNING);
     }
 
     /// Lets the worker check again whether its operation would block.
@@ -184,6 +198,7 @@ impl WorkerTurn {
             lock: (lock != 0).then(|| ObjectId::from_word(lock)),
             reads_only: words.reads_only.load(Relaxed) != 0,
         };
-        Stop::AtPoint { step, can_go: words.can_go.load(Relaxed) != 0, is_timed: words.is_timed.load(Relaxed) != 0 }
+        let deadline_ns = Some(words.deadline_ns.load(Relaxed)).filter(|at_ns| *at_ns != NEVER);
+        Stop::AtPoint { step, can_go: words.can_go.load(Relaxed) != 0, deadline_ns }
     }
 }

@@ -39,6 +39,10 @@ pub(crate) struct Random {
     priorities: BTreeMap<Participant, u64>,
     /// The steps at which the participant with the highest priority gets the lowest.
     changes: Vec<usize>,
+    /// The product of the numbers of possible turns at the steps of the current schedule.
+    product: f64,
+    /// The sum of these products of all uniform schedules that were ended, and their number.
+    products: (f64, u32),
 }
 
 /// The maximum depth of the bugs that PCT looks for: 2 to 4.
@@ -47,19 +51,38 @@ const DEPTHS: [usize; 3] = [2, 3, 4];
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
         let generator = Generator(seed);
-        let mut random =
-            Random { generator, schedules: 0, longest: 1, step: 0, priorities: BTreeMap::new(), changes: Vec::new() };
+        let mut random = Random {
+            generator,
+            schedules: 0,
+            longest: 1,
+            step: 0,
+            priorities: BTreeMap::new(),
+            changes: Vec::new(),
+            product: 1.0,
+            products: (0.0, 0),
+        };
         random.begin();
         random
     }
 
     /// Begins the next schedule.
     pub(crate) fn begin(&mut self) {
+        if self.is_uniform() && self.step > 0 {
+            let (sum, number) = self.products;
+            self.products = (sum + self.product, number + 1);
+        }
+        self.product = 1.0;
         (self.longest, self.step) = (self.longest.max(self.step), 0);
         self.schedules += 1;
         self.priorities.clear();
         let depth = DEPTHS[(self.schedules / 2) as usize % DEPTHS.len()];
         self.changes = (1..depth).map(|_| self.generator.below(self.longest)).collect();
+    }
+
+    /// Returns the estimated number of schedules: the mean product of the uniform ones.
+    pub(crate) fn estimate(&self) -> Option<u64> {
+        let (sum, number) = self.products;
+        (number > 0).then(|| (sum / f64::from(number)).round() as u64)
     }
 
     fn is_uniform(&self) -> bool {
@@ -70,6 +93,7 @@ impl Random {
     pub(crate) fn choose(&mut self, possible: &[Turn]) -> Turn {
         let step = self.step;
         self.step += 1;
+        self.product *= possible.len() as f64;
         if self.is_uniform() {
             return possible[self.generator.below(possible.len())];
         }

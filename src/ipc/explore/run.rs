@@ -10,31 +10,40 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::ipc::deadline::Deadline;
+use crate::ipc::deadline::{self, Deadline};
 use crate::ipc::error::{Error, Result};
-use crate::ipc::operation::{ObjectId, Point};
+use crate::ipc::operation::{ObjectId, Point, unobserved};
 use crate::ipc::process::boot::{BootRecord, Outcome};
-use crate::ipc::process::scheduler::{Launch, Program, Scheduler, Started};
+use crate::ipc::process::scheduler::{Launch, Program, ScheduledWorker, Scheduler, Started, StepClock};
 use crate::sys::shm::Mapping;
 use crate::sys::{Pid, Signal, exec, fd, socket};
 
+use super::by_hand::{Chooser, Describe, standing};
 use super::control::{self, Control, Stop, WorkerTurn};
-use super::schedule::{SPAWNER, Schedule, Turn, WORKERS};
+use super::schedule::{Participant, SPAWNER, Schedule, Turn, WORKERS};
 use super::search::{Choice, Pending, Search, Step, Taken};
+use super::survey::Names;
 
 /// The state of a worker between its turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum At {
+pub(super) enum At {
     /// It has the turn.
     Running,
     Point {
         step: Step,
         can_go: bool,
-        is_timed: bool,
+        deadline_ns: Option<u64>,
     },
     Ended,
     Dead,
+}
+
+impl At {
+    fn step(&self) -> Option<&Step> {
+        if let At::Point { step, .. } = self { Some(step) } else { None }
+    }
 }
 
 /// A worker's process, which is reused when its role has ended.
@@ -67,6 +76,12 @@ pub(crate) enum Stuck {
         /// Counted from 1.
         step: usize,
     },
+    /// It does not end.
+    #[error("it has not ended after {STEPS} steps")]
+    TooLong,
+    /// Who chose its turns has ended it.
+    #[error("it was ended")]
+    Stopped,
     /// The schedule that is replayed does not fit.
     #[error("step {step}: {why}")]
     Misfits {
@@ -77,8 +92,16 @@ pub(crate) enum Stuck {
     },
 }
 
+/// The number of schedules that were begun in this process.
+static SCHEDULES: AtomicU64 = AtomicU64::new(0);
+
+/// The maximum number of steps in a schedule: participants can retry what times out for ever.
+pub(crate) const STEPS: usize = 10_000;
+
 /// The schedule that is being run.
 pub(crate) struct Run {
+    /// Its number.
+    number: u64,
     control: Mapping<Control>,
     /// Chooses the schedules.
     pub(crate) search: Search,
@@ -87,18 +110,37 @@ pub(crate) struct Run {
     idle: Vec<Kept>,
     /// In the order of first use: the objects' ids differ from schedule to schedule.
     objects: Vec<ObjectId>,
+    /// The virtual time. It passes only when all are blocked.
+    now_ns: u64,
     stuck: Option<Stuck>,
+    /// The operations of a deadlock.
+    blocked: Vec<(Participant, Step)>,
+    /// Whether the spawner may have done something that the workers at a point have not seen.
+    spawner_acted: bool,
+    /// Told of each step, before it is taken: its number, from 1, and the virtual time.
+    clock: Option<StepClock>,
+    /// Asked for each turn after the schedule that is replayed.
+    pub(super) chooser: Option<Chooser>,
+    /// Objects of this schedule whose state can be told.
+    described: Vec<(ObjectId, Describe)>,
 }
 
 impl Run {
     pub(crate) fn new(search: Search) -> Result<Self> {
         Ok(Run {
+            number: SCHEDULES.fetch_add(1, Relaxed),
             control: control::create()?,
             search,
             workers: Vec::new(),
             idle: Vec::new(),
             objects: Vec::new(),
+            now_ns: 0,
             stuck: None,
+            blocked: Vec::new(),
+            spawner_acted: true,
+            clock: None,
+            chooser: None,
+            described: Vec::new(),
         })
     }
 
@@ -106,9 +148,9 @@ impl Run {
     fn await_turn(&mut self, index: usize) {
         let worker = &mut self.workers[index];
         worker.at = match worker.turn.wait(&worker.kept.process) {
-            Stop::AtPoint { step, can_go, is_timed } => {
+            Stop::AtPoint { step, can_go, deadline_ns } => {
                 let step = in_order_of_appearance(&mut self.objects, step);
-                At::Point { step, can_go, is_timed }
+                At::Point { step, can_go, deadline_ns }
             }
             Stop::Ended => At::Ended,
             Stop::Dead => At::Dead,
@@ -121,66 +163,140 @@ impl Run {
 
     /// Passes a point of the spawner. Blocks until it is the spawner's turn.
     pub(crate) fn pass(&mut self, point: &Point<'_>) {
-        self.look_again(None);
+        self.spawner_acted = true;
         while self.stuck.is_none() {
-            let own = in_order_of_appearance(&mut self.objects, Step::of(point));
-            if self.step(Some((own, point.can_go()))) {
-                return;
+            let own = Pending {
+                participant: SPAWNER,
+                step: in_order_of_appearance(&mut self.objects, Step::of(point)),
+                can_go: point.can_go(),
+                deadline_ns: point.deadline.on_own_clock(),
+                can_be_killed: false,
+            };
+            if let Some(times_out) = self.step(Some(own)) {
+                return deadline::advance_virtual(self.now_ns, times_out);
             }
+        }
+        // The schedule cannot go on: what has a deadline gives up.
+        deadline::advance_virtual(self.now_ns, !point.can_go());
+    }
+
+    /// Lets the workers check again whether they are blocked, if the spawner has done something since they did.
+    fn see_spawner(&mut self) {
+        if std::mem::take(&mut self.spawner_acted) {
+            self.look_again(None);
         }
     }
 
-    /// Lets one participant take its turn. Returns whether it is the spawner's turn.
-    fn step(&mut self, spawner: Option<(Step, bool)>) -> bool {
+    /// Lets one participant take its turn. If that is the spawner, returns whether its operation times out.
+    fn step(&mut self, spawner: Option<Pending>) -> Option<bool> {
+        self.see_spawner();
+        let number = self.search.depth();
+        if number == STEPS {
+            self.stuck = Some(Stuck::TooLong);
+            return None;
+        }
         let points = self.workers.iter().enumerate().filter_map(|(participant, worker)| match &worker.at {
-            At::Point { step, can_go, is_timed } => Some(Pending {
+            At::Point { step, can_go, deadline_ns } => Some(Pending {
                 participant,
                 step: step.clone(),
                 can_go: *can_go,
-                deadline_ns: is_timed.then_some(0),
+                deadline_ns: *deadline_ns,
                 can_be_killed: true,
             }),
             _ => None,
         });
-        let own = spawner.map(|(step, can_go)| Pending {
-            participant: SPAWNER,
-            step,
-            can_go,
-            deadline_ns: None,
-            can_be_killed: false,
-        });
-        let choice = self.search.choose(points.chain(own).collect());
-        let number = self.search.taken().count();
+        let pending: Vec<_> = points.chain(spawner).collect();
+        if !self.ask(&pending) {
+            self.stuck = Some(Stuck::Stopped);
+            return None;
+        }
+        let all_wait = pending.iter().all(|one| !one.can_go);
+        let deadline_of = |turn: Turn| {
+            let of =
+                pending.iter().find(|one| matches!(turn, Turn::TimesOut(_)) && one.participant == turn.participant());
+            of.and_then(|one| one.deadline_ns)
+        };
+        let choice = self.search.choose(&pending);
+        if let (Choice::Take(turn), true) = (&choice, all_wait) {
+            self.now_ns = self.now_ns.max(deadline_of(*turn).unwrap_or(0));
+        }
+        if let (Choice::Take(_), Some(clock)) = (&choice, &self.clock) {
+            clock(number as u64 + 1, self.now_ns);
+        }
         match choice {
-            Choice::Take(turn) if turn.participant() == SPAWNER => return true,
             Choice::Take(Turn::Dies(index)) => self.kill(index),
-            Choice::Take(turn) => self.take_turn(turn.participant(), matches!(turn, Turn::TimesOut(_))),
+            Choice::Take(turn) => {
+                // Only its own time has passed if others could go on: they were slow.
+                let late_ns = deadline_of(turn);
+                if turn.participant() == SPAWNER {
+                    self.spawner_acted = true;
+                    return Some(late_ns.is_some());
+                }
+                self.take_turn(turn.participant(), late_ns);
+            }
             Choice::Differs => self.stuck = Some(Stuck::Differs { step: number + 1 }),
             Choice::Misfits(turn) => {
                 self.stuck = Some(Stuck::Misfits { step: number + 1, why: self.why_not(turn) });
             }
-            Choice::Nobody => self.stuck = Some(Stuck::Deadlock(self.who_waits())),
+            Choice::Nobody => {
+                self.stuck = Some(Stuck::Deadlock(self.who_waits()));
+                self.blocked = self
+                    .workers
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(index, worker)| Some((index, worker.at.step()?.clone())))
+                    .collect();
+            }
         }
-        false
+        None
+    }
+
+    /// Asks for the next turn, if somebody chooses it. Returns whether the schedule goes on.
+    fn ask(&mut self, pending: &[Pending]) -> bool {
+        if self.chooser.is_none() {
+            return true;
+        }
+        let Some(possible) = self.search.asks(pending).filter(|turns| !turns.is_empty()) else { return true };
+        let Some(mut chooser) = self.chooser.take() else { return true };
+        let is_deadlock = possible.iter().all(|turn| matches!(turn, Turn::Dies(_)));
+        let taken: Vec<Taken> = self.search.taken().collect();
+        let steps = taken.iter().map(|taken| &taken.step).chain(pending.iter().map(|own| &own.step));
+        let names = Names::new(&self.objects, steps);
+        let described = |(object, describe): &(ObjectId, Describe)| {
+            let at = self.objects.iter().position(|known| known == object)?;
+            Some((at as u64, unobserved(describe)))
+        };
+        let described: Vec<_> = self.described.iter().filter_map(described).collect();
+        let workers = self.workers.iter().map(|worker| &worker.at);
+        let chosen = chooser(&standing(&taken, workers, pending, &names, &described, possible));
+        self.chooser = Some(chooser);
+        chosen.inspect(|turn| self.search.give(*turn)).is_some() || is_deadlock
     }
 
     /// Returns why a turn is not possible.
     fn why_not(&self, turn: Turn) -> String {
+        let who = Schedule::of(turn.participant());
         let Some(worker) = self.workers.get(turn.participant()) else {
-            return format!("{} has not started", Schedule(vec![turn]));
+            let is_spawner = turn.participant() == SPAWNER;
+            return if is_spawner { format!("{who} is at no operation") } else { format!("{who} has not started") };
         };
-        let name = &worker.name;
-        match &worker.at {
-            At::Point { step, .. } => format!("{name} is blocked in {}", step.operation),
-            At::Running => format!("{name} has reached no operation"),
-            At::Ended => format!("{name} has ended"),
-            At::Dead => format!("{name} is dead"),
+        let name = format!("{who} ({})", worker.name);
+        match (&worker.at, turn) {
+            (At::Point { step, deadline_ns: None, .. }, Turn::TimesOut(_)) => {
+                format!("{name} has no timeout in {}", step.operation)
+            }
+            (At::Point { step, .. }, Turn::TimesOut(_)) => format!("{name} is not blocked in {}", step.operation),
+            (At::Point { step, .. }, _) => format!("{name} is blocked in {}", step.operation),
+            (At::Running, _) => format!("{name} has reached no operation"),
+            (At::Ended, _) => format!("{name} has ended"),
+            (At::Dead, _) => format!("{name} is dead"),
         }
     }
 
-    fn take_turn(&mut self, index: usize, is_late: bool) {
+    /// Lets a worker perform its operation, or lets that time out at `late_ns`.
+    fn take_turn(&mut self, index: usize, late_ns: Option<u64>) {
         let At::Point { step, .. } = self.workers[index].at.clone() else { return };
-        self.workers[index].turn.give(is_late);
+        self.workers[index].turn.give(self.now_ns.max(late_ns.unwrap_or(0)), late_ns.is_some());
         self.await_turn(index);
         let has_ended = !matches!(self.workers[index].at, At::Point { .. });
         self.look_again((!has_ended).then_some(&step));
@@ -198,11 +314,27 @@ impl Run {
         }
     }
 
+    /// Returns the deadline of the spawner's wait for a worker if all workers are blocked until then.
+    fn nothing_before(&self, deadline: Deadline) -> Option<u64> {
+        let at_ns = deadline.on_own_clock()?;
+        let happens_before = |worker: &Worker| match worker.at {
+            At::Point { can_go, deadline_ns, .. } => can_go || deadline_ns.is_some_and(|own_ns| own_ns < at_ns),
+            _ => false,
+        };
+        (!self.workers.iter().any(happens_before)).then_some(at_ns)
+    }
+
+    /// Returns the index of a worker of this schedule.
+    fn index_of(&self, worker: ScheduledWorker) -> Result<usize> {
+        let another = || Error::Schedule { reason: "an earlier schedule started this worker".to_owned() };
+        Some(worker.index).filter(|_| worker.schedule == self.number).ok_or_else(another)
+    }
+
     fn who_waits(&self) -> String {
-        let waits = self.workers.iter().filter_map(|worker| match &worker.at {
-            At::Point { step, .. } => Some(format!("{} waits in {}", worker.name, step.operation)),
-            _ => None,
-        });
+        let waits = self
+            .workers
+            .iter()
+            .filter_map(|worker| worker.at.step().map(|step| format!("{} waits in {}", worker.name, step.operation)));
         waits.collect::<Vec<_>>().join(", ")
     }
 
@@ -218,25 +350,45 @@ impl Run {
 
     /// Ends the schedule. Processes whose role has ended are kept; all others are killed.
     pub(crate) fn finish(&mut self) -> Finished {
+        let mut workers = Vec::new();
         for worker in self.workers.drain(..) {
+            workers.push(worker.name);
             match worker.at {
                 At::Ended => self.idle.push(worker.kept),
                 At::Running | At::Dead | At::Point { .. } => end(&worker.kept.process),
             }
         }
-        self.objects.clear();
-        let (taken, is_redundant) = (self.search.taken().collect(), self.search.is_redundant());
-        Finished { taken, stuck: self.stuck.take(), is_redundant }
+        (self.spawner_acted, self.clock) = (true, None);
+        self.described.clear();
+        self.number = SCHEDULES.fetch_add(1, Relaxed);
+        self.now_ns = 0;
+        Finished {
+            taken: self.search.taken().collect(),
+            needed: self.search.needed(),
+            stuck: self.stuck.take(),
+            blocked: std::mem::take(&mut self.blocked),
+            is_redundant: self.search.is_redundant(),
+            workers,
+            objects: std::mem::take(&mut self.objects),
+        }
     }
 }
 
 /// A schedule that was run.
 pub(crate) struct Finished {
     pub(crate) taken: Vec<Taken>,
+    /// How many of these a replay has to be given.
+    pub(crate) needed: usize,
     /// Why it could not be completed.
     pub(crate) stuck: Option<Stuck>,
+    /// The operations in which the workers were blocked, if all were.
+    pub(crate) blocked: Vec<(Participant, Step)>,
     /// Whether another schedule of its class was run already.
     pub(crate) is_redundant: bool,
+    /// The names of the workers, in the order of start.
+    pub(crate) workers: Vec<String>,
+    /// The objects, in the order of first use: their numbers in the steps are indices.
+    pub(crate) objects: Vec<ObjectId>,
 }
 
 /// Replaces the objects of a step with their numbers in the order of first use.
@@ -267,9 +419,10 @@ fn end(process: &Started) {
 }
 
 impl Scheduler for RefCell<Run> {
-    fn next_index(&self) -> Result<usize> {
-        let index = self.borrow().workers.len();
-        if index < WORKERS { Ok(index) } else { Err(Error::TooManyMembers { limit: WORKERS }) }
+    fn next_worker(&self) -> Result<ScheduledWorker> {
+        let Run { number: schedule, workers, .. } = &*self.borrow();
+        let worker = ScheduledWorker { schedule: *schedule, index: workers.len() };
+        if worker.index < WORKERS { Ok(worker) } else { Err(Error::TooManyMembers { limit: WORKERS }) }
     }
 
     fn start(
@@ -281,7 +434,7 @@ impl Scheduler for RefCell<Run> {
     ) -> io::Result<(Pid, OwnedFd)> {
         let run = &mut *self.borrow_mut();
         let turn = WorkerTurn::new(&run.control, run.workers.len());
-        turn.reset();
+        turn.reset(run.now_ns);
         let kept = match run.idle.iter().position(|kept| kept.program == *program) {
             Some(at) => {
                 let mut kept = run.idle.swap_remove(at);
@@ -302,21 +455,30 @@ impl Scheduler for RefCell<Run> {
 
     fn begin(&self) {
         let mut run = self.borrow_mut();
+        run.spawner_acted = true;
         let last = run.workers.len() - 1;
         run.await_turn(last);
     }
 
-    fn join(&self, index: usize, deadline: Deadline) -> Result<Option<(Outcome, bool)>> {
+    fn join(&self, worker: ScheduledWorker, deadline: Deadline) -> Result<Option<(Outcome, bool)>> {
         let run = &mut *self.borrow_mut();
-        run.look_again(None);
+        let index = run.index_of(worker)?;
+        run.spawner_acted = true;
+        run.see_spawner();
         loop {
             let worker = &run.workers[index];
             match worker.at {
                 At::Ended | At::Dead => {
+                    deadline::advance_virtual(run.now_ns, false);
                     return Ok(Some((worker.kept.process.boot.outcome(), worker.at == At::Dead)));
                 }
                 _ if deadline.has_passed() => return Ok(None),
                 _ => {}
+            }
+            if let Some(at_ns) = run.nothing_before(deadline) {
+                run.now_ns = run.now_ns.max(at_ns);
+                deadline::advance_virtual(at_ns, false);
+                return Ok(None);
             }
             if let Some(stuck) = &run.stuck {
                 return Err(Error::Schedule { reason: stuck.to_string() });
@@ -325,8 +487,34 @@ impl Scheduler for RefCell<Run> {
         }
     }
 
-    fn kill(&self, index: usize) {
-        self.borrow_mut().kill(index);
+    fn is_running(&self, worker: ScheduledWorker) -> bool {
+        let run = self.borrow();
+        run.index_of(worker).is_ok_and(|index| !matches!(run.workers[index].at, At::Ended | At::Dead))
+    }
+
+    fn kill(&self, worker: ScheduledWorker) -> Result<()> {
+        let mut run = self.borrow_mut();
+        let index = run.index_of(worker)?;
+        run.kill(index);
+        Ok(())
+    }
+
+    fn step(&self) -> Result<()> {
+        let run = &mut *self.borrow_mut();
+        run.step(None);
+        run.stuck.as_ref().map_or(Ok(()), |stuck| Err(Error::Schedule { reason: stuck.to_string() }))
+    }
+
+    fn is_deadlock(&self) -> bool {
+        matches!(self.borrow().stuck, Some(Stuck::Deadlock(_)))
+    }
+
+    fn describe(&self, object: ObjectId, describe: Describe) {
+        self.borrow_mut().described.push((object, describe));
+    }
+
+    fn set_clock(&self, clock: StepClock) {
+        self.borrow_mut().clock = Some(clock);
     }
 }
 

@@ -35,8 +35,40 @@ impl Turn {
 }
 
 /// Whose turn it is, step by step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Schedule(pub(crate) Vec<Turn>);
+
+impl Schedule {
+    /// Returns the schedule of one step of a participant, whose text is the participant's name.
+    pub(crate) fn of(participant: Participant) -> Self {
+        Schedule(vec![Turn::Goes(participant)])
+    }
+
+    pub(crate) fn turns(&self) -> impl Iterator<Item = Turn> {
+        self.0.iter().copied()
+    }
+
+    /// Returns the schedule without its last turn, if it has one.
+    pub(crate) fn without_last(&self) -> Option<Self> {
+        self.0.split_last().map(|(_, earlier)| Schedule(earlier.to_vec()))
+    }
+
+    /// Returns who takes each turn.
+    pub(crate) fn participants(&self) -> impl Iterator<Item = Participant> {
+        self.0.iter().map(|turn| turn.participant())
+    }
+
+    /// Returns how often another participant takes the turn.
+    pub(crate) fn switches(&self) -> usize {
+        self.0.windows(2).filter(|pair| pair[0].participant() != pair[1].participant()).count()
+    }
+}
+
+impl From<Turn> for Schedule {
+    fn from(turn: Turn) -> Self {
+        Schedule(vec![turn])
+    }
+}
 
 /// Why a text is not a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,6 +11,8 @@ use super::search::Taken;
 
 /// The maximum number of prefixes to examine before the schedule is left unchanged.
 const PREFIXES: usize = 200_000;
+/// The maximum number of steps of a schedule; a longer one is left unchanged.
+const STEPS: usize = 1_000;
 
 /// The number of steps that each participant has taken, and which one took the last.
 type Prefix = (Vec<usize>, Option<Participant>);
@@ -20,7 +22,7 @@ struct Class<'a> {
     participants: Vec<Participant>,
     /// For each participant, the indices of its steps.
     own: Vec<Vec<usize>>,
-    /// For each step, the steps that must come before it.
+    /// For each step, the number of steps of each participant that must come before it.
     before: Vec<Vec<usize>>,
     /// The minimum number of switches from a prefix to the end.
     least: HashMap<Prefix, usize>,
@@ -32,10 +34,18 @@ pub(crate) fn fewest_switches(taken: &[Taken]) -> Schedule {
     for (at, step) in taken.iter().enumerate() {
         own.entry(step.turn.participant()).or_default().push(at);
     }
-    let before = (0..taken.len())
-        .map(|at| (0..at).filter(|&earlier| taken[earlier].is_ordered_before(&taken[at])).collect())
-        .collect();
-    let (participants, own) = own.into_iter().unzip();
+    let (participants, own): (Vec<_>, Vec<_>) = own.into_iter().unzip();
+    if taken.len() > STEPS {
+        return Schedule(taken.iter().map(|taken| taken.turn).collect());
+    }
+    let before_step = |at: usize| {
+        let needed = |own: &Vec<usize>| {
+            let is_before = |earlier: &&usize| **earlier < at && taken[**earlier].is_ordered_before(&taken[at]);
+            own.iter().rposition(|earlier| is_before(&earlier)).map_or(0, |last| last + 1)
+        };
+        own.iter().map(needed).collect()
+    };
+    let before = (0..taken.len()).map(before_step).collect();
     let mut class = Class { taken, participants, own, before, least: HashMap::new() };
     let start = (vec![0; class.participants.len()], None);
     match class.least(&start) {
@@ -47,15 +57,10 @@ pub(crate) fn fewest_switches(taken: &[Taken]) -> Schedule {
 impl Class<'_> {
     /// Returns the prefixes one step longer, with the turn that leads to each.
     fn next(&self, (counts, last): &Prefix) -> Vec<(Turn, Prefix, usize)> {
-        let is_taken = |step: usize| {
-            let participant = self.taken[step].turn.participant();
-            let index = self.participants.binary_search(&participant).expect("it has steps");
-            self.own[index][..counts[index]].contains(&step)
-        };
         let mut next = Vec::new();
         for (index, &participant) in self.participants.iter().enumerate() {
             let Some(&step) = self.own[index].get(counts[index]) else { continue };
-            if self.before[step].iter().all(|&before| is_taken(before)) {
+            if self.before[step].iter().zip(counts).all(|(needed, count)| count >= needed) {
                 let mut counts = counts.clone();
                 counts[index] += 1;
                 let switches = usize::from(last.is_some_and(|last| last != participant));
@@ -108,10 +113,6 @@ mod tests {
         Taken { turn: Turn::Goes(participant), step, is_forced: false }
     }
 
-    fn switches(turns: &[Turn]) -> usize {
-        turns.windows(2).filter(|pair| pair[0].participant() != pair[1].participant()).count()
-    }
-
     #[test]
     fn independent_steps_are_put_together() {
         let steps = [(0, 1), (1, 2), (0, 1), (1, 2)].map(|(participant, object)| taken(participant, object, false));
@@ -127,7 +128,7 @@ mod tests {
     /// Returns the minimum number of switches, by enumerating all orders.
     fn by_brute_force(steps: &[Taken], done: &mut Vec<usize>) -> usize {
         if done.len() == steps.len() {
-            return switches(&done.iter().map(|&at| steps[at].turn).collect::<Vec<_>>());
+            return Schedule(done.iter().map(|&at| steps[at].turn).collect()).switches();
         }
         let mut least = usize::MAX;
         for at in 0..steps.len() {
@@ -146,7 +147,7 @@ mod tests {
         fn no_order_of_the_class_has_fewer(steps in prop::collection::vec((0..3_usize, 1..4_u64, any::<bool>()), 0..8)) {
             let steps: Vec<_> =
                 steps.into_iter().map(|(participant, object, reads)| taken(participant, object, reads)).collect();
-            prop_assert_eq!(switches(&fewest_switches(&steps).0), by_brute_force(&steps, &mut Vec::new()));
+            prop_assert_eq!(fewest_switches(&steps).switches(), by_brute_force(&steps, &mut Vec::new()));
         }
     }
 }

@@ -11,6 +11,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::control::{Control, WorkerTurn};
+use crate::ipc::deadline;
 use crate::ipc::error::{Result, os};
 use crate::ipc::operation::{self, Observing};
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
@@ -36,6 +37,8 @@ impl Explored {
     pub(crate) fn begin(&mut self, index: usize) -> Observing {
         let turn = WorkerTurn::new(&self.control, index);
         self.turn = Some(turn.clone());
+        deadline::set_virtual(None);
+        turn.advance_clock();
         operation::observe(move |point| turn.pass(point))
     }
 

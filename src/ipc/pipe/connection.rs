@@ -20,6 +20,7 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -31,7 +32,7 @@ use super::wait::Waitable;
 use crate::ipc::codec;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{self, Error, Result, os};
-use crate::ipc::operation::{ObjectId, Waits};
+use crate::ipc::operation::{Object, ObjectId, Operation, Waits, always, is_observed, point};
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::fd::wait_writable;
 use crate::sys::stream::{Access, Stream};
@@ -57,17 +58,39 @@ const POLL: Waits = Waits::read(["pipe.poll", "pipe.poll_timeout", "pipe.try_pol
 /// # Ok::<(), ipc_demo::Error>(())
 /// ```
 pub struct Connection {
+    /// Dropped before the stream.
+    object: EndObject,
     stream: Stream,
     access: Access,
     incoming: Incoming,
     outgoing: Outgoing,
     limit: usize,
-    object: ObjectId,
+}
+
+/// The pipe as the object of operations. All handles of this process on an end share one, and the last drop passes a
+/// point.
+#[derive(Clone)]
+struct EndObject(Arc<ObjectId>);
+
+impl Object for EndObject {
+    fn objects(&self) -> (ObjectId, Option<ObjectId>) {
+        self.0.objects()
+    }
+}
+
+impl Drop for EndObject {
+    #[inline]
+    fn drop(&mut self) {
+        if is_observed() && Arc::strong_count(&self.0) == 1 {
+            point(Operation::change("pipe.close"), self, always);
+        }
+    }
 }
 
 impl Connection {
     pub(crate) fn of(stream: Stream, access: Access, incoming: Incoming, object: ObjectId) -> Self {
-        Connection { stream, access, incoming, outgoing: Outgoing::default(), limit: MESSAGE_LIMIT, object }
+        let object = EndObject(Arc::new(object));
+        Connection { object, stream, access, incoming, outgoing: Outgoing::default(), limit: MESSAGE_LIMIT }
     }
 
     /// Creates a connection from an existing descriptor: a pipe, a socket, or one that another program handed to this
@@ -300,7 +323,9 @@ impl Connection {
     /// Passes the point of a send: it could go on if the kernel has room for a short message, or would refuse it.
     #[inline]
     fn send_point(&self, timeout: Option<Duration>) {
-        SEND.pass(timeout, &self.object, || wait_writable(self.stream.as_fd(), Some(0)).unwrap_or(true));
+        SEND.pass(timeout, &self.object, || {
+            !self.is_writable() || wait_writable(self.stream.as_fd(), Some(0)).unwrap_or(true)
+        });
     }
 
     #[inline]
@@ -313,7 +338,8 @@ impl Connection {
     #[inline]
     fn begin_recv(&self, operations: &Waits, timeout: Option<Duration>) -> Result<Deadline> {
         operations.pass(timeout, &self.object, || {
-            self.incoming.poll(&self.stream, self.limit, Deadline::after(Duration::ZERO)).unwrap_or(true)
+            !self.is_readable()
+                || self.incoming.poll(&self.stream, self.limit, Deadline::after(Duration::ZERO)).unwrap_or(true)
         });
         if self.is_readable() { Ok(Deadline::within(timeout)) } else { Err(Error::WriteOnly) }
     }
@@ -353,13 +379,14 @@ impl Connection {
     pub fn try_clone(&self) -> Result<Self> {
         self.outgoing.whole()?;
         let incoming = self.incoming.try_clone()?;
-        Ok(Connection { limit: self.limit, ..Connection::of(self.stream.clone(), self.access, incoming, self.object) })
+        let (object, stream, outgoing) = (self.object.clone(), self.stream.clone(), Outgoing::default());
+        Ok(Connection { object, stream, access: self.access, incoming, outgoing, limit: self.limit })
     }
 
     /// Returns the parts to send: not while a message is half sent, which the new holder could not finish.
     fn whole(&self) -> Result<(&Stream, &Incoming, u64, ObjectId)> {
         self.outgoing.whole()?;
-        Ok((&self.stream, &self.incoming, self.limit as u64, self.object))
+        Ok((&self.stream, &self.incoming, self.limit as u64, *self.object.0))
     }
 
     fn received((stream, incoming, limit, object): (Stream, Incoming, u64, ObjectId)) -> Result<Self> {

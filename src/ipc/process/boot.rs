@@ -189,11 +189,12 @@ pub fn enter(roles: &[RoleEntry]) -> Option<ExitCode> {
     };
     exec::forget_variable(BOOT_VARIABLE);
     signal::report_file_limit();
+    let panicked_at = note_panics();
     let mut explored = None;
     loop {
         let progress_at = boot.metadata().map_or(0, |metadata| metadata.len());
         let note = |progress: u8| boot.write_all_at(&[progress], progress_at);
-        let worked = read(&boot, progress_at).and_then(|record| work(record, roles, note, &mut explored));
+        let worked = read(&boot, progress_at).and_then(|record| work(record, roles, note, &mut explored, &panicked_at));
         if let Err(failure) = &worked
             && let Ok(bytes) = codec::to_vec(failure)
         {
@@ -251,6 +252,7 @@ fn work(
     roles: &[RoleEntry],
     note: impl Fn(u8) -> io::Result<()>,
     explored: &mut Option<Explored>,
+    panicked_at: &PanicPlace,
 ) -> std::result::Result<(), WorkerFailure> {
     check_names(roles).map_err(WorkerFailure::startup)?;
     let startup = |error: Error| WorkerFailure::startup(chain(&error));
@@ -269,7 +271,7 @@ fn work(
     };
     note(ENTERED).map_err(os("tell the parent that the role begins")).map_err(startup)?;
     let observing = explored.as_mut().zip(record.explored).map(|(explored, index)| explored.begin(index));
-    let worked = guarded(|| entry.run(&record.role_bytes, descriptors));
+    let worked = guarded(|| entry.run(&record.role_bytes, descriptors), panicked_at);
     drop(observing);
     worked?;
     // A lost note matters only where the exit status is unknown too.
@@ -311,9 +313,12 @@ fn settle(record: &BootRecord, mut descriptors: Vec<OwnedFd>, explored: &mut Opt
     Ok(descriptors)
 }
 
-/// Runs the role; a panic becomes data, with its location, and prints nothing.
-fn guarded(role: impl FnOnce() -> std::result::Result<(), WorkerFailure>) -> std::result::Result<(), WorkerFailure> {
-    let place: Arc<Mutex<Option<String>>> = Arc::default();
+/// Where this thread panicked.
+type PanicPlace = Arc<Mutex<Option<String>>>;
+
+/// Notes where this thread panics from now on, instead of printing it.
+fn note_panics() -> PanicPlace {
+    let place = PanicPlace::default();
     let role_thread = thread::current().id();
     let previous = panic::take_hook();
     let noted = Arc::clone(&place);
@@ -325,10 +330,18 @@ fn guarded(role: impl FnOnce() -> std::result::Result<(), WorkerFailure>) -> std
             *place = info.location().map(ToString::to_string);
         }
     }));
+    place
+}
+
+/// Runs the role; a panic becomes data, with its location, and prints nothing.
+fn guarded(
+    role: impl FnOnce() -> std::result::Result<(), WorkerFailure>,
+    panicked_at: &PanicPlace,
+) -> std::result::Result<(), WorkerFailure> {
     match panic::catch_unwind(AssertUnwindSafe(role)) {
         Ok(outcome) => outcome,
         Err(payload) => {
-            let location = place.lock().ok().and_then(|mut place| place.take());
+            let location = panicked_at.lock().ok().and_then(|mut place| place.take());
             Err(WorkerFailure { location, ..WorkerFailure::new(FailureKind::Panic, panic_message(&*payload)) })
         }
     }

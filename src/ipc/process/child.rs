@@ -14,16 +14,18 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::boot::{BOOT_VARIABLE, Boot, BootRecord, is_lost};
 use super::failure::WorkerFailure;
 use super::role::Role;
-use super::scheduler::{self, Started};
+use super::scheduler::{self, ScheduledWorker, Scheduler, Started};
 use super::table::{ProcessSlot, ProcessTable};
 use super::transfer;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked, os};
+use crate::ipc::operation;
 use crate::sys::exec::{self, Launch};
 use crate::sys::fd;
 use crate::sys::{Pid, Signal};
@@ -100,8 +102,8 @@ impl<'a> Builder<'a> {
         }
         let process_table = ProcessTable::ours()?;
         let scheduler = scheduler::current();
-        let index = scheduler.as_ref().map(|scheduler| scheduler.next_index()).transpose()?;
-        let exploration = scheduler.as_ref().zip(index);
+        let scheduled = scheduler.as_ref().map(|scheduler| scheduler.next_worker()).transpose()?;
+        let exploration = scheduler.as_ref().zip(scheduled);
         let slot = process_table.reserve()?;
         let unless_started = FreesSlot(process_table, slot);
         let mut encoded = transfer::encode(&role, slot)?;
@@ -112,15 +114,15 @@ impl<'a> Builder<'a> {
             descriptors: encoded.descriptors.len(),
             slot: slot.to_word(),
             parent_pid: Pid::this().as_raw(),
-            explored: index,
+            explored: scheduled.map(|worker| worker.index),
         };
         let handles: Vec<_> = encoded.descriptors.iter().map(|fd| fd.as_fd()).collect();
         let mut launch = |others: &[BorrowedFd<'_>]| self.launch::<R>(&record, &[others, &handles].concat());
         let started = match exploration {
-            Some((scheduler, index)) => {
+            Some((scheduler, worker)) => {
                 let program = (self.program.clone(), self.arguments.clone());
                 let started = scheduler.start(&program, &record, &handles, &mut launch);
-                started.map(|(pid, pidfd)| (pid, pidfd, Running::Explored(index)))
+                started.map(|(pid, pidfd)| (pid, pidfd, Running::Explored(worker)))
             }
             None => launch(&[]).map(|Started { pid, pidfd, boot, parent_end }| {
                 (pid, pidfd, Running::Alone { boot, _parent_end: parent_end })
@@ -129,8 +131,9 @@ impl<'a> Builder<'a> {
         let (pid, pidfd, running) = started.map_err(start_error)?;
         process_table.started(slot, pid);
         std::mem::forget(unless_started);
-        // The role, and this process's handles in it, are dropped after this: the worker's are already counted.
+        // The worker's handles are counted already, so nobody can notice that this process's in the role are dropped.
         encoded.has_gone();
+        operation::unobserved(|| drop(role));
         if let Some(scheduler) = scheduler {
             scheduler.begin();
         }
@@ -268,8 +271,14 @@ enum Running {
         /// The end of the pipe whose closing kills the worker.
         _parent_end: OwnedFd,
     },
-    /// The worker's index in the exploration of this thread, which keeps the rest.
-    Explored(usize),
+    /// The scheduler of this thread keeps the rest.
+    Explored(ScheduledWorker),
+}
+
+/// Returns the scheduler of this thread, for a worker that one has started.
+fn scheduler_of_worker() -> Result<Rc<dyn Scheduler>> {
+    let over = || Error::Schedule { reason: "the exploration that started this worker has ended".to_owned() };
+    scheduler::current().ok_or_else(over)
 }
 
 impl Process {
@@ -317,8 +326,13 @@ impl Process {
 
     /// Returns whether the worker is still running. Does not block.
     pub fn is_alive(&self) -> bool {
-        self.ended.is_none()
-            && !fd::wait_readable(&self.pidfd, Deadline::after(Duration::ZERO).at_ns()).unwrap_or(false)
+        match self.running {
+            None => false,
+            Some(Running::Explored(worker)) => scheduler::current().is_some_and(|now| now.is_running(worker)),
+            Some(Running::Alone { .. }) => {
+                !fd::wait_readable(&self.pidfd, Deadline::after(Duration::ZERO).at_ns()).unwrap_or(false)
+            }
+        }
     }
 
     /// Returns a descriptor that becomes readable when the worker ends, for waiting on several descriptors.
@@ -337,8 +351,9 @@ impl Process {
     /// then [unknown](ExitStatus::Unknown).
     ///
     /// # Errors
-    /// [`Error::Os`] if the kernel refuses the wait, and [`Error::Forked`] in a process forked from this one. A failed
-    /// worker is not an error of the wait: see [`Ended`].
+    /// [`Error::Os`] if the kernel refuses the wait, and [`Error::Forked`] in a process forked from this one.
+    /// [`Error::Schedule`] in an [exploration](crate::explore), if the schedule cannot continue or was not the one that
+    /// started the worker. A failed worker is not an error of the wait: see [`Ended`].
     pub fn join(&mut self) -> Result<&Ended> {
         Ok(self.wait(Deadline::NEVER)?.expect("a wait without end ends with the worker"))
     }
@@ -356,9 +371,8 @@ impl Process {
         if self.ended.is_none() {
             let process_table = ProcessTable::ours()?;
             let (outcome, status) = match self.running.as_ref().expect("kept until its end is known") {
-                Running::Explored(index) => {
-                    let over = || Error::Schedule { reason: "it has ended".to_owned() };
-                    let joined = scheduler::current().ok_or_else(over)?.join(*index, deadline)?;
+                Running::Explored(worker) => {
+                    let joined = scheduler_of_worker()?.join(*worker, deadline)?;
                     let Some((outcome, is_dead)) = joined else { return Ok(None) };
                     // The role may have ended, and its process not.
                     let status =
@@ -397,7 +411,8 @@ impl Process {
     /// Asks the worker to end, with SIGTERM. Succeeds if it has already ended. Its own workers end with it.
     ///
     /// # Errors
-    /// [`Error::Os`] if the kernel refuses the signal, and [`Error::Forked`] in a process forked from this one.
+    /// [`Error::Os`] if the kernel refuses the signal, [`Error::Forked`] in a process forked from this one, and
+    /// [`Error::Schedule`] in an [exploration](crate::explore) of which another schedule started the worker.
     pub fn terminate(&self) -> Result<()> {
         self.signal(Signal::SIGTERM)
     }
@@ -415,9 +430,8 @@ impl Process {
         if self.ended.is_some() {
             return Ok(());
         }
-        if let Some(Running::Explored(index)) = self.running {
-            scheduler::current().inspect(|scheduler| scheduler.kill(index));
-            return Ok(());
+        if let Some(Running::Explored(worker)) = self.running {
+            return scheduler_of_worker()?.kill(worker);
         }
         exec::send_signal(self.pidfd.as_fd(), self.pid, signal).map_err(os("send a signal to a worker"))
     }
@@ -428,6 +442,12 @@ impl Drop for Process {
         // In a forked child both do nothing: the worker belongs to the parent. Errors cannot be reported here. A worker
         // that cannot be killed from here is not waited for: closing its pipe kills it.
         let deadline = if self.kill().is_ok() { Deadline::NEVER } else { Deadline::after(Duration::ZERO) };
-        let _ = self.wait(deadline);
+        if self.wait(deadline).is_err()
+            && let Some(Running::Explored(_)) = self.running
+            && let Ok(process_table) = ProcessTable::ours()
+        {
+            // Its schedule has ended, and the worker with it.
+            process_table.release_slot(self.slot);
+        }
     }
 }

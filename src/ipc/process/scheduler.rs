@@ -10,6 +10,8 @@ use std::rc::Rc;
 use super::boot::{Boot, BootRecord, Outcome};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::Result;
+use crate::ipc::explore::by_hand::Describe;
+use crate::ipc::operation::ObjectId;
 use crate::sys::Pid;
 
 /// A worker's process, and what its parent needs to manage it.
@@ -34,10 +36,22 @@ pub(crate) type Program = (Option<PathBuf>, Vec<String>);
 /// Starts a process. The argument contains descriptors that it inherits in addition to those of its role.
 pub(crate) type Launch<'a> = &'a mut dyn FnMut(&[BorrowedFd<'_>]) -> io::Result<Started>;
 
-/// Schedules the workers of the thread for which it is installed.
+/// Told of a step before it is taken: its number, from 1, and the virtual time in nanoseconds.
+pub(crate) type StepClock = Box<dyn Fn(u64, u64)>;
+
+/// A worker of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ScheduledWorker {
+    /// The schedule, the only one of this process with this number.
+    pub(crate) schedule: u64,
+    /// Its index in the order of start.
+    pub(crate) index: usize,
+}
+
+/// Schedules the workers of the thread for which it is installed. Asking for a worker of another schedule is an error.
 pub(crate) trait Scheduler {
-    /// Returns the index of the next worker.
-    fn next_index(&self) -> Result<usize>;
+    /// Returns the worker that is started next.
+    fn next_worker(&self) -> Result<ScheduledWorker>;
 
     /// Starts the next worker, in a kept process or a new one. Returns its process id and pidfd.
     fn start(
@@ -53,10 +67,25 @@ pub(crate) trait Scheduler {
 
     /// Runs the workers until this one has ended. Returns its outcome, and whether its process is dead; `None` if the
     /// deadline passed first.
-    fn join(&self, index: usize, deadline: Deadline) -> Result<Option<(Outcome, bool)>>;
+    fn join(&self, worker: ScheduledWorker, deadline: Deadline) -> Result<Option<(Outcome, bool)>>;
+
+    /// Returns whether a worker has not ended yet.
+    fn is_running(&self, worker: ScheduledWorker) -> bool;
 
     /// Kills a worker, unless it has ended.
-    fn kill(&self, index: usize);
+    fn kill(&self, worker: ScheduledWorker) -> Result<()>;
+
+    /// Runs one worker to its next point. Fails if the schedule cannot go on.
+    fn step(&self) -> Result<()>;
+
+    /// Returns whether the schedule cannot go on because all workers are blocked.
+    fn is_deadlock(&self) -> bool;
+
+    /// Has the state of an object told by `describe`, to who chooses the turns of this schedule.
+    fn describe(&self, object: ObjectId, describe: Describe);
+
+    /// Has `clock` told of each step of this schedule.
+    fn set_clock(&self, clock: StepClock);
 }
 
 thread_local! {

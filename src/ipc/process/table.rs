@@ -169,6 +169,11 @@ impl ProcessTable {
         ProcessSlot(self.me.load(Relaxed))
     }
 
+    /// Returns the slot of the process that started this one, if that is in the table.
+    pub(crate) fn parent(&self) -> Option<ProcessSlot> {
+        SlotState::of(self.table.slots[self.me().index()].state.load(Acquire)).parent
+    }
+
     /// Returns the descriptor to hand to a child.
     pub(crate) fn memfd(&self) -> &Arc<OwnedFd> {
         self.table.memfd()

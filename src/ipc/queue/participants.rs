@@ -15,6 +15,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ipc::error::Result;
+use crate::ipc::operation::{Operation, always, is_observed, point};
 use crate::ipc::process::members::{Member, Members};
 use crate::ipc::process::table::{ProcessSlot, ProcessTable};
 use crate::ipc::process::transfer;
@@ -158,10 +159,24 @@ impl<S: Counted> Handle<S> {
         let found = members.all().find(|(_, member)| counts(member));
         found.inspect(|(index, _)| self.peer.store(*index as u32, Relaxed)).is_some()
     }
+
+    /// Returns whether this is the process's last handle with `right`, and its parent has none. If the parent has one,
+    /// nobody can notice that this one is dropped.
+    fn is_end(&self, right: Rights) -> bool {
+        let parent = self.process_table.parent();
+        let outlasts = |member: &Member| match member.handles & (right.0 * 0xFFFF) {
+            own if member.slot == self.me => own > right.0,
+            other => other != 0 && Some(member.slot) == parent,
+        };
+        self.rights().has(right) && !self.shared.participants().members.all().any(|(_, member)| outlasts(&member))
+    }
 }
 
 impl<S: Counted> Drop for Handle<S> {
     fn drop(&mut self) {
+        if is_observed() && forked_from().is_none() && (self.is_end(Rights::PUT) || self.is_end(Rights::GET)) {
+            point(Operation::change("queue.drop"), &self.shared, always);
+        }
         self.give_up(Rights::BOTH);
     }
 }
@@ -175,6 +190,7 @@ fn leave(shared: &impl Counted, slot: ProcessSlot, rights: Rights) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::operation::tests::{goes, passed};
 
     shared_layout! {
         struct Table = b"testpart" { participants: Participants }
@@ -212,6 +228,17 @@ mod tests {
             table.participants.members.all().all(|(_, member)| member.slot == child),
             "the dead process's word stays"
         );
+    }
+
+    #[test]
+    fn drop_of_the_last_handle_passes_a_point() {
+        let (one, other) = (handle(), handle());
+        let another = one.another(Rights::GET);
+        assert_eq!(passed(|| drop(another)).1, [], "the first can get, too");
+        goes("queue.drop", &one.shared.clone(), || drop(one));
+        let putter = other.another(Rights::PUT);
+        goes("queue.drop", &other.shared.clone(), || drop(other)); // the last that can get
+        drop(putter);
     }
 
     #[test]

@@ -36,7 +36,7 @@ use std::time::Duration;
 use super::break_cause::BreakCause;
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked, os};
-use crate::ipc::operation::{Operation, always, point};
+use crate::ipc::operation::{Operation, always, point, point_until};
 use crate::ipc::process::members::Members;
 use crate::ipc::process::table::{ProcessSlot, ProcessTable, SLOTS};
 use crate::ipc::process::transfer::{self, sent_in_roles};
@@ -57,8 +57,6 @@ const COMPLETED: u32 = 1;
 /// A dead member's word is kept: it shows the death.
 const NEVER_GONE: fn(ProcessSlot) -> bool = |_| false;
 const NO_TIMEOUT: u64 = u64::MAX;
-
-const WAKE: [Operation; 2] = [Operation::change("barrier.wake"), Operation::change("barrier.wake_timeout")];
 
 shared_layout! {
     struct BarrierState = b"barrier " {
@@ -283,7 +281,8 @@ impl Handle {
     fn sleep(&self, cycle: u32, deadline: Deadline) -> Result<()> {
         let round = cycle / ROUND;
         let is_over = || self.state.cycle.load(Acquire) != cycle;
-        point(Operation::wake(deadline, WAKE), &self.state, || is_over() || self.missing(round).is_some());
+        let can_go_on = || is_over() || self.missing(round).is_some();
+        point_until(Operation::change("barrier.wake"), &self.state, || deadline, can_go_on);
         loop {
             futex::wait(&self.state.cycle, cycle, Some(deadline.next_check()));
             if is_over() {
@@ -524,10 +523,7 @@ mod tests {
         assert_eq!(goes("barrier.n_waiting", object, || barrier.n_waiting()), 0);
         let (outcome, points) = passed(|| barrier.wait_timeout(Duration::from_millis(1)));
         outcome.expect_err("nobody else came");
-        assert_eq!(
-            points.iter().map(|point| point.operation).collect::<Vec<_>>(),
-            ["barrier.wait", "barrier.wake_timeout"]
-        );
+        assert_eq!(points.iter().map(|point| point.operation).collect::<Vec<_>>(), ["barrier.wait", "barrier.wake"]);
         assert!(goes("barrier.broken", object, || barrier.broken()));
         goes("barrier.reset", object, || barrier.reset());
         goes("barrier.abort", object, || barrier.abort());

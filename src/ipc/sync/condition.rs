@@ -29,7 +29,7 @@ use std::time::Duration;
 use super::lock_state::{LockGuard, LockState, Suspended};
 use crate::ipc::deadline::Deadline;
 use crate::ipc::error::{Error, Result, check_not_forked, os};
-use crate::ipc::operation::{Object, ObjectId, Operation, always, point};
+use crate::ipc::operation::{Object, ObjectId, Operation, always, point, point_until};
 use crate::ipc::process::table::ProcessTable;
 use crate::ipc::process::transfer::sent_in_roles;
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -43,8 +43,6 @@ const WAITING: u32 = 1;
 const NOTIFIED: u32 = 2;
 /// Maximum number of waiters at once.
 const PLACES: usize = 1024;
-
-const WAKE: [Operation; 2] = [Operation::change("condition.wake"), Operation::change("condition.wake_timeout")];
 
 shared_layout! {
     struct Place {
@@ -175,11 +173,15 @@ impl Condition {
         let place = self.enter(lock.id())?;
         let mut suspended = Suspended::from(guard);
         let can_go_on = || self.has_news(place, lock) && lock.can_be_acquired();
-        point(Operation::wake(deadline, WAKE), &(self, lock), can_go_on);
         loop {
+            point_until(Operation::change("condition.wake"), &(self, lock), || deadline, can_go_on);
             futex::wait(&place.state, WAITING, Some(deadline.next_check()));
             if !deadline.has_passed() && !self.has_news(place, lock) {
                 continue;
+            }
+            if deadline.has_passed() {
+                // The lock may be held by another.
+                point(Operation::change("condition.reacquire"), &(self, lock), || lock.can_be_acquired());
             }
             let guard = suspended.resume()?;
             self.pass_on_orphans(&self.state.table.hold());
@@ -354,7 +356,8 @@ mod tests {
         let (outcome, points) = passed(|| condition.wait_timeout(guard, Duration::from_millis(1)));
         let at = |operation, could_go| Passed { operation, object, lock: Some(lock_id), could_go };
         assert!(!outcome.expect("no error").1);
-        assert_eq!(points, [at("condition.wait", true), at("condition.wake_timeout", false)]);
+        let reacquired = at("condition.reacquire", true);
+        assert_eq!(points, [at("condition.wait", true), at("condition.wake", false), reacquired]);
     }
 
     #[test]

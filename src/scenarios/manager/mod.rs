@@ -34,7 +34,7 @@ use serve::Serve;
 pub(super) fn run(
     matches: &ArgMatches,
     options: &RunOptions,
-    reporter: &dyn Fn() -> Box<dyn Reporter>,
+    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
     pictures: Pictures,
 ) -> Result<Outcome, Failure> {
     let args = ManagerArgs::from_arg_matches(matches).map_err(|error| Failure::Unusable(error.into()))?;

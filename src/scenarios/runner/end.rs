@@ -147,8 +147,12 @@ impl UnexpectedExits {
 
 /// The end of a run without workers: only its summary is missing.
 pub(crate) struct RunEnd {
-    pub(super) reporter: Box<dyn Reporter>,
+    pub(super) reporter: Box<dyn Reporter + Send>,
     pub(super) cut: Option<Cut>,
+    /// Whether all workers were blocked, in an exploration.
+    pub(crate) is_deadlock: bool,
+    /// The process ID that is shown of the runner.
+    pub(super) pid: u32,
     /// The time of the end, in microseconds since the start.
     pub(crate) at_us: u64,
     /// What kept workers from finishing.
@@ -162,7 +166,7 @@ pub(crate) struct RunEnd {
 impl RunEnd {
     /// Returns an event of the runner, at the end of the run.
     pub(crate) fn event(&self, fact: impl Into<AnyFact>) -> Event {
-        Event { at_us: self.at_us, worker: RUNNER.to_owned(), pid: std::process::id(), fact: fact.into() }
+        Event { at_us: self.at_us, worker: RUNNER.to_owned(), pid: self.pid, fact: fact.into() }
     }
 
     /// Shows the last event and returns the outcome. `is_broken` is whether a guaranteed claim was false.
@@ -178,7 +182,8 @@ impl RunEnd {
             Some(Cut::ReportLost) => Outcome::MachineryFailed,
             _ if is_broken => Outcome::Broken,
             Some(Cut::Asked(signal)) => Outcome::Stopped(signal),
-            None if self.has_unexpected_exits || self.completion.stopped.is_some() => Outcome::MachineryFailed,
+            None if self.has_unexpected_exits => Outcome::MachineryFailed,
+            None if self.completion.stopped == Some(Reason::Machinery) => Outcome::MachineryFailed,
             None => Outcome::Fine,
         })
     }

@@ -15,6 +15,7 @@ mod kill;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -23,11 +24,15 @@ use super::clock::{Clock, Pause};
 use super::speed::Speed;
 use super::worker::{Message, WorkerContext};
 use crate::ipc::deadline::Deadline;
+use crate::ipc::operation::ObjectId;
+use crate::ipc::process::scheduler::{self, Scheduler};
 use crate::pipe::{DatagramReceiver, DatagramSender, datagrams};
 use crate::process::{ExitStatus, StopSignals};
-use crate::report::{AnyFact, Event, LONGEST_WAIT_US, Loss, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted};
+use crate::report::{
+    AnyFact, Event, LONGEST_WAIT_US, Language, Loss, Parse, RUNNER, Reason, Reorder, Reporter, WorkerStarted,
+};
 use crate::sys::{Signal, fd};
-use crate::{Process, Role};
+use crate::{Error, Process, Role};
 use child::Child;
 pub(crate) use end::{Completion, RunEnd};
 use end::{Cut, UnexpectedExits};
@@ -41,6 +46,11 @@ const SIGNAL_GAP: Duration = Duration::from_millis(100);
 /// The interval at which a scenario that waits for something other than an event is polled.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
 
+/// What a step of an exploration adds to the time that is shown.
+const STEP: Duration = Duration::from_millis(1);
+/// The process ID that is shown of the runner in an exploration, where those of the workers count from 1.
+const RUNNER_EXPLORED: u32 = 0;
+
 /// The options of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct RunOptions {
@@ -48,17 +58,25 @@ pub(crate) struct RunOptions {
     pub(crate) speed: Speed,
     pub(crate) strict: bool,
     pub(crate) kills: Vec<Kill>,
+    /// The schedule to replay.
+    pub(crate) schedule: Option<String>,
+    /// The language in which a person is asked for each step of the schedule, if one is.
+    pub(crate) step: Option<Language>,
     pub(crate) args: Vec<String>,
 }
 
 /// A run in progress.
 pub(crate) struct Runner<'a> {
-    reporter: Box<dyn Reporter>,
+    reporter: Box<dyn Reporter + Send>,
     observer: &'a mut dyn FnMut(&Event),
     /// How to read what the workers of the scenario report.
     facts: &'static [Parse],
     signals: &'a StopSignals,
     options: &'a RunOptions,
+    /// Decides which worker runs, in an exploration.
+    scheduler: Option<Rc<dyn Scheduler>>,
+    /// Whether the schedule cannot go on.
+    is_stuck: bool,
     clock: Clock,
     sender: DatagramSender<Message>,
     receiver: DatagramReceiver<Message>,
@@ -83,20 +101,30 @@ impl<'a> Runner<'a> {
     /// Creates the runner for one run, in which workers report `facts`. Every event goes to `observer` and to
     /// `reporter`.
     pub(crate) fn new(
-        reporter: Box<dyn Reporter>,
+        reporter: Box<dyn Reporter + Send>,
         signals: &'a StopSignals,
         options: &'a RunOptions,
         observer: &'a mut dyn FnMut(&Event),
         facts: &'static [Parse],
     ) -> anyhow::Result<Self> {
         let (sender, receiver) = datagrams()?;
+        let (clock, scheduler) = (Clock::start(options.speed)?, scheduler::current());
+        if let Some(scheduler) = &scheduler {
+            clock.set_time(Duration::ZERO);
+            let clock = clock.clone();
+            scheduler.set_clock(Box::new(move |step, now_ns| {
+                clock.advance(STEP * step as u32 + Duration::from_nanos(now_ns));
+            }));
+        }
         Ok(Runner {
             reporter,
             observer,
             facts,
             signals,
             options,
-            clock: Clock::start(options.speed)?,
+            scheduler,
+            is_stuck: false,
+            clock,
             sender,
             receiver,
             order: Reorder::default(),
@@ -123,8 +151,26 @@ impl<'a> Runner<'a> {
 
     /// Reports an action of the runner, with the time before it began, so that its consequences are later.
     pub(crate) fn emit_at(&mut self, at_us: u64, fact: impl Into<AnyFact>) -> anyhow::Result<()> {
-        self.push(at_us, RUNNER.to_owned(), std::process::id(), fact.into());
+        let pid = if self.is_explored() { RUNNER_EXPLORED } else { std::process::id() };
+        self.push(self.clock.since(at_us), RUNNER.to_owned(), pid, fact.into());
         self.receive()
+    }
+
+    /// Returns whether this run is one of an exploration: then only an operation on a shared object takes time.
+    pub(crate) fn is_explored(&self) -> bool {
+        self.scheduler.is_some()
+    }
+
+    /// Has the state of an object told by `describe`, to the person who chooses the schedule.
+    pub(crate) fn describe(&self, object: ObjectId, describe: impl Fn() -> String + 'static) {
+        if let Some(scheduler) = &self.scheduler {
+            scheduler.describe(object, Box::new(describe));
+        }
+    }
+
+    /// Returns the process ID that is shown of a worker: in an exploration, its number in the order of start.
+    fn pid_of(&self, worker: usize) -> u32 {
+        if self.is_explored() { worker as u32 + 1 } else { self.children[worker].process.pid() }
     }
 
     /// Returns whether the run was cut short: then a scenario starts nothing more.
@@ -132,7 +178,7 @@ impl<'a> Runner<'a> {
         if self.cut.is_none() {
             self.cut = self.signals.asked().map(Cut::Asked);
         }
-        self.cut.is_some()
+        self.cut.is_some() || self.is_stuck
     }
 
     /// Shows the status of the run, in English or in Chinese, if there is a status line.
@@ -145,9 +191,9 @@ impl<'a> Runner<'a> {
         self.signals.as_fd()
     }
 
-    /// Returns whether workers are to be killed in this run.
+    /// Returns whether workers may be killed in this run because it was asked for.
     pub(crate) fn kills_are_requested(&self) -> bool {
-        !self.options.kills.is_empty()
+        !self.options.kills.is_empty() || self.is_explored()
     }
 
     /// Returns whether a worker is left that the run waits for.
@@ -186,8 +232,8 @@ impl<'a> Runner<'a> {
         };
         let child =
             Child::start(name, daemon, role(ctx)).inspect_err(|_| self.loss = self.loss.max(Some(Loss::Unstarted)))?;
-        let pid = child.process.pid();
         self.children.push(child);
+        let pid = self.pid_of(self.children.len() - 1);
         self.push(at_us, name.to_owned(), pid, WorkerStarted { role: R::NAME, daemon }.into());
         self.receive()
     }
@@ -227,6 +273,13 @@ impl<'a> Runner<'a> {
     /// Shows everything reported so far, and what workers may still have to report of their latest actions: until the
     /// scenario has all it needs, and at most as long as [`Reorder`] waits for it.
     pub(crate) fn watch_reports(&mut self, mut is_done: impl FnMut(&[Event]) -> bool) -> anyhow::Result<()> {
+        if self.is_explored() {
+            // Everything has been reported.
+            self.receive()?;
+            let shown = std::mem::take(&mut self.shown);
+            is_done(&shown);
+            return Ok(());
+        }
         let began_us = self.clock.system_us();
         self.watch_until(|runner, events| {
             let is_pending = runner.order.oldest_us().is_some_and(|arrived_us| arrived_us <= began_us);
@@ -248,9 +301,45 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Sleeps until something happens, an event is due to be shown, or `until`. Then shows everything that was
-    /// reported, and which workers have ended.
+    /// Sleeps until something happens, an event is due to be shown, or `until`; in an exploration, lets a worker take a
+    /// step instead. Then shows everything that was reported, and which workers have ended.
     fn wait(&mut self, until: Deadline) -> anyhow::Result<()> {
+        match self.scheduler.clone() {
+            Some(scheduler) => self.step(&*scheduler)?,
+            None => self.sleep(until)?,
+        }
+        self.note_ended()
+    }
+
+    /// Shows everything that was reported, and which workers have ended.
+    fn note_ended(&mut self) -> anyhow::Result<()> {
+        // A worker that has ended by now reported everything before: collected first, shown last.
+        let ended = self.children.iter().enumerate().filter(|(_, child)| child.has_ended());
+        let ended: Vec<usize> = ended.map(|(index, _)| index).collect();
+        if ended.is_empty() {
+            return self.receive();
+        }
+        // The signal that ended them all may have been sent to the runner, too.
+        self.is_cut();
+        self.collect()?;
+        ended.into_iter().try_for_each(|index| self.join(index))?;
+        self.receive()
+    }
+
+    /// Lets one worker take a step, unless the runner has to note the end of another first, or all are being stopped.
+    fn step(&mut self, scheduler: &dyn Scheduler) -> anyhow::Result<()> {
+        if self.stopping || self.children.iter().any(Child::has_ended) {
+            return Ok(());
+        }
+        match scheduler.step() {
+            Err(Error::Schedule { .. }) => self.is_stuck = true,
+            stepped => stepped?,
+        }
+        Ok(())
+    }
+
+    /// Sleeps until something happens, an event is due to be shown, or `until`.
+    fn sleep(&mut self, until: Deadline) -> anyhow::Result<()> {
         let due =
             self.order.due_us().map(|due_us| Duration::from_micros(due_us.saturating_sub(self.clock.system_us())));
         // An event that waits for its cause is checked again soon.
@@ -263,32 +352,30 @@ impl<'a> Runner<'a> {
             sources.push(self.signals.as_fd());
         }
         fd::wait_any_readable(&sources, until.at_ns()).context("cannot wait for the workers")?;
-        // A worker that has ended by now reported everything before: collected first, shown last.
-        let ended = self.children.iter().enumerate().filter(|(_, child)| child.has_ended());
-        let ended: Vec<usize> = ended.map(|(index, _)| index).collect();
-        if !ended.is_empty() {
-            // The signal that ended them all may have been sent to the runner, too.
-            self.is_cut();
-        }
-        self.receive()?;
-        ended.into_iter().try_for_each(|index| self.join(index))?;
-        self.receive()
+        Ok(())
     }
 
     /// Receives all reports of the workers, and shows the events that are due.
     fn receive(&mut self) -> anyhow::Result<()> {
+        self.collect()?;
+        // When no worker is left to report, there is nothing to wait for. In an exploration, none is still reporting.
+        let is_waited_for = !self.is_explored() && self.children.iter().any(Child::is_running);
+        let now_us = if is_waited_for { self.clock.system_us() } else { u64::MAX };
+        while let Some(event) = self.order.pop(now_us) {
+            self.show(event)?;
+        }
+        Ok(())
+    }
+
+    /// Receives all reports of the workers.
+    fn collect(&mut self) -> anyhow::Result<()> {
         while let Some(Message { worker, at_us, json }) = self.receiver.try_receive()? {
             let fact = self.facts.iter().find_map(|parse| parse(&json).ok());
             let fact = fact.with_context(|| format!("a worker reported no event of the scenario: {json}"))?;
-            let child = self.children.get_mut(worker as usize).context("an unknown worker reported something")?;
-            let (name, pid) = (child.name.clone(), child.process.pid());
+            let child = self.children.get(worker as usize).context("an unknown worker reported something")?;
+            let (name, pid) = (child.name.clone(), self.pid_of(worker as usize));
             self.kills.note(worker, &name, &fact);
             self.push(at_us, name, pid, fact);
-        }
-        // When no worker is left to report, there is nothing to wait for.
-        let now_us = if self.children.iter().any(Child::is_running) { self.clock.system_us() } else { u64::MAX };
-        while let Some(event) = self.order.pop(now_us) {
-            self.show(event)?;
         }
         Ok(())
     }
@@ -312,14 +399,17 @@ impl<'a> Runner<'a> {
 
     /// Joins a worker that has ended, and reports its end.
     fn join(&mut self, index: usize) -> anyhow::Result<()> {
+        let pid = self.pid_of(index);
         let child = &mut self.children[index];
-        let (worker, pid, ended) = (child.name.clone(), child.process.pid(), child.process.join()?.clone());
+        let (worker, ended) = (child.name.clone(), child.process.join()?.clone());
         let is_ended_by = |signal: Signal| ended.status == ExitStatus::Signal(signal as i32);
         if is_ended_by(Signal::SIGTERM) && !self.stopping && !self.is_cut() {
             // The only possible error is a bad descriptor: then it is as if nothing had arrived.
             let _ = fd::wait_readable(self.signals, Deadline::after(SIGNAL_GAP).at_ns());
         }
-        if is_ended_by(Signal::SIGKILL) && self.kills.note_death(index as u32) {
+        // In an exploration, the schedule has asked for it.
+        let is_scheduled = self.is_explored() && !self.stopping;
+        if is_ended_by(Signal::SIGKILL) && (self.kills.note_death(index as u32) || is_scheduled) {
             self.died.push(worker.clone());
             self.loss = Some(Loss::Killed);
         } else if !ended.is_success() && !self.stopping && !self.is_cut() {
@@ -335,6 +425,10 @@ impl<'a> Runner<'a> {
     fn stop_workers(&mut self) -> anyhow::Result<()> {
         let end_all =
             |children: &[Child], end| children.iter().map(|child| child.end(end)).fold(Ok(()), anyhow::Result::and);
+        if self.is_explored() {
+            // What the schedule killed was not killed here.
+            self.note_ended()?;
+        }
         self.stopping = true;
         let asked = end_all(&self.children, Process::terminate);
         let grace = Deadline::after(GRACE);
@@ -354,7 +448,9 @@ impl<'a> Runner<'a> {
     pub(crate) fn finish(mut self, ran: anyhow::Result<()>) -> RunEnd {
         let mut failures: Vec<_> = [ran, self.stop_workers()].into_iter().filter_map(Result::err).collect();
         self.is_cut();
-        let stopped = self.cut.map(Cut::reason).or((!failures.is_empty()).then_some(Reason::Machinery));
+        let is_deadlock = self.is_stuck && self.scheduler.as_ref().is_some_and(|scheduler| scheduler.is_deadlock());
+        let is_too_long = (self.is_stuck && !is_deadlock).then_some(Reason::Cut);
+        let stopped = self.cut.map(Cut::reason).or(is_too_long).or((!failures.is_empty()).then_some(Reason::Machinery));
         let has_unexpected_exits = !self.unexpected_exits.is_empty();
         failures.append(&mut self.unexpected_exits.into_errors());
         if self.cut.is_none() {
@@ -363,6 +459,8 @@ impl<'a> Runner<'a> {
         RunEnd {
             reporter: self.reporter,
             cut: self.cut,
+            is_deadlock,
+            pid: if self.scheduler.is_some() { RUNNER_EXPLORED } else { std::process::id() },
             at_us: self.clock.now_us(),
             completion: Completion { started: self.children.len(), died: self.died, loss: self.loss, stopped },
             has_unexpected_exits,

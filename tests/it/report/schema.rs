@@ -336,6 +336,9 @@ pub(crate) enum Fact {
         elapsed_us: u64,
         /// The counters: integers and booleans by name.
         facts: Map<String, Value>,
+        /// The schedule that was replayed, or the shortest one that violates the claim.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        schedule: Option<String>,
     },
 }
 

@@ -4,6 +4,7 @@ mod barrier;
 mod condition;
 mod deadlock;
 mod event;
+mod explore;
 mod kill;
 mod manager;
 mod pipe;

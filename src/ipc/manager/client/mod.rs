@@ -235,7 +235,7 @@ impl Client {
                     if let Some(reader) = reader {
                         self.read(reader, socket::receive, None);
                     }
-                    let look = Deadline::after(LOOK_EVERY).at_ns();
+                    let look = Some(deadline.next_check());
                     if unpoisoned(&self.incoming).is_gone || socket::wait_either(self.socket.as_fd(), look).is_err() {
                         return Err(ManagerError::gone().into());
                     }

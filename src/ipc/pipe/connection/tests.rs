@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::Error;
-use crate::ipc::operation::tests::{goes, would_block};
+use crate::ipc::operation::tests::{goes, passed, would_block};
 use crate::pipe::{duplex, pipe, wait};
 
 const MOMENT: Duration = Duration::from_millis(1);
@@ -322,9 +322,11 @@ fn every_operation_passes_one_point() {
     let (receiver, mut sender) = pipe::<u8>().expect("a pipe");
     let soon = Duration::from_secs(1);
     let mut one = receiver.into_connection();
-    let object = one.object;
+    let object = *one.object.0;
     would_block("pipe.recv", &object, || one.recv::<u8>());
     would_block("pipe.recv", &object, || one.recv_bytes());
+    let another = sender.try_clone().expect("nothing is half sent");
+    assert_eq!(passed(|| drop(another)).1, [], "its end stays open");
     would_block("pipe.recv_timeout", &object, || one.recv_timeout::<u8>(soon));
     would_block("pipe.poll", &object, || one.poll(None));
     would_block("pipe.poll_timeout", &object, || one.poll(Some(soon)));
@@ -338,6 +340,6 @@ fn every_operation_passes_one_point() {
     while sender.send_bytes_timeout(&[0; 4092], Duration::ZERO).expect("no error") {}
     would_block("pipe.send", &object, || sender.send(&9));
     assert!(!goes("pipe.try_send", &object, || sender.send_timeout(&9, Duration::ZERO)).expect("no error"));
-    drop(one);
+    goes("pipe.close", &object, || one.close());
     goes("pipe.send", &object, || sender.send(&9)).expect_err("no receiver is left");
 }

@@ -51,9 +51,7 @@ impl Waiting {
     /// whether it could go on without waiting.
     #[inline]
     pub(crate) fn point(&self, operations: &Waits, object: &impl Object, look: impl Fn() -> bool) {
-        let is_endless = self.until == Some(Deadline::NEVER);
-        let timeout = if self.will() { Duration::MAX } else { Duration::ZERO };
-        operations.pass((!is_endless).then_some(timeout), object, look);
+        operations.pass_until(self.until, object, look);
     }
 
     /// Returns whether the operation waits at all.

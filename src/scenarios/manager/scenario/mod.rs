@@ -94,6 +94,10 @@ Examples:
     ];
     type Observer = Audit;
 
+    fn not_explored(_args: &ManagerArgs) -> Option<&'static str> {
+        Some("the manager's process is not scheduled")
+    }
+
     fn prepare(args: ManagerArgs) -> anyhow::Result<Self> {
         let key = args.authkey_file.as_deref().map(Key::read).transpose()?;
         let workers = args.workers.unwrap_or(if args.kinds.is_some() { 2 } else { 1 });

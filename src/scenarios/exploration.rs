@@ -1,0 +1,375 @@
+//! Exploration of a scenario: every schedule is a run of its own, with new objects.
+//!
+//! # State
+//! A run of an exploration shows nothing: its claim is judged. Only the shortest schedule that violates it is run once
+//! more and shown. A schedule is written with a mark, a hash of all that it depends on: the scenario and its options,
+//! the seed and the version.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use clap::{ArgMatches, Args};
+
+use super::entry::{self, args_of, checked, play, prepared, started, verdict};
+use super::runner::RunOptions;
+use super::scenario::Scenario;
+use crate::explore::Explorer;
+use crate::explore::schedule::{SPAWNER, Schedule};
+use crate::explore::survey::{self, Replayed, ReplayedStep, Seen, StepKind, Survey};
+use crate::number::whole;
+use crate::outcome::{Failure, Outcome};
+use crate::process::StopSignals;
+use crate::report::{
+    AnyFact, Event, Explored, Pictures, RUNNER, Reason, Reporter, RunStarted, ScheduleStep, ShownSchedule, Summary,
+    Verdict, counter,
+};
+
+/// The options of an exploration.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of an exploration")]
+pub(crate) struct ExploreArgs {
+    /// Run every schedule, instead of one of those that differ only in the order of independent operations
+    #[arg(long)]
+    all: bool,
+    /// Run at most this many schedules
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = whole::<u64>(1..=u64::MAX))]
+    limit: u64,
+    /// Stop after this time (500ms, 2s, 1m)
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+    /// Run this many random schedules as well if the limit or the time did not suffice for all
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>(0..=u64::MAX))]
+    random: u64,
+    /// Also run the schedules in which this many workers are killed (kill -9), at each of their operations
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u32>(0..=1))]
+    kills: u32,
+    /// Also run the schedules in which this many operations time out although a worker could run
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u32>(0..=1000))]
+    timeouts: u32,
+}
+
+impl ExploreArgs {
+    fn explorer(&self, seed: u64) -> Explorer {
+        let explorer = Explorer::new().all(self.all).limit(self.limit).random(self.random, seed);
+        let explorer = explorer.kills(self.kills).timeouts(self.timeouts);
+        match self.time {
+            Some(time) => explorer.time(time),
+            None => explorer,
+        }
+    }
+}
+
+/// The interval between two changes of the status line.
+const STATUS_EVERY: Duration = Duration::from_millis(100);
+
+/// Explores a scenario, from its parsed arguments to the exit code.
+pub(super) fn explore<S: Scenario>(
+    matches: &ArgMatches,
+    explored: &ExploreArgs,
+    options: &RunOptions,
+    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
+) -> Result<Outcome, Failure> {
+    let args = args_of::<S>(matches)?;
+    refuse::<S>(&args, "explore")?;
+    let mark = mark::<S>(&args, options);
+    let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
+    let began = Instant::now();
+    let (_, first) = tried::<S>(matches, options, &Schedule::default(), &signals)?;
+    let mut reporter = reporter();
+    reporter.event(&event(0, RunStarted { is_explored: true, ..first.started })).map_err(unreported)?;
+    let failed = Mutex::new(None);
+    let judge = || {
+        let scenario = prepared::<S>(matches)?;
+        let options = checked(options, &scenario)?;
+        let (end, result) = play(scenario, &options, &signals, Box::new(Nowhere), None, &mut |_| {})?;
+        let result = result.map_err(Failure::machinery)?;
+        let seen = match verdict(&end, &result) {
+            Verdict::Held => Seen::Held,
+            Verdict::Violated => Seen::Violated,
+            Verdict::NotShown => Seen::NotShown,
+        };
+        Ok(signals.asked().is_none().then_some(seen))
+    };
+    let judged = || {
+        judge().unwrap_or_else(|failure| {
+            failed.lock().expect("nothing panics while it holds the lock").get_or_insert(failure);
+            None
+        })
+    };
+    let shown = Mutex::new((Duration::ZERO, &mut reporter));
+    let surveyed = explored.explorer(options.seed).survey(&judged, &|survey| {
+        let (shown, reporter) = &mut *shown.lock().expect("nothing panics while it holds the lock");
+        let elapsed = began.elapsed();
+        if elapsed >= *shown + STATUS_EVERY {
+            *shown = elapsed;
+            let [en, zh] = status(survey, elapsed);
+            reporter.show_status(&en, &zh);
+        }
+        signals.asked().is_none()
+    });
+    if let Some(failure) = failed.into_inner().expect("nothing panics while it holds the lock") {
+        return Err(failure);
+    }
+    let survey = surveyed.map_err(|error| Failure::machinery(error.into()))?;
+    let elapsed = began.elapsed();
+    let cut = signals.asked();
+    // A run that was asked to stop does not run it once more.
+    let shortest = survey.shortest.as_ref().filter(|_| cut.is_none());
+    let shortest = shortest.map(|schedule| shown_schedule::<S>(matches, options, schedule, &mark, &signals));
+    let shortest = shortest.transpose()?;
+    let (held, is_broken) = (survey.schedules - survey.violated - survey.not_shown, survey.violated > 0);
+    let verdict = match (is_broken, held) {
+        (true, _) => Verdict::Violated,
+        (false, 0) => Verdict::NotShown,
+        (false, _) => Verdict::Held,
+    };
+    let mut facts = vec![
+        counter("schedules", "调度", survey.schedules),
+        counter("held", "成立", held),
+        counter("violated", "不成立", survey.violated),
+        counter("not_shown", "无法判断", survey.not_shown),
+        counter("deadlocks", "死锁", survey.deadlocks),
+        counter("exhausted", "已穷尽", survey.exhausted),
+        counter("rate", "每秒", rate(&survey, elapsed)),
+    ];
+    facts.retain(|counter| counter.name != "not_shown" || survey.not_shown > 0);
+    facts.extend(survey.estimate.map(|estimate| counter("estimate", "估计", estimate)));
+    let elapsed_us = elapsed.as_micros() as u64;
+    let summary = Summary {
+        scenario: S::NAME,
+        claim: S::CLAIM,
+        verdict,
+        guaranteed: first.guaranteed,
+        needs: S::NEEDS,
+        allowance: None,
+        reason: cut.map(|_| Reason::Cut).or((verdict == Verdict::NotShown).then_some(Reason::Killed)),
+        loss: None,
+        elapsed_us,
+        facts,
+        schedule: survey.shortest.as_ref().map(|schedule| format!("{schedule}#{mark}")),
+        explored: Some(Explored {
+            schedules: survey.schedules,
+            violated: survey.violated,
+            exhausted: survey.exhausted,
+        }),
+        advice: None,
+    };
+    let shown = shortest.map_or(Ok(()), |shortest| reporter.schedule(&shortest));
+    match shown.and_then(|()| reporter.event(&event(elapsed_us, summary))) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::ReaderGone),
+        shown => shown.map_err(unreported)?,
+    }
+    Ok(match cut {
+        _ if is_broken && (first.guaranteed || options.strict) => Outcome::Broken,
+        Some(signal) => Outcome::Stopped(signal),
+        None => Outcome::Fine,
+    })
+}
+
+/// Returns an event of the runner.
+fn event(at_us: u64, fact: impl Into<AnyFact>) -> Event {
+    Event { at_us, worker: RUNNER.to_owned(), pid: 0, fact: fact.into() }
+}
+
+fn unreported(error: io::Error) -> Failure {
+    Failure::machinery(anyhow::Error::new(error).context("cannot write the report to stdout"))
+}
+
+fn rate(survey: &Survey, elapsed: Duration) -> u64 {
+    (survey.schedules as f64 / elapsed.as_secs_f64()) as u64
+}
+
+fn status(survey: &Survey, elapsed: Duration) -> [String; 2] {
+    let Survey { schedules, violated, .. } = survey;
+    let rate = rate(survey, elapsed);
+    [
+        format!("{schedules} schedules, {violated} violated, {rate}/s"),
+        format!("{schedules} 个调度，{violated} 个不成立，每秒 {rate} 个"),
+    ]
+}
+
+/// The reporter of a run that is judged and not shown.
+struct Nowhere;
+
+impl Reporter for Nowhere {
+    fn event(&mut self, _event: &Event) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Rejects a run that cannot be explored. `what` is the command or the option that asks for it.
+pub(super) fn refuse<S: Scenario>(args: &S::Args, what: &str) -> Result<(), Failure> {
+    match S::not_explored(args) {
+        Some(reason) => Err(Failure::Unusable(anyhow!("cannot {what} {}: {reason}", S::NAME))),
+        None => Ok(()),
+    }
+}
+
+/// What is known of a scenario once one schedule was run.
+pub(super) struct First {
+    started: RunStarted,
+    guaranteed: bool,
+}
+
+/// Runs a schedule without a report. Rejects options and a schedule that the scenario cannot be run with; nothing is
+/// started then.
+pub(super) fn tried<S: Scenario>(
+    matches: &ArgMatches,
+    options: &RunOptions,
+    schedule: &Schedule,
+    signals: &StopSignals,
+) -> Result<(Replayed, First), Failure> {
+    let first = Cell::new(None);
+    let run = || {
+        let scenario = prepared::<S>(matches)?;
+        check_workers(schedule, &scenario.workers())?;
+        let options = checked(options, &scenario)?;
+        let started = started(&scenario, &options);
+        let (_, result) = play(scenario, &options, signals, Box::new(Nowhere), None, &mut |_| {})?;
+        let guaranteed = result.map_err(Failure::machinery)?.guaranteed;
+        Ok(First { started, guaranteed })
+    };
+    let replayed = survey::replay(schedule, &|| first.set(Some(run())));
+    let first = first.take().transpose()?;
+    let replayed = replayed.map_err(|error| Failure::machinery(error.into()))?;
+    Ok((replayed, first.context("the schedule was not run").map_err(Failure::machinery)?))
+}
+
+/// Runs a schedule once more, and returns it in a form to be shown.
+fn shown_schedule<S: Scenario>(
+    matches: &ArgMatches,
+    options: &RunOptions,
+    schedule: &Schedule,
+    mark: &str,
+    signals: &StopSignals,
+) -> Result<ShownSchedule, Failure> {
+    let (events, failed) = (RefCell::new(Vec::new()), Cell::new(None));
+    let run = || {
+        let scenario = prepared::<S>(matches)?;
+        let options = checked(options, &scenario)?;
+        let mut see = |event: &Event| events.borrow_mut().push(event.clone());
+        play(scenario, &options, signals, Box::new(Nowhere), None, &mut see).map(drop)
+    };
+    let replayed = survey::replay(schedule, &|| failed.set(run().err()));
+    if let Some(failure) = failed.take() {
+        return Err(failure);
+    }
+    let replayed = replayed.map_err(|error| Failure::machinery(error.into()))?;
+    let step = |step: ReplayedStep| ScheduleStep {
+        column: step.worker.map_or(replayed.workers.len(), |worker| worker),
+        operation: step.operation,
+        is_timeout: step.kind == StepKind::TimesOut,
+        is_death: step.kind == StepKind::Dies,
+    };
+    Ok(ShownSchedule {
+        schedule: format!("{}#{mark}", replayed.schedule),
+        switches: replayed.switches,
+        args: replay_args(&options.args),
+        steps: replayed.steps.into_iter().map(step).collect(),
+        blocked: replayed.blocked.into_iter().map(step).collect(),
+        workers: replayed.workers,
+        events: events.into_inner(),
+    })
+}
+
+/// Returns the arguments of an exploration without those that concern only the exploration.
+fn replay_args(args: &[String]) -> Vec<String> {
+    let explore = ExploreArgs::augment_args(clap::Command::new("explore"));
+    let takes_value = |word: &str| {
+        let name = word.strip_prefix("--")?;
+        match name {
+            "format" => return Some(true),
+            "quiet" => return Some(false),
+            _ => {}
+        }
+        let option = explore.get_arguments().find(|option| option.get_long() == Some(name))?;
+        Some(option.get_action().takes_values())
+    };
+    let command = args.iter().position(|word| word == "explore");
+    let mut kept = Vec::new();
+    let mut left = args.iter().enumerate();
+    while let Some((at, word)) = left.next() {
+        let (name, is_joined) = word.split_once('=').map_or((word.as_str(), false), |(name, _)| (name, true));
+        match takes_value(name) {
+            Some(true) if !is_joined => _ = left.next(),
+            Some(_) => {}
+            None if Some(at) == command => {}
+            None => kept.push(word.clone()),
+        }
+    }
+    kept
+}
+
+/// Returns the mark of the schedules of a run: four hexadecimal digits, of a 32-bit FNV-1a hash.
+pub(super) fn mark<S: Scenario>(args: &S::Args, options: &RunOptions) -> String {
+    let run = format!("{} {args:?} {:?} {} {}", S::NAME, options.kills, options.seed, env!("CARGO_PKG_VERSION"));
+    let hash = run.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{:04x}", hash >> 16 ^ hash & 0xffff)
+}
+
+/// Reads a schedule with its mark, which may be left out: `[SCENARIO:]TURNS[#MARK]`.
+pub(super) fn parsed<S: Scenario>(text: &str, mark: &str) -> anyhow::Result<Schedule> {
+    let (scenario, rest) = text.split_once(':').map_or((S::NAME, text), |(scenario, rest)| (scenario.trim(), rest));
+    anyhow::ensure!(scenario == S::NAME, "cannot replay {text}: it is a schedule of {scenario}, not of {}", S::NAME);
+    let (turns, given) = rest.split_once('#').map_or((rest, mark), |(turns, given)| (turns, given.trim()));
+    let schedule = turns.parse().with_context(|| format!("cannot replay {text}"))?;
+    anyhow::ensure!(
+        given == mark,
+        "cannot replay {text}: it belongs to other options, another seed or another version of {} (the mark of this \
+         run is #{mark}; without a mark it is tried as it is)",
+        S::NAME
+    );
+    Ok(schedule)
+}
+
+/// Rejects a schedule with a worker that the scenario does not have.
+fn check_workers(schedule: &Schedule, workers: &[String]) -> Result<(), Failure> {
+    let is_unknown = |participant: &usize| *participant != SPAWNER && *participant >= workers.len();
+    match schedule.participants().find(is_unknown) {
+        None => Ok(()),
+        Some(unknown) => Err(Failure::Unusable(anyhow!(
+            "cannot replay {schedule}: there is no worker {} (there are {}: {})",
+            Schedule::of(unknown),
+            workers.len(),
+            workers
+                .iter()
+                .enumerate()
+                .map(|(at, name)| format!("{} is {name}", Schedule::of(at)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ))),
+    }
+}
+
+/// Replays one schedule of a scenario: the same run, every time.
+pub(super) fn replay<S: Scenario>(
+    text: &str,
+    matches: &ArgMatches,
+    options: &RunOptions,
+    reporter: &dyn Fn() -> Box<dyn Reporter + Send>,
+    pictures: Pictures,
+) -> Result<Outcome, Failure> {
+    let args = args_of::<S>(matches)?;
+    refuse::<S>(&args, "replay a schedule of")?;
+    let mark = mark::<S>(&args, options);
+    let schedule = parsed::<S>(text, &mark).map_err(Failure::Unusable)?;
+    // Run once without a report, to see whether it fits.
+    let signals = StopSignals::catch().map_err(|error| Failure::machinery(error.into()))?;
+    let (tried, _) = tried::<S>(matches, options, &schedule, &signals)?;
+    if let Some(misfit) = tried.misfit {
+        return Err(Failure::Unusable(anyhow!("cannot replay {text}: {misfit}")));
+    }
+    let outcome = Cell::new(None);
+    let pictures = Cell::new(Some(pictures));
+    let schedule = format!("{}#{mark}", tried.schedule);
+    let run = || {
+        let pictures = pictures.take().context("a schedule is replayed once").map_err(Failure::machinery)?;
+        entry::run_once::<S>(matches, options, Some(&schedule), &signals, reporter, pictures)
+    };
+    let replayed = survey::replay(&tried.schedule, &|| outcome.set(Some(run())));
+    replayed.map_err(|error| Failure::machinery(error.into()))?;
+    outcome.take().context("the schedule was not replayed").map_err(Failure::machinery)?
+}
