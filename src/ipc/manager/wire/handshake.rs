@@ -11,7 +11,7 @@
 //! right.
 //!
 //! # Standard
-//! The Noise Protocol Framework, revision 34: `Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s`. It has forward secrecy: a key
+//! The Noise Protocol Framework, revision 34: `Noise_NNpsk0_25519_AESGCM_BLAKE2s`. It has forward secrecy: a key
 //! that leaks later does not decrypt recorded traffic.
 
 use std::io;
@@ -24,8 +24,8 @@ use super::key::AuthKey;
 use super::seal::{FrameKey, TAG};
 
 /// The protocol's name and version, before the first Noise message.
-const PROTOCOL: &[u8; 8] = b"ipcdemo3";
-const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
+const PROTOCOL: &[u8; 8] = b"ipcdemo4";
+const PATTERN: &str = "Noise_NNpsk0_25519_AESGCM_BLAKE2s";
 /// A fresh public key, and the tag of an empty payload.
 const FIRST: usize = 32 + TAG;
 /// Length of the frame limit: the payload of the second message.
