@@ -65,16 +65,15 @@ pub(super) fn start_thread<'scope>(
 /// Serves a client until it disconnects or must be disconnected.
 fn serve(state: &ServerState, client: &Connection, mut key: Option<FrameKey>) {
     let (mut scratch, mut inbox) = (vec![0; FEW], Inbox::default());
-    let mut count = 0;
-    while process(state, client, &scratch[..count], &mut inbox, &mut key).is_continue() {
+    while let Ok(count @ 1..) = receive(client, &mut scratch) {
+        let now_ns = monotonic_ns();
+        client.busy_ns.store(now_ns, Relaxed);
+        if process(state, client, &scratch[..count], now_ns, &mut inbox, &mut key).is_break() {
+            break;
+        }
         if count == FEW {
             scratch.resize(MANY, 0);
         }
-        count = match receive(client, &mut scratch) {
-            Ok(0) | Err(_) => break,
-            Ok(count) => count,
-        };
-        client.busy_ns.store(monotonic_ns(), Relaxed);
     }
     state.close(client);
 }
@@ -109,22 +108,24 @@ fn authenticate(state: &ServerState, socket: BorrowedFd<'_>, transport: Transpor
         .ok()
 }
 
-/// Processes the requests in the received bytes.
+/// Processes the requests in bytes that were received at `now_ns`.
 fn process(
     state: &ServerState,
     client: &Connection,
     bytes: &[u8],
+    mut now_ns: u64,
     inbox: &mut Inbox,
     key: &mut Option<FrameKey>,
 ) -> ControlFlow<()> {
     let fed = inbox.feed(bytes, state.limits.frame, key, |content| {
         let ToServer { id, request } = decode(content)?;
-        state.request(client, id, request);
+        state.request(client, id, request, now_ns);
         while client.is_full() && !client.is_over.load(Relaxed) {
-            state.send(client);
+            now_ns = monotonic_ns();
+            state.send(client, now_ns);
             if client.is_full() {
                 // With a timeout: the poller may have ended the connection, or made room, before this wait began.
-                let _ = wait_writable(client, Some(monotonic_ns() + LIVENESS_CHECK_NS));
+                let _ = wait_writable(client, Some(now_ns + LIVENESS_CHECK_NS));
             }
         }
         Ok(if client.is_over.load(Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -135,7 +136,7 @@ fn process(
     if client.is_over.load(Relaxed) {
         return ControlFlow::Break(());
     }
-    state.send(client);
+    state.send(client, now_ns);
     ControlFlow::Continue(())
 }
 
