@@ -27,10 +27,8 @@ const MANY: usize = 64 * 1024;
 /// Its stack: several times what the deepest data need, even without optimisation. Only used pages take memory.
 const STACK: usize = 1 << 20;
 
-/// Authenticates the client of a new connection, and starts the thread that serves it.
-///
-/// That thread is another: the stack that the cryptography used is freed with this one, and a new thread starts where
-/// there is a free processor.
+/// Authenticates the client of a new connection, and starts the thread that serves it: another one, since the stack that
+/// the cryptography used is freed with this one.
 pub(super) fn admit<'scope>(
     state: &'scope ServerState,
     scope: &'scope Scope<'scope, '_>,
@@ -95,17 +93,18 @@ fn authenticate(state: &ServerState, socket: BorrowedFd<'_>, transport: Transpor
         drop(send_frame(socket, &answer));
         answered.finish(&receive()?)
     });
-    authenticated
-        .map_err(|refused| {
-            // Counted before the peer sees the refusal.
-            state.count(match refused {
-                Refused::WrongKey => |refused| &mut refused.wrong_key,
-                Refused::OtherProtocol | Refused::Closed => |refused| &mut refused.bad_handshake,
-                Refused::TooSlow => |refused| &mut refused.too_slow,
-            });
-            refused.frame().map(|frame| drop(send_frame(socket, &frame)))
-        })
-        .ok()
+    let refuse = |refused: &Refused| {
+        // Counted before the peer sees the refusal.
+        state.count(match refused {
+            Refused::WrongKey => |refused| &mut refused.wrong_key,
+            Refused::OtherProtocol | Refused::Closed => |refused| &mut refused.bad_handshake,
+            Refused::TooSlow => |refused| &mut refused.too_slow,
+        });
+        if let Some(frame) = refused.frame() {
+            drop(send_frame(socket, &frame));
+        }
+    };
+    authenticated.inspect_err(refuse).ok()
 }
 
 /// Processes the requests in bytes that were received at `now_ns`.

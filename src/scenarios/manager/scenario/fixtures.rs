@@ -20,9 +20,8 @@ pub(super) const TOTAL: &str = "total";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Fixtures {
     object: Object,
-    /// The object to show: what a lock or a semaphore protects, the goods that a condition announces, or the object
-    /// itself.
-    shown: Object,
+    /// The counter that a lock or a semaphore protects; the goods whose arrival a condition announces.
+    protected: Option<Object>,
 }
 
 /// Where objects come from: a manager, and whether other clients can use them too.
@@ -54,18 +53,18 @@ impl Fixtures {
             _ => vec![],
         };
         let object = manager.make_any(kind, args, name.as_deref())?;
-        let shown = match kind {
+        let protected = match kind {
             Kind::Lock | Kind::RLock | Kind::Semaphore | Kind::BoundedSemaphore => {
                 let name = name.map(|name| format!("{name}.count"));
-                manager.make_any(Kind::Value, vec!["Q".into(), 0.into()], name.as_deref())?
+                Some(manager.make_any(Kind::Value, vec!["Q".into(), 0.into()], name.as_deref())?)
             }
-            Kind::Condition => manager.make_any(Kind::List, vec![], None)?,
-            _ => object.clone(),
+            Kind::Condition => Some(manager.make_any(Kind::List, vec![], None)?),
+            _ => None,
         };
         if kind == Kind::Namespace {
             Namespace::of(object.clone())?.at([TOTAL]).compare_and_swap(None, Some(0.into()))?;
         }
-        Ok(Fixtures { object, shown })
+        Ok(Fixtures { object, protected })
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -77,9 +76,9 @@ impl Fixtures {
         P::of(self.object.clone())
     }
 
-    /// Returns the object to show, which must be of this type.
+    /// Returns what the object protects, or else the object itself, which must be of this type.
     pub(super) fn protected<P: Proxy>(&self) -> Result<P> {
-        P::of(self.shown.clone())
+        P::of(self.protected.as_ref().unwrap_or(&self.object).clone())
     }
 
     /// Returns the object to show, and its name.
@@ -91,7 +90,7 @@ impl Fixtures {
             Kind::JoinableQueue => "queue",
             kind => kind.name(),
         };
-        (name.to_lowercase(), &self.shown)
+        (name.to_lowercase(), self.protected.as_ref().unwrap_or(&self.object))
     }
 
     /// Returns how many steps are visible; for a queue, how many items are left.
