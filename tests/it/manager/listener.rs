@@ -75,7 +75,7 @@ fn await_status(manager: &Manager, is_so: impl Fn(&Status) -> bool) -> Status {
 }
 
 /// A hello's length and its first bytes; 48 of the first Noise message follow.
-const HELLO: &[u8] = b"\x38\0\0\0ipcdemo3";
+const HELLO: &[u8] = b"\x38\0\0\0ipcdemo4";
 const FIRST: usize = 48;
 
 #[test]

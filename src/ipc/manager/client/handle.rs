@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use super::{Client, Doing, Pending, unpoisoned};
+use super::{Client, ConnectInfo, Doing, Pending, unpoisoned};
 use crate::ipc::error::Result;
 use crate::ipc::manager::data::{DEPTH_LIMIT, Key, Kind, Map, ObjectId, ObjectRef, Variant};
 use crate::ipc::manager::error::ManagerError;
 use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request, Swap};
+use crate::ipc::process::transfer::sent_in_roles;
 
 thread_local! {
     /// A number of the calling thread, for objects that belong to a thread.
@@ -189,3 +190,8 @@ impl Object {
         Doing::Call(method, self.0.kind, self.0.id)
     }
 }
+
+sent_in_roles!(
+    [] Object, "an object of a manager", |object, recipient| object.client().invite(recipient, Some(object)),
+    |sent: ConnectInfo| sent.import()
+);

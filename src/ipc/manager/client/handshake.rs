@@ -9,7 +9,7 @@ use crate::ipc::deadline::{Deadline, LOOK_EVERY};
 use crate::ipc::error::{Result, os};
 use crate::ipc::manager::error::ManagerError;
 use crate::ipc::manager::handshake::{receive_frame, send_frame};
-use crate::ipc::manager::wire::{AuthKey, HandshakeError, Inbox, Initiator, Transport, Welcome};
+use crate::ipc::manager::wire::{AuthKey, HandshakeError, Transport, Welcome, initiate};
 use crate::sys::{fd, socket};
 
 /// Default time limit for connecting, in all.
@@ -27,7 +27,15 @@ pub(super) fn connect(route: &Route, time: Duration) -> Result<(OwnedFd, Welcome
         }
     };
     let key = AuthKey::new(route.key.as_slice()).expect("it is the key that the route was made with");
-    let welcome = authenticate(socket.as_fd(), transport, &key, deadline)?;
+    let welcome = initiate(transport, &key, |frame| {
+        send_frame(socket.as_fd(), frame).map_err(|_| ManagerError::from(HandshakeError::Closed))?;
+        let answer = receive_frame(socket.as_fd(), deadline, || false).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => ManagerError::silent(),
+            io::ErrorKind::InvalidData => HandshakeError::NoManager.into(),
+            _ => HandshakeError::Closed.into(),
+        });
+        Ok(answer?)
+    })?;
     socket::set_receive_timeout(socket.as_fd(), LOOK_EVERY).map_err(os("prepare a connection"))?;
     Ok((socket, welcome))
 }
@@ -46,20 +54,4 @@ fn send_socket(endpoint: BorrowedFd<'_>, deadline: Deadline) -> Result<OwnedFd> 
             Err(_) => return Err(ManagerError::gone().into()),
         }
     }
-}
-
-/// Authenticates each side to the other.
-fn authenticate(socket: BorrowedFd<'_>, transport: Transport, key: &AuthKey, deadline: Deadline) -> Result<Welcome> {
-    let (initiator, hello) = Initiator::new(transport, key).map_err(os("get random bytes"))?;
-    let mut inbox = Inbox::default();
-    let mut exchange = |frame: &[u8]| -> std::result::Result<Vec<u8>, ManagerError> {
-        send_frame(socket, frame).map_err(|_| HandshakeError::Closed)?;
-        receive_frame(socket, &mut inbox, deadline, || false).map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut => ManagerError::silent(),
-            io::ErrorKind::InvalidData => HandshakeError::NoManager.into(),
-            _ => HandshakeError::Closed.into(),
-        })
-    };
-    let (confirmed, confirmation) = initiator.confirm(&exchange(&hello)?).map_err(ManagerError::from)?;
-    Ok(confirmed.finish(&exchange(&confirmation)?).map_err(ManagerError::from)?)
 }

@@ -58,7 +58,8 @@ macro_rules! proxy {
         /// the call and is unchanged; [`ManagerError::Gone`](crate::manager::ManagerError::Gone) if the
         /// manager has ended, even in the middle of a wait;
         /// [`ManagerError::Silent`](crate::manager::ManagerError::Silent) if it does not answer in time.
-        #[derive(Debug, Clone)]
+        #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+        #[serde(transparent)]
         pub struct $name {
             object: $crate::ipc::manager::client::Object,
         }
@@ -91,12 +92,6 @@ macro_rules! proxy {
                 $crate::ipc::manager::proxy::object_in(variant).and_then($crate::ipc::manager::proxy::Proxy::of)
             }
         }
-
-        $crate::ipc::process::transfer::sent_in_roles!(
-            [] $name, concat!("the proxy of a ", stringify!($name)),
-            |proxy, recipient| proxy.object.client().invite(recipient, Some(&proxy.object)),
-            |sent: $crate::ipc::manager::client::ConnectInfo| $crate::ipc::manager::proxy::Proxy::of(sent.import()?)
-        );
     };
 }
 use proxy;

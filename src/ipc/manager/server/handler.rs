@@ -6,15 +6,16 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, Scope};
 
 use super::connection::Connection;
 use super::listener::Handshake;
 use super::state::ServerState;
 use crate::ipc::deadline::{Deadline, LIVENESS_CHECK_NS};
 use crate::ipc::manager::handshake::{receive_frame, send_frame};
-use crate::ipc::manager::status::Refusal;
-use crate::ipc::manager::wire::{FrameKey, Inbox, Refused, Responder, ToServer, Transport, Welcome, decode};
+use crate::ipc::manager::wire::{FrameKey, Inbox, Refused, ToServer, Transport, Welcome, answer, decode};
 use crate::sys::clock::monotonic_ns;
 use crate::sys::fd::{wait_readable, wait_writable};
 use crate::sys::socket;
@@ -24,88 +25,106 @@ const FEW: usize = 2 * 1024;
 /// Size of a read for a client that has sent more than that at once.
 const MANY: usize = 64 * 1024;
 /// Its stack: several times what the deepest data need, even without optimisation. Only used pages take memory.
-pub(super) const STACK: usize = 1 << 20;
+const STACK: usize = 1 << 20;
 
-/// Serves a connection until the client disconnects or must be disconnected.
-pub(super) fn serve(state: &ServerState, socket: OwnedFd, transport: Transport, handshake: Handshake<'_>) {
-    let mut inbox = Inbox::default();
-    let Some((last_frame, welcome)) = authenticate(state, socket.as_fd(), transport, &mut inbox) else { return };
-    let Welcome { sealing, opening: mut key, .. } = welcome;
+/// Authenticates the client of a new connection, and starts the thread that serves it: another one, since the stack that
+/// the cryptography used is freed with this one.
+pub(super) fn admit<'scope>(
+    state: &'scope ServerState,
+    scope: &'scope Scope<'scope, '_>,
+    socket: OwnedFd,
+    transport: Transport,
+    handshake: Handshake<'_>,
+) {
+    let Some((last_frame, welcome)) = authenticate(state, socket.as_fd(), transport) else { return };
+    let Welcome { sealing, opening, .. } = welcome;
     let pid = socket::peer_process(socket.as_fd());
     let open = |session| Connection::new(session, socket, sealing, monotonic_ns());
     let Some(client) = state.open(pid, open) else { return };
     drop(handshake);
     // If this fails, the first read fails too.
     drop(send_frame(client.as_fd(), &last_frame));
-    let mut scratch = vec![0; FEW];
-    let mut count = 0;
-    while process(state, &client, &scratch[..count], &mut inbox, &mut key).is_continue() {
+    let served = Arc::clone(&client);
+    if start_thread(state, scope, move || serve(state, &served, opening)).is_err() {
+        state.close(&client);
+    }
+}
+
+/// Starts a thread for a client.
+pub(super) fn start_thread<'scope>(
+    state: &'scope ServerState,
+    scope: &'scope Scope<'scope, '_>,
+    run: impl FnOnce() + Send + 'scope,
+) -> io::Result<()> {
+    let thread = thread::Builder::new().name("client".to_owned()).stack_size(STACK);
+    thread.spawn_scoped(scope, || state.guard(run)).map(drop)
+}
+
+/// Serves a client until it disconnects or must be disconnected.
+fn serve(state: &ServerState, client: &Connection, mut key: Option<FrameKey>) {
+    let (mut scratch, mut inbox) = (vec![0; FEW], Inbox::default());
+    while let Ok(count @ 1..) = receive(client, &mut scratch) {
+        let now_ns = monotonic_ns();
+        client.busy_ns.store(now_ns, Relaxed);
+        if process(state, client, &scratch[..count], now_ns, &mut inbox, &mut key).is_break() {
+            break;
+        }
         if count == FEW {
             scratch.resize(MANY, 0);
         }
-        count = match receive(&client, &mut scratch) {
-            Ok(0) | Err(_) => break,
-            Ok(count) => count,
-        };
-        client.busy_ns.store(monotonic_ns(), Relaxed);
     }
-    state.close(&client);
+    state.close(client);
 }
 
 /// Returns the last frame of the handshake, which the caller must send, and the welcome; `None` if the client was
 /// refused.
-fn authenticate(
-    state: &ServerState,
-    socket: BorrowedFd<'_>,
-    transport: Transport,
-    inbox: &mut Inbox,
-) -> Option<(Vec<u8>, Welcome)> {
-    let mut responder = Responder::new(transport);
+fn authenticate(state: &ServerState, socket: BorrowedFd<'_>, transport: Transport) -> Option<(Vec<u8>, Welcome)> {
     let deadline = Deadline::after(state.limits.handshake_time);
-    let refuse = |reason: Refusal| {
-        state.count(reason);
-        None
+    let receive = || {
+        receive_frame(socket, deadline, || state.is_over()).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => Refused::OtherProtocol,
+            io::ErrorKind::TimedOut => Refused::TooSlow,
+            _ => Refused::Closed,
+        })
     };
-    loop {
-        let step = match receive_frame(socket, inbox, deadline, || state.is_over()) {
-            Ok(frame) => responder.take(&state.key, &frame, state.limits.frame),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Refused::OtherProtocol),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => return refuse(|refused| &mut refused.too_slow),
-            Err(_) => return refuse(|refused| &mut refused.bad_handshake),
-        };
+    let authenticated = receive().and_then(|hello| {
+        let (answer, answered) = answer(transport, &state.key, state.limits.frame, &hello)?;
         // If a send fails, the next read fails too.
-        match step {
-            Ok((frame, None)) => drop(send_frame(socket, &frame)),
-            Ok((frame, Some(welcome))) => return Some((frame, welcome)),
-            Err(refused) => {
-                // Counted before the peer sees the refusal.
-                let counted = refuse(match refused {
-                    Refused::WrongKey => |refused| &mut refused.wrong_key,
-                    Refused::OtherProtocol => |refused| &mut refused.bad_handshake,
-                });
-                drop(send_frame(socket, &refused.frame()));
-                return counted;
-            }
+        drop(send_frame(socket, &answer));
+        answered.finish(&receive()?)
+    });
+    let refuse = |refused: &Refused| {
+        // Counted before the peer sees the refusal.
+        state.count(match refused {
+            Refused::WrongKey => |refused| &mut refused.wrong_key,
+            Refused::OtherProtocol | Refused::Closed => |refused| &mut refused.bad_handshake,
+            Refused::TooSlow => |refused| &mut refused.too_slow,
+        });
+        if let Some(frame) = refused.frame() {
+            drop(send_frame(socket, &frame));
         }
-    }
+    };
+    authenticated.inspect_err(refuse).ok()
 }
 
-/// Processes the requests in the received bytes.
+/// Processes the requests in bytes that were received at `now_ns`.
 fn process(
     state: &ServerState,
     client: &Connection,
     bytes: &[u8],
+    mut now_ns: u64,
     inbox: &mut Inbox,
     key: &mut Option<FrameKey>,
 ) -> ControlFlow<()> {
     let fed = inbox.feed(bytes, state.limits.frame, key, |content| {
         let ToServer { id, request } = decode(content)?;
-        state.request(client, id, request);
+        state.request(client, id, request, now_ns);
         while client.is_full() && !client.is_over.load(Relaxed) {
-            state.send(client);
+            now_ns = monotonic_ns();
+            state.send(client, now_ns);
             if client.is_full() {
                 // With a timeout: the poller may have ended the connection, or made room, before this wait began.
-                let _ = wait_writable(client, Some(monotonic_ns() + LIVENESS_CHECK_NS));
+                let _ = wait_writable(client, Some(now_ns + LIVENESS_CHECK_NS));
             }
         }
         Ok(if client.is_over.load(Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -116,7 +135,7 @@ fn process(
     if client.is_over.load(Relaxed) {
         return ControlFlow::Break(());
     }
-    state.send(client);
+    state.send(client, now_ns);
     ControlFlow::Continue(())
 }
 

@@ -51,10 +51,9 @@ impl Listener {
             let handshake = self.begin_handshake(state.limits.handshakes);
             match self.accept(state) {
                 Ok(Some(connection)) => {
-                    let thread = thread::Builder::new().name("client".to_owned()).stack_size(handler::STACK);
-                    let serve = move || handler::serve(state, connection, self.transport, handshake);
+                    let admit = move || handler::admit(state, scope, connection, self.transport, handshake);
                     // If the thread cannot be started, the connection is closed.
-                    drop(thread.spawn_scoped(scope, || state.guard(serve)));
+                    drop(handler::start_thread(state, scope, admit));
                 }
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return,

@@ -37,7 +37,7 @@ impl ServerState {
                     WAKEUP => self.wakeup.clear(),
                     session => {
                         let client = self.lock().clients.get(&SessionId(session)).cloned();
-                        client.into_iter().for_each(|client| self.send(&client));
+                        client.into_iter().for_each(|client| self.send(&client, now_ns));
                     }
                 }
             }

@@ -74,7 +74,7 @@ impl ServerState {
     /// Processes a client's request. Its answer is then ready to be sent, or follows when the wait ends.
     ///
     /// Without an id no answer is expected, so the call does not wait.
-    pub(super) fn request(&self, client: &Connection, id: Option<u64>, mut request: Request) {
+    pub(super) fn request(&self, client: &Connection, id: Option<u64>, mut request: Request, now_ns: u64) {
         if let (None, Request::Call(call)) = (id, &mut request) {
             call.timeout = Some(Duration::ZERO);
         }
@@ -82,7 +82,6 @@ impl ServerState {
         // Data that fits into a request also fits into an answer, with its overhead.
         let limit = if request.takes_away() { usize::MAX } else { self.limits.frame.saturating_add(1024) };
         let ticket = Ticket(id.unwrap_or(u64::MAX));
-        let now_ns = monotonic_ns();
         let mut inner = self.lock();
         let answer = inner.store.request(client.session, ticket, request, now_ns);
         self.deliver(inner);
@@ -111,7 +110,7 @@ impl ServerState {
                 client.busy_ns.store(now_ns, Relaxed);
                 clients.push(client);
             }
-            let lost: Vec<Item> = clients.iter().flat_map(|client| self.flush(client)).collect();
+            let lost: Vec<Item> = clients.iter().flat_map(|client| self.flush(client, now_ns)).collect();
             if lost.is_empty() {
                 return;
             }
@@ -121,8 +120,8 @@ impl ServerState {
     }
 
     /// Sends a client's pending data.
-    pub(super) fn send(&self, client: &Connection) {
-        let lost = self.flush(client);
+    pub(super) fn send(&self, client: &Connection, now_ns: u64) {
+        let lost = self.flush(client, now_ns);
         if !lost.is_empty() {
             let mut inner = self.lock();
             inner.take_back(lost);
@@ -131,8 +130,8 @@ impl ServerState {
     }
 
     /// Sends as much as there is room for; the poller sends the rest. Returns the items to be requeued.
-    fn flush(&self, client: &Connection) -> Vec<Item> {
-        match client.flush(monotonic_ns()) {
+    fn flush(&self, client: &Connection, now_ns: u64) -> Vec<Item> {
+        match client.flush(now_ns) {
             Sent::All => Vec::new(),
             Sent::Gone(lost) => lost,
             Sent::Some => {
@@ -192,16 +191,17 @@ impl ServerState {
 
     /// Removes a client that is gone or is to be disconnected, and releases everything it held.
     pub(super) fn close(&self, client: &Connection) {
+        let now_ns = monotonic_ns();
         let mut inner = self.lock();
         inner.clients.remove(&client.session);
         if let Some(reason) = client.reason.get() {
             *reason(&mut inner.store.refused) += 1;
         }
-        inner.store.close_session(client.session, monotonic_ns());
+        inner.store.close_session(client.session, now_ns);
         self.deliver(inner);
         client.hang_up();
         // Requeues the items that it did not receive.
-        self.send(client);
+        self.send(client, now_ns);
     }
 
     /// Counts a connection that was refused.

@@ -6,9 +6,13 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::*;
+use crate::ipc::error::{Error, Result};
 use crate::ipc::manager::data::{Kind, ObjectId, Variant};
+use crate::ipc::manager::error::ManagerError;
 use crate::ipc::manager::store::{Call, Failure, Method, Reply, Request};
-use crate::ipc::manager::wire::{Inbox, Initiator, Refused, ToClient, ToServer, decode, encode};
+use crate::ipc::manager::wire::{
+    HandshakeError, Inbox, Refused, ToClient, ToServer, Welcome, decode, encode, initiate,
+};
 use crate::sys::fd::wait_readable;
 use crate::sys::socket;
 
@@ -48,12 +52,7 @@ impl Serving {
 
     fn try_client(&self) -> Option<Peer> {
         let mut peer = self.stranger();
-        let (initiator, hello) = Initiator::new(Transport::Unix, &key()).expect("random bytes");
-        peer.send_frame(&hello);
-        let (confirmed, confirmation) = initiator.confirm(&peer.frames().pop()?).expect("the key");
-        peer.send_frame(&confirmation);
-        confirmed.finish(&peer.frames().pop()?).expect("the key");
-        Some(peer)
+        peer.shake_hands(&key()).ok().map(|_| peer)
     }
 
     /// Ends the server and returns its final status.
@@ -92,6 +91,13 @@ impl Peer {
 
     fn send_frame(&self, content: &[u8]) {
         self.send(&[&(content.len() as u32).to_le_bytes(), content].concat());
+    }
+
+    fn shake_hands(&mut self, key: &AuthKey) -> Result<Welcome> {
+        initiate(Transport::Unix, key, |frame| {
+            self.send_frame(frame);
+            Ok(self.frames().pop().ok_or(ManagerError::Handshake(HandshakeError::Closed))?)
+        })
     }
 
     fn ask(&self, id: u64, request: Request) {
@@ -171,7 +177,7 @@ fn request_before_the_key_is_refused() {
     let server = Serving::new(Limits::default());
     let mut peer = server.stranger();
     peer.ask(1, Request::Names);
-    assert_eq!(peer.frames(), [Refused::OtherProtocol.frame()]);
+    assert_eq!(peer.frames(), [Refused::OtherProtocol.frame().expect("told")]);
     assert_eq!(peer.frames(), Vec::<Vec<u8>>::new());
     assert_eq!(server.end().refused.bad_handshake, 1);
 }
@@ -196,8 +202,8 @@ fn watcher_is_told_of_clients_and_wrong_keys() {
     until(&|status| status.clients == 1);
     let mut stranger = server.stranger();
     let other = AuthKey::new("Secret").expect("not empty");
-    stranger.send_frame(&Initiator::new(Transport::Unix, &other).expect("random bytes").1);
-    assert_eq!(stranger.frames(), [Refused::WrongKey.frame()]);
+    let refused = stranger.shake_hands(&other).expect_err("another key");
+    assert!(matches!(refused, Error::Manager(ManagerError::Handshake(HandshakeError::KeyRefused))), "{refused}");
     until(&|status| status.refused.wrong_key == 1);
     drop(client);
     until(&|status| status.clients == 0);

@@ -11,7 +11,7 @@
 //! right.
 //!
 //! # Standard
-//! The Noise Protocol Framework, revision 34: `Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s`. It has forward secrecy: a key
+//! The Noise Protocol Framework, revision 34: `Noise_NNpsk0_25519_AESGCM_BLAKE2s`. It has forward secrecy: a key
 //! that leaks later does not decrypt recorded traffic.
 
 use std::io;
@@ -22,10 +22,12 @@ use snow::{Builder, HandshakeState};
 
 use super::key::AuthKey;
 use super::seal::{FrameKey, TAG};
+use crate::ipc::error::{Result, os};
+use crate::ipc::manager::error::ManagerError;
 
 /// The protocol's name and version, before the first Noise message.
-const PROTOCOL: &[u8; 8] = b"ipcdemo3";
-const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
+const PROTOCOL: &[u8; 8] = b"ipcdemo4";
+const PATTERN: &str = "Noise_NNpsk0_25519_AESGCM_BLAKE2s";
 /// A fresh public key, and the tag of an empty payload.
 const FIRST: usize = 32 + TAG;
 /// Length of the frame limit: the payload of the second message.
@@ -45,6 +47,21 @@ pub(crate) enum Refused {
     /// The peer speaks another protocol, or another version of this one.
     OtherProtocol,
     WrongKey,
+    /// The peer did not finish the handshake in time.
+    TooSlow,
+    /// The peer disconnected.
+    Closed,
+}
+
+impl Refused {
+    /// The frame that tells the client, if there is a reason to tell.
+    pub(crate) fn frame(self) -> Option<[u8; 1]> {
+        match self {
+            Refused::OtherProtocol => Some([1]),
+            Refused::WrongKey => Some([2]),
+            Refused::TooSlow | Refused::Closed => None,
+        }
+    }
 }
 
 /// The keys of a connection, for one side.
@@ -66,7 +83,7 @@ pub(crate) struct Welcome {
 }
 
 /// Starts a handshake.
-fn begin(transport: Transport, key: &AuthKey, is_client: bool) -> Box<HandshakeState> {
+fn begin(transport: Transport, key: &AuthKey, is_client: bool) -> HandshakeState {
     let transport = match transport {
         Transport::Unix => b'u',
         Transport::Tcp => b't',
@@ -76,7 +93,7 @@ fn begin(transport: Transport, key: &AuthKey, is_client: bool) -> Box<HandshakeS
         let builder = Builder::new(PATTERN.parse()?).prologue(&prologue)?.psk(0, &psk)?;
         if is_client { builder.build_initiator() } else { builder.build_responder() }
     };
-    Box::new(build().expect("the pattern is known, and needs nothing but a pre-shared key"))
+    build().expect("the pattern is known, and needs nothing but a pre-shared key")
 }
 
 impl Keys {
@@ -123,114 +140,77 @@ pub enum HandshakeError {
     NoManager,
 }
 
-/// The client's side, until the server's answer.
-pub(crate) struct Initiator {
+/// Authenticates as a client. `exchange` sends a frame and returns the server's next one.
+pub(crate) fn initiate(
     transport: Transport,
-    state: Box<HandshakeState>,
+    key: &AuthKey,
+    mut exchange: impl FnMut(&[u8]) -> Result<Vec<u8>>,
+) -> Result<Welcome> {
+    let mut state = begin(transport, key, true);
+    let mut hello = [PROTOCOL.as_slice(), &[0; FIRST]].concat();
+    let written = state.write_message(&[], &mut hello[PROTOCOL.len()..]);
+    written.map_err(io::Error::other).map_err(os("get random bytes"))?;
+    let answer = exchange(&hello)?;
+    check(&answer, SECOND)?;
+    let mut limit = [0; LIMIT];
+    state.read_message(&answer, &mut limit).map_err(|_| not_proved())?;
+    let mut keys = Keys::new(state);
+    let last = exchange(&keys.proof())?;
+    check(&last, TAG)?;
+    if !keys.is_proof(&last) {
+        return Err(not_proved().into());
+    }
+    Ok(keys.welcome(transport, u32::from_le_bytes(limit) as usize))
 }
 
-/// The client's side, after its confirmation.
-pub(crate) struct Confirmed {
-    transport: Transport,
-    keys: Keys,
-    frame_limit: usize,
-}
-
-impl Initiator {
-    /// Starts a handshake. The second value is the first frame to send.
-    ///
-    /// # Errors
-    /// If the kernel provides no random bytes.
-    pub(crate) fn new(transport: Transport, key: &AuthKey) -> io::Result<(Self, Vec<u8>)> {
-        let mut state = begin(transport, key, true);
-        let mut hello = [PROTOCOL.as_slice(), &[0; FIRST]].concat();
-        state.write_message(&[], &mut hello[PROTOCOL.len()..]).map_err(io::Error::other)?;
-        Ok((Initiator { transport, state }, hello))
-    }
-
-    /// Processes the server's answer. The second value is the next frame to send.
-    pub(crate) fn confirm(mut self, answer: &[u8]) -> Result<(Confirmed, Vec<u8>), HandshakeError> {
-        check(answer, SECOND)?;
-        let mut limit = [0; LIMIT];
-        self.state.read_message(answer, &mut limit).map_err(|_| HandshakeError::KeyNotProved)?;
-        let mut keys = Keys::new(*self.state);
-        let confirmation = keys.proof();
-        Ok((
-            Confirmed { transport: self.transport, keys, frame_limit: u32::from_le_bytes(limit) as usize },
-            confirmation,
-        ))
-    }
-}
-
-impl Confirmed {
-    /// Processes the server's last frame.
-    pub(crate) fn finish(mut self, last: &[u8]) -> Result<Welcome, HandshakeError> {
-        check(last, TAG)?;
-        if self.keys.is_proof(last) {
-            Ok(self.keys.welcome(self.transport, self.frame_limit))
-        } else {
-            Err(HandshakeError::KeyNotProved)
-        }
-    }
+fn not_proved() -> ManagerError {
+    HandshakeError::KeyNotProved.into()
 }
 
 /// Checks that a frame of the server is not a refusal, and has this length.
-fn check(frame: &[u8], len: usize) -> Result<(), HandshakeError> {
-    if frame == Refused::WrongKey.frame() {
-        return Err(HandshakeError::KeyRefused);
+fn check(frame: &[u8], len: usize) -> std::result::Result<(), ManagerError> {
+    if Refused::WrongKey.frame().is_some_and(|refusal| frame == refusal) {
+        return Err(HandshakeError::KeyRefused.into());
     }
-    if frame.len() == len { Ok(()) } else { Err(HandshakeError::NoManager) }
+    if frame.len() == len { Ok(()) } else { Err(HandshakeError::NoManager.into()) }
 }
 
-impl Refused {
-    /// The frame that tells the client.
-    pub(crate) fn frame(self) -> [u8; 1] {
-        match self {
-            Refused::OtherProtocol => [1],
-            Refused::WrongKey => [2],
-        }
-    }
-}
-
-/// The server's side of one connection's handshake.
-pub(crate) struct Responder {
+/// The server's side, after its answer: the client has yet to confirm that it is not a replay.
+#[derive(Debug)]
+pub(crate) struct Answered {
     transport: Transport,
-    /// Set once it has answered the hello.
-    keys: Option<Box<Keys>>,
+    frame_limit: usize,
+    keys: Keys,
 }
 
-impl Responder {
-    pub(crate) fn new(transport: Transport) -> Self {
-        Responder { transport, keys: None }
-    }
+/// Answers a client's hello. Returns the frame to send too.
+pub(crate) fn answer(
+    transport: Transport,
+    key: &AuthKey,
+    frame_limit: usize,
+    hello: &[u8],
+) -> std::result::Result<(Vec<u8>, Answered), Refused> {
+    let hello = hello.strip_prefix(PROTOCOL).filter(|hello| hello.len() == FIRST).ok_or(Refused::OtherProtocol)?;
+    let mut state = begin(transport, key, false);
+    state.read_message(hello, &mut []).map_err(|_| Refused::WrongKey)?;
+    let limit = u32::try_from(frame_limit).unwrap_or(u32::MAX).to_le_bytes();
+    let mut answer = vec![0; SECOND];
+    // Without random bytes no handshake can succeed.
+    state.write_message(&limit, &mut answer).map_err(|_| Refused::OtherProtocol)?;
+    Ok((answer, Answered { transport, frame_limit, keys: Keys::new(state) }))
+}
 
-    /// Processes the client's next frame. Returns the frame to send, and the welcome if the handshake is complete.
-    pub(crate) fn take(
-        &mut self,
-        key: &AuthKey,
-        frame: &[u8],
-        frame_limit: usize,
-    ) -> Result<(Vec<u8>, Option<Welcome>), Refused> {
-        let Some(mut keys) = self.keys.take() else {
-            let hello = frame.strip_prefix(PROTOCOL).filter(|hello| hello.len() == FIRST);
-            let mut state = begin(self.transport, key, false);
-            let hello = hello.ok_or(Refused::OtherProtocol)?;
-            state.read_message(hello, &mut []).map_err(|_| Refused::WrongKey)?;
-            let limit = u32::try_from(frame_limit).unwrap_or(u32::MAX).to_le_bytes();
-            let mut answer = vec![0; SECOND];
-            // Without random bytes no handshake can succeed.
-            state.write_message(&limit, &mut answer).map_err(|_| Refused::OtherProtocol)?;
-            self.keys = Some(Box::new(Keys::new(*state)));
-            return Ok((answer, None));
-        };
-        if frame.len() != TAG {
+impl Answered {
+    /// Checks the client's confirmation. Returns the last frame to send too.
+    pub(crate) fn finish(mut self, confirmation: &[u8]) -> std::result::Result<(Vec<u8>, Welcome), Refused> {
+        if confirmation.len() != TAG {
             return Err(Refused::OtherProtocol);
         }
-        if !keys.is_proof(frame) {
+        if !self.keys.is_proof(confirmation) {
             return Err(Refused::WrongKey);
         }
-        let last = keys.proof();
-        Ok((last, Some(keys.welcome(self.transport, frame_limit))))
+        let last = self.keys.proof();
+        Ok((last, self.keys.welcome(self.transport, self.frame_limit)))
     }
 }
 
@@ -238,44 +218,73 @@ impl Responder {
 mod tests {
     use super::super::frame::HANDSHAKE_LIMIT;
     use super::*;
+    use crate::Error;
     use proptest::prelude::*;
 
     fn key(bytes: &[u8]) -> AuthKey {
         AuthKey::new(bytes).expect("not empty")
     }
 
-    fn hello(transport: Transport, key: &AuthKey) -> (Initiator, Vec<u8>) {
-        Initiator::new(transport, key).expect("random bytes")
+    /// Runs the client's side against a server that sends these frames. Returns the client's frames too.
+    fn against(transport: Transport, key: &AuthKey, server: &[&[u8]]) -> (Vec<Vec<u8>>, Result<Welcome>) {
+        let (mut sent, mut server) = (Vec::new(), server.iter());
+        let welcome = initiate(transport, key, |frame| {
+            assert!(frame.len() <= HANDSHAKE_LIMIT);
+            sent.push(frame.to_vec());
+            Ok(server.next().ok_or(ManagerError::Handshake(HandshakeError::Closed))?.to_vec())
+        });
+        (sent, welcome)
     }
 
-    /// Runs the handshake to its end and returns both sides' outcome.
-    fn shake_hands(
-        server_key: &AuthKey,
-        client_key: &AuthKey,
-        transports: [Transport; 2],
-    ) -> (Result<Welcome, Refused>, Result<Welcome, HandshakeError>) {
-        let mut server = Responder::new(transports[0]);
-        let (client, first) = hello(transports[1], client_key);
-        assert!(first.len() <= HANDSHAKE_LIMIT);
-        let answer = match server.take(server_key, &first, 1000) {
-            Ok((answer, none)) => {
-                assert!(none.is_none() && answer.len() <= HANDSHAKE_LIMIT);
-                answer
-            }
-            Err(refused) => return (Err(refused), client.confirm(&refused.frame()).map(|_| unreachable!())),
-        };
-        let (client, confirmation) = match client.confirm(&answer) {
-            Ok(confirmed) => confirmed,
-            Err(failed) => return (Err(Refused::OtherProtocol), Err(failed)),
-        };
-        let (last, welcome) = server.take(server_key, &confirmation, 1000).expect("the confirmation");
-        (Ok(welcome.expect("the end")), client.finish(&last))
+    fn hello(transport: Transport, key: &AuthKey) -> Vec<u8> {
+        against(transport, key, &[]).0.remove(0)
+    }
+
+    fn reason(welcome: Result<Welcome>) -> HandshakeError {
+        match welcome {
+            Err(Error::Manager(ManagerError::Handshake(error))) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A handshake from its beginning to its end: all frames, and both sides' outcome.
+    struct Handshake {
+        sent: Vec<Vec<u8>>,
+        answers: Vec<Vec<u8>>,
+        server: std::result::Result<Welcome, Refused>,
+        client: Result<Welcome>,
+    }
+
+    fn shake_hands(server_key: &AuthKey, client_key: &AuthKey, [server, client]: [Transport; 2]) -> Handshake {
+        let (mut sent, mut answers, mut answered) = (Vec::new(), Vec::new(), None);
+        let mut outcome = Err(Refused::OtherProtocol);
+        let client = initiate(client, client_key, |frame| {
+            sent.push(frame.to_vec());
+            let next = match answered.take() {
+                None => answer(server, server_key, 1000, frame).map(|(next, state)| {
+                    answered = Some(state);
+                    next
+                }),
+                Some(state) => Answered::finish(state, frame).map(|(next, welcome)| {
+                    outcome = Ok(welcome);
+                    next
+                }),
+            };
+            let next = next.unwrap_or_else(|refused| {
+                outcome = Err(refused);
+                refused.frame().expect("a reason").to_vec()
+            });
+            assert!(frame.len() <= HANDSHAKE_LIMIT && next.len() <= HANDSHAKE_LIMIT);
+            answers.push(next.clone());
+            Ok(next)
+        });
+        Handshake { sent, answers, server: outcome, client }
     }
 
     #[test]
     fn both_prove_the_same_key() {
         let key = key(b"secret");
-        let (server, client) = shake_hands(&key, &key, [Transport::Tcp; 2]);
+        let Handshake { server, client, .. } = shake_hands(&key, &key, [Transport::Tcp; 2]);
         let keys = |welcome: Welcome| (welcome.sealing.expect("TCP"), welcome.opening.expect("TCP"));
         let (_, mut server_opening) = keys(server.expect("welcome"));
         let (mut client_sealing, mut client_opening) = keys(client.expect("welcome"));
@@ -284,63 +293,67 @@ mod tests {
         assert!(!call.starts_with(b"call"), "nobody else can read it");
         assert_eq!(client_opening.open(&call), None, "another direction, another key");
         assert_eq!(server_opening.open(&call), Some(&b"call"[..]));
-        let (_, client) = shake_hands(&key, &key, [Transport::Unix; 2]);
-        let client = client.expect("welcome");
+        let client = shake_hands(&key, &key, [Transport::Unix; 2]).client.expect("welcome");
         assert!(client.sealing.is_none() && client.opening.is_none());
         assert_eq!(client.frame_limit, 1000);
     }
 
     #[test]
     fn another_key_is_refused_and_told_so() {
-        let (server, client) = shake_hands(&key(b"secret"), &key(b"secreT"), [Transport::Unix; 2]);
+        let Handshake { server, client, .. } = shake_hands(&key(b"secret"), &key(b"secreT"), [Transport::Unix; 2]);
         assert_eq!(server.expect_err("refused"), Refused::WrongKey);
-        assert_eq!(client.expect_err("refused"), HandshakeError::KeyRefused);
+        assert_eq!(reason(client), HandshakeError::KeyRefused);
     }
 
     #[test]
     fn hello_of_another_transport_is_refused() {
         let key = key(b"secret");
-        let (server, _) = shake_hands(&key, &key, [Transport::Tcp, Transport::Unix]);
+        let server = shake_hands(&key, &key, [Transport::Tcp, Transport::Unix]).server;
         assert_eq!(server.expect_err("refused"), Refused::WrongKey);
     }
 
     #[test]
     fn reflected_replayed_and_changed_frames_are_refused() {
         let key = key(b"secret");
-        let mut server = Responder::new(Transport::Unix);
-        let (client, first) = hello(Transport::Unix, &key);
-        let (answer, _) = server.take(&key, &first, 9).expect("a hello");
-        let (client, confirmation) = client.confirm(&answer).expect("the server's answer");
-        let (last, welcomed) = server.take(&key, &confirmation, 9).expect("the confirmation");
-        assert!(welcomed.is_some());
+        let answer = |hello: &[u8]| answer(Transport::Unix, &key, 9, hello);
+        let Handshake { sent, answers, server, .. } = shake_hands(&key, &key, [Transport::Unix; 2]);
+        assert!(server.is_ok());
+        let ([first, confirmation], [second, last]) = (&sent[..], &answers[..]) else { panic!("two frames each") };
         // A replayed client: its hello is answered, but its confirmation is not the one of this connection.
-        let mut later = Responder::new(Transport::Unix);
-        let (_, welcomed) = later.take(&key, &first, 9).expect("a hello");
-        assert!(welcomed.is_none(), "a hello alone makes nobody a client");
-        assert!(matches!(later.take(&key, &confirmation, 9), Err(Refused::WrongKey)));
+        let (_, later) = answer(first).expect("a hello");
+        assert_eq!(later.finish(confirmation).expect_err("replayed"), Refused::WrongKey);
         // The server's own frames, sent back to it.
-        let mut other = Responder::new(Transport::Unix);
-        other.take(&key, &first, 9).expect("a hello");
-        assert!(matches!(other.take(&key, &last, 9), Err(Refused::WrongKey)));
-        let reflected = [PROTOCOL.as_slice(), &answer[..FIRST]].concat();
-        assert!(matches!(Responder::new(Transport::Unix).take(&key, &reflected, 9), Err(Refused::WrongKey)));
+        let (_, other) = answer(first).expect("a hello");
+        assert_eq!(other.finish(last).expect_err("reflected"), Refused::WrongKey);
+        let reflected = [PROTOCOL.as_slice(), &second[..FIRST]].concat();
+        assert_eq!(answer(&reflected).expect_err("reflected"), Refused::WrongKey);
         // A server that only replays another's frames, or reflects the client's.
-        let refusal = |(client, _): (Initiator, Vec<u8>), answer: &[u8]| client.confirm(answer).err().expect("refused");
-        assert_eq!(refusal(hello(Transport::Unix, &key), &answer), HandshakeError::KeyNotProved);
+        let client = |server: &[&[u8]]| reason(against(Transport::Unix, &key, server).1);
+        assert_eq!(client(&[second, last]), HandshakeError::KeyNotProved);
         for from in [0, PROTOCOL.len()] {
-            let (mirrored, own) = hello(Transport::Unix, &key);
-            assert!(mirrored.confirm(&own[from..]).is_err());
+            let mirrored = initiate(Transport::Unix, &key, |own| Ok(own[from..].to_vec()));
+            assert!(matches!(reason(mirrored), HandshakeError::NoManager | HandshakeError::KeyNotProved));
         }
         // Or modifies anything in transit, the limit included.
         for at in 0..SECOND {
-            let (client, first) = hello(Transport::Unix, &key);
-            let (mut changed, _) = Responder::new(Transport::Unix).take(&key, &first, 9).expect("a hello");
-            changed[at] ^= 1;
-            assert_eq!(refusal((client, first), &changed), HandshakeError::KeyNotProved, "byte {at}");
+            let changed = initiate(Transport::Unix, &key, |first| {
+                let (mut changed, _) = answer(first).expect("a hello");
+                changed[at] ^= 1;
+                Ok(changed)
+            });
+            assert_eq!(reason(changed), HandshakeError::KeyNotProved, "byte {at}");
         }
-        let mut changed = last;
-        changed[3] ^= 1;
-        assert_eq!(client.finish(&changed).expect_err("changed"), HandshakeError::KeyNotProved);
+        let mut answered = None;
+        let changed = initiate(Transport::Unix, &key, |frame| {
+            let (mut next, state) = match answered.take() {
+                None => answer(frame).map(|(next, state)| (next, Some(state))).expect("a hello"),
+                Some(state) => Answered::finish(state, frame).map(|(next, _)| (next, None)).expect("the confirmation"),
+            };
+            next[3] ^= u8::from(state.is_none());
+            answered = state;
+            Ok(next)
+        });
+        assert_eq!(reason(changed), HandshakeError::KeyNotProved);
     }
 
     proptest! {
@@ -352,25 +365,21 @@ mod tests {
                 prop::collection::vec(any::<u8>(), FIRST).prop_map(|first| [PROTOCOL.as_slice(), &first].concat()),
                 prop::collection::vec(any::<u8>(), SECOND),
                 prop::collection::vec(any::<u8>(), TAG),
-            ], 0..5),
+            ], 1..3),
             is_after_the_answer in any::<bool>(),
         ) {
             let key = key(b"secret");
-            let (client, first) = hello(Transport::Tcp, &key);
-            let mut server = Responder::new(Transport::Tcp);
-            let frame = frames.first().map_or(&[][..], Vec::as_slice);
-            if is_after_the_answer {
-                let (answer, _) = server.take(&key, &first, 1000).expect("a hello");
-                let (client, _) = client.confirm(&answer).expect("an answer");
-                prop_assert!(client.finish(frame).is_err());
-            } else {
-                prop_assert!(client.confirm(frame).is_err());
-            }
+            let mut frame = frames.iter();
+            let client = initiate(Transport::Tcp, &key, |sent| match sent.len() {
+                TAG => Ok(frame.next().cloned().unwrap_or_default()),
+                _ if is_after_the_answer => Ok(answer(Transport::Tcp, &key, 1000, sent).expect("a hello").0),
+                _ => Ok(frame.next().cloned().unwrap_or_default()),
+            });
+            prop_assert!(client.is_err());
             for frame in &frames {
-                match server.take(&key, frame, 1000) {
-                    Ok((_, welcome)) => prop_assert!(welcome.is_none()),
-                    Err(_) => break,
-                }
+                prop_assert!(answer(Transport::Tcp, &key, 1000, frame).is_err());
+                let (_, answered) = answer(Transport::Tcp, &key, 1000, &hello(Transport::Tcp, &key)).expect("a hello");
+                prop_assert!(answered.finish(frame).is_err());
             }
         }
     }

@@ -13,9 +13,9 @@ mod key;
 mod message;
 mod seal;
 
-pub(crate) use frame::{HANDSHAKE_LIMIT, Inbox, frame};
+pub(crate) use frame::{HANDSHAKE_LIMIT, HEADER, Inbox, frame};
 pub use handshake::HandshakeError;
-pub(crate) use handshake::{Initiator, Refused, Responder, Transport, Welcome};
+pub(crate) use handshake::{Refused, Transport, Welcome, answer, initiate};
 pub(crate) use key::random;
 pub use key::{AuthKey, EmptyKey};
 pub(crate) use message::{ToClient, ToServer, decode, encode};

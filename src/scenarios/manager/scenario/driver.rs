@@ -69,11 +69,11 @@ impl<'c, 's> Driver<'c, 's> {
                 fixtures: fixtures.clone(),
             })?;
         }
-        match fixtures {
-            Fixtures::Condition(condition, goods) => self.deliver(condition, goods)?,
-            Fixtures::Event(event) => self.signal(event)?,
-            Fixtures::Queue(queue) => self.end_items(queue)?,
-            Fixtures::JoinableQueue(queue) => self.end_tasks(queue)?,
+        match shown.kind {
+            Kind::Condition => self.deliver(&fixtures.object()?, &fixtures.protected()?)?,
+            Kind::Event => self.signal(&fixtures.object()?)?,
+            Kind::Queue => self.end_items(&fixtures.object()?)?,
+            Kind::JoinableQueue => self.end_tasks(&fixtures.object()?)?,
             _ => {}
         }
         self.runner.watch()?;
@@ -83,7 +83,7 @@ impl<'c, 's> Driver<'c, 's> {
     fn show(&mut self, fixtures: &Fixtures) -> anyhow::Result<()> {
         let (object, shown) = fixtures.shown();
         let value = shown.call_by_name(Method::Snapshot, Vec::new(), None)?.map(|copy| copy.to_json());
-        self.runner.emit(ManagerFact::ObjectShown { object: object.to_owned(), value: value.unwrap_or_default() })
+        self.runner.emit(ManagerFact::ObjectShown { object, value: value.unwrap_or_default() })
     }
 
     /// Watches until each worker has made a matching report, or ended. Returns whether the run goes on.

@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::manager::{
-    Array, Barrier, BoundedSemaphore, Condition, Dict, Event, JoinableQueue, Kind, List, Lock, Manager, Namespace,
-    Object, Proxy, Queue, RLock, Semaphore, Value, Variant,
+    Array, Dict, JoinableQueue, Kind, List, Manager, Namespace, Object, Proxy, Queue, Value, Variant,
 };
 
 /// How often a worker does its part.
@@ -19,23 +18,10 @@ pub(super) const TOTAL: &str = "total";
 
 /// The objects of one type's turn, in the runner and in the workers' roles.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) enum Fixtures {
-    List(List),
-    Dict(Dict),
-    Namespace(Namespace),
-    Value(Value),
-    Array(Array),
-    /// With the counter that it protects, like the next three.
-    Lock(Lock, Value),
-    RLock(RLock, Value),
-    Semaphore(Semaphore, Value),
-    BoundedSemaphore(BoundedSemaphore, Value),
-    /// With the goods whose arrival it announces.
-    Condition(Condition, List),
-    Event(Event),
-    Barrier(Barrier),
-    Queue(Queue),
-    JoinableQueue(JoinableQueue),
+pub(super) struct Fixtures {
+    object: Object,
+    /// The counter that a lock or a semaphore protects; the goods whose arrival a condition announces.
+    protected: Option<Object>,
 }
 
 /// Where objects come from: a manager, and whether other clients can use them too.
@@ -53,93 +39,83 @@ impl Source<'_> {
             matches!(kind, List | Dict | Namespace | Value | Array | Lock | RLock | Semaphore | BoundedSemaphore);
         (self.is_shared && can_be).then(|| kind.name().to_lowercase())
     }
-
-    fn make<P: Proxy>(self, args: Vec<Variant>) -> Result<P> {
-        self.make_called(self.name_of(P::KIND), args)
-    }
-
-    fn make_called<P: Proxy>(self, name: Option<String>, args: Vec<Variant>) -> Result<P> {
-        match name {
-            Some(name) => self.manager.make_named(&name, args),
-            None => self.manager.make(args),
-        }
-    }
-
-    /// Creates a lock or a semaphore, and the counter that it protects, with the same lifetime.
-    fn guarded<P: Proxy>(self, fixtures: fn(P, Value) -> Fixtures, args: Vec<Variant>) -> Result<Fixtures> {
-        let name = self.name_of(P::KIND).map(|name| format!("{name}.count"));
-        Ok(fixtures(self.make(args)?, self.make_called(name, vec!["Q".into(), 0.into()])?))
-    }
 }
 
 impl Fixtures {
-    /// Creates the objects of a type, for this number of workers.
+    /// Creates the objects of a type, for this number of workers. What a lock protects has the same lifetime.
     pub(super) fn make(kind: Kind, source: Source<'_>, workers: u32) -> Result<Self> {
-        Ok(match kind {
-            Kind::List => Fixtures::List(source.make(vec![])?),
-            Kind::Dict => Fixtures::Dict(source.make(vec![])?),
-            Kind::Namespace => {
-                let namespace: Namespace = source.make(vec![])?;
-                namespace.at([TOTAL]).compare_and_swap(None, Some(0.into()))?;
-                Fixtures::Namespace(namespace)
+        let (manager, name) = (source.manager, source.name_of(kind));
+        let args = match kind {
+            Kind::Value => vec!["Q".into(), 0.into()],
+            Kind::Array => vec!["Q".into(), vec![Variant::from(0); PLACES].into()],
+            Kind::Semaphore | Kind::BoundedSemaphore => vec![1.into()],
+            Kind::Barrier => vec![workers.into()],
+            _ => vec![],
+        };
+        let object = manager.make_any(kind, args, name.as_deref())?;
+        let protected = match kind {
+            Kind::Lock | Kind::RLock | Kind::Semaphore | Kind::BoundedSemaphore => {
+                let name = name.map(|name| format!("{name}.count"));
+                Some(manager.make_any(Kind::Value, vec!["Q".into(), 0.into()], name.as_deref())?)
             }
-            Kind::Value => Fixtures::Value(source.make(vec!["Q".into(), 0.into()])?),
-            Kind::Array => Fixtures::Array(source.make(vec!["Q".into(), vec![Variant::from(0); PLACES].into()])?),
-            Kind::Lock => source.guarded(Fixtures::Lock, vec![])?,
-            Kind::RLock => source.guarded(Fixtures::RLock, vec![])?,
-            Kind::Semaphore => source.guarded(Fixtures::Semaphore, vec![1.into()])?,
-            Kind::BoundedSemaphore => source.guarded(Fixtures::BoundedSemaphore, vec![1.into()])?,
-            Kind::Condition => Fixtures::Condition(source.make(vec![])?, source.manager.list()?),
-            Kind::Event => Fixtures::Event(source.make(vec![])?),
-            Kind::Barrier => Fixtures::Barrier(source.make(vec![workers.into()])?),
-            Kind::Queue => Fixtures::Queue(source.make(vec![])?),
-            Kind::JoinableQueue => Fixtures::JoinableQueue(source.make(vec![])?),
-        })
+            Kind::Condition => Some(manager.make_any(Kind::List, vec![], None)?),
+            _ => None,
+        };
+        if kind == Kind::Namespace {
+            Namespace::of(object.clone())?.at([TOTAL]).compare_and_swap(None, Some(0.into()))?;
+        }
+        Ok(Fixtures { object, protected })
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.object.kind()
+    }
+
+    /// Returns the object, which must be of this type.
+    pub(super) fn object<P: Proxy>(&self) -> Result<P> {
+        P::of(self.object.clone())
+    }
+
+    /// Returns what the object protects, or else the object itself, which must be of this type.
+    pub(super) fn protected<P: Proxy>(&self) -> Result<P> {
+        P::of(self.protected.as_ref().unwrap_or(&self.object).clone())
     }
 
     /// Returns the object to show, and its name.
-    pub(super) fn shown(&self) -> (&'static str, &Object) {
-        match self {
-            Fixtures::List(list) => ("list", list.object()),
-            Fixtures::Dict(dict) => ("dict", dict.object()),
-            Fixtures::Namespace(namespace) => ("namespace", namespace.object()),
-            Fixtures::Value(value) => ("value", value.object()),
-            Fixtures::Array(array) => ("array", array.object()),
-            Fixtures::Lock(_, count)
-            | Fixtures::RLock(_, count)
-            | Fixtures::Semaphore(_, count)
-            | Fixtures::BoundedSemaphore(_, count) => ("count", count.object()),
-            Fixtures::Condition(_, goods) => ("goods", goods.object()),
-            Fixtures::Event(event) => ("event", event.object()),
-            Fixtures::Barrier(barrier) => ("waiting", barrier.object()),
-            Fixtures::Queue(queue) => ("queue", queue.object()),
-            Fixtures::JoinableQueue(queue) => ("queue", queue.object()),
-        }
+    pub(super) fn shown(&self) -> (String, &Object) {
+        let name = match self.kind() {
+            Kind::Lock | Kind::RLock | Kind::Semaphore | Kind::BoundedSemaphore => "count",
+            Kind::Condition => "goods",
+            Kind::Barrier => "waiting",
+            Kind::JoinableQueue => "queue",
+            kind => kind.name(),
+        };
+        (name.to_lowercase(), self.protected.as_ref().unwrap_or(&self.object))
     }
 
     /// Returns how many steps are visible; for a queue, how many items are left.
     pub(super) fn marks(&self, workers: u32) -> Result<u64> {
         let number = |variant: Variant| variant.as_int().unwrap_or_default();
-        Ok(match self {
-            Fixtures::List(list) => list.len()? as u64,
-            // A null is not an item: it was put for a worker that died before getting it.
-            Fixtures::Condition(_, goods) => goods.copy()?.iter().filter(|item| !item.is_null()).count() as u64,
-            Fixtures::Dict(dict) => {
-                let entries = dict.copy()?;
+        Ok(match self.kind() {
+            Kind::List => self.object::<List>()?.len()? as u64,
+            Kind::Condition => {
+                // A null is not an item: it was put for a worker that died before getting it.
+                self.protected::<List>()?.copy()?.iter().filter(|item| !item.is_null()).count() as u64
+            }
+            Kind::Dict => {
+                let entries = self.object::<Dict>()?.copy()?;
                 let is_written =
                     |key: &String| entries.get(&key.as_str().into()).and_then(Variant::as_str) == Some(key);
                 (1..=workers).map(key_of).filter(is_written).count() as u64
             }
-            Fixtures::Namespace(namespace) => namespace.get(TOTAL)?.map(number).unwrap_or_default(),
-            Fixtures::Value(count)
-            | Fixtures::Lock(_, count)
-            | Fixtures::RLock(_, count)
-            | Fixtures::Semaphore(_, count)
-            | Fixtures::BoundedSemaphore(_, count) => number(count.get()?),
-            Fixtures::Array(array) => array.copy()?.into_iter().map(number).sum(),
-            Fixtures::Queue(queue) => queue.qsize()? as u64,
-            Fixtures::JoinableQueue(queue) => queue.unfinished()? as u64,
-            Fixtures::Event(_) | Fixtures::Barrier(_) => 0,
+            Kind::Namespace => self.object::<Namespace>()?.get(TOTAL)?.map(number).unwrap_or_default(),
+            Kind::Value | Kind::Lock | Kind::RLock | Kind::Semaphore | Kind::BoundedSemaphore => {
+                number(self.protected::<Value>()?.get()?)
+            }
+            Kind::Array => self.object::<Array>()?.copy()?.into_iter().map(number).sum(),
+            Kind::Queue => self.object::<Queue>()?.qsize()? as u64,
+            Kind::JoinableQueue => self.object::<JoinableQueue>()?.unfinished()? as u64,
+            Kind::Event | Kind::Barrier => 0,
         })
     }
 }

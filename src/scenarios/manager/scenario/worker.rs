@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::fixtures::{Fixtures, PLACES, SUPPLIER, TOTAL, TURNS, key_of};
-use crate::manager::{Barrier, Condition, Failure, Guard, List, ManagerError, Task, Value, Variant};
+use crate::manager::{
+    Array, Barrier, BoundedSemaphore, Condition, Dict, Event, Failure, Guard, JoinableQueue, Kind, List, Lock,
+    ManagerError, Namespace, Proxy, Queue, RLock, Semaphore, Task, Value, Variant,
+};
 use crate::scenarios::barrier::BarrierFact;
 use crate::scenarios::condition::ConditionFact;
 use crate::scenarios::delivery_audit::ItemFact;
@@ -30,18 +33,22 @@ impl Role for Worker {
     const NAME: &'static str = "manager.worker";
 
     fn run(self) -> RoleResult {
-        let (ctx, name) = (&self.ctx, self.ctx.name());
-        match &self.fixtures {
-            Fixtures::Dict(dict) => {
+        let (ctx, name, fixtures) = (&self.ctx, self.ctx.name(), &self.fixtures);
+        match fixtures.kind() {
+            Kind::Dict => {
                 let key = key_of(self.number);
-                dict.insert(key.as_str(), key.as_str())?;
+                fixtures.object::<Dict>()?.insert(key.as_str(), key.as_str())?;
                 self.called("dict", "set_item", [&key, &key].map(|text| json!(text)), None)?;
             }
-            Fixtures::List(list) => self.steps(|_| {
-                list.push(name)?;
-                self.called("list", "append", [json!(name)], None)
-            })?,
-            Fixtures::Namespace(namespace) => {
+            Kind::List => {
+                let list: List = fixtures.object()?;
+                self.steps(|_| {
+                    list.push(name)?;
+                    self.called("list", "append", [json!(name)], None)
+                })?;
+            }
+            Kind::Namespace => {
+                let namespace: Namespace = fixtures.object()?;
                 self.steps(|_| {
                     let sum = namespace.add(TOTAL, 1)?;
                     self.called("namespace", "add", [json!(TOTAL), json!(1)], Some(&sum))
@@ -49,34 +56,36 @@ impl Role for Worker {
                 namespace.set("by", name)?;
                 self.called("namespace", "set_item", [json!("by"), json!(name)], None)?;
             }
-            Fixtures::Value(value) => {
+            Kind::Value => {
+                let value: Value = fixtures.object()?;
                 self.steps(|_| self.called("value", "add", [json!(1)], Some(&value.add(1)?)))?;
             }
-            Fixtures::Array(array) => self.steps(|turn| {
-                let place = i64::from(turn) % PLACES as i64;
-                self.called("array", "add", [json!(place), json!(1)], Some(&array.add(place, 1)?))
-            })?,
-            Fixtures::Lock(lock, count) => self.count(count, Thing::Lock("lock"), || lock.acquire())?,
-            Fixtures::RLock(lock, count) => self.count(count, Thing::Lock("rlock"), || lock.acquire())?,
-            Fixtures::Semaphore(semaphore, count) => {
-                self.count(count, Thing::Permit("semaphore"), || semaphore.acquire())?;
+            Kind::Array => {
+                let array: Array = fixtures.object()?;
+                self.steps(|turn| {
+                    let place = i64::from(turn) % PLACES as i64;
+                    self.called("array", "add", [json!(place), json!(1)], Some(&array.add(place, 1)?))
+                })?;
             }
-            Fixtures::BoundedSemaphore(semaphore, count) => {
-                self.count(count, Thing::Permit("bounded semaphore"), || semaphore.acquire())?;
-            }
-            Fixtures::Condition(condition, goods) => self.consume(condition, goods)?,
-            Fixtures::Event(event) => {
+            Kind::Lock => self.count(Thing::Lock("lock"), Lock::acquire)?,
+            Kind::RLock => self.count(Thing::Lock("rlock"), RLock::acquire)?,
+            Kind::Semaphore => self.count(Thing::Permit("semaphore"), Semaphore::acquire)?,
+            Kind::BoundedSemaphore => self.count(Thing::Permit("bounded semaphore"), BoundedSemaphore::acquire)?,
+            Kind::Condition => self.consume(&fixtures.object()?, &fixtures.protected()?)?,
+            Kind::Event => {
                 ctx.emit(ManagerFact::EventAwaited)?;
                 let asked_us = ctx.now_us();
-                event.wait()?;
+                fixtures.object::<Event>()?.wait()?;
                 ctx.emit(ManagerFact::EventSeen { waited_us: ctx.now_us() - asked_us })?;
             }
-            Fixtures::Barrier(barrier) => self.meet(barrier)?,
-            Fixtures::Queue(queue) => {
+            Kind::Barrier => self.meet(&fixtures.object()?)?,
+            Kind::Queue => {
+                let queue: Queue = fixtures.object()?;
                 self.put_all(|item| queue.put(item), || queue.qsize())?;
                 self.get_all(|| Ok((queue.get()?, None)))?;
             }
-            Fixtures::JoinableQueue(queue) => {
+            Kind::JoinableQueue => {
+                let queue: JoinableQueue = fixtures.object()?;
                 self.put_all(|item| queue.put(item), || queue.qsize())?;
                 self.get_all(|| queue.get().map(|task| (task.item().clone(), Some(task))))?;
             }
@@ -108,14 +117,15 @@ impl Worker {
     }
 
     /// Reads the counter, pauses, and writes it plus one, which needs the lock. A reentrant lock is acquired twice.
-    fn count<'g>(&self, count: &Value, thing: Thing<'_>, acquire: impl Fn() -> Result<Guard<'g>>) -> Result<()> {
+    fn count<P: Proxy>(&self, thing: Thing<'_>, acquire: fn(&P) -> Result<Guard<'_>>) -> Result<()> {
+        let (lock, count): (P, Value) = (self.fixtures.object()?, self.fixtures.protected()?);
         self.steps(|_| {
             let held = Held::acquire(thing, &self.ctx, || {
-                let guard = acquire()?;
+                let guard = acquire(&lock)?;
                 let abandoned = guard.abandoned();
                 Ok((guard, abandoned))
             })?;
-            let again = if let Fixtures::RLock(..) = self.fixtures { Some(acquire()?) } else { None };
+            let again = if P::KIND == Kind::RLock { Some(acquire(&lock)?) } else { None };
             let more = count.get()?.as_int().unwrap_or(0_u64) + 1;
             self.ctx.pause(STEP);
             count.set(more)?;
