@@ -182,7 +182,9 @@ impl<W: Write> Text<W> {
         let legend = self.lanes.legend(columns, self.language, self.is_ascii).into_iter().map(|piece| piece + "  ");
         let legend = folded(legend, columns, "  ").into_iter().filter(|line| !line.is_empty() && !is_explored);
         let title = title.iter().map(|line| self.paint(Style::new().bold(), line));
-        title.chain(legend.map(|line| self.paint(Style::new().dimmed(), &line))).chain([String::new()]).collect()
+        let legend = legend.map(|line| self.paint(Style::new().dimmed(), &line));
+        // What an exploration shows next begins with a blank line.
+        title.chain(legend).chain((!is_explored).then(String::new)).collect()
     }
 
     fn schedule_lines(&self, shown: &ShownSchedule) -> Vec<String> {
@@ -202,7 +204,7 @@ impl<W: Write> Text<W> {
         let command = words(&shown.args).into_iter().chain([schedule]).map(|word| word + " ");
         let table = shown.table(self.language, self.known.names(), columns);
         let again = folded(std::iter::once(again).chain(command), columns, "    ");
-        [folded(pieces(&title), columns, "  "), table, again].concat()
+        [vec![String::new()], folded(pieces(&title), columns, "  "), table, again].concat()
     }
 
     fn write(&mut self, lines: &[String]) -> io::Result<()> {
